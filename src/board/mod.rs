@@ -1,0 +1,189 @@
+//! A board: camera, model, display, limits. What a `boards/NAME.toml` says ([`file`]) becomes, once checked, a [`Board`],
+//! and nothing after that validates again. Every key, its unit and default stand in `boards/README.md`.
+
+use crate::frame::PixelFormat;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that is true of a board.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Board {
+    /// The file's name without `.toml`.
+    pub name: String,
+    /// One line for `eyelet list boards`.
+    pub description: String,
+    /// How well it is tested.
+    pub tier: Tier,
+    /// Beginnings of the device-tree model string (`/proc/device-tree/model`) by which the board is recognised.
+    pub device_tree_models: Vec<String>,
+    /// Which model: a name under `models/`, or a path to an ONNX file.
+    pub model: String,
+    /// Threads that run the network.
+    pub threads: usize,
+    /// Bytes of the fixed memory pool.
+    pub pool_bytes: usize,
+    /// Where frames come from.
+    pub camera: CameraConfig,
+    /// How the camera is mounted.
+    pub mount: Mount,
+    /// How scores become a verdict.
+    pub decide: DecideConfig,
+    /// Where the verdict is drawn.
+    pub display: DisplayConfig,
+}
+
+/// How well a board is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// On the hardware itself.
+    Hardware,
+    /// In emulation only.
+    Emulation,
+    /// Not at all.
+    Untested,
+}
+
+/// One camera, of one kind (`[camera.v4l2]`, `[camera.still]`, `[camera.pipe]`, `[camera.pattern]`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum CameraConfig {
+    /// A V4L2 capture device.
+    V4l2(V4l2Config),
+    /// Picture files, one after the other.
+    Still(StillConfig),
+    /// MJPEG or Y4M on standard input.
+    Pipe(PipeConfig),
+    /// A drawn test picture.
+    Pattern(PatternConfig),
+}
+
+/// `[camera.v4l2]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct V4l2Config {
+    /// `/dev/videoN`, a link under `/dev/v4l/by-id` or `by-path`; `None` is "auto": the first node that can capture.
+    pub device: Option<PathBuf>,
+    /// Asked-for width; the driver may choose its nearest.
+    pub width_px: u32,
+    /// Asked-for height.
+    pub height_px: u32,
+    /// Asked-for frame rate (S_PARM).
+    pub rate_fps: u32,
+    /// Acceptable formats, best first.
+    pub formats: Vec<PixelFormat>,
+    /// How long a frame may take before the stream counts as stalled.
+    pub timeout: Duration,
+}
+
+/// `[camera.still]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StillConfig {
+    /// Picture files and folders of picture files (taken in name order).
+    pub files: Vec<PathBuf>,
+    /// How many frames each picture is shown for.
+    pub frames_each: u32,
+    /// Start again after the last picture, for ever.
+    pub repeat: bool,
+    /// Frames a second; 0 is as fast as they are taken.
+    pub rate_fps: u32,
+}
+
+/// `[camera.pipe]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipeConfig {
+    /// The largest picture that is taken, in pixels each way; buffers are allocated for it at start.
+    pub max_width_px: u32,
+    /// See `max_width_px`.
+    pub max_height_px: u32,
+    /// How long a frame may take before the stream counts as stalled.
+    pub timeout: Duration,
+}
+
+/// `[camera.pattern]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatternConfig {
+    /// Width of the drawn picture.
+    pub width_px: u32,
+    /// Height of the drawn picture.
+    pub height_px: u32,
+    /// The format it is drawn in.
+    pub format: PixelFormat,
+    /// Frames a second; 0 is as fast as they are taken.
+    pub rate_fps: u32,
+}
+
+/// How the camera is mounted: the picture is rotated clockwise by `rotate_deg`, then mirrored left-right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mount {
+    /// 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right (after the rotation).
+    pub mirror: bool,
+}
+
+/// `[decide]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecideConfig {
+    /// Weight of the newest frame in the moving average of probabilities, 0 < x <= 1; 1 is no smoothing.
+    pub ema_weight: f32,
+    /// A class is decided when its smoothed probability is at least this.
+    pub enter: f32,
+    /// A decided class is kept while its smoothed probability is at least this (<= `enter`).
+    pub leave: f32,
+    /// A class must be the best one in this many frames in a row before it is decided.
+    pub frames_in_a_row: u32,
+    /// A decided class stays at least this long.
+    pub hold: Duration,
+    /// The word that is shown when no class is decided.
+    pub unknown_label: String,
+}
+
+/// `[display.framebuffer]`, `[display.png]` or `[display.none]`
+#[derive(Debug, Clone, PartialEq)]
+pub enum DisplayConfig {
+    /// A Linux framebuffer.
+    Framebuffer(FramebufferConfig),
+    /// PNG files: what a display of that size would show.
+    Png(PngConfig),
+    /// No display: the serial log alone.
+    None,
+}
+
+/// `[display.framebuffer]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct FramebufferConfig {
+    /// The beginning of the driver's name as in `/proc/fb` (`virtio_gpu`, `vc4`, `simple`); `None` is the first one.
+    pub driver: Option<String>,
+    /// The width that the board file promises, checked against the driver's; `None` takes the driver's.
+    pub width_px: Option<u32>,
+    /// The height likewise.
+    pub height_px: Option<u32>,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+}
+
+/// `[display.png]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PngConfig {
+    /// Folder for the pictures, made when it is missing.
+    pub folder: PathBuf,
+    /// How many pictures are kept: one a change of class, `001.png` first; the oldest is overwritten past this.
+    pub keep: u32,
+    /// Width of the drawn display.
+    pub width_px: u32,
+    /// Height of the drawn display.
+    pub height_px: u32,
+    /// Colour depth that is imitated.
+    pub depth: Depth,
+}
+
+/// Bits a pixel of a display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Black and white.
+    Mono,
+    /// 5-6-5.
+    Rgb565,
+    /// 8-8-8.
+    Rgb888,
+}

@@ -1,0 +1,56 @@
+//! What went wrong, as one line for a person and one exit code for a program.
+
+use std::fmt;
+
+/// Why the program ends; the number is its exit code.
+///
+/// 0 is success, 1 is left to the Rust runtime and 2 is a wrong command line (clap's own code).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// A board file, or a name of a board, is wrong.
+    Board = 3,
+    /// A model file, its `model.toml` or its labels are missing, damaged or contradict each other.
+    Model = 4,
+    /// The camera is missing, busy, forbidden or of a kind that cannot be used.
+    Camera = 5,
+    /// The display is missing or of another size than the board file says.
+    Display = 6,
+    /// The fixed memory pool is too small.
+    Memory = 7,
+    /// One or more pictures could not be read.
+    Picture = 8,
+    /// A model could not be fetched.
+    Download = 9,
+    /// A model ran, and its scores differ from the stored ones.
+    Mismatch = 10,
+    /// An output (standard output, a PNG) could not be written.
+    Output = 11,
+}
+
+/// One fault: its cause, and one line that says what was tried, on what, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code's meaning.
+    pub cause: Cause,
+    /// One line, no trailing full stop or newline.
+    pub message: String,
+}
+
+impl Failure {
+    /// A fault of `cause` that reads `message`.
+    pub fn new(cause: Cause, message: impl fmt::Display) -> Self {
+        Self {
+            cause,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,27 @@
+//! Eyelet turns an ARM board with a camera into a live image classifier.
+//!
+//! The modules stand in the order in which a frame travels:
+//!
+//! ```text
+//! board      which camera, model, display and limits (boards/*.toml)
+//! model      which network file, how its input and output are meant (models/*/model.toml)
+//! camera     newest picture, borrowed            -> frame::Frame
+//! preprocess colour, crop, resize, normalise     -> network::Input
+//! network    the ONNX file as a runnable plan    -> scores
+//! decide     softmax, top-k, smoothing           -> decide::Verdict
+//! show       the display and the serial log
+//! device     the loop over all of these
+//! memory     the fixed pool that all of these allocate from
+//! ```
+
+pub mod board;
+pub mod camera;
+pub mod decide;
+pub mod failure;
+pub mod frame;
+pub mod model;
+pub mod network;
+pub mod preprocess;
+pub mod show;
+
+pub use failure::{Cause, Failure};

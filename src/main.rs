@@ -1,0 +1,3 @@
+//! The `eyelet` command.
+
+fn main() {}

@@ -1,0 +1,93 @@
+//! A model: a network file and what its numbers mean. `models/NAME/model.toml`, once checked, becomes a [`Model`]; a bare
+//! `FILE.onnx` becomes one by looking into the file. Every key stands in `models/README.md`.
+
+use std::path::PathBuf;
+
+/// Everything that is true of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The folder's name under `models/`, or the file's stem.
+    pub name: String,
+    /// The ONNX file.
+    pub file: PathBuf,
+    /// What goes in.
+    pub input: InputSpec,
+    /// What comes out.
+    pub output: OutputSpec,
+    /// One label a class, `output.class_count` of them.
+    pub labels: Vec<String>,
+}
+
+/// The input tensor, batch 1, and how pixels become its values: `(pixel * scale - mean[c]) / std[c]`, pixel in 0..=255.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputSpec {
+    /// Order of the axes.
+    pub layout: Layout,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Width of the network's picture.
+    pub width_px: u32,
+    /// Height of the network's picture.
+    pub height_px: u32,
+    /// Which colour is channel 0.
+    pub channels: ChannelOrder,
+    /// Factor on the 8-bit pixel (1/255 brings it to 0..=1).
+    pub scale: f32,
+    /// Taken off after scaling, in the order R, G, B (whatever `channels` says).
+    pub mean: [f32; 3],
+    /// Divided by after that, R, G, B.
+    pub std: [f32; 3],
+    /// The shorter side of the upright picture is resized to this before the centre crop.
+    pub resize_shorter_px: u32,
+}
+
+/// Order of the input's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Layout {
+    /// Batch, channel, row, column.
+    Nchw,
+    /// Batch, row, column, channel.
+    Nhwc,
+}
+
+/// Element type of the input tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit float.
+    F32,
+    /// Unsigned byte: pixels go in as they are (scale, mean and std are 1, 0, 1).
+    U8,
+}
+
+/// Which colour is channel 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// The scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// Whether softmax is still to be done.
+    pub kind: OutputKind,
+    /// Classes that have a label.
+    pub class_count: usize,
+    /// Scores before the first class (1 when score 0 is "background").
+    pub label_offset: usize,
+}
+
+/// What the scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputKind {
+    /// Raw scores; softmax makes probabilities of them.
+    Logits,
+    /// Probabilities already.
+    Probabilities,
+}
