@@ -1,0 +1,239 @@
+//! Reading an ONNX file, and the small repairs that make every later step simpler.
+//!
+//! After [`read`] a graph has one file of weights, no `Constant` nodes, no initialiser among its inputs, exactly one real
+//! input with batch 1, and no intermediate shapes that could contradict that.
+
+use super::NetworkError;
+use prost::Message;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
+    tensor_shape_proto, type_proto,
+};
+
+/// Reads and repairs an ONNX file.
+pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
+    let wrong = |why: String| NetworkError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+    if bytes.is_empty() {
+        return Err(wrong("is empty".into()));
+    }
+    let mut model = ModelProto::decode(bytes.as_slice()).map_err(|_| {
+        wrong("is not an ONNX file, or is cut short; export or fetch it again".into())
+    })?;
+    drop(bytes);
+    let graph = model.graph.as_mut().ok_or_else(|| {
+        wrong(
+            "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again"
+                .into(),
+        )
+    })?;
+    if graph.node.is_empty() || graph.output.is_empty() {
+        return Err(wrong(
+            "holds no network: its graph has no nodes or no output".into(),
+        ));
+    }
+    repair(graph).map_err(wrong)?;
+    Ok(model)
+}
+
+fn repair(graph: &mut GraphProto) -> Result<(), String> {
+    for tensor in &graph.initializer {
+        if tensor.data_location == Some(DataLocation::External as i32) {
+            return Err(format!(
+                "keeps the weights '{}' in another file; save the model as one file \
+                 (onnx.save_model(..., save_as_external_data=False))",
+                tensor.name
+            ));
+        }
+    }
+    constants_to_initializers(graph);
+    let known: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    graph
+        .input
+        .retain(|input| !known.contains(input.name.as_str()));
+    match graph.input.as_mut_slice() {
+        [input] => fix_batch(input)?,
+        [] => return Err("has no input".into()),
+        inputs => {
+            let names: Vec<_> = inputs.iter().map(|i| i.name.as_str()).collect();
+            return Err(format!(
+                "has {} inputs ({}); a picture classifier has one",
+                names.len(),
+                names.join(", ")
+            ));
+        }
+    }
+    graph.value_info.clear();
+    Ok(())
+}
+
+/// `Constant` nodes become initialisers.
+fn constants_to_initializers(graph: &mut GraphProto) {
+    let mut constants = Vec::new();
+    graph.node.retain_mut(|node| {
+        if node.op_type != "Constant" || node.output.len() != 1 {
+            return true;
+        }
+        let Some(tensor) = node.attribute.iter_mut().find_map(constant_value) else {
+            return true;
+        };
+        constants.push(TensorProto {
+            name: std::mem::take(&mut node.output[0]),
+            ..tensor
+        });
+        false
+    });
+    graph.initializer.extend(constants);
+}
+
+fn constant_value(attribute: &mut AttributeProto) -> Option<TensorProto> {
+    match attribute.name.as_str() {
+        "value" => attribute.t.take(),
+        "value_float" => Some(float_tensor("", &[], vec![attribute.f])),
+        "value_floats" => {
+            let values = std::mem::take(&mut attribute.floats);
+            Some(float_tensor("", &[values.len()], values))
+        }
+        "value_int" => Some(int64_tensor("", &[], vec![attribute.i])),
+        "value_ints" => {
+            let values = std::mem::take(&mut attribute.ints);
+            Some(int64_tensor("", &[values.len()], values))
+        }
+        _ => None,
+    }
+}
+
+/// A symbolic or zero batch becomes 1.
+fn fix_batch(input: &mut ValueInfoProto) -> Result<(), String> {
+    let name = input.name.clone();
+    let Some(type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_mut().and_then(|t| t.value.as_mut())
+    else {
+        return Err(format!("says nothing of the type of its input '{name}'"));
+    };
+    let Some(batch) = tensor.shape.as_mut().and_then(|s| s.dim.first_mut()) else {
+        return Err(format!("says nothing of the shape of its input '{name}'"));
+    };
+    match batch.value {
+        Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 => Err(format!(
+            "takes {n} pictures at a time; export it with batch 1 or a symbolic batch"
+        )),
+        _ => {
+            batch.value = Some(tensor_shape_proto::dimension::Value::DimValue(1));
+            Ok(())
+        }
+    }
+}
+
+/// The element type and the axes of a graph's value; `None` stands for a symbolic axis.
+pub fn shape_of(value: &ValueInfoProto) -> Option<(DataType, Vec<Option<usize>>)> {
+    let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else {
+        return None;
+    };
+    let dims = tensor
+        .shape
+        .as_ref()?
+        .dim
+        .iter()
+        .map(|dim| match dim.value {
+            Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 0 => {
+                usize::try_from(n).ok()
+            }
+            _ => None,
+        });
+    Some((DataType::try_from(tensor.elem_type).ok()?, dims.collect()))
+}
+
+/// The initialisers by name.
+pub fn initializers(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+    graph
+        .initializer
+        .iter()
+        .map(|t| (t.name.as_str(), t))
+        .collect()
+}
+
+/// Which node makes a value.
+pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
+    graph
+        .node
+        .iter()
+        .flat_map(|n| n.output.iter().map(move |o| (o.as_str(), n)))
+        .collect()
+}
+
+/// An integer attribute, or `default`.
+pub fn int_attribute(node: &NodeProto, name: &str, default: i64) -> i64 {
+    node.attribute
+        .iter()
+        .find(|a| a.name == name)
+        .map_or(default, |a| a.i)
+}
+
+/// The values of an integer or float tensor as f32 (exact for the 8-bit types, and for 32-bit integers up to 2^24).
+pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
+    let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);
+    let raw = &tensor.raw_data;
+    let words = |width: usize| raw.chunks_exact(width);
+    let values: Vec<f32> = match kind {
+        DataType::Float if raw.is_empty() => tensor.float_data.clone(),
+        DataType::Float => words(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect(),
+        DataType::Uint8 if raw.is_empty() => {
+            tensor.int32_data.iter().map(|&v| v as u8 as f32).collect()
+        }
+        DataType::Uint8 => raw.iter().map(|&v| f32::from(v)).collect(),
+        DataType::Int8 if raw.is_empty() => {
+            tensor.int32_data.iter().map(|&v| v as i8 as f32).collect()
+        }
+        DataType::Int8 => raw.iter().map(|&v| f32::from(v as i8)).collect(),
+        DataType::Int32 if raw.is_empty() => tensor.int32_data.iter().map(|&v| v as f32).collect(),
+        DataType::Int32 => words(4)
+            .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]) as f32)
+            .collect(),
+        other => {
+            return Err(format!(
+                "the quantised weights '{}' are of type {other:?}",
+                tensor.name
+            ));
+        }
+    };
+    let expected: i64 = tensor.dims.iter().product();
+    if i64::try_from(values.len()) != Ok(expected) {
+        return Err(format!(
+            "the weights '{}' hold {} values where their shape asks for {expected}",
+            tensor.name,
+            values.len()
+        ));
+    }
+    Ok(values)
+}
+
+/// A float tensor.
+pub fn float_tensor(name: &str, dims: &[usize], values: Vec<f32>) -> TensorProto {
+    let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor(name, dims, DataType::Float, raw_data)
+}
+
+/// A 64-bit integer tensor.
+pub fn int64_tensor(name: &str, dims: &[usize], values: Vec<i64>) -> TensorProto {
+    let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tensor(name, dims, DataType::Int64, raw_data)
+}
+
+fn tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: name.to_owned(),
+        dims: dims.iter().map(|&d| d as i64).collect(),
+        data_type: kind as i32,
+        raw_data,
+        ..TensorProto::default()
+    }
+}
