@@ -1,4 +1,12 @@
-//! From scores to a verdict.
+//! From scores to a verdict: softmax, moving average, top-k, and a decision that does not flicker.
+//!
+//! A class is decided when it was the best one in `frames_in_a_row` frames, its smoothed probability is at least `enter`,
+//! and the class before it has stood for `hold`. It is kept while its smoothed probability is at least `leave`. With no
+//! class decided the verdict is "unknown". Nothing here allocates after [`Decider::new`].
+
+use crate::board::DecideConfig;
+use crate::model::{OutputKind, OutputSpec};
+use std::time::Duration;
 
 /// One class and how sure the network is of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,4 +29,276 @@ pub struct Verdict {
     pub top: [Candidate; TOP],
     /// Whether `decided`'s class differs from the verdict before.
     pub changed: bool,
+}
+
+/// Scores become probabilities, in place: `exp(s - max) / sum`.
+pub fn softmax(scores: &mut [f32]) {
+    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for score in scores.iter_mut() {
+        *score = (*score - max).exp();
+        sum += *score;
+    }
+    scores.iter_mut().for_each(|score| *score /= sum);
+}
+
+/// The `K` largest of `probabilities`, best first; of equals, the lower class. With fewer than `K` classes the last ones
+/// repeat class 0 with probability 0.
+pub fn top_k<const K: usize>(probabilities: &[f32]) -> [Candidate; K] {
+    let mut top = [Candidate {
+        class: 0,
+        probability: 0.0,
+    }; K];
+    for (class, &probability) in probabilities.iter().enumerate() {
+        if K == 0 || probability <= top[K - 1].probability {
+            continue;
+        }
+        let mut place = K - 1;
+        while place > 0 && top[place - 1].probability < probability {
+            top[place] = top[place - 1];
+            place -= 1;
+        }
+        top[place] = Candidate { class, probability };
+    }
+    top
+}
+
+/// Follows the scores of frame after frame.
+#[derive(Debug)]
+pub struct Decider {
+    config: DecideConfig,
+    kind: OutputKind,
+    newest: Vec<f32>,
+    smoothed: Vec<f32>,
+    has_history: bool,
+    best_class: usize,
+    best_for_frames: u32,
+    decided: Option<usize>,
+    decided_at: Duration,
+}
+
+impl Decider {
+    /// For a network with this output.
+    pub fn new(config: DecideConfig, output: OutputSpec) -> Self {
+        Self {
+            config,
+            kind: output.kind,
+            newest: vec![0.0; output.class_count],
+            smoothed: vec![0.0; output.class_count],
+            has_history: false,
+            best_class: 0,
+            best_for_frames: 0,
+            decided: None,
+            decided_at: Duration::ZERO,
+        }
+    }
+
+    /// Forgets all frames: the next one stands alone. Called when the camera was lost, so that nothing old counts.
+    pub fn reset(&mut self) {
+        self.has_history = false;
+        self.best_for_frames = 0;
+        self.decided = None;
+    }
+
+    /// Takes one frame's scores (`class_count` of them) at the time `now` of any steady clock.
+    pub fn step(&mut self, scores: &[f32], now: Duration) -> Verdict {
+        self.newest.copy_from_slice(scores);
+        if self.kind == OutputKind::Logits {
+            softmax(&mut self.newest);
+        }
+        if self.has_history {
+            let weight = self.config.ema_weight;
+            for (old, new) in self.smoothed.iter_mut().zip(&self.newest) {
+                *old += weight * (new - *old);
+            }
+        } else {
+            self.smoothed.copy_from_slice(&self.newest);
+            self.has_history = true;
+        }
+        let top = top_k::<TOP>(&self.smoothed);
+        let before = self.decided;
+        self.decide(top[0], now);
+        let decided = self.decided.map(|class| Candidate {
+            class,
+            probability: self.smoothed[class],
+        });
+        Verdict {
+            decided,
+            top,
+            changed: before != self.decided,
+        }
+    }
+
+    fn decide(&mut self, best: Candidate, now: Duration) {
+        if self.best_for_frames > 0 && best.class == self.best_class {
+            self.best_for_frames = self.best_for_frames.saturating_add(1);
+        } else {
+            self.best_class = best.class;
+            self.best_for_frames = 1;
+        }
+        let held = now.saturating_sub(self.decided_at) < self.config.hold;
+        if self.decided.is_some() && held {
+            return;
+        }
+        let may_enter = self.best_for_frames >= self.config.frames_in_a_row
+            && best.probability >= self.config.enter;
+        match self.decided {
+            Some(class) if class == best.class && best.probability >= self.config.leave => {}
+            _ if may_enter => {
+                self.decided = Some(best.class);
+                self.decided_at = now;
+            }
+            Some(class) if self.smoothed[class] >= self.config.leave => {}
+            _ => self.decided = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> DecideConfig {
+        DecideConfig {
+            ema_weight: 1.0,
+            enter: 0.5,
+            leave: 0.3,
+            frames_in_a_row: 1,
+            hold: Duration::ZERO,
+            unknown_label: "unknown".into(),
+        }
+    }
+
+    const OUTPUT: OutputSpec = OutputSpec {
+        kind: OutputKind::Probabilities,
+        class_count: 3,
+        label_offset: 0,
+    };
+
+    /// Steps through frames of probabilities, one a millisecond; gives the decided classes.
+    fn run(config: DecideConfig, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
+        let mut decider = Decider::new(config, OUTPUT);
+        let step = |(i, frame): (usize, &[f32; 3])| {
+            decider
+                .step(frame, Duration::from_millis(i as u64))
+                .decided
+                .map(|c| c.class)
+        };
+        frames.iter().enumerate().map(step).collect()
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_bears_large_scores() {
+        let mut scores = [1000.0, 1001.0, -1000.0];
+        softmax(&mut scores);
+        assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!((scores[1] / scores[0] - std::f32::consts::E).abs() < 1e-3);
+        assert_eq!(scores[2], 0.0);
+    }
+
+    #[test]
+    fn top_k_is_the_head_of_a_sort() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..200 {
+            let scores: Vec<f32> = (0..random.usize(5..50))
+                .map(|_| random.u8(1..20).into())
+                .collect();
+            let mut sorted: Vec<usize> = (0..scores.len()).collect();
+            sorted.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+            let top = top_k::<5>(&scores);
+            assert_eq!(top.map(|c| c.class).to_vec(), sorted[..5]);
+        }
+    }
+
+    #[test]
+    fn enter_and_leave_are_two_thresholds() {
+        let frames = [
+            [0.4, 0.3, 0.3],
+            [0.6, 0.2, 0.2],
+            [0.4, 0.3, 0.3],
+            [0.25, 0.4, 0.35],
+            [0.3, 0.6, 0.1],
+        ];
+        assert_eq!(
+            run(config(), &frames),
+            [None, Some(0), Some(0), None, Some(1)]
+        );
+    }
+
+    #[test]
+    fn a_decided_class_yields_to_a_better_one() {
+        assert_eq!(
+            run(config(), &[[0.9, 0.1, 0.0], [0.4, 0.55, 0.05]]),
+            [Some(0), Some(1)]
+        );
+    }
+
+    #[test]
+    fn a_class_must_be_best_some_frames_in_a_row() {
+        let config = DecideConfig {
+            frames_in_a_row: 3,
+            ..config()
+        };
+        let (a, b) = ([0.9, 0.1, 0.0], [0.1, 0.9, 0.0]);
+        assert_eq!(
+            run(config, &[a, a, b, a, a, a]),
+            [None, None, None, None, None, Some(0)]
+        );
+    }
+
+    #[test]
+    fn a_decided_class_is_held() {
+        let config = DecideConfig {
+            hold: Duration::from_millis(3),
+            ..config()
+        };
+        let (a, b) = ([0.9, 0.1, 0.0], [0.0, 1.0, 0.0]);
+        assert_eq!(
+            run(config, &[a, b, b, b, b]),
+            [Some(0), Some(0), Some(0), Some(1), Some(1)]
+        );
+    }
+
+    #[test]
+    fn the_average_smooths() {
+        let config = DecideConfig {
+            ema_weight: 0.25,
+            ..config()
+        };
+        let (a, b) = ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0]);
+        assert_eq!(
+            run(config, &[a, b, b, b]),
+            [Some(0), Some(0), Some(0), Some(1)]
+        );
+    }
+
+    #[test]
+    fn nothing_old_counts_after_a_reset() {
+        let mut decider = Decider::new(
+            DecideConfig {
+                ema_weight: 0.1,
+                ..config()
+            },
+            OUTPUT,
+        );
+        decider.step(&[1.0, 0.0, 0.0], Duration::ZERO);
+        decider.reset();
+        let verdict = decider.step(&[0.0, 1.0, 0.0], Duration::ZERO);
+        assert_eq!(
+            verdict.decided,
+            Some(Candidate {
+                class: 1,
+                probability: 1.0
+            })
+        );
+    }
+
+    #[test]
+    fn a_change_is_told_once() {
+        let mut decider = Decider::new(config(), OUTPUT);
+        let changed: Vec<bool> = (0..3)
+            .map(|_| decider.step(&[0.9, 0.1, 0.0], Duration::ZERO).changed)
+            .collect();
+        assert_eq!(changed, [true, false, false]);
+    }
 }

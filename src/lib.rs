@@ -19,6 +19,7 @@ pub mod camera;
 pub mod decide;
 pub mod failure;
 pub mod frame;
+pub mod memory;
 pub mod model;
 pub mod network;
 pub mod preprocess;

@@ -1,0 +1,274 @@
+//! The fixed pool: one block of memory, reserved and touched at start, that serves every allocation after it.
+//!
+//! [`FixedPool`] is the program's global allocator. It has three phases:
+//!
+//! | phase | who serves | when |
+//! |---|---|---|
+//! | open | the system | arguments, board file, commands other than `run` |
+//! | filling | the pool; what does not fit, the system, and it is counted | loading: network, camera, display, first frames |
+//! | sealed | the pool | the loop |
+//!
+//! What overflowed while filling tells how large the pool must be, so a pool that is too small is refused with the number
+//! that it needs. After [`seal`] the system is asked only when the pool is exhausted, which is counted and told
+//! ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
+//!
+//! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start.
+
+use crate::{Cause, Failure};
+use spinning_top::RawSpinlock;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use talc::{TalcLock, source::Manual};
+
+/// The global allocator of the program: `#[global_allocator] static POOL: FixedPool = FixedPool;`.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedPool;
+
+static TALC: TalcLock<RawSpinlock, Manual> = TalcLock::new(Manual);
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// First byte of the pool, 0 while there is none.
+static START: AtomicUsize = AtomicUsize::new(0);
+static SIZE: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+static OVERFLOW: AtomicUsize = AtomicUsize::new(0);
+static OVERFLOW_PEAK: AtomicUsize = AtomicUsize::new(0);
+
+fn is_in_pool(pointer: *mut u8) -> bool {
+    let start = START.load(Relaxed);
+    start != 0 && (pointer as usize).wrapping_sub(start) < SIZE.load(Relaxed)
+}
+
+fn count(size: usize) {
+    PEAK.fetch_max(LIVE.fetch_add(size, Relaxed) + size, Relaxed);
+}
+
+// SAFETY: every block comes from `System` or from `TALC` and goes back to the one that it came from, told apart by its
+// address: the pool's range is mapped once, never given back, and handed to `TALC` alone.
+unsafe impl GlobalAlloc for FixedPool {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if START.load(Relaxed) == 0 {
+            INSTALLED.store(true, Relaxed);
+            // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+            return unsafe { System.alloc(layout) };
+        }
+        // SAFETY: as above.
+        let pointer = unsafe { TALC.alloc(layout) };
+        if !pointer.is_null() {
+            count(layout.size());
+            return pointer;
+        }
+        let overflow = OVERFLOW.fetch_add(layout.size(), Relaxed) + layout.size();
+        OVERFLOW_PEAK.fetch_max(overflow, Relaxed);
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if is_in_pool(pointer) {
+            LIVE.fetch_sub(layout.size(), Relaxed);
+            // SAFETY: the block is one of the pool's, allocated with this layout.
+            unsafe { TALC.dealloc(pointer, layout) }
+        } else {
+            // Blocks from before the pool were never counted; the counter must not pass below zero for them.
+            let _ =
+                OVERFLOW.fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(layout.size())));
+            // SAFETY: the block is one of the system's, allocated with this layout.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if START.load(Relaxed) == 0 {
+            // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`; without a pool all blocks are the system's.
+            return unsafe { System.realloc(pointer, layout, new_size) };
+        }
+        if is_in_pool(pointer) {
+            // SAFETY: as above, the block is one of the pool's.
+            let moved = unsafe { TALC.realloc(pointer, layout, new_size) };
+            if !moved.is_null() {
+                LIVE.fetch_sub(layout.size(), Relaxed);
+                count(new_size);
+                return moved;
+            }
+        }
+        // SAFETY: the caller gives a valid size for this alignment; the new block holds the smaller of both sizes.
+        unsafe {
+            let moved = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(pointer, layout.size().min(new_size));
+                self.dealloc(pointer, layout);
+            }
+            moved
+        }
+    }
+}
+
+/// What is used of the pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The pool's size; 0 when there is none.
+    pub pool_bytes: usize,
+    /// Bytes that are allocated from it now.
+    pub live_bytes: usize,
+    /// The most that `live_bytes` was since the last [`Ledger::account`] began, or since start.
+    pub peak_bytes: usize,
+    /// Bytes that did not fit and came from the system.
+    pub overflow_bytes: usize,
+    /// The most that `overflow_bytes` was since the pool was reserved or sealed.
+    pub overflow_peak_bytes: usize,
+}
+
+/// What is used of the pool now.
+pub fn usage() -> Usage {
+    Usage {
+        pool_bytes: SIZE.load(Relaxed),
+        live_bytes: LIVE.load(Relaxed),
+        peak_bytes: PEAK.load(Relaxed),
+        overflow_bytes: OVERFLOW.load(Relaxed),
+        overflow_peak_bytes: OVERFLOW_PEAK.load(Relaxed),
+    }
+}
+
+/// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Once a process.
+///
+/// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no fault.
+pub fn reserve(bytes: usize) -> Result<(), Failure> {
+    if !INSTALLED.load(SeqCst) || START.load(SeqCst) != 0 {
+        return Ok(());
+    }
+    let mib = bytes >> 20;
+    // SAFETY: a new private mapping; nothing else knows its address.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        let why = std::io::Error::last_os_error();
+        return Err(Failure::new(
+            Cause::Memory,
+            format!(
+                "cannot reserve the memory pool of {mib} MiB: {why}; lower [memory] pool_mib in the board file"
+            ),
+        ));
+    }
+    // MAP_POPULATE does not say when it could not; a write to each page settles it.
+    for page in (0..bytes).step_by(4096) {
+        // SAFETY: `page` is inside the mapping, which is readable and writable and has no other user.
+        unsafe { start.cast::<u8>().add(page).write_volatile(0) };
+    }
+    // Against swapping; refused to ordinary users past a limit, and then not needed for being right.
+    // SAFETY: the range is the mapping made above.
+    unsafe { libc::mlock(start, bytes) };
+    // SAFETY: the mapping lives as long as the process and is given to nobody else; `Manual` allows claims.
+    let claimed = unsafe { TALC.lock().claim(start.cast(), bytes) };
+    if claimed.is_none() {
+        return Err(Failure::new(
+            Cause::Memory,
+            "the memory pool is too small to be managed at all",
+        ));
+    }
+    SIZE.store(bytes, SeqCst);
+    START.store(start as usize, SeqCst);
+    Ok(())
+}
+
+/// Ends the start: refuses a pool that did not hold everything so far with a tenth to spare.
+pub fn seal() -> Result<Usage, Failure> {
+    let usage = usage();
+    if usage.pool_bytes != 0 {
+        let needed = needed_mib(usage);
+        if usage.overflow_peak_bytes != 0 || needed > usage.pool_bytes >> 20 {
+            return Err(Failure::new(
+                Cause::Memory,
+                format!(
+                    "the memory pool of {} MiB is too small: this board and model need {needed} MiB; set pool_mib = \
+                     {needed} under [memory] in the board file",
+                    usage.pool_bytes >> 20
+                ),
+            ));
+        }
+    }
+    OVERFLOW_PEAK.store(OVERFLOW.load(Relaxed), Relaxed);
+    Ok(usage)
+}
+
+/// The peak, what did not fit, and a tenth for the allocator's own losses, in whole MiB.
+fn needed_mib(usage: Usage) -> usize {
+    let peak = usage.peak_bytes.max(LARGEST.load(Relaxed)) + usage.overflow_peak_bytes;
+    (peak + peak / 10).div_ceil(1 << 20)
+}
+
+/// The largest peak of all accounts.
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+/// What each part of the start took from the pool; printed at start.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lines: Vec<(&'static str, usize, usize)>,
+}
+
+impl Ledger {
+    /// Runs one part of the start and notes what it kept and what it needed on the way.
+    pub fn account<T>(&mut self, part: &'static str, run: impl FnOnce() -> T) -> T {
+        let before = LIVE.load(Relaxed);
+        LARGEST.fetch_max(PEAK.swap(before, Relaxed), Relaxed);
+        let result = run();
+        let kept = LIVE.load(Relaxed).saturating_sub(before);
+        self.lines
+            .push((part, kept, PEAK.load(Relaxed).saturating_sub(before)));
+        LARGEST.fetch_max(PEAK.load(Relaxed), Relaxed);
+        result
+    }
+
+    /// The ledger, a line a part.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        let usage = usage();
+        let kib = |bytes: usize| bytes.div_ceil(1024);
+        let head = if usage.pool_bytes == 0 {
+            "memory: no fixed pool in this process".to_owned()
+        } else {
+            format!(
+                "memory: pool of {} KiB reserved and touched, {} KiB in use, {} KiB needed at the most",
+                kib(usage.pool_bytes),
+                kib(usage.live_bytes),
+                kib(usage.peak_bytes.max(LARGEST.load(Relaxed)))
+            )
+        };
+        std::iter::once(head).chain(self.lines.iter().map(move |&(part, kept, peak)| {
+            format!(
+                "memory:   {part:<20} keeps {:>6} KiB, peak {:>6} KiB",
+                kib(kept),
+                kib(peak)
+            )
+        }))
+    }
+}
+
+/// Page faults of this process since it began: (minor, major).
+pub fn page_faults() -> (u64, u64) {
+    // SAFETY: `getrusage` fills the whole structure, for which all bit patterns are valid.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    (usage.ru_minflt as u64, usage.ru_majflt as u64)
+}
+
+/// The most memory that this process had resident, in KiB.
+pub fn peak_rss_kib() -> u64 {
+    // SAFETY: as in `page_faults`.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    usage.ru_maxrss as u64
+}
