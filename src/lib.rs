@@ -16,6 +16,7 @@
 
 pub mod board;
 pub mod camera;
+pub mod clock;
 pub mod decide;
 pub mod failure;
 pub mod frame;
