@@ -20,6 +20,7 @@ pub mod clock;
 pub mod decide;
 pub mod failure;
 pub mod frame;
+mod jpeg;
 pub mod memory;
 pub mod model;
 pub mod network;

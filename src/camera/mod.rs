@@ -1,7 +1,27 @@
 //! Where frames come from. One file a kind; [`open`] picks the one that the board file names.
 
+mod pace;
+mod picture;
+mod still;
+
+pub use picture::{MAX_PIXELS, Picture, PictureError, read_picture};
+pub use still::StillCamera;
+
+use crate::board::CameraConfig;
 use crate::frame::{Frame, Geometry};
 use std::time::Duration;
+
+/// Opens the camera that the board file names.
+pub fn open(config: &CameraConfig) -> Result<Box<dyn Camera>, CameraError> {
+    match config {
+        CameraConfig::Still(still) => Ok(Box::new(StillCamera::open(still)?)),
+        CameraConfig::V4l2(_) | CameraConfig::Pipe(_) | CameraConfig::Pattern(_) => {
+            Err(CameraError::Unusable(
+                "this kind of camera is not built in yet: use [camera.still]".into(),
+            ))
+        }
+    }
+}
 
 /// A source of frames.
 pub trait Camera {

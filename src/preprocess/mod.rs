@@ -1,7 +1,29 @@
 //! From a camera's frame to the network's input: colour conversion, crop, antialiased resize, normalisation.
 //!
+//! ```text
+//! frame bytes --vertical taps--> columns of 8 rows --horizontal taps--> RGB crop --256-entry tables--> tensor
+//! ```
+//!
 //! The resize yields 8-bit RGB (the crop, which the display shows too), and an [`Encoder`] turns each 8-bit value into the
-//! input's value by a 256-entry table a channel.
+//! input's value by a 256-entry table a channel. Only the part of the frame that the crop needs is read, once (rows that
+//! two blocks share, twice); rotation and mirror are a choice of indices.
+//!
+//! Colour: YUYV, UYVY, NV12 and YU12 are BT.601, limited range; their planes are resized first, chroma with taps of its own
+//! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range.
+//! MJPEG is decoded before ([`MjpegDecoder`]).
+
+mod encode;
+mod mjpeg;
+mod pipeline;
+mod placement;
+#[cfg(test)]
+mod reference;
+mod resample;
+mod source;
+mod taps;
+
+pub use mjpeg::{MjpegDecoder, MjpegError};
+pub use pipeline::{Preprocess, PreprocessError};
 
 use crate::model::{ChannelOrder, InputSpec, Layout};
 use crate::network::Input;

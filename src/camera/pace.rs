@@ -1,0 +1,61 @@
+//! Holds a source that is always ready to its frame rate.
+
+use crate::clock;
+use std::time::Duration;
+
+/// Waits so that frames come at a rate.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Between two frames; zero is "as fast as they are taken".
+    interval: Duration,
+    due: Option<Duration>,
+}
+
+impl Pace {
+    /// `rate_fps` frames a second; 0 never waits.
+    pub fn new(rate_fps: u32) -> Self {
+        Self {
+            interval: Duration::from_secs(1)
+                .checked_div(rate_fps)
+                .unwrap_or_default(),
+            due: None,
+        }
+    }
+
+    /// Waits until the next frame is due. The first one is due at once. Who comes late is not made to catch up: frames that
+    /// were due meanwhile are left out, as a camera would.
+    pub fn wait(&mut self) {
+        if self.interval.is_zero() {
+            return;
+        }
+        let now = clock::now();
+        let due = match self.due {
+            Some(due) if due > now => {
+                std::thread::sleep(due - now);
+                due
+            }
+            _ => now,
+        };
+        self.due = Some(due + self.interval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_at_the_rate_and_none_is_made_up() {
+        let mut pace = Pace::new(200);
+        let begin = clock::now();
+        for _ in 0..5 {
+            pace.wait();
+        }
+        assert!(clock::now() - begin >= Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(30));
+        pace.wait(); // late: at once
+        let begin = clock::now();
+        pace.wait();
+        assert!(clock::now() - begin >= Duration::from_millis(4));
+    }
+}

@@ -1,0 +1,305 @@
+//! One picture file as packed RGB, for the still camera and for `eyelet classify`.
+//!
+//! The kind is told by the first bytes, not by the name: BMP, GIF (first picture), JPEG, PNG, TIFF, WebP. Whatever the file
+//! holds becomes 8-bit RGB: grey and palette are spread, 16 bits are rounded to 8, CMYK is converted by the JPEG decoder,
+//! transparent parts lie on white. EXIF orientation is applied; colour profiles are not. Size is checked before anything
+//! is decoded.
+
+use crate::jpeg::{Progress, Walker};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+/// The most pixels that a picture may have: a phone's 50-megapixel photo is still taken.
+pub const MAX_PIXELS: u64 = 64_000_000;
+
+/// The largest file that is read.
+const MAX_FILE_BYTES: u64 = 512 << 20;
+
+/// An upright picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Width.
+    pub width_px: u32,
+    /// Height.
+    pub height_px: u32,
+    /// `width_px * height_px * 3` bytes, R G B.
+    pub rgb: Vec<u8>,
+}
+
+/// Why a file is not a picture for us; one line that names the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read the picture {}: {reason}", .path.display())]
+pub struct PictureError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, and what to do where that is not plain.
+    pub reason: String,
+}
+
+/// Reads and decodes a picture file.
+pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
+    read(path).map_err(|reason| PictureError {
+        path: path.to_owned(),
+        reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
+    })
+}
+
+fn read(path: &Path) -> Result<Picture, String> {
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !about.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    if about.len() == 0 {
+        return Err("the file is empty".into());
+    }
+    if about.len() > MAX_FILE_BYTES {
+        return Err(format!(
+            "the file has {} MiB, at most {} MiB are read",
+            about.len() >> 20,
+            MAX_FILE_BYTES >> 20
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    decode(&bytes)
+}
+
+fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    let format = image::guess_format(bytes)
+        .map_err(|_| "it is none of BMP, GIF, JPEG, PNG, TIFF, WebP".to_string())?;
+    let name = format.extensions_str().first().copied().unwrap_or("?");
+    let damaged = |error: image::ImageError| {
+        format!("the {name} data is damaged or of an unknown kind: {error}")
+    };
+    if format == ImageFormat::Jpeg && Walker::default().advance(bytes) == Progress::More {
+        // The decoder would fill the rest with grey.
+        return Err("the jpg data is cut short".into());
+    }
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
+        .into_decoder()
+        .map_err(damaged)?;
+    let (width_px, height_px) = decoder.dimensions();
+    let pixels = u64::from(width_px) * u64::from(height_px);
+    if pixels == 0 {
+        return Err("the picture has no pixels".into());
+    }
+    if pixels > MAX_PIXELS {
+        return Err(format!(
+            "it has {width_px}x{height_px} pixels, at most {} million are taken; scale it down first",
+            MAX_PIXELS / 1_000_000
+        ));
+    }
+    // Ask for the memory before the decoders do: they end the program when there is none.
+    let needed = decoder.total_bytes() + pixels * 3 + bytes.len() as u64;
+    let needed_bytes = usize::try_from(needed).unwrap_or(usize::MAX);
+    if Vec::<u8>::new().try_reserve_exact(needed_bytes).is_err() {
+        return Err(format!(
+            "its {width_px}x{height_px} pixels need {} MiB to decode, more than is free; enlarge the memory pool or scale it down",
+            needed.div_ceil(1 << 20)
+        ));
+    }
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(4 * MAX_PIXELS + needed);
+    decoder.set_limits(limits).map_err(damaged)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    picture.apply_orientation(orientation);
+    let rgb = if picture.color().has_alpha() {
+        on_white(&picture.into_rgba8())
+    } else {
+        picture.into_rgb8()
+    };
+    Ok(Picture {
+        width_px: rgb.width(),
+        height_px: rgb.height(),
+        rgb: rgb.into_raw(),
+    })
+}
+
+fn on_white(picture: &image::RgbaImage) -> image::RgbImage {
+    let mut rgb = image::RgbImage::new(picture.width(), picture.height());
+    for (to, from) in rgb.pixels_mut().zip(picture.pixels()) {
+        let [colours @ .., alpha] = from.0;
+        let alpha = u32::from(alpha);
+        // Below 256 by construction.
+        to.0 = colours.map(|c| ((u32::from(c) * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    rgb
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{ExtendedColorType, ImageEncoder};
+
+    fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    /// Red, green / blue, white.
+    fn four() -> DynamicImage {
+        let rgb = vec![255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255];
+        DynamicImage::ImageRgb8(image::RgbImage::from_raw(2, 2, rgb).unwrap())
+    }
+
+    #[test]
+    fn every_lossless_kind_gives_the_same_pixels() {
+        for format in [
+            ImageFormat::Bmp,
+            ImageFormat::Gif,
+            ImageFormat::Png,
+            ImageFormat::Tiff,
+            ImageFormat::WebP,
+        ] {
+            let picture = decode(&encoded(&four(), format)).unwrap();
+            assert_eq!((picture.width_px, picture.height_px), (2, 2));
+            assert_eq!(picture.rgb, four().into_rgb8().into_raw(), "{format:?}");
+        }
+    }
+
+    #[test]
+    fn grey_deep_and_transparent_pictures_become_rgb() {
+        let grey = DynamicImage::ImageLuma8(image::GrayImage::from_raw(1, 1, vec![77]).unwrap());
+        assert_eq!(
+            decode(&encoded(&grey, ImageFormat::Png)).unwrap().rgb,
+            [77; 3]
+        );
+        let deep = image::ImageBuffer::from_raw(1, 1, vec![0u16, 0x8080, 0xffff]).unwrap();
+        let deep = DynamicImage::ImageRgb16(deep);
+        assert_eq!(
+            decode(&encoded(&deep, ImageFormat::Png)).unwrap().rgb,
+            [0, 128, 255]
+        );
+        let clear = image::RgbaImage::from_raw(2, 1, vec![9, 9, 9, 0, 0, 100, 200, 128]).unwrap();
+        let clear = DynamicImage::ImageRgba8(clear);
+        assert_eq!(
+            decode(&encoded(&clear, ImageFormat::Png)).unwrap().rgb,
+            [255, 255, 255, 127, 177, 227]
+        );
+    }
+
+    #[test]
+    fn cmyk_and_grey_jpegs_become_rgb() {
+        // Four-component JPEG made from a three-component one would be a forgery; grey is made by the encoder.
+        let mut bytes = Vec::new();
+        JpegEncoder::new(&mut bytes)
+            .write_image(&[60; 64], 8, 8, ExtendedColorType::L8)
+            .unwrap();
+        let picture = decode(&bytes).unwrap();
+        assert_eq!(picture.rgb.len(), 8 * 8 * 3);
+        assert!(picture.rgb.iter().all(|v| v.abs_diff(60) < 3));
+        let picture = decode(&cmyk_jpeg()).unwrap();
+        assert_eq!((picture.width_px, picture.height_px), (8, 8));
+        // Inverted CMYK without a transform (Adobe): all-zero coefficients are 128 in each ink.
+        assert!(
+            picture.rgb.iter().all(|v| v.abs_diff(64) < 3),
+            "{:?}",
+            &picture.rgb[..3]
+        );
+    }
+
+    /// A flat 8x8 CMYK JPEG, every ink 128, written by hand: one DC table with the codes "0" (no change) and one AC table
+    /// with "0" (end of block), so that the four blocks are eight zero bits.
+    fn cmyk_jpeg() -> Vec<u8> {
+        let mut jpeg = vec![0xff, 0xd8];
+        jpeg.extend([0xff, 0xee, 0, 14]);
+        jpeg.extend(b"Adobe\x00\x64\x00\x00\x00\x00\x00");
+        jpeg.extend([0xff, 0xdb, 0, 67, 0]);
+        jpeg.extend([1; 64]);
+        jpeg.extend([0xff, 0xc0, 0, 20, 8, 0, 8, 0, 8, 4]);
+        jpeg.extend([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0, 4, 0x11, 0]);
+        for class in [0x00, 0x10] {
+            jpeg.extend([0xff, 0xc4, 0, 20, class, 1]);
+            jpeg.extend([0; 15]);
+            jpeg.push(0);
+        }
+        jpeg.extend([0xff, 0xda, 0, 14, 4, 1, 0, 2, 0, 3, 0, 4, 0, 0, 63, 0]);
+        jpeg.extend([0x00, 0xff, 0xd9]);
+        jpeg
+    }
+
+    #[test]
+    fn exif_orientation_is_applied() {
+        // Left half black, right half white; orientation 6 means "turn clockwise to see it upright".
+        let mut rgb = vec![0; 16 * 8 * 3];
+        for row in rgb.chunks_mut(16 * 3) {
+            row[8 * 3..].fill(255);
+        }
+        let mut tiff =
+            b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0".to_vec();
+        let mut jpeg = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 100);
+        encoder
+            .set_exif_metadata(std::mem::take(&mut tiff))
+            .unwrap();
+        encoder
+            .write_image(&rgb, 16, 8, ExtendedColorType::Rgb8)
+            .unwrap();
+        let picture = decode(&jpeg).unwrap();
+        assert_eq!((picture.width_px, picture.height_px), (8, 16));
+        assert!(picture.rgb[0] < 20); // above black
+        assert!(picture.rgb[15 * 8 * 3] > 235); // below white
+    }
+
+    #[test]
+    fn bad_files_are_refused_in_one_line_with_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let refuse = |name: &str, bytes: &[u8], words: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            let error = read_picture(&path).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains(name), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        };
+        refuse("empty.png", b"", "the file is empty");
+        refuse("text.jpg", b"hello, this is text", "none of BMP");
+        let mut png = encoded(&four(), ImageFormat::Png);
+        refuse("cut.png", &png[..png.len() - 20], "damaged");
+        // 20,000 x 20,000 in the header alone, with its checksum.
+        png[16..24].copy_from_slice(&[0, 0, 0x4e, 0x20, 0, 0, 0x4e, 0x20]);
+        let checksum = crc32(&png[12..29]).to_be_bytes();
+        png[29..33].copy_from_slice(&checksum);
+        refuse("huge.png", &png, "20000x20000 pixels, at most 64 million");
+        let jpeg = encoded(&four(), ImageFormat::Jpeg);
+        refuse("cut.jpg", &jpeg[..jpeg.len() - 5], "cut short");
+        let missing = read_picture(&folder.path().join("none.png")).unwrap_err();
+        assert!(missing.to_string().contains("No such file"), "{missing}");
+        let folder_error = read_picture(folder.path()).unwrap_err();
+        assert!(folder_error.to_string().contains("not a regular file"));
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+            })
+        })
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic() {
+        let mut random = fastrand::Rng::with_seed(6);
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Gif,
+            ImageFormat::Tiff,
+            ImageFormat::WebP,
+            ImageFormat::Bmp,
+        ] {
+            let bytes = encoded(&four(), format);
+            for _ in 0..300 {
+                let mut damaged = bytes.clone();
+                for _ in 0..random.usize(1..4) {
+                    let at = random.usize(..damaged.len());
+                    damaged[at] = random.u8(..);
+                }
+                let _ = decode(&damaged);
+            }
+        }
+    }
+}

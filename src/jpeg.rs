@@ -1,0 +1,202 @@
+//! The structure of a JPEG, without decoding it: where it ends, how large its picture is, whether it brings its Huffman
+//! tables. Used to frame a stream of JPEGs and to look at a picture before a decoder does.
+//!
+//! It goes from marker to marker and steps over segments by their length, so that a thumbnail inside of an APPn segment,
+//! with markers of its own, does not end the picture.
+
+/// Start and end of a picture, and the other markers that are looked at (ITU-T T.81, table B.1).
+const SOI: u8 = 0xd8;
+const EOI: u8 = 0xd9;
+const SOS: u8 = 0xda;
+const DHT: u8 = 0xc4;
+
+/// What is known of a JPEG.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// Width and height from the frame header (SOF), if one was seen.
+    pub size_px: Option<(u16, u16)>,
+    /// Whether Huffman tables (DHT) come before the first scan.
+    pub has_huffman_tables: bool,
+    /// Byte of the first scan's marker (SOS).
+    pub scan_at: Option<usize>,
+}
+
+/// What [`Walker::advance`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// The picture goes on after the bytes that are there.
+    More,
+    /// The picture is complete and this many bytes long.
+    Complete(usize),
+    /// Not a JPEG from the start, or damaged at this byte.
+    Damaged(usize),
+}
+
+/// Walks through one JPEG whose bytes may still be arriving; each byte is looked at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Walker {
+    outline: Outline,
+    /// Where to go on.
+    at: usize,
+    /// Whether `at` is inside of entropy-coded data.
+    in_scan: bool,
+}
+
+impl Walker {
+    /// What has been seen so far.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// Looks at what has arrived; `data` begins with the picture and only grows from call to call.
+    pub fn advance(&mut self, data: &[u8]) -> Progress {
+        loop {
+            if self.in_scan {
+                match find_marker(data, self.at) {
+                    Ok(at) => (self.at, self.in_scan) = (at, false),
+                    Err(at) => {
+                        self.at = at;
+                        return Progress::More;
+                    }
+                }
+            }
+            let Some(rest) = data.get(self.at..) else {
+                return Progress::More; // a segment reaches past the data
+            };
+            let (marker, start) = match rest {
+                [] | [0xff] => return Progress::More,
+                [0xff, 0xff, ..] if self.at > 0 => {
+                    self.at += 1; // a fill byte
+                    continue;
+                }
+                [0xff, marker, after @ ..] => (*marker, after),
+                _ => return Progress::Damaged(self.at),
+            };
+            if (self.at == 0) != (marker == SOI) {
+                return Progress::Damaged(self.at);
+            }
+            match marker {
+                EOI => return Progress::Complete(self.at + 2),
+                SOI | 0x01 | 0xd0..=0xd7 => self.at += 2,
+                0x00 => return Progress::Damaged(self.at),
+                _ => {
+                    let [high, low, ..] = *start else {
+                        return Progress::More;
+                    };
+                    let length = usize::from(u16::from_be_bytes([high, low]));
+                    if length < 2 {
+                        return Progress::Damaged(self.at);
+                    }
+                    match marker {
+                        // SOF0..=SOF15 without DHT, JPG and DAC: length, precision, height, width.
+                        0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | 0xcc) => {
+                            let &[_, _, _, h1, h0, w1, w0, ..] = start else {
+                                return Progress::More;
+                            };
+                            let size = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
+                            self.outline.size_px = Some(size);
+                        }
+                        DHT if self.outline.scan_at.is_none() => {
+                            self.outline.has_huffman_tables = true;
+                        }
+                        SOS => {
+                            self.outline.scan_at.get_or_insert(self.at);
+                            self.in_scan = true;
+                        }
+                        _ => {}
+                    }
+                    self.at += 2 + length;
+                }
+            }
+        }
+    }
+}
+
+/// The next marker in entropy-coded data from `from` on, or where to look when there is more data. Stuffed bytes (FF 00)
+/// and restart markers belong to the scan.
+fn find_marker(data: &[u8], from: usize) -> Result<usize, usize> {
+    let mut at = from;
+    while let Some(offset) = data
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|&b| b == 0xff))
+    {
+        at += offset;
+        match data.get(at + 1) {
+            None => return Err(at),
+            Some(0x00 | 0xd0..=0xd7) => at += 2,
+            Some(0xff) => at += 1,
+            Some(_) => return Ok(at),
+        }
+    }
+    Err(data.len().max(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture with a thumbnail in APP1, stuffing, a restart marker, two scans.
+    fn picture() -> Vec<u8> {
+        let mut data = vec![0xff, 0xd8];
+        data.extend([0xff, 0xe1, 0, 10, 0xff, 0xd8, 1, 2, 3, 4, 0xff, 0xd9]);
+        data.extend([
+            0xff, 0xff, 0xff, 0xc0, 0, 11, 8, 0, 48, 0, 64, 1, 1, 0x11, 0,
+        ]);
+        data.extend([0xff, 0xda, 0, 3, 9, 1, 2, 0xff, 0, 3, 0xff, 0xd0, 4]);
+        data.extend([0xff, 0xc4, 0, 3, 7]);
+        data.extend([0xff, 0xda, 0, 2, 5, 6, 0xff, 0xd9]);
+        data
+    }
+
+    #[test]
+    fn a_thumbnail_does_not_end_the_picture() {
+        let mut data = picture();
+        let length = data.len();
+        data.extend([0xff, 0xd8, 1, 2]);
+        let mut walker = Walker::default();
+        assert_eq!(walker.advance(&data), Progress::Complete(length));
+        let outline = walker.outline();
+        assert_eq!(outline.size_px, Some((64, 48)));
+        assert!(!outline.has_huffman_tables); // they come after the first scan
+        assert_eq!(outline.scan_at, Some(29));
+    }
+
+    #[test]
+    fn bytes_may_arrive_one_at_a_time() {
+        let data = picture();
+        let mut walker = Walker::default();
+        for end in 0..data.len() {
+            assert_eq!(walker.advance(&data[..end]), Progress::More, "at {end}");
+        }
+        assert_eq!(walker.advance(&data), Progress::Complete(data.len()));
+        assert_eq!(walker.outline().size_px, Some((64, 48)));
+    }
+
+    #[test]
+    fn what_is_not_a_jpeg_is_damaged() {
+        let advance = |data: &[u8]| Walker::default().advance(data);
+        assert_eq!(advance(b"YUV4MPEG2"), Progress::Damaged(0));
+        assert_eq!(advance(&[0xff, 0xff, 0xd8]), Progress::Damaged(0));
+        assert_eq!(advance(&[0xff, 0xd8, 0xff, 0xd8]), Progress::Damaged(2));
+        assert_eq!(
+            advance(&[0xff, 0xd8, 0xff, 0xe0, 0, 1]),
+            Progress::Damaged(2)
+        );
+        assert_eq!(advance(&[0xff, 0xd8, 0x12]), Progress::Damaged(2));
+    }
+
+    #[test]
+    fn random_bytes_end_without_panic() {
+        let mut random = fastrand::Rng::with_seed(9);
+        for _ in 0..2000 {
+            let mut data = picture();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(..data.len());
+                data[at] = [0, 0xff, 0xd8, 0xd9, 0xda, random.u8(..)][random.usize(..6)];
+            }
+            if let Progress::Complete(end) = Walker::default().advance(&data) {
+                assert!(end <= data.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
+
+use super::encode::encode;
+use super::placement::Placement;
+use super::resample::{Column, LANES, horizontal_bytes, horizontal_fine, rgb_of_yuv, vertical};
+use super::source::{AxisTaps, Colours, Component, Source};
+use super::taps::Taps;
+use super::{Crop, Encoder};
+use crate::board::Mount;
+use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
+use crate::model::InputSpec;
+use crate::network::Input;
+
+/// Turns frames into the network's input.
+///
+/// Tables and buffers are built by [`Preprocess::prepare`]; after that, [`Preprocess::run`] allocates nothing as long as
+/// the frames keep their geometry.
+#[derive(Debug)]
+pub struct Preprocess {
+    mount: Mount,
+    shorter_px: u32,
+    crop_px: (u32, u32),
+    encoder: Encoder,
+    /// The crop, packed RGB.
+    crop: Vec<u8>,
+    prepared: Option<Prepared>,
+    x: AxisTaps,
+    y: AxisTaps,
+    /// One block after the vertical pass.
+    columns: Vec<Column>,
+    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows.
+    pixels: Vec<[[u8; LANES]; 3]>,
+}
+
+/// What holds for one geometry.
+#[derive(Debug)]
+struct Prepared {
+    geometry: Geometry,
+    placement: Placement,
+    source: Source,
+}
+
+/// Why a frame cannot become an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PreprocessError {
+    /// The frame is still a JPEG: it belongs through the MJPEG decoder first.
+    #[error("an MJPEG frame must be decoded before it is prepared for the network")]
+    Compressed,
+    /// The frame's geometry is impossible.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The model's picture has no pixels.
+    #[error(
+        "the model's input is {width_px}x{height_px} from a picture of {shorter_px}: no side may be 0"
+    )]
+    NoPixels {
+        /// Width of the model's picture.
+        width_px: u32,
+        /// Height of the model's picture.
+        height_px: u32,
+        /// What the shorter side is resized to.
+        shorter_px: u32,
+    },
+    /// The tensor is not the one that the encoder was made for.
+    #[error("the network's input has {got}, the preprocess makes {expected}")]
+    Tensor {
+        /// Count and type that the encoder makes.
+        expected: String,
+        /// Count and type of the tensor.
+        got: String,
+    },
+}
+
+impl Preprocess {
+    /// For a model's input, a camera's mounting, and the encoder that the network asks for.
+    pub fn new(input: &InputSpec, mount: Mount, encoder: Encoder) -> Self {
+        let crop_px = (input.width_px, input.height_px);
+        Self {
+            mount,
+            shorter_px: input.resize_shorter_px,
+            crop_px,
+            encoder,
+            crop: vec![0; crop_px.0 as usize * crop_px.1 as usize * 3],
+            prepared: None,
+            x: AxisTaps::default(),
+            y: AxisTaps::default(),
+            columns: Vec::new(),
+            pixels: Vec::new(),
+        }
+    }
+
+    /// Builds tables and buffers for frames of `geometry`. [`Preprocess::run`] calls it when the geometry has changed;
+    /// calling it at start keeps that cost out of the first frame.
+    pub fn prepare(&mut self, geometry: Geometry) -> Result<(), PreprocessError> {
+        self.prepared = None;
+        if geometry.format == PixelFormat::Mjpeg {
+            return Err(PreprocessError::Compressed);
+        }
+        geometry.picture_bytes()?;
+        if self.crop_px.0 == 0 || self.crop_px.1 == 0 || self.shorter_px == 0 {
+            return Err(PreprocessError::NoPixels {
+                width_px: self.crop_px.0,
+                height_px: self.crop_px.1,
+                shorter_px: self.shorter_px,
+            });
+        }
+        let size = (geometry.width_px, geometry.height_px);
+        let placement = Placement::of(size, self.mount, self.shorter_px, self.crop_px);
+        for (taps, axis) in [(&mut self.x, &placement.x), (&mut self.y, &placement.y)] {
+            taps.full.build(axis, 1);
+            taps.half.build(axis, 2);
+        }
+        let source = Source::of(&geometry, &self.x).ok_or(PreprocessError::Compressed)?;
+        self.columns.clear();
+        self.columns.resize(source.columns, [0; LANES]);
+        self.pixels.clear();
+        self.pixels
+            .resize(placement.x.crop_px as usize, [[0; LANES]; 3]);
+        self.prepared = Some(Prepared {
+            geometry,
+            placement,
+            source,
+        });
+        Ok(())
+    }
+
+    /// Fills `input` from `frame` and keeps the crop. On an error `input` is as it was.
+    pub fn run(&mut self, frame: &Frame<'_>, input: Input<'_>) -> Result<(), PreprocessError> {
+        let values = self.crop.len();
+        self.encoder.check(&input, values)?;
+        if self.prepared.as_ref().map(|p| p.geometry) != Some(frame.geometry) {
+            self.prepare(frame.geometry)?;
+        }
+        self.fill_crop(frame);
+        encode(&self.encoder, &self.crop, input);
+        Ok(())
+    }
+
+    /// The crop of the last run: what the network saw, before its values were scaled. Black before the first run.
+    pub fn crop(&self) -> Crop<'_> {
+        Crop {
+            width_px: self.crop_px.0,
+            height_px: self.crop_px.1,
+            rgb: &self.crop,
+        }
+    }
+
+    fn fill_crop(&mut self, frame: &Frame<'_>) {
+        let Some(Prepared {
+            placement, source, ..
+        }) = &self.prepared
+        else {
+            return;
+        };
+        let count = self.y.full.len();
+        for first_row in (0..count).step_by(LANES) {
+            // Past the last row the last one is done again, and not written.
+            let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
+            for plane in &source.planes {
+                let columns = &mut self.columns[plane.first_column..][..plane.len];
+                let taps = self.y.of(plane.rows);
+                vertical(frame.data, plane, taps, &rows, columns);
+            }
+            block(source, &self.x, &self.columns, &mut self.pixels);
+            let lanes = LANES.min(count - first_row);
+            write_block(placement, &self.pixels, first_row, lanes, &mut self.crop);
+        }
+    }
+}
+
+/// The horizontal pass and the colour conversion of one block.
+fn block(source: &Source, x: &AxisTaps, columns: &[Column], pixels: &mut [[[u8; LANES]; 3]]) {
+    let components = &source.components;
+    match (source.colours, source.steps) {
+        (Colours::Rgb, _) => {
+            for (i, pixel) in pixels.iter_mut().enumerate() {
+                let (start, weights) = x.full.get(i);
+                for (colour, component) in pixel.iter_mut().zip(components) {
+                    *colour = horizontal_bytes::<3>(at::<3>(component, columns, start), weights);
+                }
+            }
+        }
+        (Colours::Grey, _) => {
+            for (i, pixel) in pixels.iter_mut().enumerate() {
+                let (start, weights) = x.full.get(i);
+                *pixel =
+                    [horizontal_bytes::<1>(at::<1>(&components[0], columns, start), weights); 3];
+            }
+        }
+        (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(components, x, columns, pixels),
+        (Colours::Yuv, (1, 2)) => block_yuv::<1, 2>(components, x, columns, pixels),
+        (Colours::Yuv, _) => block_yuv::<1, 1>(components, x, columns, pixels),
+    }
+}
+
+fn block_yuv<const LUMA: usize, const CHROMA: usize>(
+    components: &[Component; 3],
+    x: &AxisTaps,
+    columns: &[Column],
+    pixels: &mut [[[u8; LANES]; 3]],
+) {
+    let full: &Taps = &x.full;
+    for (i, pixel) in pixels.iter_mut().enumerate() {
+        let (start, weights) = full.get(i);
+        let y = horizontal_fine::<LUMA>(at::<LUMA>(&components[0], columns, start), weights);
+        let (start, weights) = x.half.get(i);
+        let u = horizontal_fine::<CHROMA>(at::<CHROMA>(&components[1], columns, start), weights);
+        let v = horizontal_fine::<CHROMA>(at::<CHROMA>(&components[2], columns, start), weights);
+        *pixel = rgb_of_yuv(&y, &u, &v);
+    }
+}
+
+/// The columns from sample `start` of a component on.
+#[inline(always)]
+fn at<'a, const STEP: usize>(
+    component: &Component,
+    columns: &'a [Column],
+    start: usize,
+) -> &'a [Column] {
+    &columns[component.first_column + (start - component.first_sample) * STEP..]
+}
+
+/// Writes a block's pixels where they belong in the upright crop; `lanes` of its rows are real.
+fn write_block(
+    placement: &Placement,
+    pixels: &[[[u8; LANES]; 3]],
+    first_row: usize,
+    lanes: usize,
+    crop: &mut [u8],
+) {
+    let (x, y) = (&placement.x, &placement.y);
+    let upright = |axis: &super::placement::Axis, i: usize| {
+        if axis.flipped {
+            axis.crop_px as usize - 1 - i
+        } else {
+            i
+        }
+    };
+    if placement.transposed {
+        // A pixel's lanes lie side by side in one upright row.
+        let width = y.crop_px as usize;
+        for (i, pixel) in pixels.iter().enumerate() {
+            let row = upright(x, i) * width;
+            for lane in 0..lanes {
+                let at = (row + upright(y, first_row + lane)) * 3;
+                let rgb = [pixel[0][lane], pixel[1][lane], pixel[2][lane]];
+                crop[at..at + 3].copy_from_slice(&rgb);
+            }
+        }
+        return;
+    }
+    let width = x.crop_px as usize;
+    for lane in 0..lanes {
+        let row = upright(y, first_row + lane) * width * 3;
+        let places = crop[row..row + width * 3].chunks_exact_mut(3);
+        let write = |place: &mut [u8], pixel: &[[u8; LANES]; 3]| {
+            place.copy_from_slice(&[pixel[0][lane], pixel[1][lane], pixel[2][lane]]);
+        };
+        if x.flipped {
+            places
+                .zip(pixels.iter().rev())
+                .for_each(|(p, c)| write(p, c));
+        } else {
+            places.zip(pixels).for_each(|(p, c)| write(p, c));
+        }
+    }
+}
