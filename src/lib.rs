@@ -17,6 +17,7 @@
 pub mod board;
 pub mod camera;
 pub mod clock;
+pub mod data_roots;
 pub mod decide;
 pub mod failure;
 pub mod frame;
@@ -26,5 +27,6 @@ pub mod model;
 pub mod network;
 pub mod preprocess;
 pub mod show;
+pub mod toml_file;
 
 pub use failure::{Cause, Failure};

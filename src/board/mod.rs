@@ -1,9 +1,46 @@
 //! A board: camera, model, display, limits. What a `boards/NAME.toml` says ([`file`]) becomes, once checked, a [`Board`],
 //! and nothing after that validates again. Every key, its unit and default stand in `boards/README.md`.
 
+pub mod choose;
+pub mod file;
+
+use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
+use crate::toml_file::Faults;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Why there is no board.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The file is there, and wrong: one line a fault.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// The file cannot be read.
+    #[error("board file {} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// No compiled-in board has this name.
+    #[error(
+        "there is no board `{name}`{hint} (`eyelet list boards` names them; --board-file takes a file of your own)"
+    )]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// `, did you mean ...?` or nothing.
+        hint: String,
+    },
+}
+
+impl From<BoardError> for Failure {
+    fn from(error: BoardError) -> Self {
+        Self::new(Cause::Board, error)
+    }
+}
 
 /// Everything that is true of a board.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,106 @@
 //! A model: a network file and what its numbers mean. `models/NAME/model.toml`, once checked, becomes a [`Model`]; a bare
 //! `FILE.onnx` becomes one by looking into the file. Every key stands in `models/README.md`.
 
+pub mod file;
+pub mod find;
+pub mod labels;
+pub mod shipped;
+
+pub use file::Definition;
+pub use find::{Inspected, Named, is_path};
+
+use crate::failure::{Cause, Failure};
+use crate::toml_file::Faults;
 use std::path::PathBuf;
+
+/// Why there is no model.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The `model.toml` is wrong: one line a fault.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// No model has this name.
+    #[error(
+        "there is no model `{name}`{hint} (`eyelet list models` names them; a path ends in .onnx)"
+    )]
+    UnknownName {
+        /// What was asked for.
+        name: String,
+        /// `, did you mean ...?` or nothing.
+        hint: String,
+    },
+    /// The model has no such variant.
+    #[error("model `{model}` has no variant `{variant}`{hint} (it has: {known})")]
+    UnknownVariant {
+        /// The model's name.
+        model: String,
+        /// What was asked for.
+        variant: String,
+        /// `, did you mean ...?` or nothing.
+        hint: String,
+        /// The variants that it has.
+        known: String,
+    },
+    /// The model is known, its ONNX file is not on this machine.
+    #[error("model `{name}` is not on this machine: no {} ({remedy})", looked.display())]
+    Missing {
+        /// The model's name.
+        name: String,
+        /// Where the file would have to be.
+        looked: PathBuf,
+        /// What to do.
+        remedy: String,
+    },
+    /// A file cannot be read.
+    #[error("{} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// The file has another length than its `model.toml` says.
+    #[error("{} has {got} bytes, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
+    Size {
+        /// Which file.
+        path: PathBuf,
+        /// Its length.
+        got: u64,
+        /// The length that it should have.
+        want: u64,
+        /// What to do, after a semicolon, or nothing.
+        remedy: String,
+    },
+    /// The file has other bytes than its `model.toml` says.
+    #[error("{} has sha256 {got}, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
+    Sha256 {
+        /// Which file.
+        path: PathBuf,
+        /// Its digest.
+        got: String,
+        /// The digest that it should have.
+        want: String,
+        /// What to do, after a semicolon, or nothing.
+        remedy: String,
+    },
+    /// The labels are no labels, or not as many as the model has classes.
+    #[error("labels {source_name}: {reason}")]
+    Labels {
+        /// The file.
+        source_name: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// The ONNX file is no network that can be used.
+    #[error("{0}")]
+    Network(String),
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Self {
+        Self::new(Cause::Model, error)
+    }
+}
 
 /// Everything that is true of a model.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,0 +1,301 @@
+//! The TOML of a board, read and checked into a [`Board`]. Every key stands in `boards/README.md`.
+//!
+//! A fault in a file is reported with file, line, column and key, all faults of the file at once. No file but the board's own
+//! is touched here: whether a camera, a picture or a model exists is found out by whoever opens it.
+
+use super::{
+    Board, BoardError, CameraConfig, DecideConfig, Depth, DisplayConfig, FramebufferConfig, Mount,
+    PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
+};
+use crate::data_roots::DataRoots;
+use crate::frame::PixelFormat;
+use crate::toml_file::{Faults, Table, read, read_text};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Pixel formats that a board file can name; as a default for `formats` they stand best first: those that cost least to
+/// convert, with MJPEG after them, because a JPEG has to be decoded.
+const FORMATS: [(&str, PixelFormat); 8] = [
+    ("yuyv", PixelFormat::Yuyv),
+    ("uyvy", PixelFormat::Uyvy),
+    ("nv12", PixelFormat::Nv12),
+    ("yu12", PixelFormat::Yu12),
+    ("rgb24", PixelFormat::Rgb24),
+    ("bgr24", PixelFormat::Bgr24),
+    ("mjpeg", PixelFormat::Mjpeg),
+    ("grey", PixelFormat::Grey),
+];
+
+/// Pixels of a side: no camera picture or display is larger, and smaller ones show nothing.
+const SIDE_PX: std::ops::RangeInclusive<u32> = 16..=8192;
+
+/// What the relative paths of a board file are relative to.
+#[derive(Debug, Clone, Copy)]
+pub enum Base<'a> {
+    /// A file on disk: its own folder.
+    Folder(&'a Path),
+    /// A compiled-in board: `boards/` of the first data root that has the path; pictures are written below the current folder.
+    DataRoots(&'a DataRoots),
+}
+
+impl Base<'_> {
+    fn input(self, path: &str) -> PathBuf {
+        match self {
+            _ if Path::new(path).is_absolute() => path.into(),
+            Base::Folder(folder) => folder.join(path),
+            Base::DataRoots(roots) => roots.find_or_first(Path::new("boards").join(path)),
+        }
+    }
+
+    fn output(self, path: &str) -> PathBuf {
+        match self {
+            Base::Folder(folder) => folder.join(path),
+            Base::DataRoots(_) => path.into(),
+        }
+    }
+}
+
+impl Board {
+    /// Reads the board file at `path`; the board's name is the file's stem.
+    pub fn load(path: &Path) -> Result<Self, BoardError> {
+        let unreadable = |reason: String| BoardError::Unreadable {
+            path: path.to_owned(),
+            reason,
+        };
+        let text = read_text(path).map_err(|error| unreadable(error.to_string()))?;
+        let name = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .ok_or_else(|| unreadable("its name is not UTF-8 text".to_owned()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let file = path.display().to_string();
+        Ok(Self::parse(name, &file, &text, Base::Folder(folder))?)
+    }
+
+    /// Checks `text`, which messages call `file`.
+    pub fn parse(name: &str, file: &str, text: &str, base: Base<'_>) -> Result<Self, Faults> {
+        read(file, text, |top| {
+            top.must_have(&[
+                "description",
+                "tier",
+                "model",
+                "threads",
+                "pool_mib",
+                "camera",
+                "display",
+            ]);
+            let description = top.text("description");
+            let tiers = [
+                ("hardware", Tier::Hardware),
+                ("emulation", Tier::Emulation),
+                ("untested", Tier::Untested),
+            ];
+            let tier = top.word("tier", &tiers);
+            let device_tree_models = top.texts("device_tree_models").unwrap_or_default();
+            let model = top.text("model").map(|model| model_of(model, base));
+            let threads = top.integer_u32("threads", 1..=64);
+            let pool_mib = top.integer_u32("pool_mib", 8..=2048);
+            let camera = camera(top, base);
+            let mount = mount(top);
+            let decide = decide(top);
+            let display = display(top, base);
+            Some(Self {
+                name: name.to_owned(),
+                description: description?,
+                tier: tier?,
+                device_tree_models,
+                model: model?,
+                threads: threads? as usize,
+                pool_bytes: (pool_mib? as usize) << 20,
+                camera: camera?,
+                mount,
+                decide,
+                display: display?,
+            })
+        })
+    }
+}
+
+/// A model's name stays as it is; a path is made relative to the board file.
+fn model_of(model: String, base: Base<'_>) -> String {
+    if crate::model::is_path(&model) {
+        base.input(&model).to_string_lossy().into_owned()
+    } else {
+        model
+    }
+}
+
+fn millis(table: &mut Table<'_, '_>, key: &str, range: [u64; 2], default: u64) -> Duration {
+    Duration::from_millis(table.integer(key, range[0]..=range[1]).unwrap_or(default))
+}
+
+fn camera(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<CameraConfig> {
+    let (kind, mut table) = top.choice("camera", &["v4l2", "still", "pipe", "pattern"])?;
+    let table = &mut table;
+    match kind {
+        "v4l2" => v4l2(table).map(CameraConfig::V4l2),
+        "still" => still(table, base).map(CameraConfig::Still),
+        "pipe" => Some(CameraConfig::Pipe(PipeConfig {
+            max_width_px: table.integer_u32("max_width_px", SIDE_PX).unwrap_or(1920),
+            max_height_px: table.integer_u32("max_height_px", SIDE_PX).unwrap_or(1080),
+            timeout: millis(table, "timeout_ms", [100, 600_000], 5000),
+        })),
+        _ => pattern(table).map(CameraConfig::Pattern),
+    }
+}
+
+fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
+    table.must_have(&["width_px", "height_px"]);
+    let device = table.text("device").filter(|device| device != "auto");
+    if device.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        table.fault(
+            "device",
+            "needs \"auto\" or a whole path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
+        );
+    }
+    let width_px = table.integer_u32("width_px", SIDE_PX);
+    let height_px = table.integer_u32("height_px", SIDE_PX);
+    let rate_fps = table.integer_u32("rate_fps", 1..=240).unwrap_or(30);
+    let formats = table.words("formats", &FORMATS);
+    let timeout = millis(table, "timeout_ms", [100, 60_000], 2000);
+    Some(V4l2Config {
+        device: device.map(PathBuf::from),
+        width_px: width_px?,
+        height_px: height_px?,
+        rate_fps,
+        formats: formats.unwrap_or_else(|| FORMATS.map(|(_, format)| format).to_vec()),
+        timeout,
+    })
+}
+
+fn still(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<StillConfig> {
+    table.must_have(&["files"]);
+    let files = table.texts("files");
+    if files.as_ref().is_some_and(Vec::is_empty) {
+        table.fault(
+            "files",
+            "is empty, needs at least one picture file or folder",
+        );
+    }
+    let frames_each = table.integer_u32("frames_each", 1..=1_000_000).unwrap_or(1);
+    let repeat = table.flag("repeat").unwrap_or(false);
+    let rate_fps = table.integer_u32("rate_fps", 0..=1000).unwrap_or(0);
+    Some(StillConfig {
+        files: files?.iter().map(|file| base.input(file)).collect(),
+        frames_each,
+        repeat,
+        rate_fps,
+    })
+}
+
+fn pattern(table: &mut Table<'_, '_>) -> Option<PatternConfig> {
+    table.must_have(&["width_px", "height_px"]);
+    // A pattern is drawn pixel by pixel, so it has no MJPEG.
+    let raw = FORMATS.map(|(name, format)| (name, format));
+    let raw: Vec<_> = raw
+        .into_iter()
+        .filter(|(_, format)| *format != PixelFormat::Mjpeg)
+        .collect();
+    let width_px = table.integer_u32("width_px", SIDE_PX);
+    let height_px = table.integer_u32("height_px", SIDE_PX);
+    let format = table.word("format", &raw).unwrap_or(PixelFormat::Rgb24);
+    let rate_fps = table.integer_u32("rate_fps", 0..=1000).unwrap_or(30);
+    Some(PatternConfig {
+        width_px: width_px?,
+        height_px: height_px?,
+        format,
+        rate_fps,
+    })
+}
+
+fn mount(top: &mut Table<'_, '_>) -> Mount {
+    let Some(mut table) = top.table("mount") else {
+        return Mount::default();
+    };
+    Mount {
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+    }
+}
+
+impl Default for DecideConfig {
+    /// What holds where `[decide]` does not say otherwise.
+    fn default() -> Self {
+        Self {
+            ema_weight: 0.4,
+            enter: 0.5,
+            leave: 0.35,
+            frames_in_a_row: 3,
+            hold: Duration::from_millis(500),
+            unknown_label: "unknown".to_owned(),
+        }
+    }
+}
+
+fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
+    let default = DecideConfig::default();
+    let Some(mut table) = top.table("decide") else {
+        return default;
+    };
+    // The smallest weight still reaches a new picture within some hundred frames.
+    let ema_weight = table.number("ema_weight", 0.01..=1.0);
+    let enter = table.number("enter", 0.0..=1.0).unwrap_or(default.enter);
+    let leave = match table.number("leave", 0.0..=1.0) {
+        Some(leave) if leave > enter => {
+            let message = format!("is {leave}, needs a number not above `enter`, which is {enter}");
+            table.fault("leave", message);
+            leave
+        }
+        Some(leave) => leave,
+        None => default.leave.min(enter),
+    };
+    DecideConfig {
+        ema_weight: ema_weight.unwrap_or(default.ema_weight),
+        enter,
+        leave,
+        frames_in_a_row: table
+            .integer_u32("frames_in_a_row", 1..=1000)
+            .unwrap_or(default.frames_in_a_row),
+        hold: millis(&mut table, "hold_ms", [0, 3_600_000], 500),
+        unknown_label: table.text("unknown_label").unwrap_or(default.unknown_label),
+    }
+}
+
+fn display(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
+    let (kind, mut table) = top.choice("display", &["framebuffer", "png", "none"])?;
+    match kind {
+        "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
+        "png" => png(&mut table, base).map(DisplayConfig::Png),
+        _ => Some(DisplayConfig::None),
+    }
+}
+
+fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
+    FramebufferConfig {
+        driver: table.text("driver"),
+        width_px: table.integer_u32("width_px", SIDE_PX),
+        height_px: table.integer_u32("height_px", SIDE_PX),
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+    }
+}
+
+fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
+    table.must_have(&["folder", "width_px", "height_px"]);
+    let folder = table.text("folder");
+    let width_px = table.integer_u32("width_px", SIDE_PX);
+    let height_px = table.integer_u32("height_px", SIDE_PX);
+    let keep = table.integer_u32("keep", 1..=999).unwrap_or(20);
+    let depths = [
+        ("mono", Depth::Mono),
+        ("rgb565", Depth::Rgb565),
+        ("rgb888", Depth::Rgb888),
+    ];
+    let depth = table.word("depth", &depths).unwrap_or(Depth::Rgb888);
+    Some(PngConfig {
+        folder: base.output(&folder?),
+        keep,
+        width_px: width_px?,
+        height_px: height_px?,
+        depth,
+    })
+}

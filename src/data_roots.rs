@@ -1,0 +1,108 @@
+//! The folders that may hold `boards/` and `models/`.
+//!
+//! A *data root* is a folder with `models/NAME/model.toml` and the files of a model beside it, and with the files that a
+//! compiled-in board names (`boards/photos`). The first root that has what is looked for wins.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The data roots of this machine, best first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataRoots {
+    /// Folders, without repetition; they need not exist.
+    pub folders: Vec<PathBuf>,
+    /// The folder that `EYELET_HOME` names: it is the first root, and new files go there.
+    pub home: Option<PathBuf>,
+    /// Where new files go when no root has a `models/` folder that can be written: the user's own data folder.
+    pub user: Option<PathBuf>,
+}
+
+impl DataRoots {
+    /// `EYELET_HOME`, the current folder, the folders above the running program, `$XDG_DATA_HOME/eyelet` (or
+    /// `~/.local/share/eyelet`), `/usr/share/eyelet`, `/var/lib/eyelet`.
+    pub fn of_this_machine() -> Self {
+        let variable = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let home = variable("EYELET_HOME");
+        let user = variable("XDG_DATA_HOME")
+            .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join("eyelet"));
+        let mut candidates: Vec<PathBuf> = home.iter().cloned().collect();
+        candidates.extend(env::current_dir());
+        if let Ok(program) = env::current_exe() {
+            candidates.extend(program.ancestors().skip(1).map(Path::to_owned));
+        }
+        candidates.extend(user.clone());
+        candidates.push("/usr/share/eyelet".into());
+        candidates.push("/var/lib/eyelet".into());
+        Self::new(candidates, home, user)
+    }
+
+    /// These folders, in this order.
+    pub fn new(candidates: Vec<PathBuf>, home: Option<PathBuf>, user: Option<PathBuf>) -> Self {
+        let mut folders: Vec<PathBuf> = Vec::with_capacity(candidates.len());
+        for folder in candidates {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        Self {
+            folders,
+            home,
+            user,
+        }
+    }
+
+    /// The first `ROOT/relative` that exists.
+    pub fn find(&self, relative: impl AsRef<Path>) -> Option<PathBuf> {
+        self.folders
+            .iter()
+            .map(|root| root.join(relative.as_ref()))
+            .find(|path| path.exists())
+    }
+
+    /// [`Self::find`], or else the place in the first root where it would have to be, for a message.
+    pub fn find_or_first(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.find(relative.as_ref()).unwrap_or_else(|| {
+            self.folders
+                .first()
+                .map_or_else(PathBuf::new, Clone::clone)
+                .join(relative.as_ref())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_first_root_that_has_it_wins() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let roots = DataRoots::new(
+            vec![a.path().into(), b.path().into(), a.path().into()],
+            None,
+            None,
+        );
+        assert_eq!(roots.folders.len(), 2);
+        assert_eq!(roots.find("x"), None);
+        assert_eq!(roots.find_or_first("x"), a.path().join("x"));
+        std::fs::write(b.path().join("x"), "").unwrap();
+        assert_eq!(roots.find("x"), Some(b.path().join("x")));
+        std::fs::write(a.path().join("x"), "").unwrap();
+        assert_eq!(roots.find("x"), Some(a.path().join("x")));
+    }
+
+    #[test]
+    fn this_machine_has_the_current_folder_and_the_system_ones() {
+        let roots = DataRoots::of_this_machine().folders;
+        assert!(roots.contains(&env::current_dir().unwrap()));
+        assert!(roots.contains(&"/usr/share/eyelet".into()));
+        assert_eq!(roots.last().unwrap(), Path::new("/var/lib/eyelet"));
+    }
+}

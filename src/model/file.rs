@@ -1,0 +1,248 @@
+//! The TOML of a model, read and checked into a [`Definition`]. Every key stands in `models/README.md`.
+
+use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputKind, OutputSpec};
+use crate::toml_file::{Faults, Table, read};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What the published ImageNet models are normalised with (R, G, B, for pixels in 0..=1).
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// See [`IMAGENET_MEAN`].
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// A `model.toml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// One line for `eyelet list models`.
+    pub description: String,
+    /// The default file, and the network that it is.
+    pub main: NetworkFile,
+    /// Other files of the same model, by the word after `@`.
+    pub variants: BTreeMap<String, NetworkFile>,
+    /// The label file, relative to the folder of the `model.toml`.
+    pub labels: Option<String>,
+    /// What goes into each of the files.
+    pub input: InputSpec,
+    /// What comes out.
+    pub output: OutputSpec,
+}
+
+/// One ONNX file of a model: what it is called, how to know it, where to get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkFile {
+    /// The file's bare name, beside the `model.toml`.
+    pub file: String,
+    /// Its digest in 64 small hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Its length.
+    pub size_bytes: Option<u64>,
+    /// Where it can be fetched, tried in this order.
+    pub urls: Vec<String>,
+    /// The name of the network's input, when it is stated.
+    pub input_name: Option<String>,
+}
+
+impl Definition {
+    /// Checks `text`, which messages call `file`.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Faults> {
+        read(file, text, |top| {
+            top.must_have(&["description", "file", "input", "output"]);
+            let description = top.text("description");
+            let main = network_file(top);
+            let variants = variants(top);
+            let labels = top.text("labels");
+            if labels
+                .as_ref()
+                .is_some_and(|path| Path::new(path).is_absolute())
+            {
+                top.fault("labels", "needs a path relative to this file");
+            }
+            let input = top.table("input").and_then(|mut table| {
+                let name = table.text("name");
+                input(&mut table).map(|spec| (name, spec))
+            });
+            let output = top.table("output").and_then(|mut table| output(&mut table));
+            let (input_name, input) = input?;
+            Some(Self {
+                description: description?,
+                main: NetworkFile {
+                    input_name,
+                    ..main?
+                },
+                variants,
+                labels,
+                input,
+                output: output?,
+            })
+        })
+    }
+
+    /// The file that `variant` names, or the default one.
+    pub fn network_file(&self, variant: Option<&str>) -> Option<&NetworkFile> {
+        match variant {
+            None => Some(&self.main),
+            Some(name) => self.variants.get(name),
+        }
+    }
+
+    /// Which variant (`Some(None)` is the default) has the file `name`.
+    pub fn variant_of_file(&self, name: &str) -> Option<Option<&str>> {
+        if self.main.file == name {
+            return Some(None);
+        }
+        self.variants
+            .iter()
+            .find(|(_, file)| file.file == name)
+            .map(|(variant, _)| Some(variant.as_str()))
+    }
+}
+
+/// `file`, `sha256`, `size_bytes` and `urls` of the outermost table or of a variant.
+fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
+    let file = table.text("file");
+    if let Some(name) = &file
+        && (name.contains(['/', '\\']) || !name.to_ascii_lowercase().ends_with(".onnx"))
+    {
+        let message = format!("is {name:?}, needs the bare name of an .onnx file beside this one");
+        table.fault("file", message);
+    }
+    let sha256 = table.text("sha256");
+    if let Some(digits) = &sha256
+        && (digits.len() != 64
+            || !digits
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+    {
+        table.fault(
+            "sha256",
+            "needs 64 hexadecimal digits, a to f in small letters",
+        );
+    }
+    let size_bytes = table.integer("size_bytes", 1..=4 << 30);
+    let urls = table.texts("urls").unwrap_or_default();
+    for url in &urls {
+        if !url.starts_with("https://") && !url.starts_with("http://") {
+            let message =
+                format!("has {url:?}, needs addresses that begin with https:// or http://");
+            table.fault("urls", message);
+        }
+    }
+    if !urls.is_empty() {
+        // What comes from elsewhere must be known by its bytes.
+        table.must_have(&["sha256", "size_bytes"]);
+    }
+    Some(NetworkFile {
+        file: file?,
+        sha256,
+        size_bytes,
+        urls,
+        input_name: None,
+    })
+}
+
+fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
+    let mut variants = BTreeMap::new();
+    let Some(mut table) = top.table("variants") else {
+        return variants;
+    };
+    for name in table.names() {
+        let Some(mut variant) = table.table(&name) else {
+            continue;
+        };
+        variant.must_have(&["file"]);
+        let input_name = variant
+            .table("input")
+            .and_then(|mut input| input.text("name"));
+        if let Some(file) = network_file(&mut variant) {
+            variants.insert(name, NetworkFile { input_name, ..file });
+        }
+    }
+    variants
+}
+
+fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
+    table.must_have(&["width_px", "height_px"]);
+    let layout = table.word("layout", &[("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)]);
+    let dtype = table
+        .word("dtype", &[("f32", Dtype::F32), ("u8", Dtype::U8)])
+        .unwrap_or(Dtype::F32);
+    let width_px = table.integer_u32("width_px", 8..=2048);
+    let height_px = table.integer_u32("height_px", 8..=2048);
+    let orders = [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
+    let channels = table.word("channels", &orders).unwrap_or(ChannelOrder::Rgb);
+    let scale = table.number("scale", 1e-6..=1e6);
+    let mean = table.numbers("mean", -1e6..=1e6);
+    let std = table.numbers("std", 1e-6..=1e6);
+    let shorter_px = table.integer_u32("resize_shorter_px", 8..=4096);
+    if dtype == Dtype::U8 {
+        for key in ["scale", "mean", "std"] {
+            if table.has(key) {
+                table.fault(key, "is for dtype \"f32\"; bytes go in as they are");
+            }
+        }
+    }
+    let (width_px, height_px) = (width_px?, height_px?);
+    let longer_px = width_px.max(height_px);
+    if let Some(shorter_px) = shorter_px
+        && shorter_px < longer_px
+    {
+        let message = format!(
+            "is {shorter_px}, needs at least {longer_px}: the crop of {width_px}x{height_px} is cut out of the resized picture"
+        );
+        table.fault("resize_shorter_px", message);
+    }
+    let spec = InputSpec {
+        layout: layout.unwrap_or(Layout::Nchw),
+        dtype,
+        channels,
+        resize_shorter_px: shorter_px.unwrap_or(longer_px),
+        ..InputSpec::imagenet(Layout::Nchw, dtype, width_px, height_px)
+    };
+    Some(match dtype {
+        Dtype::U8 => spec,
+        Dtype::F32 => InputSpec {
+            scale: scale.unwrap_or(spec.scale),
+            mean: mean.unwrap_or(spec.mean),
+            std: std.unwrap_or(spec.std),
+            ..spec
+        },
+    })
+}
+
+impl InputSpec {
+    /// The rule of the published ImageNet models: RGB, mean and standard deviation taken off, the shorter side resized to
+    /// 8/7 of the crop (256 for 224). Bytes go in as they are.
+    pub fn imagenet(layout: Layout, dtype: Dtype, width_px: u32, height_px: u32) -> Self {
+        let (scale, mean, std) = match dtype {
+            Dtype::F32 => (1.0 / 255.0, IMAGENET_MEAN, IMAGENET_STD),
+            Dtype::U8 => (1.0, [0.0; 3], [1.0; 3]),
+        };
+        Self {
+            layout,
+            dtype,
+            width_px,
+            height_px,
+            channels: ChannelOrder::Rgb,
+            scale,
+            mean,
+            std,
+            resize_shorter_px: (width_px.max(height_px) * 8).div_ceil(7),
+        }
+    }
+}
+
+fn output(table: &mut Table<'_, '_>) -> Option<OutputSpec> {
+    table.must_have(&["kind", "class_count"]);
+    let kinds = [
+        ("logits", OutputKind::Logits),
+        ("probabilities", OutputKind::Probabilities),
+    ];
+    let kind = table.word("kind", &kinds);
+    let class_count = table.integer_u32("class_count", 2..=100_000);
+    let label_offset = table.integer_u32("label_offset", 0..=1000).unwrap_or(0);
+    Some(OutputSpec {
+        kind: kind?,
+        class_count: class_count? as usize,
+        label_offset: label_offset as usize,
+    })
+}

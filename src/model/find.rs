@@ -1,0 +1,409 @@
+//! From what a person says (`mobilenet-v2`, `mobilenet-v2@12-int8`, `./mine.onnx`) to a checked [`Model`].
+//!
+//! A name is looked up in the data roots (`ROOT/models/NAME/model.toml`), then among the models that are compiled in. Its
+//! ONNX file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file
+//! says of itself is enough, together with the rules of the published ImageNet models.
+
+use super::file::{Definition, NetworkFile};
+use super::{Dtype, InputSpec, Layout, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
+use crate::data_roots::DataRoots;
+use crate::toml_file::{did_you_mean, read_text};
+use sha2::{Digest, Sha256};
+use std::fmt::Display;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+/// What an ONNX file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// The input tensor's name.
+    pub input_name: String,
+    /// Order of the input's axes.
+    pub layout: Layout,
+    /// The input's element type.
+    pub dtype: Dtype,
+    /// Width, where the file fixes it.
+    pub width_px: Option<u32>,
+    /// Height, where the file fixes it.
+    pub height_px: Option<u32>,
+    /// Whether the last operator is a softmax.
+    pub output_kind: OutputKind,
+    /// How many scores, where the file says so.
+    pub score_count: Option<usize>,
+}
+
+/// A side of the input where the file leaves it open, and the number of scores likewise.
+const USUAL_SIDE_PX: u32 = 224;
+const IMAGENET_CLASSES: usize = 1000;
+
+/// Whether `text` means a path to an ONNX file, not the name of a model.
+pub fn is_path(text: &str) -> bool {
+    text.contains('/') || text.to_ascii_lowercase().ends_with(".onnx")
+}
+
+/// A named model: its definition, and where things of it are or would be.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// The folder's name below `models/`.
+    pub name: String,
+    /// The word after `@`.
+    pub variant: Option<String>,
+    /// What the `model.toml` says.
+    pub definition: Definition,
+    /// The folder of the `model.toml`; `None` when it is the compiled-in one.
+    pub folder: Option<PathBuf>,
+}
+
+impl Named {
+    /// Looks `name` up, `NAME` or `NAME@VARIANT`.
+    pub fn find(name: &str, roots: &DataRoots) -> Result<Self, ModelError> {
+        let (model, variant) = match name.split_once('@') {
+            Some((model, variant)) => (model, Some(variant.to_owned())),
+            None => (name, None),
+        };
+        let unknown = || ModelError::UnknownName {
+            name: model.to_owned(),
+            hint: did_you_mean(model, shipped::names()),
+        };
+        if model.is_empty() || model.starts_with('.') || model.contains(['/', '\\']) {
+            return Err(unknown());
+        }
+        let toml = format!("{model}/model.toml");
+        let (definition, folder) = if let Some(path) = roots.find(Path::new("models").join(&toml)) {
+            (read_definition(&path)?, path.parent().map(Path::to_owned))
+        } else {
+            let text = shipped::text(shipped::MODELS, &toml).ok_or_else(unknown)?;
+            (Definition::parse(&format!("models/{toml}"), text)?, None)
+        };
+        let named = Self {
+            name: model.to_owned(),
+            variant,
+            definition,
+            folder,
+        };
+        match &named.variant {
+            Some(variant) if !named.definition.variants.contains_key(variant) => {
+                let known = named.definition.variants.keys().map(String::as_str);
+                Err(ModelError::UnknownVariant {
+                    model: named.name.clone(),
+                    variant: variant.clone(),
+                    hint: did_you_mean(variant, known.clone()),
+                    known: match known.collect::<Vec<_>>().join(", ") {
+                        none if none.is_empty() => "none".to_owned(),
+                        some => some,
+                    },
+                })
+            }
+            _ => Ok(named),
+        }
+    }
+
+    /// `NAME` or `NAME@VARIANT`.
+    pub fn full_name(&self) -> String {
+        match &self.variant {
+            Some(variant) => format!("{}@{variant}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The ONNX file that is meant.
+    pub fn network_file(&self) -> &NetworkFile {
+        let file = self.definition.network_file(self.variant.as_deref());
+        file.unwrap_or(&self.definition.main)
+    }
+
+    /// Where the ONNX file is: beside the `model.toml`, or in another data root's folder of this model.
+    pub fn path(&self, roots: &DataRoots) -> Result<PathBuf, ModelError> {
+        let file = &self.network_file().file;
+        let beside = self.folder.iter().map(|folder| folder.join(file));
+        let relative = Path::new("models").join(&self.name).join(file);
+        let elsewhere = roots.folders.iter().map(|root| root.join(&relative));
+        let mut candidates = beside.chain(elsewhere);
+        let first = candidates.next().unwrap_or_else(|| relative.clone());
+        if first.exists() {
+            return Ok(first);
+        }
+        candidates.find(|path| path.exists()).ok_or_else(|| {
+            let name = self.full_name();
+            let remedy = if self.network_file().urls.is_empty() {
+                "it comes with the source tree: set EYELET_HOME to the folder that holds models/"
+                    .to_owned()
+            } else {
+                format!("`eyelet model pull {name}` fetches it")
+            };
+            ModelError::Missing {
+                name,
+                looked: first,
+                remedy,
+            }
+        })
+    }
+
+    /// The labels: those of `override_file`, or else those that the `model.toml` names.
+    fn labels(
+        &self,
+        override_file: Option<&Path>,
+        roots: &DataRoots,
+    ) -> Result<Vec<String>, ModelError> {
+        let count = self.definition.output.class_count;
+        if let Some(file) = override_file {
+            return labels::load(file, count);
+        }
+        let Some(relative) = &self.definition.labels else {
+            return usual_labels(count, roots);
+        };
+        match &self.folder {
+            Some(folder) => labels::load(&folder.join(relative), count),
+            None => {
+                let path = without_dots(&Path::new(&self.name).join(relative));
+                shipped_labels(&path, count, roots)
+            }
+        }
+    }
+}
+
+impl Model {
+    /// The model that a person means by `name_or_path`, with the labels of the file `labels` when there is one.
+    ///
+    /// `inspect` looks into an ONNX file that has no `model.toml` beside it.
+    pub fn find<E: Display>(
+        name_or_path: &str,
+        labels: Option<&Path>,
+        inspect: impl FnOnce(&Path) -> Result<Inspected, E>,
+    ) -> Result<Self, ModelError> {
+        Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, inspect)
+    }
+
+    /// [`Self::find`] in data roots of one's own.
+    pub fn find_in<E: Display>(
+        roots: &DataRoots,
+        name_or_path: &str,
+        labels: Option<&Path>,
+        inspect: impl FnOnce(&Path) -> Result<Inspected, E>,
+    ) -> Result<Self, ModelError> {
+        if !is_path(name_or_path) {
+            let named = Named::find(name_or_path, roots)?;
+            let path = named.path(roots)?;
+            return Self::of_named(&named, path, labels, roots);
+        }
+        let path = Path::new(name_or_path);
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        if !metadata.is_file() {
+            return Err(unreadable(path, &"it is not a file"));
+        }
+        if let Some(named) = beside(path)? {
+            return Self::of_named(&named, path.to_owned(), labels, roots);
+        }
+        let inspected = inspect(path).map_err(|error| ModelError::Network(error.to_string()))?;
+        Self::of_onnx(path, &inspected, labels, roots)
+    }
+
+    fn of_named(
+        named: &Named,
+        path: PathBuf,
+        labels: Option<&Path>,
+        roots: &DataRoots,
+    ) -> Result<Self, ModelError> {
+        let remedy = if named.network_file().urls.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "; `eyelet model pull {}` fetches it anew",
+                named.full_name()
+            )
+        };
+        verify(&path, named.network_file(), &remedy)?;
+        Ok(Self {
+            name: named.full_name(),
+            file: path,
+            input: named.definition.input.clone(),
+            output: named.definition.output,
+            labels: named.labels(labels, roots)?,
+        })
+    }
+
+    /// The model in the file `path`, which says `inspected` of itself: pixels are normalised as for the published ImageNet
+    /// models, 1001 scores are 1000 classes after a "background", and 1000 classes without labels are ImageNet's.
+    pub fn of_onnx(
+        path: &Path,
+        inspected: &Inspected,
+        labels: Option<&Path>,
+        roots: &DataRoots,
+    ) -> Result<Self, ModelError> {
+        let input = InputSpec::imagenet(
+            inspected.layout,
+            inspected.dtype,
+            inspected.width_px.unwrap_or(USUAL_SIDE_PX),
+            inspected.height_px.unwrap_or(USUAL_SIDE_PX),
+        );
+        let score_count = inspected.score_count.unwrap_or(IMAGENET_CLASSES);
+        let label_offset = usize::from(score_count == IMAGENET_CLASSES + 1);
+        // A network of 1001 classes of its own comes with 1001 labels.
+        let (labels, label_offset) = match labels {
+            Some(file) if label_offset == 1 => match labels::load(file, score_count) {
+                Ok(labels) => (labels, 0),
+                Err(_) => (labels::load(file, score_count - 1)?, 1),
+            },
+            Some(file) => (labels::load(file, score_count)?, 0),
+            None => (
+                usual_labels(score_count - label_offset, roots)?,
+                label_offset,
+            ),
+        };
+        Ok(Self {
+            name: path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            file: path.to_owned(),
+            input,
+            output: OutputSpec {
+                kind: inspected.output_kind,
+                class_count: labels.len(),
+                label_offset,
+            },
+            labels,
+        })
+    }
+}
+
+/// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.
+fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
+    let file_name = path.file_name().map(|name| name.to_string_lossy());
+    let file_name = file_name.unwrap_or_default();
+    let own = path.with_extension("toml");
+    let shared = path.with_file_name("model.toml");
+    for toml in [&own, &shared] {
+        if !toml.is_file() {
+            continue;
+        }
+        let definition = read_definition(toml)?;
+        let variant = match definition.variant_of_file(&file_name) {
+            Some(variant) => variant.map(str::to_owned),
+            None if *toml == own && own != shared => {
+                return Err(unreadable(
+                    path,
+                    &format!(
+                        "{} beside it describes the file {:?}; correct `file` there, or rename it",
+                        own.display(),
+                        definition.main.file
+                    ),
+                ));
+            }
+            None => continue,
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let name = if *toml == own && own != shared {
+            path.file_stem()
+        } else {
+            folder.file_name().or(path.file_stem())
+        };
+        return Ok(Some(Named {
+            name: name.unwrap_or_default().to_string_lossy().into_owned(),
+            variant,
+            definition,
+            folder: Some(folder.to_owned()),
+        }));
+    }
+    Ok(None)
+}
+
+fn read_definition(path: &Path) -> Result<Definition, ModelError> {
+    let text = read_text(path).map_err(|error| unreadable(path, &error))?;
+    Ok(Definition::parse(&path.display().to_string(), &text)?)
+}
+
+fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
+    ModelError::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// ImageNet's labels for 1000 classes, numbers for any other count.
+fn usual_labels(class_count: usize, roots: &DataRoots) -> Result<Vec<String>, ModelError> {
+    if class_count == IMAGENET_CLASSES {
+        shipped_labels(Path::new(shipped::IMAGENET_LABELS), class_count, roots)
+    } else {
+        Ok(labels::numbered(class_count))
+    }
+}
+
+/// The labels at `path` below `models/`: compiled in, or in a data root.
+fn shipped_labels(
+    path: &Path,
+    class_count: usize,
+    roots: &DataRoots,
+) -> Result<Vec<String>, ModelError> {
+    let name = path.to_string_lossy();
+    match shipped::text(shipped::LABELS, &name) {
+        Some(text) => labels::parse(&format!("models/{name}"), text, class_count),
+        None => labels::load(
+            &roots.find_or_first(Path::new("models").join(path)),
+            class_count,
+        ),
+    }
+}
+
+/// `a/../b` as `b`, by the text alone.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::CurDir => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// Checks the file at `path` against the length and the sha256 that its `model.toml` states. `remedy` ends the message.
+pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), ModelError> {
+    if let Some(want) = stated.size_bytes {
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        if metadata.len() != want {
+            return Err(ModelError::Size {
+                path: path.to_owned(),
+                got: metadata.len(),
+                want,
+                remedy: remedy.to_owned(),
+            });
+        }
+    }
+    if let Some(want) = &stated.sha256 {
+        let got = sha256_of(path).map_err(|error| unreadable(path, &error))?;
+        if got != *want {
+            return Err(ModelError::Sha256 {
+                path: path.to_owned(),
+                got,
+                want: want.clone(),
+                remedy: remedy.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Bytes in small hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}

@@ -1,0 +1,40 @@
+//! The `model.toml`s and labels of the tree, compiled in, so that a name is known without the source tree at hand.
+
+/// A file of the tree, by its path below `models/`.
+#[derive(Debug, Clone, Copy)]
+pub struct Shipped {
+    /// With `/` between the parts.
+    pub path: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+macro_rules! shipped {
+    ($($path:literal),* $(,)?) => {
+        &[$(Shipped {
+            path: $path,
+            text: include_str!(concat!("../../models/", $path)),
+        }),*]
+    };
+}
+
+/// Every `NAME/model.toml`. A test holds this against the folder.
+pub const MODELS: &[Shipped] = shipped!["mobilenet-v2/model.toml"];
+
+/// The label files that these name.
+pub const LABELS: &[Shipped] = shipped![];
+
+/// The labels of ImageNet's 1000 classes: for a network of 1000 classes that says nothing of its labels.
+pub const IMAGENET_LABELS: &str = "efficientnet-lite0/labels.txt";
+
+/// The names of the shipped models.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS
+        .iter()
+        .filter_map(|model| model.path.strip_suffix("/model.toml"))
+}
+
+/// The text of the shipped file `path`.
+pub fn text(files: &[Shipped], path: &str) -> Option<&'static str> {
+    files.iter().find(|file| file.path == path).map(|f| f.text)
+}

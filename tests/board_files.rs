@@ -1,0 +1,317 @@
+//! Every board of the tree is sound, and a board file that is not says where and what would be.
+#![allow(clippy::unwrap_used)]
+
+use eyelet::board::choose::SHIPPED;
+use eyelet::board::file::Base;
+use eyelet::board::{Board, BoardError, CameraConfig, DisplayConfig, Tier};
+use eyelet::data_roots::DataRoots;
+use eyelet::frame::PixelFormat;
+use eyelet::model::Definition;
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+const TREE: &str = env!("CARGO_MANIFEST_DIR");
+
+fn tree() -> DataRoots {
+    DataRoots::new(vec![TREE.into()], None, None)
+}
+
+/// A board with every key that has to be there, and nothing else. Line 7 is `[camera.pattern]`, line 11 `[display.none]`.
+const SMALL: &str = r#"description = "test"
+tier = "untested"
+model = "mobilenet-v2"
+threads = 1
+pool_mib = 64
+
+[camera.pattern]
+width_px = 64
+height_px = 48
+
+[display.none]
+"#;
+
+fn parse(text: &str) -> Result<Board, Vec<String>> {
+    Board::parse("t", "t.toml", text, Base::Folder(Path::new("/b"))).map_err(|faults| faults.lines)
+}
+
+#[test]
+fn every_board_in_the_folder_is_compiled_in_and_sound() {
+    let mut in_folder: Vec<String> = std::fs::read_dir(Path::new(TREE).join("boards"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    in_folder.sort();
+    let compiled_in: Vec<_> = SHIPPED.iter().map(|board| board.name.to_owned()).collect();
+    assert_eq!(in_folder, compiled_in);
+    let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
+    let mut beginnings = HashSet::new();
+    for name in compiled_in {
+        let board = Board::named(&name, &tree()).unwrap();
+        assert_eq!(board.name, name);
+        // The model is one of the tree's.
+        let model = Path::new(TREE).join("models").join(&board.model);
+        assert!(
+            model.join("model.toml").is_file(),
+            "{name}: {}",
+            board.model
+        );
+        for beginning in board.device_tree_models {
+            assert!(beginnings.insert(beginning.clone()), "{beginning} twice");
+        }
+        let tier = match board.tier {
+            Tier::Hardware => format!("| **`{name}`** |"),
+            Tier::Emulation => format!("| `{name}` |"),
+            Tier::Untested => format!("| *`{name}`* |"),
+        };
+        assert!(readme.contains(&tier), "boards/README.md lacks {tier}");
+    }
+}
+
+#[test]
+fn the_readme_tells_of_every_key() {
+    let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
+    let text = SMALL.replace("[camera.pattern]", "[camera.zz]\n[mount]\nzz=0\n[decide]\nzz=0\n[x]")
+        + "zz = 0\n[zz]\n";
+    let mut lines = parse(&text).unwrap_err();
+    for camera in ["v4l2", "still", "pipe", "pattern"] {
+        let text = SMALL.replace("camera.pattern", &format!("camera.{camera}")) + "zz = 0\n";
+        let text = text.replace("width_px = 64", "zz = 0");
+        lines.extend(parse(&text).unwrap_err());
+    }
+    for display in ["framebuffer", "png"] {
+        let text = SMALL.replace("display.none", &format!("display.{display}")) + "zz = 0\n";
+        lines.extend(parse(&text).unwrap_err());
+    }
+    let mut count = 0;
+    for line in lines {
+        let Some((_, allowed)) = line.split_once("(allowed: ") else {
+            continue;
+        };
+        for key in allowed.trim_end_matches(')').split(", ") {
+            assert!(
+                readme.contains(&format!("`{key}`")),
+                "boards/README.md lacks {key}"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} keys were looked for");
+}
+
+#[test]
+fn host_and_virt_say_what_they_are_for() {
+    let host = Board::named("host", &tree()).unwrap();
+    assert_eq!(host.model, "efficientnet-lite0");
+    let CameraConfig::Still(still) = host.camera else {
+        panic!("{:?}", host.camera)
+    };
+    assert_eq!((still.frames_each, still.repeat), (5, false));
+    let DisplayConfig::Png(png) = host.display else {
+        panic!("{:?}", host.display)
+    };
+    assert_eq!(png.folder, Path::new("eyelet-display"));
+    assert_eq!((png.width_px, png.height_px), (480, 320));
+
+    let virt = Board::named("virt", &tree()).unwrap();
+    let CameraConfig::V4l2(camera) = virt.camera else {
+        panic!("{:?}", virt.camera)
+    };
+    assert_eq!(camera.device, None);
+    assert_eq!(camera.formats[..2], [PixelFormat::Mjpeg, PixelFormat::Yuyv]);
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let board = parse(SMALL).unwrap();
+    assert_eq!(board.pool_bytes, 64 << 20);
+    assert_eq!(board.display, DisplayConfig::None);
+    assert_eq!(board.mount, Default::default());
+    assert_eq!(board.decide, Default::default());
+    let CameraConfig::Pattern(pattern) = board.camera else {
+        panic!("{:?}", board.camera)
+    };
+    assert_eq!((pattern.format, pattern.rate_fps), (PixelFormat::Rgb24, 30));
+}
+
+#[test]
+fn paths_are_relative_to_the_board_file() {
+    let camera = "[camera.still]\nfiles = [\"p.jpg\", \"/abs/q.jpg\"]\n[decide]\nhold_ms = 1500";
+    let text = SMALL
+        .replace("[camera.pattern]\nwidth_px = 64\nheight_px = 48", camera)
+        .replace("mobilenet-v2", "nets/mine.onnx")
+        .replace(
+            "[display.none]",
+            "[display.png]\nfolder = \"out\"\nwidth_px = 128\nheight_px = 32\ndepth = \"mono\"",
+        );
+    let board = parse(&text).unwrap();
+    assert_eq!(board.model, "/b/nets/mine.onnx");
+    assert_eq!(board.decide.hold, Duration::from_millis(1500));
+    let CameraConfig::Still(still) = board.camera else {
+        panic!("{:?}", board.camera)
+    };
+    assert_eq!(
+        still.files,
+        [Path::new("/b/p.jpg"), Path::new("/abs/q.jpg")]
+    );
+    let DisplayConfig::Png(png) = board.display else {
+        panic!("{:?}", board.display)
+    };
+    assert_eq!(png.folder, Path::new("/b/out"));
+}
+
+#[test]
+fn a_compiled_in_board_takes_its_files_from_the_first_data_root_that_has_them() {
+    let (empty, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(full.path().join("boards/photos")).unwrap();
+    let roots = DataRoots::new(vec![empty.path().into(), full.path().into()], None, None);
+    let CameraConfig::Still(still) = Board::named("host", &roots).unwrap().camera else {
+        panic!("host has a still camera")
+    };
+    assert_eq!(still.files, [full.path().join("boards/photos")]);
+}
+
+/// What is changed in [`SMALL`], into what, and the one fault that this is.
+const FAULTS: &[(&str, &str, &str)] = &[
+    (
+        "threads = 1",
+        "thread = 1\nthreads = 1",
+        "t.toml:4:1: thread: is no key here, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display)",
+    ),
+    (
+        "\"untested\"",
+        "\"emulated\"",
+        "t.toml:2:1: tier: \"emulated\" is not allowed, did you mean `emulation`? (allowed: hardware, emulation, untested)",
+    ),
+    ("threads = 1\n", "", "t.toml:1:1: threads: is missing"),
+    (
+        "threads = 1",
+        "threads = \"4\"",
+        "t.toml:4:1: threads: is \"4\", needs a whole number from 1 to 64",
+    ),
+    (
+        "pool_mib = 64",
+        "pool_mib = 4",
+        "t.toml:5:1: pool_mib: is 4, needs a whole number from 8 to 2048",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.patern]",
+        "t.toml:7:9: camera.patern: is no key here, did you mean `pattern`? (allowed: v4l2, still, pipe, pattern)",
+    ),
+    (
+        "width_px = 64",
+        "width_px = 64\nrate = 5",
+        "t.toml:9:1: camera.pattern.rate: is no key here, did you mean `rate_fps`? (allowed: width_px, height_px, format, rate_fps)",
+    ),
+    (
+        "width_px = 64",
+        "width_px = 64\nformat = \"mjpeg\"",
+        "t.toml:9:1: camera.pattern.format: \"mjpeg\" is not allowed (allowed: yuyv, uyvy, nv12, yu12, rgb24, bgr24, grey)",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.v4l2]\nformats = [\"yuyv\", \"mjpg\"]",
+        "t.toml:8:20: camera.v4l2.formats: \"mjpg\" is not allowed, did you mean `mjpeg`? (allowed: yuyv, uyvy, nv12, yu12, rgb24, bgr24, mjpeg, grey)",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.v4l2]\ndevice = \"video0\"",
+        "t.toml:8:1: camera.v4l2.device: needs \"auto\" or a whole path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
+    ),
+    (
+        "[camera.pattern]\nwidth_px = 64\nheight_px = 48",
+        "[camera.still]\nfiles = []",
+        "t.toml:8:1: camera.still.files: is empty, needs at least one picture file or folder",
+    ),
+    (
+        "[display.none]",
+        "[display.framebufer]",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\nwidth_px = 3",
+        "t.toml:12:1: display.none.width_px: is no key here, the table has none",
+    ),
+    (
+        "[display.none]",
+        "[display.framebuffer]\nrotate_deg = 45",
+        "t.toml:12:1: display.framebuffer.rotate_deg: is 45, needs 0, 90, 180 or 270",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount]\nmirrored = true",
+        "t.toml:13:1: mount.mirrored: is no key here, did you mean `mirror`? (allowed: rotate_deg, mirror)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide]\nhold = 5",
+        "t.toml:13:1: decide.hold: is no key here, did you mean `hold_ms`? (allowed: ema_weight, enter, leave, frames_in_a_row, hold_ms, unknown_label)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide]\nenter = 0.4\nleave = 0.6",
+        "t.toml:14:1: decide.leave: is 0.6, needs a number not above `enter`, which is 0.4",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide]\nema_weight = 0",
+        "t.toml:13:1: decide.ema_weight: is 0, needs a number from 0.01 to 1",
+    ),
+    (
+        "[display.none]",
+        "[display.png]\nfolder = \"f\"\nwidth_px = 99\nheight_px = 99\ndepth = \"rgb656\"",
+        "t.toml:15:1: display.png.depth: \"rgb656\" is not allowed, did you mean `rgb565`? (allowed: mono, rgb565, rgb888)",
+    ),
+    (
+        "[display.none]",
+        "[displays.none]",
+        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: is no key here, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display)",
+    ),
+];
+
+#[test]
+fn each_fault_has_its_place_and_says_what_is_allowed() {
+    for (from, into, message) in FAULTS {
+        assert_eq!(SMALL.matches(from).count(), 1, "{from}");
+        let text = SMALL.replace(from, into);
+        assert_eq!(parse(&text).unwrap_err().join("\n"), *message, "{text}");
+    }
+}
+
+#[test]
+fn all_faults_come_at_once() {
+    let text = SMALL
+        .replace("threads = 1", "threads = 0")
+        .replace("width_px = 64", "width = 64")
+        .replace("none", "nothing");
+    let lines = parse(&text).unwrap_err();
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("none.toml");
+    for (path, reason) in [
+        (missing.as_path(), "No such file"),
+        (folder.path(), "it is not a file"),
+        (Path::new("/dev/zero"), "it is not a file"),
+    ] {
+        let error = Board::load(path).unwrap_err();
+        assert!(matches!(error, BoardError::Unreadable { .. }));
+        let message = error.to_string();
+        assert!(message.contains(reason), "{message}");
+        assert!(message.contains(&path.display().to_string()), "{message}");
+    }
+}
+
+/// The definition is needed before a model's file is there.
+#[test]
+fn the_models_of_the_boards_are_sound() {
+    for shipped in eyelet::model::shipped::MODELS {
+        Definition::parse(shipped.path, shipped.text).unwrap();
+    }
+}
