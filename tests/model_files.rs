@@ -3,9 +3,9 @@
 
 use eyelet::data_roots::DataRoots;
 use eyelet::model::{
-    ChannelOrder, Definition, Dtype, Inspected, Layout, Model, ModelError, Named, OutputKind,
-    shipped,
+    ChannelOrder, Definition, Dtype, Layout, Model, ModelError, Named, OutputKind, shipped,
 };
+use eyelet::network::inspect::Inspected;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +98,9 @@ fn mobilenet_is_the_model_cards() {
     assert_eq!(int8.full_name(), "mobilenet-v2@12-int8");
     assert_eq!(int8.network_file().file, "mobilenetv2-12-int8.onnx");
     assert_eq!(int8.network_file().input_name, None);
-    let message = find(&roots, "mobilenet-v2@12-int8").unwrap_err().to_string();
+    let message = find(&roots, "mobilenet-v2@12-int8")
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         message,
         "model `mobilenet-v2@12-int8` is not on this machine: no models/mobilenet-v2/mobilenetv2-12-int8.onnx \
@@ -193,7 +195,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "width_px = 32",
         "width_px = 32\nstd = [0.2, 0.2, 0]",
-        "m.toml:7:17: input.std: has 0, needs a list of numbers from 0.000001 to 1000000",
+        "m.toml:7:18: input.std: has 0, needs a list of numbers from 0.000001 to 1000000",
     ),
     (
         "width_px = 32",

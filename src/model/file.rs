@@ -191,12 +191,11 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
         );
         table.fault("resize_shorter_px", message);
     }
+    let usual = InputSpec::imagenet(layout.unwrap_or(Layout::Nchw), dtype, width_px, height_px);
     let spec = InputSpec {
-        layout: layout.unwrap_or(Layout::Nchw),
-        dtype,
         channels,
-        resize_shorter_px: shorter_px.unwrap_or(longer_px),
-        ..InputSpec::imagenet(Layout::Nchw, dtype, width_px, height_px)
+        resize_shorter_px: shorter_px.unwrap_or(usual.resize_shorter_px),
+        ..usual
     };
     Some(match dtype {
         Dtype::U8 => spec,

@@ -5,32 +5,15 @@
 //! says of itself is enough, together with the rules of the published ImageNet models.
 
 use super::file::{Definition, NetworkFile};
-use super::{Dtype, InputSpec, Layout, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
+use super::{InputSpec, Model, ModelError, OutputSpec, labels, shipped};
 use crate::data_roots::DataRoots;
+use crate::network::inspect::{Inspected, inspect};
+use crate::network::onnx;
 use crate::toml_file::{did_you_mean, read_text};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
-
-/// What an ONNX file says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspected {
-    /// The input tensor's name.
-    pub input_name: String,
-    /// Order of the input's axes.
-    pub layout: Layout,
-    /// The input's element type.
-    pub dtype: Dtype,
-    /// Width, where the file fixes it.
-    pub width_px: Option<u32>,
-    /// Height, where the file fixes it.
-    pub height_px: Option<u32>,
-    /// Whether the last operator is a softmax.
-    pub output_kind: OutputKind,
-    /// How many scores, where the file says so.
-    pub score_count: Option<usize>,
-}
 
 /// A side of the input where the file leaves it open, and the number of scores likewise.
 const USUAL_SIDE_PX: u32 = 224;
@@ -164,17 +147,11 @@ impl Named {
 
 impl Model {
     /// The model that a person means by `name_or_path`, with the labels of the file `labels` when there is one.
-    ///
-    /// `inspect` looks into an ONNX file that has no `model.toml` beside it.
-    pub fn find<E: Display>(
-        name_or_path: &str,
-        labels: Option<&Path>,
-        inspect: impl FnOnce(&Path) -> Result<Inspected, E>,
-    ) -> Result<Self, ModelError> {
-        Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, inspect)
+    pub fn find(name_or_path: &str, labels: Option<&Path>) -> Result<Self, ModelError> {
+        Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, look)
     }
 
-    /// [`Self::find`] in data roots of one's own.
+    /// [`Self::find`] in data roots of one's own. `inspect` looks into an ONNX file that has no `model.toml` beside it.
     pub fn find_in<E: Display>(
         roots: &DataRoots,
         name_or_path: &str,
@@ -264,6 +241,14 @@ impl Model {
             labels,
         })
     }
+}
+
+/// Asks the ONNX file at `path` what it says of itself.
+fn look(path: &Path) -> Result<Inspected, String> {
+    let model = onnx::read(path).map_err(|error| error.to_string())?;
+    let about = |why: &str| format!("the model {} {why}", path.display());
+    let graph = model.graph.ok_or_else(|| about("holds no graph"))?;
+    inspect(&graph).map_err(|why| about(&why))
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.

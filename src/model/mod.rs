@@ -7,7 +7,7 @@ pub mod labels;
 pub mod shipped;
 
 pub use file::Definition;
-pub use find::{Inspected, Named, is_path};
+pub use find::{Named, is_path};
 
 use crate::failure::{Cause, Failure};
 use crate::toml_file::Faults;

@@ -19,10 +19,10 @@ macro_rules! shipped {
 }
 
 /// Every `NAME/model.toml`. A test holds this against the folder.
-pub const MODELS: &[Shipped] = shipped!["mobilenet-v2/model.toml"];
+pub const MODELS: &[Shipped] = shipped!["efficientnet-lite0/model.toml", "mobilenet-v2/model.toml"];
 
 /// The label files that these name.
-pub const LABELS: &[Shipped] = shipped![];
+pub const LABELS: &[Shipped] = shipped!["efficientnet-lite0/labels.txt"];
 
 /// The labels of ImageNet's 1000 classes: for a network of 1000 classes that says nothing of its labels.
 pub const IMAGENET_LABELS: &str = "efficientnet-lite0/labels.txt";
