@@ -122,7 +122,7 @@ fn fault(all: &Fixtures, pictures: &[u8], fixture: &Fixture) -> Result<(), Strin
         );
         if scores.len() != expected.len()
             || argmax(scores) != argmax(expected)
-            || !(difference <= output.tolerance)
+            || difference > output.tolerance
         {
             return Err(format!(
                 "run {run}: {} scores, class {} where {} is right, difference {difference} where {} is allowed",

@@ -66,10 +66,12 @@ def photos(wheels, table):
             for package, paths in table.items() for path in paths}
 
 
-def session(model):
-    """An ONNX Runtime session on one thread, so that sums have one order."""
+def session(model, optimised=True):
+    """An ONNX Runtime session on one thread, so that sums have one order. Not optimised, it rounds as the operators' text says."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
