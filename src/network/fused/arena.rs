@@ -1,0 +1,91 @@
+//! Offsets of all activations in one block of memory, from the steps at which each is written and last read.
+
+use super::kernels::SLACK;
+
+/// Something that needs memory from step `first` to step `last`, both included.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Bytes, without the slack that kernels may read past them.
+    pub bytes: usize,
+    /// Step that writes it first.
+    pub first: usize,
+    /// Step that reads it last.
+    pub last: usize,
+}
+
+/// Offsets (multiples of 64) in the order of `needs`, and the size of the whole. Two needs share memory only when no step
+/// needs both. Greedy: the largest first, each at the lowest place that is free for all of its steps.
+pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
+    let size = |n: &Need| (n.bytes + SLACK).next_multiple_of(64);
+    let mut order: Vec<usize> = (0..needs.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(needs[i].bytes), i));
+    let mut offsets = vec![0; needs.len()];
+    let mut placed: Vec<usize> = Vec::new();
+    let mut total = 0;
+    for i in order {
+        let mut rivals: Vec<usize> = placed
+            .iter()
+            .copied()
+            .filter(|&p| needs[p].first <= needs[i].last && needs[i].first <= needs[p].last)
+            .collect();
+        rivals.sort_by_key(|&p| offsets[p]);
+        let mut at = 0;
+        for p in rivals {
+            if at + size(&needs[i]) <= offsets[p] {
+                break;
+            }
+            at = at.max(offsets[p] + size(&needs[p]));
+        }
+        offsets[i] = at;
+        total = total.max(at + size(&needs[i]));
+        placed.push(i);
+    }
+    (offsets, total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lives_at_the_same_time_never_overlaps() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let needs: Vec<Need> = (0..random.usize(1..20))
+                .map(|_| {
+                    let first = random.usize(0..12);
+                    Need {
+                        bytes: random.usize(0..5000),
+                        first,
+                        last: first + random.usize(0..4),
+                    }
+                })
+                .collect();
+            let (offsets, total) = place(&needs);
+            for (i, a) in needs.iter().enumerate() {
+                assert_eq!(offsets[i] % 64, 0);
+                assert!(offsets[i] + a.bytes + SLACK <= total);
+                for (j, b) in needs.iter().enumerate().skip(i + 1) {
+                    let together = a.first <= b.last && b.first <= a.last;
+                    let apart = offsets[i] + a.bytes + SLACK <= offsets[j]
+                        || offsets[j] + b.bytes + SLACK <= offsets[i];
+                    assert!(!together || apart, "{a:?} at {} and {b:?} at {}", offsets[i], offsets[j]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_needs_its_two_largest_neighbours_only() {
+        let needs: Vec<Need> = [1000, 2000, 500, 1500]
+            .iter()
+            .enumerate()
+            .map(|(i, &bytes)| Need {
+                bytes,
+                first: i,
+                last: i + 1,
+            })
+            .collect();
+        assert!(place(&needs).1 <= 3000 + 3 * SLACK + 128);
+    }
+}

@@ -1,0 +1,347 @@
+//! The layers of a fused network: what is computed, free of ONNX names and of any kernel.
+//!
+//! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255
+//! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
+
+/// Index of a tensor in [`Graph::tensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// Height, width and channels of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Shape {
+    /// Rows by columns.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+    /// All values.
+    pub fn len(self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}x{}", self.h, self.w, self.c)
+    }
+}
+
+/// Scale and zero point of a quantised tensor; the zero point counts in 0..=255.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quant {
+    /// Value of one step.
+    pub scale: f32,
+    /// The step that means 0.
+    pub zero: i32,
+}
+
+/// Element type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// 32-bit float.
+    F32,
+    /// One byte a value.
+    Q8(Quant),
+}
+
+impl Kind {
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Q8(_) => 1,
+        }
+    }
+}
+
+/// A tensor between layers.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    /// Size.
+    pub shape: Shape,
+    /// Element type.
+    pub kind: Kind,
+}
+
+impl Tensor {
+    /// Bytes of the whole tensor.
+    pub fn bytes(&self) -> usize {
+        self.shape.len() * self.kind.bytes()
+    }
+}
+
+/// Kernel size, strides, dilations and padding of a convolution or pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel rows.
+    pub kh: usize,
+    /// Kernel columns.
+    pub kw: usize,
+    /// Row stride.
+    pub sh: usize,
+    /// Column stride.
+    pub sw: usize,
+    /// Row dilation.
+    pub dh: usize,
+    /// Column dilation.
+    pub dw: usize,
+    /// Rows of padding above.
+    pub top: usize,
+    /// Columns of padding at the left.
+    pub left: usize,
+    /// Rows of padding below.
+    pub bottom: usize,
+    /// Columns of padding at the right.
+    pub right: usize,
+}
+
+impl Window {
+    /// One pixel, stride 1, no padding.
+    pub const POINT: Self = Self {
+        kh: 1,
+        kw: 1,
+        sh: 1,
+        sw: 1,
+        dh: 1,
+        dw: 1,
+        top: 0,
+        left: 0,
+        bottom: 0,
+        right: 0,
+    };
+
+    /// Rows and columns of the output for an input of `h` by `w`; `None` when the window does not fit.
+    pub fn output(&self, h: usize, w: usize) -> Option<(usize, usize)> {
+        let one = |size: usize, before: usize, after: usize, k: usize, d: usize, s: usize| {
+            let span = (k.checked_sub(1)?).checked_mul(d)? + 1;
+            Some((size + before + after).checked_sub(span)? / s + 1)
+        };
+        Some((
+            one(h, self.top, self.bottom, self.kh, self.dh, self.sh)?,
+            one(w, self.left, self.right, self.kw, self.dw, self.sw)?,
+        ))
+    }
+
+    /// Whether any padding is asked for.
+    pub fn padded(&self) -> bool {
+        self.top + self.left + self.bottom + self.right > 0
+    }
+}
+
+/// A function of one value, done after a layer or on its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unary {
+    /// Limits; infinite where there is none.
+    Clamp(f32, f32),
+    /// `x * clamp(x / 6 + 0.5, 0, 1)`.
+    HardSwish,
+    /// `clamp(alpha * x + beta, 0, 1)`.
+    HardSigmoid(f32, f32),
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x < 0 ? alpha * x : x`.
+    LeakyRelu(f32),
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Unary {
+    /// No change at all.
+    pub const NONE: Self = Self::Clamp(f32::NEG_INFINITY, f32::INFINITY);
+
+    /// The function's value.
+    pub fn of(self, x: f32) -> f32 {
+        match self {
+            Self::Clamp(low, high) => x.max(low).min(high),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::HardSigmoid(alpha, beta) => (alpha * x + beta).clamp(0.0, 1.0),
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::LeakyRelu(alpha) => {
+                if x < 0.0 {
+                    alpha * x
+                } else {
+                    x
+                }
+            }
+            Self::Tanh => x.tanh(),
+        }
+    }
+}
+
+/// Weights of a convolution, ordered output channel, kernel row, kernel column, input channel of the group.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weights {
+    /// Float.
+    F32 {
+        /// The weights.
+        w: Vec<f32>,
+        /// One an output channel.
+        bias: Vec<f32>,
+    },
+    /// Bytes: a weight is `(w - zero[n]) * scale[n]`.
+    Q8 {
+        /// The weights.
+        w: Vec<i8>,
+        /// Zero point of each output channel.
+        zero: Vec<i32>,
+        /// Scale of each output channel.
+        scale: Vec<f32>,
+        /// In units of `input scale * scale[n]`, input zero point not yet folded in.
+        bias: Vec<i32>,
+    },
+}
+
+/// A convolution, also a fully connected layer (a window as large as its input).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv {
+    /// Geometry.
+    pub window: Window,
+    /// Groups; as many as input channels for a depthwise one.
+    pub groups: usize,
+    /// Input channels, all groups.
+    pub cin: usize,
+    /// Output channels, all groups.
+    pub cout: usize,
+    /// Weights and biases.
+    pub weights: Weights,
+    /// Limits of the result (in real values); infinite where there is none.
+    pub clamp: (f32, f32),
+}
+
+impl Conv {
+    /// One filter a channel.
+    pub fn depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.cin && self.cout == self.cin
+    }
+    /// A 1x1 window over all channels, stride 1, no padding.
+    pub fn pointwise(&self) -> bool {
+        self.window == Window::POINT && self.groups == 1
+    }
+    /// Multiply-adds for an output of that size.
+    pub fn multiply_adds(&self, output: Shape) -> u64 {
+        (output.len() * self.window.kh * self.window.kw * (self.cin / self.groups)) as u64
+    }
+}
+
+/// What a layer does. Input and output kinds (float or byte) decide which form of it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// Convolution.
+    Conv(Conv),
+    /// Sum of two tensors (the second may be 1x1xC), then limits.
+    Add {
+        /// Limits of the result in real values.
+        clamp: (f32, f32),
+    },
+    /// Product of two tensors (the second may be 1x1xC), then limits.
+    Mul {
+        /// Limits of the result in real values.
+        clamp: (f32, f32),
+    },
+    /// Average over a window; `true` when padding counts as zeros.
+    AveragePool(Window, bool),
+    /// Largest of a window; padding never wins.
+    MaxPool(Window),
+    /// `x * a[c] + b[c]`, float.
+    Affine {
+        /// Factor a channel.
+        a: Vec<f32>,
+        /// Addend a channel.
+        b: Vec<f32>,
+    },
+    /// A function of each value; for bytes a table, which also moves from one quantisation to another.
+    Unary(Unary),
+    /// Over the channels of each pixel, float.
+    Softmax,
+    /// Float to bytes.
+    Quantise,
+    /// Bytes to float.
+    Dequantise,
+    /// Channels one after the other; every input of the output's kind.
+    Concat,
+    /// From row, column, channel to channel, row, column order (the shape stays flat).
+    ChannelsFirst,
+}
+
+/// One layer.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The operator.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<TensorId>,
+    /// What it writes.
+    pub output: TensorId,
+    /// Name of the ONNX node that it comes from.
+    pub name: String,
+}
+
+/// One step that an ONNX graph does to its float input before quantising it, a value a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputStep {
+    /// Times.
+    Mul(Vec<f32>),
+    /// Plus.
+    Add(Vec<f32>),
+    /// Minus.
+    Sub(Vec<f32>),
+    /// Over.
+    Div(Vec<f32>),
+}
+
+impl InputStep {
+    /// The step on a value of channel `c`.
+    pub fn of(&self, x: f32, c: usize) -> f32 {
+        let at = |v: &[f32]| v[if v.len() == 1 { 0 } else { c }];
+        match self {
+            Self::Mul(v) => x * at(v),
+            Self::Add(v) => x + at(v),
+            Self::Sub(v) => x - at(v),
+            Self::Div(v) => x / at(v),
+        }
+    }
+}
+
+/// What the ONNX graph's own input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputType {
+    /// float32.
+    F32,
+    /// uint8.
+    U8,
+}
+
+/// How the ONNX graph's input becomes the input tensor.
+#[derive(Debug, Clone)]
+pub struct GraphInput {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// The graph's own element type.
+    pub dtype: InputType,
+    /// Done to each value before it is quantised; empty and without meaning when the tensor has the graph's own type.
+    pub steps: Vec<InputStep>,
+    /// The steps end in the tensor's quantisation (else values go in as they are).
+    pub quantised: bool,
+}
+
+/// A whole network.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// Layers in the order of running.
+    pub layers: Vec<Layer>,
+    /// The input.
+    pub input: GraphInput,
+    /// The scores, float.
+    pub output: TensorId,
+}

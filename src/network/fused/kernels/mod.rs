@@ -1,0 +1,317 @@
+//! The inner loops, one implementation an instruction set, chosen once at start.
+//!
+//! All of them share these shapes. Activations are NHWC. A convolution is a matrix product whose left side is read in place:
+//! the values under the window of one output pixel are a few *runs* of contiguous memory (one run for a pointwise
+//! convolution, one a kernel row else), at offsets that are the same for every pixel of a row. The caller lays padding out in
+//! memory beforehand. A kernel may read up to [`SLACK`] bytes past the end of a run's memory; the arena keeps them readable.
+//! Quantised kernels give the same bits, those that `requantise` defines.
+
+pub mod reference;
+#[cfg(test)]
+mod tests;
+
+use super::graph::Quant;
+use super::requantise::Requantise;
+use std::ops::Range;
+
+/// Bytes past the end of every tensor that a kernel may read (never write).
+pub const SLACK: usize = 64;
+
+/// Bytes on a 64-byte boundary, for packed weights and for the arena.
+#[derive(Debug, Clone, Default)]
+pub struct Aligned {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+impl Aligned {
+    /// At least `len` zero bytes.
+    pub fn zeroed(len: usize) -> Self {
+        Self {
+            lines: vec![Line([0; 64]); len.div_ceil(64)],
+        }
+    }
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.lines.len() * 64
+    }
+    /// The first byte.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.lines.as_ptr().cast()
+    }
+    /// The first byte, to write.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.lines.as_mut_ptr().cast()
+    }
+    /// All bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        // SAFETY: a Line is 64 plain bytes without padding, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), len) }
+    }
+}
+
+/// A convolution over bytes, as the plan describes it to a kernel that packs it.
+#[derive(Debug, Clone, Copy)]
+pub struct RawQ8<'a> {
+    /// `[output channel][run][byte of the run]`; for a depthwise one `[channel][kernel row][kernel column]`.
+    pub w: &'a [i8],
+    /// Zero point of each output channel's weights.
+    pub w_zero: &'a [i32],
+    /// Bias with the input's zero point folded in, one an output channel.
+    pub bias: &'a [i32],
+    /// `scale_x * scale_w / scale_y`, one an output channel.
+    pub multiplier: &'a [f32],
+}
+
+/// A float convolution, ordered as [`RawQ8`].
+#[derive(Debug, Clone, Copy)]
+pub struct RawF32<'a> {
+    /// Weights.
+    pub w: &'a [f32],
+    /// Bias.
+    pub bias: &'a [f32],
+}
+
+/// Where the values of an output pixel lie, and the layer's size.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// Byte offset of each run from the pixel's first byte.
+    pub offsets: Vec<usize>,
+    /// Values in each run.
+    pub len: usize,
+    /// Output channels.
+    pub n: usize,
+}
+
+/// A packed convolution over bytes.
+#[derive(Debug, Clone)]
+pub struct ConvQ8 {
+    /// Geometry.
+    pub runs: Runs,
+    /// Weights, bias and multipliers in the kernel's own order.
+    pub packed: Aligned,
+    /// How sums become bytes.
+    pub end: Requantise,
+}
+
+/// A packed float convolution.
+#[derive(Debug, Clone)]
+pub struct ConvF32 {
+    /// Geometry.
+    pub runs: Runs,
+    /// Weights and bias in the kernel's own order.
+    pub packed: Aligned,
+    /// Limits of the result.
+    pub clamp: (f32, f32),
+}
+
+/// Output pixels of one row (or of a whole picture, when they are evenly spaced): `count` of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Pixels {
+    /// First byte of the first pixel's input.
+    pub x: *const u8,
+    /// Bytes from one pixel's input to the next one's.
+    pub x_pitch: usize,
+    /// First byte of the first pixel's output.
+    pub y: *mut u8,
+    /// Bytes from one pixel's output to the next one's.
+    pub y_pitch: usize,
+    /// How many pixels.
+    pub count: usize,
+}
+
+/// Geometry of a depthwise convolution's row.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseRow {
+    /// Channels.
+    pub c: usize,
+    /// Kernel rows (as many row pointers are given).
+    pub kh: usize,
+    /// Kernel columns.
+    pub kw: usize,
+    /// Column stride.
+    pub stride: usize,
+    /// Column dilation.
+    pub dilation: usize,
+    /// Columns of padding at the left.
+    pub left: usize,
+    /// Columns of the input.
+    pub w_in: usize,
+    /// Columns of the output.
+    pub w_out: usize,
+}
+
+/// A packed depthwise convolution over bytes.
+#[derive(Debug, Clone)]
+pub struct DepthwiseQ8 {
+    /// Geometry.
+    pub row: DepthwiseRow,
+    /// The stored byte that means 0 in the input: what padding columns hold.
+    pub pad: u8,
+    /// Weights, bias and multipliers in the kernel's own order.
+    pub packed: Aligned,
+    /// How sums become bytes.
+    pub end: Requantise,
+}
+
+/// A packed float depthwise convolution.
+#[derive(Debug, Clone)]
+pub struct DepthwiseF32 {
+    /// Geometry.
+    pub row: DepthwiseRow,
+    /// Weights and bias in the kernel's own order.
+    pub packed: Aligned,
+    /// Limits of the result.
+    pub clamp: (f32, f32),
+}
+
+/// A sum (or product) of two tensors of bytes: see `requantise` for the formula.
+#[derive(Debug, Clone, Copy)]
+pub struct BinaryQ8 {
+    /// `scale_a / scale_y`; for a product `scale_a * scale_b / scale_y`.
+    pub a: f32,
+    /// `scale_b / scale_y`.
+    pub b: f32,
+    /// `zero_y - (a * zero_a + b * zero_b)`, zero points counted in -128..=127.
+    pub fixed: f32,
+    /// Zero points of a product's operands, counted in -128..=127.
+    pub zeros: (i32, i32),
+    /// Limits (of a sum counted in -128..=127, of a product from the zero point), and what is added at last.
+    pub end: Requantise,
+    /// What brings a stored byte to i8: 0x80 when bytes are stored as u8.
+    pub flip: u8,
+}
+
+impl BinaryQ8 {
+    /// For `a + b`.
+    pub fn sum(a: Quant, b: Quant, y: Quant, clamp: (f32, f32), signed: bool) -> Self {
+        let (ra, rb) = (a.scale / y.scale, b.scale / y.scale);
+        let zero = |q: Quant| (q.zero - 128) as f32;
+        let plain = Requantise::new(y, clamp, signed);
+        Self {
+            a: ra,
+            b: rb,
+            fixed: zero(y) - (ra * zero(a) + rb * zero(b)),
+            zeros: (0, 0),
+            end: Requantise {
+                low: plain.low + zero(y),
+                high: plain.high + zero(y),
+                zero: if signed { 0 } else { 128 },
+            },
+            flip: if signed { 0 } else { 0x80 },
+        }
+    }
+
+    /// For `a * b`.
+    pub fn product(a: Quant, b: Quant, y: Quant, clamp: (f32, f32), signed: bool) -> Self {
+        Self {
+            a: a.scale * b.scale / y.scale,
+            b: 0.0,
+            fixed: 0.0,
+            zeros: (a.zero - 128, b.zero - 128),
+            end: Requantise::new(y, clamp, signed),
+            flip: if signed { 0 } else { 0x80 },
+        }
+    }
+}
+
+/// One instruction set's loops. The `unsafe` ones want: every pointer good for the geometry given (plus [`SLACK`] readable
+/// bytes), outputs not overlapping inputs, packed data from the same implementation.
+pub trait Kernels: Sync + std::fmt::Debug {
+    /// What is printed.
+    fn name(&self) -> &'static str;
+    /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
+    fn signed(&self) -> bool;
+
+    /// Whether weights of these values can be packed (all can whose zero points are 0, unless an instruction would overflow).
+    fn takes(&self, raw: &RawQ8<'_>) -> bool {
+        raw.w_zero.iter().all(|&z| z == 0)
+    }
+    /// Output channels are worked on in groups of so many; a range's start must be a multiple of it.
+    fn channel_group(&self, n: usize) -> usize;
+    /// Packs a convolution.
+    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
+    /// Computes output channels `channels` of some pixels.
+    ///
+    /// # Safety
+    /// As the trait says.
+    unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>);
+    /// Packs a depthwise convolution.
+    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// As the trait says.
+    unsafe fn depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    );
+
+    /// Packs a convolution.
+    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned;
+    /// Computes output channels `channels` of some pixels.
+    ///
+    /// # Safety
+    /// As the trait says.
+    unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>);
+    /// Packs a depthwise convolution.
+    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned;
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// As the trait says.
+    unsafe fn depthwise_f32(
+        &self,
+        conv: &DepthwiseF32,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    );
+
+    /// `y = a + b`, bytes.
+    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        reference::add_q8(add, a, b, y);
+    }
+    /// `y = limit(a + b)`.
+    fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+        reference::add_f32(clamp, a, b, y);
+    }
+    /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
+    fn average_q8(&self, x: &[u8], c: usize, zero: i32, multiplier: f32, end: &Requantise, y: &mut [u8]) {
+        reference::average_q8(x, c, self.signed(), zero, multiplier, end, y);
+    }
+    /// Average over all pixels of `c` channels.
+    fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+        reference::average_f32(x, c, y);
+    }
+}
+
+/// The best kernels of this CPU. `EYELET_KERNELS` names another set (for tests and comparisons).
+pub fn choose() -> &'static dyn Kernels {
+    let all = available();
+    if let Ok(name) = std::env::var("EYELET_KERNELS") {
+        if let Some(k) = all.iter().find(|k| k.name() == name) {
+            return *k;
+        }
+        log::warn!("EYELET_KERNELS={name} is not among this CPU's kernels; the best are used");
+    }
+    all[0]
+}
+
+/// All kernels that this CPU can run, best first; the last two are the references.
+pub fn available() -> Vec<&'static dyn Kernels> {
+    let mut all: Vec<&'static dyn Kernels> = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+    }
+    all.push(&reference::UNSIGNED);
+    all.push(&reference::SIGNED);
+    all
+}

@@ -1,0 +1,428 @@
+//! From an ONNX graph to [`Graph`]: a walk over the nodes in which each ONNX value is known by what it stands for.
+//!
+//! A float result is not computed when its node is met, but kept as a [`Lazy`] layer. When the next node is a normalisation
+//! or an activation it is folded in; when it is a QuantizeLinear and the layer's inputs are dequantised bytes, the whole
+//! becomes one integer layer; in every other case the float layer is made. So a quantised pattern that is not understood is
+//! served by the float path: right before fast. The QLinear operators are read as dequantise, float operator, quantise.
+
+mod arithmetic;
+mod conv;
+mod emit;
+mod pool;
+mod proto;
+mod quantised;
+mod shape;
+
+use super::NotFused;
+use super::graph::{
+    Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
+    Window,
+};
+use proto::Const;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use tract_onnx::pb::{
+    ModelProto, NodeProto, TypeProto, tensor_shape_proto::dimension, type_proto,
+};
+
+type Made<T> = Result<T, String>;
+
+/// How the axes of the ONNX value map to our rows, columns, channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// 1, C, H, W.
+    Nchw,
+    /// 1, H, W, C.
+    Nhwc,
+    /// 1, N with N in our own order.
+    Flat,
+    /// 1, N where N counts channels, rows, columns.
+    FlatChw,
+}
+
+/// A computed tensor as an ONNX value.
+#[derive(Debug, Clone, Copy)]
+struct Act {
+    id: TensorId,
+    view: View,
+    /// The tensor is bytes and the value is what they mean (after DequantizeLinear).
+    real: bool,
+}
+
+/// Weights as ONNX gives them: real values, or integers with scale and zero point along one axis.
+#[derive(Debug, Clone)]
+struct QuantConst {
+    ints: Const,
+    scale: Vec<f32>,
+    zero: Vec<i32>,
+    axis: usize,
+}
+
+impl QuantConst {
+    fn floats(&self) -> Vec<f32> {
+        let inner: usize = self.ints.dims.iter().skip(self.axis + 1).product();
+        let along = self.scale.len();
+        let values = self.ints.ints();
+        let at = |i: usize| if along == 1 { 0 } else { i / inner.max(1) % along };
+        values
+            .iter()
+            .enumerate()
+            .map(|(i, &v)| (v - i64::from(self.zero[at(i)])) as f32 * self.scale[at(i)])
+            .collect()
+    }
+}
+
+/// What an ONNX value stands for.
+#[derive(Debug, Clone)]
+enum Val {
+    Const(Rc<Const>),
+    Quantised(Rc<QuantConst>),
+    Act(Act),
+    Lazy(Rc<Lazy>, View),
+    /// Zero padding that a convolution will take over.
+    Padded(Box<Val>, [usize; 4]),
+    /// An optional output that we do not make.
+    Absent,
+}
+
+/// A float layer that is not made yet.
+#[derive(Debug)]
+struct Lazy {
+    op: LazyOp,
+    inputs: Vec<Act>,
+    shape: Shape,
+    name: String,
+    made: RefCell<Option<Act>>,
+}
+
+#[derive(Debug, Clone)]
+enum LazyOp {
+    /// Weights and bias are kept in both forms' source; `graph::Conv::weights` is F32 or Q8 accordingly.
+    Conv(Conv, conv::Bias),
+    Add((f32, f32)),
+    Mul((f32, f32)),
+    Average(Window, bool),
+    Unary(super::graph::Unary),
+    Affine(Vec<InputStep>),
+    Concat,
+}
+
+struct Lower {
+    opset: i64,
+    values: HashMap<String, Val>,
+    uses: HashMap<String, usize>,
+    tensors: Vec<Tensor>,
+    layers: Vec<Layer>,
+    input: GraphInput,
+    input_uses: usize,
+}
+
+/// The graph of a model, or why not.
+pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
+    let graph = model.graph.as_ref();
+    let graph = graph.ok_or_else(|| NotFused::whole("the file has no graph"))?;
+    let whole = |why: String| NotFused::whole(&why);
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+        .map_or(1, |o| o.version);
+
+    let mut values = HashMap::new();
+    for t in &graph.initializer {
+        let value =
+            Const::read(t).map_err(|why| whole(format!("initialiser {:?} {why}", t.name)))?;
+        values.insert(t.name.clone(), Val::Const(Rc::new(value)));
+    }
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for name in graph.node.iter().flat_map(|n| &n.input) {
+        *uses.entry(name.clone()).or_default() += 1;
+    }
+    let output = graph
+        .output
+        .first()
+        .ok_or_else(|| whole("the graph has no output".into()))?;
+    for o in &graph.output {
+        *uses.entry(o.name.clone()).or_default() += 1;
+    }
+
+    let free: Vec<_> = graph
+        .input
+        .iter()
+        .filter(|i| !values.contains_key(&i.name))
+        .collect();
+    let [only] = free[..] else {
+        return Err(whole(format!("the graph has {} inputs", free.len())));
+    };
+    let (tensor, view, dtype) = input_tensor(only.r#type.as_ref()).map_err(whole)?;
+    let id = TensorId(0);
+    values.insert(
+        only.name.clone(),
+        Val::Act(Act {
+            id,
+            view,
+            real: false,
+        }),
+    );
+    let mut lower = Lower {
+        opset,
+        values,
+        input_uses: uses.get(&only.name).copied().unwrap_or(0),
+        uses,
+        tensors: vec![tensor],
+        layers: Vec::new(),
+        input: GraphInput {
+            tensor: id,
+            dtype,
+            steps: Vec::new(),
+            quantised: false,
+        },
+    };
+    for node in &graph.node {
+        lower.node(node).map_err(|why| NotFused {
+            node: node.name.clone(),
+            op: node.op_type.clone(),
+            why,
+        })?;
+    }
+    let output = lower.output(&output.name).map_err(whole)?;
+    let mut made = Graph {
+        tensors: lower.tensors,
+        layers: lower.layers,
+        input: lower.input,
+        output,
+    };
+    drop_unused(&mut made);
+    Ok(made)
+}
+
+/// The input's tensor, how its axes lie, and its type.
+fn input_tensor(of: Option<&TypeProto>) -> Made<(Tensor, View, InputType)> {
+    let Some(type_proto::Value::TensorType(t)) = of.and_then(|t| t.value.as_ref()) else {
+        return Err("the input is not a tensor".into());
+    };
+    let dims: Vec<usize> = t.shape.as_ref().map_or_else(Vec::new, |s| {
+        s.dim
+            .iter()
+            .map(|d| match &d.value {
+                Some(dimension::Value::DimValue(v)) => usize::try_from(*v).unwrap_or(0),
+                _ => 0,
+            })
+            .collect()
+    });
+    let (shape, view) = match dims[..] {
+        [_, c @ (1 | 3 | 4), h, w] => (Shape { h, w, c }, View::Nchw),
+        [_, h, w, c @ (1 | 3 | 4)] => (Shape { h, w, c }, View::Nhwc),
+        _ => return Err(format!("the input's shape is {dims:?}, not a picture")),
+    };
+    if dims[0] > 1 {
+        return Err(format!("the batch is {}, not 1", dims[0]));
+    }
+    if shape.h == 0 || shape.w == 0 || shape.h > 8192 || shape.w > 8192 {
+        return Err(format!("the input's size is {}x{}", shape.w, shape.h));
+    }
+    let (kind, dtype) = match t.elem_type {
+        1 => (Kind::F32, InputType::F32),
+        2 => (
+            Kind::Q8(Quant {
+                scale: 1.0,
+                zero: 0,
+            }),
+            InputType::U8,
+        ),
+        other => return Err(format!("the input's element type is {other}")),
+    };
+    Ok((Tensor { shape, kind }, view, dtype))
+}
+
+/// Takes out layers whose results nothing reads.
+fn drop_unused(graph: &mut Graph) {
+    let mut wanted = vec![false; graph.tensors.len()];
+    wanted[graph.output.0] = true;
+    for layer in graph.layers.iter().rev() {
+        if wanted[layer.output.0] {
+            for i in &layer.inputs {
+                wanted[i.0] = true;
+            }
+        }
+    }
+    graph.layers.retain(|l| wanted[l.output.0]);
+}
+
+impl Lower {
+    fn node(&mut self, node: &NodeProto) -> Made<()> {
+        if self.fold_constant(node)? {
+            return Ok(());
+        }
+        let value = match (node.domain.as_str(), node.op_type.as_str()) {
+            ("" | "ai.onnx", op) => match op {
+                "Conv" => self.conv(node)?,
+                "BatchNormalization" => self.batch_norm(node)?,
+                "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "LeakyRelu"
+                | "Tanh" => self.unary(node)?,
+                "Add" | "Sub" | "Mul" | "Div" => self.binary(node)?,
+                "GlobalAveragePool" | "GlobalMaxPool" | "AveragePool" | "MaxPool"
+                | "ReduceMean" => self.pool(node)?,
+                "Gemm" | "MatMul" => self.fully_connected(node)?,
+                "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node)?,
+                "Transpose" => self.transpose(node)?,
+                "Identity" | "Dropout" => self.input_value(node, 0)?,
+                "Cast" => self.cast(node)?,
+                "Pad" => self.pad(node)?,
+                "Softmax" => self.softmax(node)?,
+                "Concat" => self.concat(node)?,
+                "QuantizeLinear" => self.quantize_linear(node)?,
+                "DequantizeLinear" => self.dequantize_linear(node)?,
+                "QLinearConv" => self.qlinear_conv(node)?,
+                "QLinearMatMul" => self.qlinear_matmul(node)?,
+                _ => return Err("there is no fused form of this operator".into()),
+            },
+            ("com.microsoft", op) => match op {
+                "QuantizeLinear" => self.quantize_linear(node)?,
+                "DequantizeLinear" => self.dequantize_linear(node)?,
+                "QLinearAdd" | "QLinearMul" => self.qlinear_binary(node)?,
+                "QLinearGlobalAveragePool" | "QLinearAveragePool" => self.qlinear_pool(node)?,
+                "QGemm" => self.qgemm(node)?,
+                "QLinearSoftmax" => self.qlinear_softmax(node)?,
+                "QLinearConcat" => self.qlinear_concat(node)?,
+                "QLinearLeakyRelu" | "QLinearSigmoid" => self.qlinear_unary(node)?,
+                _ => return Err("there is no fused form of this operator".into()),
+            },
+            (domain, _) => return Err(format!("the operator set {domain:?} is unknown")),
+        };
+        let mut outputs = node.output.iter();
+        if let Some(first) = outputs.next() {
+            self.values.insert(first.clone(), value);
+        }
+        for other in outputs.filter(|o| !o.is_empty()) {
+            self.values.insert(other.clone(), Val::Absent);
+        }
+        Ok(())
+    }
+
+    /// The value of input `at`.
+    fn input_value(&self, node: &NodeProto, at: usize) -> Made<Val> {
+        let name = node.input.get(at).filter(|n| !n.is_empty());
+        let name = name.ok_or_else(|| format!("input {at} is missing"))?;
+        match self.values.get(name) {
+            Some(Val::Absent) => Err(format!("reads {name:?}, an optional output")),
+            Some(value) => Ok(value.clone()),
+            None => Err(format!("reads {name:?}, which no earlier node makes")),
+        }
+    }
+
+    fn has_input(&self, node: &NodeProto, at: usize) -> bool {
+        node.input.get(at).is_some_and(|n| !n.is_empty())
+    }
+
+    /// Whether this node is the only reader of its input `at`.
+    fn only_reader(&self, node: &NodeProto, at: usize) -> bool {
+        node.input
+            .get(at)
+            .is_some_and(|n| self.uses.get(n) == Some(&1))
+    }
+
+    /// A constant's real values and shape, also when it went through DequantizeLinear.
+    fn const_floats(&self, node: &NodeProto, at: usize) -> Made<(Vec<f32>, Vec<usize>)> {
+        match self.input_value(node, at)? {
+            Val::Const(c) => Ok((c.floats(), c.dims.clone())),
+            Val::Quantised(q) => Ok((q.floats(), q.ints.dims.clone())),
+            _ => Err(format!("input {at} is not constant")),
+        }
+    }
+
+    fn const_ints(&self, node: &NodeProto, at: usize) -> Made<Vec<i64>> {
+        match self.input_value(node, at)? {
+            Val::Const(c) => Ok(c.ints()),
+            _ => Err(format!("input {at} is not constant")),
+        }
+    }
+
+    fn const_scalar(&self, node: &NodeProto, at: usize) -> Made<f32> {
+        match self.const_floats(node, at)?.0[..] {
+            [one] => Ok(one),
+            _ => Err(format!("input {at} is not one value")),
+        }
+    }
+
+    fn shape(&self, id: TensorId) -> Shape {
+        self.tensors[id.0].shape
+    }
+
+    fn quant(&self, id: TensorId) -> Option<Quant> {
+        match self.tensors[id.0].kind {
+            Kind::Q8(quant) => Some(quant),
+            Kind::F32 => None,
+        }
+    }
+
+    /// Size and view of a computed value.
+    fn extent(&self, value: &Val) -> Made<(Shape, View)> {
+        match value {
+            Val::Act(a) => Ok((self.shape(a.id), a.view)),
+            Val::Lazy(l, view) => Ok((l.shape, *view)),
+            Val::Padded(..) => Err("padding that is not before a convolution".into()),
+            _ => Err("a constant where a computed value is needed".into()),
+        }
+    }
+
+    fn lazy(
+        &self,
+        node: &NodeProto,
+        op: LazyOp,
+        inputs: Vec<Act>,
+        shape: Shape,
+        view: View,
+    ) -> Val {
+        let name = if node.name.is_empty() {
+            node.output.first().cloned().unwrap_or_default()
+        } else {
+            node.name.clone()
+        };
+        let made = RefCell::new(None);
+        Val::Lazy(
+            Rc::new(Lazy {
+                op,
+                inputs,
+                shape,
+                name,
+                made,
+            }),
+            view,
+        )
+    }
+
+    fn add_layer(&mut self, op: Op, inputs: Vec<TensorId>, tensor: Tensor, name: &str) -> TensorId {
+        let output = TensorId(self.tensors.len());
+        self.tensors.push(tensor);
+        self.layers.push(Layer {
+            op,
+            inputs,
+            output,
+            name: name.into(),
+        });
+        output
+    }
+
+    /// The scores: float, in the graph's own order.
+    fn output(&mut self, name: &str) -> Made<TensorId> {
+        let value = self.values.get(name).cloned();
+        let value = value.ok_or_else(|| format!("no node makes the output {name:?}"))?;
+        let mut act = self.materialise(&value)?;
+        let shape = self.shape(act.id);
+        if !act.real && self.quant(act.id).is_some() {
+            return Err("the output is integers".into());
+        }
+        act = self.to_float(act)?;
+        let chw = matches!(act.view, View::Nchw | View::FlatChw);
+        if chw && shape.pixels() > 1 && shape.c > 1 {
+            let tensor = self.tensors[act.id.0].clone();
+            act.id = self.add_layer(Op::ChannelsFirst, vec![act.id], tensor, "output");
+        }
+        if act.id == self.input.tensor {
+            return Err("the output is the input".into());
+        }
+        Ok(act.id)
+    }
+}

@@ -1,0 +1,116 @@
+//! Pooling.
+
+use super::proto::{int, ints};
+use super::{Act, LazyOp, Lower, Made, Val, View};
+use crate::network::fused::graph::{Op, Shape, Window};
+use tract_onnx::pb::NodeProto;
+
+impl Lower {
+    pub(super) fn pool(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        self.pool_of(node, &x)
+    }
+
+    pub(super) fn pool_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+        let act = self.materialise(x)?;
+        let input = self.shape(act.id);
+        let whole = Window {
+            kh: input.h,
+            kw: input.w,
+            ..Window::POINT
+        };
+        let one = Shape {
+            h: 1,
+            w: 1,
+            c: input.c,
+        };
+        if node.op_type == "ReduceMean" {
+            return self.reduce_mean(node, act, whole, one);
+        }
+        let last = int(node, "channels_last", 0) != 0;
+        let fits = if last { View::Nhwc } else { View::Nchw };
+        if act.view != fits {
+            return Err("the input's axes are in another order".into());
+        }
+        let (window, shape) = if node.op_type.contains("Global") {
+            (whole, one)
+        } else {
+            self.pool_window(node, input)?
+        };
+        if node.op_type.contains("Max") {
+            let tensor = self.same_kind(act, shape);
+            let id = self.add_layer(Op::MaxPool(window), vec![act.id], tensor, &node.name);
+            return Ok(Val::Act(Act { id, ..act }));
+        }
+        let pads = int(node, "count_include_pad", 0) != 0;
+        let op = LazyOp::Average(window, pads);
+        Ok(self.lazy(node, op, vec![act], shape, act.view))
+    }
+
+    fn pool_window(&self, node: &NodeProto, input: Shape) -> Made<(Window, Shape)> {
+        let size = ints(node, "kernel_shape").unwrap_or_default();
+        let [kh, kw] = size[..] else {
+            return Err(format!("kernel_shape is {size:?}"));
+        };
+        let size = |k: i64| usize::try_from(k).ok().filter(|k| (1..1 << 16).contains(k));
+        let (Some(kh), Some(kw)) = (size(kh), size(kw)) else {
+            return Err("a kernel size makes no sense".into());
+        };
+        let mut window = self.window(node, (kh, kw), input, [0; 4])?;
+        if int(node, "ceil_mode", 0) != 0 {
+            // Rounding up is more padding at the end, which never counts as values.
+            let more = |size: usize, k: usize, d: usize, s: usize| {
+                let over = size.saturating_sub((k - 1) * d + 1) % s;
+                if over == 0 { 0 } else { s - over }
+            };
+            let (h, w) = (
+                input.h + window.top + window.bottom,
+                input.w + window.left + window.right,
+            );
+            let extra = (
+                more(h, kh, window.dh, window.sh),
+                more(w, kw, window.dw, window.sw),
+            );
+            if extra != (0, 0) && int(node, "count_include_pad", 0) != 0 {
+                return Err("ceil_mode with counted padding".into());
+            }
+            window.bottom += extra.0;
+            window.right += extra.1;
+        }
+        if window.top >= kh || window.left >= kw || window.bottom >= kh || window.right >= kw {
+            return Err("a padding is as large as the kernel".into());
+        }
+        let (h, w) = window
+            .output(input.h, input.w)
+            .ok_or("the kernel is larger than the input")?;
+        Ok((window, Shape { h, w, c: input.c }))
+    }
+
+    fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {
+        let mut axes = match ints(node, "axes") {
+            Some(axes) => axes,
+            None if self.has_input(node, 1) => self.const_ints(node, 1)?,
+            None => return Err("is over all axes".into()),
+        };
+        for a in &mut axes {
+            if *a < 0 {
+                *a += 4;
+            }
+        }
+        axes.sort_unstable();
+        let spatial = match act.view {
+            View::Nchw => axes == [2, 3],
+            View::Nhwc => axes == [1, 2],
+            _ => false,
+        };
+        if !spatial {
+            return Err(format!("axes {axes:?} are not rows and columns"));
+        }
+        let view = if int(node, "keepdims", 1) != 0 {
+            act.view
+        } else {
+            View::Flat
+        };
+        Ok(self.lazy(node, LazyOp::Average(whole, false), vec![act], one, view))
+    }
+}

@@ -1,0 +1,137 @@
+//! Reading ONNX messages: constant tensors and attributes, every length checked.
+
+use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
+
+/// Values of a constant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// float32 (and float64, rounded).
+    F32(Vec<f32>),
+    /// int64 and int32.
+    I64(Vec<i64>),
+    /// int8.
+    I8(Vec<i8>),
+    /// uint8 and bool.
+    U8(Vec<u8>),
+}
+
+/// A constant tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Const {
+    /// Its shape; empty for a scalar.
+    pub dims: Vec<usize>,
+    /// Its values, as many as the shape says.
+    pub data: Data,
+}
+
+impl Const {
+    /// How many values.
+    pub fn len(&self) -> usize {
+        match &self.data {
+            Data::F32(v) => v.len(),
+            Data::I64(v) => v.len(),
+            Data::I8(v) => v.len(),
+            Data::U8(v) => v.len(),
+        }
+    }
+
+    /// As whole numbers (floats are truncated).
+    pub fn ints(&self) -> Vec<i64> {
+        match &self.data {
+            Data::F32(v) => v.iter().map(|&x| x as i64).collect(),
+            Data::I64(v) => v.clone(),
+            Data::I8(v) => v.iter().map(|&x| i64::from(x)).collect(),
+            Data::U8(v) => v.iter().map(|&x| i64::from(x)).collect(),
+        }
+    }
+
+    /// As floats.
+    pub fn floats(&self) -> Vec<f32> {
+        match &self.data {
+            Data::F32(v) => v.clone(),
+            _ => self.ints().iter().map(|&x| x as f32).collect(),
+        }
+    }
+
+    /// From an ONNX tensor; the error says what is wrong with it.
+    pub fn read(t: &TensorProto) -> Result<Self, String> {
+        if t.data_location.unwrap_or(0) != 0 {
+            return Err("its values are stored in another file".into());
+        }
+        let dims = t
+            .dims
+            .iter()
+            .map(|&d| usize::try_from(d).map_err(|_| format!("has a negative size {d}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        let count = dims
+            .iter()
+            .try_fold(1usize, |n, &d| n.checked_mul(d))
+            .filter(|&n| n <= 1 << 30)
+            .ok_or("is too large")?;
+        let raw = &t.raw_data;
+        let narrow = |bits: u32| -> Vec<i64> {
+            let shift = 64 - bits;
+            t.int32_data
+                .iter()
+                .map(|&x| (i64::from(x) << shift) >> shift)
+                .collect()
+        };
+        let data = match DataType::try_from(t.data_type) {
+            Ok(DataType::Float) if raw.is_empty() => Data::F32(t.float_data.clone()),
+            Ok(DataType::Float) => Data::F32(words(raw, f32::from_le_bytes)),
+            Ok(DataType::Double) if raw.is_empty() => {
+                Data::F32(t.double_data.iter().map(|&x| x as f32).collect())
+            }
+            Ok(DataType::Double) => Data::F32(words(raw, |b| f64::from_le_bytes(b) as f32)),
+            Ok(DataType::Int64) if raw.is_empty() => Data::I64(t.int64_data.clone()),
+            Ok(DataType::Int64) => Data::I64(words(raw, i64::from_le_bytes)),
+            Ok(DataType::Int32) if raw.is_empty() => Data::I64(narrow(32)),
+            Ok(DataType::Int32) => Data::I64(words(raw, |b| i64::from(i32::from_le_bytes(b)))),
+            Ok(DataType::Int8) if raw.is_empty() => {
+                Data::I8(narrow(8).iter().map(|&x| x as i8).collect())
+            }
+            Ok(DataType::Int8) => Data::I8(raw.iter().map(|&b| b as i8).collect()),
+            Ok(DataType::Uint8 | DataType::Bool) if raw.is_empty() => {
+                Data::U8(t.int32_data.iter().map(|&x| x as u8).collect())
+            }
+            Ok(DataType::Uint8 | DataType::Bool) => Data::U8(raw.clone()),
+            _ => return Err(format!("has element type {}", t.data_type)),
+        };
+        let made = Self { dims, data };
+        if made.len() != count {
+            return Err(format!("holds {} values instead of {count}", made.len()));
+        }
+        Ok(made)
+    }
+}
+
+fn words<const N: usize, T>(raw: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
+    raw.chunks_exact(N)
+        .map(|b| of(std::array::from_fn(|i| b[i])))
+        .collect()
+}
+
+/// An attribute by name.
+pub fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|a| a.name == name)
+}
+
+/// A whole-number attribute.
+pub fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
+    attribute(node, name).map_or(default, |a| a.i)
+}
+
+/// A float attribute.
+pub fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
+    attribute(node, name).map_or(default, |a| a.f)
+}
+
+/// A list of whole numbers.
+pub fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+    attribute(node, name).map(|a| a.ints.clone())
+}
+
+/// A text attribute.
+pub fn text<'a>(node: &'a NodeProto, name: &str) -> &'a str {
+    attribute(node, name).map_or("", |a| std::str::from_utf8(&a.s).unwrap_or(""))
+}

@@ -1,0 +1,149 @@
+//! Plain loops for the rarer layers: windowed pooling, products, affine, softmax. Slices in, slices out.
+
+use super::graph::{Shape, Window};
+use super::kernels::BinaryQ8;
+use super::requantise::Requantise;
+use super::steps::Average;
+
+/// Calls `tap(output index of channel 0, input index of channel 0)` for every tap inside the picture, and `done(output index,
+/// taps inside, taps in all)` after each output pixel.
+fn windows(
+    input: Shape,
+    w: &Window,
+    output: Shape,
+    mut tap: impl FnMut(usize, usize),
+    mut done: impl FnMut(usize, usize, usize),
+) {
+    for oy in 0..output.h {
+        for ox in 0..output.w {
+            let o = (oy * output.w + ox) * output.c;
+            let mut inside = 0;
+            for ky in 0..w.kh {
+                let y = (oy * w.sh + ky * w.dh).wrapping_sub(w.top);
+                for kx in 0..w.kw {
+                    let x = (ox * w.sw + kx * w.dw).wrapping_sub(w.left);
+                    if y < input.h && x < input.w {
+                        inside += 1;
+                        tap(o, (y * input.w + x) * input.c);
+                    }
+                }
+            }
+            done(o, inside, w.kh * w.kw);
+        }
+    }
+}
+
+/// Largest of each window; `flip` is what turns a stored byte into one that orders as u8.
+pub(super) fn max_q8(x: &[u8], input: Shape, w: &Window, output: Shape, flip: u8, y: &mut [u8]) {
+    y.fill(flip);
+    let c = input.c;
+    let tap = |o: usize, i: usize| {
+        for (y, &x) in y[o..o + c].iter_mut().zip(&x[i..i + c]) {
+            *y = (*y ^ flip).max(x ^ flip) ^ flip;
+        }
+    };
+    windows(input, w, output, tap, |_, _, _| {});
+}
+
+/// Largest of each window.
+pub(super) fn max_f32(x: &[f32], input: Shape, w: &Window, output: Shape, y: &mut [f32]) {
+    y.fill(f32::NEG_INFINITY);
+    let c = input.c;
+    let tap = |o: usize, i: usize| {
+        for (y, &x) in y[o..o + c].iter_mut().zip(&x[i..i + c]) {
+            *y = y.max(x);
+        }
+    };
+    windows(input, w, output, tap, |_, _, _| {});
+}
+
+/// Average of each window.
+pub(super) fn average_f32(x: &[f32], a: &Average, y: &mut [f32]) {
+    y.fill(0.0);
+    let c = a.input.c;
+    let y = std::cell::RefCell::new(y);
+    let tap = |o: usize, i: usize| {
+        for (y, &x) in y.borrow_mut()[o..o + c].iter_mut().zip(&x[i..i + c]) {
+            *y += x;
+        }
+    };
+    let done = |o: usize, inside: usize, all: usize| {
+        let count = if a.count_pads { all } else { inside };
+        for y in &mut y.borrow_mut()[o..o + c] {
+            *y /= count.max(1) as f32;
+        }
+    };
+    windows(a.input, &a.window, a.output, tap, done);
+}
+
+/// Average of each window, bytes; padding that counts is zeros.
+pub(super) fn average_q8(
+    x: &[u8],
+    a: &Average,
+    signed: bool,
+    zero: i32,
+    ratio: f64,
+    end: &Requantise,
+    y: &mut [u8],
+) {
+    let c = a.input.c;
+    // One channel at a time: no memory for sums is needed.
+    for channel in 0..c {
+        let sum = std::cell::Cell::new(0i32);
+        let tap = |_: usize, i: usize| {
+            let x = x[i + channel];
+            let x = if signed {
+                i32::from(x as i8)
+            } else {
+                i32::from(x)
+            };
+            sum.set(sum.get() + x - zero);
+        };
+        let done = |o: usize, inside: usize, all: usize| {
+            let count = if a.count_pads { all } else { inside };
+            let m = (ratio / count.max(1) as f64) as f32;
+            y[o + channel] = end.of(sum.take(), m);
+        };
+        windows(a.input, &a.window, a.output, tap, done);
+    }
+}
+
+/// `y = a * b` on bytes.
+pub(super) fn mul_q8(q: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let number = |byte: u8| i32::from((byte ^ q.flip) as i8);
+    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
+        let product = (number(a) - q.zeros.0) * (number(b) - q.zeros.1);
+        *y = q.end.of(product, q.a);
+    }
+}
+
+/// `y = limit(a * b)`.
+pub(super) fn mul_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
+        *y = (a * b).max(clamp.0).min(clamp.1);
+    }
+}
+
+/// `y = x * a[c] + b[c]`.
+pub(super) fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(a.len()).zip(y.chunks_exact_mut(a.len())) {
+        for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(a).zip(b) {
+            *y = x * a + b;
+        }
+    }
+}
+
+/// Softmax over each pixel's channels.
+pub(super) fn softmax(x: &[f32], c: usize, y: &mut [f32]) {
+    for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
+        let top = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = (x - top).exp();
+            sum += *y;
+        }
+        for y in y {
+            *y /= sum;
+        }
+    }
+}

@@ -1,0 +1,654 @@
+//! The steps of a plan and how a team of threads runs one: each thread takes its share of rows or channels.
+//!
+//! Fields named after tensors are offsets into the arena, in bytes (while planning: numbers of needs).
+
+use super::graph::{Shape, Unary, Window};
+use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
+use super::plan::MAX_KERNEL_ROWS;
+use super::pointwise as each;
+use super::requantise::Requantise;
+use super::threads::share;
+use std::ops::Range;
+
+/// A packed convolution of either kind with the kernels that packed it.
+#[derive(Debug)]
+pub(super) enum AnyConv {
+    Q8(ConvQ8, &'static dyn Kernels),
+    F32(ConvF32, &'static dyn Kernels),
+}
+
+impl AnyConv {
+    pub(super) fn kernels(&self) -> &'static dyn Kernels {
+        match self {
+            Self::Q8(_, k) | Self::F32(_, k) => *k,
+        }
+    }
+    fn n(&self) -> usize {
+        match self {
+            Self::Q8(c, _) => c.runs.n,
+            Self::F32(c, _) => c.runs.n,
+        }
+    }
+    /// # Safety
+    /// The pointers are good for the geometry.
+    unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>) {
+        // SAFETY: the caller's promise; packed by the same kernels.
+        unsafe {
+            match self {
+                Self::Q8(c, k) => k.conv_q8(c, pixels, channels),
+                Self::F32(c, k) => k.conv_f32(c, pixels, channels),
+            }
+        }
+    }
+}
+
+/// A packed depthwise convolution of either kind with the kernels that packed it.
+#[derive(Debug)]
+pub(super) enum AnyDepthwise {
+    Q8(DepthwiseQ8, &'static dyn Kernels),
+    F32(DepthwiseF32, &'static dyn Kernels),
+}
+
+impl AnyDepthwise {
+    pub(super) fn kernels(&self) -> &'static dyn Kernels {
+        match self {
+            Self::Q8(_, k) | Self::F32(_, k) => *k,
+        }
+    }
+    /// # Safety
+    /// The pointers are good for the geometry.
+    unsafe fn run(&self, rows: &[*const u8], y: *mut u8, channels: Range<usize>) {
+        // SAFETY: the caller's promise; packed by the same kernels.
+        unsafe {
+            match self {
+                Self::Q8(c, k) => k.depthwise_q8(c, rows, y, channels),
+                Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels),
+            }
+        }
+    }
+}
+
+/// How a convolution walks over its input.
+#[derive(Debug)]
+pub(super) struct Front {
+    pub(super) x: usize,
+    /// Bytes from one output row's input to the next one's.
+    pub(super) row_pitch: usize,
+    /// Bytes from one output pixel's input to the next one's.
+    pub(super) pixel_pitch: usize,
+    /// Bytes from one group's channels to the next one's.
+    pub(super) group_pitch: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Pad {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) shape: Shape,
+    pub(super) elem: usize,
+    pub(super) window: Window,
+    pub(super) value: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct ConvStep {
+    pub(super) front: Front,
+    pub(super) convs: Vec<AnyConv>,
+    pub(super) y: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) y_pixel: usize,
+    pub(super) y_group: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct DepthwiseStep {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) padding: usize,
+    pub(super) conv: AnyDepthwise,
+    pub(super) window: Window,
+    pub(super) h_in: usize,
+    pub(super) row_bytes: usize,
+    pub(super) rows: usize,
+    pub(super) y_row: usize,
+    pub(super) channels: usize,
+}
+
+/// Convolution, depthwise, pointwise by bands of rows: the widest activations exist only a few rows at a time.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) x: usize,
+    /// The convolution that makes the depthwise input; without one that is `x` itself.
+    pub(super) front: Option<(Front, AnyConv)>,
+    /// Its last `kh` rows, in turn, for each thread.
+    pub(super) ring: Option<usize>,
+    pub(super) padding: usize,
+    pub(super) depthwise: AnyDepthwise,
+    pub(super) window: Window,
+    pub(super) h_in: usize,
+    pub(super) w_in: usize,
+    pub(super) row_bytes: usize,
+    pub(super) rows: usize,
+    pub(super) dw_row: usize,
+    pub(super) dw_pixel: usize,
+    /// Depthwise output rows that wait for the projection, for each thread.
+    pub(super) band: Option<usize>,
+    pub(super) band_rows: usize,
+    pub(super) channels: usize,
+    pub(super) project: Option<AnyConv>,
+    pub(super) y: usize,
+    pub(super) y_row: usize,
+    pub(super) y_pixel: usize,
+    pub(super) columns: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Add {
+    pub(super) a: usize,
+    pub(super) b: usize,
+    pub(super) y: usize,
+    pub(super) len: usize,
+    /// Values of `b`, which repeats.
+    pub(super) period: usize,
+    pub(super) product: bool,
+    pub(super) q8: Option<BinaryQ8>,
+    pub(super) clamp: (f32, f32),
+}
+
+#[derive(Debug)]
+pub(super) struct Average {
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) input: Shape,
+    pub(super) output: Shape,
+    pub(super) window: Window,
+    pub(super) count_pads: bool,
+    /// Stored zero point of the input, `scale_x / scale_y`, the end.
+    pub(super) q8: Option<(i32, f64, Requantise)>,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Pad(Pad),
+    Conv(ConvStep),
+    Depthwise(DepthwiseStep),
+    Block(Block),
+    Add(Add),
+    Average(Average),
+    Max {
+        x: usize,
+        y: usize,
+        input: Shape,
+        output: Shape,
+        window: Window,
+        bytes: bool,
+        signed: bool,
+    },
+    Affine {
+        x: usize,
+        y: usize,
+        pixels: usize,
+        a: Vec<f32>,
+        b: Vec<f32>,
+    },
+    Table {
+        x: usize,
+        y: usize,
+        len: usize,
+        table: Box<[u8; 256]>,
+    },
+    Unary {
+        x: usize,
+        y: usize,
+        len: usize,
+        f: Unary,
+    },
+    Softmax {
+        x: usize,
+        y: usize,
+        pixels: usize,
+        c: usize,
+    },
+    Quantise {
+        x: usize,
+        y: usize,
+        len: usize,
+        quant: super::graph::Quant,
+        flip: u8,
+    },
+    Dequantise {
+        x: usize,
+        y: usize,
+        len: usize,
+        table: Box<[f32; 256]>,
+    },
+    Concat {
+        parts: Vec<(usize, usize)>,
+        y: usize,
+        pixels: usize,
+    },
+    ChannelsFirst {
+        x: usize,
+        y: usize,
+        shape: Shape,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) work: Work,
+}
+
+impl Work {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Pad(_) => "pad",
+            Self::Conv(_) => "convolution",
+            Self::Depthwise(_) => "depthwise",
+            Self::Block(_) => "block",
+            Self::Add(a) if a.product => "product",
+            Self::Add(_) => "sum",
+            Self::Average(_) => "average pool",
+            Self::Max { .. } => "max pool",
+            Self::Affine { .. } => "affine",
+            Self::Table { .. } => "table",
+            Self::Unary { .. } => "function",
+            Self::Softmax { .. } => "softmax",
+            Self::Quantise { .. } => "quantise",
+            Self::Dequantise { .. } => "dequantise",
+            Self::Concat { .. } => "concatenate",
+            Self::ChannelsFirst { .. } => "channels first",
+        }
+    }
+
+    /// Numbers of needs become offsets.
+    pub(super) fn settle(&mut self, offsets: &[usize]) {
+        let set = |field: &mut usize| *field = offsets[*field];
+        match self {
+            Self::Pad(Pad { x, y, .. })
+            | Self::Average(Average { x, y, .. })
+            | Self::Max { x, y, .. }
+            | Self::Affine { x, y, .. }
+            | Self::Table { x, y, .. }
+            | Self::Unary { x, y, .. }
+            | Self::Softmax { x, y, .. }
+            | Self::Quantise { x, y, .. }
+            | Self::Dequantise { x, y, .. }
+            | Self::ChannelsFirst { x, y, .. } => [x, y].into_iter().for_each(set),
+            Self::Conv(c) => [&mut c.front.x, &mut c.y].into_iter().for_each(set),
+            Self::Depthwise(d) => [&mut d.x, &mut d.y, &mut d.padding]
+                .into_iter()
+                .for_each(set),
+            Self::Add(a) => [&mut a.a, &mut a.b, &mut a.y].into_iter().for_each(set),
+            Self::Block(b) => {
+                [&mut b.x, &mut b.y, &mut b.padding].into_iter().for_each(set);
+                b.ring.iter_mut().for_each(set);
+                b.band.iter_mut().for_each(set);
+            }
+            Self::Concat { parts, y, .. } => {
+                parts.iter_mut().map(|p| &mut p.0).for_each(set);
+                set(y);
+            }
+        }
+    }
+
+    /// Thread `id`'s share, of `team` threads.
+    ///
+    /// # Safety
+    /// `arena` is the plan's arena, no thread is at another step, and no other thread has this `id`.
+    pub(super) unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels, id: usize, team: usize) {
+        // SAFETY: the planner gave every tensor of this step its own bytes within the arena, and threads write to disjoint
+        // rows, channels or ranges of them.
+        unsafe {
+            match self {
+                Self::Pad(p) => p.run(arena, id, team),
+                Self::Conv(c) => c.run(arena, id, team),
+                Self::Depthwise(d) => d.run(arena, id, team),
+                Self::Block(b) => b.run(arena, id, team),
+                Self::Add(a) => a.run(arena, kernels, id, team),
+                _ if id != 0 => {}
+                Self::Average(a) => a.run(arena, kernels),
+                Self::Max {
+                    x,
+                    y,
+                    input,
+                    output,
+                    window,
+                    bytes,
+                    signed,
+                } => {
+                    if *bytes {
+                        let flip = if *signed { 0x80 } else { 0 };
+                        let y = bytes_at(arena, *y, output.len());
+                        each::max_q8(bytes_of(arena, *x, input.len()), *input, window, *output, flip, y);
+                    } else {
+                        let y = floats_at(arena, *y, output.len());
+                        each::max_f32(floats_of(arena, *x, input.len()), *input, window, *output, y);
+                    }
+                }
+                Self::Affine { x, y, pixels, a, b } => {
+                    let x = floats_of(arena, *x, pixels * a.len());
+                    each::affine(x, a, b, floats_at(arena, *y, pixels * a.len()));
+                }
+                Self::Table { x, y, len, table } => {
+                    let y = bytes_at(arena, *y, *len);
+                    for (y, &x) in y.iter_mut().zip(bytes_of(arena, *x, *len)) {
+                        *y = table[usize::from(x)];
+                    }
+                }
+                Self::Unary { x, y, len, f } => {
+                    let y = floats_at(arena, *y, *len);
+                    for (y, &x) in y.iter_mut().zip(floats_of(arena, *x, *len)) {
+                        *y = f.of(x);
+                    }
+                }
+                Self::Softmax { x, y, pixels, c } => {
+                    let x = floats_of(arena, *x, pixels * c);
+                    each::softmax(x, *c, floats_at(arena, *y, pixels * c));
+                }
+                Self::Quantise {
+                    x,
+                    y,
+                    len,
+                    quant,
+                    flip,
+                } => {
+                    let y = bytes_at(arena, *y, *len);
+                    for (y, &x) in y.iter_mut().zip(floats_of(arena, *x, *len)) {
+                        *y = super::requantise::quantise(x, *quant) as u8 ^ flip;
+                    }
+                }
+                Self::Dequantise { x, y, len, table } => {
+                    let y = floats_at(arena, *y, *len);
+                    for (y, &x) in y.iter_mut().zip(bytes_of(arena, *x, *len)) {
+                        *y = table[usize::from(x)];
+                    }
+                }
+                Self::Concat { parts, y, pixels } => {
+                    let whole: usize = parts.iter().map(|p| p.1).sum();
+                    let y = bytes_at(arena, *y, pixels * whole);
+                    let mut at = 0;
+                    for &(x, bytes) in parts {
+                        let x = bytes_of(arena, x, pixels * bytes);
+                        for (y, x) in y.chunks_exact_mut(whole).zip(x.chunks_exact(bytes)) {
+                            y[at..at + bytes].copy_from_slice(x);
+                        }
+                        at += bytes;
+                    }
+                }
+                Self::ChannelsFirst { x, y, shape } => {
+                    let x = floats_of(arena, *x, shape.len());
+                    let y = floats_at(arena, *y, shape.len());
+                    for (i, y) in y.iter_mut().enumerate() {
+                        *y = x[i % shape.pixels() * shape.c + i / shape.pixels()];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `offset..offset + len` is inside the arena and nobody writes to it meanwhile.
+unsafe fn bytes_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(arena.add(offset), len) }
+}
+
+/// # Safety
+/// `offset..offset + len` is inside the arena and nobody else uses it meanwhile.
+unsafe fn bytes_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(arena.add(offset), len) }
+}
+
+/// # Safety
+/// As `bytes_of`, for `len` floats; offsets are multiples of 64 and every bit pattern is a float.
+unsafe fn floats_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [f32] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(arena.add(offset).cast(), len) }
+}
+
+/// # Safety
+/// As `bytes_at`, for `len` floats.
+unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f32] {
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(arena.add(offset).cast(), len) }
+}
+
+impl Pad {
+    unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+        let w = &self.window;
+        let rows = self.shape.h + w.top + w.bottom;
+        let pixel = self.shape.c * self.elem;
+        let (left, right) = (w.left * pixel, w.right * pixel);
+        let inner = self.shape.w * pixel;
+        let row = left + inner + right;
+        for r in share(rows, 1, id, team) {
+            // SAFETY: row `r` of the padded tensor is this thread's; the input is only read.
+            unsafe {
+                let y = bytes_at(arena, self.y + r * row, row);
+                match r.checked_sub(w.top).filter(|&r| r < self.shape.h) {
+                    Some(from) => {
+                        y[..left].fill(self.value);
+                        y[left..left + inner]
+                            .copy_from_slice(bytes_of(arena, self.x + from * inner, inner));
+                        y[left + inner..].fill(self.value);
+                    }
+                    None => y.fill(self.value),
+                }
+            }
+        }
+    }
+}
+
+impl ConvStep {
+    unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+        let n = self.convs[0].n();
+        let group = self.convs[0].kernels().channel_group(n);
+        // Enough pixels: share them. Else share the channels.
+        let by_rows = self.rows >= team * 4;
+        let by_pixels = !by_rows && self.rows == 1 && self.columns >= team * 24;
+        let (mut rows, mut columns, mut channels) = (0..self.rows, 0..self.columns, 0..n);
+        if by_rows {
+            rows = share(self.rows, 1, id, team);
+        } else if by_pixels {
+            columns = share(self.columns, 12, id, team);
+        } else {
+            channels = share(n, group, id, team);
+        }
+        if columns.is_empty() || channels.is_empty() {
+            return;
+        }
+        let f = &self.front;
+        for (g, conv) in self.convs.iter().enumerate() {
+            for r in rows.clone() {
+                // SAFETY: the front's geometry was planned over tensors of the arena.
+                unsafe {
+                    let x = arena.add(f.x + g * f.group_pitch + r * f.row_pitch);
+                    let y = arena.add(self.y + g * self.y_group + r * self.columns * self.y_pixel);
+                    let pixels = Pixels {
+                        x: x.add(columns.start * f.pixel_pitch),
+                        x_pitch: f.pixel_pitch,
+                        y: y.add(columns.start * self.y_pixel),
+                        y_pitch: self.y_pixel,
+                        count: columns.len(),
+                    };
+                    conv.run(&pixels, channels.clone());
+                }
+            }
+        }
+    }
+}
+
+impl DepthwiseStep {
+    unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+        let group = 64;
+        let by_rows = self.rows >= team * 4 || self.channels < team * group;
+        let (mut rows, mut channels) = (0..self.rows, 0..self.channels);
+        if by_rows {
+            rows = share(self.rows, 1, id, team);
+        } else {
+            channels = share(self.channels, group, id, team);
+        }
+        if channels.is_empty() {
+            return;
+        }
+        let w = &self.window;
+        let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
+        for r in rows {
+            // SAFETY: rows within the input come from it, others from the padding row, which is as wide.
+            unsafe {
+                for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
+                    let from = (r * w.sh + k * w.dh).wrapping_sub(w.top);
+                    *input = if from < self.h_in {
+                        arena.add(self.x + from * self.row_bytes)
+                    } else {
+                        arena.add(self.padding)
+                    };
+                }
+                let y = arena.add(self.y + r * self.y_row);
+                self.conv.run(&inputs[..w.kh], y, channels.clone());
+            }
+        }
+    }
+}
+
+impl Block {
+    unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+        let rows = share(self.rows, 1, id, team);
+        let w = &self.window;
+        // SAFETY: ring and band are planned with room for every thread; rows are this thread's; all else is only read.
+        unsafe {
+            let ring = self
+                .ring
+                .map(|at| arena.add(at + id * (self.row_bytes * w.kh).next_multiple_of(64)));
+            let band = self
+                .band
+                .map(|at| arena.add(at + id * (self.dw_row * self.band_rows).next_multiple_of(64)));
+            let mut next = (rows.start * w.sh).saturating_sub(w.top);
+            let mut start = rows.start;
+            while start < rows.end {
+                let end = (start + self.band_rows).min(rows.end);
+                for r in start..end {
+                    let last = (r * w.sh + w.kh).saturating_sub(w.top).min(self.h_in);
+                    if let (Some((front, conv)), Some(ring)) = (&self.front, ring) {
+                        while next < last {
+                            let pixels = Pixels {
+                                x: arena.add(self.x + next * front.row_pitch),
+                                x_pitch: front.pixel_pitch,
+                                y: ring.add(next % w.kh * self.row_bytes),
+                                y_pitch: self.row_bytes / self.w_in,
+                                count: self.w_in,
+                            };
+                            conv.run(&pixels, 0..conv.n());
+                            next += 1;
+                        }
+                    }
+                    let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
+                    for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
+                        let from = (r * w.sh + k).wrapping_sub(w.top);
+                        *input = if from >= self.h_in {
+                            arena.add(self.padding)
+                        } else if let Some(ring) = ring {
+                            ring.add(from % w.kh * self.row_bytes)
+                        } else {
+                            arena.add(self.x + from * self.row_bytes)
+                        };
+                    }
+                    let y = match band {
+                        Some(band) => band.add((r - start) * self.dw_row),
+                        None => arena.add(self.y + r * self.y_row),
+                    };
+                    self.depthwise.run(&inputs[..w.kh], y, 0..self.channels);
+                }
+                if let (Some(project), Some(band)) = (&self.project, band) {
+                    let pixels = Pixels {
+                        x: band,
+                        x_pitch: self.dw_pixel,
+                        y: arena.add(self.y + start * self.y_row),
+                        y_pitch: self.y_pixel,
+                        count: (end - start) * self.columns,
+                    };
+                    project.run(&pixels, 0..project.n());
+                }
+                start = end;
+            }
+        }
+    }
+}
+
+impl Add {
+    unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels, id: usize, team: usize) {
+        let part = share(self.len / self.period, 1, id, team);
+        let whole = self.period == self.len;
+        let part = if whole {
+            share(self.len, 64, id, team)
+        } else {
+            part.start * self.period..part.end * self.period
+        };
+        let b_at = if whole { part.start } else { 0 };
+        let b_len = if whole { part.len() } else { self.period };
+        // SAFETY: the planner's offsets; `part` is this thread's.
+        unsafe {
+            if let Some(q) = &self.q8 {
+                let a = bytes_of(arena, self.a + part.start, part.len());
+                let b = bytes_of(arena, self.b + b_at, b_len);
+                let y = bytes_at(arena, self.y + part.start, part.len());
+                for (a, y) in a.chunks(b_len.max(1)).zip(y.chunks_mut(b_len.max(1))) {
+                    if self.product {
+                        each::mul_q8(q, a, b, y);
+                    } else {
+                        kernels.add_q8(q, a, b, y);
+                    }
+                }
+            } else {
+                let a = floats_of(arena, self.a + part.start * 4, part.len());
+                let b = floats_of(arena, self.b + b_at * 4, b_len);
+                let y = floats_at(arena, self.y + part.start * 4, part.len());
+                for (a, y) in a.chunks(b_len.max(1)).zip(y.chunks_mut(b_len.max(1))) {
+                    if self.product {
+                        each::mul_f32(self.clamp, a, b, y);
+                    } else {
+                        kernels.add_f32(self.clamp, a, b, y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Average {
+    unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels) {
+        let (input, output) = (self.input, self.output);
+        let whole = output.pixels() == 1
+            && !self.window.padded()
+            && (self.window.kh, self.window.kw) == (input.h, input.w);
+        // SAFETY: the planner's offsets.
+        unsafe {
+            match &self.q8 {
+                Some((zero, ratio, end)) => {
+                    let x = bytes_of(arena, self.x, input.len());
+                    let y = bytes_at(arena, self.y, output.len());
+                    if whole {
+                        let m = (ratio / input.pixels() as f64) as f32;
+                        kernels.average_q8(x, input.c, *zero, m, end, y);
+                    } else {
+                        let signed = kernels.signed();
+                        each::average_q8(x, self, signed, *zero, *ratio, end, y);
+                    }
+                }
+                None => {
+                    let x = floats_of(arena, self.x, input.len());
+                    let y = floats_at(arena, self.y, output.len());
+                    if whole {
+                        kernels.average_f32(x, input.c, y);
+                    } else {
+                        each::average_f32(x, self, y);
+                    }
+                }
+            }
+        }
+    }
+}
