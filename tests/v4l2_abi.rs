@@ -148,8 +148,15 @@ fn ioctl_numbers_are_the_kernels() {
         // The sign bit is lost in musl's c_int: compare the 32 bits that the kernel reads.
         let ours = u64::from(ours as u32);
         let (size, literal) = (by_width(on_64.0, on_32.0), by_width(on_64.1, on_32.1));
-        assert_eq!(ioc(direction, command, size), literal, "the rule for {name}");
-        assert_eq!(ours, literal, "VIDIOC_{name} is {ours:#x}, the kernel's is {literal:#x}");
+        assert_eq!(
+            ioc(direction, command, size),
+            literal,
+            "the rule for {name}"
+        );
+        assert_eq!(
+            ours, literal,
+            "VIDIOC_{name} is {ours:#x}, the kernel's is {literal:#x}"
+        );
     }
 }
 

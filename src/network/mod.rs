@@ -4,10 +4,12 @@
 //! onnx        read and repair the file
 //! inspect     what the file says of its input and output
 //! dequantise  a quantised graph as a float graph with the same scores
+//! fused       the fast plan: our own kernels, for networks wholly of known layers
 //! tract_plan  the plan that runs it
 //! ```
 
 pub mod dequantise;
+pub mod fused;
 pub mod inspect;
 pub mod onnx;
 mod tract_plan;

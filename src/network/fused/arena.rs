@@ -69,7 +69,12 @@ mod tests {
                     let together = a.first <= b.last && b.first <= a.last;
                     let apart = offsets[i] + a.bytes + SLACK <= offsets[j]
                         || offsets[j] + b.bytes + SLACK <= offsets[i];
-                    assert!(!together || apart, "{a:?} at {} and {b:?} at {}", offsets[i], offsets[j]);
+                    assert!(
+                        !together || apart,
+                        "{a:?} at {} and {b:?} at {}",
+                        offsets[i],
+                        offsets[j]
+                    );
                 }
             }
         }

@@ -109,7 +109,9 @@ impl Fused {
                 Kind::F32 => {
                     crate::network::Input::F32(std::slice::from_raw_parts_mut(start.cast(), len))
                 }
-                Kind::Q8(_) => crate::network::Input::U8(std::slice::from_raw_parts_mut(start, len)),
+                Kind::Q8(_) => {
+                    crate::network::Input::U8(std::slice::from_raw_parts_mut(start, len))
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::arena::{Need, place};
 use super::graph::{Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Weights};
 use super::kernels::{
-    BinaryQ8, Aligned, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, RawF32,
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, RawF32,
     RawQ8, Runs, reference,
 };
 use super::requantise::{Requantise, quantise};
@@ -68,7 +68,11 @@ pub(super) struct Planner<'a> {
 }
 
 /// The plan of a graph.
-pub(super) fn plan(graph: &Graph, kernels: &'static dyn Kernels, threads: usize) -> Result<Plan, String> {
+pub(super) fn plan(
+    graph: &Graph,
+    kernels: &'static dyn Kernels,
+    threads: usize,
+) -> Result<Plan, String> {
     let groups = groups(graph);
     let mut planner = Planner {
         graph,
@@ -85,7 +89,9 @@ pub(super) fn plan(graph: &Graph, kernels: &'static dyn Kernels, threads: usize)
     for group in &groups {
         match *group {
             Group::One(layer) => planner.one(layer)?,
-            Group::Block(expand, depthwise, project) => planner.block(expand, depthwise, project)?,
+            Group::Block(expand, depthwise, project) => {
+                planner.block(expand, depthwise, project)?
+            }
         }
     }
     let end = planner.steps.len();
@@ -221,7 +227,12 @@ impl Planner<'_> {
     }
 
     /// Folded bias and multipliers of a quantised convolution.
-    fn folded(&self, conv: &Conv, x: TensorId, y: TensorId) -> Result<(Vec<i32>, Vec<f32>), String> {
+    fn folded(
+        &self,
+        conv: &Conv,
+        x: TensorId,
+        y: TensorId,
+    ) -> Result<(Vec<i32>, Vec<f32>), String> {
         let Weights::Q8 {
             w,
             zero,
@@ -453,7 +464,11 @@ impl Planner<'_> {
                 let product = matches!(layer.op, Op::Mul { .. });
                 let q8 = match (qx[0], qx[1], self.quant(layer.output)) {
                     (Some(a), Some(b), Some(y)) => {
-                        let terms = if product { BinaryQ8::product } else { BinaryQ8::sum };
+                        let terms = if product {
+                            BinaryQ8::product
+                        } else {
+                            BinaryQ8::sum
+                        };
                         Some(terms(a, b, y, *clamp, signed))
                     }
                     (None, None, None) => None,
@@ -482,10 +497,8 @@ impl Planner<'_> {
                     (Some(q), true) => {
                         let scale = self.quant(layer.output).map_or(1.0, |q| q.scale);
                         let ratio = f64::from(q.scale) / f64::from(scale);
-                        let end = self.requantise(
-                            layer.output,
-                            (f32::NEG_INFINITY, f32::INFINITY),
-                        )?;
+                        let end =
+                            self.requantise(layer.output, (f32::NEG_INFINITY, f32::INFINITY))?;
                         Some((self.stored_zero(q), ratio, end))
                     }
                     _ => None,
@@ -539,7 +552,9 @@ impl Planner<'_> {
                 x: x[0],
                 y,
                 len: shape.len(),
-                quant: self.quant(layer.output).ok_or("the result is not quantised")?,
+                quant: self
+                    .quant(layer.output)
+                    .ok_or("the result is not quantised")?,
                 flip,
             },
             Op::Dequantise => {
@@ -558,7 +573,11 @@ impl Planner<'_> {
             Op::Concat => {
                 let elem = self.tensor(layer.output).kind.bytes();
                 Work::Concat {
-                    parts: x.iter().zip(&inputs).map(|(&x, s)| (x, s.c * elem)).collect(),
+                    parts: x
+                        .iter()
+                        .zip(&inputs)
+                        .map(|(&x, s)| (x, s.c * elem))
+                        .collect(),
                     y,
                     pixels: shape.pixels(),
                 }
@@ -581,7 +600,11 @@ impl Planner<'_> {
         let name = convs[0].kernels().name();
         // A pointwise convolution (or a whole-window one) sees all pixels as one row.
         let flat = conv.window == super::graph::Window::POINT;
-        let (rows, columns) = if flat { (1, shape.pixels()) } else { (shape.h, shape.w) };
+        let (rows, columns) = if flat {
+            (1, shape.pixels())
+        } else {
+            (shape.h, shape.w)
+        };
         self.steps.push(Step {
             work: Work::Conv(ConvStep {
                 front,
@@ -672,7 +695,14 @@ impl Planner<'_> {
             let layer = &graph.layers[p];
             let conv = conv_of(layer).ok_or("not a convolution")?;
             let pitch = dw_out.shape.c * dw_out.kind.bytes();
-            last = Some(self.pack_conv(layer, conv, 0, pitch * dw_out.shape.w, pitch, dw_out.shape.w)?);
+            last = Some(self.pack_conv(
+                layer,
+                conv,
+                0,
+                pitch * dw_out.shape.w,
+                pitch,
+                dw_out.shape.w,
+            )?);
         }
         let ring = expand.map(|_| self.need((row_bytes * win.kh + 64) * self.threads, step, step));
         let band = project.map(|_| self.need((dw_row * band_rows + 64) * self.threads, step, step));

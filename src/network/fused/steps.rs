@@ -282,7 +282,9 @@ impl Work {
                 .for_each(set),
             Self::Add(a) => [&mut a.a, &mut a.b, &mut a.y].into_iter().for_each(set),
             Self::Block(b) => {
-                [&mut b.x, &mut b.y, &mut b.padding].into_iter().for_each(set);
+                [&mut b.x, &mut b.y, &mut b.padding]
+                    .into_iter()
+                    .for_each(set);
                 b.ring.iter_mut().for_each(set);
                 b.band.iter_mut().for_each(set);
             }
@@ -321,10 +323,23 @@ impl Work {
                     if *bytes {
                         let flip = if *signed { 0x80 } else { 0 };
                         let y = bytes_at(arena, *y, output.len());
-                        each::max_q8(bytes_of(arena, *x, input.len()), *input, window, *output, flip, y);
+                        each::max_q8(
+                            bytes_of(arena, *x, input.len()),
+                            *input,
+                            window,
+                            *output,
+                            flip,
+                            y,
+                        );
                     } else {
                         let y = floats_at(arena, *y, output.len());
-                        each::max_f32(floats_of(arena, *x, input.len()), *input, window, *output, y);
+                        each::max_f32(
+                            floats_of(arena, *x, input.len()),
+                            *input,
+                            window,
+                            *output,
+                            y,
+                        );
                     }
                 }
                 Self::Affine { x, y, pixels, a, b } => {
@@ -432,8 +447,11 @@ impl Pad {
                 match r.checked_sub(w.top).filter(|&r| r < self.shape.h) {
                     Some(from) => {
                         y[..left].fill(self.value);
-                        y[left..left + inner]
-                            .copy_from_slice(bytes_of(arena, self.x + from * inner, inner));
+                        y[left..left + inner].copy_from_slice(bytes_of(
+                            arena,
+                            self.x + from * inner,
+                            inner,
+                        ));
                         y[left + inner..].fill(self.value);
                     }
                     None => y.fill(self.value),

@@ -26,7 +26,10 @@ fn shared() -> Option<PathBuf> {
     if dir.join("reference").is_dir() {
         return Some(dir);
     }
-    println!("skipped: no reference models ({} is missing)", dir.display());
+    println!(
+        "skipped: no reference models ({} is missing)",
+        dir.display()
+    );
     None
 }
 
@@ -84,7 +87,10 @@ fn top(scores: &[f32]) -> usize {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 #[test]

@@ -178,7 +178,8 @@ fn serve(shared: &Shared, id: usize) {
             }
         }
         seen = shared.frame.load(Ordering::Acquire);
-        let address = shared.work.load(Ordering::Relaxed) as *const &(dyn Fn(usize, &Team<'_>) + Sync);
+        let address =
+            shared.work.load(Ordering::Relaxed) as *const &(dyn Fn(usize, &Team<'_>) + Sync);
         // SAFETY: `run` keeps the reference alive until every worker has counted itself in `done`.
         let work = unsafe { *address };
         let team = Team {

@@ -284,7 +284,15 @@ pub trait Kernels: Sync + std::fmt::Debug {
         reference::add_f32(clamp, a, b, y);
     }
     /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
-    fn average_q8(&self, x: &[u8], c: usize, zero: i32, multiplier: f32, end: &Requantise, y: &mut [u8]) {
+    fn average_q8(
+        &self,
+        x: &[u8],
+        c: usize,
+        zero: i32,
+        multiplier: f32,
+        end: &Requantise,
+        y: &mut [u8],
+    ) {
         reference::average_q8(x, c, self.signed(), zero, multiplier, end, y);
     }
     /// Average over all pixels of `c` channels.
@@ -309,8 +317,7 @@ pub fn choose() -> &'static dyn Kernels {
 pub fn available() -> Vec<&'static dyn Kernels> {
     let mut all: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    {
-    }
+    {}
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);
     all

@@ -4,7 +4,7 @@
 //! taken off.
 
 use super::{
-    BinaryQ8, Aligned, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs,
 };
 use crate::network::fused::requantise::Requantise;

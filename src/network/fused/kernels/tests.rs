@@ -87,7 +87,10 @@ fn convolutions_of_bytes_are_bit_identical() {
         let (shape, pitch) = runs(&mut random, 150, 1);
         let pixels = random.usize(1..40);
         let x_pitch = random.usize(1..=pitch);
-        let x = memory(&mut random, shape.offsets.last().unwrap() + pixels * pitch + shape.len);
+        let x = memory(
+            &mut random,
+            shape.offsets.last().unwrap() + pixels * pitch + shape.len,
+        );
         let case = case(&mut random, shape.n, shape.offsets.len() * shape.len);
         let y_pitch = shape.n + random.usize(..20);
         for kernels in available() {
@@ -169,9 +172,8 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     packed: k.pack_depthwise_q8(&d, &case.raw()),
                     end,
                 };
-                let rows: Vec<*const u8> = (0..d.kh)
-                    .map(|r| x[r * d.w_in * d.c..].as_ptr())
-                    .collect();
+                let rows: Vec<*const u8> =
+                    (0..d.kh).map(|r| x[r * d.w_in * d.c..].as_ptr()).collect();
                 let mut y = vec![0xa5; d.w_out * d.c];
                 let middle = 64.min(d.c);
                 // SAFETY: rows and y are as long as the geometry says, and SLACK more.

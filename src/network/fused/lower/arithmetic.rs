@@ -139,13 +139,13 @@ impl Lower {
         };
         let axis = dims.len().checked_sub(from_end);
         let flat_ok = view != View::Flat || shape.pixels() == 1;
-        if axis.is_some_and(|a| dims.get(a) == Some(&shape.c))
-            && values.len() == shape.c
-            && flat_ok
+        if axis.is_some_and(|a| dims.get(a) == Some(&shape.c)) && values.len() == shape.c && flat_ok
         {
             Ok(values)
         } else {
-            Err(format!("a constant of shape {dims:?} is not one value a channel"))
+            Err(format!(
+                "a constant of shape {dims:?} is not one value a channel"
+            ))
         }
     }
 

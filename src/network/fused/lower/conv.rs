@@ -151,7 +151,8 @@ impl Lower {
         let (h, w_) = window
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
-        let order = |n: usize, y: usize, x: usize, c: usize| ((n * per_group + c) * kh + y) * kw + x;
+        let order =
+            |n: usize, y: usize, x: usize, c: usize| ((n * per_group + c) * kh + y) * kw + x;
         let weights = place(&source, 0, (cout, kh, kw, per_group), order)?;
         let conv = Conv {
             window,
@@ -161,11 +162,7 @@ impl Lower {
             weights,
             clamp: (f32::NEG_INFINITY, f32::INFINITY),
         };
-        let shape = Shape {
-            h,
-            w: w_,
-            c: cout,
-        };
+        let shape = Shape { h, w: w_, c: cout };
         Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Nchw))
     }
 
@@ -281,7 +278,9 @@ impl Lower {
             (rows, columns)
         };
         if k != input.len() || n == 0 || !matches!(x.view, View::Flat | View::FlatChw) {
-            return Err(format!("a matrix {dims:?} does not fit an input of {input}"));
+            return Err(format!(
+                "a matrix {dims:?} does not fit an input of {input}"
+            ));
         }
         let Shape { h, w: width, c } = input;
         let chw = x.view == View::FlatChw;
@@ -317,7 +316,10 @@ impl Lower {
         let (gamma, beta, mean, var) = (gamma?.0, beta?.0, mean?.0, var?.0);
         let epsilon = float(node, "epsilon", 1e-5);
         let (shape, view) = self.extent(&x)?;
-        if [&gamma, &beta, &mean, &var].iter().any(|v| v.len() != shape.c) {
+        if [&gamma, &beta, &mean, &var]
+            .iter()
+            .any(|v| v.len() != shape.c)
+        {
             return Err(format!("its statistics are not {} channels", shape.c));
         }
         if view == View::Nhwc || (view == View::FlatChw && shape.pixels() > 1) {

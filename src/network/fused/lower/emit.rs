@@ -33,9 +33,10 @@ impl Lower {
         if !act.real {
             return Err("integers where real values are needed".into());
         }
-        let made = self.layers.iter().find(|l| {
-            matches!(l.op, Op::Dequantise) && l.inputs[0] == act.id
-        });
+        let made = self
+            .layers
+            .iter()
+            .find(|l| matches!(l.op, Op::Dequantise) && l.inputs[0] == act.id);
         let id = match made {
             Some(layer) => layer.output,
             None => {

@@ -22,9 +22,7 @@ use proto::Const;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use tract_onnx::pb::{
-    ModelProto, NodeProto, TypeProto, tensor_shape_proto::dimension, type_proto,
-};
+use tract_onnx::pb::{ModelProto, NodeProto, TypeProto, tensor_shape_proto::dimension, type_proto};
 
 type Made<T> = Result<T, String>;
 
@@ -64,7 +62,13 @@ impl QuantConst {
         let inner: usize = self.ints.dims.iter().skip(self.axis + 1).product();
         let along = self.scale.len();
         let values = self.ints.ints();
-        let at = |i: usize| if along == 1 { 0 } else { i / inner.max(1) % along };
+        let at = |i: usize| {
+            if along == 1 {
+                0
+            } else {
+                i / inner.max(1) % along
+            }
+        };
         values
             .iter()
             .enumerate()

@@ -172,9 +172,7 @@ impl Lower {
     /// Constant weights at input `at` with scale and zero point after them.
     fn real_const(&self, node: &NodeProto, at: usize, axis: i64) -> Made<Rc<QuantConst>> {
         match self.input_value(node, at)? {
-            Val::Const(c) => Ok(Rc::new(
-                self.quant_const(node, &c, at + 1, at + 2, axis)?,
-            )),
+            Val::Const(c) => Ok(Rc::new(self.quant_const(node, &c, at + 1, at + 2, axis)?)),
             _ => Err("the weights are not constant".into()),
         }
     }
@@ -187,7 +185,10 @@ impl Lower {
         let x_scale = self.const_scalar(node, 1)?;
         let ints = self.const_ints(node, at)?;
         if ints.len() != n {
-            return Err(format!("the bias has {} values for {n} channels", ints.len()));
+            return Err(format!(
+                "the bias has {} values for {n} channels",
+                ints.len()
+            ));
         }
         let scale = (0..n)
             .map(|n| x_scale * w.scale[n.min(w.scale.len() - 1)])

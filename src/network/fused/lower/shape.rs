@@ -51,7 +51,9 @@ impl Lower {
                 let mut out = dims.clone();
                 if other == "Squeeze" {
                     if axes.is_empty() {
-                        axes = (1..dims.len() as i64).filter(|&a| dims[a as usize] == 1).collect();
+                        axes = (1..dims.len() as i64)
+                            .filter(|&a| dims[a as usize] == 1)
+                            .collect();
                     }
                     let gone = axes
                         .iter()
@@ -264,12 +266,20 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
                 return Ok(None);
             }
             let part = first.ints();
-            list(part.get(bound(&inputs[1])..bound(&inputs[2])).unwrap_or_default().to_vec())
+            list(
+                part.get(bound(&inputs[1])..bound(&inputs[2]))
+                    .unwrap_or_default()
+                    .to_vec(),
+            )
         }
         "Transpose" | "Reshape" => return moved(node, inputs),
         op @ ("Add" | "Sub" | "Mul" | "Div") if inputs.len() == 2 => {
             let second = &inputs[1];
-            let wide = if first.len() >= second.len() { first } else { second };
+            let wide = if first.len() >= second.len() {
+                first
+            } else {
+                second
+            };
             if first.len() != second.len() && first.len() != 1 && second.len() != 1 {
                 return Ok(None);
             }
