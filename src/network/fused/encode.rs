@@ -61,7 +61,7 @@ impl Fused {
     /// Puts a float tensor in, as the ONNX file's own input takes it, in either layout. `false` when its length is wrong.
     pub fn set_f32(&mut self, values: &[f32], layout: Layout) -> bool {
         let shape = self.input_tensor.shape;
-        if values.len() != shape.len() {
+        if values.len() != shape.volume() {
             return false;
         }
         let from = |i: usize| match layout {

@@ -24,7 +24,7 @@ impl Shape {
         self.h * self.w
     }
     /// All values.
-    pub fn len(self) -> usize {
+    pub fn volume(self) -> usize {
         self.h * self.w * self.c
     }
 }
@@ -75,7 +75,7 @@ pub struct Tensor {
 impl Tensor {
     /// Bytes of the whole tensor.
     pub fn bytes(&self) -> usize {
-        self.shape.len() * self.kind.bytes()
+        self.shape.volume() * self.kind.bytes()
     }
 }
 
@@ -228,7 +228,7 @@ impl Conv {
     }
     /// Multiply-adds for an output of that size.
     pub fn multiply_adds(&self, output: Shape) -> u64 {
-        (output.len() * self.window.kh * self.window.kw * (self.cin / self.groups)) as u64
+        (output.volume() * self.window.kh * self.window.kw * (self.cin / self.groups)) as u64
     }
 }
 

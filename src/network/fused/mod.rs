@@ -84,7 +84,7 @@ fn fuse_with(
     let plan = plan::plan(&graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
     let arena = plan::arena(&plan);
     let input_tensor = graph.tensors[graph.input.tensor.0].clone();
-    let scores = graph.tensors[graph.output.0].shape.len();
+    let scores = graph.tensors[graph.output.0].shape.volume();
     Ok(Fused {
         plan,
         arena,
@@ -99,7 +99,7 @@ fn fuse_with(
 impl Fused {
     /// The input tensor's values, NHWC, to be written by [`Fused::input_encoding`]'s tables. They stay through a run.
     pub fn input(&mut self) -> crate::network::Input<'_> {
-        let len = self.input_tensor.shape.len();
+        let len = self.input_tensor.shape.volume();
         let at = self.plan.input_offset;
         // SAFETY: the planner placed `len` values of this kind at this multiple of 64; the arena is borrowed exclusively, and
         // every bit pattern is a float.

@@ -474,7 +474,7 @@ impl Planner<'_> {
                     (None, None, None) => None,
                     _ => return Err("operands of different kinds".into()),
                 };
-                let (len, period) = (shape.len(), inputs[1].len());
+                let (len, period) = (shape.volume(), inputs[1].volume());
                 Work::Add(Add {
                     a: x[0],
                     b: x[1],
@@ -530,14 +530,14 @@ impl Planner<'_> {
                     Work::Table {
                         x: x[0],
                         y,
-                        len: shape.len(),
+                        len: shape.volume(),
                         table,
                     }
                 }
                 (None, None) => Work::Unary {
                     x: x[0],
                     y,
-                    len: shape.len(),
+                    len: shape.volume(),
                     f: *f,
                 },
                 _ => return Err("a function from bytes to floats".into()),
@@ -551,7 +551,7 @@ impl Planner<'_> {
             Op::Quantise => Work::Quantise {
                 x: x[0],
                 y,
-                len: shape.len(),
+                len: shape.volume(),
                 quant: self
                     .quant(layer.output)
                     .ok_or("the result is not quantised")?,
@@ -566,7 +566,7 @@ impl Planner<'_> {
                 Work::Dequantise {
                     x: x[0],
                     y,
-                    len: shape.len(),
+                    len: shape.volume(),
                     table,
                 }
             }
@@ -714,7 +714,7 @@ impl Planner<'_> {
             last.as_ref().map(|c| c.kernels().name()),
         );
         self.steps.push(Step {
-            work: Work::Block(Block {
+            work: Work::Block(Box::new(Block {
                 x,
                 front,
                 ring,
@@ -735,7 +735,7 @@ impl Planner<'_> {
                 y_row: shape.w * shape.c * kind.bytes(),
                 y_pixel: shape.c * kind.bytes(),
                 columns: dw_out.shape.w,
-            }),
+            })),
         });
         if let (Some(e), Some(name)) = (expand, names.0) {
             self.row(e, "convolution, by bands", name, false);

@@ -173,7 +173,7 @@ pub(super) enum Work {
     Pad(Pad),
     Conv(ConvStep),
     Depthwise(DepthwiseStep),
-    Block(Block),
+    Block(Box<Block>),
     Add(Add),
     Average(Average),
     Max {
@@ -322,9 +322,9 @@ impl Work {
                 } => {
                     if *bytes {
                         let flip = if *signed { 0x80 } else { 0 };
-                        let y = bytes_at(arena, *y, output.len());
+                        let y = bytes_at(arena, *y, output.volume());
                         each::max_q8(
-                            bytes_of(arena, *x, input.len()),
+                            bytes_of(arena, *x, input.volume()),
                             *input,
                             window,
                             *output,
@@ -332,9 +332,9 @@ impl Work {
                             y,
                         );
                     } else {
-                        let y = floats_at(arena, *y, output.len());
+                        let y = floats_at(arena, *y, output.volume());
                         each::max_f32(
-                            floats_of(arena, *x, input.len()),
+                            floats_of(arena, *x, input.volume()),
                             *input,
                             window,
                             *output,
@@ -393,8 +393,8 @@ impl Work {
                     }
                 }
                 Self::ChannelsFirst { x, y, shape } => {
-                    let x = floats_of(arena, *x, shape.len());
-                    let y = floats_at(arena, *y, shape.len());
+                    let x = floats_of(arena, *x, shape.volume());
+                    let y = floats_at(arena, *y, shape.volume());
                     for (i, y) in y.iter_mut().enumerate() {
                         *y = x[i % shape.pixels() * shape.c + i / shape.pixels()];
                     }
@@ -647,8 +647,8 @@ impl Average {
         unsafe {
             match &self.q8 {
                 Some((zero, ratio, end)) => {
-                    let x = bytes_of(arena, self.x, input.len());
-                    let y = bytes_at(arena, self.y, output.len());
+                    let x = bytes_of(arena, self.x, input.volume());
+                    let y = bytes_at(arena, self.y, output.volume());
                     if whole {
                         let m = (ratio / input.pixels() as f64) as f32;
                         kernels.average_q8(x, input.c, *zero, m, end, y);
@@ -658,8 +658,8 @@ impl Average {
                     }
                 }
                 None => {
-                    let x = floats_of(arena, self.x, input.len());
-                    let y = floats_at(arena, self.y, output.len());
+                    let x = floats_of(arena, self.x, input.volume());
+                    let y = floats_at(arena, self.y, output.volume());
                     if whole {
                         kernels.average_f32(x, input.c, y);
                     } else {

@@ -156,7 +156,7 @@ impl Lower {
 
     pub(super) fn softmax_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
         let act = self.materialise(x)?;
-        let act = self.to_float(act)?;
+        let act = self.float_of(act)?;
         let shape = self.shape(act.id);
         let old = self.opset < 13;
         let axis = int(node, "axis", if old { 1 } else { -1 });

@@ -277,7 +277,7 @@ impl Lower {
         } else {
             (rows, columns)
         };
-        if k != input.len() || n == 0 || !matches!(x.view, View::Flat | View::FlatChw) {
+        if k != input.volume() || n == 0 || !matches!(x.view, View::Flat | View::FlatChw) {
             return Err(format!(
                 "a matrix {dims:?} does not fit an input of {input}"
             ));

@@ -26,7 +26,7 @@ impl Lower {
     }
 
     /// The same values as a float tensor.
-    pub(super) fn to_float(&mut self, act: Act) -> Made<Act> {
+    pub(super) fn float_of(&mut self, act: Act) -> Made<Act> {
         if self.quant(act.id).is_none() {
             return Ok(act);
         }
@@ -57,7 +57,7 @@ impl Lower {
     fn emit_float(&mut self, lazy: &Lazy) -> Made<Act> {
         let mut inputs = Vec::new();
         for &i in &lazy.inputs {
-            inputs.push(self.to_float(i)?.id);
+            inputs.push(self.float_of(i)?.id);
         }
         let op = match &lazy.op {
             LazyOp::Conv(conv, bias) => Op::Conv(conv.to_float(bias)),
@@ -94,13 +94,12 @@ impl Lower {
 
     /// QuantizeLinear of a value: an integer tensor with this quantisation.
     pub(super) fn quantise_value(&mut self, value: &Val, quant: Quant) -> Made<Act> {
-        if let Val::Lazy(lazy, view) = value {
-            if lazy.made.borrow().is_none()
-                && let Some(mut act) = self.emit_bytes(lazy, quant)?
-            {
-                act.view = *view;
-                return Ok(act);
-            }
+        if let Val::Lazy(lazy, view) = value
+            && lazy.made.borrow().is_none()
+            && let Some(mut act) = self.emit_bytes(lazy, quant)?
+        {
+            act.view = *view;
+            return Ok(act);
         }
         if let Val::Act(act) = value
             && self.fold_into_input(*act, &[], quant)

@@ -418,7 +418,7 @@ impl Lower {
         if !act.real && self.quant(act.id).is_some() {
             return Err("the output is integers".into());
         }
-        act = self.to_float(act)?;
+        act = self.float_of(act)?;
         let chw = matches!(act.view, View::Nchw | View::FlatChw);
         if chw && shape.pixels() > 1 && shape.c > 1 {
             let tensor = self.tensors[act.id.0].clone();

@@ -10,7 +10,7 @@ fn logical(shape: Shape, view: View) -> Vec<usize> {
     match view {
         View::Nchw => vec![1, shape.c, shape.h, shape.w],
         View::Nhwc => vec![1, shape.h, shape.w, shape.c],
-        View::Flat | View::FlatChw => vec![1, shape.len()],
+        View::Flat | View::FlatChw => vec![1, shape.volume()],
     }
 }
 
@@ -371,7 +371,7 @@ fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
         _ => View::Flat,
     };
     match *dims {
-        [n] | [1, n] if n == shape.len() => Some(flat),
+        [n] | [1, n] if n == shape.volume() => Some(flat),
         [1, c, 1, 1] if c == shape.c && shape.pixels() == 1 => Some(View::Nchw),
         [1, 1, 1, c] if c == shape.c && shape.pixels() == 1 => Some(View::Nhwc),
         [1, c, h, w] if (c, h, w) == (shape.c, shape.h, shape.w) && view == View::FlatChw => {
