@@ -46,3 +46,59 @@ pub fn argmax(scores: &[f32]) -> usize {
         .max_by(|&a, &b| scores[a].total_cmp(&scores[b]))
         .expect("there are scores")
 }
+
+/// A small network of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// What one run of the program left.
+pub struct Run {
+    /// Its exit code; -1 when a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Standard output as JSON, line by line.
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+}
+
+/// Runs `eyelet` in `folder` without standard input; data (models, boards) are those of the source tree.
+pub fn run_eyelet<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: &[S]) -> Run {
+    run_eyelet_with_input(folder, arguments, None)
+}
+
+/// The same with a file as standard input.
+pub fn run_eyelet_with_input<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    arguments: &[S],
+    input: Option<std::fs::File>,
+) -> Run {
+    let output = eyelet(folder)
+        .args(arguments)
+        .stdin(input.map_or_else(std::process::Stdio::null, Into::into))
+        .output()
+        .expect("the program starts");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The program, to be started in `folder`.
+pub fn eyelet(folder: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eyelet"));
+    command
+        .current_dir(folder)
+        .env("EYELET_HOME", env!("CARGO_MANIFEST_DIR"))
+        .env_remove("RUST_LOG");
+    command
+}

@@ -1,0 +1,115 @@
+//! A user's own ONNX file: each form in `tests/fixtures` gives ONNX Runtime's scores, or is refused with a reason.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{argmax, fixture, read_f32};
+use eyelet::model::{Layout, Model, OutputKind};
+use eyelet::network::{Input, Network};
+use serde_json::Value;
+
+fn described() -> Value {
+    let text = std::fs::read_to_string(fixture("fixtures.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+fn load(file: &str) -> Result<(Model, Network), String> {
+    let path = fixture(file).display().to_string();
+    let model = Model::find(&path, None).map_err(|e| e.to_string())?;
+    let network = Network::load(&model, 1).map_err(|e| e.to_string())?;
+    Ok((model, network))
+}
+
+/// Runs every picture of a fixture; the error tells what differs.
+fn check(entry: &Value, runs: usize, pictures: &[u8]) -> Result<(), String> {
+    let (model, mut network) = load(entry["file"].as_str().unwrap())?;
+    let (input, output) = (&entry["input"], &entry["output"]);
+    let layout = if input["layout"] == "NCHW" {
+        Layout::Nchw
+    } else {
+        Layout::Nhwc
+    };
+    let kind = if output["kind"] == "logits" {
+        OutputKind::Logits
+    } else {
+        OutputKind::Probabilities
+    };
+    if (model.input.layout, model.output.kind) != (layout, kind) {
+        return Err(format!(
+            "seen as {:?} {:?}",
+            model.input.layout, model.output.kind
+        ));
+    }
+    let expected = read_f32(&fixture(output["file"].as_str().unwrap()));
+    let count = output["count"].as_u64().unwrap() as usize;
+    let tolerance = output["tolerance"].as_f64().unwrap() as f32;
+    for run in 0..runs {
+        let picture = &pictures[run * pictures.len() / runs..][..pictures.len() / runs];
+        let encoder = network.encoder().clone();
+        let (w, h) = (
+            model.input.width_px as usize,
+            model.input.height_px as usize,
+        );
+        encoder.encode(picture, w, h, network.input());
+        let scores = network.run().map_err(|e| e.to_string())?;
+        let expected = &expected[run * count + model.output.label_offset..(run + 1) * count];
+        let difference = scores
+            .iter()
+            .zip(expected)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        if scores.len() != expected.len()
+            || argmax(scores) != argmax(expected)
+            || difference > tolerance
+        {
+            return Err(format!(
+                "picture {run}: differs by {difference}, allowed {tolerance}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn each_form_gives_the_scores_of_onnx_runtime() {
+    let described = described();
+    let pictures = std::fs::read(fixture(described["pictures"].as_str().unwrap())).unwrap();
+    let runs = described["runs"].as_u64().unwrap() as usize;
+    let mut faults = Vec::new();
+    let mut checked = 0;
+    for entry in described["fixtures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| e["refused"].is_null())
+    {
+        checked += 1;
+        if let Err(fault) = check(entry, runs, &pictures) {
+            faults.push(format!("{} ({}): {fault}", entry["name"], entry["about"]));
+        }
+    }
+    assert!(checked > 20, "only {checked} fixtures");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn what_is_no_classifier_is_refused_in_one_line() {
+    for entry in described()["fixtures"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|e| !e["refused"].is_null())
+    {
+        let file = entry["file"].as_str().unwrap();
+        let run = |mut network: Network| {
+            if let Input::F32(values) = network.input() {
+                values.fill(0.5);
+            }
+            network.run().map(|_| ()).map_err(|e| e.to_string())
+        };
+        let refusal = load(file).and_then(|(_, network)| run(network));
+        let message = refusal.expect_err(file);
+        println!("{file}: {message}");
+        assert_eq!(message.lines().count(), 1, "{file}: {message}");
+    }
+}
