@@ -1,5 +1,7 @@
 //! What went wrong, as one line for a person and one exit code for a program.
 
+use crate::camera::CameraError;
+use crate::show::DisplayError;
 use std::fmt;
 
 /// Why the program ends; the number is its exit code.
@@ -54,3 +56,15 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<CameraError> for Failure {
+    fn from(error: CameraError) -> Self {
+        Self::new(Cause::Camera, error)
+    }
+}
+
+impl From<DisplayError> for Failure {
+    fn from(error: DisplayError) -> Self {
+        Self::new(Cause::Display, error)
+    }
+}

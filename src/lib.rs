@@ -17,8 +17,10 @@
 pub mod board;
 pub mod camera;
 pub mod clock;
+pub mod commands;
 pub mod data_roots;
 pub mod decide;
+pub mod device;
 pub mod failure;
 pub mod frame;
 mod jpeg;
@@ -27,6 +29,7 @@ pub mod model;
 pub mod network;
 pub mod preprocess;
 pub mod show;
+pub mod stats;
 pub mod toml_file;
 
 pub use failure::{Cause, Failure};

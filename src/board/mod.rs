@@ -3,6 +3,7 @@
 
 pub mod choose;
 pub mod file;
+mod source;
 
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
@@ -196,6 +197,8 @@ pub struct FramebufferConfig {
     pub height_px: Option<u32>,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
+    /// End with an error when there is no such framebuffer; otherwise the serial log alone goes on.
+    pub required: bool,
 }
 
 /// `[display.png]`

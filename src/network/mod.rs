@@ -119,6 +119,11 @@ impl Network {
         })
     }
 
+    /// How it is run, for people.
+    pub fn describe(&self) -> &'static str {
+        "tract plan on 1 thread"
+    }
+
     /// How 8-bit pixels become the input's values.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder

@@ -1,5 +1,8 @@
 //! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is, pushed whole.
 
+pub mod serial;
+
+use crate::board::DisplayConfig;
 use crate::decide::Verdict;
 use crate::preprocess::Crop;
 use std::time::Duration;
@@ -47,10 +50,23 @@ pub trait Display {
 /// Why a scene is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum DisplayError {
-    /// There is no such display, or it is of another size.
+    /// There is no such display.
+    #[error("{0}")]
+    Absent(String),
+    /// It is there and cannot be used: another size, no permission.
     #[error("{0}")]
     Unusable(String),
     /// It was there, and failed (full disk, device gone).
     #[error("{0}")]
     Failed(String),
+}
+
+/// Opens the display that the board file names; none for `[display.none]`.
+pub fn open(config: &DisplayConfig) -> Result<Option<Box<dyn Display>>, DisplayError> {
+    match config {
+        DisplayConfig::None => Ok(None),
+        other => Err(DisplayError::Absent(format!(
+            "{other}: this kind of display is not built in yet"
+        ))),
+    }
 }

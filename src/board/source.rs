@@ -1,0 +1,165 @@
+//! A camera or display in words: what the command line asks for, and what a board says of itself.
+
+use super::{CameraConfig, DisplayConfig, PatternConfig, PipeConfig, StillConfig, V4l2Config};
+use crate::frame::PixelFormat;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+impl CameraConfig {
+    /// The camera that `--camera SOURCE` means on a board that has this one. What `SOURCE` leaves open stays as the board
+    /// file says when the kind is the same, and is the kind's default when it is not.
+    pub fn replaced_by(&self, source: &str) -> Self {
+        match (source, self) {
+            ("v4l2", Self::V4l2(_)) | ("pattern", Self::Pattern(_)) | ("-", Self::Pipe(_)) => {
+                self.clone()
+            }
+            ("v4l2", _) => Self::V4l2(V4l2Config::default()),
+            ("pattern", _) => Self::Pattern(PatternConfig::default()),
+            ("-", _) => Self::Pipe(PipeConfig::default()),
+            (node, _) if node.starts_with("/dev/") => {
+                let config = if let Self::V4l2(own) = self {
+                    own.clone()
+                } else {
+                    V4l2Config::default()
+                };
+                Self::V4l2(V4l2Config {
+                    device: Some(PathBuf::from(node)),
+                    ..config
+                })
+            }
+            (file, Self::Still(own)) => Self::Still(StillConfig {
+                files: vec![file.into()],
+                ..own.clone()
+            }),
+            (file, _) => Self::Still(StillConfig {
+                files: vec![file.into()],
+                ..StillConfig::default()
+            }),
+        }
+    }
+}
+
+impl Default for V4l2Config {
+    /// Any camera, 640x480 at 30 frames a second, every known format.
+    fn default() -> Self {
+        use PixelFormat::{Bgr24, Grey, Mjpeg, Nv12, Rgb24, Uyvy, Yu12, Yuyv};
+        Self {
+            device: None,
+            width_px: 640,
+            height_px: 480,
+            rate_fps: 30,
+            formats: vec![Yuyv, Uyvy, Nv12, Yu12, Rgb24, Bgr24, Mjpeg, Grey],
+            timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for StillConfig {
+    /// Each picture once for five frames, as fast as they are taken.
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            frames_each: 5,
+            repeat: false,
+            rate_fps: 0,
+        }
+    }
+}
+
+impl Default for PipeConfig {
+    /// Up to full HD; a stalled sender is noticed after five seconds.
+    fn default() -> Self {
+        Self {
+            max_width_px: 1920,
+            max_height_px: 1080,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Default for PatternConfig {
+    /// 640x480 YUYV, as fast as the frames are taken.
+    fn default() -> Self {
+        Self {
+            width_px: 640,
+            height_px: 480,
+            format: PixelFormat::Yuyv,
+            rate_fps: 0,
+        }
+    }
+}
+
+impl DisplayConfig {
+    /// Whether the board must not run without its display. A framebuffer may be missing unless its table says
+    /// otherwise; PNG files must always be writable.
+    pub fn is_required(&self) -> bool {
+        match self {
+            Self::Framebuffer(c) => c.required,
+            Self::Png(_) => true,
+            Self::None => false,
+        }
+    }
+}
+
+impl fmt::Display for CameraConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4l2(c) => {
+                let device = c
+                    .device
+                    .as_ref()
+                    .map_or("the first that can capture".into(), |d| {
+                        d.display().to_string()
+                    });
+                let (w, h, rate) = (c.width_px, c.height_px, c.rate_fps);
+                write!(
+                    f,
+                    "V4L2, {device}, {w}x{h} at {rate} frames a second, {:?}",
+                    c.formats
+                )
+            }
+            Self::Still(c) => write!(
+                f,
+                "still pictures {:?}, {} frames each",
+                c.files, c.frames_each
+            ),
+            Self::Pipe(c) => write!(
+                f,
+                "standard input, MJPEG or Y4M up to {}x{}",
+                c.max_width_px, c.max_height_px
+            ),
+            Self::Pattern(c) => write!(
+                f,
+                "drawn pattern, {}x{} {:?}",
+                c.width_px, c.height_px, c.format
+            ),
+        }
+    }
+}
+
+impl fmt::Display for DisplayConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framebuffer(c) => {
+                write!(
+                    f,
+                    "framebuffer, {}",
+                    c.driver.as_deref().unwrap_or("the first driver")
+                )?;
+                if let (Some(w), Some(h)) = (c.width_px, c.height_px) {
+                    write!(f, ", {w}x{h}")?;
+                }
+                Ok(())
+            }
+            Self::Png(c) => write!(
+                f,
+                "PNG files of {}x{} in {}",
+                c.width_px,
+                c.height_px,
+                c.folder.display()
+            ),
+            Self::None => f.write_str("none: the serial log alone"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `eyelet check`: everything about a board and its model, without opening hardware.
+
+use super::{BoardArgs, print_line};
+use crate::Failure;
+use crate::memory;
+use crate::network::Network;
+
+/// Arguments of `eyelet check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    board: BoardArgs,
+}
+
+/// Checks the board file, loads and runs the model in the board's pool, and tells what the board would do.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let (board, chosen_by) = args.board.board()?;
+    print_line(format_args!(
+        "board    {} ({}), {chosen_by}",
+        board.name, board.description
+    ))?;
+    print_line(format_args!("camera   {}", board.camera))?;
+    print_line(format_args!("display  {}", board.display))?;
+    let model = args.board.model(&board)?;
+    memory::reserve(board.pool_bytes)?;
+    let mut ledger = memory::Ledger::default();
+    let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
+    ledger.account("network, one run", || network.run().map(|_| ()))?;
+    let input = &model.input;
+    print_line(format_args!(
+        "model    {}, {} ({}x{} {:?} {:?}, {} classes, {:?})",
+        model.name,
+        network.describe(),
+        input.width_px,
+        input.height_px,
+        input.layout,
+        input.dtype,
+        model.output.class_count,
+        model.output.kind
+    ))?;
+    for line in ledger.lines() {
+        print_line(line)?;
+    }
+    memory::seal()?;
+    print_line("all is well")
+}

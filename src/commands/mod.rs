@@ -1,0 +1,111 @@
+//! The command line: one file a command.
+
+pub mod bench;
+pub mod check;
+pub mod classify;
+pub mod run;
+
+use crate::board::Board;
+use crate::board::choose::{ChosenBy, Places};
+use crate::model::Model;
+use crate::{Cause, Failure};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Turns a board with a camera into a live image classifier.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Classify what the board's camera sees, until a signal or the end of its pictures (the default)
+    Run(run::Args),
+    /// Classify picture files
+    Classify(classify::Args),
+    /// Measure one model on this machine
+    Bench(bench::Args),
+    /// Check a board file and its model without opening any hardware
+    Check(check::Args),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 7 memory pool, 8 picture, \
+9 download, 10 scores differ, 11 output cannot be written. RUST_LOG chooses log lines (error, warn, info, debug).";
+
+impl Cli {
+    /// Runs the command; `started` is when the process began.
+    pub fn run(self, started: Instant) -> Result<(), Failure> {
+        match self
+            .command
+            .unwrap_or_else(|| Command::Run(run::Args::default()))
+        {
+            Command::Run(args) => run::run(&args, started),
+            Command::Classify(args) => classify::run(&args),
+            Command::Bench(args) => bench::run(&args, started),
+            Command::Check(args) => check::run(&args),
+        }
+    }
+}
+
+/// Which board; `run` and `check` take it.
+#[derive(Debug, Default, clap::Args)]
+pub struct BoardArgs {
+    /// A board by name (`eyelet list boards`)
+    #[arg(long, value_name = "NAME", conflicts_with = "board_file")]
+    board: Option<String>,
+    /// A board file of your own
+    #[arg(long, value_name = "FILE")]
+    board_file: Option<PathBuf>,
+    /// Take frames from here instead: v4l2, a /dev/video node, picture files or a folder, pattern, or - (MJPEG or Y4M
+    /// on standard input)
+    #[arg(long, value_name = "SOURCE")]
+    camera: Option<String>,
+    /// Run this model instead: a name (`eyelet list models`) or an ONNX file
+    #[arg(long, value_name = "NAME|FILE.onnx")]
+    model: Option<String>,
+    /// The labels of a model of your own, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+}
+
+impl BoardArgs {
+    /// The board, with what the command line replaces.
+    fn board(&self) -> Result<(Board, ChosenBy), Failure> {
+        let places = Places::of_this_machine();
+        let (mut board, by) =
+            Board::choose(self.board.as_deref(), self.board_file.as_deref(), &places)?;
+        if let Some(source) = &self.camera {
+            board.camera = board.camera.replaced_by(source);
+        }
+        if let Some(model) = &self.model {
+            board.model.clone_from(model);
+        }
+        Ok((board, by))
+    }
+
+    /// The board's model.
+    fn model(&self, board: &Board) -> Result<Model, Failure> {
+        find_model(&board.model, self.labels.as_deref())
+    }
+}
+
+/// A model by name or path.
+fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
+    Ok(Model::find(name_or_path, labels)?)
+}
+
+/// Writes one line to standard output; a reader that is gone is a fault of the output, not of the program.
+fn print_line(line: impl std::fmt::Display) -> Result<(), Failure> {
+    use std::io::Write;
+    writeln!(std::io::stdout().lock(), "{line}").map_err(|e| {
+        Failure::new(
+            Cause::Output,
+            format!("cannot write to standard output: {e}"),
+        )
+    })
+}

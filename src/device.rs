@@ -1,0 +1,436 @@
+//! The loop: newest frame, network, verdict, display; and what happens when one of them fails.
+//!
+//! Nothing queues. A camera that fails is opened again with growing pauses; meanwhile display and log say that it is lost,
+//! and no old class is shown as live. A display that fails is opened again too; the serial log goes on.
+
+use crate::board::Board;
+use crate::camera::{self, Camera, CameraError, Counts, Next};
+use crate::decide::{Decider, Verdict};
+use crate::frame::{Geometry, PixelFormat};
+use crate::memory::{self, Ledger};
+use crate::model::Model;
+use crate::network::Network;
+use crate::preprocess::{MjpegDecoder, Preprocess};
+use crate::show::serial::Serial;
+use crate::show::{self, Display, DisplayError, Scene, State};
+use crate::stats::{Stage, Stats, Stopwatch};
+use crate::{Cause, Failure, clock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// First and longest pause between two tries to open a lost camera.
+const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// Pause between two tries to open a failed display.
+const DISPLAY_PAUSE: Duration = Duration::from_secs(10);
+/// The picture on a display is renewed this often while the verdict stays.
+const PICTURE_PERIOD: Duration = Duration::from_millis(100);
+/// A verdict older than this is not live any more, whatever the camera says.
+const LIVE_FOR: Duration = Duration::from_secs(3);
+/// How often counters and percentiles are told, unless asked for by frames.
+const STATS_PERIOD: Duration = Duration::from_secs(60);
+/// The same trouble is told this often at the most.
+const TROUBLE_PERIOD: Duration = Duration::from_secs(10);
+
+/// When the loop ends, and how often it tells its counters.
+#[derive(Debug)]
+pub struct Limits<'a> {
+    /// After this many frames.
+    pub frames: Option<u64>,
+    /// When this becomes true (a signal).
+    pub stop: &'a AtomicBool,
+    /// Tell the counters every this many frames, not by time.
+    pub stats_every: Option<u64>,
+}
+
+/// A board at work.
+pub struct Device {
+    board: Board,
+    labels: Vec<String>,
+    camera: Option<Box<dyn Camera>>,
+    geometry: Geometry,
+    decoder: MjpegDecoder,
+    preprocess: Preprocess,
+    network: Network,
+    decider: Decider,
+    display: Option<Box<dyn Display>>,
+    serial: Serial,
+    stats: Stats,
+    verdict: Option<Verdict>,
+    /// When the newest verdict was made; `None` before the first one.
+    live_at: Option<Instant>,
+    lost_at: Option<Instant>,
+    /// Counts of cameras that were lost since start, and damaged frames that only the decoder saw.
+    past: Counts,
+    drawn_at: Instant,
+    display_retry_at: Option<Instant>,
+    trouble: Trouble,
+    open_camera: OpenCamera,
+    open_display: OpenDisplay,
+}
+
+/// How a board's camera is opened, at start and whenever it was lost.
+pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
+/// How a board's display is opened; `None` when it has none.
+pub type OpenDisplay = Box<dyn FnMut() -> Result<Option<Box<dyn Display>>, DisplayError>>;
+
+enum Step {
+    Frame,
+    Skipped,
+    CameraFailed(CameraError),
+    End,
+}
+
+impl Device {
+    /// Loads and opens everything, runs the network once, and seals the memory pool.
+    pub fn start(board: Board, model: Model, serial: Serial) -> Result<Self, Failure> {
+        let (camera, display) = (board.camera.clone(), board.display.clone());
+        let open_camera = Box::new(move || camera::open(&camera));
+        let open_display = Box::new(move || show::open(&display));
+        Self::start_with(board, model, serial, open_camera, open_display)
+    }
+
+    /// The same with a camera and a display of one's own, instead of those that the board names.
+    pub fn start_with(
+        board: Board,
+        model: Model,
+        serial: Serial,
+        mut open_camera: OpenCamera,
+        mut open_display: OpenDisplay,
+    ) -> Result<Self, Failure> {
+        let mut ledger = Ledger::default();
+        memory::reserve(board.pool_bytes)?;
+        let started = Instant::now();
+        let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
+        ledger.account("network, one run", || network.run().map(|_| ()))?;
+        let loaded_in = started.elapsed();
+        let camera = ledger.account("camera", &mut open_camera)?;
+        let geometry = camera.geometry();
+        let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
+        let encoder = network.encoder().clone();
+        let mut preprocess = ledger.account("preprocess", || {
+            Preprocess::new(&model.input, board.mount, encoder)
+        });
+        ledger
+            .account("preprocess, tables", || {
+                preprocess.prepare(decoded(geometry))
+            })
+            .map_err(|e| Failure::new(Cause::Camera, format!("{}: {e}", camera.describe())))?;
+        let decider = ledger.account("decide", || {
+            Decider::new(board.decide.clone(), model.output)
+        });
+        let display = ledger.account("display", &mut open_display);
+        let (display, display_fault) = match display {
+            Ok(display) => (display, None),
+            // A board without its panel still has its serial log, unless its file says that the panel must be there.
+            Err(error @ DisplayError::Absent(_)) if !board.display.is_required() => {
+                (None, Some(error))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stats = ledger.account("statistics", Stats::default);
+        let parts = [
+            ("board", format!("{} ({})", board.name, board.description)),
+            (
+                "model",
+                format!(
+                    "{}, {}, loaded in {:.0} ms",
+                    model.name,
+                    network.describe(),
+                    loaded_in.as_secs_f32() * 1e3
+                ),
+            ),
+            ("camera", camera.describe()),
+            (
+                "display",
+                display
+                    .as_ref()
+                    .map_or("none: the serial log alone".into(), |d| d.describe()),
+            ),
+        ];
+        let mut device = Self {
+            labels: model.labels,
+            camera: Some(camera),
+            geometry,
+            decoder,
+            preprocess,
+            network,
+            decider,
+            display,
+            serial,
+            stats,
+            verdict: None,
+            live_at: None,
+            lost_at: None,
+            past: Counts::default(),
+            drawn_at: Instant::now(),
+            display_retry_at: None,
+            trouble: Trouble::default(),
+            open_camera,
+            open_display,
+            board,
+        };
+        ledger.account("first drawing", || device.draw());
+        device.serial.start(&parts, ledger.lines());
+        if let Some(error) = display_fault {
+            device.retry_display(&error);
+        }
+        memory::seal()?;
+        Ok(device)
+    }
+
+    /// Runs until the frames or the camera's pictures are used up, or `stop`. Returns how many frames were classified.
+    pub fn run(&mut self, limits: &Limits<'_>) -> Result<u64, Failure> {
+        let mut pause = REOPEN_PAUSE.0;
+        let mut told_at = Instant::now();
+        while !limits.stop.load(Ordering::Relaxed)
+            && limits.frames.is_none_or(|n| self.stats.frames() < n)
+        {
+            match self.step() {
+                Step::Frame => {
+                    pause = REOPEN_PAUSE.0;
+                    let due = match limits.stats_every {
+                        Some(frames) => self.stats.frames().is_multiple_of(frames.max(1)),
+                        None => told_at.elapsed() >= STATS_PERIOD,
+                    };
+                    if due {
+                        told_at = Instant::now();
+                        self.tell("stats");
+                    }
+                }
+                Step::Skipped => self.draw_if_stale(),
+                Step::End => break,
+                Step::CameraFailed(error) => {
+                    self.lose_camera(&error.to_string());
+                    self.wait(pause, limits.stop);
+                    pause = (pause * 2).min(REOPEN_PAUSE.1);
+                    self.reopen_camera();
+                }
+            }
+        }
+        self.tell("end");
+        Ok(self.stats.frames())
+    }
+
+    /// One frame, from camera to display.
+    fn step(&mut self) -> Step {
+        let Some(camera) = self.camera.as_mut() else {
+            return Step::CameraFailed(CameraError::Unusable("the camera is not open".into()));
+        };
+        let mut watch = Stopwatch::start();
+        let frame = match camera.next() {
+            Ok(Next::Frame(frame)) => frame,
+            Ok(Next::End) => return Step::End,
+            Err(error) => return Step::CameraFailed(error),
+        };
+        watch.lap(Stage::Camera);
+        let captured_at = frame.captured_at;
+        let frame = match self.decoder.decode(frame) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.past.damaged += 1;
+                self.trouble.tell(&self.serial, "frame skipped", &error);
+                return Step::Skipped;
+            }
+        };
+        watch.lap(Stage::Decode);
+        if let Err(error) = self.preprocess.run(&frame, self.network.input()) {
+            self.past.damaged += 1;
+            self.trouble.tell(&self.serial, "frame skipped", &error);
+            return Step::Skipped;
+        }
+        watch.lap(Stage::Preprocess);
+        let verdict = match self.network.run() {
+            Ok(scores) => self.decider.step(scores, captured_at),
+            Err(error) => {
+                self.trouble.tell(&self.serial, "frame skipped", &error);
+                return Step::Skipped;
+            }
+        };
+        watch.lap(Stage::Infer);
+        watch
+            .times
+            .set(Stage::Latency, clock::now().saturating_sub(captured_at));
+        let first = self.live_at.is_none();
+        self.verdict = Some(verdict);
+        self.live_at = Some(Instant::now());
+        let was_lost = self.find_camera();
+        if first || was_lost || verdict.changed || self.drawn_at.elapsed() >= PICTURE_PERIOD {
+            self.draw();
+        }
+        watch.lap(Stage::Show);
+        self.stats.record(watch.times);
+        if first || was_lost || verdict.changed {
+            self.serial
+                .verdict(self.stats.frames(), &verdict, &self.labels, &watch.times);
+        }
+        Step::Frame
+    }
+
+    /// The camera failed: close it, forget what was seen, say so once.
+    fn lose_camera(&mut self, why: &str) {
+        if let Some(camera) = self.camera.take() {
+            let counts = camera.counts();
+            self.past.stale += counts.stale;
+            self.past.damaged += counts.damaged;
+        }
+        if self.lost_at.is_none() {
+            self.lost_at = Some(Instant::now());
+            self.decider.reset();
+            self.verdict = None;
+            self.serial.camera_lost(why);
+        }
+    }
+
+    /// A frame came: if the camera was lost, say that it is back. True when it was lost.
+    fn find_camera(&mut self) -> bool {
+        let Some(lost_at) = self.lost_at.take() else {
+            return false;
+        };
+        let camera = self
+            .camera
+            .as_ref()
+            .map_or_else(String::new, |c| c.describe());
+        self.serial.camera_back(&camera, lost_at.elapsed());
+        true
+    }
+
+    fn reopen_camera(&mut self) {
+        match (self.open_camera)() {
+            Ok(camera) => {
+                let geometry = camera.geometry();
+                if geometry != self.geometry {
+                    self.decoder = MjpegDecoder::new(geometry);
+                    self.geometry = geometry;
+                }
+                self.camera = Some(camera);
+            }
+            Err(error) => log::debug!("camera: {error}"),
+        }
+    }
+
+    /// Waits, in slices short enough for a signal and for the display's clock.
+    fn wait(&mut self, pause: Duration, stop: &AtomicBool) {
+        let until = Instant::now() + pause;
+        loop {
+            self.draw_if_stale();
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || stop.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(left.min(PICTURE_PERIOD));
+        }
+    }
+
+    /// Without a new verdict the display still has to say that the old one is not live.
+    fn draw_if_stale(&mut self) {
+        if self.lost_at.is_some() || self.live_at.is_some_and(|at| at.elapsed() > LIVE_FOR) {
+            self.draw();
+        }
+    }
+
+    fn state(&self) -> State {
+        match (self.lost_at, self.live_at) {
+            (Some(lost_at), _) => State::CameraLost {
+                since: lost_at.elapsed(),
+            },
+            (None, None) => State::Starting,
+            (None, Some(at)) if at.elapsed() > LIVE_FOR => State::CameraLost {
+                since: at.elapsed(),
+            },
+            (None, Some(_)) => State::Live,
+        }
+    }
+
+    /// Shows the newest scene; a display that fails is closed, and opened again later.
+    fn draw(&mut self) {
+        self.drawn_at = Instant::now();
+        if self.display_retry_at.is_some_and(|at| Instant::now() >= at) {
+            self.display_retry_at = None;
+            match (self.open_display)() {
+                Ok(display) => self.display = display,
+                Err(error) => self.retry_display(&error),
+            }
+        }
+        let state = self.state();
+        let Some(display) = self.display.as_mut() else {
+            return;
+        };
+        let scene = Scene {
+            state,
+            verdict: self.verdict.as_ref(),
+            labels: &self.labels,
+            unknown_label: &self.board.decide.unknown_label,
+            rate_fps: self.stats.rate_fps(),
+            picture: (state == State::Live).then(|| self.preprocess.crop()),
+        };
+        if let Err(error) = display.show(&scene) {
+            self.retry_display(&error);
+        }
+    }
+
+    fn retry_display(&mut self, error: &DisplayError) {
+        self.display = None;
+        self.display_retry_at = Some(Instant::now() + DISPLAY_PAUSE);
+        self.trouble.tell(
+            &self.serial,
+            "display failed, the serial log goes on",
+            error,
+        );
+    }
+
+    fn tell(&mut self, event: &str) {
+        let open = self
+            .camera
+            .as_ref()
+            .map_or_else(Counts::default, |c| c.counts());
+        let counts = Counts {
+            stale: self.past.stale + open.stale,
+            damaged: self.past.damaged + open.damaged,
+        };
+        self.serial.stats(event, &mut self.stats, counts);
+        let overflow = memory::usage().overflow_peak_bytes;
+        if event == "stats" && overflow > 0 {
+            let why =
+                format!("{overflow} bytes did not fit; raise [memory] pool_mib in the board file");
+            self.trouble
+                .tell(&self.serial, "memory pool exhausted", &why);
+        }
+    }
+}
+
+/// The geometry of a frame behind the JPEG decoder.
+fn decoded(geometry: Geometry) -> Geometry {
+    match geometry.format {
+        PixelFormat::Mjpeg => {
+            Geometry::packed(PixelFormat::Rgb24, geometry.width_px, geometry.height_px)
+        }
+        _ => geometry,
+    }
+}
+
+/// Tells a trouble at once, and the same kind again only after a while, with how often it came in between.
+#[derive(Debug, Default)]
+struct Trouble {
+    last: Option<(&'static str, Instant)>,
+    untold: u64,
+}
+
+impl Trouble {
+    fn tell(&mut self, serial: &Serial, part: &'static str, why: &dyn std::fmt::Display) {
+        if self
+            .last
+            .is_some_and(|(last, at)| last == part && at.elapsed() < TROUBLE_PERIOD)
+        {
+            self.untold += 1;
+            return;
+        }
+        let more = if self.untold > 0 {
+            format!(" ({} more before)", self.untold)
+        } else {
+            String::new()
+        };
+        serial.trouble(part, &format!("{why}{more}"));
+        self.last = Some((part, Instant::now()));
+        self.untold = 0;
+    }
+}

@@ -1,0 +1,200 @@
+//! The serial log: one line a change, for people; or versioned JSON lines, for programs (`--json`).
+//!
+//! Lines for people are `log` records, so `RUST_LOG` chooses among them; JSON lines go to standard output as they are.
+//! A reader that goes away does not stop the board: what cannot be written is dropped.
+
+use crate::camera::Counts;
+use crate::decide::Verdict;
+use crate::memory;
+use crate::stats::{STAGES, Stage, StageTimes, Stats};
+use serde_json::{Map, Value, json};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// The version of the JSON lines, their `v`. It grows when a key changes its meaning or goes.
+pub const JSON_VERSION: u32 = 1;
+
+/// The writer of the serial log.
+#[derive(Debug)]
+pub struct Serial {
+    json: bool,
+    started: Instant,
+    unknown_label: String,
+}
+
+impl Serial {
+    /// Times are told since `started`.
+    pub fn new(json: bool, started: Instant, unknown_label: &str) -> Self {
+        Self {
+            json,
+            started,
+            unknown_label: unknown_label.to_owned(),
+        }
+    }
+
+    /// What is running, once at start.
+    pub fn start(&self, parts: &[(&str, String)], memory: impl Iterator<Item = String>) {
+        if self.json {
+            let parts = parts
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), json!(v)))
+                .collect();
+            self.line("start", parts);
+            return;
+        }
+        for (part, what) in parts {
+            log::info!("{part}: {what}");
+        }
+        memory.for_each(|line| log::info!("{line}"));
+    }
+
+    /// The decided class has changed.
+    pub fn verdict(&self, frame: u64, verdict: &Verdict, labels: &[String], times: &StageTimes) {
+        let shown = verdict.decided.unwrap_or(verdict.top[0]);
+        let label = match verdict.decided {
+            Some(candidate) => labels[candidate.class].as_str(),
+            None => &self.unknown_label,
+        };
+        if self.json {
+            let class = verdict.decided.map(|c| c.class);
+            let top: Vec<Value> = verdict
+                .top
+                .iter()
+                .map(|c| json!({"class": c.class, "label": labels[c.class], "probability": c.probability}))
+                .collect();
+            let mut event = Map::new();
+            event.insert("frame".into(), json!(frame));
+            event.insert("class".into(), json!(class));
+            event.insert("label".into(), json!(label));
+            event.insert("probability".into(), json!(shown.probability));
+            event.insert("top".into(), Value::Array(top));
+            event.insert("stage_ms".into(), stage_ms(|stage| json!(times.ms(stage))));
+            self.line("verdict", event);
+            return;
+        }
+        let stages = Stages(times);
+        log::info!(
+            "frame {frame}: {label} {:.1}% ({stages})",
+            shown.probability * 100.0
+        );
+    }
+
+    /// No frame comes any more.
+    pub fn camera_lost(&self, why: &str) {
+        if self.json {
+            self.line(
+                "camera_lost",
+                Map::from_iter([("why".to_owned(), json!(why))]),
+            );
+        } else {
+            log::warn!("camera lost: {why}; opening it again until it is back");
+        }
+    }
+
+    /// Frames come again after this long.
+    pub fn camera_back(&self, camera: &str, after: Duration) {
+        if self.json {
+            let event = [
+                ("camera", json!(camera)),
+                ("after_s", json!(after.as_secs_f32())),
+            ];
+            self.line(
+                "camera_back",
+                event.map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
+            );
+        } else {
+            log::info!("camera back after {:.1} s: {camera}", after.as_secs_f32());
+        }
+    }
+
+    /// Something went wrong and the loop goes on.
+    pub fn trouble(&self, part: &str, why: &str) {
+        if self.json {
+            let event = [("part", json!(part)), ("why", json!(why))];
+            self.line(
+                "trouble",
+                event.map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
+            );
+        } else {
+            log::warn!("{part}: {why}");
+        }
+    }
+
+    /// Percentiles, counters and memory, from time to time and at the end (`event` "stats" or "end").
+    pub fn stats(&self, event: &str, stats: &mut Stats, counts: Counts) {
+        let usage = memory::usage();
+        let (minor, major) = memory::page_faults();
+        if self.json {
+            let mut line = Map::new();
+            line.insert("frame".into(), json!(stats.frames()));
+            line.insert("rate_fps".into(), json!(stats.rate_fps()));
+            line.insert("stale".into(), json!(counts.stale));
+            line.insert("damaged".into(), json!(counts.damaged));
+            line.insert(
+                "stage_ms".into(),
+                stage_ms(|stage| json!(stats.percentiles(stage))),
+            );
+            let memory = json!({
+                "pool_bytes": usage.pool_bytes, "live_bytes": usage.live_bytes, "peak_bytes": usage.peak_bytes,
+                "overflow_bytes": usage.overflow_peak_bytes,
+                "minor_faults": minor, "major_faults": major, "peak_rss_kib": memory::peak_rss_kib(),
+            });
+            line.insert("memory".into(), memory);
+            self.line(event, line);
+            return;
+        }
+        log::info!(
+            "{} frames, {:.1} a second; {} stale, {} damaged; {} KiB of the pool in use, {minor}+{major} page faults",
+            stats.frames(),
+            stats.rate_fps(),
+            counts.stale,
+            counts.damaged,
+            usage.live_bytes / 1024
+        );
+        if event == "end" {
+            log::info!("{:<12} {:>8} {:>8} {:>8}", "ms", "p50", "p90", "p99");
+            for stage in STAGES {
+                let p = stats.percentiles(stage);
+                log::info!(
+                    "{:<12} {:>8.2} {:>8.2} {:>8.2}",
+                    stage.name(),
+                    p.p50,
+                    p.p90,
+                    p.p99
+                );
+            }
+        }
+    }
+
+    fn line(&self, event: &str, rest: Map<String, Value>) {
+        let mut line = Map::new();
+        line.insert("v".into(), json!(JSON_VERSION));
+        line.insert("event".into(), json!(event));
+        line.insert("t_s".into(), json!(self.started.elapsed().as_secs_f64()));
+        line.extend(rest);
+        let mut out = std::io::stdout().lock();
+        // A reader that went away must not stop the board; it sees no further lines, that is all.
+        let _ = writeln!(out, "{}", Value::Object(line)).and_then(|()| out.flush());
+    }
+}
+
+fn stage_ms(mut value: impl FnMut(Stage) -> Value) -> Value {
+    Value::Object(
+        STAGES
+            .iter()
+            .map(|&stage| (stage.name().to_owned(), value(stage)))
+            .collect(),
+    )
+}
+
+struct Stages<'a>(&'a StageTimes);
+
+impl std::fmt::Display for Stages<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for stage in STAGES {
+            let gap = if stage == Stage::Camera { "" } else { ", " };
+            write!(f, "{gap}{} {:.1}", stage.name(), self.0.ms(stage))?;
+        }
+        f.write_str(" ms")
+    }
+}

@@ -1,0 +1,288 @@
+//! The loop with a camera and a display of the test's own: what is told and shown when one of them fails.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::fixture;
+use eyelet::board::{Board, CameraConfig, DecideConfig, DisplayConfig, Mount, PatternConfig, Tier};
+use eyelet::camera::{Camera, CameraError, Next};
+use eyelet::clock;
+use eyelet::device::{Device, Limits};
+use eyelet::frame::{Frame, Geometry, PixelFormat};
+use eyelet::model::Model;
+use eyelet::show::serial::Serial;
+use eyelet::show::{Display, DisplayError, Scene, State};
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What the camera does next.
+enum Act {
+    /// Gives a picture of this grey level.
+    Picture(u8),
+    /// Gives a JPEG that ends in the middle.
+    HalfJpeg,
+    /// Fails as a pulled cable does.
+    Lost,
+    /// Gives no picture in time.
+    Stall,
+}
+
+/// The acts of all cameras that are opened one after the other, and how many times opening fails in between.
+type Script = Arc<Mutex<VecDeque<Act>>>;
+
+struct ScriptedCamera {
+    script: Script,
+    rgb: Vec<u8>,
+    sequence: u64,
+}
+
+const SIDE_PX: u32 = 64;
+
+impl Camera for ScriptedCamera {
+    fn describe(&self) -> String {
+        "scripted".into()
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            format: PixelFormat::Mjpeg,
+            width_px: SIDE_PX,
+            height_px: SIDE_PX,
+            stride_bytes: 0,
+        }
+    }
+
+    fn next(&mut self) -> Result<Next<'_>, CameraError> {
+        let camera = "scripted".to_owned();
+        self.sequence += 1;
+        match self.script.lock().unwrap().pop_front() {
+            None => Ok(Next::End),
+            Some(Act::Lost) => Err(CameraError::Lost {
+                camera,
+                reason: "No such device".into(),
+            }),
+            Some(Act::Stall) => Err(CameraError::Timeout {
+                camera,
+                waited: Duration::from_secs(2),
+            }),
+            Some(Act::Picture(grey)) => {
+                self.rgb.fill(grey);
+                let geometry = Geometry::packed(PixelFormat::Rgb24, SIDE_PX, SIDE_PX);
+                Ok(Next::Frame(
+                    Frame::new(geometry, &self.rgb, clock::now(), self.sequence).unwrap(),
+                ))
+            }
+            Some(Act::HalfJpeg) => {
+                let data = &[0xFF, 0xD8, 0xFF, 0xE0, 0, 16, b'J', b'F'];
+                Ok(Next::Frame(Frame {
+                    geometry: self.geometry(),
+                    data,
+                    captured_at: clock::now(),
+                    sequence: self.sequence,
+                }))
+            }
+        }
+    }
+}
+
+/// What a display was given: the state, and the class that it would show.
+type Shown = Arc<Mutex<Vec<(State, Option<usize>)>>>;
+
+struct RecordingDisplay {
+    shown: Shown,
+    fails: bool,
+}
+
+impl Display for RecordingDisplay {
+    fn describe(&self) -> String {
+        "recording".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        if self.fails {
+            return Err(DisplayError::Failed("the panel is gone".into()));
+        }
+        let class = scene.verdict.and_then(|v| v.decided).map(|c| c.class);
+        self.shown.lock().unwrap().push((scene.state, class));
+        Ok(())
+    }
+}
+
+fn board() -> Board {
+    Board {
+        name: "test".into(),
+        description: String::new(),
+        tier: Tier::Untested,
+        device_tree_models: Vec::new(),
+        model: String::new(),
+        threads: 1,
+        pool_bytes: 32 << 20,
+        camera: CameraConfig::Pattern(PatternConfig::default()),
+        mount: Mount::default(),
+        decide: DecideConfig {
+            ema_weight: 1.0,
+            enter: 0.0,
+            leave: 0.0,
+            frames_in_a_row: 1,
+            hold: Duration::ZERO,
+            unknown_label: "unknown".into(),
+        },
+        display: DisplayConfig::None,
+    }
+}
+
+/// Runs a script to its end; gives the frames that were classified and what the display was given.
+fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>)>) {
+    let script: Script = Arc::new(Mutex::new(script.into()));
+    let shown = Shown::default();
+    let model = Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap();
+    let open_camera = move || {
+        let rgb = vec![0; (SIDE_PX * SIDE_PX * 3) as usize];
+        Ok(Box::new(ScriptedCamera {
+            script: Arc::clone(&script),
+            rgb,
+            sequence: 0,
+        }) as Box<dyn Camera>)
+    };
+    let to_display = Arc::clone(&shown);
+    let open_display = move || {
+        let display = RecordingDisplay {
+            shown: Arc::clone(&to_display),
+            fails: display_fails,
+        };
+        Ok(Some(Box::new(display) as Box<dyn Display>))
+    };
+    let serial = Serial::new(true, Instant::now(), "unknown");
+    let mut device = Device::start_with(
+        board(),
+        model,
+        serial,
+        Box::new(open_camera),
+        Box::new(open_display),
+    )
+    .unwrap();
+    let stop = AtomicBool::new(false);
+    let frames = device
+        .run(&Limits {
+            frames: None,
+            stop: &stop,
+            stats_every: None,
+        })
+        .unwrap();
+    let shown = shown.lock().unwrap().clone();
+    (frames, shown)
+}
+
+fn is_lost(state: State) -> bool {
+    matches!(state, State::CameraLost { .. })
+}
+
+#[test]
+fn a_pulled_cable_is_shown_and_survived() {
+    use Act::{Lost, Picture};
+    let (frames, shown) = run(
+        vec![
+            Picture(200),
+            Picture(200),
+            Lost,
+            Lost,
+            Picture(40),
+            Picture(40),
+        ],
+        false,
+    );
+    assert_eq!(frames, 4);
+    let lost_at = shown
+        .iter()
+        .position(|(state, _)| is_lost(*state))
+        .expect("the loss was shown");
+    let back_at = shown
+        .iter()
+        .rposition(|(state, _)| is_lost(*state))
+        .unwrap()
+        + 1;
+    assert!(
+        shown[..lost_at]
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+    assert!(
+        shown[lost_at..back_at]
+            .iter()
+            .all(|(_, class)| class.is_none()),
+        "an old class was shown as live"
+    );
+    assert!(
+        shown[back_at..]
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+}
+
+#[test]
+fn a_stalled_camera_is_opened_again() {
+    let (frames, shown) = run(vec![Act::Picture(1), Act::Stall, Act::Picture(1)], false);
+    assert_eq!(frames, 2);
+    assert!(shown.iter().any(|(state, _)| is_lost(*state)));
+    assert_eq!(shown.last().unwrap().0, State::Live);
+}
+
+#[test]
+fn damaged_pictures_are_skipped() {
+    let mut script: Vec<Act> = (0..1000).map(|_| Act::HalfJpeg).collect();
+    script.insert(0, Act::Picture(9));
+    script.push(Act::Picture(9));
+    let (frames, _) = run(script, false);
+    assert_eq!(frames, 2);
+}
+
+#[test]
+fn a_display_that_fails_does_not_stop_the_loop() {
+    let (frames, shown) = run((0..50).map(Act::Picture).collect(), true);
+    assert_eq!((frames, shown.len()), (50, 0));
+}
+
+#[test]
+fn the_stop_signal_is_heard_while_the_camera_is_lost() {
+    let stop = AtomicBool::new(false);
+    let model = Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap();
+    let script: Script = Arc::new(Mutex::new((0..100).map(|_| Act::Lost).collect()));
+    let open_camera = move || {
+        let rgb = vec![0; (SIDE_PX * SIDE_PX * 3) as usize];
+        Ok(Box::new(ScriptedCamera {
+            script: Arc::clone(&script),
+            rgb,
+            sequence: 0,
+        }) as Box<dyn Camera>)
+    };
+    let serial = Serial::new(true, Instant::now(), "unknown");
+    let mut device = Device::start_with(
+        board(),
+        model,
+        serial,
+        Box::new(open_camera),
+        Box::new(|| Ok(None)),
+    )
+    .unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let started = Instant::now();
+        device
+            .run(&Limits {
+                frames: None,
+                stop: &stop,
+                stats_every: None,
+            })
+            .unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
+    });
+}
