@@ -3,6 +3,7 @@
 mod pace;
 mod picture;
 mod still;
+pub mod v4l2;
 
 pub use picture::{MAX_PIXELS, Picture, PictureError, read_picture};
 pub use still::StillCamera;
@@ -15,11 +16,10 @@ use std::time::Duration;
 pub fn open(config: &CameraConfig) -> Result<Box<dyn Camera>, CameraError> {
     match config {
         CameraConfig::Still(still) => Ok(Box::new(StillCamera::open(still)?)),
-        CameraConfig::V4l2(_) | CameraConfig::Pipe(_) | CameraConfig::Pattern(_) => {
-            Err(CameraError::Unusable(
-                "this kind of camera is not built in yet: use [camera.still]".into(),
-            ))
-        }
+        CameraConfig::V4l2(v4l2) => Ok(Box::new(v4l2::V4l2Camera::open(v4l2)?)),
+        CameraConfig::Pipe(_) | CameraConfig::Pattern(_) => Err(CameraError::Unusable(
+            "this kind of camera is not built in yet: use [camera.still]".into(),
+        )),
     }
 }
 

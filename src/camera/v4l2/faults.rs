@@ -1,0 +1,314 @@
+//! What the system's error numbers mean for someone with a camera in hand: one line, with what to do next.
+
+use super::negotiate::{Disagreement, FourCc};
+use crate::board::V4l2Config;
+use crate::camera::CameraError;
+use crate::frame::PixelFormat;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// How raw sensors are used.
+pub(super) const RAW_ADVICE: &str = "delivers raw sensor data that needs an image processor: use a board file with \
+    [camera.pipe] and run `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run`";
+
+/// Errors after which the device has to be opened anew, if it comes back at all.
+fn means_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENODEV | libc::ENXIO | libc::EIO | libc::EPROTO | libc::ESHUTDOWN)
+    )
+}
+
+fn lost(path: &Path, reason: impl ToString) -> CameraError {
+    CameraError::Lost {
+        camera: path.display().to_string(),
+        reason: reason.to_string(),
+    }
+}
+
+/// A node that could not be opened.
+pub(super) fn opening(path: &Path, error: &io::Error) -> CameraError {
+    if means_gone(error) {
+        return lost(path, error);
+    }
+    let shown = path.display();
+    CameraError::Unusable(match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            format!("there is no camera {shown}: plug it in, or see `eyelet list cameras`")
+        }
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "no permission to open {shown}: add the user to the group video (`sudo usermod -aG video $USER`) and log in again"
+        ),
+        Some(libc::EBUSY) => busy(path),
+        Some(libc::EISDIR) => not_video(path),
+        _ => format!("cannot open {shown}: {error}"),
+    })
+}
+
+/// A node that does not answer as a video device.
+pub(super) fn identifying(path: &Path, error: &io::Error) -> CameraError {
+    if means_gone(error) {
+        lost(path, error)
+    } else {
+        CameraError::Unusable(not_video(path))
+    }
+}
+
+fn not_video(path: &Path) -> String {
+    format!(
+        "{} is not a video device: name one of `eyelet list cameras`",
+        path.display()
+    )
+}
+
+/// A node without a common format.
+pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) -> CameraError {
+    let shown = path.display();
+    CameraError::Unusable(match why {
+        Disagreement::RawAlone => format!("{shown} {RAW_ADVICE}"),
+        Disagreement::NoFormat(offered) if offered.is_empty() => {
+            format!("{shown} offers no picture format: name another of `eyelet list cameras`")
+        }
+        Disagreement::NoFormat(offered) => {
+            let could: Vec<PixelFormat> = offered
+                .iter()
+                .filter_map(|code| PixelFormat::from_fourcc(code.0))
+                .collect();
+            let advice = if could.is_empty() {
+                format!(
+                    "none of them can be read here, only {}",
+                    names(&PixelFormat::ALL)
+                )
+            } else {
+                format!("add one of {} to the board file's formats", names(&could))
+            };
+            format!(
+                "{shown} offers {} and the board file takes {}: {advice}",
+                codes(&offered),
+                names(&wanted.formats)
+            )
+        }
+        Disagreement::Refused(code, error) => {
+            return starting(path, &format!("to set {code}"), &error);
+        }
+        Disagreement::Nonsense(answer, reason) => format!(
+            "{shown} answered with {} {}x{} and rows of {} bytes, but {reason}: choose another format or size",
+            answer.format, answer.width_px, answer.height_px, answer.stride_bytes
+        ),
+    })
+}
+
+/// A step of the setup that failed.
+pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraError {
+    if means_gone(error) {
+        return lost(path, format!("{doing}: {error}"));
+    }
+    let shown = path.display();
+    CameraError::Unusable(match error.raw_os_error() {
+        Some(libc::EBUSY) => busy(path),
+        Some(libc::ENOSPC) => format!(
+            "the USB bus has no bandwidth left for {shown}: choose MJPEG, a smaller size or rate, or another port"
+        ),
+        Some(libc::EPIPE | libc::ENOLINK) => format!(
+            "{shown} belongs to a pipeline that is not set up (see media-ctl), or {RAW_ADVICE}"
+        ),
+        _ => format!("{shown} refused {doing}: {error}"),
+    })
+}
+
+/// A stream that broke while it ran.
+pub(super) fn streaming(path: &Path, error: &io::Error) -> CameraError {
+    lost(path, error)
+}
+
+/// "auto" without a camera that works. Of many reasons the first few are told.
+pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
+    const MOST: usize = 3;
+    if reasons.len() == 1 {
+        return reasons.remove(0);
+    }
+    let mut told: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
+    if reasons.len() > MOST {
+        told.push(format!(
+            "and {} more nodes (see `eyelet list cameras`)",
+            reasons.len() - MOST
+        ));
+    }
+    CameraError::Unusable(format!("no camera can be used: {}", told.join("; ")))
+}
+
+fn busy(path: &Path) -> String {
+    let holder = match holder(path) {
+        Some((pid, name)) => format!("process {pid} ({name})"),
+        None => format!("another program (see `sudo fuser -v {}`)", path.display()),
+    };
+    format!("{} is in use by {holder}: end that first", path.display())
+}
+
+/// Another process that has the device open, as far as we may look.
+fn holder(path: &Path) -> Option<(u32, String)> {
+    let device = fs::canonicalize(path).ok()?;
+    let own = std::process::id();
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name().to_str().and_then(|n| n.parse().ok());
+        let Some(pid) = pid.filter(|&pid: &u32| pid != own) else {
+            continue;
+        };
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        if descriptors
+            .flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == device))
+        {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some((pid, name.trim().to_owned()));
+        }
+    }
+    None
+}
+
+/// Formats for a message.
+pub(super) fn names(formats: &[PixelFormat]) -> String {
+    let mut names: Vec<String> = formats.iter().map(ToString::to_string).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// Driver's formats for a message; drivers can have a hundred.
+fn codes(codes: &[FourCc]) -> String {
+    const MOST: usize = 12;
+    let mut names: Vec<String> = codes.iter().take(MOST).map(ToString::to_string).collect();
+    if codes.len() > MOST {
+        names.push(format!("{} more", codes.len() - MOST));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::time::Duration;
+
+    fn from(errno: i32) -> io::Error {
+        io::Error::from_raw_os_error(errno)
+    }
+
+    fn wanted() -> V4l2Config {
+        V4l2Config {
+            device: None,
+            width_px: 640,
+            height_px: 480,
+            rate_fps: 30,
+            formats: vec![PixelFormat::Yuyv, PixelFormat::Mjpeg],
+            timeout: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn each_fault_is_one_line_that_says_what_to_do() {
+        let path = Path::new("/dev/video7");
+        let faults = [
+            (opening(path, &from(libc::ENOENT)), "plug it in"),
+            (opening(path, &from(libc::EACCES)), "group video"),
+            (opening(path, &from(libc::EBUSY)), "in use by"),
+            (opening(path, &from(libc::EMFILE)), "cannot open"),
+            (identifying(path, &from(libc::ENOTTY)), "not a video device"),
+            (starting(path, "to start", &from(libc::EBUSY)), "in use by"),
+            (starting(path, "to start", &from(libc::ENOSPC)), "bandwidth"),
+            (starting(path, "to start", &from(libc::EPIPE)), "rpicam-vid"),
+            (
+                starting(path, "to start", &from(libc::EINVAL)),
+                "refused to start",
+            ),
+            (
+                disagreement(path, &wanted(), Disagreement::RawAlone),
+                "rpicam-vid",
+            ),
+            (
+                disagreement(path, &wanted(), Disagreement::NoFormat(vec![])),
+                "offers no picture format",
+            ),
+            (
+                disagreement(
+                    path,
+                    &wanted(),
+                    Disagreement::NoFormat(vec![FourCc(*b"H264")]),
+                ),
+                "offers H264 and the board file takes YUYV, MJPEG: none of them",
+            ),
+            (
+                disagreement(
+                    path,
+                    &wanted(),
+                    Disagreement::NoFormat(vec![FourCc(*b"H264"), FourCc(*b"NV12")]),
+                ),
+                "add one of NV12",
+            ),
+        ];
+        for (fault, expected) in faults {
+            assert!(matches!(fault, CameraError::Unusable(_)), "{fault:?}");
+            let line = fault.to_string();
+            assert!(line.contains(expected), "{line}");
+            assert!(
+                line.contains("/dev/video7") && !line.contains('\n'),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_device_that_has_gone_is_lost_and_not_unusable() {
+        let path = Path::new("/dev/video7");
+        for errno in [libc::ENODEV, libc::ENXIO, libc::EIO] {
+            for fault in [
+                opening(path, &from(errno)),
+                identifying(path, &from(errno)),
+                starting(path, "to start", &from(errno)),
+                streaming(path, &from(errno)),
+            ] {
+                assert!(matches!(fault, CameraError::Lost { .. }), "{fault:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_process_that_holds_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("held");
+        fs::write(&path, "").unwrap();
+        assert_eq!(holder(&path), None, "we do not count");
+        let mut child = std::process::Command::new("sleep")
+            .arg("20")
+            .stdin(fs::File::open(&path).unwrap())
+            .spawn()
+            .unwrap();
+        // `spawn` returns after exec, when the name is the child's.
+        let found = holder(&path);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, Some((child.id(), "sleep".to_owned())));
+    }
+
+    #[test]
+    fn of_many_reasons_a_few_are_told() {
+        let reason = |n: usize| CameraError::Unusable(format!("/dev/video{n} is in use"));
+        assert_eq!(
+            none_works(vec![reason(4)]).to_string(),
+            "/dev/video4 is in use"
+        );
+        assert_eq!(
+            none_works((0..5).map(reason).collect()).to_string(),
+            "no camera can be used: /dev/video0 is in use; /dev/video1 is in use; /dev/video2 is in use; \
+             and 2 more nodes (see `eyelet list cameras`)"
+        );
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let many = vec![FourCc(*b"YUYV"); 80];
+        assert!(codes(&many).ends_with("YUYV, 68 more"));
+    }
+}

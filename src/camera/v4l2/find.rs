@@ -1,0 +1,370 @@
+//! The video nodes of this machine, and which of them are cameras.
+//!
+//! One piece of hardware makes several nodes: pictures, metadata, outputs, codecs, parts of an image processor. The
+//! capability flags tell most of them apart; a few drivers that only convert pictures are known by name.
+
+use super::faults::{self, RAW_ADVICE};
+use super::negotiate::{Driver, FourCc, Sizes};
+use super::node::{Identity, Node};
+use crate::frame::PixelFormat;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use v4l::v4l_sys as sys;
+
+/// Drivers whose capture nodes give back pictures that a program put in.
+const CONVERTERS: [&str; 5] = [
+    "bcm2835-isp",
+    "bcm2835-codec",
+    "pispbe",
+    "rpi-hevc-dec",
+    "rpivid",
+];
+
+/// Where nodes and links to them are.
+const DEV: &str = "/dev";
+/// Links by maker and serial number first: they name a camera, not a port.
+const LINK_FOLDERS: [&str; 2] = ["v4l/by-id", "v4l/by-path"];
+
+/// A video node, for `eyelet list cameras`. Printed over several lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// `/dev/videoN`.
+    pub path: PathBuf,
+    /// Stable links to it.
+    pub links: Vec<PathBuf>,
+    /// The kernel driver's name.
+    pub driver: String,
+    /// The device's name.
+    pub card: String,
+    /// Where it is connected.
+    pub bus: String,
+    /// What it can deliver.
+    pub formats: Vec<FoundFormat>,
+    /// Why it cannot be used as a camera.
+    pub unusable: Option<String>,
+}
+
+/// A format that a driver lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFormat {
+    /// The driver's code.
+    pub code: FourCc,
+    /// Our name for it; `None` when it is not one that we take.
+    pub format: Option<PixelFormat>,
+    /// Its sizes.
+    pub sizes: Sizes,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if !self.card.is_empty() {
+            write!(f, "  {} ({}, {})", self.card, self.driver, self.bus)?;
+        }
+        if let Some(reason) = &self.unusable {
+            write!(f, "\n  not usable: {reason}")?;
+        }
+        for link in &self.links {
+            write!(f, "\n  {}", link.display())?;
+        }
+        let taken = self
+            .formats
+            .iter()
+            .filter_map(|entry| entry.format.map(|format| (format, &entry.sizes)));
+        for (format, sizes) in taken {
+            write!(f, "\n  {format} {sizes}")?;
+        }
+        let others: Vec<String> = self
+            .formats
+            .iter()
+            .filter(|entry| entry.format.is_none())
+            .map(|entry| entry.code.to_string())
+            .collect();
+        if !others.is_empty() {
+            write!(f, "\n  not taken: {}", others.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Discrete(sizes) if sizes.is_empty() => f.write_str("any size"),
+            Self::Discrete(sizes) => {
+                let mut between = "";
+                for (width, height) in sizes {
+                    write!(f, "{between}{width}x{height}")?;
+                    between = " ";
+                }
+                Ok(())
+            }
+            Self::Range { least, most } => {
+                write!(f, "{}x{} to {}x{}", least.0, least.1, most.0, most.1)
+            }
+        }
+    }
+}
+
+/// Every video node, in the order of their numbers.
+pub fn list() -> Vec<Found> {
+    let dev = Path::new(DEV);
+    nodes(dev)
+        .into_iter()
+        .map(|path| look_at(dev, path))
+        .collect()
+}
+
+fn look_at(dev: &Path, path: PathBuf) -> Found {
+    let mut found = Found {
+        links: links(dev, &path),
+        driver: String::new(),
+        card: String::new(),
+        bus: String::new(),
+        formats: Vec::new(),
+        unusable: None,
+        path,
+    };
+    let mut node = match Node::open(&found.path) {
+        Ok(node) => node,
+        Err(error) => {
+            found.unusable = Some(faults::opening(&found.path, &error).to_string());
+            return found;
+        }
+    };
+    match node.identity() {
+        Ok(identity) => {
+            found.unusable = unsuitable(&identity, Choice::ByUser);
+            found.driver = identity.driver;
+            found.card = identity.card;
+            found.bus = identity.bus;
+        }
+        Err(error) => {
+            found.unusable = Some(faults::identifying(&found.path, &error).to_string());
+            return found;
+        }
+    }
+    if found.unusable.is_none() {
+        let formats = node.formats().into_iter();
+        found.formats = formats
+            .map(|code| FoundFormat {
+                code,
+                format: PixelFormat::from_fourcc(code.0),
+                sizes: node.sizes(code),
+            })
+            .collect();
+        if found.formats.iter().all(|entry| entry.format.is_none()) {
+            found.unusable = Some("it offers no format that can be read here".to_owned());
+        }
+    }
+    found
+}
+
+/// Who chose a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The board file names it: it is given a chance whenever the kernel lets it capture.
+    ByUser,
+    /// "auto": only nodes that work without further setup.
+    ByUs,
+}
+
+/// Why a node is not a camera that delivers pictures by itself.
+pub(super) fn unsuitable(identity: &Identity, choice: Choice) -> Option<String> {
+    let has = |flag| identity.caps & flag != 0;
+    let output = sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE;
+    let m2m = sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE;
+    let captures = has(sys::V4L2_CAP_VIDEO_CAPTURE);
+    let reason = if has(m2m) || (captures && has(output)) {
+        "it is a codec or converter, not a camera"
+    } else if CONVERTERS.contains(&identity.driver.as_str()) {
+        "it is part of a codec or image processor, not a camera"
+    } else if captures && !has(sys::V4L2_CAP_STREAMING) {
+        "its driver cannot stream"
+    } else if captures && choice == Choice::ByUs && has(sys::V4L2_CAP_IO_MC) {
+        return Some(format!("it {RAW_ADVICE}"));
+    } else if captures {
+        return None;
+    } else if has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
+        "its driver captures in the multi-planar way only, which is not supported"
+    } else if has(sys::V4L2_CAP_META_CAPTURE | sys::V4L2_CAP_META_OUTPUT) {
+        "it carries metadata, not pictures"
+    } else if has(output) {
+        "it takes pictures in and gives none"
+    } else {
+        "it cannot capture pictures"
+    };
+    Some(reason.to_owned())
+}
+
+/// The nodes in a folder, by number.
+pub(super) fn nodes(dev: &Path) -> Vec<PathBuf> {
+    let mut numbers: Vec<u32> = fs::read_dir(dev)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_prefix("video")?
+                .parse()
+                .ok()
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+        .into_iter()
+        .map(|number| dev.join(format!("video{number}")))
+        .collect()
+}
+
+/// The nodes of this machine.
+pub(super) fn all_nodes() -> Vec<PathBuf> {
+    nodes(Path::new(DEV))
+}
+
+/// Links that lead to a node.
+fn links(dev: &Path, node: &Path) -> Vec<PathBuf> {
+    let Ok(node) = fs::canonicalize(node) else {
+        return Vec::new();
+    };
+    let mut links = Vec::new();
+    for folder in LINK_FOLDERS {
+        let mut here: Vec<PathBuf> = fs::read_dir(dev.join(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|link| fs::canonicalize(link).is_ok_and(|target| target == node))
+            .collect();
+        here.sort();
+        links.append(&mut here);
+    }
+    links
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn identity(driver: &str, caps: u32) -> Identity {
+        Identity {
+            driver: driver.to_owned(),
+            card: "card".to_owned(),
+            bus: "bus".to_owned(),
+            caps: caps | sys::V4L2_CAP_STREAMING,
+        }
+    }
+
+    #[test]
+    fn only_nodes_that_capture_by_themselves_are_chosen() {
+        let camera = identity("uvcvideo", sys::V4L2_CAP_VIDEO_CAPTURE);
+        assert_eq!(unsuitable(&camera, Choice::ByUs), None);
+
+        for (driver, caps, expected) in [
+            ("uvcvideo", sys::V4L2_CAP_META_CAPTURE, "metadata"),
+            ("vivid", sys::V4L2_CAP_VIDEO_OUTPUT, "gives none"),
+            ("vivid", sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE, "multi-planar"),
+            ("vivid", sys::V4L2_CAP_RADIO, "cannot capture"),
+            ("vicodec", sys::V4L2_CAP_VIDEO_M2M, "codec"),
+            ("bcm2835-codec", sys::V4L2_CAP_VIDEO_M2M_MPLANE, "codec"),
+            (
+                "old-m2m",
+                sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_OUTPUT,
+                "converter",
+            ),
+            (
+                "bcm2835-isp",
+                sys::V4L2_CAP_VIDEO_CAPTURE,
+                "image processor",
+            ),
+        ] {
+            for choice in [Choice::ByUs, Choice::ByUser] {
+                let reason = unsuitable(&identity(driver, caps), choice).unwrap();
+                assert!(reason.contains(expected), "{driver}: {reason}");
+            }
+        }
+        let mut still = camera.clone();
+        still.caps = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_READWRITE;
+        assert!(unsuitable(&still, Choice::ByUser).is_some());
+    }
+
+    #[test]
+    fn a_pipeline_node_is_taken_only_when_it_is_named() {
+        let unicam = identity("unicam", sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_IO_MC);
+        assert_eq!(unsuitable(&unicam, Choice::ByUser), None);
+        let reason = unsuitable(&unicam, Choice::ByUs).unwrap();
+        assert!(reason.contains("rpicam-vid"), "{reason}");
+    }
+
+    #[test]
+    fn nodes_are_in_the_order_of_their_numbers_and_have_their_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let dev = folder.path();
+        for name in [
+            "video10",
+            "video2",
+            "video0",
+            "videodev",
+            "v4l-subdev0",
+            "video",
+        ] {
+            fs::write(dev.join(name), "").unwrap();
+        }
+        let found = nodes(dev);
+        assert_eq!(found, ["video0", "video2", "video10"].map(|n| dev.join(n)));
+        for (link, target) in [
+            ("v4l/by-id/usb-edge-index0", "../../video2"),
+            ("v4l/by-path/pci-0-usb-1-index0", "../../video2"),
+            ("v4l/by-path/pci-0-usb-2-index0", "../../video10"),
+            ("v4l/by-path/gone", "../../video77"),
+        ] {
+            let link = dev.join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(target, link).unwrap();
+        }
+        assert_eq!(
+            links(dev, &dev.join("video2")),
+            [
+                "v4l/by-id/usb-edge-index0",
+                "v4l/by-path/pci-0-usb-1-index0"
+            ]
+            .map(|l| dev.join(l))
+        );
+        assert!(links(dev, &dev.join("video0")).is_empty());
+        assert!(nodes(&dev.join("nowhere")).is_empty());
+    }
+
+    #[test]
+    fn a_found_camera_prints_what_a_board_file_needs() {
+        let found = Found {
+            path: "/dev/video2".into(),
+            links: vec!["/dev/v4l/by-id/usb-edge-index0".into()],
+            driver: "uvcvideo".into(),
+            card: "Emulated".into(),
+            bus: "usb-1".into(),
+            formats: vec![
+                FoundFormat {
+                    code: FourCc(*b"YUYV"),
+                    format: Some(PixelFormat::Yuyv),
+                    sizes: Sizes::Discrete(vec![(640, 480), (320, 240)]),
+                },
+                FoundFormat {
+                    code: FourCc(*b"H264"),
+                    format: None,
+                    sizes: Sizes::Discrete(vec![]),
+                },
+            ],
+            unusable: None,
+        };
+        assert_eq!(
+            found.to_string(),
+            "/dev/video2  Emulated (uvcvideo, usb-1)\n  /dev/v4l/by-id/usb-edge-index0\n  \
+             YUYV 640x480 320x240\n  not taken: H264"
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! A V4L2 capture device: a USB camera, a frame grabber, the kernel's test driver.
+//!
+//! `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `stream` holds the
+//! mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
+//! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
+
+mod faults;
+mod find;
+mod negotiate;
+mod newest;
+mod node;
+mod stream;
+
+pub use find::{Found, FoundFormat, list};
+pub use negotiate::{FourCc, Sizes};
+
+use crate::board::V4l2Config;
+use crate::camera::{Camera, CameraError, Counts, Next};
+use crate::frame::{Frame, Geometry};
+use find::Choice;
+use newest::{Expected, Queue};
+use node::{Identity, Node};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use stream::Stream;
+
+/// The time between frames that is assumed of a driver that does not say.
+const ASSUMED_INTERVAL: Duration = Duration::from_millis(33);
+
+/// An open camera that streams.
+///
+/// After an error of [`Camera::next`] the stream is of no more use: drop it, then open it anew (a device has one stream at a
+/// time, so the other way round it is busy).
+#[derive(Debug)]
+pub struct V4l2Camera {
+    path: PathBuf,
+    description: String,
+    geometry: Geometry,
+    expected: Expected,
+    timeout: Duration,
+    stream: Stream,
+    /// The buffer that the last frame was borrowed from.
+    held: Option<usize>,
+    /// Whether `next` has failed: buffers may be in any state then.
+    broken: bool,
+    counts: Counts,
+    sequence: Sequence,
+}
+
+impl V4l2Camera {
+    /// Opens the camera that the board file names, or the first one that works, and starts its stream.
+    ///
+    /// # Errors
+    /// [`CameraError::Lost`] when the device goes away meanwhile, else [`CameraError::Unusable`] with what to do. A device that
+    /// is not there is `Unusable` too: whether to wait for it is the caller's to know.
+    pub fn open(config: &V4l2Config) -> Result<Self, CameraError> {
+        match &config.device {
+            Some(path) => {
+                let (node, identity) = screened(path, Choice::ByUser)?;
+                Self::start(path, node, &identity, config)
+            }
+            None => Self::open_first(config),
+        }
+    }
+
+    fn open_first(config: &V4l2Config) -> Result<Self, CameraError> {
+        let nodes = find::all_nodes();
+        if nodes.is_empty() {
+            return Err(CameraError::Unusable(
+                "there is no camera (no /dev/video*): plug one in, or load its driver".to_owned(),
+            ));
+        }
+        let (mut cameras, mut others) = (Vec::new(), Vec::new());
+        for path in &nodes {
+            match screened(path, Choice::ByUs) {
+                Ok((node, identity)) => match Self::start(path, node, &identity, config) {
+                    Ok(camera) => return Ok(camera),
+                    Err(error) => cameras.push(error),
+                },
+                Err(error) => others.push(error),
+            }
+        }
+        // What is wrong with a camera matters more than which nodes are none.
+        Err(faults::none_works(if cameras.is_empty() {
+            others
+        } else {
+            cameras
+        }))
+    }
+
+    fn start(
+        path: &Path,
+        mut node: Node,
+        identity: &Identity,
+        config: &V4l2Config,
+    ) -> Result<Self, CameraError> {
+        let agreed = negotiate::negotiate(&mut node, config)
+            .map_err(|why| faults::disagreement(path, config, why))?;
+        let geometry = agreed.geometry;
+        let picture_bytes = geometry
+            .picture_bytes()
+            .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
+        let stream =
+            Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
+
+        let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
+        // Writing to a string does not fail.
+        let _ = match agreed.interval {
+            Some(interval) => write!(description, " at {} fps", Rate(interval)),
+            None => write!(description, " at the driver's rate"),
+        };
+        let _ = write!(description, ", {} buffers", stream.buffers());
+        Ok(Self {
+            path: path.to_owned(),
+            description,
+            geometry,
+            expected: Expected {
+                format: geometry.format,
+                picture_bytes,
+                interval: agreed.interval.unwrap_or(ASSUMED_INTERVAL),
+            },
+            timeout: config.timeout,
+            stream,
+            held: None,
+            broken: false,
+            counts: Counts::default(),
+            sequence: Sequence::default(),
+        })
+    }
+
+    fn gone(&self, reason: &str) -> CameraError {
+        CameraError::Lost {
+            camera: self.path.display().to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl Camera for V4l2Camera {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn next(&mut self) -> Result<Next<'_>, CameraError> {
+        if self.broken {
+            return Err(self.gone("its stream has stopped"));
+        }
+        // Until the frame is there, an early return leaves the stream marked.
+        self.broken = true;
+        let lost = |error| faults::streaming(&self.path, &error);
+        if let Some(index) = self.held.take() {
+            self.stream.give_back(index).map_err(lost)?;
+        }
+        let filled = newest::newest(
+            &mut self.stream,
+            &self.expected,
+            self.timeout,
+            &mut self.counts,
+        )
+        .map_err(lost)?
+        .ok_or_else(|| CameraError::Timeout {
+            camera: self.path.display().to_string(),
+            waited: self.timeout,
+        })?;
+        self.broken = false;
+        self.held = Some(filled.index);
+        // A driver's clock that runs ahead would give negative latencies.
+        let now = self.stream.now();
+        let captured_at = filled.captured_at.map_or(now, |at| at.min(now));
+        let sequence = self.sequence.extend(filled.sequence);
+        let frame = Frame::new(
+            self.geometry,
+            self.stream.bytes(&filled),
+            captured_at,
+            sequence,
+        );
+        match frame {
+            Ok(frame) => Ok(Next::Frame(frame)),
+            // `newest` has checked the length; this cannot happen, and must not panic.
+            Err(error) => Err(CameraError::Lost {
+                camera: self.path.display().to_string(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// Opens a node, if it is a camera.
+fn screened(path: &Path, choice: Choice) -> Result<(Node, Identity), CameraError> {
+    let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
+    let identity = node
+        .identity()
+        .map_err(|error| faults::identifying(path, &error))?;
+    match find::unsuitable(&identity, choice) {
+        None => Ok((node, identity)),
+        Some(reason) => Err(CameraError::Unusable(format!(
+            "{} ({}) cannot be used: {reason}",
+            path.display(),
+            identity.card
+        ))),
+    }
+}
+
+/// The driver's 32-bit count of frames, carried on past its end.
+#[derive(Debug, Default)]
+struct Sequence {
+    last: Option<u32>,
+    total: u64,
+}
+
+impl Sequence {
+    fn extend(&mut self, sequence: u32) -> u64 {
+        self.total += match self.last {
+            Some(last) => u64::from(sequence.wrapping_sub(last)),
+            None => u64::from(sequence),
+        };
+        self.last = Some(sequence);
+        self.total
+    }
+}
+
+/// Frames a second of an interval, without the digits that do not matter: 30, 29.97, 7.5.
+struct Rate(Duration);
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rate_fps = (100.0 / self.0.as_secs_f64().max(1e-9)).round() / 100.0;
+        write!(f, "{rate_fps}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::frame::PixelFormat;
+
+    fn config(device: &str) -> V4l2Config {
+        V4l2Config {
+            device: Some(device.into()),
+            width_px: 640,
+            height_px: 480,
+            rate_fps: 30,
+            formats: vec![PixelFormat::Yuyv],
+            timeout: Duration::from_millis(100),
+        }
+    }
+
+    #[test]
+    fn what_is_no_camera_is_refused_with_what_to_do() {
+        for (device, expected) in [
+            ("/dev/video-that-is-not-there", "plug it in"),
+            ("/dev/null", "not a video device"),
+            ("/dev", "not a video device"),
+            ("/dev/null/video0", "plug it in"),
+        ] {
+            let error = V4l2Camera::open(&config(device)).unwrap_err();
+            assert!(matches!(error, CameraError::Unusable(_)), "{error:?}");
+            assert!(error.to_string().contains(expected), "{device}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_plain_file_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("video0");
+        std::fs::write(&file, "text").unwrap();
+        let error = V4l2Camera::open(&config(file.to_str().unwrap())).unwrap_err();
+        assert!(error.to_string().contains("not a video device"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"text");
+    }
+
+    #[test]
+    fn counts_go_on_past_32_bits() {
+        let mut sequence = Sequence::default();
+        assert_eq!(sequence.extend(u32::MAX - 1), u64::from(u32::MAX) - 1);
+        assert_eq!(sequence.extend(1), u64::from(u32::MAX) + 2);
+        assert_eq!(sequence.extend(4), u64::from(u32::MAX) + 5);
+    }
+
+    #[test]
+    fn rates_print_as_people_write_them() {
+        let rates = [
+            (1.0 / 30.0, "30"),
+            (1001.0 / 30000.0, "29.97"),
+            (2.0 / 15.0, "7.5"),
+        ];
+        for (seconds, expected) in rates {
+            assert_eq!(Rate(Duration::from_secs_f64(seconds)).to_string(), expected);
+        }
+    }
+}

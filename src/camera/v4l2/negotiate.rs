@@ -1,0 +1,365 @@
+//! Which format, size and rate a camera runs at: the board file's wishes against what the driver offers.
+//!
+//! Pure over [`Driver`], so that it is tested without a device. The board's order of formats decides; within a format the
+//! driver chooses the size nearest to the one asked for, and what it answers is taken (V4L2's own rule for S_FMT).
+
+use crate::board::V4l2Config;
+use crate::frame::{Geometry, PixelFormat};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// The kernel's four-byte code of a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FourCc(pub [u8; 4]);
+
+impl fmt::Display for FourCc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The highest bit of the last byte marks big-endian formats.
+        for byte in self.0 {
+            let c = char::from(byte & 0x7f);
+            write!(f, "{}", if c.is_ascii_graphic() { c } else { ' ' })?;
+        }
+        if self.0[3] & 0x80 != 0 {
+            f.write_str("-BE")?;
+        }
+        Ok(())
+    }
+}
+
+/// The sizes that a driver lists for one format, width and height in pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sizes {
+    /// These alone; empty when the driver does not say.
+    Discrete(Vec<(u32, u32)>),
+    /// Any between two, in the driver's steps.
+    Range {
+        /// The smallest.
+        least: (u32, u32),
+        /// The largest.
+        most: (u32, u32),
+    },
+}
+
+/// What a driver answers to a wish for a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub format: FourCc,
+    pub width_px: u32,
+    pub height_px: u32,
+    /// 0 when the driver does not say.
+    pub stride_bytes: u32,
+}
+
+/// The part of a device that is negotiated with.
+pub(super) trait Driver {
+    /// What it can deliver (ENUM_FMT).
+    fn formats(&mut self) -> Vec<FourCc>;
+    /// Asks for a format and size (S_FMT).
+    fn set_format(&mut self, format: FourCc, width_px: u32, height_px: u32)
+    -> io::Result<Accepted>;
+    /// Asks for a rate (S_PARM); the time between frames that it will keep, `None` when it does not say.
+    fn set_interval(&mut self, rate_fps: u32) -> io::Result<Option<Duration>>;
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Agreement {
+    pub geometry: Geometry,
+    /// Time between frames; `None` when the driver does not say.
+    pub interval: Option<Duration>,
+}
+
+/// Why nothing was agreed on.
+#[derive(Debug)]
+pub(super) enum Disagreement {
+    /// The driver offers nothing that is asked for; this is what it offers.
+    NoFormat(Vec<FourCc>),
+    /// The driver offers raw sensor data alone.
+    RawAlone,
+    /// A format was offered and then refused; the last answer.
+    Refused(FourCc, io::Error),
+    /// The driver's answer makes no picture.
+    Nonsense(Accepted, String),
+}
+
+/// Agrees on format, size and rate.
+pub(super) fn negotiate(
+    driver: &mut impl Driver,
+    wanted: &V4l2Config,
+) -> Result<Agreement, Disagreement> {
+    let offered = driver.formats();
+    let mut refusal = None;
+    for &format in &wanted.formats {
+        let codes = offered
+            .iter()
+            .filter(|code| PixelFormat::from_fourcc(code.0) == Some(format));
+        for &code in codes {
+            let answer = match driver.set_format(code, wanted.width_px, wanted.height_px) {
+                Ok(answer) => answer,
+                // Someone else holds it, or it has gone: another format would not help.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENODEV)) => {
+                    return Err(Disagreement::Refused(code, error));
+                }
+                Err(error) => {
+                    refusal = Some(Disagreement::Refused(code, error));
+                    continue;
+                }
+            };
+            // A driver may answer with another format than it was asked for: then the next wish is due.
+            if PixelFormat::from_fourcc(answer.format.0) != Some(format) {
+                continue;
+            }
+            match geometry(format, &answer) {
+                Ok(geometry) => {
+                    // After S_FMT, because drivers reset the rate there. A driver without S_PARM runs at its own rate.
+                    let interval = match wanted.rate_fps {
+                        0 => None,
+                        rate => driver.set_interval(rate).unwrap_or(None),
+                    };
+                    return Ok(Agreement { geometry, interval });
+                }
+                Err(reason) => refusal = Some(Disagreement::Nonsense(answer, reason)),
+            }
+        }
+    }
+    Err(match refusal {
+        Some(refusal) => refusal,
+        None if !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) => {
+            Disagreement::RawAlone
+        }
+        None => Disagreement::NoFormat(offered),
+    })
+}
+
+/// The picture that a driver's answer describes, or why it describes none.
+fn geometry(format: PixelFormat, answer: &Accepted) -> Result<Geometry, String> {
+    let mut geometry = Geometry::packed(format, answer.width_px, answer.height_px);
+    if format == PixelFormat::Mjpeg {
+        geometry.stride_bytes = 0;
+    } else if answer.stride_bytes != 0 {
+        geometry.stride_bytes = answer.stride_bytes;
+    }
+    match geometry.picture_bytes() {
+        Ok(_) => Ok(geometry),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Whether a code names raw sensor data: Bayer mosaics of 8 to 16 bits, plain, packed or compressed
+/// (the kernel's "Bayer Formats" and the `PC1` and `PC2` ones of the Raspberry Pi).
+fn is_raw(code: FourCc) -> bool {
+    let [a, b, c, d] = code.0;
+    let pattern = matches!(&[a, b], b"BG" | b"GB" | b"GR" | b"RG" | b"BA");
+    let bits = matches!(&[c, d], b"10" | b"12" | b"14" | b"16" | b"81");
+    (pattern && bits)
+        || matches!(&code.0, b"GBRG" | b"GRBG" | b"RGGB" | b"BYR2")
+        || (a == b'p' && matches!(b, b'B' | b'G' | b'g' | b'R') && c == d && c.is_ascii_uppercase())
+        || matches!(&code.0, b"aBA8" | b"aGA8" | b"agA8" | b"aRA8")
+        || matches!(&code.0, b"bBA8" | b"bGA8" | b"bgA8" | b"bRA8")
+        || matches!(&[a, b, c], b"PC1" | b"PC2")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A driver that offers `formats` in `sizes`.
+    struct Fake {
+        formats: Vec<&'static [u8; 4]>,
+        /// The only size, and the padding of its rows.
+        size: (u32, u32, u32),
+        /// Its answer to S_PARM.
+        interval: Result<Option<Duration>, i32>,
+        /// Formats that S_FMT refuses, and with what.
+        refuses: Vec<(&'static [u8; 4], i32)>,
+        /// The format that S_FMT always ends at.
+        stuck_at: Option<&'static [u8; 4]>,
+        asked: Vec<String>,
+    }
+
+    impl Fake {
+        fn new(formats: &[&'static [u8; 4]]) -> Self {
+            Self {
+                formats: formats.to_vec(),
+                size: (640, 480, 0),
+                interval: Ok(Some(Duration::from_millis(40))),
+                refuses: vec![],
+                stuck_at: None,
+                asked: vec![],
+            }
+        }
+    }
+
+    impl Driver for Fake {
+        fn formats(&mut self) -> Vec<FourCc> {
+            self.formats.iter().map(|&&f| FourCc(f)).collect()
+        }
+
+        fn set_format(&mut self, format: FourCc, w: u32, h: u32) -> io::Result<Accepted> {
+            self.asked.push(format!("{format} {w}x{h}"));
+            if let Some((_, errno)) = self.refuses.iter().find(|(f, _)| **f == format.0) {
+                return Err(io::Error::from_raw_os_error(*errno));
+            }
+            let format = self.stuck_at.map_or(format, |&f| FourCc(f));
+            let (width_px, height_px, padding) = self.size;
+            let stride_bytes = PixelFormat::from_fourcc(format.0).map_or(0, |f| {
+                Geometry::packed(f, width_px, height_px).stride_bytes + padding
+            });
+            Ok(Accepted {
+                format,
+                width_px,
+                height_px,
+                stride_bytes,
+            })
+        }
+
+        fn set_interval(&mut self, rate_fps: u32) -> io::Result<Option<Duration>> {
+            self.asked.push(format!("{rate_fps} fps"));
+            self.interval.map_err(io::Error::from_raw_os_error)
+        }
+    }
+
+    fn wanted(formats: &[PixelFormat]) -> V4l2Config {
+        V4l2Config {
+            device: None,
+            width_px: 800,
+            height_px: 600,
+            rate_fps: 30,
+            formats: formats.to_vec(),
+            timeout: Duration::from_secs(2),
+        }
+    }
+
+    #[test]
+    fn the_boards_order_decides_and_the_drivers_size_is_taken() {
+        let mut driver = Fake::new(&[b"MJPG", b"YUYV", b"NV12"]);
+        driver.size.2 = 64;
+        let wish = wanted(&[PixelFormat::Nv12, PixelFormat::Yuyv]);
+        let agreed = negotiate(&mut driver, &wish).unwrap();
+        assert_eq!(agreed.geometry.format, PixelFormat::Nv12);
+        assert_eq!(
+            (agreed.geometry.width_px, agreed.geometry.height_px),
+            (640, 480)
+        );
+        assert_eq!(agreed.geometry.stride_bytes, 704, "the driver's stride");
+        assert_eq!(agreed.interval, Some(Duration::from_millis(40)));
+        assert_eq!(driver.asked, ["NV12 800x600", "30 fps"]);
+    }
+
+    #[test]
+    fn jpeg_counts_as_mjpeg_and_has_no_stride() {
+        let mut driver = Fake::new(&[b"H264", b"JPEG"]);
+        let agreed = negotiate(&mut driver, &wanted(&[PixelFormat::Mjpeg])).unwrap();
+        assert_eq!(agreed.geometry.format, PixelFormat::Mjpeg);
+        assert_eq!(agreed.geometry.stride_bytes, 0);
+        assert_eq!(driver.asked[0], "JPEG 800x600");
+    }
+
+    #[test]
+    fn a_driver_without_a_rate_is_taken() {
+        for answer in [Ok(None), Err(libc::ENOTTY), Err(libc::EINVAL)] {
+            let mut driver = Fake::new(&[b"GREY"]);
+            driver.interval = answer;
+            let agreed = negotiate(&mut driver, &wanted(&[PixelFormat::Grey])).unwrap();
+            assert_eq!(agreed.interval, None);
+        }
+        let mut driver = Fake::new(&[b"GREY"]);
+        let mut wish = wanted(&[PixelFormat::Grey]);
+        wish.rate_fps = 0;
+        negotiate(&mut driver, &wish).unwrap();
+        assert_eq!(driver.asked, ["GREY 800x600"], "0 leaves the rate alone");
+    }
+
+    #[test]
+    fn a_refused_format_gives_way_to_the_next() {
+        let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+        driver.refuses = vec![(b"YUYV", libc::EINVAL)];
+        let wish = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        assert_eq!(
+            negotiate(&mut driver, &wish).unwrap().geometry.format,
+            PixelFormat::Uyvy
+        );
+        // A driver that is stuck in one format: the wish for that one is met in the end.
+        let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+        driver.stuck_at = Some(b"UYVY");
+        assert_eq!(
+            negotiate(&mut driver, &wish).unwrap().geometry.format,
+            PixelFormat::Uyvy
+        );
+    }
+
+    #[test]
+    fn a_busy_driver_is_asked_once() {
+        let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+        driver.refuses = vec![(b"YUYV", libc::EBUSY), (b"UYVY", libc::EBUSY)];
+        let wish = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        assert!(matches!(
+            negotiate(&mut driver, &wish),
+            Err(Disagreement::Refused(_, error)) if error.raw_os_error() == Some(libc::EBUSY)
+        ));
+        assert_eq!(driver.asked.len(), 1);
+    }
+
+    #[test]
+    fn nothing_in_common_lists_what_there_is() {
+        let mut driver = Fake::new(&[b"H264", b"pBAA"]);
+        let wish = wanted(&[PixelFormat::Yuyv]);
+        assert!(matches!(
+            negotiate(&mut driver, &wish),
+            Err(Disagreement::NoFormat(offered)) if offered.len() == 2
+        ));
+        let mut driver = Fake::new(&[]);
+        assert!(matches!(
+            negotiate(&mut driver, &wish),
+            Err(Disagreement::NoFormat(offered)) if offered.is_empty()
+        ));
+    }
+
+    #[test]
+    fn raw_sensor_formats_are_recognised() {
+        let unicam: [&[u8; 4]; 10] = [
+            b"BA81", b"GBRG", b"GRBG", b"RGGB", b"pBAA", b"pgCC", b"RG10", b"BG12", b"BYR2",
+            b"PC1R",
+        ];
+        let mut driver = Fake::new(&unicam);
+        assert!(matches!(
+            negotiate(&mut driver, &wanted(&[PixelFormat::Yuyv])),
+            Err(Disagreement::RawAlone)
+        ));
+        for code in [
+            b"YUYV", b"NV12", b"RGB3", b"BGR3", b"GREY", b"MJPG", b"RGBP", b"Y10 ", b"BGR4",
+            b"BA24",
+        ] {
+            assert!(!is_raw(FourCc(*code)), "{}", FourCc(*code));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_picture_is_refused() {
+        for (size, stride) in [
+            ((0, 480), 0),
+            ((640, 480), 100),
+            ((u32::MAX, u32::MAX), u32::MAX),
+        ] {
+            let answer = Accepted {
+                format: FourCc(*b"YUYV"),
+                width_px: size.0,
+                height_px: size.1,
+                stride_bytes: stride,
+            };
+            assert!(geometry(PixelFormat::Yuyv, &answer).is_err(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn codes_print_as_people_write_them() {
+        assert_eq!(FourCc(*b"YUYV").to_string(), "YUYV");
+        assert_eq!(FourCc(*b"Y10 ").to_string(), "Y10 ");
+        assert_eq!(
+            FourCc([b'Y', b'1', b'6', b' ' | 0x80]).to_string(),
+            "Y16 -BE"
+        );
+    }
+}

@@ -1,0 +1,357 @@
+//! The newest good frame of a driver's queue, and what happens to the others. Pure over [`Queue`].
+//!
+//! Drivers hand out the oldest frame first. So everything that is ready is taken at once, the newest good one is kept and the
+//! rest goes back. When (nearly) every buffer was full, the driver has had none to write to for a while, and even the newest
+//! may be long past, by as much as the caller took over its last frame. An old one goes back too, and the next is waited for.
+
+use crate::camera::Counts;
+use crate::frame::PixelFormat;
+use std::io;
+use std::time::Duration;
+
+/// One filled buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Filled {
+    /// Which buffer.
+    pub index: usize,
+    /// How much of it the driver filled.
+    pub used_bytes: usize,
+    /// The driver itself calls the content damaged.
+    pub error_flag: bool,
+    /// When it was captured, on `CLOCK_MONOTONIC`; `None` when the driver's clock is another.
+    pub captured_at: Option<Duration>,
+    /// The driver's count.
+    pub sequence: u32,
+}
+
+/// A driver's queue of buffers.
+pub(super) trait Queue {
+    /// The oldest filled buffer; waits for one at most this long.
+    fn take(&mut self, wait: Duration) -> io::Result<Option<Filled>>;
+    /// Gives a buffer back to be filled again.
+    fn give_back(&mut self, index: usize) -> io::Result<()>;
+    /// What the driver wrote into a buffer that was taken.
+    fn bytes(&self, filled: &Filled) -> &[u8];
+    /// How many buffers there are in all.
+    fn buffers(&self) -> usize;
+    /// `CLOCK_MONOTONIC`.
+    fn now(&self) -> Duration;
+}
+
+/// What makes a buffer a usable picture.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    pub format: PixelFormat,
+    /// The least number of bytes of one picture.
+    pub picture_bytes: usize,
+    /// Time between frames, as agreed on or assumed.
+    pub interval: Duration,
+}
+
+impl Expected {
+    /// Whether a buffer holds a whole picture.
+    fn met_by(&self, filled: &Filled, bytes: &[u8]) -> bool {
+        !filled.error_flag
+            && bytes.len() >= self.picture_bytes
+            && (self.format != PixelFormat::Mjpeg || is_whole_jpeg(bytes))
+    }
+}
+
+/// Whether data begins with SOI and ends with EOI (ITU-T T.81, B.1.1.3), zero padding after it aside.
+fn is_whole_jpeg(data: &[u8]) -> bool {
+    let end = data
+        .iter()
+        .rposition(|&b| b != 0)
+        .map_or(0, |last| last + 1);
+    let data = &data[..end];
+    data.len() >= 4 && data.starts_with(&[0xff, 0xd8]) && data.ends_with(&[0xff, 0xd9])
+}
+
+/// A frame that is older than this many intervals when the driver ran out of buffers is not shown.
+const OLDEST_INTERVALS: u32 = 2;
+
+/// Takes the newest good picture; `None` when none came in `timeout`. The caller owns that buffer and gives it back before it
+/// calls again; every other one has gone back to the driver.
+pub(super) fn newest(
+    queue: &mut impl Queue,
+    expected: &Expected,
+    timeout: Duration,
+    counts: &mut Counts,
+) -> io::Result<Option<Filled>> {
+    let deadline = queue.now() + timeout;
+    let waiting = drain(queue, expected, counts)?;
+    if let Some(best) = waiting.best {
+        // One buffer was the caller's until just now and is empty still.
+        let starved = waiting.taken + 1 >= queue.buffers();
+        let oldest = expected.interval * OLDEST_INTERVALS;
+        let is_old = |at: Duration| queue.now().saturating_sub(at) > oldest;
+        if !(starved && best.captured_at.is_none_or(is_old)) {
+            return Ok(Some(best));
+        }
+        counts.stale += 1;
+        queue.give_back(best.index)?;
+    }
+    loop {
+        let left = deadline.saturating_sub(queue.now());
+        let Some(first) = queue.take(left)? else {
+            return Ok(None);
+        };
+        if expected.met_by(&first, queue.bytes(&first)) {
+            return Ok(Some(first));
+        }
+        counts.damaged += 1;
+        queue.give_back(first.index)?;
+        if left.is_zero() {
+            return Ok(None);
+        }
+    }
+}
+
+/// What was ready.
+struct Drained {
+    /// The newest good one.
+    best: Option<Filled>,
+    /// How many there were, good or not.
+    taken: usize,
+}
+
+/// Takes what is ready now, without waiting, and gives back all but the newest good one. At most as many as there are
+/// buffers, so that a camera that is faster than this loop cannot hold it.
+fn drain(queue: &mut impl Queue, expected: &Expected, counts: &mut Counts) -> io::Result<Drained> {
+    let mut drained = Drained {
+        best: None,
+        taken: 0,
+    };
+    while drained.taken < queue.buffers() {
+        let Some(filled) = queue.take(Duration::ZERO)? else {
+            break;
+        };
+        drained.taken += 1;
+        if !expected.met_by(&filled, queue.bytes(&filled)) {
+            counts.damaged += 1;
+            queue.give_back(filled.index)?;
+        } else if let Some(older) = drained.best.replace(filled) {
+            counts.stale += 1;
+            queue.give_back(older.index)?;
+        }
+    }
+    Ok(drained)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::collections::VecDeque;
+
+    const INTERVAL: Duration = Duration::from_millis(33);
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    /// A camera whose frames arrive at set times (milliseconds), in a world without other clocks.
+    struct Fake {
+        now: Duration,
+        buffers: usize,
+        /// Arrival, and what arrives.
+        script: VecDeque<(u64, Filled)>,
+        contents: Vec<Vec<u8>>,
+        given_back: Vec<usize>,
+        fails: bool,
+    }
+
+    impl Fake {
+        fn new(now_ms: u64, arrivals_ms: &[u64]) -> Self {
+            let script = arrivals_ms
+                .iter()
+                .enumerate()
+                .map(|(index, &at)| {
+                    let filled = Filled {
+                        index,
+                        used_bytes: 4,
+                        error_flag: false,
+                        captured_at: Some(Duration::from_millis(at)),
+                        sequence: index as u32,
+                    };
+                    (at, filled)
+                })
+                .collect();
+            Self {
+                now: Duration::from_millis(now_ms),
+                buffers: 4,
+                script,
+                contents: vec![vec![1, 2, 3, 4]; arrivals_ms.len()],
+                given_back: vec![],
+                fails: false,
+            }
+        }
+    }
+
+    impl Queue for Fake {
+        fn take(&mut self, wait: Duration) -> io::Result<Option<Filled>> {
+            if self.fails {
+                return Err(io::Error::from_raw_os_error(libc::ENODEV));
+            }
+            match self.script.front() {
+                Some(&(at, filled)) if Duration::from_millis(at) <= self.now + wait => {
+                    self.now = self.now.max(Duration::from_millis(at));
+                    self.script.pop_front();
+                    Ok(Some(filled))
+                }
+                _ => {
+                    self.now += wait;
+                    Ok(None)
+                }
+            }
+        }
+
+        fn give_back(&mut self, index: usize) -> io::Result<()> {
+            self.given_back.push(index);
+            Ok(())
+        }
+
+        fn bytes(&self, filled: &Filled) -> &[u8] {
+            &self.contents[filled.index][..filled.used_bytes]
+        }
+
+        fn buffers(&self) -> usize {
+            self.buffers
+        }
+
+        fn now(&self) -> Duration {
+            self.now
+        }
+    }
+
+    fn raw() -> Expected {
+        Expected {
+            format: PixelFormat::Grey,
+            picture_bytes: 4,
+            interval: INTERVAL,
+        }
+    }
+
+    fn run(queue: &mut Fake, expected: &Expected) -> (Option<usize>, Counts) {
+        let mut counts = Counts::default();
+        let filled = newest(queue, expected, TIMEOUT, &mut counts).unwrap();
+        (filled.map(|f| f.index), counts)
+    }
+
+    fn counts(stale: u64, damaged: u64) -> Counts {
+        Counts { stale, damaged }
+    }
+
+    #[test]
+    fn waits_for_a_frame_when_none_is_ready() {
+        let mut queue = Fake::new(1000, &[1020]);
+        assert_eq!(run(&mut queue, &raw()), (Some(0), counts(0, 0)));
+        assert_eq!(queue.now, Duration::from_millis(1020));
+        assert!(queue.given_back.is_empty());
+    }
+
+    #[test]
+    fn keeps_the_newest_of_those_that_are_ready() {
+        let mut queue = Fake::new(1000, &[950, 983, 1016]);
+        assert_eq!(run(&mut queue, &raw()), (Some(1), counts(1, 0)));
+        assert_eq!(queue.given_back, [0]);
+        assert_eq!(queue.now, Duration::from_millis(1000), "no waiting");
+    }
+
+    #[test]
+    fn an_old_frame_of_a_driver_without_buffers_is_not_shown() {
+        // Half a second was spent on the last frame; the three free buffers were full after a tenth.
+        let mut queue = Fake::new(1500, &[1033, 1066, 1100, 1516]);
+        assert_eq!(run(&mut queue, &raw()), (Some(3), counts(3, 0)));
+        assert_eq!(queue.given_back, [0, 1, 2]);
+        // Just as full, but fresh enough.
+        let mut queue = Fake::new(1120, &[1033, 1066, 1100]);
+        assert_eq!(run(&mut queue, &raw()), (Some(2), counts(2, 0)));
+    }
+
+    #[test]
+    fn an_old_frame_of_a_slow_camera_is_its_newest() {
+        let mut queue = Fake::new(1500, &[1000]);
+        assert_eq!(run(&mut queue, &raw()), (Some(0), counts(0, 0)));
+    }
+
+    #[test]
+    fn a_frame_of_unknown_age_is_not_trusted_when_buffers_ran_out() {
+        let mut queue = Fake::new(1100, &[1033, 1066, 1099, 1132]);
+        for (_, filled) in &mut queue.script {
+            filled.captured_at = None;
+        }
+        assert_eq!(run(&mut queue, &raw()), (Some(3), counts(3, 0)));
+    }
+
+    #[test]
+    fn damaged_frames_are_skipped_and_counted() {
+        let mut queue = Fake::new(1000, &[950, 983, 990]);
+        queue.buffers = 5;
+        queue.script[1].1.error_flag = true;
+        queue.script[2].1.used_bytes = 3;
+        assert_eq!(run(&mut queue, &raw()), (Some(0), counts(0, 2)));
+        assert_eq!(queue.given_back, [1, 2]);
+        // None is good: the next good one is waited for.
+        let mut queue = Fake::new(1000, &[990, 1020, 1053]);
+        queue.script[0].1.error_flag = true;
+        queue.script[1].1.error_flag = true;
+        assert_eq!(run(&mut queue, &raw()), (Some(2), counts(0, 2)));
+    }
+
+    #[test]
+    fn a_still_stream_times_out_and_so_does_a_damaged_one() {
+        let mut queue = Fake::new(1000, &[]);
+        assert_eq!(run(&mut queue, &raw()), (None, counts(0, 0)));
+        assert_eq!(queue.now, Duration::from_millis(3000));
+
+        let arrivals: Vec<u64> = (1000..9000).step_by(33).collect();
+        let mut queue = Fake::new(1000, &arrivals);
+        for (_, filled) in &mut queue.script {
+            filled.error_flag = true;
+        }
+        let (frame, counts) = run(&mut queue, &raw());
+        assert_eq!(frame, None);
+        assert!(queue.now <= Duration::from_millis(3040), "{:?}", queue.now);
+        assert_eq!(counts.damaged, 61);
+    }
+
+    #[test]
+    fn a_camera_that_never_pauses_cannot_hold_the_loop() {
+        let mut queue = Fake::new(1000, &[990; 1000]);
+        assert_eq!(run(&mut queue, &raw()), (Some(3), counts(3, 0)));
+    }
+
+    #[test]
+    fn an_error_of_the_device_is_passed_on() {
+        let mut queue = Fake::new(1000, &[990]);
+        queue.fails = true;
+        let error = newest(&mut queue, &raw(), TIMEOUT, &mut Counts::default()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
+
+    #[test]
+    fn truncated_jpegs_are_damaged_and_zero_padding_is_not() {
+        let whole = [0xff, 0xd8, 0xff, 0xda, 7, 0xff, 0xd9];
+        assert!(is_whole_jpeg(&whole));
+        assert!(is_whole_jpeg(&[&whole[..], &[0; 500]].concat()));
+        assert!(!is_whole_jpeg(&whole[..6]), "no end");
+        assert!(
+            !is_whole_jpeg(&[&whole[..5], &[0; 500]].concat()),
+            "no end, padded"
+        );
+        assert!(!is_whole_jpeg(&whole[1..]), "no start");
+        assert!(
+            !is_whole_jpeg(&[&whole[..], &[1]].concat()),
+            "garbage at the end"
+        );
+        assert!(!is_whole_jpeg(&[0xff, 0xd8, 0xd9]));
+        assert!(!is_whole_jpeg(&[0; 16]));
+        assert!(!is_whole_jpeg(&[]));
+
+        let mut queue = Fake::new(1000, &[950, 983]);
+        queue.contents = vec![vec![0xff, 0xd8, 0xff, 0xd9], vec![0xff, 0xd8, 0xff, 0]];
+        let mjpeg = Expected {
+            format: PixelFormat::Mjpeg,
+            ..raw()
+        };
+        assert_eq!(run(&mut queue, &mjpeg), (Some(0), counts(0, 1)));
+    }
+}

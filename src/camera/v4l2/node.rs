@@ -1,0 +1,279 @@
+//! One `/dev/videoN`, opened: the kernel's calls as safe functions. Nothing here decides anything.
+//!
+//! The numbers, structures and call wrappers are those of the crate `v4l`. Its `Device` and `Stream` are not used: they panic
+//! on a card name that is cut inside a UTF-8 character, on every error of STREAMOFF, REQBUFS or munmap except ENODEV when they
+//! are dropped, and their `next` gives the kernel a buffer twice after a timeout.
+
+use super::negotiate::{Accepted, Driver, FourCc, Sizes};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use v4l::v4l_sys as sys;
+use v4l::v4l2::{self, vidioc};
+
+/// The buffer type that everything here is about: single-planar video capture.
+pub(super) const CAPTURE: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
+
+/// Enumerations end by themselves; a driver that does not end is cut off here.
+const MOST_ENTRIES: u32 = 256;
+
+/// `V4L2_FIELD_NONE`: whole frames, not interlaced fields.
+const FIELD_NONE: u32 = 1;
+
+/// `V4L2_CAP_TIMEPERFRAME`: the driver can set its frame rate.
+const CAP_TIMEPERFRAME: u32 = 0x1000;
+
+/// Structures that consist of integers, arrays of them and raw pointers.
+///
+/// # Safety
+/// All bytes zero must be a valid value of the type.
+pub(super) unsafe trait Plain {}
+
+// SAFETY: C structures of integers, integer arrays, unions of those and raw pointers; zero is valid for each.
+mod plain {
+    use super::{Plain, sys};
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_capability {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_fmtdesc {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_frmsizeenum {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_format {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_streamparm {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_requestbuffers {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_buffer {}
+    // SAFETY: an integer.
+    unsafe impl Plain for std::os::raw::c_int {}
+}
+
+/// A structure with all bytes zero, as the kernel asks for.
+pub(super) fn zeroed<T: Plain>() -> T {
+    // SAFETY: `Plain` promises that zero is a valid value.
+    unsafe { mem::zeroed() }
+}
+
+/// What a driver says of itself and its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub driver: String,
+    pub card: String,
+    pub bus: String,
+    /// `V4L2_CAP_*` of this node (not of the whole device).
+    pub caps: u32,
+}
+
+/// An open node.
+#[derive(Debug)]
+pub(super) struct Node {
+    file: File,
+}
+
+impl Node {
+    /// Opens without blocking; the descriptor is closed on `exec` and when the node is dropped.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?;
+        Ok(Self { file })
+    }
+
+    pub fn fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+
+    /// One call on the device; taken up again when a signal interrupts it. `request` must be the number for `T`.
+    pub fn ioctl<T: Plain>(&self, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
+        // The size is part of the number, so a mismatch cannot reach the kernel.
+        let size = (request as u32 >> 16) & 0x3fff;
+        assert_eq!(
+            size as usize,
+            mem::size_of::<T>(),
+            "ioctl number and structure belong together"
+        );
+        loop {
+            // SAFETY: the descriptor is open, the argument is as long as the number says (checked above) and lives for the
+            // call. No caller sets a pointer inside of it: buffers are of the mmap kind, formats and rates hold integers.
+            match unsafe { v4l2::ioctl(self.fd(), request, std::ptr::from_mut(argument).cast()) } {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits until a buffer is ready or the device reports an error; false when neither happened in time.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Rounded up, so that the last part of a millisecond is not spent spinning.
+            let left_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+            let mut poll = libc::pollfd {
+                fd: self.fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one valid pollfd that lives for the call.
+            match unsafe { libc::poll(&mut poll, 1, left_ms) } {
+                -1 => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+                0 => return Ok(false),
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    pub fn identity(&self) -> io::Result<Identity> {
+        let mut caps: sys::v4l2_capability = zeroed();
+        self.ioctl(vidioc::VIDIOC_QUERYCAP, &mut caps)?;
+        let of_node = if caps.capabilities & sys::V4L2_CAP_DEVICE_CAPS != 0 {
+            caps.device_caps
+        } else {
+            caps.capabilities
+        };
+        Ok(Identity {
+            driver: text(&caps.driver),
+            card: text(&caps.card),
+            bus: text(&caps.bus_info),
+            caps: of_node,
+        })
+    }
+
+    /// The sizes that the driver lists for a format.
+    pub fn sizes(&self, format: FourCc) -> Sizes {
+        let mut discrete = Vec::new();
+        for index in 0..MOST_ENTRIES {
+            let mut entry: sys::v4l2_frmsizeenum = zeroed();
+            entry.index = index;
+            entry.pixel_format = u32::from_le_bytes(format.0);
+            if self
+                .ioctl(vidioc::VIDIOC_ENUM_FRAMESIZES, &mut entry)
+                .is_err()
+            {
+                break;
+            }
+            if entry.type_ != sys::v4l2_frmsizetypes_V4L2_FRMSIZE_TYPE_DISCRETE {
+                // SAFETY: the driver says that the stepwise member is the one in use; it holds integers alone.
+                let step = unsafe { entry.__bindgen_anon_1.stepwise };
+                return Sizes::Range {
+                    least: (step.min_width, step.min_height),
+                    most: (step.max_width, step.max_height),
+                };
+            }
+            // SAFETY: likewise for the discrete member.
+            let size = unsafe { entry.__bindgen_anon_1.discrete };
+            discrete.push((size.width, size.height));
+        }
+        Sizes::Discrete(discrete)
+    }
+}
+
+impl Driver for Node {
+    fn formats(&mut self) -> Vec<FourCc> {
+        let mut formats = Vec::new();
+        for index in 0..MOST_ENTRIES {
+            let mut entry: sys::v4l2_fmtdesc = zeroed();
+            entry.index = index;
+            entry.type_ = CAPTURE;
+            if self.ioctl(vidioc::VIDIOC_ENUM_FMT, &mut entry).is_err() {
+                break;
+            }
+            formats.push(FourCc(entry.pixelformat.to_le_bytes()));
+        }
+        formats
+    }
+
+    fn set_format(
+        &mut self,
+        format: FourCc,
+        width_px: u32,
+        height_px: u32,
+    ) -> io::Result<Accepted> {
+        let mut argument: sys::v4l2_format = zeroed();
+        argument.type_ = CAPTURE;
+        // SAFETY: `pix` is the member that a capture type uses; integers alone, and zero so far.
+        let pix = unsafe { &mut argument.fmt.pix };
+        pix.width = width_px;
+        pix.height = height_px;
+        pix.pixelformat = u32::from_le_bytes(format.0);
+        pix.field = FIELD_NONE;
+        self.ioctl(vidioc::VIDIOC_S_FMT, &mut argument)?;
+        // SAFETY: the driver has filled the same member.
+        let pix = unsafe { argument.fmt.pix };
+        Ok(Accepted {
+            format: FourCc(pix.pixelformat.to_le_bytes()),
+            width_px: pix.width,
+            height_px: pix.height,
+            stride_bytes: pix.bytesperline,
+        })
+    }
+
+    fn set_interval(&mut self, rate_fps: u32) -> io::Result<Option<Duration>> {
+        let mut argument: sys::v4l2_streamparm = zeroed();
+        argument.type_ = CAPTURE;
+        // SAFETY: `capture` is the member that a capture type uses; integers alone, and zero so far.
+        let capture = unsafe { &mut argument.parm.capture };
+        capture.timeperframe.numerator = 1;
+        capture.timeperframe.denominator = rate_fps;
+        self.ioctl(vidioc::VIDIOC_S_PARM, &mut argument)?;
+        // SAFETY: the driver has filled the same member.
+        let capture = unsafe { argument.parm.capture };
+        let sys::v4l2_fract {
+            numerator,
+            denominator,
+        } = capture.timeperframe;
+        if capture.capability & CAP_TIMEPERFRAME == 0 || numerator == 0 || denominator == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Duration::from_secs_f64(
+            f64::from(numerator) / f64::from(denominator),
+        )))
+    }
+}
+
+/// A name in a fixed field: up to the first zero byte; bytes that are not UTF-8 become U+FFFD, control characters spaces.
+fn text(field: &[u8]) -> String {
+    let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..end])
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_cut_inside_a_character_is_no_panic() {
+        let mut field = [0u8; 8];
+        field[..7].copy_from_slice(b"Cam\n\xc3\xa9\xc3");
+        assert_eq!(text(&field), "Cam \u{e9}\u{fffd}");
+        assert_eq!(text(&[b'x'; 4]), "xxxx");
+        assert_eq!(text(&[0; 4]), "");
+    }
+
+    #[test]
+    fn a_file_that_is_no_video_device_is_an_error() {
+        let node = Node::open(Path::new("/dev/null"));
+        if let Ok(node) = node {
+            let error = node.identity().expect_err("no video device");
+            assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        }
+    }
+}
