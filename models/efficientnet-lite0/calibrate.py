@@ -67,7 +67,10 @@ def photos(wheels, table):
 
 
 def session(model, optimised=True):
-    """An ONNX Runtime session on one thread, so that sums have one order. Not optimised, it rounds as the operators' text says."""
+    """An ONNX Runtime session on one thread, so that sums have one order.
+
+    Not optimised, it rounds as the operators' definitions say.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     if not optimised:
