@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod classify;
+pub mod explain;
 pub mod run;
 
 use crate::board::Board;
@@ -29,6 +30,8 @@ enum Command {
     Classify(classify::Args),
     /// Measure one model on this machine
     Bench(bench::Args),
+    /// Show the plan of a model, layer by layer
+    Explain(explain::Args),
     /// Check a board file and its model without opening any hardware
     Check(check::Args),
 }
@@ -47,6 +50,7 @@ impl Cli {
             Command::Run(args) => run::run(&args, started),
             Command::Classify(args) => classify::run(&args),
             Command::Bench(args) => bench::run(&args, started),
+            Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
         }
     }

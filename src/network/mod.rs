@@ -3,9 +3,10 @@
 //! ```text
 //! onnx        read and repair the file
 //! inspect     what the file says of its input and output
+//! fused       the fast plan: our own kernels, for networks that are wholly of known layers
 //! dequantise  a quantised graph as a float graph with the same scores
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
-//! tract_plan  the plan that runs it
+//! tract_plan  tract's plan, for all other networks
 //! ```
 
 pub mod dequantise;
@@ -17,8 +18,10 @@ mod tract_plan;
 use crate::model::{Layout, Model};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
+use fused::Fused;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use tract_onnx::pb::ModelProto;
 use tract_plan::{Staging, TractPlan};
 
 /// The input tensor's values, to be written in place before a run: batch 1, in the model's layout, densely packed.
@@ -62,14 +65,25 @@ impl From<NetworkError> for Failure {
 
 /// A loaded network: write [`Network::input`], call [`Network::run`], read the scores.
 pub struct Network {
-    plan: TractPlan,
+    plan: Plan,
     encoder: Encoder,
     scores: std::ops::Range<usize>,
+    /// Why there is no fast plan; `None` when there is one.
+    why_slow: Option<String>,
+}
+
+/// Who runs it.
+enum Plan {
+    /// Our own kernels: the whole network is of layers that they know.
+    Fast(Box<Fused>),
+    /// tract, in float: any network.
+    Any(Box<TractPlan>),
 }
 
 impl Network {
-    /// Loads, checks against what `model` promises, and optimises.
-    pub fn load(model: &Model, _threads: usize) -> Result<Self, NetworkError> {
+    /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
+    /// is of layers that it knows, tract's on one thread for any other.
+    pub fn load(model: &Model, threads: usize) -> Result<Self, NetworkError> {
         let unfit = |why: String| NetworkError::Unfit {
             path: model.file.clone(),
             why,
@@ -81,47 +95,70 @@ impl Network {
             .ok_or_else(|| unfit("holds no graph".into()))?;
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
-        if dequantise::is_quantised(graph) {
-            dequantise::dequantise(&mut proto)
-                .map_err(|why| unfit(format!("cannot be run: {why}")))?;
-        }
-        let (h, w) = (
-            model.input.height_px as usize,
-            model.input.width_px as usize,
-        );
-        let shape = match model.input.layout {
-            Layout::Nchw => [1, 3, h, w],
-            Layout::Nhwc => [1, h, w, 3],
+        let (plan, encoder, why_slow) = match fast_plan(model, &proto, threads) {
+            Ok(fused) => {
+                let encoder = fused.input_encoding(&model.input);
+                (Plan::Fast(Box::new(fused)), encoder, None)
+            }
+            Err(why) => {
+                log::info!("{}: planned by tract, which is slower: {why}", model.name);
+                let plan = tract_plan(model, &mut proto).map_err(unfit)?;
+                (
+                    Plan::Any(Box::new(plan)),
+                    Encoder::of(&model.input),
+                    Some(why),
+                )
+            }
         };
-        // tract panics on some graphs that it cannot run; a user's file must not take the program down.
-        let plan = catch_unwind(AssertUnwindSafe(|| {
-            TractPlan::new(&mut proto, model.input.dtype, &shape)
-        }));
-        let plan = plan
-            .map_err(|_| unfit("cannot be planned (tract panicked on it)".into()))?
-            .map_err(|e| unfit(format!("cannot be planned by tract: {}", one_line(&e))))?;
         let scores =
             model.output.label_offset..model.output.label_offset + model.output.class_count;
-        if plan.scores.len() != scores.end {
+        let network = Self {
+            plan,
+            encoder,
+            scores,
+            why_slow,
+        };
+        if network.score_count() != network.scores.end {
             return Err(unfit(format!(
                 "gives {} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
                  label_offset in model.toml, or give the labels that belong to it with --labels",
-                plan.scores.len(),
-                scores.end,
+                network.score_count(),
+                network.scores.end,
                 model.output.class_count,
                 model.output.label_offset
             )));
         }
-        Ok(Self {
-            plan,
-            encoder: Encoder::of(&model.input),
-            scores,
-        })
+        Ok(network)
+    }
+
+    fn score_count(&self) -> usize {
+        match &self.plan {
+            Plan::Fast(fused) => fused.score_count(),
+            Plan::Any(plan) => plan.scores.len(),
+        }
     }
 
     /// How it is run, for people.
-    pub fn describe(&self) -> &'static str {
-        "tract plan on 1 thread"
+    pub fn describe(&self) -> String {
+        match &self.plan {
+            Plan::Fast(fused) => {
+                let (threads, plural) =
+                    (fused.threads(), if fused.threads() == 1 { "" } else { "s" });
+                format!(
+                    "fast plan, {} kernels, {threads} thread{plural}",
+                    fused.kernels()
+                )
+            }
+            Plan::Any(_) => "tract plan, 1 thread".to_owned(),
+        }
+    }
+
+    /// The fast plan, or why there is none.
+    pub fn fused(&self) -> Result<&Fused, &str> {
+        match &self.plan {
+            Plan::Fast(fused) => Ok(fused),
+            Plan::Any(_) => Err(self.why_slow.as_deref().unwrap_or("it was not asked for")),
+        }
     }
 
     /// How 8-bit pixels become the input's values.
@@ -131,24 +168,79 @@ impl Network {
 
     /// The input tensor, to be written in place.
     pub fn input(&mut self) -> Input<'_> {
-        match &mut self.plan.input {
-            Staging::F32(values) => Input::F32(values),
-            Staging::U8(values) => Input::U8(values),
+        match &mut self.plan {
+            Plan::Fast(fused) => fused.input(),
+            Plan::Any(plan) => match &mut plan.input {
+                Staging::F32(values) => Input::F32(values),
+                Staging::U8(values) => Input::U8(values),
+            },
         }
     }
 
     /// Runs the network on the input; gives one score a class.
     pub fn run(&mut self) -> Result<&[f32], NetworkError> {
-        let run = catch_unwind(AssertUnwindSafe(|| self.plan.run()));
-        run.map_err(|_| NetworkError::Run("tract panicked".into()))?
-            .map_err(|e| NetworkError::Run(one_line(&e)))?;
-        let scores = &self.plan.scores[self.scores.clone()];
+        let scores = match &mut self.plan {
+            Plan::Fast(fused) => fused.run(),
+            Plan::Any(plan) => {
+                let run = catch_unwind(AssertUnwindSafe(|| plan.run()));
+                run.map_err(|_| NetworkError::Run("tract panicked".into()))?
+                    .map_err(|e| NetworkError::Run(one_line(&e)))?;
+                plan.scores.as_slice()
+            }
+        };
+        let scores = &scores[self.scores.clone()];
         if scores.iter().all(|s| s.is_finite()) {
             Ok(scores)
         } else {
             Err(NetworkError::Run("a score is not a number".into()))
         }
     }
+}
+
+/// The fast plan, if the whole network is of known layers; the error says what is not.
+fn fast_plan(model: &Model, proto: &ModelProto, threads: usize) -> Result<Fused, String> {
+    // A user's file must not take the program down, whatever is in it.
+    let fused = catch_unwind(AssertUnwindSafe(|| fused::fuse_for(proto, threads)));
+    let fused = fused
+        .map_err(|_| "the fast planner panicked on it".to_owned())?
+        .map_err(|e| e.to_string())?;
+    if fused.kernels() == fused::REFERENCE {
+        return Err(
+            "this CPU has no instruction set that the fast plan has kernels for".to_owned(),
+        );
+    }
+    let shape = fused.input_shape();
+    if (shape.h, shape.w, shape.c)
+        != (
+            model.input.height_px as usize,
+            model.input.width_px as usize,
+            3,
+        )
+    {
+        return Err(format!("its input is {}x{}x{}", shape.h, shape.w, shape.c));
+    }
+    Ok(fused)
+}
+
+/// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
+fn tract_plan(model: &Model, proto: &mut ModelProto) -> Result<TractPlan, String> {
+    if proto.graph.as_ref().is_some_and(dequantise::is_quantised) {
+        dequantise::dequantise(proto).map_err(|why| format!("cannot be run: {why}"))?;
+    }
+    let (h, w) = (
+        model.input.height_px as usize,
+        model.input.width_px as usize,
+    );
+    let shape = match model.input.layout {
+        Layout::Nchw => [1, 3, h, w],
+        Layout::Nhwc => [1, h, w, 3],
+    };
+    // tract panics on some graphs that it cannot run.
+    let plan = catch_unwind(AssertUnwindSafe(|| {
+        TractPlan::new(proto, model.input.dtype, &shape)
+    }));
+    plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
+        .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
 fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {

@@ -30,6 +30,9 @@ use plan::Plan;
 use threads::Pool;
 use tract_onnx::pb::ModelProto;
 
+/// The name of the kernels that every other kernel is tested against; right on every CPU, fast on none.
+pub const REFERENCE: &str = "reference";
+
 /// Why a network has no fast plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no fast plan: node {node:?} ({op}): {why}")]
