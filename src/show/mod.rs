@@ -1,11 +1,55 @@
 //! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is, pushed whole.
+//!
+//! ```text
+//! Scene -> draw::Painter (layout, font, outline, picture) -> canvas::Canvas -> framebuffer | png
+//! ```
+//!
+//! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas, one variant of
+//! [`DisplayConfig`] and one arm of [`open`].
 
+pub mod canvas;
+pub mod draw;
+pub mod fb_sys;
+pub mod font;
+pub mod framebuffer;
+pub mod layout;
+pub mod outline;
+pub mod picture;
+pub mod pixel;
+pub mod png;
 pub mod serial;
+pub mod words;
 
-use crate::board::DisplayConfig;
+use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
 use crate::preprocess::Crop;
+use std::path::Path;
 use std::time::Duration;
+
+/// Opens the display that the board file names; none for `[display.none]`.
+pub fn open(config: &DisplayConfig) -> Result<Option<Box<dyn Display>>, DisplayError> {
+    Ok(match config {
+        DisplayConfig::Framebuffer(config) => {
+            Some(Box::new(framebuffer::FramebufferDisplay::open(config)?))
+        }
+        DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config)?)),
+        DisplayConfig::None => None,
+    })
+}
+
+/// The displays of this machine, one line each, for `eyelet list displays`.
+pub fn list() -> Vec<String> {
+    framebuffer::list()
+}
+
+/// A depth's name in a board file.
+fn depth_name(depth: Depth) -> &'static str {
+    match depth {
+        Depth::Mono => "mono",
+        Depth::Rgb565 => "rgb565",
+        Depth::Rgb888 => "rgb888",
+    }
+}
 
 /// Everything that a display shows.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +89,11 @@ pub trait Display {
 
     /// Draws the scene and pushes the whole picture. Called when something changed, and at most at the display's rate.
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError>;
+
+    /// The newest file that it wrote, for displays that write files.
+    fn last_file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Why a scene is not shown.
@@ -59,14 +108,4 @@ pub enum DisplayError {
     /// It was there, and failed (full disk, device gone).
     #[error("{0}")]
     Failed(String),
-}
-
-/// Opens the display that the board file names; none for `[display.none]`.
-pub fn open(config: &DisplayConfig) -> Result<Option<Box<dyn Display>>, DisplayError> {
-    match config {
-        DisplayConfig::None => Ok(None),
-        other => Err(DisplayError::Absent(format!(
-            "{other}: this kind of display is not built in yet"
-        ))),
-    }
 }

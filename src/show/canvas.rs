@@ -1,0 +1,271 @@
+//! The picture that is drawn, in memory: packed 8-bit RGB whatever the display's depth, allocated once at start.
+//!
+//! It is a `DrawTarget` of embedded-graphics, and has beside that what that crate lacks: blending, for smooth edges. On a
+//! display of [`Depth::Mono`] nothing is blended: a pixel that is covered by half or more is set. Coordinates may lie
+//! anywhere; what is outside of the picture is dropped.
+
+use crate::board::Depth;
+use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Rectangle;
+use std::convert::Infallible;
+
+/// A colour, R, G, B.
+pub type Rgb = [u8; 3];
+
+/// By how much the drawing is turned, clockwise, on its way to the panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// As drawn.
+    None,
+    /// A quarter turn.
+    Quarter,
+    /// Upside down.
+    Half,
+    /// Three quarter turns.
+    ThreeQuarters,
+}
+
+impl Rotation {
+    /// From a board file's 0, 90, 180 or 270.
+    pub fn from_degrees(degrees: u16) -> Option<Self> {
+        match degrees {
+            0 => Some(Self::None),
+            90 => Some(Self::Quarter),
+            180 => Some(Self::Half),
+            270 => Some(Self::ThreeQuarters),
+            _ => None,
+        }
+    }
+
+    /// The size of the drawing for a panel of this size (and the other way round).
+    pub fn turn(self, (width_px, height_px): (u32, u32)) -> (u32, u32) {
+        match self {
+            Self::None | Self::Half => (width_px, height_px),
+            Self::Quarter | Self::ThreeQuarters => (height_px, width_px),
+        }
+    }
+}
+
+/// The picture.
+#[derive(Debug, Clone)]
+pub struct Canvas {
+    width_px: u32,
+    height_px: u32,
+    depth: Depth,
+    rgb: Box<[u8]>,
+}
+
+impl Canvas {
+    /// A black picture for a display of this depth.
+    pub fn new(width_px: u32, height_px: u32, depth: Depth) -> Self {
+        let bytes = width_px as usize * height_px as usize * 3;
+        Self {
+            width_px,
+            height_px,
+            depth,
+            rgb: vec![0; bytes].into_boxed_slice(),
+        }
+    }
+
+    /// Width.
+    pub fn width_px(&self) -> u32 {
+        self.width_px
+    }
+
+    /// Height.
+    pub fn height_px(&self) -> u32 {
+        self.height_px
+    }
+
+    /// The depth of the display that it is drawn for.
+    pub fn depth(&self) -> Depth {
+        self.depth
+    }
+
+    /// Row `y` of the drawing, `width_px * 3` bytes.
+    pub fn row(&self, y: u32) -> &[u8] {
+        let stride_bytes = self.width_px as usize * 3;
+        &self.rgb[y as usize * stride_bytes..][..stride_bytes]
+    }
+
+    /// The pixel at `x`, `y`, which must lie inside.
+    pub fn pixel(&self, x: u32, y: u32) -> Rgb {
+        let at = (y as usize * self.width_px as usize + x as usize) * 3;
+        [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
+    }
+
+    /// Row `y` of a panel on which the drawing is turned, into `out` (three bytes a pixel of the panel's width).
+    pub fn turned_row(&self, rotation: Rotation, y: u32, out: &mut [u8]) {
+        let (panel_width_px, panel_height_px) = rotation.turn((self.width_px, self.height_px));
+        if rotation == Rotation::None {
+            out.copy_from_slice(self.row(y));
+            return;
+        }
+        for (x, to) in (0..panel_width_px).zip(out.chunks_exact_mut(3)) {
+            let pixel = match rotation {
+                Rotation::None => self.pixel(x, y),
+                Rotation::Quarter => self.pixel(y, panel_width_px - 1 - x),
+                Rotation::Half => self.pixel(panel_width_px - 1 - x, panel_height_px - 1 - y),
+                Rotation::ThreeQuarters => self.pixel(panel_height_px - 1 - y, x),
+            };
+            to.copy_from_slice(&pixel);
+        }
+    }
+
+    /// Sets one pixel.
+    pub fn set(&mut self, x: i32, y: i32, colour: Rgb) {
+        if let Some(at) = self.index(x, y) {
+            self.rgb[at..at + 3].copy_from_slice(&colour);
+        }
+    }
+
+    /// Lays `colour` over one pixel, `coverage` of 255 thick.
+    pub fn blend(&mut self, x: i32, y: i32, colour: Rgb, coverage: u8) {
+        let Some(at) = self.index(x, y) else { return };
+        let coverage = match self.depth {
+            Depth::Mono if coverage < 128 => 0,
+            Depth::Mono => 255,
+            _ => u32::from(coverage),
+        };
+        for (below, above) in self.rgb[at..at + 3].iter_mut().zip(colour) {
+            let sum = u32::from(*below) * (255 - coverage) + u32::from(above) * coverage;
+            *below = ((sum + 127) / 255) as u8;
+        }
+    }
+
+    /// Fills the part of `area` that lies inside.
+    pub fn fill(&mut self, area: Rectangle, colour: Rgb) {
+        let area = area.intersection(&self.bounding_box());
+        for y in area.rows() {
+            let Some(at) = self.index(area.top_left.x, y) else {
+                continue;
+            };
+            for pixel in self.rgb[at..at + area.size.width as usize * 3].chunks_exact_mut(3) {
+                pixel.copy_from_slice(&colour);
+            }
+        }
+    }
+
+    /// Fills `area` with its corners rounded off.
+    pub fn fill_rounded(&mut self, area: Rectangle, radius_px: u32, colour: Rgb) {
+        let radius_px = radius_px.min(area.size.width / 2).min(area.size.height / 2);
+        let radius = radius_px as f32;
+        let (right, bottom) = (
+            area.size.width.saturating_sub(radius_px),
+            area.size.height.saturating_sub(radius_px),
+        );
+        // How far pixel `i` of a side lies in the rounding at either end, from the circle's centre to the pixel's.
+        let beyond = |i: u32, end: u32| {
+            if i < radius_px {
+                radius - i as f32 - 0.5
+            } else if i >= end {
+                (i - end) as f32 + 0.5
+            } else {
+                0.0
+            }
+        };
+        for y in 0..area.size.height {
+            let dy = beyond(y, bottom);
+            if dy == 0.0 {
+                let row = Rectangle::new(
+                    area.top_left + Point::new(0, y as i32),
+                    Size::new(area.size.width, 1),
+                );
+                self.fill(row, colour);
+                continue;
+            }
+            for x in 0..area.size.width {
+                let dx = beyond(x, right);
+                let inside = (radius - (dx * dx + dy * dy).sqrt() + 0.5).clamp(0.0, 1.0);
+                let coverage = if dx == 0.0 { 1.0 } else { inside };
+                let at = area.top_left + Point::new(x as i32, y as i32);
+                self.blend(at.x, at.y, colour, (coverage * 255.0) as u8);
+            }
+        }
+    }
+
+    fn index(&self, x: i32, y: i32) -> Option<usize> {
+        let (x, y) = (u32::try_from(x).ok()?, u32::try_from(y).ok()?);
+        (x < self.width_px && y < self.height_px)
+            .then(|| (y as usize * self.width_px as usize + x as usize) * 3)
+    }
+}
+
+impl OriginDimensions for Canvas {
+    fn size(&self) -> Size {
+        Size::new(self.width_px, self.height_px)
+    }
+}
+
+impl DrawTarget for Canvas {
+    type Color = Rgb888;
+    type Error = Infallible;
+
+    fn draw_iter<I>(&mut self, pixels: I) -> Result<(), Infallible>
+    where
+        I: IntoIterator<Item = Pixel<Rgb888>>,
+    {
+        for Pixel(at, colour) in pixels {
+            self.set(at.x, at.y, [colour.r(), colour.g(), colour.b()]);
+        }
+        Ok(())
+    }
+
+    fn fill_solid(&mut self, area: &Rectangle, colour: Rgb888) -> Result<(), Infallible> {
+        self.fill(*area, [colour.r(), colour.g(), colour.b()]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_is_dropped() {
+        let mut canvas = Canvas::new(4, 3, Depth::Rgb888);
+        canvas.set(-1, 0, [255; 3]);
+        canvas.blend(4, 2, [255; 3], 255);
+        canvas.fill(
+            Rectangle::new(Point::new(-5, -5), Size::new(5, 50)),
+            [255; 3],
+        );
+        assert!((0..3).all(|y| canvas.row(y).iter().all(|v| *v == 0)));
+        canvas.fill(Rectangle::new(Point::new(2, 1), Size::new(50, 50)), [9; 3]);
+        assert_eq!(canvas.row(1), [0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9]);
+    }
+
+    #[test]
+    fn rotations_put_the_corner_where_a_turned_panel_wants_it() {
+        // One red pixel at the top left of a 3 x 2 drawing.
+        let mut canvas = Canvas::new(3, 2, Depth::Rgb888);
+        canvas.set(0, 0, [255, 0, 0]);
+        for (rotation, size, corner) in [
+            (Rotation::None, (3, 2), (0, 0)),
+            (Rotation::Quarter, (2, 3), (1, 0)),
+            (Rotation::Half, (3, 2), (2, 1)),
+            (Rotation::ThreeQuarters, (2, 3), (0, 2)),
+        ] {
+            assert_eq!(rotation.turn((3, 2)), size);
+            let mut found = Vec::new();
+            for y in 0..size.1 {
+                let mut row = vec![0; size.0 as usize * 3];
+                canvas.turned_row(rotation, y, &mut row);
+                let red = row.chunks_exact(3).position(|p| p[0] == 255);
+                found.extend(red.map(|x| (x as u32, y)));
+            }
+            assert_eq!(found, [corner], "{rotation:?}");
+        }
+    }
+
+    #[test]
+    fn mono_has_no_grey() {
+        let mut canvas = Canvas::new(20, 9, Depth::Mono);
+        let all = canvas.bounding_box();
+        canvas.fill_rounded(all, 4, [255; 3]);
+        assert!((0..9).all(|y| canvas.row(y).iter().all(|v| *v == 0 || *v == 255)));
+        assert_eq!(canvas.pixel(0, 0), [0; 3]);
+        assert_eq!(canvas.pixel(10, 4), [255; 3]);
+    }
+}

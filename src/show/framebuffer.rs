@@ -1,0 +1,456 @@
+//! A Linux framebuffer: found by its driver's name (numbers move), of whatever bits a pixel.
+//!
+//! The picture goes out by `write`, not through a mapping: an unplugged or unbound driver is then an error that is told, where
+//! a mapping would end the program, and DRM's emulation flushes once a write instead of once a touched page. Rows that are as
+//! they were are not written; every two seconds all are, to cover what others (the console) may have drawn.
+
+use super::canvas::Rotation;
+use super::draw::Painter;
+use super::fb_sys::{self, Mode};
+use super::{Display, DisplayError, Scene};
+use crate::board::{Depth, FramebufferConfig};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How often rows are written that did not change.
+const WHOLE_EVERY: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug)]
+pub struct FramebufferDisplay {
+    painter: Painter,
+    panel: Panel,
+    file: File,
+    name: String,
+    whole_at: Option<Instant>,
+}
+
+impl FramebufferDisplay {
+    /// Finds the driver, checks the size, switches the panel on and the console's cursor off.
+    pub fn open(config: &FramebufferConfig) -> Result<Self, DisplayError> {
+        let listed = listed();
+        let found = chosen(&listed, config.driver.as_deref()).map_err(DisplayError::Absent)?;
+        let node = found.node();
+        let file = open_node(&node).map_err(|error| unusable(&node, &error))?;
+        let (var, fix) = fb_sys::screen_info(&file).map_err(|error| unusable(&node, &error))?;
+        let name = format!("{} ({})", found.driver, node.display());
+        let mode = Mode::of(&var, &fix).map_err(|reason| {
+            DisplayError::Unusable(format!("the display {name} cannot be drawn on: {reason}"))
+        })?;
+        check_size(config, &mode, &name)?;
+        let rotation = Rotation::from_degrees(config.rotate_deg).ok_or_else(|| {
+            DisplayError::Unusable(format!(
+                "display.framebuffer.rotate_deg is {}: it must be 0, 90, 180 or 270",
+                config.rotate_deg
+            ))
+        })?;
+        if mode.palette {
+            fb_sys::set_palette_332(&file).map_err(|error| unusable(&node, &error))?;
+        }
+        let (width_px, height_px) = rotation.turn((mode.width_px, mode.height_px));
+        let depth = match mode.bits_per_pixel {
+            1 => Depth::Mono,
+            15 | 16 => Depth::Rgb565,
+            _ => Depth::Rgb888,
+        };
+        let painter = Painter::new(width_px, height_px, depth)?;
+        fb_sys::unblank(&file);
+        // No cursor, no screen saver, screen on. A board without a console on the display has no tty0.
+        to_console("\x1b[?25l\x1b[9;0]\x1b[13]");
+        Ok(Self {
+            painter,
+            panel: Panel::new(mode, rotation),
+            file,
+            name,
+            whole_at: None,
+        })
+    }
+}
+
+impl Display for FramebufferDisplay {
+    fn describe(&self) -> String {
+        let Mode {
+            width_px,
+            height_px,
+            bits_per_pixel,
+            ..
+        } = self.panel.mode;
+        format!(
+            "framebuffer {}, {width_px} x {height_px} pixels, {bits_per_pixel} bits",
+            self.name
+        )
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let now = Instant::now();
+        let whole = self
+            .whole_at
+            .is_none_or(|at| now.duration_since(at) >= WHOLE_EVERY);
+        self.painter.draw(scene);
+        let pushed = self
+            .panel
+            .push(self.painter.canvas(), whole, &mut self.file);
+        pushed.map_err(|error| {
+            // What did arrive is not known: the next picture goes out whole.
+            self.whole_at = None;
+            DisplayError::Failed(format!(
+                "cannot write to the display {}: {error}; check its cable and driver",
+                self.name
+            ))
+        })?;
+        if whole {
+            self.whole_at = Some(now);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FramebufferDisplay {
+    fn drop(&mut self) {
+        to_console("\x1b[?25h");
+    }
+}
+
+/// The displays of this machine, one line each.
+pub fn list() -> Vec<String> {
+    let lines = listed().into_iter().map(|found| {
+        let node = found.node();
+        let details = File::open(&node).and_then(|file| fb_sys::screen_info(&file));
+        let details = match details {
+            Ok((var, _)) => format!(
+                "{} x {} pixels, {} bits",
+                var.xres, var.yres, var.bits_per_pixel
+            ),
+            Err(error) => error.to_string(),
+        };
+        format!("{} {}: {details}", node.display(), found.driver)
+    });
+    lines.collect()
+}
+
+/// One line of `/proc/fb`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    number: u32,
+    driver: String,
+}
+
+impl Listed {
+    fn node(&self) -> PathBuf {
+        PathBuf::from(format!("/dev/fb{}", self.number))
+    }
+}
+
+fn listed() -> Vec<Listed> {
+    // A kernel without framebuffers has no such file.
+    parsed(&fs::read_to_string("/proc/fb").unwrap_or_default())
+}
+
+fn parsed(proc_fb: &str) -> Vec<Listed> {
+    let lines = proc_fb.lines().filter_map(|line| {
+        let (number, driver) = line.trim().split_once(' ')?;
+        Some(Listed {
+            number: number.parse().ok()?,
+            driver: driver.trim().to_string(),
+        })
+    });
+    lines.collect()
+}
+
+fn chosen<'a>(listed: &'a [Listed], driver: Option<&str>) -> Result<&'a Listed, String> {
+    let wanted = |found: &&Listed| driver.is_none_or(|driver| found.driver.starts_with(driver));
+    if let Some(found) = listed.iter().find(wanted) {
+        return Ok(found);
+    }
+    let names: Vec<_> = listed
+        .iter()
+        .map(|found| format!("{} (fb{})", found.driver, found.number))
+        .collect();
+    Err(match driver {
+        Some(driver) if !names.is_empty() => format!(
+            "no framebuffer's driver begins with {driver:?}: /proc/fb lists {}; set display.framebuffer.driver to one of them",
+            names.join(", ")
+        ),
+        _ => {
+            "no framebuffer: /proc/fb lists none; check the display's cable, driver and device tree"
+                .to_string()
+        }
+    })
+}
+
+fn open_node(node: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(node)
+}
+
+fn unusable(node: &std::path::Path, error: &io::Error) -> DisplayError {
+    let node = node.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => DisplayError::Unusable(format!(
+            "cannot open the display {node}: {error}; add the user to the group video (usermod -aG video USER) and log in again"
+        )),
+        io::ErrorKind::NotFound => DisplayError::Absent(format!(
+            "/proc/fb lists a display, but there is no {node}; check that udev or devtmpfs is running"
+        )),
+        _ => DisplayError::Unusable(format!("cannot open the display {node}: {error}")),
+    }
+}
+
+fn check_size(config: &FramebufferConfig, mode: &Mode, name: &str) -> Result<(), DisplayError> {
+    let differs = |promised: Option<u32>, real: u32| promised.is_some_and(|px| px != real);
+    if !differs(config.width_px, mode.width_px) && !differs(config.height_px, mode.height_px) {
+        return Ok(());
+    }
+    let word = |px: Option<u32>| px.map_or("any".to_string(), |px| px.to_string());
+    Err(DisplayError::Unusable(format!(
+        "the display {name} has {} x {} pixels, the board file says {} x {}: change width_px and height_px of display.framebuffer, or leave them out",
+        mode.width_px,
+        mode.height_px,
+        word(config.width_px),
+        word(config.height_px)
+    )))
+}
+
+/// Control sequences to the console of the display. Not allowed, or no console: nothing is lost but looks.
+fn to_console(sequence: &str) {
+    if let Ok(mut tty) = OpenOptions::new().write(true).open("/dev/tty0") {
+        let _ = tty.write_all(sequence.as_bytes());
+    }
+}
+
+/// Where a panel's bytes go.
+trait Memory {
+    fn put(&mut self, bytes: &[u8], at: usize) -> io::Result<()>;
+}
+
+impl Memory for File {
+    fn put(&mut self, bytes: &[u8], at: usize) -> io::Result<()> {
+        self.write_all_at(bytes, at as u64)
+    }
+}
+
+/// The panel's picture in the panel's own spelling.
+#[derive(Debug)]
+struct Panel {
+    mode: Mode,
+    rotation: Rotation,
+    /// All rows as they were pushed last, `stride_bytes` apart.
+    pushed: Box<[u8]>,
+    /// One row in RGB, and in the panel's spelling.
+    rgb: Box<[u8]>,
+    packed: Box<[u8]>,
+}
+
+impl Panel {
+    fn new(mode: Mode, rotation: Rotation) -> Self {
+        let row_bytes = mode.packing.row_bytes(mode.width_px as usize);
+        let zeros = |bytes| vec![0; bytes].into_boxed_slice();
+        Self {
+            mode,
+            rotation,
+            pushed: zeros(mode.stride_bytes * mode.height_px as usize),
+            rgb: zeros(mode.width_px as usize * 3),
+            packed: zeros(row_bytes),
+        }
+    }
+
+    /// Writes the rows that changed (or all), neighbours together.
+    fn push(
+        &mut self,
+        canvas: &super::canvas::Canvas,
+        whole: bool,
+        memory: &mut impl Memory,
+    ) -> io::Result<()> {
+        let mut changed: Option<Range<usize>> = None;
+        for row in 0..self.mode.height_px as usize {
+            canvas.turned_row(self.rotation, row as u32, &mut self.rgb);
+            self.mode.packing.pack(&self.rgb, &mut self.packed);
+            let old = &mut self.pushed[row * self.mode.stride_bytes..][..self.packed.len()];
+            if whole || *old != *self.packed {
+                old.copy_from_slice(&self.packed);
+                let start = changed.as_ref().map_or(row, |rows| rows.start);
+                changed = Some(start..row + 1);
+            } else if let Some(rows) = changed.take() {
+                self.write(rows, memory)?;
+            }
+        }
+        changed.map_or(Ok(()), |rows| self.write(rows, memory))
+    }
+
+    fn write(&self, rows: Range<usize>, memory: &mut impl Memory) -> io::Result<()> {
+        let (stride_bytes, row_bytes) = (self.mode.stride_bytes, self.packed.len());
+        let at = |row: usize| self.mode.first_byte + row * stride_bytes;
+        if stride_bytes == row_bytes {
+            let bytes = &self.pushed[rows.start * stride_bytes..rows.end * stride_bytes];
+            return memory.put(bytes, at(rows.start));
+        }
+        // What lies between the rows is not ours.
+        for row in rows {
+            memory.put(&self.pushed[row * stride_bytes..][..row_bytes], at(row))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::canvas::Canvas;
+    use super::super::fb_sys::{Bitfield, FixInfo, VarInfo};
+    use super::*;
+
+    const PROC_FB: &str = "0 simple\n1 virtio_gpudrmfb\n2 EFI VGA\n";
+
+    #[test]
+    fn the_driver_is_found_by_the_beginning_of_its_name() {
+        let listed = parsed(PROC_FB);
+        let node = |driver| chosen(&listed, driver).map(Listed::node);
+        assert_eq!(node(None), Ok(PathBuf::from("/dev/fb0")));
+        assert_eq!(node(Some("virtio_gpu")), Ok(PathBuf::from("/dev/fb1")));
+        assert_eq!(node(Some("EFI VGA")), Ok(PathBuf::from("/dev/fb2")));
+        let error = node(Some("vc4")).unwrap_err();
+        assert!(error.contains("simple (fb0), virtio_gpudrmfb (fb1), EFI VGA (fb2)"));
+        let error = chosen(&[], None).unwrap_err();
+        assert!(error.contains("/proc/fb lists none"));
+        assert_eq!(parsed("\nx y\n7\n"), []);
+    }
+
+    #[test]
+    fn another_size_than_promised_is_refused_with_both_sizes() {
+        let (mode, _) = screen(32, 256, 0);
+        let config = |width_px, height_px| FramebufferConfig {
+            driver: None,
+            width_px,
+            height_px,
+            rotate_deg: 0,
+            required: false,
+        };
+        for (width_px, height_px) in [(None, None), (Some(64), None), (Some(64), Some(40))] {
+            assert!(check_size(&config(width_px, height_px), &mode, "x").is_ok());
+        }
+        let error = check_size(&config(Some(480), Some(320)), &mode, "x").unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("64 x 40") && text.contains("480 x 320") && text.contains("width_px")
+        );
+    }
+
+    /// A 64 x 40 screen's mode, and memory that counts what is written.
+    fn screen(bits_per_pixel: u32, line_length: u32, yoffset: u32) -> (Mode, Fake) {
+        let bits = |offset, length| Bitfield {
+            offset,
+            length,
+            msb_right: 0,
+        };
+        let (red, green, blue) = match bits_per_pixel {
+            16 => (bits(11, 5), bits(5, 6), bits(0, 5)),
+            1 => (bits(0, 1), bits(0, 1), bits(0, 1)),
+            _ => (bits(16, 8), bits(8, 8), bits(0, 8)),
+        };
+        let (xres, yres) = (64, 40);
+        let var = VarInfo {
+            xres,
+            yres,
+            yoffset,
+            bits_per_pixel,
+            red,
+            green,
+            blue,
+            ..VarInfo::default()
+        };
+        let fix = FixInfo {
+            line_length,
+            visual: 2,
+            ..FixInfo::default()
+        };
+        let bytes = vec![0x55; (line_length * (40 + yoffset)) as usize];
+        (
+            Mode::of(&var, &fix).unwrap(),
+            Fake {
+                bytes,
+                writes: Vec::new(),
+                gone: false,
+            },
+        )
+    }
+
+    struct Fake {
+        bytes: Vec<u8>,
+        writes: Vec<(usize, usize)>,
+        gone: bool,
+    }
+
+    impl Memory for Fake {
+        fn put(&mut self, bytes: &[u8], at: usize) -> io::Result<()> {
+            if self.gone {
+                return Err(io::Error::from_raw_os_error(libc::ENODEV));
+            }
+            self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+            self.writes.push((at, bytes.len()));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn whole_pictures_land_where_the_driver_shows_them() {
+        for (bits, bytes, stride, yoffset) in [
+            (32, 4, 256, 0),
+            (32, 4, 300, 40),
+            (24, 3, 192, 0),
+            (16, 2, 128, 7),
+        ] {
+            let (mode, mut memory) = screen(bits, stride, yoffset);
+            let mut canvas = Canvas::new(64, 40, Depth::Rgb888);
+            canvas.set(3, 2, [255; 3]);
+            Panel::new(mode, Rotation::None)
+                .push(&canvas, true, &mut memory)
+                .unwrap();
+            let at = (yoffset + 2) as usize * stride as usize + 3 * bytes;
+            let colour = bits.min(24) as usize / 8;
+            assert!(
+                memory.bytes[at..at + colour].iter().all(|b| *b == 255),
+                "{bits}"
+            );
+            let lit = memory.bytes.iter().filter(|b| **b == 255).count();
+            assert_eq!(lit, colour);
+            // Padding and what is not shown stay as they were.
+            let kept = memory.bytes.iter().filter(|b| **b == 0x55).count();
+            let shown = 64 * bytes * 40;
+            assert_eq!(kept, memory.bytes.len() - shown);
+        }
+    }
+
+    #[test]
+    fn only_changed_rows_go_out_and_neighbours_together() {
+        let (mode, mut memory) = screen(16, 128, 0);
+        let mut panel = Panel::new(mode, Rotation::None);
+        let mut canvas = Canvas::new(64, 40, Depth::Rgb888);
+        panel.push(&canvas, true, &mut memory).unwrap();
+        assert_eq!(memory.writes, [(0, 128 * 40)]);
+        memory.writes.clear();
+        panel.push(&canvas, false, &mut memory).unwrap();
+        assert_eq!(memory.writes, []);
+        for y in [5, 6, 39] {
+            canvas.set(0, y, [255; 3]);
+        }
+        panel.push(&canvas, false, &mut memory).unwrap();
+        assert_eq!(memory.writes, [(5 * 128, 256), (39 * 128, 128)]);
+        memory.gone = true;
+        canvas.set(0, 0, [255; 3]);
+        assert!(panel.push(&canvas, false, &mut memory).is_err());
+    }
+
+    #[test]
+    fn a_turned_drawing_fills_the_panel() {
+        let (mode, mut memory) = screen(32, 256, 0);
+        let mut canvas = Canvas::new(40, 64, Depth::Rgb888);
+        canvas.set(0, 0, [255; 3]);
+        Panel::new(mode, Rotation::Quarter)
+            .push(&canvas, true, &mut memory)
+            .unwrap();
+        assert_eq!(memory.bytes[63 * 4..64 * 4], [255, 255, 255, 0]);
+    }
+}

@@ -1,0 +1,383 @@
+//! The PNG display: the picture that a display of the board file's size and depth would show, one file for every change of
+//! what is decided (or of the state), in a ring of `keep` files `001.png`, `002.png` and so on.
+//!
+//! A file appears whole or not at all: it is written beside its place and renamed. Files that an earlier run left in the folder
+//! are removed at start, so that an old class is never taken for a new one; a file that Eyelet did not write is never touched.
+//! When the display is opened again in the same run (after a full disk, say), the ring goes on where it was.
+//! Rows are streamed into the encoder; there is no second picture in memory.
+
+use super::canvas::{Canvas, Rgb};
+use super::draw::Painter;
+use super::{Display, DisplayError, Scene, State};
+use crate::board::{Depth, PngConfig};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Marks our files, in the PNG's own text chunk.
+const SOFTWARE: &str = "Eyelet";
+
+/// The most files that are kept.
+const KEEP_MAX: u32 = 9999;
+
+/// The next number of each folder that this run writes to.
+static RINGS: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+
+fn rings() -> MutexGuard<'static, BTreeMap<PathBuf, u32>> {
+    // Nothing in here can panic half way, so a poisoned map is a whole one.
+    RINGS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct PngDisplay {
+    painter: Painter,
+    folder: PathBuf,
+    keep: u32,
+    /// Number of the next file, 1..=keep.
+    next: u32,
+    shown: Option<Essence>,
+    last_file: Option<PathBuf>,
+}
+
+/// What makes a new file when it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Essence {
+    Unknown,
+    Class(usize),
+    Lost,
+}
+
+impl Essence {
+    /// Nothing is written while the board is starting: the folder is empty then, which says as much.
+    fn of(scene: &Scene<'_>) -> Option<Self> {
+        match scene.state {
+            State::Starting => None,
+            State::CameraLost { .. } => Some(Self::Lost),
+            State::Live => {
+                let decided = scene.verdict.and_then(|verdict| verdict.decided);
+                Some(decided.map_or(Self::Unknown, |best| Self::Class(best.class)))
+            }
+        }
+    }
+}
+
+impl PngDisplay {
+    /// Makes the folder when it is missing, and clears the ring's own files out of it.
+    pub fn open(config: &PngConfig) -> Result<Self, DisplayError> {
+        let painter = Painter::new(config.width_px, config.height_px, config.depth)?;
+        let folder = config.folder.clone();
+        let keep = config.keep.clamp(1, KEEP_MAX);
+        fs::create_dir_all(&folder).map_err(|error| {
+            DisplayError::Unusable(format!(
+                "cannot make the folder {} for the PNG display: {error}; set display.png.folder",
+                folder.display()
+            ))
+        })?;
+        let begun = rings().get(&folder).copied();
+        let display = Self {
+            painter,
+            folder,
+            keep,
+            next: begun.unwrap_or(1).min(keep),
+            shown: None,
+            last_file: None,
+        };
+        if begun.is_none() {
+            for number in 1..=keep {
+                display.clear(&display.file(number))?;
+            }
+            rings().insert(display.folder.clone(), 1);
+        }
+        Ok(display)
+    }
+
+    fn file(&self, number: u32) -> PathBuf {
+        self.folder.join(format!("{number:03}.png"))
+    }
+
+    /// Removes a file of an earlier run; refuses a folder in which somebody else's file has the name.
+    fn clear(&self, path: &Path) -> Result<(), DisplayError> {
+        match is_ours(path) {
+            Ok(true) => fs::remove_file(path).map_err(|error| {
+                DisplayError::Unusable(format!("cannot replace {}: {error}", path.display()))
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(false) | Err(_) => Err(DisplayError::Unusable(format!(
+                "{} was not written by Eyelet and will not be overwritten: set display.png.folder to a folder of its own",
+                path.display()
+            ))),
+        }
+    }
+
+    fn write(&self, path: &Path) -> Result<(), DisplayError> {
+        let beside = path.with_extension("png.part");
+        let written = File::create(&beside)
+            .and_then(|file| write_png(self.painter.canvas(), file))
+            .and_then(|()| fs::rename(&beside, path));
+        written.map_err(|error| {
+            // What is half written goes; when even that fails, the first error is the one to report.
+            let _ = fs::remove_file(&beside);
+            DisplayError::Failed(format!(
+                "cannot write {}: {error}; check free space and permissions there",
+                path.display()
+            ))
+        })
+    }
+}
+
+impl Display for PngDisplay {
+    fn describe(&self) -> String {
+        let canvas = self.painter.canvas();
+        format!(
+            "PNG files in {}, {} x {} pixels, {}",
+            self.folder.display(),
+            canvas.width_px(),
+            canvas.height_px(),
+            super::depth_name(canvas.depth())
+        )
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let essence = Essence::of(scene);
+        if essence.is_none() || essence == self.shown {
+            return Ok(());
+        }
+        self.painter.draw(scene);
+        let path = self.file(self.next);
+        self.write(&path)?;
+        self.next = self.next % self.keep + 1;
+        if let Some(next) = rings().get_mut(&self.folder) {
+            *next = self.next;
+        }
+        self.shown = essence;
+        self.last_file = Some(path);
+        Ok(())
+    }
+
+    fn last_file(&self) -> Option<&Path> {
+        self.last_file.as_deref()
+    }
+}
+
+fn is_ours(path: &Path) -> io::Result<bool> {
+    let mut beginning = [0; 128];
+    let mut file = File::open(path)?;
+    let mut read = 0;
+    while read < beginning.len() {
+        match file.read(&mut beginning[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    let mark = format!("tEXtSoftware\0{SOFTWARE}");
+    Ok(beginning[..read]
+        .windows(mark.len())
+        .any(|bytes| bytes == mark.as_bytes()))
+}
+
+/// Writes the picture as a display of its depth shows it: 1-bit grey for black and white, else 8-bit RGB.
+pub fn write_png(canvas: &Canvas, to: impl Write) -> io::Result<()> {
+    let mono = canvas.depth() == Depth::Mono;
+    let mut encoder = png::Encoder::new(to, canvas.width_px(), canvas.height_px());
+    if mono {
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::One);
+    } else {
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+    }
+    let text = encoder.add_text_chunk("Software".to_string(), SOFTWARE.to_string());
+    text.map_err(io_error)?;
+    let mut writer = encoder.write_header().map_err(io_error)?;
+    let mut stream = writer.stream_writer().map_err(io_error)?;
+    let width_px = canvas.width_px() as usize;
+    let mut row = vec![
+        0;
+        if mono {
+            width_px.div_ceil(8)
+        } else {
+            width_px * 3
+        }
+    ];
+    for y in 0..canvas.height_px() {
+        let rgb = canvas.row(y);
+        if mono {
+            row.fill(0);
+            for (x, pixel) in rgb.chunks_exact(3).enumerate() {
+                if pixel[0] >= 128 {
+                    row[x / 8] |= 0x80 >> (x % 8);
+                }
+            }
+        } else {
+            for (to, from) in row.chunks_exact_mut(3).zip(rgb.chunks_exact(3)) {
+                to.copy_from_slice(&imitated([from[0], from[1], from[2]], canvas.depth()));
+            }
+        }
+        stream.write_all(&row)?;
+    }
+    stream.finish().map_err(io_error)?;
+    writer.finish().map_err(io_error)
+}
+
+/// The system's own error, where there is one.
+fn io_error(error: png::EncodingError) -> io::Error {
+    match error {
+        png::EncodingError::IoError(error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+/// The colour that a display of this depth makes of a colour.
+fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
+    match depth {
+        Depth::Rgb565 => [r & 0xf8 | r >> 5, g & 0xfc | g >> 6, b & 0xf8 | b >> 5],
+        Depth::Mono | Depth::Rgb888 => [r, g, b],
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::decide::{Candidate, TOP, Verdict};
+    use std::time::Duration;
+
+    fn config(folder: &Path, keep: u32) -> PngConfig {
+        PngConfig {
+            folder: folder.to_path_buf(),
+            keep,
+            width_px: 160,
+            height_px: 128,
+            depth: Depth::Rgb565,
+        }
+    }
+
+    fn verdict(class: Option<usize>, probability: f32) -> Verdict {
+        Verdict {
+            decided: class.map(|class| Candidate { class, probability }),
+            top: [0, 1, 2, 3, 4].map(|class| Candidate {
+                class,
+                probability: 0.1,
+            }),
+            changed: false,
+        }
+    }
+
+    fn scene(state: State, verdict: Option<&Verdict>) -> Scene<'_> {
+        const { assert!(TOP == 5) };
+        Scene {
+            state,
+            verdict,
+            labels: &[],
+            unknown_label: "unknown",
+            rate_fps: 10.0,
+            picture: None,
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn one_file_a_change_in_a_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("made/for it");
+        let mut display = PngDisplay::open(&config(&folder, 3)).unwrap();
+        display.show(&scene(State::Starting, None)).unwrap();
+        assert!(names(&folder).is_empty() && display.last_file().is_none());
+        for (class, files) in [(Some(1), 1), (Some(1), 1), (None, 2), (Some(2), 3)] {
+            for probability in [0.5, 0.9] {
+                let verdict = verdict(class, probability);
+                display.show(&scene(State::Live, Some(&verdict))).unwrap();
+                assert_eq!(names(&folder).len(), files);
+            }
+        }
+        assert_eq!(names(&folder), ["001.png", "002.png", "003.png"]);
+        for seconds in [1, 2] {
+            let since = Duration::from_secs(seconds);
+            display
+                .show(&scene(State::CameraLost { since }, None))
+                .unwrap();
+            assert_eq!(display.last_file(), Some(folder.join("001.png").as_path()));
+        }
+        let file = File::open(folder.join("001.png")).unwrap();
+        let decoder = png::Decoder::new(io::BufReader::new(file));
+        let reader = decoder.read_info().unwrap();
+        assert_eq!((reader.info().width, reader.info().height), (160, 128));
+    }
+
+    #[test]
+    fn a_display_opened_again_goes_on_in_its_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdict = verdict(Some(1), 0.5);
+        for files in 1..=3 {
+            let mut display = PngDisplay::open(&config(folder.path(), 5)).unwrap();
+            display.show(&scene(State::Live, Some(&verdict))).unwrap();
+            assert_eq!(names(folder.path()).len(), files);
+        }
+    }
+
+    #[test]
+    fn an_earlier_run_is_cleared_away_and_a_strangers_file_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdict = verdict(Some(1), 0.5);
+        for _ in 0..2 {
+            rings().remove(folder.path());
+            let mut display = PngDisplay::open(&config(folder.path(), 2)).unwrap();
+            assert!(names(folder.path()).is_empty());
+            display.show(&scene(State::Live, Some(&verdict))).unwrap();
+            display.show(&scene(State::Live, None)).unwrap();
+            assert_eq!(names(folder.path()).len(), 2);
+        }
+        rings().remove(folder.path());
+        let photo = folder.path().join("002.png");
+        fs::write(&photo, b"a photo").unwrap();
+        let refused = PngDisplay::open(&config(folder.path(), 2)).unwrap_err();
+        assert!(
+            refused.to_string().contains("display.png.folder"),
+            "{refused}"
+        );
+        assert_eq!(fs::read(&photo).unwrap(), b"a photo");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, b"").unwrap();
+        let refused = PngDisplay::open(&config(&file.join("below"), 1)).unwrap_err();
+        assert!(matches!(refused, DisplayError::Unusable(_)));
+    }
+
+    #[test]
+    fn a_failed_write_is_one_line_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut display = PngDisplay::open(&config(folder.path(), 1)).unwrap();
+        // The place is taken by a folder: the rename fails as it would on a read-only disk.
+        fs::create_dir(folder.path().join("001.png")).unwrap();
+        let failed = display.show(&scene(State::Live, None)).unwrap_err();
+        assert!(matches!(failed, DisplayError::Failed(_)));
+        assert!(!failed.to_string().contains('\n'));
+        assert_eq!(names(folder.path()), ["001.png"]);
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_of_the_writer() {
+        let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
+            println!("skipped: there is no /dev/full");
+            return;
+        };
+        let canvas = Canvas::new(640, 480, Depth::Rgb888);
+        let error = write_png(&canvas, full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}

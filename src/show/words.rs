@@ -1,0 +1,191 @@
+//! Words and numbers for a display, written into fixed buffers: no allocation for a drawing.
+
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+/// Text of at most `N` bytes; what does not fit is left off at a character's border.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    /// No text.
+    pub fn new() -> Self {
+        Self {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
+    fn push(&mut self, c: char) {
+        let mut utf8 = [0; 4];
+        let utf8 = c.encode_utf8(&mut utf8).as_bytes();
+        if let Some(to) = self.bytes.get_mut(self.len..self.len + utf8.len()) {
+            to.copy_from_slice(utf8);
+            self.len += utf8.len();
+        }
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().for_each(|c| self.push(c));
+        Ok(())
+    }
+}
+
+/// A label: as long as a display ever shows.
+pub type Label = Text<120>;
+
+/// A number with its unit.
+pub type Number = Text<24>;
+
+/// The first synonym of a label ("tabby" of "tabby, tabby cat"), in characters that the fonts have (Latin-1): quotes and
+/// dashes become plain ones, anything else becomes '?', runs of white space one space.
+pub fn first_synonym(label: &str) -> Label {
+    let mut text = Label::new();
+    let first = label
+        .split(',')
+        .map(str::trim)
+        .find(|synonym| !synonym.is_empty())
+        .unwrap_or("");
+    for (i, word) in first.split_whitespace().enumerate() {
+        if i > 0 {
+            text.push(' ');
+        }
+        for c in word.chars() {
+            text.push(match c {
+                '!'..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => c,
+                '\u{2018}' | '\u{2019}' | '\u{2032}' => '\'',
+                '\u{201c}' | '\u{201d}' | '\u{2033}' => '"',
+                '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+                '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{ad}' => continue,
+                _ => '?',
+            });
+        }
+    }
+    text
+}
+
+/// What is shown of a class: its first synonym, or "class 17" when it has no label.
+pub fn class_name(labels: &[String], class: usize) -> Label {
+    let name = labels.get(class).map(|label| first_synonym(label));
+    name.filter(|name| !name.as_str().is_empty())
+        .unwrap_or_else(|| written(format_args!("class {class}")))
+}
+
+/// "87%", rounded; what is no number is "0%".
+pub fn percent(probability: f32) -> Number {
+    // A cast from a float saturates, and makes 0 of NaN.
+    let whole = (probability * 100.0).round() as u8;
+    written(format_args!("{}%", whole.min(100)))
+}
+
+/// "14.2 fps", from 100 on without the tenths.
+pub fn rate(rate_fps: f32) -> Number {
+    if rate_fps >= 99.95 {
+        written(format_args!("{:.0} fps", rate_fps.min(9999.0)))
+    } else {
+        written(format_args!("{:.1} fps", rate_fps.max(0.0)))
+    }
+}
+
+/// "12 s", "3 min", "5 h", "2 d": whole units, the largest that is there at least twice.
+pub fn duration(time: Duration) -> Number {
+    let seconds = time.as_secs();
+    match seconds {
+        0..=119 => written(format_args!("{seconds} s")),
+        120..=7199 => written(format_args!("{} min", seconds / 60)),
+        7200..=172_799 => written(format_args!("{} h", seconds / 3600)),
+        _ => written(format_args!("{} d", (seconds / 86_400).min(9999))),
+    }
+}
+
+fn written<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
+    let mut text = Text::new();
+    // Writing into a `Text` never fails.
+    let _ = text.write_fmt(arguments);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_synonym_in_latin_1() {
+        let cases = [
+            ("tabby, tabby cat", "tabby"),
+            (
+                "  black  and gold\tgarden spider , x",
+                "black and gold garden spider",
+            ),
+            ("jack-o'-lantern", "jack-o'-lantern"),
+            ("jack\u{2010}o\u{2019}\u{2010}lantern", "jack-o'-lantern"),
+            ("Käse, Käsekuchen", "Käse"),
+            ("猫, cat", "?"),
+            (", , dog", "dog"),
+            ("", ""),
+        ];
+        for (label, shown) in cases {
+            assert_eq!(first_synonym(label).as_str(), shown);
+        }
+        assert_eq!(first_synonym(&"é".repeat(500)).as_str(), "é".repeat(60));
+    }
+
+    #[test]
+    fn a_class_without_a_label_has_its_number() {
+        let labels = ["cat".to_string(), " ,".to_string()];
+        let names = [0, 1, 2].map(|class| class_name(&labels, class));
+        assert_eq!(
+            names.each_ref().map(Text::as_str),
+            ["cat", "class 1", "class 2"]
+        );
+    }
+
+    #[test]
+    fn numbers() {
+        let percents = [0.0, 0.004, 0.847, 0.994, 0.996, 1.0, 7.0, -1.0, f32::NAN];
+        assert_eq!(
+            percents.map(|p| percent(p).as_str().to_string()),
+            ["0%", "0%", "85%", "99%", "100%", "100%", "100%", "0%", "0%"]
+        );
+        let rates = [
+            0.0,
+            14.24,
+            99.9,
+            99.96,
+            250.4,
+            -3.0,
+            f32::NAN,
+            f32::INFINITY,
+        ];
+        assert_eq!(
+            rates.map(|r| rate(r).as_str().to_string()),
+            [
+                "0.0 fps", "14.2 fps", "99.9 fps", "100 fps", "250 fps", "0.0 fps", "0.0 fps",
+                "9999 fps"
+            ]
+        );
+        let times = [0, 12, 119, 120, 7199, 7200, 172_800, u64::MAX];
+        assert_eq!(
+            times.map(|s| duration(Duration::from_secs(s)).as_str().to_string()),
+            [
+                "0 s", "12 s", "119 s", "2 min", "119 min", "2 h", "2 d", "9999 d"
+            ]
+        );
+    }
+}

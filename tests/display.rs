@@ -1,0 +1,282 @@
+//! What displays of all sizes show, against pictures in `tests/golden/` that people have looked at.
+//!
+//! `EYELET_BLESS=1 cargo test --test display` draws the golden pictures anew; files whose pixels did not change are left alone.
+
+#![allow(clippy::unwrap_used)]
+
+use embedded_graphics::prelude::Point;
+use eyelet::board::Depth;
+use eyelet::decide::{Candidate, Verdict};
+use eyelet::preprocess::Crop;
+use eyelet::show::canvas::Canvas;
+use eyelet::show::draw::Painter;
+use eyelet::show::png::write_png;
+use eyelet::show::{Scene, State};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const LABELS: [&str; 8] = [
+    "tabby, tabby cat",
+    "tiger cat",
+    "Egyptian cat",
+    "lynx, catamount",
+    "black and gold garden spider, Argiope aurantia",
+    "Staffordshire bullterrier, Staffordshire bull terrier",
+    "Käsekuchen nach Großmutters Art",
+    "猫",
+];
+
+const SIDE_PX: u32 = 224;
+
+/// A ball on a lawn under a sky of four blues: flat colours, so that the golden files stay small.
+fn picture() -> Vec<u8> {
+    let mut rgb = Vec::with_capacity((SIDE_PX * SIDE_PX * 3) as usize);
+    for y in 0..SIDE_PX as i32 {
+        for x in 0..SIDE_PX as i32 {
+            let square = |cx: i32, cy: i32| (x - cx).pow(2) + (y - cy).pow(2);
+            rgb.extend(match y {
+                _ if square(88, 116) < 18 * 18 => [255, 214, 190],
+                _ if square(108, 140) < 56 * 56 => [226, 84, 60],
+                _ if square(186, 38) < 20 * 20 => [255, 226, 120],
+                0..=159 => [70 + 25 * (y / 40) as u8, 150 + 15 * (y / 40) as u8, 230],
+                _ if square(116, 196) < 60 * 60 && y > 186 => [48, 104, 58],
+                _ => [72, 148, 84],
+            });
+        }
+    }
+    rgb
+}
+
+fn verdict(decided: Option<usize>) -> Verdict {
+    let shares = [0.874, 0.062, 0.031, 0.009, 0.004];
+    let first = decided.unwrap_or(0);
+    let others = (0..5).filter(|class| *class != first);
+    let classes: Vec<_> = std::iter::once(first).chain(others).collect();
+    let part = if decided.is_some() { 1.0 } else { 0.35 };
+    let top = std::array::from_fn(|i| Candidate {
+        class: classes[i],
+        probability: shares[i] * part,
+    });
+    Verdict {
+        decided: decided.map(|_| top[0]),
+        top,
+        changed: true,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Show {
+    Class(usize),
+    Unknown,
+    Lost,
+    Starting,
+}
+use Show::{Class, Lost, Starting, Unknown};
+
+fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
+    let verdict = match show {
+        Class(class) => verdict(Some(class)),
+        Unknown | Lost | Starting => verdict(None),
+    };
+    painter.draw(&Scene {
+        state: match show {
+            Class(_) | Unknown => State::Live,
+            Lost => State::CameraLost {
+                since: Duration::from_secs(12),
+            },
+            Starting => State::Starting,
+        },
+        verdict: Some(&verdict),
+        labels,
+        unknown_label: "unknown",
+        rate_fps: 14.23,
+        picture: Some(Crop {
+            width_px: SIDE_PX,
+            height_px: SIDE_PX,
+            rgb,
+        }),
+    });
+}
+
+fn labels() -> Vec<String> {
+    LABELS.map(String::from).to_vec()
+}
+
+/// Every golden picture: size, depth, name, what is shown.
+const GOLDEN: [(u32, u32, Depth, &str, Show); 27] = [
+    (128, 32, Depth::Mono, "live", Class(0)),
+    (128, 32, Depth::Mono, "long", Class(4)),
+    (128, 32, Depth::Mono, "unknown", Unknown),
+    (128, 32, Depth::Mono, "lost", Lost),
+    (128, 32, Depth::Mono, "starting", Starting),
+    (128, 64, Depth::Mono, "live", Class(0)),
+    (128, 64, Depth::Mono, "long", Class(4)),
+    (128, 64, Depth::Mono, "unknown", Unknown),
+    (128, 64, Depth::Mono, "lost", Lost),
+    (160, 128, Depth::Rgb565, "live", Class(0)),
+    (160, 128, Depth::Rgb565, "long", Class(5)),
+    (160, 128, Depth::Rgb565, "lost", Lost),
+    (240, 240, Depth::Rgb565, "live", Class(1)),
+    (240, 240, Depth::Rgb565, "unknown", Unknown),
+    (240, 320, Depth::Rgb565, "live", Class(6)),
+    (240, 320, Depth::Rgb565, "lost", Lost),
+    (320, 240, Depth::Rgb565, "live", Class(2)),
+    (320, 240, Depth::Rgb565, "unknown", Unknown),
+    (480, 320, Depth::Rgb565, "live", Class(0)),
+    (480, 320, Depth::Rgb565, "long", Class(4)),
+    (480, 320, Depth::Rgb565, "unknown", Unknown),
+    (480, 320, Depth::Rgb565, "lost", Lost),
+    (480, 320, Depth::Rgb565, "starting", Starting),
+    (480, 800, Depth::Rgb565, "live", Class(4)),
+    (800, 480, Depth::Rgb888, "live", Class(0)),
+    (1024, 600, Depth::Rgb888, "live", Class(5)),
+    (1920, 1080, Depth::Rgb888, "live", Class(0)),
+];
+
+fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn pixels(png: &[u8]) -> image::RgbImage {
+    image::load_from_memory(png).unwrap().to_rgb8()
+}
+
+#[test]
+fn displays_look_as_in_the_golden_pictures() {
+    let bless = std::env::var_os("EYELET_BLESS").is_some();
+    let (labels, rgb) = (labels(), picture());
+    let mut names = BTreeSet::new();
+    let mut different = Vec::new();
+    for (width_px, height_px, depth, name, show) in GOLDEN {
+        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+        draw(&mut painter, show, &labels, &rgb);
+        let mut png = Vec::new();
+        write_png(painter.canvas(), &mut png).unwrap();
+        let depth = format!("{depth:?}").to_lowercase();
+        let name = format!("{width_px}x{height_px}-{depth}-{name}.png");
+        let path = golden_folder().join(&name);
+        let same = fs::read(&path).is_ok_and(|golden| pixels(&golden) == pixels(&png));
+        if !same && bless {
+            fs::write(&path, &png).unwrap();
+        } else if !same {
+            let drawn = std::env::temp_dir().join(&name);
+            fs::write(&drawn, &png).unwrap();
+            different.push(format!("{name} (drawn: {})", drawn.display()));
+        }
+        names.insert(name);
+    }
+    for entry in fs::read_dir(golden_folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if bless && !names.contains(&name) {
+            fs::remove_file(golden_folder().join(name)).unwrap();
+        } else {
+            assert!(
+                names.contains(&name),
+                "{name} is no golden picture any more"
+            );
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "not as in tests/golden: {different:?}; look at them, then EYELET_BLESS=1"
+    );
+}
+
+/// Random displays and labels: nothing is drawn outside of its place, and the label can be seen.
+#[test]
+fn nothing_leaves_its_place_whatever_the_size_and_the_words() {
+    let mut random = fastrand::Rng::with_seed(11);
+    let rgb = picture();
+    for round in 0..400 {
+        let most = if round % 8 == 0 { 1920 } else { 500 };
+        let (width_px, height_px) = (random.u32(32..=most), random.u32(32..=most.min(1080)));
+        let depth = [Depth::Mono, Depth::Rgb565, Depth::Rgb888][random.usize(0..3)];
+        let labels: Vec<String> = (0..5)
+            .map(|_| {
+                let letters = random.usize(1..60);
+                (0..letters)
+                    .map(|_| {
+                        *random
+                            .choice(&[' ', '-', 'W', 'i', 'j', 'Ä', 'g', '猫', '~', '\''])
+                            .unwrap()
+                    })
+                    .collect()
+            })
+            .collect();
+        let show = [Class(0), Class(1), Unknown, Lost, Starting][random.usize(0..5)];
+        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+        draw(&mut painter, show, &labels, &rgb);
+        let context = format!("{width_px} x {height_px} {depth:?} {labels:?}");
+        let places: Vec<_> = painter.layout().places().map(|(_, place)| place).collect();
+        let canvas: &Canvas = painter.canvas();
+        let home = |x, y| {
+            let at = Point::new(x as i32, y as i32);
+            places.iter().position(|place| place.contains(at))
+        };
+        let all = (0..height_px).flat_map(|y| (0..width_px).map(move |x| (x, y)));
+        let outside = all.clone().find(|(x, y)| home(*x, *y).is_none());
+        let (x, y) = outside.expect("places do not fill a display");
+        let ground = canvas.pixel(x, y);
+        let mut inked = false;
+        for (x, y) in all {
+            let drawn = canvas.pixel(x, y) != ground;
+            match home(x, y) {
+                None => assert!(!drawn, "{x}, {y} is in no place: {context}"),
+                Some(place) => inked |= drawn && place == 0,
+            }
+        }
+        assert!(inked, "no label: {context}");
+    }
+}
+
+/// What no camera, model or label file should bring, but may.
+#[test]
+fn odd_scenes_are_drawn_too() {
+    let mut painter = Painter::new(320, 240, Depth::Rgb565).unwrap();
+    for probability in [f32::NAN, f32::INFINITY, -1.0, 0.0, 2.0] {
+        let candidate = Candidate {
+            class: usize::MAX,
+            probability,
+        };
+        let verdict = Verdict {
+            decided: Some(candidate),
+            top: [candidate; 5],
+            changed: true,
+        };
+        for rate_fps in [f32::NAN, f32::INFINITY, 1e30, -5.0] {
+            painter.draw(&Scene {
+                state: State::Live,
+                verdict: Some(&verdict),
+                labels: &[],
+                unknown_label: "",
+                rate_fps,
+                picture: Some(Crop {
+                    width_px: 10,
+                    height_px: 10,
+                    rgb: &[0; 7],
+                }),
+            });
+        }
+    }
+    for (width_px, height_px) in [(0, 0), (31, 100), (100, 31), (9000, 100)] {
+        assert!(Painter::new(width_px, height_px, Depth::Rgb888).is_err());
+    }
+}
+
+/// A class is shown in no state but `Live`, and no picture is left standing.
+#[test]
+fn a_lost_camera_leaves_no_class_behind() {
+    let (labels, rgb) = (labels(), picture());
+    for (width_px, height_px, depth) in [(128, 64, Depth::Mono), (480, 320, Depth::Rgb565)] {
+        for show in [Lost, Starting] {
+            let mut fresh = Painter::new(width_px, height_px, depth).unwrap();
+            draw(&mut fresh, show, &labels, &rgb);
+            let mut used = Painter::new(width_px, height_px, depth).unwrap();
+            draw(&mut used, Class(0), &labels, &rgb);
+            draw(&mut used, show, &labels, &rgb);
+            assert!((0..height_px).all(|y| used.canvas().row(y) == fresh.canvas().row(y)));
+        }
+    }
+}
