@@ -192,26 +192,27 @@ impl Rewrite {
 
     /// An operator that is not one of quantisation; it may move quantised values, but not compute with them.
     fn other(&mut self, node: NodeProto) -> Result<(), String> {
-        let quantised: Vec<_> = node
-            .input
-            .iter()
-            .filter_map(|i| self.reals.get(i))
-            .cloned()
-            .collect();
+        // A shape is the same for integers and for what they stand for.
+        let inputs = if node.op_type == "Shape" {
+            [].iter()
+        } else {
+            node.input.iter()
+        };
+        let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
         if let Some(first) = quantised.first() {
-            if node.op_type != "Shape" {
-                if !MOVES.contains(&node.op_type.as_str()) {
-                    return Err(
-                        "computes with quantised integers in a way that Eyelet does not know"
-                            .into(),
-                    );
-                }
-                if quantised.iter().any(|q| q != first) {
-                    return Err("joins values of different scales; export with QLinearConcat or in QDQ form".into());
-                }
-                for output in &node.output {
-                    self.reals.insert(output.clone(), first.clone());
-                }
+            if !MOVES.contains(&node.op_type.as_str()) {
+                return Err(
+                    "computes with quantised integers in a way that Eyelet does not know".into(),
+                );
+            }
+            if quantised.iter().any(|q| q != first) {
+                return Err(
+                    "joins values of different scales; export with QLinearConcat or in QDQ form"
+                        .into(),
+                );
+            }
+            for output in &node.output {
+                self.reals.insert(output.clone(), first.clone());
             }
         }
         self.nodes.push(node);
