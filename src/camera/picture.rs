@@ -184,7 +184,6 @@ mod tests {
 
     #[test]
     fn cmyk_and_grey_jpegs_become_rgb() {
-        // Four-component JPEG made from a three-component one would be a forgery; grey is made by the encoder.
         let mut bytes = Vec::new();
         JpegEncoder::new(&mut bytes)
             .write_image(&[60; 64], 8, 8, ExtendedColorType::L8)

@@ -239,12 +239,12 @@ fn write_block(
     if placement.transposed {
         // A pixel's lanes lie side by side in one upright row.
         let width = y.crop_px as usize;
-        for (i, pixel) in pixels.iter().enumerate() {
+        for (i, [red, green, blue]) in pixels.iter().enumerate() {
             let row = upright(x, i) * width;
-            for lane in 0..lanes {
+            let lanes = red.iter().zip(green).zip(blue).take(lanes);
+            for (lane, ((&r, &g), &b)) in lanes.enumerate() {
                 let at = (row + upright(y, first_row + lane)) * 3;
-                let rgb = [pixel[0][lane], pixel[1][lane], pixel[2][lane]];
-                crop[at..at + 3].copy_from_slice(&rgb);
+                crop[at..at + 3].copy_from_slice(&[r, g, b]);
             }
         }
         return;
