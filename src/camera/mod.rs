@@ -1,11 +1,17 @@
 //! Where frames come from. One file a kind; [`open`] picks the one that the board file names.
 
+mod framing;
 mod pace;
+mod pattern;
 mod picture;
+mod pipe;
 mod still;
 pub mod v4l2;
+mod y4m;
 
+pub use pattern::PatternCamera;
 pub use picture::{MAX_PIXELS, Picture, PictureError, read_picture};
+pub use pipe::PipeCamera;
 pub use still::StillCamera;
 
 use crate::board::CameraConfig;
@@ -17,9 +23,8 @@ pub fn open(config: &CameraConfig) -> Result<Box<dyn Camera>, CameraError> {
     match config {
         CameraConfig::Still(still) => Ok(Box::new(StillCamera::open(still)?)),
         CameraConfig::V4l2(v4l2) => Ok(Box::new(v4l2::V4l2Camera::open(v4l2)?)),
-        CameraConfig::Pipe(_) | CameraConfig::Pattern(_) => Err(CameraError::Unusable(
-            "this kind of camera is not built in yet: use [camera.still]".into(),
-        )),
+        CameraConfig::Pipe(pipe) => Ok(Box::new(PipeCamera::open(pipe)?)),
+        CameraConfig::Pattern(pattern) => Ok(Box::new(PatternCamera::open(pattern)?)),
     }
 }
 

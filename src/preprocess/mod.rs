@@ -13,12 +13,12 @@
 //! MJPEG is decoded before ([`MjpegDecoder`]).
 
 mod encode;
+mod lanes;
 mod mjpeg;
 mod pipeline;
 mod placement;
 #[cfg(test)]
 mod reference;
-mod resample;
 mod source;
 mod taps;
 

@@ -1,9 +1,11 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
 
 use super::encode::encode;
+use super::lanes::{
+    Column, LANES, TILE, bytes_of, horizontal, rgb_of_yuv, vertical_byte, vertical_tile,
+};
 use super::placement::Placement;
-use super::resample::{Column, LANES, horizontal_bytes, horizontal_fine, rgb_of_yuv, vertical};
-use super::source::{AxisTaps, Colours, Component, Source};
+use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
 use super::{Crop, Encoder};
 use crate::board::Mount;
@@ -168,23 +170,58 @@ impl Preprocess {
     }
 }
 
+/// The vertical pass of one block: filters a plane's rows into output rows `rows`, one lane each.
+fn vertical(
+    data: &[u8],
+    plane: &Plane,
+    taps: &Taps,
+    rows: &[usize; LANES],
+    columns: &mut [Column],
+) {
+    let rows = rows.map(|row| {
+        let (start, weights) = taps.get(row);
+        (&data[plane.offset + start * plane.stride..], weights)
+    });
+    let from = |at: usize| rows.map(|(data, weights)| (&data[at..], weights));
+    let count = columns.len();
+    let (tiles, _) = columns.as_chunks_mut::<TILE>();
+    for (i, tile) in tiles.iter_mut().enumerate() {
+        vertical_tile(&from(i * TILE), plane.stride, tile);
+    }
+    if count % TILE == 0 {
+        return;
+    }
+    match columns.last_chunk_mut() {
+        // The last tile ends with the row, and does a part of its neighbour's work again.
+        Some(tile) => vertical_tile(&from(count - TILE), plane.stride, tile),
+        None => {
+            for (at, column) in columns.iter_mut().enumerate() {
+                *column = vertical_byte(&from(at), plane.stride);
+            }
+        }
+    }
+}
+
 /// The horizontal pass and the colour conversion of one block.
 fn block(source: &Source, x: &AxisTaps, columns: &[Column], pixels: &mut [[[u8; LANES]; 3]]) {
     let components = &source.components;
     match (source.colours, source.steps) {
         (Colours::Rgb, _) => {
+            let [r, g, b] = components;
             for (i, pixel) in pixels.iter_mut().enumerate() {
                 let (start, weights) = x.full.get(i);
-                for (colour, component) in pixel.iter_mut().zip(components) {
-                    *colour = horizontal_bytes::<3>(at::<3>(component, columns, start), weights);
-                }
+                *pixel = [
+                    bytes_of(horizontal::<3>(at::<3>(r, columns, start), weights)),
+                    bytes_of(horizontal::<3>(at::<3>(g, columns, start), weights)),
+                    bytes_of(horizontal::<3>(at::<3>(b, columns, start), weights)),
+                ];
             }
         }
         (Colours::Grey, _) => {
+            let grey = &components[0];
             for (i, pixel) in pixels.iter_mut().enumerate() {
                 let (start, weights) = x.full.get(i);
-                *pixel =
-                    [horizontal_bytes::<1>(at::<1>(&components[0], columns, start), weights); 3];
+                *pixel = [bytes_of(horizontal::<1>(at::<1>(grey, columns, start), weights)); 3];
             }
         }
         (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(components, x, columns, pixels),
@@ -202,11 +239,11 @@ fn block_yuv<const LUMA: usize, const CHROMA: usize>(
     let full: &Taps = &x.full;
     for (i, pixel) in pixels.iter_mut().enumerate() {
         let (start, weights) = full.get(i);
-        let y = horizontal_fine::<LUMA>(at::<LUMA>(&components[0], columns, start), weights);
+        let y = horizontal::<LUMA>(at::<LUMA>(&components[0], columns, start), weights);
         let (start, weights) = x.half.get(i);
-        let u = horizontal_fine::<CHROMA>(at::<CHROMA>(&components[1], columns, start), weights);
-        let v = horizontal_fine::<CHROMA>(at::<CHROMA>(&components[2], columns, start), weights);
-        *pixel = rgb_of_yuv(&y, &u, &v);
+        let u = horizontal::<CHROMA>(at::<CHROMA>(&components[1], columns, start), weights);
+        let v = horizontal::<CHROMA>(at::<CHROMA>(&components[2], columns, start), weights);
+        *pixel = rgb_of_yuv(y, u, v);
     }
 }
 
@@ -239,12 +276,17 @@ fn write_block(
     if placement.transposed {
         // A pixel's lanes lie side by side in one upright row.
         let width = y.crop_px as usize;
-        for (i, [red, green, blue]) in pixels.iter().enumerate() {
-            let row = upright(x, i) * width;
-            let lanes = red.iter().zip(green).zip(blue).take(lanes);
-            for (lane, ((&r, &g), &b)) in lanes.enumerate() {
-                let at = (row + upright(y, first_row + lane)) * 3;
-                crop[at..at + 3].copy_from_slice(&[r, g, b]);
+        let first = upright(y, first_row).min(upright(y, first_row + lanes - 1));
+        for (i, pixel) in pixels.iter().enumerate() {
+            let at = (upright(x, i) * width + first) * 3;
+            let places = crop[at..at + lanes * 3].chunks_exact_mut(3);
+            let [red, green, blue] = pixel;
+            let colours = red.iter().zip(green).zip(blue).take(lanes);
+            let write = |(place, ((&r, &g), &b)): (&mut [u8], _)| place.copy_from_slice(&[r, g, b]);
+            if y.flipped {
+                places.rev().zip(colours).for_each(write);
+            } else {
+                places.zip(colours).for_each(write);
             }
         }
         return;

@@ -1,0 +1,237 @@
+//! Tests of the pipe camera, over real pipes and files.
+
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::frame::PixelFormat;
+use std::io::{PipeWriter, Seek, Write, pipe};
+
+fn config() -> PipeConfig {
+    PipeConfig {
+        max_width_px: 64,
+        max_height_px: 48,
+        timeout: Duration::from_secs(20),
+    }
+}
+
+/// A camera on a pipe that already holds `bytes`.
+fn camera(bytes: &[u8]) -> (PipeCamera, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(bytes).unwrap();
+    (
+        PipeCamera::of(reader.into(), &config(), false).unwrap(),
+        writer,
+    )
+}
+
+/// What the camera says when nothing more comes.
+fn impatient(camera: &mut PipeCamera) -> CameraError {
+    let patience = std::mem::replace(&mut camera.timeout, Duration::from_millis(30));
+    let error = camera.next().unwrap_err();
+    camera.timeout = patience;
+    error
+}
+
+fn refused(bytes: &[u8]) -> String {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(bytes).unwrap();
+    drop(writer);
+    match PipeCamera::of(reader.into(), &config(), false) {
+        Ok(mut camera) => camera.next().unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The next picture's bytes; `None` at the end.
+fn next(camera: &mut PipeCamera) -> Option<Vec<u8>> {
+    match camera.next().unwrap() {
+        Next::Frame(frame) => Some(frame.data.to_vec()),
+        Next::End => None,
+    }
+}
+
+fn jpeg(grey: u8, size: u32) -> Vec<u8> {
+    let picture = image::GrayImage::from_pixel(size, size, image::Luma([grey]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Jpeg)
+        .unwrap();
+    bytes.into_inner()
+}
+
+/// The same with a thumbnail inside of an APP1 segment.
+fn jpeg_with_thumbnail(grey: u8) -> Vec<u8> {
+    let (whole, thumbnail) = (jpeg(grey, 32), jpeg(9, 8));
+    let length = u16::try_from(thumbnail.len() + 2).unwrap().to_be_bytes();
+    [&whole[..2], &[0xff, 0xe1], &length, &thumbnail, &whole[2..]].concat()
+}
+
+#[test]
+fn the_newest_picture_is_taken_and_older_ones_are_counted() {
+    let pictures = [jpeg(1, 16), jpeg_with_thumbnail(2), jpeg(3, 24)];
+    let (mut camera, mut writer) = camera(&pictures.concat());
+    assert_eq!(
+        camera.geometry(),
+        Geometry::packed(PixelFormat::Mjpeg, 64, 48)
+    );
+    assert_eq!(camera.describe(), "pipe: MJPEG up to 64x48");
+    let Next::Frame(frame) = camera.next().unwrap() else {
+        panic!("a frame")
+    };
+    assert_eq!(frame.data, pictures[2]);
+    assert_eq!((frame.geometry.width_px, frame.sequence), (24, 2));
+    assert_eq!(
+        camera.counts(),
+        Counts {
+            stale: 2,
+            damaged: 0
+        }
+    );
+    // Half a picture waits for the rest.
+    writer.write_all(&pictures[1][..100]).unwrap();
+    assert!(matches!(
+        impatient(&mut camera),
+        CameraError::Timeout { .. }
+    ));
+    writer.write_all(&pictures[1][100..]).unwrap();
+    assert_eq!(next(&mut camera).unwrap(), pictures[1]);
+    drop(writer);
+    assert_eq!(next(&mut camera), None);
+    assert_eq!(next(&mut camera), None);
+}
+
+#[test]
+fn garbage_between_pictures_is_skipped_and_counted_once() {
+    let (a, b) = (jpeg(1, 16), jpeg(2, 16));
+    let noise = [0x41; 500];
+    let (mut camera, mut writer) = camera(&[&noise[..], &a].concat());
+    assert_eq!(next(&mut camera).unwrap(), a);
+    assert_eq!(camera.counts().damaged, 1);
+    writer.write_all(&noise).unwrap();
+    impatient(&mut camera);
+    writer.write_all(&noise).unwrap();
+    writer.write_all(&b).unwrap();
+    assert_eq!(next(&mut camera).unwrap(), b);
+    assert_eq!(camera.counts().damaged, 2);
+    // A picture that is cut by the next one.
+    writer.write_all(&a[..a.len() - 3]).unwrap();
+    writer.write_all(&b).unwrap();
+    assert_eq!(next(&mut camera).unwrap(), b);
+    assert_eq!(
+        camera.counts(),
+        Counts {
+            stale: 0,
+            damaged: 3
+        }
+    );
+    writer.write_all(&a[..40]).unwrap();
+    drop(writer);
+    assert_eq!(next(&mut camera), None);
+    assert_eq!(camera.counts().damaged, 4);
+}
+
+#[test]
+fn pictures_that_are_too_large_are_refused_and_the_next_one_is_found() {
+    let (mut camera, mut writer) = camera(&jpeg(1, 200));
+    let error = camera.next().unwrap_err().to_string();
+    assert!(
+        error.contains("200x200 pictures") && error.contains("64x48"),
+        "{error}"
+    );
+    // Longer than the buffer, without an end.
+    let endless = jpeg(1, 16);
+    writer.write_all(&endless[..endless.len() - 2]).unwrap();
+    let capacity = camera.stream.as_ref().unwrap().incoming.len();
+    let feeder = std::thread::spawn(move || {
+        writer.write_all(&vec![0x55; capacity + 10]).unwrap();
+        writer.write_all(&jpeg(7, 16)).unwrap();
+        writer
+    });
+    assert_eq!(next(&mut camera).unwrap(), jpeg(7, 16));
+    drop(feeder.join().unwrap());
+    assert_eq!(camera.counts().damaged, 2);
+}
+
+#[test]
+fn y4m_frames_come_and_the_stream_is_found_again() {
+    let frame = |value: u8| [b"FRAME\n".as_slice(), &[value; 6]].concat();
+    let start = b"YUV4MPEG2 W2 H2 F25:1 C420jpeg\n";
+    let (mut camera, mut writer) = camera(&[start.as_slice(), &frame(1), &frame(2)].concat());
+    assert_eq!(camera.geometry(), Geometry::packed(PixelFormat::Yu12, 2, 2));
+    assert_eq!(next(&mut camera).unwrap(), [2; 6]);
+    assert_eq!(camera.counts().stale, 1);
+    writer
+        .write_all(&[b"xyFRAMxFRAM".as_slice(), &frame(3)].concat())
+        .unwrap();
+    assert_eq!(next(&mut camera).unwrap(), [3; 6]);
+    assert_eq!(camera.counts().damaged, 1);
+    let (mut camera, _writer) = self::camera(b"YUV4MPEG2 W2 H1 C422\nFRAME\n\x01\x02\x0a\x14");
+    assert_eq!(next(&mut camera).unwrap(), [1, 10, 2, 20]);
+}
+
+#[test]
+fn a_file_gives_all_its_pictures() {
+    let pictures: Vec<_> = (1..5).map(|grey| jpeg(grey * 40, 16)).collect();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&pictures.concat()).unwrap();
+    file.rewind().unwrap();
+    let mut camera = PipeCamera::of(file.into(), &config(), false).unwrap();
+    for picture in &pictures {
+        assert_eq!(next(&mut camera).as_ref(), Some(picture));
+    }
+    assert_eq!(next(&mut camera), None);
+    assert_eq!(camera.counts(), Counts::default());
+}
+
+#[test]
+fn what_is_no_stream_of_pictures_is_refused_with_advice() {
+    assert!(refused(b"").contains("ended before a whole picture"));
+    assert!(refused(b"hello, this is text").contains("ended before a whole picture"));
+    assert!(refused(&[0, 0, 0, 1, 0x67, 1, 2, 3]).contains("--codec mjpeg"));
+    assert!(refused(b"YUV4MPEG2 W640 H480\n").contains("raise max_width_px"));
+    assert!(refused(b"YUV4MPEG2 W2 H2 C420p10\nFRAME\n").contains("C420p10"));
+    assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("no end"));
+    assert!(refused(&jpeg(1, 200)).contains("200x200"));
+    let (reader, _writer) = pipe().unwrap();
+    let mut impatient = config();
+    impatient.timeout = Duration::from_millis(30);
+    let error = PipeCamera::of(reader.into(), &impatient, false).unwrap_err();
+    assert!(matches!(error, CameraError::Timeout { .. }));
+}
+
+#[test]
+fn a_fast_sender_does_not_keep_us_reading() {
+    let (reader, mut writer) = pipe().unwrap();
+    std::thread::spawn(move || {
+        let picture = jpeg(5, 48);
+        while writer.write_all(&picture).is_ok() {}
+    });
+    let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
+    for _ in 0..3 {
+        let begin = clock::now();
+        assert!(next(&mut camera).is_some());
+        assert!(clock::now() - begin < Duration::from_secs(5));
+    }
+    assert!(camera.counts().stale > 0);
+}
+
+#[test]
+fn random_bytes_end_without_panic() {
+    let mut random = fastrand::Rng::with_seed(8);
+    for round in 0..200 {
+        let mut bytes = match round % 2 {
+            0 => [jpeg(3, 16), jpeg_with_thumbnail(4)].concat(),
+            _ => b"YUV4MPEG2 W2 H2 C444\nFRAME\n123456789012FRAME\nabcdefghijkl".to_vec(),
+        };
+        for _ in 0..random.usize(0..6) {
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.u8(..);
+        }
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(&bytes).unwrap();
+        drop(writer);
+        let Ok(mut camera) = PipeCamera::of(reader.into(), &config(), false) else {
+            continue;
+        };
+        while let Ok(Next::Frame(_)) = camera.next() {}
+    }
+}

@@ -1,0 +1,222 @@
+//! The loops with SSE2, which every x86-64 CPU has. Taps are taken in pairs: `pmaddwd` multiplies two and adds them.
+
+use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT};
+use core::arch::x86_64::{
+    __m128i, _mm_add_epi16, _mm_add_epi32, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16,
+    _mm_packs_epi32, _mm_packus_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128,
+    _mm_srai_epi16, _mm_srai_epi32, _mm_storeu_si128, _mm_sub_epi16, _mm_unpackhi_epi8,
+    _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8,
+    _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+};
+
+/// `LANES` values with `FRACTION_BITS`.
+#[derive(Clone, Copy)]
+pub struct Lanes(__m128i);
+
+/// See `plain::vertical_tile`.
+#[inline(always)]
+pub fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
+    // SAFETY: it needs SSE2 alone, which belongs to the target.
+    unsafe { vertical_tile_sse2(rows, stride, columns) }
+}
+
+/// See `plain::horizontal`.
+#[inline(always)]
+pub fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
+    // SAFETY: it needs SSE2 alone, which belongs to the target.
+    unsafe { horizontal_sse2::<STEP>(columns, weights) }
+}
+
+/// See `plain::bytes_of`.
+#[inline(always)]
+pub fn bytes_of(values: Lanes) -> [u8; LANES] {
+    // SAFETY: it needs SSE2 alone, which belongs to the target.
+    unsafe { bytes_of_sse2(values) }
+}
+
+/// See `plain::rgb_of_yuv`.
+#[inline(always)]
+pub fn rgb_of_yuv(y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
+    // SAFETY: it needs SSE2 alone, which belongs to the target.
+    unsafe { rgb_of_yuv_sse2(y, u, v) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn load(column: &Column) -> __m128i {
+    // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
+    unsafe { _mm_loadu_si128(column.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
+    // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn store(column: &mut Column, values: __m128i) {
+    // SAFETY: the reference is good for 16 bytes, and this store needs no alignment.
+    unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), values) }
+}
+
+/// Two weights, for `_mm_madd_epi16` with interleaved values.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn pair(first: i16, second: i16) -> __m128i {
+    _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
+}
+
+/// The first `TILE` bytes.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn tile(bytes: &[u8]) -> __m128i {
+    match bytes.first_chunk() {
+        Some(tile) => load_bytes(tile),
+        None => _mm_setzero_si128(), // the caller's rows are all at least a tile long
+    }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn vertical_tile_sse2(
+    rows: &[(&[u8], &[i16]); LANES],
+    stride: usize,
+    columns: &mut [Column; TILE],
+) {
+    let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
+    for (lane, (data, weights)) in rows.iter().enumerate() {
+        let [left, right] = filter(data, stride, weights);
+        filtered[0][lane] = left;
+        filtered[1][lane] = right;
+    }
+    let (left, right) = columns.split_at_mut(LANES);
+    for (columns, rows) in [left, right].into_iter().zip(filtered) {
+        for (column, values) in columns.iter_mut().zip(transposed(rows)) {
+            store(column, values);
+        }
+    }
+}
+
+/// One output row of a tile: bytes 0..8 and 8..16.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
+    let zero = _mm_setzero_si128();
+    let mut sums = [_mm_set1_epi32(1 << (VERTICAL_SHIFT - 1)); 4];
+    let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
+        let (left, right) = (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b));
+        let interleaved = [
+            _mm_unpacklo_epi8(left, zero),
+            _mm_unpackhi_epi8(left, zero),
+            _mm_unpacklo_epi8(right, zero),
+            _mm_unpackhi_epi8(right, zero),
+        ];
+        for (sum, values) in sums.iter_mut().zip(interleaved) {
+            *sum = _mm_add_epi32(*sum, _mm_madd_epi16(values, weights));
+        }
+    };
+    let pairs = weights.chunks_exact(2);
+    let odd = pairs.remainder();
+    let mut at = 0;
+    for weights in pairs {
+        let (first, second) = (&data[at..], &data[at + stride..]);
+        add(tile(first), tile(second), pair(weights[0], weights[1]));
+        at += 2 * stride;
+    }
+    if let [weight] = odd {
+        add(tile(&data[at..]), zero, pair(*weight, 0));
+    }
+    let [a, b, c, d] = sums.map(|sum| _mm_srai_epi32::<VERTICAL_SHIFT>(sum));
+    [_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)]
+}
+
+/// Rows to columns.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
+    // Pairs of rows, then of pairs, then of fours: afterwards `i` holds columns 2i and 2i + 1.
+    let p = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
+    let ([a0, a1], [b0, b1]) = (p(r[0], r[1]), p(r[2], r[3]));
+    let ([c0, c1], [d0, d1]) = (p(r[4], r[5]), p(r[6], r[7]));
+    let q = |a, b| [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)];
+    let (top_left, top_right) = (q(a0, b0), q(a1, b1));
+    let (bottom_left, bottom_right) = (q(c0, d0), q(c1, d1));
+    let s = |a, b| [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b)];
+    let [c0, c1] = s(top_left[0], bottom_left[0]);
+    let [c2, c3] = s(top_left[1], bottom_left[1]);
+    let [c4, c5] = s(top_right[0], bottom_right[0]);
+    let [c6, c7] = s(top_right[1], bottom_right[1]);
+    [c0, c1, c2, c3, c4, c5, c6, c7]
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn horizontal_sse2<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
+    let round = _mm_set1_epi32(1 << (HORIZONTAL_SHIFT - 1));
+    let (mut left, mut right) = (round, round);
+    let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
+        let low = _mm_madd_epi16(_mm_unpacklo_epi16(a, b), weights);
+        let high = _mm_madd_epi16(_mm_unpackhi_epi16(a, b), weights);
+        left = _mm_add_epi32(left, low);
+        right = _mm_add_epi32(right, high);
+    };
+    let pairs = weights.chunks_exact(2);
+    let odd = pairs.remainder();
+    let mut at = 0;
+    for weights in pairs {
+        let (first, second) = (load(&columns[at]), load(&columns[at + STEP]));
+        add(first, second, pair(weights[0], weights[1]));
+        at += 2 * STEP;
+    }
+    if let [weight] = odd {
+        add(load(&columns[at]), _mm_setzero_si128(), pair(*weight, 0));
+    }
+    Lanes(_mm_packs_epi32(
+        _mm_srai_epi32::<HORIZONTAL_SHIFT>(left),
+        _mm_srai_epi32::<HORIZONTAL_SHIFT>(right),
+    ))
+}
+
+/// The low 8 of 16-bit values, clamped to bytes.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn narrow(values: __m128i) -> [u8; LANES] {
+    _mm_cvtsi128_si64(_mm_packus_epi16(values, values)).to_le_bytes()
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn bytes_of_sse2(Lanes(values): Lanes) -> [u8; LANES] {
+    let half = _mm_set1_epi16(1 << (FRACTION_BITS - 1));
+    narrow(_mm_srai_epi16::<FRACTION_BITS>(_mm_add_epi16(values, half)))
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn rgb_of_yuv_sse2(Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
+    let y = _mm_sub_epi16(y, _mm_set1_epi16(BLACK));
+    let u = _mm_sub_epi16(u, _mm_set1_epi16(GREY));
+    let v = _mm_sub_epi16(v, _mm_set1_epi16(GREY));
+    let products = |a: __m128i, b: __m128i, factors: __m128i| {
+        [
+            _mm_madd_epi16(_mm_unpacklo_epi16(a, b), factors),
+            _mm_madd_epi16(_mm_unpackhi_epi16(a, b), factors),
+        ]
+    };
+    let round = _mm_set1_epi32(1 << (SHIFT - 1));
+    let bytes = |sums: [__m128i; 2]| {
+        let [low, high] = sums.map(|sum| _mm_srai_epi32::<SHIFT>(_mm_add_epi32(sum, round)));
+        narrow(_mm_packs_epi32(low, high))
+    };
+    let [a0, a1] = products(y, u, pair(LUMA, -U_GREEN));
+    let [b0, b1] = products(v, _mm_setzero_si128(), pair(-V_GREEN, 0));
+    [
+        bytes(products(y, v, pair(LUMA, V_RED))),
+        bytes([_mm_add_epi32(a0, b0), _mm_add_epi32(a1, b1)]),
+        bytes(products(y, u, pair(LUMA, U_BLUE))),
+    ]
+}
