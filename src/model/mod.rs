@@ -4,6 +4,8 @@
 pub mod file;
 pub mod find;
 pub mod labels;
+pub mod part;
+pub mod pull;
 pub mod shipped;
 
 pub use file::Definition;
