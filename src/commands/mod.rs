@@ -4,6 +4,8 @@ pub mod bench;
 pub mod check;
 pub mod classify;
 pub mod explain;
+pub mod list;
+pub mod model;
 pub mod run;
 
 use crate::board::Board;
@@ -34,6 +36,10 @@ enum Command {
     Explain(explain::Args),
     /// Check a board file and its model without opening any hardware
     Check(check::Args),
+    /// List boards, models, cameras or displays
+    List(list::Args),
+    /// Fetch or verify a model
+    Model(model::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -52,6 +58,8 @@ impl Cli {
             Command::Bench(args) => bench::run(&args, started),
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
+            Command::List(args) => list::run(&args),
+            Command::Model(args) => model::run(&args),
         }
     }
 }

@@ -252,7 +252,7 @@ fn look(path: &Path) -> Result<Inspected, String> {
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.
-fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
+pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     let file_name = path.file_name().map(|name| name.to_string_lossy());
     let file_name = file_name.unwrap_or_default();
     let own = path.with_extension("toml");

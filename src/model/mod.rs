@@ -7,6 +7,7 @@ pub mod labels;
 pub mod part;
 pub mod pull;
 pub mod shipped;
+pub mod verify;
 
 pub use file::Definition;
 pub use find::{Named, is_path};

@@ -1,0 +1,192 @@
+//! `eyelet model pull|verify`: getting a model's file, and trying it on the stored tensors beside it.
+
+use super::print_line;
+use crate::data_roots::DataRoots;
+use crate::model::pull::{Limits, Progress, Pulled, pull};
+use crate::model::{Model, Named, find, verify};
+use crate::network::Network;
+use crate::{Cause, Failure};
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::Path;
+
+/// Arguments of `eyelet model`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fetch a model's file, check it and put it into place
+    Pull(PullArgs),
+    /// Check a model's file, and run it on the stored tensors beside it (test_data_set_N)
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct PullArgs {
+    /// A model (`eyelet list models`), also NAME@VARIANT
+    name: String,
+    /// Fetch it from this folder, file or address of a folder instead (also in EYELET_MIRROR)
+    #[arg(long, value_name = "FOLDER|URL")]
+    from: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    /// A model (`eyelet list models`) or an ONNX file
+    #[arg(value_name = "NAME|FILE.onnx")]
+    model: String,
+    /// The largest difference of one score that passes (otherwise 0.001, and for 8-bit networks four steps of 8 bits)
+    #[arg(long, value_name = "X")]
+    tolerance: Option<f32>,
+    /// Threads that run the network
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: u8,
+}
+
+/// Fetches or verifies.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    match &args.command {
+        Command::Pull(args) => run_pull(args),
+        Command::Verify(args) => run_verify(args),
+    }
+}
+
+fn run_pull(args: &PullArgs) -> Result<(), Failure> {
+    let roots = DataRoots::of_this_machine();
+    let named = Named::find(&args.name, &roots)?;
+    let mirror = args.from.clone().or_else(|| {
+        std::env::var("EYELET_MIRROR")
+            .ok()
+            .filter(|mirror| !mirror.is_empty())
+    });
+    let mut bar = Bar::new(named.full_name());
+    let pulled = pull(
+        &named,
+        &roots,
+        mirror.as_deref(),
+        Limits::default(),
+        &mut bar,
+    );
+    bar.bar.finish_and_clear();
+    let (how, path) = match pulled? {
+        Pulled::Already(path) => ("was there already", path),
+        Pulled::Fetched(path) => ("fetched", path),
+    };
+    print_line(format_args!(
+        "{}: {how}, sha256 checked: {}",
+        named.full_name(),
+        path.display()
+    ))
+}
+
+/// A bar on a terminal; elsewhere a line when bytes begin to come.
+struct Bar {
+    name: String,
+    bar: ProgressBar,
+}
+
+impl Bar {
+    fn new(name: String) -> Self {
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template(
+            "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        );
+        if let Ok(style) = style {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(name.clone());
+        Self { name, bar }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&mut self, source: &str, have: u64, size: u64) {
+        if self.bar.is_hidden() {
+            let name = &self.name;
+            eprintln!("{name}: {have} of {size} bytes are here, the rest comes from {source}");
+        } else {
+            self.bar.println(source);
+            self.bar.set_length(size);
+            self.bar.set_position(have);
+            self.bar.reset_eta();
+        }
+    }
+
+    fn reached(&mut self, have: u64) {
+        self.bar.set_position(have);
+    }
+}
+
+fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let model = Model::find(&args.model, None)?;
+    let stated = stated(&args.model)?;
+    let stated = stated.as_ref().map(|named| named.network_file());
+    let name = stated.and_then(|file| file.input_name.as_deref());
+    let quantised = verify::look(&model, name)?;
+    let file = &model.file;
+    let checked = match stated.and_then(|file| file.sha256.as_ref()) {
+        Some(_) => "sha256 is the stated one",
+        None => "no sha256 is stated",
+    };
+    print_line(format_args!(
+        "{}: {}: {checked}",
+        model.name,
+        file.display()
+    ))?;
+    let sets = verify::data_sets(file);
+    if sets.is_empty() {
+        return print_line("no test_data_set_N folder is beside it, so no scores were compared");
+    }
+    let mut network = Network::load(&model, usize::from(args.threads.max(1)))?;
+    let mut wrong = 0;
+    for set in &sets {
+        let compared = verify::compare(&mut network, &model, set)?;
+        let tolerance = args
+            .tolerance
+            .unwrap_or_else(|| compared.usual_tolerance(quantised));
+        let same_class = compared.best == compared.stored_best;
+        let class = if same_class {
+            format!("top class equal ({})", model.labels[compared.best])
+        } else {
+            format!(
+                "top class {} ({}), stored {} ({})",
+                compared.best,
+                model.labels[compared.best],
+                compared.stored_best,
+                model.labels[compared.stored_best]
+            )
+        };
+        print_line(format_args!(
+            "{}: largest difference {} ({tolerance} passes), {class}",
+            compared.data_set, compared.largest_difference
+        ))?;
+        // A difference that is not a number passes nothing.
+        let within = compared.largest_difference <= tolerance;
+        wrong += usize::from(!same_class || !within);
+    }
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Cause::Mismatch,
+        format!(
+            "{wrong} of {} stored outputs of {} differ by more than passes or in their top class: \
+             they may be another model's (--tolerance lets more pass)",
+            sets.len(),
+            file.display()
+        ),
+    ))
+}
+
+/// The definition of the model, when it has one.
+fn stated(name_or_path: &str) -> Result<Option<Named>, Failure> {
+    Ok(if find::is_path(name_or_path) {
+        find::beside(Path::new(name_or_path))?
+    } else {
+        Some(Named::find(name_or_path, &DataRoots::of_this_machine())?)
+    })
+}

@@ -1,0 +1,296 @@
+//! Runs a model on the stored inputs beside it and compares with the stored outputs.
+//!
+//! The published models come with folders `test_data_set_0`, `test_data_set_1`, ...; each has `input_0.pb` and `output_0.pb`,
+//! ONNX `TensorProto` messages: what goes in, and what the publisher's runtime made of it.
+
+use super::{InputSpec, Layout, Model, ModelError};
+use crate::model::ChannelOrder;
+use crate::network::dequantise::is_quantised;
+use crate::network::inspect::inspect;
+use crate::network::{Input, Network, NetworkError, onnx};
+use crate::preprocess::{Encoder, Table};
+use prost::Message;
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// A stored tensor is one picture or its scores; anything longer is no such thing.
+const MAX_TENSOR_BYTES: u64 = 256 << 20;
+
+/// How far a stored input may be from the value of a pixel and still be that pixel, for plans that take quantised pixels:
+/// a hundredth of the step from one pixel value to the next.
+const PIXEL_TOLERANCE: f32 = 0.01;
+
+/// One stored input, run, and compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// The folder's name, `test_data_set_0`.
+    pub data_set: String,
+    /// The largest difference of one score.
+    pub largest_difference: f32,
+    /// The way from the smallest to the largest stored score.
+    pub stored_range: f32,
+    /// The best class of our scores.
+    pub best: usize,
+    /// The best class of the stored ones.
+    pub stored_best: usize,
+}
+
+/// Why a comparison was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A stored tensor is missing, damaged or of another model.
+    #[error("{} {why}", path.display())]
+    Stored {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The network failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl From<VerifyError> for crate::Failure {
+    fn from(error: VerifyError) -> Self {
+        Self::new(crate::Cause::Model, error)
+    }
+}
+
+/// Scores of a float network by two runtimes differ by the order of their sums, and by less than this.
+pub const FLOAT_TOLERANCE: f32 = 1e-3;
+
+/// Scores of an 8-bit network come in steps, and runtimes that round apart differ by some of them. The step is taken as a
+/// 255th of the way from the smallest to the largest stored score: it is that or more.
+pub const QUANTISED_TOLERANCE_STEPS: f32 = 4.0;
+
+/// Checks that the network's input has the name that the `model.toml` states, when it states one; says whether the network
+/// is quantised.
+pub fn look(model: &Model, stated_name: Option<&str>) -> Result<bool, ModelError> {
+    let file = model.file.display();
+    let onnx = onnx::read(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
+    let graph = onnx
+        .graph
+        .ok_or_else(|| ModelError::Network(format!("the model {file} holds no graph")))?;
+    let found = inspect(&graph)
+        .map_err(|why| ModelError::Network(format!("the model {file} {why}")))?
+        .input_name;
+    match stated_name {
+        Some(stated) if stated != found => Err(ModelError::Network(format!(
+            "the input of {file} is named {found:?}, its model.toml says {stated:?}: correct [input] name, or it is another file",
+        ))),
+        _ => Ok(is_quantised(&graph)),
+    }
+}
+
+/// The folders `test_data_set_N` beside `file`, by number.
+pub fn data_sets(file: &Path) -> Vec<PathBuf> {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let mut numbered: Vec<(u32, PathBuf)> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let number = name.strip_prefix("test_data_set_")?.parse().ok()?;
+            path.is_dir().then_some((number, path))
+        })
+        .collect();
+    numbered.sort();
+    numbered.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Runs `network`, which is `model`'s, on the input in the folder `data_set`.
+pub fn compare(
+    network: &mut Network,
+    model: &Model,
+    data_set: &Path,
+) -> Result<Compared, VerifyError> {
+    let stored = |path: &Path, why: String| VerifyError::Stored {
+        path: path.to_owned(),
+        why,
+    };
+    let second = data_set.join("input_1.pb");
+    if second.exists() {
+        let why = "is a second input; Eyelet runs networks of one input".to_owned();
+        return Err(stored(&second, why));
+    }
+    let input = data_set.join("input_0.pb");
+    let values = tensor(&input)?;
+    let encoder = network.encoder().clone();
+    fill(network.input(), &values, &model.input, &encoder).map_err(|why| stored(&input, why))?;
+    let output = data_set.join("output_0.pb");
+    let expected = tensor(&output)?;
+    let all = model.output.label_offset + model.output.class_count;
+    if expected.len() != all {
+        let why = format!("has {} scores, the model has {all}", expected.len());
+        return Err(stored(&output, why));
+    }
+    let expected = &expected[model.output.label_offset..];
+    let scores = network.run()?;
+    Ok(Compared {
+        data_set: data_set
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        largest_difference: scores
+            .iter()
+            .zip(expected)
+            .map(|(a, b)| (a - b).abs())
+            // A stored score that is not a number differs by as much as there is.
+            .fold(0.0, |largest, d| if d <= largest { largest } else { d }),
+        stored_range: expected.iter().fold(f32::MIN, |a, b| a.max(*b))
+            - expected.iter().fold(f32::MAX, |a, b| a.min(*b)),
+        best: best(scores),
+        stored_best: best(expected),
+    })
+}
+
+impl Compared {
+    /// The largest difference that passes when the user states none.
+    pub fn usual_tolerance(&self, quantised: bool) -> f32 {
+        if quantised {
+            self.stored_range / 255.0 * QUANTISED_TOLERANCE_STEPS
+        } else {
+            FLOAT_TOLERANCE
+        }
+    }
+}
+
+/// The index of the first of the largest scores.
+fn best(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// The values of the float or byte tensor in the file at `path`.
+fn tensor(path: &Path) -> Result<Vec<f32>, VerifyError> {
+    let fault = |why: String| VerifyError::Stored {
+        path: path.to_owned(),
+        why,
+    };
+    let unreadable = |error: std::io::Error| fault(format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > MAX_TENSOR_BYTES {
+        return Err(fault("is no stored tensor".to_owned()));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let tensor = TensorProto::decode(bytes.as_slice())
+        .map_err(|_| fault("is no ONNX tensor, or is cut short".to_owned()))?;
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float | DataType::Uint8) => onnx::values_f32(&tensor).map_err(fault),
+        other => Err(fault(format!(
+            "holds elements of type {}, needs float32 or uint8",
+            other.map_or_else(|_| "unknown".to_owned(), |kind| format!("{kind:?}"))
+        ))),
+    }
+}
+
+/// Writes the stored `values` into the network's input.
+fn fill(
+    input: Input<'_>,
+    values: &[f32],
+    spec: &InputSpec,
+    encoder: &Encoder,
+) -> Result<(), String> {
+    let wanted = spec.width_px as usize * spec.height_px as usize * 3;
+    if values.len() != wanted {
+        return Err(format!(
+            "has {} values, the model's input has {wanted}",
+            values.len()
+        ));
+    }
+    match input {
+        Input::F32(place) => place.copy_from_slice(values),
+        Input::U8(place) => {
+            let pixels = wanted / 3;
+            for (index, (byte, value)) in place.iter_mut().zip(values).enumerate() {
+                let channel = match spec.layout {
+                    Layout::Nchw => index / pixels,
+                    Layout::Nhwc => index % 3,
+                };
+                let colour = match spec.channels {
+                    ChannelOrder::Rgb => channel,
+                    ChannelOrder::Bgr => 2 - channel,
+                };
+                *byte = byte_of(*value, colour, spec, encoder)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the plan takes for the pixel whose value is `value`: the plan has no place for a value that no pixel has.
+fn byte_of(value: f32, colour: usize, spec: &InputSpec, encoder: &Encoder) -> Result<u8, String> {
+    let pixel = (value * spec.std[colour] + spec.mean[colour]) / spec.scale;
+    let whole = pixel.round();
+    if !(0.0..=255.0).contains(&whole) || (pixel - whole).abs() > PIXEL_TOLERANCE {
+        return Err(format!(
+            "has the value {value}, which no 8-bit pixel has, and this model runs on pixels"
+        ));
+    }
+    // In range by the check above.
+    let whole = whole as u8;
+    Ok(match &encoder.table {
+        Table::U8(table) => table[colour][usize::from(whole)],
+        Table::F32(_) => whole,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::Dtype;
+
+    #[test]
+    fn data_sets_are_taken_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["test_data_set_10", "test_data_set_2", "test_data_set_x"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("test_data_set_3"), "").unwrap();
+        let names: Vec<_> = data_sets(&folder.path().join("net.onnx"))
+            .iter()
+            .map(|path| path.file_name().unwrap().to_owned())
+            .collect();
+        assert_eq!(names, ["test_data_set_2", "test_data_set_10"]);
+    }
+
+    #[test]
+    fn stored_values_become_the_bytes_of_a_plan_that_takes_pixels() {
+        let spec = InputSpec {
+            channels: ChannelOrder::Bgr,
+            ..InputSpec::imagenet(Layout::Nchw, Dtype::F32, 1, 1)
+        };
+        // The plan's own table: the pixel, turned around.
+        let encoder = Encoder {
+            table: Table::U8(Box::new(
+                [std::array::from_fn(|pixel| 255 - pixel as u8); 3],
+            )),
+            ..Encoder::of(&spec)
+        };
+        let value =
+            |pixel: f32, colour: usize| (pixel * spec.scale - spec.mean[colour]) / spec.std[colour];
+        // Channel 0 is blue.
+        let values = [value(1.0, 2), value(255.0, 1), value(0.0, 0)];
+        let mut bytes = [0; 3];
+        fill(Input::U8(&mut bytes), &values, &spec, &encoder).unwrap();
+        assert_eq!(bytes, [254, 0, 255]);
+        for odd in [value(1.5, 2), value(256.0, 2), f32::NAN] {
+            let values = [odd, values[1], values[2]];
+            let error = fill(Input::U8(&mut bytes), &values, &spec, &encoder);
+            assert!(error.unwrap_err().contains("no 8-bit pixel"));
+        }
+        let short = fill(Input::U8(&mut bytes), &values[..2], &spec, &encoder);
+        assert_eq!(short.unwrap_err(), "has 2 values, the model's input has 3");
+    }
+}
