@@ -188,7 +188,7 @@ fn vertical(
     for (i, tile) in tiles.iter_mut().enumerate() {
         vertical_tile(&from(i * TILE), plane.stride, tile);
     }
-    if count % TILE == 0 {
+    if count.is_multiple_of(TILE) {
         return;
     }
     match columns.last_chunk_mut() {
