@@ -12,8 +12,9 @@ static POOL: FixedPool = FixedPool;
 
 fn main() -> ExitCode {
     let started = Instant::now();
-    start_log(started);
-    match Cli::parse().run(started) {
+    let cli = Cli::parse();
+    start_log(started, cli.prints_serial_log());
+    match cli.run(started) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("eyelet: {failure}");
@@ -22,24 +23,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// The serial log: `[seconds since start] message` on standard output, what `RUST_LOG` lets through, `info` without it.
-fn start_log(started: Instant) {
-    env_logger::Builder::from_env(
-        env_logger::Env::default()
-            .default_filter_or("info,tract=off,tract_core=off,tract_onnx=off,tract_linalg=off"),
-    )
-    .target(env_logger::Target::Stdout)
-    .format(move |out, record| {
-        let level = match record.level() {
-            log::Level::Info => String::new(),
-            level => format!("{} ", level.as_str().to_lowercase()),
-        };
-        writeln!(
-            out,
-            "[{:9.3}] {level}{}",
-            started.elapsed().as_secs_f64(),
-            record.args()
-        )
-    })
-    .init();
+/// `[seconds since start] message`, what `RUST_LOG` lets through, `info` without it (and nothing of the libraries).
+fn start_log(started: Instant, on_stdout: bool) {
+    let target = if on_stdout {
+        env_logger::Target::Stdout
+    } else {
+        env_logger::Target::Stderr
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off,eyelet=info"))
+        .target(target)
+        .format(move |out, record| {
+            let level = match record.level() {
+                log::Level::Info => String::new(),
+                level => format!("{} ", level.as_str().to_lowercase()),
+            };
+            writeln!(
+                out,
+                "[{:9.3}] {level}{}",
+                started.elapsed().as_secs_f64(),
+                record.args()
+            )
+        })
+        .init();
 }

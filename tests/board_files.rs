@@ -194,8 +194,8 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
     (
         "pool_mib = 64",
-        "pool_mib = 4",
-        "t.toml:5:1: pool_mib: is 4, needs a whole number from 8 to 2048",
+        "pool_mib = 0",
+        "t.toml:5:1: pool_mib: is 0, needs a whole number from 1 to 2048",
     ),
     (
         "[camera.pattern]",

@@ -94,7 +94,7 @@ impl Board {
             let device_tree_models = top.texts("device_tree_models").unwrap_or_default();
             let model = top.text("model").map(|model| model_of(model, base));
             let threads = top.integer_u32("threads", 1..=64);
-            let pool_mib = top.integer_u32("pool_mib", 8..=2048);
+            let pool_mib = top.integer_u32("pool_mib", 1..=2048);
             let camera = camera(top, base);
             let mount = mount(top);
             let decide = decide(top);

@@ -47,6 +47,15 @@ Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 
 9 download, 10 scores differ, 11 output cannot be written. RUST_LOG chooses log lines (error, warn, info, debug).";
 
 impl Cli {
+    /// Whether standard output is the serial log; otherwise it is for results, and log lines go to standard error.
+    pub fn prints_serial_log(&self) -> bool {
+        match &self.command {
+            None => true,
+            Some(Command::Run(args)) => !args.json,
+            Some(_) => false,
+        }
+    }
+
     /// Runs the command; `started` is when the process began.
     pub fn run(self, started: Instant) -> Result<(), Failure> {
         match self

@@ -19,7 +19,7 @@ pub struct Args {
     frames: Option<u64>,
     /// Print versioned JSON lines instead of log lines
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Tell counters, times and memory every N frames (without it, every minute)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     stats_every: Option<u64>,

@@ -1,0 +1,144 @@
+//! The fixed pool: after the first frames nothing is mapped, nothing faults, nothing grows; too small is refused.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{fixture, run_eyelet};
+use serde_json::Value;
+use std::process::Command;
+
+const FIRST: u64 = 20;
+const LAST: u64 = 2000;
+
+/// `eyelet run` with a small network and a drawn camera picture, counters told every 20 frames.
+fn arguments() -> Vec<String> {
+    let words = [
+        "run",
+        "--board",
+        "host",
+        "--camera",
+        "pattern",
+        "--json",
+        "--frames",
+        "2000",
+        "--stats-every",
+        "20",
+    ];
+    let mut arguments: Vec<String> = words.map(String::from).to_vec();
+    arguments.extend([
+        "--model".into(),
+        fixture("opset13.onnx").display().to_string(),
+    ]);
+    arguments
+}
+
+fn stats_at(lines: &[Value], frame: u64) -> &Value {
+    let wanted = |l: &&Value| l["event"] == "stats" && l["frame"] == frame;
+    &lines
+        .iter()
+        .find(wanted)
+        .unwrap_or_else(|| panic!("no counters of frame {frame}"))["memory"]
+}
+
+#[test]
+fn no_page_fault_and_no_growth_after_the_first_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_eyelet(folder.path(), &arguments());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines = run.json_lines();
+    let (first, last) = (stats_at(&lines, FIRST), stats_at(&lines, LAST));
+    println!("frame {FIRST}: {first}\nframe {LAST}: {last}");
+    for key in [
+        "minor_faults",
+        "major_faults",
+        "live_bytes",
+        "overflow_bytes",
+    ] {
+        assert_eq!(first[key], last[key], "{key}");
+    }
+    assert_eq!(last["overflow_bytes"], 0);
+    assert!(last["pool_bytes"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn no_memory_system_call_after_the_first_frames() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        println!("skipped: strace is not installed, so system calls cannot be watched");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let status = Command::new("strace")
+        .args([
+            "-f",
+            "-s",
+            "60",
+            "-e",
+            "trace=mmap,munmap,mremap,brk,madvise,write",
+            "-o",
+        ])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_eyelet"))
+        .args(arguments())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    if !status.status.success() && !trace.exists() {
+        println!(
+            "skipped: strace may not trace here: {}",
+            String::from_utf8_lossy(&status.stderr)
+        );
+        return;
+    }
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    // The counters of frame 20 are the first of the run, those of frame 2000 the hundredth.
+    let mut told = 0;
+    let mut between = Vec::new();
+    for line in trace.lines() {
+        if line.contains(r#"\"event\":\"stats\""#) {
+            told += 1;
+        } else if (1..LAST / FIRST).contains(&told) && !line.contains("write(") {
+            between.push(line);
+        }
+    }
+    assert_eq!(told, LAST / FIRST, "counters were told");
+    assert!(
+        between.is_empty(),
+        "{} calls, the first: {:?}",
+        between.len(),
+        between.first()
+    );
+}
+
+#[test]
+fn a_pool_that_is_too_small_is_refused_with_the_size_that_it_needs() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = |mib: u64| {
+        let text = format!(
+            "description = \"test\"\ntier = \"untested\"\nthreads = 1\nmodel = {:?}\npool_mib = {mib}\n\
+             [camera.pattern]\nwidth_px = 1920\nheight_px = 1080\n[display.none]\n",
+            fixture("opset13.onnx").display().to_string()
+        );
+        let file = folder.path().join(format!("{mib}.toml"));
+        std::fs::write(&file, text).unwrap();
+        let run = ["run", "--frames", "30", "--board-file"].map(String::from);
+        run_eyelet(
+            folder.path(),
+            &[run.to_vec(), vec![file.display().to_string()]].concat(),
+        )
+    };
+    let refused = board(1);
+    assert_eq!(refused.code, 7, "{}", refused.stderr);
+    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
+    let needed = refused
+        .stderr
+        .split("pool_mib = ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    let needed: u64 = needed
+        .unwrap_or_else(|| panic!("{}", refused.stderr))
+        .parse()
+        .unwrap();
+    let accepted = board(needed);
+    assert_eq!(accepted.code, 0, "{needed} MiB: {}", accepted.stderr);
+}
