@@ -46,11 +46,9 @@ fn check(entry: &Value, runs: usize, pictures: &[u8]) -> Result<(), String> {
     for run in 0..runs {
         let picture = &pictures[run * pictures.len() / runs..][..pictures.len() / runs];
         let encoder = network.encoder().clone();
-        let (w, h) = (
-            model.input.width_px as usize,
-            model.input.height_px as usize,
-        );
-        encoder.encode(picture, w, h, network.input());
+        encoder
+            .encode(picture, network.input())
+            .map_err(|e| e.to_string())?;
         let scores = network.run().map_err(|e| e.to_string())?;
         let expected = &expected[run * count + model.output.label_offset..(run + 1) * count];
         let difference = scores

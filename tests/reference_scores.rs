@@ -43,7 +43,7 @@ fn compare(file: &str, kind: &str) -> Option<(f32, Vec<&'static str>)> {
             .unwrap()
             .to_rgb8();
         let encoder = network.encoder().clone();
-        encoder.encode(crop.as_raw(), 224, 224, network.input());
+        encoder.encode(crop.as_raw(), network.input()).unwrap();
         let expected = read_f32(&shared.join(format!("reference/{photo}.{kind}.logits.f32")));
         let scores = network.run().unwrap();
         for (a, b) in scores.iter().zip(&expected) {

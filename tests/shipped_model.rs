@@ -63,7 +63,7 @@ fn test_data_gives_the_scores_of_onnx_runtime() {
                 .flat_map(|n| [pixel(n), pixel(n + 224 * 224), pixel(n + 2 * 224 * 224)])
                 .collect();
             let encoder = network.encoder().clone();
-            encoder.encode(&rgb, 224, 224, network.input());
+            encoder.encode(&rgb, network.input()).unwrap();
         }
     }
     let scores = network.run().unwrap();

@@ -6,6 +6,17 @@ use crate::model::{ChannelOrder, Layout};
 use crate::network::Input;
 
 impl Encoder {
+    /// Fills `input` from a packed RGB picture of as many pixels; another count or element type is an error.
+    pub fn encode(&self, rgb: &[u8], input: Input<'_>) -> Result<(), PreprocessError> {
+        self.check(&input, rgb.len())?;
+        match (&self.table, input) {
+            (Table::F32(table), Input::F32(tensor)) => fill(self, table, rgb, tensor),
+            (Table::U8(table), Input::U8(tensor)) => fill(self, table, rgb, tensor),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Whether `input` is of this encoder's type and has `values` values.
     pub(super) fn check(&self, input: &Input<'_>, values: usize) -> Result<(), PreprocessError> {
         let expected = match self.table {
@@ -23,15 +34,6 @@ impl Encoder {
             expected: format!("{values} {expected} values"),
             got: format!("{len} {got} values"),
         })
-    }
-}
-
-/// Fills the tensor from packed RGB. The encoder has been checked against it.
-pub(super) fn encode(encoder: &Encoder, rgb: &[u8], input: Input<'_>) {
-    match (&encoder.table, input) {
-        (Table::F32(table), Input::F32(tensor)) => fill(encoder, table, rgb, tensor),
-        (Table::U8(table), Input::U8(tensor)) => fill(encoder, table, rgb, tensor),
-        _ => {}
     }
 }
 

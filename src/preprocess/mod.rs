@@ -26,7 +26,6 @@ pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use pipeline::{Preprocess, PreprocessError};
 
 use crate::model::{ChannelOrder, InputSpec, Layout};
-use crate::network::Input;
 
 /// How an 8-bit pixel value becomes a value of the input tensor: one table a colour, in the order R, G, B.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,40 +68,6 @@ impl Encoder {
             layout: input.layout,
             channels: input.channels,
             table,
-        }
-    }
-
-    /// Writes a whole packed RGB picture into a tensor of `width * height * 3` values.
-    ///
-    /// # Panics
-    ///
-    /// When the picture or the tensor is of another size, or the tensor of another element type than the table.
-    pub fn encode(&self, rgb: &[u8], width: usize, height: usize, input: Input<'_>) {
-        assert_eq!(rgb.len(), width * height * 3, "the picture's size");
-        match (&self.table, input) {
-            (Table::F32(table), Input::F32(tensor)) => self.write(rgb, table, tensor),
-            (Table::U8(table), Input::U8(tensor)) => self.write(rgb, table, tensor),
-            _ => panic!("the tensor's element type is not the table's"),
-        }
-    }
-
-    fn write<T: Copy>(&self, rgb: &[u8], table: &[[T; 256]; 3], tensor: &mut [T]) {
-        assert_eq!(tensor.len(), rgb.len(), "the tensor's size");
-        let pixels = rgb.len() / 3;
-        for (i, pixel) in rgb.chunks_exact(3).enumerate() {
-            for (colour, &value) in pixel.iter().enumerate() {
-                let channel = if self.channels == ChannelOrder::Rgb {
-                    colour
-                } else {
-                    2 - colour
-                };
-                let at = if self.layout == Layout::Nchw {
-                    channel * pixels + i
-                } else {
-                    i * 3 + channel
-                };
-                tensor[at] = table[colour][usize::from(value)];
-            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
 
-use super::encode::encode;
 use super::lanes::{
     Column, LANES, TILE, bytes_of, horizontal, rgb_of_yuv, vertical_byte, vertical_tile,
 };
@@ -134,8 +133,7 @@ impl Preprocess {
             self.prepare(frame.geometry)?;
         }
         self.fill_crop(frame);
-        encode(&self.encoder, &self.crop, input);
-        Ok(())
+        self.encoder.encode(&self.crop, input)
     }
 
     /// The crop of the last run: what the network saw, before its values were scaled. Black before the first run.
