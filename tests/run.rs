@@ -1,0 +1,143 @@
+//! `eyelet` as a newcomer starts it, and as a service stops it.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{eyelet, fixture, run_eyelet};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn without_arguments_the_sample_photos_are_classified_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_eyelet::<&str>(folder.path(), &[]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for word in [
+        "Egyptian cat",
+        "espresso",
+        "tripod",
+        "eyelet-display",
+        "latency",
+        "p99",
+        "memory:",
+    ] {
+        assert!(
+            run.stdout.contains(word),
+            "'{word}' is not in: {}",
+            run.stdout
+        );
+    }
+    let pictures = std::fs::read_dir(folder.path().join("eyelet-display")).unwrap();
+    let sizes: Vec<_> = pictures
+        .map(|p| image::image_dimensions(p.unwrap().path()).unwrap())
+        .collect();
+    assert!(sizes.len() >= 4, "{} pictures", sizes.len());
+    assert!(sizes.iter().all(|&size| size == (480, 320)), "{sizes:?}");
+}
+
+#[test]
+fn json_lines_tell_the_same_with_a_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run_eyelet(folder.path(), &["run", "--json", "--stats-every", "10"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines = run.json_lines();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line["v"] == 1 && line["t_s"].is_number())
+    );
+    let of = |event: &str| {
+        lines
+            .iter()
+            .filter(|line| line["event"] == event)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("start").len(), of("stats").len(), of("end").len()),
+        (1, 2, 1)
+    );
+    let labels: Vec<_> = of("verdict")
+        .iter()
+        .map(|line| line["label"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(labels.contains(&"Egyptian cat".to_owned()), "{labels:?}");
+    assert!(of("end")[0]["stage_ms"]["latency"]["p99"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_signal_ends_the_run_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let mut child = eyelet(folder.path());
+        child
+            .args(["run", "--board", "host", "--camera", "pattern", "--model"])
+            .arg(fixture("opset13.onnx"));
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("frame 1:") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the run ended early");
+        }
+        let asked = Instant::now();
+        // SAFETY: the process is our child and has not been waited for, so the number is its own.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+        assert!(
+            asked.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            asked.elapsed()
+        );
+        assert!(rest.contains("p99"), "the table is missing: {rest}");
+    }
+}
+
+#[test]
+fn check_opens_no_hardware() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("opset13.onnx").display().to_string();
+    for board in [
+        "host",
+        "virt",
+        "raspberry-pi-zero-2-w",
+        "raspberry-pi-4",
+        "jetson-orin-nano",
+    ] {
+        let run = run_eyelet(
+            folder.path(),
+            &["check", "--board", board, "--model", &model],
+        );
+        assert_eq!(run.code, 0, "{board}: {}", run.stderr);
+        assert!(
+            run.stdout.contains(board) && run.stdout.contains("all is well"),
+            "{}",
+            run.stdout
+        );
+    }
+}
+
+#[test]
+fn every_list_says_something() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, word) in [
+        ("boards", "raspberry-pi-4"),
+        ("models", "mobilenet-v2"),
+        ("cameras", ""),
+        ("displays", ""),
+    ] {
+        let run = run_eyelet(folder.path(), &["list", what]);
+        assert_eq!(run.code, 0, "{what}: {}", run.stderr);
+        assert!(
+            run.stdout.contains(word) && !run.stdout.trim().is_empty(),
+            "{what}: {}",
+            run.stdout
+        );
+    }
+}
