@@ -4,11 +4,12 @@ use super::print_line;
 use crate::Failure;
 use crate::board::choose::SHIPPED;
 use crate::board::{Board, Tier};
+use crate::camera::v4l2;
 use crate::data_roots::DataRoots;
 use crate::model::{ModelError, Named, shipped};
+use crate::show;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 /// Arguments of `eyelet list`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +37,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let lines = match args.what {
         What::Boards => boards(&roots)?,
         What::Models => models(&roots),
-        What::Cameras => cameras(Path::new("/")),
-        What::Displays => displays(Path::new("/")),
+        What::Cameras => or_hint(
+            v4l2::list().iter().map(ToString::to_string).collect(),
+            "no video device: plug a camera in, or load its driver; a CSI camera comes through `--camera -`",
+        ),
+        What::Displays => or_hint(
+            show::list(),
+            "no framebuffer: connect a display, or load its driver; [display.png] needs none",
+        ),
     };
     lines.iter().try_for_each(print_line)
 }
@@ -120,78 +127,13 @@ fn model(named: &Named, roots: &DataRoots) -> String {
     }
 }
 
-/// One line a node of `/sys/class/video4linux`: the device, the driver's name for it, and its lasting links.
-fn cameras(root: &Path) -> Vec<String> {
-    let mut nodes: Vec<(u32, String)> = fs::read_dir(root.join("sys/class/video4linux"))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let node = entry.file_name().into_string().ok()?;
-            let number = node.strip_prefix("video")?.parse().ok()?;
-            let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-            let mut line = format!("/dev/{node:<8} {}", name.trim());
-            for kind in ["by-id", "by-path"] {
-                for link in links(&root.join("dev/v4l").join(kind), &node) {
-                    line.push_str(&format!("  /dev/v4l/{kind}/{link}"));
-                }
-            }
-            Some((number, line))
-        })
-        .collect();
-    nodes.sort();
-    if nodes.is_empty() {
-        return vec![
-            "no video device: plug a camera in, or load its driver; a CSI camera comes through [camera.pipe]"
-                .to_owned(),
-        ];
-    }
-    nodes.into_iter().map(|(_, line)| line).collect()
-}
-
-/// The links in `folder` that end at a node of this name, in name order.
-fn links(folder: &Path, node: &str) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let end = fs::read_link(entry.path()).ok()?;
-            let hits = end.file_name().is_some_and(|name| name == node);
-            hits.then(|| entry.file_name().into_string().ok())?
-        })
-        .collect();
-    names.sort();
-    names
-}
-
-/// One line an entry of `/proc/fb`: the device, the driver, and its size and depth.
-fn displays(root: &Path) -> Vec<String> {
-    let list = fs::read_to_string(root.join("proc/fb")).unwrap_or_default();
-    let lines: Vec<String> = list
-        .lines()
-        .filter_map(|line| {
-            let (number, driver) = line.split_once(' ')?;
-            let number: u32 = number.parse().ok()?;
-            let attribute = |name| {
-                let file = root.join(format!("sys/class/graphics/fb{number}/{name}"));
-                let text = fs::read_to_string(file).ok()?;
-                Some(text.trim().replace(',', "x"))
-            };
-            let size = attribute("virtual_size").unwrap_or_default();
-            let depth = attribute("bits_per_pixel")
-                .map_or_else(String::new, |bits| format!(", {bits} bits a pixel"));
-            let line = format!("/dev/fb{number:<3} {driver:<20} {size}{depth}");
-            Some(line.trim_end().to_owned())
-        })
-        .collect();
+/// What was found, or the one line that says what to do when nothing was.
+fn or_hint(lines: Vec<String>, hint: &str) -> Vec<String> {
     if lines.is_empty() {
-        return vec![
-            "no framebuffer: connect a display, or load its driver; [display.png] needs none"
-                .to_owned(),
-        ];
+        vec![hint.to_owned()]
+    } else {
+        lines
     }
-    lines
 }
 
 #[cfg(test)]
@@ -226,49 +168,5 @@ mod tests {
         assert!(line("mobilenet-v2@12-qdq ").contains("not here"));
         assert!(line("mine ").contains("faulty: "));
         assert!(line("efficientnet-lite0 ").contains("not here (it comes with the source tree"));
-    }
-
-    #[test]
-    fn cameras_are_listed_by_number_with_their_links() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(cameras(root.path())[0].starts_with("no video device"));
-        let class = root.path().join("sys/class/video4linux");
-        for (node, name) in [
-            ("video10", "vivid\n"),
-            ("video2", "USB cam\n"),
-            ("v4l-subdev0", "x"),
-        ] {
-            fs::create_dir_all(class.join(node)).unwrap();
-            fs::write(class.join(node).join("name"), name).unwrap();
-        }
-        let by_id = root.path().join("dev/v4l/by-id");
-        fs::create_dir_all(&by_id).unwrap();
-        std::os::unix::fs::symlink("../../video2", by_id.join("usb-cam-index0")).unwrap();
-        assert_eq!(
-            cameras(root.path()),
-            [
-                "/dev/video2   USB cam  /dev/v4l/by-id/usb-cam-index0",
-                "/dev/video10  vivid",
-            ]
-        );
-    }
-
-    #[test]
-    fn displays_are_listed_with_driver_and_size() {
-        let root = tempfile::tempdir().unwrap();
-        assert!(displays(root.path())[0].starts_with("no framebuffer"));
-        fs::create_dir_all(root.path().join("proc")).unwrap();
-        fs::write(root.path().join("proc/fb"), "0 virtio_gpudrmfb\n1 simple\n").unwrap();
-        let fb0 = root.path().join("sys/class/graphics/fb0");
-        fs::create_dir_all(&fb0).unwrap();
-        fs::write(fb0.join("virtual_size"), "480,320\n").unwrap();
-        fs::write(fb0.join("bits_per_pixel"), "32\n").unwrap();
-        assert_eq!(
-            displays(root.path()),
-            [
-                "/dev/fb0   virtio_gpudrmfb      480x320, 32 bits a pixel",
-                "/dev/fb1   simple",
-            ]
-        );
     }
 }
