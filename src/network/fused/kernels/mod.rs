@@ -6,6 +6,13 @@
 //! memory beforehand. A kernel may read up to [`SLACK`] bytes past the end of a run's memory; the arena keeps them readable.
 //! Quantised kernels give the same bits, those that `requantise` defines.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni_depthwise;
+mod panels;
 pub mod reference;
 #[cfg(test)]
 mod tests;
@@ -317,7 +324,9 @@ pub fn choose() -> &'static dyn Kernels {
 pub fn available() -> Vec<&'static dyn Kernels> {
     let mut all: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    {}
+    if avx512vnni::Avx512Vnni::runs_here() {
+        all.push(&avx512vnni::Avx512Vnni);
+    }
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);
     all

@@ -1,0 +1,329 @@
+//! Bytes by AVX-512 VNNI (`vpdpbusd`: four u8 x i8 products and their sum into each 32-bit lane); floats by [`super::avx512`].
+//!
+//! Convolution: a tile of MR pixels by NV vectors of 16 output channels stays in registers (12x2, 8x3 or 6x4 sums of the 32
+//! registers). Four input channels of a pixel are broadcast and meet one packed weight vector for each NV. Activations are
+//! read in place. The weights' channel order undoes the interleaving of the two pack instructions that narrow the sums, so
+//! that a pixel's bytes come out in order. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
+//!
+//! Depthwise: the bytes of up to four kernel rows are interleaved by unpack instructions, so that one `vpdpbusd` does a whole
+//! kernel column of 16 channels; a column's interleaving is kept for all outputs of the row that use it. The unpack order is
+//! again what the pack instructions undo.
+
+use super::avx512;
+use super::panels::{Panel, Panels, tiles};
+use super::{
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
+    RawF32, RawQ8, Runs, avx512vnni_depthwise, reference,
+};
+use crate::network::fused::requantise::Requantise;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// The kernels.
+#[derive(Debug)]
+pub struct Avx512Vnni;
+
+impl Avx512Vnni {
+    /// Whether this CPU has what they need.
+    pub fn runs_here() -> bool {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("fma")
+    }
+}
+
+/// Vectors of 16 channels in the widest panel.
+const WIDEST: usize = 4;
+
+/// Steps of four values.
+fn steps(runs: &Runs) -> usize {
+    runs.offsets.len() * runs.len.div_ceil(4)
+}
+
+fn panels(runs: &Runs) -> Panels {
+    Panels::new(runs.n, 16, WIDEST, 128 + steps(runs) * 64)
+}
+
+/// The output channel, within a panel of `vectors`, of a vector's lane.
+fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+    lane / 4 * 4 * vectors + vector * 4 + lane % 4
+}
+
+impl Kernels for Avx512Vnni {
+    fn name(&self) -> &'static str {
+        "avx512-vnni"
+    }
+
+    fn signed(&self) -> bool {
+        false
+    }
+
+    fn channel_group(&self, n: usize) -> usize {
+        Panels::new(n, 16, WIDEST, 0).group()
+    }
+
+    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        let panels = panels(runs);
+        let mut packed = Aligned::zeroed(panels.total_bytes());
+        let bytes = packed.bytes_mut();
+        let (count, len) = (runs.offsets.len(), runs.len);
+        for panel in panels.within(0..runs.n) {
+            let v = panel.vectors;
+            for vector in 0..v {
+                for lane in 0..16 {
+                    let n = panel.first + channel(v, vector, lane);
+                    if n >= runs.n {
+                        continue;
+                    }
+                    let at = panel.offset + (vector * 16 + lane) * 4;
+                    bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
+                    let at = at + v * 64;
+                    bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
+                    let at = panel.offset + v * 128 + vector * 64 + lane * 4;
+                    for run in 0..count {
+                        for i in 0..len {
+                            let step = run * len.div_ceil(4) + i / 4;
+                            bytes[at + step * v * 64 + i % 4] =
+                                raw.w[(n * count + run) * len + i] as u8;
+                        }
+                    }
+                }
+            }
+        }
+        packed
+    }
+
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+        for panel in panels(&conv.runs).within(channels) {
+            let most = [12, 12, 8, 6][panel.vectors - 1];
+            for (first, size) in tiles(p.count, most) {
+                // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+                unsafe {
+                    let tile = Tile {
+                        x: p.x.add(first * p.x_pitch),
+                        x_pitch: p.x_pitch,
+                        y: p.y.add(first * p.y_pitch + panel.first),
+                        y_pitch: p.y_pitch,
+                    };
+                    run_tile(conv, &panel, &tile, size);
+                }
+            }
+        }
+    }
+
+    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+        avx512vnni_depthwise::pack(row, raw)
+    }
+
+    unsafe fn depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        unsafe { avx512vnni_depthwise::run(conv, rows, y, channels) }
+    }
+
+    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+        avx512::pack_conv(runs, raw)
+    }
+
+    unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
+        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        unsafe { avx512::conv(conv, p, channels) }
+    }
+
+    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
+        avx512::pack_depthwise(row, raw)
+    }
+
+    unsafe fn depthwise_f32(
+        &self,
+        conv: &DepthwiseF32,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        unsafe { avx512::depthwise(conv, rows, y, channels) }
+    }
+
+    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        // SAFETY: `choose` saw that this CPU has the instructions.
+        unsafe { add_q8(add, a, b, y) }
+    }
+
+    fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+        // SAFETY: `choose` saw that this CPU has the instructions.
+        unsafe { add_f32(clamp, a, b, y) }
+    }
+
+    fn average_q8(&self, x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
+        // SAFETY: `choose` saw that this CPU has the instructions.
+        unsafe { average_q8(x, c, zero, m, end, y) }
+    }
+
+    fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+        // SAFETY: `choose` saw that this CPU has the instructions.
+        unsafe { average_f32(x, c, y) }
+    }
+}
+
+// The reference's loops, compiled for wider vectors.
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn add_q8(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    reference::add_q8(add, a, b, y);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn add_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+    reference::add_f32(clamp, a, b, y);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn average_q8(x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
+    reference::average_q8(x, c, false, zero, m, end, y);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn average_f32(x: &[f32], c: usize, y: &mut [f32]) {
+    reference::average_f32(x, c, y);
+}
+
+/// The pixels of one tile.
+#[derive(Clone, Copy)]
+struct Tile {
+    x: *const u8,
+    x_pitch: usize,
+    y: *mut u8,
+    y_pitch: usize,
+}
+
+/// # Safety
+/// AVX-512 with VNNI; `size` pixels as the geometry says.
+unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
+    macro_rules! by_size {
+        ($($vectors:literal: $($size:literal)*;)*) => {
+            match (panel.vectors, size) {
+                // SAFETY: the caller's promise.
+                $($(($vectors, $size) => unsafe { tile::<$size, $vectors>(conv, panel, t) },)*)*
+                _ => {}
+            }
+        };
+    }
+    by_size! {
+        1: 1 2 3 4 5 6 7 8 9 10 11 12;
+        2: 1 2 3 4 5 6 7 8 9 10 11 12;
+        3: 1 2 3 4 5 6 7 8;
+        4: 1 2 3 4 5 6;
+    }
+}
+
+/// # Safety
+/// AVX-512 with VNNI; MR pixels as the geometry says.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvQ8, panel: &Panel, t: &Tile) {
+    // SAFETY: the caller's promise; the packed panel is bias, multipliers, then a vector a step and NV.
+    unsafe {
+        let head = conv.packed.as_ptr().add(panel.offset);
+        let mut sums = [[_mm512_setzero_si512(); NV]; MR];
+        for v in 0..NV {
+            let bias = _mm512_load_si512(head.add(v * 64).cast());
+            for sums in &mut sums {
+                sums[v] = bias;
+            }
+        }
+        let mut w = head.add(NV * 128);
+        let steps = conv.runs.len.div_ceil(4);
+        for &offset in &conv.runs.offsets {
+            let mut x = t.x.add(offset);
+            for _ in 0..steps {
+                let mut weights = [_mm512_setzero_si512(); NV];
+                for (v, weights) in weights.iter_mut().enumerate() {
+                    *weights = _mm512_load_si512(w.add(v * 64).cast());
+                }
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let four = x.add(m * t.x_pitch).cast::<i32>().read_unaligned();
+                    let four = _mm512_set1_epi32(four);
+                    for v in 0..NV {
+                        sums[v] = _mm512_dpbusd_epi32(sums[v], four, weights[v]);
+                    }
+                }
+                x = x.add(4);
+                w = w.add(NV * 64);
+            }
+        }
+        let mut multipliers = [_mm512_setzero_ps(); NV];
+        for (v, m) in multipliers.iter_mut().enumerate() {
+            *m = _mm512_load_ps(head.add(NV * 64 + v * 64).cast());
+        }
+        let end = Ending::new(&conv.end);
+        let mask = u64::MAX >> (64 - panel.channels);
+        for (m, sums) in sums.iter().enumerate() {
+            let mut q = [_mm512_setzero_si512(); 4];
+            for v in 0..NV {
+                q[v] = end.steps(sums[v], multipliers[v]);
+            }
+            let bytes = end.bytes(q);
+            let bytes = match NV {
+                1 => _mm512_permutexvar_epi32(
+                    _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+                    bytes,
+                ),
+                2 => _mm512_permutexvar_epi32(
+                    _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0),
+                    bytes,
+                ),
+                3 => _mm512_permutexvar_epi32(
+                    _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0),
+                    bytes,
+                ),
+                _ => bytes,
+            };
+            _mm512_mask_storeu_epi8(t.y.add(m * t.y_pitch).cast(), mask, bytes);
+        }
+    }
+}
+
+/// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
+/// narrowing instructions that keeps small values small, which gives the same.
+pub(super) struct Ending {
+    high: __m512,
+    zero: __m512i,
+    low: __m512i,
+}
+
+impl Ending {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn new(end: &Requantise) -> Self {
+        Self {
+            high: _mm512_set1_ps(end.high),
+            zero: _mm512_set1_epi16(end.zero as i16),
+            low: _mm512_set1_epi8((end.low as i32 + end.zero) as i8),
+        }
+    }
+
+    /// Sums to whole steps from the zero point, not limited below.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn steps(&self, sums: __m512i, multiplier: __m512) -> __m512i {
+        let steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
+        _mm512_cvtps_epi32(_mm512_min_ps(steps, self.high))
+    }
+
+    /// Four vectors to bytes, each 128-bit lane holding the lane's values of the four in turn.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn bytes(&self, q: [__m512i; 4]) -> __m512i {
+        let a = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), self.zero);
+        let b = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), self.zero);
+        _mm512_max_epu8(_mm512_packus_epi16(a, b), self.low)
+    }
+}
