@@ -323,7 +323,16 @@ impl Planner<'_> {
                 let kernels = self.kernels_for(&raw);
                 let packed = kernels.pack_conv_q8(&runs, &raw);
                 let end = self.requantise(y, conv.clamp)?;
-                Ok(AnyConv::Q8(ConvQ8 { runs, packed, end }, kernels))
+                let bounded = raw.bounded();
+                Ok(AnyConv::Q8(
+                    ConvQ8 {
+                        runs,
+                        packed,
+                        end,
+                        bounded,
+                    },
+                    kernels,
+                ))
             }
         }
     }
@@ -378,6 +387,7 @@ impl Planner<'_> {
                         pad,
                         packed,
                         end,
+                        bounded: raw.bounded(),
                     },
                     kernels,
                 ))

@@ -39,6 +39,11 @@ impl Requantise {
         }
     }
 
+    /// Whether the stored bytes are u8 with zero point 0 and no limits of their own.
+    pub fn plain(&self) -> bool {
+        self.zero == 0 && self.low == 0.0 && self.high == 255.0
+    }
+
     /// From a value in units of the output's step to the stored byte.
     #[inline(always)]
     pub fn finish(&self, steps: f32) -> u8 {

@@ -155,7 +155,7 @@ impl Kernels for Avx512Vnni {
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
         // SAFETY: `choose` saw that this CPU has the instructions.
-        unsafe { add_q8(add, a, b, y) }
+        unsafe { add_bytes(add, a, b, y) }
     }
 
     fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
@@ -177,11 +177,6 @@ impl Kernels for Avx512Vnni {
 // The reference's loops, compiled for wider vectors.
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-fn add_q8(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-    reference::add_q8(add, a, b, y);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
 fn add_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
     reference::add_f32(clamp, a, b, y);
 }
@@ -196,6 +191,35 @@ fn average_f32(x: &[f32], c: usize, y: &mut [f32]) {
     reference::average_f32(x, c, y);
 }
 
+/// The reference's `add_q8` by 16 values; every vector step is one of its steps.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let whole = y.len().min(a.len()).min(b.len()) / 16 * 16;
+    let flip = _mm_set1_epi8(add.flip as i8);
+    let (fixed, ra, rb) = (
+        _mm512_set1_ps(add.fixed),
+        _mm512_set1_ps(add.a),
+        _mm512_set1_ps(add.b),
+    );
+    let (low, high) = (_mm512_set1_ps(add.end.low), _mm512_set1_ps(add.end.high));
+    let zero = _mm_set1_epi8(add.end.zero as i8);
+    for i in (0..whole).step_by(16) {
+        // SAFETY: 16 values from `i` on are inside all three slices.
+        unsafe {
+            let number = |from: &[u8]| {
+                let bytes = _mm_xor_si128(_mm_loadu_si128(from.as_ptr().add(i).cast()), flip);
+                _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+            };
+            let sum = _mm512_fmadd_ps(number(b), rb, fixed);
+            let sum = _mm512_fmadd_ps(number(a), ra, sum);
+            let limited = _mm512_min_ps(_mm512_max_ps(sum, low), high);
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(limited));
+            _mm_storeu_si128(y.as_mut_ptr().add(i).cast(), _mm_add_epi8(bytes, zero));
+        }
+    }
+    reference::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
+}
+
 /// The pixels of one tile.
 #[derive(Clone, Copy)]
 struct Tile {
@@ -208,11 +232,13 @@ struct Tile {
 /// # Safety
 /// AVX-512 with VNNI; `size` pixels as the geometry says.
 unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
+    let plain = conv.bounded && conv.end.plain();
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
                 // SAFETY: the caller's promise.
-                $($(($vectors, $size) => unsafe { tile::<$size, $vectors>(conv, panel, t) },)*)*
+                $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
+                ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
                 _ => {}
             }
         };
@@ -228,7 +254,11 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
 /// # Safety
 /// AVX-512 with VNNI; MR pixels as the geometry says.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvQ8, panel: &Panel, t: &Tile) {
+unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
+    conv: &ConvQ8,
+    panel: &Panel,
+    t: &Tile,
+) {
     // SAFETY: the caller's promise; the packed panel is bias, multipliers, then a vector a step and NV.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
@@ -263,43 +293,82 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvQ8, panel: &Panel, t
         for (v, m) in multipliers.iter_mut().enumerate() {
             *m = _mm512_load_ps(head.add(NV * 64 + v * 64).cast());
         }
-        let end = Ending::new(&conv.end);
-        let mask = u64::MAX >> (64 - panel.channels);
-        for (m, sums) in sums.iter().enumerate() {
+        let end = Ending::<PLAIN>::new(&conv.end);
+        // As many pixels at a time as fill a vector of bytes.
+        let together = if NV == 3 { 1 } else { 4 / NV };
+        let order = match NV {
+            1 => _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+            2 => _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15),
+            _ => _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15),
+        };
+        let mut first = 0;
+        while first < MR {
             let mut q = [_mm512_setzero_si512(); 4];
-            for v in 0..NV {
-                q[v] = end.steps(sums[v], multipliers[v]);
+            for (i, q) in q.iter_mut().enumerate() {
+                let (m, v) = (first + i / NV, i % NV);
+                if i < together * NV && m < MR {
+                    *q = end.steps(sums[m][v], multipliers[v]);
+                }
             }
-            let bytes = end.bytes(q);
-            let bytes = match NV {
-                1 => _mm512_permutexvar_epi32(
-                    _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
-                    bytes,
-                ),
-                2 => _mm512_permutexvar_epi32(
-                    _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0),
-                    bytes,
-                ),
-                3 => _mm512_permutexvar_epi32(
-                    _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 0, 0, 0, 0),
-                    bytes,
-                ),
-                _ => bytes,
-            };
-            _mm512_mask_storeu_epi8(t.y.add(m * t.y_pitch).cast(), mask, bytes);
+            let mut bytes = end.bytes(q);
+            if NV != 4 {
+                bytes = _mm512_permutexvar_epi32(order, bytes);
+            }
+            let y = t.y.add(first * t.y_pitch);
+            if panel.channels < NV * 16 {
+                let mask = u64::MAX >> (64 - panel.channels);
+                for i in 0..together.min(MR - first) {
+                    let mask = mask << (i * NV * 16);
+                    let y = y.add(i * t.y_pitch).wrapping_sub(i * NV * 16);
+                    _mm512_mask_storeu_epi8(y.cast(), mask, bytes);
+                }
+            } else {
+                match NV {
+                    1 => {
+                        _mm_storeu_si128(y.cast(), _mm512_castsi512_si128(bytes));
+                        if first + 1 < MR {
+                            let part = _mm512_extracti32x4_epi32::<1>(bytes);
+                            _mm_storeu_si128(y.add(t.y_pitch).cast(), part);
+                        }
+                        if first + 2 < MR {
+                            let part = _mm512_extracti32x4_epi32::<2>(bytes);
+                            _mm_storeu_si128(y.add(2 * t.y_pitch).cast(), part);
+                        }
+                        if first + 3 < MR {
+                            let part = _mm512_extracti32x4_epi32::<3>(bytes);
+                            _mm_storeu_si128(y.add(3 * t.y_pitch).cast(), part);
+                        }
+                    }
+                    2 => {
+                        _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes));
+                        if first + 1 < MR {
+                            let part = _mm512_extracti64x4_epi64::<1>(bytes);
+                            _mm256_storeu_si256(y.add(t.y_pitch).cast(), part);
+                        }
+                    }
+                    3 => {
+                        _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes));
+                        let part = _mm512_extracti32x4_epi32::<2>(bytes);
+                        _mm_storeu_si128(y.add(32).cast(), part);
+                    }
+                    _ => _mm512_storeu_si512(y.cast(), bytes),
+                }
+            }
+            first += together;
         }
     }
 }
 
 /// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
-/// narrowing instructions that keeps small values small, which gives the same.
-pub(super) struct Ending {
+/// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,
+/// and sums that cannot overflow; then saturation is all there is to do.
+pub(super) struct Ending<const PLAIN: bool> {
     high: __m512,
     zero: __m512i,
     low: __m512i,
 }
 
-impl Ending {
+impl<const PLAIN: bool> Ending<PLAIN> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn new(end: &Requantise) -> Self {
@@ -314,16 +383,23 @@ impl Ending {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn steps(&self, sums: __m512i, multiplier: __m512) -> __m512i {
-        let steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
-        _mm512_cvtps_epi32(_mm512_min_ps(steps, self.high))
+        let mut steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
+        if !PLAIN {
+            steps = _mm512_min_ps(steps, self.high);
+        }
+        _mm512_cvtps_epi32(steps)
     }
 
     /// Four vectors to bytes, each 128-bit lane holding the lane's values of the four in turn.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn bytes(&self, q: [__m512i; 4]) -> __m512i {
-        let a = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), self.zero);
-        let b = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), self.zero);
+        let a = _mm512_packs_epi32(q[0], q[1]);
+        let b = _mm512_packs_epi32(q[2], q[3]);
+        if PLAIN {
+            return _mm512_packus_epi16(a, b);
+        }
+        let (a, b) = (_mm512_adds_epi16(a, self.zero), _mm512_adds_epi16(b, self.zero));
         _mm512_max_epu8(_mm512_packus_epi16(a, b), self.low)
     }
 }

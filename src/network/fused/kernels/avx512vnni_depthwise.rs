@@ -95,6 +95,7 @@ pub(super) unsafe fn run(
                 first,
                 valid: width.min(row.c - first),
                 packed: conv.packed.as_ptr().add(first * per),
+                plain: conv.bounded && conv.end.plain(),
             };
             match (width, usual, row.stride) {
                 (64, true, 1) => rolling64::<1>(&job),
@@ -119,6 +120,7 @@ struct Job<'a> {
     first: usize,
     valid: usize,
     packed: *const u8,
+    plain: bool,
 }
 
 /// The loops for one block width, given its vector type and instructions.
@@ -247,7 +249,22 @@ width!(
 unsafe fn finish64(job: &Job<'_>, sums: [__m512i; 4], ox: usize) {
     // SAFETY: as `run`.
     unsafe {
-        let end = Ending::new(&job.conv.end);
+        if job.plain {
+            finish64_as::<true>(job, sums, ox);
+        } else {
+            finish64_as::<false>(job, sums, ox);
+        }
+    }
+}
+
+/// # Safety
+/// As `run`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn finish64_as<const PLAIN: bool>(job: &Job<'_>, sums: [__m512i; 4], ox: usize) {
+    // SAFETY: as `run`.
+    unsafe {
+        let end = Ending::<PLAIN>::new(&job.conv.end);
         let m = |v: usize| _mm512_loadu_ps(job.packed.add((4 + v) * 64).cast());
         let q = std::array::from_fn(|v| end.steps(sums[v], m(v)));
         let y = job.y.add(ox * job.conv.row.c).cast::<i8>();

@@ -74,6 +74,21 @@ pub struct RawQ8<'a> {
     pub multiplier: &'a [f32],
 }
 
+impl RawQ8<'_> {
+    /// Whether no sum of byte inputs, times its multiplier, can reach 2^31: then it becomes an integer without a check.
+    pub fn bounded(&self) -> bool {
+        let per = self.w.len() / self.bias.len().max(1);
+        (0..self.bias.len()).all(|n| {
+            let weights: f64 = self.w[n * per..][..per]
+                .iter()
+                .map(|&w| f64::from((i32::from(w) - self.w_zero[n]).abs()))
+                .sum();
+            let sum = 255.0 * weights + f64::from(self.bias[n]).abs();
+            sum < 2e9 && sum * f64::from(self.multiplier[n]).abs() < 2e9
+        })
+    }
+}
+
 /// A float convolution, ordered as [`RawQ8`].
 #[derive(Debug, Clone, Copy)]
 pub struct RawF32<'a> {
@@ -103,6 +118,8 @@ pub struct ConvQ8 {
     pub packed: Aligned,
     /// How sums become bytes.
     pub end: Requantise,
+    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    pub bounded: bool,
 }
 
 /// A packed float convolution.
@@ -163,6 +180,8 @@ pub struct DepthwiseQ8 {
     pub packed: Aligned,
     /// How sums become bytes.
     pub end: Requantise,
+    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    pub bounded: bool,
 }
 
 /// A packed float depthwise convolution.

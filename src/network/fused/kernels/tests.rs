@@ -24,7 +24,7 @@ fn partner(kernels: &dyn Kernels) -> &'static dyn Kernels {
 fn end(random: &mut Rng, signed: bool) -> Requantise {
     let quant = Quant {
         scale: 0.05,
-        zero: random.i32(0..256),
+        zero: [0, 128, random.i32(0..256)][random.usize(..3)],
     };
     let clamp = [
         (f32::NEG_INFINITY, f32::INFINITY),
@@ -45,9 +45,13 @@ fn case(random: &mut Rng, n: usize, per: usize) -> Case {
     Case {
         w: (0..n * per).map(|_| random.i8(-127..=127)).collect(),
         bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
-        multiplier: (0..n)
-            .map(|_| random.f32() * 4e-2 / (per as f32).sqrt())
-            .collect(),
+        multiplier: {
+            // Now and then so large that only saturation is left.
+            let scale = if random.u8(..8) == 0 { 1e9 } else { 4e-2 };
+            (0..n)
+                .map(|_| random.f32() * scale / (per as f32).sqrt())
+                .collect()
+        },
         zero: vec![0; n],
     }
 }
@@ -102,6 +106,7 @@ fn convolutions_of_bytes_are_bit_identical() {
                     runs: shape.clone(),
                     packed: k.pack_conv_q8(&shape, &case.raw()),
                     end,
+                    bounded: case.raw().bounded(),
                 };
                 let mut y = vec![0xa5; pixels * y_pitch];
                 let job = Pixels {
@@ -171,6 +176,7 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     pad,
                     packed: k.pack_depthwise_q8(&d, &case.raw()),
                     end,
+                    bounded: case.raw().bounded(),
                 };
                 let rows: Vec<*const u8> =
                     (0..d.kh).map(|r| x[r * d.w_in * d.c..].as_ptr()).collect();
