@@ -7,6 +7,10 @@
 //! Quantised kernels give the same bits, those that `requantise` defines.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_float;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni;
@@ -345,6 +349,10 @@ pub fn available() -> Vec<&'static dyn Kernels> {
     #[cfg(target_arch = "x86_64")]
     if avx512vnni::Avx512Vnni::runs_here() {
         all.push(&avx512vnni::Avx512Vnni);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if avx2::Avx2::runs_here() {
+        all.push(&avx2::Avx2);
     }
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);

@@ -1,0 +1,181 @@
+//! Floats by AVX2 and FMA: tiles of up to 6 pixels by up to 2 vectors of 8 output channels (12 of the 16 registers are sums);
+//! depthwise over 8 channels.
+
+use super::panels::{Panel, Panels, tiles};
+use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+fn panels(runs: &Runs) -> Panels {
+    Panels::new(runs.n, 8, 2, (1 + runs.offsets.len() * runs.len) * 32)
+}
+
+/// Panel by panel: biases, then for each value of the runs a vector of weights for each 8 channels.
+pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+    let panels = panels(runs);
+    let mut packed = Aligned::zeroed(panels.total_bytes());
+    let bytes = packed.bytes_mut();
+    let per = runs.offsets.len() * runs.len;
+    for panel in panels.within(0..runs.n) {
+        for i in 0..panel.channels {
+            let n = panel.first + i;
+            let at = panel.offset + i * 4;
+            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
+            for k in 0..per {
+                let at = at + (k + 1) * panel.vectors * 32;
+                bytes[at..at + 4].copy_from_slice(&raw.w[n * per + k].to_ne_bytes());
+            }
+        }
+    }
+    packed
+}
+
+/// # Safety
+/// AVX2 and FMA; pointers as the geometry says.
+pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
+    for panel in panels(&conv.runs).within(channels) {
+        for (first, size) in tiles(p.count, 6) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let t = Pixels {
+                    x: p.x.add(first * p.x_pitch),
+                    y: p.y.add(first * p.y_pitch + panel.first * 4),
+                    ..*p
+                };
+                match (panel.vectors, size) {
+                    (1, 1) => tile::<1, 1>(conv, &panel, &t),
+                    (1, 2) => tile::<2, 1>(conv, &panel, &t),
+                    (1, 3) => tile::<3, 1>(conv, &panel, &t),
+                    (1, 4) => tile::<4, 1>(conv, &panel, &t),
+                    (1, 5) => tile::<5, 1>(conv, &panel, &t),
+                    (1, 6) => tile::<6, 1>(conv, &panel, &t),
+                    (2, 1) => tile::<1, 2>(conv, &panel, &t),
+                    (2, 2) => tile::<2, 2>(conv, &panel, &t),
+                    (2, 3) => tile::<3, 2>(conv, &panel, &t),
+                    (2, 4) => tile::<4, 2>(conv, &panel, &t),
+                    (2, 5) => tile::<5, 2>(conv, &panel, &t),
+                    (2, 6) => tile::<6, 2>(conv, &panel, &t),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Stores the first `valid` of 8 floats.
+///
+/// # Safety
+/// `y` is good for them.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store(y: *mut f32, values: __m256, valid: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if valid >= 8 {
+            _mm256_storeu_ps(y, values);
+        } else {
+            let mut all = [0f32; 8];
+            _mm256_storeu_ps(all.as_mut_ptr(), values);
+            std::ptr::copy_nonoverlapping(all.as_ptr(), y, valid);
+        }
+    }
+}
+
+/// # Safety
+/// AVX2 and FMA; MR pixels as the geometry says.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
+    // SAFETY: the caller's promise; the packed panel is biases, then NV vectors a value.
+    unsafe {
+        let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
+        let mut sums = [[_mm256_setzero_ps(); NV]; MR];
+        for v in 0..NV {
+            let bias = _mm256_load_ps(w.add(v * 8));
+            for sums in &mut sums {
+                sums[v] = bias;
+            }
+        }
+        w = w.add(NV * 8);
+        for &offset in &conv.runs.offsets {
+            let mut x = p.x.add(offset);
+            for _ in 0..conv.runs.len {
+                let mut weights = [_mm256_setzero_ps(); NV];
+                for (v, weights) in weights.iter_mut().enumerate() {
+                    *weights = _mm256_load_ps(w.add(v * 8));
+                }
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let value = _mm256_set1_ps(*x.add(m * p.x_pitch).cast::<f32>());
+                    for v in 0..NV {
+                        sums[v] = _mm256_fmadd_ps(value, weights[v], sums[v]);
+                    }
+                }
+                x = x.add(4);
+                w = w.add(NV * 8);
+            }
+        }
+        let low = _mm256_set1_ps(conv.clamp.0);
+        let high = _mm256_set1_ps(conv.clamp.1);
+        for (m, sums) in sums.iter().enumerate() {
+            let y = p.y.add(m * p.y_pitch).cast::<f32>();
+            for (v, &sum) in sums.iter().enumerate() {
+                let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
+                store(y.add(v * 8), limited, panel.channels - v * 8);
+            }
+        }
+    }
+}
+
+/// Blocks of 8 channels: biases, then a vector for each kernel row and column.
+pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
+    let per = row.kh * row.kw;
+    let mut packed = Aligned::zeroed(row.c.div_ceil(8) * (1 + per) * 32);
+    let bytes = packed.bytes_mut();
+    for c in 0..row.c {
+        let at = c / 8 * (1 + per) * 32 + c % 8 * 4;
+        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
+        for k in 0..per {
+            let at = at + (1 + k) * 32;
+            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
+        }
+    }
+    packed
+}
+
+/// One output row, some channels.
+///
+/// # Safety
+/// AVX2 and FMA; pointers as the geometry says.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn depthwise(
+    conv: &DepthwiseF32,
+    rows: &[*const u8],
+    y: *mut u8,
+    channels: Range<usize>,
+) {
+    let d = &conv.row;
+    let per = d.kh * d.kw;
+    let low = _mm256_set1_ps(conv.clamp.0);
+    let high = _mm256_set1_ps(conv.clamp.1);
+    for c in channels.step_by(8) {
+        // SAFETY: the caller's promise; reading past the last channel is within the slack.
+        unsafe {
+            let w = conv.packed.as_ptr().add(c / 8 * (1 + per) * 32).cast::<f32>();
+            for ox in 0..d.w_out {
+                let mut sum = _mm256_load_ps(w);
+                for kx in 0..d.kw {
+                    let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
+                    if ix >= d.w_in {
+                        continue;
+                    }
+                    for (ky, row) in rows.iter().enumerate() {
+                        let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + c));
+                        let k = _mm256_load_ps(w.add((1 + ky * d.kw + kx) * 8));
+                        sum = _mm256_fmadd_ps(x, k, sum);
+                    }
+                }
+                let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
+                store(y.cast::<f32>().add(ox * d.c + c), limited, d.c - c);
+            }
+        }
+    }
+}
