@@ -16,6 +16,7 @@ mod avx512;
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni_depthwise;
+#[cfg(target_arch = "x86_64")]
 mod panels;
 pub mod reference;
 #[cfg(test)]
