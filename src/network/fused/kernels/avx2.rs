@@ -263,9 +263,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvQ8, panel: &Panel, p
         for &offset in &conv.runs.offsets {
             let mut x = p.x.add(offset);
             for _ in 0..conv.runs.len.div_ceil(4) {
-                let at = |v: usize, odd: usize| {
-                    _mm256_load_si256(w.add(v * 64 + odd * 32).cast())
-                };
+                let at = |v: usize, odd: usize| _mm256_load_si256(w.add(v * 64 + odd * 32).cast());
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let four = x.add(m * p.x_pitch).cast::<i32>().read_unaligned();
                     let four = _mm256_set1_epi32(four);

@@ -159,7 +159,11 @@ pub(super) unsafe fn depthwise(
     for c in channels.step_by(8) {
         // SAFETY: the caller's promise; reading past the last channel is within the slack.
         unsafe {
-            let w = conv.packed.as_ptr().add(c / 8 * (1 + per) * 32).cast::<f32>();
+            let w = conv
+                .packed
+                .as_ptr()
+                .add(c / 8 * (1 + per) * 32)
+                .cast::<f32>();
             for ox in 0..d.w_out {
                 let mut sum = _mm256_load_ps(w);
                 for kx in 0..d.kw {

@@ -187,8 +187,7 @@ pub(super) unsafe fn depthwise(
             (inner.end..d.w_out).for_each(edge);
             let k: [__m512; 9] = std::array::from_fn(weight);
             let start = (inner.start * d.stride - d.left) * d.c + c;
-            let mut x: [*const f32; 3] =
-                std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
+            let mut x: [*const f32; 3] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
             for ox in inner.clone() {
                 let at = |r: usize, i: usize| _mm512_loadu_ps(x[r].add(i * d.c));
                 // Three sums, so that no multiply-add waits for the one before.

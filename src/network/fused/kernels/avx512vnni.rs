@@ -238,6 +238,7 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
             match (panel.vectors, size) {
                 // SAFETY: the caller's promise.
                 $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
+                // SAFETY: the caller's promise.
                 ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
                 _ => {}
             }
@@ -399,7 +400,10 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         if PLAIN {
             return _mm512_packus_epi16(a, b);
         }
-        let (a, b) = (_mm512_adds_epi16(a, self.zero), _mm512_adds_epi16(b, self.zero));
+        let (a, b) = (
+            _mm512_adds_epi16(a, self.zero),
+            _mm512_adds_epi16(b, self.zero),
+        );
         _mm512_max_epu8(_mm512_packus_epi16(a, b), self.low)
     }
 }

@@ -227,18 +227,51 @@ macro_rules! width {
 }
 
 width!(
-    column64, rolling64, any64, finish64, __m512i, 64, _mm512_setzero_si512, _mm512_loadu_si512,
-    _mm512_set1_epi8, _mm512_unpacklo_epi8, _mm512_unpackhi_epi8, _mm512_unpacklo_epi16,
-    _mm512_unpackhi_epi16, _mm512_dpbusd_epi32
+    column64,
+    rolling64,
+    any64,
+    finish64,
+    __m512i,
+    64,
+    _mm512_setzero_si512,
+    _mm512_loadu_si512,
+    _mm512_set1_epi8,
+    _mm512_unpacklo_epi8,
+    _mm512_unpackhi_epi8,
+    _mm512_unpacklo_epi16,
+    _mm512_unpackhi_epi16,
+    _mm512_dpbusd_epi32
 );
 width!(
-    column32, rolling32, any32, finish32, __m256i, 32, _mm256_setzero_si256, _mm256_loadu_si256,
-    _mm256_set1_epi8, _mm256_unpacklo_epi8, _mm256_unpackhi_epi8, _mm256_unpacklo_epi16,
-    _mm256_unpackhi_epi16, _mm256_dpbusd_epi32
+    column32,
+    rolling32,
+    any32,
+    finish32,
+    __m256i,
+    32,
+    _mm256_setzero_si256,
+    _mm256_loadu_si256,
+    _mm256_set1_epi8,
+    _mm256_unpacklo_epi8,
+    _mm256_unpackhi_epi8,
+    _mm256_unpacklo_epi16,
+    _mm256_unpackhi_epi16,
+    _mm256_dpbusd_epi32
 );
 width!(
-    column16, rolling16, any16, finish16, __m128i, 16, _mm_setzero_si128, _mm_loadu_si128,
-    _mm_set1_epi8, _mm_unpacklo_epi8, _mm_unpackhi_epi8, _mm_unpacklo_epi16, _mm_unpackhi_epi16,
+    column16,
+    rolling16,
+    any16,
+    finish16,
+    __m128i,
+    16,
+    _mm_setzero_si128,
+    _mm_loadu_si128,
+    _mm_set1_epi8,
+    _mm_unpacklo_epi8,
+    _mm_unpackhi_epi8,
+    _mm_unpacklo_epi16,
+    _mm_unpackhi_epi16,
     _mm_dpbusd_epi32
 );
 
