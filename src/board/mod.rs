@@ -1,4 +1,4 @@
-//! A board: camera, model, display, limits. What a `boards/NAME.toml` says ([`file`]) becomes, once checked, a [`Board`],
+//! A board: camera, model, display, limits. What a `boards/NAME.toml` says ([`mod@file`]) becomes, once checked, a [`Board`],
 //! and nothing after that validates again. Every key, its unit and default stand in `boards/README.md`.
 
 pub mod choose;
