@@ -105,7 +105,7 @@ fn labels() -> Vec<String> {
 }
 
 /// Every golden picture: size, depth, name, what is shown.
-const GOLDEN: [(u32, u32, Depth, &str, Show); 27] = [
+const GOLDEN: [(u32, u32, Depth, &str, Show); 29] = [
     (128, 32, Depth::Mono, "live", Class(0)),
     (128, 32, Depth::Mono, "long", Class(4)),
     (128, 32, Depth::Mono, "unknown", Unknown),
@@ -129,7 +129,9 @@ const GOLDEN: [(u32, u32, Depth, &str, Show); 27] = [
     (480, 320, Depth::Rgb565, "unknown", Unknown),
     (480, 320, Depth::Rgb565, "lost", Lost),
     (480, 320, Depth::Rgb565, "starting", Starting),
-    (480, 800, Depth::Rgb565, "live", Class(4)),
+    (135, 240, Depth::Rgb565, "long", Class(5)),
+    (320, 480, Depth::Rgb565, "live", Class(4)),
+    (400, 300, Depth::Mono, "live", Class(2)),
     (800, 480, Depth::Rgb888, "live", Class(0)),
     (1024, 600, Depth::Rgb888, "live", Class(5)),
     (1920, 1080, Depth::Rgb888, "live", Class(0)),

@@ -113,6 +113,12 @@ impl Canvas {
         }
     }
 
+    /// `pixels` pixels of row `y` from `x` on, which must all lie inside.
+    pub fn row_part_mut(&mut self, x: i32, y: i32, pixels: usize) -> &mut [u8] {
+        let at = y as usize * self.width_px as usize + x as usize;
+        &mut self.rgb[at * 3..][..pixels * 3]
+    }
+
     /// Sets one pixel.
     pub fn set(&mut self, x: i32, y: i32, colour: Rgb) {
         if let Some(at) = self.index(x, y) {
@@ -137,13 +143,16 @@ impl Canvas {
     /// Fills the part of `area` that lies inside.
     pub fn fill(&mut self, area: Rectangle, colour: Rgb) {
         let area = area.intersection(&self.bounding_box());
-        for y in area.rows() {
-            let Some(at) = self.index(area.top_left.x, y) else {
-                continue;
-            };
-            for pixel in self.rgb[at..at + area.size.width as usize * 3].chunks_exact_mut(3) {
-                pixel.copy_from_slice(&colour);
-            }
+        let Some(first) = self.index(area.top_left.x, area.top_left.y) else {
+            return;
+        };
+        let row = first..first + area.size.width as usize * 3;
+        for pixel in self.rgb[row.clone()].chunks_exact_mut(3) {
+            pixel.copy_from_slice(&colour);
+        }
+        for y in 1..area.size.height as usize {
+            let at = first + y * self.width_px as usize * 3;
+            self.rgb.copy_within(row.clone(), at);
         }
     }
 

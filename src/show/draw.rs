@@ -7,8 +7,10 @@
 use super::canvas::{Canvas, Rgb};
 use super::font::{Face, Pen};
 use super::layout::{Layout, MIN_SIDE_PX, Side};
+use super::picture::Scaler;
+use super::setting::Setting;
 use super::words::{self, Label, Number};
-use super::{DisplayError, Scene, State, picture};
+use super::{DisplayError, Scene, State};
 use crate::board::Depth;
 use crate::decide::Candidate;
 use embedded_graphics::prelude::*;
@@ -52,6 +54,7 @@ pub struct Painter {
     canvas: Canvas,
     layout: Layout,
     pen: Pen,
+    scaler: Option<Scaler>,
     palette: Palette,
 }
 
@@ -63,9 +66,11 @@ impl Painter {
                 "a display of {width_px} x {height_px} pixels cannot be drawn on: each side must be {MIN_SIDE_PX} to 8192"
             )));
         }
+        let layout = Layout::of(width_px, height_px, depth);
         Ok(Self {
             canvas: Canvas::new(width_px, height_px, depth),
-            layout: Layout::of(width_px, height_px, depth),
+            scaler: layout.picture.map(Scaler::new),
+            layout,
             pen: Pen::new(width_px.max(height_px)),
             palette: if depth == Depth::Mono { MONO } else { COLOUR },
         })
@@ -112,11 +117,9 @@ impl Painter {
 
     fn live(&mut self, scene: &Scene<'_>) {
         let palette = self.palette;
-        if let Some(place) = self.layout.picture {
-            let drawn = scene
-                .picture
-                .is_some_and(|crop| picture::draw(&mut self.canvas, &crop, place));
-            if !drawn {
+        if let (Some(place), Some(scaler)) = (self.layout.picture, &mut self.scaler) {
+            let picture = scene.picture.as_ref();
+            if !picture.is_some_and(|picture| scaler.draw(&mut self.canvas, picture)) {
                 self.no_picture(place, palette.quiet);
             }
         }
@@ -208,19 +211,18 @@ impl Painter {
         canvas.fill_rounded(part(7, 7, 2, 2), unit, colour);
     }
 
-    /// The label as large as its place allows: in one line, else in two, else shortened.
+    /// The label as large as its place allows.
     fn label(&mut self, text: &str, colour: Rgb) {
         let place = self.layout.label;
-        let set = Setting::of(text, place.size, self.canvas.depth());
-        let height = set.face.line_px() * if set.second.is_some() { 2 } else { 1 };
-        let mut top = place.top_left.y + (place.size.height.saturating_sub(height) / 2) as i32;
-        for line in [Some(set.first), set.second].into_iter().flatten() {
-            let row = Rectangle::new(
-                Point::new(place.top_left.x, top),
-                Size::new(place.size.width, set.face.line_px()),
-            );
+        let Size { width, height } = place.size;
+        let set = Setting::of(text, (width, height), self.canvas.depth());
+        let line_px = set.face.line_px();
+        let used = line_px * set.lines().len() as u32;
+        let mut top = place.top_left.y + (height.saturating_sub(used) / 2) as i32;
+        for line in set.lines() {
+            let row = Rectangle::new(Point::new(place.top_left.x, top), Size::new(width, line_px));
             self.line(row, set.face, line, Side::Left, colour);
-            top += set.face.line_px() as i32;
+            top += line_px as i32;
         }
     }
 
@@ -276,73 +278,4 @@ impl Painter {
         self.canvas.fill_rounded(place, radius, self.palette.panel);
         self.canvas.fill_rounded(part, radius, colour);
     }
-}
-
-/// How a label is set: in one line, or two.
-struct Setting<'a> {
-    face: Face,
-    first: &'a str,
-    second: Option<&'a str>,
-}
-
-impl<'a> Setting<'a> {
-    /// The largest of: one line at full height, at 4/5, at 2/3; two lines at 1/2, at 2/5; else two lines, the second cut short.
-    fn of(text: &'a str, size: Size, depth: Depth) -> Self {
-        let Size { width, height } = size;
-        for share in [60, 48, 40] {
-            let face = Face::of_height(height * share / 60, depth);
-            if face.width_px(text) <= width {
-                return Self {
-                    face,
-                    first: text,
-                    second: None,
-                };
-            }
-        }
-        let smallest = Face::of_height(0, depth);
-        let double = Face::of_height(height / 2, depth);
-        for face in [double, Face::of_height(height * 2 / 5, depth)] {
-            if let Some((first, second)) = broken(text, face, width)
-                && face.width_px(second) <= width
-                && face.line_px() * 2 <= height
-            {
-                return Self {
-                    face,
-                    first,
-                    second: Some(second),
-                };
-            }
-        }
-        if double.line_px() * 2 <= height
-            && let Some((first, second)) = broken(text, double, width)
-        {
-            return Self {
-                face: double,
-                first,
-                second: Some(second),
-            };
-        }
-        let face = Face::of_height(height * 2 / 3, depth);
-        let face = if face.line_px() > height {
-            smallest
-        } else {
-            face
-        };
-        Self {
-            face,
-            first: text,
-            second: None,
-        }
-    }
-}
-
-/// Breaks at the last space or hyphen before which the first line fits; none when not even the first word does.
-fn broken(text: &str, face: Face, width_px: u32) -> Option<(&str, &str)> {
-    let (at, sign) = text.match_indices([' ', '-']).rfind(|(at, sign)| {
-        let end = if *sign == "-" { at + 1 } else { *at };
-        face.width_px(&text[..end]) <= width_px
-    })?;
-    let end = if sign == "-" { at + 1 } else { at };
-    let rest = text[end..].trim_start();
-    (!rest.is_empty()).then_some((&text[..end], rest))
 }

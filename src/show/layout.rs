@@ -6,12 +6,12 @@
 //!
 //! | shape of the display | arrangement |
 //! |---|---|
-//! | *strip*: lower than 100 px, or over 2.6 times as wide as high | label above, bar and percent below; status only from 48 px of height; picture at the left from 96 px (never in black and white) |
+//! | *strip*: lower than 100 px, or over 2.6 times as wide as high, or landscape and too small for a picture | label above, bar and percent below; status only from 48 px of height; picture at the left from 96 px (never in black and white) |
 //! | *card*: landscape and square | picture at the upper left, list and status right of it, below them label and percent in one line, bar at the foot. Where the column beside the picture is too narrow for a list (under 7 times its line, or lines under 13 px), the percent stands there |
 //! | *tower*: over 1.15 times as high as wide | picture across the top, the bar at its foot, the label, status and percent in one line. From 300 px of width and 1.5 times that of height there is a list: picture, label and percent in one line, bar, list, status |
 //!
-//! Sizes in pixels follow from the height (card) or the width (tower): margin 1/24, label line about 1/6 (in a strip half of
-//! the height), bar 1/28, list text 1/12 (1/14 with five rows, 1/15 in a tower). Five rows of the list from a height of 480 px, three below that.
+//! Sizes in pixels follow from the height (card) or the width (tower): margin 1/24, label line 1/6 or what is left (in a strip half
+//! of the height), bar 1/28, list text 1/12 (1/14 with five rows, 1/15 in a tower). Five rows of the list from a height of 480 px, three below that.
 //! A black-and-white display has a picture (dithered) only when its shorter side is 200 px or more.
 //!
 //! Invariants, checked for random sizes by a test: all places lie inside of the display, and no two overlap.
@@ -83,7 +83,7 @@ impl Layout {
         };
         if height_px * 100 > width_px * 115 {
             tower(room, depth, pictured)
-        } else if height_px < 100 || width_px * 10 > height_px * 26 {
+        } else if height_px < 100 || width_px * 10 > height_px * 26 || !pictured {
             strip(room, depth, pictured && height_px >= 96)
         } else {
             card(room, depth, pictured)
@@ -187,7 +187,9 @@ fn face(line_px: i32, depth: Depth) -> Face {
 
 fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (mut room, height) = (room, room.height());
-    let margin = if depth == Depth::Mono { 0 } else { height / 24 };
+    // Small black-and-white panels have a black rim of their own.
+    let rimmed = depth == Depth::Mono && height < 100;
+    let margin = if rimmed { 0 } else { height / 24 };
     room = room.within(margin);
     let gap = (height / 16).max(1);
     let picture = pictured.then(|| {
@@ -283,7 +285,7 @@ fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
     let listed = width >= 300 && height * 10 >= width * 15;
 
     let side = if listed {
-        (width - margin * 2).min(height * 51 / 100)
+        (width - margin * 2).min(height * 47 / 100)
     } else {
         width.min(height - (width / 3).max(48))
     };
@@ -298,8 +300,14 @@ fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
     let attached = (picture.is_some() && !listed).then(|| room.take_top(thickness, 0));
     room.top += if listed { gap - margin } else { 0 };
     room = room.within(margin);
+    if !listed {
+        // Below a picture that takes all of the width, the words need what height there is.
+        room.top -= margin / 3;
+        room.bottom += margin / 3;
+    }
 
-    let percent_face = face((width / 9).max(8).min(room.height() * 2 / 5), depth);
+    let percent_most = (room.height() - gap) * 2 / 5;
+    let percent_face = face((width / 9).max(8).min(percent_most), depth);
     let percent_line = percent_face.line_px() as i32;
     let mut others = if attached.is_some() {
         0
@@ -307,8 +315,12 @@ fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
         thickness + gap
     };
     others += if listed { 0 } else { percent_line + gap };
-    let label_height = (width / if listed { 6 } else { 5 }).max(12);
-    let label_height = label_height.min(room.height() - others);
+    // Without a list the label has all the height that is left.
+    let label_height = if listed {
+        width / 6
+    } else {
+        room.height() - others
+    };
     let mut label = room;
     room.top += label_height + gap;
     label.bottom = label.top + label_height;

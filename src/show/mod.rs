@@ -1,7 +1,7 @@
 //! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is, pushed whole.
 //!
 //! ```text
-//! Scene -> draw::Painter (layout, font, outline, picture) -> canvas::Canvas -> framebuffer | png
+//! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> framebuffer | png
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas, one variant of
@@ -18,6 +18,7 @@ pub mod picture;
 pub mod pixel;
 pub mod png;
 pub mod serial;
+pub mod setting;
 pub mod words;
 
 use crate::board::{Depth, DisplayConfig};

@@ -14,40 +14,84 @@ const DITHER: [[u32; 4]; 4] = [
     [248, 120, 216, 88],
 ];
 
-/// Draws `picture` as large as `place`, which must lie in the canvas. A picture whose bytes do not fit its size is left out;
-/// the answer says whether it was drawn.
-pub fn draw(canvas: &mut Canvas, picture: &Crop<'_>, place: Rectangle) -> bool {
-    let (width, height) = (picture.width_px as usize, picture.height_px as usize);
-    if width == 0 || height == 0 || picture.rgb.len() != width * height * 3 {
-        return false;
-    }
-    let across = Steps::new(picture.width_px, place.size.width);
-    let down = Steps::new(picture.height_px, place.size.height);
-    for (y, to_y) in place.rows().enumerate() {
-        let (top, bottom, part_y) = down.at(y as u32);
-        let top = &picture.rgb[top * width * 3..][..width * 3];
-        let bottom = &picture.rgb[bottom * width * 3..][..width * 3];
-        for (x, to_x) in place.columns().enumerate() {
-            let (left, right, part_x) = across.at(x as u32);
-            let mut rgb = [0; 3];
-            for (c, value) in rgb.iter_mut().enumerate() {
-                let mix = |row: &[u8]| {
-                    u32::from(row[left * 3 + c]) * (256 - part_x)
-                        + u32::from(row[right * 3 + c]) * part_x
-                };
-                let sum = mix(top) * (256 - part_y) + mix(bottom) * part_y;
-                *value = ((sum + 32_768) >> 16) as u8;
-            }
-            if canvas.depth() == Depth::Mono {
-                let [r, g, b] = rgb.map(u32::from);
-                let luma = (r * 77 + g * 150 + b * 29) >> 8;
-                let white = luma > DITHER[y % 4][x % 4];
-                rgb = [if white { 255 } else { 0 }; 3];
-            }
-            canvas.set(to_x, to_y, rgb);
+/// Scales pictures into one place. Its tables are made with the first picture, and again only for one of another size.
+#[derive(Debug, Clone)]
+pub struct Scaler {
+    place: Rectangle,
+    from_px: (u32, u32),
+    /// Per column of the place: where its two source pixels begin in a row, and the second one's part of 256.
+    across: Vec<(usize, usize, u32)>,
+    /// One row, already mixed from its two source rows: values times 256.
+    mixed: Vec<u32>,
+}
+
+impl Scaler {
+    /// For a place that lies in the canvas, and pictures of up to 512 pixels a row without allocating again.
+    pub fn new(place: Rectangle) -> Self {
+        Self {
+            place,
+            from_px: (0, 0),
+            across: Vec::with_capacity(place.size.width as usize),
+            mixed: Vec::with_capacity(512 * 3),
         }
     }
-    true
+
+    /// Draws `picture` as large as the place. A picture whose bytes do not fit its size is left out; the answer says whether
+    /// it was drawn.
+    pub fn draw(&mut self, canvas: &mut Canvas, picture: &Crop<'_>) -> bool {
+        let (width, height) = (picture.width_px as usize, picture.height_px as usize);
+        if width == 0 || height == 0 || picture.rgb.len() != width * height * 3 {
+            return false;
+        }
+        self.prepare(picture);
+        let down = Steps::new(picture.height_px, self.place.size.height);
+        let row = |y: usize| &picture.rgb[y * width * 3..][..width * 3];
+        for (y, to_y) in self.place.rows().enumerate() {
+            let (top, bottom, part) = down.at(y as u32);
+            let pairs = row(top).iter().zip(row(bottom));
+            for (mixed, (top, bottom)) in self.mixed.iter_mut().zip(pairs) {
+                *mixed = u32::from(*top) * (256 - part) + u32::from(*bottom) * part;
+            }
+            let to = canvas.row_part_mut(self.place.top_left.x, to_y, self.across.len());
+            for (to, (left, right, part)) in to.chunks_exact_mut(3).zip(&self.across) {
+                let (left, right) = (&self.mixed[*left..][..3], &self.mixed[*right..][..3]);
+                for c in 0..3 {
+                    let sum = left[c] * (256 - part) + right[c] * part;
+                    to[c] = ((sum + 32_768) >> 16) as u8;
+                }
+            }
+            if canvas.depth() == Depth::Mono {
+                let to = canvas.row_part_mut(self.place.top_left.x, to_y, self.across.len());
+                dither(to, y);
+            }
+        }
+        true
+    }
+
+    fn prepare(&mut self, picture: &Crop<'_>) {
+        let from_px = (picture.width_px, picture.height_px);
+        if from_px == self.from_px {
+            return;
+        }
+        self.from_px = from_px;
+        self.mixed.clear();
+        self.mixed.resize(picture.width_px as usize * 3, 0);
+        let steps = Steps::new(picture.width_px, self.place.size.width);
+        self.across.clear();
+        self.across.extend((0..self.place.size.width).map(|x| {
+            let (left, right, part) = steps.at(x);
+            (left * 3, right * 3, part)
+        }));
+    }
+}
+
+/// Row `y` of a picture to black and white.
+fn dither(row: &mut [u8], y: usize) {
+    for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
+        let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
+        let luma = (r * 77 + g * 150 + b * 29) >> 8;
+        pixel.fill(if luma > DITHER[y % 4][x % 4] { 255 } else { 0 });
+    }
 }
 
 /// Where the pixels of a scaled side lie on the source side, centre on centre.
@@ -102,7 +146,7 @@ mod tests {
         };
         let mut canvas = Canvas::new(11, 10, Depth::Rgb888);
         let place = Rectangle::new(Point::new(1, 1), Size::new(9, 9));
-        assert!(draw(&mut canvas, &picture, place));
+        assert!(Scaler::new(place).draw(&mut canvas, &picture));
         assert_eq!(canvas.pixel(1, 1), [0, 0, 7]);
         assert_eq!(canvas.pixel(9, 5), [8, 4, 7]);
         assert_eq!(canvas.pixel(10, 5), [0, 0, 0]);
@@ -119,7 +163,7 @@ mod tests {
         for side in [60, 113, 199, 450] {
             let mut canvas = Canvas::new(side, side, Depth::Rgb888);
             let all = canvas.bounding_box();
-            assert!(draw(&mut canvas, &picture, all));
+            assert!(Scaler::new(all).draw(&mut canvas, &picture));
             for x in 0..side {
                 let wanted = (x as f32 + 0.5) * 200.0 / side as f32 - 0.5;
                 let got = f32::from(canvas.pixel(x, side / 2)[0]);
@@ -137,14 +181,13 @@ mod tests {
         let all = canvas.bounding_box();
         for (width_px, height_px) in [(0, 4), (4, 0), (4, 3), (5, 4)] {
             let rgb = [1; 48];
-            assert!(!draw(
+            assert!(!Scaler::new(all).draw(
                 &mut canvas,
                 &Crop {
                     width_px,
                     height_px,
                     rgb: &rgb
-                },
-                all
+                }
             ));
         }
     }
@@ -154,14 +197,13 @@ mod tests {
         let rgb = [128; 48];
         let mut canvas = Canvas::new(8, 8, Depth::Mono);
         let all = canvas.bounding_box();
-        assert!(draw(
+        assert!(Scaler::new(all).draw(
             &mut canvas,
             &Crop {
                 width_px: 4,
                 height_px: 4,
                 rgb: &rgb
-            },
-            all
+            }
         ));
         let white = all
             .points()
