@@ -19,6 +19,10 @@ pub struct Outline {
     pub has_huffman_tables: bool,
     /// Byte of the first scan's marker (SOS).
     pub scan_at: Option<usize>,
+    /// Scans so far; a progressive picture, or one whose colours follow each other, has several.
+    pub scans: usize,
+    /// Whether the frame header is that of a baseline or extended sequential picture (SOF0, SOF1).
+    pub is_sequential: bool,
 }
 
 /// What [`Walker::advance`] found.
@@ -95,12 +99,14 @@ impl Walker {
                             };
                             let size = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
                             self.outline.size_px = Some(size);
+                            self.outline.is_sequential = matches!(marker, 0xc0 | 0xc1);
                         }
                         DHT if self.outline.scan_at.is_none() => {
                             self.outline.has_huffman_tables = true;
                         }
                         SOS => {
                             self.outline.scan_at.get_or_insert(self.at);
+                            self.outline.scans += 1;
                             self.in_scan = true;
                         }
                         _ => {}
@@ -159,6 +165,7 @@ mod tests {
         assert_eq!(outline.size_px, Some((64, 48)));
         assert!(!outline.has_huffman_tables); // they come after the first scan
         assert_eq!(outline.scan_at, Some(29));
+        assert_eq!((outline.scans, outline.is_sequential), (2, true));
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
 #[test]
 fn pictures_that_are_too_large_are_refused_and_the_next_one_is_found() {
     let (mut camera, mut writer) = camera(&jpeg(1, 200));
-    let error = camera.next().unwrap_err().to_string();
+    let error = impatient(&mut camera).to_string();
     assert!(
         error.contains("200x200 pictures") && error.contains("64x48"),
         "{error}"

@@ -1,9 +1,9 @@
 //! MJPEG frames become RGB24 frames; all other frames pass through untouched.
 //!
 //! The picture's buffer is allocated at start, and a picture is looked at before it is decoded: it must be complete (cut
-//! pictures would come out half grey) and of the frame's size, so that no picture makes the decoder allocate more than the
-//! camera's geometry does. The decoder (zune-jpeg) still allocates and frees working rows for each frame; the count is
-//! constant and the bytes depend on the width alone (see the test `allocations_stay_bounded`).
+//! pictures would come out half grey), of the frame's size, and sequential with a single scan, as all cameras send them, so
+//! that no picture makes the decoder keep all of its coefficients. The decoder (zune-jpeg) still allocates and frees working
+//! rows for each frame: a constant count, and bytes that depend on the width alone (`tests/frame_path_allocations.rs`).
 //!
 //! Webcams leave out the Huffman tables and mean the standard's own (ITU-T T.81, K.3); they are put in where none are.
 
@@ -35,6 +35,11 @@ pub enum MjpegError {
     /// The JPEG's structure or data is damaged.
     #[error("the JPEG is damaged: {0}")]
     Damaged(String),
+    /// The JPEG is not of the kind that video is made of.
+    #[error(
+        "the JPEG is progressive or has several scans; as a video frame only one with a single scan is taken"
+    )]
+    Scans,
     /// The JPEG is of another size than the camera said.
     #[error("the JPEG is {}x{} pixels, the camera promised {}x{}", .got.0, .got.1, .promised.0, .promised.1)]
     Size {
@@ -97,6 +102,9 @@ impl MjpegDecoder {
         let (Some(got), Some(scan_at)) = (outline.size_px, outline.scan_at) else {
             return Err(MjpegError::Damaged("it has no picture".into()));
         };
+        if outline.scans != 1 || !outline.is_sequential {
+            return Err(MjpegError::Scans);
+        }
         let got = (u32::from(got.0), u32::from(got.1));
         if got != (w, h) {
             let promised = (w, h);
@@ -287,6 +295,15 @@ mod tests {
         let mut cut = jpeg[..jpeg.len() / 2].to_vec();
         cut.extend([0xff, 0xd9]);
         let _ = decoder.decode(frame(&cut)); // may be an error or a picture, never a panic
+    }
+
+    #[test]
+    fn progressive_pictures_are_refused() {
+        let (mut jpeg, _) = picture();
+        let sof = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        jpeg[sof + 1] = 0xc2;
+        let error = decoder().decode(frame(&jpeg)).unwrap_err();
+        assert_eq!(error, MjpegError::Scans);
     }
 
     #[test]

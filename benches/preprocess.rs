@@ -1,0 +1,106 @@
+//! The frame path's share of a frame, on one core: camera bytes to the 224x224 f32 tensor. Beside it the same by way of the
+//! `image` crate: whole-picture resize with its triangle filter, crop, conversion.
+//!
+//! `cargo bench --bench preprocess`
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use eyelet::board::Mount;
+use eyelet::frame::{Frame, Geometry, PixelFormat};
+use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout};
+use eyelet::network::Input;
+use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use image::imageops::{self, FilterType};
+use std::hint::black_box;
+use std::time::Duration;
+
+fn spec() -> InputSpec {
+    InputSpec {
+        layout: Layout::Nchw,
+        dtype: Dtype::F32,
+        width_px: 224,
+        height_px: 224,
+        channels: ChannelOrder::Rgb,
+        scale: 1.0 / 255.0,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+        resize_shorter_px: 256,
+    }
+}
+
+/// A picture that is neither flat nor noise.
+fn picture(width_px: u32, height_px: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(width_px, height_px, |x, y| {
+        image::Rgb([(x / 3) as u8, (y / 2) as u8, (x * y / 64) as u8])
+    })
+}
+
+fn raw(c: &mut Criterion) {
+    for (width_px, height_px) in [(640, 480), (1920, 1080)] {
+        let mut group = c.benchmark_group(format!("{width_px}x{height_px}"));
+        for format in PixelFormat::ALL {
+            if format == PixelFormat::Mjpeg {
+                continue;
+            }
+            for rotate_deg in [0, 90] {
+                let mount = Mount {
+                    rotate_deg,
+                    mirror: false,
+                };
+                let geometry = Geometry::packed(format, width_px, height_px);
+                let mut data = vec![0; geometry.picture_bytes().unwrap()];
+                fastrand::Rng::with_seed(1).fill(&mut data);
+                let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+                let mut preprocess = Preprocess::new(&spec(), mount, Encoder::of(&spec()));
+                let mut tensor = vec![0.0; 224 * 224 * 3];
+                group.bench_function(format!("{format} turned by {rotate_deg}"), |b| {
+                    b.iter(|| {
+                        let input = Input::F32(black_box(&mut tensor));
+                        preprocess.run(black_box(&frame), input).unwrap();
+                    });
+                });
+            }
+        }
+        let source = picture(width_px, height_px);
+        let Encoder { table, .. } = Encoder::of(&spec());
+        let eyelet::preprocess::Table::F32(table) = table else {
+            panic!("the input is f32");
+        };
+        let mut tensor = vec![0.0; 224 * 224 * 3];
+        group.bench_function("RGB24 by the image crate", |b| {
+            b.iter(|| {
+                let width = 256 * width_px / height_px;
+                let small = imageops::resize(black_box(&source), width, 256, FilterType::Triangle);
+                let crop = imageops::crop_imm(&small, (width - 224) / 2, 16, 224, 224);
+                for (x, y, pixel) in crop.pixels() {
+                    for (c, value) in pixel.0.into_iter().enumerate() {
+                        let at = c * 224 * 224 + (y * 224 + x) as usize;
+                        tensor[at] = table[c][usize::from(value)];
+                    }
+                }
+                black_box(&mut tensor);
+            });
+        });
+        group.finish();
+    }
+}
+
+fn mjpeg(c: &mut Criterion) {
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture(640, 480)
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
+    let jpeg = jpeg.into_inner();
+    let geometry = Geometry::packed(PixelFormat::Mjpeg, 640, 480);
+    let frame = Frame::new(geometry, &jpeg, Duration::ZERO, 0).unwrap();
+    let mut decoder = MjpegDecoder::new(geometry);
+    c.bench_function("640x480/MJPEG to RGB24", |b| {
+        b.iter(|| {
+            black_box(decoder.decode(black_box(frame)).unwrap());
+        });
+    });
+}
+
+criterion_group!(benches, raw, mjpeg);
+criterion_main!(benches);

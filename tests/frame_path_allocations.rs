@@ -1,0 +1,177 @@
+//! What the frame path allocates for each frame after the first ones: nothing, except for the JPEG decoder's working rows.
+
+#![allow(clippy::unwrap_used)]
+
+use eyelet::board::{CameraConfig, Mount, PatternConfig, StillConfig};
+use eyelet::camera::{self, Camera, Next};
+use eyelet::frame::{Frame, Geometry, PixelFormat};
+use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout};
+use eyelet::network::Input;
+use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// The system's allocator, with counts for each thread (the test harness has threads of its own).
+struct Counting;
+
+#[derive(Clone, Copy)]
+struct Counts {
+    allocations: usize,
+    live: isize,
+    peak: isize,
+}
+
+thread_local! {
+    static COUNTS: Cell<Counts> = const {
+        Cell::new(Counts {
+            allocations: 0,
+            live: 0,
+            peak: 0,
+        })
+    };
+}
+
+/// Counts `bytes` more (or fewer) live bytes.
+fn count(allocations: usize, bytes: isize) {
+    let mut counts = COUNTS.get();
+    counts.allocations += allocations;
+    counts.live += bytes;
+    counts.peak = counts.peak.max(counts.live);
+    COUNTS.set(counts);
+}
+
+// SAFETY: everything is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: AllocLayout) -> *mut u8 {
+        count(1, layout.size().cast_signed());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: AllocLayout) {
+        count(0, -layout.size().cast_signed());
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations of `run`, and how far live bytes rose above those before. What it leaves behind must be nothing.
+fn allocations(run: impl FnOnce()) -> (usize, usize) {
+    let before = COUNTS.get();
+    COUNTS.set(Counts {
+        peak: before.live,
+        ..before
+    });
+    run();
+    let after = COUNTS.get();
+    assert_eq!(after.live, before.live, "live bytes grew");
+    (
+        after.allocations - before.allocations,
+        (after.peak - before.live).unsigned_abs(),
+    )
+}
+
+fn spec() -> InputSpec {
+    InputSpec {
+        layout: Layout::Nchw,
+        dtype: Dtype::F32,
+        width_px: 224,
+        height_px: 224,
+        channels: ChannelOrder::Rgb,
+        scale: 1.0 / 255.0,
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+        resize_shorter_px: 256,
+    }
+}
+
+fn mjpeg(width_px: u32, height_px: u32) -> Vec<u8> {
+    let picture = image::RgbImage::from_fn(width_px, height_px, |x, y| {
+        image::Rgb([(x / 3) as u8, (y / 2) as u8, (x + y) as u8])
+    });
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
+    jpeg.into_inner()
+}
+
+#[test]
+fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
+    let mut preprocess = Preprocess::new(&spec(), Mount::default(), Encoder::of(&spec()));
+    let mut tensor = vec![0.0; 224 * 224 * 3];
+    let mut cameras: Vec<Box<dyn Camera>> = PixelFormat::ALL
+        .into_iter()
+        .filter(|format| *format != PixelFormat::Mjpeg)
+        .map(|format| {
+            camera::open(&CameraConfig::Pattern(PatternConfig {
+                width_px: 640,
+                height_px: 480,
+                format,
+                rate_fps: 0,
+            }))
+            .unwrap()
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.png");
+    image::RgbImage::new(300, 200).save(&file).unwrap();
+    cameras.push(
+        camera::open(&CameraConfig::Still(StillConfig {
+            files: vec![file],
+            frames_each: 1000,
+            repeat: false,
+            rate_fps: 0,
+        }))
+        .unwrap(),
+    );
+    for camera in &mut cameras {
+        preprocess.prepare(camera.geometry()).unwrap();
+        let (count, _) = allocations(|| {
+            for _ in 0..20 {
+                let Next::Frame(frame) = camera.next().unwrap() else {
+                    panic!("a frame was expected");
+                };
+                preprocess.run(&frame, Input::F32(&mut tensor)).unwrap();
+            }
+        });
+        assert_eq!(count, 0, "{}", camera.describe());
+    }
+
+    let decode = |name: &str, jpeg: &[u8], width_px, height_px| {
+        let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
+        let frame = Frame::new(geometry, jpeg, Duration::ZERO, 0).unwrap();
+        let mut decoder = MjpegDecoder::new(geometry);
+        let mut decode = || {
+            allocations(|| {
+                decoder.decode(frame).unwrap();
+            })
+        };
+        let (count, bytes) = decode();
+        for _ in 0..5 {
+            assert_eq!(decode(), (count, bytes));
+        }
+        println!(
+            "{name} {width_px}x{height_px}: {count} allocations a frame, {bytes} bytes at most at once"
+        );
+        (count, bytes)
+    };
+    // Twice the height costs the same: no buffer grows with the picture.
+    let low = decode("MJPEG 4:4:4", &mjpeg(640, 480), 640, 480);
+    let high = decode("MJPEG 4:4:4", &mjpeg(640, 960), 640, 960);
+    assert_eq!(low, high);
+    assert!(low.0 <= 40 && low.1 <= 200 * 640, "{low:?}");
+    // A photo with halved chroma, as cameras send them.
+    let photo = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/photos/cat.jpg");
+    let jpeg = std::fs::read(photo).unwrap();
+    let (width_px, height_px) = image::image_dimensions(photo).unwrap();
+    let (count, bytes) = decode("MJPEG 4:2:0", &jpeg, width_px, height_px);
+    assert!(
+        count <= 40 && bytes <= 400 * width_px as usize,
+        "{count} {bytes}"
+    );
+}
