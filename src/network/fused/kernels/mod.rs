@@ -16,7 +16,17 @@ mod avx512;
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni_depthwise;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "aarch64")]
+mod neon_depthwise;
+#[cfg(target_arch = "aarch64")]
+mod neon_end;
+#[cfg(target_arch = "aarch64")]
+mod neon_f32;
+#[cfg(target_arch = "aarch64")]
+mod neon_q8;
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod panels;
 pub mod reference;
 #[cfg(test)]
@@ -355,6 +365,8 @@ pub fn available() -> Vec<&'static dyn Kernels> {
     if avx2::Avx2::runs_here() {
         all.push(&avx2::Avx2);
     }
+    #[cfg(target_arch = "aarch64")]
+    all.push(&neon::Neon);
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);
     all
