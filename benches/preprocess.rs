@@ -11,6 +11,7 @@ use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout};
 use eyelet::network::Input;
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use image::GenericImageView;
 use image::imageops::{self, FilterType};
 use std::hint::black_box;
 use std::time::Duration;
