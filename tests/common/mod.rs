@@ -94,11 +94,38 @@ pub fn run_eyelet_with_input<S: AsRef<std::ffi::OsStr>>(
 }
 
 /// The program, to be started in `folder`.
+///
+/// Where this test runs under an emulator, the program does too: the kernel alone could not start it.
 pub fn eyelet(folder: &Path) -> std::process::Command {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_eyelet"));
+    let program = env!("CARGO_BIN_EXE_eyelet");
+    let runner = runner().unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([program]);
+    let mut command = std::process::Command::new(words.next().unwrap_or(program));
     command
+        .args(words)
         .current_dir(folder)
         .env("EYELET_HOME", env!("CARGO_MANIFEST_DIR"))
         .env_remove("RUST_LOG");
     command
+}
+
+/// The emulator that Cargo starts this test with, from the variable that names it (`Cross.toml`'s image and the alias
+/// `test-aarch64` set it).
+fn runner() -> Option<String> {
+    let target = match std::env::consts::ARCH {
+        "aarch64" => "AARCH64_UNKNOWN_LINUX_GNU",
+        "arm" => "ARMV7_UNKNOWN_LINUX_GNUEABIHF",
+        _ => return None,
+    };
+    std::env::var(format!("CARGO_TARGET_{target}_RUNNER")).ok()
+}
+
+/// Whether this test runs under user mode emulation, where memory and system calls are the emulator's, not the program's.
+/// Says that the test is skipped if so.
+pub fn emulated() -> bool {
+    let emulated = runner().is_some();
+    if emulated {
+        println!("skipped: not to be measured under user mode emulation");
+    }
+    emulated
 }
