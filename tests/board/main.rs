@@ -1,0 +1,269 @@
+//! The emulated board: QEMU's `virt` machine with a USB camera, a virtio-gpu display and a serial line, running Debian's
+//! arm64 kernel and the static aarch64 `eyelet` as a real board would. Real drivers, real photos, real MobileNet v2.
+//!
+//! `cargo test --test board -- --ignored`
+//!
+//! Needs qemu-system-aarch64, an ARM toolchain (see `.cargo/config.toml`), apt for the guest's kernel, and the model and
+//! photos of `../shared` (or `EYELET_SHARED`). Without them a test says "skipped", unless `CI` or `EYELET_REQUIRE_BOARD`
+//! is set. `EYELET_AARCH64` may name a folder with the ARM programs, which are built otherwise.
+
+#![allow(clippy::unwrap_used)]
+
+mod guest;
+mod guest_packages;
+mod initramfs;
+mod pictures;
+mod qemu;
+mod screen;
+mod session;
+mod usb_camera;
+
+use guest::{Guest, Scenario};
+use image::RgbImage;
+use serde_json::Value;
+use session::{Memory, Session};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use usb_camera::StreamFormat;
+
+/// The photos that are shown, by their names in `photos/` and `reference/expected.json`.
+const PHOTOS: [&str; 4] = ["cat", "macaw", "daisy", "chickadee"];
+const MODEL: &str = "models/mobilenetv2-1.0.onnx";
+
+/// Why the emulated board cannot run on this machine.
+#[derive(Debug)]
+pub struct Missing(String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A photo, the label that belongs to it, and what the camera makes of it.
+struct Photo {
+    label: String,
+    picture: RgbImage,
+}
+
+impl Photo {
+    /// The display shows this photo and its label, and no other photo.
+    fn is_on(&self, screen: &RgbImage, photos: &[Self]) -> Result<(), String> {
+        let others: Vec<_> = photos
+            .iter()
+            .filter(|photo| photo.label != self.label)
+            .map(|photo| &photo.picture)
+            .collect();
+        screen::shows(screen, &self.label, &self.picture, &others)
+    }
+}
+
+/// What both tests stand on. One board at a time: two would take the processor from each other.
+struct Setting {
+    guest: Guest,
+    photos: Vec<Photo>,
+    model: Vec<u8>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Setting {
+    /// `None` after "skipped: why" when something is missing.
+    fn prepare() -> Option<Self> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let setting = shared().and_then(|shared| {
+            Ok(Self {
+                guest: Guest::prepare()?,
+                photos: photos(&shared),
+                model: fs::read(shared.join(MODEL)).unwrap(),
+                _alone: alone,
+            })
+        });
+        match setting {
+            Ok(setting) => Some(setting),
+            Err(missing) => {
+                let required = ["CI", "EYELET_REQUIRE_BOARD"]
+                    .iter()
+                    .any(|name| std::env::var_os(name).is_some());
+                assert!(!required, "{missing}");
+                println!("skipped: {missing}");
+                None
+            }
+        }
+    }
+}
+
+fn shared() -> Result<PathBuf, Missing> {
+    let folder = std::env::var_os("EYELET_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    if folder.join(MODEL).is_file() {
+        Ok(folder)
+    } else {
+        Err(Missing(format!(
+            "there is no {MODEL} in {}",
+            folder.display()
+        )))
+    }
+}
+
+fn photos(shared: &Path) -> Vec<Photo> {
+    let expected: Value =
+        serde_json::from_slice(&fs::read(shared.join("reference/expected.json")).unwrap()).unwrap();
+    PHOTOS
+        .into_iter()
+        .map(|name| Photo {
+            label: expected[name]["f32"][0]["label"]
+                .as_str()
+                .unwrap()
+                .to_string(),
+            picture: pictures::as_seen_by_camera(&shared.join(format!("photos/{name}.png"))),
+        })
+        .collect()
+}
+
+/// A USB camera: every photo gives its label on log and display; nothing grows in 300 frames; the camera may be pulled
+/// out and plugged in again.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
+fn usb_camera() {
+    const FLAT_FROM: u64 = 40;
+    const FLAT_TO: u64 = 300;
+    let Some(Setting {
+        guest,
+        photos,
+        model,
+        _alone,
+    }) = Setting::prepare()
+    else {
+        return;
+    };
+    let seen: Vec<_> = photos
+        .iter()
+        .map(|photo| pictures::seen(&photo.picture))
+        .collect();
+    let mut session = Session::boot(
+        &guest,
+        &Scenario {
+            modules: &[("xhci_pci", ""), ("uvcvideo", "")],
+            // The board is known by its device tree; the rest is the board file `virt`.
+            script: "wait_for /dev/video0\n\
+                     eyelet run --json --stats-every 20 --frames 340 --model /model/mobilenetv2-1.0.onnx\n",
+            files: vec![("model/mobilenetv2-1.0.onnx".into(), model)],
+        },
+    );
+    let camera = session.plug_camera(seen[0].clone());
+    let start = session.event("start", |name, _| name == "start");
+    assert!(
+        start["board"].as_str().unwrap().starts_with("virt "),
+        "{start}"
+    );
+
+    for (photo, seen) in photos.iter().zip(&seen) {
+        camera.show(seen.clone());
+        session.label(&photo.label);
+        session.screen(|screen| photo.is_on(screen, &photos));
+    }
+    assert_eq!(
+        camera.format(),
+        StreamFormat::Mjpeg,
+        "the board file wants it first"
+    );
+    let (early, late) = (session.memory_at(FLAT_FROM), session.memory_at(FLAT_TO));
+    assert_eq!(early, late, "memory at frames {FLAT_FROM} and {FLAT_TO}");
+
+    session.unplug_camera(camera);
+    session.event("camera_lost", |name, _| name == "camera_lost");
+    let pictures: Vec<_> = photos.iter().map(|photo| &photo.picture).collect();
+    session.screen(|screen| screen::shows_loss(screen, &pictures));
+    let camera = session.plug_camera(seen[0].clone());
+    session.event("camera_back", |name, event| {
+        assert_ne!(name, "verdict", "a class without a camera: {event}");
+        name == "camera_back"
+    });
+    session.label(&photos[0].label);
+    session.screen(|screen| photos[0].is_on(screen, &photos));
+    let end = session.event("end", |name, _| name == "end");
+    assert_eq!(end["damaged"], 0, "{end}");
+    session.wait_for_power_off();
+    drop(camera);
+}
+
+/// The kernel's virtual video driver delivers a photo in each raw pixel format.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
+fn pixel_formats() {
+    const FLAT_FROM: u64 = 20;
+    const MODULE: (&str, &str) = (
+        "vivid",
+        "n_devs=1 node_types=0x101 num_inputs=2 input_types=0x0c num_outputs=1 output_types=0x01 multiplanar=1",
+    );
+    let Some(Setting {
+        guest,
+        photos,
+        model,
+        _alone,
+    }) = Setting::prepare()
+    else {
+        return;
+    };
+    // The name in the board file, V4L2's name, the photo, and its bytes.
+    type Convert = fn(&RgbImage) -> Vec<u8>;
+    let formats: [(&str, &str, &Photo, Convert); 4] = [
+        ("yuyv", "YUYV", &photos[0], pictures::yuyv),
+        ("nv12", "NV12", &photos[1], pictures::nv12),
+        ("rgb24", "RGB3", &photos[2], pictures::rgb24),
+        ("grey", "GREY", &photos[3], pictures::grey),
+    ];
+    let mut files = vec![("model/mobilenetv2-1.0.onnx".to_string(), model)];
+    let mut script = "wait_for /dev/video0\n".to_string();
+    for (name, fourcc, photo, convert) in formats {
+        files.push((format!("pictures/{name}"), convert(&photo.picture)));
+        files.push((format!("boards/{name}.toml"), board_file(name).into_bytes()));
+        script += &format!(
+            "vivid_feed {fourcc} 640 480 /pictures/{name} &\n\
+             eyelet run --board-file /boards/{name}.toml --json --stats-every 10 --frames 30\n\
+             kill $!\n\
+             wait\n"
+        );
+    }
+    let scenario = Scenario {
+        modules: &[MODULE],
+        script: &script,
+        files,
+    };
+    let mut session = Session::boot(&guest, &scenario);
+    for (name, _, photo, _) in formats {
+        let start = session.event("start", |event, _| event == "start");
+        let camera = start["camera"].as_str().unwrap().to_lowercase();
+        assert!(camera.contains(name), "asked for {name}: {start}");
+        session.label(&photo.label);
+        session.screen(|screen| photo.is_on(screen, &photos));
+        let end = session.event("end", |event, _| event == "end");
+        let early = session.memory_at(FLAT_FROM);
+        assert_eq!(
+            early,
+            Memory::of(&end),
+            "{name}: memory at frame {FLAT_FROM} and at the end"
+        );
+        session.forget_stats();
+        assert_eq!(end["damaged"], 0, "{end}");
+    }
+    session.wait_for_power_off();
+}
+
+/// The board `virt`, restricted to one pixel format.
+fn board_file(format: &str) -> String {
+    let virt = include_str!("../../boards/virt.toml");
+    let formats = virt
+        .lines()
+        .find(|line| line.starts_with("formats = "))
+        .unwrap();
+    virt.replace(formats, &format!("formats = [\"{format}\"]"))
+        .replace("\"mobilenet-v2\"", "\"/model/mobilenetv2-1.0.onnx\"")
+}

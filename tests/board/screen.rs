@@ -1,0 +1,178 @@
+//! What the display shows: reading QEMU's screendump, and finding label and picture in it.
+
+use super::session::DISPLAY_PX;
+use embedded_graphics::primitives::Rectangle;
+use eyelet::board::Depth;
+use eyelet::decide::{self, Candidate, Verdict};
+use eyelet::show::draw::Painter;
+use eyelet::show::{Scene, State};
+use image::imageops::{self, FilterType};
+use image::{GrayImage, RgbImage};
+use std::time::Duration;
+
+/// Parses a binary PPM (P6, 8 bits), the form of QEMU's screendump.
+pub fn parse_ppm(bytes: &[u8]) -> Option<RgbImage> {
+    let mut fields = Vec::new();
+    let mut at = 0;
+    while fields.len() < 4 {
+        let from = at
+            + bytes[at..]
+                .iter()
+                .position(|byte| !byte.is_ascii_whitespace())?;
+        let length = bytes[from..].iter().position(u8::is_ascii_whitespace)?;
+        at = from + length;
+        fields.push(std::str::from_utf8(&bytes[from..at]).ok()?);
+    }
+    if (fields[0], fields[3]) != ("P6", "255") {
+        return None;
+    }
+    let pixels = bytes.get(at + 1..)?.to_vec();
+    RgbImage::from_raw(fields[1].parse().ok()?, fields[2].parse().ok()?, pixels)
+}
+
+/// How alike two pictures of one size are: the correlation of their luma, -1 to 1.
+fn likeness(left: &RgbImage, right: &RgbImage) -> f64 {
+    assert_eq!(left.dimensions(), right.dimensions());
+    let luma = |picture: &RgbImage| -> Vec<f64> {
+        let grey: GrayImage = imageops::grayscale(picture);
+        let values: Vec<f64> = grey
+            .as_raw()
+            .iter()
+            .map(|&value| f64::from(value))
+            .collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        values.into_iter().map(|value| value - mean).collect()
+    };
+    let (left, right) = (luma(left), luma(right));
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(&left, &right) / (dot(&left, &left) * dot(&right, &right)).sqrt().max(1e-9)
+}
+
+/// A part of `screen`, and `picture` scaled to its size: how alike they are.
+fn likeness_at(
+    screen: &RgbImage,
+    (x, y, width, height): (u32, u32, u32, u32),
+    picture: &RgbImage,
+) -> f64 {
+    let part = imageops::crop_imm(screen, x, y, width, height).to_image();
+    likeness(
+        &part,
+        &imageops::resize(picture, width, height, FilterType::Triangle),
+    )
+}
+
+/// What the display must look like for a class of this name: the library's own drawing gives the label's pixels, the
+/// photo the picture's. Percent, list and frame rate change from frame to frame and are not looked at.
+pub fn shows(
+    screen: &RgbImage,
+    label: &str,
+    photo: &RgbImage,
+    others: &[&RgbImage],
+) -> Result<(), String> {
+    let certain = Candidate {
+        class: 0,
+        probability: 1.0,
+    };
+    let verdict = Verdict {
+        decided: Some(certain),
+        top: [certain; decide::TOP],
+        changed: false,
+    };
+    same_label(screen, State::Live, Some(&verdict), label)?;
+    let likeness_of =
+        |photo: &RgbImage| likeness_at(screen, picture_place(), &seen_by_network(photo));
+    let own = likeness_of(photo);
+    if own < 0.95 {
+        return Err(format!(
+            "the picture beside {label:?} is only {own:.3} like the photo"
+        ));
+    }
+    match others
+        .iter()
+        .map(|other| likeness_of(other))
+        .fold(0.0, f64::max)
+    {
+        other if other > 0.6 => Err(format!(
+            "the picture beside {label:?} is also {other:.3} like another photo"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The display must say that the camera is lost, and show none of the photos.
+pub fn shows_loss(screen: &RgbImage, photos: &[&RgbImage]) -> Result<(), String> {
+    let since = Duration::from_secs(1);
+    same_label(screen, State::CameraLost { since }, None, "")?;
+    let likeness = photos
+        .iter()
+        .map(|photo| likeness_at(screen, picture_place(), &seen_by_network(photo)))
+        .fold(0.0, f64::max);
+    if likeness > 0.6 {
+        return Err(format!(
+            "the lost camera's picture is still there ({likeness:.3} like it)"
+        ));
+    }
+    Ok(())
+}
+
+fn painter() -> Painter {
+    let (width, height) = DISPLAY_PX;
+    Painter::new(width, height, Depth::Rgb888).unwrap()
+}
+
+/// The pixels of the label's place are those that the library draws.
+fn same_label(
+    screen: &RgbImage,
+    state: State,
+    verdict: Option<&Verdict>,
+    label: &str,
+) -> Result<(), String> {
+    let mut painter = painter();
+    let labels = [label.to_string()];
+    let canvas = painter.draw(&Scene {
+        state,
+        verdict,
+        labels: &labels,
+        unknown_label: "unknown",
+        rate_fps: 0.0,
+        picture: None,
+    });
+    let drawn = RgbImage::from_fn(canvas.width_px(), canvas.height_px(), |x, y| {
+        image::Rgb(canvas.pixel(x, y))
+    });
+    let (x, y, width, height) = place(painter.layout().label);
+    let part = |picture: &RgbImage| imageops::crop_imm(picture, x, y, width, height).to_image();
+    if part(screen) == part(&drawn) {
+        Ok(())
+    } else {
+        Err(format!(
+            "the label's place does not read {label:?} in state {state:?}"
+        ))
+    }
+}
+
+fn picture_place() -> (u32, u32, u32, u32) {
+    place(
+        painter()
+            .layout()
+            .picture
+            .expect("a display of this size has a picture"),
+    )
+}
+
+fn place(rectangle: Rectangle) -> (u32, u32, u32, u32) {
+    let Rectangle { top_left, size } = rectangle;
+    (
+        top_left.x as u32,
+        top_left.y as u32,
+        size.width,
+        size.height,
+    )
+}
+
+/// The part of the camera's picture that reaches the network: with the shorter side at 256, the middle 224 each way.
+fn seen_by_network(picture: &RgbImage) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let side = width.min(height) * 224 / 256;
+    imageops::crop_imm(picture, (width - side) / 2, (height - side) / 2, side, side).to_image()
+}
