@@ -141,7 +141,8 @@ impl Painter {
     /// The list and the frame rate.
     fn details(&mut self, scene: &Scene<'_>) {
         let palette = self.palette;
-        if let Some(place) = self.layout.status {
+        // Before the second frame there is no rate to tell.
+        if let Some(place) = self.layout.status.filter(|_| scene.rate_fps > 0.0) {
             let rate = words::rate(scene.rate_fps);
             let side = if self.layout.rows.is_empty() {
                 Side::Left
