@@ -3,6 +3,8 @@
 //! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255
 //! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
 
+use std::rc::Rc;
+
 /// Index of a tensor in [`Graph::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
@@ -182,15 +184,15 @@ impl Unary {
 pub enum Weights {
     /// Float.
     F32 {
-        /// The weights.
-        w: Vec<f32>,
+        /// The weights; shared, because a large network has many.
+        w: Rc<Vec<f32>>,
         /// One an output channel.
         bias: Vec<f32>,
     },
     /// Bytes: a weight is `(w - zero[n]) * scale[n]`.
     Q8 {
         /// The weights.
-        w: Vec<i8>,
+        w: Rc<Vec<i8>>,
         /// Zero point of each output channel.
         zero: Vec<i32>,
         /// Scale of each output channel.

@@ -20,13 +20,19 @@ pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
     let bytes = packed.bytes_mut();
     let per = runs.offsets.len() * runs.len;
     for panel in panels.within(0..runs.n) {
-        for i in 0..panel.channels {
-            let n = panel.first + i;
-            let at = panel.offset + i * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-            for k in 0..per {
-                let at = at + (k + 1) * panel.vectors * 64;
-                bytes[at..at + 4].copy_from_slice(&raw.w[n * per + k].to_ne_bytes());
+        let channels = panel.first..panel.first + panel.channels;
+        let (biases, rest) = bytes[panel.offset..].split_at_mut(panel.vectors * 64);
+        for (to, bias) in biases.chunks_exact_mut(4).zip(&raw.bias[channels]) {
+            to.copy_from_slice(&bias.to_ne_bytes());
+        }
+        let w = &raw.w[panel.first * per..];
+        for (k, to) in rest
+            .chunks_exact_mut(panel.vectors * 64)
+            .take(per)
+            .enumerate()
+        {
+            for (i, to) in to.chunks_exact_mut(4).take(panel.channels).enumerate() {
+                to.copy_from_slice(&w[i * per + k].to_ne_bytes());
             }
         }
     }

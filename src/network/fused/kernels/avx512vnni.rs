@@ -83,11 +83,13 @@ impl Kernels for Avx512Vnni {
                     let at = at + v * 64;
                     bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
                     let at = panel.offset + v * 128 + vector * 64 + lane * 4;
-                    for run in 0..count {
-                        for i in 0..len {
-                            let step = run * len.div_ceil(4) + i / 4;
-                            bytes[at + step * v * 64 + i % 4] =
-                                raw.w[(n * count + run) * len + i] as u8;
+                    let mut steps = bytes[at..].chunks_mut(v * 64);
+                    for run in raw.w[n * count * len..][..count * len].chunks_exact(len) {
+                        for four in run.chunks(4) {
+                            let Some(to) = steps.next() else { break };
+                            for (to, &w) in to.iter_mut().zip(four) {
+                                *to = w as u8;
+                            }
                         }
                     }
                 }

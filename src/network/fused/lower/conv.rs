@@ -67,14 +67,20 @@ fn small(v: i64) -> Made<i32> {
 
 /// Weights in output, kernel row, kernel column, input order, before the geometry is known.
 pub(super) enum Source<'a> {
-    Real(Vec<f32>, Vec<usize>),
+    Real(Rc<Vec<f32>>, Vec<usize>),
     Ints(&'a QuantConst),
 }
 
 impl Lower {
     pub(super) fn weights_of<'a>(&self, value: &'a Val) -> Made<Source<'a>> {
         match value {
-            Val::Const(c) => Ok(Source::Real(c.floats(), c.dims.clone())),
+            Val::Const(c) => Ok(Source::Real(
+                match &c.data {
+                    Data::F32(v) => v.clone(),
+                    _ => Rc::new(c.floats()),
+                },
+                c.dims.clone(),
+            )),
             Val::Quantised(q) if matches!(q.ints.data, Data::I8(_) | Data::U8(_)) => {
                 Ok(Source::Ints(q))
             }
@@ -153,7 +159,9 @@ impl Lower {
             .ok_or("the kernel is larger than the input")?;
         let order =
             |n: usize, y: usize, x: usize, c: usize| ((n * per_group + c) * kh + y) * kw + x;
-        let weights = place(&source, 0, (cout, kh, kw, per_group), order)?;
+        // One pixel or one channel: their order is ours.
+        let same = kh * kw == 1 || per_group == 1;
+        let weights = place(&source, 0, (cout, kh, kw, per_group), same, order)?;
         let conv = Conv {
             window,
             groups,
@@ -293,7 +301,8 @@ impl Lower {
             if transposed { o * k + i } else { i * n + o }
         };
         let axis = usize::from(!transposed);
-        let weights = place(&source, axis, (n, h, width, c), order)?;
+        let same = transposed && (!chw || h * width == 1);
+        let weights = place(&source, axis, (n, h, width, c), same, order)?;
         let conv = Conv {
             window: Window {
                 kh: h,
@@ -340,8 +349,9 @@ impl Lower {
         {
             match &lazy.op {
                 LazyOp::Conv(conv, bias) if unlimited(conv) => {
-                    if let Some(op) = fold_steps(conv, bias, &steps) {
-                        return Ok(relazy(lazy, op, *view));
+                    let mut conv = conv.clone();
+                    if let Some(bias) = fold_steps(&mut conv, bias, &steps) {
+                        return Ok(relazy(lazy, LazyOp::Conv(conv, bias), *view));
                     }
                 }
                 LazyOp::Affine(before) => {
@@ -375,12 +385,14 @@ pub(super) fn relazy(lazy: &Lazy, op: LazyOp, view: View) -> Val {
     )
 }
 
-/// A float convolution with the steps folded in; `None` for quantised weights (but a bias may be added to any).
-fn fold_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<LazyOp> {
-    let mut conv = conv.clone();
+/// Folds steps into a float convolution; the bias after them. `None` for quantised weights (but a bias may be added to any).
+fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias> {
     let adds = steps
         .iter()
         .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
+    if !adds && matches!(conv.weights, Weights::Q8 { .. }) {
+        return None;
+    }
     let per = conv.window.kh * conv.window.kw * (conv.cin / conv.groups);
     let mut b = bias.floats(conv.cout);
     for step in steps {
@@ -390,35 +402,33 @@ fn fold_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<LazyOp> {
         if let (Weights::F32 { w, .. }, InputStep::Mul(_) | InputStep::Div(_)) =
             (&mut conv.weights, step)
         {
-            for (n, filter) in w.chunks_exact_mut(per).enumerate() {
+            for (n, filter) in Rc::make_mut(w).chunks_exact_mut(per).enumerate() {
                 for w in filter {
                     *w = step.of(*w, n);
                 }
             }
         }
     }
-    (adds || matches!(conv.weights, Weights::F32 { .. }))
-        .then_some(LazyOp::Conv(conv, Bias::Real(b)))
+    Some(Bias::Real(b))
 }
 
-/// Weights in our order, from `order(n, row, column, channel)` in theirs. `axis` is the output channels' axis in theirs.
+/// Weights in our order, from `order(n, row, column, channel)` in theirs, which is ours when `same`. `axis` is the output
+/// channels' axis in theirs.
 fn place(
     source: &Source<'_>,
     axis: usize,
-    (cout, kh, kw, cin): (usize, usize, usize, usize),
+    size: (usize, usize, usize, usize),
+    same: bool,
     order: impl Fn(usize, usize, usize, usize) -> usize,
 ) -> Made<Weights> {
-    let mut from = Vec::with_capacity(cout * kh * kw * cin);
-    for n in 0..cout {
-        for y in 0..kh {
-            for x in 0..kw {
-                from.extend((0..cin).map(|c| order(n, y, x, c)));
-            }
-        }
-    }
+    let cout = size.0;
     match source {
         Source::Real(values, _) => Ok(Weights::F32 {
-            w: from.iter().map(|&i| values[i]).collect(),
+            w: if same {
+                values.clone()
+            } else {
+                Rc::new(ordered(values, size, order))
+            },
             bias: Vec::new(),
         }),
         Source::Ints(q) => {
@@ -426,9 +436,13 @@ fn place(
                 return Err("the weights are quantised along another axis".into());
             }
             let Const { data, .. } = &q.ints;
-            let (bytes, shift): (Vec<i8>, i32) = match data {
-                Data::I8(v) => (from.iter().map(|&i| v[i]).collect(), 0),
-                Data::U8(v) => (from.iter().map(|&i| (v[i] ^ 0x80) as i8).collect(), 128),
+            let (bytes, shift) = match data {
+                Data::I8(v) if same => (v.clone(), 0),
+                Data::I8(v) => (Rc::new(ordered(v, size, order)), 0),
+                Data::U8(v) => {
+                    let moved = v.iter().map(|&v| (v ^ 0x80) as i8).collect::<Vec<_>>();
+                    (Rc::new(ordered(&moved, size, order)), 128)
+                }
                 _ => return Err("the weights are not bytes".into()),
             };
             let at = |n: usize| if q.scale.len() == 1 { 0 } else { n };
@@ -440,4 +454,20 @@ fn place(
             })
         }
     }
+}
+
+fn ordered<T: Copy>(
+    values: &[T],
+    (cout, kh, kw, cin): (usize, usize, usize, usize),
+    order: impl Fn(usize, usize, usize, usize) -> usize,
+) -> Vec<T> {
+    let mut made = Vec::with_capacity(values.len());
+    for n in 0..cout {
+        for y in 0..kh {
+            for x in 0..kw {
+                made.extend((0..cin).map(|c| values[order(n, y, x, c)]));
+            }
+        }
+    }
+    made
 }

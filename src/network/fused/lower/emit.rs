@@ -4,6 +4,8 @@ use super::conv::Bias;
 use super::{Act, Lazy, LazyOp, Lower, Made, Val, View};
 use crate::network::fused::graph::{InputStep, InputType, Kind, Op, Quant, Tensor, Unary, Weights};
 
+use std::rc::Rc;
+
 impl Lower {
     /// The tensor behind a value; a lazy layer is made in float now.
     pub(super) fn materialise(&mut self, value: &Val) -> Made<Act> {
@@ -209,11 +211,12 @@ impl crate::network::fused::graph::Conv {
         let per = self.window.kh * self.window.kw * (self.cin / self.groups);
         let w = match &self.weights {
             Weights::F32 { w, .. } => w.clone(),
-            Weights::Q8 { w, zero, scale, .. } => w
-                .iter()
-                .enumerate()
-                .map(|(i, &v)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per])
-                .collect(),
+            Weights::Q8 { w, zero, scale, .. } => Rc::new(
+                w.iter()
+                    .enumerate()
+                    .map(|(i, &v)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per])
+                    .collect(),
+            ),
         };
         let bias = bias.floats(self.cout);
         Self {

@@ -1,18 +1,19 @@
 //! Reading ONNX messages: constant tensors and attributes, every length checked.
 
+use std::rc::Rc;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
 
 /// Values of a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// float32 (and float64, rounded).
-    F32(Vec<f32>),
+    F32(Rc<Vec<f32>>),
     /// int64 and int32.
     I64(Vec<i64>),
     /// int8.
-    I8(Vec<i8>),
+    I8(Rc<Vec<i8>>),
     /// uint8 and bool.
-    U8(Vec<u8>),
+    U8(Rc<Vec<u8>>),
 }
 
 /// A constant tensor.
@@ -48,7 +49,7 @@ impl Const {
     /// As floats.
     pub fn floats(&self) -> Vec<f32> {
         match &self.data {
-            Data::F32(v) => v.clone(),
+            Data::F32(v) => v.to_vec(),
             _ => self.ints().iter().map(|&x| x as f32).collect(),
         }
     }
@@ -77,24 +78,26 @@ impl Const {
                 .collect()
         };
         let data = match DataType::try_from(t.data_type) {
-            Ok(DataType::Float) if raw.is_empty() => Data::F32(t.float_data.clone()),
-            Ok(DataType::Float) => Data::F32(words(raw, f32::from_le_bytes)),
+            Ok(DataType::Float) if raw.is_empty() => Data::F32(Rc::new(t.float_data.clone())),
+            Ok(DataType::Float) => Data::F32(Rc::new(words(raw, f32::from_le_bytes))),
             Ok(DataType::Double) if raw.is_empty() => {
-                Data::F32(t.double_data.iter().map(|&x| x as f32).collect())
+                Data::F32(Rc::new(t.double_data.iter().map(|&x| x as f32).collect()))
             }
-            Ok(DataType::Double) => Data::F32(words(raw, |b| f64::from_le_bytes(b) as f32)),
+            Ok(DataType::Double) => {
+                Data::F32(Rc::new(words(raw, |b| f64::from_le_bytes(b) as f32)))
+            }
             Ok(DataType::Int64) if raw.is_empty() => Data::I64(t.int64_data.clone()),
             Ok(DataType::Int64) => Data::I64(words(raw, i64::from_le_bytes)),
             Ok(DataType::Int32) if raw.is_empty() => Data::I64(narrow(32)),
             Ok(DataType::Int32) => Data::I64(words(raw, |b| i64::from(i32::from_le_bytes(b)))),
             Ok(DataType::Int8) if raw.is_empty() => {
-                Data::I8(narrow(8).iter().map(|&x| x as i8).collect())
+                Data::I8(Rc::new(narrow(8).iter().map(|&x| x as i8).collect()))
             }
-            Ok(DataType::Int8) => Data::I8(raw.iter().map(|&b| b as i8).collect()),
+            Ok(DataType::Int8) => Data::I8(Rc::new(raw.iter().map(|&b| b as i8).collect())),
             Ok(DataType::Uint8 | DataType::Bool) if raw.is_empty() => {
-                Data::U8(t.int32_data.iter().map(|&x| x as u8).collect())
+                Data::U8(Rc::new(t.int32_data.iter().map(|&x| x as u8).collect()))
             }
-            Ok(DataType::Uint8 | DataType::Bool) => Data::U8(raw.clone()),
+            Ok(DataType::Uint8 | DataType::Bool) => Data::U8(Rc::new(raw.clone())),
             _ => return Err(format!("has element type {}", t.data_type)),
         };
         let made = Self { dims, data };

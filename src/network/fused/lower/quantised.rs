@@ -139,9 +139,9 @@ impl Lower {
             (steps as i32 + q.zero[at(i)]).clamp(low, high)
         });
         let data = if signed {
-            Data::I8(ints.map(|v| v as i8).collect())
+            Data::I8(Rc::new(ints.map(|v| v as i8).collect()))
         } else {
-            Data::U8(ints.map(|v| v as u8).collect())
+            Data::U8(Rc::new(ints.map(|v| v as u8).collect()))
         };
         Ok(Val::Const(Rc::new(Const {
             dims: c.dims.clone(),

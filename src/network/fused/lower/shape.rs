@@ -195,7 +195,7 @@ fn constant(node: &NodeProto) -> Made<Const> {
         data,
     };
     if let Some(a) = attribute(node, "value_float") {
-        return Ok(one(Data::F32(vec![a.f])));
+        return Ok(one(Data::F32(Rc::new(vec![a.f]))));
     }
     if let Some(a) = attribute(node, "value_int") {
         return Ok(one(Data::I64(vec![a.i])));
@@ -206,7 +206,7 @@ fn constant(node: &NodeProto) -> Made<Const> {
     if let Some(a) = attribute(node, "value_floats") {
         return Ok(Const {
             dims: vec![a.floats.len()],
-            data: Data::F32(a.floats.clone()),
+            data: Data::F32(Rc::new(a.floats.clone())),
         });
     }
     Err("has no value that is understood".into())
@@ -223,7 +223,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
         "Cast" => match int(node, "to", 0) {
             1 => Const {
                 dims: first.dims.clone(),
-                data: Data::F32(first.floats()),
+                data: Data::F32(Rc::new(first.floats())),
             },
             6 | 7 => Const {
                 dims: first.dims.clone(),
@@ -299,7 +299,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
             let data = if integers {
                 Data::I64(values.map(|v| v as i64).collect())
             } else {
-                Data::F32(values.collect())
+                Data::F32(Rc::new(values.collect()))
             };
             Const {
                 dims: wide.dims.clone(),
@@ -327,10 +327,10 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
     };
     let from = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
     let data = match &first.data {
-        Data::F32(v) => Data::F32(from.map(|i| v[i]).collect()),
+        Data::F32(v) => Data::F32(Rc::new(from.map(|i| v[i]).collect())),
         Data::I64(v) => Data::I64(from.map(|i| v[i]).collect()),
-        Data::I8(v) => Data::I8(from.map(|i| v[i]).collect()),
-        Data::U8(v) => Data::U8(from.map(|i| v[i]).collect()),
+        Data::I8(v) => Data::I8(Rc::new(from.map(|i| v[i]).collect())),
+        Data::U8(v) => Data::U8(Rc::new(from.map(|i| v[i]).collect())),
     };
     Ok(Some(Const {
         dims: vec![columns, rows],
