@@ -141,3 +141,26 @@ fn every_list_says_something() {
         );
     }
 }
+
+#[test]
+fn explain_shows_the_plan_or_why_there_is_no_fast_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let explain = |model: &str| {
+        let run = run_eyelet(
+            folder.path(),
+            &["explain", &fixture(model).display().to_string()],
+        );
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run.stdout
+    };
+    let fast = explain("qdq-whole.onnx");
+    assert!(
+        fast.contains("arena of") || fast.contains("no instruction set"),
+        "{fast}"
+    );
+    let slow = explain("dynamic.onnx");
+    assert!(
+        slow.contains("tract") && slow.contains("DynamicQuantizeLinear"),
+        "{slow}"
+    );
+}

@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     print_line(format_args!(
-        "{:<10} {:<16} {:<14} {:>12} {:>9} {:>9}  node",
+        "{:<22} {:<16} {:<12} {:>12} {:>9} {:>9}  node",
         "layer", "rows x cols x ch", "kernel", "mult-adds", "offset", "bytes"
     ))?;
     let mut multiply_adds = 0;
@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             .arena_offset
             .map_or("by bands".to_owned(), |at| at.to_string());
         print_line(format_args!(
-            "{:<10} {shape:<16} {:<14} {:>12} {offset:>9} {:>9}  {}",
+            "{:<22} {shape:<16} {:<12} {:>12} {offset:>9} {:>9}  {}",
             row.op, row.kernel, row.multiply_adds, row.bytes, row.name
         ))?;
     }
