@@ -17,6 +17,10 @@ mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx512vnni_depthwise;
 #[cfg(target_arch = "aarch64")]
+mod dotprod;
+#[cfg(target_arch = "aarch64")]
+mod dotprod_depthwise;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_depthwise;
@@ -25,7 +29,11 @@ mod neon_end;
 #[cfg(target_arch = "aarch64")]
 mod neon_f32;
 #[cfg(target_arch = "aarch64")]
+mod neon_lanes;
+#[cfg(target_arch = "aarch64")]
 mod neon_q8;
+#[cfg(target_arch = "aarch64")]
+mod neon_q8_steps;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod panels;
 pub mod reference;
@@ -366,7 +374,12 @@ pub fn available() -> Vec<&'static dyn Kernels> {
         all.push(&avx2::Avx2);
     }
     #[cfg(target_arch = "aarch64")]
-    all.push(&neon::Neon);
+    {
+        if dotprod::DotProduct::runs_here() {
+            all.push(&dotprod::DotProduct);
+        }
+        all.push(&neon::Neon);
+    }
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);
     all

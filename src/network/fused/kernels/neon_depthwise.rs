@@ -172,8 +172,7 @@ impl Block<'_> {
     ///
     /// # Safety
     /// As `run`.
-    #[inline]
-    #[target_feature(enable = "neon")]
+    #[inline(always)]
     unsafe fn output<const MODE: u8>(
         &self,
         end: &Ending,
@@ -220,23 +219,16 @@ impl Block<'_> {
             let mut a = column(first);
             let mut b = column(first.wrapping_add(1));
             let mut ox = 0;
-            // Outputs whose third column and the ones after it can be loaded without a look at the edges.
-            let inside = |ox: usize| {
-                let last = ox * STRIDE + 2;
-                last >= d.left && last - d.left < d.w_in
-            };
             while ox < d.w_out {
                 let from = (ox * STRIDE).wrapping_sub(d.left);
-                let ahead = if STRIDE == 1 { 3 } else { 2 };
-                let free = ox + ahead <= d.w_out
-                    && inside(ox + ahead - 1)
-                    && (STRIDE == 1 || ox * 2 >= d.left)
-                    && inside(ox);
+                // Several outputs whose new columns all lie in the picture: no checks, and no column changes its registers.
+                let new = from.wrapping_add(3 - STRIDE);
+                let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
+                let free = new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out;
+                let at = |i: usize, r: usize| {
+                    vld1q_s8(self.rows[r].add((new + i) * d.c + self.c).cast())
+                };
                 if free && STRIDE == 1 {
-                    let at = |i: usize, r: usize| {
-                        let i = from.wrapping_add(2 + i);
-                        vld1q_s8(self.rows[r].add(i * d.c + self.c).cast())
-                    };
                     let c = [at(0, 0), at(0, 1), at(0, 2)];
                     self.output::<MODE>(end, w, [&a, &b, &c], ox);
                     a = [at(1, 0), at(1, 1), at(1, 2)];
@@ -246,14 +238,11 @@ impl Block<'_> {
                     // Now a and b are what the next output needs first and second.
                     ox += 3;
                 } else if free {
-                    let at = |i: usize, r: usize| {
-                        vld1q_s8(self.rows[r].add((from + i) * d.c + self.c).cast())
-                    };
-                    b = [at(1, 0), at(1, 1), at(1, 2)];
-                    let c = [at(2, 0), at(2, 1), at(2, 2)];
+                    b = [at(0, 0), at(0, 1), at(0, 2)];
+                    let c = [at(1, 0), at(1, 1), at(1, 2)];
                     self.output::<MODE>(end, w, [&a, &b, &c], ox);
-                    b = [at(3, 0), at(3, 1), at(3, 2)];
-                    a = [at(4, 0), at(4, 1), at(4, 2)];
+                    b = [at(2, 0), at(2, 1), at(2, 2)];
+                    a = [at(3, 0), at(3, 1), at(3, 2)];
                     self.output::<MODE>(end, w, [&c, &b, &a], ox + 1);
                     ox += 2;
                 } else {

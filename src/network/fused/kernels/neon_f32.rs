@@ -7,7 +7,8 @@
 //! Depthwise: blocks of 8 channels; a 3x3 kernel's 18 weight vectors stay in registers, and two neighbouring outputs share
 //! the columns that both see.
 
-use super::panels::{Panel, Panels, tiles};
+use super::neon_lanes::{self, Floats};
+use super::panels::{Panel, Panels};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -47,32 +48,42 @@ pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
 /// # Safety
 /// Pointers as the geometry says.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
+    for panel in panels(&conv.runs).within(channels) {
+        let most = [8, 8, 6, 5][panel.vectors - 1];
+        let (full, rest) = (p.count / most, p.count % most);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let y = p.y.add(panel.first * 4);
+            run_tiles(conv, &panel, &Pixels { y, ..*p }, most, full);
+            let last = Pixels {
+                x: p.x.add(full * most * p.x_pitch),
+                y: y.add(full * most * p.y_pitch),
+                ..*p
+            };
+            run_tiles(conv, &panel, &last, rest, 1);
+        }
+    }
+}
+
+/// # Safety
+/// `count` times `size` pixels as the geometry says.
+unsafe fn run_tiles(conv: &ConvF32, panel: &Panel, p: &Pixels, size: usize, count: usize) {
     macro_rules! by_size {
-        ($panel:expr, $pixels:expr, $size:expr, $($vectors:literal: $($m:literal)*;)*) => {
-            match ($panel.vectors, $size) {
-                $($(($vectors, $m) => tile::<$m, $vectors>(conv, $panel, $pixels),)*)*
+        ($($vectors:literal: $($size:literal)*;)*) => {
+            match (panel.vectors, size) {
+                // SAFETY: the caller's promise; every aarch64 CPU has NEON.
+                $($(($vectors, $size) => unsafe {
+                    tiles::<$size, $vectors>(conv, panel, p, count)
+                },)*)*
                 _ => {}
             }
         };
     }
-    for panel in panels(&conv.runs).within(channels) {
-        let most = [8, 8, 6, 5][panel.vectors - 1];
-        for (first, size) in tiles(p.count, most) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let pixels = Pixels {
-                    x: p.x.add(first * p.x_pitch),
-                    y: p.y.add(first * p.y_pitch + panel.first * 4),
-                    ..*p
-                };
-                by_size! { &panel, &pixels, size,
-                    1: 1 2 3 4 5 6 7 8;
-                    2: 1 2 3 4 5 6 7 8;
-                    3: 1 2 3 4 5 6;
-                    4: 1 2 3 4 5;
-                }
-            }
-        }
+    by_size! {
+        1: 1 2 3 4 5 6 7 8;
+        2: 1 2 3 4 5 6 7 8;
+        3: 1 2 3 4 5 6;
+        4: 1 2 3 4 5;
     }
 }
 
@@ -107,55 +118,74 @@ unsafe fn vectors<const NV: usize>(w: *const f32) -> [float32x4_t; NV] {
 }
 
 /// # Safety
-/// MR pixels as the geometry says.
+/// `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon")]
-unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
+unsafe fn tiles<const MR: usize, const NV: usize>(
+    conv: &ConvF32,
+    panel: &Panel,
+    p: &Pixels,
+    count: usize,
+) {
     // SAFETY: the caller's promise; the packed panel is biases, then NV vectors a value.
     unsafe {
-        let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
-        let mut sums = [vectors::<NV>(w); MR];
-        w = w.add(NV * 4);
-        let (fours, rest) = (conv.runs.len / 4, conv.runs.len % 4);
-        for &offset in &conv.runs.offsets {
-            let mut x = p.x.add(offset);
-            for _ in 0..fours {
-                let mut values = [vdupq_n_f32(0.0); MR];
-                for (m, values) in values.iter_mut().enumerate() {
-                    *values = vld1q_f32(x.add(m * p.x_pitch).cast());
-                }
-                macro_rules! lanes {
-                    ($($lane:literal)*) => {$(
-                        let weights = vectors::<NV>(w.add($lane * NV * 4));
-                        for (sums, &values) in sums.iter_mut().zip(&values) {
-                            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                                *sum = vfmaq_laneq_f32::<$lane>(*sum, weights, values);
-                            }
-                        }
-                    )*};
-                }
-                lanes!(0 1 2 3);
-                x = x.add(16);
-                w = w.add(NV * 16);
-            }
-            for _ in 0..rest {
-                let weights = vectors::<NV>(w);
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let value = vld1q_dup_f32(x.add(m * p.x_pitch).cast());
-                    for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                        *sum = vfmaq_f32(*sum, weights, value);
-                    }
-                }
-                x = x.add(4);
-                w = w.add(NV * 4);
-            }
-        }
+        let head = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
+        let fours = conv.runs.len / 4 * 4;
         let low = vdupq_n_f32(conv.clamp.0);
         let high = vdupq_n_f32(conv.clamp.1);
-        for (m, sums) in sums.iter().enumerate() {
-            let y = p.y.add(m * p.y_pitch).cast::<f32>();
-            for (v, &sum) in sums.iter().enumerate() {
-                let limited = vminq_f32(vmaxq_f32(sum, low), high);
-                store(y.add(v * 4), limited, panel.channels - v * 4);
+        for tile in 0..count {
+            let mut sums = [vectors::<NV>(head); MR];
+            let mut w = head.add(NV * 4);
+            let first = p.x.add(tile * MR * p.x_pitch);
+            for &offset in &conv.runs.offsets {
+                let x: [*const f32; MR] =
+                    std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast());
+                let mut k = neon_lanes::run::<Floats, MR, NV>(
+                    &mut sums,
+                    x.map(|x| x.cast()),
+                    w.cast(),
+                    conv.runs.len / 4,
+                ) * 4;
+                w = w.add(k * NV * 4);
+                while k < fours {
+                    let values = x.map(|x| vld1q_f32(x.add(k)));
+                    macro_rules! lanes {
+                        ($($lane:literal)*) => {$(
+                            let weights = vectors::<NV>(w.add($lane * NV * 4));
+                            for (sums, &values) in sums.iter_mut().zip(&values) {
+                                for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                                    *sum = vfmaq_laneq_f32::<$lane>(*sum, weights, values);
+                                }
+                            }
+                        )*};
+                    }
+                    lanes!(0 1 2 3);
+                    k += 4;
+                    w = w.add(NV * 16);
+                }
+                while k < conv.runs.len {
+                    let weights = vectors::<NV>(w);
+                    for (sums, x) in sums.iter_mut().zip(&x) {
+                        let value = vld1q_dup_f32(x.add(k));
+                        for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                            *sum = vfmaq_f32(*sum, weights, value);
+                        }
+                    }
+                    k += 1;
+                    w = w.add(NV * 4);
+                }
+            }
+            for (m, sums) in sums.iter().enumerate() {
+                let y = p.y.add((tile * MR + m) * p.y_pitch).cast::<f32>();
+                let limited = sums.map(|sum| vminq_f32(vmaxq_f32(sum, low), high));
+                if panel.channels == NV * 4 {
+                    for (v, &limited) in limited.iter().enumerate() {
+                        vst1q_f32(y.add(v * 4), limited);
+                    }
+                } else {
+                    for (v, &limited) in limited.iter().enumerate() {
+                        store(y.add(v * 4), limited, panel.channels - v * 4);
+                    }
+                }
             }
         }
     }
@@ -226,13 +256,17 @@ pub(super) unsafe fn depthwise(
                 c,
                 y: y.cast(),
             };
-            let inner = if usual { inner(d) } else { 0..0 };
-            block.any(rows, 0..inner.start);
+            if !usual {
+                block.any(rows, 0..d.w_out);
+                continue;
+            }
+            let inner = inner(d);
+            block.edges(rows, 0..inner.start);
             match d.stride {
                 1 => block.three::<1>(rows, inner.clone()),
                 _ => block.three::<2>(rows, inner.clone()),
             }
-            block.any(rows, inner.end..d.w_out);
+            block.edges(rows, inner.end..d.w_out);
         }
     }
 }
@@ -340,7 +374,56 @@ impl Block<'_> {
                 self.finish(sums[1], ox + 1);
                 ox += 2;
             }
-            self.any(rows, ox..outputs.end);
+            if ox < outputs.end {
+                self.columns::<0, 3>(rows, ox);
+            }
+        }
+    }
+
+    /// A 3x3 kernel's outputs at the edges of the picture.
+    ///
+    /// # Safety
+    /// As `depthwise`.
+    #[target_feature(enable = "neon")]
+    unsafe fn edges(&self, rows: &[*const u8], outputs: Range<usize>) {
+        let d = &self.conv.row;
+        for ox in outputs {
+            let from = ox * d.stride;
+            // SAFETY: as `depthwise`; the columns named lie in the picture.
+            unsafe {
+                if from + 1 == d.left && d.w_in >= 2 {
+                    self.columns::<1, 3>(rows, ox);
+                } else if from >= d.left && from - d.left + 2 == d.w_in {
+                    self.columns::<0, 2>(rows, ox);
+                } else {
+                    self.any(rows, ox..ox + 1);
+                }
+            }
+        }
+    }
+
+    /// An output of a 3x3 kernel from kernel columns `FROM` to below `TO`.
+    ///
+    /// # Safety
+    /// As `depthwise`; those columns lie in the picture.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn columns<const FROM: usize, const TO: usize>(&self, rows: &[*const u8], ox: usize) {
+        let d = &self.conv.row;
+        // SAFETY: as `depthwise`.
+        unsafe {
+            let mut sums = vectors::<2>(self.w);
+            let start = (ox * d.stride + FROM - d.left) * d.c + self.c;
+            for (r, row) in rows[..3].iter().enumerate() {
+                let row = row.cast::<f32>().add(start);
+                for kx in FROM..TO {
+                    let x = vectors::<2>(row.add((kx - FROM) * d.c));
+                    let w = vectors::<2>(self.w.add((1 + r * 3 + kx) * 8));
+                    sums[0] = vfmaq_f32(sums[0], x[0], w[0]);
+                    sums[1] = vfmaq_f32(sums[1], x[1], w[1]);
+                }
+            }
+            self.finish(sums, ox);
         }
     }
 }

@@ -10,7 +10,8 @@
 //! longest chain that is right for all of its channels: the sums are exact whatever the activations.
 
 use super::neon_end::{self, ANY, Ending, FULL, UPPER};
-use super::panels::{Panel, Panels, tiles};
+use super::neon_q8_steps;
+use super::panels::{Panel, Panels};
 use super::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -117,31 +118,46 @@ pub(super) unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     let layout = layout(&conv.runs);
     for panel in layout.panels.within(channels) {
         let most = if panel.vectors == 1 { 8 } else { 4 };
-        for (first, size) in tiles(p.count, most) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let t = Pixels {
-                    x: p.x.add(first * p.x_pitch),
-                    y: p.y.add(first * p.y_pitch + panel.first),
-                    ..*p
-                };
-                match (panel.vectors, size) {
-                    (1, 1) => tile::<1, 1>(conv, &layout, &panel, &t),
-                    (1, 2) => tile::<2, 1>(conv, &layout, &panel, &t),
-                    (1, 3) => tile::<3, 1>(conv, &layout, &panel, &t),
-                    (1, 4) => tile::<4, 1>(conv, &layout, &panel, &t),
-                    (1, 5) => tile::<5, 1>(conv, &layout, &panel, &t),
-                    (1, 6) => tile::<6, 1>(conv, &layout, &panel, &t),
-                    (1, 7) => tile::<7, 1>(conv, &layout, &panel, &t),
-                    (1, 8) => tile::<8, 1>(conv, &layout, &panel, &t),
-                    (2, 1) => tile::<1, 2>(conv, &layout, &panel, &t),
-                    (2, 2) => tile::<2, 2>(conv, &layout, &panel, &t),
-                    (2, 3) => tile::<3, 2>(conv, &layout, &panel, &t),
-                    (2, 4) => tile::<4, 2>(conv, &layout, &panel, &t),
-                    _ => {}
-                }
-            }
+        let (full, rest) = (p.count / most, p.count % most);
+        // SAFETY: the caller's promise.
+        unsafe {
+            let y = p.y.add(panel.first);
+            let t = Pixels { y, ..*p };
+            run_tiles(conv, &layout, &panel, &t, most, full);
+            let last = Pixels {
+                x: p.x.add(full * most * p.x_pitch),
+                y: y.add(full * most * p.y_pitch),
+                ..*p
+            };
+            run_tiles(conv, &layout, &panel, &last, rest, 1);
         }
+    }
+}
+
+/// # Safety
+/// `count` times `size` pixels as the geometry says.
+unsafe fn run_tiles(
+    conv: &ConvQ8,
+    layout: &Layout,
+    panel: &Panel,
+    p: &Pixels,
+    size: usize,
+    count: usize,
+) {
+    macro_rules! by_size {
+        ($($vectors:literal: $($size:literal)*;)*) => {
+            match (panel.vectors, size) {
+                // SAFETY: the caller's promise; every aarch64 CPU has NEON.
+                $($(($vectors, $size) => unsafe {
+                    tiles::<$size, $vectors>(conv, layout, panel, p, count)
+                },)*)*
+                _ => {}
+            }
+        };
+    }
+    by_size! {
+        1: 1 2 3 4 5 6 7 8;
+        2: 1 2 3 4;
     }
 }
 
@@ -162,111 +178,146 @@ macro_rules! products {
 }
 
 /// # Safety
-/// MR pixels as the geometry says.
+/// `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon")]
-unsafe fn tile<const MR: usize, const NV: usize>(
+unsafe fn tiles<const MR: usize, const NV: usize>(
     conv: &ConvQ8,
     layout: &Layout,
     panel: &Panel,
     p: &Pixels,
+    count: usize,
 ) {
     // SAFETY: the caller's promise; the packed panel is as `Layout` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
-        let mut sums = [[(vdupq_n_s32(0), vdupq_n_s32(0)); NV]; MR];
-        for v in 0..NV {
-            let bias = vld1q_s32_x2(head.add(v * 32).cast());
-            for sums in &mut sums {
-                sums[v] = (bias.0, bias.1);
-            }
-        }
-        let mut chains = head.add(NV * 64);
-        let mut w = chains.add(NV * layout.chains).cast::<i8>();
+        let end = Ending::new(&conv.end);
         let (full, pairs) = steps(&conv.runs);
-        for &offset in &conv.runs.offsets {
-            let mut x = p.x.add(offset);
-            for _ in 0..full {
-                let mut weights = [[vdupq_n_s8(0); NV]; 4];
-                if NV == 2 {
-                    for (half, weights) in weights.chunks_exact_mut(2).enumerate() {
-                        let l = vld1q_s8_x4(w.add(half * 64));
-                        weights[0][0] = l.0;
-                        weights[0][NV - 1] = l.1;
-                        weights[1][0] = l.2;
-                        weights[1][NV - 1] = l.3;
+        for tile in 0..count {
+            let mut sums = [[(vdupq_n_s32(0), vdupq_n_s32(0)); NV]; MR];
+            for v in 0..NV {
+                let bias = vld1q_s32_x2(head.add(v * 32).cast());
+                for sums in &mut sums {
+                    sums[v] = (bias.0, bias.1);
+                }
+            }
+            let mut chains = head.add(NV * 64);
+            let mut w = chains.add(NV * layout.chains).cast::<i8>();
+            let tile_x = p.x.add(tile * MR * p.x_pitch);
+            for &offset in &conv.runs.offsets {
+                let mut x = tile_x.add(offset);
+                let mut left = full;
+                if MR == 4 && NV == 2 && full > 0 {
+                    let mut all: [neon_q8_steps::Sums; 4] =
+                        std::array::from_fn(|m| pair_to_four(&sums[m % MR]));
+                    let x = std::array::from_fn(|m| x.add(m * p.x_pitch));
+                    neon_q8_steps::four_pixels(&mut all, x, w, chains, full);
+                    for (sums, all) in sums.iter_mut().zip(&all) {
+                        sums[0] = (all[0], all[1]);
+                        sums[NV - 1] = (all[2], all[3]);
                     }
-                } else {
-                    let l = vld1q_s8_x4(w);
-                    weights[0][0] = l.0;
-                    weights[1][0] = l.1;
-                    weights[2][0] = l.2;
-                    weights[3][0] = l.3;
+                    left = 0;
+                    chains = chains.add(full);
+                    w = w.add(full * NV * 64);
                 }
-                macro_rules! pixels {
-                    (|$sum:ident, $k:ident, $x:ident| $body:block) => {
-                        for (m, sums) in sums.iter_mut().enumerate() {
-                            let l = vld4q_dup_s16(x.add(m * p.x_pitch).cast());
-                            let $x = [
-                                vreinterpretq_s8_s16(l.0),
-                                vreinterpretq_s8_s16(l.1),
-                                vreinterpretq_s8_s16(l.2),
-                                vreinterpretq_s8_s16(l.3),
-                            ];
-                            for (v, $sum) in sums.iter_mut().enumerate() {
-                                let $k =
-                                    [weights[0][v], weights[1][v], weights[2][v], weights[3][v]];
-                                $body
-                            }
+                x = x.add((full - left) * 8);
+                for _ in 0..left {
+                    let mut weights = [[vdupq_n_s8(0); NV]; 4];
+                    if NV == 2 {
+                        for (half, weights) in weights.chunks_exact_mut(2).enumerate() {
+                            let l = vld1q_s8_x4(w.add(half * 64));
+                            weights[0][0] = l.0;
+                            weights[0][NV - 1] = l.1;
+                            weights[1][0] = l.2;
+                            weights[1][NV - 1] = l.3;
                         }
-                    };
+                    } else {
+                        let l = vld1q_s8_x4(w);
+                        weights[0][0] = l.0;
+                        weights[1][0] = l.1;
+                        weights[2][0] = l.2;
+                        weights[3][0] = l.3;
+                    }
+                    macro_rules! pixels {
+                        (|$sum:ident, $k:ident, $x:ident| $body:block) => {
+                            for (m, sums) in sums.iter_mut().enumerate() {
+                                let l = vld4q_dup_s16(x.add(m * p.x_pitch).cast());
+                                let $x = [
+                                    vreinterpretq_s8_s16(l.0),
+                                    vreinterpretq_s8_s16(l.1),
+                                    vreinterpretq_s8_s16(l.2),
+                                    vreinterpretq_s8_s16(l.3),
+                                ];
+                                for (v, $sum) in sums.iter_mut().enumerate() {
+                                    let $k = [
+                                        weights[0][v],
+                                        weights[1][v],
+                                        weights[2][v],
+                                        weights[3][v],
+                                    ];
+                                    $body
+                                }
+                            }
+                        };
+                    }
+                    match *chains {
+                        4 => pixels!(|sum, k, x| {
+                            let t = products!(k[0], x[0]);
+                            let t = products!(t, k[1], x[1]);
+                            let t = products!(t, k[2], x[2]);
+                            let t = products!(t, k[3], x[3]);
+                            *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
+                        }),
+                        2 => pixels!(|sum, k, x| {
+                            let t = products!(k[0], x[0]);
+                            let t = products!(t, k[1], x[1]);
+                            *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
+                            let t = products!(k[2], x[2]);
+                            let t = products!(t, k[3], x[3]);
+                            *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
+                        }),
+                        _ => pixels!(|sum, k, x| {
+                            for i in 0..4 {
+                                let t = products!(k[i], x[i]);
+                                *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
+                            }
+                        }),
+                    }
+                    chains = chains.add(1);
+                    x = x.add(8);
+                    w = w.add(NV * 64);
                 }
-                match *chains {
-                    4 => pixels!(|sum, k, x| {
-                        let t = products!(k[0], x[0]);
-                        let t = products!(t, k[1], x[1]);
-                        let t = products!(t, k[2], x[2]);
-                        let t = products!(t, k[3], x[3]);
-                        *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
-                    }),
-                    2 => pixels!(|sum, k, x| {
-                        let t = products!(k[0], x[0]);
-                        let t = products!(t, k[1], x[1]);
-                        *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
-                        let t = products!(k[2], x[2]);
-                        let t = products!(t, k[3], x[3]);
-                        *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
-                    }),
-                    _ => pixels!(|sum, k, x| {
-                        for i in 0..4 {
-                            let t = products!(k[i], x[i]);
+                for _ in 0..pairs {
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        let pair = x.add(m * p.x_pitch).cast::<i16>().read_unaligned();
+                        let pair = vreinterpretq_s8_s16(vdupq_n_s16(pair));
+                        for (v, sum) in sums.iter_mut().enumerate() {
+                            let t = products!(vld1q_s8(w.add(v * 16)), pair);
                             *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
                         }
-                    }),
-                }
-                chains = chains.add(1);
-                x = x.add(8);
-                w = w.add(NV * 64);
-            }
-            for _ in 0..pairs {
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let pair = x.add(m * p.x_pitch).cast::<i16>().read_unaligned();
-                    let pair = vreinterpretq_s8_s16(vdupq_n_s16(pair));
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        let t = products!(vld1q_s8(w.add(v * 16)), pair);
-                        *sum = (vpadalq_s16(sum.0, t.0), vpadalq_s16(sum.1, t.1));
                     }
+                    x = x.add(2);
+                    w = w.add(NV * 16);
                 }
-                x = x.add(2);
-                w = w.add(NV * 16);
             }
-        }
-        let end = Ending::new(&conv.end);
-        match end.mode {
-            FULL => finish::<MR, NV, FULL>(&end, &sums, head, panel.channels, p),
-            UPPER => finish::<MR, NV, UPPER>(&end, &sums, head, panel.channels, p),
-            _ => finish::<MR, NV, ANY>(&end, &sums, head, panel.channels, p),
+            let p = Pixels {
+                y: p.y.add(tile * MR * p.y_pitch),
+                ..*p
+            };
+            match end.mode {
+                FULL => finish::<MR, NV, FULL>(&end, &sums, head, panel.channels, &p),
+                UPPER => finish::<MR, NV, UPPER>(&end, &sums, head, panel.channels, &p),
+                _ => finish::<MR, NV, ANY>(&end, &sums, head, panel.channels, &p),
+            }
         }
     }
+}
+
+/// The 16 sums of a pixel.
+#[inline]
+#[target_feature(enable = "neon")]
+fn pair_to_four<const NV: usize>(sums: &[(int32x4_t, int32x4_t); NV]) -> neon_q8_steps::Sums {
+    let (a, b) = (sums[0], sums[NV - 1]);
+    [a.0, a.1, b.0, b.1]
 }
 
 /// # Safety
@@ -280,7 +331,7 @@ unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
     channels: usize,
     p: &Pixels,
 ) {
-    // SAFETY: as `tile`.
+    // SAFETY: as `tiles`.
     unsafe {
         let m = vld1q_f32_x2(head.add(NV * 32).cast());
         if NV == 2 {

@@ -68,6 +68,7 @@ impl Panels {
 }
 
 /// Cuts `count` pixels into nearly equal tiles of at most `most`: `(first, size)` of each.
+#[cfg(target_arch = "x86_64")]
 pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = count.div_ceil(most).max(1);
     (0..tiles).map(move |i| {

@@ -1,0 +1,287 @@
+//! Bytes by NEON's dot products (`sdot`, Cortex-A55, A76 and later: four i8 products and their sum into each 32-bit lane);
+//! floats as in `neon`. Bytes are stored signed.
+//!
+//! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers).
+//! 16 values of each pixel are loaded at once; four of them at a time, picked by lane, meet NV vectors of weights.
+//! The stable compiler has no intrinsics for these instructions, so they are single instructions of inline assembly; the rest
+//! is left to the compiler.
+
+use super::neon::common_group;
+use super::neon_end::{self, ANY, Ending, FULL, UPPER};
+use super::neon_lanes::{self, Bytes};
+use super::panels::{Panel, Panels};
+use super::{
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
+    RawF32, RawQ8, Runs, dotprod_depthwise, neon_f32,
+};
+use std::arch::aarch64::*;
+use std::arch::asm;
+use std::ops::Range;
+
+/// The kernels.
+#[derive(Debug)]
+pub struct DotProduct;
+
+impl DotProduct {
+    /// Whether this CPU has what they need.
+    pub fn runs_here() -> bool {
+        std::arch::is_aarch64_feature_detected!("dotprod")
+    }
+}
+
+/// Vectors of 4 channels in the widest panel.
+const WIDEST: usize = 4;
+
+fn panels(runs: &Runs) -> Panels {
+    let steps = runs.offsets.len() * runs.len.div_ceil(4);
+    Panels::new(runs.n, 4, WIDEST, 32 + steps * 16)
+}
+
+impl Kernels for DotProduct {
+    fn name(&self) -> &'static str {
+        "neon-dotprod"
+    }
+
+    fn signed(&self) -> bool {
+        true
+    }
+
+    fn channel_group(&self, n: usize) -> usize {
+        let bytes = Panels::new(n, 4, WIDEST, 0).group();
+        common_group(bytes, neon_f32::channel_group(n))
+    }
+
+    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        pack(runs, raw)
+    }
+
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+        for panel in panels(&conv.runs).within(channels) {
+            let most = [8, 8, 7, 5][panel.vectors - 1];
+            let (full, rest) = (p.count / most, p.count % most);
+            // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+            unsafe {
+                let y = p.y.add(panel.first);
+                run_tiles(conv, &panel, &Pixels { y, ..*p }, most, full);
+                let last = Pixels {
+                    x: p.x.add(full * most * p.x_pitch),
+                    y: y.add(full * most * p.y_pitch),
+                    ..*p
+                };
+                run_tiles(conv, &panel, &last, rest, 1);
+            }
+        }
+    }
+
+    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+        dotprod_depthwise::pack(row, raw)
+    }
+
+    unsafe fn depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
+    }
+
+    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+        neon_f32::pack_conv(runs, raw)
+    }
+
+    unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { neon_f32::conv(conv, pixels, channels) }
+    }
+
+    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
+        neon_f32::pack_depthwise(row, raw)
+    }
+
+    unsafe fn depthwise_f32(
+        &self,
+        conv: &DepthwiseF32,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { neon_f32::depthwise(conv, rows, y, channels) }
+    }
+
+    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        // SAFETY: every aarch64 CPU has NEON.
+        unsafe { neon_end::add_q8(add, a, b, y) }
+    }
+}
+
+/// Panel by panel: biases, multipliers, then for each four values of the runs a vector of weights for each 4 channels.
+fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+    let panels = panels(runs);
+    let mut packed = Aligned::zeroed(panels.total_bytes());
+    let bytes = packed.bytes_mut();
+    let (count, len) = (runs.offsets.len(), runs.len);
+    for panel in panels.within(0..runs.n) {
+        let v = panel.vectors;
+        for i in 0..panel.channels {
+            let n = panel.first + i;
+            let at = panel.offset + i * 4;
+            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
+            let at = at + v * 16;
+            bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
+            let at = at + v * 16;
+            for run in 0..count {
+                for k in 0..len {
+                    let step = run * len.div_ceil(4) + k / 4;
+                    bytes[at + step * v * 16 + k % 4] = raw.w[(n * count + run) * len + k] as u8;
+                }
+            }
+        }
+    }
+    packed
+}
+
+/// # Safety
+/// Dot products; `count` times `size` pixels as the geometry says.
+unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count: usize) {
+    macro_rules! by_size {
+        ($($vectors:literal: $($size:literal)*;)*) => {
+            match (panel.vectors, size) {
+                // SAFETY: the caller's promise.
+                $($(($vectors, $size) => unsafe { tiles::<$size, $vectors>(conv, panel, p, count) },)*)*
+                _ => {}
+            }
+        };
+    }
+    by_size! {
+        1: 1 2 3 4 5 6 7 8;
+        2: 1 2 3 4 5 6 7 8;
+        3: 1 2 3 4 5 6 7;
+        4: 1 2 3 4 5;
+    }
+}
+
+/// The next NV vectors.
+///
+/// # Safety
+/// `w` is good for them.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut all = [vdupq_n_s8(0); NV];
+        for (i, v) in all.iter_mut().enumerate() {
+            *v = vld1q_s8(w.add(i * 16));
+        }
+        all
+    }
+}
+
+/// # Safety
+/// Dot products; `count` times MR pixels as the geometry says.
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn tiles<const MR: usize, const NV: usize>(
+    conv: &ConvQ8,
+    panel: &Panel,
+    p: &Pixels,
+    count: usize,
+) {
+    // SAFETY: the caller's promise; the packed panel is as `pack` says.
+    unsafe {
+        let head = conv.packed.as_ptr().add(panel.offset);
+        let whole = conv.runs.len / 16 * 16;
+        let rest = (conv.runs.len % 16).div_ceil(4);
+        let end = Ending::new(&conv.end);
+        for tile in 0..count {
+            let mut sums = [vectors::<NV>(head.cast()).map(|v| vreinterpretq_s32_s8(v)); MR];
+            let mut w = head.add(NV * 32).cast::<i8>();
+            let first = p.x.add(tile * MR * p.x_pitch);
+            for &offset in &conv.runs.offsets {
+                let x: [*const i8; MR] =
+                    std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast());
+                // Four values of each pixel, those of lane `$lane`.
+                macro_rules! four {
+                    ($values:ident, $lane:literal) => {
+                        let weights = vectors::<NV>(w.add($lane * NV * 16));
+                        for (sums, &values) in sums.iter_mut().zip(&$values) {
+                            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                                asm!(
+                                    concat!("sdot {s:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
+                                    s = inout(vreg) *sum,
+                                    w = in(vreg) weights,
+                                    x = in(vreg) values,
+                                    options(pure, nomem, nostack, preserves_flags),
+                                );
+                            }
+                        }
+                    };
+                }
+                let mut k = neon_lanes::run::<Bytes, MR, NV>(
+                    &mut sums,
+                    x.map(|x| x.cast()),
+                    w.cast(),
+                    conv.runs.len / 16,
+                ) * 16;
+                w = w.add(k * NV * 4);
+                while k < whole {
+                    let values = x.map(|x| vld1q_s8(x.add(k)));
+                    four!(values, 0);
+                    four!(values, 1);
+                    four!(values, 2);
+                    four!(values, 3);
+                    k += 16;
+                    w = w.add(NV * 64);
+                }
+                if rest > 0 {
+                    let values = x.map(|x| vld1q_s8(x.add(k)));
+                    four!(values, 0);
+                    if rest > 1 {
+                        four!(values, 1);
+                    }
+                    if rest > 2 {
+                        four!(values, 2);
+                    }
+                    if rest > 3 {
+                        four!(values, 3);
+                    }
+                    w = w.add(rest * NV * 16);
+                }
+            }
+            let y = p.y.add(tile * MR * p.y_pitch);
+            let p = Pixels { y, ..*p };
+            match end.mode {
+                FULL => finish::<MR, NV, FULL>(&end, &sums, head, panel.channels, &p),
+                UPPER => finish::<MR, NV, UPPER>(&end, &sums, head, panel.channels, &p),
+                _ => finish::<MR, NV, ANY>(&end, &sums, head, panel.channels, &p),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Dot products; MR pixels as the geometry says; `head` is the panel.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
+    end: &Ending,
+    sums: &[[int32x4_t; NV]; MR],
+    head: *const u8,
+    channels: usize,
+    p: &Pixels,
+) {
+    // SAFETY: as `tiles`.
+    unsafe {
+        let of = |i: usize| i.min(NV - 1);
+        let m: [float32x4_t; 4] =
+            std::array::from_fn(|i| vld1q_f32(head.add(NV * 16 + of(i) * 16).cast()));
+        for (i, sums) in sums.iter().enumerate() {
+            let four = std::array::from_fn(|i| sums[of(i)]);
+            let bytes = end.bytes::<MODE>(four, m);
+            neon_end::store(p.y.add(i * p.y_pitch), bytes, channels);
+        }
+    }
+}
