@@ -74,14 +74,7 @@ impl Lower {
         let op = node.op_type.as_str();
         if constant(&b) {
             let (values, dims) = self.const_floats(node, 1)?;
-            let values = self.per_channel(&a, values, &dims)?;
-            let step = match op {
-                "Add" => InputStep::Add(values),
-                "Sub" => InputStep::Sub(values),
-                "Mul" => InputStep::Mul(values),
-                _ => InputStep::Div(values),
-            };
-            return self.affine(node, a, vec![step]);
+            return self.with_constant(node, a, values, &dims);
         }
         if constant(&a) {
             if !matches!(op, "Add" | "Mul") {
@@ -92,6 +85,24 @@ impl Lower {
             return self.binary(&turned);
         }
         self.binary_of(node, &a, &b, matches!(op, "Add"), matches!(op, "Mul"))
+    }
+
+    /// A sum, difference, product or quotient whose second operand is constant.
+    pub(super) fn with_constant(
+        &mut self,
+        node: &NodeProto,
+        x: Val,
+        values: Vec<f32>,
+        dims: &[usize],
+    ) -> Made<Val> {
+        let values = self.per_channel(&x, values, dims)?;
+        let step = match node.op_type.as_str() {
+            "Add" | "QLinearAdd" => InputStep::Add(values),
+            "Sub" => InputStep::Sub(values),
+            "Mul" | "QLinearMul" => InputStep::Mul(values),
+            _ => InputStep::Div(values),
+        };
+        self.affine(node, x, vec![step])
     }
 
     pub(super) fn binary_of(

@@ -106,7 +106,10 @@ impl Lower {
         if let Val::Act(act) = value
             && self.fold_into_input(*act, &[], quant)
         {
-            return Ok(*act);
+            return Ok(Act {
+                real: false,
+                ..*act
+            });
         }
         let act = self.materialise(value)?;
         let tensor = Tensor {

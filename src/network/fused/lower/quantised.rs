@@ -165,6 +165,10 @@ impl Lower {
     /// Real values of inputs `at`, `at + 1`, `at + 2`.
     fn real(&mut self, node: &NodeProto, at: usize) -> Made<Val> {
         let value = self.input_value(node, at)?;
+        if let Val::Const(c) = &value {
+            let q = self.quant_const(node, c, at + 1, at + 2, 0)?;
+            return Ok(Val::Quantised(Rc::new(q)));
+        }
         let quant = self.quant_at(node, at + 1, at + 2)?;
         self.dequantised(value, quant)
     }
@@ -238,7 +242,12 @@ impl Lower {
     pub(super) fn qlinear_binary(&mut self, node: &NodeProto) -> Made<Val> {
         let (a, b) = (self.real(node, 0)?, self.real(node, 3)?);
         let add = node.op_type == "QLinearAdd";
-        let y = self.binary_of(node, &a, &b, add, !add)?;
+        let y = match (a, b) {
+            (x, Val::Quantised(q)) | (Val::Quantised(q), x) => {
+                self.with_constant(node, x, q.floats(), &q.ints.dims)?
+            }
+            (a, b) => self.binary_of(node, &a, &b, add, !add)?,
+        };
         self.quantised_again(node, &y, 6)
     }
 
