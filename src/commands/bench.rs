@@ -6,6 +6,7 @@ use crate::board::Mount;
 use crate::clock;
 use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::memory;
+use crate::model::Model;
 use crate::network::{Input, Network};
 use crate::preprocess::Preprocess;
 use crate::{Cause, Failure};
@@ -28,6 +29,9 @@ pub struct Args {
     /// Measured runs, after five that are not
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     iterations: usize,
+    /// Leave the preprocess out: nothing but the network runs in each iteration
+    #[arg(long)]
+    network_only: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -60,30 +64,24 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         network.run()?;
         infer_ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    let mut preprocess = Preprocess::new(&model.input, Mount::default(), network.encoder().clone());
-    let bytes = PICTURE.stride_bytes * PICTURE.height_px;
-    let picture: Vec<u8> = (0..bytes).map(|n| (n * 7 % 219 + 16) as u8).collect();
-    let mut preprocess_ms = Vec::with_capacity(args.iterations);
-    for sequence in 0..args.iterations as u64 {
-        let frame = Frame::new(PICTURE, &picture, clock::now(), sequence);
-        let frame = frame.map_err(|e| Failure::new(Cause::Camera, e))?;
-        let start = Instant::now();
-        let run = preprocess.run(&frame, network.input());
-        run.map_err(|e| Failure::new(Cause::Model, e))?;
-        preprocess_ms.push(start.elapsed().as_secs_f64() * 1e3);
-    }
-    let (infer, preprocess) = (Summary::of(infer_ms), Summary::of(preprocess_ms));
+    let infer = Summary::of(infer_ms);
+    let preprocess = if args.network_only {
+        None
+    } else {
+        Some(time_preprocess(&mut network, &model, args.iterations)?)
+    };
     let peak_mib = memory::peak_rss_kib() as f64 / 1024.0;
     if args.json {
         return print_line(json!({
             "model": model.name, "plan": network.describe(),
             "threads": args.threads, "iterations": args.iterations,
-            "infer_ms": infer.json(), "preprocess_ms": preprocess.json(),
+            "infer_ms": infer.json(), "preprocess_ms": preprocess.map(|p| p.json()),
             "first_result_ms": first_result_ms, "peak_mib": peak_mib,
         }));
     }
     print_line(format_args!("{}, {}", model.name, network.describe()))?;
-    for (what, s) in [("infer", infer), ("preprocess", preprocess)] {
+    for (what, s) in [("infer", Some(infer)), ("preprocess", preprocess)] {
+        let Some(s) = s else { continue };
         print_line(format_args!(
             "{what:<12} min {:.2}, p50 {:.2}, p99 {:.2} ms",
             s.min, s.p50, s.p99
@@ -92,6 +90,27 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     print_line(format_args!(
         "first result {first_result_ms:.0} ms after start, peak memory {peak_mib:.1} MiB"
     ))
+}
+
+/// Times the way of a camera picture into the network's input.
+fn time_preprocess(
+    network: &mut Network,
+    model: &Model,
+    iterations: usize,
+) -> Result<Summary, Failure> {
+    let mut preprocess = Preprocess::new(&model.input, Mount::default(), network.encoder().clone());
+    let bytes = PICTURE.stride_bytes * PICTURE.height_px;
+    let picture: Vec<u8> = (0..bytes).map(|n| (n * 7 % 219 + 16) as u8).collect();
+    let mut preprocess_ms = Vec::with_capacity(iterations);
+    for sequence in 0..iterations as u64 {
+        let frame = Frame::new(PICTURE, &picture, clock::now(), sequence);
+        let frame = frame.map_err(|e| Failure::new(Cause::Camera, e))?;
+        let start = Instant::now();
+        let run = preprocess.run(&frame, network.input());
+        run.map_err(|e| Failure::new(Cause::Model, e))?;
+        preprocess_ms.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(Summary::of(preprocess_ms))
 }
 
 struct Summary {

@@ -196,76 +196,92 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
         let whole = conv.runs.len / 16 * 16;
         let rest = (conv.runs.len % 16).div_ceil(4);
         let end = Ending::new(&conv.end);
-        for tile in 0..count {
-            let mut sums = [vectors::<NV>(head.cast()).map(|v| vreinterpretq_s32_s8(v)); MR];
-            let mut w = head.add(NV * 32).cast::<i8>();
-            let first = p.x.add(tile * MR * p.x_pitch);
-            for &offset in &conv.runs.offsets {
-                let x: [*const i8; MR] =
-                    std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast());
-                // Four values of each pixel, those of lane `$lane`.
-                macro_rules! four {
-                    ($values:ident, $lane:literal) => {
-                        let weights = vectors::<NV>(w.add($lane * NV * 16));
-                        for (sums, &values) in sums.iter_mut().zip(&$values) {
-                            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                                asm!(
-                                    concat!("sdot {s:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
-                                    s = inout(vreg) *sum,
-                                    w = in(vreg) weights,
-                                    x = in(vreg) values,
-                                    options(pure, nomem, nostack, preserves_flags),
-                                );
-                            }
-                        }
-                    };
+        // Four values of each pixel, those of lane `$lane`.
+        macro_rules! four {
+            ($sums:ident, $values:ident, $w:ident, $lane:literal) => {
+                let weights = vectors::<NV>($w.add($lane * NV * 16));
+                for (sums, &values) in $sums.iter_mut().zip(&$values) {
+                    for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                        asm!(
+                            concat!("sdot {s:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
+                            s = inout(vreg) *sum,
+                            w = in(vreg) weights,
+                            x = in(vreg) values,
+                            options(pure, nomem, nostack, preserves_flags),
+                        );
+                    }
                 }
-                let mut k = neon_lanes::run::<Bytes, MR, NV>(
-                    &mut sums,
-                    x.map(|x| x.cast()),
-                    w.cast(),
-                    conv.runs.len / 16,
-                ) * 16;
-                w = w.add(k * NV * 4);
+            };
+        }
+        // The last values of a run, fewer than 16.
+        macro_rules! last {
+            ($sums:ident, $x:ident, $w:ident) => {
+                if rest > 0 {
+                    let values = $x.map(|x| vld1q_s8(x.add(whole)));
+                    four!($sums, values, $w, 0);
+                    if rest > 1 {
+                        four!($sums, values, $w, 1);
+                    }
+                    if rest > 2 {
+                        four!($sums, values, $w, 2);
+                    }
+                    if rest > 3 {
+                        four!($sums, values, $w, 3);
+                    }
+                }
+            };
+        }
+        let w = head.add(NV * 32).cast::<i8>();
+        let looped = neon_lanes::has(MR, NV) && whole > 0 && conv.runs.offsets.len() == 1;
+        for tile in 0..count {
+            let first = p.x.add(tile * MR * p.x_pitch);
+            let y = p.y.add(tile * MR * p.y_pitch);
+            let p = Pixels { y, ..*p };
+            let at = |offset: usize| -> [*const i8; MR] {
+                std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast())
+            };
+            macro_rules! end {
+                ($sums:ident) => {
+                    match end.mode {
+                        FULL => finish::<MR, NV, FULL>(&end, &$sums, head, panel.channels, &p),
+                        UPPER => finish::<MR, NV, UPPER>(&end, &$sums, head, panel.channels, &p),
+                        _ => finish::<MR, NV, ANY>(&end, &$sums, head, panel.channels, &p),
+                    }
+                };
+            }
+            if looped {
+                let x = at(conv.runs.offsets[0]);
+                let mut sums = neon_lanes::run::<Bytes, MR, NV>(head.cast(), x, w, whole / 16);
+                let w = w.add(whole * NV * 4);
+                last!(sums, x, w);
+                end!(sums);
+                continue;
+            }
+            let mut sums = [vectors::<NV>(head.cast()).map(|v| vreinterpretq_s32_s8(v)); MR];
+            let mut w = w;
+            for &offset in &conv.runs.offsets {
+                let x = at(offset);
+                let mut k = 0;
                 while k < whole {
                     let values = x.map(|x| vld1q_s8(x.add(k)));
-                    four!(values, 0);
-                    four!(values, 1);
-                    four!(values, 2);
-                    four!(values, 3);
+                    four!(sums, values, w, 0);
+                    four!(sums, values, w, 1);
+                    four!(sums, values, w, 2);
+                    four!(sums, values, w, 3);
                     k += 16;
                     w = w.add(NV * 64);
                 }
-                if rest > 0 {
-                    let values = x.map(|x| vld1q_s8(x.add(k)));
-                    four!(values, 0);
-                    if rest > 1 {
-                        four!(values, 1);
-                    }
-                    if rest > 2 {
-                        four!(values, 2);
-                    }
-                    if rest > 3 {
-                        four!(values, 3);
-                    }
-                    w = w.add(rest * NV * 16);
-                }
+                last!(sums, x, w);
+                w = w.add(rest * NV * 16);
             }
-            let y = p.y.add(tile * MR * p.y_pitch);
-            let p = Pixels { y, ..*p };
-            match end.mode {
-                FULL => finish::<MR, NV, FULL>(&end, &sums, head, panel.channels, &p),
-                UPPER => finish::<MR, NV, UPPER>(&end, &sums, head, panel.channels, &p),
-                _ => finish::<MR, NV, ANY>(&end, &sums, head, panel.channels, &p),
-            }
+            end!(sums);
         }
     }
 }
 
 /// # Safety
 /// Dot products; MR pixels as the geometry says; `head` is the panel.
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
+#[inline(always)]
 unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
     end: &Ending,
     sums: &[[int32x4_t; NV]; MR],

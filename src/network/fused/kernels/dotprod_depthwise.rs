@@ -76,6 +76,7 @@ pub(super) unsafe fn run(
                 rows,
                 packed: conv.packed.as_ptr().add(c / 16 * block_bytes(d)),
                 c,
+                left: d.c - c,
                 y: y.add(c),
             };
             let end = Ending::new(&conv.end);
@@ -100,6 +101,8 @@ struct Block<'a> {
     rows: &'a [*const u8],
     packed: *const u8,
     c: usize,
+    /// Channels from the first of the block on.
+    left: usize,
     y: *mut u8,
 }
 
@@ -204,13 +207,16 @@ impl Block<'_> {
     /// # Safety
     /// As `run`.
     #[inline(always)]
-    unsafe fn finish<const MODE: u8>(&self, end: &Ending, sums: [int32x4_t; 4], ox: usize) {
+    unsafe fn finish<const MODE: u8>(&self, end: &Ending, sums: [int32x4_t; 4], y: *mut u8) {
         // SAFETY: as `run`.
         unsafe {
             let m = self.head::<64>().map(|m| vreinterpretq_f32_s32(m));
             let bytes = end.bytes::<MODE>(sums, m);
-            let c = self.conv.row.c;
-            neon_end::store(self.y.add(ox * c), bytes, c - self.c);
+            if self.left >= 16 {
+                vst1q_s8(y.cast(), bytes);
+            } else {
+                neon_end::store(y, bytes, self.left);
+            }
         }
     }
 
@@ -224,13 +230,13 @@ impl Block<'_> {
         end: &Ending,
         w: &[Column; 3],
         x: [&Column; 3],
-        ox: usize,
+        y: *mut u8,
     ) {
         // SAFETY: as `run`.
         unsafe {
             let sums = dot(self.head::<0>(), x[0], &w[0]);
             let sums = dot(sums, x[1], &w[1]);
-            self.finish::<MODE>(end, dot(sums, x[2], &w[2]), ox);
+            self.finish::<MODE>(end, dot(sums, x[2], &w[2]), y);
         }
     }
 
@@ -268,7 +274,7 @@ impl Block<'_> {
                         weights += 64;
                     }
                 }
-                self.finish::<MODE>(end, sums, ox);
+                self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
             }
         }
     }
@@ -311,21 +317,23 @@ impl Block<'_> {
                 let new = from.wrapping_add(3 - STRIDE);
                 let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
                 if new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out {
-                    let at = |i: usize| column(&rows, (new + i) * d.c);
+                    let (c_bytes, y) = (d.c, self.y.add(ox * d.c));
+                    let start = new * c_bytes;
+                    let at = |i: usize| column(&rows, start + i * c_bytes);
                     if STRIDE == 1 {
                         let c = at(0);
-                        self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                        self.output::<MODE>(end, w, [&a, &b, &c], y);
                         a = at(1);
-                        self.output::<MODE>(end, w, [&b, &c, &a], ox + 1);
+                        self.output::<MODE>(end, w, [&b, &c, &a], y.add(c_bytes));
                         b = at(2);
-                        self.output::<MODE>(end, w, [&c, &a, &b], ox + 2);
+                        self.output::<MODE>(end, w, [&c, &a, &b], y.add(2 * c_bytes));
                     } else {
                         b = at(0);
                         let c = at(1);
-                        self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                        self.output::<MODE>(end, w, [&a, &b, &c], y);
                         b = at(2);
                         a = at(3);
-                        self.output::<MODE>(end, w, [&c, &b, &a], ox + 1);
+                        self.output::<MODE>(end, w, [&c, &b, &a], y.add(c_bytes));
                     }
                     ox += ahead;
                 } else {
@@ -333,7 +341,7 @@ impl Block<'_> {
                         b = checked(from.wrapping_add(1));
                     }
                     let c = checked(from.wrapping_add(2));
-                    self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                    self.output::<MODE>(end, w, [&a, &b, &c], self.y.add(ox * d.c));
                     if STRIDE == 1 {
                         a = b;
                         b = c;

@@ -51,7 +51,8 @@ pub(super) unsafe fn run(
                 rows,
                 packed: conv.packed.as_ptr().add(c / 16 * block_bytes(d)),
                 c,
-                y,
+                left: d.c - c,
+                y: y.add(c),
             };
             let end = Ending::new(&conv.end);
             match (usual && block.pairs_fit(), d.stride, end.mode) {
@@ -75,6 +76,8 @@ struct Block<'a> {
     rows: &'a [*const u8],
     packed: *const u8,
     c: usize,
+    /// Channels from the first of the block on.
+    left: usize,
     y: *mut u8,
 }
 
@@ -133,13 +136,16 @@ impl Block<'_> {
     /// As `run`.
     #[inline]
     #[target_feature(enable = "neon")]
-    unsafe fn finish<const MODE: u8>(&self, end: &Ending, sums: Sums, ox: usize) {
+    unsafe fn finish<const MODE: u8>(&self, end: &Ending, sums: Sums, y: *mut u8) {
         // SAFETY: as `run`.
         unsafe {
             let m = vld1q_f32_x4(self.packed.add(64).cast());
             let bytes = end.bytes::<MODE>(sums, [m.0, m.1, m.2, m.3]);
-            let c = self.conv.row.c;
-            neon_end::store(self.y.add(ox * c + self.c), bytes, c - self.c);
+            if self.left >= 16 {
+                vst1q_s8(y.cast(), bytes);
+            } else {
+                neon_end::store(y, bytes, self.left);
+            }
         }
     }
 
@@ -163,7 +169,7 @@ impl Block<'_> {
                         sums = widen!(sums, low, vmull_high_s8(x, w));
                     }
                 }
-                self.finish::<MODE>(end, sums, ox);
+                self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
             }
         }
     }
@@ -178,7 +184,7 @@ impl Block<'_> {
         end: &Ending,
         w: &[int8x16_t; 9],
         columns: [&[int8x16_t; 3]; 3],
-        ox: usize,
+        y: *mut u8,
     ) {
         // SAFETY: as `run`.
         unsafe {
@@ -195,7 +201,7 @@ impl Block<'_> {
             let (x, w) = tap(8);
             let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
             sums = widen!(sums, low, vmull_high_s8(x, w));
-            self.finish::<MODE>(end, sums, ox);
+            self.finish::<MODE>(end, sums, y);
         }
     }
 
@@ -214,6 +220,8 @@ impl Block<'_> {
                 *w = self.weight(i % 3 * 3 + i / 3);
             }
             let w = &w;
+            // A column's offset is added to these.
+            let rows: [*const u8; 3] = std::array::from_fn(|r| self.rows[r].add(self.c));
             let column = |i: usize| [self.at(0, i), self.at(1, i), self.at(2, i)];
             let first = 0usize.wrapping_sub(d.left);
             let mut a = column(first);
@@ -225,32 +233,32 @@ impl Block<'_> {
                 let new = from.wrapping_add(3 - STRIDE);
                 let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
                 let free = new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out;
-                let at = |i: usize, r: usize| {
-                    vld1q_s8(self.rows[r].add((new + i) * d.c + self.c).cast())
-                };
+                let (c_bytes, y) = (d.c, self.y.add(ox * d.c));
+                let start = new.wrapping_mul(c_bytes);
+                let at = |i: usize, r: usize| vld1q_s8(rows[r].add(start + i * c_bytes).cast());
                 if free && STRIDE == 1 {
                     let c = [at(0, 0), at(0, 1), at(0, 2)];
-                    self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
                     a = [at(1, 0), at(1, 1), at(1, 2)];
-                    self.output::<MODE>(end, w, [&b, &c, &a], ox + 1);
+                    self.output::<MODE>(end, w, [&b, &c, &a], y.add(c_bytes));
                     b = [at(2, 0), at(2, 1), at(2, 2)];
-                    self.output::<MODE>(end, w, [&c, &a, &b], ox + 2);
+                    self.output::<MODE>(end, w, [&c, &a, &b], y.add(2 * c_bytes));
                     // Now a and b are what the next output needs first and second.
                     ox += 3;
                 } else if free {
                     b = [at(0, 0), at(0, 1), at(0, 2)];
                     let c = [at(1, 0), at(1, 1), at(1, 2)];
-                    self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
                     b = [at(2, 0), at(2, 1), at(2, 2)];
                     a = [at(3, 0), at(3, 1), at(3, 2)];
-                    self.output::<MODE>(end, w, [&c, &b, &a], ox + 1);
+                    self.output::<MODE>(end, w, [&c, &b, &a], y.add(c_bytes));
                     ox += 2;
                 } else {
                     if STRIDE == 2 {
                         b = column(from.wrapping_add(1));
                     }
                     let c = column(from.wrapping_add(2));
-                    self.output::<MODE>(end, w, [&a, &b, &c], ox);
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
                     if STRIDE == 1 {
                         a = b;
                         b = c;

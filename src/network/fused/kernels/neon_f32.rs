@@ -132,20 +132,54 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
         let fours = conv.runs.len / 4 * 4;
         let low = vdupq_n_f32(conv.clamp.0);
         let high = vdupq_n_f32(conv.clamp.1);
+        let looped = neon_lanes::has(MR, NV) && fours > 0 && conv.runs.offsets.len() == 1;
         for tile in 0..count {
-            let mut sums = [vectors::<NV>(head); MR];
-            let mut w = head.add(NV * 4);
             let first = p.x.add(tile * MR * p.x_pitch);
+            let at = |offset: usize| -> [*const f32; MR] {
+                std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast())
+            };
+            // The last values of a run, fewer than four.
+            macro_rules! last {
+                ($sums:ident, $x:ident, $w:ident) => {
+                    for k in fours..conv.runs.len {
+                        let weights = vectors::<NV>($w.add((k - fours) * NV * 4));
+                        for (sums, x) in $sums.iter_mut().zip(&$x) {
+                            let value = vld1q_dup_f32(x.add(k));
+                            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                                *sum = vfmaq_f32(*sum, weights, value);
+                            }
+                        }
+                    }
+                };
+            }
+            macro_rules! end {
+                ($sums:ident) => {
+                    for (m, sums) in $sums.iter().enumerate() {
+                        let y = p.y.add((tile * MR + m) * p.y_pitch).cast::<f32>();
+                        let limited = sums.map(|sum| vminq_f32(vmaxq_f32(sum, low), high));
+                        for (v, &limited) in limited.iter().enumerate() {
+                            if panel.channels == NV * 4 {
+                                vst1q_f32(y.add(v * 4), limited);
+                            } else {
+                                store(y.add(v * 4), limited, panel.channels - v * 4);
+                            }
+                        }
+                    }
+                };
+            }
+            let mut w = head.add(NV * 4);
+            if looped {
+                let x = at(conv.runs.offsets[0]);
+                let mut sums = neon_lanes::run::<Floats, MR, NV>(head, x, w, fours / 4);
+                w = w.add(fours * NV * 4);
+                last!(sums, x, w);
+                end!(sums);
+                continue;
+            }
+            let mut sums = [vectors::<NV>(head); MR];
             for &offset in &conv.runs.offsets {
-                let x: [*const f32; MR] =
-                    std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast());
-                let mut k = neon_lanes::run::<Floats, MR, NV>(
-                    &mut sums,
-                    x.map(|x| x.cast()),
-                    w.cast(),
-                    conv.runs.len / 4,
-                ) * 4;
-                w = w.add(k * NV * 4);
+                let x = at(offset);
+                let mut k = 0;
                 while k < fours {
                     let values = x.map(|x| vld1q_f32(x.add(k)));
                     macro_rules! lanes {
@@ -162,31 +196,10 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
                     k += 4;
                     w = w.add(NV * 16);
                 }
-                while k < conv.runs.len {
-                    let weights = vectors::<NV>(w);
-                    for (sums, x) in sums.iter_mut().zip(&x) {
-                        let value = vld1q_dup_f32(x.add(k));
-                        for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                            *sum = vfmaq_f32(*sum, weights, value);
-                        }
-                    }
-                    k += 1;
-                    w = w.add(NV * 4);
-                }
+                last!(sums, x, w);
+                w = w.add((conv.runs.len - fours) * NV * 4);
             }
-            for (m, sums) in sums.iter().enumerate() {
-                let y = p.y.add((tile * MR + m) * p.y_pitch).cast::<f32>();
-                let limited = sums.map(|sum| vminq_f32(vmaxq_f32(sum, low), high));
-                if panel.channels == NV * 4 {
-                    for (v, &limited) in limited.iter().enumerate() {
-                        vst1q_f32(y.add(v * 4), limited);
-                    }
-                } else {
-                    for (v, &limited) in limited.iter().enumerate() {
-                        store(y.add(v * 4), limited, panel.channels - v * 4);
-                    }
-                }
-            }
+            end!(sums);
         }
     }
 }

@@ -7,23 +7,25 @@ use std::arch::asm;
 
 /// What is multiplied.
 pub(super) trait Lanes {
+    /// A value of the input and of the weights.
+    type Value;
     /// A vector of sums.
     type Sums: Copy;
     /// # Safety
     /// As [`run`].
     unsafe fn five(
-        sums: [[Self::Sums; 4]; 5],
-        x: [*const u8; 5],
-        w: *const u8,
-        n: usize,
+        bias: *const Self::Value,
+        x: [*const Self::Value; 5],
+        w: *const Self::Value,
+        count: usize,
     ) -> [[Self::Sums; 4]; 5];
     /// # Safety
     /// As [`run`].
     unsafe fn four(
-        sums: [[Self::Sums; 4]; 4],
-        x: [*const u8; 4],
-        w: *const u8,
-        n: usize,
+        bias: *const Self::Value,
+        x: [*const Self::Value; 4],
+        w: *const Self::Value,
+        count: usize,
     ) -> [[Self::Sums; 4]; 4];
 }
 
@@ -32,40 +34,30 @@ pub(super) struct Floats;
 /// Bytes by `sdot`: a step is sixteen values of each pixel.
 pub(super) struct Bytes;
 
-/// Runs `count` steps when there is a loop for this tile. Returns how many were run: `count` or 0.
+/// Whether there is a loop for this tile.
+pub(super) const fn has(pixels: usize, vectors: usize) -> bool {
+    vectors == 4 && (pixels == 4 || pixels == 5)
+}
+
+/// Sums of `count` (at least 1) steps of a tile that [`has`] a loop, on top of `bias`.
 ///
 /// # Safety
-/// `x` is good for 16 bytes a step, `w` for 4 * NV * 16; the CPU has the instructions.
+/// `bias` is good for NV vectors, `x` for 16 bytes a step, `w` for 4 * NV * 16; the CPU has the instructions.
 #[inline(always)]
 pub(super) unsafe fn run<L: Lanes, const MR: usize, const NV: usize>(
-    sums: &mut [[L::Sums; NV]; MR],
-    x: [*const u8; MR],
-    w: *const u8,
+    bias: *const L::Value,
+    x: [*const L::Value; MR],
+    w: *const L::Value,
     count: usize,
-) -> usize {
-    if NV != 4 || count == 0 {
-        return 0;
-    }
-    // SAFETY: the caller's promise.
+) -> [[L::Sums; NV]; MR] {
+    // SAFETY: the caller's promise. (The remainders are only for the compiler, which sees all sizes here.)
     unsafe {
-        match MR {
-            5 => {
-                let all = std::array::from_fn(|m| std::array::from_fn(|v| sums[m % MR][v % NV]));
-                let all = L::five(all, std::array::from_fn(|m| x[m % MR]), w, count);
-                for (sums, all) in sums.iter_mut().zip(&all) {
-                    sums.copy_from_slice(&all[..NV]);
-                }
-                count
-            }
-            4 => {
-                let all = std::array::from_fn(|m| std::array::from_fn(|v| sums[m % MR][v % NV]));
-                let all = L::four(all, std::array::from_fn(|m| x[m % MR]), w, count);
-                for (sums, all) in sums.iter_mut().zip(&all) {
-                    sums.copy_from_slice(&all[..NV]);
-                }
-                count
-            }
-            _ => 0,
+        if MR == 5 {
+            let sums = L::five(bias, std::array::from_fn(|m| x[m % MR]), w, count);
+            std::array::from_fn(|m| std::array::from_fn(|v| sums[m % 5][v % 4]))
+        } else {
+            let sums = L::four(bias, std::array::from_fn(|m| x[m % MR]), w, count);
+            std::array::from_fn(|m| std::array::from_fn(|v| sums[m % 4][v % 4]))
         }
     }
 }
@@ -159,102 +151,117 @@ macro_rules! four_lanes {
 }
 
 macro_rules! lanes {
-    ($name:ident, $sums:ty, $feature:literal, $op:literal, $ws:literal, $xs:literal) => {
+    ($name:ident, $value:ty, $sums:ty, $feature:literal, $op:literal, $ws:literal, $xs:literal) => {
         impl Lanes for $name {
+            type Value = $value;
             type Sums = $sums;
 
             #[inline(always)]
             unsafe fn five(
-                mut s: [[$sums; 4]; 5],
-                x: [*const u8; 5],
-                w: *const u8,
-                n: usize,
+                bias: *const $value,
+                x: [*const $value; 5],
+                w: *const $value,
+                count: usize,
             ) -> [[$sums; 4]; 5] {
                 // SAFETY: the caller's promise; the loop only reads memory.
                 unsafe {
+                    let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19);
                     asm!(
                         $feature,
+                        "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{bias}]",
+                        "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{bias}]",
+                        "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{bias}]",
+                        "ld1 {{v12.16b, v13.16b, v14.16b, v15.16b}}, [{bias}]",
+                        "ld1 {{v16.16b, v17.16b, v18.16b, v19.16b}}, [{bias}]",
                         "2:",
                         "ldr q24, [{x0}], #16",
                         "ldr q25, [{x1}], #16",
                         "ldr q26, [{x2}], #16",
                         "ldr q27, [{x3}], #16",
                         "ldr q28, [{x4}], #16",
-                        "subs {n}, {n}, #1",
+                        "subs {count}, {count}, #1",
                         four_lanes!(five_pixels $op $ws $xs),
                         "b.ne 2b",
-                        n = inout(reg) n => _,
+                        count = inout(reg) count => _,
+                        bias = in(reg) bias,
                         w = inout(reg) w => _,
                         x0 = inout(reg) x[0] => _,
                         x1 = inout(reg) x[1] => _,
                         x2 = inout(reg) x[2] => _,
                         x3 = inout(reg) x[3] => _,
                         x4 = inout(reg) x[4] => _,
-                        inout("v0") s[0][0], inout("v1") s[0][1],
-                        inout("v2") s[0][2], inout("v3") s[0][3],
-                        inout("v4") s[1][0], inout("v5") s[1][1],
-                        inout("v6") s[1][2], inout("v7") s[1][3],
-                        inout("v8") s[2][0], inout("v9") s[2][1],
-                        inout("v10") s[2][2], inout("v11") s[2][3],
-                        inout("v12") s[3][0], inout("v13") s[3][1],
-                        inout("v14") s[3][2], inout("v15") s[3][3],
-                        inout("v16") s[4][0], inout("v17") s[4][1],
-                        inout("v18") s[4][2], inout("v19") s[4][3],
+                        lateout("v0") s0, lateout("v1") s1,
+                        lateout("v2") s2, lateout("v3") s3,
+                        lateout("v4") s4, lateout("v5") s5,
+                        lateout("v6") s6, lateout("v7") s7,
+                        lateout("v8") s8, lateout("v9") s9,
+                        lateout("v10") s10, lateout("v11") s11,
+                        lateout("v12") s12, lateout("v13") s13,
+                        lateout("v14") s14, lateout("v15") s15,
+                        lateout("v16") s16, lateout("v17") s17,
+                        lateout("v18") s18, lateout("v19") s19,
                         out("v20") _, out("v21") _, out("v22") _, out("v23") _,
                         out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
                         options(readonly, nostack),
                     );
+                    [[s0, s1, s2, s3], [s4, s5, s6, s7], [s8, s9, s10, s11], [s12, s13, s14, s15], [s16, s17, s18, s19]]
                 }
-                s
             }
 
             #[inline(always)]
             unsafe fn four(
-                mut s: [[$sums; 4]; 4],
-                x: [*const u8; 4],
-                w: *const u8,
-                n: usize,
+                bias: *const $value,
+                x: [*const $value; 4],
+                w: *const $value,
+                count: usize,
             ) -> [[$sums; 4]; 4] {
                 // SAFETY: the caller's promise; the loop only reads memory.
                 unsafe {
+                    let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
                     asm!(
                         $feature,
+                        "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{bias}]",
+                        "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{bias}]",
+                        "ld1 {{v8.16b, v9.16b, v10.16b, v11.16b}}, [{bias}]",
+                        "ld1 {{v12.16b, v13.16b, v14.16b, v15.16b}}, [{bias}]",
                         "2:",
                         "ldr q24, [{x0}], #16",
                         "ldr q25, [{x1}], #16",
                         "ldr q26, [{x2}], #16",
                         "ldr q27, [{x3}], #16",
-                        "subs {n}, {n}, #1",
+                        "subs {count}, {count}, #1",
                         four_lanes!(four_pixels $op $ws $xs),
                         "b.ne 2b",
-                        n = inout(reg) n => _,
+                        count = inout(reg) count => _,
+                        bias = in(reg) bias,
                         w = inout(reg) w => _,
                         x0 = inout(reg) x[0] => _,
                         x1 = inout(reg) x[1] => _,
                         x2 = inout(reg) x[2] => _,
                         x3 = inout(reg) x[3] => _,
-                        inout("v0") s[0][0], inout("v1") s[0][1],
-                        inout("v2") s[0][2], inout("v3") s[0][3],
-                        inout("v4") s[1][0], inout("v5") s[1][1],
-                        inout("v6") s[1][2], inout("v7") s[1][3],
-                        inout("v8") s[2][0], inout("v9") s[2][1],
-                        inout("v10") s[2][2], inout("v11") s[2][3],
-                        inout("v12") s[3][0], inout("v13") s[3][1],
-                        inout("v14") s[3][2], inout("v15") s[3][3],
+                        lateout("v0") s0, lateout("v1") s1,
+                        lateout("v2") s2, lateout("v3") s3,
+                        lateout("v4") s4, lateout("v5") s5,
+                        lateout("v6") s6, lateout("v7") s7,
+                        lateout("v8") s8, lateout("v9") s9,
+                        lateout("v10") s10, lateout("v11") s11,
+                        lateout("v12") s12, lateout("v13") s13,
+                        lateout("v14") s14, lateout("v15") s15,
                         out("v20") _, out("v21") _, out("v22") _, out("v23") _,
                         out("v24") _, out("v25") _, out("v26") _, out("v27") _,
                         options(readonly, nostack),
                     );
+                    [[s0, s1, s2, s3], [s4, s5, s6, s7], [s8, s9, s10, s11], [s12, s13, s14, s15]]
                 }
-                s
             }
         }
     };
 }
 
-lanes!(Floats, float32x4_t, "", "fmla", "4s", "s");
+lanes!(Floats, f32, float32x4_t, "", "fmla", "4s", "s");
 lanes!(
     Bytes,
+    i8,
     int32x4_t,
     ".arch_extension dotprod",
     "sdot",
