@@ -154,5 +154,5 @@ fn build_aarch64_programs() -> Result<PathBuf, Missing> {
         output.status.success(),
         "the aarch64 program does not build:\n{complaint}"
     );
-    Ok(target.join(TARGET).join("release"))
+    Ok(target.join(TARGET).join("static"))
 }

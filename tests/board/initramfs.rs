@@ -54,6 +54,7 @@ impl Initramfs {
     }
 
     fn entry(&mut self, path: &str, mode: u32, (major, minor): (u32, u32), contents: &[u8]) {
+        let path = path.trim_start_matches('/');
         self.entries += 1;
         let size = u32::try_from(contents.len()).expect("a file of less than 4 GiB");
         let fields = [
