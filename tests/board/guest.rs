@@ -4,7 +4,6 @@ use super::Missing;
 use super::guest_packages::GuestPackages;
 use super::initramfs::{Initramfs, Modules};
 use super::qemu;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +38,7 @@ impl Guest {
         let packages = GuestPackages::get(&target_folder().join("board"))?;
         let modules =
             Modules::under(&packages.modules).map_err(|error| Missing(error.to_string()))?;
-        let [eyelet, vivid_feed] = aarch64_programs()?.map(|path| read(&path));
+        let [eyelet, vivid_feed] = arm_programs()?.map(|program| read(&program));
         Ok(Self {
             packages,
             modules,
@@ -116,43 +115,56 @@ pub fn target_folder() -> PathBuf {
         .expect("target/tmp has a parent")
 }
 
-/// The static aarch64 `eyelet` and `vivid_feed`: those in the folder that `EYELET_AARCH64` names, or freshly built ones.
-fn aarch64_programs() -> Result<[PathBuf; 2], Missing> {
-    let folder = match std::env::var_os("EYELET_AARCH64") {
-        Some(folder) => PathBuf::from(folder),
-        None => build_aarch64_programs()?,
-    };
-    Ok([folder.join("eyelet"), folder.join("examples/vivid_feed")])
+/// The static ARM programs `eyelet` and `vivid_feed`: those in the folder that `EYELET_AARCH64` names, or freshly built ones.
+fn arm_programs() -> Result<[PathBuf; 2], Missing> {
+    if let Some(folder) = std::env::var_os("EYELET_AARCH64") {
+        return Ok(["eyelet", "vivid_feed"].map(|name| Path::new(&folder).join(name)));
+    }
+    let target = target_folder();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    compile(
+        Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["static-aarch64", "--bin", "eyelet", "--target-dir"])
+            .arg(&target),
+    )?;
+    let folder = target.join(TARGET).join("static");
+    let vivid_feed = folder.join("vivid_feed");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    compile(
+        Command::new(rustc)
+            .args(["--edition", "2024", "-O", "--target", TARGET])
+            .args([
+                "-C",
+                "target-feature=+crt-static",
+                "-C",
+                "linker=aarch64-linux-gnu-gcc",
+                "-o",
+            ])
+            .arg(&vivid_feed)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/board/vivid_feed.rs"
+            )),
+    )?;
+    Ok([folder.join("eyelet"), vivid_feed])
 }
 
-fn build_aarch64_programs() -> Result<PathBuf, Missing> {
+/// Runs a compiler for the ARM target.
+fn compile(command: &mut Command) -> Result<(), Missing> {
     tool("aarch64-linux-gnu-gcc", "apt install gcc-aarch64-linux-gnu")?;
-    let target = target_folder();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_os_string());
-    let output = Command::new(cargo)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args([
-            "static-aarch64",
-            "--bin",
-            "eyelet",
-            "--example",
-            "vivid_feed",
-            "--target-dir",
-        ])
-        .arg(&target)
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
         .output()
-        .map_err(|error| Missing(format!("cannot run cargo: {error}")))?;
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        .map_err(|error| Missing(format!("cannot run {name}: {error}")))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
     if complaint.contains("can't find crate for `std`")
         || complaint.contains("can't find crate for `core`")
     {
         return Err(Missing(format!(
-            "this Rust has no standard library for {TARGET} (rustup target add {TARGET})"
+            "{name} has no standard library for {TARGET} (rustup target add {TARGET}, or name another compiler in RUSTC)"
         )));
     }
-    assert!(
-        output.status.success(),
-        "the aarch64 program does not build:\n{complaint}"
-    );
-    Ok(target.join(TARGET).join("static"))
+    assert!(output.status.success(), "{command:?} failed:\n{complaint}");
+    Ok(())
 }

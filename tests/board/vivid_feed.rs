@@ -4,7 +4,9 @@
 //! `vivid_feed FOURCC WIDTH HEIGHT FILE` sets capture (`/dev/video0`, HDMI input) and output (`/dev/video1`) to the same
 //! timings and format, joins them ("Loop Video"), and puts out the picture for ever. Structures are those of the 64-bit
 //! kernel's `linux/videodev2.h`. (A plain write() to the output node is refused by vivid.)
+//! It uses no crate, so that the test can build it for the board with rustc alone.
 
+use std::ffi::{c_int, c_long, c_ulong, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -20,6 +22,23 @@ const BUFFER_VIDEO_OUTPUT: u32 = 2;
 const FIELD_NONE: u32 = 1;
 const MEMORY_MMAP: u32 = 1;
 const CONTROL_NEXT: u32 = 0x8000_0000;
+
+/// `PROT_READ | PROT_WRITE` and `MAP_SHARED`.
+const READ_AND_WRITE_PAGES: c_int = 3;
+const SHARED: c_int = 1;
+
+unsafe extern "C" {
+    #[link_name = "ioctl"]
+    fn call_ioctl(descriptor: c_int, request: c_ulong, ...) -> c_int;
+    fn mmap(
+        address: *mut c_void,
+        length: usize,
+        protection: c_int,
+        flags: c_int,
+        descriptor: c_int,
+        offset: c_long,
+    ) -> *mut c_void;
+}
 
 #[repr(C)]
 struct Format {
@@ -177,16 +196,16 @@ fn put_out(output: &File, picture: &[u8]) -> io::Result<()> {
         request("VIDIOC_QUERYBUF", output, 9, &mut buffer)?;
         // SAFETY: a new shared mapping of the driver's buffer, of the length that the driver states; nothing else uses it.
         let memory = unsafe {
-            libc::mmap(
+            mmap(
                 std::ptr::null_mut(),
                 buffer.length_bytes as usize,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
+                READ_AND_WRITE_PAGES,
+                SHARED,
                 output.as_raw_fd(),
-                buffer.offset as libc::off_t,
+                buffer.offset as c_long,
             )
         };
-        if memory == libc::MAP_FAILED || (buffer.length_bytes as usize) < picture.len() {
+        if memory.addr() == usize::MAX || (buffer.length_bytes as usize) < picture.len() {
             return Err(io::Error::other("cannot map the driver's buffers"));
         }
         // SAFETY: the mapping is at least as long as the picture, and lives until the process ends.
@@ -307,7 +326,13 @@ fn request<T>(name: &str, node: &File, number: u8, value: &mut T) -> io::Result<
 fn ioctl<T>(name: &str, node: &File, direction: u32, number: u8, value: &mut T) -> io::Result<()> {
     let code = direction | (size_of::<T>() as u32) << 16 | u32::from(b'V') << 8 | u32::from(number);
     // SAFETY: the descriptor is open, and the request number carries the size of `T`, which the kernel does not exceed.
-    let result = unsafe { libc::ioctl(node.as_raw_fd(), code as _, std::ptr::from_mut(value)) };
+    let result = unsafe {
+        call_ioctl(
+            node.as_raw_fd(),
+            code.into(),
+            std::ptr::from_mut(value).cast::<c_void>(),
+        )
+    };
     if result < 0 {
         return Err(io::Error::other(format!(
             "{name} failed: {}",
