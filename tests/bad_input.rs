@@ -378,8 +378,12 @@ fn a_reader_that_goes_away() {
 #[test]
 fn an_empty_standard_input_ends_the_pipe_camera() {
     let folder = tempfile::tempdir().unwrap();
+    let model = fixture("opset13.onnx").display().to_string();
     let started = Instant::now();
-    let run = run_eyelet(folder.path(), &["run", "--board", "host", "--camera", "-"]);
+    let run = run_eyelet(
+        folder.path(),
+        &["run", "--board", "host", "--camera", "-", "--model", &model],
+    );
     assert!(
         started.elapsed() < Duration::from_secs(20),
         "it took {:?}",

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{fixture, run_eyelet};
+use common::{emulated, fixture, run_eyelet};
 use serde_json::Value;
 use std::process::Command;
 
@@ -42,6 +42,9 @@ fn stats_at(lines: &[Value], frame: u64) -> &Value {
 
 #[test]
 fn no_page_fault_and_no_growth_after_the_first_frames() {
+    if emulated() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let run = run_eyelet(folder.path(), &arguments());
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -62,6 +65,9 @@ fn no_page_fault_and_no_growth_after_the_first_frames() {
 
 #[test]
 fn no_memory_system_call_after_the_first_frames() {
+    if emulated() {
+        return;
+    }
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is not installed, so system calls cannot be watched");
         return;
