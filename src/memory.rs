@@ -184,7 +184,7 @@ pub fn seal() -> Result<Usage, Failure> {
     let usage = usage();
     if usage.pool_bytes != 0 {
         let needed = needed_mib(usage);
-        if usage.overflow_peak_bytes != 0 || needed > usage.pool_bytes >> 20 {
+        if needed > usage.pool_bytes >> 20 {
             return Err(Failure::new(
                 Cause::Memory,
                 format!(
@@ -199,10 +199,17 @@ pub fn seal() -> Result<Usage, Failure> {
     Ok(usage)
 }
 
-/// The peak, what did not fit, and a tenth for the allocator's own losses, in whole MiB.
+/// The peak and a tenth for the allocator's own losses, in whole MiB; more than the pool when something did not fit in it.
 fn needed_mib(usage: Usage) -> usize {
-    let peak = usage.peak_bytes.max(LARGEST.load(Relaxed)) + usage.overflow_peak_bytes;
-    (peak + peak / 10).div_ceil(1 << 20)
+    let with_losses = |bytes: usize| (bytes + bytes / 10).div_ceil(1 << 20);
+    let peak = usage.peak_bytes.max(LARGEST.load(Relaxed));
+    let overflow = usage.overflow_peak_bytes;
+    let beside = if overflow == 0 {
+        0
+    } else {
+        (usage.pool_bytes >> 20) + with_losses(overflow)
+    };
+    with_losses(peak + overflow).max(beside)
 }
 
 /// The largest peak of all accounts.
