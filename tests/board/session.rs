@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// The size of the display.
 pub const DISPLAY_PX: (u32, u32) = (480, 320);
-/// How long anything may take. Emulation is a hundred times slower than the board, and this machine may be busy.
+/// How long the serial log may be silent. Emulation is a hundred times slower than the board, and this machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A booted guest.
@@ -88,8 +88,8 @@ impl Session {
         waiting_for: &str,
         mut wanted: impl FnMut(&str, &Value) -> bool,
     ) -> Value {
-        let deadline = Instant::now() + PATIENCE;
         loop {
+            let deadline = Instant::now() + PATIENCE;
             let Some(line) = self.board.line(deadline, waiting_for) else {
                 panic!(
                     "the guest ended before {waiting_for}; {}",
