@@ -6,14 +6,13 @@ mod common;
 use prost::Message;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use tract_onnx::pb::TensorProto;
 
 /// Runs `eyelet` in `folder`, which is its only writable data root.
 fn eyelet(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_eyelet"))
+    common::eyelet(folder)
         .args(arguments)
-        .current_dir(folder)
         .env("EYELET_HOME", folder)
         .env_remove("EYELET_MIRROR")
         .output()

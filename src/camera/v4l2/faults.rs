@@ -285,8 +285,17 @@ mod tests {
             .stdin(fs::File::open(&path).unwrap())
             .spawn()
             .unwrap();
-        // `spawn` returns after exec, when the name is the child's.
-        let found = holder(&path);
+        // `spawn` returns after exec, when the name is the child's; under user mode emulation a little before.
+        let named =
+            |found: &Option<(u32, String)>| found.as_ref().is_some_and(|(_, name)| name == "sleep");
+        let mut found = holder(&path);
+        for _ in 0..100 {
+            if named(&found) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            found = holder(&path);
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(found, Some((child.id(), "sleep".to_owned())));
