@@ -208,20 +208,32 @@ fn fill(
             values.len()
         ));
     }
+    let pixels = wanted / 3;
+    // The plan's axes may stand in another order than the file's, in which the values are stored.
+    let channel_and_source = |place: usize| {
+        let (pixel, channel) = match encoder.layout {
+            Layout::Nchw => (place % pixels, place / pixels),
+            Layout::Nhwc => (place / 3, place % 3),
+        };
+        match spec.layout {
+            Layout::Nchw => (channel, channel * pixels + pixel),
+            Layout::Nhwc => (channel, pixel * 3 + channel),
+        }
+    };
     match input {
-        Input::F32(place) => place.copy_from_slice(values),
-        Input::U8(place) => {
-            let pixels = wanted / 3;
-            for (index, (byte, value)) in place.iter_mut().zip(values).enumerate() {
-                let channel = match spec.layout {
-                    Layout::Nchw => index / pixels,
-                    Layout::Nhwc => index % 3,
-                };
+        Input::F32(places) => {
+            for (index, place) in places.iter_mut().enumerate() {
+                *place = values[channel_and_source(index).1];
+            }
+        }
+        Input::U8(places) => {
+            for (index, byte) in places.iter_mut().enumerate() {
+                let (channel, source) = channel_and_source(index);
                 let colour = match spec.channels {
                     ChannelOrder::Rgb => channel,
                     ChannelOrder::Bgr => 2 - channel,
                 };
-                *byte = byte_of(*value, colour, spec, encoder)?;
+                *byte = byte_of(values[source], colour, spec, encoder)?;
             }
         }
     }
