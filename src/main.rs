@@ -12,6 +12,8 @@ static POOL: FixedPool = FixedPool;
 
 fn main() -> ExitCode {
     let started = Instant::now();
+    #[cfg(panic = "abort")]
+    std::panic::set_hook(Box::new(end_by_panic));
     let cli = Cli::parse();
     start_log(started, cli.prints_serial_log());
     match cli.run(started) {
@@ -21,6 +23,21 @@ fn main() -> ExitCode {
             ExitCode::from(failure.cause as u8)
         }
     }
+}
+
+/// The program of the profile `static` has no unwinding, which would be a fifth of its size: a panic, which the other
+/// programs catch where a network is planned and run, ends it, in one line and with the exit code for a model.
+#[cfg(panic = "abort")]
+fn end_by_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let what = panic.payload_as_str().unwrap_or("no message");
+    let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    let place = panic
+        .location()
+        .map_or_else(String::new, |at| format!(" at {at}"));
+    eprintln!(
+        "eyelet: a panic{place}: {what}; most likely the model cannot be run: try another one"
+    );
+    std::process::exit(i32::from(eyelet::Cause::Model as u8));
 }
 
 /// `[seconds since start] message`, what `RUST_LOG` lets through, `info` without it (and nothing of the libraries).

@@ -6,6 +6,8 @@ pub mod classify;
 pub mod explain;
 pub mod list;
 pub mod model;
+#[cfg(feature = "tools")]
+pub mod pull;
 pub mod run;
 
 use crate::board::Board;
@@ -38,7 +40,8 @@ enum Command {
     Check(check::Args),
     /// List boards, models, cameras or displays
     List(list::Args),
-    /// Fetch or verify a model
+    #[cfg_attr(feature = "tools", doc = "Fetch or verify a model")]
+    #[cfg_attr(not(feature = "tools"), doc = "Verify a model")]
     Model(model::Args),
 }
 

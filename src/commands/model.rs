@@ -2,12 +2,10 @@
 
 use super::print_line;
 use crate::data_roots::DataRoots;
-use crate::model::pull::{Limits, Progress, Pulled, pull};
 use crate::model::{Model, Named, find, verify};
 use crate::network::Network;
 use crate::{Cause, Failure};
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::Path;
 
 /// Arguments of `eyelet model`.
@@ -20,18 +18,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fetch a model's file, check it and put it into place
-    Pull(PullArgs),
+    #[cfg(feature = "tools")]
+    Pull(super::pull::Args),
     /// Check a model's file, and run it on the stored tensors beside it (test_data_set_N)
     Verify(VerifyArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct PullArgs {
-    /// A model (`eyelet list models`), also NAME@VARIANT
-    name: String,
-    /// Fetch it from this folder, file or address of a folder instead (also in EYELET_MIRROR)
-    #[arg(long, value_name = "FOLDER|URL")]
-    from: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -50,74 +40,9 @@ struct VerifyArgs {
 /// Fetches or verifies.
 pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
-        Command::Pull(args) => run_pull(args),
+        #[cfg(feature = "tools")]
+        Command::Pull(args) => super::pull::run(args),
         Command::Verify(args) => run_verify(args),
-    }
-}
-
-fn run_pull(args: &PullArgs) -> Result<(), Failure> {
-    let roots = DataRoots::of_this_machine();
-    let named = Named::find(&args.name, &roots)?;
-    let mirror = args.from.clone().or_else(|| {
-        std::env::var("EYELET_MIRROR")
-            .ok()
-            .filter(|mirror| !mirror.is_empty())
-    });
-    let mut bar = Bar::new(named.full_name());
-    let pulled = pull(
-        &named,
-        &roots,
-        mirror.as_deref(),
-        Limits::default(),
-        &mut bar,
-    );
-    bar.bar.finish_and_clear();
-    let (how, path) = match pulled? {
-        Pulled::Already(path) => ("was there already", path),
-        Pulled::Fetched(path) => ("fetched", path),
-    };
-    print_line(format_args!(
-        "{}: {how}, sha256 checked: {}",
-        named.full_name(),
-        path.display()
-    ))
-}
-
-/// A bar on a terminal; elsewhere a line when bytes begin to come.
-struct Bar {
-    name: String,
-    bar: ProgressBar,
-}
-
-impl Bar {
-    fn new(name: String) -> Self {
-        let bar = ProgressBar::no_length();
-        let style = ProgressStyle::with_template(
-            "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        );
-        if let Ok(style) = style {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(name.clone());
-        Self { name, bar }
-    }
-}
-
-impl Progress for Bar {
-    fn begin(&mut self, source: &str, have: u64, size: u64) {
-        if self.bar.is_hidden() {
-            let name = &self.name;
-            eprintln!("{name}: {have} of {size} bytes are here, the rest comes from {source}");
-        } else {
-            self.bar.println(source);
-            self.bar.set_length(size);
-            self.bar.set_position(have);
-            self.bar.reset_eta();
-        }
-    }
-
-    fn reached(&mut self, have: u64) {
-        self.bar.set_position(have);
     }
 }
 

@@ -19,6 +19,13 @@ use std::path::{Component, Path, PathBuf};
 const USUAL_SIDE_PX: u32 = 224;
 const IMAGENET_CLASSES: usize = 1000;
 
+/// Where models are fetched: the program of a board has no network code.
+const WHERE: &str = if cfg!(feature = "tools") {
+    ""
+} else {
+    "on a developer's machine "
+};
+
 /// Whether `text` means a path to an ONNX file, not the name of a model.
 pub fn is_path(text: &str) -> bool {
     text.contains('/') || text.to_ascii_lowercase().ends_with(".onnx")
@@ -112,7 +119,7 @@ impl Named {
                 "it comes with the source tree: set EYELET_HOME to the folder that holds models/"
                     .to_owned()
             } else {
-                format!("`eyelet model pull {name}` fetches it")
+                format!("{WHERE}`eyelet model pull {name}` fetches it")
             };
             ModelError::Missing {
                 name,
@@ -185,7 +192,7 @@ impl Model {
             String::new()
         } else {
             format!(
-                "; `eyelet model pull {}` fetches it anew",
+                "; {WHERE}`eyelet model pull {}` fetches it anew",
                 named.full_name()
             )
         };

@@ -4,7 +4,9 @@
 pub mod file;
 pub mod find;
 pub mod labels;
+#[cfg(feature = "tools")]
 pub mod part;
+#[cfg(feature = "tools")]
 pub mod pull;
 pub mod shipped;
 pub mod verify;

@@ -128,7 +128,7 @@ fn arm_programs() -> Result<[PathBuf; 2], Missing> {
             .args(["static-aarch64", "--bin", "eyelet", "--target-dir"])
             .arg(&target),
     )?;
-    let folder = target.join(TARGET).join("release");
+    let folder = target.join(TARGET).join("static");
     let vivid_feed = folder.join("vivid_feed");
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     compile(

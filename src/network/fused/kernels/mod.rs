@@ -142,6 +142,8 @@ pub struct ConvQ8 {
     /// How sums become bytes.
     pub end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    // Only x86's conversions do not saturate.
     pub bounded: bool,
 }
 
@@ -204,6 +206,8 @@ pub struct DepthwiseQ8 {
     /// How sums become bytes.
     pub end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    // Only x86's conversions do not saturate.
     pub bounded: bool,
 }
 

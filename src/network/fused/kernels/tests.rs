@@ -4,9 +4,17 @@
 use super::*;
 use fastrand::Rng;
 
-/// Memory with slack after it.
+/// Memory with slack after it: any bytes, or those alone whose products are the largest.
 fn memory(random: &mut Rng, len: usize) -> Vec<u8> {
-    (0..len + SLACK).map(|_| random.u8(..)).collect()
+    let extreme = random.u8(..4) == 0;
+    let byte = |_| {
+        if extreme {
+            [0, 0x7f, 0x80, 0xff][random.usize(..4)]
+        } else {
+            random.u8(..)
+        }
+    };
+    (0..len + SLACK).map(byte).collect()
 }
 
 fn floats(random: &mut Rng, len: usize) -> Vec<f32> {
@@ -42,8 +50,18 @@ struct Case {
 }
 
 fn case(random: &mut Rng, n: usize, per: usize) -> Case {
+    // Usual weights, small ones, and those alone whose products are the largest.
+    let kind = random.u8(..4);
+    let mut weight = |_| match kind {
+        0 => random.i8(-20..=20),
+        1 => [-128, -127, 127][random.usize(..3)],
+        _ => random.i8(-127..=127),
+    };
+    let w = (0..n * per).map(&mut weight).collect();
+    // Results must stay off the limits to show a difference.
+    let largest = [1e-1, 5e-3, 4e-2, 4e-2][usize::from(kind)];
     Case {
-        w: (0..n * per).map(|_| random.i8(-127..=127)).collect(),
+        w,
         bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
         multiplier: {
             // Now and then so large that only saturation is left.
