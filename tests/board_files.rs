@@ -3,6 +3,7 @@
 
 use eyelet::board::choose::SHIPPED;
 use eyelet::board::file::Base;
+use eyelet::board::firmware::{Firmware, Machine};
 use eyelet::board::{Board, BoardError, CameraConfig, DisplayConfig, Tier};
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
@@ -74,7 +75,7 @@ fn the_readme_tells_of_every_key() {
     let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
     let text = SMALL.replace(
         "[camera.pattern]",
-        "[camera.zz]\n[mount]\nzz=0\n[decide]\nzz=0\n[x]",
+        "[camera.zz]\n[mount]\nzz=0\n[decide]\nzz=0\n[firmware]\nzz=0\n[x]",
     ) + "zz = 0\n[zz]\n";
     let mut lines = parse(&text).unwrap_err();
     for camera in ["v4l2", "still", "pipe", "pattern"] {
@@ -174,12 +175,47 @@ fn a_compiled_in_board_takes_its_files_from_the_first_data_root_that_has_them() 
     assert_eq!(still.files, [full.path().join("boards/photos")]);
 }
 
+#[test]
+fn firmware_says_the_machine_and_modules_with_their_options() {
+    assert_eq!(parse(SMALL).unwrap().firmware, Firmware::default());
+    let text = format!(
+        "{SMALL}[firmware]\nmachine = \"virt\"\nmodules = [\"i2c-dev\", \"vivid n_devs=1 num_inputs=2\"]\n"
+    );
+    let firmware = parse(&text).unwrap().firmware;
+    assert_eq!(firmware.machine, Some(Machine::Virt));
+    let modules: Vec<_> = firmware
+        .modules
+        .iter()
+        .map(|module| (module.name.as_str(), module.options.as_str()))
+        .collect();
+    assert_eq!(
+        modules,
+        [("i2c-dev", ""), ("vivid", "n_devs=1 num_inputs=2")]
+    );
+    // Every board that is a computer of its own says which, by its own name.
+    for shipped in SHIPPED {
+        let machine = Board::named(shipped.name, &tree())
+            .unwrap()
+            .firmware
+            .machine;
+        let known = Machine::NAMES
+            .iter()
+            .find(|(name, _)| *name == shipped.name);
+        assert_eq!(
+            machine,
+            known.map(|(_, machine)| *machine),
+            "{}",
+            shipped.name
+        );
+    }
+}
+
 /// What is changed in [`SMALL`], into what, and the one fault that this is.
 const FAULTS: &[(&str, &str, &str)] = &[
     (
         "threads = 1",
         "thread = 1\nthreads = 1",
-        "t.toml:4:1: thread: is no key here, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display)",
+        "t.toml:4:1: thread: is no key here, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware)",
     ),
     (
         "\"untested\"",
@@ -269,8 +305,18 @@ const FAULTS: &[(&str, &str, &str)] = &[
     ),
     (
         "[display.none]",
+        "[display.none]\n[firmware]\nmachine = \"raspberry-pi\"",
+        "t.toml:13:1: firmware.machine: \"raspberry-pi\" is not allowed, did you mean `raspberry-pi-5`? (allowed: virt, raspberry-pi-zero-2-w, raspberry-pi-3, raspberry-pi-4, raspberry-pi-5)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[firmware]\nmodules = [\"vivid n_devs=1\", \"../x.ko\"]",
+        "t.toml:13:1: firmware.modules: has \"../x.ko\", needs the name of a kernel module, then its options",
+    ),
+    (
+        "[display.none]",
         "[displays.none]",
-        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: is no key here, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display)",
+        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: is no key here, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware)",
     ),
 ];
 

@@ -4,7 +4,9 @@
 mod common;
 
 use common::fixture;
-use eyelet::board::{Board, CameraConfig, DecideConfig, DisplayConfig, Mount, PatternConfig, Tier};
+use eyelet::board::{
+    Board, CameraConfig, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig, Tier,
+};
 use eyelet::camera::{Camera, CameraError, Next};
 use eyelet::clock;
 use eyelet::device::{Device, Limits};
@@ -130,6 +132,7 @@ fn board() -> Board {
             unknown_label: "unknown".into(),
         },
         display: DisplayConfig::None,
+        firmware: Firmware::default(),
     }
 }
 

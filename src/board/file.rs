@@ -99,6 +99,7 @@ impl Board {
             let mount = mount(top);
             let decide = decide(top);
             let display = display(top, base);
+            let firmware = super::firmware::firmware(top);
             Some(Self {
                 name: name.to_owned(),
                 description: description?,
@@ -111,6 +112,7 @@ impl Board {
                 mount,
                 decide,
                 display: display?,
+                firmware,
             })
         })
     }

@@ -3,7 +3,10 @@
 
 pub mod choose;
 pub mod file;
+pub mod firmware;
 mod source;
+
+pub use firmware::Firmware;
 
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
@@ -68,6 +71,8 @@ pub struct Board {
     pub decide: DecideConfig,
     /// Where the verdict is drawn.
     pub display: DisplayConfig,
+    /// What an image for this board is made of.
+    pub firmware: Firmware,
 }
 
 /// How well a board is tested.

@@ -1,0 +1,93 @@
+//! `[firmware]`: what `eyelet image` needs to know to make a whole system for the board, beyond what every board says.
+
+use crate::toml_file::Table;
+
+/// `[firmware]`; a board file without this table has the default one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Firmware {
+    /// Which computer it is; `None`: no image can be made for this board.
+    pub machine: Option<Machine>,
+    /// Kernel modules beyond those that the machine always has, in the order in which they are loaded.
+    pub modules: Vec<KernelModule>,
+    /// More words for the kernel's command line.
+    pub kernel_arguments: Option<String>,
+    /// More lines for the Raspberry Pi's `config.txt`.
+    pub config_txt: Vec<String>,
+}
+
+/// A computer for which `eyelet image` knows boot files, device trees and drivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// QEMU's `virt` for aarch64, booted by U-Boot.
+    Virt,
+    /// Raspberry Pi Zero 2 W.
+    RaspberryPiZero2W,
+    /// Raspberry Pi 3 and its compute modules.
+    RaspberryPi3,
+    /// Raspberry Pi 4, 400 and Compute Module 4.
+    RaspberryPi4,
+    /// Raspberry Pi 5, 500 and Compute Module 5.
+    RaspberryPi5,
+}
+
+impl Machine {
+    /// Every machine by the name that a board file has for it.
+    pub const NAMES: [(&'static str, Self); 5] = [
+        ("virt", Self::Virt),
+        ("raspberry-pi-zero-2-w", Self::RaspberryPiZero2W),
+        ("raspberry-pi-3", Self::RaspberryPi3),
+        ("raspberry-pi-4", Self::RaspberryPi4),
+        ("raspberry-pi-5", Self::RaspberryPi5),
+    ];
+
+    /// Its name in a board file.
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMES.iter().find(|(_, machine)| *machine == self);
+        named.map_or("", |(name, _)| name)
+    }
+}
+
+/// One kernel module, as `modprobe` would be given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelModule {
+    /// Without `.ko`; `-` and `_` are the same.
+    pub name: String,
+    /// `KEY=VALUE` words, or nothing.
+    pub options: String,
+}
+
+impl KernelModule {
+    /// `NAME` or `NAME OPTIONS`; `None` when the name is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, options) = text.split_once(' ').unwrap_or((text, ""));
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        (!name.is_empty() && name.bytes().all(sound)).then(|| Self {
+            name: name.to_owned(),
+            options: options.trim().to_owned(),
+        })
+    }
+}
+
+/// Reads `[firmware]` of the board file.
+pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
+    let Some(mut table) = top.table("firmware") else {
+        return Firmware::default();
+    };
+    let machine = table.word("machine", &Machine::NAMES);
+    let mut modules = Vec::new();
+    for text in table.texts("modules").unwrap_or_default() {
+        match KernelModule::parse(&text) {
+            Some(module) => modules.push(module),
+            None => table.fault(
+                "modules",
+                format_args!("has {text:?}, needs the name of a kernel module, then its options"),
+            ),
+        }
+    }
+    Firmware {
+        machine,
+        modules,
+        kernel_arguments: table.text("kernel_arguments"),
+        config_txt: table.texts("config_txt").unwrap_or_default(),
+    }
+}
