@@ -4,8 +4,10 @@
 //! input with batch 1, and no intermediate shapes that could contradict that.
 
 use super::NetworkError;
+use super::chunked::Chunked;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::path::Path;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{
@@ -19,14 +21,7 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
         path: path.to_owned(),
         why,
     };
-    let bytes = std::fs::read(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
-    if bytes.is_empty() {
-        return Err(wrong("is empty".into()));
-    }
-    let mut model = ModelProto::decode(bytes.as_slice()).map_err(|_| {
-        wrong("is not an ONNX file, or is cut short; export or fetch it again".into())
-    })?;
-    drop(bytes);
+    let mut model = decode(path).map_err(wrong)?;
     let graph = model.graph.as_mut().ok_or_else(|| {
         wrong(
             "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again"
@@ -40,6 +35,29 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
     }
     repair(graph).map_err(wrong)?;
     Ok(model)
+}
+
+/// The message in a file; the error says what is wrong with the file.
+fn decode(path: &Path) -> Result<ModelProto, String> {
+    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
+    let file = File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    if about.is_dir() {
+        return Err("is a folder".into());
+    }
+    let len = usize::try_from(about.len()).map_err(|_| "is too large".to_owned())?;
+    if len == 0 {
+        return Err("is empty".into());
+    }
+    let mut chunked = Chunked::new(file, len);
+    let decoded = ModelProto::decode(&mut chunked);
+    match (decoded, chunked.error()) {
+        (_, Some(e)) => Err(unreadable(e)),
+        (Err(_), None) => {
+            Err("is not an ONNX file, or is cut short; export or fetch it again".into())
+        }
+        (Ok(model), None) => Ok(model),
+    }
 }
 
 fn repair(graph: &mut GraphProto) -> Result<(), String> {

@@ -202,6 +202,15 @@ pub enum Weights {
     },
 }
 
+impl Default for Weights {
+    fn default() -> Self {
+        Self::F32 {
+            w: Rc::default(),
+            bias: Vec::new(),
+        }
+    }
+}
+
 /// A convolution, also a fully connected layer (a window as large as its input).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {

@@ -8,7 +8,7 @@
 //! steps        how a team of threads runs a step
 //! kernels/     inner loops per instruction set
 //! ```
-//! After [`fuse`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
+//! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
 
 mod arena;
 mod encode;
@@ -67,36 +67,45 @@ pub struct Fused {
     scores: usize,
 }
 
+/// A network that is understood, with weights of its own: the ONNX model that it came from may go before it is planned, so
+/// that the weights are never there three times.
+#[derive(Debug)]
+pub struct Understood(graph::Graph);
+
+/// What the layers of a model compute, if all of them are known.
+pub fn understand(model: &ModelProto) -> Result<Understood, NotFused> {
+    Ok(Understood(lower::lower(model)?))
+}
+
 /// The fast plan of a model for one thread, with the best kernels of this CPU.
 pub fn fuse(model: &ModelProto) -> Result<Fused, NotFused> {
-    fuse_for(model, 1)
+    understand(model)?.plan(1)
 }
 
-/// The fast plan of a model for `threads` threads (the caller's one included).
-pub fn fuse_for(model: &ModelProto, threads: usize) -> Result<Fused, NotFused> {
-    fuse_with(model, threads, kernels::choose())
-}
+impl Understood {
+    /// The plan for `threads` threads (the caller's one included), with the best kernels of this CPU.
+    pub fn plan(self, threads: usize) -> Result<Fused, NotFused> {
+        self.plan_with(threads, kernels::choose())
+    }
 
-fn fuse_with(
-    model: &ModelProto,
-    threads: usize,
-    kernels: &'static dyn Kernels,
-) -> Result<Fused, NotFused> {
-    let graph = lower::lower(model)?;
-    let pool = Pool::new(threads);
-    let plan = plan::plan(&graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
-    let arena = plan::arena(&plan);
-    let input_tensor = graph.tensors[graph.input.tensor.0].clone();
-    let scores = graph.tensors[graph.output.0].shape.volume();
-    Ok(Fused {
-        plan,
-        arena,
-        kernels,
-        pool,
-        input: graph.input,
-        input_tensor,
-        scores,
-    })
+    fn plan_with(self, threads: usize, kernels: &'static dyn Kernels) -> Result<Fused, NotFused> {
+        let Self(mut graph) = self;
+        let pool = Pool::new(threads);
+        let plan =
+            plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
+        let arena = plan::arena(&plan);
+        let input_tensor = graph.tensors[graph.input.tensor.0].clone();
+        let scores = graph.tensors[graph.output.0].shape.volume();
+        Ok(Fused {
+            plan,
+            arena,
+            kernels,
+            pool,
+            input: graph.input,
+            input_tensor,
+            scores,
+        })
+    }
 }
 
 impl Fused {

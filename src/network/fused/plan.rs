@@ -58,6 +58,8 @@ enum Group {
 
 pub(super) struct Planner<'a> {
     graph: &'a Graph,
+    /// Weights of the convolution that makes each tensor. They go when they are packed.
+    weights: Vec<Option<Weights>>,
     kernels: &'static dyn Kernels,
     threads: usize,
     needs: Vec<Need>,
@@ -67,15 +69,23 @@ pub(super) struct Planner<'a> {
     fills: Vec<(usize, usize, u8)>,
 }
 
-/// The plan of a graph.
+/// The plan of a graph, whose weights are taken out of it.
 pub(super) fn plan(
-    graph: &Graph,
+    graph: &mut Graph,
     kernels: &'static dyn Kernels,
     threads: usize,
 ) -> Result<Plan, String> {
+    let mut weights = vec![None; graph.tensors.len()];
+    for layer in &mut graph.layers {
+        if let Op::Conv(conv) = &mut layer.op {
+            weights[layer.output.0] = Some(std::mem::take(&mut conv.weights));
+        }
+    }
+    let graph = &*graph;
     let groups = groups(graph);
     let mut planner = Planner {
         graph,
+        weights,
         kernels,
         threads,
         needs: Vec::new(),
@@ -87,11 +97,18 @@ pub(super) fn plan(
     // The input is kept for the whole run, so that a second run without a new picture gives the same.
     planner.define(graph.input.tensor, 0);
     for group in &groups {
-        match *group {
-            Group::One(layer) => planner.one(layer)?,
-            Group::Block(expand, depthwise, project) => {
-                planner.block(expand, depthwise, project)?
+        let layers = match *group {
+            Group::One(layer) => {
+                planner.one(layer)?;
+                [Some(layer), None, None]
             }
+            Group::Block(expand, depthwise, project) => {
+                planner.block(expand, depthwise, project)?;
+                [expand, Some(depthwise), project]
+            }
+        };
+        for layer in layers.into_iter().flatten() {
+            planner.weights[graph.layers[layer].output.0] = None;
         }
     }
     let end = planner.steps.len();
@@ -195,6 +212,12 @@ impl Planner<'_> {
         }
     }
 
+    /// Weights of the convolution that makes a tensor.
+    fn weights(&self, id: TensorId) -> Result<&Weights, String> {
+        let weights = self.weights[id.0].as_ref();
+        weights.ok_or_else(|| "the weights are packed already".into())
+    }
+
     /// Zero point as bytes are stored.
     fn stored_zero(&self, quant: Quant) -> i32 {
         quant.zero - if self.kernels.signed() { 128 } else { 0 }
@@ -238,7 +261,7 @@ impl Planner<'_> {
             zero,
             scale,
             bias,
-        } = &conv.weights
+        } = self.weights(y)?
         else {
             return Err("float weights on bytes".into());
         };
@@ -295,7 +318,7 @@ impl Planner<'_> {
         let runs = Runs { offsets, len, n };
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
-        match &conv.weights {
+        match self.weights(y)? {
             Weights::F32 { w, bias } => {
                 let raw = RawF32 {
                     w: &w[part.start * per..part.end * per],
@@ -360,7 +383,7 @@ impl Planner<'_> {
             w_in: self.tensor(x).shape.w,
             w_out: self.tensor(y).shape.w,
         };
-        match &conv.weights {
+        match self.weights(y)? {
             Weights::F32 { w, bias } => {
                 let packed = self.kernels.pack_depthwise_f32(&row, &RawF32 { w, bias });
                 let clamp = conv.clamp;

@@ -150,7 +150,10 @@ fn every_kernel_and_thread_count_gives_the_same_bits() {
             if threads == 2 && kernels.name().starts_with("reference") {
                 continue;
             }
-            let mut net = fuse_with(&model, threads, kernels).unwrap();
+            let mut net = understand(&model)
+                .unwrap()
+                .plan_with(threads, kernels)
+                .unwrap();
             put_photo(&mut net, "macaw");
             net.run();
             let again = net.run().to_vec();
@@ -166,7 +169,7 @@ fn threads_do_not_change_float_scores() {
         return;
     };
     for threads in [2, 3] {
-        let mut net = fuse_for(&model, threads).unwrap();
+        let mut net = understand(&model).unwrap().plan(threads).unwrap();
         put_photo(&mut net, "cat");
         let difference = largest_difference(net.run(), &reference("cat", "f32"));
         assert!(difference < 1e-3, "{threads}: {difference}");

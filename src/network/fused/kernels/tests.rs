@@ -65,7 +65,7 @@ fn case(random: &mut Rng, n: usize, per: usize) -> Case {
         bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
         multiplier: {
             // Now and then so large that only saturation is left.
-            let scale = if random.u8(..8) == 0 { 1e9 } else { 4e-2 };
+            let scale = if random.u8(..8) == 0 { 1e9 } else { largest };
             (0..n)
                 .map(|_| random.f32() * scale / (per as f32).sqrt())
                 .collect()

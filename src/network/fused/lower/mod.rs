@@ -22,7 +22,9 @@ use proto::Const;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use tract_onnx::pb::{ModelProto, NodeProto, TypeProto, tensor_shape_proto::dimension, type_proto};
+use tract_onnx::pb::{
+    ModelProto, NodeProto, TensorProto, TypeProto, tensor_shape_proto::dimension, type_proto,
+};
 
 type Made<T> = Result<T, String>;
 
@@ -112,8 +114,10 @@ enum LazyOp {
     Concat,
 }
 
-struct Lower {
+struct Lower<'a> {
     opset: i64,
+    /// Constants of the file, read when a node asks for them: together they are as large as the file.
+    initializers: HashMap<&'a str, &'a TensorProto>,
     values: HashMap<String, Val>,
     uses: HashMap<String, usize>,
     tensors: Vec<Tensor>,
@@ -133,12 +137,11 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
         .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
         .map_or(1, |o| o.version);
 
-    let mut values = HashMap::new();
-    for t in &graph.initializer {
-        let value =
-            Const::read(t).map_err(|why| whole(format!("initialiser {:?} {why}", t.name)))?;
-        values.insert(t.name.clone(), Val::Const(Rc::new(value)));
-    }
+    let initializers: HashMap<_, _> = graph
+        .initializer
+        .iter()
+        .map(|t| (t.name.as_str(), t))
+        .collect();
     let mut uses: HashMap<String, usize> = HashMap::new();
     for name in graph.node.iter().flat_map(|n| &n.input) {
         *uses.entry(name.clone()).or_default() += 1;
@@ -154,24 +157,22 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
     let free: Vec<_> = graph
         .input
         .iter()
-        .filter(|i| !values.contains_key(&i.name))
+        .filter(|i| !initializers.contains_key(i.name.as_str()))
         .collect();
     let [only] = free[..] else {
         return Err(whole(format!("the graph has {} inputs", free.len())));
     };
     let (tensor, view, dtype) = input_tensor(only.r#type.as_ref()).map_err(whole)?;
     let id = TensorId(0);
-    values.insert(
-        only.name.clone(),
-        Val::Act(Act {
-            id,
-            view,
-            real: false,
-        }),
-    );
+    let picture = Val::Act(Act {
+        id,
+        view,
+        real: false,
+    });
     let mut lower = Lower {
         opset,
-        values,
+        initializers,
+        values: HashMap::from([(only.name.clone(), picture)]),
         input_uses: uses.get(&only.name).copied().unwrap_or(0),
         uses,
         tensors: vec![tensor],
@@ -254,7 +255,7 @@ fn drop_unused(graph: &mut Graph) {
     graph.layers.retain(|l| wanted[l.output.0]);
 }
 
-impl Lower {
+impl Lower<'_> {
     fn node(&mut self, node: &NodeProto) -> Made<()> {
         if self.fold_constant(node)? {
             return Ok(());
@@ -309,11 +310,23 @@ impl Lower {
     fn input_value(&self, node: &NodeProto, at: usize) -> Made<Val> {
         let name = node.input.get(at).filter(|n| !n.is_empty());
         let name = name.ok_or_else(|| format!("input {at} is missing"))?;
-        match self.values.get(name) {
+        match self.value(name)? {
             Some(Val::Absent) => Err(format!("reads {name:?}, an optional output")),
-            Some(value) => Ok(value.clone()),
+            Some(value) => Ok(value),
             None => Err(format!("reads {name:?}, which no earlier node makes")),
         }
+    }
+
+    /// What a name stands for; `None` when nothing has made it.
+    fn value(&self, name: &str) -> Made<Option<Val>> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        let Some(tensor) = self.initializers.get(name) else {
+            return Ok(None);
+        };
+        let read = Const::read(tensor).map_err(|why| format!("initialiser {name:?} {why}"))?;
+        Ok(Some(Val::Const(Rc::new(read))))
     }
 
     fn has_input(&self, node: &NodeProto, at: usize) -> bool {
@@ -411,7 +424,7 @@ impl Lower {
 
     /// The scores: float, in the graph's own order.
     fn output(&mut self, name: &str) -> Made<TensorId> {
-        let value = self.values.get(name).cloned();
+        let value = self.value(name)?;
         let value = value.ok_or_else(|| format!("no node makes the output {name:?}"))?;
         let mut act = self.materialise(&value)?;
         let shape = self.shape(act.id);

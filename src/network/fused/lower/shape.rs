@@ -22,7 +22,7 @@ fn axis_of(axis: i64, rank: usize) -> Made<usize> {
         .ok_or_else(|| format!("axis {axis} of {rank}"))
 }
 
-impl Lower {
+impl Lower<'_> {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
         let (shape, view) = self.extent(&x)?;
@@ -146,6 +146,8 @@ impl Lower {
         };
         let made = match node.op_type.as_str() {
             "Constant" => Some(constant(node)?),
+            // Weights stay quantised.
+            "DequantizeLinear" => None,
             "Shape" => {
                 let dims = match self.input_value(node, 0)? {
                     Val::Const(c) => c.dims.clone(),
@@ -162,11 +164,17 @@ impl Lower {
                 Some(list(part.iter().map(|&d| d as i64).collect()))
             }
             _ => {
-                let mut inputs = Vec::new();
-                for i in 0..node.input.len() {
-                    match self.values.get(&node.input[i]) {
-                        Some(Val::Const(c)) => inputs.push(c.clone()),
-                        _ => return Ok(false),
+                let constant = |name: &String| match self.values.get(name) {
+                    Some(value) => matches!(value, Val::Const(_)),
+                    None => self.initializers.contains_key(name.as_str()),
+                };
+                if !node.input.iter().all(constant) {
+                    return Ok(false);
+                }
+                let mut inputs = Vec::with_capacity(node.input.len());
+                for name in &node.input {
+                    if let Some(Val::Const(c)) = self.value(name)? {
+                        inputs.push(c);
                     }
                 }
                 fold(node, &inputs)?

@@ -1,0 +1,115 @@
+//! A file as the source of a protobuf message, read by chunks: the message is never there twice.
+
+use prost::bytes::Buf;
+use std::fs::File;
+use std::io::Read;
+
+/// Bytes that are read ahead.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A file as [`Buf`]. A file that cannot be read to the length that it had ends early, and [`Chunked::error`] says why.
+#[derive(Debug)]
+pub struct Chunked {
+    file: File,
+    chunk: Box<[u8]>,
+    /// What is still to be given of `chunk`.
+    start: usize,
+    end: usize,
+    /// Bytes of the file after the chunk.
+    left: usize,
+    error: Option<std::io::Error>,
+}
+
+impl Chunked {
+    /// The first `len` bytes of a file.
+    pub fn new(file: File, len: usize) -> Self {
+        let mut new = Self {
+            file,
+            chunk: vec![0; CHUNK_BYTES.min(len)].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            left: len,
+            error: None,
+        };
+        new.fill();
+        new
+    }
+
+    /// Why reading ended early.
+    pub fn error(self) -> Option<std::io::Error> {
+        self.error
+    }
+
+    /// The next chunk, once the last one is used up.
+    fn fill(&mut self) {
+        (self.start, self.end) = (0, self.chunk.len().min(self.left));
+        if let Err(error) = self.file.read_exact(&mut self.chunk[..self.end]) {
+            (self.end, self.left) = (0, 0);
+            self.error = Some(error);
+        }
+        self.left -= self.end;
+    }
+}
+
+impl Buf for Chunked {
+    fn remaining(&self) -> usize {
+        self.end - self.start + self.left
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.chunk[self.start..self.end]
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while count > 0 && self.start < self.end {
+            let step = count.min(self.end - self.start);
+            self.start += step;
+            count -= step;
+            if self.start == self.end {
+                self.fill();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn of(content: &[u8], len: usize) -> Chunked {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        Chunked::new(file.reopen().unwrap(), len)
+    }
+
+    #[test]
+    fn all_bytes_come_in_order_across_chunks() {
+        let content: Vec<u8> = (0..3 * CHUNK_BYTES + 17).map(|i| (i % 251) as u8).collect();
+        let mut chunked = of(&content, content.len());
+        let mut got = Vec::new();
+        for step in [1, 7, CHUNK_BYTES, CHUNK_BYTES + 3].into_iter().cycle() {
+            let step = step.min(chunked.remaining());
+            if step == 0 {
+                break;
+            }
+            let part = chunked.copy_to_bytes(step);
+            got.extend_from_slice(&part);
+        }
+        assert!(got == content);
+        assert!(chunked.error().is_none());
+    }
+
+    #[test]
+    fn a_file_that_shrank_ends_early_and_says_so() {
+        let mut chunked = of(&[1, 2, 3], 10);
+        assert_eq!(chunked.remaining(), 0);
+        assert!(chunked.chunk().is_empty());
+        chunked.advance(4);
+        assert_eq!(
+            chunked.error().unwrap().kind(),
+            std::io::ErrorKind::UnexpectedEof
+        );
+    }
+}
