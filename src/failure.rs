@@ -28,6 +28,10 @@ pub enum Cause {
     Mismatch = 10,
     /// An output (standard output, a PNG) could not be written.
     Output = 11,
+    /// A package or program that an image is made of is missing or damaged.
+    Package = 12,
+    /// A card was refused, or could not be written or read back.
+    Device = 13,
 }
 
 /// One fault: its cause, and one line that says what was tried, on what, and what to do next.

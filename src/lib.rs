@@ -12,6 +12,7 @@
 //! show       the display and the serial log
 //! device     the loop over all of these
 //! memory     the fixed pool that all of these allocate from
+//! image      a whole system for a board in one file (feature `tools`)
 //! ```
 
 pub mod board;
@@ -23,6 +24,8 @@ pub mod decide;
 pub mod device;
 pub mod failure;
 pub mod frame;
+#[cfg(feature = "tools")]
+pub mod image;
 mod jpeg;
 pub mod memory;
 pub mod model;

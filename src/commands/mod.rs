@@ -4,6 +4,8 @@ pub mod bench;
 pub mod check;
 pub mod classify;
 pub mod explain;
+#[cfg(feature = "tools")]
+pub mod image;
 pub mod list;
 pub mod model;
 #[cfg(feature = "tools")]
@@ -43,11 +45,14 @@ enum Command {
     #[cfg_attr(feature = "tools", doc = "Fetch or verify a model")]
     #[cfg_attr(not(feature = "tools"), doc = "Verify a model")]
     Model(model::Args),
+    /// Make an image of a whole system for a board, to be written to its card
+    #[cfg(feature = "tools")]
+    Image(image::Args),
 }
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 7 memory pool, 8 picture, \
-9 download, 10 scores differ, 11 output cannot be written. RUST_LOG chooses log lines (error, warn, info, debug).";
+9 download, 10 scores differ, 11 output cannot be written, 12 package or program of an image, 13 card. RUST_LOG chooses log lines (error, warn, info, debug).";
 
 impl Cli {
     /// Whether standard output is the serial log; otherwise it is for results, and log lines go to standard error.
@@ -72,6 +77,8 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::List(args) => list::run(&args),
             Command::Model(args) => model::run(&args),
+            #[cfg(feature = "tools")]
+            Command::Image(args) => image::run(&args),
         }
     }
 }

@@ -1,0 +1,137 @@
+//! `eyelet image`: one file that is a whole system for a board.
+
+use super::print_line;
+use crate::Failure;
+use crate::board::Board;
+use crate::board::choose::SHIPPED;
+use crate::data_roots::DataRoots;
+use crate::failure::Cause;
+use crate::image::apt::Apt;
+use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::toml_file::read_text;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `eyelet image`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A board by name (`eyelet list boards`)
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "board_file",
+        conflicts_with = "board_file"
+    )]
+    board: Option<String>,
+    /// A board file of your own; its [firmware] table names the machine
+    #[arg(long, value_name = "FILE")]
+    board_file: Option<PathBuf>,
+    /// Where to put the image
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Put this model into it instead of the board file's: a name (`eyelet list models`) or an ONNX file
+    #[arg(long, value_name = "NAME|FILE.onnx")]
+    model: Option<String>,
+    /// The static aarch64 eyelet (otherwise the one that `cargo static-aarch64` made)
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// A kernel's package, Debian's linux-image-VERSION-arm64 or Raspberry Pi OS's (otherwise apt fetches Debian's)
+    #[arg(long, value_name = "FILE.deb")]
+    kernel: Option<PathBuf>,
+    /// The package raspi-firmware (otherwise apt fetches it, where the board needs it)
+    #[arg(long, value_name = "FILE.deb")]
+    firmware: Option<PathBuf>,
+    /// What this image is called in its manifest
+    #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
+    version: String,
+    /// Print the bill of materials (JSON) instead of a summary
+    #[arg(long)]
+    manifest: bool,
+}
+
+/// Makes the image.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let (board, text) = board(args)?;
+    let needs = board.firmware.machine.map(machine::needs);
+    let apt = Apt::of_this_user();
+    let program = image::find_program(args.program.as_deref())?;
+    let kernel = match &args.kernel {
+        Some(file) => file.clone(),
+        None => apt.kernel(needs.and_then(|needs| needs.kernel_at_least))?,
+    };
+    let wants_firmware =
+        needs.is_some_and(|needs| !needs.boot_files.is_empty() || !needs.slot_files.is_empty());
+    let firmware = match &args.firmware {
+        Some(file) => Some(file.clone()),
+        None if wants_firmware => Some(apt.package("raspi-firmware", "arm64")?),
+        None => None,
+    };
+    let firmware = firmware.as_deref().map(Deb::open).transpose()?;
+    let made = image::make(
+        &Recipe {
+            board: &board,
+            board_text: &text,
+            board_folder: args.board_file.as_deref().and_then(Path::parent),
+            model: args.model.as_deref().unwrap_or(&board.model),
+            program: &program,
+            kernel: &Deb::open(&kernel)?,
+            firmware: firmware.as_ref(),
+            version: &args.version,
+        },
+        &args.output,
+    )?;
+    for note in &made.notes {
+        log::warn!("{note}");
+    }
+    if args.manifest {
+        print_line(made.manifest.json().trim_end())
+    } else {
+        summary(&made, &args.output)
+    }
+}
+
+/// The board and the text of its file.
+fn board(args: &Args) -> Result<(Board, String), Failure> {
+    if let Some(file) = &args.board_file {
+        let board = Board::load(file)?;
+        let text = read_text(file).map_err(|error| {
+            Failure::new(
+                Cause::Board,
+                format!("board file {} cannot be read: {error}", file.display()),
+            )
+        })?;
+        return Ok((board, text));
+    }
+    let name = args.board.as_deref().unwrap_or_default();
+    let roots = DataRoots::of_this_machine();
+    let board = Board::named(name, &roots)?;
+    let shipped = SHIPPED.iter().find(|shipped| shipped.name == board.name);
+    Ok((board, shipped.map_or("", |shipped| shipped.text).to_owned()))
+}
+
+fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
+    const MIB: u64 = 1 << 20;
+    let manifest = &made.manifest;
+    print_line(format_args!(
+        "{}: version {} for {}, model {}, Linux {}",
+        output.display(),
+        manifest.version,
+        manifest.board,
+        manifest.model,
+        manifest.kernel
+    ))?;
+    for package in &manifest.packages {
+        print_line(format_args!("  {} {}", package.name, package.version))?;
+    }
+    for (number, (label, size, used)) in (1..).zip(made.partitions) {
+        print_line(format_args!(
+            "  partition {number}  {label:<11} {:>4} MiB, {:>5.1} MiB used",
+            size / MIB,
+            used as f64 / MIB as f64
+        ))?;
+    }
+    print_line(format_args!(
+        "{} MiB; `eyelet flash {} DEVICE` writes it to a card",
+        made.size_bytes / MIB,
+        output.display()
+    ))
+}

@@ -1,0 +1,72 @@
+//! A kernel's Debian package: the kernel itself, its device trees and its modules.
+
+use super::deb::{Deb, DebError};
+use super::modules::Modules;
+use std::collections::BTreeMap;
+
+/// `ARM\x64` here says that a file is a kernel for 64-bit ARM.
+const ARM64_MAGIC: std::ops::Range<usize> = 0x38..0x3c;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What is in a kernel's package.
+pub struct Kernel {
+    /// Its release, such as `6.1.0-56-arm64`: the name of its folder of modules.
+    pub release: String,
+    /// The kernel, as boot loaders want it: `Image`, perhaps compressed with gzip.
+    pub image: Vec<u8>,
+    /// Device trees for Broadcom's computers, by file name.
+    pub device_trees: BTreeMap<String, Vec<u8>>,
+    /// Device-tree overlays, which Raspberry Pi's own kernels have, by file name.
+    pub overlays: BTreeMap<String, Vec<u8>>,
+    /// Its modules.
+    pub modules: Modules,
+}
+
+impl Kernel {
+    /// Reads a kernel's package, Debian's or Raspberry Pi OS's.
+    pub fn of(package: &Deb) -> Result<Self, DebError> {
+        let mut image = None;
+        let mut device_trees = BTreeMap::new();
+        let mut overlays = BTreeMap::new();
+        let mut modules = Modules::default();
+        package.each_file(&mut |path, file| {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let mut read = || {
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes).map(|_| bytes)
+            };
+            if let Some(release) = path.strip_prefix("boot/vmlinuz-") {
+                image = Some((release.to_owned(), read()?));
+            } else if path.contains("/broadcom/") && name.ends_with(".dtb") {
+                device_trees.insert(name.to_owned(), read()?);
+            } else if path.contains("/overlays/") {
+                overlays.insert(name.to_owned(), read()?);
+            } else {
+                modules.add_file(path, file)?;
+            }
+            Ok(())
+        })?;
+        let wrong = |reason: &str| DebError {
+            path: package.path.clone(),
+            reason: reason.to_owned(),
+        };
+        let (release, image) = image.ok_or_else(|| wrong("it has no boot/vmlinuz-*"))?;
+        let is_kernel =
+            image.get(ARM64_MAGIC) == Some(b"ARM\x64") || image.starts_with(&GZIP_MAGIC);
+        if !is_kernel {
+            return Err(wrong("its kernel is not one for 64-bit ARM"));
+        }
+        if modules.is_empty() {
+            return Err(wrong(
+                "it has no modules (lib/modules/*/*.ko, plain or .xz)",
+            ));
+        }
+        Ok(Self {
+            release,
+            image,
+            device_trees,
+            overlays,
+            modules,
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! `eyelet image`: one file that is a whole system for a board, made without root and without loop devices.
+//!
+//! # The disk
+//!
+//! A partition table (MBR, disk identifier [`DISK_ID`]) and four FAT32 file systems. The size is a power of two, which QEMU
+//! wants of an SD card.
+//!
+//! | partition | label | what is in it |
+//! |---|---|---|
+//! | 1, bootable | `EYELET-BOOT` | what chooses the slot: the Pi's `autoboot.txt` (and `bootcode.bin`), U-Boot's `boot.scr` and `eyelet.env` |
+//! | 2 | `EYELET-A` | slot A: kernel, initramfs, device trees, the Pi's firmware, `config.txt`, `cmdline.txt`, `extlinux.conf`, `manifest.json` |
+//! | 3 | `EYELET-B` | slot B, the same |
+//! | 4 | `EYELET-DATA` | empty; the only part that a running board may write to |
+//!
+//! # The initramfs
+//!
+//! | path | what it is |
+//! |---|---|
+//! | `/init` | the static aarch64 `eyelet` |
+//! | `/etc/eyelet/board.toml` | the board file; `model` is as it is found in the image |
+//! | `/etc/eyelet/modules` | one kernel module a line in load order, `PATH [OPTIONS]` |
+//! | `/lib/modules/RELEASE/NAME.ko` | these modules, unpacked |
+//! | `/models/NAME/...` | the model; `/init`'s folder is a data root |
+//! | `/etc/eyelet/manifest.json` | the bill of materials |
+//! | `/dev /proc /sys /run /tmp /data` | empty but for `/dev/console` and `/dev/null` |
+//!
+//! On the kernel's command line, `eyelet.slot=a` or `b` tells the running slot, and `eyelet.trial=1` that U-Boot has started
+//! it on trial.
+//!
+//! # Invariants
+//!
+//! Same inputs, same bytes: no time, no random number and no path of the building machine goes in. The image appears under
+//! its name only when it is whole.
+
+pub mod apt;
+pub mod boot_files;
+pub mod deb;
+mod disk;
+pub mod fat;
+pub mod initramfs;
+pub mod kernel;
+pub mod machine;
+pub mod manifest;
+pub mod mbr;
+mod model_files;
+pub mod modules;
+mod program;
+mod system;
+
+pub use deb::Deb;
+pub use manifest::Manifest;
+pub use program::find as find_program;
+
+use crate::board::Board;
+use crate::failure::{Cause, Failure};
+use disk::Layout;
+use fat::Files;
+use kernel::Kernel;
+use std::path::{Path, PathBuf};
+
+/// The disk identifier: `Eyel` in ASCII. PARTUUIDs are `4579656c-01` to `-04`.
+pub const DISK_ID: u32 = 0x4579_656c;
+
+/// One of the two systems on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The one that a new image boots.
+    A,
+    /// The other.
+    B,
+}
+
+impl Slot {
+    /// `a` or `b`.
+    pub fn letter(self) -> char {
+        match self {
+            Self::A => 'a',
+            Self::B => 'b',
+        }
+    }
+
+    /// Its partition, counted from 1.
+    pub fn partition(self) -> u32 {
+        match self {
+            Self::A => 2,
+            Self::B => 3,
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// What an image is made of.
+pub struct Recipe<'a> {
+    /// The board, checked.
+    pub board: &'a Board,
+    /// The text that it was read from.
+    pub board_text: &'a str,
+    /// The folder of the board file, for pictures that it names; `None` for a compiled-in board.
+    pub board_folder: Option<&'a Path>,
+    /// The model: a name or a path.
+    pub model: &'a str,
+    /// The static aarch64 `eyelet`.
+    pub program: &'a Path,
+    /// The kernel's package.
+    pub kernel: &'a Deb,
+    /// The package of the Raspberry Pi's firmware, for boards that need it.
+    pub firmware: Option<&'a Deb>,
+    /// What the image is called in its manifest.
+    pub version: &'a str,
+}
+
+/// An image that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its bill of materials.
+    pub manifest: Manifest,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Each partition: label, length in bytes, bytes of the files in it.
+    pub partitions: [(&'static str, u64, u64); 4],
+    /// What a person should know, one line each.
+    pub notes: Vec<String>,
+}
+
+/// A fault of a package, or of something else that an image is made of.
+fn package_failure(message: impl std::fmt::Display) -> Failure {
+    Failure::new(Cause::Package, message)
+}
+
+impl From<deb::DebError> for Failure {
+    fn from(error: deb::DebError) -> Self {
+        package_failure(error)
+    }
+}
+
+/// Makes the image of `recipe` and puts it at `output`.
+pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
+    let system = system::gather(recipe)?;
+    let partitions = system.partitions();
+    let layout = Layout::for_slots(&partitions.slot_a).ok_or_else(|| {
+        package_failure("the kernel, the model and the program together are larger than any card")
+    })?;
+    let written = |error: std::io::Error| {
+        Failure::new(
+            Cause::Output,
+            format!("cannot write {}: {error}", output.display()),
+        )
+    };
+    disk::write(&layout, &partitions, output).map_err(written)?;
+    Ok(Made {
+        manifest: partitions.manifest,
+        size_bytes: layout.size_bytes(),
+        partitions: layout.sizes([
+            &partitions.boot,
+            &partitions.slot_a,
+            &partitions.slot_b,
+            &Files::new(),
+        ]),
+        notes: system.notes,
+    })
+}
+
+/// The files of each partition.
+struct Partitions {
+    boot: Files,
+    slot_a: Files,
+    slot_b: Files,
+    manifest: Manifest,
+}
+
+/// A path as [`Files`] name it.
+fn relative(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .collect()
+}

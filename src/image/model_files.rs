@@ -1,0 +1,178 @@
+//! The files of a model as they lie in an image, laid out so that the board finds them as a developer's machine does:
+//! `/models/NAME/model.toml` and what it names, or, for a bare ONNX file, `/models/NAME/FILE.onnx`.
+
+use super::fat::Files;
+use crate::data_roots::DataRoots;
+use crate::failure::{Cause, Failure};
+use crate::model::{Model, Named, find, shipped};
+use std::path::{Component, Path, PathBuf};
+
+/// A model for an image.
+pub struct ModelFiles {
+    /// What the board file says in the image: a name, or a whole path.
+    pub name_or_path: String,
+    /// Files by their path in the initramfs, without a leading `/`.
+    pub files: Files,
+}
+
+impl ModelFiles {
+    /// Gathers the files of `name_or_path`, which is as a person or a board file says it. The model is checked as a board
+    /// would: lengths, digests, labels.
+    pub fn gather(name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
+        let model = Model::find(name_or_path, None)?;
+        if !find::is_path(name_or_path) {
+            let named = Named::find(name_or_path, roots)?;
+            let folder = PathBuf::from("models").join(&named.name);
+            return Ok(Self {
+                name_or_path: name_or_path.to_owned(),
+                files: described(&named, &folder, "model.toml", &model.file)?,
+            });
+        }
+        let path = Path::new(name_or_path);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let folder = PathBuf::from("models").join(&*stem);
+        let file_name = path.file_name().unwrap_or_default();
+        let files = match find::beside(path)? {
+            Some(named) => {
+                let own = path.with_extension("toml");
+                let toml = if own.is_file() {
+                    own.file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned()
+                } else {
+                    "model.toml".to_owned()
+                };
+                described(&named, &folder, &toml, path)?
+            }
+            None => Files::from([(text(&folder.join(file_name)), read(path)?)]),
+        };
+        Ok(Self {
+            name_or_path: format!("/{}", text(&folder.join(file_name))),
+            files,
+        })
+    }
+}
+
+/// The files of a model with a description: that one as `folder/toml_name`, the network, the labels.
+fn described(
+    named: &Named,
+    folder: &Path,
+    toml_name: &str,
+    network: &Path,
+) -> Result<Files, Failure> {
+    let mut files = Files::new();
+    let toml = match &named.folder {
+        Some(folder) => read(&folder.join(toml_name))?,
+        None => shipped::text(shipped::MODELS, &format!("{}/model.toml", named.name))
+            .unwrap_or_default()
+            .into(),
+    };
+    files.insert(text(&folder.join(toml_name)), toml);
+    let network_file = folder.join(&named.network_file().file);
+    files.insert(text(&network_file), read(network)?);
+    if let Some(relative) = &named.definition.labels {
+        let place = without_dots(&folder.join(relative));
+        let labels = match &named.folder {
+            Some(folder) => read(&folder.join(relative))?,
+            None => {
+                let below = place.strip_prefix("models").unwrap_or(&place);
+                match shipped::text(shipped::LABELS, &text(below)) {
+                    Some(text) => text.into(),
+                    // Told by `Model::find` already, when it cannot be read.
+                    None => return Ok(files),
+                }
+            }
+        };
+        files.insert(text(&place), labels);
+    }
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| {
+        Failure::new(
+            Cause::Model,
+            format!("{} cannot be read: {error}", path.display()),
+        )
+    })
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// `a/../b` is `b`; what leads above the root stays in it, as it does for the kernel.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::Normal(name) => plain.push(name),
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What the board finds in the files, when they lie below some root.
+    fn found(gathered: &ModelFiles) -> Model {
+        let root = tempfile::tempdir().unwrap();
+        for (path, contents) in &gathered.files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, contents).unwrap();
+        }
+        let roots = DataRoots::new(vec![root.path().into()], None, None);
+        let name = match gathered.name_or_path.strip_prefix('/') {
+            Some(path) => root.path().join(path).display().to_string(),
+            None => gathered.name_or_path.clone(),
+        };
+        Model::find_in(&roots, &name, None, |_| Err("not looked into")).unwrap()
+    }
+
+    #[test]
+    fn a_named_model_is_found_in_the_image() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let roots = DataRoots::new(vec![tree.into()], None, None);
+        let gathered = ModelFiles::gather("efficientnet-lite0", &roots).unwrap();
+        let names: Vec<_> = gathered.files.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "models/efficientnet-lite0/efficientnet-lite0-int8.onnx",
+                "models/efficientnet-lite0/labels.txt",
+                "models/efficientnet-lite0/model.toml"
+            ]
+        );
+        assert_eq!(found(&gathered).labels[281], "tabby, tabby cat");
+    }
+
+    #[test]
+    fn a_network_of_ones_own_brings_its_description_and_labels() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0");
+        let folder = tempfile::tempdir().unwrap();
+        let mine = folder.path().join("nets");
+        std::fs::create_dir(&mine).unwrap();
+        let toml = std::fs::read_to_string(tree.join("model.toml")).unwrap();
+        let toml = toml
+            .replace("\"efficientnet-lite0-int8.onnx\"", "\"mine.onnx\"")
+            .replace("\"labels.txt\"", "\"../words.txt\"");
+        std::fs::write(mine.join("mine.toml"), toml).unwrap();
+        let network = mine.join("mine.onnx");
+        std::fs::copy(tree.join("efficientnet-lite0-int8.onnx"), &network).unwrap();
+        std::fs::copy(tree.join("labels.txt"), folder.path().join("words.txt")).unwrap();
+        let roots = DataRoots::new(vec![], None, None);
+        let gathered = ModelFiles::gather(&network.display().to_string(), &roots).unwrap();
+        assert_eq!(gathered.name_or_path, "/models/mine/mine.onnx");
+        assert!(gathered.files.contains_key("models/words.txt"));
+        assert_eq!(found(&gathered).labels[281], "tabby, tabby cat");
+    }
+}

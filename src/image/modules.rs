@@ -1,0 +1,269 @@
+//! A kernel's modules: which there are, what each needs, and the order in which they load.
+
+use super::deb::{Deb, DebError};
+use crate::toml_file::did_you_mean;
+use lzma_rust2::XzReader;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+/// A kernel's modules by name; in names `-` and `_` are the same, and `_` is written.
+#[derive(Default)]
+pub struct Modules {
+    /// As packed as they lie in the package: most are never looked into.
+    loadable: BTreeMap<String, Packed>,
+    built_in: BTreeSet<String>,
+}
+
+struct Packed {
+    is_xz: bool,
+    bytes: Vec<u8>,
+}
+
+/// One module, ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// The ELF file, unpacked.
+    pub contents: Vec<u8>,
+}
+
+/// Why a module cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ModuleError {
+    /// The kernel has none of this name, loadable or built in.
+    #[error("the kernel has no module `{name}`{hint}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// `, did you mean ...?` or nothing.
+        hint: String,
+    },
+    /// The file is no module that can be read.
+    #[error("the kernel's module `{name}` is damaged: {reason}")]
+    Damaged {
+        /// Which one.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Modules {
+    /// The modules of a package, which has them below `lib/modules/`.
+    pub fn of(package: &Deb) -> Result<Self, DebError> {
+        let mut modules = Self::default();
+        package.each_file(&mut |path, file| modules.add_file(path, file))?;
+        Ok(modules)
+    }
+
+    /// Takes a file of a kernel's package, when it belongs to the modules.
+    pub(super) fn add_file(&mut self, path: &str, file: &mut dyn Read) -> io::Result<()> {
+        let Some((_, below)) = path.split_once("lib/modules/") else {
+            return Ok(());
+        };
+        let file_name = below.rsplit('/').next().unwrap_or_default();
+        if file_name == "modules.builtin" {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            let names = text.lines().filter_map(|line| line.rsplit('/').next());
+            self.built_in
+                .extend(names.filter_map(|name| Some(canonical(name.split_once(".ko")?.0))));
+        } else if let Some((name, packing)) = file_name.split_once(".ko") {
+            let is_xz = match packing {
+                "" => false,
+                ".xz" => true,
+                // `.ko.zst` and the like count as absent, so the message names the module.
+                _ => return Ok(()),
+            };
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            self.loadable
+                .insert(canonical(name), Packed { is_xz, bytes });
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to load at all.
+    pub fn is_empty(&self) -> bool {
+        self.loadable.is_empty()
+    }
+
+    /// Whether the kernel has this module, loadable or built in.
+    pub fn has(&self, name: &str) -> bool {
+        let name = canonical(name);
+        self.built_in.contains(&name) || self.loadable.contains_key(&name)
+    }
+
+    /// `wanted` and everything they need, each once, in an order in which they load. What is built in is left out.
+    pub fn in_load_order<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Module>, ModuleError> {
+        let mut order = Vec::new();
+        for name in wanted {
+            self.add(&canonical(name), &mut order, &mut Vec::new())?;
+        }
+        Ok(order)
+    }
+
+    /// `above` are those that wait for this one.
+    fn add(
+        &self,
+        name: &str,
+        order: &mut Vec<Module>,
+        above: &mut Vec<String>,
+    ) -> Result<(), ModuleError> {
+        if order.iter().any(|module| module.name == name)
+            || self.built_in.contains(name)
+            || above.iter().any(|waiting| waiting == name)
+        {
+            return Ok(());
+        }
+        let packed = self
+            .loadable
+            .get(name)
+            .ok_or_else(|| ModuleError::Unknown {
+                name: name.to_owned(),
+                hint: did_you_mean(name, self.loadable.keys().map(String::as_str)),
+            })?;
+        let contents = packed.unpack().map_err(|error| ModuleError::Damaged {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        })?;
+        above.push(name.to_owned());
+        // A soft dependency is a wish: a kernel without it loads the module all the same.
+        let wishes = soft_dependencies(&contents);
+        for wish in wishes.iter().filter(|wish| self.has(wish)) {
+            self.add(wish, order, above)?;
+        }
+        for needed in dependencies(&contents) {
+            self.add(&needed, order, above)?;
+        }
+        above.pop();
+        order.push(Module {
+            name: name.to_owned(),
+            contents,
+        });
+        Ok(())
+    }
+}
+
+impl Packed {
+    fn unpack(&self) -> io::Result<Vec<u8>> {
+        if !self.is_xz {
+            return Ok(self.bytes.clone());
+        }
+        let mut contents = Vec::new();
+        XzReader::new(&self.bytes[..], true).read_to_end(&mut contents)?;
+        Ok(contents)
+    }
+}
+
+/// A module's name as the kernel writes it.
+pub fn canonical(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// What a module needs: `depends=a,b` in its `.modinfo` section.
+fn dependencies(module: &[u8]) -> Vec<String> {
+    let value = module_info(module, b"\0depends=").next();
+    let names = value.iter().flat_map(|value| value.split(','));
+    names
+        .filter(|name| !name.is_empty())
+        .map(canonical)
+        .collect()
+}
+
+/// What is to be loaded before a module when it is there: `softdep=pre: a b post: c`.
+fn soft_dependencies(module: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    for value in module_info(module, b"\0softdep=") {
+        let mut before = false;
+        for word in value.split_whitespace() {
+            match word {
+                "pre:" => before = true,
+                "post:" => before = false,
+                name if before => names.push(canonical(name)),
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+/// The texts after `key`, each of which ends with a NUL.
+fn module_info<'a>(module: &'a [u8], key: &'a [u8]) -> impl Iterator<Item = String> + 'a {
+    let mut rest = module;
+    std::iter::from_fn(move || {
+        let at = rest.windows(key.len()).position(|window| window == key)?;
+        let value = &rest[at + key.len()..];
+        let end = value.iter().position(|&byte| byte == 0)?;
+        // The NUL that ends this text may begin the next key.
+        rest = &value[end..];
+        Some(String::from_utf8_lossy(&value[..end]).into_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn modules(files: &[(&str, &str)]) -> Modules {
+        let mut modules = Modules::default();
+        for (path, contents) in files {
+            modules
+                .add_file(
+                    &format!("usr/lib/modules/6.1/{path}"),
+                    &mut contents.as_bytes(),
+                )
+                .unwrap();
+        }
+        modules
+    }
+
+    fn order(modules: &Modules, wanted: &[&str]) -> Result<Vec<String>, String> {
+        let order = modules.in_load_order(wanted.iter().copied());
+        order
+            .map(|order| order.into_iter().map(|module| module.name).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_needed_is_loaded_before() {
+        let modules = modules(&[
+            ("kernel/uvc-video.ko", "ELF\0license=x\0depends=core,usb\0"),
+            ("kernel/core.ko", "ELF\0depends=\0"),
+            (
+                "kernel/usb.ko",
+                "ELF\0softdep=pre: hub gone post: late\0depends=core\0",
+            ),
+            ("kernel/hub.ko", "ELF\0depends=usb\0"),
+            ("kernel/late.ko", "ELF\0depends=\0"),
+            ("modules.builtin", "kernel/fb/fb-simple.ko\n"),
+            ("modules.order", "nothing of interest"),
+        ]);
+        let expected: Vec<String> = ["core", "hub", "usb", "uvc_video"]
+            .map(str::to_owned)
+            .into();
+        let wanted = ["uvc-video", "usb", "fb_simple"];
+        assert_eq!(order(&modules, &wanted).unwrap(), expected);
+        assert_eq!(
+            order(&modules, &["uvc_vidio"]).unwrap_err(),
+            "the kernel has no module `uvc_vidio`, did you mean `uvc_video`?"
+        );
+        assert!(modules.has("fb-simple") && !modules.has("gone"));
+    }
+
+    #[test]
+    fn a_damaged_module_is_told() {
+        let modules = modules(&[("kernel/a.ko.xz", "no xz"), ("kernel/b.ko.zst", "?")]);
+        let error = order(&modules, &["a"]).unwrap_err();
+        assert!(
+            error.starts_with("the kernel's module `a` is damaged"),
+            "{error}"
+        );
+        assert!(order(&modules, &["b"]).is_err());
+    }
+}

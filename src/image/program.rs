@@ -1,0 +1,94 @@
+//! The program that an image runs as `/init`: the static aarch64 `eyelet`.
+
+use super::package_failure;
+use crate::failure::Failure;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where `cargo static-aarch64` puts it, below the source tree.
+const BUILT: &str = "target/aarch64-unknown-linux-gnu/static/eyelet";
+
+/// The program at `named`, or else this very program when it is one, or the one that was built below the current folder or
+/// beside the running program.
+pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = named {
+        check(path).map_err(|reason| {
+            package_failure(format!(
+                "{} cannot be an image's program: {reason}",
+                path.display()
+            ))
+        })?;
+        return Ok(path.to_owned());
+    }
+    let running = std::env::current_exe().ok();
+    let above = running.iter().flat_map(|path| path.ancestors().skip(1));
+    let mut candidates: Vec<PathBuf> = running.iter().cloned().collect();
+    candidates.push(BUILT.into());
+    candidates.extend(above.map(|folder| folder.join(BUILT)));
+    candidates
+        .into_iter()
+        .find(|path| check(path).is_ok())
+        .ok_or_else(|| {
+            package_failure(format!(
+                "there is no program for the board, {BUILT}: `cargo static-aarch64` makes it, or pass --program FILE"
+            ))
+        })
+}
+
+/// Says why the file at `path` is no static 64-bit ARM program.
+fn check(path: &Path) -> Result<(), String> {
+    let mut head = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(4096).read_to_end(&mut head))
+        .map_err(|error| error.to_string())?;
+    check_elf(&head)
+}
+
+/// Fields of the ELF header: /usr/include/elf.h, `Elf64_Ehdr` and `Elf64_Phdr`.
+fn check_elf(head: &[u8]) -> Result<(), String> {
+    const LITTLE_64: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
+    const AARCH64: u64 = 183;
+    const INTERPRETER: u64 = 3;
+    let field = |at: usize, bytes: usize| {
+        let field = head.get(at..at + bytes).unwrap_or_default();
+        field
+            .iter()
+            .rev()
+            .fold(0u64, |number, &byte| number << 8 | u64::from(byte))
+    };
+    if !head.starts_with(&LITTLE_64) || field(18, 2) != AARCH64 {
+        return Err("it is no 64-bit ARM program (`cargo static-aarch64` makes one)".to_owned());
+    }
+    let (table, entry_bytes, entries) = (field(32, 8), field(54, 2), field(56, 2));
+    let is_dynamic = (0..entries).any(|entry| {
+        usize::try_from(table + entry * entry_bytes)
+            .is_ok_and(|at| at < head.len() && field(at, 4) == INTERPRETER)
+    });
+    if is_dynamic {
+        return Err("it is not static (`cargo static-aarch64` makes one that is)".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn programs_of_another_kind_are_refused() {
+        let mut elf = vec![0; 128];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        elf[18] = 62;
+        assert!(check_elf(&elf).unwrap_err().contains("no 64-bit ARM"));
+        elf[18] = 183;
+        (elf[32], elf[54], elf[56]) = (64, 56, 1);
+        assert_eq!(check_elf(&elf), Ok(()));
+        elf[64] = 3;
+        assert!(check_elf(&elf).unwrap_err().contains("not static"));
+        assert!(check_elf(b"#!/bin/sh").is_err());
+        assert!(check_elf(&[]).is_err());
+        let error = find(Some(Path::new("/none"))).unwrap_err().message;
+        assert!(error.contains("/none"), "{error}");
+    }
+}

@@ -1,0 +1,391 @@
+//! Gathers what goes into an image: the initramfs, and the files of each partition.
+
+use super::boot_files::{self, CommandLine};
+use super::initramfs::Initramfs;
+use super::machine::{Needs, needs};
+use super::manifest::{File, Manifest, Package};
+use super::model_files::ModelFiles;
+use super::modules::{Module, canonical};
+use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure, relative};
+use crate::board::CameraConfig;
+use crate::board::firmware::Machine;
+use crate::data_roots::DataRoots;
+use crate::failure::{Cause, Failure};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+
+/// Folders that `/init` mounts something on.
+const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "data"];
+/// Where the board file lies, and what it names relative to itself.
+const ETC: &str = "etc/eyelet";
+
+/// Everything that goes into an image, and what is known about it.
+pub struct System {
+    /// The same in both slots.
+    slot: Files,
+    boot: Files,
+    initramfs: Vec<u8>,
+    command_lines: [String; 2],
+    needs: &'static Needs,
+    manifest: Manifest,
+    /// What a person should know, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Gathers `recipe`.
+pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
+    let machine = machine_of(recipe)?;
+    let needs = needs(machine);
+    // First what is found wrong at once: unpacking a kernel takes seconds.
+    let model = ModelFiles::gather(recipe.model, &DataRoots::of_this_machine())?;
+    let kernel = Kernel::of(recipe.kernel)?;
+    let of_pi_os = kernel
+        .device_trees
+        .keys()
+        .any(|name| name.starts_with("bcm2710-"));
+    let mut notes = Vec::new();
+
+    let mut packages = vec![Package::from(recipe.kernel)];
+    let mut boot = Files::new();
+    let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
+    if !needs.slot_files.is_empty() || !needs.boot_files.is_empty() {
+        let firmware = recipe.firmware.ok_or_else(|| {
+            package_failure(format!(
+                "an image for {} needs the Raspberry Pi's firmware: pass --firmware FILE.deb (package raspi-firmware)",
+                machine.name()
+            ))
+        })?;
+        packages.push(firmware.into());
+        add_firmware(firmware, needs, &mut boot, &mut slot)?;
+    }
+    if machine != Machine::Virt {
+        boot.insert(
+            "autoboot.txt".into(),
+            boot_files::autoboot_txt(Slot::A).into(),
+        );
+        let config = boot_files::config_txt(&recipe.board.firmware.config_txt, of_pi_os);
+        slot.insert("config.txt".into(), config.into());
+    }
+    boot.insert("boot.scr".into(), boot_files::u_boot_script());
+    boot.insert(
+        boot_files::U_BOOT_STATE.into(),
+        boot_files::u_boot_state(Slot::A).into(),
+    );
+
+    let mut initramfs = initramfs_files(recipe, &model)?;
+    add_modules(recipe, needs, &kernel, &mut initramfs, &mut notes)?;
+    let program = std::fs::read(recipe.program).map_err(|error| {
+        package_failure(format!(
+            "{} cannot be read: {error}",
+            recipe.program.display()
+        ))
+    })?;
+    let mut manifest = Manifest {
+        v: 1,
+        version: recipe.version.to_owned(),
+        made_by: format!("eyelet {}", env!("CARGO_PKG_VERSION")),
+        board: recipe.board.name.clone(),
+        machine: machine.name().to_owned(),
+        model: model.name_or_path,
+        kernel: kernel.release.clone(),
+        packages,
+        files: listed("initramfs", &initramfs).collect(),
+    };
+    manifest
+        .files
+        .push(File::new("initramfs", "init", &program));
+    manifest.files.sort();
+    initramfs.insert(format!("{ETC}/manifest.json"), manifest.json().into());
+
+    let console = if of_pi_os {
+        "serial0,115200"
+    } else {
+        needs.console
+    };
+    let line = CommandLine {
+        console,
+        more: recipe.board.firmware.kernel_arguments.as_deref(),
+    };
+    slot.insert(boot_files::KERNEL.into(), kernel.image);
+    Ok(System {
+        slot,
+        boot,
+        initramfs: archive(&program, &initramfs),
+        command_lines: [Slot::A, Slot::B].map(|slot| line.text(slot)),
+        needs,
+        manifest,
+        notes,
+    })
+}
+
+impl System {
+    /// The files of each partition, and the bill of materials of all of it.
+    pub fn partitions(&self) -> Partitions {
+        let mut common = self.slot.clone();
+        common.insert(boot_files::INITRAMFS.into(), self.initramfs.clone());
+        let mut manifest = self.manifest.clone();
+        manifest.files.extend(listed("boot", &self.boot));
+        manifest.files.extend(listed("slot", &common));
+        manifest.files.sort();
+        common.insert("manifest.json".into(), manifest.json().into());
+        let [slot_a, slot_b] = [0, 1].map(|index| {
+            let line = &self.command_lines[index];
+            let tree = self.needs.emulated_device_tree;
+            let mut files = common.clone();
+            files.insert("cmdline.txt".into(), format!("{line}\n").into());
+            files.insert(
+                "extlinux.conf".into(),
+                boot_files::extlinux_conf(line, tree).into(),
+            );
+            files
+        });
+        Partitions {
+            boot: self.boot.clone(),
+            slot_a,
+            slot_b,
+            manifest,
+        }
+    }
+}
+
+fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
+    recipe.board.firmware.machine.ok_or_else(|| {
+        let names: Vec<_> = Machine::NAMES.iter().map(|(name, _)| *name).collect();
+        Failure::new(
+            Cause::Board,
+            format!(
+                "no image can be made for board `{}`: it names no `machine` under [firmware] ({})",
+                recipe.board.name,
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+fn listed<'a>(place: &'static str, files: &'a Files) -> impl Iterator<Item = File> + 'a {
+    files
+        .iter()
+        .map(move |(path, contents)| File::new(place, path, contents))
+}
+
+fn device_trees(
+    kernel: &Kernel,
+    needs: &Needs,
+    machine: Machine,
+    package: &Deb,
+) -> Result<Files, Failure> {
+    let mut files: Files = kernel
+        .device_trees
+        .iter()
+        .filter(|(name, _)| {
+            needs
+                .device_trees
+                .iter()
+                .any(|start| name.starts_with(start))
+        })
+        .map(|(name, contents)| (name.clone(), contents.clone()))
+        .collect();
+    if files.is_empty() && !needs.device_trees.is_empty() {
+        return Err(package_failure(format!(
+            "{} {} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's",
+            package.name,
+            package.version,
+            machine.name(),
+            needs.device_trees[0]
+        )));
+    }
+    if !files.is_empty() {
+        for (name, contents) in &kernel.overlays {
+            files.insert(format!("overlays/{name}"), contents.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// Takes the Pi firmware's files from its package, wherever in it they lie, and its licence.
+fn add_firmware(
+    package: &Deb,
+    needs: &Needs,
+    boot: &mut Files,
+    slot: &mut Files,
+) -> Result<(), Failure> {
+    package.each_file(&mut |path, file| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let mut contents = Vec::new();
+        if needs.boot_files.contains(&name) {
+            file.read_to_end(&mut contents)?;
+            boot.insert(name.to_owned(), contents);
+        } else if needs.slot_files.contains(&name) {
+            file.read_to_end(&mut contents)?;
+            slot.insert(name.to_owned(), contents);
+        } else if path == format!("usr/share/doc/{}/copyright", package.name) {
+            file.read_to_end(&mut contents)?;
+            slot.insert("LICENCE.firmware".to_owned(), contents);
+        }
+        Ok(())
+    })?;
+    let lacks = |files: &Files, wanted: &[&'static str]| {
+        wanted
+            .iter()
+            .copied()
+            .find(|name| !files.contains_key(*name))
+    };
+    match lacks(boot, needs.boot_files).or_else(|| lacks(slot, needs.slot_files)) {
+        None => Ok(()),
+        Some(name) => Err(package_failure(format!(
+            "{} {} ({}) has no {name}: pass the package raspi-firmware by --firmware",
+            package.name,
+            package.version,
+            package.path.display()
+        ))),
+    }
+}
+
+/// The board file, the pictures that it names, the model.
+fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Failure> {
+    let mut files = model.files.clone();
+    let text = with_model(recipe.board_text, &model.name_or_path);
+    files.insert(format!("{ETC}/board.toml"), text.into());
+    if let CameraConfig::Still(still) = &recipe.board.camera {
+        for path in &still.files {
+            add_pictures(path, &place_of(path, recipe.board_folder), &mut files)?;
+        }
+    }
+    Ok(files)
+}
+
+/// Where a file that the board file names lies in the initramfs: where the same name leads from `/etc/eyelet`.
+fn place_of(path: &Path, board_folder: Option<&Path>) -> PathBuf {
+    let below = match board_folder {
+        Some(folder) => path.strip_prefix(folder).ok(),
+        None => path.file_name().map(Path::new),
+    };
+    match below {
+        Some(below) if below.is_relative() => Path::new(ETC).join(below),
+        _ => relative(path),
+    }
+}
+
+fn add_pictures(path: &Path, place: &Path, files: &mut Files) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            Cause::Picture,
+            format!("{} cannot be read: {error}", path.display()),
+        )
+    };
+    if !path.is_dir() {
+        let contents = std::fs::read(path).map_err(failed)?;
+        files.insert(place.to_string_lossy().into_owned(), contents);
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.path().is_file() {
+            add_pictures(&entry.path(), &place.join(entry.file_name()), files)?;
+        }
+    }
+    Ok(())
+}
+
+/// The board file's text with another `model`; all else, comments too, stays as it is.
+fn with_model(board_text: &str, model: &str) -> String {
+    let (root, _) = DeTable::parse_recoverable(board_text);
+    let span = root.get_ref().get("model").map(toml::Spanned::span);
+    match span {
+        Some(span) => format!(
+            "{}{}{}",
+            &board_text[..span.start],
+            toml::Value::from(model),
+            &board_text[span.end..]
+        ),
+        None => board_text.to_owned(),
+    }
+}
+
+/// The modules of the machine and of the board file, and the list that `/init` follows.
+fn add_modules(
+    recipe: &Recipe<'_>,
+    needs: &Needs,
+    kernel: &Kernel,
+    files: &mut Files,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let wrong = |error: super::modules::ModuleError| {
+        package_failure(format!("{}: {error}", recipe.kernel.name))
+    };
+    let (usual, absent): (Vec<&str>, Vec<&str>) = needs
+        .modules
+        .iter()
+        .partition(|name| kernel.modules.has(name));
+    if !absent.is_empty() {
+        notes.push(format!(
+            "{} has no module {}: left out",
+            recipe.kernel.name,
+            absent.join(", ")
+        ));
+    }
+    let own = &recipe.board.firmware.modules;
+    let wanted = usual
+        .into_iter()
+        .chain(own.iter().map(|module| module.name.as_str()));
+    let mut list = String::from("# Kernel modules in load order: PATH [OPTIONS]\n");
+    for Module { name, contents } in kernel.modules.in_load_order(wanted).map_err(wrong)? {
+        let path = format!("lib/modules/{}/{name}.ko", kernel.release);
+        let options = own
+            .iter()
+            .find(|module| canonical(&module.name) == name)
+            .map_or("", |module| &module.options);
+        // Writing to a String cannot fail.
+        let _ = writeln!(list, "{}", format!("/{path} {options}").trim_end());
+        files.insert(path, contents);
+    }
+    files.insert(format!("{ETC}/modules"), list.into());
+    Ok(())
+}
+
+fn archive(program: &[u8], files: &Files) -> Vec<u8> {
+    let mut archive = Initramfs::default();
+    for folder in FOLDERS {
+        archive.folder(folder);
+    }
+    archive.device("dev/console", 5, 1);
+    archive.device("dev/null", 1, 3);
+    archive.program("init", program);
+    for (path, contents) in files {
+        archive.file(path, contents);
+    }
+    archive.finish_compressed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_model_of_a_board_file_is_replaced() {
+        let text = "# a board\nmodel = \"old\" # with a remark\n[decide]\nhold_ms = 1\n";
+        assert_eq!(
+            with_model(text, "/models/my \"net\".onnx"),
+            "# a board\nmodel = '/models/my \"net\".onnx' # with a remark\n[decide]\nhold_ms = 1\n"
+        );
+    }
+
+    #[test]
+    fn pictures_lie_where_the_board_file_says() {
+        let place = |path, folder| place_of(Path::new(path), folder);
+        let folder = Some(Path::new("/home/me/boards"));
+        assert_eq!(
+            place("/home/me/boards/cats/1.jpg", folder),
+            Path::new("etc/eyelet/cats/1.jpg")
+        );
+        assert_eq!(
+            place("/pictures/1.jpg", folder),
+            Path::new("pictures/1.jpg")
+        );
+        assert_eq!(
+            place("/usr/share/eyelet/boards/photos", None),
+            Path::new("etc/eyelet/photos")
+        );
+    }
+}
