@@ -18,7 +18,7 @@ mod tract_plan;
 use crate::model::{Layout, Model};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
-use fused::{Fused, Understood};
+use fused::Fused;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use tract_onnx::pb::ModelProto;
@@ -88,18 +88,14 @@ impl Network {
             path: model.file.clone(),
             why,
         };
-        let mut proto = onnx::read(&model.file)?;
+        let proto = onnx::read(&model.file)?;
         let graph = proto
             .graph
             .as_ref()
             .ok_or_else(|| unfit("holds no graph".into()))?;
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
-        let fast = understand(&proto).and_then(|known| {
-            // The fast plan does not need the file any more, and has room for its own weights.
-            proto = ModelProto::default();
-            fast_plan(model, known, threads)
-        });
+        let fast = fast_plan(model, proto, threads);
         let (plan, encoder, why_slow) = match fast {
             Ok(fused) => {
                 let encoder = fused.input_encoding(&model.input);
@@ -107,9 +103,8 @@ impl Network {
             }
             Err(why) => {
                 log::info!("{}: planned by tract, which is slower: {why}", model.name);
-                if proto.graph.is_none() {
-                    proto = onnx::read(&model.file)?;
-                }
+                // The fast planner uses up what it gets, so that its weights are in memory once.
+                let mut proto = onnx::read(&model.file)?;
                 let plan = tract_plan(model, &mut proto).map_err(unfit)?;
                 (
                     Plan::Any(Box::new(plan)),
@@ -205,14 +200,13 @@ impl Network {
     }
 }
 
-/// What a network computes, if it is wholly of known layers; the error says what is not.
-fn understand(proto: &ModelProto) -> Result<Understood, String> {
-    guarded(|| fused::understand(proto))
-}
-
-/// The fast plan of a network that is understood; the error says why there is none.
-fn fast_plan(model: &Model, known: Understood, threads: usize) -> Result<Fused, String> {
-    let fused = guarded(|| known.plan(threads))?;
+/// The fast plan of a network that is wholly of known layers; the error says why there is none.
+fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, String> {
+    // A user's file must not take the program down, whatever is in it.
+    let fused = catch_unwind(AssertUnwindSafe(|| fused::understand(proto)?.plan(threads)));
+    let fused = fused
+        .map_err(|_| "the fast planner panicked on it".to_owned())?
+        .map_err(|e| e.to_string())?;
     if fused.kernels() == fused::REFERENCE {
         return Err(
             "this CPU has no instruction set that the fast plan has kernels for".to_owned(),
@@ -229,13 +223,6 @@ fn fast_plan(model: &Model, known: Understood, threads: usize) -> Result<Fused, 
         return Err(format!("its input is {}x{}x{}", shape.h, shape.w, shape.c));
     }
     Ok(fused)
-}
-
-/// A user's file must not take the program down, whatever is in it.
-fn guarded<T>(plan: impl FnOnce() -> Result<T, fused::NotFused>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(plan))
-        .map_err(|_| "the fast planner panicked on it".to_owned())?
-        .map_err(|e| e.to_string())
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.

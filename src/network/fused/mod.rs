@@ -67,18 +67,18 @@ pub struct Fused {
     scores: usize,
 }
 
-/// A network that is understood, with weights of its own: the ONNX model that it came from may go before it is planned, so
-/// that the weights are never there three times.
+/// A network that is understood, with weights of its own: the ONNX model that it came from is used up on the way, so that
+/// the weights are there once.
 #[derive(Debug)]
 pub struct Understood(graph::Graph);
 
 /// What the layers of a model compute, if all of them are known.
-pub fn understand(model: &ModelProto) -> Result<Understood, NotFused> {
+pub fn understand(model: ModelProto) -> Result<Understood, NotFused> {
     Ok(Understood(lower::lower(model)?))
 }
 
 /// The fast plan of a model for one thread, with the best kernels of this CPU.
-pub fn fuse(model: &ModelProto) -> Result<Fused, NotFused> {
+pub fn fuse(model: ModelProto) -> Result<Fused, NotFused> {
     understand(model)?.plan(1)
 }
 

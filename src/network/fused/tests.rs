@@ -98,7 +98,7 @@ fn float_scores_are_onnx_runtimes() {
     let Some(model) = model("mobilenetv2-1.0.onnx") else {
         return;
     };
-    let mut net = fuse(&model).unwrap();
+    let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
         put_photo(&mut net, photo);
         let difference = largest_difference(net.run(), &reference(photo, "f32"));
@@ -112,7 +112,7 @@ fn qlinear_scores_are_onnx_runtimes_to_the_bit() {
     let Some(model) = model("mobilenetv2-1.0-int8.onnx") else {
         return;
     };
-    let mut net = fuse(&model).unwrap();
+    let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
         put_photo(&mut net, photo);
         assert_eq!(net.run(), reference(photo, "qop"), "{photo}");
@@ -126,7 +126,7 @@ fn qdq_scores_are_those_of_the_qlinear_form() {
     let Some(model) = model("mobilenetv2-1.0-qdq.onnx") else {
         return;
     };
-    let mut net = fuse(&model).unwrap();
+    let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
         put_photo(&mut net, photo);
         let scores = net.run();
@@ -150,7 +150,7 @@ fn every_kernel_and_thread_count_gives_the_same_bits() {
             if threads == 2 && kernels.name().starts_with("reference") {
                 continue;
             }
-            let mut net = understand(&model)
+            let mut net = understand(model.clone())
                 .unwrap()
                 .plan_with(threads, kernels)
                 .unwrap();
@@ -169,7 +169,7 @@ fn threads_do_not_change_float_scores() {
         return;
     };
     for threads in [2, 3] {
-        let mut net = understand(&model).unwrap().plan(threads).unwrap();
+        let mut net = understand(model.clone()).unwrap().plan(threads).unwrap();
         put_photo(&mut net, "cat");
         let difference = largest_difference(net.run(), &reference("cat", "f32"));
         assert!(difference < 1e-3, "{threads}: {difference}");
@@ -181,7 +181,7 @@ fn a_plain_tensor_goes_in_too() {
     let Some(model) = model("mobilenetv2-1.0-qdq.onnx") else {
         return;
     };
-    let mut net = fuse(&model).unwrap();
+    let mut net = fuse(model).unwrap();
     put_photo(&mut net, "cat");
     let by_tables = net.run().to_vec();
     let file = shared().unwrap().join("reference/cat.224.png");
@@ -204,7 +204,7 @@ fn what_is_not_understood_is_said() {
     };
     let graph = model.graph.as_mut().unwrap();
     graph.node[5].op_type = "Einsum".into();
-    let failure = fuse(&model).unwrap_err();
+    let failure = fuse(model).unwrap_err();
     assert_eq!(failure.op, "Einsum");
     assert!(failure.to_string().contains("no fused form"), "{failure}");
 }

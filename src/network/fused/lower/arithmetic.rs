@@ -6,7 +6,7 @@ use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::fused::graph::{InputStep, Kind, Op, Shape, Tensor, Unary};
 use tract_onnx::pb::NodeProto;
 
-impl Lower<'_> {
+impl Lower {
     fn unary_function(&self, node: &NodeProto) -> Made<Unary> {
         Ok(match node.op_type.as_str() {
             "Relu" => Unary::Clamp(0.0, f32::INFINITY),

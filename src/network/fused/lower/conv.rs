@@ -71,7 +71,7 @@ pub(super) enum Source<'a> {
     Ints(&'a QuantConst),
 }
 
-impl Lower<'_> {
+impl Lower {
     pub(super) fn weights_of<'a>(&self, value: &'a Val) -> Made<Source<'a>> {
         match value {
             Val::Const(c) => Ok(Source::Real(

@@ -6,7 +6,7 @@ use crate::network::fused::graph::{InputStep, InputType, Kind, Op, Quant, Tensor
 
 use std::rc::Rc;
 
-impl Lower<'_> {
+impl Lower {
     /// The tensor behind a value; a lazy layer is made in float now.
     pub(super) fn materialise(&mut self, value: &Val) -> Made<Act> {
         match value {

@@ -114,21 +114,24 @@ enum LazyOp {
     Concat,
 }
 
-struct Lower<'a> {
+struct Lower {
     opset: i64,
-    /// Constants of the file, read when a node asks for them: together they are as large as the file.
-    initializers: HashMap<&'a str, &'a TensorProto>,
+    /// Constants of the file that no node has read yet: together they are as large as the file, so each moves from here.
+    initializers: HashMap<String, TensorProto>,
     values: HashMap<String, Val>,
+    /// How many nodes read a value.
     uses: HashMap<String, usize>,
+    /// How many of them are still to come; a value without any is dropped.
+    uses_left: HashMap<String, usize>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
     input: GraphInput,
     input_uses: usize,
 }
 
-/// The graph of a model, or why not.
-pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
-    let graph = model.graph.as_ref();
+/// The graph of a model, or why not. The model is used up on the way.
+pub fn lower(model: ModelProto) -> Result<Graph, NotFused> {
+    let graph = model.graph;
     let graph = graph.ok_or_else(|| NotFused::whole("the file has no graph"))?;
     let whole = |why: String| NotFused::whole(&why);
     let opset = model
@@ -139,8 +142,8 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
 
     let initializers: HashMap<_, _> = graph
         .initializer
-        .iter()
-        .map(|t| (t.name.as_str(), t))
+        .into_iter()
+        .map(|t| (t.name.clone(), t))
         .collect();
     let mut uses: HashMap<String, usize> = HashMap::new();
     for name in graph.node.iter().flat_map(|n| &n.input) {
@@ -157,7 +160,7 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
     let free: Vec<_> = graph
         .input
         .iter()
-        .filter(|i| !initializers.contains_key(i.name.as_str()))
+        .filter(|i| !initializers.contains_key(&i.name))
         .collect();
     let [only] = free[..] else {
         return Err(whole(format!("the graph has {} inputs", free.len())));
@@ -174,6 +177,7 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
         initializers,
         values: HashMap::from([(only.name.clone(), picture)]),
         input_uses: uses.get(&only.name).copied().unwrap_or(0),
+        uses_left: uses.clone(),
         uses,
         tensors: vec![tensor],
         layers: Vec::new(),
@@ -185,11 +189,13 @@ pub fn lower(model: &ModelProto) -> Result<Graph, NotFused> {
         },
     };
     for node in &graph.node {
-        lower.node(node).map_err(|why| NotFused {
+        let made = lower.read_constants(node).and_then(|()| lower.node(node));
+        made.map_err(|why| NotFused {
             node: node.name.clone(),
             op: node.op_type.clone(),
             why,
         })?;
+        lower.drop_read(node);
     }
     let output = lower.output(&output.name).map_err(whole)?;
     let mut made = Graph {
@@ -255,7 +261,7 @@ fn drop_unused(graph: &mut Graph) {
     graph.layers.retain(|l| wanted[l.output.0]);
 }
 
-impl Lower<'_> {
+impl Lower {
     fn node(&mut self, node: &NodeProto) -> Made<()> {
         if self.fold_constant(node)? {
             return Ok(());
@@ -306,27 +312,39 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Drops what this node was the last to read: an unfolded copy of its weights, above all.
+    fn drop_read(&mut self, node: &NodeProto) {
+        for name in &node.input {
+            let Some(left) = self.uses_left.get_mut(name) else {
+                continue;
+            };
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.values.remove(name);
+            }
+        }
+    }
+
     /// The value of input `at`.
     fn input_value(&self, node: &NodeProto, at: usize) -> Made<Val> {
         let name = node.input.get(at).filter(|n| !n.is_empty());
         let name = name.ok_or_else(|| format!("input {at} is missing"))?;
-        match self.value(name)? {
+        match self.values.get(name) {
             Some(Val::Absent) => Err(format!("reads {name:?}, an optional output")),
-            Some(value) => Ok(value),
+            Some(value) => Ok(value.clone()),
             None => Err(format!("reads {name:?}, which no earlier node makes")),
         }
     }
 
-    /// What a name stands for; `None` when nothing has made it.
-    fn value(&self, name: &str) -> Made<Option<Val>> {
-        if let Some(value) = self.values.get(name) {
-            return Ok(Some(value.clone()));
+    /// Constants of the file that this node is the first to read.
+    fn read_constants(&mut self, node: &NodeProto) -> Made<()> {
+        for name in &node.input {
+            if let Some(tensor) = self.initializers.remove(name) {
+                let read = Const::read(tensor).map_err(|why| format!("initialiser {name:?} {why}"));
+                self.values.insert(name.clone(), Val::Const(Rc::new(read?)));
+            }
         }
-        let Some(tensor) = self.initializers.get(name) else {
-            return Ok(None);
-        };
-        let read = Const::read(tensor).map_err(|why| format!("initialiser {name:?} {why}"))?;
-        Ok(Some(Val::Const(Rc::new(read))))
+        Ok(())
     }
 
     fn has_input(&self, node: &NodeProto, at: usize) -> bool {
@@ -424,7 +442,7 @@ impl Lower<'_> {
 
     /// The scores: float, in the graph's own order.
     fn output(&mut self, name: &str) -> Made<TensorId> {
-        let value = self.value(name)?;
+        let value = self.values.get(name).cloned();
         let value = value.ok_or_else(|| format!("no node makes the output {name:?}"))?;
         let mut act = self.materialise(&value)?;
         let shape = self.shape(act.id);

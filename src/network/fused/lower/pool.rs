@@ -5,7 +5,7 @@ use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::fused::graph::{Op, Shape, Window};
 use tract_onnx::pb::NodeProto;
 
-impl Lower<'_> {
+impl Lower {
     pub(super) fn pool(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
         self.pool_of(node, &x)

@@ -54,8 +54,8 @@ impl Const {
         }
     }
 
-    /// From an ONNX tensor; the error says what is wrong with it.
-    pub fn read(t: &TensorProto) -> Result<Self, String> {
+    /// From an ONNX tensor, whose bytes are kept where they can be; the error says what is wrong with it.
+    pub fn read(t: TensorProto) -> Result<Self, String> {
         if t.data_location.unwrap_or(0) != 0 {
             return Err("its values are stored in another file".into());
         }
@@ -69,7 +69,7 @@ impl Const {
             .try_fold(1usize, |n, &d| n.checked_mul(d))
             .filter(|&n| n <= 1 << 30)
             .ok_or("is too large")?;
-        let raw = &t.raw_data;
+        let raw = t.raw_data;
         let narrow = |bits: u32| -> Vec<i64> {
             let shift = 64 - bits;
             t.int32_data
@@ -78,26 +78,26 @@ impl Const {
                 .collect()
         };
         let data = match DataType::try_from(t.data_type) {
-            Ok(DataType::Float) if raw.is_empty() => Data::F32(Rc::new(t.float_data.clone())),
-            Ok(DataType::Float) => Data::F32(Rc::new(words(raw, f32::from_le_bytes))),
+            Ok(DataType::Float) if raw.is_empty() => Data::F32(Rc::new(t.float_data)),
+            Ok(DataType::Float) => Data::F32(Rc::new(words(&raw, f32::from_le_bytes))),
             Ok(DataType::Double) if raw.is_empty() => {
                 Data::F32(Rc::new(t.double_data.iter().map(|&x| x as f32).collect()))
             }
             Ok(DataType::Double) => {
-                Data::F32(Rc::new(words(raw, |b| f64::from_le_bytes(b) as f32)))
+                Data::F32(Rc::new(words(&raw, |b| f64::from_le_bytes(b) as f32)))
             }
-            Ok(DataType::Int64) if raw.is_empty() => Data::I64(t.int64_data.clone()),
-            Ok(DataType::Int64) => Data::I64(words(raw, i64::from_le_bytes)),
+            Ok(DataType::Int64) if raw.is_empty() => Data::I64(t.int64_data),
+            Ok(DataType::Int64) => Data::I64(words(&raw, i64::from_le_bytes)),
             Ok(DataType::Int32) if raw.is_empty() => Data::I64(narrow(32)),
-            Ok(DataType::Int32) => Data::I64(words(raw, |b| i64::from(i32::from_le_bytes(b)))),
+            Ok(DataType::Int32) => Data::I64(words(&raw, |b| i64::from(i32::from_le_bytes(b)))),
             Ok(DataType::Int8) if raw.is_empty() => {
                 Data::I8(Rc::new(narrow(8).iter().map(|&x| x as i8).collect()))
             }
-            Ok(DataType::Int8) => Data::I8(Rc::new(raw.iter().map(|&b| b as i8).collect())),
+            Ok(DataType::Int8) => Data::I8(Rc::new(raw.into_iter().map(|b| b as i8).collect())),
             Ok(DataType::Uint8 | DataType::Bool) if raw.is_empty() => {
                 Data::U8(Rc::new(t.int32_data.iter().map(|&x| x as u8).collect()))
             }
-            Ok(DataType::Uint8 | DataType::Bool) => Data::U8(Rc::new(raw.clone())),
+            Ok(DataType::Uint8 | DataType::Bool) => Data::U8(Rc::new(raw)),
             _ => return Err(format!("has element type {}", t.data_type)),
         };
         let made = Self { dims, data };

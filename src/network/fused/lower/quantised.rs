@@ -7,7 +7,7 @@ use crate::network::fused::graph::{InputType, Kind, Quant};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-impl Lower<'_> {
+impl Lower {
     /// Scale and zero point of a whole tensor, from two inputs of a node.
     fn quant_at(&self, node: &NodeProto, scale: usize, zero: usize) -> Made<Quant> {
         let scale = self.const_scalar(node, scale)?;

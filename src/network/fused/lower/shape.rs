@@ -22,7 +22,7 @@ fn axis_of(axis: i64, rank: usize) -> Made<usize> {
         .ok_or_else(|| format!("axis {axis} of {rank}"))
 }
 
-impl Lower<'_> {
+impl Lower {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
         let (shape, view) = self.extent(&x)?;
@@ -164,17 +164,11 @@ impl Lower<'_> {
                 Some(list(part.iter().map(|&d| d as i64).collect()))
             }
             _ => {
-                let constant = |name: &String| match self.values.get(name) {
-                    Some(value) => matches!(value, Val::Const(_)),
-                    None => self.initializers.contains_key(name.as_str()),
-                };
-                if !node.input.iter().all(constant) {
-                    return Ok(false);
-                }
                 let mut inputs = Vec::with_capacity(node.input.len());
                 for name in &node.input {
-                    if let Some(Val::Const(c)) = self.value(name)? {
-                        inputs.push(c);
+                    match self.values.get(name) {
+                        Some(Val::Const(c)) => inputs.push(c.clone()),
+                        _ => return Ok(false),
                     }
                 }
                 fold(node, &inputs)?
@@ -196,7 +190,7 @@ fn list(values: Vec<i64>) -> Const {
 
 fn constant(node: &NodeProto) -> Made<Const> {
     if let Some(t) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
-        return Const::read(t);
+        return Const::read(t.clone());
     }
     let one = |data| Const {
         dims: Vec::new(),
