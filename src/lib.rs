@@ -13,6 +13,7 @@
 //! device     the loop over all of these
 //! memory     the fixed pool that all of these allocate from
 //! image      a whole system for a board in one file (feature `tools`)
+//! flash      writing that file to a card (feature `tools`)
 //! ```
 
 pub mod board;
@@ -23,6 +24,8 @@ pub mod data_roots;
 pub mod decide;
 pub mod device;
 pub mod failure;
+#[cfg(feature = "tools")]
+pub mod flash;
 pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;

@@ -5,6 +5,8 @@ pub mod check;
 pub mod classify;
 pub mod explain;
 #[cfg(feature = "tools")]
+pub mod flash;
+#[cfg(feature = "tools")]
 pub mod image;
 pub mod list;
 pub mod model;
@@ -48,6 +50,9 @@ enum Command {
     /// Make an image of a whole system for a board, to be written to its card
     #[cfg(feature = "tools")]
     Image(image::Args),
+    /// Write an image to a card and read it back
+    #[cfg(feature = "tools")]
+    Flash(flash::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -79,6 +84,8 @@ impl Cli {
             Command::Model(args) => model::run(&args),
             #[cfg(feature = "tools")]
             Command::Image(args) => image::run(&args),
+            #[cfg(feature = "tools")]
+            Command::Flash(args) => flash::run(&args),
         }
     }
 }

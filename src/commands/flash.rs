@@ -1,0 +1,220 @@
+//! `eyelet flash`: writes an image to a card and reads it back.
+
+use super::print_line;
+use crate::failure::{Cause, Failure};
+use crate::flash::device::{Described, Places, examine};
+use crate::flash::{Image, Progress};
+use clap::ArgAction;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `eyelet flash`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The image, as `eyelet image` made it
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+    /// The card, as a whole device: /dev/sdX, /dev/mmcblkN or a link to one in /dev/disk/by-id
+    #[arg(
+        value_name = "DEVICE",
+        required_unless_present = "to",
+        conflicts_with = "to"
+    )]
+    device: Option<PathBuf>,
+    /// Write to this file instead of a card
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Write in spite of objections; it has to be given twice, because it may destroy a disk that is in use
+    #[arg(long, action = ArgAction::Count)]
+    force: u8,
+}
+
+/// Writes and verifies.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut image = Image::open(&args.image)?;
+    let (mut card, path) = match (&args.to, &args.device) {
+        (Some(file), _) => (open_file(file)?, file),
+        (None, Some(device)) => (open_device(device, &image, args.force)?, device),
+        // clap asks for one of the two.
+        (None, None) => return Err(refused("no device was named".to_owned())),
+    };
+    let mut bar = Bar(ProgressBar::no_length());
+    let result = image.write_to(&mut card, &mut bar);
+    bar.0.finish_and_clear();
+    let sha256 = result?;
+    print_line(format_args!(
+        "{}: {} bytes written and read back, sha256 {sha256}",
+        path.display(),
+        image.size_bytes
+    ))
+}
+
+fn refused(message: String) -> Failure {
+    Failure::new(Cause::Device, message)
+}
+
+fn open_file(path: &Path) -> Result<File, Failure> {
+    let is_other = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if is_other {
+        return Err(refused(format!(
+            "--to {} is not a file; a card is named without --to",
+            path.display()
+        )));
+    }
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(|error| {
+            let message = format!("cannot write {}: {error}", path.display());
+            Failure::new(Cause::Output, message)
+        })
+}
+
+fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
+    let shown = path.display();
+    let no_device = |reason: &dyn std::fmt::Display| {
+        refused(format!(
+            "{shown} cannot be written: {reason} (`lsblk` names the devices)"
+        ))
+    };
+    let real = path.canonicalize().map_err(|error| no_device(&error))?;
+    let metadata = std::fs::metadata(&real).map_err(|error| no_device(&error))?;
+    if !metadata.file_type().is_block_device() {
+        return Err(no_device(&"it is no block device; --to FILE writes a file"));
+    }
+    // By its number, because a device file may have any name.
+    let number = metadata.rdev();
+    let number = format!("{}:{}", libc::major(number), libc::minor(number));
+    let name = Path::new("/sys/dev/block")
+        .join(number)
+        .canonicalize()
+        .ok()
+        .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
+        .ok_or_else(|| no_device(&"the kernel does not know it"))?;
+    let described =
+        examine(&name, image.size_bytes, &Places::default()).map_err(|error| no_device(&error))?;
+    object(&shown.to_string(), &described, force)?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    if force < 2 {
+        // The kernel's own word that nobody else has it.
+        options.custom_flags(libc::O_EXCL);
+    }
+    options
+        .open(&real)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => {
+                no_device(&"you may not write to it: use sudo, or join the group disk")
+            }
+            Some(libc::EBUSY) => no_device(&"something else has it open; unmount it"),
+            _ => no_device(&error),
+        })
+}
+
+/// Refuses, when something speaks against the device and nobody was sure enough.
+fn object(shown: &str, described: &Described, force: u8) -> Result<(), Failure> {
+    let overruled = force >= 2;
+    let standing: Vec<_> = described
+        .objections
+        .iter()
+        .filter(|objection| !(overruled && objection.may_be_overruled()))
+        .collect();
+    if standing.is_empty() {
+        for objection in &described.objections {
+            log::warn!("{shown}: {objection}; it is overwritten all the same");
+        }
+        return Ok(());
+    }
+    let reasons: Vec<_> = standing.iter().map(ToString::to_string).collect();
+    let name = match described.model.as_str() {
+        "" => shown.to_owned(),
+        model => format!("{shown} ({model})"),
+    };
+    let can_be_forced = standing
+        .iter()
+        .all(|objection| objection.may_be_overruled());
+    let remedy = match (can_be_forced, force) {
+        (false, _) => "",
+        (true, 0) => "; --force --force writes it all the same",
+        (true, _) => "; one --force is not enough, it has to be given twice",
+    };
+    Err(refused(format!(
+        "{name} is not written: {}{remedy}",
+        reasons.join("; ")
+    )))
+}
+
+/// A bar on a terminal; elsewhere a line when a stage begins.
+struct Bar(ProgressBar);
+
+impl Progress for Bar {
+    fn begin(&mut self, what: &'static str, bytes: u64) {
+        if self.0.is_hidden() {
+            eprintln!("{what} {bytes} bytes");
+            return;
+        }
+        let style = ProgressStyle::with_template(
+            "{msg:12} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        );
+        if let Ok(style) = style {
+            self.0.set_style(style.progress_chars("=> "));
+        }
+        self.0.set_message(what);
+        self.0.set_length(bytes);
+        self.0.set_position(0);
+        self.0.reset_eta();
+    }
+
+    fn reached(&mut self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::flash::device::Objection;
+
+    fn said(objections: Vec<Objection>, force: u8) -> String {
+        let described = Described {
+            size_bytes: 1,
+            model: "Stick".to_owned(),
+            objections,
+        };
+        object("/dev/sdb", &described, force)
+            .map_or_else(|failure| failure.message, |()| "written".to_owned())
+    }
+
+    #[test]
+    fn being_told_once_is_not_enough() {
+        let objection = || vec![Objection::RunsTheSystem];
+        assert_eq!(
+            said(objection(), 0),
+            "/dev/sdb (Stick) is not written: this machine's system runs from it; --force --force writes it all the same"
+        );
+        assert!(said(objection(), 1).ends_with("it has to be given twice"));
+        assert_eq!(said(objection(), 2), "written");
+        assert_eq!(said(vec![], 0), "written");
+    }
+
+    #[test]
+    fn what_cannot_work_is_not_forced() {
+        let objections = vec![
+            Objection::NotRemovable,
+            Objection::TooSmall {
+                device_bytes: 1,
+                image_bytes: 2,
+            },
+        ];
+        assert_eq!(
+            said(objections, 2),
+            "/dev/sdb (Stick) is not written: it has 1 bytes, and the image has 2: take a larger card"
+        );
+    }
+}

@@ -1,0 +1,416 @@
+//! `eyelet flash`: writes an image to a card and reads it back.
+//!
+//! Before anything is written, [`device::examine`] finds what speaks against the device. While it is written, the card has no
+//! partition table: the first block is cleared first and written last, so a card that was pulled out half-way boots nothing
+//! rather than something broken.
+
+pub mod device;
+
+use crate::failure::{Cause, Failure};
+use crate::image::mbr;
+use crate::model::find::hex;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes a read or write.
+const BLOCK_BYTES: usize = 4 << 20;
+/// After so many blocks the card has to have them, so that progress is the card's and not the memory's.
+const BLOCKS_A_SYNC: u64 = 4;
+
+/// Why a card was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum FlashError {
+    /// The image cannot be read, or is none.
+    #[error("image {} cannot be used: {reason}", path.display())]
+    Image {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The card takes no more bytes.
+    #[error("writing failed after {written_bytes} bytes: {error}; the card is not usable as it is")]
+    Write {
+        /// How far it came.
+        written_bytes: u64,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The card gives no bytes back.
+    #[error(
+        "reading back failed after {read_bytes} bytes: {error}; the card is worn out or was pulled out"
+    )]
+    Read {
+        /// How far it came.
+        read_bytes: u64,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The card gives back other bytes than it was given.
+    #[error(
+        "the card does not hold what was written (sha256 {got}, not {want}): it is worn out, or smaller than it says"
+    )]
+    Differs {
+        /// Digest of what was read back.
+        got: String,
+        /// Digest of the image.
+        want: String,
+    },
+}
+
+impl From<FlashError> for Failure {
+    fn from(error: FlashError) -> Self {
+        Self::new(Cause::Device, error)
+    }
+}
+
+/// What an image is written to.
+pub trait Card: Read + Write + Seek {
+    /// Returns when everything written is on the card.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Forgets what is remembered of the card, so that reading reads the card itself.
+    fn forget(&mut self);
+}
+
+impl Card for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn forget(&mut self) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open as long as `self` is; the call takes no memory of ours. What it returns does not
+        // matter: without it the check reads from memory what the card holds all the same.
+        unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+}
+
+/// What is told while a card is written.
+pub trait Progress {
+    /// `what` begins; it will go through `bytes`.
+    fn begin(&mut self, what: &'static str, bytes: u64);
+    /// So many bytes are done.
+    fn reached(&mut self, bytes: u64);
+}
+
+/// An image that can be written.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    path: PathBuf,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+impl Image {
+    /// Opens the image at `path`.
+    ///
+    /// # Errors
+    /// When it is no disk with a partition table, or shorter than its partitions.
+    pub fn open(path: &Path) -> Result<Self, FlashError> {
+        let wrong = |reason: String| FlashError::Image {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(wrong("it is not a file".to_owned()));
+        }
+        let size_bytes = metadata.len();
+        let mut head = Vec::new();
+        (&mut file)
+            .take(mbr::SECTOR_BYTES)
+            .read_to_end(&mut head)
+            .map_err(|error| wrong(error.to_string()))?;
+        let end = mbr::partitions(&head)
+            .and_then(|table| table.iter().map(|partition| partition.bytes.end).max())
+            .ok_or_else(|| {
+                wrong("it has no partition table (`eyelet image` makes one)".to_owned())
+            })?;
+        if end > size_bytes {
+            return Err(wrong(format!(
+                "it has {size_bytes} bytes, and its partitions end at {end}: it was cut off"
+            )));
+        }
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            size_bytes,
+        })
+    }
+
+    /// Writes the image to the beginning of `card` and reads it back; gives its sha256.
+    pub fn write_to(
+        &mut self,
+        card: &mut dyn Card,
+        progress: &mut dyn Progress,
+    ) -> Result<String, FlashError> {
+        let want = self.write(card, progress)?;
+        let got = self.read_back(card, progress)?;
+        if got == want {
+            Ok(want)
+        } else {
+            Err(FlashError::Differs { got, want })
+        }
+    }
+
+    fn write(
+        &mut self,
+        card: &mut dyn Card,
+        progress: &mut dyn Progress,
+    ) -> Result<String, FlashError> {
+        progress.begin("writing", self.size_bytes);
+        let unreadable = |path: &Path, error: io::Error| FlashError::Image {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(|error| unreadable(&self.path, error))?;
+        let mut hasher = Sha256::new();
+        let mut first = Vec::new();
+        let mut block = Vec::with_capacity(BLOCK_BYTES);
+        let mut written_bytes = 0;
+        let mut blocks = 0;
+        loop {
+            block.clear();
+            (&mut self.file)
+                .take(BLOCK_BYTES as u64)
+                .read_to_end(&mut block)
+                .map_err(|error| unreadable(&self.path, error))?;
+            if block.is_empty() {
+                break;
+            }
+            hasher.update(&block);
+            let failed = |error| FlashError::Write {
+                written_bytes,
+                error,
+            };
+            if blocks == 0 {
+                first = block.clone();
+                block.fill(0);
+            }
+            card.write_all(&block).map_err(failed)?;
+            blocks += 1;
+            if blocks % BLOCKS_A_SYNC == 0 {
+                card.sync().map_err(failed)?;
+            }
+            written_bytes += block.len() as u64;
+            progress.reached(written_bytes);
+        }
+        if written_bytes != self.size_bytes {
+            let reason = io::Error::other("it changed while it was read");
+            return Err(unreadable(&self.path, reason));
+        }
+        card.sync()
+            .and_then(|()| card.seek(SeekFrom::Start(0)))
+            .and_then(|_| card.write_all(&first))
+            .and_then(|()| card.sync())
+            .map_err(|error| FlashError::Write {
+                written_bytes,
+                error,
+            })?;
+        Ok(hex(&hasher.finalize()))
+    }
+
+    fn read_back(
+        &self,
+        card: &mut dyn Card,
+        progress: &mut dyn Progress,
+    ) -> Result<String, FlashError> {
+        progress.begin("reading back", self.size_bytes);
+        card.forget();
+        let mut hasher = Sha256::new();
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut read_bytes = 0;
+        let mut failed = card.seek(SeekFrom::Start(0)).map(|_| ());
+        while read_bytes < self.size_bytes {
+            let left = usize::try_from(self.size_bytes - read_bytes).unwrap_or(usize::MAX);
+            let block = &mut block[..left.min(BLOCK_BYTES)];
+            failed = failed.and_then(|()| card.read_exact(block));
+            if let Err(error) = failed {
+                return Err(FlashError::Read { read_bytes, error });
+            }
+            hasher.update(&*block);
+            read_bytes += block.len() as u64;
+            progress.reached(read_bytes);
+        }
+        Ok(hex(&hasher.finalize()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::image::mbr::Partition;
+    use std::io::Cursor;
+
+    struct Silent;
+
+    impl Progress for Silent {
+        fn begin(&mut self, _: &'static str, _: u64) {}
+        fn reached(&mut self, _: u64) {}
+    }
+
+    /// A card in memory that keeps only its first `real_bytes` and begins again from there, as counterfeit cards do; and that
+    /// can be pulled out when so many bytes were written.
+    struct Fake {
+        memory: Cursor<Vec<u8>>,
+        real_bytes: u64,
+        pulled_after_bytes: u64,
+        written_bytes: u64,
+    }
+
+    impl Fake {
+        fn new(real_bytes: u64) -> Self {
+            Self {
+                memory: Cursor::new(vec![0xee; real_bytes as usize]),
+                real_bytes,
+                pulled_after_bytes: u64::MAX,
+                written_bytes: 0,
+            }
+        }
+    }
+
+    impl Read for Fake {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.memory.read(buffer)
+        }
+    }
+
+    impl Write for Fake {
+        fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+            if self.written_bytes >= self.pulled_after_bytes {
+                return Err(io::Error::other("No such device"));
+            }
+            if self.memory.position() >= self.real_bytes {
+                self.memory.set_position(0);
+            }
+            let count = buffer
+                .len()
+                .min((self.real_bytes - self.memory.position()) as usize);
+            self.written_bytes += count as u64;
+            self.memory.write(&buffer[..count])
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Fake {
+        fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+            self.memory.seek(position)
+        }
+    }
+
+    impl Card for Fake {
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn forget(&mut self) {}
+    }
+
+    const SIZE_BYTES: u64 = 9 << 20;
+
+    /// A disk of four partitions and some bytes in them.
+    fn image(folder: &Path) -> PathBuf {
+        let quarter = SIZE_BYTES / 4 / 512 * 512;
+        let table = [0, 1, 2, 3].map(|number| Partition {
+            bytes: (number * quarter).max(512)..(number + 1) * quarter,
+            bootable: number == 0,
+        });
+        let mut bytes: Vec<u8> = (0..SIZE_BYTES).map(|at| (at / 1000) as u8).collect();
+        bytes[..512].copy_from_slice(&mbr::sector(1, &table));
+        let path = folder.join("sd.img");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_card_gets_every_byte_and_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path());
+        let mut card = Fake::new(SIZE_BYTES + 4096);
+        let sha256 = Image::open(&path)
+            .unwrap()
+            .write_to(&mut card, &mut Silent)
+            .unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let card = card.memory.into_inner();
+        assert!(card[..bytes.len()] == bytes);
+        assert!(card[bytes.len()..].iter().all(|&byte| byte == 0xee));
+        assert_eq!(sha256, hex(&Sha256::digest(&bytes)));
+    }
+
+    #[test]
+    fn a_card_that_is_smaller_than_it_says_is_found_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut image = Image::open(&image(folder.path())).unwrap();
+        let error = image.write_to(&mut Fake::new(5 << 20), &mut Silent);
+        // It has not even the bytes to give back; one that gives the first ones again has another digest.
+        assert!(matches!(error, Err(FlashError::Read { .. })), "{error:?}");
+        struct Flipping(Fake);
+        impl Read for Flipping {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let count = self.0.read(buffer)?;
+                buffer[count / 2] ^= 1;
+                Ok(count)
+            }
+        }
+        impl Write for Flipping {
+            fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+                self.0.write(buffer)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl Seek for Flipping {
+            fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+                self.0.seek(position)
+            }
+        }
+        impl Card for Flipping {
+            fn sync(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+            fn forget(&mut self) {}
+        }
+        let error = image.write_to(&mut Flipping(Fake::new(SIZE_BYTES)), &mut Silent);
+        assert!(
+            matches!(error, Err(FlashError::Differs { .. })),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn a_card_that_was_pulled_out_half_way_has_no_partition_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut image = Image::open(&image(folder.path())).unwrap();
+        let mut card = Fake::new(SIZE_BYTES);
+        card.pulled_after_bytes = 6 << 20;
+        let error = image.write_to(&mut card, &mut Silent).unwrap_err();
+        assert!(matches!(error, FlashError::Write { .. }), "{error}");
+        assert_eq!(mbr::partitions(&card.memory.into_inner()), None);
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path());
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(5 << 20).unwrap();
+        let error = Image::open(&path).unwrap_err().to_string();
+        assert!(error.contains("cut off"), "{error}");
+        std::fs::write(&path, "text").unwrap();
+        let error = Image::open(&path).unwrap_err().to_string();
+        assert!(error.contains("no partition table"), "{error}");
+        assert!(Image::open(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! `eyelet flash` from the outside: into a file, and what is no card. Refusals of real devices are tested in
+//! `src/flash/device.rs`, on a made-up `/sys`.
+
+#![allow(clippy::unwrap_used)]
+
+use eyelet::image::mbr::{self, Partition};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A disk of 10 MiB with something in it.
+fn image(folder: &Path) -> PathBuf {
+    const MIB: u64 = 1 << 20;
+    let table = [1, 2, 3, 4].map(|number| Partition {
+        bytes: number * MIB..(number + 1) * MIB,
+        bootable: number == 1,
+    });
+    let mut bytes: Vec<u8> = (0..10 * MIB).map(|at| (at / 777) as u8).collect();
+    bytes[..512].copy_from_slice(&mbr::sector(7, &table));
+    let path = folder.join("sd.img");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn flash(image: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_eyelet"))
+        .arg("flash")
+        .arg(image)
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_file_gets_every_byte_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path());
+    let target = folder.path().join("card");
+    fs::write(&target, vec![1; 11 << 20]).unwrap();
+    let output = flash(&image, &["--to", target.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(fs::read(&target).unwrap() == fs::read(&image).unwrap());
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("10485760 bytes written and read back, sha256 "),
+        "{said}"
+    );
+    let stages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        stages,
+        "writing 10485760 bytes\nreading back 10485760 bytes\n"
+    );
+}
+
+#[test]
+fn what_is_no_card_is_refused_in_one_line() {
+    const DEVICE: i32 = 13;
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path());
+    let text = folder.path().join("text");
+    fs::write(&text, "no image").unwrap();
+    let text = text.to_str().unwrap();
+    let cases: [(&Path, &[&str], &str); 6] = [
+        (
+            &image,
+            &[text],
+            "it is no block device; --to FILE writes a file",
+        ),
+        (&image, &["/dev/null"], "it is no block device"),
+        (
+            &image,
+            &["/dev/none"],
+            "/dev/none cannot be written: No such file",
+        ),
+        (
+            &image,
+            &["--to", "/dev/null"],
+            "a card is named without --to",
+        ),
+        (
+            Path::new(text),
+            &["--to", "/tmp/never"],
+            "it has no partition table",
+        ),
+        (
+            Path::new("/none.img"),
+            &["/dev/null"],
+            "image /none.img cannot be used",
+        ),
+    ];
+    for (image, more, message) in cases {
+        let output = flash(image, more);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(message), "{more:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert_eq!(output.status.code(), Some(DEVICE), "{said}");
+    }
+    assert_eq!(fs::read_to_string(text).unwrap(), "no image");
+    assert_eq!(flash(&image, &[]).status.code(), Some(2), "no device named");
+}
