@@ -157,22 +157,22 @@ impl Fused {
         }
     }
 
-    /// The shortest time of each step over some runs on the caller's thread alone, in the order of running: what it does, the
-    /// size of its result, how long. A block of bands is one step. The scores stay right only for one thread.
+    /// How long each step took in all of `rounds` runs on the caller's thread alone, in the order of running: what it does, and
+    /// the sum of its times. A block of bands is one step. For plans of one thread.
     pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, std::time::Duration)> {
         let arena = self.arena.as_mut_ptr();
         let mut times: Vec<_> = self
             .plan
             .steps
             .iter()
-            .map(|s| (s.work.name(), std::time::Duration::MAX))
+            .map(|s| (s.work.name(), std::time::Duration::ZERO))
             .collect();
         for _ in 0..rounds {
-            for (step, best) in self.plan.steps.iter().zip(&mut times) {
+            for (step, sum) in self.plan.steps.iter().zip(&mut times) {
                 let start = std::time::Instant::now();
                 // SAFETY: the arena is this plan's and borrowed exclusively; there is one thread.
                 unsafe { step.work.run(arena, self.kernels, 0, 1) };
-                best.1 = best.1.min(start.elapsed());
+                sum.1 += start.elapsed();
             }
         }
         times
