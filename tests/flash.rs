@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use eyelet::image::mbr::{self, Partition};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A disk of 10 MiB with something in it.
 fn image(folder: &Path) -> PathBuf {
@@ -23,7 +25,7 @@ fn image(folder: &Path) -> PathBuf {
 }
 
 fn flash(image: &Path, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_eyelet"))
+    common::eyelet(Path::new("."))
         .arg("flash")
         .arg(image)
         .args(more)
