@@ -10,6 +10,8 @@
 //!
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
+use super::fused::Quant;
+use super::islands::ISLAND;
 use super::onnx::{float_tensor, int_attribute, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -45,10 +47,14 @@ pub fn is_quantised(graph: &GraphProto) -> bool {
     })
 }
 
-/// Makes the graph a float graph; the error says which node is not understood.
-pub fn dequantise(model: &mut ModelProto) -> Result<(), String> {
-    let Some(graph) = model.graph.as_mut() else {
-        return Ok(());
+/// Values that were quantised and are real numbers now, with the quantisation that they were rounded to.
+pub type Reals = HashMap<String, Quantisation>;
+
+/// Makes the graph a float graph and tells which values were quantised; the error says which node is not understood. `known`
+/// are such values that come out of islands.
+pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String> {
+    let Some(graph) = model.graph.as_mut().filter(|g| is_quantised(g)) else {
+        return Ok(Reals::new());
     };
     let nodes = std::mem::take(&mut graph.node);
     let constants = graph
@@ -58,6 +64,7 @@ pub fn dequantise(model: &mut ModelProto) -> Result<(), String> {
         .collect();
     let mut rewrite = Rewrite {
         constants,
+        known,
         reals: HashMap::new(),
         nodes: Vec::new(),
         made: Vec::new(),
@@ -76,12 +83,12 @@ pub fn dequantise(model: &mut ModelProto) -> Result<(), String> {
     graph.node = rewrite.nodes;
     graph.initializer.append(&mut rewrite.made);
     drop_unused(graph);
-    Ok(())
+    Ok(rewrite.reals)
 }
 
 /// Scale and zero point of one tensor, or one of each per slice along an axis.
 #[derive(Debug, Clone, PartialEq)]
-struct Quantisation {
+pub struct Quantisation {
     scale: Vec<f32>,
     zero_point: Vec<f32>,
     low: f32,
@@ -89,6 +96,16 @@ struct Quantisation {
 }
 
 impl Quantisation {
+    /// As the fast plan has it, when the values are bytes with one scale.
+    pub fn one_byte(&self) -> Option<Quant> {
+        let one = self.scale.len() == 1 && self.zero_point.len() == 1;
+        // The zero point counts from the lowest value, also for int8.
+        (one && self.high - self.low == 255.0).then(|| Quant {
+            scale: self.scale[0],
+            zero: -self.low as i32,
+        })
+    }
+
     fn zero_point(&self, slice: usize) -> f32 {
         self.zero_point[slice % self.zero_point.len()]
     }
@@ -97,15 +114,15 @@ impl Quantisation {
     }
 }
 
-struct Rewrite {
+struct Rewrite<'a> {
     constants: HashMap<String, TensorProto>,
-    /// Values that were quantised and are real numbers now, with the quantisation that they were rounded to.
-    reals: HashMap<String, Quantisation>,
+    known: &'a Reals,
+    reals: Reals,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
 }
 
-impl Rewrite {
+impl Rewrite<'_> {
     fn node(&mut self, node: NodeProto) -> Result<(), String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
         let out = node.output.first().cloned().unwrap_or_default();
@@ -192,6 +209,16 @@ impl Rewrite {
 
     /// An operator that is not one of quantisation; it may move quantised values, but not compute with them.
     fn other(&mut self, node: NodeProto) -> Result<(), String> {
+        if node.op_type == ISLAND {
+            // An island takes and gives real numbers.
+            for output in &node.output {
+                if let Some(q) = self.known.get(output) {
+                    self.reals.insert(output.clone(), q.clone());
+                }
+            }
+            self.nodes.push(node);
+            return Ok(());
+        }
         // A shape is the same for integers and for what they stand for.
         let inputs = if node.op_type == "Shape" {
             [].iter()

@@ -4,14 +4,16 @@
 //! onnx        read (by chunks, see `chunked`) and repair the file
 //! inspect     what the file says of its input and output
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
+//! islands     the known parts of any other network, as operators of ours in tract's plan
 //! dequantise  a quantised graph as a float graph with the same scores
-//! tract_plan  tract's plan, for all other networks
+//! tract_plan  tract's plan, for all that our kernels do not know
 //! ```
 
 mod chunked;
 pub mod dequantise;
 pub mod fused;
 pub mod inspect;
+pub mod islands;
 pub mod onnx;
 mod tract_plan;
 
@@ -19,10 +21,11 @@ use crate::model::{Layout, Model};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
 use fused::Fused;
+use islands::Islands;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use tract_onnx::pb::ModelProto;
-use tract_plan::{Staging, TractPlan};
+use tract_plan::{Staging, TractPlan, one_line};
 
 /// The input tensor's values, to be written in place before a run: batch 1, in the model's layout, densely packed.
 #[derive(Debug)]
@@ -76,25 +79,26 @@ pub struct Network {
 enum Plan {
     /// Our own kernels: the whole network is of layers that they know.
     Fast(Box<Fused>),
-    /// tract, in float: any network.
+    /// tract, in float, with islands of our own kernels where layers are known: any network.
     Any(Box<TractPlan>),
 }
 
 impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
-    /// is of layers that it knows, tract's on one thread for any other.
+    /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
     pub fn load(model: &Model, threads: usize) -> Result<Self, NetworkError> {
         let unfit = |why: String| NetworkError::Unfit {
             path: model.file.clone(),
             why,
         };
-        let proto = onnx::read(&model.file)?;
+        let mut proto = onnx::read(&model.file)?;
         let graph = proto
             .graph
-            .as_ref()
+            .as_mut()
             .ok_or_else(|| unfit("holds no graph".into()))?;
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
+        onnx::close_input_shape(graph, &input_shape(model));
         let fast = fast_plan(model, proto, threads);
         let (plan, encoder, why_slow) = match fast {
             Ok(fused) => {
@@ -102,15 +106,22 @@ impl Network {
                 (Plan::Fast(Box::new(fused)), encoder, None)
             }
             Err(why) => {
-                log::info!("{}: planned by tract, which is slower: {why}", model.name);
                 // The fast planner uses up what it gets, so that its weights are in memory once.
                 let mut proto = onnx::read(&model.file)?;
-                let plan = tract_plan(model, &mut proto).map_err(unfit)?;
-                (
-                    Plan::Any(Box::new(plan)),
-                    Encoder::of(&model.input),
-                    Some(why),
-                )
+                if let Some(graph) = &mut proto.graph {
+                    onnx::close_input_shape(graph, &input_shape(model));
+                }
+                let (plan, why) = match island_plan(model, &proto, threads) {
+                    Ok(plan) => (plan, why),
+                    Err(no_islands) => {
+                        log::info!("{}: no islands: {no_islands}", model.name);
+                        let plan = tract_plan(model, &mut proto).map_err(unfit)?;
+                        (plan, format!("{why}; no islands: {no_islands}"))
+                    }
+                };
+                log::info!("{}: planned by tract, which is slower: {why}", model.name);
+                let encoder = encoder_of(&plan, model);
+                (Plan::Any(Box::new(plan)), encoder, Some(why))
             }
         };
         let scores =
@@ -152,7 +163,20 @@ impl Network {
                     fused.kernels()
                 )
             }
-            Plan::Any(_) => "tract plan, 1 thread".to_owned(),
+            Plan::Any(plan) => match &plan.islands {
+                None => "tract plan, 1 thread".to_owned(),
+                Some(islands) => {
+                    let (count, threads) = (islands.ports.len(), islands.threads);
+                    let s = |n: usize| if n == 1 { "" } else { "s" };
+                    format!(
+                        "tract plan with {count} island{} ({} % of multiply-adds) on {} kernels, {threads} thread{}",
+                        s(count),
+                        islands.percent_inside(),
+                        islands.kernels,
+                        s(threads)
+                    )
+                }
+            },
         }
     }
 
@@ -161,6 +185,14 @@ impl Network {
         match &self.plan {
             Plan::Fast(fused) => Ok(fused),
             Plan::Any(_) => Err(self.why_slow.as_deref().unwrap_or("it was not asked for")),
+        }
+    }
+
+    /// The islands in tract's plan, when it has any.
+    pub fn islands(&self) -> Option<&Islands> {
+        match &self.plan {
+            Plan::Fast(_) => None,
+            Plan::Any(plan) => plan.islands.as_ref(),
         }
     }
 
@@ -212,7 +244,7 @@ fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, 
             "this CPU has no instruction set that the fast plan has kernels for".to_owned(),
         );
     }
-    let shape = fused.input_shape();
+    let shape = fused.input_shape().ok_or("it takes no picture")?;
     if (shape.h, shape.w, shape.c)
         != (
             model.input.height_px as usize,
@@ -225,22 +257,48 @@ fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, 
     Ok(fused)
 }
 
-/// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
-fn tract_plan(model: &Model, proto: &mut ModelProto) -> Result<TractPlan, String> {
-    if proto.graph.as_ref().is_some_and(dequantise::is_quantised) {
-        dequantise::dequantise(proto).map_err(|why| format!("cannot be run: {why}"))?;
-    }
+/// The ONNX shape of the input.
+fn input_shape(model: &Model) -> [usize; 4] {
     let (h, w) = (
         model.input.height_px as usize,
         model.input.width_px as usize,
     );
-    let shape = match model.input.layout {
+    match model.input.layout {
         Layout::Nchw => [1, 3, h, w],
         Layout::Nhwc => [1, h, w, 3],
-    };
+    }
+}
+
+/// tract's plan with islands of known layers; the error says why there are none.
+fn island_plan(model: &Model, proto: &ModelProto, threads: usize) -> Result<TractPlan, String> {
+    let shape = input_shape(model);
+    // A user's file must not take the program down, whatever is in it.
+    let made = catch_unwind(AssertUnwindSafe(|| {
+        let made = islands::make(proto, model.input.dtype, &shape, threads);
+        let (islands, mut rewritten) = made?;
+        TractPlan::new(&mut rewritten, model.input.dtype, &shape, Some(islands))
+            .map_err(|e| format!("tract cannot plan what is left: {}", one_line(&e)))
+    }));
+    made.map_err(|_| "the planner panicked on it".to_owned())?
+}
+
+/// How pixels get into a plan of tract's: as the file has them, or as the islands take them.
+fn encoder_of(plan: &TractPlan, model: &Model) -> Encoder {
+    let islands = plan.islands.as_ref().filter(|i| i.takes_picture);
+    let fused = islands.and_then(|i| i.fused.lock().ok());
+    fused.map_or_else(
+        || Encoder::of(&model.input),
+        |fused| fused.input_encoding(&model.input),
+    )
+}
+
+/// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
+fn tract_plan(model: &Model, proto: &mut ModelProto) -> Result<TractPlan, String> {
+    let known = dequantise::Reals::new();
+    dequantise::dequantise(proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
     // tract panics on some graphs that it cannot run.
     let plan = catch_unwind(AssertUnwindSafe(|| {
-        TractPlan::new(proto, model.input.dtype, &shape)
+        TractPlan::new(proto, model.input.dtype, &input_shape(model), None)
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
@@ -265,14 +323,4 @@ fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// tract's chain of causes on one line.
-fn one_line(error: &tract_onnx::prelude::TractError) -> String {
-    let text = format!("{error:#}")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    let cut = text.char_indices().nth(300).map_or(text.len(), |(i, _)| i);
-    text[..cut].to_owned()
 }

@@ -149,6 +149,19 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<(), String> {
     }
 }
 
+/// Gives a repaired graph's input sizes where the file leaves them open.
+pub fn close_input_shape(graph: &mut GraphProto, shape: &[usize]) {
+    let input = graph.input.first_mut().and_then(|i| i.r#type.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = input.and_then(|t| t.value.as_mut())
+        && let Some(own) = tensor.shape.as_mut().filter(|s| s.dim.len() == shape.len())
+    {
+        for (dim, &size) in own.dim.iter_mut().zip(shape) {
+            let size = tensor_shape_proto::dimension::Value::DimValue(size as i64);
+            dim.value = Some(size);
+        }
+    }
+}
+
 /// The element type and the axes of a graph's value; `None` stands for a symbolic axis.
 pub fn shape_of(value: &ValueInfoProto) -> Option<(DataType, Vec<Option<usize>>)> {
     let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref()?.value.as_ref() else {
@@ -237,16 +250,17 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
 /// A float tensor.
 pub fn float_tensor(name: &str, dims: &[usize], values: Vec<f32>) -> TensorProto {
     let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, dims, DataType::Float, raw_data)
+    typed_tensor(name, dims, DataType::Float, raw_data)
 }
 
 /// A 64-bit integer tensor.
 pub fn int64_tensor(name: &str, dims: &[usize], values: Vec<i64>) -> TensorProto {
     let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tensor(name, dims, DataType::Int64, raw_data)
+    typed_tensor(name, dims, DataType::Int64, raw_data)
 }
 
-fn tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> TensorProto {
+/// A tensor of little-endian values.
+pub fn typed_tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
         dims: dims.iter().map(|&d| d as i64).collect(),

@@ -1,8 +1,11 @@
-//! The plan that tract makes: any ONNX operator that tract knows, in float, on one thread.
+//! The plan that tract makes: any ONNX operator that tract knows, in float, on one thread; with islands of our own kernels
+//! where there are any.
 
+use super::Input;
 use super::dequantise::STEP;
+use super::islands::{ISLAND, Islands, attach, island_from_onnx};
 use crate::model::Dtype;
-use tract_onnx::model::ParsingContext;
+use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::{ModelProto, NodeProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core;
@@ -25,10 +28,12 @@ tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low:
 pub struct TractPlan {
     state: TypedSimpleState,
     tensor: Arc<Tensor>,
-    /// What goes in: dense, in the model's layout.
+    /// What goes in: dense, in the model's layout, or as the islands' encoder has it where they take the picture.
     pub input: Staging,
     /// What came out of the last run, as f32.
     pub scores: Vec<f32>,
+    /// The parts of the network that our own kernels run.
+    pub islands: Option<Islands>,
 }
 
 /// The values of the next input tensor. tract keeps the tensor of the last run, so it is written here first.
@@ -40,21 +45,33 @@ pub enum Staging {
 }
 
 impl TractPlan {
-    /// Analyses and optimises a repaired, float model. The error is tract's own words.
-    pub fn new(model: &mut ModelProto, dtype: Dtype, input_shape: &[usize]) -> TractResult<Self> {
-        name_nodes(model);
+    /// Analyses and optimises a repaired, float model with the islands that it has nodes for. The error is tract's own words.
+    pub fn new(
+        model: &mut ModelProto,
+        dtype: Dtype,
+        input_shape: &[usize],
+        islands: Option<Islands>,
+    ) -> TractResult<Self> {
         let count = input_shape.iter().product();
-        let (datum_type, input) = match dtype {
-            Dtype::F32 => (f32::datum_type(), Staging::F32(vec![0.0; count])),
-            Dtype::U8 => (u8::datum_type(), Staging::U8(vec![0; count])),
+        let mut input = match dtype {
+            Dtype::F32 => Staging::F32(vec![0.0; count]),
+            Dtype::U8 => Staging::U8(vec![0; count]),
         };
-        let mut onnx = tract_onnx::onnx()
-            .with_ignore_output_shapes(true)
-            .with_ignore_output_types(true);
-        onnx.ignore_value_info = true;
-        onnx.op_register.insert(STEP, step_from_onnx);
-        let mut graph = onnx.model_for_proto_model(&*model)?;
-        graph.set_input_fact(0, InferenceFact::dt_shape(datum_type, input_shape))?;
+        // Where the islands take the picture, tract's own input is one float without meaning.
+        let (mut dtype, mut input_shape) = (dtype, input_shape);
+        if let Some(islands) = islands.as_ref().filter(|i| i.takes_picture) {
+            (dtype, input_shape) = (Dtype::F32, &[1]);
+            let mut fused = islands.fused.lock().map_err(|_| format_err!("it broke"))?;
+            input = match fused.input() {
+                Input::F32(values) => Staging::F32(values.to_vec()),
+                Input::U8(values) => Staging::U8(values.to_vec()),
+            };
+        }
+        let mut graph = parse(model, dtype, input_shape)?.model;
+        if let Some(islands) = &islands {
+            attach(&mut graph, &islands.fused, &islands.ports)?;
+        }
+        let datum_type = datum_type(dtype);
         let plan = graph.into_optimized()?.into_runnable()?;
         let outlet = plan.model().output_outlets()?[0];
         let shape = plan
@@ -70,16 +87,30 @@ impl TractPlan {
             tensor,
             input,
             scores: vec![0.0; shape.iter().product()],
+            islands,
         })
     }
 
     /// Runs the plan on `input`; the result is in `scores`.
     pub fn run(&mut self) -> TractResult<()> {
-        let tensor = Arc::make_mut(&mut self.tensor);
-        let mut view = tensor.try_as_plain_ram_mut()?;
-        match &self.input {
-            Staging::F32(values) => view.as_slice_mut::<f32>()?.copy_from_slice(values),
-            Staging::U8(values) => view.as_slice_mut::<u8>()?.copy_from_slice(values),
+        match self.islands.as_ref().filter(|i| i.takes_picture) {
+            Some(islands) => {
+                let fused = islands.fused.lock();
+                let mut fused = fused.map_err(|_| format_err!("an island failed before"))?;
+                match (fused.input(), &self.input) {
+                    (Input::F32(input), Staging::F32(values)) => input.copy_from_slice(values),
+                    (Input::U8(input), Staging::U8(values)) => input.copy_from_slice(values),
+                    _ => bail!("the picture is of another type than the islands take"),
+                }
+            }
+            None => {
+                let tensor = Arc::make_mut(&mut self.tensor);
+                let mut view = tensor.try_as_plain_ram_mut()?;
+                match &self.input {
+                    Staging::F32(values) => view.as_slice_mut::<f32>()?.copy_from_slice(values),
+                    Staging::U8(values) => view.as_slice_mut::<u8>()?.copy_from_slice(values),
+                }
+            }
         }
         let outputs = self
             .state
@@ -95,6 +126,47 @@ impl TractPlan {
         self.scores.copy_from_slice(scores);
         Ok(())
     }
+}
+
+fn datum_type(dtype: Dtype) -> DatumType {
+    match dtype {
+        Dtype::F32 => f32::datum_type(),
+        Dtype::U8 => u8::datum_type(),
+    }
+}
+
+/// tract's reading of a float model whose input has this type and shape.
+pub fn parse(
+    model: &mut ModelProto,
+    dtype: Dtype,
+    input_shape: &[usize],
+) -> TractResult<ParseResult> {
+    name_nodes(model);
+    let mut onnx = tract_onnx::onnx()
+        .with_ignore_output_shapes(true)
+        .with_ignore_output_types(true);
+    onnx.ignore_value_info = true;
+    onnx.op_register.insert(STEP, step_from_onnx);
+    onnx.op_register.insert(ISLAND, island_from_onnx);
+    let mut parsed = onnx.parse(model, None)?;
+    ensure!(
+        parsed.unresolved_inputs.is_empty(),
+        "nothing makes {:?}",
+        parsed.unresolved_inputs
+    );
+    let fact = InferenceFact::dt_shape(datum_type(dtype), input_shape);
+    parsed.model.set_input_fact(0, fact)?;
+    Ok(parsed)
+}
+
+/// tract's chain of causes on one line.
+pub fn one_line(error: &TractError) -> String {
+    let text = format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let cut = text.char_indices().nth(300).map_or(text.len(), |(i, _)| i);
+    text[..cut].to_owned()
 }
 
 fn step_from_onnx(

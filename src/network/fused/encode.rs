@@ -1,16 +1,15 @@
 //! Putting a picture in: pixel tables for the frame path, and plain tensors for tests and tools.
 
-use super::Fused;
 use super::graph::{InputType, Kind};
 use super::requantise::quantise;
+use super::{Fused, Picture};
 use crate::model::{ChannelOrder, InputSpec, Layout};
 use crate::preprocess::{Encoder, Table};
 
-impl Fused {
-    /// What was stored for input value `x` of channel `c`, when the input tensor is bytes.
-    fn stored(&self, x: f32, c: usize) -> u8 {
-        let flip = if self.kernels.signed() { 0x80 } else { 0 };
-        let q = match self.input_tensor.kind {
+impl Picture {
+    /// What is stored for input value `x` of channel `c`, when the input tensor is bytes; `flip` is the kernels' top bit.
+    fn stored(&self, x: f32, c: usize, flip: u8) -> u8 {
+        let q = match self.tensor.kind {
             Kind::Q8(quant) if self.input.quantised => {
                 let value = self.input.steps.iter().fold(x, |x, step| step.of(x, c));
                 quantise(value, quant)
@@ -20,13 +19,24 @@ impl Fused {
         };
         q as u8 ^ flip
     }
+}
+
+impl Fused {
+    /// What the kernels' way of storing bytes changes in each.
+    fn flip(&self) -> u8 {
+        if self.kernels.signed() { 0x80 } else { 0 }
+    }
 
     /// The tables that bring a picture's pixels into [`Fused::input`]: normalised as `spec` says and, for a quantised network,
-    /// quantised. Always NHWC, whatever the ONNX file's own layout.
+    /// quantised. Always NHWC, whatever the ONNX file's own layout; but as the file has it when the picture does not go in
+    /// here.
     pub fn input_encoding(&self, spec: &InputSpec) -> Encoder {
         let mut encoder = Encoder::of(spec);
+        let Some(picture) = &self.picture else {
+            return encoder;
+        };
         encoder.layout = Layout::Nhwc;
-        if matches!(self.input_tensor.kind, Kind::F32) {
+        if matches!(picture.tensor.kind, Kind::F32) {
             return encoder;
         }
         let mut bytes = Box::new([[0u8; 256]; 3]);
@@ -46,7 +56,7 @@ impl Fused {
                     Table::F32(table) => table[colour][pixel],
                     Table::U8(table) => f32::from(table[colour][pixel]),
                 };
-                *byte = self.stored(value, channel);
+                *byte = picture.stored(value, channel, self.flip());
             }
         }
         encoder.table = Table::U8(bytes);
@@ -55,12 +65,17 @@ impl Fused {
 
     /// Whether the model's own input is uint8 pixels.
     pub fn takes_pixels(&self) -> bool {
-        self.input.dtype == InputType::U8
+        let picture = self.picture.as_ref();
+        picture.is_some_and(|p| p.input.dtype == InputType::U8)
     }
 
     /// Puts a float tensor in, as the ONNX file's own input takes it, in either layout. `false` when its length is wrong.
     pub fn set_f32(&mut self, values: &[f32], layout: Layout) -> bool {
-        let shape = self.input_tensor.shape;
+        let flip = self.flip();
+        let Some(picture) = &self.picture else {
+            return false;
+        };
+        let shape = picture.tensor.shape;
         if values.len() != shape.volume() {
             return false;
         }
@@ -68,7 +83,7 @@ impl Fused {
             Layout::Nhwc => i,
             Layout::Nchw => i % shape.c * shape.pixels() + i / shape.c,
         };
-        if matches!(self.input_tensor.kind, Kind::F32) {
+        if matches!(picture.tensor.kind, Kind::F32) {
             if let crate::network::Input::F32(input) = self.input() {
                 for (i, x) in input.iter_mut().enumerate() {
                     *x = values[from(i)];
@@ -76,10 +91,9 @@ impl Fused {
             }
             return true;
         }
-        let at = self.plan.input_offset;
-        for i in 0..values.len() {
-            let byte = self.stored(values[from(i)], i % shape.c);
-            self.arena.bytes_mut()[at + i] = byte;
+        let bytes = &mut self.arena.bytes_mut()[picture.offset..][..values.len()];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = picture.stored(values[from(i)], i % shape.c, flip);
         }
         true
     }

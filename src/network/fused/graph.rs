@@ -294,6 +294,8 @@ pub struct Layer {
     pub output: TensorId,
     /// Name of the ONNX node that it comes from.
     pub name: String,
+    /// The segment that runs it, see [`Graph`].
+    pub segment: usize,
 }
 
 /// One step that an ONNX graph does to its float input before quantising it, a value a channel.
@@ -344,15 +346,44 @@ pub struct GraphInput {
     pub quantised: bool,
 }
 
-/// A whole network.
+/// A float tensor that is put in before a segment, or taken out after one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Border {
+    /// The ONNX value's name.
+    pub name: String,
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Outside, its values lie channel by channel (NCHW), not pixel by pixel.
+    pub channels_first: bool,
+    /// The segment.
+    pub segment: usize,
+}
+
+/// A network, or the known parts of one.
+///
+/// A whole network is one segment. Where unknown operators stand between known layers, the layers are cut into segments that
+/// run one after the other: what an unknown operator reads is exported by an earlier segment, what it makes is imported by
+/// a later one. Tensors live across segments, so that a residual sum around an unknown operator stays inside.
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// All tensors.
     pub tensors: Vec<Tensor>,
-    /// Layers in the order of running.
+    /// Layers in the order of running, segment by segment.
     pub layers: Vec<Layer>,
-    /// The input.
-    pub input: GraphInput,
-    /// The scores, float.
-    pub output: TensorId,
+    /// The picture; `None` when the first layers read an import.
+    pub input: Option<GraphInput>,
+    /// What is put in, beside the picture.
+    pub imports: Vec<Border>,
+    /// What is taken out; for a whole network the scores, as they lie.
+    pub exports: Vec<Border>,
+}
+
+impl Graph {
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        let borders = self.imports.iter().chain(&self.exports);
+        let last = borders.map(|b| b.segment).max();
+        last.max(self.layers.last().map(|l| l.segment))
+            .map_or(0, |s| s + 1)
+    }
 }

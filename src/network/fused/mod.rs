@@ -1,4 +1,4 @@
-//! The fast plan: a network that is wholly of known layers, run by our own kernels.
+//! The fast plan: a network of known layers, or the known parts of one, run by our own kernels.
 //!
 //! ```text
 //! lower/       ONNX nodes -> graph: folded, quantised patterns recognised
@@ -6,11 +6,13 @@
 //! requantise   the exact integer arithmetic
 //! plan         graph -> steps: weights packed, blocks by bands, places in the arena
 //! steps        how a team of threads runs a step
+//! border       float tensors in and out, where only a part of the network is known
 //! kernels/     inner loops per instruction set
 //! ```
 //! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
 
 mod arena;
+mod border;
 mod encode;
 mod graph;
 mod kernels;
@@ -21,9 +23,11 @@ mod requantise;
 mod steps;
 mod threads;
 
-pub use graph::Shape;
+pub use graph::{Border, Quant, Shape};
+pub use lower::{Const, Data, Element, Fact, Facts, Partial, Place, lower_partly};
 pub use plan::Row;
 
+use border::Port;
 use graph::{GraphInput, Kind, Tensor};
 use kernels::{Aligned, Kernels};
 use plan::Plan;
@@ -55,22 +59,35 @@ impl NotFused {
     }
 }
 
-/// A network ready to run.
+/// A network ready to run, or the known parts of one: then its segments are run one by one, in their order.
 #[derive(Debug)]
 pub struct Fused {
     plan: Plan,
     arena: Aligned,
     kernels: &'static dyn Kernels,
     pool: Pool,
+    picture: Option<Picture>,
+}
+
+/// How a picture goes in.
+#[derive(Debug)]
+struct Picture {
     input: GraphInput,
-    input_tensor: Tensor,
-    scores: usize,
+    tensor: Tensor,
+    /// Where it lies in the arena, in bytes.
+    offset: usize,
 }
 
 /// A network that is understood, with weights of its own: the ONNX model that it came from is used up on the way, so that
 /// the weights are there once.
 #[derive(Debug)]
 pub struct Understood(graph::Graph);
+
+impl From<Partial> for Understood {
+    fn from(partial: Partial) -> Self {
+        Self(partial.graph)
+    }
+}
 
 /// What the layers of a model compute, if all of them are known.
 pub fn understand(model: ModelProto) -> Result<Understood, NotFused> {
@@ -94,30 +111,35 @@ impl Understood {
         let plan =
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
         let arena = plan::arena(&plan);
-        let input_tensor = graph.tensors[graph.input.tensor.0].clone();
-        let scores = graph.tensors[graph.output.0].shape.volume();
+        let picture = graph.input.zip(plan.input_offset);
+        let picture = picture.map(|(input, offset)| Picture {
+            tensor: graph.tensors[input.tensor.0].clone(),
+            input,
+            offset,
+        });
         Ok(Fused {
             plan,
             arena,
             kernels,
             pool,
-            input: graph.input,
-            input_tensor,
-            scores,
+            picture,
         })
     }
 }
 
 impl Fused {
-    /// The input tensor's values, NHWC, to be written by [`Fused::input_encoding`]'s tables. They stay through a run.
+    /// The input tensor's values, NHWC, to be written by [`Fused::input_encoding`]'s tables. They stay through a run. Empty
+    /// when the picture does not go in here, see [`Fused::input_shape`].
     pub fn input(&mut self) -> crate::network::Input<'_> {
-        let len = self.input_tensor.shape.volume();
-        let at = self.plan.input_offset;
+        let Some(picture) = &self.picture else {
+            return crate::network::Input::F32(&mut []);
+        };
+        let len = picture.tensor.shape.volume();
         // SAFETY: the planner placed `len` values of this kind at this multiple of 64; the arena is borrowed exclusively, and
         // every bit pattern is a float.
         unsafe {
-            let start = self.arena.as_mut_ptr().add(at);
-            match self.input_tensor.kind {
+            let start = self.arena.as_mut_ptr().add(picture.offset);
+            match picture.tensor.kind {
                 Kind::F32 => {
                     crate::network::Input::F32(std::slice::from_raw_parts_mut(start.cast(), len))
                 }
@@ -128,33 +150,83 @@ impl Fused {
         }
     }
 
-    /// Size of the input picture.
-    pub fn input_shape(&self) -> Shape {
-        self.input_tensor.shape
+    /// Size of the input picture; `None` when the layers that read it are not known, so that it does not go in here.
+    pub fn input_shape(&self) -> Option<Shape> {
+        self.picture.as_ref().map(|p| p.tensor.shape)
     }
 
-    /// How many scores a run gives.
+    /// How many scores a run of a whole network gives.
     pub fn score_count(&self) -> usize {
-        self.scores
+        let scores = self.plan.segments.last().and_then(|s| s.exports.last());
+        scores.map_or(0, |port| port.shape.volume())
     }
 
-    /// Runs the network on what is in the input; the scores, as the model gives them. Allocates nothing.
+    /// How many segments there are; 1 for a whole network.
+    pub fn segments(&self) -> usize {
+        self.plan.segments.len()
+    }
+
+    /// Runs a whole network on what is in the input; the scores, as the model gives them. Allocates nothing.
     pub fn run(&mut self) -> &[f32] {
+        self.run_segment(0, &[], &mut []);
+        let scores = self.plan.segments.last().and_then(|s| s.exports.last());
+        let Some(scores) = scores else { return &[] };
+        // SAFETY: the planner placed the scores there, floats on a multiple of 64.
+        unsafe {
+            let start = self.arena.as_ptr().add(scores.offset);
+            std::slice::from_raw_parts(start.cast(), scores.shape.volume())
+        }
+    }
+
+    /// Runs one segment: its imports in the order of [`Partial`]'s graph, its exports likewise (left where they are when
+    /// `exports` is empty). Allocates nothing. Segments must be run in their order; each reads what the ones before it left.
+    ///
+    /// # Panics
+    /// When a slice has another length than its tensor, or there are not as many slices as the segment has imports.
+    pub fn run_segment(&mut self, segment: usize, imports: &[&[f32]], exports: &mut [&mut [f32]]) {
+        let part = &self.plan.segments[segment];
+        let fits = |port: &Port, len: usize| port.shape.volume() == len;
+        assert!(
+            part.imports.len() == imports.len()
+                && part
+                    .imports
+                    .iter()
+                    .zip(imports)
+                    .all(|(p, v)| fits(p, v.len()))
+                && part
+                    .exports
+                    .iter()
+                    .zip(exports.iter())
+                    .all(|(p, v)| fits(p, v.len())),
+            "segment {segment} is given other tensors than it has"
+        );
+        // Each thread writes its own part of each export, so the team gets their addresses.
+        let taken = SharedList(exports.as_mut_ptr(), exports.len().min(part.exports.len()));
         let arena = Shared(self.arena.as_mut_ptr());
-        let (plan, kernels) = (&self.plan, self.kernels);
+        let (steps, kernels) = (&self.plan.steps[part.steps.clone()], self.kernels);
         self.pool.run(&|id, team| {
-            let arena = &arena;
-            for step in &plan.steps {
+            let (arena, taken) = (&arena, &taken);
+            for (port, values) in part.imports.iter().zip(imports) {
+                // SAFETY: as long as the tensor, checked above; the team meets before anybody reads it.
+                unsafe { port.put(arena.0, values.as_ptr(), id, team.size()) };
+            }
+            if !imports.is_empty() {
+                team.meet();
+            }
+            for step in steps {
                 // SAFETY: the arena is this plan's and borrowed exclusively; the team meets after each step.
                 unsafe { step.work.run(arena.0, kernels, id, team.size()) };
                 team.meet();
             }
+            for (i, port) in part.exports.iter().take(taken.1).enumerate() {
+                // SAFETY: `i` is within the list, which outlives the run; the slice was checked to be as long as the tensor,
+                // and each thread writes its own part of it.
+                unsafe {
+                    let values = (&raw mut **taken.0.add(i)).cast::<f32>();
+                    port.take(arena.0, values, id, team.size());
+                }
+            }
         });
-        // SAFETY: the planner placed the scores there, floats on a multiple of 64.
-        unsafe {
-            let start = self.arena.as_ptr().add(self.plan.output_offset);
-            std::slice::from_raw_parts(start.cast(), self.scores)
-        }
     }
 
     /// How long each step took in all of `rounds` runs on the caller's thread alone, in the order of running: what it does, and
@@ -203,6 +275,11 @@ impl Fused {
 struct Shared(*mut u8);
 // SAFETY: threads write to disjoint parts of a step's output and meet between steps.
 unsafe impl Sync for Shared {}
+
+/// Where tensors are taken out to, for the team.
+struct SharedList<'a>(*mut &'a mut [f32], usize);
+// SAFETY: threads only read the list, and write to disjoint parts of each slice.
+unsafe impl Sync for SharedList<'_> {}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! From the graph to steps: weights packed, blocks recognised, every tensor and scratch buffer given its place in the arena.
 
 use super::arena::{Need, place};
-use super::graph::{Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Weights};
+use super::border::Port;
+use super::graph::{Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Weights};
 use super::kernels::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, RawF32,
     RawQ8, Runs, reference,
@@ -10,6 +11,7 @@ use super::requantise::{Requantise, quantise};
 use super::steps::{
     Add, AnyConv, AnyDepthwise, Average, Block, ConvStep, DepthwiseStep, Front, Pad, Step, Work,
 };
+use std::ops::Range;
 
 /// Expanded activations of this many bytes or more are made by bands of rows instead of whole.
 const BAND_FROM_BYTES: usize = 96 << 10;
@@ -35,15 +37,26 @@ pub struct Row {
     pub arena_offset: Option<usize>,
     /// Bytes of the result.
     pub bytes: usize,
+    /// The segment that it belongs to; 0 for a whole network.
+    pub segment: usize,
+}
+
+/// Steps that run without leaving the arena, what is put in before them and taken out after them.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) steps: Range<usize>,
+    pub(super) imports: Vec<Port>,
+    pub(super) exports: Vec<Port>,
 }
 
 /// Everything ready to run.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) steps: Vec<Step>,
+    pub(super) segments: Vec<Segment>,
     pub(super) arena_bytes: usize,
-    pub(super) input_offset: usize,
-    pub(super) output_offset: usize,
+    /// Where the picture lies, when there is one.
+    pub(super) input_offset: Option<usize>,
     pub(super) rows: Vec<Row>,
     /// Rows of padding, one a distinct padding byte: `(offset, bytes, value)`, filled once.
     pub(super) fills: Vec<(usize, usize, u8)>,
@@ -65,6 +78,7 @@ pub(super) struct Planner<'a> {
     needs: Vec<Need>,
     tensor_need: Vec<Option<usize>>,
     steps: Vec<Step>,
+    segments: Vec<Range<usize>>,
     rows: Vec<Row>,
     fills: Vec<(usize, usize, u8)>,
 }
@@ -91,29 +105,48 @@ pub(super) fn plan(
         needs: Vec::new(),
         tensor_need: vec![None; graph.tensors.len()],
         steps: Vec::new(),
+        segments: Vec::new(),
         rows: Vec::new(),
         fills: Vec::new(),
     };
     // The input is kept for the whole run, so that a second run without a new picture gives the same.
-    planner.define(graph.input.tensor, 0);
-    for group in &groups {
-        let layers = match *group {
-            Group::One(layer) => {
-                planner.one(layer)?;
-                [Some(layer), None, None]
-            }
-            Group::Block(expand, depthwise, project) => {
-                planner.block(expand, depthwise, project)?;
-                [expand, Some(depthwise), project]
-            }
-        };
-        for layer in layers.into_iter().flatten() {
-            planner.weights[graph.layers[layer].output.0] = None;
+    if let Some(input) = &graph.input {
+        planner.define(input.tensor, 0);
+    }
+    let mut groups = groups.iter().peekable();
+    for segment in 0..graph.segments() {
+        let first = planner.steps.len();
+        for import in graph.imports.iter().filter(|b| b.segment == segment) {
+            planner.define(import.tensor, first);
         }
+        let of = |group: &Group| match *group {
+            Group::One(layer) | Group::Block(_, layer, _) => graph.layers[layer].segment,
+        };
+        while let Some(group) = groups.next_if(|group| of(group) == segment) {
+            let layers = match *group {
+                Group::One(layer) => {
+                    planner.one(layer)?;
+                    [Some(layer), None, None]
+                }
+                Group::Block(expand, depthwise, project) => {
+                    planner.block(expand, depthwise, project)?;
+                    [expand, Some(depthwise), project]
+                }
+            };
+            for layer in layers.into_iter().flatten() {
+                planner.weights[graph.layers[layer].output.0] = None;
+            }
+        }
+        let end = planner.steps.len();
+        for export in graph.exports.iter().filter(|b| b.segment == segment) {
+            planner.read(export.tensor, end.saturating_sub(1).max(first));
+        }
+        planner.segments.push(first..end);
     }
     let end = planner.steps.len();
-    planner.read(graph.input.tensor, end);
-    planner.read(graph.output, end);
+    if let Some(input) = &graph.input {
+        planner.read(input.tensor, end);
+    }
     planner.finish(end)
 }
 
@@ -121,7 +154,8 @@ pub(super) fn plan(
 fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
     let mut readers = (0..graph.layers.len()).filter(|&i| graph.layers[i].inputs.contains(&tensor));
     let first = readers.next()?;
-    (readers.next().is_none() && tensor != graph.output).then_some(first)
+    let taken = graph.exports.iter().any(|e| e.tensor == tensor);
+    (readers.next().is_none() && !taken).then_some(first)
 }
 
 fn conv_of(layer: &Layer) -> Option<&Conv> {
@@ -235,7 +269,7 @@ impl Planner<'_> {
 
     fn row(&mut self, layer: usize, op: &'static str, kernel: &'static str, whole: bool) {
         let layer = &self.graph.layers[layer];
-        let tensor = self.tensor(layer.output);
+        let (segment, tensor) = (layer.segment, self.tensor(layer.output));
         let multiply_adds = conv_of(layer).map_or(0, |c| c.multiply_adds(tensor.shape));
         self.rows.push(Row {
             name: layer.name.clone(),
@@ -246,6 +280,7 @@ impl Planner<'_> {
             // The need's number for now; `finish` makes an offset of it.
             arena_offset: self.tensor_need[layer.output.0].filter(|_| whole),
             bytes: tensor.bytes(),
+            segment,
         });
     }
 
@@ -800,10 +835,30 @@ impl Planner<'_> {
                 .map(|need| offsets[need])
                 .ok_or("a tensor has no place")
         };
+        let port = |border: &Border| {
+            Ok(Port {
+                offset: at(border.tensor)?,
+                shape: self.graph.tensors[border.tensor.0].shape,
+                channels_first: border.channels_first,
+            })
+        };
+        let ports = |borders: &[Border], segment: usize| -> Result<Vec<Port>, String> {
+            let own = borders.iter().filter(|b| b.segment == segment);
+            own.map(port).collect()
+        };
+        let mut segments = Vec::new();
+        for (i, steps) in self.segments.iter().enumerate() {
+            segments.push(Segment {
+                steps: steps.clone(),
+                imports: ports(&self.graph.imports, i)?,
+                exports: ports(&self.graph.exports, i)?,
+            });
+        }
+        let input = self.graph.input.as_ref();
         Ok(Plan {
             arena_bytes,
-            input_offset: at(self.graph.input.tensor)?,
-            output_offset: at(self.graph.output)?,
+            segments,
+            input_offset: input.map(|i| at(i.tensor)).transpose()?,
             steps: self.steps,
             rows: self.rows,
             fills: self.fills,

@@ -225,7 +225,7 @@ impl Lower {
             return Err("casts a computed value to something else than float".into());
         }
         match x {
-            Val::Act(act) if act.id == self.input.tensor && !act.real => {
+            Val::Act(act) if self.picture(act.id).is_some() && !act.real => {
                 let real = matches!(self.tensors[act.id.0].kind, Kind::Q8(_));
                 Ok(Val::Act(Act { real, ..act }))
             }

@@ -188,21 +188,25 @@ impl Lower {
 
     /// When the value is the network's own input, read once: its quantisation becomes part of putting the picture in.
     fn fold_into_input(&mut self, act: Act, steps: &[InputStep], quant: Quant) -> bool {
-        let plain = match self.input.dtype {
-            InputType::F32 => self.quant(act.id).is_none(),
+        let own = self.quant(act.id);
+        let Some(input) = self.input.as_mut().filter(|i| i.tensor == act.id) else {
+            return false;
+        };
+        let plain = match input.dtype {
+            InputType::F32 => own.is_none(),
             InputType::U8 => act.real,
         };
-        if act.id != self.input.tensor || self.input_uses != 1 || self.input.quantised || !plain {
+        if self.input_uses != 1 || input.quantised || !plain {
             return false;
         }
-        if let (InputType::U8, Some(own)) = (self.input.dtype, self.quant(act.id)) {
-            self.input.steps = vec![
+        if let (InputType::U8, Some(own)) = (input.dtype, own) {
+            input.steps = vec![
                 InputStep::Sub(vec![own.zero as f32]),
                 InputStep::Mul(vec![own.scale]),
             ];
         }
-        self.input.steps.extend_from_slice(steps);
-        self.input.quantised = true;
+        input.steps.extend_from_slice(steps);
+        input.quantised = true;
         self.tensors[act.id.0].kind = Kind::Q8(quant);
         true
     }

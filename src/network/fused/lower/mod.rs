@@ -8,22 +8,26 @@
 mod arithmetic;
 mod conv;
 mod emit;
+mod partial;
 mod pool;
 mod proto;
 mod quantised;
 mod shape;
 
+pub use partial::{Element, Fact, Facts, Partial, Place, lower_partly};
+pub use proto::{Const, Data};
+
 use super::NotFused;
 use super::graph::{
-    Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
-    Window,
+    Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Quant, Shape, Tensor,
+    TensorId, Window,
 };
-use proto::Const;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use tract_onnx::pb::{
-    ModelProto, NodeProto, TensorProto, TypeProto, tensor_shape_proto::dimension, type_proto,
+    GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, tensor_shape_proto::dimension,
+    type_proto,
 };
 
 type Made<T> = Result<T, String>;
@@ -124,70 +128,28 @@ struct Lower {
     /// How many of them are still to come; a value without any is dropped.
     uses_left: HashMap<String, usize>,
     tensors: Vec<Tensor>,
+    /// The segment that makes each tensor (0 for the picture).
+    segments: Vec<usize>,
     layers: Vec<Layer>,
-    input: GraphInput,
+    input: Option<GraphInput>,
     input_uses: usize,
+    /// ONNX shapes of values that are not known here, for the operator Shape.
+    outside: HashMap<String, Vec<usize>>,
 }
 
 /// The graph of a model, or why not. The model is used up on the way.
-pub fn lower(model: ModelProto) -> Result<Graph, NotFused> {
-    let graph = model.graph;
-    let graph = graph.ok_or_else(|| NotFused::whole("the file has no graph"))?;
+pub fn lower(mut model: ModelProto) -> Result<Graph, NotFused> {
     let whole = |why: String| NotFused::whole(&why);
-    let opset = model
-        .opset_import
-        .iter()
-        .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
-        .map_or(1, |o| o.version);
-
-    let initializers: HashMap<_, _> = graph
-        .initializer
-        .into_iter()
-        .map(|t| (t.name.clone(), t))
-        .collect();
-    let mut uses: HashMap<String, usize> = HashMap::new();
-    for name in graph.node.iter().flat_map(|n| &n.input) {
-        *uses.entry(name.clone()).or_default() += 1;
-    }
+    let graph = model.graph.take();
+    let mut graph = graph.ok_or_else(|| NotFused::whole("the file has no graph"))?;
     let output = graph
         .output
         .first()
         .ok_or_else(|| whole("the graph has no output".into()))?;
-    for o in &graph.output {
-        *uses.entry(o.name.clone()).or_default() += 1;
-    }
-
-    let free: Vec<_> = graph
-        .input
-        .iter()
-        .filter(|i| !initializers.contains_key(&i.name))
-        .collect();
-    let [only] = free[..] else {
-        return Err(whole(format!("the graph has {} inputs", free.len())));
-    };
-    let (tensor, view, dtype) = input_tensor(only.r#type.as_ref()).map_err(whole)?;
-    let id = TensorId(0);
-    let picture = Val::Act(Act {
-        id,
-        view,
-        real: false,
-    });
-    let mut lower = Lower {
-        opset,
-        initializers,
-        values: HashMap::from([(only.name.clone(), picture)]),
-        input_uses: uses.get(&only.name).copied().unwrap_or(0),
-        uses_left: uses.clone(),
-        uses,
-        tensors: vec![tensor],
-        layers: Vec::new(),
-        input: GraphInput {
-            tensor: id,
-            dtype,
-            steps: Vec::new(),
-            quantised: false,
-        },
-    };
+    let mut lower = Lower::new(&model, &graph);
+    lower.take_picture(&graph).map_err(whole)?;
+    let initializers = std::mem::take(&mut graph.initializer).into_iter();
+    lower.initializers = initializers.map(|t| (t.name.clone(), t)).collect();
     for node in &graph.node {
         let made = lower.read_constants(node).and_then(|()| lower.node(node));
         made.map_err(|why| NotFused {
@@ -197,15 +159,13 @@ pub fn lower(model: ModelProto) -> Result<Graph, NotFused> {
         })?;
         lower.drop_read(node);
     }
-    let output = lower.output(&output.name).map_err(whole)?;
-    let mut made = Graph {
-        tensors: lower.tensors,
-        layers: lower.layers,
-        input: lower.input,
-        output,
+    let scores = Border {
+        name: output.name.clone(),
+        tensor: lower.output(&output.name).map_err(whole)?,
+        channels_first: false,
+        segment: 0,
     };
-    drop_unused(&mut made);
-    Ok(made)
+    Ok(lower.finish(Vec::new(), vec![scores]))
 }
 
 /// The input's tensor, how its axes lie, and its type.
@@ -247,21 +207,108 @@ fn input_tensor(of: Option<&TypeProto>) -> Made<(Tensor, View, InputType)> {
     Ok((Tensor { shape, kind }, view, dtype))
 }
 
-/// Takes out layers whose results nothing reads.
-fn drop_unused(graph: &mut Graph) {
-    let mut wanted = vec![false; graph.tensors.len()];
-    wanted[graph.output.0] = true;
-    for layer in graph.layers.iter().rev() {
-        if wanted[layer.output.0] {
-            for i in &layer.inputs {
-                wanted[i.0] = true;
-            }
+impl Lower {
+    /// Nothing lowered yet.
+    fn new(model: &ModelProto, graph: &GraphProto) -> Self {
+        let opset = model
+            .opset_import
+            .iter()
+            .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
+            .map_or(1, |o| o.version);
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        for name in graph.node.iter().flat_map(|n| &n.input) {
+            *uses.entry(name.clone()).or_default() += 1;
+        }
+        for o in &graph.output {
+            *uses.entry(o.name.clone()).or_default() += 1;
+        }
+        Self {
+            opset,
+            initializers: HashMap::new(),
+            values: HashMap::new(),
+            uses_left: uses.clone(),
+            uses,
+            tensors: Vec::new(),
+            segments: Vec::new(),
+            layers: Vec::new(),
+            input: None,
+            input_uses: 0,
+            outside: HashMap::new(),
         }
     }
-    graph.layers.retain(|l| wanted[l.output.0]);
-}
 
-impl Lower {
+    /// Makes the graph's only input the picture.
+    fn take_picture(&mut self, graph: &GraphProto) -> Made<()> {
+        let constant = |name: &str| graph.initializer.iter().any(|t| t.name == name);
+        let free: Vec<_> = graph.input.iter().filter(|i| !constant(&i.name)).collect();
+        let [only] = free[..] else {
+            return Err(format!("the graph has {} inputs", free.len()));
+        };
+        let (tensor, view, dtype) = input_tensor(only.r#type.as_ref())?;
+        let id = self.add_tensor(tensor, 0);
+        let act = Act {
+            id,
+            view,
+            real: false,
+        };
+        self.values.insert(only.name.clone(), Val::Act(act));
+        self.input_uses = self.uses.get(&only.name).copied().unwrap_or(0);
+        self.input = Some(GraphInput {
+            tensor: id,
+            dtype,
+            steps: Vec::new(),
+            quantised: false,
+        });
+        Ok(())
+    }
+
+    /// The picture's description, when `id` is the picture's tensor.
+    fn picture(&self, id: TensorId) -> Option<&GraphInput> {
+        self.input.as_ref().filter(|input| input.tensor == id)
+    }
+
+    fn add_tensor(&mut self, tensor: Tensor, segment: usize) -> TensorId {
+        self.tensors.push(tensor);
+        self.segments.push(segment);
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// The graph, without layers and imports whose results nothing reads.
+    fn finish(self, mut imports: Vec<Border>, exports: Vec<Border>) -> Graph {
+        let mut layers = self.layers;
+        let mut wanted = vec![false; self.tensors.len()];
+        for export in &exports {
+            wanted[export.tensor.0] = true;
+        }
+        for layer in layers.iter().rev() {
+            if wanted[layer.output.0] {
+                for i in &layer.inputs {
+                    wanted[i.0] = true;
+                }
+            }
+        }
+        layers.retain(|l| wanted[l.output.0]);
+        layers.sort_by_key(|l| l.segment);
+        imports.retain(|i| wanted[i.tensor.0]);
+        for import in &mut imports {
+            // As late as its first reader wants it.
+            let readers = layers.iter().filter(|l| l.inputs.contains(&import.tensor));
+            let taken = exports.iter().filter(|e| e.tensor == import.tensor);
+            let first = readers
+                .map(|l| l.segment)
+                .chain(taken.map(|e| e.segment))
+                .min();
+            import.segment = first.unwrap_or(import.segment);
+        }
+        Graph {
+            tensors: self.tensors,
+            layers,
+            input: self.input,
+            imports,
+            exports,
+        }
+    }
+
     fn node(&mut self, node: &NodeProto) -> Made<()> {
         if self.fold_constant(node)? {
             return Ok(());
@@ -332,6 +379,9 @@ impl Lower {
         match self.values.get(name) {
             Some(Val::Absent) => Err(format!("reads {name:?}, an optional output")),
             Some(value) => Ok(value.clone()),
+            None if self.outside.contains_key(name) => Err(format!(
+                "reads {name:?}, made outside in a form that does not come in (floats 1xCxHxW and 1xN do)"
+            )),
             None => Err(format!("reads {name:?}, which no earlier node makes")),
         }
     }
@@ -429,13 +479,14 @@ impl Lower {
     }
 
     fn add_layer(&mut self, op: Op, inputs: Vec<TensorId>, tensor: Tensor, name: &str) -> TensorId {
-        let output = TensorId(self.tensors.len());
-        self.tensors.push(tensor);
+        let segment = inputs.iter().map(|i| self.segments[i.0]).max().unwrap_or(0);
+        let output = self.add_tensor(tensor, segment);
         self.layers.push(Layer {
             op,
             inputs,
             output,
             name: name.into(),
+            segment,
         });
         output
     }
@@ -455,7 +506,7 @@ impl Lower {
             let tensor = self.tensors[act.id.0].clone();
             act.id = self.add_layer(Op::ChannelsFirst, vec![act.id], tensor, "output");
         }
-        if act.id == self.input.tensor {
+        if self.picture(act.id).is_some() {
             return Err("the output is the input".into());
         }
         Ok(act.id)

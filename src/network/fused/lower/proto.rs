@@ -27,7 +27,7 @@ pub struct Const {
 
 impl Const {
     /// How many values.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.data {
             Data::F32(v) => v.len(),
             Data::I64(v) => v.len(),

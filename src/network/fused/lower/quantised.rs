@@ -37,9 +37,9 @@ impl Lower {
                 Ok(Val::Padded(Box::new(inner), pads))
             }
             Val::Act(act) if !act.real => {
-                let untouched = self.input.dtype == InputType::U8
-                    && act.id == self.input.tensor
-                    && !self.input.quantised;
+                let untouched = self
+                    .picture(act.id)
+                    .is_some_and(|i| i.dtype == InputType::U8 && !i.quantised);
                 let kind = &mut self.tensors[act.id.0].kind;
                 match kind {
                     Kind::Q8(own) if *own == quant => {}

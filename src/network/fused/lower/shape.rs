@@ -149,13 +149,17 @@ impl Lower {
             // Weights stay quantised.
             "DequantizeLinear" => None,
             "Shape" => {
-                let dims = match self.input_value(node, 0)? {
-                    Val::Const(c) => c.dims.clone(),
-                    Val::Quantised(q) => q.ints.dims.clone(),
-                    value => {
-                        let (shape, view) = self.extent(&value)?;
-                        logical(shape, view)
-                    }
+                let known = node.input.first().and_then(|name| self.outside.get(name));
+                let dims = match known {
+                    Some(dims) => dims.clone(),
+                    None => match self.input_value(node, 0)? {
+                        Val::Const(c) => c.dims.clone(),
+                        Val::Quantised(q) => q.ints.dims.clone(),
+                        value => {
+                            let (shape, view) = self.extent(&value)?;
+                            logical(shape, view)
+                        }
+                    },
                 };
                 let rank = dims.len();
                 let start = axis_of(int(node, "start", 0), rank)?;

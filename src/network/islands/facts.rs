@@ -1,0 +1,85 @@
+//! Shapes, types and constant values of all ONNX values, from tract's analysis of the float graph.
+
+use crate::model::Dtype;
+use crate::network::dequantise::Reals;
+use crate::network::fused::{Element, Fact, Facts};
+use crate::network::tract_plan::{one_line, parse};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::internal::*;
+
+/// Whole-number results with so many values at most are kept: shapes, axes and the like.
+const VALUES_KEPT: usize = 64;
+
+/// The facts of a float graph whose input has this type and shape; `reals` are the values that were quantised.
+pub fn facts(
+    float: &mut ModelProto,
+    reals: &Reals,
+    dtype: Dtype,
+    input_shape: &[usize],
+) -> Result<Facts, String> {
+    // tract panics on some graphs.
+    let parsed = catch_unwind(AssertUnwindSafe(|| {
+        let mut parsed = parse(float, dtype, input_shape)?;
+        // Where one node cannot be analysed, the facts of the others still hold.
+        if let Err(e) = parsed.model.analyse(true) {
+            log::debug!("analysis stopped short: {}", one_line(&e));
+        }
+        TractResult::Ok(parsed)
+    }));
+    let parsed = parsed
+        .map_err(|_| "tract panicked on it".to_owned())?
+        .map_err(|e| one_line(&e))?;
+    let mut facts = Facts::new();
+    for (name, &outlet) in &parsed.outlets_by_name {
+        let Ok(fact) = parsed.model.outlet_fact(outlet) else {
+            continue;
+        };
+        if let Some(mut fact) = of(fact) {
+            fact.quant = reals.get(name).and_then(|q| q.one_byte());
+            // Integers that are not understood are not real numbers either.
+            if reals.contains_key(name) && fact.quant.is_none() {
+                fact.element = Element::Other;
+            }
+            facts.insert(name.clone(), fact);
+        }
+    }
+    Ok(facts)
+}
+
+fn of(fact: &InferenceFact) -> Option<Fact> {
+    let dims = fact.shape.concretize()?;
+    let dims: Option<Vec<usize>> = dims.iter().map(|d| d.to_usize().ok()).collect();
+    let dims = dims?;
+    let whole = [DatumType::I64, DatumType::I32, DatumType::TDim];
+    let element = match fact.datum_type.concretize()? {
+        DatumType::F32 => Element::F32,
+        DatumType::I64 | DatumType::TDim => Element::I64,
+        DatumType::I32 => Element::I32,
+        DatumType::Bool => Element::Bool,
+        _ => Element::Other,
+    };
+    let small = dims.iter().product::<usize>() <= VALUES_KEPT;
+    let value = fact
+        .value
+        .concretize()
+        .filter(|t| small && whole.contains(&t.datum_type()));
+    let value = value.and_then(|tensor| {
+        let cast = tensor.cast_to::<i64>().ok()?;
+        Some(
+            cast.try_as_plain_ram()
+                .ok()?
+                .as_slice::<i64>()
+                .ok()?
+                .to_vec(),
+        )
+    });
+    Some(Fact {
+        dims,
+        element,
+        quant: None,
+        value,
+    })
+}

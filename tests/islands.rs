@@ -1,0 +1,128 @@
+//! Networks that our kernels know in part: which parts run in islands and which are left to tract. That the scores are right is
+//! `any_model.rs`'s business; here also that threads and repetition do not change them.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{argmax, fixture, read_f32, run_eyelet};
+use eyelet::model::Model;
+use eyelet::network::Network;
+
+/// Fixture, islands, operators left to tract in the order of running.
+const EXPECTED: &[(&str, usize, &[&str])] = &[
+    ("unknown-middle", 2, &["Erf"]),
+    ("unknown-mish", 2, &["Softplus"]),
+    ("unknown-residual", 3, &["InstanceNormalization", "LRN"]),
+    ("unknown-gate", 2, &["Softsign", "Abs"]),
+    ("unknown-start", 1, &["LRN"]),
+    ("unknown-start-u8", 1, &["Cast", "Div", "Pow"]),
+    ("unknown-end", 1, &["LogSoftmax"]),
+    ("qdq-unknown-middle", 2, &["Erf"]),
+    ("qdq-unknown-gate", 2, &["Softsign", "Abs"]),
+    ("qdq-unknown-bytes", 3, &["InstanceNormalization", "LRN"]),
+    ("qop-unknown-middle", 2, &["Erf"]),
+    // Integers cross the borders here.
+    ("qdq-moves", 3, &["Transpose", "Reshape"]),
+    ("qop-moves", 3, &["Transpose", "Reshape"]),
+];
+
+fn load(name: &str, threads: usize) -> (Model, Network) {
+    let path = fixture(&format!("{name}.onnx"));
+    let model = Model::find(&path.display().to_string(), None).unwrap();
+    let network = Network::load(&model, threads).unwrap();
+    (model, network)
+}
+
+fn has_kernels() -> bool {
+    let known = load("opset13", 1).1.fused().is_ok();
+    if !known {
+        println!("skipped: this CPU has no instruction set that the fast plan has kernels for");
+    }
+    known
+}
+
+#[test]
+fn known_layers_run_in_islands_and_unknown_ones_in_tract() {
+    if !has_kernels() {
+        return;
+    }
+    for &(name, count, left) in EXPECTED {
+        let (_, network) = load(name, 1);
+        let islands = network
+            .islands()
+            .unwrap_or_else(|| panic!("{name}: no islands"));
+        let outside: Vec<&str> = islands.outside.iter().map(|n| n.op.as_str()).collect();
+        assert_eq!((islands.ports.len(), &outside[..]), (count, left), "{name}");
+        assert!(islands.outside.iter().all(|n| !n.why.is_empty()), "{name}");
+        // Every convolution and matrix product of these networks is known.
+        assert_eq!(islands.percent_inside(), 100, "{name}");
+        for island in 0..count {
+            let mut rows = islands.rows.iter().filter(|r| r.segment == island);
+            assert!(
+                rows.any(|r| r.multiply_adds > 0),
+                "{name}: idle island {island}"
+            );
+        }
+        let plural = if count == 1 { "" } else { "s" };
+        let told = network.describe();
+        let start = format!("tract plan with {count} island{plural} (100 % of multiply-adds) on ");
+        assert!(told.starts_with(&start), "{name}: {told}");
+    }
+}
+
+#[test]
+fn threads_and_repetition_do_not_change_the_best_class() {
+    let picture = std::fs::read(fixture("nhwc.input.u8")).unwrap();
+    for &(name, _, _) in EXPECTED {
+        let expected = read_f32(&fixture(&format!("{name}.output.f32")));
+        let count = expected.len() / 2;
+        for threads in [1, 2, 3] {
+            let (_, mut network) = load(name, threads);
+            let mut first: Option<Vec<f32>> = None;
+            for run in [0, 1, 0] {
+                let half = picture.len() / 2;
+                let encoder = network.encoder().clone();
+                let pixels = &picture[run * half..][..half];
+                encoder.encode(pixels, network.input()).unwrap();
+                let scores = network.run().unwrap().to_vec();
+                let best = argmax(&expected[run * count..][..count]);
+                assert_eq!(argmax(&scores), best, "{name} x {threads}");
+                if run == 0 {
+                    let first = first.get_or_insert_with(|| scores.clone());
+                    assert_eq!(
+                        &scores, first,
+                        "{name} x {threads}: another answer the second time"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn explain_tells_the_islands_and_why_a_node_is_outside() {
+    if !has_kernels() {
+        return;
+    }
+    let folder = std::env::temp_dir();
+    let file = fixture("unknown-residual.onnx").display().to_string();
+    let run = run_eyelet(&folder, &["explain", &file]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let at = |what: &str| {
+        let found = run.stdout.lines().position(|l| l.contains(what));
+        found.unwrap_or_else(|| panic!("{what:?} is not in\n{}", run.stdout))
+    };
+    let outside =
+        "outside: InstanceNormalization node_instancenormalization_9: there is no fused form";
+    let order = [
+        at("tract plan with 3 islands"),
+        at("island 1: 1 in, 1 out"),
+        at(outside),
+        at("island 2: 1 in, 1 out"),
+        at("outside: LRN node_lrn_15"),
+        at("island 3: 1 in, 1 out"),
+        at("fully connected"),
+        at("in 3 islands"),
+    ];
+    assert!(order.is_sorted(), "{order:?} in\n{}", run.stdout);
+}
