@@ -1,12 +1,14 @@
-//! What the frame path allocates for each frame after the first ones: nothing, except for the JPEG decoder's working rows.
+//! What the frame path allocates for each frame after the first ones: nothing, except for the JPEG decoder's working rows; and
+//! what a network that is wholly in the fast plan and the decision allocate: nothing.
 
 #![allow(clippy::unwrap_used)]
 
-use eyelet::board::{CameraConfig, Mount, PatternConfig, StillConfig};
+use eyelet::board::{CameraConfig, DecideConfig, Mount, PatternConfig, StillConfig};
 use eyelet::camera::{self, Camera, Next};
+use eyelet::decide::Decider;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout};
-use eyelet::network::Input;
+use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout, Model};
+use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
@@ -174,4 +176,26 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
         count <= 40 && bytes <= 400 * width_px as usize,
         "{count} {bytes}"
     );
+}
+
+#[test]
+fn a_fused_network_and_the_decision_allocate_nothing() {
+    let model = Model::find("efficientnet-lite0", None).unwrap();
+    let mut network = Network::load(&model, 1).unwrap();
+    if let Err(why) = network.fused() {
+        println!("skipped: {why}");
+        return;
+    }
+    let mut decider = Decider::new(DecideConfig::default(), model.output);
+    let (count, _) = allocations(|| {
+        for frame in 0..5 {
+            match network.input() {
+                Input::F32(values) => values.fill(0.1 * frame as f32),
+                Input::U8(values) => values.fill(50 * frame as u8),
+            }
+            let scores = network.run().unwrap();
+            decider.step(scores, Duration::from_millis(33 * frame));
+        }
+    });
+    assert_eq!(count, 0);
 }
