@@ -1,20 +1,23 @@
 //! The loop: newest frame, network, verdict, display; and what happens when one of them fails.
 //!
 //! Nothing queues. A camera that fails is opened again with growing pauses; meanwhile display and log say that it is lost,
-//! and no old class is shown as live. A display that fails is opened again too; the serial log goes on.
+//! and no old class is shown as live. A display that fails is opened again too; the serial log goes on. How long that may
+//! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
+
+mod start;
 
 use crate::board::Board;
-use crate::camera::{self, Camera, CameraError, Counts, Next};
+use crate::camera::{Camera, CameraError, Counts, Next};
+use crate::care::Care;
 use crate::decide::{Decider, Verdict};
-use crate::frame::{Geometry, PixelFormat};
-use crate::memory::{self, Ledger};
-use crate::model::Model;
+use crate::frame::Geometry;
+use crate::memory;
 use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess};
 use crate::show::serial::Serial;
-use crate::show::{self, Display, DisplayError, Scene, State};
+use crate::show::{Display, DisplayError, Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
-use crate::{Cause, Failure, clock};
+use crate::{Failure, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -64,6 +67,9 @@ pub struct Device {
     drawn_at: Instant,
     display_retry_at: Option<Instant>,
     trouble: Trouble,
+    care: Care,
+    /// When a frame was finished last; at first, when the device was started.
+    finished_at: Instant,
     open_camera: OpenCamera,
     open_display: OpenDisplay,
 }
@@ -81,103 +87,6 @@ enum Step {
 }
 
 impl Device {
-    /// Loads and opens everything, runs the network once, and seals the memory pool.
-    pub fn start(board: Board, model: Model, serial: Serial) -> Result<Self, Failure> {
-        let (camera, display) = (board.camera.clone(), board.display.clone());
-        let open_camera = Box::new(move || camera::open(&camera));
-        let open_display = Box::new(move || show::open(&display));
-        Self::start_with(board, model, serial, open_camera, open_display)
-    }
-
-    /// The same with a camera and a display of one's own, instead of those that the board names.
-    pub fn start_with(
-        board: Board,
-        model: Model,
-        serial: Serial,
-        mut open_camera: OpenCamera,
-        mut open_display: OpenDisplay,
-    ) -> Result<Self, Failure> {
-        let mut ledger = Ledger::default();
-        memory::reserve(board.pool_bytes)?;
-        let started = Instant::now();
-        let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
-        ledger.account("network, one run", || network.run().map(|_| ()))?;
-        let loaded_in = started.elapsed();
-        let camera = ledger.account("camera", &mut open_camera)?;
-        let geometry = camera.geometry();
-        let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
-        let encoder = network.encoder().clone();
-        let mut preprocess = ledger.account("preprocess", || {
-            Preprocess::new(&model.input, board.mount, encoder)
-        });
-        ledger
-            .account("preprocess, tables", || {
-                preprocess.prepare(decoded(geometry))
-            })
-            .map_err(|e| Failure::new(Cause::Camera, format!("{}: {e}", camera.describe())))?;
-        let decider = ledger.account("decide", || {
-            Decider::new(board.decide.clone(), model.output)
-        });
-        let display = ledger.account("display", &mut open_display);
-        let (display, display_fault) = match display {
-            Ok(display) => (display, None),
-            // A board without its panel still has its serial log, unless its file says that the panel must be there.
-            Err(error @ DisplayError::Absent(_)) if !board.display.is_required() => {
-                (None, Some(error))
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let stats = ledger.account("statistics", Stats::default);
-        let parts = [
-            ("board", format!("{} ({})", board.name, board.description)),
-            (
-                "model",
-                format!(
-                    "{}, {}, loaded in {:.0} ms",
-                    model.name,
-                    network.describe(),
-                    loaded_in.as_secs_f32() * 1e3
-                ),
-            ),
-            ("camera", camera.describe()),
-            (
-                "display",
-                display
-                    .as_ref()
-                    .map_or("none: the serial log alone".into(), |d| d.describe()),
-            ),
-        ];
-        let mut device = Self {
-            labels: model.labels,
-            camera: Some(camera),
-            geometry,
-            decoder,
-            preprocess,
-            network,
-            decider,
-            display,
-            serial,
-            stats,
-            verdict: None,
-            live_at: None,
-            lost_at: None,
-            past: Counts::default(),
-            drawn_at: Instant::now(),
-            display_retry_at: None,
-            trouble: Trouble::default(),
-            open_camera,
-            open_display,
-            board,
-        };
-        ledger.account("first drawing", || device.draw());
-        device.serial.start(&parts, ledger.lines());
-        if let Some(error) = display_fault {
-            device.retry_display(&error);
-        }
-        memory::seal()?;
-        Ok(device)
-    }
-
     /// Runs until the frames or the camera's pictures are used up, or `stop`. Returns how many frames were classified.
     pub fn run(&mut self, limits: &Limits<'_>) -> Result<u64, Failure> {
         let mut pause = REOPEN_PAUSE.0;
@@ -185,9 +94,13 @@ impl Device {
         while !limits.stop.load(Ordering::Relaxed)
             && limits.frames.is_none_or(|n| self.stats.frames() < n)
         {
-            match self.step() {
+            let began = Instant::now();
+            let step = self.step();
+            self.care.look(memory::usage(), &self.serial)?;
+            match step {
                 Step::Frame => {
                     pause = REOPEN_PAUSE.0;
+                    self.finish_frame();
                     let due = match limits.stats_every {
                         Some(frames) => self.stats.frames().is_multiple_of(frames.max(1)),
                         None => told_at.elapsed() >= STATS_PERIOD,
@@ -196,12 +109,16 @@ impl Device {
                         told_at = Instant::now();
                         self.tell("stats");
                     }
+                    self.keep_rate(began, limits.stop);
                 }
-                Step::Skipped => self.draw_if_stale(),
+                Step::Skipped => {
+                    self.draw_if_stale();
+                    self.go_without_frame()?;
+                }
                 Step::End => break,
                 Step::CameraFailed(error) => {
                     self.lose_camera(&error.to_string());
-                    self.wait(pause, limits.stop);
+                    self.wait(pause, limits.stop)?;
                     pause = (pause * 2).min(REOPEN_PAUSE.1);
                     self.reopen_camera();
                 }
@@ -266,6 +183,38 @@ impl Device {
         Step::Frame
     }
 
+    /// The frame was shown: the job is being done.
+    fn finish_frame(&mut self) {
+        self.finished_at = Instant::now();
+        self.care.finished();
+        if let Some(mut boot) = self.care.boot.take() {
+            log::info!("{}", boot.summary());
+        }
+    }
+
+    /// There is no usable frame. For a moment that is nothing; after it the policy says how long it may last.
+    fn go_without_frame(&mut self) -> Result<(), Failure> {
+        let since = self.finished_at.elapsed();
+        if self.lost_at.is_some() || since > LIVE_FOR {
+            self.care.waiting(since)?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps until the next frame may be taken, where fewer frames a second are wanted.
+    fn keep_rate(&mut self, began: Instant, stop: &AtomicBool) {
+        let Some(period) = self.care.frame_period() else {
+            return;
+        };
+        while !stop.load(Ordering::Relaxed) {
+            let left = period.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(PICTURE_PERIOD));
+        }
+    }
+
     /// The camera failed: close it, forget what was seen, say so once.
     fn lose_camera(&mut self, why: &str) {
         if let Some(camera) = self.camera.take() {
@@ -278,6 +227,7 @@ impl Device {
             self.decider.reset();
             self.verdict = None;
             self.serial.camera_lost(why);
+            self.care.says("camera lost");
         }
     }
 
@@ -291,6 +241,7 @@ impl Device {
             .as_ref()
             .map_or_else(String::new, |c| c.describe());
         self.serial.camera_back(&camera, lost_at.elapsed());
+        self.care.says("classifying");
         true
     }
 
@@ -309,13 +260,14 @@ impl Device {
     }
 
     /// Waits, in slices short enough for a signal and for the display's clock.
-    fn wait(&mut self, pause: Duration, stop: &AtomicBool) {
+    fn wait(&mut self, pause: Duration, stop: &AtomicBool) -> Result<(), Failure> {
         let until = Instant::now() + pause;
         loop {
             self.draw_if_stale();
+            self.go_without_frame()?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || stop.load(Ordering::Relaxed) {
-                return;
+                return Ok(());
             }
             std::thread::sleep(left.min(PICTURE_PERIOD));
         }
@@ -347,7 +299,10 @@ impl Device {
         if self.display_retry_at.is_some_and(|at| Instant::now() >= at) {
             self.display_retry_at = None;
             match (self.open_display)() {
-                Ok(display) => self.display = display,
+                Ok(display) => {
+                    self.display = display;
+                    self.care.display_is(false);
+                }
                 Err(error) => self.retry_display(&error),
             }
         }
@@ -355,6 +310,7 @@ impl Device {
         let Some(display) = self.display.as_mut() else {
             return;
         };
+        let notice = self.care.notice();
         let scene = Scene {
             state,
             verdict: self.verdict.as_ref(),
@@ -362,6 +318,7 @@ impl Device {
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: self.stats.rate_fps(),
             picture: (state == State::Live).then(|| self.preprocess.crop()),
+            notice: notice.as_ref().map(|words| words.as_str()),
         };
         if let Err(error) = display.show(&scene) {
             self.retry_display(&error);
@@ -371,6 +328,7 @@ impl Device {
     fn retry_display(&mut self, error: &DisplayError) {
         self.display = None;
         self.display_retry_at = Some(Instant::now() + DISPLAY_PAUSE);
+        self.care.display_is(true);
         self.trouble.tell(
             &self.serial,
             "display failed, the serial log goes on",
@@ -395,16 +353,6 @@ impl Device {
             self.trouble
                 .tell(&self.serial, "memory pool exhausted", &why);
         }
-    }
-}
-
-/// The geometry of a frame behind the JPEG decoder.
-fn decoded(geometry: Geometry) -> Geometry {
-    match geometry.format {
-        PixelFormat::Mjpeg => {
-            Geometry::packed(PixelFormat::Rgb24, geometry.width_px, geometry.height_px)
-        }
-        _ => geometry,
     }
 }
 

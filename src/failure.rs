@@ -32,6 +32,8 @@ pub enum Cause {
     Package = 12,
     /// A card was refused, or could not be written or read back.
     Device = 13,
+    /// The board file's policy wants a reboot, or whoever is to watch over the board cannot be reached.
+    Policy = 14,
 }
 
 /// One fault: its cause, and one line that says what was tried, on what, and what to do next.

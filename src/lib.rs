@@ -11,6 +11,8 @@
 //! decide     softmax, top-k, smoothing           -> decide::Verdict
 //! show       the display and the serial log
 //! device     the loop over all of these
+//! care       policy, health, and whoever watches over the loop
+//! firmware   the first program of a board that has no other system: modules, watchdog, reboot
 //! memory     the fixed pool that all of these allocate from
 //! image      a whole system for a board in one file (feature `tools`)
 //! flash      writing that file to a card (feature `tools`)
@@ -18,6 +20,7 @@
 
 pub mod board;
 pub mod camera;
+pub mod care;
 pub mod clock;
 pub mod commands;
 pub mod data_roots;
@@ -26,6 +29,7 @@ pub mod device;
 pub mod failure;
 #[cfg(feature = "tools")]
 pub mod flash;
+pub mod firmware;
 pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;

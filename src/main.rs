@@ -14,6 +14,9 @@ fn main() -> ExitCode {
     let started = Instant::now();
     #[cfg(panic = "abort")]
     std::panic::set_hook(Box::new(end_by_panic));
+    if eyelet::firmware::is_first_program() {
+        eyelet::firmware::run();
+    }
     let cli = Cli::parse();
     start_log(started, cli.prints_serial_log());
     match cli.run(started) {

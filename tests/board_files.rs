@@ -87,6 +87,13 @@ fn the_readme_tells_of_every_key() {
         let text = SMALL.replace("display.none", &format!("display.{display}")) + "zz = 0\n";
         lines.extend(parse(&text).unwrap_err());
     }
+    for table in ["zz", "program_fails", "camera_lost", "hot", "memory_low"] {
+        let text = match table {
+            "zz" => format!("{SMALL}[policy]\nzz = 0\n"),
+            table => format!("{SMALL}[policy.{table}]\nzz = 0\n"),
+        };
+        lines.extend(parse(&text).unwrap_err());
+    }
     let mut count = 0;
     for line in lines {
         let Some((_, allowed)) = line.split_once("(allowed: ") else {

@@ -4,6 +4,7 @@
 mod common;
 
 use common::fixture;
+use eyelet::board::policy::Policy;
 use eyelet::board::{
     Board, CameraConfig, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig, Tier,
 };
@@ -133,6 +134,7 @@ fn board() -> Board {
         },
         display: DisplayConfig::None,
         firmware: Firmware::default(),
+        policy: Policy::default(),
     }
 }
 

@@ -97,6 +97,7 @@ fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
             height_px: SIDE_PX,
             rgb,
         }),
+        notice: None,
     });
 }
 
@@ -259,6 +260,7 @@ fn odd_scenes_are_drawn_too() {
                     height_px: 10,
                     rgb: &[0; 7],
                 }),
+                notice: Some("low power"),
             });
         }
     }

@@ -100,6 +100,7 @@ impl Board {
             let decide = decide(top);
             let display = display(top, base);
             let firmware = super::firmware::firmware(top);
+            let policy = super::policy::policy(top);
             Some(Self {
                 name: name.to_owned(),
                 description: description?,
@@ -113,6 +114,7 @@ impl Board {
                 decide,
                 display: display?,
                 firmware,
+                policy,
             })
         })
     }

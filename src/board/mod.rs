@@ -4,6 +4,7 @@
 pub mod choose;
 pub mod file;
 pub mod firmware;
+pub mod policy;
 mod source;
 
 pub use firmware::Firmware;
@@ -11,6 +12,7 @@ pub use firmware::Firmware;
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
 use crate::toml_file::Faults;
+use policy::Policy;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -73,6 +75,8 @@ pub struct Board {
     pub display: DisplayConfig,
     /// What an image for this board is made of.
     pub firmware: Firmware,
+    /// What is done when something is wrong.
+    pub policy: Policy,
 }
 
 /// How well a board is tested.

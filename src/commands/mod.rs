@@ -8,6 +8,7 @@ pub mod explain;
 pub mod flash;
 #[cfg(feature = "tools")]
 pub mod image;
+pub mod keep;
 pub mod list;
 pub mod model;
 #[cfg(feature = "tools")]
@@ -42,6 +43,9 @@ enum Command {
     Explain(explain::Args),
     /// Check a board file and its model without opening any hardware
     Check(check::Args),
+    /// The data partition, for the first program of a board
+    #[command(hide = true)]
+    Keep(keep::Args),
     /// List boards, models, cameras or displays
     List(list::Args),
     #[cfg_attr(feature = "tools", doc = "Fetch or verify a model")]
@@ -57,7 +61,8 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 7 memory pool, 8 picture, \
-9 download, 10 scores differ, 11 output cannot be written, 12 package or program of an image, 13 card. RUST_LOG chooses log lines (error, warn, info, debug).";
+9 download, 10 scores differ, 11 output cannot be written, 12 package or program of an image, 13 card, \
+14 the board's policy wants a reboot. RUST_LOG chooses log lines (error, warn, info, debug).";
 
 impl Cli {
     /// Whether standard output is the serial log; otherwise it is for results, and log lines go to standard error.
@@ -81,6 +86,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
             Command::List(args) => list::run(&args),
+            Command::Keep(args) => keep::run(&args),
             Command::Model(args) => model::run(&args),
             #[cfg(feature = "tools")]
             Command::Image(args) => image::run(&args),

@@ -1,12 +1,15 @@
 //! `eyelet run`: the product.
 
 use super::BoardArgs;
+use crate::board::DisplayConfig;
+use crate::care::Care;
 use crate::device::{Device, Limits};
 use crate::show::serial::Serial;
+use crate::show::{self, Scene, State};
 use crate::{Cause, Failure};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Arguments of `eyelet run`.
@@ -29,7 +32,16 @@ pub struct Args {
 pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let (board, chosen_by) = args.board.board()?;
     log::debug!("board {}: {chosen_by}", board.name);
-    let model = args.board.model(&board)?;
+    let mut care = Care::of_environment(board.policy.clone())?;
+    let is_supervised = care.is_supervised();
+    let display = board.display.clone();
+    let failed = |failure: Failure| {
+        if is_supervised {
+            show_failure(&display, failure.cause);
+        }
+        failure
+    };
+    let model = args.board.model(&board).map_err(failed)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second signal ends the program at once, should the first one not get through.
@@ -43,11 +55,36 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
             })?;
     }
     let serial = Serial::new(args.json, started, &board.decide.unknown_label);
-    let mut device = Device::start(board, model, serial)?;
+    care.says("starting");
+    let mut device = match Device::start(board, model, serial, care, &stop) {
+        Ok(device) => device,
+        // Told to stop while it waited for its camera.
+        Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
+        Err(failure) => return Err(failed(failure)),
+    };
     device.run(&Limits {
         frames: args.frames,
         stop: &stop,
         stats_every: args.stats_every,
     })?;
     Ok(())
+}
+
+/// A board that cannot start says so on its display, where it has one, before the program ends and is started again.
+fn show_failure(display: &DisplayConfig, cause: Cause) {
+    let Ok(Some(mut display)) = show::open(display) else {
+        return;
+    };
+    let scene = Scene {
+        state: State::Failed(cause),
+        verdict: None,
+        labels: &[],
+        unknown_label: "",
+        rate_fps: 0.0,
+        picture: None,
+        notice: None,
+    };
+    if let Err(error) = display.show(&scene) {
+        log::warn!("display: {error}");
+    }
 }

@@ -111,6 +111,15 @@ impl Painter {
                     colour,
                 );
             }
+            State::Failed(cause) => {
+                let colour = self.palette.alarm;
+                self.notice(
+                    words::fault(cause),
+                    "",
+                    ["the serial log says why", "see the log"],
+                    colour,
+                );
+            }
         }
         &self.canvas
     }
@@ -142,20 +151,20 @@ impl Painter {
     fn details(&mut self, scene: &Scene<'_>) {
         let palette = self.palette;
         // Before the second frame there is no rate to tell.
-        if let Some(place) = self.layout.status.filter(|_| scene.rate_fps > 0.0) {
+        let is_rate_known = scene.rate_fps > 0.0;
+        let is_told = is_rate_known || scene.notice.is_some();
+        if let Some(place) = self.layout.status.filter(|_| is_told) {
             let rate = words::rate(scene.rate_fps);
+            let (text, colour) = match scene.notice {
+                Some(notice) => (notice, palette.alarm),
+                None => (rate.as_str(), palette.quiet),
+            };
             let side = if self.layout.rows.is_empty() {
                 Side::Left
             } else {
                 Side::Right
             };
-            self.line(
-                place,
-                self.layout.status_face,
-                rate.as_str(),
-                side,
-                palette.quiet,
-            );
+            self.line(place, self.layout.status_face, text, side, colour);
         }
         let Some(verdict) = scene.verdict else { return };
         for i in 0..self.layout.rows.len().min(verdict.top.len()) {

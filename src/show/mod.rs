@@ -21,6 +21,7 @@ pub mod serial;
 pub mod setting;
 pub mod words;
 
+use crate::Cause;
 use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
 use crate::preprocess::Crop;
@@ -67,6 +68,8 @@ pub struct Scene<'a> {
     pub rate_fps: f32,
     /// What the network sees, for displays that are large enough.
     pub picture: Option<Crop<'a>>,
+    /// What is the matter with the board, in a few words, while the class is live all the same.
+    pub notice: Option<&'a str>,
 }
 
 /// Whether frames come.
@@ -81,6 +84,8 @@ pub enum State {
         /// Since the last frame.
         since: Duration,
     },
+    /// The program cannot start; the log says why.
+    Failed(Cause),
 }
 
 /// A place where scenes are shown.

@@ -54,7 +54,7 @@ impl Essence {
     /// Nothing is written while the board is starting: the folder is empty then, which says as much.
     fn of(scene: &Scene<'_>) -> Option<Self> {
         match scene.state {
-            State::Starting => None,
+            State::Starting | State::Failed(_) => None,
             State::CameraLost { .. } => Some(Self::Lost),
             State::Live => {
                 let decided = scene.verdict.and_then(|verdict| verdict.decided);
@@ -277,6 +277,7 @@ mod tests {
             unknown_label: "unknown",
             rate_fps: 10.0,
             picture: None,
+            notice: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Words and numbers for a display, written into fixed buffers: no allocation for a drawing.
 
+use crate::Cause;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -111,6 +112,18 @@ pub fn duration(time: Duration) -> Number {
         120..=7199 => written(format_args!("{} min", seconds / 60)),
         7200..=172_799 => written(format_args!("{} h", seconds / 3600)),
         _ => written(format_args!("{} d", (seconds / 86_400).min(9999))),
+    }
+}
+
+/// Why the program cannot start, as short as a display needs it.
+pub fn fault(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Board => "board file wrong",
+        Cause::Model => "model unusable",
+        Cause::Camera => "camera unusable",
+        Cause::Memory => "memory pool too small",
+        Cause::Policy => "rebooting",
+        _ => "cannot start",
     }
 }
 

@@ -12,7 +12,9 @@
 mod guest;
 mod guest_packages;
 mod initramfs;
+mod missing;
 mod pictures;
+mod programs;
 mod qemu;
 mod screen;
 mod session;
@@ -20,9 +22,9 @@ mod usb_camera;
 
 use guest::{Guest, Scenario};
 use image::RgbImage;
+use missing::Missing;
 use serde_json::Value;
 use session::{Memory, Session};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -34,16 +36,6 @@ const PHOTOS: [&str; 4] = ["cat", "macaw", "daisy", "chickadee"];
 const MODEL: &str = "models/mobilenetv2-1.0-qdq.onnx";
 /// Where it lies in the guest.
 const GUEST_MODEL: &str = "/model/mobilenetv2.onnx";
-
-/// Why the emulated board cannot run on this machine.
-#[derive(Debug)]
-pub struct Missing(String);
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A photo, the label that belongs to it, and what the camera makes of it.
 struct Photo {
@@ -86,17 +78,7 @@ impl Setting {
                 _alone: alone,
             })
         });
-        match setting {
-            Ok(setting) => Some(setting),
-            Err(missing) => {
-                let required = ["CI", "EYELET_REQUIRE_BOARD"]
-                    .iter()
-                    .any(|name| std::env::var_os(name).is_some());
-                assert!(!required, "{missing}");
-                println!("skipped: {missing}");
-                None
-            }
-        }
+        missing::or_skip(setting)
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Machine<'a> {
     pub devices: Vec<OsString>,
     /// The virtio-gpu's size.
     pub display_px: (u32, u32),
+    /// More words for the kernel.
+    pub kernel_words: &'a str,
+    /// Whether the machine starts again when it is reset; otherwise QEMU ends.
+    pub restarts: bool,
 }
 
 /// The running board. Dropping it ends QEMU.
@@ -51,14 +55,8 @@ impl Board {
                 "-m",
                 "1024",
             ])
-            .args([
-                "-display",
-                "none",
-                "-no-reboot",
-                "-nodefaults",
-                "-serial",
-                "stdio",
-            ])
+            .args(["-display", "none", "-nodefaults", "-serial", "stdio"])
+            .args((!machine.restarts).then_some("-no-reboot"))
             .arg("-qmp")
             .arg(format!(
                 "unix:{},server=on,wait=off",
@@ -69,10 +67,11 @@ impl Board {
             .arg("-initrd")
             .arg(machine.initramfs)
             // The text cursor would blink over the corner of the picture.
-            .args([
-                "-append",
-                "console=ttyAMA0 loglevel=4 vt.global_cursor_default=0 panic=-1",
-            ])
+            .arg("-append")
+            .arg(format!(
+                "console=ttyAMA0 loglevel=4 vt.global_cursor_default=0 panic=-1 {}",
+                machine.kernel_words
+            ))
             .arg("-device")
             .arg(format!("virtio-gpu-pci,xres={width},yres={height},edid=on"))
             .args(&machine.devices)

@@ -136,6 +136,7 @@ fn same_label(
         unknown_label: "unknown",
         rate_fps: 0.0,
         picture: None,
+        notice: None,
     });
     let drawn = RgbImage::from_fn(canvas.width_px(), canvas.height_px(), |x, y| {
         image::Rgb(canvas.pixel(x, y))

@@ -36,6 +36,8 @@ impl Session {
             folder: folder.path(),
             devices: vec!["-device".into(), "qemu-xhci".into()],
             display_px: DISPLAY_PX,
+            kernel_words: "",
+            restarts: false,
         };
         let board = Board::start(&machine).unwrap();
         Self {
@@ -158,7 +160,7 @@ impl Session {
             match shows(&screen) {
                 Ok(()) => return screen,
                 Err(complaint) if Instant::now() > deadline => {
-                    let file = super::guest::target_folder().join("board/failed-screen.png");
+                    let file = super::programs::target_folder().join("board/failed-screen.png");
                     screen.save(&file).unwrap();
                     panic!("{complaint}: see {}", file.display());
                 }

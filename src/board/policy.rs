@@ -1,0 +1,271 @@
+//! `[policy]`: what a board does when something is wrong, and how long it may be without a finished frame.
+//!
+//! The table holds for a board that runs `eyelet` as its first program, and under a service manager that asks for
+//! notifications. A board file without it has the default of every key; they stand in `boards/README.md`.
+
+use crate::toml_file::Table;
+use std::time::Duration;
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Without a finished frame for so long the board is reset; zero is no watchdog.
+    pub watchdog: Duration,
+    /// So long the program may take until its first finished frame (waiting for a camera that is not there is apart from it).
+    pub start: Duration,
+    /// The frame rate of [`Action::Degrade`].
+    pub degraded_rate_fps: f32,
+    /// What is done when the program ends by itself again and again.
+    pub failures: Failures,
+    /// No frame comes.
+    pub camera_lost: Rule,
+    /// Nothing can be shown.
+    pub display_lost: Rule,
+    /// The processor is hot.
+    pub hot: Hot,
+    /// The supply's voltage is too low, or the board's firmware has slowed the processor down.
+    pub power_low: Rule,
+    /// The memory pool is nearly full.
+    pub memory_low: MemoryLow,
+}
+
+/// What is done about a trouble beyond telling it on log and display, which is done always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing more; what can be tried again is tried again, for ever.
+    Retry,
+    /// Fewer frames a second while it lasts.
+    Degrade,
+    /// Reboot when it has lasted for the rule's time.
+    Reboot,
+}
+
+/// One trouble's rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// What is done.
+    pub action: Action,
+    /// How long the trouble must last before a reboot.
+    pub after: Duration,
+}
+
+/// `[policy.program_fails]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failures {
+    /// `Retry` or `Reboot`.
+    pub action: Action,
+    /// So many ends...
+    pub count: u32,
+    /// ...within so long a time are too many.
+    pub within: Duration,
+}
+
+/// `[policy.hot]`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hot {
+    /// What is done.
+    pub rule: Rule,
+    /// Hot is this temperature and above; no longer hot is 5 degrees less.
+    pub at_celsius: f32,
+}
+
+/// `[policy.memory_low]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLow {
+    /// What is done.
+    pub rule: Rule,
+    /// Nearly full is so much of the pool, in percent.
+    pub at_percent: u32,
+}
+
+/// `do` of troubles that are retried, and of those that are only told.
+const RETRY: [(&str, Action); 2] = [("retry", Action::Retry), ("reboot", Action::Reboot)];
+const TELL: [(&str, Action); 2] = [("tell", Action::Retry), ("reboot", Action::Reboot)];
+const TELL_OR_DEGRADE: [(&str, Action); 3] = [
+    ("tell", Action::Retry),
+    ("degrade", Action::Degrade),
+    ("reboot", Action::Reboot),
+];
+
+impl Default for Policy {
+    /// What holds where `[policy]` does not say otherwise.
+    fn default() -> Self {
+        let rule = |action, after_s| Rule {
+            action,
+            after: Duration::from_secs(after_s),
+        };
+        Self {
+            watchdog: Duration::from_secs(15),
+            start: Duration::from_secs(60),
+            degraded_rate_fps: 5.0,
+            failures: Failures {
+                action: Action::Reboot,
+                count: 10,
+                within: Duration::from_secs(600),
+            },
+            camera_lost: rule(Action::Retry, 300),
+            display_lost: rule(Action::Retry, 300),
+            hot: Hot {
+                rule: rule(Action::Retry, 300),
+                at_celsius: 80.0,
+            },
+            power_low: rule(Action::Retry, 300),
+            memory_low: MemoryLow {
+                rule: rule(Action::Retry, 60),
+                at_percent: 95,
+            },
+        }
+    }
+}
+
+/// Reads `[policy]` of the board file.
+pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
+    let default = Policy::default();
+    let Some(mut table) = top.table("policy") else {
+        return default;
+    };
+    Policy {
+        watchdog: seconds(&mut table, "watchdog_s", [0, 300], default.watchdog),
+        start: seconds(&mut table, "start_s", [5, 3600], default.start),
+        // Below one frame in two seconds the display would take the class for an old one.
+        degraded_rate_fps: table
+            .number("degraded_rate_fps", 0.5..=60.0)
+            .unwrap_or(default.degraded_rate_fps),
+        failures: failures(&mut table, default.failures),
+        camera_lost: named_rule(&mut table, "camera_lost", &RETRY, default.camera_lost),
+        display_lost: named_rule(&mut table, "display_lost", &RETRY, default.display_lost),
+        hot: hot(&mut table, default.hot),
+        power_low: named_rule(&mut table, "power_low", &TELL_OR_DEGRADE, default.power_low),
+        memory_low: memory_low(&mut table, default.memory_low),
+    }
+}
+
+fn seconds(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    [low, high]: [u64; 2],
+    default: Duration,
+) -> Duration {
+    table
+        .integer(key, low..=high)
+        .map_or(default, Duration::from_secs)
+}
+
+fn rule(table: &mut Table<'_, '_>, words: &[(&str, Action)], default: Rule) -> Rule {
+    Rule {
+        action: table.word("do", words).unwrap_or(default.action),
+        after: seconds(table, "after_s", [0, 86_400], default.after),
+    }
+}
+
+fn named_rule(
+    table: &mut Table<'_, '_>,
+    key: &str,
+    words: &[(&str, Action)],
+    default: Rule,
+) -> Rule {
+    match table.table(key) {
+        Some(mut table) => rule(&mut table, words, default),
+        None => default,
+    }
+}
+
+fn failures(table: &mut Table<'_, '_>, default: Failures) -> Failures {
+    let Some(mut table) = table.table("program_fails") else {
+        return default;
+    };
+    Failures {
+        action: table.word("do", &RETRY).unwrap_or(default.action),
+        count: table
+            .integer_u32("count", 1..=1000)
+            .unwrap_or(default.count),
+        within: seconds(&mut table, "within_s", [1, 86_400], default.within),
+    }
+}
+
+fn hot(table: &mut Table<'_, '_>, default: Hot) -> Hot {
+    let Some(mut table) = table.table("hot") else {
+        return default;
+    };
+    Hot {
+        rule: rule(&mut table, &TELL_OR_DEGRADE, default.rule),
+        at_celsius: table
+            .number("at_celsius", 30.0..=120.0)
+            .unwrap_or(default.at_celsius),
+    }
+}
+
+fn memory_low(table: &mut Table<'_, '_>, default: MemoryLow) -> MemoryLow {
+    let Some(mut table) = table.table("memory_low") else {
+        return default;
+    };
+    MemoryLow {
+        rule: rule(&mut table, &TELL, default.rule),
+        at_percent: table
+            .integer_u32("at_percent", 10..=100)
+            .unwrap_or(default.at_percent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::toml_file;
+
+    fn read(text: &str) -> Result<Policy, toml_file::Faults> {
+        toml_file::read("board.toml", text, |top| Some(policy(top)))
+    }
+
+    #[test]
+    fn what_the_file_does_not_say_is_the_default() {
+        assert_eq!(read("").unwrap(), Policy::default());
+        let policy = read(
+            "[policy]\nwatchdog_s = 30\ndegraded_rate_fps = 2.5\n[policy.camera_lost]\ndo = \"reboot\"\nafter_s = 120\n\
+             [policy.hot]\ndo = \"degrade\"",
+        )
+        .unwrap();
+        assert_eq!(
+            policy,
+            Policy {
+                watchdog: Duration::from_secs(30),
+                camera_lost: Rule {
+                    action: Action::Reboot,
+                    after: Duration::from_secs(120)
+                },
+                hot: Hot {
+                    rule: Rule {
+                        action: Action::Degrade,
+                        ..Policy::default().hot.rule
+                    },
+                    ..Policy::default().hot
+                },
+                degraded_rate_fps: 2.5,
+                ..Policy::default()
+            }
+        );
+    }
+
+    #[test]
+    fn each_fault_is_told_with_its_key() {
+        let faults = read(
+            "[policy]\nwatchdog_s = -1\nstart = 5\n[policy.camera_lost]\ndo = \"degrade\"\n\
+             [policy.memory_low]\nat_percent = 101",
+        )
+        .unwrap_err();
+        let keys: Vec<&str> = faults
+            .lines
+            .iter()
+            .map(|line| line.split(": ").nth(1).unwrap())
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "policy.watchdog_s",
+                "policy.start",
+                "policy.camera_lost.do",
+                "policy.memory_low.at_percent"
+            ]
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! Looking after a board: its policy, its health, and whoever watches over it.
+//!
+//! The loop reports what happens (a frame was finished, there is none, the display is gone) and asks from time to time how
+//! the board is. The answer is words for log and display, a lower frame rate, or a [`Failure`] of cause
+//! [`Cause::Policy`]: the board file wants a reboot. The reboot itself is the first program's or the service manager's.
+
+pub mod boot;
+pub mod health;
+pub mod notify;
+mod trouble;
+
+use crate::board::policy::{Action, Policy, Rule};
+use crate::memory::Usage;
+use crate::show::serial::Serial;
+use crate::show::words::Text;
+use crate::{Cause, Failure};
+use boot::Boot;
+use health::{Health, Reading};
+use notify::{HangsAfter, Heartbeat, Notify, Unwatched};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use trouble::Trouble;
+
+/// The board's health is looked at this often.
+const PERIOD: Duration = Duration::from_secs(2);
+/// No longer hot is so many degrees below hot, or the board would be hot and not hot by turns.
+const COOLER_CELSIUS: f32 = 5.0;
+
+/// A few words for a display.
+pub type Notice = Text<40>;
+
+/// What looks after one board.
+pub struct Care {
+    heartbeat: Box<dyn Heartbeat>,
+    is_supervised: bool,
+    policy: Policy,
+    health: Health,
+    looked_at: Option<Instant>,
+    power: Trouble,
+    heat: Trouble,
+    memory: Trouble,
+    display: Trouble,
+    /// What the boot took so far, on a board that Eyelet booted itself.
+    pub boot: Option<Boot>,
+}
+
+impl Care {
+    /// Nobody watches: `eyelet run` at a desk, and tests.
+    pub fn unwatched(policy: Policy) -> Self {
+        Self {
+            heartbeat: Box::new(Unwatched),
+            is_supervised: false,
+            policy,
+            health: Health::default(),
+            looked_at: None,
+            power: Trouble::default(),
+            heat: Trouble::default(),
+            memory: Trouble::default(),
+            display: Trouble::default(),
+            boot: None,
+        }
+    }
+
+    /// As the environment says: `NOTIFY_SOCKET` names who watches, [`boot::VARIABLE`] tells of the boot. (And
+    /// `EYELET_TEST_HANG_AFTER`, a number of frames, hangs the loop on purpose.)
+    ///
+    /// # Errors
+    /// [`Cause::Policy`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own.
+    pub fn of_environment(policy: Policy) -> Result<Self, Failure> {
+        let mut care = Self::unwatched(policy);
+        care.health = Health::open(Path::new("/sys"));
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(address) = variable("NOTIFY_SOCKET") {
+            let notify = Notify::connect(&address).map_err(|error| {
+                Failure::new(
+                    Cause::Policy,
+                    format!(
+                        "cannot reach the service manager at {address}: {error}; unset NOTIFY_SOCKET to run without one"
+                    ),
+                )
+            })?;
+            care.watch(Box::new(notify));
+        }
+        if let Some(frames) = variable("EYELET_TEST_HANG_AFTER").and_then(|n| n.parse().ok()) {
+            let inner = std::mem::replace(&mut care.heartbeat, Box::new(Unwatched));
+            care.heartbeat = Box::new(HangsAfter { frames, inner });
+        }
+        care.boot = variable(boot::VARIABLE).map(Boot::new);
+        Ok(care)
+    }
+
+    /// From now on `heartbeat` is told.
+    pub fn watch(&mut self, heartbeat: Box<dyn Heartbeat>) {
+        self.heartbeat = heartbeat;
+        self.is_supervised = true;
+    }
+
+    /// Reads the board's health below another folder than `/sys`.
+    pub fn read_health_at(&mut self, sys: &Path) {
+        self.health = Health::open(sys);
+    }
+
+    /// Whether somebody watches. A board that is watched waits for a camera that is not there yet, as the policy says; at a
+    /// desk that is an error at once.
+    pub fn is_supervised(&self) -> bool {
+        self.is_supervised
+    }
+
+    /// A frame was classified and shown.
+    pub fn finished(&mut self) {
+        self.heartbeat.finished();
+    }
+
+    /// No usable frame has come for `since`; the loop may go on waiting unless this fails.
+    pub fn waiting(&mut self, since: Duration) -> Result<(), Failure> {
+        check(self.policy.camera_lost, "camera lost", Some(since))?;
+        self.heartbeat.waiting();
+        Ok(())
+    }
+
+    /// What is the matter, for whoever watches.
+    pub fn says(&mut self, words: &str) {
+        self.heartbeat.says(words);
+    }
+
+    /// The display has failed, or is back.
+    pub fn display_is(&mut self, lost: bool) {
+        self.display.set(lost);
+    }
+
+    /// The shortest time from frame to frame: longer than nothing while something wants fewer frames a second.
+    pub fn frame_period(&self) -> Option<Duration> {
+        let policy = &self.policy;
+        let wants =
+            |trouble: &Trouble, rule: Rule| trouble.lasts() && rule.action == Action::Degrade;
+        (wants(&self.heat, policy.hot.rule) || wants(&self.power, policy.power_low))
+            .then(|| Duration::from_secs_f32(1.0 / policy.degraded_rate_fps))
+    }
+
+    /// Looks after the board when it is time to: tells what has changed, and fails when the policy wants a reboot.
+    pub fn look(&mut self, usage: Usage, serial: &Serial) -> Result<(), Failure> {
+        if self.looked_at.is_some_and(|at| at.elapsed() < PERIOD) {
+            return Ok(());
+        }
+        self.looked_at = Some(Instant::now());
+        self.note(self.health.look(), usage);
+        let limit = self.policy.hot.at_celsius;
+        let degrades = |rule: Rule| match rule.action {
+            Action::Degrade => "; fewer frames a second until it is over",
+            Action::Retry | Action::Reboot => "",
+        };
+        let heat = degrades(self.policy.hot.rule);
+        self.heat
+            .tell(serial, "heat", &format_args!("{limit} °C or more{heat}"));
+        let power = degrades(self.policy.power_low);
+        self.power.tell(
+            serial,
+            "power",
+            &format_args!(
+                "the supply's voltage is too low, or the board is throttled: use a stronger supply and a short cable{power}"
+            ),
+        );
+        let percent = self.policy.memory_low.at_percent;
+        self.memory.tell(
+            serial,
+            "memory",
+            &format_args!(
+                "{percent}% of the pool or more is in use: raise pool_mib in the board file"
+            ),
+        );
+        let policy = &self.policy;
+        check(policy.hot.rule, "too hot", self.heat.lasted())?;
+        check(policy.power_low, "power too low", self.power.lasted())?;
+        check(
+            policy.memory_low.rule,
+            "memory pool nearly full",
+            self.memory.lasted(),
+        )?;
+        check(policy.display_lost, "display lost", self.display.lasted())
+    }
+
+    fn note(&mut self, reading: Reading, usage: Usage) {
+        self.power.set(reading.undervoltage || reading.throttled);
+        let limit = self.policy.hot.at_celsius;
+        match reading.celsius {
+            Some(celsius) if celsius >= limit => self.heat.set(true),
+            Some(celsius) if celsius > limit - COOLER_CELSIUS => {}
+            _ => self.heat.set(false),
+        }
+        let percent = u64::from(self.policy.memory_low.at_percent);
+        let (live, pool) = (usage.live_bytes as u64, usage.pool_bytes as u64);
+        let is_low = pool > 0 && (usage.overflow_bytes > 0 || live * 100 >= pool * percent);
+        self.memory.set(is_low);
+    }
+
+    /// What a display says of the board's health beside the class; nothing when it is well.
+    pub fn notice(&self) -> Option<Notice> {
+        let words = match () {
+            () if self.power.lasts() => "low power",
+            () if self.heat.lasts() => "hot",
+            () if self.memory.lasts() => "low memory",
+            () => return None,
+        };
+        let mut notice = Notice::new();
+        // What does not fit is left off, which cannot fail.
+        let _ = notice.write_str(words);
+        Some(notice)
+    }
+}
+
+/// Fails when `rule` wants a reboot for a trouble that has lasted so long.
+fn check(rule: Rule, what: &str, lasted: Option<Duration>) -> Result<(), Failure> {
+    match lasted {
+        Some(lasted) if rule.action == Action::Reboot && lasted >= rule.after => Err(Failure::new(
+            Cause::Policy,
+            format!("policy: {what} for {} s", lasted.as_secs()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::policy::{Hot, MemoryLow};
+
+    const POOL: Usage = Usage {
+        pool_bytes: 100 << 20,
+        live_bytes: 50 << 20,
+        peak_bytes: 0,
+        overflow_bytes: 0,
+        overflow_peak_bytes: 0,
+    };
+
+    fn words(care: &Care) -> Option<String> {
+        care.notice().map(|notice| notice.as_str().to_owned())
+    }
+
+    fn hot(celsius: f32) -> Reading {
+        Reading {
+            celsius: Some(celsius),
+            ..Reading::default()
+        }
+    }
+
+    #[test]
+    fn heat_lowers_the_rate_until_it_is_clearly_cooler() {
+        let default = Policy::default();
+        let mut care = Care::unwatched(Policy {
+            degraded_rate_fps: 4.0,
+            hot: Hot {
+                rule: Rule {
+                    action: Action::Degrade,
+                    ..default.hot.rule
+                },
+                at_celsius: 80.0,
+            },
+            ..default
+        });
+        for (celsius, is_hot) in [
+            (79.0, false),
+            (80.0, true),
+            (76.0, true),
+            (75.0, false),
+            (78.0, false),
+        ] {
+            care.note(hot(celsius), POOL);
+            assert_eq!(care.frame_period().is_some(), is_hot, "{celsius}");
+            assert_eq!(
+                words(&care).as_deref(),
+                is_hot.then_some("hot"),
+                "{celsius}"
+            );
+        }
+        care.note(hot(90.0), POOL);
+        assert_eq!(care.frame_period(), Some(Duration::from_millis(250)));
+        care.note(Reading::default(), POOL);
+        assert_eq!(care.frame_period(), None);
+    }
+
+    #[test]
+    fn power_is_told_first_and_a_full_pool_is_seen() {
+        let mut care = Care::unwatched(Policy::default());
+        let mut usage = POOL;
+        care.note(Reading::default(), usage);
+        assert_eq!(words(&care), None);
+        usage.live_bytes = 95 << 20;
+        care.note(Reading::default(), usage);
+        assert_eq!(words(&care).as_deref(), Some("low memory"));
+        let throttled = Reading {
+            throttled: true,
+            ..hot(99.0)
+        };
+        care.note(throttled, usage);
+        assert_eq!(words(&care).as_deref(), Some("low power"));
+        assert_eq!(care.frame_period(), None, "the default only tells");
+    }
+
+    #[test]
+    fn the_policy_decides_how_long_a_trouble_may_last() {
+        let now = Rule {
+            action: Action::Reboot,
+            after: Duration::ZERO,
+        };
+        let mut care = Care::unwatched(Policy {
+            camera_lost: Rule {
+                after: Duration::from_secs(120),
+                ..now
+            },
+            memory_low: MemoryLow {
+                rule: now,
+                at_percent: 50,
+            },
+            ..Policy::default()
+        });
+        assert_eq!(care.waiting(Duration::from_secs(119)), Ok(()));
+        let failure = care.waiting(Duration::from_secs(121)).unwrap_err();
+        assert_eq!(failure.cause, Cause::Policy);
+        assert_eq!(failure.message, "policy: camera lost for 121 s");
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let failure = care.look(POOL, &serial).unwrap_err();
+        assert_eq!(failure.message, "policy: memory pool nearly full for 0 s");
+
+        let mut care = Care::unwatched(Policy::default());
+        assert_eq!(care.waiting(Duration::from_secs(1_000_000)), Ok(()));
+        care.display_is(true);
+        assert_eq!(care.look(POOL, &serial), Ok(()));
+    }
+}

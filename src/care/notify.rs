@@ -1,0 +1,189 @@
+//! Who is told that the job is being done: the service manager, by the datagrams of `sd_notify(3)`.
+//!
+//! The same protocol serves a board under systemd and a board whose first program is Eyelet's own (`firmware`): both name
+//! a socket in `NOTIFY_SOCKET` and want `READY=1` once, and `WATCHDOG=1` again and again. Nothing here is on a timer. A
+//! frame that was classified and shown is the only source of these words, or the loop itself, while the policy lets it
+//! wait for a camera.
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+/// Words go out this often at the most; every frame would be no better.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Who is told that the job is being done.
+pub trait Heartbeat {
+    /// A frame was classified and shown.
+    fn finished(&mut self);
+
+    /// There is no frame, and the policy lets the loop wait for one; at least every few seconds while it does.
+    fn waiting(&mut self);
+
+    /// What is the matter, in a few words.
+    fn says(&mut self, words: &str);
+}
+
+/// Nobody is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Heartbeat for Unwatched {
+    fn finished(&mut self) {}
+    fn waiting(&mut self) {}
+    fn says(&mut self, _words: &str) {}
+}
+
+/// A service manager's socket.
+#[derive(Debug)]
+pub struct Notify {
+    socket: UnixDatagram,
+    is_ready: bool,
+    sent_at: Option<Instant>,
+}
+
+impl Notify {
+    /// The socket at `address`, the value of `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
+    ///
+    /// # Errors
+    /// The system's, when nobody listens there.
+    pub fn connect(address: &str) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        match address.strip_prefix('@') {
+            Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+            None => socket.connect(address)?,
+        }
+        // A manager that does not read must not stop the loop; what it misses it will be told again.
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            is_ready: false,
+            sent_at: None,
+        })
+    }
+
+    fn is_due(&mut self) -> bool {
+        let due = self.sent_at.is_none_or(|at| at.elapsed() >= PERIOD);
+        if due {
+            self.sent_at = Some(Instant::now());
+        }
+        due
+    }
+
+    fn send(&self, words: &str) {
+        // A full or closed socket is the manager's fault, and the watchdog is its answer to silence.
+        let _ = self.socket.send(words.as_bytes());
+    }
+}
+
+impl Heartbeat for Notify {
+    fn finished(&mut self) {
+        if !self.is_ready {
+            self.is_ready = true;
+            self.sent_at = Some(Instant::now());
+            self.send("READY=1\nSTATUS=classifying\nWATCHDOG=1");
+        } else if self.is_due() {
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    fn waiting(&mut self) {
+        if self.is_due() {
+            // Before it is ready a service has no watchdog yet, only a time limit: half a minute from now on.
+            self.send(if self.is_ready {
+                "WATCHDOG=1"
+            } else {
+                "EXTEND_TIMEOUT_USEC=30000000"
+            });
+        }
+    }
+
+    fn says(&mut self, words: &str) {
+        let line = words.replace('\n', " ");
+        self.send(&format!("STATUS={line}"));
+    }
+}
+
+/// For tests of watchdogs: passes on so many finished frames, then hangs for ever.
+pub struct HangsAfter {
+    /// Frames that are left.
+    pub frames: u64,
+    /// Who is told until then.
+    pub inner: Box<dyn Heartbeat>,
+}
+
+impl Heartbeat for HangsAfter {
+    fn finished(&mut self) {
+        if self.frames == 0 {
+            log::warn!("hanging on purpose, for a test");
+            loop {
+                std::thread::park();
+            }
+        }
+        self.frames -= 1;
+        self.inner.finished();
+    }
+
+    fn waiting(&mut self) {
+        self.inner.waiting();
+    }
+
+    fn says(&mut self, words: &str) {
+        self.inner.says(words);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn words(socket: &UnixDatagram) -> Vec<String> {
+        socket.set_nonblocking(true).unwrap();
+        let mut all = Vec::new();
+        let mut buffer = [0; 256];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            all.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        all
+    }
+
+    #[test]
+    fn ready_comes_once_and_beats_are_rationed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let mut notify = Notify::connect(path.to_str().unwrap()).unwrap();
+        notify.waiting();
+        assert_eq!(words(&manager), ["EXTEND_TIMEOUT_USEC=30000000"]);
+        for _ in 0..100 {
+            notify.finished();
+        }
+        assert_eq!(words(&manager), ["READY=1\nSTATUS=classifying\nWATCHDOG=1"]);
+        std::thread::sleep(PERIOD);
+        for _ in 0..100 {
+            notify.finished();
+            notify.waiting();
+        }
+        notify.says("camera lost\nfor 3 s");
+        assert_eq!(
+            words(&manager),
+            ["WATCHDOG=1", "STATUS=camera lost for 3 s"]
+        );
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_does_not_stop_the_loop() {
+        let name = format!("eyelet-notify-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        let mut notify = Notify::connect(&format!("@{name}")).unwrap();
+        for _ in 0..10_000 {
+            notify.says("more than any socket holds");
+        }
+        drop(manager);
+        notify.finished();
+        assert!(Notify::connect(&format!("@{name}")).is_err());
+    }
+}

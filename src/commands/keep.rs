@@ -1,0 +1,58 @@
+//! `eyelet keep`: the data partition, for the first program alone (see `firmware::data`). Not in the list of commands.
+
+use super::print_line;
+use crate::firmware::data::{Data, LOG_BYTES};
+use crate::{Cause, Failure};
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+/// Arguments of `eyelet keep`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    what: What,
+    /// The data partition's block device
+    device: PathBuf,
+    /// `put`: the reason
+    #[arg(default_value = "")]
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Print the reason that was kept
+    Tell,
+    /// Keep REASON, and standard input as the log
+    Put,
+    /// Forget the reason
+    Forget,
+    /// Make the volume anew
+    Format,
+}
+
+/// Does one thing with the data partition.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let fail = |error: io::Error| {
+        Failure::new(
+            Cause::Output,
+            format!("data partition {}: {error}", args.device.display()),
+        )
+    };
+    let data = Data::open(&args.device).map_err(fail)?;
+    match args.what {
+        What::Tell => match data.reason().map_err(fail)? {
+            Some(reason) => print_line(reason),
+            None => Ok(()),
+        },
+        What::Put => {
+            let mut log = Vec::new();
+            let limit = LOG_BYTES as u64 * 2;
+            io::stdin()
+                .take(limit)
+                .read_to_end(&mut log)
+                .map_err(fail)?;
+            data.keep(&args.reason, &log).map_err(fail)
+        }
+        What::Forget => data.forget().map_err(fail),
+        What::Format => data.format().map_err(fail),
+    }
+}

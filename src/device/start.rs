@@ -1,0 +1,245 @@
+//! The start: everything is loaded and opened, the network has run once, and the memory pool is sealed.
+//!
+//! The model comes first, then the display, so that it can say what is waited for, then the camera. Where somebody watches
+//! over the board ([`Care::is_supervised`]) a camera that is not there is waited for as the policy says.
+
+use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
+use crate::board::Board;
+use crate::camera::{self, Camera, Counts};
+use crate::care::Care;
+use crate::care::boot::Boot;
+use crate::decide::Decider;
+use crate::frame::{Geometry, PixelFormat};
+use crate::memory::{self, Ledger};
+use crate::model::Model;
+use crate::network::Network;
+use crate::preprocess::{MjpegDecoder, Preprocess};
+use crate::show::serial::Serial;
+use crate::show::{self, Display, DisplayError, Scene, State};
+use crate::stats::Stats;
+use crate::{Cause, Failure, clock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+impl Device {
+    /// Loads and opens everything, runs the network once, and seals the memory pool.
+    ///
+    /// `care` looks after the board; `stop` ends the waiting for a camera, as a [`Failure`] that is of no account then.
+    pub fn start(
+        board: Board,
+        model: Model,
+        serial: Serial,
+        care: Care,
+        stop: &AtomicBool,
+    ) -> Result<Self, Failure> {
+        let (camera, display) = (board.camera.clone(), board.display.clone());
+        let open_camera = Box::new(move || camera::open(&camera));
+        let open_display = Box::new(move || show::open(&display));
+        Self::start_watched(board, model, serial, open_camera, open_display, care, stop)
+    }
+
+    /// The same with a camera and a display of one's own, instead of those that the board names, and nobody watching.
+    pub fn start_with(
+        board: Board,
+        model: Model,
+        serial: Serial,
+        open_camera: OpenCamera,
+        open_display: OpenDisplay,
+    ) -> Result<Self, Failure> {
+        let care = Care::unwatched(board.policy.clone());
+        let never = AtomicBool::new(false);
+        Self::start_watched(
+            board,
+            model,
+            serial,
+            open_camera,
+            open_display,
+            care,
+            &never,
+        )
+    }
+
+    /// The same with everything of one's own.
+    pub fn start_watched(
+        board: Board,
+        model: Model,
+        serial: Serial,
+        mut open_camera: OpenCamera,
+        mut open_display: OpenDisplay,
+        mut care: Care,
+        stop: &AtomicBool,
+    ) -> Result<Self, Failure> {
+        let mut ledger = Ledger::default();
+        memory::reserve(board.pool_bytes)?;
+        let started = Instant::now();
+        let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
+        ledger.account("network, one run", || network.run().map(|_| ()))?;
+        let loaded_in = started.elapsed();
+        let loaded_at = clock::now();
+        let display = ledger.account("display", || {
+            open_display_patiently(&mut open_display, &mut care)
+        });
+        let (mut display, display_fault) = match display {
+            Ok(display) => (display, None),
+            // A board without its panel still has its serial log, unless its file says that the panel must be there.
+            Err(error @ DisplayError::Absent(_)) if !board.display.is_required() => {
+                (None, Some(error))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let display_at = clock::now();
+        let camera = ledger.account("camera", || {
+            let show_waiting = || show_starting(&mut display, &board);
+            open_camera_patiently(&mut open_camera, &mut care, stop, show_waiting)
+        })?;
+        if let Some(boot) = &mut care.boot {
+            boot.model = loaded_in;
+            boot.camera_at = clock::now();
+            boot.camera = boot.camera_at.saturating_sub(display_at);
+            boot.display = display_at.saturating_sub(loaded_at);
+        }
+        let geometry = camera.geometry();
+        let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
+        let encoder = network.encoder().clone();
+        let mut preprocess = ledger.account("preprocess", || {
+            Preprocess::new(&model.input, board.mount, encoder)
+        });
+        ledger
+            .account("preprocess, tables", || {
+                preprocess.prepare(decoded(geometry))
+            })
+            .map_err(|e| Failure::new(Cause::Camera, format!("{}: {e}", camera.describe())))?;
+        let decider = ledger.account("decide", || {
+            Decider::new(board.decide.clone(), model.output)
+        });
+        let stats = ledger.account("statistics", Stats::default);
+        let parts = [
+            ("board", format!("{} ({})", board.name, board.description)),
+            (
+                "model",
+                format!(
+                    "{}, {}, loaded in {:.0} ms",
+                    model.name,
+                    network.describe(),
+                    loaded_in.as_secs_f32() * 1e3
+                ),
+            ),
+            ("camera", camera.describe()),
+            (
+                "display",
+                display
+                    .as_ref()
+                    .map_or("none: the serial log alone".into(), |d| d.describe()),
+            ),
+        ];
+        let mut device = Self {
+            labels: model.labels,
+            camera: Some(camera),
+            geometry,
+            decoder,
+            preprocess,
+            network,
+            decider,
+            display,
+            serial,
+            stats,
+            verdict: None,
+            live_at: None,
+            lost_at: None,
+            past: Counts::default(),
+            drawn_at: Instant::now(),
+            display_retry_at: None,
+            trouble: Trouble::default(),
+            care,
+            finished_at: Instant::now(),
+            open_camera,
+            open_display,
+            board,
+        };
+        ledger.account("first drawing", || device.draw());
+        device.serial.start(&parts, ledger.lines());
+        if let Some(error) = display_fault {
+            device.retry_display(&error);
+        }
+        memory::seal()?;
+        Ok(device)
+    }
+}
+
+/// Opens the display; on a board that was booted just now, waits while its module may still be loading.
+fn open_display_patiently(
+    open: &mut OpenDisplay,
+    care: &mut Care,
+) -> Result<Option<Box<dyn Display>>, DisplayError> {
+    loop {
+        let result = open();
+        let may_come = matches!(result, Err(DisplayError::Absent(_)))
+            && care.boot.as_mut().is_some_and(Boot::may_bring_more);
+        if !may_come {
+            return result;
+        }
+        std::thread::sleep(PICTURE_PERIOD / 2);
+    }
+}
+
+/// Opens the camera; where somebody watches, waits for one as long as the policy allows, and tells why once.
+fn open_camera_patiently(
+    open: &mut OpenCamera,
+    care: &mut Care,
+    stop: &AtomicBool,
+    mut show_waiting: impl FnMut(),
+) -> Result<Box<dyn Camera>, Failure> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        let error = match open() {
+            Ok(camera) => return Ok(camera),
+            Err(error) if !care.is_supervised() => return Err(error.into()),
+            Err(error) => error,
+        };
+        if stop.load(Ordering::Relaxed) {
+            return Err(error.into());
+        }
+        show_waiting();
+        care.waiting(began.elapsed())?;
+        let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
+        if !is_booting && !is_told {
+            is_told = true;
+            log::warn!("no camera yet: {error}; opening it again until it is there");
+            care.says("waiting for the camera");
+        }
+        std::thread::sleep(if is_booting {
+            PICTURE_PERIOD / 2
+        } else {
+            REOPEN_PAUSE.0
+        });
+    }
+}
+
+/// Before there is a camera the display says that it is waited for. One that fails now is opened again later.
+fn show_starting(display: &mut Option<Box<dyn Display>>, board: &Board) {
+    let scene = Scene {
+        state: State::Starting,
+        verdict: None,
+        labels: &[],
+        unknown_label: &board.decide.unknown_label,
+        rate_fps: 0.0,
+        picture: None,
+        notice: None,
+    };
+    if let Some(display) = display
+        && let Err(error) = display.show(&scene)
+    {
+        log::warn!("display: {error}");
+    }
+}
+
+/// The geometry of a frame behind the JPEG decoder.
+fn decoded(geometry: Geometry) -> Geometry {
+    match geometry.format {
+        PixelFormat::Mjpeg => {
+            Geometry::packed(PixelFormat::Rgb24, geometry.width_px, geometry.height_px)
+        }
+        _ => geometry,
+    }
+}

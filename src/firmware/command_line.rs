@@ -1,0 +1,72 @@
+//! What the kernel's command line says to Eyelet: words that begin with `eyelet.`; all others are the kernel's.
+
+/// The words of `/proc/cmdline`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// `eyelet.slot=a`: the slot that was booted.
+    pub slot: Option<String>,
+    /// `eyelet.trial=1`: it was booted on trial.
+    pub is_trial: bool,
+    /// `eyelet.log=debug`: which log lines are wanted, as `RUST_LOG` for Eyelet alone.
+    pub log: Option<String>,
+    /// `eyelet.test_hang=after:50`, for tests: hang after so many frames.
+    pub test_hang_after: Option<u64>,
+    /// Words that begin with `eyelet.` and mean nothing.
+    pub unknown: Vec<String>,
+}
+
+impl CommandLine {
+    /// Reads the words.
+    pub fn of_text(text: &str) -> Self {
+        let mut line = Self::default();
+        for word in text.split_whitespace() {
+            let Some(ours) = word.strip_prefix("eyelet.") else {
+                continue;
+            };
+            let (key, value) = ours.split_once('=').unwrap_or((ours, ""));
+            match (key, value) {
+                ("slot", "a" | "b") => line.slot = Some(value.to_owned()),
+                ("trial", "0" | "1") => line.is_trial = value == "1",
+                ("log", "error" | "warn" | "info" | "debug" | "trace") => {
+                    line.log = Some(value.to_owned());
+                }
+                ("test_hang", after) if frames(after).is_some() => {
+                    line.test_hang_after = frames(after);
+                }
+                _ => line.unknown.push(word.to_owned()),
+            }
+        }
+        line
+    }
+}
+
+fn frames(after: &str) -> Option<u64> {
+    after.strip_prefix("after:")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_ours_are_read_and_wrong_ones_are_kept_to_be_told() {
+        let text = "console=ttyAMA0 eyelet.slot=b root=/dev/ram eyelet.test_hang=after:50 eyelet.log=debug \
+                    eyelet.slot=c eyelet.test_hang=soon eyelet.trial eyelet.trial=1 eyelet.shell=1\n";
+        let unknown = [
+            "eyelet.slot=c",
+            "eyelet.test_hang=soon",
+            "eyelet.trial",
+            "eyelet.shell=1",
+        ];
+        assert_eq!(
+            CommandLine::of_text(text),
+            CommandLine {
+                slot: Some("b".into()),
+                is_trial: true,
+                log: Some("debug".into()),
+                test_hang_after: Some(50),
+                unknown: unknown.map(String::from).to_vec(),
+            }
+        );
+    }
+}

@@ -1,0 +1,449 @@
+//! The first program's loop: it starts the program that classifies, hears it, and does what [`super::oversee`] decides.
+
+use super::command_line::CommandLine;
+use super::journal::Journal;
+use super::keeper::Keeper;
+use super::oversee::{Order, Overseer};
+use super::watchdog::Watchdog;
+use super::{BOOT_FILE, MODULES, modules};
+use crate::board::policy::Policy;
+use crate::care::boot::Modules;
+use crate::{care, clock};
+use libc::{SIGINT, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// Where the program tells how it is.
+const NOTIFY: &str = "/run/eyelet/notify";
+/// This program's own file.
+const PROGRAM: &str = "/proc/self/exe";
+/// At least this often the loop turns.
+const TICK: Duration = Duration::from_millis(100);
+/// What a program that is told to end may take.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How the board is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Start again.
+    Reboot,
+    /// Switch off.
+    PowerOff,
+}
+
+/// What the thread that loads the modules says.
+enum News {
+    Line(String),
+    /// The modules are loaded, and it took so long.
+    Loaded(usize, Duration),
+    /// The data partition was looked for, and why the last reboot was.
+    Data(Option<Keeper>, Option<String>),
+}
+
+/// Everything that the first program holds.
+pub struct First {
+    journal: Journal,
+    overseer: Overseer,
+    policy: Policy,
+    line: CommandLine,
+    news: Receiver<News>,
+    notify: UnixDatagram,
+    program: Option<Program>,
+    watchdog: Option<Watchdog>,
+    are_modules_loaded: bool,
+    keeper: Option<Keeper>,
+    reboot: Arc<AtomicBool>,
+    power_off: Arc<AtomicBool>,
+}
+
+/// The running program that classifies.
+struct Program {
+    child: Child,
+    /// Both of its output streams; it does not block.
+    output: File,
+    /// The last line that began with `eyelet: `, its last words when it ends.
+    last_words: String,
+    /// The beginning of a line that is not whole yet.
+    partial: Vec<u8>,
+}
+
+impl First {
+    /// Prepares all and begins to load the modules.
+    ///
+    /// # Errors
+    /// The system's, when there is no place for the socket.
+    pub fn begin(mut journal: Journal, policy: Policy, line: CommandLine) -> io::Result<Self> {
+        let init_at = clock::now();
+        std::fs::create_dir_all("/run/eyelet")?;
+        let notify = UnixDatagram::bind(NOTIFY)?;
+        notify.set_nonblocking(true)?;
+        let (sender, news) = channel();
+        std::thread::Builder::new()
+            .name("modules".into())
+            .spawn(move || bring_up(&sender, init_at))?;
+        let (reboot, power_off) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        for (signal, flag) in [
+            (SIGINT, &reboot),
+            (SIGTERM, &reboot),
+            (SIGUSR1, &power_off),
+            (SIGUSR2, &power_off),
+            (SIGPWR, &power_off),
+        ] {
+            if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
+                journal.tell(&format!("signal {signal} cannot be taken: {error}"));
+            }
+        }
+        Ok(Self {
+            journal,
+            overseer: Overseer::new(policy.clone()),
+            policy,
+            line,
+            news,
+            notify,
+            program: None,
+            watchdog: None,
+            are_modules_loaded: false,
+            keeper: None,
+            reboot,
+            power_off,
+        })
+    }
+
+    /// Runs until the board is to end.
+    pub fn run(&mut self) -> End {
+        loop {
+            if self.reboot.load(Ordering::Relaxed) {
+                return self.leave("asked to reboot", End::Reboot);
+            }
+            if self.power_off.load(Ordering::Relaxed) {
+                return self.leave("asked to power off", End::PowerOff);
+            }
+            self.read_news();
+            self.open_watchdog();
+            self.read_output();
+            let mut orders = VecDeque::from(self.hear());
+            orders.extend(self.reap());
+            orders.extend(self.overseer.tick(clock::now()));
+            while let Some(order) = orders.pop_front() {
+                if order == Order::Start {
+                    orders.extend(self.start());
+                } else if let Some(end) = self.obey(order) {
+                    return end;
+                }
+            }
+            self.journal.show();
+            self.wait();
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Option<End> {
+        match order {
+            Order::Feed => self.feed(),
+            Order::Start => {}
+            Order::Tell(line) => self.journal.tell(&line),
+            Order::Keep(reason) => {
+                self.journal
+                    .tell(&format!("{reason}; the watchdog will reset the board"));
+                self.keep(&reason);
+                if self.watchdog.is_none() {
+                    self.journal
+                        .tell("there is no hardware watchdog, so it is a reboot");
+                    return Some(self.leave(&reason, End::Reboot));
+                }
+            }
+            Order::Forget => {
+                if let Some(keeper) = self.keeper.clone() {
+                    keeper.forget(|line| self.journal.tell(line));
+                }
+            }
+            Order::Reboot(reason) => {
+                self.feed();
+                self.keep(&reason);
+                return Some(self.leave(&reason, End::Reboot));
+            }
+        }
+        None
+    }
+
+    fn keep(&mut self, reason: &str) {
+        let log = self.journal.to_bytes();
+        match self.keeper.clone() {
+            Some(keeper) => keeper.keep(reason, &log, |line| self.journal.tell(line)),
+            None => self
+                .journal
+                .tell("there is no data partition to keep the reason on"),
+        }
+    }
+
+    fn feed(&mut self) {
+        if let Some(watchdog) = &mut self.watchdog
+            && let Err(error) = watchdog.feed()
+        {
+            self.journal
+                .tell(&format!("the watchdog cannot be fed: {error}"));
+        }
+    }
+
+    /// Ends the program and says why the board ends.
+    fn leave(&mut self, why: &str, end: End) -> End {
+        let word = match end {
+            End::Reboot => "rebooting",
+            End::PowerOff => "switching off",
+        };
+        self.journal.tell(&format!("{word}: {why}"));
+        if let Some(mut program) = self.program.take() {
+            // SAFETY: the child has not been waited for, so the number is still its own.
+            unsafe { libc::kill(program.child.id() as libc::pid_t, libc::SIGTERM) };
+            let until = clock::now() + END_PATIENCE;
+            while clock::now() < until && matches!(program.child.try_wait(), Ok(None)) {
+                self.read_lines(&mut program);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // One that hangs in a driver cannot be ended, and is not waited for.
+            let _ = program.child.kill();
+            self.read_lines(&mut program);
+        }
+        self.journal.show();
+        if let (End::PowerOff, Some(watchdog)) = (end, self.watchdog.take()) {
+            watchdog.disarm();
+        }
+        end
+    }
+
+    fn read_news(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Line(line) => self.journal.tell(&line),
+                News::Loaded(count, took) => {
+                    self.are_modules_loaded = true;
+                    let seconds = took.as_secs_f64();
+                    self.journal
+                        .tell(&format!("{count} modules loaded in {seconds:.2} s"));
+                }
+                News::Data(keeper, reason) => {
+                    if keeper.is_none() {
+                        self.journal
+                            .tell("no data partition: the reason of a reboot cannot be kept");
+                    }
+                    self.keeper = keeper;
+                    self.open_watchdog();
+                    self.tell_last_reboot(reason);
+                }
+            }
+        }
+    }
+
+    fn tell_last_reboot(&mut self, reason: Option<String>) {
+        let by_watchdog = self
+            .watchdog
+            .as_ref()
+            .is_some_and(Watchdog::has_reset_the_board);
+        let why = match reason {
+            Some(reason) => reason,
+            None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),
+            None => "power, or a reset from outside".to_owned(),
+        };
+        self.journal.tell(&format!("last reboot: {why}"));
+    }
+
+    /// The watchdog's module is one of many; until it is loaded there is no device.
+    fn open_watchdog(&mut self) {
+        if self.watchdog.is_some() || self.policy.watchdog.is_zero() {
+            return;
+        }
+        match Watchdog::open(Path::new("/dev/watchdog"), self.policy.watchdog) {
+            Ok(watchdog) => {
+                let seconds = watchdog.timeout.as_secs();
+                self.journal.tell(&format!(
+                    "watchdog armed: {seconds} s without a finished frame reset the board"
+                ));
+                if watchdog.timeout < self.policy.watchdog {
+                    self.journal.tell(
+                        "it knows no longer time; policy.watchdog_s of the board file is longer",
+                    );
+                }
+                self.watchdog = Some(watchdog);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && !self.are_modules_loaded => {}
+            Err(error) => {
+                self.journal.tell(&format!(
+                    "no hardware watchdog: {error}; a board that hangs is rebooted by software"
+                ));
+                // Asked once more only after the next start.
+                self.policy.watchdog = Duration::ZERO;
+            }
+        }
+    }
+
+    /// Starts the program; what follows when it cannot be.
+    fn start(&mut self) -> Vec<Order> {
+        let now = clock::now();
+        self.overseer.started(now);
+        match self.spawn() {
+            Ok(program) => {
+                self.program = Some(program);
+                Vec::new()
+            }
+            Err(error) => {
+                let how = format!("it cannot be started: {error}");
+                self.overseer.ended(&how, None, now)
+            }
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Program> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg("run")
+            .env_clear()
+            .env("EYELET_HOME", "/")
+            .env("NOTIFY_SOCKET", NOTIFY)
+            .env(care::boot::VARIABLE, BOOT_FILE)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        if let Some(level) = &self.line.log {
+            command.env("RUST_LOG", format!("off,eyelet={level}"));
+        }
+        if let Some(frames) = self.line.test_hang_after {
+            command.env("EYELET_TEST_HANG_AFTER", frames.to_string());
+        }
+        let child = command.spawn()?;
+        let output = OwnedFd::from(reader);
+        // SAFETY: the descriptor is open, and setting its flags has no other effect.
+        if unsafe { libc::fcntl(output.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Program {
+            child,
+            output: File::from(output),
+            last_words: String::new(),
+            partial: Vec::new(),
+        })
+    }
+
+    fn hear(&mut self) -> Vec<Order> {
+        let mut orders = Vec::new();
+        let mut words = [0; 512];
+        while let Ok(length) = self.notify.recv(&mut words) {
+            let text = String::from_utf8_lossy(&words[..length]);
+            orders.extend(self.overseer.heard(&text, clock::now()));
+        }
+        orders
+    }
+
+    fn reap(&mut self) -> Vec<Order> {
+        let Some(program) = &mut self.program else {
+            return Vec::new();
+        };
+        let Ok(Some(status)) = program.child.try_wait() else {
+            return Vec::new();
+        };
+        self.read_output();
+        let Some(program) = self.program.take() else {
+            return Vec::new();
+        };
+        let how = how_ended(status, &program.last_words);
+        self.overseer.ended(&how, status.code(), clock::now())
+    }
+
+    fn read_output(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            self.read_lines(&mut program);
+            self.program = Some(program);
+        }
+    }
+
+    fn read_lines(&mut self, program: &mut Program) {
+        let mut text = [0; 4096];
+        while let Ok(length) = program.output.read(&mut text) {
+            if length == 0 {
+                return;
+            }
+            self.journal.write(&text[..length]);
+            program.note_last_words(&text[..length]);
+        }
+    }
+
+    /// Sleeps until the program says or writes something, at most for a tick.
+    fn wait(&self) {
+        let descriptor = |fd| libc::pollfd {
+            fd,
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let output = self
+            .program
+            .as_ref()
+            .map_or(-1, |program| program.output.as_raw_fd());
+        let mut descriptors = [descriptor(self.notify.as_raw_fd()), descriptor(output)];
+        // SAFETY: the array has two entries, of open descriptors or -1, which the kernel passes over.
+        let ready =
+            unsafe { libc::poll(descriptors.as_mut_ptr(), 2, TICK.as_millis() as libc::c_int) };
+        // A pipe whose writer has gone is always ready, and the child's end is seen a moment later.
+        if ready > 0 && descriptors[1].revents & libc::POLLHUP != 0 {
+            std::thread::sleep(TICK / 10);
+        }
+    }
+}
+
+impl Program {
+    fn note_last_words(&mut self, text: &[u8]) {
+        const LONGEST: usize = 1000;
+        for &byte in text {
+            if byte == b'\n' {
+                let line = String::from_utf8_lossy(&self.partial);
+                if let Some(words) = line.strip_prefix("eyelet: ") {
+                    self.last_words = words.to_owned();
+                }
+                self.partial.clear();
+            } else if self.partial.len() < LONGEST {
+                self.partial.push(byte);
+            }
+        }
+    }
+}
+
+fn how_ended(status: ExitStatus, last_words: &str) -> String {
+    if !last_words.is_empty() {
+        return last_words.to_owned();
+    }
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "no reason known".to_owned(),
+    }
+}
+
+/// What need not be waited for to start the program: modules, then the data partition.
+fn bring_up(sender: &Sender<News>, init_at: Duration) {
+    let began = clock::now();
+    // A receiver that has gone has left the loop; the board ends.
+    let tell = |line: &str| {
+        let _ = sender.send(News::Line(line.to_owned()));
+    };
+    let count = modules::load_all(Path::new(MODULES), modules::load, tell);
+    let took = clock::now().saturating_sub(began);
+    let text = Modules { init_at, took }.to_text();
+    if let Err(error) = std::fs::write(BOOT_FILE, text) {
+        tell(&format!("{BOOT_FILE} cannot be written: {error}"));
+    }
+    let _ = sender.send(News::Loaded(count, took));
+    let keeper = Keeper::find(Path::new(PROGRAM), Path::new("/sys"), Path::new("/dev"));
+    let reason = keeper.as_ref().and_then(|keeper| keeper.take_reason(tell));
+    let _ = sender.send(News::Data(keeper, reason));
+}

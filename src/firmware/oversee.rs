@@ -1,0 +1,330 @@
+//! Whether the job is being done, and what follows when it is not: the decisions of the first program, without its acts.
+//!
+//! The program that classifies says `READY=1` at its first finished frame and `WATCHDOG=1` with the later ones. Only that
+//! feeds the hardware's watchdog. Before the first frame it is fed for the policy's start time; while a program that has
+//! ended is waited for, until it is started again. Silence for two thirds of the watchdog's time makes us keep the reason;
+//! the hardware then resets the board, or a reboot does where it fails to.
+//!
+//! All times are since kernel start.
+
+use crate::Cause;
+use crate::board::policy::{Action, Policy};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// The hardware is fed this often while the program starts or is waited for.
+const FEED_PERIOD: Duration = Duration::from_secs(1);
+/// First and longest pause before the program is started again.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A program that ran for so long had a good start; the next pause is the first one.
+const GOOD_RUN: Duration = Duration::from_secs(120);
+/// So much later than the hardware should have reset the board, we do.
+const HARDWARE_GRACE: Duration = Duration::from_secs(3);
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Feed the hardware's watchdog.
+    Feed,
+    /// Start the program.
+    Start,
+    /// Tell this on the log.
+    Tell(String),
+    /// Keep this as the reason of a reset that is about to come.
+    Keep(String),
+    /// It does not come after all.
+    Forget,
+    /// Keep this as the reason, and reboot.
+    Reboot(String),
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Not running; to be started at this time.
+    Ended { start_at: Duration },
+    /// No frame was finished yet; one is wanted by this time.
+    Starting { deadline: Duration },
+    /// Frames are being finished, the last one at this time.
+    Running { beat_at: Duration },
+}
+
+/// The overseer.
+#[derive(Debug)]
+pub struct Overseer {
+    policy: Policy,
+    phase: Phase,
+    started_at: Duration,
+    fed_at: Option<Duration>,
+    pause: Duration,
+    /// When the program ended, the last times.
+    ends: VecDeque<Duration>,
+    /// When it was found that the job is not being done.
+    doomed_at: Option<Duration>,
+    /// What the program says is the matter.
+    status: String,
+}
+
+impl Overseer {
+    /// One that orders a start at once.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            phase: Phase::Ended {
+                start_at: Duration::ZERO,
+            },
+            started_at: Duration::ZERO,
+            fed_at: None,
+            pause: PAUSE.0,
+            ends: VecDeque::new(),
+            doomed_at: None,
+            status: String::new(),
+        }
+    }
+
+    /// The program was started.
+    pub fn started(&mut self, now: Duration) {
+        self.started_at = now;
+        self.status.clear();
+        self.phase = Phase::Starting {
+            deadline: now + self.policy.start,
+        };
+    }
+
+    /// The program said `words`, lines of `KEY=VALUE`.
+    pub fn heard(&mut self, words: &str, now: Duration) -> Vec<Order> {
+        let mut orders = Vec::new();
+        for line in words.lines() {
+            match (line.split_once('='), &mut self.phase) {
+                (Some(("READY", "1")), Phase::Starting { .. }) => {
+                    self.phase = Phase::Running { beat_at: now };
+                }
+                (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) => {
+                    *beat_at = now;
+                    if self.doomed_at.take().is_some() {
+                        orders.push(Order::Tell("frames are finished again".to_owned()));
+                        orders.push(Order::Forget);
+                    }
+                    self.fed_at = Some(now);
+                    orders.push(Order::Feed);
+                }
+                (Some(("EXTEND_TIMEOUT_USEC", micros)), Phase::Starting { deadline }) => {
+                    let more = Duration::from_micros(micros.parse().unwrap_or(0));
+                    *deadline = (*deadline).max(now + more);
+                }
+                (Some(("STATUS", status)), _) => status.clone_into(&mut self.status),
+                _ => {}
+            }
+        }
+        orders
+    }
+
+    /// The program has ended: `how` says so in words, `code` is its exit code if it had one.
+    pub fn ended(&mut self, how: &str, code: Option<i32>, now: Duration) -> Vec<Order> {
+        if code == Some(Cause::Policy as i32) {
+            return vec![Order::Reboot(how.to_owned())];
+        }
+        let limit = self.policy.failures;
+        self.ends.push_back(now);
+        self.ends.retain(|&end| now - end <= limit.within);
+        while self.ends.len() > limit.count as usize {
+            self.ends.pop_front();
+        }
+        if limit.action == Action::Reboot && self.ends.len() == limit.count as usize {
+            let within = limit.within.as_secs();
+            let times = limit.count;
+            return vec![Order::Reboot(format!(
+                "the program ended {times} times within {within} s, at last: {how}"
+            ))];
+        }
+        if now - self.started_at >= GOOD_RUN {
+            self.pause = PAUSE.0;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSE.1);
+        self.doomed_at = None;
+        self.phase = Phase::Ended {
+            start_at: now + pause,
+        };
+        let again = pause.as_secs();
+        vec![Order::Tell(format!(
+            "the program ended ({how}); it is started again in {again} s"
+        ))]
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now: Duration) -> Vec<Order> {
+        let watchdog = self.policy.watchdog;
+        let reason = match self.phase {
+            Phase::Ended { start_at } if now >= start_at => return vec![Order::Start],
+            Phase::Ended { .. } => None,
+            Phase::Starting { deadline } => (now >= deadline).then(|| {
+                let within = self.policy.start.as_secs();
+                format!("no frame was finished within {within} s of the program's start")
+            }),
+            Phase::Running { beat_at } => (now - beat_at >= watchdog * 2 / 3)
+                .then(|| format!("no finished frame for {} s", watchdog.as_secs())),
+        };
+        let Some(reason) = reason.filter(|_| !watchdog.is_zero()) else {
+            return self.feed(now);
+        };
+        let status = match self.status.as_str() {
+            "" | "classifying" => String::new(),
+            status => format!(", {status}"),
+        };
+        let reason = format!("watchdog: {reason}{status}");
+        match self.doomed_at {
+            None => {
+                self.doomed_at = Some(now);
+                vec![Order::Keep(reason)]
+            }
+            // In `Running` a third of the time was left, in `Starting` all of it.
+            Some(at) if now - at >= watchdog + HARDWARE_GRACE => vec![Order::Reboot(reason)],
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// Food while there is no program that could be asked for it.
+    fn feed(&mut self, now: Duration) -> Vec<Order> {
+        let is_running = matches!(self.phase, Phase::Running { .. });
+        let is_due = self.fed_at.is_none_or(|at| now - at >= FEED_PERIOD);
+        if is_running || !is_due {
+            return Vec::new();
+        }
+        self.fed_at = Some(now);
+        vec![Order::Feed]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn running(at: Duration) -> Overseer {
+        let mut overseer = Overseer::new(Policy::default());
+        assert_eq!(overseer.tick(s(1)), [Order::Start]);
+        overseer.started(s(1));
+        assert_eq!(
+            overseer.heard("READY=1\nSTATUS=classifying\nWATCHDOG=1", at),
+            [Order::Feed]
+        );
+        overseer
+    }
+
+    #[test]
+    fn nothing_but_finished_frames_feeds_the_watchdog_once_there_was_one() {
+        let mut overseer = running(s(5));
+        for second in 6..15 {
+            assert_eq!(overseer.tick(s(second)), []);
+        }
+        assert_eq!(overseer.heard("STATUS=fine", s(14)), []);
+        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=99000000", s(14)), []);
+        assert_eq!(overseer.heard("WATCHDOG=1", s(14)), [Order::Feed]);
+        assert_eq!(overseer.tick(s(23)), []);
+        let reason = "watchdog: no finished frame for 15 s, fine";
+        assert_eq!(overseer.tick(s(24)), [Order::Keep(reason.into())]);
+        for second in 25..42 {
+            assert_eq!(overseer.tick(s(second)), [], "the hardware's turn");
+        }
+        assert_eq!(overseer.tick(s(42)), [Order::Reboot(reason.into())]);
+    }
+
+    #[test]
+    fn frames_that_come_again_in_time_undo_the_reason() {
+        let mut overseer = running(s(5));
+        let kept = overseer.tick(s(16));
+        assert!(matches!(&kept[..], [Order::Keep(_)]), "{kept:?}");
+        let orders = overseer.heard("WATCHDOG=1", s(17));
+        assert!(
+            matches!(&orders[..], [Order::Tell(_), Order::Forget, Order::Feed]),
+            "{orders:?}"
+        );
+        assert_eq!(overseer.tick(s(20)), []);
+    }
+
+    #[test]
+    fn the_first_frame_has_its_time_which_a_waiting_program_prolongs() {
+        let mut overseer = Overseer::new(Policy::default());
+        overseer.started(s(0));
+        assert_eq!(overseer.tick(s(1)), [Order::Feed]);
+        assert_eq!(overseer.tick(s(1)), []);
+        assert_eq!(overseer.heard("WATCHDOG=1", s(50)), [], "not ready yet");
+        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=30000000", s(50)), []);
+        assert_eq!(overseer.tick(s(79)), [Order::Feed]);
+        let reason = "watchdog: no frame was finished within 60 s of the program's start";
+        assert_eq!(overseer.tick(s(80)), [Order::Keep(reason.into())]);
+        assert_eq!(overseer.tick(s(81)), []);
+        assert_eq!(overseer.tick(s(98)), [Order::Reboot(reason.into())]);
+    }
+
+    #[test]
+    fn a_program_that_ends_is_started_again_until_it_was_too_often() {
+        let mut overseer = Overseer::new(Policy::default());
+        let (mut now, mut starts) = (s(1), 0);
+        loop {
+            match &overseer.tick(now)[..] {
+                [Order::Start] => {
+                    starts += 1;
+                    overseer.started(now);
+                    let orders = overseer.ended("exit code 5: no camera", Some(5), now + s(2));
+                    match &orders[..] {
+                        [Order::Tell(_)] => {}
+                        [Order::Reboot(why)] => {
+                            let expected = "the program ended 10 times within 600 s, at last: exit code 5: no camera";
+                            assert_eq!(why, expected);
+                            break;
+                        }
+                        _ => panic!("{orders:?}"),
+                    }
+                }
+                [Order::Feed] | [] => {}
+                orders => panic!("{orders:?}"),
+            }
+            now += s(1);
+        }
+        assert_eq!(starts, 10);
+        assert!(now > s(90), "pauses grow: {now:?}");
+    }
+
+    #[test]
+    fn ends_that_are_far_between_and_a_policy_to_retry_never_reboot() {
+        let mut overseer = Overseer::new(Policy::default());
+        for run in 0..100 {
+            overseer.started(s(run * 200));
+            let orders = overseer.ended("signal 11", None, s(run * 200 + 190));
+            let told = "the program ended (signal 11); it is started again in 1 s";
+            assert_eq!(orders, [Order::Tell(told.into())]);
+        }
+        let mut policy = Policy::default();
+        policy.failures.action = Action::Retry;
+        let mut overseer = Overseer::new(policy);
+        for run in 0..100 {
+            overseer.started(s(run));
+            assert!(matches!(
+                &overseer.ended("x", Some(4), s(run))[..],
+                [Order::Tell(_)]
+            ));
+        }
+        assert_eq!(overseer.ends.len(), 10, "bounded");
+    }
+
+    #[test]
+    fn the_boards_policy_reboots_at_once_and_without_a_watchdog_nothing_does() {
+        let mut overseer = running(s(5));
+        let why = "policy: camera lost for 120 s";
+        assert_eq!(
+            overseer.ended(why, Some(14), s(9)),
+            [Order::Reboot(why.into())]
+        );
+        let mut overseer = Overseer::new(Policy {
+            watchdog: Duration::ZERO,
+            ..Policy::default()
+        });
+        overseer.started(s(1));
+        overseer.heard("READY=1\nWATCHDOG=1", s(2));
+        assert_eq!(overseer.tick(s(100_000)), []);
+    }
+}

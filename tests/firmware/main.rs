@@ -1,0 +1,249 @@
+//! A board whose first program is Eyelet: what happens when the loop hangs, the camera goes, the model or the data
+//! partition is damaged; and that nothing is written to the card otherwise. QEMU's `virt` machine with Debian's arm64
+//! kernel, its hardware watchdog, display, cameras and disk.
+//!
+//! `cargo test --test firmware -- --ignored`
+//!
+//! Needs what `tests/board` needs, without the files of `../shared`.
+
+#![allow(clippy::unwrap_used)]
+#![allow(
+    dead_code,
+    reason = "the modules of tests/board are made for more than this"
+)]
+
+#[path = "../board/guest_packages.rs"]
+mod guest_packages;
+#[path = "../board/initramfs.rs"]
+mod initramfs;
+mod machine;
+#[path = "../board/missing.rs"]
+mod missing;
+#[path = "../board/pictures.rs"]
+mod pictures;
+#[path = "../board/programs.rs"]
+mod programs;
+#[path = "../board/qemu.rs"]
+mod qemu;
+#[path = "../board/usb_camera.rs"]
+mod usb_camera;
+
+use machine::{Parts, Running, Setup, VIVID};
+use missing::Missing;
+use std::time::Duration;
+
+/// A small network, so that emulation is as fast as the camera.
+const MODEL: &[u8] = include_bytes!("../fixtures/qdq-whole.onnx");
+
+const BOARD: &str = r#"
+description = "the first program's tests"
+tier = "emulation"
+model = "/model/net.onnx"
+threads = 1
+pool_mib = 64
+[camera.v4l2]
+width_px = 320
+height_px = 180
+rate_fps = 60
+timeout_ms = 2000
+[decide]
+enter = 0.0
+[display.framebuffer]
+driver = "virtio_gpu"
+[policy]
+watchdog_s = 12
+"#;
+
+fn setup(board: &str) -> Setup<'_> {
+    Setup {
+        modules: &[VIVID],
+        board,
+        model: MODEL,
+        kernel_words: "",
+        damage: |_| {},
+    }
+}
+
+/// The loop hangs: the hardware resets the board, and the next start says why.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_hang_is_ended_by_the_watchdog_and_told_at_the_next_start() {
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let mut running = Running::boot(
+        &parts,
+        &Setup {
+            kernel_words: "eyelet.slot=a eyelet.test_hang=after:50",
+            ..setup(BOARD)
+        },
+    );
+    running.line("last reboot: power");
+    running.line("watchdog armed: 12 s");
+    running.line("first class after ");
+    running.line("hanging on purpose");
+    running.line("watchdog: no finished frame for 12 s; the watchdog will reset the board");
+    // No software reboot: it is the hardware that resets.
+    running.next_boot(&["rebooting"]);
+    running.line("last reboot: watchdog: no finished frame for 12 s");
+    running.line("first class after ");
+}
+
+/// Nothing is written to the card while frames come, however many.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn ten_thousand_frames_write_nothing_to_the_card() {
+    const FRAMES: u64 = 10_000;
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let mut running = Running::boot(&parts, &setup(BOARD));
+    running.line("last reboot: power");
+    running.line("watchdog armed");
+    loop {
+        let line = running.next_line_but(" frames, ", &["init: "]);
+        let count = line
+            .split("] ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        if count.unwrap().parse::<u64>().unwrap() >= FRAMES {
+            break;
+        }
+    }
+    assert_eq!(running.written(), (0, 0), "bytes and operations");
+}
+
+/// A data partition that cannot be used is made anew, and the job does not wait for it.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_corrupt_data_partition_is_made_anew() {
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let damages: [fn(&mut [u8]); 3] = [
+        |volume| volume.fill(0),
+        |volume| {
+            let mut random = fastrand::Rng::with_seed(4);
+            volume.fill_with(|| random.u8(..));
+        },
+        // The boot sector is sound, and the tables and the root folder behind it are not.
+        |volume| {
+            let mut random = fastrand::Rng::with_seed(5);
+            volume[512..].fill_with(|| random.u8(..));
+        },
+    ];
+    for damage in damages {
+        let kernel_words = "eyelet.test_hang=after:50";
+        let mut running = Running::boot(
+            &parts,
+            &Setup {
+                kernel_words,
+                damage,
+                ..setup(BOARD)
+            },
+        );
+        running.line("first class after ");
+        running.line("the watchdog will reset the board");
+        running.next_boot(&[]);
+        running.line("last reboot: watchdog: no finished frame for 12 s");
+        let anew = running
+            .board
+            .log
+            .iter()
+            .any(|line| line.contains("making the data partition anew"));
+        assert!(anew, "{}", running.board.last_lines());
+        running.line("hanging on purpose");
+        assert_eq!(running.data().reason().unwrap(), None, "told, so forgotten");
+    }
+}
+
+/// A model that does not load: said on the log, tried again, and rebooted for as the policy says.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_corrupt_model_is_told_and_the_policy_decides() {
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let board = format!("{BOARD}[policy.program_fails]\ncount = 3\nwithin_s = 60\n");
+    let mut running = Running::boot(
+        &parts,
+        &Setup {
+            model: &MODEL[..MODEL.len() / 2],
+            ..setup(&board)
+        },
+    );
+    running.line("eyelet: /model/net.onnx");
+    running.line("it is started again in 1 s");
+    running.line("it is started again in 2 s");
+    running.line("rebooting: the program ended 3 times within 60 s, at last: /model/net.onnx");
+    running.next_boot(&[]);
+    running.line("last reboot: the program ended 3 times within 60 s, at last: /model/net.onnx");
+}
+
+/// A USB camera that is not there at start, is pulled out for a minute, and sends garbage for more than a thousand frames.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
+    const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let board = BOARD
+        .replace(
+            "width_px = 320\nheight_px = 180",
+            "width_px = 640\nheight_px = 480",
+        )
+        .replace("rate_fps = 60\n", "rate_fps = 30\nformats = [\"mjpeg\"]\n");
+    let mut running = Running::boot(
+        &parts,
+        &Setup {
+            modules: &["xhci_pci", "uvcvideo"],
+            ..setup(&board)
+        },
+    );
+    running.line("no camera yet");
+    std::thread::sleep(Duration::from_secs(20));
+    let picture = image::RgbImage::from_fn(640, 480, |x, y| image::Rgb([x as u8, y as u8, 90]));
+    let sound = pictures::seen(&picture);
+    let camera = running.plug_camera(sound.clone());
+    running.next_line_but("first class after ", &NEVER);
+
+    running.unplug_camera(camera);
+    running.next_line_but("camera lost", &NEVER);
+    std::thread::sleep(Duration::from_secs(60));
+    let camera = running.plug_camera(sound.clone());
+    running.next_line_but("camera back after 6", &NEVER);
+
+    let mut garbage = sound.clone();
+    let mut random = fastrand::Rng::with_seed(6);
+    garbage.mjpeg.fill_with(|| random.u8(..));
+    camera.show(garbage);
+    std::thread::sleep(Duration::from_secs(40));
+    let from = running.board.log.len();
+    camera.show(sound);
+    running.next_line_but(" frames, ", &NEVER);
+    let told = &running.board.log[from..];
+    assert!(!told.is_empty());
+    running.next_line_but(" frames, ", &NEVER);
+}
+
+/// The board's policy may want a reboot for a lost camera.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_camera_that_is_lost_too_long_reboots_where_the_policy_says_so() {
+    let Some(parts) = missing::or_skip(Parts::get()) else {
+        return;
+    };
+    let board = format!("{BOARD}[policy.camera_lost]\ndo = \"reboot\"\nafter_s = 20\n");
+    let mut running = Running::boot(
+        &parts,
+        &Setup {
+            modules: &[],
+            ..setup(&board)
+        },
+    );
+    running.line("no camera yet");
+    running.line_but("rebooting: policy: camera lost for 2", &["init: watchdog:"]);
+    running.next_boot(&[]);
+    running.line("last reboot: policy: camera lost for 2");
+}
