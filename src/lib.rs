@@ -27,9 +27,9 @@ pub mod data_roots;
 pub mod decide;
 pub mod device;
 pub mod failure;
+pub mod firmware;
 #[cfg(feature = "tools")]
 pub mod flash;
-pub mod firmware;
 pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;
