@@ -68,6 +68,7 @@ impl Stages {
             unknown_label: "unknown",
             rate_fps: 30.0,
             picture: Some(self.preprocess.crop()),
+            notice: None,
         };
         black_box(self.painter.draw(&scene));
     }
@@ -127,6 +128,7 @@ fn stages(c: &mut Criterion) {
                     unknown_label: "unknown",
                     rate_fps: 30.0,
                     picture: Some(s.preprocess.crop()),
+                    notice: None,
                 };
                 black_box(s.painter.draw(&scene));
             });
