@@ -26,6 +26,16 @@ const EXPECTED: &[(&str, usize, &[&str])] = &[
     ("qop-moves", 3, &["Transpose", "Reshape"]),
 ];
 
+/// Fixtures with operators that used to be left to tract and are known now.
+const WHOLE: &[&str] = &[
+    "branches",
+    "grouped",
+    "qop-branches",
+    "split-shuffle",
+    "qdq-split-shuffle",
+    "qdq-bytes-in",
+];
+
 fn load(name: &str, threads: usize) -> (Model, Network) {
     let path = fixture(&format!("{name}.onnx"));
     let model = Model::find(&path.display().to_string(), None).unwrap();
@@ -67,6 +77,18 @@ fn known_layers_run_in_islands_and_unknown_ones_in_tract() {
         let told = network.describe();
         let start = format!("tract plan with {count} island{plural} (100 % of multiply-adds) on ");
         assert!(told.starts_with(&start), "{name}: {told}");
+    }
+}
+
+#[test]
+fn channel_shuffles_splits_and_slopes_are_known() {
+    if !has_kernels() {
+        return;
+    }
+    for name in WHOLE {
+        let (_, network) = load(name, 1);
+        let known = network.fused().map(|_| ());
+        assert_eq!(known, Ok(()), "{name}");
     }
 }
 

@@ -269,6 +269,10 @@ pub enum Op {
         /// Addend a channel.
         b: Vec<f32>,
     },
+    /// `x < 0 ? slope[c] * x : x`, float.
+    Slopes(Vec<f32>),
+    /// These channels of the input, in this order; every kind.
+    Pick(Vec<usize>),
     /// A function of each value; for bytes a table, which also moves from one quantisation to another.
     Unary(Unary),
     /// Over the channels of each pixel, float.

@@ -588,6 +588,22 @@ impl Planner<'_> {
                 a: a.clone(),
                 b: b.clone(),
             },
+            Op::Slopes(slopes) => Work::Slopes {
+                x: x[0],
+                y,
+                pixels: shape.pixels(),
+                slopes: slopes.clone(),
+            },
+            Op::Pick(from) => {
+                let elem = self.tensor(layer.output).kind.bytes();
+                Work::Pick {
+                    x: x[0],
+                    y,
+                    pixels: shape.pixels(),
+                    x_pixel: inputs[0].c * elem,
+                    runs: runs_of(from, elem),
+                }
+            }
             Op::Unary(f) => match (qx[0], self.quant(layer.output)) {
                 (Some(from), Some(to)) => {
                     let mut table = Box::new([0; 256]);
@@ -864,6 +880,19 @@ impl Planner<'_> {
             fills: self.fills,
         })
     }
+}
+
+/// Channels that are picked, as runs of bytes of a pixel: where each begins and how long it is.
+fn runs_of(from: &[usize], elem: usize) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &channel in from {
+        let at = channel * elem;
+        match runs.last_mut() {
+            Some((start, len)) if *start + *len == at => *len += elem,
+            _ => runs.push((at, elem)),
+        }
+    }
+    runs
 }
 
 /// An arena for a plan, with the padding rows filled.

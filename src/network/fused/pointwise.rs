@@ -133,6 +133,38 @@ pub(super) fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
     }
 }
 
+/// `y = x < 0 ? slope[c] * x : x`.
+pub(super) fn slopes(x: &[f32], slopes: &[f32], y: &mut [f32]) {
+    let c = slopes.len();
+    for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
+        for ((y, &x), &slope) in y.iter_mut().zip(x).zip(slopes) {
+            *y = if x < 0.0 { slope * x } else { x };
+        }
+    }
+}
+
+/// Runs of bytes `(start, length)` of each pixel.
+pub(super) fn pick(
+    x: &[u8],
+    x_pixel: usize,
+    runs: &[(usize, usize)],
+    y_pixel: usize,
+    y: &mut [u8],
+) {
+    for (x, y) in x.chunks_exact(x_pixel).zip(y.chunks_exact_mut(y_pixel)) {
+        let mut at = 0;
+        for &(start, len) in runs {
+            // Single bytes and floats, as a shuffle picks them, without a call for each.
+            match len {
+                1 => y[at] = x[start],
+                4 => y[at..at + 4].copy_from_slice(&x[start..start + 4]),
+                _ => y[at..at + len].copy_from_slice(&x[start..start + len]),
+            }
+            at += len;
+        }
+    }
+}
+
 /// Softmax over each pixel's channels.
 pub(super) fn softmax(x: &[f32], c: usize, y: &mut [f32]) {
     for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {

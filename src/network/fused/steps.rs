@@ -192,6 +192,20 @@ pub(super) enum Work {
         a: Vec<f32>,
         b: Vec<f32>,
     },
+    Slopes {
+        x: usize,
+        y: usize,
+        pixels: usize,
+        slopes: Vec<f32>,
+    },
+    /// Runs of bytes `(start, length)` of each pixel of `x_pixel` bytes.
+    Pick {
+        x: usize,
+        y: usize,
+        pixels: usize,
+        x_pixel: usize,
+        runs: Vec<(usize, usize)>,
+    },
     Table {
         x: usize,
         y: usize,
@@ -252,6 +266,8 @@ impl Work {
             Self::Average(_) => "average pool",
             Self::Max { .. } => "max pool",
             Self::Affine { .. } => "affine",
+            Self::Slopes { .. } => "slopes",
+            Self::Pick { .. } => "channels",
             Self::Table { .. } => "table",
             Self::Unary { .. } => "function",
             Self::Softmax { .. } => "softmax",
@@ -270,6 +286,8 @@ impl Work {
             | Self::Average(Average { x, y, .. })
             | Self::Max { x, y, .. }
             | Self::Affine { x, y, .. }
+            | Self::Slopes { x, y, .. }
+            | Self::Pick { x, y, .. }
             | Self::Table { x, y, .. }
             | Self::Unary { x, y, .. }
             | Self::Softmax { x, y, .. }
@@ -345,6 +363,27 @@ impl Work {
                 Self::Affine { x, y, pixels, a, b } => {
                     let x = floats_of(arena, *x, pixels * a.len());
                     each::affine(x, a, b, floats_at(arena, *y, pixels * a.len()));
+                }
+                Self::Slopes {
+                    x,
+                    y,
+                    pixels,
+                    slopes,
+                } => {
+                    let x = floats_of(arena, *x, pixels * slopes.len());
+                    each::slopes(x, slopes, floats_at(arena, *y, pixels * slopes.len()));
+                }
+                Self::Pick {
+                    x,
+                    y,
+                    pixels,
+                    x_pixel,
+                    runs,
+                } => {
+                    let y_pixel: usize = runs.iter().map(|r| r.1).sum();
+                    let x = bytes_of(arena, *x, pixels * x_pixel);
+                    let y = bytes_at(arena, *y, pixels * y_pixel);
+                    each::pick(x, *x_pixel, runs, y_pixel, y);
                 }
                 Self::Table { x, y, len, table } => {
                     let y = bytes_at(arena, *y, *len);

@@ -68,6 +68,22 @@ impl Lower {
         Ok(self.lazy(node, LazyOp::Unary(function), vec![act], shape, view))
     }
 
+    /// PRelu: LeakyRelu with a constant slope a channel.
+    pub(super) fn prelu(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let (slopes, dims) = self.const_floats(node, 1)?;
+        let slopes = self.per_channel(&x, slopes, &dims)?;
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        let op = match slopes[..] {
+            [first, ref rest @ ..] if rest.iter().all(|&s| s == first) => {
+                LazyOp::Unary(Unary::LeakyRelu(first))
+            }
+            _ => LazyOp::Slopes(slopes),
+        };
+        Ok(self.lazy(node, op, vec![act], shape, view))
+    }
+
     pub(super) fn binary(&mut self, node: &NodeProto) -> Made<Val> {
         let (a, b) = (self.input_value(node, 0)?, self.input_value(node, 1)?);
         let constant = |v: &Val| matches!(v, Val::Const(_) | Val::Quantised(_));

@@ -21,6 +21,7 @@ impl Lower {
                 Ok(Act { view: *view, ..act })
             }
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
+            Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
             Val::Const(_) | Val::Quantised(_) | Val::Absent => {
                 Err("a constant where a computed value is needed".into())
             }
@@ -67,6 +68,7 @@ impl Lower {
             LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
             LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
             LazyOp::Unary(f) => Op::Unary(*f),
+            LazyOp::Slopes(slopes) => Op::Slopes(slopes.clone()),
             LazyOp::Affine(steps) => {
                 let at = |x: f32, c| steps.iter().fold(x, |x, s| s.of(x, c));
                 let b: Vec<f32> = (0..lazy.shape.c).map(|c| at(0.0, c)).collect();
@@ -155,7 +157,7 @@ impl Lower {
             LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
             LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
             LazyOp::Unary(f) => Op::Unary(*f),
-            LazyOp::Affine(_) => return Ok(None),
+            LazyOp::Affine(_) | LazyOp::Slopes(_) => return Ok(None),
             LazyOp::Concat => {
                 let mut inputs = Vec::new();
                 for &i in &lazy.inputs {

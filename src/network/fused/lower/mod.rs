@@ -6,6 +6,7 @@
 //! served by the float path: right before fast. The QLinear operators are read as dequantise, float operator, quantise.
 
 mod arithmetic;
+mod channels;
 mod conv;
 mod emit;
 mod partial;
@@ -92,6 +93,12 @@ enum Val {
     Lazy(Rc<Lazy>, View),
     /// Zero padding that a convolution will take over.
     Padded(Box<Val>, [usize; 4]),
+    /// 1xCxHxW seen as 1xGx(C/G)xHxW; `turned` when it was seen so first and groups and members changed places then.
+    Grouped {
+        inner: Box<Val>,
+        groups: usize,
+        turned: bool,
+    },
     /// An optional output that we do not make.
     Absent,
 }
@@ -114,6 +121,8 @@ enum LazyOp {
     Mul((f32, f32)),
     Average(Window, bool),
     Unary(super::graph::Unary),
+    /// LeakyRelu with a slope a channel.
+    Slopes(Vec<f32>),
     Affine(Vec<InputStep>),
     Concat,
 }
@@ -319,6 +328,10 @@ impl Lower {
                 "BatchNormalization" => self.batch_norm(node)?,
                 "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "LeakyRelu"
                 | "Tanh" => self.unary(node)?,
+                "PRelu" => self.prelu(node)?,
+                "Split" => return self.split(node),
+                "Slice" => self.slice(node)?,
+                "Gather" => self.gather(node)?,
                 "Add" | "Sub" | "Mul" | "Div" => self.binary(node)?,
                 "GlobalAveragePool" | "GlobalMaxPool" | "AveragePool" | "MaxPool"
                 | "ReduceMean" => self.pool(node)?,
@@ -448,6 +461,7 @@ impl Lower {
             Val::Act(a) => Ok((self.shape(a.id), a.view)),
             Val::Lazy(l, view) => Ok((l.shape, *view)),
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
+            Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
             _ => Err("a constant where a computed value is needed".into()),
         }
     }

@@ -511,7 +511,7 @@ impl Lower {
                 let inputs = lazy.inputs.iter().map(|a| self.segments[a.id.0]);
                 inputs.max().unwrap_or(0)
             }
-            Val::Padded(inner, _) => self.segment_of(inner),
+            Val::Padded(inner, _) | Val::Grouped { inner, .. } => self.segment_of(inner),
             Val::Const(_) | Val::Quantised(_) | Val::Absent => 0,
         }
     }

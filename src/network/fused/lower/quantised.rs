@@ -36,6 +36,15 @@ impl Lower {
                 let inner = self.dequantised(*inner, quant)?;
                 Ok(Val::Padded(Box::new(inner), pads))
             }
+            Val::Grouped {
+                inner,
+                groups,
+                turned,
+            } => Ok(Val::Grouped {
+                inner: Box::new(self.dequantised(*inner, quant)?),
+                groups,
+                turned,
+            }),
             Val::Act(act) if !act.real => {
                 let untouched = self
                     .picture(act.id)
@@ -111,6 +120,20 @@ impl Lower {
                 let quant = self.quant_at(node, 1, 2)?;
                 let act = self.quantise_value(inner, quant)?;
                 Ok(Val::Padded(Box::new(Val::Act(act)), *pads))
+            }
+            Val::Grouped {
+                inner,
+                groups,
+                turned,
+            } => {
+                let quant = self.quant_at(node, 1, 2)?;
+                let inner = Box::new(Val::Act(self.quantise_value(inner, quant)?));
+                let (groups, turned) = (*groups, *turned);
+                Ok(Val::Grouped {
+                    inner,
+                    groups,
+                    turned,
+                })
             }
             _ => {
                 let quant = self.quant_at(node, 1, 2)?;

@@ -14,7 +14,7 @@ fn logical(shape: Shape, view: View) -> Vec<usize> {
     }
 }
 
-fn axis_of(axis: i64, rank: usize) -> Made<usize> {
+pub(super) fn axis_of(axis: i64, rank: usize) -> Made<usize> {
     let moved = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(moved)
         .ok()
@@ -25,6 +25,18 @@ fn axis_of(axis: i64, rank: usize) -> Made<usize> {
 impl Lower {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
+        if let Val::Grouped { inner, groups, .. } = &x {
+            let (Shape { h, w, c }, _) = self.extent(inner)?;
+            let dims = [1, *groups, c / groups, h, w];
+            let target = match ints(node, "shape") {
+                Some(shape) => shape,
+                None if node.op_type == "Reshape" => self.const_ints(node, 1)?,
+                None => return Err("channels seen as groups, not as a shuffle".into()),
+            };
+            let zero = int(node, "allowzero", 0) != 0;
+            let wanted = resolve(&target, &dims, zero)?;
+            return self.ungroup(node, x, &wanted);
+        }
         let (shape, view) = self.extent(&x)?;
         let dims = logical(shape, view);
         let wanted = match node.op_type.as_str() {
@@ -83,6 +95,9 @@ impl Lower {
                 out
             }
         };
+        if let Some(grouped) = Self::grouped(&x, shape, view, &wanted) {
+            return Ok(grouped);
+        }
         let view = seen_as(&wanted, shape, view)
             .ok_or_else(|| format!("from {dims:?} to {wanted:?} is more than flattening"))?;
         with_view(x, view)
@@ -90,8 +105,11 @@ impl Lower {
 
     pub(super) fn transpose(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
-        let (shape, view) = self.extent(&x)?;
         let perm = ints(node, "perm").unwrap_or_default();
+        if matches!(x, Val::Grouped { .. }) {
+            return self.turn_groups(x, &perm);
+        }
+        let (shape, view) = self.extent(&x)?;
         let turned = match (view, &perm[..]) {
             (v, [0, 1, 2, 3] | [0, 1]) => v,
             (View::Nchw, [0, 2, 3, 1]) => View::Nhwc,
