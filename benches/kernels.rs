@@ -270,11 +270,11 @@ fn limit(c: &mut Criterion) {
 
     #[target_feature(enable = "avx512f,avx512vnni")]
     fn dot_products(rounds: u64) -> i32 {
-        let (a, b) = (_mm512_set1_epi8(3), _mm512_set1_epi8(5));
+        let (a, b) = std::hint::black_box((_mm512_set1_epi8(3), _mm512_set1_epi8(5)));
         let mut sums = [_mm512_setzero_si512(); 12];
         for _ in 0..rounds {
             for sum in &mut sums {
-                *sum = _mm512_dpbusd_epi32(*sum, std::hint::black_box(a), b);
+                *sum = _mm512_dpbusd_epi32(*sum, a, b);
             }
         }
         let all = sums.into_iter().reduce(|a, b| _mm512_add_epi32(a, b));

@@ -290,18 +290,34 @@ fn write_block(
         return;
     }
     let width = x.crop_px as usize;
-    for lane in 0..lanes {
+    const { assert!(LANES == 8) };
+    let writers: [fn(&mut [u8], &[[[u8; LANES]; 3]], bool); LANES] = [
+        write_lane::<0>,
+        write_lane::<1>,
+        write_lane::<2>,
+        write_lane::<3>,
+        write_lane::<4>,
+        write_lane::<5>,
+        write_lane::<6>,
+        write_lane::<7>,
+    ];
+    for (lane, write) in writers.iter().enumerate().take(lanes) {
         let row = upright(y, first_row + lane) * width * 3;
-        let places = crop[row..row + width * 3].chunks_exact_mut(3);
-        let write = |place: &mut [u8], pixel: &[[u8; LANES]; 3]| {
-            place.copy_from_slice(&[pixel[0][lane], pixel[1][lane], pixel[2][lane]]);
-        };
-        if x.flipped {
-            places
-                .zip(pixels.iter().rev())
-                .for_each(|(p, c)| write(p, c));
-        } else {
-            places.zip(pixels).for_each(|(p, c)| write(p, c));
-        }
+        write(&mut crop[row..row + width * 3], pixels, x.flipped);
+    }
+}
+
+/// One lane's row, packed RGB. The lane is known to the compiler: this is every byte of the crop.
+fn write_lane<const LANE: usize>(row: &mut [u8], pixels: &[[[u8; LANES]; 3]], flipped: bool) {
+    let write = |place: &mut [u8; 3], [r, g, b]: &[[u8; LANES]; 3]| {
+        *place = [r[LANE], g[LANE], b[LANE]];
+    };
+    let places = row.as_chunks_mut().0.iter_mut();
+    if flipped {
+        places
+            .zip(pixels.iter().rev())
+            .for_each(|(p, c)| write(p, c));
+    } else {
+        places.zip(pixels).for_each(|(p, c)| write(p, c));
     }
 }

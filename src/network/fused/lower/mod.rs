@@ -159,14 +159,14 @@ pub fn lower(mut model: ModelProto) -> Result<Graph, NotFused> {
     lower.take_picture(&graph).map_err(whole)?;
     let initializers = std::mem::take(&mut graph.initializer).into_iter();
     lower.initializers = initializers.map(|t| (t.name.clone(), t)).collect();
-    for node in &graph.node {
-        let made = lower.read_constants(node).and_then(|()| lower.node(node));
+    for node in std::mem::take(&mut graph.node) {
+        let made = lower.read_constants(&node).and_then(|()| lower.node(&node));
+        lower.drop_read(&node);
         made.map_err(|why| NotFused {
-            node: node.name.clone(),
-            op: node.op_type.clone(),
+            node: node.name,
+            op: node.op_type,
             why,
         })?;
-        lower.drop_read(node);
     }
     let scores = Border {
         name: output.name.clone(),
