@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use embedded_graphics::prelude::Point;
+use eyelet::Cause;
 use eyelet::board::Depth;
 use eyelet::decide::{Candidate, Verdict};
 use eyelet::preprocess::Crop;
@@ -72,21 +73,25 @@ enum Show {
     Unknown,
     Lost,
     Starting,
+    Failed,
+    /// A class, while the board has too little power.
+    LowPower(usize),
 }
-use Show::{Class, Lost, Starting, Unknown};
+use Show::{Class, Failed, Lost, LowPower, Starting, Unknown};
 
 fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
     let verdict = match show {
-        Class(class) => verdict(Some(class)),
-        Unknown | Lost | Starting => verdict(None),
+        Class(class) | LowPower(class) => verdict(Some(class)),
+        Unknown | Lost | Starting | Failed => verdict(None),
     };
     painter.draw(&Scene {
         state: match show {
-            Class(_) | Unknown => State::Live,
+            Class(_) | LowPower(_) | Unknown => State::Live,
             Lost => State::CameraLost {
                 since: Duration::from_secs(12),
             },
             Starting => State::Starting,
+            Failed => State::Failed(Cause::Model),
         },
         verdict: Some(&verdict),
         labels,
@@ -97,7 +102,7 @@ fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
             height_px: SIDE_PX,
             rgb,
         }),
-        notice: None,
+        notice: matches!(show, LowPower(_)).then_some("low power"),
     });
 }
 
@@ -274,7 +279,7 @@ fn odd_scenes_are_drawn_too() {
 fn a_lost_camera_leaves_no_class_behind() {
     let (labels, rgb) = (labels(), picture());
     for (width_px, height_px, depth) in [(128, 64, Depth::Mono), (480, 320, Depth::Rgb565)] {
-        for show in [Lost, Starting] {
+        for show in [Lost, Starting, Failed] {
             let mut fresh = Painter::new(width_px, height_px, depth).unwrap();
             draw(&mut fresh, show, &labels, &rgb);
             let mut used = Painter::new(width_px, height_px, depth).unwrap();
@@ -282,5 +287,33 @@ fn a_lost_camera_leaves_no_class_behind() {
             draw(&mut used, show, &labels, &rgb);
             assert!((0..height_px).all(|y| used.canvas().row(y) == fresh.canvas().row(y)));
         }
+    }
+}
+
+/// What is the matter with the board stands in the place of the frame rate, and changes nothing else.
+#[test]
+fn a_notice_takes_the_place_of_the_frame_rate_alone() {
+    let (labels, rgb) = (labels(), picture());
+    for (width_px, height_px, depth) in [
+        (128, 64, Depth::Mono),
+        (160, 128, Depth::Rgb565),
+        (240, 320, Depth::Rgb565),
+        (480, 320, Depth::Rgb565),
+        (1920, 1080, Depth::Rgb888),
+    ] {
+        let mut well = Painter::new(width_px, height_px, depth).unwrap();
+        let mut weak = well.clone();
+        draw(&mut well, Class(0), &labels, &rgb);
+        draw(&mut weak, LowPower(0), &labels, &rgb);
+        let status = well.layout().status.expect("a place for the frame rate");
+        let rows = status.rows();
+        let differing: Vec<i32> = (0..height_px as i32)
+            .filter(|&y| well.canvas().row(y as u32) != weak.canvas().row(y as u32))
+            .collect();
+        assert!(!differing.is_empty(), "{width_px} x {height_px}");
+        assert!(
+            differing.iter().all(|y| rows.contains(y)),
+            "{width_px} x {height_px}: {differing:?}"
+        );
     }
 }

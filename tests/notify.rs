@@ -1,0 +1,159 @@
+//! The program under a service manager: what it tells the manager's socket, and how it waits and ends.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{eyelet, fixture};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const BOARD: &str = r#"
+description = "watched"
+tier = "hardware"
+model = MODEL
+threads = 1
+pool_mib = 64
+[camera.v4l2]
+device = "/dev/video-that-is-not-there"
+width_px = 64
+height_px = 48
+[display.none]
+"#;
+
+/// A manager's socket in `folder`.
+fn manager(folder: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(folder.join("notify")).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    socket
+}
+
+fn words(socket: &UnixDatagram) -> String {
+    let mut buffer = [0; 512];
+    let length = socket
+        .recv(&mut buffer)
+        .expect("the program says something in time");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command: Command = eyelet(folder);
+    command
+        .args(arguments)
+        .env("NOTIFY_SOCKET", folder.join("notify"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn board(folder: &Path, policy: &str) -> String {
+    let path = folder.join("watched.toml");
+    let model = format!("{:?}", fixture("opset13.onnx"));
+    std::fs::write(&path, BOARD.replace("MODEL", &model) + policy).unwrap();
+    path.display().to_string()
+}
+
+fn terminate(child: &mut Child) -> i32 {
+    // SAFETY: the child has not been waited for, so the number is its own.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    child.wait().unwrap().code().unwrap()
+}
+
+#[test]
+fn finished_frames_are_told_and_nothing_after_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = manager(folder.path());
+    let model = fixture("opset13.onnx").display().to_string();
+    let arguments = ["run", "--camera", "pattern", "--model", &model];
+    let mut child = start(folder.path(), &arguments);
+    assert_eq!(words(&socket), "STATUS=starting");
+    assert_eq!(words(&socket), "READY=1\nSTATUS=classifying\nWATCHDOG=1");
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(words(&socket), "WATCHDOG=1");
+    }
+    assert!(
+        began.elapsed() >= Duration::from_millis(900),
+        "not with each frame"
+    );
+    assert_eq!(terminate(&mut child), 0);
+}
+
+#[test]
+fn a_hang_is_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = manager(folder.path());
+    let model = fixture("opset13.onnx").display().to_string();
+    let mut command = eyelet(folder.path());
+    let mut child = command
+        .args(["run", "--camera", "pattern", "--model", &model])
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .env("EYELET_TEST_HANG_AFTER", "10")
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while words(&socket) != "READY=1\nSTATUS=classifying\nWATCHDOG=1" {}
+    socket
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    let mut buffer = [0; 512];
+    // One more beat may come from the ten frames, and then none.
+    let _ = socket.recv(&mut buffer);
+    assert!(socket.recv(&mut buffer).is_err());
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "it hangs, it has not ended"
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_camera_that_is_not_there_yet_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = manager(folder.path());
+    let board = board(folder.path(), "");
+    let mut child = start(folder.path(), &["run", "--board-file", &board]);
+    assert_eq!(words(&socket), "STATUS=starting");
+    let mut waits = 0;
+    while waits < 3 {
+        match words(&socket).as_str() {
+            "EXTEND_TIMEOUT_USEC=30000000" => waits += 1,
+            "STATUS=waiting for the camera" => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(terminate(&mut child), 0);
+}
+
+#[test]
+fn where_the_policy_says_so_the_wait_ends_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = manager(folder.path());
+    let policy = "[policy.camera_lost]\ndo = \"reboot\"\nafter_s = 1\n";
+    let board = board(folder.path(), policy);
+    let child = start(folder.path(), &["run", "--board-file", &board]);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(14));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        complaint.contains("eyelet: policy: camera lost for 1 s"),
+        "{complaint}"
+    );
+    drop(socket);
+}
+
+#[test]
+fn at_a_desk_a_camera_that_is_not_there_is_an_error_and_so_is_a_manager() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = board(folder.path(), "");
+    let run = common::run_eyelet(folder.path(), &["run", "--board-file", &board]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    let child = start(folder.path(), &["run", "--board-file", &board]);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(14), "nobody listens");
+}
