@@ -4,17 +4,19 @@
 mod common;
 
 use common::fixture;
-use eyelet::board::policy::Policy;
+use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::board::{
     Board, CameraConfig, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig, Tier,
 };
 use eyelet::camera::{Camera, CameraError, Next};
-use eyelet::clock;
+use eyelet::care::Care;
+use eyelet::care::notify::Heartbeat;
 use eyelet::device::{Device, Limits};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
+use eyelet::{Failure, clock};
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -290,4 +292,122 @@ fn the_stop_signal_is_heard_while_the_camera_is_lost() {
             started.elapsed()
         );
     });
+}
+
+/// A board that is looked after by `care` takes so many pictures of a script.
+fn run_cared(script: Vec<Act>, care: Care) -> (Result<u64, Failure>, Duration) {
+    let script: Script = Arc::new(Mutex::new(script.into()));
+    let model = Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap();
+    let open_camera = move || {
+        let rgb = vec![0; (SIDE_PX * SIDE_PX * 3) as usize];
+        Ok(Box::new(ScriptedCamera {
+            script: Arc::clone(&script),
+            rgb,
+            sequence: 0,
+        }) as Box<dyn Camera>)
+    };
+    let serial = Serial::new(true, Instant::now(), "unknown");
+    let stop = AtomicBool::new(false);
+    let mut device = Device::start_watched(
+        board(),
+        model,
+        serial,
+        Box::new(open_camera),
+        Box::new(|| Ok(None)),
+        care,
+        &stop,
+    )
+    .unwrap();
+    let began = Instant::now();
+    let limits = Limits {
+        frames: None,
+        stop: &stop,
+        stats_every: None,
+    };
+    (device.run(&limits), began.elapsed())
+}
+
+#[test]
+fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
+    let sys = tempfile::tempdir().unwrap();
+    let zone = sys.path().join("class/thermal/thermal_zone0");
+    std::fs::create_dir_all(&zone).unwrap();
+    let took = |temperature: &str, action: Action| {
+        std::fs::write(zone.join("temp"), temperature).unwrap();
+        let default = Policy::default();
+        let rule = Rule {
+            action,
+            after: Duration::ZERO,
+        };
+        let mut care = Care::unwatched(Policy {
+            degraded_rate_fps: 20.0,
+            hot: Hot {
+                rule,
+                ..default.hot
+            },
+            ..default
+        });
+        care.read_health_at(sys.path());
+        run_cared((0..10).map(Act::Picture).collect(), care)
+    };
+    let (cool, cool_time) = took("79000", Action::Degrade);
+    let (hot, hot_time) = took("81000", Action::Degrade);
+    assert_eq!((cool, hot), (Ok(10), Ok(10)));
+    assert!(cool_time < Duration::from_millis(400), "{cool_time:?}");
+    assert!(hot_time >= Duration::from_millis(450), "{hot_time:?}");
+    let (failed, _) = took("81000", Action::Reboot);
+    let failure = failed.unwrap_err();
+    assert_eq!(
+        (failure.cause as u8, failure.message.as_str()),
+        (14, "policy: too hot for 0 s")
+    );
+}
+
+/// Counts what it is told.
+#[derive(Clone, Default)]
+struct Counting(Arc<Mutex<(u32, u32)>>);
+
+impl Heartbeat for Counting {
+    fn finished(&mut self) {
+        self.0.lock().unwrap().0 += 1;
+    }
+
+    fn waiting(&mut self) {
+        self.0.lock().unwrap().1 += 1;
+    }
+
+    fn says(&mut self, _words: &str) {}
+}
+
+#[test]
+fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
+    let beats = Counting::default();
+    let watched = |rule: Rule| {
+        let mut care = Care::unwatched(Policy {
+            camera_lost: rule,
+            ..Policy::default()
+        });
+        care.watch(Box::new(beats.clone()));
+        care
+    };
+    let retry = Policy::default().camera_lost;
+    // Pictures that are damaged are no frames, and a few of them are no loss either.
+    let mut script: Vec<Act> = (0..5).map(Act::Picture).collect();
+    script.extend((0..20).map(|_| Act::HalfJpeg));
+    assert_eq!(run_cared(script, watched(retry)).0, Ok(5));
+    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (5, 0));
+
+    let script = || vec![Act::Picture(1), Act::Lost, Act::Lost, Act::Picture(2)];
+    assert_eq!(run_cared(script(), watched(retry)).0, Ok(2));
+    let (finished, waiting) = std::mem::take(&mut *beats.0.lock().unwrap());
+    assert_eq!(finished, 2);
+    assert!(waiting >= 4, "{waiting}");
+
+    let at_once = Rule {
+        action: Action::Reboot,
+        after: Duration::ZERO,
+    };
+    let failure = run_cared(script(), watched(at_once)).0.unwrap_err();
+    assert_eq!(failure.message, "policy: camera lost for 0 s");
+    assert_eq!(*beats.0.lock().unwrap(), (1, 0));
 }

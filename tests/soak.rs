@@ -26,7 +26,7 @@ const BOARD: &str = r#"
 description = "soak"
 tier = "hardware"
 model = "efficientnet-lite0"
-threads = 1
+threads = 2
 pool_mib = 64
 [camera.still]
 files = [FOLDER]
