@@ -291,7 +291,7 @@ fn write_block(
     }
     let width = x.crop_px as usize;
     const { assert!(LANES == 8) };
-    let writers: [fn(&mut [u8], &[[[u8; LANES]; 3]], bool); LANES] = [
+    let writers: [WriteLane; LANES] = [
         write_lane::<0>,
         write_lane::<1>,
         write_lane::<2>,
@@ -306,6 +306,8 @@ fn write_block(
         write(&mut crop[row..row + width * 3], pixels, x.flipped);
     }
 }
+
+type WriteLane = fn(&mut [u8], &[[[u8; LANES]; 3]], bool);
 
 /// One lane's row, packed RGB. The lane is known to the compiler: this is every byte of the crop.
 fn write_lane<const LANE: usize>(row: &mut [u8], pixels: &[[[u8; LANES]; 3]], flipped: bool) {

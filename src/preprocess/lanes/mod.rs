@@ -1,7 +1,7 @@
 //! The innermost loops of the resize, on [`LANES`] values side by side.
 //!
-//! One file a kind of CPU, all with the same functions and exactly the same results: SSE2 on x86-64 and NEON on AArch64,
-//! which every CPU of these has, and plain Rust for the rest. The compiler's own vectors were two to three times slower
+//! One file a kind of CPU, all with the same functions and exactly the same results: SSE2 (and a little AVX2) on x86-64 and
+//! NEON on AArch64, and plain Rust for the rest. The compiler's own vectors were two to three times slower
 //! here, and changed with every touch of the code around them. This is the only place of the frame path with `unsafe`: the
 //! loads and stores of whole vectors.
 
@@ -102,6 +102,11 @@ mod tests {
             vertical_tile(&rows, stride, &mut fast);
             plain::vertical_tile(&rows, stride, &mut plain);
             assert_eq!(fast, plain);
+            #[cfg(target_arch = "x86_64")]
+            {
+                sse2::vertical_tile_everywhere(&rows, stride, &mut fast);
+                assert_eq!(fast, plain);
+            }
             for (i, column) in plain.iter().enumerate() {
                 assert_eq!(
                     *column,

@@ -1,4 +1,5 @@
-//! The loops with SSE2, which every x86-64 CPU has. Taps are taken in pairs: `pmaddwd` multiplies two and adds them.
+//! The loops with SSE2, which every x86-64 CPU has. Taps are taken in pairs: `pmaddwd` multiplies two and adds them. The
+//! vertical pass, which has most of the work, also with AVX2, where the CPU has it.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT};
@@ -7,7 +8,9 @@ use core::arch::x86_64::{
     _mm_packs_epi32, _mm_packus_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128,
     _mm_srai_epi16, _mm_srai_epi32, _mm_storeu_si128, _mm_sub_epi16, _mm_unpackhi_epi8,
     _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8,
-    _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm256_add_epi32,
+    _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
+    _mm256_set1_epi32, _mm256_srai_epi32,
 };
 
 /// `LANES` values with `FRACTION_BITS`.
@@ -17,6 +20,20 @@ pub struct Lanes(__m128i);
 /// See `plain::vertical_tile`.
 #[inline(always)]
 pub fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: this CPU has AVX2.
+        unsafe { vertical_tile_avx2(rows, stride, columns) }
+    } else {
+        vertical_tile_everywhere(rows, stride, columns);
+    }
+}
+
+/// The same with what every x86-64 CPU has.
+pub fn vertical_tile_everywhere(
+    rows: &[(&[u8], &[i16]); LANES],
+    stride: usize,
+    columns: &mut [Column; TILE],
+) {
     // SAFETY: it needs SSE2 alone, which belongs to the target.
     unsafe { vertical_tile_sse2(rows, stride, columns) }
 }
@@ -93,12 +110,68 @@ fn vertical_tile_sse2(
         filtered[0][lane] = left;
         filtered[1][lane] = right;
     }
+    store_tile(filtered, columns);
+}
+
+/// Rows' left and right halves to columns.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
     let (left, right) = columns.split_at_mut(LANES);
     for (columns, rows) in [left, right].into_iter().zip(filtered) {
         for (column, values) in columns.iter_mut().zip(transposed(rows)) {
             store(column, values);
         }
     }
+}
+
+#[target_feature(enable = "avx2")]
+fn vertical_tile_avx2(
+    rows: &[(&[u8], &[i16]); LANES],
+    stride: usize,
+    columns: &mut [Column; TILE],
+) {
+    let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
+    for (lane, (data, weights)) in rows.iter().enumerate() {
+        let [left, right] = filter_avx2(data, stride, weights);
+        filtered[0][lane] = left;
+        filtered[1][lane] = right;
+    }
+    store_tile(filtered, columns);
+}
+
+/// As `filter`, eight sums to a vector.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn filter_avx2(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
+    let round = _mm256_set1_epi32(1 << (VERTICAL_SHIFT - 1));
+    let mut sums = [round; 2];
+    let mut add = |a: __m128i, b: __m128i, first: i16, second: i16| {
+        let weights = _mm256_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16);
+        let interleaved = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
+        for (sum, bytes) in sums.iter_mut().zip(interleaved) {
+            let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(bytes), weights);
+            *sum = _mm256_add_epi32(*sum, products);
+        }
+    };
+    let pairs = weights.chunks_exact(2);
+    let odd = pairs.remainder();
+    let mut at = 0;
+    for weights in pairs {
+        let (first, second) = (&data[at..], &data[at + stride..]);
+        add(tile(first), tile(second), weights[0], weights[1]);
+        at += 2 * stride;
+    }
+    if let [weight] = odd {
+        add(tile(&data[at..]), _mm_setzero_si128(), *weight, 0);
+    }
+    sums.map(|sum| {
+        let values = _mm256_srai_epi32::<VERTICAL_SHIFT>(sum);
+        _mm_packs_epi32(
+            _mm256_castsi256_si128(values),
+            _mm256_extracti128_si256::<1>(values),
+        )
+    })
 }
 
 /// One output row of a tile: bytes 0..8 and 8..16.
