@@ -9,10 +9,22 @@ pub struct Firmware {
     pub machine: Option<Machine>,
     /// Kernel modules beyond those that the machine always has, in the order in which they are loaded.
     pub modules: Vec<KernelModule>,
+    /// Modules that the machine usually has and this board is not to have, by name.
+    pub without_modules: Vec<String>,
     /// More words for the kernel's command line.
     pub kernel_arguments: Option<String>,
     /// More lines for the Raspberry Pi's `config.txt`.
     pub config_txt: Vec<String>,
+}
+
+impl Firmware {
+    /// Whether the module `name` is not to be loaded though the machine usually has it.
+    pub fn leaves_out(&self, name: &str) -> bool {
+        let name = name.replace('-', "_");
+        self.without_modules
+            .iter()
+            .any(|left_out| left_out.replace('-', "_") == name)
+    }
 }
 
 /// A computer for which `eyelet image` knows boot files, device trees and drivers.
@@ -87,6 +99,7 @@ pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
     Firmware {
         machine,
         modules,
+        without_modules: table.texts("without_modules").unwrap_or_default(),
         kernel_arguments: table.text("kernel_arguments"),
         config_txt: table.texts("config_txt").unwrap_or_default(),
     }

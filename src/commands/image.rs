@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         needs.is_some_and(|needs| !needs.boot_files.is_empty() || !needs.slot_files.is_empty());
     let firmware = match &args.firmware {
         Some(file) => Some(file.clone()),
-        None if wants_firmware => Some(apt.package("raspi-firmware", "arm64")?),
+        None if wants_firmware => Some(apt.package("raspi-firmware")?),
         None => None,
     };
     let firmware = firmware.as_deref().map(Deb::open).transpose()?;

@@ -54,7 +54,7 @@ impl Apt {
                 .find(|meta| version_numbers(&meta.version) >= version_numbers(least)),
         };
         match (chosen, at_least) {
-            (Some(meta), _) => self.package(&meta.kernel, "arm64"),
+            (Some(meta), _) => self.package(&format!("{}:arm64", meta.kernel)),
             (None, Some(least)) => Err(package(format!(
                 "this board needs Linux {least} or newer, and apt knows {}: \
                  add a newer suite such as Debian's backports to apt, or pass --kernel FILE.deb",
@@ -64,18 +64,17 @@ impl Apt {
         }
     }
 
-    /// The newest `.deb` of `name` for `architecture` that apt would install, downloaded unless it is there already.
-    /// Packages of the architecture `all` are found by any architecture.
-    pub fn package(&self, name: &str, architecture: &str) -> Result<PathBuf, Failure> {
-        let full = format!("{name}:{architecture}");
+    /// The `.deb` that apt would install for `name`, downloaded unless it is there already. The name of a package for
+    /// another architecture ends in `:arm64`; one for all of them has its bare name.
+    pub fn package(&self, name: &str) -> Result<PathBuf, Failure> {
         // Says where it would be loaded from, what it is called there, and how long it is; loads nothing.
-        let text = output(Command::new("apt-get").args(["download", "-q", "--print-uris", &full]))
+        let text = output(Command::new("apt-get").args(["download", "-q", "--print-uris", name]))
             .map_err(|complaint| match complaint {
-                Complaint::NotStarted(reason) => no_apt(&reason),
-                Complaint::Failed(_) => unknown(&full, component(name)),
-            })?;
+            Complaint::NotStarted(reason) => no_apt(&reason),
+            Complaint::Failed(_) => unknown(name, component(name)),
+        })?;
         let (file_name, size_bytes) =
-            uri_line(&text).ok_or_else(|| unknown(&full, component(name)))?;
+            uri_line(&text).ok_or_else(|| unknown(name, component(name)))?;
         let path = self.cache.join(&file_name);
         if std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == size_bytes) {
             return Ok(path);
@@ -89,9 +88,9 @@ impl Apt {
         let mut download = Command::new("apt-get");
         download
             .current_dir(scratch.path())
-            .args(["download", "-q", &full]);
+            .args(["download", "-q", name]);
         output(&mut download).map_err(|complaint| {
-            package(format!("apt cannot download {full}: {}", complaint.text()))
+            package(format!("apt cannot download {name}: {}", complaint.text()))
         })?;
         let downloaded = only_file(scratch.path()).map_err(failed)?;
         std::fs::rename(downloaded, &path).map_err(failed)?;
@@ -233,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_missing_line_of_apts_sources_is_told() {
-        let message = unknown("raspi-firmware:all", component("raspi-firmware")).message;
+        let message = unknown("raspi-firmware", component("raspi-firmware")).message;
         assert!(message.contains("non-free-firmware"), "{message}");
         let message = unknown("linux-image-arm64:arm64", None).message;
         assert!(message.contains("--add-architecture arm64"), "{message}");

@@ -77,12 +77,11 @@ static PI_3: Needs = Needs {
         "uvcvideo",
         "bcm2835_wdt",
         "bcm2835_thermal",
-        "raspberrypi_hwmon",
-        "raspberrypi_cpufreq",
-        "cpufreq_dt",
         "fixed",
         "sdhci_iproc",
         "bcm2835",
+        "cpufreq_dt",
+        "raspberrypi_cpufreq",
     ],
 };
 
@@ -101,12 +100,11 @@ static PI_4: Needs = Needs {
         "uvcvideo",
         "bcm2835_wdt",
         "bcm2711_thermal",
-        "raspberrypi_hwmon",
-        "raspberrypi_cpufreq",
-        "cpufreq_dt",
         "gpio_regulator",
         "fixed",
         "sdhci_iproc",
+        "cpufreq_dt",
+        "raspberrypi_cpufreq",
     ],
 };
 
@@ -130,9 +128,8 @@ static PI_5: Needs = Needs {
         "uvcvideo",
         "bcm2835_wdt",
         "bcm2711_thermal",
-        "raspberrypi_hwmon",
-        "raspberrypi_cpufreq",
-        "cpufreq_dt",
         "sdhci_brcmstb",
+        "cpufreq_dt",
+        "raspberrypi_cpufreq",
     ],
 };

@@ -317,6 +317,7 @@ fn add_modules(
     let (usual, absent): (Vec<&str>, Vec<&str>) = needs
         .modules
         .iter()
+        .filter(|name| !recipe.board.firmware.leaves_out(name))
         .partition(|name| kernel.modules.has(name));
     if !absent.is_empty() {
         notes.push(format!(

@@ -1,20 +1,20 @@
 //! Puts the guest together: kernel, modules, BusyBox, the aarch64 programs, models, pictures and the scenario that it runs.
 
-use super::Missing;
-use super::guest_packages::GuestPackages;
-use super::initramfs::{Initramfs, Modules};
-use super::programs::{arm_programs, target_folder, tool};
-use super::qemu;
+use super::emulator::{Missing, arm_programs, package_cache, qemu, tool};
+use eyelet::image::Deb;
+use eyelet::image::apt::Apt;
+use eyelet::image::initramfs::Initramfs;
+use eyelet::image::kernel::Kernel;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Modules that every scenario needs: the PCI devices and the display.
 const MODULES: [&str; 2] = ["virtio_pci", "virtio_gpu"];
 
 /// Everything that is fetched or built once and used by every scenario.
 pub struct Guest {
-    packages: GuestPackages,
-    modules: Modules,
+    kernel: Kernel,
+    busybox: Vec<u8>,
     eyelet: Vec<u8>,
     vivid_feed: Vec<u8>,
 }
@@ -33,21 +33,26 @@ impl Guest {
     /// Looks for the tools, fetches the packages and builds the aarch64 programs.
     pub fn prepare() -> Result<Self, Missing> {
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
-        let packages = GuestPackages::get(&target_folder().join("board"))?;
-        let modules =
-            Modules::under(&packages.modules).map_err(|error| Missing(error.to_string()))?;
+        // Debian's arm64 kernel and a static BusyBox, downloaded with apt. Nothing is installed.
+        let apt = Apt::new(package_cache());
+        let missing = |failure: eyelet::Failure| Missing(failure.message);
+        let opened = |path: PathBuf| Deb::open(&path).map_err(|error| Missing(error.to_string()));
+        let kernel = opened(apt.kernel(None).map_err(missing)?)?;
+        let busybox = opened(apt.package("busybox-static:arm64").map_err(missing)?)?;
         let [eyelet, vivid_feed] = arm_programs()?.map(|program| read(&program));
         Ok(Self {
-            packages,
-            modules,
+            kernel: Kernel::of(&kernel).map_err(|error| Missing(error.to_string()))?,
+            busybox: busybox
+                .file("bin/busybox")
+                .map_err(|error| Missing(error.to_string()))?,
             eyelet,
             vivid_feed,
         })
     }
 
-    /// The kernel to boot.
-    pub fn kernel(&self) -> &Path {
-        &self.packages.kernel
+    /// Writes the kernel to `file`.
+    pub fn write_kernel(&self, file: &Path) {
+        fs::write(file, &self.kernel.image).unwrap();
     }
 
     /// Writes the initramfs for `scenario` to `file`.
@@ -61,20 +66,20 @@ impl Guest {
         archive.device("dev/console", 5, 1);
         archive.device("dev/null", 1, 3);
         archive.program("init", include_bytes!("init.sh"));
-        archive.program("bin/busybox", &read(&self.packages.busybox));
+        archive.program("bin/busybox", &self.busybox);
         for applet in ["sh", "mount", "insmod", "usleep", "poweroff", "kill", "cat"] {
             archive.link(&format!("bin/{applet}"), "busybox");
         }
         archive.program("bin/eyelet", &self.eyelet);
         archive.program("bin/vivid_feed", &self.vivid_feed);
 
-        let names: Vec<&str> = MODULES
+        let names = MODULES
             .into_iter()
-            .chain(scenario.modules.iter().map(|(name, _)| *name))
-            .collect();
+            .chain(scenario.modules.iter().map(|(name, _)| *name));
         let mut order = String::new();
-        for (name, contents) in self.modules.in_load_order(&names).unwrap() {
-            archive.file(&format!("modules/{name}.ko"), &contents);
+        for module in self.kernel.modules.in_load_order(names).unwrap() {
+            let name = module.name;
+            archive.file(&format!("modules/{name}.ko"), &module.contents);
             let parameters = scenario.modules.iter().find(|(module, _)| *module == name);
             order += &format!(
                 "{name} {}\n",

@@ -9,53 +9,25 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "../emulator/mod.rs"]
+mod emulator;
 mod guest;
-mod guest_packages;
-mod initramfs;
-mod missing;
-mod pictures;
-mod programs;
-mod qemu;
-mod screen;
 mod session;
-mod usb_camera;
 
+use emulator::usb_camera::StreamFormat;
+use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
 use guest::{Guest, Scenario};
 use image::RgbImage;
-use missing::Missing;
-use serde_json::Value;
 use session::{Memory, Session};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
-use usb_camera::StreamFormat;
+use std::sync::MutexGuard;
 
-/// The photos that are shown, by their names in `photos/` and `reference/expected.json`.
+/// The photos that are shown.
 const PHOTOS: [&str; 4] = ["cat", "macaw", "daisy", "chickadee"];
-/// MobileNet v2 in int8: the same labels as the float32 one, and several times faster to emulate.
-const MODEL: &str = "models/mobilenetv2-1.0-qdq.onnx";
-/// Where it lies in the guest.
+/// Where the model lies in the guest.
 const GUEST_MODEL: &str = "/model/mobilenetv2.onnx";
 
-/// A photo, the label that belongs to it, and what the camera makes of it.
-struct Photo {
-    label: String,
-    picture: RgbImage,
-}
-
-impl Photo {
-    /// The display shows this photo and its label, and no other photo.
-    fn is_on(&self, screen: &RgbImage, photos: &[Self]) -> Result<(), String> {
-        let others: Vec<_> = photos
-            .iter()
-            .filter(|photo| photo.label != self.label)
-            .map(|photo| &photo.picture)
-            .collect();
-        screen::shows(screen, &self.label, &self.picture, &others)
-    }
-}
-
-/// What both tests stand on. One board at a time: two would take the processor from each other.
+/// What both tests stand on.
 struct Setting {
     guest: Guest,
     photos: Vec<Photo>,
@@ -66,50 +38,19 @@ struct Setting {
 impl Setting {
     /// `None` after "skipped: why" when something is missing.
     fn prepare() -> Option<Self> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let setting = shared().and_then(|shared| {
-            Ok(Self {
-                guest: Guest::prepare()?,
-                photos: photos(&shared),
-                model: fs::read(shared.join(MODEL)).unwrap(),
-                _alone: alone,
-            })
-        });
-        missing::or_skip(setting)
+        let alone = alone();
+        or_skip(Self::gather(alone))
     }
-}
 
-fn shared() -> Result<PathBuf, Missing> {
-    let folder = std::env::var_os("EYELET_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    if folder.join(MODEL).is_file() {
-        Ok(folder)
-    } else {
-        Err(Missing(format!(
-            "there is no {MODEL} in {}",
-            folder.display()
-        )))
-    }
-}
-
-fn photos(shared: &Path) -> Vec<Photo> {
-    let expected: Value =
-        serde_json::from_slice(&fs::read(shared.join("reference/expected.json")).unwrap()).unwrap();
-    PHOTOS
-        .into_iter()
-        .map(|name| Photo {
-            label: expected[name]["qdq"][0]["label"]
-                .as_str()
-                .unwrap()
-                .to_string(),
-            picture: pictures::as_seen_by_camera(&shared.join(format!("photos/{name}.png"))),
+    fn gather(alone: MutexGuard<'static, ()>) -> Result<Self, Missing> {
+        let shared = shared()?;
+        Ok(Self {
+            guest: Guest::prepare()?,
+            photos: Photo::load(&shared, &PHOTOS),
+            model: fs::read(shared.join(MODEL)).unwrap(),
+            _alone: alone,
         })
-        .collect()
+    }
 }
 
 /// A USB camera: every photo gives its label on log and display; nothing grows in 300 frames; the camera may be pulled

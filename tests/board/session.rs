@@ -1,25 +1,20 @@
 //! A running guest whose first program is `eyelet run --json`: its serial log as events, its camera's cable in our hand.
 
+use super::emulator::qemu::{Board, virt};
+use super::emulator::usb_camera::{Seen, UsbCamera};
 use super::guest::{Guest, Scenario};
-use super::pictures;
-use super::qemu::{Board, Machine};
-use super::screen;
-use super::usb_camera::{Mode, Seen, UsbCamera};
 use image::RgbImage;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The size of the display.
-pub const DISPLAY_PX: (u32, u32) = (480, 320);
 /// How long the serial log may be silent. Emulation is a hundred times slower than the board, and this machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A booted guest.
 pub struct Session {
     board: Board,
-    folder: TempDir,
-    plugged: u32,
+    _folder: TempDir,
     /// All `stats` events so far.
     stats: Vec<Value>,
 }
@@ -28,57 +23,32 @@ impl Session {
     /// Boots `guest` with `scenario`.
     pub fn boot(guest: &Guest, scenario: &Scenario<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let initramfs = folder.path().join("initramfs");
+        let path = |name| folder.path().join(name);
+        let (kernel, initramfs) = (path("kernel"), path("initramfs"));
+        guest.write_kernel(&kernel);
         guest.write_initramfs(scenario, &initramfs);
-        let machine = Machine {
-            kernel: guest.kernel(),
-            initramfs: &initramfs,
-            folder: folder.path(),
-            devices: vec!["-device".into(), "qemu-xhci".into()],
-            display_px: DISPLAY_PX,
-            kernel_words: "",
-            restarts: false,
-        };
-        let board = Board::start(&machine).unwrap();
+        let mut arguments = virt();
+        arguments.extend(["-kernel".into(), kernel.into()]);
+        arguments.extend(["-initrd".into(), initramfs.into()]);
+        // The text cursor would blink over the corner of the picture.
+        let line = "console=ttyAMA0 loglevel=4 vt.global_cursor_default=0 panic=-1";
+        arguments.extend(["-no-reboot", "-append", line].map(Into::into));
+        let board = Board::start(folder.path(), &arguments).unwrap();
         Self {
             board,
-            folder,
-            plugged: 0,
+            _folder: folder,
             stats: Vec::new(),
         }
     }
 
     /// Plugs in a new USB camera that sees `seen`.
     pub fn plug_camera(&mut self, seen: Seen) -> UsbCamera {
-        self.plugged += 1;
-        let (chardev, device) = (
-            format!("cable{}", self.plugged),
-            format!("camera{}", self.plugged),
-        );
-        let socket = self.folder.path().join(&chardev);
-        let mode = Mode {
-            width_px: pictures::WIDTH_PX as u16,
-            height_px: pictures::HEIGHT_PX as u16,
-            rate_fps: 30,
-        };
-        let camera = UsbCamera::listen(&socket, mode, seen).unwrap();
-        let address = json!({"type": "unix", "data": {"path": socket}});
-        let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
-        self.command("chardev-add", json!({"id": chardev, "backend": backend}));
-        self.command(
-            "device_add",
-            json!({"driver": "usb-redir", "id": device, "chardev": chardev}),
-        );
-        camera
+        self.board.plug_camera(seen)
     }
 
     /// Pulls the cable of the camera that was plugged in last.
     pub fn unplug_camera(&mut self, camera: UsbCamera) {
-        camera.unplug();
-        self.command(
-            "device_del",
-            json!({"id": format!("camera{}", self.plugged)}),
-        );
+        self.board.unplug_camera(camera);
     }
 
     /// The next event of the serial log for which `wanted` says true; the others before it are passed over.
@@ -152,25 +122,7 @@ impl Session {
     /// # Panics
     /// When it does not in time: with `shows`'s last complaint, and the picture kept in a file.
     pub fn screen(&mut self, shows: impl Fn(&RgbImage) -> Result<(), String>) -> RgbImage {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let screen =
-                screen::parse_ppm(&self.board.screendump().unwrap()).expect("QEMU writes PPM");
-            assert_eq!(screen.dimensions(), DISPLAY_PX);
-            match shows(&screen) {
-                Ok(()) => return screen,
-                Err(complaint) if Instant::now() > deadline => {
-                    let file = super::programs::target_folder().join("board/failed-screen.png");
-                    screen.save(&file).unwrap();
-                    panic!("{complaint}: see {}", file.display());
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(300)),
-            }
-        }
-    }
-
-    fn command(&mut self, name: &str, arguments: Value) {
-        self.board.command(name, arguments).unwrap();
+        self.board.screen(shows)
     }
 }
 

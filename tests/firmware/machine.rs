@@ -1,18 +1,19 @@
 //! An emulated board whose first program is Eyelet itself: kernel, an initramfs with nothing but Eyelet and its files, a
 //! disk whose fourth partition is the data partition, a watchdog that resets the machine.
 
-use super::guest_packages::GuestPackages;
-use super::initramfs::{Initramfs, Modules};
-use super::missing::Missing;
-use super::programs::{arm_programs, target_folder, tool};
-use super::qemu::{self, Board, Machine};
-use super::usb_camera::{Mode, Seen, UsbCamera};
+use super::emulator::qemu::{self, Board, virt};
+use super::emulator::{Missing, alone, arm_programs, package_cache, tool};
 use eyelet::firmware::data::{DISK_ID, Data};
+use eyelet::image::Deb;
+use eyelet::image::apt::Apt;
+use eyelet::image::initramfs::Initramfs;
+use eyelet::image::kernel::Kernel;
+use eyelet::image::modules::canonical;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -28,8 +29,7 @@ pub const VIVID: &str =
 
 /// What is fetched or built once.
 pub struct Parts {
-    packages: GuestPackages,
-    modules: Modules,
+    kernel: Kernel,
     eyelet: Vec<u8>,
     _alone: MutexGuard<'static, ()>,
 }
@@ -37,18 +37,14 @@ pub struct Parts {
 impl Parts {
     /// Looks for the tools, fetches the packages and builds the program. One test at a time has them.
     pub fn get() -> Result<Self, Missing> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let alone = ALONE
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let alone = alone();
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
-        let packages = GuestPackages::get(&target_folder().join("board"))?;
-        let modules =
-            Modules::under(&packages.modules).map_err(|error| Missing(error.to_string()))?;
+        let kernel = Apt::new(package_cache()).kernel(None);
+        let kernel = kernel.map_err(|failure| Missing(failure.message))?;
+        let kernel = Deb::open(&kernel).and_then(|deb| Kernel::of(&deb));
         let [eyelet, _] = arm_programs()?;
         Ok(Self {
-            packages,
-            modules,
+            kernel: kernel.map_err(|error| Missing(error.to_string()))?,
             eyelet: fs::read(eyelet).unwrap(),
             _alone: alone,
         })
@@ -73,7 +69,6 @@ pub struct Setup<'a> {
 pub struct Running {
     pub board: Board,
     folder: TempDir,
-    plugged: u32,
     /// Where in the log this boot begins.
     boot_at: usize,
 }
@@ -81,35 +76,37 @@ pub struct Running {
 impl Running {
     pub fn boot(parts: &Parts, setup: &Setup<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let initramfs = folder.path().join("initramfs");
+        let path = |name| folder.path().join(name);
+        let (kernel, initramfs) = (path("kernel"), path("initramfs"));
+        fs::write(&kernel, &parts.kernel.image).unwrap();
         fs::write(&initramfs, archive(parts, setup)).unwrap();
         let disk = disk(folder.path(), setup.damage);
         let drive = format!("file={},format=raw,if=none,id=disk", disk.display());
-        let devices = [
-            "-device",
-            "qemu-xhci",
-            "-device",
-            "i6300esb",
-            "-action",
-            "watchdog=reset",
-            "-drive",
-            &drive,
-            "-device",
-            "virtio-blk-pci,drive=disk",
-        ];
-        let machine = Machine {
-            kernel: &parts.packages.kernel,
-            initramfs: &initramfs,
-            folder: folder.path(),
-            devices: devices.map(Into::into).to_vec(),
-            display_px: (480, 320),
-            kernel_words: setup.kernel_words,
-            restarts: true,
-        };
+        let line = format!(
+            "console=ttyAMA0 loglevel=4 vt.global_cursor_default=0 panic=-1 {}",
+            setup.kernel_words
+        );
+        let mut arguments = virt();
+        arguments.extend(["-kernel".into(), kernel.into()]);
+        arguments.extend(["-initrd".into(), initramfs.into()]);
+        arguments.extend(
+            [
+                "-append",
+                &line,
+                "-device",
+                "i6300esb",
+                "-action",
+                "watchdog=reset",
+                "-drive",
+                &drive,
+                "-device",
+                "virtio-blk-pci,drive=disk",
+            ]
+            .map(Into::into),
+        );
         Self {
-            board: Board::start(&machine).unwrap(),
+            board: Board::start(folder.path(), &arguments).unwrap(),
             folder,
-            plugged: 0,
             boot_at: 0,
         }
     }
@@ -191,52 +188,11 @@ impl Running {
         .unwrap();
         Data::open(&copy).unwrap()
     }
-
-    /// Plugs in a USB camera.
-    pub fn plug_camera(&mut self, seen: Seen) -> UsbCamera {
-        self.plugged += 1;
-        let (chardev, device) = (
-            format!("cable{}", self.plugged),
-            format!("camera{}", self.plugged),
-        );
-        let socket = self.folder.path().join(&chardev);
-        let mode = Mode {
-            width_px: 640,
-            height_px: 480,
-            rate_fps: 30,
-        };
-        let camera = UsbCamera::listen(&socket, mode, seen).unwrap();
-        let address = json!({"type": "unix", "data": {"path": socket}});
-        let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
-        let add = json!({"id": chardev, "backend": backend});
-        self.board.command("chardev-add", add).unwrap();
-        let add = json!({"driver": "usb-redir", "id": device, "chardev": chardev});
-        self.board.command("device_add", add).unwrap();
-        camera
-    }
-
-    /// Pulls its cable.
-    pub fn unplug_camera(&mut self, camera: UsbCamera) {
-        camera.unplug();
-        let device = json!({"id": format!("camera{}", self.plugged)});
-        self.board.command("device_del", device).unwrap();
-    }
 }
 
 fn archive(parts: &Parts, setup: &Setup<'_>) -> Vec<u8> {
     let mut archive = Initramfs::default();
-    for folder in [
-        "dev",
-        "proc",
-        "sys",
-        "run",
-        "tmp",
-        "etc",
-        "etc/eyelet",
-        "lib",
-        "lib/modules",
-        "model",
-    ] {
+    for folder in ["dev", "proc", "sys", "run", "tmp"] {
         archive.folder(folder);
     }
     archive.device("dev/console", 5, 1);
@@ -249,18 +205,19 @@ fn archive(parts: &Parts, setup: &Setup<'_>) -> Vec<u8> {
         .chain(setup.modules.iter().copied())
         .chain(["i6300esb", "virtio_blk"])
         .collect();
-    let name = |module: &str| module.split(' ').next().unwrap_or_default().to_owned();
+    let name = |module: &str| canonical(module.split(' ').next().unwrap_or_default());
     let names: Vec<String> = wanted.iter().map(|module| name(module)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut list = String::new();
-    for (module, contents) in parts.modules.in_load_order(&names).unwrap() {
-        archive.file(&format!("lib/modules/{module}.ko"), &contents);
-        let with_options = wanted.iter().find(|wanted| name(wanted) == module);
+    let modules = parts
+        .kernel
+        .modules
+        .in_load_order(names.iter().map(String::as_str));
+    for module in modules.unwrap() {
+        let path = format!("lib/modules/{}.ko", module.name);
+        archive.file(&path, &module.contents);
+        let with_options = wanted.iter().find(|wanted| name(wanted) == module.name);
         let options = with_options.and_then(|wanted| wanted.split_once(' '));
-        list += &format!(
-            "/lib/modules/{module}.ko {}\n",
-            options.map_or("", |(_, options)| options)
-        );
+        list += &format!("/{path} {}\n", options.map_or("", |(_, options)| options));
     }
     archive.file("etc/eyelet/modules", list.as_bytes());
     archive.finish()

@@ -7,29 +7,12 @@
 //! Needs what `tests/board` needs, without the files of `../shared`.
 
 #![allow(clippy::unwrap_used)]
-#![allow(
-    dead_code,
-    reason = "the modules of tests/board are made for more than this"
-)]
-
-#[path = "../board/guest_packages.rs"]
-mod guest_packages;
-#[path = "../board/initramfs.rs"]
-mod initramfs;
+#[path = "../emulator/mod.rs"]
+mod emulator;
 mod machine;
-#[path = "../board/missing.rs"]
-mod missing;
-#[path = "../board/pictures.rs"]
-mod pictures;
-#[path = "../board/programs.rs"]
-mod programs;
-#[path = "../board/qemu.rs"]
-mod qemu;
-#[path = "../board/usb_camera.rs"]
-mod usb_camera;
 
+use emulator::{or_skip, pictures};
 use machine::{Parts, Running, Setup, VIVID};
-use missing::Missing;
 use std::time::Duration;
 
 /// A small network, so that emulation is as fast as the camera.
@@ -68,7 +51,7 @@ fn setup(board: &str) -> Setup<'_> {
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_hang_is_ended_by_the_watchdog_and_told_at_the_next_start() {
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let mut running = Running::boot(
@@ -94,7 +77,7 @@ fn a_hang_is_ended_by_the_watchdog_and_told_at_the_next_start() {
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn ten_thousand_frames_write_nothing_to_the_card() {
     const FRAMES: u64 = 10_000;
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let mut running = Running::boot(&parts, &setup(BOARD));
@@ -117,7 +100,7 @@ fn ten_thousand_frames_write_nothing_to_the_card() {
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_corrupt_data_partition_is_made_anew() {
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let damages: [fn(&mut [u8]); 3] = [
@@ -161,7 +144,7 @@ fn a_corrupt_data_partition_is_made_anew() {
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_corrupt_model_is_told_and_the_policy_decides() {
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let board = format!("{BOARD}[policy.program_fails]\ncount = 3\nwithin_s = 60\n");
@@ -185,7 +168,7 @@ fn a_corrupt_model_is_told_and_the_policy_decides() {
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
     const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let board = BOARD
@@ -205,13 +188,13 @@ fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
     std::thread::sleep(Duration::from_secs(20));
     let picture = image::RgbImage::from_fn(640, 480, |x, y| image::Rgb([x as u8, y as u8, 90]));
     let sound = pictures::seen(&picture);
-    let camera = running.plug_camera(sound.clone());
+    let camera = running.board.plug_camera(sound.clone());
     running.next_line_but("first class after ", &NEVER);
 
-    running.unplug_camera(camera);
+    running.board.unplug_camera(camera);
     running.next_line_but("camera lost", &NEVER);
     std::thread::sleep(Duration::from_secs(60));
-    let camera = running.plug_camera(sound.clone());
+    let camera = running.board.plug_camera(sound.clone());
     running.next_line_but("camera back after 6", &NEVER);
 
     let mut garbage = sound.clone();
@@ -231,7 +214,7 @@ fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_camera_that_is_lost_too_long_reboots_where_the_policy_says_so() {
-    let Some(parts) = missing::or_skip(Parts::get()) else {
+    let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
     let board = format!("{BOARD}[policy.camera_lost]\ndo = \"reboot\"\nafter_s = 20\n");

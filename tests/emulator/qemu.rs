@@ -1,5 +1,8 @@
 //! A QEMU process: the emulated board with its serial line and its control socket (QMP).
 
+use super::usb_camera::{Mode, Seen, UsbCamera};
+use super::{pictures, screen};
+use image::RgbImage;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,20 +16,31 @@ use std::time::{Duration, Instant};
 /// The emulator's program name.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
-/// What to boot, and with which devices.
-pub struct Machine<'a> {
-    pub kernel: &'a Path,
-    pub initramfs: &'a Path,
-    /// A folder for sockets and pictures; its path must be short (a socket's path has 108 bytes).
-    pub folder: &'a Path,
-    /// More QEMU arguments.
-    pub devices: Vec<OsString>,
-    /// The virtio-gpu's size.
-    pub display_px: (u32, u32),
-    /// More words for the kernel.
-    pub kernel_words: &'a str,
-    /// Whether the machine starts again when it is reset; otherwise QEMU ends.
-    pub restarts: bool,
+/// The size of the display of [`virt`].
+pub const DISPLAY_PX: (u32, u32) = (480, 320);
+
+/// QEMU's `virt` machine with two cores, 1 GiB, a virtio display, a USB port and its serial line on standard output.
+pub fn virt() -> Vec<OsString> {
+    let (width, height) = DISPLAY_PX;
+    let display = format!("virtio-gpu-pci,xres={width},yres={height},edid=on");
+    [
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a72",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+        "-serial",
+        "stdio",
+        "-device",
+        &display,
+        "-device",
+        "qemu-xhci",
+    ]
+    .map(OsString::from)
+    .into()
 }
 
 /// The running board. Dropping it ends QEMU.
@@ -35,46 +49,23 @@ pub struct Board {
     lines: Receiver<String>,
     control: BufReader<UnixStream>,
     folder: PathBuf,
+    cameras_plugged: u32,
     /// Everything that came over the serial line so far.
     pub log: Vec<String>,
 }
 
 impl Board {
-    /// Starts QEMU and connects to its control socket.
-    pub fn start(machine: &Machine<'_>) -> io::Result<Self> {
-        let control_path = machine.folder.join("qmp");
-        let (width, height) = machine.display_px;
+    /// Starts QEMU with `arguments` and connects to its control socket. Sockets and pictures lie in `folder`, whose path must
+    /// be short (a socket's path has 108 bytes).
+    pub fn start(folder: &Path, arguments: &[OsString]) -> io::Result<Self> {
+        let control_path = folder.join("qmp");
         let mut process = Command::new(PROGRAM)
-            .args([
-                "-M",
-                "virt",
-                "-cpu",
-                "cortex-a72",
-                "-smp",
-                "2",
-                "-m",
-                "1024",
-            ])
-            .args(["-display", "none", "-nodefaults", "-serial", "stdio"])
-            .args((!machine.restarts).then_some("-no-reboot"))
-            .arg("-qmp")
+            .args(["-display", "none", "-nodefaults", "-qmp"])
             .arg(format!(
                 "unix:{},server=on,wait=off",
                 control_path.display()
             ))
-            .arg("-kernel")
-            .arg(machine.kernel)
-            .arg("-initrd")
-            .arg(machine.initramfs)
-            // The text cursor would blink over the corner of the picture.
-            .arg("-append")
-            .arg(format!(
-                "console=ttyAMA0 loglevel=4 vt.global_cursor_default=0 panic=-1 {}",
-                machine.kernel_words
-            ))
-            .arg("-device")
-            .arg(format!("virtio-gpu-pci,xres={width},yres={height},edid=on"))
-            .args(&machine.devices)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -108,7 +99,8 @@ impl Board {
             process,
             lines,
             control,
-            folder: machine.folder.to_path_buf(),
+            folder: folder.to_path_buf(),
+            cameras_plugged: 0,
             log: Vec::new(),
         };
         board.read_reply()?; // the greeting
@@ -163,6 +155,57 @@ impl Board {
         let file = self.folder.join("screen.ppm");
         self.command("screendump", json!({"filename": file}))?;
         std::fs::read(file)
+    }
+
+    /// Plugs in a new USB camera that sees `seen`.
+    pub fn plug_camera(&mut self, seen: Seen) -> UsbCamera {
+        self.cameras_plugged += 1;
+        let number = self.cameras_plugged;
+        let (chardev, device) = (format!("cable{number}"), format!("camera{number}"));
+        let socket = self.folder.join(&chardev);
+        let mode = Mode {
+            width_px: pictures::WIDTH_PX as u16,
+            height_px: pictures::HEIGHT_PX as u16,
+            rate_fps: 30,
+        };
+        let camera = UsbCamera::listen(&socket, mode, seen).unwrap();
+        let address = json!({"type": "unix", "data": {"path": socket}});
+        let backend = json!({"type": "socket", "data": {"addr": address, "server": false}});
+        self.command("chardev-add", json!({"id": chardev, "backend": backend}))
+            .unwrap();
+        self.command(
+            "device_add",
+            json!({"driver": "usb-redir", "id": device, "chardev": chardev}),
+        )
+        .unwrap();
+        camera
+    }
+
+    /// Pulls the cable of the camera that was plugged in last.
+    pub fn unplug_camera(&mut self, camera: UsbCamera) {
+        camera.unplug();
+        let device = format!("camera{}", self.cameras_plugged);
+        self.command("device_del", json!({"id": device})).unwrap();
+    }
+
+    /// What the display shows, once `shows` says true of it.
+    ///
+    /// # Panics
+    /// When it does not in time: with `shows`'s last complaint, and the picture kept in a file.
+    pub fn screen(&mut self, shows: impl Fn(&RgbImage) -> Result<(), String>) -> RgbImage {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let screen = screen::parse_ppm(&self.screendump().unwrap()).expect("QEMU writes PPM");
+            match shows(&screen) {
+                Ok(()) => return screen,
+                Err(complaint) if Instant::now() > deadline => {
+                    let file = super::target_folder().join("board/failed-screen.png");
+                    screen.save(&file).unwrap();
+                    panic!("{complaint}: see {}", file.display());
+                }
+                Err(_) => thread::sleep(Duration::from_millis(300)),
+            }
+        }
     }
 
     /// Waits until the guest has powered off.

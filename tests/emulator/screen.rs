@@ -1,6 +1,5 @@
 //! What the display shows: reading QEMU's screendump, and finding label and picture in it.
 
-use super::session::DISPLAY_PX;
 use embedded_graphics::primitives::Rectangle;
 use eyelet::board::Depth;
 use eyelet::decide::{self, Candidate, Verdict};
@@ -80,7 +79,7 @@ pub fn shows(
     };
     same_label(screen, State::Live, Some(&verdict), label)?;
     let likeness_of =
-        |photo: &RgbImage| likeness_at(screen, picture_place(), &seen_by_network(photo));
+        |photo: &RgbImage| likeness_at(screen, picture_place(screen), &seen_by_network(photo));
     let own = likeness_of(photo);
     if own < 0.95 {
         return Err(format!(
@@ -105,7 +104,7 @@ pub fn shows_loss(screen: &RgbImage, photos: &[&RgbImage]) -> Result<(), String>
     same_label(screen, State::CameraLost { since }, None, "")?;
     let likeness = photos
         .iter()
-        .map(|photo| likeness_at(screen, picture_place(), &seen_by_network(photo)))
+        .map(|photo| likeness_at(screen, picture_place(screen), &seen_by_network(photo)))
         .fold(0.0, f64::max);
     if likeness > 0.6 {
         return Err(format!(
@@ -115,8 +114,9 @@ pub fn shows_loss(screen: &RgbImage, photos: &[&RgbImage]) -> Result<(), String>
     Ok(())
 }
 
-fn painter() -> Painter {
-    let (width, height) = DISPLAY_PX;
+/// What draws on a display of the size of `screen`.
+fn painter(screen: &RgbImage) -> Painter {
+    let (width, height) = screen.dimensions();
     Painter::new(width, height, Depth::Rgb888).unwrap()
 }
 
@@ -127,7 +127,7 @@ fn same_label(
     verdict: Option<&Verdict>,
     label: &str,
 ) -> Result<(), String> {
-    let mut painter = painter();
+    let mut painter = painter(screen);
     let labels = [label.to_string()];
     let canvas = painter.draw(&Scene {
         state,
@@ -152,9 +152,9 @@ fn same_label(
     }
 }
 
-fn picture_place() -> (u32, u32, u32, u32) {
+fn picture_place(screen: &RgbImage) -> (u32, u32, u32, u32) {
     place(
-        painter()
+        painter(screen)
             .layout()
             .picture
             .expect("a display of this size has a picture"),

@@ -1,0 +1,153 @@
+//! The image itself, booted as a board boots its card: `eyelet image` with real packages, U-Boot from the same distribution,
+//! the kernel and the first program out of the image's slot, a camera, a display, the class.
+//!
+//! `cargo test --test boot -- --ignored`
+//!
+//! Needs what `tests/board` needs, and the packages u-boot-qemu, u-boot-rpi and raspi-firmware through apt (or the latter's
+//! file in `EYELET_RASPI_FIRMWARE`). What is missing makes a test say "skipped", unless `CI` or `EYELET_REQUIRE_BOARD` is set.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../emulator/mod.rs"]
+mod emulator;
+mod machine;
+
+use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, shared};
+use machine::{Card, Console, Inputs};
+use std::time::Duration;
+
+/// From a sleeping QEMU to a class: U-Boot, the kernel, the model, on a machine that may be busy.
+const BOOT_PATIENCE: Duration = Duration::from_secs(300);
+/// The photos that are shown.
+const PHOTOS: [&str; 2] = ["cat", "daisy"];
+
+/// A board file of `boards/`, changed where the test needs it, as a file.
+fn board_file(name: &str, changes: &[(&str, &str)]) -> tempfile::NamedTempFile {
+    let path = format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (from, into) in changes {
+        assert!(text.contains(from), "{name}.toml has no {from:?}");
+        text = text.replace(from, into);
+    }
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+/// The virt board: U-Boot, slot A, a USB camera, a virtio display. The second photo shows that classes follow the camera,
+/// and the card has the bytes that it had before.
+#[test]
+#[ignore = "boots an image: `cargo test --test boot -- --ignored`"]
+fn virt_boots_its_image_into_the_classifier() {
+    let _alone = alone();
+    let Some((inputs, photos)) = or_skip(prepare()) else {
+        return;
+    };
+    let board = board_file("virt", &[]);
+    let card = Card::make(&inputs, board.path(), &[]);
+    let before = card.sha256();
+    let mut console = Console::boot_virt(&inputs, &card, &[]);
+    let camera = console
+        .board
+        .plug_camera(pictures::seen(&photos[0].picture));
+    console.wait_for("eyelet: slot a", BOOT_PATIENCE);
+    console.class(&photos[0].label, BOOT_PATIENCE);
+    let first = console.first_class();
+    println!("virt: {first}");
+    console
+        .board
+        .screen(|screen| photos[0].is_on(screen, &photos));
+    camera.show(pictures::seen(&photos[1].picture));
+    console.class(&photos[1].label, BOOT_PATIENCE);
+    console
+        .board
+        .screen(|screen| photos[1].is_on(screen, &photos));
+    drop(console);
+    drop(camera);
+    assert_eq!(
+        card.sha256(),
+        before,
+        "a normal run writes nothing to the card"
+    );
+}
+
+/// The trial of U-Boot: asked for slot B once, it boots slot B once and slot A after that.
+#[test]
+#[ignore = "boots an image: `cargo test --test boot -- --ignored`"]
+fn a_trial_of_the_other_slot_lasts_one_boot() {
+    let _alone = alone();
+    let Some((inputs, _)) = or_skip(prepare()) else {
+        return;
+    };
+    let board = board_file("virt", &[]);
+    let card = Card::make(&inputs, board.path(), &[]);
+    card.set_u_boot_state("slot=a\ntrial=b\n");
+    for (slot, line) in [
+        ("b", "eyelet.slot=b eyelet.trial=1"),
+        ("a", "eyelet.slot=a"),
+    ] {
+        let mut console = Console::boot_virt(&inputs, &card, &[]);
+        console.wait_for(&format!("eyelet: slot {slot}"), BOOT_PATIENCE);
+        let said = console.wait_for("append: ", BOOT_PATIENCE);
+        assert!(said.trim_end().ends_with(line), "{said}");
+        console.wait_for(&format!("slot {slot}"), BOOT_PATIENCE);
+    }
+    assert_eq!(card.u_boot_state().trim_end(), "slot=a");
+    // A slot whose kernel is gone is passed over.
+    card.break_slot_a();
+    let mut console = Console::boot_virt(&inputs, &card, &[]);
+    console.wait_for("eyelet: that slot does not boot", BOOT_PATIENCE);
+    console.wait_for("eyelet.slot=b", BOOT_PATIENCE);
+    console.wait_for("Starting kernel", BOOT_PATIENCE);
+}
+
+/// A Raspberry Pi 3 as far as QEMU has one: its own device tree, its SD card, U-Boot in place of the Pi's firmware, the
+/// kernel's virtual camera in place of one on USB, the framebuffer that the firmware would set up.
+#[test]
+#[ignore = "boots an image: `cargo test --test boot -- --ignored`"]
+fn raspberry_pi_3_boots_its_image_into_the_classifier() {
+    let _alone = alone();
+    let Some((inputs, _)) = or_skip(prepare()) else {
+        return;
+    };
+    let Some(pi) = or_skip(inputs.pi()) else {
+        return;
+    };
+    // The driver of the processor's frequency asks QEMU's firmware, which has no answer, for ever.
+    let vivid = "machine = \"raspberry-pi-3\"\nmodules = [\"vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x00\"]\nwithout_modules = [\"raspberrypi_cpufreq\"]";
+    let board = board_file(
+        "raspberry-pi-3",
+        &[
+            ("machine = \"raspberry-pi-3\"", vivid),
+            (
+                "width_px = 640\nheight_px = 480",
+                "width_px = 320\nheight_px = 180",
+            ),
+        ],
+    );
+    let card = Card::make(
+        &inputs,
+        board.path(),
+        &["--firmware", pi.firmware.to_str().unwrap()],
+    );
+    let before = card.sha256();
+    let mut console = Console::boot_pi_3(&pi, &card);
+    console.wait_for("eyelet: slot a", BOOT_PATIENCE);
+    // What vivid shows has no class of ImageNet; that frames are classified and shown is what counts here.
+    let first = console.first_class();
+    println!("raspberry-pi-3: {first}");
+    console.board.screen(machine::shows_something);
+    drop(console);
+    assert_eq!(
+        card.sha256(),
+        before,
+        "a normal run writes nothing to the card"
+    );
+}
+
+fn prepare() -> Result<(Inputs, Vec<Photo>), Missing> {
+    let shared = shared()?;
+    let inputs = Inputs::gather(shared.join(MODEL))?;
+    let photos = Photo::load(&shared, &PHOTOS);
+    Ok((inputs, photos))
+}
