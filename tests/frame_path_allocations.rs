@@ -1,5 +1,5 @@
 //! What the frame path allocates for each frame after the first ones: nothing, except for the JPEG decoder's working rows; and
-//! what a network that is wholly in the fast plan and the decision allocate: nothing.
+//! what a network that is wholly in the fast plan and the decision allocate: nothing; nor does an island of one that is known in part.
 
 #![allow(clippy::unwrap_used)]
 
@@ -198,4 +198,30 @@ fn a_fused_network_and_the_decision_allocate_nothing() {
         }
     });
     assert_eq!(count, 0);
+}
+
+/// Each island of a network that is known in part, on one thread.
+#[test]
+fn an_island_allocates_nothing() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/unknown-middle.onnx"
+    );
+    let model = Model::find(file, None).unwrap();
+    let network = Network::load(&model, 1).unwrap();
+    let Some(islands) = network.islands() else {
+        println!("skipped: this CPU has no instruction set that the fast plan has kernels for");
+        return;
+    };
+    let mut fused = islands.fused.lock().unwrap();
+    // Erf stands between the two: what the first gives is what the second takes.
+    let mut border = vec![0.0; islands.ports[0].exports[0].iter().product()];
+    let mut scores = vec![0.0; 10];
+    let mut run = || {
+        fused.run_segment(0, &[], &mut [&mut border]);
+        fused.run_segment(1, &[&border], &mut [&mut scores]);
+    };
+    run();
+    assert_eq!(allocations(run), (0, 0));
+    assert!(scores.iter().all(|s| s.is_finite()) && scores.iter().any(|s| *s != 0.0));
 }

@@ -76,6 +76,9 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
             "model": model.name, "plan": network.describe(),
             "threads": args.threads, "iterations": args.iterations,
             "infer_ms": infer.json(), "preprocess_ms": preprocess.map(|p| p.json()),
+            "islands": network.islands().map(|i| json!({
+                "count": i.ports.len(), "outside": i.outside.len(), "percent_inside": i.percent_inside(),
+            })),
             "first_result_ms": first_result_ms, "peak_mib": peak_mib,
         }));
     }

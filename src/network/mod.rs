@@ -106,15 +106,19 @@ impl Network {
                 (Plan::Fast(Box::new(fused)), encoder, None)
             }
             Err(why) => {
-                // The fast planner uses up what it gets, so that its weights are in memory once.
-                let mut proto = onnx::read(&model.file)?;
-                if let Some(graph) = &mut proto.graph {
-                    onnx::close_input_shape(graph, &input_shape(model));
-                }
-                let (plan, why) = match island_plan(model, &proto, threads) {
+                // Planners use up what they get, so that weights are in memory as seldom as can be.
+                let again = || -> Result<ModelProto, NetworkError> {
+                    let mut proto = onnx::read(&model.file)?;
+                    if let Some(graph) = &mut proto.graph {
+                        onnx::close_input_shape(graph, &input_shape(model));
+                    }
+                    Ok(proto)
+                };
+                let (plan, why) = match island_plan(model, again()?, threads) {
                     Ok(plan) => (plan, why),
                     Err(no_islands) => {
                         log::info!("{}: no islands: {no_islands}", model.name);
+                        let mut proto = again()?;
                         let plan = tract_plan(model, &mut proto).map_err(unfit)?;
                         (plan, format!("{why}; no islands: {no_islands}"))
                     }
@@ -270,7 +274,7 @@ fn input_shape(model: &Model) -> [usize; 4] {
 }
 
 /// tract's plan with islands of known layers; the error says why there are none.
-fn island_plan(model: &Model, proto: &ModelProto, threads: usize) -> Result<TractPlan, String> {
+fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<TractPlan, String> {
     let shape = input_shape(model);
     // A user's file must not take the program down, whatever is in it.
     let made = catch_unwind(AssertUnwindSafe(|| {

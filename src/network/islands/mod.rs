@@ -18,7 +18,7 @@ mod rewrite;
 pub use op::{ISLAND, attach, island_from_onnx};
 
 use super::dequantise::{self, Reals};
-use super::fused::{self, Fused, Place, Row};
+use super::fused::{self, Facts, Fused, Partial, Place, Row};
 use crate::model::Dtype;
 use std::sync::{Arc, Mutex};
 use tract_onnx::pb::{ModelProto, NodeProto};
@@ -88,23 +88,19 @@ impl Islands {
     }
 }
 
-/// Cuts a repaired model whose input has this type and shape. Gives the islands and the float graph that tract plans; the
-/// error says why there are none.
+/// Cuts a repaired model whose input has this type and shape, and uses it up. Gives the islands and the float graph that tract
+/// plans; the error says why there are none.
 pub fn make(
-    model: &ModelProto,
+    model: ModelProto,
     dtype: Dtype,
     input_shape: &[usize],
     threads: usize,
 ) -> Result<(Islands, ModelProto), String> {
-    let mut float = model.clone();
-    let reals = dequantise::dequantise(&mut float, &Reals::new())?;
-    let facts = facts::facts(&mut float, &reals, dtype, input_shape)?;
-    drop(float);
-    let partial = fused::lower_partly(model, &facts).map_err(|e| e.to_string())?;
-    let (mut rewritten, ports) = rewrite::rewrite(model, &partial, &facts)?;
+    let (partial, facts, reals) = cut(&model, dtype, input_shape)?;
+    let (mut rewritten, ports) = rewrite::rewrite(&model, &partial, &facts)?;
     dequantise::dequantise(&mut rewritten, &reals)?;
     let nodes = model.graph.as_ref().map_or(&[][..], |g| &g.node);
-    let weights = rewrite::weight_shapes(model);
+    let weights = rewrite::weight_shapes(&model);
     let mut outside: Vec<Outside> = nodes
         .iter()
         .zip(&partial.places)
@@ -120,6 +116,8 @@ pub fn make(
         })
         .collect();
     outside.sort_by_key(|n| n.after);
+    // Every part has weights of its own now.
+    drop(model);
     let plan = fused::Understood::from(partial)
         .plan(threads)
         .map_err(|e| e.to_string())?;
@@ -139,11 +137,61 @@ pub fn make(
     Ok((islands, rewritten))
 }
 
+/// The known parts of a model, what is known of its values, and which of them are quantised.
+fn cut(
+    model: &ModelProto,
+    dtype: Dtype,
+    input_shape: &[usize],
+) -> Result<(Partial, Facts, Reals), String> {
+    let mut float = model.clone();
+    let reals = dequantise::dequantise(&mut float, &Reals::new())?;
+    let facts = facts::facts(&mut float, &reals, dtype, input_shape)?;
+    let partial = fused::lower_partly(model, &facts).map_err(|e| e.to_string())?;
+    Ok((partial, facts, reals))
+}
+
 fn name_of(node: &NodeProto) -> String {
     let first = || node.output.first().cloned().unwrap_or_default();
     if node.name.is_empty() {
         first()
     } else {
         node.name.clone()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::onnx;
+    use std::path::Path;
+
+    /// Of each border of a fixture: its value's name, and whether it is transposed.
+    fn borders(fixture: &str) -> Vec<(String, bool)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let model = onnx::read(&folder.join(fixture)).unwrap();
+        let (partial, _, _) = cut(&model, Dtype::F32, &[1, 3, 32, 32]).unwrap();
+        let borders = partial.graph.exports.iter().chain(&partial.graph.imports);
+        borders
+            .map(|b| (b.name.clone(), b.channels_first))
+            .collect()
+    }
+
+    #[test]
+    fn only_what_depends_on_the_order_of_values_is_transposed() {
+        let found = |fixture, wanted: &[(&str, bool)]| {
+            let wanted: Vec<_> = wanted.iter().map(|&(n, c)| (n.to_owned(), c)).collect();
+            assert_eq!(borders(fixture), wanted, "{fixture}");
+        };
+        let erf = [("div_11", false), ("output", false), ("erf_12", false)];
+        found("unknown-middle.onnx", &erf);
+        let norms = [
+            ("clip_6", true),
+            ("relu_14", true),
+            ("output", false),
+            ("instancenormalization_9", true),
+            ("lrn_15", true),
+        ];
+        found("unknown-residual.onnx", &norms);
     }
 }

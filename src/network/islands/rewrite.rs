@@ -48,6 +48,7 @@ pub fn rewrite(
         .flat_map(|n| &n.input)
         .map(String::as_str)
         .collect();
+    complete(&nodes, graph, partial)?;
     let used = |t: &&TensorProto| read.contains(t.name.as_str());
     let mut initializer: Vec<_> = graph.initializer.iter().filter(used).cloned().collect();
     for (name, constant) in &partial.constants {
@@ -74,6 +75,29 @@ pub fn rewrite(
         ..ModelProto::default()
     };
     Ok((model, ports))
+}
+
+/// Checks that everything that is read is there: tract panics on a graph with gaps.
+fn complete(nodes: &[NodeProto], graph: &GraphProto, partial: &Partial) -> Result<(), String> {
+    let mut made: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    made.extend(partial.constants.keys().map(String::as_str));
+    made.extend(graph.input.iter().map(|i| i.name.as_str()));
+    for node in nodes {
+        let gap = node
+            .input
+            .iter()
+            .find(|i| !i.is_empty() && !made.contains(i.as_str()));
+        if let Some(gap) = gap {
+            return Err(format!("nothing makes {gap:?} before it is read"));
+        }
+        made.extend(node.output.iter().map(String::as_str));
+    }
+    let output = graph.output.first().map_or("", |o| o.name.as_str());
+    if made.contains(output) {
+        Ok(())
+    } else {
+        Err(format!("nothing makes the output {output:?}"))
+    }
 }
 
 /// The value that says that an island has run.

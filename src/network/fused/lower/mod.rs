@@ -9,6 +9,7 @@ mod arithmetic;
 mod channels;
 mod conv;
 mod emit;
+mod order;
 mod partial;
 mod pool;
 mod proto;

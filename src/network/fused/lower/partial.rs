@@ -7,6 +7,7 @@
 //! A border costs copies, so known nodes that hang together without a convolution or matrix product among them stay outside
 //! too. Each such decision starts the walk anew; the set of nodes that stay only grows.
 
+use super::order::keep_order;
 use super::proto::{Const, Data, ints};
 use super::{Act, Lower, Made, Val, View};
 use crate::network::fused::NotFused;
@@ -124,12 +125,13 @@ pub fn lower_partly(model: &ModelProto, facts: &Facts) -> Result<Partial, NotFus
     // Each turn adds a node to `stays` or, once, gives up the picture.
     for _ in 0..graph.node.len() + 2 {
         match walk.attempt(&stays, picture) {
-            Ok(partial) => {
+            Ok(mut partial) => {
                 let idle = walk.idle(&partial);
                 if idle.is_empty() {
                     return if partial.graph.layers.is_empty() {
                         Err(whole("no known convolution or matrix product"))
                     } else {
+                        keep_order(&mut partial, graph, facts);
                         Ok(partial)
                     };
                 }

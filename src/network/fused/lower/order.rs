@@ -1,0 +1,143 @@
+//! Borders around element-wise operators: what such an operator computes does not depend on the order of the values, so they
+//! cross in our own order and come back in it, and nothing is transposed.
+
+use super::partial::{Facts, Partial, Place};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+/// Operators of one value each, and those of two where the other operand is one constant.
+const ELEMENTWISE: &[&str] = &[
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Add",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Cosh",
+    "DequantizeLinear",
+    "Div",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Log",
+    "Max",
+    "Min",
+    "Mish",
+    "Mul",
+    "Neg",
+    "PRelu",
+    "Pow",
+    "QuantizeLinear",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shrink",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+];
+
+/// Lets exports that only element-wise nodes read, and the imports that these make, keep our order of values.
+pub fn keep_order(partial: &mut Partial, graph: &GraphProto, facts: &Facts) {
+    let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
+    for (node, place) in graph.node.iter().zip(&partial.places) {
+        if matches!(place, Place::Outside { .. }) {
+            for name in &node.input {
+                readers.entry(name).or_default().push(node);
+            }
+        }
+    }
+    let single: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .filter(|t| t.dims.iter().product::<i64>() == 1)
+        .map(|t| t.name.as_str())
+        .collect();
+    let outputs: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+    let chains = Chains {
+        partial,
+        facts,
+        readers,
+        single,
+        outputs,
+    };
+    let mut kept = HashSet::new();
+    for export in chains
+        .partial
+        .graph
+        .exports
+        .iter()
+        .filter(|e| e.channels_first)
+    {
+        let mut seen = HashSet::new();
+        if chains.kept(&export.name, &mut seen) {
+            kept.extend(seen);
+        }
+    }
+    let borders = &mut partial.graph;
+    for border in borders.exports.iter_mut().chain(&mut borders.imports) {
+        border.channels_first &= !kept.contains(&border.name);
+    }
+}
+
+struct Chains<'a> {
+    partial: &'a Partial,
+    facts: &'a Facts,
+    /// Outside nodes by the values that they read.
+    readers: HashMap<&'a str, Vec<&'a NodeProto>>,
+    /// Initialisers of one value.
+    single: HashSet<&'a str>,
+    outputs: HashSet<&'a str>,
+}
+
+impl Chains<'_> {
+    /// Whether a value and all that outside nodes make of it may be in our order; `seen` collects their names.
+    fn kept(&self, name: &str, seen: &mut HashSet<String>) -> bool {
+        if self.outputs.contains(name) {
+            return false;
+        }
+        seen.insert(name.to_owned());
+        let readers = self.readers.get(name).map_or(&[][..], Vec::as_slice);
+        readers.iter().all(|node| {
+            let [made] = &node.output[..] else {
+                return false;
+            };
+            let mut imports = self.partial.graph.imports.iter();
+            let import = imports.find(|b| b.name == *made);
+            self.elementwise(node, name)
+                && import.is_none_or(|b| b.channels_first)
+                && self.kept(made, seen)
+        })
+    }
+
+    fn elementwise(&self, node: &NodeProto, name: &str) -> bool {
+        let dims = |name: &str| self.facts.get(name).map(|f| &f.dims);
+        let mut others = node.input.iter().filter(|i| *i != name && !i.is_empty());
+        ELEMENTWISE.contains(&node.op_type.as_str())
+            && others.all(|i| self.single.contains(i.as_str()))
+            && dims(name).is_some()
+            && node.output.first().and_then(|o| dims(o)) == dims(name)
+    }
+}
