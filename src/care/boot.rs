@@ -12,12 +12,15 @@ use std::time::Duration;
 pub const VARIABLE: &str = "EYELET_BOOT";
 /// A device may appear a moment after its module was loaded.
 const GRACE: Duration = Duration::from_secs(2);
+/// A module that takes longer than this hangs, and the board goes on with what it has.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A boot under way. All times are since kernel start ([`clock::now`]) unless they are durations.
 #[derive(Debug)]
 pub struct Boot {
     file: PathBuf,
     modules: Option<Modules>,
+    asked_at: Option<Duration>,
     /// How long the model took to load.
     pub model: Duration,
     /// How long it took until the display was open, after the model.
@@ -65,6 +68,7 @@ impl Boot {
         Self {
             file: file.into(),
             modules: None,
+            asked_at: None,
             model: Duration::ZERO,
             display: Duration::ZERO,
             camera: Duration::ZERO,
@@ -78,8 +82,12 @@ impl Boot {
             let text = std::fs::read_to_string(&self.file).unwrap_or_default();
             self.modules = Modules::of_text(&text);
         }
-        self.modules
-            .is_none_or(|modules| clock::now() < modules.init_at + modules.took + GRACE)
+        let now = clock::now();
+        let asked_at = *self.asked_at.get_or_insert(now);
+        match self.modules {
+            Some(modules) => now < modules.init_at + modules.took + GRACE,
+            None => now < asked_at + PATIENCE,
+        }
     }
 
     /// The sum and its parts, at the first class.

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +29,10 @@ const NOTIFY: &str = "/run/eyelet/notify";
 const PROGRAM: &str = "/proc/self/exe";
 /// At least this often the loop turns.
 const TICK: Duration = Duration::from_millis(100);
+/// So many pieces of output, and so many datagrams, are taken in one turn at the most.
+const PIECES: usize = 32;
+/// A module that takes longer is told.
+const SLOW_MODULE: Duration = Duration::from_secs(3);
 /// What a program that is told to end may take.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -44,6 +48,8 @@ pub enum End {
 /// What the thread that loads the modules says.
 enum News {
     Line(String),
+    /// This module is being loaded from now on.
+    Loading(PathBuf),
     /// The modules are loaded, and it took so long.
     Loaded(usize, Duration),
     /// The data partition was looked for, and why the last reboot was.
@@ -61,6 +67,8 @@ pub struct First {
     program: Option<Program>,
     watchdog: Option<Watchdog>,
     are_modules_loaded: bool,
+    /// The module that is being loaded, and since when; `None` once that was told.
+    loading: Option<(PathBuf, Duration)>,
     keeper: Option<Keeper>,
     reboot: Arc<AtomicBool>,
     power_off: Arc<AtomicBool>,
@@ -116,6 +124,7 @@ impl First {
             program: None,
             watchdog: None,
             are_modules_loaded: false,
+            loading: None,
             keeper: None,
             reboot,
             power_off,
@@ -132,6 +141,7 @@ impl First {
                 return self.leave("asked to power off", End::PowerOff);
             }
             self.read_news();
+            self.tell_slow_module();
             self.open_watchdog();
             self.read_output();
             let mut orders = VecDeque::from(self.hear());
@@ -227,8 +237,10 @@ impl First {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Line(line) => self.journal.tell(&line),
+                News::Loading(module) => self.loading = Some((module, clock::now())),
                 News::Loaded(count, took) => {
                     self.are_modules_loaded = true;
+                    self.loading = None;
                     let seconds = took.as_secs_f64();
                     self.journal
                         .tell(&format!("{count} modules loaded in {seconds:.2} s"));
@@ -246,13 +258,30 @@ impl First {
         }
     }
 
+    /// A driver that finds its hardware stuck may hold up all that come after it; that is to be seen on the log.
+    fn tell_slow_module(&mut self) {
+        if let Some((module, since)) = &self.loading
+            && clock::now().saturating_sub(*since) >= SLOW_MODULE
+        {
+            let line = format!("module {} is still being loaded", module.display());
+            self.loading = None;
+            self.journal.tell(&line);
+        }
+    }
+
     fn tell_last_reboot(&mut self, reason: Option<String>) {
         let by_watchdog = self
             .watchdog
             .as_ref()
             .is_some_and(Watchdog::has_reset_the_board);
         let why = match reason {
-            Some(reason) => reason,
+            Some(reason) => {
+                // On trial a slot that does not work is left by a reboot.
+                if !self.line.is_trial {
+                    self.overseer.was_rebooted_for(&reason);
+                }
+                reason
+            }
             None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),
             None => "power, or a reset from outside".to_owned(),
         };
@@ -339,7 +368,10 @@ impl First {
     fn hear(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut words = [0; 512];
-        while let Ok(length) = self.notify.recv(&mut words) {
+        for _ in 0..PIECES {
+            let Ok(length) = self.notify.recv(&mut words) else {
+                break;
+            };
             let text = String::from_utf8_lossy(&words[..length]);
             orders.extend(self.overseer.heard(&text, clock::now()));
         }
@@ -370,10 +402,11 @@ impl First {
 
     fn read_lines(&mut self, program: &mut Program) {
         let mut text = [0; 4096];
-        while let Ok(length) = program.output.read(&mut text) {
-            if length == 0 {
+        // A program that writes without end must not keep the loop from turning.
+        for _ in 0..PIECES {
+            let Ok(length @ 1..) = program.output.read(&mut text) else {
                 return;
-            }
+            };
             self.journal.write(&text[..length]);
             program.note_last_words(&text[..length]);
         }
@@ -436,7 +469,11 @@ fn bring_up(sender: &Sender<News>, init_at: Duration) {
     let tell = |line: &str| {
         let _ = sender.send(News::Line(line.to_owned()));
     };
-    let count = modules::load_all(Path::new(MODULES), modules::load, tell);
+    let load = |module: &Path, options: &str| {
+        let _ = sender.send(News::Loading(module.to_owned()));
+        modules::load(module, options)
+    };
+    let count = modules::load_all(Path::new(MODULES), load, tell);
     let took = clock::now().saturating_sub(began);
     let text = Modules { init_at, took }.to_text();
     if let Err(error) = std::fs::write(BOOT_FILE, text) {

@@ -62,7 +62,12 @@ pub struct Overseer {
     doomed_at: Option<Duration>,
     /// What the program says is the matter.
     status: String,
+    /// The last reboot was for a program that ended too often, and no frame was finished since.
+    is_rebooted_in_vain: bool,
 }
+
+/// How the reason of a reboot begins that a program that ended too often was rebooted for.
+const ENDED: &str = "the program ended";
 
 impl Overseer {
     /// One that orders a start at once.
@@ -78,7 +83,14 @@ impl Overseer {
             ends: VecDeque::new(),
             doomed_at: None,
             status: String::new(),
+            is_rebooted_in_vain: false,
         }
+    }
+
+    /// The board was rebooted for this reason. A program that ended too often before the reboot and does so after it is
+    /// started again and again, but not rebooted for once more: a damaged model or board file would be for ever.
+    pub fn was_rebooted_for(&mut self, reason: &str) {
+        self.is_rebooted_in_vain = reason.starts_with(ENDED);
     }
 
     /// The program was started.
@@ -97,6 +109,7 @@ impl Overseer {
             match (line.split_once('='), &mut self.phase) {
                 (Some(("READY", "1")), Phase::Starting { .. }) => {
                     self.phase = Phase::Running { beat_at: now };
+                    self.is_rebooted_in_vain = false;
                 }
                 (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) => {
                     *beat_at = now;
@@ -129,11 +142,12 @@ impl Overseer {
         while self.ends.len() > limit.count as usize {
             self.ends.pop_front();
         }
-        if limit.action == Action::Reboot && self.ends.len() == limit.count as usize {
+        let is_too_often = self.ends.len() == limit.count as usize;
+        if limit.action == Action::Reboot && is_too_often && !self.is_rebooted_in_vain {
             let within = limit.within.as_secs();
             let times = limit.count;
             return vec![Order::Reboot(format!(
-                "the program ended {times} times within {within} s, at last: {how}"
+                "{ENDED} {times} times within {within} s, at last: {how}"
             ))];
         }
         if now - self.started_at >= GOOD_RUN {
@@ -147,7 +161,7 @@ impl Overseer {
         };
         let again = pause.as_secs();
         vec![Order::Tell(format!(
-            "the program ended ({how}); it is started again in {again} s"
+            "{ENDED} ({how}); it is started again in {again} s"
         ))]
     }
 
@@ -298,6 +312,23 @@ mod tests {
             let told = "the program ended (signal 11); it is started again in 1 s";
             assert_eq!(orders, [Order::Tell(told.into())]);
         }
+        let mut overseer = Overseer::new(Policy::default());
+        overseer.was_rebooted_for("the program ended 10 times within 600 s, at last: x");
+        for run in 0..100 {
+            overseer.started(s(run));
+            let orders = overseer.ended("x", Some(4), s(run));
+            assert!(
+                matches!(&orders[..], [Order::Tell(_)]),
+                "in vain once is enough"
+            );
+        }
+        overseer.started(s(100));
+        overseer.heard("READY=1", s(100));
+        let orders = overseer.ended("x", Some(4), s(101));
+        assert!(
+            matches!(&orders[..], [Order::Reboot(_)]),
+            "it had worked: {orders:?}"
+        );
         let mut policy = Policy::default();
         policy.failures.action = Action::Retry;
         let mut overseer = Overseer::new(policy);
