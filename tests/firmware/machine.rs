@@ -17,7 +17,7 @@ use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long the serial log may be silent.
+/// How long a line may be waited for.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// The first program's first line.
 const START: &str = "init: eyelet ";
@@ -118,9 +118,9 @@ impl Running {
     /// When it does not come in time, or one of `never` does.
     pub fn line_but(&mut self, text: &str, never: &[&str]) -> String {
         let mut at = self.boot_at;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             while at == self.board.log.len() {
-                let deadline = Instant::now() + PATIENCE;
                 if self
                     .board
                     .line(deadline, &format!("line with {text:?}"))

@@ -155,12 +155,15 @@ fn a_corrupt_model_is_told_and_the_policy_decides() {
             ..setup(&board)
         },
     );
-    running.line("eyelet: /model/net.onnx");
+    const WHY: &str = "the program ended 3 times within 60 s, at last: the model /model/net.onnx is not an ONNX file";
+    running.line("eyelet: the model /model/net.onnx is not an ONNX file");
     running.line("it is started again in 1 s");
     running.line("it is started again in 2 s");
-    running.line("rebooting: the program ended 3 times within 60 s, at last: /model/net.onnx");
+    running.line(&format!("rebooting: {WHY}"));
     running.next_boot(&[]);
-    running.line("last reboot: the program ended 3 times within 60 s, at last: /model/net.onnx");
+    running.line(&format!("last reboot: {WHY}"));
+    // A reboot that did not help is not tried again.
+    running.line_but("it is started again in 8 s", &["rebooting"]);
 }
 
 /// A USB camera that is not there at start, is pulled out for a minute, and sends garbage for more than a thousand frames.
