@@ -157,3 +157,29 @@ fn at_a_desk_a_camera_that_is_not_there_is_an_error_and_so_is_a_manager() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(14), "nobody listens");
 }
+
+#[test]
+fn the_unit_has_the_default_policys_times_and_starts_what_there_is() {
+    let unit = include_str!("../boards/eyelet.service");
+    let value = |key: &str| {
+        let lines = unit.lines().filter_map(|line| line.split_once('='));
+        let values: Vec<&str> = lines
+            .filter(|line| line.0 == key)
+            .map(|line| line.1)
+            .collect();
+        assert_eq!(values.len(), 1, "{key}");
+        values[0].to_owned()
+    };
+    let policy = eyelet::board::policy::Policy::default();
+    assert_eq!(value("WatchdogSec"), policy.watchdog.as_secs().to_string());
+    assert_eq!(value("TimeoutStartSec"), policy.start.as_secs().to_string());
+    assert_eq!(
+        (value("Type"), value("NotifyAccess")),
+        ("notify".into(), "main".into())
+    );
+    let manifest = include_str!("../Cargo.toml");
+    assert!(manifest.contains(r#"["target/release/eyelet", "usr/bin/", "755"]"#));
+    assert_eq!(value("ExecStart"), "/usr/bin/eyelet run");
+    let code = eyelet::Cause::Policy as u8;
+    assert!(value("ExecStopPost").contains(&format!("= {code} ]; then systemctl reboot")));
+}

@@ -19,14 +19,14 @@ const FRAMES: u64 = 100_000;
 const EVERY: u64 = 500;
 /// What came before is the start.
 const WARM: u64 = 1000;
-/// The median of the last tenth may be so many times that of the first tenth; this machine does other work too.
+/// The time of the last tenth may be so many times that of the first tenth; this machine does other work too.
 const DRIFT: f64 = 1.5;
 
 const BOARD: &str = r#"
 description = "soak"
 tier = "hardware"
 model = "efficientnet-lite0"
-threads = 2
+threads = 1
 pool_mib = 64
 [camera.still]
 files = [FOLDER]
@@ -109,17 +109,18 @@ fn a_hundred_thousand_frames_change_nothing() {
         assert_eq!(first, last, "{key} at frame {WARM} and at the end");
     }
 
-    // Drift: medians of the network's time over the first and the last tenth.
+    // Drift: medians of the network's time, over the quietest windows of the first and of the last tenth. Other work on this
+    // machine slows some windows down; what drifts slows all of them down.
     let tenth = warm.len() / 10;
-    let median = |events: &[&Value]| {
+    let quiet = |events: &[&Value]| {
         let mut times: Vec<f64> = events
             .iter()
             .map(|event| event["stage_ms"]["infer"]["p50"].as_f64().unwrap())
             .collect();
         times.sort_by(f64::total_cmp);
-        times[times.len() / 2]
+        times[times.len() / 10]
     };
-    let (first, last) = (median(&warm[..tenth]), median(&warm[warm.len() - tenth..]));
+    let (first, last) = (quiet(&warm[..tenth]), quiet(&warm[warm.len() - tenth..]));
     println!(
         "{FRAMES} frames in {:.0} s; network {first:.2} ms at first, {last:.2} ms at last",
         started.elapsed().as_secs_f64()

@@ -116,7 +116,11 @@ impl First {
         }
         Ok(Self {
             journal,
-            overseer: Overseer::new(policy.clone()),
+            overseer: if line.is_trial {
+                Overseer::of_trial(policy.clone())
+            } else {
+                Overseer::new(policy.clone())
+            },
             policy,
             line,
             news,
@@ -276,10 +280,7 @@ impl First {
             .is_some_and(Watchdog::has_reset_the_board);
         let why = match reason {
             Some(reason) => {
-                // On trial a slot that does not work is left by a reboot.
-                if !self.line.is_trial {
-                    self.overseer.was_rebooted_for(&reason);
-                }
+                self.overseer.was_rebooted_for(&reason);
                 reason
             }
             None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),

@@ -5,6 +5,9 @@
 //! ended is waited for, until it is started again. Silence for two thirds of the watchdog's time makes us keep the reason;
 //! the hardware then resets the board, or a reboot does where it fails to.
 //!
+//! A slot on trial has no time to lose: it is left, by a reset, when its program ends once, and when no frame was finished
+//! within the start time, whatever it waits for.
+//!
 //! All times are since kernel start.
 
 use crate::Cause;
@@ -52,6 +55,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Overseer {
     policy: Policy,
+    is_trial: bool,
     phase: Phase,
     started_at: Duration,
     fed_at: Option<Duration>,
@@ -74,6 +78,7 @@ impl Overseer {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
+            is_trial: false,
             phase: Phase::Ended {
                 start_at: Duration::ZERO,
             },
@@ -87,10 +92,23 @@ impl Overseer {
         }
     }
 
+    /// The same for a slot on trial.
+    pub fn of_trial(mut policy: Policy) -> Self {
+        policy.failures.action = Action::Reboot;
+        policy.failures.count = 1;
+        if policy.watchdog.is_zero() {
+            policy.watchdog = Policy::default().watchdog;
+        }
+        Self {
+            is_trial: true,
+            ..Self::new(policy)
+        }
+    }
+
     /// The board was rebooted for this reason. A program that ended too often before the reboot and does so after it is
     /// started again and again, but not rebooted for once more: a damaged model or board file would be for ever.
     pub fn was_rebooted_for(&mut self, reason: &str) {
-        self.is_rebooted_in_vain = reason.starts_with(ENDED);
+        self.is_rebooted_in_vain = !self.is_trial && reason.starts_with(ENDED);
     }
 
     /// The program was started.
@@ -120,7 +138,9 @@ impl Overseer {
                     self.fed_at = Some(now);
                     orders.push(Order::Feed);
                 }
-                (Some(("EXTEND_TIMEOUT_USEC", micros)), Phase::Starting { deadline }) => {
+                (Some(("EXTEND_TIMEOUT_USEC", micros)), Phase::Starting { deadline })
+                    if !self.is_trial =>
+                {
                     let more = Duration::from_micros(micros.parse().unwrap_or(0));
                     *deadline = (*deadline).max(now + more);
                 }
@@ -146,6 +166,9 @@ impl Overseer {
         if limit.action == Action::Reboot && is_too_often && !self.is_rebooted_in_vain {
             let within = limit.within.as_secs();
             let times = limit.count;
+            if self.is_trial {
+                return vec![Order::Reboot(format!("the slot on trial failed: {how}"))];
+            }
             return vec![Order::Reboot(format!(
                 "{ENDED} {times} times within {within} s, at last: {how}"
             ))];
@@ -340,6 +363,21 @@ mod tests {
             ));
         }
         assert_eq!(overseer.ends.len(), 10, "bounded");
+    }
+
+    #[test]
+    fn a_slot_on_trial_is_left_at_the_first_failure_and_does_not_wait_for_a_camera() {
+        let mut overseer = Overseer::of_trial(Policy::default());
+        overseer.was_rebooted_for("the program ended 10 times within 600 s, at last: x");
+        overseer.started(s(1));
+        let orders = overseer.ended("no model", Some(4), s(2));
+        let why = "the slot on trial failed: no model";
+        assert_eq!(orders, [Order::Reboot(why.into())]);
+
+        let mut overseer = Overseer::of_trial(Policy::default());
+        overseer.started(s(1));
+        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=30000000", s(50)), []);
+        assert!(matches!(&overseer.tick(s(61))[..], [Order::Keep(_)]));
     }
 
     #[test]
