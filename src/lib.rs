@@ -15,6 +15,7 @@
 //! firmware   the first program of a board that has no other system: modules, watchdog, reboot
 //! memory     the fixed pool that all of these allocate from
 //! image      a whole system for a board in one file (feature `tools`)
+//! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
 //! ```
 
@@ -34,12 +35,15 @@ pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;
 mod jpeg;
+pub mod mbr;
 pub mod memory;
 pub mod model;
 pub mod network;
 pub mod preprocess;
 pub mod show;
+pub mod slot;
 pub mod stats;
 pub mod toml_file;
+pub mod update;
 
 pub use failure::{Cause, Failure};

@@ -1,19 +1,18 @@
-//! The small texts that boot loaders read: `config.txt`, `cmdline.txt` and `autoboot.txt` of the Raspberry Pi's firmware,
-//! and `boot.scr`, `eyelet.env` and `extlinux.conf` of U-Boot, which stands in for that firmware in emulation.
+//! The small texts that boot loaders read: `config.txt` and `cmdline.txt` of the Raspberry Pi's firmware, and `boot.scr` and
+//! `extlinux.conf` of U-Boot, which stands in for that firmware in emulation. What says which slot boots is written by
+//! [`crate::update::chooser`].
 //!
 //! Both have the same two slots and the same kind of trial: the other slot is booted once, and unless it is confirmed the
 //! next boot is the old slot again.
 
 use super::Slot;
+use crate::update::chooser::U_BOOT_STATE;
 use std::fmt::Write;
 
 /// The kernel's file name in a slot.
 pub const KERNEL: &str = "vmlinuz";
 /// The initramfs's.
 pub const INITRAMFS: &str = "initrd.gz";
-/// The file on the boot partition in which U-Boot keeps which slot is the current one and which is on trial.
-pub const U_BOOT_STATE: &str = "eyelet.env";
-
 /// What the command line of the kernel says.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandLine<'a> {
@@ -65,20 +64,6 @@ pub fn config_txt(more: &[String], of_pi_os: bool) -> String {
         text.push('\n');
     }
     text
-}
-
-/// `autoboot.txt` of the boot partition: boots `current`, and the other slot when a trial is asked for.
-pub fn autoboot_txt(current: Slot) -> String {
-    format!(
-        "[all]\ntryboot_a_b=1\nboot_partition={}\n[tryboot]\nboot_partition={}\n",
-        current.partition(),
-        current.other().partition()
-    )
-}
-
-/// [`U_BOOT_STATE`] when no slot is on trial.
-pub fn u_boot_state(current: Slot) -> String {
-    format!("slot={}\ntrial=\n", current.letter())
 }
 
 /// `extlinux.conf` of a slot. `eyelet_trial` is set by [`u_boot_script`].
@@ -158,19 +143,6 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_two_slots_point_at_each_other() {
-        assert_eq!(
-            autoboot_txt(Slot::A),
-            "[all]\ntryboot_a_b=1\nboot_partition=2\n[tryboot]\nboot_partition=3\n"
-        );
-        assert_eq!(
-            autoboot_txt(Slot::B),
-            "[all]\ntryboot_a_b=1\nboot_partition=3\n[tryboot]\nboot_partition=2\n"
-        );
-        assert_eq!(u_boot_state(Slot::B), "slot=b\ntrial=\n");
-    }
 
     #[test]
     fn the_command_line_names_its_slot() {

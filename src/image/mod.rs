@@ -41,12 +41,14 @@ pub mod initramfs;
 pub mod kernel;
 pub mod machine;
 pub mod manifest;
-pub mod mbr;
 mod model_files;
 pub mod modules;
 mod program;
 mod system;
 
+pub use crate::mbr;
+pub use crate::mbr::EYELET_DISK_ID as DISK_ID;
+pub use crate::slot::Slot;
 pub use deb::Deb;
 pub use manifest::Manifest;
 pub use program::find as find_program;
@@ -57,44 +59,6 @@ use disk::Layout;
 use fat::Files;
 use kernel::Kernel;
 use std::path::{Path, PathBuf};
-
-/// The disk identifier: `Eyel` in ASCII. PARTUUIDs are `4579656c-01` to `-04`.
-pub const DISK_ID: u32 = 0x4579_656c;
-
-/// One of the two systems on a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
-    /// The one that a new image boots.
-    A,
-    /// The other.
-    B,
-}
-
-impl Slot {
-    /// `a` or `b`.
-    pub fn letter(self) -> char {
-        match self {
-            Self::A => 'a',
-            Self::B => 'b',
-        }
-    }
-
-    /// Its partition, counted from 1.
-    pub fn partition(self) -> u32 {
-        match self {
-            Self::A => 2,
-            Self::B => 3,
-        }
-    }
-
-    /// The other one.
-    pub fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-}
 
 /// What an image is made of.
 pub struct Recipe<'a> {

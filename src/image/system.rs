@@ -11,6 +11,7 @@ use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
+use crate::update::chooser::{self, Chooser};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -61,16 +62,16 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     }
     if machine != Machine::Virt {
         boot.insert(
-            "autoboot.txt".into(),
-            boot_files::autoboot_txt(Slot::A).into(),
+            chooser::AUTOBOOT.into(),
+            Chooser::PiFirmware.text(Slot::A).into(),
         );
         let config = boot_files::config_txt(&recipe.board.firmware.config_txt, of_pi_os);
         slot.insert("config.txt".into(), config.into());
     }
     boot.insert("boot.scr".into(), boot_files::u_boot_script());
     boot.insert(
-        boot_files::U_BOOT_STATE.into(),
-        boot_files::u_boot_state(Slot::A).into(),
+        chooser::U_BOOT_STATE.into(),
+        Chooser::UBoot.text(Slot::A).into(),
     );
 
     let mut initramfs = initramfs_files(recipe, &model)?;

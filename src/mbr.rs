@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+/// The disk identifier of every disk that `eyelet image` makes: `Eyel` in ASCII. PARTUUIDs are `4579656c-01` to `-04`.
+pub const EYELET_DISK_ID: u32 = 0x4579_656c;
 /// Bytes of a sector.
 pub const SECTOR_BYTES: u64 = 512;
 
@@ -43,6 +45,12 @@ pub fn sector(disk_id: u32, partitions: &[Partition; 4]) -> [u8; SECTOR_BYTES as
     }
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     sector
+}
+
+/// The disk identifier of the disk that begins with `sector`.
+pub fn disk_id(sector: &[u8]) -> Option<u32> {
+    let bytes = sector.get(440..444)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
 /// The bytes of each partition of the disk that begins with `sector`; `None` when that is no partition table.

@@ -1,0 +1,43 @@
+//! The two systems on a card: one runs, the other is there to be updated or to fall back to.
+
+/// One of the two systems on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The one that a new image boots.
+    A,
+    /// The other.
+    B,
+}
+
+impl Slot {
+    /// `a` or `b`.
+    pub fn letter(self) -> char {
+        match self {
+            Self::A => 'a',
+            Self::B => 'b',
+        }
+    }
+
+    /// The slot of that letter.
+    pub fn of_letter(letter: &str) -> Option<Self> {
+        [Self::A, Self::B]
+            .into_iter()
+            .find(|slot| letter.chars().eq([slot.letter()]))
+    }
+
+    /// Its partition, counted from 1.
+    pub fn partition(self) -> usize {
+        match self {
+            Self::A => 2,
+            Self::B => 3,
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A part of a disk that looks like a disk of its own, for the code that reads file systems.
+
+use super::Disk;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+
+/// The bytes `range` of a disk.
+pub struct Window<'a> {
+    disk: &'a mut dyn Disk,
+    range: Range<u64>,
+    at: u64,
+}
+
+impl<'a> Window<'a> {
+    /// The bytes `range` of `disk`, at their beginning.
+    pub fn new(disk: &'a mut dyn Disk, range: Range<u64>) -> Self {
+        Self { disk, range, at: 0 }
+    }
+
+    /// Goes to the place on the disk; gives how many of `wanted` bytes are left there.
+    fn reach(&mut self, wanted: usize) -> io::Result<usize> {
+        let left = (self.range.end - self.range.start).saturating_sub(self.at);
+        self.disk
+            .seek(SeekFrom::Start(self.range.start + self.at))?;
+        Ok(usize::try_from(left).map_or(wanted, |left| left.min(wanted)))
+    }
+}
+
+impl Read for Window<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reach(buffer.len())?;
+        let count = self.disk.read(&mut buffer[..count])?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for Window<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.reach(buffer.len())?;
+        let count = self.disk.write(&buffer[..count])?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+impl Seek for Window<'_> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match position {
+            SeekFrom::Start(at) => (at, 0),
+            SeekFrom::End(offset) => (self.range.end - self.range.start, offset),
+            SeekFrom::Current(offset) => (self.at, offset),
+        };
+        self.at = base
+            .checked_add_signed(offset)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
