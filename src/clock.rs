@@ -11,7 +11,7 @@ pub fn now() -> Duration {
     // SAFETY: `time` is a valid place for the result; the clock exists on every Linux, so the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
     Duration::new(
-        time.tv_sec.unsigned_abs(),
+        u64::try_from(time.tv_sec).unwrap_or(0),
         time.tv_nsec.unsigned_abs() as u32,
     )
 }
