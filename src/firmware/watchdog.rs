@@ -91,6 +91,8 @@ mod tests {
         let open = || Watchdog::open(&path, Duration::from_secs(15)).unwrap_err();
         assert_eq!(open().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "").unwrap();
-        assert_eq!(open().raw_os_error(), Some(libc::ENOTTY));
+        // QEMU's user mode emulation knows none of these calls, and says so in other words.
+        let refusals = [Some(libc::ENOTTY), Some(libc::ENOSYS)];
+        assert!(refusals.contains(&open().raw_os_error()));
     }
 }
