@@ -1,33 +1,18 @@
 //! Floats by AVX2 and FMA: tiles of up to 6 pixels by up to 2 vectors of 8 output channels (12 of the 16 registers are sums);
 //! depthwise over 8 channels.
 
-use super::panels::{Panel, Panels, tiles};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, tiles};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 fn panels(runs: &Runs) -> Panels {
-    Panels::new(runs.n, 8, 2, (1 + runs.offsets.len() * runs.len) * 32)
+    float_panels(runs, 8, 2)
 }
 
 /// Panel by panel: biases, then for each value of the runs a vector of weights for each 8 channels.
 pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    let panels = panels(runs);
-    let mut packed = Aligned::zeroed(panels.total_bytes());
-    let bytes = packed.bytes_mut();
-    let per = runs.offsets.len() * runs.len;
-    for panel in panels.within(0..runs.n) {
-        for i in 0..panel.channels {
-            let n = panel.first + i;
-            let at = panel.offset + i * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-            for k in 0..per {
-                let at = at + (k + 1) * panel.vectors * 32;
-                bytes[at..at + 4].copy_from_slice(&raw.w[n * per + k].to_ne_bytes());
-            }
-        }
-    }
-    packed
+    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety
@@ -127,18 +112,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, 
 
 /// Blocks of 8 channels: biases, then a vector for each kernel row and column.
 pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-    let per = row.kh * row.kw;
-    let mut packed = Aligned::zeroed(row.c.div_ceil(8) * (1 + per) * 32);
-    let bytes = packed.bytes_mut();
-    for c in 0..row.c {
-        let at = c / 8 * (1 + per) * 32 + c % 8 * 4;
-        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
-        for k in 0..per {
-            let at = at + (1 + k) * 32;
-            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
-        }
-    }
-    packed
+    pack_depthwise_floats(row, raw, 8)
 }
 
 /// One output row, some channels.

@@ -1,7 +1,7 @@
 //! Floats by AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels that
 //! holds a 3x3 kernel's nine weight vectors in registers.
 
-use super::panels::{Panel, Panels, tiles};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, tiles};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -10,33 +10,12 @@ use std::ops::Range;
 const WIDEST: usize = 4;
 
 fn panels(runs: &Runs) -> Panels {
-    Panels::new(runs.n, 16, WIDEST, (1 + runs.offsets.len() * runs.len) * 64)
+    float_panels(runs, 16, WIDEST)
 }
 
 /// Panel by panel: biases, then for each value of the runs a vector of weights for each 16 channels.
 pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    let panels = panels(runs);
-    let mut packed = Aligned::zeroed(panels.total_bytes());
-    let bytes = packed.bytes_mut();
-    let per = runs.offsets.len() * runs.len;
-    for panel in panels.within(0..runs.n) {
-        let channels = panel.first..panel.first + panel.channels;
-        let (biases, rest) = bytes[panel.offset..].split_at_mut(panel.vectors * 64);
-        for (to, bias) in biases.chunks_exact_mut(4).zip(&raw.bias[channels]) {
-            to.copy_from_slice(&bias.to_ne_bytes());
-        }
-        let w = &raw.w[panel.first * per..];
-        for (k, to) in rest
-            .chunks_exact_mut(panel.vectors * 64)
-            .take(per)
-            .enumerate()
-        {
-            for (i, to) in to.chunks_exact_mut(4).take(panel.channels).enumerate() {
-                to.copy_from_slice(&w[i * per + k].to_ne_bytes());
-            }
-        }
-    }
-    packed
+    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety
@@ -122,18 +101,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, 
 
 /// Blocks of 16 channels: biases, then a vector for each kernel row and column.
 pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-    let per = row.kh * row.kw;
-    let mut packed = Aligned::zeroed(row.c.div_ceil(16) * (1 + per) * 64);
-    let bytes = packed.bytes_mut();
-    for c in 0..row.c {
-        let at = c / 16 * (1 + per) * 64 + c % 16 * 4;
-        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
-        for k in 0..per {
-            let at = at + (1 + k) * 64;
-            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
-        }
-    }
-    packed
+    pack_depthwise_floats(row, raw, 16)
 }
 
 /// One output row, some channels.

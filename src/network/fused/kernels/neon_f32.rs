@@ -8,7 +8,7 @@
 //! the columns that both see.
 
 use super::neon_lanes::{self, Floats};
-use super::panels::{Panel, Panels};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use std::ops::Range;
 const WIDEST: usize = 4;
 
 fn panels(runs: &Runs) -> Panels {
-    Panels::new(runs.n, 4, WIDEST, (1 + runs.offsets.len() * runs.len) * 16)
+    float_panels(runs, 4, WIDEST)
 }
 
 /// Channels that a range must begin at a multiple of.
@@ -27,22 +27,7 @@ pub(super) fn channel_group(n: usize) -> usize {
 
 /// Panel by panel: biases, then for each value of the runs a vector of weights for each 4 channels.
 pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    let panels = panels(runs);
-    let mut packed = Aligned::zeroed(panels.total_bytes());
-    let bytes = packed.bytes_mut();
-    let per = runs.offsets.len() * runs.len;
-    for panel in panels.within(0..runs.n) {
-        for i in 0..panel.channels {
-            let n = panel.first + i;
-            let at = panel.offset + i * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-            for k in 0..per {
-                let at = at + (k + 1) * panel.vectors * 16;
-                bytes[at..at + 4].copy_from_slice(&raw.w[n * per + k].to_ne_bytes());
-            }
-        }
-    }
-    packed
+    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety
@@ -225,18 +210,7 @@ unsafe fn store(y: *mut f32, values: float32x4_t, count: usize) {
 
 /// Blocks of 8 channels: biases, then two vectors for each kernel row and column.
 pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-    let per = row.kh * row.kw;
-    let mut packed = Aligned::zeroed(row.c.div_ceil(8) * (1 + per) * 32);
-    let bytes = packed.bytes_mut();
-    for c in 0..row.c {
-        let at = c / 8 * (1 + per) * 32 + c % 8 * 4;
-        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
-        for k in 0..per {
-            let at = at + (1 + k) * 32;
-            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
-        }
-    }
-    packed
+    pack_depthwise_floats(row, raw, 8)
 }
 
 /// Outputs of a row whose whole window lies in the picture.

@@ -1,4 +1,7 @@
-//! How a convolution's output channels are cut into panels, and its pixels into tiles: shared by the vector kernels.
+//! How a convolution's output channels are cut into panels, and its pixels into tiles, and how float weights are packed for
+//! them: shared by the vector kernels.
+
+use super::{Aligned, DepthwiseRow, RawF32, Runs};
 
 /// A panel: `first` output channel, `vectors` of `lanes` channels each, and where its packed bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,51 @@ impl Panels {
             }
         })
     }
+}
+
+/// Panels of float convolutions: biases, then for each value of the runs a vector of weights, `lanes` channels a vector.
+pub fn float_panels(runs: &Runs, lanes: usize, limit: usize) -> Panels {
+    let vectors = 1 + runs.offsets.len() * runs.len;
+    Panels::new(runs.n, lanes, limit, vectors * lanes * 4)
+}
+
+/// Packs a float convolution for [`float_panels`].
+pub fn pack_floats(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+    let mut packed = Aligned::zeroed(panels.total_bytes());
+    let bytes = packed.bytes_mut();
+    let per = runs.offsets.len() * runs.len;
+    for panel in panels.within(0..runs.n) {
+        let row_bytes = panel.vectors * panels.lanes * 4;
+        let channels = panel.first..panel.first + panel.channels;
+        let (biases, rest) = bytes[panel.offset..].split_at_mut(row_bytes);
+        for (to, bias) in biases.chunks_exact_mut(4).zip(&raw.bias[channels]) {
+            to.copy_from_slice(&bias.to_ne_bytes());
+        }
+        let w = &raw.w[panel.first * per..];
+        for (k, to) in rest.chunks_exact_mut(row_bytes).take(per).enumerate() {
+            for (i, to) in to.chunks_exact_mut(4).take(panel.channels).enumerate() {
+                to.copy_from_slice(&w[i * per + k].to_ne_bytes());
+            }
+        }
+    }
+    packed
+}
+
+/// Packs a float depthwise convolution: blocks of `lanes` channels, each its biases, then for each kernel row and column the
+/// block's weights.
+pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize) -> Aligned {
+    let per = row.kh * row.kw;
+    let mut packed = Aligned::zeroed(row.c.div_ceil(lanes) * (1 + per) * lanes * 4);
+    let bytes = packed.bytes_mut();
+    for c in 0..row.c {
+        let at = (c / lanes * (1 + per) * lanes + c % lanes) * 4;
+        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
+        for k in 0..per {
+            let at = at + (1 + k) * lanes * 4;
+            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
+        }
+    }
+    packed
 }
 
 /// Cuts `count` pixels into nearly equal tiles of at most `most`: `(first, size)` of each.
