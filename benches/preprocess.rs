@@ -8,7 +8,7 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use eyelet::board::Mount;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout};
+use eyelet::model::{Dtype, InputSpec, Layout};
 use eyelet::network::Input;
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
 use image::GenericImageView;
@@ -17,17 +17,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 fn spec() -> InputSpec {
-    InputSpec {
-        layout: Layout::Nchw,
-        dtype: Dtype::F32,
-        width_px: 224,
-        height_px: 224,
-        channels: ChannelOrder::Rgb,
-        scale: 1.0 / 255.0,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-        resize_shorter_px: 256,
-    }
+    InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
 /// A picture that is neither flat nor noise.

@@ -7,7 +7,7 @@ use eyelet::board::{CameraConfig, DecideConfig, Mount, PatternConfig, StillConfi
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::Decider;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout, Model};
+use eyelet::model::{Dtype, InputSpec, Layout, Model};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
@@ -78,17 +78,7 @@ fn allocations(run: impl FnOnce()) -> (usize, usize) {
 }
 
 fn spec() -> InputSpec {
-    InputSpec {
-        layout: Layout::Nchw,
-        dtype: Dtype::F32,
-        width_px: 224,
-        height_px: 224,
-        channels: ChannelOrder::Rgb,
-        scale: 1.0 / 255.0,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-        resize_shorter_px: 256,
-    }
+    InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
 fn mjpeg(width_px: u32, height_px: u32) -> Vec<u8> {

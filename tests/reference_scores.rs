@@ -4,7 +4,7 @@
 mod common;
 
 use common::{PHOTOS, argmax, read_f32, shared};
-use eyelet::model::{ChannelOrder, Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec};
+use eyelet::model::{Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec};
 use eyelet::network::Network;
 use std::path::Path;
 
@@ -12,17 +12,7 @@ fn mobilenet(file: &Path) -> Model {
     Model {
         name: "mobilenet-v2".into(),
         file: file.to_owned(),
-        input: InputSpec {
-            layout: Layout::Nchw,
-            dtype: Dtype::F32,
-            width_px: 224,
-            height_px: 224,
-            channels: ChannelOrder::Rgb,
-            scale: 1.0 / 255.0,
-            mean: [0.485, 0.456, 0.406],
-            std: [0.229, 0.224, 0.225],
-            resize_shorter_px: 256,
-        },
+        input: InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224),
         output: OutputSpec {
             kind: OutputKind::Logits,
             class_count: 1000,

@@ -5,7 +5,7 @@ use super::fat::Files;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::model::{Model, Named, find, shipped};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A model for an image.
 pub struct ModelFiles {
@@ -72,7 +72,7 @@ fn described(
     let network_file = folder.join(&named.network_file().file);
     files.insert(text(&network_file), read(network)?);
     if let Some(relative) = &named.definition.labels {
-        let place = without_dots(&folder.join(relative));
+        let place = from_root(&folder.join(relative));
         let labels = match &named.folder {
             Some(folder) => read(&folder.join(relative))?,
             None => {
@@ -102,19 +102,12 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// `a/../b` is `b`; what leads above the root stays in it, as it does for the kernel.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            Component::Normal(name) => plain.push(name),
-            _ => {}
-        }
-    }
+/// A path from the image's root: what leads above the root stays in it, as it does for the kernel.
+fn from_root(path: &Path) -> PathBuf {
+    let plain = find::without_dots(path);
     plain
+        .strip_prefix("/")
+        .map_or(plain.clone(), Path::to_owned)
 }
 
 #[cfg(test)]

@@ -337,7 +337,7 @@ fn shipped_labels(
 }
 
 /// `a/../b` as `b`, by the text alone.
-fn without_dots(path: &Path) -> PathBuf {
+pub(crate) fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {

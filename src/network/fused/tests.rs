@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::model::{ChannelOrder, Dtype, InputSpec, Layout};
+use crate::model::{Dtype, InputSpec, Layout};
 use crate::preprocess::Table;
 use prost::Message;
 use std::path::PathBuf;
@@ -39,17 +39,7 @@ fn model(name: &str) -> Option<ModelProto> {
 }
 
 fn zoo_input() -> InputSpec {
-    InputSpec {
-        layout: Layout::Nchw,
-        dtype: Dtype::F32,
-        width_px: 224,
-        height_px: 224,
-        channels: ChannelOrder::Rgb,
-        scale: 1.0 / 255.0,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-        resize_shorter_px: 256,
-    }
+    InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
 fn put_photo(net: &mut Fused, photo: &str) {
