@@ -99,34 +99,19 @@ impl Network {
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
         onnx::close_input_shape(graph, &input_shape(model));
-        let fast = fast_plan(model, proto, threads);
-        let (plan, encoder, why_slow) = match fast {
-            Ok(fused) => {
-                let encoder = fused.input_encoding(&model.input);
-                (Plan::Fast(Box::new(fused)), encoder, None)
-            }
+        let (plan, why_slow) = match fused::kernels_here() {
+            Ok(()) => best_plan(model, proto, threads)?,
             Err(why) => {
-                // Planners use up what they get, so that weights are in memory as seldom as can be.
-                let again = || -> Result<ModelProto, NetworkError> {
-                    let mut proto = onnx::read(&model.file)?;
-                    if let Some(graph) = &mut proto.graph {
-                        onnx::close_input_shape(graph, &input_shape(model));
-                    }
-                    Ok(proto)
-                };
-                let (plan, why) = match island_plan(model, again()?, threads) {
-                    Ok(plan) => (plan, why),
-                    Err(no_islands) => {
-                        log::info!("{}: no islands: {no_islands}", model.name);
-                        let mut proto = again()?;
-                        let plan = tract_plan(model, &mut proto).map_err(unfit)?;
-                        (plan, format!("{why}; no islands: {no_islands}"))
-                    }
-                };
-                log::info!("{}: planned by tract, which is slower: {why}", model.name);
-                let encoder = encoder_of(&plan, model);
-                (Plan::Any(Box::new(plan)), encoder, Some(why))
+                let plan = tract_plan(model, proto).map_err(unfit)?;
+                (Plan::Any(Box::new(plan)), Some(why))
             }
+        };
+        if let Some(why) = &why_slow {
+            log::info!("{}: planned by tract, which is slower: {why}", model.name);
+        }
+        let encoder = match &plan {
+            Plan::Fast(fused) => fused.input_encoding(&model.input),
+            Plan::Any(plan) => encoder_of(plan, model),
         };
         let scores =
             model.output.label_offset..model.output.label_offset + model.output.class_count;
@@ -236,6 +221,38 @@ impl Network {
     }
 }
 
+/// The fast plan; else tract's with islands, or without, and why it is not the fast one. Planners use up the file that they
+/// get, so that weights are in memory as seldom as can be: it is read again for the next.
+fn best_plan(
+    model: &Model,
+    proto: ModelProto,
+    threads: usize,
+) -> Result<(Plan, Option<String>), NetworkError> {
+    let again = || -> Result<ModelProto, NetworkError> {
+        let mut proto = onnx::read(&model.file)?;
+        if let Some(graph) = &mut proto.graph {
+            onnx::close_input_shape(graph, &input_shape(model));
+        }
+        Ok(proto)
+    };
+    let why = match fast_plan(model, proto, threads) {
+        Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
+        Err(why) => why,
+    };
+    let (plan, why) = match island_plan(model, again()?, threads) {
+        Ok(plan) => (plan, why),
+        Err(no_islands) => {
+            log::info!("{}: no islands: {no_islands}", model.name);
+            let plan = tract_plan(model, again()?).map_err(|why| NetworkError::Unfit {
+                path: model.file.clone(),
+                why,
+            })?;
+            (plan, format!("{why}; no islands: {no_islands}"))
+        }
+    };
+    Ok((Plan::Any(Box::new(plan)), Some(why)))
+}
+
 /// The fast plan of a network that is wholly of known layers; the error says why there is none.
 fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, String> {
     // A user's file must not take the program down, whatever is in it.
@@ -243,11 +260,6 @@ fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, 
     let fused = fused
         .map_err(|_| "the fast planner panicked on it".to_owned())?
         .map_err(|e| e.to_string())?;
-    if fused.kernels() == fused::REFERENCE {
-        return Err(
-            "this CPU has no instruction set that the fast plan has kernels for".to_owned(),
-        );
-    }
     let shape = fused.input_shape().ok_or("it takes no picture")?;
     if (shape.h, shape.w, shape.c)
         != (
@@ -297,12 +309,12 @@ fn encoder_of(plan: &TractPlan, model: &Model) -> Encoder {
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
-fn tract_plan(model: &Model, proto: &mut ModelProto) -> Result<TractPlan, String> {
+fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<TractPlan, String> {
     let known = dequantise::Reals::new();
-    dequantise::dequantise(proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
+    dequantise::dequantise(&mut proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
     // tract panics on some graphs that it cannot run.
     let plan = catch_unwind(AssertUnwindSafe(|| {
-        TractPlan::new(proto, model.input.dtype, &input_shape(model), None)
+        TractPlan::new(&mut proto, model.input.dtype, &input_shape(model), None)
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))

@@ -34,8 +34,14 @@ use plan::Plan;
 use threads::Pool;
 use tract_onnx::pb::ModelProto;
 
-/// The name of the kernels that every other kernel is tested against; right on every CPU, fast on none.
-pub const REFERENCE: &str = "reference";
+/// Whether this CPU has kernels that are worth planning for: those that every other kernel is tested against are right on
+/// every CPU and fast on none. The error says that there are none.
+pub fn kernels_here() -> Result<(), String> {
+    if kernels::choose().name() == kernels::reference::UNSIGNED.name() {
+        return Err("this CPU has no instruction set that the fast plan has kernels for".into());
+    }
+    Ok(())
+}
 
 /// Why a network has no fast plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -121,9 +121,6 @@ pub fn make(
     let plan = fused::Understood::from(partial)
         .plan(threads)
         .map_err(|e| e.to_string())?;
-    if plan.kernels() == fused::REFERENCE {
-        return Err("this CPU has no instruction set that the fast plan has kernels for".into());
-    }
     let islands = Islands {
         ports,
         takes_picture: plan.input_shape().is_some(),

@@ -43,6 +43,7 @@ mod tests;
 use super::graph::Quant;
 use super::requantise::Requantise;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Bytes past the end of every tensor that a kernel may read (never write).
 pub const SLACK: usize = 64;
@@ -354,16 +355,19 @@ pub trait Kernels: Sync + std::fmt::Debug {
     }
 }
 
-/// The best kernels of this CPU. `EYELET_KERNELS` names another set (for tests and comparisons).
+/// The best kernels of this CPU. `EYELET_KERNELS` names another set (for tests and comparisons). Chosen once.
 pub fn choose() -> &'static dyn Kernels {
-    let all = available();
-    if let Ok(name) = std::env::var("EYELET_KERNELS") {
-        if let Some(k) = all.iter().find(|k| k.name() == name) {
-            return *k;
+    static CHOSEN: OnceLock<&'static dyn Kernels> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let all = available();
+        if let Ok(name) = std::env::var("EYELET_KERNELS") {
+            if let Some(k) = all.iter().find(|k| k.name() == name) {
+                return *k;
+            }
+            log::warn!("EYELET_KERNELS={name} is not among this CPU's kernels; the best are used");
         }
-        log::warn!("EYELET_KERNELS={name} is not among this CPU's kernels; the best are used");
-    }
-    all[0]
+        all[0]
+    })
 }
 
 /// All kernels that this CPU can run, best first; the last two are the references.
