@@ -10,7 +10,7 @@
 //! again what the pack instructions undo.
 
 use super::avx512;
-use super::panels::{Panel, Panels, tiles};
+use super::panels::{Panel, Panels, byte_panels, pack_bytes, tiles};
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, avx512vnni_depthwise, reference,
@@ -38,17 +38,13 @@ impl Avx512Vnni {
 /// Vectors of 16 channels in the widest panel.
 const WIDEST: usize = 4;
 
-/// Steps of four values.
-fn steps(runs: &Runs) -> usize {
-    runs.offsets.len() * runs.len.div_ceil(4)
-}
-
 fn panels(runs: &Runs) -> Panels {
-    Panels::new(runs.n, 16, WIDEST, 128 + steps(runs) * 64)
+    byte_panels(runs, 16, WIDEST, 4)
 }
 
-/// The output channel, within a panel of `vectors`, of a vector's lane.
-fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+/// The output channel, within a panel of `vectors`, at a place among its lanes.
+fn channel(vectors: usize, place: usize) -> usize {
+    let (vector, lane) = (place / 16, place % 16);
     lane / 4 * 4 * vectors + vector * 4 + lane % 4
 }
 
@@ -66,36 +62,7 @@ impl Kernels for Avx512Vnni {
     }
 
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        let panels = panels(runs);
-        let mut packed = Aligned::zeroed(panels.total_bytes());
-        let bytes = packed.bytes_mut();
-        let (count, len) = (runs.offsets.len(), runs.len);
-        for panel in panels.within(0..runs.n) {
-            let v = panel.vectors;
-            for vector in 0..v {
-                for lane in 0..16 {
-                    let n = panel.first + channel(v, vector, lane);
-                    if n >= runs.n {
-                        continue;
-                    }
-                    let at = panel.offset + (vector * 16 + lane) * 4;
-                    bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-                    let at = at + v * 64;
-                    bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
-                    let at = panel.offset + v * 128 + vector * 64 + lane * 4;
-                    let mut steps = bytes[at..].chunks_mut(v * 64);
-                    for run in raw.w[n * count * len..][..count * len].chunks_exact(len) {
-                        for four in run.chunks(4) {
-                            let Some(to) = steps.next() else { break };
-                            for (to, &w) in to.iter_mut().zip(four) {
-                                *to = w as u8;
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        packed
+        pack_bytes(panels(runs), runs, raw, 4, channel)
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {

@@ -1,24 +1,21 @@
-//! Bytes by NEON's dot products (`sdot`, Cortex-A55, A76 and later: four i8 products and their sum into each 32-bit lane);
-//! floats as in `neon`. Bytes are stored signed.
+//! Convolutions of bytes by NEON's dot products (`sdot`, Cortex-A55, A76 and later: four i8 products and their sum into each
+//! 32-bit lane).
 //!
 //! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers).
 //! 16 values of each pixel are loaded at once; four of them at a time, picked by lane, meet NV vectors of weights.
 //! The stable compiler has no intrinsics for these instructions, so they are single instructions of inline assembly; the rest
 //! is left to the compiler.
 
-use super::neon::common_group;
+use super::neon::ByteLoops;
 use super::neon_end::{self, ANY, Ending, FULL, UPPER};
 use super::neon_lanes::{self, Bytes};
-use super::panels::{Panel, Panels};
-use super::{
-    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs, dotprod_depthwise, neon_f32,
-};
+use super::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
+use super::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels, RawQ8, Runs, dotprod_depthwise};
 use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-/// The kernels.
+/// The convolutions of bytes.
 #[derive(Debug)]
 pub struct DotProduct;
 
@@ -33,115 +30,45 @@ impl DotProduct {
 const WIDEST: usize = 4;
 
 fn panels(runs: &Runs) -> Panels {
-    let steps = runs.offsets.len() * runs.len.div_ceil(4);
-    Panels::new(runs.n, 4, WIDEST, 32 + steps * 16)
+    byte_panels(runs, 4, WIDEST, 4)
 }
 
-impl Kernels for DotProduct {
-    fn name(&self) -> &'static str {
-        "neon-dotprod"
+impl ByteLoops for DotProduct {
+    const NAME: &'static str = "neon-dotprod";
+
+    fn channel_group(n: usize) -> usize {
+        Panels::new(n, 4, WIDEST, 0).group()
     }
 
-    fn signed(&self) -> bool {
-        true
+    fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        pack_bytes(panels(runs), runs, raw, 4, |_, place| place)
     }
 
-    fn channel_group(&self, n: usize) -> usize {
-        let bytes = Panels::new(n, 4, WIDEST, 0).group();
-        common_group(bytes, neon_f32::channel_group(n))
-    }
-
-    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        pack(runs, raw)
-    }
-
-    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [8, 8, 7, 5][panel.vectors - 1];
-            let (full, rest) = (p.count / most, p.count % most);
-            // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+            // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
             unsafe {
-                let y = p.y.add(panel.first);
-                run_tiles(conv, &panel, &Pixels { y, ..*p }, most, full);
-                let last = Pixels {
-                    x: p.x.add(full * most * p.x_pitch),
-                    y: y.add(full * most * p.y_pitch),
-                    ..*p
-                };
-                run_tiles(conv, &panel, &last, rest, 1);
+                whole_tiles(p, panel.first, most, |pixels, size, count| {
+                    run_tiles(conv, &panel, pixels, size, count);
+                });
             }
         }
     }
 
-    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+    fn pack_depthwise(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
         dotprod_depthwise::pack(row, raw)
     }
 
-    unsafe fn depthwise_q8(
-        &self,
+    unsafe fn depthwise(
         conv: &DepthwiseQ8,
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
         unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
     }
-
-    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-        neon_f32::pack_conv(runs, raw)
-    }
-
-    unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise.
-        unsafe { neon_f32::conv(conv, pixels, channels) }
-    }
-
-    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-        neon_f32::pack_depthwise(row, raw)
-    }
-
-    unsafe fn depthwise_f32(
-        &self,
-        conv: &DepthwiseF32,
-        rows: &[*const u8],
-        y: *mut u8,
-        channels: Range<usize>,
-    ) {
-        // SAFETY: the caller's promise.
-        unsafe { neon_f32::depthwise(conv, rows, y, channels) }
-    }
-
-    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-        // SAFETY: every aarch64 CPU has NEON.
-        unsafe { neon_end::add_q8(add, a, b, y) }
-    }
-}
-
-/// Panel by panel: biases, multipliers, then for each four values of the runs a vector of weights for each 4 channels.
-fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-    let panels = panels(runs);
-    let mut packed = Aligned::zeroed(panels.total_bytes());
-    let bytes = packed.bytes_mut();
-    let (count, len) = (runs.offsets.len(), runs.len);
-    for panel in panels.within(0..runs.n) {
-        let v = panel.vectors;
-        for i in 0..panel.channels {
-            let n = panel.first + i;
-            let at = panel.offset + i * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-            let at = at + v * 16;
-            bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
-            let at = at + v * 16;
-            for run in 0..count {
-                for k in 0..len {
-                    let step = run * len.div_ceil(4) + k / 4;
-                    bytes[at + step * v * 16 + k % 4] = raw.w[(n * count + run) * len + k] as u8;
-                }
-            }
-        }
-    }
-    packed
 }
 
 /// # Safety
@@ -190,7 +117,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: the caller's promise; the packed panel is as `pack` says.
+    // SAFETY: the caller's promise; the packed panel is as `byte_panels` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let whole = conv.runs.len / 16 * 16;

@@ -21,6 +21,10 @@ mod dotprod;
 #[cfg(target_arch = "aarch64")]
 mod dotprod_depthwise;
 #[cfg(target_arch = "aarch64")]
+mod i8mm;
+#[cfg(target_arch = "aarch64")]
+mod i8mm_tile;
+#[cfg(target_arch = "aarch64")]
 mod neon;
 #[cfg(target_arch = "aarch64")]
 mod neon_depthwise;
@@ -383,10 +387,13 @@ pub fn available() -> Vec<&'static dyn Kernels> {
     }
     #[cfg(target_arch = "aarch64")]
     {
-        if dotprod::DotProduct::runs_here() {
-            all.push(&dotprod::DotProduct);
+        if i8mm::MatrixProduct::runs_here() {
+            all.push(&neon::Neon(i8mm::MatrixProduct));
         }
-        all.push(&neon::Neon);
+        if dotprod::DotProduct::runs_here() {
+            all.push(&neon::Neon(dotprod::DotProduct));
+        }
+        all.push(&neon::Neon(neon::Products));
     }
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);

@@ -1,19 +1,78 @@
-//! NEON without dot products (Cortex-A53, A72): see `neon_f32`, `neon_q8` and `neon_depthwise` for the ideas. Bytes are
-//! stored signed.
+//! 64-bit ARM: what all its sets of kernels share. They differ in their convolutions of bytes ([`ByteLoops`]); floats are
+//! [`super::neon_f32`]'s. Bytes are stored signed.
 
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, neon_depthwise, neon_end, neon_f32, neon_q8,
 };
+use std::fmt::Debug;
 use std::ops::Range;
 
-/// The kernels. Every aarch64 CPU runs them.
-#[derive(Debug)]
-pub struct Neon;
+/// The convolutions of bytes of one instruction set: see the methods of [`Kernels`]. The `unsafe` ones want the CPU to have
+/// the instructions, too.
+pub trait ByteLoops: Debug + Sync {
+    /// What is printed.
+    const NAME: &'static str;
+    /// Output channels of a full panel.
+    fn channel_group(n: usize) -> usize;
+    /// Packs a convolution.
+    fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
+    /// Computes output channels `channels` of some pixels.
+    ///
+    /// # Safety
+    /// As [`Kernels`] says.
+    unsafe fn conv(conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>);
+    /// Packs a depthwise convolution.
+    fn pack_depthwise(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// As [`Kernels`] says.
+    unsafe fn depthwise(conv: &DepthwiseQ8, rows: &[*const u8], y: *mut u8, channels: Range<usize>);
+}
 
-impl Kernels for Neon {
+/// NEON's multiplications, which every 64-bit ARM CPU has (Cortex-A53, A72): `neon_q8` and `neon_depthwise`.
+#[derive(Debug)]
+pub struct Products;
+
+impl ByteLoops for Products {
+    const NAME: &'static str = "neon";
+
+    fn channel_group(n: usize) -> usize {
+        neon_q8::channel_group(n)
+    }
+
+    fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        neon_q8::pack(runs, raw)
+    }
+
+    unsafe fn conv(conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
+        // SAFETY: the caller's promise.
+        unsafe { neon_q8::conv(conv, pixels, channels) }
+    }
+
+    fn pack_depthwise(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+        neon_depthwise::pack(row, raw)
+    }
+
+    unsafe fn depthwise(
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { neon_depthwise::run(conv, rows, y, channels) }
+    }
+}
+
+/// The kernels with some instruction set's convolutions of bytes.
+#[derive(Debug)]
+pub struct Neon<B>(pub B);
+
+impl<B: ByteLoops> Kernels for Neon<B> {
     fn name(&self) -> &'static str {
-        "neon"
+        B::NAME
     }
 
     fn signed(&self) -> bool {
@@ -22,20 +81,20 @@ impl Kernels for Neon {
 
     fn channel_group(&self, n: usize) -> usize {
         // For both kinds of layer, whose panels differ.
-        common_group(neon_q8::channel_group(n), neon_f32::channel_group(n))
+        common_group(B::channel_group(n), neon_f32::channel_group(n))
     }
 
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        neon_q8::pack(runs, raw)
+        B::pack_conv(runs, raw)
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise.
-        unsafe { neon_q8::conv(conv, pixels, channels) }
+        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        unsafe { B::conv(conv, pixels, channels) }
     }
 
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
-        neon_depthwise::pack(row, raw)
+        B::pack_depthwise(row, raw)
     }
 
     unsafe fn depthwise_q8(
@@ -45,8 +104,8 @@ impl Kernels for Neon {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise.
-        unsafe { neon_depthwise::run(conv, rows, y, channels) }
+        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        unsafe { B::depthwise(conv, rows, y, channels) }
     }
 
     fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
@@ -80,6 +139,6 @@ impl Kernels for Neon {
 }
 
 /// The least common multiple of two group sizes.
-pub(super) fn common_group(a: usize, b: usize) -> usize {
+fn common_group(a: usize, b: usize) -> usize {
     (1..).map(|i| a * i).find(|m| m % b == 0).unwrap_or(a * b)
 }

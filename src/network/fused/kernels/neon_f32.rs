@@ -8,7 +8,7 @@
 //! the columns that both see.
 
 use super::neon_lanes::{self, Floats};
-use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, whole_tiles};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -35,17 +35,11 @@ pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     for panel in panels(&conv.runs).within(channels) {
         let most = [8, 8, 6, 5][panel.vectors - 1];
-        let (full, rest) = (p.count / most, p.count % most);
         // SAFETY: the caller's promise.
         unsafe {
-            let y = p.y.add(panel.first * 4);
-            run_tiles(conv, &panel, &Pixels { y, ..*p }, most, full);
-            let last = Pixels {
-                x: p.x.add(full * most * p.x_pitch),
-                y: y.add(full * most * p.y_pitch),
-                ..*p
-            };
-            run_tiles(conv, &panel, &last, rest, 1);
+            whole_tiles(p, panel.first * 4, most, |pixels, size, count| {
+                run_tiles(conv, &panel, pixels, size, count);
+            });
         }
     }
 }

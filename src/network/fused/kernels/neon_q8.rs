@@ -11,7 +11,7 @@
 
 use super::neon_end::{self, ANY, Ending, FULL, UPPER};
 use super::neon_q8_steps;
-use super::panels::{Panel, Panels};
+use super::panels::{Panel, Panels, whole_tiles};
 use super::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -118,18 +118,11 @@ pub(super) unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     let layout = layout(&conv.runs);
     for panel in layout.panels.within(channels) {
         let most = if panel.vectors == 1 { 8 } else { 4 };
-        let (full, rest) = (p.count / most, p.count % most);
         // SAFETY: the caller's promise.
         unsafe {
-            let y = p.y.add(panel.first);
-            let t = Pixels { y, ..*p };
-            run_tiles(conv, &layout, &panel, &t, most, full);
-            let last = Pixels {
-                x: p.x.add(full * most * p.x_pitch),
-                y: y.add(full * most * p.y_pitch),
-                ..*p
-            };
-            run_tiles(conv, &layout, &panel, &last, rest, 1);
+            whole_tiles(p, panel.first, most, |pixels, size, count| {
+                run_tiles(conv, &layout, &panel, pixels, size, count);
+            });
         }
     }
 }

@@ -1,7 +1,9 @@
-//! How a convolution's output channels are cut into panels, and its pixels into tiles, and how float weights are packed for
-//! them: shared by the vector kernels.
+//! How a convolution's output channels are cut into panels, and its pixels into tiles, and how weights are packed for them:
+//! shared by the vector kernels.
 
-use super::{Aligned, DepthwiseRow, RawF32, Runs};
+#[cfg(target_arch = "aarch64")]
+use super::Pixels;
+use super::{Aligned, DepthwiseRow, RawF32, RawQ8, Runs};
 
 /// A panel: `first` output channel, `vectors` of `lanes` channels each, and where its packed bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,51 @@ impl Panels {
     }
 }
 
+/// Panels of convolutions of bytes, `lanes` channels a vector: biases, multipliers, then for each `step` values of a run those
+/// of every channel, channel by channel.
+pub fn byte_panels(runs: &Runs, lanes: usize, limit: usize, step: usize) -> Panels {
+    let steps = runs.offsets.len() * runs.len.div_ceil(step);
+    Panels::new(runs.n, lanes, limit, (8 + steps * step) * lanes)
+}
+
+/// Packs a convolution of bytes for [`byte_panels`]. `channel(vectors, place)` tells which channel of a panel of `vectors` is
+/// packed at `place`.
+pub fn pack_bytes(
+    panels: Panels,
+    runs: &Runs,
+    raw: &RawQ8<'_>,
+    step: usize,
+    channel: impl Fn(usize, usize) -> usize,
+) -> Aligned {
+    let mut packed = Aligned::zeroed(panels.total_bytes());
+    let bytes = packed.bytes_mut();
+    let per = runs.offsets.len() * runs.len;
+    for panel in panels.within(0..runs.n) {
+        let places = panel.vectors * panels.lanes;
+        for place in 0..places {
+            let n = panel.first + channel(panel.vectors, place);
+            if n >= runs.n {
+                continue;
+            }
+            let at = panel.offset + place * 4;
+            bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
+            let at = at + places * 4;
+            bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
+            let at = panel.offset + places * 8 + place * step;
+            let mut steps = bytes[at..].chunks_mut(places * step);
+            for run in raw.w[n * per..][..per].chunks_exact(runs.len) {
+                for values in run.chunks(step) {
+                    let Some(to) = steps.next() else { break };
+                    for (to, &w) in to.iter_mut().zip(values) {
+                        *to = w as u8;
+                    }
+                }
+            }
+        }
+    }
+    packed
+}
+
 /// Panels of float convolutions: biases, then for each value of the runs a vector of weights, `lanes` channels a vector.
 pub fn float_panels(runs: &Runs, lanes: usize, limit: usize) -> Panels {
     let vectors = 1 + runs.offsets.len() * runs.len;
@@ -123,4 +170,28 @@ pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> 
         let at = |i: usize| i * count / tiles;
         (at(i), at(i + 1) - at(i))
     })
+}
+
+/// Cuts pixels into full tiles of `most` and a last one of the rest, and calls `run(pixels, size, count)` for `count` tiles of
+/// `size` pixels (and so not by `pixels.count`). `at` is the byte of a pixel's output where the panel's begins.
+///
+/// # Safety
+/// The pixels are as their geometry says.
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn whole_tiles(
+    p: &Pixels,
+    at: usize,
+    most: usize,
+    mut run: impl FnMut(&Pixels, usize, usize),
+) {
+    let (full, rest) = (p.count / most, p.count % most);
+    let mut tiles = |first: usize, size: usize, count: usize| {
+        if size * count > 0 {
+            // SAFETY: pixel `first` is one of the caller's.
+            let (x, y) = unsafe { (p.x.add(first * p.x_pitch), p.y.add(first * p.y_pitch + at)) };
+            run(&Pixels { x, y, ..*p }, size, count);
+        }
+    };
+    tiles(0, most, full);
+    tiles(full * most, rest, 1);
 }
