@@ -46,7 +46,7 @@ impl ByteLoops for DotProduct {
 
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         for panel in panels(&conv.runs).within(channels) {
-            let most = [8, 8, 7, 5][panel.vectors - 1];
+            let most = [8, 8, 4, 5][panel.vectors - 1];
             // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
             unsafe {
                 whole_tiles(p, panel.first, most, |pixels, size, count| {
