@@ -1,7 +1,7 @@
 //! Floats by AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels that
 //! holds a 3x3 kernel's nine weight vectors in registers.
 
-use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, tiles};
+use super::panels::{Panel, Panels, even_tiles, float_panels, pack_depthwise_floats, pack_floats};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -31,21 +31,16 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     }
     for panel in panels(&conv.runs).within(channels) {
         let most = [12, 12, 8, 6][panel.vectors - 1];
-        for (first, size) in tiles(p.count, most) {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let pixels = Pixels {
-                    x: p.x.add(first * p.x_pitch),
-                    y: p.y.add(first * p.y_pitch + panel.first * 4),
-                    ..*p
-                };
-                by_size! { &panel, &pixels, size,
+        // SAFETY: the caller's promise.
+        unsafe {
+            even_tiles(p, panel.first * 4, most, |pixels, size| {
+                by_size! { &panel, pixels, size,
                     1: 1 2 3 4 5 6 7 8 9 10 11 12;
                     2: 1 2 3 4 5 6 7 8 9 10 11 12;
                     3: 1 2 3 4 5 6 7 8;
                     4: 1 2 3 4 5 6;
                 }
-            }
+            });
         }
     }
 }

@@ -10,7 +10,7 @@
 //! again what the pack instructions undo.
 
 use super::avx512;
-use super::panels::{Panel, Panels, byte_panels, pack_bytes, tiles};
+use super::panels::{Panel, Panels, byte_panels, even_tiles, pack_bytes};
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, avx512vnni_depthwise, reference,
@@ -68,17 +68,11 @@ impl Kernels for Avx512Vnni {
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [12, 12, 8, 6][panel.vectors - 1];
-            for (first, size) in tiles(p.count, most) {
-                // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
-                unsafe {
-                    let tile = Tile {
-                        x: p.x.add(first * p.x_pitch),
-                        x_pitch: p.x_pitch,
-                        y: p.y.add(first * p.y_pitch + panel.first),
-                        y_pitch: p.y_pitch,
-                    };
-                    run_tile(conv, &panel, &tile, size);
-                }
+            // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+            unsafe {
+                even_tiles(p, panel.first, most, |pixels, size| {
+                    run_tile(conv, &panel, pixels, size);
+                });
             }
         }
     }
@@ -189,18 +183,9 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     reference::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
 }
 
-/// The pixels of one tile.
-#[derive(Clone, Copy)]
-struct Tile {
-    x: *const u8,
-    x_pitch: usize,
-    y: *mut u8,
-    y_pitch: usize,
-}
-
 /// # Safety
 /// AVX-512 with VNNI; `size` pixels as the geometry says.
-unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
+unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
     let plain = conv.bounded && conv.end.plain();
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
@@ -227,7 +212,7 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Tile, size: usize) {
 unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     conv: &ConvQ8,
     panel: &Panel,
-    t: &Tile,
+    t: &Pixels,
 ) {
     // SAFETY: the caller's promise; the packed panel is bias, multipliers, then a vector a step and NV.
     unsafe {

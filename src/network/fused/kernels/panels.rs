@@ -1,9 +1,7 @@
 //! How a convolution's output channels are cut into panels, and its pixels into tiles, and how weights are packed for them:
 //! shared by the vector kernels.
 
-#[cfg(target_arch = "aarch64")]
-use super::Pixels;
-use super::{Aligned, DepthwiseRow, RawF32, RawQ8, Runs};
+use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs};
 
 /// A panel: `first` output channel, `vectors` of `lanes` channels each, and where its packed bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +168,20 @@ pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> 
         let at = |i: usize| i * count / tiles;
         (at(i), at(i + 1) - at(i))
     })
+}
+
+/// Cuts pixels into nearly equal tiles of at most `most` and calls `run(pixels, size)` for each. `at` is the byte of a pixel's
+/// output where the panel's begins.
+///
+/// # Safety
+/// The pixels are as their geometry says.
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn even_tiles(p: &Pixels, at: usize, most: usize, mut run: impl FnMut(&Pixels, usize)) {
+    for (first, count) in tiles(p.count, most).filter(|&(_, count)| count > 0) {
+        // SAFETY: pixel `first` is one of the caller's.
+        let (x, y) = unsafe { (p.x.add(first * p.x_pitch), p.y.add(first * p.y_pitch + at)) };
+        run(&Pixels { x, y, count, ..*p }, count);
+    }
 }
 
 /// Cuts pixels into full tiles of `most` and a last one of the rest, and calls `run(pixels, size, count)` for `count` tiles of
