@@ -29,12 +29,18 @@ struct Distance {
     largest: f32,
     /// Whether the best class is the same.
     same_class: bool,
+    /// Whether our own kernels ran it. A CPU that has none computes quantised models in float, by tract.
+    in_integers: bool,
 }
 
 /// Runs all photos.
 fn compare(file: &str, kind: &str) -> Option<Vec<Distance>> {
     let shared = shared()?;
     let mut network = Network::load(&mobilenet(&shared.join("models").join(file)), 1).unwrap();
+    let in_integers = network.fused().is_ok();
+    if !in_integers {
+        println!("{file}: skipped but for its classes: this CPU has no kernels of ours");
+    }
     let mut all = Vec::new();
     for photo in PHOTOS {
         let crop = image::open(shared.join(format!("reference/{photo}.224.png")))
@@ -51,6 +57,7 @@ fn compare(file: &str, kind: &str) -> Option<Vec<Distance>> {
             photo,
             largest,
             same_class: argmax(scores) == argmax(&expected),
+            in_integers,
         });
     }
     Some(all)
@@ -91,7 +98,9 @@ fn qdq_scores_are_2_to_5_steps_from_those_of_onnx_runtime() {
     for (photo, (name, expected)) in all.iter().zip(QDQ_STEPS) {
         let steps = photo.largest / SCORE_STEP;
         assert_eq!(photo.photo, name);
-        assert_eq!(steps.round(), expected, "{name}: {steps} steps");
+        if photo.in_integers {
+            assert_eq!(steps.round(), expected, "{name}: {steps} steps");
+        }
         assert!(photo.same_class, "{name}");
     }
 }
@@ -100,7 +109,8 @@ fn qdq_scores_are_2_to_5_steps_from_those_of_onnx_runtime() {
 #[test]
 fn qdq_scores_are_those_of_the_qoperator_file_to_the_bit() {
     for photo in compare("mobilenetv2-1.0-qdq.onnx", "qop").unwrap_or_default() {
-        assert!(photo.largest == 0.0, "{}: {}", photo.photo, photo.largest);
+        let (name, largest) = (photo.photo, photo.largest);
+        assert!(largest == 0.0 || !photo.in_integers, "{name}: {largest}");
     }
 }
 
@@ -108,7 +118,7 @@ fn qdq_scores_are_those_of_the_qoperator_file_to_the_bit() {
 fn qoperator_scores_are_those_of_onnx_runtime_to_the_bit() {
     for photo in compare("mobilenetv2-1.0-int8.onnx", "qop").unwrap_or_default() {
         let (name, largest) = (photo.photo, photo.largest);
-        assert!(largest == 0.0, "{name}: {largest}");
+        assert!(largest == 0.0 || !photo.in_integers, "{name}: {largest}");
         assert!(photo.same_class, "{name}");
     }
 }
