@@ -8,7 +8,7 @@ use super::file::{Definition, NetworkFile};
 use super::{InputSpec, Model, ModelError, OutputSpec, labels, shipped};
 use crate::data_roots::DataRoots;
 use crate::network::inspect::{Inspected, inspect};
-use crate::network::onnx;
+use crate::network::peek::peek;
 use crate::toml_file::{did_you_mean, read_text};
 use sha2::{Digest, Sha256};
 use std::fmt::Display;
@@ -252,10 +252,8 @@ impl Model {
 
 /// Asks the ONNX file at `path` what it says of itself.
 fn look(path: &Path) -> Result<Inspected, String> {
-    let model = onnx::read(path).map_err(|error| error.to_string())?;
-    let about = |why: &str| format!("the model {} {why}", path.display());
-    let graph = model.graph.ok_or_else(|| about("holds no graph"))?;
-    inspect(&graph).map_err(|why| about(&why))
+    let graph = peek(path).map_err(|error| error.to_string())?;
+    inspect(&graph).map_err(|why| format!("the model {} {why}", path.display()))
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.

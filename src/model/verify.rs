@@ -7,6 +7,7 @@ use super::{InputSpec, Layout, Model, ModelError};
 use crate::model::ChannelOrder;
 use crate::network::dequantise::is_quantised;
 use crate::network::inspect::inspect;
+use crate::network::peek::peek;
 use crate::network::{Input, Network, NetworkError, onnx};
 use crate::preprocess::{Encoder, Table};
 use prost::Message;
@@ -69,10 +70,7 @@ pub const QUANTISED_TOLERANCE_STEPS: f32 = 4.0;
 /// is quantised.
 pub fn look(model: &Model, stated_name: Option<&str>) -> Result<bool, ModelError> {
     let file = model.file.display();
-    let onnx = onnx::read(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
-    let graph = onnx
-        .graph
-        .ok_or_else(|| ModelError::Network(format!("the model {file} holds no graph")))?;
+    let graph = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
     let found = inspect(&graph)
         .map_err(|why| ModelError::Network(format!("the model {file} {why}")))?
         .input_name;

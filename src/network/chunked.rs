@@ -1,8 +1,9 @@
-//! A file as the source of a protobuf message, read by chunks: the message is never there twice.
+//! A file as the source of a protobuf message, read by chunks: the message is never there twice, and what its reader skips
+//! is not read at all.
 
 use prost::bytes::Buf;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 
 /// Bytes that are read ahead.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -40,6 +41,19 @@ impl Chunked {
         self.error
     }
 
+    /// Steps over bytes behind the chunk.
+    fn skip(&mut self, count: usize) {
+        // Files are shorter than 2^63 bytes.
+        if count > 0
+            && let Err(error) = self.file.seek_relative(count as i64)
+        {
+            self.error = Some(error);
+            self.left = 0;
+            return;
+        }
+        self.left -= count;
+    }
+
     /// The next chunk, once the last one is used up.
     fn fill(&mut self) {
         (self.start, self.end) = (0, self.chunk.len().min(self.left));
@@ -60,15 +74,14 @@ impl Buf for Chunked {
         &self.chunk[self.start..self.end]
     }
 
-    fn advance(&mut self, mut count: usize) {
-        while count > 0 && self.start < self.end {
-            let step = count.min(self.end - self.start);
-            self.start += step;
-            count -= step;
-            if self.start == self.end {
-                self.fill();
-            }
+    fn advance(&mut self, count: usize) {
+        let in_chunk = count.min(self.end - self.start);
+        self.start += in_chunk;
+        if self.start < self.end || self.end == 0 {
+            return;
         }
+        self.skip((count - in_chunk).min(self.left));
+        self.fill();
     }
 }
 
@@ -98,6 +111,22 @@ mod tests {
             got.extend_from_slice(&part);
         }
         assert!(got == content);
+        assert!(chunked.error().is_none());
+    }
+
+    #[test]
+    fn what_is_skipped_is_as_long_as_what_is_read() {
+        let content: Vec<u8> = (0..4 * CHUNK_BYTES).map(|i| (i % 251) as u8).collect();
+        let mut chunked = of(&content, content.len());
+        let mut at = 0;
+        for step in [3, CHUNK_BYTES - 3, CHUNK_BYTES + 5, 1, CHUNK_BYTES] {
+            chunked.advance(step);
+            at += step;
+            assert_eq!(chunked.remaining(), content.len() - at);
+            assert_eq!(chunked.chunk()[0], content[at]);
+        }
+        chunked.advance(content.len() - at);
+        assert_eq!((chunked.remaining(), chunked.chunk().len()), (0, 0));
         assert!(chunked.error().is_none());
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! onnx        read (by chunks, see `chunked`) and repair the file
+//! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
 //! islands     the known parts of any other network, as operators of ours in tract's plan
@@ -15,6 +16,7 @@ pub mod fused;
 pub mod inspect;
 pub mod islands;
 pub mod onnx;
+pub mod peek;
 mod tract_plan;
 
 use crate::model::{Layout, Model};

@@ -21,24 +21,13 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
         path: path.to_owned(),
         why,
     };
-    let mut model = decode(path).map_err(wrong)?;
-    let graph = model.graph.as_mut().ok_or_else(|| {
-        wrong(
-            "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again"
-                .into(),
-        )
-    })?;
-    if graph.node.is_empty() || graph.output.is_empty() {
-        return Err(wrong(
-            "holds no network: its graph has no nodes or no output".into(),
-        ));
-    }
-    repair(graph).map_err(wrong)?;
+    let mut model: ModelProto = decode(path).map_err(wrong)?;
+    check_and_repair(model.graph.as_mut()).map_err(wrong)?;
     Ok(model)
 }
 
 /// The message in a file; the error says what is wrong with the file.
-fn decode(path: &Path) -> Result<ModelProto, String> {
+pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
     let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
     let file = File::open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
@@ -50,7 +39,7 @@ fn decode(path: &Path) -> Result<ModelProto, String> {
         return Err("is empty".into());
     }
     let mut chunked = Chunked::new(file, len);
-    let decoded = ModelProto::decode(&mut chunked);
+    let decoded = M::decode(&mut chunked);
     match (decoded, chunked.error()) {
         (_, Some(e)) => Err(unreadable(e)),
         (Err(_), None) => {
@@ -58,6 +47,17 @@ fn decode(path: &Path) -> Result<ModelProto, String> {
         }
         (Ok(model), None) => Ok(model),
     }
+}
+
+/// Repairs the graph of a file, if it holds a network.
+pub(super) fn check_and_repair(graph: Option<&mut GraphProto>) -> Result<(), String> {
+    let graph = graph.ok_or(
+        "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again",
+    )?;
+    if graph.node.is_empty() || graph.output.is_empty() {
+        return Err("holds no network: its graph has no nodes or no output".into());
+    }
+    repair(graph)
 }
 
 fn repair(graph: &mut GraphProto) -> Result<(), String> {
