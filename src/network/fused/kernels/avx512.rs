@@ -1,5 +1,5 @@
 //! Floats by AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels that
-//! holds a 3x3 kernel's nine weight vectors in registers.
+//! holds the weight vectors of a 3x3 or 5x5 kernel in registers: nine, or 25 beside five sums and the two limits.
 
 use super::panels::{Panel, Panels, even_tiles, float_panels, pack_depthwise_floats, pack_floats};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
@@ -112,7 +112,7 @@ pub(super) unsafe fn depthwise(
 ) {
     let d = &conv.row;
     let per = d.kh * d.kw;
-    let usual = d.kh == 3 && d.kw == 3 && d.dilation == 1;
+    let usual = d.kh == d.kw && matches!(d.kh, 3 | 5) && d.dilation == 1;
     let low = _mm512_set1_ps(conv.clamp.0);
     let high = _mm512_set1_ps(conv.clamp.1);
     // Outputs whose whole window lies in the picture.
@@ -154,24 +154,54 @@ pub(super) unsafe fn depthwise(
             }
             (0..inner.start).for_each(edge);
             (inner.end..d.w_out).for_each(edge);
-            let k: [__m512; 9] = std::array::from_fn(weight);
+            let inner = inner.clone();
             let start = (inner.start * d.stride - d.left) * d.c + c;
-            let mut x: [*const f32; 3] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
-            for ox in inner.clone() {
-                let at = |r: usize, i: usize| _mm512_loadu_ps(x[r].add(i * d.c));
-                // Three sums, so that no multiply-add waits for the one before.
-                let mut a = _mm512_fmadd_ps(at(0, 0), k[0], bias);
-                let mut b = _mm512_mul_ps(at(1, 0), k[3]);
-                let mut e = _mm512_mul_ps(at(2, 0), k[6]);
-                a = _mm512_fmadd_ps(at(0, 1), k[1], a);
-                b = _mm512_fmadd_ps(at(1, 1), k[4], b);
-                e = _mm512_fmadd_ps(at(2, 1), k[7], e);
-                a = _mm512_fmadd_ps(at(0, 2), k[2], a);
-                b = _mm512_fmadd_ps(at(1, 2), k[5], b);
-                e = _mm512_fmadd_ps(at(2, 2), k[8], e);
-                finish(_mm512_add_ps(a, _mm512_add_ps(b, e)), ox);
-                x = x.map(|x| x.add(d.stride * d.c));
+            let steps = (d.c, d.stride * d.c);
+            if d.kh == 3 {
+                walk::<3>(&weight, bias, rows, start, steps, inner, &finish);
+            } else {
+                walk::<5>(&weight, bias, rows, start, steps, inner, &finish);
             }
+        }
+    }
+}
+
+/// Outputs whose whole K x K window lies in the picture. `steps` are floats from column to column and from output to output.
+///
+/// # Safety
+/// AVX-512; `rows` hold K rows, in each of which every window from `start` on can be read.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn walk<const K: usize>(
+    weight: &impl Fn(usize) -> __m512,
+    bias: __m512,
+    rows: &[*const u8],
+    start: usize,
+    steps: (usize, usize),
+    outputs: Range<usize>,
+    finish: &impl Fn(__m512, usize),
+) {
+    let k: [[__m512; K]; K] =
+        std::array::from_fn(|row| std::array::from_fn(|column| weight(row * K + column)));
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut x: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
+        for ox in outputs {
+            // A sum for each row, so that no multiply-add waits for the one before.
+            let mut sums: [__m512; K] = std::array::from_fn(|_| _mm512_setzero_ps());
+            sums[0] = bias;
+            for column in 0..K {
+                for row in 0..K {
+                    let value = _mm512_loadu_ps(x[row].add(column * steps.0));
+                    sums[row] = _mm512_fmadd_ps(value, k[row][column], sums[row]);
+                }
+            }
+            let mut sum = sums[K - 1];
+            for &row in sums[..K - 1].iter().rev() {
+                sum = _mm512_add_ps(row, sum);
+            }
+            finish(sum, ox);
+            x = x.map(|x| x.add(steps.1));
         }
     }
 }
