@@ -181,8 +181,9 @@ unsafe fn walk<const K: usize>(
     outputs: Range<usize>,
     finish: &impl Fn(__m512, usize),
 ) {
+    // By columns.
     let k: [[__m512; K]; K] =
-        std::array::from_fn(|row| std::array::from_fn(|column| weight(row * K + column)));
+        std::array::from_fn(|column| std::array::from_fn(|row| weight(row * K + column)));
     // SAFETY: the caller's promise.
     unsafe {
         let mut x: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
@@ -190,10 +191,10 @@ unsafe fn walk<const K: usize>(
             // A sum for each row, so that no multiply-add waits for the one before.
             let mut sums: [__m512; K] = std::array::from_fn(|_| _mm512_setzero_ps());
             sums[0] = bias;
-            for column in 0..K {
-                for row in 0..K {
+            for (column, weights) in k.iter().enumerate() {
+                for (row, &weight) in weights.iter().enumerate() {
                     let value = _mm512_loadu_ps(x[row].add(column * steps.0));
-                    sums[row] = _mm512_fmadd_ps(value, k[row][column], sums[row]);
+                    sums[row] = _mm512_fmadd_ps(value, weight, sums[row]);
                 }
             }
             let mut sum = sums[K - 1];
