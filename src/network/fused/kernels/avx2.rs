@@ -1,18 +1,16 @@
-//! Bytes by AVX2 (`vpmaddwd` on values widened to 16 bits: exact, where `vpmaddubsw` would saturate); floats by [`super::avx2_float`].
+//! Bytes by AVX2, for CPUs without dot products of bytes; floats by [`super::avx2_float`].
 //!
-//! Convolution: a tile of up to 4 pixels by up to 2 vectors of 8 output channels. Four input bytes of a pixel are broadcast and
-//! split by a mask and a shift into the 16-bit pairs (0, 2) and (1, 3), each of which meets a vector of weight pairs. Depthwise:
-//! 16 channels, two taps at a time, interleaved by unpack instructions. Weights are packed in the order that the narrowing pack
-//! instructions undo.
+//! `vpmaddubsw` multiplies bytes but saturates (255 * 127 twice is more than 16 bits hold), so bytes are widened to 16 bits and
+//! meet 16-bit weights in `vpmaddwd`, which is exact: 16 multiply-adds an instruction. The widening is done once, into a buffer
+//! that every output channel then reads: [`super::avx2_conv`], [`super::avx2_depthwise`].
 
-use super::avx2_float;
-use super::panels::{Panel, Panels, tiles};
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs, reference,
+    RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
 };
 use crate::network::fused::requantise::Requantise;
 use std::arch::x86_64::*;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// The kernels.
@@ -26,17 +24,6 @@ impl Avx2 {
     }
 }
 
-fn panels(runs: &Runs) -> Panels {
-    // Biases, multipliers, and two vectors of weight pairs each four values of a run.
-    let steps = runs.offsets.len() * runs.len.div_ceil(4);
-    Panels::new(runs.n, 8, 2, 64 + steps * 64)
-}
-
-/// The output channel, within a panel of `vectors`, of a vector's lane.
-fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
-    lane / 4 * 4 * vectors + vector * 4 + lane % 4
-}
-
 impl Kernels for Avx2 {
     fn name(&self) -> &'static str {
         "avx2"
@@ -47,81 +34,20 @@ impl Kernels for Avx2 {
     }
 
     fn channel_group(&self, n: usize) -> usize {
-        Panels::new(n, 8, 2, 0).group()
+        avx2_conv::channel_group(n)
     }
 
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        let panels = panels(runs);
-        let mut packed = Aligned::zeroed(panels.total_bytes());
-        let bytes = packed.bytes_mut();
-        let (count, len) = (runs.offsets.len(), runs.len);
-        for panel in panels.within(0..runs.n) {
-            let nv = panel.vectors;
-            for (v, lane) in (0..nv).flat_map(|v| (0..8).map(move |lane| (v, lane))) {
-                let n = panel.first + channel(nv, v, lane);
-                if n >= runs.n {
-                    continue;
-                }
-                let at = panel.offset + v * 32 + lane * 4;
-                bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
-                let at = at + nv * 32;
-                bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
-                let at = panel.offset + nv * 64 + v * 64 + lane * 4;
-                for (run, i) in (0..count).flat_map(|r| (0..len).map(move |i| (r, i))) {
-                    let step = run * len.div_ceil(4) + i / 4;
-                    let at = at + step * nv * 64 + i % 2 * 32 + i % 4 / 2 * 2;
-                    let w = i16::from(raw.w[(n * count + run) * len + i]);
-                    bytes[at..at + 2].copy_from_slice(&w.to_ne_bytes());
-                }
-            }
-        }
-        packed
+        avx2_conv::pack(runs, raw)
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
-        for panel in panels(&conv.runs).within(channels) {
-            for (first, size) in tiles(p.count, 4) {
-                // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
-                unsafe {
-                    let t = Pixels {
-                        x: p.x.add(first * p.x_pitch),
-                        y: p.y.add(first * p.y_pitch + panel.first),
-                        ..*p
-                    };
-                    match (panel.vectors, size) {
-                        (1, 1) => tile::<1, 1>(conv, &panel, &t),
-                        (1, 2) => tile::<2, 1>(conv, &panel, &t),
-                        (1, 3) => tile::<3, 1>(conv, &panel, &t),
-                        (1, 4) => tile::<4, 1>(conv, &panel, &t),
-                        (2, 1) => tile::<1, 2>(conv, &panel, &t),
-                        (2, 2) => tile::<2, 2>(conv, &panel, &t),
-                        (2, 3) => tile::<3, 2>(conv, &panel, &t),
-                        (2, 4) => tile::<4, 2>(conv, &panel, &t),
-                        _ => {}
-                    }
-                }
-            }
-        }
+        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        unsafe { avx2_conv::run(conv, p, channels) }
     }
 
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
-        let taps = row.kh * row.kw;
-        let block = block_bytes(row);
-        let mut packed = Aligned::zeroed(row.c.div_ceil(16) * block);
-        let bytes = packed.bytes_mut();
-        for c in 0..row.c {
-            // Vector 0 holds channels 0..4 and 8..12, vector 1 the others, as unpacking leaves them.
-            let (v, lane) = (c % 8 / 4, c % 16 / 8 * 4 + c % 4);
-            let at = c / 16 * block + v * 32 + lane * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
-            bytes[at + 64..at + 68].copy_from_slice(&raw.multiplier[c].to_ne_bytes());
-            for tap in 0..taps {
-                let at = at + 128 + tap / 2 * 64 + tap % 2 * 2;
-                let w = i16::from(raw.w[c * taps + tap]);
-                bytes[at..at + 2].copy_from_slice(&w.to_ne_bytes());
-            }
-        }
-        packed
+        avx2_depthwise::pack(row, raw)
     }
 
     unsafe fn depthwise_q8(
@@ -132,7 +58,7 @@ impl Kernels for Avx2 {
         channels: Range<usize>,
     ) {
         // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
-        unsafe { depthwise(conv, rows, y, channels) }
+        unsafe { avx2_depthwise::run(conv, rows, y, channels) }
     }
 
     fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
@@ -206,23 +132,107 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     reference::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
 }
 
-/// Sums to 16 bytes: each 128-bit lane of the result's low half holds four of `a`, then four of `b`.
-///
-/// # Safety
-/// AVX2.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn finish(end: &Requantise, sums: [__m256i; 2], multipliers: [__m256; 2]) -> __m128i {
-    let high = _mm256_set1_ps(end.high);
-    let steps = |v: usize| {
-        let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), multipliers[v]);
-        _mm256_cvtps_epi32(_mm256_min_ps(steps, high))
-    };
-    let words = _mm256_packs_epi32(steps(0), steps(1));
-    let words = _mm256_adds_epi16(words, _mm256_set1_epi16(end.zero as i16));
-    let bytes = _mm256_packus_epi16(words, words);
-    let bytes = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(bytes));
-    _mm_max_epu8(bytes, _mm_set1_epi8((end.low as i32 + end.zero) as i8))
+/// Bytes that a layer's widened values may take, so that they stay in the nearest caches: a thread's buffer has so many from
+/// its first use on, and more only where a single output's window is larger.
+pub(super) const SCRATCH_BYTES: usize = 32 << 10;
+
+/// This thread's buffer of at least `bytes` initialised bytes on a 64-byte boundary, good until the thread's next call.
+pub(super) fn scratch(bytes: usize) -> *mut u8 {
+    thread_local! {
+        static SCRATCH: RefCell<Aligned> = RefCell::default();
+    }
+    SCRATCH.with_borrow_mut(|all| {
+        if all.len() < bytes {
+            *all = Aligned::zeroed(bytes.max(SCRATCH_BYTES));
+        }
+        all.as_mut_ptr()
+    })
+}
+
+/// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
+/// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,
+/// and sums that cannot overflow; then saturation is all there is to do.
+pub(super) struct Ending<const PLAIN: bool> {
+    high: __m256,
+    zero: __m256i,
+    low: __m256i,
+}
+
+impl<const PLAIN: bool> Ending<PLAIN> {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn new(end: &Requantise) -> Self {
+        Self {
+            high: _mm256_set1_ps(end.high),
+            zero: _mm256_set1_epi16(end.zero as i16),
+            low: _mm256_set1_epi8((end.low as i32 + end.zero) as i8),
+        }
+    }
+
+    /// Four vectors of sums to bytes, each 128-bit lane holding the lane's values of the four in turn.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn bytes(&self, sums: [__m256i; 4], multipliers: [__m256; 4]) -> __m256i {
+        let steps = |v: usize| {
+            let mut steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), multipliers[v]);
+            if !PLAIN {
+                steps = _mm256_min_ps(steps, self.high);
+            }
+            _mm256_cvtps_epi32(steps)
+        };
+        let a = _mm256_packs_epi32(steps(0), steps(1));
+        let b = _mm256_packs_epi32(steps(2), steps(3));
+        if PLAIN {
+            return _mm256_packus_epi16(a, b);
+        }
+        let (a, b) = (
+            _mm256_adds_epi16(a, self.zero),
+            _mm256_adds_epi16(b, self.zero),
+        );
+        _mm256_max_epu8(_mm256_packus_epi16(a, b), self.low)
+    }
+
+    /// Finishes `MR` pixels of two vectors of sums each, whose lanes are the channels that [`channel`]`(2, ..)` says, and
+    /// stores the first `valid` bytes of each.
+    ///
+    /// # Safety
+    /// `y` is good for `MR` pixels, `y_pitch` bytes apart.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn store_pairs<const MR: usize>(
+        &self,
+        sums: &[[__m256i; 2]; MR],
+        multipliers: [__m256; 2],
+        y: *mut u8,
+        y_pitch: usize,
+        valid: usize,
+    ) {
+        let [m0, m1] = multipliers;
+        for first in (0..MR).step_by(2) {
+            let second = (first + 1).min(MR - 1);
+            let four = [
+                sums[first][0],
+                sums[first][1],
+                sums[second][0],
+                sums[second][1],
+            ];
+            let bytes = self.bytes(four, [m0, m1, m0, m1]);
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
+            // SAFETY: the caller's promise.
+            unsafe {
+                store(y.add(first * y_pitch), _mm256_castsi256_si128(bytes), valid);
+                if first + 1 < MR {
+                    let upper = _mm256_extracti128_si256::<1>(bytes);
+                    store(y.add(second * y_pitch), upper, valid);
+                }
+            }
+        }
+    }
+}
+
+/// The output channel, within a panel of `vectors`, of a vector's lane: what the narrowing instructions put in order again.
+pub(super) fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+    lane / 4 * 4 * vectors + vector * 4 + lane % 4
 }
 
 /// Stores the first `valid` of 16 bytes.
@@ -231,114 +241,30 @@ unsafe fn finish(end: &Requantise, sums: [__m256i; 2], multipliers: [__m256; 2])
 /// `y` is good for them.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn store(y: *mut u8, bytes: __m128i, valid: usize) {
+pub(super) unsafe fn store(mut y: *mut u8, mut bytes: __m128i, valid: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         if valid >= 16 {
             _mm_storeu_si128(y.cast(), bytes);
-        } else {
-            let mut all = [0u8; 16];
-            _mm_storeu_si128(all.as_mut_ptr().cast(), bytes);
-            std::ptr::copy_nonoverlapping(all.as_ptr(), y, valid);
+            return;
         }
-    }
-}
-
-/// # Safety
-/// AVX2; MR pixels as the geometry says.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvQ8, panel: &Panel, p: &Pixels) {
-    // SAFETY: the caller's promise; the packed panel is biases, multipliers, then two vectors a step and NV.
-    unsafe {
-        let head = conv.packed.as_ptr().add(panel.offset);
-        let mut sums = [[_mm256_setzero_si256(); NV]; MR];
-        for v in 0..NV {
-            let bias = _mm256_load_si256(head.add(v * 32).cast());
-            for sums in &mut sums {
-                sums[v] = bias;
-            }
+        if valid & 8 != 0 {
+            _mm_storel_epi64(y.cast(), bytes);
+            bytes = _mm_unpackhi_epi64(bytes, bytes);
+            y = y.add(8);
         }
-        let mut w = head.add(NV * 64);
-        let mask = _mm256_set1_epi16(0xff);
-        for &offset in &conv.runs.offsets {
-            let mut x = p.x.add(offset);
-            for _ in 0..conv.runs.len.div_ceil(4) {
-                let at = |v: usize, odd: usize| _mm256_load_si256(w.add(v * 64 + odd * 32).cast());
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let four = x.add(m * p.x_pitch).cast::<i32>().read_unaligned();
-                    let four = _mm256_set1_epi32(four);
-                    let even = _mm256_and_si256(four, mask);
-                    let odd = _mm256_srli_epi16::<8>(four);
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(even, at(v, 0)));
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(odd, at(v, 1)));
-                    }
-                }
-                x = x.add(4);
-                w = w.add(NV * 64);
-            }
+        if valid & 4 != 0 {
+            y.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
+            bytes = _mm_srli_si128::<4>(bytes);
+            y = y.add(4);
         }
-        let multiplier = |v: usize| _mm256_load_ps(head.add(NV * 32 + v * 32).cast());
-        for (m, sums) in sums.iter().enumerate() {
-            let (second, multipliers) = if NV == 2 {
-                (sums[1], [multiplier(0), multiplier(1)])
-            } else {
-                (sums[0], [multiplier(0); 2])
-            };
-            let mut bytes = finish(&conv.end, [sums[0], second], multipliers);
-            if NV == 1 {
-                // Four of the first, four of the second lane: what lies between are copies.
-                bytes = _mm_shuffle_epi32::<0b1000>(bytes);
-            }
-            store(p.y.add(m * p.y_pitch), bytes, panel.channels);
+        let last = _mm_cvtsi128_si32(bytes);
+        if valid & 2 != 0 {
+            y.cast::<u16>().write_unaligned(last as u16);
+            y = y.add(2);
         }
-    }
-}
-
-/// Packed bytes of a block of 16 channels.
-fn block_bytes(row: &DepthwiseRow) -> usize {
-    128 + (row.kh * row.kw).div_ceil(2) * 64
-}
-
-/// # Safety
-/// AVX2; pointers as the geometry says.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn depthwise(conv: &DepthwiseQ8, rows: &[*const u8], y: *mut u8, channels: Range<usize>) {
-    let d = &conv.row;
-    let taps = d.kh * d.kw;
-    let pad = _mm256_set1_epi16(i16::from(conv.pad));
-    for c in channels.step_by(16) {
-        // SAFETY: the caller's promise; reading past the last channel is within the slack.
-        unsafe {
-            let head = conv.packed.as_ptr().add(c / 16 * block_bytes(d));
-            let at = |i: usize| _mm256_load_si256(head.add(i * 32).cast());
-            let multiplier = |v: usize| _mm256_load_ps(head.add(64 + v * 32).cast());
-            for ox in 0..d.w_out {
-                let value = |tap: usize| {
-                    let from = (ox * d.stride + tap % d.kw * d.dilation).wrapping_sub(d.left);
-                    if from < d.w_in {
-                        let x = rows[tap / d.kw].add(from * d.c + c);
-                        _mm256_cvtepu8_epi16(_mm_loadu_si128(x.cast()))
-                    } else {
-                        pad
-                    }
-                };
-                let mut sums = [at(0), at(1)];
-                for pair in 0..taps.div_ceil(2) {
-                    let a = value(pair * 2);
-                    let b = if pair * 2 + 1 < taps {
-                        value(pair * 2 + 1)
-                    } else {
-                        _mm256_setzero_si256()
-                    };
-                    let low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), at(4 + pair * 2));
-                    let high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), at(5 + pair * 2));
-                    sums[0] = _mm256_add_epi32(sums[0], low);
-                    sums[1] = _mm256_add_epi32(sums[1], high);
-                }
-                let bytes = finish(&conv.end, sums, [multiplier(0), multiplier(1)]);
-                store(y.add(ox * d.c + c), bytes, d.c - c);
-            }
+        if valid & 1 != 0 {
+            *y = (last >> (valid & 2) * 8) as u8;
         }
     }
 }

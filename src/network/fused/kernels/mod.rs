@@ -9,6 +9,10 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_conv;
+#[cfg(target_arch = "x86_64")]
+mod avx2_depthwise;
+#[cfg(target_arch = "x86_64")]
 mod avx2_float;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
