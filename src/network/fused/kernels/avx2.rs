@@ -5,12 +5,12 @@
 //! that every output channel then reads: [`super::avx2_conv`], [`super::avx2_depthwise`].
 
 use super::{
-    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Line,
+    Pixels, RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
 };
 use crate::network::fused::requantise::Requantise;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The kernels.
@@ -132,21 +132,37 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     reference::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
 }
 
-/// Bytes that a layer's widened values may take, so that they stay in the nearest caches: a thread's buffer has so many from
-/// its first use on, and more only where a single output's window is larger.
-pub(super) const SCRATCH_BYTES: usize = 32 << 10;
+/// Bytes that widened values should take, so that they stay in the nearest cache.
+pub(super) const NEAR_BYTES: usize = 24 << 10;
 
-/// This thread's buffer of at least `bytes` initialised bytes on a 64-byte boundary, good until the thread's next call.
-pub(super) fn scratch(bytes: usize) -> *mut u8 {
-    thread_local! {
-        static SCRATCH: RefCell<Aligned> = RefCell::default();
-    }
-    SCRATCH.with_borrow_mut(|all| {
-        if all.len() < bytes {
-            *all = Aligned::zeroed(bytes.max(SCRATCH_BYTES));
+/// Bytes that they may take on the stack: room for one output of nearly any layer, and some of most.
+pub(super) const SCRATCH_BYTES: usize = 64 << 10;
+
+/// Memory for widened values while a kernel runs.
+pub(super) struct Scratch {
+    stack: MaybeUninit<[Line; SCRATCH_BYTES / 64]>,
+    heap: Aligned,
+}
+
+impl Scratch {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self {
+            stack: MaybeUninit::uninit(),
+            heap: Aligned::default(),
         }
-        all.as_mut_ptr()
-    })
+    }
+
+    /// `bytes` uninitialised bytes on a 64-byte boundary. Only more than [`SCRATCH_BYTES`], which windows of more than 32
+    /// thousand values need, are allocated.
+    #[inline(always)]
+    pub(super) fn bytes(&mut self, bytes: usize) -> *mut u8 {
+        if bytes <= SCRATCH_BYTES {
+            return self.stack.as_mut_ptr().cast();
+        }
+        self.heap = Aligned::zeroed(bytes);
+        self.heap.as_mut_ptr()
+    }
 }
 
 /// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
@@ -264,7 +280,7 @@ pub(super) unsafe fn store(mut y: *mut u8, mut bytes: __m128i, valid: usize) {
             y = y.add(2);
         }
         if valid & 1 != 0 {
-            *y = (last >> (valid & 2) * 8) as u8;
+            *y = (last >> ((valid & 2) * 8)) as u8;
         }
     }
 }

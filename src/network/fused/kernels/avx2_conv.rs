@@ -7,7 +7,7 @@
 //!
 //! Packed form of a panel: biases, multipliers, then for each pair of values a vector of weight pairs for each 8 channels.
 
-use super::avx2::{Ending, SCRATCH_BYTES, channel, scratch, store};
+use super::avx2::{Ending, NEAR_BYTES, SCRATCH_BYTES, Scratch, channel, store};
 use super::panels::{Panel, Panels, tiles};
 use super::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::arch::x86_64::*;
@@ -69,8 +69,11 @@ pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     // Whole vectors are stored, so the last run takes some more.
     let pitch = (runs.offsets.len() - 1) * runs.len + runs.len.next_multiple_of(16);
     let pitch = pitch.next_multiple_of(16);
-    let most = (SCRATCH_BYTES / (pitch * 2)).max(12) / 12 * 12;
-    let wide = scratch(most.min(p.count) * pitch * 2).cast::<i16>();
+    // Whole tiles, in the near memory if it holds any.
+    let near = NEAR_BYTES / (pitch * 2) / 12 * 12;
+    let most = near.max((SCRATCH_BYTES / (pitch * 2)).clamp(1, 12));
+    let mut scratch = Scratch::new();
+    let wide = scratch.bytes(most.min(p.count) * pitch * 2).cast::<i16>();
     for (start, count) in tiles(p.count, most) {
         // SAFETY: the caller's promise; the buffer holds `most` pixels of `pitch` values.
         unsafe {
@@ -106,6 +109,14 @@ unsafe fn widen(
     count: usize,
 ) {
     for m in 0..count {
+        if runs.offsets.len() > 1 {
+            // What the last run leaves unwritten up to the pitch.
+            // SAFETY: the caller's promise.
+            unsafe {
+                let end = to.add((m + 1) * pitch - 16);
+                _mm256_storeu_si256(end.cast(), _mm256_setzero_si256());
+            }
+        }
         for (r, &offset) in runs.offsets.iter().enumerate() {
             for i in (0..runs.len).step_by(16) {
                 // SAFETY: the caller's promise.

@@ -9,7 +9,7 @@
 //! Packed form: blocks of 16 channels (the last may be partly empty), two vectors of each: biases, multipliers, then weight
 //! pairs, kernel column by kernel column.
 
-use super::avx2::{Ending, SCRATCH_BYTES, channel, scratch};
+use super::avx2::{Ending, NEAR_BYTES, Scratch, channel};
 use super::panels::tiles;
 use super::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::x86_64::*;
@@ -78,9 +78,11 @@ pub(super) unsafe fn run(
     let deep = row.kh.div_ceil(2);
     let span = (row.kw - 1) * row.dilation + 1;
     let columns = |outputs: usize| (outputs - 1) * row.stride + span;
-    let room = SCRATCH_BYTES / (deep * 64);
+    let room = NEAR_BYTES / (deep * 64);
     let most = 1 + room.saturating_sub(span) / row.stride;
-    let laid = scratch(columns(most.min(row.w_out)) * deep * 64).cast::<__m256i>();
+    let mut scratch = Scratch::new();
+    let laid = scratch.bytes(columns(most.min(row.w_out)) * deep * 64);
+    let laid = laid.cast::<__m256i>();
     let plain = conv.bounded && conv.end.plain();
     let usual = row.kh == 3 && row.kw == 3;
     for c in channels.step_by(16) {
