@@ -1,8 +1,6 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
 
-use super::lanes::{
-    Column, LANES, TILE, bytes_of, horizontal, rgb_of_yuv, vertical_byte, vertical_tile,
-};
+use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::placement::Placement;
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
@@ -146,30 +144,59 @@ impl Preprocess {
     }
 
     fn fill_crop(&mut self, frame: &Frame<'_>) {
-        let Some(Prepared {
+        if let Some(Prepared {
             placement, source, ..
         }) = &self.prepared
-        else {
-            return;
-        };
+        {
+            lanes::run(Resize {
+                data: frame.data,
+                placement,
+                source,
+                x: &self.x,
+                y: &self.y,
+                columns: &mut self.columns,
+                pixels: &mut self.pixels,
+                crop: &mut self.crop,
+            });
+        }
+    }
+}
+
+/// From a frame's bytes to the crop, block by block.
+struct Resize<'a> {
+    data: &'a [u8],
+    placement: &'a Placement,
+    source: &'a Source,
+    x: &'a AxisTaps,
+    y: &'a AxisTaps,
+    columns: &'a mut [Column],
+    pixels: &'a mut [[[u8; LANES]; 3]],
+    crop: &'a mut [u8],
+}
+
+impl Pass for Resize<'_> {
+    #[inline(always)]
+    fn run<V: Vectors>(self, vectors: V) {
         let count = self.y.full.len();
         for first_row in (0..count).step_by(LANES) {
             // Past the last row the last one is done again, and not written.
             let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
-            for plane in &source.planes {
+            for plane in &self.source.planes {
                 let columns = &mut self.columns[plane.first_column..][..plane.len];
                 let taps = self.y.of(plane.rows);
-                vertical(frame.data, plane, taps, &rows, columns);
+                vertical(vectors, self.data, plane, taps, &rows, columns);
             }
-            block(source, &self.x, &self.columns, &mut self.pixels);
+            block(vectors, self.source, self.x, self.columns, self.pixels);
             let lanes = LANES.min(count - first_row);
-            write_block(placement, &self.pixels, first_row, lanes, &mut self.crop);
+            write_block(self.placement, self.pixels, first_row, lanes, self.crop);
         }
     }
 }
 
 /// The vertical pass of one block: filters a plane's rows into output rows `rows`, one lane each.
+#[inline(always)]
 fn vertical(
+    vectors: impl Vectors,
     data: &[u8],
     plane: &Plane,
     taps: &Taps,
@@ -184,14 +211,14 @@ fn vertical(
     let count = columns.len();
     let (tiles, _) = columns.as_chunks_mut::<TILE>();
     for (i, tile) in tiles.iter_mut().enumerate() {
-        vertical_tile(&from(i * TILE), plane.stride, tile);
+        vectors.vertical_tile(&from(i * TILE), plane.stride, tile);
     }
     if count.is_multiple_of(TILE) {
         return;
     }
     match columns.last_chunk_mut() {
         // The last tile ends with the row, and does a part of its neighbour's work again.
-        Some(tile) => vertical_tile(&from(count - TILE), plane.stride, tile),
+        Some(tile) => vectors.vertical_tile(&from(count - TILE), plane.stride, tile),
         None => {
             for (at, column) in columns.iter_mut().enumerate() {
                 *column = vertical_byte(&from(at), plane.stride);
@@ -201,34 +228,43 @@ fn vertical(
 }
 
 /// The horizontal pass and the colour conversion of one block.
-fn block(source: &Source, x: &AxisTaps, columns: &[Column], pixels: &mut [[[u8; LANES]; 3]]) {
+#[inline(always)]
+fn block<V: Vectors>(
+    vectors: V,
+    source: &Source,
+    x: &AxisTaps,
+    columns: &[Column],
+    pixels: &mut [[[u8; LANES]; 3]],
+) {
     let components = &source.components;
     match (source.colours, source.steps) {
         (Colours::Rgb, _) => {
             let [r, g, b] = components;
             for (i, pixel) in pixels.iter_mut().enumerate() {
                 let (start, weights) = x.full.get(i);
-                *pixel = [
-                    bytes_of(horizontal::<3>(at::<3>(r, columns, start), weights)),
-                    bytes_of(horizontal::<3>(at::<3>(g, columns, start), weights)),
-                    bytes_of(horizontal::<3>(at::<3>(b, columns, start), weights)),
-                ];
+                let [r, g, b] = [r, g, b].map(|colour| at::<3>(colour, columns, start));
+                let r = vectors.horizontal::<3>(r, weights);
+                let [g, b] = vectors.horizontal_twice::<3>([g, b], weights);
+                *pixel = [r, g, b].map(|colour| vectors.bytes_of(colour));
             }
         }
         (Colours::Grey, _) => {
             let grey = &components[0];
             for (i, pixel) in pixels.iter_mut().enumerate() {
                 let (start, weights) = x.full.get(i);
-                *pixel = [bytes_of(horizontal::<1>(at::<1>(grey, columns, start), weights)); 3];
+                let columns = at::<1>(grey, columns, start);
+                *pixel = [vectors.bytes_of(vectors.horizontal::<1>(columns, weights)); 3];
             }
         }
-        (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(components, x, columns, pixels),
-        (Colours::Yuv, (1, 2)) => block_yuv::<1, 2>(components, x, columns, pixels),
-        (Colours::Yuv, _) => block_yuv::<1, 1>(components, x, columns, pixels),
+        (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(vectors, components, x, columns, pixels),
+        (Colours::Yuv, (1, 2)) => block_yuv::<1, 2>(vectors, components, x, columns, pixels),
+        (Colours::Yuv, _) => block_yuv::<1, 1>(vectors, components, x, columns, pixels),
     }
 }
 
+#[inline(always)]
 fn block_yuv<const LUMA: usize, const CHROMA: usize>(
+    vectors: impl Vectors,
     components: &[Component; 3],
     x: &AxisTaps,
     columns: &[Column],
@@ -237,11 +273,12 @@ fn block_yuv<const LUMA: usize, const CHROMA: usize>(
     let full: &Taps = &x.full;
     for (i, pixel) in pixels.iter_mut().enumerate() {
         let (start, weights) = full.get(i);
-        let y = horizontal::<LUMA>(at::<LUMA>(&components[0], columns, start), weights);
+        let y = at::<LUMA>(&components[0], columns, start);
+        let y = vectors.horizontal::<LUMA>(y, weights);
         let (start, weights) = x.half.get(i);
-        let u = horizontal::<CHROMA>(at::<CHROMA>(&components[1], columns, start), weights);
-        let v = horizontal::<CHROMA>(at::<CHROMA>(&components[2], columns, start), weights);
-        *pixel = rgb_of_yuv(y, u, v);
+        let chroma = [&components[1], &components[2]].map(|c| at::<CHROMA>(c, columns, start));
+        let [u, v] = vectors.horizontal_twice::<CHROMA>(chroma, weights);
+        *pixel = vectors.rgb_of_yuv(y, u, v);
     }
 }
 

@@ -1,22 +1,18 @@
 //! The innermost loops of the resize, on [`LANES`] values side by side.
 //!
-//! One file a kind of CPU, all with the same functions and exactly the same results: SSE2 (and a little AVX2) on x86-64 and
-//! NEON on AArch64, and plain Rust for the rest. The compiler's own vectors were two to three times slower
-//! here, and changed with every touch of the code around them. This is the only place of the frame path with `unsafe`: the
-//! loads and stores of whole vectors.
+//! One file a kind of CPU, all with exactly the same results: AVX2 on x86-64 and NEON on AArch64, and plain Rust for the
+//! rest. The compiler's own vectors were two to three times slower here, and changed with every touch of the code around
+//! them. This is the only place of the frame path with `unsafe`: the loads and stores of whole vectors, and the step into
+//! code for a CPU that was asked for its features.
+//!
+//! A [`Pass`] is the loops around them. [`run`] chooses the vectors once for a whole pass, so that all of it is compiled
+//! for that kind of CPU and the innermost functions are inlined.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
-#[cfg(target_arch = "x86_64")]
-mod sse2;
-
-#[cfg(target_arch = "aarch64")]
-pub(super) use neon::{bytes_of, horizontal, rgb_of_yuv, vertical_tile};
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-pub(super) use plain::{bytes_of, horizontal, rgb_of_yuv, vertical_tile};
-#[cfg(target_arch = "x86_64")]
-pub(super) use sse2::{bytes_of, horizontal, rgb_of_yuv, vertical_tile};
 
 pub(super) use plain::vertical_byte;
 
@@ -33,6 +29,60 @@ pub(super) const TILE: usize = 16;
 
 /// Fraction bits between the passes.
 const FRACTION_BITS: i32 = 6;
+
+/// The innermost loops for one kind of CPU. A value of it says that this CPU is of that kind.
+pub(super) trait Vectors: Copy {
+    /// `LANES` values with [`FRACTION_BITS`].
+    type Lanes: Copy;
+
+    /// Filters `TILE` bytes of `LANES` output rows. For each: the bytes from the first source row's first on, at least
+    /// `TILE` of every row, and the weights of that row and those that follow it by `stride`. The columns come out, one
+    /// for each byte.
+    fn vertical_tile(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [Column; TILE],
+    );
+
+    /// The weighted sum of every `STEP`th column: one colour of one pixel in `LANES` rows.
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Lanes;
+
+    /// The same for two colours with the same weights.
+    #[inline(always)]
+    fn horizontal_twice<const STEP: usize>(
+        self,
+        columns: [&[Column]; 2],
+        weights: &[i16],
+    ) -> [Self::Lanes; 2] {
+        columns.map(|columns| self.horizontal::<STEP>(columns, weights))
+    }
+
+    /// Values rounded to bytes.
+    fn bytes_of(self, values: Self::Lanes) -> [u8; LANES];
+
+    /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
+    fn rgb_of_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+}
+
+/// What is run with this CPU's vectors.
+pub(super) trait Pass {
+    /// To be `#[inline(always)]`, as everything in it.
+    fn run<V: Vectors>(self, vectors: V);
+}
+
+/// Runs `pass` with the best vectors of this CPU.
+pub(super) fn run(pass: impl Pass) {
+    #[cfg(target_arch = "x86_64")]
+    match avx2::Avx2::detect() {
+        Some(avx2) => avx2.run(pass),
+        None => pass.run(plain::Plain),
+    }
+    #[cfg(target_arch = "aarch64")]
+    pass.run(neon::Neon);
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+    pass.run(plain::Plain);
+}
 
 /// From a sum of bytes times weights to `FRACTION_BITS`.
 const VERTICAL_SHIFT: i32 = WEIGHT_BITS as i32 - FRACTION_BITS;
@@ -62,6 +112,7 @@ mod bt601 {
 
 #[cfg(test)]
 mod tests {
+    use super::plain::Plain;
     use super::*;
 
     fn weights(random: &mut fastrand::Rng) -> Vec<i16> {
@@ -82,6 +133,16 @@ mod tests {
 
     #[test]
     fn the_vertical_tile_is_the_plain_one() {
+        struct Tile<'a>(
+            &'a [(&'a [u8], &'a [i16]); LANES],
+            usize,
+            &'a mut [Column; TILE],
+        );
+        impl Pass for Tile<'_> {
+            fn run<V: Vectors>(self, vectors: V) {
+                vectors.vertical_tile(self.0, self.1, self.2);
+            }
+        }
         let mut random = fastrand::Rng::with_seed(11);
         for _ in 0..500 {
             let taps: Vec<Vec<i16>> = (0..LANES).map(|_| weights(&mut random)).collect();
@@ -99,14 +160,9 @@ mod tests {
                 (&data[start..end], &taps[lane][..])
             });
             let (mut fast, mut plain) = ([[1; LANES]; TILE], [[2; LANES]; TILE]);
-            vertical_tile(&rows, stride, &mut fast);
-            plain::vertical_tile(&rows, stride, &mut plain);
+            run(Tile(&rows, stride, &mut fast));
+            Plain.vertical_tile(&rows, stride, &mut plain);
             assert_eq!(fast, plain);
-            #[cfg(target_arch = "x86_64")]
-            {
-                sse2::vertical_tile_everywhere(&rows, stride, &mut fast);
-                assert_eq!(fast, plain);
-            }
             for (i, column) in plain.iter().enumerate() {
                 assert_eq!(
                     *column,
@@ -116,24 +172,40 @@ mod tests {
         }
     }
 
+    /// Two colours' columns and their weights, in; bytes of the first, and RGB of both and a grey, out.
+    struct Sums<'a, const STEP: usize> {
+        columns: [&'a [Column]; 2],
+        weights: &'a [i16],
+        out: &'a mut [[u8; LANES]; 5],
+    }
+
+    impl<const STEP: usize> Pass for Sums<'_, STEP> {
+        fn run<V: Vectors>(self, vectors: V) {
+            let one = vectors.horizontal::<STEP>(self.columns[0], self.weights);
+            let [u, v] = vectors.horizontal_twice::<STEP>(self.columns, self.weights);
+            self.out[0] = vectors.bytes_of(one);
+            self.out[1] = vectors.bytes_of(v);
+            self.out[2..].copy_from_slice(&vectors.rgb_of_yuv(one, u, v));
+        }
+    }
+
     #[test]
     fn the_horizontal_sum_is_the_plain_one() {
         fn check<const STEP: usize>(random: &mut fastrand::Rng) {
             let taps = weights(random);
-            let columns: Vec<Column> = (0..(taps.len() - 1) * STEP + 1 + random.usize(0..3))
-                .map(|_| column(random))
-                .collect();
-            let fast = horizontal::<STEP>(&columns, &taps);
-            let plain = plain::horizontal::<STEP>(&columns, &taps);
-            assert_eq!(bytes_of(fast), plain::bytes_of(plain));
-            let (u, v) = (column(random), column(random));
-            let one = [1 << 14];
-            let lanes = |c: &Column| horizontal::<1>(&[*c], &one);
-            let plain_lanes = |c: &Column| plain::horizontal::<1>(&[*c], &one);
-            assert_eq!(
-                rgb_of_yuv(fast, lanes(&u), lanes(&v)),
-                plain::rgb_of_yuv(plain, plain_lanes(&u), plain_lanes(&v))
-            );
+            let count = (taps.len() - 1) * STEP + 1 + random.usize(0..3);
+            let columns: [Vec<Column>; 2] =
+                std::array::from_fn(|_| (0..count).map(|_| column(random)).collect());
+            let columns = [&columns[0][..], &columns[1][..]];
+            let (mut fast, mut plain) = ([[1; LANES]; 5], [[2; LANES]; 5]);
+            let sums = |out| Sums::<STEP> {
+                columns,
+                weights: &taps,
+                out,
+            };
+            run(sums(&mut fast));
+            sums(&mut plain).run(Plain);
+            assert_eq!(fast, plain);
         }
         let mut random = fastrand::Rng::with_seed(12);
         for _ in 0..2000 {

@@ -1,7 +1,7 @@
 //! The loops with NEON, which every AArch64 CPU that runs Linux has.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
 use core::arch::aarch64::{
     int16x8_t, int32x4_t, uint8x16_t, vcombine_s16, vdupq_n_s16, vdupq_n_s32, vget_low_s16,
     vget_low_u8, vld1q_s16, vld1q_u8, vmlal_high_n_s16, vmlal_n_s16, vmovl_high_u8, vmovl_u8,
@@ -11,9 +11,86 @@ use core::arch::aarch64::{
     vtrn2q_s16, vtrn2q_s32, vtrn2q_s64,
 };
 
+/// Vectors of eight 16-bit values.
+#[derive(Debug, Clone, Copy)]
+pub struct Neon;
+
 /// `LANES` values with `FRACTION_BITS`.
 #[derive(Clone, Copy)]
 pub struct Lanes(int16x8_t);
+
+impl Vectors for Neon {
+    type Lanes = Lanes;
+
+    #[inline(always)]
+    fn vertical_tile(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [Column; TILE],
+    ) {
+        // SAFETY: the functions below only need NEON, which belongs to the target.
+        unsafe {
+            let mut filtered = [[vdupq_n_s16(0); LANES]; 2];
+            for (lane, (data, weights)) in rows.iter().enumerate() {
+                let [left, right] = filter(data, stride, weights);
+                filtered[0][lane] = left;
+                filtered[1][lane] = right;
+            }
+            let (left, right) = columns.split_at_mut(LANES);
+            for (columns, rows) in [left, right].into_iter().zip(filtered) {
+                for (column, values) in columns.iter_mut().zip(transposed(rows)) {
+                    store(column, values);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
+        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        unsafe {
+            let round = vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1));
+            let (mut left, mut right) = (round, round);
+            for (column, &weight) in columns.chunks(STEP).zip(weights) {
+                let values = load(&column[0]);
+                left = vmlal_n_s16(left, vget_low_s16(values), weight);
+                right = vmlal_high_n_s16(right, values, weight);
+            }
+            Lanes(vcombine_s16(
+                vshrn_n_s32::<HORIZONTAL_SHIFT>(left),
+                vshrn_n_s32::<HORIZONTAL_SHIFT>(right),
+            ))
+        }
+    }
+
+    #[inline(always)]
+    fn bytes_of(self, Lanes(values): Lanes) -> [u8; LANES] {
+        let mut bytes = [0; LANES];
+        // SAFETY: the array takes the 8 bytes that are stored; NEON belongs to the target.
+        unsafe { vst1_u8(bytes.as_mut_ptr(), vqrshrun_n_s16::<FRACTION_BITS>(values)) };
+        bytes
+    }
+
+    #[inline(always)]
+    fn rgb_of_yuv(self, Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
+        // SAFETY: the functions below only need NEON, which belongs to the target.
+        unsafe {
+            let y = vsubq_s16(y, vdupq_n_s16(BLACK));
+            let u = vsubq_s16(u, vdupq_n_s16(GREY));
+            let v = vsubq_s16(v, vdupq_n_s16(GREY));
+            let luma = [
+                vmull_n_s16(vget_low_s16(y), LUMA),
+                vmull_high_n_s16(y, LUMA),
+            ];
+            [
+                narrow(add(luma, v, V_RED)),
+                narrow(add(add(luma, u, -U_GREEN), v, -V_GREEN)),
+                narrow(add(luma, u, U_BLUE)),
+            ]
+        }
+    }
+}
 
 #[inline(always)]
 fn load(column: &Column) -> int16x8_t {
@@ -33,26 +110,6 @@ fn tile(bytes: &[u8]) -> uint8x16_t {
 fn store(column: &mut Column, values: int16x8_t) {
     // SAFETY: the reference is good for 8 values; NEON belongs to the target.
     unsafe { vst1q_s16(column.as_mut_ptr(), values) }
-}
-
-/// See `plain::vertical_tile`.
-#[inline(always)]
-pub fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
-    // SAFETY: the functions below only need NEON, which belongs to the target.
-    unsafe {
-        let mut filtered = [[vdupq_n_s16(0); LANES]; 2];
-        for (lane, (data, weights)) in rows.iter().enumerate() {
-            let [left, right] = filter(data, stride, weights);
-            filtered[0][lane] = left;
-            filtered[1][lane] = right;
-        }
-        let (left, right) = columns.split_at_mut(LANES);
-        for (columns, rows) in [left, right].into_iter().zip(filtered) {
-            for (column, values) in columns.iter_mut().zip(transposed(rows)) {
-                store(column, values);
-            }
-        }
-    }
 }
 
 /// One output row of a tile: bytes 0..8 and 8..16.
@@ -95,54 +152,6 @@ fn transposed(r: [int16x8_t; LANES]) -> [int16x8_t; LANES] {
         columns[i + 4] = vreinterpretq_s16_s64(vtrn2q_s64(a, b));
     }
     columns
-}
-
-/// See `plain::horizontal`.
-#[inline(always)]
-pub fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
-    // SAFETY: the intrinsics only need NEON, which belongs to the target.
-    unsafe {
-        let round = vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1));
-        let (mut left, mut right) = (round, round);
-        for (column, &weight) in columns.chunks(STEP).zip(weights) {
-            let values = load(&column[0]);
-            left = vmlal_n_s16(left, vget_low_s16(values), weight);
-            right = vmlal_high_n_s16(right, values, weight);
-        }
-        Lanes(vcombine_s16(
-            vshrn_n_s32::<HORIZONTAL_SHIFT>(left),
-            vshrn_n_s32::<HORIZONTAL_SHIFT>(right),
-        ))
-    }
-}
-
-/// See `plain::bytes_of`.
-#[inline(always)]
-pub fn bytes_of(Lanes(values): Lanes) -> [u8; LANES] {
-    let mut bytes = [0; LANES];
-    // SAFETY: the array takes the 8 bytes that are stored; NEON belongs to the target.
-    unsafe { vst1_u8(bytes.as_mut_ptr(), vqrshrun_n_s16::<FRACTION_BITS>(values)) };
-    bytes
-}
-
-/// See `plain::rgb_of_yuv`.
-#[inline(always)]
-pub fn rgb_of_yuv(Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
-    // SAFETY: the functions below only need NEON, which belongs to the target.
-    unsafe {
-        let y = vsubq_s16(y, vdupq_n_s16(BLACK));
-        let u = vsubq_s16(u, vdupq_n_s16(GREY));
-        let v = vsubq_s16(v, vdupq_n_s16(GREY));
-        let luma = [
-            vmull_n_s16(vget_low_s16(y), LUMA),
-            vmull_high_n_s16(y, LUMA),
-        ];
-        [
-            narrow(add(luma, v, V_RED)),
-            narrow(add(add(luma, u, -U_GREEN), v, -V_GREEN)),
-            narrow(add(luma, u, U_BLUE)),
-        ]
-    }
 }
 
 #[inline]

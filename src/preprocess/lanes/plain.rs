@@ -3,29 +3,70 @@
 #![cfg_attr(any(target_arch = "aarch64", target_arch = "x86_64"), allow(dead_code))]
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
 
-/// `LANES` values with `FRACTION_BITS`.
-pub type Lanes = Column;
+/// No vectors: for every CPU.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain;
 
-/// Filters `TILE` bytes of `LANES` output rows. For each: the bytes from the first source row's first on, and the weights
-/// of that row and those that follow it by `stride`. The columns come out, one for each byte.
-#[inline(always)]
-pub fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
-    for (lane, (data, weights)) in rows.iter().enumerate() {
-        let mut sums = [1i32 << (VERTICAL_SHIFT - 1); TILE];
-        for (row, &weight) in data.chunks(stride).zip(*weights) {
-            for (sum, &byte) in sums.iter_mut().zip(&row[..TILE]) {
-                *sum += i32::from(byte) * i32::from(weight);
+impl Vectors for Plain {
+    type Lanes = Column;
+
+    #[inline(always)]
+    fn vertical_tile(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [Column; TILE],
+    ) {
+        for (lane, (data, weights)) in rows.iter().enumerate() {
+            let mut sums = [1i32 << (VERTICAL_SHIFT - 1); TILE];
+            for (row, &weight) in data.chunks(stride).zip(*weights) {
+                for (sum, &byte) in sums.iter_mut().zip(&row[..TILE]) {
+                    *sum += i32::from(byte) * i32::from(weight);
+                }
+            }
+            for (column, sum) in columns.iter_mut().zip(sums) {
+                column[lane] = (sum >> VERTICAL_SHIFT) as i16;
             }
         }
-        for (column, sum) in columns.iter_mut().zip(sums) {
-            column[lane] = (sum >> VERTICAL_SHIFT) as i16;
+    }
+
+    #[inline(always)]
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Column {
+        let mut sums = [1i32 << (HORIZONTAL_SHIFT - 1); LANES];
+        for (column, &weight) in columns.chunks(STEP).zip(weights) {
+            for (sum, &value) in sums.iter_mut().zip(&column[0]) {
+                *sum += i32::from(value) * i32::from(weight);
+            }
         }
+        sums.map(|sum| (sum >> HORIZONTAL_SHIFT) as i16)
+    }
+
+    #[inline(always)]
+    fn bytes_of(self, values: Column) -> [u8; LANES] {
+        values.map(|value| {
+            ((value + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS).clamp(0, 255) as u8
+        })
+    }
+
+    #[inline(always)]
+    fn rgb_of_yuv(self, y: Column, u: Column, v: Column) -> [[u8; LANES]; 3] {
+        let mut rgb = [[0; LANES]; 3];
+        let wide = i32::from;
+        for lane in 0..LANES {
+            let y = wide(y[lane] - BLACK) * wide(LUMA) + (1 << (SHIFT - 1));
+            let (u, v) = (wide(u[lane] - GREY), wide(v[lane] - GREY));
+            let byte = |value: i32| (value >> SHIFT).clamp(0, 255) as u8;
+            rgb[0][lane] = byte(y + v * wide(V_RED));
+            rgb[1][lane] = byte(y - u * wide(U_GREEN) - v * wide(V_GREEN));
+            rgb[2][lane] = byte(y + u * wide(U_BLUE));
+        }
+        rgb
     }
 }
 
-/// The same for a single byte: for planes that are narrower than a tile.
+/// [`Vectors::vertical_tile`] for a single byte: for planes that are narrower than a tile.
 pub fn vertical_byte(rows: &[(&[u8], &[i16]); LANES], stride: usize) -> Column {
     rows.map(|(data, weights)| {
         let taps = data.chunks(stride).zip(weights);
@@ -34,38 +75,4 @@ pub fn vertical_byte(rows: &[(&[u8], &[i16]); LANES], stride: usize) -> Column {
             .sum();
         ((sum + (1 << (VERTICAL_SHIFT - 1))) >> VERTICAL_SHIFT) as i16
     })
-}
-
-/// The weighted sum of every `STEP`th column: one colour of one pixel in `LANES` rows.
-#[inline(always)]
-pub fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
-    let mut sums = [1i32 << (HORIZONTAL_SHIFT - 1); LANES];
-    for (column, &weight) in columns.chunks(STEP).zip(weights) {
-        for (sum, &value) in sums.iter_mut().zip(&column[0]) {
-            *sum += i32::from(value) * i32::from(weight);
-        }
-    }
-    sums.map(|sum| (sum >> HORIZONTAL_SHIFT) as i16)
-}
-
-/// Values rounded to bytes.
-#[inline(always)]
-pub fn bytes_of(values: Lanes) -> [u8; LANES] {
-    values.map(|value| ((value + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS).clamp(0, 255) as u8)
-}
-
-/// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
-#[inline(always)]
-pub fn rgb_of_yuv(y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
-    let mut rgb = [[0; LANES]; 3];
-    let wide = i32::from;
-    for lane in 0..LANES {
-        let y = wide(y[lane] - BLACK) * wide(LUMA) + (1 << (SHIFT - 1));
-        let (u, v) = (wide(u[lane] - GREY), wide(v[lane] - GREY));
-        let byte = |value: i32| (value >> SHIFT).clamp(0, 255) as u8;
-        rgb[0][lane] = byte(y + v * wide(V_RED));
-        rgb[1][lane] = byte(y - u * wide(U_GREEN) - v * wide(V_GREEN));
-        rgb[2][lane] = byte(y + u * wide(U_BLUE));
-    }
-    rgb
 }

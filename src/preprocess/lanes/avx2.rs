@@ -1,80 +1,102 @@
-//! The loops with SSE2, which every x86-64 CPU has. Taps are taken in pairs: `pmaddwd` multiplies two and adds them. The
-//! vertical pass, which has most of the work, also with AVX2, where the CPU has it.
+//! The loops with AVX2. Taps are taken in pairs: `vpmaddwd` multiplies two and adds them.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
 use core::arch::x86_64::{
-    __m128i, _mm_add_epi16, _mm_add_epi32, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_madd_epi16,
-    _mm_packs_epi32, _mm_packus_epi16, _mm_set1_epi16, _mm_set1_epi32, _mm_setzero_si128,
-    _mm_srai_epi16, _mm_srai_epi32, _mm_storeu_si128, _mm_sub_epi16, _mm_unpackhi_epi8,
-    _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64, _mm_unpacklo_epi8,
-    _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm256_add_epi32,
-    _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
-    _mm256_set1_epi32, _mm256_srai_epi32,
+    __m128i, __m256i, _mm_add_epi16, _mm_add_epi32, _mm_cvtsi128_si64, _mm_loadu_si128,
+    _mm_madd_epi16, _mm_packs_epi32, _mm_packus_epi16, _mm_set1_epi16, _mm_set1_epi32,
+    _mm_setzero_si128, _mm_srai_epi16, _mm_srai_epi32, _mm_storeu_si128, _mm_sub_epi16,
+    _mm_unpackhi_epi8, _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64,
+    _mm_unpacklo_epi8, _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
+    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256,
+    _mm256_madd_epi16, _mm256_packs_epi32, _mm256_set_m128i, _mm256_set1_epi32,
+    _mm256_setzero_si256, _mm256_srai_epi32, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
 };
+
+/// AVX2, on a CPU that has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2(());
 
 /// `LANES` values with `FRACTION_BITS`.
 #[derive(Clone, Copy)]
 pub struct Lanes(__m128i);
 
-/// See `plain::vertical_tile`.
-#[inline(always)]
-pub fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: this CPU has AVX2.
-        unsafe { vertical_tile_avx2(rows, stride, columns) }
-    } else {
-        vertical_tile_everywhere(rows, stride, columns);
+impl Avx2 {
+    /// `None` on a CPU without it.
+    pub fn detect() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Self(()))
+    }
+
+    /// Runs all of `pass` as AVX2 code.
+    pub fn run(self, pass: impl Pass) {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2(pass: impl Pass, vectors: Avx2) {
+            pass.run(vectors);
+        }
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { with_avx2(pass, self) }
     }
 }
 
-/// The same with what every x86-64 CPU has.
-pub fn vertical_tile_everywhere(
-    rows: &[(&[u8], &[i16]); LANES],
-    stride: usize,
-    columns: &mut [Column; TILE],
-) {
-    // SAFETY: it needs SSE2 alone, which belongs to the target.
-    unsafe { vertical_tile_sse2(rows, stride, columns) }
-}
+impl Vectors for Avx2 {
+    type Lanes = Lanes;
 
-/// See `plain::horizontal`.
-#[inline(always)]
-pub fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
-    // SAFETY: it needs SSE2 alone, which belongs to the target.
-    unsafe { horizontal_sse2::<STEP>(columns, weights) }
-}
+    #[inline(always)]
+    fn vertical_tile(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [Column; TILE],
+    ) {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { vertical_tile(rows, stride, columns) }
+    }
 
-/// See `plain::bytes_of`.
-#[inline(always)]
-pub fn bytes_of(values: Lanes) -> [u8; LANES] {
-    // SAFETY: it needs SSE2 alone, which belongs to the target.
-    unsafe { bytes_of_sse2(values) }
-}
+    #[inline(always)]
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { horizontal::<STEP>(columns, weights) }
+    }
 
-/// See `plain::rgb_of_yuv`.
-#[inline(always)]
-pub fn rgb_of_yuv(y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
-    // SAFETY: it needs SSE2 alone, which belongs to the target.
-    unsafe { rgb_of_yuv_sse2(y, u, v) }
+    #[inline(always)]
+    fn horizontal_twice<const STEP: usize>(
+        self,
+        columns: [&[Column]; 2],
+        weights: &[i16],
+    ) -> [Lanes; 2] {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { horizontal_twice::<STEP>(columns, weights) }
+    }
+
+    #[inline(always)]
+    fn bytes_of(self, values: Lanes) -> [u8; LANES] {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { bytes_of(values) }
+    }
+
+    #[inline(always)]
+    fn rgb_of_yuv(self, y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { rgb_of_yuv(y, u, v) }
+    }
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn load(column: &Column) -> __m128i {
     // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(column.as_ptr().cast()) }
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
     // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn store(column: &mut Column, values: __m128i) {
     // SAFETY: the reference is good for 16 bytes, and this store needs no alignment.
     unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), values) }
@@ -82,14 +104,14 @@ fn store(column: &mut Column, values: __m128i) {
 
 /// Two weights, for `_mm_madd_epi16` with interleaved values.
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn pair(first: i16, second: i16) -> __m128i {
     _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 
 /// The first `TILE` bytes.
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn tile(bytes: &[u8]) -> __m128i {
     match bytes.first_chunk() {
         Some(tile) => load_bytes(tile),
@@ -97,13 +119,16 @@ fn tile(bytes: &[u8]) -> __m128i {
     }
 }
 
+/// Two weights, for `_mm256_madd_epi16` with interleaved values.
 #[inline]
-#[target_feature(enable = "sse2")]
-fn vertical_tile_sse2(
-    rows: &[(&[u8], &[i16]); LANES],
-    stride: usize,
-    columns: &mut [Column; TILE],
-) {
+#[target_feature(enable = "avx2")]
+fn wide_pair(first: i16, second: i16) -> __m256i {
+    _mm256_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
     let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
     for (lane, (data, weights)) in rows.iter().enumerate() {
         let [left, right] = filter(data, stride, weights);
@@ -115,7 +140,7 @@ fn vertical_tile_sse2(
 
 /// Rows' left and right halves to columns.
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
     let (left, right) = columns.split_at_mut(LANES);
     for (columns, rows) in [left, right].into_iter().zip(filtered) {
@@ -125,29 +150,14 @@ fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
     }
 }
 
-#[target_feature(enable = "avx2")]
-fn vertical_tile_avx2(
-    rows: &[(&[u8], &[i16]); LANES],
-    stride: usize,
-    columns: &mut [Column; TILE],
-) {
-    let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
-    for (lane, (data, weights)) in rows.iter().enumerate() {
-        let [left, right] = filter_avx2(data, stride, weights);
-        filtered[0][lane] = left;
-        filtered[1][lane] = right;
-    }
-    store_tile(filtered, columns);
-}
-
-/// As `filter`, eight sums to a vector.
+/// One output row of a tile: bytes 0..8 and 8..16.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn filter_avx2(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
+fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
     let round = _mm256_set1_epi32(1 << (VERTICAL_SHIFT - 1));
     let mut sums = [round; 2];
     let mut add = |a: __m128i, b: __m128i, first: i16, second: i16| {
-        let weights = _mm256_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16);
+        let weights = wide_pair(first, second);
         let interleaved = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
         for (sum, bytes) in sums.iter_mut().zip(interleaved) {
             let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(bytes), weights);
@@ -174,42 +184,9 @@ fn filter_avx2(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
     })
 }
 
-/// One output row of a tile: bytes 0..8 and 8..16.
-#[inline]
-#[target_feature(enable = "sse2")]
-fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
-    let zero = _mm_setzero_si128();
-    let mut sums = [_mm_set1_epi32(1 << (VERTICAL_SHIFT - 1)); 4];
-    let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
-        let (left, right) = (_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b));
-        let interleaved = [
-            _mm_unpacklo_epi8(left, zero),
-            _mm_unpackhi_epi8(left, zero),
-            _mm_unpacklo_epi8(right, zero),
-            _mm_unpackhi_epi8(right, zero),
-        ];
-        for (sum, values) in sums.iter_mut().zip(interleaved) {
-            *sum = _mm_add_epi32(*sum, _mm_madd_epi16(values, weights));
-        }
-    };
-    let pairs = weights.chunks_exact(2);
-    let odd = pairs.remainder();
-    let mut at = 0;
-    for weights in pairs {
-        let (first, second) = (&data[at..], &data[at + stride..]);
-        add(tile(first), tile(second), pair(weights[0], weights[1]));
-        at += 2 * stride;
-    }
-    if let [weight] = odd {
-        add(tile(&data[at..]), zero, pair(*weight, 0));
-    }
-    let [a, b, c, d] = sums.map(|sum| _mm_srai_epi32::<VERTICAL_SHIFT>(sum));
-    [_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)]
-}
-
 /// Rows to columns.
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
     // Pairs of rows, then of pairs, then of fours: afterwards `i` holds columns 2i and 2i + 1.
     let p = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
@@ -227,8 +204,8 @@ fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
-fn horizontal_sse2<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
+#[target_feature(enable = "avx2")]
+fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
     let round = _mm_set1_epi32(1 << (HORIZONTAL_SHIFT - 1));
     let (mut left, mut right) = (round, round);
     let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
@@ -254,23 +231,53 @@ fn horizontal_sse2<const STEP: usize>(columns: &[Column], weights: &[i16]) -> La
     ))
 }
 
+/// Two colours, one in each half of the vectors.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) -> [Lanes; 2] {
+    let both = |at: usize| _mm256_set_m128i(load(&v[at]), load(&u[at]));
+    let mut sums = [_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2];
+    let mut add = |a: __m256i, b: __m256i, weights: __m256i| {
+        let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
+        for (sum, values) in sums.iter_mut().zip(interleaved) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(values, weights));
+        }
+    };
+    let pairs = weights.chunks_exact(2);
+    let odd = pairs.remainder();
+    let mut at = 0;
+    for weights in pairs {
+        add(both(at), both(at + STEP), wide_pair(weights[0], weights[1]));
+        at += 2 * STEP;
+    }
+    if let [weight] = odd {
+        add(both(at), _mm256_setzero_si256(), wide_pair(*weight, 0));
+    }
+    let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
+    let values = _mm256_packs_epi32(low, high);
+    [
+        Lanes(_mm256_castsi256_si128(values)),
+        Lanes(_mm256_extracti128_si256::<1>(values)),
+    ]
+}
+
 /// The low 8 of 16-bit values, clamped to bytes.
 #[inline]
-#[target_feature(enable = "sse2")]
+#[target_feature(enable = "avx2")]
 fn narrow(values: __m128i) -> [u8; LANES] {
     _mm_cvtsi128_si64(_mm_packus_epi16(values, values)).to_le_bytes()
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
-fn bytes_of_sse2(Lanes(values): Lanes) -> [u8; LANES] {
+#[target_feature(enable = "avx2")]
+fn bytes_of(Lanes(values): Lanes) -> [u8; LANES] {
     let half = _mm_set1_epi16(1 << (FRACTION_BITS - 1));
     narrow(_mm_srai_epi16::<FRACTION_BITS>(_mm_add_epi16(values, half)))
 }
 
 #[inline]
-#[target_feature(enable = "sse2")]
-fn rgb_of_yuv_sse2(Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
+#[target_feature(enable = "avx2")]
+fn rgb_of_yuv(Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
     let y = _mm_sub_epi16(y, _mm_set1_epi16(BLACK));
     let u = _mm_sub_epi16(u, _mm_set1_epi16(GREY));
     let v = _mm_sub_epi16(v, _mm_set1_epi16(GREY));
