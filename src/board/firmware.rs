@@ -15,6 +15,8 @@ pub struct Firmware {
     pub kernel_arguments: Option<String>,
     /// More lines for the Raspberry Pi's `config.txt`.
     pub config_txt: Vec<String>,
+    /// Whether updates are taken from USB sticks.
+    pub update_from_sticks: bool,
 }
 
 impl Firmware {
@@ -102,5 +104,6 @@ pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
         without_modules: table.texts("without_modules").unwrap_or_default(),
         kernel_arguments: table.text("kernel_arguments"),
         config_txt: table.texts("config_txt").unwrap_or_default(),
+        update_from_sticks: table.flag("update_from_sticks").unwrap_or(false),
     }
 }

@@ -13,6 +13,8 @@ pub struct Policy {
     pub watchdog: Duration,
     /// So long the program may take until its first finished frame (waiting for a camera that is not there is apart from it).
     pub start: Duration,
+    /// A system that was put in by an update is kept when frames were finished for so long.
+    pub trial: Duration,
     /// The frame rate of [`Action::Degrade`].
     pub degraded_rate_fps: f32,
     /// What is done when the program ends by itself again and again.
@@ -97,6 +99,7 @@ impl Default for Policy {
         Self {
             watchdog: Duration::from_secs(15),
             start: Duration::from_secs(60),
+            trial: Duration::from_secs(60),
             degraded_rate_fps: 5.0,
             failures: Failures {
                 action: Action::Reboot,
@@ -127,6 +130,7 @@ pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
     Policy {
         watchdog: seconds(&mut table, "watchdog_s", [0, 300], default.watchdog),
         start: seconds(&mut table, "start_s", [5, 3600], default.start),
+        trial: seconds(&mut table, "trial_s", [5, 3600], default.trial),
         // Below one frame in two seconds the display would take the class for an old one.
         degraded_rate_fps: table
             .number("degraded_rate_fps", 0.5..=60.0)

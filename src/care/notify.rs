@@ -92,7 +92,8 @@ impl Heartbeat for Notify {
         if self.is_due() {
             // Before it is ready a service has no watchdog yet, only a time limit: half a minute from now on.
             self.send(if self.is_ready {
-                "WATCHDOG=1"
+                // The second line is for a first program whose slot is on trial; systemd passes over it.
+                "WATCHDOG=1\nX_EYELET=waiting"
             } else {
                 "EXTEND_TIMEOUT_USEC=30000000"
             });

@@ -12,7 +12,7 @@ pub struct Args {
     what: What,
     /// The data partition's block device
     device: PathBuf,
-    /// `put`: the reason
+    /// `put`: the reason; `note-tried`: the id
     #[arg(default_value = "")]
     reason: String,
 }
@@ -27,6 +27,10 @@ enum What {
     Forget,
     /// Make the volume anew
     Format,
+    /// Print the ids of the systems that were tried
+    Tried,
+    /// Keep that this one was tried
+    NoteTried,
 }
 
 /// Does one thing with the data partition.
@@ -54,5 +58,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         What::Forget => data.forget().map_err(fail),
         What::Format => data.format().map_err(fail),
+        What::Tried => {
+            for id in data.tried().map_err(fail)? {
+                print_line(id)?;
+            }
+            Ok(())
+        }
+        What::NoteTried => data.note_tried(&args.reason).map_err(fail),
     }
 }

@@ -14,6 +14,8 @@ pub mod model;
 #[cfg(feature = "tools")]
 pub mod pull;
 pub mod run;
+pub mod slots;
+pub mod update;
 
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
@@ -57,6 +59,11 @@ enum Command {
     /// Write an image to a card and read it back
     #[cfg(feature = "tools")]
     Flash(flash::Args),
+    /// Put a new system into the idle slot of a card, to be tried at the board's next start
+    Update(update::Args),
+    /// The slots of a card, for the first program of a board
+    #[command(hide = true)]
+    Slots(slots::Args),
 }
 
 const EXIT_CODES: &str = "\
@@ -92,6 +99,8 @@ impl Cli {
             Command::Image(args) => image::run(&args),
             #[cfg(feature = "tools")]
             Command::Flash(args) => flash::run(&args),
+            Command::Update(args) => update::run(&args),
+            Command::Slots(args) => slots::run(&args),
         }
     }
 }

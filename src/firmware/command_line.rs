@@ -1,12 +1,20 @@
 //! What the kernel's command line says to Eyelet: words that begin with `eyelet.`; all others are the kernel's.
 
+use super::card::Kind;
+use crate::slot::Slot;
+use crate::update::Chooser;
+
 /// The words of `/proc/cmdline`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandLine {
     /// `eyelet.slot=a`: the slot that was booted.
-    pub slot: Option<String>,
+    pub slot: Option<Slot>,
     /// `eyelet.trial=1`: it was booted on trial.
     pub is_trial: bool,
+    /// `eyelet.loader=pi` or `u-boot`: what read the slot.
+    pub loader: Option<Chooser>,
+    /// `eyelet.disk=mmc`: U-Boot's word for the kind of disk that it read.
+    pub disk: Option<Kind>,
     /// `eyelet.log=debug`: which log lines are wanted, as `RUST_LOG` for Eyelet alone.
     pub log: Option<String>,
     /// `eyelet.test_hang=after:50`, for tests: hang after so many frames.
@@ -25,7 +33,11 @@ impl CommandLine {
             };
             let (key, value) = ours.split_once('=').unwrap_or((ours, ""));
             match (key, value) {
-                ("slot", "a" | "b") => line.slot = Some(value.to_owned()),
+                ("slot", "a" | "b") => line.slot = Slot::of_letter(value),
+                ("loader", name) if Chooser::of_name(name).is_some() => {
+                    line.loader = Chooser::of_name(name);
+                }
+                ("disk", name) if !name.is_empty() => line.disk = Some(Kind::of_u_boot(name)),
                 ("trial", "0" | "1") => line.is_trial = value == "1",
                 ("log", "error" | "warn" | "info" | "debug" | "trace") => {
                     line.log = Some(value.to_owned());
@@ -51,18 +63,22 @@ mod tests {
     #[test]
     fn words_of_ours_are_read_and_wrong_ones_are_kept_to_be_told() {
         let text = "console=ttyAMA0 eyelet.slot=b root=/dev/ram eyelet.test_hang=after:50 eyelet.log=debug \
-                    eyelet.slot=c eyelet.test_hang=soon eyelet.trial eyelet.trial=1 eyelet.shell=1\n";
+                    eyelet.slot=c eyelet.test_hang=soon eyelet.trial eyelet.trial=1 eyelet.shell=1 \
+                    eyelet.loader=u-boot eyelet.loader=grub eyelet.disk=mmc\n";
         let unknown = [
             "eyelet.slot=c",
             "eyelet.test_hang=soon",
             "eyelet.trial",
             "eyelet.shell=1",
+            "eyelet.loader=grub",
         ];
         assert_eq!(
             CommandLine::of_text(text),
             CommandLine {
-                slot: Some("b".into()),
+                slot: Some(Slot::B),
                 is_trial: true,
+                loader: Some(Chooser::UBoot),
+                disk: Some(Kind::Mmc),
                 log: Some("debug".into()),
                 test_hang_after: Some(50),
                 unknown: unknown.map(String::from).to_vec(),

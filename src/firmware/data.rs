@@ -1,6 +1,6 @@
 //! The data partition: the one place on the card that a running board ever writes, and only when something went wrong.
 //!
-//! It is a FAT volume, the fourth partition of the disk whose MBR has the signature [`DISK_ID`]. It is read and written
+//! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). It is read and written
 //! through its block device and never mounted, so in normal running nothing of it is touched. A volume that cannot be used
 //! is made anew, empty. What is done here is done by a process of its own (`eyelet keep`), because a damaged volume may
 //! lead whoever reads it anywhere; the first program gives it a time and then makes the volume anew.
@@ -9,14 +9,13 @@
 //! |---|---|
 //! | `reboot.txt` | why the board is about to reboot; deleted at the next start, when it was told |
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
+//! | `tried.txt` | the ids of the last [`TRIED`] systems that were put into the idle slot from a stick and tried |
 
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// The MBR's disk signature of every image that `eyelet image` makes ("eyel").
-pub const DISK_ID: u32 = 0x4579_656c;
 /// The data partition's number.
 pub const NUMBER: u32 = 4;
 /// The log is kept up to this size.
@@ -24,37 +23,13 @@ pub const LOG_BYTES: usize = 64 << 10;
 /// A reason is one line, so no longer than this.
 const REASON_BYTES: u64 = 1000;
 
+/// So many systems that were tried are remembered.
+pub const TRIED: usize = 16;
+
+const TRIED_FILE: &str = "tried.txt";
 const REASON: &str = "reboot.txt";
 const LOG: &str = "last.log";
 const LABEL: [u8; 11] = *b"EYELET-DATA";
-
-/// The data partition's device, looked for among the disks of `sys` (`/sys`) with nodes in `dev` (`/dev`).
-pub fn find(sys: &Path, dev: &Path) -> Option<PathBuf> {
-    let disks = std::fs::read_dir(sys.join("block")).ok()?;
-    for disk in disks.flatten() {
-        let name = disk.file_name().to_string_lossy().into_owned();
-        if !has_our_signature(&dev.join(&name)) {
-            continue;
-        }
-        // The kernel puts a `p` between a name that ends in a digit and the number.
-        let gap = if name.ends_with(|c: char| c.is_ascii_digit()) {
-            "p"
-        } else {
-            ""
-        };
-        let partition = format!("{name}{gap}{NUMBER}");
-        if disk.path().join(&partition).is_dir() {
-            return Some(dev.join(partition));
-        }
-    }
-    None
-}
-
-fn has_our_signature(disk: &Path) -> bool {
-    let mut sector = [0; 512];
-    let read = File::open(disk).and_then(|mut file| file.read_exact(&mut sector));
-    read.is_ok() && sector[510..] == [0x55, 0xAA] && sector[440..444] == DISK_ID.to_le_bytes()
-}
 
 /// An open data partition.
 #[derive(Debug)]
@@ -118,6 +93,42 @@ impl Data {
         match volume.root_dir().remove(REASON) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
+        }
+        volume.unmount()?;
+        self.device.sync_all()
+    }
+
+    /// The ids of the systems that were tried, the newest last.
+    ///
+    /// # Errors
+    /// The volume cannot be used.
+    pub fn tried(&self) -> io::Result<Vec<String>> {
+        let volume = self.volume()?;
+        let mut text = String::new();
+        match volume.root_dir().open_file(TRIED_FILE) {
+            Ok(file) => file.take(LOG_BYTES as u64).read_to_string(&mut text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// Keeps that the system `id` was tried.
+    ///
+    /// # Errors
+    /// The volume cannot be used, or is full.
+    pub fn note_tried(&self, id: &str) -> io::Result<()> {
+        let mut ids = self.tried()?;
+        ids.retain(|known| known != id);
+        ids.push(id.to_owned());
+        let newest = &ids[ids.len().saturating_sub(TRIED)..];
+        let volume = self.volume()?;
+        {
+            let root = volume.root_dir();
+            let mut file = root.create_file(TRIED_FILE)?;
+            file.truncate()?;
+            file.write_all(newest.join("\n").as_bytes())?;
+            file.flush()?;
         }
         volume.unmount()?;
         self.device.sync_all()
@@ -203,27 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn the_partition_is_found_by_the_disks_signature() {
+    fn systems_that_were_tried_are_remembered_the_newest_of_them() {
         let folder = tempfile::tempdir().unwrap();
-        let (sys, dev) = (folder.path().join("sys"), folder.path().join("dev"));
-        std::fs::create_dir_all(&dev).unwrap();
-        let disk = |name: &str, id: u32, partition: &str| {
-            std::fs::create_dir_all(sys.join("block").join(name).join(partition)).unwrap();
-            let mut sector = [0; 512];
-            sector[440..444].copy_from_slice(&id.to_le_bytes());
-            sector[510..].copy_from_slice(&[0x55, 0xAA]);
-            std::fs::write(dev.join(name), sector).unwrap();
-        };
-        assert_eq!(find(&sys, &dev), None);
-        disk("sda", 1, "sda4");
-        std::fs::create_dir_all(sys.join("block/ram0")).unwrap();
-        assert_eq!(find(&sys, &dev), None);
-        disk("mmcblk0", DISK_ID, "mmcblk0p3");
-        assert_eq!(find(&sys, &dev), None, "it has no fourth partition");
-        disk("mmcblk0", DISK_ID, "mmcblk0p4");
-        assert_eq!(find(&sys, &dev), Some(dev.join("mmcblk0p4")));
-        std::fs::remove_file(dev.join("mmcblk0")).unwrap();
-        disk("vda", DISK_ID, "vda4");
-        assert_eq!(find(&sys, &dev), Some(dev.join("vda4")));
+        let path = image(folder.path(), 8 << 20);
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        assert!(data.tried().unwrap().is_empty());
+        for n in 0..TRIED + 5 {
+            data.note_tried(&format!("id{n}")).unwrap();
+            data.note_tried("again").unwrap();
+        }
+        data.keep("power", b"log\n").unwrap();
+        let tried = Data::open(&path).unwrap().tried().unwrap();
+        assert_eq!(tried.len(), TRIED);
+        assert_eq!(tried[TRIED - 2..], ["id20", "again"]);
     }
 }

@@ -1,13 +1,15 @@
 //! The first program's loop: it starts the program that classifies, hears it, and does what [`super::oversee`] decides.
 
+use super::bring_up::{BringUp, News, PROGRAM};
 use super::command_line::CommandLine;
 use super::journal::Journal;
 use super::keeper::Keeper;
 use super::oversee::{Order, Overseer};
+use super::slots::Slots;
 use super::watchdog::Watchdog;
-use super::{BOOT_FILE, MODULES, modules};
+use super::{BOOT_FILE, Wishes};
 use crate::board::policy::Policy;
-use crate::care::boot::Modules;
+use crate::update::System;
 use crate::{care, clock};
 use libc::{SIGINT, SIGPWR, SIGTERM, SIGUSR1, SIGUSR2};
 use std::collections::VecDeque;
@@ -20,13 +22,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Where the program tells how it is.
 const NOTIFY: &str = "/run/eyelet/notify";
-/// This program's own file.
-const PROGRAM: &str = "/proc/self/exe";
 /// At least this often the loop turns.
 const TICK: Duration = Duration::from_millis(100);
 /// So many pieces of output, and so many datagrams, are taken in one turn at the most.
@@ -41,19 +41,10 @@ const END_PATIENCE: Duration = Duration::from_secs(3);
 pub enum End {
     /// Start again.
     Reboot,
+    /// Start again, and tell the boot loader this.
+    RebootWith(&'static str),
     /// Switch off.
     PowerOff,
-}
-
-/// What the thread that loads the modules says.
-enum News {
-    Line(String),
-    /// This module is being loaded from now on.
-    Loading(PathBuf),
-    /// The modules are loaded, and it took so long.
-    Loaded(usize, Duration),
-    /// The data partition was looked for, and why the last reboot was.
-    Data(Option<Keeper>, Option<String>),
 }
 
 /// Everything that the first program holds.
@@ -70,6 +61,9 @@ pub struct First {
     /// The module that is being loaded, and since when; `None` once that was told.
     loading: Option<(PathBuf, Duration)>,
     keeper: Option<Keeper>,
+    slots: Option<Slots>,
+    /// The running system is not on trial.
+    is_settled: Arc<AtomicBool>,
     reboot: Arc<AtomicBool>,
     power_off: Arc<AtomicBool>,
 }
@@ -90,15 +84,29 @@ impl First {
     ///
     /// # Errors
     /// The system's, when there is no place for the socket.
-    pub fn begin(mut journal: Journal, policy: Policy, line: CommandLine) -> io::Result<Self> {
+    pub fn begin(
+        mut journal: Journal,
+        wishes: Wishes,
+        line: CommandLine,
+        system: Option<System>,
+    ) -> io::Result<Self> {
         let init_at = clock::now();
         std::fs::create_dir_all("/run/eyelet")?;
         let notify = UnixDatagram::bind(NOTIFY)?;
         notify.set_nonblocking(true)?;
         let (sender, news) = channel();
+        let is_settled = Arc::new(AtomicBool::new(!line.is_trial));
+        let bring_up = BringUp {
+            init_at,
+            line: line.clone(),
+            system,
+            takes_sticks: wishes.takes_sticks,
+            is_settled: Arc::clone(&is_settled),
+            news: sender,
+        };
         std::thread::Builder::new()
             .name("modules".into())
-            .spawn(move || bring_up(&sender, init_at))?;
+            .spawn(move || bring_up.run())?;
         let (reboot, power_off) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
@@ -114,14 +122,14 @@ impl First {
                 journal.tell(&format!("signal {signal} cannot be taken: {error}"));
             }
         }
+        let mut overseer = Overseer::new(wishes.policy);
+        if line.is_trial {
+            overseer.begin_trial();
+        }
         Ok(Self {
             journal,
-            overseer: if line.is_trial {
-                Overseer::of_trial(policy.clone())
-            } else {
-                Overseer::new(policy.clone())
-            },
-            policy,
+            policy: overseer.policy().clone(),
+            overseer,
             line,
             news,
             notify,
@@ -130,6 +138,8 @@ impl First {
             are_modules_loaded: false,
             loading: None,
             keeper: None,
+            slots: None,
+            is_settled,
             reboot,
             power_off,
         })
@@ -144,7 +154,10 @@ impl First {
             if self.power_off.load(Ordering::Relaxed) {
                 return self.leave("asked to power off", End::PowerOff);
             }
-            self.read_news();
+            if let Some((why, end)) = self.read_news() {
+                self.keep(&why);
+                return self.leave(&why, end);
+            }
             self.tell_slow_module();
             self.open_watchdog();
             self.read_output();
@@ -183,6 +196,7 @@ impl First {
                     keeper.forget(|line| self.journal.tell(line));
                 }
             }
+            Order::Confirm => return self.confirm(),
             Order::Reboot(reason) => {
                 self.feed();
                 self.keep(&reason);
@@ -190,6 +204,30 @@ impl First {
             }
         }
         None
+    }
+
+    /// The slot on trial has shown that it does the job.
+    fn confirm(&mut self) -> Option<End> {
+        let confirmed = match &self.slots {
+            Some(slots) => slots.confirm(),
+            None => Err("its card was not found".to_owned()),
+        };
+        match confirmed {
+            Ok(()) => {
+                let seconds = self.policy.trial.as_secs();
+                self.journal.tell(&format!(
+                    "trial passed: frames were finished for {seconds} s; this slot is the one that boots from now on"
+                ));
+                self.overseer.end_trial();
+                self.is_settled.store(true, Ordering::Relaxed);
+                None
+            }
+            Err(why) => {
+                let reason = format!("the slot on trial cannot be confirmed: {why}");
+                self.keep(&reason);
+                Some(self.leave(&reason, End::Reboot))
+            }
+        }
     }
 
     fn keep(&mut self, reason: &str) {
@@ -214,7 +252,7 @@ impl First {
     /// Ends the program and says why the board ends.
     fn leave(&mut self, why: &str, end: End) -> End {
         let word = match end {
-            End::Reboot => "rebooting",
+            End::Reboot | End::RebootWith(_) => "rebooting",
             End::PowerOff => "switching off",
         };
         self.journal.tell(&format!("{word}: {why}"));
@@ -237,7 +275,8 @@ impl First {
         end
     }
 
-    fn read_news(&mut self) {
+    /// Takes what the other thread says; why and how the board is to end, if it says so.
+    fn read_news(&mut self) -> Option<(String, End)> {
         while let Ok(news) = self.news.try_recv() {
             match news {
                 News::Line(line) => self.journal.tell(&line),
@@ -258,8 +297,17 @@ impl First {
                     self.open_watchdog();
                     self.tell_last_reboot(reason);
                 }
+                News::Slots(slots) => self.slots = Some(slots),
+                News::Trial => {
+                    self.is_settled.store(false, Ordering::Relaxed);
+                    self.overseer.begin_trial();
+                    self.journal
+                        .tell("this slot is on trial: it is not yet the one that boots");
+                }
+                News::Leave(why, end) => return Some((why, end)),
             }
         }
+        None
     }
 
     /// A driver that finds its hardware stuck may hold up all that come after it; that is to be seen on the log.
@@ -461,27 +509,4 @@ fn how_ended(status: ExitStatus, last_words: &str) -> String {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "no reason known".to_owned(),
     }
-}
-
-/// What need not be waited for to start the program: modules, then the data partition.
-fn bring_up(sender: &Sender<News>, init_at: Duration) {
-    let began = clock::now();
-    // A receiver that has gone has left the loop; the board ends.
-    let tell = |line: &str| {
-        let _ = sender.send(News::Line(line.to_owned()));
-    };
-    let load = |module: &Path, options: &str| {
-        let _ = sender.send(News::Loading(module.to_owned()));
-        modules::load(module, options)
-    };
-    let count = modules::load_all(Path::new(MODULES), load, tell);
-    let took = clock::now().saturating_sub(began);
-    let text = Modules { init_at, took }.to_text();
-    if let Err(error) = std::fs::write(BOOT_FILE, text) {
-        tell(&format!("{BOOT_FILE} cannot be written: {error}"));
-    }
-    let _ = sender.send(News::Loaded(count, took));
-    let keeper = Keeper::find(Path::new(PROGRAM), Path::new("/sys"), Path::new("/dev"));
-    let reason = keeper.as_ref().and_then(|keeper| keeper.take_reason(tell));
-    let _ = sender.send(News::Data(keeper, reason));
 }

@@ -1,16 +1,12 @@
 //! The data partition as the first program uses it: each thing by a process of its own, with a time limit, and the volume
 //! made anew when that fails.
 
-use super::data;
-use std::io::{Read, Write};
+use super::child;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A card needs milliseconds for what is asked of it; a damaged volume may need for ever.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// A card may be found a little after its driver was loaded.
-const CARD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The data partition, and the program that handles it.
 #[derive(Debug, Clone)]
@@ -20,20 +16,6 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Waits a little for the partition; `None` when the board has none.
-    pub fn find(program: &Path, sys: &Path, dev: &Path) -> Option<Self> {
-        let began = Instant::now();
-        loop {
-            if let Some(device) = data::find(sys, dev) {
-                return Some(Self::new(program, &device));
-            }
-            if began.elapsed() > CARD_PATIENCE {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
     /// With this program and device.
     pub fn new(program: &Path, device: &Path) -> Self {
         Self {
@@ -86,59 +68,33 @@ impl Keeper {
         }
     }
 
-    /// Runs `eyelet keep` to its end or the end of our patience; its output, or its complaint in one line.
+    /// The ids of systems that were tried.
+    pub fn tried(&self) -> Result<Vec<String>, String> {
+        let ids = self.run("tried", "", &[])?;
+        Ok(ids.lines().map(str::to_owned).collect())
+    }
+
+    /// Keeps that the system `id` was tried; on a volume that cannot be used, after making it anew.
+    ///
+    /// # Errors
+    /// Why it cannot be kept.
+    pub fn note_tried(&self, id: &str, mut tell: impl FnMut(&str)) -> Result<(), String> {
+        if let Err(why) = self.run("note-tried", id, &[]) {
+            self.format(&why, &mut tell);
+            self.run("note-tried", id, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Runs `eyelet keep`.
     fn run(&self, what: &str, reason: &str, input: &[u8]) -> Result<String, String> {
-        let fail =
-            |error: std::io::Error| format!("data partition {}: {error}", self.device.display());
-        let mut command = Command::new(&self.program);
-        command.arg("keep").arg(what).arg(&self.device).arg(reason);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(fail)?;
-        // The pipe holds all of it, or the child takes it; one that does neither is ended below, which ends the writing.
-        let mut stdin = child.stdin.take();
-        let input = input.to_vec();
-        let writer = std::thread::spawn(move || {
-            if let Some(stdin) = &mut stdin {
-                let _ = stdin.write_all(&input);
-            }
-        });
-        let began = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().map_err(fail)? {
-                break Some(status);
-            }
-            if began.elapsed() > PATIENCE {
-                let _ = child.kill();
-                let _ = child.wait();
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let _ = writer.join();
-        let (mut output, mut complaint) = (String::new(), String::new());
-        if let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) {
-            let _ = stdout.read_to_string(&mut output);
-            let _ = stderr.read_to_string(&mut complaint);
-        }
-        match status {
-            Some(status) if status.success() => Ok(output),
-            Some(status) => {
-                let line = complaint.lines().last().unwrap_or_default();
-                let line = line.strip_prefix("eyelet: ").unwrap_or(line);
-                Err(if line.is_empty() {
-                    format!("data partition {}: {status}", self.device.display())
-                } else {
-                    line.to_owned()
-                })
-            }
-            None => Err(format!(
-                "data partition {}: no answer within {} s",
-                self.device.display(),
-                PATIENCE.as_secs()
-            )),
-        }
+        let arguments = [
+            "keep".as_ref(),
+            what.as_ref(),
+            self.device.as_os_str(),
+            reason.as_ref(),
+        ];
+        let whole = format!("data partition {}", self.device.display());
+        child::run(&self.program, &arguments, input, PATIENCE, &whole)
     }
 }

@@ -13,6 +13,9 @@
 //! This program writes nothing to the card unless something went wrong ([`data`]), it never ends, and a panic of it is a
 //! panic of the kernel, which reboots (`panic=10` on the kernel's command line).
 
+mod bring_up;
+pub mod card;
+mod child;
 pub mod command_line;
 pub mod data;
 mod first;
@@ -22,20 +25,26 @@ pub mod modules;
 mod mounts;
 pub mod oversee;
 pub mod ring;
+pub mod slots;
+mod sticks;
 pub mod watchdog;
 
 use crate::board::Board;
 use crate::board::choose::Places;
 use crate::board::policy::Policy;
 use crate::data_roots::DataRoots;
+use crate::update::System;
 use command_line::CommandLine;
 use first::{End, First};
 use journal::Journal;
+use std::ffi::CString;
 use std::path::Path;
 use std::time::Duration;
 
 /// The list of modules.
 const MODULES: &str = "/etc/eyelet/modules";
+/// The bill of materials.
+const MANIFEST: &str = "/etc/eyelet/manifest.json";
 /// Where the modules' time is told to the program that classifies.
 const BOOT_FILE: &str = "/run/eyelet/boot";
 
@@ -62,9 +71,10 @@ pub fn run() -> ! {
     // SAFETY: the call takes no pointers. From now on Ctrl-Alt-Del is a signal to this process.
     unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) };
     let line = CommandLine::of_text(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    greet(&mut journal, &line);
-    let policy = policy(&mut journal);
-    match First::begin(journal, policy, line) {
+    let system = system(&mut journal);
+    greet(&mut journal, &line, system.as_ref());
+    let wishes = wishes(&mut journal);
+    match First::begin(journal, wishes, line, system) {
         Ok(mut first) => end(first.run()),
         Err(error) => {
             eprintln!("init: cannot begin: {error}; rebooting in 10 s");
@@ -74,13 +84,31 @@ pub fn run() -> ! {
     }
 }
 
-fn greet(journal: &mut Journal, line: &CommandLine) {
-    let slot = match (&line.slot, line.is_trial) {
-        (Some(slot), true) => format!(", slot {slot} on trial"),
-        (Some(slot), false) => format!(", slot {slot}"),
+/// What the image says that it is; `None`: it was not made by `eyelet image`.
+fn system(journal: &mut Journal) -> Option<System> {
+    let text = std::fs::read_to_string(MANIFEST).ok()?;
+    match System::of_manifest(&text) {
+        Ok(system) => Some(system),
+        Err(error) => {
+            journal.tell(&format!("{MANIFEST} cannot be read: {error}"));
+            None
+        }
+    }
+}
+
+fn greet(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
+    let slot = match (line.slot, line.is_trial) {
+        (Some(slot), true) => format!(", slot {} on trial", slot.letter()),
+        (Some(slot), false) => format!(", slot {}", slot.letter()),
         (None, _) => String::new(),
     };
-    journal.tell(&format!("eyelet {}{slot}", env!("CARGO_PKG_VERSION")));
+    let system = system.map_or_else(String::new, |system| {
+        format!(", system {} ({})", system.version, &system.id[..8])
+    });
+    journal.tell(&format!(
+        "eyelet {}{slot}{system}",
+        env!("CARGO_PKG_VERSION")
+    ));
     for word in &line.unknown {
         journal.tell(&format!(
             "{word} on the kernel's command line means nothing"
@@ -88,17 +116,30 @@ fn greet(journal: &mut Journal, line: &CommandLine) {
     }
 }
 
-/// The board's policy. A board file that is wrong leaves the default one; the program that classifies says what is wrong.
-fn policy(journal: &mut Journal) -> Policy {
+/// What the board file wants of the first program.
+struct Wishes {
+    policy: Policy,
+    /// Updates are taken from USB sticks.
+    takes_sticks: bool,
+}
+
+/// The board's wishes. A board file that is wrong leaves the default ones; the program that classifies says what is wrong.
+fn wishes(journal: &mut Journal) -> Wishes {
     let places = Places {
         roots: DataRoots::new(vec!["/".into()], None, None),
         ..Places::of_this_machine()
     };
     match Board::choose(None, None, &places) {
-        Ok((board, _)) => board.policy,
+        Ok((board, _)) => Wishes {
+            policy: board.policy,
+            takes_sticks: board.firmware.update_from_sticks,
+        },
         Err(error) => {
             journal.tell(&format!("{error}; the default policy is used"));
-            Policy::default()
+            Wishes {
+                policy: Policy::default(),
+                takes_sticks: false,
+            }
         }
     }
 }
@@ -106,16 +147,30 @@ fn policy(journal: &mut Journal) -> Policy {
 /// Ends the machine.
 fn end(end: End) -> ! {
     let command = match end {
-        End::Reboot => libc::LINUX_REBOOT_CMD_RESTART,
+        End::Reboot | End::RebootWith(_) => libc::LINUX_REBOOT_CMD_RESTART,
         End::PowerOff => libc::LINUX_REBOOT_CMD_POWER_OFF,
     };
     // The console shows its last lines first.
     std::thread::sleep(Duration::from_millis(200));
-    // SAFETY: neither call takes a pointer.
-    unsafe {
-        libc::sync();
-        libc::reboot(command);
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::sync() };
+    if let End::RebootWith(words) = end
+        && let Ok(words) = CString::new(words)
+    {
+        // SAFETY: the words end in a NUL and live until the call returns; the kernel copies them.
+        unsafe {
+            libc::syscall(
+                libc::SYS_reboot,
+                libc::LINUX_REBOOT_MAGIC1,
+                libc::LINUX_REBOOT_MAGIC2,
+                libc::LINUX_REBOOT_CMD_RESTART2,
+                words.as_ptr(),
+            )
+        };
+        // Refused: without the words, then.
     }
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::reboot(command) };
     // Refused: an armed watchdog, or the kernel's panic at the end of its first program, resets the board.
     std::thread::sleep(Duration::from_secs(60));
     std::process::exit(1)

@@ -6,7 +6,8 @@
 //! the hardware then resets the board, or a reboot does where it fails to.
 //!
 //! A slot on trial has no time to lose: it is left, by a reset, when its program ends once, and when no frame was finished
-//! within the start time, whatever it waits for.
+//! within the start time or the watchdog's time, whatever it waits for. It has passed when frames were finished for the
+//! policy's trial time without a wait.
 //!
 //! All times are since kernel start.
 
@@ -37,6 +38,8 @@ pub enum Order {
     Keep(String),
     /// It does not come after all.
     Forget,
+    /// The trial has passed: make the slot the one that boots, and say [`Overseer::end_trial`], or reboot.
+    Confirm,
     /// Keep this as the reason, and reboot.
     Reboot(String),
 }
@@ -51,11 +54,24 @@ enum Phase {
     Running { beat_at: Duration },
 }
 
+/// What is known while a slot is on trial.
+#[derive(Debug)]
+struct Trial {
+    /// The board's policy, for the time after.
+    policy: Policy,
+    /// Frames were finished without a wait since then.
+    good_since: Option<Duration>,
+    is_passed: bool,
+}
+
+/// What a program says with its beat when it has no frame and waits for one.
+const WAITS: &str = "X_EYELET=waiting";
+
 /// The overseer.
 #[derive(Debug)]
 pub struct Overseer {
     policy: Policy,
-    is_trial: bool,
+    trial: Option<Trial>,
     phase: Phase,
     started_at: Duration,
     fed_at: Option<Duration>,
@@ -78,7 +94,7 @@ impl Overseer {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            is_trial: false,
+            trial: None,
             phase: Phase::Ended {
                 start_at: Duration::ZERO,
             },
@@ -92,23 +108,39 @@ impl Overseer {
         }
     }
 
-    /// The same for a slot on trial.
-    pub fn of_trial(mut policy: Policy) -> Self {
-        policy.failures.action = Action::Reboot;
-        policy.failures.count = 1;
-        if policy.watchdog.is_zero() {
-            policy.watchdog = Policy::default().watchdog;
+    /// The policy that holds now.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The running slot is on trial.
+    pub fn begin_trial(&mut self) {
+        if self.trial.is_some() {
+            return;
         }
-        Self {
-            is_trial: true,
-            ..Self::new(policy)
+        self.trial = Some(Trial {
+            policy: self.policy.clone(),
+            good_since: None,
+            is_passed: false,
+        });
+        self.policy.failures.action = Action::Reboot;
+        self.policy.failures.count = 1;
+        if self.policy.watchdog.is_zero() {
+            self.policy.watchdog = Policy::default().watchdog;
+        }
+    }
+
+    /// The running slot has passed its trial and was confirmed.
+    pub fn end_trial(&mut self) {
+        if let Some(trial) = self.trial.take() {
+            self.policy = trial.policy;
         }
     }
 
     /// The board was rebooted for this reason. A program that ended too often before the reboot and does so after it is
     /// started again and again, but not rebooted for once more: a damaged model or board file would be for ever.
     pub fn was_rebooted_for(&mut self, reason: &str) {
-        self.is_rebooted_in_vain = !self.is_trial && reason.starts_with(ENDED);
+        self.is_rebooted_in_vain = self.trial.is_none() && reason.starts_with(ENDED);
     }
 
     /// The program was started.
@@ -123,6 +155,11 @@ impl Overseer {
     /// The program said `words`, lines of `KEY=VALUE`.
     pub fn heard(&mut self, words: &str, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
+        let waits = words.lines().any(|line| line == WAITS);
+        if let (true, Some(trial)) = (waits, &mut self.trial) {
+            trial.good_since = None;
+            return orders;
+        }
         for line in words.lines() {
             match (line.split_once('='), &mut self.phase) {
                 (Some(("READY", "1")), Phase::Starting { .. }) => {
@@ -137,9 +174,15 @@ impl Overseer {
                     }
                     self.fed_at = Some(now);
                     orders.push(Order::Feed);
+                    orders.extend(self.trial.as_mut().and_then(|trial| {
+                        let since = *trial.good_since.get_or_insert(now);
+                        let passes = !trial.is_passed && now - since >= self.policy.trial;
+                        trial.is_passed |= passes;
+                        passes.then_some(Order::Confirm)
+                    }));
                 }
                 (Some(("EXTEND_TIMEOUT_USEC", micros)), Phase::Starting { deadline })
-                    if !self.is_trial =>
+                    if self.trial.is_none() =>
                 {
                     let more = Duration::from_micros(micros.parse().unwrap_or(0));
                     *deadline = (*deadline).max(now + more);
@@ -166,7 +209,7 @@ impl Overseer {
         if limit.action == Action::Reboot && is_too_often && !self.is_rebooted_in_vain {
             let within = limit.within.as_secs();
             let times = limit.count;
-            if self.is_trial {
+            if self.trial.is_some() {
                 return vec![Order::Reboot(format!("the slot on trial failed: {how}"))];
             }
             return vec![Order::Reboot(format!(
@@ -365,16 +408,66 @@ mod tests {
         assert_eq!(overseer.ends.len(), 10, "bounded");
     }
 
+    fn on_trial(policy: Policy) -> Overseer {
+        let mut overseer = Overseer::new(policy);
+        overseer.begin_trial();
+        overseer
+    }
+
+    #[test]
+    fn a_trial_is_passed_by_frames_for_the_stated_time_and_not_by_waiting() {
+        let policy = Policy {
+            watchdog: Duration::ZERO,
+            trial: s(20),
+            ..Policy::default()
+        };
+        let mut overseer = on_trial(policy.clone());
+        assert_eq!(overseer.policy().watchdog, Policy::default().watchdog);
+        overseer.started(s(1));
+        overseer.heard("READY=1\nWATCHDOG=1", s(5));
+        for second in 6..24 {
+            assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
+        }
+        // The camera was away for a moment, so the time begins anew.
+        assert_eq!(overseer.heard("WATCHDOG=1\nX_EYELET=waiting", s(24)), []);
+        for second in 25..45 {
+            assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
+        }
+        let passed = overseer.heard("WATCHDOG=1", s(45));
+        assert_eq!(passed, [Order::Feed, Order::Confirm]);
+        assert_eq!(overseer.heard("WATCHDOG=1", s(46)), [Order::Feed], "once");
+        overseer.end_trial();
+        assert_eq!(*overseer.policy(), policy);
+        assert!(matches!(
+            &overseer.ended("x", None, s(47))[..],
+            [Order::Tell(_)]
+        ));
+    }
+
+    #[test]
+    fn waiting_for_a_camera_is_no_beat_of_a_trial() {
+        let mut overseer = on_trial(Policy::default());
+        overseer.started(s(1));
+        overseer.heard("READY=1\nWATCHDOG=1", s(5));
+        for second in 6..15 {
+            assert_eq!(
+                overseer.heard("WATCHDOG=1\nX_EYELET=waiting", s(second)),
+                []
+            );
+        }
+        assert!(matches!(&overseer.tick(s(15))[..], [Order::Keep(_)]));
+    }
+
     #[test]
     fn a_slot_on_trial_is_left_at_the_first_failure_and_does_not_wait_for_a_camera() {
-        let mut overseer = Overseer::of_trial(Policy::default());
+        let mut overseer = on_trial(Policy::default());
         overseer.was_rebooted_for("the program ended 10 times within 600 s, at last: x");
         overseer.started(s(1));
         let orders = overseer.ended("no model", Some(4), s(2));
         let why = "the slot on trial failed: no model";
         assert_eq!(orders, [Order::Reboot(why.into())]);
 
-        let mut overseer = Overseer::of_trial(Policy::default());
+        let mut overseer = on_trial(Policy::default());
         overseer.started(s(1));
         assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=30000000", s(50)), []);
         assert!(matches!(&overseer.tick(s(61))[..], [Order::Keep(_)]));

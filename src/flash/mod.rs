@@ -9,6 +9,7 @@ pub mod device;
 use crate::failure::{Cause, Failure};
 use crate::image::mbr;
 use crate::model::find::hex;
+use crate::update::Disk;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -63,27 +64,6 @@ pub enum FlashError {
 impl From<FlashError> for Failure {
     fn from(error: FlashError) -> Self {
         Self::new(Cause::Device, error)
-    }
-}
-
-/// What an image is written to.
-pub trait Card: Read + Write + Seek {
-    /// Returns when everything written is on the card.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Forgets what is remembered of the card, so that reading reads the card itself.
-    fn forget(&mut self);
-}
-
-impl Card for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn forget(&mut self) {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open as long as `self` is; the call takes no memory of ours. What it returns does not
-        // matter: without it the check reads from memory what the card holds all the same.
-        unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 }
 
@@ -145,7 +125,7 @@ impl Image {
     /// Writes the image to the beginning of `card` and reads it back; gives its sha256.
     pub fn write_to(
         &mut self,
-        card: &mut dyn Card,
+        card: &mut dyn Disk,
         progress: &mut dyn Progress,
     ) -> Result<String, FlashError> {
         let want = self.write(card, progress)?;
@@ -159,7 +139,7 @@ impl Image {
 
     fn write(
         &mut self,
-        card: &mut dyn Card,
+        card: &mut dyn Disk,
         progress: &mut dyn Progress,
     ) -> Result<String, FlashError> {
         progress.begin("writing", self.size_bytes);
@@ -218,7 +198,7 @@ impl Image {
 
     fn read_back(
         &self,
-        card: &mut dyn Card,
+        card: &mut dyn Disk,
         progress: &mut dyn Progress,
     ) -> Result<String, FlashError> {
         progress.begin("reading back", self.size_bytes);
@@ -308,7 +288,7 @@ mod tests {
         }
     }
 
-    impl Card for Fake {
+    impl Disk for Fake {
         fn sync(&mut self) -> io::Result<()> {
             Ok(())
         }
@@ -376,7 +356,7 @@ mod tests {
                 self.0.seek(position)
             }
         }
-        impl Card for Flipping {
+        impl Disk for Flipping {
             fn sync(&mut self) -> io::Result<()> {
                 Ok(())
             }

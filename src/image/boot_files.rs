@@ -6,7 +6,7 @@
 //! next boot is the old slot again.
 
 use super::Slot;
-use crate::update::chooser::U_BOOT_STATE;
+use crate::update::chooser::{Chooser, U_BOOT_STATE};
 use std::fmt::Write;
 
 /// The kernel's file name in a slot.
@@ -66,7 +66,16 @@ pub fn config_txt(more: &[String], of_pi_os: bool) -> String {
     text
 }
 
-/// `extlinux.conf` of a slot. `eyelet_trial` is set by [`u_boot_script`].
+/// The line of `cmdline.txt`: it says that the Raspberry Pi's firmware has read it.
+pub fn of_pi_firmware(command_line: &str) -> String {
+    format!(
+        "{command_line} eyelet.loader={}",
+        Chooser::PiFirmware.name()
+    )
+}
+
+/// `extlinux.conf` of a slot: it says that U-Boot has read it, and from what kind of disk. `eyelet_trial` is set by
+/// [`u_boot_script`].
 pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
     let device_tree = device_tree.map_or_else(String::new, |name| format!("    fdt /{name}\n"));
     format!(
@@ -75,7 +84,8 @@ pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
              linux /{KERNEL}\n    \
              initrd /{INITRAMFS}\n\
          {device_tree}    \
-             append {command_line} ${{eyelet_trial}}\n"
+             append {command_line} eyelet.loader={} eyelet.disk=${{devtype}} ${{eyelet_trial}}\n",
+        Chooser::UBoot.name()
     )
 }
 
@@ -155,7 +165,12 @@ mod tests {
         assert!(text.ends_with(" eyelet.slot=b video=x"), "{text}");
         let conf = extlinux_conf(&text, Some("pi.dtb"));
         assert_eq!(conf.lines().nth(4), Some("    fdt /pi.dtb"), "{conf}");
-        assert!(conf.ends_with(" video=x ${eyelet_trial}\n"), "{conf}");
+        assert!(
+            conf.ends_with(
+                " video=x eyelet.loader=u-boot eyelet.disk=${devtype} ${eyelet_trial}\n"
+            ),
+            "{conf}"
+        );
         assert!(!extlinux_conf(&text, None).contains("fdt"));
     }
 

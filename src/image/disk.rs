@@ -1,8 +1,11 @@
 //! Where the partitions lie, and writing the disk as a sparse file.
 
 use super::fat::{self, Files, Name};
-use super::mbr::{self, Partition};
+use super::mbr::{self, Partition, SECTOR_BYTES};
 use super::{DISK_ID, Partitions};
+use crate::model::find::hex;
+use crate::update::label::{Contents, Label, START_BYTE};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -109,10 +112,25 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
         &partitions.slot_b,
         &data,
     ];
+    let mut contents = Vec::new();
     for ((name, bytes), files) in NAMES.into_iter().zip(&layout.partitions).zip(files) {
-        let volume = fat::volume(name, bytes.end - bytes.start, files)?;
+        let mut volume = fat::volume(name, bytes.end - bytes.start, files)?;
+        volume.resize(volume.len().next_multiple_of(SECTOR_BYTES as usize), 0);
         write_sparse(file, bytes.start, &volume)?;
+        contents.push(Contents {
+            bytes: volume.len() as u64,
+            sha256: hex(&Sha256::digest(&volume)),
+        });
     }
+    let manifest = &partitions.manifest;
+    let label = Label {
+        id: manifest.id.clone(),
+        version: manifest.version.clone(),
+        machine: manifest.machine.clone(),
+        slots: [contents[1].clone(), contents[2].clone()],
+    };
+    file.seek(SeekFrom::Start(START_BYTE))?;
+    file.write_all(&label.sectors())?;
     file.sync_all()?;
     temporary.persist(output)?;
     Ok(())

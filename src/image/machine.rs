@@ -17,10 +17,13 @@ pub struct Needs {
     pub slot_files: &'static [&'static str],
     /// The serial line of Linux's own device trees.
     pub console: &'static str,
-    /// Modules in load order: what the job needs comes first, the disk last. One that a kernel has not is left out, because
+    /// Modules in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. One that a kernel has not is left out, because
     /// kernels differ in what is built in. No file system: partitions are read and written by the program itself.
     pub modules: &'static [&'static str],
 }
+
+/// Modules for USB sticks: disks on USB, those of the newer protocol too.
+pub const STICK_MODULES: [&str; 3] = ["usb_storage", "uas", "sd_mod"];
 
 /// The row of `machine`.
 pub fn needs(machine: Machine) -> &'static Needs {
@@ -41,11 +44,11 @@ static VIRT: Needs = Needs {
     slot_files: &[],
     console: "ttyAMA0",
     modules: &[
+        "i6300esb",
         "virtio_pci",
         "virtio_gpu",
         "xhci_pci",
         "uvcvideo",
-        "i6300esb",
         "virtio_blk",
     ],
 };
@@ -72,10 +75,10 @@ static PI_3: Needs = Needs {
     slot_files: &["start.elf", "fixup.dat"],
     console: "ttyS1,115200",
     modules: &[
+        "bcm2835_wdt",
         "phy_generic",
         "dwc2",
         "uvcvideo",
-        "bcm2835_wdt",
         "bcm2835_thermal",
         "fixed",
         "sdhci_iproc",
@@ -93,12 +96,12 @@ static PI_4: Needs = Needs {
     slot_files: &["start4.elf", "fixup4.dat"],
     console: "ttyS1,115200",
     modules: &[
+        "bcm2835_wdt",
         "reset_raspberrypi",
         "xhci_pci",
         "phy_generic",
         "dwc2",
         "uvcvideo",
-        "bcm2835_wdt",
         "bcm2711_thermal",
         "gpio_regulator",
         "fixed",
@@ -121,12 +124,12 @@ static PI_5: Needs = Needs {
     slot_files: &[],
     console: "ttyAMA10,115200",
     modules: &[
+        "bcm2835_wdt",
         "pcie_brcmstb",
         "rp1_pci",
         "dwc3",
         "xhci_plat_hcd",
         "uvcvideo",
-        "bcm2835_wdt",
         "bcm2711_thermal",
         "sdhci_brcmstb",
         "cpufreq_dt",

@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 pub struct Manifest {
     /// Version of this form.
     pub v: u32,
+    /// Digest of everything that makes the system what it is: [`Manifest::set_id`].
+    pub id: String,
     /// The version of the image, as a person named it; both slots of a new image have it.
     pub version: String,
     /// The version of the program that made the image.
@@ -81,6 +83,17 @@ impl File {
 }
 
 impl Manifest {
+    /// Sets the id from the files of slot and initramfs that are known before the initramfs is packed, and from the kernel's
+    /// command line. (The boot partition is no part of a system: updates leave it as it is.)
+    pub fn set_id(&mut self, files: &[File], command_line: &str) {
+        let mut hasher = Sha256::new();
+        hasher.update(format!("{}\n{command_line}\n", self.version));
+        for file in files {
+            hasher.update(format!("{} {} {}\n", file.place, file.path, file.sha256));
+        }
+        self.id = hex(&hasher.finalize());
+    }
+
     /// As JSON for people, with a newline at the end.
     pub fn json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("it holds nothing but texts");

@@ -2,7 +2,7 @@
 
 use super::boot_files::{self, CommandLine};
 use super::initramfs::Initramfs;
-use super::machine::{Needs, needs};
+use super::machine::{Needs, STICK_MODULES, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
 use super::modules::{Module, canonical};
@@ -84,6 +84,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     })?;
     let mut manifest = Manifest {
         v: 1,
+        id: String::new(),
         version: recipe.version.to_owned(),
         made_by: format!("eyelet {}", env!("CARGO_PKG_VERSION")),
         board: recipe.board.name.clone(),
@@ -97,7 +98,6 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         .files
         .push(File::new("initramfs", "init", &program));
     manifest.files.sort();
-    initramfs.insert(format!("{ETC}/manifest.json"), manifest.json().into());
 
     let console = if of_pi_os {
         "serial0,115200"
@@ -109,11 +109,16 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         more: recipe.board.firmware.kernel_arguments.as_deref(),
     };
     slot.insert(boot_files::KERNEL.into(), kernel.image);
+    let command_lines = [Slot::A, Slot::B].map(|slot| line.text(slot));
+    let mut known = manifest.files.clone();
+    known.extend(listed("slot", &slot));
+    manifest.set_id(&known, &command_lines[0]);
+    initramfs.insert(format!("{ETC}/manifest.json"), manifest.json().into());
     Ok(System {
         slot,
         boot,
         initramfs: archive(&program, &initramfs),
-        command_lines: [Slot::A, Slot::B].map(|slot| line.text(slot)),
+        command_lines,
         needs,
         manifest,
         notes,
@@ -134,7 +139,8 @@ impl System {
             let line = &self.command_lines[index];
             let tree = self.needs.emulated_device_tree;
             let mut files = common.clone();
-            files.insert("cmdline.txt".into(), format!("{line}\n").into());
+            let pi = boot_files::of_pi_firmware(line);
+            files.insert("cmdline.txt".into(), format!("{pi}\n").into());
             files.insert(
                 "extlinux.conf".into(),
                 boot_files::extlinux_conf(line, tree).into(),
@@ -315,9 +321,11 @@ fn add_modules(
     let wrong = |error: super::modules::ModuleError| {
         package_failure(format!("{}: {error}", recipe.kernel.name))
     };
+    let takes_sticks = recipe.board.firmware.update_from_sticks;
     let (usual, absent): (Vec<&str>, Vec<&str>) = needs
         .modules
         .iter()
+        .chain(STICK_MODULES.iter().filter(|_| takes_sticks))
         .filter(|name| !recipe.board.firmware.leaves_out(name))
         .partition(|name| kernel.modules.has(name));
     if !absent.is_empty() {

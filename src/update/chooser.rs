@@ -3,10 +3,11 @@
 //! | | Raspberry Pi's firmware | U-Boot (in emulation) |
 //! |---|---|---|
 //! | current slot | `boot_partition` under `[all]` of `autoboot.txt` | `slot=` of `eyelet.env` |
-//! | trial | the reboot is asked for with the argument `0 tryboot`; the file stays | `trial=` of the same file; U-Boot empties it before it boots |
+//! | trial | asked for by `trial=` of `eyelet.env`: the current slot's first program empties it and reboots with the argument `0 tryboot`; `autoboot.txt` stays | `trial=` of `eyelet.env`; U-Boot empties it before it boots |
 //! | confirmed | `autoboot.txt` names the other slot | `slot=` names the other slot |
 //!
-//! Both files lie on the boot partition and are shorter than a sector, and are overwritten in place.
+//! Both files lie on the boot partition and are shorter than a sector, and are overwritten in place. A Raspberry Pi's card has
+//! both; its firmware reads `autoboot.txt` alone, and U-Boot, which stands in for it in emulation, `eyelet.env` alone.
 
 use super::{Disk, UpdateError, Window, nth_partition};
 use crate::slot::Slot;
@@ -23,9 +24,10 @@ const FILE_BYTES: usize = 96;
 const BOOT_PARTITION: usize = 1;
 
 /// A back end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Chooser {
     /// The Raspberry Pi's firmware.
+    #[value(name = "pi")]
     PiFirmware,
     /// U-Boot with our `boot.scr`.
     UBoot,
@@ -62,36 +64,83 @@ impl Chooser {
         }
     }
 
+    /// Its name on the kernel's command line and on ours.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PiFirmware => "pi",
+            Self::UBoot => "u-boot",
+        }
+    }
+
+    /// The back end of that name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::PiFirmware, Self::UBoot]
+            .into_iter()
+            .find(|chooser| chooser.name() == name)
+    }
+
+    /// The back end of `card` in the board that it is for.
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be read.
+    pub fn of_card(card: &mut dyn Disk) -> Result<Self, UpdateError> {
+        Ok(match read(card, AUTOBOOT)? {
+            Some(_) => Self::PiFirmware,
+            None => Self::UBoot,
+        })
+    }
+
     /// The slot that `card` boots when nothing is on trial; slot A when the file does not say.
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be read.
     pub fn current(self, card: &mut dyn Disk) -> Result<Slot, UpdateError> {
-        let text = self.read(card)?;
-        let value = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key));
-            line.map(|value| value.trim_matches(['\0', ' ', '\r']))
-        };
+        let text = read(card, self.file())?.unwrap_or_default();
         let slot = match self {
             // The first one is that of [all].
-            Self::PiFirmware => value("boot_partition=").and_then(|number| {
+            Self::PiFirmware => value(&text, "boot_partition=").and_then(|number| {
                 [Slot::A, Slot::B]
                     .into_iter()
                     .find(|slot| slot.partition().to_string() == number)
             }),
-            Self::UBoot => value("slot=").and_then(Slot::of_letter),
+            Self::UBoot => value(&text, "slot=").and_then(Slot::of_letter),
         };
         Ok(slot.unwrap_or(Slot::A))
     }
 
-    /// Has `slot` booted once, at the next boot. On the Pi the reboot itself asks for that: [`Self::reboot_argument`].
+    /// The slot that is to be booted once and was not yet.
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be read.
+    pub fn waiting(card: &mut dyn Disk) -> Result<Option<Slot>, UpdateError> {
+        let text = read(card, U_BOOT_STATE)?.unwrap_or_default();
+        Ok(value(&text, "trial=").and_then(Slot::of_letter))
+    }
+
+    /// Has `slot` booted once, at the next boot (on the Pi by way of the current slot).
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be written.
     pub fn try_once(self, card: &mut dyn Disk, slot: Slot) -> Result<(), UpdateError> {
-        match self {
-            Self::PiFirmware => Ok(()),
-            Self::UBoot => self.write(card, &self.text_with_trial(slot.other(), Some(slot))),
-        }
+        let text = Self::UBoot.text_with_trial(slot.other(), Some(slot));
+        write(card, U_BOOT_STATE, &text)
+    }
+
+    /// Has nothing booted on trial.
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be written.
+    pub fn try_nothing(self, card: &mut dyn Disk) -> Result<(), UpdateError> {
+        let current = self.current(card)?;
+        write(card, U_BOOT_STATE, &Self::UBoot.text(current))
     }
 
     /// Makes `slot` the one that is booted from now on.
+    ///
+    /// # Errors
+    /// When the card is none of ours, or cannot be written.
     pub fn confirm(self, card: &mut dyn Disk, slot: Slot) -> Result<(), UpdateError> {
-        self.write(card, &self.text(slot))
+        write(card, self.file(), &self.text(slot))
     }
 
     /// What `reboot(2)` is to be given with `LINUX_REBOOT_CMD_RESTART2` for a boot on trial.
@@ -101,36 +150,44 @@ impl Chooser {
             Self::UBoot => None,
         }
     }
+}
 
-    pub(super) fn read(self, card: &mut dyn Disk) -> Result<String, UpdateError> {
-        let range = nth_partition(card, "the card", BOOT_PARTITION)?;
+/// The value of the first line that begins with `key`.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    line.map(|value| value.trim_matches(['\0', ' ', '\r']))
+}
+
+/// A file of the boot partition; `None` when there is none of this name.
+fn read(card: &mut dyn Disk, name: &str) -> Result<Option<String>, UpdateError> {
+    let range = nth_partition(card, "the card", BOOT_PARTITION)?;
+    let options = FsOptions::new().update_accessed_date(false);
+    let volume = FileSystem::new(Window::new(card, range), options)?;
+    let mut bytes = Vec::new();
+    match volume.root_dir().open_file(name) {
+        Ok(file) => file.take(4096).read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn write(card: &mut dyn Disk, name: &str, text: &str) -> Result<(), UpdateError> {
+    let range = nth_partition(card, "the card", BOOT_PARTITION)?;
+    {
         let volume = FileSystem::new(Window::new(card, range), FsOptions::new())?;
-        let mut bytes = Vec::new();
-        match volume.root_dir().open_file(self.file()) {
-            Ok(file) => file.take(4096).read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let root = volume.root_dir();
+        // Not truncated: its cluster stays, and with it the length, when that is the same.
+        let mut file = root.create_file(name)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())?;
+        file.flush()?;
+        drop(file);
+        drop(root);
+        volume.unmount()?;
     }
-
-    fn write(self, card: &mut dyn Disk, text: &str) -> Result<(), UpdateError> {
-        let range = nth_partition(card, "the card", BOOT_PARTITION)?;
-        {
-            let volume = FileSystem::new(Window::new(card, range), FsOptions::new())?;
-            let root = volume.root_dir();
-            // Not truncated: its cluster stays, and with it the length, when that is the same.
-            let mut file = root.create_file(self.file())?;
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(text.as_bytes())?;
-            file.flush()?;
-            drop(file);
-            drop(root);
-            volume.unmount()?;
-        }
-        card.sync()?;
-        Ok(())
-    }
+    card.sync()?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Updating a card that has two slots, from an image that `eyelet image` made. Power may go at any byte of it.
 //!
 //! ```text
-//! write_slot      the idle slot's partition, copied out of the image and read back; its first block comes last
+//! check               the image's slot against the digest in its label; nothing is written before that
+//! write_slot          the idle slot's partition, copied out of the image and read back; its first block comes last
 //! Chooser::try_once   the next boot is the new slot, and the boot after it the old one again
 //! Chooser::confirm    the new slot is the one that is booted from now on
 //! ```
+//!
+//! Slots are updated, and nothing else: the boot partition and the data partition stay as they are.
 //!
 //! # Invariants
 //!
@@ -14,9 +17,17 @@
 //!   sector or does not. Both slots are whole whenever it changes.
 
 pub mod chooser;
+pub mod install;
+pub mod label;
+pub mod source;
+mod system;
 mod window;
 
 pub use chooser::Chooser;
+pub use install::{Outcome, install};
+pub use label::Label;
+pub use source::with_image;
+pub use system::System;
 pub use window::Window;
 
 use crate::mbr;
@@ -33,11 +44,20 @@ const BLOCK_BYTES: u64 = 1 << 20;
 pub trait Disk: Read + Write + Seek {
     /// Returns when everything written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
+    /// Forgets what is remembered of the disk, so that reading reads the disk itself.
+    fn forget(&mut self);
 }
 
 impl Disk for std::fs::File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn forget(&mut self) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open as long as `self` is; the call takes no memory of ours. What it returns does not
+        // matter: without it the check reads from memory what the disk holds all the same.
+        unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 }
 
@@ -47,8 +67,18 @@ pub enum UpdateError {
     /// The image is none that fits the card.
     #[error("the update does not fit this card: {0}")]
     Misfit(String),
+    /// The image does not hold what its label says.
+    #[error("the update is damaged: slot {} has sha256 {got}, and its label says {want}: fetch or make it anew", slot.letter())]
+    Damaged {
+        /// Which slot.
+        slot: Slot,
+        /// Digest of what was read.
+        got: String,
+        /// Digest of the label.
+        want: String,
+    },
     /// Reading or writing failed.
-    #[error("the update cannot be written: {0}")]
+    #[error("the update cannot be read or written: {0}")]
     Io(#[from] io::Error),
     /// The card gives back other bytes than it was given.
     #[error("slot {} does not hold what was written (sha256 {got}, not {want}): the card is worn out", slot.letter())]
@@ -62,7 +92,28 @@ pub enum UpdateError {
     },
 }
 
-/// Copies `slot` of `image` into `slot` of `card`, reads it back, and gives its sha256.
+/// Checks `slot` of `image` against the image's label, which is returned.
+///
+/// # Errors
+/// The image has no label, is damaged or cannot be read.
+pub fn check(image: &mut (impl Read + Seek + ?Sized), slot: Slot) -> Result<Label, UpdateError> {
+    let from = partition(image, "the update", slot)?;
+    let label = Label::read(image, "the update")?;
+    let contents = label.slot(slot);
+    if contents.bytes > from.end - from.start {
+        return Err(UpdateError::Misfit(
+            "its label says more than its slots hold".to_owned(),
+        ));
+    }
+    let got = digest(image, from.start..from.start + contents.bytes)?;
+    if got != contents.sha256 {
+        let want = contents.sha256.clone();
+        return Err(UpdateError::Damaged { slot, got, want });
+    }
+    Ok(label)
+}
+
+/// Copies `slot` of `image`, which was [`check`]ed and has `label`, into `slot` of `card`, and reads it back.
 ///
 /// `slot` is the idle one. Both slots of an image are the same but for the name of the slot.
 ///
@@ -71,8 +122,9 @@ pub enum UpdateError {
 pub fn write_slot(
     card: &mut dyn Disk,
     image: &mut (impl Read + Seek + ?Sized),
+    label: &Label,
     slot: Slot,
-) -> Result<String, UpdateError> {
+) -> Result<(), UpdateError> {
     let from = partition(image, "the update", slot)?;
     let to = partition(card, "the card", slot)?;
     if from.end - from.start != to.end - to.start {
@@ -82,7 +134,8 @@ pub fn write_slot(
             to.end - to.start
         )));
     }
-    let length = to.end - to.start;
+    let contents = label.slot(slot);
+    let length = contents.bytes;
     let mut hasher = Sha256::new();
     let mut first = Vec::new();
     let mut block = Vec::new();
@@ -104,6 +157,12 @@ pub fn write_slot(
         }
     }
     card.sync()?;
+    let got = hex(&hasher.finalize());
+    if got != contents.sha256 {
+        // Read twice with two results: a stick that fails, or was pulled out and changed. There is no boot sector yet.
+        let want = contents.sha256.clone();
+        return Err(UpdateError::Damaged { slot, got, want });
+    }
     // The tables first and the boot sector last of all.
     let (boot_sector, rest) = first.split_at(first.len().min(mbr::SECTOR_BYTES as usize));
     for (at, bytes) in [(boot_sector.len() as u64, rest), (0, boot_sector)] {
@@ -111,15 +170,9 @@ pub fn write_slot(
         card.write_all(bytes)?;
         card.sync()?;
     }
-    let want = hex(&hasher.finalize());
-    let mut hasher = Sha256::new();
-    card.seek(SeekFrom::Start(to.start))?;
-    for at in (0..length).step_by(BLOCK_BYTES as usize) {
-        block.resize(BLOCK_BYTES.min(length - at) as usize, 0);
-        card.read_exact(&mut block)?;
-        hasher.update(&block);
-    }
-    let got = hex(&hasher.finalize());
+    card.forget();
+    let want = got;
+    let got = digest(card, to.start..to.start + length)?;
     if got != want {
         let nothing = [0; mbr::SECTOR_BYTES as usize];
         card.seek(SeekFrom::Start(to.start))?;
@@ -127,7 +180,20 @@ pub fn write_slot(
         card.sync()?;
         return Err(UpdateError::Differs { slot, got, want });
     }
-    Ok(want)
+    Ok(())
+}
+
+fn digest(disk: &mut (impl Read + Seek + ?Sized), range: Range<u64>) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut block = Vec::new();
+    disk.seek(SeekFrom::Start(range.start))?;
+    let length = range.end - range.start;
+    for at in (0..length).step_by(BLOCK_BYTES as usize) {
+        block.resize(BLOCK_BYTES.min(length - at) as usize, 0);
+        disk.read_exact(&mut block)?;
+        hasher.update(&block);
+    }
+    Ok(hex(&hasher.finalize()))
 }
 
 /// The bytes of a slot's partition; the disk must be one of ours.

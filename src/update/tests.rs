@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::label::Contents;
 use super::*;
 use crate::mbr::Partition;
 use fatfs::{FatType, FormatVolumeOptions, format_volume};
@@ -9,6 +10,8 @@ use std::io::Cursor;
 
 const MIB: u64 = 1 << 20;
 const SLOT_BYTES: u64 = 3 * MIB + 4096;
+/// So much of a slot is used.
+const USED_BYTES: u64 = 2 * MIB + 512;
 const BACK_ENDS: [Chooser; 2] = [Chooser::UBoot, Chooser::PiFirmware];
 
 /// A card in memory whose power goes after so many written bytes.
@@ -48,6 +51,8 @@ impl Disk for Card {
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
+
+    fn forget(&mut self) {}
 }
 
 fn ranges() -> [Range<u64>; 4] {
@@ -58,7 +63,7 @@ fn ranges() -> [Range<u64>; 4] {
     [boot, a, b, data]
 }
 
-/// A disk whose slots are filled with `version`; their first sector is never zero.
+/// A disk whose slots begin with bytes of `version`; their first sector is never zero.
 fn disk(version: u8) -> Vec<u8> {
     let ranges = ranges();
     let mut bytes = vec![0; ranges[3].end as usize];
@@ -68,11 +73,25 @@ fn disk(version: u8) -> Vec<u8> {
     });
     bytes[..512].copy_from_slice(&mbr::sector(mbr::EYELET_DISK_ID, &table));
     for (slot, range) in [(b'a', &ranges[1]), (b'b', &ranges[2])] {
-        let part = &mut bytes[range.start as usize..range.end as usize];
+        let part = &mut bytes[range.start as usize..(range.start + USED_BYTES) as usize];
         for (at, byte) in part.iter_mut().enumerate() {
             *byte = version ^ slot ^ (at / 511) as u8 | 1;
         }
     }
+    let contents = [1, 2].map(|slot| {
+        let start = ranges[slot].start as usize;
+        Contents {
+            bytes: USED_BYTES,
+            sha256: hex(&Sha256::digest(&bytes[start..start + USED_BYTES as usize])),
+        }
+    });
+    let label = Label {
+        id: version.to_string().repeat(64),
+        version: version.to_string(),
+        machine: "virt".to_owned(),
+        slots: contents,
+    };
+    bytes[512..512 + label::BYTES].copy_from_slice(&label.sectors());
     let boot = &mut bytes[ranges[0].start as usize..ranges[0].end as usize];
     let options = FormatVolumeOptions::new()
         .fat_type(FatType::Fat32)
@@ -92,19 +111,16 @@ fn powered(bytes: Vec<u8>) -> Card {
     }
 }
 
-/// The bytes of a slot.
+/// The bytes of a slot that are used.
 fn slot_of(disk: &[u8], slot: Slot) -> &[u8] {
     let range = &ranges()[slot.partition() - 1];
-    &disk[range.start as usize..range.end as usize]
+    &disk[range.start as usize..(range.start + USED_BYTES) as usize]
 }
 
 /// The slot that boots, as the boot loader chooses; one without a boot sector is passed over.
 fn booted(back_end: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
     let mut card = powered(disk);
-    let text = back_end.read(&mut card).unwrap();
-    let trial = text
-        .lines()
-        .find_map(|line| Slot::of_letter(line.strip_prefix("trial=")?));
+    let trial = Chooser::waiting(&mut card).unwrap();
     let slot = trial.unwrap_or(back_end.current(&mut card).unwrap());
     let disk = card.memory.into_inner();
     if slot_of(&disk, slot)[..512].iter().any(|&byte| byte != 0) {
@@ -116,7 +132,9 @@ fn booted(back_end: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
 
 /// A whole update: written, tried, confirmed. The running slot is A.
 fn update(back_end: Chooser, card: &mut Card, image: &[u8]) -> Result<(), UpdateError> {
-    write_slot(card, &mut Cursor::new(image), Slot::B)?;
+    let image = &mut Cursor::new(image);
+    let label = check(image, Slot::B)?;
+    write_slot(card, image, &label, Slot::B)?;
     back_end.try_once(card, Slot::B)?;
     back_end.confirm(card, Slot::B)
 }
@@ -159,6 +177,10 @@ fn a_slot_is_tried_once_and_then_confirmed_or_not() {
         let mut card = powered(disk(1));
         assert_eq!(back_end.current(&mut card).unwrap(), Slot::A);
         back_end.try_once(&mut card, Slot::B).unwrap();
+        assert_eq!(Chooser::waiting(&mut card).unwrap(), Some(Slot::B));
+        back_end.try_nothing(&mut card).unwrap();
+        assert_eq!(Chooser::waiting(&mut card).unwrap(), None);
+        back_end.try_once(&mut card, Slot::B).unwrap();
         assert_eq!(
             back_end.current(&mut card).unwrap(),
             Slot::A,
@@ -172,16 +194,20 @@ fn a_slot_is_tried_once_and_then_confirmed_or_not() {
 }
 
 #[test]
-fn an_image_of_another_layout_or_none_at_all_is_refused_untouched() {
+fn an_image_of_another_layout_a_damaged_one_or_none_at_all_is_refused_untouched() {
     let old = disk(1);
     let mut card = powered(old.clone());
-    let error = write_slot(&mut card, &mut Cursor::new(vec![0; 4096]), Slot::B).unwrap_err();
+    let mut refused = |image: Vec<u8>| {
+        let error = update(Chooser::UBoot, &mut card, &image).unwrap_err();
+        assert!(card.memory.get_ref() == &old);
+        error.to_string()
+    };
+    let error = refused(vec![0; 4096]);
     assert!(
-        error
-            .to_string()
-            .contains("no disk that `eyelet image` made"),
+        error.contains("no disk that `eyelet image` made"),
         "{error}"
     );
+
     let mut other = disk(2);
     let mut table = ranges().map(|bytes| Partition {
         bytes,
@@ -189,10 +215,55 @@ fn an_image_of_another_layout_or_none_at_all_is_refused_untouched() {
     });
     table[2].bytes.end -= 512;
     other[..512].copy_from_slice(&mbr::sector(mbr::EYELET_DISK_ID, &table));
-    let error = write_slot(&mut card, &mut Cursor::new(other), Slot::B).unwrap_err();
-    assert!(
-        error.to_string().contains("write the whole image"),
-        "{error}"
-    );
-    assert!(card.memory.into_inner() == old);
+    let error = refused(other);
+    assert!(error.contains("write the whole image"), "{error}");
+
+    let mut damaged = disk(2);
+    damaged[(ranges()[2].start + USED_BYTES - 1) as usize] ^= 1;
+    let error = refused(damaged);
+    assert!(error.contains("the update is damaged: slot b"), "{error}");
+
+    let mut cut_off = disk(2);
+    cut_off.truncate((ranges()[2].start + MIB) as usize);
+    let error = refused(cut_off);
+    assert!(error.contains("cannot be read"), "{error}");
+}
+
+/// A stick that gives other bytes the second time.
+struct Fickle {
+    disk: Cursor<Vec<u8>>,
+    reads_until_change: u32,
+}
+
+impl Read for Fickle {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.disk.read(buffer)?;
+        self.reads_until_change = self.reads_until_change.saturating_sub(1);
+        if self.reads_until_change == 0 {
+            buffer[0] ^= 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Seek for Fickle {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        self.disk.seek(position)
+    }
+}
+
+#[test]
+fn an_image_that_changes_while_it_is_copied_leaves_a_slot_that_is_not_booted() {
+    let mut stick = Fickle {
+        disk: Cursor::new(disk(2)),
+        reads_until_change: u32::MAX,
+    };
+    let mut card = powered(disk(1));
+    let label = check(&mut stick, Slot::B).unwrap();
+    stick.reads_until_change = 3;
+    let error = write_slot(&mut card, &mut stick, &label, Slot::B).unwrap_err();
+    assert!(matches!(error, UpdateError::Damaged { .. }), "{error}");
+    let disk = card.memory.into_inner();
+    assert!(slot_of(&disk, Slot::B)[..512].iter().all(|&byte| byte == 0));
+    assert_eq!(booted(Chooser::UBoot, disk).0, Slot::A);
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Inputs {
     eyelet: PathBuf,
     kernel: PathBuf,
-    model: PathBuf,
+    pub model: PathBuf,
     u_boot: TempDir,
 }
 

@@ -83,13 +83,17 @@ fn a_trial_of_the_other_slot_lasts_one_boot() {
     let card = Card::make(&inputs, board.path(), &[]);
     card.set_u_boot_state("slot=a\ntrial=b\n");
     for (slot, line) in [
-        ("b", "eyelet.slot=b eyelet.trial=1"),
-        ("a", "eyelet.slot=a"),
+        (
+            "b",
+            "eyelet.loader=u-boot eyelet.disk=virtio eyelet.trial=1",
+        ),
+        ("a", "eyelet.loader=u-boot eyelet.disk=virtio"),
     ] {
         let mut console = Console::boot_virt(&inputs, &card, &[]);
         console.wait_for(&format!("eyelet: slot {slot}"), BOOT_PATIENCE);
         let said = console.wait_for("append: ", BOOT_PATIENCE);
-        assert!(said.trim_end().ends_with(line), "{said}");
+        let words = format!(" eyelet.slot={slot} {line}");
+        assert!(said.trim_end().ends_with(&words), "{said}");
         console.wait_for(&format!("slot {slot}"), BOOT_PATIENCE);
     }
     assert_eq!(card.u_boot_state().trim_end_matches(['\n', '\0']), "slot=a");

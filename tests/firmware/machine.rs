@@ -3,12 +3,12 @@
 
 use super::emulator::qemu::{self, Board, virt};
 use super::emulator::{Missing, alone, arm_programs, package_cache, tool};
-use eyelet::firmware::data::{DISK_ID, Data};
-use eyelet::image::Deb;
+use eyelet::firmware::data::Data;
 use eyelet::image::apt::Apt;
 use eyelet::image::initramfs::Initramfs;
 use eyelet::image::kernel::Kernel;
 use eyelet::image::modules::canonical;
+use eyelet::image::{DISK_ID, Deb};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod packages;
+mod update;
 
 use eyelet::image::fat::{self, Files};
 use eyelet::image::mbr;
@@ -223,8 +224,12 @@ fn a_pi_has_two_slots_with_everything_that_its_firmware_asks_for() {
         let line = disk.text(partition, "cmdline.txt");
         assert!(line.contains(&format!(" eyelet.slot={letter}")), "{line}");
         assert_eq!(line.lines().count(), 1);
+        let line = line.strip_suffix(" eyelet.loader=pi\n").unwrap();
         let conf = disk.text(partition, "extlinux.conf");
-        assert!(conf.contains(line.trim_end()), "{conf}");
+        assert!(
+            conf.contains(&format!("{line} eyelet.loader=u-boot ")),
+            "{conf}"
+        );
     }
     let config = disk.text(2, "config.txt");
     for line in [

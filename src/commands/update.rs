@@ -1,0 +1,92 @@
+//! `eyelet update`: puts a new system into the idle slot of a card.
+
+use super::print_line;
+use crate::failure::{Cause, Failure};
+use crate::update::{Chooser, Outcome, UpdateError, install, with_image};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// What the command says beyond its arguments.
+const HELP: &str = "\
+A card has two slots. The one that the board boots is not touched; the other one gets the new system, is read back, and \
+is booted once at the board's next start. When frames were classified and shown there for a minute (policy.trial_s of its \
+board file), it is the one that is booted from then on; otherwise the next start is the old one. Power may go at any \
+time.
+
+On a board that has no other system this is done by a USB stick, where its board file allows that: \
+update_from_sticks under [firmware], boards/README.md.";
+
+/// Arguments of `eyelet update`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub struct Args {
+    /// The new image, as `eyelet image` made it; or a FAT volume that has it as eyelet-update.img
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+    /// The card, as a whole device (/dev/sdX, /dev/mmcblkN), or the file of one
+    #[arg(value_name = "CARD")]
+    card: PathBuf,
+    /// What boots the card's board (otherwise the card says it)
+    #[arg(long, hide = true)]
+    loader: Option<Chooser>,
+}
+
+/// Updates the card.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut card = open_card(&args.card)?;
+    let fail = |error: UpdateError| failure(&args.image, error);
+    let chooser = match args.loader {
+        Some(chooser) => chooser,
+        None => Chooser::of_card(&mut card).map_err(fail)?,
+    };
+    let outcome = with_image(&args.image, |image| install(&mut card, image, chooser));
+    let shown = args.card.display();
+    match outcome.map_err(fail)? {
+        Outcome::Installed(slot, label) => print_line(format_args!(
+            "{shown}: system {} is in slot {} and was read back, sha256 {}; it is tried at the next start",
+            label.version,
+            slot.letter(),
+            label.slot(slot).sha256
+        )),
+        Outcome::Same(slot, label) => print_line(format_args!(
+            "{shown}: slot {} has this very system, {}; nothing is written",
+            slot.letter(),
+            label.version
+        )),
+    }
+}
+
+/// Opens a card that nobody else has.
+pub(super) fn open_card(path: &Path) -> Result<std::fs::File, Failure> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        // For a device: refused while it, or a part of it, is mounted. For a file it means nothing.
+        .custom_flags(libc::O_EXCL)
+        .open(path)
+        .map_err(|error| {
+            let shown = path.display();
+            let remedy = match error.raw_os_error() {
+                Some(libc::EBUSY) => "something has it open; unmount it".to_owned(),
+                Some(libc::EACCES | libc::EPERM) => {
+                    "you may not write to it: use sudo, or join the group disk".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            Failure::new(
+                Cause::Device,
+                format!("{shown} cannot be updated: {remedy}"),
+            )
+        })
+}
+
+fn failure(image: &Path, error: UpdateError) -> Failure {
+    let cause = match &error {
+        UpdateError::Damaged { .. } => Cause::Package,
+        UpdateError::Io(error) if error.kind() == io::ErrorKind::NotFound => Cause::Package,
+        _ => Cause::Device,
+    };
+    Failure::new(cause, format!("{}: {error}", image.display()))
+}

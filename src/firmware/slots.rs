@@ -1,0 +1,127 @@
+//! The card's slots as the first program uses them: each thing by a process of its own (`eyelet slots`, `eyelet update`),
+//! with a time limit.
+
+use super::card::Disk;
+use super::child;
+use crate::slot::Slot;
+use crate::update::Chooser;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For a look at a volume, or one sector to be written.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// For a slot to be written: a slow stick, a slow card.
+const INSTALL_PATIENCE: Duration = Duration::from_secs(900);
+
+/// The card that was booted, the slot, and what booted it.
+#[derive(Debug, Clone)]
+pub struct Slots {
+    /// This program.
+    pub program: PathBuf,
+    /// The card.
+    pub card: Disk,
+    /// The slot that runs.
+    pub slot: Slot,
+    /// What chose it.
+    pub loader: Chooser,
+}
+
+/// An update on a stick.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// As in [`crate::update::Label`].
+    pub id: String,
+    /// What a person calls it.
+    pub version: String,
+}
+
+impl Slots {
+    /// The slot that is booted when nothing is on trial, and the one that waits for its trial.
+    ///
+    /// # Errors
+    /// Why the card cannot be read.
+    pub fn current(&self) -> Result<(Slot, Option<Slot>), String> {
+        let said = self.ask(&["current"], &[])?;
+        let mut slots = said.lines().map(Slot::of_letter);
+        match (slots.next().flatten(), slots.next().flatten()) {
+            (Some(current), waiting) => Ok((current, waiting)),
+            _ => Err(format!("{}: no slot is named", self.card.device.display())),
+        }
+    }
+
+    /// Makes the running slot the one that is booted from now on.
+    ///
+    /// # Errors
+    /// Why the card cannot be written.
+    pub fn confirm(&self) -> Result<(), String> {
+        let slot = self.slot.letter().to_string();
+        self.ask(&["confirm"], &["--slot", &slot]).map(|_| ())
+    }
+
+    /// Has nothing booted on trial.
+    ///
+    /// # Errors
+    /// Why the card cannot be written.
+    pub fn try_nothing(&self) -> Result<(), String> {
+        self.ask(&["try-nothing"], &[]).map(|_| ())
+    }
+
+    /// Puts the update of `stick` into the other slot, to be tried at the next start; what was said of it.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub fn install(&self, stick: &Path) -> Result<String, String> {
+        let arguments = [
+            OsStr::new("update"),
+            stick.as_os_str(),
+            self.card.device.as_os_str(),
+            "--loader".as_ref(),
+            self.loader.name().as_ref(),
+        ];
+        let what = format!("update from {}", stick.display());
+        child::run(&self.program, &arguments, &[], INSTALL_PATIENCE, &what)
+            .map(|said| said.trim().to_owned())
+    }
+
+    /// The update on `stick`, a disk or partition.
+    ///
+    /// # Errors
+    /// Why the stick cannot be read, or what is wrong with the update.
+    pub fn find(&self, stick: &Path) -> Result<Option<Found>, String> {
+        let arguments = [OsStr::new("slots"), "find".as_ref(), stick.as_os_str()];
+        let what = stick.display().to_string();
+        let said = child::run(&self.program, &arguments, &[], PATIENCE, &what)?;
+        Ok(said.trim().split_once(' ').map(|(id, version)| Found {
+            id: id.to_owned(),
+            version: version.to_owned(),
+        }))
+    }
+
+    fn ask(&self, what: &[&str], more: &[&str]) -> Result<String, String> {
+        let mut arguments = vec![OsStr::new("slots")];
+        arguments.extend(what.iter().map(OsStr::new));
+        arguments.push(self.card.device.as_os_str());
+        arguments.extend(["--loader", self.loader.name()].map(OsStr::new));
+        arguments.extend(more.iter().map(OsStr::new));
+        let what = self.card.device.display().to_string();
+        child::run(&self.program, &arguments, &[], PATIENCE, &what)
+    }
+}
+
+/// The id of the system in `slot` of `disk`.
+///
+/// # Errors
+/// Why the slot cannot be read.
+pub fn id_in(program: &Path, disk: &Disk, slot: Slot) -> Result<String, String> {
+    let slot = slot.letter().to_string();
+    let arguments = [
+        OsStr::new("slots"),
+        "id".as_ref(),
+        disk.device.as_os_str(),
+        "--slot".as_ref(),
+        slot.as_ref(),
+    ];
+    let what = disk.device.display().to_string();
+    child::run(program, &arguments, &[], PATIENCE, &what).map(|id| id.trim().to_owned())
+}

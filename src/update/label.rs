@@ -1,0 +1,188 @@
+//! The label of an image: what is in its slots, and what their bytes are to hash to.
+//!
+//! It lies in the sectors behind the partition table, which belong to no partition: lines of text, the rest zeros.
+//!
+//! ```text
+//! eyelet-image 1
+//! id SHA256               what makes the system what it is; the same in /etc/eyelet/manifest.json of the running system
+//! version TEXT
+//! machine raspberry-pi-3
+//! slot-a BYTES SHA256     so many bytes from the slot's beginning, and their digest; behind them is nothing
+//! slot-b BYTES SHA256
+//! ```
+//!
+//! The digests find a damaged image. They do not say who made it: whoever can write an image can write its label.
+
+use super::UpdateError;
+use crate::mbr::SECTOR_BYTES;
+use crate::slot::Slot;
+use std::io::{Read, Seek, SeekFrom};
+
+/// Where the label begins on the disk.
+pub const START_BYTE: u64 = SECTOR_BYTES;
+/// How long it is.
+pub const BYTES: usize = 7 * SECTOR_BYTES as usize;
+/// A version is cut off there.
+const VERSION_CHARACTERS: usize = 100;
+const FIRST_LINE: &str = "eyelet-image 1";
+
+/// The label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// 64 hexadecimal digits that no other system has.
+    pub id: String,
+    /// What a person calls the image.
+    pub version: String,
+    /// The computer that it is for.
+    pub machine: String,
+    /// What slots A and B hold.
+    pub slots: [Contents; 2],
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// So many bytes from its beginning; whole sectors.
+    pub bytes: u64,
+    /// Their digest.
+    pub sha256: String,
+}
+
+impl Label {
+    /// The label's sectors.
+    pub fn sectors(&self) -> [u8; BYTES] {
+        let version: Vec<_> = self.version.split_whitespace().collect();
+        let version: String = version.join(" ").chars().take(VERSION_CHARACTERS).collect();
+        let slot = |slot: Slot| {
+            let contents = self.slot(slot);
+            format!(
+                "slot-{} {} {}\n",
+                slot.letter(),
+                contents.bytes,
+                contents.sha256
+            )
+        };
+        let text = format!(
+            "{FIRST_LINE}\nid {}\nversion {version}\nmachine {}\n{}{}",
+            self.id,
+            self.machine,
+            slot(Slot::A),
+            slot(Slot::B)
+        );
+        let mut sectors = [0; BYTES];
+        sectors[..text.len()].copy_from_slice(text.as_bytes());
+        sectors
+    }
+
+    /// Reads the label of a disk; `what` names it in the error.
+    ///
+    /// # Errors
+    /// When the disk cannot be read, or has none.
+    pub fn read(disk: &mut (impl Read + Seek + ?Sized), what: &str) -> Result<Self, UpdateError> {
+        let mut sectors = [0; BYTES];
+        disk.seek(SeekFrom::Start(START_BYTE))?;
+        disk.read_exact(&mut sectors)?;
+        let text = String::from_utf8_lossy(&sectors);
+        Self::parse(text.trim_end_matches('\0')).ok_or_else(|| {
+            UpdateError::Misfit(format!(
+                "{what} has no label, or a damaged one: make the image anew by `eyelet image`"
+            ))
+        })
+    }
+
+    /// What `slot` holds.
+    pub fn slot(&self, slot: Slot) -> &Contents {
+        match slot {
+            Slot::A => &self.slots[0],
+            Slot::B => &self.slots[1],
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        if lines.next()? != FIRST_LINE {
+            return None;
+        }
+        let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+        let id = value("id").filter(|id| is_digest(id))?.to_owned();
+        let version = value("version")?.to_owned();
+        let machine = value("machine")?.to_owned();
+        let slots = [
+            Contents::parse(value("slot-a")?)?,
+            Contents::parse(value("slot-b")?)?,
+        ];
+        Some(Self {
+            id,
+            version,
+            machine,
+            slots,
+        })
+    }
+}
+
+impl Contents {
+    fn parse(text: &str) -> Option<Self> {
+        let (bytes, sha256) = text.split_once(' ')?;
+        let bytes: u64 = bytes.parse().ok()?;
+        let is_sound = bytes > 0 && bytes % SECTOR_BYTES == 0 && is_digest(sha256);
+        is_sound.then(|| Self {
+            bytes,
+            sha256: sha256.to_owned(),
+        })
+    }
+}
+
+/// Whether this is a sha256 as we write it.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Cursor;
+
+    fn label() -> Label {
+        let contents = |digit: &str| Contents {
+            bytes: 1024,
+            sha256: digit.repeat(64),
+        };
+        Label {
+            id: "0".repeat(64),
+            version: "7.1 beta".into(),
+            machine: "virt".into(),
+            slots: [contents("a"), contents("b")],
+        }
+    }
+
+    #[test]
+    fn a_label_says_what_it_was_made_of_and_a_damaged_one_nothing() {
+        let mut disk = vec![0; SECTOR_BYTES as usize];
+        disk.extend(label().sectors());
+        assert_eq!(Label::read(&mut Cursor::new(&disk), "x").unwrap(), label());
+        for byte in [512, 530, 620, 800] {
+            let mut damaged = disk.clone();
+            damaged[byte] = b'?';
+            let read = Label::read(&mut Cursor::new(&damaged), "it");
+            assert!(read.is_err() || byte == 620, "{byte}: {read:?}");
+        }
+        let nothing = vec![0; disk.len()];
+        let error = Label::read(&mut Cursor::new(nothing), "it").unwrap_err();
+        assert!(error.to_string().contains("it has no label"), "{error}");
+    }
+
+    #[test]
+    fn a_version_is_one_line_of_limited_length() {
+        let long = Label {
+            version: format!("a\nslot-a 0 0\t{}", "b".repeat(5000)),
+            ..label()
+        };
+        let mut disk = vec![0; SECTOR_BYTES as usize];
+        disk.extend(long.sectors());
+        let read = Label::read(&mut Cursor::new(&disk), "x").unwrap();
+        assert!(read.version.starts_with("a slot-a 0 0 bbb"), "{read:?}");
+        assert_eq!(read.version.len(), VERSION_CHARACTERS);
+        assert_eq!(read.slots, label().slots);
+    }
+}

@@ -1,0 +1,49 @@
+//! Where an update comes from: an image's file, a disk that an image was written to, or a FAT volume (a USB stick) with the
+//! image as a file in it.
+
+use super::UpdateError;
+use crate::mbr;
+use fatfs::{FileSystem, FsOptions};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// The image's name on a stick, in its topmost folder.
+pub const FILE_NAME: &str = "eyelet-update.img";
+
+/// An image that can be read anywhere.
+pub trait Image: Read + Seek {}
+
+impl<T: Read + Seek> Image for T {}
+
+/// Calls `work` with the image at `path`: a file or block device that is one, or that is a FAT volume with one in it.
+///
+/// Nothing is written.
+///
+/// # Errors
+/// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
+pub fn with_image<T>(
+    path: &Path,
+    work: impl FnOnce(&mut dyn Image) -> Result<T, UpdateError>,
+) -> Result<T, UpdateError> {
+    let mut file = File::open(path)?;
+    let mut sector = [0; mbr::SECTOR_BYTES as usize];
+    file.read_exact(&mut sector)?;
+    file.rewind()?;
+    if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
+        return work(&mut file);
+    }
+    let absent = || {
+        let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
+        UpdateError::Io(io::Error::new(io::ErrorKind::NotFound, what))
+    };
+    let options = FsOptions::new().update_accessed_date(false);
+    let volume = FileSystem::new(file, options).map_err(|_| absent())?;
+    let mut image = match volume.root_dir().open_file(FILE_NAME) {
+        Ok(image) => image,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
+        Err(error) => return Err(error.into()),
+    };
+    image.seek(SeekFrom::Start(0))?;
+    work(&mut image)
+}
