@@ -14,7 +14,7 @@
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The data partition's number.
 pub const NUMBER: u32 = 4;
@@ -165,6 +165,7 @@ impl Data {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::path::PathBuf;
 
     fn image(folder: &Path, bytes: u64) -> PathBuf {
         let path = folder.join("data.img");

@@ -12,7 +12,7 @@ use crate::model::find::hex;
 use crate::update::Disk;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Bytes a read or write.
@@ -227,7 +227,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::image::mbr::Partition;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write};
 
     struct Silent;
 

@@ -11,6 +11,7 @@
 mod cut;
 #[path = "../emulator/mod.rs"]
 mod emulator;
+#[allow(dead_code)] // the Raspberry Pi of tests/boot
 #[path = "../boot/machine.rs"]
 mod machine;
 
