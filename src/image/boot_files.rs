@@ -74,8 +74,8 @@ pub fn of_pi_firmware(command_line: &str) -> String {
     )
 }
 
-/// `extlinux.conf` of a slot: it says that U-Boot has read it, and from what kind of disk. `eyelet_trial` is set by
-/// [`u_boot_script`].
+/// `extlinux.conf` of a slot: it says that U-Boot has read it, and from what kind of disk. The variables are set by
+/// [`u_boot_script`]: `sysboot` knows those of the environment only, and `devtype` is the shell's own.
 pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
     let device_tree = device_tree.map_or_else(String::new, |name| format!("    fdt /{name}\n"));
     format!(
@@ -84,7 +84,7 @@ pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
              linux /{KERNEL}\n    \
              initrd /{INITRAMFS}\n\
          {device_tree}    \
-             append {command_line} eyelet.loader={} eyelet.disk=${{devtype}} ${{eyelet_trial}}\n",
+             append {command_line} eyelet.loader={} eyelet.disk=${{eyelet_disk}} ${{eyelet_trial}}\n",
         Chooser::UBoot.name()
     )
 }
@@ -94,6 +94,7 @@ pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
 pub fn u_boot_script() -> Vec<u8> {
     let text = format!(
         r#"setenv slot a
+setenv eyelet_disk ${{devtype}}
 setenv trial
 setenv eyelet_trial
 if load ${{devtype}} ${{devnum}}:1 ${{kernel_addr_r}} {U_BOOT_STATE}; then env import -t ${{kernel_addr_r}} ${{filesize}} slot trial; fi
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(conf.lines().nth(4), Some("    fdt /pi.dtb"), "{conf}");
         assert!(
             conf.ends_with(
-                " video=x eyelet.loader=u-boot eyelet.disk=${devtype} ${eyelet_trial}\n"
+                " video=x eyelet.loader=u-boot eyelet.disk=${eyelet_disk} ${eyelet_trial}\n"
             ),
             "{conf}"
         );

@@ -280,10 +280,7 @@ fn the_initramfs_has_the_program_the_board_the_model_and_modules_in_load_order()
     fs::write(workshop.path("mine.toml"), board).unwrap();
     let disk = workshop.disk(&["--board-file", "mine.toml"]);
     let line = disk.text(2, "cmdline.txt");
-    assert!(
-        line.ends_with(" quiet eyelet.loader=pi-firmware\n"),
-        "{line}"
-    );
+    assert!(line.ends_with(" quiet eyelet.loader=pi\n"), "{line}");
     assert_eq!(disk.in_initramfs("init"), packages::program());
     let board = String::from_utf8(disk.in_initramfs("etc/eyelet/board.toml")).unwrap();
     assert!(
