@@ -246,7 +246,12 @@ mod tests {
     #[test]
     fn a_board_that_boots_from_usb_has_its_disk_and_two_that_are_alike_are_none() {
         let stick = disk("sda", Kind::Usb);
-        let found = choose(&[stick.clone()], Booted::default(), true, |_| true);
+        let found = choose(
+            std::slice::from_ref(&stick),
+            Booted::default(),
+            true,
+            |_| true,
+        );
         assert_eq!(found, Ok(stick));
         let alike = [disk("vda", Kind::Other), disk("vdb", Kind::Other)];
         let several = choose(&alike, certain(Kind::Other), true, |_| true);

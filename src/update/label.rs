@@ -124,7 +124,7 @@ impl Contents {
     fn parse(text: &str) -> Option<Self> {
         let (bytes, sha256) = text.split_once(' ')?;
         let bytes: u64 = bytes.parse().ok()?;
-        let is_sound = bytes > 0 && bytes % SECTOR_BYTES == 0 && is_digest(sha256);
+        let is_sound = bytes > 0 && bytes.is_multiple_of(SECTOR_BYTES) && is_digest(sha256);
         is_sound.then(|| Self {
             bytes,
             sha256: sha256.to_owned(),
