@@ -14,7 +14,7 @@ use crate::slot::Slot;
 use crate::update::{Chooser, System};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -168,11 +168,15 @@ impl BringUp {
         let (current, waiting): (Slot, Option<Slot>) = match slots.current() {
             Ok(slots) => slots,
             Err(why) => {
+                // Then it may be, and the other slot is not one to be written.
+                self.is_settled.store(false, Ordering::Relaxed);
                 self.tell(&format!("whether a slot is on trial is not known: {why}"));
                 return;
             }
         };
         if slots.slot != current {
+            // At once, not when the loop hears of it: sticks are looked for next.
+            self.is_settled.store(false, Ordering::Relaxed);
             self.say(News::Trial);
             return;
         }

@@ -62,6 +62,10 @@ pub struct First {
     loading: Option<(PathBuf, Duration)>,
     keeper: Option<Keeper>,
     slots: Option<Slots>,
+    /// The card was found, or not.
+    is_card_sought: bool,
+    /// The slot on trial did its job for long enough, and is not confirmed yet.
+    is_trial_passed: bool,
     /// The running system is not on trial.
     is_settled: Arc<AtomicBool>,
     reboot: Arc<AtomicBool>,
@@ -139,6 +143,8 @@ impl First {
             loading: None,
             keeper: None,
             slots: None,
+            is_card_sought: false,
+            is_trial_passed: false,
             is_settled,
             reboot,
             power_off,
@@ -157,6 +163,13 @@ impl First {
             if let Some((why, end)) = self.read_news() {
                 self.keep(&why);
                 return self.leave(&why, end);
+            }
+            // Frames may have been finished for long enough before the card was found.
+            if self.is_trial_passed && self.is_card_sought {
+                self.is_trial_passed = false;
+                if let Some(end) = self.confirm() {
+                    return end;
+                }
             }
             self.tell_slow_module();
             self.open_watchdog();
@@ -196,7 +209,7 @@ impl First {
                     keeper.forget(|line| self.journal.tell(line));
                 }
             }
-            Order::Confirm => return self.confirm(),
+            Order::Confirm => self.is_trial_passed = true,
             Order::Reboot(reason) => {
                 self.feed();
                 self.keep(&reason);
@@ -290,6 +303,7 @@ impl First {
                 }
                 News::Data(keeper, reason) => {
                     if keeper.is_none() {
+                        self.is_card_sought = true;
                         self.journal
                             .tell("no data partition: the reason of a reboot cannot be kept");
                     }
@@ -297,9 +311,11 @@ impl First {
                     self.open_watchdog();
                     self.tell_last_reboot(reason);
                 }
-                News::Slots(slots) => self.slots = Some(slots),
+                News::Slots(slots) => {
+                    self.slots = Some(slots);
+                    self.is_card_sought = true;
+                }
                 News::Trial => {
-                    self.is_settled.store(false, Ordering::Relaxed);
                     self.overseer.begin_trial();
                     self.journal
                         .tell("this slot is on trial: it is not yet the one that boots");

@@ -1,6 +1,6 @@
 //! A whole update of a card up to its trial: what speaks against it, the idle slot, the request for one boot of it.
 
-use super::{Chooser, Disk, Label, System, UpdateError, check, write_slot};
+use super::{Chooser, Disk, Label, System, UpdateError, check, fitting, write_slot};
 use crate::slot::Slot;
 use std::io::{Read, Seek};
 
@@ -9,7 +9,7 @@ use std::io::{Read, Seek};
 pub enum Outcome {
     /// This slot has the new system now, and it is booted once, at the next start.
     Installed(Slot, Label),
-    /// The card runs this very system; nothing was written.
+    /// The card runs this very system; no slot was written, and none waits for a trial any more.
     Same(Slot, Label),
 }
 
@@ -37,6 +37,9 @@ pub fn install(
         )));
     }
     if label.id == system.id {
+        if Chooser::waiting(card)?.is_some() {
+            chooser.try_nothing(card)?;
+        }
         return Ok(Outcome::Same(current, label));
     }
     if chooser == Chooser::PiFirmware && !system.can_ask_pi_firmware() {
@@ -47,6 +50,7 @@ pub fn install(
     }
     let idle = current.other();
     let label = check(image, idle)?;
+    fitting(card, image, idle)?;
     if Chooser::waiting(card)?.is_some() {
         // An earlier update that was not tried yet: what is written now must not be booted before it is whole.
         chooser.try_nothing(card)?;

@@ -125,15 +125,7 @@ pub fn write_slot(
     label: &Label,
     slot: Slot,
 ) -> Result<(), UpdateError> {
-    let from = partition(image, "the update", slot)?;
-    let to = partition(card, "the card", slot)?;
-    if from.end - from.start != to.end - to.start {
-        return Err(UpdateError::Misfit(format!(
-            "its slots have {} bytes, the card's have {}: write the whole image to the card",
-            from.end - from.start,
-            to.end - to.start
-        )));
-    }
+    let (to, from) = fitting(card, image, slot)?;
     let contents = label.slot(slot);
     let length = contents.bytes;
     let mut hasher = Sha256::new();
@@ -194,6 +186,24 @@ fn digest(disk: &mut (impl Read + Seek + ?Sized), range: Range<u64>) -> io::Resu
         hasher.update(&block);
     }
     Ok(hex(&hasher.finalize()))
+}
+
+/// The bytes of `slot` on the card and in the image, which are equally many.
+fn fitting(
+    card: &mut dyn Disk,
+    image: &mut (impl Read + Seek + ?Sized),
+    slot: Slot,
+) -> Result<(Range<u64>, Range<u64>), UpdateError> {
+    let from = partition(image, "the update", slot)?;
+    let to = partition(card, "the card", slot)?;
+    if from.end - from.start != to.end - to.start {
+        return Err(UpdateError::Misfit(format!(
+            "its slots have {} bytes, the card's have {}: write the whole image to the card",
+            from.end - from.start,
+            to.end - to.start
+        )));
+    }
+    Ok((to, from))
 }
 
 /// The bytes of a slot's partition; the disk must be one of ours.
