@@ -1,7 +1,7 @@
 //! A look at an ONNX file that leaves its weights where they are: they are most of the file, and what the file says of its
 //! input and output does not depend on them.
 //!
-//! The messages here are ONNX's own with most fields left out; the decoder steps over those, and [`super::chunked`] does not
+//! The messages here are ONNX's own with most fields left out; the decoder steps over those, and `chunked` does not
 //! even read them. Field numbers are those of `onnx.proto`.
 
 use super::NetworkError;
