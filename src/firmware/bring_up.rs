@@ -83,8 +83,8 @@ impl BringUp {
             loader,
         };
         self.say(News::Slots(slots.clone()));
-        if loader == Chooser::PiFirmware {
-            self.do_as_u_boot_does(&slots);
+        if loader == Chooser::PiFirmware && self.does_as_u_boot_does(&slots) {
+            return;
         }
         if let (true, Some(system)) = (self.takes_sticks, &self.system) {
             let sticks = Sticks {
@@ -163,45 +163,45 @@ impl BringUp {
         slots::id_in(Path::new(PROGRAM), disk, slot).is_ok_and(|id| id == system.id)
     }
 
-    /// The Raspberry Pi's firmware does not read our file, so the first program does what `boot.scr` does elsewhere.
-    fn do_as_u_boot_does(&self, slots: &Slots) {
+    /// The Raspberry Pi's firmware does not read our file, so the first program does what `boot.scr` does elsewhere. Whether the
+    /// board is to reboot for that.
+    fn does_as_u_boot_does(&self, slots: &Slots) -> bool {
         let (current, waiting): (Slot, Option<Slot>) = match slots.current() {
             Ok(slots) => slots,
             Err(why) => {
                 // Then it may be, and the other slot is not one to be written.
                 self.is_settled.store(false, Ordering::Relaxed);
                 self.tell(&format!("whether a slot is on trial is not known: {why}"));
-                return;
+                return false;
             }
         };
         if slots.slot != current {
             // At once, not when the loop hears of it: sticks are looked for next.
             self.is_settled.store(false, Ordering::Relaxed);
             self.say(News::Trial);
-            return;
+            return false;
         }
         let Some(waiting) = waiting.filter(|waiting| *waiting != current) else {
-            return;
+            return false;
         };
         if let Err(why) = slots.try_nothing() {
             self.tell(&format!(
                 "slot {} waits for its trial in vain: {why}",
                 waiting.letter()
             ));
-            return;
+            return false;
         }
         if !Path::new(PI_MAILBOX).exists() {
             self.tell(&format!(
                 "slot {} cannot be tried: this kernel cannot ask the Raspberry Pi's firmware for it",
                 waiting.letter()
             ));
-            return;
+            return false;
         }
         let argument = slots.loader.reboot_argument();
         let end = argument.map_or(End::Reboot, End::RebootWith);
         let why = format!("update: slot {} is tried", waiting.letter());
         self.say(News::Leave(why, end));
-        // The board is about to end; sticks are not looked for.
-        std::thread::sleep(Duration::from_secs(60));
+        true
     }
 }

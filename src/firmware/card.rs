@@ -108,7 +108,7 @@ fn has_signature(device: &Path) -> bool {
     let mut sector = [0; mbr::SECTOR_BYTES as usize];
     let read = File::open(device).and_then(|mut file| file.read_exact(&mut sector));
     read.is_ok()
-        && sector[510..] == [0x55, 0xaa]
+        && mbr::partitions(&sector).is_some()
         && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID)
 }
 

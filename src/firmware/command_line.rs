@@ -34,8 +34,8 @@ impl CommandLine {
             let (key, value) = ours.split_once('=').unwrap_or((ours, ""));
             match (key, value) {
                 ("slot", "a" | "b") => line.slot = Slot::of_letter(value),
-                ("loader", name) if Chooser::of_name(name).is_some() => {
-                    line.loader = Chooser::of_name(name);
+                ("loader", name) if name.parse::<Chooser>().is_ok() => {
+                    line.loader = name.parse().ok();
                 }
                 ("disk", name) if !name.is_empty() => line.disk = Some(Kind::of_u_boot(name)),
                 ("trial", "0" | "1") => line.is_trial = value == "1",

@@ -17,8 +17,9 @@ pub struct Needs {
     pub slot_files: &'static [&'static str],
     /// The serial line of Linux's own device trees.
     pub console: &'static str,
-    /// Modules in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. One that a kernel has not is left out, because
-    /// kernels differ in what is built in. No file system: partitions are read and written by the program itself.
+    /// Modules in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. One that a
+    /// kernel has not is left out, because kernels differ in what is built in. No file system: partitions are read and written
+    /// by the program itself.
     pub modules: &'static [&'static str],
 }
 

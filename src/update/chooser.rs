@@ -13,6 +13,7 @@ use super::{Disk, UpdateError, Window, nth_partition};
 use crate::slot::Slot;
 use fatfs::{FileSystem, FsOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::str::FromStr;
 
 /// Pi: which partition boots.
 pub const AUTOBOOT: &str = "autoboot.txt";
@@ -24,10 +25,9 @@ const FILE_BYTES: usize = 96;
 const BOOT_PARTITION: usize = 1;
 
 /// A back end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chooser {
     /// The Raspberry Pi's firmware.
-    #[value(name = "pi")]
     PiFirmware,
     /// U-Boot with our `boot.scr`.
     UBoot,
@@ -70,13 +70,6 @@ impl Chooser {
             Self::PiFirmware => "pi",
             Self::UBoot => "u-boot",
         }
-    }
-
-    /// The back end of that name.
-    pub fn of_name(name: &str) -> Option<Self> {
-        [Self::PiFirmware, Self::UBoot]
-            .into_iter()
-            .find(|chooser| chooser.name() == name)
     }
 
     /// The back end of `card` in the board that it is for.
@@ -149,6 +142,18 @@ impl Chooser {
             Self::PiFirmware => Some("0 tryboot"),
             Self::UBoot => None,
         }
+    }
+}
+
+impl FromStr for Chooser {
+    type Err = String;
+
+    /// The back end of that [`Chooser::name`].
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::PiFirmware, Self::UBoot]
+            .into_iter()
+            .find(|chooser| chooser.name() == name)
+            .ok_or_else(|| "pi or u-boot".to_owned())
     }
 }
 

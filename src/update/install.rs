@@ -37,9 +37,7 @@ pub fn install(
         )));
     }
     if label.id == system.id {
-        if Chooser::waiting(card)?.is_some() {
-            chooser.try_nothing(card)?;
-        }
+        take_back_waiting(card, chooser)?;
         return Ok(Outcome::Same(current, label));
     }
     if chooser == Chooser::PiFirmware && !system.can_ask_pi_firmware() {
@@ -51,11 +49,17 @@ pub fn install(
     let idle = current.other();
     let label = check(image, idle)?;
     fitting(card, image, idle)?;
-    if Chooser::waiting(card)?.is_some() {
-        // An earlier update that was not tried yet: what is written now must not be booted before it is whole.
-        chooser.try_nothing(card)?;
-    }
+    // What is written now must not be booted before it is whole.
+    take_back_waiting(card, chooser)?;
     write_slot(card, image, &label, idle)?;
     chooser.try_once(card, idle)?;
     Ok(Outcome::Installed(idle, label))
+}
+
+/// An earlier update that was not tried yet will not be.
+fn take_back_waiting(card: &mut dyn Disk, chooser: Chooser) -> Result<(), UpdateError> {
+    match Chooser::waiting(card)? {
+        Some(_) => chooser.try_nothing(card),
+        None => Ok(()),
+    }
 }

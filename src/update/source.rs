@@ -5,7 +5,7 @@ use super::UpdateError;
 use crate::mbr;
 use fatfs::{FileSystem, FsOptions};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 /// The image's name on a stick, in its topmost folder.
@@ -44,6 +44,5 @@ pub fn with_image<T>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
         Err(error) => return Err(error.into()),
     };
-    image.seek(SeekFrom::Start(0))?;
     work(&mut image)
 }

@@ -2,6 +2,7 @@
 
 use super::has_program;
 use eyelet::image::mbr;
+use eyelet::model::find::hex;
 use eyelet::slot::Slot;
 use eyelet::update::{Chooser, Disk, UpdateError};
 use sha2::{Digest, Sha256};
@@ -121,8 +122,7 @@ pub fn restore(from: &Path, to: &Path) {
 pub fn digest(card: &Path, slot: Slot, length: u64) -> String {
     let mut card = File::open(card).unwrap();
     let start = partition(&mut card, slot.partition()).start;
-    let digest = Sha256::digest(bytes(&mut card, start..start + length));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes(&mut card, start..start + length)))
 }
 
 /// The file systems of the booted slot and of the data partition are sound, and that of the boot partition at least can be
