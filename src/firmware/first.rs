@@ -33,6 +33,8 @@ const TICK: Duration = Duration::from_millis(100);
 const PIECES: usize = 32;
 /// A module that takes longer is told.
 const SLOW_MODULE: Duration = Duration::from_secs(3);
+/// So long a reboot waits for the data partition, to keep its reason there.
+const KEEP_PATIENCE: Duration = Duration::from_secs(6);
 /// What a program that is told to end may take.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -66,6 +68,8 @@ pub struct First {
     is_card_sought: bool,
     /// The slot on trial did its job for long enough, and is not confirmed yet.
     is_trial_passed: bool,
+    /// Why the board is to reboot, and since when.
+    due_reboot: Option<(String, Duration)>,
     /// The running system is not on trial.
     is_settled: Arc<AtomicBool>,
     reboot: Arc<AtomicBool>,
@@ -145,6 +149,7 @@ impl First {
             slots: None,
             is_card_sought: false,
             is_trial_passed: false,
+            due_reboot: None,
             is_settled,
             reboot,
             power_off,
@@ -170,6 +175,10 @@ impl First {
                 if let Some(end) = self.confirm() {
                     return end;
                 }
+            }
+            if let Some(reason) = self.take_due_reboot() {
+                self.keep(&reason);
+                return self.leave(&reason, End::Reboot);
             }
             self.tell_slow_module();
             self.open_watchdog();
@@ -212,8 +221,7 @@ impl First {
             Order::Confirm => self.is_trial_passed = true,
             Order::Reboot(reason) => {
                 self.feed();
-                self.keep(&reason);
-                return Some(self.leave(&reason, End::Reboot));
+                self.due_reboot.get_or_insert((reason, clock::now()));
             }
         }
         None
@@ -241,6 +249,15 @@ impl First {
                 Some(self.leave(&reason, End::Reboot))
             }
         }
+    }
+
+    /// The reason of a reboot that waits for nothing any more. A program may fail before the data partition is found, which is
+    /// waited for a little, so that the next start can say why.
+    fn take_due_reboot(&mut self) -> Option<String> {
+        let can_be_kept = self.keeper.is_some() || self.is_card_sought;
+        self.due_reboot
+            .take_if(|(_, since)| can_be_kept || clock::now() - *since > KEEP_PATIENCE)
+            .map(|(reason, _)| reason)
     }
 
     fn keep(&mut self, reason: &str) {
