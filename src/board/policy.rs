@@ -6,6 +6,9 @@
 use crate::toml_file::Table;
 use std::time::Duration;
 
+/// A watchdog has at least so many seconds: the first program may wait for a slow card for 4 of them.
+const LEAST_WATCHDOG_S: u64 = 5;
+
 /// `[policy]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -128,7 +131,7 @@ pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
         return default;
     };
     Policy {
-        watchdog: seconds(&mut table, "watchdog_s", [0, 300], default.watchdog),
+        watchdog: watchdog(&mut table, default.watchdog),
         start: seconds(&mut table, "start_s", [5, 3600], default.start),
         trial: seconds(&mut table, "trial_s", [5, 3600], default.trial),
         // Below one frame in two seconds the display would take the class for an old one.
@@ -153,6 +156,20 @@ fn seconds(
     table
         .integer(key, low..=high)
         .map_or(default, Duration::from_secs)
+}
+
+fn watchdog(table: &mut Table<'_, '_>, default: Duration) -> Duration {
+    let watchdog = seconds(table, "watchdog_s", [0, 300], default);
+    if (1..LEAST_WATCHDOG_S).contains(&watchdog.as_secs()) {
+        table.fault(
+            "watchdog_s",
+            format_args!(
+                "is {}, needs 0 (no watchdog) or {LEAST_WATCHDOG_S} to 300: a slow card alone may take 4 s",
+                watchdog.as_secs()
+            ),
+        );
+    }
+    watchdog
 }
 
 fn rule(table: &mut Table<'_, '_>, words: &[(&str, Action)], default: Rule) -> Rule {
@@ -257,6 +274,13 @@ mod tests {
              [policy.memory_low]\nat_percent = 101",
         )
         .unwrap_err();
+        for seconds in [1, 4] {
+            let faults = read(&format!("[policy]\nwatchdog_s = {seconds}")).unwrap_err();
+            assert!(faults.lines[0].contains("needs 0 (no watchdog) or 5 to 300"));
+        }
+        for seconds in [0, 5, 300] {
+            assert!(read(&format!("[policy]\nwatchdog_s = {seconds}")).is_ok());
+        }
         let keys: Vec<&str> = faults
             .lines
             .iter()

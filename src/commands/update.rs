@@ -50,10 +50,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             slot.letter(),
             label.slot(slot).sha256
         )),
-        Outcome::Same(slot, label) => print_line(format_args!(
-            "{shown}: slot {} has this very system, {}; nothing is written",
+        Outcome::Same {
+            slot,
+            label,
+            took_back,
+        } => print_line(format_args!(
+            "{shown}: slot {} has this very system, {}; {}",
             slot.letter(),
-            label.version
+            label.version,
+            if took_back {
+                "the other slot, which waited for its trial, is not tried any more"
+            } else {
+                "nothing is written"
+            }
         )),
     }
 }

@@ -41,6 +41,8 @@ pub enum News {
     Slots(Slots),
     /// The running slot is on trial.
     Trial,
+    /// The slot on trial was made the one that boots, or why not.
+    Confirmed(Result<(), String>),
     /// The board is to reboot for this reason.
     Leave(String, End),
 }

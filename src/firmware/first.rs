@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Where the program tells how it is.
@@ -56,6 +56,8 @@ pub struct First {
     policy: Policy,
     line: CommandLine,
     news: Receiver<News>,
+    /// For what this program asks of the card beside its loop.
+    sender: Sender<News>,
     notify: UnixDatagram,
     program: Option<Program>,
     watchdog: Option<Watchdog>,
@@ -110,7 +112,7 @@ impl First {
             system,
             takes_sticks: wishes.takes_sticks,
             is_settled: Arc::clone(&is_settled),
-            news: sender,
+            news: sender.clone(),
         };
         std::thread::Builder::new()
             .name("modules".into())
@@ -140,6 +142,7 @@ impl First {
             overseer,
             line,
             news,
+            sender,
             notify,
             program: None,
             watchdog: None,
@@ -172,9 +175,7 @@ impl First {
             // Frames may have been finished for long enough before the card was found.
             if self.is_trial_passed && self.is_card_sought {
                 self.is_trial_passed = false;
-                if let Some(end) = self.confirm() {
-                    return end;
-                }
+                self.confirm();
             }
             if let Some(reason) = self.take_due_reboot() {
                 self.keep(&reason);
@@ -227,28 +228,32 @@ impl First {
         None
     }
 
-    /// The slot on trial has shown that it does the job.
-    fn confirm(&mut self) -> Option<End> {
-        let confirmed = match &self.slots {
-            Some(slots) => slots.confirm(),
-            None => Err("its card was not found".to_owned()),
+    /// The slot on trial has shown that it does the job. A slow card may take seconds for that, in which the watchdog is to be
+    /// fed, so it is asked beside the loop, which hears [`News::Confirmed`].
+    fn confirm(&self) {
+        let (slots, sender) = (self.slots.clone(), self.sender.clone());
+        let confirm = move || {
+            let confirmed = match &slots {
+                Some(slots) => slots.confirm(),
+                None => Err("its card was not found".to_owned()),
+            };
+            // A receiver that has gone has left the loop; the board ends.
+            let _ = sender.send(News::Confirmed(confirmed));
         };
-        match confirmed {
-            Ok(()) => {
-                let seconds = self.policy.trial.as_secs();
-                self.journal.tell(&format!(
-                    "trial passed: frames were finished for {seconds} s; this slot is the one that boots from now on"
-                ));
-                self.overseer.end_trial();
-                self.is_settled.store(true, Ordering::Relaxed);
-                None
-            }
-            Err(why) => {
-                let reason = format!("the slot on trial cannot be confirmed: {why}");
-                self.keep(&reason);
-                Some(self.leave(&reason, End::Reboot))
-            }
+        let thread = std::thread::Builder::new().name("confirm".into());
+        if let Err(error) = thread.spawn(confirm) {
+            let _ = self.sender.send(News::Confirmed(Err(error.to_string())));
         }
+    }
+
+    /// The slot on trial is the one that boots from now on.
+    fn settle(&mut self) {
+        let seconds = self.policy.trial.as_secs();
+        self.journal.tell(&format!(
+            "trial passed: frames were finished for {seconds} s; this slot is the one that boots from now on"
+        ));
+        self.overseer.end_trial();
+        self.is_settled.store(true, Ordering::Relaxed);
     }
 
     /// The reason of a reboot that waits for nothing any more. A program may fail before the data partition is found, which is
@@ -336,6 +341,11 @@ impl First {
                     self.overseer.begin_trial();
                     self.journal
                         .tell("this slot is on trial: it is not yet the one that boots");
+                }
+                News::Confirmed(Ok(())) => self.settle(),
+                News::Confirmed(Err(why)) => {
+                    let why = format!("the slot on trial cannot be confirmed: {why}");
+                    return Some((why, End::Reboot));
                 }
                 News::Leave(why, end) => return Some((why, end)),
             }

@@ -168,12 +168,13 @@ impl Overseer {
                 }
                 (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) => {
                     *beat_at = now;
+                    // First, because what follows may wait for a slow card.
+                    self.fed_at = Some(now);
+                    orders.push(Order::Feed);
                     if self.doomed_at.take().is_some() {
                         orders.push(Order::Tell("frames are finished again".to_owned()));
                         orders.push(Order::Forget);
                     }
-                    self.fed_at = Some(now);
-                    orders.push(Order::Feed);
                     orders.extend(self.trial.as_mut().and_then(|trial| {
                         let since = *trial.good_since.get_or_insert(now);
                         let passes = !trial.is_passed && now - since >= self.policy.trial;
@@ -319,7 +320,7 @@ mod tests {
         assert!(matches!(&kept[..], [Order::Keep(_)]), "{kept:?}");
         let orders = overseer.heard("WATCHDOG=1", s(17));
         assert!(
-            matches!(&orders[..], [Order::Tell(_), Order::Forget, Order::Feed]),
+            matches!(&orders[..], [Order::Feed, Order::Tell(_), Order::Forget]),
             "{orders:?}"
         );
         assert_eq!(overseer.tick(s(20)), []);

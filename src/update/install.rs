@@ -9,8 +9,15 @@ use std::io::{Read, Seek};
 pub enum Outcome {
     /// This slot has the new system now, and it is booted once, at the next start.
     Installed(Slot, Label),
-    /// The card runs this very system; no slot was written, and none waits for a trial any more.
-    Same(Slot, Label),
+    /// The card runs this very system, so no slot was written.
+    Same {
+        /// The slot that runs.
+        slot: Slot,
+        /// The system.
+        label: Label,
+        /// Another one waited for its trial, and does not any more.
+        took_back: bool,
+    },
 }
 
 /// Puts the system of `image` into the idle slot of `card` and has it tried at the next start.
@@ -37,8 +44,11 @@ pub fn install(
         )));
     }
     if label.id == system.id {
-        take_back_waiting(card, chooser)?;
-        return Ok(Outcome::Same(current, label));
+        return Ok(Outcome::Same {
+            slot: current,
+            label,
+            took_back: take_back_waiting(card, chooser)?,
+        });
     }
     if chooser == Chooser::PiFirmware && !system.can_ask_pi_firmware() {
         return Err(UpdateError::Misfit(format!(
@@ -56,10 +66,11 @@ pub fn install(
     Ok(Outcome::Installed(idle, label))
 }
 
-/// An earlier update that was not tried yet will not be.
-fn take_back_waiting(card: &mut dyn Disk, chooser: Chooser) -> Result<(), UpdateError> {
-    match Chooser::waiting(card)? {
-        Some(_) => chooser.try_nothing(card),
-        None => Ok(()),
+/// An earlier update that was not tried yet will not be. Whether there was one.
+fn take_back_waiting(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, UpdateError> {
+    let waits = Chooser::waiting(card)?.is_some();
+    if waits {
+        chooser.try_nothing(card)?;
     }
+    Ok(waits)
 }

@@ -99,6 +99,17 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
         workshop.state("card.img"),
         (versions("2", "3"), Slot::B, Some(Slot::A))
     );
+    // Whoever wants the running system does not want the one that waits.
+    let (code, said) = workshop.update("three.img", "card.img");
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("slot b has this very system, 3; the other slot, which waited for its trial"),
+        "{said}"
+    );
+    assert_eq!(
+        workshop.state("card.img"),
+        (versions("2", "3"), Slot::B, None)
+    );
 }
 
 #[test]
