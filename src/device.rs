@@ -227,7 +227,7 @@ impl Device {
             self.decider.reset();
             self.verdict = None;
             self.serial.camera_lost(why);
-            self.care.says("camera lost");
+            self.say_status();
         }
     }
 
@@ -241,7 +241,7 @@ impl Device {
             .as_ref()
             .map_or_else(String::new, |c| c.describe());
         self.serial.camera_back(&camera, lost_at.elapsed());
-        self.care.says("classifying");
+        self.say_status();
         true
     }
 
@@ -299,11 +299,9 @@ impl Device {
         if self.display_retry_at.is_some_and(|at| Instant::now() >= at) {
             self.display_retry_at = None;
             match (self.open_display)() {
-                Ok(display) => {
-                    self.display = display;
-                    self.care.display_is(false);
-                }
-                Err(error) => self.retry_display(&error),
+                // Back is one that shows something, not one that can be opened.
+                Ok(display) => self.display = display,
+                Err(error) => self.lose_display(&error),
             }
         }
         let state = self.state();
@@ -320,20 +318,31 @@ impl Device {
             picture: (state == State::Live).then(|| self.preprocess.crop()),
             notice: notice.as_ref().map(|words| words.as_str()),
         };
-        if let Err(error) = display.show(&scene) {
-            self.retry_display(&error);
+        match display.show(&scene) {
+            Ok(()) => {
+                if self.care.display_shows(&self.serial) {
+                    self.say_status();
+                }
+            }
+            Err(error) => self.lose_display(&error),
         }
     }
 
-    fn retry_display(&mut self, error: &DisplayError) {
+    fn lose_display(&mut self, error: &DisplayError) {
         self.display = None;
         self.display_retry_at = Some(Instant::now() + DISPLAY_PAUSE);
-        self.care.display_is(true);
-        self.trouble.tell(
-            &self.serial,
-            "display failed, the serial log goes on",
-            error,
-        );
+        if self.care.display_fails(&self.serial, error) {
+            self.say_status();
+        }
+    }
+
+    /// Tells whoever watches what is the matter.
+    fn say_status(&mut self) {
+        self.care.says(match self.lost_at {
+            Some(_) => "camera lost",
+            None if self.care.is_display_lost() => "display lost",
+            None => "classifying",
+        });
     }
 
     fn tell(&mut self, event: &str) {

@@ -245,7 +245,11 @@ fn displays() {
     let absent = "[display.framebuffer]\ndriver = \"no such driver\"";
     let run = with(absent);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stdout.contains("display failed"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("failed, the serial log goes on"),
+        "{}",
+        run.stdout
+    );
     assert_refused(
         &with(&format!("{absent}\nrequired = true")),
         DISPLAY,

@@ -11,7 +11,7 @@ use eyelet::board::{
 use eyelet::camera::{Camera, CameraError, Next};
 use eyelet::care::Care;
 use eyelet::care::notify::Heartbeat;
-use eyelet::device::{Device, Limits};
+use eyelet::device::{Device, Limits, OpenDisplay};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::show::serial::Serial;
@@ -296,6 +296,15 @@ fn the_stop_signal_is_heard_while_the_camera_is_lost() {
 
 /// A board that is looked after by `care` takes so many pictures of a script.
 fn run_cared(script: Vec<Act>, care: Care) -> (Result<u64, Failure>, Duration) {
+    run_cared_on(Box::new(|| Ok(None)), script, care)
+}
+
+/// The same with a display.
+fn run_cared_on(
+    open_display: OpenDisplay,
+    script: Vec<Act>,
+    care: Care,
+) -> (Result<u64, Failure>, Duration) {
     let script: Script = Arc::new(Mutex::new(script.into()));
     let model = Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap();
     let open_camera = move || {
@@ -313,7 +322,7 @@ fn run_cared(script: Vec<Act>, care: Care) -> (Result<u64, Failure>, Duration) {
         model,
         serial,
         Box::new(open_camera),
-        Box::new(|| Ok(None)),
+        open_display,
         care,
         &stop,
     )
@@ -363,17 +372,21 @@ fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
     );
 }
 
-/// Counts what it is told.
+/// Counts what it is told: frames that were finished, and unseen, and waits.
 #[derive(Clone, Default)]
-struct Counting(Arc<Mutex<(u32, u32)>>);
+struct Counting(Arc<Mutex<(u32, u32, u32)>>);
 
 impl Heartbeat for Counting {
     fn finished(&mut self) {
         self.0.lock().unwrap().0 += 1;
     }
 
-    fn waiting(&mut self) {
+    fn unseen(&mut self) {
         self.0.lock().unwrap().1 += 1;
+    }
+
+    fn waiting(&mut self) {
+        self.0.lock().unwrap().2 += 1;
     }
 
     fn says(&mut self, _words: &str) {}
@@ -395,12 +408,12 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     let mut script: Vec<Act> = (0..5).map(Act::Picture).collect();
     script.extend((0..20).map(|_| Act::HalfJpeg));
     assert_eq!(run_cared(script, watched(retry)).0, Ok(5));
-    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (5, 0));
+    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (5, 0, 0));
 
     let script = || vec![Act::Picture(1), Act::Lost, Act::Lost, Act::Picture(2)];
     assert_eq!(run_cared(script(), watched(retry)).0, Ok(2));
-    let (finished, waiting) = std::mem::take(&mut *beats.0.lock().unwrap());
-    assert_eq!(finished, 2);
+    let (finished, unseen, waiting) = std::mem::take(&mut *beats.0.lock().unwrap());
+    assert_eq!((finished, unseen), (2, 0));
     assert!(waiting >= 4, "{waiting}");
 
     let at_once = Rule {
@@ -409,5 +422,16 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     };
     let failure = run_cared(script(), watched(at_once)).0.unwrap_err();
     assert_eq!(failure.message, "policy: camera lost for 0 s");
-    assert_eq!(*beats.0.lock().unwrap(), (1, 0));
+    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
+
+    let fails = || {
+        Ok(Some(Box::new(RecordingDisplay {
+            shown: Shown::default(),
+            fails: true,
+        }) as Box<dyn Display>))
+    };
+    let script = (0..5).map(Act::Picture).collect();
+    let (result, _) = run_cared_on(Box::new(fails), script, watched(retry));
+    assert_eq!(result, Ok(5));
+    assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
 }

@@ -17,7 +17,7 @@ use crate::{Cause, Failure};
 use boot::Boot;
 use health::{Health, Reading};
 use notify::{HangsAfter, Heartbeat, Notify, Unwatched};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use trouble::Trouble;
@@ -107,9 +107,13 @@ impl Care {
         self.is_supervised
     }
 
-    /// A frame was classified and shown.
+    /// A frame was classified, and shown unless the display is lost.
     pub fn finished(&mut self) {
-        self.heartbeat.finished();
+        if self.display.lasts() {
+            self.heartbeat.unseen();
+        } else {
+            self.heartbeat.finished();
+        }
     }
 
     /// No usable frame has come for `since`; the loop may go on waiting unless this fails.
@@ -124,9 +128,26 @@ impl Care {
         self.heartbeat.says(words);
     }
 
-    /// The display has failed, or is back.
-    pub fn display_is(&mut self, lost: bool) {
-        self.display.set(lost);
+    /// The display cannot be opened or written to; true when that is news. The log is told then, and when it has lasted long.
+    pub fn display_fails(&mut self, serial: &Serial, why: &dyn Display) -> bool {
+        let is_news = !self.display.lasts();
+        self.display.set(true);
+        let what = format_args!("failed, the serial log goes on: {why}");
+        self.display.tell(serial, "display", &what);
+        is_news
+    }
+
+    /// The display has shown a picture; true when that is news.
+    pub fn display_shows(&mut self, serial: &Serial) -> bool {
+        let is_news = self.display.lasts();
+        self.display.set(false);
+        self.display.tell(serial, "display", &"");
+        is_news
+    }
+
+    /// Whether there should be a display and is none.
+    pub fn is_display_lost(&self) -> bool {
+        self.display.lasts()
     }
 
     /// The shortest time from frame to frame: longer than nothing while something wants fewer frames a second.
@@ -325,7 +346,7 @@ mod tests {
 
         let mut care = Care::unwatched(Policy::default());
         assert_eq!(care.waiting(Duration::from_secs(1_000_000)), Ok(()));
-        care.display_is(true);
+        care.display_fails(&serial, &"no cable");
         assert_eq!(care.look(POOL, &serial), Ok(()));
     }
 }

@@ -18,6 +18,9 @@ pub trait Heartbeat {
     /// A frame was classified and shown.
     fn finished(&mut self);
 
+    /// A frame was classified, and the display that should show it is lost, which the policy allows for now.
+    fn unseen(&mut self);
+
     /// There is no frame, and the policy lets the loop wait for one; at least every few seconds while it does.
     fn waiting(&mut self);
 
@@ -31,6 +34,7 @@ pub struct Unwatched;
 
 impl Heartbeat for Unwatched {
     fn finished(&mut self) {}
+    fn unseen(&mut self) {}
     fn waiting(&mut self) {}
     fn says(&mut self, _words: &str) {}
 }
@@ -71,6 +75,15 @@ impl Notify {
         due
     }
 
+    fn beat(&mut self, first: &str, later: &str) {
+        if !std::mem::replace(&mut self.is_ready, true) {
+            self.sent_at = Some(Instant::now());
+            self.send(first);
+        } else if self.is_due() {
+            self.send(later);
+        }
+    }
+
     fn send(&self, words: &str) {
         // A full or closed socket is the manager's fault, and the watchdog is its answer to silence.
         let _ = self.socket.send(words.as_bytes());
@@ -79,20 +92,22 @@ impl Notify {
 
 impl Heartbeat for Notify {
     fn finished(&mut self) {
-        if !self.is_ready {
-            self.is_ready = true;
-            self.sent_at = Some(Instant::now());
-            self.send("READY=1\nSTATUS=classifying\nWATCHDOG=1");
-        } else if self.is_due() {
-            self.send("WATCHDOG=1");
-        }
+        self.beat("READY=1\nSTATUS=classifying\nWATCHDOG=1", "WATCHDOG=1");
+    }
+
+    fn unseen(&mut self) {
+        // The last line is for a first program whose slot is on trial; systemd passes over it.
+        self.beat(
+            "READY=1\nSTATUS=display lost\nWATCHDOG=1\nX_EYELET=unseen",
+            "WATCHDOG=1\nX_EYELET=unseen",
+        );
     }
 
     fn waiting(&mut self) {
         if self.is_due() {
             // Before it is ready a service has no watchdog yet, only a time limit: half a minute from now on.
             self.send(if self.is_ready {
-                // The second line is for a first program whose slot is on trial; systemd passes over it.
+                // The second line: as above.
                 "WATCHDOG=1\nX_EYELET=waiting"
             } else {
                 "EXTEND_TIMEOUT_USEC=30000000"
@@ -124,6 +139,10 @@ impl Heartbeat for HangsAfter {
         }
         self.frames -= 1;
         self.inner.finished();
+    }
+
+    fn unseen(&mut self) {
+        self.inner.unseen();
     }
 
     fn waiting(&mut self) {
@@ -172,6 +191,9 @@ mod tests {
             words(&manager),
             ["WATCHDOG=1", "STATUS=camera lost for 3 s"]
         );
+        std::thread::sleep(PERIOD);
+        notify.unseen();
+        assert_eq!(words(&manager), ["WATCHDOG=1\nX_EYELET=unseen"]);
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Device {
         ledger.account("first drawing", || device.draw());
         device.serial.start(&parts, ledger.lines());
         if let Some(error) = display_fault {
-            device.retry_display(&error);
+            device.lose_display(&error);
         }
         memory::seal()?;
         Ok(device)

@@ -6,8 +6,8 @@
 //! the hardware then resets the board, or a reboot does where it fails to.
 //!
 //! A slot on trial has no time to lose: it is left, by a reset, when its program ends once, and when no frame was finished
-//! within the start time or the watchdog's time, whatever it waits for. It has passed when frames were finished for the
-//! policy's trial time without a wait.
+//! within the start time or the watchdog's time, whatever it waits for; a frame that no display shows is not finished. It
+//! has passed when frames were finished for the policy's trial time without a wait.
 //!
 //! All times are since kernel start.
 
@@ -64,8 +64,9 @@ struct Trial {
     is_passed: bool,
 }
 
-/// What a program says with its beat when it has no frame and waits for one.
-const WAITS: &str = "X_EYELET=waiting";
+/// What a program says with its beat when it has no frame and waits for one, and when it has no display to show it on. The
+/// policy allows that, but it is not what a slot on trial must show.
+const NOT_THE_JOB: [&str; 2] = ["X_EYELET=waiting", "X_EYELET=unseen"];
 
 /// The overseer.
 #[derive(Debug)]
@@ -155,10 +156,12 @@ impl Overseer {
     /// The program said `words`, lines of `KEY=VALUE`.
     pub fn heard(&mut self, words: &str, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
-        let waits = words.lines().any(|line| line == WAITS);
-        if let (true, Some(trial)) = (waits, &mut self.trial) {
+        let mut counts = true;
+        if let Some(trial) = &mut self.trial
+            && words.lines().any(|line| NOT_THE_JOB.contains(&line))
+        {
             trial.good_since = None;
-            return orders;
+            counts = false;
         }
         for line in words.lines() {
             match (line.split_once('='), &mut self.phase) {
@@ -166,7 +169,7 @@ impl Overseer {
                     self.phase = Phase::Running { beat_at: now };
                     self.is_rebooted_in_vain = false;
                 }
-                (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) => {
+                (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) if counts => {
                     *beat_at = now;
                     // First, because what follows may wait for a slow card.
                     self.fed_at = Some(now);
@@ -457,6 +460,32 @@ mod tests {
             );
         }
         assert!(matches!(&overseer.tick(s(15))[..], [Order::Keep(_)]));
+    }
+
+    #[test]
+    fn frames_that_no_display_shows_are_beats_but_not_those_of_a_trial() {
+        const FIRST: &str = "READY=1\nSTATUS=display lost\nWATCHDOG=1\nX_EYELET=unseen";
+        const LATER: &str = "WATCHDOG=1\nX_EYELET=unseen";
+        let mut overseer = Overseer::new(Policy::default());
+        overseer.started(s(1));
+        assert_eq!(overseer.heard(FIRST, s(5)), [Order::Feed]);
+        assert_eq!(overseer.heard(LATER, s(6)), [Order::Feed]);
+
+        let mut overseer = on_trial(Policy::default());
+        overseer.started(s(1));
+        assert_eq!(overseer.heard(FIRST, s(5)), []);
+        for second in 6..15 {
+            assert_eq!(overseer.heard(LATER, s(second)), []);
+            assert_eq!(overseer.tick(s(second)), []);
+        }
+        let reason = "watchdog: no finished frame for 15 s, display lost";
+        assert_eq!(overseer.tick(s(15)), [Order::Keep(reason.into())]);
+        // A display that comes in time does no harm.
+        let mut overseer = on_trial(Policy::default());
+        overseer.started(s(1));
+        assert_eq!(overseer.heard(FIRST, s(5)), []);
+        let orders = overseer.heard("STATUS=classifying\nWATCHDOG=1", s(10));
+        assert_eq!(orders, [Order::Feed]);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::emulator::{Missing, arm_programs, package_cache, tool};
 use eyelet::image::apt::Apt;
 use eyelet::image::fat::{self, Files};
 use eyelet::image::{Deb, mbr};
-use image::RgbImage;
 use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::fs;
@@ -267,16 +266,4 @@ fn drive(interface: &str, card: &Card) -> OsString {
     let mut drive = OsString::from(format!("if={interface},format=raw,file="));
     drive.push(&card.path);
     drive
-}
-
-/// The display shows a picture of many colours beside text, not a blank screen or the kernel's console.
-pub fn shows_something(screen: &RgbImage) -> Result<(), String> {
-    let mut colours: Vec<_> = screen.pixels().map(|pixel| pixel.0).collect();
-    colours.sort_unstable();
-    colours.dedup();
-    if colours.len() > 200 {
-        Ok(())
-    } else {
-        Err(format!("the display has {} colours", colours.len()))
-    }
 }

@@ -12,7 +12,7 @@
 mod emulator;
 mod machine;
 
-use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, shared};
+use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
 use machine::{Card, Console, Inputs};
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ fn raspberry_pi_3_boots_its_image_into_the_classifier() {
     // What vivid shows has no class of ImageNet; that frames are classified and shown is what counts here.
     let first = console.first_class();
     println!("raspberry-pi-3: {first}");
-    console.board.screen(machine::shows_something);
+    console.board.screen(screen::shows_something);
     drop(console);
     assert_eq!(
         card.sha256(),

@@ -43,6 +43,17 @@ pub fn virt() -> Vec<OsString> {
     .into()
 }
 
+/// Two sockets for displays, the first one with a display in it: [`Board::unplug_display`] and [`Board::plug_display`]. A
+/// virtio display cannot be pulled out; this one can.
+pub const DISPLAY_SOCKETS: [&str; 6] = [
+    "-device",
+    "pcie-root-port,id=socket1,chassis=1,slot=1",
+    "-device",
+    "pcie-root-port,id=socket2,chassis=2,slot=2",
+    "-device",
+    "bochs-display,id=display1,bus=socket1,romfile=,edid=on,xres=480,yres=320",
+];
+
 /// The running board. Dropping it ends QEMU.
 pub struct Board {
     process: Child,
@@ -50,6 +61,8 @@ pub struct Board {
     control: BufReader<UnixStream>,
     folder: PathBuf,
     cameras_plugged: u32,
+    /// The display that is looked at, where there are several.
+    pub display: Option<&'static str>,
     /// Everything that came over the serial line so far.
     pub log: Vec<String>,
 }
@@ -101,6 +114,7 @@ impl Board {
             control,
             folder: folder.to_path_buf(),
             cameras_plugged: 0,
+            display: None,
             log: Vec::new(),
         };
         board.read_reply()?; // the greeting
@@ -153,7 +167,11 @@ impl Board {
     /// What the display shows now, as a PPM file.
     pub fn screendump(&mut self) -> io::Result<Vec<u8>> {
         let file = self.folder.join("screen.ppm");
-        self.command("screendump", json!({"filename": file}))?;
+        let arguments = match self.display {
+            Some(display) => json!({"filename": file, "device": display}),
+            None => json!({"filename": file}),
+        };
+        self.command("screendump", arguments)?;
         std::fs::read(file)
     }
 
@@ -186,6 +204,26 @@ impl Board {
         camera.unplug();
         let device = format!("camera{}", self.cameras_plugged);
         self.command("device_del", json!({"id": device})).unwrap();
+    }
+
+    /// Pulls the display out of the first of [`DISPLAY_SOCKETS`].
+    pub fn unplug_display(&mut self) {
+        self.command("device_del", json!({"id": "display1"}))
+            .unwrap();
+    }
+
+    /// Puts another display into the second of [`DISPLAY_SOCKETS`]: QEMU does not let a socket be used twice.
+    pub fn plug_display(&mut self) {
+        let (xres, yres) = DISPLAY_PX;
+        self.command(
+            "device_add",
+            json!({
+                "driver": "bochs-display", "id": "display2", "bus": "socket2",
+                "romfile": "", "edid": true, "xres": xres, "yres": yres,
+            }),
+        )
+        .unwrap();
+        self.display = Some("display2");
     }
 
     /// What the display shows, once `shows` says true of it.

@@ -98,6 +98,18 @@ pub fn shows(
     }
 }
 
+/// The display shows a picture of many colours beside text, not a blank screen or the kernel's console.
+pub fn shows_something(screen: &RgbImage) -> Result<(), String> {
+    let mut colours: Vec<_> = screen.pixels().map(|pixel| pixel.0).collect();
+    colours.sort_unstable();
+    colours.dedup();
+    if colours.len() > 200 {
+        Ok(())
+    } else {
+        Err(format!("the display has {} colours", colours.len()))
+    }
+}
+
 /// The display must say that the camera is lost, and show none of the photos.
 pub fn shows_loss(screen: &RgbImage, photos: &[&RgbImage]) -> Result<(), String> {
     let since = Duration::from_secs(1);

@@ -59,6 +59,8 @@ pub struct Setup<'a> {
     pub board: &'a str,
     /// The network.
     pub model: &'a [u8],
+    /// More words for QEMU.
+    pub devices: &'a [&'a str],
     /// More words for the kernel.
     pub kernel_words: &'a str,
     /// Changes the bytes of the data partition, which is a sound, empty volume.
@@ -104,6 +106,7 @@ impl Running {
             ]
             .map(Into::into),
         );
+        arguments.extend(setup.devices.iter().map(Into::into));
         Self {
             board: Board::start(folder.path(), &arguments).unwrap(),
             folder,

@@ -1,5 +1,5 @@
-//! A board whose first program is Eyelet: what happens when the loop hangs, the camera goes, the model or the data
-//! partition is damaged; and that nothing is written to the card otherwise. QEMU's `virt` machine with Debian's arm64
+//! A board whose first program is Eyelet: what happens when the loop hangs, the camera or the display goes, the model or the
+//! data partition is damaged; and that nothing is written to the card otherwise. QEMU's `virt` machine with Debian's arm64
 //! kernel, its hardware watchdog, display, cameras and disk.
 //!
 //! `cargo test --test firmware -- --ignored`
@@ -11,7 +11,8 @@
 mod emulator;
 mod machine;
 
-use emulator::{or_skip, pictures};
+use emulator::qemu::DISPLAY_SOCKETS;
+use emulator::{or_skip, pictures, screen};
 use machine::{Parts, Running, Setup, VIVID};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ fn setup(board: &str) -> Setup<'_> {
         modules: &[VIVID],
         board,
         model: MODEL,
+        devices: &[],
         kernel_words: "",
         damage: |_| {},
     }
@@ -232,4 +234,72 @@ fn a_camera_that_is_lost_too_long_reboots_where_the_policy_says_so() {
     running.line_but("rebooting: policy: camera lost for 2", &["init: watchdog:"]);
     running.next_boot(&[]);
     running.line("last reboot: policy: camera lost for 2");
+}
+
+/// The board with a display that can be pulled out.
+fn with_display_in_socket<'a>(board: &'a str) -> Setup<'a> {
+    Setup {
+        modules: &[VIVID, "bochs"],
+        devices: &DISPLAY_SOCKETS,
+        ..setup(board)
+    }
+}
+
+/// The display goes with its driver, and another one comes: told once each, and the job goes on meanwhile.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_display_that_goes_is_done_without_and_found_again() {
+    const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
+    let Some(parts) = or_skip(Parts::get()) else {
+        return;
+    };
+    let board = BOARD.replace("virtio_gpu", "bochs");
+    let mut running = Running::boot(&parts, &with_display_in_socket(&board));
+    running.board.display = Some("display1");
+    running.line("watchdog armed");
+    running.line("first class after ");
+    running.board.screen(screen::shows_something);
+
+    let from = running.board.log.len();
+    running.board.unplug_display();
+    const LOST: &str = "display: failed, the serial log goes on: ";
+    let told = running.next_line_but(LOST, &NEVER);
+    assert!(told.contains("cannot write to the display bochs"), "{told}");
+    let frames = |line: String| -> u64 {
+        let count = line.split("] ").nth(1).unwrap().split(' ').next().unwrap();
+        count.parse().unwrap()
+    };
+    let first = frames(running.next_line_but(" frames, ", &NEVER));
+    let second = frames(running.next_line_but(" frames, ", &NEVER));
+    // A minute, at a pace that emulation keeps when it is busy.
+    assert!(second > first + 60, "{first} {second}");
+
+    running.board.plug_display();
+    running.next_line_but("display: well again", &NEVER);
+    running.board.screen(screen::shows_something);
+    let log = &running.board.log[from..];
+    let times = log.iter().filter(|line| line.contains(LOST)).count();
+    assert_eq!(times, 1, "tried every 10 s, told once");
+}
+
+/// The board's policy may want a reboot for a lost display.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
+fn a_display_that_is_lost_too_long_reboots_where_the_policy_says_so() {
+    let Some(parts) = or_skip(Parts::get()) else {
+        return;
+    };
+    let board = format!(
+        "{}[policy.display_lost]\ndo = \"reboot\"\nafter_s = 20\n",
+        BOARD.replace("virtio_gpu", "bochs")
+    );
+    let mut running = Running::boot(&parts, &with_display_in_socket(&board));
+    running.line("first class after ");
+    running.board.unplug_display();
+    running.line_but(
+        "rebooting: policy: display lost for 2",
+        &["init: watchdog:"],
+    );
+    running.next_boot(&[]);
+    running.line("last reboot: policy: display lost for 2");
 }
