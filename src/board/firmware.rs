@@ -17,6 +17,8 @@ pub struct Firmware {
     pub config_txt: Vec<String>,
     /// Whether updates are taken from USB sticks.
     pub update_from_sticks: bool,
+    /// Whether a shell runs on the serial line.
+    pub shell: bool,
 }
 
 impl Firmware {
@@ -105,5 +107,6 @@ pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
         kernel_arguments: table.text("kernel_arguments"),
         config_txt: table.texts("config_txt").unwrap_or_default(),
         update_from_sticks: table.flag("update_from_sticks").unwrap_or(false),
+        shell: table.flag("shell").unwrap_or(false),
     }
 }

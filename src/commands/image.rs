@@ -40,6 +40,9 @@ pub struct Args {
     /// The package raspi-firmware (otherwise apt fetches it, where the board needs it)
     #[arg(long, value_name = "FILE.deb")]
     firmware: Option<PathBuf>,
+    /// The package busybox-static for arm64 (otherwise apt fetches it, where the board file asks for a shell)
+    #[arg(long, value_name = "FILE.deb")]
+    busybox: Option<PathBuf>,
     /// What this image is called in its manifest
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     version: String,
@@ -60,12 +63,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let wants_firmware =
         needs.is_some_and(|needs| !needs.boot_files.is_empty() || !needs.slot_files.is_empty());
-    let firmware = match &args.firmware {
-        Some(file) => Some(file.clone()),
-        None if wants_firmware => Some(apt.package("raspi-firmware")?),
-        None => None,
+    let package = |named: &Option<PathBuf>, wants: bool, name: &str| -> Result<_, Failure> {
+        let file = match named {
+            Some(file) => Some(file.clone()),
+            None if wants => Some(apt.package(name)?),
+            None => None,
+        };
+        Ok(file.as_deref().map(Deb::open).transpose()?)
     };
-    let firmware = firmware.as_deref().map(Deb::open).transpose()?;
+    let firmware = package(&args.firmware, wants_firmware, "raspi-firmware")?;
+    let busybox = package(&args.busybox, board.firmware.shell, "busybox-static:arm64")?;
     let made = image::make(
         &Recipe {
             board: &board,
@@ -75,6 +82,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             program: &program,
             kernel: &Deb::open(&kernel)?,
             firmware: firmware.as_ref(),
+            busybox: busybox.as_ref(),
             version: &args.version,
         },
         &args.output,

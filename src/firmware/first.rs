@@ -5,6 +5,7 @@ use super::command_line::CommandLine;
 use super::journal::Journal;
 use super::keeper::Keeper;
 use super::oversee::{Order, Overseer};
+use super::shell::Shell;
 use super::slots::Slots;
 use super::watchdog::Watchdog;
 use super::{BOOT_FILE, Wishes};
@@ -66,6 +67,7 @@ pub struct First {
     loading: Option<(PathBuf, Duration)>,
     keeper: Option<Keeper>,
     slots: Option<Slots>,
+    shell: Option<Shell>,
     /// The card was found, or not.
     is_card_sought: bool,
     /// The slot on trial did its job for long enough, and is not confirmed yet.
@@ -150,6 +152,7 @@ impl First {
             loading: None,
             keeper: None,
             slots: None,
+            shell: wishes.has_shell.then(Shell::of_this_board),
             is_card_sought: false,
             is_trial_passed: false,
             due_reboot: None,
@@ -183,6 +186,9 @@ impl First {
             }
             self.tell_slow_module();
             self.open_watchdog();
+            if let Some(line) = self.shell.as_mut().and_then(Shell::tend) {
+                self.journal.tell(&line);
+            }
             self.read_output();
             let mut orders = VecDeque::from(self.hear());
             orders.extend(self.reap());

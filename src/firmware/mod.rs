@@ -19,12 +19,14 @@ mod child;
 pub mod command_line;
 pub mod data;
 mod first;
+pub mod identity;
 mod journal;
 pub mod keeper;
 pub mod modules;
 mod mounts;
 pub mod oversee;
 pub mod ring;
+pub mod shell;
 pub mod slots;
 mod sticks;
 pub mod watchdog;
@@ -105,10 +107,7 @@ fn greet(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
     let system = system.map_or_else(String::new, |system| {
         format!(", system {} ({})", system.version, &system.id[..8])
     });
-    journal.tell(&format!(
-        "eyelet {}{slot}{system}",
-        env!("CARGO_PKG_VERSION")
-    ));
+    journal.tell(&format!("eyelet {}{slot}{system}", identity::version()));
     for word in &line.unknown {
         journal.tell(&format!(
             "{word} on the kernel's command line means nothing"
@@ -121,6 +120,8 @@ struct Wishes {
     policy: Policy,
     /// Updates are taken from USB sticks.
     takes_sticks: bool,
+    /// A shell runs on the serial line.
+    has_shell: bool,
 }
 
 /// The board's wishes. A board file that is wrong leaves the default ones; the program that classifies says what is wrong.
@@ -133,12 +134,14 @@ fn wishes(journal: &mut Journal) -> Wishes {
         Ok((board, _)) => Wishes {
             policy: board.policy,
             takes_sticks: board.firmware.update_from_sticks,
+            has_shell: board.firmware.shell,
         },
         Err(error) => {
             journal.tell(&format!("{error}; the default policy is used"));
             Wishes {
                 policy: Policy::default(),
                 takes_sticks: false,
+                has_shell: false,
             }
         }
     }

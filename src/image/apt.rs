@@ -109,7 +109,7 @@ fn package(message: impl std::fmt::Display) -> Failure {
 
 fn no_apt(reason: &str) -> Failure {
     package(format!(
-        "there is no apt on this machine ({reason}): download the packages and pass them, --kernel FILE.deb and --firmware FILE.deb"
+        "there is no apt on this machine ({reason}): download the packages and pass them, --kernel FILE.deb, --firmware FILE.deb, --busybox FILE.deb"
     ))
 }
 

@@ -22,6 +22,7 @@
 //! | `/lib/modules/RELEASE/NAME.ko` | these modules, unpacked |
 //! | `/models/NAME/...` | the model; `/init`'s folder is a data root |
 //! | `/etc/eyelet/manifest.json` | the bill of materials |
+//! | `/bin/busybox` | where the board file asks for a shell, and else not there |
 //! | `/dev /proc /sys /run /tmp /data` | empty but for `/dev/console` and `/dev/null` |
 //!
 //! On the kernel's command line, `eyelet.slot=a` or `b` tells the running slot, and `eyelet.trial=1` that U-Boot has started
@@ -76,6 +77,8 @@ pub struct Recipe<'a> {
     pub kernel: &'a Deb,
     /// The package of the Raspberry Pi's firmware, for boards that need it.
     pub firmware: Option<&'a Deb>,
+    /// The package busybox-static, for boards whose file asks for a shell.
+    pub busybox: Option<&'a Deb>,
     /// What the image is called in its manifest.
     pub version: &'a str,
 }

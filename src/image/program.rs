@@ -2,22 +2,20 @@
 
 use super::package_failure;
 use crate::failure::Failure;
+use crate::firmware::identity;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where `cargo static-aarch64` puts it, below the source tree.
 const BUILT: &str = "target/aarch64-unknown-linux-gnu/static/eyelet";
+/// What to do about a file that is none.
+const REMEDY: &str = "`cargo static-aarch64` in this tool's source makes one that fits";
 
 /// The program at `named`, or else this very program when it is one, or the one that was built below the current folder or
 /// beside the running program.
 pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
-        check(path).map_err(|reason| {
-            package_failure(format!(
-                "{} cannot be an image's program: {reason}",
-                path.display()
-            ))
-        })?;
+        check(path).map_err(|reason| unfit(path, &reason))?;
         return Ok(path.to_owned());
     }
     let running = std::env::current_exe().ok();
@@ -35,6 +33,41 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
         })
 }
 
+/// The program at `path` for an image that this tool makes, and what a person should know of it.
+pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), Failure> {
+    let program = std::fs::read(path).map_err(|error| unfit(path, &error.to_string()))?;
+    check_elf(&program).map_err(|reason| unfit(path, &reason))?;
+    let version = identity::version_in(&program);
+    let note = check_version(version.as_deref(), identity::version())
+        .map_err(|reason| unfit(path, &reason))?;
+    Ok((
+        program,
+        note.map(|note| format!("{}: {note}", path.display())),
+    ))
+}
+
+fn unfit(path: &Path, reason: &str) -> Failure {
+    let shown = path.display();
+    package_failure(format!(
+        "{shown} cannot be an image's program: {reason} ({REMEDY})"
+    ))
+}
+
+/// A program that is older than the tool may not know what the tool puts into the image: keys of the board file, above all.
+fn check_version(program: Option<&str>, tool: &str) -> Result<Option<String>, String> {
+    let Some(program) = program else {
+        return Err("it does not say that it is an eyelet".to_owned());
+    };
+    let (theirs, ours) = (identity::numbers(program), identity::numbers(tool));
+    if theirs < ours {
+        return Err(format!(
+            "it is eyelet {program}, older than this tool, {tool}"
+        ));
+    }
+    Ok((theirs > ours)
+        .then(|| format!("this program is eyelet {program}, newer than this tool, {tool}")))
+}
+
 /// Says why the file at `path` is no static 64-bit ARM program.
 fn check(path: &Path) -> Result<(), String> {
     let mut head = Vec::new();
@@ -45,7 +78,7 @@ fn check(path: &Path) -> Result<(), String> {
 }
 
 /// Fields of the ELF header: /usr/include/elf.h, `Elf64_Ehdr` and `Elf64_Phdr`.
-fn check_elf(head: &[u8]) -> Result<(), String> {
+pub(super) fn check_elf(head: &[u8]) -> Result<(), String> {
     const LITTLE_64: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
     const AARCH64: u64 = 183;
     const INTERPRETER: u64 = 3;
@@ -57,7 +90,7 @@ fn check_elf(head: &[u8]) -> Result<(), String> {
             .fold(0u64, |number, &byte| number << 8 | u64::from(byte))
     };
     if !head.starts_with(&LITTLE_64) || field(18, 2) != AARCH64 {
-        return Err("it is no 64-bit ARM program (`cargo static-aarch64` makes one)".to_owned());
+        return Err("it is no 64-bit ARM program".to_owned());
     }
     let (table, entry_bytes, entries) = (field(32, 8), field(54, 2), field(56, 2));
     let is_dynamic = (0..entries).any(|entry| {
@@ -65,7 +98,7 @@ fn check_elf(head: &[u8]) -> Result<(), String> {
             .is_ok_and(|at| at < head.len() && field(at, 4) == INTERPRETER)
     });
     if is_dynamic {
-        return Err("it is not static (`cargo static-aarch64` makes one that is)".to_owned());
+        return Err("it is not static".to_owned());
     }
     Ok(())
 }
@@ -74,6 +107,20 @@ fn check_elf(head: &[u8]) -> Result<(), String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_program_that_may_not_know_what_the_tool_knows_is_refused() {
+        let check = |program| check_version(program, "1.10.0");
+        assert_eq!(check(Some("1.10.0")), Ok(None));
+        let note = check(Some("1.11.0")).unwrap().unwrap();
+        assert!(note.contains("newer than this tool, 1.10.0"), "{note}");
+        let error = check(Some("1.9.5")).unwrap_err();
+        assert!(
+            error.contains("eyelet 1.9.5, older than this tool"),
+            "{error}"
+        );
+        assert!(check(None).unwrap_err().contains("does not say"));
+    }
 
     #[test]
     fn programs_of_another_kind_are_refused() {

@@ -6,11 +6,13 @@ use super::machine::{Needs, STICK_MODULES, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
 use super::modules::{Module, canonical};
+use super::program;
 use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure, relative};
 use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
+use crate::firmware::shell;
 use crate::update::chooser::{self, Chooser};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -39,14 +41,14 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     let machine = machine_of(recipe)?;
     let needs = needs(machine);
     // First what is found wrong at once: unpacking a kernel takes seconds.
+    let (program, note) = program::read(recipe.program)?;
+    let mut notes = Vec::from_iter(note);
     let model = ModelFiles::gather(recipe.model, &DataRoots::of_this_machine())?;
     let kernel = Kernel::of(recipe.kernel)?;
     let of_pi_os = kernel
         .device_trees
         .keys()
         .any(|name| name.starts_with("bcm2710-"));
-    let mut notes = Vec::new();
-
     let mut packages = vec![Package::from(recipe.kernel)];
     let mut boot = Files::new();
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
@@ -76,12 +78,10 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
 
     let mut initramfs = initramfs_files(recipe, &model)?;
     add_modules(recipe, needs, &kernel, &mut initramfs, &mut notes)?;
-    let program = std::fs::read(recipe.program).map_err(|error| {
-        package_failure(format!(
-            "{} cannot be read: {error}",
-            recipe.program.display()
-        ))
-    })?;
+    if recipe.board.firmware.shell {
+        packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
+        notes.push("a shell runs on the serial line: whoever reaches it is root".to_owned());
+    }
     let mut manifest = Manifest {
         v: 1,
         id: String::new(),
@@ -249,6 +249,45 @@ fn add_firmware(
     }
 }
 
+/// Takes the shell from its package, and its licence. Returns the package.
+fn add_shell(
+    recipe: &Recipe<'_>,
+    initramfs: &mut Files,
+    slot: &mut Files,
+) -> Result<Package, Failure> {
+    let package = recipe.busybox.ok_or_else(|| {
+        package_failure(format!(
+            "board `{}` asks for a shell: pass --busybox FILE.deb (package busybox-static for arm64)",
+            recipe.board.name
+        ))
+    })?;
+    let wrong = |reason: &str| {
+        let (name, version) = (&package.name, &package.version);
+        let file = package.path.display();
+        package_failure(format!(
+            "{name} {version} ({file}) {reason}: pass the package busybox-static for arm64 by --busybox"
+        ))
+    };
+    package.each_file(&mut |path, file| {
+        let (files, place) = match path {
+            // Debian 13 has it below /usr.
+            "bin/busybox" | "usr/bin/busybox" => (&mut *initramfs, shell::PROGRAM),
+            _ if path == format!("usr/share/doc/{}/copyright", package.name) => {
+                (&mut *slot, "LICENCE.busybox")
+            }
+            _ => return Ok(()),
+        };
+        let mut contents = Vec::new();
+        file.read_to_end(&mut contents)?;
+        files.insert(place.trim_start_matches('/').to_owned(), contents);
+        Ok(())
+    })?;
+    let program = initramfs.get(shell::PROGRAM.trim_start_matches('/'));
+    let program = program.ok_or_else(|| wrong("has no busybox"))?;
+    program::check_elf(program).map_err(|reason| wrong(&format!("cannot be used: {reason}")))?;
+    Ok(package.into())
+}
+
 /// The board file, the pictures that it names, the model.
 fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Failure> {
     let mut files = model.files.clone();
@@ -363,7 +402,11 @@ fn archive(program: &[u8], files: &Files) -> Vec<u8> {
     archive.device("dev/null", 1, 3);
     archive.program("init", program);
     for (path, contents) in files {
-        archive.file(path, contents);
+        if Path::new("/").join(path) == Path::new(shell::PROGRAM) {
+            archive.program(path, contents);
+        } else {
+            archive.file(path, contents);
+        }
     }
     archive.finish_compressed()
 }

@@ -66,6 +66,12 @@ impl Inputs {
     }
 }
 
+/// The package of the shell.
+pub fn busybox() -> Result<PathBuf, Missing> {
+    let package = Apt::new(package_cache()).package("busybox-static:arm64");
+    package.map_err(|failure| Missing(failure.message))
+}
+
 fn file_of(apt: &Apt, package: &str, path: &str) -> Result<Vec<u8>, Missing> {
     let deb = apt
         .package(package)

@@ -105,6 +105,44 @@ fn a_trial_of_the_other_slot_lasts_one_boot() {
     console.wait_for("Starting kernel", BOOT_PATIENCE);
 }
 
+/// The shell of a board whose file asks for one: what is typed on the serial line is run by root, and a shell that is left is
+/// started again, while frames are classified.
+#[test]
+#[ignore = "boots an image: `cargo test --test boot -- --ignored`"]
+fn what_is_typed_on_the_serial_line_is_run_where_the_board_file_asks_for_a_shell() {
+    let _alone = alone();
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/qdq-whole.onnx");
+    let Some(inputs) = or_skip(Inputs::gather(model.into())) else {
+        return;
+    };
+    let Some(busybox) = or_skip(machine::busybox()) else {
+        return;
+    };
+    let vivid = "machine = \"virt\"\nshell = true\nmodules = [\"vivid n_devs=1 node_types=0x1 num_inputs=1 input_types=0x00\"]";
+    let board = board_file("virt", &[("machine = \"virt\"", vivid)]);
+    let card = Card::make(
+        &inputs,
+        board.path(),
+        &["--busybox", busybox.to_str().unwrap()],
+    );
+    let mut console = Console::boot_virt(&inputs, &card, &[]);
+    console.wait_for("a shell runs on /dev/ttyAMA0", BOOT_PATIENCE);
+    console.first_class();
+    let typed = "echo $((6 * 7)) $(cat /proc/1/comm) $(id -u)";
+    console.board.type_line(typed);
+    console.wait_for("42 init 0", BOOT_PATIENCE);
+    console.board.type_line("exit");
+    console.wait_for("built-in shell", BOOT_PATIENCE);
+    // What is typed before there is a prompt may be lost, and a prompt is no line that could be waited for.
+    for _ in 0..10 {
+        console.board.type_line("echo again $((7 * 7))");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    console.wait_for("again 49", BOOT_PATIENCE);
+    console.board.type_line("reboot");
+    console.wait_for("rebooting: asked to reboot", BOOT_PATIENCE);
+}
+
 /// A Raspberry Pi 3 as far as QEMU has one: its own device tree, its SD card, U-Boot in place of the Pi's firmware, the
 /// kernel's virtual camera in place of one on USB, the framebuffer that the firmware would set up.
 #[test]

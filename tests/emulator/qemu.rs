@@ -79,7 +79,7 @@ impl Board {
                 control_path.display()
             ))
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()?;
@@ -139,6 +139,13 @@ impl Board {
                 panic!("no {waiting_for} in time; {}", self.last_lines())
             }
         }
+    }
+
+    /// Types a line on the serial line.
+    pub fn type_line(&mut self, text: &str) {
+        let keyboard = self.process.stdin.as_mut().expect("the input is piped");
+        writeln!(keyboard, "{text}").unwrap();
+        keyboard.flush().unwrap();
     }
 
     /// The end of the serial log, for messages.

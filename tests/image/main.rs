@@ -36,6 +36,7 @@ impl Workshop {
         write("kernel.deb", packages::kernel());
         write("firmware.deb", packages::firmware());
         write("program", packages::program());
+        write("busybox.deb", packages::busybox());
         Self { folder }
     }
 
@@ -125,8 +126,8 @@ impl Disk {
         files.keys().map(String::as_str).collect()
     }
 
-    /// The initramfs of slot A: paths and contents, in order.
-    fn initramfs(&self) -> Vec<(String, Vec<u8>)> {
+    /// The initramfs of slot A: paths, contents and modes, in order.
+    fn initramfs(&self) -> Vec<(String, Vec<u8>, usize)> {
         let mut bytes = Vec::new();
         GzDecoder::new(self.file(2, "initrd.gz"))
             .read_to_end(&mut bytes)
@@ -139,19 +140,19 @@ impl Disk {
                 let digits = std::str::from_utf8(&rest[6 + 8 * index..14 + 8 * index]).unwrap();
                 usize::from_str_radix(digits, 16).unwrap()
             };
-            let (size, name_size) = (field(6), field(11));
+            let (mode, size, name_size) = (field(1), field(6), field(11));
             let name = std::str::from_utf8(&rest[110..109 + name_size]).unwrap();
             if name == "TRAILER!!!" {
                 return entries;
             }
             let start = (110 + name_size).next_multiple_of(4);
-            entries.push((name.to_owned(), rest[start..start + size].to_vec()));
+            entries.push((name.to_owned(), rest[start..start + size].to_vec(), mode));
             rest = &rest[(start + size).next_multiple_of(4)..];
         }
     }
 
     fn in_initramfs(&self, path: &str) -> Vec<u8> {
-        let found = self.initramfs().into_iter().find(|(name, _)| name == path);
+        let found = self.initramfs().into_iter().find(|(name, ..)| name == path);
         found
             .unwrap_or_else(|| panic!("no {path} in the initramfs"))
             .1
@@ -309,6 +310,101 @@ fn the_initramfs_has_the_program_the_board_the_model_and_modules_in_load_order()
 }
 
 #[test]
+fn a_shell_is_there_where_the_board_file_asks_for_one_and_else_no_byte_of_it() {
+    if common::emulated() {
+        return;
+    }
+    const PACKAGE: i32 = 12;
+    let workshop = Workshop::new();
+    let board = ["--board", "raspberry-pi-3"];
+    let plain = workshop.disk(&board);
+    let busybox = ["--busybox", "busybox.deb"];
+    let unasked = workshop.disk(&[&board[..], &busybox].concat());
+    assert!(plain.bytes == unasked.bytes);
+    let text = include_str!("../../boards/raspberry-pi-3.toml").replace(
+        "machine = \"raspberry-pi-3\"",
+        "machine = \"raspberry-pi-3\"\nshell = true",
+    );
+    fs::write(workshop.path("mine.toml"), text).unwrap();
+    let mine = ["--board-file", "mine.toml"];
+    let disk = workshop.disk(&[&mine[..], &busybox].concat());
+
+    let added = |names: &[String], before: &[String]| -> Vec<String> {
+        let new = names.iter().filter(|name| !before.contains(name));
+        new.cloned().collect()
+    };
+    let paths = |disk: &Disk| -> Vec<String> {
+        disk.initramfs()
+            .into_iter()
+            .map(|(name, ..)| name)
+            .collect()
+    };
+    assert_eq!(added(&paths(&disk), &paths(&plain)), ["bin", "bin/busybox"]);
+    let names = |disk: &Disk| -> Vec<String> {
+        disk.names(2)
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect()
+    };
+    assert_eq!(added(&names(&disk), &names(&plain)), ["LICENCE.busybox"]);
+    let mut entries = disk.initramfs().into_iter();
+    let (_, shell, mode) = entries.find(|(name, ..)| name == "bin/busybox").unwrap();
+    assert_eq!(mode, 0o100_755);
+    let manifest: Value = serde_json::from_str(disk.text(2, "manifest.json")).unwrap();
+    let package = &manifest["packages"][2];
+    assert_eq!(package["name"], "busybox-static");
+    assert_eq!(package["version"], "1:1.35");
+    let deb = fs::read(workshop.path("busybox.deb")).unwrap();
+    assert_eq!(package["sha256"], packages::sha256(&deb));
+    let files = manifest["files"].as_array().unwrap();
+    let listed = files.iter().find(|file| file["path"] == "bin/busybox");
+    assert_eq!(listed.unwrap()["sha256"], packages::sha256(&shell));
+
+    fs::write(workshop.path("amd64.deb"), packages::busybox_for_amd64()).unwrap();
+    for (file, why) in [
+        (
+            "firmware.deb",
+            "has no busybox: pass the package busybox-static",
+        ),
+        ("amd64.deb", "it is no 64-bit ARM program: pass the package"),
+    ] {
+        let (code, text) = workshop.complaint(&[&mine[..], &["--busybox", file]].concat());
+        assert_eq!(code, PACKAGE, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn the_program_must_be_an_eyelet_that_is_not_older_than_the_tool() {
+    if common::emulated() {
+        return;
+    }
+    const PACKAGE: i32 = 12;
+    let workshop = Workshop::new();
+    let write = |version| {
+        let program = packages::program_of_version(version);
+        fs::write(workshop.path("other"), program).unwrap();
+    };
+    let other = ["--board", "raspberry-pi-3", "--program", "other"];
+    write("0.0.9");
+    let (code, text) = workshop.complaint(&other);
+    assert_eq!(code, PACKAGE, "{text}");
+    let why = "other cannot be an image's program: it is eyelet 0.0.9, older than this tool";
+    assert!(text.contains(why), "{text}");
+    write("none");
+    let (_, text) = workshop.complaint(&other);
+    assert!(text.contains("does not say that it is an eyelet"), "{text}");
+    write("999.0.0");
+    let output = workshop.image(&[&other[..], &["--output", "sd.img"]].concat());
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("eyelet 999.0.0, newer than this tool"),
+        "{told}"
+    );
+}
+
+#[test]
 fn every_board_with_a_machine_gets_an_image_that_fsck_finds_sound() {
     if common::emulated() {
         return;
@@ -413,7 +509,7 @@ fn what_is_missing_is_told_in_one_line_with_what_to_do() {
         (
             &["--program", "/bin/sh"],
             PACKAGE,
-            "no 64-bit ARM program (`cargo static-aarch64` makes one)",
+            "no 64-bit ARM program (`cargo static-aarch64` in this tool",
         ),
         (
             &["--model", "mobilenet-v3"],

@@ -1,5 +1,6 @@
 //! Made-up Debian packages: as small as they can be and still be what `eyelet image` takes.
 
+use eyelet::firmware::identity::WORDS;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
@@ -94,11 +95,44 @@ pub fn packed_as_zst() -> Vec<u8> {
     ar(&[("control.tar.gz", &control), ("data.tar.zst", b"zst")])
 }
 
-/// The header of a static 64-bit ARM program, and something behind it.
+/// The shell of a board that asks for one.
+pub fn busybox() -> Vec<u8> {
+    busybox_that_is(&arm_program("a shell"))
+}
+
+/// The same for another processor.
+pub fn busybox_for_amd64() -> Vec<u8> {
+    let mut program = arm_program("a shell");
+    program[18] = 62;
+    busybox_that_is(&program)
+}
+
+fn busybox_that_is(program: &[u8]) -> Vec<u8> {
+    let licence = "./usr/share/doc/busybox-static/copyright";
+    deb(
+        "busybox-static",
+        "1:1.35",
+        ".gz",
+        &[("./bin/busybox", program), (licence, b"may be shipped too")],
+    )
+}
+
+/// The board's program, as far as `eyelet image` looks at it.
 pub fn program() -> Vec<u8> {
+    arm_program(WORDS)
+}
+
+/// The same of another version.
+pub fn program_of_version(version: &str) -> Vec<u8> {
+    arm_program(&WORDS.replace(env!("CARGO_PKG_VERSION"), version))
+}
+
+/// The header of a static 64-bit ARM program, and words behind it.
+fn arm_program(words: &str) -> Vec<u8> {
     let mut elf = vec![0; 4096];
     elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
     elf[18] = 183;
+    elf.extend(words.as_bytes());
     elf
 }
 

@@ -1,0 +1,195 @@
+//! The shell on the serial line, on a board whose file asks for one: busybox, started again whenever it ends. Whoever is at
+//! that line is root.
+//!
+//! The log goes to the same line. Nothing here waits for the shell, and what is typed there gives way to the classifier.
+
+use crate::clock;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+/// The program, where `eyelet image` puts it.
+pub const PROGRAM: &str = "/bin/busybox";
+/// The consoles of the kernel by name; the last one is `/dev/console`.
+const CONSOLES: &str = "/sys/class/tty/console/active";
+/// From one start to the next at the least.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How far the shell and what it starts stand behind the classifier for the processor.
+const NICENESS: libc::c_int = 10;
+
+/// The shell.
+#[derive(Debug)]
+pub struct Shell {
+    program: PathBuf,
+    /// The terminal that it runs on.
+    terminal: PathBuf,
+    child: Option<Child>,
+    started_at: Option<Duration>,
+    is_told: bool,
+}
+
+impl Shell {
+    /// The board's, on the kernel's console.
+    pub fn of_this_board() -> Self {
+        let consoles = std::fs::read_to_string(CONSOLES).unwrap_or_default();
+        // `/dev/console` is a name for another terminal, and no shell can be asked to stop (Ctrl-C) on it.
+        let name = consoles.split_whitespace().next_back();
+        Self::new(
+            Path::new(PROGRAM),
+            &Path::new("/dev").join(name.unwrap_or("console")),
+        )
+    }
+
+    fn new(program: &Path, terminal: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            terminal: terminal.to_owned(),
+            child: None,
+            started_at: None,
+            is_told: false,
+        }
+    }
+
+    /// Starts it when it does not run. What the log should know, once.
+    pub fn tend(&mut self) -> Option<String> {
+        let now = clock::now();
+        if let Some(child) = &mut self.child {
+            if matches!(child.try_wait(), Ok(None)) {
+                return None;
+            }
+            self.child = None;
+        }
+        if self.started_at.is_some_and(|at| now - at < PAUSE) {
+            return None;
+        }
+        self.started_at = Some(now);
+        let place = self.terminal.display();
+        let line = match self.start() {
+            Ok(child) => {
+                self.child = Some(child);
+                format!("a shell runs on {place}: whoever is there is root")
+            }
+            Err(error) => format!(
+                "no shell on {place}: {} cannot be started: {error}",
+                self.program.display()
+            ),
+        };
+        (!std::mem::replace(&mut self.is_told, true)).then_some(line)
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        let terminal = File::options()
+            .read(true)
+            .write(true)
+            .open(&self.terminal)?;
+        let mut command = Command::new(&self.program);
+        command
+            .arg0("sh")
+            .arg("-i")
+            .current_dir("/")
+            .env_clear()
+            .envs([("PATH", "/bin"), ("HOME", "/"), ("TERM", "vt100")])
+            .stdin(terminal.try_clone()?)
+            .stdout(terminal.try_clone()?)
+            .stderr(terminal);
+        // SAFETY: between fork and exec only system calls are made, each of which takes numbers alone.
+        unsafe { command.pre_exec(own_terminal) };
+        command.spawn()
+    }
+}
+
+/// Makes standard input the terminal of this process, whose group gets what is typed, Ctrl-C too.
+fn own_terminal() -> io::Result<()> {
+    // SAFETY: the calls take numbers alone.
+    unsafe {
+        if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY as _, 1) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Refused: it competes with the classifier, as anything would.
+        libc::nice(NICENESS);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::fd::{AsRawFd, FromRawFd};
+
+    /// A terminal of our own: the end that a person has, and the name of the other one.
+    fn terminal() -> (File, PathBuf) {
+        let mut name = [0u8; 64];
+        // SAFETY: the descriptor is opened here and has one owner; the name is written to a buffer of the length that is given.
+        unsafe {
+            let person = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY);
+            assert!(person >= 0 && libc::grantpt(person) == 0 && libc::unlockpt(person) == 0);
+            assert_eq!(
+                libc::ptsname_r(person, name.as_mut_ptr().cast(), name.len()),
+                0
+            );
+            let name = std::ffi::CStr::from_bytes_until_nul(&name).unwrap();
+            (File::from_raw_fd(person), name.to_str().unwrap().into())
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_run_and_a_shell_that_ends_is_started_again() {
+        let (mut person, name) = terminal();
+        let mut shell = Shell::new(Path::new("/bin/sh"), &name);
+        let told = shell.tend().unwrap();
+        assert!(told.contains("whoever is there is root"), "{told}");
+        let mut screen = BufReader::new(person.try_clone().unwrap());
+        let mut type_and_see = |typed: &str, seen: &str| {
+            person.write_all(typed.as_bytes()).unwrap();
+            let mut line = String::new();
+            // A prompt may stand before it.
+            while !line.contains(seen) {
+                line.clear();
+                assert!(screen.read_line(&mut line).unwrap() > 0);
+            }
+        };
+        type_and_see("echo $((6 * 7)) $HOME\n", "42 /");
+        // Ctrl-C reaches what runs, which a process without a terminal of its own would not see.
+        type_and_see("sleep 1000\n", "");
+        std::thread::sleep(Duration::from_millis(300));
+        type_and_see("\x03echo $((6 * 8))\n", "48");
+        assert_eq!(shell.tend(), None, "it runs");
+        let first = shell.child.as_ref().unwrap().id();
+        type_and_see("echo $((6 * 9)); exit\n", "54");
+        let began = clock::now();
+        let is_new = |shell: &Shell| {
+            shell
+                .child
+                .as_ref()
+                .is_some_and(|child| child.id() != first)
+        };
+        while !is_new(&shell) {
+            assert_eq!(shell.tend(), None, "told once");
+            assert!(clock::now() - began < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        type_and_see("echo $((7 * 7))\n", "49");
+        let mut child = shell.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn without_the_program_it_is_told_once() {
+        let (person, name) = terminal();
+        assert!(person.as_raw_fd() > 0);
+        let mut shell = Shell::new(Path::new("/none/busybox"), &name);
+        let told = shell.tend().unwrap();
+        assert!(
+            told.contains("/none/busybox cannot be started: No such file"),
+            "{told}"
+        );
+        shell.started_at = None;
+        assert_eq!(shell.tend(), None);
+    }
+}
