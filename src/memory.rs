@@ -12,7 +12,10 @@
 //! that it needs. After [`seal`] the system is asked only when the pool is exhausted, which is counted and told
 //! ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
 //!
-//! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start.
+//! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start. The program's
+//! own code and stacks are mapped in when the pool is sealed: [`resident`].
+
+mod resident;
 
 use crate::{Cause, Failure};
 use spinning_top::RawSpinlock;
@@ -179,7 +182,7 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the start: refuses a pool that did not hold everything so far with a tenth to spare.
+/// Ends the start: refuses a pool that did not hold everything so far with a tenth to spare, and maps in the program.
 pub fn seal() -> Result<Usage, Failure> {
     let usage = usage();
     if usage.pool_bytes != 0 {
@@ -194,6 +197,9 @@ pub fn seal() -> Result<Usage, Failure> {
                 ),
             ));
         }
+    }
+    if usage.pool_bytes != 0 {
+        resident::map_in();
     }
     OVERFLOW_PEAK.store(OVERFLOW.load(Relaxed), Relaxed);
     Ok(usage)

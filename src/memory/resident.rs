@@ -1,0 +1,157 @@
+//! Maps the whole program in before frames run.
+//!
+//! Code, constants and stacks are mapped by the kernel a page at a time, when they are touched first: a branch that is taken
+//! for the first time in the thousandth frame would wait for the kernel there, and on a board that runs from a card even for
+//! the card. So the start asks for all of it.
+
+/// A readable mapping of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mapping {
+    start: usize,
+    bytes: usize,
+    is_writable: bool,
+}
+
+/// Of a line of `/proc/self/maps`, the mapping that it tells of, if it is memory of this process alone. Mappings that a driver
+/// shares are filled by the driver; those without any permission are guards and reserves.
+fn private_mapping(line: &str) -> Option<Mapping> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let permissions = words.next()?.as_bytes();
+    let start = usize::from_str_radix(start, 16).ok()?;
+    let end = usize::from_str_radix(end, 16).ok()?;
+    let is_ours = permissions.first() == Some(&b'r') && permissions.last() == Some(&b'p');
+    is_ours.then_some(Mapping {
+        start,
+        bytes: end.checked_sub(start)?,
+        is_writable: permissions.get(1) == Some(&b'w'),
+    })
+}
+
+/// Bytes of the calling thread's stack that are touched; the stack of a process grows only when it is.
+const STACK_BYTES: usize = 256 << 10;
+
+/// Maps in every page of the program, its libraries, its data and the stacks of its threads. Without `/proc`, or on a kernel
+/// older than 5.14, nothing happens but that: pages are then mapped when they are used, as in any program.
+pub fn map_in() {
+    touch_stack();
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
+        return;
+    };
+    for mapping in maps.lines().filter_map(private_mapping) {
+        let advice = if mapping.is_writable {
+            libc::MADV_POPULATE_WRITE
+        } else {
+            libc::MADV_POPULATE_READ
+        };
+        // SAFETY: populating changes no content; a range that has gone meanwhile, or that the kernel makes up (vvar), is refused.
+        unsafe { libc::madvise(mapping.start as *mut _, mapping.bytes, advice) };
+    }
+}
+
+#[inline(never)]
+fn touch_stack() {
+    let mut stack = std::mem::MaybeUninit::<[u8; STACK_BYTES]>::uninit();
+    for page in (0..STACK_BYTES).step_by(4096) {
+        // SAFETY: `page` is inside the array.
+        unsafe { stack.as_mut_ptr().cast::<u8>().add(page).write_volatile(0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn private_mappings_are_told_from_shared_ones_and_guards() {
+        let code = "55d0c0a00000-55d0c0a21000 r-xp 00002000 fe:00 1311 /usr/bin/eyelet";
+        assert_eq!(
+            private_mapping(code),
+            Some(Mapping {
+                start: 0x55d0_c0a0_0000,
+                bytes: 0x21000,
+                is_writable: false
+            })
+        );
+        let stack = private_mapping("7ffc1000-7ffc3000 rw-p 00000000 00:00 0 [stack]");
+        assert!(stack.is_some_and(|m| m.is_writable));
+        for other in [
+            "7f00a000-7f00b000 rw-s 00000000 00:05 99 /dev/video0",
+            "7f00b000-7f00c000 ---p 00000000 00:00 0",
+            "7f00c000-7f00b000 r--p 00000000 00:00 0",
+            "",
+            "r--p",
+        ] {
+            assert_eq!(private_mapping(other), None, "{other}");
+        }
+    }
+
+    const BYTES: usize = 64 * 4096;
+
+    /// Part of this program's file, mapped again: (to read, to write).
+    fn fresh_mappings() -> [*mut u8; 2] {
+        let file = std::env::current_exe().and_then(std::fs::File::open);
+        let file = file.expect("a program can read itself");
+        [libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE].map(|protection| {
+            let null = std::ptr::null_mut();
+            // SAFETY: a new private mapping of a file that is longer.
+            let map = unsafe {
+                libc::mmap(
+                    null,
+                    BYTES,
+                    protection,
+                    libc::MAP_PRIVATE,
+                    file.as_raw_fd(),
+                    0,
+                )
+            };
+            assert_ne!(map, libc::MAP_FAILED);
+            map.cast()
+        })
+    }
+
+    /// Page faults of this thread while it touches every page.
+    fn faults_of_use(map: *mut u8, is_written: bool) -> i64 {
+        let faults = || {
+            // SAFETY: `getrusage` fills the whole structure, for which all bit patterns are valid.
+            unsafe {
+                let mut usage: libc::rusage = std::mem::zeroed();
+                libc::getrusage(libc::RUSAGE_THREAD, &mut usage);
+                usage.ru_minflt + usage.ru_majflt
+            }
+        };
+        let before = faults();
+        for page in (0..BYTES).step_by(4096) {
+            // SAFETY: inside of a mapping of `BYTES`, which nobody else knows.
+            unsafe {
+                let page = map.add(page);
+                let byte = page.read_volatile();
+                if is_written {
+                    page.write_volatile(!byte);
+                }
+            }
+        }
+        faults() - before
+    }
+
+    #[test]
+    fn what_was_never_touched_is_mapped_in() {
+        let [probe, to_write] = fresh_mappings();
+        // SAFETY: populating changes no content.
+        unsafe { libc::madvise(probe.cast(), BYTES, libc::MADV_POPULATE_READ) };
+        if faults_of_use(probe, false) != 0 {
+            println!("skipped: this kernel (or emulator) does not map in on request");
+            return;
+        }
+        assert!(faults_of_use(to_write, true) >= 64, "faults are seen");
+        let [read, write] = fresh_mappings();
+        map_in();
+        assert_eq!(faults_of_use(read, false), 0);
+        assert_eq!(faults_of_use(write, true), 0);
+        for map in [probe, to_write, read, write] {
+            // SAFETY: made above, and used no more.
+            unsafe { libc::munmap(map.cast(), BYTES) };
+        }
+    }
+}
