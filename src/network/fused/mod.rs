@@ -209,9 +209,11 @@ impl Fused {
         // Each thread writes its own part of each export, so the team gets their addresses.
         let taken = SharedList(exports.as_mut_ptr(), exports.len().min(part.exports.len()));
         let arena = Shared(self.arena.as_mut_ptr());
-        let (steps, kernels) = (&self.plan.steps[part.steps.clone()], self.kernels);
+        let (plan, kernels) = (&self.plan, self.kernels);
+        let steps = &plan.steps[part.steps.clone()];
         self.pool.run(&|id, team| {
             let (arena, taken) = (&arena, &taken);
+            let worker = plan.worker(arena.0, id, team.size());
             for (port, values) in part.imports.iter().zip(imports) {
                 // SAFETY: as long as the tensor, checked above; the team meets before anybody reads it.
                 unsafe { port.put(arena.0, values.as_ptr(), id, team.size()) };
@@ -221,7 +223,7 @@ impl Fused {
             }
             for step in steps {
                 // SAFETY: the arena is this plan's and borrowed exclusively; the team meets after each step.
-                unsafe { step.work.run(arena.0, kernels, id, team.size()) };
+                unsafe { step.work.run(kernels, &worker) };
                 team.meet();
             }
             for (i, port) in part.exports.iter().take(taken.1).enumerate() {
@@ -238,7 +240,7 @@ impl Fused {
     /// How long each step took in all of `rounds` runs on the caller's thread alone, in the order of running: what it does, and
     /// the sum of its times. A block of bands is one step. For plans of one thread.
     pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, std::time::Duration)> {
-        let arena = self.arena.as_mut_ptr();
+        let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
         let mut times: Vec<_> = self
             .plan
             .steps
@@ -249,7 +251,7 @@ impl Fused {
             for (step, sum) in self.plan.steps.iter().zip(&mut times) {
                 let start = std::time::Instant::now();
                 // SAFETY: the arena is this plan's and borrowed exclusively; there is one thread.
-                unsafe { step.work.run(arena, self.kernels, 0, 1) };
+                unsafe { step.work.run(self.kernels, &worker) };
                 sum.1 += start.elapsed();
             }
         }

@@ -7,7 +7,7 @@ use super::border::Port;
 use super::graph::{Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Weights};
 use super::kernels::{Aligned, BinaryQ8, Kernels};
 use super::requantise::{Requantise, quantise};
-use super::steps::{Add, Average, Step, Work};
+use super::steps::{Add, Average, Step, Work, Worker};
 use std::ops::Range;
 
 /// Expanded activations of this many bytes or more are made by bands of rows instead of whole.
@@ -57,6 +57,21 @@ pub(super) struct Plan {
     pub(super) rows: Vec<Row>,
     /// Rows of padding, one a distinct padding byte: `(offset, bytes, value)`, filled once.
     pub(super) fills: Vec<(usize, usize, u8)>,
+    /// Where the scratch memory of the first thread lies, and its bytes; those of the others follow.
+    pub(super) scratch: (usize, usize),
+}
+
+impl Plan {
+    /// Worker `id` of `team`, in `arena`.
+    pub(super) fn worker(&self, arena: *mut u8, id: usize, team: usize) -> Worker {
+        let (first, bytes) = self.scratch;
+        Worker {
+            arena,
+            scratch: arena.wrapping_add(first + id * bytes),
+            id,
+            team,
+        }
+    }
 }
 
 /// Layers that become one step.
@@ -78,6 +93,8 @@ pub(super) struct Planner<'a> {
     segments: Vec<Range<usize>>,
     rows: Vec<Row>,
     fills: Vec<(usize, usize, u8)>,
+    /// The most scratch memory that a kernel wants.
+    scratch_bytes: usize,
 }
 
 /// The plan of a graph, whose weights are taken out of it.
@@ -105,6 +122,7 @@ pub(super) fn plan(
         segments: Vec::new(),
         rows: Vec::new(),
         fills: Vec::new(),
+        scratch_bytes: 0,
     };
     // The input is kept for the whole run, so that a second run without a new picture gives the same.
     if let Some(input) = &graph.input {
@@ -444,6 +462,8 @@ impl Planner<'_> {
 
     /// Places everything and turns the steps' needs into offsets.
     fn finish(mut self, end: usize) -> Result<Plan, String> {
+        let scratch_bytes = self.scratch_bytes.next_multiple_of(64);
+        let scratch = (scratch_bytes > 0).then(|| self.need(scratch_bytes * self.threads, 0, end));
         for need in &mut self.needs {
             need.last = need.last.min(end);
         }
@@ -489,6 +509,7 @@ impl Planner<'_> {
             steps: self.steps,
             rows: self.rows,
             fills: self.fills,
+            scratch: (scratch.map_or(0, |need| offsets[need]), scratch_bytes),
         })
     }
 }

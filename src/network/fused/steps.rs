@@ -32,11 +32,11 @@ impl AnyConv {
     }
     /// # Safety
     /// The pointers are good for the geometry.
-    unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise; packed by the same kernels.
+    unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>, worker: &Worker) {
+        // SAFETY: the caller's promise; packed by the same kernels; the planner asked them for the scratch memory that they want.
         unsafe {
             match self {
-                Self::Q8(c, k) => k.conv_q8(c, pixels, channels),
+                Self::Q8(c, k) => k.conv_q8(c, pixels, channels, worker.scratch),
                 Self::F32(c, k) => k.conv_f32(c, pixels, channels),
             }
         }
@@ -58,14 +58,34 @@ impl AnyDepthwise {
     }
     /// # Safety
     /// The pointers are good for the geometry.
-    unsafe fn run(&self, rows: &[*const u8], y: *mut u8, channels: Range<usize>) {
-        // SAFETY: the caller's promise; packed by the same kernels.
+    unsafe fn run(&self, rows: &[*const u8], y: *mut u8, channels: Range<usize>, worker: &Worker) {
+        // SAFETY: the caller's promise; packed by the same kernels; the planner asked them for the scratch memory that they want.
         unsafe {
             match self {
-                Self::Q8(c, k) => k.depthwise_q8(c, rows, y, channels),
+                Self::Q8(c, k) => k.depthwise_q8(c, rows, y, channels, worker.scratch),
                 Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels),
             }
         }
+    }
+}
+
+/// A thread of the team that runs a step, and the memory that it works in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Worker {
+    /// The plan's arena.
+    pub(super) arena: *mut u8,
+    /// This thread's scratch memory, a part of the arena.
+    pub(super) scratch: *mut u8,
+    /// Its number, from 0.
+    pub(super) id: usize,
+    /// How many threads there are.
+    pub(super) team: usize,
+}
+
+impl Worker {
+    /// Its part of `0..count`, a multiple of `unit`.
+    fn share(&self, count: usize, unit: usize) -> Range<usize> {
+        share(count, unit, self.id, self.team)
     }
 }
 
@@ -314,21 +334,22 @@ impl Work {
         }
     }
 
-    /// Thread `id`'s share, of `team` threads.
+    /// A worker's share.
     ///
     /// # Safety
-    /// `arena` is the plan's arena, no thread is at another step, and no other thread has this `id`.
-    pub(super) unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels, id: usize, team: usize) {
+    /// The worker's arena is the plan's, no thread is at another step, and no other worker has its number.
+    pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+        let arena = worker.arena;
         // SAFETY: the planner gave every tensor of this step its own bytes within the arena, and threads write to disjoint
         // rows, channels or ranges of them.
         unsafe {
             match self {
-                Self::Pad(p) => p.run(arena, id, team),
-                Self::Conv(c) => c.run(arena, id, team),
-                Self::Depthwise(d) => d.run(arena, id, team),
-                Self::Block(b) => b.run(arena, id, team),
-                Self::Add(a) => a.run(arena, kernels, id, team),
-                _ if id != 0 => {}
+                Self::Pad(p) => p.run(worker),
+                Self::Conv(c) => c.run(worker),
+                Self::Depthwise(d) => d.run(worker),
+                Self::Block(b) => b.run(worker),
+                Self::Add(a) => a.run(kernels, worker),
+                _ if worker.id != 0 => {}
                 Self::Average(a) => a.run(arena, kernels),
                 Self::Max {
                     x,
@@ -473,11 +494,12 @@ unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f
 }
 
 impl Add {
-    unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels, id: usize, team: usize) {
-        let part = share(self.len / self.period, 1, id, team);
+    unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+        let arena = worker.arena;
+        let part = worker.share(self.len / self.period, 1);
         let whole = self.period == self.len;
         let part = if whole {
-            share(self.len, 64, id, team)
+            worker.share(self.len, 64)
         } else {
             part.start * self.period..part.end * self.period
         };

@@ -5,12 +5,11 @@
 //! that every output channel then reads: [`super::avx2_conv`], [`super::avx2_depthwise`].
 
 use super::{
-    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Line,
-    Pixels, RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
+    RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
 };
 use crate::network::fused::requantise::Requantise;
 use std::arch::x86_64::*;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// The kernels.
@@ -41,13 +40,21 @@ impl Kernels for Avx2 {
         avx2_conv::pack(runs, raw)
     }
 
-    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    fn conv_q8_scratch_bytes(&self, runs: &Runs) -> usize {
+        avx2_conv::scratch_bytes(runs)
+    }
+
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
         // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
-        unsafe { avx2_conv::run(conv, p, channels) }
+        unsafe { avx2_conv::run(conv, p, channels, scratch) }
     }
 
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
         avx2_depthwise::pack(row, raw)
+    }
+
+    fn depthwise_q8_scratch_bytes(&self, row: &DepthwiseRow) -> usize {
+        avx2_depthwise::scratch_bytes(row)
     }
 
     unsafe fn depthwise_q8(
@@ -56,9 +63,10 @@ impl Kernels for Avx2 {
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
+        scratch: *mut u8,
     ) {
         // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
-        unsafe { avx2_depthwise::run(conv, rows, y, channels) }
+        unsafe { avx2_depthwise::run(conv, rows, y, channels, scratch) }
     }
 
     fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
@@ -134,36 +142,6 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
 
 /// Bytes that widened values should take, so that they stay in the nearest cache.
 pub(super) const NEAR_BYTES: usize = 24 << 10;
-
-/// Bytes that they may take on the stack: room for one output of nearly any layer, and some of most.
-pub(super) const SCRATCH_BYTES: usize = 64 << 10;
-
-/// Memory for widened values while a kernel runs.
-pub(super) struct Scratch {
-    stack: MaybeUninit<[Line; SCRATCH_BYTES / 64]>,
-    heap: Aligned,
-}
-
-impl Scratch {
-    #[inline(always)]
-    pub(super) fn new() -> Self {
-        Self {
-            stack: MaybeUninit::uninit(),
-            heap: Aligned::default(),
-        }
-    }
-
-    /// `bytes` uninitialised bytes on a 64-byte boundary. Only more than [`SCRATCH_BYTES`], which windows of more than 32
-    /// thousand values need, are allocated.
-    #[inline(always)]
-    pub(super) fn bytes(&mut self, bytes: usize) -> *mut u8 {
-        if bytes <= SCRATCH_BYTES {
-            return self.stack.as_mut_ptr().cast();
-        }
-        self.heap = Aligned::zeroed(bytes);
-        self.heap.as_mut_ptr()
-    }
-}
 
 /// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
 /// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,

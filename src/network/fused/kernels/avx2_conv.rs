@@ -7,7 +7,7 @@
 //!
 //! Packed form of a panel: biases, multipliers, then for each pair of values a vector of weight pairs for each 8 channels.
 
-use super::avx2::{Ending, NEAR_BYTES, SCRATCH_BYTES, Scratch, channel, store};
+use super::avx2::{Ending, NEAR_BYTES, channel, store};
 use super::panels::{Panel, Panels, tiles};
 use super::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::arch::x86_64::*;
@@ -59,21 +59,34 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// Some pixels, some channels.
-///
-/// # Safety
-/// AVX2; pointers as the geometry says.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
-    let runs = &conv.runs;
+/// Bytes of widened values where the near memory holds no whole tile: room for one window of nearly any layer.
+const FAR_BYTES: usize = 64 << 10;
+
+/// Widened windows: values from one pixel's to the next one's, and how many pixels are widened at a time.
+fn wide(runs: &Runs) -> (usize, usize) {
     // Whole vectors are stored, so the last run takes some more.
     let pitch = (runs.offsets.len() - 1) * runs.len + runs.len.next_multiple_of(16);
     let pitch = pitch.next_multiple_of(16);
     // Whole tiles, in the near memory if it holds any.
     let near = NEAR_BYTES / (pitch * 2) / 12 * 12;
-    let most = near.max((SCRATCH_BYTES / (pitch * 2)).clamp(1, 12));
-    let mut scratch = Scratch::new();
-    let wide = scratch.bytes(most.min(p.count) * pitch * 2).cast::<i16>();
+    (pitch, near.max((FAR_BYTES / (pitch * 2)).clamp(1, 12)))
+}
+
+/// Scratch memory for [`run`].
+pub(super) fn scratch_bytes(runs: &Runs) -> usize {
+    let (pitch, pixels) = wide(runs);
+    pitch * pixels * 2
+}
+
+/// Some pixels, some channels.
+///
+/// # Safety
+/// AVX2; pointers as the geometry says, `scratch` as [`scratch_bytes`].
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
+    let runs = &conv.runs;
+    let (pitch, most) = wide(runs);
+    let wide = scratch.cast::<i16>();
     for (start, count) in tiles(p.count, most) {
         // SAFETY: the caller's promise; the buffer holds `most` pixels of `pitch` values.
         unsafe {

@@ -9,7 +9,7 @@
 //! Packed form: blocks of 16 channels (the last may be partly empty), two vectors of each: biases, multipliers, then weight
 //! pairs, kernel column by kernel column.
 
-use super::avx2::{Ending, NEAR_BYTES, Scratch, channel};
+use super::avx2::{Ending, NEAR_BYTES, channel};
 use super::panels::tiles;
 use super::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::x86_64::*;
@@ -62,27 +62,42 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
+/// Columns under the kernels of so many outputs.
+fn columns(row: &DepthwiseRow, outputs: usize) -> usize {
+    (outputs - 1) * row.stride + (row.kw - 1) * row.dilation + 1
+}
+
+/// How many outputs are laid out at a time: as many as the near memory holds the columns of.
+fn outputs_at_a_time(row: &DepthwiseRow) -> usize {
+    let room = NEAR_BYTES / column_bytes(row);
+    1 + room.saturating_sub(columns(row, 1)) / row.stride
+}
+
+/// Bytes of a column that is laid out.
+fn column_bytes(row: &DepthwiseRow) -> usize {
+    row.kh.div_ceil(2) * 64
+}
+
+/// Scratch memory for [`run`].
+pub(super) fn scratch_bytes(row: &DepthwiseRow) -> usize {
+    columns(row, outputs_at_a_time(row).min(row.w_out)) * column_bytes(row)
+}
+
 /// One output row, some channels.
 ///
 /// # Safety
-/// AVX2; pointers as the geometry says.
+/// AVX2; pointers as the geometry says, `scratch` as [`scratch_bytes`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
     rows: &[*const u8],
     y: *mut u8,
     channels: Range<usize>,
+    scratch: *mut u8,
 ) {
     let row = &conv.row;
-    // Pairs of vectors laid out for each column.
-    let deep = row.kh.div_ceil(2);
-    let span = (row.kw - 1) * row.dilation + 1;
-    let columns = |outputs: usize| (outputs - 1) * row.stride + span;
-    let room = NEAR_BYTES / (deep * 64);
-    let most = 1 + room.saturating_sub(span) / row.stride;
-    let mut scratch = Scratch::new();
-    let laid = scratch.bytes(columns(most.min(row.w_out)) * deep * 64);
-    let laid = laid.cast::<__m256i>();
+    let most = outputs_at_a_time(row);
+    let laid = scratch.cast::<__m256i>();
     let plain = conv.bounded && conv.end.plain();
     let usual = row.kh == 3 && row.kw == 3;
     for c in channels.step_by(16) {
@@ -99,9 +114,15 @@ pub(super) unsafe fn run(
                 };
                 let first = start * row.stride;
                 if usual {
-                    lay_out(&job, &[rows[0], rows[1], rows[2]], c, first, columns(count));
+                    lay_out(
+                        &job,
+                        &[rows[0], rows[1], rows[2]],
+                        c,
+                        first,
+                        columns(row, count),
+                    );
                 } else {
-                    lay_out(&job, rows, c, first, columns(count));
+                    lay_out(&job, rows, c, first, columns(row, count));
                 }
                 for (at, size) in tiles(count, TILE) {
                     match (usual, plain) {

@@ -65,7 +65,7 @@ impl Kernels for Avx512Vnni {
         pack_bytes(panels(runs), runs, raw, 4, channel)
     }
 
-    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [12, 12, 8, 6][panel.vectors - 1];
             // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
@@ -87,6 +87,7 @@ impl Kernels for Avx512Vnni {
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
+        _: *mut u8,
     ) {
         // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
         unsafe { avx512vnni_depthwise::run(conv, rows, y, channels) }

@@ -282,7 +282,8 @@ impl BinaryQ8 {
 }
 
 /// One instruction set's loops. The `unsafe` ones want: every pointer good for the geometry given (plus [`SLACK`] readable
-/// bytes), outputs not overlapping inputs, packed data from the same implementation.
+/// bytes), outputs not overlapping inputs, packed data from the same implementation, and scratch memory of this thread alone, on
+/// a 64-byte boundary, of at least the bytes that are asked for.
 pub trait Kernels: Sync + std::fmt::Debug {
     /// What is printed.
     fn name(&self) -> &'static str;
@@ -297,13 +298,27 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn channel_group(&self, n: usize) -> usize;
     /// Packs a convolution.
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
+    /// Bytes of scratch memory that [`Kernels::conv_q8`] wants.
+    fn conv_q8_scratch_bytes(&self, _: &Runs) -> usize {
+        0
+    }
     /// Computes output channels `channels` of some pixels.
     ///
     /// # Safety
     /// As the trait says.
-    unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>);
+    unsafe fn conv_q8(
+        &self,
+        conv: &ConvQ8,
+        pixels: &Pixels,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    );
     /// Packs a depthwise convolution.
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
+    /// Bytes of scratch memory that [`Kernels::depthwise_q8`] wants.
+    fn depthwise_q8_scratch_bytes(&self, _: &DepthwiseRow) -> usize {
+        0
+    }
     /// Computes channels `channels` of one output row from `kh` input rows.
     ///
     /// # Safety
@@ -314,6 +329,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
+        scratch: *mut u8,
     );
 
     /// Packs a convolution.

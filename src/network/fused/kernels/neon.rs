@@ -88,7 +88,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         B::pack_conv(runs, raw)
     }
 
-    unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
+    unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>, _: *mut u8) {
         // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
         unsafe { B::conv(conv, pixels, channels) }
     }
@@ -103,6 +103,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
+        _: *mut u8,
     ) {
         // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
         unsafe { B::depthwise(conv, rows, y, channels) }

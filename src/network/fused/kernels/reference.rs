@@ -96,7 +96,7 @@ impl Kernels for Reference {
         pack_q8(raw)
     }
 
-    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
         // SAFETY: pack_q8 laid them out so; the pointers are the caller's promise.
@@ -131,6 +131,7 @@ impl Kernels for Reference {
         rows: &[*const u8],
         y: *mut u8,
         channels: Range<usize>,
+        _: *mut u8,
     ) {
         let d = &conv.row;
         let per = d.kh * d.kw;

@@ -102,6 +102,30 @@ fn runs(random: &mut Rng, size: usize, value: usize) -> (Runs, usize) {
     (Runs { offsets, len, n }, pitch)
 }
 
+/// Scratch memory with bytes behind it that must stay as they are.
+struct Scratch {
+    memory: Aligned,
+    bytes: usize,
+}
+
+impl Scratch {
+    fn new(bytes: usize) -> Self {
+        let mut memory = Aligned::zeroed(bytes + 64);
+        memory.bytes_mut().fill(0x5a);
+        Self { memory, bytes }
+    }
+    fn start(&mut self) -> *mut u8 {
+        self.memory.as_mut_ptr()
+    }
+    fn check(mut self) {
+        let behind = &self.memory.bytes_mut()[self.bytes..];
+        assert!(
+            behind.iter().all(|&b| b == 0x5a),
+            "written behind the scratch memory"
+        );
+    }
+}
+
 #[test]
 fn convolutions_of_bytes_are_bit_identical() {
     let mut random = Rng::with_seed(11);
@@ -135,11 +159,13 @@ fn convolutions_of_bytes_are_bit_identical() {
                     count: pixels,
                 };
                 let middle = kernels.channel_group(shape.n).min(shape.n);
-                // SAFETY: x and y are as long as the geometry says, and SLACK more.
+                let mut scratch = Scratch::new(k.conv_q8_scratch_bytes(&shape));
+                // SAFETY: x and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
                 unsafe {
-                    k.conv_q8(&conv, &job, 0..middle);
-                    k.conv_q8(&conv, &job, middle..shape.n);
+                    k.conv_q8(&conv, &job, 0..middle, scratch.start());
+                    k.conv_q8(&conv, &job, middle..shape.n, scratch.start());
                 }
+                scratch.check();
                 y
             });
             assert_eq!(got, want, "{}: {shape:?} x {pixels}", kernels.name());
@@ -200,11 +226,14 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     (0..d.kh).map(|r| x[r * d.w_in * d.c..].as_ptr()).collect();
                 let mut y = vec![0xa5; d.w_out * d.c];
                 let middle = 64.min(d.c);
-                // SAFETY: rows and y are as long as the geometry says, and SLACK more.
+                let mut scratch = Scratch::new(k.depthwise_q8_scratch_bytes(&d));
+                let (y_start, start) = (y.as_mut_ptr(), scratch.start());
+                // SAFETY: rows and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
                 unsafe {
-                    k.depthwise_q8(&conv, &rows, y.as_mut_ptr(), 0..middle);
-                    k.depthwise_q8(&conv, &rows, y.as_mut_ptr(), middle..d.c);
+                    k.depthwise_q8(&conv, &rows, y_start, 0..middle, start);
+                    k.depthwise_q8(&conv, &rows, y_start, middle..d.c, start);
                 }
+                scratch.check();
                 y
             });
             assert_eq!(got, want, "{}: {d:?}", kernels.name());

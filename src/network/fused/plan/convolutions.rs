@@ -58,7 +58,7 @@ impl Planner<'_> {
 
     /// Packs group `g` of a convolution whose input has these pitches in bytes.
     fn pack_conv(
-        &self,
+        &mut self,
         layer: &Layer,
         conv: &Conv,
         g: usize,
@@ -113,8 +113,10 @@ impl Planner<'_> {
                 };
                 let kernels = self.kernels_for(&raw);
                 let packed = kernels.pack_conv_q8(&runs, &raw);
+                let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
                 let end = self.requantise(y, conv.clamp)?;
                 let bounded = raw.bounded();
+                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyConv::Q8(
                     ConvQ8 {
                         runs,
@@ -138,7 +140,7 @@ impl Planner<'_> {
         }
     }
 
-    fn pack_depthwise(&self, layer: &Layer, conv: &Conv) -> Result<AnyDepthwise, String> {
+    fn pack_depthwise(&mut self, layer: &Layer, conv: &Conv) -> Result<AnyDepthwise, String> {
         let (x, y) = (layer.inputs[0], layer.output);
         let win = &conv.window;
         let row = DepthwiseRow {
@@ -170,15 +172,18 @@ impl Planner<'_> {
                 };
                 let kernels = self.kernels_for(&raw);
                 let packed = kernels.pack_depthwise_q8(&row, &raw);
+                let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
                 let pad = self.pad_byte(x);
                 let end = self.requantise(y, conv.clamp)?;
+                let bounded = raw.bounded();
+                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyDepthwise::Q8(
                     DepthwiseQ8 {
                         row,
                         pad,
                         packed,
                         end,
-                        bounded: raw.bounded(),
+                        bounded,
                     },
                     kernels,
                 ))

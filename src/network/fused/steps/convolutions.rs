@@ -1,19 +1,19 @@
 //! How a team walks over a convolution: padding laid out, whole layers, and blocks of three by bands of rows.
 
-use super::{Block, ConvStep, DepthwiseStep, Pad, bytes_at, bytes_of};
+use super::{Block, ConvStep, DepthwiseStep, Pad, Worker, bytes_at, bytes_of};
 use crate::network::fused::kernels::Pixels;
 use crate::network::fused::plan::MAX_KERNEL_ROWS;
-use crate::network::fused::threads::share;
 
 impl Pad {
-    pub(super) unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let arena = worker.arena;
         let w = &self.window;
         let rows = self.shape.h + w.top + w.bottom;
         let pixel = self.shape.c * self.elem;
         let (left, right) = (w.left * pixel, w.right * pixel);
         let inner = self.shape.w * pixel;
         let row = left + inner + right;
-        for r in share(rows, 1, id, team) {
+        for r in worker.share(rows, 1) {
             // SAFETY: row `r` of the padded tensor is this thread's; the input is only read.
             unsafe {
                 let y = bytes_at(arena, self.y + r * row, row);
@@ -35,19 +35,20 @@ impl Pad {
 }
 
 impl ConvStep {
-    pub(super) unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let arena = worker.arena;
         let n = self.convs[0].n();
         let group = self.convs[0].kernels().channel_group(n);
         // Enough pixels: share them. Else share the channels.
-        let by_rows = self.rows >= team * 4;
-        let by_pixels = !by_rows && self.rows == 1 && self.columns >= team * 24;
+        let by_rows = self.rows >= worker.team * 4;
+        let by_pixels = !by_rows && self.rows == 1 && self.columns >= worker.team * 24;
         let (mut rows, mut columns, mut channels) = (0..self.rows, 0..self.columns, 0..n);
         if by_rows {
-            rows = share(self.rows, 1, id, team);
+            rows = worker.share(self.rows, 1);
         } else if by_pixels {
-            columns = share(self.columns, 12, id, team);
+            columns = worker.share(self.columns, 12);
         } else {
-            channels = share(n, group, id, team);
+            channels = worker.share(n, group);
         }
         if columns.is_empty() || channels.is_empty() {
             return;
@@ -66,7 +67,7 @@ impl ConvStep {
                         y_pitch: self.y_pixel,
                         count: columns.len(),
                     };
-                    conv.run(&pixels, channels.clone());
+                    conv.run(&pixels, channels.clone(), worker);
                 }
             }
         }
@@ -74,14 +75,15 @@ impl ConvStep {
 }
 
 impl DepthwiseStep {
-    pub(super) unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let arena = worker.arena;
         let group = 64;
-        let by_rows = self.rows >= team * 4 || self.channels < team * group;
+        let by_rows = self.rows >= worker.team * 4 || self.channels < worker.team * group;
         let (mut rows, mut channels) = (0..self.rows, 0..self.channels);
         if by_rows {
-            rows = share(self.rows, 1, id, team);
+            rows = worker.share(self.rows, 1);
         } else {
-            channels = share(self.channels, group, id, team);
+            channels = worker.share(self.channels, group);
         }
         if channels.is_empty() {
             return;
@@ -100,24 +102,25 @@ impl DepthwiseStep {
                     };
                 }
                 let y = arena.add(self.y + r * self.y_row);
-                self.conv.run(&inputs[..w.kh], y, channels.clone());
+                self.conv.run(&inputs[..w.kh], y, channels.clone(), worker);
             }
         }
     }
 }
 
 impl Block {
-    pub(super) unsafe fn run(&self, arena: *mut u8, id: usize, team: usize) {
-        let rows = share(self.rows, 1, id, team);
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let arena = worker.arena;
+        let rows = worker.share(self.rows, 1);
         let w = &self.window;
         // SAFETY: ring and band are planned with room for every thread; rows are this thread's; all else is only read.
         unsafe {
             let ring = self
                 .ring
-                .map(|at| arena.add(at + id * (self.row_bytes * w.kh).next_multiple_of(64)));
-            let band = self
-                .band
-                .map(|at| arena.add(at + id * (self.dw_row * self.band_rows).next_multiple_of(64)));
+                .map(|at| arena.add(at + worker.id * (self.row_bytes * w.kh).next_multiple_of(64)));
+            let band = self.band.map(|at| {
+                arena.add(at + worker.id * (self.dw_row * self.band_rows).next_multiple_of(64))
+            });
             let mut next = (rows.start * w.sh).saturating_sub(w.top);
             let mut start = rows.start;
             while start < rows.end {
@@ -133,7 +136,7 @@ impl Block {
                                 y_pitch: self.row_bytes / self.w_in,
                                 count: self.w_in,
                             };
-                            conv.run(&pixels, 0..conv.n());
+                            conv.run(&pixels, 0..conv.n(), worker);
                             next += 1;
                         }
                     }
@@ -152,7 +155,8 @@ impl Block {
                         Some(band) => band.add((r - start) * self.dw_row),
                         None => arena.add(self.y + r * self.y_row),
                     };
-                    self.depthwise.run(&inputs[..w.kh], y, 0..self.channels);
+                    self.depthwise
+                        .run(&inputs[..w.kh], y, 0..self.channels, worker);
                 }
                 if let (Some(project), Some(band)) = (&self.project, band) {
                     let pixels = Pixels {
@@ -162,7 +166,7 @@ impl Block {
                         y_pitch: self.y_pixel,
                         count: (end - start) * self.columns,
                     };
-                    project.run(&pixels, 0..project.n());
+                    project.run(&pixels, 0..project.n(), worker);
                 }
                 start = end;
             }
