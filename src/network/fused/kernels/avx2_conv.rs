@@ -3,9 +3,10 @@
 //! The windows of a block of pixels are widened to 16 bits, each window's runs one behind the other, so that all runs together
 //! are padded only once. Over such a block goes panel after panel of output channels, in tiles of up to 6 pixels by two vectors
 //! of 8 channels (or 12 by one): 12 of the 16 registers are sums. A step takes four values of a pixel: twice a pair is broadcast
-//! by the load itself and meets a vector of weight pairs.
+//! by the load itself and meets a vector of weight pairs, which are widened on the way from memory: they stay bytes there, half
+//! as many to keep and to fetch, and a tile widens them once for all its pixels.
 //!
-//! Packed form of a panel: biases, multipliers, then for each pair of values a vector of weight pairs for each 8 channels.
+//! Packed form of a panel: biases, multipliers, then for each pair of values 16 bytes of weight pairs for each 8 channels.
 
 use super::avx2::{Ending, NEAR_BYTES, channel, store};
 use super::panels::{Panel, Panels, tiles};
@@ -27,7 +28,7 @@ fn steps(runs: &Runs) -> usize {
 }
 
 fn panels(runs: &Runs) -> Panels {
-    Panels::new(runs.n, 8, WIDEST, 64 + steps(runs) * 64)
+    Panels::new(runs.n, 8, WIDEST, 64 + steps(runs) * 32)
 }
 
 /// Packs weights, biases and multipliers.
@@ -47,11 +48,11 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
             bytes[at..at + 4].copy_from_slice(&raw.bias[n].to_ne_bytes());
             let at = at + nv * 32;
             bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
-            let at = at + nv * 32;
-            let pairs = bytes[at..].chunks_mut(nv * 32);
+            let at = panel.offset + nv * 64 + v * 16 + lane * 2;
+            let pairs = bytes[at..].chunks_mut(nv * 16);
             for (to, pair) in pairs.zip(raw.w[n * per..][..per].chunks(2)) {
-                for (to, &w) in to.chunks_exact_mut(2).zip(pair) {
-                    to.copy_from_slice(&i16::from(w).to_ne_bytes());
+                for (to, &w) in to.iter_mut().zip(pair) {
+                    *to = w as u8;
                 }
             }
         }
@@ -208,13 +209,13 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
                 sums[v] = bias;
             }
         }
-        let mut w = head.add(NV * 64).cast::<__m256i>();
+        let mut w = head.add(NV * 64).cast::<__m128i>();
         let mut x = block.x;
         for _ in 0..steps(&conv.runs) {
             for pair in 0..2 {
                 let mut weights = [_mm256_setzero_si256(); NV];
                 for (v, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm256_load_si256(w.add(pair * NV + v));
+                    *weights = _mm256_cvtepi8_epi16(_mm_load_si128(w.add(pair * NV + v)));
                 }
                 for (m, sums) in sums.iter_mut().enumerate() {
                     let two = x.add(m * block.x_pitch + pair * 2).cast::<i32>();
