@@ -115,7 +115,8 @@ pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 8)
 }
 
-/// One output row, some channels.
+/// One output row, some channels. The usual kernels (3x3 and 5x5, stride 1 or 2) go over outputs whose whole window lies in the
+/// picture by [`walk`]; all else tap by tap.
 ///
 /// # Safety
 /// AVX2 and FMA; pointers as the geometry says.
@@ -128,32 +129,155 @@ pub(super) unsafe fn depthwise(
 ) {
     let d = &conv.row;
     let per = d.kh * d.kw;
-    let low = _mm256_set1_ps(conv.clamp.0);
-    let high = _mm256_set1_ps(conv.clamp.1);
+    let usual = d.kh == d.kw && d.dilation == 1;
+    let inner = d.whole_windows();
     for c in channels.step_by(8) {
         // SAFETY: the caller's promise; reading past the last channel is within the slack.
         unsafe {
-            let w = conv
-                .packed
-                .as_ptr()
-                .add(c / 8 * (1 + per) * 32)
-                .cast::<f32>();
-            for ox in 0..d.w_out {
-                let mut sum = _mm256_load_ps(w);
-                for kx in 0..d.kw {
-                    let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
-                    if ix >= d.w_in {
-                        continue;
-                    }
-                    for (ky, row) in rows.iter().enumerate() {
-                        let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + c));
-                        let k = _mm256_load_ps(w.add((1 + ky * d.kw + kx) * 8));
-                        sum = _mm256_fmadd_ps(x, k, sum);
+            let w = conv.packed.as_ptr().add(c / 8 * (1 + per) * 32);
+            let job = DepthwiseJob {
+                w: w.cast(),
+                clamp: conv.clamp,
+                column: d.c,
+                y: y.cast::<f32>().add(c),
+                valid: d.c - c,
+            };
+            let inside = match (usual, d.kw, d.stride) {
+                (true, 3, 1) => walk::<3, 1>(&job, d, rows, c, inner.clone()),
+                (true, 3, 2) => walk::<3, 2>(&job, d, rows, c, inner.clone()),
+                (true, 5, 1) => walk::<5, 1>(&job, d, rows, c, inner.clone()),
+                (true, 5, 2) => walk::<5, 2>(&job, d, rows, c, inner.clone()),
+                _ => 0..0,
+            };
+            for ox in (0..inside.start).chain(inside.end..d.w_out) {
+                tap_by_tap(&job, d, rows, c, ox);
+            }
+        }
+    }
+}
+
+/// 8 channels of a depthwise row.
+struct DepthwiseJob {
+    /// Biases, then weights by kernel row and column.
+    w: *const f32,
+    clamp: (f32, f32),
+    /// Floats from column to column, of input and output.
+    column: usize,
+    /// The first output's 8 channels.
+    y: *mut f32,
+    /// Channels from the first of the 8 on.
+    valid: usize,
+}
+
+impl DepthwiseJob {
+    /// # Safety
+    /// AVX2 and FMA; there is such an output.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn finish(&self, sum: __m256, ox: usize) {
+        let low = _mm256_set1_ps(self.clamp.0);
+        let high = _mm256_set1_ps(self.clamp.1);
+        let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
+        // SAFETY: the caller's promise.
+        unsafe { store(self.y.add(ox * self.column), limited, self.valid) };
+    }
+}
+
+/// One output, whose window may reach out of the picture.
+///
+/// # Safety
+/// As `depthwise`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tap_by_tap(
+    job: &DepthwiseJob,
+    d: &DepthwiseRow,
+    rows: &[*const u8],
+    c: usize,
+    ox: usize,
+) {
+    // SAFETY: the caller's promise; only columns of the picture are read.
+    unsafe {
+        let mut sum = _mm256_load_ps(job.w);
+        for kx in 0..d.kw {
+            let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
+            if ix >= d.w_in {
+                continue;
+            }
+            for (ky, row) in rows.iter().enumerate() {
+                let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + c));
+                let k = _mm256_load_ps(job.w.add((1 + ky * d.kw + kx) * 8));
+                sum = _mm256_fmadd_ps(x, k, sum);
+            }
+        }
+        job.finish(sum, ox);
+    }
+}
+
+/// Outputs of a tile: as many independent sums as keep two multiply-add units of latency 4 busy.
+const TILE: usize = 8;
+
+/// Outputs whose whole K x K window lies in the picture, in tiles; returns them.
+///
+/// # Safety
+/// As `depthwise`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn walk<const K: usize, const S: usize>(
+    job: &DepthwiseJob,
+    d: &DepthwiseRow,
+    rows: &[*const u8],
+    c: usize,
+    outputs: Range<usize>,
+) -> Range<usize> {
+    for (first, size) in tiles(outputs.len(), TILE).filter(|&(_, size)| size > 0) {
+        let ox = outputs.start + first;
+        // SAFETY: the caller's promise; the tile's windows lie in the picture.
+        unsafe {
+            let at = (ox * S - d.left) * d.c + c;
+            let rows: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(at));
+            match size {
+                1 => inner_tile::<1, K, S>(job, rows, ox),
+                2 => inner_tile::<2, K, S>(job, rows, ox),
+                3 => inner_tile::<3, K, S>(job, rows, ox),
+                4 => inner_tile::<4, K, S>(job, rows, ox),
+                5 => inner_tile::<5, K, S>(job, rows, ox),
+                6 => inner_tile::<6, K, S>(job, rows, ox),
+                7 => inner_tile::<7, K, S>(job, rows, ox),
+                TILE => inner_tile::<TILE, K, S>(job, rows, ox),
+                _ => {}
+            }
+        }
+    }
+    outputs
+}
+
+/// `MR` outputs from `ox` on. Each column is loaded once for all outputs that it takes part in.
+///
+/// # Safety
+/// As `depthwise`; `rows` are where the first output's window begins, and all windows lie in the picture.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn inner_tile<const MR: usize, const K: usize, const S: usize>(
+    job: &DepthwiseJob,
+    rows: [*const f32; K],
+    ox: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [_mm256_load_ps(job.w); MR];
+        for (ky, row) in rows.into_iter().enumerate() {
+            let weights: [__m256; K] =
+                std::array::from_fn(|kx| _mm256_load_ps(job.w.add((1 + ky * K + kx) * 8)));
+            for column in 0..(MR - 1) * S + K {
+                let x = _mm256_loadu_ps(row.add(column * job.column));
+                for (m, sum) in sums.iter_mut().enumerate() {
+                    if m * S <= column && column < m * S + K {
+                        *sum = _mm256_fmadd_ps(x, weights[column - m * S], *sum);
                     }
                 }
-                let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
-                store(y.cast::<f32>().add(ox * d.c + c), limited, d.c - c);
             }
+        }
+        for (m, sum) in sums.into_iter().enumerate() {
+            job.finish(sum, ox + m);
         }
     }
 }

@@ -115,10 +115,7 @@ pub(super) unsafe fn depthwise(
     let usual = d.kh == d.kw && matches!(d.kh, 3 | 5) && d.dilation == 1;
     let low = _mm512_set1_ps(conv.clamp.0);
     let high = _mm512_set1_ps(conv.clamp.1);
-    // Outputs whose whole window lies in the picture.
-    let span = (d.kw - 1) * d.dilation + 1;
-    let inner = d.left.div_ceil(d.stride)
-        ..((d.w_in + d.left + d.stride).saturating_sub(span) / d.stride).min(d.w_out);
+    let inner = d.whole_windows();
     for c in channels.step_by(16) {
         let valid = (d.c - c).min(16);
         let mask = u16::MAX >> (16 - valid);

@@ -203,6 +203,17 @@ pub struct DepthwiseRow {
     pub w_out: usize,
 }
 
+impl DepthwiseRow {
+    /// Outputs whose whole window lies in the picture's columns.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    fn whole_windows(&self) -> Range<usize> {
+        let span = (self.kw - 1) * self.dilation + 1;
+        let end = (self.w_in + self.left + self.stride).saturating_sub(span) / self.stride;
+        let end = end.min(self.w_out);
+        self.left.div_ceil(self.stride).min(end)..end
+    }
+}
+
 /// A packed depthwise convolution over bytes.
 #[derive(Debug, Clone)]
 pub struct DepthwiseQ8 {

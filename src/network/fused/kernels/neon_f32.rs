@@ -207,13 +207,6 @@ pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 8)
 }
 
-/// Outputs of a row whose whole window lies in the picture.
-pub(super) fn inner(d: &DepthwiseRow) -> Range<usize> {
-    let span = (d.kw - 1) * d.dilation + 1;
-    let end = ((d.w_in + d.left + d.stride).saturating_sub(span) / d.stride).min(d.w_out);
-    d.left.div_ceil(d.stride).min(end)..end
-}
-
 /// One output row, some channels.
 ///
 /// # Safety
@@ -241,7 +234,7 @@ pub(super) unsafe fn depthwise(
                 block.any(rows, 0..d.w_out);
                 continue;
             }
-            let inner = inner(d);
+            let inner = d.whole_windows();
             block.edges(rows, 0..inner.start);
             match d.stride {
                 1 => block.three::<1>(rows, inner.clone()),
