@@ -6,6 +6,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+/// What a package of the system's brings: found there, never put there.
+pub const PACKAGED: &str = "/usr/share/eyelet";
+
 /// The data roots of this machine, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataRoots {
@@ -37,7 +40,7 @@ impl DataRoots {
             candidates.extend(program.ancestors().skip(1).map(Path::to_owned));
         }
         candidates.extend(user.clone());
-        candidates.push("/usr/share/eyelet".into());
+        candidates.push(PACKAGED.into());
         candidates.push("/var/lib/eyelet".into());
         Self::new(candidates, home, user)
     }

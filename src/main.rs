@@ -29,7 +29,8 @@ fn main() -> ExitCode {
 }
 
 /// The program of the profile `static` has no unwinding, which would be a fifth of its size: a panic, which the other
-/// programs catch where a network is planned and run, ends it, in one line and with the exit code for a model.
+/// programs catch where a network is planned and run, ends it, in one line and with the exit code for a model. Once frames pass
+/// it is no fault of the model's: then it is Rust's own exit code for a panic, and whoever watches starts the program again.
 #[cfg(panic = "abort")]
 fn end_by_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let what = panic.payload_as_str().unwrap_or("no message");
@@ -37,10 +38,16 @@ fn end_by_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic
         .location()
         .map_or_else(String::new, |at| format!(" at {at}"));
-    eprintln!(
-        "eyelet: a panic{place}: {what}; most likely the model cannot be run: try another one"
-    );
-    std::process::exit(i32::from(eyelet::Cause::Model as u8));
+    let (advice, code) = if eyelet::memory::is_sealed() {
+        ("a fault of Eyelet's: please report this line", 101)
+    } else {
+        (
+            "most likely the model cannot be run: try another one",
+            i32::from(eyelet::Cause::Model as u8),
+        )
+    };
+    eprintln!("eyelet: a panic{place}: {what}; {advice}");
+    std::process::exit(code);
 }
 
 /// `[seconds since start] message`, what `RUST_LOG` lets through, `info` without it (and nothing of the libraries).

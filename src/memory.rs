@@ -32,6 +32,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 /// First byte of the pool, 0 while there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
+static SEALED: AtomicBool = AtomicBool::new(false);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static OVERFLOW: AtomicUsize = AtomicUsize::new(0);
@@ -202,7 +203,13 @@ pub fn seal() -> Result<Usage, Failure> {
         resident::map_in();
     }
     OVERFLOW_PEAK.store(OVERFLOW.load(Relaxed), Relaxed);
+    SEALED.store(true, Relaxed);
     Ok(usage)
+}
+
+/// Whether the start has ended well: the network has run once, and the loop goes on or will.
+pub fn is_sealed() -> bool {
+    SEALED.load(Relaxed)
 }
 
 /// The peak and a tenth for the allocator's own losses, in whole MiB; more than the pool when something did not fit in it.

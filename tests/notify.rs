@@ -4,6 +4,7 @@
 mod common;
 
 use common::{eyelet, fixture};
+use eyelet::Cause;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -180,6 +181,16 @@ fn the_unit_has_the_default_policys_times_and_starts_what_there_is() {
     let manifest = include_str!("../Cargo.toml");
     assert!(manifest.contains(r#"["target/release/eyelet", "usr/bin/", "755"]"#));
     assert_eq!(value("ExecStart"), "/usr/bin/eyelet run");
-    let code = eyelet::Cause::Policy as u8;
-    assert!(value("ExecStopPost").contains(&format!("= {code} ]; then systemctl reboot")));
+    let [policy, board, model] =
+        [Cause::Policy, Cause::Board, Cause::Model].map(|cause| cause as u8);
+    assert_eq!(
+        value("RestartPreventExitStatus"),
+        format!("2 {board} {model}")
+    );
+    for case in [
+        format!("in {policy}) systemctl reboot;;"),
+        format!(" 2|{board}|{model}) echo \"held"),
+    ] {
+        assert!(value("ExecStopPost").contains(&case), "{case}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::BoardArgs;
 use crate::board::DisplayConfig;
+use crate::board::choose::ChosenBy;
 use crate::care::Care;
 use crate::device::{Device, Limits};
 use crate::show::serial::Serial;
@@ -34,6 +35,14 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     log::debug!("board {}: {chosen_by}", board.name);
     let mut care = Care::of_environment(board.policy.clone())?;
     let is_supervised = care.is_supervised();
+    // At a desk it is the shipped photos that are classified. A service that waits for those helps nobody.
+    if is_supervised && chosen_by == ChosenBy::Default && args.board.camera.is_none() {
+        return Err(Failure::new(
+            Cause::Board,
+            "this machine is none of the boards that Eyelet knows by their device tree: put a board file at \
+             /etc/eyelet/board.toml (examples are in /usr/share/doc/eyelet/boards)",
+        ));
+    }
     let display = board.display.clone();
     let failed = |failure: Failure| {
         if is_supervised {

@@ -5,7 +5,7 @@
 
 use super::part::{CopyError, Part};
 use super::{Named, find};
-use crate::data_roots::DataRoots;
+use crate::data_roots::{self, DataRoots};
 use crate::failure::{Cause, Failure};
 use std::fs;
 use std::io::Read;
@@ -172,11 +172,12 @@ fn download(message: String) -> Failure {
 }
 
 /// The first data root that takes new files, its `models/NAME` made: the one that `EYELET_HOME` names, those that have a
-/// `models` folder, the user's own, the system's.
+/// `models` folder (but for the package manager's), the user's own, the system's.
 fn destination(name: &str, roots: &DataRoots) -> Result<PathBuf, Failure> {
     let with_models = roots
         .folders
         .iter()
+        .filter(|root| root.as_path() != Path::new(data_roots::PACKAGED))
         .filter(|root| root.join("models").is_dir());
     let candidates: Vec<&PathBuf> = match &roots.home {
         Some(home) => vec![home],
