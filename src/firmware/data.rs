@@ -157,7 +157,31 @@ impl Data {
     fn volume(&self) -> io::Result<FileSystem<File>> {
         let mut device = self.device.try_clone()?;
         device.rewind()?;
+        check_table(&mut device)?;
+        device.rewind()?;
         FileSystem::new(device, FsOptions::new().update_accessed_date(false))
+    }
+}
+
+/// Fails when the volume's table is none, though its boot sector may be sound. It is found at the start so, and not when a
+/// reason is to be kept, where looking for a free place in a table of nonsense would take the time that is left.
+fn check_table(device: &mut File) -> io::Result<()> {
+    const SECTOR_BYTES: usize = 11;
+    const SECTORS_BEFORE: usize = 14;
+    const MEDIA: usize = 21;
+    let mut sector = [0; 512];
+    device.read_exact(&mut sector)?;
+    let number = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
+    device.seek(SeekFrom::Start(
+        number(SECTOR_BYTES) * number(SECTORS_BEFORE),
+    ))?;
+    let mut start = [0; 3];
+    device.read_exact(&mut start)?;
+    // The first entry is the medium's byte with all higher bits set, whatever the width of an entry.
+    if start == [sector[MEDIA], 0xFF, 0xFF] {
+        Ok(())
+    } else {
+        Err(io::Error::other("the volume's table is damaged"))
     }
 }
 
@@ -196,6 +220,23 @@ mod tests {
         data.forget().unwrap();
         data.forget().unwrap();
         assert_eq!(data.reason().unwrap(), None);
+    }
+
+    #[test]
+    fn nonsense_behind_a_sound_boot_sector_is_no_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = image(folder.path(), 16 << 20);
+        let data = Data::open(&path).unwrap();
+        data.format().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        fastrand::Rng::with_seed(5).fill(&mut bytes[512..]);
+        std::fs::write(&path, bytes).unwrap();
+        let data = Data::open(&path).unwrap();
+        let error = data.reason().unwrap_err();
+        assert!(error.to_string().contains("table is damaged"), "{error}");
+        data.format().unwrap();
+        data.keep("power", b"log\n").unwrap();
+        assert_eq!(data.reason().unwrap().as_deref(), Some("power"));
     }
 
     #[test]
