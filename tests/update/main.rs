@@ -35,7 +35,8 @@ const BAD_MODEL: &str = "tests/fixtures/bad-unknown-operator.onnx";
 /// From one line that is waited for to the next: U-Boot, the kernel, a slot that is written, on a machine that may be busy.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// The board of the tests: the kernel's virtual camera, a short trial.
+/// The board of the tests: the kernel's virtual camera, slow enough to leave the emulated processor to the update; a short
+/// trial.
 fn board(camera: &str, more_firmware: &str) -> tempfile::NamedTempFile {
     let text = format!(
         r#"
@@ -48,7 +49,7 @@ pool_mib = 64
 device = "{camera}"
 width_px = 320
 height_px = 180
-rate_fps = 60
+rate_fps = 10
 timeout_ms = 2000
 [decide]
 enter = 0.0
