@@ -44,9 +44,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             print_line(format_args!("not one fast plan: {why}"))?;
             parts(islands)
         }
-        (Err(why), None) => print_line(format_args!(
-            "the whole network runs in tract's plan: {why}"
-        )),
+        (Err(why), None) => {
+            print_line(format_args!(
+                "the whole network runs in tract's plan: {why}"
+            ))?;
+            network.outside().iter().try_for_each(outside)
+        }
     }
 }
 

@@ -11,8 +11,8 @@
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
 use super::fused::Quant;
-use super::islands::ISLAND;
-use super::onnx::{float_tensor, int_attribute, values_f32};
+use super::islands::{ISLAND, float_outline, is_outline};
+use super::onnx::{float_tensor, inner_graphs, int_attribute, reads, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -53,15 +53,21 @@ pub type Reals = HashMap<String, Quantisation>;
 /// Makes the graph a float graph and tells which values were quantised; the error says which node is not understood. `known`
 /// are such values that come out of islands.
 pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String> {
+    for node in model.graph.iter().flat_map(|g| &g.node) {
+        if inner_graphs(node).any(is_quantised) {
+            return Err(format!(
+                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not know: export the float network, or \
+                 quantise it without that part",
+                node.name, node.op_type
+            ));
+        }
+    }
     let Some(graph) = model.graph.as_mut().filter(|g| is_quantised(g)) else {
         return Ok(Reals::new());
     };
     let nodes = std::mem::take(&mut graph.node);
-    let constants = graph
-        .initializer
-        .iter()
-        .map(|t| (t.name.clone(), t.clone()))
-        .collect();
+    let initializers = std::mem::take(&mut graph.initializer);
+    let constants = initializers.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut rewrite = Rewrite {
         constants,
         known,
@@ -80,10 +86,14 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
             become_float(output);
         }
     }
-    graph.node = rewrite.nodes;
-    graph.initializer.append(&mut rewrite.made);
+    let Rewrite {
+        reals, nodes, made, ..
+    } = rewrite;
+    graph.node = nodes;
+    graph.initializer = initializers;
+    graph.initializer.extend(made);
     drop_unused(graph);
-    Ok(rewrite.reals)
+    Ok(reals)
 }
 
 /// Scale and zero point of one tensor, or one of each per slice along an axis.
@@ -115,7 +125,7 @@ impl Quantisation {
 }
 
 struct Rewrite<'a> {
-    constants: HashMap<String, TensorProto>,
+    constants: HashMap<&'a str, &'a TensorProto>,
     known: &'a Reals,
     reals: Reals,
     nodes: Vec<NodeProto>,
@@ -225,6 +235,12 @@ impl Rewrite<'_> {
         } else {
             node.input.iter()
         };
+        let captured = &reads(&node)[node.input.iter().filter(|i| !i.is_empty()).count()..];
+        if let Some(read) = captured.iter().find(|i| self.reals.contains_key(**i)) {
+            return Err(format!(
+                "a graph inside of it reads the quantised integers '{read}'"
+            ));
+        }
         let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
         if let Some(first) = quantised.first() {
             if !MOVES.contains(&node.op_type.as_str()) {
@@ -303,7 +319,7 @@ impl Rewrite<'_> {
 
     /// The name of the real-valued twin of `x`, whose integers mean `q`.
     fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
-        if let Some(tensor) = self.constants.get(x) {
+        if let Some(&tensor) = self.constants.get(x) {
             let name = format!("{x}.real.{}", self.made.len());
             let tensor = dequantised(tensor, q, axis, &name)?;
             self.made.push(tensor);
@@ -378,6 +394,7 @@ impl Rewrite<'_> {
     fn constant(&self, name: &str) -> Result<&TensorProto, String> {
         self.constants
             .get(name)
+            .copied()
             .ok_or_else(|| format!("'{name}' is not a constant of the file"))
     }
 
@@ -445,6 +462,9 @@ fn dequantised(
     axis: i64,
     name: &str,
 ) -> Result<TensorProto, String> {
+    if is_outline(tensor) {
+        return Ok(float_outline(tensor, name));
+    }
     let dims: Vec<usize> = tensor.dims.iter().map(|&d| d.max(0) as usize).collect();
     let mut values = values_f32(tensor)?;
     if q.scale.len() == 1 && q.zero_point.len() == 1 {
@@ -492,8 +512,7 @@ fn drop_unused(graph: &mut GraphProto) {
     let used: std::collections::HashSet<&str> = graph
         .node
         .iter()
-        .flat_map(|n| n.input.iter())
-        .map(String::as_str)
+        .flat_map(reads)
         .chain(graph.output.iter().map(|o| o.name.as_str()))
         .collect();
     graph.initializer.retain(|t| used.contains(t.name.as_str()));

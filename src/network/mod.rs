@@ -23,7 +23,7 @@ use crate::model::{Layout, Model};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
 use fused::Fused;
-use islands::Islands;
+use islands::{Islands, NoIslands, Outside};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use tract_onnx::pb::ModelProto;
@@ -74,7 +74,14 @@ pub struct Network {
     encoder: Encoder,
     scores: std::ops::Range<usize>,
     /// Why there is no fast plan; `None` when there is one.
-    why_slow: Option<String>,
+    why_slow: Option<WhySlow>,
+}
+
+/// Why there is no fast plan.
+struct WhySlow {
+    why: String,
+    /// Why each node is tract's, where there are no islands that tell.
+    outside: Vec<Outside>,
 }
 
 /// Who runs it.
@@ -105,10 +112,11 @@ impl Network {
             Ok(()) => best_plan(model, proto, threads)?,
             Err(why) => {
                 let plan = tract_plan(model, proto).map_err(unfit)?;
-                (Plan::Any(Box::new(plan)), Some(why))
+                let outside = Vec::new();
+                (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
             }
         };
-        if let Some(why) = &why_slow {
+        if let Some(WhySlow { why, .. }) = &why_slow {
             log::info!("{}: planned by tract, which is slower: {why}", model.name);
         }
         let encoder = match &plan {
@@ -175,8 +183,17 @@ impl Network {
     pub fn fused(&self) -> Result<&Fused, &str> {
         match &self.plan {
             Plan::Fast(fused) => Ok(fused),
-            Plan::Any(_) => Err(self.why_slow.as_deref().unwrap_or("it was not asked for")),
+            Plan::Any(_) => {
+                let why = self.why_slow.as_ref().map(|w| w.why.as_str());
+                Err(why.unwrap_or("it was not asked for"))
+            }
         }
+    }
+
+    /// The nodes that tract runs, where that is known of each.
+    pub fn outside(&self) -> &[Outside] {
+        let none = self.why_slow.as_ref().map_or(&[][..], |w| &w.outside);
+        self.islands().map_or(none, |islands| &islands.outside)
     }
 
     /// The islands in tract's plan, when it has any.
@@ -224,12 +241,13 @@ impl Network {
 }
 
 /// The fast plan; else tract's with islands, or without, and why it is not the fast one. Planners use up the file that they
-/// get, so that weights are in memory as seldom as can be: it is read again for the next.
+/// get, so that weights are in memory as seldom as can be. Whether a planner knows the network is seen, where it can be, before
+/// the weights are used up; else the file is read again for the next.
 fn best_plan(
     model: &Model,
     proto: ModelProto,
     threads: usize,
-) -> Result<(Plan, Option<String>), NetworkError> {
+) -> Result<(Plan, Option<WhySlow>), NetworkError> {
     let again = || -> Result<ModelProto, NetworkError> {
         let mut proto = onnx::read(&model.file)?;
         if let Some(graph) = &mut proto.graph {
@@ -237,22 +255,32 @@ fn best_plan(
         }
         Ok(proto)
     };
-    let why = match fast_plan(model, proto, threads) {
-        Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
-        Err(why) => why,
+    let known = proto.graph.as_ref().map_or(Ok(()), fused::all_known);
+    let (proto, why) = match known {
+        Err(why) => (proto, why.to_string()),
+        Ok(()) => match fast_plan(model, proto, threads) {
+            Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
+            Err(why) => (again()?, why),
+        },
     };
-    let (plan, why) = match island_plan(model, again()?, threads) {
-        Ok(plan) => (plan, why),
-        Err(no_islands) => {
+    let (plan, why, outside) = match island_plan(model, proto, threads) {
+        Ok(plan) => (plan, why, Vec::new()),
+        Err(none) => {
+            let no_islands = none.why;
             log::info!("{}: no islands: {no_islands}", model.name);
-            let plan = tract_plan(model, again()?).map_err(|why| NetworkError::Unfit {
+            let proto = none.model.map_or_else(again, |m| Ok(*m))?;
+            let plan = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
                 path: model.file.clone(),
                 why,
             })?;
-            (plan, format!("{why}; no islands: {no_islands}"))
+            (
+                plan,
+                format!("{why}; no islands: {no_islands}"),
+                none.outside,
+            )
         }
     };
-    Ok((Plan::Any(Box::new(plan)), Some(why)))
+    Ok((Plan::Any(Box::new(plan)), Some(WhySlow { why, outside })))
 }
 
 /// The fast plan of a network that is wholly of known layers; the error says why there is none.
@@ -287,17 +315,17 @@ fn input_shape(model: &Model) -> [usize; 4] {
     }
 }
 
-/// tract's plan with islands of known layers; the error says why there are none.
-fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<TractPlan, String> {
+/// tract's plan with islands of known layers.
+fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<TractPlan, NoIslands> {
     let shape = input_shape(model);
     // A user's file must not take the program down, whatever is in it.
     let made = catch_unwind(AssertUnwindSafe(|| {
-        let made = islands::make(proto, model.input.dtype, &shape, threads);
-        let (islands, mut rewritten) = made?;
-        TractPlan::new(&mut rewritten, model.input.dtype, &shape, Some(islands))
-            .map_err(|e| format!("tract cannot plan what is left: {}", one_line(&e)))
+        let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
+        TractPlan::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
+            NoIslands::used_up(format!("tract cannot plan what is left: {}", one_line(&e)))
+        })
     }));
-    made.map_err(|_| "the planner panicked on it".to_owned())?
+    made.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
 }
 
 /// How pixels get into a plan of tract's: as the file has them, or as the islands take them.
@@ -316,7 +344,7 @@ fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<TractPlan, String>
     dequantise::dequantise(&mut proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
     // tract panics on some graphs that it cannot run.
     let plan = catch_unwind(AssertUnwindSafe(|| {
-        TractPlan::new(&mut proto, model.input.dtype, &input_shape(model), None)
+        TractPlan::new(proto, model.input.dtype, &input_shape(model), None)
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))

@@ -11,8 +11,8 @@ use std::fs::File;
 use std::path::Path;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
-    tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, tensor_shape_proto, type_proto,
 };
 
 /// Reads and repairs an ONNX file.
@@ -199,6 +199,32 @@ pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .collect()
 }
 
+/// The graphs inside of a node: branches and bodies.
+pub fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute
+        .iter()
+        .flat_map(|a| a.g.iter().chain(&a.graphs))
+}
+
+/// The values that a node reads, those that only the graphs inside of it read included.
+pub fn reads(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for graph in inner_graphs(node) {
+        let weights = graph.initializer.iter().map(|t| t.name.as_str());
+        let inputs = graph.input.iter().map(|i| i.name.as_str());
+        let results = graph.node.iter().flat_map(|n| &n.output);
+        let made: HashSet<&str> = weights
+            .chain(inputs)
+            .chain(results.map(String::as_str))
+            .collect();
+        let outputs = graph.output.iter().map(|o| o.name.as_str());
+        let read = graph.node.iter().flat_map(reads).chain(outputs);
+        names.extend(read.filter(|name| !made.contains(name)));
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
 /// An integer attribute, or `default`.
 pub fn int_attribute(node: &NodeProto, name: &str, default: i64) -> i64 {
     node.attribute
@@ -267,5 +293,27 @@ pub fn typed_tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8
         data_type: kind as i32,
         raw_data,
         ..TensorProto::default()
+    }
+}
+
+/// What a graph says of a tensor of this element type and shape.
+pub fn value_info(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {
+    let dims = dims.iter().map(|&size| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),
+        ..Default::default()
+    });
+    let tensor = type_proto::Tensor {
+        elem_type,
+        shape: Some(TensorShapeProto {
+            dim: dims.collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }

@@ -4,9 +4,11 @@
 use super::Input;
 use super::dequantise::STEP;
 use super::islands::{ISLAND, Islands, attach, island_from_onnx};
+use super::onnx::inner_graphs;
 use crate::model::Dtype;
+use tract_onnx::Onnx;
 use tract_onnx::model::{ParseResult, ParsingContext};
-use tract_onnx::pb::{ModelProto, NodeProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core;
 use tract_onnx::tract_hir::internal::*;
@@ -27,6 +29,8 @@ tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low:
 /// A runnable plan and its running state.
 pub struct TractPlan {
     state: TypedSimpleState,
+    /// An operator keeps something from run to run (tract's Scan and GRU do: to them a run is the next piece of a stream).
+    remembers: bool,
     tensor: Arc<Tensor>,
     /// What goes in: dense, in the model's layout, or as the islands' encoder has it where they take the picture.
     pub input: Staging,
@@ -45,9 +49,10 @@ pub enum Staging {
 }
 
 impl TractPlan {
-    /// Analyses and optimises a repaired, float model with the islands that it has nodes for. The error is tract's own words.
+    /// Analyses, optimises and uses up a repaired, float model with the islands that it has nodes for. The error is tract's own
+    /// words, or names an operator that tract does not know.
     pub fn new(
-        model: &mut ModelProto,
+        mut model: ModelProto,
         dtype: Dtype,
         input_shape: &[usize],
         islands: Option<Islands>,
@@ -67,7 +72,12 @@ impl TractPlan {
                 Input::U8(values) => Staging::U8(values.to_vec()),
             };
         }
-        let mut graph = parse(model, dtype, input_shape)?.model;
+        if let Some(why) = unknown_operator(&model) {
+            bail!(why);
+        }
+        let mut graph = parse(&mut model, dtype, input_shape)?.model;
+        // tract has copies of the weights.
+        drop(model);
         if let Some(islands) = &islands {
             attach(&mut graph, &islands.fused, &islands.ports)?;
         }
@@ -82,8 +92,12 @@ impl TractPlan {
             .map(<[usize]>::to_vec);
         let shape = shape.context("the output's shape depends on the picture")?;
         let tensor = Arc::new(Tensor::zero_dt(datum_type, input_shape)?);
+        let nowhere = EvalContext::out_of_plan();
+        let mut ops = plan.model().nodes().iter().map(|n| n.op().state(&nowhere));
+        let remembers = ops.any(|state| state.is_ok_and(|s| s.is_some()));
         Ok(Self {
             state: plan.spawn()?,
+            remembers,
             tensor,
             input,
             scores: vec![0.0; shape.iter().product()],
@@ -112,6 +126,10 @@ impl TractPlan {
                 }
             }
         }
+        if self.remembers {
+            // Each picture stands for itself.
+            self.state = self.state.plan().spawn()?;
+        }
         let outputs = self
             .state
             .run(tvec!(Arc::clone(&self.tensor).into_tvalue()))?;
@@ -135,6 +153,50 @@ fn datum_type(dtype: Dtype) -> DatumType {
     }
 }
 
+/// What reads ONNX, with operators of our own.
+fn reader() -> Onnx {
+    let mut onnx = tract_onnx::onnx()
+        .with_ignore_output_shapes(true)
+        .with_ignore_output_types(true);
+    onnx.ignore_value_info = true;
+    onnx.op_register.insert(STEP, step_from_onnx);
+    onnx.op_register.insert(ISLAND, island_from_onnx);
+    onnx
+}
+
+/// What to say of the first operator that tract does not know, also in graphs inside of nodes.
+fn unknown_operator(model: &ModelProto) -> Option<String> {
+    let known = reader().op_register.0;
+    let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            let op = node.op_type.as_str();
+            if !known.contains_key(op) {
+                return Some(refusal(node));
+            }
+            graphs.extend(inner_graphs(node));
+        }
+    }
+    None
+}
+
+fn refusal(node: &NodeProto) -> String {
+    let what_to_do = match node.op_type.as_str() {
+        "Loop" => {
+            "export it with its turns written out: traced instead of scripted, with a fixed input size"
+        }
+        _ => "export it with that part in standard operators, or in another opset",
+    };
+    let domain = match node.domain.as_str() {
+        "" | "ai.onnx" => String::new(),
+        domain => format!(" of {domain}"),
+    };
+    format!(
+        "nothing here knows the operator {}{domain} (node {:?}): {what_to_do}",
+        node.op_type, node.name
+    )
+}
+
 /// tract's reading of a float model whose input has this type and shape.
 pub fn parse(
     model: &mut ModelProto,
@@ -142,13 +204,7 @@ pub fn parse(
     input_shape: &[usize],
 ) -> TractResult<ParseResult> {
     name_nodes(model);
-    let mut onnx = tract_onnx::onnx()
-        .with_ignore_output_shapes(true)
-        .with_ignore_output_types(true);
-    onnx.ignore_value_info = true;
-    onnx.op_register.insert(STEP, step_from_onnx);
-    onnx.op_register.insert(ISLAND, island_from_onnx);
-    let mut parsed = onnx.parse(model, None)?;
+    let mut parsed = reader().parse(model, None)?;
     ensure!(
         parsed.unresolved_inputs.is_empty(),
         "nothing makes {:?}",

@@ -186,6 +186,8 @@ pub enum Weights {
     F32 {
         /// The weights; shared, because a large network has many.
         w: Rc<Vec<f32>>,
+        /// What is still to be done with them when they are packed, filter by filter: normalisations that were folded.
+        steps: Vec<InputStep>,
         /// One an output channel.
         bias: Vec<f32>,
     },
@@ -206,6 +208,7 @@ impl Default for Weights {
     fn default() -> Self {
         Self::F32 {
             w: Rc::default(),
+            steps: Vec::new(),
             bias: Vec::new(),
         }
     }
@@ -229,6 +232,22 @@ pub struct Conv {
 }
 
 impl Conv {
+    /// Does what is still to be done with this convolution's `weights`.
+    pub fn finish(&self, weights: &mut Weights) {
+        let Weights::F32 { w, steps, .. } = weights else {
+            return;
+        };
+        let steps = std::mem::take(steps);
+        if steps.is_empty() {
+            return;
+        }
+        let per = self.window.kh * self.window.kw * (self.cin / self.groups);
+        for (n, filter) in Rc::make_mut(w).chunks_exact_mut(per).enumerate() {
+            for w in filter {
+                *w = steps.iter().fold(*w, |w, step| step.of(w, n));
+            }
+        }
+    }
     /// One filter a channel.
     pub fn depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.cin && self.cout == self.cin

@@ -139,15 +139,22 @@ pub(super) fn plan(
         };
         while let Some(group) = groups.next_if(|group| of(group) == segment) {
             let layers = match *group {
-                Group::One(layer) => {
-                    planner.one(layer)?;
-                    [Some(layer), None, None]
+                Group::One(layer) => [Some(layer), None, None],
+                Group::Block(expand, depthwise, project) => [expand, Some(depthwise), project],
+            };
+            for layer in layers.into_iter().flatten().map(|i| &graph.layers[i]) {
+                if let (Op::Conv(conv), Some(weights)) =
+                    (&layer.op, &mut planner.weights[layer.output.0])
+                {
+                    conv.finish(weights);
                 }
+            }
+            match *group {
+                Group::One(layer) => planner.one(layer)?,
                 Group::Block(expand, depthwise, project) => {
                     planner.block(expand, depthwise, project)?;
-                    [expand, Some(depthwise), project]
                 }
-            };
+            }
             for layer in layers.into_iter().flatten() {
                 planner.weights[graph.layers[layer].output.0] = None;
             }

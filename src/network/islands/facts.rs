@@ -1,5 +1,6 @@
 //! Shapes, types and constant values of all ONNX values, from tract's analysis of the float graph.
 
+use super::outline::weights_as_inputs;
 use crate::model::Dtype;
 use crate::network::dequantise::Reals;
 use crate::network::fused::{Element, Fact, Facts};
@@ -13,7 +14,7 @@ use tract_onnx::tract_hir::internal::*;
 /// Whole-number results with so many values at most are kept: shapes, axes and the like.
 const VALUES_KEPT: usize = 64;
 
-/// The facts of a float graph whose input has this type and shape; `reals` are the values that were quantised.
+/// The facts of a float graph (or of its outline) whose input has this type and shape; `reals` are the values that were quantised.
 pub fn facts(
     float: &mut ModelProto,
     reals: &Reals,
@@ -22,6 +23,7 @@ pub fn facts(
 ) -> Result<Facts, String> {
     // tract panics on some graphs.
     let parsed = catch_unwind(AssertUnwindSafe(|| {
+        float.graph.iter_mut().for_each(weights_as_inputs);
         let mut parsed = parse(float, dtype, input_shape)?;
         // Where one node cannot be analysed, the facts of the others still hold.
         if let Err(e) = parsed.model.analyse(true) {

@@ -1,7 +1,8 @@
 //! A network that our kernels know in part: its known layers run as islands in tract's plan, everything else is tract's own.
 //!
 //! ```text
-//! facts     shapes and types of all values, from tract's analysis of the float graph
+//! outline   the model without its large weights
+//! facts     shapes and types of all values, from tract's analysis of the outline as a float graph
 //! (fused)   lowers the known nodes, cut into segments, see `fused::lower_partly`
 //! rewrite   the graph with one node for each segment in place of the known nodes
 //! op        that node's operator in tract's plan
@@ -10,15 +11,21 @@
 //! outside node reads never leave the arena; those at the borders are floats in tract's own tensors. So the integer
 //! arithmetic of a quantised network stays exact: what is quantised inside an island stays bytes, and what crosses a border
 //! is the real numbers that the bytes stand for.
+//!
+//! Bytes do not cross: an outside node computes with real numbers in any case, so a border converts where the file itself
+//! has its DequantizeLinear and QuantizeLinear. Only nodes that move bytes without computing (a Transpose of rows and columns,
+//! say) could do with them, and tract's graph would need a second form for those.
 
 mod facts;
 mod op;
+mod outline;
 mod rewrite;
 
 pub use op::{ISLAND, attach, island_from_onnx};
+pub use outline::{float_outline, is_outline};
 
 use super::dequantise::{self, Reals};
-use super::fused::{self, Facts, Fused, Partial, Place, Row};
+use super::fused::{self, Constants, Facts, Fused, Partial, Place, Row};
 use crate::model::Dtype;
 use std::sync::{Arc, Mutex};
 use tract_onnx::pb::{ModelProto, NodeProto};
@@ -88,36 +95,136 @@ impl Islands {
     }
 }
 
+/// Why a network has no islands.
+#[derive(Debug)]
+pub struct NoIslands {
+    /// What stands against them.
+    pub why: String,
+    /// The model, where its weights are not used up.
+    pub model: Option<Box<ModelProto>>,
+    /// Why each node is outside, where that is known.
+    pub outside: Vec<Outside>,
+}
+
+impl NoIslands {
+    /// Without a model to go on with.
+    pub fn used_up(why: String) -> Self {
+        Self {
+            why,
+            model: None,
+            outside: Vec::new(),
+        }
+    }
+}
+
 /// Cuts a repaired model whose input has this type and shape, and uses it up. Gives the islands and the float graph that tract
-/// plans; the error says why there are none.
+/// plans.
 pub fn make(
-    model: ModelProto,
+    mut model: ModelProto,
     dtype: Dtype,
     input_shape: &[usize],
     threads: usize,
-) -> Result<(Islands, ModelProto), String> {
-    let (partial, facts, reals) = cut(&model, dtype, input_shape)?;
-    let (mut rewritten, ports) = rewrite::rewrite(&model, &partial, &facts)?;
-    dequantise::dequantise(&mut rewritten, &reals)?;
+) -> Result<(Islands, ModelProto), NoIslands> {
+    let cut = match cut(&mut model, dtype, input_shape) {
+        Ok(cut) => cut,
+        Err(why) => {
+            return Err(NoIslands {
+                model: Some(Box::new(model)),
+                ..NoIslands::used_up(why)
+            });
+        }
+    };
+    if cut.partial.graph.layers.is_empty() {
+        let why = "no known convolution or matrix product".to_owned();
+        let outside = outside(&model, &cut);
+        put_back(&mut model, cut.constants);
+        let model = Some(Box::new(model));
+        return Err(NoIslands {
+            why,
+            model,
+            outside,
+        });
+    }
+    islands_of(model, cut, threads).map_err(NoIslands::used_up)
+}
+
+/// A model that is cut.
+struct Cut {
+    /// Its known parts.
+    partial: Partial,
+    /// The weights of all parts.
+    constants: Constants,
+    /// What is known of its values.
+    facts: Facts,
+    /// Which of them are quantised.
+    reals: Reals,
+}
+
+/// The known parts of a model, whose weights move over unless there is an error.
+fn cut(model: &mut ModelProto, dtype: Dtype, input_shape: &[usize]) -> Result<Cut, String> {
+    let mut float = outline::outline(model);
+    let reals = dequantise::dequantise(&mut float, &Reals::new())?;
+    let facts = facts::facts(&mut float, &reals, dtype, input_shape)?;
+    let graph = model.graph.as_mut().ok_or("the file has no graph")?;
+    let constants = Constants::new(std::mem::take(&mut graph.initializer));
+    match fused::lower_partly(model, &constants, &facts) {
+        Ok(partial) => Ok(Cut {
+            partial,
+            constants,
+            facts,
+            reals,
+        }),
+        Err(why) => {
+            put_back(model, constants);
+            Err(why.to_string())
+        }
+    }
+}
+
+/// Gives a model that is not cut its weights again.
+fn put_back(model: &mut ModelProto, constants: Constants) {
+    if let Some(graph) = &mut model.graph {
+        graph.initializer = constants.back(None);
+    }
+}
+
+/// The nodes that tract runs, in order.
+fn outside(model: &ModelProto, cut: &Cut) -> Vec<Outside> {
     let nodes = model.graph.as_ref().map_or(&[][..], |g| &g.node);
-    let weights = rewrite::weight_shapes(&model);
     let mut outside: Vec<Outside> = nodes
         .iter()
-        .zip(&partial.places)
+        .zip(&cut.partial.places)
         .filter_map(|(node, place)| match place {
             Place::Outside { after, why } => Some(Outside {
                 name: name_of(node),
                 op: node.op_type.clone(),
                 after: *after,
                 why: why.clone(),
-                multiply_adds: rewrite::multiply_adds(node, &facts, &weights),
+                multiply_adds: rewrite::multiply_adds(node, &cut.facts, &cut.constants),
             }),
             _ => None,
         })
         .collect();
     outside.sort_by_key(|n| n.after);
-    // Every part has weights of its own now.
+    outside
+}
+
+fn islands_of(
+    model: ModelProto,
+    cut: Cut,
+    threads: usize,
+) -> Result<(Islands, ModelProto), String> {
+    let outside = outside(&model, &cut);
+    let Cut {
+        partial,
+        constants,
+        facts,
+        reals,
+    } = cut;
+    // Every part has weights of its own from here on.
+    let (mut rewritten, ports) = rewrite::rewrite(&model, &partial, constants, &facts)?;
     drop(model);
+    dequantise::dequantise(&mut rewritten, &reals)?;
     let plan = fused::Understood::from(partial)
         .plan(threads)
         .map_err(|e| e.to_string())?;
@@ -132,19 +239,6 @@ pub fn make(
         fused: Arc::new(Mutex::new(plan)),
     };
     Ok((islands, rewritten))
-}
-
-/// The known parts of a model, what is known of its values, and which of them are quantised.
-fn cut(
-    model: &ModelProto,
-    dtype: Dtype,
-    input_shape: &[usize],
-) -> Result<(Partial, Facts, Reals), String> {
-    let mut float = model.clone();
-    let reals = dequantise::dequantise(&mut float, &Reals::new())?;
-    let facts = facts::facts(&mut float, &reals, dtype, input_shape)?;
-    let partial = fused::lower_partly(model, &facts).map_err(|e| e.to_string())?;
-    Ok((partial, facts, reals))
 }
 
 fn name_of(node: &NodeProto) -> String {
@@ -166,8 +260,9 @@ mod tests {
     /// Of each border of a fixture: its value's name, and whether it is transposed.
     fn borders(fixture: &str) -> Vec<(String, bool)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let model = onnx::read(&folder.join(fixture)).unwrap();
-        let (partial, _, _) = cut(&model, Dtype::F32, &[1, 3, 32, 32]).unwrap();
+        let mut model = onnx::read(&folder.join(fixture)).unwrap();
+        let cut = cut(&mut model, Dtype::F32, &[1, 3, 32, 32]).unwrap();
+        let partial = cut.partial;
         let borders = partial.graph.exports.iter().chain(&partial.graph.imports);
         borders
             .map(|b| (b.name.clone(), b.channels_first))

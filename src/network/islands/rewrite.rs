@@ -1,20 +1,18 @@
 //! The graph that tract gets: one node for each island in place of the nodes that run in it.
 
 use super::{ISLAND, Ports};
-use crate::network::fused::{Const, Data, Element, Facts, Partial, Place};
-use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor};
-use std::collections::{HashMap, HashSet};
+use crate::network::fused::{Constants, Facts, Partial, Place};
+use crate::network::onnx::{reads, value_info};
+use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto,
-    attribute_proto, tensor_shape_proto, type_proto,
-};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, attribute_proto};
 
-/// The graph with its islands, and their tensors. The graph's input is a tensor of one value without meaning when the picture
-/// goes into the fused plan.
+/// The graph with its islands and with those of the constants that it still reads, and the islands' tensors. The graph's input
+/// is a tensor of one value without meaning when the picture goes into the fused plan.
 pub fn rewrite(
     model: &ModelProto,
     partial: &Partial,
+    constants: Constants,
     facts: &Facts,
 ) -> Result<(ModelProto, Vec<Ports>), String> {
     let graph = model.graph.as_ref().ok_or("the file has no graph")?;
@@ -43,20 +41,15 @@ pub fn rewrite(
             ports.push(port);
         }
     }
-    let read: HashSet<&str> = nodes
-        .iter()
-        .flat_map(|n| &n.input)
-        .map(String::as_str)
-        .collect();
-    complete(&nodes, graph, partial)?;
-    let used = |t: &&TensorProto| read.contains(t.name.as_str());
-    let mut initializer: Vec<_> = graph.initializer.iter().filter(used).cloned().collect();
+    let read: HashSet<&str> = nodes.iter().flat_map(reads).collect();
+    complete(&nodes, graph, partial, &constants)?;
+    let mut initializer = constants.back(Some(&read));
     for (name, constant) in &partial.constants {
         let element = facts.get(name).map(|f| f.element);
-        initializer.push(tensor_of(name, constant, element));
+        initializer.push(constant.tensor(name, element));
     }
     let input = if picture {
-        one_value(&input.name)
+        value_info(&input.name, DataType::Float as i32, &[1])
     } else {
         input.clone()
     };
@@ -78,15 +71,18 @@ pub fn rewrite(
 }
 
 /// Checks that everything that is read is there: tract panics on a graph with gaps.
-fn complete(nodes: &[NodeProto], graph: &GraphProto, partial: &Partial) -> Result<(), String> {
-    let mut made: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    made.extend(partial.constants.keys().map(String::as_str));
+fn complete(
+    nodes: &[NodeProto],
+    graph: &GraphProto,
+    partial: &Partial,
+    constants: &Constants,
+) -> Result<(), String> {
+    let mut made: HashSet<&str> = partial.constants.keys().map(String::as_str).collect();
     made.extend(graph.input.iter().map(|i| i.name.as_str()));
     for node in nodes {
-        let gap = node
-            .input
-            .iter()
-            .find(|i| !i.is_empty() && !made.contains(i.as_str()));
+        let gap = reads(node)
+            .into_iter()
+            .find(|i| !made.contains(i) && !constants.contains(i));
         if let Some(gap) = gap {
             return Err(format!("nothing makes {gap:?} before it is read"));
         }
@@ -146,49 +142,8 @@ fn island_node(
     Ok((node, port))
 }
 
-fn one_value(name: &str) -> ValueInfoProto {
-    let one = tensor_shape_proto::Dimension {
-        value: Some(tensor_shape_proto::dimension::Value::DimValue(1)),
-        ..Default::default()
-    };
-    let tensor = type_proto::Tensor {
-        elem_type: DataType::Float as i32,
-        shape: Some(tract_onnx::pb::TensorShapeProto { dim: vec![one] }),
-    };
-    ValueInfoProto {
-        name: name.into(),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn tensor_of(name: &str, constant: &Const, element: Option<Element>) -> TensorProto {
-    let dims = &constant.dims;
-    let bytes = |values: Vec<u8>, kind| typed_tensor(name, dims, kind, values);
-    match (&constant.data, element) {
-        (Data::F32(values), _) => float_tensor(name, dims, values.to_vec()),
-        (Data::I64(values), Some(Element::I32)) => {
-            let values = values.iter().flat_map(|&v| (v as i32).to_le_bytes());
-            bytes(values.collect(), DataType::Int32)
-        }
-        (Data::I64(values), _) => int64_tensor(name, dims, values.clone()),
-        (Data::I8(values), _) => bytes(values.iter().map(|&v| v as u8).collect(), DataType::Int8),
-        (Data::U8(values), Some(Element::Bool)) => bytes(values.to_vec(), DataType::Bool),
-        (Data::U8(values), _) => bytes(values.to_vec(), DataType::Uint8),
-    }
-}
-
-/// Shapes of the initialisers.
-pub fn weight_shapes(model: &ModelProto) -> HashMap<&str, &[i64]> {
-    let weights = model.graph.iter().flat_map(|g| &g.initializer);
-    weights.map(|t| (t.name.as_str(), &t.dims[..])).collect()
-}
-
 /// Multiply-adds of a convolution or matrix product outside; 0 for others and where shapes are not known.
-pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &HashMap<&str, &[i64]>) -> u64 {
+pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &Constants) -> u64 {
     let volume = |name: Option<&String>| -> Option<u64> {
         let dims = &facts.get(name?)?.dims;
         Some(dims.iter().product::<usize>() as u64)
@@ -200,7 +155,7 @@ pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &HashMap<&str, &[
         "Conv" | "ConvInteger" | "ConvTranspose" | "Gemm" | "MatMul" | "MatMulInteger" => 1,
         _ => return 0,
     };
-    let known = node.input.get(at).and_then(|n| weights.get(n.as_str()));
+    let known = node.input.get(at).and_then(|n| weights.dims(n));
     let dims: Vec<u64> = match known {
         Some(dims) => dims.iter().map(|&d| d.max(0) as u64).collect(),
         None => match node.input.get(at).and_then(|n| facts.get(n)) {

@@ -393,20 +393,15 @@ fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias>
     if !adds && matches!(conv.weights, Weights::Q8 { .. }) {
         return None;
     }
-    let per = conv.window.kh * conv.window.kw * (conv.cin / conv.groups);
     let mut b = bias.floats(conv.cout);
     for step in steps {
         for (n, b) in b.iter_mut().enumerate() {
             *b = step.of(*b, n);
         }
-        if let (Weights::F32 { w, .. }, InputStep::Mul(_) | InputStep::Div(_)) =
+        if let (Weights::F32 { steps, .. }, InputStep::Mul(_) | InputStep::Div(_)) =
             (&mut conv.weights, step)
         {
-            for (n, filter) in Rc::make_mut(w).chunks_exact_mut(per).enumerate() {
-                for w in filter {
-                    *w = step.of(*w, n);
-                }
-            }
+            steps.push(step.clone());
         }
     }
     Some(Bias::Real(b))
@@ -429,6 +424,7 @@ fn place(
             } else {
                 Rc::new(ordered(values, size, order))
             },
+            steps: Vec::new(),
             bias: Vec::new(),
         }),
         Source::Ints(q) => {

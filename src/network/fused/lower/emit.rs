@@ -218,18 +218,17 @@ impl crate::network::fused::graph::Conv {
     /// With float weights and bias.
     fn to_float(&self, bias: &Bias) -> Self {
         let per = self.window.kh * self.window.kw * (self.cin / self.groups);
-        let w = match &self.weights {
-            Weights::F32 { w, .. } => w.clone(),
-            Weights::Q8 { w, zero, scale, .. } => Rc::new(
-                w.iter()
-                    .enumerate()
-                    .map(|(i, &v)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per])
-                    .collect(),
-            ),
+        let (w, steps) = match &self.weights {
+            Weights::F32 { w, steps, .. } => (w.clone(), steps.clone()),
+            Weights::Q8 { w, zero, scale, .. } => {
+                let real =
+                    |(i, &v): (usize, &i8)| (i32::from(v) - zero[i / per]) as f32 * scale[i / per];
+                (Rc::new(w.iter().enumerate().map(real).collect()), vec![])
+            }
         };
         let bias = bias.floats(self.cout);
         Self {
-            weights: Weights::F32 { w, bias },
+            weights: Weights::F32 { w, steps, bias },
             ..self.clone()
         }
     }

@@ -7,8 +7,10 @@
 
 mod arithmetic;
 mod channels;
+mod constants;
 mod conv;
 mod emit;
+mod known;
 mod order;
 mod partial;
 mod pool;
@@ -16,14 +18,18 @@ mod proto;
 mod quantised;
 mod shape;
 
+pub use constants::Constants;
+pub use known::all_known;
 pub use partial::{Element, Fact, Facts, Partial, Place, lower_partly};
-pub use proto::{Const, Data};
+pub use proto::Const;
 
 use super::NotFused;
 use super::graph::{
     Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Quant, Shape, Tensor,
     TensorId, Window,
 };
+use crate::network::onnx::reads;
+use known::{Form, form};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -226,8 +232,8 @@ impl Lower {
             .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
             .map_or(1, |o| o.version);
         let mut uses: HashMap<String, usize> = HashMap::new();
-        for name in graph.node.iter().flat_map(|n| &n.input) {
-            *uses.entry(name.clone()).or_default() += 1;
+        for name in graph.node.iter().flat_map(reads) {
+            *uses.entry(name.to_owned()).or_default() += 1;
         }
         for o in &graph.output {
             *uses.entry(o.name.clone()).or_default() += 1;
@@ -323,45 +329,9 @@ impl Lower {
         if self.fold_constant(node)? {
             return Ok(());
         }
-        let value = match (node.domain.as_str(), node.op_type.as_str()) {
-            ("" | "ai.onnx", op) => match op {
-                "Conv" => self.conv(node)?,
-                "BatchNormalization" => self.batch_norm(node)?,
-                "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "LeakyRelu"
-                | "Tanh" => self.unary(node)?,
-                "PRelu" => self.prelu(node)?,
-                "Split" => return self.split(node),
-                "Slice" => self.slice(node)?,
-                "Gather" => self.gather(node)?,
-                "Add" | "Sub" | "Mul" | "Div" => self.binary(node)?,
-                "GlobalAveragePool" | "GlobalMaxPool" | "AveragePool" | "MaxPool"
-                | "ReduceMean" => self.pool(node)?,
-                "Gemm" | "MatMul" => self.fully_connected(node)?,
-                "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node)?,
-                "Transpose" => self.transpose(node)?,
-                "Identity" | "Dropout" => self.input_value(node, 0)?,
-                "Cast" => self.cast(node)?,
-                "Pad" => self.pad(node)?,
-                "Softmax" => self.softmax(node)?,
-                "Concat" => self.concat(node)?,
-                "QuantizeLinear" => self.quantize_linear(node)?,
-                "DequantizeLinear" => self.dequantize_linear(node)?,
-                "QLinearConv" => self.qlinear_conv(node)?,
-                "QLinearMatMul" => self.qlinear_matmul(node)?,
-                _ => return Err("there is no fused form of this operator".into()),
-            },
-            ("com.microsoft", op) => match op {
-                "QuantizeLinear" => self.quantize_linear(node)?,
-                "DequantizeLinear" => self.dequantize_linear(node)?,
-                "QLinearAdd" | "QLinearMul" => self.qlinear_binary(node)?,
-                "QLinearGlobalAveragePool" | "QLinearAveragePool" => self.qlinear_pool(node)?,
-                "QGemm" => self.qgemm(node)?,
-                "QLinearSoftmax" => self.qlinear_softmax(node)?,
-                "QLinearConcat" => self.qlinear_concat(node)?,
-                "QLinearLeakyRelu" | "QLinearSigmoid" => self.qlinear_unary(node)?,
-                _ => return Err("there is no fused form of this operator".into()),
-            },
-            (domain, _) => return Err(format!("the operator set {domain:?} is unknown")),
+        let value = match form(node)? {
+            Form::All(lower) => return lower(self, node),
+            Form::One(lower) => lower(self, node)?,
         };
         let mut outputs = node.output.iter();
         if let Some(first) = outputs.next() {

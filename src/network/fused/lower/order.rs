@@ -1,7 +1,9 @@
 //! Borders around element-wise operators: what such an operator computes does not depend on the order of the values, so they
 //! cross in our own order and come back in it, and nothing is transposed.
 
+use super::constants::Constants;
 use super::partial::{Facts, Partial, Place};
+use crate::network::onnx::reads;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
@@ -60,27 +62,21 @@ const ELEMENTWISE: &[&str] = &[
 ];
 
 /// Lets exports that only element-wise nodes read, and the imports that these make, keep our order of values.
-pub fn keep_order(partial: &mut Partial, graph: &GraphProto, facts: &Facts) {
+pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constants, facts: &Facts) {
     let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
     for (node, place) in graph.node.iter().zip(&partial.places) {
         if matches!(place, Place::Outside { .. }) {
-            for name in &node.input {
+            for name in reads(node) {
                 readers.entry(name).or_default().push(node);
             }
         }
     }
-    let single: HashSet<&str> = graph
-        .initializer
-        .iter()
-        .filter(|t| t.dims.iter().product::<i64>() == 1)
-        .map(|t| t.name.as_str())
-        .collect();
     let outputs: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
     let chains = Chains {
         partial,
         facts,
         readers,
-        single,
+        constants,
         outputs,
     };
     let mut kept = HashSet::new();
@@ -107,8 +103,7 @@ struct Chains<'a> {
     facts: &'a Facts,
     /// Outside nodes by the values that they read.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
-    /// Initialisers of one value.
-    single: HashSet<&'a str>,
+    constants: &'a Constants,
     outputs: HashSet<&'a str>,
 }
 
@@ -134,9 +129,13 @@ impl Chains<'_> {
 
     fn elementwise(&self, node: &NodeProto, name: &str) -> bool {
         let dims = |name: &str| self.facts.get(name).map(|f| &f.dims);
+        let single = |name: &String| {
+            let dims = self.constants.dims(name);
+            dims.is_some_and(|d| d.iter().all(|&n| n == 1))
+        };
         let mut others = node.input.iter().filter(|i| *i != name && !i.is_empty());
         ELEMENTWISE.contains(&node.op_type.as_str())
-            && others.all(|i| self.single.contains(i.as_str()))
+            && others.all(single)
             && dims(name).is_some()
             && node.output.first().and_then(|o| dims(o)) == dims(name)
     }

@@ -7,14 +7,16 @@
 //! A border costs copies, so known nodes that hang together without a convolution or matrix product among them stay outside
 //! too. Each such decision starts the walk anew; the set of nodes that stay only grows.
 
+use super::constants::Constants;
 use super::order::keep_order;
 use super::proto::{Const, Data, ints};
 use super::{Act, Lower, Made, Val, View};
 use crate::network::fused::NotFused;
 use crate::network::fused::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor};
+use crate::network::onnx::reads;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 /// Element type of a value outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,22 +88,15 @@ fn is_work(node: &NodeProto) -> bool {
     )
 }
 
-/// The layers that stand for the known nodes of a graph; the error says why there are none.
-pub fn lower_partly(model: &ModelProto, facts: &Facts) -> Result<Partial, NotFused> {
+/// The layers that stand for the known nodes of a graph, whose initialisers are in `constants`: none where no convolution or
+/// matrix product is known.
+pub fn lower_partly(
+    model: &ModelProto,
+    constants: &Constants,
+    facts: &Facts,
+) -> Result<Partial, NotFused> {
     let graph = model.graph.as_ref();
     let graph = graph.ok_or_else(|| NotFused::whole("the file has no graph"))?;
-    let branches = |n: &NodeProto| {
-        n.attribute
-            .iter()
-            .any(|a| a.g.is_some() || !a.graphs.is_empty())
-    };
-    if let Some(node) = graph.node.iter().find(|n| branches(n)) {
-        return Err(NotFused {
-            node: node.name.clone(),
-            op: node.op_type.clone(),
-            why: "it holds a graph of its own".into(),
-        });
-    }
     let whole = |why: &str| NotFused::whole(why);
     let output = graph
         .output
@@ -112,12 +107,9 @@ pub fn lower_partly(model: &ModelProto, facts: &Facts) -> Result<Partial, NotFus
         graph,
         facts,
         output: &output.name,
-        initializers: graph
-            .initializer
-            .iter()
-            .map(|t| (t.name.as_str(), t))
-            .collect(),
+        constants,
         producers: producers(graph),
+        readers: readers(graph),
         used: used(graph, &output.name),
     };
     let mut stays: HashMap<usize, String> = HashMap::new();
@@ -128,12 +120,8 @@ pub fn lower_partly(model: &ModelProto, facts: &Facts) -> Result<Partial, NotFus
             Ok(mut partial) => {
                 let idle = walk.idle(&partial);
                 if idle.is_empty() {
-                    return if partial.graph.layers.is_empty() {
-                        Err(whole("no known convolution or matrix product"))
-                    } else {
-                        keep_order(&mut partial, graph, facts);
-                        Ok(partial)
-                    };
+                    keep_order(&mut partial, graph, constants, facts);
+                    return Ok(partial);
                 }
                 let why = "it stands apart from every known convolution and matrix product";
                 stays.extend(idle.into_iter().map(|i| (i, why.to_owned())));
@@ -165,8 +153,9 @@ struct Walk<'a> {
     graph: &'a GraphProto,
     facts: &'a Facts,
     output: &'a str,
-    initializers: HashMap<&'a str, &'a TensorProto>,
+    constants: &'a Constants,
     producers: HashMap<&'a str, usize>,
+    readers: HashMap<&'a str, Vec<usize>>,
     used: Vec<bool>,
 }
 
@@ -192,6 +181,16 @@ fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
     made
 }
 
+fn readers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
+    let mut all: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (i, node) in graph.node.iter().enumerate() {
+        for name in reads(node) {
+            all.entry(name).or_default().push(i);
+        }
+    }
+    all
+}
+
 /// Which nodes the output depends on.
 fn used(graph: &GraphProto, output: &str) -> Vec<bool> {
     let mut used = vec![false; graph.node.len()];
@@ -199,7 +198,7 @@ fn used(graph: &GraphProto, output: &str) -> Vec<bool> {
     for (i, node) in graph.node.iter().enumerate().rev() {
         if node.output.iter().any(|o| names.contains(o.as_str())) {
             used[i] = true;
-            names.extend(node.input.iter().map(String::as_str));
+            names.extend(reads(node));
         }
     }
     used
@@ -244,9 +243,9 @@ impl Walk<'_> {
                         .read_constants(&mut found, node)
                         .and_then(|()| found.lower.node(node)),
                 };
-                // Together the file's constants are as large as the file; each is read anew where it is needed.
+                // Outside nodes read the file's constants as they are; see `export`.
                 for name in &node.input {
-                    if self.initializers.contains_key(name.as_str()) {
+                    if self.constants.contains(name) {
                         found.lower.values.remove(name);
                     }
                 }
@@ -277,11 +276,9 @@ impl Walk<'_> {
     /// Makes the file's constants that a node reads known.
     fn read_constants(&self, found: &mut Found, node: &NodeProto) -> Made<()> {
         for name in &node.input {
-            if let Some(&tensor) = self.initializers.get(name.as_str()) {
-                let read = Const::read(tensor.clone());
+            if let Some(read) = self.constants.read(name) {
                 let read = read.map_err(|why| format!("initialiser {name:?} {why}"))?;
-                let value = Val::Const(Rc::new(read));
-                found.lower.values.insert(name.clone(), value);
+                found.lower.values.insert(name.clone(), Val::Const(read));
             }
         }
         Ok(())
@@ -311,7 +308,7 @@ impl Walk<'_> {
     /// A node that stays outside: exports what it reads, brings in what it makes; how many segments must run before it.
     fn leave(&self, found: &mut Found, node: &NodeProto) -> Result<usize, Again> {
         let mut after = 0;
-        for name in node.input.iter().filter(|n| !n.is_empty()) {
+        for name in reads(node) {
             after = after.max(match found.outside.get(name) {
                 Some(&segments) => segments,
                 None => self.export(found, name)?,
@@ -390,11 +387,8 @@ impl Walk<'_> {
         let pixels_first = |n: &NodeProto| {
             n.op_type == "Transpose" && ints(n, "perm").is_some_and(|p| p == [0, 3, 1, 2])
         };
-        let mut readers = self
-            .graph
-            .node
-            .iter()
-            .filter(|n| n.input.iter().any(|i| i == name));
+        let readers = self.readers.get(name).map_or(&[][..], Vec::as_slice);
+        let mut readers = readers.iter().map(|&i| &self.graph.node[i]);
         let (shape, view) = match fact.dims[..] {
             [1, h, w, c] if readers.all(pixels_first) => (Shape { h, w, c }, View::Nhwc),
             [1, c, h, w] => (Shape { h, w, c }, View::Nchw),

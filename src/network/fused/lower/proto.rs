@@ -1,5 +1,7 @@
 //! Reading ONNX messages: constant tensors and attributes, every length checked.
 
+use super::partial::Element;
+use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor};
 use std::rc::Rc;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
 
@@ -105,6 +107,25 @@ impl Const {
             return Err(format!("holds {} values instead of {count}", made.len()));
         }
         Ok(made)
+    }
+
+    /// As an ONNX tensor, of this type where values of ours stand for several.
+    pub fn tensor(&self, name: &str, element: Option<Element>) -> TensorProto {
+        let dims = &self.dims;
+        let bytes = |values: Vec<u8>, kind| typed_tensor(name, dims, kind, values);
+        match (&self.data, element) {
+            (Data::F32(values), _) => float_tensor(name, dims, values.to_vec()),
+            (Data::I64(values), Some(Element::I32)) => {
+                let values = values.iter().flat_map(|&v| (v as i32).to_le_bytes());
+                bytes(values.collect(), DataType::Int32)
+            }
+            (Data::I64(values), _) => int64_tensor(name, dims, values.clone()),
+            (Data::I8(values), _) => {
+                bytes(values.iter().map(|&v| v as u8).collect(), DataType::Int8)
+            }
+            (Data::U8(values), Some(Element::Bool)) => bytes(values.to_vec(), DataType::Bool),
+            (Data::U8(values), _) => bytes(values.to_vec(), DataType::Uint8),
+        }
     }
 }
 

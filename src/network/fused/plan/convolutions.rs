@@ -87,7 +87,7 @@ impl Planner<'_> {
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
         match self.weights(y)? {
-            Weights::F32 { w, bias } => {
+            Weights::F32 { w, bias, .. } => {
                 let raw = RawF32 {
                     w: &w[part.start * per..part.end * per],
                     bias: &bias[part],
@@ -154,7 +154,7 @@ impl Planner<'_> {
             w_out: self.tensor(y).shape.w,
         };
         match self.weights(y)? {
-            Weights::F32 { w, bias } => {
+            Weights::F32 { w, bias, .. } => {
                 let packed = self.kernels.pack_depthwise_f32(&row, &RawF32 { w, bias });
                 let clamp = conv.clamp;
                 Ok(AnyDepthwise::F32(
