@@ -111,3 +111,17 @@ fn what_is_no_classifier_is_refused_in_one_line() {
         assert_eq!(message.lines().count(), 1, "{file}: {message}");
     }
 }
+
+#[test]
+fn an_operator_that_nothing_knows_is_named_with_what_to_do() {
+    let loop_says =
+        "the operator Loop (node \"node_loop_48\"): export it with its turns written out";
+    let bar_says = "the operator Bar of foo (node \"node_bar_12\"): export it with that part in";
+    for (file, says) in [
+        ("bad-loop.onnx", loop_says),
+        ("bad-unknown-operator.onnx", bar_says),
+    ] {
+        let message = load(file).map(|_| ()).expect_err(file);
+        assert!(message.contains(says), "{file}: {message}");
+    }
+}

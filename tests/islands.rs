@@ -36,6 +36,19 @@ const WHOLE: &[&str] = &[
     "qdq-bytes-in",
 ];
 
+/// Fixture, islands, per cent of multiply-adds in them, an operator that is left to tract: tensors of three and five axes, and
+/// graphs inside of nodes, between layers that are known.
+const AROUND: &[(&str, usize, u64, &str)] = &[
+    ("rank-3", 2, 35, "LayerNormalization"),
+    ("rank-5", 2, 56, "Conv"),
+    ("qdq-rank-3", 2, 35, "LayerNormalization"),
+    ("qdq-rank-5", 2, 56, "Conv"),
+    ("if-settled", 1, 100, "If"),
+    ("if-picture", 1, 100, "If"),
+    ("scan", 2, 100, "Scan"),
+    ("qdq-scan", 2, 100, "Scan"),
+];
+
 fn load(name: &str, threads: usize) -> (Model, Network) {
     let path = fixture(&format!("{name}.onnx"));
     let model = Model::find(&path.display().to_string(), None).unwrap();
@@ -77,6 +90,23 @@ fn known_layers_run_in_islands_and_unknown_ones_in_tract() {
         let told = network.describe();
         let start = format!("tract plan with {count} island{plural} (100 % of multiply-adds) on ");
         assert!(told.starts_with(&start), "{name}: {told}");
+    }
+}
+
+#[test]
+fn islands_are_made_around_other_ranks_and_graphs_inside_of_nodes() {
+    if !has_kernels() {
+        return;
+    }
+    for &(name, count, percent, op) in AROUND {
+        let (_, network) = load(name, 1);
+        let islands = network
+            .islands()
+            .unwrap_or_else(|| panic!("{name}: no islands"));
+        let found = (islands.ports.len(), islands.percent_inside());
+        assert_eq!(found, (count, percent), "{name}");
+        assert!(islands.outside.iter().any(|n| n.op == op), "{name}");
+        assert!(islands.outside.iter().all(|n| !n.why.is_empty()), "{name}");
     }
 }
 
@@ -147,4 +177,26 @@ fn explain_tells_the_islands_and_why_a_node_is_outside() {
         at("in 3 islands"),
     ];
     assert!(order.is_sorted(), "{order:?} in\n{}", run.stdout);
+}
+
+#[test]
+fn explain_tells_of_a_network_without_islands_why_each_node_is_outside() {
+    if !has_kernels() {
+        return;
+    }
+    let folder = std::env::temp_dir();
+    let file = fixture("dynamic.onnx").display().to_string();
+    let run = run_eyelet(&folder, &["explain", &file]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("dynamic: tract plan"), "{}", run.stdout);
+    for op in ["DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"] {
+        let start = format!("outside: {op} ");
+        let told = run.stdout.lines().filter(|l| l.starts_with(&start));
+        let why = ": there is no fused form of this operator";
+        assert!(
+            told.clone().count() > 0 && told.clone().all(|l| l.ends_with(why)),
+            "{op} in\n{}",
+            run.stdout
+        );
+    }
 }
