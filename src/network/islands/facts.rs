@@ -85,3 +85,66 @@ fn of(fact: &InferenceFact) -> Option<Fact> {
         value,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Layout;
+    use crate::network::dequantise::dequantise;
+    use crate::network::inspect::inspect;
+    use crate::network::islands::outline::outline;
+    use crate::network::onnx;
+    use prost::Message;
+    use std::path::Path;
+
+    #[test]
+    fn an_outline_tells_of_every_node_what_the_whole_model_tells() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut compared = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let Some(model) = onnx::read(&path)
+                .ok()
+                .filter(|_| path.extension().unwrap() == "onnx")
+            else {
+                continue;
+            };
+            let Ok(seen) = inspect(model.graph.as_ref().unwrap()) else {
+                continue;
+            };
+            let shape = match seen.layout {
+                Layout::Nchw => [1, 3, 32, 32],
+                Layout::Nhwc => [1, 32, 32, 3],
+            };
+            let told = |mut float: ModelProto| {
+                let reals = dequantise(&mut float, &Reals::new())?;
+                facts(&mut float, &reals, seen.dtype, &shape)
+            };
+            let (whole, outline) = (told(model.clone()), told(outline(&model)));
+            let (Ok(whole), Ok(outline)) = (whole, outline) else {
+                continue;
+            };
+            for name in model
+                .graph
+                .iter()
+                .flat_map(|g| &g.node)
+                .flat_map(|n| &n.output)
+            {
+                let text = |facts: &Facts| format!("{:?}", facts.get(name));
+                assert_eq!(text(&outline), text(&whole), "{name} of {}", path.display());
+            }
+            compared += 1;
+        }
+        assert!(compared > 40, "{compared} files");
+    }
+
+    #[test]
+    fn an_outline_brings_no_weights() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("models/efficientnet-lite0/efficientnet-lite0-int8.onnx");
+        let outline = outline(&onnx::read(&path).unwrap());
+        let file_bytes = usize::try_from(path.metadata().unwrap().len()).unwrap();
+        assert!(outline.encoded_len() < file_bytes / 10, "{file_bytes}");
+    }
+}
