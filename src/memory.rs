@@ -13,7 +13,7 @@
 //! ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
 //!
 //! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start. The program's
-//! own code and stacks are mapped in when the pool is sealed: [`resident`].
+//! own code and stacks are mapped in when the pool is sealed.
 
 mod resident;
 
