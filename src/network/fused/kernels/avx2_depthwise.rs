@@ -158,16 +158,47 @@ struct Job<'a> {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn lay_out(job: &Job<'_>, rows: &[*const u8], c: usize, first: usize, columns: usize) {
     let row = &job.conv.row;
+    // Those that need no look whether they, and the ones that they are paired with, lie in the picture.
+    let end = (row.w_in + row.left).saturating_sub(row.dilation + first);
+    let end = end.min(columns);
+    let start = row.left.saturating_sub(first).min(end);
+    // SAFETY: the caller's promise; `start..end` is as the function wants it.
+    unsafe {
+        lay_columns::<false>(job, rows, c, first, 0..start);
+        lay_columns::<true>(job, rows, c, first, start..end);
+        lay_columns::<false>(job, rows, c, first, end..columns);
+    }
+}
+
+/// # Safety
+/// As `lay_out`; if INSIDE, all these columns and the ones that they are paired with lie in the picture.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn lay_columns<const INSIDE: bool>(
+    job: &Job<'_>,
+    rows: &[*const u8],
+    c: usize,
+    first: usize,
+    columns: Range<usize>,
+) {
+    let DepthwiseRow {
+        c: channels,
+        w_in,
+        left,
+        dilation,
+        stride,
+        ..
+    } = job.conv.row;
     let pad = _mm256_set1_epi16(i16::from(job.conv.pad));
     let (even, last) = rows.split_at(rows.len() / 2 * 2);
     let deep = rows.len().div_ceil(2);
-    for column in 0..columns {
-        let from = (first + column).wrapping_sub(row.left);
-        // SAFETY: columns inside of the picture are read, at most 15 bytes past its end; the buffer holds `columns`.
+    for column in columns {
+        let from = (first + column).wrapping_sub(left);
+        // SAFETY: columns inside of the picture are read, at most 15 bytes past its end; the buffer holds all columns.
         unsafe {
             let value = |x: *const u8, from: usize| {
-                if from < row.w_in {
-                    _mm256_cvtepu8_epi16(_mm_loadu_si128(x.add(from * row.c + c).cast()))
+                if INSIDE || from < w_in {
+                    _mm256_cvtepu8_epi16(_mm_loadu_si128(x.add(from * channels + c).cast()))
                 } else {
                     pad
                 }
@@ -183,9 +214,9 @@ unsafe fn lay_out(job: &Job<'_>, rows: &[*const u8], c: usize, first: usize, col
             }
             // Only kernel columns 0, 2, 4 and so on use it.
             if let Some(&x) = last.first()
-                && (row.stride % 2 == 1 || column % 2 == 0)
+                && (stride % 2 == 1 || column % 2 == 0)
             {
-                pair(value(x, from), value(x, from.wrapping_add(row.dilation)));
+                pair(value(x, from), value(x, from.wrapping_add(dilation)));
             }
         }
     }
