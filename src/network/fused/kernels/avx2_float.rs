@@ -128,122 +128,135 @@ pub(super) unsafe fn depthwise(
     channels: Range<usize>,
 ) {
     let d = &conv.row;
-    let per = d.kh * d.kw;
-    let usual = d.kh == d.kw && d.dilation == 1;
-    let inner = d.whole_windows();
-    for c in channels.step_by(8) {
+    let block = (1 + d.kh * d.kw) * 8;
+    let square = if d.kh == d.kw && d.dilation == 1 {
+        d.kw
+    } else {
+        0
+    };
+    // 3x3 has registers for 16 channels at a time, which are whole lines of memory.
+    let most = if square == 3 { 16 } else { 8 };
+    let mut c = channels.start;
+    while c < channels.end {
+        let wide = most == 16 && channels.end - c > 8;
         // SAFETY: the caller's promise; reading past the last channel is within the slack.
         unsafe {
-            let w = conv.packed.as_ptr().add(c / 8 * (1 + per) * 32);
+            let w = conv.packed.as_ptr().cast::<f32>().add(c / 8 * block);
             let job = DepthwiseJob {
-                w: w.cast(),
+                d,
+                rows,
+                c,
+                w,
+                block,
                 clamp: conv.clamp,
-                column: d.c,
                 y: y.cast::<f32>().add(c),
                 valid: d.c - c,
             };
-            let inside = match (usual, d.kw, d.stride) {
-                (true, 3, 1) => walk::<3, 1>(&job, d, rows, c, inner.clone()),
-                (true, 3, 2) => walk::<3, 2>(&job, d, rows, c, inner.clone()),
-                (true, 5, 1) => walk::<5, 1>(&job, d, rows, c, inner.clone()),
-                (true, 5, 2) => walk::<5, 2>(&job, d, rows, c, inner.clone()),
+            let done = match (square, d.stride) {
+                (3, 1) if wide => walk::<3, 1, 2>(&job),
+                (3, 2) if wide => walk::<3, 2, 2>(&job),
+                (3, 1) => walk::<3, 1, 1>(&job),
+                (3, 2) => walk::<3, 2, 1>(&job),
+                (5, 1) => walk::<5, 1, 1>(&job),
+                (5, 2) => walk::<5, 2, 1>(&job),
                 _ => 0..0,
             };
-            for ox in (0..inside.start).chain(inside.end..d.w_out) {
-                tap_by_tap(&job, d, rows, c, ox);
+            for ox in (0..done.start).chain(done.end..d.w_out) {
+                for v in 0..1 + usize::from(wide) {
+                    tap_by_tap(&job, ox, v);
+                }
             }
         }
+        c += if wide { 16 } else { 8 };
     }
 }
 
-/// 8 channels of a depthwise row.
-struct DepthwiseJob {
-    /// Biases, then weights by kernel row and column.
+/// A vector of 8 channels of a depthwise row, or two.
+struct DepthwiseJob<'a> {
+    d: &'a DepthwiseRow,
+    rows: &'a [*const u8],
+    /// The first channel.
+    c: usize,
+    /// For each vector biases, then weights by kernel row and column.
     w: *const f32,
+    /// Floats of these for a vector.
+    block: usize,
     clamp: (f32, f32),
-    /// Floats from column to column, of input and output.
-    column: usize,
-    /// The first output's 8 channels.
+    /// The first output's channels.
     y: *mut f32,
-    /// Channels from the first of the 8 on.
+    /// Channels from the first one on.
     valid: usize,
 }
 
-impl DepthwiseJob {
+impl DepthwiseJob<'_> {
     /// # Safety
-    /// AVX2 and FMA; there is such an output.
+    /// AVX2 and FMA; there is such an output, and vector `v` of it.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn finish(&self, sum: __m256, ox: usize) {
+    unsafe fn finish(&self, sum: __m256, ox: usize, v: usize) {
         let low = _mm256_set1_ps(self.clamp.0);
         let high = _mm256_set1_ps(self.clamp.1);
         let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
         // SAFETY: the caller's promise.
-        unsafe { store(self.y.add(ox * self.column), limited, self.valid) };
+        unsafe {
+            let y = self.y.add(ox * self.d.c + v * 8);
+            store(y, limited, self.valid - v * 8);
+        }
     }
 }
 
-/// One output, whose window may reach out of the picture.
+/// Vector `v` of one output, whose window may reach out of the picture.
 ///
 /// # Safety
 /// As `depthwise`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tap_by_tap(
-    job: &DepthwiseJob,
-    d: &DepthwiseRow,
-    rows: &[*const u8],
-    c: usize,
-    ox: usize,
-) {
+unsafe fn tap_by_tap(job: &DepthwiseJob<'_>, ox: usize, v: usize) {
+    let d = job.d;
     // SAFETY: the caller's promise; only columns of the picture are read.
     unsafe {
-        let mut sum = _mm256_load_ps(job.w);
+        let w = job.w.add(v * job.block);
+        let mut sum = _mm256_load_ps(w);
         for kx in 0..d.kw {
             let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
             if ix >= d.w_in {
                 continue;
             }
-            for (ky, row) in rows.iter().enumerate() {
-                let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + c));
-                let k = _mm256_load_ps(job.w.add((1 + ky * d.kw + kx) * 8));
+            for (ky, row) in job.rows.iter().enumerate() {
+                let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + job.c + v * 8));
+                let k = _mm256_load_ps(w.add((1 + ky * d.kw + kx) * 8));
                 sum = _mm256_fmadd_ps(x, k, sum);
             }
         }
-        job.finish(sum, ox);
+        job.finish(sum, ox, v);
     }
 }
 
-/// Outputs of a tile: as many independent sums as keep two multiply-add units of latency 4 busy.
-const TILE: usize = 8;
+/// Independent sums of a tile: as many as keep two multiply-add units of latency 4 busy.
+const SUMS: usize = 8;
 
-/// Outputs whose whole K x K window lies in the picture, in tiles; returns them.
+/// Outputs whose whole K x K window lies in the picture, `NV` vectors of channels, in tiles; returns the outputs.
 ///
 /// # Safety
 /// As `depthwise`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn walk<const K: usize, const S: usize>(
-    job: &DepthwiseJob,
-    d: &DepthwiseRow,
-    rows: &[*const u8],
-    c: usize,
-    outputs: Range<usize>,
+unsafe fn walk<const K: usize, const S: usize, const NV: usize>(
+    job: &DepthwiseJob<'_>,
 ) -> Range<usize> {
-    for (first, size) in tiles(outputs.len(), TILE).filter(|&(_, size)| size > 0) {
+    let outputs = job.d.whole_windows();
+    for (first, size) in tiles(outputs.len(), SUMS / NV).filter(|&(_, size)| size > 0) {
         let ox = outputs.start + first;
         // SAFETY: the caller's promise; the tile's windows lie in the picture.
         unsafe {
-            let at = (ox * S - d.left) * d.c + c;
-            let rows: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(at));
             match size {
-                1 => inner_tile::<1, K, S>(job, rows, ox),
-                2 => inner_tile::<2, K, S>(job, rows, ox),
-                3 => inner_tile::<3, K, S>(job, rows, ox),
-                4 => inner_tile::<4, K, S>(job, rows, ox),
-                5 => inner_tile::<5, K, S>(job, rows, ox),
-                6 => inner_tile::<6, K, S>(job, rows, ox),
-                7 => inner_tile::<7, K, S>(job, rows, ox),
-                TILE => inner_tile::<TILE, K, S>(job, rows, ox),
+                1 => inner_tile::<1, NV, K, S>(job, ox),
+                2 => inner_tile::<2, NV, K, S>(job, ox),
+                3 => inner_tile::<3, NV, K, S>(job, ox),
+                4 => inner_tile::<4, NV, K, S>(job, ox),
+                5 if NV == 1 => inner_tile::<5, 1, K, S>(job, ox),
+                6 if NV == 1 => inner_tile::<6, 1, K, S>(job, ox),
+                7 if NV == 1 => inner_tile::<7, 1, K, S>(job, ox),
+                SUMS if NV == 1 => inner_tile::<SUMS, 1, K, S>(job, ox),
                 _ => {}
             }
         }
@@ -254,30 +267,39 @@ unsafe fn walk<const K: usize, const S: usize>(
 /// `MR` outputs from `ox` on. Each column is loaded once for all outputs that it takes part in.
 ///
 /// # Safety
-/// As `depthwise`; `rows` are where the first output's window begins, and all windows lie in the picture.
+/// As `depthwise`; all windows lie in the picture.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn inner_tile<const MR: usize, const K: usize, const S: usize>(
-    job: &DepthwiseJob,
-    rows: [*const f32; K],
+unsafe fn inner_tile<const MR: usize, const NV: usize, const K: usize, const S: usize>(
+    job: &DepthwiseJob<'_>,
     ox: usize,
 ) {
+    let columns = job.d.c;
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sums = [_mm256_load_ps(job.w); MR];
-        for (ky, row) in rows.into_iter().enumerate() {
-            let weights: [__m256; K] =
-                std::array::from_fn(|kx| _mm256_load_ps(job.w.add((1 + ky * K + kx) * 8)));
+        let at = (ox * S - job.d.left) * columns + job.c;
+        let bias: [__m256; NV] = std::array::from_fn(|v| _mm256_load_ps(job.w.add(v * job.block)));
+        let mut sums = [bias; MR];
+        for ky in 0..K {
+            let row = job.rows[ky].cast::<f32>().add(at);
+            let w = job.w.add((1 + ky * K) * 8);
+            let weights: [[__m256; NV]; K] = std::array::from_fn(|kx| {
+                std::array::from_fn(|v| _mm256_load_ps(w.add(v * job.block + kx * 8)))
+            });
             for column in 0..(MR - 1) * S + K {
-                let x = _mm256_loadu_ps(row.add(column * job.column));
-                for (m, sum) in sums.iter_mut().enumerate() {
-                    if m * S <= column && column < m * S + K {
-                        *sum = _mm256_fmadd_ps(x, weights[column - m * S], *sum);
+                for v in 0..NV {
+                    let x = _mm256_loadu_ps(row.add(column * columns + v * 8));
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        if m * S <= column && column < m * S + K {
+                            sums[v] = _mm256_fmadd_ps(x, weights[column - m * S][v], sums[v]);
+                        }
                     }
                 }
             }
         }
-        for (m, sum) in sums.into_iter().enumerate() {
-            job.finish(sum, ox + m);
+        for (m, sums) in sums.into_iter().enumerate() {
+            for (v, sum) in sums.into_iter().enumerate() {
+                job.finish(sum, ox + m, v);
+            }
         }
     }
 }
