@@ -8,6 +8,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::model::Model;
 use crate::toml_file::read_text;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +58,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let needs = board.firmware.machine.map(machine::needs);
     let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
+    let model = args.model.as_deref().unwrap_or(&board.model);
+    // Told before packages are fetched, which takes a while.
+    Model::find(model, None)?;
     let kernel = match &args.kernel {
         Some(file) => file.clone(),
         None => apt.kernel(needs.and_then(|needs| needs.kernel_at_least))?,
@@ -78,7 +82,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             board: &board,
             board_text: &text,
             board_folder: args.board_file.as_deref().and_then(Path::parent),
-            model: args.model.as_deref().unwrap_or(&board.model),
+            model,
             program: &program,
             kernel: &Deb::open(&kernel)?,
             firmware: firmware.as_ref(),
