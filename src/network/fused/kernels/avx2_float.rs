@@ -129,6 +129,7 @@ pub(super) unsafe fn depthwise(
 ) {
     let d = &conv.row;
     let block = (1 + d.kh * d.kw) * 8;
+    let inner = d.whole_windows();
     let square = if d.kh == d.kw && d.dilation == 1 {
         d.kw
     } else {
@@ -146,6 +147,7 @@ pub(super) unsafe fn depthwise(
                 d,
                 rows,
                 c,
+                inner: inner.clone(),
                 w,
                 block,
                 clamp: conv.clamp,
@@ -177,6 +179,8 @@ struct DepthwiseJob<'a> {
     rows: &'a [*const u8],
     /// The first channel.
     c: usize,
+    /// Outputs whose whole window lies in the picture.
+    inner: Range<usize>,
     /// For each vector biases, then weights by kernel row and column.
     w: *const f32,
     /// Floats of these for a vector.
@@ -243,7 +247,7 @@ const SUMS: usize = 8;
 unsafe fn walk<const K: usize, const S: usize, const NV: usize>(
     job: &DepthwiseJob<'_>,
 ) -> Range<usize> {
-    let outputs = job.d.whole_windows();
+    let outputs = job.inner.clone();
     for (first, size) in tiles(outputs.len(), SUMS / NV).filter(|&(_, size)| size > 0) {
         let ox = outputs.start + first;
         // SAFETY: the caller's promise; the tile's windows lie in the picture.
