@@ -1,6 +1,6 @@
 //! Days of a board in minutes: a hundred thousand frames of the shipped photos through the shipped network, on this machine.
 //!
-//! `cargo test --test soak -- --ignored`
+//! `cargo test --release --test soak -- --ignored`
 //!
 //! Memory stays flat to the byte, no page is faulted in, the counters agree with each other, and a frame takes as long at the
 //! end as at the beginning.
@@ -36,7 +36,7 @@ repeat = true
 "#;
 
 #[test]
-#[ignore = "takes minutes: `cargo test --test soak -- --ignored`"]
+#[ignore = "takes minutes: `cargo test --release --test soak -- --ignored`"]
 fn a_hundred_thousand_frames_change_nothing() {
     if emulated() {
         return;

@@ -1,8 +1,9 @@
 //! Bytes by AVX2, for CPUs without dot products of bytes; floats by [`super::avx2_float`].
 //!
 //! `vpmaddubsw` multiplies bytes but saturates (255 * 127 twice is more than 16 bits hold), so bytes are widened to 16 bits and
-//! meet 16-bit weights in `vpmaddwd`, which is exact: 16 multiply-adds an instruction. The widening is done once, into a buffer
-//! that every output channel then reads: [`super::avx2_conv`], [`super::avx2_depthwise`].
+//! meet 16-bit weights in `vpmaddwd`, which is exact: 16 multiply-adds an instruction. The widening is done once for all that
+//! use the value: into a buffer that every output channel then reads ([`super::avx2_conv`]), or in registers, for all outputs
+//! that a column takes part in ([`super::avx2_depthwise`]).
 
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,

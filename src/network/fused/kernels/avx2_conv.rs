@@ -11,6 +11,7 @@
 use super::avx2::{Ending, NEAR_BYTES, channel, store};
 use super::panels::{Panel, Panels, tiles};
 use super::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -191,6 +192,73 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
     }
 }
 
+/// 16 weights, 16 bits wide.
+///
+/// # Safety
+/// AVX2; `w` is good for 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn widened(w: *const __m128i) -> __m256i {
+    let wide;
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "vpmovsxbw {wide}, [{w}]",
+            w = in(reg) w,
+            wide = lateout(ymm_reg) wide,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    wide
+}
+
+/// A pair of a pixel's values times the weights, added to the pixel's sums. Here and in [`widened`] the instructions stand in
+/// the order in which they run: the compiler would fetch the next weights while these are in use, for which there is no
+/// register left, and keep a sum in memory instead, at which every step then waits (a fifth of the time on Zen 3).
+///
+/// # Safety
+/// AVX2; `x` is good for two values.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_add<const NV: usize>(
+    sums: &mut [__m256i; NV],
+    x: *const i16,
+    weights: &[__m256i; NV],
+) {
+    let (last, first) = (NV - 1, 0);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if NV == 1 {
+            asm!(
+                "vpbroadcastd {two}, [{x}]",
+                "vpmaddwd {two}, {two}, {w}",
+                "vpaddd {sum}, {sum}, {two}",
+                x = in(reg) x,
+                w = in(ymm_reg) weights[first],
+                two = out(ymm_reg) _,
+                sum = inout(ymm_reg) sums[first],
+                options(nostack, readonly, preserves_flags),
+            );
+        } else {
+            asm!(
+                "vpbroadcastd {two}, [{x}]",
+                "vpmaddwd {product}, {two}, {w0}",
+                "vpmaddwd {two}, {two}, {w1}",
+                "vpaddd {sum0}, {sum0}, {product}",
+                "vpaddd {sum1}, {sum1}, {two}",
+                x = in(reg) x,
+                w0 = in(ymm_reg) weights[first],
+                w1 = in(ymm_reg) weights[last],
+                two = out(ymm_reg) _,
+                product = out(ymm_reg) _,
+                sum0 = inout(ymm_reg) sums[first],
+                sum1 = inout(ymm_reg) sums[last],
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+    }
+}
+
 /// # Safety
 /// AVX2; MR pixels as the geometry says.
 #[target_feature(enable = "avx2,fma")]
@@ -213,16 +281,10 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
         let mut x = block.x;
         for _ in 0..steps(&conv.runs) {
             for pair in 0..2 {
-                let mut weights = [_mm256_setzero_si256(); NV];
-                for (v, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm256_cvtepi8_epi16(_mm_load_si128(w.add(pair * NV + v)));
-                }
+                let w = w.add(pair * NV);
+                let weights: [__m256i; NV] = std::array::from_fn(|v| widened(w.add(v)));
                 for (m, sums) in sums.iter_mut().enumerate() {
-                    let two = x.add(m * block.x_pitch + pair * 2).cast::<i32>();
-                    let two = _mm256_set1_epi32(two.read_unaligned());
-                    for v in 0..NV {
-                        sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(two, weights[v]));
-                    }
+                    multiply_add(sums, x.add(m * block.x_pitch + pair * 2), &weights);
                 }
             }
             x = x.add(4);

@@ -1,10 +1,13 @@
 //! Depthwise convolution of bytes by AVX2; the idea stands in [`super::avx2`].
 //!
-//! 16 channels at a time. The columns of the input rows are laid out once for all outputs that use them: two kernel rows are
-//! interleaved by unpack instructions into 16-bit pairs, which one `vpmaddwd` multiplies and adds; the last of an odd number of
-//! rows is paired with itself, one kernel column on, and used by every other kernel column. So a 3x3 kernel takes five such
-//! pairs. Strides, dilations and padding matter only to the laying out and to the addresses. Tiles of up to 6 outputs share
-//! each weight.
+//! 16 channels at a time. Two kernel rows are interleaved by unpack instructions into 16-bit pairs, which one `vpmaddwd`
+//! multiplies and adds; the last of an odd number of rows is paired with itself, one kernel column on, and used by every other
+//! kernel column. So a 3x3 kernel takes five such pairs, a 5x5 kernel thirteen.
+//!
+//! The usual kernels (3x3 and 5x5, stride 1 or 2) go along the row column by column: a column's pairs are made once, in
+//! registers, and added to the sums of all outputs that the column takes part in, at most 5 of them, with weights from memory
+//! ([`walk`]). All other kernels have their columns laid out in memory first and then read by tiles of outputs; there strides,
+//! dilations and padding matter only to the laying out and to the addresses ([`lay_out`], [`tile`]).
 //!
 //! Packed form: blocks of 16 channels (the last may be partly empty), two vectors of each: biases, multipliers, then weight
 //! pairs, kernel column by kernel column.
@@ -12,6 +15,7 @@
 use super::avx2::{Ending, NEAR_BYTES, channel};
 use super::panels::tiles;
 use super::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -78,8 +82,17 @@ fn column_bytes(row: &DepthwiseRow) -> usize {
     row.kh.div_ceil(2) * 64
 }
 
+/// Whether [`walk`] knows the kernel: then its size and stride.
+fn usual(row: &DepthwiseRow) -> Option<(usize, usize)> {
+    let square = row.kh == row.kw && row.dilation == 1;
+    (square && matches!((row.kw, row.stride), (3 | 5, 1 | 2))).then_some((row.kw, row.stride))
+}
+
 /// Scratch memory for [`run`].
 pub(super) fn scratch_bytes(row: &DepthwiseRow) -> usize {
+    if usual(row).is_some() {
+        return 0;
+    }
     columns(row, outputs_at_a_time(row).min(row.w_out)) * column_bytes(row)
 }
 
@@ -96,40 +109,39 @@ pub(super) unsafe fn run(
     scratch: *mut u8,
 ) {
     let row = &conv.row;
-    let most = outputs_at_a_time(row);
-    let laid = scratch.cast::<__m256i>();
     let plain = conv.bounded && conv.end.plain();
-    let usual = row.kh == 3 && row.kw == 3;
     for c in channels.step_by(16) {
-        for (start, count) in tiles(row.w_out, most) {
-            // SAFETY: the caller's promise; reading past the last channel is within the slack; the buffer holds the columns
-            // of `most` outputs.
-            unsafe {
-                let job = Job {
-                    conv,
-                    laid,
-                    packed: conv.packed.as_ptr().add(c / 16 * block_bytes(row)),
-                    y: y.add(start * row.c + c),
-                    valid: row.c - c,
-                };
-                let first = start * row.stride;
-                if usual {
-                    lay_out(
-                        &job,
-                        &[rows[0], rows[1], rows[2]],
-                        c,
-                        first,
-                        columns(row, count),
-                    );
-                } else {
-                    lay_out(&job, rows, c, first, columns(row, count));
-                }
-                for (at, size) in tiles(count, TILE) {
-                    match (usual, plain) {
-                        (true, true) => run_tile::<3, 3, true>(&job, at, size),
-                        (true, false) => run_tile::<3, 3, false>(&job, at, size),
-                        (false, true) => run_tile::<0, 0, true>(&job, at, size),
-                        (false, false) => run_tile::<0, 0, false>(&job, at, size),
+        // SAFETY: the caller's promise; reading past the last channel is within the slack; the scratch memory holds the columns
+        // of as many outputs as are laid out at a time.
+        unsafe {
+            let job = Job {
+                conv,
+                laid: scratch.cast::<__m256i>(),
+                packed: conv.packed.as_ptr().add(c / 16 * block_bytes(row)),
+                y: y.add(c),
+                valid: row.c - c,
+            };
+            match (usual(row), plain) {
+                (Some((3, 1)), true) => walk::<3, 1, true>(&job, rows, c),
+                (Some((3, 1)), false) => walk::<3, 1, false>(&job, rows, c),
+                (Some((3, _)), true) => walk::<3, 2, true>(&job, rows, c),
+                (Some((3, _)), false) => walk::<3, 2, false>(&job, rows, c),
+                (Some((_, 1)), true) => walk::<5, 1, true>(&job, rows, c),
+                (Some((_, 1)), false) => walk::<5, 1, false>(&job, rows, c),
+                (Some(_), true) => walk::<5, 2, true>(&job, rows, c),
+                (Some(_), false) => walk::<5, 2, false>(&job, rows, c),
+                (None, _) => {
+                    for (first, count) in tiles(row.w_out, outputs_at_a_time(row)) {
+                        let job = Job {
+                            y: job.y.add(first * row.c),
+                            ..job
+                        };
+                        lay_out(&job, rows, c, first * row.stride, columns(row, count));
+                        if plain {
+                            outputs::<true>(&job, count);
+                        } else {
+                            outputs::<false>(&job, count);
+                        }
                     }
                 }
             }
@@ -137,17 +149,117 @@ pub(super) unsafe fn run(
     }
 }
 
-/// A block of 16 channels and a part of the row.
+/// A block of 16 channels.
 struct Job<'a> {
     conv: &'a DepthwiseQ8,
     /// `[column][pair][vector]`
     laid: *mut __m256i,
     /// The block's packed bytes.
     packed: *const u8,
-    /// The part's first output.
+    /// The first output.
     y: *mut u8,
     /// Channels from the block's first one on.
     valid: usize,
+}
+
+/// A whole row of K x K kernels, stride S.
+///
+/// # Safety
+/// As `run`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn walk<const K: usize, const S: usize, const PLAIN: bool>(
+    job: &Job<'_>,
+    rows: &[*const u8],
+    c: usize,
+) {
+    let row = &job.conv.row;
+    // Groups of S columns, counted from the padding on. With each an output begins, and from the (K - 1) / S-th on one ends.
+    let groups = row.w_out + (K - 1) / S;
+    // Those whose columns, and the one after them, lie in the picture.
+    let end = ((row.w_in + row.left - 1) / S).min(groups);
+    let start = row.left.div_ceil(S).min(end);
+    // SAFETY: the caller's promise; `start..end` is as the function wants it.
+    unsafe {
+        let mut sums: Sums = [Packed::new(job).bias; 5];
+        // Each is called at one place, so that the compiler takes them in.
+        for (i, groups) in [0..start, start..end, end..groups].into_iter().enumerate() {
+            if i == 1 {
+                walk_columns::<K, S, PLAIN, true>(job, rows, c, groups, &mut sums);
+            } else {
+                walk_columns::<K, S, PLAIN, false>(job, rows, c, groups, &mut sums);
+            }
+        }
+    }
+}
+
+/// Sums of the outputs that are under way, the newest first.
+type Sums = [[__m256i; 2]; 5];
+
+/// # Safety
+/// As `walk`; if INSIDE, the columns of these groups, and the one after them, lie in the picture.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const INSIDE: bool>(
+    job: &Job<'_>,
+    rows: &[*const u8],
+    c: usize,
+    groups: Range<usize>,
+    sums: &mut Sums,
+) {
+    let row = &job.conv.row;
+    let (channels, w_in, left) = (row.c, row.w_in, row.left);
+    let pad = _mm256_set1_epi16(i16::from(job.conv.pad));
+    let end = Ending::<PLAIN>::new(&job.conv.end);
+    // SAFETY: the caller's promise; columns inside of the picture are read, at most 15 bytes past its end.
+    unsafe {
+        let block = Packed::new(job);
+        let rows: [*const u8; K] = std::array::from_fn(|ky| rows[ky].add(c));
+        let value = |ky: usize, column: usize| {
+            let from = column.wrapping_sub(left);
+            if INSIDE || from < w_in {
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(rows[ky].add(from * channels).cast()))
+            } else {
+                pad
+            }
+        };
+        let pair = |a, b| [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
+        // Kernel column `kx`'s first pair of weights.
+        let weights = |kx: usize| block.weights.add((kx * (K / 2) + kx.div_ceil(2)) * 2);
+        if groups.is_empty() {
+            return;
+        }
+        let mut last = value(K - 1, groups.start * S);
+        for group in groups {
+            for phase in 0..S {
+                let column = group * S + phase;
+                for p in 0..K / 2 {
+                    let two = pair(value(2 * p, column), value(2 * p + 1, column));
+                    for (i, kx) in (phase..K).step_by(S).enumerate() {
+                        multiply_add(&mut sums[i], &two, weights(kx).add(p * 2));
+                    }
+                }
+                let next = value(K - 1, column + 1);
+                if phase % 2 == 0 {
+                    let two = pair(last, next);
+                    for (i, kx) in (phase..K).step_by(S).enumerate() {
+                        if kx % 2 == 0 {
+                            multiply_add(&mut sums[i], &two, weights(kx).add(K / 2 * 2));
+                        }
+                    }
+                }
+                last = next;
+                if phase == 0 && group >= (K - 1) / S {
+                    let y = job.y.add((group - (K - 1) / S) * channels);
+                    let done = [sums[(K - 1) / S]];
+                    end.store_pairs(&done, block.multipliers(), y, channels, job.valid);
+                }
+            }
+            for i in (1..K.div_ceil(S)).rev() {
+                sums[i] = sums[i - 1];
+            }
+            sums[0] = block.bias;
+        }
+    }
 }
 
 /// Lays out `columns` columns from column `first` (counted from the padding) of 16 channels from `c` on.
@@ -223,62 +335,117 @@ unsafe fn lay_columns<const INSIDE: bool>(
 }
 
 /// # Safety
-/// As `run`; `size` outputs from `at` on are laid out. KH and KW are the kernel's size, or 0.
+/// As `run`; the columns of `count` outputs are laid out.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn run_tile<const KH: usize, const KW: usize, const PLAIN: bool>(
-    job: &Job<'_>,
-    at: usize,
-    size: usize,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match size {
-            1 => tile::<1, KH, KW, PLAIN>(job, at),
-            2 => tile::<2, KH, KW, PLAIN>(job, at),
-            3 => tile::<3, KH, KW, PLAIN>(job, at),
-            4 => tile::<4, KH, KW, PLAIN>(job, at),
-            5 => tile::<5, KH, KW, PLAIN>(job, at),
-            TILE => tile::<TILE, KH, KW, PLAIN>(job, at),
-            _ => {}
+unsafe fn outputs<const PLAIN: bool>(job: &Job<'_>, count: usize) {
+    for (at, size) in tiles(count, TILE) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match size {
+                1 => tile::<1, PLAIN>(job, at),
+                2 => tile::<2, PLAIN>(job, at),
+                3 => tile::<3, PLAIN>(job, at),
+                4 => tile::<4, PLAIN>(job, at),
+                5 => tile::<5, PLAIN>(job, at),
+                TILE => tile::<TILE, PLAIN>(job, at),
+                _ => {}
+            }
         }
     }
 }
 
 /// # Safety
-/// As `run_tile`.
+/// As `outputs`, of `MR` outputs from `at` on.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const MR: usize, const KH: usize, const KW: usize, const PLAIN: bool>(
-    job: &Job<'_>,
-    at: usize,
-) {
+unsafe fn tile<const MR: usize, const PLAIN: bool>(job: &Job<'_>, at: usize) {
     let row = &job.conv.row;
-    let (kh, kw) = if KH == 0 { (row.kh, row.kw) } else { (KH, KW) };
-    let deep = kh.div_ceil(2) * 2;
+    let deep = row.kh.div_ceil(2) * 2;
     // SAFETY: the caller's promise; the packed block is as the module says.
     unsafe {
-        let head = job.packed;
-        let bias = |v: usize| _mm256_load_si256(head.add(v * 32).cast());
-        let mut sums = [[bias(0), bias(1)]; MR];
-        let mut w = head.add(128).cast::<__m256i>();
+        let block = Packed::new(job);
+        let mut sums = [block.bias; MR];
+        let mut w = block.weights;
         let x = job.laid.add(at * row.stride * deep);
-        for kx in 0..kw {
-            let across = kh % 2 == 1 && kx % 2 == 0;
-            for pair in 0..kh / 2 + usize::from(across) {
-                let weights = [_mm256_load_si256(w), _mm256_load_si256(w.add(1))];
+        for kx in 0..row.kw {
+            let across = row.kh % 2 == 1 && kx % 2 == 0;
+            for pair in 0..row.kh / 2 + usize::from(across) {
                 let x = x.add(kx * row.dilation * deep + pair * 2);
                 for (m, sums) in sums.iter_mut().enumerate() {
-                    for v in 0..2 {
-                        let two = _mm256_load_si256(x.add(m * row.stride * deep + v));
-                        sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(two, weights[v]));
-                    }
+                    let x = x.add(m * row.stride * deep);
+                    let two = [_mm256_load_si256(x), _mm256_load_si256(x.add(1))];
+                    multiply_add(sums, &two, w);
                 }
                 w = w.add(2);
             }
         }
         let end = Ending::<PLAIN>::new(&job.conv.end);
-        let multiplier = |v: usize| _mm256_load_ps(head.add(64 + v * 32).cast());
         let y = job.y.add(at * row.c);
-        end.store_pairs(&sums, [multiplier(0), multiplier(1)], y, row.c, job.valid);
+        end.store_pairs(&sums, block.multipliers(), y, row.c, job.valid);
+    }
+}
+
+/// The parts of a packed block.
+struct Packed {
+    bias: [__m256i; 2],
+    multipliers: *const f32,
+    weights: *const __m256i,
+}
+
+impl Packed {
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn new(job: &Job<'_>) -> Self {
+        // SAFETY: the packed block is as the module says.
+        unsafe {
+            let bias = job.packed.cast::<__m256i>();
+            Self {
+                bias: [_mm256_load_si256(bias), _mm256_load_si256(bias.add(1))],
+                multipliers: job.packed.add(64).cast(),
+                weights: job.packed.add(128).cast(),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn multipliers(&self) -> [__m256; 2] {
+        // SAFETY: the packed block is as the module says.
+        unsafe {
+            [
+                _mm256_load_ps(self.multipliers),
+                _mm256_load_ps(self.multipliers.add(8)),
+            ]
+        }
+    }
+}
+
+/// A pair of values of each channel times its weights, added to the channel's sum. The instructions stand in the order in
+/// which they run, so that the sums stay in registers: see `multiply_add` of [`super::avx2_conv`].
+///
+/// # Safety
+/// AVX2; `weights` is good for two vectors.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn multiply_add(sums: &mut [__m256i; 2], x: &[__m256i; 2], weights: *const __m256i) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "vpmaddwd {product}, {x0}, [{weights}]",
+            "vpaddd {sum0}, {sum0}, {product}",
+            "vpmaddwd {product}, {x1}, [{weights} + 32]",
+            "vpaddd {sum1}, {sum1}, {product}",
+            weights = in(reg) weights,
+            x0 = in(ymm_reg) x[0],
+            x1 = in(ymm_reg) x[1],
+            product = out(ymm_reg) _,
+            sum0 = inout(ymm_reg) sums[0],
+            sum1 = inout(ymm_reg) sums[1],
+            options(nostack, readonly, preserves_flags),
+        );
     }
 }

@@ -164,10 +164,9 @@ pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize)
 #[cfg(target_arch = "x86_64")]
 pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = count.div_ceil(most).max(1);
-    (0..tiles).map(move |i| {
-        let at = |i: usize| i * count / tiles;
-        (at(i), at(i + 1) - at(i))
-    })
+    // The first ones have the pixels that are over. One division, for this stands in inner loops.
+    let (size, longer) = (count / tiles, count % tiles);
+    (0..tiles).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
 /// Cuts pixels into nearly equal tiles of at most `most` and calls `run(pixels, size)` for each. `at` is the byte of a pixel's
