@@ -159,24 +159,6 @@ pub enum Unary {
 impl Unary {
     /// No change at all.
     pub const NONE: Self = Self::Clamp(f32::NEG_INFINITY, f32::INFINITY);
-
-    /// The function's value.
-    pub fn of(self, x: f32) -> f32 {
-        match self {
-            Self::Clamp(low, high) => x.max(low).min(high),
-            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Self::HardSigmoid(alpha, beta) => (alpha * x + beta).clamp(0.0, 1.0),
-            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Self::LeakyRelu(alpha) => {
-                if x < 0.0 {
-                    alpha * x
-                } else {
-                    x
-                }
-            }
-            Self::Tanh => x.tanh(),
-        }
-    }
 }
 
 /// Weights of a convolution, ordered output channel, kernel row, kernel column, input channel of the group.
@@ -294,6 +276,15 @@ pub enum Op {
     Pick(Vec<usize>),
     /// A function of each value; for bytes a table, which also moves from one quantisation to another.
     Unary(Unary),
+    /// `x * f(x)`, then limits (in real values). `inner` is the quantisation of `f(x)`, if the tensors are bytes.
+    Gate {
+        /// The function.
+        f: Unary,
+        /// How its value is rounded before the product.
+        inner: Option<Quant>,
+        /// Limits of the result.
+        clamp: (f32, f32),
+    },
     /// Over the channels of each pixel, float.
     Softmax,
     /// Float to bytes.

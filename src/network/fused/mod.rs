@@ -14,6 +14,8 @@
 mod arena;
 mod border;
 mod encode;
+mod functions;
+mod gate;
 mod graph;
 mod kernels;
 mod lower;
@@ -113,6 +115,7 @@ impl Understood {
 
     fn plan_with(self, threads: usize, kernels: &'static dyn Kernels) -> Result<Fused, NotFused> {
         let Self(mut graph) = self;
+        gate::take_together(&mut graph);
         let pool = Pool::new(threads);
         let plan =
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;

@@ -4,7 +4,9 @@ mod convolutions;
 
 use super::arena::{Need, place};
 use super::border::Port;
-use super::graph::{Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Weights};
+use super::graph::{
+    Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
+};
 use super::kernels::{Aligned, BinaryQ8, Kernels};
 use super::requantise::{Requantise, quantise};
 use super::steps::{Add, Average, Step, Work, Worker};
@@ -172,8 +174,18 @@ pub(super) fn plan(
     planner.finish(end)
 }
 
+/// A function of each stored byte, as the stored byte.
+fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
+    let mut table = Box::new([0; 256]);
+    for q in 0..=255u8 {
+        let real = f.of(super::requantise::dequantise(q, from));
+        table[usize::from(q ^ flip)] = quantise(real, to) as u8 ^ flip;
+    }
+    table
+}
+
 /// The layer that alone reads a tensor.
-fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
+pub(super) fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
     let mut readers = (0..graph.layers.len()).filter(|&i| graph.layers[i].inputs.contains(&tensor));
     let first = readers.next()?;
     let taken = graph.exports.iter().any(|e| e.tensor == tensor);
@@ -397,12 +409,33 @@ impl Planner<'_> {
                 }
             }
             Op::Unary(f) => match (qx[0], self.quant(layer.output)) {
-                (Some(from), Some(to)) => {
+                (Some(from), Some(to)) => Work::Table {
+                    x: x[0],
+                    y,
+                    len: shape.volume(),
+                    table: table(*f, from, to, flip),
+                },
+                (None, None) => Work::Unary {
+                    x: x[0],
+                    y,
+                    len: shape.volume(),
+                    f: *f,
+                    gate: None,
+                },
+                _ => return Err("a function from bytes to floats".into()),
+            },
+            Op::Gate { f, inner, clamp } => match (qx[0], *inner, self.quant(layer.output)) {
+                (Some(from), Some(inner), Some(to)) => {
+                    let all: [u8; 256] = std::array::from_fn(|q| q as u8);
+                    let functions = table(*f, from, inner, flip);
+                    let product = BinaryQ8::product(from, inner, to, *clamp, signed);
                     let mut table = Box::new([0; 256]);
-                    for q in 0..=255u8 {
-                        let real = f.of(super::requantise::dequantise(q, from));
-                        table[usize::from(q ^ flip)] = quantise(real, to) as u8 ^ flip;
-                    }
+                    super::kernels::reference::mul_q8(
+                        &product,
+                        &all,
+                        &functions[..],
+                        &mut table[..],
+                    );
                     Work::Table {
                         x: x[0],
                         y,
@@ -410,13 +443,14 @@ impl Planner<'_> {
                         table,
                     }
                 }
-                (None, None) => Work::Unary {
+                (None, None, None) => Work::Unary {
                     x: x[0],
                     y,
                     len: shape.volume(),
                     f: *f,
+                    gate: Some(*clamp),
                 },
-                _ => return Err("a function from bytes to floats".into()),
+                _ => return Err("operands of different kinds".into()),
             },
             Op::Softmax => Work::Softmax {
                 x: x[0],

@@ -1,7 +1,6 @@
-//! Plain loops for the rarer layers: windowed pooling, products, affine, softmax. Slices in, slices out.
+//! Plain loops for the rarer layers: windowed pooling, affine, softmax. Slices in, slices out.
 
 use super::graph::{Shape, Window};
-use super::kernels::BinaryQ8;
 use super::requantise::Requantise;
 use super::steps::Average;
 
@@ -108,22 +107,6 @@ pub(super) fn average_q8(
     }
 }
 
-/// `y = a * b` on bytes.
-pub(super) fn mul_q8(q: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-    let number = |byte: u8| i32::from((byte ^ q.flip) as i8);
-    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
-        let product = (number(a) - q.zeros.0) * (number(b) - q.zeros.1);
-        *y = q.end.of(product, q.a);
-    }
-}
-
-/// `y = limit(a * b)`.
-pub(super) fn mul_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
-    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
-        *y = (a * b).max(clamp.0).min(clamp.1);
-    }
-}
-
 /// `y = x * a[c] + b[c]`.
 pub(super) fn affine(x: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
     for (x, y) in x.chunks_exact(a.len()).zip(y.chunks_exact_mut(a.len())) {
@@ -171,7 +154,7 @@ pub(super) fn softmax(x: &[f32], c: usize, y: &mut [f32]) {
         let top = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let mut sum = 0.0;
         for (y, &x) in y.iter_mut().zip(x) {
-            *y = (x - top).exp();
+            *y = super::functions::exp::<false>(x - top);
             sum += *y;
         }
         for y in y {

@@ -238,6 +238,8 @@ pub(super) enum Work {
         y: usize,
         len: usize,
         f: Unary,
+        /// The limits of `x * f(x)`, if that is wanted.
+        gate: Option<(f32, f32)>,
     },
     Softmax {
         x: usize,
@@ -349,6 +351,27 @@ impl Work {
                 Self::Depthwise(d) => d.run(worker),
                 Self::Block(b) => b.run(worker),
                 Self::Add(a) => a.run(kernels, worker),
+                Self::Table { x, y, len, table } => {
+                    let part = worker.share(*len, 64);
+                    let x = bytes_of(arena, x + part.start, part.len());
+                    let y = bytes_at(arena, y + part.start, part.len());
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = table[usize::from(x)];
+                    }
+                }
+                Self::Unary { x, y, len, f, gate } => {
+                    let part = worker.share(*len, 64);
+                    let x = floats_of(arena, x + part.start * 4, part.len());
+                    let y = floats_at(arena, y + part.start * 4, part.len());
+                    kernels.unary_f32(*f, gate.is_some(), x, y);
+                    if let Some((low, high)) = *gate
+                        && (low, high) != (f32::NEG_INFINITY, f32::INFINITY)
+                    {
+                        for y in y {
+                            *y = y.max(low).min(high);
+                        }
+                    }
+                }
                 _ if worker.id != 0 => {}
                 Self::Average(a) => a.run(arena, kernels),
                 Self::Max {
@@ -406,18 +429,6 @@ impl Work {
                     let x = bytes_of(arena, *x, pixels * x_pixel);
                     let y = bytes_at(arena, *y, pixels * y_pixel);
                     each::pick(x, *x_pixel, runs, y_pixel, y);
-                }
-                Self::Table { x, y, len, table } => {
-                    let y = bytes_at(arena, *y, *len);
-                    for (y, &x) in y.iter_mut().zip(bytes_of(arena, *x, *len)) {
-                        *y = table[usize::from(x)];
-                    }
-                }
-                Self::Unary { x, y, len, f } => {
-                    let y = floats_at(arena, *y, *len);
-                    for (y, &x) in y.iter_mut().zip(floats_of(arena, *x, *len)) {
-                        *y = f.of(x);
-                    }
                 }
                 Self::Softmax { x, y, pixels, c } => {
                     let x = floats_of(arena, *x, pixels * c);
@@ -513,7 +524,7 @@ impl Add {
                 let y = bytes_at(arena, self.y + part.start, part.len());
                 for (a, y) in a.chunks(b_len.max(1)).zip(y.chunks_mut(b_len.max(1))) {
                     if self.product {
-                        each::mul_q8(q, a, b, y);
+                        kernels.mul_q8(q, a, b, y);
                     } else {
                         kernels.add_q8(q, a, b, y);
                     }
@@ -524,7 +535,7 @@ impl Add {
                 let y = floats_at(arena, self.y + part.start * 4, part.len());
                 for (a, y) in a.chunks(b_len.max(1)).zip(y.chunks_mut(b_len.max(1))) {
                     if self.product {
-                        each::mul_f32(self.clamp, a, b, y);
+                        kernels.mul_f32(self.clamp, a, b, y);
                     } else {
                         kernels.add_f32(self.clamp, a, b, y);
                     }

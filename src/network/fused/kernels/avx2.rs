@@ -99,16 +99,7 @@ impl Kernels for Avx2 {
         unsafe { add_bytes(add, a, b, y) }
     }
 
-    fn average_q8(&self, x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
-        // SAFETY: `available` saw that this CPU has the instructions.
-        unsafe { average_q8(x, c, zero, m, end, y) }
-    }
-}
-
-/// The reference's loop, compiled for wider vectors.
-#[target_feature(enable = "avx2,fma")]
-fn average_q8(x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
-    reference::average_q8(x, c, false, zero, m, end, y);
+    super::wider::wider_loops!("avx2,fma");
 }
 
 /// The reference's `add_q8` by 8 values; every vector step is one of its steps.

@@ -122,37 +122,7 @@ impl Kernels for Avx512Vnni {
         unsafe { add_bytes(add, a, b, y) }
     }
 
-    fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
-        // SAFETY: `choose` saw that this CPU has the instructions.
-        unsafe { add_f32(clamp, a, b, y) }
-    }
-
-    fn average_q8(&self, x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
-        // SAFETY: `choose` saw that this CPU has the instructions.
-        unsafe { average_q8(x, c, zero, m, end, y) }
-    }
-
-    fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
-        // SAFETY: `choose` saw that this CPU has the instructions.
-        unsafe { average_f32(x, c, y) }
-    }
-}
-
-// The reference's loops, compiled for wider vectors.
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-fn add_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
-    reference::add_f32(clamp, a, b, y);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-fn average_q8(x: &[u8], c: usize, zero: i32, m: f32, end: &Requantise, y: &mut [u8]) {
-    reference::average_q8(x, c, false, zero, m, end, y);
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-fn average_f32(x: &[f32], c: usize, y: &mut [f32]) {
-    reference::average_f32(x, c, y);
+    super::wider::wider_loops!("avx512f,avx512bw,avx512vl,avx512dq,fma");
 }
 
 /// The reference's `add_q8` by 16 values; every vector step is one of its steps.

@@ -47,8 +47,10 @@ mod panels;
 pub mod reference;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod wider;
 
-use super::graph::Quant;
+use super::graph::{Quant, Unary};
 use super::requantise::Requantise;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -371,6 +373,18 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// `y = limit(a + b)`.
     fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
         reference::add_f32(clamp, a, b, y);
+    }
+    /// `y = a * b`, bytes.
+    fn mul_q8(&self, product: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        reference::mul_q8(product, a, b, y);
+    }
+    /// `y = limit(a * b)`.
+    fn mul_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+        reference::mul_f32(clamp, a, b, y);
+    }
+    /// `y = f(x)`; if `gate`, `y = x * f(x)`.
+    fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
+        f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
     }
     /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
     fn average_q8(

@@ -246,6 +246,24 @@ pub fn add_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
     }
 }
 
+/// `y = a * b`, bytes.
+#[inline(always)]
+pub fn mul_q8(q: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let number = |byte: u8| i32::from((byte ^ q.flip) as i8);
+    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
+        let product = (number(a) - q.zeros.0) * (number(b) - q.zeros.1);
+        *y = q.end.of(product, q.a);
+    }
+}
+
+/// `y = limit(a * b)`.
+#[inline(always)]
+pub fn mul_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+    for ((&a, &b), y) in a.iter().zip(b).zip(y) {
+        *y = (a * b).max(clamp.0).min(clamp.1);
+    }
+}
+
 /// Average over all pixels, a block of channels at a time.
 #[inline(always)]
 pub fn average_q8(

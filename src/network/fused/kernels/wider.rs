@@ -1,0 +1,70 @@
+//! The plain loops, compiled for a CPU's wider vectors: the compiler makes the vectors.
+
+/// The methods of [`super::Kernels`] that do the plain loops with these instructions.
+macro_rules! wider_loops {
+    ($features:literal) => {
+        fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+                super::reference::add_f32(clamp, a, b, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(clamp, a, b, y) }
+        }
+
+        fn mul_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+                super::reference::mul_f32(clamp, a, b, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(clamp, a, b, y) }
+        }
+
+        fn mul_q8(&self, product: &super::BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+            #[target_feature(enable = $features)]
+            fn wide(product: &super::BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+                super::reference::mul_q8(product, a, b, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(product, a, b, y) }
+        }
+
+        fn unary_f32(&self, f: super::Unary, gate: bool, x: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(f: super::Unary, gate: bool, x: &[f32], y: &mut [f32]) {
+                f.run::<true>(gate, x, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(f, gate, x, y) }
+        }
+
+        fn average_q8(
+            &self,
+            x: &[u8],
+            c: usize,
+            zero: i32,
+            m: f32,
+            end: &super::Requantise,
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[u8], c: usize, zero: i32, m: f32, end: &super::Requantise, y: &mut [u8]) {
+                super::reference::average_q8(x, c, false, zero, m, end, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(x, c, zero, m, end, y) }
+        }
+
+        fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[f32], c: usize, y: &mut [f32]) {
+                super::reference::average_f32(x, c, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(x, c, y) }
+        }
+    };
+}
+
+pub(super) use wider_loops;
