@@ -6,6 +6,7 @@ mod convolutions;
 
 use super::graph::{Shape, Unary, Window};
 use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
+use super::plan::MAX_KERNEL_ROWS;
 use super::pointwise as each;
 use super::requantise::Requantise;
 use super::threads::share;
@@ -62,7 +63,18 @@ impl AnyDepthwise {
         // SAFETY: the caller's promise; packed by the same kernels; the planner asked them for the scratch memory that they want.
         unsafe {
             match self {
-                Self::Q8(c, k) => k.depthwise_q8(c, rows, y, channels, worker.scratch),
+                Self::Q8(c, k) if c.row.kh == rows.len() => {
+                    k.depthwise_q8(c, rows, y, channels, worker.scratch);
+                }
+                // Each weight is a sum of bytes, see `kernels::split`.
+                Self::Q8(c, k) => {
+                    let mut again = [std::ptr::null(); MAX_KERNEL_ROWS * 3];
+                    let again = &mut again[..c.row.kh];
+                    again
+                        .chunks_mut(rows.len())
+                        .for_each(|again| again.copy_from_slice(rows));
+                    k.depthwise_q8(c, again, y, channels, worker.scratch);
+                }
                 Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels),
             }
         }

@@ -45,6 +45,7 @@ mod neon_q8_steps;
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 mod panels;
 pub mod reference;
+pub mod split;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -303,7 +304,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
     fn signed(&self) -> bool;
 
-    /// Whether weights of these values can be packed (all can whose zero points are 0, unless an instruction would overflow).
+    /// Whether weights of these values can be packed as they are: their zero points must be 0.
     fn takes(&self, raw: &RawQ8<'_>) -> bool {
         raw.w_zero.iter().all(|&z| z == 0)
     }

@@ -2,9 +2,9 @@
 
 use super::{BAND_PIXELS, Planner, conv_of};
 use crate::network::fused::graph::{Conv, Layer, Tensor, TensorId, Weights, Window};
+use crate::network::fused::kernels::split::Split;
 use crate::network::fused::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, RawF32, RawQ8, Runs,
-    reference,
+    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
 };
 use crate::network::fused::steps::{
     AnyConv, AnyDepthwise, Block, ConvStep, DepthwiseStep, Front, Pad, Step, Work,
@@ -83,7 +83,7 @@ impl Planner<'_> {
             });
             (taps.collect(), per_group)
         };
-        let runs = Runs { offsets, len, n };
+        let mut runs = Runs { offsets, len, n };
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
         match self.weights(y)? {
@@ -111,7 +111,12 @@ impl Planner<'_> {
                     bias: &bias[part.clone()],
                     multiplier: &multiplier[part],
                 };
-                let kernels = self.kernels_for(&raw);
+                let kernels = self.kernels;
+                let split = (!kernels.takes(&raw)).then(|| Split::of(&raw));
+                let raw = split.as_ref().map_or(raw, |split| split.instead(&raw));
+                if let Some(split) = &split {
+                    runs.offsets = runs.offsets.repeat(split.parts);
+                }
                 let packed = kernels.pack_conv_q8(&runs, &raw);
                 let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
                 let end = self.requantise(y, conv.clamp)?;
@@ -130,20 +135,10 @@ impl Planner<'_> {
         }
     }
 
-    fn kernels_for(&self, raw: &RawQ8<'_>) -> &'static dyn Kernels {
-        if self.kernels.takes(raw) {
-            self.kernels
-        } else if self.kernels.signed() {
-            &reference::SIGNED
-        } else {
-            &reference::UNSIGNED
-        }
-    }
-
     fn pack_depthwise(&mut self, layer: &Layer, conv: &Conv) -> Result<AnyDepthwise, String> {
         let (x, y) = (layer.inputs[0], layer.output);
         let win = &conv.window;
-        let row = DepthwiseRow {
+        let mut row = DepthwiseRow {
             c: conv.cin,
             kh: win.kh,
             kw: win.kw,
@@ -170,7 +165,12 @@ impl Planner<'_> {
                     bias: &bias,
                     multiplier: &multiplier,
                 };
-                let kernels = self.kernels_for(&raw);
+                let kernels = self.kernels;
+                let split = (!kernels.takes(&raw)).then(|| Split::of(&raw));
+                let raw = split.as_ref().map_or(raw, |split| split.instead(&raw));
+                if let Some(split) = &split {
+                    row.kh *= split.parts;
+                }
                 let packed = kernels.pack_depthwise_q8(&row, &raw);
                 let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
                 let pad = self.pad_byte(x);
