@@ -113,13 +113,30 @@ fn what_is_no_classifier_is_refused_in_one_line() {
 }
 
 #[test]
-fn an_operator_that_nothing_knows_is_named_with_what_to_do() {
-    let loop_says =
-        "the operator Loop (node \"node_loop_48\"): export it with its turns written out";
-    let bar_says = "the operator Bar of foo (node \"node_bar_12\"): export it with that part in";
+fn a_refusal_names_the_thing_and_says_what_to_do() {
     for (file, says) in [
-        ("bad-loop.onnx", loop_says),
-        ("bad-unknown-operator.onnx", bar_says),
+        (
+            "bad-loop.onnx",
+            "the operator Loop (node \"node_loop_48\"): export it with its turns written out",
+        ),
+        (
+            "bad-unknown-operator.onnx",
+            "the operator Bar of foo (node \"node_bar_12\"): export it with that part in",
+        ),
+        ("bad-upsample.onnx", "export with opset 11 or later"),
+        ("bad-fused.onnx", "take the file from before that"),
+        ("bad-sixteen-bits.onnx", "'zero' is of type Uint16"),
+        (
+            "bad-one-score.onnx",
+            "bad-one-score.toml beside it (kind = \"logits\"",
+        ),
+        (
+            "bad-missing-side-file.onnx",
+            "keeps its weights in 'weights.bin', which is not beside it: copy that file along",
+        ),
+        ("bad-side-file-outside.onnx", "not below its own folder"),
+        ("bad-side-file-short.onnx", "that file has 6144 bytes"),
+        ("bad-side-file-words.onnx", "their offset is 'first'"),
     ] {
         let message = load(file).map(|_| ()).expect_err(file);
         assert!(message.contains(says), "{file}: {message}");

@@ -338,9 +338,14 @@ fn a_bare_file_is_a_model_by_what_it_says_of_itself() {
         wrong.to_string().contains("4 labels for 5 classes"),
         "{wrong}"
     );
+    // The labels tell how many classes there are where the file does not.
+    let open = Model::find_in(&tree, path, Some(&labels), looked(None)).unwrap();
+    assert_eq!(open.output.class_count, 4);
+    let pair = Model::find_in(&tree, path, None, looked(Some(1))).unwrap();
+    assert_eq!(pair.labels, ["class 0", "class 1"]);
 
-    for (scores, offset) in [(Some(1000), 0), (None, 0), (Some(1001), 1)] {
-        let imagenet = Model::find_in(&tree, path, None, looked(scores)).unwrap();
+    for (scores, offset) in [(1000, 0), (1001, 1)] {
+        let imagenet = Model::find_in(&tree, path, None, looked(Some(scores))).unwrap();
         assert_eq!(imagenet.output.class_count, 1000);
         assert_eq!(imagenet.output.label_offset, offset);
         assert!(imagenet.labels[285].contains("Egyptian cat"));

@@ -29,7 +29,8 @@ struct VerifyArgs {
     /// A model (`eyelet list models`) or an ONNX file
     #[arg(value_name = "NAME|FILE.onnx")]
     model: String,
-    /// The largest difference of one score that passes (otherwise 0.001, and for 8-bit networks four steps of 8 bits)
+    /// The largest difference of one score that passes (otherwise 0.001; for 8-bit networks four steps of 8 bits; for
+    /// half-precision networks a 64th of the way from the smallest to the largest score)
     #[arg(long, value_name = "X")]
     tolerance: Option<f32>,
     /// Threads that run the network
@@ -51,7 +52,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     let stated = stated(&args.model)?;
     let stated = stated.as_ref().map(|named| named.network_file());
     let name = stated.and_then(|file| file.input_name.as_deref());
-    let quantised = verify::look(&model, name)?;
+    let looked = verify::look(&model, name)?;
     let file = &model.file;
     let checked = match stated.and_then(|file| file.sha256.as_ref()) {
         Some(_) => "sha256 is the stated one",
@@ -68,11 +69,15 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     }
     let mut network = Network::load(&model, usize::from(args.threads.max(1)))?;
     let mut wrong = 0;
+    let why = match args.tolerance {
+        Some(_) => String::new(),
+        None => looked.precision.to_string(),
+    };
     for set in &sets {
-        let compared = verify::compare(&mut network, &model, set)?;
+        let compared = verify::compare(&mut network, &model, set, looked.output)?;
         let tolerance = args
             .tolerance
-            .unwrap_or_else(|| compared.usual_tolerance(quantised));
+            .unwrap_or_else(|| compared.usual_tolerance(looked.precision));
         let same_class = compared.best == compared.stored_best;
         let class = if same_class {
             format!("top class equal ({})", model.labels[compared.best])
@@ -86,7 +91,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
             )
         };
         print_line(format_args!(
-            "{}: largest difference {} ({tolerance} passes), {class}",
+            "{}: largest difference {} ({tolerance} passes{why}), {class}",
             compared.data_set, compared.largest_difference
         ))?;
         // A difference that is not a number passes nothing.

@@ -5,6 +5,7 @@ use super::fat::Files;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::model::{Model, Named, find, shipped};
+use crate::network::peek::peek;
 use std::path::{Path, PathBuf};
 
 /// A model for an image.
@@ -45,7 +46,11 @@ impl ModelFiles {
                 };
                 described(&named, &folder, &toml, path)?
             }
-            None => Files::from([(text(&folder.join(file_name)), read(path)?)]),
+            None => {
+                let mut files = Files::from([(text(&folder.join(file_name)), read(path)?)]);
+                files.append(&mut side_files(path, &folder)?);
+                files
+            }
         };
         Ok(Self {
             name_or_path: format!("/{}", text(&folder.join(file_name))),
@@ -71,6 +76,7 @@ fn described(
     files.insert(text(&folder.join(toml_name)), toml);
     let network_file = folder.join(&named.network_file().file);
     files.insert(text(&network_file), read(network)?);
+    files.append(&mut side_files(network, folder)?);
     if let Some(relative) = &named.definition.labels {
         let place = from_root(&folder.join(relative));
         let labels = match &named.folder {
@@ -85,6 +91,16 @@ fn described(
             }
         };
         files.insert(text(&place), labels);
+    }
+    Ok(files)
+}
+
+/// The files beside a network that hold its weights, as they lie in `folder`.
+fn side_files(network: &Path, folder: &Path) -> Result<Files, Failure> {
+    let mut files = Files::new();
+    for (location, path) in peek(network)?.side_files {
+        let place = find::without_dots(&folder.join(location));
+        files.insert(text(&place), read(&path)?);
     }
     Ok(files)
 }
@@ -146,6 +162,24 @@ mod tests {
             ]
         );
         assert_eq!(found(&gathered).labels[281], "tabby, tabby cat");
+    }
+
+    #[test]
+    fn weights_in_a_second_file_come_along() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/two-files.onnx");
+        let roots = DataRoots::new(vec![], None, None);
+        let gathered = ModelFiles::gather(&fixture.display().to_string(), &roots).unwrap();
+        let names: Vec<_> = gathered.files.keys().map(String::as_str).collect();
+        let folder = "models/two-files";
+        assert_eq!(
+            names,
+            [
+                format!("{folder}/two-files.onnx"),
+                format!("{folder}/two-files.onnx.data")
+            ]
+        );
+        let side = std::fs::read(fixture.with_extension("onnx.data")).unwrap();
+        assert!(gathered.files[names[1]] == side);
     }
 
     #[test]

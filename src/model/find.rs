@@ -5,8 +5,9 @@
 //! says of itself is enough, together with the rules of the published ImageNet models.
 
 use super::file::{Definition, NetworkFile};
-use super::{InputSpec, Model, ModelError, OutputSpec, labels, shipped};
+use super::{InputSpec, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
 use crate::data_roots::DataRoots;
+use crate::network::Network;
 use crate::network::inspect::{Inspected, inspect};
 use crate::network::peek::peek;
 use crate::toml_file::{did_you_mean, read_text};
@@ -15,8 +16,9 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// A side of the input where the file leaves it open, and the number of scores likewise.
+/// A side of the input where the file leaves it open.
 const USUAL_SIDE_PX: u32 = 224;
+/// Networks of so many classes are taken for ImageNet's.
 const IMAGENET_CLASSES: usize = 1000;
 
 /// Where models are fetched: the program of a board has no network code.
@@ -220,7 +222,42 @@ impl Model {
             inspected.width_px.unwrap_or(USUAL_SIDE_PX),
             inspected.height_px.unwrap_or(USUAL_SIDE_PX),
         );
-        let score_count = inspected.score_count.unwrap_or(IMAGENET_CLASSES);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let model = |labels: Vec<String>, label_offset| Self {
+            name: name.clone().into_owned(),
+            file: path.to_owned(),
+            input: input.clone(),
+            output: OutputSpec {
+                kind: inspected.output_kind,
+                class_count: labels.len(),
+                label_offset,
+            },
+            labels,
+        };
+        let score_count = match (inspected.score_count, labels) {
+            (Some(count), _) => count,
+            (None, Some(file)) => labels::load_all(file)?.len(),
+            // It is known once the shapes of all that is before it are.
+            (None, None) => Network::count_scores(&model(Vec::new(), 0))
+                .map_err(|error| ModelError::Network(error.to_string()))?,
+        };
+        // One score tells two classes apart.
+        let score_count = match (score_count, inspected.output_kind) {
+            (1, OutputKind::Probabilities) => 2,
+            (1, OutputKind::Logits) => {
+                return Err(ModelError::Network(format!(
+                    "the model {} gives one score and no probability (no Sigmoid at its end): if the sigmoid of it is the \
+                     probability of class 1, say so in a {} beside it (kind = \"logits\", class_count = 2); if it is a \
+                     measure of something, it is no classifier",
+                    path.display(),
+                    path.with_extension("toml")
+                        .file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                )));
+            }
+            (count, _) => count,
+        };
         let label_offset = usize::from(score_count == IMAGENET_CLASSES + 1);
         // A network of 1001 classes of its own comes with 1001 labels.
         let (labels, label_offset) = match labels {
@@ -234,26 +271,14 @@ impl Model {
                 label_offset,
             ),
         };
-        Ok(Self {
-            name: path
-                .file_stem()
-                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
-            file: path.to_owned(),
-            input,
-            output: OutputSpec {
-                kind: inspected.output_kind,
-                class_count: labels.len(),
-                label_offset,
-            },
-            labels,
-        })
+        Ok(model(labels, label_offset))
     }
 }
 
 /// Asks the ONNX file at `path` what it says of itself.
 fn look(path: &Path) -> Result<Inspected, String> {
-    let graph = peek(path).map_err(|error| error.to_string())?;
-    inspect(&graph).map_err(|why| format!("the model {} {why}", path.display()))
+    let outline = peek(path).map_err(|error| error.to_string())?;
+    inspect(&outline.graph).map_err(|why| format!("the model {} {why}", path.display()))
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.

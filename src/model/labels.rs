@@ -7,22 +7,49 @@ use std::path::Path;
 
 /// Reads the label file at `path`, which has to have `class_count` labels.
 pub fn load(path: &Path, class_count: usize) -> Result<Vec<String>, ModelError> {
+    let labels = load_all(path)?;
+    counted(&path.display().to_string(), labels, class_count)
+}
+
+/// Reads the label file at `path`, however many labels it has.
+pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
     let source_name = path.display().to_string();
     let text = read_text(path).map_err(|error| ModelError::Labels {
         source_name: source_name.clone(),
         reason: format!("cannot be read: {error}"),
     })?;
-    parse(&source_name, &text, class_count)
+    lines(&source_name, &text)
 }
 
 /// The labels in `text`, which messages call `source_name`.
 pub fn parse(source_name: &str, text: &str, class_count: usize) -> Result<Vec<String>, ModelError> {
+    counted(source_name, lines(source_name, text)?, class_count)
+}
+
+fn counted(
+    source_name: &str,
+    labels: Vec<String>,
+    class_count: usize,
+) -> Result<Vec<String>, ModelError> {
+    if labels.len() == class_count {
+        return Ok(labels);
+    }
+    let count = labels.len();
+    Err(ModelError::Labels {
+        source_name: source_name.to_owned(),
+        reason: format!(
+            "there are {count} labels for {class_count} classes; one label a line, in the order of the classes"
+        ),
+    })
+}
+
+fn lines(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
     let fault = |reason: String| ModelError::Labels {
         source_name: source_name.to_owned(),
         reason,
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_end();
-    let mut labels = Vec::with_capacity(class_count);
+    let mut labels = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let label = without_synset_id(line.trim());
         if label.is_empty() {
@@ -34,12 +61,6 @@ pub fn parse(source_name: &str, text: &str, class_count: usize) -> Result<Vec<St
             return Err(fault(format!("line {number} has a control character")));
         }
         labels.push(label.to_owned());
-    }
-    if labels.len() != class_count {
-        let count = labels.len();
-        return Err(fault(format!(
-            "there are {count} labels for {class_count} classes; one label a line, in the order of the classes"
-        )));
     }
     Ok(labels)
 }

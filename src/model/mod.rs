@@ -186,6 +186,17 @@ pub struct OutputSpec {
     pub label_offset: usize,
 }
 
+impl OutputSpec {
+    /// The scores of both classes of a network that gives one score, that of class 1: its probability, or a logit whose
+    /// sigmoid is the probability. (The softmax of 0 and x is the sigmoid of x.)
+    pub fn of_one_score(&self, score: f32) -> [f32; 2] {
+        match self.kind {
+            OutputKind::Logits => [0.0, score],
+            OutputKind::Probabilities => [1.0 - score, score],
+        }
+    }
+}
+
 /// What the scores are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,7 +8,7 @@ use crate::model::ChannelOrder;
 use crate::network::dequantise::is_quantised;
 use crate::network::inspect::inspect;
 use crate::network::peek::peek;
-use crate::network::{Input, Network, NetworkError, onnx};
+use crate::network::{Input, Network, NetworkError, half, onnx};
 use crate::preprocess::{Encoder, Table};
 use prost::Message;
 use std::path::{Path, PathBuf};
@@ -66,19 +66,64 @@ pub const FLOAT_TOLERANCE: f32 = 1e-3;
 /// 255th of the way from the smallest to the largest stored score: it is that or more.
 pub const QUANTISED_TOLERANCE_STEPS: f32 = 4.0;
 
-/// Checks that the network's input has the name that the `model.toml` states, when it states one; says whether the network
-/// is quantised.
-pub fn look(model: &Model, stated_name: Option<&str>) -> Result<bool, ModelError> {
+/// Stored scores of a half-precision network were rounded after each layer, to 2^-11 of their size (float16) or 2^-8
+/// (bfloat16). Eyelet runs such a network in float32 and rounds nothing, so by the depth of a network they come apart by
+/// some such steps. This share of the way from the smallest to the largest stored score is as much as passes for 8 bits.
+pub const HALF_TOLERANCE_SHARE: f32 = 1.0 / 64.0;
+
+/// In what arithmetic a network was made, which says how near to stored scores others can come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// float32.
+    Float,
+    /// float16 or bfloat16, with so many significant bits.
+    Half(u32),
+    /// 8-bit integers.
+    Quantised,
+}
+
+impl std::fmt::Display for Precision {
+    /// Why its tolerance passes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Float => Ok(()),
+            Self::Half(bits) => write!(
+                f,
+                ": the stored scores may be rounded to {bits} significant bits after each layer"
+            ),
+            Self::Quantised => write!(f, ": four steps of 8 bits"),
+        }
+    }
+}
+
+/// What the file says of the stored outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    /// In what arithmetic they were computed.
+    pub precision: Precision,
+    /// Which of the outputs are the scores.
+    pub output: usize,
+}
+
+/// Checks that the network's input has the name that the `model.toml` states, when it states one.
+pub fn look(model: &Model, stated_name: Option<&str>) -> Result<Looked, ModelError> {
     let file = model.file.display();
-    let graph = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
-    let found = inspect(&graph)
+    let outline = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
+    let found = inspect(&outline.graph)
         .map_err(|why| ModelError::Network(format!("the model {file} {why}")))?
         .input_name;
     match stated_name {
         Some(stated) if stated != found => Err(ModelError::Network(format!(
             "the input of {file} is named {found:?}, its model.toml says {stated:?}: correct [input] name, or it is another file",
         ))),
-        _ => Ok(is_quantised(&graph)),
+        _ => Ok(Looked {
+            precision: match outline.before.half_bits {
+                _ if is_quantised(&outline.graph) => Precision::Quantised,
+                Some(bits) => Precision::Half(bits),
+                None => Precision::Float,
+            },
+            output: outline.before.output,
+        }),
     }
 }
 
@@ -102,11 +147,13 @@ pub fn data_sets(file: &Path) -> Vec<PathBuf> {
     numbered.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Runs `network`, which is `model`'s, on the input in the folder `data_set`.
+/// Runs `network`, which is `model`'s, on the input in the folder `data_set`, and compares with the stored output of that
+/// number.
 pub fn compare(
     network: &mut Network,
     model: &Model,
     data_set: &Path,
+    output: usize,
 ) -> Result<Compared, VerifyError> {
     let stored = |path: &Path, why: String| VerifyError::Stored {
         path: path.to_owned(),
@@ -121,8 +168,12 @@ pub fn compare(
     let values = tensor(&input)?;
     let encoder = network.encoder().clone();
     fill(network.input(), &values, &model.input, &encoder).map_err(|why| stored(&input, why))?;
-    let output = data_set.join("output_0.pb");
+    let output = data_set.join(format!("output_{output}.pb"));
     let expected = tensor(&output)?;
+    let expected = match expected.as_slice() {
+        &[score] if model.output.class_count == 2 => model.output.of_one_score(score).to_vec(),
+        _ => expected,
+    };
     let all = model.output.label_offset + model.output.class_count;
     if expected.len() != all {
         let why = format!("has {} scores, the model has {all}", expected.len());
@@ -149,11 +200,11 @@ pub fn compare(
 
 impl Compared {
     /// The largest difference that passes when the user states none.
-    pub fn usual_tolerance(&self, quantised: bool) -> f32 {
-        if quantised {
-            self.stored_range / 255.0 * QUANTISED_TOLERANCE_STEPS
-        } else {
-            FLOAT_TOLERANCE
+    pub fn usual_tolerance(&self, precision: Precision) -> f32 {
+        match precision {
+            Precision::Float => FLOAT_TOLERANCE,
+            Precision::Half(_) => FLOAT_TOLERANCE.max(self.stored_range * HALF_TOLERANCE_SHARE),
+            Precision::Quantised => self.stored_range / 255.0 * QUANTISED_TOLERANCE_STEPS,
         }
     }
 }
@@ -169,7 +220,7 @@ fn best(scores: &[f32]) -> usize {
     best
 }
 
-/// The values of the float or byte tensor in the file at `path`.
+/// The values of the float, half-precision or byte tensor in the file at `path`.
 fn tensor(path: &Path) -> Result<Vec<f32>, VerifyError> {
     let fault = |why: String| VerifyError::Stored {
         path: path.to_owned(),
@@ -181,12 +232,13 @@ fn tensor(path: &Path) -> Result<Vec<f32>, VerifyError> {
         return Err(fault("is no stored tensor".to_owned()));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    let tensor = TensorProto::decode(bytes.as_slice())
+    let mut tensor = TensorProto::decode(bytes.as_slice())
         .map_err(|_| fault("is no ONNX tensor, or is cut short".to_owned()))?;
+    half::tensor_to_float(&mut tensor);
     match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float | DataType::Uint8) => onnx::values_f32(&tensor).map_err(fault),
         other => Err(fault(format!(
-            "holds elements of type {}, needs float32 or uint8",
+            "holds elements of type {}, needs float32, float16 or uint8",
             other.map_or_else(|_| "unknown".to_owned(), |kind| format!("{kind:?}"))
         ))),
     }

@@ -74,13 +74,14 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     })
 }
 
-/// The number of scores of an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` where the file leaves it open.
+/// The number of scores of an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` where the file leaves it open, 1 for a network
+/// of two classes.
 pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
     let without_batch = dims.get(1..).unwrap_or_default();
     let without_batch = if dims.len() == 1 { dims } else { without_batch };
     let mut wide = without_batch.iter().filter(|d| **d != Some(1));
     match (wide.next(), wide.next()) {
-        (None, _) => Err("gives one score only; a classifier gives one a class".into()),
+        (None, _) => Ok(Some(1)),
         (Some(n), None) => Ok(*n),
         (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
         _ => Err(format!(
@@ -90,7 +91,8 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
     }
 }
 
-fn spelled(dims: &[Option<usize>]) -> String {
+/// A shape as people write it.
+pub fn spelled(dims: &[Option<usize>]) -> String {
     let dims: Vec<_> = dims
         .iter()
         .map(|d| d.map_or("?".to_owned(), |n| n.to_string()))

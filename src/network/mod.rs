@@ -1,7 +1,9 @@
 //! The network: an ONNX file as a runnable plan.
 //!
 //! ```text
-//! onnx        read (by chunks, see `chunked`) and repair the file
+//! onnx        read the file (by chunks, see `chunked`)
+//! side_files  weights in a file beside it
+//! repair      small repairs of its graph, with functions and half precision (`functions`, `half`) taken out
 //! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
@@ -12,14 +14,18 @@
 
 mod chunked;
 pub mod dequantise;
+mod functions;
 pub mod fused;
+pub mod half;
 pub mod inspect;
 pub mod islands;
 pub mod onnx;
 pub mod peek;
+pub mod repair;
+mod side_files;
 mod tract_plan;
 
-use crate::model::{Layout, Model};
+use crate::model::{Layout, Model, OutputSpec};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
 use fused::Fused;
@@ -73,6 +79,8 @@ pub struct Network {
     plan: Plan,
     encoder: Encoder,
     scores: std::ops::Range<usize>,
+    /// For a network of two classes that gives one score: what its output means, and the scores that were made of it.
+    pair: Option<(OutputSpec, [f32; 2])>,
     /// Why there is no fast plan; `None` when there is one.
     why_slow: Option<WhySlow>,
 }
@@ -96,6 +104,12 @@ impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
     /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
     pub fn load(model: &Model, threads: usize) -> Result<Self, NetworkError> {
+        let mut network = Self::plan(model, threads)?;
+        network.choose_scores(model)?;
+        Ok(network)
+    }
+
+    fn plan(model: &Model, threads: usize) -> Result<Self, NetworkError> {
         let unfit = |why: String| NetworkError::Unfit {
             path: model.file.clone(),
             why,
@@ -123,25 +137,42 @@ impl Network {
             Plan::Fast(fused) => fused.input_encoding(&model.input),
             Plan::Any(plan) => encoder_of(plan, model),
         };
-        let scores =
-            model.output.label_offset..model.output.label_offset + model.output.class_count;
-        let network = Self {
+        Ok(Self {
             plan,
             encoder,
-            scores,
+            scores: 0..0,
+            pair: None,
             why_slow,
-        };
-        if network.score_count() != network.scores.end {
-            return Err(unfit(format!(
-                "gives {} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
-                 label_offset in model.toml, or give the labels that belong to it with --labels",
-                network.score_count(),
-                network.scores.end,
-                model.output.class_count,
-                model.output.label_offset
-            )));
+        })
+    }
+
+    /// Which of the scores are the model's classes.
+    fn choose_scores(&mut self, model: &Model) -> Result<(), NetworkError> {
+        let output = model.output;
+        let wanted = output.label_offset..output.label_offset + output.class_count;
+        let count = self.score_count();
+        if count == 1 && wanted == (0..2) {
+            self.scores = 0..1;
+            self.pair = Some((output, [0.0; 2]));
+            return Ok(());
         }
-        Ok(network)
+        if count != wanted.end {
+            return Err(NetworkError::Unfit {
+                path: model.file.clone(),
+                why: format!(
+                    "gives {count} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
+                     label_offset in model.toml, or give the labels that belong to it with --labels",
+                    wanted.end, output.class_count, output.label_offset
+                ),
+            });
+        }
+        self.scores = wanted;
+        Ok(())
+    }
+
+    /// How many scores a network gives whose file does not say so: it is planned to find out. `model` needs no labels for it.
+    pub fn count_scores(model: &Model) -> Result<usize, NetworkError> {
+        Ok(Self::plan(model, 1)?.score_count())
     }
 
     fn score_count(&self) -> usize {
@@ -231,7 +262,11 @@ impl Network {
                 plan.scores.as_slice()
             }
         };
-        let scores = &scores[self.scores.clone()];
+        let mut scores = &scores[self.scores.clone()];
+        if let (Some((output, pair)), &[score]) = (&mut self.pair, scores) {
+            *pair = output.of_one_score(score);
+            scores = pair;
+        }
         if scores.iter().all(|s| s.is_finite()) {
             Ok(scores)
         } else {

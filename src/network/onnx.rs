@@ -1,18 +1,20 @@
-//! Reading an ONNX file, and the small repairs that make every later step simpler.
+//! Reading an ONNX file, and what is asked of a graph again and again.
 //!
-//! After [`read`] a graph has one file of weights, no `Constant` nodes, no initialiser among its inputs, exactly one real
-//! input with batch 1, and no intermediate shapes that could contradict that.
+//! After [`read`] a graph has its weights with it, no half precision, no functions of its own, no `Constant` nodes, no
+//! initialiser among its inputs, exactly one real input with batch 1, one output, and no intermediate shapes that could
+//! contradict that (see `repair`).
 
-use super::NetworkError;
 use super::chunked::Chunked;
+use super::side_files::SideFiles;
+use super::{NetworkError, repair};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::Path;
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, tensor_shape_proto, type_proto,
+    GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    tensor_shape_proto, type_proto,
 };
 
 /// Reads and repairs an ONNX file.
@@ -22,7 +24,9 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
         why,
     };
     let mut model: ModelProto = decode(path).map_err(wrong)?;
-    check_and_repair(model.graph.as_mut()).map_err(wrong)?;
+    let mut side_files = SideFiles::of(path);
+    each_tensor(&mut model, &mut |tensor| side_files.read(tensor)).map_err(wrong)?;
+    repair::model(&mut model).map_err(wrong)?;
     Ok(model)
 }
 
@@ -46,106 +50,6 @@ pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
             Err("is not an ONNX file, or is cut short; export or fetch it again".into())
         }
         (Ok(model), None) => Ok(model),
-    }
-}
-
-/// Repairs the graph of a file, if it holds a network.
-pub(super) fn check_and_repair(graph: Option<&mut GraphProto>) -> Result<(), String> {
-    let graph = graph.ok_or(
-        "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again",
-    )?;
-    if graph.node.is_empty() || graph.output.is_empty() {
-        return Err("holds no network: its graph has no nodes or no output".into());
-    }
-    repair(graph)
-}
-
-fn repair(graph: &mut GraphProto) -> Result<(), String> {
-    for tensor in &graph.initializer {
-        if tensor.data_location == Some(DataLocation::External as i32) {
-            return Err(format!(
-                "keeps the weights '{}' in another file; save the model as one file \
-                 (onnx.save_model(..., save_as_external_data=False))",
-                tensor.name
-            ));
-        }
-    }
-    constants_to_initializers(graph);
-    let known: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
-    graph
-        .input
-        .retain(|input| !known.contains(input.name.as_str()));
-    match graph.input.as_mut_slice() {
-        [input] => fix_batch(input)?,
-        [] => return Err("has no input".into()),
-        inputs => {
-            let names: Vec<_> = inputs.iter().map(|i| i.name.as_str()).collect();
-            return Err(format!(
-                "has {} inputs ({}); a picture classifier has one",
-                names.len(),
-                names.join(", ")
-            ));
-        }
-    }
-    graph.value_info.clear();
-    Ok(())
-}
-
-/// `Constant` nodes become initialisers.
-fn constants_to_initializers(graph: &mut GraphProto) {
-    let mut constants = Vec::new();
-    graph.node.retain_mut(|node| {
-        if node.op_type != "Constant" || node.output.len() != 1 {
-            return true;
-        }
-        let Some(tensor) = node.attribute.iter_mut().find_map(constant_value) else {
-            return true;
-        };
-        constants.push(TensorProto {
-            name: std::mem::take(&mut node.output[0]),
-            ..tensor
-        });
-        false
-    });
-    graph.initializer.extend(constants);
-}
-
-fn constant_value(attribute: &mut AttributeProto) -> Option<TensorProto> {
-    match attribute.name.as_str() {
-        "value" => attribute.t.take(),
-        "value_float" => Some(float_tensor("", &[], vec![attribute.f])),
-        "value_floats" => {
-            let values = std::mem::take(&mut attribute.floats);
-            Some(float_tensor("", &[values.len()], values))
-        }
-        "value_int" => Some(int64_tensor("", &[], vec![attribute.i])),
-        "value_ints" => {
-            let values = std::mem::take(&mut attribute.ints);
-            Some(int64_tensor("", &[values.len()], values))
-        }
-        _ => None,
-    }
-}
-
-/// A symbolic or zero batch becomes 1.
-fn fix_batch(input: &mut ValueInfoProto) -> Result<(), String> {
-    let name = input.name.clone();
-    let Some(type_proto::Value::TensorType(tensor)) =
-        input.r#type.as_mut().and_then(|t| t.value.as_mut())
-    else {
-        return Err(format!("says nothing of the type of its input '{name}'"));
-    };
-    let Some(batch) = tensor.shape.as_mut().and_then(|s| s.dim.first_mut()) else {
-        return Err(format!("says nothing of the shape of its input '{name}'"));
-    };
-    match batch.value {
-        Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 => Err(format!(
-            "takes {n} pictures at a time; export it with batch 1 or a symbolic batch"
-        )),
-        _ => {
-            batch.value = Some(tensor_shape_proto::dimension::Value::DimValue(1));
-            Ok(())
-        }
     }
 }
 
@@ -197,6 +101,51 @@ pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .iter()
         .flat_map(|n| n.output.iter().map(move |o| (o.as_str(), n)))
         .collect()
+}
+
+/// Shows `see` each tensor that a file brings: weights, and those in attributes, in graphs inside of nodes and in functions too.
+pub fn each_tensor(
+    model: &mut ModelProto,
+    see: &mut dyn FnMut(&mut TensorProto) -> Result<(), String>,
+) -> Result<(), String> {
+    let mut seen = Ok(());
+    let mut in_graph = |graph: &mut GraphProto| {
+        for tensor in tensors_of(graph) {
+            if seen.is_ok() {
+                seen = see(tensor);
+            }
+        }
+    };
+    if let Some(graph) = &mut model.graph {
+        each_graph(graph, &mut in_graph);
+    }
+    for function in &mut model.functions {
+        // A function's nodes are a graph's nodes.
+        let mut body = GraphProto {
+            node: std::mem::take(&mut function.node),
+            ..GraphProto::default()
+        };
+        each_graph(&mut body, &mut in_graph);
+        function.node = body.node;
+    }
+    seen
+}
+
+/// Shows `see` a graph and all graphs inside of its nodes.
+pub fn each_graph(graph: &mut GraphProto, see: &mut dyn FnMut(&mut GraphProto)) {
+    see(graph);
+    for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
+        for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            each_graph(inner, see);
+        }
+    }
+}
+
+/// A graph's own tensors: weights, and those in its nodes' attributes.
+pub fn tensors_of(graph: &mut GraphProto) -> impl Iterator<Item = &mut TensorProto> {
+    let attributes = graph.node.iter_mut().flat_map(|n| &mut n.attribute);
+    let in_nodes = attributes.flat_map(|a| a.t.iter_mut().chain(&mut a.tensors));
+    graph.initializer.iter_mut().chain(in_nodes)
 }
 
 /// The graphs inside of a node: branches and bodies.
@@ -257,7 +206,8 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
             .collect(),
         other => {
             return Err(format!(
-                "the quantised weights '{}' are of type {other:?}",
+                "'{}' is of type {other:?}, and Eyelet runs quantised networks of 8 bits; quantise it with QuantType.QInt8 or \
+                 QUInt8 for weights and activations, or take the float network",
                 tensor.name
             ));
         }

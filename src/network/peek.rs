@@ -5,14 +5,23 @@
 //! even read them. Field numbers are those of `onnx.proto`.
 
 use super::NetworkError;
-use super::onnx::{check_and_repair, decode};
-use std::path::Path;
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use super::onnx::{decode, each_tensor};
+use super::repair::{self, Before};
+use super::side_files::SideFiles;
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, ValueInfoProto,
+};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ModelOutline {
     #[prost(message, optional, tag = "7")]
     graph: Option<GraphOutline>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<FunctionOutline>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -35,22 +44,85 @@ struct NodeOutline {
     output: Vec<String>,
     #[prost(string, tag = "4")]
     op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<AttributeOutline>,
+    #[prost(string, tag = "7")]
+    domain: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AttributeOutline {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int64, tag = "3")]
+    i: i64,
+    #[prost(message, optional, tag = "5")]
+    t: Option<TensorOutline>,
+    #[prost(message, optional, tag = "6")]
+    g: Option<GraphOutline>,
+    #[prost(message, repeated, tag = "10")]
+    tensors: Vec<TensorOutline>,
+    #[prost(message, repeated, tag = "11")]
+    graphs: Vec<GraphOutline>,
+    #[prost(string, tag = "21")]
+    ref_attr_name: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct TensorOutline {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
     #[prost(string, tag = "8")]
     name: String,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<StringStringEntryProto>,
     #[prost(int32, optional, tag = "14")]
     data_location: Option<i32>,
 }
 
-/// The graph in a file, checked and repaired as by [`super::onnx::read`], without attributes and values of weights.
-pub fn peek(path: &Path) -> Result<GraphProto, NetworkError> {
+#[derive(Clone, PartialEq, prost::Message)]
+struct FunctionOutline {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(string, repeated, tag = "4")]
+    input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    output: Vec<String>,
+    #[prost(string, repeated, tag = "6")]
+    attribute: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    node: Vec<NodeOutline>,
+    #[prost(message, repeated, tag = "9")]
+    opset_import: Vec<OperatorSetIdProto>,
+    #[prost(string, optional, tag = "10")]
+    domain: Option<String>,
+}
+
+/// What a look at a file shows.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// The graph, checked and repaired as by [`super::onnx::read`], without values of weights and most attributes.
+    pub graph: GraphProto,
+    /// What was repaired.
+    pub before: Before,
+    /// Files beside it that hold weights: as it names them, and where they are.
+    pub side_files: Vec<(String, PathBuf)>,
+}
+
+/// A look at a file. That the files with its weights are there is seen too.
+pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
     let outline = decode(path).and_then(|model: ModelOutline| {
-        let mut graph = model.graph.map(GraphProto::from);
-        check_and_repair(graph.as_mut())?;
-        Ok(graph.unwrap_or_default())
+        let mut model = ModelProto::from(model);
+        let mut side_files = SideFiles::of(path);
+        each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
+        let before = repair::model(&mut model)?;
+        Ok(Outline {
+            graph: model.graph.unwrap_or_default(),
+            before,
+            side_files: side_files.opened(),
+        })
     });
     outline.map_err(|why| NetworkError::File {
         path: path.to_owned(),
@@ -58,24 +130,84 @@ pub fn peek(path: &Path) -> Result<GraphProto, NetworkError> {
     })
 }
 
+fn all<A, B: From<A>>(outlines: Vec<A>) -> Vec<B> {
+    outlines.into_iter().map(B::from).collect()
+}
+
+impl From<ModelOutline> for ModelProto {
+    fn from(outline: ModelOutline) -> Self {
+        Self {
+            graph: outline.graph.map(GraphProto::from),
+            opset_import: outline.opset_import,
+            functions: all(outline.functions),
+            ..Self::default()
+        }
+    }
+}
+
 impl From<GraphOutline> for GraphProto {
     fn from(outline: GraphOutline) -> Self {
-        let node = outline.node.into_iter().map(|n| NodeProto {
-            input: n.input,
-            output: n.output,
-            op_type: n.op_type,
-            ..NodeProto::default()
-        });
-        let initializer = outline.initializer.into_iter().map(|t| TensorProto {
-            name: t.name,
-            data_location: t.data_location,
-            ..TensorProto::default()
-        });
         Self {
-            node: node.collect(),
-            initializer: initializer.collect(),
+            node: all(outline.node),
+            initializer: all(outline.initializer),
             input: outline.input,
             output: outline.output,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<NodeOutline> for NodeProto {
+    fn from(outline: NodeOutline) -> Self {
+        Self {
+            input: outline.input,
+            output: outline.output,
+            op_type: outline.op_type,
+            attribute: all(outline.attribute),
+            domain: outline.domain,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<AttributeOutline> for AttributeProto {
+    fn from(outline: AttributeOutline) -> Self {
+        Self {
+            name: outline.name,
+            i: outline.i,
+            t: outline.t.map(TensorProto::from),
+            g: outline.g.map(GraphProto::from),
+            tensors: all(outline.tensors),
+            graphs: all(outline.graphs),
+            ref_attr_name: outline.ref_attr_name,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<TensorOutline> for TensorProto {
+    fn from(outline: TensorOutline) -> Self {
+        Self {
+            dims: outline.dims,
+            data_type: outline.data_type,
+            name: outline.name,
+            external_data: outline.external_data,
+            data_location: outline.data_location,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<FunctionOutline> for FunctionProto {
+    fn from(outline: FunctionOutline) -> Self {
+        Self {
+            name: outline.name,
+            input: outline.input,
+            output: outline.output,
+            attribute: outline.attribute,
+            node: all(outline.node),
+            opset_import: outline.opset_import,
+            domain: outline.domain,
             ..Self::default()
         }
     }
@@ -99,7 +231,7 @@ mod tests {
                 continue;
             }
             let whole = onnx::read(&path).map(|m| inspect(&m.graph.unwrap()));
-            let outline = peek(&path).map(|g| inspect(&g));
+            let outline = peek(&path).map(|o| inspect(&o.graph));
             let text = |r: &Result<_, NetworkError>| format!("{r:?}");
             assert_eq!(text(&outline), text(&whole), "{}", path.display());
             looked += 1;
@@ -111,7 +243,7 @@ mod tests {
     fn a_look_brings_no_weights() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("models/efficientnet-lite0/efficientnet-lite0-int8.onnx");
-        let graph = peek(&path).unwrap();
+        let graph = peek(&path).unwrap().graph;
         let file_bytes = usize::try_from(path.metadata().unwrap().len()).unwrap();
         assert!(graph.encoded_len() < file_bytes / 10, "{file_bytes}");
     }

@@ -11,6 +11,8 @@ use tract_onnx::model::{ParseResult, ParsingContext};
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core;
+use tract_onnx::tract_core::ops::Downsample;
+use tract_onnx::tract_core::ops::array::{Gather, StridedSlice};
 use tract_onnx::tract_hir::internal::*;
 
 tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low: f32, high: f32 },
@@ -82,6 +84,8 @@ impl TractPlan {
             attach(&mut graph, &islands.fused, &islands.ports)?;
         }
         let datum_type = datum_type(dtype);
+        let mut graph = graph.into_typed()?;
+        pick_by_index(&mut graph)?;
         let plan = graph.into_optimized()?.into_runnable()?;
         let outlet = plan.model().output_outlets()?[0];
         let shape = plan
@@ -146,6 +150,41 @@ impl TractPlan {
     }
 }
 
+/// A Slice with steps becomes a Gather of the same places: tract would pull it up through a Reshape, and fails there.
+fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
+    for id in 0..graph.nodes().len() {
+        let node = graph.node(id);
+        if node.op_is::<StridedSlice>()
+            && let Some(patch) = node.op.declutter(graph, node)?
+        {
+            patch.apply(graph)?;
+        }
+    }
+    for id in 0..graph.nodes().len() {
+        let node = graph.node(id);
+        let Some(steps) = node.op_as::<Downsample>() else {
+            continue;
+        };
+        let shape = &graph.outlet_fact(node.inputs[0])?.shape;
+        let len = shape[steps.axis].to_usize()?;
+        let step = steps.stride.unsigned_abs();
+        let places = steps.modulo..len;
+        let places: Vec<i64> = if steps.stride < 0 {
+            places.rev().step_by(step).map(|i| i as i64).collect()
+        } else {
+            places.step_by(step).map(|i| i as i64).collect()
+        };
+        let mut patch = TypedModelPatch::default();
+        let values = patch.tap_model(graph, node.inputs[0])?;
+        let places = patch.add_const(format!("{}.places", node.name), tensor1(&places))?;
+        let gather = Gather::new(steps.axis);
+        let made = patch.wire_node(format!("{}.gather", node.name), gather, &[values, places])?;
+        patch.shunt_outside(graph, id.into(), made[0])?;
+        patch.apply(graph)?;
+    }
+    Ok(())
+}
+
 fn datum_type(dtype: Dtype) -> DatumType {
     match dtype {
         Dtype::F32 => f32::datum_type(),
@@ -184,6 +223,12 @@ fn refusal(node: &NodeProto) -> String {
     let what_to_do = match node.op_type.as_str() {
         "Loop" => {
             "export it with its turns written out: traced instead of scripted, with a fixed input size"
+        }
+        "Upsample" => {
+            "it is of opset 9 and before; export with opset 11 or later, where it is a Resize"
+        }
+        _ if node.domain == "com.microsoft" => {
+            "ONNX Runtime writes it when it optimises a model; take the file from before that"
         }
         _ => "export it with that part in standard operators, or in another opset",
     };

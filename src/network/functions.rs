@@ -1,0 +1,189 @@
+//! Functions that a file brings along: an operator of the file's own, written out as nodes. PyTorch 2.1 to 2.4 writes each
+//! module as one. A node that calls one is replaced by the function's nodes.
+
+use std::collections::HashMap;
+use tract_onnx::pb::{
+    AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
+};
+
+/// Functions may call functions; deeper than this is taken for a circle.
+const MAX_DEPTH: usize = 64;
+
+/// Nodes that come out of functions. A network has some thousands; a file can ask for any number.
+const MAX_NODES: usize = 200_000;
+
+const INLINE: &str = "export it without functions of its own (PyTorch 2.5 or later does), or write them out with \
+                      onnx.inliner.inline_local_functions";
+
+/// Writes all functions of a file out; the error says what is wrong with one.
+pub fn write_out(model: &mut ModelProto) -> Result<(), String> {
+    let functions = std::mem::take(&mut model.functions);
+    let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else {
+        return Ok(());
+    };
+    let version = |imports: &[OperatorSetIdProto]| {
+        let own = imports.iter().find(|o| domain(&o.domain).is_empty());
+        own.map(|o| o.version)
+    };
+    let of_model = version(&model.opset_import);
+    if let Some(other) = functions.iter().find(|f| {
+        let of_function = version(&f.opset_import);
+        of_function.is_some() && of_function != of_model
+    }) {
+        return Err(format!(
+            "has a function '{}' of another opset than its graph; {INLINE}",
+            other.name()
+        ));
+    }
+    let known = functions
+        .iter()
+        .map(|f| ((domain(f.domain()), f.name()), f));
+    let mut writer = Writer {
+        functions: known.collect(),
+        calls: 0,
+        nodes: 0,
+    };
+    writer.graph(graph, 0)
+}
+
+/// The standard operators' domain has two names.
+fn domain(name: &str) -> &str {
+    if name == "ai.onnx" { "" } else { name }
+}
+
+struct Writer<'a> {
+    functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
+    calls: usize,
+    nodes: usize,
+}
+
+impl Writer<'_> {
+    fn graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<(), String> {
+        let nodes = std::mem::take(&mut graph.node);
+        graph.node = self.nodes(nodes, depth)?;
+        Ok(())
+    }
+
+    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, String> {
+        let mut written = Vec::with_capacity(nodes.len());
+        for mut node in nodes {
+            for attribute in &mut node.attribute {
+                for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+                    self.graph(inner, depth)?;
+                }
+            }
+            let called = (domain(&node.domain), node.op_type.as_str());
+            let Some(&function) = self.functions.get(&called) else {
+                written.push(node);
+                continue;
+            };
+            self.nodes += function.node.len();
+            if depth == MAX_DEPTH || self.nodes > MAX_NODES {
+                return Err(format!(
+                    "has functions that call each other without end, or nearly ('{}'); export it again",
+                    function.name()
+                ));
+            }
+            self.calls += 1;
+            let body = body(function, &node, self.calls)?;
+            written.extend(self.nodes(body, depth + 1)?);
+        }
+        Ok(written)
+    }
+}
+
+/// The nodes of a function with the values and attributes of the node that calls it.
+fn body(
+    function: &FunctionProto,
+    call: &NodeProto,
+    number: usize,
+) -> Result<Vec<NodeProto>, String> {
+    let own = |name: &str| format!("{}#{number}/{name}", call.op_type);
+    let mut names: HashMap<&str, String> = HashMap::new();
+    for (index, name) in function.input.iter().enumerate() {
+        let given = call.input.get(index).cloned().unwrap_or_default();
+        names.insert(name, given);
+    }
+    let mut passed_on = Vec::new();
+    for (name, wanted) in function.output.iter().zip(&call.output) {
+        if wanted.is_empty() {
+            continue;
+        }
+        // What a function passes on as it got it, or gives twice, has a name already.
+        match names.get(name.as_str()) {
+            Some(known) => passed_on.push(NodeProto {
+                op_type: "Identity".to_owned(),
+                input: vec![known.clone()],
+                output: vec![wanted.clone()],
+                ..NodeProto::default()
+            }),
+            None => {
+                names.insert(name, wanted.clone());
+            }
+        }
+    }
+    let rename = |name: &mut String| {
+        if !name.is_empty() {
+            *name = names.get(name.as_str()).cloned().unwrap_or(own(name));
+        }
+    };
+    let mut nodes = function.node.clone();
+    for node in &mut nodes {
+        node.name = own(&node.name);
+        rename_in(node, &rename);
+        fill_attributes(node, function, call)?;
+    }
+    nodes.extend(passed_on);
+    Ok(nodes)
+}
+
+fn rename_in(node: &mut NodeProto, rename: &dyn Fn(&mut String)) {
+    node.input
+        .iter_mut()
+        .chain(&mut node.output)
+        .for_each(rename);
+    for attribute in &mut node.attribute {
+        for graph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
+            let values = graph.input.iter_mut().chain(&mut graph.output);
+            let values = values.chain(&mut graph.value_info).map(|v| &mut v.name);
+            let weights = graph.initializer.iter_mut().map(|t| &mut t.name);
+            values.chain(weights).for_each(rename);
+            for node in &mut graph.node {
+                rename_in(node, rename);
+            }
+        }
+    }
+}
+
+/// Attributes that stand for one of the call's become that one, or are left out where the call leaves it out.
+fn fill_attributes(
+    node: &mut NodeProto,
+    function: &FunctionProto,
+    call: &NodeProto,
+) -> Result<(), String> {
+    for attribute in std::mem::take(&mut node.attribute) {
+        let meant = attribute.ref_attr_name.as_str();
+        if meant.is_empty() {
+            node.attribute.push(attribute);
+        } else if let Some(value) = call.attribute.iter().find(|a| a.name == meant) {
+            node.attribute.push(AttributeProto {
+                name: attribute.name,
+                ..value.clone()
+            });
+        } else if !function.attribute.iter().any(|a| a == meant) {
+            // The function has a value for it, which is not read (it is not among the messages that are known here).
+            return Err(format!(
+                "has a function '{}' that is called without its attribute '{meant}'; {INLINE}",
+                function.name()
+            ));
+        }
+    }
+    for inner in &mut node.attribute {
+        for graph in inner.g.iter_mut().chain(&mut inner.graphs) {
+            for node in &mut graph.node {
+                fill_attributes(node, function, call)?;
+            }
+        }
+    }
+    Ok(())
+}
