@@ -10,9 +10,10 @@
 //!
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
+use super::forms::opset;
 use super::fused::Quant;
 use super::islands::{ISLAND, float_outline, is_outline};
-use super::onnx::{float_tensor, inner_graphs, int_attribute, reads, values_f32};
+use super::onnx::{float_tensor, inner_graphs, int_attribute, int64_tensor, reads, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -62,6 +63,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
             ));
         }
     }
+    let opset = opset(model);
     let Some(graph) = model.graph.as_mut().filter(|g| is_quantised(g)) else {
         return Ok(Reals::new());
     };
@@ -69,6 +71,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     let initializers = std::mem::take(&mut graph.initializer);
     let constants = initializers.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut rewrite = Rewrite {
+        opset,
         constants,
         known,
         reals: HashMap::new(),
@@ -125,6 +128,7 @@ impl Quantisation {
 }
 
 struct Rewrite<'a> {
+    opset: i64,
     constants: HashMap<&'a str, &'a TensorProto>,
     known: &'a Reals,
     reals: Reals,
@@ -160,6 +164,14 @@ impl Rewrite<'_> {
                 let inputs = [self.operand(&node, 0, -2)?, self.operand(&node, 3, -1)?];
                 self.float_twin("MatMul", &node, &inputs, (6, 7), &out)
             }
+            "QGemm"
+                if node
+                    .attribute
+                    .iter()
+                    .any(|a| a.name == "alpha" && a.f != 1.0) =>
+            {
+                Err("has an alpha that is not 1, which Eyelet does not take".into())
+            }
             "QGemm" => {
                 let per_column = if int_attribute(&node, "transB", 0) == 0 {
                     1
@@ -190,6 +202,12 @@ impl Rewrite<'_> {
             {
                 Err("pools with the channels last, which Eyelet does not take".into())
             }
+            "QLinearSoftmax"
+                if (int_attribute(&node, "opset", self.opset) < 13) != (self.opset < 13) =>
+            {
+                Err("follows another opset's rule than the file's operators".into())
+            }
+            "QLinearReduceMean" if self.opset >= 18 => self.mean(&node, &out),
             "QLinearGlobalAveragePool"
             | "QLinearAveragePool"
             | "QLinearSigmoid"
@@ -242,6 +260,10 @@ impl Rewrite<'_> {
             ));
         }
         let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
+        if let ("Pad", [q]) = (node.op_type.as_str(), &quantised[..]) {
+            let q = q.clone();
+            return self.pad(node, q);
+        }
         if let Some(first) = quantised.first() {
             if !MOVES.contains(&node.op_type.as_str()) {
                 return Err(
@@ -258,6 +280,40 @@ impl Rewrite<'_> {
                 self.reals.insert(output.clone(), first.clone());
             }
         }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// QLinearReduceMean has its axes as an attribute; ReduceMean of opset 18 and up as an input.
+    fn mean(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
+        let mut inputs = vec![self.operand(node, 0, 1)?];
+        let mut node = node.clone();
+        if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
+            let axes = node.attribute.remove(at).ints;
+            let name = format!("{out}.axes");
+            self.made.push(int64_tensor(&name, &[axes.len()], axes));
+            inputs.push(name);
+        }
+        self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
+    }
+
+    /// A Pad of quantised integers; the integer that it pads with becomes the real number that it stands for.
+    fn pad(&mut self, mut node: NodeProto, q: Quantisation) -> Result<(), String> {
+        let value = match node.input.get(2).map_or("", String::as_str) {
+            "" => 0.0,
+            name => *values_f32(self.constant(name)?)?
+                .first()
+                .ok_or("pads with an empty value")?,
+        };
+        let out = node.output.first().cloned().unwrap_or_default();
+        let real = (value - q.zero_point(0)) * q.scale(0);
+        if !node.input.is_empty() {
+            let name = format!("{out}.value");
+            self.made.push(float_tensor(&name, &[], vec![real]));
+            node.input.resize(node.input.len().max(3), String::new());
+            node.input[2] = name;
+        }
+        self.reals.insert(out, q);
         self.nodes.push(node);
         Ok(())
     }

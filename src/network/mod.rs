@@ -4,6 +4,7 @@
 //! onnx        read the file (by chunks, see `chunked`)
 //! side_files  weights in a file beside it
 //! repair      small repairs of its graph, with functions and half precision (`functions`, `half`) taken out
+//! forms       operators that would be computed wrong later, in forms that are computed right
 //! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
@@ -14,6 +15,7 @@
 
 mod chunked;
 pub mod dequantise;
+mod forms;
 mod functions;
 pub mod fused;
 pub mod half;
@@ -122,6 +124,7 @@ impl Network {
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
         onnx::close_input_shape(graph, &input_shape(model));
+        forms::rewrite(&mut proto).map_err(unfit)?;
         let (plan, why_slow) = match fused::kernels_here() {
             Ok(()) => best_plan(model, proto, threads)?,
             Err(why) => {
@@ -288,6 +291,10 @@ fn best_plan(
         if let Some(graph) = &mut proto.graph {
             onnx::close_input_shape(graph, &input_shape(model));
         }
+        forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
+            path: model.file.clone(),
+            why,
+        })?;
         Ok(proto)
     };
     let known = proto.graph.as_ref().map_or(Ok(()), fused::all_known);

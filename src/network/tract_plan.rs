@@ -86,7 +86,15 @@ impl TractPlan {
         let datum_type = datum_type(dtype);
         let mut graph = graph.into_typed()?;
         pick_by_index(&mut graph)?;
-        let plan = graph.into_optimized()?.into_runnable()?;
+        let graph = graph.into_optimized()?;
+        if let Some(node) = graph.nodes().iter().find(|n| crops(n)) {
+            bail!(
+                "the node {:?} pads by negative numbers that are computed on the way: export it with a fixed input size, so \
+                 that they are constants, or slice there",
+                node.name
+            );
+        }
+        let plan = graph.into_runnable()?;
         let outlet = plan.model().output_outlets()?[0];
         let shape = plan
             .model()
@@ -183,6 +191,13 @@ fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
         patch.apply(graph)?;
     }
     Ok(())
+}
+
+/// Whether a node is a Pad with negative sizes, which tract keeps as huge ones and panics on in a run.
+fn crops(node: &TypedNode) -> bool {
+    const ROWS_MOST: usize = 1 << 30;
+    let pad = node.op_as::<tract_core::ops::array::Pad>();
+    pad.is_some_and(|p| p.pads.iter().any(|&(a, b)| a.max(b) > ROWS_MOST))
 }
 
 fn datum_type(dtype: Dtype) -> DatumType {

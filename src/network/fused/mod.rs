@@ -26,7 +26,7 @@ mod steps;
 mod threads;
 
 pub use graph::{Border, Quant, Shape};
-pub use lower::{Constants, Element, Fact, Facts, Partial, Place, all_known, lower_partly};
+pub use lower::{Const, Constants, Element, Fact, Facts, Partial, Place, all_known, lower_partly};
 pub use plan::Row;
 
 use border::Port;

@@ -2,6 +2,7 @@
 
 use super::conv::{relazy, unlimited};
 use super::proto::{float, int};
+use super::shape::logical;
 use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::fused::graph::{InputStep, Kind, Op, Shape, Tensor, Unary};
 use tract_onnx::pb::NodeProto;
@@ -131,7 +132,11 @@ impl Lower {
     ) -> Made<Val> {
         let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
         let same_view = va == vb
-            || (sa.pixels() == 1 && sb.pixels() == 1 && matches!(va, View::Flat | View::FlatChw));
+            || (sa.pixels() == 1
+                && sb.pixels() == 1
+                && [va, vb]
+                    .iter()
+                    .all(|v| matches!(v, View::Flat | View::FlatChw)));
         if !same_view {
             return Err("the operands' axes differ".into());
         }
@@ -155,6 +160,10 @@ impl Lower {
     /// A constant operand as one value or one a channel of `x`.
     fn per_channel(&self, x: &Val, values: Vec<f32>, dims: &[usize]) -> Made<Vec<f32>> {
         let (shape, view) = self.extent(x)?;
+        let rank = logical(shape, view).len();
+        if dims.len() > rank {
+            return Err(format!("a constant of shape {dims:?} adds axes"));
+        }
         if values.len() == 1 {
             return Ok(values);
         }
@@ -185,8 +194,10 @@ impl Lower {
         let act = self.materialise(x)?;
         let act = self.float_of(act)?;
         let shape = self.shape(act.id);
-        let old = self.opset < 13;
-        let axis = int(node, "axis", if old { 1 } else { -1 });
+        // QLinearSoftmax says itself which opset's rule it follows.
+        let quantised = node.op_type == "QLinearSoftmax";
+        let old = int(node, "opset", self.opset) < 13;
+        let axis = int(node, "axis", if old && !quantised { 1 } else { -1 });
         let channels = match act.view {
             View::Flat | View::FlatChw => shape.pixels() == 1 && matches!(axis, 1 | -1),
             View::Nchw => matches!(axis, 1 | -3) && (!old || shape.pixels() == 1),

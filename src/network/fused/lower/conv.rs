@@ -204,8 +204,9 @@ impl Lower {
                     let span = (k - 1) * d + 1;
                     ((size.div_ceil(s) - 1) * s + span).saturating_sub(size)
                 };
-                let v = both(input.h, kh, strides[0], dilations[0]);
-                let h = both(input.w, kw, strides[1], dilations[1]);
+                let [top, left, bottom, right] = extra;
+                let v = both(input.h + top + bottom, kh, strides[0], dilations[0]);
+                let h = both(input.w + left + right, kw, strides[1], dilations[1]);
                 let (v0, h0) = if same == "SAME_UPPER" {
                     (v / 2, h / 2)
                 } else {

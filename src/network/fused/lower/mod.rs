@@ -10,6 +10,7 @@ mod channels;
 mod constants;
 mod conv;
 mod emit;
+mod fold;
 mod known;
 mod order;
 mod partial;

@@ -38,6 +38,15 @@ impl Const {
         }
     }
 
+    /// A single byte as it counts in [`super::Quant`]: int8 from -128 on.
+    pub(super) fn one_byte(&self) -> Option<i32> {
+        match &self.data {
+            Data::I8(v) if v.len() == 1 => Some(i32::from(v[0]) + 128),
+            Data::U8(v) if v.len() == 1 => Some(i32::from(v[0])),
+            _ => None,
+        }
+    }
+
     /// As whole numbers (floats are truncated).
     pub fn ints(&self) -> Vec<i64> {
         match &self.data {

@@ -16,11 +16,7 @@ impl Lower {
         }
         let zero = if self.has_input(node, zero) {
             match self.input_value(node, zero)? {
-                Val::Const(c) => match &c.data {
-                    Data::I8(v) if v.len() == 1 => i32::from(v[0]) + 128,
-                    Data::U8(v) if v.len() == 1 => i32::from(v[0]),
-                    _ => return Err("a zero point is not one byte".into()),
-                },
+                Val::Const(c) => c.one_byte().ok_or("a zero point is not one byte")?,
                 _ => return Err("a zero point is not constant".into()),
             }
         } else {
@@ -33,6 +29,11 @@ impl Lower {
     fn dequantised(&mut self, value: Val, quant: Quant) -> Made<Val> {
         match value {
             Val::Padded(inner, pads) => {
+                // The padding means 0 by the zero point that it was written with.
+                let same = matches!(*inner, Val::Act(act) if self.quant(act.id) == Some(quant));
+                if !same {
+                    return Err("reads padded integers with another meaning".into());
+                }
                 let inner = self.dequantised(*inner, quant)?;
                 Ok(Val::Padded(Box::new(inner), pads))
             }
