@@ -142,3 +142,43 @@ fn a_refusal_names_the_thing_and_says_what_to_do() {
         assert!(message.contains(says), "{file}: {message}");
     }
 }
+
+/// A copy of a fixture with a description beside it.
+fn described_as(
+    file: &str,
+    kind: &str,
+    class_count: usize,
+    input: &str,
+) -> Result<Network, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(file);
+    std::fs::copy(fixture(file), &path).unwrap();
+    let toml = format!(
+        "description = \"mine\"\nfile = \"{file}\"\n[input]\nwidth_px = 32\nheight_px = 32\n{input}\n\
+         [output]\nkind = \"{kind}\"\nclass_count = {class_count}\n"
+    );
+    std::fs::write(path.with_extension("toml"), toml).unwrap();
+    let model = Model::find(&path.display().to_string(), None).map_err(|e| e.to_string())?;
+    Network::load(&model, 1).map_err(|e| e.to_string())
+}
+
+#[test]
+fn one_logit_is_two_classes_where_the_description_says_so() {
+    let mut network = described_as("bad-one-score.onnx", "logits", 2, "").unwrap();
+    if let Input::F32(values) = network.input() {
+        values.fill(0.5);
+    }
+    let scores = network.run().unwrap();
+    // The softmax of 0 and x is the sigmoid of x.
+    assert!(scores.len() == 2 && scores[0] == 0.0 && scores[1] != 0.0);
+    let three = described_as("bad-one-score.onnx", "logits", 3, "").map(|_| ());
+    assert!(three.unwrap_err().contains("gives 1 scores where 3 are"));
+}
+
+#[test]
+fn a_grey_network_wants_one_mean() {
+    let why = described_as("grey.onnx", "logits", 10, "").map(|_| ());
+    assert!(why.unwrap_err().contains("three equal numbers"));
+    let same = "mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]";
+    described_as("grey.onnx", "logits", 10, same).unwrap();
+}

@@ -58,6 +58,7 @@ fn looked(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspected,
             width_px: Some(64),
             height_px: None,
             output_kind: OutputKind::Probabilities,
+            grey: false,
             score_count,
         })
     }

@@ -222,6 +222,15 @@ impl Model {
             inspected.width_px.unwrap_or(USUAL_SIDE_PX),
             inspected.height_px.unwrap_or(USUAL_SIDE_PX),
         );
+        // No rule of mean and deviation is usual for grey pictures.
+        let input = match inspected.grey {
+            true => InputSpec {
+                mean: [0.0; 3],
+                std: [1.0; 3],
+                ..input
+            },
+            false => input,
+        };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let model = |labels: Vec<String>, label_offset| Self {
             name: name.clone().into_owned(),

@@ -252,13 +252,20 @@ fn fill(
     encoder: &Encoder,
 ) -> Result<(), String> {
     let wanted = spec.width_px as usize * spec.height_px as usize * 3;
+    // The picture of a grey network: its luma is the same when all three colours are that.
+    let pixels = spec.width_px as usize * spec.height_px as usize;
+    let grey: Vec<f32> = match spec.layout {
+        _ if values.len() != pixels => Vec::new(),
+        Layout::Nchw => values.repeat(3),
+        Layout::Nhwc => values.iter().flat_map(|v| [*v; 3]).collect(),
+    };
+    let values = if grey.is_empty() { values } else { &grey };
     if values.len() != wanted {
         return Err(format!(
             "has {} values, the model's input has {wanted}",
             values.len()
         ));
     }
-    let pixels = wanted / 3;
     // The plan's axes may stand in another order than the file's, in which the values are stored.
     let channel_and_source = |place: usize| {
         let (pixel, channel) = match encoder.layout {

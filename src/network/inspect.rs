@@ -1,6 +1,7 @@
 //! What an ONNX file says of itself: input layout and size, how many scores, logits or probabilities.
 
 use super::onnx::{producers, shape_of};
+use super::repair::LUMA;
 use crate::model::{Dtype, Layout, OutputKind};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -14,6 +15,8 @@ pub struct Inspected {
     pub layout: Layout,
     /// The input's element type.
     pub dtype: Dtype,
+    /// Whether the network was made for grey pictures: it sees their luma.
+    pub grey: bool,
     /// Width, where the file fixes it.
     pub width_px: Option<u32>,
     /// Height, where the file fixes it.
@@ -43,7 +46,8 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         [_, height, width, Some(3)] => (Layout::Nhwc, *height, *width),
         _ => {
             return Err(format!(
-                "has an input of shape {}; Eyelet gives one RGB picture, 1x3xHxW or 1xHxWx3",
+                "has an input of shape {}; Eyelet gives one RGB picture, 1x3xHxW or 1xHxWx3, or a grey one of one channel \
+                 in float32",
                 spelled(&shape)
             ));
         }
@@ -67,6 +71,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         input_name: input.name.clone(),
         layout,
         dtype,
+        grey: graph.initializer.iter().any(|t| t.name == LUMA),
         width_px: side(width)?,
         height_px: side(height)?,
         output_kind: output_kind(graph),

@@ -27,7 +27,7 @@ pub mod repair;
 mod side_files;
 mod tract_plan;
 
-use crate::model::{Layout, Model, OutputSpec};
+use crate::model::{ChannelOrder, Layout, Model, OutputSpec};
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
 use fused::Fused;
@@ -399,6 +399,14 @@ fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
             "takes {:?} {:?}, and its model.toml says {:?} {:?}: correct [input] layout and dtype",
             file.layout, file.dtype, spec.layout, spec.dtype
         ));
+    }
+    let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);
+    if file.grey && (!same(spec.mean) || !same(spec.std) || spec.channels == ChannelOrder::Bgr) {
+        return Err(
+            "takes grey pictures, and its model.toml wants colours apart: give [input] mean and std each three equal numbers \
+             (mean = [0.5, 0.5, 0.5]), and no channels"
+                .to_owned(),
+        );
     }
     let fits = |file: Option<u32>, said: u32| file.is_none_or(|n| n == said);
     if !fits(file.width_px, spec.width_px) || !fits(file.height_px, spec.height_px) {

@@ -10,6 +10,9 @@ use tract_onnx::pb::{
     ValueInfoProto, attribute_proto, tensor_shape_proto, type_proto,
 };
 
+/// The weights of the luma of R, G and B, in a graph that sees grey pictures.
+pub const LUMA: &str = "eyelet/luma";
+
 /// What was in a file before it was repaired.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
@@ -32,6 +35,7 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     each_graph(graph, &mut fill_defaults);
     constants_to_initializers(graph);
     one_input(graph)?;
+    grey_of_colours(graph);
     let output = one_output(graph);
     graph.value_info.clear();
     Ok(Before { half_bits, output })
@@ -181,6 +185,72 @@ fn take_batch_off(graph: &mut GraphProto) {
     };
     graph.node.insert(0, node);
     graph.initializer.push(int64_tensor(&zero, &[], vec![0]));
+}
+
+/// A network of one channel gets three: the luma of R, G and B (BT.601) is its picture. Luma is a sum whose weights add up to
+/// 1, so it may be taken after normalisation that is the same for all three.
+fn grey_of_colours(graph: &mut GraphProto) {
+    let Some((DataType::Float, shape)) = graph.input.first().and_then(shape_of) else {
+        return;
+    };
+    let channels_axis = match shape.as_slice() {
+        [_, Some(1), _, _] => 1,
+        [_, _, _, Some(1)] => 3,
+        _ => return,
+    };
+    let Some(input) = graph.input.first_mut() else {
+        return;
+    };
+    let name = input.name.clone();
+    if let Some(type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_mut().and_then(|t| t.value.as_mut())
+        && let Some(shape) = &mut tensor.shape
+    {
+        shape.dim[channels_axis].value = Some(tensor_shape_proto::dimension::Value::DimValue(3));
+    }
+    let value = |what: &str| format!("{name}/{what}");
+    let grey = value("grey");
+    rename_reads(graph, &name, &grey);
+    let node = |op: &str, inputs: [&str; 2], output: &str, attribute: Vec<AttributeProto>| {
+        let inputs = inputs.iter().filter(|name| !name.is_empty());
+        NodeProto {
+            op_type: op.to_owned(),
+            name: output.to_owned(),
+            input: inputs.map(ToString::to_string).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        }
+    };
+    let perm = |axes: [i64; 4]| AttributeProto {
+        name: "perm".to_owned(),
+        r#type: attribute_proto::AttributeType::Ints as i32,
+        ints: axes.to_vec(),
+        ..AttributeProto::default()
+    };
+    let nodes = if channels_axis == 1 {
+        vec![node("Conv", [&name, LUMA], &grey, vec![])]
+    } else {
+        let (colours, luma) = (value("colours"), value("luma"));
+        vec![
+            node("Transpose", [&name, ""], &colours, vec![perm([0, 3, 1, 2])]),
+            node("Conv", [&colours, LUMA], &luma, vec![]),
+            node("Transpose", [&luma, ""], &grey, vec![perm([0, 2, 3, 1])]),
+        ]
+    };
+    graph.node.splice(0..0, nodes);
+    let weights = float_tensor(LUMA, &[1, 3, 1, 1], vec![0.299, 0.587, 0.114]);
+    graph.initializer.push(weights);
+}
+
+/// All nodes that read `from` read `to`.
+fn rename_reads(graph: &mut GraphProto, from: &str, to: &str) {
+    each_graph(graph, &mut |graph| {
+        let reads = graph.node.iter_mut().flat_map(|n| &mut n.input);
+        reads
+            .filter(|r| **r == from)
+            .for_each(|r| *r = to.to_owned());
+    });
 }
 
 /// Of several outputs the one that looks like class scores stays, and the nodes that lead to it. It is the first that does,

@@ -281,6 +281,11 @@ pub fn one_line(error: &TractError) -> String {
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
+    if text.contains("Mask must be floating point") {
+        return "an Attention has a mask of truth values, which tract does not know: export it with a float mask (0 and -inf), \
+                or in opset 22 or before, where attention is written out"
+            .to_owned();
+    }
     let cut = text.char_indices().nth(300).map_or(text.len(), |(i, _)| i);
     text[..cut].to_owned()
 }
