@@ -195,7 +195,7 @@ fn a_fused_network_and_the_decision_allocate_nothing() {
 fn an_island_allocates_nothing() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/unknown-middle.onnx"
+        "/tests/fixtures/unknown-mish.onnx"
     );
     let model = Model::find(file, None).unwrap();
     let network = Network::load(&model, 1).unwrap();
@@ -204,7 +204,7 @@ fn an_island_allocates_nothing() {
         return;
     };
     let mut fused = islands.fused.lock().unwrap();
-    // Erf stands between the two: what the first gives is what the second takes.
+    // Softplus stands between the two: what the first gives is what the second takes.
     let mut border = vec![0.0; islands.ports[0].exports[0].iter().product()];
     let mut scores = vec![0.0; 10];
     let mut run = || {

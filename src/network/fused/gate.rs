@@ -1,4 +1,5 @@
-//! `x * f(x)` as one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)`.
+//! `x * f(x)` as one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)`, and GELU before
+//! opset 20 is five operators around Erf.
 //!
 //! For bytes all of it is one table, made of what the two layers would do with each of the 256 bytes, so the result is the same
 //! to the bit.
@@ -6,10 +7,14 @@
 use super::graph::{Graph, Kind, Op, TensorId, Unary};
 use super::plan::only_reader;
 
-/// Makes one layer of each such pair.
+/// Makes one layer of each such group.
 pub(super) fn take_together(graph: &mut Graph) {
     let mut gone = Vec::new();
     for i in 0..graph.layers.len() {
+        let mut new = Vec::new();
+        if normal_cdf(graph, i, &mut new).is_some() {
+            gone.append(&mut new);
+        }
         let Some((function, f)) = gate_of(graph, i) else {
             continue;
         };
@@ -39,14 +44,82 @@ fn gate_of(graph: &Graph, i: usize) -> Option<(usize, Unary)> {
         return None;
     };
     let function_of = |x: TensorId, y: TensorId| {
-        let at = graph.layers.iter().position(|l| l.output == y)?;
+        let at = maker(graph, y, i)?;
         let function = &graph.layers[at];
         match function.op {
-            Op::Unary(f) if function.inputs == [x] && only_reader(graph, y) == Some(i) => {
-                Some((at, f))
-            }
+            Op::Unary(f) if function.inputs == [x] => Some((at, f)),
             _ => None,
         }
     };
     function_of(a, b).or_else(|| function_of(b, a))
+}
+
+/// The layer that makes a tensor, if layer `reader`, of the same segment, alone reads it.
+fn maker(graph: &Graph, tensor: TensorId, reader: usize) -> Option<usize> {
+    let at = graph.layers.iter().position(|l| l.output == tensor)?;
+    let near = graph.layers[at].segment == graph.layers[reader].segment;
+    (near && only_reader(graph, tensor) == Some(reader)).then_some(at)
+}
+
+/// `(a, b)`, if a layer is `a * x + b` with one `a` and one `b` for all channels.
+fn line(graph: &Graph, at: usize) -> Option<(f32, f32)> {
+    let Op::Affine { a, b } = &graph.layers[at].op else {
+        return None;
+    };
+    let one = |v: &[f32]| v.iter().all(|x| x == &v[0]).then(|| v[0]);
+    Some((one(a)?, one(b)?))
+}
+
+/// If layer `i` is the product of a GELU that is spelt out: makes one function of `1 + Erf(x / sqrt 2)` and the halves before and
+/// after it. `gone` then has the layers that are no more.
+fn normal_cdf(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> {
+    let (Op::Mul { clamp }, &[a, b]) = (&graph.layers[i].op, &graph.layers[i].inputs[..]) else {
+        return None;
+    };
+    let free = *clamp == (f32::NEG_INFINITY, f32::INFINITY);
+    let (sum, erf, scaled, x) = [b, a].into_iter().find_map(|y| {
+        let sum = maker(graph, y, i)?;
+        let erf = maker(graph, graph.layers[sum].inputs[0], sum)?;
+        let scaled = maker(graph, graph.layers[erf].inputs[0], erf)?;
+        let x = graph.layers[scaled].inputs[0];
+        (graph.layers[erf].op == Op::Unary(Unary::Erf)).then_some((sum, erf, scaled, x))
+    })?;
+    let (half, same) = line(graph, sum)?;
+    let (scale, none) = line(graph, scaled)?;
+    let is_cdf = half == same && none == 0.0;
+    if !is_cdf || (scale - std::f32::consts::FRAC_1_SQRT_2).abs() > 1e-6 {
+        return None;
+    }
+    let mut times = 2.0 * half;
+    let y = graph.layers[sum].output;
+    let other = if a == y { b } else { a };
+    // The half before.
+    if other != x {
+        let halved = maker(graph, other, i)?;
+        let (half, none) = line(graph, halved)?;
+        if none != 0.0 || graph.layers[halved].inputs != [x] {
+            return None;
+        }
+        times *= half;
+        gone.push(halved);
+    }
+    // The half after.
+    let after = only_reader(graph, graph.layers[i].output)
+        .filter(|&after| free && graph.layers[after].segment == graph.layers[i].segment);
+    if let Some(after) = after
+        && let Some((half, 0.0)) = line(graph, after)
+    {
+        times *= half;
+        gone.push(after);
+        graph.layers[i].output = graph.layers[after].output;
+    }
+    gone.extend([erf, scaled]);
+    graph.layers[sum].op = Op::Unary(Unary::NormalCdf(times));
+    graph.layers[sum].inputs = vec![x];
+    graph.layers[i].inputs = vec![x, y];
+    // Those that go count as readers no more.
+    for &at in &*gone {
+        graph.layers[at].inputs.clear();
+    }
+    Some(())
 }

@@ -154,6 +154,10 @@ pub enum Unary {
     LeakyRelu(f32),
     /// Hyperbolic tangent.
     Tanh,
+    /// The error function.
+    Erf,
+    /// So many times the normal distribution's cumulative function, `(1 + erf(x / sqrt 2)) / 2`: GELU is `x` times it.
+    NormalCdf(f32),
 }
 
 impl Unary {

@@ -1,7 +1,7 @@
 //! Activations, sums, products, softmax and concatenation.
 
 use super::conv::{relazy, unlimited};
-use super::proto::{float, int};
+use super::proto::{float, int, text};
 use super::shape::logical;
 use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::fused::graph::{InputStep, Kind, Op, Shape, Tensor, Unary};
@@ -34,6 +34,7 @@ impl Lower {
             "Sigmoid" | "QLinearSigmoid" => Unary::Sigmoid,
             "LeakyRelu" | "QLinearLeakyRelu" => Unary::LeakyRelu(float(node, "alpha", 0.01)),
             "Tanh" => Unary::Tanh,
+            "Erf" => Unary::Erf,
             other => return Err(format!("{other} is not a function of one value")),
         })
     }
@@ -67,6 +68,19 @@ impl Lower {
         let (shape, view) = self.extent(&x)?;
         let act = self.materialise(&x)?;
         Ok(self.lazy(node, LazyOp::Unary(function), vec![act], shape, view))
+    }
+
+    /// Gelu: the product of a number and the normal distribution's cumulative function, which `gate` takes together.
+    pub(super) fn gelu(&mut self, node: &NodeProto) -> Made<Val> {
+        if !matches!(text(node, "approximate"), "" | "none") {
+            return Err("is not the exact Gelu".into());
+        }
+        let x = self.input_value(node, 0)?;
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        let cdf = LazyOp::Unary(Unary::NormalCdf(1.0));
+        let cdf = self.lazy(node, cdf, vec![act], shape, view);
+        self.binary_of(node, &Val::Act(act), &cdf, false, true)
     }
 
     /// PRelu: LeakyRelu with a constant slope a channel.

@@ -22,7 +22,8 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
                 "Conv" => Lower::conv,
                 "BatchNormalization" => Lower::batch_norm,
                 "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "LeakyRelu"
-                | "Tanh" => Lower::unary,
+                | "Tanh" | "Erf" => Lower::unary,
+                "Gelu" => Lower::gelu,
                 "PRelu" => Lower::prelu,
                 "Slice" => Lower::slice,
                 "Gather" => Lower::gather,
@@ -49,6 +50,7 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
                 "QLinearAdd" | "QLinearMul" => Lower::qlinear_binary,
                 "QLinearGlobalAveragePool" | "QLinearAveragePool" => Lower::qlinear_pool,
                 "QGemm" => Lower::qgemm,
+                "Gelu" => Lower::gelu,
                 "QLinearSoftmax" => Lower::qlinear_softmax,
                 "QLinearConcat" => Lower::qlinear_concat,
                 "QLinearLeakyRelu" | "QLinearSigmoid" => Lower::qlinear_unary,
