@@ -64,7 +64,9 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         }
     }
     let opset = opset(model);
-    let Some(graph) = model.graph.as_mut().filter(|g| is_quantised(g)) else {
+    // Between islands there may be nothing but moves of quantised values.
+    let quantised = |g: &&mut GraphProto| is_quantised(g) || !known.is_empty();
+    let Some(graph) = model.graph.as_mut().filter(quantised) else {
         return Ok(Reals::new());
     };
     let nodes = std::mem::take(&mut graph.node);
@@ -207,6 +209,12 @@ impl Rewrite<'_> {
             {
                 Err("follows another opset's rule than the file's operators".into())
             }
+            "QLinearSoftmax" if self.opset < 13 && !has_attribute(&node, "axis") => {
+                // Its axis is the last where none is given; Softmax's was the second then.
+                let mut node = node;
+                node.attribute.push(whole_number("axis", -1));
+                self.node(node)
+            }
             "QLinearReduceMean" if self.opset >= 18 => self.mean(&node, &out),
             "QLinearGlobalAveragePool"
             | "QLinearAveragePool"
@@ -260,12 +268,14 @@ impl Rewrite<'_> {
             ));
         }
         let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
-        if let ("Pad", [q]) = (node.op_type.as_str(), &quantised[..]) {
+        let mode = node.attribute.iter().find(|a| a.name == "mode");
+        let by_value = mode.is_none_or(|m| m.s == b"constant");
+        if let ("Pad", true, [q]) = (node.op_type.as_str(), by_value, &quantised[..]) {
             let q = q.clone();
             return self.pad(node, q);
         }
         if let Some(first) = quantised.first() {
-            if !MOVES.contains(&node.op_type.as_str()) {
+            if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
                 return Err(
                     "computes with quantised integers in a way that Eyelet does not know".into(),
                 );
@@ -400,12 +410,7 @@ impl Rewrite<'_> {
             // Integers from outside: the graph's input.
             None => {
                 let name = format!("{x}.float.{}", self.made.len());
-                let to = AttributeProto {
-                    name: "to".into(),
-                    r#type: tract_onnx::pb::attribute_proto::AttributeType::Int as i32,
-                    i: DataType::Float as i64,
-                    ..AttributeProto::default()
-                };
+                let to = whole_number("to", DataType::Float as i64);
                 self.push("Cast", &[x], &name, vec![to]);
                 (scale, -zero_point * scale, name)
             }
@@ -508,6 +513,19 @@ impl Rewrite<'_> {
             attribute,
             ..NodeProto::default()
         });
+    }
+}
+
+fn has_attribute(node: &NodeProto, name: &str) -> bool {
+    node.attribute.iter().any(|a| a.name == name)
+}
+
+fn whole_number(name: &str, i: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: tract_onnx::pb::attribute_proto::AttributeType::Int as i32,
+        i,
+        ..AttributeProto::default()
     }
 }
 

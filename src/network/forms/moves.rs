@@ -89,8 +89,13 @@ impl Forms<'_> {
         self.push(node, "Slice", &[x, &starts, &ends, &axes], out, vec![]);
     }
 
-    /// The padding's value without an axis, as the definition has it; ONNX Runtime takes one of shape \[1\] too.
+    /// The padding's value, where it counts: tract pads by one that is given with reflections or edges too. And without an axis,
+    /// as the definition has it; ONNX Runtime takes one of shape \[1\] too.
     fn one_value(&mut self, node: &mut NodeProto) {
+        let mode = node.attribute.iter().find(|a| a.name == "mode");
+        if node.input.len() > 2 && mode.is_some_and(|m| m.s != b"constant") {
+            node.input[2].clear();
+        }
         if let Some(&value) = self.weights.get(input(node, 2))
             && value.dims == [1]
         {
