@@ -115,6 +115,13 @@ impl Forms<'_> {
         let how = attribute("coordinate_transformation_mode").map_or(&b""[..], |a| &a.s);
         let corners = how == b"align_corners" || how == b"tf_crop_and_resize";
         let scales = self.weights.get(input(&node, 2)).copied();
+        let nearest = attribute("mode").is_none_or(|a| a.s == b"nearest");
+        if nearest && (how == b"tf_crop_and_resize" || how == b"half_pixel_symmetric") {
+            return Err(format!(
+                "takes the nearest values by '{}', of which tract takes others: export it with 'half_pixel' or 'asymmetric'",
+                String::from_utf8_lossy(how)
+            ));
+        }
         let Some(scales) = scales.filter(|_| corners && input(&node, 3).is_empty()) else {
             self.nodes.push(node);
             return Ok(());
