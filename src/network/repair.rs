@@ -168,12 +168,7 @@ fn take_batch_off(graph: &mut GraphProto) {
         return;
     };
     let inner = format!("{name}/without batch");
-    each_graph(graph, &mut |graph| {
-        let reads = graph.node.iter_mut().flat_map(|n| &mut n.input);
-        reads
-            .filter(|r| **r == name)
-            .for_each(|r| *r = inner.clone());
-    });
+    rename_reads(graph, &name, &inner);
     let zero = format!("{name}/batch");
     let node = NodeProto {
         op_type: "Gather".to_owned(),
