@@ -10,10 +10,11 @@
 //!
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
-use super::forms::opset;
+use super::attributes::{attribute, float, int, of_float, of_int, text};
+use super::forms::{MOVES, opset};
 use super::fused::Quant;
 use super::islands::{ISLAND, float_outline, is_outline};
-use super::onnx::{float_tensor, inner_graphs, int_attribute, int64_tensor, reads, values_f32};
+use super::onnx::{float_tensor, inner_graphs, int64_tensor, reads, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -22,21 +23,6 @@ use tract_onnx::pb::{
 
 /// The operator that rounds a real number to the values that a quantised one can have; attributes `scale`, `low`, `high`.
 pub const STEP: &str = "EyeletQuantisationStep";
-
-/// Operators that move quantised values without computing with them.
-const MOVES: &[&str] = &[
-    "Concat",
-    "Flatten",
-    "Gather",
-    "Identity",
-    "MaxPool",
-    "Reshape",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-];
 
 /// Whether a graph holds operators of static quantisation.
 pub fn is_quantised(graph: &GraphProto) -> bool {
@@ -149,7 +135,7 @@ impl Rewrite<'_> {
             }
             "DequantizeLinear" => {
                 let q = self.quantisation(&node, at(1), at(2))?;
-                let real = self.real(at(0), &q, int_attribute(&node, "axis", 1))?;
+                let real = self.real(at(0), &q, int(&node, "axis", 1))?;
                 self.push("Identity", &[&real], &out, vec![]);
                 Ok(())
             }
@@ -166,20 +152,11 @@ impl Rewrite<'_> {
                 let inputs = [self.operand(&node, 0, -2)?, self.operand(&node, 3, -1)?];
                 self.float_twin("MatMul", &node, &inputs, (6, 7), &out)
             }
-            "QGemm"
-                if node
-                    .attribute
-                    .iter()
-                    .any(|a| a.name == "alpha" && a.f != 1.0) =>
-            {
+            "QGemm" if float(&node, "alpha", 1.0) != 1.0 => {
                 Err("has an alpha that is not 1, which Eyelet does not take".into())
             }
             "QGemm" => {
-                let per_column = if int_attribute(&node, "transB", 0) == 0 {
-                    1
-                } else {
-                    0
-                };
+                let per_column = if int(&node, "transB", 0) == 0 { 1 } else { 0 };
                 let mut inputs = vec![
                     self.operand(&node, 0, 1)?,
                     self.operand(&node, 3, per_column)?,
@@ -200,19 +177,17 @@ impl Rewrite<'_> {
                 )
             }
             "QLinearGlobalAveragePool" | "QLinearAveragePool"
-                if int_attribute(&node, "channels_last", 0) != 0 =>
+                if int(&node, "channels_last", 0) != 0 =>
             {
                 Err("pools with the channels last, which Eyelet does not take".into())
             }
-            "QLinearSoftmax"
-                if (int_attribute(&node, "opset", self.opset) < 13) != (self.opset < 13) =>
-            {
+            "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
                 Err("follows another opset's rule than the file's operators".into())
             }
-            "QLinearSoftmax" if self.opset < 13 && !has_attribute(&node, "axis") => {
+            "QLinearSoftmax" if self.opset < 13 && attribute(&node, "axis").is_none() => {
                 // Its axis is the last where none is given; Softmax's was the second then.
                 let mut node = node;
-                node.attribute.push(whole_number("axis", -1));
+                node.attribute.push(of_int("axis", -1));
                 self.node(node)
             }
             "QLinearReduceMean" if self.opset >= 18 => self.mean(&node, &out),
@@ -268,8 +243,7 @@ impl Rewrite<'_> {
             ));
         }
         let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
-        let mode = node.attribute.iter().find(|a| a.name == "mode");
-        let by_value = mode.is_none_or(|m| m.s == b"constant");
+        let by_value = matches!(text(&node, "mode"), "" | "constant");
         if let ("Pad", true, [q]) = (node.op_type.as_str(), by_value, &quantised[..]) {
             let q = q.clone();
             return self.pad(node, q);
@@ -367,16 +341,10 @@ impl Rewrite<'_> {
                 "quantises activations with one scale a channel; use one scale a tensor".into(),
             );
         }
-        let attribute = |name: &str, f: f32| AttributeProto {
-            name: name.into(),
-            r#type: tract_onnx::pb::attribute_proto::AttributeType::Float as i32,
-            f,
-            ..AttributeProto::default()
-        };
         let attributes = vec![
-            attribute("scale", q.scale[0]),
-            attribute("low", q.low),
-            attribute("high", q.high),
+            of_float("scale", q.scale[0]),
+            of_float("low", q.low),
+            of_float("high", q.high),
         ];
         self.push(STEP, &[x], out, attributes);
         self.reals.insert(out.to_owned(), q);
@@ -410,7 +378,7 @@ impl Rewrite<'_> {
             // Integers from outside: the graph's input.
             None => {
                 let name = format!("{x}.float.{}", self.made.len());
-                let to = whole_number("to", DataType::Float as i64);
+                let to = of_int("to", DataType::Float as i64);
                 self.push("Cast", &[x], &name, vec![to]);
                 (scale, -zero_point * scale, name)
             }
@@ -466,7 +434,7 @@ impl Rewrite<'_> {
         scale: &str,
         zero_point: &str,
     ) -> Result<Quantisation, String> {
-        if int_attribute(node, "block_size", 0) != 0 {
+        if int(node, "block_size", 0) != 0 {
             return Err("is quantised by blocks, which Eyelet does not know".into());
         }
         let scale = values_f32(self.constant(scale)?)?;
@@ -513,19 +481,6 @@ impl Rewrite<'_> {
             attribute,
             ..NodeProto::default()
         });
-    }
-}
-
-fn has_attribute(node: &NodeProto, name: &str) -> bool {
-    node.attribute.iter().any(|a| a.name == name)
-}
-
-fn whole_number(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        name: name.into(),
-        r#type: tract_onnx::pb::attribute_proto::AttributeType::Int as i32,
-        i,
-        ..AttributeProto::default()
     }
 }
 

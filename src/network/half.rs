@@ -6,6 +6,7 @@
 use super::onnx::{each_graph, tensors_of};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
+use tract_onnx::prelude::f16;
 
 /// Attributes that name the type of a result or of the arithmetic on the way.
 const TYPE_ATTRIBUTES: [&str; 6] = [
@@ -89,20 +90,8 @@ pub fn tensor_to_float(tensor: &mut TensorProto) {
     tensor.data_type = DataType::Float as i32;
 }
 
-/// Sign, five bits of exponent, ten of significand.
 fn f16_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let exponent = u32::from(bits >> 10) & 0x1f;
-    let significand = u32::from(bits) & 0x3ff;
-    match exponent {
-        // Zero, or a number below the normal ones: a multiple of 2^-24.
-        0 => {
-            let small = significand as f32 * (1.0 / 16_777_216.0);
-            f32::from_bits(small.to_bits() | sign)
-        }
-        0x1f => f32::from_bits(sign | 0x7f80_0000 | significand << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | significand << 13),
-    }
+    f16::from_bits(bits).to_f32()
 }
 
 #[cfg(test)]

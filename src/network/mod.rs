@@ -3,7 +3,7 @@
 //! ```text
 //! onnx        read the file (by chunks, see `chunked`)
 //! side_files  weights in a file beside it
-//! repair      small repairs of its graph, with functions and half precision (`functions`, `half`) taken out
+//! repair      small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out
 //! forms       operators that would be computed wrong later, in forms that are computed right
 //! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
@@ -13,14 +13,15 @@
 //! tract_plan  tract's plan, for all that our kernels do not know
 //! ```
 
+mod attributes;
 mod chunked;
 pub mod dequantise;
 mod forms;
-mod functions;
 pub mod fused;
 pub mod half;
 pub mod inspect;
 pub mod islands;
+mod local_functions;
 pub mod onnx;
 pub mod peek;
 pub mod repair;

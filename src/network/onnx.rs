@@ -174,14 +174,6 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
-/// An integer attribute, or `default`.
-pub fn int_attribute(node: &NodeProto, name: &str, default: i64) -> i64 {
-    node.attribute
-        .iter()
-        .find(|a| a.name == name)
-        .map_or(default, |a| a.i)
-}
-
 /// The values of an integer or float tensor as f32 (exact for the 8-bit types, and for 32-bit integers up to 2^24).
 pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);

@@ -2,7 +2,7 @@
 
 use super::inspect::{score_count, spelled};
 use super::onnx::{each_graph, float_tensor, int64_tensor, reads, shape_of};
-use super::{functions, half};
+use super::{attributes, half, local_functions};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -24,7 +24,7 @@ pub struct Before {
 
 /// Checks and repairs a file's graph, if it holds a network.
 pub fn model(model: &mut ModelProto) -> Result<Before, String> {
-    functions::write_out(model)?;
+    local_functions::write_out(model)?;
     let graph = model.graph.as_mut().ok_or(
         "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again",
     )?;
@@ -44,8 +44,7 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
 /// What a file may leave out and tract takes for something else: ConstantOfShape's value is the float 0.
 fn fill_defaults(graph: &mut GraphProto) {
     for node in &mut graph.node {
-        let has_value = node.attribute.iter().any(|a| a.name == "value");
-        if node.op_type == "ConstantOfShape" && !has_value {
+        if node.op_type == "ConstantOfShape" && attributes::attribute(node, "value").is_none() {
             node.attribute.push(AttributeProto {
                 name: "value".to_owned(),
                 r#type: attribute_proto::AttributeType::Tensor as i32,
@@ -217,12 +216,7 @@ fn grey_of_colours(graph: &mut GraphProto) {
             ..NodeProto::default()
         }
     };
-    let perm = |axes: [i64; 4]| AttributeProto {
-        name: "perm".to_owned(),
-        r#type: attribute_proto::AttributeType::Ints as i32,
-        ints: axes.to_vec(),
-        ..AttributeProto::default()
-    };
+    let perm = |axes: [i64; 4]| attributes::of_ints("perm", &axes);
     let nodes = if channels_axis == 1 {
         vec![node("Conv", [&name, LUMA], &grey, vec![])]
     } else {

@@ -2,22 +2,24 @@
 //! and weights quantised by blocks.
 
 use super::{Forms, input, output};
+use crate::network::attributes::int;
 use crate::network::fused::Const;
-use crate::network::onnx::{float_tensor, int_attribute, typed_tensor, values_f32};
+use crate::network::onnx::{float_tensor, typed_tensor, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
-/// Operators whose first result is of the type of their first input.
-const MOVES: &[&str] = &[
+/// Operators that move values without computing with them: their results are of the type of their first input. (Pad brings a
+/// value of its own.)
+pub const MOVES: &[&str] = &[
     "Concat",
     "Flatten",
     "Gather",
     "Identity",
     "MaxPool",
-    "Pad",
     "Reshape",
     "Slice",
+    "Split",
     "Squeeze",
     "Transpose",
     "Unsqueeze",
@@ -73,16 +75,17 @@ impl Forms<'_> {
     /// Follows the types of quantised values, and writes out zero points that are left out: they are 0 of the values' type,
     /// which later steps take for uint8.
     pub(super) fn integer_types(&mut self, node: &mut NodeProto) -> Result<(), String> {
-        if MOVES.contains(&node.op_type.as_str()) {
+        if node.op_type == "Pad" || MOVES.contains(&node.op_type.as_str()) {
             if let Some(&kind) = self.types.get(input(node, 0)) {
-                self.types.insert(output(node).to_owned(), kind);
+                let results = node.output.iter().cloned();
+                self.types.extend(results.map(|result| (result, kind)));
             }
             return Ok(());
         }
         if node.op_type == "QuantizeLinear" {
             return self.quantize_linear(node);
         }
-        if int_attribute(node, "output_dtype", 1) > 1 {
+        if int(node, "output_dtype", 1) > 1 {
             return Err(
                 "gives numbers of another type than float32, which Eyelet does not know".into(),
             );
@@ -111,12 +114,12 @@ impl Forms<'_> {
     }
 
     fn quantize_linear(&mut self, node: &mut NodeProto) -> Result<(), String> {
-        if int_attribute(node, "precision", 1) > 1 {
+        if int(node, "precision", 1) > 1 {
             return Err(
                 "divides in another precision than float32, which Eyelet does not know".into(),
             );
         }
-        if int_attribute(node, "block_size", 0) != 0 {
+        if int(node, "block_size", 0) != 0 {
             return Err(
                 "quantises by blocks, which Eyelet does not know; quantise it by tensor or channel"
                     .into(),
@@ -124,7 +127,7 @@ impl Forms<'_> {
         }
         let kind = match self.types.get(input(node, 2)) {
             Some(&kind) => kind,
-            None => match i32::try_from(int_attribute(node, "output_dtype", 0)) {
+            None => match i32::try_from(int(node, "output_dtype", 0)) {
                 Ok(0) | Err(_) => DataType::Uint8,
                 Ok(kind) => DataType::try_from(kind).map_err(|_| format!("gives type {kind}"))?,
             },
@@ -173,7 +176,7 @@ impl Forms<'_> {
         let size = |d: &i64| usize::try_from(*d).unwrap_or(0);
         let dims: Vec<usize> = tensor.dims.iter().map(size).collect();
         let blocks: Vec<usize> = scales.dims.iter().map(size).collect();
-        let axis = int_attribute(&node, "axis", 1);
+        let axis = int(&node, "axis", 1);
         let axis = usize::try_from(if axis < 0 {
             axis + dims.len() as i64
         } else {
@@ -183,7 +186,7 @@ impl Forms<'_> {
             .ok()
             .filter(|&a| a < dims.len())
             .ok_or("has an axis that its weights do not have")?;
-        let block = usize::try_from(int_attribute(&node, "block_size", 0)).unwrap_or(0);
+        let block = usize::try_from(int(&node, "block_size", 0)).unwrap_or(0);
         let fits = |a: usize| match a == axis {
             true => block > 0 && blocks[a] == dims[a].div_ceil(block),
             false => blocks[a] == dims[a],

@@ -12,9 +12,11 @@ mod integers;
 mod moves;
 mod norm;
 
-use super::onnx::{float_tensor, int_attribute, int64_tensor, reads};
+pub use integers::MOVES;
+
+use super::attributes::{float, int, ints, of_int, of_ints};
+use super::onnx::{float_tensor, int64_tensor, reads};
 use std::collections::{HashMap, HashSet};
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
@@ -105,15 +107,15 @@ impl Forms<'_> {
             "Swish" => return self.swish(&node),
             "Mod" => {
                 self.computed_dividend(&mut node);
-                if int_attribute(&node, "fmod", 0) == 0 {
+                if int(&node, "fmod", 0) == 0 {
                     return self.modulo(node);
                 }
             }
             "GlobalLpPool" => return self.global_lp_pool(&node),
-            "LpPool" if int_attribute(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
+            "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
             "Pad" => return self.pad(node),
             "Resize" => return self.resize(node),
-            "DequantizeLinear" if int_attribute(&node, "block_size", 0) != 0 => {
+            "DequantizeLinear" if int(&node, "block_size", 0) != 0 => {
                 return self.blocks(node);
             }
             _ => {}
@@ -139,7 +141,7 @@ impl Forms<'_> {
 
     /// `Celu(x) = alpha * Elu(x / alpha)`; tract's leaves out the factor.
     fn celu(&mut self, node: &NodeProto) -> Result<(), String> {
-        let alpha = float_attribute(node, "alpha", 1.0);
+        let alpha = float(node, "alpha", 1.0);
         if !(alpha.is_finite() && alpha > 0.0) {
             return Err(format!("has an alpha of {alpha}; it must be above 0"));
         }
@@ -154,7 +156,7 @@ impl Forms<'_> {
 
     /// `Swish(x) = x * Sigmoid(alpha * x)`; tract takes alpha for 1.
     fn swish(&mut self, node: &NodeProto) -> Result<(), String> {
-        let alpha = float_attribute(node, "alpha", 1.0);
+        let alpha = float(node, "alpha", 1.0);
         let (x, out) = (input(node, 0), output(node));
         let (scaled, gate) = (format!("{out}.scaled"), format!("{out}.gate"));
         let mut inner = x;
@@ -183,7 +185,7 @@ impl Forms<'_> {
     /// The remainder with the divisor's sign, from remainders with the dividend's, which tract gets right:
     /// `rem(rem(a, b) + b, b)`.
     fn modulo(&mut self, mut node: NodeProto) -> Result<(), String> {
-        let truncated = || vec![ints_or_int("fmod", &[1], true)];
+        let truncated = || vec![of_int("fmod", 1)];
         let divisor = self.weights.get(input(&node, 1));
         let unsigned = [
             DataType::Uint8,
@@ -206,7 +208,7 @@ impl Forms<'_> {
 
     /// The norm of each channel. The rank is not known here: the values of a channel are laid out in one row.
     fn global_lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
-        let p = int_attribute(node, "p", 2);
+        let p = int(node, "p", 2);
         let (x, out) = (input(node, 0), output(node));
         let part = |what: &str| format!("{out}.{what}");
         let rows = int64_tensor(&part("rows"), &[3], vec![0, 0, -1]);
@@ -224,15 +226,15 @@ impl Forms<'_> {
 
     /// The norm of each window: from the mean of powers, padding counted as zeros.
     fn lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
-        let p = int_attribute(node, "p", 2);
-        let kernel = node.attribute.iter().find(|a| a.name == "kernel_shape");
-        let taps: i64 = kernel.map_or(1, |k| k.ints.iter().product());
+        let p = int(node, "p", 2);
+        let kernel = ints(node, "kernel_shape");
+        let taps: i64 = kernel.map_or(1, |sides| sides.iter().product());
         let out = output(node);
         let part = |what: &str| format!("{out}.{what}");
         self.power(node, input(node, 0), p, &part("power"));
         let mut attributes = node.attribute.clone();
         attributes.retain(|a| a.name != "p");
-        attributes.push(ints_or_int("count_include_pad", &[1], true));
+        attributes.push(of_int("count_include_pad", 1));
         let mean = part("mean");
         self.push(node, "AveragePool", &[&part("power")], &mean, attributes);
         let taps = self.float(&part("taps"), &[], vec![taps as f32]);
@@ -270,13 +272,13 @@ impl Forms<'_> {
     /// A reduction over these axes, which keeps them.
     fn reduce(&mut self, node: &NodeProto, op: &str, x: &str, axes: &[i64], out: &str) {
         let by_input = self.opset >= if op == "ReduceSum" { 13 } else { 18 };
-        let keep = ints_or_int("keepdims", &[1], true);
+        let keep = of_int("keepdims", 1);
         if by_input {
             let axes = int64_tensor(&format!("{out}.axes"), &[axes.len()], axes.to_vec());
             let axes = self.constant(axes);
             self.push(node, op, &[x, &axes], out, vec![keep]);
         } else {
-            let axes = ints_or_int("axes", axes, false);
+            let axes = of_ints("axes", axes);
             self.push(node, op, &[x], out, vec![keep, axes]);
         }
     }
@@ -326,27 +328,4 @@ fn input(node: &NodeProto, at: usize) -> &str {
 /// The name of the first result.
 fn output(node: &NodeProto) -> &str {
     node.output.first().map_or("", String::as_str)
-}
-
-fn float_attribute(node: &NodeProto, name: &str, default: f32) -> f32 {
-    node.attribute
-        .iter()
-        .find(|a| a.name == name)
-        .map_or(default, |a| a.f)
-}
-
-/// An attribute of whole numbers: a list, or one.
-fn ints_or_int(name: &str, values: &[i64], one: bool) -> AttributeProto {
-    let kind = if one {
-        AttributeType::Int
-    } else {
-        AttributeType::Ints
-    };
-    AttributeProto {
-        name: name.into(),
-        r#type: kind as i32,
-        i: if one { values[0] } else { 0 },
-        ints: if one { Vec::new() } else { values.to_vec() },
-        ..AttributeProto::default()
-    }
 }

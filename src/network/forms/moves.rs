@@ -1,6 +1,7 @@
 //! Pad that crops, and Resize whose scales give no whole size.
 
-use super::{Forms, input, ints_or_int, output};
+use super::{Forms, input, output};
+use crate::network::attributes::{ints, of_int, of_ints, text};
 use crate::network::onnx::{int64_tensor, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
@@ -75,7 +76,7 @@ impl Forms<'_> {
         let x = input(node, 0);
         let lists = [("starts", starts), ("ends", ends), ("axes", axes)];
         if self.opset < 10 {
-            let attributes = lists.map(|(name, values)| ints_or_int(name, &values, false));
+            let attributes = lists.map(|(name, values)| of_ints(name, &values));
             self.push(node, "Slice", &[x], out, attributes.to_vec());
             return;
         }
@@ -92,8 +93,7 @@ impl Forms<'_> {
     /// The padding's value, where it counts: tract pads by one that is given with reflections or edges too. And without an axis,
     /// as the definition has it; ONNX Runtime takes one of shape \[1\] too.
     fn one_value(&mut self, node: &mut NodeProto) {
-        let mode = node.attribute.iter().find(|a| a.name == "mode");
-        if node.input.len() > 2 && mode.is_some_and(|m| m.s != b"constant") {
+        if node.input.len() > 2 && !matches!(text(node, "mode"), "" | "constant") {
             node.input[2].clear();
         }
         if let Some(&value) = self.weights.get(input(node, 2))
@@ -111,15 +111,13 @@ impl Forms<'_> {
 
     /// Corners are aligned by the whole size of the result, tract does it by `scale * size`: so it is given the size.
     pub(super) fn resize(&mut self, mut node: NodeProto) -> Result<(), String> {
-        let attribute = |name: &str| node.attribute.iter().find(|a| a.name == name);
-        let how = attribute("coordinate_transformation_mode").map_or(&b""[..], |a| &a.s);
-        let corners = how == b"align_corners" || how == b"tf_crop_and_resize";
+        let how = text(&node, "coordinate_transformation_mode");
+        let corners = matches!(how, "align_corners" | "tf_crop_and_resize");
         let scales = self.weights.get(input(&node, 2)).copied();
-        let nearest = attribute("mode").is_none_or(|a| a.s == b"nearest");
-        if nearest && (how == b"tf_crop_and_resize" || how == b"half_pixel_symmetric") {
+        let nearest = matches!(text(&node, "mode"), "" | "nearest");
+        if nearest && matches!(how, "tf_crop_and_resize" | "half_pixel_symmetric") {
             return Err(format!(
-                "takes the nearest values by '{}', of which tract takes others: export it with 'half_pixel' or 'asymmetric'",
-                String::from_utf8_lossy(how)
+                "takes the nearest values by '{how}', of which tract takes others: export it with 'half_pixel' or 'asymmetric'"
             ));
         }
         let Some(scales) = scales.filter(|_| corners && input(&node, 3).is_empty()) else {
@@ -131,7 +129,7 @@ impl Forms<'_> {
             self.nodes.push(node);
             return Ok(());
         }
-        let axes = attribute("axes").map(|a| a.ints.clone());
+        let axes = ints(&node, "axes");
         let out = output(&node).to_owned();
         let part = |what: &str| format!("{out}.{what}");
         let x = input(&node, 0).to_owned();
@@ -142,7 +140,7 @@ impl Forms<'_> {
             self.push(&node, "Gather", &[&from, &axes], &part("picked"), vec![]);
             from = part("picked");
         }
-        let cast = |to: DataType| vec![ints_or_int("to", &[to as i64], true)];
+        let cast = |to: DataType| vec![of_int("to", to as i64)];
         let scales = input(&node, 2).to_owned();
         let steps: [(&str, Vec<String>, &str, Vec<AttributeProto>); 4] = [
             ("Cast", vec![from], "real", cast(DataType::Float)),

@@ -1,14 +1,15 @@
 //! BatchNormalization in training mode: it normalises by mean and variance of the values that come in, not by those in the
 //! file. With one picture that is well defined, but seldom what was meant.
 
-use super::{Forms, float_attribute, input, output};
-use crate::network::onnx::{float_tensor, int_attribute, int64_tensor, values_f32};
+use super::{Forms, input, output};
+use crate::network::attributes::{float, int};
+use crate::network::onnx::{float_tensor, int64_tensor, values_f32};
 use tract_onnx::pb::{NodeProto, TensorProto};
 
 /// Whether the node takes the statistics of its input: by its attribute, or, before that came, by asking for them as results.
 pub(super) fn in_training(node: &NodeProto, opset: i64) -> bool {
     let asked = node.output.iter().skip(1).any(|o| !o.is_empty());
-    int_attribute(node, "training_mode", 0) != 0 || (opset < 14 && asked)
+    int(node, "training_mode", 0) != 0 || (opset < 14 && asked)
 }
 
 impl Forms<'_> {
@@ -20,7 +21,7 @@ impl Forms<'_> {
             ));
         }
         let (x, out) = (input(node, 0), output(node));
-        let epsilon = float_attribute(node, "epsilon", 1e-5);
+        let epsilon = float(node, "epsilon", 1e-5);
         if let Some(made) = self.normalised(node, epsilon)? {
             self.made.push(made);
             self.folded = true;

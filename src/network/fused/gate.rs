@@ -26,6 +26,9 @@ pub(super) fn take_together(graph: &mut Graph) {
             Kind::Q8(quant) => Some(quant),
             Kind::F32 => None,
         };
+        if inner.is_none() && !is_free(clamp) {
+            continue;
+        }
         graph.layers[i].inputs = layer.inputs.clone();
         graph.layers[i].op = Op::Gate { f, inner, clamp };
         gone.push(function);
@@ -35,6 +38,11 @@ pub(super) fn take_together(graph: &mut Graph) {
         i += 1;
         !gone.contains(&(i - 1))
     });
+}
+
+/// Whether limits limit nothing.
+fn is_free(clamp: (f32, f32)) -> bool {
+    clamp == (f32::NEG_INFINITY, f32::INFINITY)
 }
 
 /// The function's layer, if layer `i` is the product of a number and its function, and nobody else reads the latter.
@@ -76,7 +84,7 @@ fn normal_cdf(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> 
     let (Op::Mul { clamp }, &[a, b]) = (&graph.layers[i].op, &graph.layers[i].inputs[..]) else {
         return None;
     };
-    let free = *clamp == (f32::NEG_INFINITY, f32::INFINITY);
+    let free = is_free(*clamp);
     let (sum, erf, scaled, x) = [b, a].into_iter().find_map(|y| {
         let sum = maker(graph, y, i)?;
         let erf = maker(graph, graph.layers[sum].inputs[0], sum)?;

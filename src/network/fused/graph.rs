@@ -280,13 +280,13 @@ pub enum Op {
     Pick(Vec<usize>),
     /// A function of each value; for bytes a table, which also moves from one quantisation to another.
     Unary(Unary),
-    /// `x * f(x)`, then limits (in real values). `inner` is the quantisation of `f(x)`, if the tensors are bytes.
+    /// `x * f(x)`, and for bytes then limits. `inner` is the quantisation of `f(x)`, if the tensors are bytes.
     Gate {
         /// The function.
         f: Unary,
         /// How its value is rounded before the product.
         inner: Option<Quant>,
-        /// Limits of the result.
+        /// Limits of the result in real values; none for floats.
         clamp: (f32, f32),
     },
     /// Over the channels of each pixel, float.

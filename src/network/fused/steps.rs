@@ -250,8 +250,8 @@ pub(super) enum Work {
         y: usize,
         len: usize,
         f: Unary,
-        /// The limits of `x * f(x)`, if that is wanted.
-        gate: Option<(f32, f32)>,
+        /// Whether `x * f(x)` is wanted.
+        gate: bool,
     },
     Softmax {
         x: usize,
@@ -375,14 +375,7 @@ impl Work {
                     let part = worker.share(*len, 64);
                     let x = floats_of(arena, x + part.start * 4, part.len());
                     let y = floats_at(arena, y + part.start * 4, part.len());
-                    kernels.unary_f32(*f, gate.is_some(), x, y);
-                    if let Some((low, high)) = *gate
-                        && (low, high) != (f32::NEG_INFINITY, f32::INFINITY)
-                    {
-                        for y in y {
-                            *y = y.max(low).min(high);
-                        }
-                    }
+                    kernels.unary_f32(*f, *gate, x, y);
                 }
                 _ if worker.id != 0 => {}
                 Self::Average(a) => a.run(arena, kernels),

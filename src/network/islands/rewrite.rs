@@ -1,11 +1,12 @@
 //! The graph that tract gets: one node for each island in place of the nodes that run in it.
 
 use super::{ISLAND, Ports};
+use crate::network::attributes::of_int;
 use crate::network::fused::{Constants, Facts, Partial, Place};
 use crate::network::onnx::{reads, value_info};
 use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, attribute_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
 /// The graph with its islands and with those of the constants that it still reads, and the islands' tensors. The graph's input
 /// is a tensor of one value without meaning when the picture goes into the fused plan.
@@ -125,12 +126,7 @@ fn island_node(
         exports: output.iter().map(shape).collect::<Result<_, _>>()?,
     };
     output.push(turn_after(island));
-    let segment = AttributeProto {
-        name: "segment".into(),
-        r#type: attribute_proto::AttributeType::Int as i32,
-        i: island as i64,
-        ..AttributeProto::default()
-    };
+    let segment = of_int("segment", island as i64);
     let node = NodeProto {
         name: format!("island {island}"),
         op_type: ISLAND.into(),

@@ -4,13 +4,14 @@
 //! the same inputs once for each: twice the work (three times for the rare `w - zero` of 255), by the kernels that are there,
 //! and the same sums to the bit.
 
-use super::RawQ8;
+use super::{Kernels, RawQ8};
+use std::borrow::Cow;
 
-/// Such weights.
+/// Weights as a kernel takes them.
 #[derive(Debug)]
-pub struct Split {
-    w: Vec<i8>,
-    w_zero: Vec<i32>,
+pub struct Split<'a> {
+    w: Cow<'a, [i8]>,
+    w_zero: Cow<'a, [i32]>,
     /// How many bytes each weight is a sum of.
     pub parts: usize,
 }
@@ -18,10 +19,17 @@ pub struct Split {
 /// The largest part: what no kernel's instructions overflow with.
 const LARGEST: i32 = 127;
 
-impl Split {
-    /// Of weights with any zero points. An output channel's first parts come first, then its second ones: for a depthwise
-    /// convolution that is a kernel of `parts` times the rows.
-    pub fn of(raw: &RawQ8<'_>) -> Self {
+impl<'a> Split<'a> {
+    /// The weights as they are, where `kernels` takes them so. Else as sums: an output channel's first parts come first, then
+    /// its second ones; for a depthwise convolution that is a kernel of `parts` times the rows.
+    pub fn of(kernels: &dyn Kernels, raw: &RawQ8<'a>) -> Self {
+        if kernels.takes(raw) {
+            return Self {
+                w: raw.w.into(),
+                w_zero: raw.w_zero.into(),
+                parts: 1,
+            };
+        }
         let channels = raw.w_zero.len();
         let per = raw.w.len() / channels.max(1);
         let weight = |i: usize| i32::from(raw.w[i]) - raw.w_zero[i / per];
@@ -41,14 +49,14 @@ impl Split {
             }
         }
         Self {
-            w,
-            w_zero: vec![0; channels],
+            w: w.into(),
+            w_zero: vec![0; channels].into(),
             parts,
         }
     }
 
     /// They in the place of the weights of `raw`.
-    pub fn instead<'a>(&'a self, raw: &RawQ8<'a>) -> RawQ8<'a> {
+    pub fn instead<'b>(&'b self, raw: &RawQ8<'b>) -> RawQ8<'b> {
         RawQ8 {
             w: &self.w,
             w_zero: &self.w_zero,

@@ -90,11 +90,6 @@ impl Case {
     }
 }
 
-/// As the plan does it: weights that a kernel does not take as they are become sums of bytes.
-fn split(k: &dyn Kernels, raw: &RawQ8<'_>) -> Option<Split> {
-    (!k.takes(raw)).then(|| Split::of(raw))
-}
-
 fn runs(random: &mut Rng, size: usize, value: usize) -> (Runs, usize) {
     let len = if random.bool() {
         random.usize(1..70)
@@ -153,12 +148,11 @@ fn convolutions_of_bytes_are_bit_identical() {
             let mut random = Rng::with_seed(round);
             let end = end(&mut random, kernels.signed());
             let [got, want] = [kernels, partner(kernels)].map(|k| {
-                let split = split(k, &case.raw());
-                let parts = split.as_ref().map_or(1, |s| s.parts);
                 let raw = case.raw();
-                let raw = split.as_ref().map_or(raw, |s| s.instead(&raw));
+                let split = Split::of(k, &raw);
+                let raw = split.instead(&raw);
                 let shape = Runs {
-                    offsets: shape.offsets.repeat(parts),
+                    offsets: shape.offsets.repeat(split.parts),
                     len: shape.len,
                     n: shape.n,
                 };
@@ -233,13 +227,12 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
             let mut random = Rng::with_seed(round);
             let end = end(&mut random, kernels.signed());
             let [got, want] = [kernels, partner(kernels)].map(|k| {
-                let split = split(k, &case.raw());
-                let parts = split.as_ref().map_or(1, |s| s.parts);
                 let raw = case.raw();
-                let raw = split.as_ref().map_or(raw, |s| s.instead(&raw));
+                let split = Split::of(k, &raw);
+                let raw = split.instead(&raw);
                 let rows: Vec<*const u8> =
                     (0..d.kh).map(|r| x[r * d.w_in * d.c..].as_ptr()).collect();
-                let rows = rows.repeat(parts);
+                let rows = rows.repeat(split.parts);
                 let d = DepthwiseRow {
                     kh: rows.len(),
                     ..d

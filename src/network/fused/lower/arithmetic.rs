@@ -1,9 +1,9 @@
 //! Activations, sums, products, softmax and concatenation.
 
 use super::conv::{relazy, unlimited};
-use super::proto::{float, int, text};
 use super::shape::logical;
 use super::{Act, LazyOp, Lower, Made, Val, View};
+use crate::network::attributes::{float, int, text};
 use crate::network::fused::graph::{InputStep, Kind, Op, Shape, Tensor, Unary};
 use tract_onnx::pb::NodeProto;
 

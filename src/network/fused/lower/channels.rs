@@ -1,9 +1,9 @@
 //! Operators that pick channels: Split, Slice and Gather along them, and the channel shuffle, which files spell as Reshape to
 //! groups, Transpose of groups and members, Reshape back.
 
-use super::proto::{int, ints};
 use super::shape::axis_of;
 use super::{Act, Lower, Made, Val, View};
+use crate::network::attributes::{int, ints};
 use crate::network::fused::graph::{Op, Shape};
 use tract_onnx::pb::NodeProto;
 

@@ -1,7 +1,8 @@
 //! Convolutions, fully connected layers and the normalisation that folds into them.
 
-use super::proto::{Const, Data, float, int, ints, text};
+use super::proto::{Const, Data};
 use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
+use crate::network::attributes::{float, int, ints, text};
 use crate::network::fused::graph::{Conv, InputStep, Shape, Weights, Window};
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,8 +1,9 @@
 //! Constant folding: Shape, and the small sums on constants that exporters put before a Reshape.
 
-use super::proto::{Const, Data, attribute, int, ints};
+use super::proto::{Const, Data};
 use super::shape::{axis_of, logical, resolve};
 use super::{Lower, Made, Val};
+use crate::network::attributes::{attribute, int, ints};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 

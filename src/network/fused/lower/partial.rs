@@ -9,8 +9,9 @@
 
 use super::constants::Constants;
 use super::order::keep_order;
-use super::proto::{Const, Data, ints};
+use super::proto::{Const, Data};
 use super::{Act, Lower, Made, Val, View};
+use crate::network::attributes::ints;
 use crate::network::fused::NotFused;
 use crate::network::fused::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor};
 use crate::network::onnx::reads;

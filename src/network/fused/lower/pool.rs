@@ -1,7 +1,7 @@
 //! Pooling.
 
-use super::proto::{int, ints};
 use super::{Act, LazyOp, Lower, Made, Val, View};
+use crate::network::attributes::{int, ints};
 use crate::network::fused::graph::{Op, Shape, Window};
 use tract_onnx::pb::NodeProto;
 

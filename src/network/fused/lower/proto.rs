@@ -3,7 +3,7 @@
 use super::partial::Element;
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor};
 use std::rc::Rc;
-use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, tensor_proto::DataType};
+use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
 /// Values of a constant.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,29 +142,4 @@ fn words<const N: usize, T>(raw: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     raw.chunks_exact(N)
         .map(|b| of(std::array::from_fn(|i| b[i])))
         .collect()
-}
-
-/// An attribute by name.
-pub fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
-    node.attribute.iter().find(|a| a.name == name)
-}
-
-/// A whole-number attribute.
-pub fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
-    attribute(node, name).map_or(default, |a| a.i)
-}
-
-/// A float attribute.
-pub fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
-    attribute(node, name).map_or(default, |a| a.f)
-}
-
-/// A list of whole numbers.
-pub fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
-    attribute(node, name).map(|a| a.ints.clone())
-}
-
-/// A text attribute.
-pub fn text<'a>(node: &'a NodeProto, name: &str) -> &'a str {
-    attribute(node, name).map_or("", |a| std::str::from_utf8(&a.s).unwrap_or(""))
 }

@@ -1,8 +1,9 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
 use super::conv::Bias;
-use super::proto::{Const, Data, float, int};
+use super::proto::{Const, Data};
 use super::{Act, Lower, Made, QuantConst, Val};
+use crate::network::attributes::{float, int};
 use crate::network::fused::graph::{InputType, Kind, Quant};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;

@@ -1,7 +1,7 @@
 //! Operators that only move or name things.
 
-use super::proto::{float, int, ints, text};
 use super::{Act, Lower, Made, Val, View};
+use crate::network::attributes::{float, int, ints, text};
 use crate::network::fused::graph::Shape;
 use tract_onnx::pb::NodeProto;
 

@@ -112,11 +112,9 @@ impl Planner<'_> {
                     multiplier: &multiplier[part],
                 };
                 let kernels = self.kernels;
-                let split = (!kernels.takes(&raw)).then(|| Split::of(&raw));
-                let raw = split.as_ref().map_or(raw, |split| split.instead(&raw));
-                if let Some(split) = &split {
-                    runs.offsets = runs.offsets.repeat(split.parts);
-                }
+                let split = Split::of(kernels, &raw);
+                let raw = split.instead(&raw);
+                runs.offsets = runs.offsets.repeat(split.parts);
                 let packed = kernels.pack_conv_q8(&runs, &raw);
                 let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
                 let end = self.requantise(y, conv.clamp)?;
@@ -166,11 +164,9 @@ impl Planner<'_> {
                     multiplier: &multiplier,
                 };
                 let kernels = self.kernels;
-                let split = (!kernels.takes(&raw)).then(|| Split::of(&raw));
-                let raw = split.as_ref().map_or(raw, |split| split.instead(&raw));
-                if let Some(split) = &split {
-                    row.kh *= split.parts;
-                }
+                let split = Split::of(kernels, &raw);
+                let raw = split.instead(&raw);
+                row.kh *= split.parts;
                 let packed = kernels.pack_depthwise_q8(&row, &raw);
                 let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
                 let pad = self.pad_byte(x);
