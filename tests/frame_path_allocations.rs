@@ -170,7 +170,14 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
 
 #[test]
 fn a_fused_network_and_the_decision_allocate_nothing() {
-    let model = Model::find("efficientnet-lite0", None).unwrap();
+    let dynamic = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dynamic.onnx");
+    for name in ["efficientnet-lite0", dynamic] {
+        fused_network_and_decision_allocate_nothing(name);
+    }
+}
+
+fn fused_network_and_decision_allocate_nothing(name: &str) {
+    let model = Model::find(name, None).unwrap();
     let mut network = Network::load(&model, 1).unwrap();
     if let Err(why) = network.fused() {
         println!("skipped: {why}");
@@ -187,7 +194,7 @@ fn a_fused_network_and_the_decision_allocate_nothing() {
             decider.step(scores, Duration::from_millis(33 * frame));
         }
     });
-    assert_eq!(count, 0);
+    assert_eq!(count, 0, "{name}");
 }
 
 /// Each island of a network that is known in part, on one thread.

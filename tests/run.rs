@@ -158,7 +158,7 @@ fn explain_shows_the_plan_or_why_there_is_no_fast_one() {
         fast.contains("arena of") || fast.contains("no instruction set"),
         "{fast}"
     );
-    let slow = explain("dynamic.onnx");
+    let slow = explain("dynamic-sums.onnx");
     assert!(
         slow.contains("tract") && slow.contains("DynamicQuantizeLinear"),
         "{slow}"

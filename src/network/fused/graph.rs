@@ -215,9 +215,23 @@ pub struct Conv {
     pub weights: Weights,
     /// Limits of the result (in real values); infinite where there is none.
     pub clamp: (f32, f32),
+    /// Of a convolution over [`Op::Round`]'s whole numbers: a factor for each output channel. Its sums are multiplied by it and by
+    /// the scale of the layer's second input, an [`Op::Extremes`], before the bias and the limits.
+    pub factors: Option<Vec<f32>>,
 }
 
 impl Conv {
+    /// No limits.
+    pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+    /// Limits of the sums themselves.
+    pub fn sums_clamp(&self) -> (f32, f32) {
+        if self.factors.is_some() {
+            Self::FREE
+        } else {
+            self.clamp
+        }
+    }
     /// Does what is still to be done with this convolution's `weights`.
     pub fn finish(&self, weights: &mut Weights) {
         let Weights::F32 { w, steps, .. } = weights else {
@@ -295,6 +309,11 @@ pub enum Op {
     Quantise,
     /// Bytes to float.
     Dequantise,
+    /// Least and greatest value of a float tensor, which a DynamicQuantizeLinear's scale and zero point are made of: see
+    /// [`super::dynamic`]. A tensor of as many pairs as there are threads.
+    Extremes,
+    /// The first input in steps of the second one's scale, as whole numbers `q - zero point`, stored as floats.
+    Round,
     /// Channels one after the other; every input of the output's kind.
     Concat,
     /// From row, column, channel to channel, row, column order (the shape stays flat).

@@ -4,6 +4,7 @@
 //! lower/       ONNX nodes -> graph: folded, quantised patterns recognised
 //! graph        layers over NHWC tensors
 //! requantise   the exact integer arithmetic
+//! dynamic      that of scales found anew in every run
 //! plan         graph -> steps: weights packed, blocks by bands, places in the arena
 //! steps        how a team of threads runs a step
 //! border       float tensors in and out, where only a part of the network is known
@@ -13,6 +14,7 @@
 
 mod arena;
 mod border;
+mod dynamic;
 mod encode;
 mod functions;
 mod gate;

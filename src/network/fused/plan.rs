@@ -1,6 +1,7 @@
 //! From the graph to steps: weights packed, blocks recognised, every tensor and scratch buffer given its place in the arena.
 
 mod convolutions;
+mod dynamic;
 
 use super::arena::{Need, place};
 use super::border::Port;
@@ -199,8 +200,12 @@ fn conv_of(layer: &Layer) -> Option<&Conv> {
     }
 }
 
+/// A convolution over whole numbers stands alone: what comes before it and after it needs whole tensors.
 fn takes_bands(conv: &Conv) -> bool {
-    conv.depthwise() && conv.window.dh == 1 && conv.window.kh <= MAX_KERNEL_ROWS
+    conv.factors.is_none()
+        && conv.depthwise()
+        && conv.window.dh == 1
+        && conv.window.kh <= MAX_KERNEL_ROWS
 }
 
 fn groups(graph: &Graph) -> Vec<Group> {
@@ -216,7 +221,8 @@ fn groups(graph: &Graph) -> Vec<Group> {
             let output = graph.layers[i].output;
             only_reader(graph, output).filter(|_| large(output))
         };
-        let plain = |conv: &Conv| conv.groups == 1;
+        let plain = |conv: &Conv| conv.groups == 1 && conv.factors.is_none();
+        let projects = |conv: &Conv| conv.pointwise() && conv.factors.is_none();
         let mut expand = None;
         let mut depthwise = None;
         if let Some(conv) = conv_of(layer) {
@@ -230,9 +236,8 @@ fn groups(graph: &Graph) -> Vec<Group> {
                 depthwise = Some(d);
             }
         }
-        let project = depthwise.and_then(|d| {
-            next(d).filter(|&p| conv_of(&graph.layers[p]).is_some_and(Conv::pointwise))
-        });
+        let project = depthwise
+            .and_then(|d| next(d).filter(|&p| conv_of(&graph.layers[p]).is_some_and(projects)));
         match depthwise {
             Some(d) if expand.is_some() || project.is_some() => {
                 for layer in [expand, depthwise, project].into_iter().flatten() {
@@ -324,6 +329,9 @@ impl Planner<'_> {
             } else {
                 self.conv(index, conv)
             };
+        }
+        if matches!(layer.op, Op::Extremes | Op::Round) {
+            return self.dynamic(index);
         }
         let step = self.steps.len();
         let x: Vec<usize> = layer.inputs.iter().map(|&i| self.read(i, step)).collect();
@@ -493,7 +501,7 @@ impl Planner<'_> {
                 }
             }
             Op::ChannelsFirst => Work::ChannelsFirst { x: x[0], y, shape },
-            Op::Conv(_) => unreachable!("convolutions were taken above"),
+            Op::Conv(_) | Op::Extremes | Op::Round => unreachable!("these were taken above"),
         };
         let name = work.name();
         self.steps.push(Step { work });

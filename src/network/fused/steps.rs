@@ -3,6 +3,7 @@
 //! Fields named after tensors are offsets into the arena, in bytes (while planning: numbers of needs).
 
 mod convolutions;
+mod dynamic;
 
 use super::graph::{Shape, Unary, Window};
 use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
@@ -11,6 +12,8 @@ use super::pointwise as each;
 use super::requantise::Requantise;
 use super::threads::share;
 use std::ops::Range;
+
+pub(super) use dynamic::{Parts, Sums};
 
 /// A packed convolution of either kind with the kernels that packed it.
 #[derive(Debug)]
@@ -132,6 +135,7 @@ pub(super) struct ConvStep {
     pub(super) columns: usize,
     pub(super) y_pixel: usize,
     pub(super) y_group: usize,
+    pub(super) sums: Option<Sums>,
 }
 
 #[derive(Debug)]
@@ -146,6 +150,7 @@ pub(super) struct DepthwiseStep {
     pub(super) rows: usize,
     pub(super) y_row: usize,
     pub(super) channels: usize,
+    pub(super) sums: Option<Sums>,
 }
 
 /// Convolution, depthwise, pointwise by bands of rows: the widest activations exist only a few rows at a time.
@@ -272,6 +277,17 @@ pub(super) enum Work {
         len: usize,
         table: Box<[f32; 256]>,
     },
+    Extremes {
+        x: usize,
+        y: Parts,
+        len: usize,
+    },
+    Round {
+        x: usize,
+        of: Parts,
+        y: usize,
+        len: usize,
+    },
     Concat {
         parts: Vec<(usize, usize)>,
         y: usize,
@@ -308,6 +324,8 @@ impl Work {
             Self::Softmax { .. } => "softmax",
             Self::Quantise { .. } => "quantise",
             Self::Dequantise { .. } => "dequantise",
+            Self::Extremes { .. } => "extremes",
+            Self::Round { .. } => "whole numbers",
             Self::Concat { .. } => "concatenate",
             Self::ChannelsFirst { .. } => "channels first",
         }
@@ -329,10 +347,18 @@ impl Work {
             | Self::Quantise { x, y, .. }
             | Self::Dequantise { x, y, .. }
             | Self::ChannelsFirst { x, y, .. } => [x, y].into_iter().for_each(set),
-            Self::Conv(c) => [&mut c.front.x, &mut c.y].into_iter().for_each(set),
-            Self::Depthwise(d) => [&mut d.x, &mut d.y, &mut d.padding]
-                .into_iter()
-                .for_each(set),
+            Self::Conv(c) => {
+                [&mut c.front.x, &mut c.y].into_iter().for_each(set);
+                c.sums.iter_mut().flat_map(Sums::places).for_each(set);
+            }
+            Self::Depthwise(d) => {
+                [&mut d.x, &mut d.y, &mut d.padding]
+                    .into_iter()
+                    .for_each(set);
+                d.sums.iter_mut().flat_map(Sums::places).for_each(set);
+            }
+            Self::Extremes { x, y, .. } => [x, &mut y.at].into_iter().for_each(set),
+            Self::Round { x, of, y, .. } => [x, &mut of.at, y].into_iter().for_each(set),
             Self::Add(a) => [&mut a.a, &mut a.b, &mut a.y].into_iter().for_each(set),
             Self::Block(b) => {
                 [&mut b.x, &mut b.y, &mut b.padding]
@@ -359,8 +385,8 @@ impl Work {
         unsafe {
             match self {
                 Self::Pad(p) => p.run(worker),
-                Self::Conv(c) => c.run(worker),
-                Self::Depthwise(d) => d.run(worker),
+                Self::Conv(c) => c.run(kernels, worker),
+                Self::Depthwise(d) => d.run(kernels, worker),
                 Self::Block(b) => b.run(worker),
                 Self::Add(a) => a.run(kernels, worker),
                 Self::Table { x, y, len, table } => {
@@ -376,6 +402,10 @@ impl Work {
                     let x = floats_of(arena, x + part.start * 4, part.len());
                     let y = floats_at(arena, y + part.start * 4, part.len());
                     kernels.unary_f32(*f, *gate, x, y);
+                }
+                Self::Extremes { x, y, len } => dynamic::extremes(*x, y, *len, kernels, worker),
+                Self::Round { x, of, y, len } => {
+                    dynamic::round((*x, *y), of, *len, kernels, worker);
                 }
                 _ if worker.id != 0 => {}
                 Self::Average(a) => a.run(arena, kernels),

@@ -154,6 +154,37 @@ fn every_kernel_and_thread_count_gives_the_same_bits() {
 }
 
 #[test]
+fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_count() {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
+    let floats = |name: &str| -> Vec<f32> {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        let values = bytes.chunks_exact(4);
+        values
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+            .collect()
+    };
+    let pictures = floats("nchw.input.f32");
+    for name in ["dynamic-fork", "dynamic-zero-points"] {
+        let file = std::fs::read(folder.join(format!("{name}.onnx"))).unwrap();
+        let model = ModelProto::decode(&file[..]).unwrap();
+        let scores = floats(&format!("{name}.output.f32"));
+        for kernels in kernels::available() {
+            for threads in [1, 2, 3] {
+                let understood = understand(model.clone()).unwrap();
+                let mut net = understood.plan_with(threads, kernels).unwrap();
+                let runs = pictures.chunks_exact(3 * 32 * 32).zip(scores.chunks(10));
+                // Again and again: a run leaves nothing to the next one.
+                for (picture, scores) in runs.clone().chain(runs) {
+                    assert!(net.set_f32(picture, Layout::Nchw));
+                    let told = format!("{name} on {} x {threads}", kernels.name());
+                    assert_eq!(net.run(), scores, "{told}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn threads_do_not_change_float_scores() {
     let Some(model) = model("mobilenetv2-1.0.onnx") else {
         return;

@@ -51,6 +51,7 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 mod wider;
 
+use super::dynamic::{self, Extremes, Rescale};
 use super::graph::{Quant, Unary};
 use super::requantise::Requantise;
 use std::ops::Range;
@@ -386,6 +387,18 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// `y = f(x)`; if `gate`, `y = x * f(x)`.
     fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
         f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
+    }
+    /// Least and greatest of these values and 0.
+    fn extremes_f32(&self, x: &[f32]) -> Extremes {
+        dynamic::extremes(x)
+    }
+    /// Real values to whole numbers, see [`dynamic`].
+    fn round_f32(&self, of: Extremes, values: &mut [f32]) {
+        dynamic::round(of, values);
+    }
+    /// Sums of whole numbers to real values, see [`dynamic`].
+    fn rescale_f32(&self, by: &Rescale<'_>, values: &mut [f32]) {
+        dynamic::rescale(by, values);
     }
     /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
     fn average_q8(

@@ -39,6 +39,33 @@ macro_rules! wider_loops {
             unsafe { wide(f, gate, x, y) }
         }
 
+        fn extremes_f32(&self, x: &[f32]) -> super::Extremes {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[f32]) -> super::Extremes {
+                super::dynamic::extremes(x)
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(x) }
+        }
+
+        fn round_f32(&self, of: super::Extremes, values: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(of: super::Extremes, values: &mut [f32]) {
+                super::dynamic::round(of, values);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(of, values) }
+        }
+
+        fn rescale_f32(&self, by: &super::Rescale<'_>, values: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(by: &super::Rescale<'_>, values: &mut [f32]) {
+                super::dynamic::rescale(by, values);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(by, values) }
+        }
+
         fn average_q8(
             &self,
             x: &[u8],

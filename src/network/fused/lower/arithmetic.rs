@@ -103,6 +103,11 @@ impl Lower {
         let (a, b) = (self.input_value(node, 0)?, self.input_value(node, 1)?);
         let constant = |v: &Val| matches!(v, Val::Const(_) | Val::Quantised(_));
         let op = node.op_type.as_str();
+        match (&a, &b) {
+            (Val::Dynamic(scale), other) => return self.by_dynamic(node, scale, other, 1),
+            (other, Val::Dynamic(scale)) => return self.by_dynamic(node, scale, other, 0),
+            _ => {}
+        }
         if constant(&b) {
             let (values, dims) = self.const_floats(node, 1)?;
             return self.with_constant(node, a, values, &dims);
@@ -172,7 +177,7 @@ impl Lower {
     }
 
     /// A constant operand as one value or one a channel of `x`.
-    fn per_channel(&self, x: &Val, values: Vec<f32>, dims: &[usize]) -> Made<Vec<f32>> {
+    pub(super) fn per_channel(&self, x: &Val, values: Vec<f32>, dims: &[usize]) -> Made<Vec<f32>> {
         let (shape, view) = self.extent(x)?;
         let rank = logical(shape, view).len();
         if dims.len() > rank {
@@ -266,6 +271,7 @@ impl Lower {
             return Err("casts a computed value to something else than float".into());
         }
         match x {
+            Val::Dynamic(value) => value.into_float(),
             Val::Act(act) if self.picture(act.id).is_some() && !act.real => {
                 let real = matches!(self.tensors[act.id.0].kind, Kind::Q8(_));
                 Ok(Val::Act(Act { real, ..act }))

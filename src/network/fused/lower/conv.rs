@@ -169,7 +169,8 @@ impl Lower {
             cin: input.c,
             cout,
             weights,
-            clamp: (f32::NEG_INFINITY, f32::INFINITY),
+            clamp: Conv::FREE,
+            factors: None,
         };
         let shape = Shape { h, w: w_, c: cout };
         Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Nchw))
@@ -315,7 +316,8 @@ impl Lower {
             cin: c,
             cout: n,
             weights,
-            clamp: (f32::NEG_INFINITY, f32::INFINITY),
+            clamp: Conv::FREE,
+            factors: None,
         };
         let shape = Shape { h: 1, w: 1, c: n };
         Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Flat))
@@ -370,7 +372,7 @@ impl Lower {
 }
 
 pub(super) fn unlimited(conv: &Conv) -> bool {
-    conv.clamp == (f32::NEG_INFINITY, f32::INFINITY)
+    conv.clamp == Conv::FREE
 }
 
 /// The same lazy layer with another operator.
@@ -393,6 +395,10 @@ fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias>
         .iter()
         .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
     if !adds && matches!(conv.weights, Weights::Q8 { .. }) {
+        return None;
+    }
+    // Sums of whole numbers keep their bits: one bias, as ONNX adds it.
+    if conv.factors.is_some() && !(adds && steps.len() == 1 && matches!(bias, Bias::None)) {
         return None;
     }
     let mut b = bias.floats(conv.cout);

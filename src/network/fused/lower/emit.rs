@@ -22,6 +22,7 @@ impl Lower {
             }
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
             Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Val::Dynamic(_) => Err(super::dynamic::ELSEWHERE.into()),
             Val::Const(_) | Val::Quantised(_) | Val::Absent => {
                 Err("a constant where a computed value is needed".into())
             }

@@ -18,6 +18,9 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
     let one: fn(&mut Lower, &NodeProto) -> Made<Val> =
         match (node.domain.as_str(), node.op_type.as_str()) {
             ("" | "ai.onnx", "Split") => return Ok(Form::All(Lower::split)),
+            ("" | "ai.onnx", "DynamicQuantizeLinear") => {
+                return Ok(Form::All(Lower::dynamic_quantize_linear));
+            }
             ("" | "ai.onnx", op) => match op {
                 "Conv" => Lower::conv,
                 "BatchNormalization" => Lower::batch_norm,
@@ -42,6 +45,8 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
                 "DequantizeLinear" => Lower::dequantize_linear,
                 "QLinearConv" => Lower::qlinear_conv,
                 "QLinearMatMul" => Lower::qlinear_matmul,
+                "ConvInteger" => Lower::conv_integer,
+                "MatMulInteger" => Lower::matmul_integer,
                 _ => return Err("there is no fused form of this operator".into()),
             },
             ("com.microsoft", op) => match op {

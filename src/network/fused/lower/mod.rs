@@ -9,6 +9,7 @@ mod arithmetic;
 mod channels;
 mod constants;
 mod conv;
+mod dynamic;
 mod emit;
 mod fold;
 mod known;
@@ -107,6 +108,8 @@ enum Val {
         groups: usize,
         turned: bool,
     },
+    /// Of a quantisation whose scale is found anew in every run.
+    Dynamic(dynamic::Dynamic),
     /// An optional output that we do not make.
     Absent,
 }
@@ -434,6 +437,7 @@ impl Lower {
             Val::Lazy(l, view) => Ok((l.shape, *view)),
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
             Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Val::Dynamic(_) => Err(dynamic::ELSEWHERE.into()),
             _ => Err("a constant where a computed value is needed".into()),
         }
     }

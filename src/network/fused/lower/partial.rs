@@ -85,7 +85,14 @@ pub struct Partial {
 fn is_work(node: &NodeProto) -> bool {
     matches!(
         node.op_type.as_str(),
-        "Conv" | "QLinearConv" | "Gemm" | "QGemm" | "MatMul" | "QLinearMatMul"
+        "Conv"
+            | "QLinearConv"
+            | "ConvInteger"
+            | "Gemm"
+            | "QGemm"
+            | "MatMul"
+            | "QLinearMatMul"
+            | "MatMulInteger"
     )
 }
 
@@ -501,7 +508,7 @@ fn number(partial: &mut Partial) {
 
 impl Lower {
     /// The segment after which a value is there.
-    fn segment_of(&self, value: &Val) -> usize {
+    pub(super) fn segment_of(&self, value: &Val) -> usize {
         match value {
             Val::Act(act) => self.segments[act.id.0],
             Val::Lazy(lazy, _) => {
@@ -509,6 +516,7 @@ impl Lower {
                 inputs.max().unwrap_or(0)
             }
             Val::Padded(inner, _) | Val::Grouped { inner, .. } => self.segment_of(inner),
+            Val::Dynamic(value) => self.segment_of_dynamic(value),
             Val::Const(_) | Val::Quantised(_) | Val::Absent => 0,
         }
     }

@@ -93,7 +93,7 @@ impl Planner<'_> {
                     bias: &bias[part],
                 };
                 let packed = self.kernels.pack_conv_f32(&runs, &raw);
-                let clamp = conv.clamp;
+                let clamp = conv.sums_clamp();
                 Ok(AnyConv::F32(
                     ConvF32 {
                         runs,
@@ -149,7 +149,7 @@ impl Planner<'_> {
         match self.weights(y)? {
             Weights::F32 { w, bias, .. } => {
                 let packed = self.kernels.pack_depthwise_f32(&row, &RawF32 { w, bias });
-                let clamp = conv.clamp;
+                let clamp = conv.sums_clamp();
                 Ok(AnyDepthwise::F32(
                     DepthwiseF32 { row, packed, clamp },
                     self.kernels,
@@ -244,9 +244,11 @@ impl Planner<'_> {
 
     pub(super) fn conv(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
         let layer = &self.graph.layers[index];
+        let bias = self.bias_after(layer, conv);
         let (front, convs) = self.front(layer, conv)?;
         let step = self.steps.len();
         let y = self.define(layer.output, step);
+        let sums = self.sums(layer, conv, bias);
         let Tensor { shape, kind } = *self.tensor(layer.output);
         let name = convs[0].kernels().name();
         // A pointwise convolution (or a whole-window one) sees all pixels as one row.
@@ -265,6 +267,7 @@ impl Planner<'_> {
                 columns,
                 y_pixel: shape.c * kind.bytes(),
                 y_group: shape.c / conv.groups * kind.bytes(),
+                sums,
             }),
         });
         let op = match (conv.groups, flat, shape.pixels()) {
@@ -284,9 +287,11 @@ impl Planner<'_> {
         let input = self.tensor(layer.inputs[0]).clone();
         let row_bytes = input.shape.w * input.shape.c * input.kind.bytes();
         let padding = self.padding_row(row_bytes, self.pad_byte(layer.inputs[0]));
+        let bias = self.bias_after(layer, conv);
         let conv_packed = self.pack_depthwise(layer, conv)?;
         let name = conv_packed.kernels().name();
         let y = self.define(layer.output, step);
+        let sums = self.sums(layer, conv, bias);
         let Tensor { shape, kind } = *self.tensor(layer.output);
         self.steps.push(Step {
             work: Work::Depthwise(DepthwiseStep {
@@ -300,6 +305,7 @@ impl Planner<'_> {
                 rows: shape.h,
                 y_row: shape.w * shape.c * kind.bytes(),
                 channels: shape.c,
+                sums,
             }),
         });
         self.row(index, "depthwise", name, true);

@@ -1,7 +1,8 @@
 //! How a team walks over a convolution: padding laid out, whole layers, and blocks of three by bands of rows.
 
+use super::dynamic::NEAR_PIXELS;
 use super::{Block, ConvStep, DepthwiseStep, Pad, Worker, bytes_at, bytes_of};
-use crate::network::fused::kernels::Pixels;
+use crate::network::fused::kernels::{Kernels, Pixels};
 use crate::network::fused::plan::MAX_KERNEL_ROWS;
 
 impl Pad {
@@ -35,7 +36,7 @@ impl Pad {
 }
 
 impl ConvStep {
-    pub(super) unsafe fn run(&self, worker: &Worker) {
+    pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let arena = worker.arena;
         let n = self.convs[0].n();
         let group = self.convs[0].kernels().channel_group(n);
@@ -51,31 +52,51 @@ impl ConvStep {
             channels = worker.share(n, group);
         }
         if columns.is_empty() || channels.is_empty() {
-            return;
+            rows = 0..0;
         }
+        // SAFETY: what this convolution reads was written by the steps before it.
+        let mut ending = (self.sums.as_ref()).map(|s| unsafe { s.begin(kernels, worker) });
+        // What still has to be done with sums is done while they are near.
+        let part = if ending.is_some() {
+            NEAR_PIXELS
+        } else {
+            columns.len().max(1)
+        };
         let f = &self.front;
         for (g, conv) in self.convs.iter().enumerate() {
             for r in rows.clone() {
-                // SAFETY: the front's geometry was planned over tensors of the arena.
-                unsafe {
-                    let x = arena.add(f.x + g * f.group_pitch + r * f.row_pitch);
-                    let y = arena.add(self.y + g * self.y_group + r * self.columns * self.y_pixel);
-                    let pixels = Pixels {
-                        x: x.add(columns.start * f.pixel_pitch),
-                        x_pitch: f.pixel_pitch,
-                        y: y.add(columns.start * self.y_pixel),
-                        y_pitch: self.y_pixel,
-                        count: columns.len(),
-                    };
-                    conv.run(&pixels, channels.clone(), worker);
+                for first in columns.clone().step_by(part) {
+                    // SAFETY: the front's geometry was planned over tensors of the arena.
+                    unsafe {
+                        let x = arena.add(f.x + g * f.group_pitch + r * f.row_pitch);
+                        let y =
+                            arena.add(self.y + g * self.y_group + r * self.columns * self.y_pixel);
+                        let pixels = Pixels {
+                            x: x.add(first * f.pixel_pitch),
+                            x_pitch: f.pixel_pitch,
+                            y: y.add(first * self.y_pixel),
+                            y_pitch: self.y_pixel,
+                            count: part.min(columns.end - first),
+                        };
+                        conv.run(&pixels, channels.clone(), worker);
+                        if let Some(ending) = &mut ending {
+                            let y = pixels.y.add(channels.start * 4);
+                            let channels = g * n + channels.start..g * n + channels.end;
+                            ending.pixels(y, self.y_pixel, pixels.count, channels);
+                        }
+                    }
                 }
             }
+        }
+        if let Some(ending) = ending {
+            // SAFETY: this worker's own place.
+            unsafe { ending.done(worker) };
         }
     }
 }
 
 impl DepthwiseStep {
-    pub(super) unsafe fn run(&self, worker: &Worker) {
+    pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let arena = worker.arena;
         let group = 64;
         let by_rows = self.rows >= worker.team * 4 || self.channels < worker.team * group;
@@ -86,8 +107,10 @@ impl DepthwiseStep {
             channels = worker.share(self.channels, group);
         }
         if channels.is_empty() {
-            return;
+            rows = 0..0;
         }
+        // SAFETY: what this convolution reads was written by the steps before it.
+        let mut ending = (self.sums.as_ref()).map(|s| unsafe { s.begin(kernels, worker) });
         let w = &self.window;
         let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
         for r in rows {
@@ -103,7 +126,15 @@ impl DepthwiseStep {
                 }
                 let y = arena.add(self.y + r * self.y_row);
                 self.conv.run(&inputs[..w.kh], y, channels.clone(), worker);
+                if let Some(ending) = &mut ending {
+                    let (y, pixel) = (y.add(channels.start * 4), self.channels * 4);
+                    ending.pixels(y, pixel, self.y_row / pixel, channels.clone());
+                }
             }
+        }
+        if let Some(ending) = ending {
+            // SAFETY: this worker's own place.
+            unsafe { ending.done(worker) };
         }
     }
 }
