@@ -26,6 +26,8 @@ const EXPECTED: &[(&str, usize, &[&str])] = &[
 /// Fixtures with operators that used to be left to tract and are known now.
 const WHOLE: &[&str] = &[
     "branches",
+    "keras",
+    "qdq-keras",
     "gelu",
     "gelu-opset20",
     "qdq-gelu",

@@ -1,5 +1,5 @@
-//! `x * f(x)` as one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)`, and GELU before
-//! opset 20 is five operators around Erf.
+//! `x * f(x)` as one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)` or, from Keras,
+//! four operators around Clip, and GELU before opset 20 is five operators around Erf.
 //!
 //! For bytes all of it is one table, made of what the two layers would do with each of the 256 bytes, so the result is the same
 //! to the bit.
@@ -12,7 +12,14 @@ pub(super) fn take_together(graph: &mut Graph) {
     let mut gone = Vec::new();
     for i in 0..graph.layers.len() {
         let mut new = Vec::new();
-        if normal_cdf(graph, i, &mut new).is_some() {
+        if normal_cdf(graph, i, &mut new)
+            .or_else(|| hard_sigmoid(graph, i, &mut new))
+            .is_some()
+        {
+            // They count as readers no more.
+            for &at in &new {
+                graph.layers[at].inputs.clear();
+            }
             gone.append(&mut new);
         }
         let Some((function, f)) = gate_of(graph, i) else {
@@ -111,12 +118,7 @@ fn normal_cdf(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> 
         times *= half;
         gone.push(halved);
     }
-    // The half after.
-    let after = only_reader(graph, graph.layers[i].output)
-        .filter(|&after| free && graph.layers[after].segment == graph.layers[i].segment);
-    if let Some(after) = after
-        && let Some((half, 0.0)) = line(graph, after)
-    {
+    if let Some((after, half)) = factor_after(graph, i).filter(|_| free) {
         times *= half;
         gone.push(after);
         graph.layers[i].output = graph.layers[after].output;
@@ -125,9 +127,56 @@ fn normal_cdf(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> 
     graph.layers[sum].op = Op::Unary(Unary::NormalCdf(times));
     graph.layers[sum].inputs = vec![x];
     graph.layers[i].inputs = vec![x, y];
-    // Those that go count as readers no more.
-    for &at in &*gone {
-        graph.layers[at].inputs.clear();
+    Some(())
+}
+
+/// The layer that alone reads what layer `i` makes, and its factor, if it does nothing but multiply by it.
+fn factor_after(graph: &Graph, i: usize) -> Option<(usize, f32)> {
+    let after = only_reader(graph, graph.layers[i].output)?;
+    let near = graph.layers[after].segment == graph.layers[i].segment;
+    match line(graph, after)? {
+        (factor, 0.0) if near => Some((after, factor)),
+        _ => None,
     }
+}
+
+/// If layer `i` is the product of a HardSwish that is spelt out as `x * min(max(x + 3, 0), 6) / 6`, with the division before the
+/// product or after it: makes one HardSigmoid of what lies around the limits. `gone` then has the layers that are no more.
+fn hard_sigmoid(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> {
+    let (Op::Mul { clamp }, &[a, b]) = (&graph.layers[i].op, &graph.layers[i].inputs[..]) else {
+        return None;
+    };
+    let free = is_free(*clamp);
+    let (x, limits, top, slope, shift, before) =
+        [(a, b), (b, a)].into_iter().find_map(|(x, y)| {
+            let mut at = maker(graph, y, i)?;
+            let before = match line(graph, at) {
+                Some((factor, 0.0)) => Some((at, factor)),
+                _ => None,
+            };
+            if before.is_some() {
+                at = maker(graph, graph.layers[at].inputs[0], at)?;
+            }
+            let Op::Unary(Unary::Clamp(0.0, top)) = graph.layers[at].op else {
+                return None;
+            };
+            let moved = maker(graph, graph.layers[at].inputs[0], at)?;
+            let (slope, shift) = line(graph, moved)?;
+            let of_x = graph.layers[moved].inputs == [x];
+            of_x.then_some((x, (at, moved), top, slope, shift, before))
+        })?;
+    let after = factor_after(graph, i).filter(|_| free && before.is_none());
+    let (other, factor) = before.or(after)?;
+    if (top * factor - 1.0).abs() > 1e-6 {
+        return None;
+    }
+    let (at, moved) = limits;
+    if after.is_some() {
+        graph.layers[i].output = graph.layers[other].output;
+    }
+    gone.extend([other, moved]);
+    graph.layers[at].op = Op::Unary(Unary::HardSigmoid(slope * factor, shift * factor));
+    graph.layers[at].inputs = vec![x];
+    graph.layers[i].inputs = vec![x, graph.layers[at].output];
     Some(())
 }

@@ -279,8 +279,8 @@ pub enum Op {
     },
     /// Average over a window; `true` when padding counts as zeros.
     AveragePool(Window, bool),
-    /// Largest of a window; padding never wins.
-    MaxPool(Window),
+    /// Largest of a window; `true` when padding counts as zeros, else it never wins.
+    MaxPool(Window, bool),
     /// `x * a[c] + b[c]`, float.
     Affine {
         /// Factor a channel.

@@ -21,6 +21,7 @@ mod gate;
 mod graph;
 mod kernels;
 mod lower;
+mod max_pool;
 mod plan;
 mod pointwise;
 mod requantise;

@@ -9,6 +9,7 @@ use super::graph::{
     Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
 };
 use super::kernels::{Aligned, BinaryQ8, Kernels};
+use super::max_pool::MaxPool;
 use super::requantise::{Requantise, quantise};
 use super::steps::{Add, Average, Step, Work, Worker};
 use std::ops::Range;
@@ -384,15 +385,15 @@ impl Planner<'_> {
                     _ => None,
                 },
             }),
-            Op::MaxPool(window) => Work::Max {
+            Op::MaxPool(window, zeros) => Work::Max(MaxPool {
                 x: x[0],
                 y,
                 input: inputs[0],
                 output: shape,
                 window: *window,
-                bytes,
-                signed,
-            },
+                zeros: *zeros,
+                bytes: bytes.then(|| (flip, self.pad_byte(layer.inputs[0]))),
+            }),
             Op::Affine { a, b } => Work::Affine {
                 x: x[0],
                 y,

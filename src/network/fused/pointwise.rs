@@ -1,4 +1,4 @@
-//! Plain loops for the rarer layers: windowed pooling, affine, softmax. Slices in, slices out.
+//! Plain loops for the rarer layers: windowed averages, affine, softmax. Slices in, slices out.
 
 use super::graph::{Shape, Window};
 use super::requantise::Requantise;
@@ -30,30 +30,6 @@ fn windows(
             done(o, inside, w.kh * w.kw);
         }
     }
-}
-
-/// Largest of each window; `flip` is what turns a stored byte into one that orders as u8.
-pub(super) fn max_q8(x: &[u8], input: Shape, w: &Window, output: Shape, flip: u8, y: &mut [u8]) {
-    y.fill(flip);
-    let c = input.c;
-    let tap = |o: usize, i: usize| {
-        for (y, &x) in y[o..o + c].iter_mut().zip(&x[i..i + c]) {
-            *y = (*y ^ flip).max(x ^ flip) ^ flip;
-        }
-    };
-    windows(input, w, output, tap, |_, _, _| {});
-}
-
-/// Largest of each window.
-pub(super) fn max_f32(x: &[f32], input: Shape, w: &Window, output: Shape, y: &mut [f32]) {
-    y.fill(f32::NEG_INFINITY);
-    let c = input.c;
-    let tap = |o: usize, i: usize| {
-        for (y, &x) in y[o..o + c].iter_mut().zip(&x[i..i + c]) {
-            *y = y.max(x);
-        }
-    };
-    windows(input, w, output, tap, |_, _, _| {});
 }
 
 /// Average of each window.
@@ -134,16 +110,30 @@ pub(super) fn pick(
     y_pixel: usize,
     y: &mut [u8],
 ) {
+    // Single bytes and floats, as a shuffle picks them, without a call for each.
+    let all_of = |bytes: usize| runs.iter().all(|&(_, len)| len == bytes);
+    if all_of(4) {
+        return pick_each::<4>(x, x_pixel, runs, y);
+    }
+    if all_of(1) {
+        return pick_each::<1>(x, x_pixel, runs, y);
+    }
     for (x, y) in x.chunks_exact(x_pixel).zip(y.chunks_exact_mut(y_pixel)) {
         let mut at = 0;
         for &(start, len) in runs {
-            // Single bytes and floats, as a shuffle picks them, without a call for each.
-            match len {
-                1 => y[at] = x[start],
-                4 => y[at..at + 4].copy_from_slice(&x[start..start + 4]),
-                _ => y[at..at + len].copy_from_slice(&x[start..start + len]),
-            }
+            y[at..at + len].copy_from_slice(&x[start..start + len]);
             at += len;
+        }
+    }
+}
+
+fn pick_each<const N: usize>(x: &[u8], x_pixel: usize, runs: &[(usize, usize)], y: &mut [u8]) {
+    let pixels = y.as_chunks_mut::<N>().0.chunks_exact_mut(runs.len());
+    for (x, y) in x.chunks_exact(x_pixel).zip(pixels) {
+        for (y, &(start, _)) in y.iter_mut().zip(runs) {
+            if let Some(value) = x[start..].first_chunk() {
+                *y = *value;
+            }
         }
     }
 }

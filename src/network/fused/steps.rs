@@ -7,6 +7,7 @@ mod dynamic;
 
 use super::graph::{Shape, Unary, Window};
 use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
+use super::max_pool::MaxPool;
 use super::plan::MAX_KERNEL_ROWS;
 use super::pointwise as each;
 use super::requantise::Requantise;
@@ -99,7 +100,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Its part of `0..count`, a multiple of `unit`.
-    fn share(&self, count: usize, unit: usize) -> Range<usize> {
+    pub(super) fn share(&self, count: usize, unit: usize) -> Range<usize> {
         share(count, unit, self.id, self.team)
     }
 }
@@ -214,15 +215,7 @@ pub(super) enum Work {
     Block(Box<Block>),
     Add(Add),
     Average(Average),
-    Max {
-        x: usize,
-        y: usize,
-        input: Shape,
-        output: Shape,
-        window: Window,
-        bytes: bool,
-        signed: bool,
-    },
+    Max(MaxPool),
     Affine {
         x: usize,
         y: usize,
@@ -315,7 +308,7 @@ impl Work {
             Self::Add(a) if a.product => "product",
             Self::Add(_) => "sum",
             Self::Average(_) => "average pool",
-            Self::Max { .. } => "max pool",
+            Self::Max(_) => "max pool",
             Self::Affine { .. } => "affine",
             Self::Slopes { .. } => "slopes",
             Self::Pick { .. } => "channels",
@@ -337,7 +330,7 @@ impl Work {
         match self {
             Self::Pad(Pad { x, y, .. })
             | Self::Average(Average { x, y, .. })
-            | Self::Max { x, y, .. }
+            | Self::Max(MaxPool { x, y, .. })
             | Self::Affine { x, y, .. }
             | Self::Slopes { x, y, .. }
             | Self::Pick { x, y, .. }
@@ -389,6 +382,7 @@ impl Work {
                 Self::Depthwise(d) => d.run(kernels, worker),
                 Self::Block(b) => b.run(worker),
                 Self::Add(a) => a.run(kernels, worker),
+                Self::Max(pool) => pool.run(kernels, worker),
                 Self::Table { x, y, len, table } => {
                     let part = worker.share(*len, 64);
                     let x = bytes_of(arena, x + part.start, part.len());
@@ -407,42 +401,11 @@ impl Work {
                 Self::Round { x, of, y, len } => {
                     dynamic::round((*x, *y), of, *len, kernels, worker);
                 }
-                _ if worker.id != 0 => {}
-                Self::Average(a) => a.run(arena, kernels),
-                Self::Max {
-                    x,
-                    y,
-                    input,
-                    output,
-                    window,
-                    bytes,
-                    signed,
-                } => {
-                    if *bytes {
-                        let flip = if *signed { 0x80 } else { 0 };
-                        let y = bytes_at(arena, *y, output.volume());
-                        each::max_q8(
-                            bytes_of(arena, *x, input.volume()),
-                            *input,
-                            window,
-                            *output,
-                            flip,
-                            y,
-                        );
-                    } else {
-                        let y = floats_at(arena, *y, output.volume());
-                        each::max_f32(
-                            floats_of(arena, *x, input.volume()),
-                            *input,
-                            window,
-                            *output,
-                            y,
-                        );
-                    }
-                }
                 Self::Affine { x, y, pixels, a, b } => {
-                    let x = floats_of(arena, *x, pixels * a.len());
-                    each::affine(x, a, b, floats_at(arena, *y, pixels * a.len()));
+                    let part = worker.share(*pixels, 1);
+                    let (at, len) = (part.start * a.len() * 4, part.len() * a.len());
+                    let x = floats_of(arena, x + at, len);
+                    each::affine(x, a, b, floats_at(arena, y + at, len));
                 }
                 Self::Slopes {
                     x,
@@ -450,8 +413,10 @@ impl Work {
                     pixels,
                     slopes,
                 } => {
-                    let x = floats_of(arena, *x, pixels * slopes.len());
-                    each::slopes(x, slopes, floats_at(arena, *y, pixels * slopes.len()));
+                    let part = worker.share(*pixels, 1);
+                    let (at, len) = (part.start * slopes.len() * 4, part.len() * slopes.len());
+                    let x = floats_of(arena, x + at, len);
+                    each::slopes(x, slopes, floats_at(arena, y + at, len));
                 }
                 Self::Pick {
                     x,
@@ -460,14 +425,11 @@ impl Work {
                     x_pixel,
                     runs,
                 } => {
+                    let part = worker.share(*pixels, 1);
                     let y_pixel: usize = runs.iter().map(|r| r.1).sum();
-                    let x = bytes_of(arena, *x, pixels * x_pixel);
-                    let y = bytes_at(arena, *y, pixels * y_pixel);
+                    let x = bytes_of(arena, x + part.start * x_pixel, part.len() * x_pixel);
+                    let y = bytes_at(arena, y + part.start * y_pixel, part.len() * y_pixel);
                     each::pick(x, *x_pixel, runs, y_pixel, y);
-                }
-                Self::Softmax { x, y, pixels, c } => {
-                    let x = floats_of(arena, *x, pixels * c);
-                    each::softmax(x, *c, floats_at(arena, *y, pixels * c));
                 }
                 Self::Quantise {
                     x,
@@ -476,28 +438,40 @@ impl Work {
                     quant,
                     flip,
                 } => {
-                    let y = bytes_at(arena, *y, *len);
-                    for (y, &x) in y.iter_mut().zip(floats_of(arena, *x, *len)) {
+                    let part = worker.share(*len, 64);
+                    let x = floats_of(arena, x + part.start * 4, part.len());
+                    let y = bytes_at(arena, y + part.start, part.len());
+                    for (y, &x) in y.iter_mut().zip(x) {
                         *y = super::requantise::quantise(x, *quant) as u8 ^ flip;
                     }
                 }
                 Self::Dequantise { x, y, len, table } => {
-                    let y = floats_at(arena, *y, *len);
-                    for (y, &x) in y.iter_mut().zip(bytes_of(arena, *x, *len)) {
+                    let part = worker.share(*len, 64);
+                    let x = bytes_of(arena, x + part.start, part.len());
+                    let y = floats_at(arena, y + part.start * 4, part.len());
+                    for (y, &x) in y.iter_mut().zip(x) {
                         *y = table[usize::from(x)];
                     }
                 }
                 Self::Concat { parts, y, pixels } => {
+                    let part = worker.share(*pixels, 1);
                     let whole: usize = parts.iter().map(|p| p.1).sum();
-                    let y = bytes_at(arena, *y, pixels * whole);
+                    let y = bytes_at(arena, y + part.start * whole, part.len() * whole);
                     let mut at = 0;
                     for &(x, bytes) in parts {
-                        let x = bytes_of(arena, x, pixels * bytes);
+                        let x = bytes_of(arena, x + part.start * bytes, part.len() * bytes);
                         for (y, x) in y.chunks_exact_mut(whole).zip(x.chunks_exact(bytes)) {
                             y[at..at + bytes].copy_from_slice(x);
                         }
                         at += bytes;
                     }
+                }
+                // Small, or sums over all pixels.
+                _ if worker.id != 0 => {}
+                Self::Average(a) => a.run(arena, kernels),
+                Self::Softmax { x, y, pixels, c } => {
+                    let x = floats_of(arena, *x, pixels * c);
+                    each::softmax(x, *c, floats_at(arena, *y, pixels * c));
                 }
                 Self::ChannelsFirst { x, y, shape } => {
                     let x = floats_of(arena, *x, shape.volume());
@@ -513,28 +487,28 @@ impl Work {
 
 /// # Safety
 /// `offset..offset + len` is inside the arena and nobody writes to it meanwhile.
-unsafe fn bytes_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [u8] {
+pub(super) unsafe fn bytes_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [u8] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(arena.add(offset), len) }
 }
 
 /// # Safety
 /// `offset..offset + len` is inside the arena and nobody else uses it meanwhile.
-unsafe fn bytes_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [u8] {
+pub(super) unsafe fn bytes_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [u8] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(arena.add(offset), len) }
 }
 
 /// # Safety
-/// As `bytes_of`, for `len` floats; offsets are multiples of 64 and every bit pattern is a float.
-unsafe fn floats_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [f32] {
+/// As `bytes_of`, for `len` floats; offsets are multiples of 4 and every bit pattern is a float.
+pub(super) unsafe fn floats_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [f32] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts(arena.add(offset).cast(), len) }
 }
 
 /// # Safety
 /// As `bytes_at`, for `len` floats.
-unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f32] {
+pub(super) unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f32] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(arena.add(offset).cast(), len) }
 }

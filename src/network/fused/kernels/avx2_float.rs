@@ -115,8 +115,7 @@ pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 8)
 }
 
-/// One output row, some channels. The usual kernels (3x3 and 5x5, stride 1 or 2) go over outputs whose whole window lies in the
-/// picture by [`walk`]; all else tap by tap.
+/// One output row, some channels: the usual kernels (3x3, 5x5 and 7x7, stride 1 or 2) by [`walk`], all others tap by tap.
 ///
 /// # Safety
 /// AVX2 and FMA; pointers as the geometry says.
@@ -130,7 +129,7 @@ pub(super) unsafe fn depthwise(
     let d = &conv.row;
     let block = (1 + d.kh * d.kw) * 8;
     let inner = d.whole_windows();
-    let square = if d.kh == d.kw && d.dilation == 1 {
+    let square = if d.kh == d.kw && d.dilation == 1 && d.stride <= 2 {
         d.kw
     } else {
         0
@@ -147,25 +146,26 @@ pub(super) unsafe fn depthwise(
                 d,
                 rows,
                 c,
-                inner: inner.clone(),
+                inner: &inner,
                 w,
                 block,
                 clamp: conv.clamp,
                 y: y.cast::<f32>().add(c),
                 valid: d.c - c,
             };
-            let done = match (square, d.stride) {
+            match (square, d.stride) {
                 (3, 1) if wide => walk::<3, 1, 2>(&job),
                 (3, 2) if wide => walk::<3, 2, 2>(&job),
                 (3, 1) => walk::<3, 1, 1>(&job),
                 (3, 2) => walk::<3, 2, 1>(&job),
                 (5, 1) => walk::<5, 1, 1>(&job),
                 (5, 2) => walk::<5, 2, 1>(&job),
-                _ => 0..0,
-            };
-            for ox in (0..done.start).chain(done.end..d.w_out) {
-                for v in 0..1 + usize::from(wide) {
-                    tap_by_tap(&job, ox, v);
+                (7, 1) => walk::<7, 1, 1>(&job),
+                (7, 2) => walk::<7, 2, 1>(&job),
+                _ => {
+                    for ox in 0..d.w_out {
+                        tap_by_tap(&job, ox);
+                    }
                 }
             }
         }
@@ -180,7 +180,7 @@ struct DepthwiseJob<'a> {
     /// The first channel.
     c: usize,
     /// Outputs whose whole window lies in the picture.
-    inner: Range<usize>,
+    inner: &'a Range<usize>,
     /// For each vector biases, then weights by kernel row and column.
     w: *const f32,
     /// Floats of these for a vector.
@@ -209,89 +209,104 @@ impl DepthwiseJob<'_> {
     }
 }
 
-/// Vector `v` of one output, whose window may reach out of the picture.
+/// One output of one vector, whose window may reach out of the picture.
 ///
 /// # Safety
 /// As `depthwise`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tap_by_tap(job: &DepthwiseJob<'_>, ox: usize, v: usize) {
+unsafe fn tap_by_tap(job: &DepthwiseJob<'_>, ox: usize) {
     let d = job.d;
     // SAFETY: the caller's promise; only columns of the picture are read.
     unsafe {
-        let w = job.w.add(v * job.block);
-        let mut sum = _mm256_load_ps(w);
+        let mut sum = _mm256_load_ps(job.w);
         for kx in 0..d.kw {
             let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
             if ix >= d.w_in {
                 continue;
             }
             for (ky, row) in job.rows.iter().enumerate() {
-                let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + job.c + v * 8));
-                let k = _mm256_load_ps(w.add((1 + ky * d.kw + kx) * 8));
+                let x = _mm256_loadu_ps(row.cast::<f32>().add(ix * d.c + job.c));
+                let k = _mm256_load_ps(job.w.add((1 + ky * d.kw + kx) * 8));
                 sum = _mm256_fmadd_ps(x, k, sum);
             }
         }
-        job.finish(sum, ox, v);
+        job.finish(sum, ox, 0);
     }
 }
 
 /// Independent sums of a tile: as many as keep two multiply-add units of latency 4 busy.
 const SUMS: usize = 8;
 
-/// Outputs whose whole K x K window lies in the picture, `NV` vectors of channels, in tiles; returns the outputs.
+/// All outputs of K x K kernels, stride S, `NV` vectors of channels, in tiles.
 ///
 /// # Safety
 /// As `depthwise`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn walk<const K: usize, const S: usize, const NV: usize>(
-    job: &DepthwiseJob<'_>,
-) -> Range<usize> {
-    let outputs = job.inner.clone();
-    for (first, size) in tiles(outputs.len(), SUMS / NV).filter(|&(_, size)| size > 0) {
-        let ox = outputs.start + first;
-        // SAFETY: the caller's promise; the tile's windows lie in the picture.
-        unsafe {
-            match size {
-                1 => inner_tile::<1, NV, K, S>(job, ox),
-                2 => inner_tile::<2, NV, K, S>(job, ox),
-                3 => inner_tile::<3, NV, K, S>(job, ox),
-                4 => inner_tile::<4, NV, K, S>(job, ox),
-                5 if NV == 1 => inner_tile::<5, 1, K, S>(job, ox),
-                6 if NV == 1 => inner_tile::<6, 1, K, S>(job, ox),
-                7 if NV == 1 => inner_tile::<7, 1, K, S>(job, ox),
-                SUMS if NV == 1 => inner_tile::<SUMS, 1, K, S>(job, ox),
-                _ => {}
-            }
+unsafe fn walk<const K: usize, const S: usize, const NV: usize>(job: &DepthwiseJob<'_>) {
+    // The weights of a kernel row lie in registers too.
+    let most = (SUMS / NV).min(14 - K * NV);
+    for (ox, size) in tiles(job.d.w_out, most) {
+        let inside = job.inner.start <= ox && ox + size <= job.inner.end;
+        macro_rules! of_size {
+            ($($size:literal)*) => {
+                match size {
+                    // SAFETY: the caller's promise.
+                    $($size if inside => unsafe { tile_of_columns::<$size, NV, K, S, true>(job, ox) },
+                    // SAFETY: the caller's promise.
+                    $size => unsafe { tile_of_columns::<$size, NV, K, S, false>(job, ox) },)*
+                    _ => {}
+                }
+            };
+        }
+        if NV == 1 {
+            of_size!(1 2 3 4 5 6 7 8);
+        } else {
+            of_size!(1 2 3 4);
         }
     }
-    outputs
 }
 
-/// `MR` outputs from `ox` on. Each column is loaded once for all outputs that it takes part in.
+/// `MR` outputs from `ox` on, whose windows lie in the picture if `INSIDE`. Each column is loaded once for all outputs that it
+/// takes part in.
 ///
 /// # Safety
-/// As `depthwise`; all windows lie in the picture.
+/// As `depthwise`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn inner_tile<const MR: usize, const NV: usize, const K: usize, const S: usize>(
+unsafe fn tile_of_columns<
+    const MR: usize,
+    const NV: usize,
+    const K: usize,
+    const S: usize,
+    const INSIDE: bool,
+>(
     job: &DepthwiseJob<'_>,
     ox: usize,
 ) {
-    let columns = job.d.c;
-    // SAFETY: the caller's promise.
+    let (d, first) = (job.d, ox * S);
+    // The columns that lie in the picture, counted from the first window's first.
+    let real = d.left.saturating_sub(first)..(d.w_in + d.left).saturating_sub(first);
+    // The first of them may lie before the row.
+    let at = first
+        .wrapping_sub(d.left)
+        .wrapping_mul(d.c)
+        .wrapping_add(job.c);
+    // SAFETY: the caller's promise; only columns of the picture are read.
     unsafe {
-        let at = (ox * S - job.d.left) * columns + job.c;
         let bias: [__m256; NV] = std::array::from_fn(|v| _mm256_load_ps(job.w.add(v * job.block)));
         let mut sums = [bias; MR];
         for ky in 0..K {
-            let row = job.rows[ky].cast::<f32>().add(at);
+            let row = job.rows[ky].cast::<f32>().wrapping_add(at);
             let w = job.w.add((1 + ky * K) * 8);
             let weights: [[__m256; NV]; K] = std::array::from_fn(|kx| {
                 std::array::from_fn(|v| _mm256_load_ps(w.add(v * job.block + kx * 8)))
             });
             for column in 0..(MR - 1) * S + K {
+                if !INSIDE && !real.contains(&column) {
+                    continue;
+                }
                 for v in 0..NV {
-                    let x = _mm256_loadu_ps(row.add(column * columns + v * 8));
+                    let x = _mm256_loadu_ps(row.wrapping_add(column * d.c + v * 8));
                     for (m, sums) in sums.iter_mut().enumerate() {
                         if m * S <= column && column < m * S + K {
                             sums[v] = _mm256_fmadd_ps(x, weights[column - m * S][v], sums[v]);

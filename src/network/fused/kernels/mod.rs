@@ -53,6 +53,7 @@ mod wider;
 
 use super::dynamic::{self, Extremes, Rescale};
 use super::graph::{Quant, Unary};
+use super::max_pool::MaxPool;
 use super::requantise::Requantise;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -399,6 +400,14 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Sums of whole numbers to real values, see [`dynamic`].
     fn rescale_f32(&self, by: &Rescale<'_>, values: &mut [f32]) {
         dynamic::rescale(by, values);
+    }
+    /// Output rows `rows` of a pooling of floats.
+    fn max_f32(&self, pool: &MaxPool, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+        pool.of_floats(x, rows, y);
+    }
+    /// Output rows `rows` of a pooling of bytes.
+    fn max_q8(&self, pool: &MaxPool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
+        pool.of_bytes(x, rows, y);
     }
     /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
     fn average_q8(

@@ -66,6 +66,36 @@ macro_rules! wider_loops {
             unsafe { wide(by, values) }
         }
 
+        fn max_f32(
+            &self,
+            pool: &super::MaxPool,
+            x: &[f32],
+            rows: std::ops::Range<usize>,
+            y: &mut [f32],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(pool: &super::MaxPool, x: &[f32], rows: std::ops::Range<usize>, y: &mut [f32]) {
+                pool.of_floats(x, rows, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(pool, x, rows, y) }
+        }
+
+        fn max_q8(
+            &self,
+            pool: &super::MaxPool,
+            x: &[u8],
+            rows: std::ops::Range<usize>,
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(pool: &super::MaxPool, x: &[u8], rows: std::ops::Range<usize>, y: &mut [u8]) {
+                pool.of_bytes(x, rows, y);
+            }
+            // SAFETY: `available` saw that this CPU has the instructions.
+            unsafe { wide(pool, x, rows, y) }
+        }
+
         fn average_q8(
             &self,
             x: &[u8],

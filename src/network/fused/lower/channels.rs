@@ -34,7 +34,14 @@ impl Lower {
     }
 
     /// These channels of a tensor, in this order; bytes stay bytes.
-    fn pick(&mut self, node: &NodeProto, act: Act, from: Vec<usize>) -> Val {
+    fn pick(&mut self, node: &NodeProto, mut act: Act, mut from: Vec<usize>) -> Val {
+        // Of channels that were picked already, the first source: a shuffle and the Split after it are one step.
+        if let Some(layer) = self.layers.iter().find(|l| l.output == act.id)
+            && let Op::Pick(before) = &layer.op
+        {
+            from = from.into_iter().map(|i| before[i]).collect();
+            act.id = layer.inputs[0];
+        }
         let shape = self.shape(act.id);
         if from.iter().copied().eq(0..shape.c) {
             return Val::Act(act);

@@ -12,6 +12,11 @@ impl Lower {
     }
 
     pub(super) fn pool_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+        let windowed = !node.op_type.contains("Global") && node.op_type != "ReduceMean";
+        let (x, zeros) = match x {
+            Val::Padded(inner, pads) if windowed => (&**inner, *pads),
+            other => (other, [0; 4]),
+        };
         let act = self.materialise(x)?;
         let input = self.shape(act.id);
         let whole = Window {
@@ -32,22 +37,30 @@ impl Lower {
         if act.view != fits {
             return Err("the input's axes are in another order".into());
         }
-        let (window, shape) = if node.op_type.contains("Global") {
-            (whole, one)
+        let (window, shape) = if windowed {
+            self.pool_window(node, input, zeros)?
         } else {
-            self.pool_window(node, input)?
+            (whole, one)
         };
+        let padded = zeros != [0; 4];
         if node.op_type.contains("Max") {
             let tensor = self.same_kind(act, shape);
-            let id = self.add_layer(Op::MaxPool(window), vec![act.id], tensor, &node.name);
+            let op = Op::MaxPool(window, padded);
+            let id = self.add_layer(op, vec![act.id], tensor, &node.name);
             return Ok(Val::Act(Act { id, ..act }));
         }
-        let pads = int(node, "count_include_pad", 0) != 0;
+        let pads = padded || int(node, "count_include_pad", 0) != 0;
         let op = LazyOp::Average(window, pads);
         Ok(self.lazy(node, op, vec![act], shape, act.view))
     }
 
-    fn pool_window(&self, node: &NodeProto, input: Shape) -> Made<(Window, Shape)> {
+    /// A pooling node's window over an input with `zeros` around it, which count as values, and the size of its result.
+    fn pool_window(
+        &self,
+        node: &NodeProto,
+        input: Shape,
+        zeros: [usize; 4],
+    ) -> Made<(Window, Shape)> {
         let size = ints(node, "kernel_shape").unwrap_or_default();
         let [kh, kw] = size[..] else {
             return Err(format!("kernel_shape is {size:?}"));
@@ -56,7 +69,11 @@ impl Lower {
         let (Some(kh), Some(kw)) = (size(kh), size(kw)) else {
             return Err("a kernel size makes no sense".into());
         };
-        let mut window = self.window(node, (kh, kw), input, [0; 4])?;
+        let mut window = self.window(node, (kh, kw), input, zeros)?;
+        let pads = [window.top, window.left, window.bottom, window.right];
+        if zeros != [0; 4] && pads != zeros {
+            return Err("padding of its own around padding by zeros".into());
+        }
         if int(node, "ceil_mode", 0) != 0 {
             // Rounding up is more padding at the end, which never counts as values.
             let more = |size: usize, k: usize, d: usize, s: usize| {
@@ -71,7 +88,8 @@ impl Lower {
                 more(h, kh, window.dh, window.sh),
                 more(w, kw, window.dw, window.sw),
             );
-            if extra != (0, 0) && int(node, "count_include_pad", 0) != 0 {
+            let counted = zeros != [0; 4] || int(node, "count_include_pad", 0) != 0;
+            if extra != (0, 0) && counted {
                 return Err("ceil_mode with counted padding".into());
             }
             window.bottom += extra.0;

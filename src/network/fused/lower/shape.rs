@@ -105,11 +105,20 @@ impl Lower {
     pub(super) fn transpose(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
         let perm = ints(node, "perm").unwrap_or_default();
-        if matches!(x, Val::Grouped { .. }) {
-            return self.turn_groups(x, &perm);
-        }
+        self.turned(x, &perm)
+    }
+
+    fn turned(&self, x: Val, perm: &[i64]) -> Made<Val> {
+        let x = match x {
+            Val::Grouped { .. } => return self.turn_groups(x, perm),
+            // Padding counts rows and columns, whichever axes these are.
+            Val::Padded(inner, pads) => {
+                return Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads));
+            }
+            other => other,
+        };
         let (shape, view) = self.extent(&x)?;
-        let turned = match (view, &perm[..]) {
+        let turned = match (view, perm) {
             (v, [0, 1, 2, 3] | [0, 1]) => v,
             (View::Nchw, [0, 2, 3, 1]) => View::Nhwc,
             (View::Nhwc, [0, 3, 1, 2]) => View::Nchw,
