@@ -170,9 +170,10 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
 
 #[test]
 fn a_fused_network_and_the_decision_allocate_nothing() {
-    let dynamic = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/dynamic.onnx");
-    for name in ["efficientnet-lite0", dynamic] {
-        fused_network_and_decision_allocate_nothing(name);
+    fused_network_and_decision_allocate_nothing("efficientnet-lite0");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    for name in ["dynamic", "attention", "attention-windows"] {
+        fused_network_and_decision_allocate_nothing(&format!("{folder}/{name}.onnx"));
     }
 }
 

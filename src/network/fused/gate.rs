@@ -94,9 +94,9 @@ fn normal_cdf(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()> 
     let free = is_free(*clamp);
     let (sum, erf, scaled, x) = [b, a].into_iter().find_map(|y| {
         let sum = maker(graph, y, i)?;
-        let erf = maker(graph, graph.layers[sum].inputs[0], sum)?;
-        let scaled = maker(graph, graph.layers[erf].inputs[0], erf)?;
-        let x = graph.layers[scaled].inputs[0];
+        let erf = maker(graph, *graph.layers[sum].inputs.first()?, sum)?;
+        let scaled = maker(graph, *graph.layers[erf].inputs.first()?, erf)?;
+        let x = *graph.layers[scaled].inputs.first()?;
         (graph.layers[erf].op == Op::Unary(Unary::Erf)).then_some((sum, erf, scaled, x))
     })?;
     let (half, same) = line(graph, sum)?;

@@ -3,6 +3,7 @@
 //! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255
 //! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
 
+use super::axes::Axes;
 use std::rc::Rc;
 
 /// Index of a tensor in [`Graph::tensors`].
@@ -262,6 +263,38 @@ impl Conv {
     }
 }
 
+/// Products of the matrices of two tensors, pair by pair. The last two axes are rows and columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Product {
+    /// Where the left matrices lie; the values of a row behind each other.
+    pub a: Axes,
+    /// Where the right ones lie.
+    pub b: Axes,
+    /// Where the results lie; the values of a row behind each other.
+    pub y: Axes,
+    /// A factor of all results.
+    pub scale: f32,
+}
+
+impl Product {
+    /// How many products.
+    pub fn count(&self) -> usize {
+        self.y.volume() / (self.rows() * self.columns()).max(1)
+    }
+    /// Rows of a result.
+    pub fn rows(&self) -> usize {
+        self.y.dims().iter().rev().nth(1).copied().unwrap_or(1)
+    }
+    /// Columns of a result.
+    pub fn columns(&self) -> usize {
+        self.y.dims().last().copied().unwrap_or(1)
+    }
+    /// Columns of a left matrix, rows of a right one.
+    pub fn depth(&self) -> usize {
+        self.a.dims().last().copied().unwrap_or(1)
+    }
+}
+
 /// What a layer does. Input and output kinds (float or byte) decide which form of it runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
@@ -305,6 +338,23 @@ pub enum Op {
     },
     /// Over the channels of each pixel, float.
     Softmax,
+    /// Each pixel's channels less their mean, over their deviation, then by factor and addend a channel; float.
+    Norm {
+        /// Factor a channel.
+        scale: Vec<f32>,
+        /// Addend a channel.
+        bias: Vec<f32>,
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// The same memory, another size.
+    Reshape,
+    /// The values that lie at these places of the input, in the order of counting; float.
+    Move(Axes),
+    /// Matrix products of two float tensors.
+    Product(Product),
+    /// A tensor that is the same in every run, float; it has no inputs.
+    Constant(Rc<Vec<f32>>),
     /// Float to bytes.
     Quantise,
     /// Bytes to float.

@@ -3,6 +3,7 @@
 //! ```text
 //! lower/       ONNX nodes -> graph: folded, quantised patterns recognised
 //! graph        layers over NHWC tensors
+//! axes         how values of any rank lie in them
 //! requantise   the exact integer arithmetic
 //! dynamic      that of scales found anew in every run
 //! plan         graph -> steps: weights packed, blocks by bands, places in the arena
@@ -13,6 +14,7 @@
 //! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
 
 mod arena;
+mod axes;
 mod border;
 mod dynamic;
 mod encode;
@@ -25,6 +27,7 @@ mod max_pool;
 mod plan;
 mod pointwise;
 mod requantise;
+mod rows;
 mod steps;
 mod threads;
 
@@ -120,9 +123,9 @@ impl Understood {
         let Self(mut graph) = self;
         gate::take_together(&mut graph);
         let pool = Pool::new(threads);
-        let plan =
+        let mut plan =
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
-        let arena = plan::arena(&plan);
+        let arena = plan::arena(&mut plan);
         let picture = graph.input.zip(plan.input_offset);
         let picture = picture.map(|(input, offset)| Picture {
             tensor: graph.tensors[input.tensor.0].clone(),

@@ -2,6 +2,7 @@
 
 mod convolutions;
 mod dynamic;
+mod product;
 
 use super::arena::{Need, place};
 use super::border::Port;
@@ -11,7 +12,7 @@ use super::graph::{
 use super::kernels::{Aligned, BinaryQ8, Kernels};
 use super::max_pool::MaxPool;
 use super::requantise::{Requantise, quantise};
-use super::steps::{Add, Average, Step, Work, Worker};
+use super::steps::{Add, Average, Move, Step, Work, Worker};
 use std::ops::Range;
 
 /// Expanded activations of this many bytes or more are made by bands of rows instead of whole.
@@ -61,6 +62,8 @@ pub(super) struct Plan {
     pub(super) rows: Vec<Row>,
     /// Rows of padding, one a distinct padding byte: `(offset, bytes, value)`, filled once.
     pub(super) fills: Vec<(usize, usize, u8)>,
+    /// Tensors that stay the same: `(offset, values)`, until they are in the arena.
+    pub(super) constants: Vec<(usize, Vec<f32>)>,
     /// Where the scratch memory of the first thread lies, and its bytes; those of the others follow.
     pub(super) scratch: (usize, usize),
 }
@@ -97,6 +100,7 @@ pub(super) struct Planner<'a> {
     segments: Vec<Range<usize>>,
     rows: Vec<Row>,
     fills: Vec<(usize, usize, u8)>,
+    constants: Vec<(usize, Vec<f32>)>,
     /// The most scratch memory that a kernel wants.
     scratch_bytes: usize,
 }
@@ -126,6 +130,7 @@ pub(super) fn plan(
         segments: Vec::new(),
         rows: Vec::new(),
         fills: Vec::new(),
+        constants: Vec::new(),
         scratch_bytes: 0,
     };
     // The input is kept for the whole run, so that a second run without a new picture gives the same.
@@ -304,7 +309,11 @@ impl Planner<'_> {
     fn row(&mut self, layer: usize, op: &'static str, kernel: &'static str, whole: bool) {
         let layer = &self.graph.layers[layer];
         let (segment, tensor) = (layer.segment, self.tensor(layer.output));
-        let multiply_adds = conv_of(layer).map_or(0, |c| c.multiply_adds(tensor.shape));
+        let multiply_adds = match &layer.op {
+            Op::Conv(conv) => conv.multiply_adds(tensor.shape),
+            Op::Product(of) => (of.y.volume() * of.depth()) as u64,
+            _ => 0,
+        };
         self.rows.push(Row {
             name: layer.name.clone(),
             op,
@@ -331,10 +340,23 @@ impl Planner<'_> {
                 self.conv(index, conv)
             };
         }
-        if matches!(layer.op, Op::Extremes | Op::Round) {
-            return self.dynamic(index);
-        }
         let step = self.steps.len();
+        match &layer.op {
+            Op::Extremes | Op::Round => return self.dynamic(index),
+            Op::Reshape => {
+                self.tensor_need[layer.output.0] = Some(self.read(layer.inputs[0], step));
+                return Ok(());
+            }
+            Op::Constant(values) => {
+                // It stays from one run to the next.
+                let bytes = self.tensor(layer.output).bytes();
+                let need = self.need(bytes, 0, usize::MAX);
+                self.tensor_need[layer.output.0] = Some(need);
+                self.constants.push((need, values.to_vec()));
+                return Ok(());
+            }
+            _ => {}
+        }
         let x: Vec<usize> = layer.inputs.iter().map(|&i| self.read(i, step)).collect();
         let y = self.define(layer.output, step);
         let qx: Vec<Option<Quant>> = layer.inputs.iter().map(|&i| self.quant(i)).collect();
@@ -467,6 +489,24 @@ impl Planner<'_> {
                 pixels: shape.pixels(),
                 c: shape.c,
             },
+            Op::Norm {
+                scale,
+                bias,
+                epsilon,
+            } => Work::Norm {
+                x: x[0],
+                y,
+                pixels: shape.pixels(),
+                scale: scale.clone(),
+                bias: bias.clone(),
+                epsilon: *epsilon,
+            },
+            Op::Move(from) => Work::Move(Move {
+                x: x[0],
+                y,
+                from: *from,
+            }),
+            Op::Product(of) => self.product(of, [x[0], x[1], y]),
             Op::Quantise => Work::Quantise {
                 x: x[0],
                 y,
@@ -502,7 +542,9 @@ impl Planner<'_> {
                 }
             }
             Op::ChannelsFirst => Work::ChannelsFirst { x: x[0], y, shape },
-            Op::Conv(_) | Op::Extremes | Op::Round => unreachable!("these were taken above"),
+            Op::Conv(_) | Op::Extremes | Op::Round | Op::Reshape | Op::Constant(_) => {
+                unreachable!("these were taken above")
+            }
         };
         let name = work.name();
         self.steps.push(Step { work });
@@ -526,6 +568,9 @@ impl Planner<'_> {
         }
         for fill in &mut self.fills {
             fill.0 = offsets[fill.0];
+        }
+        for constant in &mut self.constants {
+            constant.0 = offsets[constant.0];
         }
         let at = |id: TensorId| {
             self.tensor_need[id.0]
@@ -559,6 +604,7 @@ impl Planner<'_> {
             steps: self.steps,
             rows: self.rows,
             fills: self.fills,
+            constants: self.constants,
             scratch: (scratch.map_or(0, |need| offsets[need]), scratch_bytes),
         })
     }
@@ -577,11 +623,17 @@ fn runs_of(from: &[usize], elem: usize) -> Vec<(usize, usize)> {
     runs
 }
 
-/// An arena for a plan, with the padding rows filled.
-pub(super) fn arena(plan: &Plan) -> Aligned {
+/// An arena for a plan, with the padding rows filled and the constants in their places.
+pub(super) fn arena(plan: &mut Plan) -> Aligned {
     let mut arena = Aligned::zeroed(plan.arena_bytes);
     for &(offset, bytes, value) in &plan.fills {
         arena.bytes_mut()[offset..offset + bytes].fill(value);
+    }
+    for (offset, values) in std::mem::take(&mut plan.constants) {
+        let places = arena.bytes_mut()[offset..].chunks_exact_mut(4);
+        for (place, value) in places.zip(&values) {
+            place.copy_from_slice(&value.to_ne_bytes());
+        }
     }
     arena
 }

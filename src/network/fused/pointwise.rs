@@ -1,4 +1,4 @@
-//! Plain loops for the rarer layers: windowed averages, affine, softmax. Slices in, slices out.
+//! Plain loops for the rarer layers: windowed averages, affine, picked channels. Slices in, slices out.
 
 use super::graph::{Shape, Window};
 use super::requantise::Requantise;
@@ -134,21 +134,6 @@ fn pick_each<const N: usize>(x: &[u8], x_pixel: usize, runs: &[(usize, usize)], 
             if let Some(value) = x[start..].first_chunk() {
                 *y = *value;
             }
-        }
-    }
-}
-
-/// Softmax over each pixel's channels.
-pub(super) fn softmax(x: &[f32], c: usize, y: &mut [f32]) {
-    for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
-        let top = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = super::functions::exp::<false>(x - top);
-            sum += *y;
-        }
-        for y in y {
-            *y /= sum;
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod convolutions;
 mod dynamic;
+mod moves;
+mod product;
 
 use super::graph::{Shape, Unary, Window};
 use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
@@ -15,6 +17,8 @@ use super::threads::share;
 use std::ops::Range;
 
 pub(super) use dynamic::{Parts, Sums};
+pub(super) use moves::Move;
+pub(super) use product::ProductStep;
 
 /// A packed convolution of either kind with the kernels that packed it.
 #[derive(Debug)]
@@ -257,6 +261,16 @@ pub(super) enum Work {
         pixels: usize,
         c: usize,
     },
+    Norm {
+        x: usize,
+        y: usize,
+        pixels: usize,
+        scale: Vec<f32>,
+        bias: Vec<f32>,
+        epsilon: f32,
+    },
+    Move(Move),
+    Product(Box<ProductStep>),
     Quantise {
         x: usize,
         y: usize,
@@ -315,6 +329,9 @@ impl Work {
             Self::Table { .. } => "table",
             Self::Unary { .. } => "function",
             Self::Softmax { .. } => "softmax",
+            Self::Norm { .. } => "normalisation",
+            Self::Move(_) => "move",
+            Self::Product(_) => "product of matrices",
             Self::Quantise { .. } => "quantise",
             Self::Dequantise { .. } => "dequantise",
             Self::Extremes { .. } => "extremes",
@@ -337,6 +354,8 @@ impl Work {
             | Self::Table { x, y, .. }
             | Self::Unary { x, y, .. }
             | Self::Softmax { x, y, .. }
+            | Self::Norm { x, y, .. }
+            | Self::Move(Move { x, y, .. })
             | Self::Quantise { x, y, .. }
             | Self::Dequantise { x, y, .. }
             | Self::ChannelsFirst { x, y, .. } => [x, y].into_iter().for_each(set),
@@ -353,6 +372,7 @@ impl Work {
             Self::Extremes { x, y, .. } => [x, &mut y.at].into_iter().for_each(set),
             Self::Round { x, of, y, .. } => [x, &mut of.at, y].into_iter().for_each(set),
             Self::Add(a) => [&mut a.a, &mut a.b, &mut a.y].into_iter().for_each(set),
+            Self::Product(p) => [&mut p.a, &mut p.b, &mut p.y].into_iter().for_each(set),
             Self::Block(b) => {
                 [&mut b.x, &mut b.y, &mut b.padding]
                     .into_iter()
@@ -407,6 +427,28 @@ impl Work {
                     let x = floats_of(arena, x + at, len);
                     each::affine(x, a, b, floats_at(arena, y + at, len));
                 }
+                Self::Softmax { x, y, pixels, c } => {
+                    let part = worker.share(*pixels, 1);
+                    let (at, len) = (part.start * c * 4, part.len() * c);
+                    let x = floats_of(arena, x + at, len);
+                    kernels.softmax_f32(x, *c, floats_at(arena, y + at, len));
+                }
+                Self::Norm {
+                    x,
+                    y,
+                    pixels,
+                    scale,
+                    bias,
+                    epsilon,
+                } => {
+                    let part = worker.share(*pixels, 1);
+                    let (at, len) = (part.start * scale.len() * 4, part.len() * scale.len());
+                    let x = floats_of(arena, x + at, len);
+                    let y = floats_at(arena, y + at, len);
+                    kernels.norm_f32(x, scale, bias, *epsilon, y);
+                }
+                Self::Move(m) => m.run(worker),
+                Self::Product(p) => p.run(kernels, worker),
                 Self::Slopes {
                     x,
                     y,
@@ -469,10 +511,6 @@ impl Work {
                 // Small, or sums over all pixels.
                 _ if worker.id != 0 => {}
                 Self::Average(a) => a.run(arena, kernels),
-                Self::Softmax { x, y, pixels, c } => {
-                    let x = floats_of(arena, *x, pixels * c);
-                    each::softmax(x, *c, floats_at(arena, *y, pixels * c));
-                }
                 Self::ChannelsFirst { x, y, shape } => {
                     let x = floats_of(arena, *x, shape.volume());
                     let y = floats_at(arena, *y, shape.volume());

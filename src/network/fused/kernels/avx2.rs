@@ -5,6 +5,7 @@
 //! use the value: into a buffer that every output channel then reads ([`super::avx2_conv`]), or in registers, for all outputs
 //! that a column takes part in ([`super::avx2_depthwise`]).
 
+use super::panels::Panels;
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, avx2_conv, avx2_depthwise, avx2_float, reference,
@@ -70,8 +71,8 @@ impl Kernels for Avx2 {
         unsafe { avx2_depthwise::run(conv, rows, y, channels, scratch) }
     }
 
-    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-        avx2_float::pack_conv(runs, raw)
+    fn float_panels(&self, runs: &Runs) -> Panels {
+        avx2_float::panels(runs)
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {

@@ -1,18 +1,14 @@
 //! Floats by AVX2 and FMA: tiles of up to 6 pixels by up to 2 vectors of 8 output channels (12 of the 16 registers are sums);
 //! depthwise over 8 channels.
 
-use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, tiles};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, tiles};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-fn panels(runs: &Runs) -> Panels {
+/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 8, 2)
-}
-
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each 8 channels.
-pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety

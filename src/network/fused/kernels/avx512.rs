@@ -1,7 +1,7 @@
 //! Floats by AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels that
 //! holds the weight vectors of a 3x3 or 5x5 kernel in registers: nine, or 25 beside five sums and the two limits.
 
-use super::panels::{Panel, Panels, even_tiles, float_panels, pack_depthwise_floats, pack_floats};
+use super::panels::{Panel, Panels, even_tiles, float_panels, pack_depthwise_floats};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -9,13 +9,9 @@ use std::ops::Range;
 /// Vectors of 16 channels in the widest panel.
 const WIDEST: usize = 4;
 
-fn panels(runs: &Runs) -> Panels {
+/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 16, WIDEST)
-}
-
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each 16 channels.
-pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety

@@ -93,8 +93,8 @@ impl Kernels for Avx512Vnni {
         unsafe { avx512vnni_depthwise::run(conv, rows, y, channels) }
     }
 
-    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-        avx512::pack_conv(runs, raw)
+    fn float_panels(&self, runs: &Runs) -> Panels {
+        avx512::panels(runs)
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {

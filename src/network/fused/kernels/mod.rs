@@ -42,8 +42,7 @@ mod neon_lanes;
 mod neon_q8;
 #[cfg(target_arch = "aarch64")]
 mod neon_q8_steps;
-#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
-mod panels;
+pub mod panels;
 pub mod reference;
 pub mod split;
 #[cfg(test)]
@@ -55,6 +54,8 @@ use super::dynamic::{self, Extremes, Rescale};
 use super::graph::{Quant, Unary};
 use super::max_pool::MaxPool;
 use super::requantise::Requantise;
+use super::rows;
+pub use panels::{Packed, Panels};
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -162,12 +163,12 @@ pub struct ConvQ8 {
 }
 
 /// A packed float convolution.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ConvF32 {
     /// Geometry.
     pub runs: Runs,
     /// Weights and bias in the kernel's own order.
-    pub packed: Aligned,
+    pub packed: Packed,
     /// Limits of the result.
     pub clamp: (f32, f32),
 }
@@ -348,8 +349,12 @@ pub trait Kernels: Sync + std::fmt::Debug {
         scratch: *mut u8,
     );
 
+    /// How float weights are packed.
+    fn float_panels(&self, runs: &Runs) -> Panels;
     /// Packs a convolution.
-    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned;
+    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+        panels::pack_floats(self.float_panels(runs), runs, raw)
+    }
     /// Computes output channels `channels` of some pixels.
     ///
     /// # Safety
@@ -388,6 +393,14 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// `y = f(x)`; if `gate`, `y = x * f(x)`.
     fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
         f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
+    }
+    /// Rows of `scale.len()` values less their mean, over their deviation, times `scale`, plus `bias`.
+    fn norm_f32(&self, x: &[f32], scale: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
+        rows::norm(x, scale, bias, epsilon, y);
+    }
+    /// Softmax of rows of `c` values.
+    fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+        rows::softmax::<{ cfg!(target_arch = "aarch64") }>(x, c, y);
     }
     /// Least and greatest of these values and 0.
     fn extremes_f32(&self, x: &[f32]) -> Extremes {

@@ -1,6 +1,7 @@
 //! 64-bit ARM: what all its sets of kernels share. They differ in their convolutions of bytes ([`ByteLoops`]); floats are
 //! [`super::neon_f32`]'s. Bytes are stored signed.
 
+use super::panels::Panels;
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, neon_depthwise, neon_end, neon_f32, neon_q8,
@@ -109,8 +110,8 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         unsafe { B::depthwise(conv, rows, y, channels) }
     }
 
-    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-        neon_f32::pack_conv(runs, raw)
+    fn float_panels(&self, runs: &Runs) -> Panels {
+        neon_f32::panels(runs)
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>) {

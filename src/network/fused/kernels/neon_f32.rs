@@ -8,7 +8,7 @@
 //! the columns that both see.
 
 use super::neon_lanes::{self, Floats};
-use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, pack_floats, whole_tiles};
+use super::panels::{Panel, Panels, float_panels, pack_depthwise_floats, whole_tiles};
 use super::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::aarch64::*;
 use std::ops::Range;
@@ -16,18 +16,14 @@ use std::ops::Range;
 /// Vectors of 4 channels in the widest panel.
 const WIDEST: usize = 4;
 
-fn panels(runs: &Runs) -> Panels {
+/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 4, WIDEST)
 }
 
 /// Channels that a range must begin at a multiple of.
 pub(super) fn channel_group(n: usize) -> usize {
     Panels::new(n, 4, WIDEST, 0).group()
-}
-
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each 4 channels.
-pub(super) fn pack_conv(runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    pack_floats(panels(runs), runs, raw)
 }
 
 /// # Safety

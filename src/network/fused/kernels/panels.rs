@@ -2,6 +2,7 @@
 //! shared by the vector kernels.
 
 use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A panel: `first` output channel, `vectors` of `lanes` channels each, and where its packed bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +142,92 @@ pub fn pack_floats(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
         }
     }
     packed
+}
+
+/// Weights of a float convolution: its own, or what a step packs in every run.
+#[derive(Debug)]
+pub enum Packed {
+    /// Its own.
+    Own(Aligned),
+    /// In the scratch memory of a thread.
+    Lent(AtomicPtr<u8>),
+}
+
+impl Packed {
+    /// The first byte.
+    pub fn as_ptr(&self) -> *const u8 {
+        match self {
+            Self::Own(own) => own.as_ptr(),
+            Self::Lent(at) => at.load(Ordering::Relaxed),
+        }
+    }
+    /// Says where the weights are now. Those that a convolution owns stay where they are.
+    pub fn lend(&self, memory: *mut u8) {
+        if let Self::Lent(at) = self {
+            at.store(memory, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A matrix in memory, the right one of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix {
+    /// Its first value.
+    pub values: *const f32,
+    /// Values from one row to the next.
+    pub row: usize,
+    /// Values from one column to the next.
+    pub column: usize,
+    /// What all are multiplied by.
+    pub factor: f32,
+}
+
+/// Packs a matrix for [`float_panels`] as the weights of a convolution without bias: a row for each value of its one run, a
+/// column for each output channel.
+///
+/// # Safety
+/// The matrix has its values where it says.
+pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: &mut [f32]) {
+    /// Rows that are read along before the next column.
+    const ROWS: usize = 16;
+    let &Matrix {
+        values,
+        row,
+        column,
+        factor,
+    } = matrix;
+    for panel in panels.within(0..runs.n) {
+        let width = panel.vectors * panels.lanes;
+        let to = &mut packed[panel.offset / 4..][..width * (1 + runs.len)];
+        let (biases, to) = to.split_at_mut(width);
+        biases.fill(0.0);
+        // SAFETY: the caller's promise.
+        let from = unsafe { values.add(panel.first * column) };
+        if column == 1 {
+            for (k, to) in to.chunks_exact_mut(width).enumerate() {
+                // SAFETY: the caller's promise.
+                let from = unsafe { std::slice::from_raw_parts(from.add(k * row), panel.channels) };
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = from * factor;
+                }
+                to[panel.channels..].fill(0.0);
+            }
+            continue;
+        }
+        for (block, to) in to.chunks_mut(width * ROWS).enumerate() {
+            for channel in 0..width {
+                for (k, to) in to.chunks_exact_mut(width).enumerate() {
+                    to[channel] = if channel < panel.channels {
+                        let place = (block * ROWS + k) * row + channel * column;
+                        // SAFETY: the caller's promise.
+                        factor * unsafe { *from.add(place) }
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        }
+    }
 }
 
 /// Packs a float depthwise convolution: blocks of `lanes` channels, each its biases, then for each kernel row and column the

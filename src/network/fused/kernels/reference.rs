@@ -1,8 +1,9 @@
 //! Plain Rust, written from the definitions: the oracle of every other kernel, and what runs on a CPU without one.
 //!
-//! Packed form: bias, multipliers (bytes only), then weights in the given order; byte weights as i16 with their zero point
-//! taken off.
+//! Packed form: bias, multipliers (bytes only), then weights in the given order (those of float convolutions as one panel); byte
+//! weights as i16 with their zero point taken off.
 
+use super::panels::{Panels, float_panels};
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs,
@@ -161,26 +162,26 @@ impl Kernels for Reference {
         }
     }
 
-    fn pack_conv_f32(&self, _: &Runs, raw: &RawF32<'_>) -> Aligned {
-        let f = |v: &[f32]| bytes_of(v, f32::to_ne_bytes);
-        pack(&[&f(raw.bias), &f(raw.w)])
+    fn float_panels(&self, runs: &Runs) -> Panels {
+        float_panels(runs, runs.n.max(1), 1)
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
-        // SAFETY: pack_conv_f32 laid them out so; the pointers are the caller's promise.
+        // SAFETY: `pack_floats` laid them out so; the pointers are the caller's promise.
         unsafe {
-            let bias: &[f32] = view(&conv.packed, 0, *n);
-            let w: &[f32] = view(&conv.packed, n * 4, n * per);
+            let packed = conv.packed.as_ptr().cast::<f32>();
+            let bias = std::slice::from_raw_parts(packed, *n);
+            let w = std::slice::from_raw_parts(packed.add(*n), n * per);
             for i in 0..p.count {
                 let x = p.x.add(i * p.x_pitch);
                 for o in channels.clone() {
                     let mut sum = bias[o];
                     for (r, &offset) in offsets.iter().enumerate() {
                         let run = std::slice::from_raw_parts(x.add(offset).cast::<f32>(), *len);
-                        for (&x, &w) in run.iter().zip(&w[o * per + r * len..]) {
-                            sum += x * w;
+                        for (i, &x) in run.iter().enumerate() {
+                            sum += x * w[(r * len + i) * n + o];
                         }
                     }
                     let y = p.y.add(i * p.y_pitch).cast::<f32>();

@@ -284,7 +284,7 @@ fn float_convolutions_agree() {
         let run = |k: &dyn Kernels| {
             let conv = ConvF32 {
                 runs: shape.clone(),
-                packed: k.pack_conv_f32(&shape, &raw),
+                packed: Packed::Own(k.pack_conv_f32(&shape, &raw)),
                 clamp: (0.0, 6.0),
             };
             let mut y = vec![7.5f32; pixels * y_pitch];

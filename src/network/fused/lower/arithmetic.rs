@@ -1,5 +1,6 @@
 //! Activations, sums, products, softmax and concatenation.
 
+use super::axes::is_plain;
 use super::conv::{relazy, unlimited};
 use super::shape::logical;
 use super::{Act, LazyOp, Lower, Made, Val, View};
@@ -131,7 +132,13 @@ impl Lower {
         values: Vec<f32>,
         dims: &[usize],
     ) -> Made<Val> {
-        let values = self.per_channel(&x, values, dims)?;
+        let values = match self.per_channel(&x, values.clone(), dims) {
+            Ok(values) => values,
+            Err(_) if !node.op_type.starts_with("QLinear") => {
+                return self.with_many_constants(node, &x, values, dims);
+            }
+            Err(why) => return Err(why),
+        };
         let step = match node.op_type.as_str() {
             "Add" | "QLinearAdd" => InputStep::Add(values),
             "Sub" => InputStep::Sub(values),
@@ -150,6 +157,16 @@ impl Lower {
         mul: bool,
     ) -> Made<Val> {
         let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
+        let none = (f32::NEG_INFINITY, f32::INFINITY);
+        let op = match (add, mul) {
+            (true, _) => LazyOp::Add(none),
+            (_, true) => LazyOp::Mul(none),
+            _ => return Err("there is no fused form for two computed operands".into()),
+        };
+        let strided = [va, vb].iter().any(|v| matches!(v, View::Strided(_)));
+        if strided && (va != vb || sa != sb) {
+            return self.binary_rows(node, a, b, op);
+        }
         let same_view = va == vb
             || (sa.pixels() == 1
                 && sb.pixels() == 1
@@ -157,22 +174,16 @@ impl Lower {
                     .iter()
                     .all(|v| matches!(v, View::Flat | View::FlatChw)));
         if !same_view {
-            return Err("the operands' axes differ".into());
+            return self.binary_rows(node, a, b, op);
         }
         let (first, second, shape) = if sa == sb || (sb.pixels() == 1 && sb.c == sa.c) {
             (a, b, sa)
         } else if sa.pixels() == 1 && sb.c == sa.c {
             (b, a, sb)
         } else {
-            return Err(format!("shapes {sa} and {sb} do not go together"));
+            return self.binary_rows(node, a, b, op);
         };
         let inputs = vec![self.materialise(first)?, self.materialise(second)?];
-        let none = (f32::NEG_INFINITY, f32::INFINITY);
-        let op = match (add, mul) {
-            (true, _) => LazyOp::Add(none),
-            (_, true) => LazyOp::Mul(none),
-            _ => return Err("there is no fused form for two computed operands".into()),
-        };
         Ok(self.lazy(node, op, inputs, shape, va))
     }
 
@@ -190,7 +201,8 @@ impl Lower {
             View::Nchw => 3,
             View::Nhwc | View::Flat => 1,
             View::FlatChw if shape.pixels() == 1 => 1,
-            View::FlatChw => 0,
+            View::Strided(_) if is_plain(shape, view) => 1,
+            View::FlatChw | View::Strided(_) => 0,
         };
         let axis = dims.len().checked_sub(from_end);
         let flat_ok = view != View::Flat || shape.pixels() == 1;
@@ -221,7 +233,12 @@ impl Lower {
             View::Flat | View::FlatChw => shape.pixels() == 1 && matches!(axis, 1 | -1),
             View::Nchw => matches!(axis, 1 | -3) && (!old || shape.pixels() == 1),
             View::Nhwc => matches!(axis, 3 | -1) || (old && axis == 1 && shape.pixels() == 1),
+            View::Strided(_) => false,
         };
+        let rank = logical(shape, act.view).len() as i64;
+        if !channels && (axis == -1 || axis == rank - 1) && self.quant(act.id).is_none() {
+            return self.softmax_rows(node, &Val::Act(act));
+        }
         if !channels {
             return Err(format!("axis {axis} is not the channels"));
         }
@@ -234,7 +251,13 @@ impl Lower {
         let values = (0..node.input.len())
             .map(|i| self.input_value(node, i))
             .collect::<Made<Vec<_>>>()?;
-        self.concat_of(node, &values, int(node, "axis", 1))
+        let axis = int(node, "axis", 1);
+        match self.concat_of(node, &values, axis) {
+            Ok(made) => Ok(made),
+            Err(why) => self
+                .concat_axis(node, &values)
+                .map_err(|also| format!("{why}; {also}")),
+        }
     }
 
     pub(super) fn concat_of(&mut self, node: &NodeProto, values: &[Val], axis: i64) -> Made<Val> {
@@ -256,6 +279,7 @@ impl Lower {
             View::Nchw => matches!(axis, 1 | -3),
             View::Nhwc => matches!(axis, 3 | -1),
             View::Flat | View::FlatChw => size.pixels() == 1 && matches!(axis, 1 | -1),
+            View::Strided(_) => false,
         };
         if !channels {
             return Err(format!("axis {axis} is not the channels"));

@@ -14,7 +14,7 @@ impl Lower {
             View::Nchw => Some(1),
             View::Nhwc => Some(3),
             View::Flat | View::FlatChw if shape.pixels() == 1 => Some(1),
-            View::Flat | View::FlatChw => None,
+            View::Flat | View::FlatChw | View::Strided(_) => None,
         }
     }
 
@@ -27,7 +27,8 @@ impl Lower {
         } else {
             2
         };
-        if Self::channel_axis(view, shape) != Some(axis_of(axis, rank)?) {
+        let channels = Self::channel_axis(view, shape);
+        if channels.is_none() || channels != axis_of(axis, rank).ok() {
             return Err(format!("axis {axis} is not the channels"));
         }
         Ok((self.materialise(&x)?, shape))
@@ -57,32 +58,40 @@ impl Lower {
 
     /// Split: its outputs become known here.
     pub(super) fn split(&mut self, node: &NodeProto) -> Made<()> {
-        let (act, shape) = self.by_channels(node, int(node, "axis", 0))?;
+        let Ok((act, shape)) = self.by_channels(node, int(node, "axis", 0)) else {
+            return self.split_axis(node);
+        };
+        let sizes = self.split_sizes(node, shape.c)?;
+        let mut first = 0;
+        for (name, size) in node.output.iter().zip(sizes) {
+            let end = first + size;
+            let value = self.pick(node, act, (first..end).collect());
+            self.values.insert(name.clone(), value);
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// Sizes of the parts of an axis of `size` places.
+    pub(super) fn split_sizes(&self, node: &NodeProto, size: usize) -> Made<Vec<usize>> {
         let parts = node.output.len();
         let sizes = match ints(node, "split") {
             Some(sizes) => sizes,
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
             // Equal parts, the last one smaller where it does not divide.
             None => {
-                let part = shape.c.div_ceil(parts.max(1));
-                let size = |i: usize| shape.c.saturating_sub(i * part).min(part) as i64;
-                (0..parts).map(size).collect()
+                let part = size.div_ceil(parts.max(1));
+                let of = |i: usize| size.saturating_sub(i * part).min(part) as i64;
+                (0..parts).map(of).collect()
             }
         };
         if sizes.len() != parts
             || sizes.iter().any(|&s| s < 1)
-            || sizes.iter().sum::<i64>() != shape.c as i64
+            || sizes.iter().sum::<i64>() != size as i64
         {
-            return Err(format!("splits {} channels in {sizes:?}", shape.c));
+            return Err(format!("splits {size} places in {sizes:?}"));
         }
-        let mut first = 0;
-        for (name, size) in node.output.iter().zip(sizes) {
-            let end = first + size as usize;
-            let value = self.pick(node, act, (first..end).collect());
-            self.values.insert(name.clone(), value);
-            first = end;
-        }
-        Ok(())
+        Ok(sizes.into_iter().map(|s| s as usize).collect())
     }
 
     pub(super) fn slice(&mut self, node: &NodeProto) -> Made<Val> {
@@ -95,10 +104,14 @@ impl Lower {
         let ends = list(self, "ends", 2)?.unwrap_or_default();
         let axes = list(self, "axes", 3)?.unwrap_or_else(|| (0..starts.len() as i64).collect());
         let steps = list(self, "steps", 4)?.unwrap_or_else(|| vec![1]);
+        let x = self.input_value(node, 0)?;
+        let any = [&starts[..], &ends, &axes, &steps];
         let ([start], [end], [axis], [1]) = (&starts[..], &ends[..], &axes[..], &steps[..]) else {
-            return Err("slices more than one axis, or with steps".into());
+            return self.slice_axes(&x, any);
         };
-        let (act, shape) = self.by_channels(node, *axis)?;
+        let Ok((act, shape)) = self.by_channels(node, *axis) else {
+            return self.slice_axes(&x, any);
+        };
         let c = shape.c as i64;
         let bound = |v: i64| (if v < 0 { v.saturating_add(c) } else { v }).clamp(0, c) as usize;
         let (start, end) = (bound(*start), bound(*end));
@@ -109,10 +122,15 @@ impl Lower {
     }
 
     pub(super) fn gather(&mut self, node: &NodeProto) -> Made<Val> {
-        let (act, shape) = self.by_channels(node, int(node, "axis", 0))?;
+        let Ok((act, shape)) = self.by_channels(node, int(node, "axis", 0)) else {
+            return self.gather_axis(node);
+        };
         let Val::Const(indices) = self.input_value(node, 1)? else {
             return Err("its indices are not constant".into());
         };
+        if indices.dims.is_empty() {
+            return self.gather_axis(node);
+        }
         if indices.dims.len() != 1 || indices.len() == 0 {
             return Err(format!("its indices are of shape {:?}", indices.dims));
         }

@@ -1,6 +1,8 @@
 //! Convolutions, fully connected layers and the normalisation that folds into them.
 
 use super::proto::{Const, Data};
+use super::shape::logical;
+use super::tokens::one_factor;
 use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::attributes::{float, int, ints, text};
 use crate::network::fused::graph::{Conv, InputStep, Shape, Weights, Window};
@@ -129,6 +131,7 @@ impl Lower {
             Val::Padded(inner, pads) => (*inner, pads),
             other => (other, [0; 4]),
         };
+        let x = self.channels_second(node, x)?;
         let x = self.materialise(&x)?;
         if x.view != View::Nchw {
             return Err("the input is not batch, channels, rows, columns".into());
@@ -254,7 +257,10 @@ impl Lower {
             _ => Vec::new(),
         };
         let [k, n] = cout[..] else {
-            return Err("the second matrix is not a constant of two sizes".into());
+            if gemm || !cout.is_empty() {
+                return Err("the second matrix is not a constant of two sizes".into());
+            }
+            return self.product(node, &x, &w);
         };
         let cout = if transposed { k } else { n };
         let bias = if gemm {
@@ -273,6 +279,10 @@ impl Lower {
         transposed: bool,
         bias: Bias,
     ) -> Made<Val> {
+        let (_, view) = self.extent(&x)?;
+        if !matches!(view, View::Flat | View::FlatChw) {
+            return self.by_rows(node, &x, w, transposed, bias);
+        }
         let x = self.materialise(&x)?;
         let input = self.shape(x.id);
         let source = self.weights_of(w)?;
@@ -335,7 +345,9 @@ impl Lower {
         {
             return Err(format!("its statistics are not {} channels", shape.c));
         }
-        if view == View::Nhwc || (view == View::FlatChw && shape.pixels() > 1) {
+        let rows = super::axes::is_plain(shape, view) && logical(shape, view).len() == 2;
+        let elsewhere = matches!(view, View::Nhwc | View::Strided(_)) && !rows;
+        if elsewhere || (view == View::FlatChw && shape.pixels() > 1) {
             return Err("the channels are not axis 1".into());
         }
         let a: Vec<f32> = (0..shape.c)
@@ -357,6 +369,11 @@ impl Lower {
                     if let Some(bias) = fold_steps(&mut conv, bias, &steps) {
                         return Ok(relazy(lazy, LazyOp::Conv(conv, bias), *view));
                     }
+                }
+                LazyOp::Product(product) if one_factor(&steps).is_some() => {
+                    let mut product = product.clone();
+                    product.scale *= one_factor(&steps).unwrap_or(1.0);
+                    return Ok(relazy(lazy, LazyOp::Product(product), *view));
                 }
                 LazyOp::Affine(before) => {
                     let all = before.iter().cloned().chain(steps).collect();

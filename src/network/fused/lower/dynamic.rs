@@ -7,7 +7,7 @@
 
 use super::conv::{Bias, unlimited};
 use super::proto::{Const, Data};
-use super::{Act, Lazy, LazyOp, Lower, Made, QuantConst, Val};
+use super::{Act, Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::fused::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -47,6 +47,9 @@ impl Lower {
         let x = self.input_value(node, 0)?;
         let act = self.materialise(&x)?;
         let act = self.float_of(act)?;
+        if matches!(act.view, View::Strided(_)) {
+            return Err("whole numbers along such axes are not understood".into());
+        }
         let tensor = |shape| Tensor {
             shape,
             kind: Kind::F32,

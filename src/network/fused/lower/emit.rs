@@ -83,6 +83,7 @@ impl Lower {
                     .collect();
                 Op::Affine { a, b }
             }
+            LazyOp::Product(product) => Op::Product(product.clone()),
             LazyOp::Concat => Op::Concat,
         };
         let tensor = Tensor {
@@ -99,6 +100,9 @@ impl Lower {
 
     /// QuantizeLinear of a value: an integer tensor with this quantisation.
     pub(super) fn quantise_value(&mut self, value: &Val, quant: Quant) -> Made<Act> {
+        if matches!(self.extent(value)?.1, View::Strided(_)) {
+            return Err("bytes along such axes are not understood".into());
+        }
         if let Val::Lazy(lazy, view) = value
             && lazy.made.borrow().is_none()
             && let Some(mut act) = self.emit_bytes(lazy, quant)?
@@ -158,7 +162,7 @@ impl Lower {
             LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
             LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
             LazyOp::Unary(f) => Op::Unary(*f),
-            LazyOp::Affine(_) | LazyOp::Slopes(_) => return Ok(None),
+            LazyOp::Affine(_) | LazyOp::Slopes(_) | LazyOp::Product(_) => return Ok(None),
             LazyOp::Concat => {
                 let mut inputs = Vec::new();
                 for &i in &lazy.inputs {

@@ -4,6 +4,7 @@ use super::proto::{Const, Data};
 use super::shape::{axis_of, logical, resolve};
 use super::{Lower, Made, Val};
 use crate::network::attributes::{attribute, int, ints};
+use crate::network::fused::axes::Axes;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -115,21 +116,21 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
             }
             _ => return Ok(None),
         },
-        "Unsqueeze" | "Squeeze" if first.len() == 1 => {
-            let axes = match (ints(node, "axes"), inputs.get(1)) {
-                (Some(axes), _) => Some(axes.len()),
-                (None, axes) => axes.map(|a| a.len()),
-            };
-            let rank = match (node.op_type.as_str(), axes) {
-                ("Unsqueeze", Some(more)) => first.dims.len() + more,
-                (_, Some(less)) => first.dims.len().saturating_sub(less),
-                (_, None) => 0,
-            };
+        "Unsqueeze" | "Squeeze" => {
+            let axes = ints(node, "axes").or_else(|| inputs.get(1).map(|a| a.ints()));
             Const {
-                dims: vec![1; rank],
+                dims: squeezed(&node.op_type, axes, &first.dims)?,
                 data: first.data.clone(),
             }
         }
+        "Sqrt" => match &first.data {
+            Data::F32(v) => Const {
+                dims: first.dims.clone(),
+                data: Data::F32(Rc::new(v.iter().map(|v| v.sqrt()).collect())),
+            },
+            _ => return Ok(None),
+        },
+        "Equal" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
         "Gather" if integers && inputs.len() == 2 && first.dims.len() == 1 => {
             let values = first.ints();
             let picked = inputs[1]
@@ -145,6 +146,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
                 data: Data::I64(picked),
             }
         }
+        "Gather" if inputs.len() == 2 => return gathered(node, first, &inputs[1]),
         "Concat" if integers && inputs.iter().all(|c| c.dims.len() == 1) => {
             list(inputs.iter().flat_map(|c| c.ints()).collect())
         }
@@ -165,7 +167,9 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
             )
         }
         "Transpose" | "Reshape" => return moved(node, inputs),
-        "Add" | "Sub" | "Mul" | "Div" if inputs.len() == 2 => {
+        // A remainder of the divisor's sign is made of these, see `forms`.
+        "Mod" if int(node, "fmod", 0) == 0 => return Ok(None),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" if inputs.len() == 2 => {
             return arithmetic(&node.op_type, first, &inputs[1]);
         }
         _ => return Ok(None),
@@ -181,14 +185,20 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
         "Add" => Some(x.wrapping_add(y)),
         "Sub" => Some(x.wrapping_sub(y)),
         "Mul" => Some(x.wrapping_mul(y)),
+        "Pow" => x.checked_pow(u32::try_from(y).ok()?),
+        "Mod" => x.checked_rem(y),
         _ => x.checked_div(y),
     };
+    if op == "Mod" && matches!(a.data, Data::F32(_)) {
+        return Ok(None);
+    }
     let data = match (&a.data, &b.data) {
         (Data::F32(a), Data::F32(b)) => {
             let real = |&(i, j): &(usize, usize)| match op {
                 "Add" => a[i] + b[j],
                 "Sub" => a[i] - b[j],
                 "Mul" => a[i] * b[j],
+                "Pow" => a[i].powf(b[j]),
                 _ => a[i] / b[j],
             };
             Data::F32(Rc::new(from.iter().map(real).collect()))
@@ -198,7 +208,7 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
             let values: Option<Vec<i64>> = values.collect();
             // int32 is kept as int64: what does not fit would wrap there.
             match values {
-                None => return Err("divides by zero".into()),
+                None => return Err("divides by zero, or is too large".into()),
                 Some(v) if v.iter().any(|&v| i32::try_from(v).is_err()) => return Ok(None),
                 Some(v) => Data::I64(v),
             }
@@ -219,11 +229,11 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
 }
 
 /// For each value of a broadcast result, where it comes from in both operands.
-type Sources = Vec<(usize, usize)>;
+pub(super) type Sources = Vec<(usize, usize)>;
 
 /// The shape that two shapes are broadcast to, and where its values come from; `None` when they do not go together or the
 /// result is large.
-fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
     let rank = a.len().max(b.len());
     let size = |dims: &[usize], axis: usize| {
         let missing = rank - dims.len();
@@ -264,23 +274,156 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
         }));
     }
     let perm = ints(node, "perm").unwrap_or_default();
-    let [rows, columns] = first.dims[..] else {
+    let rank = first.dims.len();
+    let order: Vec<usize> = if perm.is_empty() {
+        (0..rank).rev().collect()
+    } else {
+        let order = perm.iter().map(|&a| axis_of(a, rank));
+        order.collect::<Made<_>>()?
+    };
+    let Some(axes) = Axes::plain(&first.dims) else {
         return Ok(None);
     };
-    match perm[..] {
-        [0, 1] => return Ok(Some((**first).clone())),
-        [] | [1, 0] => {}
-        _ => return Err(format!("the order {perm:?} of two axes")),
-    }
-    let from = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
-    let data = match &first.data {
+    let turned = axes.transposed(&order);
+    let turned = turned.ok_or_else(|| format!("{perm:?} is no order of {:?}", first.dims))?;
+    let from = (0..turned.volume()).map(|i| turned.start(i, rank));
+    Ok(Some(Const {
+        dims: turned.dims().to_vec(),
+        data: picked(&first.data, from),
+    }))
+}
+
+/// These values.
+fn picked(data: &Data, from: impl Iterator<Item = usize>) -> Data {
+    match data {
         Data::F32(v) => Data::F32(Rc::new(from.map(|i| v[i]).collect())),
         Data::I64(v) => Data::I64(from.map(|i| v[i]).collect()),
         Data::I8(v) => Data::I8(Rc::new(from.map(|i| v[i]).collect())),
         Data::U8(v) => Data::U8(Rc::new(from.map(|i| v[i]).collect())),
+    }
+}
+
+/// Sizes after Squeeze or Unsqueeze of these axes.
+fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Made<Vec<usize>> {
+    let more = op == "Unsqueeze";
+    let Some(axes) = axes else {
+        return Ok(dims.iter().copied().filter(|&d| d != 1 || more).collect());
     };
+    let rank = dims.len() + if more { axes.len() } else { 0 };
+    let axes = axes.iter().map(|&a| axis_of(a, rank));
+    let mut axes = axes.collect::<Made<Vec<_>>>()?;
+    axes.sort_unstable();
+    let mut made = dims.to_vec();
+    if more {
+        for a in axes {
+            if a > made.len() {
+                return Err(format!("axis {a} of {dims:?}"));
+            }
+            made.insert(a, 1);
+        }
+    } else {
+        for a in axes.into_iter().rev() {
+            if made.get(a) != Some(&1) {
+                return Err(format!("axis {a} of {dims:?} is not 1"));
+            }
+            made.remove(a);
+        }
+    }
+    Ok(made)
+}
+
+/// Gather of constants along an axis.
+fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Made<Option<Const>> {
+    let axis = axis_of(int(node, "axis", 0), from.dims.len())?;
+    let Some(&size) = from.dims.get(axis) else {
+        return Ok(None);
+    };
+    let (before, after) = (&from.dims[..axis], &from.dims[axis + 1..]);
+    let (outer, inner): (usize, usize) = (before.iter().product(), after.iter().product());
+    if outer * at.len() * inner > VALUES_MOST {
+        return Ok(None);
+    }
+    let place = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+    let places: Option<Vec<usize>> = at.ints().into_iter().map(place).collect();
+    let places = places.filter(|p| p.iter().all(|&i| i < size));
+    let places = places.ok_or("picks past the end")?;
+    let mut values = Vec::with_capacity(outer * places.len() * inner);
+    for o in 0..outer {
+        for p in &places {
+            let first = (o * size + p) * inner;
+            values.extend(first..first + inner);
+        }
+    }
     Ok(Some(Const {
-        dims: vec![columns, rows],
-        data,
+        dims: [before, &at.dims, after].concat(),
+        data: picked(&from.data, values.into_iter()),
     }))
+}
+
+/// Operators on constants whose shapes are broadcast: comparison, choice, repetition.
+fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+    let sizes = |c: &Const| -> Made<Vec<usize>> {
+        let of = |v| usize::try_from(v).map_err(|_| format!("a size of {v}"));
+        c.ints().into_iter().map(of).collect()
+    };
+    let few = |dims: &[usize]| {
+        let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        all.is_some_and(|n| n <= VALUES_MOST)
+    };
+    let first = &inputs[0];
+    Ok(match (node.op_type.as_str(), &inputs[1..]) {
+        ("ConstantOfShape", []) => {
+            let dims = sizes(first)?;
+            if !few(&dims) {
+                return Ok(None);
+            }
+            let value = attribute(node, "value").and_then(|a| a.t.clone());
+            let value = match value.map(Const::read).transpose()? {
+                Some(value) if value.len() == 1 => value.data,
+                Some(_) => return Err("its value is not one number".into()),
+                None => Data::F32(Rc::new(vec![0.0])),
+            };
+            let count = dims.iter().product();
+            let data = picked(&value, std::iter::repeat_n(0, count));
+            Some(Const { dims, data })
+        }
+        ("Expand", [shape]) => broadcast(&first.dims, &sizes(shape)?).map(|(dims, from)| Const {
+            dims,
+            data: picked(&first.data, from.into_iter().map(|f| f.0)),
+        }),
+        ("Equal", [other]) => {
+            let (Data::I64(a), Data::I64(b)) = (&first.data, &other.data) else {
+                return Ok(None);
+            };
+            broadcast(&first.dims, &other.dims).map(|(dims, from)| Const {
+                dims,
+                data: Data::U8(Rc::new(
+                    from.iter().map(|&(i, j)| u8::from(a[i] == b[j])).collect(),
+                )),
+            })
+        }
+        ("Where", [yes, no]) => {
+            let Data::U8(which) = &first.data else {
+                return Ok(None);
+            };
+            let Some((dims, a)) = broadcast(&first.dims, &yes.dims) else {
+                return Ok(None);
+            };
+            let Some((dims, b)) = broadcast(&dims, &no.dims) else {
+                return Ok(None);
+            };
+            let from = b.iter().map(|&(i, no)| (which[a[i].0] != 0, a[i].1, no));
+            let data = match (&yes.data, &no.data) {
+                (Data::F32(x), Data::F32(y)) => Data::F32(Rc::new(
+                    from.map(|(c, i, j)| if c { x[i] } else { y[j] }).collect(),
+                )),
+                (Data::I64(x), Data::I64(y)) => {
+                    Data::I64(from.map(|(c, i, j)| if c { x[i] } else { y[j] }).collect())
+                }
+                _ => return Ok(None),
+            };
+            Some(Const { dims, data })
+        }
+        _ => None,
+    })
 }

@@ -40,6 +40,7 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
                 "Cast" => Lower::cast,
                 "Pad" => Lower::pad,
                 "Softmax" => Lower::softmax,
+                "LayerNormalization" => Lower::layer_norm,
                 "Concat" => Lower::concat,
                 "QuantizeLinear" => Lower::quantize_linear,
                 "DequantizeLinear" => Lower::dequantize_linear,

@@ -6,6 +6,7 @@
 //! served by the float path: right before fast. The QLinear operators are read as dequantise, float operator, quantise.
 
 mod arithmetic;
+mod axes;
 mod channels;
 mod constants;
 mod conv;
@@ -19,6 +20,7 @@ mod pool;
 mod proto;
 mod quantised;
 mod shape;
+mod tokens;
 
 pub use constants::Constants;
 pub use known::all_known;
@@ -26,9 +28,10 @@ pub use partial::{Element, Fact, Facts, Partial, Place, lower_partly};
 pub use proto::Const;
 
 use super::NotFused;
+use super::axes::Axes;
 use super::graph::{
-    Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Quant, Shape, Tensor,
-    TensorId, Window,
+    Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Product, Quant, Shape,
+    Tensor, TensorId, Window,
 };
 use crate::network::onnx::reads;
 use known::{Form, form};
@@ -53,6 +56,8 @@ enum View {
     Flat,
     /// 1, N where N counts channels, rows, columns.
     FlatChw,
+    /// Any axes, which lie so in the tensor.
+    Strided(Axes),
 }
 
 /// A computed tensor as an ONNX value.
@@ -135,6 +140,7 @@ enum LazyOp {
     /// LeakyRelu with a slope a channel.
     Slopes(Vec<f32>),
     Affine(Vec<InputStep>),
+    Product(Product),
     Concat,
 }
 
@@ -368,7 +374,7 @@ impl Lower {
             Some(Val::Absent) => Err(format!("reads {name:?}, an optional output")),
             Some(value) => Ok(value.clone()),
             None if self.outside.contains_key(name) => Err(format!(
-                "reads {name:?}, made outside in a form that does not come in (floats 1xCxHxW and 1xN do)"
+                "reads {name:?}, made outside in a form that does not come in (floats of up to six axes do)"
             )),
             None => Err(format!("reads {name:?}, which no earlier node makes")),
         }
@@ -485,6 +491,7 @@ impl Lower {
     fn output(&mut self, name: &str) -> Made<TensorId> {
         let value = self.values.get(name).cloned();
         let value = value.ok_or_else(|| format!("no node makes the output {name:?}"))?;
+        let value = self.settled(&NodeProto::default(), &value)?;
         let mut act = self.materialise(&value)?;
         let shape = self.shape(act.id);
         if !act.real && self.quant(act.id).is_some() {

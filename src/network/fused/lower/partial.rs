@@ -7,6 +7,7 @@
 //! A border costs copies, so known nodes that hang together without a convolution or matrix product among them stay outside
 //! too. Each such decision starts the walk anew; the set of nodes that stay only grows.
 
+use super::axes::plain_form;
 use super::constants::Constants;
 use super::order::keep_order;
 use super::proto::{Const, Data};
@@ -81,19 +82,18 @@ pub struct Partial {
     pub constants: BTreeMap<String, Const>,
 }
 
-/// Operators that an island is worth making for.
-fn is_work(node: &NodeProto) -> bool {
-    matches!(
-        node.op_type.as_str(),
-        "Conv"
-            | "QLinearConv"
-            | "ConvInteger"
-            | "Gemm"
-            | "QGemm"
-            | "MatMul"
-            | "QLinearMatMul"
-            | "MatMulInteger"
-    )
+/// An island is worth making for this much of [`work`].
+const WORTH: usize = 2;
+
+/// How much an operator does for an island to be worth making: a single product of two computed matrices is not enough, since
+/// both of them would have to be brought in.
+fn work(node: &NodeProto, computed: impl Fn(&str) -> bool) -> usize {
+    match node.op_type.as_str() {
+        "MatMul" if node.input.iter().all(|i| computed(i)) => 1,
+        "Conv" | "QLinearConv" | "ConvInteger" | "Gemm" | "QGemm" | "MatMul" | "QLinearMatMul"
+        | "MatMulInteger" => WORTH,
+        _ => 0,
+    }
 }
 
 /// The layers that stand for the known nodes of a graph, whose initialisers are in `constants`: none where no convolution or
@@ -401,7 +401,13 @@ impl Walk<'_> {
             [1, h, w, c] if readers.all(pixels_first) => (Shape { h, w, c }, View::Nhwc),
             [1, c, h, w] => (Shape { h, w, c }, View::Nchw),
             [1, c] => (Shape { h: 1, w: 1, c }, View::Flat),
-            _ => return,
+            [] => return,
+            // Bytes are not followed along other axes.
+            _ if fact.quant.is_some() => return,
+            ref dims => match plain_form(dims) {
+                Ok(form) => form,
+                Err(_) => return,
+            },
         };
         if !(1..1 << 28).contains(&shape.volume()) {
             return;
@@ -453,14 +459,19 @@ impl Walk<'_> {
                 }
             }
         }
-        let mut works = vec![false; nodes.len()];
+        let mut works = vec![0; nodes.len()];
         let inside = |i: usize| matches!(partial.places[i], Place::Inside(_));
-        for i in (0..nodes.len()).filter(|&i| inside(i) && is_work(&nodes[i])) {
-            works[root(&mut group, i)] = true;
+        let computed = |name: &str| {
+            let made = self.producers.get(name);
+            made.is_none_or(|&i| partial.places[i] != Place::Folded)
+                && !self.constants.contains(name)
+        };
+        for i in (0..nodes.len()).filter(|&i| inside(i)) {
+            works[root(&mut group, i)] += work(&nodes[i], computed);
         }
         let mut idle = Vec::new();
         for i in (0..nodes.len()).filter(|&i| inside(i)) {
-            if !works[root(&mut group, i)] {
+            if works[root(&mut group, i)] < WORTH {
                 idle.push(i);
             }
         }
@@ -523,6 +534,15 @@ impl Lower {
 
     /// A value as floats; integers become the real numbers that they stand for.
     fn taken_out(&mut self, value: &Val) -> Made<Act> {
+        let settled;
+        let mut value = value;
+        if !matches!(
+            value,
+            Val::Grouped { .. } | Val::Padded(..) | Val::Dynamic(_)
+        ) {
+            settled = self.settled(&NodeProto::default(), value)?;
+            value = &settled;
+        }
         let act = self.materialise(value)?;
         if self.picture(act.id).is_some() {
             return Ok(act);

@@ -17,7 +17,8 @@ impl Lower {
             Val::Padded(inner, pads) if windowed => (&**inner, *pads),
             other => (other, [0; 4]),
         };
-        let act = self.materialise(x)?;
+        let settled = self.settled(node, x)?;
+        let act = self.materialise(&settled)?;
         let input = self.shape(act.id);
         let whole = Window {
             kh: input.h,
@@ -30,7 +31,11 @@ impl Lower {
             c: input.c,
         };
         if node.op_type == "ReduceMean" {
-            return self.reduce_mean(node, act, whole, one);
+            let spatial = matches!(act.view, View::Nchw | View::Nhwc);
+            return match self.reduce_mean(node, act, whole, one) {
+                Err(_) if !spatial => self.mean_of_tokens(node, &Val::Act(act)),
+                made => made,
+            };
         }
         let last = int(node, "channels_last", 0) != 0;
         let fits = if last { View::Nhwc } else { View::Nchw };

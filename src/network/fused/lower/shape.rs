@@ -10,6 +10,7 @@ pub(super) fn logical(shape: Shape, view: View) -> Vec<usize> {
         View::Nchw => vec![1, shape.c, shape.h, shape.w],
         View::Nhwc => vec![1, shape.h, shape.w, shape.c],
         View::Flat | View::FlatChw => vec![1, shape.volume()],
+        View::Strided(axes) => axes.dims().to_vec(),
     }
 }
 
@@ -24,17 +25,19 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Made<usize> {
 impl Lower {
     pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
         let x = self.input_value(node, 0)?;
-        if let Val::Grouped { inner, groups, .. } = &x {
-            let (Shape { h, w, c }, _) = self.extent(inner)?;
-            let dims = [1, *groups, c / groups, h, w];
+        if let Val::Grouped { .. } = &x {
+            let dims = self.dims_of(&x)?;
             let target = match ints(node, "shape") {
                 Some(shape) => shape,
                 None if node.op_type == "Reshape" => self.const_ints(node, 1)?,
-                None => return Err("channels seen as groups, not as a shuffle".into()),
+                None => return self.unsqueezed(node, &x, &dims),
             };
             let zero = int(node, "allowzero", 0) != 0;
             let wanted = resolve(&target, &dims, zero)?;
-            return self.ungroup(node, x, &wanted);
+            return match self.ungroup(node, x.clone(), &wanted) {
+                Ok(whole) => Ok(whole),
+                Err(_) => self.reshaped(node, &x, &wanted),
+            };
         }
         let (shape, view) = self.extent(&x)?;
         let dims = logical(shape, view);
@@ -53,53 +56,63 @@ impl Lower {
                 };
                 resolve(&target, &dims, int(node, "allowzero", 0) != 0)?
             }
-            other => {
-                let mut axes = match ints(node, "axes") {
-                    Some(axes) => axes,
-                    None if self.has_input(node, 1) => self.const_ints(node, 1)?,
-                    None => Vec::new(),
-                };
-                let mut out = dims.clone();
-                if other == "Squeeze" {
-                    if axes.is_empty() {
-                        axes = (1..dims.len() as i64)
-                            .filter(|&a| dims[a as usize] == 1)
-                            .collect();
-                    }
-                    let gone = axes
-                        .iter()
-                        .map(|&a| axis_of(a, dims.len()))
-                        .collect::<Made<Vec<_>>>()?;
-                    if gone.iter().any(|&a| dims.get(a) != Some(&1)) {
-                        return Err(format!("axes {axes:?} of {dims:?} are not 1"));
-                    }
-                    out = (0..dims.len())
-                        .filter(|a| !gone.contains(a))
-                        .map(|a| dims[a])
-                        .collect();
-                } else {
-                    let rank = dims.len() + axes.len();
-                    let mut at = axes
-                        .iter()
-                        .map(|&a| axis_of(a, rank))
-                        .collect::<Made<Vec<_>>>()?;
-                    at.sort_unstable();
-                    for a in at {
-                        if a > out.len() {
-                            return Err(format!("axes {axes:?} of {dims:?}"));
-                        }
-                        out.insert(a, 1);
-                    }
-                }
-                out
-            }
+            _ => self.squeezed_dims(node, &dims)?,
         };
         if let Some(grouped) = Self::grouped(&x, shape, view, &wanted) {
             return Ok(grouped);
         }
-        let view = seen_as(&wanted, shape, view)
-            .ok_or_else(|| format!("from {dims:?} to {wanted:?} is more than flattening"))?;
-        with_view(x, view)
+        match seen_as(&wanted, shape, view) {
+            Some(view) => with_view(x, view),
+            None => self.reshaped(node, &x, &wanted),
+        }
+    }
+
+    /// The sizes after Squeeze or Unsqueeze.
+    fn squeezed_dims(&self, node: &NodeProto, dims: &[usize]) -> Made<Vec<usize>> {
+        let mut axes = match ints(node, "axes") {
+            Some(axes) => axes,
+            None if self.has_input(node, 1) => self.const_ints(node, 1)?,
+            None => Vec::new(),
+        };
+        let mut out = dims.to_vec();
+        if node.op_type == "Squeeze" {
+            if axes.is_empty() {
+                axes = (1..dims.len() as i64)
+                    .filter(|&a| dims[a as usize] == 1)
+                    .collect();
+            }
+            let gone = axes
+                .iter()
+                .map(|&a| axis_of(a, dims.len()))
+                .collect::<Made<Vec<_>>>()?;
+            if gone.iter().any(|&a| dims.get(a) != Some(&1)) {
+                return Err(format!("axes {axes:?} of {dims:?} are not 1"));
+            }
+            out = (0..dims.len())
+                .filter(|a| !gone.contains(a))
+                .map(|a| dims[a])
+                .collect();
+        } else {
+            let rank = dims.len() + axes.len();
+            let mut at = axes
+                .iter()
+                .map(|&a| axis_of(a, rank))
+                .collect::<Made<Vec<_>>>()?;
+            at.sort_unstable();
+            for a in at {
+                if a > out.len() {
+                    return Err(format!("axes {axes:?} of {dims:?}"));
+                }
+                out.insert(a, 1);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Squeeze or Unsqueeze of a value that has no view of its own.
+    fn unsqueezed(&mut self, node: &NodeProto, x: &Val, dims: &[usize]) -> Made<Val> {
+        let wanted = self.squeezed_dims(node, dims)?;
+        self.reshaped(node, x, &wanted)
     }
 
     pub(super) fn transpose(&mut self, node: &NodeProto) -> Made<Val> {
@@ -108,26 +121,27 @@ impl Lower {
         self.turned(x, &perm)
     }
 
-    fn turned(&self, x: Val, perm: &[i64]) -> Made<Val> {
+    fn turned(&mut self, x: Val, perm: &[i64]) -> Made<Val> {
         let x = match x {
-            Val::Grouped { .. } => return self.turn_groups(x, perm),
+            Val::Grouped { .. } => {
+                return match self.turn_groups(x.clone(), perm) {
+                    Ok(turned) => Ok(turned),
+                    Err(_) => self.reordered(&x, perm),
+                };
+            }
             // Padding counts rows and columns, whichever axes these are.
             Val::Padded(inner, pads) => {
                 return Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads));
             }
             other => other,
         };
-        let (shape, view) = self.extent(&x)?;
+        let (_, view) = self.extent(&x)?;
         let turned = match (view, perm) {
+            (View::Strided(_), _) => return self.reordered(&x, perm),
             (v, [0, 1, 2, 3] | [0, 1]) => v,
             (View::Nchw, [0, 2, 3, 1]) => View::Nhwc,
             (View::Nhwc, [0, 3, 1, 2]) => View::Nchw,
-            _ => {
-                return Err(format!(
-                    "the order {perm:?} of {:?} is not understood",
-                    logical(shape, view)
-                ));
-            }
+            _ => return self.reordered(&x, perm),
         };
         with_view(x, turned)
     }
@@ -230,6 +244,9 @@ pub(super) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Mad
 fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
     if dims == logical(shape, view) {
         return Some(view);
+    }
+    if matches!(view, View::Strided(_)) {
+        return None;
     }
     let flat = match view {
         View::Nchw if shape.pixels() > 1 && shape.c > 1 => View::FlatChw,

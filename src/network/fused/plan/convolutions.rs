@@ -4,7 +4,7 @@ use super::{BAND_PIXELS, Planner, conv_of};
 use crate::network::fused::graph::{Conv, Layer, Tensor, TensorId, Weights, Window};
 use crate::network::fused::kernels::split::Split;
 use crate::network::fused::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
+    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Packed, RawF32, RawQ8, Runs,
 };
 use crate::network::fused::steps::{
     AnyConv, AnyDepthwise, Block, ConvStep, DepthwiseStep, Front, Pad, Step, Work,
@@ -92,7 +92,7 @@ impl Planner<'_> {
                     w: &w[part.start * per..part.end * per],
                     bias: &bias[part],
                 };
-                let packed = self.kernels.pack_conv_f32(&runs, &raw);
+                let packed = Packed::Own(self.kernels.pack_conv_f32(&runs, &raw));
                 let clamp = conv.sums_clamp();
                 Ok(AnyConv::F32(
                     ConvF32 {
