@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The resize yields 8-bit RGB (the crop, which the display shows too), and an [`Encoder`] turns each 8-bit value into the
-//! input's value by a 256-entry table a channel. Only the part of the frame that the crop needs is read, once (rows that
+//! input's value by a 256-entry table a channel, or by the straight line that a table of bytes is. Only the part of the frame that the crop needs is read, once (rows that
 //! two blocks share, twice); rotation and mirror are a choice of indices.
 //!
 //! Colour: YUYV, UYVY, NV12 and YU12 are BT.601, limited range; their planes are resized first, chroma with taps of its own
@@ -14,6 +14,7 @@
 
 mod encode;
 mod lanes;
+mod line;
 mod mjpeg;
 mod pipeline;
 mod placement;

@@ -1,6 +1,7 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
 
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
+use super::line::Lines;
 use super::placement::Placement;
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
@@ -20,6 +21,8 @@ pub struct Preprocess {
     shorter_px: u32,
     crop_px: (u32, u32),
     encoder: Encoder,
+    /// The same as the encoder's table, if that is bytes in the crop's order and lines.
+    lines: Option<Lines>,
     /// The crop, packed RGB.
     crop: Vec<u8>,
     prepared: Option<Prepared>,
@@ -78,6 +81,7 @@ impl Preprocess {
             mount,
             shorter_px: input.resize_shorter_px,
             crop_px,
+            lines: Lines::of(&encoder),
             encoder,
             crop: vec![0; crop_px.0 as usize * crop_px.1 as usize * 3],
             prepared: None,
@@ -131,7 +135,13 @@ impl Preprocess {
             self.prepare(frame.geometry)?;
         }
         self.fill_crop(frame);
-        self.encoder.encode(&self.crop, input)
+        match (&self.lines, input) {
+            (Some(lines), Input::U8(tensor)) => {
+                lines.run(&self.crop, tensor);
+                Ok(())
+            }
+            (_, input) => self.encoder.encode(&self.crop, input),
+        }
     }
 
     /// The crop of the last run: what the network saw, before its values were scaled. Black before the first run.
@@ -188,7 +198,8 @@ impl Pass for Resize<'_> {
             }
             block(vectors, self.source, self.x, self.columns, self.pixels);
             let lanes = LANES.min(count - first_row);
-            write_block(self.placement, self.pixels, first_row, lanes, self.crop);
+            let crop = &mut *self.crop;
+            write_block(vectors, self.placement, self.pixels, first_row, lanes, crop);
         }
     }
 }
@@ -210,8 +221,13 @@ fn vertical(
     let from = |at: usize| rows.map(|(data, weights)| (&data[at..], weights));
     let count = columns.len();
     let (tiles, _) = columns.as_chunks_mut::<TILE>();
-    for (i, tile) in tiles.iter_mut().enumerate() {
-        vectors.vertical_tile(&from(i * TILE), plane.stride, tile);
+    let (pairs, last) = tiles.as_chunks_mut::<2>();
+    for (i, pair) in pairs.iter_mut().enumerate() {
+        vectors.vertical_tiles(&from(i * 2 * TILE), plane.stride, pair);
+    }
+    if let [tile] = last {
+        let at = pairs.len() * 2 * TILE;
+        vectors.vertical_tile(&from(at), plane.stride, tile);
     }
     if count.is_multiple_of(TILE) {
         return;
@@ -293,7 +309,9 @@ fn at<'a, const STEP: usize>(
 }
 
 /// Writes a block's pixels where they belong in the upright crop; `lanes` of its rows are real.
+#[inline(always)]
 fn write_block(
+    vectors: impl Vectors,
     placement: &Placement,
     pixels: &[[[u8; LANES]; 3]],
     first_row: usize,
@@ -327,36 +345,28 @@ fn write_block(
         return;
     }
     let width = x.crop_px as usize;
-    const { assert!(LANES == 8) };
-    let writers: [WriteLane; LANES] = [
-        write_lane::<0>,
-        write_lane::<1>,
-        write_lane::<2>,
-        write_lane::<3>,
-        write_lane::<4>,
-        write_lane::<5>,
-        write_lane::<6>,
-        write_lane::<7>,
-    ];
-    for (lane, write) in writers.iter().enumerate().take(lanes) {
-        let row = upright(y, first_row + lane) * width * 3;
-        write(&mut crop[row..row + width * 3], pixels, x.flipped);
+    let mut rows = [0; LANES];
+    for (lane, row) in rows.iter_mut().enumerate().take(lanes) {
+        *row = upright(y, first_row + lane) * width * 3;
     }
-}
-
-type WriteLane = fn(&mut [u8], &[[[u8; LANES]; 3]], bool);
-
-/// One lane's row, packed RGB. The lane is known to the compiler: this is every byte of the crop.
-fn write_lane<const LANE: usize>(row: &mut [u8], pixels: &[[[u8; LANES]; 3]], flipped: bool) {
-    let write = |place: &mut [u8; 3], [r, g, b]: &[[u8; LANES]; 3]| {
-        *place = [r[LANE], g[LANE], b[LANE]];
-    };
-    let places = row.as_chunks_mut().0.iter_mut();
-    if flipped {
-        places
-            .zip(pixels.iter().rev())
-            .for_each(|(p, c)| write(p, c));
-    } else {
-        places.zip(pixels).for_each(|(p, c)| write(p, c));
+    let pixel = |i: usize| pixels[if x.flipped { width - 1 - i } else { i }];
+    let mut i = 0;
+    while i + LANES <= width {
+        let block: [_; LANES] = std::array::from_fn(|k| pixel(i + k));
+        // The colours of these pixels one behind the other are as many columns; eight by eight of them become rows.
+        let (eights, _) = block.as_flattened().as_chunks::<LANES>();
+        for (k, columns) in eights.iter().enumerate() {
+            for (row, values) in rows.iter().zip(vectors.rows_of(columns)).take(lanes) {
+                let at = row + i * 3 + k * LANES;
+                crop[at..at + LANES].copy_from_slice(&values);
+            }
+        }
+        i += LANES;
+    }
+    for i in i..width {
+        for (lane, row) in rows.iter().enumerate().take(lanes) {
+            let at = row + i * 3;
+            crop[at..at + 3].copy_from_slice(&pixel(i).map(|colour| colour[lane]));
+        }
     }
 }

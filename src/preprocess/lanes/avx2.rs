@@ -2,16 +2,7 @@
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
-use core::arch::x86_64::{
-    __m128i, __m256i, _mm_add_epi16, _mm_add_epi32, _mm_cvtsi128_si64, _mm_loadu_si128,
-    _mm_madd_epi16, _mm_packs_epi32, _mm_packus_epi16, _mm_set1_epi16, _mm_set1_epi32,
-    _mm_setzero_si128, _mm_srai_epi16, _mm_srai_epi32, _mm_storeu_si128, _mm_sub_epi16,
-    _mm_unpackhi_epi8, _mm_unpackhi_epi16, _mm_unpackhi_epi32, _mm_unpackhi_epi64,
-    _mm_unpacklo_epi8, _mm_unpacklo_epi16, _mm_unpacklo_epi32, _mm_unpacklo_epi64,
-    _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256,
-    _mm256_madd_epi16, _mm256_packs_epi32, _mm256_set_m128i, _mm256_set1_epi32,
-    _mm256_setzero_si256, _mm256_srai_epi32, _mm256_unpackhi_epi16, _mm256_unpacklo_epi16,
-};
+use core::arch::x86_64::*;
 
 /// AVX2, on a CPU that has it.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +41,23 @@ impl Vectors for Avx2 {
     ) {
         // SAFETY: there is a value of this type on a CPU with AVX2 only.
         unsafe { vertical_tile(rows, stride, columns) }
+    }
+
+    #[inline(always)]
+    fn vertical_tiles(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [[Column; TILE]; 2],
+    ) {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { vertical_tiles(rows, stride, columns) }
+    }
+
+    #[inline(always)]
+    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        unsafe { rows_of(columns) }
     }
 
     #[inline(always)]
@@ -109,13 +117,14 @@ fn pair(first: i16, second: i16) -> __m128i {
     _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 
-/// The first `TILE` bytes.
+/// The first `N` tiles of a row.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tile(bytes: &[u8]) -> __m128i {
-    match bytes.first_chunk() {
-        Some(tile) => load_bytes(tile),
-        None => _mm_setzero_si128(), // the caller's rows are all at least a tile long
+fn tiles<const N: usize>(bytes: &[u8]) -> [__m128i; N] {
+    let (tiles, _) = bytes.as_chunks();
+    match tiles.first_chunk::<N>() {
+        Some(tiles) => std::array::from_fn(|i| load_bytes(&tiles[i])),
+        None => [_mm_setzero_si128(); N], // the caller's rows are all at least as long
     }
 }
 
@@ -131,11 +140,32 @@ fn wide_pair(first: i16, second: i16) -> __m256i {
 fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
     let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
     for (lane, (data, weights)) in rows.iter().enumerate() {
-        let [left, right] = filter(data, stride, weights);
+        let [[left, right]] = filter(data, stride, weights);
         filtered[0][lane] = left;
         filtered[1][lane] = right;
     }
     store_tile(filtered, columns);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn vertical_tiles(
+    rows: &[(&[u8], &[i16]); LANES],
+    stride: usize,
+    columns: &mut [[Column; TILE]; 2],
+) {
+    let mut filtered = [[[_mm_setzero_si128(); LANES]; 2]; 2];
+    for (lane, (data, weights)) in rows.iter().enumerate() {
+        let tiles: [[__m128i; 2]; 2] = filter(data, stride, weights);
+        for (filtered, halves) in filtered.iter_mut().zip(tiles) {
+            for (filtered, half) in filtered.iter_mut().zip(halves) {
+                filtered[lane] = half;
+            }
+        }
+    }
+    for (filtered, columns) in filtered.into_iter().zip(columns) {
+        store_tile(filtered, columns);
+    }
 }
 
 /// Rows' left and right halves to columns.
@@ -150,18 +180,20 @@ fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
     }
 }
 
-/// One output row of a tile: bytes 0..8 and 8..16.
+/// One output row of `N` tiles: of each bytes 0..8 and 8..16.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
+fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[__m128i; 2]; N] {
     let round = _mm256_set1_epi32(1 << (VERTICAL_SHIFT - 1));
-    let mut sums = [round; 2];
-    let mut add = |a: __m128i, b: __m128i, first: i16, second: i16| {
+    let mut sums = [[round; 2]; N];
+    let mut add = |a: [__m128i; N], b: [__m128i; N], first: i16, second: i16| {
         let weights = wide_pair(first, second);
-        let interleaved = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
-        for (sum, bytes) in sums.iter_mut().zip(interleaved) {
-            let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(bytes), weights);
-            *sum = _mm256_add_epi32(*sum, products);
+        for (sums, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
+            let interleaved = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
+            for (sum, bytes) in sums.iter_mut().zip(interleaved) {
+                let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(bytes), weights);
+                *sum = _mm256_add_epi32(*sum, products);
+            }
         }
     };
     let pairs = weights.chunks_exact(2);
@@ -169,18 +201,46 @@ fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [__m128i; 2] {
     let mut at = 0;
     for weights in pairs {
         let (first, second) = (&data[at..], &data[at + stride..]);
-        add(tile(first), tile(second), weights[0], weights[1]);
+        add(tiles(first), tiles(second), weights[0], weights[1]);
         at += 2 * stride;
     }
     if let [weight] = odd {
-        add(tile(&data[at..]), _mm_setzero_si128(), *weight, 0);
+        add(tiles(&data[at..]), [_mm_setzero_si128(); N], *weight, 0);
     }
-    sums.map(|sum| {
-        let values = _mm256_srai_epi32::<VERTICAL_SHIFT>(sum);
-        _mm_packs_epi32(
-            _mm256_castsi256_si128(values),
-            _mm256_extracti128_si256::<1>(values),
-        )
+    sums.map(|halves| {
+        halves.map(|sum| {
+            let values = _mm256_srai_epi32::<VERTICAL_SHIFT>(sum);
+            _mm_packs_epi32(
+                _mm256_castsi256_si128(values),
+                _mm256_extracti128_si256::<1>(values),
+            )
+        })
+    })
+}
+
+/// Columns of bytes to rows: pairs of columns, then pairs of pairs, then of fours.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn rows_of(columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+    let zipped = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+    let (twos, _) = columns.as_flattened().as_chunks();
+    let [a, b, c, d] = std::array::from_fn(|i| _mm_shuffle_epi8(load_bytes(&twos[i]), zipped));
+    let (ab, cd) = (_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d));
+    let (ab_low, cd_low) = (_mm_unpackhi_epi16(a, b), _mm_unpackhi_epi16(c, d));
+    let rows = [
+        _mm_unpacklo_epi32(ab, cd),
+        _mm_unpackhi_epi32(ab, cd),
+        _mm_unpacklo_epi32(ab_low, cd_low),
+        _mm_unpackhi_epi32(ab_low, cd_low),
+    ];
+    std::array::from_fn(|i| {
+        let two = rows[i / 2];
+        let one = if i % 2 == 0 {
+            two
+        } else {
+            _mm_unpackhi_epi64(two, two)
+        };
+        _mm_cvtsi128_si64(one).to_le_bytes()
     })
 }
 

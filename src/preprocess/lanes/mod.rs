@@ -45,6 +45,23 @@ pub(super) trait Vectors: Copy {
         columns: &mut [Column; TILE],
     );
 
+    /// The same for two tiles that lie side by side: at least `2 * TILE` bytes of every row.
+    #[inline(always)]
+    fn vertical_tiles(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [[Column; TILE]; 2],
+    ) {
+        let [left, right] = columns;
+        self.vertical_tile(rows, stride, left);
+        self.vertical_tile(
+            &rows.map(|(row, weights)| (&row[TILE..], weights)),
+            stride,
+            right,
+        );
+    }
+
     /// The weighted sum of every `STEP`th column: one colour of one pixel in `LANES` rows.
     fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Lanes;
 
@@ -63,6 +80,25 @@ pub(super) trait Vectors: Copy {
 
     /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
     fn rgb_of_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+
+    /// Columns of bytes to rows: by swapping halves of bytes, of pairs and of fours within words of eight.
+    #[inline(always)]
+    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        const { assert!(LANES == 8) };
+        let mut words = columns.map(u64::from_le_bytes);
+        for (apart, bits, low) in [
+            (4, 32, 0x0000_0000_ffff_ffff_u64),
+            (2, 16, 0x0000_ffff_0000_ffff),
+            (1, 8, 0x00ff_00ff_00ff_00ff),
+        ] {
+            for i in (0..LANES).filter(|i| i & apart == 0) {
+                let (a, b) = (words[i], words[i + apart]);
+                words[i] = a & low | (b & low) << bits;
+                words[i + apart] = (a >> bits) & low | b & !low;
+            }
+        }
+        words.map(u64::to_le_bytes)
+    }
 }
 
 /// What is run with this CPU's vectors.
@@ -169,6 +205,55 @@ mod tests {
                     vertical_byte(&rows.map(|(row, taps)| (&row[i..], taps)), stride)
                 );
             }
+        }
+    }
+
+    #[test]
+    fn two_tiles_are_two_plain_ones() {
+        struct Tiles<'a>(
+            &'a [(&'a [u8], &'a [i16]); LANES],
+            usize,
+            &'a mut [[Column; TILE]; 2],
+        );
+        impl Pass for Tiles<'_> {
+            fn run<V: Vectors>(self, vectors: V) {
+                vectors.vertical_tiles(self.0, self.1, self.2);
+            }
+        }
+        let mut random = fastrand::Rng::with_seed(13);
+        for _ in 0..300 {
+            let taps: Vec<Vec<i16>> = (0..LANES).map(|_| weights(&mut random)).collect();
+            let stride = random.usize(2 * TILE..90);
+            let mut data = vec![0; stride * 24];
+            random.fill(&mut data);
+            let rows = std::array::from_fn(|lane| {
+                let start = random.usize(0..4) * stride;
+                let end = start + (taps[lane].len() - 1) * stride + 2 * TILE;
+                (&data[start..end], &taps[lane][..])
+            });
+            let (mut fast, mut plain) = ([[[1; LANES]; TILE]; 2], [[[2; LANES]; TILE]; 2]);
+            run(Tiles(&rows, stride, &mut fast));
+            Plain.vertical_tiles(&rows, stride, &mut plain);
+            assert_eq!(fast, plain);
+        }
+    }
+
+    #[test]
+    fn columns_become_rows() {
+        struct Rows<'a>(&'a [[u8; LANES]; LANES], &'a mut [[u8; LANES]; LANES]);
+        impl Pass for Rows<'_> {
+            fn run<V: Vectors>(self, vectors: V) {
+                *self.1 = vectors.rows_of(self.0);
+            }
+        }
+        let mut random = fastrand::Rng::with_seed(14);
+        for _ in 0..20 {
+            let columns = [(); LANES].map(|()| [(); LANES].map(|()| random.u8(..)));
+            let want = std::array::from_fn(|y| std::array::from_fn(|x| columns[x][y]));
+            let mut fast = [[0; LANES]; LANES];
+            run(Rows(&columns, &mut fast));
+            assert_eq!(fast, want);
+            assert_eq!(Plain.rows_of(&columns), want);
         }
     }
 
