@@ -50,11 +50,13 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
             let at = at + nv * 32;
             bytes[at..at + 4].copy_from_slice(&raw.multiplier[n].to_ne_bytes());
             let at = panel.offset + nv * 64 + v * 16 + lane * 2;
-            let pairs = bytes[at..].chunks_mut(nv * 16);
-            for (to, pair) in pairs.zip(raw.w[n * per..][..per].chunks(2)) {
-                for (to, &w) in to.iter_mut().zip(pair) {
-                    *to = w as u8;
-                }
+            let mut places = bytes[at..].chunks_mut(nv * 16);
+            let (pairs, odd) = raw.w[n * per..][..per].as_chunks::<2>();
+            for (pair, to) in pairs.iter().zip(&mut places) {
+                to[..2].copy_from_slice(&pair.map(|w| w as u8));
+            }
+            if let ([w], Some(to)) = (odd, places.next()) {
+                to[0] = *w as u8;
             }
         }
     }

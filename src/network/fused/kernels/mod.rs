@@ -117,11 +117,12 @@ impl RawQ8<'_> {
     pub fn bounded(&self) -> bool {
         let per = self.w.len() / self.bias.len().max(1);
         (0..self.bias.len()).all(|n| {
-            let weights: f64 = self.w[n * per..][..per]
+            let zero = self.w_zero[n];
+            let weights: u64 = self.w[n * per..][..per]
                 .iter()
-                .map(|&w| f64::from((i32::from(w) - self.w_zero[n]).abs()))
+                .map(|&w| u64::from((i32::from(w) - zero).unsigned_abs()))
                 .sum();
-            let sum = 255.0 * weights + f64::from(self.bias[n]).abs();
+            let sum = 255.0 * weights as f64 + f64::from(self.bias[n]).abs();
             sum < 2e9 && sum * f64::from(self.multiplier[n]).abs() < 2e9
         })
     }
