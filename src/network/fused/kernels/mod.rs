@@ -37,6 +37,8 @@ mod neon_end;
 #[cfg(target_arch = "aarch64")]
 mod neon_f32;
 #[cfg(target_arch = "aarch64")]
+mod neon_f32_depthwise;
+#[cfg(target_arch = "aarch64")]
 mod neon_lanes;
 #[cfg(target_arch = "aarch64")]
 mod neon_q8;

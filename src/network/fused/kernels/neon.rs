@@ -4,7 +4,7 @@
 use super::panels::Panels;
 use super::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs, neon_depthwise, neon_end, neon_f32, neon_q8,
+    RawF32, RawQ8, Runs, neon_depthwise, neon_end, neon_f32, neon_f32_depthwise, neon_q8,
 };
 use std::fmt::Debug;
 use std::ops::Range;
@@ -120,7 +120,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     }
 
     fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-        neon_f32::pack_depthwise(row, raw)
+        neon_f32_depthwise::pack(row, raw)
     }
 
     unsafe fn depthwise_f32(
@@ -131,7 +131,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         channels: Range<usize>,
     ) {
         // SAFETY: the caller's promise; every aarch64 CPU has NEON.
-        unsafe { neon_f32::depthwise(conv, rows, y, channels) }
+        unsafe { neon_f32_depthwise::run(conv, rows, y, channels) }
     }
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {

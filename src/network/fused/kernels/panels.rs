@@ -248,7 +248,7 @@ pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize)
 }
 
 /// Cuts `count` pixels into nearly equal tiles of at most `most`: `(first, size)` of each.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = count.div_ceil(most).max(1);
     // The first ones have the pixels that are over. One division, for this stands in inner loops.
