@@ -1,7 +1,8 @@
 //! Depthwise convolution of bytes by NEON without dot products: blocks of 16 channels.
 //!
 //! Two taps' products are added up in 16 bits, then to the 32-bit sums. A 3x3 kernel's nine weight vectors and nine
-//! input vectors stay in registers; an output loads only the columns that its left neighbour did not see.
+//! input vectors stay in registers; an output loads only the columns that its left neighbour did not see. Of 5x5 and 7x7
+//! kernels the rows of each column go two by two.
 //! Two products overflow 16 bits only when both weights are -128: such blocks (no usual quantiser makes them) take the path
 //! for any kernel, which adds each product to 32 bits.
 //!
@@ -42,7 +43,11 @@ pub(super) unsafe fn run(
     channels: Range<usize>,
 ) {
     let d = &conv.row;
-    let usual = d.kh == 3 && d.kw == 3 && d.dilation == 1 && d.stride <= 2;
+    let square = if d.kh == d.kw && d.dilation == 1 {
+        d.kw
+    } else {
+        0
+    };
     for c in channels.step_by(16) {
         // SAFETY: the caller's promise; reading past the last channel is within the slack; every aarch64 CPU has NEON.
         unsafe {
@@ -55,16 +60,11 @@ pub(super) unsafe fn run(
                 y: y.add(c),
             };
             let end = Ending::new(&conv.end);
-            match (usual && block.pairs_fit(), d.stride, end.mode) {
-                (true, 1, FULL) => block.three::<1, FULL>(&end),
-                (true, 1, UPPER) => block.three::<1, UPPER>(&end),
-                (true, 1, _) => block.three::<1, ANY>(&end),
-                (true, _, FULL) => block.three::<2, FULL>(&end),
-                (true, _, UPPER) => block.three::<2, UPPER>(&end),
-                (true, _, _) => block.three::<2, ANY>(&end),
-                (false, _, FULL) => block.any::<FULL>(&end),
-                (false, _, UPPER) => block.any::<UPPER>(&end),
-                (false, _, _) => block.any::<ANY>(&end),
+            let square = if block.pairs_fit() { square } else { 0 };
+            match end.mode {
+                FULL => block.row::<FULL>(&end, square),
+                UPPER => block.row::<UPPER>(&end, square),
+                _ => block.row::<ANY>(&end, square),
             }
         }
     }
@@ -106,6 +106,24 @@ impl Block<'_> {
         unsafe { vld1q_s8(self.packed.add(128 + k * 16).cast()) }
     }
 
+    /// The row, for a K x K kernel whose pairs of products fit 16 bits, else `square` is 0.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn row<const MODE: u8>(&self, end: &Ending, square: usize) {
+        // SAFETY: as `run`.
+        unsafe {
+            match (square, self.conv.row.stride) {
+                (3, 1) => self.three::<1, MODE>(end),
+                (3, 2) => self.three::<2, MODE>(end),
+                (5, _) => self.by_columns::<5, MODE>(end),
+                (7, _) => self.by_columns::<7, MODE>(end),
+                _ => self.any::<MODE>(end),
+            }
+        }
+    }
+
     /// Whether no weight is -128.
     ///
     /// # Safety
@@ -113,7 +131,9 @@ impl Block<'_> {
     #[target_feature(enable = "neon")]
     unsafe fn pairs_fit(&self) -> bool {
         // SAFETY: as `run`.
-        unsafe { (0..9).all(|k| vminvq_s8(self.weight(k)) > -128) }
+        unsafe {
+            (0..self.conv.row.kh * self.conv.row.kw).all(|k| vminvq_s8(self.weight(k)) > -128)
+        }
     }
 
     /// The 16 bytes of row `r`, column `column`; padding outside of the picture.
@@ -171,6 +191,66 @@ impl Block<'_> {
                 }
                 self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
             }
+        }
+    }
+
+    /// A K x K kernel, K odd, whose products fit by pairs.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn by_columns<const K: usize, const MODE: u8>(&self, end: &Ending) {
+        let d = &self.conv.row;
+        for ox in 0..d.w_out {
+            let first = (ox * d.stride).wrapping_sub(d.left);
+            let inside = first < d.w_in && first + K <= d.w_in;
+            // SAFETY: as `run`; columns that are not asked for lie in the picture.
+            unsafe {
+                let bias = vld1q_s32_x4(self.packed.cast());
+                let sums = [bias.0, bias.1, bias.2, bias.3];
+                let sums = if inside {
+                    let at = first * d.c + self.c;
+                    let value = |r: usize, kx| vld1q_s8(self.rows[r].add(at + kx * d.c).cast());
+                    self.window::<K>(sums, value)
+                } else {
+                    self.window::<K>(sums, |r, kx| self.at(r, first.wrapping_add(kx)))
+                };
+                self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
+            }
+        }
+    }
+
+    /// `sums` and all products of a window whose value of row `r` and column `kx` is `value(r, kx)`.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[inline(always)]
+    unsafe fn window<const K: usize>(
+        &self,
+        mut sums: Sums,
+        value: impl Fn(usize, usize) -> int8x16_t,
+    ) -> Sums {
+        // SAFETY: as `run`.
+        unsafe {
+            let tap = |r: usize, kx: usize| (value(r, kx), self.weight(r * K + kx));
+            let two = |sums: Sums, (x, w): (_, _), (x2, w2): (_, _)| -> Sums {
+                let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                let low = vmlal_s8(low, vget_low_s8(x2), vget_low_s8(w2));
+                let high = vmlal_high_s8(vmull_high_s8(x, w), x2, w2);
+                widen!(sums, low, high)
+            };
+            for kx in 0..K {
+                for r in (0..K - 1).step_by(2) {
+                    sums = two(sums, tap(r, kx), tap(r + 1, kx));
+                }
+            }
+            // The last row is over.
+            for kx in (0..K - 1).step_by(2) {
+                sums = two(sums, tap(K - 1, kx), tap(K - 1, kx + 1));
+            }
+            let (x, w) = tap(K - 1, K - 1);
+            let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+            widen!(sums, low, vmull_high_s8(x, w))
         }
     }
 
