@@ -266,6 +266,17 @@ impl Conv {
     }
 }
 
+/// Values less their mean, over their deviation, then by factor and addend a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Norm {
+    /// Factor a channel.
+    pub scale: Vec<f32>,
+    /// Addend a channel.
+    pub bias: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
 /// Products of the matrices of two tensors, pair by pair. The last two axes are rows and columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
@@ -341,15 +352,8 @@ pub enum Op {
     },
     /// Over the channels of each pixel, float.
     Softmax,
-    /// Each pixel's channels less their mean, over their deviation, then by factor and addend a channel; float.
-    Norm {
-        /// Factor a channel.
-        scale: Vec<f32>,
-        /// Addend a channel.
-        bias: Vec<f32>,
-        /// Added to the variance.
-        epsilon: f32,
-    },
+    /// LayerNormalization of each pixel's channels, float.
+    Norm(Norm),
     /// The same memory, another size.
     Reshape,
     /// The values that lie at these places of the input, in the order of counting; float.

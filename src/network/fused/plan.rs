@@ -489,17 +489,11 @@ impl Planner<'_> {
                 pixels: shape.pixels(),
                 c: shape.c,
             },
-            Op::Norm {
-                scale,
-                bias,
-                epsilon,
-            } => Work::Norm {
+            Op::Norm(norm) => Work::Norm {
                 x: x[0],
                 y,
                 pixels: shape.pixels(),
-                scale: scale.clone(),
-                bias: bias.clone(),
-                epsilon: *epsilon,
+                norm: norm.clone(),
             },
             Op::Move(from) => Work::Move(Move {
                 x: x[0],

@@ -2,6 +2,7 @@
 //! vectors of them; the order of summing is the same on every CPU.
 
 use super::functions::exp;
+use super::graph::Norm;
 
 /// Partial sums that are kept.
 const LANES: usize = 16;
@@ -29,9 +30,14 @@ fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sums[0]
 }
 
-/// LayerNormalization of rows of `scale.len()` values.
+/// LayerNormalization of rows of as many values as there are factors.
 #[inline(always)]
-pub fn norm(x: &[f32], scale: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
+pub fn norm(norm: &Norm, x: &[f32], y: &mut [f32]) {
+    let Norm {
+        scale,
+        bias,
+        epsilon,
+    } = norm;
     let c = scale.len();
     for (x, y) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)) {
         let mean = sum(x, |x| x) / c as f32;
@@ -68,6 +74,7 @@ pub fn softmax<const FUSED: bool>(x: &[f32], c: usize, y: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::graph::Norm;
     use super::super::kernels::available;
 
     #[test]
@@ -77,10 +84,15 @@ mod tests {
             let (rows, c) = (random.usize(1..9), random.usize(1..90));
             let mut floats =
                 |n: usize| -> Vec<f32> { (0..n).map(|_| random.f32() * 6.0 - 3.0).collect() };
-            let (x, scale, bias) = (floats(rows * c), floats(c), floats(c));
+            let x = floats(rows * c);
+            let norm = Norm {
+                scale: floats(c),
+                bias: floats(c),
+                epsilon: 1e-3,
+            };
             for kernels in available() {
                 let (mut normal, mut soft) = (vec![7.0; x.len()], vec![7.0; x.len()]);
-                kernels.norm_f32(&x, &scale, &bias, 1e-3, &mut normal);
+                kernels.norm_f32(&norm, &x, &mut normal);
                 kernels.softmax_f32(&x, c, &mut soft);
                 for row in 0..rows {
                     let of = |i: usize| f64::from(x[row * c + i]);
@@ -89,8 +101,9 @@ mod tests {
                     let variance = (0..c).map(square).sum::<f64>() / c as f64;
                     let all: f64 = (0..c).map(|i| of(i).exp()).sum();
                     for i in 0..c {
-                        let want = (of(i) - mean) / (variance + 1e-3).sqrt() * f64::from(scale[i])
-                            + f64::from(bias[i]);
+                        let want = (of(i) - mean) / (variance + 1e-3).sqrt()
+                            * f64::from(norm.scale[i])
+                            + f64::from(norm.bias[i]);
                         let got = f64::from(normal[row * c + i]);
                         assert!(
                             (got - want).abs() < 2e-5,
@@ -117,7 +130,12 @@ mod tests {
             x[3] = f32::NAN;
             kernels.softmax_f32(&x, 20, &mut y);
             assert!(y.iter().all(|y| y.is_nan()), "{}", kernels.name());
-            kernels.norm_f32(&x, &[1.0; 20], &[0.0; 20], 1e-5, &mut y);
+            let norm = Norm {
+                scale: vec![1.0; 20],
+                bias: vec![0.0; 20],
+                epsilon: 1e-5,
+            };
+            kernels.norm_f32(&norm, &x, &mut y);
             assert!(y.iter().all(|y| y.is_nan()), "{}", kernels.name());
         }
     }

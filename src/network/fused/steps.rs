@@ -7,7 +7,7 @@ mod dynamic;
 mod moves;
 mod product;
 
-use super::graph::{Shape, Unary, Window};
+use super::graph::{Norm, Shape, Unary, Window};
 use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
 use super::max_pool::MaxPool;
 use super::plan::MAX_KERNEL_ROWS;
@@ -265,9 +265,7 @@ pub(super) enum Work {
         x: usize,
         y: usize,
         pixels: usize,
-        scale: Vec<f32>,
-        bias: Vec<f32>,
-        epsilon: f32,
+        norm: Norm,
     },
     Move(Move),
     Product(Box<ProductStep>),
@@ -433,19 +431,12 @@ impl Work {
                     let x = floats_of(arena, x + at, len);
                     kernels.softmax_f32(x, *c, floats_at(arena, y + at, len));
                 }
-                Self::Norm {
-                    x,
-                    y,
-                    pixels,
-                    scale,
-                    bias,
-                    epsilon,
-                } => {
+                Self::Norm { x, y, pixels, norm } => {
                     let part = worker.share(*pixels, 1);
-                    let (at, len) = (part.start * scale.len() * 4, part.len() * scale.len());
+                    let c = norm.scale.len();
+                    let (at, len) = (part.start * c * 4, part.len() * c);
                     let x = floats_of(arena, x + at, len);
-                    let y = floats_at(arena, y + at, len);
-                    kernels.norm_f32(x, scale, bias, *epsilon, y);
+                    kernels.norm_f32(norm, x, floats_at(arena, y + at, len));
                 }
                 Self::Move(m) => m.run(worker),
                 Self::Product(p) => p.run(kernels, worker),

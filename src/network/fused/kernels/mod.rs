@@ -53,7 +53,7 @@ mod tests;
 mod wider;
 
 use super::dynamic::{self, Extremes, Rescale};
-use super::graph::{Quant, Unary};
+use super::graph::{Norm, Quant, Unary};
 use super::max_pool::MaxPool;
 use super::requantise::Requantise;
 use super::rows;
@@ -397,9 +397,9 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
         f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
     }
-    /// Rows of `scale.len()` values less their mean, over their deviation, times `scale`, plus `bias`.
-    fn norm_f32(&self, x: &[f32], scale: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
-        rows::norm(x, scale, bias, epsilon, y);
+    /// LayerNormalization of rows of as many values as there are factors.
+    fn norm_f32(&self, norm: &Norm, x: &[f32], y: &mut [f32]) {
+        rows::norm(norm, x, y);
     }
     /// Softmax of rows of `c` values.
     fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {

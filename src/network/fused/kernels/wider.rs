@@ -39,13 +39,13 @@ macro_rules! wider_loops {
             unsafe { wide(f, gate, x, y) }
         }
 
-        fn norm_f32(&self, x: &[f32], scale: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
+        fn norm_f32(&self, norm: &super::Norm, x: &[f32], y: &mut [f32]) {
             #[target_feature(enable = $features)]
-            fn wide(x: &[f32], scale: &[f32], bias: &[f32], epsilon: f32, y: &mut [f32]) {
-                super::rows::norm(x, scale, bias, epsilon, y);
+            fn wide(norm: &super::Norm, x: &[f32], y: &mut [f32]) {
+                super::rows::norm(norm, x, y);
             }
             // SAFETY: `available` saw that this CPU has the instructions.
-            unsafe { wide(x, scale, bias, epsilon, y) }
+            unsafe { wide(norm, x, y) }
         }
 
         fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {

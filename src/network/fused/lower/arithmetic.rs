@@ -105,6 +105,7 @@ impl Lower {
         let constant = |v: &Val| matches!(v, Val::Const(_) | Val::Quantised(_));
         let op = node.op_type.as_str();
         match (&a, &b) {
+            (Val::Spelt(_), _) | (_, Val::Spelt(_)) => return self.binary_spelt(node, &a, &b),
             (Val::Dynamic(scale), other) => return self.by_dynamic(node, scale, other, 1),
             (other, Val::Dynamic(scale)) => return self.by_dynamic(node, scale, other, 0),
             _ => {}

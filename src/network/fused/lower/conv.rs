@@ -375,6 +375,11 @@ impl Lower {
                     product.scale *= one_factor(&steps).unwrap_or(1.0);
                     return Ok(relazy(lazy, LazyOp::Product(product), *view));
                 }
+                LazyOp::Norm(norm) => {
+                    let mut norm = norm.clone();
+                    super::norm::fold(&mut norm, &steps);
+                    return Ok(relazy(lazy, LazyOp::Norm(norm), *view));
+                }
                 LazyOp::Affine(before) => {
                     let all = before.iter().cloned().chain(steps).collect();
                     return Ok(relazy(lazy, LazyOp::Affine(all), *view));

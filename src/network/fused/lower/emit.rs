@@ -23,6 +23,7 @@ impl Lower {
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
             Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
             Val::Dynamic(_) => Err(super::dynamic::ELSEWHERE.into()),
+            Val::Spelt(_) => Err(super::norm::ELSEWHERE.into()),
             Val::Const(_) | Val::Quantised(_) | Val::Absent => {
                 Err("a constant where a computed value is needed".into())
             }
@@ -84,6 +85,7 @@ impl Lower {
                 Op::Affine { a, b }
             }
             LazyOp::Product(product) => Op::Product(product.clone()),
+            LazyOp::Norm(norm) => Op::Norm(norm.clone()),
             LazyOp::Concat => Op::Concat,
         };
         let tensor = Tensor {
@@ -162,7 +164,9 @@ impl Lower {
             LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
             LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
             LazyOp::Unary(f) => Op::Unary(*f),
-            LazyOp::Affine(_) | LazyOp::Slopes(_) | LazyOp::Product(_) => return Ok(None),
+            LazyOp::Affine(_) | LazyOp::Slopes(_) | LazyOp::Product(_) | LazyOp::Norm(_) => {
+                return Ok(None);
+            }
             LazyOp::Concat => {
                 let mut inputs = Vec::new();
                 for &i in &lazy.inputs {

@@ -41,6 +41,7 @@ pub(super) fn form(node: &NodeProto) -> Made<Form> {
                 "Pad" => Lower::pad,
                 "Softmax" => Lower::softmax,
                 "LayerNormalization" => Lower::layer_norm,
+                "Pow" | "Sqrt" => Lower::power,
                 "Concat" => Lower::concat,
                 "QuantizeLinear" => Lower::quantize_linear,
                 "DequantizeLinear" => Lower::dequantize_linear,

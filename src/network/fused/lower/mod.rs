@@ -14,6 +14,7 @@ mod dynamic;
 mod emit;
 mod fold;
 mod known;
+mod norm;
 mod order;
 mod partial;
 mod pool;
@@ -30,8 +31,8 @@ pub use proto::Const;
 use super::NotFused;
 use super::axes::Axes;
 use super::graph::{
-    Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Op, Product, Quant, Shape,
-    Tensor, TensorId, Window,
+    Border, Conv, Graph, GraphInput, InputStep, InputType, Kind, Layer, Norm, Op, Product, Quant,
+    Shape, Tensor, TensorId, Window,
 };
 use crate::network::onnx::reads;
 use known::{Form, form};
@@ -115,6 +116,8 @@ enum Val {
     },
     /// Of a quantisation whose scale is found anew in every run.
     Dynamic(dynamic::Dynamic),
+    /// Of a LayerNormalization that is spelt out.
+    Spelt(norm::Spelt),
     /// An optional output that we do not make.
     Absent,
 }
@@ -141,6 +144,7 @@ enum LazyOp {
     Slopes(Vec<f32>),
     Affine(Vec<InputStep>),
     Product(Product),
+    Norm(Norm),
     Concat,
 }
 
@@ -444,6 +448,7 @@ impl Lower {
             Val::Padded(..) => Err("padding that is not before a convolution".into()),
             Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
             Val::Dynamic(_) => Err(dynamic::ELSEWHERE.into()),
+            Val::Spelt(_) => Err(norm::ELSEWHERE.into()),
             _ => Err("a constant where a computed value is needed".into()),
         }
     }

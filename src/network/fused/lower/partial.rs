@@ -528,6 +528,7 @@ impl Lower {
             }
             Val::Padded(inner, _) | Val::Grouped { inner, .. } => self.segment_of(inner),
             Val::Dynamic(value) => self.segment_of_dynamic(value),
+            Val::Spelt(value) => self.segments[value.of.0],
             Val::Const(_) | Val::Quantised(_) | Val::Absent => 0,
         }
     }
@@ -536,10 +537,7 @@ impl Lower {
     fn taken_out(&mut self, value: &Val) -> Made<Act> {
         let settled;
         let mut value = value;
-        if !matches!(
-            value,
-            Val::Grouped { .. } | Val::Padded(..) | Val::Dynamic(_)
-        ) {
+        if matches!(value, Val::Act(_) | Val::Lazy(..)) {
             settled = self.settled(&NodeProto::default(), value)?;
             value = &settled;
         }

@@ -17,6 +17,11 @@ impl Lower {
             Val::Padded(inner, pads) if windowed => (&**inner, *pads),
             other => (other, [0; 4]),
         };
+        if node.op_type == "ReduceMean"
+            && let Ok(part) = self.mean_of_rows(node, x)
+        {
+            return Ok(part);
+        }
         let settled = self.settled(node, x)?;
         let act = self.materialise(&settled)?;
         let input = self.shape(act.id);

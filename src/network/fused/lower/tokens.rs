@@ -1,11 +1,11 @@
-//! What attention networks do with tokens: matrix products over the last axis and of two computed tensors, normalisation and
-//! sums along it.
+//! What attention networks do with tokens: matrix products over the last axis and of two computed tensors, Softmax and
+//! averages.
 
 use super::axes::plain_form;
 use super::conv::{Bias, Source};
 use super::fold::broadcast;
 use super::{Act, LazyOp, Lower, Made, Val, View};
-use crate::network::attributes::{float, int};
+use crate::network::attributes::int;
 use crate::network::fused::axes::Axes;
 use crate::network::fused::graph::{Conv, InputStep, Op, Product, Shape, Weights, Window};
 use std::rc::Rc;
@@ -163,45 +163,6 @@ impl Lower {
         }
         let (id, axes) = self.strided(value)?;
         Ok((id, axes, 1.0))
-    }
-
-    /// LayerNormalization over the last axis.
-    pub(super) fn layer_norm(&mut self, node: &NodeProto) -> Made<Val> {
-        let x = self.input_value(node, 0)?;
-        if node
-            .output
-            .iter()
-            .skip(1)
-            .any(|o| self.uses.contains_key(o))
-        {
-            return Err("its mean or deviation is read".into());
-        }
-        let dims = self.dims_of(&x)?;
-        let axis = super::shape::axis_of(int(node, "axis", -1), dims.len())?;
-        let c = dims.last().copied().unwrap_or(0);
-        if axis + 1 != dims.len() {
-            return Err(format!("is over axes from {axis} on of {dims:?}"));
-        }
-        let (scale, _) = self.const_floats(node, 1)?;
-        let bias = if self.has_input(node, 2) {
-            self.const_floats(node, 2)?.0
-        } else {
-            vec![0.0; c]
-        };
-        if scale.len() != c || bias.len() != c {
-            return Err(format!("{} factors for {c} values", scale.len()));
-        }
-        let epsilon = float(node, "epsilon", 1e-5);
-        let (id, dims) = self.rows(node, &x)?;
-        let op = Op::Norm {
-            scale,
-            bias,
-            epsilon,
-        };
-        let tensor = self.tensors[id.0].clone();
-        let id = self.add_layer(op, vec![id], tensor, &node.name);
-        let axes = Axes::plain(&dims).ok_or("too many axes")?;
-        Ok(Val::Act(self.seen(id, axes)?))
     }
 
     /// Softmax over the last axis.
