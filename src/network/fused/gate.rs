@@ -155,12 +155,12 @@ fn hard_sigmoid(graph: &mut Graph, i: usize, gone: &mut Vec<usize>) -> Option<()
                 _ => None,
             };
             if before.is_some() {
-                at = maker(graph, graph.layers[at].inputs[0], at)?;
+                at = maker(graph, *graph.layers[at].inputs.first()?, at)?;
             }
             let Op::Unary(Unary::Clamp(0.0, top)) = graph.layers[at].op else {
                 return None;
             };
-            let moved = maker(graph, graph.layers[at].inputs[0], at)?;
+            let moved = maker(graph, *graph.layers[at].inputs.first()?, at)?;
             let (slope, shift) = line(graph, moved)?;
             let of_x = graph.layers[moved].inputs == [x];
             of_x.then_some((x, (at, moved), top, slope, shift, before))
