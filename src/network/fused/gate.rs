@@ -4,7 +4,7 @@
 //! For bytes all of it is one table, made of what the two layers would do with each of the 256 bytes, so the result is the same
 //! to the bit.
 
-use super::graph::{Graph, Kind, Op, TensorId, Unary};
+use super::graph::{FREE, Graph, Kind, Op, TensorId, Unary};
 use super::plan::only_reader;
 
 /// Makes one layer of each such group.
@@ -49,7 +49,7 @@ pub(super) fn take_together(graph: &mut Graph) {
 
 /// Whether limits limit nothing.
 fn is_free(clamp: (f32, f32)) -> bool {
-    clamp == (f32::NEG_INFINITY, f32::INFINITY)
+    clamp == FREE
 }
 
 /// The function's layer, if layer `i` is the product of a number and its function, and nobody else reads the latter.

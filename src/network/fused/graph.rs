@@ -6,6 +6,9 @@
 use super::axes::Axes;
 use std::rc::Rc;
 
+/// Limits that limit nothing.
+pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
 /// Index of a tensor in [`Graph::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
@@ -163,7 +166,7 @@ pub enum Unary {
 
 impl Unary {
     /// No change at all.
-    pub const NONE: Self = Self::Clamp(f32::NEG_INFINITY, f32::INFINITY);
+    pub const NONE: Self = Self::Clamp(FREE.0, FREE.1);
 }
 
 /// Weights of a convolution, ordered output channel, kernel row, kernel column, input channel of the group.
@@ -222,13 +225,10 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// No limits.
-    pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
-
     /// Limits of the sums themselves.
     pub fn sums_clamp(&self) -> (f32, f32) {
         if self.factors.is_some() {
-            Self::FREE
+            FREE
         } else {
             self.clamp
         }

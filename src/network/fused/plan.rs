@@ -7,7 +7,7 @@ mod product;
 use super::arena::{Need, place};
 use super::border::Port;
 use super::graph::{
-    Border, Conv, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
+    Border, Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
 };
 use super::kernels::{Aligned, BinaryQ8, Kernels};
 use super::max_pool::MaxPool;
@@ -400,8 +400,7 @@ impl Planner<'_> {
                     (Some(q), true) => {
                         let scale = self.quant(layer.output).map_or(1.0, |q| q.scale);
                         let ratio = f64::from(q.scale) / f64::from(scale);
-                        let end =
-                            self.requantise(layer.output, (f32::NEG_INFINITY, f32::INFINITY))?;
+                        let end = self.requantise(layer.output, FREE)?;
                         Some((self.stored_zero(q), ratio, end))
                     }
                     _ => None,

@@ -420,23 +420,16 @@ impl Work {
                     dynamic::round((*x, *y), of, *len, kernels, worker);
                 }
                 Self::Affine { x, y, pixels, a, b } => {
-                    let part = worker.share(*pixels, 1);
-                    let (at, len) = (part.start * a.len() * 4, part.len() * a.len());
-                    let x = floats_of(arena, x + at, len);
-                    each::affine(x, a, b, floats_at(arena, y + at, len));
+                    let (x, y) = pixels_of(worker, (*x, *y), *pixels, a.len());
+                    each::affine(x, a, b, y);
                 }
                 Self::Softmax { x, y, pixels, c } => {
-                    let part = worker.share(*pixels, 1);
-                    let (at, len) = (part.start * c * 4, part.len() * c);
-                    let x = floats_of(arena, x + at, len);
-                    kernels.softmax_f32(x, *c, floats_at(arena, y + at, len));
+                    let (x, y) = pixels_of(worker, (*x, *y), *pixels, *c);
+                    kernels.softmax_f32(x, *c, y);
                 }
                 Self::Norm { x, y, pixels, norm } => {
-                    let part = worker.share(*pixels, 1);
-                    let c = norm.scale.len();
-                    let (at, len) = (part.start * c * 4, part.len() * c);
-                    let x = floats_of(arena, x + at, len);
-                    kernels.norm_f32(norm, x, floats_at(arena, y + at, len));
+                    let (x, y) = pixels_of(worker, (*x, *y), *pixels, norm.scale.len());
+                    kernels.norm_f32(norm, x, y);
                 }
                 Self::Move(m) => m.run(worker),
                 Self::Product(p) => p.run(kernels, worker),
@@ -446,10 +439,8 @@ impl Work {
                     pixels,
                     slopes,
                 } => {
-                    let part = worker.share(*pixels, 1);
-                    let (at, len) = (part.start * slopes.len() * 4, part.len() * slopes.len());
-                    let x = floats_of(arena, x + at, len);
-                    each::slopes(x, slopes, floats_at(arena, y + at, len));
+                    let (x, y) = pixels_of(worker, (*x, *y), *pixels, slopes.len());
+                    each::slopes(x, slopes, y);
                 }
                 Self::Pick {
                     x,
@@ -540,6 +531,27 @@ pub(super) unsafe fn floats_of<'a>(arena: *const u8, offset: usize, len: usize) 
 pub(super) unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f32] {
     // SAFETY: the caller's promise.
     unsafe { std::slice::from_raw_parts_mut(arena.add(offset).cast(), len) }
+}
+
+/// A worker's pixels of a layer from `x` to `y`, `c` floats each in both.
+///
+/// # Safety
+/// As `floats_of` and `floats_at` for all `pixels`, but that other workers use theirs.
+unsafe fn pixels_of<'a>(
+    worker: &Worker,
+    (x, y): (usize, usize),
+    pixels: usize,
+    c: usize,
+) -> (&'a [f32], &'a mut [f32]) {
+    let part = worker.share(pixels, 1);
+    let (at, len) = (part.start * c * 4, part.len() * c);
+    // SAFETY: the caller's promise; this part is the worker's alone.
+    unsafe {
+        (
+            floats_of(worker.arena, x + at, len),
+            floats_at(worker.arena, y + at, len),
+        )
+    }
 }
 
 impl Add {

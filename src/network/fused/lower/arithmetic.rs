@@ -5,7 +5,7 @@ use super::conv::{relazy, unlimited};
 use super::shape::logical;
 use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::attributes::{float, int, text};
-use crate::network::fused::graph::{InputStep, Kind, Op, Shape, Tensor, Unary};
+use crate::network::fused::graph::{FREE, InputStep, Kind, Op, Shape, Tensor, Unary};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
@@ -47,7 +47,6 @@ impl Lower {
 
     pub(super) fn unary_of(&mut self, node: &NodeProto, x: Val) -> Made<Val> {
         let function = self.unary_function(node)?;
-        let none = (f32::NEG_INFINITY, f32::INFINITY);
         if let (Val::Lazy(lazy, view), Unary::Clamp(low, high)) = (&x, function)
             && self.only_reader(node, 0)
             && lazy.made.borrow().is_none()
@@ -58,8 +57,8 @@ impl Lower {
                     conv.clamp = (low, high);
                     Some(LazyOp::Conv(conv, bias.clone()))
                 }
-                LazyOp::Add(clamp) if *clamp == none => Some(LazyOp::Add((low, high))),
-                LazyOp::Mul(clamp) if *clamp == none => Some(LazyOp::Mul((low, high))),
+                LazyOp::Add(clamp) if *clamp == FREE => Some(LazyOp::Add((low, high))),
+                LazyOp::Mul(clamp) if *clamp == FREE => Some(LazyOp::Mul((low, high))),
                 _ => None,
             };
             if let Some(op) = op {
@@ -158,10 +157,9 @@ impl Lower {
         mul: bool,
     ) -> Made<Val> {
         let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
-        let none = (f32::NEG_INFINITY, f32::INFINITY);
         let op = match (add, mul) {
-            (true, _) => LazyOp::Add(none),
-            (_, true) => LazyOp::Mul(none),
+            (true, _) => LazyOp::Add(FREE),
+            (_, true) => LazyOp::Mul(FREE),
             _ => return Err("there is no fused form for two computed operands".into()),
         };
         let strided = [va, vb].iter().any(|v| matches!(v, View::Strided(_)));

@@ -5,7 +5,7 @@ use super::shape::logical;
 use super::tokens::one_factor;
 use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::attributes::{float, int, ints, text};
-use crate::network::fused::graph::{Conv, InputStep, Shape, Weights, Window};
+use crate::network::fused::graph::{Conv, FREE, InputStep, Shape, Weights, Window};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -172,7 +172,7 @@ impl Lower {
             cin: input.c,
             cout,
             weights,
-            clamp: Conv::FREE,
+            clamp: FREE,
             factors: None,
         };
         let shape = Shape { h, w: w_, c: cout };
@@ -326,7 +326,7 @@ impl Lower {
             cin: c,
             cout: n,
             weights,
-            clamp: Conv::FREE,
+            clamp: FREE,
             factors: None,
         };
         let shape = Shape { h: 1, w: 1, c: n };
@@ -394,7 +394,7 @@ impl Lower {
 }
 
 pub(super) fn unlimited(conv: &Conv) -> bool {
-    conv.clamp == Conv::FREE
+    conv.clamp == FREE
 }
 
 /// The same lazy layer with another operator.

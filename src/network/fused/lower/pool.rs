@@ -115,17 +115,7 @@ impl Lower {
     }
 
     fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {
-        let mut axes = match ints(node, "axes") {
-            Some(axes) => axes,
-            None if self.has_input(node, 1) => self.const_ints(node, 1)?,
-            None => return Err("is over all axes".into()),
-        };
-        for a in &mut axes {
-            if *a < 0 {
-                *a += 4;
-            }
-        }
-        axes.sort_unstable();
+        let axes = self.reduced(node, 4)?;
         let spatial = match act.view {
             View::Nchw => axes == [2, 3],
             View::Nhwc => axes == [1, 2],

@@ -7,7 +7,7 @@ use super::fold::broadcast;
 use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::attributes::int;
 use crate::network::fused::axes::Axes;
-use crate::network::fused::graph::{Conv, InputStep, Op, Product, Shape, Weights, Window};
+use crate::network::fused::graph::{Conv, FREE, InputStep, Op, Product, Shape, Weights, Window};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -56,7 +56,7 @@ impl Lower {
                 steps: Vec::new(),
                 bias: Vec::new(),
             },
-            clamp: Conv::FREE,
+            clamp: FREE,
             factors: None,
         };
         dims.pop();
@@ -219,9 +219,7 @@ impl Lower {
         } else {
             (a, b, da, db)
         };
-        let first = other.iter().position(|&d| d != 1).unwrap_or(other.len());
-        let part = &other[first..];
-        if other.len() > dims.len() || !dims.ends_with(part) {
+        if other.len() > dims.len() || !dims.ends_with(trimmed(&other)) {
             return Err(format!("shapes {dims:?} and {other:?} do not go together"));
         }
         let (x, _) = self.rows(node, a)?;
@@ -245,11 +243,10 @@ impl Lower {
         values: Vec<f32>,
         dims: &[usize],
     ) -> Made<Val> {
-        let none = (f32::NEG_INFINITY, f32::INFINITY);
         let (op, values) = match node.op_type.as_str() {
-            "Add" => (LazyOp::Add(none), values),
-            "Sub" => (LazyOp::Add(none), values.iter().map(|v| -v).collect()),
-            "Mul" => (LazyOp::Mul(none), values),
+            "Add" => (LazyOp::Add(FREE), values),
+            "Sub" => (LazyOp::Add(FREE), values.iter().map(|v| -v).collect()),
+            "Mul" => (LazyOp::Mul(FREE), values),
             _ => return Err("divides by more constants than one a channel".into()),
         };
         let size = self.dims_of(x)?;

@@ -1,7 +1,7 @@
 //! Matrix products of two tensors.
 
 use super::Planner;
-use crate::network::fused::graph::{Conv, Product};
+use crate::network::fused::graph::{FREE, Product};
 use crate::network::fused::kernels::{ConvF32, Packed, Runs};
 use crate::network::fused::steps::{ProductStep, Work};
 use std::sync::atomic::AtomicPtr;
@@ -19,7 +19,7 @@ impl Planner<'_> {
         let conv = || ConvF32 {
             runs: runs.clone(),
             packed: Packed::Lent(AtomicPtr::default()),
-            clamp: Conv::FREE,
+            clamp: FREE,
         };
         Work::Product(Box::new(ProductStep {
             a,
