@@ -4,11 +4,13 @@
 //! mod        names, constants, values with several readers; how a network is put together
 //! pictures   layers over channels, rows and columns
 //! tokens     layers over rows of values: what attention networks do
+//! keras      layers over channels, rows and columns that stand the other way round
 //! bytes      quantised layers: QDQ, QLinear, scales found anew in every run
 //! ```
 //! Everything hangs on the seed: the same seed and limits give the same model. With fewer turns it is the same model cut short.
 
 mod bytes;
+mod keras;
 mod pictures;
 mod tokens;
 

@@ -14,7 +14,7 @@ pub(super) struct Window {
 impl Maker {
     pub(super) fn picture_layer(&mut self, x: &Value) -> Option<Value> {
         let large = self.limits.large;
-        match self.random.u8(..if large { 12 } else { 34 }) {
+        match self.random.u8(..if large { 12 } else { 37 }) {
             0..=3 => self.any_conv(x),
             4..=6 => self.inverted_block(x),
             7 | 8 => Some(self.activation(x)),
@@ -38,6 +38,8 @@ impl Maker {
             30 => self.concat_rows(x),
             31 => Some(self.soft_channels(x)),
             32 => Some(self.named(x)),
+            33 | 34 => super::keras::layers(self, x),
+            35 => super::keras::windows(self, x),
             _ => {
                 let pooled = self.global_pool(x);
                 Some(self.flatten(&pooled))

@@ -88,8 +88,8 @@ impl Maker {
         Some(real(name, vec![1, c, h, w]))
     }
 
-    fn layer_norm(&mut self, x: &Value) -> Value {
-        let c = x.dims[2];
+    pub(super) fn layer_norm(&mut self, x: &Value) -> Value {
+        let c = x.dims[x.dims.len() - 1];
         let scale = self.some_floats(&[c], 0.5, 1.5);
         let bias = self.some_floats(&[c], -0.5, 0.5);
         if self.random.bool() {
@@ -135,11 +135,9 @@ impl Maker {
         Some(made)
     }
 
-    fn linear(&mut self, x: &Value, to: usize) -> Option<Value> {
-        let [_, t, c] = x.dims[..] else {
-            return None;
-        };
-        if !self.afford(t * c * to) {
+    pub(super) fn linear(&mut self, x: &Value, to: usize) -> Option<Value> {
+        let c = x.dims[x.dims.len() - 1];
+        if !self.afford(x.dims.iter().product::<usize>() * to) {
             return None;
         }
         let weights = self.weights(&[c, to], c);
@@ -154,7 +152,10 @@ impl Maker {
             };
             name = self.node("Add", &inputs, vec![]);
         }
-        Some(real(name, vec![1, t, to]))
+        let mut dims = x.dims.clone();
+        dims.pop();
+        dims.push(to);
+        Some(real(name, dims))
     }
 
     /// Heads that look at each other's tokens.
