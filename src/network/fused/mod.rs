@@ -183,7 +183,7 @@ impl Fused {
 
     /// Runs a whole network on what is in the input; the scores, as the model gives them. Allocates nothing.
     pub fn run(&mut self) -> &[f32] {
-        self.run_segment(0, &[], &mut []);
+        self.run_segment::<f32>(0, &[], &mut []);
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
         let Some(scores) = scores else { return &[] };
         // SAFETY: the planner placed the scores there, floats on a multiple of 64.
@@ -194,15 +194,23 @@ impl Fused {
     }
 
     /// Runs one segment: its imports in the order of [`Partial`]'s graph, its exports likewise (left where they are when
-    /// `exports` is empty). Allocates nothing. Segments must be run in their order; each reads what the ones before it left.
+    /// `exports` is empty, else every value of every slice is written). Allocates nothing. Segments must be run in their order;
+    /// each reads what the ones before it left.
     ///
     /// # Panics
-    /// When a slice has another length than its tensor, or there are not as many slices as the segment has imports.
-    pub fn run_segment(&mut self, segment: usize, imports: &[&[f32]], exports: &mut [&mut [f32]]) {
+    /// When a slice has another length than its tensor, there are not as many slices as the segment has imports, or neither none
+    /// nor as many as it has exports.
+    pub fn run_segment<R: Room>(
+        &mut self,
+        segment: usize,
+        imports: &[&[f32]],
+        exports: &mut [&mut [R]],
+    ) {
         let part = &self.plan.segments[segment];
         let fits = |port: &Port, len: usize| port.shape.volume() == len;
         assert!(
             part.imports.len() == imports.len()
+                && (exports.is_empty() || part.exports.len() == exports.len())
                 && part
                     .imports
                     .iter()
@@ -216,7 +224,7 @@ impl Fused {
             "segment {segment} is given other tensors than it has"
         );
         // Each thread writes its own part of each export, so the team gets their addresses.
-        let taken = SharedList(exports.as_mut_ptr(), exports.len().min(part.exports.len()));
+        let taken = SharedList(exports.as_mut_ptr(), exports.len());
         let arena = Shared(self.arena.as_mut_ptr());
         let (plan, kernels) = (&self.plan, self.kernels);
         let steps = &plan.steps[part.steps.clone()];
@@ -237,7 +245,7 @@ impl Fused {
             }
             for (i, port) in part.exports.iter().take(taken.1).enumerate() {
                 // SAFETY: `i` is within the list, which outlives the run; the slice was checked to be as long as the tensor,
-                // and each thread writes its own part of it.
+                // each thread writes its own part of it, and a `Room` takes a float.
                 unsafe {
                     let values = (&raw mut **taken.0.add(i)).cast::<f32>();
                     port.take(arena.0, values, id, team.size());
@@ -294,9 +302,21 @@ struct Shared(*mut u8);
 unsafe impl Sync for Shared {}
 
 /// Where tensors are taken out to, for the team.
-struct SharedList<'a>(*mut &'a mut [f32], usize);
+struct SharedList<'a, R>(*mut &'a mut [R], usize);
 // SAFETY: threads only read the list, and write to disjoint parts of each slice.
-unsafe impl Sync for SharedList<'_> {}
+unsafe impl<R: Room> Sync for SharedList<'_, R> {}
+
+/// What a float can be written to: a float, or memory that holds none yet.
+pub trait Room: room::Float {}
+impl Room for f32 {}
+impl Room for std::mem::MaybeUninit<f32> {}
+
+/// Nothing else is as large as a float and takes every bit pattern of one.
+mod room {
+    pub trait Float {}
+    impl Float for f32 {}
+    impl Float for std::mem::MaybeUninit<f32> {}
+}
 
 #[cfg(test)]
 mod tests;
