@@ -128,8 +128,9 @@ impl Window {
     /// Rows and columns of the output for an input of `h` by `w`; `None` when the window does not fit.
     pub fn output(&self, h: usize, w: usize) -> Option<(usize, usize)> {
         let one = |size: usize, before: usize, after: usize, k: usize, d: usize, s: usize| {
-            let span = (k.checked_sub(1)?).checked_mul(d)? + 1;
-            Some((size + before + after).checked_sub(span)? / s + 1)
+            let span = (k.checked_sub(1)?).checked_mul(d)?.checked_add(1)?;
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            padded.checked_sub(span)?.checked_div(s)?.checked_add(1)
         };
         Some((
             one(h, self.top, self.bottom, self.kh, self.dh, self.sh)?,
@@ -139,7 +140,7 @@ impl Window {
 
     /// Whether any padding is asked for.
     pub fn padded(&self) -> bool {
-        self.top + self.left + self.bottom + self.right > 0
+        [self.top, self.left, self.bottom, self.right] != [0; 4]
     }
 }
 
