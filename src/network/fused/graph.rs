@@ -4,6 +4,7 @@
 //! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
 
 use super::axes::Axes;
+pub use super::sizes::{Shape, Sides};
 use std::rc::Rc;
 
 /// Limits that limit nothing.
@@ -12,34 +13,6 @@ pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// Index of a tensor in [`Graph::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
-
-/// Height, width and channels of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows.
-    pub h: usize,
-    /// Columns.
-    pub w: usize,
-    /// Channels.
-    pub c: usize,
-}
-
-impl Shape {
-    /// Rows by columns.
-    pub fn pixels(self) -> usize {
-        self.h * self.w
-    }
-    /// All values.
-    pub fn volume(self) -> usize {
-        self.h * self.w * self.c
-    }
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}x{}", self.h, self.w, self.c)
-    }
-}
 
 /// Scale and zero point of a quantised tensor; the zero point counts in 0..=255.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -263,7 +236,9 @@ impl Conv {
     }
     /// Multiply-adds for an output of that size.
     pub fn multiply_adds(&self, output: Shape) -> u64 {
-        (output.volume() * self.window.kh * self.window.kw * (self.cin / self.groups)) as u64
+        let each = [self.window.kh, self.window.kw, self.cin / self.groups];
+        let each = each.iter().fold(1u64, |n, &f| n.saturating_mul(f as u64));
+        each.saturating_mul(output.volume() as u64)
     }
 }
 

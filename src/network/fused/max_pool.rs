@@ -192,11 +192,7 @@ mod tests {
         for _ in 0..300 {
             let mut up_to = |n: usize| random.usize(1..=n);
             let (kh, kw) = (up_to(4), up_to(4));
-            let input = Shape {
-                h: kh + up_to(6),
-                w: kw + up_to(6),
-                c: up_to(80),
-            };
+            let input = Shape::new(kh + up_to(6), kw + up_to(6), up_to(80)).unwrap();
             let window = Window {
                 kh,
                 kw,
@@ -210,7 +206,7 @@ mod tests {
                 right: up_to(kw) - 1,
             };
             let (h, w) = window.output(input.h, input.w).expect("it is not larger");
-            let output = Shape { h, w, c: input.c };
+            let output = Shape::new(h, w, input.c).unwrap();
             let (zeros, flip, zero) = (random.bool(), random.u8(0..2) << 7, random.u8(..));
             let mut pool = MaxPool {
                 x: 0,

@@ -3,6 +3,7 @@
 //! ```text
 //! lower/       ONNX nodes -> graph: folded, quantised patterns recognised
 //! graph        layers over NHWC tensors
+//! sizes        shapes whose volume was checked
 //! axes         how values of any rank lie in them
 //! requantise   the exact integer arithmetic
 //! dynamic      that of scales found anew in every run
@@ -30,6 +31,7 @@ mod plan;
 mod pointwise;
 mod requantise;
 mod rows;
+mod sizes;
 mod steps;
 mod threads;
 mod touch;

@@ -168,7 +168,7 @@ pub(super) mod tests {
     /// What a layer makes of tensors of these sizes, with every kernel set and one to three threads.
     pub(in super::super) fn each_run(op: &Op, inputs: &[&[f32]], count: usize) -> Vec<Vec<f32>> {
         let tensor = |c: usize| Tensor {
-            shape: Shape { h: 1, w: 1, c },
+            shape: Shape::new(1, 1, c).unwrap(),
             kind: Kind::F32,
         };
         let border = |i: usize| Border {
@@ -229,7 +229,9 @@ pub(super) mod tests {
                 let axis = random.usize(..rank);
                 let first = random.usize(..dims[axis]);
                 let step = random.usize(1..3);
-                axes = axes.sliced(axis, first, (dims[axis] - first).div_ceil(step), step);
+                axes = axes
+                    .sliced(axis, first, (dims[axis] - first).div_ceil(step), step)
+                    .unwrap();
             }
             let want: Vec<f32> = (0..axes.volume())
                 .map(|i| axes.start(i, rank) as f32)

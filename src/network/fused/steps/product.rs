@@ -188,7 +188,8 @@ mod tests {
                 |count: usize| -> Vec<f32> { (0..count).map(|_| random.f32() - 0.5).collect() };
             let (a, b) = (floats(of.a.volume()), floats(of.b.volume()));
             if turn % 4 == 0 && !batch.is_empty() {
-                of.b = of.b.sliced(0, 0, 1, 1).repeated(0, batch[0]);
+                of.b = of.b.sliced(0, 0, 1, 1).unwrap();
+                of.b = of.b.repeated(0, batch[0]).unwrap();
             }
             let mut want = vec![0.0; of.y.volume()];
             plain(&of, &a, &b, &mut want);
