@@ -1,6 +1,6 @@
 //! Plans with any number changed at random: refused, or harmless.
 
-use super::networks::{block, forked, shape};
+use super::networks::{block, forked};
 use super::*;
 use crate::network::fused::graph::{Shape, Window};
 use fastrand::Rng;
@@ -11,10 +11,8 @@ type Visit<'a> = &'a mut dyn FnMut(&mut usize);
 fn of_shape(of: &mut Shape, visit: Visit<'_>) {
     let [mut h, mut w, mut c] = [of.h, of.w, of.c];
     [&mut h, &mut w, &mut c].into_iter().for_each(visit);
-    // There are no shapes that cannot be counted.
-    let volume = h.checked_mul(w).and_then(|pixels| pixels.checked_mul(c));
-    if volume.is_some_and(|volume| volume < isize::MAX as usize / 8) {
-        *of = shape(h, w, c);
+    if let Ok(changed) = Shape::new(h, w, c) {
+        *of = changed;
     }
 }
 

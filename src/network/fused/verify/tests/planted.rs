@@ -258,7 +258,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         }
         Work::Depthwise(d) => &mut d.rows,
         Work::Block(b) => &mut b.rows,
-        Work::Add(a) if a.len != a.period => &mut a.period,
+        Work::Add(a) => &mut a.len,
         Work::Affine { pixels, .. }
         | Work::Slopes { pixels, .. }
         | Work::Pick { pixels, .. }
@@ -270,7 +270,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         | Work::Quantise { len, .. }
         | Work::Dequantise { len, .. }
         | Work::Round { len, .. } => len,
-        Work::Add(_) | Work::Extremes { .. } | Work::Move(_) | Work::Product(_) => return false,
+        Work::Extremes { .. } | Work::Move(_) | Work::Product(_) => return false,
     };
     *number = to(*number);
     true
@@ -278,8 +278,8 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
 
 /// Changes the rows of a shape.
 fn rows(of: &mut Shape, to: fn(usize) -> usize) -> bool {
-    *of = shape(to(of.h), of.w, of.c);
-    true
+    let changed = Shape::new(to(of.h), of.w, of.c);
+    changed.map(|changed| *of = changed).is_ok()
 }
 
 fn longer(planned: &mut Planned, random: &mut Rng) -> bool {
