@@ -80,7 +80,9 @@ impl PipeCamera {
         Self::of(input, config, true)
     }
 
-    fn of(input: OwnedFd, config: &PipeConfig, keep: bool) -> Result<Self, CameraError> {
+    /// Takes pictures from `input`, a pipe or a file; waits for its first bytes, at most the camera's timeout. `keep` has what
+    /// was read and not used go on when the camera is opened again, as is right for standard input alone.
+    pub fn of(input: OwnedFd, config: &PipeConfig, keep: bool) -> Result<Self, CameraError> {
         let stream = Stream::start(File::from(input), config)?;
         Ok(Self {
             timeout: config.timeout,

@@ -54,6 +54,7 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let output = image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let apt = Apt::of_this_user();
@@ -89,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             busybox: busybox.as_ref(),
             version: &args.version,
         },
-        &args.output,
+        &output,
     )?;
     for note in &made.notes {
         log::warn!("{note}");

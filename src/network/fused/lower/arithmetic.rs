@@ -272,7 +272,7 @@ impl Lower {
             if i.view != first.view || (shape.h, shape.w) != (size.h, size.w) {
                 return Err("the parts differ in more than channels".into());
             }
-            c += shape.c;
+            c = shape.c.saturating_add(c);
         }
         let channels = match first.view {
             View::Nchw => matches!(axis, 1 | -3),
@@ -283,7 +283,7 @@ impl Lower {
         if !channels {
             return Err(format!("axis {axis} is not the channels"));
         }
-        let shape = Shape { c, ..size };
+        let shape = size.with_channels(c)?;
         Ok(self.lazy(node, LazyOp::Concat, inputs, shape, first.view))
     }
 

@@ -222,14 +222,14 @@ fn input_tensor(of: Option<&TypeProto>) -> Made<(Tensor, View, InputType)> {
             .collect()
     });
     let (shape, view) = match dims[..] {
-        [_, c @ (1 | 3 | 4), h, w] => (Shape { h, w, c }, View::Nchw),
-        [_, h, w, c @ (1 | 3 | 4)] => (Shape { h, w, c }, View::Nhwc),
+        [_, c @ (1 | 3 | 4), h, w] => (Shape::new(h, w, c)?, View::Nchw),
+        [_, h, w, c @ (1 | 3 | 4)] => (Shape::new(h, w, c)?, View::Nhwc),
         _ => return Err(format!("the input's shape is {dims:?}, not a picture")),
     };
     if dims[0] > 1 {
         return Err(format!("the batch is {}, not 1", dims[0]));
     }
-    if shape.h == 0 || shape.w == 0 || shape.h > 8192 || shape.w > 8192 {
+    if shape.h > 8192 || shape.w > 8192 {
         return Err(format!("the input's size is {}x{}", shape.w, shape.h));
     }
     let (kind, dtype) = match t.elem_type {

@@ -30,11 +30,7 @@ impl Lower {
             kw: input.w,
             ..Window::POINT
         };
-        let one = Shape {
-            h: 1,
-            w: 1,
-            c: input.c,
-        };
+        let one = input.one_pixel();
         if node.op_type == "ReduceMean" {
             let spatial = matches!(act.view, View::Nchw | View::Nhwc);
             return match self.reduce_mean(node, act, whole, one) {
@@ -111,6 +107,7 @@ impl Lower {
         let (h, w) = window
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
+        let shape = Shape::new(h, w, input.c)?;
         // The first tap that is not before the picture must lie in it.
         let sees = |out: usize, size: usize, before: usize, k: usize, d: usize, s: usize| {
             (0..out).all(|at| {
@@ -124,7 +121,7 @@ impl Lower {
         if !(counted || rows && columns) {
             return Err("a window lies beside the picture".into());
         }
-        Ok((window, Shape { h, w, c: input.c }))
+        Ok((window, shape))
     }
 
     fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {

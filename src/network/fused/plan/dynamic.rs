@@ -72,7 +72,10 @@ impl Planner<'_> {
             }
         };
         let name = work.name();
-        self.steps.push(Step { work });
+        self.steps.push(Step {
+            work,
+            layers: (index, index),
+        });
         self.row(index, name, self.kernels.name(), true);
         Ok(())
     }

@@ -415,13 +415,7 @@ fn by_every_plan(
             }
             let told = |why: String| format!("{} x {threads}: {why}", kernels.name());
             let planned = Understood(graph.clone()).plan_with(threads, kernels);
-            let mut net = match planned {
-                Ok(net) => net,
-                Err(why) => {
-                    seen.refused(&why);
-                    return Ok(());
-                }
-            };
+            let mut net = planned.map_err(|why| told(why.to_string()))?;
             seen.planned(&net);
             let runs: &[usize] = if reference { &[0] } else { &[0, 1, 0] };
             for &which in runs {
