@@ -35,10 +35,14 @@ pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;
 mod jpeg;
+pub mod limits;
 pub mod mbr;
 pub mod memory;
 pub mod model;
 pub mod network;
+pub mod output;
+pub mod panics;
+mod poll;
 pub mod preprocess;
 pub mod show;
 pub mod slot;
