@@ -171,9 +171,9 @@ fn control_characters_do_not_reach_the_terminal() {
         (
             words(&["classify", "--threads", EVIL, &photo]),
             COMMAND_LINE,
-            EVIL_ESCAPED,
+            r"y\u202ez' for",
         ),
-        (words(&[EVIL]), COMMAND_LINE, EVIL_ESCAPED),
+        (words(&[EVIL]), COMMAND_LINE, r"\u009b31m"),
         (
             vec!["classify".into(), latin],
             COMMAND_LINE,
@@ -267,7 +267,13 @@ fn a_panic_that_is_caught_says_nothing_by_itself() {
         let words = words(&["explain", &fixture(&name).display().to_string()]);
         let output = run(folder.path(), &words, Stdio::null(), Stdio::piped());
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.lines().count() <= 1, "{name}: {stderr}");
+        // Log lines, then the error.
+        let mut lines = stderr.lines().filter(|line| !line.starts_with('['));
+        assert!(
+            lines.next().is_none_or(|line| line.starts_with("eyelet: ")),
+            "{name}: {stderr}"
+        );
+        assert_eq!(lines.next(), None, "{name}: {stderr}");
         count += 1;
     }
     assert!(count > 10, "{count}");

@@ -244,7 +244,7 @@ fn what_is_no_stream_of_pictures() {
             CAMERA,
             "to bring text",
         ),
-        row("zeros", [0; 9 << 20], Ends, CAMERA, "nothing but zeros"),
+        row("zeros", vec![0; 9 << 20], Ends, CAMERA, "nothing but zeros"),
         row(
             "zeros for ever",
             [0; 4096],
@@ -311,7 +311,7 @@ fn what_is_no_stream_of_pictures() {
         ),
         row(
             "a JPEG without end",
-            [&photo[..photo.len() - 2], &[0x11; 9 << 20]].concat(),
+            [&photo[..photo.len() - 2], &vec![0x11; 9 << 20]].concat(),
             Ends,
             CAMERA,
             "incomplete JPEGs",
@@ -374,7 +374,10 @@ fn what_is_no_stream_of_pictures() {
         ),
         row(
             "Y4M, FRAME line of 1 MB",
-            y4m("W64 H48", &[b"FRAME".as_slice(), &[b' '; 1 << 20]].concat()),
+            y4m(
+                "W64 H48",
+                &[b"FRAME".as_slice(), &vec![b' '; 1 << 20]].concat(),
+            ),
             Ends,
             CAMERA,
             "line FRAME of 256 bytes",
@@ -383,7 +386,7 @@ fn what_is_no_stream_of_pictures() {
             "Y4M, FRAME lines of 1 MB",
             y4m(
                 "W64 H48",
-                &[b"FRAME".as_slice(), &[b'x'; 1 << 20], b"\n"].concat(),
+                &[b"FRAME".as_slice(), &vec![b'x'; 1 << 20], b"\n"].concat(),
             ),
             Repeats,
             CAMERA,
@@ -501,7 +504,7 @@ fn streams_of_pictures_run_to_their_end() {
         ),
         row(
             "zeros behind it",
-            [&photo[..], &[0; 9 << 20]].concat(),
+            [&photo[..], &vec![0; 9 << 20]].concat(),
             Ends,
             DONE,
             "\"damaged\":1",

@@ -1,24 +1,30 @@
 //! A JPEG's pixels, or why it has none. zune-jpeg does the work; whether the picture's data goes to its end is found here.
 //!
-//! Where data ends early, behind an end marker or without one, every decoder goes on with zeros, and the rest of the picture is
-//! grey or smeared. So the decoder does not get to see the end marker. It reads zeros instead, and it is noted when it takes
-//! more of them than one reads ahead: then the picture is cut. What is missing and goes unnoticed is at most
-//! [`READ_AHEAD_BYTES`], less than one 8x8 block with the usual Huffman tables.
+//! Where data ends early, behind an end marker or without one, decoders go on with zeros, and the rest of the picture is grey or
+//! smeared. So the decoder does not get to see the end marker. It reads ones instead: those are the padding of the last byte,
+//! and no Huffman code begins with more than fifteen of them (ITU-T T.81, F.1.2.1.2 and annex C), so a picture that goes on
+//! fails at once. Where bits need no code, as in a refinement scan, it is counted how many were taken. What is missing and goes
+//! unnoticed is at most [`READ_AHEAD_BYTES`].
 
 use super::Outline;
 use image::metadata::Orientation;
 use std::cell::Cell;
 use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZCursor, ZSeekFrom};
+use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom};
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// The decoder has 64 bits at the most that it has not used yet.
 const READ_AHEAD_BYTES: usize = 8;
 
-/// Zeros between the data and the end marker, which progressive pictures need to come to their end: more than the decoder
-/// takes before it is told that nothing follows.
-const ZEROS: usize = 64;
+/// A byte of ones, as it stands in picture data.
+const ONES: [u8; 2] = [0xff, 0];
+
+/// Bytes of [`ONES`] between the data and the end marker, which progressive pictures need to come to their end.
+const FILL: usize = 8 * READ_AHEAD_BYTES;
+
+/// What the decoder may take of them ahead of time.
+const READ_AHEAD: usize = READ_AHEAD_BYTES * ONES.len();
 
 /// The end marker (EOI).
 const END: [u8; 2] = [0xff, 0xd9];
@@ -44,18 +50,18 @@ pub fn decode(data: &[u8], outline: &Outline, rgb: &mut [u8]) -> Result<Orientat
         .set_max_width(width.into())
         .set_max_height(height.into())
         .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let took_too_much = Cell::new(false);
+    let taken = Cell::new(0);
     let reader = Reader {
-        data: ZCursor::new(data),
-        length: data.len(),
-        took_too_much: &took_too_much,
+        data,
+        position: 0,
+        taken: &taken,
     };
     let mut decoder = JpegDecoder::new_with_options(reader, options);
-    let decoded = decoder.decode_into(rgb);
-    if took_too_much.get() {
-        return Err(Fault::Cut);
+    match decoder.decode_into(rgb) {
+        Ok(()) if taken.get() <= READ_AHEAD => {}
+        Err(error) if taken.get() == 0 => return Err(Fault::Damaged(one_line(&error))),
+        _ => return Err(Fault::Cut),
     }
-    decoded.map_err(|error| Fault::Damaged(one_line(&error)))?;
     let exif = decoder.exif();
     let orientation = exif.and_then(|exif| Orientation::from_exif_chunk(exif));
     Ok(orientation.unwrap_or(Orientation::NoTransforms))
@@ -66,89 +72,106 @@ fn one_line(error: &dyn std::fmt::Display) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The data, then zeros, then the end marker.
+/// The data, then ones, then the end marker.
 struct Reader<'a> {
-    data: ZCursor<&'a [u8]>,
-    length: usize,
-    /// Whether more zeros were taken as picture data than a decoder reads ahead.
-    took_too_much: &'a Cell<bool>,
+    data: &'a [u8],
+    position: usize,
+    /// Bytes behind the data that were taken as picture data.
+    taken: &'a Cell<usize>,
 }
 
 impl Reader<'_> {
-    fn position(&mut self) -> usize {
-        // A cursor over memory knows where it is, and no position there is larger than a `usize`.
-        self.data.z_position().unwrap_or(u64::MAX) as usize
+    /// The byte at `position`, which is not inside of the data.
+    fn behind(&self, position: usize) -> u8 {
+        let offset = position.saturating_sub(self.data.len());
+        match offset.checked_sub(FILL) {
+            Some(at) => END.get(at).copied().unwrap_or(0),
+            None => ONES[offset % ONES.len()],
+        }
     }
 
-    /// The byte this far behind the data.
-    fn behind(offset: usize) -> u8 {
-        match offset.checked_sub(ZEROS) {
-            Some(at) => END.get(at).copied().unwrap_or(0),
-            None => 0,
-        }
+    fn rest(&self) -> &[u8] {
+        self.data.get(self.position..).unwrap_or_default()
     }
 }
 
 impl ZByteReaderTrait for Reader<'_> {
     /// Picture data is read by this where it has a marker, or ends.
-    #[inline]
+    #[inline(always)]
     fn read_byte_no_error(&mut self) -> u8 {
-        let position = self.position();
-        let byte = self.data.read_byte_no_error();
-        if position < self.length {
+        let position = self.position;
+        self.position += 1;
+        if let Some(&byte) = self.data.get(position) {
             return byte;
         }
-        let offset = position - self.length;
-        if offset >= READ_AHEAD_BYTES {
-            self.took_too_much.set(true);
-        }
-        Self::behind(offset)
+        self.taken.set(self.taken.get() + 1);
+        self.behind(position)
     }
 
     /// Picture data is read by this, four bytes at once; markers byte by byte.
     #[inline(always)]
     fn read_exact_bytes(&mut self, buf: &mut [u8]) -> Result<(), ZByteIoError> {
-        let read = self.data.read_exact_bytes(buf);
-        if read.is_err()
-            && let [byte] = buf
-        {
-            let position = self.position();
-            *byte = Self::behind(position - self.length.min(position));
-            self.data.skip(1);
-            return Ok(());
+        let end = self.position.saturating_add(buf.len());
+        if let Some(bytes) = self.data.get(self.position..end) {
+            buf.copy_from_slice(bytes);
+        } else if let [byte] = buf {
+            *byte = self.behind(self.position);
+        } else {
+            return Err(ZByteIoError::NotEnoughBytes(self.rest().len(), buf.len()));
         }
-        read
+        self.position = end;
+        Ok(())
     }
 
     fn read_bytes(&mut self, buf: &mut [u8]) -> Result<usize, ZByteIoError> {
-        self.data.read_bytes(buf)
+        let count = self.peek_bytes(buf)?;
+        self.position += count;
+        Ok(count)
     }
 
     fn peek_bytes(&mut self, buf: &mut [u8]) -> Result<usize, ZByteIoError> {
-        self.data.peek_bytes(buf)
+        let rest = self.rest();
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
     }
 
     fn peek_exact_bytes(&mut self, buf: &mut [u8]) -> Result<(), ZByteIoError> {
-        self.data.peek_exact_bytes(buf)
+        match self.peek_bytes(buf)? {
+            count if count == buf.len() => Ok(()),
+            count => Err(ZByteIoError::NotEnoughBytes(count, buf.len())),
+        }
     }
 
-    #[inline]
+    #[inline(always)]
     fn z_seek(&mut self, from: ZSeekFrom) -> Result<u64, ZByteIoError> {
-        self.data.z_seek(from)
+        let (base, offset) = match from {
+            ZSeekFrom::Start(position) => (0, i64::try_from(position).unwrap_or(i64::MAX)),
+            ZSeekFrom::End(offset) => (self.data.len(), offset),
+            ZSeekFrom::Current(offset) => (self.position, offset),
+        };
+        let moved = isize::try_from(offset).ok();
+        self.position = moved
+            .and_then(|offset| base.checked_add_signed(offset))
+            .ok_or(ZByteIoError::SeekError("out of the picture"))?;
+        Ok(self.position as u64)
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_eof(&mut self) -> Result<bool, ZByteIoError> {
-        let end = self.length + ZEROS + END.len();
-        Ok(self.took_too_much.get() || self.position() >= end)
+        let end = self.data.len() + FILL + END.len();
+        Ok(self.taken.get() > READ_AHEAD || self.position >= end)
     }
 
-    #[inline]
     fn z_position(&mut self) -> Result<u64, ZByteIoError> {
-        self.data.z_position()
+        Ok(self.position as u64)
     }
 
     fn read_remaining(&mut self, sink: &mut Vec<u8>) -> Result<usize, ZByteIoError> {
-        self.data.read_remaining(sink)
+        let rest = self.rest();
+        let count = rest.len();
+        sink.extend_from_slice(rest);
+        self.position += count;
+        Ok(count)
     }
 }

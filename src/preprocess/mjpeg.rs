@@ -276,6 +276,7 @@ mod tests {
         let (jpeg, _) = picture();
         let whole = decoder().decode(frame(&jpeg)).unwrap().data.to_vec();
         let data_end = jpeg.len() - 2;
+        let scan_at = jpeg.windows(2).position(|w| w == [0xff, 0xda]).unwrap() + 14;
         let mut decoder = decoder();
         let mut least_accepted = data_end;
         for end in 4..jpeg.len() {
@@ -285,10 +286,11 @@ mod tests {
                 match decoder.decode(frame(&cut)) {
                     Ok(frame) if end >= data_end => assert_eq!(frame.data, whole, "{end}"),
                     Ok(_) => least_accepted = least_accepted.min(end),
-                    Err(error) if end < data_end => {
-                        assert_eq!(error, MjpegError::Truncated(cut.len()), "{end}");
+                    Err(MjpegError::Truncated(length)) if end < data_end => {
+                        assert_eq!(length, cut.len());
                     }
-                    Err(error) => panic!("{end}: {error}"),
+                    // In the headers the cut may leave a marker that is none.
+                    Err(error) => assert!(end < scan_at, "{end}: {error}"),
                 }
             }
         }

@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn numbers_are_finite_in_range_and_three() {
         let lines = faults(
-            "a = nan\nb = inf\nc = [1, 2]\nd = [0.5, 1, 0.02]\ne = 1\nf = 1.5",
+            "a = nan\nb = inf\nc = [1, 0.2]\nd = [0.5, 1, 0.02]\ne = 1\nf = 1.5",
             |top| {
                 assert_eq!(top.number("a", PROBABILITY), None);
                 assert_eq!(top.number("b", PROBABILITY), None);
