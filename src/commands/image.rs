@@ -55,13 +55,13 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let output = image::output_place(&args.output)?;
+    // Told before packages are fetched, which takes a while.
+    image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
-    // Told before packages are fetched, which takes a while.
     Model::find(model, None)?;
     let kernel = match &args.kernel {
         Some(file) => file.clone(),
@@ -91,7 +91,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             busybox: busybox.as_ref(),
             version: &args.version,
         },
-        &output,
+        &args.output,
     )?;
     for note in &made.notes {
         log::warn!("{note}");
