@@ -10,6 +10,7 @@ use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
 use crate::model::Model;
 use crate::toml_file::read_text;
+use crate::update::PublicKey;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `eyelet image`.
@@ -47,6 +48,9 @@ pub struct Args {
     /// What this image is called in its manifest
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     version: String,
+    /// The public key of whoever may update the system (`minisign -G` makes minisign.pub): no other updates are taken
+    #[arg(long, value_name = "FILE.pub")]
+    public_key: Option<PathBuf>,
     /// Print the bill of materials (JSON) instead of a summary
     #[arg(long)]
     manifest: bool,
@@ -56,6 +60,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
+    let public_key = args.public_key.as_deref().map(public_key).transpose()?;
     let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
@@ -88,6 +93,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             firmware: firmware.as_ref(),
             busybox: busybox.as_ref(),
             version: &args.version,
+            public_key: public_key.as_ref(),
         },
         &args.output,
     )?;
@@ -99,6 +105,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     } else {
         summary(&made, &args.output)
     }
+}
+
+fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+    let fail = |why: String| {
+        let what = format!("public key {} cannot be used: {why}", file.display());
+        Failure::new(Cause::Package, what)
+    };
+    let text = read_text(file).map_err(|error| fail(error.to_string()))?;
+    PublicKey::of_file(&text).map_err(|why| fail(why.to_owned()))
 }
 
 /// The board and the text of its file.
@@ -133,6 +148,11 @@ fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
     ))?;
     for package in &manifest.packages {
         print_line(format_args!("  {} {}", package.name, package.version))?;
+    }
+    if let Some(key) = &manifest.public_key {
+        print_line(format_args!(
+            "  takes updates that {key} signed, and no others"
+        ))?;
     }
     for (number, (label, size, used)) in (1..).zip(made.partitions) {
         print_line(format_args!(

@@ -1,9 +1,11 @@
 //! Where an update comes from: an image's file, a disk that an image was written to, or a FAT volume (a USB stick) with the
-//! image as a file in it.
+//! image as a file in it. Its signature is the file beside it whose name ends in [`SUFFIX`].
 
 use super::UpdateError;
+use super::signature::{LONGEST_BYTES, SUFFIX, SignatureFile};
 use crate::mbr;
 use fatfs::{FileSystem, FsOptions};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
@@ -16,6 +18,14 @@ pub trait Image: Read + Seek {}
 
 impl<T: Read + Seek> Image for T {}
 
+/// An update as somebody brought it.
+pub struct Brought<'a> {
+    /// The image.
+    pub image: &'a mut dyn Image,
+    /// What lies beside it.
+    pub signature: SignatureFile,
+}
+
 /// Calls `work` with the image at `path`: a file or block device that is one, or that is a FAT volume with one in it.
 ///
 /// Nothing is written.
@@ -24,14 +34,17 @@ impl<T: Read + Seek> Image for T {}
 /// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
 pub fn with_image<T>(
     path: &Path,
-    work: impl FnOnce(&mut dyn Image) -> Result<T, UpdateError>,
+    work: impl FnOnce(&mut Brought<'_>) -> Result<T, UpdateError>,
 ) -> Result<T, UpdateError> {
     let mut file = File::open(path)?;
     let mut sector = [0; mbr::SECTOR_BYTES as usize];
     file.read_exact(&mut sector)?;
     file.rewind()?;
     if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
-        return work(&mut file);
+        return work(&mut Brought {
+            image: &mut file,
+            signature: beside(path)?,
+        });
     }
     let absent = || {
         let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
@@ -39,10 +52,48 @@ pub fn with_image<T>(
     };
     let options = FsOptions::new().update_accessed_date(false);
     let volume = FileSystem::new(file, options).map_err(|_| absent())?;
-    let mut image = match volume.root_dir().open_file(FILE_NAME) {
+    let root = volume.root_dir();
+    let mut image = match root.open_file(FILE_NAME) {
         Ok(image) => image,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
         Err(error) => return Err(error.into()),
     };
-    work(&mut image)
+    let name = format!("{FILE_NAME}{SUFFIX}");
+    let contents = match root.open_file(&name) {
+        Ok(file) => Some(beginning(file)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    work(&mut Brought {
+        image: &mut image,
+        signature: SignatureFile { name, contents },
+    })
+}
+
+/// The signature beside the image `path`.
+fn beside(path: &Path) -> io::Result<SignatureFile> {
+    let mut name = OsString::from(path);
+    name.push(SUFFIX);
+    let path = Path::new(&name);
+    let contents = match std::fs::metadata(path) {
+        // Anything else might never end, or never begin.
+        Ok(metadata) if metadata.is_file() => Some(beginning(File::open(path)?)?),
+        Ok(_) => None,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => None,
+            _ => return Err(error),
+        },
+    };
+    Ok(SignatureFile {
+        name: path.display().to_string(),
+        contents,
+    })
+}
+
+/// So much of a file that one that is too long can be told.
+fn beginning(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LONGEST_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

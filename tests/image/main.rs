@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod packages;
+mod signed;
 mod update;
 
 use eyelet::image::fat::{self, Files};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 impl Workshop {
     /// An image of this version, as a file of this name.
-    fn version(&self, version: &str, name: &str, more: &[&str]) {
+    pub(super) fn version(&self, version: &str, name: &str, more: &[&str]) {
         let output = ["--board", "virt", "--version", version, "--output", name];
         let output = self.image(&[&output, more].concat());
         let said = String::from_utf8_lossy(&output.stderr);
@@ -18,7 +18,7 @@ impl Workshop {
     }
 
     /// Runs `eyelet update`: its exit code, and the one line that it prints.
-    fn update(&self, image: &str, card: &str) -> (i32, String) {
+    pub(super) fn update(&self, image: &str, card: &str) -> (i32, String) {
         let output = common::eyelet(self.folder.path())
             .args(["update", image, card])
             .output()
