@@ -6,6 +6,7 @@
 //! is decoded.
 
 use crate::jpeg::{Progress, Walker};
+use crate::named;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -46,21 +47,10 @@ pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
 }
 
 fn read(path: &Path) -> Result<Picture, String> {
-    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !about.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    if about.len() == 0 {
+    let bytes = named::read_file(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
+    if bytes.is_empty() {
         return Err("the file is empty".into());
     }
-    if about.len() > MAX_FILE_BYTES {
-        return Err(format!(
-            "the file has {} MiB, at most {} MiB are read",
-            about.len() >> 20,
-            MAX_FILE_BYTES >> 20
-        ));
-    }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
     decode(&bytes)
 }
 
@@ -268,7 +258,7 @@ mod tests {
         let missing = read_picture(&folder.path().join("none.png")).unwrap_err();
         assert!(missing.to_string().contains("No such file"), "{missing}");
         let folder_error = read_picture(folder.path()).unwrap_err();
-        assert!(folder_error.to_string().contains("not a regular file"));
+        assert!(folder_error.to_string().contains("not a file but a folder"));
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

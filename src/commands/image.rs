@@ -58,6 +58,7 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let output = image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let public_key = args.public_key.as_deref().map(public_key).transpose()?;
@@ -95,7 +96,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             version: &args.version,
             public_key: public_key.as_ref(),
         },
-        &args.output,
+        &output,
     )?;
     for note in &made.notes {
         log::warn!("{note}");

@@ -9,9 +9,9 @@ mod table;
 
 pub use table::Table;
 
+use crate::named;
 use std::cell::RefCell;
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 use toml::de::DeTable;
 
@@ -95,19 +95,7 @@ pub fn read<T>(
 /// bytes that are not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, std::io::Error> {
     use std::io::{Error, ErrorKind};
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Error::new(
-            ErrorKind::InvalidData,
-            "it is longer than 4 MiB, so it is no text for people",
-        ));
-    }
+    let bytes = named::read_file(path, MAX_FILE_BYTES)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;

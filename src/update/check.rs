@@ -7,7 +7,7 @@
 
 use super::label::{self, Label};
 use super::signature::{Permit, Verifier};
-use super::{BLOCK_BYTES, UpdateError, partition};
+use super::{BLOCK_BYTES, UpdateError, nth_in_table};
 use crate::model::find::hex;
 use crate::slot::Slot;
 use sha2::{Digest, Sha256};
@@ -58,22 +58,24 @@ pub fn check(
     mut verifier: Option<Verifier<'_>>,
 ) -> Result<Checked, UpdateError> {
     let mut head = [0; HEAD_BYTES];
+    let image_bytes = image.seek(SeekFrom::End(0))?;
     image.seek(SeekFrom::Start(0))?;
     image.read_exact(&mut head)?;
-    let from = partition(&mut Cursor::new(&head), "the update", slot)?;
+    let from = nth_in_table(&head, image_bytes, "the update", slot.partition())?;
     let label = Label::read(&mut Cursor::new(&head), "the update")?;
     let contents = label.slot(slot);
-    let begin = HEAD_BYTES as u64;
-    if from.start < begin || contents.bytes > from.end - from.start {
+    if contents.bytes > from.end - from.start {
         return Err(UpdateError::Misfit(
-            "its label says more than its slots hold, or lies in one".to_owned(),
+            "its label says more than its slots hold".to_owned(),
         ));
     }
     let used = from.start..from.start + contents.bytes;
     let mut sha256 = Sha256::new();
     if let Some(verifier) = &mut verifier {
         verifier.update(&head);
-        each_block(image, used.start - begin, |block| verifier.update(block))?;
+        each_block(image, used.start - HEAD_BYTES as u64, |block| {
+            verifier.update(block)
+        })?;
     } else {
         image.seek(SeekFrom::Start(used.start))?;
     }

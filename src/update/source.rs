@@ -3,11 +3,9 @@
 
 use super::UpdateError;
 use super::signature::{LONGEST_BYTES, SUFFIX, SignatureFile};
-use crate::mbr;
-use fatfs::{FileSystem, FsOptions};
+use crate::{fat_volume, mbr, named};
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
 /// The image's name on a stick, in its topmost folder.
@@ -36,9 +34,11 @@ pub fn with_image<T>(
     path: &Path,
     work: impl FnOnce(&mut Brought<'_>) -> Result<T, UpdateError>,
 ) -> Result<T, UpdateError> {
-    let mut file = File::open(path)?;
-    let mut sector = [0; mbr::SECTOR_BYTES as usize];
-    file.read_exact(&mut sector)?;
+    let mut file = named::open_disk(path)?;
+    let mut sector = Vec::new();
+    (&mut file)
+        .take(mbr::SECTOR_BYTES)
+        .read_to_end(&mut sector)?;
     file.rewind()?;
     if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
         return work(&mut Brought {
@@ -48,20 +48,23 @@ pub fn with_image<T>(
     }
     let absent = || {
         let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
-        UpdateError::Io(io::Error::new(io::ErrorKind::NotFound, what))
+        UpdateError::Io(io::Error::new(ErrorKind::NotFound, what))
     };
-    let options = FsOptions::new().update_accessed_date(false);
-    let volume = FileSystem::new(file, options).map_err(|_| absent())?;
+    let name = format!("{FILE_NAME}{SUFFIX}");
+    let names = [FILE_NAME, &name];
+    let volume = fat_volume::open(file, &names).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => absent(),
+        _ => error.into(),
+    })?;
     let root = volume.root_dir();
     let mut image = match root.open_file(FILE_NAME) {
         Ok(image) => image,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(absent()),
         Err(error) => return Err(error.into()),
     };
-    let name = format!("{FILE_NAME}{SUFFIX}");
     let contents = match root.open_file(&name) {
         Ok(file) => Some(beginning(file)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
     work(&mut Brought {
@@ -75,12 +78,11 @@ fn beside(path: &Path) -> io::Result<SignatureFile> {
     let mut name = OsString::from(path);
     name.push(SUFFIX);
     let path = Path::new(&name);
-    let contents = match std::fs::metadata(path) {
-        // Anything else might never end, or never begin.
-        Ok(metadata) if metadata.is_file() => Some(beginning(File::open(path)?)?),
-        Ok(_) => None,
+    let contents = match named::open_file(path, u64::MAX) {
+        Ok(file) => Some(beginning(file)?),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename => None,
+            // The last one: what is no file is no signature.
+            ErrorKind::NotFound | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => None,
             _ => return Err(error),
         },
     };

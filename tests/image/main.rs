@@ -6,9 +6,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod named;
 mod packages;
 mod signed;
 mod update;
+mod volumes;
 
 use eyelet::image::fat::{self, Files};
 use eyelet::image::mbr;

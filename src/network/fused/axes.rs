@@ -1,5 +1,10 @@
 //! Where the values of a tensor of any rank lie in memory: most of what an attention network does between tokens and heads moves
 //! nothing, it only counts along other axes.
+//!
+//! No axis is empty, there are at most [`VALUES_MOST`](super::sizes::VALUES_MOST) values, and each lies that near to the first of its tensor: the first
+//! axes come from [`Axes::plain`], and what is made of them only goes to fewer places or says `None`.
+
+use super::sizes::volume;
 
 /// The most axes that are followed.
 pub const MOST: usize = 6;
@@ -15,8 +20,9 @@ pub struct Axes {
 }
 
 impl Axes {
-    /// The last axis fastest, without gaps; `None` for more than [`MOST`] axes.
+    /// The last axis fastest, without gaps; `None` for more than [`MOST`] axes, an empty one, or too many values.
     pub fn plain(dims: &[usize]) -> Option<Self> {
+        volume(dims).ok()?;
         let mut made = Self {
             rank: dims.len(),
             size: [1; MOST],
@@ -103,8 +109,12 @@ impl Axes {
         old.next().is_none().then_some(made)
     }
 
-    /// `count` places along an axis from `first` on, every `step`-th of them; they must be there.
-    pub fn sliced(&self, axis: usize, first: usize, count: usize, step: usize) -> Self {
+    /// `count` places along an axis from `first` on, every `step`-th of them; `None` when they are not all there.
+    pub fn sliced(&self, axis: usize, first: usize, count: usize, step: usize) -> Option<Self> {
+        let last = count.checked_sub(1)?.checked_mul(step)?;
+        if last.checked_add(first)? >= *self.dims().get(axis)? {
+            return None;
+        }
         let mut made = *self;
         made.offset += first * self.stride[axis];
         made.size[axis] = count;
@@ -113,17 +123,20 @@ impl Axes {
         } else {
             self.stride[axis] * step
         };
-        made
+        Some(made)
     }
 
-    /// Without an axis of one place.
-    pub fn without(&self, axis: usize) -> Self {
+    /// Without an axis of one place; `None` when it has more.
+    pub fn without(&self, axis: usize) -> Option<Self> {
+        if self.dims().get(axis) != Some(&1) {
+            return None;
+        }
         let mut made = *self;
         made.size.copy_within(axis + 1.., axis);
         made.stride.copy_within(axis + 1.., axis);
         made.rank -= 1;
         (made.size[made.rank], made.stride[made.rank]) = (1, 0);
-        made
+        Some(made)
     }
 
     /// With axes of one place before the others, `rank` axes in all; `None` when that is too many or there are more.
@@ -139,11 +152,15 @@ impl Axes {
         Some(made)
     }
 
-    /// With axis `axis`, which has one place, repeated `count` times.
-    pub fn repeated(&self, axis: usize, count: usize) -> Self {
+    /// With axis `axis` of one place repeated `count` times; `None` when it has more, or that is too many values.
+    pub fn repeated(&self, axis: usize, count: usize) -> Option<Self> {
+        if self.dims().get(axis) != Some(&1) {
+            return None;
+        }
         let mut made = *self;
         made.size[axis] = count;
-        made
+        volume(made.dims()).ok()?;
+        Some(made)
     }
 
     /// Size and stride of the axes, those put together that lie behind each other; the rest of the list is `(1, 0)`.
@@ -178,6 +195,7 @@ impl Axes {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::sizes::VALUES_MOST;
     use super::*;
 
     /// Where every value lies, in the order of counting.
@@ -191,7 +209,7 @@ mod tests {
         let qkv = Axes::plain(&[1, 3, 24]).unwrap();
         let heads = qkv.reshaped(&[1, 3, 3, 2, 4]).unwrap();
         let heads = heads.transposed(&[2, 0, 3, 1, 4]).unwrap();
-        let keys = heads.sliced(0, 1, 1, 1).without(0);
+        let keys = heads.sliced(0, 1, 1, 1).and_then(|k| k.without(0)).unwrap();
         assert_eq!(keys.dims(), [1, 2, 3, 4]);
         assert_eq!(keys.strides(), [0, 4, 24, 1]);
         assert_eq!(keys.offset(), 8);
@@ -241,7 +259,7 @@ mod tests {
     fn slices_and_raised_axes_lie_where_they_did() {
         let axes = Axes::plain(&[4, 6]).unwrap();
         assert_eq!(
-            places(&axes.sliced(1, 1, 3, 2)),
+            places(&axes.sliced(1, 1, 3, 2).unwrap()),
             [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]
         );
         let raised = axes.raised(4).unwrap();
@@ -249,7 +267,40 @@ mod tests {
             (raised.dims(), raised.strides()),
             (&[1, 1, 4, 6][..], &[0, 0, 6, 1][..])
         );
-        assert_eq!(places(&raised.repeated(0, 2))[24..], places(&axes)[..]);
+        let twice = raised.repeated(0, 2).unwrap();
+        assert_eq!(places(&twice)[24..], places(&axes)[..]);
         assert_eq!(axes.raised(1), None);
+    }
+
+    #[test]
+    fn no_axes_lie_outside_or_wrap() {
+        let quarter = (1 << (usize::BITS - 2)) + 1;
+        for dims in [
+            &[quarter, 4][..],
+            &[VALUES_MOST, 2],
+            &[0, 3],
+            &[0, usize::MAX, 2],
+        ] {
+            assert_eq!(Axes::plain(dims), None, "{dims:?}");
+        }
+        let axes = Axes::plain(&[4, 6, 1]).unwrap();
+        for (axis, first, count, step) in [
+            (0, 4, 1, 1),
+            (0, 0, 0, 1),
+            (0, 1, 4, 1),
+            (0, 0, 3, 2),
+            (1, 1 << 30, 1, 1),
+            (1, 0, 2, usize::MAX),
+            (1, usize::MAX, 2, 1),
+            (3, 0, 1, 1),
+        ] {
+            let made = axes.sliced(axis, first, count, step);
+            assert_eq!(made, None, "{axis} {first} {count} {step}");
+        }
+        assert!(axes.sliced(1, 5, 1, usize::MAX).is_some());
+        assert_eq!(axes.without(1), None);
+        assert_eq!(axes.repeated(0, 2), None);
+        assert_eq!(axes.repeated(2, VALUES_MOST), None);
+        assert_eq!(axes.reshaped(&[quarter, 24]), None);
     }
 }

@@ -4,6 +4,7 @@
 //! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
 
 use super::axes::Axes;
+pub use super::sizes::{Shape, Sides};
 use std::rc::Rc;
 
 /// Limits that limit nothing.
@@ -12,34 +13,6 @@ pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 /// Index of a tensor in [`Graph::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
-
-/// Height, width and channels of a tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows.
-    pub h: usize,
-    /// Columns.
-    pub w: usize,
-    /// Channels.
-    pub c: usize,
-}
-
-impl Shape {
-    /// Rows by columns.
-    pub fn pixels(self) -> usize {
-        self.h * self.w
-    }
-    /// All values.
-    pub fn volume(self) -> usize {
-        self.h * self.w * self.c
-    }
-}
-
-impl std::fmt::Display for Shape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{}x{}", self.h, self.w, self.c)
-    }
-}
 
 /// Scale and zero point of a quantised tensor; the zero point counts in 0..=255.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,8 +101,9 @@ impl Window {
     /// Rows and columns of the output for an input of `h` by `w`; `None` when the window does not fit.
     pub fn output(&self, h: usize, w: usize) -> Option<(usize, usize)> {
         let one = |size: usize, before: usize, after: usize, k: usize, d: usize, s: usize| {
-            let span = (k.checked_sub(1)?).checked_mul(d)? + 1;
-            Some((size + before + after).checked_sub(span)? / s + 1)
+            let span = (k.checked_sub(1)?).checked_mul(d)?.checked_add(1)?;
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            padded.checked_sub(span)?.checked_div(s)?.checked_add(1)
         };
         Some((
             one(h, self.top, self.bottom, self.kh, self.dh, self.sh)?,
@@ -139,7 +113,7 @@ impl Window {
 
     /// Whether any padding is asked for.
     pub fn padded(&self) -> bool {
-        self.top + self.left + self.bottom + self.right > 0
+        [self.top, self.left, self.bottom, self.right] != [0; 4]
     }
 }
 
@@ -262,7 +236,9 @@ impl Conv {
     }
     /// Multiply-adds for an output of that size.
     pub fn multiply_adds(&self, output: Shape) -> u64 {
-        (output.volume() * self.window.kh * self.window.kw * (self.cin / self.groups)) as u64
+        let each = [self.window.kh, self.window.kw, self.cin / self.groups];
+        let each = each.iter().fold(1u64, |n, &f| n.saturating_mul(f as u64));
+        each.saturating_mul(output.volume() as u64)
     }
 }
 

@@ -1,6 +1,13 @@
 //! The fast plan against ONNX Runtime's stored scores, and against itself on other kernels and thread counts.
 #![allow(clippy::unwrap_used)]
 
+mod compare;
+mod coverage;
+mod found;
+pub(super) mod near;
+pub(super) mod plainest;
+mod random;
+
 use super::*;
 use crate::model::{Dtype, InputSpec, Layout};
 use crate::preprocess::Table;

@@ -4,25 +4,31 @@ use super::shape::{axis_of, logical};
 use super::{Act, Lower, Made, Val, View};
 use crate::network::attributes::{int, ints};
 use crate::network::fused::axes::Axes;
-use crate::network::fused::graph::{Kind, Op, Shape, Tensor, TensorId};
+use crate::network::fused::graph::{Kind, Op, Shape, Sides, Tensor, TensorId};
+use crate::network::fused::sizes::volume;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-const TOO_MANY: &str = "more axes than are followed";
+const TOO_MANY: &str = "more axes or values than are followed";
+
+const NOT_THERE: &str = "picks a place that is not there";
 
 /// Height, width and channels of a tensor that lies in the order of `dims`, and how it is seen so.
 pub(super) fn plain_form(dims: &[usize]) -> Made<(Shape, View)> {
-    let volume: usize = dims.iter().product();
-    let c = dims.last().copied().unwrap_or(1);
     Ok(match *dims {
-        [1, c] => (Shape { h: 1, w: 1, c }, View::Flat),
-        [1, h, w, c] => (Shape { h, w, c }, View::Nhwc),
+        [1, c] => (Shape::new(1, 1, c)?, View::Flat),
+        [1, h, w, c] => (Shape::new(h, w, c)?, View::Nhwc),
         _ => {
-            let w = volume / c.max(1);
-            let view = View::Strided(Axes::plain(dims).ok_or(TOO_MANY)?);
-            (Shape { h: 1, w, c }, view)
+            let axes = Axes::plain(dims).ok_or(TOO_MANY)?;
+            (rows_of(&axes)?, View::Strided(axes))
         }
     })
+}
+
+/// Size of a tensor of rows of the last axis.
+fn rows_of(axes: &Axes) -> Made<Shape> {
+    let c = axes.dims().last().copied().unwrap_or(1);
+    Ok(Shape::new(1, axes.volume() / c, c)?)
 }
 
 /// Whether a tensor's values lie in the order of the ONNX value, whose last axis is the channels.
@@ -42,7 +48,7 @@ impl Lower {
     /// Size of each axis of a computed value.
     pub(super) fn dims_of(&self, value: &Val) -> Made<Vec<usize>> {
         if let Val::Grouped { inner, groups, .. } = value {
-            let (Shape { h, w, c }, _) = self.extent(inner)?;
+            let Sides { h, w, c } = *self.extent(inner)?.0;
             return Ok(vec![1, *groups, c / groups, h, w]);
         }
         let (shape, view) = self.extent(value)?;
@@ -57,7 +63,7 @@ impl Lower {
             turned,
         } = value
         {
-            let (Shape { h, w, c }, _) = self.extent(inner)?;
+            let Sides { h, w, c } = *self.extent(inner)?.0;
             let (id, axes) = self.strided(inner)?;
             let other = c / groups;
             let dims = if *turned {
@@ -73,7 +79,7 @@ impl Lower {
         if self.quant(act.id).is_some() {
             return Err("moves of bytes along such axes are not understood".into());
         }
-        let Shape { h, w, c } = self.shape(act.id);
+        let Sides { h, w, c } = *self.shape(act.id);
         let axes = match act.view {
             View::Strided(axes) => Some(axes),
             View::Nhwc => Axes::plain(&[1, h, w, c]),
@@ -118,7 +124,7 @@ impl Lower {
             && (!plain || h * w == 1)
             && Axes::plain(&[1, h, w, c]).and_then(|a| a.transposed(&[0, 3, 1, 2])) == Some(axes)
         {
-            let id = self.reshaped_tensor(id, Shape { h, w, c });
+            let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
             let view = View::Nchw;
             return Ok(Act { id, view, real });
         }
@@ -134,23 +140,23 @@ impl Lower {
     /// A value's floats as a tensor of rows of its last axis, in the order of counting; moved only where they lie otherwise.
     pub(super) fn rows(&mut self, node: &NodeProto, value: &Val) -> Made<(TensorId, Vec<usize>)> {
         let (id, axes) = self.strided(value)?;
-        let id = self.in_order(node, id, axes);
+        let id = self.in_order(node, id, axes)?;
         Ok((id, axes.dims().to_vec()))
     }
 
     /// These axes of a tensor in the order of counting.
-    pub(super) fn in_order(&mut self, node: &NodeProto, id: TensorId, axes: Axes) -> TensorId {
-        let c = axes.dims().last().copied().unwrap_or(1);
-        let shape = Shape {
-            h: 1,
-            w: axes.volume() / c.max(1),
-            c,
-        };
+    pub(super) fn in_order(
+        &mut self,
+        node: &NodeProto,
+        id: TensorId,
+        axes: Axes,
+    ) -> Made<TensorId> {
+        let shape = rows_of(&axes)?;
         let whole = axes.offset() == 0 && axes.volume() == self.shape(id).volume();
         if whole && axes.is_plain() {
-            return self.reshaped_tensor(id, shape);
+            return Ok(self.reshaped_tensor(id, shape));
         }
-        self.once(Op::Move(axes), id, shape, &node.name)
+        Ok(self.once(Op::Move(axes), id, shape, &node.name))
     }
 
     /// A value whose floats are a whole tensor of our own, where that is not so already.
@@ -175,8 +181,8 @@ impl Lower {
             return Ok(value);
         };
         let last = axes.transposed(&[0, 2, 3, 1]).ok_or(TOO_MANY)?;
-        let id = self.in_order(node, id, last);
-        let id = self.reshaped_tensor(id, Shape { h, w, c });
+        let id = self.in_order(node, id, last)?;
+        let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
         let view = View::Nchw;
         Ok(Val::Act(Act {
             id,
@@ -204,7 +210,7 @@ impl Lower {
         let (id, axes) = match axes.reshaped(dims) {
             Some(seen) => (id, seen),
             None => {
-                let id = self.in_order(node, id, axes);
+                let id = self.in_order(node, id, axes)?;
                 (id, Axes::plain(dims).ok_or(TOO_MANY)?)
             }
         };
@@ -236,7 +242,8 @@ impl Lower {
         let sizes = self.split_sizes(node, size)?;
         let mut first = 0;
         for (name, count) in node.output.iter().zip(sizes) {
-            let part = self.seen(id, axes.sliced(axis, first, count, 1))?;
+            let part = axes.sliced(axis, first, count, 1).ok_or(NOT_THERE)?;
+            let part = self.seen(id, part)?;
             self.values.insert(name.clone(), Val::Act(part));
             first += count;
         }
@@ -268,7 +275,8 @@ impl Lower {
             }
             let step = usize::try_from(step).unwrap_or(usize::MAX);
             let count = ((end - start) as usize).div_ceil(step);
-            axes = axes.sliced(axis, start as usize, count, step);
+            let part = axes.sliced(axis, start as usize, count, step);
+            axes = part.ok_or(NOT_THERE)?;
         }
         Ok(Val::Act(self.seen(id, axes)?))
     }
@@ -285,15 +293,15 @@ impl Lower {
         let at = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
         let from: Option<Vec<usize>> = indices.ints().into_iter().map(at).collect();
         let from = from.filter(|f| f.iter().all(|&i| i < size) && !f.is_empty());
-        let from = from.ok_or("picks a place that is not there")?;
+        let from = from.ok_or(NOT_THERE)?;
         if from.windows(2).any(|w| w[1] != w[0] + 1) || indices.dims.len() > 1 {
             return Err("picks places in another order".into());
         }
         let mut part = axes.sliced(axis, from[0], from.len(), 1);
         if indices.dims.is_empty() {
-            part = part.without(axis);
+            part = part.and_then(|part| part.without(axis));
         }
-        Ok(Val::Act(self.seen(id, part)?))
+        Ok(Val::Act(self.seen(id, part.ok_or(NOT_THERE)?)?))
     }
 
     /// Concat along any axis, also of constants.
@@ -308,7 +316,7 @@ impl Lower {
         let computed = parts.iter().flatten().next();
         let (like, mut dims) = computed.cloned().ok_or("all its inputs are constant")?;
         let axis = axis_of(int(node, "axis", 1), dims.len())?;
-        let outer: usize = dims[..axis].iter().product();
+        let outer = volume(&dims[..axis])?;
         let mut inputs = Vec::new();
         let mut along = 0;
         let mut row = 0;
@@ -316,11 +324,7 @@ impl Lower {
             let (id, size) = match (part, value) {
                 (Some(part), _) => part,
                 (None, Val::Const(c)) => {
-                    let shape = Shape {
-                        h: 1,
-                        w: 1,
-                        c: c.len(),
-                    };
+                    let shape = Shape::new(1, 1, c.len())?;
                     (
                         self.constant_tensor(c.floats(), shape, like),
                         c.dims.clone(),
@@ -333,19 +337,15 @@ impl Lower {
             if axis >= dims.len() || !fits {
                 return Err(format!("puts {size:?} beside {dims:?} along axis {axis}"));
             }
-            along += size[axis];
-            let c = size[axis..].iter().product();
-            row += c;
-            let shape = Shape { h: 1, w: outer, c };
+            along = size[axis].saturating_add(along);
+            let c = volume(&size[axis..])?;
+            row = c.saturating_add(row);
+            let shape = Shape::new(1, outer, c)?;
             inputs.push(self.reshaped_tensor(id, shape));
         }
         dims[axis] = along;
         let tensor = Tensor {
-            shape: Shape {
-                h: 1,
-                w: outer,
-                c: row,
-            },
+            shape: Shape::new(1, outer, row)?,
             kind: Kind::F32,
         };
         let id = self.add_layer(Op::Concat, inputs, tensor, &node.name);

@@ -4,7 +4,7 @@
 use super::shape::axis_of;
 use super::{Act, Lower, Made, Val, View};
 use crate::network::attributes::{int, ints};
-use crate::network::fused::graph::{Op, Shape};
+use crate::network::fused::graph::{Op, Shape, Sides};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
@@ -35,7 +35,7 @@ impl Lower {
     }
 
     /// These channels of a tensor, in this order; bytes stay bytes.
-    fn pick(&mut self, node: &NodeProto, mut act: Act, mut from: Vec<usize>) -> Val {
+    fn pick(&mut self, node: &NodeProto, mut act: Act, mut from: Vec<usize>) -> Made<Val> {
         // Of channels that were picked already, the first source: a shuffle and the Split after it are one step.
         if let Some(layer) = self.layers.iter().find(|l| l.output == act.id)
             && let Op::Pick(before) = &layer.op
@@ -45,15 +45,12 @@ impl Lower {
         }
         let shape = self.shape(act.id);
         if from.iter().copied().eq(0..shape.c) {
-            return Val::Act(act);
+            return Ok(Val::Act(act));
         }
-        let shape = Shape {
-            c: from.len(),
-            ..shape
-        };
+        let shape = shape.with_channels(from.len())?;
         let tensor = self.same_kind(act, shape);
         let id = self.add_layer(Op::Pick(from), vec![act.id], tensor, &node.name);
-        Val::Act(Act { id, ..act })
+        Ok(Val::Act(Act { id, ..act }))
     }
 
     /// Split: its outputs become known here.
@@ -65,7 +62,7 @@ impl Lower {
         let mut first = 0;
         for (name, size) in node.output.iter().zip(sizes) {
             let end = first + size;
-            let value = self.pick(node, act, (first..end).collect());
+            let value = self.pick(node, act, (first..end).collect())?;
             self.values.insert(name.clone(), value);
             first = end;
         }
@@ -86,7 +83,7 @@ impl Lower {
             }
         };
         if sizes.len() != parts
-            || sizes.iter().any(|&s| s < 1)
+            || sizes.iter().any(|&s| s < 1 || s > size as i64)
             || sizes.iter().sum::<i64>() != size as i64
         {
             return Err(format!("splits {size} places in {sizes:?}"));
@@ -118,7 +115,7 @@ impl Lower {
         if start >= end {
             return Err(format!("slices channels {start} to {end}"));
         }
-        Ok(self.pick(node, act, (start..end).collect()))
+        self.pick(node, act, (start..end).collect())
     }
 
     pub(super) fn gather(&mut self, node: &NodeProto) -> Made<Val> {
@@ -142,15 +139,17 @@ impl Lower {
             .map(|i| at(i).ok().filter(|&i| i < shape.c))
             .collect();
         let from = from.ok_or("picks a channel that is not there")?;
-        Ok(self.pick(node, act, from))
+        self.pick(node, act, from)
     }
 
     /// A Reshape from 1xCxHxW to 1xGx(C/G)xHxW: groups of channels, which a Transpose may exchange with their members.
     pub(super) fn grouped(x: &Val, shape: Shape, view: View, dims: &[usize]) -> Option<Val> {
-        let Shape { h, w, c } = shape;
+        let Sides { h, w, c } = *shape;
         match *dims {
             [1, groups, members, dh, dw]
-                if view == View::Nchw && (dh, dw) == (h, w) && groups * members == c =>
+                if view == View::Nchw
+                    && (dh, dw) == (h, w)
+                    && groups.checked_mul(members) == Some(c) =>
             {
                 Some(Val::Grouped {
                     inner: Box::new(x.clone()),
@@ -202,6 +201,6 @@ impl Lower {
         // `groups` counts the new order's; in the old order there are as many members in each group.
         let members = shape.c / groups;
         let from = (0..shape.c).map(|to| to % members * groups + to / members);
-        Ok(self.pick(node, Act { view, ..act }, from.collect()))
+        self.pick(node, Act { view, ..act }, from.collect())
     }
 }

@@ -5,7 +5,7 @@ use super::shape::logical;
 use super::tokens::one_factor;
 use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::attributes::{float, int, ints, text};
-use crate::network::fused::graph::{Conv, FREE, InputStep, Shape, Weights, Window};
+use crate::network::fused::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -131,6 +131,9 @@ impl Lower {
             Val::Padded(inner, pads) => (*inner, pads),
             other => (other, [0; 4]),
         };
+        if extra != [0; 4] && self.extent(&x)?.1 != View::Nchw {
+            return Err("padding of rows and columns that are other axes here".into());
+        }
         let x = self.channels_second(node, x)?;
         let x = self.materialise(&x)?;
         if x.view != View::Nchw {
@@ -147,10 +150,11 @@ impl Lower {
         };
         let groups = usize::try_from(int(node, "group", 1)).unwrap_or(0);
         if groups == 0
-            || per_group * groups != input.c
+            || per_group.checked_mul(groups) != Some(input.c)
             || cout % groups != 0
             || cout == 0
-            || kh * kw == 0
+            || kh == 0
+            || kw == 0
         {
             return Err(format!(
                 "weights {dims:?} in {groups} groups do not fit {} input channels",
@@ -175,7 +179,7 @@ impl Lower {
             clamp: FREE,
             factors: None,
         };
-        let shape = Shape { h, w: w_, c: cout };
+        let shape = Shape::new(h, w_, cout)?;
         Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Nchw))
     }
 
@@ -303,7 +307,7 @@ impl Lower {
                 "a matrix {dims:?} does not fit an input of {input}"
             ));
         }
-        let Shape { h, w: width, c } = input;
+        let Sides { h, w: width, c } = *input;
         let chw = x.view == View::FlatChw;
         let order = |o: usize, row: usize, column: usize, channel: usize| {
             let i = if chw {
@@ -329,7 +333,7 @@ impl Lower {
             clamp: FREE,
             factors: None,
         };
-        let shape = Shape { h: 1, w: 1, c: n };
+        let shape = Shape::new(1, 1, n)?;
         Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Flat))
     }
 

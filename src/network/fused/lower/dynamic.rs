@@ -55,7 +55,7 @@ impl Lower {
             kind: Kind::F32,
         };
         // Least and greatest; the planner makes a pair for each thread.
-        let pair = Shape { h: 1, w: 1, c: 2 };
+        let pair = Shape::new(1, 1, 2)?;
         let extremes = self.add_layer(Op::Extremes, vec![act.id], tensor(pair), &node.name);
         let round = tensor(self.shape(act.id));
         let id = self.add_layer(Op::Round, vec![act.id, extremes], round, &node.name);

@@ -152,7 +152,7 @@ impl Lower {
                         bias: vec![0.0; c],
                         epsilon,
                     };
-                    let id = self.in_order(node, id, off.axes);
+                    let id = self.in_order(node, id, off.axes)?;
                     return self.norm_of(node, id, dims, norm);
                 }
             }

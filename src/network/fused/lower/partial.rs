@@ -15,6 +15,7 @@ use super::{Act, Lower, Made, Val, View};
 use crate::network::attributes::ints;
 use crate::network::fused::NotFused;
 use crate::network::fused::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor};
+use crate::network::fused::sizes::volume;
 use crate::network::onnx::reads;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -364,11 +365,8 @@ impl Walk<'_> {
                     return Err(Again::NoPicture);
                 }
                 let shape = found.lower.shape(act.id);
-                let dims = self
-                    .facts
-                    .get(name)
-                    .map(|f| f.dims.iter().product::<usize>());
-                if dims != Some(shape.volume()) {
+                let dims = self.facts.get(name).map(|f| volume(&f.dims));
+                if dims != Some(Ok(shape.volume())) {
                     return Err(stays("where its shape is not known"));
                 }
                 let segment = found.lower.segments[act.id.0];
@@ -398,20 +396,18 @@ impl Walk<'_> {
         let readers = self.readers.get(name).map_or(&[][..], Vec::as_slice);
         let mut readers = readers.iter().map(|&i| &self.graph.node[i]);
         let (shape, view) = match fact.dims[..] {
-            [1, h, w, c] if readers.all(pixels_first) => (Shape { h, w, c }, View::Nhwc),
-            [1, c, h, w] => (Shape { h, w, c }, View::Nchw),
-            [1, c] => (Shape { h: 1, w: 1, c }, View::Flat),
+            [1, h, w, c] if readers.all(pixels_first) => (Shape::new(h, w, c), View::Nhwc),
+            [1, c, h, w] => (Shape::new(h, w, c), View::Nchw),
+            [1, c] => (Shape::new(1, 1, c), View::Flat),
             [] => return,
             // Bytes are not followed along other axes.
             _ if fact.quant.is_some() => return,
             ref dims => match plain_form(dims) {
-                Ok(form) => form,
+                Ok((shape, view)) => (Ok(shape), view),
                 Err(_) => return,
             },
         };
-        if !(1..1 << 28).contains(&shape.volume()) {
-            return;
-        }
+        let Ok(shape) = shape else { return };
         let kind = Kind::F32;
         let mut id = found.lower.add_tensor(Tensor { shape, kind }, after);
         found.imports.push(Border {

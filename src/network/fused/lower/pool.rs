@@ -30,11 +30,7 @@ impl Lower {
             kw: input.w,
             ..Window::POINT
         };
-        let one = Shape {
-            h: 1,
-            w: 1,
-            c: input.c,
-        };
+        let one = input.one_pixel();
         if node.op_type == "ReduceMean" {
             let spatial = matches!(act.view, View::Nchw | View::Nhwc);
             return match self.reduce_mean(node, act, whole, one) {
@@ -111,7 +107,7 @@ impl Lower {
         let (h, w) = window
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
-        Ok((window, Shape { h, w, c: input.c }))
+        Ok((window, Shape::new(h, w, input.c)?))
     }
 
     fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {

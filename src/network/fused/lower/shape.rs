@@ -3,6 +3,7 @@
 use super::{Act, Lower, Made, Val, View};
 use crate::network::attributes::{float, int, ints, text};
 use crate::network::fused::graph::Shape;
+use crate::network::fused::sizes::volume;
 use tract_onnx::pb::NodeProto;
 
 pub(super) fn logical(shape: Shape, view: View) -> Vec<usize> {
@@ -44,10 +45,7 @@ impl Lower {
         let wanted = match node.op_type.as_str() {
             "Flatten" => {
                 let axis = axis_of(int(node, "axis", 1), dims.len())?;
-                vec![
-                    dims[..axis].iter().product(),
-                    dims[axis..].iter().product::<usize>(),
-                ]
+                vec![volume(&dims[..axis])?, volume(&dims[axis..])?]
             }
             "Reshape" => {
                 let target = match ints(node, "shape") {
@@ -129,9 +127,15 @@ impl Lower {
                     Err(_) => self.reordered(&x, perm),
                 };
             }
-            // Padding counts rows and columns, whichever axes these are.
+            // Padding counts rows and columns: they stay so where the channels alone go elsewhere.
             Val::Padded(inner, pads) => {
-                return Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads));
+                let (_, view) = self.extent(&inner)?;
+                return match (view, perm) {
+                    (View::Nchw, [0, 2, 3, 1]) | (View::Nhwc, [0, 3, 1, 2]) => {
+                        Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads))
+                    }
+                    _ => Err(format!("the order {perm:?} of what is padded")),
+                };
             }
             other => other,
         };
@@ -220,7 +224,7 @@ impl Lower {
 
 /// A Reshape target with its 0 and -1 filled in.
 pub(super) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Made<Vec<usize>> {
-    let total: usize = dims.iter().product();
+    let total = volume(dims)?;
     let mut out = Vec::new();
     for (i, &t) in target.iter().enumerate() {
         out.push(match t {
@@ -231,10 +235,9 @@ pub(super) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Mad
     }
     if let Some(free) = target.iter().position(|&t| t == -1) {
         out[free] = 1;
-        let known: usize = out.iter().product();
-        out[free] = total.checked_div(known).unwrap_or(0);
+        out[free] = total / volume(&out)?;
     }
-    if out.iter().product::<usize>() != total {
+    if volume(&out) != Ok(total) {
         return Err(format!("{dims:?} cannot become {target:?}"));
     }
     Ok(out)

@@ -8,6 +8,7 @@ use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::attributes::int;
 use crate::network::fused::axes::Axes;
 use crate::network::fused::graph::{Conv, FREE, InputStep, Op, Product, Shape, Weights, Window};
+use crate::network::fused::sizes::volume;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -62,7 +63,7 @@ impl Lower {
         dims.pop();
         dims.push(n);
         let (shape, view) = plain_form(&dims)?;
-        let input = Shape { c: k, ..shape };
+        let input = shape.with_channels(k)?;
         let id = self.reshaped_tensor(id, input);
         let x = Act {
             id,
@@ -91,18 +92,18 @@ impl Lower {
         }
         let mut a = a;
         if k > 1 && x.strides().last() != Some(&1) {
-            a = self.in_order(node, a, x);
+            a = self.in_order(node, a, x)?;
             x = Axes::plain(x.dims()).ok_or("too many axes")?;
         }
-        let many = "too many axes";
+        let many = "too many axes or values";
         let (mut x, mut w) = (x.raised(rank).ok_or(many)?, w.raised(rank).ok_or(many)?);
         let mut dims = Vec::new();
         for axis in 0..rank - 2 {
             let (p, q) = (x.dims()[axis], w.dims()[axis]);
             match (p, q) {
                 _ if p == q => {}
-                (1, _) => x = x.repeated(axis, q),
-                (_, 1) => w = w.repeated(axis, p),
+                (1, _) => x = x.repeated(axis, q).ok_or(many)?,
+                (_, 1) => w = w.repeated(axis, p).ok_or(many)?,
                 _ => return Err(format!("batches of {p} and {q} matrices")),
             }
             dims.push(p.max(q));
@@ -116,11 +117,7 @@ impl Lower {
             let memory: Vec<usize> = order.iter().map(|&i| dims[i]).collect();
             let axes = Axes::plain(&memory).and_then(|a| a.transposed(&order));
             let axes = axes.ok_or(many)?;
-            let shape = Shape {
-                h: 1,
-                w: axes.volume() / n,
-                c: n,
-            };
+            let shape = Shape::new(1, axes.volume() / n, n)?;
             (shape, View::Strided(axes), axes)
         } else {
             let (shape, view) = plain_form(&dims)?;
@@ -194,7 +191,7 @@ impl Lower {
             view: View::Flat,
             real: false,
         };
-        let one = Shape { h: 1, w: 1, c };
+        let one = Shape::new(1, 1, c)?;
         let mut kept = vec![1; dims.len() - 1];
         kept.push(c);
         let view = if int(node, "keepdims", 1) == 0 || dims.len() == 2 {
@@ -214,7 +211,7 @@ impl Lower {
         op: LazyOp,
     ) -> Made<Val> {
         let (da, db) = (self.dims_of(a)?, self.dims_of(b)?);
-        let (a, b, dims, other) = if db.iter().product::<usize>() > da.iter().product() {
+        let (a, b, dims, other) = if volume(&db)? > volume(&da)? {
             (b, a, db, da)
         } else {
             (a, b, da, db)
@@ -250,14 +247,14 @@ impl Lower {
             _ => return Err("divides by more constants than one a channel".into()),
         };
         let size = self.dims_of(x)?;
-        if size.iter().product::<usize>() > CONSTANT_MOST {
+        if volume(&size)? > CONSTANT_MOST {
             return Err("as many constants as are not kept".into());
         }
         let wanted = broadcast(&size, dims).filter(|(all, _)| *all == size);
         let (_, from) = wanted.ok_or_else(|| format!("{dims:?} is more than {size:?}"))?;
         let (mut id, mut axes) = self.strided(x)?;
         if axes.offset() > 0 || axes.volume() != self.shape(id).volume() {
-            id = self.in_order(node, id, axes);
+            id = self.in_order(node, id, axes)?;
             axes = Axes::plain(&size).ok_or("too many axes")?;
         }
         let mut placed = vec![0.0; from.len()];
@@ -266,14 +263,14 @@ impl Lower {
             *place.ok_or("values that lie apart")? = values[from];
         }
         // What repeats is kept once.
-        let part = dims.iter().product::<usize>();
+        let part = volume(dims)?;
         if axes.is_plain() && size.ends_with(trimmed(dims)) {
             placed.truncate(part);
         }
         let act = self.seen(id, axes)?;
         let shape = self.shape(act.id);
         let len = placed.len();
-        let one = Shape { h: 1, w: 1, c: len };
+        let one = Shape::new(1, 1, len)?;
         let id = self.constant_tensor(placed, one, act.id);
         let constant = Act { id, ..act };
         Ok(self.lazy(node, op, vec![act, constant], shape, act.view))

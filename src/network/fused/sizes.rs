@@ -1,0 +1,102 @@
+//! Sizes of tensors, as types that cannot wrap: a [`Shape`] or [`Axes`](super::axes::Axes) that is there has a product that was
+//! checked, so whatever is counted from it (pixels, values, bytes, offsets) fits a pointer of 32 bits too.
+
+use std::fmt;
+use std::ops::Deref;
+
+/// The most values that a tensor may have. As floats they are 1 GiB, the largest power of two whose double still fits 32 bits;
+/// the largest of a picture classifier (64 channels of 2048 x 2048 pixels) are just as many.
+pub const VALUES_MOST: usize = 1 << 28;
+
+/// A tensor is empty, or has more values than [`VALUES_MOST`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tensor is empty, or larger than {VALUES_MOST} values")]
+pub struct NoSize;
+
+impl From<NoSize> for String {
+    fn from(none: NoSize) -> Self {
+        none.to_string()
+    }
+}
+
+/// How many values axes of these sizes have: at least one, and at most [`VALUES_MOST`].
+pub fn volume(dims: &[usize]) -> Result<usize, NoSize> {
+    let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    all.filter(|n| (1..=VALUES_MOST).contains(n)).ok_or(NoSize)
+}
+
+/// Height, width and channels, read from a [`Shape`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sides {
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+/// Size of a tensor: [`Sides`] with 1 to [`VALUES_MOST`] values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape(Sides);
+
+impl Shape {
+    /// Rows, columns and channels, if a tensor may be so large.
+    pub fn new(h: usize, w: usize, c: usize) -> Result<Self, NoSize> {
+        volume(&[h, w, c]).map(|_| Self(Sides { h, w, c }))
+    }
+    /// One pixel for each channel of `self`.
+    pub fn one_pixel(self) -> Self {
+        let Sides { c, .. } = self.0;
+        Self(Sides { h: 1, w: 1, c })
+    }
+    /// As many pixels with another number of channels.
+    pub fn with_channels(self, c: usize) -> Result<Self, NoSize> {
+        Self::new(self.h, self.w, c)
+    }
+    /// Rows by columns.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+    /// All values.
+    pub fn volume(self) -> usize {
+        self.h * self.w * self.c
+    }
+}
+
+impl Deref for Shape {
+    type Target = Sides;
+    fn deref(&self) -> &Sides {
+        &self.0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.h, self.w, self.c)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_shape_is_empty_or_wraps() {
+        let huge = usize::MAX / 2 + 2;
+        for (h, w, c) in [
+            (0, 1, 1),
+            (1, 0, huge),
+            (huge, 4, 1),
+            (huge, huge, huge),
+            (1, VALUES_MOST, 2),
+            (1 << 16, 1 << 16, 1 << 16),
+        ] {
+            assert_eq!(Shape::new(h, w, c), Err(NoSize), "{h} {w} {c}");
+        }
+        let largest = Shape::new(1 << 14, 1 << 14, 1).map(|s| (s.pixels(), s.volume()));
+        assert_eq!(largest, Ok((VALUES_MOST, VALUES_MOST)));
+        assert_eq!(volume(&[]), Ok(1));
+        assert_eq!(volume(&[huge, 2, 1]), Err(NoSize));
+    }
+}
