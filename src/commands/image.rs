@@ -8,6 +8,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::limits;
 use crate::model::Model;
 use crate::toml_file::read_text;
 use crate::update::PublicKey;
@@ -102,7 +103,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         log::warn!("{note}");
     }
     if args.manifest {
-        print_line(made.manifest.json().trim_end())
+        let json = made.manifest.json();
+        json.lines().try_for_each(print_line)
     } else {
         summary(&made, &args.output)
     }
@@ -121,7 +123,7 @@ fn public_key(file: &Path) -> Result<PublicKey, Failure> {
 fn board(args: &Args) -> Result<(Board, String), Failure> {
     if let Some(file) = &args.board_file {
         let board = Board::load(file)?;
-        let text = read_text(file).map_err(|error| {
+        let text = read_text(file, limits::TOML_FILE_BYTES).map_err(|error| {
             Failure::new(
                 Cause::Board,
                 format!("board file {} cannot be read: {error}", file.display()),

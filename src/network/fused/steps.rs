@@ -533,8 +533,9 @@ impl Work {
                 x_pixel,
                 runs,
             } => {
-                let y_pixel: usize = runs.iter().map(|r| r.1).sum();
-                let inside = |&(start, len): &(usize, usize)| start + len <= *x_pixel;
+                let lens = runs.iter().map(|r| r.1);
+                let y_pixel = lens.fold(0, usize::saturating_add);
+                let inside = |&(start, len): &(usize, usize)| start.saturating_add(len) <= *x_pixel;
                 to.holds(
                     runs.iter().all(inside),
                     "it picks channels that are not there",
@@ -546,7 +547,8 @@ impl Work {
                 for (i, &(x, bytes)) in parts.iter().enumerate() {
                     to.reads(Whose::Input(i), x, times(*pixels, bytes), 1);
                 }
-                let whole = parts.iter().map(|p| p.1).sum();
+                let lens = parts.iter().map(|p| p.1);
+                let whole = lens.fold(0, usize::saturating_add);
                 to.fills_output(*y, (*pixels, 1), whole, 1);
             }
             Self::ChannelsFirst { x, y, shape } => {

@@ -159,3 +159,24 @@ fn padding_stays_with_its_axes() {
         assert!(understand(model(DataType::Float, [1, 3, 4, 7], nodes, weights)).is_err());
     }
 }
+
+#[test]
+fn a_pool_whose_window_sees_nothing_is_refused() {
+    // The taps of the only window lie to the left and to the right of the only column.
+    let pool = |left: i64| {
+        let window = [
+            of_ints("kernel_shape", &[1, 2]),
+            of_ints("dilations", &[1, 2]),
+            of_ints("pads", &[0, left, 0, 1]),
+        ];
+        let nodes = vec![node("MaxPool", &["picture"], &["scores"], &window)];
+        understand(model(
+            DataType::Float,
+            [1, 3, 5, 2 - left],
+            nodes,
+            Vec::new(),
+        ))
+    };
+    assert!(pool(1).is_err());
+    assert!(pool(0).is_ok());
+}

@@ -61,12 +61,7 @@ fn layer(maker: &mut Maker, x: &Value) -> Option<Value> {
             real(name, same)
         }
         9 if h * w > 1 => {
-            let axes = maker.ints(&[1, 2]);
-            let name = if maker.opset < 18 {
-                maker.node("ReduceMean", &[&x.name], vec![of_ints("axes", &[1, 2])])
-            } else {
-                maker.node("ReduceMean", &[&x.name, &axes], vec![])
-            };
+            let name = maker.along("ReduceMean", &x.name, &[1, 2], 18, true);
             let name = maker.node("Mul", &[&x.name, &name], vec![]);
             real(name, same)
         }

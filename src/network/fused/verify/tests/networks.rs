@@ -9,7 +9,7 @@ use std::rc::Rc;
 use tract_onnx::pb::ModelProto;
 
 pub(super) fn shape(h: usize, w: usize, c: usize) -> Shape {
-    Shape { h, w, c }
+    Shape::new(h, w, c).unwrap()
 }
 
 /// A network that is being made.

@@ -19,9 +19,11 @@ fn may_write(planned: &Planned, touches: &Touches, id: usize) -> (Vec<bool>, Vec
             mark(&mut results, at, &write.each, write.unit);
         }
     }
-    let (first, scratch) = planned.plan.scratch;
-    let at = first + id * scratch;
-    own[at..at + touches.scratch_bytes as usize].fill(true);
+    if touches.scratch_bytes > 0 {
+        let (first, bytes) = planned.plan.scratch;
+        let at = first + id * bytes;
+        own[at..at + touches.scratch_bytes as usize].fill(true);
+    }
     for own_memory in &touches.own {
         let at = (own_memory.at + id as u64 * own_memory.pitch) as usize;
         own[at..at + own_memory.bytes as usize].fill(true);
