@@ -115,7 +115,7 @@ fn public_key(file: &Path) -> Result<PublicKey, Failure> {
         let what = format!("public key {} cannot be used: {why}", file.display());
         Failure::new(Cause::Package, what)
     };
-    let text = read_text(file).map_err(|error| fail(error.to_string()))?;
+    let text = read_text(file, limits::KEY_FILE_BYTES).map_err(|error| fail(error.to_string()))?;
     PublicKey::of_file(&text).map_err(|why| fail(why.to_owned()))
 }
 

@@ -65,7 +65,7 @@ impl Workshop {
     }
 
     /// The update is refused with this code and these words, and the card stays as it is.
-    fn refuses(&self, image: &str, code: i32, words: &str) {
+    fn refuses_signed(&self, image: &str, code: i32, words: &str) {
         let modified = || {
             fs::metadata(self.path("card.img"))
                 .unwrap()
@@ -85,11 +85,11 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     let (workshop, owner) = with_card();
     let card = fs::read(workshop.path("card.img")).unwrap();
     workshop.keyed("1.2.0", "new.img");
-    workshop.refuses("new.img", 12, "there is no new.img.minisig");
+    workshop.refuses_signed("new.img", 12, "there is no new.img.minisig");
 
     let stranger = key(&workshop, "stranger.pub");
     sign(&workshop, &stranger, "new.img", "timestamp:1");
-    workshop.refuses("new.img", 12, "new.img.minisig is of another key");
+    workshop.refuses_signed("new.img", 12, "new.img.minisig is of another key");
 
     sign(&workshop, &owner, "new.img", "timestamp:1");
     let signature = workshop.path("new.img.minisig");
@@ -105,7 +105,7 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     ] {
         println!("{what}");
         flip(&workshop.open("new.img"), at);
-        workshop.refuses("new.img", 12, words);
+        workshop.refuses_signed("new.img", 12, words);
         flip(&workshop.open("new.img"), at);
     }
     let text = fs::read_to_string(&signature).unwrap();
@@ -122,25 +122,25 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
         let mut changed = text.clone();
         changed.replace_range(at..=at, digit);
         fs::write(&signature, changed).unwrap();
-        workshop.refuses("new.img", 12, words);
+        workshop.refuses_signed("new.img", 12, words);
     }
     fs::write(&signature, &text).unwrap();
     let shorter = File::options().write(true).open(&signature).unwrap();
     shorter.set_len(text.len() as u64 / 2).unwrap();
-    workshop.refuses("new.img", 12, "is no signature of minisign");
+    workshop.refuses_signed("new.img", 12, "is no signature of minisign");
     // A hole; nothing so long is read.
     shorter.set_len(100 << 30).unwrap();
-    workshop.refuses("new.img", 12, "is no signature of minisign");
+    workshop.refuses_signed("new.img", 12, "is no signature of minisign");
     // What never begins.
     fs::remove_file(&signature).unwrap();
     let made = Command::new("mkfifo").arg(&signature).status().unwrap();
     assert!(made.success());
-    workshop.refuses("new.img", 12, "there is no new.img.minisig");
+    workshop.refuses_signed("new.img", 12, "there is no new.img.minisig");
     fs::remove_file(&signature).unwrap();
     // A signature of the owner's, of another file.
     sign(&workshop, &owner, "owner.pub", "timestamp:1");
     fs::rename(workshop.path("owner.pub.minisig"), &signature).unwrap();
-    workshop.refuses("new.img", 12, wrong);
+    workshop.refuses_signed("new.img", 12, wrong);
     assert!(fs::read(workshop.path("card.img")).unwrap() == card);
 
     fs::write(&signature, &text).unwrap();
@@ -167,7 +167,7 @@ fn an_older_system_comes_in_when_its_owner_says_so() {
         "old.img",
         "timestamp:1\tfile:old.img allow-older",
     );
-    workshop.refuses(
+    workshop.refuses_signed(
         "old.img",
         13,
         "its version, 1.0.9, is older than the 1.1.0 that runs",
@@ -184,14 +184,14 @@ fn a_signature_does_not_make_up_for_what_does_not_fit() {
     // Without a key the board would be open from then on.
     workshop.version("1.2.0", "keyless.img", &[]);
     sign(&workshop, &owner, "keyless.img", "allow-older");
-    workshop.refuses("keyless.img", 13, "it has no public key");
+    workshop.refuses_signed("keyless.img", 13, "it has no public key");
 
     let key = workshop.path("owner.pub").display().to_string();
     let pi = ["--board", "raspberry-pi-3", "--output", "pi.img"];
     let output = workshop.image(&[&pi[..], &["--version", "2.0.0", "--public-key", &key]].concat());
     assert!(output.status.success());
     sign(&workshop, &owner, "pi.img", "timestamp:1");
-    workshop.refuses(
+    workshop.refuses_signed(
         "pi.img",
         13,
         "it is for raspberry-pi-3, and the card is for virt",
@@ -212,7 +212,7 @@ fn a_card_without_a_key_is_not_bound_and_gets_one_by_an_update() {
     let mut card = workshop.open("card.img");
     Chooser::UBoot.confirm(&mut card, Slot::B).unwrap();
     workshop.version("0.2.0", "next.img", &[]);
-    workshop.refuses("next.img", 12, "there is no next.img.minisig");
+    workshop.refuses_signed("next.img", 12, "there is no next.img.minisig");
 }
 
 fn in_initramfs(disk: &super::Disk, path: &str) -> String {

@@ -191,14 +191,6 @@ fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
     table
 }
 
-/// The layer that alone reads a tensor.
-pub(super) fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
-    let mut readers = (0..graph.layers.len()).filter(|&i| graph.layers[i].inputs.contains(&tensor));
-    let first = readers.next()?;
-    let taken = graph.exports.iter().any(|e| e.tensor == tensor);
-    (readers.next().is_none() && !taken).then_some(first)
-}
-
 fn conv_of(layer: &Layer) -> Option<&Conv> {
     match &layer.op {
         Op::Conv(conv) => Some(conv),
