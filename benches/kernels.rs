@@ -348,7 +348,7 @@ fn proofs(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, threads), |b| {
                 b.iter_custom(|rounds| {
                     let understood = fused::understand(model.clone()).unwrap();
-                    understood.time_proof(threads, rounds).unwrap()
+                    understood.time_proof(threads, rounds).unwrap().iter().sum()
                 });
             });
         }

@@ -21,6 +21,7 @@ mod axes;
 mod border;
 mod dynamic;
 mod encode;
+mod ends;
 mod functions;
 mod gate;
 mod graph;
@@ -40,11 +41,13 @@ mod verify;
 pub use graph::{Border, Quant, Shape};
 pub use lower::{Const, Constants, Element, Fact, Facts, Partial, Place, all_known, lower_partly};
 pub use plan::Row;
+pub use sizes::{VALUES_MOST, volume};
 
 use border::Port;
 use graph::{GraphInput, Kind, Tensor};
 use kernels::{Aligned, Kernels};
 use plan::Plan;
+use std::time::{Duration, Instant};
 use threads::Pool;
 use tract_onnx::pb::ModelProto;
 
@@ -125,17 +128,18 @@ impl Understood {
         self.plan_with(threads, kernels::choose())
     }
 
-    /// How long the proof of the plan takes, `rounds` times; every plan is proved once.
-    pub fn time_proof(self, threads: usize, rounds: u64) -> Result<std::time::Duration, NotFused> {
+    /// How long each of so many proofs of the plan takes; every plan is proved once.
+    pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
         let Self(mut graph) = self;
         gate::take_together(&mut graph);
         let plan = plan::plan(&mut graph, kernels::choose(), threads)
             .map_err(|why| NotFused::whole(&why))?;
-        let start = std::time::Instant::now();
-        for _ in 0..rounds {
+        let one = |_| {
+            let start = Instant::now();
             verify::verify(&graph, std::hint::black_box(&plan), threads)?;
-        }
-        Ok(start.elapsed())
+            Ok(start.elapsed())
+        };
+        (0..proofs).map(one).collect()
     }
 
     fn plan_with(self, threads: usize, kernels: &'static dyn Kernels) -> Result<Fused, NotFused> {
@@ -146,7 +150,7 @@ impl Understood {
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
         verify::verify(&graph, &plan, pool.size())
             .inspect_err(|refused| log::warn!("{refused}"))?;
-        let arena = plan::arena(&mut plan);
+        let arena = plan::arena(&mut plan).map_err(|why| NotFused::whole(&why))?;
         let picture = graph.input.zip(plan.input_offset);
         let picture = picture.map(|(input, offset)| Picture {
             tensor: graph.tensors[input.tensor.0].clone(),
@@ -282,18 +286,18 @@ impl Fused {
     ///
     /// # Panics
     /// When the plan is for more than one thread.
-    pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, std::time::Duration)> {
+    pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, Duration)> {
         assert!(self.threads() == 1, "a profile is of one thread");
         let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
         let mut times: Vec<_> = self
             .plan
             .steps
             .iter()
-            .map(|s| (s.work.name(), std::time::Duration::ZERO))
+            .map(|s| (s.work.name(), Duration::ZERO))
             .collect();
         for _ in 0..rounds {
             for (step, sum) in self.plan.steps.iter().zip(&mut times) {
-                let start = std::time::Instant::now();
+                let start = Instant::now();
                 // SAFETY: the plan is proved for the one thread that there is; the arena is its and borrowed exclusively.
                 unsafe { step.work.run(self.kernels, &worker) };
                 sum.1 += start.elapsed();

@@ -41,7 +41,7 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-fn model(name: &str) -> Option<ModelProto> {
+pub(super) fn model(name: &str) -> Option<ModelProto> {
     let file = shared()?.join("models").join(name);
     Some(ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap())
 }

@@ -102,7 +102,8 @@ pub(super) fn times(a: usize, b: usize) -> u64 {
 
 /// Whether windows over such an input give such an output.
 pub(super) fn windows_fit(window: &Window, input: Shape, output: Shape) -> bool {
-    window.output(input.h, input.w) == Some((output.h, output.w)) && input.c == output.c
+    let fits = window.output(input.h, input.w) == Some((output.h, output.w));
+    fits && input.c == output.c && window.dh > 0 && window.dw > 0
 }
 
 impl Touches {

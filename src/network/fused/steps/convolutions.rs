@@ -201,7 +201,9 @@ fn check_row(
         (1..=MAX_KERNEL_ROWS).contains(&w.kh)
             && row.kh.is_multiple_of(w.kh)
             && row.kh <= 3 * w.kh
-            && (row.kw, row.stride, row.dilation, row.left) == (w.kw, w.sw, w.dw, w.left),
+            && (row.kw, row.stride, row.dilation, row.left) == (w.kw, w.sw, w.dw, w.left)
+            && w.dh > 0
+            && w.dw > 0,
         "it has weights of another kernel",
     );
     to.holds(

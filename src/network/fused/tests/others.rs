@@ -6,7 +6,7 @@ use super::near::{Near, exact};
 use super::random::Network;
 use crate::model::{Dtype, Layout};
 use crate::network::dequantise::{Reals, dequantise};
-use crate::network::tract_plan::{Staging, TractPlan, parse};
+use crate::network::tract_plan::{Planned, Staging, TractPlan, parse};
 use crate::network::{Input, islands};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -93,7 +93,8 @@ pub fn by_islands(
     };
     let taken = made.takes_picture.then(|| made.fused.clone());
     let tract = |e: TractError| format!("tract fails: {e:#}");
-    let mut plan = TractPlan::new(rest, dtype, &network.input, Some(made)).map_err(tract)?;
+    let planned = Planned::new(rest, dtype, &network.input, Some(made));
+    let mut plan = planned.and_then(TractPlan::new).map_err(tract)?;
     let mut first: Option<Vec<f32>> = None;
     for _ in 0..2 {
         plan.input = match &taken {

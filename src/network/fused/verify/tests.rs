@@ -8,7 +8,7 @@ mod reality;
 
 use super::*;
 use crate::network::fused::kernels::{Aligned, Kernels, available};
-use crate::network::fused::plan;
+use crate::network::fused::{plan, understand};
 use networks::all;
 
 /// A plan that is not proved yet, its graph and its team.
@@ -54,6 +54,23 @@ fn plans_of_all_networks_are_proved() {
     }
     println!("{steps:?}");
     assert_eq!(steps.len(), 23, "a kind of step is in none: {steps:?}");
+}
+
+/// Every start of the program waits for it.
+#[test]
+fn the_proof_of_mobilenet_takes_less_than_a_millisecond() {
+    for name in ["mobilenetv2-1.0.onnx", "mobilenetv2-1.0-int8.onnx"] {
+        let Some(model) = crate::network::fused::tests::model(name) else {
+            return;
+        };
+        for threads in [1, 2, 4] {
+            let understood = understand(model.clone()).unwrap();
+            let best = understood.time_proof(threads, 30).unwrap();
+            let best = best.into_iter().min().unwrap();
+            println!("{name} x {threads}: {best:?}");
+            assert!(best.as_micros() < 1000, "{name} x {threads}: {best:?}");
+        }
+    }
 }
 
 /// Ten thousand layers, half of them long-lived: the time grows with the layers, not with their pairs.
