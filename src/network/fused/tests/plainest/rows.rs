@@ -83,10 +83,7 @@ pub(super) fn scale_of(extremes: &Values) -> Near {
 pub(super) fn whole_number(x: Near, extremes: &Values) -> Near {
     let at = |low: f32, high: f32, x: f32| {
         let of = Extremes { low, high };
-        let zero = (0.0 - low / of.scale())
-            .max(0.0)
-            .min(255.0)
-            .round_ties_even();
+        let zero = (0.0 - low / of.scale()).clamp(0.0, 255.0).round_ties_even();
         (x / of.scale())
             .max(-zero)
             .min(255.0 - zero)
@@ -95,7 +92,11 @@ pub(super) fn whole_number(x: Near, extremes: &Values) -> Near {
     let (low, high) = (extremes[0], extremes[1]);
     let is = at(low.is, high.is, x.is);
     let mut off = 0.0f32;
-    if x.off > 0.0 || low.off > 0.0 || high.off > 0.0 {
+    let all = x.off + low.off + high.off;
+    if !all.is_finite() {
+        return Near { is, off: 255.0 };
+    }
+    if all > 0.0 {
         for corner in 0..8 {
             let moved = |n: Near, bit: u8| {
                 if corner >> bit & 1 == 0 {
