@@ -1,5 +1,6 @@
 //! Our kernels, one layer of MobileNet v2 each, in float and in bytes, on one core: multiply-adds a second. Beside them
-//! the most that the instructions for bytes can do with nothing else to wait for: AVX-512 VNNI's, AVX2's.
+//! the most that the instructions for bytes can do with nothing else to wait for: AVX-512 VNNI's, AVX2's. And what the proof
+//! of a plan takes.
 //!
 //! `cargo bench --bench kernels` (`EYELET_KERNELS=avx2` and so on chooses other kernels than the best)
 
@@ -7,6 +8,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use eyelet::network::fused::{self, Fused};
+use std::path::{Path, PathBuf};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
@@ -328,5 +330,31 @@ fn limit(c: &mut Criterion) {
 #[cfg(not(target_arch = "x86_64"))]
 fn limit(_: &mut Criterion) {}
 
-criterion_group!(benches, layers, limit);
+/// The proof of a plan, which every start of the program waits for: MobileNet v2 on one, two and four threads.
+fn proofs(c: &mut Criterion) {
+    let shared = std::env::var_os("EYELET_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let mut group = c.benchmark_group("proof");
+    for name in ["mobilenetv2-1.0", "mobilenetv2-1.0-int8"] {
+        let file = shared.join(format!("models/{name}.onnx"));
+        if !file.exists() {
+            println!("skipped: {} is missing", file.display());
+            continue;
+        }
+        let model = eyelet::network::onnx::read(&file).unwrap();
+        for threads in [1, 2, 4] {
+            group.bench_function(BenchmarkId::new(name, threads), |b| {
+                b.iter_custom(|rounds| {
+                    let understood = fused::understand(model.clone()).unwrap();
+                    understood.time_proof(threads, rounds).unwrap().iter().sum()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, layers, limit, proofs);
 criterion_main!(benches);

@@ -33,6 +33,8 @@ pub struct FixedPool;
 
 static TALC: TalcLock<RawSpinlock, Manual> = TalcLock::new(Manual);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// Whether somebody has begun to reserve the pool. Never taken back: a pool that could not be had ends the program.
+static RESERVED: AtomicBool = AtomicBool::new(false);
 /// First byte of the pool, 0 while there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
@@ -152,11 +154,16 @@ pub fn usage() -> Usage {
     }
 }
 
-/// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Once a process.
+/// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Once a process: later calls,
+/// or calls at the same time from other threads, do nothing.
 ///
 /// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no fault.
 pub fn reserve(bytes: usize) -> Result<(), Failure> {
-    if !INSTALLED.load(SeqCst) || START.load(SeqCst) != 0 {
+    if !INSTALLED.load(SeqCst)
+        || RESERVED
+            .compare_exchange(false, true, SeqCst, SeqCst)
+            .is_err()
+    {
         return Ok(());
     }
     let mib = bytes >> 20;
@@ -178,7 +185,7 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
         return Err(Failure::new(
             Cause::Memory,
             format!(
-                "cannot reserve the memory pool of {mib} MiB: {why}; lower [memory] pool_mib in the board file"
+                "cannot reserve the memory pool of {mib} MiB: {why}; lower pool_mib in the board file"
             ),
         ));
     }
@@ -268,7 +275,7 @@ pub fn seal() -> Result<Usage, Failure> {
                 Cause::Memory,
                 format!(
                     "the memory pool of {} MiB is too small: this board and model need {needed} MiB; set pool_mib = \
-                     {needed} under [memory] in the board file",
+                     {needed} in the board file, above its tables",
                     usage.pool_bytes >> 20
                 ),
             ));

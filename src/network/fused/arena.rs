@@ -27,14 +27,10 @@ pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(needs[i].bytes), i));
     let mut offsets = vec![0; needs.len()];
-    let mut placed: Vec<usize> = Vec::new();
+    let mut placed = Placed::new(needs.iter().map(|n| n.last + 1).max().unwrap_or(0));
     let mut total = 0;
     for i in order {
-        let mut rivals: Vec<usize> = placed
-            .iter()
-            .copied()
-            .filter(|&p| needs[p].first <= needs[i].last && needs[i].first <= needs[p].last)
-            .collect();
+        let mut rivals: Vec<usize> = placed.together(&needs[i]).collect();
         rivals.sort_by_key(|&p| offsets[p]);
         let mut at = 0;
         for p in rivals {
@@ -48,9 +44,53 @@ pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
         if total > ARENA_BYTES_MOST {
             return (offsets, usize::MAX);
         }
-        placed.push(i);
+        placed.add(i, &needs[i]);
     }
     (offsets, total)
+}
+
+/// Needs that have a place, found by the steps of another without a look at all of them.
+struct Placed {
+    steps: usize,
+    /// Those that begin at each step.
+    begin: Vec<Vec<usize>>,
+    /// A segment tree over the steps: a need is at the few nodes that are its steps together.
+    nodes: Vec<Vec<usize>>,
+}
+
+impl Placed {
+    fn new(steps: usize) -> Self {
+        Self {
+            steps,
+            begin: vec![Vec::new(); steps],
+            nodes: vec![Vec::new(); 2 * steps],
+        }
+    }
+
+    fn add(&mut self, number: usize, need: &Need) {
+        self.begin[need.first].push(number);
+        let (mut left, mut right) = (need.first + self.steps, need.last + 1 + self.steps);
+        while left < right {
+            if left % 2 == 1 {
+                self.nodes[left].push(number);
+                left += 1;
+            }
+            if right % 2 == 1 {
+                right -= 1;
+                self.nodes[right].push(number);
+            }
+            (left, right) = (left / 2, right / 2);
+        }
+    }
+
+    /// Those that need one of the steps of `need`: they are there at its first one, or begin later.
+    fn together(&self, need: &Need) -> impl Iterator<Item = usize> + '_ {
+        let first = need.first + self.steps;
+        let above = std::iter::successors(Some(first), |&node| (node > 1).then_some(node / 2));
+        let there = above.flat_map(|node| &self.nodes[node]);
+        let later = self.begin[need.first + 1..=need.last].iter().flatten();
+        there.chain(later).copied()
+    }
 }
 
 #[cfg(test)]

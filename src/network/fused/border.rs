@@ -20,17 +20,17 @@ impl Port {
     /// Thread `id`'s share of putting `values` in.
     ///
     /// # Safety
-    /// `arena` is the plan's arena, no other thread touches this tensor but with another `id` of the same team, and `values`
-    /// are as many as the shape says.
+    /// `arena` is that of the plan, which is proved; no other thread touches this tensor but with another `id` of the same team,
+    /// and `values` are as many as the shape says.
     pub(super) unsafe fn put(&self, arena: *mut u8, values: *const f32, id: usize, team: usize) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
         let part = share(pixels, TILE, id, team);
-        // SAFETY: the planner placed the tensor there on a multiple of 64; these pixels are this thread's.
+        // SAFETY: the verifier proves of imports: inside, aligned; `share` gives these pixels to no other thread.
         let y = unsafe {
             let start = arena.add(self.offset).cast::<f32>().add(part.start * c);
             std::slice::from_raw_parts_mut(start, part.len() * c)
         };
-        // SAFETY: the caller's promise; the values are only read.
+        // SAFETY: as many as the shape says, and only read.
         let x = unsafe { std::slice::from_raw_parts(values, self.shape.volume()) };
         if self.channels_first {
             to_pixels(&x[part.start..], pixels, c, y);
@@ -45,7 +45,7 @@ impl Port {
     /// As for [`Port::put`]; nobody else uses `values` meanwhile.
     pub(super) unsafe fn take(&self, arena: *const u8, values: *mut f32, id: usize, team: usize) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
-        // SAFETY: the planner placed the tensor there; it is only read.
+        // SAFETY: the verifier proves of exports: inside, defined, aligned; nobody writes it after the last step.
         let x =
             unsafe { std::slice::from_raw_parts(arena.add(self.offset).cast::<f32>(), pixels * c) };
         let (count, each) = if self.channels_first {
@@ -54,7 +54,7 @@ impl Port {
             (pixels, c)
         };
         let part = share(count, TILE, id, team);
-        // SAFETY: the caller's promise; these channels or pixels are this thread's.
+        // SAFETY: as many as the shape says; `share` gives these channels or pixels to no other thread.
         let y = unsafe {
             let start = values.add(part.start * each);
             std::slice::from_raw_parts_mut(start, part.len() * each)

@@ -3,6 +3,7 @@
 use super::graph::{Shape, Window};
 use super::kernels::Kernels;
 use super::steps::{Worker, bytes_at, bytes_of, floats_at, floats_of};
+use super::touch::{Touches, Whose, times, windows_fit};
 use std::ops::Range;
 
 /// A pooling step; `x` and `y` are offsets into the arena.
@@ -20,15 +21,31 @@ pub struct MaxPool {
 }
 
 impl MaxPool {
+    pub(super) fn touches(&self, to: &mut Touches) {
+        let elem = if self.bytes.is_some() { 1 } else { 4 };
+        let row = (self.output.w * self.output.c).saturating_mul(elem);
+        to.holds(
+            windows_fit(&self.window, self.input, self.output),
+            "its windows do not fit its input",
+        );
+        to.reads(
+            Whose::Input(0),
+            self.x,
+            times(self.input.volume(), elem),
+            elem,
+        );
+        to.fills_output(self.y, (self.output.h, 1), row, elem);
+    }
+
     /// A worker's rows.
     ///
     /// # Safety
-    /// The planner's offsets; the worker's arena.
+    /// As for `Work::run`.
     pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let rows = worker.share(self.output.h, 1);
         let (arena, row) = (worker.arena, self.output.w * self.output.c);
         let (start, len) = (rows.start * row, rows.len() * row);
-        // SAFETY: the caller's promise; these rows are this thread's.
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
         unsafe {
             if self.bytes.is_some() {
                 let x = bytes_of(arena, self.x, self.input.volume());

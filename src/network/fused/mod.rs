@@ -9,6 +9,8 @@
 //! dynamic      that of scales found anew in every run
 //! plan         graph -> steps: weights packed, blocks by bands, places in the arena
 //! steps        how a team of threads runs a step
+//! touch        what each step reads and writes
+//! verify       the proof of a plan, before it runs
 //! border       float tensors in and out, where only a part of the network is known
 //! kernels/     inner loops per instruction set
 //! ```
@@ -33,6 +35,8 @@ mod rows;
 mod sizes;
 mod steps;
 mod threads;
+mod touch;
+mod verify;
 
 pub use graph::{Border, Quant, Shape};
 pub use lower::{Const, Constants, Element, Fact, Facts, Partial, Place, all_known, lower_partly};
@@ -43,6 +47,7 @@ use border::Port;
 use graph::{GraphInput, Kind, Tensor};
 use kernels::{Aligned, Kernels};
 use plan::Plan;
+use std::time::{Duration, Instant};
 use threads::Pool;
 use tract_onnx::pb::ModelProto;
 
@@ -123,12 +128,28 @@ impl Understood {
         self.plan_with(threads, kernels::choose())
     }
 
+    /// How long each of so many proofs of the plan takes; every plan is proved once.
+    pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
+        let Self(mut graph) = self;
+        gate::take_together(&mut graph);
+        let plan = plan::plan(&mut graph, kernels::choose(), threads)
+            .map_err(|why| NotFused::whole(&why))?;
+        let one = |_| {
+            let start = Instant::now();
+            verify::verify(&graph, std::hint::black_box(&plan), threads)?;
+            Ok(start.elapsed())
+        };
+        (0..proofs).map(one).collect()
+    }
+
     fn plan_with(self, threads: usize, kernels: &'static dyn Kernels) -> Result<Fused, NotFused> {
         let Self(mut graph) = self;
         gate::take_together(&mut graph);
         let pool = Pool::new(threads);
         let mut plan =
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
+        verify::verify(&graph, &plan, pool.size())
+            .inspect_err(|refused| log::warn!("{refused}"))?;
         let arena = plan::arena(&mut plan).map_err(|why| NotFused::whole(&why))?;
         let picture = graph.input.zip(plan.input_offset);
         let picture = picture.map(|(input, offset)| Picture {
@@ -154,8 +175,8 @@ impl Fused {
             return crate::network::Input::F32(&mut []);
         };
         let len = picture.tensor.shape.volume();
-        // SAFETY: the planner placed `len` values of this kind at this multiple of 64; the arena is borrowed exclusively, and
-        // every bit pattern is a float.
+        // SAFETY: the verifier proves of the picture: inside, aligned; the arena is borrowed exclusively, and every bit pattern is
+        // a float.
         unsafe {
             let start = self.arena.as_mut_ptr().add(picture.offset);
             match picture.tensor.kind {
@@ -187,10 +208,10 @@ impl Fused {
 
     /// Runs a whole network on what is in the input; the scores, as the model gives them. Allocates nothing.
     pub fn run(&mut self) -> &[f32] {
-        self.run_segment(0, &[], &mut []);
+        self.run_segment::<f32>(0, &[], &mut []);
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
         let Some(scores) = scores else { return &[] };
-        // SAFETY: the planner placed the scores there, floats on a multiple of 64.
+        // SAFETY: the verifier proves of exports: inside, defined, aligned; the arena stays borrowed while they are.
         unsafe {
             let start = self.arena.as_ptr().add(scores.offset);
             std::slice::from_raw_parts(start.cast(), scores.shape.volume())
@@ -198,15 +219,23 @@ impl Fused {
     }
 
     /// Runs one segment: its imports in the order of [`Partial`]'s graph, its exports likewise (left where they are when
-    /// `exports` is empty). Allocates nothing. Segments must be run in their order; each reads what the ones before it left.
+    /// `exports` is empty, else every value of every slice is written). Allocates nothing. Segments must be run in their order;
+    /// each reads what the ones before it left.
     ///
     /// # Panics
-    /// When a slice has another length than its tensor, or there are not as many slices as the segment has imports.
-    pub fn run_segment(&mut self, segment: usize, imports: &[&[f32]], exports: &mut [&mut [f32]]) {
+    /// When a slice has another length than its tensor, there are not as many slices as the segment has imports, or neither none
+    /// nor as many as it has exports.
+    pub fn run_segment<R: Room>(
+        &mut self,
+        segment: usize,
+        imports: &[&[f32]],
+        exports: &mut [&mut [R]],
+    ) {
         let part = &self.plan.segments[segment];
         let fits = |port: &Port, len: usize| port.shape.volume() == len;
         assert!(
             part.imports.len() == imports.len()
+                && (exports.is_empty() || part.exports.len() == exports.len())
                 && part
                     .imports
                     .iter()
@@ -220,7 +249,7 @@ impl Fused {
             "segment {segment} is given other tensors than it has"
         );
         // Each thread writes its own part of each export, so the team gets their addresses.
-        let taken = SharedList(exports.as_mut_ptr(), exports.len().min(part.exports.len()));
+        let taken = SharedList(exports.as_mut_ptr(), exports.len());
         let arena = Shared(self.arena.as_mut_ptr());
         let (plan, kernels) = (&self.plan, self.kernels);
         let steps = &plan.steps[part.steps.clone()];
@@ -228,20 +257,22 @@ impl Fused {
             let (arena, taken) = (&arena, &taken);
             let worker = plan.worker(arena.0, id, team.size());
             for (port, values) in part.imports.iter().zip(imports) {
-                // SAFETY: as long as the tensor, checked above; the team meets before anybody reads it.
+                // SAFETY: the plan is proved, and the slice as long as the tensor, checked above; the team meets before anybody
+                // reads it.
                 unsafe { port.put(arena.0, values.as_ptr(), id, team.size()) };
             }
             if !imports.is_empty() {
                 team.meet();
             }
             for step in steps {
-                // SAFETY: the arena is this plan's and borrowed exclusively; the team meets after each step.
+                // SAFETY: the plan is proved for as many threads as the team has; the arena is its and borrowed exclusively; the
+                // team meets after each step.
                 unsafe { step.work.run(kernels, &worker) };
                 team.meet();
             }
             for (i, port) in part.exports.iter().take(taken.1).enumerate() {
                 // SAFETY: `i` is within the list, which outlives the run; the slice was checked to be as long as the tensor,
-                // and each thread writes its own part of it.
+                // each thread writes its own part of it, and a `Room` takes a float.
                 unsafe {
                     let values = (&raw mut **taken.0.add(i)).cast::<f32>();
                     port.take(arena.0, values, id, team.size());
@@ -251,19 +282,23 @@ impl Fused {
     }
 
     /// How long each step took in all of `rounds` runs on the caller's thread alone, in the order of running: what it does, and
-    /// the sum of its times. A block of bands is one step. For plans of one thread.
-    pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, std::time::Duration)> {
+    /// the sum of its times. A block of bands is one step.
+    ///
+    /// # Panics
+    /// When the plan is for more than one thread.
+    pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, Duration)> {
+        assert!(self.threads() == 1, "a profile is of one thread");
         let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
         let mut times: Vec<_> = self
             .plan
             .steps
             .iter()
-            .map(|s| (s.work.name(), std::time::Duration::ZERO))
+            .map(|s| (s.work.name(), Duration::ZERO))
             .collect();
         for _ in 0..rounds {
             for (step, sum) in self.plan.steps.iter().zip(&mut times) {
-                let start = std::time::Instant::now();
-                // SAFETY: the arena is this plan's and borrowed exclusively; there is one thread.
+                let start = Instant::now();
+                // SAFETY: the plan is proved for the one thread that there is; the arena is its and borrowed exclusively.
                 unsafe { step.work.run(self.kernels, &worker) };
                 sum.1 += start.elapsed();
             }
@@ -294,13 +329,25 @@ impl Fused {
 
 /// The arena's address, for the team.
 struct Shared(*mut u8);
-// SAFETY: threads write to disjoint parts of a step's output and meet between steps.
+// SAFETY: the verifier proves that what threads write within a step is apart, and they meet between steps.
 unsafe impl Sync for Shared {}
 
 /// Where tensors are taken out to, for the team.
-struct SharedList<'a>(*mut &'a mut [f32], usize);
+struct SharedList<'a, R>(*mut &'a mut [R], usize);
 // SAFETY: threads only read the list, and write to disjoint parts of each slice.
-unsafe impl Sync for SharedList<'_> {}
+unsafe impl<R: Room> Sync for SharedList<'_, R> {}
+
+/// What a float can be written to: a float, or memory that holds none yet.
+pub trait Room: room::Float {}
+impl Room for f32 {}
+impl Room for std::mem::MaybeUninit<f32> {}
+
+/// Nothing else is as large as a float and takes every bit pattern of one.
+mod room {
+    pub trait Float {}
+    impl Float for f32 {}
+    impl Float for std::mem::MaybeUninit<f32> {}
+}
 
 #[cfg(test)]
 mod tests;

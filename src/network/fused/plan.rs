@@ -191,14 +191,6 @@ fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
     table
 }
 
-/// The layer that alone reads a tensor.
-pub(super) fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
-    let mut readers = (0..graph.layers.len()).filter(|&i| graph.layers[i].inputs.contains(&tensor));
-    let first = readers.next()?;
-    let taken = graph.exports.iter().any(|e| e.tensor == tensor);
-    (readers.next().is_none() && !taken).then_some(first)
-}
-
 fn conv_of(layer: &Layer) -> Option<&Conv> {
     match &layer.op {
         Op::Conv(conv) => Some(conv),
@@ -214,7 +206,37 @@ fn takes_bands(conv: &Conv) -> bool {
         && conv.window.kh <= MAX_KERNEL_ROWS
 }
 
+/// Where a tensor is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    None,
+    /// By this layer alone.
+    One(usize),
+    /// By more than one, or outside.
+    Many,
+}
+
+/// The readers of every tensor.
+fn readers(graph: &Graph) -> Vec<Reader> {
+    let mut readers = vec![Reader::None; graph.tensors.len()];
+    for (i, layer) in graph.layers.iter().enumerate() {
+        for input in &layer.inputs {
+            let reader = &mut readers[input.0];
+            *reader = match *reader {
+                Reader::None => Reader::One(i),
+                Reader::One(before) if before == i => Reader::One(i),
+                _ => Reader::Many,
+            };
+        }
+    }
+    for export in &graph.exports {
+        readers[export.tensor.0] = Reader::Many;
+    }
+    readers
+}
+
 fn groups(graph: &Graph) -> Vec<Group> {
+    let readers = readers(graph);
     let mut made = Vec::new();
     let mut done = vec![false; graph.layers.len()];
     for i in 0..graph.layers.len() {
@@ -225,7 +247,10 @@ fn groups(graph: &Graph) -> Vec<Group> {
         let large = |t: TensorId| graph.tensors[t.0].bytes() >= BAND_FROM_BYTES;
         let next = |i: usize| {
             let output = graph.layers[i].output;
-            only_reader(graph, output).filter(|_| large(output))
+            match readers[output.0] {
+                Reader::One(reader) if large(output) => Some(reader),
+                _ => None,
+            }
         };
         let plain = |conv: &Conv| conv.groups == 1 && conv.factors.is_none();
         let projects = |conv: &Conv| conv.pointwise() && conv.factors.is_none();
@@ -540,7 +565,10 @@ impl Planner<'_> {
             }
         };
         let name = work.name();
-        self.steps.push(Step { work });
+        self.steps.push(Step {
+            work,
+            layers: (index, index),
+        });
         self.row(index, name, self.kernels.name(), true);
         Ok(())
     }

@@ -8,12 +8,16 @@ mod moves;
 mod product;
 
 use super::graph::{Norm, Shape, Unary, Window};
-use super::kernels::{BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, Kernels, Pixels};
+use super::kernels::{
+    BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels, Runs,
+    SLACK,
+};
 use super::max_pool::MaxPool;
 use super::plan::MAX_KERNEL_ROWS;
 use super::pointwise as each;
 use super::requantise::Requantise;
 use super::threads::share;
+use super::touch::{Touches, Whose, times, windows_fit};
 use std::ops::Range;
 
 pub(super) use dynamic::{Parts, Sums};
@@ -33,16 +37,38 @@ impl AnyConv {
             Self::Q8(_, k) | Self::F32(_, k) => *k,
         }
     }
-    fn n(&self) -> usize {
+    fn runs(&self) -> &Runs {
         match self {
-            Self::Q8(c, _) => c.runs.n,
-            Self::F32(c, _) => c.runs.n,
+            Self::Q8(c, _) => c.runs(),
+            Self::F32(c, _) => c.runs(),
+        }
+    }
+    fn n(&self) -> usize {
+        self.runs().n
+    }
+    /// Bytes of a value.
+    fn elem(&self) -> usize {
+        match self {
+            Self::Q8(..) => 1,
+            Self::F32(..) => 4,
+        }
+    }
+    /// Bytes of a pixel's input from its first byte on, over all runs.
+    fn reach(&self) -> u64 {
+        let far = self.runs().offsets.iter().max().copied().unwrap_or(0);
+        times(self.runs().len, self.elem()).saturating_add(far as u64)
+    }
+    fn scratch_bytes(&self) -> usize {
+        match self {
+            Self::Q8(c, k) => k.conv_q8_scratch_bytes(c.runs()),
+            Self::F32(..) => 0,
         }
     }
     /// # Safety
-    /// The pointers are good for the geometry.
+    /// The contract of [`Kernels`]: reads, writes, channels, apart, aligned.
     unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>, worker: &Worker) {
-        // SAFETY: the caller's promise; packed by the same kernels; the planner asked them for the scratch memory that they want.
+        // SAFETY: of the contract, the caller has the rest; packed: it goes by `runs` with the kernels that packed it; scratch:
+        // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
                 Self::Q8(c, k) => k.conv_q8(c, pixels, channels, worker.scratch),
@@ -65,19 +91,46 @@ impl AnyDepthwise {
             Self::Q8(_, k) | Self::F32(_, k) => *k,
         }
     }
+    fn row(&self) -> &DepthwiseRow {
+        match self {
+            Self::Q8(c, _) => c.row(),
+            Self::F32(c, _) => c.row(),
+        }
+    }
+    /// Bytes of a value.
+    fn elem(&self) -> usize {
+        match self {
+            Self::Q8(..) => 1,
+            Self::F32(..) => 4,
+        }
+    }
+    /// The byte that padding rows are filled with.
+    fn pad(&self) -> u8 {
+        match self {
+            Self::Q8(c, _) => c.pad(),
+            Self::F32(..) => 0,
+        }
+    }
+    fn scratch_bytes(&self) -> usize {
+        match self {
+            Self::Q8(c, k) => k.depthwise_q8_scratch_bytes(c.row()),
+            Self::F32(..) => 0,
+        }
+    }
     /// # Safety
-    /// The pointers are good for the geometry.
+    /// The contract of [`Kernels`]: reads, writes, channels, apart, aligned.
     unsafe fn run(&self, rows: &[*const u8], y: *mut u8, channels: Range<usize>, worker: &Worker) {
-        // SAFETY: the caller's promise; packed by the same kernels; the planner asked them for the scratch memory that they want.
+        // SAFETY: of the contract, the caller has the rest; packed: it goes by `row` with the kernels that packed it; scratch:
+        // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
-                Self::Q8(c, k) if c.row.kh == rows.len() => {
+                Self::Q8(c, k) if c.row().kh == rows.len() => {
                     k.depthwise_q8(c, rows, y, channels, worker.scratch);
                 }
                 // Each weight is a sum of bytes, see `kernels::split`.
                 Self::Q8(c, k) => {
                     let mut again = [std::ptr::null(); MAX_KERNEL_ROWS * 3];
-                    let again = &mut again[..c.row.kh];
+                    let again = &mut again[..c.row().kh];
                     again
                         .chunks_mut(rows.len())
                         .for_each(|again| again.copy_from_slice(rows));
@@ -158,6 +211,27 @@ pub(super) struct DepthwiseStep {
     pub(super) sums: Option<Sums>,
 }
 
+/// Memory of each thread's own within a step, one part after the other. Kernels read past what a thread uses, but never what
+/// the next one writes: the slack lies between.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slots {
+    pub(super) at: usize,
+    /// Bytes from one thread's part to the next one's.
+    pub(super) pitch: usize,
+}
+
+impl Slots {
+    /// Bytes from part to part, if each thread uses so many.
+    pub(super) fn pitch_of(bytes: usize) -> usize {
+        (bytes + SLACK).next_multiple_of(64)
+    }
+
+    /// The worker's.
+    fn of(self, worker: &Worker) -> *mut u8 {
+        worker.arena.wrapping_add(self.at + worker.id * self.pitch)
+    }
+}
+
 /// Convolution, depthwise, pointwise by bands of rows: the widest activations exist only a few rows at a time.
 #[derive(Debug)]
 pub(super) struct Block {
@@ -165,7 +239,7 @@ pub(super) struct Block {
     /// The convolution that makes the depthwise input; without one that is `x` itself.
     pub(super) front: Option<(Front, AnyConv)>,
     /// Its last `kh` rows, in turn, for each thread.
-    pub(super) ring: Option<usize>,
+    pub(super) ring: Option<Slots>,
     pub(super) padding: usize,
     pub(super) depthwise: AnyDepthwise,
     pub(super) window: Window,
@@ -176,7 +250,7 @@ pub(super) struct Block {
     pub(super) dw_row: usize,
     pub(super) dw_pixel: usize,
     /// Depthwise output rows that wait for the projection, for each thread.
-    pub(super) band: Option<usize>,
+    pub(super) band: Option<Slots>,
     pub(super) band_rows: usize,
     pub(super) channels: usize,
     pub(super) project: Option<AnyConv>,
@@ -305,9 +379,12 @@ pub(super) enum Work {
     },
 }
 
+/// A step of the plan.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) work: Work,
+    /// The graph's layers that it does, the first and the last: its inputs are the first one's, its result is the last one's.
+    pub(super) layers: (usize, usize),
 }
 
 impl Work {
@@ -341,7 +418,13 @@ impl Work {
 
     /// Numbers of needs become offsets.
     pub(super) fn settle(&mut self, offsets: &[usize]) {
-        let set = |field: &mut usize| *field = offsets[*field];
+        for place in self.places() {
+            *place = offsets[*place];
+        }
+    }
+
+    /// All its offsets.
+    pub(super) fn places(&mut self) -> Vec<&mut usize> {
         match self {
             Self::Pad(Pad { x, y, .. })
             | Self::Average(Average { x, y, .. })
@@ -356,43 +439,136 @@ impl Work {
             | Self::Move(Move { x, y, .. })
             | Self::Quantise { x, y, .. }
             | Self::Dequantise { x, y, .. }
-            | Self::ChannelsFirst { x, y, .. } => [x, y].into_iter().for_each(set),
+            | Self::ChannelsFirst { x, y, .. } => vec![x, y],
             Self::Conv(c) => {
-                [&mut c.front.x, &mut c.y].into_iter().for_each(set);
-                c.sums.iter_mut().flat_map(Sums::places).for_each(set);
+                let own = [&mut c.front.x, &mut c.y].into_iter();
+                own.chain(c.sums.iter_mut().flat_map(Sums::places))
+                    .collect()
             }
             Self::Depthwise(d) => {
-                [&mut d.x, &mut d.y, &mut d.padding]
-                    .into_iter()
-                    .for_each(set);
-                d.sums.iter_mut().flat_map(Sums::places).for_each(set);
+                let own = [&mut d.x, &mut d.y, &mut d.padding].into_iter();
+                own.chain(d.sums.iter_mut().flat_map(Sums::places))
+                    .collect()
             }
-            Self::Extremes { x, y, .. } => [x, &mut y.at].into_iter().for_each(set),
-            Self::Round { x, of, y, .. } => [x, &mut of.at, y].into_iter().for_each(set),
-            Self::Add(a) => [&mut a.a, &mut a.b, &mut a.y].into_iter().for_each(set),
-            Self::Product(p) => [&mut p.a, &mut p.b, &mut p.y].into_iter().for_each(set),
+            Self::Extremes { x, y, .. } => vec![x, &mut y.at],
+            Self::Round { x, of, y, .. } => vec![x, &mut of.at, y],
+            Self::Add(a) => vec![&mut a.a, &mut a.b, &mut a.y],
+            Self::Product(p) => vec![&mut p.a, &mut p.b, &mut p.y],
             Self::Block(b) => {
-                [&mut b.x, &mut b.y, &mut b.padding]
-                    .into_iter()
-                    .for_each(set);
-                b.ring.iter_mut().for_each(set);
-                b.band.iter_mut().for_each(set);
+                let own = [&mut b.x, &mut b.y, &mut b.padding].into_iter();
+                let slots = b.ring.iter_mut().chain(&mut b.band);
+                own.chain(slots.map(|slots| &mut slots.at)).collect()
             }
             Self::Concat { parts, y, .. } => {
-                parts.iter_mut().map(|p| &mut p.0).for_each(set);
-                set(y);
+                let parts = parts.iter_mut().map(|p| &mut p.0);
+                parts.chain([y]).collect()
             }
         }
+    }
+
+    /// What it touches with a team of so many.
+    pub(super) fn touches(&self, team: usize) -> Touches {
+        let mut to = Touches::new(team);
+        let (input, second) = (Whose::Input(0), Whose::Input(1));
+        match self {
+            Self::Pad(p) => p.touches(&mut to),
+            Self::Conv(c) => c.touches(&mut to),
+            Self::Depthwise(d) => d.touches(&mut to),
+            Self::Block(b) => b.touches(&mut to),
+            Self::Add(a) => a.touches(&mut to),
+            Self::Average(a) => a.touches(&mut to),
+            Self::Max(pool) => pool.touches(&mut to),
+            Self::Move(m) => m.touches(&mut to),
+            Self::Product(p) => p.touches(&mut to),
+            Self::Table { x, y, len, .. } => {
+                to.reads(input, *x, *len as u64, 1);
+                to.fills_output(*y, (*len, 64), 1, 1);
+            }
+            Self::Unary { x, y, len, .. } => {
+                to.reads(input, *x, times(*len, 4), 4);
+                to.fills_output(*y, (*len, 64), 4, 4);
+            }
+            Self::Quantise { x, y, len, .. } => {
+                to.reads(input, *x, times(*len, 4), 4);
+                to.fills_output(*y, (*len, 64), 1, 1);
+            }
+            Self::Dequantise { x, y, len, .. } => {
+                to.reads(input, *x, *len as u64, 1);
+                to.fills_output(*y, (*len, 64), 4, 4);
+            }
+            Self::Extremes { x, y, len } => {
+                to.reads(input, *x, times(*len, 4), 4);
+                y.written(Whose::Output, &mut to);
+            }
+            Self::Round { x, of, y, len } => {
+                to.reads(input, *x, times(*len, 4), 4);
+                of.read(second, &mut to);
+                to.fills_output(*y, (*len, 64), 4, 4);
+                to.in_place = x == y;
+            }
+            Self::Affine {
+                x, y, pixels, a, b, ..
+            } => {
+                to.holds(a.len() == b.len(), "it has other addends than factors");
+                pixels_touched(&mut to, (*x, *y), *pixels, a.len());
+            }
+            Self::Slopes {
+                x,
+                y,
+                pixels,
+                slopes,
+            } => pixels_touched(&mut to, (*x, *y), *pixels, slopes.len()),
+            Self::Softmax { x, y, pixels, c } => pixels_touched(&mut to, (*x, *y), *pixels, *c),
+            Self::Norm { x, y, pixels, norm } => {
+                to.holds(
+                    norm.scale.len() == norm.bias.len(),
+                    "it has other addends than factors",
+                );
+                pixels_touched(&mut to, (*x, *y), *pixels, norm.scale.len());
+            }
+            Self::Pick {
+                x,
+                y,
+                pixels,
+                x_pixel,
+                runs,
+            } => {
+                let lens = runs.iter().map(|r| r.1);
+                let y_pixel = lens.fold(0, usize::saturating_add);
+                let inside = |&(start, len): &(usize, usize)| start.saturating_add(len) <= *x_pixel;
+                to.holds(
+                    runs.iter().all(inside),
+                    "it picks channels that are not there",
+                );
+                to.reads(input, *x, times(*pixels, *x_pixel), 1);
+                to.fills_output(*y, (*pixels, 1), y_pixel, 1);
+            }
+            Self::Concat { parts, y, pixels } => {
+                for (i, &(x, bytes)) in parts.iter().enumerate() {
+                    to.reads(Whose::Input(i), x, times(*pixels, bytes), 1);
+                }
+                let lens = parts.iter().map(|p| p.1);
+                let whole = lens.fold(0, usize::saturating_add);
+                to.fills_output(*y, (*pixels, 1), whole, 1);
+            }
+            Self::ChannelsFirst { x, y, shape } => {
+                let bytes = shape.volume().saturating_mul(4);
+                to.reads(input, *x, bytes as u64, 4);
+                to.fills_output_alone(*y, bytes, 4);
+            }
+        }
+        to
     }
 
     /// A worker's share.
     ///
     /// # Safety
-    /// The worker's arena is the plan's, no thread is at another step, and no other worker has its number.
+    /// The plan is proved ([`super::verify`]) and the worker's arena is its; the worker is one of the team of the proof, and no
+    /// other has its number; no thread is at another step.
     pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let arena = worker.arena;
-        // SAFETY: the planner gave every tensor of this step its own bytes within the arena, and threads write to disjoint
-        // rows, channels or ranges of them.
+        // SAFETY: each range here is what `touches` declares of this worker, of which the verifier proves: inside, aligned, and
+        // apart, so what is lent to write is lent once, and what is lent to read is not written meanwhile.
         unsafe {
             match self {
                 Self::Pad(p) => p.run(worker),
@@ -508,28 +684,28 @@ impl Work {
 /// # Safety
 /// `offset..offset + len` is inside the arena and nobody writes to it meanwhile.
 pub(super) unsafe fn bytes_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [u8] {
-    // SAFETY: the caller's promise.
+    // SAFETY: inside the arena, all of whose bytes are initialised, and not written while it is lent.
     unsafe { std::slice::from_raw_parts(arena.add(offset), len) }
 }
 
 /// # Safety
 /// `offset..offset + len` is inside the arena and nobody else uses it meanwhile.
 pub(super) unsafe fn bytes_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [u8] {
-    // SAFETY: the caller's promise.
+    // SAFETY: inside the arena, all of whose bytes are initialised, and used by nobody else while it is lent.
     unsafe { std::slice::from_raw_parts_mut(arena.add(offset), len) }
 }
 
 /// # Safety
 /// As `bytes_of`, for `len` floats; offsets are multiples of 4 and every bit pattern is a float.
 pub(super) unsafe fn floats_of<'a>(arena: *const u8, offset: usize, len: usize) -> &'a [f32] {
-    // SAFETY: the caller's promise.
+    // SAFETY: as in `bytes_of`; aligned, for the arena begins on a multiple of 64.
     unsafe { std::slice::from_raw_parts(arena.add(offset).cast(), len) }
 }
 
 /// # Safety
 /// As `bytes_at`, for `len` floats.
 pub(super) unsafe fn floats_at<'a>(arena: *mut u8, offset: usize, len: usize) -> &'a mut [f32] {
-    // SAFETY: the caller's promise.
+    // SAFETY: as in `bytes_at`; aligned, for the arena begins on a multiple of 64.
     unsafe { std::slice::from_raw_parts_mut(arena.add(offset).cast(), len) }
 }
 
@@ -545,7 +721,7 @@ unsafe fn pixels_of<'a>(
 ) -> (&'a [f32], &'a mut [f32]) {
     let part = worker.share(pixels, 1);
     let (at, len) = (part.start * c * 4, part.len() * c);
-    // SAFETY: the caller's promise; this part is the worker's alone.
+    // SAFETY: what `pixels_touched` declares of this worker: inside, aligned and apart by the verifier.
     unsafe {
         (
             floats_of(worker.arena, x + at, len),
@@ -554,19 +730,44 @@ unsafe fn pixels_of<'a>(
     }
 }
 
+/// What a layer of such pixels touches.
+fn pixels_touched(to: &mut Touches, (x, y): (usize, usize), pixels: usize, c: usize) {
+    let pixel = c.saturating_mul(4);
+    to.reads(Whose::Input(0), x, times(pixels, pixel), 4);
+    to.fills_output(y, (pixels, 1), pixel, 4);
+}
+
 impl Add {
+    /// Whether the second operand is as large as the first.
+    fn whole(&self) -> bool {
+        self.period == self.len
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        let elem = if self.q8.is_some() { 1 } else { 4 };
+        to.reads(Whose::Input(0), self.a, times(self.len, elem), elem);
+        to.reads(Whose::Input(1), self.b, times(self.period, elem), elem);
+        if self.whole() {
+            to.fills_output(self.y, (self.len, 64), elem, elem);
+        } else {
+            let count = self.len / self.period.max(1);
+            let unit = self.period.saturating_mul(elem);
+            to.fills_output(self.y, (count, 1), unit, elem);
+        }
+    }
+
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let arena = worker.arena;
-        let part = worker.share(self.len / self.period, 1);
-        let whole = self.period == self.len;
+        let whole = self.whole();
         let part = if whole {
             worker.share(self.len, 64)
         } else {
+            let part = worker.share(self.len / self.period, 1);
             part.start * self.period..part.end * self.period
         };
         let b_at = if whole { part.start } else { 0 };
         let b_len = if whole { part.len() } else { self.period };
-        // SAFETY: the planner's offsets; `part` is this thread's.
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
         unsafe {
             if let Some(q) = &self.q8 {
                 let a = bytes_of(arena, self.a + part.start, part.len());
@@ -596,12 +797,23 @@ impl Add {
 }
 
 impl Average {
+    fn touches(&self, to: &mut Touches) {
+        let elem = if self.q8.is_some() { 1 } else { 4 };
+        let (from, made) = (self.input.volume(), self.output.volume());
+        to.holds(
+            windows_fit(&self.window, self.input, self.output),
+            "its windows do not fit its input",
+        );
+        to.reads(Whose::Input(0), self.x, times(from, elem), elem);
+        to.fills_output_alone(self.y, made.saturating_mul(elem), elem);
+    }
+
     unsafe fn run(&self, arena: *mut u8, kernels: &dyn Kernels) {
         let (input, output) = (self.input, self.output);
         let whole = output.pixels() == 1
             && !self.window.padded()
             && (self.window.kh, self.window.kw) == (input.h, input.w);
-        // SAFETY: the planner's offsets.
+        // SAFETY: what `touches` declares, of the first worker alone: inside, aligned and apart by the verifier.
         unsafe {
             match &self.q8 {
                 Some((zero, ratio, end)) => {

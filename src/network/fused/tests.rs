@@ -1,6 +1,13 @@
 //! The fast plan against ONNX Runtime's stored scores, and against itself on other kernels and thread counts.
 #![allow(clippy::unwrap_used)]
 
+mod compare;
+mod coverage;
+mod found;
+pub(super) mod near;
+pub(super) mod plainest;
+mod random;
+
 use super::*;
 use crate::model::{Dtype, InputSpec, Layout};
 use crate::preprocess::Table;
@@ -33,7 +40,7 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-fn model(name: &str) -> Option<ModelProto> {
+pub(super) fn model(name: &str) -> Option<ModelProto> {
     let file = shared()?.join("models").join(name);
     Some(ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap())
 }

@@ -133,12 +133,19 @@ impl Pool {
     }
 
     /// Runs `work` on every thread, each with its number, and returns when all are done.
+    ///
+    /// # Panics
+    /// When `work` does, on any thread. Then the team is out of step for good, and every later call panics before it begins.
     pub fn run(&mut self, work: &(dyn Fn(usize, &Team<'_>) + Sync)) {
         if self.workers.is_empty() {
             work(0, &Team { shared: None });
             return;
         }
         let shared = &*self.shared;
+        assert!(
+            !shared.broken.load(Ordering::Acquire),
+            "a network thread panicked in an earlier frame"
+        );
         let address: *const &(dyn Fn(usize, &Team<'_>) + Sync) = &work;
         shared.done.store(0, Ordering::Relaxed);
         shared.work.store(address as usize, Ordering::Relaxed);
@@ -208,7 +215,9 @@ impl Drop for Pool {
 /// Part `id` of `of` nearly equal parts of `0..count`, each but the last a multiple of `unit`.
 pub fn share(count: usize, unit: usize, id: usize, of: usize) -> std::ops::Range<usize> {
     let units = count.div_ceil(unit);
-    let at = |i: usize| (units * i / of * unit).min(count);
+    // `units * i / of`, which cannot wrap so.
+    let part = |i: usize| units / of * i + units % of * i / of;
+    let at = |i: usize| part(i).saturating_mul(unit).min(count);
     at(id)..at(id + 1)
 }
 
@@ -229,6 +238,27 @@ mod tests {
                 }
                 team.meet();
             });
+        }
+    }
+
+    #[test]
+    fn after_a_panic_on_any_thread_nothing_is_run_any_more() {
+        for broken in 0..3 {
+            let mut pool = Pool::new(3);
+            let mut run = |work: &(dyn Fn(usize, &Team<'_>) + Sync)| {
+                catch_unwind(AssertUnwindSafe(|| pool.run(work))).is_err()
+            };
+            assert!(!run(&|_, team| team.meet()));
+            assert!(run(&|id, team| {
+                team.meet();
+                assert!(id != broken, "as the test wants it");
+                team.meet();
+            }));
+            let runs = AtomicUsize::new(0);
+            assert!(run(&|_, _| {
+                runs.fetch_add(1, Ordering::Relaxed);
+            }));
+            assert_eq!(runs.load(Ordering::Relaxed), 0);
         }
     }
 

@@ -1,6 +1,7 @@
 //! An island as an operator of tract's plan.
 
 use super::{Ports, Shared};
+use std::mem::MaybeUninit;
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::*;
@@ -139,7 +140,7 @@ impl EvalOp for Island {
         }
         let mut made = TVec::new();
         for shape in &self.ports.exports {
-            // SAFETY: any bytes are floats, and the run writes every value before anybody reads one.
+            // SAFETY: `run_segment` writes every value before anybody reads one; until then they are no floats to the compiler.
             made.push(unsafe { Tensor::uninitialized::<f32>(shape)? });
         }
         {
@@ -147,9 +148,16 @@ impl EvalOp for Island {
             for tensor in &mut made {
                 written.push(tensor.try_as_plain_ram_mut()?);
             }
-            let mut exports = TVec::new();
+            let mut exports: TVec<&mut [MaybeUninit<f32>]> = TVec::new();
             for view in &mut written {
-                exports.push(view.as_slice_mut::<f32>()?);
+                let len = view.len();
+                if len == 0 {
+                    exports.push(&mut []);
+                    continue;
+                }
+                let values = view.as_ptr_mut::<f32>()?.cast();
+                // SAFETY: the tensor is of `len` floats and borrowed exclusively while the slice is in use.
+                exports.push(unsafe { std::slice::from_raw_parts_mut(values, len) });
             }
             fused.run_segment(self.segment, &imports, &mut exports);
         }

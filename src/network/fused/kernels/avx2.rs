@@ -14,14 +14,16 @@ use crate::network::fused::requantise::Requantise;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// The kernels.
+/// The kernels. [`Avx2::detect`] alone gives them away, so whoever has them runs on a CPU with AVX2 and FMA.
 #[derive(Debug)]
-pub struct Avx2;
+pub struct Avx2(());
 
 impl Avx2 {
-    /// Whether this CPU has what they need.
-    pub fn runs_here() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Self> {
+        static KERNELS: Avx2 = Avx2(());
+        let has_all = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        has_all.then_some(&KERNELS)
     }
 }
 
@@ -47,7 +49,7 @@ impl Kernels for Avx2 {
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
         unsafe { avx2_conv::run(conv, p, channels, scratch) }
     }
 
@@ -67,7 +69,7 @@ impl Kernels for Avx2 {
         channels: Range<usize>,
         scratch: *mut u8,
     ) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
         unsafe { avx2_depthwise::run(conv, rows, y, channels, scratch) }
     }
 
@@ -76,7 +78,7 @@ impl Kernels for Avx2 {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
         unsafe { avx2_float::conv(conv, p, channels) }
     }
 
@@ -91,12 +93,12 @@ impl Kernels for Avx2 {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
         unsafe { avx2_float::depthwise(conv, rows, y, channels) }
     }
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-        // SAFETY: `available` saw that this CPU has the instructions.
+        // SAFETY: `self` is there on a CPU with AVX2 and FMA only.
         unsafe { add_bytes(add, a, b, y) }
     }
 
@@ -205,7 +207,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
             ];
             let bytes = self.bytes(four, [m0, m1, m0, m1]);
             let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
-            // SAFETY: the caller's promise.
+            // SAFETY: `y` is good for `valid` bytes of each of the MR pixels.
             unsafe {
                 store(y.add(first * y_pitch), _mm256_castsi256_si128(bytes), valid);
                 if first + 1 < MR {
@@ -229,7 +231,7 @@ pub(super) fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn store(mut y: *mut u8, mut bytes: __m128i, valid: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each part is stored only if `valid` has it.
     unsafe {
         if valid >= 16 {
             _mm_storeu_si128(y.cast(), bytes);

@@ -85,14 +85,14 @@ pub(super) fn scratch_bytes(runs: &Runs) -> usize {
 /// Some pixels, some channels.
 ///
 /// # Safety
-/// AVX2; pointers as the geometry says, `scratch` as [`scratch_bytes`].
+/// AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
     let runs = &conv.runs;
     let (pitch, most) = wide(runs);
     let wide = scratch.cast::<i16>();
     for (start, count) in tiles(p.count, most) {
-        // SAFETY: the caller's promise; the buffer holds `most` pixels of `pitch` values.
+        // SAFETY: contract (reads, writes), from pixel `start` on; the buffer holds `most` pixels of `pitch` values.
         unsafe {
             let x = p.x.add(start * p.x_pitch);
             widen(runs, x, p.x_pitch, wide, pitch, count);
@@ -128,7 +128,7 @@ unsafe fn widen(
     for m in 0..count {
         if runs.offsets.len() > 1 {
             // What the last run leaves unwritten up to the pitch.
-            // SAFETY: the caller's promise.
+            // SAFETY: the last 16 values of pixel `m`: the buffer holds `count` times `pitch`.
             unsafe {
                 let end = to.add((m + 1) * pitch - 16);
                 _mm256_storeu_si256(end.cast(), _mm256_setzero_si256());
@@ -136,7 +136,8 @@ unsafe fn widen(
         }
         for (r, &offset) in runs.offsets.iter().enumerate() {
             for i in (0..runs.len).step_by(16) {
-                // SAFETY: the caller's promise.
+                // SAFETY: contract (reads): 16 bytes from a value of the run on end within the slack; the buffer holds
+                // `count` times `pitch`.
                 unsafe {
                     let bytes = _mm_loadu_si128(x.add(m * x_pitch + offset + i).cast());
                     let to = to.add(m * pitch + r * runs.len + i);
@@ -162,7 +163,7 @@ impl Block {
     /// # Safety
     /// They exist.
     unsafe fn from(&self, first: usize, channel: usize) -> Self {
-        // SAFETY: the caller's promise.
+        // SAFETY: that pixel and that channel exist, so both stay in their memory.
         unsafe {
             Self {
                 x: self.x.add(first * self.x_pitch),
@@ -180,9 +181,9 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: the caller's promise.
+                // SAFETY: handed on, `size` pixels.
                 $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, block) },
-                // SAFETY: the caller's promise.
+                // SAFETY: handed on, `size` pixels.
                 ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, block) },)*)*
                 _ => {}
             }
@@ -202,7 +203,7 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn widened(w: *const __m128i) -> __m256i {
     let wide;
-    // SAFETY: the caller's promise.
+    // SAFETY: it reads the 16 bytes that `w` is good for.
     unsafe {
         asm!(
             "vpmovsxbw {wide}, [{w}]",
@@ -228,7 +229,7 @@ unsafe fn multiply_add<const NV: usize>(
     weights: &[__m256i; NV],
 ) {
     let (last, first) = (NV - 1, 0);
-    // SAFETY: the caller's promise.
+    // SAFETY: it reads the two values that `x` is good for.
     unsafe {
         if NV == 1 {
             asm!(
@@ -269,7 +270,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     panel: &Panel,
     block: &Block,
 ) {
-    // SAFETY: the caller's promise; the packed panel is as the module says.
+    // SAFETY: the block holds MR widened pixels, and contract (writes) their results; the packed panel is as the module says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let mut sums = [[_mm256_setzero_si256(); NV]; MR];

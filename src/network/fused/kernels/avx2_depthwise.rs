@@ -99,7 +99,7 @@ pub(super) fn scratch_bytes(row: &DepthwiseRow) -> usize {
 /// One output row, some channels.
 ///
 /// # Safety
-/// AVX2; pointers as the geometry says, `scratch` as [`scratch_bytes`].
+/// AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
@@ -111,7 +111,8 @@ pub(super) unsafe fn run(
     let row = &conv.row;
     let plain = conv.bounded && conv.end.plain();
     for c in channels.step_by(16) {
-        // SAFETY: the caller's promise; reading past the last channel is within the slack; the scratch memory holds the columns
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack; the scratch memory holds the
+        // columns
         // of as many outputs as are laid out at a time.
         unsafe {
             let job = Job {
@@ -178,7 +179,7 @@ unsafe fn walk<const K: usize, const S: usize, const PLAIN: bool>(
     // Those whose columns, and the one after them, lie in the picture.
     let end = ((row.w_in + row.left - 1) / S).min(groups);
     let start = row.left.div_ceil(S).min(end);
-    // SAFETY: the caller's promise; `start..end` is as the function wants it.
+    // SAFETY: contract (reads, writes), as in `run`; `start..end` is as the function wants it.
     unsafe {
         let mut sums: Sums = [Packed::new(job).bias; 5];
         // Each is called at one place, so that the compiler takes them in.
@@ -210,7 +211,7 @@ unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const 
     let (channels, w_in, left) = (row.c, row.w_in, row.left);
     let pad = _mm256_set1_epi16(i16::from(job.conv.pad));
     let end = Ending::<PLAIN>::new(&job.conv.end);
-    // SAFETY: the caller's promise; columns inside of the picture are read, at most 15 bytes past its end.
+    // SAFETY: contract (reads); columns inside of the picture are read, at most 15 bytes past its end.
     unsafe {
         let block = Packed::new(job);
         let rows: [*const u8; K] = std::array::from_fn(|ky| rows[ky].add(c));
@@ -274,7 +275,7 @@ unsafe fn lay_out(job: &Job<'_>, rows: &[*const u8], c: usize, first: usize, col
     let end = (row.w_in + row.left).saturating_sub(row.dilation + first);
     let end = end.min(columns);
     let start = row.left.saturating_sub(first).min(end);
-    // SAFETY: the caller's promise; `start..end` is as the function wants it.
+    // SAFETY: contract (reads), as in `run`; `start..end` is as the function wants it.
     unsafe {
         lay_columns::<false>(job, rows, c, first, 0..start);
         lay_columns::<true>(job, rows, c, first, start..end);
@@ -340,7 +341,7 @@ unsafe fn lay_columns<const INSIDE: bool>(
 #[target_feature(enable = "avx2,fma")]
 unsafe fn outputs<const PLAIN: bool>(job: &Job<'_>, count: usize) {
     for (at, size) in tiles(count, TILE) {
-        // SAFETY: the caller's promise.
+        // SAFETY: handed on, `size` outputs.
         unsafe {
             match size {
                 1 => tile::<1, PLAIN>(job, at),
@@ -361,7 +362,7 @@ unsafe fn outputs<const PLAIN: bool>(job: &Job<'_>, count: usize) {
 unsafe fn tile<const MR: usize, const PLAIN: bool>(job: &Job<'_>, at: usize) {
     let row = &job.conv.row;
     let deep = row.kh.div_ceil(2) * 2;
-    // SAFETY: the caller's promise; the packed block is as the module says.
+    // SAFETY: the columns of MR outputs are laid out, and contract (writes) their results; the packed block is as the module says.
     unsafe {
         let block = Packed::new(job);
         let mut sums = [block.bias; MR];
@@ -432,7 +433,7 @@ impl Packed {
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_add(sums: &mut [__m256i; 2], x: &[__m256i; 2], weights: *const __m256i) {
-    // SAFETY: the caller's promise.
+    // SAFETY: it reads the two vectors that `weights` is good for.
     unsafe {
         asm!(
             "vpmaddwd {product}, {x0}, [{weights}]",

@@ -12,11 +12,11 @@ pub(super) fn panels(runs: &Runs) -> Panels {
 }
 
 /// # Safety
-/// AVX2 and FMA; pointers as the geometry says.
+/// AVX2 and FMA; the contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     for panel in panels(&conv.runs).within(channels) {
         for (first, size) in tiles(p.count, 6) {
-            // SAFETY: the caller's promise.
+            // SAFETY: contract (reads, writes), from pixel `first` on.
             unsafe {
                 let t = Pixels {
                     x: p.x.add(first * p.x_pitch),
@@ -50,7 +50,7 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn store(y: *mut f32, values: __m256, valid: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each float is stored only if `valid` has it.
     unsafe {
         if valid >= 8 {
             _mm256_storeu_ps(y, values);
@@ -66,7 +66,7 @@ unsafe fn store(y: *mut f32, values: __m256, valid: usize) {
 /// AVX2 and FMA; MR pixels as the geometry says.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
-    // SAFETY: the caller's promise; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors a value.
     unsafe {
         let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let mut sums = [[_mm256_setzero_ps(); NV]; MR];
@@ -114,7 +114,7 @@ pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
 /// One output row, some channels: the usual kernels (3x3, 5x5 and 7x7, stride 1 or 2) by [`walk`], all others tap by tap.
 ///
 /// # Safety
-/// AVX2 and FMA; pointers as the geometry says.
+/// AVX2 and FMA; the contract of `Kernels`.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn depthwise(
     conv: &DepthwiseF32,
@@ -135,7 +135,7 @@ pub(super) unsafe fn depthwise(
     let mut c = channels.start;
     while c < channels.end {
         let wide = most == 16 && channels.end - c > 8;
-        // SAFETY: the caller's promise; reading past the last channel is within the slack.
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
             let w = conv.packed.as_ptr().cast::<f32>().add(c / 8 * block);
             let job = DepthwiseJob {
@@ -197,7 +197,7 @@ impl DepthwiseJob<'_> {
         let low = _mm256_set1_ps(self.clamp.0);
         let high = _mm256_set1_ps(self.clamp.1);
         let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
-        // SAFETY: the caller's promise.
+        // SAFETY: contract (writes): output `ox` and vector `v` exist, and `store` keeps to the channels that do.
         unsafe {
             let y = self.y.add(ox * self.d.c + v * 8);
             store(y, limited, self.valid - v * 8);
@@ -212,7 +212,7 @@ impl DepthwiseJob<'_> {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tap_by_tap(job: &DepthwiseJob<'_>, ox: usize) {
     let d = job.d;
-    // SAFETY: the caller's promise; only columns of the picture are read.
+    // SAFETY: contract (reads); only columns of the picture are read.
     unsafe {
         let mut sum = _mm256_load_ps(job.w);
         for kx in 0..d.kw {
@@ -247,9 +247,9 @@ unsafe fn walk<const K: usize, const S: usize, const NV: usize>(job: &DepthwiseJ
         macro_rules! of_size {
             ($($size:literal)*) => {
                 match size {
-                    // SAFETY: the caller's promise.
+                    // SAFETY: handed on, `size` outputs.
                     $($size if inside => unsafe { tile_of_columns::<$size, NV, K, S, true>(job, ox) },
-                    // SAFETY: the caller's promise.
+                    // SAFETY: handed on, `size` outputs.
                     $size => unsafe { tile_of_columns::<$size, NV, K, S, false>(job, ox) },)*
                     _ => {}
                 }
@@ -287,7 +287,7 @@ unsafe fn tile_of_columns<
         .wrapping_sub(d.left)
         .wrapping_mul(d.c)
         .wrapping_add(job.c);
-    // SAFETY: the caller's promise; only columns of the picture are read.
+    // SAFETY: contract (reads); only columns of the picture are read.
     unsafe {
         let bias: [__m256; NV] = std::array::from_fn(|v| _mm256_load_ps(job.w.add(v * job.block)));
         let mut sums = [bias; MR];

@@ -15,7 +15,7 @@ pub(super) fn panels(runs: &Runs) -> Panels {
 }
 
 /// # Safety
-/// AVX-512; pointers as the geometry says.
+/// AVX-512; the contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     macro_rules! by_size {
         ($panel:expr, $pixels:expr, $size:expr, $($vectors:literal: $($m:literal)*;)*) => {
@@ -27,7 +27,7 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     }
     for panel in panels(&conv.runs).within(channels) {
         let most = [12, 12, 8, 6][panel.vectors - 1];
-        // SAFETY: the caller's promise.
+        // SAFETY: contract (reads, writes), tile by tile.
         unsafe {
             even_tiles(p, panel.first * 4, most, |pixels, size| {
                 by_size! { &panel, pixels, size,
@@ -45,7 +45,7 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
 /// AVX-512; MR pixels as the geometry says.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
-    // SAFETY: the caller's promise; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors a value.
     unsafe {
         let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let mut sums = [[_mm512_setzero_ps(); NV]; MR];
@@ -98,7 +98,7 @@ pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
 /// One output row, some channels.
 ///
 /// # Safety
-/// AVX-512; pointers as the geometry says.
+/// AVX-512; the contract of `Kernels`.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn depthwise(
     conv: &DepthwiseF32,
@@ -115,7 +115,7 @@ pub(super) unsafe fn depthwise(
     for c in channels.step_by(16) {
         let valid = (d.c - c).min(16);
         let mask = u16::MAX >> (16 - valid);
-        // SAFETY: the caller's promise; reading past the last channel is within the slack.
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
             let w = conv
                 .packed
@@ -177,7 +177,7 @@ unsafe fn walk<const K: usize>(
     // By columns.
     let k: [[__m512; K]; K] =
         std::array::from_fn(|column| std::array::from_fn(|row| weight(row * K + column)));
-    // SAFETY: the caller's promise.
+    // SAFETY: contract (reads): all windows lie in the picture; reading past the last channel is within the slack.
     unsafe {
         let mut x: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
         for ox in outputs {

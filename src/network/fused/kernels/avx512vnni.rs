@@ -19,19 +19,21 @@ use crate::network::fused::requantise::Requantise;
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// The kernels.
+/// The kernels. [`Avx512Vnni::detect`] alone gives them away, so whoever has them runs on a CPU with all that it asks for.
 #[derive(Debug)]
-pub struct Avx512Vnni;
+pub struct Avx512Vnni(());
 
 impl Avx512Vnni {
-    /// Whether this CPU has what they need.
-    pub fn runs_here() -> bool {
-        is_x86_feature_detected!("avx512f")
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Self> {
+        static KERNELS: Avx512Vnni = Avx512Vnni(());
+        let has_all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("fma");
+        has_all.then_some(&KERNELS)
     }
 }
 
@@ -68,7 +70,7 @@ impl Kernels for Avx512Vnni {
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [12, 12, 8, 6][panel.vectors - 1];
-            // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+            // SAFETY: contract (reads, writes), tile by tile; `self` is there on a CPU with the instructions only.
             unsafe {
                 even_tiles(p, panel.first, most, |pixels, size| {
                     run_tile(conv, &panel, pixels, size);
@@ -89,7 +91,7 @@ impl Kernels for Avx512Vnni {
         channels: Range<usize>,
         _: *mut u8,
     ) {
-        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
         unsafe { avx512vnni_depthwise::run(conv, rows, y, channels) }
     }
 
@@ -98,7 +100,7 @@ impl Kernels for Avx512Vnni {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
         unsafe { avx512::conv(conv, p, channels) }
     }
 
@@ -113,12 +115,12 @@ impl Kernels for Avx512Vnni {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; `choose` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
         unsafe { avx512::depthwise(conv, rows, y, channels) }
     }
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-        // SAFETY: `choose` saw that this CPU has the instructions.
+        // SAFETY: `self` is there on a CPU with the instructions only.
         unsafe { add_bytes(add, a, b, y) }
     }
 
@@ -161,9 +163,9 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: the caller's promise.
+                // SAFETY: handed on, `size` pixels.
                 $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
-                // SAFETY: the caller's promise.
+                // SAFETY: handed on, `size` pixels.
                 ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
                 _ => {}
             }
@@ -185,7 +187,8 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     panel: &Panel,
     t: &Pixels,
 ) {
-    // SAFETY: the caller's promise; the packed panel is bias, multipliers, then a vector a step and NV.
+    // SAFETY: contract (reads, writes) of MR pixels; a run's last step reads 3 bytes of slack at most; the packed panel is
+    // bias, multipliers, then a vector a step and NV.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let mut sums = [[_mm512_setzero_si512(); NV]; MR];

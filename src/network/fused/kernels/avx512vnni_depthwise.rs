@@ -74,7 +74,7 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
 /// One output row, some channels.
 ///
 /// # Safety
-/// AVX-512 with VNNI; pointers as the geometry says.
+/// AVX-512 with VNNI; the contract of `Kernels`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
@@ -86,7 +86,7 @@ pub(super) unsafe fn run(
     let per = bytes_a_channel(row);
     let usual = row.kw == 3 && row.kh == 3 && row.dilation == 1;
     for (first, width) in blocks(row, channels) {
-        // SAFETY: the caller's promise; a block's packed bytes begin `first` channels' worth in.
+        // SAFETY: contract (reads, writes); a block's packed bytes begin `first` channels' worth in.
         unsafe {
             let job = Job {
                 conv,

@@ -6,7 +6,7 @@
 //! The stable compiler has no intrinsics for these instructions, so they are single instructions of inline assembly; the rest
 //! is left to the compiler.
 
-use super::neon::ByteLoops;
+use super::neon::{ByteLoops, Neon};
 use super::neon_end::{self, ANY, Ending, FULL, UPPER};
 use super::neon_lanes::{self, Bytes};
 use super::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
@@ -15,14 +15,15 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-/// The convolutions of bytes.
+/// The convolutions of bytes. [`DotProduct::detect`] alone gives them away, so whoever has them runs on a CPU with dot products.
 #[derive(Debug)]
-pub struct DotProduct;
+pub struct DotProduct(());
 
 impl DotProduct {
-    /// Whether this CPU has what they need.
-    pub fn runs_here() -> bool {
-        std::arch::is_aarch64_feature_detected!("dotprod")
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Neon<Self>> {
+        static KERNELS: Neon<DotProduct> = Neon::new(DotProduct(()));
+        std::arch::is_aarch64_feature_detected!("dotprod").then_some(&KERNELS)
     }
 }
 
@@ -47,7 +48,7 @@ impl ByteLoops for DotProduct {
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [8, 8, 4, 5][panel.vectors - 1];
-            // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+            // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
             unsafe {
                 whole_tiles(p, panel.first, most, |pixels, size, count| {
                     run_tiles(conv, &panel, pixels, size, count);
@@ -66,7 +67,7 @@ impl ByteLoops for DotProduct {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on, which includes the instructions.
         unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
     }
 }
@@ -77,7 +78,7 @@ unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: the caller's promise.
+                // SAFETY: handed on, `size` pixels a tile.
                 $($(($vectors, $size) => unsafe { tiles::<$size, $vectors>(conv, panel, p, count) },)*)*
                 _ => {}
             }
@@ -98,7 +99,7 @@ unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
-    // SAFETY: the caller's promise.
+    // SAFETY: it reads the NV vectors that `w` is good for.
     unsafe {
         let mut all = [vdupq_n_s8(0); NV];
         for (i, v) in all.iter_mut().enumerate() {
@@ -117,7 +118,8 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: the caller's promise; the packed panel is as `byte_panels` says.
+    // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads 15 bytes of slack at most; the
+    // packed panel is as `byte_panels` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let whole = conv.runs.len / 16 * 16;

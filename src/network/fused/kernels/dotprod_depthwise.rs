@@ -59,7 +59,7 @@ static THREE: Order = Order(order(3));
 static FOUR: Order = Order(order(4));
 
 /// # Safety
-/// Dot products; pointers as the geometry says.
+/// Dot products; the contract of `Kernels`.
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
     rows: &[*const u8],
@@ -69,7 +69,7 @@ pub(super) unsafe fn run(
     let d = &conv.row;
     let usual = d.kh == 3 && d.kw == 3 && d.dilation == 1 && d.stride <= 2;
     for c in channels.step_by(16) {
-        // SAFETY: the caller's promise; reading past the last channel is within the slack.
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
             let block = Block {
                 conv,
@@ -115,7 +115,7 @@ type Column = [int8x16_t; 4];
 /// 16 bytes are readable there.
 #[inline(always)]
 unsafe fn column(rows: &[*const u8; 3], offset: usize) -> Column {
-    // SAFETY: the caller's promise; the block only reads memory.
+    // SAFETY: it reads the 16 bytes that are readable; the block only reads memory.
     unsafe {
         let (a, b, c, d);
         asm!(
@@ -151,7 +151,7 @@ unsafe fn column(rows: &[*const u8; 3], offset: usize) -> Column {
 #[inline(always)]
 unsafe fn dot(mut sums: [int32x4_t; 4], x: &Column, w: &Column) -> [int32x4_t; 4] {
     for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the CPU has dot products.
         unsafe {
             asm!(
                 ".arch_extension dotprod",

@@ -6,7 +6,7 @@
 //! six products, where a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the
 //! last one twice. (The 2x2 blocks of sums are how the instruction is meant; the tile follows from counting instructions.)
 
-use super::neon::ByteLoops;
+use super::neon::{ByteLoops, Neon};
 use super::neon_end::{self, ANY, Ending, FULL, UPPER};
 use super::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
 use super::{
@@ -15,15 +15,18 @@ use super::{
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-/// The convolutions of bytes.
+/// The convolutions of bytes. [`MatrixProduct::detect`] alone gives them away, so whoever has them runs on a CPU with matrix
+/// products and dot products.
 #[derive(Debug)]
-pub struct MatrixProduct;
+pub struct MatrixProduct(());
 
 impl MatrixProduct {
-    /// Whether this CPU has what they need.
-    pub fn runs_here() -> bool {
-        std::arch::is_aarch64_feature_detected!("i8mm")
-            && std::arch::is_aarch64_feature_detected!("dotprod")
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Neon<Self>> {
+        static KERNELS: Neon<MatrixProduct> = Neon::new(MatrixProduct(()));
+        let has_all = std::arch::is_aarch64_feature_detected!("i8mm")
+            && std::arch::is_aarch64_feature_detected!("dotprod");
+        has_all.then_some(&KERNELS)
     }
 }
 
@@ -49,7 +52,7 @@ impl ByteLoops for MatrixProduct {
 
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         for panel in panels(&conv.runs).within(channels) {
-            // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+            // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
             unsafe {
                 whole_tiles(p, panel.first, PIXELS, |pixels, size, count| {
                     match (size.div_ceil(2), panel.vectors) {
@@ -75,7 +78,7 @@ impl ByteLoops for MatrixProduct {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on, which includes the instructions.
         unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
     }
 }
@@ -100,7 +103,8 @@ unsafe fn tiles<const PAIRS: usize, const NV: usize>(
     if offsets.is_empty() {
         return;
     }
-    // SAFETY: the caller's promise; the packed panel is as `byte_panels` says.
+    // SAFETY: contract (reads, writes) of `count` times `size` pixels; a run's last load reads 15 bytes of slack at most; the
+    // packed panel is as `byte_panels` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         for tile in 0..count {

@@ -153,7 +153,7 @@ macro_rules! sums {
         #[inline]
         #[target_feature(enable = "neon,i8mm")]
         unsafe fn $name(p: &Place) -> [Pair; 2] {
-            // SAFETY: the caller's promise; the loops only read memory. Sums that they do not make are not looked at.
+            // SAFETY: everything is where `Place` says; the loops only read memory. Sums that they do not make are not looked at.
             unsafe {
                 let (a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
                 let (b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11);
@@ -228,7 +228,7 @@ sums!(two_by_three, 2, 3);
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 pub(super) unsafe fn run<const PAIRS: usize, const NV: usize>(p: &Place) -> [Pair; 2] {
-    // SAFETY: the caller's promise.
+    // SAFETY: handed on.
     unsafe {
         match (PAIRS, NV) {
             (1, 1) => one_by_one(p),

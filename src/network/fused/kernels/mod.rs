@@ -3,7 +3,8 @@
 //! All of them share these shapes. Activations are NHWC. A convolution is a matrix product whose left side is read in place:
 //! the values under the window of one output pixel are a few *runs* of contiguous memory (one run for a pointwise
 //! convolution, one a kernel row else), at offsets that are the same for every pixel of a row. The caller lays padding out in
-//! memory beforehand. A kernel may read up to [`SLACK`] bytes past the end of a run's memory; the arena keeps them readable.
+//! memory beforehand. What a kernel touches exactly is the contract of [`Kernels`]; that steps keep it is proved of every plan
+//! before it runs ([`super::verify`]), that kernels keep it is tested with memory that ends where they must stop.
 //! Quantised kernels give the same bits, those that `requantise` defines.
 
 #[cfg(target_arch = "x86_64")]
@@ -57,9 +58,11 @@ use super::graph::{Norm, Quant, Unary};
 use super::max_pool::MaxPool;
 use super::requantise::Requantise;
 use super::rows;
-pub use panels::{Packed, Panels};
+use panels::Packed;
+pub use panels::Panels;
 use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicPtr;
 
 /// Bytes past the end of every tensor that a kernel may read (never write).
 pub const SLACK: usize = 64;
@@ -99,6 +102,12 @@ impl Aligned {
     /// The first byte, to write.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.lines.as_mut_ptr().cast()
+    }
+    /// All bytes.
+    #[cfg(test)]
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: as in `bytes_mut`, and the borrow is shared.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len()) }
     }
     /// All bytes.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
@@ -157,30 +166,73 @@ pub struct Runs {
     pub n: usize,
 }
 
-/// A packed convolution over bytes.
+/// A packed convolution over bytes. What is packed fits the geometry: neither can be had or changed without the other.
 #[derive(Debug, Clone)]
 pub struct ConvQ8 {
     /// Geometry.
-    pub runs: Runs,
+    runs: Runs,
     /// Weights, bias and multipliers in the kernel's own order.
-    pub packed: Aligned,
+    packed: Aligned,
     /// How sums become bytes.
-    pub end: Requantise,
+    end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
-    pub bounded: bool,
+    bounded: bool,
 }
 
-/// A packed float convolution.
+impl ConvQ8 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
+        Self {
+            packed: kernels.pack_conv_q8(&runs, raw),
+            bounded: raw.bounded(),
+            runs,
+            end,
+        }
+    }
+    /// Geometry.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+}
+
+/// A packed float convolution. What is packed fits the geometry, as for [`ConvQ8`].
 #[derive(Debug)]
 pub struct ConvF32 {
     /// Geometry.
-    pub runs: Runs,
+    runs: Runs,
     /// Weights and bias in the kernel's own order.
-    pub packed: Packed,
+    packed: Packed,
     /// Limits of the result.
-    pub clamp: (f32, f32),
+    clamp: (f32, f32),
+}
+
+impl ConvF32 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        Self {
+            packed: Packed::Own(kernels.pack_conv_f32(&runs, raw)),
+            runs,
+            clamp,
+        }
+    }
+    /// Without weights: a step packs them in every run, into memory that it lends.
+    pub fn lent(runs: Runs) -> Self {
+        Self {
+            packed: Packed::Lent(AtomicPtr::default()),
+            runs,
+            clamp: super::graph::FREE,
+        }
+    }
+    /// Geometry.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+    /// Says where lent weights are now.
+    pub fn lend(&self, memory: *mut u8) {
+        self.packed.lend(memory);
+    }
 }
 
 /// Output pixels of one row (or of a whole picture, when they are evenly spaced): `count` of them.
@@ -230,32 +282,79 @@ impl DepthwiseRow {
     }
 }
 
-/// A packed depthwise convolution over bytes.
+/// A packed depthwise convolution over bytes. What is packed fits the geometry, as for [`ConvQ8`].
 #[derive(Debug, Clone)]
 pub struct DepthwiseQ8 {
     /// Geometry.
-    pub row: DepthwiseRow,
+    row: DepthwiseRow,
     /// The stored byte that means 0 in the input: what padding columns hold.
-    pub pad: u8,
+    pad: u8,
     /// Weights, bias and multipliers in the kernel's own order.
-    pub packed: Aligned,
+    packed: Aligned,
     /// How sums become bytes.
-    pub end: Requantise,
+    end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
-    pub bounded: bool,
+    bounded: bool,
 }
 
-/// A packed float depthwise convolution.
+impl DepthwiseQ8 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(
+        kernels: &dyn Kernels,
+        row: DepthwiseRow,
+        raw: &RawQ8<'_>,
+        pad: u8,
+        end: Requantise,
+    ) -> Self {
+        Self {
+            packed: kernels.pack_depthwise_q8(&row, raw),
+            bounded: raw.bounded(),
+            row,
+            pad,
+            end,
+        }
+    }
+    /// Geometry.
+    pub fn row(&self) -> &DepthwiseRow {
+        &self.row
+    }
+    /// What padding columns hold.
+    pub fn pad(&self) -> u8 {
+        self.pad
+    }
+}
+
+/// A packed float depthwise convolution. What is packed fits the geometry, as for [`ConvQ8`].
 #[derive(Debug, Clone)]
 pub struct DepthwiseF32 {
     /// Geometry.
-    pub row: DepthwiseRow,
+    row: DepthwiseRow,
     /// Weights and bias in the kernel's own order.
-    pub packed: Aligned,
+    packed: Aligned,
     /// Limits of the result.
-    pub clamp: (f32, f32),
+    clamp: (f32, f32),
+}
+
+impl DepthwiseF32 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(
+        kernels: &dyn Kernels,
+        row: DepthwiseRow,
+        raw: &RawF32<'_>,
+        clamp: (f32, f32),
+    ) -> Self {
+        Self {
+            packed: kernels.pack_depthwise_f32(&row, raw),
+            row,
+            clamp,
+        }
+    }
+    /// Geometry.
+    pub fn row(&self) -> &DepthwiseRow {
+        &self.row
+    }
 }
 
 /// A sum (or product) of two tensors of bytes: see `requantise` for the formula.
@@ -308,9 +407,23 @@ impl BinaryQ8 {
     }
 }
 
-/// One instruction set's loops. The `unsafe` ones want: every pointer good for the geometry given (plus [`SLACK`] readable
-/// bytes), outputs not overlapping inputs, packed data from the same implementation, and scratch memory of this thread alone, on
-/// a 64-byte boundary, of at least the bytes that are asked for.
+/// One instruction set's loops.
+///
+/// The contract of the `unsafe` ones, which take pointers. A kernel that is given what stands here touches nothing else:
+///
+/// - **reads**, [`Kernels::conv_q8`] and [`Kernels::conv_f32`]: of every pixel `i` and run `r`, `len` values from
+///   `x + i * x_pitch + offsets[r]` on; and up to [`SLACK`] bytes past the end of any run, which change no result.
+/// - **reads**, [`Kernels::depthwise_q8`] and [`Kernels::depthwise_f32`]: of every row, `w_in * c` values; and up to [`SLACK`]
+///   bytes past them, which change no result. The same row may be given more than once.
+/// - **writes**: of every pixel the channels `channels`, each value once, from `y + i * y_pitch` (a depthwise row: from
+///   `y + i * c` values) on. Nothing between them, before or after.
+/// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], of a depthwise row at a multiple of 64; it ends at
+///   such a multiple or with the last channel.
+/// - **scratch**: as many bytes as were asked for, from a multiple of 64 on, of this thread alone; written before they are read.
+/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be had otherwise).
+/// - **apart**: no byte that is written is read, slack included, nor written by another thread meanwhile. Bytes in the slack may
+///   be anything that another thread does not write at the same time.
+/// - **aligned**: floats are on multiples of 4; bytes anywhere.
 pub trait Kernels: Sync + std::fmt::Debug {
     /// What is printed.
     fn name(&self) -> &'static str;
@@ -332,7 +445,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Computes output channels `channels` of some pixels.
     ///
     /// # Safety
-    /// As the trait says.
+    /// The contract of the trait: reads, writes, channels, scratch, packed, apart.
     unsafe fn conv_q8(
         &self,
         conv: &ConvQ8,
@@ -349,7 +462,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Computes channels `channels` of one output row from `kh` input rows.
     ///
     /// # Safety
-    /// As the trait says.
+    /// The contract of the trait: reads, writes, channels, scratch, packed, apart.
     unsafe fn depthwise_q8(
         &self,
         conv: &DepthwiseQ8,
@@ -368,14 +481,14 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Computes output channels `channels` of some pixels.
     ///
     /// # Safety
-    /// As the trait says.
+    /// The contract of the trait: reads, writes, channels, packed, apart, aligned.
     unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>);
     /// Packs a depthwise convolution.
     fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned;
     /// Computes channels `channels` of one output row from `kh` input rows.
     ///
     /// # Safety
-    /// As the trait says.
+    /// The contract of the trait: reads, writes, channels, packed, apart, aligned.
     unsafe fn depthwise_f32(
         &self,
         conv: &DepthwiseF32,
@@ -469,22 +582,22 @@ pub fn choose() -> &'static dyn Kernels {
 pub fn available() -> Vec<&'static dyn Kernels> {
     let mut all: Vec<&'static dyn Kernels> = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if avx512vnni::Avx512Vnni::runs_here() {
-        all.push(&avx512vnni::Avx512Vnni);
+    if let Some(kernels) = avx512vnni::Avx512Vnni::detect() {
+        all.push(kernels);
     }
     #[cfg(target_arch = "x86_64")]
-    if avx2::Avx2::runs_here() {
-        all.push(&avx2::Avx2);
+    if let Some(kernels) = avx2::Avx2::detect() {
+        all.push(kernels);
     }
     #[cfg(target_arch = "aarch64")]
     {
-        if i8mm::MatrixProduct::runs_here() {
-            all.push(&neon::Neon(i8mm::MatrixProduct));
+        if let Some(kernels) = i8mm::MatrixProduct::detect() {
+            all.push(kernels);
         }
-        if dotprod::DotProduct::runs_here() {
-            all.push(&neon::Neon(dotprod::DotProduct));
+        if let Some(kernels) = dotprod::DotProduct::detect() {
+            all.push(kernels);
         }
-        all.push(&neon::Neon(neon::Products));
+        all.push(neon::Products::here());
     }
     all.push(&reference::UNSIGNED);
     all.push(&reference::SIGNED);

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 /// The convolutions of bytes of one instruction set: see the methods of [`Kernels`]. The `unsafe` ones want the CPU to have
-/// the instructions, too.
+/// the instructions, too; a value of the type says that it has them.
 pub trait ByteLoops: Debug + Sync {
     /// What is printed.
     const NAME: &'static str;
@@ -34,7 +34,15 @@ pub trait ByteLoops: Debug + Sync {
 
 /// NEON's multiplications, which every 64-bit ARM CPU has (Cortex-A53, A72): `neon_q8` and `neon_depthwise`.
 #[derive(Debug)]
-pub struct Products;
+pub struct Products(());
+
+impl Products {
+    /// Every CPU has what they need.
+    pub fn here() -> &'static Neon<Self> {
+        static KERNELS: Neon<Products> = Neon::new(Products(()));
+        &KERNELS
+    }
+}
 
 impl ByteLoops for Products {
     const NAME: &'static str = "neon";
@@ -48,7 +56,7 @@ impl ByteLoops for Products {
     }
 
     unsafe fn conv(conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
         unsafe { neon_q8::conv(conv, pixels, channels) }
     }
 
@@ -62,14 +70,21 @@ impl ByteLoops for Products {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
         unsafe { neon_depthwise::run(conv, rows, y, channels) }
     }
 }
 
-/// The kernels with some instruction set's convolutions of bytes.
+/// The kernels with some instruction set's convolutions of bytes, and with them the proof that this CPU has the instructions.
 #[derive(Debug)]
-pub struct Neon<B>(pub B);
+pub struct Neon<B>(B);
+
+impl<B: ByteLoops> Neon<B> {
+    /// With these.
+    pub const fn new(loops: B) -> Self {
+        Self(loops)
+    }
+}
 
 impl<B: ByteLoops> Kernels for Neon<B> {
     fn name(&self) -> &'static str {
@@ -90,7 +105,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>, _: *mut u8) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; there is a `B` in `self` on a CPU with the instructions only.
         unsafe { B::conv(conv, pixels, channels) }
     }
 
@@ -106,7 +121,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         channels: Range<usize>,
         _: *mut u8,
     ) {
-        // SAFETY: the caller's promise; `available` saw that this CPU has the instructions.
+        // SAFETY: the contract of `Kernels` is handed on; there is a `B` in `self` on a CPU with the instructions only.
         unsafe { B::depthwise(conv, rows, y, channels) }
     }
 
@@ -115,7 +130,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
         unsafe { neon_f32::conv(conv, pixels, channels) }
     }
 
@@ -130,7 +145,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the caller's promise; every aarch64 CPU has NEON.
+        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
         unsafe { neon_f32_depthwise::run(conv, rows, y, channels) }
     }
 

@@ -35,7 +35,7 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
 }
 
 /// # Safety
-/// Pointers as the geometry says.
+/// The contract of `Kernels`.
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
     rows: &[*const u8],
@@ -49,7 +49,7 @@ pub(super) unsafe fn run(
         0
     };
     for c in channels.step_by(16) {
-        // SAFETY: the caller's promise; reading past the last channel is within the slack; every aarch64 CPU has NEON.
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack; every aarch64 CPU has NEON.
         unsafe {
             let block = Block {
                 conv,

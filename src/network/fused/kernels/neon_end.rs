@@ -83,7 +83,7 @@ impl Ending {
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn store(y: *mut u8, bytes: int8x16_t, count: usize) {
-    // SAFETY: the caller's promise; each part is stored only when `count` has it.
+    // SAFETY: `y` is good for `count` bytes; each part is stored only when `count` has it.
     unsafe {
         if count >= 16 {
             vst1q_s8(y.cast(), bytes);

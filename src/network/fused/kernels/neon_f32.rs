@@ -26,11 +26,11 @@ pub(super) fn channel_group(n: usize) -> usize {
 }
 
 /// # Safety
-/// Pointers as the geometry says.
+/// The contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     for panel in panels(&conv.runs).within(channels) {
         let most = [8, 8, 6, 5][panel.vectors - 1];
-        // SAFETY: the caller's promise.
+        // SAFETY: contract (reads, writes), tile by tile.
         unsafe {
             whole_tiles(p, panel.first * 4, most, |pixels, size, count| {
                 run_tiles(conv, &panel, pixels, size, count);
@@ -45,7 +45,7 @@ unsafe fn run_tiles(conv: &ConvF32, panel: &Panel, p: &Pixels, size: usize, coun
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: the caller's promise; every aarch64 CPU has NEON.
+                // SAFETY: handed on, `size` pixels a tile; every aarch64 CPU has NEON.
                 $($(($vectors, $size) => unsafe {
                     tiles::<$size, $vectors>(conv, panel, p, count)
                 },)*)*
@@ -68,7 +68,7 @@ unsafe fn run_tiles(conv: &ConvF32, panel: &Panel, p: &Pixels, size: usize, coun
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn vectors<const NV: usize>(w: *const f32) -> [float32x4_t; NV] {
-    // SAFETY: the caller's promise.
+    // SAFETY: it reads the NV vectors that `w` is good for.
     unsafe {
         let mut all = [vdupq_n_f32(0.0); NV];
         let mut put = |from: &[float32x4_t]| all.copy_from_slice(from);
@@ -100,7 +100,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: the caller's promise; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of `count` times MR pixels; the packed panel is biases, then NV vectors a value.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let fours = conv.runs.len / 4 * 4;
@@ -185,7 +185,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn store(y: *mut f32, values: float32x4_t, count: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: each float is stored only if `count` has it.
     unsafe {
         if count >= 4 {
             vst1q_f32(y, values);

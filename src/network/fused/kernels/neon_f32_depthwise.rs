@@ -20,7 +20,7 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
 /// One output row, some channels.
 ///
 /// # Safety
-/// Pointers as the geometry says.
+/// The contract of `Kernels`.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn run(
     conv: &DepthwiseF32,
@@ -37,7 +37,7 @@ pub(super) unsafe fn run(
     };
     let inner = d.whole_windows();
     for c in channels.step_by(8) {
-        // SAFETY: the caller's promise; reading past the last channel is within the slack.
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
             let block = Block {
                 conv,
@@ -139,9 +139,9 @@ impl Block<'_> {
             macro_rules! of_size {
                 ($($size:literal)*) => {
                     match size {
-                        // SAFETY: the caller's promise.
+                        // SAFETY: handed on, `size` outputs.
                         $($size if inside => unsafe { self.tile::<$size, K, S, true>(rows, ox) },
-                        // SAFETY: the caller's promise.
+                        // SAFETY: handed on, `size` outputs.
                         $size => unsafe { self.tile::<$size, K, S, false>(rows, ox) },)*
                         _ => {}
                     }

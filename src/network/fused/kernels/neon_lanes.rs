@@ -50,7 +50,7 @@ pub(super) unsafe fn run<L: Lanes, const MR: usize, const NV: usize>(
     w: *const L::Value,
     count: usize,
 ) -> [[L::Sums; NV]; MR] {
-    // SAFETY: the caller's promise. (The remainders are only for the compiler, which sees all sizes here.)
+    // SAFETY: everything is as large as `run` says. (The remainders are only for the compiler, which sees all sizes here.)
     unsafe {
         if MR == 5 {
             let sums = L::five(bias, std::array::from_fn(|m| x[m % MR]), w, count);
@@ -163,7 +163,7 @@ macro_rules! lanes {
                 w: *const $value,
                 count: usize,
             ) -> [[$sums; 4]; 5] {
-                // SAFETY: the caller's promise; the loop only reads memory.
+                // SAFETY: `bias`, `x` and `w` are good for what is read; the loop only reads memory.
                 unsafe {
                     let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19);
                     asm!(
@@ -215,7 +215,7 @@ macro_rules! lanes {
                 w: *const $value,
                 count: usize,
             ) -> [[$sums; 4]; 4] {
-                // SAFETY: the caller's promise; the loop only reads memory.
+                // SAFETY: `bias`, `x` and `w` are good for what is read; the loop only reads memory.
                 unsafe {
                     let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
                     asm!(

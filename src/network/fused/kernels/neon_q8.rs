@@ -113,12 +113,12 @@ fn chain(weight: impl Fn(usize) -> i8) -> u8 {
 }
 
 /// # Safety
-/// Pointers as the geometry says.
+/// The contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     let layout = layout(&conv.runs);
     for panel in layout.panels.within(channels) {
         let most = if panel.vectors == 1 { 8 } else { 4 };
-        // SAFETY: the caller's promise.
+        // SAFETY: contract (reads, writes), tile by tile.
         unsafe {
             whole_tiles(p, panel.first, most, |pixels, size, count| {
                 run_tiles(conv, &layout, &panel, pixels, size, count);
@@ -140,7 +140,7 @@ unsafe fn run_tiles(
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: the caller's promise; every aarch64 CPU has NEON.
+                // SAFETY: handed on, `size` pixels a tile; every aarch64 CPU has NEON.
                 $($(($vectors, $size) => unsafe {
                     tiles::<$size, $vectors>(conv, layout, panel, p, count)
                 },)*)*
@@ -180,7 +180,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: the caller's promise; the packed panel is as `Layout` says.
+    // SAFETY: contract (reads, writes) of `count` times MR pixels; the packed panel is as `Layout` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let end = Ending::new(&conv.end);

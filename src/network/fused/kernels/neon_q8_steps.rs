@@ -139,7 +139,7 @@ pub(super) unsafe fn four_pixels(
     chains: *const u8,
     count: usize,
 ) {
-    // SAFETY: the caller's promise; the loop only reads memory.
+    // SAFETY: `x`, `w` and `chains` are good for what is read; the loop only reads memory.
     unsafe {
         asm!(
             "2:",

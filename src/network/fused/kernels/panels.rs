@@ -201,11 +201,11 @@ pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: 
         let to = &mut packed[panel.offset / 4..][..width * (1 + runs.len)];
         let (biases, to) = to.split_at_mut(width);
         biases.fill(0.0);
-        // SAFETY: the caller's promise.
+        // SAFETY: column `panel.first` is one of the matrix.
         let from = unsafe { values.add(panel.first * column) };
         if column == 1 {
             for (k, to) in to.chunks_exact_mut(width).enumerate() {
-                // SAFETY: the caller's promise.
+                // SAFETY: row `k` has its channels there.
                 let from = unsafe { std::slice::from_raw_parts(from.add(k * row), panel.channels) };
                 for (to, &from) in to.iter_mut().zip(from) {
                     *to = from * factor;
@@ -219,7 +219,7 @@ pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: 
                 for (k, to) in to.chunks_exact_mut(width).enumerate() {
                     to[channel] = if channel < panel.channels {
                         let place = (block * ROWS + k) * row + channel * column;
-                        // SAFETY: the caller's promise.
+                        // SAFETY: that value is one of the matrix.
                         factor * unsafe { *from.add(place) }
                     } else {
                         0.0

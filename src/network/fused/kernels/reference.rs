@@ -68,7 +68,7 @@ fn pack_q8(raw: &RawQ8<'_>) -> Aligned {
 /// The packed bytes hold them, aligned.
 unsafe fn view<T>(packed: &Aligned, at: usize, count: usize) -> &[T] {
     debug_assert!(at + count * size_of::<T>() <= packed.len());
-    // SAFETY: the caller's promise; Aligned starts on 64 bytes and `at` is a multiple of four.
+    // SAFETY: the packed bytes hold them; Aligned starts on 64 bytes and `at` is a multiple of four.
     unsafe { std::slice::from_raw_parts(packed.as_ptr().add(at).cast(), count) }
 }
 
@@ -100,7 +100,7 @@ impl Kernels for Reference {
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
-        // SAFETY: pack_q8 laid them out so; the pointers are the caller's promise.
+        // SAFETY: pack_q8 laid them out so; contract (reads, writes).
         unsafe {
             let bias: &[i32] = view(&conv.packed, 0, *n);
             let multiplier: &[f32] = view(&conv.packed, n * 4, *n);
@@ -136,7 +136,7 @@ impl Kernels for Reference {
     ) {
         let d = &conv.row;
         let per = d.kh * d.kw;
-        // SAFETY: pack_q8 laid them out so; the pointers are the caller's promise.
+        // SAFETY: pack_q8 laid them out so; contract (reads, writes).
         unsafe {
             let bias: &[i32] = view(&conv.packed, 0, d.c);
             let multiplier: &[f32] = view(&conv.packed, d.c * 4, d.c);
@@ -169,7 +169,7 @@ impl Kernels for Reference {
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
-        // SAFETY: `pack_floats` laid them out so; the pointers are the caller's promise.
+        // SAFETY: `pack_floats` laid them out so; contract (reads, writes).
         unsafe {
             let packed = conv.packed.as_ptr().cast::<f32>();
             let bias = std::slice::from_raw_parts(packed, *n);
@@ -205,7 +205,7 @@ impl Kernels for Reference {
     ) {
         let d = &conv.row;
         let per = d.kh * d.kw;
-        // SAFETY: pack_depthwise_f32 laid them out so; the pointers are the caller's promise.
+        // SAFETY: pack_depthwise_f32 laid them out so; contract (reads, writes).
         unsafe {
             let bias: &[f32] = view(&conv.packed, 0, d.c);
             let w: &[f32] = view(&conv.packed, d.c * 4, d.c * per);

@@ -5,8 +5,73 @@ use super::split::Split;
 use super::*;
 use fastrand::Rng;
 
-/// Memory with slack after it: any bytes, or those alone whose products are the largest.
-fn memory(random: &mut Rng, len: usize) -> Vec<u8> {
+/// Memory that ends where its page does, with a page after it that nobody may touch: who reads or writes further dies.
+struct Guarded<T> {
+    map: *mut libc::c_void,
+    bytes: usize,
+    start: *mut T,
+    len: usize,
+}
+
+const PAGE: usize = 65536;
+
+impl<T: Copy> Guarded<T> {
+    fn new(len: usize, mut value: impl FnMut(usize) -> T) -> Self {
+        let wanted = len * size_of::<T>();
+        let usable = wanted.next_multiple_of(PAGE);
+        let bytes = usable + PAGE;
+        let (access, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping.
+        let map = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0) };
+        assert_ne!(map, libc::MAP_FAILED);
+        // SAFETY: the last page of the mapping; the values end where it begins, aligned because pages are.
+        let start = unsafe {
+            assert_eq!(
+                libc::mprotect(map.byte_add(usable), PAGE, libc::PROT_NONE),
+                0
+            );
+            map.byte_add(usable - wanted).cast::<T>()
+        };
+        for i in 0..len {
+            // SAFETY: within the mapping.
+            unsafe { start.add(i).write(value(i)) };
+        }
+        Self {
+            map,
+            bytes,
+            start,
+            len,
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Guarded<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `new` wrote them.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+}
+
+impl<T> std::ops::DerefMut for Guarded<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: `new` wrote them, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nobody has its address any more.
+        unsafe { libc::munmap(self.map, self.bytes) };
+    }
+}
+
+/// Memory with slack after it, and nothing after that: any bytes, or those alone whose products are the largest.
+fn memory(random: &mut Rng, len: usize) -> Guarded<u8> {
     let extreme = random.u8(..4) == 0;
     let byte = |_| {
         if extreme {
@@ -15,11 +80,11 @@ fn memory(random: &mut Rng, len: usize) -> Vec<u8> {
             random.u8(..)
         }
     };
-    (0..len + SLACK).map(byte).collect()
+    Guarded::new(len + SLACK, byte)
 }
 
-fn floats(random: &mut Rng, len: usize) -> Vec<f32> {
-    (0..len + SLACK).map(|_| random.f32() * 2.0 - 1.0).collect()
+fn floats(random: &mut Rng, len: usize) -> Guarded<f32> {
+    Guarded::new(len + SLACK / 4, |_| random.f32() * 2.0 - 1.0)
 }
 
 fn partner(kernels: &dyn Kernels) -> &'static dyn Kernels {
@@ -109,21 +174,20 @@ fn runs(random: &mut Rng, size: usize, value: usize) -> (Runs, usize) {
 
 /// Scratch memory with bytes behind it that must stay as they are.
 struct Scratch {
-    memory: Aligned,
+    memory: Guarded<u8>,
     bytes: usize,
 }
 
 impl Scratch {
     fn new(bytes: usize) -> Self {
-        let mut memory = Aligned::zeroed(bytes + 64);
-        memory.bytes_mut().fill(0x5a);
+        let memory = Guarded::new(bytes.next_multiple_of(64), |_| 0x5a);
         Self { memory, bytes }
     }
     fn start(&mut self) -> *mut u8 {
         self.memory.as_mut_ptr()
     }
-    fn check(mut self) {
-        let behind = &self.memory.bytes_mut()[self.bytes..];
+    fn check(self) {
+        let behind = &self.memory[self.bytes..];
         assert!(
             behind.iter().all(|&b| b == 0x5a),
             "written behind the scratch memory"
@@ -138,10 +202,8 @@ fn convolutions_of_bytes_are_bit_identical() {
         let (shape, pitch) = runs(&mut random, 150, 1);
         let pixels = random.usize(1..40);
         let x_pitch = random.usize(1..=pitch);
-        let x = memory(
-            &mut random,
-            shape.offsets.last().unwrap() + pixels * pitch + shape.len,
-        );
+        let len = shape.offsets.last().unwrap() + (pixels - 1) * x_pitch + shape.len;
+        let x = memory(&mut random, len);
         let case = case(&mut random, shape.n, shape.offsets.len() * shape.len);
         let y_pitch = shape.n + random.usize(..20);
         for kernels in available() {
@@ -162,7 +224,7 @@ fn convolutions_of_bytes_are_bit_identical() {
                     end,
                     bounded: case.raw().bounded(),
                 };
-                let mut y = vec![0xa5; pixels * y_pitch];
+                let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 0xa5u8);
                 let job = Pixels {
                     x: x.as_ptr(),
                     x_pitch,
@@ -178,7 +240,7 @@ fn convolutions_of_bytes_are_bit_identical() {
                     k.conv_q8(&conv, &job, middle..shape.n, scratch.start());
                 }
                 scratch.check();
-                y
+                y.to_vec()
             });
             assert_eq!(got, want, "{}: {shape:?} x {pixels}", kernels.name());
         }
@@ -244,7 +306,7 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     end,
                     bounded: case.raw().bounded(),
                 };
-                let mut y = vec![0xa5; d.w_out * d.c];
+                let mut y = Guarded::new(d.w_out * d.c, |_| 0xa5u8);
                 let middle = 64.min(d.c);
                 let mut scratch = Scratch::new(k.depthwise_q8_scratch_bytes(&d));
                 let (y_start, start) = (y.as_mut_ptr(), scratch.start());
@@ -254,7 +316,7 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     k.depthwise_q8(&conv, &rows, y_start, middle..d.c, start);
                 }
                 scratch.check();
-                y
+                y.to_vec()
             });
             assert_eq!(got, want, "{}: {d:?}", kernels.name());
         }
@@ -274,7 +336,7 @@ fn float_convolutions_agree() {
         let (shape, pitch) = runs(&mut random, 150, 4);
         let pixels = random.usize(1..40);
         let x_pitch = random.usize(1..=pitch);
-        let len = shape.offsets.last().unwrap() / 4 + pixels * pitch + shape.len;
+        let len = shape.offsets.last().unwrap() / 4 + (pixels - 1) * x_pitch + shape.len;
         let x = floats(&mut random, len);
         let per = shape.offsets.len() * shape.len;
         let w: Vec<f32> = (0..shape.n * per).map(|_| random.f32() - 0.5).collect();
@@ -287,7 +349,7 @@ fn float_convolutions_agree() {
                 packed: Packed::Own(k.pack_conv_f32(&shape, &raw)),
                 clamp: (0.0, 6.0),
             };
-            let mut y = vec![7.5f32; pixels * y_pitch];
+            let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 7.5f32);
             let job = Pixels {
                 x: x.as_ptr().cast(),
                 x_pitch: x_pitch * 4,
@@ -329,7 +391,7 @@ fn float_depthwise_convolutions_agree() {
             let rows: Vec<*const u8> = (0..d.kh)
                 .map(|r| x[r * d.w_in * d.c..].as_ptr().cast())
                 .collect();
-            let mut y = vec![7.5f32; d.w_out * d.c];
+            let mut y = Guarded::new(d.w_out * d.c, |_| 7.5f32);
             let middle = 64.min(d.c);
             // SAFETY: rows and y are as long as the geometry says, and SLACK more.
             unsafe {

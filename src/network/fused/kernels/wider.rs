@@ -1,6 +1,7 @@
 //! The plain loops, compiled for a CPU's wider vectors: the compiler makes the vectors.
 
-/// The methods of [`super::Kernels`] that do the plain loops with these instructions.
+/// The methods of [`super::Kernels`] that do the plain loops with these instructions, for a type of which there is a value on a
+/// CPU with them only.
 macro_rules! wider_loops {
     ($features:literal) => {
         fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
@@ -8,7 +9,7 @@ macro_rules! wider_loops {
             fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
                 super::reference::add_f32(clamp, a, b, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(clamp, a, b, y) }
         }
 
@@ -17,7 +18,7 @@ macro_rules! wider_loops {
             fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
                 super::reference::mul_f32(clamp, a, b, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(clamp, a, b, y) }
         }
 
@@ -26,7 +27,7 @@ macro_rules! wider_loops {
             fn wide(product: &super::BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
                 super::reference::mul_q8(product, a, b, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(product, a, b, y) }
         }
 
@@ -35,7 +36,7 @@ macro_rules! wider_loops {
             fn wide(f: super::Unary, gate: bool, x: &[f32], y: &mut [f32]) {
                 f.run::<true>(gate, x, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(f, gate, x, y) }
         }
 
@@ -44,7 +45,7 @@ macro_rules! wider_loops {
             fn wide(norm: &super::Norm, x: &[f32], y: &mut [f32]) {
                 super::rows::norm(norm, x, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(norm, x, y) }
         }
 
@@ -53,7 +54,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32], c: usize, y: &mut [f32]) {
                 super::rows::softmax::<true>(x, c, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(x, c, y) }
         }
 
@@ -62,7 +63,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32]) -> super::Extremes {
                 super::dynamic::extremes(x)
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(x) }
         }
 
@@ -71,7 +72,7 @@ macro_rules! wider_loops {
             fn wide(of: super::Extremes, values: &mut [f32]) {
                 super::dynamic::round(of, values);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(of, values) }
         }
 
@@ -80,7 +81,7 @@ macro_rules! wider_loops {
             fn wide(by: &super::Rescale<'_>, values: &mut [f32]) {
                 super::dynamic::rescale(by, values);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(by, values) }
         }
 
@@ -95,7 +96,7 @@ macro_rules! wider_loops {
             fn wide(pool: &super::MaxPool, x: &[f32], rows: std::ops::Range<usize>, y: &mut [f32]) {
                 pool.of_floats(x, rows, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(pool, x, rows, y) }
         }
 
@@ -110,7 +111,7 @@ macro_rules! wider_loops {
             fn wide(pool: &super::MaxPool, x: &[u8], rows: std::ops::Range<usize>, y: &mut [u8]) {
                 pool.of_bytes(x, rows, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(pool, x, rows, y) }
         }
 
@@ -127,7 +128,7 @@ macro_rules! wider_loops {
             fn wide(x: &[u8], c: usize, zero: i32, m: f32, end: &super::Requantise, y: &mut [u8]) {
                 super::reference::average_q8(x, c, false, zero, m, end, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(x, c, zero, m, end, y) }
         }
 
@@ -136,7 +137,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32], c: usize, y: &mut [f32]) {
                 super::reference::average_f32(x, c, y);
             }
-            // SAFETY: `available` saw that this CPU has the instructions.
+            // SAFETY: `self` is there on a CPU with the instructions only.
             unsafe { wide(x, c, y) }
         }
     };

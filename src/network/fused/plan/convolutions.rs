@@ -4,10 +4,10 @@ use super::{BAND_PIXELS, Planner, conv_of};
 use crate::network::fused::graph::{Conv, Layer, Shape, Tensor, TensorId, Weights, Window};
 use crate::network::fused::kernels::split::Split;
 use crate::network::fused::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Packed, RawF32, RawQ8, Runs,
+    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
 };
 use crate::network::fused::steps::{
-    AnyConv, AnyDepthwise, Block, ConvStep, DepthwiseStep, Front, Pad, Step, Work,
+    AnyConv, AnyDepthwise, Block, ConvStep, DepthwiseStep, Front, Pad, Slots, Step, Work,
 };
 
 impl Planner<'_> {
@@ -92,16 +92,9 @@ impl Planner<'_> {
                     w: &w[part.start * per..part.end * per],
                     bias: &bias[part],
                 };
-                let packed = Packed::Own(self.kernels.pack_conv_f32(&runs, &raw));
-                let clamp = conv.sums_clamp();
-                Ok(AnyConv::F32(
-                    ConvF32 {
-                        runs,
-                        packed,
-                        clamp,
-                    },
-                    self.kernels,
-                ))
+                let kernels = self.kernels;
+                let packed = ConvF32::new(kernels, runs, &raw, conv.sums_clamp());
+                Ok(AnyConv::F32(packed, kernels))
             }
             Weights::Q8 { w, zero, .. } => {
                 let (bias, multiplier) = self.folded(conv, x, y)?;
@@ -115,20 +108,10 @@ impl Planner<'_> {
                 let split = Split::of(kernels, &raw);
                 let raw = split.instead(&raw);
                 runs.offsets = runs.offsets.repeat(split.parts);
-                let packed = kernels.pack_conv_q8(&runs, &raw);
                 let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
-                let end = self.requantise(y, conv.clamp)?;
-                let bounded = raw.bounded();
+                let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
-                Ok(AnyConv::Q8(
-                    ConvQ8 {
-                        runs,
-                        packed,
-                        end,
-                        bounded,
-                    },
-                    kernels,
-                ))
+                Ok(AnyConv::Q8(packed, kernels))
             }
         }
     }
@@ -148,12 +131,9 @@ impl Planner<'_> {
         };
         match self.weights(y)? {
             Weights::F32 { w, bias, .. } => {
-                let packed = self.kernels.pack_depthwise_f32(&row, &RawF32 { w, bias });
-                let clamp = conv.sums_clamp();
-                Ok(AnyDepthwise::F32(
-                    DepthwiseF32 { row, packed, clamp },
-                    self.kernels,
-                ))
+                let (kernels, raw) = (self.kernels, RawF32 { w, bias });
+                let packed = DepthwiseF32::new(kernels, row, &raw, conv.sums_clamp());
+                Ok(AnyDepthwise::F32(packed, kernels))
             }
             Weights::Q8 { w, zero, .. } => {
                 let (bias, multiplier) = self.folded(conv, x, y)?;
@@ -167,22 +147,11 @@ impl Planner<'_> {
                 let split = Split::of(kernels, &raw);
                 let raw = split.instead(&raw);
                 row.kh *= split.parts;
-                let packed = kernels.pack_depthwise_q8(&row, &raw);
                 let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
-                let pad = self.pad_byte(x);
                 let end = self.requantise(y, conv.clamp)?;
-                let bounded = raw.bounded();
+                let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
-                Ok(AnyDepthwise::Q8(
-                    DepthwiseQ8 {
-                        row,
-                        pad,
-                        packed,
-                        end,
-                        bounded,
-                    },
-                    kernels,
-                ))
+                Ok(AnyDepthwise::Q8(packed, kernels))
             }
         }
     }
@@ -202,7 +171,8 @@ impl Planner<'_> {
 
     /// How a convolution reads its input: packed weights of every group, and where rows begin. Adds a step that lays out
     /// padding when there is any. Returns the need that it reads and the byte pitches.
-    fn front(&mut self, layer: &Layer, conv: &Conv) -> Result<(Front, Vec<AnyConv>), String> {
+    fn front(&mut self, index: usize, conv: &Conv) -> Result<(Front, Vec<AnyConv>), String> {
+        let layer = &self.graph.layers[index];
         let x = layer.inputs[0];
         let input = self.tensor(x).clone();
         let elem = input.kind.bytes();
@@ -225,6 +195,7 @@ impl Planner<'_> {
                     window: win,
                     value: self.pad_byte(x),
                 }),
+                layers: (index, index),
             });
             source = scratch;
         }
@@ -243,10 +214,17 @@ impl Planner<'_> {
         ))
     }
 
+    /// Memory of so many bytes for each thread, in one step.
+    fn slots(&mut self, bytes: usize, step: usize) -> Slots {
+        let pitch = Slots::pitch_of(bytes);
+        let at = self.need((self.threads - 1) * pitch + bytes, step, step);
+        Slots { at, pitch }
+    }
+
     pub(super) fn conv(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
         let layer = &self.graph.layers[index];
         let bias = self.bias_after(layer, conv);
-        let (front, convs) = self.front(layer, conv)?;
+        let (front, convs) = self.front(index, conv)?;
         let step = self.steps.len();
         let y = self.define(layer.output, step);
         let sums = self.sums(layer, conv, bias);
@@ -270,6 +248,7 @@ impl Planner<'_> {
                 y_group: shape.c / conv.groups * kind.bytes(),
                 sums,
             }),
+            layers: (index, index),
         });
         let op = match (conv.groups, flat, shape.pixels()) {
             (1, _, 1) => "fully connected",
@@ -308,6 +287,7 @@ impl Planner<'_> {
                 channels: shape.c,
                 sums,
             }),
+            layers: (index, index),
         });
         self.row(index, "depthwise", name, true);
         Ok(())
@@ -328,9 +308,8 @@ impl Planner<'_> {
         let row_bytes = mid.shape.w * mid.shape.c * mid.kind.bytes();
         let mut front = None;
         if let Some(e) = expand {
-            let layer = &graph.layers[e];
-            let conv = conv_of(layer).ok_or("not a convolution")?;
-            let (place, mut convs) = self.front(layer, conv)?;
+            let conv = conv_of(&graph.layers[e]).ok_or("not a convolution")?;
+            let (place, mut convs) = self.front(e, conv)?;
             let packed = convs.pop().ok_or("no groups")?;
             front = Some((place, packed));
         }
@@ -365,8 +344,8 @@ impl Planner<'_> {
                 dw_out.shape.w,
             )?);
         }
-        let ring = expand.map(|_| self.need((row_bytes * win.kh + 64) * self.threads, step, step));
-        let band = project.map(|_| self.need((dw_row * band_rows + 64) * self.threads, step, step));
+        let ring = expand.map(|_| self.slots(row_bytes * win.kh, step));
+        let band = project.map(|_| self.slots(dw_row * band_rows, step));
         let out = &graph.layers[project.unwrap_or(depthwise)];
         let y = self.define(out.output, step);
         let Tensor { shape, kind } = *self.tensor(out.output);
@@ -397,6 +376,7 @@ impl Planner<'_> {
                 y_pixel: shape.c * kind.bytes(),
                 columns: dw_out.shape.w,
             })),
+            layers: (expand.unwrap_or(depthwise), project.unwrap_or(depthwise)),
         });
         if let (Some(e), Some(name)) = (expand, names.0) {
             self.row(e, "convolution, by bands", name, false);

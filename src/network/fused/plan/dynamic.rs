@@ -72,19 +72,26 @@ impl Planner<'_> {
             }
         };
         let name = work.name();
-        self.steps.push(Step { work });
+        self.steps.push(Step {
+            work,
+            layers: (index, index),
+        });
         self.row(index, name, self.kernels.name(), true);
         Ok(())
     }
 
-    /// Whether a tensor is wanted by no layer after layer `index`, and not outside.
+    /// Whether what lies in a tensor's place is wanted by no layer after layer `index`, and not outside, under whatever name: a
+    /// Reshape gives the same place another one.
     fn last_reader(&self, tensor: TensorId, index: usize) -> bool {
         let graph = self.graph;
+        let place = self.tensor_need[tensor.0];
+        let there = |t: &TensorId| self.tensor_need[t.0] == place;
         let later = graph.layers[index + 1..]
             .iter()
-            .any(|l| l.inputs.contains(&tensor));
-        let taken = graph.exports.iter().any(|e| e.tensor == tensor);
-        let kept = graph.input.iter().any(|i| i.tensor == tensor);
-        !(later || taken || kept)
+            .any(|l| l.inputs.iter().any(there));
+        let taken = graph.exports.iter().any(|e| there(&e.tensor));
+        let kept = graph.input.iter().any(|i| there(&i.tensor));
+        let constant = self.constants.iter().any(|c| Some(c.0) == place);
+        !(later || taken || kept || constant)
     }
 }

@@ -1,10 +1,9 @@
 //! Matrix products of two tensors.
 
 use super::Planner;
-use crate::network::fused::graph::{FREE, Product};
-use crate::network::fused::kernels::{ConvF32, Packed, Runs};
+use crate::network::fused::graph::Product;
+use crate::network::fused::kernels::{ConvF32, Runs};
 use crate::network::fused::steps::{ProductStep, Work};
-use std::sync::atomic::AtomicPtr;
 
 impl Planner<'_> {
     /// The step, and scratch memory for a right matrix in each thread.
@@ -16,18 +15,15 @@ impl Planner<'_> {
         };
         let panels = self.kernels.float_panels(&runs);
         self.scratch_bytes = self.scratch_bytes.max(panels.total_bytes());
-        let conv = || ConvF32 {
-            runs: runs.clone(),
-            packed: Packed::Lent(AtomicPtr::default()),
-            clamp: FREE,
-        };
         Work::Product(Box::new(ProductStep {
             a,
             b,
             y,
             of: of.clone(),
             panels,
-            convs: (0..self.threads).map(|_| conv()).collect(),
+            convs: (0..self.threads)
+                .map(|_| ConvF32::lent(runs.clone()))
+                .collect(),
         }))
     }
 }

@@ -1,9 +1,10 @@
 //! Quantisation whose scale is found anew in every run, see [`crate::network::fused::dynamic`]: each thread leaves the least and
 //! greatest value of its part, and the steps after it take them together.
 
-use super::{Worker, floats_at, floats_of};
+use super::{Touches, Whose, Worker, floats_at, floats_of};
 use crate::network::fused::dynamic::{Extremes, Rescale};
 use crate::network::fused::kernels::Kernels;
+use crate::network::fused::touch::times;
 use std::ops::Range;
 
 /// Values that are worked on in one go, so that they stay in the nearest cache.
@@ -18,18 +19,29 @@ pub(in crate::network::fused) struct Parts {
 }
 
 impl Parts {
+    /// All are read.
+    pub(super) fn read(&self, whose: Whose, to: &mut Touches) {
+        to.reads(whose, self.at, times(to.team, 8), 4);
+    }
+
+    /// Each thread writes its own.
+    pub(super) fn written(&self, whose: Whose, to: &mut Touches) {
+        let pairs = [(to.team, 8)];
+        to.writes((whose, self.at, 4), &pairs, &[], 8, |id| id..id + 1);
+    }
+
     /// # Safety
-    /// The worker's arena is the plan's; the others have left theirs and the team has met.
+    /// As for `Work::run`; the step declares that it reads them.
     pub(super) unsafe fn whole(&self, worker: &Worker) -> Extremes {
-        // SAFETY: the planner made a pair for each thread.
+        // SAFETY: the pairs that `read` declares: inside, aligned, defined and apart by the verifier.
         let parts = unsafe { floats_of(worker.arena, self.at, 2 * worker.team) };
         Extremes::of_parts(parts)
     }
 
     /// # Safety
-    /// The worker's arena is the plan's.
+    /// As for `Work::run`; the step declares that it writes them.
     pub(super) unsafe fn leave(&self, worker: &Worker, found: Extremes) {
-        // SAFETY: the planner made a pair for each thread; this is this worker's.
+        // SAFETY: the pair that `written` declares of this worker: inside, aligned and apart by the verifier.
         let own = unsafe { floats_at(worker.arena, self.at + 8 * worker.id, 2) };
         own.copy_from_slice(&[found.low, found.high]);
     }
@@ -57,9 +69,21 @@ pub(super) struct Ending<'a> {
 
 impl Sums {
     /// Its places in the arena.
-    pub(super) fn places(&mut self) -> impl Iterator<Item = &mut usize> {
+    pub(in crate::network::fused) fn places(&mut self) -> impl Iterator<Item = &mut usize> {
         let parts = [&mut self.of].into_iter().chain(&mut self.extremes);
         parts.map(|parts| &mut parts.at)
+    }
+
+    /// Beside what the convolution of so many channels touches.
+    pub(super) fn touches(&self, channels: usize, to: &mut Touches) {
+        to.holds(
+            self.factors.len() == channels && self.bias.len() == channels,
+            "it has factors of other channels",
+        );
+        self.of.read(Whose::Input(1), to);
+        if let Some(extremes) = &self.extremes {
+            extremes.written(Whose::Extremes, to);
+        }
     }
 
     /// # Safety
@@ -72,7 +96,7 @@ impl Sums {
         Ending {
             sums: self,
             kernels,
-            // SAFETY: the caller's promise.
+            // SAFETY: handed on as it is.
             scale: unsafe { self.of.whole(worker) }.scale(),
             found: Extremes::NONE,
         }
@@ -104,7 +128,7 @@ impl Ending<'_> {
             (count, n)
         };
         for run in 0..runs {
-            // SAFETY: the caller's promise.
+            // SAFETY: what the caller has of its result: `count` pixels of `n` floats, `pitch` apart.
             let values = unsafe { floats_at(y, run * pitch, len) };
             self.kernels.rescale_f32(&by, values);
             if self.sums.extremes.is_some() {
@@ -117,7 +141,7 @@ impl Ending<'_> {
     /// As for [`Parts::leave`].
     pub(super) unsafe fn done(self, worker: &Worker) {
         if let Some(extremes) = &self.sums.extremes {
-            // SAFETY: the caller's promise.
+            // SAFETY: handed on as it is.
             unsafe { extremes.leave(worker, self.found) };
         }
     }
@@ -133,7 +157,7 @@ pub(super) unsafe fn extremes(
     worker: &Worker,
 ) {
     let part = worker.share(len, 64);
-    // SAFETY: the planner's offsets.
+    // SAFETY: what `Work::touches` declares of this worker: inside, aligned and apart by the verifier.
     unsafe {
         let x = floats_of(worker.arena, x + part.start * 4, part.len());
         y.leave(worker, kernels.extremes_f32(x));
@@ -150,7 +174,8 @@ pub(super) unsafe fn round(
     worker: &Worker,
 ) {
     let part = worker.share(len, 64);
-    // SAFETY: the planner's offsets; where both tensors lie in the same place, values are not read but written.
+    // SAFETY: what `Work::touches` declares of this worker: inside, aligned and apart by the verifier; where it works in place, the
+    // values are not lent to read but to write.
     unsafe {
         let of = of.whole(worker);
         for start in part.clone().step_by(NEAR_VALUES) {

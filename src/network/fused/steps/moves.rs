@@ -1,7 +1,10 @@
 //! Values that move: those at any places of a tensor, in the order of counting.
 
-use super::{Worker, floats_at};
+use super::{Touches, Whose, Worker, floats_at};
 use crate::network::fused::axes::{Axes, MOST};
+use crate::network::fused::threads::share;
+use crate::network::fused::touch::{alone, span};
+use std::ops::Range;
 
 /// Rows and columns of a block whose both sides stay in the first cache.
 const TILE: usize = 16;
@@ -15,50 +18,116 @@ pub(in super::super) struct Move {
     pub(in super::super) from: Axes,
 }
 
+/// The order in which values are moved: blocks of rows and columns.
+struct Order {
+    /// Size of each axis, and values from place to place in `x`.
+    axes: [(usize, usize); MOST],
+    /// The same in `y`.
+    y_stride: [usize; MOST],
+    /// The axis of the columns: the last one with more than one place.
+    last: usize,
+    /// The axis of the rows: the one whose values are neighbours in `x`, where the columns are not. Else a block is one row.
+    near: Option<usize>,
+}
+
+impl Order {
+    /// The other axes, the fastest first: a block for each of their places.
+    fn outer(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        (0..self.last).rev().filter(|&i| Some(i) != self.near)
+    }
+
+    fn blocks(&self) -> usize {
+        self.outer().map(|i| self.axes[i].0).product()
+    }
+
+    fn rows(&self) -> usize {
+        self.near.map_or(1, |i| self.axes[i].0)
+    }
+
+    /// Rows of one block are shared where there are few blocks.
+    fn by_rows(&self, team: usize) -> bool {
+        self.blocks() < team
+    }
+
+    /// A thread's blocks, and its rows of each.
+    fn part(&self, id: usize, team: usize) -> (Range<usize>, Range<usize>) {
+        let (blocks, rows) = (self.blocks(), self.rows());
+        match (self.by_rows(team), self.near) {
+            (true, Some(_)) => (0..blocks, share(rows, TILE, id, team)),
+            (true, None) => (0..blocks, alone(id)),
+            (false, _) => (share(blocks, 1, id, team), 0..rows),
+        }
+    }
+}
+
 impl Move {
-    /// # Safety
-    /// As for `Work::run`.
-    pub(super) unsafe fn run(&self, worker: &Worker) {
+    fn order(&self) -> Order {
         let axes = self.from.merged();
-        // The last axis with more than one place is moved at once, with the one whose values are neighbours in `x`.
         let last = (0..MOST).rev().find(|&i| axes[i].0 > 1).unwrap_or(0);
-        let near = (0..last)
-            .find(|&i| axes[i].1 == 1)
-            .filter(|_| axes[last].1 != 1);
-        let outer = || (0..last).rev().filter(|&i| Some(i) != near);
-        let count: usize = outer().map(|i| axes[i].0).product();
         let mut y_stride = [1; MOST];
         for i in (0..last).rev() {
             y_stride[i] = y_stride[i + 1] * axes[i + 1].0;
         }
+        let near = (0..last)
+            .find(|&i| axes[i].1 == 1)
+            .filter(|_| axes[last].1 != 1);
+        Order {
+            axes,
+            y_stride,
+            last,
+            near,
+        }
+    }
+
+    pub(super) fn touches(&self, to: &mut Touches) {
+        let (order, team) = (self.order(), to.team);
+        let from = self.from.dims().iter().copied();
+        let from: Vec<_> = from.zip(self.from.strides().iter().copied()).collect();
+        let values = span(&from, 1).saturating_add(self.from.offset() as u64);
+        to.reads(Whose::Input(0), self.x, values.saturating_mul(4), 4);
+        let in_y = |i: usize| (order.axes[i].0, order.y_stride[i].saturating_mul(4));
+        let blocks: Vec<_> = order.outer().rev().map(in_y).collect();
+        let rows = order.near.map_or((1, 0), in_y);
+        let columns = (order.axes[order.last].0, 4);
+        let output = (Whose::Output, self.y, 4);
+        if order.by_rows(team) {
+            let each = [&blocks[..], &[columns]].concat();
+            to.writes(output, &[rows], &each, 4, |id| order.part(id, team).1);
+        } else {
+            to.writes(output, &blocks, &[rows, columns], 4, |id| {
+                order.part(id, team).0
+            });
+        }
+    }
+
+    /// # Safety
+    /// As for `Work::run`.
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let order = self.order();
+        let Order {
+            axes,
+            y_stride,
+            last,
+            near,
+        } = order;
         let (columns, x_column) = axes[last];
-        let (rows, y_row) = near.map_or((1, 0), |i| (axes[i].0, y_stride[i]));
-        // Rows of one block are shared where there are few blocks.
-        let by_rows = count < worker.team;
-        let blocks = if by_rows {
-            0..count
-        } else {
-            worker.share(count, 1)
-        };
-        let rows = if by_rows {
-            worker.share(rows, TILE)
-        } else {
-            0..rows
-        };
-        // SAFETY: the planner's offset; the input is only read.
+        let y_row = near.map_or(0, |i| y_stride[i]);
+        let (blocks, rows) = order.part(worker.id, worker.team);
+        // SAFETY: the verifier proves of what `touches` declares to be read: inside, aligned, and not written meanwhile (apart).
         let x = unsafe { worker.arena.add(self.x).cast::<f32>() };
         for block in blocks {
             let (mut from, mut to, mut at) = (self.from.offset(), 0, block);
-            for i in outer() {
+            for i in order.outer() {
                 let place = at % axes[i].0;
                 at /= axes[i].0;
                 from += place * axes[i].1;
                 to += place * y_stride[i];
             }
-            if by_rows && near.is_none() && worker.id != 0 {
+            if rows.is_empty() {
                 continue;
             }
-            // SAFETY: all places lie in the tensors; other workers have other blocks or other rows.
+            // SAFETY: as above for `x`; what is written is what `touches` declares of this worker: inside, aligned and apart by the
+            // verifier.
             unsafe {
                 if near.is_none() {
                     let y = floats_at(worker.arena, self.y + to * 4, columns);

@@ -1,9 +1,13 @@
 //! Matrix products of two tensors: the right matrix is packed in every run, as a convolution's weights are once.
 
-use super::{Worker, floats_at};
+use super::{Touches, Whose, Worker, floats_at};
+use crate::network::fused::axes::Axes;
 use crate::network::fused::graph::Product;
 use crate::network::fused::kernels::panels::{Matrix, Panels, pack_matrix};
-use crate::network::fused::kernels::{ConvF32, Kernels, Pixels};
+use crate::network::fused::kernels::{ConvF32, Kernels, Pixels, SLACK};
+use crate::network::fused::threads::share;
+use crate::network::fused::touch::span;
+use std::ops::Range;
 
 /// Rows that a thread takes at once, where it does not take whole matrices.
 const ROWS: usize = 8;
@@ -22,27 +26,75 @@ pub(in super::super) struct ProductStep {
 }
 
 impl ProductStep {
+    /// A thread's rows of all results.
+    fn part(&self, id: usize, team: usize) -> Range<usize> {
+        let (count, rows) = (self.of.count(), self.of.rows());
+        if count.is_multiple_of(team) {
+            let whole = share(count, 1, id, team);
+            whole.start * rows..whole.end * rows
+        } else {
+            share(count * rows, ROWS, id, team)
+        }
+    }
+
+    pub(super) fn touches(&self, to: &mut Touches) {
+        let (of, team) = (&self.of, to.team);
+        let (rows, n, depth) = (of.rows(), of.columns(), of.depth());
+        let rank = of.y.dims().len();
+        if rank < 2 || of.a.dims().len() != rank || of.b.dims().len() != rank {
+            return to.holds(false, "its matrices have other axes");
+        }
+        let batch = rank - 2;
+        to.holds(
+            self.convs.len() >= team,
+            "it has weights for too few threads",
+        );
+        let fits =
+            |c: &ConvF32| c.runs().offsets == [0] && (c.runs().len, c.runs().n) == (depth, n);
+        to.holds(
+            self.convs.iter().all(fits),
+            "it has weights of another size",
+        );
+        // From the first value of a tensor to the end of the last one that is read.
+        let values = |m: &Axes, within: &[(usize, usize)], unit: usize| {
+            let outer = m.dims()[..batch].iter().zip(m.strides());
+            let outer = outer.map(|(&size, &stride)| (size, stride));
+            let all: Vec<_> = outer.chain(within.iter().copied()).collect();
+            let values = span(&all, unit).saturating_add(m.offset() as u64);
+            values.saturating_mul(4)
+        };
+        let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
+        let left = values(&of.a, &[(rows, a[batch])], depth);
+        to.reads_past(Whose::Input(0), self.a, left, 4, SLACK);
+        let right = values(&of.b, &[(depth, b[batch]), (n, b[batch + 1])], 1);
+        to.reads(Whose::Input(1), self.b, right, 4);
+        to.wants_scratch(self.panels.total_bytes());
+        let places = of.y.dims()[..=batch].iter().zip(y);
+        let places = places.map(|(&size, &stride)| (size, stride.saturating_mul(4)));
+        let places: Vec<_> = places.collect();
+        let start = self.y.saturating_add(of.y.offset().saturating_mul(4));
+        let row = n.saturating_mul(4);
+        to.writes((Whose::Output, start, 4), &places, &[], row, |id| {
+            self.part(id, team)
+        });
+    }
+
     /// # Safety
     /// As for `Work::run`.
     pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let (of, conv) = (&self.of, &self.convs[worker.id]);
         let (rows, n) = (of.rows(), of.columns());
         let batch = of.y.dims().len() - 2;
-        let count = of.count();
-        let part = if count.is_multiple_of(worker.team) {
-            let whole = worker.share(count, 1);
-            whole.start * rows..whole.end * rows
-        } else {
-            worker.share(count * rows, ROWS)
-        };
-        conv.packed.lend(worker.scratch);
+        let part = self.part(worker.id, worker.team);
+        conv.lend(worker.scratch);
         let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
         let mut at = part.start;
         while at < part.end {
             let (matrix, first) = (at / rows, at % rows);
             let taken = (rows - first).min(part.end - at);
-            // SAFETY: the planner's offsets; all places lie in the tensors; other workers have other rows, and the planner asked
-            // for as much scratch memory as the panels want.
+            // SAFETY: what `touches` declares of this worker: both matrices and the rows of the result are inside, aligned and
+            // apart, and the scratch memory is its own and as large as the panels want, by the verifier. Of the kernels' contract
+            // that is reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs; channels: all of them.
             unsafe {
                 let right = Matrix {
                     values: worker
@@ -55,7 +107,7 @@ impl ProductStep {
                     factor: of.scale,
                 };
                 let packed = floats_at(worker.scratch, 0, self.panels.total_bytes() / 4);
-                pack_matrix(self.panels, &conv.runs, &right, packed);
+                pack_matrix(self.panels, conv.runs(), &right, packed);
                 let x = of.a.start(matrix, batch) + first * a[batch];
                 let to = of.y.start(matrix, batch) + first * y[batch];
                 let pixels = Pixels {
@@ -77,29 +129,9 @@ impl ProductStep {
 mod tests {
     use super::super::moves::tests::{each_run, random_order};
     use super::*;
-    use crate::network::fused::axes::Axes;
     use crate::network::fused::graph::Op;
-
-    /// The product by its definition.
-    fn plain(of: &Product, a: &[f32], b: &[f32], y: &mut [f32]) {
-        let last = of.y.dims().len();
-        let at = |m: &Axes, matrix: usize, row: usize, column: usize| {
-            let strides = m.strides();
-            m.start(matrix, last - 2) + row * strides[last - 2] + column * strides[last - 1]
-        };
-        for matrix in 0..of.count() {
-            for row in 0..of.rows() {
-                for column in 0..of.columns() {
-                    let term = |k: usize| {
-                        let (x, w) = (at(&of.a, matrix, row, k), at(&of.b, matrix, k, column));
-                        f64::from(a[x]) * f64::from(b[w])
-                    };
-                    let sum: f64 = (0..of.depth()).map(term).sum();
-                    y[at(&of.y, matrix, row, column)] = (sum * f64::from(of.scale)) as f32;
-                }
-            }
-        }
-    }
+    use crate::network::fused::tests::near::exact;
+    use crate::network::fused::tests::plainest::product;
 
     /// Axes in a random order, but the last one fastest.
     fn rows_in_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
@@ -140,12 +172,12 @@ mod tests {
                 of.b = of.b.sliced(0, 0, 1, 1).unwrap();
                 of.b = of.b.repeated(0, batch[0]).unwrap();
             }
-            let mut want = vec![0.0; of.y.volume()];
-            plain(&of, &a, &b, &mut want);
+            let values = |x: &[f32]| x.iter().map(|&x| exact(x)).collect();
+            let want = product(&of, &values(&a), &values(&b));
             let all = each_run(&Op::Product(of.clone()), &[&a, &b], want.len());
             for (i, y) in all.iter().enumerate() {
-                for (y, want) in y.iter().zip(&want) {
-                    assert!((y - want).abs() < 2e-5, "{of:?}: {y} {want}");
+                for (&y, want) in y.iter().zip(&want) {
+                    assert!(want.takes(y), "{of:?}: {y} {want:?}");
                 }
                 // Threads do not change a bit.
                 assert_eq!(y, &all[i / 3 * 3], "{of:?}");

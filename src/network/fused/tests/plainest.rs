@@ -1,0 +1,491 @@
+//! The plainest executor: what each layer of a [`Graph`] means, written down as its definition has it. Every tensor is a list
+//! of its own, every value is computed by itself; there are no blocks, no bands, no places in an arena, no threads.
+//!
+//! It is what the fast plan is held against. Bytes are their numbers 0..=255, see `requantise` for their arithmetic.
+
+use super::near::{Near, dot, exact, sum};
+use crate::network::fused::axes::Axes;
+use crate::network::fused::dynamic::Extremes;
+use crate::network::fused::graph::{
+    Conv, FREE, Graph, Kind, Layer, Norm, Op, Product, Quant, Shape, Unary, Weights, Window,
+};
+use crate::network::fused::requantise::{dequantise, quantise};
+
+/// All values of a tensor, row by row, pixel by pixel.
+pub type Values = Vec<Near>;
+
+/// Every tensor of a graph after a run on `picture` (in the order of the tensor, as the ONNX input has its values) and on what
+/// is brought in. A tensor that no layer makes stays empty.
+pub fn run(graph: &Graph, picture: &[f32], imports: &[&[f32]]) -> Vec<Values> {
+    let mut all = vec![Values::new(); graph.tensors.len()];
+    if let Some(input) = &graph.input {
+        let tensor = &graph.tensors[input.tensor.0];
+        let stored = |(i, &x): (usize, &f32)| match tensor.kind {
+            Kind::Q8(quant) if input.quantised => {
+                let c = i % tensor.shape.c;
+                let real = input.steps.iter().fold(x, |x, step| step.of(x, c));
+                exact(quantise(real, quant) as f32)
+            }
+            _ => exact(x),
+        };
+        all[input.tensor.0] = picture.iter().enumerate().map(stored).collect();
+    }
+    for (import, values) in graph.imports.iter().zip(imports) {
+        let shape = graph.tensors[import.tensor.0].shape;
+        let from = |i: usize| match import.channels_first {
+            true => i % shape.c * shape.pixels() + i / shape.c,
+            false => i,
+        };
+        all[import.tensor.0] = (0..shape.volume())
+            .map(|i| exact(values[from(i)]))
+            .collect();
+    }
+    for layer in &graph.layers {
+        all[layer.output.0] = made(graph, layer, &all);
+    }
+    all
+}
+
+/// What a layer makes.
+fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
+    let x: Vec<&Values> = layer.inputs.iter().map(|i| &all[i.0]).collect();
+    let tensor = |at: usize| &graph.tensors[layer.inputs[at].0];
+    let quant = |kind: Kind| match kind {
+        Kind::Q8(quant) => Some(quant),
+        Kind::F32 => None,
+    };
+    let qx = |at: usize| quant(tensor(at).kind);
+    let out = &graph.tensors[layer.output.0];
+    let (shape, qy) = (out.shape, quant(out.kind));
+    let each = |f: &dyn Fn(Near) -> Near| -> Values { x[0].iter().map(|&x| f(x)).collect() };
+    // By channel.
+    let each_of = |f: &dyn Fn(Near, usize) -> Near| -> Values {
+        let values = x[0].iter().enumerate();
+        values.map(|(i, &x)| f(x, i % shape.c)).collect()
+    };
+    let rows =
+        |f: &dyn Fn(&[Near]) -> Values| -> Values { x[0].chunks(shape.c).flat_map(f).collect() };
+    let pair = |f: &dyn Fn(Near, Near) -> Near| -> Values {
+        let count = x[1].len();
+        let values = x[0].iter().enumerate();
+        values.map(|(i, &a)| f(a, x[1][i % count])).collect()
+    };
+    match &layer.op {
+        Op::Conv(conv) => convolution(conv, &x, tensor(0).shape, shape, qx(0).zip(qy)),
+        Op::Add { clamp } => match (qx(0), qx(1), qy) {
+            (Some(qa), Some(qb), Some(qy)) => {
+                pair(&|a, b| sum_of_bytes(a, b, [qa, qb, qy], *clamp))
+            }
+            _ => pair(&|a, b| limited(a + b, *clamp)),
+        },
+        Op::Mul { clamp } => match (qx(0), qx(1), qy) {
+            (Some(qa), Some(qb), Some(qy)) => {
+                pair(&|a, b| product_of_bytes(a, b, [qa, qb, qy], *clamp))
+            }
+            _ => pair(&|a, b| limited(a * b, *clamp)),
+        },
+        Op::AveragePool(window, pads) => {
+            let all = window.kh * window.kw;
+            let count = |inside: usize| if *pads { all } else { inside.max(1) };
+            let whole = (window.kh, window.kw) == (tensor(0).shape.h, tensor(0).shape.w);
+            let whole = whole && shape.pixels() == 1 && !window.padded();
+            pooled(
+                x[0],
+                window,
+                tensor(0).shape,
+                shape,
+                &|taps, _| match qx(0).zip(qy) {
+                    Some((qx, qy)) => {
+                        let ratio = f64::from(qx.scale) / f64::from(qy.scale);
+                        let m = (ratio / count(taps.len()) as f64) as f32;
+                        let total =
+                            dot(taps.iter().map(|&x| (x - exact(qx.zero as f32), 1.0)), 0.0);
+                        byte(total, m, qy, FREE)
+                    }
+                    None if whole => in_fours(taps) / exact(taps.len() as f32),
+                    None => {
+                        let total = taps.iter().fold(exact(0.0), |sum, &x| sum + x);
+                        total / exact(count(taps.len()) as f32)
+                    }
+                },
+            )
+        }
+        Op::MaxPool(window, zeros) => {
+            let zero = exact(qx(0).map_or(0.0, |q| q.zero as f32));
+            let least = exact(qx(0).map_or(f32::NEG_INFINITY, |_| 0.0));
+            pooled(x[0], window, tensor(0).shape, shape, &|taps, all| {
+                let first = if *zeros && taps.len() < all {
+                    zero
+                } else {
+                    least
+                };
+                taps.iter().fold(first, |top, &x| top.max(x))
+            })
+        }
+        Op::Affine { a, b } => each_of(&|x, c| x * exact(a[c]) + exact(b[c])),
+        Op::Slopes(slopes) => each_of(&|x, c| function(Unary::LeakyRelu(slopes[c]), x)),
+        Op::Pick(from) => {
+            let pixels = x[0].chunks(tensor(0).shape.c);
+            pixels.flat_map(|x| from.iter().map(|&c| x[c])).collect()
+        }
+        Op::Unary(f) => match qx(0).zip(qy) {
+            Some((from, to)) => each(&|x| through_bytes(*f, x, from, to)),
+            None => each(&|x| function(*f, x)),
+        },
+        Op::Gate { f, inner, clamp } => match (qx(0), *inner, qy) {
+            (Some(from), Some(inner), Some(to)) => each(&|x| {
+                let y = |q: f32| {
+                    let other = through_bytes(*f, exact(q), from, inner);
+                    product_of_bytes(exact(q), other, [from, inner, to], *clamp).is
+                };
+                over_bytes(x, y)
+            }),
+            _ => each(&|x| x * function(*f, x)),
+        },
+        Op::Softmax => rows(&softmax),
+        Op::Norm(norm) => rows(&|x| normalised(norm, x)),
+        Op::Reshape => x[0].clone(),
+        Op::Move(axes) => places(axes).map(|at| x[0][at]).collect(),
+        Op::Product(of) => product(of, x[0], x[1]),
+        Op::Constant(values) => values.iter().map(|&v| exact(v)).collect(),
+        Op::Quantise => {
+            let quant = qy.expect("bytes are made");
+            each(&|x| x.map(|x| quantise(x, quant) as f32))
+        }
+        Op::Dequantise => {
+            let quant = qx(0).expect("bytes are read");
+            each(&|x| (x - exact(quant.zero as f32)) * exact(quant.scale))
+        }
+        Op::Extremes => {
+            let of = |sign: f32| {
+                let all = x[0].iter().map(|&x| x * exact(sign));
+                all.fold(exact(0.0), Near::max) * exact(sign)
+            };
+            vec![of(-1.0), of(1.0)]
+        }
+        Op::Round => each(&|value| whole_number(value, x[1])),
+        Op::Concat => {
+            let pixel = |at: usize| {
+                let parts = layer.inputs.iter().zip(&x);
+                parts.flat_map(move |(id, x)| {
+                    let c = graph.tensors[id.0].shape.c;
+                    x[at * c..(at + 1) * c].iter().copied()
+                })
+            };
+            (0..shape.pixels()).flat_map(pixel).collect()
+        }
+        Op::ChannelsFirst => {
+            let from = |i: usize| i % shape.pixels() * shape.c + i / shape.pixels();
+            (0..shape.volume()).map(|i| x[0][from(i)]).collect()
+        }
+    }
+}
+
+fn limited(x: Near, (low, high): (f32, f32)) -> Near {
+    x.map(|x| x.max(low).min(high))
+}
+
+/// A float function's value. Those made of an exponential are so exact as `functions` says, for each kernel in its own way.
+fn function(f: Unary, x: Near) -> Near {
+    let y = x.map(|x| f.of(x));
+    match f {
+        Unary::Sigmoid | Unary::Erf => y.and_off(2e-6),
+        Unary::NormalCdf(times) => y.and_off(2e-6 * times.abs()),
+        Unary::Tanh => y.and_off(2e-6 * y.is.abs()),
+        // It turns at -1.5, so that both ends may lie higher.
+        Unary::HardSwish => y.and_off(x.off),
+        _ => y,
+    }
+}
+
+/// Where the taps of a window lie that are inside the picture, for each output pixel.
+fn taps(window: &Window, input: Shape, output: Shape) -> impl Iterator<Item = Vec<(usize, usize)>> {
+    let w = *window;
+    (0..output.pixels()).map(move |at| {
+        let (oy, ox) = (at / output.w, at % output.w);
+        let mut inside = Vec::new();
+        for k in 0..w.kh * w.kw {
+            let y = (oy * w.sh + k / w.kw * w.dh).checked_sub(w.top);
+            let x = (ox * w.sw + k % w.kw * w.dw).checked_sub(w.left);
+            if let (Some(y), Some(x)) = (y, x)
+                && y < input.h
+                && x < input.w
+            {
+                inside.push((k, (y * input.w + x) * input.c));
+            }
+        }
+        inside
+    })
+}
+
+fn pooled(
+    x: &Values,
+    window: &Window,
+    input: Shape,
+    output: Shape,
+    f: &dyn Fn(&[Near], usize) -> Near,
+) -> Values {
+    let mut y = Values::new();
+    for inside in taps(window, input, output) {
+        for c in 0..output.c {
+            let values: Values = inside.iter().map(|&(_, at)| x[at + c]).collect();
+            y.push(f(&values, window.kh * window.kw));
+        }
+    }
+    y
+}
+
+/// The sum of an average over a whole picture, in ONNX Runtime's order: every fourth value to the same of four sums, what is left
+/// over after these are taken together.
+fn in_fours(values: &[Near]) -> Near {
+    let mut sums = [exact(0.0); 4];
+    let fours = values.chunks_exact(4);
+    let rest = fours.remainder();
+    for four in fours {
+        for (sum, &x) in sums.iter_mut().zip(four) {
+            *sum = *sum + x;
+        }
+    }
+    let all = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+    rest.iter().fold(all, |sum, &x| sum + x)
+}
+
+fn convolution(
+    conv: &Conv,
+    x: &[&Values],
+    input: Shape,
+    output: Shape,
+    bytes: Option<(Quant, Quant)>,
+) -> Values {
+    let per = conv.cin / conv.groups;
+    let taps_in_all = conv.window.kh * conv.window.kw;
+    // A filter's weights, and what is added to the sum.
+    let filter = |n: usize| -> (Vec<f32>, f32) {
+        let part = n * taps_in_all * per..(n + 1) * taps_in_all * per;
+        match &conv.weights {
+            Weights::F32 { w, steps, bias } => {
+                let of = |&w: &f32| steps.iter().fold(w, |w, step| step.of(w, n));
+                (w[part].iter().map(of).collect(), bias[n])
+            }
+            Weights::Q8 { w, zero, .. } => {
+                let of = |&w: &i8| (i32::from(w) - zero[n]) as f32;
+                (w[part].iter().map(of).collect(), 0.0)
+            }
+        }
+    };
+    let filters: Vec<_> = (0..conv.cout).map(filter).collect();
+    let mut y = Values::with_capacity(output.volume());
+    for inside in taps(&conv.window, input, output) {
+        for (n, (weights, bias)) in filters.iter().enumerate() {
+            let first = n / (conv.cout / conv.groups) * per;
+            let pairs = inside.iter().flat_map(|&(tap, at)| {
+                let x = &x[0][at + first..][..per];
+                x.iter()
+                    .copied()
+                    .zip(weights[tap * per..][..per].iter().copied())
+            });
+            y.push(match (&conv.weights, bytes) {
+                (Weights::Q8 { scale, bias, .. }, Some((qx, qy))) => {
+                    let pairs = pairs.map(|(x, w)| (x - exact(qx.zero as f32), w));
+                    let total = whole_dot(pairs, bias[n]);
+                    byte(total, qx.scale * scale[n] / qy.scale, qy, conv.clamp)
+                }
+                _ => match &conv.factors {
+                    Some(factors) => {
+                        let scale = scale_of(x[1]);
+                        let total = dot(pairs, 0.0);
+                        let real = total * (scale * exact(factors[n])) + exact(*bias);
+                        limited(real, conv.clamp)
+                    }
+                    None => limited(dot(pairs, *bias), conv.clamp),
+                },
+            });
+        }
+    }
+    y
+}
+
+/// A sum of products of whole numbers, in 32 bits that wrap.
+fn whole_dot(pairs: impl Iterator<Item = (Near, f32)>, bias: i32) -> Near {
+    let (mut total, mut off) = (bias, 0.0);
+    for (x, w) in pairs {
+        total = total.wrapping_add((x.is * w) as i32);
+        off += x.off * w.abs();
+    }
+    Near {
+        is: total as f32,
+        off,
+    }
+}
+
+/// From a whole sum to the byte of the result.
+fn byte(total: Near, multiplier: f32, to: Quant, clamp: (f32, f32)) -> Near {
+    let limit = |real: f32| (quantise(real, to) - to.zero) as f32;
+    let (low, high) = (limit(clamp.0), limit(clamp.1));
+    let steps = |sum: f32| (sum * multiplier).max(low).min(high).round_ties_even();
+    total.map(|sum| steps(sum) + to.zero as f32)
+}
+
+/// The sum of two bytes: numbers from -128 on, both products fused with the sum that follows.
+fn sum_of_bytes(a: Near, b: Near, [qa, qb, qy]: [Quant; 3], clamp: (f32, f32)) -> Near {
+    let (ra, rb) = (qa.scale / qy.scale, qb.scale / qy.scale);
+    let zero = |q: Quant| (q.zero - 128) as f32;
+    let fixed = zero(qy) - (ra * zero(qa) + rb * zero(qb));
+    let limit = |real: f32| (quantise(real, qy) - 128) as f32;
+    let (low, high) = (limit(clamp.0), limit(clamp.1));
+    let of = |a: f32, b: f32| {
+        let steps = (a - 128.0).mul_add(ra, (b - 128.0).mul_add(rb, fixed));
+        steps.max(low).min(high).round_ties_even() + 128.0
+    };
+    corners(a, b, of)
+}
+
+fn product_of_bytes(a: Near, b: Near, [qa, qb, qy]: [Quant; 3], clamp: (f32, f32)) -> Near {
+    let multiplier = qa.scale * qb.scale / qy.scale;
+    let of = |a: f32, b: f32| {
+        let product = (a - qa.zero as f32) * (b - qb.zero as f32);
+        byte(exact(product), multiplier, qy, clamp).is
+    };
+    corners(a, b, of)
+}
+
+/// A function of two numbers that rises or falls with each of them.
+fn corners(a: Near, b: Near, of: impl Fn(f32, f32) -> f32) -> Near {
+    let is = of(a.is, b.is);
+    let mut off = 0.0f32;
+    if a.off > 0.0 || b.off > 0.0 {
+        for (a, b) in [
+            (a.is - a.off, b.is - b.off),
+            (a.is - a.off, b.is + b.off),
+            (a.is + a.off, b.is - b.off),
+            (a.is + a.off, b.is + b.off),
+        ] {
+            off = off.max((of(a, b) - is).abs());
+        }
+    }
+    Near { is, off }
+}
+
+/// A function of a byte's meaning, as a byte.
+fn through_bytes(f: Unary, x: Near, from: Quant, to: Quant) -> Near {
+    over_bytes(x, |q| {
+        let real = f.of(dequantise(q as u8, from));
+        quantise(real, to) as f32
+    })
+}
+
+/// A function of a byte that may be one of several.
+fn over_bytes(x: Near, f: impl Fn(f32) -> f32) -> Near {
+    let is = f(x.is);
+    let (low, high) = ((x.is - x.off).max(0.0), (x.is + x.off).min(255.0));
+    let others = (low.ceil() as i32..=high.floor() as i32).map(|q| (f(q as f32) - is).abs());
+    let off = others.fold(0.0, f32::max);
+    Near { is, off }
+}
+
+fn softmax(x: &[Near]) -> Values {
+    let top = x
+        .iter()
+        .fold(exact(f32::NEG_INFINITY), |top, &x| top.max(x));
+    let power = |&x: &Near| {
+        let y = (x - top).map(|x| f64::from(x).exp() as f32);
+        y.and_off(1e-6 * y.is + f32::MIN_POSITIVE)
+    };
+    let powers: Values = x.iter().map(power).collect();
+    let all = sum(powers.iter().copied());
+    let parts = powers.iter().map(|&p| p / all);
+    // However far they are off, they are parts of 1.
+    parts
+        .map(|p| Near {
+            off: p.off.min(1.0),
+            ..p
+        })
+        .collect()
+}
+
+fn normalised(norm: &Norm, x: &[Near]) -> Values {
+    let count = exact(x.len() as f32);
+    let mean = sum(x.iter().copied()) / count;
+    let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
+    let factor = variance.map(|v| 1.0 / (v.max(0.0) + norm.epsilon).sqrt());
+    // However few values there are, the steps of this may be fused.
+    let factor = factor.and_off(4.0 * f32::EPSILON * factor.is);
+    let channels = norm.scale.iter().zip(&norm.bias);
+    let values = x.iter().zip(channels);
+    values
+        .map(|(&x, (&scale, &bias))| (x - mean) * factor * exact(scale) + exact(bias))
+        .collect()
+}
+
+/// Where the values along these axes lie, in the order of counting.
+fn places(axes: &Axes) -> impl Iterator<Item = usize> {
+    let axes = *axes;
+    (0..axes.volume()).map(move |mut i| {
+        let mut at = axes.offset();
+        for (&size, &stride) in axes.dims().iter().zip(axes.strides()).rev() {
+            at += i % size * stride;
+            i /= size;
+        }
+        at
+    })
+}
+
+/// Products of matrices.
+pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
+    let (rows, columns, depth) = (of.rows(), of.columns(), of.depth());
+    let [a_at, b_at, y_at] = [&of.a, &of.b, &of.y].map(|m| places(m).collect::<Vec<_>>());
+    let mut y = vec![exact(0.0); y_at.len()];
+    for (i, &to) in y_at.iter().enumerate() {
+        let (matrix, row, column) = (i / columns / rows, i / columns % rows, i % columns);
+        let terms = (0..depth).map(|k| {
+            let x = a[a_at[(matrix * rows + row) * depth + k]];
+            let w = b[b_at[(matrix * depth + k) * columns + column]];
+            x * w * exact(of.scale)
+        });
+        let total = sum(terms);
+        // The factor may be taken in before the products or after them.
+        y[to] = total.and_off(4.0 * f32::EPSILON * total.is.abs());
+    }
+    y
+}
+
+/// The scale that a tensor of extremes stands for.
+fn scale_of(extremes: &Values) -> Near {
+    match (extremes[1] - extremes[0]).map(|range| range / 255.0) {
+        Near { is: 0.0, .. } => exact(1.0),
+        scale => scale,
+    }
+}
+
+fn whole_number(x: Near, extremes: &Values) -> Near {
+    let at = |low: f32, high: f32, x: f32| {
+        let of = Extremes { low, high };
+        let zero = (0.0 - low / of.scale())
+            .max(0.0)
+            .min(255.0)
+            .round_ties_even();
+        (x / of.scale())
+            .max(-zero)
+            .min(255.0 - zero)
+            .round_ties_even()
+    };
+    let (low, high) = (extremes[0], extremes[1]);
+    let is = at(low.is, high.is, x.is);
+    let mut off = 0.0f32;
+    if x.off > 0.0 || low.off > 0.0 || high.off > 0.0 {
+        for corner in 0..8 {
+            let moved = |n: Near, bit: u8| {
+                if corner >> bit & 1 == 0 {
+                    n.is - n.off
+                } else {
+                    n.is + n.off
+                }
+            };
+            let other = at(moved(low, 0).min(0.0), moved(high, 1).max(0.0), moved(x, 2));
+            off = off.max((other - is).abs());
+        }
+        // Between the corners the zero point may fall on the other side of a half.
+        off += 1.0;
+    }
+    Near { is, off }
+}
