@@ -117,6 +117,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     ),
     ("floats lie on odd bytes", misaligned, &["multiple of"]),
     (
+        "rows of floats are an odd number of bytes apart",
+        odd_rows,
+        &["multiple of"],
+    ),
+    (
         "the scratch memory is too small",
         small_scratch,
         &["scratch memory of"],
@@ -124,7 +129,7 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "the scratch memory is elsewhere",
         scratch_moved,
-        &["beside", "must stay", "input is not"],
+        &["beside", "must stay", "input is not", "arena of"],
     ),
     (
         "whole numbers take the place of a tensor that is read on",
@@ -514,6 +519,20 @@ fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
     planned.plan.arena_bytes += 64;
     replace(planned, place, place + 2);
     true
+}
+
+fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    // Fewer bytes, so that all rows are still in the tensor.
+    let less = |pitch: &mut usize| {
+        *pitch -= usize::from(*pitch > 0);
+        *pitch > 0
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) if d.conv.elem() == 4 => less(&mut d.row_bytes),
+        Work::Conv(c) if c.convs[0].elem() == 4 => less(&mut c.front.row_pitch),
+        _ => false,
+    }
 }
 
 /// Whether a step uses scratch memory, all of it.
