@@ -17,6 +17,8 @@
 //! image      a whole system for a board in one file (feature `tools`)
 //! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
+//! named      opening what a user names: of the right kind, not too long, and never waited for
+//! fat_volume a FAT volume, checked before it is used
 //! ```
 
 pub mod board;
@@ -28,6 +30,7 @@ pub mod data_roots;
 pub mod decide;
 pub mod device;
 pub mod failure;
+mod fat_volume;
 pub mod firmware;
 #[cfg(feature = "tools")]
 pub mod flash;
@@ -35,10 +38,15 @@ pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;
 mod jpeg;
+pub mod limits;
 pub mod mbr;
 pub mod memory;
 pub mod model;
+mod named;
 pub mod network;
+pub mod output;
+pub mod panics;
+mod poll;
 pub mod preprocess;
 pub mod show;
 pub mod slot;

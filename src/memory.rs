@@ -165,7 +165,7 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
         return Err(Failure::new(
             Cause::Memory,
             format!(
-                "cannot reserve the memory pool of {mib} MiB: {why}; lower [memory] pool_mib in the board file"
+                "cannot reserve the memory pool of {mib} MiB: {why}; lower pool_mib in the board file"
             ),
         ));
     }
@@ -200,7 +200,7 @@ pub fn seal() -> Result<Usage, Failure> {
                 Cause::Memory,
                 format!(
                     "the memory pool of {} MiB is too small: this board and model need {needed} MiB; set pool_mib = \
-                     {needed} under [memory] in the board file",
+                     {needed} in the board file, above its tables",
                     usage.pool_bytes >> 20
                 ),
             ));

@@ -7,8 +7,11 @@ mod common;
 
 use eyelet::image::mbr::{self, Partition};
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::Duration;
 
 /// A disk of 10 MiB with something in it.
 fn image(folder: &Path) -> PathBuf {
@@ -99,4 +102,117 @@ fn what_is_no_card_is_refused_in_one_line() {
     }
     assert_eq!(fs::read_to_string(text).unwrap(), "no image");
     assert_eq!(flash(&image, &[]).status.code(), Some(2), "no device named");
+}
+
+#[test]
+fn nothing_that_is_named_twice_or_wrongly_is_destroyed_or_waited_for() {
+    const DEVICE: i32 = 13;
+    const OUTPUT: i32 = 11;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let image = image(folder.path());
+    let before = fs::read(&image).unwrap();
+    symlink("sd.img", at("link.img")).unwrap();
+    fs::hard_link(&image, at("hard.img")).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    symlink("folder/none/file", at("nowhere")).unwrap();
+    symlink("/dev/zero", at("zero")).unwrap();
+    let made = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(made.success());
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    fs::write(at("cut.img"), &before[..4 << 20]).unwrap();
+    fs::write(at("empty.img"), "").unwrap();
+    fs::write(at("other"), "something of value").unwrap();
+    let itself = "is the image itself: name another file";
+    let cases: [(&str, &[&str], i32, &str); 23] = [
+        ("sd.img", &["--to", "sd.img"], DEVICE, itself),
+        ("sd.img", &["--to", "./folder/../sd.img"], DEVICE, itself),
+        ("sd.img", &["--to", "link.img"], DEVICE, itself),
+        ("sd.img", &["--to", "hard.img"], DEVICE, itself),
+        ("link.img", &["--to", "sd.img"], DEVICE, itself),
+        ("hard.img", &["--to", "link.img"], DEVICE, itself),
+        ("sd.img", &["--to", "pipe"], DEVICE, "not a file but a pipe"),
+        (
+            "sd.img",
+            &["--to", "socket"],
+            DEVICE,
+            "not a file but a socket",
+        ),
+        (
+            "sd.img",
+            &["--to", "folder"],
+            DEVICE,
+            "not a file but a folder",
+        ),
+        (
+            "sd.img",
+            &["--to", "zero"],
+            DEVICE,
+            "not a file but a device",
+        ),
+        (
+            "sd.img",
+            &["--to", "nowhere"],
+            DEVICE,
+            "a link that leads nowhere",
+        ),
+        (
+            "sd.img",
+            &["--to", "none/card"],
+            OUTPUT,
+            "cannot write none/card",
+        ),
+        ("sd.img", &["pipe"], DEVICE, "it is no block device"),
+        ("sd.img", &["folder"], DEVICE, "it is no block device"),
+        ("sd.img", &["sd.img"], DEVICE, "it is no block device"),
+        ("pipe", &["--to", "other"], DEVICE, "not a file but a pipe"),
+        (
+            "socket",
+            &["--to", "other"],
+            DEVICE,
+            "not a file but a socket",
+        ),
+        (
+            "folder",
+            &["--to", "other"],
+            DEVICE,
+            "not a file but a folder",
+        ),
+        (
+            "zero",
+            &["--to", "other"],
+            DEVICE,
+            "not a file but a device",
+        ),
+        ("nowhere", &["--to", "other"], DEVICE, "No such file"),
+        (
+            "empty.img",
+            &["--to", "other"],
+            DEVICE,
+            "it has no partition table",
+        ),
+        ("cut.img", &["--to", "other"], DEVICE, "it was cut off"),
+        (
+            "other",
+            &["--to", "other"],
+            DEVICE,
+            "it has no partition table",
+        ),
+    ];
+    for (image, more, code, words) in cases {
+        let mut command = common::eyelet(folder.path());
+        command.arg("flash").arg(image).args(more);
+        let run = common::run_within(command, Duration::from_secs(5));
+        let said = &run.stderr;
+        assert_eq!(run.code, code, "{image} {more:?}: {said}");
+        assert!(said.contains(words), "{image} {more:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(
+            fs::read(at("sd.img")).unwrap() == before,
+            "{image} {more:?}"
+        );
+        let other = fs::read_to_string(at("other")).unwrap();
+        assert_eq!(other, "something of value", "{image} {more:?}");
+        assert!(!at("folder/none").exists() && !at("none").exists());
+    }
 }

@@ -4,9 +4,12 @@ use super::print_line;
 use crate::failure::{Cause, Failure};
 use crate::flash::device::{Described, Places, examine};
 use crate::flash::{Image, Progress};
+use crate::named;
+use crate::output;
 use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -35,7 +38,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut image = Image::open(&args.image)?;
     let (mut card, path) = match (&args.to, &args.device) {
-        (Some(file), _) => (open_file(file)?, file),
+        (Some(file), _) => (open_file(file, &image)?, file),
         (None, Some(device)) => (open_device(device, &image, args.force)?, device),
         // clap asks for one of the two.
         (None, None) => return Err(refused("no device was named".to_owned())),
@@ -55,24 +58,28 @@ fn refused(message: String) -> Failure {
     Failure::new(Cause::Device, message)
 }
 
-fn open_file(path: &Path) -> Result<File, Failure> {
-    let is_other = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
-    if is_other {
+/// Opens the file to be written, which loses what it held only when it is not the image itself.
+fn open_file(path: &Path, image: &Image) -> Result<File, Failure> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::InvalidInput => refused(format!(
+            "--to {} is not written: {error}; a card is named without --to",
+            path.display()
+        )),
+        _ => {
+            let message = format!("cannot write {}: {error}", path.display());
+            Failure::new(Cause::Output, message)
+        }
+    };
+    let file = named::open_file_to_write(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if named::is_same(&metadata, &image.metadata) {
         return Err(refused(format!(
-            "--to {} is not a file; a card is named without --to",
+            "--to {} is the image itself: name another file",
             path.display()
         )));
     }
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .map_err(|error| {
-            let message = format!("cannot write {}: {error}", path.display());
-            Failure::new(Cause::Output, message)
-        })
+    file.set_len(0).map_err(failed)?;
+    Ok(file)
 }
 
 fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
@@ -97,7 +104,7 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
         .ok_or_else(|| no_device(&"the kernel does not know it"))?;
     let described =
-        examine(&name, image.size_bytes, &Places::default()).map_err(|error| no_device(&error))?;
+        examine(&name, &image.metadata, &Places::default()).map_err(|error| no_device(&error))?;
     object(&shown.to_string(), &described, force)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -105,7 +112,7 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
         // The kernel's own word that nobody else has it.
         options.custom_flags(libc::O_EXCL);
     }
-    options
+    let card = options
         .open(&real)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => {
@@ -113,7 +120,11 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
             }
             Some(libc::EBUSY) => no_device(&"something else has it open; unmount it"),
             _ => no_device(&error),
-        })
+        })?;
+    match card.metadata() {
+        Ok(now) if now.rdev() == metadata.rdev() => Ok(card),
+        _ => Err(no_device(&"it was replaced by another device")),
+    }
 }
 
 /// Refuses, when something speaks against the device and nobody was sure enough.
@@ -155,7 +166,7 @@ struct Bar(ProgressBar);
 impl Progress for Bar {
     fn begin(&mut self, what: &'static str, bytes: u64) {
         if self.0.is_hidden() {
-            eprintln!("{what} {bytes} bytes");
+            output::tell(format_args!("{what} {bytes} bytes"));
             return;
         }
         let style = ProgressStyle::with_template(

@@ -8,6 +8,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::limits;
 use crate::model::Model;
 use crate::toml_file::read_text;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let output = image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let apt = Apt::of_this_user();
@@ -89,13 +91,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             busybox: busybox.as_ref(),
             version: &args.version,
         },
-        &args.output,
+        &output,
     )?;
     for note in &made.notes {
         log::warn!("{note}");
     }
     if args.manifest {
-        print_line(made.manifest.json().trim_end())
+        let json = made.manifest.json();
+        json.lines().try_for_each(print_line)
     } else {
         summary(&made, &args.output)
     }
@@ -105,7 +108,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn board(args: &Args) -> Result<(Board, String), Failure> {
     if let Some(file) = &args.board_file {
         let board = Board::load(file)?;
-        let text = read_text(file).map_err(|error| {
+        let text = read_text(file, limits::TOML_FILE_BYTES).map_err(|error| {
             Failure::new(
                 Cause::Board,
                 format!("board file {} cannot be read: {error}", file.display()),

@@ -37,7 +37,7 @@ enum What {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let fail = |error: io::Error| {
         Failure::new(
-            Cause::Output,
+            Cause::Device,
             format!("data partition {}: {error}", args.device.display()),
         )
     };

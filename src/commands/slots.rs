@@ -4,9 +4,9 @@
 use super::print_line;
 use super::update::open_card;
 use crate::failure::{Cause, Failure};
+use crate::named;
 use crate::slot::Slot;
 use crate::update::{Chooser, Label, System, UpdateError, with_image};
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Failure::new(Cause::Device, format!("{}: {error}", args.device.display()))
     };
     let lacks = || Failure::new(Cause::Device, "an argument is missing");
-    let read = || File::open(&args.device).map_err(|error| fail(error.into()));
+    let read = || named::open_disk(&args.device).map_err(|error| fail(error.into()));
     match args.what {
         What::Id => {
             let slot = args.slot.ok_or_else(lacks)?;

@@ -2,10 +2,9 @@
 
 use super::print_line;
 use crate::failure::{Cause, Failure};
+use crate::named;
 use crate::update::{Chooser, Outcome, UpdateError, install, with_image};
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What the command says beyond its arguments.
@@ -35,6 +34,11 @@ pub struct Args {
 
 /// Updates the card.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    named::check_apart(&args.image, &args.card).map_err(|error| {
+        let (image, card) = (args.image.display(), args.card.display());
+        let message = format!("{card} cannot be updated from {image}: {error}");
+        Failure::new(Cause::Device, message)
+    })?;
     let mut card = open_card(&args.card)?;
     let fail = |error: UpdateError| failure(&args.image, error);
     let chooser = match args.loader {
@@ -69,32 +73,33 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 /// Opens a card that nobody else has.
 pub(super) fn open_card(path: &Path) -> Result<std::fs::File, Failure> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        // For a device: refused while it, or a part of it, is mounted. For a file it means nothing.
-        .custom_flags(libc::O_EXCL)
-        .open(path)
-        .map_err(|error| {
-            let shown = path.display();
-            let remedy = match error.raw_os_error() {
-                Some(libc::EBUSY) => "something has it open; unmount it".to_owned(),
-                Some(libc::EACCES | libc::EPERM) => {
-                    "you may not write to it: use sudo, or join the group disk".to_owned()
-                }
-                _ => error.to_string(),
-            };
-            Failure::new(
-                Cause::Device,
-                format!("{shown} cannot be updated: {remedy}"),
-            )
-        })
+    named::open_disk_alone(path).map_err(|error| {
+        let shown = path.display();
+        let remedy = match error.raw_os_error() {
+            Some(libc::EBUSY) => "something has it open; unmount it".to_owned(),
+            Some(libc::EACCES | libc::EPERM) => {
+                "you may not write to it: use sudo, or join the group disk".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Failure::new(
+            Cause::Device,
+            format!("{shown} cannot be updated: {remedy}"),
+        )
+    })
 }
 
 fn failure(image: &Path, error: UpdateError) -> Failure {
     let cause = match &error {
         UpdateError::Damaged { .. } => Cause::Package,
-        UpdateError::Io(error) if error.kind() == io::ErrorKind::NotFound => Cause::Package,
+        UpdateError::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Cause::Package
+        }
         _ => Cause::Device,
     };
     Failure::new(cause, format!("{}: {error}", image.display()))

@@ -11,7 +11,8 @@
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
 //! | `tried.txt` | the ids of the last [`TRIED`] systems that were put into the idle slot from a stick and tried |
 
-use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
+use crate::{fat_volume, mbr, named};
+use fatfs::{FileSystem, FormatVolumeOptions};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -41,9 +42,16 @@ impl Data {
     /// Opens the block device (or image file) `device`.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; or it is a whole card, which making the volume anew would destroy.
     pub fn open(device: &Path) -> io::Result<Self> {
-        let device = File::options().read(true).write(true).open(device)?;
+        let mut device = named::open_disk_to_write(device)?;
+        let mut sector = [0; mbr::SECTOR_BYTES as usize];
+        let is_disk = device.read_exact(&mut sector).is_ok()
+            && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID);
+        if is_disk {
+            let message = "it is a whole card, not the data partition of one";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         Ok(Self { device })
     }
 
@@ -155,33 +163,9 @@ impl Data {
     }
 
     fn volume(&self) -> io::Result<FileSystem<File>> {
-        let mut device = self.device.try_clone()?;
-        device.rewind()?;
-        check_table(&mut device)?;
-        device.rewind()?;
-        FileSystem::new(device, FsOptions::new().update_accessed_date(false))
-    }
-}
-
-/// Fails when the volume's table is none, though its boot sector may be sound. It is found at the start so, and not when a
-/// reason is to be kept, where looking for a free place in a table of nonsense would take the time that is left.
-fn check_table(device: &mut File) -> io::Result<()> {
-    const SECTOR_BYTES: usize = 11;
-    const SECTORS_BEFORE: usize = 14;
-    const MEDIA: usize = 21;
-    let mut sector = [0; 512];
-    device.read_exact(&mut sector)?;
-    let number = |at: usize| u64::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
-    device.seek(SeekFrom::Start(
-        number(SECTOR_BYTES) * number(SECTORS_BEFORE),
-    ))?;
-    let mut start = [0; 3];
-    device.read_exact(&mut start)?;
-    // The first entry is the medium's byte with all higher bits set, whatever the width of an entry.
-    if start == [sector[MEDIA], 0xFF, 0xFF] {
-        Ok(())
-    } else {
-        Err(io::Error::other("the volume's table is damaged"))
+        // Checked at the start so, and not when a reason is to be kept, where following a table of nonsense would take the time
+        // that is left.
+        fat_volume::open(self.device.try_clone()?, &[REASON, LOG, TRIED_FILE])
     }
 }
 
@@ -233,7 +217,10 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let data = Data::open(&path).unwrap();
         let error = data.reason().unwrap_err();
-        assert!(error.to_string().contains("table is damaged"), "{error}");
+        assert!(
+            error.to_string().contains("table does not begin"),
+            "{error}"
+        );
         data.format().unwrap();
         data.keep("power", b"log\n").unwrap();
         assert_eq!(data.reason().unwrap().as_deref(), Some("power"));

@@ -2,12 +2,17 @@
 //!
 //! Read from `/sys/class/block` and `/proc`; nothing is opened for writing here.
 
+use crate::named;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of the sectors that `/sys/class/block/NAME/size` counts, whatever the device has.
 const SECTOR_BYTES: u64 = 512;
+/// What is mounted there is this machine's system.
+const SYSTEM_MOUNTS: [&str; 5] = ["/", "/usr", "/boot", "/boot/efi", "/boot/firmware"];
 
 /// Where the kernel tells of its devices; a test has a folder of its own.
 #[derive(Debug, Clone)]
@@ -62,12 +67,17 @@ pub enum Objection {
     },
     /// Its little switch is at "lock".
     ReadOnly,
+    /// The image lies on it, or it is the image (a loop device).
+    HoldsTheImage,
 }
 
 impl Objection {
     /// Whether a person who is sure may have it written all the same. What cannot work is no question of being sure.
     pub fn may_be_overruled(&self) -> bool {
-        !matches!(self, Self::TooSmall { .. } | Self::ReadOnly)
+        !matches!(
+            self,
+            Self::TooSmall { .. } | Self::ReadOnly | Self::HoldsTheImage
+        )
     }
 }
 
@@ -98,6 +108,7 @@ impl fmt::Display for Objection {
             Self::ReadOnly => {
                 f.write_str("it is write-protected (the little switch at the card's side)")
             }
+            Self::HoldsTheImage => f.write_str("the image lies on it: copy the image elsewhere"),
         }
     }
 }
@@ -113,11 +124,11 @@ pub struct Described {
     pub objections: Vec<Objection>,
 }
 
-/// Looks at the block device `name` (such as `sdb` or `mmcblk0`), to which `image_bytes` are to be written.
+/// Looks at the block device `name` (such as `sdb` or `mmcblk0`), to which the file `image` is to be written.
 ///
 /// # Errors
 /// When the kernel does not know it.
-pub fn examine(name: &str, image_bytes: u64, places: &Places) -> std::io::Result<Described> {
+pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result<Described> {
     let block = places.sys.join("class/block");
     let folder = block.join(name);
     let sectors: u64 = read(&folder.join("size"))?
@@ -126,14 +137,24 @@ pub fn examine(name: &str, image_bytes: u64, places: &Places) -> std::io::Result
     let size_bytes = sectors * SECTOR_BYTES;
     let whole = whole_device(&folder, name);
     let mut objections = Vec::new();
-    if carries_the_system(&whole, &block, places) {
+    let mounts = mounts(places);
+    let of_the_system = mounts
+        .iter()
+        .filter(|mount| SYSTEM_MOUNTS.contains(&&*mount.point))
+        .map(|mount| mount.device.clone());
+    if disks_below(of_the_system, &block).contains(&whole) {
         objections.push(Objection::RunsTheSystem);
+    }
+    let image_is_on = format!("{}:{}", libc::major(image.dev()), libc::minor(image.dev()));
+    if disks_below([image_is_on], &block).contains(&whole)
+        || is_loop_over(image, &block.join(&whole))
+    {
+        objections.push(Objection::HoldsTheImage);
     }
     if whole != name {
         objections.push(Objection::Partition { of: whole.clone() });
     }
     let swaps = read(&places.proc.join("swaps")).unwrap_or_default();
-    let mounts = mounts(places);
     for part in with_partitions(&folder, name) {
         let number = read(&block.join(&part).join("dev")).unwrap_or_default();
         objections.extend(
@@ -164,6 +185,7 @@ pub fn examine(name: &str, image_bytes: u64, places: &Places) -> std::io::Result
     if !is_removable(&block.join(&whole)) {
         objections.push(Objection::NotRemovable);
     }
+    let image_bytes = image.len();
     if size_bytes < image_bytes {
         objections.push(Objection::TooSmall {
             device_bytes: size_bytes,
@@ -204,16 +226,14 @@ fn mounts(places: &Places) -> Vec<Mount> {
         .collect()
 }
 
-/// Whether `/`, `/usr` or `/boot` lies on the device, be it through LVM, RAID or encryption.
-fn carries_the_system(whole: &str, block: &Path, places: &Places) -> bool {
+/// The disks that the devices with these numbers lie on, be it through LVM, RAID or encryption.
+fn disks_below(numbers: impl IntoIterator<Item = String>, block: &Path) -> BTreeSet<String> {
     let mut below: BTreeSet<String> = BTreeSet::new();
     let mut to_visit: Vec<String> = Vec::new();
-    for mount in mounts(places) {
-        if ["/", "/usr", "/boot", "/boot/efi", "/boot/firmware"].contains(&&*mount.point) {
-            to_visit.extend(entries(block).into_iter().filter(|name| {
-                read(&block.join(name).join("dev")).is_ok_and(|number| number == mount.device)
-            }));
-        }
+    for number in numbers {
+        to_visit.extend(entries(block).into_iter().filter(|name| {
+            read(&block.join(name).join("dev")).is_ok_and(|its_number| its_number == number)
+        }));
     }
     while let Some(name) = to_visit.pop() {
         let folder = block.join(&name);
@@ -222,7 +242,14 @@ fn carries_the_system(whole: &str, block: &Path, places: &Places) -> bool {
             to_visit.push(whole_device(&folder, &name));
         }
     }
-    below.contains(whole)
+    below
+}
+
+/// Whether `device` is a loop device over the file `image`.
+fn is_loop_over(image: &Metadata, device: &Path) -> bool {
+    read(&device.join("loop/backing_file"))
+        .and_then(std::fs::metadata)
+        .is_ok_and(|backing| named::is_same(&backing, image))
 }
 
 /// The name of the device that `name` is a partition of, or `name`.
@@ -368,8 +395,19 @@ mod tests {
             );
         }
 
+        /// An image of that length, without any byte of its own.
+        fn image(&self, bytes: u64) -> Metadata {
+            let file = fs::File::create(self.root.path().join("image")).unwrap();
+            file.set_len(bytes).unwrap();
+            file.metadata().unwrap()
+        }
+
+        fn examine(&self, name: &str, image_bytes: u64) -> std::io::Result<Described> {
+            examine(name, &self.image(image_bytes), &self.places)
+        }
+
         fn objections(&self, name: &str, image_bytes: u64) -> Vec<String> {
-            let described = examine(name, image_bytes, &self.places).unwrap();
+            let described = self.examine(name, image_bytes).unwrap();
             described
                 .objections
                 .iter()
@@ -383,10 +421,10 @@ mod tests {
         let machine = Machine::new();
         assert!(machine.objections("sdb", GIB).is_empty());
         assert!(machine.objections("mmcblk0", GIB).is_empty());
-        let described = examine("sdb", GIB, &machine.places).unwrap();
+        let described = machine.examine("sdb", GIB).unwrap();
         assert_eq!(described.size_bytes, 30_000_000 * 512);
         assert_eq!(described.model, "Stick 3000");
-        assert!(examine("sdz", GIB, &machine.places).is_err());
+        assert!(machine.examine("sdz", GIB).is_err());
     }
 
     #[test]
@@ -417,7 +455,7 @@ mod tests {
     #[test]
     fn the_disk_of_the_system_is_refused_even_when_it_is_encrypted() {
         let machine = Machine::new();
-        let described = examine("sda", GIB, &machine.places).unwrap();
+        let described = machine.examine("sda", GIB).unwrap();
         assert_eq!(described.objections[0], Objection::RunsTheSystem);
         let by = "dm-0".to_owned();
         let name = "sda2".to_owned();
@@ -430,7 +468,7 @@ mod tests {
         // A stick that the system runs from can be taken out, and is refused all the same.
         let stick = Machine::new();
         stick.file("proc/self/mountinfo", "1 1 8:17 / / rw - ext4 x rw\n");
-        let described = examine("sdb", GIB, &stick.places).unwrap();
+        let described = stick.examine("sdb", GIB).unwrap();
         assert_eq!(described.objections[0], Objection::RunsTheSystem);
     }
 
@@ -454,9 +492,30 @@ mod tests {
             ["it has 15360000000 bytes, and the image has 1099511627776: take a larger card"]
         );
         machine.file("sys/devices/sdb/ro", "1\n");
-        let described = examine("sdb", GIB, &machine.places).unwrap();
+        let described = machine.examine("sdb", GIB).unwrap();
         assert_eq!(described.objections, [Objection::ReadOnly]);
         assert!(!described.objections[0].may_be_overruled());
         assert!(Objection::NotRemovable.may_be_overruled());
+    }
+
+    #[test]
+    fn the_disk_that_the_image_lies_on_is_refused_whoever_is_sure() {
+        let machine = Machine::new();
+        let device = machine.image(GIB).dev();
+        let number = format!("{}:{}", libc::major(device), libc::minor(device));
+        machine.partition("sdb", "sdb2", &number);
+        let described = machine.examine("sdb", GIB).unwrap();
+        assert_eq!(described.objections, [Objection::HoldsTheImage]);
+        assert!(!Objection::HoldsTheImage.may_be_overruled());
+        assert!(machine.objections("mmcblk0", GIB).is_empty());
+        // A loop device over the image itself.
+        machine.device(
+            "loop0",
+            &[("removable", "1"), ("size", "9000000"), ("dev", "7:0")],
+        );
+        let image = machine.root.path().join("image").display().to_string();
+        machine.file("sys/devices/loop0/loop/backing_file", &image);
+        let described = machine.examine("loop0", GIB).unwrap();
+        assert_eq!(described.objections, [Objection::HoldsTheImage]);
     }
 }

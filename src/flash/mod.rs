@@ -9,9 +9,10 @@ pub mod device;
 use crate::failure::{Cause, Failure};
 use crate::image::mbr;
 use crate::model::find::hex;
+use crate::named;
 use crate::update::Disk;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -82,6 +83,8 @@ pub struct Image {
     path: PathBuf,
     /// Its length.
     pub size_bytes: u64,
+    /// Which file it is.
+    pub metadata: Metadata,
 }
 
 impl Image {
@@ -94,11 +97,9 @@ impl Image {
             path: path.to_owned(),
             reason,
         };
-        let mut file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+        let mut file =
+            named::open_file(path, u64::MAX).map_err(|error| wrong(error.to_string()))?;
         let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
-        if !metadata.is_file() {
-            return Err(wrong("it is not a file".to_owned()));
-        }
         let size_bytes = metadata.len();
         let mut head = Vec::new();
         (&mut file)
@@ -119,6 +120,7 @@ impl Image {
             file,
             path: path.to_owned(),
             size_bytes,
+            metadata,
         })
     }
 

@@ -1,7 +1,9 @@
 //! A Debian package (`.deb`): an `ar` archive with the description and the files as two compressed tar archives.
 //! Format: the manual page deb(5).
 
+use super::limits::{self, AtMost};
 use crate::model::find::hex;
+use crate::named;
 use flate2::read::GzDecoder;
 use lzma_rust2::XzReader;
 use sha2::{Digest, Sha256};
@@ -43,13 +45,15 @@ impl Deb {
             path: path.to_owned(),
             reason,
         };
-        let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let bytes = named::read_file(path, limits::PACKAGE_BYTES)
+            .map_err(|error| failed(error.to_string()))?;
         let mut control = None;
         let archive = member(&bytes, "control.tar").map_err(failed)?;
         each_file(archive, &mut |name, file| {
             if name == "control" {
                 let mut text = String::new();
-                file.read_to_string(&mut text)?;
+                file.take(limits::DESCRIPTION_BYTES)
+                    .read_to_string(&mut text)?;
                 control = Some(text);
             }
             Ok(())
@@ -61,7 +65,9 @@ impl Deb {
                 let (key, value) = line.split_once(": ")?;
                 (key == name).then(|| value.trim().to_owned())
             });
-            found.ok_or_else(|| failed(format!("its description says no {name}")))
+            found
+                .filter(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()))
+                .ok_or_else(|| failed(format!("its description says no {name}")))
         };
         Ok(Self {
             path: path.to_owned(),
@@ -136,14 +142,15 @@ fn each_file(
     let reader: Box<dyn Read + '_> = match name.split_once(".tar").map_or("", |parts| parts.1) {
         "" => Box::new(bytes),
         ".gz" => Box::new(GzDecoder::new(bytes)),
-        ".xz" => Box::new(XzReader::new(bytes, true)),
+        ".xz" => Box::new(XzReader::new_mem_limit(bytes, true, limits::XZ_MEMORY_KIB)),
         other => {
             return Err(io::Error::other(format!(
                 "{name} is packed as {other}, which is not read here: repack it as .xz (dpkg-deb -R, then dpkg-deb -b -Zxz)"
             )));
         }
     };
-    let mut archive = tar::Archive::new(reader);
+    let most_bytes = limits::unpacked_bytes(bytes.len() as u64);
+    let mut archive = tar::Archive::new(AtMost::new(reader, most_bytes));
     for entry in archive.entries()? {
         let mut entry = entry?;
         if !entry.header().entry_type().is_file() {

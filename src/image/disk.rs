@@ -2,7 +2,8 @@
 
 use super::fat::{self, Files, Name};
 use super::mbr::{self, Partition, SECTOR_BYTES};
-use super::{DISK_ID, Partitions};
+use super::signals::HeldBack;
+use super::{DISK_ID, Partitions, folder_of};
 use crate::model::find::hex;
 use crate::update::label::{Contents, Label, START_BYTE};
 use sha2::{Digest, Sha256};
@@ -90,14 +91,11 @@ impl Layout {
 
 /// Writes the disk to `output`, by way of a temporary file beside it.
 pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Result<()> {
-    let folder = match output.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+    let signals = HeldBack::new()?;
     let mut temporary = tempfile::Builder::new()
         .prefix(".eyelet-image")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder_of(output))?;
     let file = temporary.as_file_mut();
     file.set_len(layout.size_bytes)?;
     let table = std::array::from_fn(|index| Partition {
@@ -116,7 +114,7 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
     for ((name, bytes), files) in NAMES.into_iter().zip(&layout.partitions).zip(files) {
         let mut volume = fat::volume(name, bytes.end - bytes.start, files)?;
         volume.resize(volume.len().next_multiple_of(SECTOR_BYTES as usize), 0);
-        write_sparse(file, bytes.start, &volume)?;
+        write_sparse(file, bytes.start, &volume, &signals)?;
         contents.push(Contents {
             bytes: volume.len() as u64,
             sha256: hex(&Sha256::digest(&volume)),
@@ -132,13 +130,15 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
     file.seek(SeekFrom::Start(START_BYTE))?;
     file.write_all(&label.sectors())?;
     file.sync_all()?;
+    signals.check()?;
     temporary.persist(output)?;
     Ok(())
 }
 
-fn write_sparse(file: &mut File, start: u64, bytes: &[u8]) -> io::Result<()> {
+fn write_sparse(file: &mut File, start: u64, bytes: &[u8], signals: &HeldBack) -> io::Result<()> {
     let mut at = start;
     for block in bytes.chunks(BLOCK_BYTES) {
+        signals.check()?;
         if block.iter().any(|&byte| byte != 0) {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(block)?;

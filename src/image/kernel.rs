@@ -8,6 +8,11 @@ use std::collections::BTreeMap;
 const ARM64_MAGIC: std::ops::Range<usize> = 0x38..0x3c;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Whether releases and modules have such bytes in their names.
+pub(super) fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
+}
+
 /// What is in a kernel's package.
 pub struct Kernel {
     /// Its release, such as `6.1.0-56-arm64`: the name of its folder of modules.
@@ -51,6 +56,10 @@ impl Kernel {
             reason: reason.to_owned(),
         };
         let (release, image) = image.ok_or_else(|| wrong("it has no boot/vmlinuz-*"))?;
+        // It becomes the name of a folder, and words of a list.
+        if release.is_empty() || !release.bytes().all(is_of_a_name) {
+            return Err(wrong("its kernel's release is no name"));
+        }
         let is_kernel =
             image.get(ARM64_MAGIC) == Some(b"ARM\x64") || image.starts_with(&GZIP_MAGIC);
         if !is_kernel {

@@ -40,11 +40,13 @@ mod disk;
 pub mod fat;
 pub mod initramfs;
 pub mod kernel;
+mod limits;
 pub mod machine;
 pub mod manifest;
 mod model_files;
 pub mod modules;
 mod program;
+mod signals;
 mod system;
 
 pub use crate::mbr;
@@ -56,9 +58,12 @@ pub use program::find as find_program;
 
 use crate::board::Board;
 use crate::failure::{Cause, Failure};
+use crate::named;
 use disk::Layout;
 use fat::Files;
 use kernel::Kernel;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// What an image is made of.
@@ -107,6 +112,50 @@ impl From<deb::DebError> for Failure {
     }
 }
 
+/// The place for an image that is to be put at `output`: where that leads, when it is a link. Nothing is replaced but an
+/// empty file or an older image, so an input that is named by mistake stays what it is.
+///
+/// # Errors
+/// Something else is there, or there is no such folder.
+pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
+    let shown = output.display();
+    let refused = |reason: &dyn std::fmt::Display| {
+        Failure::new(Cause::Output, format!("cannot write {shown}: {reason}"))
+    };
+    let is_device =
+        std::fs::metadata(output).is_ok_and(|metadata| metadata.file_type().is_block_device());
+    if is_device {
+        return Err(refused(&format!(
+            "it is a block device; make the image as a file, and `eyelet flash FILE {shown}` writes it"
+        )));
+    }
+    let place = named::output_place(output).map_err(|error| refused(&error))?;
+    std::fs::metadata(folder_of(&place)).map_err(|error| refused(&error))?;
+    let mut head = Vec::new();
+    match named::open_file(&place, u64::MAX) {
+        Ok(file) => {
+            let head = file.take(mbr::SECTOR_BYTES).read_to_end(&mut head);
+            head.map_err(|error| refused(&error))?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(refused(&error)),
+    }
+    if head.is_empty() || mbr::disk_id(&head) == Some(DISK_ID) {
+        return Ok(place);
+    }
+    Err(refused(
+        &"what is there is no image, and is not replaced: name another file, or remove that one",
+    ))
+}
+
+/// The folder that a file of this path lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Makes the image of `recipe` and puts it at `output`.
 pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
     let system = system::gather(recipe)?;
@@ -120,7 +169,7 @@ pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
             format!("cannot write {}: {error}", output.display()),
         )
     };
-    disk::write(&layout, &partitions, output).map_err(written)?;
+    disk::write(&layout, &partitions, &output_place(output)?).map_err(written)?;
     Ok(Made {
         manifest: partitions.manifest,
         size_bytes: layout.size_bytes(),

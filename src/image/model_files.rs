@@ -2,9 +2,11 @@
 //! `/models/NAME/model.toml` and what it names, or, for a bare ONNX file, `/models/NAME/FILE.onnx`.
 
 use super::fat::Files;
+use super::limits;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::model::{Model, Named, find, shipped};
+use crate::named;
 use crate::network::peek::peek;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +108,7 @@ fn side_files(network: &Path, folder: &Path) -> Result<Files, Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| {
+    named::read_file(path, limits::MODEL_FILE_BYTES).map_err(|error| {
         Failure::new(
             Cause::Model,
             format!("{} cannot be read: {error}", path.display()),

@@ -1,6 +1,8 @@
 //! A kernel's modules: which there are, what each needs, and the order in which they load.
 
 use super::deb::{Deb, DebError};
+use super::kernel::is_of_a_name;
+use super::limits::{self, AtMost};
 use crate::toml_file::did_you_mean;
 use lzma_rust2::XzReader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +78,9 @@ impl Modules {
                 // `.ko.zst` and the like count as absent, so the message names the module.
                 _ => return Ok(()),
             };
+            if !name.bytes().all(is_of_a_name) {
+                return Ok(());
+            }
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             self.loadable
@@ -127,10 +132,21 @@ impl Modules {
                 name: name.to_owned(),
                 hint: did_you_mean(name, self.loadable.keys().map(String::as_str)),
             })?;
-        let contents = packed.unpack().map_err(|error| ModuleError::Damaged {
+        let damaged = |reason: String| ModuleError::Damaged {
             name: name.to_owned(),
-            reason: error.to_string(),
-        })?;
+            reason,
+        };
+        if above.len() == limits::MODULE_CHAIN {
+            let reason = format!("it ends a chain of {} that need each other", above.len());
+            return Err(damaged(reason));
+        }
+        let unpacked: u64 = order
+            .iter()
+            .map(|module| module.contents.len() as u64)
+            .sum();
+        let contents = packed
+            .unpack(limits::MODULES_BYTES.saturating_sub(unpacked))
+            .map_err(|error| damaged(error.to_string()))?;
         above.push(name.to_owned());
         // A soft dependency is a wish: a kernel without it loads the module all the same.
         let wishes = soft_dependencies(&contents);
@@ -150,12 +166,15 @@ impl Modules {
 }
 
 impl Packed {
-    fn unpack(&self) -> io::Result<Vec<u8>> {
-        if !self.is_xz {
-            return Ok(self.bytes.clone());
-        }
+    fn unpack(&self, most_bytes: u64) -> io::Result<Vec<u8>> {
+        let packed = &self.bytes[..];
         let mut contents = Vec::new();
-        XzReader::new(&self.bytes[..], true).read_to_end(&mut contents)?;
+        if self.is_xz {
+            let unpacked = XzReader::new_mem_limit(packed, true, limits::XZ_MEMORY_KIB);
+            AtMost::new(unpacked, most_bytes).read_to_end(&mut contents)?;
+        } else {
+            AtMost::new(packed, most_bytes).read_to_end(&mut contents)?;
+        }
         Ok(contents)
     }
 }

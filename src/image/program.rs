@@ -1,8 +1,9 @@
 //! The program that an image runs as `/init`: the static aarch64 `eyelet`.
 
-use super::package_failure;
+use super::{limits, package_failure};
 use crate::failure::Failure;
 use crate::firmware::identity;
+use crate::named;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,8 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// The program at `path` for an image that this tool makes, and what a person should know of it.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), Failure> {
-    let program = std::fs::read(path).map_err(|error| unfit(path, &error.to_string()))?;
+    let program = named::read_file(path, limits::PROGRAM_BYTES)
+        .map_err(|error| unfit(path, &error.to_string()))?;
     check_elf(&program).map_err(|reason| unfit(path, &reason))?;
     let version = identity::version_in(&program);
     let note = check_version(version.as_deref(), identity::version())
@@ -71,7 +73,7 @@ fn check_version(program: Option<&str>, tool: &str) -> Result<Option<String>, St
 /// Says why the file at `path` is no static 64-bit ARM program.
 fn check(path: &Path) -> Result<(), String> {
     let mut head = Vec::new();
-    std::fs::File::open(path)
+    named::open_file(path, limits::PROGRAM_BYTES)
         .and_then(|file| file.take(4096).read_to_end(&mut head))
         .map_err(|error| error.to_string())?;
     check_elf(&head)
@@ -94,8 +96,8 @@ pub(super) fn check_elf(head: &[u8]) -> Result<(), String> {
     }
     let (table, entry_bytes, entries) = (field(32, 8), field(54, 2), field(56, 2));
     let is_dynamic = (0..entries).any(|entry| {
-        usize::try_from(table + entry * entry_bytes)
-            .is_ok_and(|at| at < head.len() && field(at, 4) == INTERPRETER)
+        let at = table.saturating_add(entry * entry_bytes);
+        usize::try_from(at).is_ok_and(|at| at < head.len() && field(at, 4) == INTERPRETER)
     });
     if is_dynamic {
         return Err("it is not static".to_owned());

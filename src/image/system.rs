@@ -2,6 +2,7 @@
 
 use super::boot_files::{self, CommandLine};
 use super::initramfs::Initramfs;
+use super::limits;
 use super::machine::{Needs, STICK_MODULES, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
@@ -13,6 +14,7 @@ use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::firmware::shell;
+use crate::named;
 use crate::update::chooser::{self, Chooser};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -321,7 +323,9 @@ fn add_pictures(path: &Path, place: &Path, files: &mut Files) -> Result<(), Fail
         )
     };
     if !path.is_dir() {
-        let contents = std::fs::read(path).map_err(failed)?;
+        let held: u64 = files.values().map(|file| file.len() as u64).sum();
+        let left = limits::INITRAMFS_BYTES.saturating_sub(held);
+        let contents = named::read_file(path, limits::PICTURE_BYTES.min(left)).map_err(failed)?;
         files.insert(place.to_string_lossy().into_owned(), contents);
         return Ok(());
     }

@@ -29,11 +29,12 @@ mod side_files;
 mod tract_plan;
 
 use crate::model::{ChannelOrder, Layout, Model, OutputSpec};
+use crate::panics::catch_unwind;
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure};
 use fused::Fused;
 use islands::{Islands, NoIslands, Outside};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use tract_onnx::pb::ModelProto;
 use tract_plan::{Staging, TractPlan, one_line};

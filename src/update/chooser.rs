@@ -10,8 +10,8 @@
 //! both; its firmware reads `autoboot.txt` alone, and U-Boot, which stands in for it in emulation, `eyelet.env` alone.
 
 use super::{Disk, UpdateError, Window, nth_partition};
+use crate::fat_volume;
 use crate::slot::Slot;
-use fatfs::{FileSystem, FsOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::str::FromStr;
 
@@ -19,6 +19,8 @@ use std::str::FromStr;
 pub const AUTOBOOT: &str = "autoboot.txt";
 /// U-Boot: the slot that boots, and the one that is to be tried once.
 pub const U_BOOT_STATE: &str = "eyelet.env";
+/// What is followed on the boot partition: both, because writing one must not change the other.
+const FILES: [&str; 2] = [AUTOBOOT, U_BOOT_STATE];
 /// Files are filled up with newlines to this length, so that they are overwritten in place and within one sector.
 const FILE_BYTES: usize = 96;
 /// The boot partition, counted from 1.
@@ -166,8 +168,7 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// A file of the boot partition; `None` when there is none of this name.
 fn read(card: &mut dyn Disk, name: &str) -> Result<Option<String>, UpdateError> {
     let range = nth_partition(card, "the card", BOOT_PARTITION)?;
-    let options = FsOptions::new().update_accessed_date(false);
-    let volume = FileSystem::new(Window::new(card, range), options)?;
+    let volume = fat_volume::open(Window::new(card, range), &FILES)?;
     let mut bytes = Vec::new();
     match volume.root_dir().open_file(name) {
         Ok(file) => file.take(4096).read_to_end(&mut bytes)?,
@@ -180,7 +181,7 @@ fn read(card: &mut dyn Disk, name: &str) -> Result<Option<String>, UpdateError> 
 fn write(card: &mut dyn Disk, name: &str, text: &str) -> Result<(), UpdateError> {
     let range = nth_partition(card, "the card", BOOT_PARTITION)?;
     {
-        let volume = FileSystem::new(Window::new(card, range), FsOptions::new())?;
+        let volume = fat_volume::open(Window::new(card, range), &FILES)?;
         let root = volume.root_dir();
         // Not truncated: its cluster stays, and with it the length, when that is the same.
         let mut file = root.create_file(name)?;

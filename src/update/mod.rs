@@ -221,15 +221,31 @@ fn nth_partition(
     what: &str,
     number: usize,
 ) -> Result<Range<u64>, UpdateError> {
-    let mut sector = [0; mbr::SECTOR_BYTES as usize];
+    let mut sector = Vec::new();
     disk.seek(SeekFrom::Start(0))?;
-    disk.read_exact(&mut sector)?;
+    (&mut *disk)
+        .take(mbr::SECTOR_BYTES)
+        .read_to_end(&mut sector)?;
     let table = mbr::partitions(&sector)
         .filter(|table| table.len() == 4 && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID));
     let table = table.ok_or_else(|| {
         UpdateError::Misfit(format!("{what} is no disk that `eyelet image` made"))
     })?;
-    Ok(table[number - 1].bytes.clone())
+    let begins_behind = |end: u64, next: &mbr::Partition| {
+        (next.bytes.start >= end && next.bytes.end > next.bytes.start).then_some(next.bytes.end)
+    };
+    // Whoever writes one partition must not write into another, nor into the label.
+    let label_end = label::START_BYTE + label::BYTES as u64;
+    if table.iter().try_fold(label_end, begins_behind).is_none() {
+        let message = format!("{what} has partitions that overlap: write a whole image to it");
+        return Err(UpdateError::Misfit(message));
+    }
+    let bytes = table[number - 1].bytes.clone();
+    if bytes.end > disk.seek(SeekFrom::End(0))? {
+        let message = format!("{what} ends before its partition {number} does: it was cut off");
+        return Err(UpdateError::Misfit(message));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 //! image as a file in it.
 
 use super::UpdateError;
-use crate::mbr;
-use fatfs::{FileSystem, FsOptions};
-use std::fs::File;
+use crate::{fat_volume, mbr, named};
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
@@ -26,9 +24,11 @@ pub fn with_image<T>(
     path: &Path,
     work: impl FnOnce(&mut dyn Image) -> Result<T, UpdateError>,
 ) -> Result<T, UpdateError> {
-    let mut file = File::open(path)?;
-    let mut sector = [0; mbr::SECTOR_BYTES as usize];
-    file.read_exact(&mut sector)?;
+    let mut file = named::open_disk(path)?;
+    let mut sector = Vec::new();
+    (&mut file)
+        .take(mbr::SECTOR_BYTES)
+        .read_to_end(&mut sector)?;
     file.rewind()?;
     if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
         return work(&mut file);
@@ -37,8 +37,10 @@ pub fn with_image<T>(
         let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
         UpdateError::Io(io::Error::new(io::ErrorKind::NotFound, what))
     };
-    let options = FsOptions::new().update_accessed_date(false);
-    let volume = FileSystem::new(file, options).map_err(|_| absent())?;
+    let volume = fat_volume::open(file, &[FILE_NAME]).map_err(|error| match error.kind() {
+        io::ErrorKind::Unsupported => absent(),
+        _ => error.into(),
+    })?;
     let mut image = match volume.root_dir().open_file(FILE_NAME) {
         Ok(image) => image,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),

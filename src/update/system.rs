@@ -1,8 +1,8 @@
 //! What a system says of itself: the first keys of its bill of materials, `manifest.json`.
 
 use super::{Disk, UpdateError, Window, label, partition};
+use crate::fat_volume;
 use crate::slot::Slot;
-use fatfs::{FileSystem, FsOptions};
 use serde::Deserialize;
 use std::io::{self, Read};
 
@@ -44,8 +44,7 @@ impl System {
     /// When the slot is not whole, or cannot be read.
     pub fn in_slot(card: &mut dyn Disk, slot: Slot) -> Result<Self, UpdateError> {
         let range = partition(card, "the card", slot)?;
-        let options = FsOptions::new().update_accessed_date(false);
-        let volume = FileSystem::new(Window::new(card, range), options)?;
+        let volume = fat_volume::open(Window::new(card, range), &[FILE])?;
         let mut text = String::new();
         let file = volume.root_dir().open_file(FILE)?;
         file.take(LONGEST_BYTES).read_to_string(&mut text)?;

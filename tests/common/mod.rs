@@ -93,6 +93,27 @@ pub fn run_eyelet_with_input<S: AsRef<std::ffi::OsStr>>(
     }
 }
 
+/// Runs `command` to its end, which must come within `limit`; one that hangs is ended, and its code is -1. For programs that print
+/// no more than a pipe holds.
+pub fn run_within(mut command: std::process::Command, limit: std::time::Duration) -> Run {
+    use std::process::Stdio;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = child.stderr(Stdio::piped()).spawn().expect("it starts");
+    let began = std::time::Instant::now();
+    while child.try_wait().expect("it can be waited for").is_none() {
+        if began.elapsed() > limit {
+            child.kill().expect("it can be ended");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().expect("it gives its output");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
 /// The program, to be started in `folder`.
 ///
 /// Where this test runs under an emulator, the program does too: the kernel alone could not start it.

@@ -6,8 +6,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod named;
 mod packages;
 mod update;
+mod volumes;
 
 use eyelet::image::fat::{self, Files};
 use eyelet::image::mbr;

@@ -5,6 +5,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 use std::io::Write;
+use std::process::{Command, Stdio};
 
 type File<'a> = (&'a str, &'a [u8]);
 
@@ -197,4 +198,164 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     packed.write_all(bytes).unwrap();
     packed.finish().unwrap()
+}
+
+/// A package whose files unpack to much more than it has.
+pub fn bomb(packing: &str) -> Vec<u8> {
+    let zeros = vec![0; 300 << 20];
+    deb("bomb", "1", packing, &[("./boot/vmlinuz-6.1", &zeros)])
+}
+
+/// The same of its description.
+pub fn bomb_of_description() -> Vec<u8> {
+    let zeros = vec![0; 300 << 20];
+    let control = gzip(&tar(&[
+        ("./much", &zeros),
+        ("./control", control("x", "1").as_bytes()),
+    ]));
+    ar(&[("control.tar.gz", &control), ("data.tar", &tar(&[]))])
+}
+
+/// A kernel's package in which the length of the last member is this text.
+pub fn with_length(length: &str) -> Vec<u8> {
+    let mut package = kernel();
+    let name = b"data.tar.gz";
+    let at = package
+        .windows(name.len())
+        .position(|window| window == name);
+    let field = &mut package[at.unwrap() + 48..][..10];
+    field.copy_from_slice(format!("{length:<10}").as_bytes());
+    package
+}
+
+/// A package of this name and version, with a kernel in it.
+pub fn called(name: &str, version: &str) -> Vec<u8> {
+    deb(
+        name,
+        version,
+        ".gz",
+        &[("./boot/vmlinuz-6.1", &kernel_image())],
+    )
+}
+
+/// A package whose files are this archive, packed already.
+pub fn deb_with_data(packing: &str, data: &[u8]) -> Vec<u8> {
+    let control = gzip(&tar(&[("./control", control("x", "1").as_bytes())]));
+    ar(&[
+        ("control.tar.gz", &control),
+        (&format!("data.tar{packing}"), data),
+    ])
+}
+
+/// A package whose files are this archive's first entry and nothing else.
+pub fn with_entry(mut entry: Vec<u8>) -> Vec<u8> {
+    entry.resize(entry.len() + 1024, 0);
+    deb_with_data("", &entry)
+}
+
+/// A file of 8 GiB that ends after its first bytes.
+pub fn endless_file() -> Vec<u8> {
+    let mut entry = header("boot/vmlinuz-6.1", tar::EntryType::Regular, (1 << 33) - 1);
+    entry.resize(4096, 7);
+    entry
+}
+
+/// An empty file of this name, wherever that leads.
+pub fn file_named(name: &str) -> Vec<u8> {
+    let mut entry = header(name, tar::EntryType::Regular, 4096);
+    entry.extend(kernel_image());
+    entry
+}
+
+/// A symbolic link of this name.
+pub fn link_named(name: &str) -> Vec<u8> {
+    header(name, tar::EntryType::Symlink, 0)
+}
+
+/// A block device of this name.
+pub fn device_named(name: &str) -> Vec<u8> {
+    header(name, tar::EntryType::Block, 0)
+}
+
+/// The header of an entry, without any check of its name.
+fn header(name: &str, kind: tar::EntryType, bytes: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_entry_type(kind);
+    header.set_size(bytes);
+    header.set_mode(0o644);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+/// A kernel whose camera module is this xz file.
+pub fn kernel_with_module(packed: &[u8]) -> Vec<u8> {
+    kernel_with(&[(
+        "./lib/modules/6.1/uvcvideo.ko.xz".to_owned(),
+        packed.to_vec(),
+    )])
+}
+
+/// A kernel whose camera module needs one that needs one that ...
+pub fn kernel_with_chain(length: usize) -> Vec<u8> {
+    let name = |number: usize| match number {
+        0 => "uvcvideo".to_owned(),
+        _ => format!("m{number}"),
+    };
+    let modules: Vec<_> = (0..length)
+        .map(|number| {
+            let info = format!("\x7fELF\0depends={}\0", name(number + 1));
+            let path = format!("./lib/modules/6.1/{}.ko", name(number));
+            (path, info.into_bytes())
+        })
+        .collect();
+    kernel_with(&modules)
+}
+
+fn kernel_with(modules: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let image = kernel_image();
+    let mut files: Vec<File<'_>> = vec![("./boot/vmlinuz-6.1", &image)];
+    files.extend(
+        modules
+            .iter()
+            .map(|(path, contents)| (&**path, &**contents)),
+    );
+    deb("linux-image-6.1", "6.1", ".gz", &files)
+}
+
+/// So many zeros as an xz file; `None` where there is no program for that.
+pub fn xz_of_zeros(bytes: usize) -> Option<Vec<u8>> {
+    let mut command = Command::new("xz");
+    let child = command
+        .args(["-0", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = child.spawn().ok()?;
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        let block = vec![0; 1 << 20];
+        (0..bytes >> 20).all(|_| input.write_all(&block).is_ok())
+    });
+    let output = child.wait_with_output().unwrap();
+    assert!(writer.join().unwrap() && output.status.success());
+    Some(output.stdout)
+}
+
+/// Has the first block of an xz file say that it needs a dictionary of 4 GiB. Format: tukaani.org/xz/xz-file-format.txt, 3.1
+/// and 5.3.1.
+pub fn ask_for_dictionary_of_4_gib(xz: &mut [u8]) {
+    const STREAM_HEADER_BYTES: usize = 12;
+    const LARGEST: u8 = 40;
+    let header_bytes = (usize::from(xz[STREAM_HEADER_BYTES]) + 1) * 4;
+    let header = &mut xz[STREAM_HEADER_BYTES..][..header_bytes];
+    // Size, flags, and behind the lengths, where the flags tell of them, the filter 0x21 with one byte.
+    let at = header
+        .windows(2)
+        .position(|window| window == [0x21, 1])
+        .unwrap();
+    header[at + 2] = LARGEST;
+    let (bytes, sum) = header.split_at_mut(header_bytes - 4);
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    sum.copy_from_slice(&crc.sum().to_le_bytes());
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 impl Workshop {
     /// An image of this version, as a file of this name.
-    fn version(&self, version: &str, name: &str, more: &[&str]) {
+    pub fn version(&self, version: &str, name: &str, more: &[&str]) {
         let output = ["--board", "virt", "--version", version, "--output", name];
         let output = self.image(&[&output, more].concat());
         let said = String::from_utf8_lossy(&output.stderr);
@@ -127,7 +127,7 @@ fn a_stick_with_the_image_as_a_file_is_as_good_as_the_image() {
 }
 
 /// A FAT volume with `image` as eyelet-update.img.
-fn stick(path: &Path, image: &Path) {
+pub fn stick(path: &Path, image: &Path) {
     let name = fat::Name {
         label: "STICK",
         serial: 1,

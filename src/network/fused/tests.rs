@@ -3,9 +3,9 @@
 
 mod compare;
 mod coverage;
-mod dynamic;
-mod near;
-mod plainest;
+mod found;
+pub(super) mod near;
+pub(super) mod plainest;
 mod random;
 
 use super::*;

@@ -3,9 +3,9 @@
 use super::axes::is_plain;
 use super::conv::{relazy, unlimited};
 use super::shape::logical;
-use super::{Act, LazyOp, Lower, Made, Val, View};
+use super::{Act, LazyOp, Lower, Made, PIXELS, Val, View};
 use crate::network::attributes::{float, int, text};
-use crate::network::fused::graph::{FREE, InputStep, Kind, Op, Shape, Tensor, Unary};
+use crate::network::fused::graph::{FREE, InputStep, Op, Shape, Tensor, Unary};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
@@ -296,7 +296,12 @@ impl Lower {
         match x {
             Val::Dynamic(value) => value.into_float(),
             Val::Act(act) if self.picture(act.id).is_some() && !act.real => {
-                let real = matches!(self.tensors[act.id.0].kind, Kind::Q8(_));
+                let own = self.quant(act.id);
+                if own.is_some_and(|own| own != PIXELS) {
+                    return Err("casts pixels that were dequantised before".into());
+                }
+                let real = own.is_some();
+                self.pixels_taken |= real;
                 Ok(Val::Act(Act { real, ..act }))
             }
             Val::Act(act) if self.quant(act.id).is_some() && !act.real => {

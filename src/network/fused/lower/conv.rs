@@ -131,6 +131,9 @@ impl Lower {
             Val::Padded(inner, pads) => (*inner, pads),
             other => (other, [0; 4]),
         };
+        if extra != [0; 4] && self.extent(&x)?.1 != View::Nchw {
+            return Err("padding of rows and columns that are other axes here".into());
+        }
         let x = self.channels_second(node, x)?;
         let x = self.materialise(&x)?;
         if x.view != View::Nchw {

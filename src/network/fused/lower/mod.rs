@@ -46,6 +46,12 @@ use tract_onnx::pb::{
 
 type Made<T> = Result<T, String>;
 
+/// What the bytes of a picture mean until a file says otherwise.
+const PIXELS: Quant = Quant {
+    scale: 1.0,
+    zero: 0,
+};
+
 /// How the axes of the ONNX value map to our rows, columns, channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum View {
@@ -162,7 +168,10 @@ struct Lower {
     segments: Vec<usize>,
     layers: Vec<Layer>,
     input: Option<GraphInput>,
+    /// How many nodes read the picture, under whatever name: it may be turned, named or dequantised before it is read.
     input_uses: usize,
+    /// The picture's bytes have been taken for numbers as they are.
+    pixels_taken: bool,
     /// ONNX shapes of values that are not known here, for the operator Shape.
     outside: HashMap<String, Vec<usize>>,
 }
@@ -225,13 +234,7 @@ fn input_tensor(of: Option<&TypeProto>) -> Made<(Tensor, View, InputType)> {
     }
     let (kind, dtype) = match t.elem_type {
         1 => (Kind::F32, InputType::F32),
-        2 => (
-            Kind::Q8(Quant {
-                scale: 1.0,
-                zero: 0,
-            }),
-            InputType::U8,
-        ),
+        2 => (Kind::Q8(PIXELS), InputType::U8),
         other => return Err(format!("the input's element type is {other}")),
     };
     Ok((Tensor { shape, kind }, view, dtype))
@@ -263,6 +266,7 @@ impl Lower {
             layers: Vec::new(),
             input: None,
             input_uses: 0,
+            pixels_taken: false,
             outside: HashMap::new(),
         }
     }
@@ -344,7 +348,11 @@ impl Lower {
             return Ok(());
         }
         let value = match form(node)? {
-            Form::All(lower) => return lower(self, node),
+            Form::All(lower) => {
+                lower(self, node)?;
+                self.count_readers(node);
+                return Ok(());
+            }
             Form::One(lower) => lower(self, node)?,
         };
         let mut outputs = node.output.iter();
@@ -354,7 +362,31 @@ impl Lower {
         for other in outputs.filter(|o| !o.is_empty()) {
             self.values.insert(other.clone(), Val::Absent);
         }
+        self.count_readers(node);
         Ok(())
+    }
+
+    /// Where a result is the picture under another name, its readers are the picture's in place of this node.
+    fn count_readers(&mut self, node: &NodeProto) {
+        for name in &node.output {
+            if self.values.get(name).is_some_and(|v| self.is_picture(v)) {
+                let readers = self.uses.get(name).copied().unwrap_or(0);
+                self.input_uses = (self.input_uses + readers).saturating_sub(1);
+            }
+        }
+    }
+
+    /// Whether a value is the picture, at most with steps that the way in may take over.
+    fn is_picture(&self, value: &Val) -> bool {
+        match value {
+            Val::Act(act) => self.picture(act.id).is_some(),
+            Val::Lazy(lazy, _) => {
+                let steps = matches!(lazy.op, LazyOp::Affine(_));
+                steps && self.picture(lazy.inputs[0].id).is_some()
+            }
+            Val::Padded(inner, _) | Val::Grouped { inner, .. } => self.is_picture(inner),
+            _ => false,
+        }
     }
 
     /// Drops what this node was the last to read: an unfolded copy of its weights, above all.

@@ -107,7 +107,21 @@ impl Lower {
         let (h, w) = window
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
-        Ok((window, Shape::new(h, w, input.c)?))
+        let shape = Shape::new(h, w, input.c)?;
+        // The first tap that is not before the picture must lie in it.
+        let sees = |out: usize, size: usize, before: usize, k: usize, d: usize, s: usize| {
+            (0..out).all(|at| {
+                let tap = before.saturating_sub(at * s).div_ceil(d);
+                tap < k && at * s + tap * d - before < size
+            })
+        };
+        let counted = zeros != [0; 4] || int(node, "count_include_pad", 0) != 0;
+        let rows = sees(h, input.h, window.top, kh, window.dh, window.sh);
+        let columns = sees(w, input.w, window.left, kw, window.dw, window.sw);
+        if !(counted || rows && columns) {
+            return Err("a window lies beside the picture".into());
+        }
+        Ok((window, shape))
     }
 
     fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {

@@ -2,7 +2,7 @@
 
 use super::conv::Bias;
 use super::proto::{Const, Data};
-use super::{Act, Lower, Made, QuantConst, Val};
+use super::{Act, Lower, Made, PIXELS, QuantConst, Val};
 use crate::network::attributes::{float, int};
 use crate::network::fused::graph::{InputType, Kind, Quant};
 use std::rc::Rc;
@@ -48,22 +48,13 @@ impl Lower {
                 turned,
             }),
             Val::Act(act) if !act.real => {
-                let untouched = self
-                    .picture(act.id)
-                    .is_some_and(|i| i.dtype == InputType::U8 && !i.quantised);
+                let picture = self.picture(act.id);
+                let pixels = picture.is_some_and(|i| i.dtype == InputType::U8 && !i.quantised);
+                let untouched = pixels && !self.pixels_taken;
                 let kind = &mut self.tensors[act.id.0].kind;
                 match kind {
-                    Kind::Q8(own) if *own == quant => {}
-                    Kind::Q8(own)
-                        if untouched
-                            && *own
-                                == (Quant {
-                                    scale: 1.0,
-                                    zero: 0,
-                                }) =>
-                    {
-                        *own = quant;
-                    }
+                    Kind::Q8(own) if *own == quant => self.pixels_taken |= pixels,
+                    Kind::Q8(own) if untouched && *own == PIXELS => *own = quant,
                     Kind::Q8(own) => {
                         return Err(format!(
                             "reads with scale {} and zero point {} what was written with {} and {}",

@@ -127,9 +127,15 @@ impl Lower {
                     Err(_) => self.reordered(&x, perm),
                 };
             }
-            // Padding counts rows and columns, whichever axes these are.
+            // Padding counts rows and columns: they stay so where the channels alone go elsewhere.
             Val::Padded(inner, pads) => {
-                return Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads));
+                let (_, view) = self.extent(&inner)?;
+                return match (view, perm) {
+                    (View::Nchw, [0, 2, 3, 1]) | (View::Nhwc, [0, 3, 1, 2]) => {
+                        Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads))
+                    }
+                    _ => Err(format!("the order {perm:?} of what is padded")),
+                };
             }
             other => other,
         };

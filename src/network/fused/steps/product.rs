@@ -130,27 +130,8 @@ mod tests {
     use super::super::moves::tests::{each_run, random_order};
     use super::*;
     use crate::network::fused::graph::Op;
-
-    /// The product by its definition.
-    fn plain(of: &Product, a: &[f32], b: &[f32], y: &mut [f32]) {
-        let last = of.y.dims().len();
-        let at = |m: &Axes, matrix: usize, row: usize, column: usize| {
-            let strides = m.strides();
-            m.start(matrix, last - 2) + row * strides[last - 2] + column * strides[last - 1]
-        };
-        for matrix in 0..of.count() {
-            for row in 0..of.rows() {
-                for column in 0..of.columns() {
-                    let term = |k: usize| {
-                        let (x, w) = (at(&of.a, matrix, row, k), at(&of.b, matrix, k, column));
-                        f64::from(a[x]) * f64::from(b[w])
-                    };
-                    let sum: f64 = (0..of.depth()).map(term).sum();
-                    y[at(&of.y, matrix, row, column)] = (sum * f64::from(of.scale)) as f32;
-                }
-            }
-        }
-    }
+    use crate::network::fused::tests::near::exact;
+    use crate::network::fused::tests::plainest::product;
 
     /// Axes in a random order, but the last one fastest.
     fn rows_in_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
@@ -191,12 +172,12 @@ mod tests {
                 of.b = of.b.sliced(0, 0, 1, 1).unwrap();
                 of.b = of.b.repeated(0, batch[0]).unwrap();
             }
-            let mut want = vec![0.0; of.y.volume()];
-            plain(&of, &a, &b, &mut want);
+            let values = |x: &[f32]| x.iter().map(|&x| exact(x)).collect();
+            let want = product(&of, &values(&a), &values(&b));
             let all = each_run(&Op::Product(of.clone()), &[&a, &b], want.len());
             for (i, y) in all.iter().enumerate() {
-                for (y, want) in y.iter().zip(&want) {
-                    assert!((y - want).abs() < 2e-5, "{of:?}: {y} {want}");
+                for (&y, want) in y.iter().zip(&want) {
+                    assert!(want.takes(y), "{of:?}: {y} {want:?}");
                 }
                 // Threads do not change a bit.
                 assert_eq!(y, &all[i / 3 * 3], "{of:?}");

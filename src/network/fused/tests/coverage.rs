@@ -19,6 +19,7 @@ pub struct Seen {
     plans: u64,
     pub by_tract: u64,
     pub by_islands: u64,
+    pub tract_fails: u64,
     /// Values compared, those among them that must have the same bits, and those that may be off by much.
     values: [u64; 3],
 }
@@ -285,6 +286,7 @@ impl Seen {
         self.plans += other.plans;
         self.by_tract += other.by_tract;
         self.by_islands += other.by_islands;
+        self.tract_fails += other.tract_fails;
         all(&mut self.refusals, other.refusals);
         all(&mut self.operators, other.operators);
         all(&mut self.layers, other.layers);
@@ -330,8 +332,9 @@ impl std::fmt::Display for Seen {
         let [values, same, wide] = self.values;
         writeln!(
             f,
-            "{} networks in {} plans; {} also by tract, {} by islands; {values} values, {same} to the bit, {wide} only nearly",
-            self.networks, self.plans, self.by_tract, self.by_islands
+            "{} networks in {} plans; {} also by tract, {} in islands; tract fails {}; {values} values, {same} to the bit, {wide} only \
+             nearly",
+            self.networks, self.plans, self.by_tract, self.by_islands, self.tract_fails
         )?;
         writeln!(f, "operators {:?}", self.operators)?;
         writeln!(f, "layers {:?}", self.layers)?;

@@ -18,13 +18,15 @@ pub fn exact(is: f32) -> Near {
     Near { is, off: 0.0 }
 }
 
+fn near(is: f32, off: f32) -> Near {
+    let off = if off.is_nan() { f32::INFINITY } else { off };
+    Near { is, off }
+}
+
 /// The result of one IEEE operation on numbers that are off so much that its result is off by `off`.
 fn rounded(is: f32, off: f32) -> Near {
     let rounding = if off > 0.0 { is.abs() * ROUNDING } else { 0.0 };
-    Near {
-        is,
-        off: off + rounding,
-    }
+    near(is, off + rounding)
 }
 
 impl Add for Near {
@@ -63,19 +65,16 @@ impl Near {
     pub fn map(self, f: impl Fn(f32) -> f32) -> Self {
         let is = f(self.is);
         let away = |x: f32| (f(x) - is).abs();
-        let off = match self.off {
-            0.0 => 0.0,
-            off => away(self.is + off).max(away(self.is - off)),
-        };
-        Self { is, off }
+        if self.off == 0.0 {
+            return exact(is);
+        }
+        let (above, below) = (away(self.is + self.off), away(self.is - self.off));
+        near(is, if above > below { above } else { below })
     }
 
     /// Off by so much more.
     pub fn and_off(self, more: f32) -> Self {
-        Self {
-            off: self.off + more,
-            ..self
-        }
+        near(self.is, self.off + more)
     }
 
     /// The larger one.
@@ -108,10 +107,7 @@ pub fn sum(terms: impl Iterator<Item = Near>) -> Near {
         off += term.off;
     }
     let rounding = if count > 1 { count as f32 * sizes } else { 0.0 };
-    Near {
-        is: is as f32,
-        off: off + rounding * ROUNDING,
-    }
+    near(is as f32, off + rounding * ROUNDING)
 }
 
 /// A sum of products in any order; of whole numbers that a float holds it is the same in every order.
@@ -128,8 +124,5 @@ pub fn dot(pairs: impl Iterator<Item = (Near, f32)>, first: f32) -> Near {
     }
     let same = whole && sizes < 16_777_216.0;
     let rounding = if same { 0.0 } else { count as f32 * sizes };
-    Near {
-        is: is as f32,
-        off: off + rounding * ROUNDING,
-    }
+    near(is as f32, off + rounding * ROUNDING)
 }

@@ -393,7 +393,14 @@ fn softmax(x: &[Near]) -> Values {
     };
     let powers: Values = x.iter().map(power).collect();
     let all = sum(powers.iter().copied());
-    powers.iter().map(|&p| p / all).collect()
+    let parts = powers.iter().map(|&p| p / all);
+    // However far they are off, they are parts of 1.
+    parts
+        .map(|p| Near {
+            off: p.off.min(1.0),
+            ..p
+        })
+        .collect()
 }
 
 fn normalised(norm: &Norm, x: &[Near]) -> Values {
@@ -423,7 +430,8 @@ fn places(axes: &Axes) -> impl Iterator<Item = usize> {
     })
 }
 
-fn product(of: &Product, a: &Values, b: &Values) -> Values {
+/// Products of matrices.
+pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
     let (rows, columns, depth) = (of.rows(), of.columns(), of.depth());
     let [a_at, b_at, y_at] = [&of.a, &of.b, &of.y].map(|m| places(m).collect::<Vec<_>>());
     let mut y = vec![exact(0.0); y_at.len()];

@@ -4,11 +4,13 @@
 //! mod        names, constants, values with several readers; how a network is put together
 //! pictures   layers over channels, rows and columns
 //! tokens     layers over rows of values: what attention networks do
+//! keras      layers over channels, rows and columns that stand the other way round
 //! bytes      quantised layers: QDQ, QLinear, scales found anew in every run
 //! ```
 //! Everything hangs on the seed: the same seed and limits give the same model. With fewer turns it is the same model cut short.
 
 mod bytes;
+mod keras;
 mod pictures;
 mod tokens;
 
@@ -96,7 +98,7 @@ pub fn network(seed: u64, limits: Limits) -> Network {
     let mut random = Rng::with_seed(seed);
     let c = [3, 3, 1, 4][random.usize(..4)];
     let (mut h, mut w) = if limits.large {
-        (random.usize(24..60), random.usize(24..60))
+        (random.usize(56..72), random.usize(56..72))
     } else {
         (random.usize(1..20), random.usize(1..20))
     };
@@ -108,9 +110,13 @@ pub fn network(seed: u64, limits: Limits) -> Network {
     } else {
         vec![1, c, h, w]
     };
+    let opset = [12, 17, 17, 20, 20][random.usize(..5)];
+    let some = if limits.large { 100 } else { 0 };
+    // Scales of each channel came with opset 13.
+    let quantised = [0, some, 50, 100][if opset < 13 { 0 } else { random.usize(..4) }];
     let mut maker = Maker {
-        opset: [17, 20][random.usize(..2)],
-        quantised: [0, 0, 50, 100][random.usize(..4)],
+        opset,
+        quantised,
         signed: random.bool(),
         random,
         limits,
@@ -118,7 +124,7 @@ pub fn network(seed: u64, limits: Limits) -> Network {
         nodes: Vec::new(),
         constants: Vec::new(),
         values: Vec::new(),
-        work: if limits.large { 20_000_000 } else { 400_000 },
+        work: if limits.large { 16_000_000 } else { 300_000 },
         any_bytes: false,
     };
     maker.begin(pixels, channels_last, [1, c, h, w]);
@@ -280,6 +286,9 @@ impl Maker {
     }
 
     fn channels(&mut self) -> usize {
+        if self.limits.large {
+            return self.of(&[24, 31, 32, 33]);
+        }
         self.of(&CHANNELS)
     }
 
@@ -333,6 +342,18 @@ impl Maker {
         let node = self.nodes.last_mut().expect("it was added");
         node.output.extend(more);
         node.output.clone()
+    }
+
+    /// An operator along these axes, which opsets have in different places.
+    fn along(&mut self, op: &str, x: &str, axes: &[i64], since: i64, keep: bool) -> String {
+        let keep = (!keep).then(|| of_int("keepdims", 0));
+        let mut attributes: Vec<_> = keep.into_iter().collect();
+        if self.opset < since {
+            attributes.push(of_ints("axes", axes));
+            return self.node(op, &[x], attributes);
+        }
+        let axes = self.ints(axes);
+        self.node(op, &[x, &axes], attributes)
     }
 
     /// An operator of one input that keeps sizes.

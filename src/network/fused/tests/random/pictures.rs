@@ -13,8 +13,16 @@ pub(super) struct Window {
 
 impl Maker {
     pub(super) fn picture_layer(&mut self, x: &Value) -> Option<Value> {
-        let large = self.limits.large;
-        match self.random.u8(..if large { 12 } else { 34 }) {
+        let most = if self.limits.large { 12 } else { 37 };
+        let mut kind = self.random.u8(..most);
+        if self.limits.large && self.random.bool() {
+            kind = 4;
+        }
+        // Bytes are rarely followed along other axes.
+        if x.bytes.is_some() && matches!(kind, 24..=26 | 30 | 33..=35) && self.random.u8(..4) > 0 {
+            return None;
+        }
+        match kind {
             0..=3 => self.any_conv(x),
             4..=6 => self.inverted_block(x),
             7 | 8 => Some(self.activation(x)),
@@ -38,6 +46,8 @@ impl Maker {
             30 => self.concat_rows(x),
             31 => Some(self.soft_channels(x)),
             32 => Some(self.named(x)),
+            33 | 34 => super::keras::layers(self, x),
+            35 => super::keras::windows(self, x),
             _ => {
                 let pooled = self.global_pool(x);
                 Some(self.flatten(&pooled))
@@ -54,7 +64,9 @@ impl Maker {
         } else {
             [k, k]
         };
-        let strides = if self.random.u8(..5) == 0 {
+        let strides = if self.limits.large && self.random.u8(..5) > 0 {
+            [1, 1]
+        } else if self.random.u8(..5) == 0 {
             [self.of(&[1, 2, 3]), self.of(&[1, 2, 3])]
         } else {
             [self.of(&[1, 1, 2]); 2]
@@ -193,12 +205,11 @@ impl Maker {
 
     /// Expansion, depthwise, projection, and perhaps the input on top.
     fn inverted_block(&mut self, x: &Value) -> Option<Value> {
-        let wide = if self.limits.large {
-            self.of(&[24, 40, 64, 72, 96])
-        } else {
-            self.channels()
-        };
+        let wide = self.channels();
         let mut made = x.clone();
+        if self.quantised == 100 && made.bytes.is_none() {
+            made = self.quantise(&made);
+        }
         if self.random.u8(..4) > 0 {
             made = self.conv(&made, Some((wide, &[1, 1, 1, 3], false)))?;
             made = self.clipped(made);
@@ -251,7 +262,7 @@ impl Maker {
         match self.random.u8(..16) {
             0 | 1 => self.with("Relu", x, vec![]),
             2 | 3 => self.clip(x),
-            4 => self.with("HardSwish", x, vec![]),
+            4 if self.opset > 13 => self.with("HardSwish", x, vec![]),
             5 => {
                 let slopes = vec![of_float("alpha", 0.25), of_float("beta", 0.4)];
                 self.with("HardSigmoid", x, slopes)
@@ -413,11 +424,7 @@ impl Maker {
     pub(super) fn global_pool(&mut self, x: &Value) -> Value {
         let dims = vec![1, x.dims[1], 1, 1];
         let name = match self.random.u8(..4) {
-            0 if self.opset >= 18 => {
-                let axes = self.ints(&[2, 3]);
-                self.node("ReduceMean", &[&x.name, &axes], vec![])
-            }
-            0 => self.node("ReduceMean", &[&x.name], vec![of_ints("axes", &[2, 3])]),
+            0 => self.along("ReduceMean", &x.name, &[2, 3], 18, true),
             1 => self.node("GlobalMaxPool", &[&x.name], vec![]),
             _ => self.node("GlobalAveragePool", &[&x.name], vec![]),
         };
@@ -446,10 +453,7 @@ impl Maker {
                 let to = self.ints(&[1, -1]);
                 self.node("Reshape", &[&x.name, &to], vec![])
             }
-            1 if x.dims[2..] == [1, 1] => {
-                let axes = self.ints(&[2, 3]);
-                self.node("Squeeze", &[&x.name, &axes], vec![])
-            }
+            1 if x.dims[2..] == [1, 1] => self.along("Squeeze", &x.name, &[2, 3], 13, true),
             _ => self.node("Flatten", &[&x.name], vec![]),
         };
         real(name, dims)
@@ -491,9 +495,15 @@ impl Maker {
             return None;
         }
         let first = self.random.usize(1..c);
-        let sizes = self.ints(&[first as i64, (c - first) as i64]);
-        let axis = vec![of_int("axis", 1)];
-        let names = self.nodes_of("Split", &[&x.name, &sizes], axis, 2);
+        let sizes = [first as i64, (c - first) as i64];
+        let mut axis = vec![of_int("axis", 1)];
+        let names = if self.opset < 13 {
+            axis.push(of_ints("split", &sizes));
+            self.nodes_of("Split", &[&x.name], axis, 2)
+        } else {
+            let sizes = self.ints(&sizes);
+            self.nodes_of("Split", &[&x.name, &sizes], axis, 2)
+        };
         let part = |i: usize, c: usize| {
             let mut dims = x.dims.clone();
             dims[1] = c;
@@ -505,10 +515,15 @@ impl Maker {
 
     /// Some channels, rows or columns.
     fn sliced(&mut self, x: &Value) -> Value {
-        let axis = [1, 1, 2, 3][self.random.usize(..4)];
+        let axes = if x.bytes.is_some() { 2 } else { 4 };
+        let axis = [1, 1, 2, 3][self.random.usize(..axes)];
         let size = x.dims[axis];
         let first = self.random.usize(..size);
-        let step = self.of(&[1, 1, 2]);
+        let step = if x.bytes.is_some() {
+            1
+        } else {
+            self.of(&[1, 1, 2])
+        };
         let mut dims = x.dims.clone();
         if self.random.u8(..3) == 0 && axis == 1 {
             let picked: Vec<i64> = (0..self.random.usize(1..=size.min(20)))

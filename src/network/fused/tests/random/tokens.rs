@@ -29,8 +29,7 @@ impl Maker {
             6 => self.qlinear_matrix(x),
             7 => Some(self.with("Softmax", x, vec![of_int("axis", 1)])),
             _ => {
-                let axes = self.ints(&[2, 3]);
-                let name = self.node("Unsqueeze", &[&x.name, &axes], vec![]);
+                let name = self.along("Unsqueeze", &x.name, &[2, 3], 13, true);
                 Some(real(name, vec![1, x.dims[1], 1, 1]))
             }
         }
@@ -88,11 +87,11 @@ impl Maker {
         Some(real(name, vec![1, c, h, w]))
     }
 
-    fn layer_norm(&mut self, x: &Value) -> Value {
-        let c = x.dims[2];
+    pub(super) fn layer_norm(&mut self, x: &Value) -> Value {
+        let c = x.dims[x.dims.len() - 1];
         let scale = self.some_floats(&[c], 0.5, 1.5);
         let bias = self.some_floats(&[c], -0.5, 0.5);
-        if self.random.bool() {
+        if self.opset > 16 && self.random.bool() {
             let inputs = [&x.name[..], &scale, &bias];
             let inputs = &inputs[..self.random.usize(2..4)];
             let epsilon = vec![of_int("axis", -1), of_float("epsilon", 1e-3)];
@@ -118,11 +117,7 @@ impl Maker {
     }
 
     fn last_mean(&mut self, x: &str) -> String {
-        if self.opset < 18 {
-            return self.node("ReduceMean", &[x], vec![of_ints("axes", &[-1])]);
-        }
-        let axes = self.ints(&[-1]);
-        self.node("ReduceMean", &[x, &axes], vec![])
+        self.along("ReduceMean", x, &[-1], 18, true)
     }
 
     /// MatMul by constant weights over the last axis, with what may follow it.
@@ -135,11 +130,9 @@ impl Maker {
         Some(made)
     }
 
-    fn linear(&mut self, x: &Value, to: usize) -> Option<Value> {
-        let [_, t, c] = x.dims[..] else {
-            return None;
-        };
-        if !self.afford(t * c * to) {
+    pub(super) fn linear(&mut self, x: &Value, to: usize) -> Option<Value> {
+        let c = x.dims[x.dims.len() - 1];
+        if !self.afford(x.dims.iter().product::<usize>() * to) {
             return None;
         }
         let weights = self.weights(&[c, to], c);
@@ -154,7 +147,10 @@ impl Maker {
             };
             name = self.node("Add", &inputs, vec![]);
         }
-        Some(real(name, vec![1, t, to]))
+        let mut dims = x.dims.clone();
+        dims.pop();
+        dims.push(to);
+        Some(real(name, dims))
     }
 
     /// Heads that look at each other's tokens.
@@ -241,14 +237,7 @@ impl Maker {
 
     fn token_mean(&mut self, x: &Value) -> Value {
         let kept = self.random.bool();
-        let mut attributes = vec![of_int("keepdims", i64::from(kept))];
-        let name = if self.opset < 18 {
-            attributes.push(of_ints("axes", &[1]));
-            self.node("ReduceMean", &[&x.name], attributes)
-        } else {
-            let axes = self.ints(&[1]);
-            self.node("ReduceMean", &[&x.name, &axes], attributes)
-        };
+        let name = self.along("ReduceMean", &x.name, &[1], 18, kept);
         let c = x.dims[2];
         real(name, if kept { vec![1, 1, c] } else { vec![1, c] })
     }

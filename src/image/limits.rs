@@ -1,0 +1,92 @@
+//! How much an image's inputs may be: packages and files come from elsewhere, and a few bytes of them can unpack to as many as
+//! there is memory for.
+//!
+//! | what | at most | for comparison |
+//! |---|---|---|
+//! | a package | [`PACKAGE_BYTES`] | Debian's kernel for 64-bit ARM: 70 to 110 MiB |
+//! | what it unpacks to | [`unpacked_bytes`] | the same: 300 to 500 MiB |
+//! | memory of the xz decoder | [`XZ_MEMORY_KIB`] | `xz -9`: 65 MiB |
+//! | unpacked modules, all together | [`MODULES_BYTES`] | 5 to 30 MiB |
+//! | modules in a chain, each of which needs the next | [`MODULE_CHAIN`] | 6 |
+//! | the program | [`PROGRAM_BYTES`] | 16 MB |
+//! | a file of a model | [`MODEL_FILE_BYTES`] | 4 to 100 MiB |
+//! | a picture | [`PICTURE_BYTES`] | 1 to 10 MiB |
+//! | all files of an initramfs that are named by the board file | [`INITRAMFS_BYTES`] | |
+
+use std::io::{self, Read};
+
+const MIB: u64 = 1 << 20;
+
+/// A package's file.
+pub const PACKAGE_BYTES: u64 = 512 * MIB;
+/// A board's program.
+pub const PROGRAM_BYTES: u64 = 256 * MIB;
+/// A network, its weights, its labels.
+pub const MODEL_FILE_BYTES: u64 = 2048 * MIB;
+/// A picture that a board file names.
+pub const PICTURE_BYTES: u64 = 512 * MIB;
+/// The files that go into the initramfs.
+pub const INITRAMFS_BYTES: u64 = 2048 * MIB;
+/// The modules of an image, unpacked.
+pub const MODULES_BYTES: u64 = 256 * MIB;
+/// So many modules may wait for each other.
+pub const MODULE_CHAIN: usize = 100;
+/// What the xz decoder may take for its dictionary.
+pub const XZ_MEMORY_KIB: u32 = 128 << 10;
+/// The description of a package.
+pub const DESCRIPTION_BYTES: u64 = MIB;
+
+/// What `packed_bytes` may unpack to: real packages stay below a tenth of it.
+pub fn unpacked_bytes(packed_bytes: u64) -> u64 {
+    (64 * MIB + 32 * packed_bytes).min(1024 * MIB)
+}
+
+/// A reader that fails where there is more than `bytes` to be read.
+pub struct AtMost<R> {
+    reader: R,
+    bytes: u64,
+    left: u64,
+}
+
+impl<R: Read> AtMost<R> {
+    /// The first `bytes` of `reader`, which may not have more.
+    pub fn new(reader: R, bytes: u64) -> Self {
+        Self {
+            reader,
+            bytes,
+            left: bytes,
+        }
+    }
+}
+
+impl<R: Read> Read for AtMost<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // One byte more than allowed is asked for, to tell an end from too much.
+        let most = usize::try_from(self.left + 1).unwrap_or(usize::MAX);
+        let length = buffer.len().min(most);
+        let count = self.reader.read(&mut buffer[..length])?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            let mib = self.bytes / MIB;
+            io::Error::other(format!("it unpacks to more than {mib} MiB"))
+        })?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_has_too_much_fails_and_what_has_just_enough_does_not() {
+        for (bytes, most, is_read) in [(3, 3, true), (4, 3, false), (0, 0, true), (9000, 3, false)]
+        {
+            let contents = vec![7; bytes];
+            let mut read = Vec::new();
+            let result = AtMost::new(&contents[..], most).read_to_end(&mut read);
+            assert_eq!(result.is_ok(), is_read, "{bytes} of {most}");
+            assert!(read.len() as u64 <= most + 1);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What a user, a board file or a model names in the file system, opened in one guarded way.
+//!
+//! A name may lead anywhere: to a pipe that nobody writes to, to `/dev/zero`, to the other name of a file that is about to be
+//! overwritten. So what a name leads to is looked at before it is opened (opening a device may already do something) and once
+//! more when it is open; nothing here waits for anybody; and a length that is too large is refused before a byte is read.
+//!
+//! Errors of kind `InvalidInput` say that a name leads to the wrong thing; all others are the system's own.
+
+use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const MIB: u64 = 1 << 20;
+
+/// Opens the file at `path` for reading, if it has at most `most_bytes`.
+///
+/// # Errors
+/// It is no regular file, is longer, or cannot be opened.
+pub fn open_file(path: &Path, most_bytes: u64) -> io::Result<File> {
+    let file = open(path, OpenOptions::new().read(true), 0, FileType::is_file)?;
+    check_length(file.metadata()?.len(), most_bytes)?;
+    Ok(file)
+}
+
+/// Reads the file at `path`, if it has at most `most_bytes`.
+///
+/// # Errors
+/// It is no regular file, is longer, cannot be read, or there is no memory for it.
+pub fn read_file(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = open_file(path, most_bytes)?;
+    let expected = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(expected)
+        .map_err(|_| ErrorKind::OutOfMemory)?;
+    // Files of /proc have no length, and others may grow.
+    file.take(most_bytes + 1).read_to_end(&mut bytes)?;
+    check_length(bytes.len() as u64, most_bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a disk (a block device, or the file of one) for reading.
+///
+/// # Errors
+/// It is neither, or cannot be opened.
+pub fn open_disk(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true), 0, is_disk)
+}
+
+/// Opens a disk for reading and writing, beside others that may have it open.
+///
+/// # Errors
+/// It is neither device nor file, or cannot be opened.
+pub fn open_disk_to_write(path: &Path) -> io::Result<File> {
+    let options = &mut OpenOptions::new();
+    open(path, options.read(true).write(true), 0, is_disk)
+}
+
+/// Opens a disk for reading and writing. A device is refused while something else has it, or a part of it, for itself: while
+/// it is mounted, above all.
+///
+/// # Errors
+/// It is neither device nor file, is in use, or cannot be opened.
+pub fn open_disk_alone(path: &Path) -> io::Result<File> {
+    let options = &mut OpenOptions::new();
+    // For a file the flag means nothing.
+    open(path, options.read(true).write(true), libc::O_EXCL, is_disk)
+}
+
+/// Opens the file at `path` for reading and writing, as it is; one that is not there is made.
+///
+/// # Errors
+/// It is no regular file, or cannot be opened.
+pub fn open_file_to_write(path: &Path) -> io::Result<File> {
+    let options = &mut OpenOptions::new();
+    options.read(true).write(true);
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => options
+            .create_new(true)
+            .open(path)
+            .map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => wrong("it is a link that leads nowhere"),
+                _ => error,
+            }),
+        _ => open(path, options, 0, FileType::is_file),
+    }
+}
+
+/// The place where a file may be put under the name `path`: where that leads, if it is a link. What is there already must be a
+/// regular file.
+///
+/// # Errors
+/// It is something else, or cannot be looked at.
+pub fn output_place(path: &Path) -> io::Result<PathBuf> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(error),
+        Ok(_) => {
+            let place = path.canonicalize().map_err(|error| match error.kind() {
+                ErrorKind::NotFound => wrong("it is a link that leads nowhere"),
+                _ => error,
+            })?;
+            check_kind(std::fs::metadata(&place)?.file_type(), FileType::is_file)?;
+            Ok(place)
+        }
+    }
+}
+
+/// Fails when `one` and `other` lead to the same file or, by whatever names, to the same disk or parts of it.
+///
+/// # Errors
+/// They do. A name that leads nowhere is no error here: whoever opens it says so.
+pub fn check_apart(one: &Path, other: &Path) -> io::Result<()> {
+    let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) else {
+        return Ok(());
+    };
+    if is_same(&one, &other) {
+        return Err(wrong("both names lead to the same file or disk"));
+    }
+    Ok(())
+}
+
+/// Whether these are the same file, or the same disk or parts of it.
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    match (disk_folder(one), disk_folder(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+    }
+}
+
+/// The kernel's folder of the whole disk that a block device is, or is a part of.
+fn disk_folder(metadata: &Metadata) -> Option<PathBuf> {
+    if !metadata.file_type().is_block_device() {
+        return None;
+    }
+    let number = metadata.rdev();
+    let name = format!("{}:{}", libc::major(number), libc::minor(number));
+    let folder = Path::new("/sys/dev/block").join(name);
+    let folder = folder.canonicalize().unwrap_or(folder);
+    match folder.parent() {
+        Some(disk) if folder.join("partition").exists() => Some(disk.to_owned()),
+        _ => Some(folder),
+    }
+}
+
+fn open(
+    path: &Path,
+    options: &mut OpenOptions,
+    flags: i32,
+    is_wanted: impl Fn(&FileType) -> bool,
+) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    check_kind(kind, &is_wanted)?;
+    // What became a pipe since then must not be waited for. (On a device the flag would have another meaning: a drive without
+    // a medium is opened.)
+    let patience = if kind.is_file() { libc::O_NONBLOCK } else { 0 };
+    let file = options.custom_flags(flags | patience).open(path)?;
+    check_kind(file.metadata()?.file_type(), is_wanted)?;
+    Ok(file)
+}
+
+fn is_disk(kind: &FileType) -> bool {
+    kind.is_file() || kind.is_block_device()
+}
+
+fn check_kind(kind: FileType, is_wanted: impl Fn(&FileType) -> bool) -> io::Result<()> {
+    if is_wanted(&kind) {
+        return Ok(());
+    }
+    Err(wrong(if kind.is_dir() {
+        "it is not a file but a folder"
+    } else if kind.is_fifo() {
+        "it is not a file but a pipe"
+    } else if kind.is_socket() {
+        "it is not a file but a socket"
+    } else if kind.is_block_device() {
+        "it is not a file but a block device"
+    } else {
+        "it is not a file but a device"
+    }))
+}
+
+fn check_length(bytes: u64, most_bytes: u64) -> io::Result<()> {
+    if bytes <= most_bytes {
+        return Ok(());
+    }
+    let limit = if most_bytes < MIB {
+        format!("{most_bytes} bytes")
+    } else {
+        format!("{} MiB", most_bytes / MIB)
+    };
+    let message = format!("it is longer than {limit}, the most that is read here");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
+}
+
+fn wrong(message: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    use std::process::Command;
+
+    #[test]
+    fn only_what_is_wanted_is_opened_and_nothing_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), "twelve bytes").unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(at("pipe"))
+                .status()
+                .unwrap()
+                .success()
+        );
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("gone", at("nowhere")).unwrap();
+        symlink("pipe", at("link to a pipe")).unwrap();
+        symlink("/dev/zero", at("link to a device")).unwrap();
+        for (name, words) in [
+            ("folder", "not a file but a folder"),
+            ("pipe", "not a file but a pipe"),
+            ("socket", "not a file but a socket"),
+            ("link to a pipe", "not a file but a pipe"),
+            ("link to a device", "not a file but a device"),
+            ("nowhere", ""),
+        ] {
+            let path = at(name);
+            let mut errors = vec![
+                read_file(&path, 100).unwrap_err(),
+                open_disk(&path).unwrap_err(),
+                open_disk_to_write(&path).unwrap_err(),
+                open_disk_alone(&path).unwrap_err(),
+                open_file_to_write(&path).unwrap_err(),
+                output_place(&path).unwrap_err(),
+            ];
+            if name == "nowhere" {
+                let made = errors.split_off(4);
+                assert!(
+                    errors.iter().all(|e| e.kind() == ErrorKind::NotFound),
+                    "{errors:?}"
+                );
+                assert!(
+                    made.iter().all(|e| e.to_string().contains("leads nowhere")),
+                    "{made:?}"
+                );
+            } else {
+                assert!(
+                    errors.iter().all(|e| e.kind() == ErrorKind::InvalidInput),
+                    "{errors:?}"
+                );
+                assert!(
+                    errors.iter().all(|e| e.to_string().contains(words)),
+                    "{name}: {errors:?}"
+                );
+            }
+        }
+        for name in ["file", "link"] {
+            assert_eq!(read_file(&at(name), 12).unwrap(), b"twelve bytes");
+            assert!(open_disk(&at(name)).is_ok() && open_disk_alone(&at(name)).is_ok());
+            assert_eq!(
+                output_place(&at(name)).unwrap(),
+                at("file").canonicalize().unwrap()
+            );
+        }
+        assert_eq!(output_place(&at("new")).unwrap(), at("new"));
+        assert_eq!(
+            read_file(&at("new"), 1).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn no_more_is_read_than_was_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = read_file(&path, 8 * MIB).unwrap_err();
+        assert!(error.to_string().contains("longer than 8 MiB"), "{error}");
+        // It has no length, and is longer than 10 bytes.
+        let error = read_file(Path::new("/proc/self/maps"), 10).unwrap_err();
+        assert!(
+            error.to_string().contains("longer than 10 bytes"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_same_file_is_known_by_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("one"), "1").unwrap();
+        std::fs::write(at("two"), "1").unwrap();
+        symlink("one", at("link")).unwrap();
+        std::fs::hard_link(at("one"), at("hard")).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        for other in ["one", "link", "hard", "folder/../one"] {
+            assert!(check_apart(&at("one"), &at(other)).is_err(), "{other}");
+        }
+        for other in ["two", "gone"] {
+            assert!(check_apart(&at("one"), &at(other)).is_ok(), "{other}");
+        }
+    }
+}
