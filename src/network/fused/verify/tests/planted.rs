@@ -343,21 +343,24 @@ fn old_slots(planned: &mut Planned, random: &mut Rng) -> bool {
 fn overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let roots = roots(&planned.graph);
     let count = planned.plan.steps.len();
-    let (first, second) = (random.usize(..count), random.usize(..count));
-    let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
     let pads = |step: usize| matches!(planned.plan.steps[step].work, Work::Pad(_));
-    let read_after = (second + 1..count).any(|step| reads(planned, step, a));
-    let writes = planned.graph.tensors[b].bytes() > 0;
-    if first >= second || a == b || !read_after || !writes || pads(first) || pads(second) {
+    let lives_after = |&(first, second): &(usize, usize)| {
+        let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
+        let read_after = (second + 1..count).any(|step| reads(planned, step, a));
+        a != b && read_after && !pads(first) && !pads(second)
+    };
+    let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
+    let pairs: Vec<_> = pairs.filter(lives_after).collect();
+    if pairs.is_empty() {
         return false;
     }
+    let (first, second) = pairs[random.usize(..pairs.len())];
     let old = *result(&mut planned.plan.steps[second].work);
     let new = *result(&mut planned.plan.steps[first].work);
-    if old == new {
-        return false;
-    }
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     replace(planned, old, new);
-    true
+    old != new
 }
 
 fn in_slots(planned: &mut Planned, random: &mut Rng) -> bool {
@@ -394,7 +397,10 @@ fn pixels_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
-    let step = random.usize(..planned.plan.steps.len());
+    let products = |work: &Work| matches!(work, Work::Product(_));
+    let Some(step) = some_step(planned, random, products) else {
+        return false;
+    };
     match &mut planned.plan.steps[step].work {
         Work::Product(p) => p.convs.pop().is_some(),
         _ => false,
@@ -405,6 +411,8 @@ fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
 fn over(planned: &mut Planned, random: &mut Rng, at: Option<usize>) -> bool {
     let step = random.usize(..planned.plan.steps.len());
     let Some(at) = at else { return false };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     let work = &mut planned.plan.steps[step].work;
     // Where the constant or the padding is what this very step reads, it overlaps its own input.
     *result(work) = at;
@@ -559,6 +567,8 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(step) = some_step(planned, random, uses) else {
         return false;
     };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     planned.plan.scratch.0 = *result(&mut planned.plan.steps[step].work);
     true
 }
