@@ -47,6 +47,9 @@ pub const STATS_EVERY_FRAMES: Whole = whole(1, u64::MAX);
 /// `model verify --tolerance`, a difference of two scores.
 pub const TOLERANCE: Real = real(0.0, 1e6);
 
+/// `image --public-key`: minisign's has two short lines.
+pub const KEY_FILE_BYTES: u64 = 10 << 10;
+
 // Board files.
 
 /// The file itself: a whole one has 4 KiB.

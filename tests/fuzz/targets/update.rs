@@ -5,7 +5,9 @@ use super::memory_disk::{MemoryDisk, table, volume};
 use super::{assert_said, file_of};
 use eyelet::mbr;
 use eyelet::slot::Slot;
-use eyelet::update::{Chooser, Label, Outcome, UpdateError, check, install, with_image};
+use eyelet::update::{
+    Brought, Chooser, Label, Outcome, SignatureFile, UpdateError, check, install, with_image,
+};
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
 use std::ops::Range;
@@ -23,7 +25,8 @@ const IMAGE_BYTES: usize = 64 * KIB;
 pub fn run(data: &[u8]) {
     let mut image = image(data);
     // No mutation finds the digest that it asks for, so the label gets it.
-    if let Err(UpdateError::Damaged { got, want, .. }) = check(&mut Cursor::new(&image), Slot::B)
+    if let Err(UpdateError::Damaged { got, want, .. }) =
+        check(&mut Cursor::new(&image), Slot::B, None)
         && let Some(at) = image.windows(64).position(|w| w == want.as_bytes())
     {
         image[at..at + 64].copy_from_slice(got.as_bytes());
@@ -31,12 +34,20 @@ pub fn run(data: &[u8]) {
     for chooser in [Chooser::PiFirmware, Chooser::UBoot] {
         let old = card();
         let mut card = MemoryDisk::new(old, 0);
-        let outcome = install(&mut card, &mut Cursor::new(&image), chooser);
+        let mut image = Cursor::new(&image);
+        let mut brought = Brought {
+            image: &mut image,
+            signature: SignatureFile {
+                name: "update.img.minisig".to_owned(),
+                contents: None,
+            },
+        };
+        let outcome = install(&mut card, &mut brought, None, chooser);
         let new = card.bytes();
         assert!(new[..BOOT.start] == old[..BOOT.start], "the table");
         assert!(new[SLOT_A] == old[SLOT_A], "the slot that runs");
         match outcome {
-            Ok(Outcome::Installed(slot, label)) => {
+            Ok(Outcome::Installed { slot, label, .. }) => {
                 assert_eq!(slot, Slot::B);
                 let contents = label.slot(slot);
                 let written = &new[SLOT_B][..contents.bytes as usize];
@@ -106,10 +117,10 @@ fn card() -> &'static [u8] {
 
 pub fn stick(data: &[u8]) {
     let file = file_of(data, ".stick", IMAGE_BYTES as u64);
-    let read = with_image(file.path(), |image| {
-        let label = Label::read(image, "the update")?;
+    let read = with_image(file.path(), |brought| {
+        let label = Label::read(brought.image, "the update")?;
         for slot in [Slot::A, Slot::B] {
-            check(image, slot)?;
+            check(brought.image, slot, None)?;
         }
         Ok(label)
     });

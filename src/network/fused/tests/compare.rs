@@ -20,7 +20,7 @@ use crate::network::dequantise::{Reals, dequantise};
 use crate::network::fused::graph::{Border, Graph, Kind, Op};
 use crate::network::fused::{Fused, Understood, gate, kernels, understand};
 use crate::network::islands;
-use crate::network::tract_plan::{Staging, TractPlan, parse};
+use crate::network::tract_plan::{Planned, Staging, TractPlan, parse};
 use crate::network::{Input, forms};
 use fastrand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -313,7 +313,8 @@ fn by_islands(
     };
     let taken = made.takes_picture.then(|| made.fused.clone());
     let tract = |e: TractError| format!("tract fails: {e:#}");
-    let mut plan = TractPlan::new(rest, dtype, &network.input, Some(made)).map_err(tract)?;
+    let planned = Planned::new(rest, dtype, &network.input, Some(made));
+    let mut plan = planned.and_then(TractPlan::new).map_err(tract)?;
     let mut first: Option<Vec<f32>> = None;
     for _ in 0..2 {
         plan.input = match &taken {
