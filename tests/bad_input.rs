@@ -188,7 +188,7 @@ fn board_files() {
     }
     let many: String = (0..300_000).map(|n| format!("k{n} = 1\n")).collect();
     let began = Instant::now();
-    assert_refused(&with(&many), BOARD, &["longer than 64 KiB"]);
+    assert_refused(&with(&many), BOARD, &["longer than 65536 bytes"]);
     // As many as fit in a file that is read.
     let fewer: String = (0..5000).map(|n| format!("k{n} = 1\n")).collect();
     assert_refused(&with(&fewer), BOARD, &["k0: is no key here", "more faults"]);

@@ -61,7 +61,7 @@ fn run_from(folder: &Path, input: Stdio) -> (std::process::Child, Instant) {
         &board,
         format!(
             "description = \"test\"\ntier = \"untested\"\nmodel = {model:?}\nthreads = 1\npool_mib = 48\n\
-             [camera.pipe]\ntimeout_ms = 1000\n[display.none]\n"
+             [camera.pipe]\ntimeout_ms = 1000\nmax_width_px = 640\nmax_height_px = 480\n[display.none]\n"
         ),
     )
     .unwrap();
@@ -244,7 +244,7 @@ fn what_is_no_stream_of_pictures() {
             CAMERA,
             "to bring text",
         ),
-        row("zeros", vec![0; 9 << 20], Ends, CAMERA, "nothing but zeros"),
+        row("zeros", vec![0; 2 << 20], Ends, CAMERA, "nothing but zeros"),
         row(
             "zeros for ever",
             [0; 4096],
@@ -252,7 +252,7 @@ fn what_is_no_stream_of_pictures() {
             CAMERA,
             "nothing but zeros",
         ),
-        row("noise", noise(9 << 20), Ends, CAMERA, "noise"),
+        row("noise", noise(2 << 20), Ends, CAMERA, "noise"),
         row(
             "a little noise, sender lives",
             noise(5000),
@@ -262,14 +262,14 @@ fn what_is_no_stream_of_pictures() {
         ),
         row(
             "raw video",
-            vec![0x80; 1280 * 720 * 2 * 5],
+            vec![0x80; 640 * 480 * 2 * 3],
             Ends,
             CAMERA,
             "raw video",
         ),
         row(
             "raw video, white",
-            vec![0xff; 1280 * 720 * 2 * 5],
+            vec![0xff; 640 * 480 * 2 * 3],
             Ends,
             CAMERA,
             "raw video",
@@ -297,21 +297,21 @@ fn what_is_no_stream_of_pictures() {
         ),
         row(
             "starts of JPEGs",
-            [0xff, 0xd8].repeat(4 << 20),
+            [0xff, 0xd8].repeat(1 << 20),
             Ends,
             CAMERA,
             "damaged or incomplete JPEGs",
         ),
         row(
             "starts of markers",
-            [0xff, 0xd8, 0xff].repeat(3 << 20),
+            [0xff, 0xd8, 0xff].repeat(1 << 20),
             Ends,
             CAMERA,
             "damaged or incomplete JPEGs",
         ),
         row(
             "a JPEG without end",
-            [&photo[..photo.len() - 2], &vec![0x11; 9 << 20]].concat(),
+            [&photo[..photo.len() - 2], &vec![0x11; 2 << 20]].concat(),
             Ends,
             CAMERA,
             "incomplete JPEGs",
@@ -342,14 +342,14 @@ fn what_is_no_stream_of_pictures() {
             jpeg(2560, 1440),
             Ends,
             CAMERA,
-            "2560x1440 pictures, [camera.pipe] takes 1920x1080: raise max_width_px",
+            "2560x1440 pictures, [camera.pipe] takes 640x480: raise max_width_px",
         ),
         row(
             "MJPEG that is one too wide",
-            jpeg(1921, 16),
+            jpeg(641, 16),
             Repeats,
             CAMERA,
-            "1921x16",
+            "641x16",
         ),
         row(
             "Y4M of 2560x1440",
@@ -504,7 +504,7 @@ fn streams_of_pictures_run_to_their_end() {
         ),
         row(
             "zeros behind it",
-            [&photo[..], &vec![0; 9 << 20]].concat(),
+            [&photo[..], &vec![0; 2 << 20]].concat(),
             Ends,
             DONE,
             "\"damaged\":1",
@@ -518,7 +518,7 @@ fn streams_of_pictures_run_to_their_end() {
         ),
         row(
             "the largest",
-            jpeg(1920, 1080),
+            jpeg(640, 480),
             Ends,
             DONE,
             "\"event\":\"verdict\"",

@@ -1,6 +1,8 @@
 //! What holds a planner that is not ours to a time: it works in a thread of its own, with a stack for graphs of any depth that
 //! the budget lets through, and is given up when it has used up its share of the processor.
 
+use crate::panics::catch_unwind;
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -32,7 +34,10 @@ fn run<T: Send + 'static>(
     let (out, made) = mpsc::sync_channel(1);
     let work = move || {
         let _ = clock_out.send(Clock::of_this_thread());
-        let _ = out.send(plan());
+        // A panic leaves the channel without anything.
+        if let Ok(made) = catch_unwind(AssertUnwindSafe(plan)) {
+            let _ = out.send(made);
+        }
     };
     let thread = std::thread::Builder::new()
         .name("planner".to_owned())
@@ -109,6 +114,8 @@ mod tests {
         let why = run(Duration::from_millis(100), turns).unwrap_err();
         DONE.store(true, Ordering::Relaxed);
         assert!(why.contains("in 0 seconds"), "{why}");
+        let panics = || panic!("on purpose");
+        assert!(in_time::<()>(0, panics).unwrap_err().contains("panicked"));
         let deep = || {
             fn sum(n: u64) -> u64 {
                 if n == 0 {

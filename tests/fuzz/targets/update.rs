@@ -6,7 +6,8 @@ use super::{assert_said, file_of};
 use eyelet::mbr;
 use eyelet::slot::Slot;
 use eyelet::update::{
-    Brought, Chooser, Label, Outcome, SignatureFile, UpdateError, check, install, with_image,
+    Brought, Chooser, Label, Outcome, PublicKey, SignatureFile, UpdateError, check, install,
+    with_image,
 };
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
@@ -19,6 +20,8 @@ const SLOT_BYTES: usize = 12 * KIB;
 const BOOT: Range<usize> = 4 * KIB..20 * KIB;
 const SLOT_A: Range<usize> = BOOT.end..BOOT.end + SLOT_BYTES;
 const SLOT_B: Range<usize> = SLOT_A.end..SLOT_A.end + SLOT_BYTES;
+/// That of `tests/fixtures/minisign`, whose secret key was thrown away.
+const KEY: &str = "RWQaFxSFOGOShZuPiP879JPSg2F3Ehdxqz6O6zCkwDrWbHq+sLZ6i/oo";
 /// Zeros are put behind the input up to here.
 const IMAGE_BYTES: usize = 64 * KIB;
 
@@ -34,21 +37,22 @@ pub fn run(data: &[u8]) {
     for chooser in [Chooser::PiFirmware, Chooser::UBoot] {
         let old = card();
         let mut card = MemoryDisk::new(old, 0);
-        let mut image = Cursor::new(&image);
-        let mut brought = Brought {
-            image: &mut image,
-            signature: SignatureFile {
-                name: "update.img.minisig".to_owned(),
-                contents: None,
-            },
-        };
-        let outcome = install(&mut card, &mut brought, None, chooser);
+        let outcome = install(
+            &mut card,
+            &mut brought(&mut Cursor::new(&image), data),
+            None,
+            chooser,
+        );
         let new = card.bytes();
         assert!(new[..BOOT.start] == old[..BOOT.start], "the table");
         assert!(new[SLOT_A] == old[SLOT_A], "the slot that runs");
         match outcome {
-            Ok(Outcome::Installed { slot, label, .. }) => {
-                assert_eq!(slot, Slot::B);
+            Ok(Outcome::Installed {
+                slot,
+                label,
+                is_signed,
+            }) => {
+                assert_eq!((slot, is_signed), (Slot::B, false));
                 let contents = label.slot(slot);
                 let written = &new[SLOT_B][..contents.bytes as usize];
                 let digest: String = Sha256::digest(written)
@@ -66,7 +70,32 @@ pub fn run(data: &[u8]) {
                 assert_eq!(Chooser::waiting(&mut card).unwrap(), None);
             }
         }
+        // Nobody can sign for a card with a key, so nothing is written to it.
+        let mut card = MemoryDisk::new(old, 0);
+        let key = key();
+        let mut image = Cursor::new(&image);
+        let outcome = install(
+            &mut card,
+            &mut brought(&mut image, data),
+            Some(&key),
+            chooser,
+        );
+        assert_said(&outcome.unwrap_err().to_string());
+        assert!(card.bytes() == old, "an update that nobody signed");
     }
+}
+
+fn key() -> PublicKey {
+    KEY.parse().unwrap()
+}
+
+/// The input is its own signature, too.
+fn brought<'a>(image: &'a mut Cursor<&Vec<u8>>, data: &[u8]) -> Brought<'a> {
+    let signature = SignatureFile {
+        name: "new.img.minisig".to_owned(),
+        contents: Some(data.to_owned()),
+    };
+    Brought { image, signature }
 }
 
 fn image(data: &[u8]) -> Vec<u8> {
@@ -122,6 +151,7 @@ pub fn stick(data: &[u8]) {
         for slot in [Slot::A, Slot::B] {
             check(brought.image, slot, None)?;
         }
+        let _ = brought.signature.decode(&key());
         Ok(label)
     });
     match read {
