@@ -17,7 +17,7 @@ use crate::preprocess::{MjpegDecoder, Preprocess};
 use crate::show::serial::Serial;
 use crate::show::{Display, DisplayError, Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
-use crate::{Failure, clock};
+use crate::{Cause, Failure, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub struct Device {
     care: Care,
     /// When a frame was finished last; at first, when the device was started.
     finished_at: Instant,
+    /// When a frame was of no use first, and why the last one was.
+    skipped: Option<(Instant, Failure)>,
     open_camera: OpenCamera,
     open_display: OpenDisplay,
 }
@@ -81,7 +83,8 @@ pub type OpenDisplay = Box<dyn FnMut() -> Result<Option<Box<dyn Display>>, Displ
 
 enum Step {
     Frame,
-    Skipped,
+    /// A frame that is of no use, and why.
+    Skipped(Failure),
     CameraFailed(CameraError),
     End,
 }
@@ -97,6 +100,7 @@ impl Device {
             let began = Instant::now();
             let step = self.step();
             self.care.look(memory::usage(), &self.serial)?;
+            self.serial.check()?;
             match step {
                 Step::Frame => {
                     pause = REOPEN_PAUSE.0;
@@ -111,21 +115,41 @@ impl Device {
                     }
                     self.keep_rate(began, limits.stop);
                 }
-                Step::Skipped => {
+                Step::Skipped(why) => {
+                    self.skip(why)?;
                     self.draw_if_stale();
                     self.go_without_frame()?;
                 }
-                Step::End => break,
+                Step::End => {
+                    if let (0, Some((_, why))) = (self.stats.frames(), &self.skipped) {
+                        return Err(no_frame(why));
+                    }
+                    break;
+                }
+                Step::CameraFailed(error @ CameraError::Spent(_)) => return Err(error.into()),
                 Step::CameraFailed(error) => {
                     self.lose_camera(&error.to_string());
                     self.wait(pause, limits.stop)?;
                     pause = (pause * 2).min(REOPEN_PAUSE.1);
-                    self.reopen_camera();
+                    self.reopen_camera()?;
                 }
             }
         }
         self.tell("end");
+        self.serial.check()?;
         Ok(self.stats.frames())
+    }
+
+    /// A frame was of no use. Once there were good ones, that passes; without one, whoever started this is told why. A board
+    /// that is watched over goes by its policy.
+    fn skip(&mut self, why: Failure) -> Result<(), Failure> {
+        let since = self.skipped.as_ref().map_or_else(Instant::now, |s| s.0);
+        let is_vain = self.live_at.is_none() && !self.care.is_supervised();
+        if is_vain && since.elapsed() > LIVE_FOR {
+            return Err(no_frame(&why));
+        }
+        self.skipped = Some((since, why));
+        Ok(())
     }
 
     /// One frame, from camera to display.
@@ -146,21 +170,21 @@ impl Device {
             Err(error) => {
                 self.past.damaged += 1;
                 self.trouble.tell(&self.serial, "frame skipped", &error);
-                return Step::Skipped;
+                return Step::Skipped(Failure::new(Cause::Camera, error));
             }
         };
         watch.lap(Stage::Decode);
         if let Err(error) = self.preprocess.run(&frame, self.network.input()) {
             self.past.damaged += 1;
             self.trouble.tell(&self.serial, "frame skipped", &error);
-            return Step::Skipped;
+            return Step::Skipped(Failure::new(Cause::Camera, error));
         }
         watch.lap(Stage::Preprocess);
         let verdict = match self.network.run() {
             Ok(scores) => self.decider.step(scores, captured_at),
             Err(error) => {
                 self.trouble.tell(&self.serial, "frame skipped", &error);
-                return Step::Skipped;
+                return Step::Skipped(error.into());
             }
         };
         watch.lap(Stage::Infer);
@@ -245,7 +269,7 @@ impl Device {
         true
     }
 
-    fn reopen_camera(&mut self) {
+    fn reopen_camera(&mut self) -> Result<(), Failure> {
         match (self.open_camera)() {
             Ok(camera) => {
                 let geometry = camera.geometry();
@@ -255,8 +279,10 @@ impl Device {
                 }
                 self.camera = Some(camera);
             }
+            Err(error @ CameraError::Spent(_)) => return Err(error.into()),
             Err(error) => log::debug!("camera: {error}"),
         }
+        Ok(())
     }
 
     /// Waits, in slices short enough for a signal and for the display's clock.
@@ -357,12 +383,17 @@ impl Device {
         self.serial.stats(event, &mut self.stats, counts);
         let overflow = memory::usage().overflow_peak_bytes;
         if event == "stats" && overflow > 0 {
-            let why =
-                format!("{overflow} bytes did not fit; raise [memory] pool_mib in the board file");
+            let why = format!("{overflow} bytes did not fit; raise pool_mib in the board file");
             self.trouble
                 .tell(&self.serial, "memory pool exhausted", &why);
         }
     }
+}
+
+/// No frame was of any use since the start.
+fn no_frame(why: &Failure) -> Failure {
+    let message = format!("no frame could be used; the last one: {why}");
+    Failure::new(why.cause, message)
 }
 
 /// Tells a trouble at once, and the same kind again only after a while, with how often it came in between.

@@ -1,6 +1,7 @@
 //! What went wrong, as one line for a person and one exit code for a program.
 
 use crate::camera::CameraError;
+use crate::output::{self, Escaped};
 use crate::show::DisplayError;
 use std::fmt;
 
@@ -41,7 +42,7 @@ pub enum Cause {
 pub struct Failure {
     /// The exit code's meaning.
     pub cause: Cause,
-    /// One line, no trailing full stop or newline.
+    /// One line, or one line a fault of a file; no trailing full stop or newline, no other control character.
     pub message: String,
 }
 
@@ -50,8 +51,26 @@ impl Failure {
     pub fn new(cause: Cause, message: impl fmt::Display) -> Self {
         Self {
             cause,
-            message: message.to_string(),
+            message: Escaped(message).to_string(),
         }
+    }
+
+    /// Several faults of one file, one a line.
+    pub fn of_lines(cause: Cause, lines: &[String]) -> Self {
+        let lines: Vec<_> = lines.iter().map(|l| Escaped(l).to_string()).collect();
+        Self {
+            cause,
+            message: lines.join("\n"),
+        }
+    }
+
+    /// Says it on standard error; the exit code that goes with it.
+    pub fn tell(&self) -> u8 {
+        for (first, line) in self.message.lines().enumerate() {
+            let program = if first == 0 { "eyelet: " } else { "" };
+            output::tell(format_args!("{program}{line}"));
+        }
+        self.cause as u8
     }
 }
 

@@ -2,13 +2,20 @@
 //! tables. Used to frame a stream of JPEGs and to look at a picture before a decoder does.
 //!
 //! It goes from marker to marker and steps over segments by their length, so that a thumbnail inside of an APPn segment,
-//! with markers of its own, does not end the picture.
+//! with markers of its own, does not end the picture. [`decode()`] makes pixels of a picture whose outline is known.
+
+mod decode;
+
+pub use decode::{Fault, decode};
 
 /// Start and end of a picture, and the other markers that are looked at (ITU-T T.81, table B.1).
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 const DHT: u8 = 0xc4;
+
+/// No picture that anybody decodes has more (CMYK).
+const MAX_COMPONENTS: usize = 4;
 
 /// What is known of a JPEG.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +30,10 @@ pub struct Outline {
     pub scans: usize,
     /// Whether the frame header is that of a baseline or extended sequential picture (SOF0, SOF1).
     pub is_sequential: bool,
+    /// Whether the scans so far bring every coefficient of every component to its last bit. The last scan may still be cut.
+    pub has_every_scan: bool,
+    /// Where the data of the last scan ends, once that is known: no end marker, no fill bytes before it.
+    pub data_end: usize,
 }
 
 /// What [`Walker::advance`] found.
@@ -44,6 +55,9 @@ pub struct Walker {
     at: usize,
     /// Whether `at` is inside of entropy-coded data.
     in_scan: bool,
+    /// Identifiers of the components, and which coefficients of each have come to their last bit.
+    components: [(u8, u64); MAX_COMPONENTS],
+    component_count: usize,
 }
 
 impl Walker {
@@ -52,17 +66,26 @@ impl Walker {
         &self.outline
     }
 
+    /// Whether the bytes that have arrived end inside of a scan: nothing but the end marker may be missing.
+    pub fn ends_in_scan(&self) -> bool {
+        self.in_scan
+    }
+
     /// Looks at what has arrived; `data` begins with the picture and only grows from call to call.
     pub fn advance(&mut self, data: &[u8]) -> Progress {
         loop {
             if self.in_scan {
-                match find_marker(data, self.at) {
-                    Ok(at) => (self.at, self.in_scan) = (at, false),
-                    Err(at) => {
-                        self.at = at;
-                        return Progress::More;
-                    }
+                let found = find_marker(data, self.at);
+                let (Ok(at) | Err(at)) = found;
+                self.at = at;
+                // Data never ends with FF: those are fill bytes, or the first half of a marker.
+                let data = data.get(..at).unwrap_or(data);
+                let fill = data.iter().rev().take_while(|&&byte| byte == 0xff).count();
+                self.outline.data_end = data.len() - fill;
+                if found.is_err() {
+                    return Progress::More;
                 }
+                self.in_scan = false;
             }
             let Some(rest) = data.get(self.at..) else {
                 return Progress::More; // a segment reaches past the data
@@ -94,17 +117,25 @@ impl Walker {
                     match marker {
                         // SOF0..=SOF15 without DHT, JPG and DAC: length, precision, height, width.
                         0xc0..=0xcf if !matches!(marker, DHT | 0xc8 | 0xcc) => {
-                            let &[_, _, _, h1, h0, w1, w0, ..] = start else {
+                            let &[_, _, _, h1, h0, w1, w0, ref rest @ ..] = start else {
+                                return Progress::More;
+                            };
+                            let Some(components) = rest.get(..length.saturating_sub(7)) else {
                                 return Progress::More;
                             };
                             let size = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
                             self.outline.size_px = Some(size);
                             self.outline.is_sequential = matches!(marker, 0xc0 | 0xc1);
+                            self.note_components(components);
                         }
                         DHT if self.outline.scan_at.is_none() => {
                             self.outline.has_huffman_tables = true;
                         }
                         SOS => {
+                            let Some(scan) = start.get(2..length) else {
+                                return Progress::More;
+                            };
+                            self.note_scan(scan);
                             self.outline.scan_at.get_or_insert(self.at);
                             self.outline.scans += 1;
                             self.in_scan = true;
@@ -115,6 +146,44 @@ impl Walker {
                 }
             }
         }
+    }
+}
+
+impl Walker {
+    /// Of a frame header: the count of components, then an identifier and two other bytes for each.
+    fn note_components(&mut self, header: &[u8]) {
+        let ids = header.iter().skip(1).step_by(3);
+        self.component_count = 0;
+        for (component, &id) in self.components.iter_mut().zip(ids) {
+            *component = (id, 0);
+            self.component_count += 1;
+        }
+    }
+
+    /// Of a scan header: the count of components, then an identifier and tables for each, then which coefficients
+    /// (first, last), and from and to which bit.
+    fn note_scan(&mut self, header: &[u8]) {
+        let &[count, ref rest @ ..] = header else {
+            return;
+        };
+        let Some((ids, parameters)) = rest.split_at_checked(2 * usize::from(count)) else {
+            return;
+        };
+        let coefficients = match *parameters {
+            // Nobody looks at these in a sequential picture, so some encoders write anything.
+            _ if self.outline.is_sequential => u64::MAX,
+            [first @ 0..64, last @ 0..64, bits, ..] if first <= last && bits & 0x0f == 0 => {
+                (u64::MAX >> (63 - last)) & (u64::MAX << first)
+            }
+            _ => 0,
+        };
+        let known = &mut self.components[..self.component_count];
+        for &id in ids.iter().step_by(2) {
+            if let Some(component) = known.iter_mut().find(|component| component.0 == id) {
+                component.1 |= coefficients;
+            }
+        }
+        self.outline.has_every_scan = !known.is_empty() && known.iter().all(|c| c.1 == u64::MAX);
     }
 }
 

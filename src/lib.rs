@@ -38,11 +38,15 @@ pub mod frame;
 #[cfg(feature = "tools")]
 pub mod image;
 mod jpeg;
+pub mod limits;
 pub mod mbr;
 pub mod memory;
 pub mod model;
 mod named;
 pub mod network;
+pub mod output;
+pub mod panics;
+mod poll;
 pub mod preprocess;
 pub mod show;
 pub mod slot;

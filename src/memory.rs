@@ -5,17 +5,21 @@
 //! | phase | who serves | when |
 //! |---|---|---|
 //! | open | the system | arguments, board file, commands other than `run` |
-//! | filling | the pool; what does not fit, the system, and it is counted | loading: network, camera, display, first frames |
+//! | filling | the pool, which goes on behind its end; what does not fit there, the system | loading: network, camera, display, first frames |
 //! | sealed | the pool | the loop |
 //!
-//! What overflowed while filling tells how large the pool must be, so a pool that is too small is refused with the number
-//! that it needs. After [`seal`] the system is asked only when the pool is exhausted, which is counted and told
-//! ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
+//! While filling, addresses behind the pool's end belong to it, though no memory stands behind those that nobody writes to. So
+//! blocks lie where they would lie in a larger pool, and the highest end of one tells how large the pool must be: a pool that
+//! is too small is refused with the number that it needs. After [`seal`] the system is asked only when the pool is exhausted,
+//! which is counted and told ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
 //!
 //! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start. The program's
 //! own code and stacks are mapped in when the pool is sealed.
 
+mod limit;
 mod resident;
+
+pub use limit::held_to;
 
 use crate::{Cause, Failure};
 use spinning_top::RawSpinlock;
@@ -34,6 +38,12 @@ static RESERVED: AtomicBool = AtomicBool::new(false);
 /// First byte of the pool, 0 while there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes behind the pool's end that belong to it while it is filled.
+static SPARE: AtomicUsize = AtomicUsize::new(0);
+/// Where the allocator's own range ends, while there is spare.
+static HEAP_END: AtomicUsize = AtomicUsize::new(0);
+/// The highest end of a block.
+static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 static SEALED: AtomicBool = AtomicBool::new(false);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
@@ -42,10 +52,12 @@ static OVERFLOW_PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn is_in_pool(pointer: *mut u8) -> bool {
     let start = START.load(Relaxed);
-    start != 0 && (pointer as usize).wrapping_sub(start) < SIZE.load(Relaxed)
+    let len = SIZE.load(Relaxed) + SPARE.load(Relaxed);
+    start != 0 && (pointer as usize).wrapping_sub(start) < len
 }
 
-fn count(size: usize) {
+fn count(pointer: *mut u8, size: usize) {
+    HIGHEST.fetch_max(pointer as usize + size, Relaxed);
     PEAK.fetch_max(LIVE.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
@@ -56,18 +68,21 @@ unsafe impl GlobalAlloc for FixedPool {
         if START.load(Relaxed) == 0 {
             INSTALLED.store(true, Relaxed);
             // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-            return unsafe { System.alloc(layout) };
+            return limit::served(unsafe { System.alloc(layout) }, layout.size());
         }
         // SAFETY: as above.
         let pointer = unsafe { TALC.alloc(layout) };
         if !pointer.is_null() {
-            count(layout.size());
+            count(pointer, layout.size());
             return pointer;
+        }
+        if SPARE.load(Relaxed) > 0 {
+            limit::reached(layout.size());
         }
         let overflow = OVERFLOW.fetch_add(layout.size(), Relaxed) + layout.size();
         OVERFLOW_PEAK.fetch_max(overflow, Relaxed);
         // SAFETY: as above.
-        unsafe { System.alloc(layout) }
+        limit::served(unsafe { System.alloc(layout) }, layout.size())
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
@@ -87,14 +102,17 @@ unsafe impl GlobalAlloc for FixedPool {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if START.load(Relaxed) == 0 {
             // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`; without a pool all blocks are the system's.
-            return unsafe { System.realloc(pointer, layout, new_size) };
+            return limit::served(
+                unsafe { System.realloc(pointer, layout, new_size) },
+                new_size,
+            );
         }
         if is_in_pool(pointer) {
             // SAFETY: as above, the block is one of the pool's.
             let moved = unsafe { TALC.realloc(pointer, layout, new_size) };
             if !moved.is_null() {
                 LIVE.fetch_sub(layout.size(), Relaxed);
-                count(new_size);
+                count(moved, new_size);
                 return moved;
             }
         }
@@ -149,13 +167,15 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
         return Ok(());
     }
     let mib = bytes >> 20;
-    // SAFETY: a new private mapping; nothing else knows its address.
+    let (range, spare) = with_spare(bytes);
+    let fixed = if range.is_null() { 0 } else { libc::MAP_FIXED };
+    // SAFETY: a new private mapping; nothing else knows its address, or that of the range that it replaces the start of.
     let start = unsafe {
         libc::mmap(
-            std::ptr::null_mut(),
+            range,
             bytes,
             libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | fixed,
             -1,
             0,
         )
@@ -165,7 +185,7 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
         return Err(Failure::new(
             Cause::Memory,
             format!(
-                "cannot reserve the memory pool of {mib} MiB: {why}; lower [memory] pool_mib in the board file"
+                "cannot reserve the memory pool of {mib} MiB: {why}; lower pool_mib in the board file"
             ),
         ));
     }
@@ -177,17 +197,72 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
     // Against swapping; refused to ordinary users past a limit, and then not needed for being right.
     // SAFETY: the range is the mapping made above.
     unsafe { libc::mlock(start, bytes) };
-    // SAFETY: the mapping lives as long as the process and is given to nobody else; `Manual` allows claims.
-    let claimed = unsafe { TALC.lock().claim(start.cast(), bytes) };
-    if claimed.is_none() {
+    // SAFETY: the mapping lives as long as the process (its spare end until the pool is sealed) and is given to nobody else;
+    // `Manual` allows claims.
+    let claimed = unsafe { TALC.lock().claim(start.cast(), bytes + spare) };
+    let Some(heap_end) = claimed else {
         return Err(Failure::new(
             Cause::Memory,
             "the memory pool is too small to be managed at all",
         ));
-    }
+    };
+    HEAP_END.store(heap_end.as_ptr() as usize, SeqCst);
+    SPARE.store(spare, SeqCst);
     SIZE.store(bytes, SeqCst);
     START.store(start as usize, SeqCst);
     Ok(())
+}
+
+/// Addresses for a pool of so many bytes and for spare behind it, without memory, and how many bytes are spare; null and 0
+/// where there are not so many addresses.
+fn with_spare(bytes: usize) -> (*mut libc::c_void, usize) {
+    const SPARE_BYTES: u64 = if cfg!(target_pointer_width = "64") {
+        4 << 30
+    } else {
+        512 << 20
+    };
+    // Never more than there is memory for, in whole MiB.
+    let spare = SPARE_BYTES.min(free_bytes().saturating_sub(bytes as u64)) >> 20 << 20;
+    let spare = usize::try_from(spare).unwrap_or(0);
+    let Some(all) = bytes.checked_add(spare) else {
+        return (std::ptr::null_mut(), 0);
+    };
+    // SAFETY: a new private mapping; nothing else knows its address.
+    let range = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            all,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if range == libc::MAP_FAILED {
+        (std::ptr::null_mut(), 0)
+    } else {
+        (range, spare)
+    }
+}
+
+/// Gives the addresses behind the pool's end back. No block may lie there.
+fn give_spare_back() {
+    let (start, size) = (START.load(SeqCst), SIZE.load(SeqCst));
+    let spare = SPARE.load(SeqCst);
+    let heap_end = std::ptr::NonNull::new(HEAP_END.load(SeqCst) as *mut u8);
+    let (Some(heap_end), true) = (heap_end, spare > 0) else {
+        return;
+    };
+    let end = (start + size) as *mut u8;
+    let mut talc = TALC.lock();
+    // SAFETY: `heap_end` is what the allocator called the end of its only range, which was not moved since.
+    let cut = unsafe { talc.truncate(heap_end, end) };
+    HEAP_END.store(cut.map_or(0, |cut| cut.as_ptr() as usize), SeqCst);
+    if cut.is_some_and(|cut| cut.as_ptr() <= end) {
+        SPARE.store(0, SeqCst);
+        // SAFETY: the allocator has given these addresses back, and no block lies there.
+        unsafe { libc::munmap(end.cast(), spare) };
+    }
 }
 
 /// Ends the start: refuses a pool that did not hold everything so far with a tenth to spare, and maps in the program.
@@ -200,13 +275,14 @@ pub fn seal() -> Result<Usage, Failure> {
                 Cause::Memory,
                 format!(
                     "the memory pool of {} MiB is too small: this board and model need {needed} MiB; set pool_mib = \
-                     {needed} under [memory] in the board file",
+                     {needed} in the board file, above its tables",
                     usage.pool_bytes >> 20
                 ),
             ));
         }
     }
     if usage.pool_bytes != 0 {
+        give_spare_back();
         resident::map_in();
     }
     OVERFLOW_PEAK.store(OVERFLOW.load(Relaxed), Relaxed);
@@ -219,17 +295,18 @@ pub fn is_sealed() -> bool {
     SEALED.load(Relaxed)
 }
 
-/// The peak and a tenth for the allocator's own losses, in whole MiB; more than the pool when something did not fit in it.
+/// The size that would do, in whole MiB: the pool's own when all lay in it with a tenth of the peak to spare. Else as far as
+/// blocks lay, and a tenth, since in a smaller pool they may lie a little otherwise.
 fn needed_mib(usage: Usage) -> usize {
     let with_losses = |bytes: usize| (bytes + bytes / 10).div_ceil(1 << 20);
     let peak = usage.peak_bytes.max(LARGEST.load(Relaxed));
     let overflow = usage.overflow_peak_bytes;
-    let beside = if overflow == 0 {
-        0
-    } else {
-        (usage.pool_bytes >> 20) + with_losses(overflow)
-    };
-    with_losses(peak + overflow).max(beside)
+    let reach = HIGHEST.load(Relaxed).saturating_sub(START.load(Relaxed));
+    let mib = usage.pool_bytes >> 20;
+    if overflow == 0 && reach <= usage.pool_bytes && with_losses(peak) <= mib {
+        return mib;
+    }
+    with_losses(reach.max(peak) + overflow).max(mib + 1)
 }
 
 /// The largest peak of all accounts.
@@ -276,6 +353,19 @@ impl Ledger {
             )
         }))
     }
+}
+
+/// Bytes that this process could still get: of the pool, and of the system's memory that is free or can be made so. All there
+/// are where the system does not say.
+pub fn free_bytes() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB")?.trim().parse().ok());
+    let usage = usage();
+    let pool = usage.pool_bytes.saturating_sub(usage.live_bytes) as u64;
+    kib.map_or(u64::MAX, |kib: u64| (kib << 10).saturating_add(pool))
 }
 
 /// Page faults of this process since it began: (minor, major).

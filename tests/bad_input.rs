@@ -182,6 +182,25 @@ fn board_files() {
     );
     assert_refused(&with("threads = 0"), BOARD, &["threads"]);
     assert_refused(&with("threads = \"two\""), BOARD, &["threads"]);
+    for threads in ["65", "1000", "20000", "-1", "99999999999999999999"] {
+        let run = with(&format!("threads = {threads}"));
+        assert_refused(&run, BOARD, &["a whole number from 1 to 64", threads]);
+    }
+    let many: String = (0..300_000).map(|n| format!("k{n} = 1\n")).collect();
+    let began = Instant::now();
+    assert_refused(&with(&many), BOARD, &["longer than 65536 bytes"]);
+    // As many as fit in a file that is read.
+    let fewer: String = (0..5000).map(|n| format!("k{n} = 1\n")).collect();
+    assert_refused(&with(&fewer), BOARD, &["k0: is no key here", "more faults"]);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    let slow = "[camera.pipe]\ntimeout_ms = 15000";
+    let slow = run_board(folder.path(), &board("threads = 1", slow, display));
+    let says = ["timeout_ms is 15000, needs less than policy.watchdog_s, which is 15"];
+    assert_refused(&slow, BOARD, &says);
     assert_refused(
         &run_board(folder.path(), "model = "),
         BOARD,
@@ -298,6 +317,20 @@ fn pictures() {
     let crc = crc32(&huge[12..29]);
     huge[29..33].copy_from_slice(&crc.to_be_bytes());
     std::fs::write(at("huge.png"), huge).unwrap();
+    // JPEGs that are cut, and have an end marker all the same.
+    for name in ["progressive.jpg", "halved-chroma.jpg"] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        assert_eq!(classify(folder.path(), &fixture(name)).code, 0, "{name}");
+        for percent in [30, 60, 90, 99] {
+            let cut = [&whole[..whole.len() * percent / 100], &[0xff, 0xd9]].concat();
+            std::fs::write(at(name), cut).unwrap();
+            assert_refused(
+                &classify(folder.path(), &at(name)),
+                PICTURE,
+                &[name, "jpg data is "],
+            );
+        }
+    }
     for name in ["absent.png", "empty.png", "text.jpg", "cut.png", "huge.png"] {
         assert_refused(&classify(folder.path(), &at(name)), PICTURE, &[name]);
     }

@@ -133,18 +133,24 @@ fn a_pool_that_is_too_small_is_refused_with_the_size_that_it_needs() {
             &[run.to_vec(), vec![file.display().to_string()]].concat(),
         )
     };
-    let refused = board(1);
-    assert_eq!(refused.code, 7, "{}", refused.stderr);
-    assert_eq!(refused.stderr.lines().count(), 1, "{}", refused.stderr);
-    let needed = refused
-        .stderr
-        .split("pool_mib = ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next());
-    let needed: u64 = needed
-        .unwrap_or_else(|| panic!("{}", refused.stderr))
-        .parse()
-        .unwrap();
-    let accepted = board(needed);
-    assert_eq!(accepted.code, 0, "{needed} MiB: {}", accepted.stderr);
+    let needed = |mib: u64| -> Option<u64> {
+        let run = board(mib);
+        if run.code == 0 {
+            return None;
+        }
+        assert_eq!(run.code, 7, "{mib} MiB: {}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        let needed = run.stderr.split("pool_mib = ").nth(1);
+        let needed = needed.and_then(|rest| rest.split(' ').next());
+        let needed = needed.unwrap_or_else(|| panic!("{}", run.stderr));
+        Some(needed.parse().unwrap())
+    };
+    // Right the first time, however small the pool was that asked.
+    let first = needed(1).expect("1 MiB is too small");
+    for mib in [2, first / 2, first - 2, first - 1] {
+        if let Some(named) = needed(mib) {
+            assert_eq!(needed(named), None, "{mib} MiB asked for {named}");
+        }
+    }
+    assert_eq!(needed(first), None, "1 MiB asked for {first}");
 }

@@ -3,12 +3,14 @@
 //! A fault in a file is reported with file, line, column and key, all faults of the file at once. No file but the board's own
 //! is touched here: whether a camera, a picture or a model exists is found out by whoever opens it.
 
+use super::policy::Policy;
 use super::{
     Board, BoardError, CameraConfig, DecideConfig, Depth, DisplayConfig, FramebufferConfig, Mount,
     PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
 };
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
+use crate::limits::{self, Whole};
 use crate::toml_file::{Faults, Table, read, read_text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,9 +27,6 @@ const FORMATS: [(&str, PixelFormat); 8] = [
     ("mjpeg", PixelFormat::Mjpeg),
     ("grey", PixelFormat::Grey),
 ];
-
-/// Pixels of a side: no camera picture or display is larger, and smaller ones show nothing.
-const SIDE_PX: std::ops::RangeInclusive<u32> = 16..=8192;
 
 /// What the relative paths of a board file are relative to.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +61,8 @@ impl Board {
             path: path.to_owned(),
             reason,
         };
-        let text = read_text(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = read_text(path, limits::TOML_FILE_BYTES)
+            .map_err(|error| unreadable(error.to_string()))?;
         let name = path
             .file_stem()
             .and_then(|stem| stem.to_str())
@@ -93,14 +93,17 @@ impl Board {
             let tier = top.word("tier", &tiers);
             let device_tree_models = top.texts("device_tree_models").unwrap_or_default();
             let model = top.text("model").map(|model| model_of(model, base));
-            let threads = top.integer_u32("threads", 1..=64);
-            let pool_mib = top.integer_u32("pool_mib", 1..=2048);
+            let threads = top.integer_u32("threads", limits::THREADS);
+            let pool_mib = top.integer_u32("pool_mib", limits::POOL_MIB);
             let camera = camera(top, base);
             let mount = mount(top);
             let decide = decide(top);
             let display = display(top, base);
             let firmware = super::firmware::firmware(top);
             let policy = super::policy::policy(top);
+            if let Some(camera) = &camera {
+                check_timeout(top, camera, &policy);
+            }
             Some(Self {
                 name: name.to_owned(),
                 description: description?,
@@ -120,6 +123,25 @@ impl Board {
     }
 }
 
+/// A watchdog must not take a camera that is waited for for a program that hangs.
+fn check_timeout(top: &Table<'_, '_>, camera: &CameraConfig, policy: &Policy) {
+    let timeout = match camera {
+        CameraConfig::V4l2(v4l2) => v4l2.timeout,
+        CameraConfig::Pipe(pipe) => pipe.timeout,
+        CameraConfig::Still(_) | CameraConfig::Pattern(_) => return,
+    };
+    if !policy.watchdog.is_zero() && timeout >= policy.watchdog {
+        let watchdog_s = policy.watchdog.as_secs();
+        top.fault(
+            "camera",
+            format_args!(
+                "its timeout_ms is {}, needs less than policy.watchdog_s, which is {watchdog_s} (0 is no watchdog)",
+                timeout.as_millis()
+            ),
+        );
+    }
+}
+
 /// A model's name stays as it is; a path is made relative to the board file.
 fn model_of(model: String, base: Base<'_>) -> String {
     if crate::model::is_path(&model) {
@@ -129,8 +151,8 @@ fn model_of(model: String, base: Base<'_>) -> String {
     }
 }
 
-fn millis(table: &mut Table<'_, '_>, key: &str, range: [u64; 2], default: u64) -> Duration {
-    Duration::from_millis(table.integer(key, range[0]..=range[1]).unwrap_or(default))
+fn millis(table: &mut Table<'_, '_>, key: &str, range: Whole, default: u64) -> Duration {
+    Duration::from_millis(table.integer(key, range).unwrap_or(default))
 }
 
 fn camera(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<CameraConfig> {
@@ -140,9 +162,13 @@ fn camera(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<CameraConfig> {
         "v4l2" => v4l2(table).map(CameraConfig::V4l2),
         "still" => still(table, base).map(CameraConfig::Still),
         "pipe" => Some(CameraConfig::Pipe(PipeConfig {
-            max_width_px: table.integer_u32("max_width_px", SIDE_PX).unwrap_or(1920),
-            max_height_px: table.integer_u32("max_height_px", SIDE_PX).unwrap_or(1080),
-            timeout: millis(table, "timeout_ms", [100, 600_000], 5000),
+            max_width_px: table
+                .integer_u32("max_width_px", limits::SIDE_PX)
+                .unwrap_or(1920),
+            max_height_px: table
+                .integer_u32("max_height_px", limits::SIDE_PX)
+                .unwrap_or(1080),
+            timeout: millis(table, "timeout_ms", limits::PIPE_TIMEOUT_MS, 5000),
         })),
         _ => pattern(table).map(CameraConfig::Pattern),
     }
@@ -157,11 +183,13 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
             "needs \"auto\" or a whole path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
         );
     }
-    let width_px = table.integer_u32("width_px", SIDE_PX);
-    let height_px = table.integer_u32("height_px", SIDE_PX);
-    let rate_fps = table.integer_u32("rate_fps", 1..=240).unwrap_or(30);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let rate_fps = table
+        .integer_u32("rate_fps", limits::CAMERA_RATE_FPS)
+        .unwrap_or(30);
     let formats = table.words("formats", &FORMATS);
-    let timeout = millis(table, "timeout_ms", [100, 60_000], 2000);
+    let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
     Some(V4l2Config {
         device: device.map(PathBuf::from),
         width_px: width_px?,
@@ -181,9 +209,13 @@ fn still(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<StillConfig> {
             "is empty, needs at least one picture file or folder",
         );
     }
-    let frames_each = table.integer_u32("frames_each", 1..=1_000_000).unwrap_or(1);
+    let frames_each = table
+        .integer_u32("frames_each", limits::FRAMES_EACH)
+        .unwrap_or(1);
     let repeat = table.flag("repeat").unwrap_or(false);
-    let rate_fps = table.integer_u32("rate_fps", 0..=1000).unwrap_or(0);
+    let rate_fps = table
+        .integer_u32("rate_fps", limits::DRAWN_RATE_FPS)
+        .unwrap_or(0);
     Some(StillConfig {
         files: files?.iter().map(|file| base.input(file)).collect(),
         frames_each,
@@ -200,10 +232,12 @@ fn pattern(table: &mut Table<'_, '_>) -> Option<PatternConfig> {
         .into_iter()
         .filter(|(_, format)| *format != PixelFormat::Mjpeg)
         .collect();
-    let width_px = table.integer_u32("width_px", SIDE_PX);
-    let height_px = table.integer_u32("height_px", SIDE_PX);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let format = table.word("format", &raw).unwrap_or(PixelFormat::Rgb24);
-    let rate_fps = table.integer_u32("rate_fps", 0..=1000).unwrap_or(30);
+    let rate_fps = table
+        .integer_u32("rate_fps", limits::DRAWN_RATE_FPS)
+        .unwrap_or(30);
     Some(PatternConfig {
         width_px: width_px?,
         height_px: height_px?,
@@ -241,10 +275,11 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
     let Some(mut table) = top.table("decide") else {
         return default;
     };
-    // The smallest weight still reaches a new picture within some hundred frames.
-    let ema_weight = table.number("ema_weight", 0.01..=1.0);
-    let enter = table.number("enter", 0.0..=1.0).unwrap_or(default.enter);
-    let leave = match table.number("leave", 0.0..=1.0) {
+    let ema_weight = table.number("ema_weight", limits::EMA_WEIGHT);
+    let enter = table
+        .number("enter", limits::PROBABILITY)
+        .unwrap_or(default.enter);
+    let leave = match table.number("leave", limits::PROBABILITY) {
         Some(leave) if leave > enter => {
             let message = format!("is {leave}, needs a number not above `enter`, which is {enter}");
             table.fault("leave", message);
@@ -258,9 +293,9 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
         enter,
         leave,
         frames_in_a_row: table
-            .integer_u32("frames_in_a_row", 1..=1000)
+            .integer_u32("frames_in_a_row", limits::FRAMES_IN_A_ROW)
             .unwrap_or(default.frames_in_a_row),
-        hold: millis(&mut table, "hold_ms", [0, 3_600_000], 500),
+        hold: millis(&mut table, "hold_ms", limits::HOLD_MS, 500),
         unknown_label: table.text("unknown_label").unwrap_or(default.unknown_label),
     }
 }
@@ -277,8 +312,8 @@ fn display(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
 fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
     FramebufferConfig {
         driver: table.text("driver"),
-        width_px: table.integer_u32("width_px", SIDE_PX),
-        height_px: table.integer_u32("height_px", SIDE_PX),
+        width_px: table.integer_u32("width_px", limits::SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::SIDE_PX),
         rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
         required: table.flag("required").unwrap_or(false),
     }
@@ -287,9 +322,9 @@ fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
 fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
     table.must_have(&["folder", "width_px", "height_px"]);
     let folder = table.text("folder");
-    let width_px = table.integer_u32("width_px", SIDE_PX);
-    let height_px = table.integer_u32("height_px", SIDE_PX);
-    let keep = table.integer_u32("keep", 1..=999).unwrap_or(20);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
     let depths = [
         ("mono", Depth::Mono),
         ("rgb565", Depth::Rgb565),

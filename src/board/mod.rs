@@ -44,7 +44,10 @@ pub enum BoardError {
 
 impl From<BoardError> for Failure {
     fn from(error: BoardError) -> Self {
-        Self::new(Cause::Board, error)
+        match error {
+            BoardError::Faults(faults) => Self::of_lines(Cause::Board, &faults.lines),
+            error => Self::new(Cause::Board, error),
+        }
     }
 }
 

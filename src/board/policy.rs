@@ -3,11 +3,9 @@
 //! The table holds for a board that runs `eyelet` as its first program, and under a service manager that asks for
 //! notifications. A board file without it has the default of every key; they stand in `boards/README.md`.
 
+use crate::limits::{self, Whole};
 use crate::toml_file::Table;
 use std::time::Duration;
-
-/// A watchdog has at least so many seconds: the first program may wait for a slow card for 4 of them.
-const LEAST_WATCHDOG_S: u64 = 5;
 
 /// `[policy]`
 #[derive(Debug, Clone, PartialEq)]
@@ -132,11 +130,10 @@ pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
     };
     Policy {
         watchdog: watchdog(&mut table, default.watchdog),
-        start: seconds(&mut table, "start_s", [5, 3600], default.start),
-        trial: seconds(&mut table, "trial_s", [5, 3600], default.trial),
-        // Below one frame in two seconds the display would take the class for an old one.
+        start: seconds(&mut table, "start_s", limits::START_S, default.start),
+        trial: seconds(&mut table, "trial_s", limits::START_S, default.trial),
         degraded_rate_fps: table
-            .number("degraded_rate_fps", 0.5..=60.0)
+            .number("degraded_rate_fps", limits::DEGRADED_RATE_FPS)
             .unwrap_or(default.degraded_rate_fps),
         failures: failures(&mut table, default.failures),
         camera_lost: named_rule(&mut table, "camera_lost", &RETRY, default.camera_lost),
@@ -147,24 +144,20 @@ pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
     }
 }
 
-fn seconds(
-    table: &mut Table<'_, '_>,
-    key: &str,
-    [low, high]: [u64; 2],
-    default: Duration,
-) -> Duration {
+fn seconds(table: &mut Table<'_, '_>, key: &str, range: Whole, default: Duration) -> Duration {
     table
-        .integer(key, low..=high)
+        .integer(key, range)
         .map_or(default, Duration::from_secs)
 }
 
 fn watchdog(table: &mut Table<'_, '_>, default: Duration) -> Duration {
-    let watchdog = seconds(table, "watchdog_s", [0, 300], default);
-    if (1..LEAST_WATCHDOG_S).contains(&watchdog.as_secs()) {
+    let Whole { least, most } = limits::WATCHDOG_S;
+    let watchdog = seconds(table, "watchdog_s", Whole { least: 0, most }, default);
+    if (1..least).contains(&watchdog.as_secs()) {
         table.fault(
             "watchdog_s",
             format_args!(
-                "is {}, needs 0 (no watchdog) or {LEAST_WATCHDOG_S} to 300: a slow card alone may take 4 s",
+                "is {}, needs 0 (no watchdog) or {least} to {most}: a slow card alone may take 4 s",
                 watchdog.as_secs()
             ),
         );
@@ -175,7 +168,7 @@ fn watchdog(table: &mut Table<'_, '_>, default: Duration) -> Duration {
 fn rule(table: &mut Table<'_, '_>, words: &[(&str, Action)], default: Rule) -> Rule {
     Rule {
         action: table.word("do", words).unwrap_or(default.action),
-        after: seconds(table, "after_s", [0, 86_400], default.after),
+        after: seconds(table, "after_s", limits::AFTER_S, default.after),
     }
 }
 
@@ -198,9 +191,9 @@ fn failures(table: &mut Table<'_, '_>, default: Failures) -> Failures {
     Failures {
         action: table.word("do", &RETRY).unwrap_or(default.action),
         count: table
-            .integer_u32("count", 1..=1000)
+            .integer_u32("count", limits::FAILURE_COUNT)
             .unwrap_or(default.count),
-        within: seconds(&mut table, "within_s", [1, 86_400], default.within),
+        within: seconds(&mut table, "within_s", limits::WITHIN_S, default.within),
     }
 }
 
@@ -211,7 +204,7 @@ fn hot(table: &mut Table<'_, '_>, default: Hot) -> Hot {
     Hot {
         rule: rule(&mut table, &TELL_OR_DEGRADE, default.rule),
         at_celsius: table
-            .number("at_celsius", 30.0..=120.0)
+            .number("at_celsius", limits::AT_CELSIUS)
             .unwrap_or(default.at_celsius),
     }
 }
@@ -223,7 +216,7 @@ fn memory_low(table: &mut Table<'_, '_>, default: MemoryLow) -> MemoryLow {
     MemoryLow {
         rule: rule(&mut table, &TELL, default.rule),
         at_percent: table
-            .integer_u32("at_percent", 10..=100)
+            .integer_u32("at_percent", limits::AT_PERCENT)
             .unwrap_or(default.at_percent),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A [`Framer`] looks at a buffer whose front is the oldest byte that is not used yet, and says what to do with that front.
 
+use super::sniff::foreign;
 use super::y4m::{self, FrameLine, Header};
 use crate::board::PipeConfig;
 use crate::frame::{Geometry, PixelFormat};
@@ -10,6 +11,13 @@ use std::ops::Range;
 
 /// Room for the segments around an MJPEG picture (thumbnail, EXIF).
 const SEGMENTS_BYTES: usize = 64 * 1024;
+
+/// So many bytes tell for certain how a stream begins.
+const BEGIN_BYTES: usize = 12;
+
+/// What to do about a stream that cannot be read.
+pub(super) const ADVICE: &str =
+    "send MJPEG or Y4M, as in rpicam-vid -t 0 --codec mjpeg -o - | eyelet run --camera -";
 
 /// How every JPEG begins: SOI and the first byte of the next marker.
 const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];
@@ -53,14 +61,12 @@ pub(super) enum Detected {
 
 /// Tells the kind of a stream by its first bytes. Noise counts as MJPEG that was joined in the middle.
 pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
-    if data.len() < 4 {
+    let is_mjpeg = data.starts_with(&JPEG_START);
+    if data.len() < BEGIN_BYTES && !is_mjpeg {
         return Detected::More;
     }
-    if data.starts_with(&[0, 0, 0, 1]) || data.starts_with(&[0, 0, 1]) {
-        return Detected::Unknown(
-            "the pipe carries H.264 or H.265: ask the sender for MJPEG (rpicam-vid: --codec mjpeg)"
-                .into(),
-        );
+    if let Some(what) = foreign(data) {
+        return Detected::Unknown(format!("standard input brings {what}: {ADVICE}"));
     }
     let begin = &data[..data.len().min(y4m::MAGIC.len())];
     if !y4m::MAGIC.starts_with(begin) {
@@ -71,11 +77,13 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
         if line.len() < y4m::LONGEST_HEADER_BYTES {
             return Detected::More;
         }
-        return Detected::Unknown("the pipe carries Y4M whose header line has no end".into());
+        return Detected::Unknown(format!(
+            "standard input brings Y4M whose header line has no end: {ADVICE}"
+        ));
     };
     match Header::parse(&line[..end]) {
         Err(reason) => Detected::Unknown(format!(
-            "the pipe carries Y4M that cannot be read: {reason}"
+            "standard input brings Y4M that cannot be read: {reason}"
         )),
         Ok(header) => {
             let Geometry {
@@ -94,7 +102,7 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
 
 fn too_large(width_px: u32, height_px: u32, config: &PipeConfig) -> String {
     format!(
-        "the pipe carries {width_px}x{height_px} pictures, [camera.pipe] takes {}x{}: raise max_width_px and max_height_px, or send smaller ones",
+        "standard input brings {width_px}x{height_px} pictures, [camera.pipe] takes {}x{}: raise max_width_px and max_height_px in the board file, or send smaller ones",
         config.max_width_px, config.max_height_px
     )
 }
@@ -131,14 +139,19 @@ impl Framer {
         }
     }
 
-    /// Why pictures were refused, if they were too large.
+    /// Why the last bytes were no picture, where that is known.
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Mjpeg(mjpeg) => {
                 let (w, h) = mjpeg.refused?;
                 Some(too_large(w, h, &mjpeg.config))
             }
-            Self::Y4m { .. } => None,
+            Self::Y4m { lost, .. } => lost.then(|| {
+                format!(
+                    "standard input brings Y4M whose frames do not begin with a line FRAME of {} bytes at the most: {ADVICE}",
+                    y4m::LONGEST_FRAME_LINE_BYTES
+                )
+            }),
         }
     }
 
@@ -211,7 +224,10 @@ impl MjpegFramer {
                 self.note_size();
                 self.skip(data.len(), true)
             }
-            Progress::More => Step::More,
+            Progress::More => {
+                self.note_size();
+                Step::More
+            }
             Progress::Damaged(at) => self.skip(at.max(2), true),
             Progress::Complete(end) => {
                 let size = self.walker.outline().size_px.unwrap_or_default();

@@ -5,6 +5,7 @@ mod pace;
 mod pattern;
 mod picture;
 mod pipe;
+mod sniff;
 mod still;
 pub mod v4l2;
 mod y4m;
@@ -50,7 +51,7 @@ pub trait Camera {
 pub enum Next<'a> {
     /// The newest picture.
     Frame(Frame<'a>),
-    /// The source has ended (the last still picture, end of the pipe); no frame will follow.
+    /// The source has ended (the last still picture, the end of a pipe that brought pictures); no frame will follow.
     End,
 }
 
@@ -85,4 +86,7 @@ pub enum CameraError {
     /// The camera cannot be used as the board file asks; opening it again will not help by itself.
     #[error("{0}")]
     Unusable(String),
+    /// Standard input cannot be used, and there is no other one to be opened.
+    #[error("{0}")]
+    Spent(String),
 }

@@ -3,10 +3,11 @@
 //! The kind is told by the first bytes, not by the name: BMP, GIF (first picture), JPEG, PNG, TIFF, WebP. Whatever the file
 //! holds becomes 8-bit RGB: grey and palette are spread, 16 bits are rounded to 8, CMYK is converted by the JPEG decoder,
 //! transparent parts lie on white. EXIF orientation is applied; colour profiles are not. Size is checked before anything
-//! is decoded.
+//! is decoded. A JPEG must have its end marker and every block but what fits in the last eight bytes (see `jpeg::decode`).
 
-use crate::jpeg::{Progress, Walker};
+use crate::jpeg::{self, Fault, Progress, Walker};
 use crate::named;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -61,49 +62,87 @@ fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let damaged = |error: image::ImageError| {
         format!("the {name} data is damaged or of an unknown kind: {error}")
     };
-    if format == ImageFormat::Jpeg && Walker::default().advance(bytes) == Progress::More {
-        // The decoder would fill the rest with grey.
-        return Err("the jpg data is cut short".into());
+    if format == ImageFormat::Jpeg {
+        return decode_jpeg(bytes);
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
         .into_decoder()
         .map_err(damaged)?;
     let (width_px, height_px) = decoder.dimensions();
-    let pixels = u64::from(width_px) * u64::from(height_px);
-    if pixels == 0 {
-        return Err("the picture has no pixels".into());
-    }
-    if pixels > MAX_PIXELS {
-        return Err(format!(
-            "it has {width_px}x{height_px} pixels, at most {} million are taken; scale it down first",
-            MAX_PIXELS / 1_000_000
-        ));
-    }
-    // Ask for the memory before the decoders do: they end the program when there is none.
+    let pixels = check_size(width_px, height_px)?;
     let needed = decoder.total_bytes() + pixels * 3 + bytes.len() as u64;
-    let needed_bytes = usize::try_from(needed).unwrap_or(usize::MAX);
-    if Vec::<u8>::new().try_reserve_exact(needed_bytes).is_err() {
-        return Err(format!(
-            "its {width_px}x{height_px} pixels need {} MiB to decode, more than is free; enlarge the memory pool or scale it down",
-            needed.div_ceil(1 << 20)
-        ));
-    }
+    check_memory(width_px, height_px, needed)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(4 * MAX_PIXELS + needed);
     decoder.set_limits(limits).map_err(damaged)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    Ok(upright(picture, orientation))
+}
+
+/// How many pixels there are, unless there are none or too many.
+fn check_size(width_px: u32, height_px: u32) -> Result<u64, String> {
+    match u64::from(width_px) * u64::from(height_px) {
+        0 => Err("the picture has no pixels".into()),
+        pixels if pixels > MAX_PIXELS => Err(format!(
+            "it has {width_px}x{height_px} pixels, at most {} million are taken; scale it down first",
+            MAX_PIXELS / 1_000_000
+        )),
+        pixels => Ok(pixels),
+    }
+}
+
+/// Asks for the memory before the decoders do: they end the program when there is none.
+fn check_memory(width_px: u32, height_px: u32, needed: u64) -> Result<(), String> {
+    let needed_bytes = usize::try_from(needed).unwrap_or(usize::MAX);
+    if Vec::<u8>::new().try_reserve_exact(needed_bytes).is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "its {width_px}x{height_px} pixels need {} MiB to decode, more than is free; enlarge the memory pool or scale it down",
+        needed.div_ceil(1 << 20)
+    ))
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Picture, String> {
+    let cut_short = || "the jpg data is cut short".to_owned();
+    let mut walker = Walker::default();
+    match walker.advance(bytes) {
+        Progress::Complete(_) => {}
+        Progress::More => return Err(cut_short()),
+        Progress::Damaged(at) => {
+            return Err(format!("the jpg data is damaged: no marker at byte {at}"));
+        }
+    }
+    let outline = walker.outline();
+    let (width_px, height_px) = outline.size_px.unwrap_or_default();
+    let (width_px, height_px) = (u32::from(width_px), u32::from(height_px));
+    let pixels = check_size(width_px, height_px)?;
+    // Pictures of several scans are kept as coefficients until the last one has come: 16 bits for each of four colours.
+    let is_simple = outline.is_sequential && outline.scans == 1;
+    let bytes_per_pixel = if is_simple { 6 } else { 6 + 8 };
+    check_memory(width_px, height_px, pixels * bytes_per_pixel)?;
+    let mut rgb = image::RgbImage::new(width_px, height_px);
+    let data = &bytes[..outline.data_end];
+    let orientation = jpeg::decode(data, outline, &mut rgb).map_err(|fault| match fault {
+        Fault::Cut => cut_short(),
+        Fault::Damaged(what) => format!("the jpg data is damaged or of an unknown kind: {what}"),
+    })?;
+    Ok(upright(DynamicImage::ImageRgb8(rgb), orientation))
+}
+
+fn upright(mut picture: DynamicImage, orientation: Orientation) -> Picture {
     picture.apply_orientation(orientation);
     let rgb = if picture.color().has_alpha() {
         on_white(&picture.into_rgba8())
     } else {
         picture.into_rgb8()
     };
-    Ok(Picture {
+    Picture {
         width_px: rgb.width(),
         height_px: rgb.height(),
         rgb: rgb.into_raw(),
-    })
+    }
 }
 
 fn on_white(picture: &image::RgbaImage) -> image::RgbImage {
@@ -267,6 +306,44 @@ mod tests {
                 (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
             })
         })
+    }
+
+    #[test]
+    fn jpegs_that_are_cut_are_refused_with_an_end_marker_or_without() {
+        let fixture = |name: &str| {
+            let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+            std::fs::read(tree.join("tests/fixtures").join(name)).unwrap()
+        };
+        let rgb: Vec<u8> = (0..40 * 30 * 3).map(|n| (n * 31 % 251) as u8).collect();
+        let mut noisy = Vec::new();
+        JpegEncoder::new_with_quality(&mut noisy, 95)
+            .write_image(&rgb, 40, 30, ExtendedColorType::Rgb8)
+            .unwrap();
+        for jpeg in [
+            fixture("halved-chroma.jpg"),
+            fixture("progressive.jpg"),
+            encoded(&four(), ImageFormat::Jpeg),
+            noisy,
+            cmyk_jpeg(),
+        ] {
+            let whole = decode(&jpeg).unwrap();
+            let data_end = jpeg.len() - 2;
+            for end in (2..data_end).filter(|end| end % 7 == 0 || data_end - end < 40) {
+                let with_end = [&jpeg[..end], &[0xff, 0xd9]].concat();
+                match decode(&with_end) {
+                    // So little that the decoder has read it all before it is needed.
+                    Ok(picture) => {
+                        assert!(data_end - end <= 8, "{end} of {data_end} bytes");
+                        assert_eq!(picture.rgb.len(), whole.rgb.len());
+                    }
+                    Err(error) => assert!(error.contains("jpg data") || end < 200, "{error}"),
+                }
+                assert!(decode(&jpeg[..end]).is_err(), "{end}");
+            }
+            // What follows the picture is not looked at.
+            let followed = [&jpeg[..], &[0xff, 0xd8, 0xff, 0]].concat();
+            assert_eq!(decode(&followed).unwrap(), whole);
+        }
     }
 
     #[test]

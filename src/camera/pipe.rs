@@ -5,18 +5,24 @@
 //! picture moves from one to the other by a swap. A pipe is read as far as it has bytes, and all complete pictures but the
 //! newest are dropped and counted. A file (`eyelet run < film.mjpeg`) waits for us, so none of its pictures is dropped.
 //!
+//! The end of the pipe is the end: after pictures it is [`Next::End`], without one it is an error. A stream that is none of
+//! ours is told apart by its beginning, or by bringing no picture in as many bytes as the largest one has, or in the camera's
+//! timeout. Later on, damage is skipped and counted for as long as the sender lives.
+//!
 //! Standard input is one stream for the life of the process: what was read from it and not used is kept when the camera is
 //! closed, so that opening it again goes on where it stopped.
 
-use super::framing::{Detected, Framer, Step, detect};
+use super::framing::{ADVICE, Detected, Framer, Step, detect};
+use super::sniff::{HEAD_BYTES, guess};
 use super::{Camera, CameraError, Counts, Next};
 use crate::board::PipeConfig;
 use crate::clock;
 use crate::frame::{Frame, Geometry};
+use crate::poll;
 use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -43,9 +49,14 @@ struct Stream {
     waits_for_us: bool,
     config: PipeConfig,
     framer: Framer,
-    /// Bytes that are not used yet: `incoming[..filled]`.
+    /// The first bytes that came, for saying what they seem to be.
+    head: Vec<u8>,
+    /// Bytes that are not used yet: `incoming[used..filled]`.
     incoming: Vec<u8>,
+    used: usize,
     filled: usize,
+    /// Bytes since the last picture that were no picture.
+    skipped: usize,
     /// The newest picture: `newest[picture]`.
     newest: Vec<u8>,
     picture: Range<usize>,
@@ -70,13 +81,10 @@ impl PipeCamera {
         }
         let input = std::io::stdin();
         if input.is_terminal() {
-            return Err(CameraError::Unusable(
-                "standard input is a terminal: pipe MJPEG or Y4M into it, as in rpicam-vid -t 0 --codec mjpeg -o - | eyelet run".into(),
-            ));
+            let message = format!("standard input is a terminal: {ADVICE}");
+            return Err(CameraError::Spent(message));
         }
-        let input = input.as_fd().try_clone_to_owned().map_err(|error| {
-            CameraError::Unusable(format!("cannot use standard input: {error}"))
-        })?;
+        let input = input.as_fd().try_clone_to_owned().map_err(lost)?;
         Self::of(input, config, true)
     }
 
@@ -95,9 +103,12 @@ impl PipeCamera {
 impl Drop for PipeCamera {
     fn drop(&mut self) {
         if self.keep
+            && let Some(mut stream) = self.stream.take()
             && let Ok(mut kept) = STANDARD_INPUT.lock()
         {
-            *kept = self.stream.take();
+            // Counts are told since the camera was opened.
+            stream.counts = Counts::default();
+            *kept = Some(stream);
         }
     }
 }
@@ -144,37 +155,50 @@ impl Stream {
         let (framer, used) = loop {
             match detect(&begin, config) {
                 Detected::Stream(framer, used) => break (framer, used),
-                Detected::Unknown(reason) => return Err(CameraError::Unusable(reason)),
+                Detected::Unknown(reason) => return Err(CameraError::Spent(reason)),
                 Detected::More => {}
             }
             if !readable(&input, deadline)? {
-                return Err(timeout(config.timeout));
+                return Err(match begin.as_slice() {
+                    // The sender may still be starting.
+                    [] => timeout(config.timeout),
+                    begin => no_picture(&came_in(config.timeout), begin),
+                });
             }
             let mut bytes = [0; 256];
             match read(&mut input, &mut bytes)? {
-                0 => return Err(ended_without_picture(None)),
-                count => begin.extend_from_slice(&bytes[..count]),
+                Some(0) => return Err(no_picture(ENDED, &begin)),
+                count => begin.extend_from_slice(&bytes[..count.unwrap_or(0)]),
             }
         };
         let rest = &begin[used..];
+        let too_large = || {
+            CameraError::Spent(
+                "there is no memory for the pictures of standard input: lower max_width_px and max_height_px of [camera.pipe], \
+                 or send smaller ones"
+                    .into(),
+            )
+        };
         let bytes = framer
             .buffer_bytes()
             .map(|bytes| bytes.max(rest.len()))
-            .ok_or_else(|| {
-                CameraError::Unusable(
-                    "[camera.pipe] max_width_px and max_height_px are too large".into(),
-                )
-            })?;
-        let mut incoming = vec![0; bytes];
+            .ok_or_else(too_large)?;
+        let mut incoming = zeroed(bytes).ok_or_else(too_large)?;
         incoming[..rest.len()].copy_from_slice(rest);
+        let filled = rest.len();
+        begin.truncate(HEAD_BYTES);
+        begin.reserve_exact(HEAD_BYTES - begin.len());
         Ok(Self {
             waits_for_us: input.metadata().is_ok_and(|about| about.is_file()),
             input,
             config: config.clone(),
             framer,
+            head: begin,
             incoming,
-            filled: rest.len(),
-            newest: vec![0; bytes],
+            used: 0,
+            filled,
+            skipped: 0,
+            newest: zeroed(bytes).ok_or_else(too_large)?,
             picture: 0..0,
             ended: false,
             pictures: 0,
@@ -189,6 +213,9 @@ impl Stream {
         let mut found = None;
         loop {
             self.take_pictures(&mut found);
+            if self.pictures == 0 {
+                self.check_beginning()?;
+            }
             let enough = found.is_some() && (self.waits_for_us || budget == 0);
             if enough || self.ended {
                 break;
@@ -198,54 +225,86 @@ impl Stream {
             } else {
                 deadline
             };
-            if !readable(&self.input, until)? {
+            let is_late = found.is_none() && clock::now() >= deadline;
+            if is_late || !readable(&self.input, until)? {
                 if found.is_some() {
                     break;
                 }
-                return Err(match self.framer.refusal() {
-                    Some(refusal) => CameraError::Unusable(refusal),
-                    None => timeout(patience),
+                return Err(match self.pictures {
+                    0 => no_picture(&came_in(patience), &self.head),
+                    _ => timeout(patience),
                 });
             }
-            let room = &mut self.incoming[self.filled..];
-            let most = room.len().min(READ_BYTES);
-            let count = read(&mut self.input, &mut room[..most])?;
-            self.filled += count;
-            budget = budget.saturating_sub(count);
-            if count == 0 {
-                self.ended = true;
-                if self.filled > 0 {
-                    self.counts.damaged += 1;
-                    self.filled = 0;
-                }
-            }
+            budget = budget.saturating_sub(self.fill()?);
         }
         let Some((geometry, captured_at)) = found else {
             if self.pictures == 0 {
-                return Err(ended_without_picture(self.framer.refusal()));
+                return Err(no_picture(ENDED, &self.head));
             }
             return Ok(Next::End);
         };
         let data = &self.newest[self.picture.clone()];
         Frame::new(geometry, data, captured_at, self.pictures - 1)
             .map(Next::Frame)
-            .map_err(|error| CameraError::Unusable(error.to_string()))
+            .map_err(|error| CameraError::Spent(error.to_string()))
+    }
+
+    /// Reads once; gives how many bytes came. There is room, because the framer uses up what fills the buffer.
+    fn fill(&mut self) -> Result<usize, CameraError> {
+        if self.used > 0 {
+            self.incoming.copy_within(self.used..self.filled, 0);
+            (self.used, self.filled) = (0, self.filled - self.used);
+        }
+        let room = &mut self.incoming[self.filled..];
+        let most = room.len().min(READ_BYTES);
+        let Some(count) = read(&mut self.input, &mut room[..most])? else {
+            return Ok(0);
+        };
+        let head = count.min(HEAD_BYTES - self.head.len());
+        self.head.extend_from_slice(&room[..head]);
+        self.filled += count;
+        if count == 0 {
+            self.ended = true;
+            if self.filled > 0 {
+                self.counts.damaged += 1;
+                self.filled = 0;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Before the first picture: whether there will be one.
+    fn check_beginning(&self) -> Result<(), CameraError> {
+        if let Some(refusal) = self.framer.refusal() {
+            return Err(CameraError::Spent(refusal));
+        }
+        // A sender that was joined in the middle of a picture begins another one by then.
+        if self.skipped > self.incoming.len() {
+            let came = format!(
+                "standard input brought no picture in {} KiB",
+                self.skipped >> 10
+            );
+            return Err(no_picture(&came, &self.head));
+        }
+        Ok(())
     }
 
     /// Takes the complete pictures off the front of `incoming`: the newest one, or the first one of a file.
     fn take_pictures(&mut self, found: &mut Option<(Geometry, Duration)>) {
-        while self.filled > 0 && !(self.waits_for_us && found.is_some()) {
-            let full = self.filled == self.incoming.len();
-            match self.framer.advance(&self.incoming[..self.filled], full) {
+        while self.used < self.filled && !(self.waits_for_us && found.is_some()) {
+            let front = &self.incoming[self.used..self.filled];
+            let full = front.len() == self.incoming.len();
+            match self.framer.advance(front, full) {
                 Step::More => return,
                 Step::Skip { bytes, new_fault } => {
                     self.counts.damaged += u64::from(new_fault);
-                    let bytes = bytes.min(self.filled);
-                    self.incoming.copy_within(bytes..self.filled, 0);
-                    self.filled -= bytes;
+                    let bytes = bytes.min(front.len());
+                    self.used += bytes;
+                    self.skipped = self.skipped.saturating_add(bytes);
                 }
                 Step::Picture(range, geometry) => {
-                    self.keep(range, geometry);
+                    self.keep(self.used + range.start..self.used + range.end, geometry);
+                    self.skipped = 0;
                     self.pictures += 1;
                     if found.replace((geometry, clock::now())).is_some() {
                         self.counts.stale += 1;
@@ -255,7 +314,7 @@ impl Stream {
         }
     }
 
-    /// Moves a picture from `incoming` to `newest`, and what follows it to the front.
+    /// Moves a picture from `incoming` to `newest`; what follows it stays.
     fn keep(&mut self, range: Range<usize>, geometry: Geometry) {
         let end = range.end;
         match &self.framer {
@@ -264,60 +323,51 @@ impl Stream {
                 let bytes = geometry.picture_bytes().unwrap_or(0);
                 header.unpack(&self.incoming[range], &mut self.newest[..bytes]);
                 self.picture = 0..bytes;
-                self.incoming.copy_within(end..self.filled, 0);
+                self.used = end;
             }
             _ => {
                 std::mem::swap(&mut self.incoming, &mut self.newest);
                 self.picture = range;
                 let rest = &self.newest[end..self.filled];
                 self.incoming[..rest.len()].copy_from_slice(rest);
+                (self.used, self.filled) = (0, rest.len());
             }
         }
-        self.filled -= end;
     }
+}
+
+/// A buffer, when there is memory for it.
+fn zeroed(bytes: usize) -> Option<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(bytes).ok()?;
+    buffer.resize(bytes, 0);
+    Some(buffer)
 }
 
 /// Waits until `input` has bytes or has ended, or until `deadline`; `false` is the deadline.
 fn readable(input: &File, deadline: Duration) -> Result<bool, CameraError> {
     loop {
-        let wait = deadline.saturating_sub(clock::now());
-        // Rounded up, so that the last part of a millisecond is slept and not spun.
-        let wait_ms = i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let mut poll = libc::pollfd {
-            fd: input.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        // SAFETY: `poll` is one valid pollfd, and the call is told that it is one; the descriptor is open while `input` is.
-        match unsafe { libc::poll(&mut poll, 1, wait_ms) } {
-            0 => return Ok(false),
-            n if n > 0 => return Ok(true),
-            _ => {
-                let error = std::io::Error::last_os_error();
-                if error.kind() != std::io::ErrorKind::Interrupted {
-                    return Err(lost(&error));
-                }
-            }
+        match poll::readable(input, deadline.saturating_sub(clock::now())) {
+            Ok(readable) => return Ok(readable),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(lost(error)),
         }
     }
 }
 
-/// Reads what is there; 0 is the end.
-fn read(input: &mut File, bytes: &mut [u8]) -> Result<usize, CameraError> {
-    loop {
-        match input.read(bytes) {
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(lost(&error)),
-        }
+/// Reads what is there; 0 is the end, `None` that there is nothing after all.
+fn read(input: &mut File, bytes: &mut [u8]) -> Result<Option<usize>, CameraError> {
+    match input.read(bytes) {
+        Ok(count) => Ok(Some(count)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
+        // Somebody who shares the pipe made it one that does not block, and was faster.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(lost(error)),
     }
 }
 
-fn lost(error: &std::io::Error) -> CameraError {
-    CameraError::Lost {
-        camera: "the pipe on standard input".into(),
-        reason: error.to_string(),
-    }
+fn lost(error: std::io::Error) -> CameraError {
+    CameraError::Spent(format!("standard input cannot be read: {error}"))
 }
 
 fn timeout(waited: Duration) -> CameraError {
@@ -327,10 +377,19 @@ fn timeout(waited: Duration) -> CameraError {
     }
 }
 
-fn ended_without_picture(refusal: Option<String>) -> CameraError {
-    CameraError::Unusable(refusal.unwrap_or_else(|| {
-        "standard input ended before a whole picture came: pipe MJPEG or Y4M into it, as in rpicam-vid -t 0 --codec mjpeg -o - | eyelet run".into()
-    }))
+const ENDED: &str = "standard input ended before a whole picture came";
+
+fn came_in(waited: Duration) -> String {
+    format!("standard input brought no whole picture in {waited:?}")
+}
+
+/// What the stream seems to be, and what to do.
+fn no_picture(came: &str, head: &[u8]) -> CameraError {
+    let seems = match head {
+        [] => String::new(),
+        head => format!(", it seems to bring {}", guess(head)),
+    };
+    CameraError::Spent(format!("{came}{seems}: {ADVICE}"))
 }
 
 #[cfg(test)]

@@ -131,12 +131,13 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
 
 #[test]
 fn pictures_that_are_too_large_are_refused_and_the_next_one_is_found() {
-    let (mut camera, mut writer) = camera(&jpeg(1, 200));
-    let error = impatient(&mut camera).to_string();
-    assert!(
-        error.contains("200x200 pictures") && error.contains("64x48"),
-        "{error}"
-    );
+    let (mut camera, mut writer) = camera(&jpeg(1, 16));
+    assert!(next(&mut camera).is_some());
+    writer.write_all(&jpeg(1, 200)).unwrap();
+    assert!(matches!(
+        impatient(&mut camera),
+        CameraError::Timeout { .. }
+    ));
     // Longer than the buffer, without an end.
     let endless = jpeg(1, 16);
     writer.write_all(&endless[..endless.len() - 2]).unwrap();
@@ -186,7 +187,11 @@ fn a_file_gives_all_its_pictures() {
 fn what_is_no_stream_of_pictures_is_refused_with_advice() {
     assert!(refused(b"").contains("ended before a whole picture"));
     assert!(refused(b"hello, this is text").contains("ended before a whole picture"));
+    assert!(refused(b"hello, this is text").contains("to bring text"));
     assert!(refused(&[0, 0, 0, 1, 0x67, 1, 2, 3]).contains("--codec mjpeg"));
+    assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").contains("brings a PNG picture"));
+    let line = [b"YUV4MPEG2 W2 H2\nFRAME".as_slice(), &[b' '; 2000]].concat();
+    assert!(refused(&line).contains("line FRAME of 256 bytes"));
     assert!(refused(b"YUV4MPEG2 W640 H480\n").contains("raise max_width_px"));
     assert!(refused(b"YUV4MPEG2 W2 H2 C420p10\nFRAME\n").contains("C420p10"));
     assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("no end"));
@@ -196,6 +201,55 @@ fn what_is_no_stream_of_pictures_is_refused_with_advice() {
     impatient.timeout = Duration::from_millis(30);
     let error = PipeCamera::of(reader.into(), &impatient, false).unwrap_err();
     assert!(matches!(error, CameraError::Timeout { .. }));
+}
+
+#[test]
+fn a_stream_without_a_first_picture_is_given_up() {
+    let mut random = fastrand::Rng::with_seed(3);
+    let noise: Vec<u8> = (0..30_000).map(|_| random.u8(..)).collect();
+    for (bytes, says) in [
+        (noise, "noise or another codec"),
+        (vec![0; 4096], "nothing but zeros"),
+        (b"words ".repeat(700), "text"),
+        ([0xff, 0xd8].repeat(2000), "damaged or incomplete JPEGs"),
+        (vec![0xff; 4096], "noise or another codec"),
+        (jpeg(1, 200)[..600].to_vec(), "200x200 pictures"),
+    ] {
+        let (reader, mut writer) = pipe().unwrap();
+        std::thread::spawn(move || while writer.write_all(&bytes).is_ok() {});
+        let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
+        let error = camera.next().unwrap_err();
+        assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    // Too few bytes to be sure: then it is the time that tells.
+    let whole = jpeg(1, 16);
+    let (mut camera, _writer) = camera(&whole[..whole.len() - 40]);
+    let error = impatient(&mut camera);
+    assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
+    assert!(
+        error.to_string().contains("no whole picture in 30ms"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_sender_that_is_joined_in_the_middle_is_found() {
+    let (first, second) = (jpeg_with_thumbnail(1), jpeg(2, 48));
+    let (mut camera, _writer) = camera(&[&first[first.len() / 2..], &second].concat());
+    assert_eq!(next(&mut camera).unwrap(), second);
+}
+
+#[test]
+fn an_endless_stream_of_noise_does_not_keep_us_reading() {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(&jpeg(1, 16)).unwrap();
+    std::thread::spawn(move || while writer.write_all(&[0x55; 4096]).is_ok() {});
+    let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
+    assert!(next(&mut camera).is_some());
+    // After a good picture it is waited for as long as the sender lives, a timeout after the other.
+    let error = impatient(&mut camera);
+    assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
 }
 
 #[test]

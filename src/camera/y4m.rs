@@ -12,7 +12,7 @@ pub(super) const MAGIC: &[u8] = b"YUV4MPEG2 ";
 
 /// The longest header line and the longest `FRAME` line that are accepted.
 pub(super) const LONGEST_HEADER_BYTES: usize = 1024;
-const LONGEST_FRAME_LINE_BYTES: usize = 256;
+pub(super) const LONGEST_FRAME_LINE_BYTES: usize = 256;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sampling {

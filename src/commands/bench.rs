@@ -1,10 +1,10 @@
 //! `eyelet bench`: how fast one model is on this machine.
 
-use super::classify::at_least_one;
 use super::{find_model, print_line};
 use crate::board::Mount;
 use crate::clock;
 use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::limits;
 use crate::memory;
 use crate::model::Model;
 use crate::network::{Input, Network};
@@ -24,10 +24,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Threads that run the network
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
     /// Measured runs, after five that are not
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = limits::flag::<usize>(limits::BENCH_ITERATIONS))]
     iterations: usize,
     /// Leave the preprocess out: nothing but the network runs in each iteration
     #[arg(long)]

@@ -6,6 +6,7 @@ use crate::camera::read_picture;
 use crate::clock;
 use crate::decide::{Candidate, softmax};
 use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::limits;
 use crate::model::{Model, OutputKind};
 use crate::network::Network;
 use crate::preprocess::Preprocess;
@@ -30,22 +31,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// How many classes to tell
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = limits::flag::<usize>(limits::TOP_CLASSES))]
     top: usize,
     /// Threads that run the network
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
     /// Print one JSON object a picture and line
     #[arg(long)]
     json: bool,
-}
-
-/// A count that is not 0.
-pub fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("give a whole number of at least 1".into()),
-        Ok(n) => Ok(n),
-    }
 }
 
 /// Classifies each picture; those that cannot be read are told, and the others go on.
@@ -66,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                         json!({"image": image.to_string_lossy(), "error": failure.message}),
                     )?;
                 } else {
-                    eprintln!("eyelet: {failure}");
+                    failure.tell();
                 }
             }
             Err(failure) => return Err(failure),

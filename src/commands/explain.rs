@@ -1,8 +1,8 @@
 //! `eyelet explain`: the plan of a model, layer by layer.
 
-use super::classify::at_least_one;
 use super::{find_model, print_line};
 use crate::Failure;
+use crate::limits;
 use crate::network::Network;
 use crate::network::fused::Row;
 use crate::network::islands::{Islands, Outside};
@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Threads that would run the network
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
 }
 

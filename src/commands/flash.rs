@@ -5,6 +5,7 @@ use crate::failure::{Cause, Failure};
 use crate::flash::device::{Described, Places, examine};
 use crate::flash::{Image, Progress};
 use crate::named;
+use crate::output;
 use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, OpenOptions};
@@ -165,7 +166,7 @@ struct Bar(ProgressBar);
 impl Progress for Bar {
     fn begin(&mut self, what: &'static str, bytes: u64) {
         if self.0.is_hidden() {
-            eprintln!("{what} {bytes} bytes");
+            output::tell(format_args!("{what} {bytes} bytes"));
             return;
         }
         let style = ProgressStyle::with_template(

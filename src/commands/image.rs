@@ -8,8 +8,10 @@ use crate::data_roots::DataRoots;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::limits;
 use crate::model::Model;
 use crate::toml_file::read_text;
+use crate::update::PublicKey;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `eyelet image`.
@@ -47,6 +49,9 @@ pub struct Args {
     /// What this image is called in its manifest
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     version: String,
+    /// The public key of whoever may update the system (`minisign -G` makes minisign.pub): no other updates are taken
+    #[arg(long, value_name = "FILE.pub")]
+    public_key: Option<PathBuf>,
     /// Print the bill of materials (JSON) instead of a summary
     #[arg(long)]
     manifest: bool,
@@ -54,13 +59,14 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let output = image::output_place(&args.output)?;
+    // Told before packages are fetched, which takes a while.
+    image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
+    let public_key = args.public_key.as_deref().map(public_key).transpose()?;
     let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
-    // Told before packages are fetched, which takes a while.
     Model::find(model, None)?;
     let kernel = match &args.kernel {
         Some(file) => file.clone(),
@@ -89,24 +95,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             firmware: firmware.as_ref(),
             busybox: busybox.as_ref(),
             version: &args.version,
+            public_key: public_key.as_ref(),
         },
-        &output,
+        &args.output,
     )?;
     for note in &made.notes {
         log::warn!("{note}");
     }
     if args.manifest {
-        print_line(made.manifest.json().trim_end())
+        let json = made.manifest.json();
+        json.lines().try_for_each(print_line)
     } else {
         summary(&made, &args.output)
     }
+}
+
+fn public_key(file: &Path) -> Result<PublicKey, Failure> {
+    let fail = |why: String| {
+        let what = format!("public key {} cannot be used: {why}", file.display());
+        Failure::new(Cause::Package, what)
+    };
+    let text = read_text(file, limits::KEY_FILE_BYTES).map_err(|error| fail(error.to_string()))?;
+    PublicKey::of_file(&text).map_err(|why| fail(why.to_owned()))
 }
 
 /// The board and the text of its file.
 fn board(args: &Args) -> Result<(Board, String), Failure> {
     if let Some(file) = &args.board_file {
         let board = Board::load(file)?;
-        let text = read_text(file).map_err(|error| {
+        let text = read_text(file, limits::TOML_FILE_BYTES).map_err(|error| {
             Failure::new(
                 Cause::Board,
                 format!("board file {} cannot be read: {error}", file.display()),
@@ -134,6 +151,11 @@ fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
     ))?;
     for package in &manifest.packages {
         print_line(format_args!("  {} {}", package.name, package.version))?;
+    }
+    if let Some(key) = &manifest.public_key {
+        print_line(format_args!(
+            "  takes updates that {key} signed, and no others"
+        ))?;
     }
     for (number, (label, size, used)) in (1..).zip(made.partitions) {
         print_line(format_args!(

@@ -17,11 +17,14 @@ pub mod run;
 pub mod slots;
 pub mod update;
 
+use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
 use crate::model::Model;
-use crate::{Cause, Failure};
+use crate::output;
+pub(crate) use crate::output::print_line;
 use clap::{Parser, Subcommand};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -66,12 +69,27 @@ enum Command {
     Slots(slots::Args),
 }
 
+/// The exit code of a wrong command line.
+const COMMAND_LINE: u8 = 2;
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 7 memory pool, 8 picture, \
 9 download, 10 scores differ, 11 output cannot be written, 12 package or program of an image, 13 card, \
 14 the board's policy wants a reboot. RUST_LOG chooses log lines (error, warn, info, debug).";
 
 impl Cli {
+    /// Reads the command line. A wrong one is told in one line; help and version are printed. The error is the exit code.
+    pub fn of_arguments() -> Result<Self, u8> {
+        Self::try_parse().map_err(|error| {
+            if error.use_stderr() {
+                output::tell(format_args!("eyelet: {}", in_one_line(&error)));
+                return COMMAND_LINE;
+            }
+            let printed = error.print().and_then(|()| io::stdout().flush());
+            printed.map_or_else(|error| output::cannot_print(error).tell(), |()| 0)
+        })
+    }
+
     /// Whether standard output is the serial log; otherwise it is for results, and log lines go to standard error.
     pub fn prints_serial_log(&self) -> bool {
         match &self.command {
@@ -103,6 +121,24 @@ impl Cli {
             Command::Slots(args) => slots::run(&args),
         }
     }
+}
+
+/// What clap says in paragraphs.
+fn in_one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.trim().trim_start_matches("error: ");
+    let paragraphs = text.split("\n\n");
+    let lines: Vec<String> = paragraphs
+        .map(|paragraph| {
+            paragraph
+                .lines()
+                .map(str::trim)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.join("; ")
 }
 
 /// Which board; `run` and `check` take it.
@@ -150,15 +186,4 @@ impl BoardArgs {
 /// A model by name or path.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     Ok(Model::find(name_or_path, labels)?)
-}
-
-/// Writes one line to standard output; a reader that is gone is a fault of the output, not of the program.
-fn print_line(line: impl std::fmt::Display) -> Result<(), Failure> {
-    use std::io::Write;
-    writeln!(std::io::stdout().lock(), "{line}").map_err(|e| {
-        Failure::new(
-            Cause::Output,
-            format!("cannot write to standard output: {e}"),
-        )
-    })
 }

@@ -2,6 +2,7 @@
 
 use super::print_line;
 use crate::data_roots::DataRoots;
+use crate::limits;
 use crate::model::{Model, Named, find, verify};
 use crate::network::Network;
 use crate::{Cause, Failure};
@@ -31,11 +32,11 @@ struct VerifyArgs {
     model: String,
     /// The largest difference of one score that passes (otherwise 0.001; for 8-bit networks four steps of 8 bits; for
     /// half-precision networks a 64th of the way from the smallest to the largest score)
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = limits::real_flag(limits::TOLERANCE))]
     tolerance: Option<f32>,
     /// Threads that run the network
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: u8,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
+    threads: usize,
 }
 
 /// Fetches or verifies.
@@ -67,7 +68,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     if sets.is_empty() {
         return print_line("no test_data_set_N folder is beside it, so no scores were compared");
     }
-    let mut network = Network::load(&model, usize::from(args.threads.max(1)))?;
+    let mut network = Network::load(&model, args.threads)?;
     let mut wrong = 0;
     let why = match args.tolerance {
         Some(_) => String::new(),

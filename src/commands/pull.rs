@@ -5,6 +5,7 @@ use crate::Failure;
 use crate::data_roots::DataRoots;
 use crate::model::Named;
 use crate::model::pull::{Limits, Progress, Pulled, pull};
+use crate::output::{self, Escaped};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Arguments of `eyelet model pull`.
@@ -70,9 +71,11 @@ impl Progress for Bar {
     fn begin(&mut self, source: &str, have: u64, size: u64) {
         if self.bar.is_hidden() {
             let name = &self.name;
-            eprintln!("{name}: {have} of {size} bytes are here, the rest comes from {source}");
+            output::tell(format_args!(
+                "{name}: {have} of {size} bytes are here, the rest comes from {source}"
+            ));
         } else {
-            self.bar.println(source);
+            self.bar.println(Escaped(source).to_string());
             self.bar.set_length(size);
             self.bar.set_position(have);
             self.bar.reset_eta();

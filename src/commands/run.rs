@@ -5,6 +5,7 @@ use crate::board::DisplayConfig;
 use crate::board::choose::ChosenBy;
 use crate::care::Care;
 use crate::device::{Device, Limits};
+use crate::limits;
 use crate::show::serial::Serial;
 use crate::show::{self, Scene, State};
 use crate::{Cause, Failure};
@@ -19,13 +20,13 @@ pub struct Args {
     #[command(flatten)]
     board: BoardArgs,
     /// Stop after this many frames
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::FRAMES))]
     frames: Option<u64>,
     /// Print versioned JSON lines instead of log lines
     #[arg(long)]
     pub(super) json: bool,
     /// Tell counters, times and memory every N frames (without it, every minute)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::STATS_EVERY_FRAMES))]
     stats_every: Option<u64>,
 }
 

@@ -3,7 +3,7 @@
 use super::print_line;
 use crate::failure::{Cause, Failure};
 use crate::named;
-use crate::update::{Chooser, Outcome, UpdateError, install, with_image};
+use crate::update::{Chooser, Outcome, PublicKey, UpdateError, install, with_image};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ A card has two slots. The one that the board boots is not touched; the other one
 is booted once at the board's next start. When frames were classified and shown there for a minute (policy.trial_s of its \
 board file), it is the one that is booted from then on; otherwise the next start is the old one. Power may go at any \
 time.
+
+Where the card's system has a public key (`eyelet image --public-key`), IMAGE must be signed with its secret key: \
+`minisign -Sm IMAGE` puts the signature beside it. Nothing is written before it is found to be right.
 
 On a board that has no other system this is done by a USB stick, where its board file allows that: \
 update_from_sticks under [firmware], boards/README.md.";
@@ -30,6 +33,9 @@ pub struct Args {
     /// What boots the card's board (otherwise the card says it)
     #[arg(long, hide = true)]
     loader: Option<Chooser>,
+    /// The public key of the card's system (otherwise the card says it)
+    #[arg(long, hide = true)]
+    public_key: Option<PublicKey>,
 }
 
 /// Updates the card.
@@ -45,11 +51,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Some(chooser) => chooser,
         None => Chooser::of_card(&mut card).map_err(fail)?,
     };
-    let outcome = with_image(&args.image, |image| install(&mut card, image, chooser));
+    let key = args.public_key.as_ref();
+    let outcome = with_image(&args.image, |brought| {
+        install(&mut card, brought, key, chooser)
+    });
     let shown = args.card.display();
     match outcome.map_err(fail)? {
-        Outcome::Installed(slot, label) => print_line(format_args!(
-            "{shown}: system {} is in slot {} and was read back, sha256 {}; it is tried at the next start",
+        Outcome::Installed {
+            slot,
+            label,
+            is_signed,
+        } => print_line(format_args!(
+            "{shown}: {} {} is in slot {} and was read back, sha256 {}; it is tried at the next start",
+            if is_signed { "signed system" } else { "system" },
             label.version,
             slot.letter(),
             label.slot(slot).sha256
@@ -91,7 +105,7 @@ pub(super) fn open_card(path: &Path) -> Result<std::fs::File, Failure> {
 
 fn failure(image: &Path, error: UpdateError) -> Failure {
     let cause = match &error {
-        UpdateError::Damaged { .. } => Cause::Package,
+        UpdateError::Damaged { .. } | UpdateError::Signature(_) => Cause::Package,
         UpdateError::Io(error)
             if matches!(
                 error.kind(),

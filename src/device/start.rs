@@ -5,7 +5,7 @@
 
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
 use crate::board::Board;
-use crate::camera::{self, Camera, Counts};
+use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
 use crate::care::boot::Boot;
 use crate::decide::Decider;
@@ -152,6 +152,7 @@ impl Device {
             trouble: Trouble::default(),
             care,
             finished_at: Instant::now(),
+            skipped: None,
             open_camera,
             open_display,
             board,
@@ -194,6 +195,7 @@ fn open_camera_patiently(
     loop {
         let error = match open() {
             Ok(camera) => return Ok(camera),
+            Err(error @ CameraError::Spent(_)) => return Err(error.into()),
             Err(error) if !care.is_supervised() => return Err(error.into()),
             Err(error) => error,
         };

@@ -67,7 +67,7 @@ fn first_clusters(disk: &mut [u8]) -> Vec<u32> {
 fn refusal(disk: &mut [u8]) -> String {
     let began = Instant::now();
     let error = open(Cursor::new(disk), &NAMES).map(|_| ()).unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(60), "{error}");
     error.to_string()
 }
 
@@ -234,7 +234,7 @@ fn whatever_is_damaged_nothing_panics_and_everything_ends() {
                 Ok(()) => used += 1,
                 Err(_) => refused += 1,
             }
-            assert!(began.elapsed() < Duration::from_secs(5));
+            assert!(began.elapsed() < Duration::from_secs(60));
         }
         assert!(
             refused > 20 && used > 20,

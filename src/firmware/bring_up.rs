@@ -83,6 +83,7 @@ impl BringUp {
             card: disk,
             slot,
             loader,
+            public_key: self.system.as_ref().and_then(|it| it.public_key.clone()),
         };
         self.say(News::Slots(slots.clone()));
         if loader == Chooser::PiFirmware && self.does_as_u_boot_does(&slots) {

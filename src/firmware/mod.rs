@@ -76,6 +76,9 @@ pub fn run() -> ! {
     let system = system(&mut journal);
     greet(&mut journal, &line, system.as_ref());
     let wishes = wishes(&mut journal);
+    if let (true, Some(system)) = (wishes.takes_sticks, &system) {
+        tell_whose_updates(&mut journal, system);
+    }
     match First::begin(journal, wishes, line, system) {
         Ok(mut first) => end(first.run()),
         Err(error) => {
@@ -112,6 +115,18 @@ fn greet(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
         journal.tell(&format!(
             "{word} on the kernel's command line means nothing"
         ));
+    }
+}
+
+/// Said at every start, so that a board that stands open does not stand open unnoticed.
+fn tell_whose_updates(journal: &mut Journal, system: &System) {
+    match &system.public_key {
+        Some(key) => journal.tell(&format!(
+            "updates are taken from USB sticks, signed with the key of {key}"
+        )),
+        None => journal.tell(
+            "updates are taken from USB sticks, and this system has no public key: whoever reaches the USB port can replace it (eyelet image --public-key)",
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::card::Disk;
 use super::child;
 use crate::slot::Slot;
-use crate::update::Chooser;
+use crate::update::{Chooser, PublicKey};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Slots {
     pub slot: Slot,
     /// What chose it.
     pub loader: Chooser,
+    /// Whose updates the system that runs takes; `None`: anyone's.
+    pub public_key: Option<PublicKey>,
 }
 
 /// An update on a stick.
@@ -72,13 +74,18 @@ impl Slots {
     /// # Errors
     /// Why it was not.
     pub fn install(&self, stick: &Path) -> Result<String, String> {
-        let arguments = [
+        let mut arguments = vec![
             OsStr::new("update"),
             stick.as_os_str(),
             self.card.device.as_os_str(),
             "--loader".as_ref(),
             self.loader.name().as_ref(),
         ];
+        // What runs lies in memory; a card may lose a bit.
+        let key = self.public_key.as_ref().map(PublicKey::to_string);
+        if let Some(key) = &key {
+            arguments.extend([OsStr::new("--public-key"), key.as_ref()]);
+        }
         let what = format!("update from {}", stick.display());
         child::run(&self.program, &arguments, &[], INSTALL_PATIENCE, &what)
             .map(|said| said.trim().to_owned())

@@ -2,7 +2,8 @@
 //! there at start or plugged in later.
 //!
 //! A system is put into the idle slot when it is none that runs, and none that was tried from a stick before: one that did
-//! not hold would otherwise be tried for ever. A disk with the signature of `eyelet image` is no stick: an old card in a
+//! not hold would otherwise be tried for ever. Where the system that runs has a public key, the image must be signed by it
+//! ([`crate::update::signature`]). A disk with the signature of `eyelet image` is no stick: an old card in a
 //! reader must not become the board's system.
 
 use super::card::{self, Disk};
@@ -31,20 +32,24 @@ pub struct Sticks {
 impl Sticks {
     /// Looks at each disk that is there or comes, until an update is installed; returns why the board is to reboot.
     pub fn watch(&self, sys: &Path, dev: &Path, mut tell: impl FnMut(&str)) -> String {
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: Vec<(Disk, String)> = Vec::new();
         loop {
             std::thread::sleep(PERIOD);
             if !self.is_settled.load(Ordering::Relaxed) {
                 continue;
             }
-            let present = self.candidates(sys, dev);
-            seen.retain(|name| present.iter().any(|disk| disk.name == *name));
+            let present: Vec<_> = self
+                .candidates(sys, dev)
+                .into_iter()
+                .map(|disk| (disk.clone(), sequence(sys, &disk)))
+                .collect();
+            seen.retain(|disk| present.contains(disk));
             for disk in present {
-                if seen.contains(&disk.name) {
+                if seen.contains(&disk) {
                     continue;
                 }
-                seen.push(disk.name.clone());
-                if let Some(why) = self.look_at(&volumes(sys, &disk), &mut tell) {
+                seen.push(disk.clone());
+                if let Some(why) = self.look_at(&volumes(sys, &disk.0), &mut tell) {
                     return why;
                 }
             }
@@ -122,6 +127,13 @@ impl Sticks {
             }
         }
     }
+}
+
+/// The kernel's number of a disk, which no other has since it started: a stick that is pulled out and another one put in between
+/// two looks have the same name. Empty where the kernel (before 5.15) has none.
+fn sequence(sys: &Path, disk: &Disk) -> String {
+    let file = sys.join("block").join(&disk.name).join("diskseq");
+    std::fs::read_to_string(file).unwrap_or_default()
 }
 
 /// The devices of a disk that may be volumes: itself, and its partitions.

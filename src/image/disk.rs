@@ -126,6 +126,7 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
         version: manifest.version.clone(),
         machine: manifest.machine.clone(),
         slots: [contents[1].clone(), contents[2].clone()],
+        public_key: manifest.public_key.clone(),
     };
     file.seek(SeekFrom::Start(START_BYTE))?;
     file.write_all(&label.sectors())?;

@@ -142,7 +142,7 @@ impl Seek for Disk {
 }
 
 /// The files of the file system in `bytes`, which [`volume`] made, and its label. (One that anybody made is checked first, by
-/// [`crate::fat_volume`].)
+/// `fat_volume`.)
 ///
 /// # Errors
 /// When it is no FAT file system, or a damaged one.

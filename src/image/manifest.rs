@@ -5,6 +5,7 @@
 
 use super::deb::Deb;
 use crate::model::find::hex;
+use crate::update::PublicKey;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,8 @@ pub struct Manifest {
     pub model: String,
     /// The kernel's release.
     pub kernel: String,
+    /// Whose updates the system takes; `None`: anyone's.
+    pub public_key: Option<PublicKey>,
     /// The packages that files came from.
     pub packages: Vec<Package>,
     /// The files, in the order of their places.
@@ -83,11 +86,14 @@ impl File {
 }
 
 impl Manifest {
-    /// Sets the id from the files of slot and initramfs that are known before the initramfs is packed, and from the kernel's
-    /// command line. (The boot partition is no part of a system: updates leave it as it is.)
+    /// Sets the id from the files of slot and initramfs that are known before the initramfs is packed, from the kernel's
+    /// command line and from the public key. (The boot partition is no part of a system: updates leave it as it is.)
     pub fn set_id(&mut self, files: &[File], command_line: &str) {
         let mut hasher = Sha256::new();
         hasher.update(format!("{}\n{command_line}\n", self.version));
+        if let Some(key) = &self.public_key {
+            hasher.update(format!("public-key {key}\n"));
+        }
         for file in files {
             hasher.update(format!("{} {} {}\n", file.place, file.path, file.sha256));
         }

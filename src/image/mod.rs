@@ -59,6 +59,7 @@ pub use program::find as find_program;
 use crate::board::Board;
 use crate::failure::{Cause, Failure};
 use crate::named;
+use crate::update::PublicKey;
 use disk::Layout;
 use fat::Files;
 use kernel::Kernel;
@@ -86,6 +87,8 @@ pub struct Recipe<'a> {
     pub busybox: Option<&'a Deb>,
     /// What the image is called in its manifest.
     pub version: &'a str,
+    /// Whose updates the system takes; `None`: anyone's.
+    pub public_key: Option<&'a PublicKey>,
 }
 
 /// An image that was made.

@@ -16,6 +16,7 @@ use crate::failure::{Cause, Failure};
 use crate::firmware::shell;
 use crate::named;
 use crate::update::chooser::{self, Chooser};
+use crate::update::{install, label};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -42,6 +43,9 @@ pub struct System {
 pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     let machine = machine_of(recipe)?;
     let needs = needs(machine);
+    if recipe.public_key.is_some() {
+        check_version(recipe.version)?;
+    }
     // First what is found wrong at once: unpacking a kernel takes seconds.
     let (program, note) = program::read(recipe.program)?;
     let mut notes = Vec::from_iter(note);
@@ -84,6 +88,12 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
         notes.push("a shell runs on the serial line: whoever reaches it is root".to_owned());
     }
+    if recipe.board.firmware.update_from_sticks && recipe.public_key.is_none() {
+        notes.push(
+            "the board takes updates from USB sticks, and the image has no --public-key: whoever reaches the USB port can replace the system"
+                .to_owned(),
+        );
+    }
     let mut manifest = Manifest {
         v: 1,
         id: String::new(),
@@ -93,6 +103,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         machine: machine.name().to_owned(),
         model: model.name_or_path,
         kernel: kernel.release.clone(),
+        public_key: recipe.public_key.cloned(),
         packages,
         files: listed("initramfs", &initramfs).collect(),
     };
@@ -170,6 +181,16 @@ fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
             ),
         )
     })
+}
+
+/// A system with a key takes no older ones, so its version must be one that can be told to be older.
+fn check_version(version: &str) -> Result<(), Failure> {
+    match install::version(version) {
+        Some(_) if version.len() <= label::VERSION_CHARACTERS => Ok(()),
+        _ => Err(package_failure(format!(
+            "version {version:?} cannot be compared with others, and a system with a public key takes no older ones: pass --version with three numbers, such as 1.4.0 (semver.org)"
+        ))),
+    }
 }
 
 fn listed<'a>(place: &'static str, files: &'a Files) -> impl Iterator<Item = File> + 'a {

@@ -1,6 +1,7 @@
 //! The TOML of a model, read and checked into a [`Definition`]. Every key stands in `models/README.md`.
 
 use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputKind, OutputSpec};
+use crate::limits;
 use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -118,7 +119,7 @@ fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
             "needs 64 hexadecimal digits, a to f in small letters",
         );
     }
-    let size_bytes = table.integer("size_bytes", 1..=4 << 30);
+    let size_bytes = table.integer("size_bytes", limits::MODEL_BYTES);
     let urls = table.texts("urls").unwrap_or_default();
     for url in &urls {
         if !url.starts_with("https://") && !url.starts_with("http://") {
@@ -166,14 +167,14 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     let dtype = table
         .word("dtype", &[("f32", Dtype::F32), ("u8", Dtype::U8)])
         .unwrap_or(Dtype::F32);
-    let width_px = table.integer_u32("width_px", 8..=2048);
-    let height_px = table.integer_u32("height_px", 8..=2048);
+    let width_px = table.integer_u32("width_px", limits::INPUT_SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::INPUT_SIDE_PX);
     let orders = [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
     let channels = table.word("channels", &orders).unwrap_or(ChannelOrder::Rgb);
-    let scale = table.number("scale", 1e-6..=1e6);
-    let mean = table.numbers("mean", -1e6..=1e6);
-    let std = table.numbers("std", 1e-6..=1e6);
-    let shorter_px = table.integer_u32("resize_shorter_px", 8..=4096);
+    let scale = table.number("scale", limits::FACTOR);
+    let mean = table.numbers("mean", limits::MEAN);
+    let std = table.numbers("std", limits::FACTOR);
+    let shorter_px = table.integer_u32("resize_shorter_px", limits::RESIZE_SHORTER_PX);
     if dtype == Dtype::U8 {
         for key in ["scale", "mean", "std"] {
             if table.has(key) {
@@ -237,8 +238,10 @@ fn output(table: &mut Table<'_, '_>) -> Option<OutputSpec> {
         ("probabilities", OutputKind::Probabilities),
     ];
     let kind = table.word("kind", &kinds);
-    let class_count = table.integer_u32("class_count", 2..=100_000);
-    let label_offset = table.integer_u32("label_offset", 0..=1000).unwrap_or(0);
+    let class_count = table.integer_u32("class_count", limits::CLASS_COUNT);
+    let label_offset = table
+        .integer_u32("label_offset", limits::LABEL_OFFSET)
+        .unwrap_or(0);
     Some(OutputSpec {
         kind: kind?,
         class_count: class_count? as usize,

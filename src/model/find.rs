@@ -7,6 +7,7 @@
 use super::file::{Definition, NetworkFile};
 use super::{InputSpec, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
 use crate::data_roots::DataRoots;
+use crate::limits;
 use crate::network::Network;
 use crate::network::inspect::{Inspected, inspect};
 use crate::network::peek::peek;
@@ -332,7 +333,8 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
 }
 
 fn read_definition(path: &Path) -> Result<Definition, ModelError> {
-    let text = read_text(path).map_err(|error| unreadable(path, &error))?;
+    let text =
+        read_text(path, limits::TOML_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
     Ok(Definition::parse(&path.display().to_string(), &text)?)
 }
 

@@ -5,6 +5,9 @@ use super::ModelError;
 use crate::toml_file::read_text;
 use std::path::Path;
 
+/// The longest file that is read: the most classes, with 40 bytes each.
+const FILE_BYTES: u64 = 4 << 20;
+
 /// Reads the label file at `path`, which has to have `class_count` labels.
 pub fn load(path: &Path, class_count: usize) -> Result<Vec<String>, ModelError> {
     let labels = load_all(path)?;
@@ -14,7 +17,7 @@ pub fn load(path: &Path, class_count: usize) -> Result<Vec<String>, ModelError> 
 /// Reads the label file at `path`, however many labels it has.
 pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
     let source_name = path.display().to_string();
-    let text = read_text(path).map_err(|error| ModelError::Labels {
+    let text = read_text(path, FILE_BYTES).map_err(|error| ModelError::Labels {
         source_name: source_name.clone(),
         reason: format!("cannot be read: {error}"),
     })?;

@@ -103,7 +103,10 @@ pub enum ModelError {
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
-        Self::new(Cause::Model, error)
+        match error {
+            ModelError::Faults(faults) => Self::of_lines(Cause::Model, &faults.lines),
+            error => Self::new(Cause::Model, error),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 /// Bytes that are read ahead.
-const CHUNK_BYTES: usize = 64 << 10;
+pub const CHUNK_BYTES: usize = 64 << 10;
 
 /// A file as [`Buf`]. A file that cannot be read to the length that it had ends early, and [`Chunked::error`] says why.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub struct Chunked {
 }
 
 impl Chunked {
-    /// The first `len` bytes of a file.
-    pub fn new(file: File, len: usize) -> Self {
+    /// The next `len` bytes of a file, of which so many are read ahead.
+    pub fn new(file: File, len: usize, ahead: usize) -> Self {
         let mut new = Self {
             file,
-            chunk: vec![0; CHUNK_BYTES.min(len)].into_boxed_slice(),
+            chunk: vec![0; ahead.min(len)].into_boxed_slice(),
             start: 0,
             end: 0,
             left: len,
@@ -94,7 +94,7 @@ mod tests {
     fn of(content: &[u8], len: usize) -> Chunked {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();
-        Chunked::new(file.reopen().unwrap(), len)
+        Chunked::new(file.reopen().unwrap(), len, CHUNK_BYTES)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an ONNX file says of itself: input layout and size, how many scores, logits or probabilities.
 
+use super::budget;
 use super::onnx::{producers, shape_of};
 use super::repair::LUMA;
 use crate::model::{Dtype, Layout, OutputKind};
@@ -67,6 +68,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         Some((_, dims)) => score_count(&dims)?,
         None => None,
     };
+    budget::scores(score_count.unwrap_or(0))?;
     Ok(Inspected {
         input_name: input.name.clone(),
         layout,

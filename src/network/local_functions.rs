@@ -1,6 +1,7 @@
 //! Functions that a file brings along: an operator of the file's own, written out as nodes. PyTorch 2.1 to 2.4 writes each
 //! module as one. A node that calls one is replaced by the function's nodes.
 
+use super::budget::NODES_MOST;
 use std::collections::HashMap;
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -9,8 +10,8 @@ use tract_onnx::pb::{
 /// Functions may call functions; deeper than this is taken for a circle.
 const MAX_DEPTH: usize = 64;
 
-/// Nodes that come out of functions. A network has some thousands; a file can ask for any number.
-const MAX_NODES: usize = 200_000;
+/// Bytes of all that functions are written out to.
+const BYTES_MOST: usize = 256 << 20;
 
 const INLINE: &str = "export it without functions of its own (PyTorch 2.5 or later does), or write them out with \
                       onnx.inliner.inline_local_functions";
@@ -42,6 +43,7 @@ pub fn write_out(model: &mut ModelProto) -> Result<(), String> {
         functions: known.collect(),
         calls: 0,
         nodes: 0,
+        bytes: 0,
     };
     writer.graph(graph, 0)
 }
@@ -55,6 +57,7 @@ struct Writer<'a> {
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     calls: usize,
     nodes: usize,
+    bytes: usize,
 }
 
 impl Writer<'_> {
@@ -78,9 +81,18 @@ impl Writer<'_> {
                 continue;
             };
             self.nodes += function.node.len();
-            if depth == MAX_DEPTH || self.nodes > MAX_NODES {
+            let bytes = function.node.iter().map(prost::Message::encoded_len);
+            self.bytes = bytes.fold(self.bytes, usize::saturating_add);
+            if self.bytes > BYTES_MOST {
                 return Err(format!(
-                    "has functions that call each other without end, or nearly ('{}'); export it again",
+                    "has functions with constants that are written out again and again ('{}'); {INLINE}",
+                    function.name()
+                ));
+            }
+            if depth == MAX_DEPTH || self.nodes > NODES_MOST {
+                return Err(format!(
+                    "has functions that call each other without end, or nearly ('{}'): {NODES_MOST} nodes, {MAX_DEPTH} calls \
+                     deep are the limit; export it again",
                     function.name()
                 ));
             }

@@ -1,23 +1,29 @@
 //! The network: an ONNX file as a runnable plan.
 //!
 //! ```text
+//! census      what is in a file, counted before it is read
 //! onnx        read the file (by chunks, see `chunked`)
 //! side_files  weights in a file beside it
 //! repair      small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out
+//! budget      what a graph may ask for
 //! forms       operators that would be computed wrong later, in forms that are computed right
 //! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
 //! islands     the known parts of any other network, as operators of ours in tract's plan
 //! dequantise  a quantised graph as a float graph with the same scores
+//! guard       holds tract's planner to a time
 //! tract_plan  tract's plan, for all that our kernels do not know
 //! ```
 
 mod attributes;
+pub mod budget;
+mod census;
 mod chunked;
 pub mod dequantise;
 mod forms;
 pub mod fused;
+mod guard;
 pub mod half;
 pub mod inspect;
 pub mod islands;
@@ -29,14 +35,15 @@ mod side_files;
 mod tract_plan;
 
 use crate::model::{ChannelOrder, Layout, Model, OutputSpec};
+use crate::panics::catch_unwind;
 use crate::preprocess::Encoder;
-use crate::{Cause, Failure};
+use crate::{Cause, Failure, memory};
 use fused::Fused;
 use islands::{Islands, NoIslands, Outside};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use tract_onnx::pb::ModelProto;
-use tract_plan::{Staging, TractPlan, one_line};
+use tract_plan::{Planned, Staging, TractPlan, one_line};
 
 /// The input tensor's values, to be written in place before a run: batch 1, in the model's layout, densely packed.
 #[derive(Debug)]
@@ -86,6 +93,8 @@ pub struct Network {
     pair: Option<(OutputSpec, [f32; 2])>,
     /// Why there is no fast plan; `None` when there is one.
     why_slow: Option<WhySlow>,
+    /// The model's file until tract has run for the first time, when it takes what memory it needs.
+    not_run_yet: Option<PathBuf>,
 }
 
 /// Why there is no fast plan.
@@ -107,9 +116,11 @@ impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
     /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
     pub fn load(model: &Model, threads: usize) -> Result<Self, NetworkError> {
-        let mut network = Self::plan(model, threads)?;
-        network.choose_scores(model)?;
-        Ok(network)
+        memory::held_to(&model.file, || {
+            let mut network = Self::plan(model, threads)?;
+            network.choose_scores(model)?;
+            Ok(network)
+        })
     }
 
     fn plan(model: &Model, threads: usize) -> Result<Self, NetworkError> {
@@ -129,7 +140,9 @@ impl Network {
         let (plan, why_slow) = match fused::kernels_here() {
             Ok(()) => best_plan(model, proto, threads)?,
             Err(why) => {
-                let plan = tract_plan(model, proto).map_err(unfit)?;
+                let (own, weights) = (model.clone(), weights_bytes(&proto));
+                let planned = guard::in_time(weights, move || tract_plan(&own, proto));
+                let plan = ready(planned.and_then(|p| p)).map_err(unfit)?;
                 let outside = Vec::new();
                 (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
             }
@@ -141,13 +154,16 @@ impl Network {
             Plan::Fast(fused) => fused.input_encoding(&model.input),
             Plan::Any(plan) => encoder_of(plan, model),
         };
-        Ok(Self {
+        let network = Self {
             plan,
             encoder,
             scores: 0..0,
             pair: None,
             why_slow,
-        })
+            not_run_yet: Some(model.file.clone()),
+        };
+        budget::scores(network.score_count()).map_err(unfit)?;
+        Ok(network)
     }
 
     /// Which of the scores are the model's classes.
@@ -176,7 +192,7 @@ impl Network {
 
     /// How many scores a network gives whose file does not say so: it is planned to find out. `model` needs no labels for it.
     pub fn count_scores(model: &Model) -> Result<usize, NetworkError> {
-        Ok(Self::plan(model, 1)?.score_count())
+        memory::held_to(&model.file, || Ok(Self::plan(model, 1)?.score_count()))
     }
 
     fn score_count(&self) -> usize {
@@ -260,7 +276,11 @@ impl Network {
         let scores = match &mut self.plan {
             Plan::Fast(fused) => fused.run(),
             Plan::Any(plan) => {
-                let run = catch_unwind(AssertUnwindSafe(|| plan.run()));
+                let mut run = || catch_unwind(AssertUnwindSafe(|| plan.run()));
+                let run = match self.not_run_yet.take() {
+                    Some(file) => memory::held_to(&file, run),
+                    None => run(),
+                };
                 run.map_err(|_| NetworkError::Run("tract panicked".into()))?
                     .map_err(|e| NetworkError::Run(one_line(&e)))?;
                 plan.scores.as_slice()
@@ -287,43 +307,73 @@ fn best_plan(
     proto: ModelProto,
     threads: usize,
 ) -> Result<(Plan, Option<WhySlow>), NetworkError> {
-    let again = || -> Result<ModelProto, NetworkError> {
-        let mut proto = onnx::read(&model.file)?;
-        if let Some(graph) = &mut proto.graph {
-            onnx::close_input_shape(graph, &input_shape(model));
-        }
-        forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
-            path: model.file.clone(),
-            why,
-        })?;
-        Ok(proto)
+    let unfit = |why: String| NetworkError::Unfit {
+        path: model.file.clone(),
+        why,
     };
     let known = proto.graph.as_ref().map_or(Ok(()), fused::all_known);
     let (proto, why) = match known {
         Err(why) => (proto, why.to_string()),
         Ok(()) => match fast_plan(model, proto, threads) {
             Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
-            Err(why) => (again()?, why),
+            Err(why) => (read_again(model)?, why),
         },
     };
-    let (plan, why, outside) = match island_plan(model, proto, threads) {
-        Ok(plan) => (plan, why, Vec::new()),
-        Err(none) => {
-            let no_islands = none.why;
-            log::info!("{}: no islands: {no_islands}", model.name);
-            let proto = none.model.map_or_else(again, |m| Ok(*m))?;
-            let plan = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
-                path: model.file.clone(),
-                why,
-            })?;
-            (
-                plan,
-                format!("{why}; no islands: {no_islands}"),
-                none.outside,
-            )
+    let (own, weights) = (model.clone(), weights_bytes(&proto));
+    let planned = guard::in_time(weights, move || slow_plan(&own, proto, threads, why));
+    let (planned, why) = planned.map_err(unfit)??;
+    let plan = ready(Ok(planned)).map_err(unfit)?;
+    Ok((Plan::Any(Box::new(plan)), Some(why)))
+}
+
+/// tract's plan with islands, or without, and why it is not the fast one.
+fn slow_plan(
+    model: &Model,
+    proto: ModelProto,
+    threads: usize,
+    why: String,
+) -> Result<(Planned, WhySlow), NetworkError> {
+    let none = match island_plan(model, proto, threads) {
+        Ok(planned) => {
+            let outside = Vec::new();
+            return Ok((planned, WhySlow { why, outside }));
         }
+        Err(none) => none,
     };
-    Ok((Plan::Any(Box::new(plan)), Some(WhySlow { why, outside })))
+    let no_islands = none.why;
+    log::info!("{}: no islands: {no_islands}", model.name);
+    let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
+    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
+        path: model.file.clone(),
+        why,
+    })?;
+    let why = format!("{why}; no islands: {no_islands}");
+    let outside = none.outside;
+    Ok((planned, WhySlow { why, outside }))
+}
+
+/// The file once more, for another planner.
+fn read_again(model: &Model) -> Result<ModelProto, NetworkError> {
+    let mut proto = onnx::read(&model.file)?;
+    if let Some(graph) = &mut proto.graph {
+        onnx::close_input_shape(graph, &input_shape(model));
+    }
+    forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
+        path: model.file.clone(),
+        why,
+    })?;
+    Ok(proto)
+}
+
+/// Bytes of a model's own weights.
+fn weights_bytes(proto: &ModelProto) -> u64 {
+    let weights = proto.graph.iter().flat_map(|g| &g.initializer);
+    weights.map(|t| t.raw_data.len() as u64).sum()
+}
+
+/// tract's plan with the state that it runs in.
+fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
+    TractPlan::new(planned?).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
 /// The fast plan of a network that is wholly of known layers; the error says why there is none.
@@ -359,12 +409,12 @@ fn input_shape(model: &Model) -> [usize; 4] {
 }
 
 /// tract's plan with islands of known layers.
-fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<TractPlan, NoIslands> {
+fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Planned, NoIslands> {
     let shape = input_shape(model);
     // A user's file must not take the program down, whatever is in it.
     let made = catch_unwind(AssertUnwindSafe(|| {
         let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
-        TractPlan::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
+        Planned::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
             NoIslands::used_up(format!("tract cannot plan what is left: {}", one_line(&e)))
         })
     }));
@@ -382,12 +432,12 @@ fn encoder_of(plan: &TractPlan, model: &Model) -> Encoder {
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
-fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<TractPlan, String> {
+fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
     let known = dequantise::Reals::new();
     dequantise::dequantise(&mut proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
     // tract panics on some graphs that it cannot run.
     let plan = catch_unwind(AssertUnwindSafe(|| {
-        TractPlan::new(proto, model.input.dtype, &input_shape(model), None)
+        Planned::new(proto, model.input.dtype, &input_shape(model), None)
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))

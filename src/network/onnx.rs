@@ -4,18 +4,23 @@
 //! initialiser among its inputs, exactly one real input with batch 1, one output, and no intermediate shapes that could
 //! contradict that (see `repair`).
 
-use super::chunked::Chunked;
+use super::chunked::{CHUNK_BYTES, Chunked};
 use super::side_files::SideFiles;
-use super::{NetworkError, repair};
+use super::{NetworkError, budget, census, repair};
+use crate::memory;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::Seek;
 use std::path::Path;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
     tensor_shape_proto, type_proto,
 };
+
+/// Bytes that are read ahead to count a file: between weights there are names and shapes.
+const COUNTED_AHEAD_BYTES: usize = 4 << 10;
 
 /// Reads and repairs an ONNX file.
 pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
@@ -27,6 +32,11 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
     let mut side_files = SideFiles::of(path);
     each_tensor(&mut model, &mut |tensor| side_files.read(tensor)).map_err(wrong)?;
     repair::model(&mut model).map_err(wrong)?;
+    model
+        .graph
+        .iter()
+        .try_for_each(budget::check)
+        .map_err(wrong)?;
     Ok(model)
 }
 
@@ -42,7 +52,16 @@ pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
     if len == 0 {
         return Err("is empty".into());
     }
-    let mut chunked = Chunked::new(file, len);
+    // Counted first: what it says may be much larger than it is.
+    let again = file.try_clone().map_err(unreadable)?;
+    let mut counted = Chunked::new(again, len, COUNTED_AHEAD_BYTES);
+    let census = census::take(&mut counted);
+    if let Some(e) = counted.error() {
+        return Err(unreadable(e));
+    }
+    memory_for(census?.weights_bytes)?;
+    (&file).rewind().map_err(unreadable)?;
+    let mut chunked = Chunked::new(file, len, CHUNK_BYTES);
     let decoded = M::decode(&mut chunked);
     match (decoded, chunked.error()) {
         (_, Some(e)) => Err(unreadable(e)),
@@ -51,6 +70,17 @@ pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
         }
         (Ok(model), None) => Ok(model),
     }
+}
+
+/// Refuses weights that are more than this machine can hold.
+fn memory_for(bytes: u64) -> Result<(), String> {
+    let (needed, free) = (bytes >> 20, memory::free_bytes() >> 20);
+    if needed <= free {
+        return Ok(());
+    }
+    Err(format!(
+        "has weights of {needed} MiB, and this machine has {free} MiB of memory free: quantise it, or take a smaller network"
+    ))
 }
 
 /// Gives a repaired graph's input sizes where the file leaves them open.
@@ -204,12 +234,14 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
             ));
         }
     };
-    let expected: i64 = tensor.dims.iter().product();
-    if i64::try_from(values.len()) != Ok(expected) {
+    let sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
+    let expected = sizes.fold(Some(1usize), |n, d| n?.checked_mul(d?));
+    if expected != Some(values.len()) {
         return Err(format!(
-            "the weights '{}' hold {} values where their shape asks for {expected}",
+            "the weights '{}' hold {} values where their shape is {:?}",
             tensor.name,
-            values.len()
+            values.len(),
+            tensor.dims
         ));
     }
     Ok(values)

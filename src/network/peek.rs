@@ -5,6 +5,7 @@
 //! even read them. Field numbers are those of `onnx.proto`.
 
 use super::NetworkError;
+use super::budget;
 use super::onnx::{decode, each_tensor};
 use super::repair::{self, Before};
 use super::side_files::SideFiles;
@@ -118,6 +119,7 @@ pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
         let mut side_files = SideFiles::of(path);
         each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
         let before = repair::model(&mut model)?;
+        model.graph.iter().try_for_each(budget::check)?;
         Ok(Outline {
             graph: model.graph.unwrap_or_default(),
             before,

@@ -1,5 +1,6 @@
 //! Small repairs of a graph that make every later step simpler.
 
+use super::budget::OUTPUTS_MOST;
 use super::inspect::{score_count, spelled};
 use super::onnx::{each_graph, float_tensor, int64_tensor, reads, shape_of};
 use super::{attributes, half, local_functions};
@@ -30,6 +31,12 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     )?;
     if graph.node.is_empty() || graph.output.is_empty() {
         return Err("holds no network: its graph has no nodes or no output".into());
+    }
+    if graph.output.len() > OUTPUTS_MOST {
+        return Err(format!(
+            "has {} outputs; {OUTPUTS_MOST} is the limit: a picture classifier has one, its scores",
+            graph.output.len()
+        ));
     }
     let half_bits = half::to_float(graph);
     each_graph(graph, &mut fill_defaults);
@@ -107,10 +114,16 @@ fn one_input(graph: &mut GraphProto) -> Result<(), String> {
         [] => Err("has no input".into()),
         inputs => {
             let names: Vec<_> = inputs.iter().map(|i| i.name.as_str()).collect();
+            let first = &names[..names.len().min(8)];
+            let more = if first.len() < names.len() {
+                ", ..."
+            } else {
+                ""
+            };
             Err(format!(
-                "has {} inputs ({}); a picture classifier has one",
+                "has {} inputs ({}{more}); a picture classifier has one",
                 names.len(),
-                names.join(", ")
+                first.join(", ")
             ))
         }
     }

@@ -5,6 +5,7 @@
 //! What a file says is believed only after a look: nothing outside of the model's folder is opened, and no more is
 //! allocated than the side file is long.
 
+use super::budget::WEIGHTS_BYTES_MOST;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -19,6 +20,8 @@ const AS_ONE_FILE: &str =
 pub struct SideFiles {
     folder: PathBuf,
     open: HashMap<String, Side>,
+    /// Bytes that tensors may still ask for, who may all name the same ones.
+    left: u64,
 }
 
 struct Side {
@@ -44,6 +47,7 @@ impl SideFiles {
         Self {
             folder: folder.to_owned(),
             open: HashMap::new(),
+            left: WEIGHTS_BYTES_MOST,
         }
     }
 
@@ -140,6 +144,12 @@ impl SideFiles {
                 tensor.name
             ));
         }
+        self.left = self.left.checked_sub(len as u64).ok_or_else(|| {
+            format!(
+                "has weights of more than {} MiB, the limit; quantise it, or take a smaller network",
+                WEIGHTS_BYTES_MOST >> 20
+            )
+        })?;
         Ok(Some(Span {
             location: location.to_owned(),
             offset,

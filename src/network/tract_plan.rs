@@ -1,10 +1,11 @@
 //! The plan that tract makes: any ONNX operator that tract knows, in float, on one thread; with islands of our own kernels
 //! where there are any.
 
-use super::Input;
 use super::dequantise::STEP;
+use super::fused::{VALUES_MOST, volume};
 use super::islands::{ISLAND, Islands, attach, island_from_onnx};
 use super::onnx::inner_graphs;
+use super::{Input, budget};
 use crate::model::Dtype;
 use tract_onnx::Onnx;
 use tract_onnx::model::{ParseResult, ParsingContext};
@@ -13,6 +14,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core;
 use tract_onnx::tract_core::ops::Downsample;
 use tract_onnx::tract_core::ops::array::{Gather, StridedSlice};
+use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
 tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low: f32, high: f32 },
@@ -27,6 +29,16 @@ tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low:
         Ok(())
     }
 );
+
+/// What is planned, before anything of it has run.
+pub struct Planned {
+    plan: Arc<TypedSimplePlan>,
+    remembers: bool,
+    tensor: Arc<Tensor>,
+    input: Staging,
+    score_count: usize,
+    islands: Option<Islands>,
+}
 
 /// A runnable plan and its running state.
 pub struct TractPlan {
@@ -50,7 +62,7 @@ pub enum Staging {
     U8(Vec<u8>),
 }
 
-impl TractPlan {
+impl Planned {
     /// Analyses, optimises and uses up a repaired, float model with the islands that it has nodes for. The error is tract's own
     /// words, or names an operator that tract does not know.
     pub fn new(
@@ -77,13 +89,35 @@ impl TractPlan {
         if let Some(why) = unknown_operator(&model) {
             bail!(why);
         }
-        let mut graph = parse(&mut model, dtype, input_shape)?.model;
+        let spans = model.graph.as_ref().map_or_else(Vec::new, budget::spans);
+        let parsed = parse(&mut model, dtype, input_shape)?;
+        let (mut graph, outlets) = (parsed.model, parsed.outlets_by_name);
         // tract has copies of the weights.
         drop(model);
         if let Some(islands) = &islands {
             attach(&mut graph, &islands.fused, &islands.ports)?;
         }
         let datum_type = datum_type(dtype);
+        graph.analyse(false)?;
+        let dims_of = |fact: &InferenceFact| -> Option<Vec<usize>> {
+            let dims = fact.shape.concretize()?;
+            dims.iter().map(|d| d.to_usize().ok()).collect()
+        };
+        for span in spans {
+            let input = outlets.get(&span.input);
+            if let Some(dims) = input.and_then(|&o| dims_of(graph.outlet_fact(o).ok()?)) {
+                span.fits(&dims).map_err(|why| format_err!(why))?;
+            }
+        }
+        let sized = graph
+            .nodes()
+            .iter()
+            .flat_map(|n| n.outputs.iter().map(move |o| (n, o)));
+        for (node, outlet) in sized {
+            if let Some(dims) = dims_of(&outlet.fact) {
+                small_enough(&node.name, &dims)?;
+            }
+        }
         let mut graph = graph.into_typed()?;
         pick_by_index(&mut graph)?;
         let graph = graph.into_optimized()?;
@@ -103,17 +137,42 @@ impl TractPlan {
             .as_concrete()
             .map(<[usize]>::to_vec);
         let shape = shape.context("the output's shape depends on the picture")?;
+        small_enough("output", &shape)?;
         let tensor = Arc::new(Tensor::zero_dt(datum_type, input_shape)?);
         let nowhere = EvalContext::out_of_plan();
         let mut ops = plan.model().nodes().iter().map(|n| n.op().state(&nowhere));
         let remembers = ops.any(|state| state.is_ok_and(|s| s.is_some()));
         Ok(Self {
-            state: plan.spawn()?,
+            plan,
             remembers,
             tensor,
             input,
-            scores: vec![0.0; shape.iter().product()],
+            score_count: shape.iter().product(),
             islands,
+        })
+    }
+}
+
+/// Refuses a tensor that is larger than any may be.
+fn small_enough(node: &str, dims: &[usize]) -> TractResult<()> {
+    let small = dims.contains(&0) || volume(dims).is_ok();
+    ensure!(
+        small,
+        "the node {node:?} makes a tensor of {dims:?}; {VALUES_MOST} values are the limit"
+    );
+    Ok(())
+}
+
+impl TractPlan {
+    /// Ready to run.
+    pub fn new(planned: Planned) -> TractResult<Self> {
+        Ok(Self {
+            state: planned.plan.spawn()?,
+            remembers: planned.remembers,
+            tensor: planned.tensor,
+            input: planned.input,
+            scores: vec![0.0; planned.score_count],
+            islands: planned.islands,
         })
     }
 

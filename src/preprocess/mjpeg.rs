@@ -1,18 +1,15 @@
 //! MJPEG frames become RGB24 frames; all other frames pass through untouched.
 //!
-//! The picture's buffer is allocated at start, and a picture is looked at before it is decoded: it must be complete (cut
-//! pictures would come out half grey), of the frame's size, and sequential with a single scan, as all cameras send them, so
-//! that no picture makes the decoder keep all of its coefficients. The decoder (zune-jpeg) still allocates and frees working
+//! The picture's buffer is allocated at start, and a picture is looked at before it is decoded: it must be of the frame's size,
+//! and sequential with a single scan, as all cameras send them, so that no picture makes the decoder keep all of its
+//! coefficients. It must be complete too (cut pictures would come out half grey): every block must be there, while the end
+//! marker, which some webcams leave out, and the last eight bytes before it may be missing. The decoder (zune-jpeg) still allocates and frees working
 //! rows for each frame: a constant count, and bytes that depend on the width alone (`tests/frame_path_allocations.rs`).
 //!
 //! Webcams leave out the Huffman tables and mean the standard's own (ITU-T T.81, K.3); they are put in where none are.
 
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
-use crate::jpeg::{Progress, Walker};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use crate::jpeg::{self, Fault, Progress, Walker};
 
 /// Decodes MJPEG frames into a buffer of its own.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub struct MjpegDecoder {
 /// Why an MJPEG frame is skipped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MjpegError {
-    /// The JPEG ends before its end marker.
+    /// The JPEG's data ends before its picture does.
     #[error("the JPEG is cut short after {0} bytes")]
     Truncated(usize),
     /// The JPEG's structure or data is damaged.
@@ -91,14 +88,17 @@ impl MjpegDecoder {
             return Err(MjpegError::TooLarge(frame.geometry));
         }
         let mut walker = Walker::default();
-        let jpeg = match walker.advance(frame.data) {
-            Progress::Complete(length) => &frame.data[..length],
-            Progress::More => return Err(MjpegError::Truncated(frame.data.len())),
+        let truncated = MjpegError::Truncated(frame.data.len());
+        match walker.advance(frame.data) {
+            Progress::Complete(_) => {}
+            Progress::More if walker.ends_in_scan() => {}
+            Progress::More => return Err(truncated),
             Progress::Damaged(at) => {
                 return Err(MjpegError::Damaged(format!("no marker at byte {at}")));
             }
-        };
+        }
         let outline = walker.outline();
+        let jpeg = &frame.data[..outline.data_end];
         let (Some(got), Some(scan_at)) = (outline.size_px, outline.scan_at) else {
             return Err(MjpegError::Damaged("it has no picture".into()));
         };
@@ -122,29 +122,17 @@ impl MjpegDecoder {
             self.completed.extend_from_slice(&jpeg[scan_at..]);
             &self.completed
         };
-        let options = DecoderOptions::default()
-            .set_strict_mode(true)
-            .set_max_width(w as usize)
-            .set_max_height(h as usize)
-            .jpeg_set_out_colorspace(ColorSpace::RGB);
         let rgb = &mut self.rgb[..needed];
-        JpegDecoder::new_with_options(ZCursor::new(jpeg), options)
-            .decode_into(rgb)
-            .map_err(|error| MjpegError::Damaged(one_line(&error)))?;
+        jpeg::decode(jpeg, outline, rgb).map_err(|fault| match fault {
+            Fault::Cut => truncated,
+            Fault::Damaged(what) => MjpegError::Damaged(what),
+        })?;
         Ok(Frame {
             geometry,
             data: rgb,
             ..frame
         })
     }
-}
-
-fn one_line(error: &dyn std::fmt::Display) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// Codes of each length 1..=16, then the values, of the tables K.3 to K.6.
@@ -286,15 +274,52 @@ mod tests {
     #[test]
     fn cut_pictures_are_refused_wherever_the_cut_is() {
         let (jpeg, _) = picture();
+        let whole = decoder().decode(frame(&jpeg)).unwrap().data.to_vec();
+        let data_end = jpeg.len() - 2;
+        let scan_at = jpeg.windows(2).position(|w| w == [0xff, 0xda]).unwrap() + 14;
         let mut decoder = decoder();
+        let mut least_accepted = data_end;
         for end in 4..jpeg.len() {
-            let error = decoder.decode(frame(&jpeg[..end])).unwrap_err();
-            assert_eq!(error, MjpegError::Truncated(end));
+            // As a webcam that leaves the end marker out; with an end marker behind the cut; with a marker of the next picture.
+            for behind in [&[][..], &[0xff, 0xd9], &[0xff]] {
+                let cut = [&jpeg[..end], behind].concat();
+                match decoder.decode(frame(&cut)) {
+                    Ok(frame) if end >= data_end => assert_eq!(frame.data, whole, "{end}"),
+                    Ok(_) => least_accepted = least_accepted.min(end),
+                    Err(MjpegError::Truncated(length)) if end < data_end => {
+                        assert_eq!(length, cut.len());
+                    }
+                    // In the headers the cut may leave a marker that is none.
+                    Err(error) => assert!(end < scan_at, "{end}: {error}"),
+                }
+            }
         }
-        // Cut, with an end marker behind the cut.
-        let mut cut = jpeg[..jpeg.len() / 2].to_vec();
-        cut.extend([0xff, 0xd9]);
-        let _ = decoder.decode(frame(&cut)); // may be an error or a picture, never a panic
+        assert!(
+            data_end - least_accepted <= 8,
+            "{least_accepted} of {data_end}"
+        );
+    }
+
+    #[test]
+    fn flat_pictures_of_few_bits_are_whole() {
+        // Two bits a block: the decoder has read to the end before it comes to the last rows.
+        for (w, h) in [(16, 16), (16, 400), (64, 64), (1, 1), (8, 2000)] {
+            let mut jpeg = Vec::new();
+            JpegEncoder::new_with_quality(&mut jpeg, 1)
+                .encode(
+                    &vec![128; (w * h) as usize],
+                    w,
+                    h,
+                    image::ExtendedColorType::L8,
+                )
+                .unwrap();
+            let geometry = Geometry::packed(PixelFormat::Mjpeg, w, h);
+            let mut decoder = MjpegDecoder::new(geometry);
+            for end in [jpeg.len(), jpeg.len() - 2] {
+                let frame = Frame::new(geometry, &jpeg[..end], Duration::ZERO, 0).unwrap();
+                assert!(decoder.decode(frame).is_ok(), "{w}x{h}");
+            }
+        }
     }
 
     #[test]

@@ -1,18 +1,24 @@
 //! The serial log: one line a change, for people; or versioned JSON lines, for programs (`--json`).
 //!
-//! Lines for people are `log` records, so `RUST_LOG` chooses among them; JSON lines go to standard output as they are.
-//! A reader that goes away does not stop the board: what cannot be written is dropped.
+//! Lines for people are `log` records, so `RUST_LOG` chooses among them; a reader of theirs that goes away does not stop the
+//! board, what cannot be written is dropped. JSON lines are results: once one cannot be written, [`Serial::check`] says so, and
+//! the run ends.
 
+use crate::Failure;
 use crate::camera::Counts;
 use crate::decide::Verdict;
 use crate::memory;
+use crate::output::{self, print_line};
 use crate::stats::{STAGES, Stage, StageTimes, Stats};
 use serde_json::{Map, Value, json};
-use std::io::Write;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 /// The version of the JSON lines, their `v`. It grows when a key changes its meaning or goes.
 pub const JSON_VERSION: u32 = 1;
+
+/// It is looked this often whether JSON lines still have a reader.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The writer of the serial log.
 #[derive(Debug)]
@@ -20,6 +26,10 @@ pub struct Serial {
     json: bool,
     started: Instant,
     unknown_label: String,
+    /// Why the last JSON line was not written.
+    failure: OnceCell<Failure>,
+    /// When it was last looked whether JSON lines have a reader.
+    checked_at: Cell<Instant>,
 }
 
 impl Serial {
@@ -29,7 +39,24 @@ impl Serial {
             json,
             started,
             unknown_label: unknown_label.to_owned(),
+            failure: OnceCell::new(),
+            checked_at: Cell::new(started),
         }
+    }
+
+    /// Whether JSON lines can be written, as of the last one, or of a second ago: lines may be a minute apart.
+    ///
+    /// # Errors
+    /// [`crate::Cause::Output`] when one could not, or its reader is gone.
+    pub fn check(&self) -> Result<(), Failure> {
+        if let Some(why) = self.failure.get() {
+            return Err(why.clone());
+        }
+        if self.json && self.checked_at.get().elapsed() > CHECK_PERIOD {
+            self.checked_at.set(Instant::now());
+            output::check_reader()?;
+        }
+        Ok(())
     }
 
     /// What is running, once at start.
@@ -172,9 +199,11 @@ impl Serial {
         line.insert("event".into(), json!(event));
         line.insert("t_s".into(), json!(self.started.elapsed().as_secs_f64()));
         line.extend(rest);
-        let mut out = std::io::stdout().lock();
-        // A reader that went away must not stop the board; it sees no further lines, that is all.
-        let _ = writeln!(out, "{}", Value::Object(line)).and_then(|()| out.flush());
+        if self.failure.get().is_none()
+            && let Err(failure) = print_line(Value::Object(line))
+        {
+            let _ = self.failure.set(failure);
+        }
     }
 }
 

@@ -11,12 +11,16 @@ pub use table::Table;
 
 use crate::named;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use toml::de::DeTable;
 
-/// Files for people are small; anything longer is not one.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+/// So many faults of a file are told, the first ones; a file with more is none that a person wrote.
+const MAX_FAULTS: usize = 20;
+
+/// So many characters of a key or a value are told.
+const MAX_SPELT_CHARS: usize = 60;
 
 /// Everything that is wrong with one file: one line a fault, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +35,14 @@ pub struct Faults {
 struct Source<'t> {
     file: &'t str,
     text: &'t str,
-    faults: RefCell<Vec<(usize, String)>>,
+    faults: RefCell<Found>,
+}
+
+/// What was found wrong: the first faults by their byte offset, and how many others there are. Those cost nothing.
+#[derive(Debug, Default)]
+struct Found {
+    first: BTreeSet<(usize, String)>,
+    more: usize,
 }
 
 impl Source<'_> {
@@ -44,16 +55,44 @@ impl Source<'_> {
     }
 
     fn note(&self, offset: usize, key: &str, message: impl fmt::Display) {
-        let (line, column) = self.place(offset);
-        let file = self.file;
-        let key = if key.is_empty() {
-            String::new()
-        } else {
-            format!("{key}: ")
+        let mut found = self.faults.borrow_mut();
+        let is_full = found.first.len() == MAX_FAULTS;
+        if is_full && found.first.last().is_some_and(|last| last.0 < offset) {
+            found.more += 1;
+            return;
+        }
+        let key = match key {
+            "" => String::new(),
+            key => format!("{}: ", shortened(key)),
         };
-        self.faults
-            .borrow_mut()
-            .push((offset, format!("{file}:{line}:{column}: {key}{message}")));
+        found.first.insert((offset, format!("{key}{message}")));
+        if found.first.len() > MAX_FAULTS {
+            found.first.pop_last();
+            found.more += 1;
+        }
+    }
+
+    /// `FILE:LINE:COLUMN: KEY: what is wrong`, in the order of the file.
+    fn lines(&self) -> Vec<String> {
+        let found = self.faults.borrow();
+        let file = self.file;
+        let line = |(offset, what): &(usize, String)| {
+            let (line, column) = self.place(*offset);
+            format!("{file}:{line}:{column}: {what}")
+        };
+        let mut lines: Vec<_> = found.first.iter().map(line).collect();
+        if found.more > 0 {
+            lines.push(format!("{file}: and {} more faults", found.more));
+        }
+        lines
+    }
+}
+
+/// The beginning of a text that a file brings.
+fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(MAX_SPELT_CHARS) {
+        Some((at, _)) => format!("{}...", &text[..at]).into(),
+        None => text.into(),
     }
 }
 
@@ -81,21 +120,18 @@ pub fn read<T>(
     } else {
         None
     };
-    let mut faults = source.faults.into_inner();
-    faults.sort();
+    let lines = source.lines();
     match value {
-        Some(value) if faults.is_empty() => Ok(value),
-        _ => Err(Faults {
-            lines: faults.into_iter().map(|(_, line)| line).collect(),
-        }),
+        Some(value) if lines.is_empty() => Ok(value),
+        _ => Err(Faults { lines }),
     }
 }
 
-/// Reads a text file for people (board, model, labels), refusing what is not one: a folder, a device, more than 4 MiB,
+/// Reads a text file for people (board, model, labels), refusing what is not one: a folder, a device, more than `most_bytes`,
 /// bytes that are not UTF-8.
-pub fn read_text(path: &Path) -> Result<String, std::io::Error> {
+pub fn read_text(path: &Path, most_bytes: u64) -> Result<String, std::io::Error> {
     use std::io::{Error, ErrorKind};
-    let bytes = named::read_file(path, MAX_FILE_BYTES)?;
+    let bytes = named::read_file(path, most_bytes)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
@@ -125,6 +161,7 @@ pub fn did_you_mean<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::limits::{EMA_WEIGHT, HOLD_MS, PROBABILITY, THREADS};
 
     fn faults(text: &str, look: impl FnOnce(&mut Table<'_, '_>)) -> Vec<String> {
         read("f.toml", text, |table| {
@@ -145,8 +182,8 @@ mod tests {
             top.text("model");
             top.choice("camera", &["v4l2", "still"]);
             let mut decide = top.table("decide").unwrap();
-            decide.number("enter", 0.0..=1.0);
-            decide.integer("hold_ms", 0..=10);
+            decide.number("enter", PROBABILITY);
+            decide.integer("hold_ms", HOLD_MS);
         });
         assert_eq!(
             lines,
@@ -155,7 +192,7 @@ mod tests {
                 "f.toml:1:1: name: is 3, needs text on one line",
                 "f.toml:3:9: camera.v4l3: is no key here, did you mean `v4l2`? (allowed: v4l2, still)",
                 "f.toml:7:1: decide.entre: is no key here, did you mean `enter`? (allowed: enter, hold_ms)",
-                "f.toml:8:1: decide.hold_ms: is -1, needs a whole number from 0 to 10",
+                "f.toml:8:1: decide.hold_ms: is -1, needs a whole number from 0 to 3600000",
             ]
         );
     }
@@ -208,14 +245,14 @@ mod tests {
     #[test]
     fn numbers_are_finite_in_range_and_three() {
         let lines = faults(
-            "a = nan\nb = inf\nc = [1, 2]\nd = [0.5, 1, 2]\ne = 2\nf = 1.5",
+            "a = nan\nb = inf\nc = [1, 0.2]\nd = [0.5, 1, 0.02]\ne = 1\nf = 1.5",
             |top| {
-                assert_eq!(top.number("a", 0.0..=1.0), None);
-                assert_eq!(top.number("b", 0.0..=1.0), None);
-                assert_eq!(top.numbers("c", 0.0..=9.0), None);
-                assert_eq!(top.numbers("d", 0.0..=9.0), Some([0.5, 1.0, 2.0]));
-                assert_eq!(top.number("e", 0.0..=9.0), Some(2.0));
-                assert_eq!(top.integer("f", 0..=9), None);
+                assert_eq!(top.number("a", PROBABILITY), None);
+                assert_eq!(top.number("b", PROBABILITY), None);
+                assert_eq!(top.numbers("c", EMA_WEIGHT), None);
+                assert_eq!(top.numbers("d", EMA_WEIGHT), Some([0.5, 1.0, 0.02]));
+                assert_eq!(top.number("e", PROBABILITY), Some(1.0));
+                assert_eq!(top.integer("f", THREADS), None);
             },
         );
         assert_eq!(
@@ -224,7 +261,7 @@ mod tests {
                 "f.toml:1:1: a: is nan, needs a number from 0 to 1",
                 "f.toml:2:1: b: is inf, needs a number from 0 to 1",
                 "f.toml:3:1: c: has 2 numbers, needs 3: red, green, blue",
-                "f.toml:6:1: f: is 1.5, needs a whole number from 0 to 9",
+                "f.toml:6:1: f: is 1.5, needs a whole number from 1 to 64",
             ]
         );
     }
@@ -239,13 +276,42 @@ mod tests {
     }
 
     #[test]
+    fn many_faults_are_counted_and_cost_little() {
+        let keys: Vec<String> = (0..100_000).rev().map(|n| format!("k{n} = 1")).collect();
+        let table = format!("t = {{{}}}", keys.join(", "));
+        let began = std::time::Instant::now();
+        for (text, first) in [
+            (keys.join("\n"), "f.toml:1:1: k99999: is no key here"),
+            (table, "f.toml:1:6: t.k99999: is no key here"),
+            ("= 1\n".repeat(20_000), "f.toml:1:1: "),
+            ("[[".repeat(20_000), "f.toml:1:"),
+            (
+                format!("\"{}\" = 1", "k".repeat(100_000)),
+                "f.toml:1:1: kkk",
+            ),
+        ] {
+            let lines = faults(&text, |top| {
+                top.table("t");
+            });
+            assert!(lines[0].starts_with(first), "{}", lines[0]);
+            assert!(lines.len() <= MAX_FAULTS + 1);
+            assert!(lines.iter().all(|line| line.len() < 400), "{lines:?}");
+        }
+        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+        let lines = faults("b = 1\n".repeat(2).as_str(), |_| {});
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+
+    #[test]
     fn text_is_refused_when_it_is_no_text() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read_text(folder.path()).is_err());
-        assert!(read_text(Path::new("/dev/zero")).is_err());
+        assert!(read_text(folder.path(), 100).is_err());
+        assert!(read_text(Path::new("/dev/zero"), 100).is_err());
         let file = folder.path().join("latin1");
         std::fs::write(&file, b"one\ntw\xf6\n").unwrap();
-        let error = read_text(&file).unwrap_err().to_string();
+        let error = read_text(&file, 100).unwrap_err().to_string();
         assert_eq!(error, "line 2 is not UTF-8 text");
+        let error = read_text(&file, 6).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
     }
 }

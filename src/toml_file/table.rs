@@ -1,9 +1,9 @@
 //! One table of a TOML file, asked for its keys one by one.
 
-use super::{Source, did_you_mean};
+use super::{MAX_SPELT_CHARS, Source, did_you_mean, shortened};
+use crate::limits::{Real, Whole};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -149,33 +149,30 @@ impl<'s, 't> Table<'s, 't> {
     }
 
     /// A whole number in `range`.
-    pub fn integer(&mut self, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-        self.value(key, allowed, |value| match value {
+    pub fn integer(&mut self, key: &str, range: Whole) -> Option<u64> {
+        self.value(key, range, |value| match value {
             DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix())
                 .ok()
-                .filter(|number| range.contains(number)),
+                .and_then(|number| range.check(number)),
             _ => None,
         })
     }
 
     /// A whole number in `range` that fits 32 bits.
-    pub fn integer_u32(&mut self, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let range = u64::from(*range.start())..=u64::from(*range.end());
+    pub fn integer_u32(&mut self, key: &str, range: Whole) -> Option<u32> {
         self.integer(key, range)
             .and_then(|number| u32::try_from(number).ok())
     }
 
     /// A number in `range`.
-    pub fn number(&mut self, key: &str, range: RangeInclusive<f32>) -> Option<f32> {
-        let allowed = format!("a number from {} to {}", range.start(), range.end());
-        self.value(key, allowed, |value| number_in(value, &range))
+    pub fn number(&mut self, key: &str, range: Real) -> Option<f32> {
+        self.value(key, range, |value| number_in(value, range))
     }
 
     /// Three numbers in `range`, one a colour.
-    pub fn numbers(&mut self, key: &str, range: RangeInclusive<f32>) -> Option<[f32; 3]> {
-        let allowed = format!("numbers from {} to {}", range.start(), range.end());
-        let numbers = self.list(key, allowed, |value| number_in(value, &range))?;
+    pub fn numbers(&mut self, key: &str, range: Real) -> Option<[f32; 3]> {
+        let allowed = format!("numbers from {} to {}", range.least, range.most);
+        let numbers = self.list(key, allowed, |value| number_in(value, range))?;
         let count = numbers.len();
         let three = numbers.try_into().ok();
         if three.is_none() {
@@ -301,19 +298,31 @@ impl<'s, 't> Table<'s, 't> {
 
 impl Drop for Table<'_, '_> {
     fn drop(&mut self) {
-        for (key, (offset, _)) in &self.rest {
-            let allowed = self.asked.iter().map(String::as_str);
-            let message = if self.asked.is_empty() {
-                "is no key here, the table has none".to_owned()
-            } else {
-                format!(
-                    "is no key here{} (allowed: {})",
-                    did_you_mean(key, allowed),
-                    self.asked.join(", ")
-                )
-            };
+        let mut rest: Vec<_> = self.rest.iter().collect();
+        // In the order of the file: faults past the ones that are told are not even put into words.
+        rest.sort_by_key(|(_, (offset, _))| *offset);
+        for (key, (offset, _)) in rest {
+            let asked = &self.asked;
+            let message = NoKey { key, asked };
             self.source.note(*offset, &self.dotted(key), message);
         }
+    }
+}
+
+/// What is wrong with a key that nobody asked for.
+struct NoKey<'a> {
+    key: &'a str,
+    asked: &'a [String],
+}
+
+impl fmt::Display for NoKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.asked.is_empty() {
+            return f.write_str("is no key here, the table has none");
+        }
+        let near = did_you_mean(self.key, self.asked.iter().map(String::as_str));
+        let allowed = self.asked.join(", ");
+        write!(f, "is no key here{near} (allowed: {allowed})")
     }
 }
 
@@ -322,13 +331,13 @@ fn one_line(value: &DeValue<'_>) -> Option<String> {
     (!text.trim().is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
 }
 
-fn number_in(value: &DeValue<'_>, range: &RangeInclusive<f32>) -> Option<f32> {
+fn number_in(value: &DeValue<'_>, range: Real) -> Option<f32> {
     let number: f32 = match value {
         DeValue::Float(digits) => digits.as_str().parse().ok()?,
         DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str().parse().ok()?,
         _ => return None,
     };
-    range.contains(&number).then_some(number)
+    range.check(number)
 }
 
 fn word_of<T: Copy>(word: &str, words: &[(&str, T)]) -> Option<T> {
@@ -353,13 +362,13 @@ fn not_a_word<T>(value: &DeValue<'_>, words: &[(&str, T)]) -> String {
 /// The value as a person wrote it, shortened.
 fn spelt(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > 60 => {
-            let head: String = text.chars().take(60).collect();
+        DeValue::String(text) if text.chars().nth(MAX_SPELT_CHARS).is_some() => {
+            let head: String = text.chars().take(MAX_SPELT_CHARS).collect();
             format!("{head:?}...")
         }
         DeValue::String(text) => format!("{text:?}"),
-        DeValue::Integer(digits) => digits.to_string(),
-        DeValue::Float(digits) => digits.to_string(),
+        DeValue::Integer(digits) => shortened(digits.as_str()).into_owned(),
+        DeValue::Float(digits) => shortened(digits.as_str()).into_owned(),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Datetime(_) => "a date".to_owned(),
         DeValue::Array(_) => "a list".to_owned(),

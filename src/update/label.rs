@@ -9,11 +9,15 @@
 //! machine raspberry-pi-3
 //! slot-a BYTES SHA256     so many bytes from the slot's beginning, and their digest; behind them is nothing
 //! slot-b BYTES SHA256
+//! public-key BASE64       where there is one: a system with it takes updates that this key signed, and no others
 //! ```
 //!
-//! The digests find a damaged image. They do not say who made it: whoever can write an image can write its label.
+//! The digests find a damaged image. They do not say who made it: whoever can write an image can write its label, and it is
+//! read before any signature is verified ([`super::signature`]), so that what is in it may come from anyone. Its length is
+//! limited, its texts hold no control characters, and nothing is done with it but to refuse the image.
 
 use super::UpdateError;
+use super::signature::PublicKey;
 use crate::mbr::SECTOR_BYTES;
 use crate::slot::Slot;
 use std::io::{Read, Seek, SeekFrom};
@@ -23,7 +27,7 @@ pub const START_BYTE: u64 = SECTOR_BYTES;
 /// How long it is.
 pub const BYTES: usize = 7 * SECTOR_BYTES as usize;
 /// A version is cut off there.
-const VERSION_CHARACTERS: usize = 100;
+pub const VERSION_CHARACTERS: usize = 100;
 const FIRST_LINE: &str = "eyelet-image 1";
 
 /// The label.
@@ -37,6 +41,8 @@ pub struct Label {
     pub machine: String,
     /// What slots A and B hold.
     pub slots: [Contents; 2],
+    /// Whose updates the system takes.
+    pub public_key: Option<PublicKey>,
 }
 
 /// What a slot holds.
@@ -62,8 +68,10 @@ impl Label {
                 contents.sha256
             )
         };
+        let key = self.public_key.as_ref();
+        let key = key.map_or_else(String::new, |key| format!("public-key {key}\n"));
         let text = format!(
-            "{FIRST_LINE}\nid {}\nversion {version}\nmachine {}\n{}{}",
+            "{FIRST_LINE}\nid {}\nversion {version}\nmachine {}\n{}{}{key}",
             self.id,
             self.machine,
             slot(Slot::A),
@@ -104,18 +112,29 @@ impl Label {
             return None;
         }
         let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+        // They are shown to people.
+        let is_text = |text: &&str| !text.contains(char::is_control);
         let id = value("id").filter(|id| is_digest(id))?.to_owned();
-        let version = value("version")?.to_owned();
-        let machine = value("machine")?.to_owned();
+        let version = value("version").filter(is_text)?.to_owned();
+        let machine = value("machine").filter(is_text)?.to_owned();
         let slots = [
             Contents::parse(value("slot-a")?)?,
             Contents::parse(value("slot-b")?)?,
         ];
+        // Lines of later versions may follow.
+        let public_key = match lines
+            .next()
+            .and_then(|line| line.strip_prefix("public-key "))
+        {
+            Some(key) => Some(key.parse().ok()?),
+            None => None,
+        };
         Some(Self {
             id,
             version,
             machine,
             slots,
+            public_key,
         })
     }
 }
@@ -143,6 +162,8 @@ mod tests {
     use super::*;
     use std::io::Cursor;
 
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
     fn label() -> Label {
         let contents = |digit: &str| Contents {
             bytes: 1024,
@@ -153,6 +174,7 @@ mod tests {
             version: "7.1 beta".into(),
             machine: "virt".into(),
             slots: [contents("a"), contents("b")],
+            public_key: Some(KEY.parse().unwrap()),
         }
     }
 
@@ -161,7 +183,8 @@ mod tests {
         let mut disk = vec![0; SECTOR_BYTES as usize];
         disk.extend(label().sectors());
         assert_eq!(Label::read(&mut Cursor::new(&disk), "x").unwrap(), label());
-        for word in [FIRST_LINE, "id ", "000", "slot-a", "aaa", "slot-b", "bbb"] {
+        let words = [FIRST_LINE, "id ", "000", "slot-a", "aaa", "slot-b", "bbb"];
+        for word in words.into_iter().chain([KEY]) {
             let mut damaged = disk.clone();
             let at = damaged
                 .windows(word.len())
@@ -169,6 +192,15 @@ mod tests {
             damaged[at.unwrap()] = b'?';
             let read = Label::read(&mut Cursor::new(&damaged), "it");
             assert!(read.is_err(), "{word}: {read:?}");
+        }
+        // What would be a command to a terminal.
+        for word in ["7.1", "virt"] {
+            let mut damaged = disk.clone();
+            let at = damaged
+                .windows(word.len())
+                .position(|w| w == word.as_bytes());
+            damaged[at.unwrap()] = 0x1b;
+            Label::read(&mut Cursor::new(&damaged), "it").unwrap_err();
         }
         let nothing = vec![0; disk.len()];
         let error = Label::read(&mut Cursor::new(nothing), "it").unwrap_err();

@@ -1,7 +1,8 @@
 //! Updating a card that has two slots, from an image that `eyelet image` made. Power may go at any byte of it.
 //!
 //! ```text
-//! check               the image's slot against the digest in its label; nothing is written before that
+//! check               the image's slot against the digest in its label, and, for a system with a public key, the whole image
+//!                     against its signature; nothing is written before that
 //! write_slot          the idle slot's partition, copied out of the image and read back; its first block comes last
 //! Chooser::try_once   the next boot is the new slot, and the boot after it the old one again
 //! Chooser::confirm    the new slot is the one that is booted from now on
@@ -15,18 +16,24 @@
 //! - A slot that is not whole has no boot sector, and nobody is told to boot it before it was read back.
 //! - What chooses the slot is a file on the boot partition of less than one sector, overwritten in place: a card writes a
 //!   sector or does not. Both slots are whole whenever it changes.
+//! - A slot gets a boot sector only if the bytes that were written to it have the digest of a label that was checked. Where a
+//!   signature is asked for, it was right for the very bytes that this label was read from ([`check`](mod@check)).
 
+pub mod check;
 pub mod chooser;
 pub mod install;
 pub mod label;
+pub mod signature;
 pub mod source;
 mod system;
 mod window;
 
+pub use check::{Checked, check};
 pub use chooser::Chooser;
 pub use install::{Outcome, install};
 pub use label::Label;
-pub use source::with_image;
+pub use signature::{PublicKey, SignatureError, SignatureFile};
+pub use source::{Brought, with_image};
 pub use system::System;
 pub use window::Window;
 
@@ -77,6 +84,25 @@ pub enum UpdateError {
         /// Digest of the label.
         want: String,
     },
+    /// The card's system has a public key, and the image is not signed as it wants.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// The image is older than the system that runs, which has a public key.
+    #[error(
+        "its version, {new}, is older than the {running} that runs: to go back to it, sign it by `minisign -Sm IMAGE -t {}`",
+        signature::ALLOW_OLDER
+    )]
+    Older {
+        /// The version of the image.
+        new: String,
+        /// The version of the system that runs.
+        running: String,
+    },
+    /// The image has no public key, and the system that runs has one.
+    #[error(
+        "it has no public key, so the card would take anyone's updates from then on: make it by `eyelet image --public-key`, or write the whole image to the card"
+    )]
+    Keyless,
     /// Reading or writing failed.
     #[error("the update cannot be read or written: {0}")]
     Io(#[from] io::Error),
@@ -92,49 +118,29 @@ pub enum UpdateError {
     },
 }
 
-/// Checks `slot` of `image` against the image's label, which is returned.
+/// Copies the slot of `image` that was [`check`]ed into the same slot of `card`, which is the idle one, and reads it back.
 ///
-/// # Errors
-/// The image has no label, is damaged or cannot be read.
-pub fn check(image: &mut (impl Read + Seek + ?Sized), slot: Slot) -> Result<Label, UpdateError> {
-    let from = partition(image, "the update", slot)?;
-    let label = Label::read(image, "the update")?;
-    let contents = label.slot(slot);
-    if contents.bytes > from.end - from.start {
-        return Err(UpdateError::Misfit(
-            "its label says more than its slots hold".to_owned(),
-        ));
-    }
-    let got = digest(image, from.start..from.start + contents.bytes)?;
-    if got != contents.sha256 {
-        let want = contents.sha256.clone();
-        return Err(UpdateError::Damaged { slot, got, want });
-    }
-    Ok(label)
-}
-
-/// Copies `slot` of `image`, which was [`check`]ed and has `label`, into `slot` of `card`, and reads it back.
-///
-/// `slot` is the idle one. Both slots of an image are the same but for the name of the slot.
+/// Both slots of an image are the same but for the name of the slot.
 ///
 /// # Errors
 /// See [`UpdateError`]; after an error the slot has no boot sector, unless the error came before anything was written.
 pub fn write_slot(
     card: &mut dyn Disk,
     image: &mut (impl Read + Seek + ?Sized),
-    label: &Label,
-    slot: Slot,
+    checked: &Checked,
 ) -> Result<(), UpdateError> {
-    let (to, from) = fitting(card, image, slot)?;
-    let contents = label.slot(slot);
+    let (slot, from) = (checked.slot(), checked.partition());
+    let to = fitting(card, &from, slot)?;
+    let contents = checked.label().slot(slot);
     let length = contents.bytes;
     let mut hasher = Sha256::new();
     let mut first = Vec::new();
     let mut block = Vec::new();
+    // Once: a file on a FAT volume is followed from its beginning for each jump.
+    image.seek(SeekFrom::Start(from.start))?;
     for at in (0..length).step_by(BLOCK_BYTES as usize) {
         let count = BLOCK_BYTES.min(length - at);
         block.resize(count as usize, 0);
-        image.seek(SeekFrom::Start(from.start + at))?;
         image.read_exact(&mut block)?;
         hasher.update(&block);
         if at == 0 {
@@ -177,24 +183,13 @@ pub fn write_slot(
 
 fn digest(disk: &mut (impl Read + Seek + ?Sized), range: Range<u64>) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    let mut block = Vec::new();
     disk.seek(SeekFrom::Start(range.start))?;
-    let length = range.end - range.start;
-    for at in (0..length).step_by(BLOCK_BYTES as usize) {
-        block.resize(BLOCK_BYTES.min(length - at) as usize, 0);
-        disk.read_exact(&mut block)?;
-        hasher.update(&block);
-    }
+    check::each_block(disk, range.end - range.start, |block| hasher.update(block))?;
     Ok(hex(&hasher.finalize()))
 }
 
-/// The bytes of `slot` on the card and in the image, which are equally many.
-fn fitting(
-    card: &mut dyn Disk,
-    image: &mut (impl Read + Seek + ?Sized),
-    slot: Slot,
-) -> Result<(Range<u64>, Range<u64>), UpdateError> {
-    let from = partition(image, "the update", slot)?;
+/// The bytes of `slot` on the card; as many as `from`, those of the image.
+fn fitting(card: &mut dyn Disk, from: &Range<u64>, slot: Slot) -> Result<Range<u64>, UpdateError> {
     let to = partition(card, "the card", slot)?;
     if from.end - from.start != to.end - to.start {
         return Err(UpdateError::Misfit(format!(
@@ -203,7 +198,7 @@ fn fitting(
             to.end - to.start
         )));
     }
-    Ok((to, from))
+    Ok(to)
 }
 
 /// The bytes of a slot's partition; the disk must be one of ours.
@@ -226,8 +221,19 @@ fn nth_partition(
     (&mut *disk)
         .take(mbr::SECTOR_BYTES)
         .read_to_end(&mut sector)?;
-    let table = mbr::partitions(&sector)
-        .filter(|table| table.len() == 4 && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID));
+    let disk_bytes = disk.seek(SeekFrom::End(0))?;
+    nth_in_table(&sector, disk_bytes, what, number)
+}
+
+/// The same of a disk that begins with `sector` and has so many bytes.
+fn nth_in_table(
+    sector: &[u8],
+    disk_bytes: u64,
+    what: &str,
+    number: usize,
+) -> Result<Range<u64>, UpdateError> {
+    let table = mbr::partitions(sector)
+        .filter(|table| table.len() == 4 && mbr::disk_id(sector) == Some(mbr::EYELET_DISK_ID));
     let table = table.ok_or_else(|| {
         UpdateError::Misfit(format!("{what} is no disk that `eyelet image` made"))
     })?;
@@ -241,7 +247,7 @@ fn nth_partition(
         return Err(UpdateError::Misfit(message));
     }
     let bytes = table[number - 1].bytes.clone();
-    if bytes.end > disk.seek(SeekFrom::End(0))? {
+    if bytes.end > disk_bytes {
         let message = format!("{what} ends before its partition {number} does: it was cut off");
         return Err(UpdateError::Misfit(message));
     }

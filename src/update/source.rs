@@ -1,9 +1,11 @@
 //! Where an update comes from: an image's file, a disk that an image was written to, or a FAT volume (a USB stick) with the
-//! image as a file in it.
+//! image as a file in it. Its signature is the file beside it whose name ends in [`SUFFIX`].
 
 use super::UpdateError;
+use super::signature::{LONGEST_BYTES, SUFFIX, SignatureFile};
 use crate::{fat_volume, mbr, named};
-use std::io::{self, Read, Seek};
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
 /// The image's name on a stick, in its topmost folder.
@@ -14,6 +16,14 @@ pub trait Image: Read + Seek {}
 
 impl<T: Read + Seek> Image for T {}
 
+/// An update as somebody brought it.
+pub struct Brought<'a> {
+    /// The image.
+    pub image: &'a mut dyn Image,
+    /// What lies beside it.
+    pub signature: SignatureFile,
+}
+
 /// Calls `work` with the image at `path`: a file or block device that is one, or that is a FAT volume with one in it.
 ///
 /// Nothing is written.
@@ -22,7 +32,7 @@ impl<T: Read + Seek> Image for T {}
 /// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
 pub fn with_image<T>(
     path: &Path,
-    work: impl FnOnce(&mut dyn Image) -> Result<T, UpdateError>,
+    work: impl FnOnce(&mut Brought<'_>) -> Result<T, UpdateError>,
 ) -> Result<T, UpdateError> {
     let mut file = named::open_disk(path)?;
     let mut sector = Vec::new();
@@ -31,20 +41,61 @@ pub fn with_image<T>(
         .read_to_end(&mut sector)?;
     file.rewind()?;
     if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
-        return work(&mut file);
+        return work(&mut Brought {
+            image: &mut file,
+            signature: beside(path)?,
+        });
     }
     let absent = || {
         let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
-        UpdateError::Io(io::Error::new(io::ErrorKind::NotFound, what))
+        UpdateError::Io(io::Error::new(ErrorKind::NotFound, what))
     };
-    let volume = fat_volume::open(file, &[FILE_NAME]).map_err(|error| match error.kind() {
-        io::ErrorKind::Unsupported => absent(),
+    let name = format!("{FILE_NAME}{SUFFIX}");
+    let names = [FILE_NAME, &name];
+    let volume = fat_volume::open(file, &names).map_err(|error| match error.kind() {
+        ErrorKind::Unsupported => absent(),
         _ => error.into(),
     })?;
-    let mut image = match volume.root_dir().open_file(FILE_NAME) {
+    let root = volume.root_dir();
+    let mut image = match root.open_file(FILE_NAME) {
         Ok(image) => image,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(absent()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(absent()),
         Err(error) => return Err(error.into()),
     };
-    work(&mut image)
+    let contents = match root.open_file(&name) {
+        Ok(file) => Some(beginning(file)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    work(&mut Brought {
+        image: &mut image,
+        signature: SignatureFile { name, contents },
+    })
+}
+
+/// The signature beside the image `path`.
+fn beside(path: &Path) -> io::Result<SignatureFile> {
+    let mut name = OsString::from(path);
+    name.push(SUFFIX);
+    let path = Path::new(&name);
+    let contents = match named::open_file(path, u64::MAX) {
+        Ok(file) => Some(beginning(file)?),
+        Err(error) => match error.kind() {
+            // The last one: what is no file is no signature.
+            ErrorKind::NotFound | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => None,
+            _ => return Err(error),
+        },
+    };
+    Ok(SignatureFile {
+        name: path.display().to_string(),
+        contents,
+    })
+}
+
+/// So much of a file that one that is too long can be told.
+fn beginning(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(LONGEST_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

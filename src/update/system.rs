@@ -1,5 +1,6 @@
 //! What a system says of itself: the first keys of its bill of materials, `manifest.json`.
 
+use super::signature::PublicKey;
 use super::{Disk, UpdateError, Window, label, partition};
 use crate::fat_volume;
 use crate::slot::Slot;
@@ -22,6 +23,9 @@ pub struct System {
     pub machine: String,
     /// The kernel's release.
     pub kernel: String,
+    /// Whose updates it takes; `None`: anyone's.
+    #[serde(default)]
+    pub public_key: Option<PublicKey>,
 }
 
 impl System {

@@ -90,6 +90,7 @@ fn disk(version: u8) -> Vec<u8> {
         version: version.to_string(),
         machine: "virt".to_owned(),
         slots: contents,
+        public_key: None,
     };
     bytes[512..512 + label::BYTES].copy_from_slice(&label.sectors());
     let boot = &mut bytes[ranges[0].start as usize..ranges[0].end as usize];
@@ -133,8 +134,8 @@ fn booted(back_end: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
 /// A whole update: written, tried, confirmed. The running slot is A.
 fn update(back_end: Chooser, card: &mut Card, image: &[u8]) -> Result<(), UpdateError> {
     let image = &mut Cursor::new(image);
-    let label = check(image, Slot::B)?;
-    write_slot(card, image, &label, Slot::B)?;
+    let checked = check(image, Slot::B, None)?;
+    write_slot(card, image, &checked)?;
     back_end.try_once(card, Slot::B)?;
     back_end.confirm(card, Slot::B)
 }
@@ -252,18 +253,128 @@ impl Seek for Fickle {
     }
 }
 
+/// A key and what it signs.
+struct Signer {
+    pair: minisign::KeyPair,
+    key: PublicKey,
+}
+
+impl Signer {
+    fn new() -> Self {
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let key = pair.pk.to_base64().parse().unwrap();
+        Self { pair, key }
+    }
+
+    fn sign(&self, image: &[u8]) -> signature::Signature {
+        let (pk, sk) = (&self.pair.pk, &self.pair.sk);
+        let signature = minisign::sign(Some(pk), sk, image, Some("a comment"), None).unwrap();
+        let file = SignatureFile {
+            name: "it.minisig".to_owned(),
+            contents: Some(signature.to_string().into_bytes()),
+        };
+        file.decode(&self.key).unwrap()
+    }
+
+    fn check(
+        &self,
+        image: &mut (impl Read + Seek),
+        signature: &signature::Signature,
+    ) -> Result<Checked, UpdateError> {
+        check(image, Slot::B, Some(signature.verifier(&self.key).unwrap()))
+    }
+}
+
+/// The stick may give what it likes after the signature was verified: what boots was signed.
 #[test]
 fn an_image_that_changes_while_it_is_copied_leaves_a_slot_that_is_not_booted() {
-    let mut stick = Fickle {
-        disk: Cursor::new(disk(2)),
-        reads_until_change: u32::MAX,
+    let signer = Signer::new();
+    let signature = signer.sign(&disk(2));
+    for is_signed in [false, true] {
+        let mut stick = Fickle {
+            disk: Cursor::new(disk(2)),
+            reads_until_change: u32::MAX,
+        };
+        let mut card = powered(disk(1));
+        let checked = if is_signed {
+            signer.check(&mut stick, &signature).unwrap()
+        } else {
+            check(&mut stick, Slot::B, None).unwrap()
+        };
+        stick.reads_until_change = 2;
+        let error = write_slot(&mut card, &mut stick, &checked).unwrap_err();
+        assert!(matches!(error, UpdateError::Damaged { .. }), "{error}");
+        let disk = card.memory.into_inner();
+        assert!(slot_of(&disk, Slot::B)[..512].iter().all(|&byte| byte == 0));
+        assert_eq!(booted(Chooser::UBoot, disk).0, Slot::A);
+    }
+}
+
+/// An image of little more than its head: four partitions of some sectors.
+fn tiny_image() -> Vec<u8> {
+    let mut at = 4096;
+    let table = [512, 1024, 1536, 1024].map(|length| {
+        let bytes = at..at + length;
+        at += length;
+        Partition {
+            bytes,
+            bootable: false,
+        }
+    });
+    let mut bytes: Vec<u8> = (0..at).map(|at| (at / 7) as u8).collect();
+    bytes[..512].copy_from_slice(&mbr::sector(mbr::EYELET_DISK_ID, &table));
+    let contents = [1, 2].map(|slot| {
+        let range = table[slot].bytes.start as usize..table[slot].bytes.start as usize + 1024;
+        Contents {
+            bytes: 1024,
+            sha256: hex(&Sha256::digest(&bytes[range])),
+        }
+    });
+    let label = Label {
+        id: "7".repeat(64),
+        version: "1.2.3".to_owned(),
+        machine: "virt".to_owned(),
+        slots: contents,
+        public_key: None,
     };
-    let mut card = powered(disk(1));
-    let label = check(&mut stick, Slot::B).unwrap();
-    stick.reads_until_change = 3;
-    let error = write_slot(&mut card, &mut stick, &label, Slot::B).unwrap_err();
-    assert!(matches!(error, UpdateError::Damaged { .. }), "{error}");
-    let disk = card.memory.into_inner();
-    assert!(slot_of(&disk, Slot::B)[..512].iter().all(|&byte| byte == 0));
-    assert_eq!(booted(Chooser::UBoot, disk).0, Slot::A);
+    bytes[512..4096].copy_from_slice(&label.sectors());
+    bytes
+}
+
+#[test]
+fn one_flipped_bit_anywhere_in_a_signed_image_is_refused() {
+    let signer = Signer::new();
+    let image = tiny_image();
+    let signature = signer.sign(&image);
+    let checked = signer.check(&mut Cursor::new(&image), &signature).unwrap();
+    assert_eq!(checked.label().version, "1.2.3");
+    assert!(checked.permit().is_some_and(|permit| !permit.allows_older));
+    let mut random = fastrand::Rng::with_seed(11);
+    for at in 0..image.len() {
+        let mut damaged = image.clone();
+        damaged[at] ^= 1 << random.u8(..8);
+        let result = signer.check(&mut Cursor::new(damaged), &signature);
+        assert!(result.is_err(), "byte {at}");
+    }
+    // Not a byte less or more.
+    for length in (0..image.len()).step_by(97) {
+        let result = signer.check(&mut Cursor::new(&image[..length]), &signature);
+        assert!(result.is_err(), "{length} bytes");
+    }
+    let longer = [&image[..], &[0]].concat();
+    let error = signer.check(&mut Cursor::new(longer), &signature);
+    let error = error.unwrap_err();
+    assert!(matches!(
+        error,
+        UpdateError::Signature(SignatureError::Wrong { .. })
+    ));
+}
+
+#[test]
+fn the_slots_of_an_image_do_not_lie_over_its_label() {
+    let mut image = tiny_image();
+    // The third entry's first sector.
+    image[446 + 2 * 16 + 8..][..4].copy_from_slice(&1u32.to_le_bytes());
+    let error = check(&mut Cursor::new(image), Slot::B, None).unwrap_err();
+    assert!(matches!(error, UpdateError::Misfit(_)), "{error}");
 }

@@ -93,18 +93,36 @@ pub fn run_eyelet_with_input<S: AsRef<std::ffi::OsStr>>(
     }
 }
 
-/// Runs `command` to its end, which must come within `limit`; one that hangs is ended, and its code is -1. For programs that print
-/// no more than a pipe holds.
-pub fn run_within(mut command: std::process::Command, limit: std::time::Duration) -> Run {
-    use std::process::Stdio;
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = child.stderr(Stdio::piped()).spawn().expect("it starts");
-    let began = std::time::Instant::now();
+/// Runs `command` to its end, for which it has five seconds of a processor's time; one that takes more, or that waits for
+/// something for a minute, is ended, and its code is -1. (Time on the wall would tell how busy the machine is.) For programs that
+/// print no more than a pipe holds.
+pub fn run_promptly(command: &std::process::Command) -> Run {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "ulimit -t 5; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let mut child = limited.spawn().expect("it starts");
+    let began = Instant::now();
     while child.try_wait().expect("it can be waited for").is_none() {
-        if began.elapsed() > limit {
+        if began.elapsed() > Duration::from_secs(60) {
             child.kill().expect("it can be ended");
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
     let output = child.wait_with_output().expect("it gives its output");
     Run {

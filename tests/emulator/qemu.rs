@@ -213,6 +213,21 @@ impl Board {
         self.command("device_del", json!({"id": device})).unwrap();
     }
 
+    /// Plugs in a USB stick, a file as long as it is there. Each has a name of its own.
+    pub fn plug_stick(&mut self, name: &str, file: &Path) {
+        let file = json!({"driver": "file", "filename": file, "locking": "off"});
+        let volume = json!({"driver": "raw", "node-name": name, "read-only": false, "file": file});
+        self.command("blockdev-add", volume).unwrap();
+        let device = json!({"driver": "usb-storage", "id": format!("{name}-plug"), "drive": name});
+        self.command("device_add", device).unwrap();
+    }
+
+    /// Pulls it out.
+    pub fn unplug_stick(&mut self, name: &str) {
+        let plug = json!({"id": format!("{name}-plug")});
+        self.command("device_del", plug).unwrap();
+    }
+
     /// Pulls the display out of the first of [`DISPLAY_SOCKETS`].
     pub fn unplug_display(&mut self) {
         self.command("device_del", json!({"id": "display1"}))

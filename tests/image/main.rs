@@ -8,6 +8,7 @@
 mod common;
 mod named;
 mod packages;
+mod signed;
 mod update;
 mod volumes;
 

@@ -14,7 +14,6 @@ const BOARD: i32 = 3;
 const MODEL: i32 = 4;
 const OUTPUT: i32 = 11;
 const PACKAGE: i32 = 12;
-const LIMIT: Duration = Duration::from_secs(5);
 
 impl Workshop {
     /// Runs `eyelet image` for the board `virt`, unless `more` names a board: its exit code and what it said.
@@ -35,7 +34,7 @@ impl Workshop {
             command.args(["--board", "virt"]);
         }
         command.args(more);
-        let run = common::run_within(command, LIMIT);
+        let run = common::run_promptly(&command);
         assert_eq!(run.stderr.lines().count(), 1, "{more:?}: {}", run.stderr);
         (run.code, run.stderr)
     }
@@ -215,12 +214,12 @@ fn packages_that_lie_or_burst_are_refused() {
     let workshop = Workshop::new();
     let mut cases = vec![
         (
-            "files of a gigabyte",
+            "files of 300 MiB",
             packages::bomb(".gz"),
             "it unpacks to more than",
         ),
         (
-            "a description of a gigabyte",
+            "a description of 300 MiB",
             packages::bomb_of_description(),
             "it unpacks to more than",
         ),
@@ -270,24 +269,24 @@ fn packages_that_lie_or_burst_are_refused() {
             "a chain of 100 that need each other",
         ),
     ];
-    let xz = packages::xz_of_zeros(300 << 20);
-    if let Some(zeros) = &xz {
+    let xz = |head| packages::xz_of_zeros(head, 300 << 20);
+    if let (Some(files), Some(zeros)) = (xz(packages::long_file()), xz(Vec::new())) {
         cases.push((
-            "xz files of a gigabyte",
-            packages::deb_with_data(".xz", zeros),
+            "xz files of 300 MiB",
+            packages::deb_with_data(".xz", &files),
             "it unpacks to more than",
         ));
         cases.push((
-            "a module of a gigabyte",
-            packages::kernel_with_module(zeros),
+            "a module of 300 MiB",
+            packages::kernel_with_module(&zeros),
             "`uvcvideo` is damaged: it unpacks to more than 256 MiB",
         ));
-        let mut huge = zeros.clone();
+        let mut huge = files;
         packages::ask_for_dictionary_of_4_gib(&mut huge);
         cases.push((
             "a dictionary of 4 GiB",
             packages::deb_with_data(".xz", &huge),
-            "mem",
+            "memory too big",
         ));
     } else {
         println!("skipped in part: there is no xz (package xz-utils)");
@@ -402,7 +401,7 @@ fn without_room_for_it_nothing_half_made_stays() {
         ])
         .env("EYELET_HOME", env!("CARGO_MANIFEST_DIR"))
         .current_dir(workshop.folder.path());
-    let run = common::run_within(command, LIMIT);
+    let run = common::run_promptly(&command);
     assert_eq!(run.code, OUTPUT, "{}", run.stderr);
     assert!(
         run.stderr.contains("cannot write sd.img: "),

@@ -253,9 +253,14 @@ pub fn with_entry(mut entry: Vec<u8>) -> Vec<u8> {
     deb_with_data("", &entry)
 }
 
+/// The header of a file of 8 GiB.
+pub fn long_file() -> Vec<u8> {
+    header("boot/vmlinuz-6.1", tar::EntryType::Regular, (1 << 33) - 1)
+}
+
 /// A file of 8 GiB that ends after its first bytes.
 pub fn endless_file() -> Vec<u8> {
-    let mut entry = header("boot/vmlinuz-6.1", tar::EntryType::Regular, (1 << 33) - 1);
+    let mut entry = long_file();
     entry.resize(4096, 7);
     entry
 }
@@ -323,8 +328,8 @@ fn kernel_with(modules: &[(String, Vec<u8>)]) -> Vec<u8> {
     deb("linux-image-6.1", "6.1", ".gz", &files)
 }
 
-/// So many zeros as an xz file; `None` where there is no program for that.
-pub fn xz_of_zeros(bytes: usize) -> Option<Vec<u8>> {
+/// `head` and so many zeros behind it as an xz file; `None` where there is no program for that.
+pub fn xz_of_zeros(head: Vec<u8>, bytes: usize) -> Option<Vec<u8>> {
     let mut command = Command::new("xz");
     let child = command
         .args(["-0", "-c"])
@@ -334,7 +339,7 @@ pub fn xz_of_zeros(bytes: usize) -> Option<Vec<u8>> {
     let mut input = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || {
         let block = vec![0; 1 << 20];
-        (0..bytes >> 20).all(|_| input.write_all(&block).is_ok())
+        input.write_all(&head).is_ok() && (0..bytes >> 20).all(|_| input.write_all(&block).is_ok())
     });
     let output = child.wait_with_output().unwrap();
     assert!(writer.join().unwrap() && output.status.success());

@@ -18,7 +18,7 @@ impl Workshop {
     }
 
     /// Runs `eyelet update`: its exit code, and the one line that it prints.
-    fn update(&self, image: &str, card: &str) -> (i32, String) {
+    pub(super) fn update(&self, image: &str, card: &str) -> (i32, String) {
         let output = common::eyelet(self.folder.path())
             .args(["update", image, card])
             .output()

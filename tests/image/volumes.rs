@@ -10,11 +10,9 @@ use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const CARD: i32 = 13;
 const PACKAGE: i32 = 12;
-const LIMIT: Duration = Duration::from_secs(5);
 /// The root folder's first cluster in every volume here.
 const ROOT: u32 = 2;
 
@@ -76,7 +74,7 @@ impl Workshop {
     fn eyelet(&self, words: &[&str]) -> (i32, String) {
         let mut command = common::eyelet(self.folder.path());
         command.args(words);
-        let run = common::run_within(command, LIMIT);
+        let run = common::run_promptly(&command);
         (run.code, run.stderr)
     }
 
@@ -239,10 +237,8 @@ fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the
         patch(&workshop.path("data.img"), &damage);
         let path = workshop.path("data.img");
         let keeper = Keeper::new(Path::new(env!("CARGO_BIN_EXE_eyelet")), &path);
-        let began = Instant::now();
         let mut told = Vec::new();
         assert_eq!(keeper.take_reason(|line| told.push(line.to_owned())), None);
-        assert!(began.elapsed() < LIMIT);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(
             told[0].contains("making the data partition anew"),
@@ -267,8 +263,11 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
     std::os::unix::fs::symlink("two.img", workshop.path("link.img")).unwrap();
     fs::write(workshop.path("empty"), "").unwrap();
     let card = fs::read(workshop.path("card.img")).unwrap();
-    fs::write(workshop.path("cut.img"), &card[..241 << 20]).unwrap();
-    let inputs: Vec<_> = ["card.img", "two.img", "empty", "cut.img"].into();
+    let two = fs::read(workshop.path("two.img")).unwrap();
+    fs::write(workshop.path("cut.img"), &two[..241 << 20]).unwrap();
+    drop(two);
+    fs::write(workshop.path("cut-card.img"), &card[..241 << 20]).unwrap();
+    let inputs: Vec<_> = ["card.img", "two.img", "empty", "cut.img", "cut-card.img"].into();
     let stamps = || {
         inputs
             .iter()
@@ -294,7 +293,11 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
         ),
         (vec!["update", "two.img", "empty"], CARD, "card"),
         (vec!["update", "cut.img", "card.img"], CARD, "was cut off"),
-        (vec!["update", "two.img", "cut.img"], CARD, "was cut off"),
+        (
+            vec!["update", "two.img", "cut-card.img"],
+            CARD,
+            "was cut off",
+        ),
         (
             vec!["keep", "format", "card.img"],
             CARD,

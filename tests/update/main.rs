@@ -14,12 +14,13 @@ mod emulator;
 #[allow(dead_code)] // the Raspberry Pi of tests/boot
 #[path = "../boot/machine.rs"]
 mod machine;
+mod signed;
 
 use cut::{CutCard, restore};
 use emulator::{alone, or_skip};
 use eyelet::image::fat::{self, Files};
 use eyelet::slot::Slot;
-use eyelet::update::{Chooser, Label, UpdateError, install};
+use eyelet::update::{Chooser, Label, UpdateError, install, with_image};
 use machine::{Card, Console, Inputs};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -102,14 +103,21 @@ impl Sticks {
 
     /// A FAT volume with `image` in it.
     fn with(&self, image: &Card) -> PathBuf {
+        self.with_signed("stick", fs::read(&image.path).unwrap(), None)
+    }
+
+    /// A FAT volume of this name with an image and its signature in it.
+    fn with_signed(&self, name: &str, image: Vec<u8>, signature: Option<&[u8]>) -> PathBuf {
+        let path = self.path(name);
         let name = fat::Name {
             label: "STICK",
             serial: 1,
         };
         let size = 640 << 20;
-        let contents = fs::read(&image.path).unwrap();
-        let files = Files::from([("eyelet-update.img".to_owned(), contents)]);
-        let path = self.path("stick");
+        let mut files = Files::from([("eyelet-update.img".to_owned(), image)]);
+        if let Some(signature) = signature {
+            files.insert("eyelet-update.img.minisig".to_owned(), signature.to_owned());
+        }
         fs::write(&path, fat::volume(name, size, &files).unwrap()).unwrap();
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(size).unwrap();
@@ -158,6 +166,7 @@ fn a_good_update_is_kept() {
 
     let mut console = boot(&inputs, &card, &[&twin, &stick]);
     console.wait_for("slot a, system one (", PATIENCE);
+    console.wait_for("this system has no public key", PATIENCE);
     console.wait_for("update: putting system two from /dev/sd", PATIENCE);
     console.wait_for("rebooting: update: system two is tried in slot b", PATIENCE);
     console.wait_for("slot b on trial, system two (", PATIENCE);
@@ -304,8 +313,9 @@ fn power_cut_at_fifty_points_boots_one_of_the_two() {
 
 /// A whole update as a board does it: installed, tried, kept.
 fn update(card: &mut CutCard, new: &Card) -> Result<(), UpdateError> {
-    let mut image = File::open(&new.path)?;
-    install(card, &mut image, Chooser::UBoot)?;
+    with_image(&new.path, |brought| {
+        install(card, brought, None, Chooser::UBoot)
+    })?;
     Chooser::UBoot.confirm(card, Slot::B)
 }
 

@@ -13,10 +13,17 @@ pub struct Need {
     pub last: usize,
 }
 
+/// An arena has no more bytes than this: half of what a pointer of 32 bits can count.
+pub const ARENA_BYTES_MOST: usize = 1 << 30;
+
 /// Offsets (multiples of 64) in the order of `needs`, and the size of the whole. Two needs share memory only when no step
-/// needs both. Greedy: the largest first, each at the lowest place that is free for all of its steps.
+/// needs both. Greedy: the largest first, each at the lowest place that is free for all of its steps. What is more than
+/// [`ARENA_BYTES_MOST`] has no places: its size is `usize::MAX`.
 pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
     let size = |n: &Need| (n.bytes + SLACK).next_multiple_of(64);
+    if needs.iter().any(|n| n.bytes > ARENA_BYTES_MOST) {
+        return (vec![0; needs.len()], usize::MAX);
+    }
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(needs[i].bytes), i));
     let mut offsets = vec![0; needs.len()];
@@ -34,6 +41,9 @@ pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
         }
         offsets[i] = at;
         total = total.max(at + size(&needs[i]));
+        if total > ARENA_BYTES_MOST {
+            return (offsets, usize::MAX);
+        }
         placed.add(i, &needs[i]);
     }
     (offsets, total)
@@ -118,6 +128,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_too_large_has_no_place() {
+        let need = |bytes, first| Need {
+            bytes,
+            first,
+            last: 1,
+        };
+        let half = ARENA_BYTES_MOST / 2;
+        assert!(place(&[need(half, 0), need(half / 2, 0)]).1 < ARENA_BYTES_MOST);
+        assert_eq!(place(&[need(half, 0), need(half, 0)]).1, usize::MAX);
+        assert_eq!(place(&[need(usize::MAX, 0)]).1, usize::MAX);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod axes;
 mod border;
 mod dynamic;
 mod encode;
+mod ends;
 mod functions;
 mod gate;
 mod graph;
@@ -40,6 +41,7 @@ mod verify;
 pub use graph::{Border, Quant, Shape};
 pub use lower::{Const, Constants, Element, Fact, Facts, Partial, Place, all_known, lower_partly};
 pub use plan::Row;
+pub use sizes::{VALUES_MOST, volume};
 
 use border::Port;
 use graph::{GraphInput, Kind, Tensor};
@@ -148,7 +150,7 @@ impl Understood {
             plan::plan(&mut graph, kernels, pool.size()).map_err(|why| NotFused::whole(&why))?;
         verify::verify(&graph, &plan, pool.size())
             .inspect_err(|refused| log::warn!("{refused}"))?;
-        let arena = plan::arena(&mut plan);
+        let arena = plan::arena(&mut plan).map_err(|why| NotFused::whole(&why))?;
         let picture = graph.input.zip(plan.input_offset);
         let picture = picture.map(|(input, offset)| Picture {
             tensor: graph.tensors[input.tensor.0].clone(),

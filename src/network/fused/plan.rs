@@ -4,7 +4,7 @@ mod convolutions;
 mod dynamic;
 mod product;
 
-use super::arena::{Need, place};
+use super::arena::{ARENA_BYTES_MOST, Need, place};
 use super::border::Port;
 use super::graph::{
     Border, Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
@@ -189,14 +189,6 @@ fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
         table[usize::from(q ^ flip)] = quantise(real, to) as u8 ^ flip;
     }
     table
-}
-
-/// The layer that alone reads a tensor.
-pub(super) fn only_reader(graph: &Graph, tensor: TensorId) -> Option<usize> {
-    let mut readers = (0..graph.layers.len()).filter(|&i| graph.layers[i].inputs.contains(&tensor));
-    let first = readers.next()?;
-    let taken = graph.exports.iter().any(|e| e.tensor == tensor);
-    (readers.next().is_none() && !taken).then_some(first)
 }
 
 fn conv_of(layer: &Layer) -> Option<&Conv> {
@@ -584,11 +576,18 @@ impl Planner<'_> {
     /// Places everything and turns the steps' needs into offsets.
     fn finish(mut self, end: usize) -> Result<Plan, String> {
         let scratch_bytes = self.scratch_bytes.next_multiple_of(64);
-        let scratch = (scratch_bytes > 0).then(|| self.need(scratch_bytes * self.threads, 0, end));
+        let scratch = (scratch_bytes > 0)
+            .then(|| self.need(scratch_bytes.saturating_mul(self.threads), 0, end));
         for need in &mut self.needs {
             need.last = need.last.min(end);
         }
         let (offsets, arena_bytes) = place(&self.needs);
+        if arena_bytes > ARENA_BYTES_MOST {
+            let most = ARENA_BYTES_MOST >> 20;
+            return Err(format!(
+                "its activations need more than {most} MiB at once, the limit: take a smaller picture or network"
+            ));
+        }
         for step in &mut self.steps {
             step.work.settle(&offsets);
         }
@@ -653,8 +652,12 @@ fn runs_of(from: &[usize], elem: usize) -> Vec<(usize, usize)> {
 }
 
 /// An arena for a plan, with the padding rows filled and the constants in their places.
-pub(super) fn arena(plan: &mut Plan) -> Aligned {
-    let mut arena = Aligned::zeroed(plan.arena_bytes);
+pub(super) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
+    let arena = Aligned::try_zeroed(plan.arena_bytes);
+    let mut arena = arena.ok_or_else(|| {
+        let needed = plan.arena_bytes.div_ceil(1 << 20);
+        format!("its activations need {needed} MiB, more than there is memory for")
+    })?;
     for &(offset, bytes, value) in &plan.fills {
         arena.bytes_mut()[offset..offset + bytes].fill(value);
     }
@@ -664,5 +667,5 @@ pub(super) fn arena(plan: &mut Plan) -> Aligned {
             place.copy_from_slice(&value.to_ne_bytes());
         }
     }
-    arena
+    Ok(arena)
 }

@@ -47,7 +47,7 @@ impl AnyConv {
         self.runs().n
     }
     /// Bytes of a value.
-    fn elem(&self) -> usize {
+    pub(super) fn elem(&self) -> usize {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,
@@ -57,6 +57,12 @@ impl AnyConv {
     fn reach(&self) -> u64 {
         let far = self.runs().offsets.iter().max().copied().unwrap_or(0);
         times(self.runs().len, self.elem()).saturating_add(far as u64)
+    }
+    /// That its values are aligned, if pixels, rows and groups are so far apart.
+    fn steps_by(&self, front: &Front, to: &mut Touches) {
+        let pitches = [front.row_pitch, front.pixel_pitch, front.group_pitch];
+        to.steps_by(&pitches, self.elem());
+        to.steps_by(&self.runs().offsets, self.elem());
     }
     fn scratch_bytes(&self) -> usize {
         match self {
@@ -98,7 +104,7 @@ impl AnyDepthwise {
         }
     }
     /// Bytes of a value.
-    fn elem(&self) -> usize {
+    pub(super) fn elem(&self) -> usize {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,

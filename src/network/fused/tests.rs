@@ -5,6 +5,7 @@ mod compare;
 mod coverage;
 mod found;
 pub(super) mod near;
+mod others;
 pub(super) mod plainest;
 mod random;
 

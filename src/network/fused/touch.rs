@@ -162,7 +162,7 @@ impl Touches {
             unit: unit as u64,
             align: align as u64,
             parts: (0..self.team)
-                .map(|id| part(id))
+                .map(part)
                 .map(|p| p.start as u64..p.end as u64)
                 .collect(),
         });
@@ -213,6 +213,12 @@ impl Touches {
     /// Scratch memory of the plan.
     pub(super) fn wants_scratch(&mut self, bytes: usize) {
         self.scratch_bytes = self.scratch_bytes.max(bytes as u64);
+    }
+
+    /// Steps from value to value of `align` bytes, within what is read.
+    pub(super) fn steps_by(&mut self, pitches: &[usize], align: usize) {
+        let aligned = pitches.iter().all(|pitch| pitch.is_multiple_of(align));
+        self.holds(aligned, "it steps to bytes that are not on a multiple of 4");
     }
 
     /// Says what is wrong unless it holds.

@@ -11,7 +11,7 @@
 //! | apart | within a step nothing that is written overlaps what is read (slack included) or written otherwise, but for the thread's own memory and a step that says that it works in place |
 //! | own | the threads' own parts (ring, band, scratch) do not overlap, slack included, and hold what kernels ask for |
 //! | kept | constants, padding and the picture are never written over |
-//! | aligned | floats lie on multiples of 4, scratch memory on multiples of 64 |
+//! | aligned | floats lie on multiples of 4, and so far apart; scratch memory lies on multiples of 64 |
 //!
 //! A plan that cannot be proved never runs. It is a fault of Eyelet, never of a model, and says so.
 
@@ -157,6 +157,9 @@ impl<'a> Proof<'a> {
         for &(at, bytes, value) in &plan.fills {
             proof.is_there("padding", at, bytes as u64, 1, Value::Fill(value))?;
         }
+        let (at, bytes) = plan.scratch;
+        let scratch = (bytes as u64).saturating_mul(team as u64);
+        proof.inside("scratch memory", at as u64, scratch, 64)?;
         if let Some(input) = &graph.input {
             let at = plan.input_offset.ok_or(Fault::Wrong("no picture"))?;
             let tensor = &graph.tensors[input.tensor.0];

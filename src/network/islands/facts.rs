@@ -3,9 +3,10 @@
 use super::outline::weights_as_inputs;
 use crate::model::Dtype;
 use crate::network::dequantise::Reals;
-use crate::network::fused::{Element, Fact, Facts};
+use crate::network::fused::{Element, Fact, Facts, volume};
 use crate::network::tract_plan::{one_line, parse};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::panics::catch_unwind;
+use std::panic::AssertUnwindSafe;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
@@ -63,7 +64,7 @@ fn of(fact: &InferenceFact) -> Option<Fact> {
         DatumType::Bool => Element::Bool,
         _ => Element::Other,
     };
-    let small = dims.iter().product::<usize>() <= VALUES_KEPT;
+    let small = dims.contains(&0) || volume(&dims).is_ok_and(|n| n <= VALUES_KEPT);
     let value = fact
         .value
         .concretize()

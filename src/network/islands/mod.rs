@@ -83,15 +83,16 @@ pub struct Islands {
 impl Islands {
     /// Multiply-adds inside, and in all.
     pub fn multiply_adds(&self) -> (u64, u64) {
-        let inside: u64 = self.rows.iter().map(|r| r.multiply_adds).sum();
-        let outside: u64 = self.outside.iter().map(|n| n.multiply_adds).sum();
-        (inside, inside + outside)
+        let inside = self.rows.iter().map(|r| r.multiply_adds);
+        let inside = inside.fold(0, u64::saturating_add);
+        let outside = self.outside.iter().map(|n| n.multiply_adds);
+        (inside, outside.fold(inside, u64::saturating_add))
     }
 
     /// The share of all multiply-adds that runs inside, in whole per cent, rounded down.
     pub fn percent_inside(&self) -> u64 {
         let (inside, all) = self.multiply_adds();
-        inside * 100 / all.max(1)
+        (u128::from(inside) * 100 / u128::from(all.max(1))) as u64
     }
 }
 

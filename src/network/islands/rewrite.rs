@@ -138,11 +138,16 @@ fn island_node(
     Ok((node, port))
 }
 
+/// Their product, or as much as fits.
+fn product(factors: impl Iterator<Item = u64>) -> u64 {
+    factors.fold(1, u64::saturating_mul)
+}
+
 /// Multiply-adds of a convolution or matrix product outside; 0 for others and where shapes are not known.
 pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &Constants) -> u64 {
     let volume = |name: Option<&String>| -> Option<u64> {
         let dims = &facts.get(name?)?.dims;
-        Some(dims.iter().product::<usize>() as u64)
+        Some(product(dims.iter().map(|&d| d as u64)))
     };
     let out = || volume(node.output.first()).unwrap_or(0);
     let op = node.op_type.as_str();
@@ -160,10 +165,10 @@ pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &Constants) -> u6
         },
     };
     let inner: u64 = match (op, &dims[..]) {
-        ("Conv" | "ConvInteger" | "QLinearConv", [_, rest @ ..]) => rest.iter().product(),
+        ("Conv" | "ConvInteger" | "QLinearConv", [_, rest @ ..]) => product(rest.iter().copied()),
         ("ConvTranspose", [_, rest @ ..]) => {
-            let taps: u64 = rest.iter().product();
-            return volume(node.input.first()).unwrap_or(0) * taps;
+            let taps = product(rest.iter().copied());
+            return volume(node.input.first()).unwrap_or(0).saturating_mul(taps);
         }
         ("Gemm" | "QGemm", &[k, n]) => {
             let turned = node
@@ -175,5 +180,5 @@ pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &Constants) -> u6
         (_, [.., k, _]) => *k,
         _ => 0,
     };
-    out() * inner
+    out().saturating_mul(inner)
 }

@@ -73,7 +73,7 @@ fn all_of(input: OwnedFd, bytes: usize, mut take: impl FnMut(&Frame<'_>)) -> (u6
 
 /// All bytes are there, and no more will come: that is no timeout, and nothing that opening it again could help.
 fn assert_ended(error: &CameraError) {
-    assert!(matches!(error, CameraError::Unusable(_)), "{error:?}");
+    assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
     assert_said(&error.to_string());
 }
 

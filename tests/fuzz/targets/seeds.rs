@@ -113,6 +113,7 @@ fn image(digit: char, at_kib: [u64; 5], slots: [&[u8]; 2]) -> Vec<u8> {
         version: "2".to_owned(),
         machine: "virt".to_owned(),
         slots: contents,
+        public_key: None,
     };
     let at = |number: usize| at_kib[number] << 10..at_kib[number + 1] << 10;
     let begin = table([at(0), at(1), at(2), at(3)]);

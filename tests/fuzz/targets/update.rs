@@ -5,7 +5,10 @@ use super::memory_disk::{MemoryDisk, table, volume};
 use super::{assert_said, file_of};
 use eyelet::mbr;
 use eyelet::slot::Slot;
-use eyelet::update::{Chooser, Label, Outcome, UpdateError, check, install, with_image};
+use eyelet::update::{
+    Brought, Chooser, Label, Outcome, PublicKey, SignatureFile, UpdateError, check, install,
+    with_image,
+};
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
 use std::ops::Range;
@@ -17,13 +20,16 @@ const SLOT_BYTES: usize = 12 * KIB;
 const BOOT: Range<usize> = 4 * KIB..20 * KIB;
 const SLOT_A: Range<usize> = BOOT.end..BOOT.end + SLOT_BYTES;
 const SLOT_B: Range<usize> = SLOT_A.end..SLOT_A.end + SLOT_BYTES;
+/// That of `tests/fixtures/minisign`, whose secret key was thrown away.
+const KEY: &str = "RWQaFxSFOGOShZuPiP879JPSg2F3Ehdxqz6O6zCkwDrWbHq+sLZ6i/oo";
 /// Zeros are put behind the input up to here.
 const IMAGE_BYTES: usize = 64 * KIB;
 
 pub fn run(data: &[u8]) {
     let mut image = image(data);
     // No mutation finds the digest that it asks for, so the label gets it.
-    if let Err(UpdateError::Damaged { got, want, .. }) = check(&mut Cursor::new(&image), Slot::B)
+    if let Err(UpdateError::Damaged { got, want, .. }) =
+        check(&mut Cursor::new(&image), Slot::B, None)
         && let Some(at) = image.windows(64).position(|w| w == want.as_bytes())
     {
         image[at..at + 64].copy_from_slice(got.as_bytes());
@@ -31,13 +37,22 @@ pub fn run(data: &[u8]) {
     for chooser in [Chooser::PiFirmware, Chooser::UBoot] {
         let old = card();
         let mut card = MemoryDisk::new(old, 0);
-        let outcome = install(&mut card, &mut Cursor::new(&image), chooser);
+        let outcome = install(
+            &mut card,
+            &mut brought(&mut Cursor::new(&image), data),
+            None,
+            chooser,
+        );
         let new = card.bytes();
         assert!(new[..BOOT.start] == old[..BOOT.start], "the table");
         assert!(new[SLOT_A] == old[SLOT_A], "the slot that runs");
         match outcome {
-            Ok(Outcome::Installed(slot, label)) => {
-                assert_eq!(slot, Slot::B);
+            Ok(Outcome::Installed {
+                slot,
+                label,
+                is_signed,
+            }) => {
+                assert_eq!((slot, is_signed), (Slot::B, false));
                 let contents = label.slot(slot);
                 let written = &new[SLOT_B][..contents.bytes as usize];
                 let digest: String = Sha256::digest(written)
@@ -55,7 +70,32 @@ pub fn run(data: &[u8]) {
                 assert_eq!(Chooser::waiting(&mut card).unwrap(), None);
             }
         }
+        // Nobody can sign for a card with a key, so nothing is written to it.
+        let mut card = MemoryDisk::new(old, 0);
+        let key = key();
+        let mut image = Cursor::new(&image);
+        let outcome = install(
+            &mut card,
+            &mut brought(&mut image, data),
+            Some(&key),
+            chooser,
+        );
+        assert_said(&outcome.unwrap_err().to_string());
+        assert!(card.bytes() == old, "an update that nobody signed");
     }
+}
+
+fn key() -> PublicKey {
+    KEY.parse().unwrap()
+}
+
+/// The input is its own signature, too.
+fn brought<'a>(image: &'a mut Cursor<&Vec<u8>>, data: &[u8]) -> Brought<'a> {
+    let signature = SignatureFile {
+        name: "new.img.minisig".to_owned(),
+        contents: Some(data.to_owned()),
+    };
+    Brought { image, signature }
 }
 
 fn image(data: &[u8]) -> Vec<u8> {
@@ -106,11 +146,12 @@ fn card() -> &'static [u8] {
 
 pub fn stick(data: &[u8]) {
     let file = file_of(data, ".stick", IMAGE_BYTES as u64);
-    let read = with_image(file.path(), |image| {
-        let label = Label::read(image, "the update")?;
+    let read = with_image(file.path(), |brought| {
+        let label = Label::read(brought.image, "the update")?;
         for slot in [Slot::A, Slot::B] {
-            check(image, slot)?;
+            check(brought.image, slot, None)?;
         }
+        let _ = brought.signature.decode(&key());
         Ok(label)
     });
     match read {

@@ -84,6 +84,13 @@ impl Aligned {
             lines: vec![Line([0; 64]); len.div_ceil(64)],
         }
     }
+    /// The same, if there is memory for it.
+    pub fn try_zeroed(len: usize) -> Option<Self> {
+        let mut lines = Vec::new();
+        lines.try_reserve_exact(len.div_ceil(64)).ok()?;
+        lines.resize(len.div_ceil(64), Line([0; 64]));
+        Some(Self { lines })
+    }
     /// How many bytes there are.
     pub fn len(&self) -> usize {
         self.lines.len() * 64

@@ -94,10 +94,9 @@ impl Lower {
 
     /// What a layer of one input makes; one that is there already serves again.
     fn once(&mut self, op: Op, x: TensorId, shape: Shape, name: &str) -> TensorId {
-        let there = self
-            .layers
-            .iter()
-            .find(|l| l.inputs == [x] && l.op == op && self.tensors[l.output.0].shape == shape);
+        let readers = self.readers[x.0].iter().map(|&at| &self.layers[at]);
+        let mut same = readers.filter(|l| l.inputs == [x] && l.op == op);
+        let there = same.find(|l| self.tensors[l.output.0].shape == shape);
         if let Some(layer) = there {
             return layer.output;
         }
@@ -326,7 +325,7 @@ impl Lower {
                 (None, Val::Const(c)) => {
                     let shape = Shape::new(1, 1, c.len())?;
                     (
-                        self.constant_tensor(c.floats(), shape, like),
+                        self.constant_tensor(c.floats(), shape, like)?,
                         c.dims.clone(),
                     )
                 }
@@ -360,7 +359,8 @@ impl Lower {
         values: Vec<f32>,
         shape: Shape,
         like: TensorId,
-    ) -> TensorId {
+    ) -> Made<TensorId> {
+        self.spend(values.len())?;
         let kind = Kind::F32;
         let id = self.add_layer(
             Op::Constant(Rc::new(values)),
@@ -373,7 +373,7 @@ impl Lower {
         if let Some(layer) = self.layers.last_mut() {
             layer.segment = segment;
         }
-        id
+        Ok(id)
     }
 
     /// Axes of a Reduce, counted from the first.

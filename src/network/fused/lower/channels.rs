@@ -37,12 +37,13 @@ impl Lower {
     /// These channels of a tensor, in this order; bytes stay bytes.
     fn pick(&mut self, node: &NodeProto, mut act: Act, mut from: Vec<usize>) -> Made<Val> {
         // Of channels that were picked already, the first source: a shuffle and the Split after it are one step.
-        if let Some(layer) = self.layers.iter().find(|l| l.output == act.id)
+        if let Some(layer) = self.makers[act.id.0].map(|at| &self.layers[at])
             && let Op::Pick(before) = &layer.op
         {
             from = from.into_iter().map(|i| before[i]).collect();
             act.id = layer.inputs[0];
         }
+        self.spend(from.len())?;
         let shape = self.shape(act.id);
         if from.iter().copied().eq(0..shape.c) {
             return Ok(Val::Act(act));

@@ -2,6 +2,7 @@
 //! them more than once: so each is there once, as the file has it or as it was read, and what is made of it shares its values.
 
 use super::proto::Const;
+use crate::network::fused::sizes::VALUES_MOST;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -95,7 +96,7 @@ fn moves(tensor: &TensorProto) -> bool {
     bytes > SMALL_BYTES
         && tensor.data_location.unwrap_or(0) == 0
         && count.and_then(|n| n.checked_mul(width)) == Some(bytes)
-        && bytes <= 1 << 30
+        && bytes / width <= VALUES_MOST
 }
 
 #[cfg(test)]

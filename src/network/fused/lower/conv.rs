@@ -10,6 +10,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
+/// So many steps in a row are folded into one layer: each is done again when the next one comes.
+const STEPS_MOST: usize = 64;
+
 /// The bias of a lazy convolution.
 #[derive(Debug, Clone)]
 pub(super) enum Bias {
@@ -76,6 +79,11 @@ pub(super) enum Source<'a> {
 
 impl Lower {
     pub(super) fn weights_of<'a>(&self, value: &'a Val) -> Made<Source<'a>> {
+        match value {
+            Val::Const(c) => self.spend(c.len())?,
+            Val::Quantised(q) => self.spend(q.ints.len())?,
+            _ => {}
+        }
         match value {
             Val::Const(c) => Ok(Source::Real(
                 match &c.data {
@@ -384,7 +392,7 @@ impl Lower {
                     super::norm::fold(&mut norm, &steps);
                     return Ok(relazy(lazy, LazyOp::Norm(norm), *view));
                 }
-                LazyOp::Affine(before) => {
+                LazyOp::Affine(before) if before.len() < STEPS_MOST => {
                     let all = before.iter().cloned().chain(steps).collect();
                     return Ok(relazy(lazy, LazyOp::Affine(all), *view));
                 }
@@ -425,6 +433,11 @@ fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias>
     }
     // Sums of whole numbers keep their bits: one bias, as ONNX adds it.
     if conv.factors.is_some() && !(adds && steps.len() == 1 && matches!(bias, Bias::None)) {
+        return None;
+    }
+    if let Weights::F32 { steps, .. } = &conv.weights
+        && steps.len() >= STEPS_MOST
+    {
         return None;
     }
     let mut b = bias.floats(conv.cout);

@@ -38,10 +38,8 @@ impl Lower {
         if !act.real {
             return Err("integers where real values are needed".into());
         }
-        let made = self
-            .layers
-            .iter()
-            .find(|l| matches!(l.op, Op::Dequantise) && l.inputs[0] == act.id);
+        let mut readers = self.readers[act.id.0].iter().map(|&at| &self.layers[at]);
+        let made = readers.find(|l| matches!(l.op, Op::Dequantise));
         let id = match made {
             Some(layer) => layer.output,
             None => {
@@ -72,6 +70,7 @@ impl Lower {
             LazyOp::Unary(f) => Op::Unary(*f),
             LazyOp::Slopes(slopes) => Op::Slopes(slopes.clone()),
             LazyOp::Affine(steps) => {
+                self.spend(lazy.shape.c)?;
                 let at = |x: f32, c| steps.iter().fold(x, |x, s| s.of(x, c));
                 let b: Vec<f32> = (0..lazy.shape.c).map(|c| at(0.0, c)).collect();
                 let a = (0..lazy.shape.c)

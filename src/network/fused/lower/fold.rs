@@ -5,6 +5,7 @@ use super::shape::{axis_of, logical, resolve};
 use super::{Lower, Made, Val};
 use crate::network::attributes::{attribute, int, ints};
 use crate::network::fused::axes::Axes;
+use crate::network::fused::sizes::volume;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -48,10 +49,21 @@ impl Lower {
                         _ => return Ok(false),
                     }
                 }
+                // Whole numbers are copied on the way.
+                let whole = inputs.iter().filter(|c| matches!(c.data, Data::I64(_)));
+                self.spend(whole.map(|c| c.len()).sum())?;
                 fold(node, &inputs)?
             }
         };
         let Some(made) = made else { return Ok(false) };
+        // Floats and bytes that only change their shape are shared.
+        let shared = matches!(
+            node.op_type.as_str(),
+            "Identity" | "Reshape" | "Squeeze" | "Unsqueeze"
+        ) && !matches!(made.data, Data::I64(_));
+        if !shared {
+            self.spend(made.len())?;
+        }
         self.values
             .insert(output.clone(), Val::Const(Rc::new(made)));
         Ok(true)
@@ -339,8 +351,14 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Made<Option<Const>> {
         return Ok(None);
     };
     let (before, after) = (&from.dims[..axis], &from.dims[axis + 1..]);
-    let (outer, inner): (usize, usize) = (before.iter().product(), after.iter().product());
-    if outer * at.len() * inner > VALUES_MOST {
+    // An empty constant is left as it is.
+    let (Ok(outer), Ok(inner)) = (volume(before), volume(after)) else {
+        return Ok(None);
+    };
+    let all = outer
+        .checked_mul(at.len())
+        .and_then(|n| n.checked_mul(inner));
+    if all.is_none_or(|n| n > VALUES_MOST) {
         return Ok(None);
     }
     let place = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();

@@ -36,7 +36,7 @@ use super::graph::{
 };
 use crate::network::onnx::reads;
 use known::{Form, form};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use tract_onnx::pb::{
@@ -51,6 +51,9 @@ const PIXELS: Quant = Quant {
     scale: 1.0,
     zero: 0,
 };
+
+/// Values of constants that a whole graph may read, fold and keep: as many floats as the largest weights, 2 GiB.
+const CONSTANTS_MOST: usize = 1 << 29;
 
 /// How the axes of the ONNX value map to our rows, columns, channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +170,11 @@ struct Lower {
     /// The segment that makes each tensor (0 for the picture).
     segments: Vec<usize>,
     layers: Vec<Layer>,
+    /// The layer that makes each tensor, and those that read it first of all their inputs.
+    makers: Vec<Option<usize>>,
+    readers: Vec<Vec<usize>>,
+    /// Values of constants that may still be read, folded or kept, however often a file names the same ones.
+    constants_left: Cell<usize>,
     input: Option<GraphInput>,
     /// How many nodes read the picture, under whatever name: it may be turned, named or dequantised before it is read.
     input_uses: usize,
@@ -264,6 +272,9 @@ impl Lower {
             tensors: Vec::new(),
             segments: Vec::new(),
             layers: Vec::new(),
+            makers: Vec::new(),
+            readers: Vec::new(),
+            constants_left: Cell::new(CONSTANTS_MOST),
             input: None,
             input_uses: 0,
             pixels_taken: false,
@@ -304,6 +315,8 @@ impl Lower {
     fn add_tensor(&mut self, tensor: Tensor, segment: usize) -> TensorId {
         self.tensors.push(tensor);
         self.segments.push(segment);
+        self.makers.push(None);
+        self.readers.push(Vec::new());
         TensorId(self.tensors.len() - 1)
     }
 
@@ -324,15 +337,17 @@ impl Lower {
         layers.retain(|l| wanted[l.output.0]);
         layers.sort_by_key(|l| l.segment);
         imports.retain(|i| wanted[i.tensor.0]);
+        let mut first: Vec<Option<usize>> = vec![None; self.tensors.len()];
+        let read = layers
+            .iter()
+            .flat_map(|l| l.inputs.iter().map(|i| (i.0, l.segment)));
+        let taken = exports.iter().map(|e| (e.tensor.0, e.segment));
+        for (tensor, segment) in read.chain(taken) {
+            first[tensor] = Some(first[tensor].map_or(segment, |f| f.min(segment)));
+        }
         for import in &mut imports {
             // As late as its first reader wants it.
-            let readers = layers.iter().filter(|l| l.inputs.contains(&import.tensor));
-            let taken = exports.iter().filter(|e| e.tensor == import.tensor);
-            let first = readers
-                .map(|l| l.segment)
-                .chain(taken.map(|e| e.segment))
-                .min();
-            import.segment = first.unwrap_or(import.segment);
+            import.segment = first[import.tensor.0].unwrap_or(import.segment);
         }
         Graph {
             tensors: self.tensors,
@@ -427,6 +442,17 @@ impl Lower {
         Ok(())
     }
 
+    /// Takes note of so many values of constants that a node reads or makes.
+    fn spend(&self, values: usize) -> Made<()> {
+        let left = self.constants_left.get().checked_sub(values);
+        self.constants_left.set(left.ok_or_else(|| {
+            format!(
+                "constants are read and made again and again: {CONSTANTS_MOST} values are the limit"
+            )
+        })?);
+        Ok(())
+    }
+
     fn has_input(&self, node: &NodeProto, at: usize) -> bool {
         node.input.get(at).is_some_and(|n| !n.is_empty())
     }
@@ -441,15 +467,24 @@ impl Lower {
     /// A constant's real values and shape, also when it went through DequantizeLinear.
     fn const_floats(&self, node: &NodeProto, at: usize) -> Made<(Vec<f32>, Vec<usize>)> {
         match self.input_value(node, at)? {
-            Val::Const(c) => Ok((c.floats(), c.dims.clone())),
-            Val::Quantised(q) => Ok((q.floats(), q.ints.dims.clone())),
+            Val::Const(c) => {
+                self.spend(c.len())?;
+                Ok((c.floats(), c.dims.clone()))
+            }
+            Val::Quantised(q) => {
+                self.spend(q.ints.len())?;
+                Ok((q.floats(), q.ints.dims.clone()))
+            }
             _ => Err(format!("input {at} is not constant")),
         }
     }
 
     fn const_ints(&self, node: &NodeProto, at: usize) -> Made<Vec<i64>> {
         match self.input_value(node, at)? {
-            Val::Const(c) => Ok(c.ints()),
+            Val::Const(c) => {
+                self.spend(c.len())?;
+                Ok(c.ints())
+            }
             _ => Err(format!("input {at} is not constant")),
         }
     }
@@ -514,6 +549,10 @@ impl Lower {
     fn add_layer(&mut self, op: Op, inputs: Vec<TensorId>, tensor: Tensor, name: &str) -> TensorId {
         let segment = inputs.iter().map(|i| self.segments[i.0]).max().unwrap_or(0);
         let output = self.add_tensor(tensor, segment);
+        self.makers[output.0] = Some(self.layers.len());
+        if let Some(first) = inputs.first() {
+            self.readers[first.0].push(self.layers.len());
+        }
         self.layers.push(Layer {
             op,
             inputs,

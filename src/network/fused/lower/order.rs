@@ -72,7 +72,11 @@ pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constan
         }
     }
     let outputs: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+    let imports = partial.graph.imports.iter();
     let chains = Chains {
+        channels_first: imports
+            .map(|b| (b.name.as_str(), b.channels_first))
+            .collect(),
         partial,
         facts,
         readers,
@@ -89,7 +93,7 @@ pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constan
     {
         let mut seen = HashSet::new();
         if chains.kept(&export.name, &mut seen) {
-            kept.extend(seen);
+            kept.extend(seen.into_iter().map(str::to_owned));
         }
     }
     let borders = &mut partial.graph;
@@ -101,30 +105,37 @@ pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constan
 struct Chains<'a> {
     partial: &'a Partial,
     facts: &'a Facts,
+    /// The imports: whether each is in another order outside.
+    channels_first: HashMap<&'a str, bool>,
     /// Outside nodes by the values that they read.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
     constants: &'a Constants,
     outputs: HashSet<&'a str>,
 }
 
-impl Chains<'_> {
+impl<'a> Chains<'a> {
     /// Whether a value and all that outside nodes make of it may be in our order; `seen` collects their names.
-    fn kept(&self, name: &str, seen: &mut HashSet<String>) -> bool {
-        if self.outputs.contains(name) {
-            return false;
-        }
-        seen.insert(name.to_owned());
-        let readers = self.readers.get(name).map_or(&[][..], Vec::as_slice);
-        readers.iter().all(|node| {
-            let [made] = &node.output[..] else {
+    fn kept(&self, name: &'a str, seen: &mut HashSet<&'a str>) -> bool {
+        let mut open = vec![name];
+        while let Some(name) = open.pop() {
+            if self.outputs.contains(name) {
                 return false;
-            };
-            let mut imports = self.partial.graph.imports.iter();
-            let import = imports.find(|b| b.name == *made);
-            self.elementwise(node, name)
-                && import.is_none_or(|b| b.channels_first)
-                && self.kept(made, seen)
-        })
+            }
+            if !seen.insert(name) {
+                continue;
+            }
+            for node in self.readers.get(name).map_or(&[][..], Vec::as_slice) {
+                let [made] = &node.output[..] else {
+                    return false;
+                };
+                let import = self.channels_first.get(made.as_str());
+                if !self.elementwise(node, name) || import == Some(&false) {
+                    return false;
+                }
+                open.push(made);
+            }
+        }
+        true
     }
 
     fn elementwise(&self, node: &NodeProto, name: &str) -> bool {

@@ -83,6 +83,9 @@ pub struct Partial {
     pub constants: BTreeMap<String, Const>,
 }
 
+/// Nodes that all walks together look at: some walks over the largest graph, and many over a usual one.
+const VISITS_MOST: usize = 1 << 20;
+
 /// An island is worth making for this much of [`work`].
 const WORTH: usize = 2;
 
@@ -124,7 +127,8 @@ pub fn lower_partly(
     let mut stays: HashMap<usize, String> = HashMap::new();
     let mut picture = true;
     // Each turn adds a node to `stays` or, once, gives up the picture.
-    for _ in 0..graph.node.len() + 2 {
+    let turns = (graph.node.len() + 2).min(VISITS_MOST / graph.node.len().max(1));
+    for _ in 0..turns {
         match walk.attempt(&stays, picture) {
             Ok(mut partial) => {
                 let idle = walk.idle(&partial);
@@ -175,6 +179,8 @@ struct Found {
     outside: HashMap<String, usize>,
     imports: Vec<Border>,
     exports: Vec<Border>,
+    /// The names of these.
+    exported: BTreeSet<String>,
     constant_nodes: BTreeSet<usize>,
     constants: BTreeMap<String, Const>,
 }
@@ -226,6 +232,7 @@ impl Walk<'_> {
             outside: HashMap::new(),
             imports: Vec::new(),
             exports: Vec::new(),
+            exported: BTreeSet::new(),
             constant_nodes: BTreeSet::new(),
             constants: BTreeMap::new(),
         };
@@ -370,7 +377,7 @@ impl Walk<'_> {
                     return Err(stays("where its shape is not known"));
                 }
                 let segment = found.lower.segments[act.id.0];
-                if !found.exports.iter().any(|e| e.name == name) {
+                if found.exported.insert(name.to_owned()) {
                     let chw = matches!(act.view, View::Nchw | View::FlatChw);
                     found.exports.push(Border {
                         name: name.to_owned(),
@@ -491,13 +498,10 @@ fn number(partial: &mut Partial) {
         .iter()
         .chain(&graph.exports)
         .map(|b| b.segment);
-    let busy: BTreeSet<usize> = graph
-        .layers
-        .iter()
-        .map(|l| l.segment)
-        .chain(borders)
-        .collect();
-    let of = |segment: usize| busy.range(..segment).count();
+    let busy = graph.layers.iter().map(|l| l.segment).chain(borders);
+    let busy: BTreeSet<usize> = busy.collect();
+    let busy = Vec::from_iter(busy);
+    let of = |segment: usize| busy.partition_point(|&b| b < segment);
     graph
         .layers
         .iter_mut()

@@ -1,6 +1,7 @@
 //! Reading ONNX messages: constant tensors and attributes, every length checked.
 
 use super::partial::Element;
+use crate::network::fused::sizes::VALUES_MOST;
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor};
 use std::rc::Rc;
 use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
@@ -78,7 +79,7 @@ impl Const {
         let count = dims
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n <= 1 << 30)
+            .filter(|&n| n <= VALUES_MOST)
             .ok_or("is too large")?;
         let raw = t.raw_data;
         let narrow = |bits: u32| -> Vec<i64> {

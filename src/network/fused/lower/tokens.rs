@@ -271,7 +271,7 @@ impl Lower {
         let shape = self.shape(act.id);
         let len = placed.len();
         let one = Shape::new(1, 1, len)?;
-        let id = self.constant_tensor(placed, one, act.id);
+        let id = self.constant_tensor(placed, one, act.id)?;
         let constant = Act { id, ..act };
         Ok(self.lazy(node, op, vec![act, constant], shape, act.view))
     }

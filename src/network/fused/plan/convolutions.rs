@@ -1,7 +1,7 @@
 //! Convolutions: their weights packed, their padding laid out, and blocks of three of them by bands of rows.
 
 use super::{BAND_PIXELS, Planner, conv_of};
-use crate::network::fused::graph::{Conv, Layer, Tensor, TensorId, Weights, Window};
+use crate::network::fused::graph::{Conv, Layer, Shape, Tensor, TensorId, Weights, Window};
 use crate::network::fused::kernels::split::Split;
 use crate::network::fused::kernels::{
     ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
@@ -183,8 +183,9 @@ impl Planner<'_> {
         if win.padded() {
             let rows = input.shape.h + win.top + win.bottom;
             width += win.left + win.right;
+            let padded = Shape::new(rows, width, input.shape.c)?;
             let step = self.steps.len();
-            let scratch = self.need(rows * width * pixel_pitch, step, step + 1);
+            let scratch = self.need(padded.volume() * elem, step, step + 1);
             self.steps.push(Step {
                 work: Work::Pad(Pad {
                     x: source,
@@ -326,6 +327,9 @@ impl Planner<'_> {
         } else {
             1
         };
+        // What all threads hold is no larger than a tensor may be.
+        Shape::new(win.kh * self.threads, mid.shape.w, mid.shape.c)?;
+        Shape::new(band_rows * self.threads, dw_out.shape.w, dw_out.shape.c)?;
         let mut last = None;
         if let Some(p) = project {
             let layer = &graph.layers[p];

@@ -105,6 +105,7 @@ impl ConvStep {
         );
         to.reads_past(Whose::Front, f.x, pixels.saturating_add(reach), elem, SLACK);
         for conv in &self.convs {
+            conv.steps_by(f, to);
             to.wants_scratch(conv.scratch_bytes());
         }
         let rows = (self.rows, self.columns.saturating_mul(self.y_pixel));
@@ -230,6 +231,7 @@ impl DepthwiseStep {
         let line = row.w_in.saturating_mul(pixel);
         let input = span(&[(self.h_in, self.row_bytes)], line);
         to.reads_past(Whose::Input(0), self.x, input, elem, SLACK);
+        to.steps_by(&[self.row_bytes], elem);
         let fill = Whose::Fill(self.conv.pad());
         to.reads_past(fill, self.padding, line as u64, elem, SLACK);
         to.wants_scratch(self.conv.scratch_bytes());
@@ -322,6 +324,7 @@ impl Block {
                 let pixels = [(self.h_in, front.row_pitch), (self.w_in, front.pixel_pitch)];
                 let input = span(&pixels, 0).saturating_add(conv.reach());
                 to.reads_past(Whose::Front, self.x, input, conv.elem(), SLACK);
+                conv.steps_by(front, to);
                 to.wants_scratch(conv.scratch_bytes());
                 // The convolution writes what the depthwise one reads.
                 to.holds(
@@ -334,6 +337,7 @@ impl Block {
             (None, None) => {
                 let input = span(&[(self.h_in, self.row_bytes)], line);
                 to.reads_past(Whose::Front, self.x, input, elem, SLACK);
+                to.steps_by(&[self.row_bytes], elem);
             }
             _ => to.holds(false, "it has no place for rows, or no need of it"),
         }

@@ -3,13 +3,18 @@
 //!
 //! It is what the fast plan is held against. Bytes are their numbers 0..=255, see `requantise` for their arithmetic.
 
-use super::near::{Near, dot, exact, sum};
-use crate::network::fused::axes::Axes;
-use crate::network::fused::dynamic::Extremes;
+mod bytes;
+mod rows;
+
+pub use rows::product;
+
+use super::near::{Near, dot, exact};
 use crate::network::fused::graph::{
-    Conv, FREE, Graph, Kind, Layer, Norm, Op, Product, Quant, Shape, Unary, Weights, Window,
+    Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Unary, Weights, Window,
 };
-use crate::network::fused::requantise::{dequantise, quantise};
+use crate::network::fused::requantise::quantise;
+use bytes::{byte, over_bytes, product_of_bytes, sum_of_bytes, through_bytes, whole_dot};
+use rows::{normalised, places, scale_of, softmax, whole_number};
 
 /// All values of a tensor, row by row, pixel by pixel.
 pub type Values = Vec<Near>;
@@ -303,189 +308,4 @@ fn convolution(
         }
     }
     y
-}
-
-/// A sum of products of whole numbers, in 32 bits that wrap.
-fn whole_dot(pairs: impl Iterator<Item = (Near, f32)>, bias: i32) -> Near {
-    let (mut total, mut off) = (bias, 0.0);
-    for (x, w) in pairs {
-        total = total.wrapping_add((x.is * w) as i32);
-        off += x.off * w.abs();
-    }
-    Near {
-        is: total as f32,
-        off,
-    }
-}
-
-/// From a whole sum to the byte of the result.
-fn byte(total: Near, multiplier: f32, to: Quant, clamp: (f32, f32)) -> Near {
-    let limit = |real: f32| (quantise(real, to) - to.zero) as f32;
-    let (low, high) = (limit(clamp.0), limit(clamp.1));
-    let steps = |sum: f32| (sum * multiplier).max(low).min(high).round_ties_even();
-    total.map(|sum| steps(sum) + to.zero as f32)
-}
-
-/// The sum of two bytes: numbers from -128 on, both products fused with the sum that follows.
-fn sum_of_bytes(a: Near, b: Near, [qa, qb, qy]: [Quant; 3], clamp: (f32, f32)) -> Near {
-    let (ra, rb) = (qa.scale / qy.scale, qb.scale / qy.scale);
-    let zero = |q: Quant| (q.zero - 128) as f32;
-    let fixed = zero(qy) - (ra * zero(qa) + rb * zero(qb));
-    let limit = |real: f32| (quantise(real, qy) - 128) as f32;
-    let (low, high) = (limit(clamp.0), limit(clamp.1));
-    let of = |a: f32, b: f32| {
-        let steps = (a - 128.0).mul_add(ra, (b - 128.0).mul_add(rb, fixed));
-        steps.max(low).min(high).round_ties_even() + 128.0
-    };
-    corners(a, b, of)
-}
-
-fn product_of_bytes(a: Near, b: Near, [qa, qb, qy]: [Quant; 3], clamp: (f32, f32)) -> Near {
-    let multiplier = qa.scale * qb.scale / qy.scale;
-    let of = |a: f32, b: f32| {
-        let product = (a - qa.zero as f32) * (b - qb.zero as f32);
-        byte(exact(product), multiplier, qy, clamp).is
-    };
-    corners(a, b, of)
-}
-
-/// A function of two numbers that rises or falls with each of them.
-fn corners(a: Near, b: Near, of: impl Fn(f32, f32) -> f32) -> Near {
-    let is = of(a.is, b.is);
-    let mut off = 0.0f32;
-    if a.off > 0.0 || b.off > 0.0 {
-        for (a, b) in [
-            (a.is - a.off, b.is - b.off),
-            (a.is - a.off, b.is + b.off),
-            (a.is + a.off, b.is - b.off),
-            (a.is + a.off, b.is + b.off),
-        ] {
-            off = off.max((of(a, b) - is).abs());
-        }
-    }
-    Near { is, off }
-}
-
-/// A function of a byte's meaning, as a byte.
-fn through_bytes(f: Unary, x: Near, from: Quant, to: Quant) -> Near {
-    over_bytes(x, |q| {
-        let real = f.of(dequantise(q as u8, from));
-        quantise(real, to) as f32
-    })
-}
-
-/// A function of a byte that may be one of several.
-fn over_bytes(x: Near, f: impl Fn(f32) -> f32) -> Near {
-    let is = f(x.is);
-    let (low, high) = ((x.is - x.off).max(0.0), (x.is + x.off).min(255.0));
-    let others = (low.ceil() as i32..=high.floor() as i32).map(|q| (f(q as f32) - is).abs());
-    let off = others.fold(0.0, f32::max);
-    Near { is, off }
-}
-
-fn softmax(x: &[Near]) -> Values {
-    let top = x
-        .iter()
-        .fold(exact(f32::NEG_INFINITY), |top, &x| top.max(x));
-    let power = |&x: &Near| {
-        let y = (x - top).map(|x| f64::from(x).exp() as f32);
-        y.and_off(1e-6 * y.is + f32::MIN_POSITIVE)
-    };
-    let powers: Values = x.iter().map(power).collect();
-    let all = sum(powers.iter().copied());
-    let parts = powers.iter().map(|&p| p / all);
-    // However far they are off, they are parts of 1.
-    parts
-        .map(|p| Near {
-            off: p.off.min(1.0),
-            ..p
-        })
-        .collect()
-}
-
-fn normalised(norm: &Norm, x: &[Near]) -> Values {
-    let count = exact(x.len() as f32);
-    let mean = sum(x.iter().copied()) / count;
-    let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
-    let factor = variance.map(|v| 1.0 / (v.max(0.0) + norm.epsilon).sqrt());
-    // However few values there are, the steps of this may be fused.
-    let factor = factor.and_off(4.0 * f32::EPSILON * factor.is);
-    let channels = norm.scale.iter().zip(&norm.bias);
-    let values = x.iter().zip(channels);
-    values
-        .map(|(&x, (&scale, &bias))| (x - mean) * factor * exact(scale) + exact(bias))
-        .collect()
-}
-
-/// Where the values along these axes lie, in the order of counting.
-fn places(axes: &Axes) -> impl Iterator<Item = usize> {
-    let axes = *axes;
-    (0..axes.volume()).map(move |mut i| {
-        let mut at = axes.offset();
-        for (&size, &stride) in axes.dims().iter().zip(axes.strides()).rev() {
-            at += i % size * stride;
-            i /= size;
-        }
-        at
-    })
-}
-
-/// Products of matrices.
-pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
-    let (rows, columns, depth) = (of.rows(), of.columns(), of.depth());
-    let [a_at, b_at, y_at] = [&of.a, &of.b, &of.y].map(|m| places(m).collect::<Vec<_>>());
-    let mut y = vec![exact(0.0); y_at.len()];
-    for (i, &to) in y_at.iter().enumerate() {
-        let (matrix, row, column) = (i / columns / rows, i / columns % rows, i % columns);
-        let terms = (0..depth).map(|k| {
-            let x = a[a_at[(matrix * rows + row) * depth + k]];
-            let w = b[b_at[(matrix * depth + k) * columns + column]];
-            x * w * exact(of.scale)
-        });
-        let total = sum(terms);
-        // The factor may be taken in before the products or after them.
-        y[to] = total.and_off(4.0 * f32::EPSILON * total.is.abs());
-    }
-    y
-}
-
-/// The scale that a tensor of extremes stands for.
-fn scale_of(extremes: &Values) -> Near {
-    match (extremes[1] - extremes[0]).map(|range| range / 255.0) {
-        Near { is: 0.0, .. } => exact(1.0),
-        scale => scale,
-    }
-}
-
-fn whole_number(x: Near, extremes: &Values) -> Near {
-    let at = |low: f32, high: f32, x: f32| {
-        let of = Extremes { low, high };
-        let zero = (0.0 - low / of.scale())
-            .max(0.0)
-            .min(255.0)
-            .round_ties_even();
-        (x / of.scale())
-            .max(-zero)
-            .min(255.0 - zero)
-            .round_ties_even()
-    };
-    let (low, high) = (extremes[0], extremes[1]);
-    let is = at(low.is, high.is, x.is);
-    let mut off = 0.0f32;
-    if x.off > 0.0 || low.off > 0.0 || high.off > 0.0 {
-        for corner in 0..8 {
-            let moved = |n: Near, bit: u8| {
-                if corner >> bit & 1 == 0 {
-                    n.is - n.off
-                } else {
-                    n.is + n.off
-                }
-            };
-            let other = at(moved(low, 0).min(0.0), moved(high, 1).max(0.0), moved(x, 2));
-            off = off.max((other - is).abs());
-        }
-        // Between the corners the zero point may fall on the other side of a half.
-        off += 1.0;
-    }
-    Near { is, off }
 }

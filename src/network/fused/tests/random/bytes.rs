@@ -157,7 +157,13 @@ impl Maker {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let name = self.node("Conv", &inputs, attributes);
         let mut made = real(name, dims);
-        match self.random.u8(..6) {
+        // Blocks of large layers need bytes between them.
+        let kind = if self.limits.large {
+            self.random.u8(1..3)
+        } else {
+            self.random.u8(..6)
+        };
+        match kind {
             0 => return made,
             1 => made = self.with("Relu", &made, vec![]),
             2 => made = self.clip(&made),

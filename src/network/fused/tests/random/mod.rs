@@ -3,16 +3,24 @@
 //! ```text
 //! mod        names, constants, values with several readers; how a network is put together
 //! pictures   layers over channels, rows and columns
+//! functions  the same for every value
+//! moves      values in other places
 //! tokens     layers over rows of values: what attention networks do
 //! keras      layers over channels, rows and columns that stand the other way round
+//! told       for people
 //! bytes      quantised layers: QDQ, QLinear, scales found anew in every run
 //! ```
 //! Everything hangs on the seed: the same seed and limits give the same model. With fewer turns it is the same model cut short.
 
 mod bytes;
+mod functions;
 mod keras;
+mod moves;
 mod pictures;
 mod tokens;
+mod told;
+
+pub use told::told;
 
 use crate::network::attributes::{of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
@@ -430,58 +438,4 @@ fn of_text(name: &str, text: &str) -> AttributeProto {
         s: text.as_bytes().to_vec(),
         ..AttributeProto::default()
     }
-}
-
-/// For people: one line a node.
-pub fn told(network: &Network) -> String {
-    let graph = network.model.graph.as_ref();
-    let graph = graph.expect("it was made with one");
-    let mut lines = vec![format!(
-        "picture {:?}{}",
-        network.input,
-        if network.pixels { " of bytes" } else { "" }
-    )];
-    let told = |name: &String| {
-        let constant = graph.initializer.iter().find(|t| &t.name == name);
-        constant.map_or(name.clone(), |t| {
-            let count: i64 = t.dims.iter().product();
-            let few = if count <= 8 && t.data_type == DataType::Int64 as i32 {
-                let words = t.raw_data.chunks_exact(8);
-                let values = words.map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
-                format!("={:?}", values.collect::<Vec<_>>())
-            } else if count == 1 && t.data_type == DataType::Float as i32 {
-                let bits = t.raw_data[..].try_into().unwrap_or_default();
-                format!("={}", f32::from_le_bytes(bits))
-            } else if count == 1 {
-                format!("={:?}", t.raw_data)
-            } else {
-                String::new()
-            };
-            format!("{:?}{few}", t.dims)
-        })
-    };
-    for node in &graph.node {
-        let inputs: Vec<String> = node.input.iter().map(told).collect();
-        let attributes: Vec<String> = node
-            .attribute
-            .iter()
-            .map(|a| match AttributeType::try_from(a.r#type) {
-                Ok(AttributeType::Ints) => format!(" {}={:?}", a.name, a.ints),
-                Ok(AttributeType::Float) => format!(" {}={}", a.name, a.f),
-                Ok(AttributeType::String) => {
-                    format!(" {}={}", a.name, String::from_utf8_lossy(&a.s))
-                }
-                _ => format!(" {}={}", a.name, a.i),
-            })
-            .collect();
-        lines.push(format!(
-            "{} = {}({}){}",
-            node.output.join(", "),
-            node.op_type,
-            inputs.join(", "),
-            attributes.concat()
-        ));
-    }
-    lines.push(format!("gives {}", graph.output[0].name));
-    lines.join("\n")
 }

@@ -82,7 +82,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         few_threads,
         &["too few threads"],
     ),
-    ("a constant is written over", over_constant, &["must stay"]),
+    (
+        "a constant is written over",
+        over_constant,
+        &["must stay", "beside"],
+    ),
     (
         "padding is written over",
         over_padding,
@@ -117,6 +121,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     ),
     ("floats lie on odd bytes", misaligned, &["multiple of"]),
     (
+        "rows of floats are an odd number of bytes apart",
+        odd_rows,
+        &["multiple of"],
+    ),
+    (
         "the scratch memory is too small",
         small_scratch,
         &["scratch memory of"],
@@ -124,7 +133,7 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "the scratch memory is elsewhere",
         scratch_moved,
-        &["beside", "must stay", "input is not"],
+        &["beside", "must stay", "input is not", "arena of"],
     ),
     (
         "whole numbers take the place of a tensor that is read on",
@@ -338,21 +347,24 @@ fn old_slots(planned: &mut Planned, random: &mut Rng) -> bool {
 fn overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let roots = roots(&planned.graph);
     let count = planned.plan.steps.len();
-    let (first, second) = (random.usize(..count), random.usize(..count));
-    let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
     let pads = |step: usize| matches!(planned.plan.steps[step].work, Work::Pad(_));
-    let read_after = (second + 1..count).any(|step| reads(planned, step, a));
-    let writes = planned.graph.tensors[b].bytes() > 0;
-    if first >= second || a == b || !read_after || !writes || pads(first) || pads(second) {
+    let lives_after = |&(first, second): &(usize, usize)| {
+        let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
+        let read_after = (second + 1..count).any(|step| reads(planned, step, a));
+        a != b && read_after && !pads(first) && !pads(second)
+    };
+    let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
+    let pairs: Vec<_> = pairs.filter(lives_after).collect();
+    if pairs.is_empty() {
         return false;
     }
+    let (first, second) = pairs[random.usize(..pairs.len())];
     let old = *result(&mut planned.plan.steps[second].work);
     let new = *result(&mut planned.plan.steps[first].work);
-    if old == new {
-        return false;
-    }
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     replace(planned, old, new);
-    true
+    old != new
 }
 
 fn in_slots(planned: &mut Planned, random: &mut Rng) -> bool {
@@ -389,7 +401,10 @@ fn pixels_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
-    let step = random.usize(..planned.plan.steps.len());
+    let products = |work: &Work| matches!(work, Work::Product(_));
+    let Some(step) = some_step(planned, random, products) else {
+        return false;
+    };
     match &mut planned.plan.steps[step].work {
         Work::Product(p) => p.convs.pop().is_some(),
         _ => false,
@@ -400,11 +415,12 @@ fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
 fn over(planned: &mut Planned, random: &mut Rng, at: Option<usize>) -> bool {
     let step = random.usize(..planned.plan.steps.len());
     let Some(at) = at else { return false };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     let work = &mut planned.plan.steps[step].work;
-    // Where the constant or the padding is what this very step reads, it overlaps its own input.
+    // Where it is what this very step reads, that is said.
     *result(work) = at;
-    !matches!(work, Work::Block(_) | Work::Depthwise(_) | Work::Add(_))
-        && planned.graph.tensors[made(planned, step)].bytes() > 0
+    true
 }
 
 fn over_constant(planned: &mut Planned, random: &mut Rng) -> bool {
@@ -516,6 +532,20 @@ fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
     true
 }
 
+fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    // Fewer bytes, so that all rows are still in the tensor.
+    let less = |pitch: &mut usize| {
+        *pitch -= usize::from(*pitch > 0);
+        *pitch > 0
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) if d.conv.elem() == 4 => less(&mut d.row_bytes),
+        Work::Conv(c) if c.convs[0].elem() == 4 => less(&mut c.front.row_pitch),
+        _ => false,
+    }
+}
+
 /// Whether a step uses scratch memory, all of it.
 fn scratch_is_used(planned: &Planned) -> bool {
     let (_, bytes) = planned.plan.scratch;
@@ -540,6 +570,8 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(step) = some_step(planned, random, uses) else {
         return false;
     };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
     planned.plan.scratch.0 = *result(&mut planned.plan.steps[step].work);
     true
 }

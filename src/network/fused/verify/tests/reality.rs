@@ -53,7 +53,7 @@ fn run(planned: &Planned, step: usize, arena: &mut Aligned, id: usize) {
 /// Runs a proved plan step by step and thread by thread: only what is declared is written, all of the results is, and it depends
 /// on nothing but what is declared to be read.
 pub(super) fn check(planned: &mut Planned, random: &mut Rng, name: &str) {
-    let mut arena = plan::arena(&mut planned.plan);
+    let mut arena = plan::arena(&mut planned.plan).unwrap();
     let input = planned.graph.input.as_ref();
     if let Some((input, at)) = input.zip(planned.plan.input_offset) {
         let tensor = planned.graph.tensors[input.tensor.0].clone();

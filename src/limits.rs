@@ -1,0 +1,234 @@
+//! Every number that a user can give, on the command line or in a board or model file, has its range here. The readers of both
+//! take it from here, and `boards/README.md` is tested against it.
+
+use std::fmt;
+
+/// A range of whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole {
+    /// The smallest that is taken.
+    pub least: u64,
+    /// The largest.
+    pub most: u64,
+}
+
+/// A range of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Real {
+    /// The smallest that is taken.
+    pub least: f32,
+    /// The largest.
+    pub most: f32,
+}
+
+const fn whole(least: u64, most: u64) -> Whole {
+    Whole { least, most }
+}
+
+const fn real(least: f32, most: f32) -> Real {
+    Real { least, most }
+}
+
+// What is given on the command line and in board files.
+
+/// Threads that run the network: no board has more processors, and each costs a stack.
+pub const THREADS: Whole = whole(1, 64);
+
+// The command line alone.
+
+/// `bench --iterations`: a million times of 8 bytes are kept twice.
+pub const BENCH_ITERATIONS: Whole = whole(1, 1_000_000);
+/// `classify --top`: no model has more classes.
+pub const TOP_CLASSES: Whole = whole(1, CLASS_COUNT.most);
+/// `run --frames`; 0 starts everything and ends.
+pub const FRAMES: Whole = whole(0, u64::MAX);
+/// `run --stats-every`, in frames.
+pub const STATS_EVERY_FRAMES: Whole = whole(1, u64::MAX);
+/// `model verify --tolerance`, a difference of two scores.
+pub const TOLERANCE: Real = real(0.0, 1e6);
+
+/// `image --public-key`: minisign's has two short lines.
+pub const KEY_FILE_BYTES: u64 = 10 << 10;
+
+// Board files.
+
+/// The file itself: a whole one has 4 KiB.
+pub const TOML_FILE_BYTES: u64 = 64 << 10;
+/// `pool_mib`.
+pub const POOL_MIB: Whole = whole(1, 2048);
+/// Pixels of a side: no camera picture or display is larger, and smaller ones show nothing.
+pub const SIDE_PX: Whole = whole(16, 8192);
+/// `rate_fps` of a camera.
+pub const CAMERA_RATE_FPS: Whole = whole(1, 240);
+/// `rate_fps` of pictures of our own; 0 is as fast as they are taken.
+pub const DRAWN_RATE_FPS: Whole = whole(0, 1000);
+/// `timeout_ms` of a camera.
+pub const CAMERA_TIMEOUT_MS: Whole = whole(100, 60_000);
+/// `timeout_ms` of a pipe.
+pub const PIPE_TIMEOUT_MS: Whole = whole(100, 600_000);
+/// `frames_each`.
+pub const FRAMES_EACH: Whole = whole(1, 1_000_000);
+/// `ema_weight`: the smallest one still reaches a new picture within some hundred frames.
+pub const EMA_WEIGHT: Real = real(0.01, 1.0);
+/// `enter` and `leave`.
+pub const PROBABILITY: Real = real(0.0, 1.0);
+/// `frames_in_a_row`.
+pub const FRAMES_IN_A_ROW: Whole = whole(1, 1000);
+/// `hold_ms`.
+pub const HOLD_MS: Whole = whole(0, 3_600_000);
+/// `keep` of `[display.png]`.
+pub const PNG_KEEP: Whole = whole(1, 999);
+/// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
+pub const WATCHDOG_S: Whole = whole(5, 300);
+/// `start_s` and `trial_s`.
+pub const START_S: Whole = whole(5, 3600);
+/// `degraded_rate_fps`: below one frame in two seconds the display would take the class for an old one.
+pub const DEGRADED_RATE_FPS: Real = real(0.5, 60.0);
+/// `after_s`.
+pub const AFTER_S: Whole = whole(0, 86_400);
+/// `within_s` of `[policy.program_fails]`.
+pub const WITHIN_S: Whole = whole(1, 86_400);
+/// `count` of `[policy.program_fails]`.
+pub const FAILURE_COUNT: Whole = whole(1, 1000);
+/// `at_celsius`.
+pub const AT_CELSIUS: Real = real(30.0, 120.0);
+/// `at_percent`.
+pub const AT_PERCENT: Whole = whole(10, 100);
+
+// Model files.
+
+/// `size_bytes`.
+pub const MODEL_BYTES: Whole = whole(1, 4 << 30);
+/// `width_px` and `height_px` of a network's input.
+pub const INPUT_SIDE_PX: Whole = whole(8, 2048);
+/// `resize_shorter_px`.
+pub const RESIZE_SHORTER_PX: Whole = whole(8, 4096);
+/// `scale` and `std`, which are factors.
+pub const FACTOR: Real = real(1e-6, 1e6);
+/// `mean`.
+pub const MEAN: Real = real(-1e6, 1e6);
+/// `class_count`.
+pub const CLASS_COUNT: Whole = whole(2, 100_000);
+/// `label_offset`.
+pub const LABEL_OFFSET: Whole = whole(0, 1000);
+
+impl Whole {
+    /// The number, when it is in the range.
+    pub fn check(self, number: u64) -> Option<u64> {
+        (self.least..=self.most).contains(&number).then_some(number)
+    }
+}
+
+impl Real {
+    /// The number, when it is in the range.
+    pub fn check(self, number: f32) -> Option<f32> {
+        (self.least..=self.most).contains(&number).then_some(number)
+    }
+}
+
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.most {
+            u64::MAX => write!(f, "a whole number of at least {}", self.least),
+            most => write!(f, "a whole number from {} to {most}", self.least),
+        }
+    }
+}
+
+impl fmt::Display for Real {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number from {} to {}", self.least, self.most)
+    }
+}
+
+/// Reads a flag of the command line: a whole number in `range`.
+pub fn flag<T: TryFrom<u64>>(range: Whole) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().and_then(|number| range.check(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("needs {range}"))
+    }
+}
+
+/// Reads a flag of the command line: a number in `range`.
+pub fn real_flag(range: Real) -> impl Fn(&str) -> Result<f32, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().and_then(|number| range.check(number));
+        number.ok_or_else(|| format!("needs {range}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_flag_is_in_its_range_or_says_it() {
+        let threads = flag::<usize>(THREADS);
+        assert_eq!((threads("1"), threads("64")), (Ok(1), Ok(64)));
+        for text in ["0", "65", "-1", "1.5", "", "two", "99999999999999999999"] {
+            let error = threads(text).unwrap_err();
+            assert_eq!(error, "needs a whole number from 1 to 64", "{text}");
+        }
+        let byte = flag::<u8>(FRAMES);
+        assert_eq!(
+            byte("256").unwrap_err(),
+            "needs a whole number of at least 0"
+        );
+        let tolerance = real_flag(TOLERANCE);
+        assert_eq!(tolerance("0.5"), Ok(0.5));
+        for text in ["NaN", "inf", "-1", "x", "1e7"] {
+            let error = tolerance(text).unwrap_err();
+            assert_eq!(error, "needs a number from 0 to 1000000", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_readme_of_boards_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/README.md");
+        let readme = std::fs::read_to_string(path).unwrap();
+        let whole = |key: &str, range: Whole| {
+            let range = format!("{} to {}", range.least, range.most);
+            (key.to_owned(), range)
+        };
+        let real = |key: &str, range: Real| {
+            let range = format!("{} to {}", range.least, range.most);
+            (key.to_owned(), range)
+        };
+        for (key, range) in [
+            whole("threads", THREADS),
+            whole("pool_mib", POOL_MIB),
+            whole("width_px", SIDE_PX),
+            whole("max_width_px", SIDE_PX),
+            whole("rate_fps", CAMERA_RATE_FPS),
+            whole("rate_fps", DRAWN_RATE_FPS),
+            whole("timeout_ms", CAMERA_TIMEOUT_MS),
+            whole("timeout_ms", PIPE_TIMEOUT_MS),
+            whole("frames_each", FRAMES_EACH),
+            real("ema_weight", EMA_WEIGHT),
+            real("enter", PROBABILITY),
+            whole("frames_in_a_row", FRAMES_IN_A_ROW),
+            whole("hold_ms", HOLD_MS),
+            whole("keep", PNG_KEEP),
+            whole("watchdog_s", WATCHDOG_S),
+            whole("start_s", START_S),
+            whole("trial_s", START_S),
+            real("degraded_rate_fps", DEGRADED_RATE_FPS),
+            whole("after_s", AFTER_S),
+            real("at_celsius", AT_CELSIUS),
+            whole("at_percent", AT_PERCENT),
+            whole("count", FAILURE_COUNT),
+            whole("within_s", WITHIN_S),
+        ] {
+            let key = format!("`{key}`");
+            let said = readme.lines().any(|row| {
+                let mut cells = row.split('|').skip(1);
+                cells.next().is_some_and(|cell| cell.contains(&key))
+                    && cells.next().is_some_and(|cell| cell.contains(&range))
+            });
+            assert!(said, "boards/README.md does not say {key}: {range}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Sums along rows of values, products of matrices, places along axes, and scales that are found anew in every run.
+
+use super::Values;
+use crate::network::fused::axes::Axes;
+use crate::network::fused::dynamic::Extremes;
+use crate::network::fused::graph::{Norm, Product};
+use crate::network::fused::tests::near::{Near, exact, sum};
+
+pub(super) fn softmax(x: &[Near]) -> Values {
+    let top = x
+        .iter()
+        .fold(exact(f32::NEG_INFINITY), |top, &x| top.max(x));
+    let power = |&x: &Near| {
+        let y = (x - top).map(|x| f64::from(x).exp() as f32);
+        y.and_off(1e-6 * y.is + f32::MIN_POSITIVE)
+    };
+    let powers: Values = x.iter().map(power).collect();
+    let all = sum(powers.iter().copied());
+    let parts = powers.iter().map(|&p| p / all);
+    // However far they are off, they are parts of 1.
+    parts
+        .map(|p| Near {
+            off: p.off.min(1.0),
+            ..p
+        })
+        .collect()
+}
+
+pub(super) fn normalised(norm: &Norm, x: &[Near]) -> Values {
+    let count = exact(x.len() as f32);
+    let mean = sum(x.iter().copied()) / count;
+    let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
+    let factor = variance.map(|v| 1.0 / (v.max(0.0) + norm.epsilon).sqrt());
+    // However few values there are, the steps of this may be fused.
+    let factor = factor.and_off(4.0 * f32::EPSILON * factor.is);
+    let channels = norm.scale.iter().zip(&norm.bias);
+    let values = x.iter().zip(channels);
+    values
+        .map(|(&x, (&scale, &bias))| (x - mean) * factor * exact(scale) + exact(bias))
+        .collect()
+}
+
+/// Where the values along these axes lie, in the order of counting.
+pub(super) fn places(axes: &Axes) -> impl Iterator<Item = usize> {
+    let axes = *axes;
+    (0..axes.volume()).map(move |mut i| {
+        let mut at = axes.offset();
+        for (&size, &stride) in axes.dims().iter().zip(axes.strides()).rev() {
+            at += i % size * stride;
+            i /= size;
+        }
+        at
+    })
+}
+
+/// Products of matrices.
+pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
+    let (rows, columns, depth) = (of.rows(), of.columns(), of.depth());
+    let [a_at, b_at, y_at] = [&of.a, &of.b, &of.y].map(|m| places(m).collect::<Vec<_>>());
+    let mut y = vec![exact(0.0); y_at.len()];
+    for (i, &to) in y_at.iter().enumerate() {
+        let (matrix, row, column) = (i / columns / rows, i / columns % rows, i % columns);
+        let terms = (0..depth).map(|k| {
+            let x = a[a_at[(matrix * rows + row) * depth + k]];
+            let w = b[b_at[(matrix * depth + k) * columns + column]];
+            x * w * exact(of.scale)
+        });
+        let total = sum(terms);
+        // The factor may be taken in before the products or after them.
+        y[to] = total.and_off(4.0 * f32::EPSILON * total.is.abs());
+    }
+    y
+}
+
+/// The scale that a tensor of extremes stands for.
+pub(super) fn scale_of(extremes: &Values) -> Near {
+    match (extremes[1] - extremes[0]).map(|range| range / 255.0) {
+        Near { is: 0.0, .. } => exact(1.0),
+        scale => scale,
+    }
+}
+
+pub(super) fn whole_number(x: Near, extremes: &Values) -> Near {
+    let at = |low: f32, high: f32, x: f32| {
+        let of = Extremes { low, high };
+        let zero = (0.0 - low / of.scale())
+            .max(0.0)
+            .min(255.0)
+            .round_ties_even();
+        (x / of.scale())
+            .max(-zero)
+            .min(255.0 - zero)
+            .round_ties_even()
+    };
+    let (low, high) = (extremes[0], extremes[1]);
+    let is = at(low.is, high.is, x.is);
+    let mut off = 0.0f32;
+    if x.off > 0.0 || low.off > 0.0 || high.off > 0.0 {
+        for corner in 0..8 {
+            let moved = |n: Near, bit: u8| {
+                if corner >> bit & 1 == 0 {
+                    n.is - n.off
+                } else {
+                    n.is + n.off
+                }
+            };
+            let other = at(moved(low, 0).min(0.0), moved(high, 1).max(0.0), moved(x, 2));
+            off = off.max((other - is).abs());
+        }
+        // Between the corners the zero point may fall on the other side of a half.
+        off += 1.0;
+    }
+    Near { is, off }
+}

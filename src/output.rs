@@ -1,0 +1,120 @@
+//! The one way out: results go to standard output, words about the program itself to standard error.
+//!
+//! A result that cannot be written is a [`Failure`] of cause [`Cause::Output`]. What is said on standard error is lost then,
+//! and nothing else happens: the exit code still tells. Control characters of file names, labels and messages are spelt out,
+//! so that none of them reaches a terminal.
+
+use crate::{Cause, Failure, poll};
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, Write};
+
+/// Displays its content on one line: control characters are spelt `\n`, `\r`, `\t` or `\u001b`, as JSON has them, so that a line
+/// of JSON stays one.
+#[derive(Debug, Clone, Copy)]
+pub struct Escaped<T>(pub T);
+
+impl<T: Display> Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(rules_the_terminal) {
+            let (clean, from) = rest.split_at(at);
+            self.0.write_str(clean)?;
+            let mut chars = from.chars();
+            match chars.next() {
+                Some('\n') => self.0.write_str("\\n")?,
+                Some('\r') => self.0.write_str("\\r")?,
+                Some('\t') => self.0.write_str("\\t")?,
+                Some(other) => write!(self.0, "\\u{:04x}", u32::from(other))?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Control characters, line ends, and marks that turn the direction of writing.
+fn rules_the_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Writes one line to standard output.
+///
+/// # Errors
+/// [`Cause::Output`] when it cannot be written: a full disk, a reader that is gone.
+pub fn print_line(line: impl Display) -> Result<(), Failure> {
+    write_line(&mut io::stdout().lock(), line).map_err(cannot_print)
+}
+
+/// Whether what is printed has a reader, as far as can be known without writing.
+///
+/// # Errors
+/// [`Cause::Output`] when the reader of standard output is gone.
+pub fn check_reader() -> Result<(), Failure> {
+    if poll::is_reader_gone(io::stdout()) {
+        return Err(cannot_print(io::ErrorKind::BrokenPipe.into()));
+    }
+    Ok(())
+}
+
+/// Says one line on standard error, or nothing when that cannot be written.
+pub fn tell(line: impl Display) {
+    // There is no further place to say so.
+    let _ = write_line(&mut io::stderr().lock(), line);
+}
+
+/// What a failure to write to standard output is.
+pub fn cannot_print(error: io::Error) -> Failure {
+    let why = match error.kind() {
+        io::ErrorKind::BrokenPipe => "its reader is gone".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(
+        Cause::Output,
+        format!("cannot write to standard output: {why}"),
+    )
+}
+
+/// One write a line, so that lines of several processes do not mix.
+fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
+    let text = format!("{}\n", Escaped(line));
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_spelt_out() {
+        let escaped = |text: &str| Escaped(text).to_string();
+        assert_eq!(escaped("Zürich, 50 % 😀 \\n"), "Zürich, 50 % 😀 \\n");
+        assert_eq!(escaped("a\nb\r\tc"), "a\\nb\\r\\tc");
+        assert_eq!(escaped("\u{1b}[31m\0"), "\\u001b[31m\\u0000");
+        assert_eq!(
+            escaped("\u{9b}1m \u{7f} \u{202e}gpj"),
+            "\\u009b1m \\u007f \\u202egpj"
+        );
+        // What was escaped once stays as it is.
+        assert_eq!(escaped(&escaped("a\nb")), "a\\nb");
+    }
+
+    #[test]
+    fn a_line_of_json_stays_json() {
+        let value = serde_json::json!({"label": "a\u{1b}\u{7f}\u{85}\n"});
+        let line = Escaped(&value).to_string();
+        assert!(!line.contains(char::is_control), "{line}");
+        let back: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        assert_eq!(back, value);
+    }
+}

@@ -1,0 +1,186 @@
+//! Sizes that wrap, numbers of scores that no classifier has, constants that grow.
+
+use crate::graph::{Net, int, ints};
+use crate::{Like, Refused, Row, floats, row};
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// Four values in a row, `c`, seen as `[size, 4]`.
+fn reshaped(size: i64) -> Net {
+    Net::new()
+        .scores(2)
+        .node("GlobalAveragePool", &["x"], "g", &[])
+        .node("Conv", &["g", "w"], "c", &[])
+        .weights("w", &[4, 3, 1, 1])
+        .node("Reshape", &["c", "sizes"], "r", &[])
+        .list("sizes", &[size, 4])
+}
+
+fn product(net: Net, from: &str) -> Net {
+    net.node("MatMul", &[from, "m"], "out", &[])
+        .weights("m", &[4, 2])
+}
+
+/// A row of `r` from `start` on.
+fn sliced(net: Net, start: i64) -> Net {
+    let net = net
+        .node("Slice", &["r", "start", "end", "axis"], "s", &[])
+        .list("start", &[start])
+        .list("end", &[start + 1])
+        .list("axis", &[0]);
+    product(net, "s")
+}
+
+/// Sizes that wrap, or reach far outside.
+pub fn sizes() -> Vec<Row> {
+    let wrap = (1 << 62) + 1;
+    let plain = || product(reshaped(1), "r").bytes();
+    let half = |values: &[i64]| {
+        Net::new()
+            .node("Split", &["x", "split"], "left", &[int("axis", 1)])
+            .list("split", values)
+            .head("left", 1)
+    };
+    let mut split = half(&[1 << 62, 1 << 62, 1 << 62, (1 << 62) + 3]);
+    split.graph.node[0].output = ["left", "b", "c", "d"].map(str::to_owned).to_vec();
+    let picked = |at: i64| {
+        let net = Net::new().node("Gather", &["x", "at"], "a", &[int("axis", 1)]);
+        net.list("at", &[at]).head("a", 1)
+    };
+    vec![
+        row("reshape as it is", product(reshaped(1), "r"), Like(plain())),
+        row(
+            "reshape that wraps",
+            product(reshaped(wrap), "r"),
+            Refused(&["the r", "limit"]),
+        ),
+        row(
+            "reshape to 2^31 + 1",
+            product(reshaped((1 << 31) + 1), "r"),
+            Refused(&[]),
+        ),
+        row(
+            "reshape to 2^30 + 1",
+            product(reshaped((1 << 30) + 1), "r"),
+            Refused(&[]),
+        ),
+        row(
+            "slice far away",
+            sliced(reshaped(wrap), 1 << 30),
+            Refused(&[]),
+        ),
+        row("slice near by", sliced(reshaped(wrap), 64), Refused(&[])),
+        row("slice of one", sliced(reshaped(1), 0), Like(plain())),
+        row("slice behind the end", sliced(reshaped(1), 1), Refused(&[])),
+        row("split that wraps", split, Refused(&[])),
+        row("gather far away", picked(1 << 62), Refused(&[])),
+        row("gather of nothing", picked(-4), Refused(&[])),
+        row(
+            "expanded",
+            Net::new()
+                .node("Expand", &["x", "to"], "a", &[])
+                .list("to", &[1, 3, 1 << 20, 1 << 20])
+                .head("a", 3),
+            Refused(&[]),
+        ),
+        row(
+            "tiled",
+            Net::new()
+                .node("Tile", &["x", "by"], "a", &[])
+                .list("by", &[1, 1, 1 << 15, 1 << 15])
+                .head("a", 3),
+            Refused(&["limit"]),
+        ),
+    ]
+}
+
+/// Numbers of scores that no classifier has.
+pub fn scores() -> Vec<Row> {
+    let of = |count: i64| Net::new().stem().head("c", 8).scores(count);
+    let mut rows: Vec<Row> = [(1 << 31) - 1, 1 << 62, 50_000_000, 100_001]
+        .into_iter()
+        .map(|n| row(format!("{n} scores"), of(n), Refused(&["scores", "100000"])))
+        .collect();
+    rows.push(row(
+        "100000 scores where there are ten",
+        of(100_000),
+        Refused(&["gives 10 scores"]),
+    ));
+    rows
+}
+
+/// Constants that are small in the file and large when they are computed. `e` is the large one.
+pub fn constants() -> Vec<Row> {
+    let of = |net: Net| {
+        net.node("ReduceMax", &["e"], "m", &[int("keepdims", 0)])
+            .node("Add", &["x", "m"], "a", &[])
+            .head("a", 3)
+    };
+    let huge = 1 << 40;
+    let one = || Net::new().float("one", &[1], 1.0);
+    let outer = |op: &str| {
+        let net = Net::new().node(op, &["p", "q"], "e", &[]);
+        net.weights("p", &[200_000, 1]).weights("q", &[1, 200_000])
+    };
+    [
+        (
+            "expanded",
+            one()
+                .node("Expand", &["one", "to"], "e", &[])
+                .list("to", &[1 << 20, 1 << 20]),
+        ),
+        (
+            "tiled",
+            one()
+                .node("Tile", &["one", "by"], "e", &[])
+                .list("by", &[huge]),
+        ),
+        (
+            "of a shape",
+            one()
+                .node("ConstantOfShape", &["to"], "e", &[])
+                .list("to", &[huge]),
+        ),
+        (
+            "a range",
+            Net::new()
+                .node("Range", &["a0", "a1", "a2"], "e", &[])
+                .float("a0", &[], 0.0)
+                .float("a1", &[], 1e12)
+                .float("a2", &[], 1.0),
+        ),
+        (
+            "one hot",
+            Net::new()
+                .node("OneHot", &["i", "depth", "v"], "e", &[])
+                .list("i", &[1, 2])
+                .tensor(
+                    "depth",
+                    &[],
+                    DataType::Int64,
+                    i64::to_le_bytes(huge).to_vec(),
+                )
+                .tensor("v", &[2], DataType::Float, floats(&[0.0, 1.0])),
+        ),
+        ("all products", outer("Mul")),
+        ("all products as a matrix", outer("MatMul")),
+        (
+            "gathered again and again",
+            Net::new()
+                .node("Gather", &["p", "i"], "e", &[int("axis", 0)])
+                .weights("p", &[1, 100_000])
+                .list("i", &[0; 100_000]),
+        ),
+        (
+            "random",
+            Net::new().node(
+                "RandomNormal",
+                &[],
+                "e",
+                &[ints("shape", &[1 << 20, 1 << 20])],
+            ),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, net)| row(format!("constants: {name}"), of(net), Refused(&[])))
+    .collect()
+}

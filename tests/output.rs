@@ -1,0 +1,347 @@
+//! What comes out: results that cannot be written are an error, words that cannot are lost; and every error is one line without
+//! control characters, whatever names, labels and arguments hold.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::{eyelet, fixture};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+const COMMAND_LINE: i32 = 2;
+const BOARD: i32 = 3;
+const MODEL: i32 = 4;
+const CAMERA: i32 = 5;
+const PICTURE: i32 = 8;
+const OUTPUT: i32 = 11;
+
+fn full() -> Stdio {
+    Stdio::from(std::fs::File::create("/dev/full").unwrap())
+}
+
+fn photo(folder: &Path) -> PathBuf {
+    let file = folder.join("photo.png");
+    image::RgbImage::new(60, 40).save(&file).unwrap();
+    file
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+fn run(folder: &Path, words: &[OsString], out: Stdio, err: Stdio) -> Output {
+    let mut command = eyelet(folder);
+    command.args(words).stdin(Stdio::null());
+    command.stdout(out).stderr(err).output().unwrap()
+}
+
+#[test]
+fn results_that_cannot_be_written_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let photo = photo(folder.path()).display().to_string();
+    let model = fixture("opset13.onnx").display().to_string();
+    let still =
+        |rest: &[&str]| words(&[&["run", "--camera", &photo, "--model", &model], rest].concat());
+    for (words, code) in [
+        (words(&["classify", "--model", &model, &photo]), OUTPUT),
+        (
+            words(&["classify", "--json", "--model", &model, &photo]),
+            OUTPUT,
+        ),
+        (
+            words(&["bench", "--iterations", "1", "--model", &model]),
+            OUTPUT,
+        ),
+        (words(&["explain", &model]), OUTPUT),
+        (words(&["check", "--model", &model]), OUTPUT),
+        (words(&["list", "boards"]), OUTPUT),
+        (words(&["list", "models"]), OUTPUT),
+        (words(&["model", "verify", &model]), OUTPUT),
+        (words(&["--help"]), OUTPUT),
+        (words(&["run", "--help"]), OUTPUT),
+        (words(&["--version"]), OUTPUT),
+        (still(&["--json"]), OUTPUT),
+        // The serial log is no result: the board goes on without it.
+        (still(&[]), 0),
+    ] {
+        let output = run(folder.path(), &words, full(), Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
+        let told = stderr.contains("eyelet: cannot write to standard output");
+        assert_eq!(told, code == OUTPUT, "{words:?}: {stderr}");
+        assert!(stderr.lines().count() <= 1, "{words:?}: {stderr}");
+    }
+}
+
+#[test]
+fn words_that_cannot_be_written_are_lost_and_the_exit_code_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, code) in [
+        (words(&["classify", "nofile"]), PICTURE),
+        (
+            words(&["classify", "nofile", "--model", "./none.onnx"]),
+            MODEL,
+        ),
+        (words(&["run", "--board", "none"]), BOARD),
+        (words(&["run", "--camera", "-"]), CAMERA),
+        (words(&["rum"]), COMMAND_LINE),
+        (words(&["classify"]), COMMAND_LINE),
+    ] {
+        let output = run(folder.path(), &words, Stdio::null(), full());
+        assert_eq!(output.status.code(), Some(code), "{words:?}");
+    }
+}
+
+#[test]
+fn a_reader_of_json_that_goes_away_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = eyelet(folder.path())
+        .args([
+            "run",
+            "--json",
+            "--stats-every",
+            "1",
+            "--camera",
+            "pattern",
+            "--model",
+        ])
+        .arg(fixture("opset13.onnx"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    reader.read_line(&mut String::new()).unwrap();
+    drop(reader);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(OUTPUT), "{stderr}");
+    assert!(stderr.contains("its reader is gone"), "{stderr}");
+}
+
+/// Clears a terminal, colours it, ends a line, turns the direction of writing.
+const EVIL: &str = "x\u{1b}[2J\u{9b}31m\ny\u{202e}z";
+const EVIL_ESCAPED: &str = r"x\u001b[2J\u009b31m\ny\u202ez";
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let photo = photo(folder.path()).display().to_string();
+    let model = fixture("opset13.onnx").display().to_string();
+    let labels: String = (0..10).map(|n| format!("{n}\u{1b}[31m\u{7f}\n")).collect();
+    std::fs::write(at("labels"), labels).unwrap();
+    std::fs::write(at(EVIL), "no picture").unwrap();
+    std::fs::write(at("board.toml"), "\"a\\u001b[31m\" = 1\n\"\\u202eb\" = 2\n").unwrap();
+    let latin = OsString::from_vec(b"--x\xf6\x1b[31m".to_vec());
+    let twin = at(&format!("{EVIL}.png")).display().to_string();
+    std::fs::copy(&photo, &twin).unwrap();
+    let evil_model = at(&format!("{EVIL}.onnx")).display().to_string();
+    std::fs::copy(&model, &evil_model).unwrap();
+    for (words, code, says) in [
+        (words(&["classify", EVIL]), PICTURE, EVIL_ESCAPED),
+        (words(&["classify", "--json", EVIL]), PICTURE, ""),
+        (
+            words(&["classify", &format!("no{EVIL}")]),
+            PICTURE,
+            EVIL_ESCAPED,
+        ),
+        (
+            words(&["classify", "--model", &format!("./{EVIL}.onnx"), &photo]),
+            MODEL,
+            EVIL_ESCAPED,
+        ),
+        (
+            words(&["classify", "--labels", EVIL, "--model", &model, &photo]),
+            MODEL,
+            "",
+        ),
+        (words(&["run", "--board", EVIL]), BOARD, EVIL_ESCAPED),
+        (
+            words(&["run", "--board-file", "board.toml"]),
+            BOARD,
+            r"a\u001b[31m",
+        ),
+        (
+            words(&["run", "--camera", EVIL, "--model", &model]),
+            CAMERA,
+            EVIL_ESCAPED,
+        ),
+        (words(&["run", "--threads", EVIL]), COMMAND_LINE, ""),
+        (
+            words(&["classify", "--threads", EVIL, &photo]),
+            COMMAND_LINE,
+            r"y\u202ez' for",
+        ),
+        (words(&[EVIL]), COMMAND_LINE, r"\u009b31m"),
+        (
+            vec!["classify".into(), latin],
+            COMMAND_LINE,
+            "unexpected argument",
+        ),
+        // Labels have none, or are refused; a name in results, in JSON, on the serial log.
+        (
+            words(&["classify", "--labels", "labels", "--model", &model, &photo]),
+            MODEL,
+            "line 1 has a control character",
+        ),
+        (
+            words(&["classify", "--model", &model, &twin]),
+            0,
+            EVIL_ESCAPED,
+        ),
+        (
+            words(&["classify", "--json", "--model", &model, &twin]),
+            0,
+            "probability",
+        ),
+        (
+            words(&["run", "--camera", &twin, "--model", &evil_model]),
+            0,
+            EVIL_ESCAPED,
+        ),
+        (
+            words(&["run", "--json", "--camera", &twin, "--model", &evil_model]),
+            0,
+            "probability",
+        ),
+    ] {
+        let output = run(folder.path(), &words, Stdio::piped(), Stdio::piped());
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words:?}: {stdout}{stderr}"
+        );
+        let all = format!("{stdout}{stderr}");
+        assert!(all.contains(says), "{words:?}: '{says}' is not in {all}");
+        let clean = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+        assert!(all.chars().all(clean), "{words:?}: {all:?}");
+        if words.contains(&"--json".into()) {
+            for line in stdout.lines() {
+                serde_json::from_str::<serde_json::Value>(line).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (words, says) in [
+        (
+            words(&["rum"]),
+            "eyelet: unrecognized subcommand 'rum'; tip: ",
+        ),
+        (
+            words(&["classify"]),
+            "required arguments were not provided: <IMAGE>...; Usage: ",
+        ),
+        (
+            words(&["run", "--fames", "1"]),
+            "unexpected argument '--fames' found; tip: ",
+        ),
+        (
+            words(&["run", "--board", "a", "--board-file", "b"]),
+            "cannot be used with",
+        ),
+    ] {
+        let output = run(folder.path(), &words, Stdio::piped(), Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(COMMAND_LINE),
+            "{words:?}: {stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains(says), "'{says}' is not in {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_panic_that_is_caught_says_nothing_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = std::fs::read_dir(fixture("")).unwrap();
+    let bad = fixtures
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("bad-") && name.ends_with(".onnx"));
+    let mut count = 0;
+    for name in bad {
+        let words = words(&["explain", &fixture(&name).display().to_string()]);
+        let output = run(folder.path(), &words, Stdio::null(), Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        // Log lines, then the error.
+        let mut lines = stderr.lines().filter(|line| !line.starts_with('['));
+        assert!(
+            lines.next().is_none_or(|line| line.starts_with("eyelet: ")),
+            "{name}: {stderr}"
+        );
+        assert_eq!(lines.next(), None, "{name}: {stderr}");
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
+fn numbers_out_of_range_are_told_with_their_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let (threads, from) = ("--threads", "a whole number from ");
+    let wrong = [
+        "0",
+        "65",
+        "1000",
+        "20000",
+        "-1",
+        "1.5",
+        "two",
+        "99999999999999999999",
+    ];
+    let mut rows: Vec<(Vec<OsString>, String)> = Vec::new();
+    for number in wrong {
+        let thread = format!("{threads}={number}");
+        for command in [
+            &["classify", "a.png"][..],
+            &["bench"],
+            &["explain"],
+            &["model", "verify", "x"],
+        ] {
+            let line = [command, &[&thread]].concat();
+            rows.push((words(&line), format!("{from}1 to 64")));
+        }
+    }
+    for (line, range) in [
+        ("bench --iterations=99999999999999999", "1 to 1000000"),
+        ("bench --iterations=0", "1 to 1000000"),
+        ("classify a.png --top=0", "1 to 100000"),
+        ("classify a.png --top=100001", "1 to 100000"),
+        ("run --frames=-1", "at least 0"),
+        ("run --frames=18446744073709551616", "at least 0"),
+        ("run --stats-every=0", "at least 1"),
+        ("model verify x --tolerance=NaN", "0 to 1000000"),
+        ("model verify x --tolerance=-0.1", "0 to 1000000"),
+        ("model verify x --tolerance=inf", "0 to 1000000"),
+    ] {
+        let line: Vec<&str> = line.split(' ').collect();
+        rows.push((words(&line), range.to_owned()));
+    }
+    for (words, range) in rows {
+        let output = run(folder.path(), &words, Stdio::piped(), Stdio::piped());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(COMMAND_LINE),
+            "{words:?}: {stderr}"
+        );
+        assert!(stderr.contains(&range), "{words:?}: {stderr}");
+        let given = words
+            .last()
+            .and_then(|word| word.to_str()?.split('=').nth(1));
+        assert!(stderr.contains(given.unwrap()), "{words:?}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
