@@ -18,8 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {
     let seeds = seeds::of(target).into_iter().enumerate();
     let seeds = seeds.map(|(number, seed)| (format!("seed {number} of {target}"), seed));
+    // Git keeps no empty folder: a target whose seeds cover all has none.
     let mut found: Vec<_> = std::fs::read_dir(corpus().join(target))
-        .unwrap_or_else(|e| panic!("{target} has no corpus: {e}"))
+        .into_iter()
+        .flatten()
         .map(|entry| entry.unwrap().path())
         .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
         .collect();

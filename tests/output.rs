@@ -150,7 +150,7 @@ fn control_characters_do_not_reach_the_terminal() {
             EVIL_ESCAPED,
         ),
         (
-            words(&["classify", "--model", &format!("./{EVIL}.onnx"), &photo]),
+            words(&["classify", "--model", &format!("./no{EVIL}.onnx"), &photo]),
             MODEL,
             EVIL_ESCAPED,
         ),

@@ -237,8 +237,8 @@ impl<'a> Look<'a> {
             return Ok(());
         };
         // 0 and -1 stand for sizes that are found elsewhere.
-        let all = sizes.iter().map(|&d| d.max(1));
-        let all = all.fold(Some(1i64), |n, d| n?.checked_mul(d));
+        let mut all = sizes.iter().map(|&d| d.max(1));
+        let all = all.try_fold(1i64, i64::checked_mul);
         if all.is_some_and(|n| n <= VALUES_MOST as i64) {
             return Ok(());
         }
@@ -385,7 +385,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
     let held = if raw > 0 { raw / (bits / 8) } else { each };
     // Without any values it is an outline, or is refused when it is read.
     let outline = raw == 0 && each == 0;
-    if (held == count && raw % (bits / 8) == 0) || outline {
+    if (held == count && raw.is_multiple_of(bits / 8)) || outline {
         return Ok(());
     }
     Err(format!(

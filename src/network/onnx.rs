@@ -234,8 +234,8 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
             ));
         }
     };
-    let sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
-    let expected = sizes.fold(Some(1usize), |n, d| n?.checked_mul(d?));
+    let mut sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
+    let expected = sizes.try_fold(1usize, |n, d| n.checked_mul(d?));
     if expected != Some(values.len()) {
         return Err(format!(
             "the weights '{}' hold {} values where their shape is {:?}",

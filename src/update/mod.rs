@@ -86,7 +86,7 @@ pub enum UpdateError {
     },
     /// The card's system has a public key, and the image is not signed as it wants.
     #[error(transparent)]
-    Signature(#[from] SignatureError),
+    Signature(Box<SignatureError>),
     /// The image is older than the system that runs, which has a public key.
     #[error(
         "its version, {new}, is older than the {running} that runs: to go back to it, sign it by `minisign -Sm IMAGE -t {}`",
@@ -116,6 +116,12 @@ pub enum UpdateError {
         /// Digest of what was written.
         want: String,
     },
+}
+
+impl From<SignatureError> for UpdateError {
+    fn from(error: SignatureError) -> Self {
+        Self::Signature(Box::new(error))
+    }
 }
 
 /// Copies the slot of `image` that was [`check`]ed into the same slot of `card`, which is the idle one, and reads it back.

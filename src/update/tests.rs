@@ -364,10 +364,10 @@ fn one_flipped_bit_anywhere_in_a_signed_image_is_refused() {
     let longer = [&image[..], &[0]].concat();
     let error = signer.check(&mut Cursor::new(longer), &signature);
     let error = error.unwrap_err();
-    assert!(matches!(
-        error,
-        UpdateError::Signature(SignatureError::Wrong { .. })
-    ));
+    let UpdateError::Signature(error) = error else {
+        panic!("{error}");
+    };
+    assert!(matches!(*error, SignatureError::Wrong { .. }));
 }
 
 #[test]

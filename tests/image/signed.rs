@@ -94,18 +94,24 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     sign(&workshop, &owner, "new.img", "timestamp:1");
     let signature = workshop.path("new.img.minisig");
     let wrong = "new.img.minisig is not right for this image";
-    for (what, at, words) in [
-        ("partition table", 440 + 20, wrong),
-        ("label", IN_VERSION, wrong),
-        ("behind the label's text", 4095, wrong),
-        ("boot partition", BOOT + 512 * 40, wrong),
-        ("the other slot", SLOT_A + 3 * MIB, wrong),
-        ("kernel", SLOT_B + 3 * MIB, "the update is damaged: slot b"),
-        ("data partition's end", 512 * MIB - 1, wrong),
+    for (what, at, code, words) in [
+        ("before the partition table", 100, 12, wrong),
+        ("partition table", 446 + 14, 13, "partitions that overlap"),
+        ("label", IN_VERSION, 12, wrong),
+        ("behind the label's text", 4095, 12, wrong),
+        ("boot partition", BOOT + 512 * 40, 12, wrong),
+        ("the other slot", SLOT_A + 3 * MIB, 12, wrong),
+        (
+            "kernel",
+            SLOT_B + 3 * MIB,
+            12,
+            "the update is damaged: slot b",
+        ),
+        ("data partition's end", 512 * MIB - 1, 12, wrong),
     ] {
         println!("{what}");
         flip(&workshop.open("new.img"), at);
-        workshop.refuses_signed("new.img", 12, words);
+        workshop.refuses_signed("new.img", code, words);
         flip(&workshop.open("new.img"), at);
     }
     let text = fs::read_to_string(&signature).unwrap();

@@ -192,7 +192,7 @@ mod tests {
         for _ in 0..300 {
             let mut up_to = |n: usize| random.usize(1..=n);
             let (kh, kw) = (up_to(4), up_to(4));
-            let input = Shape::new(kh + up_to(6), kw + up_to(6), up_to(80)).unwrap();
+            let input = Shape::new(kh + up_to(6), kw + up_to(6), up_to(80)).expect("it is small");
             let window = Window {
                 kh,
                 kw,
@@ -206,7 +206,7 @@ mod tests {
                 right: up_to(kw) - 1,
             };
             let (h, w) = window.output(input.h, input.w).expect("it is not larger");
-            let output = Shape::new(h, w, input.c).unwrap();
+            let output = Shape::new(h, w, input.c).expect("it is small");
             let (zeros, flip, zero) = (random.bool(), random.u8(0..2) << 7, random.u8(..));
             let mut pool = MaxPool {
                 x: 0,

@@ -312,9 +312,11 @@ impl Seen {
         assert_eq!(unlisted, None, "a step that is not listed");
         let refused: u64 = self.refusals.values().sum();
         assert!(
-            refused < self.networks / 3,
+            refused < self.networks / 2,
             "{refused} networks are refused"
         );
+        let fails = self.tract_fails;
+        assert!(fails <= refused / 10, "tract fails {fails} times");
         assert!(
             self.by_tract > 0 && self.by_islands > 0,
             "tract was not asked"

@@ -77,7 +77,7 @@ fn the_proof_of_mobilenet_takes_less_than_a_millisecond() {
 #[test]
 fn many_layers_take_little_time() {
     let mut times = Vec::new();
-    for count in [2_500, 10_000] {
+    for count in [1_000, 10_000] {
         let planned = Planned::new(&networks::many_layers(count), available()[0], 2);
         let best = (0..5).map(|_| {
             let start = std::time::Instant::now();
@@ -87,7 +87,7 @@ fn many_layers_take_little_time() {
         times.push(best.min().unwrap());
     }
     println!("{times:?}");
-    // Four times the layers, and room for a machine that does something else, too.
-    assert!(times[1] < times[0] * 16, "{times:?}");
+    // Ten times the layers (their pairs are a hundred times as many), and room for a machine that does something else, too.
+    assert!(times[1] < times[0] * 50, "{times:?}");
     assert!(times[1].as_millis() < 500, "{times:?}");
 }

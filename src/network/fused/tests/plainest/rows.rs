@@ -80,6 +80,10 @@ pub(super) fn scale_of(extremes: &Values) -> Near {
     }
 }
 
+#[allow(
+    clippy::manual_clamp,
+    reason = "no number becomes 0, as in the operator's text"
+)]
 pub(super) fn whole_number(x: Near, extremes: &Values) -> Near {
     let at = |low: f32, high: f32, x: f32| {
         let of = Extremes { low, high };

@@ -38,7 +38,7 @@ impl Maker {
             21 => Some(self.by_constant(x)),
             22 => Some(self.batch_norm(x)),
             23 => self.padded(x),
-            24 | 25 => self.to_tokens(x),
+            24 | 25 => self.as_tokens(x),
             26 => Some(self.moved(x)),
             27 => Some(self.prelu(x)),
             28 => Some(self.activation(x)),

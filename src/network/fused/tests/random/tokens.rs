@@ -16,7 +16,7 @@ impl Maker {
             12 => Some(self.by_token_constant(x)),
             13 => Some(self.some_tokens(x)),
             14 => Some(self.with_class_token(x)),
-            _ => self.to_picture(x),
+            _ => self.as_picture(x),
         }
     }
 
@@ -36,7 +36,7 @@ impl Maker {
     }
 
     /// Pixels as tokens: their channels are the last axis, or their places are.
-    pub(super) fn to_tokens(&mut self, x: &Value) -> Option<Value> {
+    pub(super) fn as_tokens(&mut self, x: &Value) -> Option<Value> {
         let [_, c, h, w] = x.dims[..] else {
             return None;
         };
@@ -67,7 +67,7 @@ impl Maker {
     }
 
     /// Tokens as pixels.
-    fn to_picture(&mut self, x: &Value) -> Option<Value> {
+    fn as_picture(&mut self, x: &Value) -> Option<Value> {
         let [_, t, c] = x.dims[..] else {
             return None;
         };
