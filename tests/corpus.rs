@@ -11,8 +11,12 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use targets::{NETWORKS, PARSERS, Target, seeds};
 
-/// No input takes longer, on a busy machine and without optimisation of all crates.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// No input takes longer, on a busy machine and without optimisation of all crates; other processors may be emulated.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") {
+    20
+} else {
+    200
+});
 
 /// The inputs of a target and what they are called: its seeds, and what fuzzing found.
 fn inputs(target: &str) -> Vec<(String, Vec<u8>)> {

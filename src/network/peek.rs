@@ -43,6 +43,8 @@ struct NodeOutline {
     input: Vec<String>,
     #[prost(string, repeated, tag = "2")]
     output: Vec<String>,
+    #[prost(string, tag = "3")]
+    name: String,
     #[prost(string, tag = "4")]
     op_type: String,
     #[prost(message, repeated, tag = "5")]
@@ -164,6 +166,7 @@ impl From<NodeOutline> for NodeProto {
         Self {
             input: outline.input,
             output: outline.output,
+            name: outline.name,
             op_type: outline.op_type,
             attribute: all(outline.attribute),
             domain: outline.domain,

@@ -78,7 +78,7 @@ pub fn counts() -> Vec<Row> {
         row(
             "a Concat of 1000 inputs",
             wide("Concat", 1000),
-            Refused(&["a' (Concat)", "1000"]),
+            Refused(&["the a' (Concat)", "1000"]),
         ),
     ];
     for (op, count) in [

@@ -19,7 +19,7 @@ fn pool(op: &str, attributes: &[AttributeProto]) -> Net {
 
 /// Kernels, strides, dilations, padding and groups.
 pub fn windows() -> Vec<Row> {
-    let (big, odd): (i64, &'static [&'static str]) = (1 << 31, &["a' (Conv)"]);
+    let (big, odd): (i64, &'static [&'static str]) = (1 << 31, &["the a' (Conv)"]);
     let with = |name: &str, list: &[i64]| conv(&[ints(name, list)]);
     let mut rows = vec![
         row(

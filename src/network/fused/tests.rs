@@ -41,6 +41,16 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
+/// Of so many cases those that are run: all, or a few where another processor is emulated, which takes a hundred times as long.
+pub(super) fn cases(count: usize) -> usize {
+    let runner = format!(
+        "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
+        std::env::consts::ARCH.to_uppercase()
+    );
+    let emulated = cfg!(not(target_arch = "x86_64")) && std::env::var_os(runner).is_some();
+    if emulated { count.div_ceil(40) } else { count }
+}
+
 pub(super) fn model(name: &str) -> Option<ModelProto> {
     let file = shared()?.join("models").join(name);
     Some(ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap())

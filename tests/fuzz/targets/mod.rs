@@ -31,13 +31,14 @@ pub struct Target {
 }
 
 /// What reads bytes and text; what is cheap a run comes first.
-pub const PARSERS: [Target; 12] = [
+pub const PARSERS: [Target; 13] = [
     target("command_line", text::command_line),
     target("labels", text::labels),
     target("manifest", text::manifest),
     target("board_toml", text::board_toml),
     target("model_toml", text::model_toml),
     target("update", update::run),
+    target("signature", update::signature),
     target("stick", update::stick),
     target("card", card::run),
     target("fat_data", fat_data::run),

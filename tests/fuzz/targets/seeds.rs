@@ -40,6 +40,10 @@ fn whole(target: &str) -> Vec<Vec<u8>> {
             .flat_map(|folder| shipped(folder, "toml"))
             .collect(),
         "manifest" => vec![manifest("virt", '2').into_bytes()],
+        "signature" => ["minisig", "pub"]
+            .iter()
+            .flat_map(|ending| shipped("tests/fixtures/minisign", ending))
+            .collect(),
         "update" => ['2', '1']
             .map(|digit| {
                 let slot_b = [b'b'; 1024];

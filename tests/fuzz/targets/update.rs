@@ -98,6 +98,27 @@ fn brought<'a>(image: &'a mut Cursor<&Vec<u8>>, data: &[u8]) -> Brought<'a> {
     Brought { image, signature }
 }
 
+/// A file beside an image that may be its signature.
+pub fn signature(data: &[u8]) {
+    let nothing = Vec::new();
+    let mut nothing = Cursor::new(&nothing);
+    let key = key();
+    match brought(&mut nothing, data).signature.decode(&key) {
+        Ok(signature) => {
+            let permit = signature.verifier(&key).and_then(|mut verifier| {
+                verifier.update(b"another image");
+                verifier.finish()
+            });
+            assert_said(&permit.unwrap_err().to_string());
+        }
+        Err(error) => assert_said(&error.to_string()),
+    }
+    // The key's own reader, with the same bytes.
+    if let Ok(key) = PublicKey::of_file(&String::from_utf8_lossy(data)) {
+        assert_eq!(key.to_string().parse(), Ok(key));
+    }
+}
+
 fn image(data: &[u8]) -> Vec<u8> {
     let (begin, contents) = data.split_at(data.len().min(BOOT.start));
     let mut image = begin.to_vec();
@@ -157,7 +178,7 @@ pub fn stick(data: &[u8]) {
     match read {
         Ok(label) => {
             assert!(label.slots.iter().all(|slot| slot.bytes > 0));
-            assert_said(&label.version);
+            assert!(!label.version.contains(char::is_control));
         }
         Err(error) => assert_said(&error.to_string()),
     }

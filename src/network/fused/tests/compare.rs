@@ -11,6 +11,7 @@
 //! EYELET_GRAPH_SEED=4711 cargo test --lib -- random_networks --nocapture              just that one
 //! ```
 
+use super::cases;
 use super::coverage::Seen;
 use super::near::Near;
 use super::others::{alike, by_islands, by_tract, in_part, turn_by_product};
@@ -54,9 +55,12 @@ fn random_networks_are_the_same_on_every_executor() {
         println!("{seen}");
         return;
     }
-    let seen = many(0..2000);
+    let count = cases(2000);
+    let seen = many(0..count as u64);
     println!("{seen}");
-    seen.check();
+    if count == 2000 {
+        seen.check();
+    }
 }
 
 #[test]

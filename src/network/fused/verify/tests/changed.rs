@@ -173,7 +173,8 @@ fn a_changed_plan_is_refused_or_harmless() {
     let (mut refused, mut harmless) = (0, 0);
     let mut harmful = Vec::new();
     let all = available();
-    for turn in 0..6000 {
+    let turns = cases(6000);
+    for turn in 0..turns {
         let graph = &networks[random.usize(..networks.len())];
         let kernels = all[random.usize(..all.len())];
         let mut planned = Planned::new(graph, kernels, random.usize(1..=4));
@@ -194,5 +195,5 @@ fn a_changed_plan_is_refused_or_harmless() {
     }
     println!("{refused} refused, {harmless} harmless");
     assert!(harmful.is_empty(), "{}", harmful.join("\n"));
-    assert!(refused > 3000 && harmless > 100);
+    assert!(refused > turns / 2 && harmless > turns / 60);
 }

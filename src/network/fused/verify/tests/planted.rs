@@ -598,7 +598,7 @@ fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
 
 /// Networks with every kind of step.
 fn networks() -> Vec<Graph> {
-    let random = (0..60).map(random);
+    let random = (0..cases(60) as u64).map(random);
     random
         .chain((0..8).map(block))
         .chain((0..4).map(forked))
@@ -633,7 +633,7 @@ fn every_kind_of_fault_is_found() {
             }
         }
         println!("{name}: {found}");
-        if found < 8 {
+        if cases(60) == 60 && found < 8 {
             wrong.push(format!("{name}: planted {found} times only"));
         }
     }
