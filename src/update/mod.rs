@@ -124,7 +124,7 @@ impl From<SignatureError> for UpdateError {
     }
 }
 
-/// Copies the slot of `image` that was [`check`]ed into the same slot of `card`, which is the idle one, and reads it back.
+/// Copies the slot of `image` that was [`check()`]ed into the same slot of `card`, which is the idle one, and reads it back.
 ///
 /// Both slots of an image are the same but for the name of the slot.
 ///

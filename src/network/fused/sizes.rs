@@ -36,7 +36,7 @@ pub struct Sides {
     pub c: usize,
 }
 
-/// Size of a tensor: [`Sides`] with 1 to [`VALUES_MOST`] values.
+/// Size of a tensor: `Sides` with 1 to [`VALUES_MOST`] values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape(Sides);
 
