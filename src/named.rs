@@ -72,6 +72,13 @@ pub fn open_disk_alone(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// It is no regular file, or cannot be opened.
+#[cfg_attr(
+    not(feature = "tools"),
+    allow(
+        dead_code,
+        reason = "only a developer's machine makes and writes images"
+    )
+)]
 pub fn open_file_to_write(path: &Path) -> io::Result<File> {
     let options = &mut OpenOptions::new();
     options.read(true).write(true);
@@ -92,6 +99,13 @@ pub fn open_file_to_write(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// It is something else, or cannot be looked at.
+#[cfg_attr(
+    not(feature = "tools"),
+    allow(
+        dead_code,
+        reason = "only a developer's machine makes and writes images"
+    )
+)]
 pub fn output_place(path: &Path) -> io::Result<PathBuf> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
