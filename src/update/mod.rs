@@ -23,6 +23,7 @@ pub mod check;
 pub mod chooser;
 pub mod install;
 pub mod label;
+mod read_ahead;
 pub mod signature;
 pub mod source;
 mod system;

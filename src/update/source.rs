@@ -2,6 +2,7 @@
 //! image as a file in it. Its signature is the file beside it whose name ends in [`SUFFIX`].
 
 use super::UpdateError;
+use super::read_ahead::ReadAhead;
 use super::signature::{LONGEST_BYTES, SUFFIX, SignatureFile};
 use crate::{fat_volume, mbr, named};
 use std::ffi::OsString;
@@ -52,10 +53,11 @@ pub fn with_image<T>(
     };
     let name = format!("{FILE_NAME}{SUFFIX}");
     let names = [FILE_NAME, &name];
-    let volume = fat_volume::open(file, &names).map_err(|error| match error.kind() {
-        ErrorKind::Unsupported => absent(),
-        _ => error.into(),
-    })?;
+    let volume =
+        fat_volume::open(ReadAhead::new(file), &names).map_err(|error| match error.kind() {
+            ErrorKind::Unsupported => absent(),
+            _ => error.into(),
+        })?;
     let root = volume.root_dir();
     let mut image = match root.open_file(FILE_NAME) {
         Ok(image) => image,

@@ -1,0 +1,156 @@
+//! A disk that is read in large pieces and never written, for the code that reads FAT volumes: it asks for four bytes at a time,
+//! of the table and of the file in turn, and follows a file from its beginning at each jump. On a stick each of these would be a
+//! call to the system, a hundred thousand for an image of 512 MiB.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+/// Bytes a piece: what a USB stick gives in one command.
+const PIECE_BYTES: usize = 1 << 16;
+/// Pieces that are remembered: the table of an image of 512 MiB is two of them in clusters of 4 KiB.
+const PIECES: usize = 8;
+
+/// A disk behind its pieces.
+pub struct ReadAhead<D> {
+    disk: D,
+    at: u64,
+    /// The last used one comes last.
+    pieces: Vec<Piece>,
+}
+
+struct Piece {
+    start: u64,
+    /// Shorter than a piece at the disk's end.
+    bytes: Vec<u8>,
+}
+
+impl<D: Read + Seek> ReadAhead<D> {
+    /// The disk from its beginning.
+    pub fn new(disk: D) -> Self {
+        Self {
+            disk,
+            at: 0,
+            pieces: Vec::with_capacity(PIECES),
+        }
+    }
+
+    /// The piece that begins at `start`.
+    fn piece(&mut self, start: u64) -> io::Result<&Piece> {
+        let known = self.pieces.iter().position(|piece| piece.start == start);
+        let piece = match known {
+            Some(index) => self.pieces.remove(index),
+            None => {
+                let mut bytes = if self.pieces.len() == PIECES {
+                    self.pieces.remove(0).bytes
+                } else {
+                    Vec::with_capacity(PIECE_BYTES)
+                };
+                bytes.clear();
+                self.disk.seek(SeekFrom::Start(start))?;
+                (&mut self.disk)
+                    .take(PIECE_BYTES as u64)
+                    .read_to_end(&mut bytes)?;
+                Piece { start, bytes }
+            }
+        };
+        self.pieces.push(piece);
+        Ok(&self.pieces[self.pieces.len() - 1])
+    }
+}
+
+impl<D: Read + Seek> Read for ReadAhead<D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let offset = (self.at % PIECE_BYTES as u64) as usize;
+        let piece = self.piece(self.at - offset as u64)?;
+        let there = piece.bytes.get(offset..).unwrap_or_default();
+        let count = there.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl<D: Read + Seek> Seek for ReadAhead<D> {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let (base, offset) = match position {
+            SeekFrom::Start(at) => (at, 0),
+            SeekFrom::Current(offset) => (self.at, offset),
+            SeekFrom::End(offset) => (self.disk.seek(SeekFrom::End(0))?, offset),
+        };
+        self.at = base
+            .checked_add_signed(offset)
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Nothing is written to whatever holds an update.
+impl<D> Write for ReadAhead<D> {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn it_reads_as_the_disk_does() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let bytes: Vec<u8> = (0..PIECE_BYTES * (PIECES + 3) + 1000)
+            .map(|_| random.u8(..))
+            .collect();
+        let (mut plain, mut ahead) = (Cursor::new(&bytes), ReadAhead::new(Cursor::new(&bytes)));
+        for _ in 0..3000 {
+            let jump = match random.u8(..4) {
+                0 => SeekFrom::Start(random.u64(..bytes.len() as u64 + 100)),
+                1 => SeekFrom::End(-random.i64(..bytes.len() as i64)),
+                _ => SeekFrom::Current(random.i64(-300_000..300_000)),
+            };
+            let went = plain.seek(jump);
+            assert_eq!(ahead.seek(jump).ok(), went.ok(), "{jump:?}");
+            let count = random.usize(..200_000);
+            let (mut want, mut got) = (Vec::new(), Vec::new());
+            (&mut plain)
+                .take(count as u64)
+                .read_to_end(&mut want)
+                .unwrap();
+            (&mut ahead)
+                .take(count as u64)
+                .read_to_end(&mut got)
+                .unwrap();
+            assert!(want == got, "{jump:?}, {count} bytes");
+        }
+        assert!(ahead.write(&[1]).is_err());
+    }
+
+    #[test]
+    fn a_piece_that_cannot_be_read_is_an_error_and_is_asked_for_again() {
+        /// Fails the first time.
+        struct Shaky(Cursor<Vec<u8>>, bool);
+        impl Read for Shaky {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.1, false) {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                self.0.read(buffer)
+            }
+        }
+        impl Seek for Shaky {
+            fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+                self.0.seek(position)
+            }
+        }
+        let mut ahead = ReadAhead::new(Shaky(Cursor::new(vec![5; 10]), true));
+        let mut buffer = [0; 4];
+        assert!(ahead.read(&mut buffer).is_err());
+        assert_eq!(ahead.read(&mut buffer).unwrap(), 4);
+        assert_eq!(buffer, [5; 4]);
+    }
+}
