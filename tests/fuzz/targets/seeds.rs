@@ -1,8 +1,8 @@
 //! The first inputs of a target: what the repository ships, and small disks and pictures made here.
 
-use super::memory_disk::{table, volume};
+use super::memory_disk::{MemoryDisk, table, volume};
 use eyelet::slot::Slot;
-use eyelet::update::{Chooser, Label, label::Contents};
+use eyelet::update::{Chooser, Label, System, label::Contents};
 use image::{DynamicImage, ImageFormat, RgbImage};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -145,8 +145,12 @@ fn card() -> Vec<u8> {
         &[("manifest.json", manifest("virt", '1').as_bytes())],
     );
     let at = |kib: u64| kib << 10..(kib + 16) << 10;
-    let partitions = [at(1), at(17), at(33), at(49)];
-    [&table(partitions)[..], &[0; 512], &boot, &slot, &slot].concat()
+    let partitions = [at(4), at(20), at(36), at(52)];
+    // The label's place is left empty: a card is asked for its slots.
+    let card = [&table(partitions)[..], &[0; 3584], &boot, &slot, &slot].concat();
+    let mut disk = MemoryDisk::new(&card, card.len());
+    System::in_slot(&mut disk, Slot::B).expect("a seed that leads into the slots");
+    card
 }
 
 fn picture(side_px: u32, format: ImageFormat) -> Vec<u8> {
