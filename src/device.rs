@@ -49,6 +49,8 @@ pub struct Limits<'a> {
 pub struct Device {
     board: Board,
     labels: Vec<String>,
+    /// The same as a display has them.
+    shown: Vec<String>,
     camera: Option<Box<dyn Camera>>,
     geometry: Geometry,
     decoder: MjpegDecoder,
@@ -338,7 +340,7 @@ impl Device {
         let scene = Scene {
             state,
             verdict: self.verdict.as_ref(),
-            labels: &self.labels,
+            labels: &self.shown,
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: self.stats.rate_fps(),
             picture: (state == State::Live).then(|| self.preprocess.crop()),

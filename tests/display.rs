@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const LABELS: [&str; 8] = [
-    "tabby, tabby cat",
+    "tabby",
     "tiger cat",
     "Egyptian cat",
-    "lynx, catamount",
-    "black and gold garden spider, Argiope aurantia",
-    "Staffordshire bullterrier, Staffordshire bull terrier",
+    "lynx",
+    "black and gold garden spider",
+    "Staffordshire bullterrier",
     "Käsekuchen nach Großmutters Art",
     "猫",
 ];

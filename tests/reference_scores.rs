@@ -19,6 +19,7 @@ fn mobilenet(file: &Path) -> Model {
             label_offset: 0,
         },
         labels: (0..1000).map(|n| format!("class {n}")).collect(),
+        facts: Vec::new(),
     }
 }
 

@@ -113,17 +113,22 @@ impl fmt::Display for CameraConfig {
                         d.display().to_string()
                     });
                 let (w, h, rate) = (c.width_px, c.height_px, c.rate_fps);
+                let formats: Vec<String> = c.formats.iter().map(ToString::to_string).collect();
+                let formats = formats.join(" or ");
                 write!(
                     f,
-                    "V4L2, {device}, {w}x{h} at {rate} frames a second, {:?}",
-                    c.formats
+                    "V4L2, {device}, {w}x{h} at {rate} frames per second, {formats}"
                 )
             }
-            Self::Still(c) => write!(
-                f,
-                "still pictures {:?}, {} frames each",
-                c.files, c.frames_each
-            ),
+            Self::Still(c) => {
+                let files: Vec<String> = c.files.iter().map(|f| f.display().to_string()).collect();
+                let frames = c.frames_each;
+                write!(
+                    f,
+                    "still pictures {}, {frames} frames each",
+                    files.join(", ")
+                )
+            }
             Self::Pipe(c) => write!(
                 f,
                 "standard input, MJPEG or Y4M up to {}x{}",
@@ -131,7 +136,7 @@ impl fmt::Display for CameraConfig {
             ),
             Self::Pattern(c) => write!(
                 f,
-                "drawn pattern, {}x{} {:?}",
+                "drawn pattern, {}x{} {}",
                 c.width_px, c.height_px, c.format
             ),
         }

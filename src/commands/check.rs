@@ -1,6 +1,6 @@
 //! `eyelet check`: everything about a board and its model, without opening hardware.
 
-use super::{BoardArgs, print_line};
+use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
 use crate::memory;
 use crate::network::Network;
@@ -26,18 +26,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut ledger = memory::Ledger::default();
     let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
     ledger.account("network, one run", || network.run().map(|_| ()))?;
-    let input = &model.input;
     print_line(format_args!(
-        "model    {}, {} ({}x{} {:?} {:?}, {} classes, {:?})",
+        "model    {}, {}",
         model.name,
-        network.describe(),
-        input.width_px,
-        input.height_px,
-        input.layout,
-        input.dtype,
-        model.output.class_count,
-        model.output.kind
+        network.describe()
     ))?;
+    print_facts(&model)?;
     for line in ledger.lines() {
         print_line(line)?;
     }

@@ -1,6 +1,6 @@
 //! `eyelet explain`: the plan of a model, layer by layer.
 
-use super::{find_model, print_line};
+use super::{find_model, print_facts, print_line};
 use crate::Failure;
 use crate::limits;
 use crate::network::Network;
@@ -27,6 +27,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let network = Network::load(&model, args.threads)?;
     print_line(format_args!("{}: {}", model.name, network.describe()))?;
+    print_facts(&model)?;
     match (network.fused(), network.islands()) {
         (Ok(fused), _) => {
             heading()?;

@@ -20,7 +20,7 @@ pub mod update;
 use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
-use crate::model::Model;
+use crate::model::{Model, facts};
 use crate::output;
 pub(crate) use crate::output::print_line;
 use clap::{Parser, Subcommand};
@@ -183,7 +183,29 @@ impl BoardArgs {
     }
 }
 
-/// A model by name or path.
+/// A model by name or path. What is assumed of it is told.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
-    Ok(Model::find(name_or_path, labels)?)
+    let model = Model::find(name_or_path, labels)?;
+    let mut assumed = model
+        .facts
+        .iter()
+        .filter(|fact| fact.is_assumed())
+        .peekable();
+    if assumed.peek().is_some() {
+        for fact in assumed {
+            log::info!("{}: {fact}", model.name);
+        }
+        let toml = model.file.with_extension("toml");
+        log::info!(
+            "{}: what is assumed and wrong is changed by {}, see models/README.md",
+            model.name,
+            toml.display()
+        );
+    }
+    Ok(model)
+}
+
+/// What is held to be true of a model, and who says so.
+fn print_facts(model: &Model) -> Result<(), Failure> {
+    facts::lines(&model.facts).try_for_each(|line| print_line(format_args!("  {line}")))
 }

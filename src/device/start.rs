@@ -11,7 +11,7 @@ use crate::care::boot::Boot;
 use crate::decide::Decider;
 use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
-use crate::model::Model;
+use crate::model::{Model, labels};
 use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess};
 use crate::show::serial::Serial;
@@ -133,6 +133,7 @@ impl Device {
             ),
         ];
         let mut device = Self {
+            shown: labels::shown(&model.labels),
             labels: model.labels,
             camera: Some(camera),
             geometry,

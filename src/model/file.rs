@@ -11,6 +11,16 @@ pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// See [`IMAGENET_MEAN`].
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
+/// Keys of `[input]` that may be left out, and their full names. Those of `[output]` must be there, or mean nothing missing.
+const INPUT_KEYS: [(&str, &str); 6] = [
+    ("layout", "input.layout"),
+    ("channels", "input.channels"),
+    ("scale", "input.scale"),
+    ("mean", "input.mean"),
+    ("std", "input.std"),
+    ("resize_shorter_px", "input.resize_shorter_px"),
+];
+
 /// A `model.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
@@ -26,6 +36,8 @@ pub struct Definition {
     pub input: InputSpec,
     /// What comes out.
     pub output: OutputSpec,
+    /// The keys of input and output that are in it; the others have their default.
+    pub stated: Vec<&'static str>,
 }
 
 /// One ONNX file of a model: what it is called, how to know it, where to get it.
@@ -58,7 +70,13 @@ impl Definition {
             {
                 top.fault("labels", "needs a path relative to this file");
             }
+            let mut stated = Vec::new();
             let input = top.table("input").and_then(|mut table| {
+                stated = INPUT_KEYS
+                    .iter()
+                    .filter(|(key, _)| table.has(key))
+                    .map(|(_, full)| *full)
+                    .collect();
                 let name = table.text("name");
                 input(&mut table).map(|spec| (name, spec))
             });
@@ -74,6 +92,7 @@ impl Definition {
                 labels,
                 input,
                 output: output?,
+                stated,
             })
         })
     }

@@ -4,8 +4,9 @@
 //! ONNX file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file
 //! says of itself is enough, together with the rules of the published ImageNet models.
 
+use super::facts::{self, Fact, Source};
 use super::file::{Definition, NetworkFile};
-use super::{InputSpec, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
+use super::{Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
 use crate::data_roots::DataRoots;
 use crate::limits;
 use crate::network::Network;
@@ -200,12 +201,42 @@ impl Model {
             )
         };
         verify(&path, named.network_file(), &remedy)?;
+        let (input, output) = (named.definition.input.clone(), named.definition.output);
+        let stated = |key: &'static str| match key {
+            "input.layout"
+            | "input.channels"
+            | "input.scale"
+            | "input.mean"
+            | "input.std"
+            | "input.resize_shorter_px"
+                if !named.definition.stated.contains(&key) =>
+            {
+                Source::Assumed(facts::IMAGENET_RULE)
+            }
+            _ => Source::Stated,
+        };
+        let mut said = facts::of_input(&input, stated);
+        said.extend(facts::of_output(&output, stated));
+        said.push(Fact {
+            key: "labels",
+            value: match (labels, &named.definition.labels) {
+                (Some(file), _) => format!("{:?}", file.display().to_string()),
+                (None, Some(file)) => format!("{file:?}"),
+                (None, None) => usual_labels_name(output.class_count).to_owned(),
+            },
+            source: match (labels, &named.definition.labels) {
+                (Some(_), _) => Source::Asked,
+                (None, Some(_)) => Source::Stated,
+                (None, None) => Source::Assumed(LABELS_RULE),
+            },
+        });
         Ok(Self {
             name: named.full_name(),
             file: path,
-            input: named.definition.input.clone(),
-            output: named.definition.output,
+            input,
+            output,
             labels: named.labels(labels, roots)?,
+            facts: said,
         })
     }
 
@@ -232,8 +263,19 @@ impl Model {
             },
             false => input,
         };
+        // A network that normalises its picture itself wants it as it is.
+        let input = match &inspected.scaling {
+            Some(scaling) if inspected.dtype == Dtype::F32 => InputSpec {
+                scale: scaling.pixel_most / 255.0,
+                mean: [0.0; 3],
+                std: [1.0; 3],
+                ..input
+            },
+            _ => input,
+        };
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let model = |labels: Vec<String>, label_offset| Self {
+            facts: Vec::new(),
             name: name.clone().into_owned(),
             file: path.to_owned(),
             input: input.clone(),
@@ -270,6 +312,7 @@ impl Model {
         };
         let label_offset = usize::from(score_count == IMAGENET_CLASSES + 1);
         // A network of 1001 classes of its own comes with 1001 labels.
+        let labels_file = labels;
         let (labels, label_offset) = match labels {
             Some(file) if label_offset == 1 => match labels::load(file, score_count) {
                 Ok(labels) => (labels, 0),
@@ -281,7 +324,77 @@ impl Model {
                 label_offset,
             ),
         };
-        Ok(model(labels, label_offset))
+        let facts = facts_of_onnx(&input, inspected, label_offset, labels.len(), labels_file);
+        Ok(Self {
+            facts,
+            ..model(labels, label_offset)
+        })
+    }
+}
+
+/// Who says what of a model without a `model.toml`.
+fn facts_of_onnx(
+    input: &InputSpec,
+    inspected: &Inspected,
+    label_offset: usize,
+    class_count: usize,
+    labels: Option<&Path>,
+) -> Vec<Fact> {
+    let graph = |place: &str| Source::Graph(place.to_owned());
+    let mut facts = facts::of_input(input, |key| match key {
+        "input.layout" | "input.dtype" => graph("its input's shape and type"),
+        "input.width_px" if inspected.width_px.is_some() => graph("its input's shape"),
+        "input.height_px" if inspected.height_px.is_some() => graph("its input's shape"),
+        "input.width_px" | "input.height_px" => Source::Assumed("the file leaves it open"),
+        "input.scale" | "input.mean" | "input.std" => match &inspected.scaling {
+            Some(scaling) => graph(&format!(
+                "it normalises its picture itself ({})",
+                scaling.operators
+            )),
+            None if inspected.grey => Source::Assumed("grey pictures from 0 to 1"),
+            None => Source::Assumed(facts::IMAGENET_RULE),
+        },
+        _ => Source::Assumed(facts::IMAGENET_RULE),
+    });
+    let output = OutputSpec {
+        kind: inspected.output_kind,
+        class_count,
+        label_offset,
+    };
+    facts.extend(facts::of_output(&output, |key| match key {
+        "output.kind" => match &inspected.last_operator {
+            Some(operator) => graph(&format!("it ends in {operator}")),
+            None => Source::Assumed("it ends in no Softmax or Sigmoid"),
+        },
+        "output.class_count" => graph("its output's shape"),
+        _ if label_offset == 1 => {
+            Source::Assumed("1001 scores are 1000 classes after a background")
+        }
+        _ => graph("its output's shape"),
+    }));
+    facts.push(Fact {
+        key: "labels",
+        value: match labels {
+            Some(file) => format!("{:?}", file.display().to_string()),
+            None => usual_labels_name(class_count).to_owned(),
+        },
+        source: match labels {
+            Some(_) => Source::Asked,
+            None => Source::Assumed(LABELS_RULE),
+        },
+    });
+    facts
+}
+
+/// Whose labels a model without any gets.
+const LABELS_RULE: &str =
+    "1000 classes are taken for ImageNet's, others are numbered; --labels FILE names them";
+
+fn usual_labels_name(class_count: usize) -> &'static str {
+    if class_count == IMAGENET_CLASSES {
+        "ImageNet's"
+    } else {
+        "numbers"
     }
 }
 

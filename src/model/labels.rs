@@ -1,8 +1,10 @@
 //! Label files: one label a line, in the order of the classes. A leading WordNet id (`n01440764 `) is taken off, so the
-//! `synset.txt` that comes with ImageNet models works as it is. Empty lines at the end do not count.
+//! `synset.txt` that comes with ImageNet models works as it is, and so do the numbers of Teachable Machine's `labels.txt`, where
+//! each line begins with its own. Empty lines at the end do not count.
 
-use super::ModelError;
+use super::{ModelError, shipped};
 use crate::toml_file::read_text;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The longest file that is read: the most classes, with 40 bytes each.
@@ -65,7 +67,48 @@ fn lines(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
         }
         labels.push(label.to_owned());
     }
-    Ok(labels)
+    Ok(without_numbers(labels))
+}
+
+/// Takes off the numbers of Teachable Machine's labels (`0 cat`, `1 dog`): where each label begins with its own.
+fn without_numbers(labels: Vec<String>) -> Vec<String> {
+    let named: Option<Vec<String>> = labels
+        .iter()
+        .enumerate()
+        .map(|(class, label)| {
+            let (number, name) = label.split_once(char::is_whitespace)?;
+            (number == class.to_string()).then(|| name.trim_start().to_owned())
+        })
+        .collect();
+    named.unwrap_or(labels)
+}
+
+/// What a display shows of each label: all of it, but of ImageNet's labels, which are lists of synonyms (`tabby, tabby cat`), the
+/// first one where no other class has the same (`maillot` and `maillot, tank suit` are two).
+pub fn shown(labels: &[String]) -> Vec<String> {
+    if !are_imagenets(labels) {
+        return labels.to_vec();
+    }
+    let first = |label: &str| label.split(',').next().unwrap_or(label).trim().to_owned();
+    let mut counts = HashMap::new();
+    for label in labels {
+        *counts.entry(first(label).to_lowercase()).or_insert(0) += 1;
+    }
+    let short = |label: &String| {
+        let first = first(label);
+        let is_alone = counts.get(&first.to_lowercase()) == Some(&1);
+        if is_alone { first } else { label.clone() }
+    };
+    labels.iter().map(short).collect()
+}
+
+/// Whether these are ImageNet's labels, but for a few that somebody corrected.
+fn are_imagenets(labels: &[String]) -> bool {
+    const CORRECTED_MOST: usize = 20;
+    let text = shipped::text(shipped::LABELS, shipped::IMAGENET_LABELS).unwrap_or_default();
+    let own = text.lines().map(|line| without_synset_id(line.trim()));
+    let other = own.clone().zip(labels).filter(|(own, label)| own != label);
+    own.count() == labels.len() && other.count() <= CORRECTED_MOST
 }
 
 /// `class 0`, `class 1`, ...: for a network whose classes have no names.
@@ -100,6 +143,38 @@ mod tests {
             parse("l", text, 4).unwrap(),
             ["tench, Tinca tinca", "n1 is kept", "nematode", "goldfish"]
         );
+    }
+
+    #[test]
+    fn teachable_machines_numbers_are_no_part_of_a_label() {
+        assert_eq!(
+            parse("l", "0 cat\n1 sea dog\n", 2).unwrap(),
+            ["cat", "sea dog"]
+        );
+        // Numbers that mean something else stay.
+        for text in ["1 cent\n2 cents\n", "0 cat\n1\n", "0 cat\n2 dog\n"] {
+            let as_it_is: Vec<&str> = text.lines().collect();
+            assert_eq!(parse("l", text, 2).unwrap(), as_it_is);
+        }
+    }
+
+    #[test]
+    fn only_imagenets_labels_are_shortened_and_none_to_anothers() {
+        let text = shipped::text(shipped::LABELS, shipped::IMAGENET_LABELS).unwrap();
+        let imagenets = parse("l", text, 1000).unwrap();
+        let short = shown(&imagenets);
+        let class = |label: &str| imagenets.iter().position(|l| l.starts_with(label)).unwrap();
+        assert_eq!(short[class("tench")], "tench");
+        assert_eq!(short[class("maillot, tank suit")], "maillot, tank suit");
+        let mut different: Vec<_> = short.iter().map(|l| l.to_lowercase()).collect();
+        different.sort();
+        different.dedup();
+        let mut before: Vec<_> = imagenets.iter().map(|l| l.to_lowercase()).collect();
+        before.sort();
+        before.dedup();
+        assert_eq!(different.len(), before.len());
+        let screws = ["Schraube, M3", "Schraube, M4"].map(str::to_owned);
+        assert_eq!(shown(&screws), screws);
     }
 
     #[test]

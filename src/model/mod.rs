@@ -1,6 +1,7 @@
 //! A model: a network file and what its numbers mean. `models/NAME/model.toml`, once checked, becomes a [`Model`]; a bare
 //! `FILE.onnx` becomes one by looking into the file. Every key stands in `models/README.md`.
 
+pub mod facts;
 pub mod file;
 pub mod find;
 pub mod labels;
@@ -11,6 +12,7 @@ pub mod pull;
 pub mod shipped;
 pub mod verify;
 
+pub use facts::Fact;
 pub use file::Definition;
 pub use find::{Named, is_path};
 
@@ -123,6 +125,8 @@ pub struct Model {
     pub output: OutputSpec,
     /// One label a class, `output.class_count` of them.
     pub labels: Vec<String>,
+    /// Who says what of this, in the words of `model.toml`.
+    pub facts: Vec<Fact>,
 }
 
 /// The input tensor, batch 1, and how pixels become its values: `(pixel * scale - mean[c]) / std[c]`, pixel in 0..=255.

@@ -131,7 +131,7 @@ pub fn pull(
     let mut part = Part::open(&target, size, sha256)
         .map_err(|error| download(format!("{} cannot be written: {error}", target.display())))?;
     let mut failures = Vec::with_capacity(sources.len());
-    for source in &sources {
+    for (number, source) in sources.iter().enumerate() {
         match fetch(source, &mut part, limits, progress) {
             Ok(()) => {
                 part.finish().map_err(|error| {
@@ -146,7 +146,13 @@ pub fn pull(
                     target.display()
                 )));
             }
-            Err(Fault::There(reason)) => failures.push(format!("{}: {reason}", source.shown())),
+            Err(Fault::There(reason)) => {
+                let failure = format!("{}: {reason}", source.shown());
+                if let Some(next) = sources.get(number + 1) {
+                    log::warn!("{name}: {failure}; now from {}", next.shown());
+                }
+                failures.push(failure);
+            }
         }
     }
     let kept = part.length;

@@ -68,10 +68,10 @@ fn run<T: Send + 'static>(
 }
 
 /// The processor time of a thread.
-struct Clock(libc::clockid_t);
+pub(crate) struct Clock(libc::clockid_t);
 
 impl Clock {
-    fn of_this_thread() -> Option<Self> {
+    pub(crate) fn of_this_thread() -> Option<Self> {
         let mut id = 0;
         // SAFETY: the thread is the caller itself, and `id` is written.
         let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut id) };
@@ -79,7 +79,7 @@ impl Clock {
     }
 
     /// How long the thread has worked; 0 once it has ended.
-    fn time(&self) -> Duration {
+    pub(crate) fn time(&self) -> Duration {
         let mut at = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,

@@ -3,12 +3,14 @@
 use super::budget;
 use super::onnx::{producers, shape_of};
 use super::repair::LUMA;
+use super::scaling::{self, Scaling};
+use super::seems;
 use crate::model::{Dtype, Layout, OutputKind};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 /// What a repaired graph ([`super::onnx::read`]) says of its input and output.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Inspected {
     /// The input tensor's name.
     pub input_name: String,
@@ -22,14 +24,21 @@ pub struct Inspected {
     pub width_px: Option<u32>,
     /// Height, where the file fixes it.
     pub height_px: Option<u32>,
+    /// What it does to its picture before its first layer.
+    pub scaling: Option<Scaling>,
     /// Whether the last operator is a softmax.
     pub output_kind: OutputKind,
+    /// That operator, where there is one.
+    pub last_operator: Option<String>,
     /// How many scores, where the file says so.
     pub score_count: Option<usize>,
 }
 
 /// Looks at a graph's input and output; the error says why it is no picture classifier that Eyelet can run.
 pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
+    if let Some(why) = seems::no_classifier(graph) {
+        return Err(format!("{why}; Eyelet runs classifiers: one score a class"));
+    }
     let input = graph.input.first().ok_or("has no input")?;
     let (kind, shape) =
         shape_of(input).ok_or_else(|| format!("says nothing of its input '{}'", input.name))?;
@@ -65,10 +74,17 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     };
     let output = graph.output.first().ok_or("has no output")?;
     let score_count = match shape_of(output) {
-        Some((_, dims)) => score_count(&dims)?,
+        Some((_, dims)) => score_count(&dims).map_err(|why| {
+            let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
+            format!(
+                "{why}: {}",
+                seems::of_shape(seems::is_recurrent(graph), &sizes)
+            )
+        })?,
         None => None,
     };
     budget::scores(score_count.unwrap_or(0))?;
+    let last_operator = makes_probabilities(graph);
     Ok(Inspected {
         input_name: input.name.clone(),
         layout,
@@ -76,7 +92,12 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         grey: graph.initializer.iter().any(|t| t.name == LUMA),
         width_px: side(width)?,
         height_px: side(height)?,
-        output_kind: output_kind(graph),
+        scaling: scaling::of(graph),
+        output_kind: match last_operator {
+            Some(_) => OutputKind::Probabilities,
+            None => OutputKind::Logits,
+        },
+        last_operator,
         score_count,
     })
 }
@@ -107,23 +128,22 @@ pub fn spelled(dims: &[Option<usize>]) -> String {
     dims.join("x")
 }
 
-/// Walks back from the output over operators that do not change what the scores are.
-fn output_kind(graph: &GraphProto) -> OutputKind {
+/// The operator that makes probabilities of the scores: walks back from the output over operators that do not change what the
+/// scores are.
+fn makes_probabilities(graph: &GraphProto) -> Option<String> {
     let producers = producers(graph);
     let mut name = graph.output.first().map_or("", |o| o.name.as_str());
     // A graph is acyclic, but a file may lie.
     for _ in 0..graph.node.len() {
-        let Some(node) = producers.get(name) else {
-            break;
-        };
+        let node = producers.get(name)?;
         match node.op_type.as_str() {
             "Softmax" | "QLinearSoftmax" | "Sigmoid" | "QLinearSigmoid" => {
-                return OutputKind::Probabilities;
+                return Some(node.op_type.clone());
             }
             "Cast" | "DequantizeLinear" | "Flatten" | "Identity" | "QuantizeLinear" | "Reshape"
             | "Squeeze" | "Unsqueeze" => name = node.input.first().map_or("", String::as_str),
-            _ => break,
+            _ => return None,
         }
     }
-    OutputKind::Logits
+    None
 }

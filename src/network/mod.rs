@@ -9,6 +9,8 @@
 //! forms       operators that would be computed wrong later, in forms that are computed right
 //! peek        a look at a file without its weights
 //! inspect     what the file says of its input and output
+//! scaling     what it does to its picture before its first layer
+//! seems       what a network seems to be that is no classifier
 //! fused       the fast plan: our own kernels, for networks wholly of known layers
 //! islands     the known parts of any other network, as operators of ours in tract's plan
 //! dequantise  a quantised graph as a float graph with the same scores
@@ -23,7 +25,7 @@ mod chunked;
 pub mod dequantise;
 mod forms;
 pub mod fused;
-mod guard;
+pub(crate) mod guard;
 pub mod half;
 pub mod inspect;
 pub mod islands;
@@ -31,10 +33,12 @@ mod local_functions;
 pub mod onnx;
 pub mod peek;
 pub mod repair;
+pub mod scaling;
+mod seems;
 mod side_files;
 mod tract_plan;
 
-use crate::model::{ChannelOrder, Layout, Model, OutputSpec};
+use crate::model::{ChannelOrder, Dtype, Layout, Model, OutputKind, OutputSpec};
 use crate::panics::catch_unwind;
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure, memory};
@@ -135,6 +139,8 @@ impl Network {
             .ok_or_else(|| unfit("holds no graph".into()))?;
         let inspected = inspect::inspect(graph).map_err(unfit)?;
         check_input(model, &inspected).map_err(unfit)?;
+        check_meaning(model, &inspected).map_err(unfit)?;
+        let is_recurrent = seems::is_recurrent(graph);
         onnx::close_input_shape(graph, &input_shape(model));
         forms::rewrite(&mut proto).map_err(unfit)?;
         let (plan, why_slow) = match fused::kernels_here() {
@@ -148,7 +154,22 @@ impl Network {
             }
         };
         if let Some(WhySlow { why, .. }) = &why_slow {
-            log::info!("{}: planned by tract, which is slower: {why}", model.name);
+            let islands = match &plan {
+                Plan::Any(plan) => plan.islands.as_ref(),
+                Plan::Fast(_) => None,
+            };
+            match islands.map(Islands::percent_inside) {
+                Some(100) => log::info!(
+                    "{}: not one fast plan, but all layers in our kernels: {why}",
+                    model.name
+                ),
+                Some(percent) => log::info!(
+                    "{}: {} % of its multiply-adds are left to tract, which is slower: {why}",
+                    model.name,
+                    100 - percent
+                ),
+                None => log::info!("{}: planned by tract, which is slower: {why}", model.name),
+            }
         }
         let encoder = match &plan {
             Plan::Fast(fused) => fused.input_encoding(&model.input),
@@ -163,6 +184,14 @@ impl Network {
             not_run_yet: Some(model.file.clone()),
         };
         budget::scores(network.score_count()).map_err(unfit)?;
+        let dims = network.output_dims();
+        if dims.iter().filter(|n| **n > 1).count() > 1 {
+            return Err(unfit(format!(
+                "gives an output of {} numbers, not one score a class: {}",
+                spelled(&dims),
+                seems::of_shape(is_recurrent, &dims)
+            )));
+        }
         Ok(network)
     }
 
@@ -199,6 +228,16 @@ impl Network {
         match &self.plan {
             Plan::Fast(fused) => fused.score_count(),
             Plan::Any(plan) => plan.scores.len(),
+        }
+    }
+
+    /// The output's sizes, without the batch.
+    fn output_dims(&self) -> Vec<usize> {
+        match &self.plan {
+            Plan::Fast(fused) => fused
+                .output_shape()
+                .map_or(Vec::new(), |s| vec![s.h, s.w, s.c]),
+            Plan::Any(plan) => plan.output_dims.get(1..).unwrap_or_default().to_vec(),
         }
     }
 
@@ -441,6 +480,37 @@ fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
+}
+
+/// Sizes as people write them.
+fn spelled(dims: &[usize]) -> String {
+    let dims: Vec<_> = dims.iter().map(usize::to_string).collect();
+    dims.join("x")
+}
+
+/// Whether the model contradicts its file: scores that are probabilities already would be flattened by a second softmax, and
+/// pixels that are normalised twice are told.
+fn check_meaning(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
+    let given = model.input.scale * 255.0;
+    let is_plain = model.input.mean == [0.0; 3] && model.input.std == [1.0; 3];
+    if let (Some(scaling), Dtype::F32) = (&file.scaling, model.input.dtype)
+        && (!is_plain || (given - scaling.pixel_most).abs() > 0.01 * scaling.pixel_most)
+    {
+        log::warn!(
+            "{}: the network normalises its picture itself ({}), and its model.toml does so before: if the classes are wrong, \
+             take scale = {:?}, mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
+            model.name,
+            scaling.operators,
+            scaling.pixel_most / 255.0
+        );
+    }
+    if let (OutputKind::Logits, Some(operator)) = (model.output.kind, &file.last_operator) {
+        return Err(format!(
+            "ends in {operator}, so its scores are probabilities, and its model.toml says kind = \"logits\", which makes 55 % of \
+             93 %: correct [output] kind to \"probabilities\""
+        ));
+    }
+    Ok(())
 }
 
 fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {

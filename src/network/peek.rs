@@ -9,6 +9,9 @@ use super::budget;
 use super::onnx::{decode, each_tensor};
 use super::repair::{self, Before};
 use super::side_files::SideFiles;
+use prost::DecodeError;
+use prost::bytes::{Buf, BufMut};
+use prost::encoding::{DecodeContext, WireType, decode_varint};
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -72,7 +75,7 @@ struct AttributeOutline {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct TensorOutline {
+struct TensorHead {
     #[prost(int64, repeated, tag = "1")]
     dims: Vec<i64>,
     #[prost(int32, tag = "2")]
@@ -83,6 +86,58 @@ struct TensorOutline {
     external_data: Vec<StringStringEntryProto>,
     #[prost(int32, optional, tag = "14")]
     data_location: Option<i32>,
+}
+
+/// A tensor without its values, but for a few: what a picture is scaled by stands in the graph as such a one.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct TensorOutline {
+    head: TensorHead,
+    /// Little-endian; empty when there are more than [`FEW_BYTES`].
+    values: Vec<u8>,
+}
+
+/// Values of more bytes are weights, and are stepped over.
+const FEW_BYTES: u64 = 64;
+
+impl prost::Message for TensorOutline {
+    fn encode_raw(&self, out: &mut impl BufMut) {
+        self.head.encode_raw(out);
+    }
+
+    fn encoded_len(&self) -> usize {
+        self.head.encoded_len()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buf: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        const FLOAT_DATA: u32 = 4;
+        const RAW_DATA: u32 = 9;
+        if !matches!(tag, FLOAT_DATA | RAW_DATA) || wire_type != WireType::LengthDelimited {
+            return self.head.merge_field(tag, wire_type, buf, context);
+        }
+        let len = decode_varint(buf)?;
+        match usize::try_from(len) {
+            Ok(len) if len <= buf.remaining() => {
+                if len as u64 <= FEW_BYTES {
+                    self.values = buf.copy_to_bytes(len).into();
+                } else {
+                    buf.advance(len);
+                }
+                Ok(())
+            }
+            // The error of a message that ends too early.
+            _ => decode_varint(&mut &[][..]).map(|_| ()),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -192,12 +247,14 @@ impl From<AttributeOutline> for AttributeProto {
 
 impl From<TensorOutline> for TensorProto {
     fn from(outline: TensorOutline) -> Self {
+        let TensorOutline { head, values } = outline;
         Self {
-            dims: outline.dims,
-            data_type: outline.data_type,
-            name: outline.name,
-            external_data: outline.external_data,
-            data_location: outline.data_location,
+            dims: head.dims,
+            data_type: head.data_type,
+            name: head.name,
+            external_data: head.external_data,
+            data_location: head.data_location,
+            raw_data: values,
             ..Self::default()
         }
     }

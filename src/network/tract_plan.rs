@@ -36,7 +36,7 @@ pub struct Planned {
     remembers: bool,
     tensor: Arc<Tensor>,
     input: Staging,
-    score_count: usize,
+    output_dims: Vec<usize>,
     islands: Option<Islands>,
 }
 
@@ -48,6 +48,8 @@ pub struct TractPlan {
     tensor: Arc<Tensor>,
     /// What goes in: dense, in the model's layout, or as the islands' encoder has it where they take the picture.
     pub input: Staging,
+    /// The output's sizes, with the batch.
+    pub output_dims: Vec<usize>,
     /// What came out of the last run, as f32.
     pub scores: Vec<f32>,
     /// The parts of the network that our own kernels run.
@@ -147,7 +149,7 @@ impl Planned {
             remembers,
             tensor,
             input,
-            score_count: shape.iter().product(),
+            output_dims: shape,
             islands,
         })
     }
@@ -171,7 +173,8 @@ impl TractPlan {
             remembers: planned.remembers,
             tensor: planned.tensor,
             input: planned.input,
-            scores: vec![0.0; planned.score_count],
+            scores: vec![0.0; planned.output_dims.iter().product()],
+            output_dims: planned.output_dims,
             islands: planned.islands,
         })
     }

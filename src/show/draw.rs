@@ -134,7 +134,7 @@ impl Painter {
         }
         let decided = scene.verdict.and_then(|verdict| verdict.decided);
         let Some(Candidate { class, probability }) = decided else {
-            let unknown = words::first_synonym(scene.unknown_label);
+            let unknown = words::legible(scene.unknown_label);
             self.label(unknown.as_str(), palette.doubt);
             self.gauge(self.layout.bar, 0.0, palette.doubt);
             self.details(scene);

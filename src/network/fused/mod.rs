@@ -197,8 +197,13 @@ impl Fused {
 
     /// How many scores a run of a whole network gives.
     pub fn score_count(&self) -> usize {
+        self.output_shape().map_or(0, |shape| shape.volume())
+    }
+
+    /// The shape of what a run of a whole network gives.
+    pub fn output_shape(&self) -> Option<Shape> {
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
-        scores.map_or(0, |port| port.shape.volume())
+        scores.map(|port| port.shape)
     }
 
     /// How many segments there are; 1 for a whole network.

@@ -1,0 +1,133 @@
+//! What is held to be true of a model, and who says so: its `model.toml`, the ONNX file itself, or nobody, and then a rule that
+//! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
+
+use super::{ChannelOrder, InputSpec, Layout, OutputKind, OutputSpec};
+use std::fmt;
+
+/// Who says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The model's TOML file.
+    Stated,
+    /// The ONNX file: where in it.
+    Graph(String),
+    /// The command line.
+    Asked,
+    /// Nobody: the rule that is taken instead.
+    Assumed(&'static str),
+}
+
+/// One key of `model.toml`, with its value as it would stand there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// `input.mean`, say.
+    pub key: &'static str,
+    /// TOML.
+    pub value: String,
+    /// Who says it.
+    pub source: Source,
+}
+
+impl Fact {
+    /// Whether it is a guess.
+    pub fn is_assumed(&self) -> bool {
+        matches!(self.source, Source::Assumed(_))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stated => out.write_str("its model.toml says so"),
+            Self::Graph(place) => write!(out, "the ONNX file says so: {place}"),
+            Self::Asked => out.write_str("the command line says so"),
+            Self::Assumed(rule) => write!(out, "assumed: {rule}"),
+        }
+    }
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} = {} ({})", self.key, self.value, self.source)
+    }
+}
+
+/// The rule of the published ImageNet models, as it is told.
+pub const IMAGENET_RULE: &str = "the rule of the published ImageNet models";
+
+/// Facts of an input; `source` says who says each key.
+pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
+    let layout = match input.layout {
+        Layout::Nchw => "\"NCHW\"",
+        Layout::Nhwc => "\"NHWC\"",
+    };
+    let channels = match input.channels {
+        ChannelOrder::Rgb => "\"rgb\"",
+        ChannelOrder::Bgr => "\"bgr\"",
+    };
+    let mut keys = vec![
+        ("input.layout", layout.to_owned()),
+        ("input.width_px", input.width_px.to_string()),
+        ("input.height_px", input.height_px.to_string()),
+        ("input.channels", channels.to_owned()),
+    ];
+    if input.dtype == super::Dtype::F32 {
+        keys.extend([
+            ("input.scale", number(input.scale)),
+            ("input.mean", numbers(input.mean)),
+            ("input.std", numbers(input.std)),
+        ]);
+    } else {
+        keys.push(("input.dtype", "\"u8\"".to_owned()));
+    }
+    keys.push((
+        "input.resize_shorter_px",
+        input.resize_shorter_px.to_string(),
+    ));
+    all(keys, source)
+}
+
+/// Facts of an output.
+pub fn of_output(output: &OutputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
+    let kind = match output.kind {
+        OutputKind::Logits => "\"logits\"",
+        OutputKind::Probabilities => "\"probabilities\"",
+    };
+    let keys = vec![
+        ("output.kind", kind.to_owned()),
+        ("output.class_count", output.class_count.to_string()),
+        ("output.label_offset", output.label_offset.to_string()),
+    ];
+    all(keys, source)
+}
+
+fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
+    let fact = |(key, value)| Fact {
+        key,
+        value,
+        source: source(key),
+    };
+    keys.into_iter().map(fact).collect()
+}
+
+/// A number that TOML takes for one with a point.
+fn number(value: f32) -> String {
+    format!("{value:?}")
+}
+
+fn numbers(values: [f32; 3]) -> String {
+    format!("[{}]", values.map(number).join(", "))
+}
+
+/// The facts in lines for people, keys below each other.
+pub fn lines(facts: &[Fact]) -> impl Iterator<Item = String> {
+    let wide = |text: &dyn Fn(&Fact) -> usize| facts.iter().map(text).max().unwrap_or(0);
+    let key_width = wide(&|fact| fact.key.len());
+    let value_width = wide(&|fact| fact.value.len());
+    facts.iter().map(move |fact| {
+        format!(
+            "{:key_width$} = {:value_width$}  {}",
+            fact.key, fact.value, fact.source
+        )
+    })
+}
