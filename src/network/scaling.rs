@@ -11,6 +11,9 @@ const BYTES_FACTOR_MOST: f32 = 0.1;
 /// of another (0.458: torchvision's Inception v3 with `transform_input`), and so wants that normalisation before.
 const UNIT_FACTOR_LEAST: f32 = 1.5;
 
+/// So many operators are looked at: a file may hold a chain of thousands, or one in a circle.
+const STEPS_MOST: usize = 32;
+
 /// Arithmetic at a network's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
@@ -29,8 +32,7 @@ pub fn of(graph: &GraphProto) -> Option<Scaling> {
     let mut at = graph.input.first()?.name.as_str();
     let mut factor = 1.0f32;
     let mut operators = Vec::new();
-    // A graph is acyclic, but a file may lie.
-    for _ in 0..graph.node.len() {
+    for _ in 0..STEPS_MOST {
         let mut readers = graph
             .node
             .iter()
