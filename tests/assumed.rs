@@ -6,7 +6,7 @@ mod common;
 #[path = "common/graph.rs"]
 mod graph;
 
-use common::{Run, eyelet};
+use common::{Run, run_eyelet};
 use graph::Net;
 use std::fs;
 use tempfile::TempDir;
@@ -28,12 +28,7 @@ impl Desk {
     }
 
     fn run(&self, words: &[&str]) -> Run {
-        let output = eyelet(self.0.path()).args(words).output().unwrap();
-        Run {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        run_eyelet(self.0.path(), words)
     }
 
     /// The lines of `eyelet explain` with a key, spaces as one.
@@ -157,6 +152,7 @@ fn keys_that_a_model_toml_leaves_out_are_assumed() {
             "input.mean = [0.5, 0.5, 0.5] its model.toml says so",
             &format!("input.std = [0.229, 0.224, 0.225] {IMAGENET}"),
             "output.class_count = 10 its model.toml says so",
+            "output.label_offset = 0 assumed: score 0 is a class",
         ],
     );
 }

@@ -1,8 +1,10 @@
 //! What is held to be true of a model, and who says so: its `model.toml`, the ONNX file itself, or nobody, and then a rule that
 //! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
 
-use super::{ChannelOrder, InputSpec, Layout, OutputKind, OutputSpec};
+use super::file::{CHANNELS, DTYPES, KINDS, LAYOUTS};
+use super::{Dtype, InputSpec, OutputSpec};
 use std::fmt;
+use std::path::Path;
 
 /// Who says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,28 +59,20 @@ pub const IMAGENET_RULE: &str = "the rule of the published ImageNet models";
 
 /// Facts of an input; `source` says who says each key.
 pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
-    let layout = match input.layout {
-        Layout::Nchw => "\"NCHW\"",
-        Layout::Nhwc => "\"NHWC\"",
-    };
-    let channels = match input.channels {
-        ChannelOrder::Rgb => "\"rgb\"",
-        ChannelOrder::Bgr => "\"bgr\"",
-    };
     let mut keys = vec![
-        ("input.layout", layout.to_owned()),
+        ("input.layout", word(&LAYOUTS, input.layout)),
         ("input.width_px", input.width_px.to_string()),
         ("input.height_px", input.height_px.to_string()),
-        ("input.channels", channels.to_owned()),
+        ("input.channels", word(&CHANNELS, input.channels)),
     ];
-    if input.dtype == super::Dtype::F32 {
+    if input.dtype == Dtype::F32 {
         keys.extend([
             ("input.scale", number(input.scale)),
             ("input.mean", numbers(input.mean)),
             ("input.std", numbers(input.std)),
         ]);
     } else {
-        keys.push(("input.dtype", "\"u8\"".to_owned()));
+        keys.push(("input.dtype", word(&DTYPES, input.dtype)));
     }
     keys.push((
         "input.resize_shorter_px",
@@ -89,12 +83,8 @@ pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> V
 
 /// Facts of an output.
 pub fn of_output(output: &OutputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
-    let kind = match output.kind {
-        OutputKind::Logits => "\"logits\"",
-        OutputKind::Probabilities => "\"probabilities\"",
-    };
     let keys = vec![
-        ("output.kind", kind.to_owned()),
+        ("output.kind", word(&KINDS, output.kind)),
         ("output.class_count", output.class_count.to_string()),
         ("output.label_offset", output.label_offset.to_string()),
     ];
@@ -108,6 +98,28 @@ fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Sourc
         source: source(key),
     };
     keys.into_iter().map(fact).collect()
+}
+
+/// Whose labels they are: those of the file that was `asked` for, else of the one that is `stated`, else the usual ones.
+pub fn of_labels(asked: Option<&Path>, stated: Option<&str>, usual: &'static str) -> Fact {
+    const RULE: &str =
+        "1000 classes are taken for ImageNet's, others are numbered; --labels FILE names them";
+    let (value, source) = match (asked, stated) {
+        (Some(file), _) => (format!("{:?}", file.display().to_string()), Source::Asked),
+        (None, Some(file)) => (format!("{file:?}"), Source::Stated),
+        (None, None) => (usual.to_owned(), Source::Assumed(RULE)),
+    };
+    Fact {
+        key: "labels",
+        value,
+        source,
+    }
+}
+
+/// The word of `value`, as TOML has it.
+fn word<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
+    let known = words.iter().find(|(_, of)| *of == value);
+    format!("{:?}", known.map_or("", |(word, _)| *word))
 }
 
 /// A number that TOML takes for one with a point.

@@ -11,15 +11,38 @@ pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// See [`IMAGENET_MEAN`].
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Keys of `[input]` that may be left out, and their full names. Those of `[output]` must be there, or mean nothing missing.
-const INPUT_KEYS: [(&str, &str); 6] = [
-    ("layout", "input.layout"),
-    ("channels", "input.channels"),
-    ("scale", "input.scale"),
-    ("mean", "input.mean"),
-    ("std", "input.std"),
-    ("resize_shorter_px", "input.resize_shorter_px"),
+/// The words of `layout`.
+pub(super) const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
+/// The words of `dtype`.
+pub(super) const DTYPES: [(&str, Dtype); 2] = [("f32", Dtype::F32), ("u8", Dtype::U8)];
+/// The words of `channels`.
+pub(super) const CHANNELS: [(&str, ChannelOrder); 2] =
+    [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
+/// The words of `kind`.
+pub(super) const KINDS: [(&str, OutputKind); 2] = [
+    ("logits", OutputKind::Logits),
+    ("probabilities", OutputKind::Probabilities),
 ];
+
+/// Keys that may be left out of `[input]`, by their full names.
+const INPUT_KEYS: [&str; 6] = [
+    "input.layout",
+    "input.channels",
+    "input.scale",
+    "input.mean",
+    "input.std",
+    "input.resize_shorter_px",
+];
+/// The same of `[output]`.
+const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
+
+/// Those of `keys` that the table has not.
+fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {
+    let bare = |key: &'static str| key.split_once('.').map_or(key, |(_, bare)| bare);
+    let mut keys = keys.to_vec();
+    keys.retain(|key| !table.has(bare(key)));
+    keys
+}
 
 /// A `model.toml`.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,8 +59,8 @@ pub struct Definition {
     pub input: InputSpec,
     /// What comes out.
     pub output: OutputSpec,
-    /// The keys of input and output that are in it; the others have their default.
-    pub stated: Vec<&'static str>,
+    /// The keys of input and output that are not in it, and have their default (`input.mean`, say).
+    pub left_out: Vec<&'static str>,
 }
 
 /// One ONNX file of a model: what it is called, how to know it, where to get it.
@@ -70,17 +93,16 @@ impl Definition {
             {
                 top.fault("labels", "needs a path relative to this file");
             }
-            let mut stated = Vec::new();
+            let mut left_out_keys = Vec::new();
             let input = top.table("input").and_then(|mut table| {
-                stated = INPUT_KEYS
-                    .iter()
-                    .filter(|(key, _)| table.has(key))
-                    .map(|(_, full)| *full)
-                    .collect();
+                left_out_keys.extend(left_out(&table, &INPUT_KEYS));
                 let name = table.text("name");
                 input(&mut table).map(|spec| (name, spec))
             });
-            let output = top.table("output").and_then(|mut table| output(&mut table));
+            let output = top.table("output").and_then(|mut table| {
+                left_out_keys.extend(left_out(&table, &OUTPUT_KEYS));
+                output(&mut table)
+            });
             let (input_name, input) = input?;
             Some(Self {
                 description: description?,
@@ -92,7 +114,7 @@ impl Definition {
                 labels,
                 input,
                 output: output?,
-                stated,
+                left_out: left_out_keys,
             })
         })
     }
@@ -182,14 +204,13 @@ fn variants(top: &mut Table<'_, '_>) -> BTreeMap<String, NetworkFile> {
 
 fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     table.must_have(&["width_px", "height_px"]);
-    let layout = table.word("layout", &[("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)]);
-    let dtype = table
-        .word("dtype", &[("f32", Dtype::F32), ("u8", Dtype::U8)])
-        .unwrap_or(Dtype::F32);
+    let layout = table.word("layout", &LAYOUTS);
+    let dtype = table.word("dtype", &DTYPES).unwrap_or(Dtype::F32);
     let width_px = table.integer_u32("width_px", limits::INPUT_SIDE_PX);
     let height_px = table.integer_u32("height_px", limits::INPUT_SIDE_PX);
-    let orders = [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
-    let channels = table.word("channels", &orders).unwrap_or(ChannelOrder::Rgb);
+    let channels = table
+        .word("channels", &CHANNELS)
+        .unwrap_or(ChannelOrder::Rgb);
     let scale = table.number("scale", limits::FACTOR);
     let mean = table.numbers("mean", limits::MEAN);
     let std = table.numbers("std", limits::FACTOR);
@@ -252,11 +273,7 @@ impl InputSpec {
 
 fn output(table: &mut Table<'_, '_>) -> Option<OutputSpec> {
     table.must_have(&["kind", "class_count"]);
-    let kinds = [
-        ("logits", OutputKind::Logits),
-        ("probabilities", OutputKind::Probabilities),
-    ];
-    let kind = table.word("kind", &kinds);
+    let kind = table.word("kind", &KINDS);
     let class_count = table.integer_u32("class_count", limits::CLASS_COUNT);
     let label_offset = table
         .integer_u32("label_offset", limits::LABEL_OFFSET)

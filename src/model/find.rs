@@ -202,34 +202,16 @@ impl Model {
         };
         verify(&path, named.network_file(), &remedy)?;
         let (input, output) = (named.definition.input.clone(), named.definition.output);
-        let stated = |key: &'static str| match key {
-            "input.layout"
-            | "input.channels"
-            | "input.scale"
-            | "input.mean"
-            | "input.std"
-            | "input.resize_shorter_px"
-                if !named.definition.stated.contains(&key) =>
-            {
-                Source::Assumed(facts::IMAGENET_RULE)
-            }
-            _ => Source::Stated,
+        let source = |key: &'static str| match key {
+            _ if !named.definition.left_out.contains(&key) => Source::Stated,
+            "output.label_offset" => Source::Assumed("score 0 is a class"),
+            _ => Source::Assumed(facts::IMAGENET_RULE),
         };
-        let mut said = facts::of_input(&input, stated);
-        said.extend(facts::of_output(&output, stated));
-        said.push(Fact {
-            key: "labels",
-            value: match (labels, &named.definition.labels) {
-                (Some(file), _) => format!("{:?}", file.display().to_string()),
-                (None, Some(file)) => format!("{file:?}"),
-                (None, None) => usual_labels_name(output.class_count).to_owned(),
-            },
-            source: match (labels, &named.definition.labels) {
-                (Some(_), _) => Source::Asked,
-                (None, Some(_)) => Source::Stated,
-                (None, None) => Source::Assumed(LABELS_RULE),
-            },
-        });
+        let mut said = facts::of_input(&input, source);
+        said.extend(facts::of_output(&output, source));
+        let stated = named.definition.labels.as_deref();
+        let usual = usual_labels_name(output.class_count);
+        said.push(facts::of_labels(labels, stated, usual));
         Ok(Self {
             name: named.full_name(),
             file: path,
@@ -312,8 +294,7 @@ impl Model {
         };
         let label_offset = usize::from(score_count == IMAGENET_CLASSES + 1);
         // A network of 1001 classes of its own comes with 1001 labels.
-        let labels_file = labels;
-        let (labels, label_offset) = match labels {
+        let (own_labels, label_offset) = match labels {
             Some(file) if label_offset == 1 => match labels::load(file, score_count) {
                 Ok(labels) => (labels, 0),
                 Err(_) => (labels::load(file, score_count - 1)?, 1),
@@ -324,10 +305,10 @@ impl Model {
                 label_offset,
             ),
         };
-        let facts = facts_of_onnx(&input, inspected, label_offset, labels.len(), labels_file);
+        let class_count = own_labels.len();
         Ok(Self {
-            facts,
-            ..model(labels, label_offset)
+            facts: facts_of_onnx(&input, inspected, label_offset, class_count, labels),
+            ..model(own_labels, label_offset)
         })
     }
 }
@@ -372,24 +353,15 @@ fn facts_of_onnx(
         }
         _ => graph("its output's shape"),
     }));
-    facts.push(Fact {
-        key: "labels",
-        value: match labels {
-            Some(file) => format!("{:?}", file.display().to_string()),
-            None => usual_labels_name(class_count).to_owned(),
-        },
-        source: match labels {
-            Some(_) => Source::Asked,
-            None => Source::Assumed(LABELS_RULE),
-        },
-    });
+    facts.push(facts::of_labels(
+        labels,
+        None,
+        usual_labels_name(class_count),
+    ));
     facts
 }
 
-/// Whose labels a model without any gets.
-const LABELS_RULE: &str =
-    "1000 classes are taken for ImageNet's, others are numbered; --labels FILE names them";
-
+/// What a model without labels gets, for people.
 fn usual_labels_name(class_count: usize) -> &'static str {
     if class_count == IMAGENET_CLASSES {
         "ImageNet's"

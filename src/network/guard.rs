@@ -1,6 +1,7 @@
 //! What holds a planner that is not ours to a time: it works in a thread of its own, with a stack for graphs of any depth that
 //! the budget lets through, and is given up when it has used up its share of the processor.
 
+use crate::clock::ThreadClock;
 use crate::panics::catch_unwind;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -33,7 +34,7 @@ fn run<T: Send + 'static>(
     let (clock_out, clock_in) = mpsc::sync_channel(1);
     let (out, made) = mpsc::sync_channel(1);
     let work = move || {
-        let _ = clock_out.send(Clock::of_this_thread());
+        let _ = clock_out.send(ThreadClock::of_this_thread());
         // A panic leaves the channel without anything.
         if let Ok(made) = catch_unwind(AssertUnwindSafe(plan)) {
             let _ = out.send(made);
@@ -64,32 +65,6 @@ fn run<T: Send + 'static>(
                 limit.as_secs()
             ));
         }
-    }
-}
-
-/// The processor time of a thread.
-pub(crate) struct Clock(libc::clockid_t);
-
-impl Clock {
-    pub(crate) fn of_this_thread() -> Option<Self> {
-        let mut id = 0;
-        // SAFETY: the thread is the caller itself, and `id` is written.
-        let failed = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut id) };
-        (failed == 0).then_some(Self(id))
-    }
-
-    /// How long the thread has worked; 0 once it has ended.
-    pub(crate) fn time(&self) -> Duration {
-        let mut at = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: `at` is written; a clock whose thread has ended is an error, which leaves it.
-        unsafe { libc::clock_gettime(self.0, &raw mut at) };
-        Duration::new(
-            u64::try_from(at.tv_sec).unwrap_or(0),
-            u32::try_from(at.tv_nsec).unwrap_or(0),
-        )
     }
 }
 

@@ -74,13 +74,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     };
     let output = graph.output.first().ok_or("has no output")?;
     let score_count = match shape_of(output) {
-        Some((_, dims)) => score_count(&dims).map_err(|why| {
-            let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
-            format!(
-                "{why}: {}",
-                seems::of_shape(seems::is_recurrent(graph), &sizes)
-            )
-        })?,
+        Some((_, dims)) => scores_of(&dims, seems::is_recurrent(graph))?,
         None => None,
     };
     budget::scores(score_count.unwrap_or(0))?;
@@ -117,6 +111,14 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
             spelled(dims)
         )),
     }
+}
+
+/// The same of the output of a network, which may be recurrent; the error also says what seems to give such an output.
+pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<usize>, String> {
+    score_count(dims).map_err(|why| {
+        let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
+        format!("{why}: {}", seems::of_shape(is_recurrent, &sizes))
+    })
 }
 
 /// A shape as people write it.

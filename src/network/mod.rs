@@ -25,7 +25,7 @@ mod chunked;
 pub mod dequantise;
 mod forms;
 pub mod fused;
-pub(crate) mod guard;
+mod guard;
 pub mod half;
 pub mod inspect;
 pub mod islands;
@@ -184,14 +184,7 @@ impl Network {
             not_run_yet: Some(model.file.clone()),
         };
         budget::scores(network.score_count()).map_err(unfit)?;
-        let dims = network.output_dims();
-        if dims.iter().filter(|n| **n > 1).count() > 1 {
-            return Err(unfit(format!(
-                "gives an output of {} numbers, not one score a class: {}",
-                spelled(&dims),
-                seems::of_shape(is_recurrent, &dims)
-            )));
-        }
+        inspect::scores_of(&network.output_dims(), is_recurrent).map_err(unfit)?;
         Ok(network)
     }
 
@@ -231,14 +224,15 @@ impl Network {
         }
     }
 
-    /// The output's sizes, without the batch.
-    fn output_dims(&self) -> Vec<usize> {
-        match &self.plan {
+    /// The output's sizes, batch first.
+    fn output_dims(&self) -> Vec<Option<usize>> {
+        let dims = match &self.plan {
             Plan::Fast(fused) => fused
                 .output_shape()
-                .map_or(Vec::new(), |s| vec![s.h, s.w, s.c]),
-            Plan::Any(plan) => plan.output_dims.get(1..).unwrap_or_default().to_vec(),
-        }
+                .map_or(Vec::new(), |s| vec![1, s.h, s.w, s.c]),
+            Plan::Any(plan) => plan.output_dims.clone(),
+        };
+        dims.into_iter().map(Some).collect()
     }
 
     /// How it is run, for people.
@@ -480,12 +474,6 @@ fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
     }));
     plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
-}
-
-/// Sizes as people write them.
-fn spelled(dims: &[usize]) -> String {
-    let dims: Vec<_> = dims.iter().map(usize::to_string).collect();
-    dims.join("x")
 }
 
 /// Whether the model contradicts its file: scores that are probabilities already would be flattened by a second softmax, and

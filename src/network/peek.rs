@@ -309,4 +309,26 @@ mod tests {
         let file_bytes = usize::try_from(path.metadata().unwrap().len()).unwrap();
         assert!(graph.encoded_len() < file_bytes / 10, "{file_bytes}");
     }
+
+    #[test]
+    fn few_values_are_kept_and_lengths_that_lie_are_refused() {
+        let of = |raw: usize| {
+            let tensor = TensorProto {
+                name: "t".into(),
+                raw_data: vec![7; raw],
+                ..TensorProto::default()
+            };
+            TensorOutline::decode(&tensor.encode_to_vec()[..]).unwrap()
+        };
+        assert_eq!(of(64).values, [7; 64]);
+        assert!(of(65).values.is_empty());
+        assert_eq!(of(65).head.name, "t");
+        // 127 bytes and 2^63 of raw_data, where there are none.
+        for bytes in [
+            &[0x4a, 0x7f][..],
+            &[0x4a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        ] {
+            assert!(TensorOutline::decode(bytes).is_err());
+        }
+    }
 }

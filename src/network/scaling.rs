@@ -1,7 +1,8 @@
 //! What a network does to its picture before its first layer: exporters put the normalisation into the graph (Keras' `Rescaling`
 //! and `Normalization`, a wrapper of `(x - mean) / std` in PyTorch). Pixels that were normalised already would be so twice.
 
-use std::collections::HashMap;
+use super::attributes::attribute;
+use super::onnx::{initializers, producers, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
@@ -28,7 +29,12 @@ pub struct Scaling {
 /// Counts are additions, subtractions, products and quotients with constants of one value or one a channel. A
 /// BatchNormalization is none: it is learned, for pixels that were normalised before.
 pub fn of(graph: &GraphProto) -> Option<Scaling> {
-    let constants = constants(graph);
+    let (weights, made) = (initializers(graph), producers(graph));
+    let constant = |name: &String| {
+        let node = made.get(name.as_str()).filter(|n| n.op_type == "Constant");
+        let value = || attribute(node?, "value")?.t.as_ref();
+        few_values(weights.get(name.as_str()).copied().or_else(value)?)
+    };
     let mut at = graph.input.first()?.name.as_str();
     let mut factor = 1.0f32;
     let mut operators = Vec::new();
@@ -40,14 +46,11 @@ pub fn of(graph: &GraphProto) -> Option<Scaling> {
         let (Some(node), None) = (readers.next(), readers.next()) else {
             break;
         };
-        let values = node
-            .input
-            .iter()
-            .find_map(|input| constants.get(input.as_str()));
+        let values = node.input.iter().find_map(constant);
         match (node.op_type.as_str(), values) {
-            ("Mul", Some(values)) => factor *= largest(values),
+            ("Mul", Some(values)) => factor *= largest(&values),
             ("Div", Some(values)) if node.input.first().is_some_and(|x| x == at) => {
-                factor /= smallest(values);
+                factor /= smallest(&values);
             }
             ("Add" | "Sub", Some(_)) => {}
             ("Cast" | "Identity" | "Transpose" | "Unsqueeze" | "Squeeze", _) => {
@@ -81,33 +84,17 @@ fn smallest(values: &[f32]) -> f32 {
         .fold(f32::INFINITY, |least, value| least.min(value.abs()))
 }
 
-/// Weights and `Constant` nodes of one or three values.
-fn constants(graph: &GraphProto) -> HashMap<&str, Vec<f32>> {
-    let weights = graph.initializer.iter().map(|t| (t.name.as_str(), t));
-    let nodes = graph.node.iter().filter_map(|node| {
-        let value = node.attribute.iter().find(|a| a.name == "value")?;
-        let is_constant = node.op_type == "Constant";
-        Some((node.output.first()?.as_str(), value.t.as_ref()?)).filter(|_| is_constant)
-    });
-    weights
-        .chain(nodes)
-        .filter_map(|(name, tensor)| Some((name, few_values(tensor)?)))
-        .collect()
-}
-
 /// The values of a float tensor of one or three.
 fn few_values(tensor: &TensorProto) -> Option<Vec<f32>> {
-    let count: i64 = tensor
+    let count = tensor
         .dims
         .iter()
         .try_fold(1i64, |n, d| n.checked_mul(*d))?;
-    if tensor.data_type != DataType::Float as i32 || !matches!(count, 1 | 3) {
+    let is_float = tensor.data_type == DataType::Float as i32;
+    if !is_float || !matches!(count, 1 | 3) {
         return None;
     }
-    let raw = tensor.raw_data.chunks_exact(4);
-    let raw = raw.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    let values: Vec<f32> = raw.chain(tensor.float_data.iter().copied()).collect();
-    (values.len() as i64 == count).then_some(values)
+    values_f32(tensor).ok()
 }
 
 #[cfg(test)]

@@ -12,11 +12,8 @@ const SIDE_LEAST: usize = 48;
 /// Why a graph is no classifier although its output may look like one's.
 pub fn no_classifier(graph: &GraphProto) -> Option<String> {
     let named = |word: &str| {
-        let outputs = graph.output.iter().map(|o| o.name.as_str());
-        outputs
-            .filter(|name| name.to_ascii_lowercase().contains(word))
-            .map(str::to_owned)
-            .next()
+        let mut outputs = graph.output.iter().map(|o| &o.name);
+        outputs.find(|name| name.to_ascii_lowercase().contains(word))
     };
     if has(graph, "NonMaxSuppression") {
         return Some("seems to be a detector (it has NonMaxSuppression)".to_owned());

@@ -161,8 +161,8 @@ pub fn did_you_mean<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::clock::ThreadClock;
     use crate::limits::{EMA_WEIGHT, HOLD_MS, PROBABILITY, THREADS};
-    use crate::network::guard::Clock;
 
     fn faults(text: &str, look: impl FnOnce(&mut Table<'_, '_>)) -> Vec<String> {
         read("f.toml", text, |table| {
@@ -280,7 +280,7 @@ mod tests {
     fn many_faults_are_counted_and_cost_little() {
         let keys: Vec<String> = (0..100_000).rev().map(|n| format!("k{n} = 1")).collect();
         let table = format!("t = {{{}}}", keys.join(", "));
-        let clock = Clock::of_this_thread().unwrap();
+        let clock = ThreadClock::of_this_thread().unwrap();
         let began = clock.time();
         for (text, first) in [
             (keys.join("\n"), "f.toml:1:1: k99999: is no key here"),

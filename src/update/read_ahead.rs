@@ -2,6 +2,7 @@
 //! of the table and of the file in turn, and follows a file from its beginning at each jump. On a stick each of these would be a
 //! call to the system, a hundred thousand for an image of 512 MiB.
 
+use super::window::sought;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 /// Bytes a piece: what a USB stick gives in one command.
@@ -71,14 +72,7 @@ impl<D: Read + Seek> Read for ReadAhead<D> {
 
 impl<D: Read + Seek> Seek for ReadAhead<D> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let (base, offset) = match position {
-            SeekFrom::Start(at) => (at, 0),
-            SeekFrom::Current(offset) => (self.at, offset),
-            SeekFrom::End(offset) => (self.disk.seek(SeekFrom::End(0))?, offset),
-        };
-        self.at = base
-            .checked_add_signed(offset)
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        self.at = sought(position, self.at, || self.disk.seek(SeekFrom::End(0)))?;
         Ok(self.at)
     }
 }

@@ -50,14 +50,22 @@ impl Write for Window<'_> {
 
 impl Seek for Window<'_> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        let (base, offset) = match position {
-            SeekFrom::Start(at) => (at, 0),
-            SeekFrom::End(offset) => (self.range.end - self.range.start, offset),
-            SeekFrom::Current(offset) => (self.at, offset),
-        };
-        self.at = base
-            .checked_add_signed(offset)
-            .ok_or(io::ErrorKind::InvalidInput)?;
+        self.at = sought(position, self.at, || Ok(self.range.end - self.range.start))?;
         Ok(self.at)
     }
+}
+
+/// Where `position` is on a disk that stands `at` a byte and has so many.
+pub(super) fn sought(
+    position: SeekFrom,
+    at: u64,
+    bytes: impl FnOnce() -> io::Result<u64>,
+) -> io::Result<u64> {
+    let (base, offset) = match position {
+        SeekFrom::Start(at) => (at, 0),
+        SeekFrom::End(offset) => (bytes()?, offset),
+        SeekFrom::Current(offset) => (at, offset),
+    };
+    let place = base.checked_add_signed(offset);
+    place.ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
