@@ -10,7 +10,8 @@
 //!
 //! While filling, addresses behind the pool's end belong to it, though no memory stands behind those that nobody writes to. So
 //! blocks lie where they would lie in a larger pool, and the highest end of one tells how large the pool must be: a pool that
-//! is too small is refused with the number that it needs. After [`seal`] the system is asked only when the pool is exhausted,
+//! is too small is refused with the number that it needs. A pool of no stated size becomes that large: as far as blocks lay, a
+//! tenth and [`FRAME_BYTES`] more. After [`seal`] the system is asked only when the pool is exhausted,
 //! which is counted and told ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
 //!
 //! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start. The program's
@@ -38,6 +39,10 @@ static RESERVED: AtomicBool = AtomicBool::new(false);
 /// First byte of the pool, 0 while there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
+/// Whether the pool gets its size when it is sealed.
+static IS_GROWING: AtomicBool = AtomicBool::new(false);
+/// Where addresses end that belong to the pool: behind its spare.
+static END: AtomicUsize = AtomicUsize::new(0);
 /// Bytes behind the pool's end that belong to it while it is filled.
 static SPARE: AtomicUsize = AtomicUsize::new(0);
 /// Where the allocator's own range ends, while there is spare.
@@ -52,8 +57,7 @@ static OVERFLOW_PEAK: AtomicUsize = AtomicUsize::new(0);
 
 fn is_in_pool(pointer: *mut u8) -> bool {
     let start = START.load(Relaxed);
-    let len = SIZE.load(Relaxed) + SPARE.load(Relaxed);
-    start != 0 && (pointer as usize).wrapping_sub(start) < len
+    start != 0 && (start..END.load(Relaxed)).contains(&(pointer as usize))
 }
 
 fn count(pointer: *mut u8, size: usize) {
@@ -154,11 +158,23 @@ pub fn usage() -> Usage {
     }
 }
 
+/// What a pool of no stated size has for the frames themselves, beside its tenth: a JPEG decoder's lines, a PNG's rows.
+pub const FRAME_BYTES: usize = 2 << 20;
+
+/// The size of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolSize {
+    /// So many bytes, touched before anything is loaded. What does not fit is refused.
+    Bytes(usize),
+    /// What the start needs: known, and touched, when the pool is sealed.
+    AsNeeded,
+}
+
 /// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Once a process: later calls,
 /// or calls at the same time from other threads, do nothing.
 ///
 /// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no fault.
-pub fn reserve(bytes: usize) -> Result<(), Failure> {
+pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     if !INSTALLED.load(SeqCst)
         || RESERVED
             .compare_exchange(false, true, SeqCst, SeqCst)
@@ -166,6 +182,14 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
     {
         return Ok(());
     }
+    let bytes = match size {
+        PoolSize::Bytes(bytes) => bytes,
+        // One that begins small, and mostly in its spare.
+        PoolSize::AsNeeded => {
+            IS_GROWING.store(true, SeqCst);
+            1 << 20
+        }
+    };
     let mib = bytes >> 20;
     let (range, spare) = with_spare(bytes);
     let fixed = if range.is_null() { 0 } else { libc::MAP_FIXED };
@@ -207,6 +231,7 @@ pub fn reserve(bytes: usize) -> Result<(), Failure> {
         ));
     };
     HEAP_END.store(heap_end.as_ptr() as usize, SeqCst);
+    END.store(start as usize + bytes + spare, SeqCst);
     SPARE.store(spare, SeqCst);
     SIZE.store(bytes, SeqCst);
     START.store(start as usize, SeqCst);
@@ -260,13 +285,30 @@ fn give_spare_back() {
     HEAP_END.store(cut.map_or(0, |cut| cut.as_ptr() as usize), SeqCst);
     if cut.is_some_and(|cut| cut.as_ptr() <= end) {
         SPARE.store(0, SeqCst);
+        END.store(end as usize, SeqCst);
         // SAFETY: the allocator has given these addresses back, and no block lies there.
         unsafe { libc::munmap(end.cast(), spare) };
     }
 }
 
-/// Ends the start: refuses a pool that did not hold everything so far with a tenth to spare, and maps in the program.
+/// Gives a pool of no stated size the size that it needs, out of its spare: once everything is loaded. Where addresses end
+/// before, [`seal`] refuses it as one that is too small.
+pub fn settle() {
+    let (size, spare) = (SIZE.load(SeqCst), SPARE.load(SeqCst));
+    let grown = (needed_mib(usage()) << 20) + FRAME_BYTES;
+    if IS_GROWING.swap(false, SeqCst) && grown > size && grown - size <= spare {
+        SIZE.store(grown, SeqCst);
+        SPARE.store(spare - (grown - size), SeqCst);
+        // Touches what is not yet, without changing it; where that is refused, `resident` does so.
+        // SAFETY: the range is the pool's, mapped since it was reserved.
+        unsafe { libc::mlock(START.load(SeqCst) as *const _, grown) };
+    }
+}
+
+/// Ends the start: settles the pool, refuses one that did not hold everything so far with a tenth to spare, and maps in the
+/// program.
 pub fn seal() -> Result<Usage, Failure> {
+    settle();
     let usage = usage();
     if usage.pool_bytes != 0 {
         let needed = needed_mib(usage);

@@ -7,6 +7,7 @@ use eyelet::board::firmware::{Firmware, Machine};
 use eyelet::board::{Board, BoardError, CameraConfig, DisplayConfig, Tier};
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
+use eyelet::memory::PoolSize;
 use eyelet::model::Definition;
 use std::collections::HashSet;
 use std::path::Path;
@@ -135,7 +136,7 @@ fn host_and_virt_say_what_they_are_for() {
 #[test]
 fn what_is_not_said_has_its_default() {
     let board = parse(SMALL).unwrap();
-    assert_eq!(board.pool_bytes, 64 << 20);
+    assert_eq!(board.pool, PoolSize::Bytes(64 << 20));
     assert_eq!(board.display, DisplayConfig::None);
     assert_eq!(board.mount, Default::default());
     assert_eq!(board.decide, Default::default());

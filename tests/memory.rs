@@ -64,6 +64,25 @@ fn no_page_fault_and_no_growth_after_the_first_frames() {
 }
 
 #[test]
+fn a_pool_of_no_stated_size_is_as_large_as_the_board_needs() {
+    if emulated() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = ["run", "--board", "host", "--json", "--stats-every", "20"].map(String::from);
+    let run = run_eyelet(folder.path(), &run);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines = run.json_lines();
+    let memory = stats_at(&lines, FIRST);
+    println!("{memory}");
+    let bytes = |key: &str| memory[key].as_u64().unwrap();
+    assert_eq!(bytes("overflow_bytes"), 0);
+    assert!(bytes("live_bytes") < bytes("pool_bytes"));
+    // The shipped network and what draws its display; with the program itself, a third of a small board's memory at most.
+    assert!(bytes("pool_bytes") <= 32 << 20, "{memory}");
+}
+
+#[test]
 fn no_memory_system_call_after_the_first_frames() {
     if emulated() {
         return;

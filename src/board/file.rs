@@ -11,6 +11,7 @@ use super::{
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
 use crate::limits::{self, Whole};
+use crate::memory::PoolSize;
 use crate::toml_file::{Faults, Table, read, read_text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -80,7 +81,6 @@ impl Board {
                 "tier",
                 "model",
                 "threads",
-                "pool_mib",
                 "camera",
                 "display",
             ]);
@@ -111,7 +111,9 @@ impl Board {
                 device_tree_models,
                 model: model?,
                 threads: threads? as usize,
-                pool_bytes: (pool_mib? as usize) << 20,
+                pool: pool_mib.map_or(PoolSize::AsNeeded, |mib| {
+                    PoolSize::Bytes((mib as usize) << 20)
+                }),
                 camera: camera?,
                 mount,
                 decide,

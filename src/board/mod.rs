@@ -11,6 +11,7 @@ pub use firmware::Firmware;
 
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
+use crate::memory::PoolSize;
 use crate::toml_file::Faults;
 use policy::Policy;
 use std::path::PathBuf;
@@ -66,8 +67,8 @@ pub struct Board {
     pub model: String,
     /// Threads that run the network.
     pub threads: usize,
-    /// Bytes of the fixed memory pool.
-    pub pool_bytes: usize,
+    /// The size of the fixed memory pool.
+    pub pool: PoolSize,
     /// Where frames come from.
     pub camera: CameraConfig,
     /// How the camera is mounted.

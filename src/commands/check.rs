@@ -22,7 +22,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print_line(format_args!("camera   {}", board.camera))?;
     print_line(format_args!("display  {}", board.display))?;
     let model = args.board.model(&board)?;
-    memory::reserve(board.pool_bytes)?;
+    memory::reserve(board.pool)?;
     let mut ledger = memory::Ledger::default();
     let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
     ledger.account("network, one run", || network.run().map(|_| ()))?;
@@ -32,6 +32,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         network.describe()
     ))?;
     print_facts(&model)?;
+    memory::settle();
     for line in ledger.lines() {
         print_line(line)?;
     }

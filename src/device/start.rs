@@ -70,7 +70,7 @@ impl Device {
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
         let mut ledger = Ledger::default();
-        memory::reserve(board.pool_bytes)?;
+        memory::reserve(board.pool)?;
         let started = Instant::now();
         let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
         ledger.account("network, one run", || network.run().map(|_| ()))?;
@@ -159,6 +159,7 @@ impl Device {
             board,
         };
         ledger.account("first drawing", || device.draw());
+        memory::settle();
         device.serial.start(&parts, ledger.lines());
         if let Some(error) = display_fault {
             device.lose_display(&error);

@@ -192,5 +192,5 @@ fn board_file(format: &str) -> String {
         .find(|line| line.starts_with("formats = "))
         .unwrap();
     virt.replace(formats, &format!("formats = [\"{format}\"]"))
-        .replace("\"mobilenet-v2\"", &format!("{GUEST_MODEL:?}"))
+        .replace("\"mobilenet-v2@12-int8\"", &format!("{GUEST_MODEL:?}"))
 }

@@ -2,12 +2,14 @@
 //! their definition says, without an error. What has no right form is refused by name.
 //!
 //! ```text
+//! attention  Attention of vision networks
 //! mod        activations and pools that tract reads wrong, layers in training mode
 //! norm       BatchNormalization in training mode
 //! moves      Pad that crops, Resize whose scales give no whole size
 //! integers   zero points that a file leaves out, weights quantised by blocks
 //! ```
 
+mod attention;
 mod integers;
 mod moves;
 mod norm;
@@ -99,6 +101,7 @@ impl Forms<'_> {
         let known = matches!(node.domain.as_str(), "" | "ai.onnx");
         match node.op_type.as_str() {
             _ if !known => {}
+            "Attention" => return self.attention(&node),
             "BatchNormalization" if norm::in_training(&node, self.opset) => {
                 return self.batch_norm(&node);
             }
