@@ -59,7 +59,7 @@ fn merged_cats_are_a_cat() {
     assert!(merged[1].2 > alone[1].2 + 0.02, "{merged:?} {alone:?}");
     let told = run(&board(CATS, NONE), &["run"]).stdout;
     assert!(
-        told.contains("frame 0: unknown (best: cat 9") && told.contains("frame 1: cat 9"),
+        told.contains("frame 1: unknown (best: cat 9") && told.contains("frame 2: cat 9"),
         "{told}"
     );
 }
@@ -125,7 +125,7 @@ fn letters_that_no_font_has_are_told_by_check_and_once_by_run() {
         let run = run(&board(chinese, display), &["run"]);
         assert_eq!(run.code, 0, "{}", run.stderr);
         // Log lines for people are on standard output, as the labels' own letters.
-        assert!(run.stdout.contains("frame 1: 埃及猫 "), "{}", run.stdout);
+        assert!(run.stdout.contains("frame 2: 埃及猫 "), "{}", run.stdout);
         for told in [&check.stdout, &run.stdout] {
             assert_eq!(told.matches(bear).count(), 1, "{told}");
             assert_eq!(

@@ -55,7 +55,8 @@ pub(super) fn class_rules(decide: &mut Table<'_, '_>, others: ClassRule) -> Clas
     let ignore = decide.texts("ignore").unwrap_or_default();
     let mut rules = Vec::new();
     if let Some(mut classes) = decide.table("class") {
-        for name in names(&classes) {
+        for name in classes.names() {
+            check_name(&classes, &name);
             if let Some(mut class) = classes.table(&name) {
                 rules.push((composed(&name), rule(&mut class, others)));
             }
@@ -63,7 +64,8 @@ pub(super) fn class_rules(decide: &mut Table<'_, '_>, others: ClassRule) -> Clas
     }
     let mut merge = Vec::new();
     if let Some(mut groups) = decide.table("merge") {
-        for name in names(&groups) {
+        for name in groups.names() {
+            check_name(&groups, &name);
             let members = groups.texts(&name).unwrap_or_default();
             if members.is_empty() {
                 groups.fault(&name, "needs a list of one or more classes, by name");
@@ -79,16 +81,11 @@ pub(super) fn class_rules(decide: &mut Table<'_, '_>, others: ClassRule) -> Clas
     }
 }
 
-/// The names that a table has as its keys; one that cannot be a label is a fault.
-fn names(table: &Table<'_, '_>) -> Vec<String> {
-    let (names, others): (Vec<_>, Vec<_>) = table
-        .names()
-        .into_iter()
-        .partition(|name| !name.trim().is_empty() && !name.contains(char::is_control));
-    for name in others {
-        table.fault(&name, "needs the name of a class, on one line");
+/// A name that cannot be a label is a fault.
+fn check_name(table: &Table<'_, '_>, name: &str) {
+    if name.trim().is_empty() || name.contains(char::is_control) {
+        table.fault(name, "needs the name of a class, on one line");
     }
-    names
 }
 
 fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {

@@ -337,7 +337,7 @@ fn a_font_of_the_board_file_comes_along_and_is_named_where_it_is() {
     }
     let board = format!("{virt}\n[display]\nfont = \"mine.toml\"\n");
     fs::write(workshop.path("mine.toml"), board).unwrap();
-    let refused = workshop.image(&["--board-file", "mine.toml"]);
+    let refused = workshop.image(&["--board-file", "mine.toml", "--output", "no.img"]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(3), "{told}");
     assert!(
