@@ -70,7 +70,11 @@ impl Lettering {
             // Writing to a String cannot fail.
             let _ = write!(named, " and {} more", count - NAMED);
         }
+        let mut letters = self.lacking.iter().flat_map(|lacking| &lacking.letters);
         let what = match self.own {
+            _ if letters.all(|c| font::needs_shaping(*c)) => {
+                "no font helps, write these labels in other letters"
+            }
             None => {
                 "put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
             }
@@ -136,6 +140,12 @@ mod tests {
              put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
         );
         assert_eq!(told("[display.none]"), None);
+        let hebrew = Lettering::of(&board(PNG), &labels[5..]).unwrap().warning();
+        assert!(
+            hebrew
+                .unwrap()
+                .ends_with("; no font helps, write these labels in other letters")
+        );
         let with_font = told(&format!("[display]\nfont = \"chinese.ttf\"\n{PNG}")).unwrap();
         assert!(
             with_font.contains("shown as `?`: \"熊 bear\" (熊 U+718A), \"ש"),
