@@ -5,7 +5,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use eyelet::board::{DecideConfig, Depth, Mount};
-use eyelet::decide::Decider;
+use eyelet::decide::{Classes, Decider};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::Network;
@@ -39,7 +39,7 @@ impl Stages {
         let mut new = Self {
             decoder: MjpegDecoder::new(geometry),
             preprocess: Preprocess::new(&model.input, Mount::default(), network.encoder().clone()),
-            decider: Decider::new(DecideConfig::default(), model.output),
+            decider: Decider::new(DecideConfig::default(), Classes::default(), model.output),
             painter: Painter::new(480, 320, Depth::Rgb565).unwrap(),
             bytes: picture(format),
             now: Duration::ZERO,

@@ -2,9 +2,14 @@
 //!
 //! A class is decided when it was the best one in `frames_in_a_row` frames, its smoothed probability is at least `enter`,
 //! and the class before it has stood for `hold`. It is kept while its smoothed probability is at least `leave`. With no
-//! class decided the verdict is "unknown". Nothing here allocates after [`Decider::new`].
+//! class decided the verdict is "unknown". Single classes may have rules of their own, be ignored or merged ([`Classes`]); when an
+//! ignored class is the best one, none is decided. Nothing here allocates after [`Decider::new`].
 
-use crate::board::DecideConfig;
+mod classes;
+
+pub use classes::Classes;
+
+use crate::board::{ClassRule, DecideConfig};
 use crate::model::{OutputKind, OutputSpec};
 use std::time::Duration;
 
@@ -67,6 +72,7 @@ pub fn top_k<const K: usize>(probabilities: &[f32]) -> [Candidate; K] {
 #[derive(Debug)]
 pub struct Decider {
     config: DecideConfig,
+    classes: Classes,
     kind: OutputKind,
     newest: Vec<f32>,
     smoothed: Vec<f32>,
@@ -78,10 +84,11 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// For a network with this output.
-    pub fn new(config: DecideConfig, output: OutputSpec) -> Self {
+    /// For a network with this output; `classes` is what the config says of single ones, for that network's labels.
+    pub fn new(config: DecideConfig, classes: Classes, output: OutputSpec) -> Self {
         Self {
             config,
+            classes,
             kind: output.kind,
             newest: vec![0.0; output.class_count],
             smoothed: vec![0.0; output.class_count],
@@ -106,6 +113,7 @@ impl Decider {
         if self.kind == OutputKind::Logits {
             softmax(&mut self.newest);
         }
+        self.classes.merge(&mut self.newest);
         if self.has_history {
             let weight = self.config.ema_weight;
             for (old, new) in self.smoothed.iter_mut().zip(&self.newest) {
@@ -136,27 +144,35 @@ impl Decider {
             self.best_class = best.class;
             self.best_for_frames = 1;
         }
-        let held = now.saturating_sub(self.decided_at) < self.config.hold;
-        if self.decided.is_some() && held {
+        let decided = self.decided.map(|class| (class, self.rule(class)));
+        let decided_for = now.saturating_sub(self.decided_at);
+        if decided.is_some_and(|(_, rule)| decided_for < rule.hold) {
             return;
         }
-        let may_enter = self.best_for_frames >= self.config.frames_in_a_row
-            && best.probability >= self.config.enter;
-        match self.decided {
-            Some(class) if class == best.class && best.probability >= self.config.leave => {}
+        let rule = self.rule(best.class);
+        let may_enter = self.best_for_frames >= rule.frames_in_a_row
+            && best.probability >= rule.enter
+            && !self.classes.is_ignored(best.class);
+        match decided {
+            Some((class, rule)) if class == best.class && best.probability >= rule.leave => {}
             _ if may_enter => {
                 self.decided = Some(best.class);
                 self.decided_at = now;
             }
-            Some(class) if self.smoothed[class] >= self.config.leave => {}
+            Some((class, rule)) if self.smoothed[class] >= rule.leave => {}
             _ => self.decided = None,
         }
+    }
+
+    fn rule(&self, class: usize) -> ClassRule {
+        self.classes.rule(class).unwrap_or(self.config.rule())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::ClassRules;
 
     fn config() -> DecideConfig {
         DecideConfig {
@@ -166,6 +182,7 @@ mod tests {
             frames_in_a_row: 1,
             hold: Duration::ZERO,
             unknown_label: "unknown".into(),
+            classes: ClassRules::default(),
         }
     }
 
@@ -177,7 +194,11 @@ mod tests {
 
     /// Steps through frames of probabilities, one a millisecond; gives the decided classes.
     fn run(config: DecideConfig, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
-        let mut decider = Decider::new(config, OUTPUT);
+        run_with(config, Classes::default(), frames)
+    }
+
+    fn run_with(config: DecideConfig, classes: Classes, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
+        let mut decider = Decider::new(config, classes, OUTPUT);
         let step = |(i, frame): (usize, &[f32; 3])| {
             decider
                 .step(frame, Duration::from_millis(i as u64))
@@ -279,6 +300,7 @@ mod tests {
                 ema_weight: 0.1,
                 ..config()
             },
+            Classes::default(),
             OUTPUT,
         );
         decider.step(&[1.0, 0.0, 0.0], Duration::ZERO);
@@ -293,9 +315,72 @@ mod tests {
         );
     }
 
+    /// What is said of classes labelled a, b and c.
+    fn said(rules: &ClassRules) -> Classes {
+        Classes::resolve(rules, &["a", "b", "c"].map(str::to_owned)).expect("the names are right")
+    }
+
+    #[test]
+    fn a_class_has_thresholds_of_its_own() {
+        let rule = ClassRule {
+            enter: 0.8,
+            leave: 0.7,
+            frames_in_a_row: 2,
+            hold: Duration::from_millis(2),
+        };
+        let rules = ClassRules {
+            rules: vec![("b".into(), rule)],
+            ..ClassRules::default()
+        };
+        let b = |p: f32| [1.0 - p, p, 0.0];
+        // Entered at the second frame, held for two milliseconds, left below 0.7; class a goes by the common 0.5 and 0.3.
+        let frames = [b(0.9), b(0.85), b(0.6), b(0.6), b(0.6), b(0.2)];
+        let decided = run_with(config(), said(&rules), &frames);
+        assert_eq!(decided, [None, Some(1), Some(1), None, None, Some(0)]);
+    }
+
+    #[test]
+    fn an_ignored_class_is_never_decided_and_keeps_others_from_it() {
+        let rules = ClassRules {
+            ignore: vec!["a".into()],
+            ..ClassRules::default()
+        };
+        let low = DecideConfig {
+            enter: 0.2,
+            leave: 0.15,
+            ..config()
+        };
+        let frames = [
+            [0.9, 0.1, 0.0],
+            [0.6, 0.4, 0.0],
+            [0.4, 0.6, 0.0],
+            [0.8, 0.2, 0.0],
+            [0.9, 0.1, 0.0],
+        ];
+        let decided = run_with(low, said(&rules), &frames);
+        assert_eq!(decided, [None, None, Some(1), Some(1), None]);
+    }
+
+    #[test]
+    fn merged_classes_are_decided_by_their_sum() {
+        let rules = ClassRules {
+            merge: vec![("bc".into(), vec!["c".into(), "b".into()])],
+            ..ClassRules::default()
+        };
+        let mut decider = Decider::new(config(), said(&rules), OUTPUT);
+        let verdict = decider.step(&[0.4, 0.25, 0.35], Duration::ZERO);
+        let sum = Candidate {
+            class: 2,
+            probability: 0.6,
+        };
+        assert_eq!(verdict.decided, Some(sum));
+        assert_eq!(verdict.top.map(|c| c.class)[..2], [2, 0]);
+        assert!(verdict.top[2..].iter().all(|c| c.probability == 0.0));
+    }
+
     #[test]
     fn a_change_is_told_once() {
-        let mut decider = Decider::new(config(), OUTPUT);
+        let mut decider = Decider::new(config(), Classes::default(), OUTPUT);
         let changed: Vec<bool> = (0..3)
             .map(|_| decider.step(&[0.9, 0.1, 0.0], Duration::ZERO).changed)
             .collect();

@@ -76,6 +76,8 @@ pub const PROBABILITY: Real = real(0.0, 1.0);
 pub const FRAMES_IN_A_ROW: Whole = whole(1, 1000);
 /// `hold_ms`.
 pub const HOLD_MS: Whole = whole(0, 3_600_000);
+/// `font` of `[display]`: those of all Chinese, Japanese and Korean letters have some 20 MB.
+pub const FONT_FILE_BYTES: u64 = 64 << 20;
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.

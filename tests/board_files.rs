@@ -4,7 +4,7 @@
 use eyelet::board::choose::SHIPPED;
 use eyelet::board::file::Base;
 use eyelet::board::firmware::{Firmware, Machine};
-use eyelet::board::{Board, BoardError, CameraConfig, DisplayConfig, Tier};
+use eyelet::board::{Board, BoardError, CameraConfig, ClassRule, DisplayConfig, Tier};
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
@@ -147,6 +147,39 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
+fn classes_have_rules_by_name() {
+    let text = format!(
+        "{SMALL}[decide]\nenter = 0.6\nhold_ms = 100\nignore = [\"Ka\u{308}se\"]\n\
+         [decide.class.tabby]\nenter = 0.2\n[decide.class.\"N.A.\"]\nleave = 0.1\nhold_ms = 7\nframes_in_a_row = 9\n\
+         [decide.merge]\ncat = [\"tabby\", \"Egyptian cat\"]\n"
+    );
+    let decide = parse(&text).unwrap().decide;
+    let common = decide.rule();
+    let low = ClassRule {
+        enter: 0.2,
+        leave: 0.2,
+        ..common
+    };
+    let slow = ClassRule {
+        leave: 0.1,
+        hold: Duration::from_millis(7),
+        frames_in_a_row: 9,
+        ..common
+    };
+    let classes = decide.classes;
+    assert_eq!(
+        classes.rules,
+        [("N.A.".into(), slow), ("tabby".into(), low)]
+    );
+    // In composed letters.
+    assert_eq!(classes.ignore, ["Käse"]);
+    assert_eq!(
+        classes.merge,
+        [("cat".into(), vec!["tabby".into(), "Egyptian cat".into()])]
+    );
+}
+
+#[test]
 fn paths_are_relative_to_the_board_file() {
     let camera = "[camera.still]\nfiles = [\"p.jpg\", \"/abs/q.jpg\"]\n[decide]\nhold_ms = 1500";
     let text = SMALL
@@ -154,10 +187,11 @@ fn paths_are_relative_to_the_board_file() {
         .replace("mobilenet-v2", "nets/mine.onnx")
         .replace(
             "[display.none]",
-            "[display.png]\nfolder = \"out\"\nwidth_px = 128\nheight_px = 32\ndepth = \"mono\"",
+            "[display]\nfont = \"../fonts/a.ttf\"\n[display.png]\nfolder = \"out\"\nwidth_px = 128\nheight_px = 32\ndepth = \"mono\"",
         );
     let board = parse(&text).unwrap();
     assert_eq!(board.model, "/b/nets/mine.onnx");
+    assert_eq!(board.font.as_deref(), Some(Path::new("/b/../fonts/a.ttf")));
     assert_eq!(board.decide.hold, Duration::from_millis(1500));
     let CameraConfig::Still(still) = board.camera else {
         panic!("{:?}", board.camera)
@@ -274,7 +308,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none)",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none, font)",
     ),
     (
         "[display.none]",
@@ -294,7 +328,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[decide]\nhold = 5",
-        "t.toml:13:1: decide.hold: is no key here, did you mean `hold_ms`? (allowed: ema_weight, enter, leave, frames_in_a_row, hold_ms, unknown_label)",
+        "t.toml:13:1: decide.hold: is no key here, did you mean `hold_ms`? (allowed: ema_weight, enter, leave, frames_in_a_row, hold_ms, unknown_label, ignore, class, merge)",
     ),
     (
         "[display.none]",
@@ -305,6 +339,41 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[display.none]",
         "[display.none]\n[decide]\nema_weight = 0",
         "t.toml:13:1: decide.ema_weight: is 0, needs a number from 0.01 to 1",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide.class.tabby]\nenter = 0.4\nleave = 0.6",
+        "t.toml:14:1: decide.class.tabby.leave: is 0.6, needs a number not above `enter`, which is 0.4",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide.class.\"tiger cat\"]\nentre = 0.4",
+        "t.toml:13:1: decide.class.tiger cat.entre: is no key here, did you mean `enter`? (allowed: enter, leave, frames_in_a_row, hold_ms)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide.class]\ntabby = 0.9",
+        "t.toml:13:1: decide.class.tabby: is 0.9, needs a table, `[tabby]`",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide.merge]\ncat = []",
+        "t.toml:13:1: decide.merge.cat: needs a list of one or more classes, by name",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[decide.merge]\n\"a\\u001bb\" = [\"tabby\"]",
+        "t.toml:13:1: decide.merge.a\u{1b}b: needs the name of a class, on one line",
+    ),
+    (
+        "[display.none]",
+        "[display]\nfont = 5\n[display.none]",
+        "t.toml:12:1: display.font: is 5, needs text on one line",
+    ),
+    (
+        "[display.none]",
+        "[display]\nfont = \"a.ttf\"",
+        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.png], [display.none]",
     ),
     (
         "[display.none]",

@@ -6,7 +6,8 @@ mod common;
 use common::fixture;
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::board::{
-    Board, CameraConfig, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig, Tier,
+    Board, CameraConfig, ClassRules, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig,
+    Tier,
 };
 use eyelet::camera::{Camera, CameraError, Next};
 use eyelet::care::Care;
@@ -133,8 +134,10 @@ fn board() -> Board {
             frames_in_a_row: 1,
             hold: Duration::ZERO,
             unknown_label: "unknown".into(),
+            classes: ClassRules::default(),
         },
         display: DisplayConfig::None,
+        font: None,
         firmware: Firmware::default(),
         policy: Policy::default(),
     }

@@ -11,6 +11,7 @@ use eyelet::decide::{Candidate, Verdict};
 use eyelet::preprocess::Crop;
 use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
+use eyelet::show::font::Letters;
 use eyelet::show::png::write_png;
 use eyelet::show::{Scene, State};
 use std::collections::BTreeSet;
@@ -27,6 +28,15 @@ const LABELS: [&str; 8] = [
     "Staffordshire bullterrier",
     "Käsekuchen nach Großmutters Art",
     "猫",
+];
+
+/// One label a language; the last one needs `tests/fixtures/fonts/chinese.ttf`.
+const LANGUAGES: [(&str, &str); 5] = [
+    ("german", "Schraubenschlüssel, groß"),
+    ("polish", "Źdźbło i żółta łąka"),
+    ("greek", "Αιγυπτιακή γάτα"),
+    ("russian", "Щенок сибирской лайки"),
+    ("chinese", "埃及猫、虎斑猫"),
 ];
 
 const SIDE_PX: u32 = 224;
@@ -110,7 +120,7 @@ fn labels() -> Vec<String> {
     LABELS.map(String::from).to_vec()
 }
 
-/// Every golden picture: size, depth, name, what is shown.
+/// Golden pictures: size, depth, name, what is shown.
 const GOLDEN: [(u32, u32, Depth, &str, Show); 29] = [
     (128, 32, Depth::Mono, "live", Class(0)),
     (128, 32, Depth::Mono, "long", Class(4)),
@@ -151,15 +161,46 @@ fn pixels(png: &[u8]) -> image::RgbImage {
     image::load_from_memory(png).unwrap().to_rgb8()
 }
 
+fn chinese() -> &'static Letters {
+    let font = "tests/fixtures/fonts/chinese.ttf";
+    let font = Path::new(env!("CARGO_MANIFEST_DIR")).join(font);
+    let letters = LANGUAGES.iter().flat_map(|(_, label)| label.chars());
+    Box::leak(Box::new(Letters::read(&font, letters).unwrap()))
+}
+
+/// Every golden picture: size, depth, name, the painter that has drawn it.
+fn drawn() -> Vec<(u32, u32, Depth, String, Painter)> {
+    let rgb = picture();
+    let mut all = Vec::new();
+    for (width_px, height_px, depth, name, show) in GOLDEN {
+        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+        draw(&mut painter, show, &labels(), &rgb);
+        all.push((width_px, height_px, depth, name.to_owned(), painter));
+    }
+    let labels = LANGUAGES.map(|(_, label)| label.to_owned());
+    let own = chinese();
+    for (width_px, height_px, depth) in [
+        (480, 320, Depth::Rgb565),
+        (240, 135, Depth::Rgb565),
+        (128, 64, Depth::Mono),
+    ] {
+        let languages = LANGUAGES.iter().enumerate();
+        let with_font = languages.map(|(class, (name, _))| (class, (*name).to_owned(), Some(own)));
+        for (class, name, own) in with_font.chain([(4, "chinese-without-font".to_owned(), None)]) {
+            let mut painter = Painter::with_letters(width_px, height_px, depth, own).unwrap();
+            draw(&mut painter, Class(class), &labels, &rgb);
+            all.push((width_px, height_px, depth, name, painter));
+        }
+    }
+    all
+}
+
 #[test]
 fn displays_look_as_in_the_golden_pictures() {
     let bless = std::env::var_os("EYELET_BLESS").is_some();
-    let (labels, rgb) = (labels(), picture());
     let mut names = BTreeSet::new();
     let mut different = Vec::new();
-    for (width_px, height_px, depth, name, show) in GOLDEN {
-        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
-        draw(&mut painter, show, &labels, &rgb);
+    for (width_px, height_px, depth, name, painter) in drawn() {
         let mut png = Vec::new();
         write_png(painter.canvas(), &mut png).unwrap();
         let depth = format!("{depth:?}").to_lowercase();
@@ -196,7 +237,7 @@ fn displays_look_as_in_the_golden_pictures() {
 #[test]
 fn nothing_leaves_its_place_whatever_the_size_and_the_words() {
     let mut random = fastrand::Rng::with_seed(11);
-    let rgb = picture();
+    let (rgb, own) = (picture(), chinese());
     for round in 0..400 {
         let most = if round % 8 == 0 { 1920 } else { 500 };
         let (width_px, height_px) = (random.u32(32..=most), random.u32(32..=most.min(1080)));
@@ -207,14 +248,17 @@ fn nothing_leaves_its_place_whatever_the_size_and_the_words() {
                 (0..letters)
                     .map(|_| {
                         *random
-                            .choice(&[' ', '-', 'W', 'i', 'j', 'Ä', 'g', '猫', '~', '\''])
+                            .choice(&[
+                                ' ', '-', 'W', 'i', 'j', 'Ä', 'g', '猫', '~', '\'', 'Ẵ', 'ș', 'Щ',
+                            ])
                             .unwrap()
                     })
                     .collect()
             })
             .collect();
         let show = [Class(0), Class(1), Unknown, Lost, Starting][random.usize(0..5)];
-        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+        let own = random.bool().then_some(own);
+        let mut painter = Painter::with_letters(width_px, height_px, depth, own).unwrap();
         draw(&mut painter, show, &labels, &rgb);
         let context = format!("{width_px} x {height_px} {depth:?} {labels:?}");
         let places: Vec<_> = painter.layout().places().map(|(_, place)| place).collect();

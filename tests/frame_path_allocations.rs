@@ -3,15 +3,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use eyelet::board::{CameraConfig, DecideConfig, Mount, PatternConfig, StillConfig};
+use eyelet::board::{
+    CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
+};
 use eyelet::camera::{self, Camera, Next};
-use eyelet::decide::Decider;
+use eyelet::decide::{Candidate, Classes, Decider, Verdict};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::show::draw::Painter;
+use eyelet::show::font::Letters;
+use eyelet::show::{Scene, State};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
+use std::path::Path;
 use std::time::Duration;
 
 /// The system's allocator, with counts for each thread (the test harness has threads of its own).
@@ -184,7 +190,19 @@ fn fused_network_and_decision_allocate_nothing(name: &str) {
         println!("skipped: {why}");
         return;
     }
-    let mut decider = Decider::new(DecideConfig::default(), model.output);
+    let config = DecideConfig::default();
+    let rules = ClassRules {
+        rules: vec![("class 3".into(), config.rule())],
+        ignore: vec!["class 4".into()],
+        merge: vec![(
+            "all three".into(),
+            ["class 2", "class 0", "class 1"]
+                .map(str::to_owned)
+                .to_vec(),
+        )],
+    };
+    let classes = Classes::resolve(&rules, &model.labels).unwrap();
+    let mut decider = Decider::new(config, classes, model.output);
     let (count, _) = allocations(|| {
         for frame in 0..5 {
             match network.input() {
@@ -196,6 +214,54 @@ fn fused_network_and_decision_allocate_nothing(name: &str) {
         }
     });
     assert_eq!(count, 0, "{name}");
+}
+
+/// Letters of all kinds, those of a font file too.
+#[test]
+fn drawing_labels_allocates_nothing() {
+    let labels = [
+        "埃及猫",
+        "Źdźbło trawy",
+        "Αιγυπτιακή γάτα",
+        "Сибирская кошка",
+        "熊 ?",
+    ]
+    .map(str::to_owned);
+    let font = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/fonts/chinese.ttf"
+    );
+    let own = Letters::read(Path::new(font), labels.iter().flat_map(|l| l.chars())).unwrap();
+    let own: &Letters = Box::leak(Box::new(own));
+    for (width_px, height_px, depth) in [
+        (1920, 1080, Depth::Rgb888),
+        (128, 64, Depth::Mono),
+        (160, 80, Depth::Rgb565),
+    ] {
+        let mut painter = Painter::with_letters(width_px, height_px, depth, Some(own)).unwrap();
+        let (count, _) = allocations(|| {
+            for class in 0..labels.len() {
+                let top = std::array::from_fn(|i| Candidate {
+                    class: (class + i) % labels.len(),
+                    probability: 0.5,
+                });
+                painter.draw(&Scene {
+                    state: State::Live,
+                    verdict: Some(&Verdict {
+                        decided: Some(top[0]),
+                        top,
+                        changed: true,
+                    }),
+                    labels: &labels,
+                    unknown_label: "неизвестно",
+                    rate_fps: 10.0,
+                    picture: None,
+                    notice: None,
+                });
+            }
+        });
+        assert_eq!(count, 0, "{width_px} x {height_px} {depth:?}");
+    }
 }
 
 /// Each island of a network that is known in part, on one thread.

@@ -5,13 +5,14 @@
 
 use super::policy::Policy;
 use super::{
-    Board, BoardError, CameraConfig, DecideConfig, Depth, DisplayConfig, FramebufferConfig, Mount,
-    PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
+    Board, BoardError, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig,
+    FramebufferConfig, Mount, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
 };
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
 use crate::limits::{self, Whole};
 use crate::memory::PoolSize;
+use crate::model::labels::composed;
 use crate::toml_file::{Faults, Table, read, read_text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Board {
             let camera = camera(top, base);
             let mount = mount(top);
             let decide = decide(top);
-            let display = display(top, base);
+            let (display, font) = display(top, base);
             let firmware = super::firmware::firmware(top);
             let policy = super::policy::policy(top);
             if let Some(camera) = &camera {
@@ -118,6 +119,7 @@ impl Board {
                 mount,
                 decide,
                 display: display?,
+                font,
                 firmware,
                 policy,
             })
@@ -268,6 +270,7 @@ impl Default for DecideConfig {
             frames_in_a_row: 3,
             hold: Duration::from_millis(500),
             unknown_label: "unknown".to_owned(),
+            classes: ClassRules::default(),
         }
     }
 }
@@ -290,7 +293,7 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
         Some(leave) => leave,
         None => default.leave.min(enter),
     };
-    DecideConfig {
+    let mut config = DecideConfig {
         ema_weight: ema_weight.unwrap_or(default.ema_weight),
         enter,
         leave,
@@ -298,12 +301,29 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
             .integer_u32("frames_in_a_row", limits::FRAMES_IN_A_ROW)
             .unwrap_or(default.frames_in_a_row),
         hold: millis(&mut table, "hold_ms", limits::HOLD_MS, 500),
-        unknown_label: table.text("unknown_label").unwrap_or(default.unknown_label),
-    }
+        unknown_label: table
+            .text("unknown_label")
+            .map_or(default.unknown_label, |label| composed(&label)),
+        classes: ClassRules::default(),
+    };
+    config.classes = super::classes::class_rules(&mut table, config.rule());
+    config
 }
 
-fn display(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
-    let (kind, mut table) = top.choice("display", &["framebuffer", "png", "none"])?;
+/// `[display.KIND]`, and `font` of `[display]`.
+fn display(top: &mut Table<'_, '_>, base: Base<'_>) -> (Option<DisplayConfig>, Option<PathBuf>) {
+    let mut font = None;
+    let kinds = ["framebuffer", "png", "none"];
+    let chosen = top.choice_beside("display", &kinds, |outer| {
+        font = outer.text("font").map(|path| base.input(&path));
+    });
+    (
+        chosen.and_then(|(kind, table)| display_of(kind, table, base)),
+        font,
+    )
+}
+
+fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
     match kind {
         "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
         "png" => png(&mut table, base).map(DisplayConfig::Png),

@@ -2,11 +2,13 @@
 //! and nothing after that validates again. Every key, its unit and default stand in `boards/README.md`.
 
 pub mod choose;
+pub mod classes;
 pub mod file;
 pub mod firmware;
 pub mod policy;
 mod source;
 
+pub use classes::{ClassRule, ClassRules};
 pub use firmware::Firmware;
 
 use crate::failure::{Cause, Failure};
@@ -77,6 +79,8 @@ pub struct Board {
     pub decide: DecideConfig,
     /// Where the verdict is drawn.
     pub display: DisplayConfig,
+    /// A font file for letters that the program's own fonts lack (`font` of `[display]`).
+    pub font: Option<PathBuf>,
     /// What an image for this board is made of.
     pub firmware: Firmware,
     /// What is done when something is wrong.
@@ -186,6 +190,8 @@ pub struct DecideConfig {
     pub hold: Duration,
     /// The word that is shown when no class is decided.
     pub unknown_label: String,
+    /// What is said of single classes.
+    pub classes: ClassRules,
 }
 
 /// `[display.framebuffer]`, `[display.png]` or `[display.none]`

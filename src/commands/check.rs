@@ -2,8 +2,10 @@
 
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
+use crate::decide::Classes;
 use crate::memory;
 use crate::network::Network;
+use crate::show::lettering::Lettering;
 
 /// Arguments of `eyelet check`.
 #[derive(Debug, clap::Args)]
@@ -22,6 +24,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     print_line(format_args!("camera   {}", board.camera))?;
     print_line(format_args!("display  {}", board.display))?;
     let model = args.board.model(&board)?;
+    let classes = Classes::of(&board, &model)?;
+    let lettering = Lettering::of(&board, &classes.shown(&model.labels))?;
+    if let (Some(path), Some(own)) = (&board.font, lettering.own) {
+        let (path, count) = (path.display(), own.count());
+        print_line(format_args!(
+            "font     {path}, {count} letters of the labels that the program's own font lacks"
+        ))?;
+    }
     memory::reserve(board.pool)?;
     let mut ledger = memory::Ledger::default();
     let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
@@ -37,5 +47,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         print_line(line)?;
     }
     memory::seal()?;
-    print_line("all is well")
+    match lettering.warning() {
+        None => print_line("all is well"),
+        Some(warning) => {
+            print_line(format_args!("warning  {warning}"))?;
+            print_line("all else is well")
+        }
+    }
 }

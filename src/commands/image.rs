@@ -5,11 +5,13 @@ use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::SHIPPED;
 use crate::data_roots::DataRoots;
+use crate::decide::Classes;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
 use crate::limits;
 use crate::model::Model;
+use crate::show::lettering::Lettering;
 use crate::toml_file::read_text;
 use crate::update::PublicKey;
 use std::path::{Path, PathBuf};
@@ -67,7 +69,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
-    Model::find(model, None)?;
+    let found = Model::find(model, None)?;
+    let classes = Classes::of(&board, &found)?;
+    if let Some(warning) = Lettering::of(&board, &classes.shown(&found.labels))?.warning() {
+        log::warn!("{warning}");
+    }
     let kernel = match &args.kernel {
         Some(file) => file.clone(),
         None => apt.kernel(needs.and_then(|needs| needs.kernel_at_least))?,

@@ -82,7 +82,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
 
 /// A board that cannot start says so on its display, where it has one, before the program ends and is started again.
 fn show_failure(display: &DisplayConfig, cause: Cause) {
-    let Ok(Some(mut display)) = show::open(display) else {
+    let Ok(Some(mut display)) = show::open(display, None) else {
         return;
     };
     let scene = Scene {

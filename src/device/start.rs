@@ -8,12 +8,13 @@ use crate::board::Board;
 use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
 use crate::care::boot::Boot;
-use crate::decide::Decider;
+use crate::decide::{Classes, Decider};
 use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
-use crate::model::{Model, labels};
+use crate::model::Model;
 use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess};
+use crate::show::lettering::Lettering;
 use crate::show::serial::Serial;
 use crate::show::{self, Display, DisplayError, Scene, State};
 use crate::stats::Stats;
@@ -34,7 +35,12 @@ impl Device {
     ) -> Result<Self, Failure> {
         let (camera, display) = (board.camera.clone(), board.display.clone());
         let open_camera = Box::new(move || camera::open(&camera));
-        let open_display = Box::new(move || show::open(&display));
+        let shown = Classes::of(&board, &model)?.shown(&model.labels);
+        let lettering = Lettering::of(&board, &shown)?;
+        if let Some(warning) = lettering.warning() {
+            log::warn!("{warning}");
+        }
+        let open_display = Box::new(move || show::open(&display, lettering.own));
         Self::start_watched(board, model, serial, open_camera, open_display, care, stop)
     }
 
@@ -69,6 +75,7 @@ impl Device {
         mut care: Care,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
+        let classes = Classes::of(&board, &model)?;
         let mut ledger = Ledger::default();
         memory::reserve(board.pool)?;
         let started = Instant::now();
@@ -110,7 +117,7 @@ impl Device {
             })
             .map_err(|e| Failure::new(Cause::Camera, format!("{}: {e}", camera.describe())))?;
         let decider = ledger.account("decide", || {
-            Decider::new(board.decide.clone(), model.output)
+            Decider::new(board.decide.clone(), classes.clone(), model.output)
         });
         let stats = ledger.account("statistics", Stats::default);
         let parts = [
@@ -133,8 +140,8 @@ impl Device {
             ),
         ];
         let mut device = Self {
-            shown: labels::shown(&model.labels),
-            labels: model.labels,
+            shown: classes.shown(&model.labels),
+            labels: classes.renamed(&model.labels),
             camera: Some(camera),
             geometry,
             decoder,

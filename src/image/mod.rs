@@ -17,9 +17,10 @@
 //! | path | what it is |
 //! |---|---|
 //! | `/init` | the static aarch64 `eyelet` |
-//! | `/etc/eyelet/board.toml` | the board file; `model` is as it is found in the image |
+//! | `/etc/eyelet/board.toml` | the board file; `model` and `font` are as they are found in the image |
 //! | `/etc/eyelet/modules` | one kernel module a line in load order, `PATH [OPTIONS]` |
 //! | `/lib/modules/RELEASE/NAME.ko` | these modules, unpacked |
+//! | `/etc/eyelet/font/FILE` | the font that the board file names, and names there now |
 //! | `/models/NAME/...` | the model; `/init`'s folder is a data root |
 //! | `/etc/eyelet/manifest.json` | the bill of materials |
 //! | `/bin/busybox` | where the board file asks for a shell, and else not there |

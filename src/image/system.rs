@@ -311,16 +311,29 @@ fn add_shell(
     Ok(package.into())
 }
 
-/// The board file, the pictures that it names, the model.
+/// The board file, the pictures and the font that it names, the model.
 fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Failure> {
     let mut files = model.files.clone();
-    let text = with_model(recipe.board_text, &model.name_or_path);
-    files.insert(format!("{ETC}/board.toml"), text.into());
+    let mut text = with_text(recipe.board_text, &["model"], &model.name_or_path);
     if let CameraConfig::Still(still) = &recipe.board.camera {
         for path in &still.files {
             add_pictures(path, &place_of(path, recipe.board_folder), &mut files)?;
         }
     }
+    if let Some(font) = &recipe.board.font {
+        let name = font.file_name().unwrap_or_default().to_string_lossy();
+        let place = format!("{ETC}/font/{name}");
+        text = with_text(&text, &["display", "font"], &format!("/{place}"));
+        let contents = named::read_file(font, crate::limits::FONT_FILE_BYTES).map_err(|error| {
+            let font = font.display();
+            Failure::new(
+                Cause::Board,
+                format!("display.font: {font} cannot be read: {error}"),
+            )
+        })?;
+        files.insert(place, contents);
+    }
+    files.insert(format!("{ETC}/board.toml"), text.into());
     Ok(files)
 }
 
@@ -359,15 +372,21 @@ fn add_pictures(path: &Path, place: &Path, files: &mut Files) -> Result<(), Fail
     Ok(())
 }
 
-/// The board file's text with another `model`; all else, comments too, stays as it is.
-fn with_model(board_text: &str, model: &str) -> String {
+/// The board file's text with another text as the value of a key that it has; all else, comments too, stays as it is.
+fn with_text(board_text: &str, key: &[&str], value: &str) -> String {
     let (root, _) = DeTable::parse_recoverable(board_text);
-    let span = root.get_ref().get("model").map(toml::Spanned::span);
+    let (last, tables) = key.split_last().unwrap_or((&"", &[]));
+    let table = tables.iter().try_fold(root.get_ref(), |table, name| {
+        table.get(*name)?.get_ref().as_table()
+    });
+    let span = table
+        .and_then(|table| table.get(*last))
+        .map(toml::Spanned::span);
     match span {
         Some(span) => format!(
             "{}{}{}",
             &board_text[..span.start],
-            toml::Value::from(model),
+            toml::Value::from(value),
             &board_text[span.end..]
         ),
         None => board_text.to_owned(),
@@ -441,12 +460,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_model_of_a_board_file_is_replaced() {
+    fn only_one_value_of_a_board_file_is_replaced() {
         let text = "# a board\nmodel = \"old\" # with a remark\n[decide]\nhold_ms = 1\n";
         assert_eq!(
-            with_model(text, "/models/my \"net\".onnx"),
+            with_text(text, &["model"], "/models/my \"net\".onnx"),
             "# a board\nmodel = '/models/my \"net\".onnx' # with a remark\n[decide]\nhold_ms = 1\n"
         );
+    }
+
+    #[test]
+    fn a_key_of_a_table_is_replaced_where_it_is() {
+        let key = ["display", "font"];
+        for (text, replaced) in [
+            (
+                "[display]\nfont = 'a.ttf' # mine\n[display.none]\n",
+                "[display]\nfont = \"/f\" # mine\n[display.none]\n",
+            ),
+            ("display.font = \"a.ttf\"\n", "display.font = \"/f\"\n"),
+            (
+                "font = 'a'\n[display.none]\n",
+                "font = 'a'\n[display.none]\n",
+            ),
+        ] {
+            assert_eq!(with_text(text, &key, "/f"), replaced);
+        }
     }
 
     #[test]

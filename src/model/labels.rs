@@ -6,6 +6,7 @@ use super::{ModelError, shipped};
 use crate::toml_file::read_text;
 use std::collections::HashMap;
 use std::path::Path;
+use unicode_normalization::UnicodeNormalization;
 
 /// The longest file that is read: the most classes, with 40 bytes each.
 const FILE_BYTES: u64 = 4 << 20;
@@ -83,11 +84,11 @@ fn without_numbers(labels: Vec<String>) -> Vec<String> {
     named.unwrap_or(labels)
 }
 
-/// What a display shows of each label: all of it, but of ImageNet's labels, which are lists of synonyms (`tabby, tabby cat`), the
+/// What a display shows of each label, in composed letters (NFC: `é`, not `e` and an accent): all of it, but of ImageNet's labels, which are lists of synonyms (`tabby, tabby cat`), the
 /// first one where no other class has the same (`maillot` and `maillot, tank suit` are two).
 pub fn shown(labels: &[String]) -> Vec<String> {
     if !are_imagenets(labels) {
-        return labels.to_vec();
+        return labels.iter().map(|label| composed(label)).collect();
     }
     let first = |label: &str| label.split(',').next().unwrap_or(label).trim().to_owned();
     let mut counts = HashMap::new();
@@ -100,6 +101,11 @@ pub fn shown(labels: &[String]) -> Vec<String> {
         if is_alone { first } else { label.clone() }
     };
     labels.iter().map(short).collect()
+}
+
+/// The text with each letter and its accents in one character, where there is one. Fonts have those; files from macOS often do not.
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
 }
 
 /// Whether these are ImageNet's labels, but for a few that somebody corrected.
@@ -175,6 +181,8 @@ mod tests {
         assert_eq!(different.len(), before.len());
         let screws = ["Schraube, M3", "Schraube, M4"].map(str::to_owned);
         assert_eq!(shown(&screws), screws);
+        let from_a_mac = ["Ka\u{308}se".to_owned(), "Łódz\u{301}".to_owned()];
+        assert_eq!(shown(&from_a_mac), ["Käse", "Łódź"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What holds a planner that is not ours to a time: it works in a thread of its own, with a stack for graphs of any depth that
+//! What holds a planner or parser that is not ours to a time: it works in a thread of its own, with a stack for graphs of any depth that
 //! the budget lets through, and is given up when it has used up its share of the processor.
 
 use crate::clock::ThreadClock;
@@ -24,13 +24,33 @@ pub fn in_time<T: Send + 'static>(
     plan: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     let limit = PLANNING + Duration::from_secs(weights_bytes / WEIGHTS_BYTES_A_SECOND);
-    run(limit, plan)
+    run(limit, plan).map_err(|why| match why {
+        GivenUp::NoThread(error) => format!("cannot be planned: no thread for it: {error}"),
+        GivenUp::Panicked => "cannot be planned: the planner panicked on it".to_owned(),
+        GivenUp::Late => format!(
+            "cannot be planned in {} seconds of the processor's time, the limit: simplify it (onnxsim), or take a network \
+             with fewer nodes that `eyelet explain` leaves to tract",
+            limit.as_secs()
+        ),
+    })
 }
 
-fn run<T: Send + 'static>(
+/// Why work was given up.
+#[derive(Debug)]
+pub(crate) enum GivenUp {
+    /// There is no thread for it.
+    NoThread(std::io::Error),
+    /// It panicked.
+    Panicked,
+    /// It used up its time.
+    Late,
+}
+
+/// What `plan` makes within this time of the processor. When it does not, it goes on behind the scenes.
+pub(crate) fn run<T: Send + 'static>(
     limit: Duration,
     plan: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
+) -> Result<T, GivenUp> {
     let (clock_out, clock_in) = mpsc::sync_channel(1);
     let (out, made) = mpsc::sync_channel(1);
     let work = move || {
@@ -44,7 +64,7 @@ fn run<T: Send + 'static>(
         .name("planner".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(work)
-        .map_err(|e| format!("cannot be planned: no thread for it: {e}"))?;
+        .map_err(GivenUp::NoThread)?;
     let clock = clock_in.recv().ok().flatten();
     loop {
         match made.recv_timeout(LOOK) {
@@ -54,16 +74,12 @@ fn run<T: Send + 'static>(
                 return Ok(made);
             }
             Err(RecvTimeoutError::Disconnected) => {
-                return Err("cannot be planned: the planner panicked on it".to_owned());
+                return Err(GivenUp::Panicked);
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if clock.as_ref().is_some_and(|c| c.time() > limit) {
-            return Err(format!(
-                "cannot be planned in {} seconds of the processor's time, the limit: simplify it (onnxsim), or take a network \
-                 with fewer nodes that `eyelet explain` leaves to tract",
-                limit.as_secs()
-            ));
+            return Err(GivenUp::Late);
         }
     }
 }
@@ -79,7 +95,7 @@ mod tests {
         assert_eq!(in_time(0, || 7), Ok(7));
         // Waiting is not working.
         let waits = || std::thread::sleep(Duration::from_millis(300));
-        assert_eq!(run(Duration::from_millis(100), waits), Ok(()));
+        assert!(run(Duration::from_millis(100), waits).is_ok());
         static DONE: AtomicBool = AtomicBool::new(false);
         let turns = || {
             while !DONE.load(Ordering::Relaxed) {
@@ -88,7 +104,7 @@ mod tests {
         };
         let why = run(Duration::from_millis(100), turns).unwrap_err();
         DONE.store(true, Ordering::Relaxed);
-        assert!(why.contains("in 0 seconds"), "{why}");
+        assert!(matches!(why, GivenUp::Late), "{why:?}");
         let panics = || panic!("on purpose");
         assert!(in_time::<()>(0, panics).unwrap_err().contains("panicked"));
         let deep = || {

@@ -25,7 +25,7 @@ mod chunked;
 pub mod dequantise;
 mod forms;
 pub mod fused;
-mod guard;
+pub(crate) mod guard;
 pub mod half;
 pub mod inspect;
 pub mod islands;

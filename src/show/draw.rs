@@ -5,7 +5,7 @@
 //! nothing can run into its neighbour.
 
 use super::canvas::{Canvas, Rgb};
-use super::font::{Face, Pen};
+use super::font::{Face, Letters, Pen};
 use super::layout::{Layout, MIN_SIDE_PX, Side};
 use super::picture::Scaler;
 use super::setting::Setting;
@@ -56,11 +56,22 @@ pub struct Painter {
     pen: Pen,
     scaler: Option<Scaler>,
     palette: Palette,
+    own: Option<&'static Letters>,
 }
 
 impl Painter {
     /// A painter for a display of this size and depth; an error when nothing would be legible on it.
     pub fn new(width_px: u32, height_px: u32, depth: Depth) -> Result<Self, DisplayError> {
+        Self::with_letters(width_px, height_px, depth, None)
+    }
+
+    /// The same with letters of a font file of the board's own.
+    pub fn with_letters(
+        width_px: u32,
+        height_px: u32,
+        depth: Depth,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
         if width_px.min(height_px) < MIN_SIDE_PX || width_px.max(height_px) > 8192 {
             return Err(DisplayError::Unusable(format!(
                 "a display of {width_px} x {height_px} pixels cannot be drawn on: each side must be {MIN_SIDE_PX} to 8192"
@@ -71,8 +82,9 @@ impl Painter {
             canvas: Canvas::new(width_px, height_px, depth),
             scaler: layout.picture.map(Scaler::new),
             layout,
-            pen: Pen::new(width_px.max(height_px)),
+            pen: Pen::new(width_px.max(height_px), own),
             palette: if depth == Depth::Mono { MONO } else { COLOUR },
+            own,
         })
     }
 
@@ -169,6 +181,10 @@ impl Painter {
         let Some(verdict) = scene.verdict else { return };
         for i in 0..self.layout.rows.len().min(verdict.top.len()) {
             let (row, Candidate { class, probability }) = (self.layout.rows[i], verdict.top[i]);
+            // A network of two classes has no third one.
+            if verdict.top[..i].iter().any(|better| better.class == class) {
+                break;
+            }
             let first = verdict
                 .decided
                 .is_some_and(|decided| decided.class == class);
@@ -225,7 +241,7 @@ impl Painter {
     fn label(&mut self, text: &str, colour: Rgb) {
         let place = self.layout.label;
         let Size { width, height } = place.size;
-        let set = Setting::of(text, (width, height), self.canvas.depth());
+        let set = Setting::of(text, (width, height), self.canvas.depth(), self.own);
         let line_px = set.face.line_px();
         let used = line_px * set.lines().len() as u32;
         let mut top = place.top_left.y + (height.saturating_sub(used) / 2) as i32;
@@ -250,6 +266,7 @@ impl Painter {
 
     /// One line in the middle of its place's height, shortened to its width.
     fn line(&mut self, place: Rectangle, face: Face, text: &str, side: Side, colour: Rgb) {
+        let face = face.with(self.own);
         let (kept, ellipsis) = face.shortened(text, place.size.width);
         let left = match side {
             Side::Left => place.top_left.x,

@@ -7,6 +7,7 @@
 use super::canvas::Rotation;
 use super::draw::Painter;
 use super::fb_sys::{self, Mode};
+use super::font::Letters;
 use super::{Display, DisplayError, Scene};
 use crate::board::{Depth, FramebufferConfig};
 use std::fs::{self, File, OpenOptions};
@@ -31,7 +32,11 @@ pub struct FramebufferDisplay {
 
 impl FramebufferDisplay {
     /// Finds the driver, checks the size, switches the panel on and the console's cursor off.
-    pub fn open(config: &FramebufferConfig) -> Result<Self, DisplayError> {
+    /// `own` are the letters of the board's own font file.
+    pub fn open(
+        config: &FramebufferConfig,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
         let listed = listed();
         let found = chosen(&listed, config.driver.as_deref()).map_err(DisplayError::Absent)?;
         let node = found.node();
@@ -57,7 +62,7 @@ impl FramebufferDisplay {
             15 | 16 => Depth::Rgb565,
             _ => Depth::Rgb888,
         };
-        let painter = Painter::new(width_px, height_px, depth)?;
+        let painter = Painter::with_letters(width_px, height_px, depth, own)?;
         fb_sys::unblank(&file);
         // No cursor, no screen saver, screen on. A board without a console on the display has no tty0.
         to_console("\x1b[?25l\x1b[9;0]\x1b[13]");

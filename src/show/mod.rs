@@ -13,6 +13,7 @@ pub mod fb_sys;
 pub mod font;
 pub mod framebuffer;
 pub mod layout;
+pub mod lettering;
 pub mod outline;
 pub mod picture;
 pub mod pixel;
@@ -28,13 +29,16 @@ use crate::preprocess::Crop;
 use std::path::Path;
 use std::time::Duration;
 
-/// Opens the display that the board file names; none for `[display.none]`.
-pub fn open(config: &DisplayConfig) -> Result<Option<Box<dyn Display>>, DisplayError> {
+/// Opens the display that the board file names; none for `[display.none]`. `own` are the letters of the board's own font file.
+pub fn open(
+    config: &DisplayConfig,
+    own: Option<&'static font::Letters>,
+) -> Result<Option<Box<dyn Display>>, DisplayError> {
     Ok(match config {
-        DisplayConfig::Framebuffer(config) => {
-            Some(Box::new(framebuffer::FramebufferDisplay::open(config)?))
-        }
-        DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config)?)),
+        DisplayConfig::Framebuffer(config) => Some(Box::new(
+            framebuffer::FramebufferDisplay::open(config, own)?,
+        )),
+        DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
         DisplayConfig::None => None,
     })
 }

@@ -23,10 +23,10 @@ pub struct Raster {
 }
 
 impl Raster {
-    /// A raster whose buffer holds shapes of up to `side_px` each way without growing.
-    pub fn new(side_px: u32) -> Self {
+    /// A raster whose buffer holds shapes of up to this size without growing.
+    pub fn new(width_px: u32, height_px: u32) -> Self {
         // One column more than pixels: the right neighbour of the last one.
-        let cells = (side_px as usize + 1) * side_px as usize;
+        let cells = (width_px as usize + 1) * height_px as usize;
         let nowhere = Spot { x: 0.0, y: 0.0 };
         Self {
             sums: Vec::with_capacity(cells),
@@ -67,6 +67,29 @@ impl Raster {
             let t = i as f32 / pieces as f32;
             let (a, b, c) = ((1.0 - t) * (1.0 - t), 2.0 * t * (1.0 - t), t * t);
             self.line_to(a * from.x + b * x1 + c * x, a * from.y + b * y1 + c * y);
+        }
+    }
+
+    /// A cubic Bézier curve, from where the line is over its two control points to its end, as straight pieces of about two
+    /// pixels.
+    pub fn curve_to(&mut self, points: [(f32, f32); 3]) {
+        let from = self.at;
+        let [(x1, y1), (x2, y2), (x, y)] = points;
+        let length = (x1 - from.x).abs()
+            + (y1 - from.y).abs()
+            + (x2 - x1).abs()
+            + (y2 - y1).abs()
+            + (x - x2).abs()
+            + (y - y2).abs();
+        let pieces = (length / 2.0).clamp(2.0, 32.0) as u32;
+        for i in 1..=pieces {
+            let t = i as f32 / pieces as f32;
+            let s = 1.0 - t;
+            let (a, b, c, d) = (s * s * s, 3.0 * s * s * t, 3.0 * s * t * t, t * t * t);
+            self.line_to(
+                a * from.x + b * x1 + c * x2 + d * x,
+                a * from.y + b * y1 + c * y2 + d * y,
+            );
         }
     }
 
@@ -158,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_rectangle_off_the_grid_covers_its_area() {
-        let mut raster = Raster::new(4);
+        let mut raster = Raster::new(4, 4);
         raster.begin(4, 3);
         raster.move_to(0.5, 1.0);
         raster.line_to(3.0, 1.0);
@@ -173,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_triangle_covers_half_of_its_box_and_a_hole_is_a_hole() {
-        let mut raster = Raster::new(20);
+        let mut raster = Raster::new(20, 20);
         raster.begin(20, 20);
         raster.move_to(0.0, 0.0);
         raster.line_to(20.0, 20.0);
@@ -199,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_lies_outside_of_the_box_does_no_harm() {
-        let mut raster = Raster::new(5);
+        let mut raster = Raster::new(5, 5);
         raster.begin(5, 5);
         raster.move_to(-9.0, -9.0);
         raster.quad_to(50.0, -20.0, 50.0, 50.0);

@@ -8,6 +8,7 @@
 
 use super::canvas::{Canvas, Rgb};
 use super::draw::Painter;
+use super::font::Letters;
 use super::{Display, DisplayError, Scene, State};
 use crate::board::{Depth, PngConfig};
 use std::collections::BTreeMap;
@@ -66,8 +67,11 @@ impl Essence {
 
 impl PngDisplay {
     /// Makes the folder when it is missing, and clears the ring's own files out of it.
-    pub fn open(config: &PngConfig) -> Result<Self, DisplayError> {
-        let painter = Painter::new(config.width_px, config.height_px, config.depth)?;
+    ///
+    /// `own` are the letters of the board's own font file.
+    pub fn open(config: &PngConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
+        let (width_px, height_px) = (config.width_px, config.height_px);
+        let painter = Painter::with_letters(width_px, height_px, config.depth, own)?;
         let folder = config.folder.clone();
         let keep = config.keep.clamp(1, KEEP_MAX);
         fs::create_dir_all(&folder).map_err(|error| {
@@ -294,7 +298,7 @@ mod tests {
     fn one_file_a_change_in_a_ring() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("made/for it");
-        let mut display = PngDisplay::open(&config(&folder, 3)).unwrap();
+        let mut display = PngDisplay::open(&config(&folder, 3), None).unwrap();
         display.show(&scene(State::Starting, None)).unwrap();
         assert!(names(&folder).is_empty() && display.last_file().is_none());
         for (class, files) in [(Some(1), 1), (Some(1), 1), (None, 2), (Some(2), 3)] {
@@ -323,7 +327,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let verdict = verdict(Some(1), 0.5);
         for files in 1..=3 {
-            let mut display = PngDisplay::open(&config(folder.path(), 5)).unwrap();
+            let mut display = PngDisplay::open(&config(folder.path(), 5), None).unwrap();
             display.show(&scene(State::Live, Some(&verdict))).unwrap();
             assert_eq!(names(folder.path()).len(), files);
         }
@@ -335,7 +339,7 @@ mod tests {
         let verdict = verdict(Some(1), 0.5);
         for _ in 0..2 {
             rings().remove(folder.path());
-            let mut display = PngDisplay::open(&config(folder.path(), 2)).unwrap();
+            let mut display = PngDisplay::open(&config(folder.path(), 2), None).unwrap();
             assert!(names(folder.path()).is_empty());
             display.show(&scene(State::Live, Some(&verdict))).unwrap();
             display.show(&scene(State::Live, None)).unwrap();
@@ -344,7 +348,7 @@ mod tests {
         rings().remove(folder.path());
         let photo = folder.path().join("002.png");
         fs::write(&photo, b"a photo").unwrap();
-        let refused = PngDisplay::open(&config(folder.path(), 2)).unwrap_err();
+        let refused = PngDisplay::open(&config(folder.path(), 2), None).unwrap_err();
         assert!(
             refused.to_string().contains("display.png.folder"),
             "{refused}"
@@ -357,14 +361,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, b"").unwrap();
-        let refused = PngDisplay::open(&config(&file.join("below"), 1)).unwrap_err();
+        let refused = PngDisplay::open(&config(&file.join("below"), 1), None).unwrap_err();
         assert!(matches!(refused, DisplayError::Unusable(_)));
     }
 
     #[test]
     fn a_failed_write_is_one_line_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let mut display = PngDisplay::open(&config(folder.path(), 1)).unwrap();
+        let mut display = PngDisplay::open(&config(folder.path(), 1), None).unwrap();
         // The place is taken by a folder: the rename fails as it would on a read-only disk.
         fs::create_dir(folder.path().join("001.png")).unwrap();
         let failed = display.show(&scene(State::Live, None)).unwrap_err();

@@ -100,10 +100,14 @@ impl Serial {
             return;
         }
         let stages = Stages(times);
-        log::info!(
-            "frame {frame}: {label} {:.1}% ({stages})",
-            shown.probability * 100.0
-        );
+        let percent = shown.probability * 100.0;
+        if verdict.decided.is_none() {
+            // The number is of a class that is the best one, and not, or not yet, sure enough.
+            let best = &labels[shown.class];
+            log::info!("frame {frame}: {label} (best: {best} {percent:.1}%) ({stages})");
+            return;
+        }
+        log::info!("frame {frame}: {label} {percent:.1}% ({stages})");
     }
 
     /// No frame comes any more.

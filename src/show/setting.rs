@@ -1,6 +1,7 @@
-//! A label set as large as its place allows: in one line, two or three, broken at spaces and hyphens.
+//! A label set as large as its place allows: in one line, two or three, broken at spaces and hyphens, and between Chinese and
+//! Japanese letters, which are written without spaces.
 
-use super::font::Face;
+use super::font::{Face, Letters};
 use crate::board::Depth;
 
 /// The most lines that a label is broken into.
@@ -18,11 +19,18 @@ pub struct Setting<'a> {
 impl<'a> Setting<'a> {
     /// The largest face in which all of `text` fits into `width_px` x `height_px`. Where it would have to be lower than 8 px,
     /// the lines are left too long, and are shortened when they are drawn.
-    pub fn of(text: &'a str, (width_px, height_px): (u32, u32), depth: Depth) -> Self {
+    ///
+    /// `own` are the letters of the board's own font file.
+    pub fn of(
+        text: &'a str,
+        (width_px, height_px): (u32, u32),
+        depth: Depth,
+        own: Option<&'static Letters>,
+    ) -> Self {
         let lowest = 8.min(height_px);
         let mut line_px = height_px;
         loop {
-            let face = Face::of_height(line_px, depth);
+            let face = Face::of_height(line_px, depth).with(own);
             let most = (height_px / face.line_px().max(1)).clamp(1, LINES as u32);
             let set = Self::broken(text, face, width_px, most as usize);
             if set.fits(width_px) || line_px <= lowest {
@@ -66,9 +74,16 @@ impl<'a> Setting<'a> {
 
 /// As many words as fit, but at least one; none when there is but one word.
 fn first_line(text: &str, face: Face, width_px: u32) -> Option<(&str, &str)> {
-    let ends = text.match_indices([' ', '-']).map(|(at, sign)| match sign {
-        "-" => at + 1,
-        _ => at,
+    let ends = text.char_indices().filter_map(|(at, c)| match c {
+        ' ' => Some(at),
+        '-' => Some(at + 1),
+        _ if is_unspaced(c) => {
+            let end = at + c.len_utf8();
+            // No line begins with a small letter, a lengthening or a closing sign.
+            let may_begin = |c| is_unspaced(c) && !SMALL.contains(c);
+            text[end..].starts_with(may_begin).then_some(end)
+        }
+        _ => None,
     });
     let mut ends = ends.filter(|end| *end > 0 && !text[*end..].trim().is_empty());
     let mut end = ends.next()?;
@@ -81,12 +96,20 @@ fn first_line(text: &str, face: Face, width_px: u32) -> Option<(&str, &str)> {
     Some((&text[..end], text[end..].trim_start()))
 }
 
+/// Letters that belong to the one before.
+const SMALL: &str = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー";
+
+/// Chinese and Japanese letters, between which there are no spaces.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{3041}'..='\u{30fc}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn set(text: &str, size: (u32, u32)) -> (u32, Vec<&str>) {
-        let set = Setting::of(text, size, Depth::Mono);
+        let set = Setting::of(text, size, Depth::Mono, None);
         (set.face.line_px(), set.lines().to_vec())
     }
 
@@ -108,6 +131,21 @@ mod tests {
     }
 
     #[test]
+    fn chinese_and_japanese_are_broken_between_letters() {
+        let lines = |text: &str| {
+            let face = Face::of_height(18, Depth::Mono);
+            let width_px = face.width_px("???");
+            let set = Setting::broken(text, face, width_px, 3);
+            set.lines().join("|")
+        };
+        assert_eq!(lines("金毛寻回犬"), "金毛寻|回犬");
+        assert_eq!(lines("シャム猫"), "シャム|猫");
+        // Not before a small letter or a closing sign.
+        assert_eq!(lines("ねこじゃらし"), "ねこ|じゃら|し");
+        assert_eq!(lines("犬犬犬、猫"), "犬犬|犬、猫");
+    }
+
+    #[test]
     fn what_fits_nowhere_is_left_to_be_shortened() {
         let (line_px, lines) = set("Staffordshire bullterrier", (30, 40));
         assert_eq!((line_px, lines), (8, vec!["Staffordshire", "bullterrier"]));
@@ -121,7 +159,7 @@ mod tests {
         for depth in [Depth::Mono, Depth::Rgb888] {
             for width_px in 10..200 {
                 for height_px in [8, 13, 20, 33, 64, 100] {
-                    let set = Setting::of(text, (width_px, height_px), depth);
+                    let set = Setting::of(text, (width_px, height_px), depth, None);
                     let height = set.face.line_px() * set.lines().len() as u32;
                     assert!(height <= height_px, "{set:?} in {width_px} x {height_px}");
                     let letters = |text: &str| text.replace(' ', "");

@@ -48,32 +48,36 @@ impl<const N: usize> Write for Text<N> {
     }
 }
 
-/// A label: as long as a display ever shows.
-pub type Label = Text<120>;
+/// A label: as long as a display ever shows, in letters of two or three bytes too.
+pub type Label = Text<240>;
 
 /// A number with its unit.
 pub type Number = Text<24>;
 
-/// A label in characters that the fonts have (Latin-1): quotes and dashes become plain ones, anything else becomes '?', runs of
-/// white space one space.
+/// A label as it is set: quotes and dashes become plain ones, runs of white space one space, and what has no shape of its own
+/// is left out. (A letter that no font has is the face's matter.)
 pub fn legible(label: &str) -> Label {
     let mut text = Label::new();
     for (i, word) in label.split_whitespace().enumerate() {
         if i > 0 {
             text.push(' ');
         }
-        for c in word.chars() {
-            text.push(match c {
-                '!'..='~' | '\u{a1}'..='\u{ac}' | '\u{ae}'..='\u{ff}' => c,
-                '\u{2018}' | '\u{2019}' | '\u{2032}' => '\'',
-                '\u{201c}' | '\u{201d}' | '\u{2033}' => '"',
-                '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
-                '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{ad}' => continue,
-                _ => '?',
-            });
-        }
+        letters(word).for_each(|c| text.push(c));
     }
     text
+}
+
+/// The letters of a text as they are set.
+pub fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter_map(|c| match c {
+        '\u{2018}'..='\u{201b}' | '\u{2032}' => Some('\''),
+        '\u{201c}'..='\u{201f}' | '\u{2033}' => Some('"'),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
+        // Zero width, soft hyphens, marks of a text's direction, and which form of a letter is meant.
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => None,
+        '\u{ad}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' => None,
+        _ => Some(c),
+    })
 }
 
 /// What is shown of a class: its label, or "class 17" when it has none.
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_in_latin_1() {
+    fn labels_as_they_are_set() {
         let cases = [
             ("Schraube, M3", "Schraube, M3"),
             (
@@ -144,13 +148,15 @@ mod tests {
             ("jack-o'-lantern", "jack-o'-lantern"),
             ("jack\u{2010}o\u{2019}\u{2010}lantern", "jack-o'-lantern"),
             ("Käse, Käsekuchen", "Käse, Käsekuchen"),
-            ("猫, cat", "?, cat"),
+            ("猫, cat", "猫, cat"),
+            ("„Łódź“ \u{2212}5 \u{feff}м\u{ad}ёд", "\"Łódź\" -5 мёд"),
             ("", ""),
         ];
         for (label, shown) in cases {
             assert_eq!(legible(label).as_str(), shown);
         }
-        assert_eq!(legible(&"é".repeat(500)).as_str(), "é".repeat(60));
+        assert_eq!(legible(&"é".repeat(500)).as_str(), "é".repeat(120));
+        assert_eq!(legible(&"猫".repeat(500)).as_str(), "猫".repeat(80));
     }
 
     #[test]

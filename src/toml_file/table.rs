@@ -268,6 +268,16 @@ impl<'s, 't> Table<'s, 't> {
         key: &str,
         kinds: &[&'static str],
     ) -> Option<(&'static str, Table<'s, 't>)> {
+        self.choice_beside(key, kinds, |_| {})
+    }
+
+    /// The same for a table that has keys beside its kinds, which `others` asks for.
+    pub fn choice_beside(
+        &mut self,
+        key: &str,
+        kinds: &[&'static str],
+        others: impl FnOnce(&mut Table<'s, 't>),
+    ) -> Option<(&'static str, Table<'s, 't>)> {
         let mut outer = self.table(key)?;
         let mut chosen = None;
         for &kind in kinds {
@@ -285,7 +295,10 @@ impl<'s, 't> Table<'s, 't> {
                 outer.asked.push(kind.to_owned());
             }
         }
-        if outer.places.is_empty() {
+        others(&mut outer);
+        let has_kind = kinds.iter().any(|kind| outer.has(kind));
+        let is_strange = !outer.rest.is_empty();
+        if !has_kind && !is_strange {
             let names: Vec<_> = kinds.iter().map(|kind| format!("[{key}.{kind}]")).collect();
             self.fault(
                 key,

@@ -313,6 +313,40 @@ fn the_initramfs_has_the_program_the_board_the_model_and_modules_in_load_order()
 }
 
 #[test]
+fn a_font_of_the_board_file_comes_along_and_is_named_where_it_is() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let font = fs::read(common::fixture("fonts/chinese.ttf")).unwrap();
+    fs::create_dir(workshop.path("fonts")).unwrap();
+    fs::write(workshop.path("fonts/a b.ttf"), &font).unwrap();
+    let virt = include_str!("../../boards/virt.toml");
+    // Relative to the board file, and whole.
+    let whole = workshop.path("fonts/a b.ttf").display().to_string();
+    for path in ["./fonts/a b.ttf", &whole] {
+        let board = format!("{virt}\n[display]\nfont = \"{path}\" # mine\n");
+        fs::write(workshop.path("mine.toml"), board).unwrap();
+        let disk = workshop.disk(&["--board-file", "mine.toml"]);
+        assert!(disk.in_initramfs("etc/eyelet/font/a b.ttf") == font);
+        let board = String::from_utf8(disk.in_initramfs("etc/eyelet/board.toml")).unwrap();
+        assert!(
+            board.ends_with("\n[display]\nfont = \"/etc/eyelet/font/a b.ttf\" # mine\n"),
+            "{board}"
+        );
+    }
+    let board = format!("{virt}\n[display]\nfont = \"mine.toml\"\n");
+    fs::write(workshop.path("mine.toml"), board).unwrap();
+    let refused = workshop.image(&["--board-file", "mine.toml", "--output", "no.img"]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("mine.toml is no TrueType or OpenType font"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_shell_is_there_where_the_board_file_asks_for_one_and_else_no_byte_of_it() {
     if common::emulated() {
         return;

@@ -1,0 +1,179 @@
+//! Whether the labels can be shown: the board's own font file is read at start for the letters that the labels need, and labels
+//! with letters that no font has are told, once.
+
+use super::font::{self, Letters};
+use crate::board::{Board, DisplayConfig};
+use crate::{Cause, Failure};
+use std::fmt::{self, Write as _};
+
+/// So many labels with letters that no font has are named.
+const NAMED: usize = 5;
+
+/// The letters of a model's labels on a board's display.
+#[derive(Debug, Default)]
+pub struct Lettering {
+    /// What the board's font file has of them, where the board has one. It stays for as long as the program runs.
+    pub own: Option<&'static Letters>,
+    /// The labels that cannot be shown whole.
+    pub lacking: Vec<Lacking>,
+}
+
+/// A label with letters that no font has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// The label, as it is shown otherwise.
+    pub label: String,
+    /// The letters, each once.
+    pub letters: Vec<char>,
+}
+
+impl Lettering {
+    /// Reads the board's font file, where it names one. `names` are the labels as a display shows them.
+    ///
+    /// # Errors
+    /// [`Cause::Board`] when the font file cannot be read or is no sound font.
+    pub fn of(board: &Board, names: &[String]) -> Result<Self, Failure> {
+        let words = || names.iter().chain([&board.decide.unknown_label]);
+        let own = match &board.font {
+            Some(path) => {
+                let letters = words().flat_map(|name| name.chars());
+                let letters = Letters::read(path, letters).map_err(|why| {
+                    let path = path.display();
+                    Failure::new(Cause::Board, format!("display.font: {path} {why}"))
+                })?;
+                // Displays are opened anew when they fail, with the same letters.
+                Some(&*Box::leak(Box::new(letters)))
+            }
+            None => None,
+        };
+        let is_shown = board.display != DisplayConfig::None;
+        Ok(Self {
+            own,
+            lacking: words()
+                .filter(|_| is_shown)
+                .filter_map(|label| Lacking::of(label, own))
+                .collect(),
+        })
+    }
+
+    /// What a person should know of labels that cannot be shown whole; none when all can.
+    pub fn warning(&self) -> Option<String> {
+        let count = self.lacking.len();
+        let named: Vec<_> = self
+            .lacking
+            .iter()
+            .take(NAMED)
+            .map(Lacking::to_string)
+            .collect();
+        let mut named = named.join(", ");
+        if count > NAMED {
+            // Writing to a String cannot fail.
+            let _ = write!(named, " and {} more", count - NAMED);
+        }
+        let mut letters = self.lacking.iter().flat_map(|lacking| &lacking.letters);
+        let what = match self.own {
+            _ if letters.all(|c| font::needs_shaping(*c)) => {
+                "no font helps, write these labels in other letters"
+            }
+            None => {
+                "put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
+            }
+            Some(_) => "the file that `font` in [display] names lacks them too, take another one",
+        };
+        (count > 0)
+            .then(|| format!("labels with letters that no font has, shown as `?`: {named}; {what}"))
+    }
+}
+
+impl Lacking {
+    fn of(label: &str, own: Option<&Letters>) -> Option<Self> {
+        let mut letters = Vec::new();
+        for c in super::words::letters(label) {
+            if !font::has(c, own) && !letters.contains(&c) {
+                letters.push(c);
+            }
+        }
+        let label = label.to_owned();
+        (!letters.is_empty()).then_some(Self { label, letters })
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\" (", self.label)?;
+        for (i, &c) in self.letters.iter().enumerate() {
+            let gap = if i > 0 { ", " } else { "" };
+            write!(f, "{gap}{c} U+{:04X}", u32::from(c))?;
+        }
+        if self.letters.iter().any(|c| font::needs_shaping(*c)) {
+            f.write_str(": written from right to left or joined, which Eyelet does not do")?;
+        }
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::file::Base;
+    use std::path::Path;
+
+    fn board(display: &str) -> Board {
+        let text = format!(
+            "description = \"t\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\npool_mib = 64\n[camera.pattern]\nwidth_px = 64\nheight_px = 48\n{display}\n"
+        );
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fonts");
+        Board::parse("t", "t.toml", &text, Base::Folder(&folder)).unwrap()
+    }
+
+    const PNG: &str = "[display.png]\nfolder = \"p\"\nwidth_px = 480\nheight_px = 320";
+
+    #[test]
+    fn labels_that_cannot_be_shown_are_named_with_their_letters() {
+        let labels = ["Łódź", "猫", "熊 bear", "ёж", "“q”", "שלום"].map(str::to_owned);
+        let told = |display: &str| Lettering::of(&board(display), &labels).unwrap().warning();
+        assert_eq!(
+            told(PNG).unwrap(),
+            "labels with letters that no font has, shown as `?`: \"猫\" (猫 U+732B), \"熊 bear\" (熊 U+718A), \
+             \"שלום\" (ש U+05E9, ל U+05DC, ו U+05D5, ם U+05DD: written from right to left or joined, which Eyelet does not do); \
+             put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
+        );
+        assert_eq!(told("[display.none]"), None);
+        let hebrew = Lettering::of(&board(PNG), &labels[5..]).unwrap().warning();
+        assert!(
+            hebrew
+                .unwrap()
+                .ends_with("; no font helps, write these labels in other letters")
+        );
+        let with_font = told(&format!("[display]\nfont = \"chinese.ttf\"\n{PNG}")).unwrap();
+        assert!(
+            with_font.contains("shown as `?`: \"熊 bear\" (熊 U+718A), \"ש"),
+            "{with_font}"
+        );
+        assert!(
+            with_font.ends_with("lacks them too, take another one"),
+            "{with_font}"
+        );
+    }
+
+    #[test]
+    fn a_font_file_that_is_none_is_refused() {
+        for (file, why) in [
+            ("missing.ttf", "missing.ttf cannot be read: "),
+            (
+                "make.py",
+                "make.py is no TrueType or OpenType font (.ttf, .otf, .ttc)",
+            ),
+        ] {
+            let display = format!("[display]\nfont = \"{file}\"\n{PNG}");
+            let failure = Lettering::of(&board(&display), &[]).unwrap_err();
+            assert_eq!(failure.cause, Cause::Board);
+            let message = failure.message;
+            assert!(
+                message.starts_with("display.font: ") && message.contains(why),
+                "{message}"
+            );
+        }
+    }
+}
