@@ -126,6 +126,7 @@ fn board() -> Board {
         pool_bytes: 32 << 20,
         camera: CameraConfig::Pattern(PatternConfig::default()),
         mount: Mount::default(),
+        regions: Vec::new(),
         decide: DecideConfig {
             ema_weight: 1.0,
             enter: 0.0,

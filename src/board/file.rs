@@ -5,7 +5,7 @@
 
 use super::policy::Policy;
 use super::{
-    Board, BoardError, CameraConfig, DecideConfig, Depth, DisplayConfig, FramebufferConfig, Mount,
+    Board, BoardError, CameraConfig, DecideConfig, Depth, DisplayConfig, FramebufferConfig,
     PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
 };
 use crate::data_roots::DataRoots;
@@ -96,7 +96,7 @@ impl Board {
             let threads = top.integer_u32("threads", limits::THREADS);
             let pool_mib = top.integer_u32("pool_mib", limits::POOL_MIB);
             let camera = camera(top, base);
-            let mount = mount(top);
+            let (mount, regions) = super::mount::mount(top);
             let decide = decide(top);
             let display = display(top, base);
             let firmware = super::firmware::firmware(top);
@@ -114,6 +114,7 @@ impl Board {
                 pool_bytes: (pool_mib? as usize) << 20,
                 camera: camera?,
                 mount,
+                regions,
                 decide,
                 display: display?,
                 firmware,
@@ -244,16 +245,6 @@ fn pattern(table: &mut Table<'_, '_>) -> Option<PatternConfig> {
         format,
         rate_fps,
     })
-}
-
-fn mount(top: &mut Table<'_, '_>) -> Mount {
-    let Some(mut table) = top.table("mount") else {
-        return Mount::default();
-    };
-    Mount {
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
-    }
 }
 
 impl Default for DecideConfig {

@@ -2,6 +2,7 @@
 
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
+use crate::device::views;
 use crate::memory;
 use crate::network::Network;
 
@@ -21,6 +22,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ))?;
     print_line(format_args!("camera   {}", board.camera))?;
     print_line(format_args!("display  {}", board.display))?;
+    if !board.regions.is_empty() {
+        let regions = views::describe(&board.regions);
+        print_line(format_args!("regions  {regions}"))?;
+    }
     let model = args.board.model(&board)?;
     memory::reserve(board.pool_bytes)?;
     let mut ledger = memory::Ledger::default();
