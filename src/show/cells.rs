@@ -3,7 +3,8 @@
 //!
 //! | height of a cell | arrangement |
 //! |---|---|
-//! | 26 px and more (34 in colour) | name above, label below it, percent and bar at the foot; the region's picture at the left from 40 px on (never on small black-and-white displays) |
+//! | 50 px and more | name above, label below it, percent and bar at the foot; the region's picture at the left where it has 40 px (never on small black-and-white displays) |
+//! | 26 px and more (34 in colour) | name and percent above, label below them, bar at the foot |
 //! | below that | name, label and percent in one line, over the bar; no bar below 12 px |
 //!
 //! The frame rate has a line at the foot of the display where the cells have 18 px all the same.
@@ -23,6 +24,8 @@ const WIDTH_MIN_PX: [i32; 2] = [96, 120];
 const WITH_STATUS_MIN_PX: i32 = 18;
 /// The lowest cell with its parts above each other: in black and white, in colour.
 const BLOCK_MIN_PX: [i32; 2] = [26, 34];
+/// The lowest cell with room for a name, a label and a percent in lines of their own.
+const TALL_MIN_PX: i32 = 50;
 /// The smallest picture that shows anything.
 const PICTURE_MIN_PX: i32 = 40;
 
@@ -162,14 +165,18 @@ impl Grid {
 /// Name, label, and percent with bar above each other, beside the picture.
 fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Face) {
     let (width, height) = (cell.width(), cell.height());
-    let side = height.min(width * 2 / 5);
+    if height < TALL_MIN_PX {
+        return low_block(cell, gap, depth);
+    }
+    let side = height.min(width / 3);
     let picture = (is_pictured && side >= PICTURE_MIN_PX).then(|| {
         let mut place = cell.take_left(side, gap * 3 / 2);
         place.take_top((height - side) / 2, 0);
         place.take_top(side, 0)
     });
-    let name_face = face((height / 5).max(LINE_MIN_PX[0]), depth);
-    let percent_face = face((height / 4).max(LINE_MIN_PX[0]), depth);
+    // In colour, letters are smooth from a line of 15 px on. Long names and bars need the width.
+    let name_face = face((height / 5).min(width / 12).max(15), depth);
+    let percent_face = face((height / 4).min(width / 10).max(LINE_MIN_PX[1]), depth);
     let name = cell.take_top(name_face.line_px() as i32, 0);
     let mut foot = cell;
     foot.top = cell.bottom - percent_face.line_px() as i32;
@@ -186,6 +193,26 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
         bar: Some(foot.rectangle()),
     };
     (cell, name_face)
+}
+
+/// Name and percent in one line, the label below them, and the bar at the foot.
+fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
+    let height = cell.height();
+    let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
+    let face = face((height / 4).max(line_min), depth);
+    let mut head = cell;
+    head.bottom = head.top + face.line_px() as i32;
+    cell.top = head.bottom;
+    let percent = head.take_right(percent_width(face, head), gap);
+    let bar = cell.take_bottom((height / 9).max(3), 1);
+    let cell = Cell {
+        picture: None,
+        name: head.rectangle(),
+        label: cell.rectangle(),
+        percent: percent.rectangle(),
+        bar: Some(bar),
+    };
+    (cell, face)
 }
 
 /// Name, label and percent in one line, the bar below.
