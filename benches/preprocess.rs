@@ -38,6 +38,7 @@ fn raw(c: &mut Criterion) {
                 let mount = Mount {
                     rotate_deg,
                     mirror: false,
+                    resize: None,
                 };
                 let geometry = Geometry::packed(format, width_px, height_px);
                 let mut data = vec![0; geometry.picture_bytes().unwrap()];

@@ -68,6 +68,7 @@ impl Stages {
             unknown_label: "unknown",
             rate_fps: 30.0,
             picture: Some(self.preprocess.crop()),
+            regions: &[],
             notice: None,
         };
         black_box(self.painter.draw(&scene));
@@ -128,6 +129,7 @@ fn stages(c: &mut Criterion) {
                     unknown_label: "unknown",
                     rate_fps: 30.0,
                     picture: Some(s.preprocess.crop()),
+                    regions: &[],
                     notice: None,
                 };
                 black_box(s.painter.draw(&scene));

@@ -5,11 +5,11 @@
 //! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
 
 mod start;
+pub(crate) mod views;
 
 use crate::board::Board;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::care::Care;
-use crate::decide::{Decider, Verdict};
 use crate::frame::Geometry;
 use crate::memory;
 use crate::network::Network;
@@ -20,6 +20,7 @@ use crate::stats::{Stage, Stats, Stopwatch};
 use crate::{Cause, Failure, clock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use views::Views;
 
 /// First and longest pause between two tries to open a lost camera.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
@@ -56,11 +57,10 @@ pub struct Device {
     decoder: MjpegDecoder,
     preprocess: Preprocess,
     network: Network,
-    decider: Decider,
+    views: Views,
     display: Option<Box<dyn Display>>,
     serial: Serial,
     stats: Stats,
-    verdict: Option<Verdict>,
     /// When the newest verdict was made; `None` before the first one.
     live_at: Option<Instant>,
     lost_at: Option<Instant>,
@@ -176,14 +176,17 @@ impl Device {
             }
         };
         watch.lap(Stage::Decode);
-        if let Err(error) = self.preprocess.run(&frame, self.network.input()) {
+        let turn = self.views.next_turn();
+        let input = self.network.input();
+        if let Err(error) = self.preprocess.run_area(turn, &frame, input) {
             self.past.damaged += 1;
             self.trouble.tell(&self.serial, "frame skipped", &error);
             return Step::Skipped(Failure::new(Cause::Camera, error));
         }
         watch.lap(Stage::Preprocess);
-        let verdict = match self.network.run() {
-            Ok(scores) => self.decider.step(scores, captured_at),
+        let view = &mut self.views.all[turn];
+        let (verdict, is_told) = match self.network.run() {
+            Ok(scores) => view.step(scores, captured_at),
             Err(error) => {
                 self.trouble.tell(&self.serial, "frame skipped", &error);
                 return Step::Skipped(error.into());
@@ -193,18 +196,17 @@ impl Device {
         watch
             .times
             .set(Stage::Latency, clock::now().saturating_sub(captured_at));
-        let first = self.live_at.is_none();
-        self.verdict = Some(verdict);
         self.live_at = Some(Instant::now());
-        let was_lost = self.find_camera();
-        if first || was_lost || verdict.changed || self.drawn_at.elapsed() >= PICTURE_PERIOD {
+        self.find_camera();
+        if is_told || self.drawn_at.elapsed() >= PICTURE_PERIOD {
             self.draw();
         }
         watch.lap(Stage::Show);
         self.stats.record(watch.times);
-        if first || was_lost || verdict.changed {
+        if is_told {
+            let (frame, region) = (self.stats.frames(), self.views.all[turn].name());
             self.serial
-                .verdict(self.stats.frames(), &verdict, &self.labels, &watch.times);
+                .verdict(frame, region, &verdict, &self.labels, &watch.times);
         }
         Step::Frame
     }
@@ -250,17 +252,16 @@ impl Device {
         }
         if self.lost_at.is_none() {
             self.lost_at = Some(Instant::now());
-            self.decider.reset();
-            self.verdict = None;
+            self.views.forget();
             self.serial.camera_lost(why);
             self.say_status();
         }
     }
 
-    /// A frame came: if the camera was lost, say that it is back. True when it was lost.
-    fn find_camera(&mut self) -> bool {
+    /// A frame came: if the camera was lost, say that it is back.
+    fn find_camera(&mut self) {
         let Some(lost_at) = self.lost_at.take() else {
-            return false;
+            return;
         };
         let camera = self
             .camera
@@ -268,7 +269,6 @@ impl Device {
             .map_or_else(String::new, |c| c.describe());
         self.serial.camera_back(&camera, lost_at.elapsed());
         self.say_status();
-        true
     }
 
     fn reopen_camera(&mut self) -> Result<(), Failure> {
@@ -326,7 +326,7 @@ impl Device {
         self.drawn_at = Instant::now();
         if self.display_retry_at.is_some_and(|at| Instant::now() >= at) {
             self.display_retry_at = None;
-            match (self.open_display)() {
+            match views::open_display(&mut self.open_display, &self.board.regions) {
                 // Back is one that shows something, not one that can be opened.
                 Ok(display) => self.display = display,
                 Err(error) => self.lose_display(&error),
@@ -337,13 +337,18 @@ impl Device {
             return;
         };
         let notice = self.care.notice();
+        let preprocess = (state == State::Live).then_some(&self.preprocess);
+        let regions = self.views.regions(preprocess);
+        let count = self.views.all.len();
         let scene = Scene {
             state,
-            verdict: self.verdict.as_ref(),
+            verdict: self.views.all[0].verdict(),
             labels: &self.shown,
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: self.stats.rate_fps(),
-            picture: (state == State::Live).then(|| self.preprocess.crop()),
+            picture: preprocess.map(Preprocess::crop),
+            // One part alone has the whole display.
+            regions: &regions[..if count > 1 { count } else { 0 }],
             notice: notice.as_ref().map(|words| words.as_str()),
         };
         match display.show(&scene) {

@@ -74,6 +74,14 @@ pub const EMA_WEIGHT: Real = real(0.01, 1.0);
 pub const PROBABILITY: Real = real(0.0, 1.0);
 /// `frames_in_a_row`.
 pub const FRAMES_IN_A_ROW: Whole = whole(1, 1000);
+/// `region` and the entries of `[mount.regions]`, in parts of the picture.
+pub const REGION_PART: Real = real(0.0, 1.0);
+/// Entries of `[mount.regions]`: with more of them each has its turn too seldom, and no display has room for them.
+pub const REGIONS: Whole = whole(1, 8);
+/// Letters of a region's name.
+pub const REGION_NAME_CHARS: usize = 24;
+/// A region has at least so many pixels each way, as a network's picture has; less shows nothing but enlarged noise.
+pub const REGION_SIDE_PX: Whole = whole(8, SIDE_PX.most);
 /// `hold_ms`.
 pub const HOLD_MS: Whole = whole(0, 3_600_000);
 /// `font` of `[display]`: those of all Chinese, Japanese and Korean letters have some 20 MB.
@@ -105,6 +113,8 @@ pub const MODEL_BYTES: Whole = whole(1, 4 << 30);
 pub const INPUT_SIDE_PX: Whole = whole(8, 2048);
 /// `resize_shorter_px`.
 pub const RESIZE_SHORTER_PX: Whole = whole(8, 4096);
+/// `fill`, a colour.
+pub const COLOUR: Real = real(0.0, 255.0);
 /// `scale` and `std`, which are factors.
 pub const FACTOR: Real = real(1e-6, 1e6);
 /// `mean`.
@@ -213,6 +223,7 @@ mod tests {
             real("enter", PROBABILITY),
             whole("frames_in_a_row", FRAMES_IN_A_ROW),
             whole("hold_ms", HOLD_MS),
+            whole("regions", REGIONS),
             whole("keep", PNG_KEEP),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),

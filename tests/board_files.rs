@@ -8,7 +8,7 @@ use eyelet::board::{Board, BoardError, CameraConfig, ClassRule, DisplayConfig, T
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
-use eyelet::model::Definition;
+use eyelet::model::{Definition, Resize};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -139,6 +139,7 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(board.pool, PoolSize::Bytes(64 << 20));
     assert_eq!(board.display, DisplayConfig::None);
     assert_eq!(board.mount, Default::default());
+    assert_eq!(board.regions, []);
     assert_eq!(board.decide, Default::default());
     let CameraConfig::Pattern(pattern) = board.camera else {
         panic!("{:?}", board.camera)
@@ -323,7 +324,42 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[mount]\nmirrored = true",
-        "t.toml:13:1: mount.mirrored: is no key here, did you mean `mirror`? (allowed: rotate_deg, mirror)",
+        "t.toml:13:1: mount.mirrored: is no key here, did you mean `mirror`? (allowed: rotate_deg, mirror, resize, region, regions)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount]\nregion = [0.5, 0, 0.5]",
+        "t.toml:13:1: mount.region: has 3 numbers, needs 4: left, top, width and height, in parts of the upright picture",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount]\nregion = [0, 0, 320, 240]",
+        "t.toml:13:17: mount.region: has 320, needs a list of numbers from 0 to 1",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount.regions]\nleft = [0.5, 0, 0.75, 1]",
+        "t.toml:13:1: mount.regions.left: ends at 1.25 of the picture's width, needs to end at 1 or before",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount.regions]\nleft = [0.5, 0, 0.5, 0]",
+        "t.toml:13:1: mount.regions.left: has a height of 0, needs one above 0",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount]\nregion = [0, 0, 1, 1]\n[mount.regions]\na = [0, 0, 1, 1]",
+        "t.toml:13:1: mount.region: is there beside `regions`: give it a name and put it in there",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount.regions]",
+        "t.toml:12:8: mount.regions: has 0 entries, needs 1 to 8",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[mount.regions]\n\" \" = [0, 0, 1, 1]",
+        "t.toml:13:1: mount.regions. : needs a name of 1 to 24 letters on one line",
     ),
     (
         "[display.none]",
@@ -439,4 +475,26 @@ fn the_models_of_the_boards_are_sound() {
     for shipped in eyelet::model::shipped::MODELS {
         Definition::parse(shipped.path, shipped.text).unwrap();
     }
+}
+
+#[test]
+fn regions_keep_the_order_of_the_file() {
+    let text = format!(
+        "{SMALL}[mount]\nresize = \"fit\"\n[mount.regions]\nz = [0, 0, 0.5, 1]\n\"a b\" = [0.5, 0, 0.5, 0.25]\n"
+    );
+    let board = parse(&text).unwrap();
+    assert_eq!(board.mount.resize, Some(Resize::Fit));
+    let told: Vec<_> = board.regions.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["z = [0, 0, 0.5, 1]", "a b = [0.5, 0, 0.5, 0.25]"]);
+    let nine: String = (0..9).map(|i| format!("r{i} = [0, 0, 1, 1]\n")).collect();
+    let faults = parse(&format!("{SMALL}[mount.regions]\n{nine}")).unwrap_err();
+    assert_eq!(
+        faults,
+        ["t.toml:12:8: mount.regions: has 9 entries, needs 1 to 8"]
+    );
+    let one = parse(&format!(
+        "{SMALL}[mount]\nregion = [0.25, 0.25, 0.5, 0.5]\n"
+    ))
+    .unwrap();
+    assert_eq!(one.regions[0].name, None);
 }

@@ -6,8 +6,8 @@ mod common;
 use common::fixture;
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::board::{
-    Board, CameraConfig, ClassRules, DecideConfig, DisplayConfig, Firmware, Mount, PatternConfig,
-    Tier,
+    Area, Board, CameraConfig, ClassRules, DecideConfig, DisplayConfig, Firmware, Mount,
+    PatternConfig, Region, Tier,
 };
 use eyelet::camera::{Camera, CameraError, Next};
 use eyelet::care::Care;
@@ -127,6 +127,7 @@ fn board() -> Board {
         pool_bytes: 32 << 20,
         camera: CameraConfig::Pattern(PatternConfig::default()),
         mount: Mount::default(),
+        regions: Vec::new(),
         decide: DecideConfig {
             ema_weight: 1.0,
             enter: 0.0,
@@ -437,4 +438,90 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     let (result, _) = run_cared_on(Box::new(fails), script, watched(retry));
     assert_eq!(result, Ok(5));
     assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
+}
+
+/// What a display was given of two regions: the state, and which of them had a live verdict and a picture.
+type Halves = Arc<Mutex<Vec<(State, [bool; 2])>>>;
+
+struct HalvesDisplay(Halves);
+
+impl Display for HalvesDisplay {
+    fn describe(&self) -> String {
+        "halves".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        assert_eq!(scene.regions.len(), 2);
+        let live = [0, 1].map(|i| scene.regions[i].verdict.is_some());
+        if scene.state == State::Live {
+            let pictured = [0, 1].map(|i| scene.regions[i].picture.is_some());
+            assert_eq!(live, pictured);
+        }
+        self.0.lock().unwrap().push((scene.state, live));
+        Ok(())
+    }
+}
+
+#[test]
+fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
+    use Act::{HalfJpeg, Lost, Picture};
+    let script = vec![
+        Picture(1),
+        HalfJpeg,
+        Picture(2),
+        Picture(3),
+        Lost,
+        Picture(4),
+        Picture(5),
+    ];
+    let script: Script = Arc::new(Mutex::new(script.into()));
+    let shown = Halves::default();
+    let to_display = Arc::clone(&shown);
+    let half = |name: &str, left| Region {
+        name: Some(name.into()),
+        area: Area {
+            left,
+            top: 0.0,
+            width: 0.5,
+            height: 1.0,
+        },
+    };
+    let open_camera = move || {
+        Ok(Box::new(ScriptedCamera {
+            script: Arc::clone(&script),
+            rgb: vec![0; (SIDE_PX * SIDE_PX * 3) as usize],
+            sequence: 0,
+        }) as Box<dyn Camera>)
+    };
+    let open_display = move || {
+        let display = HalvesDisplay(Arc::clone(&to_display));
+        Ok(Some(Box::new(display) as Box<dyn Display>))
+    };
+    let mut device = Device::start_with(
+        Board {
+            regions: vec![half("left", 0.0), half("right", 0.5)],
+            ..board()
+        },
+        Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap(),
+        Serial::new(true, Instant::now(), "unknown"),
+        Box::new(open_camera),
+        Box::new(open_display),
+    )
+    .unwrap();
+    let stop = AtomicBool::new(false);
+    let limits = Limits {
+        frames: None,
+        stop: &stop,
+        stats_every: None,
+    };
+    assert_eq!(device.run(&limits).unwrap(), 5);
+    // Only changes are looked at: how often a display is drawn is a matter of time.
+    let mut live: Vec<[bool; 2]> = shown.lock().unwrap().iter().map(|s| s.1).collect();
+    live.dedup();
+    let (none, left, right, both) = ([false; 2], [true, false], [false, true], [true; 2]);
+    // The fourth frame is the right one's turn again.
+    assert_eq!(live, [none, left, both, none, right, both]);
+    let shown = shown.lock().unwrap();
+    let lost = shown.iter().filter(|(state, _)| is_lost(*state));
+    assert!(lost.clone().count() > 0 && lost.clone().all(|(_, live)| *live == none));
 }

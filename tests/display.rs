@@ -13,7 +13,7 @@ use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::png::write_png;
-use eyelet::show::{Scene, State};
+use eyelet::show::{Region, Scene, State};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -112,6 +112,7 @@ fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
             height_px: SIDE_PX,
             rgb,
         }),
+        regions: &[],
         notice: matches!(show, LowPower(_)).then_some("low power"),
     });
 }
@@ -198,13 +199,19 @@ fn drawn() -> Vec<(u32, u32, Depth, String, Painter)> {
 #[test]
 fn displays_look_as_in_the_golden_pictures() {
     let bless = std::env::var_os("EYELET_BLESS").is_some();
+    let labels = labels();
     let mut names = BTreeSet::new();
     let mut different = Vec::new();
-    for (width_px, height_px, depth, name, painter) in drawn() {
+    let single = drawn()
+        .into_iter()
+        .map(|(width_px, height_px, depth, name, painter)| {
+            let depth = format!("{depth:?}").to_lowercase();
+            let name = format!("{width_px}x{height_px}-{depth}-{name}.png");
+            (name, painter)
+        });
+    for (name, painter) in single.into_iter().chain(golden_regions(&labels)) {
         let mut png = Vec::new();
         write_png(painter.canvas(), &mut png).unwrap();
-        let depth = format!("{depth:?}").to_lowercase();
-        let name = format!("{width_px}x{height_px}-{depth}-{name}.png");
         let path = golden_folder().join(&name);
         let same = fs::read(&path).is_ok_and(|golden| pixels(&golden) == pixels(&png));
         if !same && bless {
@@ -231,6 +238,169 @@ fn displays_look_as_in_the_golden_pictures() {
         different.is_empty(),
         "not as in tests/golden: {different:?}; look at them, then EYELET_BLESS=1"
     );
+}
+
+/// Verdicts of several regions: a class, another, none decided, no frame, and long ones.
+fn region_verdicts() -> [Option<Verdict>; 8] {
+    [
+        Some(0),
+        Some(4),
+        None,
+        None,
+        Some(1),
+        Some(5),
+        Some(6),
+        Some(2),
+    ]
+    .map(|class| class.map(|class| verdict(Some(class))))
+    .map(|verdict| verdict.map(less_sure))
+}
+
+/// The same with another share for each class, so that bars differ.
+fn less_sure(mut verdict: Verdict) -> Verdict {
+    if let Some(best) = &mut verdict.decided {
+        best.probability -= 0.07 * best.class as f32;
+    }
+    verdict
+}
+
+fn draw_regions(painter: &mut Painter, count: usize, notice: Option<&str>, labels: &[String]) {
+    const NAMES: [&str; 8] = [
+        "left",
+        "right",
+        "upper row, camera 2",
+        "gate",
+        "belt 1",
+        "belt 2",
+        "Tür",
+        "sky",
+    ];
+    let rgb = picture();
+    let mut verdicts = region_verdicts();
+    verdicts[2] = Some(verdict(None));
+    let regions: Vec<Region<'_>> = (0..count)
+        .map(|i| Region {
+            name: NAMES[i],
+            verdict: verdicts[i].as_ref(),
+            picture: verdicts[i].as_ref().map(|_| Crop {
+                width_px: SIDE_PX,
+                height_px: SIDE_PX,
+                rgb: &rgb,
+            }),
+        })
+        .collect();
+    painter.draw(&Scene {
+        state: State::Live,
+        verdict: None,
+        labels,
+        unknown_label: "unknown",
+        rate_fps: 14.23,
+        picture: None,
+        regions: &regions,
+        notice,
+    });
+}
+
+/// Every golden picture of several regions: size, depth, how many.
+const GOLDEN_REGIONS: [(u32, u32, Depth, usize); 11] = [
+    (128, 64, Depth::Mono, 2),
+    (128, 64, Depth::Mono, 4),
+    (128, 64, Depth::Mono, 8),
+    (160, 128, Depth::Rgb565, 3),
+    (240, 320, Depth::Rgb565, 4),
+    (480, 320, Depth::Rgb565, 2),
+    (480, 320, Depth::Rgb565, 3),
+    (480, 320, Depth::Rgb565, 4),
+    (480, 320, Depth::Rgb565, 8),
+    (400, 300, Depth::Mono, 4),
+    (1024, 600, Depth::Rgb888, 6),
+];
+
+fn golden_regions(labels: &[String]) -> impl Iterator<Item = (String, Painter)> + '_ {
+    GOLDEN_REGIONS
+        .into_iter()
+        .map(move |(width_px, height_px, depth, count)| {
+            let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+            painter.divide(count).unwrap();
+            draw_regions(&mut painter, count, None, labels);
+            let depth = format!("{depth:?}").to_lowercase();
+            let name = format!("{width_px}x{height_px}-{depth}-regions-{count}.png");
+            (name, painter)
+        })
+}
+
+/// Whatever the size and the words, each region keeps to its own places, and its label can be seen.
+#[test]
+fn regions_keep_to_their_places() {
+    let mut random = fastrand::Rng::with_seed(12);
+    let labels: Vec<String> = labels().iter().map(|label| label.repeat(2)).collect();
+    let mut divided = 0;
+    for _ in 0..150 {
+        let (width_px, height_px) = (random.u32(60..700), random.u32(32..500));
+        let depth = [Depth::Mono, Depth::Rgb565][random.usize(0..2)];
+        let count = random.usize(2..=8);
+        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+        if painter.divide(count).is_err() {
+            continue;
+        }
+        divided += 1;
+        let notice = random.bool().then_some("low power");
+        draw_regions(&mut painter, count, notice, &labels);
+        let context = format!("{count} on {width_px} x {height_px} {depth:?}");
+        let places: Vec<_> = painter.cells().unwrap().places().collect();
+        let canvas = painter.canvas();
+        let all = (0..height_px).flat_map(|y| (0..width_px).map(move |x| (x, y)));
+        let home = |x, y| {
+            let at = Point::new(x as i32, y as i32);
+            places.iter().position(|(_, place)| place.contains(at))
+        };
+        let (x, y) = all.clone().find(|(x, y)| home(*x, *y).is_none()).unwrap();
+        let ground = canvas.pixel(x, y);
+        let mut inked = vec![false; places.len()];
+        for (x, y) in all.filter(|(x, y)| canvas.pixel(*x, *y) != ground) {
+            let place = home(x, y).unwrap_or_else(|| panic!("{x}, {y} is in no place: {context}"));
+            inked[place] = true;
+        }
+        for ((name, place), inked) in places.iter().zip(inked) {
+            let is_needed = matches!(*name, "name" | "label" | "bar" | "picture");
+            assert!(
+                inked || !is_needed,
+                "nothing in {name} {place:?}: {context}"
+            );
+        }
+    }
+    assert!(divided > 100, "{divided}");
+    let error = Painter::new(128, 32, Depth::Mono)
+        .unwrap()
+        .divide(8)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("no room for 8 regions"),
+        "{error}"
+    );
+}
+
+/// A notice has the line of the frame rate, or where there is none, the place of the first name.
+#[test]
+fn a_notice_is_shown_beside_regions() {
+    let labels = labels();
+    for (width_px, height_px, depth, count, name) in [
+        (480, 320, Depth::Rgb565, 4, "status"),
+        (128, 64, Depth::Mono, 6, "name"),
+    ] {
+        let mut well = Painter::new(width_px, height_px, depth).unwrap();
+        well.divide(count).unwrap();
+        let mut weak = well.clone();
+        draw_regions(&mut well, count, None, &labels);
+        draw_regions(&mut weak, count, Some("low power"), &labels);
+        let mut places = well.cells().unwrap().places();
+        let (_, place) = places.find(|place| place.0 == name).unwrap();
+        let all = (0..height_px).flat_map(|y| (0..width_px).map(move |x| (x, y)));
+        let mut differing =
+            all.filter(|&(x, y)| well.canvas().pixel(x, y) != weak.canvas().pixel(x, y));
+        assert!(differing.clone().count() > 0);
+        assert!(differing.all(|(x, y)| place.contains(Point::new(x as i32, y as i32))));
+    }
 }
 
 /// Random displays and labels: nothing is drawn outside of its place, and the label can be seen.
@@ -309,6 +479,7 @@ fn odd_scenes_are_drawn_too() {
                     height_px: 10,
                     rgb: &[0; 7],
                 }),
+                regions: &[],
                 notice: Some("low power"),
             });
         }

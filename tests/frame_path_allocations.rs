@@ -4,17 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 use eyelet::board::{
-    CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
+    Area, CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
 };
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::{Candidate, Classes, Decider, Verdict};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{Dtype, InputSpec, Layout, Model};
+use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
-use eyelet::show::{Scene, State};
+use eyelet::show::{Region, Scene, State};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
 use std::path::Path;
@@ -140,6 +140,8 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
         assert_eq!(count, 0, "{}", camera.describe());
     }
 
+    regions_allocate_nothing(&mut *cameras[0]);
+
     let decode = |name: &str, jpeg: &[u8], width_px, height_px| {
         let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
         let frame = Frame::new(geometry, jpeg, Duration::ZERO, 0).unwrap();
@@ -172,6 +174,61 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
         count <= 40 && bytes <= 400 * width_px as usize,
         "{count} {bytes}"
     );
+}
+
+/// Several regions in turn, and the display that they share.
+fn regions_allocate_nothing(camera: &mut dyn Camera) {
+    let areas = [0.0, 0.3, 0.5].map(|left| Area {
+        left,
+        top: 0.25,
+        width: 0.4,
+        height: 0.75,
+    });
+    let mount = Mount {
+        resize: Some(Resize::Fit),
+        ..Mount::default()
+    };
+    let mut preprocess = Preprocess::of_areas(&spec(), mount, &areas, Encoder::of(&spec()));
+    let mut tensor = vec![0.0; 224 * 224 * 3];
+    preprocess.prepare(camera.geometry()).unwrap();
+    let mut painter = Painter::new(480, 320, Depth::Rgb565).unwrap();
+    painter.divide(areas.len()).unwrap();
+    let labels = ["tabby".to_owned()];
+    let mut frame = |turn: usize| {
+        let Next::Frame(frame) = camera.next().unwrap() else {
+            panic!("a frame was expected");
+        };
+        let input = Input::F32(&mut tensor);
+        preprocess.run_area(turn % 3, &frame, input).unwrap();
+        let best = Candidate {
+            class: 0,
+            probability: 0.9,
+        };
+        let verdict = Verdict {
+            decided: Some(best),
+            top: [best; 5],
+            changed: false,
+        };
+        let region = |i| Region {
+            name: "left",
+            verdict: Some(&verdict),
+            picture: Some(preprocess.crop_of_area(i)),
+        };
+        painter.draw(&Scene {
+            state: State::Live,
+            verdict: None,
+            labels: &labels,
+            unknown_label: "unknown",
+            rate_fps: 9.0,
+            picture: None,
+            regions: &[region(0), region(1), region(2)],
+            notice: None,
+        });
+    };
+    // The pen and the scalers have their buffers after the first drawing.
+    frame(0);
+    let (count, _) = allocations(|| (1..20).for_each(&mut frame));
+    assert_eq!(count, 0);
 }
 
 #[test]

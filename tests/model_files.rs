@@ -3,7 +3,7 @@
 
 use eyelet::data_roots::DataRoots;
 use eyelet::model::{
-    ChannelOrder, Definition, Dtype, Layout, Model, ModelError, Named, OutputKind, shipped,
+    ChannelOrder, Definition, Dtype, Layout, Model, ModelError, Named, OutputKind, Resize, shipped,
 };
 use eyelet::network::inspect::Inspected;
 use std::fs;
@@ -143,7 +143,10 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(input.scale, 1.0 / 255.0);
     assert_eq!(input.mean, [0.485, 0.456, 0.406]);
     // 48 * 8 / 7, rounded up.
-    assert_eq!(input.resize_shorter_px, 55);
+    assert_eq!((input.resize, input.resize_shorter_px), (Resize::Crop, 55));
+    let fitted = SMALL.replace("[input]", "[input]\nresize = \"fit\"\nfill = [1, 2, 255]");
+    let fitted = parse(&fitted).unwrap().input;
+    assert_eq!((fitted.resize, fitted.fill), (Resize::Fit, [1, 2, 255]));
     assert_eq!(definition.output.label_offset, 0);
     let bytes = parse(&SMALL.replace("[input]", "[input]\ndtype = \"u8\"")).unwrap();
     assert_eq!(
@@ -188,7 +191,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "width_px = 32",
         "width_px = 32\nmeen = 1",
-        "m.toml:7:1: input.meen: is no key here, did you mean `mean`? (allowed: name, layout, dtype, width_px, height_px, channels, scale, mean, std, resize_shorter_px)",
+        "m.toml:7:1: input.meen: is no key here, did you mean `mean`? (allowed: name, layout, dtype, width_px, height_px, channels, scale, mean, std, resize, resize_shorter_px, fill)",
     ),
     (
         "width_px = 32",
@@ -204,6 +207,26 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "width_px = 32",
         "width_px = 32\nresize_shorter_px = 40",
         "m.toml:7:1: input.resize_shorter_px: is 40, needs at least 48: the crop of 32x48 is cut out of the resized picture",
+    ),
+    (
+        "width_px = 32",
+        "width_px = 32\nresize = \"stretched\"",
+        "m.toml:7:1: input.resize: \"stretched\" is not allowed, did you mean `stretch`? (allowed: crop, fit, stretch)",
+    ),
+    (
+        "width_px = 32",
+        "width_px = 32\nresize = \"fit\"\nresize_shorter_px = 64",
+        "m.toml:8:1: input.resize_shorter_px: is for resize = \"crop\" alone, and resize is \"fit\", which shows the network the whole picture: take one of the two out",
+    ),
+    (
+        "width_px = 32",
+        "width_px = 32\nfill = [0, 0, 0]",
+        "m.toml:7:1: input.fill: is for resize = \"fit\" alone, and resize is \"crop\", which leaves nothing free: take one of the two out",
+    ),
+    (
+        "width_px = 32",
+        "width_px = 32\nresize = \"fit\"\nfill = [0.5, 1, 1]",
+        "m.toml:8:1: input.fill: needs whole numbers from 0 to 255",
     ),
     (
         "width_px = 32",

@@ -80,10 +80,7 @@ fn test_data_gives_the_scores_of_onnx_runtime() {
 #[test]
 fn sample_photos_have_the_classes_that_their_page_states() {
     let (model, mut network) = shipped();
-    let mount = Mount {
-        rotate_deg: 0,
-        mirror: false,
-    };
+    let mount = Mount::default();
     let mut preprocess = Preprocess::new(&model.input, mount, network.encoder().clone());
     let page = std::fs::read_to_string(project().join("boards/photos/ORIGIN.md")).unwrap();
     let rows: Vec<Vec<&str>> = page

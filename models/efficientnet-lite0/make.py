@@ -70,6 +70,7 @@ channels = "rgb"
 scale = 1.0
 mean = [127.0, 127.0, 127.0]
 std = [128.0, 128.0, 128.0]
+resize = "crop"
 resize_shorter_px = {resize_shorter_px}
 
 [output]

@@ -6,7 +6,7 @@
 use super::policy::Policy;
 use super::{
     Board, BoardError, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig,
-    FramebufferConfig, Mount, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
+    FramebufferConfig, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
 };
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
@@ -97,7 +97,7 @@ impl Board {
             let threads = top.integer_u32("threads", limits::THREADS);
             let pool_mib = top.integer_u32("pool_mib", limits::POOL_MIB);
             let camera = camera(top, base);
-            let mount = mount(top);
+            let (mount, regions) = super::mount::mount(top);
             let decide = decide(top);
             let (display, font) = display(top, base);
             let firmware = super::firmware::firmware(top);
@@ -117,6 +117,7 @@ impl Board {
                 }),
                 camera: camera?,
                 mount,
+                regions,
                 decide,
                 display: display?,
                 font,
@@ -248,16 +249,6 @@ fn pattern(table: &mut Table<'_, '_>) -> Option<PatternConfig> {
         format,
         rate_fps,
     })
-}
-
-fn mount(top: &mut Table<'_, '_>) -> Mount {
-    let Some(mut table) = top.table("mount") else {
-        return Mount::default();
-    };
-    Mount {
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
-    }
 }
 
 impl Default for DecideConfig {

@@ -5,6 +5,7 @@ pub mod choose;
 pub mod classes;
 pub mod file;
 pub mod firmware;
+mod mount;
 pub mod policy;
 mod source;
 
@@ -14,6 +15,7 @@ pub use firmware::Firmware;
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
 use crate::memory::PoolSize;
+use crate::model::Resize;
 use crate::toml_file::Faults;
 use policy::Policy;
 use std::path::PathBuf;
@@ -75,6 +77,8 @@ pub struct Board {
     pub camera: CameraConfig,
     /// How the camera is mounted.
     pub mount: Mount,
+    /// The parts of the upright picture that are classified, in turn; none is the whole picture.
+    pub regions: Vec<Region>,
     /// How scores become a verdict.
     pub decide: DecideConfig,
     /// Where the verdict is drawn.
@@ -166,13 +170,64 @@ pub struct PatternConfig {
     pub rate_fps: u32,
 }
 
-/// How the camera is mounted: the picture is rotated clockwise by `rotate_deg`, then mirrored left-right.
+/// How the camera is mounted: the picture is rotated clockwise by `rotate_deg`, then mirrored left-right. That is the upright
+/// picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mount {
     /// 0, 90, 180 or 270.
     pub rotate_deg: u16,
     /// Swap left and right (after the rotation).
     pub mirror: bool,
+    /// How the picture comes to the network's size; `None` is the model's own way.
+    pub resize: Option<Resize>,
+}
+
+/// A part of the upright picture that is classified on its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Its name in `[mount.regions]`; none for the one of `region`.
+    pub name: Option<String>,
+    /// Where it lies.
+    pub area: Area,
+}
+
+/// A rectangle in parts of the upright picture: 0 is its left or upper rim, 1 the right or lower one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Area {
+    /// Left side.
+    pub left: f32,
+    /// Upper side.
+    pub top: f32,
+    /// Width, above 0; `left + width` is at most 1, but for rounding.
+    pub width: f32,
+    /// Height, likewise.
+    pub height: f32,
+}
+
+impl Area {
+    /// The whole picture.
+    pub const WHOLE: Self = Self {
+        left: 0.0,
+        top: 0.0,
+        width: 1.0,
+        height: 1.0,
+    };
+}
+
+impl std::fmt::Display for Region {
+    /// As the board file has it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name} = ")?;
+        }
+        let Area {
+            left,
+            top,
+            width,
+            height,
+        } = self.area;
+        write!(f, "[{left}, {top}, {width}, {height}]")
+    }
 }
 
 /// `[decide]`

@@ -227,7 +227,9 @@ mod tests {
             scale: 1.0,
             mean: [0.0; 3],
             std: [1.0; 3],
+            resize: crate::model::Resize::Crop,
             resize_shorter_px: size,
+            fill: crate::model::file::BLACK,
         };
         let mut preprocess = Preprocess::new(&spec, Mount::default(), Encoder::of(&spec));
         let mut tensor = vec![0; (size * size * 3) as usize];

@@ -3,6 +3,7 @@
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
 use crate::decide::Classes;
+use crate::device::views;
 use crate::memory;
 use crate::network::Network;
 use crate::show::lettering::Lettering;
@@ -23,6 +24,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ))?;
     print_line(format_args!("camera   {}", board.camera))?;
     print_line(format_args!("display  {}", board.display))?;
+    if !board.regions.is_empty() {
+        let regions = views::describe(&board.regions);
+        print_line(format_args!("regions  {regions}"))?;
+    }
     let model = args.board.model(&board)?;
     let classes = Classes::of(&board, &model)?;
     let lettering = Lettering::of(&board, &classes.shown(&model.labels))?;

@@ -20,7 +20,8 @@ pub mod update;
 use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
-use crate::model::{Model, facts};
+use crate::model::Model;
+use crate::model::facts::{self, Source};
 use crate::output;
 pub(crate) use crate::output::print_line;
 use clap::{Parser, Subcommand};
@@ -179,13 +180,26 @@ impl BoardArgs {
 
     /// The board's model.
     fn model(&self, board: &Board) -> Result<Model, Failure> {
-        find_model(&board.model, self.labels.as_deref())
+        let mut model = Model::find(&board.model, self.labels.as_deref())?;
+        if let Some(resize) = board.mount.resize {
+            facts::resize_by_board(&mut model.input, &mut model.facts, resize);
+            let told = model.facts.iter().filter(|f| f.source == Source::Board);
+            told.for_each(|fact| log::info!("{}: {fact}", model.name));
+        }
+        tell_assumed(&model);
+        Ok(model)
     }
 }
 
 /// A model by name or path. What is assumed of it is told.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     let model = Model::find(name_or_path, labels)?;
+    tell_assumed(&model);
+    Ok(model)
+}
+
+/// What nobody says of a model, and is taken for true.
+fn tell_assumed(model: &Model) {
     let mut assumed = model
         .facts
         .iter()
@@ -202,7 +216,6 @@ fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failur
             toml.display()
         );
     }
-    Ok(model)
 }
 
 /// What is held to be true of a model, and who says so.

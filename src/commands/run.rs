@@ -92,6 +92,7 @@ fn show_failure(display: &DisplayConfig, cause: Cause) {
         unknown_label: "",
         rate_fps: 0.0,
         picture: None,
+        regions: &[],
         notice: None,
     };
     if let Err(error) = display.show(&scene) {

@@ -3,17 +3,18 @@
 //! The model comes first, then the display, so that it can say what is waited for, then the camera. Where somebody watches
 //! over the board ([`Care::is_supervised`]) a camera that is not there is waited for as the policy says.
 
+use super::views::{self, Views};
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
-use crate::board::Board;
+use crate::board::{Board, Region};
 use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
 use crate::care::boot::Boot;
-use crate::decide::{Classes, Decider};
+use crate::decide::Classes;
 use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
 use crate::model::Model;
 use crate::network::Network;
-use crate::preprocess::{MjpegDecoder, Preprocess};
+use crate::preprocess::{MjpegDecoder, Preprocess, PreprocessError};
 use crate::show::lettering::Lettering;
 use crate::show::serial::Serial;
 use crate::show::{self, Display, DisplayError, Scene, State};
@@ -84,7 +85,7 @@ impl Device {
         let loaded_in = started.elapsed();
         let loaded_at = clock::now();
         let display = ledger.account("display", || {
-            open_display_patiently(&mut open_display, &mut care)
+            open_display_patiently(&mut open_display, &board.regions, &mut care)
         });
         let (mut display, display_fault) = match display {
             Ok(display) => (display, None),
@@ -109,18 +110,25 @@ impl Device {
         let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
         let encoder = network.encoder().clone();
         let mut preprocess = ledger.account("preprocess", || {
-            Preprocess::new(&model.input, board.mount, encoder)
+            let areas: Vec<_> = board.regions.iter().map(|region| region.area).collect();
+            Preprocess::of_areas(&model.input, board.mount, &areas, encoder)
         });
         ledger
             .account("preprocess, tables", || {
                 preprocess.prepare(decoded(geometry))
             })
-            .map_err(|e| Failure::new(Cause::Camera, format!("{}: {e}", camera.describe())))?;
-        let decider = ledger.account("decide", || {
-            Decider::new(board.decide.clone(), classes.clone(), model.output)
+            .map_err(|e| {
+                let cause = match e {
+                    PreprocessError::TooSmall { .. } => Cause::Board,
+                    _ => Cause::Camera,
+                };
+                Failure::new(cause, format!("{}: {e}", camera.describe()))
+            })?;
+        let views = ledger.account("decide", || {
+            Views::new(&board.regions, &board.decide, &classes, model.output)
         });
         let stats = ledger.account("statistics", Stats::default);
-        let parts = [
+        let mut parts = vec![
             ("board", format!("{} ({})", board.name, board.description)),
             (
                 "model",
@@ -139,6 +147,9 @@ impl Device {
                     .map_or("none: the serial log alone".into(), |d| d.describe()),
             ),
         ];
+        if !board.regions.is_empty() {
+            parts.push(("regions", views::describe(&board.regions)));
+        }
         let mut device = Self {
             shown: classes.shown(&model.labels),
             labels: classes.renamed(&model.labels),
@@ -147,11 +158,10 @@ impl Device {
             decoder,
             preprocess,
             network,
-            decider,
+            views,
             display,
             serial,
             stats,
-            verdict: None,
             live_at: None,
             lost_at: None,
             past: Counts::default(),
@@ -179,10 +189,11 @@ impl Device {
 /// Opens the display; on a board that was booted just now, waits while its module may still be loading.
 fn open_display_patiently(
     open: &mut OpenDisplay,
+    regions: &[Region],
     care: &mut Care,
 ) -> Result<Option<Box<dyn Display>>, DisplayError> {
     loop {
-        let result = open();
+        let result = views::open_display(open, regions);
         let may_come = matches!(result, Err(DisplayError::Absent(_)))
             && care.boot.as_mut().is_some_and(Boot::may_bring_more);
         if !may_come {
@@ -236,6 +247,7 @@ fn show_starting(display: &mut Option<Box<dyn Display>>, board: &Board) {
         unknown_label: &board.decide.unknown_label,
         rate_fps: 0.0,
         picture: None,
+        regions: &[],
         notice: None,
     };
     if let Some(display) = display

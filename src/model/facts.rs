@@ -1,8 +1,8 @@
 //! What is held to be true of a model, and who says so: its `model.toml`, the ONNX file itself, or nobody, and then a rule that
 //! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
 
-use super::file::{CHANNELS, DTYPES, KINDS, LAYOUTS};
-use super::{Dtype, InputSpec, OutputSpec};
+use super::file::{CHANNELS, DTYPES, KINDS, LAYOUTS, RESIZES};
+use super::{Dtype, InputSpec, OutputSpec, Resize};
 use std::fmt;
 use std::path::Path;
 
@@ -15,6 +15,8 @@ pub enum Source {
     Graph(String),
     /// The command line.
     Asked,
+    /// The board file, which goes before the model.
+    Board,
     /// Nobody: the rule that is taken instead.
     Assumed(&'static str),
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Source {
             Self::Stated => out.write_str("its model.toml says so"),
             Self::Graph(place) => write!(out, "the ONNX file says so: {place}"),
             Self::Asked => out.write_str("the command line says so"),
+            Self::Board => out.write_str("the board file says so"),
             Self::Assumed(rule) => write!(out, "assumed: {rule}"),
         }
     }
@@ -56,6 +59,9 @@ impl fmt::Display for Fact {
 
 /// The rule of the published ImageNet models, as it is told.
 pub const IMAGENET_RULE: &str = "the rule of the published ImageNet models";
+
+/// The colour beside a picture that is fitted in, as it is told.
+pub const FILL_RULE: &str = "black, as most tools pad in training";
 
 /// Facts of an input; `source` says who says each key.
 pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
@@ -74,11 +80,46 @@ pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> V
     } else {
         keys.push(("input.dtype", word(&DTYPES, input.dtype)));
     }
-    keys.push((
-        "input.resize_shorter_px",
-        input.resize_shorter_px.to_string(),
-    ));
+    keys.extend(of_resize(input));
     all(keys, source)
+}
+
+/// How the picture comes to the network's size, and the key that says more of this way.
+fn of_resize(input: &InputSpec) -> Vec<(&'static str, String)> {
+    let mut keys = vec![("input.resize", word(&RESIZES, input.resize))];
+    match input.resize {
+        Resize::Crop => keys.push((
+            "input.resize_shorter_px",
+            input.resize_shorter_px.to_string(),
+        )),
+        Resize::Fit => keys.push(("input.fill", format!("{:?}", input.fill))),
+        Resize::Stretch => {}
+    }
+    keys
+}
+
+/// Puts the way of resizing that a board file asks for into a model's input and its facts.
+pub fn resize_by_board(input: &mut InputSpec, facts: &mut Vec<Fact>, resize: Resize) {
+    let before = std::mem::replace(&mut input.resize, resize);
+    let is_resize = |fact: &Fact| fact.key == "input.resize";
+    let Some(at) = facts.iter().position(is_resize) else {
+        return;
+    };
+    let details = ["input.resize_shorter_px", "input.fill"];
+    if before == resize {
+        facts[at].source = Source::Board;
+        return;
+    }
+    facts.retain(|fact| !details.contains(&fact.key));
+    let source = |key: &'static str| match key {
+        "input.resize" => Source::Board,
+        "input.fill" => Source::Assumed(FILL_RULE),
+        _ => Source::Assumed(IMAGENET_RULE),
+    };
+    let after = facts.split_off(at + 1);
+    facts.pop();
+    facts.extend(all(of_resize(input), source));
+    facts.extend(after);
 }
 
 /// Facts of an output.

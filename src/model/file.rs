@@ -1,6 +1,6 @@
 //! The TOML of a model, read and checked into a [`Definition`]. Every key stands in `models/README.md`.
 
-use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputKind, OutputSpec};
+use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputKind, OutputSpec, Resize};
 use crate::limits;
 use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
@@ -18,6 +18,14 @@ pub(super) const DTYPES: [(&str, Dtype); 2] = [("f32", Dtype::F32), ("u8", Dtype
 /// The words of `channels`.
 pub(super) const CHANNELS: [(&str, ChannelOrder); 2] =
     [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
+/// The words of `resize`, here and in a board file.
+pub(crate) const RESIZES: [(&str, Resize); 3] = [
+    ("crop", Resize::Crop),
+    ("fit", Resize::Fit),
+    ("stretch", Resize::Stretch),
+];
+/// What [`Resize::Fit`] leaves free is black where nothing else is said, as it was in training with those tools that pad.
+pub const BLACK: [u8; 3] = [0; 3];
 /// The words of `kind`.
 pub(super) const KINDS: [(&str, OutputKind); 2] = [
     ("logits", OutputKind::Logits),
@@ -25,13 +33,15 @@ pub(super) const KINDS: [(&str, OutputKind); 2] = [
 ];
 
 /// Keys that may be left out of `[input]`, by their full names.
-const INPUT_KEYS: [&str; 6] = [
+const INPUT_KEYS: [&str; 8] = [
     "input.layout",
     "input.channels",
     "input.scale",
     "input.mean",
     "input.std",
+    "input.resize",
     "input.resize_shorter_px",
+    "input.fill",
 ];
 /// The same of `[output]`.
 const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
@@ -214,7 +224,10 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     let scale = table.number("scale", limits::FACTOR);
     let mean = table.numbers("mean", limits::MEAN);
     let std = table.numbers("std", limits::FACTOR);
+    let resize = table.word("resize", &RESIZES).unwrap_or(Resize::Crop);
     let shorter_px = table.integer_u32("resize_shorter_px", limits::RESIZE_SHORTER_PX);
+    let fill = fill(table);
+    check_resize(table, resize);
     if dtype == Dtype::U8 {
         for key in ["scale", "mean", "std"] {
             if table.has(key) {
@@ -226,6 +239,7 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     let longer_px = width_px.max(height_px);
     if let Some(shorter_px) = shorter_px
         && shorter_px < longer_px
+        && resize == Resize::Crop
     {
         let message = format!(
             "is {shorter_px}, needs at least {longer_px}: the crop of {width_px}x{height_px} is cut out of the resized picture"
@@ -235,7 +249,9 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     let usual = InputSpec::imagenet(layout.unwrap_or(Layout::Nchw), dtype, width_px, height_px);
     let spec = InputSpec {
         channels,
+        resize,
         resize_shorter_px: shorter_px.unwrap_or(usual.resize_shorter_px),
+        fill: fill.unwrap_or(usual.fill),
         ..usual
     };
     Some(match dtype {
@@ -247,6 +263,37 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
             ..spec
         },
     })
+}
+
+/// `fill`: three whole numbers.
+fn fill(table: &mut Table<'_, '_>) -> Option<[u8; 3]> {
+    let colour = table.numbers("fill", limits::COLOUR)?;
+    if colour.iter().any(|value| value.fract() != 0.0) {
+        table.fault("fill", "needs whole numbers from 0 to 255");
+        return None;
+    }
+    Some(colour.map(|value| value as u8))
+}
+
+/// Keys that say nothing with this way of resizing are faults: whoever wrote them meant another way.
+fn check_resize(table: &Table<'_, '_>, resize: Resize) {
+    let word = match resize {
+        Resize::Crop => "crop",
+        Resize::Fit => "fit",
+        Resize::Stretch => "stretch",
+    };
+    if resize != Resize::Crop && table.has("resize_shorter_px") {
+        let message = format!(
+            "is for resize = \"crop\" alone, and resize is {word:?}, which shows the network the whole picture: take one of the two out"
+        );
+        table.fault("resize_shorter_px", message);
+    }
+    if resize != Resize::Fit && table.has("fill") {
+        let message = format!(
+            "is for resize = \"fit\" alone, and resize is {word:?}, which leaves nothing free: take one of the two out"
+        );
+        table.fault("fill", message);
+    }
 }
 
 impl InputSpec {
@@ -266,7 +313,9 @@ impl InputSpec {
             scale,
             mean,
             std,
+            resize: Resize::Crop,
             resize_shorter_px: (width_px.max(height_px) * 8).div_ceil(7),
+            fill: BLACK,
         }
     }
 }

@@ -205,6 +205,7 @@ impl Model {
         let source = |key: &'static str| match key {
             _ if !named.definition.left_out.contains(&key) => Source::Stated,
             "output.label_offset" => Source::Assumed("score 0 is a class"),
+            "input.fill" => Source::Assumed(facts::FILL_RULE),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         };
         let mut said = facts::of_input(&input, source);

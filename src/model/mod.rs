@@ -148,8 +148,23 @@ pub struct InputSpec {
     pub mean: [f32; 3],
     /// Divided by after that, R, G, B.
     pub std: [f32; 3],
-    /// The shorter side of the upright picture is resized to this before the centre crop.
+    /// How the upright picture comes to the network's size.
+    pub resize: Resize,
+    /// With [`Resize::Crop`] the shorter side of the upright picture is resized to this before the centre crop.
     pub resize_shorter_px: u32,
+    /// With [`Resize::Fit`] what the picture leaves free has this colour, R, G, B.
+    pub fill: [u8; 3],
+}
+
+/// How a picture comes to the size of the network's picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// The middle of it, in its proportions: what is at the rims is not seen.
+    Crop,
+    /// All of it, in its proportions, centred; the rest is filled with one colour.
+    Fit,
+    /// All of it, each axis resized on its own.
+    Stretch,
 }
 
 /// Order of the input's axes.

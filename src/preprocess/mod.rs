@@ -4,9 +4,11 @@
 //! frame bytes --vertical taps--> columns of 8 rows --horizontal taps--> RGB crop --256-entry tables--> tensor
 //! ```
 //!
+//! Which part of the frame goes where is `placement`'s: crop, fit or stretch, of the whole picture or of a region of it.
 //! The resize yields 8-bit RGB (the crop, which the display shows too), and an [`Encoder`] turns each 8-bit value into the
-//! input's value by a 256-entry table a channel, or by the straight line that a table of bytes is. Only the part of the frame that the crop needs is read, once (rows that
-//! two blocks share, twice); rotation and mirror are a choice of indices.
+//! input's value by a 256-entry table a channel, or by the straight line that a table of bytes is. Only the part of the frame
+//! that is needed is read, once (rows that two blocks share, twice); rotation and mirror are a choice of indices. What a fitted
+//! picture leaves free is filled when the tables are built, and never touched again.
 //!
 //! Colour: YUYV, UYVY, NV12 and YU12 are BT.601, limited range; their planes are resized first, chroma with taps of its own
 //! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range.
@@ -73,7 +75,7 @@ impl Encoder {
     }
 }
 
-/// The upright crop that the network sees, packed 8-bit RGB.
+/// The upright picture that the network sees (a crop, or one that is fitted in or stretched), packed 8-bit RGB.
 #[derive(Debug, Clone, Copy)]
 pub struct Crop<'a> {
     /// Width.

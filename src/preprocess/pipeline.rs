@@ -1,49 +1,52 @@
-//! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the crop needs.
+//! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the network sees.
 
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
-use super::placement::Placement;
+use super::placement::{Axis, Placement, Rule};
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
 use super::{Crop, Encoder};
-use crate::board::Mount;
+use crate::board::{Area, Mount};
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
 use crate::model::InputSpec;
 use crate::network::Input;
 
-/// Turns frames into the network's input.
+/// Turns frames into the network's input: the whole picture, or regions of it, each on its own.
 ///
 /// Tables and buffers are built by [`Preprocess::prepare`]; after that, [`Preprocess::run`] allocates nothing as long as
 /// the frames keep their geometry.
 #[derive(Debug)]
 pub struct Preprocess {
-    mount: Mount,
-    shorter_px: u32,
-    crop_px: (u32, u32),
+    rule: Rule,
+    /// What a picture that is fitted in leaves free.
+    fill: [u8; 3],
     encoder: Encoder,
     /// The same as the encoder's table, if that is bytes in the crop's order and lines.
     lines: Option<Lines>,
-    /// The crop, packed RGB.
-    crop: Vec<u8>,
-    prepared: Option<Prepared>,
-    x: AxisTaps,
-    y: AxisTaps,
-    /// One block after the vertical pass.
+    /// One a region.
+    views: Vec<View>,
+    /// The geometry that the views are prepared for.
+    geometry: Option<Geometry>,
+    /// One block after the vertical pass, as large as the largest region needs it.
     columns: Vec<Column>,
-    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows.
+    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Likewise.
     pixels: Vec<[[u8; LANES]; 3]>,
 }
 
-/// What holds for one geometry.
+/// One region: its tables, and what the network saw of it.
 #[derive(Debug)]
-struct Prepared {
-    geometry: Geometry,
-    placement: Placement,
-    source: Source,
+struct View {
+    area: Area,
+    /// The network's picture, packed RGB.
+    crop: Vec<u8>,
+    /// What holds for the geometry; `None` before there is one, and when the region is too small in it.
+    placed: Option<(Placement, Source)>,
+    x: AxisTaps,
+    y: AxisTaps,
 }
 
 /// Why a frame cannot become an input.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
     /// The frame is still a JPEG: it belongs through the MJPEG decoder first.
     #[error("an MJPEG frame must be decoded before it is prepared for the network")]
@@ -63,6 +66,21 @@ pub enum PreprocessError {
         /// What the shorter side is resized to.
         shorter_px: u32,
     },
+    /// A region has too few pixels of this picture.
+    #[error(
+        "the region at [{}, {}, {}, {}] has {}x{} pixels of a picture of {}x{}, and needs at least {} each way: make it larger in \
+         the board file's [mount], or take larger pictures",
+        area.left, area.top, area.width, area.height, area_px.0, area_px.1, frame_px.0, frame_px.1,
+        crate::limits::REGION_SIDE_PX.least
+    )]
+    TooSmall {
+        /// Which one.
+        area: Area,
+        /// Its pixels, width and height.
+        area_px: (u32, u32),
+        /// The camera's picture.
+        frame_px: (u32, u32),
+    },
     /// The tensor is not the one that the encoder was made for.
     #[error("the network's input has {got}, the preprocess makes {expected}")]
     Tensor {
@@ -76,99 +94,166 @@ pub enum PreprocessError {
 impl Preprocess {
     /// For a model's input, a camera's mounting, and the encoder that the network asks for.
     pub fn new(input: &InputSpec, mount: Mount, encoder: Encoder) -> Self {
-        let crop_px = (input.width_px, input.height_px);
-        Self {
-            mount,
-            shorter_px: input.resize_shorter_px,
-            crop_px,
-            lines: Lines::of(&encoder),
-            encoder,
-            crop: vec![0; crop_px.0 as usize * crop_px.1 as usize * 3],
-            prepared: None,
+        Self::of_areas(input, mount, &[], encoder)
+    }
+
+    /// The same for parts of the upright picture, which [`Preprocess::run_area`] takes by their index; without any, the whole
+    /// picture.
+    pub fn of_areas(input: &InputSpec, mount: Mount, areas: &[Area], encoder: Encoder) -> Self {
+        let rule = Rule::of(input, mount);
+        let crop_bytes = rule.input_px.0 as usize * rule.input_px.1 as usize * 3;
+        let areas = if areas.is_empty() {
+            &[Area::WHOLE]
+        } else {
+            areas
+        };
+        let view = |&area: &Area| View {
+            area,
+            crop: vec![0; crop_bytes],
+            placed: None,
             x: AxisTaps::default(),
             y: AxisTaps::default(),
+        };
+        Self {
+            rule,
+            fill: input.fill,
+            lines: Lines::of(&encoder),
+            encoder,
+            views: areas.iter().map(view).collect(),
+            geometry: None,
             columns: Vec::new(),
             pixels: Vec::new(),
         }
     }
 
     /// Builds tables and buffers for frames of `geometry`. [`Preprocess::run`] calls it when the geometry has changed;
-    /// calling it at start keeps that cost out of the first frame.
+    /// calling it at start keeps that cost out of the first frame. An area that is too small is an error; the others are
+    /// prepared all the same.
     pub fn prepare(&mut self, geometry: Geometry) -> Result<(), PreprocessError> {
-        self.prepared = None;
+        self.geometry = None;
         if geometry.format == PixelFormat::Mjpeg {
             return Err(PreprocessError::Compressed);
         }
         geometry.picture_bytes()?;
-        if self.crop_px.0 == 0 || self.crop_px.1 == 0 || self.shorter_px == 0 {
+        let (width_px, height_px) = self.rule.input_px;
+        if width_px == 0 || height_px == 0 || self.rule.shorter_px == 0 {
             return Err(PreprocessError::NoPixels {
-                width_px: self.crop_px.0,
-                height_px: self.crop_px.1,
-                shorter_px: self.shorter_px,
+                width_px,
+                height_px,
+                shorter_px: self.rule.shorter_px,
             });
         }
+        let mut result = Ok(());
+        for view in &mut self.views {
+            let prepared = view.prepare(&self.rule, &geometry, self.fill);
+            result = result.and(prepared);
+        }
+        let placed = || self.views.iter().filter_map(|view| view.placed.as_ref());
+        let columns = placed().map(|(_, source)| source.columns).max();
+        let pixels = placed().map(|(placement, _)| placement.x.crop_px).max();
+        self.columns.resize(columns.unwrap_or(0), [0; LANES]);
+        self.pixels
+            .resize(pixels.unwrap_or(0) as usize, [[0; LANES]; 3]);
+        self.geometry = Some(geometry);
+        result
+    }
+
+    /// Fills `input` from `frame` and keeps the crop. On an error `input` is as it was. Of several areas it is the first.
+    pub fn run(&mut self, frame: &Frame<'_>, input: Input<'_>) -> Result<(), PreprocessError> {
+        self.run_area(0, frame, input)
+    }
+
+    /// The same for the area of this index, which must be one.
+    pub fn run_area(
+        &mut self,
+        index: usize,
+        frame: &Frame<'_>,
+        input: Input<'_>,
+    ) -> Result<(), PreprocessError> {
+        self.encoder.check(&input, self.views[index].crop.len())?;
+        if self.geometry != Some(frame.geometry) {
+            match self.prepare(frame.geometry) {
+                // An area that is too small does not keep the others from being run.
+                Ok(()) | Err(PreprocessError::TooSmall { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.fill_crop(index, frame)?;
+        let crop = &self.views[index].crop;
+        match (&self.lines, input) {
+            (Some(lines), Input::U8(tensor)) => {
+                lines.run(crop, tensor);
+                Ok(())
+            }
+            (_, input) => self.encoder.encode(crop, input),
+        }
+    }
+
+    /// What the network saw in the last run, before its values were scaled. Black before the first run.
+    pub fn crop(&self) -> Crop<'_> {
+        self.crop_of_area(0)
+    }
+
+    /// The same of the area of this index, which must be one.
+    pub fn crop_of_area(&self, index: usize) -> Crop<'_> {
+        let (width_px, height_px) = self.rule.input_px;
+        Crop {
+            width_px,
+            height_px,
+            rgb: &self.views[index].crop,
+        }
+    }
+
+    fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), PreprocessError> {
+        let view = &mut self.views[index];
+        if view.placed.is_none() {
+            // It says why.
+            view.prepare(&self.rule, &frame.geometry, self.fill)?;
+        }
+        let Some((placement, source)) = &view.placed else {
+            return Ok(());
+        };
+        lanes::run(Resize {
+            data: frame.data,
+            placement,
+            source,
+            x: &view.x,
+            y: &view.y,
+            columns: &mut self.columns[..source.columns],
+            pixels: &mut self.pixels[..placement.x.crop_px as usize],
+            crop: &mut view.crop,
+        });
+        Ok(())
+    }
+}
+
+impl View {
+    /// Builds the tables, and fills what the picture leaves free.
+    fn prepare(
+        &mut self,
+        rule: &Rule,
+        geometry: &Geometry,
+        fill: [u8; 3],
+    ) -> Result<(), PreprocessError> {
+        self.placed = None;
         let size = (geometry.width_px, geometry.height_px);
-        let placement = Placement::of(size, self.mount, self.shorter_px, self.crop_px);
+        let placement =
+            Placement::of(rule, size, self.area).map_err(|area_px| PreprocessError::TooSmall {
+                area: self.area,
+                area_px,
+                frame_px: size,
+            })?;
         for (taps, axis) in [(&mut self.x, &placement.x), (&mut self.y, &placement.y)] {
             taps.full.build(axis, 1);
             taps.half.build(axis, 2);
         }
-        let source = Source::of(&geometry, &self.x).ok_or(PreprocessError::Compressed)?;
-        self.columns.clear();
-        self.columns.resize(source.columns, [0; LANES]);
-        self.pixels.clear();
-        self.pixels
-            .resize(placement.x.crop_px as usize, [[0; LANES]; 3]);
-        self.prepared = Some(Prepared {
-            geometry,
-            placement,
-            source,
-        });
+        let source = Source::of(geometry, &self.x).ok_or(PreprocessError::Compressed)?;
+        if !placement.fills_input() {
+            let pixels = self.crop.chunks_exact_mut(3);
+            pixels.for_each(|pixel| pixel.copy_from_slice(&fill));
+        }
+        self.placed = Some((placement, source));
         Ok(())
-    }
-
-    /// Fills `input` from `frame` and keeps the crop. On an error `input` is as it was.
-    pub fn run(&mut self, frame: &Frame<'_>, input: Input<'_>) -> Result<(), PreprocessError> {
-        let values = self.crop.len();
-        self.encoder.check(&input, values)?;
-        if self.prepared.as_ref().map(|p| p.geometry) != Some(frame.geometry) {
-            self.prepare(frame.geometry)?;
-        }
-        self.fill_crop(frame);
-        match (&self.lines, input) {
-            (Some(lines), Input::U8(tensor)) => {
-                lines.run(&self.crop, tensor);
-                Ok(())
-            }
-            (_, input) => self.encoder.encode(&self.crop, input),
-        }
-    }
-
-    /// The crop of the last run: what the network saw, before its values were scaled. Black before the first run.
-    pub fn crop(&self) -> Crop<'_> {
-        Crop {
-            width_px: self.crop_px.0,
-            height_px: self.crop_px.1,
-            rgb: &self.crop,
-        }
-    }
-
-    fn fill_crop(&mut self, frame: &Frame<'_>) {
-        if let Some(Prepared {
-            placement, source, ..
-        }) = &self.prepared
-        {
-            lanes::run(Resize {
-                data: frame.data,
-                placement,
-                source,
-                x: &self.x,
-                y: &self.y,
-                columns: &mut self.columns,
-                pixels: &mut self.pixels,
-                crop: &mut self.crop,
-            });
-        }
     }
 }
 
@@ -319,16 +404,18 @@ fn write_block(
     crop: &mut [u8],
 ) {
     let (x, y) = (&placement.x, &placement.y);
-    let upright = |axis: &super::placement::Axis, i: usize| {
-        if axis.flipped {
+    // Where in the network's picture something of the crop stands.
+    let upright = |axis: &Axis, i: usize| {
+        let i = if axis.flipped {
             axis.crop_px as usize - 1 - i
         } else {
             i
-        }
+        };
+        axis.at_px as usize + i
     };
     if placement.transposed {
         // A pixel's lanes lie side by side in one upright row.
-        let width = y.crop_px as usize;
+        let width = y.input_px as usize;
         let first = upright(y, first_row).min(upright(y, first_row + lanes - 1));
         for (i, pixel) in pixels.iter().enumerate() {
             let at = (upright(x, i) * width + first) * 3;
@@ -347,7 +434,8 @@ fn write_block(
     let width = x.crop_px as usize;
     let mut rows = [0; LANES];
     for (lane, row) in rows.iter_mut().enumerate().take(lanes) {
-        *row = upright(y, first_row + lane) * width * 3;
+        let at = upright(y, first_row + lane) * x.input_px as usize;
+        *row = (at + x.at_px as usize) * 3;
     }
     let pixel = |i: usize| pixels[if x.flipped { width - 1 - i } else { i }];
     let mut i = 0;

@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Encoder, Preprocess, PreprocessError, Table};
-use crate::board::Mount;
+use crate::board::{Area, Mount};
 use crate::frame::{Frame, Geometry, PixelFormat};
-use crate::model::{ChannelOrder, Dtype, InputSpec, Layout};
+use crate::model::{ChannelOrder, Dtype, InputSpec, Layout, Resize};
 use crate::network::Input;
 use std::time::Duration;
 
@@ -63,13 +63,20 @@ impl Plane {
         }
     }
 
-    /// The filtered value at a point, with `ratio` source pixels a result pixel.
-    fn at(&self, x: f64, y: f64, ratio: (f64, f64)) -> f64 {
-        let weights = |center: f64, begin: f64, pitch: f64, ratio: f64, count: usize| {
+    /// The filtered value at a point, with `ratio` source pixels a result pixel; of the samples that have a part in `area`
+    /// (left, top, right, bottom) alone.
+    fn at(&self, x: f64, y: f64, ratio: (f64, f64), area: [f64; 4]) -> f64 {
+        type Span = (f64, f64);
+        let weights = |center: f64, begin: f64, pitch: f64, ratio: f64, count: usize, own: Span| {
             let center = (center - begin) / pitch;
             let reach = (ratio / pitch).max(1.0);
+            let is_own = |k: usize| {
+                let start = begin + k as f64 * pitch;
+                start + pitch > own.0 && start < own.1
+            };
+            let weight = |k: usize| (1.0 - (k as f64 + 0.5 - center).abs() / reach).max(0.0);
             let w: Vec<f64> = (0..count)
-                .map(|k| (1.0 - (k as f64 + 0.5 - center).abs() / reach).max(0.0))
+                .map(|k| if is_own(k) { weight(k) } else { 0.0 })
                 .collect();
             let sum: f64 = w.iter().sum();
             if sum > 0.0 {
@@ -80,8 +87,10 @@ impl Plane {
                 .map(|k| if k == nearest { 1.0 } else { 0.0 })
                 .collect()
         };
-        let wx = weights(x, self.left, self.pitch.0, ratio.0, self.samples[0].len());
-        let wy = weights(y, self.top, self.pitch.1, ratio.1, self.samples.len());
+        let ([left, top, right, bottom], wide) = (area, self.samples[0].len());
+        let wx = weights(x, self.left, self.pitch.0, ratio.0, wide, (left, right));
+        let high = self.samples.len();
+        let wy = weights(y, self.top, self.pitch.1, ratio.1, high, (top, bottom));
         let rows = self.samples.iter().zip(&wy).filter(|(_, w)| **w > 0.0);
         rows.map(|(row, wy)| wy * row.iter().zip(&wx).map(|(v, w)| v * w).sum::<f64>())
             .sum()
@@ -118,8 +127,40 @@ fn planes(frame: &Frame<'_>) -> Vec<Plane> {
     }
 }
 
-/// The crop as packed RGB, unrounded.
-fn reference(frame: &Frame<'_>, mount: Mount, spec: &InputSpec) -> Vec<f64> {
+/// A picture's size after the resize, and where it starts in the network's picture (below 0: what is cut off).
+fn resized((w, h): (f64, f64), resize: Resize, spec: &InputSpec) -> ((f64, f64), (f64, f64)) {
+    let (cw, ch) = (f64::from(spec.width_px), f64::from(spec.height_px));
+    if resize == Resize::Stretch {
+        return ((cw, ch), (0.0, 0.0));
+    }
+    if resize == Resize::Fit {
+        let size = if cw / w <= ch / h {
+            (cw, (cw * h / w).round_ties_even().max(1.0))
+        } else {
+            ((ch * w / h).round_ties_even().max(1.0), ch)
+        };
+        let start = |whole: f64, part: f64| ((whole - part) / 2.0).round_ties_even();
+        return (size, (start(cw, size.0), start(ch, size.1)));
+    }
+    let shorter = f64::from(spec.resize_shorter_px);
+    let factor = (shorter / w.min(h)).max(cw / w).max(ch / h);
+    let covers = (shorter / w.min(h) * w).round_ties_even() >= cw
+        && (shorter / w.min(h) * h).round_ties_even() >= ch;
+    let (rw, rh) = if covers && w <= h {
+        (shorter, (shorter * h / w).round_ties_even())
+    } else if covers {
+        ((shorter * w / h).round_ties_even(), shorter)
+    } else if cw / w >= ch / h {
+        (cw, (factor * h).round_ties_even().max(ch))
+    } else {
+        ((factor * w).round_ties_even().max(cw), ch)
+    };
+    let start = |whole: f64, part: f64| -((whole - part) / 2.0).round_ties_even();
+    ((rw, rh), (start(rw, cw), start(rh, ch)))
+}
+
+/// The network's picture as packed RGB, unrounded.
+fn reference(frame: &Frame<'_>, mount: Mount, area: Area, spec: &InputSpec) -> Vec<f64> {
     let yuv = matches!(
         frame.geometry.format,
         PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Nv12 | PixelFormat::Yu12
@@ -135,32 +176,30 @@ fn reference(frame: &Frame<'_>, mount: Mount, spec: &InputSpec) -> Vec<f64> {
             }
         })
         .collect();
-    let (w, h) = planes[0].size;
-    let shorter = f64::from(spec.resize_shorter_px);
-    let (cw, ch) = (f64::from(spec.width_px), f64::from(spec.height_px));
-    let factor = (shorter / w.min(h)).max(cw / w).max(ch / h);
-    let covers = (shorter / w.min(h) * w).round_ties_even() >= cw
-        && (shorter / w.min(h) * h).round_ties_even() >= ch;
-    let (rw, rh) = if covers && w <= h {
-        (shorter, (shorter * h / w).round_ties_even())
-    } else if covers {
-        ((shorter * w / h).round_ties_even(), shorter)
-    } else if cw / w >= ch / h {
-        (cw, (factor * h).round_ties_even().max(ch))
-    } else {
-        ((factor * w).round_ties_even().max(cw), ch)
+    let (whole_w, whole_h) = planes[0].size;
+    let edge = |part: f32, length: f32, whole: f64| {
+        let start = (f64::from(part) * whole).round();
+        let end = ((f64::from(part) + f64::from(length)) * whole).round();
+        (start, end.min(whole))
     };
-    let offset = (
-        ((rw - cw) / 2.0).round_ties_even(),
-        ((rh - ch) / 2.0).round_ties_even(),
-    );
-    let ratio = (w / rw, h / rh);
+    let (left, right) = edge(area.left, area.width, whole_w);
+    let (top, bottom) = edge(area.top, area.height, whole_h);
+    let (w, h) = (right - left, bottom - top);
+    let resize = mount.resize.unwrap_or(spec.resize);
+    let (size, start) = resized((w, h), resize, spec);
+    let ratio = (w / size.0, h / size.1);
     let mut rgb = Vec::new();
     for row in 0..spec.height_px {
         for column in 0..spec.width_px {
-            let x = (f64::from(column) + offset.0 + 0.5) * ratio.0;
-            let y = (f64::from(row) + offset.1 + 0.5) * ratio.1;
-            let value: Vec<f64> = planes.iter().map(|p| p.at(x, y, ratio)).collect();
+            let x = f64::from(column) - start.0 + 0.5;
+            let y = f64::from(row) - start.1 + 0.5;
+            if x < 0.0 || y < 0.0 || x > size.0 || y > size.1 {
+                rgb.extend(spec.fill.map(f64::from));
+                continue;
+            }
+            let (x, y) = (left + x * ratio.0, top + y * ratio.1);
+            let sides = [left, top, right, bottom];
+            let value: Vec<f64> = planes.iter().map(|p| p.at(x, y, ratio, sides)).collect();
             if yuv {
                 let y = (value[0] - 16.0) * 255.0 / 219.0;
                 let (u, v) = (value[1] - 128.0, value[2] - 128.0);
@@ -187,25 +226,39 @@ pub(super) fn spec(width_px: u32, height_px: u32, resize_shorter_px: u32) -> Inp
         scale: 1.0 / 255.0,
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
+        resize: Resize::Crop,
         resize_shorter_px,
+        fill: [200, 100, 50],
     }
 }
 
 fn crop_of(frame: &Frame<'_>, mount: Mount, spec: &InputSpec) -> Vec<u8> {
-    let mut preprocess = Preprocess::new(spec, mount, Encoder::of(spec));
+    crop_of_area(frame, mount, Area::WHOLE, spec)
+}
+
+fn crop_of_area(frame: &Frame<'_>, mount: Mount, area: Area, spec: &InputSpec) -> Vec<u8> {
+    let mut preprocess = Preprocess::of_areas(spec, mount, &[area], Encoder::of(spec));
     let mut tensor = vec![0.0; spec.width_px as usize * spec.height_px as usize * 3];
     preprocess.run(frame, Input::F32(&mut tensor)).unwrap();
     preprocess.crop().rgb.to_vec()
 }
 
 /// Largest difference from the reference, in levels.
-fn difference(frame: &Frame<'_>, mount: Mount, spec: &InputSpec) -> f64 {
-    let fast = crop_of(frame, mount, spec);
-    let plain = reference(frame, mount, spec);
+fn difference(frame: &Frame<'_>, mount: Mount, area: Area, spec: &InputSpec) -> f64 {
+    let fast = crop_of_area(frame, mount, area, spec);
+    let plain = reference(frame, mount, area, spec);
     fast.iter()
         .zip(&plain)
         .map(|(&a, &b)| (f64::from(a) - b).abs())
         .fold(0.0, f64::max)
+}
+
+fn mount(rotate_deg: u16, mirror: bool) -> Mount {
+    Mount {
+        rotate_deg,
+        mirror,
+        resize: None,
+    }
 }
 
 const RAW: [PixelFormat; 7] = [
@@ -231,6 +284,17 @@ fn noise(random: &mut fastrand::Rng, geometry: &Geometry) -> Vec<u8> {
 
 /// Checks one picture in every mounting.
 fn check(random: &mut fastrand::Rng, format: PixelFormat, size: (u32, u32), spec: &InputSpec) {
+    check_area(random, format, size, Area::WHOLE, spec);
+}
+
+/// The same for a part of it.
+fn check_area(
+    random: &mut fastrand::Rng,
+    format: PixelFormat,
+    size: (u32, u32),
+    area: Area,
+    spec: &InputSpec,
+) {
     let mut geometry = Geometry::packed(format, size.0, size.1);
     if random.bool() {
         geometry.stride_bytes += 2 * random.u32(1..20);
@@ -239,11 +303,11 @@ fn check(random: &mut fastrand::Rng, format: PixelFormat, size: (u32, u32), spec
     let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
     for rotate_deg in [0, 90, 180, 270] {
         for mirror in [false, true] {
-            let mount = Mount { rotate_deg, mirror };
-            let worst = difference(&frame, mount, spec);
+            let mount = mount(rotate_deg, mirror);
+            let worst = difference(&frame, mount, area, spec);
             assert!(
                 worst <= 1.0,
-                "{geometry:?} {mount:?} {spec:?}: off by {worst:.2} levels"
+                "{geometry:?} {mount:?} {area:?} {spec:?}: off by {worst:.2} levels"
             );
         }
     }
@@ -260,6 +324,99 @@ fn every_format_and_mounting_agrees_on_random_shapes() {
             check(&mut random, format, size, &spec);
         }
     }
+}
+
+#[test]
+fn fitted_and_stretched_pictures_agree_on_random_shapes() {
+    let mut random = fastrand::Rng::with_seed(4);
+    for format in RAW {
+        for resize in [Resize::Fit, Resize::Stretch] {
+            for _ in 0..5 {
+                let size = (random.u32(1..90), random.u32(1..90));
+                let input = (random.u32(1..45), random.u32(1..30));
+                let spec = InputSpec {
+                    resize,
+                    ..spec(input.0, input.1, 50)
+                };
+                check(&mut random, format, size, &spec);
+            }
+        }
+    }
+}
+
+#[test]
+fn regions_agree_on_random_shapes() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for format in RAW {
+        for resize in [Resize::Crop, Resize::Fit, Resize::Stretch] {
+            for _ in 0..3 {
+                let size = (random.u32(30..90), random.u32(30..90));
+                let (left, top) = (random.f32() * 0.5, random.f32() * 0.5);
+                let part = |random: &mut fastrand::Rng, start: f32| {
+                    0.35 + random.f32() * (1.0 - start - 0.35)
+                };
+                let area = Area {
+                    left,
+                    top,
+                    width: part(&mut random, left),
+                    height: part(&mut random, top),
+                };
+                let spec = InputSpec {
+                    resize,
+                    ..spec(random.u32(1..35), random.u32(1..35), random.u32(1..50))
+                };
+                check_area(&mut random, format, size, area, &spec);
+            }
+        }
+    }
+}
+
+/// The board's way goes before the model's, several areas do not disturb each other, and borders stay filled from frame to frame.
+#[test]
+fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
+    let mut random = fastrand::Rng::with_seed(6);
+    let (left, right) = (0.0, 0.5);
+    let areas = [left, right].map(|left| Area {
+        left,
+        top: 0.0,
+        width: 0.5,
+        height: 1.0,
+    });
+    let s = spec(24, 10, 12);
+    let mount = Mount {
+        resize: Some(Resize::Fit),
+        ..Mount::default()
+    };
+    let mut preprocess = Preprocess::of_areas(&s, mount, &areas, Encoder::of(&s));
+    let mut tensor = vec![0.0; 24 * 10 * 3];
+    for size in [(40, 30), (64, 48)] {
+        let geometry = Geometry::packed(PixelFormat::Yuyv, size.0, size.1);
+        for index in [1, 0, 0, 1, 1] {
+            let data = noise(&mut random, &geometry);
+            let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+            let input = Input::F32(&mut tensor);
+            preprocess.run_area(index, &frame, input).unwrap();
+            let alone = crop_of_area(&frame, mount, areas[index], &s);
+            assert_eq!(preprocess.crop_of_area(index).rgb, alone);
+            assert_eq!(alone[..3], s.fill, "a border is filled");
+        }
+    }
+    // In a small picture the areas are too small: an error, and no harm to what comes after it.
+    let small = Geometry::packed(PixelFormat::Grey, 15, 30);
+    let data = vec![7; 15 * 30];
+    let frame = Frame::new(small, &data, Duration::ZERO, 0).unwrap();
+    let error = preprocess
+        .run_area(1, &frame, Input::F32(&mut tensor))
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("has 7x30 pixels of a picture of 15x30"),
+        "{error}"
+    );
+    preprocess
+        .run_area(0, &frame, Input::F32(&mut tensor))
+        .unwrap();
 }
 
 #[test]
@@ -288,14 +445,14 @@ fn the_real_shape_agrees() {
     let mut data = noise(&mut random, &geometry);
     random.fill(&mut data);
     let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
-    let worst = difference(&frame, Mount::default(), &spec(224, 224, 256));
+    let worst = difference(&frame, Mount::default(), Area::WHOLE, &spec(224, 224, 256));
     assert!(worst <= 1.0, "off by {worst:.2} levels");
     // A strong reduction: 30 rows and columns a pixel.
     let geometry = Geometry::packed(PixelFormat::Rgb24, 640, 480);
     let mut data = vec![0; geometry.picture_bytes().unwrap()];
     random.fill(&mut data);
     let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
-    let worst = difference(&frame, Mount::default(), &spec(14, 14, 16));
+    let worst = difference(&frame, Mount::default(), Area::WHOLE, &spec(14, 14, 16));
     assert!(worst <= 1.0, "off by {worst:.2} levels");
 }
 
@@ -308,7 +465,7 @@ fn a_turned_picture_shows_its_corners_where_they_belong() {
     let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
     let (r, g, b, w) = ([255, 0, 0], [0, 255, 0], [0, 0, 255], [255; 3]);
     let shown = |rotate_deg, mirror| {
-        let crop = crop_of(&frame, Mount { rotate_deg, mirror }, &spec(2, 2, 2));
+        let crop = crop_of(&frame, mount(rotate_deg, mirror), &spec(2, 2, 2));
         crop.chunks(3).map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
     assert_eq!(shown(0, false), [r, g, b, w]);

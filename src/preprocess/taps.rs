@@ -5,6 +5,7 @@
 //! Weights are whole numbers of 1/16384 that sum to exactly 1, so a flat picture stays flat.
 
 use super::placement::Axis;
+use std::ops::Range;
 
 /// Fraction bits of a weight.
 pub(super) const WEIGHT_BITS: u32 = 14;
@@ -25,7 +26,9 @@ impl Taps {
         self.starts.clear();
         self.ends.clear();
         self.weights.clear();
-        let samples = axis.source_px.div_ceil(pitch_px);
+        // Samples that a region shares with what lies beside it are its own too.
+        let end_px = axis.first_px + axis.source_px;
+        let samples = axis.first_px / pitch_px..end_px.div_ceil(pitch_px);
         let pitch = f64::from(pitch_px);
         let ratio = f64::from(axis.source_px) / axis.resized_px as f64;
         let reach = (ratio / pitch).max(1.0);
@@ -39,16 +42,17 @@ impl Taps {
             if axis.flipped {
                 center_px = f64::from(axis.source_px) - center_px;
             }
-            self.push(center_px / pitch, reach, samples);
+            center_px += f64::from(axis.first_px);
+            self.push(center_px / pitch, reach, &samples);
         }
     }
 
     /// Adds the taps of one output at `center`, in samples; sample `k` spans `k..k + 1`.
-    fn push(&mut self, center: f64, reach: f64, samples: u32) {
+    fn push(&mut self, center: f64, reach: f64, samples: &Range<u32>) {
         let weight = |k: u32| (1.0 - ((f64::from(k) + 0.5 - center) / reach).abs()).max(0.0);
         // A float to integer cast saturates, so what lies left of the picture becomes 0.
-        let first = ((center - reach + 0.5) as u32).min(samples - 1);
-        let end = ((center + reach + 0.5) as u32).clamp(first + 1, samples);
+        let first = ((center - reach + 0.5) as u32).clamp(samples.start, samples.end - 1);
+        let end = ((center + reach + 0.5) as u32).clamp(first + 1, samples.end);
         let total: f64 = (first..end).map(weight).sum();
         // Rounding the running sum and taking differences makes the whole weights sum to exactly 1.
         let whole = |sum: f64| (sum / total * f64::from(1 << WEIGHT_BITS)).round() as i16;
@@ -105,10 +109,13 @@ mod tests {
 
     fn axis(source_px: u32, resized_px: u64, crop_px: u32, flipped: bool) -> Axis {
         Axis {
+            first_px: 0,
             source_px,
             resized_px,
             offset_px: (resized_px - u64::from(crop_px)) / 2,
             crop_px,
+            at_px: 0,
+            input_px: crop_px,
             flipped,
         }
     }
@@ -160,6 +167,18 @@ mod tests {
         // Centre 2.0, reach 2: samples 0..4 at distances 1.5, 0.5, 0.5, 1.5 -> 1/8, 3/8, 3/8, 1/8.
         let t = taps(&axis(8, 4, 2, false), 1);
         assert_eq!(t.get(0), (1, &[2048, 6144, 6144, 2048][..]));
+    }
+
+    #[test]
+    fn a_region_takes_its_own_samples() {
+        let region = Axis {
+            first_px: 101,
+            ..axis(50, 20, 20, true)
+        };
+        for (pitch, samples) in [(1, 101..151), (2, 50..76)] {
+            let (first, end) = taps(&region, pitch).span();
+            assert_eq!(first..end, samples, "{pitch}");
+        }
     }
 
     #[test]

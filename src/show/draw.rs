@@ -4,7 +4,10 @@
 //! what is the matter instead, and no picture of the camera is left standing. Each thing is clipped to its own place, so
 //! nothing can run into its neighbour.
 
+mod regions;
+
 use super::canvas::{Canvas, Rgb};
+use super::cells::Cells;
 use super::font::{Face, Letters, Pen};
 use super::layout::{Layout, MIN_SIDE_PX, Side};
 use super::picture::Scaler;
@@ -55,6 +58,8 @@ pub struct Painter {
     layout: Layout,
     pen: Pen,
     scaler: Option<Scaler>,
+    /// The places of several regions and the scalers of their pictures, on a display that is divided among them.
+    divided: Option<(Cells, Vec<Scaler>)>,
     palette: Palette,
     own: Option<&'static Letters>,
 }
@@ -82,6 +87,7 @@ impl Painter {
             canvas: Canvas::new(width_px, height_px, depth),
             scaler: layout.picture.map(Scaler::new),
             layout,
+            divided: None,
             pen: Pen::new(width_px.max(height_px), own),
             palette: if depth == Depth::Mono { MONO } else { COLOUR },
             own,
@@ -103,6 +109,7 @@ impl Painter {
         let all = self.canvas.bounding_box();
         self.canvas.fill(all, self.palette.ground);
         match scene.state {
+            State::Live if !scene.regions.is_empty() => self.live_regions(scene),
             State::Live => self.live(scene),
             State::Starting => {
                 let colour = self.palette.doubt;
@@ -162,21 +169,13 @@ impl Painter {
     /// The list and the frame rate.
     fn details(&mut self, scene: &Scene<'_>) {
         let palette = self.palette;
-        // Before the second frame there is no rate to tell.
-        let is_rate_known = scene.rate_fps > 0.0;
-        let is_told = is_rate_known || scene.notice.is_some();
-        if let Some(place) = self.layout.status.filter(|_| is_told) {
-            let rate = words::rate(scene.rate_fps);
-            let (text, colour) = match scene.notice {
-                Some(notice) => (notice, palette.alarm),
-                None => (rate.as_str(), palette.quiet),
-            };
+        if let Some(place) = self.layout.status {
             let side = if self.layout.rows.is_empty() {
                 Side::Left
             } else {
                 Side::Right
             };
-            self.line(place, self.layout.status_face, text, side, colour);
+            self.status(scene, place, self.layout.status_face, side);
         }
         let Some(verdict) = scene.verdict else { return };
         for i in 0..self.layout.rows.len().min(verdict.top.len()) {
@@ -199,6 +198,19 @@ impl Painter {
             self.line(place, face, name.as_str(), Side::Left, colour);
             let fill = if first { palette.good } else { palette.quiet };
             self.gauge(row.bar, probability, fill);
+        }
+    }
+
+    /// The frame rate, or what is the matter with the board.
+    fn status(&mut self, scene: &Scene<'_>, place: Rectangle, face: Face, side: Side) {
+        let rate = words::rate(scene.rate_fps);
+        let (text, colour) = match scene.notice {
+            Some(notice) => (notice, self.palette.alarm),
+            None => (rate.as_str(), self.palette.quiet),
+        };
+        // Before the second frame there is no rate to tell.
+        if scene.rate_fps > 0.0 || scene.notice.is_some() {
+            self.line(place, face, text, side, colour);
         }
     }
 
@@ -239,7 +251,10 @@ impl Painter {
 
     /// The label as large as its place allows.
     fn label(&mut self, text: &str, colour: Rgb) {
-        let place = self.layout.label;
+        self.label_at(self.layout.label, text, colour);
+    }
+
+    fn label_at(&mut self, place: Rectangle, text: &str, colour: Rgb) {
         let Size { width, height } = place.size;
         let set = Setting::of(text, (width, height), self.canvas.depth(), self.own);
         let line_px = set.face.line_px();
@@ -254,7 +269,10 @@ impl Painter {
 
     /// The percent, or a time in its place, as large as it fits.
     fn percent(&mut self, text: &str, colour: Rgb) {
-        let place = self.layout.percent;
+        self.percent_at(self.layout.percent, text, colour);
+    }
+
+    fn percent_at(&mut self, place: Rectangle, text: &str, colour: Rgb) {
         let depth = self.canvas.depth();
         let fitting = (6..=place.size.height)
             .rev()

@@ -90,6 +90,10 @@ impl Display for FramebufferDisplay {
         )
     }
 
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
+    }
+
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
         let now = Instant::now();
         let whole = self

@@ -71,12 +71,7 @@ pub struct Row {
 impl Layout {
     /// The places for a display of this size (at least [`MIN_SIDE_PX`] each way).
     pub fn of(width_px: u32, height_px: u32, depth: Depth) -> Self {
-        let room = Room {
-            left: 0,
-            top: 0,
-            right: width_px as i32,
-            bottom: height_px as i32,
-        };
+        let room = Room::of(width_px, height_px);
         let pictured = match depth {
             Depth::Mono => width_px.min(height_px) >= 200,
             _ => width_px.min(height_px) >= 72,
@@ -107,23 +102,33 @@ impl Layout {
 
 /// A rectangle that is eaten up from its sides.
 #[derive(Debug, Clone, Copy)]
-struct Room {
-    left: i32,
-    top: i32,
-    right: i32,
-    bottom: i32,
+pub(super) struct Room {
+    pub left: i32,
+    pub top: i32,
+    pub right: i32,
+    pub bottom: i32,
 }
 
 impl Room {
-    fn width(&self) -> i32 {
+    /// A whole display.
+    pub fn of(width_px: u32, height_px: u32) -> Self {
+        Self {
+            left: 0,
+            top: 0,
+            right: width_px as i32,
+            bottom: height_px as i32,
+        }
+    }
+
+    pub fn width(&self) -> i32 {
         (self.right - self.left).max(0)
     }
 
-    fn height(&self) -> i32 {
+    pub fn height(&self) -> i32 {
         (self.bottom - self.top).max(0)
     }
 
-    fn within(mut self, margin: i32) -> Self {
+    pub fn within(mut self, margin: i32) -> Self {
         self.left += margin;
         self.top += margin;
         self.right -= margin;
@@ -132,7 +137,7 @@ impl Room {
     }
 
     /// Takes `height` (at most what there is) from the bottom, and a gap above that.
-    fn take_bottom(&mut self, height: i32, gap: i32) -> Rectangle {
+    pub fn take_bottom(&mut self, height: i32, gap: i32) -> Rectangle {
         let height = height.clamp(0, self.height());
         let taken = Self {
             top: self.bottom - height,
@@ -142,7 +147,7 @@ impl Room {
         taken.rectangle()
     }
 
-    fn take_top(&mut self, height: i32, gap: i32) -> Rectangle {
+    pub fn take_top(&mut self, height: i32, gap: i32) -> Rectangle {
         let height = height.clamp(0, self.height());
         let taken = Self {
             bottom: self.top + height,
@@ -152,7 +157,7 @@ impl Room {
         taken.rectangle()
     }
 
-    fn take_left(&mut self, width: i32, gap: i32) -> Self {
+    pub fn take_left(&mut self, width: i32, gap: i32) -> Self {
         let width = width.clamp(0, self.width());
         let taken = Self {
             right: self.left + width,
@@ -162,7 +167,7 @@ impl Room {
         taken
     }
 
-    fn take_right(&mut self, width: i32, gap: i32) -> Self {
+    pub fn take_right(&mut self, width: i32, gap: i32) -> Self {
         let width = width.clamp(0, self.width());
         let taken = Self {
             left: self.right - width,
@@ -172,7 +177,7 @@ impl Room {
         taken
     }
 
-    fn rectangle(&self) -> Rectangle {
+    pub fn rectangle(&self) -> Rectangle {
         Rectangle::new(
             Point::new(self.left, self.top),
             Size::new(self.width() as u32, self.height() as u32),
@@ -181,7 +186,7 @@ impl Room {
 }
 
 /// Faces of a height that is worked out in whole pixels.
-fn face(line_px: i32, depth: Depth) -> Face {
+pub(super) fn face(line_px: i32, depth: Depth) -> Face {
     Face::of_height(line_px.max(0) as u32, depth)
 }
 
@@ -363,7 +368,7 @@ fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
 }
 
 /// Room for "100%", but not all of a narrow display's width.
-fn percent_width(face: Face, room: Room) -> i32 {
+pub(super) fn percent_width(face: Face, room: Room) -> i32 {
     (face.width_px("100%") as i32 + 1).min(room.width() * 2 / 3)
 }
 

@@ -8,6 +8,7 @@
 //! [`DisplayConfig`] and one arm of [`open`].
 
 pub mod canvas;
+pub mod cells;
 pub mod draw;
 pub mod fb_sys;
 pub mod font;
@@ -25,6 +26,7 @@ pub mod words;
 use crate::Cause;
 use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
+use crate::limits;
 use crate::preprocess::Crop;
 use std::path::Path;
 use std::time::Duration;
@@ -72,9 +74,25 @@ pub struct Scene<'a> {
     pub rate_fps: f32,
     /// What the network sees, for displays that are large enough.
     pub picture: Option<Crop<'a>>,
+    /// Several regions, each with a verdict and picture of its own, in place of `verdict` and `picture`; none is the usual case.
+    pub regions: &'a [Region<'a>],
     /// What is the matter with the board, in a few words, while the class is live all the same.
     pub notice: Option<&'a str>,
 }
+
+/// One of several parts of the camera's picture that are classified in turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Region<'a> {
+    /// Its name in the board file.
+    pub name: &'a str,
+    /// The newest verdict, while it is live.
+    pub verdict: Option<&'a Verdict>,
+    /// What the network saw of it last, while the verdict is live.
+    pub picture: Option<Crop<'a>>,
+}
+
+/// The most regions that there are.
+pub const REGIONS: usize = limits::REGIONS.most as usize;
 
 /// Whether frames come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +117,12 @@ pub trait Display {
 
     /// Draws the scene and pushes the whole picture. Called when something changed, and at most at the display's rate.
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError>;
+
+    /// Prepares for scenes of `regions` regions, once before the first one. An error when they have no room.
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        let _ = regions;
+        Ok(())
+    }
 
     /// The newest file that it wrote, for displays that write files.
     fn last_file(&self) -> Option<&Path> {

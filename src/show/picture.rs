@@ -1,9 +1,10 @@
 //! The camera's picture, scaled into its place on the display: bilinear in 16.16 fixed point, so the same on every machine;
-//! with a 4 x 4 ordered dither on a black-and-white display.
+//! with a 4 x 4 ordered dither on a black-and-white display. A picture of other proportions than its place stands in the middle of it.
 
 use super::canvas::Canvas;
 use crate::board::Depth;
 use crate::preprocess::Crop;
+use embedded_graphics::prelude::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
 
 /// Bayer's matrix, scaled to thresholds of 8-bit luma.
@@ -19,7 +20,9 @@ const DITHER: [[u32; 4]; 4] = [
 pub struct Scaler {
     place: Rectangle,
     from_px: (u32, u32),
-    /// Per column of the place: where its two source pixels begin in a row, and the second one's part of 256.
+    /// The part of the place that a picture of this size takes.
+    inner: Rectangle,
+    /// Per column of that: where its two source pixels begin in a row, and the second one's part of 256.
     across: Vec<(usize, usize, u32)>,
     /// One row, already mixed from its two source rows: values times 256.
     mixed: Vec<u32>,
@@ -31,12 +34,13 @@ impl Scaler {
         Self {
             place,
             from_px: (0, 0),
+            inner: place,
             across: Vec::with_capacity(place.size.width as usize),
             mixed: Vec::with_capacity(512 * 3),
         }
     }
 
-    /// Draws `picture` as large as the place. A picture whose bytes do not fit its size is left out; the answer says whether
+    /// Draws `picture` as large as the place has room for it. A picture whose bytes do not fit its size is left out; the answer says whether
     /// it was drawn.
     pub fn draw(&mut self, canvas: &mut Canvas, picture: &Crop<'_>) -> bool {
         let (width, height) = (picture.width_px as usize, picture.height_px as usize);
@@ -44,15 +48,15 @@ impl Scaler {
             return false;
         }
         self.prepare(picture);
-        let down = Steps::new(picture.height_px, self.place.size.height);
+        let down = Steps::new(picture.height_px, self.inner.size.height);
         let row = |y: usize| &picture.rgb[y * width * 3..][..width * 3];
-        for (y, to_y) in self.place.rows().enumerate() {
+        for (y, to_y) in self.inner.rows().enumerate() {
             let (top, bottom, part) = down.at(y as u32);
             let pairs = row(top).iter().zip(row(bottom));
             for (mixed, (top, bottom)) in self.mixed.iter_mut().zip(pairs) {
                 *mixed = u32::from(*top) * (256 - part) + u32::from(*bottom) * part;
             }
-            let to = canvas.row_part_mut(self.place.top_left.x, to_y, self.across.len());
+            let to = canvas.row_part_mut(self.inner.top_left.x, to_y, self.across.len());
             for (to, (left, right, part)) in to.chunks_exact_mut(3).zip(&self.across) {
                 let (left, right) = (&self.mixed[*left..][..3], &self.mixed[*right..][..3]);
                 for c in 0..3 {
@@ -61,7 +65,7 @@ impl Scaler {
                 }
             }
             if canvas.depth() == Depth::Mono {
-                let to = canvas.row_part_mut(self.place.top_left.x, to_y, self.across.len());
+                let to = canvas.row_part_mut(self.inner.top_left.x, to_y, self.across.len());
                 dither(to, y);
             }
         }
@@ -74,15 +78,35 @@ impl Scaler {
             return;
         }
         self.from_px = from_px;
+        self.inner = fitted(self.place, from_px);
         self.mixed.clear();
         self.mixed.resize(picture.width_px as usize * 3, 0);
-        let steps = Steps::new(picture.width_px, self.place.size.width);
+        let steps = Steps::new(picture.width_px, self.inner.size.width);
         self.across.clear();
-        self.across.extend((0..self.place.size.width).map(|x| {
+        self.across.extend((0..self.inner.size.width).map(|x| {
             let (left, right, part) = steps.at(x);
             (left * 3, right * 3, part)
         }));
     }
+}
+
+/// The largest part of `place`, in its middle, with the proportions of a picture of this size (no side 0).
+fn fitted(place: Rectangle, (width_px, height_px): (u32, u32)) -> Rectangle {
+    let Size { width, height } = place.size;
+    let scaled = |side: u32, by: u32, of: u32| {
+        let long = u64::from(side) * u64::from(by);
+        ((long + u64::from(of) / 2) / u64::from(of)).max(1) as u32
+    };
+    // A picture that is wide beside its place takes all of its width.
+    let (width, height) =
+        if u64::from(width_px) * u64::from(height) >= u64::from(height_px) * u64::from(width) {
+            (width, scaled(width, height_px, width_px).min(height))
+        } else {
+            (scaled(height, width_px, height_px).min(width), height)
+        };
+    let spare = place.size - Size::new(width, height);
+    let corner = place.top_left + Point::new(spare.width as i32 / 2, spare.height as i32 / 2);
+    Rectangle::new(corner, Size::new(width, height))
 }
 
 /// Row `y` of a picture to black and white.
@@ -173,6 +197,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_picture_keeps_its_proportions() {
+        let place = Rectangle::new(Point::new(10, 20), Size::new(90, 60));
+        let inner = |width_px, height_px| {
+            let Rectangle { top_left, size } = fitted(place, (width_px, height_px));
+            [
+                top_left.x,
+                top_left.y,
+                size.width as i32,
+                size.height as i32,
+            ]
+        };
+        assert_eq!(inner(300, 200), [10, 20, 90, 60]);
+        assert_eq!(inner(192, 48), [10, 38, 90, 23]);
+        assert_eq!(inner(10, 10), [25, 20, 60, 60]);
+        assert_eq!(inner(1, 2000), [54, 20, 1, 60]);
+        assert_eq!(inner(2000, 1), [10, 49, 90, 1]);
     }
 
     #[test]

@@ -9,8 +9,9 @@
 use super::canvas::{Canvas, Rgb};
 use super::draw::Painter;
 use super::font::Letters;
-use super::{Display, DisplayError, Scene, State};
+use super::{Display, DisplayError, REGIONS, Scene, State};
 use crate::board::{Depth, PngConfig};
+use crate::decide::Verdict;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -49,6 +50,8 @@ enum Essence {
     Unknown,
     Class(usize),
     Lost,
+    /// For each region the class, if one is decided; `None` is one without a live verdict.
+    Regions([Option<Option<usize>>; REGIONS]),
 }
 
 impl Essence {
@@ -57,6 +60,12 @@ impl Essence {
         match scene.state {
             State::Starting | State::Failed(_) => None,
             State::CameraLost { .. } => Some(Self::Lost),
+            State::Live if !scene.regions.is_empty() => {
+                let seen = |verdict: &Verdict| verdict.decided.map(|best| best.class);
+                let region = |i: usize| scene.regions.get(i).and_then(|region| region.verdict);
+                let regions = std::array::from_fn(|i| region(i).map(seen));
+                Some(Self::Regions(regions))
+            }
             State::Live => {
                 let decided = scene.verdict.and_then(|verdict| verdict.decided);
                 Some(decided.map_or(Self::Unknown, |best| Self::Class(best.class)))
@@ -142,6 +151,10 @@ impl Display for PngDisplay {
             canvas.height_px(),
             super::depth_name(canvas.depth())
         )
+    }
+
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
     }
 
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
@@ -281,6 +294,7 @@ mod tests {
             unknown_label: "unknown",
             rate_fps: 10.0,
             picture: None,
+            regions: &[],
             notice: None,
         }
     }

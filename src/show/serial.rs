@@ -75,8 +75,15 @@ impl Serial {
         memory.for_each(|line| log::info!("{line}"));
     }
 
-    /// The decided class has changed.
-    pub fn verdict(&self, frame: u64, verdict: &Verdict, labels: &[String], times: &StageTimes) {
+    /// The decided class has changed; of which region, where there are several.
+    pub fn verdict(
+        &self,
+        frame: u64,
+        region: Option<&str>,
+        verdict: &Verdict,
+        labels: &[String],
+        times: &StageTimes,
+    ) {
         let shown = verdict.decided.unwrap_or(verdict.top[0]);
         let label = match verdict.decided {
             Some(candidate) => labels[candidate.class].as_str(),
@@ -91,6 +98,9 @@ impl Serial {
                 .collect();
             let mut event = Map::new();
             event.insert("frame".into(), json!(frame));
+            if let Some(region) = region {
+                event.insert("region".into(), json!(region));
+            }
             event.insert("class".into(), json!(class));
             event.insert("label".into(), json!(label));
             event.insert("probability".into(), json!(shown.probability));
@@ -100,14 +110,17 @@ impl Serial {
             return;
         }
         let stages = Stages(times);
+        let (region, colon) = region.map_or(("", ""), |region| (region, ": "));
         let percent = shown.probability * 100.0;
         if verdict.decided.is_none() {
             // The number is of a class that is the best one, and not, or not yet, sure enough.
             let best = &labels[shown.class];
-            log::info!("frame {frame}: {label} (best: {best} {percent:.1}%) ({stages})");
+            log::info!(
+                "frame {frame}: {region}{colon}{label} (best: {best} {percent:.1}%) ({stages})"
+            );
             return;
         }
-        log::info!("frame {frame}: {label} {percent:.1}% ({stages})");
+        log::info!("frame {frame}: {region}{colon}{label} {percent:.1}% ({stages})");
     }
 
     /// No frame comes any more.

@@ -77,6 +77,13 @@ impl<'s, 't> Table<'s, 't> {
         self.places.keys().cloned().collect()
     }
 
+    /// The same in the order of the file.
+    pub fn names_in_order(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.places.iter().collect();
+        names.sort_by_key(|(_, at)| **at);
+        names.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
     fn take(&mut self, key: &str) -> Option<DeValue<'t>> {
         self.asked.push(key.to_owned());
         let (_, value) = self.rest.remove(key)?;
@@ -171,17 +178,24 @@ impl<'s, 't> Table<'s, 't> {
 
     /// Three numbers in `range`, one a colour.
     pub fn numbers(&mut self, key: &str, range: Real) -> Option<[f32; 3]> {
+        self.numbers_of(key, range, "red, green, blue")
+    }
+
+    /// `N` numbers in `range`; `which` says what they are, in their order.
+    pub fn numbers_of<const N: usize>(
+        &mut self,
+        key: &str,
+        range: Real,
+        which: &str,
+    ) -> Option<[f32; N]> {
         let allowed = format!("numbers from {} to {}", range.least, range.most);
         let numbers = self.list(key, allowed, |value| number_in(value, range))?;
         let count = numbers.len();
-        let three = numbers.try_into().ok();
-        if three.is_none() {
-            self.fault(
-                key,
-                format_args!("has {count} numbers, needs 3: red, green, blue"),
-            );
+        let all = numbers.try_into().ok();
+        if all.is_none() {
+            self.fault(key, format_args!("has {count} numbers, needs {N}: {which}"));
         }
-        three
+        all
     }
 
     /// One of `words`.

@@ -148,6 +148,7 @@ fn same_label(
         unknown_label: "unknown",
         rate_fps: 0.0,
         picture: None,
+        regions: &[],
         notice: None,
     });
     let drawn = RgbImage::from_fn(canvas.width_px(), canvas.height_px(), |x, y| {

@@ -3,7 +3,7 @@
 use super::assert_said;
 use eyelet::board::Mount;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{Dtype, InputSpec, Layout};
+use eyelet::model::{Dtype, InputSpec, Layout, Resize};
 use eyelet::network::Input;
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
 use image::codecs::jpeg::JpegEncoder;
@@ -60,6 +60,7 @@ pub fn prepare(frame: &Frame<'_>) {
     let mount = Mount {
         rotate_deg: (geometry.width_px % 4) as u16 * 90,
         mirror: geometry.height_px % 2 == 1,
+        resize: [None, Some(Resize::Fit), Some(Resize::Stretch)][geometry.width_px as usize % 3],
     };
     let spec = InputSpec::imagenet(Layout::Nchw, Dtype::U8, SIDE_PX, SIDE_PX);
     let mut tensor = vec![0; (SIDE_PX * SIDE_PX * 3) as usize];

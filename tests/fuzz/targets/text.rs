@@ -16,6 +16,12 @@ pub fn board_toml(data: &[u8]) {
         Ok(board) => {
             assert!((1..=64).contains(&board.threads));
             assert!(board.pool_bytes > 0);
+            assert!(board.regions.len() <= 8);
+            for area in board.regions.iter().map(|region| region.area) {
+                let ends = [area.left + area.width, area.top + area.height];
+                assert!(area.width > 0.0 && area.height > 0.0);
+                assert!(ends.iter().all(|end| *end <= 1.001));
+            }
         }
         Err(faults) => assert_faults(&faults),
     }
