@@ -197,12 +197,13 @@ impl Device {
         self.verdict = Some(verdict);
         self.live_at = Some(Instant::now());
         let was_lost = self.find_camera();
-        if first || was_lost || verdict.changed || self.drawn_at.elapsed() >= PICTURE_PERIOD {
+        let is_news = first || was_lost || verdict.changed;
+        if is_news || self.drawn_at.elapsed() >= PICTURE_PERIOD {
             self.draw();
         }
         watch.lap(Stage::Show);
         self.stats.record(watch.times);
-        if first || was_lost || verdict.changed {
+        if is_news || self.serial.tells_every_frame() {
             self.serial
                 .verdict(self.stats.frames(), &verdict, &self.labels, &watch.times);
         }
