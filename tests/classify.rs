@@ -258,9 +258,11 @@ fn a_table_has_one_line_a_picture_and_quotes_what_must_be() {
     ];
     for (line, start) in lines[1..].iter().zip(starts) {
         let rest = line.strip_prefix(start).unwrap_or_else(|| panic!("{line}"));
-        let class: usize = rest.rsplit(',').nth(4).unwrap().parse().unwrap();
+        let digits = rest.strip_prefix("\"number ").unwrap().split(',').next();
+        let class: usize = digits.unwrap().parse().unwrap();
         let label = format!("\"number {class}, \"\"{class}\"\"\",0.");
         assert!(rest.starts_with(&label), "{rest}");
+        assert!(rest.contains(&format!(",{class},\"number ")), "{rest}");
         assert!(rest.ends_with(','), "{rest}");
     }
     assert!(

@@ -146,7 +146,9 @@ fn a_lost_camera_and_a_trouble_are_what_the_schema_says() {
         lost["why"].as_str().unwrap().contains("No such file"),
         "{lost}"
     );
-    ["a.png", "b.png"].map(|name| photo(folder.path(), name));
+    for name in ["a.png", "b.png"] {
+        photo(folder.path(), name);
+    }
     assert!(until("camera_back")["after_s"].as_f64().unwrap() > 0.0);
     // SAFETY: the process is our child and has not been waited for, so the number is its own.
     assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
