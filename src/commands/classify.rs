@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         progress.advance();
     }
-    drop(progress);
+    progress.finish();
     match unread {
         0 => Ok(()),
         n => Err(Failure::new(

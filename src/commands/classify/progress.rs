@@ -42,6 +42,9 @@ impl Progress {
             bar.inc(1);
         }
     }
+
+    /// All are done: what follows on standard error has its line for itself.
+    pub fn finish(self) {}
 }
 
 #[cfg(feature = "tools")]
@@ -65,4 +68,6 @@ impl Progress {
     }
 
     pub fn advance(&self) {}
+
+    pub fn finish(self) {}
 }
