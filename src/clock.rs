@@ -1,6 +1,23 @@
-//! The time, as drivers stamp frames with it, and the processor's, that threads have used.
+//! The time: as drivers stamp frames with it, as people write it, and the processor's, that threads have used.
 
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// 2025-01-01: a clock that is earlier was never set. Most boards have no clock of their own and begin in 1970.
+const SET_SINCE: Duration = Duration::from_secs(1_735_689_600);
+/// The year 10000, which RFC 3339 cannot tell.
+const TOO_LATE: Duration = Duration::from_secs(253_402_300_800);
+
+/// The wall clock, RFC 3339 in UTC with milliseconds (`2026-11-28T09:30:00.250Z`); `None` while it was never set.
+pub fn utc() -> Option<impl Display> {
+    rfc3339(SystemTime::now())
+}
+
+fn rfc3339(time: SystemTime) -> Option<impl Display> {
+    let since_1970 = time.duration_since(UNIX_EPOCH).ok()?;
+    let is_set = (SET_SINCE..TOO_LATE).contains(&since_1970);
+    is_set.then(|| humantime::format_rfc3339_millis(time))
+}
 
 /// `CLOCK_MONOTONIC` now: never set back, the clock of V4L2 timestamps.
 pub fn now() -> Duration {
@@ -41,5 +58,28 @@ impl ThreadClock {
             u64::try_from(at.tv_sec).unwrap_or(0),
             u32::try_from(at.tv_nsec).unwrap_or(0),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_is_told_only_when_it_was_set() {
+        for (milliseconds, told) in [
+            (0, None),
+            (1_735_689_599_999, None),
+            (1_735_689_600_000, Some("2025-01-01T00:00:00.000Z")),
+            (1_835_395_199_007, Some("2028-02-28T23:59:59.007Z")),
+            (253_402_300_799_999, Some("9999-12-31T23:59:59.999Z")),
+            (253_402_300_800_000, None),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
+            let text = rfc3339(time).map(|time| time.to_string());
+            assert_eq!(text.as_deref(), told, "{milliseconds}");
+        }
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert!(rfc3339(before).is_none());
     }
 }

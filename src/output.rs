@@ -5,6 +5,7 @@
 //! so that none of them reaches a terminal.
 
 use crate::{Cause, Failure, poll};
+use serde_json::Value;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
@@ -53,6 +54,19 @@ fn rules_the_terminal(c: char) -> bool {
 /// [`Cause::Output`] when it cannot be written: a full disk, a reader that is gone.
 pub fn print_line(line: impl Display) -> Result<(), Failure> {
     write_line(&mut io::stdout().lock(), line).map_err(cannot_print)
+}
+
+/// The version of all JSON that is printed, the `v` of each object. It grows when a key changes its meaning or goes; keys may be
+/// added to it. `boards/JSON.md` tells all keys.
+pub const JSON_VERSION: u32 = 1;
+
+/// Writes an object as one line of JSON to standard output, with its version.
+///
+/// # Errors
+/// As of [`print_line`].
+pub fn print_json(mut object: Value) -> Result<(), Failure> {
+    object["v"] = JSON_VERSION.into();
+    print_line(object)
 }
 
 /// Whether what is printed has a reader, as far as can be known without writing.

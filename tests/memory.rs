@@ -46,21 +46,23 @@ fn no_page_fault_and_no_growth_after_the_first_frames() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let run = run_eyelet(folder.path(), &arguments());
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    let lines = run.json_lines();
-    let (first, last) = (stats_at(&lines, FIRST), stats_at(&lines, LAST));
-    println!("frame {FIRST}: {first}\nframe {LAST}: {last}");
-    for key in [
-        "minor_faults",
-        "major_faults",
-        "live_bytes",
-        "overflow_bytes",
-    ] {
-        assert_eq!(first[key], last[key], "{key}");
+    for more in [&[][..], &["--every-frame".to_owned()]] {
+        let run = run_eyelet(folder.path(), &[&arguments()[..], more].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let lines = run.json_lines();
+        let (first, last) = (stats_at(&lines, FIRST), stats_at(&lines, LAST));
+        println!("{more:?} frame {FIRST}: {first}\nframe {LAST}: {last}");
+        for key in [
+            "minor_faults",
+            "major_faults",
+            "live_bytes",
+            "overflow_bytes",
+        ] {
+            assert_eq!(first[key], last[key], "{more:?} {key}");
+        }
+        assert_eq!(last["overflow_bytes"], 0);
+        assert!(last["pool_bytes"].as_u64().unwrap() > 0);
     }
-    assert_eq!(last["overflow_bytes"], 0);
-    assert!(last["pool_bytes"].as_u64().unwrap() > 0);
 }
 
 #[test]

@@ -52,6 +52,19 @@ fn results_that_cannot_be_written_are_an_error() {
             OUTPUT,
         ),
         (
+            words(&["classify", "--csv", "--model", &model, &photo]),
+            OUTPUT,
+        ),
+        (
+            words(&["classify", "--model", &model, &photo, &photo, &photo]),
+            OUTPUT,
+        ),
+        (
+            words(&["bench", "--json", "--iterations", "1", "--model", &model]),
+            OUTPUT,
+        ),
+        (words(&["list", "boards", "--json"]), OUTPUT),
+        (
             words(&["bench", "--iterations", "1", "--model", &model]),
             OUTPUT,
         ),
@@ -199,6 +212,16 @@ fn control_characters_do_not_reach_the_terminal() {
             words(&["classify", "--json", "--model", &model, &twin]),
             0,
             "probability",
+        ),
+        (
+            words(&["classify", "--csv", "--model", &model, &twin]),
+            0,
+            EVIL_ESCAPED,
+        ),
+        (
+            words(&["classify", "--csv", "--model", &model, EVIL, "."]),
+            PICTURE,
+            EVIL_ESCAPED,
         ),
         (
             words(&["run", "--camera", &twin, "--model", &evil_model]),

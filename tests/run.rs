@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{eyelet, fixture, run_eyelet};
+use common::{Run, eyelet, fixture, run_eyelet};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -63,6 +63,36 @@ fn json_lines_tell_the_same_with_a_version() {
         .collect();
     assert!(labels.contains(&"Egyptian cat".to_owned()), "{labels:?}");
     assert!(of("end")[0]["stage_ms"]["latency"]["p99"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn every_frame_is_told_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("opset13.onnx").display().to_string();
+    let frames = |more: &[&str]| {
+        let words = [
+            "run", "--frames", "9", "--camera", "pattern", "--model", &model,
+        ];
+        let run = run_eyelet(folder.path(), &[&words[..], more].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        run
+    };
+    let told = |run: &Run| run.stdout.matches("] frame ").count();
+    let (changes, all) = (frames(&[]), frames(&["--every-frame"]));
+    assert!(told(&changes) < 9, "{}", changes.stdout);
+    assert_eq!(told(&all), 9, "{}", all.stdout);
+    let lines = frames(&["--every-frame", "--json"]).json_lines();
+    let verdicts = lines.iter().filter(|line| line["event"] == "verdict");
+    let (mut before, mut numbers) = (Some(serde_json::Value::Null), Vec::new());
+    for verdict in verdicts {
+        numbers.push(verdict["frame"].as_u64().unwrap());
+        let class = Some(&verdict["class"]);
+        // Before the first frame none is decided.
+        let has_changed = class != before.as_ref();
+        assert_eq!(verdict["changed"], has_changed, "{verdict}");
+        before = class.cloned();
+    }
+    assert_eq!(numbers, Vec::from_iter(1..=9));
 }
 
 #[test]

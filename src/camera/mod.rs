@@ -11,9 +11,12 @@ pub mod v4l2;
 mod y4m;
 
 pub use pattern::PatternCamera;
-pub use picture::{MAX_PIXELS, Picture, PictureError, read_picture};
+pub use picture::{
+    MAX_PIXELS, Picture, PictureError, Room, decode_stream, read_picture, read_picture_in,
+};
 pub use pipe::PipeCamera;
 pub use still::StillCamera;
+pub(crate) use still::{ENDINGS, is_picture};
 
 use crate::board::CameraConfig;
 use crate::frame::{Frame, Geometry};

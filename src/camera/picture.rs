@@ -9,7 +9,7 @@ use crate::jpeg::{self, Fault, Progress, Walker};
 use crate::named;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// The most pixels that a picture may have: a phone's 50-megapixel photo is still taken.
@@ -39,23 +39,69 @@ pub struct PictureError {
     pub reason: String,
 }
 
+/// Is told of so many more bytes before a picture asks for them, and may wait until there is room for them.
+pub type Room<'a> = &'a mut dyn FnMut(u64);
+
 /// Reads and decodes a picture file.
+///
+/// # Errors
+/// It cannot be read, or is no picture that is taken.
 pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
-    read(path).map_err(|reason| PictureError {
+    read_picture_in(path, &mut |_| {})
+}
+
+/// The same where several pictures share the memory that there is.
+///
+/// # Errors
+/// As of [`read_picture`].
+pub fn read_picture_in(path: &Path, room: Room<'_>) -> Result<Picture, PictureError> {
+    read(path, room).map_err(|reason| PictureError {
         path: path.to_owned(),
-        reason: reason.split_whitespace().collect::<Vec<_>>().join(" "),
+        reason: in_one_line(&reason),
     })
 }
 
-fn read(path: &Path) -> Result<Picture, String> {
+/// Reads a stream to its end and decodes the one picture that it holds.
+///
+/// # Errors
+/// What is wrong with it, in one line.
+pub fn decode_stream(stream: impl Read, room: Room<'_>) -> Result<Picture, String> {
+    let mut bytes = Vec::new();
+    stream
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let most_mib = MAX_FILE_BYTES >> 20;
+        return Err(format!(
+            "it is longer than {most_mib} MiB, the most that is read here"
+        ));
+    }
+    room(bytes.len() as u64);
+    decode_in(&bytes, room).map_err(|reason| in_one_line(&reason))
+}
+
+fn in_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn read(path: &Path, room: Room<'_>) -> Result<Picture, String> {
+    if let Ok(metadata) = std::fs::metadata(path)
+        && metadata.len() <= MAX_FILE_BYTES
+    {
+        room(metadata.len());
+    }
     let bytes = named::read_file(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     if bytes.is_empty() {
         return Err("the file is empty".into());
     }
-    decode(&bytes)
+    decode_in(&bytes, room)
 }
 
-fn decode(bytes: &[u8]) -> Result<Picture, String> {
+fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     let format = image::guess_format(bytes)
         .map_err(|_| "it is none of BMP, GIF, JPEG, PNG, TIFF, WebP".to_string())?;
     let name = format.extensions_str().first().copied().unwrap_or("?");
@@ -63,7 +109,7 @@ fn decode(bytes: &[u8]) -> Result<Picture, String> {
         format!("the {name} data is damaged or of an unknown kind: {error}")
     };
     if format == ImageFormat::Jpeg {
-        return decode_jpeg(bytes);
+        return decode_jpeg(bytes, room);
     }
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format)
         .into_decoder()
@@ -71,6 +117,7 @@ fn decode(bytes: &[u8]) -> Result<Picture, String> {
     let (width_px, height_px) = decoder.dimensions();
     let pixels = check_size(width_px, height_px)?;
     let needed = decoder.total_bytes() + pixels * 3 + bytes.len() as u64;
+    room(needed);
     check_memory(width_px, height_px, needed)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     let mut limits = Limits::no_limits();
@@ -104,7 +151,7 @@ fn check_memory(width_px: u32, height_px: u32, needed: u64) -> Result<(), String
     ))
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<Picture, String> {
+fn decode_jpeg(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     let cut_short = || "the jpg data is cut short".to_owned();
     let mut walker = Walker::default();
     match walker.advance(bytes) {
@@ -121,6 +168,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Picture, String> {
     // Pictures of several scans are kept as coefficients until the last one has come: 16 bits for each of four colours.
     let is_simple = outline.is_sequential && outline.scans == 1;
     let bytes_per_pixel = if is_simple { 6 } else { 6 + 8 };
+    room(pixels * bytes_per_pixel);
     check_memory(width_px, height_px, pixels * bytes_per_pixel)?;
     let mut rgb = image::RgbImage::new(width_px, height_px);
     let data = &bytes[..outline.data_end];
@@ -162,6 +210,10 @@ mod tests {
     use super::*;
     use image::codecs::jpeg::JpegEncoder;
     use image::{ExtendedColorType, ImageEncoder};
+
+    fn decode(bytes: &[u8]) -> Result<Picture, String> {
+        decode_in(bytes, &mut |_| {})
+    }
 
     fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
@@ -298,6 +350,26 @@ mod tests {
         assert!(missing.to_string().contains("No such file"), "{missing}");
         let folder_error = read_picture(folder.path()).unwrap_err();
         assert!(folder_error.to_string().contains("not a file but a folder"));
+    }
+
+    #[test]
+    fn a_stream_is_one_picture_and_memory_is_told_of_before_it_is_asked_for() {
+        let png = encoded(&four(), ImageFormat::Png);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("four.png");
+        std::fs::write(&path, &png).unwrap();
+        let (mut from_file, mut from_stream) = (Vec::new(), Vec::new());
+        let file = read_picture_in(&path, &mut |bytes| from_file.push(bytes)).unwrap();
+        let stream = decode_stream(&png[..], &mut |bytes| from_stream.push(bytes)).unwrap();
+        assert_eq!((&file, file.rgb.len()), (&stream, 12));
+        // The file, then what its 2x2 pixels take while they are decoded.
+        let decoding = 12 + 12 + png.len() as u64;
+        assert_eq!(from_file, [png.len() as u64, decoding]);
+        assert_eq!(from_stream, from_file);
+        for (bytes, words) in [(&b""[..], "it is empty"), (b"words", "none of BMP")] {
+            let error = decode_stream(bytes, &mut |_| {}).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -12,7 +12,7 @@ use crate::frame::{Frame, Geometry, PixelFormat};
 use std::path::{Path, PathBuf};
 
 /// File name endings that are taken from a folder.
-const ENDINGS: [&str; 9] = [
+pub(crate) const ENDINGS: [&str; 9] = [
     "bmp", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
 ];
 
@@ -201,7 +201,8 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
     Ok(files)
 }
 
-fn is_picture(file: &Path) -> bool {
+/// Whether a file of a folder is taken, by its name: hidden ones are not.
+pub(crate) fn is_picture(file: &Path) -> bool {
     let hidden = file
         .file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));

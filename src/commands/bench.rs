@@ -8,6 +8,7 @@ use crate::limits;
 use crate::memory;
 use crate::model::Model;
 use crate::network::{Input, Network};
+use crate::output::print_json;
 use crate::preprocess::Preprocess;
 use crate::{Cause, Failure};
 use serde_json::json;
@@ -72,7 +73,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     };
     let peak_mib = memory::peak_rss_kib() as f64 / 1024.0;
     if args.json {
-        return print_line(json!({
+        return print_json(json!({
             "model": model.name, "plan": network.describe(),
             "threads": args.threads, "iterations": args.iterations,
             "infer_ms": infer.json(), "preprocess_ms": preprocess.map(|p| p.json()),

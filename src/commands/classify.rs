@@ -1,19 +1,29 @@
 //! `eyelet classify`: picture files in, classes out.
+//!
+//! ```text
+//! inputs    files, folders, patterns, a list, standard input -> pictures, in order
+//! decoders  pictures -> the network's input, on all cores
+//! results   classes -> text, JSON or CSV
+//! progress  a bar on a terminal
+//! ```
 
-use super::{find_model, print_line};
-use crate::board::Mount;
-use crate::camera::read_picture;
-use crate::clock;
+mod decoders;
+mod inputs;
+mod progress;
+mod results;
+
+use super::find_model;
 use crate::decide::{Candidate, softmax};
-use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::limits;
 use crate::model::{Model, OutputKind};
 use crate::network::Network;
-use crate::preprocess::Preprocess;
-use crate::stats::{Stage, StageTimes, Stopwatch};
+use crate::stats::Stage;
 use crate::{Cause, Failure};
-use serde_json::json;
-use std::path::{Path, PathBuf};
+use decoders::{Decoders, Prepared, Values};
+use progress::Progress;
+use results::{Format, Results};
+use std::path::PathBuf;
+use std::time::Instant;
 
 /// The model that needs no network connection: it comes with the program.
 pub const DEFAULT_MODEL: &str = "efficientnet-lite0";
@@ -21,9 +31,13 @@ pub const DEFAULT_MODEL: &str = "efficientnet-lite0";
 /// Arguments of `eyelet classify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Picture files (JPEG, PNG, WebP, BMP, GIF, TIFF)
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Picture files (JPEG, PNG, WebP, BMP, GIF, TIFF), folders (with all folders in them, by name), patterns ("*.jpg"), or -
+    /// for one picture on standard input
+    #[arg(required_unless_present = "files_from", value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// Take pictures and folders from this list too, one a line (- is standard input)
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
     /// A model by name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx", default_value = DEFAULT_MODEL)]
     model: String,
@@ -33,87 +47,89 @@ pub struct Args {
     /// How many classes to tell
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = limits::flag::<usize>(limits::TOP_CLASSES))]
     top: usize,
-    /// Threads that run the network
+    /// Threads that run the network; several pictures are decoded beside it on all cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
     /// Print one JSON object a picture and line
-    #[arg(long)]
+    #[arg(long, conflicts_with = "csv")]
     json: bool,
+    /// Print a table for spreadsheets: one line a picture, with the classes side by side, best first
+    #[arg(long)]
+    csv: bool,
 }
 
 /// Classifies each picture; those that cannot be read are told, and the others go on.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
+    let pictures = inputs::list(&args.images, args.files_from.as_deref())?;
     let mut classifier = Classifier::new(&model, args.threads)?;
-    let mut unread = 0;
-    for image in &args.images {
-        match classifier.classify(image, args.top) {
-            Ok((top, times)) if args.json => {
-                print_line(as_json(image, &top, &model.labels, &times))?
-            }
-            Ok((top, times)) => print_text(image, &top, &model.labels, &times)?,
-            Err(failure) if failure.cause == Cause::Picture => {
-                unread += 1;
-                if args.json {
-                    print_line(
-                        json!({"image": image.to_string_lossy(), "error": failure.message}),
-                    )?;
-                } else {
-                    failure.tell();
-                }
-            }
-            Err(failure) => return Err(failure),
-        }
+    let format = match (args.json, args.csv) {
+        (true, _) => Format::Json,
+        (_, true) => Format::Csv,
+        _ => Format::Text,
+    };
+    let results = Results::new(format, args.top, &model.labels);
+    let all = pictures.len();
+    let progress = Progress::of(all);
+    let values = Values::like(&classifier.network.input());
+    let encoder = classifier.network.encoder().clone();
+    if all > 1 {
+        // tract's first run is held to the memory that a model may take, which decoders beside it would count towards. What it
+        // says of an empty picture is of no account.
+        let _ = classifier.network.run();
     }
+    let mut decoders = Decoders::start(pictures, &model.input, &encoder, &values);
+    let mut unread = 0;
+    results.begin()?;
+    while let Some((name, outcome)) = decoders.next()? {
+        match outcome {
+            Ok(mut prepared) => {
+                let top = classifier.classify(&mut prepared, args.top)?;
+                progress.aside(|| results.picture(&name, &top, &prepared.times))?;
+                decoders.give_back(prepared.values);
+            }
+            Err(why) => {
+                unread += 1;
+                progress.aside(|| results.fault(&name, &why))?;
+            }
+        }
+        progress.advance();
+    }
+    progress.finish();
     match unread {
         0 => Ok(()),
-        n => {
-            let all = args.images.len();
-            Err(Failure::new(
-                Cause::Picture,
-                format!("{n} of {all} pictures could not be read"),
-            ))
-        }
+        n => Err(Failure::new(
+            Cause::Picture,
+            format!("{n} of {all} pictures could not be read"),
+        )),
     }
 }
 
 struct Classifier {
     network: Network,
-    preprocess: Preprocess,
     kind: OutputKind,
     probabilities: Vec<f32>,
 }
 
 impl Classifier {
     fn new(model: &Model, threads: usize) -> Result<Self, Failure> {
-        let network = Network::load(model, threads)?;
-        let preprocess = Preprocess::new(&model.input, Mount::default(), network.encoder().clone());
         Ok(Self {
-            network,
-            preprocess,
+            network: Network::load(model, threads)?,
             kind: model.output.kind,
             probabilities: Vec::new(),
         })
     }
 
-    /// The `count` best classes, best first.
+    /// The `count` best classes, best first. The time that it took is added to the picture's.
     fn classify(
         &mut self,
-        image: &Path,
+        prepared: &mut Prepared,
         count: usize,
-    ) -> Result<(Vec<Candidate>, StageTimes), Failure> {
-        let unread = |e: &dyn std::fmt::Display| Failure::new(Cause::Picture, e);
-        let mut watch = Stopwatch::start();
-        let picture = read_picture(image).map_err(|e| unread(&e))?;
-        watch.lap(Stage::Decode);
-        let geometry = Geometry::packed(PixelFormat::Rgb24, picture.width_px, picture.height_px);
-        let frame = Frame::new(geometry, &picture.rgb, clock::now(), 0).map_err(|e| unread(&e))?;
-        self.preprocess
-            .run(&frame, self.network.input())
-            .map_err(|e| unread(&e))?;
-        watch.lap(Stage::Preprocess);
+    ) -> Result<Vec<Candidate>, Failure> {
+        let began = Instant::now();
+        prepared.values.copy_to(self.network.input());
         let scores = self.network.run()?;
-        watch.lap(Stage::Infer);
+        prepared.times.set(Stage::Infer, began.elapsed());
         self.probabilities.clear();
         self.probabilities.extend_from_slice(scores);
         if self.kind == OutputKind::Logits {
@@ -125,49 +141,6 @@ impl Classifier {
             .collect();
         top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         top.truncate(count);
-        Ok((top, watch.times))
+        Ok(top)
     }
-}
-
-const STAGES: [Stage; 3] = [Stage::Decode, Stage::Preprocess, Stage::Infer];
-
-fn as_json(
-    image: &Path,
-    top: &[Candidate],
-    labels: &[String],
-    times: &StageTimes,
-) -> serde_json::Value {
-    let top = top
-        .iter()
-        .map(|c| json!({"class": c.class, "label": labels[c.class], "probability": c.probability}));
-    let stage_ms = STAGES
-        .iter()
-        .map(|&stage| (stage.name().to_owned(), json!(times.ms(stage))))
-        .collect();
-    json!({
-        "image": image.to_string_lossy(),
-        "top": top.collect::<Vec<_>>(),
-        "stage_ms": serde_json::Value::Object(stage_ms),
-    })
-}
-
-fn print_text(
-    image: &Path,
-    top: &[Candidate],
-    labels: &[String],
-    times: &StageTimes,
-) -> Result<(), Failure> {
-    let [decode, preprocess, infer] = STAGES.map(|stage| times.ms(stage));
-    print_line(format_args!(
-        "{} (decode {decode:.1}, preprocess {preprocess:.1}, infer {infer:.1} ms)",
-        image.display()
-    ))?;
-    for candidate in top {
-        let (percent, label) = (candidate.probability * 100.0, &labels[candidate.class]);
-        print_line(format_args!(
-            "  {percent:>6.2} %  {label} ({})",
-            candidate.class
-        ))?;
-    }
-    Ok(())
 }

@@ -4,10 +4,12 @@ use super::print_line;
 use crate::Failure;
 use crate::board::choose::SHIPPED;
 use crate::board::{Board, Tier};
-use crate::camera::v4l2;
+use crate::camera::v4l2::{self, Sizes};
 use crate::data_roots::DataRoots;
 use crate::model::{ModelError, Named, shipped};
-use crate::show;
+use crate::output::print_json;
+use crate::show::{self, framebuffer};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -17,6 +19,9 @@ pub struct Args {
     /// What to list
     #[arg(value_enum)]
     what: What,
+    /// Print one JSON object a thing and line
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -31,41 +36,64 @@ enum What {
     Displays,
 }
 
+/// One thing, for people and for programs.
+struct Entry {
+    /// One line, a camera has more.
+    text: String,
+    json: Value,
+}
+
 /// Prints one line a thing.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let roots = DataRoots::of_this_machine();
-    let lines = match args.what {
-        What::Boards => boards(&roots)?,
-        What::Models => models(&roots),
-        What::Cameras => or_hint(
-            v4l2::list().iter().map(ToString::to_string).collect(),
+    let (entries, hint) = match args.what {
+        What::Boards => (boards(&roots)?, ""),
+        What::Models => (models(&roots), ""),
+        What::Cameras => (
+            v4l2::list().iter().map(camera).collect(),
             "no video device: plug a camera in, or load its driver; a CSI camera comes through `--camera -`",
         ),
-        What::Displays => or_hint(
-            show::list(),
+        What::Displays => (
+            show::list().iter().map(display).collect(),
             "no framebuffer: connect a display, or load its driver; [display.png] needs none",
         ),
     };
-    lines.iter().try_for_each(print_line)
+    match (args.json, entries.is_empty()) {
+        (false, false) => {
+            let lines = entries.iter().flat_map(|entry| entry.text.lines());
+            { lines }.try_for_each(print_line)
+        }
+        (false, true) => print_line(hint),
+        (true, false) => entries
+            .into_iter()
+            .try_for_each(|entry| print_json(entry.json)),
+        (true, true) => {
+            log::info!("{hint}");
+            Ok(())
+        }
+    }
 }
 
-fn boards(roots: &DataRoots) -> Result<Vec<String>, Failure> {
-    let mut lines = Vec::with_capacity(SHIPPED.len());
+fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
+    let mut entries = Vec::with_capacity(SHIPPED.len());
     for shipped in SHIPPED {
         let board = Board::named(shipped.name, roots)?;
-        let tier = match board.tier {
-            Tier::Hardware => "tested on hardware",
-            Tier::Emulation => "tested in emulation",
-            Tier::Untested => "not tested",
+        let (tier, tested) = match board.tier {
+            Tier::Hardware => ("hardware", "tested on hardware"),
+            Tier::Emulation => ("emulation", "tested in emulation"),
+            Tier::Untested => ("untested", "not tested"),
         };
         let (name, description) = (board.name, board.description);
-        lines.push(format!("{name:<22} {tier:<20} {description}"));
+        entries.push(Entry {
+            text: format!("{name:<22} {tested:<20} {description}"),
+            json: json!({"board": name, "tier": tier, "description": description}),
+        });
     }
-    Ok(lines)
+    Ok(entries)
 }
 
 /// Compiled-in models and those of the data roots, each with its variants.
-fn models(roots: &DataRoots) -> Vec<String> {
+fn models(roots: &DataRoots) -> Vec<Entry> {
     let mut names: BTreeSet<String> = shipped::names().map(str::to_owned).collect();
     for root in &roots.folders {
         let entries = fs::read_dir(root.join("models"));
@@ -75,20 +103,23 @@ fn models(roots: &DataRoots) -> Vec<String> {
             }
         }
     }
-    let mut lines = Vec::new();
+    let mut entries = Vec::new();
     for name in names {
         match Named::find(&name, roots) {
             Err(ModelError::UnknownName { .. }) => {}
             Err(fault) => {
                 let fault = fault.to_string();
                 let first = fault.lines().next().unwrap_or_default();
-                lines.push(format!("{name:<22} faulty: {first}"));
+                entries.push(Entry {
+                    text: format!("{name:<22} faulty: {first}"),
+                    json: json!({"model": name, "description": null, "file": null, "fault": first}),
+                });
             }
             Ok(named) => {
                 let variants = named.definition.variants.keys().cloned().map(Some);
                 let variants: Vec<_> = std::iter::once(None).chain(variants).collect();
                 for variant in variants {
-                    lines.push(model(
+                    entries.push(model(
                         &Named {
                             variant,
                             ..named.clone()
@@ -99,40 +130,67 @@ fn models(roots: &DataRoots) -> Vec<String> {
             }
         }
     }
-    lines
+    entries
 }
 
-fn model(named: &Named, roots: &DataRoots) -> String {
+fn model(named: &Named, roots: &DataRoots) -> Entry {
     let name = named.full_name();
-    let state = match named.path(roots) {
+    let (file, fault) = match named.path(roots) {
         Ok(path) => {
             let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            let fits = named
-                .network_file()
-                .size_bytes
-                .is_none_or(|size| size == length);
-            let doubt = if fits {
-                ""
-            } else {
-                " (of another length than stated)"
-            };
-            format!("{}{doubt}", path.display())
+            let stated = named.network_file().size_bytes;
+            let fits = stated.is_none_or(|size| size == length);
+            let doubt = (!fits).then(|| "of another length than stated".to_owned());
+            (Some(path.display().to_string()), doubt)
         }
-        Err(ModelError::Missing { remedy, .. }) => format!("not here ({remedy})"),
-        Err(error) => error.to_string(),
+        Err(ModelError::Missing { remedy, .. }) => (None, Some(format!("not here ({remedy})"))),
+        Err(error) => (None, Some(error.to_string())),
     };
-    match named.variant {
-        None => format!("{name:<22} {} - {state}", named.definition.description),
-        Some(_) => format!("{name:<22} {state}"),
+    let state = match (&file, &fault) {
+        (Some(file), Some(doubt)) => format!("{file} ({doubt})"),
+        (Some(state), None) | (None, Some(state)) => state.clone(),
+        (None, None) => String::new(),
+    };
+    let description = &named.definition.description;
+    Entry {
+        text: match named.variant {
+            None => format!("{name:<22} {description} - {state}"),
+            Some(_) => format!("{name:<22} {state}"),
+        },
+        json: json!({"model": name, "description": description, "file": file, "fault": fault}),
     }
 }
 
-/// What was found, or the one line that says what to do when nothing was.
-fn or_hint(lines: Vec<String>, hint: &str) -> Vec<String> {
-    if lines.is_empty() {
-        vec![hint.to_owned()]
-    } else {
-        lines
+fn camera(found: &v4l2::Found) -> Entry {
+    let formats = found.formats.iter().map(|entry| {
+        let (sizes, least, most) = match &entry.sizes {
+            Sizes::Discrete(sizes) => (json!(sizes), json!(null), json!(null)),
+            Sizes::Range { least, most } => (json!(null), json!(least), json!(most)),
+        };
+        json!({
+            "fourcc": entry.code.to_string(), "format": entry.format.map(|format| format.to_string()),
+            "sizes_px": sizes, "least_px": least, "most_px": most,
+        })
+    });
+    let links = found.links.iter().map(|link| link.to_string_lossy());
+    Entry {
+        text: found.to_string(),
+        json: json!({
+            "camera": found.path.to_string_lossy(), "card": found.card, "driver": found.driver, "bus": found.bus,
+            "links": links.collect::<Vec<_>>(), "formats": formats.collect::<Vec<_>>(), "fault": found.unusable,
+        }),
+    }
+}
+
+fn display(found: &framebuffer::Found) -> Entry {
+    let screen = found.screen.as_ref().ok();
+    Entry {
+        text: found.to_string(),
+        json: json!({
+            "display": found.path.to_string_lossy(), "driver": found.driver,
+            "width_px": screen.map(|s| s.width_px), "height_px": screen.map(|s| s.height_px),
+            "bits": screen.map(|s| s.bits), "fault": found.screen.as_ref().err(),
+        }),
     }
 }
 
@@ -140,13 +198,18 @@ fn or_hint(lines: Vec<String>, hint: &str) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::camera::v4l2::{FoundFormat, FourCc};
+    use crate::frame::PixelFormat;
+    use show::framebuffer::FoundScreen;
 
     #[test]
     fn every_board_has_a_line() {
-        let lines = boards(&DataRoots::new(vec![], None, None)).unwrap();
-        assert_eq!(lines.len(), SHIPPED.len());
-        let virt = lines.iter().find(|line| line.starts_with("virt "));
-        assert!(virt.unwrap().contains("tested in emulation"));
+        let entries = boards(&DataRoots::new(vec![], None, None)).unwrap();
+        assert_eq!(entries.len(), SHIPPED.len());
+        let virt = entries.iter().find(|entry| entry.json["board"] == "virt");
+        let virt = virt.unwrap();
+        assert!(virt.text.starts_with("virt ") && virt.text.contains("tested in emulation"));
+        assert_eq!(virt.json["tier"], "emulation");
     }
 
     #[test]
@@ -158,15 +221,83 @@ mod tests {
         fs::create_dir_all(folder.join("mine")).unwrap();
         fs::write(folder.join("mine/model.toml"), "file = 1").unwrap();
         let roots = DataRoots::new(vec![root.path().into()], None, None);
-        let lines = models(&roots);
-        let line = |start: &str| {
-            let found = lines.iter().find(|line| line.starts_with(start));
-            found.unwrap_or_else(|| panic!("{start}: {lines:#?}"))
+        let entries = models(&roots);
+        let entry = |name: &str| {
+            let found = entries.iter().find(|entry| entry.json["model"] == name);
+            found.unwrap_or_else(|| panic!("{name} is not listed"))
         };
-        assert!(line("mobilenet-v2 ").contains("`eyelet model pull mobilenet-v2`"));
-        assert!(line("mobilenet-v2@12 ").contains("of another length"));
-        assert!(line("mobilenet-v2@12-qdq ").contains("not here"));
-        assert!(line("mine ").contains("faulty: "));
-        assert!(line("efficientnet-lite0 ").contains("not here (it comes with the source tree"));
+        for (name, is_here, words) in [
+            ("mobilenet-v2", false, "`eyelet model pull mobilenet-v2`"),
+            ("mobilenet-v2@12", true, "of another length"),
+            ("mobilenet-v2@12-qdq", false, "not here"),
+            (
+                "efficientnet-lite0",
+                false,
+                "not here (it comes with the source tree",
+            ),
+        ] {
+            let Entry { text, json } = entry(name);
+            assert!(text.starts_with(&format!("{name} ")), "{text}");
+            assert!(text.contains(words), "{text}");
+            assert!(json["fault"].as_str().unwrap().contains(words), "{json}");
+            assert_eq!(json["file"].is_string(), is_here, "{json}");
+        }
+        assert!(entry("mine").text.contains("faulty: "));
+    }
+
+    #[test]
+    fn cameras_and_displays_tell_programs_what_they_tell_people() {
+        let format = |code: &[u8; 4], format, sizes| FoundFormat {
+            code: FourCc(*code),
+            format,
+            sizes,
+        };
+        let found = v4l2::Found {
+            path: "/dev/video0".into(),
+            links: vec!["/dev/v4l/by-id/a".into()],
+            driver: "uvcvideo".into(),
+            card: "Webcam".into(),
+            bus: "usb-1".into(),
+            formats: vec![
+                format(
+                    b"YUYV",
+                    Some(PixelFormat::Yuyv),
+                    Sizes::Discrete(vec![(640, 480)]),
+                ),
+                format(
+                    b"H264",
+                    None,
+                    Sizes::Range {
+                        least: (16, 16),
+                        most: (1920, 1080),
+                    },
+                ),
+            ],
+            unusable: None,
+        };
+        let json = camera(&found).json;
+        assert_eq!(json["camera"], "/dev/video0");
+        assert_eq!(json["formats"][0]["sizes_px"], json!([[640, 480]]));
+        assert_eq!(json["formats"][1]["format"], json!(null));
+        assert_eq!(json["formats"][1]["most_px"], json!([1920, 1080]));
+        let mut found = framebuffer::Found {
+            path: "/dev/fb0".into(),
+            driver: "simple".into(),
+            screen: Ok(FoundScreen {
+                width_px: 480,
+                height_px: 320,
+                bits: 16,
+            }),
+        };
+        let Entry { text, json } = display(&found);
+        assert_eq!(text, "/dev/fb0 simple: 480 x 320 pixels, 16 bits");
+        assert_eq!(
+            (&json["width_px"], &json["fault"]),
+            (&json!(480), &json!(null))
+        );
+        found.screen = Err("Permission denied".into());
+        let Entry { text, json } = display(&found);
+        assert_eq!(text, "/dev/fb0 simple: Permission denied");
+        assert_eq!(json["fault"], "Permission denied");
     }
 }

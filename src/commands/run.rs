@@ -28,6 +28,9 @@ pub struct Args {
     /// Tell counters, times and memory every N frames (without it, every minute)
     #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::STATS_EVERY_FRAMES))]
     stats_every: Option<u64>,
+    /// Tell each frame's verdict, not changes only (a reader that is slower than the frames slows them down)
+    #[arg(long)]
+    every_frame: bool,
 }
 
 /// Runs the board until its end.
@@ -64,7 +67,8 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
                 )
             })?;
     }
-    let serial = Serial::new(args.json, started, &board.decide.unknown_label);
+    let serial = Serial::new(args.json, started, &board.decide.unknown_label)
+        .of_every_frame(args.every_frame);
     care.says("starting");
     let mut device = match Device::start(board, model, serial, care, &stop) {
         Ok(device) => device,

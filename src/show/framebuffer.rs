@@ -10,6 +10,7 @@ use super::fb_sys::{self, Mode};
 use super::font::Letters;
 use super::{Display, DisplayError, Scene};
 use crate::board::{Depth, FramebufferConfig};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
@@ -124,21 +125,59 @@ impl Drop for FramebufferDisplay {
     }
 }
 
-/// The displays of this machine, one line each.
-pub fn list() -> Vec<String> {
-    let lines = listed().into_iter().map(|found| {
-        let node = found.node();
-        let details = File::open(&node).and_then(|file| fb_sys::screen_info(&file));
-        let details = match details {
-            Ok((var, _)) => format!(
-                "{} x {} pixels, {} bits",
-                var.xres, var.yres, var.bits_per_pixel
-            ),
-            Err(error) => error.to_string(),
-        };
-        format!("{} {}: {details}", node.display(), found.driver)
+/// A framebuffer of this machine, for `eyelet list displays`. Printed in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// `/dev/fbN`.
+    pub path: PathBuf,
+    /// The kernel driver's name.
+    pub driver: String,
+    /// Its screen, or why it cannot be asked.
+    pub screen: Result<FoundScreen, String>,
+}
+
+/// What a framebuffer says of its screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundScreen {
+    /// Width.
+    pub width_px: u32,
+    /// Height.
+    pub height_px: u32,
+    /// Bits of a pixel.
+    pub bits: u32,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.path.display(), self.driver)?;
+        match &self.screen {
+            Ok(FoundScreen {
+                width_px,
+                height_px,
+                bits,
+            }) => write!(f, "{width_px} x {height_px} pixels, {bits} bits"),
+            Err(error) => f.write_str(error),
+        }
+    }
+}
+
+/// The displays of this machine.
+pub fn list() -> Vec<Found> {
+    let found = listed().into_iter().map(|listed| {
+        let path = listed.node();
+        let info = File::open(&path).and_then(|file| fb_sys::screen_info(&file));
+        let screen = info.map(|(var, _)| FoundScreen {
+            width_px: var.xres,
+            height_px: var.yres,
+            bits: var.bits_per_pixel,
+        });
+        Found {
+            path,
+            driver: listed.driver,
+            screen: screen.map_err(|error| error.to_string()),
+        }
     });
-    lines.collect()
+    found.collect()
 }
 
 /// One line of `/proc/fb`.

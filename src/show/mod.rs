@@ -45,8 +45,8 @@ pub fn open(
     })
 }
 
-/// The displays of this machine, one line each, for `eyelet list displays`.
-pub fn list() -> Vec<String> {
+/// The displays of this machine, for `eyelet list displays`.
+pub fn list() -> Vec<framebuffer::Found> {
     framebuffer::list()
 }
 

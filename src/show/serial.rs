@@ -4,18 +4,14 @@
 //! board, what cannot be written is dropped. JSON lines are results: once one cannot be written, [`Serial::check`] says so, and
 //! the run ends.
 
-use crate::Failure;
 use crate::camera::Counts;
 use crate::decide::Verdict;
-use crate::memory;
-use crate::output::{self, print_line};
+use crate::output::{self, JSON_VERSION, print_line};
 use crate::stats::{STAGES, Stage, StageTimes, Stats};
+use crate::{Failure, clock, memory};
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
-
-/// The version of the JSON lines, their `v`. It grows when a key changes its meaning or goes.
-pub const JSON_VERSION: u32 = 1;
 
 /// It is looked this often whether JSON lines still have a reader.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
@@ -24,6 +20,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Serial {
     json: bool,
+    every_frame: bool,
     started: Instant,
     unknown_label: String,
     /// Why the last JSON line was not written.
@@ -37,11 +34,25 @@ impl Serial {
     pub fn new(json: bool, started: Instant, unknown_label: &str) -> Self {
         Self {
             json,
+            every_frame: false,
             started,
             unknown_label: unknown_label.to_owned(),
             failure: OnceCell::new(),
             checked_at: Cell::new(started),
         }
+    }
+
+    /// Tells each frame's verdict, not changes only.
+    pub fn of_every_frame(self, every_frame: bool) -> Self {
+        Self {
+            every_frame,
+            ..self
+        }
+    }
+
+    /// Whether a verdict is to be told although it is the one before.
+    pub fn tells_every_frame(&self) -> bool {
+        self.every_frame
     }
 
     /// Whether JSON lines can be written, as of the last one, or of a second ago: lines may be a minute apart.
@@ -75,7 +86,7 @@ impl Serial {
         memory.for_each(|line| log::info!("{line}"));
     }
 
-    /// The decided class has changed; of which region, where there are several.
+    /// The decided class has changed, or every frame is told; of which region, where there are several.
     pub fn verdict(
         &self,
         frame: u64,
@@ -104,6 +115,7 @@ impl Serial {
             event.insert("class".into(), json!(class));
             event.insert("label".into(), json!(label));
             event.insert("probability".into(), json!(shown.probability));
+            event.insert("changed".into(), json!(verdict.changed));
             event.insert("top".into(), Value::Array(top));
             event.insert("stage_ms".into(), stage_ms(|stage| json!(times.ms(stage))));
             self.line("verdict", event);
@@ -215,6 +227,8 @@ impl Serial {
         line.insert("v".into(), json!(JSON_VERSION));
         line.insert("event".into(), json!(event));
         line.insert("t_s".into(), json!(self.started.elapsed().as_secs_f64()));
+        let time = clock::utc().map(|time| time.to_string());
+        line.insert("time".into(), json!(time));
         line.extend(rest);
         if self.failure.get().is_none()
             && let Err(failure) = print_line(Value::Object(line))
