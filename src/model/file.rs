@@ -25,7 +25,7 @@ pub(super) const KINDS: [(&str, OutputKind); 2] = [
 ];
 
 /// Keys that may be left out of `[input]`, by their full names.
-const INPUT_KEYS: [&str; 6] = [
+pub(super) const INPUT_KEYS: [&str; 6] = [
     "input.layout",
     "input.channels",
     "input.scale",
@@ -34,7 +34,7 @@ const INPUT_KEYS: [&str; 6] = [
     "input.resize_shorter_px",
 ];
 /// The same of `[output]`.
-const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
+pub(super) const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
 
 /// Those of `keys` that the table has not.
 fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {
