@@ -37,7 +37,9 @@ pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
     for line in &head.introduction {
         put(&mut text, format_args!("# {}", Escaped(line)));
     }
-    let described = facts::text(&head.description);
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let described: String = head.description.chars().map(plain).collect();
+    let described = facts::text(&described);
     put(&mut text, format_args!("description = {described}"));
     put(
         &mut text,
@@ -168,7 +170,7 @@ mod tests {
         };
         let read = |head: &Head| Definition::parse("t", &toml(model, head).unwrap()).unwrap();
         let (whole, open) = (read(&head), read(&open));
-        assert_eq!(whole.description, head.description);
+        assert_eq!(whole.description, "a \"name\"   of a network");
         assert_eq!(whole.left_out, Vec::<&str>::new());
         // What is left open is what was assumed, and is no other for it.
         assert_eq!((&open.input, &open.output), (&whole.input, &whole.output));
