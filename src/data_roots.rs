@@ -68,6 +68,42 @@ impl DataRoots {
             .find(|path| path.exists())
     }
 
+    /// The folder `ROOT/relative`, made where it is not there, in the first root that takes new files: the one that `EYELET_HOME`
+    /// names alone; else `first`, those that have a `models` folder (but for the package manager's, and the current folder's,
+    /// which is another one tomorrow), the user's own, the system's.
+    ///
+    /// # Errors
+    /// What is wrong with each.
+    pub fn folder_for_new(
+        &self,
+        relative: &Path,
+        first: Option<&Path>,
+    ) -> Result<PathBuf, Vec<String>> {
+        let packaged = Path::new(PACKAGED);
+        let first = first.filter(|folder| !folder.starts_with(packaged));
+        let lasting = |root: &&PathBuf| root.as_path() != packaged && !is_passing(root);
+        let with_models = self.folders.iter().filter(lasting);
+        let with_models = with_models.filter(|root| root.join("models").is_dir());
+        let below = |root: &PathBuf| root.join(relative);
+        let candidates: Vec<PathBuf> = match &self.home {
+            Some(home) => vec![below(home)],
+            None => first
+                .map(Path::to_owned)
+                .into_iter()
+                .chain(with_models.map(below))
+                .chain(self.user.iter().chain(self.folders.last()).map(below))
+                .collect(),
+        };
+        let mut faults = Vec::new();
+        for folder in candidates {
+            match make_writable(&folder) {
+                Ok(()) => return Ok(folder),
+                Err(error) => faults.push(format!("{}: {error}", folder.display())),
+            }
+        }
+        Err(faults)
+    }
+
     /// [`Self::find`], or else the place in the first root where it would have to be, for a message.
     pub fn find_or_first(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.find(relative.as_ref()).unwrap_or_else(|| {
@@ -77,6 +113,20 @@ impl DataRoots {
                 .join(relative.as_ref())
         })
     }
+}
+
+/// Whether `root` is a root for as long as it is the current folder, and the program is elsewhere.
+fn is_passing(root: &Path) -> bool {
+    let is_here = env::current_dir().is_ok_and(|here| here == root);
+    is_here && !env::current_exe().is_ok_and(|program| program.starts_with(root))
+}
+
+/// Makes `folder`, if it is not there. Only a file that was made in it shows that files can be made.
+fn make_writable(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".eyelet-{}", std::process::id()));
+    std::fs::File::create(&probe)?;
+    std::fs::remove_file(&probe)
 }
 
 #[cfg(test)]
@@ -99,6 +149,27 @@ mod tests {
         assert_eq!(roots.find("x"), Some(b.path().join("x")));
         std::fs::write(a.path().join("x"), "").unwrap();
         assert_eq!(roots.find("x"), Some(a.path().join("x")));
+    }
+
+    #[test]
+    fn new_files_go_where_they_are_found_again() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (a, b) = (a.path().to_owned(), b.path().to_owned());
+        let relative = Path::new("models");
+        let roots = |home: Option<&PathBuf>| {
+            let folders = vec![b.clone(), a.clone()];
+            DataRoots::new(folders, home.cloned(), Some(a.clone()))
+        };
+        let new = |home, first| roots(home).folder_for_new(relative, first).unwrap();
+        // The user's own where no other has models; the home that was asked for before all.
+        assert_eq!(new(None, None), a.join("models"));
+        assert_eq!(new(Some(&b), None), b.join("models"));
+        assert_eq!(new(None, None), b.join("models"));
+        let beside = b.join("models/mine");
+        assert_eq!(new(None, Some(&beside)), beside);
+        assert_eq!(new(Some(&a), Some(&beside)), a.join("models"));
+        let packaged = Path::new(PACKAGED).join("models/mine");
+        assert_eq!(new(None, Some(&packaged)), b.join("models"));
     }
 
     #[test]

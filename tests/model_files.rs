@@ -62,6 +62,7 @@ fn looked(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspected,
             last_operator: Some("Softmax".into()),
             grey: false,
             score_count,
+            metadata: Vec::new(),
         })
     }
 }

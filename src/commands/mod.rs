@@ -3,11 +3,15 @@
 pub mod bench;
 pub mod check;
 pub mod classify;
+#[cfg(feature = "tools")]
+pub mod describe;
 pub mod explain;
 #[cfg(feature = "tools")]
 pub mod flash;
 #[cfg(feature = "tools")]
 pub mod image;
+#[cfg(feature = "tools")]
+pub mod import;
 pub mod keep;
 pub mod list;
 pub mod model;
@@ -20,8 +24,8 @@ pub mod update;
 use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
-use crate::model::Model;
 use crate::model::facts::{self, Source};
+use crate::model::{Fact, Model, is_path};
 use crate::output;
 pub(crate) use crate::output::print_line;
 use clap::{Parser, Subcommand};
@@ -54,7 +58,7 @@ enum Command {
     Keep(keep::Args),
     /// List boards, models, cameras or displays
     List(list::Args),
-    #[cfg_attr(feature = "tools", doc = "Fetch or verify a model")]
+    #[cfg_attr(feature = "tools", doc = "Fetch, import, describe or verify a model")]
     #[cfg_attr(not(feature = "tools"), doc = "Verify a model")]
     Model(model::Args),
     /// Make an image of a whole system for a board, to be written to its card
@@ -209,12 +213,23 @@ fn tell_assumed(model: &Model) {
         for fact in assumed {
             log::info!("{}: {fact}", model.name);
         }
-        let toml = model.file.with_extension("toml");
+        let toml = toml_of(&model, name_or_path);
         log::info!(
             "{}: what is assumed and wrong is changed by {}, see models/README.md",
             model.name,
             toml.display()
         );
+    }
+}
+
+/// The `model.toml` that says more of `model`, or would.
+fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
+    let own = model.file.with_extension("toml");
+    let is_stated = |fact: &Fact| fact.source == Source::Stated;
+    let is_described = model.facts.iter().any(is_stated) && !own.is_file();
+    match is_described || !is_path(name_or_path) {
+        true => model.file.with_file_name("model.toml"),
+        false => own,
     }
 }
 

@@ -1,4 +1,5 @@
-//! `eyelet model pull|verify`: getting a model's file, and trying it on the stored tensors beside it.
+//! `eyelet model pull|import|describe|verify`: getting a model, saying what is true of it, trying it on the stored tensors beside
+//! it.
 
 use super::print_line;
 use crate::data_roots::DataRoots;
@@ -21,6 +22,12 @@ enum Command {
     /// Fetch a model's file, check it and put it into place
     #[cfg(feature = "tools")]
     Pull(super::pull::Args),
+    /// Put a network of your own, with its labels and a description, where its name finds it
+    #[cfg(feature = "tools")]
+    Import(super::import::Args),
+    /// Print a model.toml to start from, and what the network says of photos under each rule that it may have been trained with
+    #[cfg(feature = "tools")]
+    Describe(super::describe::Args),
     /// Check a model's file, and run it on the stored tensors beside it (test_data_set_N)
     Verify(VerifyArgs),
 }
@@ -44,6 +51,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         #[cfg(feature = "tools")]
         Command::Pull(args) => super::pull::run(args),
+        #[cfg(feature = "tools")]
+        Command::Import(args) => super::import::run(args),
+        #[cfg(feature = "tools")]
+        Command::Describe(args) => super::describe::run(args),
         Command::Verify(args) => run_verify(args),
     }
 }
@@ -75,7 +86,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         None => looked.precision.to_string(),
     };
     for set in &sets {
-        let compared = verify::compare(&mut network, &model, set, looked.output)?;
+        let compared = verify::compare(&mut network, &model, set, &looked)?;
         let tolerance = args
             .tolerance
             .unwrap_or_else(|| compared.usual_tolerance(looked.precision));

@@ -22,7 +22,7 @@ impl ModelFiles {
     /// Gathers the files of `name_or_path`, which is as a person or a board file says it. The model is checked as a board
     /// would: lengths, digests, labels.
     pub fn gather(name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
-        let model = Model::find(name_or_path, None)?;
+        let model = Model::find_in(roots, name_or_path, None, find::look)?;
         if !find::is_path(name_or_path) {
             let named = Named::find(name_or_path, roots)?;
             let folder = PathBuf::from("models").join(&named.name);
@@ -132,6 +132,7 @@ fn from_root(path: &Path) -> PathBuf {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::import::import;
 
     /// What the board finds in the files, when they lie below some root.
     fn found(gathered: &ModelFiles) -> Model {
@@ -182,6 +183,29 @@ mod tests {
         );
         let side = std::fs::read(fixture.with_extension("onnx.data")).unwrap();
         assert!(gathered.files[names[1]] == side);
+    }
+
+    #[test]
+    fn an_imported_network_is_found_in_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_owned();
+        let roots = DataRoots::new(vec![home.clone()], Some(home), None);
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/two-files.onnx");
+        let words = folder.path().join("words.txt");
+        std::fs::write(&words, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n").unwrap();
+        import(&fixture, Some(&words), "mine", false, &roots).unwrap();
+        let gathered = ModelFiles::gather("mine", &roots).unwrap();
+        let files: Vec<_> = gathered.files.keys().map(String::as_str).collect();
+        assert_eq!(
+            files,
+            [
+                "models/mine/labels.txt",
+                "models/mine/model.toml",
+                "models/mine/two-files.onnx",
+                "models/mine/two-files.onnx.data"
+            ]
+        );
+        assert_eq!(found(&gathered).labels[3], "d");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
 
 use super::file::{CHANNELS, DTYPES, KINDS, LAYOUTS, RESIZES};
-use super::{Dtype, InputSpec, OutputSpec, Resize};
+use super::hints::{Labels, Said};
+use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputSpec, Resize};
+use crate::output::Escaped;
 use std::fmt;
 use std::path::Path;
 
@@ -13,6 +15,8 @@ pub enum Source {
     Stated,
     /// The ONNX file: where in it.
     Graph(String),
+    /// A file beside the ONNX file: what in it.
+    Beside(String),
     /// The command line.
     Asked,
     /// The board file, which goes before the model.
@@ -44,6 +48,7 @@ impl fmt::Display for Source {
         match self {
             Self::Stated => out.write_str("its model.toml says so"),
             Self::Graph(place) => write!(out, "the ONNX file says so: {place}"),
+            Self::Beside(place) => write!(out, "a file beside it says so: {place}"),
             Self::Asked => out.write_str("the command line says so"),
             Self::Board => out.write_str("the board file says so"),
             Self::Assumed(rule) => write!(out, "assumed: {rule}"),
@@ -141,20 +146,51 @@ fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Sourc
     keys.into_iter().map(fact).collect()
 }
 
-/// Whose labels they are: those of the file that was `asked` for, else of the one that is `stated`, else the usual ones.
-pub fn of_labels(asked: Option<&Path>, stated: Option<&str>, usual: &'static str) -> Fact {
+/// Whose labels they are: those of the file that was `asked` for, else of the one that is `stated`, else those that were
+/// `found`, else the usual ones.
+pub fn of_labels(
+    asked: Option<&Path>,
+    stated: Option<&str>,
+    found: Option<&Said<Labels>>,
+    usual: &'static str,
+) -> Fact {
     const RULE: &str =
         "1000 classes are taken for ImageNet's, others are numbered; --labels FILE names them";
-    let (value, source) = match (asked, stated) {
-        (Some(file), _) => (format!("{:?}", file.display().to_string()), Source::Asked),
-        (None, Some(file)) => (format!("{file:?}"), Source::Stated),
-        (None, None) => (usual.to_owned(), Source::Assumed(RULE)),
+    let (value, source) = match (asked, stated, found) {
+        (Some(file), _, _) => (text(&file.display().to_string()), Source::Asked),
+        (None, Some(file), _) => (text(file), Source::Stated),
+        (None, None, Some(Said { value, source })) => {
+            let value = value.file.as_deref().map_or("its own".to_owned(), text);
+            (value, source.clone())
+        }
+        (None, None, None) => (usual.to_owned(), Source::Assumed(RULE)),
     };
     Fact {
         key: "labels",
         value,
         source,
     }
+}
+
+/// A text as TOML has it, on one line.
+pub fn text(text: &str) -> String {
+    // A JSON string without control characters is one of TOML.
+    Escaped(serde_json::Value::from(text)).to_string()
+}
+
+/// A layout as TOML has it.
+pub fn layout(layout: Layout) -> String {
+    word(&LAYOUTS, layout)
+}
+
+/// An order of channels as TOML has it.
+pub fn channels(channels: ChannelOrder) -> String {
+    word(&CHANNELS, channels)
+}
+
+/// An element type as TOML has it.
+pub fn dtype(dtype: Dtype) -> String {
+    word(&DTYPES, dtype)
 }
 
 /// The word of `value`, as TOML has it.

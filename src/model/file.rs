@@ -33,7 +33,7 @@ pub(super) const KINDS: [(&str, OutputKind); 2] = [
 ];
 
 /// Keys that may be left out of `[input]`, by their full names.
-const INPUT_KEYS: [&str; 8] = [
+pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.layout",
     "input.channels",
     "input.scale",
@@ -44,7 +44,7 @@ const INPUT_KEYS: [&str; 8] = [
     "input.fill",
 ];
 /// The same of `[output]`.
-const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
+pub(super) const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
 
 /// Those of `keys` that the table has not.
 fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {

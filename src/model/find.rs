@@ -4,12 +4,11 @@
 //! ONNX file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file
 //! says of itself is enough, together with the rules of the published ImageNet models.
 
-use super::facts::{self, Fact, Source};
+use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
-use super::{Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, labels, shipped};
+use super::{Model, ModelError, hints, labels, shipped};
 use crate::data_roots::DataRoots;
 use crate::limits;
-use crate::network::Network;
 use crate::network::inspect::{Inspected, inspect};
 use crate::network::peek::peek;
 use crate::toml_file::{did_you_mean, read_text};
@@ -18,10 +17,8 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// A side of the input where the file leaves it open.
-const USUAL_SIDE_PX: u32 = 224;
 /// Networks of so many classes are taken for ImageNet's.
-const IMAGENET_CLASSES: usize = 1000;
+pub(super) const IMAGENET_CLASSES: usize = 1000;
 
 /// Where models are fetched: the program of a board has no network code.
 const WHERE: &str = if cfg!(feature = "tools") {
@@ -120,8 +117,7 @@ impl Named {
         candidates.find(|path| path.exists()).ok_or_else(|| {
             let name = self.full_name();
             let remedy = if self.network_file().urls.is_empty() {
-                "it comes with the source tree: set EYELET_HOME to the folder that holds models/"
-                    .to_owned()
+                self.comes_from()
             } else {
                 format!("{WHERE}`eyelet model pull {name}` fetches it")
             };
@@ -131,6 +127,18 @@ impl Named {
                 remedy,
             }
         })
+    }
+
+    /// Where a file comes from that has no address.
+    fn comes_from(&self) -> String {
+        if shipped::names().any(|name| name == self.name) {
+            return "it comes with the source tree: set EYELET_HOME to the folder that holds models/"
+                .to_owned();
+        }
+        format!(
+            "put it there, or import it anew: `eyelet model import FILE.onnx --name {} --force`",
+            self.name
+        )
     }
 
     /// The labels: those of `override_file`, or else those that the `model.toml` names.
@@ -211,159 +219,28 @@ impl Model {
         let mut said = facts::of_input(&input, source);
         said.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();
+        let found = match (labels, stated) {
+            (None, None) => hints::labels(&path, &metadata_of(&path), &[output.class_count]),
+            _ => None,
+        };
         let usual = usual_labels_name(output.class_count);
-        said.push(facts::of_labels(labels, stated, usual));
+        said.push(facts::of_labels(labels, stated, found.as_ref(), usual));
         Ok(Self {
             name: named.full_name(),
             file: path,
             input,
             output,
-            labels: named.labels(labels, roots)?,
+            labels: match found {
+                Some(found) => found.value.labels,
+                None => named.labels(labels, roots)?,
+            },
             facts: said,
         })
     }
-
-    /// The model in the file `path`, which says `inspected` of itself: pixels are normalised as for the published ImageNet
-    /// models, 1001 scores are 1000 classes after a "background", and 1000 classes without labels are ImageNet's.
-    pub fn of_onnx(
-        path: &Path,
-        inspected: &Inspected,
-        labels: Option<&Path>,
-        roots: &DataRoots,
-    ) -> Result<Self, ModelError> {
-        let input = InputSpec::imagenet(
-            inspected.layout,
-            inspected.dtype,
-            inspected.width_px.unwrap_or(USUAL_SIDE_PX),
-            inspected.height_px.unwrap_or(USUAL_SIDE_PX),
-        );
-        // No rule of mean and deviation is usual for grey pictures.
-        let input = match inspected.grey {
-            true => InputSpec {
-                mean: [0.0; 3],
-                std: [1.0; 3],
-                ..input
-            },
-            false => input,
-        };
-        // A network that normalises its picture itself wants it as it is.
-        let input = match &inspected.scaling {
-            Some(scaling) if inspected.dtype == Dtype::F32 => InputSpec {
-                scale: scaling.pixel_most / 255.0,
-                mean: [0.0; 3],
-                std: [1.0; 3],
-                ..input
-            },
-            _ => input,
-        };
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let model = |labels: Vec<String>, label_offset| Self {
-            facts: Vec::new(),
-            name: name.clone().into_owned(),
-            file: path.to_owned(),
-            input: input.clone(),
-            output: OutputSpec {
-                kind: inspected.output_kind,
-                class_count: labels.len(),
-                label_offset,
-            },
-            labels,
-        };
-        let score_count = match (inspected.score_count, labels) {
-            (Some(count), _) => count,
-            (None, Some(file)) => labels::load_all(file)?.len(),
-            // It is known once the shapes of all that is before it are.
-            (None, None) => Network::count_scores(&model(Vec::new(), 0))
-                .map_err(|error| ModelError::Network(error.to_string()))?,
-        };
-        // One score tells two classes apart.
-        let score_count = match (score_count, inspected.output_kind) {
-            (1, OutputKind::Probabilities) => 2,
-            (1, OutputKind::Logits) => {
-                return Err(ModelError::Network(format!(
-                    "the model {} gives one score and no probability (no Sigmoid at its end): if the sigmoid of it is the \
-                     probability of class 1, say so in a {} beside it (kind = \"logits\", class_count = 2); if it is a \
-                     measure of something, it is no classifier",
-                    path.display(),
-                    path.with_extension("toml")
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                )));
-            }
-            (count, _) => count,
-        };
-        let label_offset = usize::from(score_count == IMAGENET_CLASSES + 1);
-        // A network of 1001 classes of its own comes with 1001 labels.
-        let (own_labels, label_offset) = match labels {
-            Some(file) if label_offset == 1 => match labels::load(file, score_count) {
-                Ok(labels) => (labels, 0),
-                Err(_) => (labels::load(file, score_count - 1)?, 1),
-            },
-            Some(file) => (labels::load(file, score_count)?, 0),
-            None => (
-                usual_labels(score_count - label_offset, roots)?,
-                label_offset,
-            ),
-        };
-        let class_count = own_labels.len();
-        Ok(Self {
-            facts: facts_of_onnx(&input, inspected, label_offset, class_count, labels),
-            ..model(own_labels, label_offset)
-        })
-    }
-}
-
-/// Who says what of a model without a `model.toml`.
-fn facts_of_onnx(
-    input: &InputSpec,
-    inspected: &Inspected,
-    label_offset: usize,
-    class_count: usize,
-    labels: Option<&Path>,
-) -> Vec<Fact> {
-    let graph = |place: &str| Source::Graph(place.to_owned());
-    let mut facts = facts::of_input(input, |key| match key {
-        "input.layout" | "input.dtype" => graph("its input's shape and type"),
-        "input.width_px" if inspected.width_px.is_some() => graph("its input's shape"),
-        "input.height_px" if inspected.height_px.is_some() => graph("its input's shape"),
-        "input.width_px" | "input.height_px" => Source::Assumed("the file leaves it open"),
-        "input.scale" | "input.mean" | "input.std" => match &inspected.scaling {
-            Some(scaling) => graph(&format!(
-                "it normalises its picture itself ({})",
-                scaling.operators
-            )),
-            None if inspected.grey => Source::Assumed("grey pictures from 0 to 1"),
-            None => Source::Assumed(facts::IMAGENET_RULE),
-        },
-        _ => Source::Assumed(facts::IMAGENET_RULE),
-    });
-    let output = OutputSpec {
-        kind: inspected.output_kind,
-        class_count,
-        label_offset,
-    };
-    facts.extend(facts::of_output(&output, |key| match key {
-        "output.kind" => match &inspected.last_operator {
-            Some(operator) => graph(&format!("it ends in {operator}")),
-            None => Source::Assumed("it ends in no Softmax or Sigmoid"),
-        },
-        "output.class_count" => graph("its output's shape"),
-        _ if label_offset == 1 => {
-            Source::Assumed("1001 scores are 1000 classes after a background")
-        }
-        _ => graph("its output's shape"),
-    }));
-    facts.push(facts::of_labels(
-        labels,
-        None,
-        usual_labels_name(class_count),
-    ));
-    facts
 }
 
 /// What a model without labels gets, for people.
-fn usual_labels_name(class_count: usize) -> &'static str {
+pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
     if class_count == IMAGENET_CLASSES {
         "ImageNet's"
     } else {
@@ -372,9 +249,22 @@ fn usual_labels_name(class_count: usize) -> &'static str {
 }
 
 /// Asks the ONNX file at `path` what it says of itself.
-fn look(path: &Path) -> Result<Inspected, String> {
+pub(crate) fn look(path: &Path) -> Result<Inspected, String> {
     let outline = peek(path).map_err(|error| error.to_string())?;
-    inspect(&outline.graph).map_err(|why| format!("the model {} {why}", path.display()))
+    let no_classifier = |why: String| format!("the model {} {why}", path.display());
+    if let Some(why) = hints::other_task(&outline.metadata) {
+        return Err(no_classifier(why));
+    }
+    let inspected = inspect(&outline.graph).map_err(no_classifier)?;
+    Ok(Inspected {
+        metadata: outline.metadata,
+        ..inspected
+    })
+}
+
+/// The `metadata_props` of the file at `path`; none, when it cannot be read, which is told when it is loaded.
+fn metadata_of(path: &Path) -> Vec<(String, String)> {
+    peek(path).map_or_else(|_| Vec::new(), |outline| outline.metadata)
 }
 
 /// The definition beside `path`: `FILE.toml` for `FILE.onnx`, or a `model.toml` that names the file.
@@ -432,7 +322,10 @@ fn unreadable(path: &Path, reason: &dyn Display) -> ModelError {
 }
 
 /// ImageNet's labels for 1000 classes, numbers for any other count.
-fn usual_labels(class_count: usize, roots: &DataRoots) -> Result<Vec<String>, ModelError> {
+pub(super) fn usual_labels(
+    class_count: usize,
+    roots: &DataRoots,
+) -> Result<Vec<String>, ModelError> {
     if class_count == IMAGENET_CLASSES {
         shipped_labels(Path::new(shipped::IMAGENET_LABELS), class_count, roots)
     } else {

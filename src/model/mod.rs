@@ -1,14 +1,22 @@
 //! A model: a network file and what its numbers mean. `models/NAME/model.toml`, once checked, becomes a [`Model`]; a bare
 //! `FILE.onnx` becomes one by looking into the file. Every key stands in `models/README.md`.
 
+mod bare;
+#[cfg(feature = "tools")]
+pub mod describe;
 pub mod facts;
 pub mod file;
 pub mod find;
+pub mod hints;
+#[cfg(feature = "tools")]
+pub mod import;
 pub mod labels;
 #[cfg(feature = "tools")]
 pub mod part;
 #[cfg(feature = "tools")]
 pub mod pull;
+#[cfg(feature = "tools")]
+pub mod rules;
 pub mod shipped;
 pub mod verify;
 

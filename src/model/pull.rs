@@ -5,7 +5,7 @@
 
 use super::part::{CopyError, Part};
 use super::{Named, find};
-use crate::data_roots::{self, DataRoots};
+use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use std::fs;
 use std::io::Read;
@@ -126,7 +126,7 @@ pub fn pull(
     let target = match existing {
         // A file that is there and wrong is replaced, or else it would still be found first.
         Some(path) => path,
-        None => destination(&named.name, roots)?.join(&file.file),
+        None => destination(named, roots)?.join(&file.file),
     };
     let mut part = Part::open(&target, size, sha256)
         .map_err(|error| download(format!("{} cannot be written: {error}", target.display())))?;
@@ -177,39 +177,18 @@ fn download(message: String) -> Failure {
     Failure::new(Cause::Download, message)
 }
 
-/// The first data root that takes new files, its `models/NAME` made: the one that `EYELET_HOME` names, those that have a
-/// `models` folder (but for the package manager's), the user's own, the system's.
-fn destination(name: &str, roots: &DataRoots) -> Result<PathBuf, Failure> {
-    let with_models = roots
-        .folders
-        .iter()
-        .filter(|root| root.as_path() != Path::new(data_roots::PACKAGED))
-        .filter(|root| root.join("models").is_dir());
-    let candidates: Vec<&PathBuf> = match &roots.home {
-        Some(home) => vec![home],
-        None => with_models
-            .chain(&roots.user)
-            .chain(roots.folders.last())
-            .collect(),
-    };
-    let mut faults = Vec::new();
-    for root in candidates {
-        let folder = root.join("models").join(name);
-        // Only a file that was made shows that files can be made.
-        let attempt = fs::create_dir_all(&folder).and_then(|()| {
-            let probe = folder.join(format!(".eyelet-{}", std::process::id()));
-            fs::File::create(&probe)?;
-            fs::remove_file(&probe)
-        });
-        match attempt {
-            Ok(()) => return Ok(folder),
-            Err(error) => faults.push(format!("{}: {error}", folder.display())),
-        }
-    }
-    Err(download(format!(
-        "no folder can be written for model `{name}` ({}); set EYELET_HOME to one that can",
-        faults.join("; ")
-    )))
+/// Where the file of `named` goes: beside its `model.toml`, or into the data root that takes new files.
+fn destination(named: &Named, roots: &DataRoots) -> Result<PathBuf, Failure> {
+    let name = &named.name;
+    let relative = Path::new("models").join(name);
+    roots
+        .folder_for_new(&relative, named.folder.as_deref())
+        .map_err(|faults| {
+            download(format!(
+                "no folder can be written for model `{name}` ({}); set EYELET_HOME to one that can",
+                faults.join("; ")
+            ))
+        })
 }
 
 /// Why one source did not give the file.

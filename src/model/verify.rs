@@ -5,7 +5,7 @@
 
 use super::{InputSpec, Layout, Model, ModelError};
 use crate::model::ChannelOrder;
-use crate::network::dequantise::is_quantised;
+use crate::network::dequantise::{Quantisation, is_quantised};
 use crate::network::inspect::inspect;
 use crate::network::peek::peek;
 use crate::network::{Input, Network, NetworkError, half, onnx};
@@ -97,12 +97,16 @@ impl std::fmt::Display for Precision {
 }
 
 /// What the file says of the stored outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Looked {
     /// In what arithmetic they were computed.
     pub precision: Precision,
     /// Which of the outputs are the scores.
     pub output: usize,
+    /// Whether the scores come as integers.
+    pub gives_integers: bool,
+    /// How those stand for numbers: runtimes store the integers, and Eyelet gives the numbers.
+    pub quantisation: Option<Quantisation>,
 }
 
 /// Checks that the network's input has the name that the `model.toml` states, when it states one.
@@ -116,14 +120,25 @@ pub fn look(model: &Model, stated_name: Option<&str>) -> Result<Looked, ModelErr
         Some(stated) if stated != found => Err(ModelError::Network(format!(
             "the input of {file} is named {found:?}, its model.toml says {stated:?}: correct [input] name, or it is another file",
         ))),
-        _ => Ok(Looked {
-            precision: match outline.before.half_bits {
-                _ if is_quantised(&outline.graph) => Precision::Quantised,
-                Some(bits) => Precision::Half(bits),
-                None => Precision::Float,
-            },
-            output: outline.before.output,
-        }),
+        _ => {
+            let output = outline.graph.output.first().and_then(onnx::shape_of);
+            let gives_integers = matches!(output, Some((DataType::Uint8 | DataType::Int8, _)));
+            let quantisation = match gives_integers {
+                true => Network::output_quantisation(model)
+                    .map_err(|error| ModelError::Network(error.to_string()))?,
+                false => None,
+            };
+            Ok(Looked {
+                precision: match outline.before.half_bits {
+                    _ if is_quantised(&outline.graph) => Precision::Quantised,
+                    Some(bits) => Precision::Half(bits),
+                    None => Precision::Float,
+                },
+                output: outline.before.output,
+                gives_integers,
+                quantisation,
+            })
+        }
     }
 }
 
@@ -147,13 +162,13 @@ pub fn data_sets(file: &Path) -> Vec<PathBuf> {
     numbered.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Runs `network`, which is `model`'s, on the input in the folder `data_set`, and compares with the stored output of that
-/// number.
+/// Runs `network`, which is `model`'s, on the input in the folder `data_set`, and compares with the stored output that
+/// `looked` tells of.
 pub fn compare(
     network: &mut Network,
     model: &Model,
     data_set: &Path,
-    output: usize,
+    looked: &Looked,
 ) -> Result<Compared, VerifyError> {
     let stored = |path: &Path, why: String| VerifyError::Stored {
         path: path.to_owned(),
@@ -165,11 +180,12 @@ pub fn compare(
         return Err(stored(&second, why));
     }
     let input = data_set.join("input_0.pb");
-    let values = tensor(&input)?;
+    let (values, _) = tensor(&input)?;
     let encoder = network.encoder().clone();
     fill(network.input(), &values, &model.input, &encoder).map_err(|why| stored(&input, why))?;
-    let output = data_set.join(format!("output_{output}.pb"));
-    let expected = tensor(&output)?;
+    let output = data_set.join(format!("output_{}.pb", looked.output));
+    let (expected, kind) = tensor(&output)?;
+    let expected = numbers(expected, kind, looked).map_err(|why| stored(&output, why))?;
     let expected = match expected.as_slice() {
         &[score] if model.output.class_count == 2 => model.output.of_one_score(score).to_vec(),
         _ => expected,
@@ -209,6 +225,27 @@ impl Compared {
     }
 }
 
+/// Stored scores as the numbers that Eyelet gives. Floats are these already, also where the network gives integers: whoever
+/// stored them dequantised them.
+fn numbers(values: Vec<f32>, kind: DataType, looked: &Looked) -> Result<Vec<f32>, String> {
+    if kind == DataType::Float {
+        return Ok(values);
+    }
+    if !looked.gives_integers {
+        return Err(
+            "holds integers, and the network gives floats: it is another network's output"
+                .to_owned(),
+        );
+    }
+    let Some(quantisation) = &looked.quantisation else {
+        return Ok(values);
+    };
+    let reals = values.iter().map(|value| quantisation.real(*value));
+    reals.collect::<Option<_>>().ok_or_else(|| {
+        "holds integers of several scales, which are not compared: store the output after a DequantizeLinear".to_owned()
+    })
+}
+
 /// The index of the first of the largest scores.
 fn best(scores: &[f32]) -> usize {
     let mut best = 0;
@@ -220,8 +257,8 @@ fn best(scores: &[f32]) -> usize {
     best
 }
 
-/// The values of the float, half-precision or byte tensor in the file at `path`.
-fn tensor(path: &Path) -> Result<Vec<f32>, VerifyError> {
+/// The values of the float, half-precision or 8-bit tensor in the file at `path`, and their type (float for half precision).
+fn tensor(path: &Path) -> Result<(Vec<f32>, DataType), VerifyError> {
     let fault = |why: String| VerifyError::Stored {
         path: path.to_owned(),
         why,
@@ -236,9 +273,12 @@ fn tensor(path: &Path) -> Result<Vec<f32>, VerifyError> {
         .map_err(|_| fault("is no ONNX tensor, or is cut short".to_owned()))?;
     half::tensor_to_float(&mut tensor);
     match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float | DataType::Uint8) => onnx::values_f32(&tensor).map_err(fault),
+        Ok(kind @ (DataType::Float | DataType::Uint8 | DataType::Int8)) => {
+            let values = onnx::values_f32(&tensor).map_err(fault)?;
+            Ok((values, kind))
+        }
         other => Err(fault(format!(
-            "holds elements of type {}, needs float32, float16 or uint8",
+            "holds elements of type {}, needs float32, float16, uint8 or int8",
             other.map_or_else(|_| "unknown".to_owned(), |kind| format!("{kind:?}"))
         ))),
     }

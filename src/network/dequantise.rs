@@ -87,6 +87,13 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     Ok(reals)
 }
 
+/// How the integers at a graph's output stand for real numbers; `None` where it gives numbers as they are. Uses the model up.
+pub fn of_output(model: &mut ModelProto) -> Result<Option<Quantisation>, String> {
+    let mut reals = dequantise(model, &Reals::new())?;
+    let output = model.graph.as_ref().and_then(|graph| graph.output.first());
+    Ok(output.and_then(|output| reals.remove(&output.name)))
+}
+
 /// Scale and zero point of one tensor, or one of each per slice along an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantisation {
@@ -105,6 +112,14 @@ impl Quantisation {
             scale: self.scale[0],
             zero: -self.low as i32,
         })
+    }
+
+    /// The real number that an integer stands for; `None` when that depends on its place in the tensor.
+    pub fn real(&self, integer: f32) -> Option<f32> {
+        match (&self.scale[..], &self.zero_point[..]) {
+            (&[scale], &[zero_point]) => Some((integer - zero_point) * scale),
+            _ => None,
+        }
     }
 
     fn zero_point(&self, slice: usize) -> f32 {

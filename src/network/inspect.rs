@@ -32,6 +32,8 @@ pub struct Inspected {
     pub last_operator: Option<String>,
     /// How many scores, where the file says so.
     pub score_count: Option<usize>,
+    /// What else the file says of itself (`metadata_props`), where the whole file was looked at and not its graph alone.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Looks at a graph's input and output; the error says why it is no picture classifier that Eyelet can run.
@@ -93,6 +95,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         },
         last_operator,
         score_count,
+        metadata: Vec::new(),
     })
 }
 

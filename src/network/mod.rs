@@ -38,7 +38,7 @@ mod seems;
 mod side_files;
 mod tract_plan;
 
-use crate::model::{ChannelOrder, Dtype, Layout, Model, OutputKind, OutputSpec};
+use crate::model::{ChannelOrder, Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec, facts};
 use crate::panics::catch_unwind;
 use crate::preprocess::Encoder;
 use crate::{Cause, Failure, memory};
@@ -116,6 +116,19 @@ enum Plan {
     Any(Box<TractPlan>),
 }
 
+impl Plan {
+    /// How pixels get into it: as the file has them, or as our kernels take them.
+    fn encoder_for(&self, input: &InputSpec) -> Encoder {
+        let plan = match self {
+            Self::Fast(fused) => return fused.input_encoding(input),
+            Self::Any(plan) => plan,
+        };
+        let islands = plan.islands.as_ref().filter(|i| i.takes_picture);
+        let fused = islands.and_then(|i| i.fused.lock().ok());
+        fused.map_or_else(|| Encoder::of(input), |fused| fused.input_encoding(input))
+    }
+}
+
 impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
     /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
@@ -158,23 +171,16 @@ impl Network {
                 Plan::Any(plan) => plan.islands.as_ref(),
                 Plan::Fast(_) => None,
             };
-            match islands.map(Islands::percent_inside) {
-                Some(100) => log::info!(
-                    "{}: not one fast plan, but all layers in our kernels: {why}",
-                    model.name
-                ),
-                Some(percent) => log::info!(
-                    "{}: {} % of its multiply-adds are left to tract, which is slower: {why}",
+            match islands {
+                Some(islands) => log::info!(
+                    "{}: {} of its multiply-adds run in our own kernels; not one fast plan: {why}",
                     model.name,
-                    100 - percent
+                    islands.share_inside()
                 ),
                 None => log::info!("{}: planned by tract, which is slower: {why}", model.name),
             }
         }
-        let encoder = match &plan {
-            Plan::Fast(fused) => fused.input_encoding(&model.input),
-            Plan::Any(plan) => encoder_of(plan, model),
-        };
+        let encoder = plan.encoder_for(&model.input);
         let network = Self {
             plan,
             encoder,
@@ -252,9 +258,9 @@ impl Network {
                     let (count, threads) = (islands.ports.len(), islands.threads);
                     let s = |n: usize| if n == 1 { "" } else { "s" };
                     format!(
-                        "tract plan with {count} island{} ({} % of multiply-adds) on {} kernels, {threads} thread{}",
+                        "tract plan with {count} island{} ({} of multiply-adds) on {} kernels, {threads} thread{}",
                         s(count),
-                        islands.percent_inside(),
+                        islands.share_inside(),
                         islands.kernels,
                         s(threads)
                     )
@@ -291,6 +297,23 @@ impl Network {
     /// How 8-bit pixels become the input's values.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
+    }
+
+    /// How 8-bit pixels become the input's values by another rule of scale, mean, deviation and channels than the model's.
+    pub fn encoder_for(&self, input: &InputSpec) -> Encoder {
+        self.plan.encoder_for(input)
+    }
+
+    /// How the integers that a network gives stand for its scores; `None` where its scores are numbers as they are. The file is
+    /// read for it once more.
+    pub fn output_quantisation(
+        model: &Model,
+    ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
+        let mut proto = read_again(model)?;
+        dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unfit {
+            path: model.file.clone(),
+            why: format!("cannot be compared: {why}"),
+        })
     }
 
     /// The input tensor, to be written in place.
@@ -454,16 +477,6 @@ fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Plann
     made.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
 }
 
-/// How pixels get into a plan of tract's: as the file has them, or as the islands take them.
-fn encoder_of(plan: &TractPlan, model: &Model) -> Encoder {
-    let islands = plan.islands.as_ref().filter(|i| i.takes_picture);
-    let fused = islands.and_then(|i| i.fused.lock().ok());
-    fused.map_or_else(
-        || Encoder::of(&model.input),
-        |fused| fused.input_encoding(&model.input),
-    )
-}
-
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
 fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
     let known = dequantise::Reals::new();
@@ -505,8 +518,11 @@ fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
     if spec.layout != file.layout || spec.dtype != file.dtype {
         return Err(format!(
-            "takes {:?} {:?}, and its model.toml says {:?} {:?}: correct [input] layout and dtype",
-            file.layout, file.dtype, spec.layout, spec.dtype
+            "takes layout = {}, dtype = {}, and its model.toml says layout = {}, dtype = {}: correct [input] layout and dtype",
+            facts::layout(file.layout),
+            facts::dtype(file.dtype),
+            facts::layout(spec.layout),
+            facts::dtype(spec.dtype)
         ));
     }
     let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);

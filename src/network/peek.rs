@@ -24,6 +24,8 @@ struct ModelOutline {
     graph: Option<GraphOutline>,
     #[prost(message, repeated, tag = "8")]
     opset_import: Vec<OperatorSetIdProto>,
+    #[prost(message, repeated, tag = "14")]
+    metadata_props: Vec<StringStringEntryProto>,
     #[prost(message, repeated, tag = "25")]
     functions: Vec<FunctionOutline>,
 }
@@ -167,11 +169,15 @@ pub struct Outline {
     pub before: Before,
     /// Files beside it that hold weights: as it names them, and where they are.
     pub side_files: Vec<(String, PathBuf)>,
+    /// `metadata_props`: keys and values, in the order of the file.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// A look at a file. That the files with its weights are there is seen too.
 pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
-    let outline = decode(path).and_then(|model: ModelOutline| {
+    let outline = decode(path).and_then(|mut model: ModelOutline| {
+        let metadata = std::mem::take(&mut model.metadata_props).into_iter();
+        let metadata = metadata.map(|entry| (entry.key, entry.value)).collect();
         let mut model = ModelProto::from(model);
         let mut side_files = SideFiles::of(path);
         each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
@@ -181,6 +187,7 @@ pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
             graph: model.graph.unwrap_or_default(),
             before,
             side_files: side_files.opened(),
+            metadata,
         })
     });
     outline.map_err(|why| NetworkError::File {

@@ -94,6 +94,16 @@ impl Islands {
         let (inside, all) = self.multiply_adds();
         (u128::from(inside) * 100 / u128::from(all.max(1))) as u64
     }
+
+    /// The same for people, `99.7 %`: `100 %` are all of them.
+    pub fn share_inside(&self) -> String {
+        let (inside, all) = self.multiply_adds();
+        if inside == all {
+            return "100 %".to_owned();
+        }
+        let thousandths = u128::from(inside) * 1000 / u128::from(all.max(1));
+        format!("{}.{} %", thousandths / 10, thousandths % 10)
+    }
 }
 
 /// Why a network has no islands.

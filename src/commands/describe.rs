@@ -1,0 +1,348 @@
+//! `eyelet model describe`: a `model.toml` to start from, and what a network says of photos under each rule that it may have been
+//! trained with.
+
+use super::print_line;
+use crate::board::Mount;
+use crate::camera::read_picture;
+use crate::clock;
+use crate::decide::softmax;
+use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::model::describe::{self, Head};
+use crate::model::facts::{self, Source};
+use crate::model::rules::{Rule, plausible};
+use crate::model::{ChannelOrder, Dtype, Model, OutputKind, find, labels};
+use crate::network::{Network, NetworkError};
+use crate::preprocess::Preprocess;
+use crate::{Cause, Failure, limits, named};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `eyelet model describe`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An ONNX file, or a model by name
+    #[arg(value_name = "FILE.onnx|NAME")]
+    model: String,
+    /// Photos of things that the network knows: what it says of them is shown under each rule of scale, mean and channels
+    #[arg(value_name = "PHOTO")]
+    photos: Vec<PathBuf>,
+    /// The labels, one a line
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Write the description into this file, beside the network (otherwise it is printed, if there are no photos)
+    #[arg(long, short, value_name = "FILE.toml")]
+    output: Option<PathBuf>,
+    /// Replace that file
+    #[arg(long, requires = "output")]
+    force: bool,
+    /// Threads that run the network
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
+    threads: usize,
+}
+
+/// Writes the description, and compares the rules.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let model = Model::find(&args.model, args.labels.as_deref())?;
+    let toml = description(args, &model)?;
+    match &args.output {
+        Some(output) => {
+            write(output, &toml, args.force)?;
+            beside(output, &model);
+        }
+        None if args.photos.is_empty() => toml.lines().try_for_each(print_line)?,
+        None => {}
+    }
+    if args.photos.is_empty() {
+        return Ok(());
+    }
+    compare(args, &model)?;
+    match &args.output {
+        Some(_) => Ok(()),
+        None => print_line("--output FILE.toml writes the description"),
+    }
+}
+
+/// The text of the `model.toml`.
+fn description(args: &Args, model: &Model) -> Result<String, Failure> {
+    let file = model.file.file_name().unwrap_or_default().to_string_lossy();
+    let own = model.file.with_extension("toml");
+    let own = own.file_name().unwrap_or_default().to_string_lossy();
+    // Its place decides how the labels are called: that of the output, else beside the network.
+    let place = args.output.as_ref().unwrap_or(&model.file);
+    let folder = place.parent().unwrap_or(Path::new(""));
+    let labels = args.labels.as_deref().map(|asked| {
+        describe::relative(folder, asked).ok_or_else(|| {
+            let why = format!(
+                "{} cannot be called from {}",
+                asked.display(),
+                folder.display()
+            );
+            Failure::new(Cause::Model, why)
+        })
+    });
+    let head = Head {
+        introduction: vec![
+            format!(
+                "What Eyelet holds to be true of {file}, and who says so. Beside it, as {own} or model.toml, this counts;"
+            ),
+            "correct what is \"assumed\" and wrong. models/README.md of Eyelet has every key."
+                .to_owned(),
+        ],
+        description: describe::description(model, &model.name),
+        file: file.into_owned(),
+        known_by: None,
+        labels: labels.transpose()?,
+        leaves_assumed_open: false,
+    };
+    Ok(describe::toml(model, &head)?)
+}
+
+/// Writes a text file; one that is there stays, unless `force` says otherwise.
+fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let fail = |why: String| {
+        let what = format!("{} cannot be written: {why}", output.display());
+        Failure::new(Cause::Output, what)
+    };
+    let place = named::output_place(output).map_err(|error| fail(error.to_string()))?;
+    if !force && fs::symlink_metadata(&place).is_ok() {
+        return Err(fail("it is there already; --force replaces it".to_owned()));
+    }
+    // Another name first, so that nothing is lost when the disk is full.
+    let mut part = place.as_os_str().to_owned();
+    part.push(format!(".part-{}", std::process::id()));
+    let part = PathBuf::from(part);
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&part)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&part, &place)
+        });
+    written.map_err(|error| {
+        // Whether it is there or not, nothing else can be done.
+        let _ = fs::remove_file(&part);
+        fail(error.to_string())
+    })
+}
+
+/// Says so when the description was written to where it describes nothing.
+fn beside(output: &Path, model: &Model) {
+    let counts = [
+        model.file.with_extension("toml"),
+        model.file.with_file_name("model.toml"),
+    ];
+    let real = |path: &PathBuf| path.canonicalize().ok();
+    let output_is = real(&output.to_owned());
+    if !counts.iter().any(|place| real(place) == output_is) {
+        log::warn!(
+            "{} is not used where it is: put it beside {} as {}",
+            output.display(),
+            model.file.display(),
+            counts[0].file_name().unwrap_or_default().to_string_lossy()
+        );
+    }
+}
+
+/// So many classes of each photo are shown.
+const TOP: usize = 3;
+/// Columns are so wide, in characters.
+const PHOTO_WIDTH: usize = 16;
+const LABEL_WIDTH: usize = 15;
+
+/// A rule while photos are run under it.
+struct Column {
+    rule: Rule,
+    preprocess: Preprocess,
+    /// The sum of the probabilities of the best classes.
+    sum: f32,
+}
+
+/// What a rule says of a photo: labels and probabilities, best first; `None` where a score is not a number.
+type Cell = Option<Vec<(usize, f32)>>;
+
+/// Shows what the network says of each photo under each rule.
+fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
+    let inspected = find::look(&model.file).map_err(|why| Failure::new(Cause::Model, why))?;
+    let mut network = Network::load(model, args.threads)?;
+    let column = |rule: Rule| Column {
+        preprocess: Preprocess::new(
+            &rule.input,
+            Mount::default(),
+            network.encoder_for(&rule.input),
+        ),
+        rule,
+        sum: 0.0,
+    };
+    let mut columns: Vec<Column> = plausible(&model.input, &inspected)
+        .into_iter()
+        .map(column)
+        .collect();
+    let mut rows = Vec::new();
+    let mut unread = 0;
+    for photo in &args.photos {
+        match cells(photo, model, &mut network, &mut columns) {
+            Ok(cells) => rows.push((photo.as_path(), cells)),
+            Err(failure) if failure.cause == Cause::Picture => {
+                unread += 1;
+                failure.tell();
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if !rows.is_empty() {
+        let shown = labels::shown(&model.labels);
+        table(&columns, &rows, &shown)?;
+        verdict(&columns, rows.len())?;
+    }
+    match unread {
+        0 => Ok(()),
+        n => {
+            let all = args.photos.len();
+            let what = format!("{n} of {all} pictures could not be read");
+            Err(Failure::new(Cause::Picture, what))
+        }
+    }
+}
+
+/// The best classes of one photo, a rule each.
+fn cells(
+    photo: &Path,
+    model: &Model,
+    network: &mut Network,
+    columns: &mut [Column],
+) -> Result<Vec<Cell>, Failure> {
+    let unread = |e: &dyn std::fmt::Display| Failure::new(Cause::Picture, e);
+    let picture = read_picture(photo).map_err(|e| unread(&e))?;
+    let geometry = Geometry::packed(PixelFormat::Rgb24, picture.width_px, picture.height_px);
+    let frame = Frame::new(geometry, &picture.rgb, clock::now(), 0).map_err(|e| unread(&e))?;
+    let mut cells = Vec::with_capacity(columns.len());
+    for column in columns {
+        column
+            .preprocess
+            .run(&frame, network.input())
+            .map_err(|e| unread(&e))?;
+        let mut scores = match network.run() {
+            Ok(scores) => scores.to_vec(),
+            // Pixels of another rule may be more than its numbers can hold.
+            Err(NetworkError::Run(_)) => {
+                cells.push(None);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if model.output.kind == OutputKind::Logits {
+            softmax(&mut scores);
+        }
+        let mut top: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
+        top.sort_by(|a, b| b.1.total_cmp(&a.1));
+        top.truncate(TOP);
+        column.sum += top.first().map_or(0.0, |best| best.1);
+        cells.push(Some(top));
+    }
+    Ok(cells)
+}
+
+/// One block an order of the channels: a column a rule, a row a photo and rank.
+fn table(
+    columns: &[Column],
+    rows: &[(&Path, Vec<Cell>)],
+    labels: &[String],
+) -> Result<(), Failure> {
+    for order in [ChannelOrder::Rgb, ChannelOrder::Bgr] {
+        let of_order = |column: &Column| column.rule.input.channels == order;
+        let block: Vec<usize> = (0..columns.len())
+            .filter(|&index| of_order(&columns[index]))
+            .collect();
+        if block.is_empty() {
+            continue;
+        }
+        let head = block.iter().map(|&index| {
+            let rule = &columns[index].rule;
+            format!("{}{}", rule.name, if rule.is_described { " *" } else { "" })
+        });
+        line(&format!("channels {}", facts::channels(order)), head)?;
+        for (photo, cells) in rows {
+            let name = photo.file_name().unwrap_or(photo.as_os_str());
+            let ranks = cells.iter().flatten().map(Vec::len).max().unwrap_or(1);
+            for rank in 0..ranks {
+                let name = match rank {
+                    0 => name.to_string_lossy(),
+                    _ => "".into(),
+                };
+                let row = block.iter().map(|&index| match &cells[index] {
+                    None => "no number".to_owned(),
+                    Some(top) => top
+                        .get(rank)
+                        .map_or(String::new(), |&(class, p)| entry(&labels[class], p)),
+                });
+                line(&name, row)?;
+            }
+        }
+        let means = block
+            .iter()
+            .map(|&index| entry("", columns[index].sum / rows.len() as f32));
+        line("mean of the best", means)?;
+    }
+    Ok(())
+}
+
+/// A label and its probability.
+fn entry(label: &str, probability: f32) -> String {
+    let label = fitted(label, LABEL_WIDTH);
+    format!("{label:<LABEL_WIDTH$}{:>5.0} %", probability * 100.0)
+}
+
+fn line(first: &str, cells: impl Iterator<Item = String>) -> Result<(), Failure> {
+    const CELL_WIDTH: usize = LABEL_WIDTH + 7;
+    let mut text = format!("{:<PHOTO_WIDTH$}", fitted(first, PHOTO_WIDTH));
+    for cell in cells {
+        text.push_str(&format!("  {cell:<CELL_WIDTH$}"));
+    }
+    print_line(text.trim_end())
+}
+
+/// A text of at most so many characters.
+fn fitted(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(width.saturating_sub(2)).collect();
+    format!("{begin}..")
+}
+
+/// What each rule is in the words of `model.toml`, and which of them made the network the surest.
+fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
+    let mut told = Vec::new();
+    for Column { rule, .. } in columns {
+        if told.contains(&rule.name) || rule.input.dtype == Dtype::U8 {
+            continue;
+        }
+        told.push(rule.name);
+        let facts = facts::of_input(&rule.input, |_| Source::Stated);
+        let keys = ["input.scale", "input.mean", "input.std"];
+        let said = facts.iter().filter(|fact| keys.contains(&fact.key));
+        let said: Vec<String> = said
+            .map(|fact| format!("{} = {}", fact.key.trim_start_matches("input."), fact.value))
+            .collect();
+        print_line(format_args!("{:<10} {}", rule.name, said.join(", ")))?;
+    }
+    let described = if columns.iter().any(|column| column.rule.is_described) {
+        "* is the rule of the description. "
+    } else {
+        ""
+    };
+    let surest = columns.iter().max_by(|a, b| a.sum.total_cmp(&b.sum));
+    let Some(Column { rule, sum, .. }) = surest else {
+        return Ok(());
+    };
+    print_line(format_args!(
+        "{described}Surest on average, with {:.0} %: {} with channels = {}. That is a hint and no proof, a wrong rule can be sure of \
+         itself: take the one whose classes are right",
+        sum / photos as f32 * 100.0,
+        rule.name,
+        facts::channels(rule.input.channels)
+    ))
+}

@@ -1,0 +1,232 @@
+//! A bare `FILE.onnx` as a [`Model`]: what it says of itself, what lies beside it, and the usual rules for the rest.
+
+use super::facts::{self, Fact, Source};
+use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
+use super::hints::{self, Labels, Pixels, Preparation, Said};
+use super::{
+    ChannelOrder, Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, labels as label_file,
+};
+use crate::data_roots::DataRoots;
+use crate::network::Network;
+use crate::network::inspect::Inspected;
+use std::path::Path;
+
+/// A side of the input where nobody says it.
+const USUAL_SIDE_PX: u32 = 224;
+
+impl Model {
+    /// The model in the file `path`, which says `inspected` of itself. What neither it nor a file beside it says is assumed:
+    /// pixels are normalised as for the published ImageNet models, 1001 scores are 1000 classes after a "background", and 1000
+    /// classes without labels are ImageNet's.
+    pub fn of_onnx(
+        path: &Path,
+        inspected: &Inspected,
+        labels: Option<&Path>,
+        roots: &DataRoots,
+    ) -> Result<Self, ModelError> {
+        let prepared = prepared(path, inspected);
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let model = |labels: Vec<String>, label_offset| Self {
+            facts: Vec::new(),
+            name: name.clone().into_owned(),
+            file: path.to_owned(),
+            input: prepared.input.clone(),
+            output: OutputSpec {
+                kind: inspected.output_kind,
+                class_count: labels.len(),
+                label_offset,
+            },
+            labels,
+        };
+        let score_count = match (inspected.score_count, labels) {
+            (Some(count), _) => count,
+            (None, Some(file)) => label_file::load_all(file)?.len(),
+            // It is known once the shapes of all that is before it are.
+            (None, None) => Network::count_scores(&model(Vec::new(), 0))
+                .map_err(|error| ModelError::Network(error.to_string()))?,
+        };
+        let score_count = classes_of_scores(path, score_count, inspected.output_kind)?;
+        let Classes {
+            labels: own,
+            label_offset,
+            found,
+        } = classes(path, inspected, score_count, labels, roots)?;
+        let output = model(own.clone(), label_offset).output;
+        let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
+        facts.extend(facts_of_output(&output, inspected));
+        facts.push(facts::of_labels(
+            labels,
+            None,
+            found.as_ref(),
+            usual_labels_name(output.class_count),
+        ));
+        Ok(Self {
+            facts,
+            ..model(own, label_offset)
+        })
+    }
+}
+
+/// One score tells two classes apart.
+fn classes_of_scores(path: &Path, scores: usize, kind: OutputKind) -> Result<usize, ModelError> {
+    match (scores, kind) {
+        (1, OutputKind::Probabilities) => Ok(2),
+        (1, OutputKind::Logits) => Err(ModelError::Network(format!(
+            "the model {} gives one score and no probability (no Sigmoid at its end): if the sigmoid of it is the \
+             probability of class 1, say so in a {} beside it (kind = \"logits\", class_count = 2); if it is a \
+             measure of something, it is no classifier",
+            path.display(),
+            path.with_extension("toml")
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+        ))),
+        (count, _) => Ok(count),
+    }
+}
+
+/// The classes of a network.
+struct Classes {
+    labels: Vec<String>,
+    label_offset: usize,
+    /// Labels that were found without being asked for.
+    found: Option<Said<Labels>>,
+}
+
+fn classes(
+    path: &Path,
+    inspected: &Inspected,
+    score_count: usize,
+    asked: Option<&Path>,
+    roots: &DataRoots,
+) -> Result<Classes, ModelError> {
+    let background = usize::from(score_count == IMAGENET_CLASSES + 1);
+    let all = |labels: Vec<String>, found| Classes {
+        label_offset: score_count - labels.len(),
+        labels,
+        found,
+    };
+    // A network of 1001 classes of its own comes with 1001 labels.
+    if let Some(file) = asked {
+        let labels = label_file::load(file, score_count);
+        return Ok(match labels {
+            Err(_) if background == 1 => all(label_file::load(file, score_count - 1)?, None),
+            labels => all(labels?, None),
+        });
+    }
+    let counts = [score_count, score_count - background];
+    let counts = &counts[..=background];
+    if let Some(found) = hints::labels(path, &inspected.metadata, counts) {
+        return Ok(all(found.value.labels.clone(), Some(found)));
+    }
+    Ok(all(usual_labels(score_count - background, roots)?, None))
+}
+
+/// What goes in, and who says what of it.
+struct Prepared {
+    input: InputSpec,
+    size: Source,
+    pixels: Source,
+    channels: Source,
+    resize: Source,
+}
+
+fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
+    let rule = || Source::Assumed(facts::IMAGENET_RULE);
+    let said = Preparation::of(path, &inspected.metadata);
+    let (usual, size) = match said.size_px {
+        Some(Said { value, source }) => (value, source),
+        None => (
+            [USUAL_SIDE_PX; 2],
+            Source::Assumed("the file leaves it open"),
+        ),
+    };
+    let width_px = inspected.width_px.unwrap_or(usual[0]);
+    let height_px = inspected.height_px.unwrap_or(usual[1]);
+    let mut input = InputSpec::imagenet(inspected.layout, inspected.dtype, width_px, height_px);
+    let (pixels, pixels_source) = match (&inspected.scaling, said.pixels) {
+        // A network that normalises its picture itself wants it as it is.
+        (Some(scaling), _) => {
+            let place = format!("it normalises its picture itself ({})", scaling.operators);
+            let pixels = Pixels::scaled(scaling.pixel_most / 255.0);
+            (Some(pixels), Source::Graph(place))
+        }
+        (None, Some(said)) if !inspected.grey || said.value.is_grey() => {
+            (Some(said.value), said.source)
+        }
+        // No rule of mean and deviation is usual for grey pictures.
+        _ if inspected.grey => {
+            let pixels = Pixels::scaled(1.0 / 255.0);
+            (Some(pixels), Source::Assumed("grey pictures from 0 to 1"))
+        }
+        _ => (None, rule()),
+    };
+    if let Some(Pixels { scale, mean, std }) = pixels.filter(|_| inspected.dtype == Dtype::F32) {
+        input = InputSpec {
+            scale,
+            mean,
+            std,
+            ..input
+        };
+    }
+    let channels = match said.channels.filter(|_| !inspected.grey) {
+        Some(Said { value, source }) => {
+            input.channels = value;
+            source
+        }
+        None => rule(),
+    };
+    let longer_px = width_px.max(height_px);
+    let shorter = said.resize_shorter_px.map(|said| Said {
+        value: said.value.unwrap_or(longer_px),
+        source: said.source,
+    });
+    let resize = match shorter.filter(|shorter| shorter.value >= longer_px) {
+        Some(Said { value, source }) => {
+            input.resize_shorter_px = value;
+            source
+        }
+        None => rule(),
+    };
+    Prepared {
+        input,
+        size,
+        pixels: pixels_source,
+        channels,
+        resize,
+    }
+}
+
+impl Prepared {
+    fn source(&self, key: &str, inspected: &Inspected) -> Source {
+        let graph = |place: &str| Source::Graph(place.to_owned());
+        match key {
+            "input.layout" | "input.dtype" => graph("its input's shape and type"),
+            "input.width_px" if inspected.width_px.is_some() => graph("its input's shape"),
+            "input.height_px" if inspected.height_px.is_some() => graph("its input's shape"),
+            "input.width_px" | "input.height_px" => self.size.clone(),
+            "input.scale" | "input.mean" | "input.std" => self.pixels.clone(),
+            "input.channels" if self.input.channels == ChannelOrder::Rgb && inspected.grey => {
+                Source::Assumed("it makes no difference for grey pictures")
+            }
+            "input.channels" => self.channels.clone(),
+            "input.resize_shorter_px" => self.resize.clone(),
+            _ => Source::Assumed(facts::IMAGENET_RULE),
+        }
+    }
+}
+
+fn facts_of_output(output: &OutputSpec, inspected: &Inspected) -> Vec<Fact> {
+    let shape = || Source::Graph("its output's shape".to_owned());
+    facts::of_output(output, |key| match key {
+        "output.kind" => match &inspected.last_operator {
+            Some(operator) => Source::Graph(format!("it ends in {operator}")),
+            None => Source::Assumed("it ends in no Softmax or Sigmoid"),
+        },
+        "output.class_count" => shape(),
+        _ if output.label_offset == 1 => {
+            Source::Assumed("1001 scores are 1000 classes after a background")
+        }
+        _ => shape(),
+    })
+}

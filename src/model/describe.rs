@@ -1,0 +1,249 @@
+//! A model as a `model.toml`, each key with who says it: for `eyelet model describe` and `import`.
+
+use super::facts::{self, Fact, Source};
+use super::file::{Definition, INPUT_KEYS, OUTPUT_KEYS};
+use super::{InputSpec, Model, ModelError, OutputSpec, find};
+use crate::output::Escaped;
+use std::fmt::Write;
+use std::path::{Component, Path, PathBuf};
+
+/// Where comments begin, at the least.
+const COMMENT_COLUMN: usize = 32;
+
+/// What stands above the tables.
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    /// The comment at the top, line by line.
+    pub introduction: Vec<String>,
+    /// One line for `eyelet list models`.
+    pub description: String,
+    /// The ONNX file's bare name.
+    pub file: String,
+    /// Its digest and its length, where they are to be checked.
+    pub known_by: Option<(String, u64)>,
+    /// The label file, relative to the TOML's folder, where it is another one than the facts name.
+    pub labels: Option<String>,
+    /// Whether keys that are assumed are comments, as far as they may be left out: whoever did not look at them did not say so,
+    /// and they go on being told as assumed.
+    pub leaves_assumed_open: bool,
+}
+
+/// The text of a `model.toml` that says of `model` what is held to be true of it.
+///
+/// # Errors
+/// [`Definition`] would not take it: the ONNX file's name has no `.onnx` at its end, say.
+pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
+    let mut text = String::new();
+    for line in &head.introduction {
+        put(&mut text, format_args!("# {}", Escaped(line)));
+    }
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let described: String = head.description.chars().map(plain).collect();
+    let described = facts::text(&described);
+    put(&mut text, format_args!("description = {described}"));
+    put(
+        &mut text,
+        format_args!("file = {}", facts::text(&head.file)),
+    );
+    if let Some((sha256, size_bytes)) = &head.known_by {
+        put(&mut text, format_args!("sha256 = {}", facts::text(sha256)));
+        put(&mut text, format_args!("size_bytes = {size_bytes}"));
+    }
+    let labels = model.facts.iter().filter(|fact| fact.key == "labels");
+    for fact in labels {
+        put_labels(&mut text, fact, head.labels.as_deref());
+    }
+    let usual = defaults(model);
+    for table in ["input", "output"] {
+        put(&mut text, format_args!("\n[{table}]"));
+        for fact in &model.facts {
+            let Some((of, key)) = fact.key.split_once('.') else {
+                continue;
+            };
+            let is_usual = usual
+                .iter()
+                .any(|u| u.key == fact.key && u.value == fact.value);
+            let is_open = head.leaves_assumed_open && fact.is_assumed() && is_usual;
+            let key = format!("{}{key}", if is_open { "# " } else { "" });
+            if of == table {
+                put_key(&mut text, &key, &fact.value, &fact.source);
+            }
+        }
+    }
+    // What is written is read: a key that the reader does not know would be found out here, and not by the user.
+    Definition::parse(&format!("the description of {}", head.file), &text)?;
+    Ok(text)
+}
+
+/// The keys that a description may leave out, with the values that they have then.
+fn defaults(model: &Model) -> Vec<Fact> {
+    let InputSpec {
+        layout,
+        dtype,
+        width_px,
+        height_px,
+        ..
+    } = model.input;
+    let input = InputSpec::imagenet(layout, dtype, width_px, height_px);
+    let output = OutputSpec {
+        label_offset: 0,
+        ..model.output
+    };
+    let mut facts = facts::of_input(&input, |_| Source::Stated);
+    facts.extend(facts::of_output(&output, |_| Source::Stated));
+    facts.retain(|fact| INPUT_KEYS.contains(&fact.key) || OUTPUT_KEYS.contains(&fact.key));
+    facts
+}
+
+fn put_labels(text: &mut String, fact: &Fact, other: Option<&str>) {
+    match other {
+        Some(file) => put_key(text, "labels", &facts::text(file), &fact.source),
+        None if fact.value.starts_with('"') => {
+            put_key(text, "labels", &fact.value, &fact.source);
+        }
+        // Nothing that a label file says: without the key they are found the same way again.
+        None => {
+            let (value, source) = (Escaped(&fact.value), Escaped(&fact.source));
+            put(text, format_args!("# labels: {value} ({source})"));
+        }
+    }
+}
+
+fn put_key(text: &mut String, key: &str, value: &str, source: &Source) {
+    let line = format!("{key} = {value}");
+    put(
+        text,
+        format_args!("{line:COMMENT_COLUMN$} # {}", Escaped(source)),
+    );
+}
+
+fn put(text: &mut String, line: impl std::fmt::Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+/// One line about `model`: that of its `model.toml`, else `name` and what it is.
+pub fn description(model: &Model, name: &str) -> String {
+    let stated = find::beside(&model.file).ok().flatten();
+    match stated {
+        Some(named) => named.definition.description,
+        None => format!("{name}, {} classes", model.output.class_count),
+    }
+}
+
+/// The text that a fact's value is, if it is one.
+pub fn text_of(value: &str) -> Option<String> {
+    serde_json::from_str(value).ok()
+}
+
+/// `file` as it is called from `folder`, if both are there.
+pub fn relative(folder: &Path, file: &Path) -> Option<String> {
+    let folder = match folder {
+        here if here == Path::new("") => Path::new("."),
+        folder => folder,
+    };
+    let (folder, file) = (folder.canonicalize().ok()?, file.canonicalize().ok()?);
+    let (from, to): (Vec<_>, Vec<_>) = (folder.components().collect(), file.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = from[common..].iter().map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(to[common..].iter().copied()).collect();
+    path.to_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::data_roots::DataRoots;
+
+    /// What the description of the network in the file `path` is read as.
+    fn read_back(path: &Path, model: &Model) -> Definition {
+        let head = Head {
+            introduction: vec!["one\ntwo".to_owned()],
+            description: "a \"name\"\n\u{7f} of a network".to_owned(),
+            file: path.file_name().unwrap().to_str().unwrap().to_owned(),
+            ..Head::default()
+        };
+        let open = Head {
+            leaves_assumed_open: true,
+            ..head.clone()
+        };
+        let read = |head: &Head| Definition::parse("t", &toml(model, head).unwrap()).unwrap();
+        let (whole, open) = (read(&head), read(&open));
+        assert_eq!(whole.description, "a \"name\"   of a network");
+        assert_eq!(whole.left_out, Vec::<&str>::new());
+        // What is left open is what was assumed, and is no other for it.
+        assert_eq!((&open.input, &open.output), (&whole.input, &whole.output));
+        let assumed = |key| model.facts.iter().any(|f| f.key == key && f.is_assumed());
+        assert!(
+            open.left_out.iter().all(|key| assumed(*key)),
+            "{:?}",
+            open.left_out
+        );
+        whole
+    }
+
+    #[test]
+    fn every_fixture_is_described_as_it_is_used() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let roots = DataRoots::new(vec![env!("CARGO_MANIFEST_DIR").into()], None, None);
+        let mut described = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|e| e != "onnx") {
+                continue;
+            }
+            let Ok(model) = Model::find_in(&roots, path.to_str().unwrap(), None, find::look) else {
+                continue;
+            };
+            let read = read_back(&path, &model);
+            assert_eq!(read.input, model.input, "{}", path.display());
+            assert_eq!(read.output, model.output, "{}", path.display());
+            described += 1;
+        }
+        assert!(described > 40, "{described}");
+    }
+
+    #[test]
+    fn numbers_come_back_to_the_last_bit() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let path = folder.join("mobile-v3.onnx");
+        let roots = DataRoots::new(vec![], None, None);
+        let model = Model::find_in(&roots, path.to_str().unwrap(), None, find::look).unwrap();
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..1000 {
+            let mut number = || 10f32.powf(random.f32() * 11.0 - 5.5);
+            let input = InputSpec {
+                scale: number(),
+                mean: [number(), -number(), number()],
+                std: [number(), number(), number()],
+                ..model.input.clone()
+            };
+            let mut facts = facts::of_input(&input, |_| Source::Stated);
+            facts.extend(facts::of_output(&model.output, |_| Source::Stated));
+            let other = Model {
+                input: input.clone(),
+                facts,
+                ..model.clone()
+            };
+            assert_eq!(read_back(&path, &other).input, input);
+        }
+    }
+
+    #[test]
+    fn a_file_is_called_from_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        std::fs::write(at("words.txt"), "").unwrap();
+        std::fs::write(at("a/words.txt"), "").unwrap();
+        for (from, file, called) in [
+            ("a", "a/words.txt", Some("words.txt")),
+            ("a/b", "a/words.txt", Some("../words.txt")),
+            ("a/b", "a/../words.txt", Some("../../words.txt")),
+            ("a", "none.txt", None),
+        ] {
+            assert_eq!(relative(&at(from), &at(file)).as_deref(), called, "{file}");
+        }
+    }
+}

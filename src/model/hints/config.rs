@@ -1,0 +1,254 @@
+//! The configuration files of Hugging Face and timm beside a network.
+
+use super::{Pixels, Preparation, Said, text_beside};
+use crate::limits;
+use crate::model::facts::Source;
+use serde_json::Value;
+use std::path::Path;
+
+/// Hugging Face's: how pictures were prepared.
+const PREPROCESSOR: &str = "preprocessor_config.json";
+/// Hugging Face's and timm's: of the network.
+const CONFIG: &str = "config.json";
+
+/// What the files beside `path` say of pictures.
+pub fn preparation(path: &Path) -> Preparation {
+    let of = |name, read: fn(&Value) -> Preparation| json(path, name).map(|value| read(&value));
+    of(PREPROCESSOR, hugging_face)
+        .or_else(|| of(CONFIG, timm))
+        .unwrap_or_default()
+}
+
+/// The labels in `config.json`.
+pub fn labels(path: &Path) -> Option<Said<Vec<String>>> {
+    let config = json(path, CONFIG)?;
+    let from = |value, key: &str| Said {
+        value,
+        source: Source::Beside(format!("{key} in {CONFIG}")),
+    };
+    if let Some(labels) = config.get("id2label").and_then(by_class) {
+        // What stands there when nobody gave labels.
+        let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
+        let unnamed = labels.iter().enumerate().all(is_unnamed);
+        return (!unnamed).then(|| from(labels, "id2label"));
+    }
+    let names = texts(config.get("label_names")?)?;
+    // timm names ImageNet's classes by their WordNet ids, and describes those.
+    let described = config.get("label_descriptions").and_then(|all| {
+        let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
+        names.iter().map(one).collect::<Option<Vec<_>>>()
+    });
+    Some(from(described.unwrap_or(names), "label_names"))
+}
+
+fn json(path: &Path, name: &str) -> Option<Value> {
+    serde_json::from_str(&text_beside(path, name)?).ok()
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    value.as_array()?.iter().map(text).collect()
+}
+
+/// `{"0": "cat", "1": "dog"}`.
+fn by_class(value: &Value) -> Option<Vec<String>> {
+    let all = value.as_object()?;
+    let label = |class: usize| all.get(&class.to_string())?.as_str().map(str::to_owned);
+    (0..all.len()).map(label).collect()
+}
+
+fn three(value: &Value) -> Option<[f32; 3]> {
+    let numbers: Vec<f32> = value
+        .as_array()?
+        .iter()
+        .map(|n| n.as_f64().map(|n| n as f32))
+        .collect::<Option<_>>()?;
+    numbers.try_into().ok()
+}
+
+fn pixels_side(value: &Value) -> Option<u32> {
+    let side = limits::RESIZE_SHORTER_PX.check(value.as_u64()?)?;
+    u32::try_from(side).ok()
+}
+
+fn hugging_face(config: &Value) -> Preparation {
+    let source = |keys: &str| Source::Beside(format!("{keys} in {PREPROCESSOR}"));
+    let pixels = hugging_face_pixels(config).map(|value| Said {
+        value,
+        source: source("image_mean, image_std, rescale_factor"),
+    });
+    let resize_shorter_px = hugging_face_resize(config).map(|side| Said {
+        value: Some(side),
+        source: source("size"),
+    });
+    Preparation {
+        pixels,
+        resize_shorter_px,
+        ..Preparation::default()
+    }
+}
+
+fn hugging_face_pixels(config: &Value) -> Option<Pixels> {
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
+    let says_something = ["do_rescale", "do_normalize", "image_mean"]
+        .iter()
+        .any(|key| config.get(key).is_some());
+    // EfficientNet's takes 1 off between the two.
+    if !says_something || flag("rescale_offset") == Some(true) {
+        return None;
+    }
+    let factor = config.get("rescale_factor").and_then(Value::as_f64);
+    let scale = match flag("do_rescale") {
+        Some(false) => 1.0,
+        _ => factor.unwrap_or(1.0 / 255.0) as f32,
+    };
+    if flag("do_normalize") == Some(false) || config.get("image_mean").is_none() {
+        return Pixels::scaled(scale).checked();
+    }
+    let pixels = Pixels {
+        scale,
+        mean: three(config.get("image_mean")?)?,
+        std: three(config.get("image_std")?)?,
+    };
+    pixels.checked()
+}
+
+/// The shorter side that pictures were resized to.
+fn hugging_face_resize(config: &Value) -> Option<u32> {
+    let size = config.get("size")?;
+    if config.get("do_resize").and_then(Value::as_bool) == Some(false) {
+        return None;
+    }
+    let shorter = size.get("shortest_edge").unwrap_or(size);
+    let Some(shorter) = pixels_side(shorter) else {
+        // Both sides, not kept in proportion. Where they are equal, the shorter one is the crop's.
+        let (height, width) = (
+            pixels_side(size.get("height")?)?,
+            pixels_side(size.get("width")?)?,
+        );
+        return (height == width).then_some(height);
+    };
+    // ConvNeXt's size is that of the crop.
+    match config.get("crop_pct").and_then(Value::as_f64) {
+        Some(part) if shorter < 384 => larger(shorter, part),
+        _ => Some(shorter),
+    }
+}
+
+/// The side of a picture of which a crop of `side` is `part`.
+fn larger(side: u32, part: f64) -> Option<u32> {
+    let whole = (f64::from(side) / part).floor();
+    let is_right = part > 0.0 && whole <= limits::RESIZE_SHORTER_PX.most as f64;
+    // In range by the check above.
+    is_right.then_some(whole as u32)
+}
+
+fn timm(config: &Value) -> Preparation {
+    let own = config.get("pretrained_cfg").unwrap_or(config);
+    let source = |keys: &str| Source::Beside(format!("{keys} in {CONFIG}"));
+    let pixels = || {
+        let pixels = Pixels {
+            scale: 1.0 / 255.0,
+            mean: three(own.get("mean")?)?,
+            std: three(own.get("std")?)?,
+        };
+        pixels.checked()
+    };
+    let resize = || {
+        let size = own.get("input_size")?.as_array()?;
+        let side = pixels_side(size.get(1)?)?.max(pixels_side(size.get(2)?)?);
+        larger(side, own.get("crop_pct")?.as_f64()?)
+    };
+    Preparation {
+        pixels: pixels().map(|value| Said {
+            value,
+            source: source("mean, std"),
+        }),
+        resize_shorter_px: resize().map(|side| Said {
+            value: Some(side),
+            source: source("input_size, crop_pct"),
+        }),
+        ..Preparation::default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pixels_and_side(found: Preparation) -> (Option<Pixels>, Option<u32>) {
+        let side = found.resize_shorter_px.and_then(|said| said.value);
+        (found.pixels.map(|said| said.value), side)
+    }
+
+    #[test]
+    fn hugging_faces_configurations_are_understood() {
+        let of = |config: Value| pixels_and_side(hugging_face(&config));
+        let half = Pixels {
+            scale: 1.0 / 255.0,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+        };
+        let vit = json!({"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5], "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224}});
+        assert_eq!(of(vit), (Some(half), Some(224)));
+        // An old one: rescaling is not spoken of.
+        let old = json!({"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "size": 256});
+        assert_eq!(of(old), (Some(half), Some(256)));
+        let convnext = json!({"do_normalize": false, "do_rescale": true, "crop_pct": 0.875, "size": {"shortest_edge": 224}});
+        assert_eq!(of(convnext), (Some(Pixels::scaled(1.0 / 255.0)), Some(256)));
+        let bytes =
+            json!({"do_normalize": false, "do_rescale": false, "do_resize": false, "size": 99});
+        assert_eq!(of(bytes), (Some(Pixels::scaled(1.0)), None));
+        // What cannot be said in our words, or is nonsense.
+        for odd in [
+            json!({"do_normalize": true, "rescale_offset": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}),
+            json!({"do_normalize": true, "image_mean": [0.5], "image_std": [0.5]}),
+            json!({"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0, 0.5, 0.5]}),
+            json!({"do_rescale": true, "rescale_factor": -1}),
+            json!({"size": {"height": -3, "width": 1e300}, "crop_pct": 0}),
+            json!([1, 2]),
+            json!({}),
+        ] {
+            assert_eq!(of(odd.clone()), (None, None), "{odd}");
+        }
+    }
+
+    #[test]
+    fn timms_configurations_are_understood() {
+        let config = json!({"architecture": "mobilenetv3", "pretrained_cfg":
+            {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_pct": 0.875, "input_size": [3, 224, 224]}});
+        let (pixels, side) = pixels_and_side(timm(&config));
+        assert_eq!((pixels.unwrap().mean, side), ([0.5; 3], Some(256)));
+        assert_eq!(larger(224, 0.0), None);
+        assert_eq!(larger(224, f64::NAN), None);
+        assert_eq!(
+            pixels_and_side(timm(&json!({"model_type": "vit"}))),
+            (None, None)
+        );
+    }
+
+    #[test]
+    fn labels_stand_in_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.onnx");
+        let of = |config: Value| {
+            std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
+            labels(&path).map(|said| said.value)
+        };
+        assert_eq!(
+            of(json!({"id2label": {"1": "b", "0": "a"}})).unwrap(),
+            ["a", "b"]
+        );
+        assert_eq!(
+            of(json!({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}})),
+            None
+        );
+        assert_eq!(of(json!({"id2label": {"0": "a", "2": "b"}})), None);
+        let timm = json!({"label_names": ["n1", "n2"], "label_descriptions": {"n1": "tench", "n2": "goldfish"}});
+        assert_eq!(of(timm).unwrap(), ["tench", "goldfish"]);
+        assert_eq!(of(json!({"label_names": ["x", "y"]})).unwrap(), ["x", "y"]);
+    }
+}

@@ -1,0 +1,356 @@
+//! What a network's file says beside its graph (`metadata_props`), and what the files beside it say: its labels, and how
+//! pictures were prepared for it.
+//!
+//! Read are the keys that ONNX itself defines (`Image.BitmapPixelFormat`, `Image.NominalPixelRange`), Ultralytics' (`names`,
+//! `imgsz`, `task`), lists of labels under the usual names, Hugging Face's `preprocessor_config.json` and `config.json`, timm's
+//! `config.json`, and label files. What is not understood is left aside: the rule that is assumed then is told as any other.
+
+mod config;
+mod names;
+
+use super::facts::Source;
+use super::{ChannelOrder, labels};
+use crate::limits;
+use crate::named;
+use std::path::Path;
+
+/// `metadata_props`: keys and values.
+pub type Metadata = [(String, String)];
+
+/// Keys of `metadata_props` under which exporters keep labels.
+const LABEL_KEYS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2label"];
+
+/// Names of label files; the first four begin with the network's own.
+const LABEL_FILES: [&str; 7] = [
+    "{}.txt",
+    "{}.labels.txt",
+    "{}-labels.txt",
+    "{}_labels.txt",
+    "labels.txt",
+    "classes.txt",
+    "synset.txt",
+];
+
+/// What Ultralytics calls networks that are no classifiers.
+const OTHER_TASKS: [&str; 4] = ["detect", "segment", "pose", "obb"];
+
+/// The longest configuration file that is read: one with 100000 labels has 4 MiB.
+const CONFIG_BYTES: u64 = 8 << 20;
+
+/// A value, and who says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said<T> {
+    /// What is said.
+    pub value: T,
+    /// By whom.
+    pub source: Source,
+}
+
+/// How pixels become the network's values: `(pixel * scale - mean[c]) / std[c]`, in the order R, G, B.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pixels {
+    /// Factor on the 8-bit pixel.
+    pub scale: f32,
+    /// Taken off after scaling.
+    pub mean: [f32; 3],
+    /// Divided by after that.
+    pub std: [f32; 3],
+}
+
+impl Pixels {
+    /// Pixels times `scale`, and nothing else.
+    pub fn scaled(scale: f32) -> Self {
+        Self {
+            scale,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        }
+    }
+
+    /// Whether all colours are treated alike.
+    pub fn is_grey(&self) -> bool {
+        let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);
+        same(self.mean) && same(self.std)
+    }
+
+    /// It, when `model.toml` could say so.
+    fn checked(self) -> Option<Self> {
+        let is_right = limits::FACTOR.check(self.scale).is_some()
+            && self.mean.iter().all(|v| limits::MEAN.check(*v).is_some())
+            && self.std.iter().all(|v| limits::FACTOR.check(*v).is_some());
+        is_right.then_some(self)
+    }
+}
+
+/// How pictures were prepared for a network, as far as somebody says so.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Preparation {
+    /// Scale, mean and deviation.
+    pub pixels: Option<Said<Pixels>>,
+    /// Which colour is channel 0.
+    pub channels: Option<Said<ChannelOrder>>,
+    /// Width and height, for a network that takes any.
+    pub size_px: Option<Said<[u32; 2]>>,
+    /// What the shorter side is resized to. `None` inside: to the longer side of the network's picture.
+    pub resize_shorter_px: Option<Said<Option<u32>>>,
+}
+
+impl Preparation {
+    /// That of the network in the file `path`, which has this `metadata`; what the file says goes before what lies beside it.
+    pub fn of(path: &Path, metadata: &Metadata) -> Self {
+        let file = of_metadata(metadata);
+        let beside = config::preparation(path);
+        Self {
+            pixels: file.pixels.or(beside.pixels),
+            channels: file.channels.or(beside.channels),
+            size_px: file.size_px.or(beside.size_px),
+            resize_shorter_px: file.resize_shorter_px.or(beside.resize_shorter_px),
+        }
+    }
+}
+
+/// The value of a key, if it is no longer than a configuration file.
+fn said<'m>(metadata: &'m Metadata, key: &str) -> Option<&'m str> {
+    let found = metadata.iter().find(|(name, _)| name == key);
+    let value = found.map(|(_, value)| value.trim());
+    value.filter(|value| value.len() as u64 <= CONFIG_BYTES)
+}
+
+fn in_metadata(key: &str) -> Source {
+    Source::Graph(format!("{key} in its metadata_props"))
+}
+
+/// Why a network is no classifier by its own words.
+pub fn other_task(metadata: &Metadata) -> Option<String> {
+    let task = said(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
+    Some(format!(
+        "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score a class"
+    ))
+}
+
+fn of_metadata(metadata: &Metadata) -> Preparation {
+    const FORMAT: &str = "Image.BitmapPixelFormat";
+    const RANGE: &str = "Image.NominalPixelRange";
+    let mut found = Preparation::default();
+    let channels = match said(metadata, FORMAT) {
+        Some("Bgr8" | "Bgra8") => Some(ChannelOrder::Bgr),
+        Some("Rgb8" | "Rgba8") => Some(ChannelOrder::Rgb),
+        _ => None,
+    };
+    found.channels = channels.map(|value| Said {
+        value,
+        source: in_metadata(FORMAT),
+    });
+    let pixels = match said(metadata, RANGE) {
+        Some("NominalRange_0_255") => Some(Pixels::scaled(1.0)),
+        Some("Normalized_0_1") => Some(Pixels::scaled(1.0 / 255.0)),
+        Some("Normalized_1_1") => Some(Pixels {
+            scale: 1.0 / 255.0,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+        }),
+        _ => None,
+    };
+    found.pixels = pixels.map(|value| Said {
+        value,
+        source: in_metadata(RANGE),
+    });
+    let is_ultralytics = said(metadata, "author").is_some_and(|a| a.contains("Ultralytics"));
+    if is_ultralytics && said(metadata, "task") == Some("classify") {
+        let source = || Source::Graph("author in its metadata_props is Ultralytics".to_owned());
+        found.pixels.get_or_insert_with(|| Said {
+            value: Pixels::scaled(1.0 / 255.0),
+            source: source(),
+        });
+        found.resize_shorter_px = Some(Said {
+            value: None,
+            source: source(),
+        });
+    }
+    found.size_px = said(metadata, "imgsz").and_then(size).map(|value| Said {
+        value,
+        source: in_metadata("imgsz"),
+    });
+    found
+}
+
+/// Ultralytics' `[height, width]` as width and height.
+fn size(text: &str) -> Option<[u32; 2]> {
+    let inside = text.strip_prefix('[')?.strip_suffix(']')?;
+    let (height, width) = inside.split_once(',')?;
+    let side = |text: &str| {
+        let side = text.trim().parse().ok()?;
+        limits::INPUT_SIDE_PX.check(side)
+    };
+    Some([
+        u32::try_from(side(width)?).ok()?,
+        u32::try_from(side(height)?).ok()?,
+    ])
+}
+
+/// Labels that were found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    /// One a class.
+    pub labels: Vec<String>,
+    /// The label file beside the network, by its bare name, when they are from one.
+    pub file: Option<String>,
+}
+
+/// The labels of the network in the file `path`, which has this `metadata`: the first that are as many as one of `counts`. What
+/// looks like its labels and is not as many is told.
+pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said<Labels>> {
+    counts
+        .iter()
+        .find_map(|&count| of_file(metadata, count).or_else(|| beside(path, count)))
+        .or_else(|| {
+            tell_of_others(path, metadata, counts);
+            None
+        })
+}
+
+/// Those in `metadata_props`.
+fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
+    LABEL_KEYS.iter().find_map(|key| {
+        let labels = names::parse(said(metadata, key)?).and_then(clean)?;
+        (labels.len() == count).then(|| Said {
+            value: Labels { labels, file: None },
+            source: in_metadata(key),
+        })
+    })
+}
+
+/// Those beside the file.
+fn beside(path: &Path, count: usize) -> Option<Said<Labels>> {
+    let in_text = label_files(path).find_map(|name| {
+        let labels = labels::load(&path.with_file_name(&name), count).ok()?;
+        let source = Source::Beside(format!("{name} has {count} labels"));
+        let file = Some(name);
+        Some(Said {
+            value: Labels { labels, file },
+            source,
+        })
+    });
+    in_text.or_else(|| {
+        let Said { value, source } = config::labels(path)?;
+        let labels = clean(value).filter(|labels| labels.len() == count)?;
+        Some(Said {
+            value: Labels { labels, file: None },
+            source,
+        })
+    })
+}
+
+/// The label files that could be this network's.
+fn label_files(path: &Path) -> impl Iterator<Item = String> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = move |pattern: &str| pattern.replace("{}", &stem);
+    let own = path.file_name().unwrap_or_default().to_owned();
+    LABEL_FILES
+        .iter()
+        .map(move |pattern| name(pattern))
+        .filter(move |name| **name != *own)
+}
+
+fn tell_of_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
+    let Some(classes) = counts.last() else {
+        return;
+    };
+    let file = path.display();
+    for key in LABEL_KEYS {
+        if let Some(labels) = said(metadata, key).and_then(names::parse) {
+            let count = labels.len();
+            log::warn!(
+                "{file}: {key} in its metadata_props has {count} labels for {classes} classes, so they are not taken"
+            );
+        }
+    }
+    for name in label_files(path) {
+        if let Ok(labels) = labels::load_all(&path.with_file_name(&name)) {
+            let count = labels.len();
+            log::warn!(
+                "{file}: {name} beside it has {count} labels for {classes} classes, so they are not taken"
+            );
+        }
+    }
+}
+
+/// Labels as a label file would have them; `None` where one is none.
+fn clean(labels: Vec<String>) -> Option<Vec<String>> {
+    let plain = |label: &String| !label.trim().is_empty() && !label.contains(char::is_control);
+    if !labels.iter().all(plain) {
+        return None;
+    }
+    labels::parse("", &labels.join("\n"), labels.len()).ok()
+}
+
+/// The text of a configuration file beside `path`, if there is one that can be read.
+fn text_beside(path: &Path, name: &str) -> Option<String> {
+    let bytes = named::read_file(&path.with_file_name(name), CONFIG_BYTES).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn metadata(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn onnx_and_ultralytics_say_how_pictures_were_prepared() {
+        let of = |pairs: &[(&str, &str)]| of_metadata(&metadata(pairs));
+        let found = of(&[
+            ("Image.BitmapPixelFormat", "Bgr8"),
+            ("Image.NominalPixelRange", "NominalRange_0_255"),
+        ]);
+        assert_eq!(found.channels.unwrap().value, ChannelOrder::Bgr);
+        assert_eq!(found.pixels.unwrap().value, Pixels::scaled(1.0));
+        let found = of(&[
+            ("author", "Ultralytics"),
+            ("task", "classify"),
+            ("imgsz", "[160, 224]"),
+        ]);
+        assert_eq!(found.pixels.unwrap().value, Pixels::scaled(1.0 / 255.0));
+        assert_eq!(found.size_px.unwrap().value, [224, 160]);
+        assert_eq!(found.resize_shorter_px.unwrap().value, None);
+        // Somebody else's words, and sizes that no network has.
+        let other = of(&[("task", "classify"), ("imgsz", "[0, 99999]")]);
+        assert_eq!(other, Preparation::default());
+        assert!(other_task(&metadata(&[("task", "detect")])).is_some());
+        assert_eq!(other_task(&metadata(&[("task", "classify")])), None);
+    }
+
+    #[test]
+    fn labels_are_taken_where_they_are_as_many_as_the_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.onnx");
+        let names = metadata(&[("names", "{0: 'cat', 1: 'dog'}")]);
+        let found = |counts: &[usize]| labels(&path, &names, counts).map(|said| said.value);
+        assert_eq!(found(&[2]).unwrap().labels, ["cat", "dog"]);
+        assert_eq!(found(&[3]), None);
+        std::fs::write(folder.path().join("labels.txt"), "a\nb\nc\n").unwrap();
+        std::fs::write(
+            folder.path().join("config.json"),
+            r#"{"id2label": {"0": "x", "1": "y", "2": "z", "3": "w"}}"#,
+        )
+        .unwrap();
+        let three = found(&[3]).unwrap();
+        assert_eq!(three.file.as_deref(), Some("labels.txt"));
+        assert_eq!(found(&[4]).unwrap().labels, ["x", "y", "z", "w"]);
+        // The network's own file goes first, and of two counts the first.
+        std::fs::write(folder.path().join("net.txt"), "1\n2\n3\n").unwrap();
+        assert_eq!(found(&[3]).unwrap().file.as_deref(), Some("net.txt"));
+        assert_eq!(found(&[2, 3]).unwrap().labels, ["cat", "dog"]);
+        // A pipe is not waited for, and a control character is no part of a label.
+        let pipe = folder.path().join("classes.txt");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert_eq!(found(&[5]), None);
+        let odd = metadata(&[("names", r#"["a", "b\u001b[2J"]"#)]);
+        assert_eq!(labels(&pipe, &odd, &[2]), None);
+    }
+}
