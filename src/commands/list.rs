@@ -4,9 +4,10 @@ use super::print_line;
 use crate::Failure;
 use crate::board::choose::SHIPPED;
 use crate::board::{Board, Tier};
+use crate::built_in;
 use crate::camera::v4l2;
 use crate::data_roots::DataRoots;
-use crate::model::{ModelError, Named, shipped};
+use crate::model::{ModelError, Named, find, shipped};
 use crate::show;
 use std::collections::BTreeSet;
 use std::fs;
@@ -106,7 +107,7 @@ fn model(named: &Named, roots: &DataRoots) -> String {
     let name = named.full_name();
     let state = match named.path(roots) {
         Ok(path) => {
-            let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let length = find::length_of(&path).unwrap_or(0);
             let fits = named
                 .network_file()
                 .size_bytes
@@ -116,7 +117,11 @@ fn model(named: &Named, roots: &DataRoots) -> String {
             } else {
                 " (of another length than stated)"
             };
-            format!("{}{doubt}", path.display())
+            if built_in::read(&path).is_some() {
+                "in the program itself".to_owned()
+            } else {
+                format!("{}{doubt}", path.display())
+            }
         }
         Err(ModelError::Missing { remedy, .. }) => format!("not here ({remedy})"),
         Err(error) => error.to_string(),

@@ -4,7 +4,7 @@
 //! over the board ([`Care::is_supervised`]) a camera that is not there is waited for as the policy says.
 
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
-use crate::board::Board;
+use crate::board::{Board, CameraConfig};
 use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
 use crate::care::boot::Boot;
@@ -70,6 +70,9 @@ impl Device {
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
         let mut ledger = Ledger::default();
+        if matches!(board.camera, CameraConfig::Pipe(_)) {
+            care.needs_restart_for_frames();
+        }
         memory::reserve(board.pool_bytes)?;
         let started = Instant::now();
         let mut network = ledger.account("network", || Network::load(&model, board.threads))?;
