@@ -1,8 +1,10 @@
 //! The folders that may hold `boards/` and `models/`.
 //!
 //! A *data root* is a folder with `models/NAME/model.toml` and the files of a model beside it, and with the files that a
-//! compiled-in board names (`boards/photos`). The first root that has what is looked for wins.
+//! compiled-in board names (`boards/photos`). The first root that has what is looked for wins. The last one is in the program
+//! itself ([`crate::built_in`]).
 
+use crate::built_in;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -16,13 +18,15 @@ pub struct DataRoots {
     pub folders: Vec<PathBuf>,
     /// The folder that `EYELET_HOME` names: it is the first root, and new files go there.
     pub home: Option<PathBuf>,
+    /// Whether the program itself is the last root.
+    pub built_in: bool,
     /// Where new files go when no root has a `models/` folder that can be written: the user's own data folder.
     pub user: Option<PathBuf>,
 }
 
 impl DataRoots {
     /// `EYELET_HOME`, the current folder, the folders above the running program, `$XDG_DATA_HOME/eyelet` (or
-    /// `~/.local/share/eyelet`), `/usr/share/eyelet`, `/var/lib/eyelet`.
+    /// `~/.local/share/eyelet`), `/usr/share/eyelet`, `/var/lib/eyelet`, the program itself.
     pub fn of_this_machine() -> Self {
         let variable = |name| {
             env::var_os(name)
@@ -42,10 +46,13 @@ impl DataRoots {
         candidates.extend(user.clone());
         candidates.push(PACKAGED.into());
         candidates.push("/var/lib/eyelet".into());
-        Self::new(candidates, home, user)
+        Self {
+            built_in: true,
+            ..Self::new(candidates, home, user)
+        }
     }
 
-    /// These folders, in this order.
+    /// These folders, in this order, and no others.
     pub fn new(candidates: Vec<PathBuf>, home: Option<PathBuf>, user: Option<PathBuf>) -> Self {
         let mut folders: Vec<PathBuf> = Vec::with_capacity(candidates.len());
         for folder in candidates {
@@ -56,16 +63,18 @@ impl DataRoots {
         Self {
             folders,
             home,
+            built_in: false,
             user,
         }
     }
 
-    /// The first `ROOT/relative` that exists.
+    /// The first `ROOT/relative` that exists. One in the program itself is for [`built_in::read`] and [`built_in::files`].
     pub fn find(&self, relative: impl AsRef<Path>) -> Option<PathBuf> {
         self.folders
             .iter()
             .map(|root| root.join(relative.as_ref()))
             .find(|path| path.exists())
+            .or_else(|| built_in::find(relative.as_ref()).filter(|_| self.built_in))
     }
 
     /// The folder `ROOT/relative`, made where it is not there, in the first root that takes new files: the one that `EYELET_HOME`
@@ -170,6 +179,22 @@ mod tests {
         assert_eq!(new(Some(&a), Some(&beside)), a.join("models"));
         let packaged = Path::new(PACKAGED).join("models/mine");
         assert_eq!(new(None, Some(&packaged)), b.join("models"));
+    }
+
+    #[test]
+    #[cfg(feature = "built-in")]
+    fn what_no_folder_has_is_in_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = vec![folder.path().into()];
+        let photos = Path::new("boards/photos");
+        let mut roots = DataRoots::new(folders, None, None);
+        assert_eq!(roots.find(photos), None);
+        roots.built_in = true;
+        let found = roots.find(photos).unwrap();
+        assert!(built_in::files(&found).all(|photo| built_in::read(&photo).is_some()));
+        assert_eq!(roots.find("boards/none"), None);
+        std::fs::create_dir_all(folder.path().join(photos)).unwrap();
+        assert_eq!(roots.find(photos), Some(folder.path().join(photos)));
     }
 
     #[test]

@@ -17,11 +17,13 @@
 //! image      a whole system for a board in one file (feature `tools`)
 //! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
+//! built_in   the shipped network and photos in the program itself (feature `built-in`)
 //! named      opening what a user names: of the right kind, not too long, and never waited for
 //! fat_volume a FAT volume, checked before it is used
 //! ```
 
 pub mod board;
+pub mod built_in;
 pub mod camera;
 pub mod care;
 pub mod clock;

@@ -6,6 +6,7 @@
 //!
 //! Errors of kind `InvalidInput` say that a name leads to the wrong thing; all others are the system's own.
 
+use crate::built_in;
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -23,11 +24,15 @@ pub fn open_file(path: &Path, most_bytes: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the file at `path`, if it has at most `most_bytes`.
+/// Reads the file at `path`, which may be a built-in one, if it has at most `most_bytes`.
 ///
 /// # Errors
 /// It is no regular file, is longer, cannot be read, or there is no memory for it.
 pub fn read_file(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
+    if let Some(bytes) = built_in::read(path) {
+        check_length(bytes.len() as u64, most_bytes)?;
+        return Ok(bytes.to_vec());
+    }
     let file = open_file(path, most_bytes)?;
     let expected = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();

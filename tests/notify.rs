@@ -132,6 +132,54 @@ fn a_camera_that_is_not_there_yet_is_waited_for() {
 }
 
 #[test]
+fn a_sender_that_hangs_is_not_waited_for() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = manager(folder.path());
+    let path = folder.path().join("piped.toml");
+    let model = format!("{:?}", fixture("opset13.onnx"));
+    let camera = BOARD.find("[camera.v4l2]").unwrap();
+    let board = &BOARD[..camera].replace("MODEL", &model);
+    let pipe = "[camera.pipe]\ntimeout_ms = 200\n[display.none]\n";
+    std::fs::write(&path, format!("{board}{pipe}")).unwrap();
+    let mut child = eyelet(folder.path())
+        .args(["run", "--board-file", path.to_str().unwrap()])
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut sender = child.stdin.take().unwrap();
+    // A sender that is not there yet is waited for no longer than the service may take to start.
+    socket
+        .set_read_timeout(Some(Duration::from_millis(1500)))
+        .unwrap();
+    let mut buffer = [0; 512];
+    while let Ok(length) = socket.recv(&mut buffer) {
+        let said = String::from_utf8_lossy(&buffer[..length]);
+        assert!(said.starts_with("STATUS="), "{said}");
+    }
+    let photo = std::fs::read(common::tree_file("boards/photos/cat.jpg")).unwrap();
+    sender.write_all(&photo).unwrap();
+    sender.flush().unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    while words(&socket) != "READY=1\nSTATUS=classifying\nWATCHDOG=1" {}
+    socket
+        .set_read_timeout(Some(Duration::from_secs(2)))
+        .unwrap();
+    while let Ok(length) = socket.recv(&mut buffer) {
+        let said = String::from_utf8_lossy(&buffer[..length]);
+        assert!(said.starts_with("STATUS="), "{said}");
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it waits");
+    // Its end is the end.
+    drop(sender);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn where_the_policy_says_so_the_wait_ends_with_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let socket = manager(folder.path());

@@ -7,8 +7,8 @@ use super::pace::Pace;
 use super::picture::{Picture, PictureError, read_picture};
 use super::{Camera, CameraError, Counts, Next};
 use crate::board::StillConfig;
-use crate::clock;
 use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::{built_in, clock};
 use std::path::{Path, PathBuf};
 
 /// File name endings that are taken from a folder.
@@ -171,6 +171,11 @@ impl Camera for StillCamera {
 fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
     let mut files = Vec::new();
     for path in paths {
+        let before = files.len();
+        files.extend(built_in::files(path));
+        if files.len() > before {
+            continue;
+        }
         if !path.is_dir() {
             files.push(path.clone());
             continue;

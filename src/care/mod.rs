@@ -34,6 +34,8 @@ pub type Notice = Text<40>;
 pub struct Care {
     heartbeat: Box<dyn Heartbeat>,
     is_supervised: bool,
+    /// See [`Self::needs_restart_for_frames`].
+    needs_restart_for_frames: bool,
     policy: Policy,
     health: Health,
     looked_at: Option<Instant>,
@@ -51,6 +53,7 @@ impl Care {
         Self {
             heartbeat: Box::new(Unwatched),
             is_supervised: false,
+            needs_restart_for_frames: false,
             policy,
             health: Health::default(),
             looked_at: None,
@@ -107,6 +110,12 @@ impl Care {
         self.is_supervised
     }
 
+    /// The frames' sender can only be started again together with this process, as one that writes to its standard input: no
+    /// wait for frames is told of, so that the watchdog brings both back.
+    pub fn needs_restart_for_frames(&mut self) {
+        self.needs_restart_for_frames = true;
+    }
+
     /// A frame was classified, and shown unless the display is lost.
     pub fn finished(&mut self) {
         if self.display.lasts() {
@@ -119,7 +128,9 @@ impl Care {
     /// No usable frame has come for `since`; the loop may go on waiting unless this fails.
     pub fn waiting(&mut self, since: Duration) -> Result<(), Failure> {
         check(self.policy.camera_lost, "camera lost", Some(since))?;
-        self.heartbeat.waiting();
+        if !self.needs_restart_for_frames {
+            self.heartbeat.waiting();
+        }
         Ok(())
     }
 

@@ -4,9 +4,10 @@ use super::print_line;
 use crate::Failure;
 use crate::board::choose::SHIPPED;
 use crate::board::{Board, Tier};
+use crate::built_in;
 use crate::camera::v4l2::{self, Sizes};
 use crate::data_roots::DataRoots;
-use crate::model::{ModelError, Named, shipped};
+use crate::model::{ModelError, Named, find, shipped};
 use crate::output::print_json;
 use crate::show::{self, framebuffer};
 use serde_json::{Value, json};
@@ -137,11 +138,15 @@ fn model(named: &Named, roots: &DataRoots) -> Entry {
     let name = named.full_name();
     let (file, fault) = match named.path(roots) {
         Ok(path) => {
-            let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let length = find::length_of(&path).unwrap_or(0);
             let stated = named.network_file().size_bytes;
             let fits = stated.is_none_or(|size| size == length);
             let doubt = (!fits).then(|| "of another length than stated".to_owned());
-            (Some(path.display().to_string()), doubt)
+            let file = match built_in::read(&path) {
+                Some(_) => "in the program itself".to_owned(),
+                None => path.display().to_string(),
+            };
+            (Some(file), doubt)
         }
         Err(ModelError::Missing { remedy, .. }) => (None, Some(format!("not here ({remedy})"))),
         Err(error) => (None, Some(error.to_string())),

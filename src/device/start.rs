@@ -5,7 +5,7 @@
 
 use super::views::{self, Views};
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
-use crate::board::{Board, Region};
+use crate::board::{Board, CameraConfig, Region};
 use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
 use crate::care::boot::Boot;
@@ -78,6 +78,9 @@ impl Device {
     ) -> Result<Self, Failure> {
         let classes = Classes::of(&board, &model)?;
         let mut ledger = Ledger::default();
+        if matches!(board.camera, CameraConfig::Pipe(_)) {
+            care.needs_restart_for_frames();
+        }
         memory::reserve(board.pool)?;
         let started = Instant::now();
         let mut network = ledger.account("network", || Network::load(&model, board.threads))?;

@@ -65,11 +65,11 @@ mod tests {
 
     #[test]
     fn private_mappings_are_told_from_shared_ones_and_guards() {
-        let code = "55d0c0a00000-55d0c0a21000 r-xp 00002000 fe:00 1311 /usr/bin/eyelet";
+        let code = "a0a00000-a0a21000 r-xp 00002000 fe:00 1311 /usr/bin/eyelet";
         assert_eq!(
             private_mapping(code),
             Some(Mapping {
-                start: 0x55d0_c0a0_0000,
+                start: 0xa0a0_0000,
                 bytes: 0x21000,
                 is_writable: false
             })
@@ -112,7 +112,7 @@ mod tests {
     }
 
     /// Page faults of this thread while it touches every page.
-    fn faults_of_use(map: *mut u8, is_written: bool) -> i64 {
+    fn faults_of_use(map: *mut u8, is_written: bool) -> libc::c_long {
         let faults = || {
             // SAFETY: `getrusage` fills the whole structure, for which all bit patterns are valid.
             unsafe {

@@ -7,6 +7,7 @@
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
 use super::{Model, ModelError, hints, labels, shipped};
+use crate::built_in;
 use crate::data_roots::DataRoots;
 use crate::limits;
 use crate::network::inspect::{Inspected, inspect};
@@ -106,15 +107,10 @@ impl Named {
     /// Where the ONNX file is: beside the `model.toml`, or in another data root's folder of this model.
     pub fn path(&self, roots: &DataRoots) -> Result<PathBuf, ModelError> {
         let file = &self.network_file().file;
-        let beside = self.folder.iter().map(|folder| folder.join(file));
         let relative = Path::new("models").join(&self.name).join(file);
-        let elsewhere = roots.folders.iter().map(|root| root.join(&relative));
-        let mut candidates = beside.chain(elsewhere);
-        let first = candidates.next().unwrap_or_else(|| relative.clone());
-        if first.exists() {
-            return Ok(first);
-        }
-        candidates.find(|path| path.exists()).ok_or_else(|| {
+        let beside = self.folder.as_ref().map(|folder| folder.join(file));
+        let found = beside.clone().filter(|path| path.exists());
+        found.or_else(|| roots.find(&relative)).ok_or_else(|| {
             let name = self.full_name();
             let remedy = if self.network_file().urls.is_empty() {
                 self.comes_from()
@@ -123,7 +119,7 @@ impl Named {
             };
             ModelError::Missing {
                 name,
-                looked: first,
+                looked: beside.unwrap_or_else(|| roots.find_or_first(&relative)),
                 remedy,
             }
         })
@@ -367,11 +363,11 @@ pub(crate) fn without_dots(path: &Path) -> PathBuf {
 /// Checks the file at `path` against the length and the sha256 that its `model.toml` states. `remedy` ends the message.
 pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), ModelError> {
     if let Some(want) = stated.size_bytes {
-        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        if metadata.len() != want {
+        let got = length_of(path).map_err(|error| unreadable(path, &error))?;
+        if got != want {
             return Err(ModelError::Size {
                 path: path.to_owned(),
-                got: metadata.len(),
+                got,
                 want,
                 remedy: remedy.to_owned(),
             });
@@ -391,7 +387,18 @@ pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), Mod
     Ok(())
 }
 
+/// The length of a model's file, which may be a built-in one.
+pub fn length_of(path: &Path) -> std::io::Result<u64> {
+    match built_in::read(path) {
+        Some(bytes) => Ok(bytes.len() as u64),
+        None => Ok(std::fs::metadata(path)?.len()),
+    }
+}
+
 fn sha256_of(path: &Path) -> std::io::Result<String> {
+    if let Some(bytes) = built_in::read(path) {
+        return Ok(hex(&Sha256::digest(bytes)));
+    }
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];

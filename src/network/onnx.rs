@@ -7,7 +7,7 @@
 use super::chunked::{CHUNK_BYTES, Chunked};
 use super::side_files::SideFiles;
 use super::{NetworkError, budget, census, repair};
-use crate::memory;
+use crate::{built_in, memory};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -42,6 +42,9 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
 
 /// The message in a file; the error says what is wrong with the file.
 pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
+    if let Some(bytes) = built_in::read(path) {
+        return M::decode(bytes).map_err(|e| format!("is damaged: {e}"));
+    }
     let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
     let file = File::open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;

@@ -28,7 +28,9 @@ impl Read for Card {
 
 impl Write for Card {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let count = buffer.len().min(self.bytes_until_cut as usize);
+        let count = buffer
+            .len()
+            .min(usize::try_from(self.bytes_until_cut).unwrap_or(usize::MAX));
         if count == 0 && !buffer.is_empty() {
             return Err(io::Error::other("no power"));
         }

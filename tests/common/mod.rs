@@ -168,3 +168,8 @@ pub fn emulated() -> bool {
     }
     emulated
 }
+
+/// A file of the source tree.
+pub fn tree_file(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}

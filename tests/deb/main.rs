@@ -9,12 +9,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod first_hour;
 mod guest;
 #[path = "../emulator/missing.rs"]
 mod missing;
 #[path = "../emulator/programs.rs"]
 #[allow(dead_code, reason = "this test uses a part")]
 mod programs;
+mod rpicam;
 
 use guest::{Guest, debian, wait};
 use missing::{Missing, or_skip};
@@ -59,10 +61,20 @@ fn inputs() -> Result<&'static Inputs, Missing> {
     let debian = debian()?;
     let folder = tempfile::tempdir().unwrap();
     make_package(&folder.path().join("eyelet.deb"));
+    let labels: String = (0..10).map(|n| format!("Raum, Nr. {n}\n")).collect();
+    std::fs::write(folder.path().join("mine.txt"), labels).unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (from, name) in [
         ("boards/photos/cat.jpg", "cat.jpg"),
         ("tests/fixtures/qdq-whole.onnx", "house.onnx"),
+        ("tests/fixtures/qdq-whole.onnx", "mine.onnx"),
+        ("tests/deb/first-hour.sh", "first-hour.sh"),
+        ("tests/deb/rpicam-vid", "rpicam-vid"),
+        ("boards/photos/cat.jpg", "photos/cat.jpg"),
+        ("boards/photos/espresso.jpg", "photos/espresso.jpg"),
+        ("boards/photos/rocket.jpg", "photos/rocket.jpg"),
+        ("boards/photos/tripod.jpg", "photos/tripod.jpg"),
     ] {
         std::fs::copy(project.join(from), folder.path().join(name)).unwrap();
     }

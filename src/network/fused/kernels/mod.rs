@@ -45,6 +45,14 @@ mod neon_lanes;
 mod neon_q8;
 #[cfg(target_arch = "aarch64")]
 mod neon_q8_steps;
+#[cfg_attr(
+    not(any(target_arch = "aarch64", target_arch = "x86_64")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "other processors have no vector kernels of ours"
+    )
+)]
 pub mod panels;
 pub mod reference;
 pub mod split;

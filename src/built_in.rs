@@ -1,0 +1,104 @@
+//! The shipped network and photos, in the program itself (feature `built-in`): what a program that `cargo install` put
+//! somewhere, alone, does its first run with.
+//!
+//! Their paths lead into the program's own file, where the system has no file, so none is taken for another. They are the last
+//! of the data roots; whoever opens what a data root has asks here first. The bytes are a part of the program's file, so they
+//! take memory only while they are read.
+
+use std::path::{Path, PathBuf};
+
+/// The data root that these files are below.
+const ROOT: &str = "/proc/self/exe";
+
+/// Files by their path below a data root, in order.
+#[cfg(feature = "built-in")]
+const FILES: &[(&str, &[u8])] = &[
+    (
+        "boards/photos/cat.jpg",
+        include_bytes!("../boards/photos/cat.jpg"),
+    ),
+    (
+        "boards/photos/espresso.jpg",
+        include_bytes!("../boards/photos/espresso.jpg"),
+    ),
+    (
+        "boards/photos/rocket.jpg",
+        include_bytes!("../boards/photos/rocket.jpg"),
+    ),
+    (
+        "boards/photos/tripod.jpg",
+        include_bytes!("../boards/photos/tripod.jpg"),
+    ),
+    (
+        "models/efficientnet-lite0/efficientnet-lite0-int8.onnx",
+        include_bytes!("../models/efficientnet-lite0/efficientnet-lite0-int8.onnx"),
+    ),
+];
+
+#[cfg(not(feature = "built-in"))]
+const FILES: &[(&str, &[u8])] = &[];
+
+/// The path of the built-in file or folder `relative`, when there is one.
+pub fn find(relative: &Path) -> Option<PathBuf> {
+    let mut paths = FILES.iter().map(|(path, _)| Path::new(path));
+    let known = !relative.as_os_str().is_empty() && paths.any(|path| path.starts_with(relative));
+    known.then(|| Path::new(ROOT).join(relative))
+}
+
+/// The bytes of the built-in file at `path`, as [`find`] and [`files`] say it.
+pub fn read(path: &Path) -> Option<&'static [u8]> {
+    let relative = path.strip_prefix(ROOT).ok()?;
+    let mut files = FILES.iter();
+    let file = files.find(|(path, _)| relative == Path::new(path));
+    file.map(|&(_, bytes)| bytes)
+}
+
+/// The files in the built-in folder `path`, in name order; none for anything else.
+pub fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let paths = FILES.iter().map(|(path, _)| Path::new(ROOT).join(path));
+    paths.filter(move |file| file.parent() == Some(path))
+}
+
+#[cfg(all(test, feature = "built-in"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_files_are_those_of_the_tree_and_nowhere_on_disk() {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (relative, bytes) in FILES {
+            let path = find(Path::new(relative)).unwrap();
+            assert!(read(&path) == Some(*bytes));
+            assert!(std::fs::read(tree.join(relative)).unwrap() == *bytes);
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn the_photos_are_those_of_the_folder() {
+        let photos = Path::new("boards/photos");
+        let tree = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(photos)).unwrap();
+        let mut in_tree: Vec<_> = tree.map(|entry| entry.unwrap().file_name()).collect();
+        in_tree.retain(|name| name.to_string_lossy().ends_with(".jpg"));
+        in_tree.sort();
+        let folder = find(photos).unwrap();
+        let built_in = files(&folder).map(|path| path.file_name().unwrap().to_owned());
+        assert!(built_in.eq(in_tree));
+    }
+
+    #[test]
+    fn what_is_not_built_in_is_not_found() {
+        for name in ["", "boards/photo", "models/mobilenet-v2", "/etc/passwd"] {
+            assert_eq!(find(Path::new(name)), None, "{name}");
+        }
+        for path in [
+            "boards/photos/cat.jpg",
+            "/proc/self/exe",
+            "/proc/self/exe/boards",
+        ] {
+            assert_eq!(read(Path::new(path)), None, "{path}");
+        }
+        assert_eq!(files(Path::new("boards/photos")).count(), 0);
+    }
+}
