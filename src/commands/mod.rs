@@ -190,7 +190,7 @@ impl BoardArgs {
             let told = model.facts.iter().filter(|f| f.source == Source::Board);
             told.for_each(|fact| log::info!("{}: {fact}", model.name));
         }
-        tell_assumed(&model);
+        tell_assumed(&model, &board.model);
         Ok(model)
     }
 }
@@ -198,12 +198,12 @@ impl BoardArgs {
 /// A model by name or path. What is assumed of it is told.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     let model = Model::find(name_or_path, labels)?;
-    tell_assumed(&model);
+    tell_assumed(&model, name_or_path);
     Ok(model)
 }
 
-/// What nobody says of a model, and is taken for true.
-fn tell_assumed(model: &Model) {
+/// What nobody says of a model that was asked for by this name or path, and is taken for true.
+fn tell_assumed(model: &Model, name_or_path: &str) {
     let mut assumed = model
         .facts
         .iter()
@@ -213,7 +213,7 @@ fn tell_assumed(model: &Model) {
         for fact in assumed {
             log::info!("{}: {fact}", model.name);
         }
-        let toml = toml_of(&model, name_or_path);
+        let toml = toml_of(model, name_or_path);
         log::info!(
             "{}: what is assumed and wrong is changed by {}, see models/README.md",
             model.name,

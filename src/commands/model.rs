@@ -37,7 +37,7 @@ struct VerifyArgs {
     /// A model (`eyelet list models`) or an ONNX file
     #[arg(value_name = "NAME|FILE.onnx")]
     model: String,
-    /// The largest difference of one score that passes (otherwise 0.001; for 8-bit networks four steps of 8 bits; for
+    /// The largest difference of one score that passes (otherwise 0.001; for 8-bit networks twelve steps of 8 bits; for
     /// half-precision networks a 64th of the way from the smallest to the largest score)
     #[arg(long, value_name = "X", value_parser = limits::real_flag(limits::TOLERANCE))]
     tolerance: Option<f32>,
@@ -80,7 +80,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         return print_line("no test_data_set_N folder is beside it, so no scores were compared");
     }
     let mut network = Network::load(&model, args.threads)?;
-    let mut wrong = 0;
+    let (mut wrong, mut other_classes) = (0, 0);
     let why = match args.tolerance {
         Some(_) => String::new(),
         None => looked.precision.to_string(),
@@ -109,15 +109,23 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         // A difference that is not a number passes nothing.
         let within = compared.largest_difference <= tolerance;
         wrong += usize::from(!same_class || !within);
+        other_classes += usize::from(!same_class);
     }
     if wrong == 0 {
         return Ok(());
     }
+    let what = match other_classes {
+        0 => {
+            "differ by more than passes, and have the same top class (--tolerance X lets more pass)"
+        }
+        _ => {
+            "differ by more than passes or in their top class: they may be another model's (--tolerance lets more pass)"
+        }
+    };
     Err(Failure::new(
         Cause::Mismatch,
         format!(
-            "{wrong} of {} stored outputs of {} differ by more than passes or in their top class: \
-             they may be another model's (--tolerance lets more pass)",
+            "{wrong} of {} stored outputs of {} {what}",
             sets.len(),
             file.display()
         ),

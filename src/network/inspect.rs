@@ -1,13 +1,15 @@
 //! What an ONNX file says of itself: input layout and size, how many scores, logits or probabilities.
 
+use super::attributes;
 use super::budget;
 use super::onnx::{producers, shape_of};
 use super::repair::LUMA;
 use super::scaling::{self, Scaling};
 use super::seems;
 use crate::model::{Dtype, Layout, OutputKind};
-use tract_onnx::pb::GraphProto;
+use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// What a repaired graph ([`super::onnx::read`]) says of its input and output.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +58,10 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     let (layout, height, width) = match shape.as_slice() {
         [_, Some(3), height, width] => (Layout::Nchw, *height, *width),
         [_, height, width, Some(3)] => (Layout::Nhwc, *height, *width),
+        // Exports with all axes open, as Hugging Face's are: the first convolution says how many channels there are.
+        [_, None, height, width] if channels_of_convolution(graph, &input.name) == Some(3) => {
+            (Layout::Nchw, *height, *width)
+        }
         _ => {
             return Err(format!(
                 "has an input of shape {}; Eyelet gives one RGB picture, 1x3xHxW or 1xHxWx3, or a grey one of one channel \
@@ -97,6 +103,44 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
         score_count,
         metadata: Vec::new(),
     })
+}
+
+/// How many channels the first convolution of the picture `input` takes, when all that is done to the picture before it keeps
+/// its shape.
+fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
+    const KEEPS_SHAPE: [&str; 8] = [
+        "Add",
+        "Cast",
+        "DequantizeLinear",
+        "Div",
+        "Identity",
+        "Mul",
+        "QuantizeLinear",
+        "Sub",
+    ];
+    let mut pictures = HashSet::from([input]);
+    for node in &graph.node {
+        let reads_picture = node
+            .input
+            .first()
+            .is_some_and(|i| pictures.contains(i.as_str()));
+        match node.op_type.as_str() {
+            "Conv" if reads_picture => {
+                let groups = attributes::int(node, "group", 1);
+                let weights = node.input.get(1)?;
+                let dequantised = |n: &&NodeProto| n.output.first() == Some(weights);
+                let source = graph.node.iter().find(dequantised);
+                let stored = source.and_then(|n| n.input.first()).unwrap_or(weights);
+                let tensor = graph.initializer.iter().find(|t| t.name == *stored)?;
+                return tensor.dims.get(1)?.checked_mul(groups);
+            }
+            operator if reads_picture && KEEPS_SHAPE.contains(&operator) => {
+                pictures.extend(node.output.first().map(String::as_str));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The number of scores of an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` where the file leaves it open, 1 for a network

@@ -304,7 +304,7 @@ fn refusal(node: &NodeProto) -> String {
         "Upsample" => {
             "it is of opset 9 and before; export with opset 11 or later, where it is a Resize"
         }
-        _ if node.domain == "com.microsoft" => {
+        _ if node.domain.starts_with("com.microsoft") => {
             "ONNX Runtime writes it when it optimises a model; take the file from before that"
         }
         _ => "export it with that part in standard operators, or in another opset",

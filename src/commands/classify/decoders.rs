@@ -342,13 +342,15 @@ fn read(picture: &Picture, room: Room<'_>) -> Result<crate::camera::Picture, Str
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::{ChannelOrder, Dtype, Layout};
+    use crate::model::{ChannelOrder, Dtype, Layout, Resize};
     use std::path::Path;
 
     const INPUT: InputSpec = InputSpec {
         width_px: 8,
         height_px: 8,
+        resize: Resize::Crop,
         resize_shorter_px: 8,
+        fill: [0; 3],
         layout: Layout::Nchw,
         channels: ChannelOrder::Rgb,
         dtype: Dtype::U8,

@@ -75,6 +75,12 @@ impl Forms<'_> {
     /// Follows the types of quantised values, and writes out zero points that are left out: they are 0 of the values' type,
     /// which later steps take for uint8.
     pub(super) fn integer_types(&mut self, node: &mut NodeProto) -> Result<(), String> {
+        // PyTorch's exporter casts bytes to bytes.
+        let same = self.types.get(input(node, 0));
+        if node.op_type == "Cast" && same.is_some_and(|&t| int(node, "to", 0) == t as i64) {
+            node.op_type = "Identity".into();
+            node.attribute.clear();
+        }
         if node.op_type == "Pad" || MOVES.contains(&node.op_type.as_str()) {
             if let Some(&kind) = self.types.get(input(node, 0)) {
                 let results = node.output.iter().cloned();
