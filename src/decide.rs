@@ -100,6 +100,11 @@ impl Decider {
         }
     }
 
+    /// Goes by these numbers from the next frame on. What is said of single classes stays as it was.
+    pub fn follow(&mut self, config: DecideConfig) {
+        self.config = config;
+    }
+
     /// Forgets all frames: the next one stands alone. Called when the camera was lost, so that nothing old counts.
     pub fn reset(&mut self) {
         self.has_history = false;

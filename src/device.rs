@@ -4,6 +4,7 @@
 //! and no old class is shown as live. A display that fails is opened again too; the serial log goes on. How long that may
 //! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
 
+pub mod reload;
 mod start;
 pub(crate) mod views;
 
@@ -18,6 +19,7 @@ use crate::show::serial::Serial;
 use crate::show::{Display, DisplayError, Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
 use crate::{Cause, Failure, clock};
+use reload::Reload;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use views::Views;
@@ -44,6 +46,8 @@ pub struct Limits<'a> {
     pub stop: &'a AtomicBool,
     /// Tell the counters every this many frames, not by time.
     pub stats_every: Option<u64>,
+    /// When the board file is read anew.
+    pub reload: Option<Reload<'a>>,
 }
 
 /// A board at work.
@@ -100,6 +104,11 @@ impl Device {
             && limits.frames.is_none_or(|n| self.stats.frames() < n)
         {
             let began = Instant::now();
+            if let Some(reload) = &limits.reload
+                && reload.wanted.swap(false, Ordering::Relaxed)
+            {
+                self.reload(reload);
+            }
             let step = self.step();
             self.care.look(memory::usage(), &self.serial)?;
             self.serial.check()?;

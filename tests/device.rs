@@ -180,6 +180,7 @@ fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>
             frames: None,
             stop: &stop,
             stats_every: None,
+            reload: None,
         })
         .unwrap();
     let shown = shown.lock().unwrap().clone();
@@ -288,6 +289,7 @@ fn the_stop_signal_is_heard_while_the_camera_is_lost() {
                 frames: None,
                 stop: &stop,
                 stats_every: None,
+                reload: None,
             })
             .unwrap();
         assert!(
@@ -336,6 +338,7 @@ fn run_cared_on(
         frames: None,
         stop: &stop,
         stats_every: None,
+        reload: None,
     };
     (device.run(&limits), began.elapsed())
 }
@@ -513,6 +516,7 @@ fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
         frames: None,
         stop: &stop,
         stats_every: None,
+        reload: None,
     };
     assert_eq!(device.run(&limits).unwrap(), 5);
     // Only changes are looked at: how often a display is drawn is a matter of time.

@@ -313,6 +313,7 @@ fn drawing_labels_allocates_nothing() {
                     unknown_label: "неизвестно",
                     rate_fps: 10.0,
                     picture: None,
+                    regions: &[],
                     notice: None,
                 });
             }

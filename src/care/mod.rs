@@ -104,6 +104,11 @@ impl Care {
         self.health = Health::open(sys);
     }
 
+    /// From now on this policy holds. A watchdog that is armed stays as it is.
+    pub fn follow(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Whether somebody watches. A board that is watched waits for a camera that is not there yet, as the policy says; at a
     /// desk that is an error at once.
     pub fn is_supervised(&self) -> bool {

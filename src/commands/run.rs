@@ -4,12 +4,14 @@ use super::BoardArgs;
 use crate::board::DisplayConfig;
 use crate::board::choose::ChosenBy;
 use crate::care::Care;
+use crate::device::reload::Reload;
 use crate::device::{Device, Limits};
 use crate::limits;
 use crate::show::serial::Serial;
 use crate::show::{self, Scene, State};
 use crate::{Cause, Failure};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -67,6 +69,17 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
                 )
             })?;
     }
+    let reload = Arc::new(AtomicBool::new(false));
+    // At a terminal the signal says that the terminal is gone, and ends the program as it ends others.
+    if !std::io::stdin().is_terminal() {
+        signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).map_err(|e| {
+            let what = "which reads the board file anew";
+            Failure::new(
+                Cause::Board,
+                format!("cannot take the signal {SIGHUP}, {what}: {e}"),
+            )
+        })?;
+    }
     let serial = Serial::new(args.json, started, &board.decide.unknown_label)
         .of_every_frame(args.every_frame);
     care.says("starting");
@@ -80,6 +93,10 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         frames: args.frames,
         stop: &stop,
         stats_every: args.stats_every,
+        reload: Some(Reload {
+            wanted: &reload,
+            read: &|| args.board.board().map(|(board, _)| board),
+        }),
     })?;
     Ok(())
 }

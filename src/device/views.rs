@@ -81,6 +81,13 @@ impl Views {
         turn
     }
 
+    /// All decide by these numbers from now on.
+    pub fn follow(&mut self, config: &DecideConfig) {
+        for view in &mut self.all {
+            view.decider.follow(config.clone());
+        }
+    }
+
     /// Nothing that was seen counts any more.
     pub fn forget(&mut self) {
         for view in &mut self.all {

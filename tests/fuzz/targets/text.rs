@@ -5,6 +5,7 @@ use super::assert_said;
 use eyelet::board::Board;
 use eyelet::board::file::Base;
 use eyelet::firmware::command_line::CommandLine;
+use eyelet::memory::PoolSize;
 use eyelet::model::{Definition, labels};
 use eyelet::toml_file::Faults;
 use eyelet::update::System;
@@ -15,7 +16,7 @@ pub fn board_toml(data: &[u8]) {
     match Board::parse("b", "b.toml", &text, Base::Folder(Path::new("/b"))) {
         Ok(board) => {
             assert!((1..=64).contains(&board.threads));
-            assert!(board.pool_bytes > 0);
+            assert_ne!(board.pool, PoolSize::Bytes(0));
             assert!(board.regions.len() <= 8);
             for area in board.regions.iter().map(|region| region.area) {
                 let ends = [area.left + area.width, area.top + area.height];

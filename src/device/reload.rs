@@ -1,0 +1,106 @@
+//! SIGHUP: the board file is read anew. Thresholds and the policy are taken over under way; of what else has changed it is told that
+//! it needs a restart. A file with a fault changes nothing.
+
+use super::Device;
+use crate::Failure;
+use crate::board::{Board, DecideConfig};
+use std::sync::atomic::AtomicBool;
+
+/// Reads the board anew when it is asked for.
+pub struct Reload<'a> {
+    /// Becomes true when somebody asks (a signal).
+    pub wanted: &'a AtomicBool,
+    /// The board as it is now, with what the command line replaces.
+    pub read: &'a dyn Fn() -> Result<Board, Failure>,
+}
+
+impl std::fmt::Debug for Reload<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reload")
+            .field("wanted", self.wanted)
+            .finish()
+    }
+}
+
+impl Device {
+    /// Takes over what may change while frames are classified.
+    pub(super) fn reload(&mut self, reload: &Reload<'_>) {
+        let new = match (reload.read)() {
+            Ok(new) => new,
+            Err(failure) => {
+                log::error!(
+                    "read the board file anew: {failure}; nothing of it is taken, the board goes on as before"
+                );
+                return;
+            }
+        };
+        let restart = needing_restart(&self.board, &new);
+        let mut taken = Vec::new();
+        let decide = thresholds(&self.board.decide, new.decide);
+        if decide != self.board.decide {
+            self.views.follow(&decide);
+            self.board.decide = decide;
+            taken.push("decide");
+        }
+        let mut policy = new.policy;
+        policy.watchdog = self.board.policy.watchdog;
+        if policy != self.board.policy {
+            self.care.follow(policy.clone());
+            self.board.policy = policy;
+            taken.push("policy");
+        }
+        let taken = match taken.is_empty() {
+            true => "nothing that is taken over has changed".to_owned(),
+            false => format!("{} taken over", taken.join(" and ")),
+        };
+        log::info!("read the board file anew: {taken}");
+        if !restart.is_empty() {
+            log::warn!(
+                "these have changed and need a restart: {}",
+                restart.join(", ")
+            );
+        }
+    }
+}
+
+/// The new numbers, for the classes as they are called and merged now.
+fn thresholds(old: &DecideConfig, new: DecideConfig) -> DecideConfig {
+    DecideConfig {
+        unknown_label: old.unknown_label.clone(),
+        classes: old.classes.clone(),
+        ..new
+    }
+}
+
+/// The keys that have changed and are looked at when the program starts, alone.
+fn needing_restart(old: &Board, new: &Board) -> Vec<&'static str> {
+    let keys = [
+        ("model", old.model != new.model),
+        ("threads", old.threads != new.threads),
+        ("pool_mib", old.pool != new.pool),
+        ("camera", old.camera != new.camera),
+        (
+            "mount",
+            old.mount != new.mount || old.regions != new.regions,
+        ),
+        (
+            "decide.unknown_label",
+            old.decide.unknown_label != new.decide.unknown_label,
+        ),
+        (
+            "decide.class, decide.ignore or decide.merge",
+            old.decide.classes != new.decide.classes,
+        ),
+        (
+            "display",
+            old.display != new.display || old.font != new.font,
+        ),
+        (
+            "policy.watchdog_s",
+            old.policy.watchdog != new.policy.watchdog,
+        ),
+        ("firmware", old.firmware != new.firmware),
+    ];
+    let changed = keys.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(key, _)| key).collect()
+}

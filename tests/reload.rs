@@ -1,0 +1,100 @@
+//! SIGHUP: a board file that was changed while frames are classified.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+
+use common::fixture;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn write_board(file: &Path, threads: u32, enter: &str) {
+    let model = fixture("opset13.onnx").display().to_string();
+    let text = format!(
+        "description = \"test\"\ntier = \"untested\"\nthreads = {threads}\nmodel = {model:?}\n[camera.pattern]\nwidth_px = 64\n\
+         height_px = 48\nrate_fps = 20\n[decide]\nenter = {enter}\nleave = 0.0\n[policy.camera_lost]\nafter_s = {}\n[display.none]\n",
+        300 + threads
+    );
+    fs::write(file, text).unwrap();
+}
+
+/// The log's lines as they come; the program ends with it.
+struct Running(Child, Receiver<String>);
+
+impl Running {
+    fn start(board: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_eyelet"))
+            .args(["run", "--board-file"])
+            .arg(board)
+            .current_dir(board.parent().unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (to, from) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|l| to.send(l)));
+        Self(child, from)
+    }
+
+    fn wait_for(&self, word: &str) -> String {
+        loop {
+            let line = self.1.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line with {word:?}"));
+            if line.contains(word) {
+                return line;
+            }
+        }
+    }
+
+    fn send(&self, signal: libc::c_int) {
+        // SAFETY: the process is this test's child, and has not been waited for.
+        unsafe { libc::kill(self.0.id() as libc::pid_t, signal) };
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_board_file_is_read_anew_and_what_needs_a_restart_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let board = folder.path().join("board.toml");
+    write_board(&board, 1, "1.0");
+    let running = Running::start(&board);
+    // Nothing is as sure as that.
+    running.wait_for("unknown");
+
+    fs::write(&board, "threads = many").unwrap();
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("anew");
+    assert!(
+        line.contains("board.toml") && line.contains("goes on as before"),
+        "{line}"
+    );
+
+    write_board(&board, 2, "0.0");
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("anew");
+    assert!(line.contains("decide and policy taken over"), "{line}");
+    let line = running.wait_for("need a restart");
+    assert!(line.ends_with(": threads"), "{line}");
+    // The new threshold holds: now a class is decided.
+    let line = running.wait_for("frame ");
+    assert!(!line.contains("unknown"), "{line}");
+
+    running.send(libc::SIGHUP);
+    let line = running.wait_for("anew");
+    assert!(line.contains("nothing that is taken over"), "{line}");
+    running.send(libc::SIGTERM);
+    running.wait_for(" frames, ");
+}
