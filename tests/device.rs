@@ -124,7 +124,7 @@ fn board() -> Board {
         device_tree_models: Vec::new(),
         model: String::new(),
         threads: 1,
-        pool_bytes: 32 << 20,
+        pool: eyelet::memory::PoolSize::Bytes(32 << 20),
         camera: CameraConfig::Pattern(PatternConfig::default()),
         mount: Mount::default(),
         regions: Vec::new(),
