@@ -2,9 +2,10 @@
 
 use super::facts::{self, Fact, Source};
 use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
-use super::hints::{self, Labels, Pixels, Preparation, Said};
+use super::hints::{self, Labels, Pixels, Preparation, Resized, Said};
 use super::{
-    ChannelOrder, Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, labels as label_file,
+    ChannelOrder, Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, Resize,
+    labels as label_file,
 };
 use crate::data_roots::DataRoots;
 use crate::network::Network;
@@ -177,15 +178,22 @@ fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
         None => rule(),
     };
     let longer_px = width_px.max(height_px);
-    let shorter = said.resize_shorter_px.map(|said| Said {
-        value: said.value.unwrap_or(longer_px),
-        source: said.source,
-    });
-    let resize = match shorter.filter(|shorter| shorter.value >= longer_px) {
-        Some(Said { value, source }) => {
-            input.resize_shorter_px = value;
-            source
-        }
+    let resize = match said.resize {
+        Some(Said { value, source }) => match value {
+            Resized::Stretched => {
+                input.resize = Resize::Stretch;
+                source
+            }
+            Resized::ShorterToSide => {
+                input.resize_shorter_px = longer_px;
+                source
+            }
+            Resized::Shorter(px) if px >= longer_px => {
+                input.resize_shorter_px = px;
+                source
+            }
+            Resized::Shorter(_) => rule(),
+        },
         None => rule(),
     };
     Prepared {
@@ -210,7 +218,7 @@ impl Prepared {
                 Source::Assumed("it makes no difference for grey pictures")
             }
             "input.channels" => self.channels.clone(),
-            "input.resize_shorter_px" => self.resize.clone(),
+            "input.resize" | "input.resize_shorter_px" => self.resize.clone(),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         }
     }

@@ -4,7 +4,7 @@
 //! census      what is in a file, counted before it is read
 //! onnx        read the file (by chunks, see `chunked`)
 //! side_files  weights in a file beside it
-//! repair      small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out
+//! repair      small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out, `in_order`
 //! budget      what a graph may ask for
 //! forms       operators that would be computed wrong later, in forms that are computed right
 //! peek        a look at a file without its weights
@@ -27,6 +27,7 @@ mod forms;
 pub mod fused;
 pub(crate) mod guard;
 pub mod half;
+mod in_order;
 pub mod inspect;
 pub mod islands;
 mod local_functions;

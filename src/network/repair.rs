@@ -3,7 +3,7 @@
 use super::budget::OUTPUTS_MOST;
 use super::inspect::{score_count, spelled};
 use super::onnx::{each_graph, float_tensor, int64_tensor, reads, shape_of};
-use super::{attributes, half, local_functions};
+use super::{attributes, half, in_order, local_functions};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -38,6 +38,7 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
             graph.output.len()
         ));
     }
+    in_order::put(graph);
     let half_bits = half::to_float(graph);
     each_graph(graph, &mut fill_defaults);
     constants_to_initializers(graph);

@@ -1,6 +1,6 @@
 //! The configuration files of Hugging Face and timm beside a network.
 
-use super::{Pixels, Preparation, Said, text_beside};
+use super::{Pixels, Preparation, Resized, Said, text_beside};
 use crate::limits;
 use crate::model::facts::Source;
 use serde_json::Value;
@@ -77,13 +77,13 @@ fn hugging_face(config: &Value) -> Preparation {
         value,
         source: source("image_mean, image_std, rescale_factor"),
     });
-    let resize_shorter_px = hugging_face_resize(config).map(|side| Said {
-        value: Some(side),
+    let resize = hugging_face_resize(config).map(|value| Said {
+        value,
         source: source("size"),
     });
     Preparation {
         pixels,
-        resize_shorter_px,
+        resize,
         ..Preparation::default()
     }
 }
@@ -113,25 +113,22 @@ fn hugging_face_pixels(config: &Value) -> Option<Pixels> {
     pixels.checked()
 }
 
-/// The shorter side that pictures were resized to.
-fn hugging_face_resize(config: &Value) -> Option<u32> {
+/// How pictures were resized.
+fn hugging_face_resize(config: &Value) -> Option<Resized> {
     let size = config.get("size")?;
     if config.get("do_resize").and_then(Value::as_bool) == Some(false) {
         return None;
     }
     let shorter = size.get("shortest_edge").unwrap_or(size);
     let Some(shorter) = pixels_side(shorter) else {
-        // Both sides, not kept in proportion. Where they are equal, the shorter one is the crop's.
-        let (height, width) = (
-            pixels_side(size.get("height")?)?,
-            pixels_side(size.get("width")?)?,
-        );
-        return (height == width).then_some(height);
+        let sides = (size.get("height")?, size.get("width")?);
+        let are_sides = pixels_side(sides.0).is_some() && pixels_side(sides.1).is_some();
+        return are_sides.then_some(Resized::Stretched);
     };
     // ConvNeXt's size is that of the crop.
     match config.get("crop_pct").and_then(Value::as_f64) {
-        Some(part) if shorter < 384 => larger(shorter, part),
-        _ => Some(shorter),
+        Some(part) if shorter < 384 => larger(shorter, part).map(Resized::Shorter),
+        _ => Some(Resized::Shorter(shorter)),
     }
 }
 
@@ -164,8 +161,8 @@ fn timm(config: &Value) -> Preparation {
             value,
             source: source("mean, std"),
         }),
-        resize_shorter_px: resize().map(|side| Said {
-            value: Some(side),
+        resize: resize().map(|side| Said {
+            value: Resized::Shorter(side),
             source: source("input_size, crop_pct"),
         }),
         ..Preparation::default()
@@ -178,9 +175,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pixels_and_side(found: Preparation) -> (Option<Pixels>, Option<u32>) {
-        let side = found.resize_shorter_px.and_then(|said| said.value);
-        (found.pixels.map(|said| said.value), side)
+    fn pixels_and_side(found: Preparation) -> (Option<Pixels>, Option<Resized>) {
+        let resize = found.resize.map(|said| said.value);
+        (found.pixels.map(|said| said.value), resize)
     }
 
     #[test]
@@ -193,12 +190,13 @@ mod tests {
         };
         let vit = json!({"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
             "image_std": [0.5, 0.5, 0.5], "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224}});
-        assert_eq!(of(vit), (Some(half), Some(224)));
+        assert_eq!(of(vit), (Some(half), Some(Resized::Stretched)));
         // An old one: rescaling is not spoken of.
         let old = json!({"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "size": 256});
-        assert_eq!(of(old), (Some(half), Some(256)));
+        assert_eq!(of(old), (Some(half), Some(Resized::Shorter(256))));
         let convnext = json!({"do_normalize": false, "do_rescale": true, "crop_pct": 0.875, "size": {"shortest_edge": 224}});
-        assert_eq!(of(convnext), (Some(Pixels::scaled(1.0 / 255.0)), Some(256)));
+        let (pixels, larger_side) = (Pixels::scaled(1.0 / 255.0), Resized::Shorter(256));
+        assert_eq!(of(convnext), (Some(pixels), Some(larger_side)));
         let bytes =
             json!({"do_normalize": false, "do_rescale": false, "do_resize": false, "size": 99});
         assert_eq!(of(bytes), (Some(Pixels::scaled(1.0)), None));
@@ -221,7 +219,10 @@ mod tests {
         let config = json!({"architecture": "mobilenetv3", "pretrained_cfg":
             {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_pct": 0.875, "input_size": [3, 224, 224]}});
         let (pixels, side) = pixels_and_side(timm(&config));
-        assert_eq!((pixels.unwrap().mean, side), ([0.5; 3], Some(256)));
+        assert_eq!(
+            (pixels.unwrap().mean, side),
+            ([0.5; 3], Some(Resized::Shorter(256)))
+        );
         assert_eq!(larger(224, 0.0), None);
         assert_eq!(larger(224, f64::NAN), None);
         assert_eq!(

@@ -91,8 +91,19 @@ pub struct Preparation {
     pub channels: Option<Said<ChannelOrder>>,
     /// Width and height, for a network that takes any.
     pub size_px: Option<Said<[u32; 2]>>,
-    /// What the shorter side is resized to. `None` inside: to the longer side of the network's picture.
-    pub resize_shorter_px: Option<Said<Option<u32>>>,
+    /// How pictures came to the network's size.
+    pub resize: Option<Said<Resized>>,
+}
+
+/// How pictures came to a network's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resized {
+    /// The shorter side to so many pixels; then the middle was cut out.
+    Shorter(u32),
+    /// The shorter side to the longer one of the network's picture; then the middle was cut out.
+    ShorterToSide,
+    /// Both sides, whatever their proportions.
+    Stretched,
 }
 
 impl Preparation {
@@ -104,7 +115,7 @@ impl Preparation {
             pixels: file.pixels.or(beside.pixels),
             channels: file.channels.or(beside.channels),
             size_px: file.size_px.or(beside.size_px),
-            resize_shorter_px: file.resize_shorter_px.or(beside.resize_shorter_px),
+            resize: file.resize.or(beside.resize),
         }
     }
 }
@@ -162,8 +173,8 @@ fn of_metadata(metadata: &Metadata) -> Preparation {
             value: Pixels::scaled(1.0 / 255.0),
             source: source(),
         });
-        found.resize_shorter_px = Some(Said {
-            value: None,
+        found.resize = Some(Said {
+            value: Resized::ShorterToSide,
             source: source(),
         });
     }
@@ -316,7 +327,7 @@ mod tests {
         ]);
         assert_eq!(found.pixels.unwrap().value, Pixels::scaled(1.0 / 255.0));
         assert_eq!(found.size_px.unwrap().value, [224, 160]);
-        assert_eq!(found.resize_shorter_px.unwrap().value, None);
+        assert_eq!(found.resize.unwrap().value, Resized::ShorterToSide);
         // Somebody else's words, and sizes that no network has.
         let other = of(&[("task", "classify"), ("imgsz", "[0, 99999]")]);
         assert_eq!(other, Preparation::default());
