@@ -70,6 +70,24 @@ fn each_command_prints_what_the_schema_says() {
 }
 
 #[test]
+fn a_network_of_two_classes_tells_of_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = fixture("one-score.onnx").display().to_string();
+    let words = ["run", "--json", "--camera", "pattern", "--frames", "1"];
+    let run = run_eyelet(folder.path(), &[&words[..], &["--model", &model]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let lines = run.json_lines();
+    let verdict = lines
+        .iter()
+        .find(|line| line["event"] == "verdict")
+        .unwrap();
+    let classes = verdict["top"].as_array().unwrap().iter();
+    let mut classes: Vec<_> = classes.map(|c| c["class"].as_u64().unwrap()).collect();
+    classes.sort_unstable();
+    assert_eq!(classes, [0, 1]);
+}
+
+#[test]
 fn the_lines_of_run_are_what_the_schema_says() {
     let schema = Schema::load();
     let folder = tempfile::tempdir().unwrap();

@@ -102,9 +102,11 @@ impl Serial {
         };
         if self.json {
             let class = verdict.decided.map(|c| c.class);
+            // A network of fewer classes has no more to tell.
             let top: Vec<Value> = verdict
                 .top
                 .iter()
+                .take(labels.len())
                 .map(|c| json!({"class": c.class, "label": labels[c.class], "probability": c.probability}))
                 .collect();
             let mut event = Map::new();

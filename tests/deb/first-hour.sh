@@ -36,23 +36,20 @@ says run.txt 'Egyptian cat'
 ls eyelet-display
 
 step an own network with own labels
-# AFTER THE MERGE of `eyelet model import`, the two lines with `--model FILE --labels L` become:
-#     eyelet model import "$given/mine.onnx" --labels "$given/mine.txt" --name mine
-#     eyelet check --board host --model mine
-#     eyelet classify --model mine ...
-eyelet check --board host --model "$given/mine.onnx" > check.txt 2>&1
+eyelet model describe "$given/mine.onnx" --labels "$given/mine.txt" > mine.toml
+says mine.toml 'assumed'
+eyelet model import "$given/mine.onnx" --labels "$given/mine.txt" --name mine
+eyelet check --board host --model mine > check.txt 2>&1
 says check.txt 'all is well'
-# AFTER THE MERGE of `eyelet classify FOLDER --csv`: "$given/photos" --csv > classes.csv
-eyelet classify --model "$given/mine.onnx" --labels "$given/mine.txt" "$given"/photos/*.jpg > classes.txt
-cat classes.txt
+eyelet classify --model mine "$given/photos" --csv > classes.csv
+cat classes.csv
 for photo in "$given"/photos/*.jpg; do
-    says classes.txt "$(basename "$photo")"
+    says classes.csv "$(basename "$photo")"
 done
-says classes.txt 'Raum'
+says classes.csv 'Raum'
 
 step a folder of photos, with the shipped network
-# AFTER THE MERGE: "$given/photos" --csv
-eyelet classify --top 1 "$given"/photos/*.jpg > folder.txt
+eyelet classify --top 1 "$given/photos" > folder.txt
 cat folder.txt
 says folder.txt 'Egyptian cat'
 says folder.txt 'espresso'
@@ -63,7 +60,6 @@ description = "my desk: a stream for a camera, PNG files for a display"
 tier = "untested"
 model = "efficientnet-lite0"
 threads = 1
-pool_mib = 96
 [camera.pipe]
 [decide]
 frames_in_a_row = 2
