@@ -12,7 +12,7 @@ const ROOT: &str = "/proc/self/exe";
 
 /// Files by their path below a data root, in order.
 #[cfg(feature = "built-in")]
-const FILES: &[(&str, &[u8])] = &[
+static FILES: &[(&str, &[u8])] = &[
     (
         "boards/photos/cat.jpg",
         include_bytes!("../boards/photos/cat.jpg"),
@@ -36,7 +36,7 @@ const FILES: &[(&str, &[u8])] = &[
 ];
 
 #[cfg(not(feature = "built-in"))]
-const FILES: &[(&str, &[u8])] = &[];
+static FILES: &[(&str, &[u8])] = &[];
 
 /// The path of the built-in file or folder `relative`, when there is one.
 pub fn find(relative: &Path) -> Option<PathBuf> {
