@@ -106,15 +106,16 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
 }
 
 /// How many channels the first convolution of the picture `input` takes, when all that is done to the picture before it keeps
-/// its shape.
+/// them.
 fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
-    const KEEPS_SHAPE: [&str; 8] = [
+    const KEEPS_CHANNELS: [&str; 9] = [
         "Add",
         "Cast",
         "DequantizeLinear",
         "Div",
         "Identity",
         "Mul",
+        "Pad",
         "QuantizeLinear",
         "Sub",
     ];
@@ -134,7 +135,7 @@ fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
                 let tensor = graph.initializer.iter().find(|t| t.name == *stored)?;
                 return tensor.dims.get(1)?.checked_mul(groups);
             }
-            operator if reads_picture && KEEPS_SHAPE.contains(&operator) => {
+            operator if reads_picture && KEEPS_CHANNELS.contains(&operator) => {
                 pictures.extend(node.output.first().map(String::as_str));
             }
             _ => {}
