@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::fixture;
+use common::{eyelet, fixture};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
@@ -28,10 +28,9 @@ struct Running(Child, Receiver<String>);
 
 impl Running {
     fn start(board: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_eyelet"))
+        let mut child = eyelet(board.parent().unwrap())
             .args(["run", "--board-file"])
             .arg(board)
-            .current_dir(board.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
