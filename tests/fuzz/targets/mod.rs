@@ -8,8 +8,10 @@
     reason = "what the target itself needs may fail loudly"
 )]
 
+mod beside;
 mod card;
 mod fat_data;
+mod font;
 mod memory_disk;
 mod mjpeg;
 mod onnx;
@@ -31,12 +33,14 @@ pub struct Target {
 }
 
 /// What reads bytes and text; what is cheap a run comes first.
-pub const PARSERS: [Target; 13] = [
+pub const PARSERS: [Target; 15] = [
     target("command_line", text::command_line),
     target("labels", text::labels),
     target("manifest", text::manifest),
     target("board_toml", text::board_toml),
     target("model_toml", text::model_toml),
+    target("beside", beside::run),
+    target("font", font::run),
     target("update", update::run),
     target("signature", update::signature),
     target("stick", update::stick),

@@ -39,6 +39,22 @@ fn whole(target: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|folder| shipped(folder, "toml"))
             .collect(),
+        "beside" => [
+            r#"{"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "rescale_factor": 0.0039, "size": {"height": 224, "width": 224}}"#,
+            r#"{"crop_pct": 0.875, "do_rescale": true, "size": {"shortest_edge": 224}, "id2label": {"1": "b", "0": "a", "2": "c"}}"#,
+            r#"{"pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "crop_pct": 0.875, "input_size": [3, 224, 224]}}"#,
+            r#"{0: 'cat', 1: "dog's", 2: 'Stra\u00dfe'}"#,
+            r#"['a, b', "c", 'd\n']"#,
+            "[160, 224]",
+            "a\nb\nc\n",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .into(),
+        // The collection is of TrueType outlines. (`endless.ttf` takes all the time that a font may take.)
+        "font" => ["otf", "ttc"]
+            .iter()
+            .flat_map(|ending| shipped("tests/fixtures/fonts", ending))
+            .collect(),
         "manifest" => vec![manifest("virt", '2').into_bytes()],
         "signature" => ["minisig", "pub"]
             .iter()
