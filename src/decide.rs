@@ -68,6 +68,21 @@ pub fn top_k<const K: usize>(probabilities: &[f32]) -> [Candidate; K] {
     top
 }
 
+/// The `count` best classes of one picture's scores, best first.
+pub fn best(scores: &[f32], kind: OutputKind, count: usize) -> Vec<Candidate> {
+    let mut probabilities = scores.to_vec();
+    if kind == OutputKind::Logits {
+        softmax(&mut probabilities);
+    }
+    let by_class = probabilities.into_iter().enumerate();
+    let mut best: Vec<_> = by_class
+        .map(|(class, probability)| Candidate { class, probability })
+        .collect();
+    best.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    best.truncate(count);
+    best
+}
+
 /// Follows the scores of frame after frame.
 #[derive(Debug)]
 pub struct Decider {

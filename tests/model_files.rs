@@ -54,6 +54,7 @@ fn looked(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspected,
         Ok(Inspected {
             input_name: "x".into(),
             layout: Layout::Nhwc,
+            layout_place: "its input's shape and type",
             dtype: Dtype::F32,
             width_px: Some(64),
             height_px: None,

@@ -6,12 +6,10 @@ mod common;
 use common::argmax;
 use eyelet::board::Mount;
 use eyelet::camera::read_picture;
-use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::Preprocess;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A quantised score has steps of 0.062; where a value lies between two steps inside the network, right answers differ.
 const SCORE_TOLERANCE: f32 = 4.0 * 0.0624;
@@ -95,8 +93,7 @@ fn sample_photos_have_the_classes_that_their_page_states() {
             .join("boards/photos")
             .join(row[1].trim_matches('`'));
         let picture = read_picture(&file).unwrap();
-        let geometry = Geometry::packed(PixelFormat::Rgb24, picture.width_px, picture.height_px);
-        let frame = Frame::new(geometry, &picture.rgb, Duration::ZERO, 0).unwrap();
+        let frame = picture.frame().unwrap();
         preprocess.run(&frame, network.input()).unwrap();
         let scores = network.run().unwrap();
         let best = argmax(scores);

@@ -88,7 +88,8 @@ fn check_name(table: &Table<'_, '_>, name: &str) {
     }
 }
 
-fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {
+/// `enter`, `leave`, `frames_in_a_row` and `hold_ms`, of `[decide]` itself or of a class; `others` holds for what is not there.
+pub(super) fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {
     let enter = class
         .number("enter", limits::PROBABILITY)
         .unwrap_or(others.enter);

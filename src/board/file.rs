@@ -5,8 +5,9 @@
 
 use super::policy::Policy;
 use super::{
-    Board, BoardError, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig,
+    Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, Depth, DisplayConfig,
     FramebufferConfig, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
+    classes,
 };
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
@@ -272,32 +273,24 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
         return default;
     };
     let ema_weight = table.number("ema_weight", limits::EMA_WEIGHT);
-    let enter = table
-        .number("enter", limits::PROBABILITY)
-        .unwrap_or(default.enter);
-    let leave = match table.number("leave", limits::PROBABILITY) {
-        Some(leave) if leave > enter => {
-            let message = format!("is {leave}, needs a number not above `enter`, which is {enter}");
-            table.fault("leave", message);
-            leave
-        }
-        Some(leave) => leave,
-        None => default.leave.min(enter),
-    };
+    let ClassRule {
+        enter,
+        leave,
+        frames_in_a_row,
+        hold,
+    } = classes::rule(&mut table, default.rule());
     let mut config = DecideConfig {
         ema_weight: ema_weight.unwrap_or(default.ema_weight),
         enter,
         leave,
-        frames_in_a_row: table
-            .integer_u32("frames_in_a_row", limits::FRAMES_IN_A_ROW)
-            .unwrap_or(default.frames_in_a_row),
-        hold: millis(&mut table, "hold_ms", limits::HOLD_MS, 500),
+        frames_in_a_row,
+        hold,
         unknown_label: table
             .text("unknown_label")
             .map_or(default.unknown_label, |label| composed(&label)),
         classes: ClassRules::default(),
     };
-    config.classes = super::classes::class_rules(&mut table, config.rule());
+    config.classes = classes::class_rules(&mut table, config.rule());
     config
 }
 

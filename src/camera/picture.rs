@@ -5,6 +5,8 @@
 //! transparent parts lie on white. EXIF orientation is applied; colour profiles are not. Size is checked before anything
 //! is decoded. A JPEG must have its end marker and every block but what fits in the last eight bytes (see `jpeg::decode`).
 
+use crate::clock;
+use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
 use crate::jpeg::{self, Fault, Progress, Walker};
 use crate::named;
 use image::metadata::Orientation;
@@ -27,6 +29,17 @@ pub struct Picture {
     pub height_px: u32,
     /// `width_px * height_px * 3` bytes, R G B.
     pub rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// It as a frame, captured just now.
+    ///
+    /// # Errors
+    /// Of [`Frame::new`]; a picture that was read here gives none.
+    pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
+        let geometry = Geometry::packed(PixelFormat::Rgb24, self.width_px, self.height_px);
+        Frame::new(geometry, &self.rgb, clock::now(), 0)
+    }
 }
 
 /// Why a file is not a picture for us; one line that names the file.

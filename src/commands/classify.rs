@@ -13,13 +13,12 @@ mod progress;
 mod results;
 
 use super::find_model;
-use crate::decide::{Candidate, softmax};
+use crate::decide::best;
 use crate::limits;
-use crate::model::{Model, OutputKind};
 use crate::network::Network;
 use crate::stats::Stage;
 use crate::{Cause, Failure};
-use decoders::{Decoders, Prepared, Values};
+use decoders::{Decoders, Values};
 use progress::Progress;
 use results::{Format, Results};
 use std::path::PathBuf;
@@ -62,7 +61,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let pictures = inputs::list(&args.images, args.files_from.as_deref())?;
-    let mut classifier = Classifier::new(&model, args.threads)?;
+    let mut network = Network::load(&model, args.threads)?;
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
@@ -71,12 +70,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let results = Results::new(format, args.top, &model.labels);
     let all = pictures.len();
     let progress = Progress::of(all);
-    let values = Values::like(&classifier.network.input());
-    let encoder = classifier.network.encoder().clone();
+    let values = Values::like(&network.input());
+    let encoder = network.encoder().clone();
     if all > 1 {
         // tract's first run is held to the memory that a model may take, which decoders beside it would count towards. What it
         // says of an empty picture is of no account.
-        let _ = classifier.network.run();
+        let _ = network.run();
     }
     let mut decoders = Decoders::start(pictures, &model.input, &encoder, &values);
     let mut unread = 0;
@@ -84,7 +83,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     while let Some((name, outcome)) = decoders.next()? {
         match outcome {
             Ok(mut prepared) => {
-                let top = classifier.classify(&mut prepared, args.top)?;
+                let began = Instant::now();
+                prepared.values.copy_to(network.input());
+                let scores = network.run()?;
+                prepared.times.set(Stage::Infer, began.elapsed());
+                let top = best(scores, model.output.kind, args.top);
                 progress.aside(|| results.picture(&name, &top, &prepared.times))?;
                 decoders.give_back(prepared.values);
             }
@@ -102,45 +105,5 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             Cause::Picture,
             format!("{n} of {all} pictures could not be read"),
         )),
-    }
-}
-
-struct Classifier {
-    network: Network,
-    kind: OutputKind,
-    probabilities: Vec<f32>,
-}
-
-impl Classifier {
-    fn new(model: &Model, threads: usize) -> Result<Self, Failure> {
-        Ok(Self {
-            network: Network::load(model, threads)?,
-            kind: model.output.kind,
-            probabilities: Vec::new(),
-        })
-    }
-
-    /// The `count` best classes, best first. The time that it took is added to the picture's.
-    fn classify(
-        &mut self,
-        prepared: &mut Prepared,
-        count: usize,
-    ) -> Result<Vec<Candidate>, Failure> {
-        let began = Instant::now();
-        prepared.values.copy_to(self.network.input());
-        let scores = self.network.run()?;
-        prepared.times.set(Stage::Infer, began.elapsed());
-        self.probabilities.clear();
-        self.probabilities.extend_from_slice(scores);
-        if self.kind == OutputKind::Logits {
-            softmax(&mut self.probabilities);
-        }
-        let by_class = self.probabilities.iter().enumerate();
-        let mut top: Vec<_> = by_class
-            .map(|(class, &probability)| Candidate { class, probability })
-            .collect();
-        top.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-        top.truncate(count);
-        Ok(top)
     }
 }

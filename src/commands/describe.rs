@@ -4,18 +4,17 @@
 use super::print_line;
 use crate::board::Mount;
 use crate::camera::read_picture;
-use crate::clock;
-use crate::decide::softmax;
-use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::decide::{Candidate, best};
 use crate::model::describe::{self, Head};
 use crate::model::facts::{self, Source};
 use crate::model::rules::{Rule, plausible};
-use crate::model::{ChannelOrder, Dtype, Model, OutputKind, find, labels};
+use crate::model::{ChannelOrder, Dtype, Model, find, labels};
 use crate::network::{Network, NetworkError};
 use crate::preprocess::Preprocess;
 use crate::{Cause, Failure, limits, named};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `eyelet model describe`.
@@ -109,23 +108,17 @@ fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
         return Err(fail("it is there already; --force replaces it".to_owned()));
     }
     // Another name first, so that nothing is lost when the disk is full.
-    let mut part = place.as_os_str().to_owned();
-    part.push(format!(".part-{}", std::process::id()));
-    let part = PathBuf::from(part);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&part)
+    let folder = place.parent().filter(|folder| *folder != Path::new(""));
+    let written = tempfile::Builder::new()
+        .prefix(".eyelet-describe-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")))
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&part, &place)
+            file.as_file().sync_all()?;
+            Ok(file.persist(&place)?)
         });
-    written.map_err(|error| {
-        // Whether it is there or not, nothing else can be done.
-        let _ = fs::remove_file(&part);
-        fail(error.to_string())
-    })
+    written.map(|_| ()).map_err(|error| fail(error.to_string()))
 }
 
 /// Says so when the description was written to where it describes nothing.
@@ -160,8 +153,8 @@ struct Column {
     sum: f32,
 }
 
-/// What a rule says of a photo: labels and probabilities, best first; `None` where a score is not a number.
-type Cell = Option<Vec<(usize, f32)>>;
+/// What a rule says of a photo, best first; `None` where a score is not a number.
+type Cell = Option<Vec<Candidate>>;
 
 /// Shows what the network says of each photo under each rule.
 fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
@@ -216,16 +209,15 @@ fn cells(
 ) -> Result<Vec<Cell>, Failure> {
     let unread = |e: &dyn std::fmt::Display| Failure::new(Cause::Picture, e);
     let picture = read_picture(photo).map_err(|e| unread(&e))?;
-    let geometry = Geometry::packed(PixelFormat::Rgb24, picture.width_px, picture.height_px);
-    let frame = Frame::new(geometry, &picture.rgb, clock::now(), 0).map_err(|e| unread(&e))?;
+    let frame = picture.frame().map_err(|e| unread(&e))?;
     let mut cells = Vec::with_capacity(columns.len());
     for column in columns {
         column
             .preprocess
             .run(&frame, network.input())
             .map_err(|e| unread(&e))?;
-        let mut scores = match network.run() {
-            Ok(scores) => scores.to_vec(),
+        let top = match network.run() {
+            Ok(scores) => best(scores, model.output.kind, TOP),
             // Pixels of another rule may be more than its numbers can hold.
             Err(NetworkError::Run(_)) => {
                 cells.push(None);
@@ -233,13 +225,7 @@ fn cells(
             }
             Err(error) => return Err(error.into()),
         };
-        if model.output.kind == OutputKind::Logits {
-            softmax(&mut scores);
-        }
-        let mut top: Vec<(usize, f32)> = scores.into_iter().enumerate().collect();
-        top.sort_by(|a, b| b.1.total_cmp(&a.1));
-        top.truncate(TOP);
-        column.sum += top.first().map_or(0.0, |best| best.1);
+        column.sum += top.first().map_or(0.0, |best| best.probability);
         cells.push(Some(top));
     }
     Ok(cells)
@@ -276,7 +262,7 @@ fn table(
                     None => "no number".to_owned(),
                     Some(top) => top
                         .get(rank)
-                        .map_or(String::new(), |&(class, p)| entry(&labels[class], p)),
+                        .map_or(String::new(), |c| entry(&labels[c.class], c.probability)),
                 });
                 line(&name, row)?;
             }

@@ -209,7 +209,8 @@ impl Prepared {
     fn source(&self, key: &str, inspected: &Inspected) -> Source {
         let graph = |place: &str| Source::Graph(place.to_owned());
         match key {
-            "input.layout" | "input.dtype" => graph("its input's shape and type"),
+            "input.layout" => graph(inspected.layout_place),
+            "input.dtype" => graph("its input's shape and type"),
             "input.width_px" if inspected.width_px.is_some() => graph("its input's shape"),
             "input.height_px" if inspected.height_px.is_some() => graph("its input's shape"),
             "input.width_px" | "input.height_px" => self.size.clone(),

@@ -93,12 +93,7 @@ pub fn import(
     let head = copy_all(&source, labels, name, folder.path())?;
     let text = describe::toml(&source, &head)?;
     let toml = folder.path().join("model.toml");
-    new_file(&toml)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        })
-        .map_err(unwritten)?;
+    write_new(&toml, &text).map_err(unwritten)?;
     check(&source, &folder.path().join(&head.file), roots)?;
     put(folder, &place).map_err(unwritten)?;
     let found = Model::find_in(roots, name, None, find::look)?;
@@ -141,8 +136,8 @@ fn check_place(name: &str, place: &Path, force: bool, roots: &DataRoots) -> Resu
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => named::is_same(&one, &other),
         _ => false,
     }
 }
@@ -202,11 +197,7 @@ fn copy_labels(source: &Model, asked: Option<&Path>, place: &Path) -> Result<boo
         None => {
             let lines = source.labels.iter().map(|label| format!("{label}\n"));
             let text: String = lines.collect();
-            let written = new_file(place).and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            });
-            written
+            write_new(place, &text)
                 .map(|()| true)
                 .map_err(|error| uncopied(place, place, &error))
         }
@@ -252,6 +243,12 @@ fn copy(from: &Path, to: &Path) -> Result<(String, u64), Failure> {
 
 fn new_file(place: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(place)
+}
+
+fn write_new(place: &Path, text: &str) -> io::Result<()> {
+    let mut file = new_file(place)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 fn uncopied(from: &Path, to: &Path, error: &io::Error) -> Failure {

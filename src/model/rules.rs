@@ -95,6 +95,7 @@ mod tests {
         let inspected = Inspected {
             input_name: "x".into(),
             layout: Layout::Nchw,
+            layout_place: "its input's shape and type",
             dtype: input.dtype,
             grey,
             width_px: None,

@@ -18,6 +18,8 @@ pub struct Inspected {
     pub input_name: String,
     /// Order of the input's axes.
     pub layout: Layout,
+    /// Where in the file that stands.
+    pub layout_place: &'static str,
     /// The input's element type.
     pub dtype: Dtype,
     /// Whether the network was made for grey pictures: it sees their luma.
@@ -55,11 +57,13 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
             ));
         }
     };
+    let mut layout_place = "its input's shape and type";
     let (layout, height, width) = match shape.as_slice() {
         [_, Some(3), height, width] => (Layout::Nchw, *height, *width),
         [_, height, width, Some(3)] => (Layout::Nhwc, *height, *width),
         // Exports with all axes open, as Hugging Face's are: the first convolution says how many channels there are.
         [_, None, height, width] if channels_of_convolution(graph, &input.name) == Some(3) => {
+            layout_place = "its first convolution takes three channels";
             (Layout::Nchw, *height, *width)
         }
         _ => {
@@ -90,6 +94,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     Ok(Inspected {
         input_name: input.name.clone(),
         layout,
+        layout_place,
         dtype,
         grey: graph.initializer.iter().any(|t| t.name == LUMA),
         width_px: side(width)?,

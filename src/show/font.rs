@@ -133,13 +133,7 @@ impl Face {
     }
 
     fn advance(self, c: char) -> f32 {
-        match self.glyph(c) {
-            Some(Glyph::Pixel { font, scale, .. }) => {
-                ((font.character_size.width + font.character_spacing) * scale) as f32
-            }
-            Some(Glyph::Shape(shape)) => shape.advance_px,
-            None => 0.0,
-        }
+        self.glyph(c).map_or(0.0, |glyph| glyph.advance_px())
     }
 
     /// What is drawn for a letter: '?' for one that no font has.
@@ -205,6 +199,18 @@ enum Glyph {
     Shape(Shape),
 }
 
+impl Glyph {
+    /// To the next letter.
+    fn advance_px(&self) -> f32 {
+        match self {
+            Self::Pixel { font, scale, .. } => {
+                ((font.character_size.width + font.character_spacing) * scale) as f32
+            }
+            Self::Shape(shape) => shape.advance_px,
+        }
+    }
+}
+
 /// Draws text. It owns the buffer that outlines are summed up in, allocated once.
 #[derive(Debug, Clone)]
 pub struct Pen {
@@ -238,18 +244,20 @@ impl Pen {
     ) -> f32 {
         let mut x = left;
         for c in text.chars() {
-            match face.glyph(c) {
-                Some(Glyph::Pixel { font, index, scale }) => {
+            let Some(glyph) = face.glyph(c) else {
+                continue;
+            };
+            match &glyph {
+                Glyph::Pixel { font, index, scale } => {
                     let at = Point::new(x.round() as i32, top);
-                    pixel_glyph(canvas, (font, index), scale, at, colour, clip);
+                    pixel_glyph(canvas, (font, *index), *scale, at, colour, clip);
                 }
-                Some(Glyph::Shape(shape)) => {
+                Glyph::Shape(shape) => {
                     let baseline = top + shape.room.above_px.ceil() as i32;
                     shape.draw(canvas, &mut self.raster, (x, baseline), colour, clip);
                 }
-                None => {}
             }
-            x += face.advance(c);
+            x += glyph.advance_px();
         }
         x
     }

@@ -1,11 +1,13 @@
 """What all makers share: photos as a network wants them, the folder of a model, and scores that differ by photo."""
 
+import argparse
 import json
 import pathlib
 
 import numpy as np
 from PIL import Image
 
+SHIPPED_PHOTOS = pathlib.Path(__file__).resolve().parents[2] / "boards/photos"
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 # How pixels from 0 to 255 become values, in the keys of a model.toml: (pixel * scale - mean) / std.
@@ -20,6 +22,14 @@ LOGIT_DEVIATION = 2.0
 
 class Skipped(Exception):
     """A maker that is not installed, or a file that its package does not ship."""
+
+
+def command_line(doc):
+    """The arguments that the scripts share: the folder of models, and the photos."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--photos", type=pathlib.Path, default=SHIPPED_PHOTOS)
+    return parser
 
 
 def photos(folder):

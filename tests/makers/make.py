@@ -16,22 +16,17 @@ the reason. What is there already is not made again. Files that are in no Python
     NSFWJS             the unpacked npm package nsfwjs 4.3.0 (Node.js reads it)
 """
 
-import argparse
 import importlib
 import logging
-import pathlib
 import sys
 
-from common import Folder, photos
+from common import Folder, command_line, photos
 
 MODULES = ("maker_torch", "maker_keras", "maker_paddle", "maker_mxnet", "maker_packages", "maker_onnxruntime", "maker_quantisers")
-SHIPPED_PHOTOS = pathlib.Path(__file__).resolve().parents[2] / "boards/photos"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--photos", type=pathlib.Path, default=SHIPPED_PHOTOS)
+    parser = command_line(__doc__)
     parser.add_argument("--only", nargs="+", help="words in the names of models that are made, anew")
     args = parser.parse_args()
     logging.disable(logging.WARNING)

@@ -8,18 +8,15 @@ alone: by how much scores move between its levels of optimisation, and when one 
 A model whose photos all have the same best class is told: agreeing on it would say little.
 """
 
-import argparse
 import json
-import pathlib
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from common import crop, encode, photos
+from common import command_line, crop, encode, photos
 
-SHIPPED_PHOTOS = pathlib.Path(__file__).resolve().parents[2] / "boards/photos"
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -89,9 +86,7 @@ def store(folder, paths):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--photos", type=pathlib.Path, default=SHIPPED_PHOTOS)
+    parser = command_line(__doc__)
     parser.add_argument("--again", action="store_true", help="also where scores are stored")
     args = parser.parse_args()
     paths = photos(args.photos)

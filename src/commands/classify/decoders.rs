@@ -7,14 +7,13 @@
 use super::inputs::Picture;
 use crate::board::Mount;
 use crate::camera::{Room, decode_stream, read_picture_in};
-use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::limits;
 use crate::model::InputSpec;
 use crate::network::Input;
 use crate::panics::catch_unwind;
 use crate::preprocess::{Encoder, Preprocess};
 use crate::stats::{Stage, StageTimes};
-use crate::{Failure, clock, memory, output};
+use crate::{Failure, memory, output};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, stdin};
 use std::panic::AssertUnwindSafe;
@@ -314,9 +313,7 @@ impl Preparer {
             waited += began.elapsed();
         })?;
         let decoded_at = Instant::now();
-        let geometry = Geometry::packed(PixelFormat::Rgb24, decoded.width_px, decoded.height_px);
-        let frame = Frame::new(geometry, &decoded.rgb, clock::now(), 0);
-        let frame = frame.map_err(|error| error.to_string())?;
+        let frame = decoded.frame().map_err(|error| error.to_string())?;
         let run = self.0.run(&frame, values.as_input());
         run.map_err(|error| error.to_string())?;
         let mut times = StageTimes::default();
