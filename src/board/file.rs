@@ -321,6 +321,7 @@ fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
         width_px: table.integer_u32("width_px", limits::SIDE_PX),
         height_px: table.integer_u32("height_px", limits::SIDE_PX),
         rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
         required: table.flag("required").unwrap_or(false),
     }
 }

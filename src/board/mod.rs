@@ -271,6 +271,8 @@ pub struct FramebufferConfig {
     pub height_px: Option<u32>,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation): for a panel that is seen in a mirror.
+    pub mirror: bool,
     /// End with an error when there is no such framebuffer; otherwise the serial log alone goes on.
     pub required: bool,
 }

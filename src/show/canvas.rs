@@ -47,6 +47,23 @@ impl Rotation {
     }
 }
 
+/// How the drawing lies on the panel: turned, then mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orientation {
+    /// By how much it is turned.
+    pub rotation: Rotation,
+    /// Whether left and right of the turned drawing are swapped.
+    pub mirror: bool,
+}
+
+impl Orientation {
+    /// As drawn.
+    pub const UPRIGHT: Self = Self {
+        rotation: Rotation::None,
+        mirror: false,
+    };
+}
+
 /// The picture.
 #[derive(Debug, Clone)]
 pub struct Canvas {
@@ -95,14 +112,20 @@ impl Canvas {
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }
 
-    /// Row `y` of a panel on which the drawing is turned, into `out` (three bytes a pixel of the panel's width).
-    pub fn turned_row(&self, rotation: Rotation, y: u32, out: &mut [u8]) {
+    /// Row `y` of a panel on which the drawing lies so, into `out` (three bytes a pixel of the panel's width).
+    pub fn turned_row(&self, orientation: Orientation, y: u32, out: &mut [u8]) {
+        let Orientation { rotation, mirror } = orientation;
         let (panel_width_px, panel_height_px) = rotation.turn((self.width_px, self.height_px));
-        if rotation == Rotation::None {
+        if orientation == Orientation::UPRIGHT {
             out.copy_from_slice(self.row(y));
             return;
         }
-        for (x, to) in (0..panel_width_px).zip(out.chunks_exact_mut(3)) {
+        for (column, to) in (0..panel_width_px).zip(out.chunks_exact_mut(3)) {
+            let x = if mirror {
+                panel_width_px - 1 - column
+            } else {
+                column
+            };
             let pixel = match rotation {
                 Rotation::None => self.pixel(x, y),
                 Rotation::Quarter => self.pixel(y, panel_width_px - 1 - x),
@@ -256,15 +279,21 @@ mod tests {
             (Rotation::Half, (3, 2), (2, 1)),
             (Rotation::ThreeQuarters, (2, 3), (0, 2)),
         ] {
+            let place = |mirror| {
+                let orientation = Orientation { rotation, mirror };
+                let mut found = Vec::new();
+                for y in 0..size.1 {
+                    let mut row = vec![0; size.0 as usize * 3];
+                    canvas.turned_row(orientation, y, &mut row);
+                    let red = row.chunks_exact(3).position(|p| p[0] == 255);
+                    found.extend(red.map(|x| (x as u32, y)));
+                }
+                found
+            };
             assert_eq!(rotation.turn((3, 2)), size);
-            let mut found = Vec::new();
-            for y in 0..size.1 {
-                let mut row = vec![0; size.0 as usize * 3];
-                canvas.turned_row(rotation, y, &mut row);
-                let red = row.chunks_exact(3).position(|p| p[0] == 255);
-                found.extend(red.map(|x| (x as u32, y)));
-            }
-            assert_eq!(found, [corner], "{rotation:?}");
+            assert_eq!(place(false), [corner], "{rotation:?}");
+            let mirrored = (size.0 - 1 - corner.0, corner.1);
+            assert_eq!(place(true), [mirrored], "{rotation:?}");
         }
     }
 

@@ -4,16 +4,16 @@
 //! a mapping would end the program, and DRM's emulation flushes once a write instead of once a touched page. Rows that are as
 //! they were are not written; every two seconds all are, to cover what others (the console) may have drawn.
 
-use super::canvas::Rotation;
+use super::canvas::{Canvas, Orientation, Rotation};
 use super::draw::Painter;
 use super::fb_sys::{self, Mode};
 use super::font::Letters;
+use super::shadow::{Grid, Shadow};
 use super::{Display, DisplayError, Scene};
 use crate::board::{Depth, FramebufferConfig};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -69,7 +69,13 @@ impl FramebufferDisplay {
         to_console("\x1b[?25l\x1b[9;0]\x1b[13]");
         Ok(Self {
             painter,
-            panel: Panel::new(mode, rotation),
+            panel: Panel::new(
+                mode,
+                Orientation {
+                    rotation,
+                    mirror: config.mirror,
+                },
+            ),
             file,
             name,
             whole_at: None,
@@ -280,73 +286,47 @@ impl Memory for File {
     }
 }
 
-/// The panel's picture in the panel's own spelling.
+/// The screen's memory, and what it shows.
 #[derive(Debug)]
 struct Panel {
     mode: Mode,
-    rotation: Rotation,
-    /// All rows as they were pushed last, `stride_bytes` apart.
-    pushed: Box<[u8]>,
-    /// One row in RGB, and in the panel's spelling.
-    rgb: Box<[u8]>,
-    packed: Box<[u8]>,
+    shadow: Shadow,
 }
 
 impl Panel {
-    fn new(mode: Mode, rotation: Rotation) -> Self {
-        let row_bytes = mode.packing.row_bytes(mode.width_px as usize);
-        let zeros = |bytes| vec![0; bytes].into_boxed_slice();
+    fn new(mode: Mode, orientation: Orientation) -> Self {
+        // Whole rows: DRM's emulation flushes once a write, so one write of many rows is cheaper than many of a few pixels.
+        let grid = Grid {
+            x_px: mode.width_px as usize,
+            y_px: 1,
+        };
+        let size_px = (mode.width_px, mode.height_px);
         Self {
             mode,
-            rotation,
-            pushed: zeros(mode.stride_bytes * mode.height_px as usize),
-            rgb: zeros(mode.width_px as usize * 3),
-            packed: zeros(row_bytes),
+            shadow: Shadow::new(size_px, mode.packing, orientation, grid),
         }
     }
 
     /// Writes the rows that changed (or all), neighbours together.
-    fn push(
-        &mut self,
-        canvas: &super::canvas::Canvas,
-        whole: bool,
-        memory: &mut impl Memory,
-    ) -> io::Result<()> {
-        let mut changed: Option<Range<usize>> = None;
-        for row in 0..self.mode.height_px as usize {
-            canvas.turned_row(self.rotation, row as u32, &mut self.rgb);
-            self.mode.packing.pack(&self.rgb, &mut self.packed);
-            let old = &mut self.pushed[row * self.mode.stride_bytes..][..self.packed.len()];
-            if whole || *old != *self.packed {
-                old.copy_from_slice(&self.packed);
-                let start = changed.as_ref().map_or(row, |rows| rows.start);
-                changed = Some(start..row + 1);
-            } else if let Some(rows) = changed.take() {
-                self.write(rows, memory)?;
+    fn push(&mut self, canvas: &Canvas, whole: bool, memory: &mut impl Memory) -> io::Result<()> {
+        let stride_bytes = self.mode.stride_bytes;
+        let first_byte = self.mode.first_byte;
+        let row_bytes = self.mode.packing.row_bytes(self.mode.width_px as usize);
+        self.shadow.push(canvas, whole, |patch| {
+            let at = first_byte + patch.top_px * stride_bytes;
+            match patch.whole_rows() {
+                Some(bytes) if stride_bytes == row_bytes => memory.put(bytes, at),
+                // What lies between the rows is not ours.
+                _ => (patch.rows().zip(0..))
+                    .try_for_each(|(row, y)| memory.put(row, at + y * stride_bytes)),
             }
-        }
-        changed.map_or(Ok(()), |rows| self.write(rows, memory))
-    }
-
-    fn write(&self, rows: Range<usize>, memory: &mut impl Memory) -> io::Result<()> {
-        let (stride_bytes, row_bytes) = (self.mode.stride_bytes, self.packed.len());
-        let at = |row: usize| self.mode.first_byte + row * stride_bytes;
-        if stride_bytes == row_bytes {
-            let bytes = &self.pushed[rows.start * stride_bytes..rows.end * stride_bytes];
-            return memory.put(bytes, at(rows.start));
-        }
-        // What lies between the rows is not ours.
-        for row in rows {
-            memory.put(&self.pushed[row * stride_bytes..][..row_bytes], at(row))?;
-        }
-        Ok(())
+        })
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::canvas::Canvas;
     use super::super::fb_sys::{Bitfield, FixInfo, VarInfo};
     use super::*;
 
@@ -374,6 +354,7 @@ mod tests {
             width_px,
             height_px,
             rotate_deg: 0,
+            mirror: false,
             required: false,
         };
         for (width_px, height_px) in [(None, None), (Some(64), None), (Some(64), Some(40))] {
@@ -453,7 +434,7 @@ mod tests {
             let (mode, mut memory) = screen(bits, stride, yoffset);
             let mut canvas = Canvas::new(64, 40, Depth::Rgb888);
             canvas.set(3, 2, [255; 3]);
-            Panel::new(mode, Rotation::None)
+            Panel::new(mode, Orientation::UPRIGHT)
                 .push(&canvas, true, &mut memory)
                 .unwrap();
             let at = (yoffset + 2) as usize * stride as usize + 3 * bytes;
@@ -474,7 +455,7 @@ mod tests {
     #[test]
     fn only_changed_rows_go_out_and_neighbours_together() {
         let (mode, mut memory) = screen(16, 128, 0);
-        let mut panel = Panel::new(mode, Rotation::None);
+        let mut panel = Panel::new(mode, Orientation::UPRIGHT);
         let mut canvas = Canvas::new(64, 40, Depth::Rgb888);
         panel.push(&canvas, true, &mut memory).unwrap();
         assert_eq!(memory.writes, [(0, 128 * 40)]);
@@ -496,7 +477,11 @@ mod tests {
         let (mode, mut memory) = screen(32, 256, 0);
         let mut canvas = Canvas::new(40, 64, Depth::Rgb888);
         canvas.set(0, 0, [255; 3]);
-        Panel::new(mode, Rotation::Quarter)
+        let orientation = Orientation {
+            rotation: Rotation::Quarter,
+            mirror: false,
+        };
+        Panel::new(mode, orientation)
             .push(&canvas, true, &mut memory)
             .unwrap();
         assert_eq!(memory.bytes[63 * 4..64 * 4], [255, 255, 255, 0]);

@@ -1,10 +1,11 @@
-//! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is, pushed whole.
+//! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is; what changed of it is pushed.
 //!
 //! ```text
-//! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> framebuffer | png
+//! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
+//!                                                                                    -> shadow::Shadow -> framebuffer
 //! ```
 //!
-//! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas, one variant of
+//! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
 //! [`DisplayConfig`] and one arm of [`open`].
 
 pub mod canvas;
@@ -21,6 +22,7 @@ pub mod pixel;
 pub mod png;
 pub mod serial;
 pub mod setting;
+pub mod shadow;
 pub mod words;
 
 use crate::Cause;
@@ -115,7 +117,7 @@ pub trait Display {
     /// What it is, for people: kind, driver, size, depth.
     fn describe(&self) -> String;
 
-    /// Draws the scene and pushes the whole picture. Called when something changed, and at most at the display's rate.
+    /// Draws the scene and pushes what changed. Called when something changed, and at most at the display's rate.
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError>;
 
     /// Prepares for scenes of `regions` regions, once before the first one. An error when they have no room.

@@ -1,5 +1,7 @@
 //! How a panel's memory spells pixels, and rows of RGB put into that spelling.
 
+use std::ops::Range;
+
 /// One colour's bits in a pixel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Field {
@@ -57,6 +59,15 @@ impl Packing {
             Self::Mono { .. } => width_px.div_ceil(8),
             Self::Grey => width_px,
             Self::Fields { bytes, .. } => width_px * bytes,
+        }
+    }
+
+    /// The pixels that some bytes of a row hold.
+    pub fn pixels_of_bytes(self, bytes: Range<usize>) -> Range<usize> {
+        match self {
+            Self::Mono { .. } => bytes.start * 8..bytes.end * 8,
+            Self::Grey => bytes,
+            Self::Fields { bytes: each, .. } => bytes.start / each..bytes.end.div_ceil(each),
         }
     }
 
