@@ -7,12 +7,10 @@ use crate::board::{Board, Tier};
 use crate::built_in;
 use crate::camera::v4l2::{self, Sizes};
 use crate::data_roots::DataRoots;
-use crate::model::{ModelError, Named, find, shipped};
+use crate::model::{ModelError, Named, find};
 use crate::output::print_json;
 use crate::show::{self, framebuffer};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::fs;
 
 /// Arguments of `eyelet list`.
 #[derive(Debug, clap::Args)]
@@ -95,17 +93,8 @@ fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
 
 /// Compiled-in models and those of the data roots, each with its variants.
 fn models(roots: &DataRoots) -> Vec<Entry> {
-    let mut names: BTreeSet<String> = shipped::names().map(str::to_owned).collect();
-    for root in &roots.folders {
-        let entries = fs::read_dir(root.join("models"));
-        for entry in entries.into_iter().flatten().flatten() {
-            if entry.path().join("model.toml").is_file() {
-                names.extend(entry.file_name().into_string());
-            }
-        }
-    }
     let mut entries = Vec::new();
-    for name in names {
+    for name in Named::names(roots) {
         match Named::find(&name, roots) {
             Err(ModelError::UnknownName { .. }) => {}
             Err(fault) => {
@@ -206,6 +195,7 @@ mod tests {
     use crate::camera::v4l2::{FoundFormat, FourCc};
     use crate::frame::PixelFormat;
     use show::framebuffer::FoundScreen;
+    use std::fs;
 
     #[test]
     fn every_board_has_a_line() {

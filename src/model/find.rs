@@ -14,6 +14,7 @@ use crate::network::inspect::{Inspected, inspect};
 use crate::network::peek::peek;
 use crate::toml_file::{did_you_mean, read_text};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
@@ -47,6 +48,20 @@ pub struct Named {
 }
 
 impl Named {
+    /// The names that [`Self::find`] knows: those of compiled-in models, and of the folders with a `model.toml` in the data roots.
+    pub fn names(roots: &DataRoots) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = shipped::names().map(str::to_owned).collect();
+        for root in &roots.folders {
+            let entries = std::fs::read_dir(root.join("models"));
+            for entry in entries.into_iter().flatten().flatten() {
+                if entry.path().join("model.toml").is_file() {
+                    names.extend(entry.file_name().into_string());
+                }
+            }
+        }
+        names
+    }
+
     /// Looks `name` up, `NAME` or `NAME@VARIANT`.
     pub fn find(name: &str, roots: &DataRoots) -> Result<Self, ModelError> {
         let (model, variant) = match name.split_once('@') {
@@ -55,7 +70,7 @@ impl Named {
         };
         let unknown = || ModelError::UnknownName {
             name: model.to_owned(),
-            hint: did_you_mean(model, shipped::names()),
+            hint: did_you_mean(model, Self::names(roots).iter().map(String::as_str)),
         };
         if model.is_empty() || model.starts_with('.') || model.contains(['/', '\\']) {
             return Err(unknown());

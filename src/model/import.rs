@@ -407,6 +407,11 @@ mod tests {
         assert_eq!(labels(), "thing 0");
         place.import("mine", true).unwrap();
         assert_eq!(labels(), "item 0");
+        let error = Model::find_in(&place.roots(), "mime", None, find::look).unwrap_err();
+        assert!(
+            error.to_string().contains("did you mean `mine`?"),
+            "{error}"
+        );
         // Something else that is called so stays, and so does a model that is found before.
         fs::create_dir(place.root.path().join("models/notes")).unwrap();
         fs::write(place.root.path().join("models/notes/a.txt"), "").unwrap();
