@@ -402,11 +402,27 @@ fn slow_plan(
     let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
     let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
         path: model.file.clone(),
-        why,
+        why: why + &doubt_of_size(model),
     })?;
     let why = format!("{why}; no islands: {no_islands}");
     let outside = none.outside;
     Ok((planned, WhySlow { why, outside }))
+}
+
+/// What is added when a network cannot be planned at a size that nobody has stated. Transformers, for one, take few.
+fn doubt_of_size(model: &Model) -> String {
+    let is_assumed = |key| (model.facts.iter()).any(|fact| fact.key == key && fact.is_assumed());
+    if !is_assumed("input.width_px") && !is_assumed("input.height_px") {
+        return String::new();
+    }
+    let (width_px, height_px) = (model.input.width_px, model.input.height_px);
+    let (file, toml) = (&model.file, model.file.with_extension("toml"));
+    format!(
+        "; the file leaves the size of its picture open and {width_px} x {height_px} is assumed: if it is another one, \
+         `eyelet model describe {} -o {}` writes a file where width_px and height_px can be changed",
+        file.display(),
+        toml.display()
+    )
 }
 
 /// The file once more, for another planner.
