@@ -4,6 +4,7 @@
 //! is touched here: whether a camera, a picture or a model exists is found out by whoever opens it.
 
 use super::policy::Policy;
+use super::sensor::Sensor;
 use super::{
     Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, Depth, DisplayConfig,
     FramebufferConfig, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
@@ -195,8 +196,10 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
         .integer_u32("rate_fps", limits::CAMERA_RATE_FPS)
         .unwrap_or(30);
     let formats = table.words("formats", &FORMATS);
+    let sensor = table.word("sensor", &Sensor::NAMES);
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
     Some(V4l2Config {
+        sensor,
         device: device.map(PathBuf::from),
         width_px: width_px?,
         height_px: height_px?,

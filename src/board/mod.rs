@@ -7,6 +7,7 @@ pub mod file;
 pub mod firmware;
 mod mount;
 pub mod policy;
+pub mod sensor;
 mod source;
 
 pub use classes::{ClassRule, ClassRules};
@@ -18,6 +19,7 @@ use crate::memory::PoolSize;
 use crate::model::Resize;
 use crate::toml_file::Faults;
 use policy::Policy;
+use sensor::Sensor;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -129,6 +131,8 @@ pub struct V4l2Config {
     pub rate_fps: u32,
     /// Acceptable formats, best first.
     pub formats: Vec<PixelFormat>,
+    /// Which ribbon-cable camera it is, when it is one.
+    pub sensor: Option<Sensor>,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
 }

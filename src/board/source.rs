@@ -50,6 +50,7 @@ impl Default for V4l2Config {
             height_px: 480,
             rate_fps: 30,
             formats: vec![Yuyv, Uyvy, Nv12, Yu12, Rgb24, Bgr24, Mjpeg, Grey],
+            sensor: None,
             timeout: Duration::from_secs(2),
         }
     }

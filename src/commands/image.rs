@@ -39,12 +39,12 @@ pub struct Args {
     /// The static aarch64 eyelet (otherwise the one that `cargo static-aarch64` made)
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// A kernel's package, Debian's linux-image-VERSION-arm64 or Raspberry Pi OS's (otherwise apt fetches Debian's)
+    /// A kernel's package, Debian's linux-image-VERSION-arm64 or Raspberry Pi OS's; of a kernel in parts each by a --kernel of its own (otherwise apt fetches Debian's)
     #[arg(long, value_name = "FILE.deb")]
-    kernel: Option<PathBuf>,
-    /// The package raspi-firmware (otherwise apt fetches it, where the board needs it)
+    kernel: Vec<PathBuf>,
+    /// The package raspi-firmware, and others with overlays, each by a --firmware of its own (otherwise apt fetches it, where the board needs it)
     #[arg(long, value_name = "FILE.deb")]
-    firmware: Option<PathBuf>,
+    firmware: Vec<PathBuf>,
     /// The package busybox-static for arm64 (otherwise apt fetches it, where the board file asks for a shell)
     #[arg(long, value_name = "FILE.deb")]
     busybox: Option<PathBuf>,
@@ -66,7 +66,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let public_key = args.public_key.as_deref().map(public_key).transpose()?;
-    let apt = Apt::of_this_user();
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
     let found = Model::find(model, None)?;
@@ -74,22 +73,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(warning) = Lettering::of(&board, &classes.shown(&found.labels))?.warning() {
         log::warn!("{warning}");
     }
-    let kernel = match &args.kernel {
-        Some(file) => file.clone(),
-        None => apt.kernel(needs.and_then(|needs| needs.kernel_at_least))?,
-    };
-    let wants_firmware =
-        needs.is_some_and(|needs| !needs.boot_files.is_empty() || !needs.slot_files.is_empty());
-    let package = |named: &Option<PathBuf>, wants: bool, name: &str| -> Result<_, Failure> {
-        let file = match named {
-            Some(file) => Some(file.clone()),
-            None if wants => Some(apt.package(name)?),
-            None => None,
-        };
-        Ok(file.as_deref().map(Deb::open).transpose()?)
-    };
-    let firmware = package(&args.firmware, wants_firmware, "raspi-firmware")?;
-    let busybox = package(&args.busybox, board.firmware.shell, "busybox-static:arm64")?;
+    let packages = packages(args, &board, needs)?;
     let made = image::make(
         &Recipe {
             board: &board,
@@ -97,9 +81,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             board_folder: args.board_file.as_deref().and_then(Path::parent),
             model,
             program: &program,
-            kernel: &Deb::open(&kernel)?,
-            firmware: firmware.as_ref(),
-            busybox: busybox.as_ref(),
+            kernel: &packages.kernel,
+            firmware: &packages.firmware,
+            busybox: packages.busybox.as_ref(),
             version: &args.version,
             public_key: public_key.as_ref(),
         },
@@ -114,6 +98,64 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     } else {
         summary(&made, &args.output)
     }
+}
+
+/// The packages that an image is made of.
+struct Packages {
+    kernel: Vec<Deb>,
+    firmware: Vec<Deb>,
+    busybox: Option<Deb>,
+}
+
+/// The kernel, the Pi's firmware and the shell: files that are named, what apt has of the others. All that apt lacks is told at
+/// once.
+fn packages(
+    args: &Args,
+    board: &Board,
+    needs: Option<&machine::Needs>,
+) -> Result<Packages, Failure> {
+    let apt = Apt::of_this_user();
+    let mut lacks: Vec<Failure> = Vec::new();
+    let mut fetched = |wanted: bool, fetch: &dyn Fn() -> Result<Vec<PathBuf>, Failure>| {
+        if !wanted {
+            return Vec::new();
+        }
+        fetch().unwrap_or_else(|failure| {
+            lacks.push(failure);
+            Vec::new()
+        })
+    };
+    let one = |name: &str| apt.package(name).map(|file| vec![file]);
+    let kernel_at_least = needs.and_then(|needs| needs.kernel_at_least);
+    let kernel = match &args.kernel[..] {
+        [] => fetched(true, &|| apt.kernel(kernel_at_least)),
+        named => named.to_vec(),
+    };
+    let wants_firmware = needs.is_some_and(|needs| needs.start_files.is_some());
+    let firmware = match &args.firmware[..] {
+        [] => fetched(wants_firmware, &|| one("raspi-firmware")),
+        named => named.to_vec(),
+    };
+    let busybox = match &args.busybox {
+        None => fetched(board.firmware.shell, &|| one("busybox-static:arm64")),
+        Some(named) => vec![named.clone()],
+    };
+    match &lacks[..] {
+        [] => {}
+        [only] => return Err(only.clone()),
+        several => {
+            let lines: Vec<_> = several.iter().map(|lack| lack.message.clone()).collect();
+            return Err(Failure::of_lines(Cause::Package, &lines));
+        }
+    }
+    let open = |files: &[PathBuf]| -> Result<Vec<Deb>, Failure> {
+        files.iter().map(|file| Ok(Deb::open(file)?)).collect()
+    };
+    Ok(Packages {
+        kernel: open(&kernel)?,
+        firmware: open(&firmware)?,
+        busybox: open(&busybox)?.pop(),
+    })
 }
 
 fn public_key(file: &Path) -> Result<PublicKey, Failure> {

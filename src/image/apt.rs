@@ -33,9 +33,9 @@ impl Apt {
         Self::new(folder.join("eyelet/packages"))
     }
 
-    /// The kernel package that the meta package [`KERNEL`] stands for: the one that apt would install, or, for a computer
-    /// that needs `at_least` (such as `6.12`), the newest that apt knows.
-    pub fn kernel(&self, at_least: Option<&str>) -> Result<PathBuf, Failure> {
+    /// The kernel's packages that the meta package [`KERNEL`] stands for: those that apt would install, or, for a computer
+    /// that needs `at_least` (such as `7.2`), the newest that apt knows. Since Linux 7.2 a kernel is in several.
+    pub fn kernel(&self, at_least: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
         let meta = format!("{KERNEL}:arm64");
         let text = output(Command::new("apt-cache").args(["show", &meta]))
             .map_err(|_| unknown(&meta, None))?;
@@ -54,14 +54,26 @@ impl Apt {
                 .find(|meta| version_numbers(&meta.version) >= version_numbers(least)),
         };
         match (chosen, at_least) {
-            (Some(meta), _) => self.package(&format!("{}:arm64", meta.kernel)),
+            (Some(meta), _) => self.kernel_parts(&meta.kernel),
             (None, Some(least)) => Err(package(format!(
                 "this board needs Linux {least} or newer, and apt knows {}: \
-                 add a newer suite such as Debian's backports to apt, or pass --kernel FILE.deb",
+                 add a newer suite such as Debian's backports to apt, or pass --kernel FILE.deb (once for each of its packages)",
                 known.first().map_or("none", |meta| &meta.version)
             ))),
             (None, None) => Err(unknown(&meta, None)),
         }
+    }
+
+    /// The kernel package `name` and those of the same kernel that it needs.
+    fn kernel_parts(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
+        let full_name = format!("{name}:arm64");
+        let text = output(Command::new("apt-cache").args(["show", &full_name]))
+            .map_err(|_| unknown(&full_name, None))?;
+        let mut parts = vec![self.package(&full_name)?];
+        for part in parts_of_kernel(&text, name) {
+            parts.push(self.package(&format!("{part}:arm64"))?);
+        }
+        Ok(parts)
     }
 
     /// The `.deb` that apt would install for `name`, downloaded unless it is there already. The name of a package for
@@ -153,6 +165,20 @@ fn meta_packages(text: &str) -> Vec<MetaPackage> {
         .collect()
 }
 
+/// The packages of the same kernel that `linux-image-RELEASE` needs, from what `apt-cache show` says of it.
+fn parts_of_kernel(text: &str, name: &str) -> Vec<String> {
+    let Some(release) = name.strip_prefix("linux-image-") else {
+        return Vec::new();
+    };
+    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+    let names = depends.unwrap_or_default().split([',', '|']);
+    names
+        .filter_map(|name| name.split_whitespace().next())
+        .filter(|name| name.starts_with("linux-") && name.ends_with(&format!("-{release}")))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The numbers at the beginning of a version, for comparing: `6.12.95-1~bpo12+1` is 6, 12, 95, 1.
 fn version_numbers(version: &str) -> Vec<u64> {
     version
@@ -228,6 +254,21 @@ mod tests {
         assert_eq!(known[1].kernel, "linux-image-6.12.95+deb12-arm64");
         assert!(version_numbers(&known[1].version) > version_numbers(&known[0].version));
         assert!(version_numbers("6.12.1") >= version_numbers("6.12"));
+    }
+
+    #[test]
+    fn a_kernel_in_parts_is_fetched_whole() {
+        let text = "Package: linux-image-7.3-arm64\n\
+                    Depends: dracut | linux-initramfs-tool, linux-base-7.3-arm64 (= 7.3.4-1), linux-binary-7.3-arm64 (= 7.3.4-1)\n";
+        assert_eq!(
+            parts_of_kernel(text, "linux-image-7.3-arm64"),
+            ["linux-base-7.3-arm64", "linux-binary-7.3-arm64"]
+        );
+        let whole = "Depends: kmod, linux-base (>= 4.3~), initramfs-tools\n";
+        assert_eq!(
+            parts_of_kernel(whole, "linux-image-6.1-arm64"),
+            [] as [&str; 0]
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! A kernel's Debian package: the kernel itself, its device trees and its modules.
+//! A kernel's Debian packages: the kernel itself, its device trees and its modules.
 
 use super::deb::{Deb, DebError};
 use super::modules::Modules;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// `ARM\x64` here says that a file is a kernel for 64-bit ARM.
 const ARM64_MAGIC: std::ops::Range<usize> = 0x38..0x3c;
@@ -13,7 +14,7 @@ pub(super) fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
 }
 
-/// What is in a kernel's package.
+/// What is in a kernel's packages.
 pub struct Kernel {
     /// Its release, such as `6.1.0-56-arm64`: the name of its folder of modules.
     pub release: String,
@@ -28,34 +29,61 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads a kernel's package, Debian's or Raspberry Pi OS's.
-    pub fn of(package: &Deb) -> Result<Self, DebError> {
-        let mut image = None;
+    /// Reads a kernel out of the packages in these files.
+    pub fn open(files: &[PathBuf]) -> Result<Self, DebError> {
+        let packages: Vec<Deb> = files
+            .iter()
+            .map(|file| Deb::open(file))
+            .collect::<Result<_, _>>()?;
+        Self::of(&packages)
+    }
+
+    /// Reads a kernel out of its packages: one (Debian's to Linux 6.12, Raspberry Pi OS's), or the parts that Debian has since
+    /// Linux 7.2 (`linux-binary-*`, `linux-modules-*`, `linux-base-*` with the device trees).
+    pub fn of(packages: &[Deb]) -> Result<Self, DebError> {
+        let mut images: Vec<(String, Vec<u8>)> = Vec::new();
         let mut device_trees = BTreeMap::new();
         let mut overlays = BTreeMap::new();
         let mut modules = Modules::default();
-        package.each_file(&mut |path, file| {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let mut read = || {
-                let mut bytes = Vec::new();
-                file.read_to_end(&mut bytes).map(|_| bytes)
-            };
-            if let Some(release) = path.strip_prefix("boot/vmlinuz-") {
-                image = Some((release.to_owned(), read()?));
-            } else if path.contains("/broadcom/") && name.ends_with(".dtb") {
-                device_trees.insert(name.to_owned(), read()?);
-            } else if path.contains("/overlays/") {
-                overlays.insert(name.to_owned(), read()?);
-            } else {
-                modules.add_file(path, file)?;
-            }
-            Ok(())
-        })?;
+        for package in packages {
+            package.each_file(&mut |path, file| {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                let mut read = || {
+                    let mut bytes = Vec::new();
+                    file.read_to_end(&mut bytes).map(|_| bytes)
+                };
+                if let Some(release) = release_of(path) {
+                    images.push((release.to_owned(), read()?));
+                } else if path.contains("/broadcom/") && name.ends_with(".dtb") {
+                    device_trees.insert(name.to_owned(), read()?);
+                } else if path.contains("/overlays/") {
+                    overlays.insert(name.to_owned(), read()?);
+                } else {
+                    modules.add_file(path, file)?;
+                }
+                Ok(())
+            })?;
+        }
         let wrong = |reason: &str| DebError {
-            path: package.path.clone(),
+            path: packages
+                .first()
+                .map(|deb| deb.path.clone())
+                .unwrap_or_default(),
             reason: reason.to_owned(),
         };
-        let (release, image) = image.ok_or_else(|| wrong("it has no boot/vmlinuz-*"))?;
+        if images.len() > 1 {
+            let releases: Vec<_> = images.iter().map(|(release, _)| release.as_str()).collect();
+            return Err(wrong(&format!(
+                "with the others there are several kernels, and one boots: {}",
+                releases.join(", ")
+            )));
+        }
+        let (release, image) = images.pop().ok_or_else(|| {
+            wrong(
+                "it has no boot/vmlinuz-* and no lib/modules/*/vmlinuz: of a kernel in parts, name each by a --kernel of its own \
+                 (Debian: linux-binary-*, linux-modules-*, linux-base-*)",
+            )
+        })?;
         // It becomes the name of a folder, and words of a list.
         if release.is_empty() || !release.bytes().all(is_of_a_name) {
             return Err(wrong("its kernel's release is no name"));
@@ -67,7 +95,7 @@ impl Kernel {
         }
         if modules.is_empty() {
             return Err(wrong(
-                "it has no modules (lib/modules/*/*.ko, plain or .xz)",
+                "it has no modules (lib/modules/*/*.ko, plain or .xz): of a kernel in parts, name linux-modules-* by a --kernel too",
             ));
         }
         Ok(Self {
@@ -78,4 +106,13 @@ impl Kernel {
             modules,
         })
     }
+}
+
+/// The release whose kernel lies at `path`, if one does.
+fn release_of(path: &str) -> Option<&str> {
+    path.strip_prefix("boot/vmlinuz-").or_else(|| {
+        let below = path.strip_prefix("usr/").unwrap_or(path);
+        let release = below.strip_prefix("lib/modules/")?;
+        release.strip_suffix("/vmlinuz")
+    })
 }

@@ -1,11 +1,12 @@
 //! What each computer needs in its image: device trees, the Raspberry Pi's boot files, drivers, the serial line.
 
+use super::config::StartFiles;
 use crate::board::firmware::Machine;
 
 /// One computer's row.
 #[derive(Debug)]
 pub struct Needs {
-    /// The oldest kernel that knows the computer, when Debian's usual one may be too old.
+    /// The oldest kernel that can do the computer's job, when Debian's usual one may be too old.
     pub kernel_at_least: Option<&'static str>,
     /// Device trees: their names have one of these beginnings. A kernel of Raspberry Pi OS has other names than Linux's own.
     pub device_trees: &'static [&'static str],
@@ -13,14 +14,61 @@ pub struct Needs {
     pub emulated_device_tree: Option<&'static str>,
     /// The Pi firmware's files that go on the boot partition, where the boot ROM looks.
     pub boot_files: &'static [&'static str],
-    /// The Pi firmware's files that go into each slot.
-    pub slot_files: &'static [&'static str],
+    /// Whose start files go into each slot; `None`: the firmware is not on the card.
+    pub start_files: Option<StartFiles>,
     /// The serial line of Linux's own device trees.
     pub console: &'static str,
-    /// Modules in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. One that a
-    /// kernel has not is left out, because kernels differ in what is built in. No file system: partitions are read and written
-    /// by the program itself.
-    pub modules: &'static [&'static str],
+    /// Drivers in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. No file
+    /// system: partitions are read and written by the program itself.
+    pub drivers: &'static [Driver],
+}
+
+/// A driver of a machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Driver {
+    /// What the machine has not without it.
+    pub job: Job,
+    /// Its module, by the name that Linux itself has for it, then by those of Raspberry Pi OS's kernel. One is enough, built in or
+    /// loadable.
+    pub names: &'static [&'static str],
+    /// What it drives, as a device tree of Linux calls it (`compatible`); empty where the device is found otherwise.
+    pub compatible: &'static str,
+}
+
+/// What a driver is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// The USB port.
+    Usb,
+    /// The camera.
+    Camera,
+    /// The card that the system lies on.
+    Card,
+    /// The display.
+    Display,
+    /// The watchdog, the thermometer, the processor's clock: a board does its job without.
+    Care,
+}
+
+impl Job {
+    /// As a sentence calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Usb => "USB",
+            Self::Camera => "camera",
+            Self::Card => "card",
+            Self::Display => "display",
+            Self::Care => "care",
+        }
+    }
+}
+
+const fn driver(job: Job, names: &'static [&'static str], compatible: &'static str) -> Driver {
+    Driver {
+        job,
+        names,
+        compatible,
+    }
 }
 
 /// Modules for USB sticks: disks on USB, those of the newer protocol too.
@@ -42,15 +90,15 @@ static VIRT: Needs = Needs {
     device_trees: &[],
     emulated_device_tree: None,
     boot_files: &[],
-    slot_files: &[],
+    start_files: None,
     console: "ttyAMA0",
-    modules: &[
-        "i6300esb",
-        "virtio_pci",
-        "virtio_gpu",
-        "xhci_pci",
-        "uvcvideo",
-        "virtio_blk",
+    drivers: &[
+        driver(Job::Care, &["i6300esb"], ""),
+        driver(Job::Usb, &["virtio_pci"], ""),
+        driver(Job::Display, &["virtio_gpu"], ""),
+        driver(Job::Usb, &["xhci_pci"], ""),
+        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::Card, &["virtio_blk"], ""),
     ],
 };
 
@@ -73,19 +121,27 @@ static PI_3: Needs = Needs {
     ],
     emulated_device_tree: Some("bcm2837-rpi-3-b.dtb"),
     boot_files: &["bootcode.bin"],
-    slot_files: &["start.elf", "fixup.dat"],
+    start_files: Some(StartFiles::Pi3),
     console: "ttyS1,115200",
-    modules: &[
-        "bcm2835_wdt",
-        "phy_generic",
-        "dwc2",
-        "uvcvideo",
-        "bcm2835_thermal",
-        "fixed",
-        "sdhci_iproc",
-        "bcm2835",
-        "cpufreq_dt",
-        "raspberrypi_cpufreq",
+    drivers: &[
+        driver(Job::Care, &["bcm2835_wdt"], ""),
+        driver(Job::Usb, &["phy_generic", "dwc_otg"], "usb-nop-xceiv"),
+        driver(Job::Usb, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
+        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::Care, &["bcm2835_thermal"], "brcm,bcm2837-thermal"),
+        driver(Job::Card, &["fixed"], "regulator-fixed"),
+        driver(
+            Job::Card,
+            &["sdhci_iproc", "bcm2835_mmc"],
+            "brcm,bcm2835-sdhci",
+        ),
+        driver(
+            Job::Card,
+            &["bcm2835", "bcm2835_sdhost"],
+            "brcm,bcm2835-sdhost",
+        ),
+        driver(Job::Care, &["cpufreq_dt"], ""),
+        driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
 };
 
@@ -94,46 +150,64 @@ static PI_4: Needs = Needs {
     device_trees: &["bcm2711-rpi-4", "bcm2711-rpi-cm4"],
     emulated_device_tree: None,
     boot_files: &[],
-    slot_files: &["start4.elf", "fixup4.dat"],
+    start_files: Some(StartFiles::Pi4),
     console: "ttyS1,115200",
-    modules: &[
-        "bcm2835_wdt",
-        "reset_raspberrypi",
-        "xhci_pci",
-        "phy_generic",
-        "dwc2",
-        "uvcvideo",
-        "bcm2711_thermal",
-        "gpio_regulator",
-        "fixed",
-        "sdhci_iproc",
-        "cpufreq_dt",
-        "raspberrypi_cpufreq",
+    drivers: &[
+        driver(Job::Care, &["bcm2835_wdt"], ""),
+        driver(
+            Job::Usb,
+            &["reset_raspberrypi"],
+            "raspberrypi,firmware-reset",
+        ),
+        driver(Job::Usb, &["pcie_brcmstb"], "brcm,bcm2711-pcie"),
+        driver(Job::Usb, &["xhci_pci"], ""),
+        // The USB-C port, which power comes in by.
+        driver(Job::Care, &["phy_generic", "dwc_otg"], "usb-nop-xceiv"),
+        driver(Job::Care, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
+        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::Care, &["bcm2711_thermal"], "brcm,bcm2711-thermal"),
+        driver(Job::Card, &["gpio_regulator"], "regulator-gpio"),
+        driver(Job::Card, &["fixed"], "regulator-fixed"),
+        driver(Job::Card, &["sdhci_iproc"], "brcm,bcm2711-emmc2"),
+        driver(Job::Care, &["cpufreq_dt"], ""),
+        driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
 };
 
+// USB and the GPIO pins hang on a chip of their own, RP1, behind PCIe, whose interrupts come by the MIP.
 static PI_5: Needs = Needs {
-    kernel_at_least: Some("6.12"),
+    kernel_at_least: Some("7.2"),
     device_trees: &[
         "bcm2712-rpi-5",
+        "bcm2712-d-rpi-5",
         "bcm2712d0-rpi-5",
         "bcm2712-rpi-cm5",
-        "bcm2712-d-rpi-5",
     ],
     emulated_device_tree: None,
     boot_files: &[],
-    slot_files: &[],
+    start_files: None,
     console: "ttyAMA10,115200",
-    modules: &[
-        "bcm2835_wdt",
-        "pcie_brcmstb",
-        "rp1_pci",
-        "dwc3",
-        "xhci_plat_hcd",
-        "uvcvideo",
-        "bcm2711_thermal",
-        "sdhci_brcmstb",
-        "cpufreq_dt",
-        "raspberrypi_cpufreq",
+    drivers: &[
+        driver(Job::Care, &["bcm2835_wdt"], ""),
+        driver(Job::Usb, &["irq_bcm2712_mip"], "brcm,bcm2712-mip"),
+        driver(Job::Usb, &["pcie_brcmstb"], "brcm,bcm2712-pcie"),
+        driver(Job::Usb, &["clk_rp1"], "raspberrypi,rp1-clocks"),
+        driver(Job::Usb, &["pinctrl_rp1"], "raspberrypi,rp1-gpio"),
+        driver(Job::Usb, &["rp1_pci", "rp1"], ""),
+        driver(Job::Usb, &["dwc3"], "snps,dwc3"),
+        driver(Job::Usb, &["xhci_plat_hcd"], ""),
+        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::Care, &["bcm2711_thermal"], ""),
+        driver(Job::Card, &["gpio_brcmstb"], "brcm,brcmstb-gpio"),
+        driver(
+            Job::Card,
+            &["pinctrl_brcmstb_bcm2712", "pinctrl_bcm2712"],
+            "brcm,bcm2712c0-pinctrl",
+        ),
+        driver(Job::Card, &["gpio_regulator"], "regulator-gpio"),
+        driver(Job::Card, &["fixed"], "regulator-fixed"),
+        driver(Job::Card, &["sdhci_brcmstb"], "brcm,bcm2712-sdhci"),
+        driver(Job::Care, &["cpufreq_dt"], ""),
+        driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
 };

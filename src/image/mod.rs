@@ -36,8 +36,10 @@
 
 pub mod apt;
 pub mod boot_files;
+mod config;
 pub mod deb;
 mod disk;
+mod drivers;
 pub mod fat;
 pub mod initramfs;
 pub mod kernel;
@@ -46,7 +48,9 @@ pub mod machine;
 pub mod manifest;
 mod model_files;
 pub mod modules;
+mod pi_firmware;
 mod program;
+mod sensor;
 mod signals;
 mod system;
 
@@ -80,10 +84,10 @@ pub struct Recipe<'a> {
     pub model: &'a str,
     /// The static aarch64 `eyelet`.
     pub program: &'a Path,
-    /// The kernel's package.
-    pub kernel: &'a Deb,
-    /// The package of the Raspberry Pi's firmware, for boards that need it.
-    pub firmware: Option<&'a Deb>,
+    /// The kernel's packages, one or its parts.
+    pub kernel: &'a [Deb],
+    /// The packages of the Raspberry Pi's firmware, for boards that need it.
+    pub firmware: &'a [Deb],
     /// The package busybox-static, for boards whose file asks for a shell.
     pub busybox: Option<&'a Deb>,
     /// What the image is called in its manifest.

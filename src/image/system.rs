@@ -3,12 +3,11 @@
 use super::boot_files::{self, CommandLine};
 use super::initramfs::Initramfs;
 use super::limits;
-use super::machine::{Needs, STICK_MODULES, needs};
+use super::machine::{Needs, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
-use super::modules::{Module, canonical};
-use super::program;
 use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure, relative};
+use super::{config, drivers, pi_firmware, program};
 use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
@@ -17,14 +16,13 @@ use crate::firmware::shell;
 use crate::named;
 use crate::update::chooser::{self, Chooser};
 use crate::update::{install, label};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// Folders that `/init` mounts something on.
 const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "data"];
 /// Where the board file lies, and what it names relative to itself.
-const ETC: &str = "etc/eyelet";
+pub(super) const ETC: &str = "etc/eyelet";
 
 /// Everything that goes into an image, and what is known about it.
 pub struct System {
@@ -55,26 +53,36 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         .device_trees
         .keys()
         .any(|name| name.starts_with("bcm2710-"));
-    let mut packages = vec![Package::from(recipe.kernel)];
+    let sensor = pi_firmware::sensor_parts(recipe, machine)?;
+    let mut packages: Vec<Package> = recipe.kernel.iter().map(Package::from).collect();
     let mut boot = Files::new();
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
-    if !needs.slot_files.is_empty() || !needs.boot_files.is_empty() {
-        let firmware = recipe.firmware.ok_or_else(|| {
-            package_failure(format!(
-                "an image for {} needs the Raspberry Pi's firmware: pass --firmware FILE.deb (package raspi-firmware)",
-                machine.name()
-            ))
-        })?;
-        packages.push(firmware.into());
-        add_firmware(firmware, needs, &mut boot, &mut slot)?;
+    let mut config_lines = sensor.config.clone();
+    if of_pi_os && machine == Machine::RaspberryPiZero2W {
+        // Its only USB port takes a camera, not a computer.
+        config_lines.push("dtoverlay=dwc2,dr_mode=host".to_owned());
+    }
+    config_lines.extend(recipe.board.firmware.config_txt.iter().cloned());
+    if let Some(start_files) = needs.start_files {
+        packages.extend(recipe.firmware.iter().map(Package::from));
+        let wanted = config::start_files(start_files, &config_lines);
+        pi_firmware::add(recipe, needs, &wanted, &mut boot, &mut slot)?;
+        notes.extend(pi_firmware::trial_boots(recipe, &boot)?);
     }
     if machine != Machine::Virt {
+        pi_firmware::add_overlays(recipe, &config_lines, &mut slot)?;
         boot.insert(
             chooser::AUTOBOOT.into(),
             Chooser::PiFirmware.text(Slot::A).into(),
         );
-        let config = boot_files::config_txt(&recipe.board.firmware.config_txt, of_pi_os);
+        let config = boot_files::config_txt(&config_lines, of_pi_os);
         slot.insert("config.txt".into(), config.into());
+    }
+    if machine == Machine::RaspberryPiZero2W && !of_pi_os && drivers::wants_usb(recipe.board) {
+        notes.push(
+            "the USB port of a Raspberry Pi Zero 2 W takes a camera with an OTG adapter only (one whose plug says that it is the host's)"
+                .to_owned(),
+        );
     }
     boot.insert("boot.scr".into(), boot_files::u_boot_script());
     boot.insert(
@@ -83,7 +91,8 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     );
 
     let mut initramfs = initramfs_files(recipe, &model)?;
-    add_modules(recipe, needs, &kernel, &mut initramfs, &mut notes)?;
+    let own = [needs.drivers, &sensor.drivers].concat();
+    drivers::add(recipe, machine, &own, &kernel, &mut initramfs, &mut notes)?;
     if recipe.board.firmware.shell {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
         notes.push("a shell runs on the serial line: whoever reaches it is root".to_owned());
@@ -169,7 +178,7 @@ impl System {
     }
 }
 
-fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
+pub(super) fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
     recipe.board.firmware.machine.ok_or_else(|| {
         let names: Vec<_> = Machine::NAMES.iter().map(|(name, _)| *name).collect();
         Failure::new(
@@ -203,7 +212,7 @@ fn device_trees(
     kernel: &Kernel,
     needs: &Needs,
     machine: Machine,
-    package: &Deb,
+    packages: &[Deb],
 ) -> Result<Files, Failure> {
     let mut files: Files = kernel
         .device_trees
@@ -218,9 +227,8 @@ fn device_trees(
         .collect();
     if files.is_empty() && !needs.device_trees.is_empty() {
         return Err(package_failure(format!(
-            "{} {} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's",
-            package.name,
-            package.version,
+            "{} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's (of a kernel in parts, linux-base-* has them)",
+            names(packages),
             machine.name(),
             needs.device_trees[0]
         )));
@@ -233,43 +241,12 @@ fn device_trees(
     Ok(files)
 }
 
-/// Takes the Pi firmware's files from its package, wherever in it they lie, and its licence.
-fn add_firmware(
-    package: &Deb,
-    needs: &Needs,
-    boot: &mut Files,
-    slot: &mut Files,
-) -> Result<(), Failure> {
-    package.each_file(&mut |path, file| {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let mut contents = Vec::new();
-        if needs.boot_files.contains(&name) {
-            file.read_to_end(&mut contents)?;
-            boot.insert(name.to_owned(), contents);
-        } else if needs.slot_files.contains(&name) {
-            file.read_to_end(&mut contents)?;
-            slot.insert(name.to_owned(), contents);
-        } else if path == format!("usr/share/doc/{}/copyright", package.name) {
-            file.read_to_end(&mut contents)?;
-            slot.insert("LICENCE.firmware".to_owned(), contents);
-        }
-        Ok(())
-    })?;
-    let lacks = |files: &Files, wanted: &[&'static str]| {
-        wanted
-            .iter()
-            .copied()
-            .find(|name| !files.contains_key(*name))
-    };
-    match lacks(boot, needs.boot_files).or_else(|| lacks(slot, needs.slot_files)) {
-        None => Ok(()),
-        Some(name) => Err(package_failure(format!(
-            "{} {} ({}) has no {name}: pass the package raspi-firmware by --firmware",
-            package.name,
-            package.version,
-            package.path.display()
-        ))),
-    }
+/// Packages by name and version, for people.
+pub(super) fn names(packages: &[Deb]) -> String {
+    let names = packages
+        .iter()
+        .map(|deb| format!("{} {}", deb.name, deb.version));
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// Takes the shell from its package, and its licence. Returns the package.
@@ -391,50 +368,6 @@ fn with_text(board_text: &str, key: &[&str], value: &str) -> String {
         ),
         None => board_text.to_owned(),
     }
-}
-
-/// The modules of the machine and of the board file, and the list that `/init` follows.
-fn add_modules(
-    recipe: &Recipe<'_>,
-    needs: &Needs,
-    kernel: &Kernel,
-    files: &mut Files,
-    notes: &mut Vec<String>,
-) -> Result<(), Failure> {
-    let wrong = |error: super::modules::ModuleError| {
-        package_failure(format!("{}: {error}", recipe.kernel.name))
-    };
-    let takes_sticks = recipe.board.firmware.update_from_sticks;
-    let (usual, absent): (Vec<&str>, Vec<&str>) = needs
-        .modules
-        .iter()
-        .chain(STICK_MODULES.iter().filter(|_| takes_sticks))
-        .filter(|name| !recipe.board.firmware.leaves_out(name))
-        .partition(|name| kernel.modules.has(name));
-    if !absent.is_empty() {
-        notes.push(format!(
-            "{} has no module {}: left out",
-            recipe.kernel.name,
-            absent.join(", ")
-        ));
-    }
-    let own = &recipe.board.firmware.modules;
-    let wanted = usual
-        .into_iter()
-        .chain(own.iter().map(|module| module.name.as_str()));
-    let mut list = String::from("# Kernel modules in load order: PATH [OPTIONS]\n");
-    for Module { name, contents } in kernel.modules.in_load_order(wanted).map_err(wrong)? {
-        let path = format!("lib/modules/{}/{name}.ko", kernel.release);
-        let options = own
-            .iter()
-            .find(|module| canonical(&module.name) == name)
-            .map_or("", |module| &module.options);
-        // Writing to a String cannot fail.
-        let _ = writeln!(list, "{}", format!("/{path} {options}").trim_end());
-        files.insert(path, contents);
-    }
-    files.insert(format!("{ETC}/modules"), list.into());
-    Ok(())
 }
 
 fn archive(program: &[u8], files: &Files) -> Vec<u8> {

@@ -37,11 +37,11 @@ impl Guest {
         let apt = Apt::new(package_cache());
         let missing = |failure: eyelet::Failure| Missing(failure.message);
         let opened = |path: PathBuf| Deb::open(&path).map_err(|error| Missing(error.to_string()));
-        let kernel = opened(apt.kernel(None).map_err(missing)?)?;
+        let kernel = apt.kernel(None).map_err(missing)?;
         let busybox = opened(apt.package("busybox-static:arm64").map_err(missing)?)?;
         let [eyelet, vivid_feed] = arm_programs()?.map(|program| read(&program));
         Ok(Self {
-            kernel: Kernel::of(&kernel).map_err(|error| Missing(error.to_string()))?,
+            kernel: Kernel::open(&kernel).map_err(|error| Missing(error.to_string()))?,
             busybox: busybox
                 .file("bin/busybox")
                 .map_err(|error| Missing(error.to_string()))?,

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// What images are made of, and what boots them.
 pub struct Inputs {
     eyelet: PathBuf,
-    kernel: PathBuf,
+    kernel: Vec<PathBuf>,
     pub model: PathBuf,
     u_boot: TempDir,
 }
@@ -58,8 +58,7 @@ impl Inputs {
         let folder = tempfile::tempdir().unwrap();
         let u_boot = file_of(&apt, "u-boot-rpi:arm64", "usr/lib/u-boot/rpi_3/u-boot.bin")?;
         fs::write(folder.path().join("u-boot.bin"), u_boot).unwrap();
-        let kernel = Deb::open(&self.kernel).unwrap();
-        let kernel = eyelet::image::kernel::Kernel::of(&kernel).unwrap();
+        let kernel = eyelet::image::kernel::Kernel::open(&self.kernel).unwrap();
         let tree = &kernel.device_trees["bcm2837-rpi-3-b.dtb"];
         fs::write(folder.path().join("pi.dtb"), tree).unwrap();
         Ok(Pi { firmware, folder })
@@ -101,8 +100,12 @@ impl Card {
             .arg(&path)
             .arg("--program")
             .arg(&inputs.eyelet)
-            .arg("--kernel")
-            .arg(&inputs.kernel)
+            .args(
+                inputs
+                    .kernel
+                    .iter()
+                    .flat_map(|part| ["--kernel".as_ref(), part.as_os_str()]),
+            )
             .arg("--model")
             .arg(&inputs.model)
             .args(more)

@@ -4,11 +4,11 @@
 use super::emulator::qemu::{self, Board, virt};
 use super::emulator::{Missing, alone, arm_programs, package_cache, tool};
 use eyelet::firmware::data::Data;
+use eyelet::image::DISK_ID;
 use eyelet::image::apt::Apt;
 use eyelet::image::initramfs::Initramfs;
 use eyelet::image::kernel::Kernel;
 use eyelet::image::modules::canonical;
-use eyelet::image::{DISK_ID, Deb};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
@@ -41,7 +41,7 @@ impl Parts {
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
         let kernel = Apt::new(package_cache()).kernel(None);
         let kernel = kernel.map_err(|failure| Missing(failure.message))?;
-        let kernel = Deb::open(&kernel).and_then(|deb| Kernel::of(&deb));
+        let kernel = Kernel::open(&kernel);
         let [eyelet, _] = arm_programs()?;
         Ok(Self {
             kernel: kernel.map_err(|error| Missing(error.to_string()))?,

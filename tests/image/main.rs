@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cards;
 #[path = "../common/mod.rs"]
 mod common;
 mod named;
@@ -41,6 +42,16 @@ impl Workshop {
         write("program", packages::program());
         write("busybox.deb", packages::busybox());
         Self { folder }
+    }
+
+    /// A kernel in parts, as arguments.
+    fn kernel_in_parts(&self) -> [&'static str; 6] {
+        let names = ["binary.deb", "modules.deb", "base.deb"];
+        for (name, part) in names.into_iter().zip(packages::kernel_in_parts()) {
+            fs::write(self.path(name), part).unwrap();
+        }
+        let [binary, modules, base] = names;
+        ["--kernel", binary, "--kernel", modules, "--kernel", base]
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -447,13 +458,14 @@ fn every_board_with_a_machine_gets_an_image_that_fsck_finds_sound() {
         return;
     }
     let workshop = Workshop::new();
-    for board in [
-        "raspberry-pi-zero-2-w",
-        "raspberry-pi-4",
-        "raspberry-pi-5",
-        "virt",
+    let parts = workshop.kernel_in_parts();
+    for (board, more) in [
+        ("raspberry-pi-zero-2-w", &[][..]),
+        ("raspberry-pi-4", &[]),
+        ("raspberry-pi-5", &parts),
+        ("virt", &[]),
     ] {
-        let disk = workshop.disk(&["--board", board]);
+        let disk = workshop.disk(&[&["--board", board], more].concat());
         let dtbs = disk
             .names(2)
             .iter()
@@ -541,7 +553,7 @@ fn what_is_missing_is_told_in_one_line_with_what_to_do() {
         (
             &["--firmware", "kernel.deb"],
             PACKAGE,
-            "has no bootcode.bin: pass the package raspi-firmware",
+            "has no bootcode.bin, start.elf, fixup.dat, which an image for raspberry-pi-3 needs with",
         ),
         (
             &["--program", "/bin/sh"],

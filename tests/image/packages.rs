@@ -9,6 +9,110 @@ use std::process::{Command, Stdio};
 
 type File<'a> = (&'a str, &'a [u8]);
 
+/// What a made-up kernel has built in: all that machines need and that no test looks for.
+const BUILT_IN: [&str; 17] = [
+    "virtio_gpu",
+    "xhci-pci",
+    "phy-generic",
+    "dwc2",
+    "fixed",
+    "sdhci-iproc",
+    "bcm2835",
+    "reset-raspberrypi",
+    "pcie-brcmstb",
+    "gpio-regulator",
+    "i2c-bcm2835",
+    "i2c-mux-pinctrl",
+    "bcm2835_wdt",
+    "bcm2835_thermal",
+    "bcm2711_thermal",
+    "cpufreq-dt",
+    "raspberrypi-cpufreq",
+];
+
+/// A list of what is built in.
+fn built_in(names: &[&str]) -> String {
+    let lines = names
+        .iter()
+        .map(|name| format!("kernel/drivers/{name}.ko\n"));
+    lines.collect()
+}
+
+const MODULE: &[u8] = b"\x7fELF\0depends=\0";
+
+/// A kernel in parts, as Debian has it since Linux 7.2: the kernel, its modules, its device trees.
+pub fn kernel_in_parts() -> [Vec<u8>; 3] {
+    let release = "7.3.4+deb13-arm64";
+    let modules = format!("./usr/lib/modules/{release}");
+    let names = [
+        "uvcvideo",
+        "irq-bcm2712-mip",
+        "clk-rp1",
+        "pinctrl-rp1",
+        "rp1_pci",
+        "dwc3",
+        "xhci-plat-hcd",
+        "gpio-brcmstb",
+        "pinctrl-brcmstb-bcm2712",
+        "sdhci-brcmstb",
+    ];
+    let drivers: Vec<_> = names
+        .iter()
+        .map(|name| (format!("{modules}/kernel/{name}.ko"), MODULE))
+        .collect();
+    let drivers: Vec<File<'_>> = drivers
+        .iter()
+        .map(|(path, bytes)| (&path[..], *bytes))
+        .collect();
+    let tree = format!("{modules}/dtb/broadcom/bcm2712-rpi-5-b.dtb");
+    let list = format!("{modules}/modules.builtin");
+    let (image, known) = (kernel_image(), built_in(&BUILT_IN));
+    let part = |what: &str, files: &[File<'_>]| {
+        deb(&format!("linux-{what}-{release}"), "7.3.4-1", ".gz", files)
+    };
+    [
+        part("binary", &[(&format!("{modules}/vmlinuz"), &image)]),
+        part("modules", &drivers),
+        part("base", &[(&tree, b"pi 5"), (&list, known.as_bytes())]),
+    ]
+}
+
+/// Raspberry Pi OS's kernel: device trees of its own names, overlays, drivers for ribbon-cable cameras.
+pub fn kernel_of_pi_os() -> Vec<u8> {
+    let release = "6.12.25+rpt-rpi-v8";
+    let (library, modules) = (
+        format!("./usr/lib/linux-image-{release}"),
+        format!("./usr/lib/modules/{release}"),
+    );
+    let module = |info: &str| format!("\x7fELF\0{info}\0").into_bytes();
+    let sensor = module("depends=v4l2-cci,videodev");
+    let receiver = module("depends=videodev");
+    let known = built_in(&BUILT_IN);
+    deb(
+        &format!("linux-image-{release}"),
+        "1:6.12.25-1+rpt1",
+        ".gz",
+        &[
+            (&format!("./boot/vmlinuz-{release}"), &kernel_image()),
+            (&format!("{library}/broadcom/bcm2710-rpi-3-b.dtb"), b"pi 3"),
+            (
+                &format!("{library}/broadcom/bcm2710-rpi-zero-2-w.dtb"),
+                b"zero",
+            ),
+            (&format!("{library}/broadcom/bcm2711-rpi-4-b.dtb"), b"pi 4"),
+            (&format!("{library}/overlays/imx219.dtbo"), b"the sensor"),
+            (&format!("{library}/overlays/ov5647.dtbo"), b"another"),
+            (&format!("{library}/overlays/dwc2.dtbo"), b"usb"),
+            (&format!("{modules}/modules.builtin"), known.as_bytes()),
+            (&format!("{modules}/kernel/uvcvideo.ko"), &receiver),
+            (&format!("{modules}/kernel/imx219.ko"), &sensor),
+            (&format!("{modules}/kernel/bcm2835-unicam.ko"), &receiver),
+            (&format!("{modules}/kernel/v4l2-cci.ko"), MODULE),
+            (&format!("{modules}/kernel/videodev.ko"), MODULE),
+        ],
+    )
+}
+
 /// A kernel's package with the files that a Debian kernel has: an image, device trees, modules.
 pub fn kernel() -> Vec<u8> {
     let image = kernel_image();
@@ -43,10 +147,19 @@ pub fn kernel() -> Vec<u8> {
             ),
             (
                 &format!("{modules}/modules.builtin"),
-                b"kernel/drivers/virtio_gpu.ko\n",
+                built_in(&BUILT_IN).as_bytes(),
             ),
             (&format!("{modules}/kernel/uvcvideo.ko"), &camera),
             (&format!("{modules}/kernel/vivid.ko"), &camera),
+            (
+                &format!("{modules}/kernel/bcm2835-v4l2.ko"),
+                b"\x7fELF\0depends=bcm2835-mmal-vchiq,videodev\0",
+            ),
+            (
+                &format!("{modules}/kernel/bcm2835-mmal-vchiq.ko"),
+                b"\x7fELF\0depends=vchiq\0",
+            ),
+            (&format!("{modules}/kernel/vchiq.ko"), MODULE),
             (&format!("{modules}/kernel/videodev.ko"), &plain),
             (&format!("{modules}/kernel/virtio_pci.ko"), &plain),
             (&format!("{modules}/kernel/virtio_blk.ko"), &plain),
@@ -70,6 +183,15 @@ pub fn kernel_without_device_trees() -> Vec<u8> {
 
 /// The Raspberry Pi's boot files.
 pub fn firmware() -> Vec<u8> {
+    firmware_whose_boot_code_says(b"boot code that knows tryboot_a_b")
+}
+
+/// The same from before trial boots.
+pub fn firmware_without_trials() -> Vec<u8> {
+    firmware_whose_boot_code_says(b"boot code")
+}
+
+fn firmware_whose_boot_code_says(boot_code: &[u8]) -> Vec<u8> {
     let folder = "./usr/lib/raspi-firmware";
     deb(
         "raspi-firmware",
@@ -80,12 +202,14 @@ pub fn firmware() -> Vec<u8> {
                 "./usr/share/doc/raspi-firmware/copyright",
                 b"may be shipped",
             ),
-            (&format!("{folder}/bootcode.bin"), b"boot code"),
+            (&format!("{folder}/bootcode.bin"), boot_code),
             (&format!("{folder}/start.elf"), b"start"),
             (&format!("{folder}/start4.elf"), b"start 4"),
             (&format!("{folder}/fixup.dat"), b"fix"),
             (&format!("{folder}/fixup4.dat"), b"fix 4"),
-            (&format!("{folder}/start_x.elf"), b"not wanted"),
+            (&format!("{folder}/start_x.elf"), b"start with a camera"),
+            (&format!("{folder}/fixup_x.dat"), b"fix with a camera"),
+            (&format!("{folder}/overlays/pi4-spidev.dtbo"), b"spi"),
         ],
     )
 }
@@ -319,7 +443,11 @@ pub fn kernel_with_chain(length: usize) -> Vec<u8> {
 
 fn kernel_with(modules: &[(String, Vec<u8>)]) -> Vec<u8> {
     let image = kernel_image();
-    let mut files: Vec<File<'_>> = vec![("./boot/vmlinuz-6.1", &image)];
+    let known = built_in(&["virtio_pci", "xhci_pci", "virtio_blk"]);
+    let mut files: Vec<File<'_>> = vec![
+        ("./boot/vmlinuz-6.1", &image),
+        ("./lib/modules/6.1/modules.builtin", known.as_bytes()),
+    ];
     files.extend(
         modules
             .iter()

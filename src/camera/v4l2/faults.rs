@@ -203,6 +203,7 @@ mod tests {
             height_px: 480,
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv, PixelFormat::Mjpeg],
+            sensor: None,
             timeout: Duration::from_secs(1),
         }
     }

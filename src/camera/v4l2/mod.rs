@@ -251,6 +251,7 @@ mod tests {
             height_px: 480,
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv],
+            sensor: None,
             timeout: Duration::from_millis(100),
         }
     }

@@ -228,6 +228,7 @@ mod tests {
             height_px: 600,
             rate_fps: 30,
             formats: formats.to_vec(),
+            sensor: None,
             timeout: Duration::from_secs(2),
         }
     }

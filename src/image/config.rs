@@ -1,0 +1,157 @@
+//! What a card must hold for its `config.txt`: the Raspberry Pi's firmware says nothing of a file that is missing, it just does
+//! not start, or leaves the overlay out.
+//! Options: "config.txt" in the Raspberry Pi documentation.
+
+use super::fat::Files;
+use crate::toml_file::did_you_mean;
+
+/// Whose start files a machine's firmware has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFiles {
+    /// `start.elf` and its like: Zero 2 W, 3.
+    Pi3,
+    /// `start4.elf` and its like.
+    Pi4,
+}
+
+/// The start file and its fixup file, which a `config.txt` of these lines asks for.
+pub fn start_files(of: StartFiles, lines: &[String]) -> [String; 2] {
+    let is_set = |key: &str| number(lines, key).is_some_and(|value| value != 0);
+    let (number, kind) = match of {
+        StartFiles::Pi3 => ("", ["_x", "_db", "_cd"]),
+        StartFiles::Pi4 => ("4", ["x", "db", "cd"]),
+    };
+    let kind = if is_set("start_x") {
+        kind[0]
+    } else if is_set("start_debug") {
+        kind[1]
+    } else if self::number(lines, "gpu_mem") == Some(16) {
+        // So little memory is for the firmware that is cut down.
+        kind[2]
+    } else {
+        ""
+    };
+    let named = |key: &str, usual: String| text(lines, key).map_or(usual, str::to_owned);
+    [
+        named("start_file", format!("start{number}{kind}.elf")),
+        named("fixup_file", format!("fixup{number}{kind}.dat")),
+    ]
+}
+
+/// The overlays that these lines name, in order.
+pub fn overlays(lines: &[String]) -> impl Iterator<Item = &str> {
+    let values = lines.iter().filter_map(|line| value(line, "dtoverlay"));
+    let names = values.filter_map(|value| value.split([',', ':']).next().map(str::trim));
+    // An empty name ends the parameters of the overlay before.
+    names.filter(|name| !name.is_empty())
+}
+
+/// Holds the overlays that `lines` name against those that the packages have; `Err` is a fault for people.
+pub fn check_overlays(lines: &[String], there: &Files, packages: &str) -> Result<(), String> {
+    let known = || {
+        let names = there.keys();
+        names.filter_map(|path| path.strip_prefix("overlays/")?.strip_suffix(".dtbo"))
+    };
+    for name in overlays(lines) {
+        if known().any(|there| there == name) {
+            continue;
+        }
+        let hint = did_you_mean(name, known());
+        let remedy = if hint.is_empty() {
+            "; Raspberry Pi OS's kernel has the usual ones: pass it by --kernel"
+        } else {
+            ""
+        };
+        return Err(format!(
+            "config.txt names the overlay `{name}`, which none of the packages has ({packages}){hint}{remedy}"
+        ));
+    }
+    Ok(())
+}
+
+fn number(lines: &[String], key: &str) -> Option<u32> {
+    text(lines, key)?.parse().ok()
+}
+
+/// The value of the last line with `key`.
+fn text<'a>(lines: &'a [String], key: &str) -> Option<&'a str> {
+    lines.iter().rev().find_map(|line| value(line, key))
+}
+
+fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let (name, value) = line.trim().split_once('=')?;
+    (name.trim() == key).then(|| value.trim())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.split(';').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_files_of_each_kind_of_start() {
+        for (of, text, start, fixup) in [
+            (StartFiles::Pi3, "", "start.elf", "fixup.dat"),
+            (StartFiles::Pi3, "start_x=1", "start_x.elf", "fixup_x.dat"),
+            (StartFiles::Pi4, "start_x=1", "start4x.elf", "fixup4x.dat"),
+            (
+                StartFiles::Pi4,
+                "start_x=1;start_x=0",
+                "start4.elf",
+                "fixup4.dat",
+            ),
+            (
+                StartFiles::Pi4,
+                "start_debug=1",
+                "start4db.elf",
+                "fixup4db.dat",
+            ),
+            (
+                StartFiles::Pi3,
+                "gpu_mem=16",
+                "start_cd.elf",
+                "fixup_cd.dat",
+            ),
+            (StartFiles::Pi3, "gpu_mem=128", "start.elf", "fixup.dat"),
+            (
+                StartFiles::Pi3,
+                " start_file = my.elf ",
+                "my.elf",
+                "fixup.dat",
+            ),
+        ] {
+            assert_eq!(start_files(of, &lines(text)), [start, fixup], "{text}");
+        }
+    }
+
+    #[test]
+    fn overlays_are_named_with_and_without_parameters() {
+        let text = "dtoverlay=imx219;dtoverlay=dwc2,dr_mode=host;dtoverlay=;# dtoverlay=x;dtparam=spi=on;dtoverlay=old:a=1";
+        let lines = lines(text);
+        assert_eq!(
+            overlays(&lines).collect::<Vec<_>>(),
+            ["imx219", "dwc2", "old"]
+        );
+    }
+
+    #[test]
+    fn an_overlay_that_is_not_to_be_had_is_told() {
+        let there = Files::from([
+            ("overlays/imx219.dtbo".to_owned(), Vec::new()),
+            ("overlays/README".to_owned(), Vec::new()),
+        ]);
+        let check = |text| check_overlays(&lines(text), &there, "linux-image");
+        assert_eq!(check("dtoverlay=imx219,rotation=0"), Ok(()));
+        let fault = check("dtoverlay=imx291").unwrap_err();
+        assert!(
+            fault.contains("`imx291`") && fault.ends_with("did you mean `imx219`?"),
+            "{fault}"
+        );
+        let fault = check("dtoverlay=vc4-kms-dsi-7inch").unwrap_err();
+        assert!(fault.contains("Raspberry Pi OS's kernel"), "{fault}");
+    }
+}

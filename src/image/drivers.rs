@@ -1,0 +1,129 @@
+//! The kernel modules of an image: those of the machine, of its ribbon-cable camera and of the board file, and the list that
+//! `/init` follows. A kernel that cannot do the board's job is refused.
+
+use super::kernel::Kernel;
+use super::machine::{self, Driver, Job, STICK_MODULES};
+use super::modules::{Module, Modules, canonical};
+use super::system::{ETC, names};
+use super::{Files, Recipe, package_failure};
+use crate::board::firmware::Machine;
+use crate::board::{Board, CameraConfig};
+use crate::failure::Failure;
+use std::fmt::Write;
+
+/// Whether something on the USB port has a part in the board's job.
+pub fn wants_usb(board: &Board) -> bool {
+    let by_usb = matches!(&board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_none());
+    by_usb || board.firmware.update_from_sticks
+}
+
+/// Adds the modules to `files`.
+pub fn add(
+    recipe: &Recipe<'_>,
+    machine: Machine,
+    drivers: &[Driver],
+    kernel: &Kernel,
+    files: &mut Files,
+    notes: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let firmware = &recipe.board.firmware;
+    let mut wanted = Vec::new();
+    let mut lacking: Vec<&Driver> = Vec::new();
+    for driver in drivers {
+        if driver.names.iter().any(|name| firmware.leaves_out(name)) {
+            continue;
+        }
+        match available(driver, &kernel.modules) {
+            Some(name) => wanted.push(name),
+            None => lacking.push(driver),
+        }
+    }
+    if firmware.update_from_sticks {
+        let sticks = STICK_MODULES.iter().copied();
+        wanted.extend(sticks.filter(|name| kernel.modules.has(name) && !firmware.leaves_out(name)));
+    }
+    let (fatal, care): (Vec<&Driver>, Vec<&Driver>) = lacking
+        .into_iter()
+        .partition(|driver| is_needed(driver, recipe.board, &kernel.modules));
+    if !fatal.is_empty() {
+        return Err(refusal(recipe, machine, kernel, &fatal));
+    }
+    if !care.is_empty() {
+        notes.push(format!(
+            "{} has no module {}: left out",
+            names(recipe.kernel),
+            modules_of(&care)
+        ));
+    }
+    let own = &firmware.modules;
+    wanted.extend(own.iter().map(|module| module.name.as_str()));
+    let wrong = |error: super::modules::ModuleError| {
+        package_failure(format!("{}: {error}", names(recipe.kernel)))
+    };
+    let mut list = String::from("# Kernel modules in load order: PATH [OPTIONS]\n");
+    for Module { name, contents } in kernel.modules.in_load_order(wanted).map_err(wrong)? {
+        let path = format!("lib/modules/{}/{name}.ko", kernel.release);
+        let options = own
+            .iter()
+            .find(|module| canonical(&module.name) == name)
+            .map_or("", |module| &module.options);
+        // Writing to a String cannot fail.
+        let _ = writeln!(list, "{}", format!("/{path} {options}").trim_end());
+        files.insert(path, contents);
+    }
+    files.insert(format!("{ETC}/modules"), list.into());
+    Ok(())
+}
+
+/// The first of the driver's modules that the kernel has, built in or loadable.
+fn available(driver: &Driver, modules: &Modules) -> Option<&'static str> {
+    driver.names.iter().copied().find(|name| modules.has(name))
+}
+
+/// Whether the board cannot do its job without this driver.
+fn is_needed(driver: &Driver, board: &Board, modules: &Modules) -> bool {
+    match driver.job {
+        Job::Usb => wants_usb(board),
+        // A USB camera's driver is of no use to a board whose camera is none, or one that the board file brings a driver for.
+        Job::Camera if driver.names == ["uvcvideo"] => {
+            wants_usb(board)
+                && matches!(board.camera, CameraConfig::V4l2(_))
+                && board
+                    .firmware
+                    .modules
+                    .iter()
+                    .all(|own| !modules.has(&own.name))
+        }
+        Job::Camera | Job::Card => true,
+        Job::Display | Job::Care => false,
+    }
+}
+
+fn modules_of(drivers: &[&Driver]) -> String {
+    let names: Vec<_> = drivers.iter().map(|driver| driver.names[0]).collect();
+    names.join(", ")
+}
+
+fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&Driver]) -> Failure {
+    let mut jobs: Vec<&str> = lacking.iter().map(|driver| driver.job.name()).collect();
+    jobs.dedup();
+    jobs.sort_unstable();
+    jobs.dedup();
+    let is_csi = matches!(&recipe.board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_some())
+        && jobs == ["camera"];
+    let remedy = match machine::needs(machine).kernel_at_least {
+        _ if is_csi => "Debian's kernels have no drivers for such cameras: pass --kernel with Raspberry Pi OS's".to_owned(),
+        Some(least) => format!(
+            "pass --kernel with Linux {least} or newer (Debian's backports have it in parts, each a --kernel), or with Raspberry Pi OS's"
+        ),
+        None => "pass --kernel with another kernel, Debian's or Raspberry Pi OS's".to_owned(),
+    };
+    package_failure(format!(
+        "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; a board that does its job without them names them in without_modules under [firmware]",
+        kernel.release,
+        names(recipe.kernel),
+        modules_of(lacking),
+        machine.name(),
+        jobs.join(" and no ")
+    ))
+}

@@ -1,0 +1,73 @@
+//! What a ribbon-cable camera needs on a card: lines of `config.txt`, drivers, an overlay. The names are those of the Linux
+//! drivers and of Raspberry Pi OS's overlays.
+
+use super::machine::{Driver, Job};
+use crate::board::firmware::Machine;
+use crate::board::sensor::Sensor;
+
+/// One camera's needs on one machine.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// Lines of `config.txt`, which come before those of the board file.
+    pub config: Vec<String>,
+    /// Drivers, in the order in which they load.
+    pub drivers: Vec<Driver>,
+}
+
+const fn driver(names: &'static [&'static str]) -> Driver {
+    Driver {
+        job: Job::Camera,
+        names,
+        compatible: "",
+    }
+}
+
+/// The memory that the firmware wants to make pictures in, MiB.
+const FIRMWARE_MEMORY_MIB: u32 = 128;
+
+/// What `sensor` needs on `machine`; `Err` says why it cannot be had there.
+pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
+    let is_pi_5 = machine == Machine::RaspberryPi5;
+    if machine == Machine::Virt {
+        return Err("the machine virt has no connector for a ribbon-cable camera".to_owned());
+    }
+    if sensor == Sensor::Firmware {
+        if is_pi_5 {
+            return Err(
+                "the firmware of a Raspberry Pi 5 makes no pictures: name the camera's own sensor"
+                    .to_owned(),
+            );
+        }
+        return Ok(Parts {
+            config: vec![
+                "start_x=1".to_owned(),
+                format!("gpu_mem={FIRMWARE_MEMORY_MIB}"),
+            ],
+            drivers: vec![driver(&["bcm2835_v4l2"])],
+        });
+    }
+    let receiver: &[Driver] = if is_pi_5 {
+        &[driver(&["i2c_designware_platform"]), driver(&["rp1_cfe"])]
+    } else {
+        &[
+            driver(&["i2c_bcm2835"]),
+            driver(&["i2c_mux_pinctrl"]),
+            driver(&["bcm2835_unicam", "bcm2835_unicam_legacy"]),
+        ]
+    };
+    let own: &[Driver] = match sensor {
+        Sensor::Firmware => &[],
+        Sensor::Imx219 => &[driver(&["imx219"])],
+        Sensor::Imx477 => &[driver(&["imx477"])],
+        // Its lens is moved by a chip of its own.
+        Sensor::Imx708 => &[driver(&["imx708"]), driver(&["dw9807_vcm"])],
+        Sensor::Ov5647 => &[driver(&["ov5647"])],
+    };
+    Ok(Parts {
+        config: vec![
+            "camera_auto_detect=0".to_owned(),
+            format!("dtoverlay={}", sensor.name()),
+        ],
+        drivers: [receiver, own].concat(),
+    })
+}

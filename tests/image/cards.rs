@@ -1,0 +1,293 @@
+//! Cards for the cameras that people attach, kernels in several packages, and what is refused because it could not work.
+
+use super::{Disk, Workshop, common, packages};
+use std::fs;
+
+const BOARD: i32 = 3;
+const PACKAGE: i32 = 12;
+
+/// A board file of `boards/`, changed: `mine.toml` of the workshop.
+fn mine(workshop: &Workshop, name: &str, changes: &[(&str, &str)]) -> [&'static str; 2] {
+    let path = format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut text = fs::read_to_string(path).unwrap();
+    for (from, into) in changes {
+        assert!(text.contains(from), "{name}.toml has no {from:?}");
+        text = text.replace(from, into);
+    }
+    fs::write(workshop.path("mine.toml"), text).unwrap();
+    ["--board-file", "mine.toml"]
+}
+
+fn with_sensor(workshop: &Workshop, name: &str, sensor: &str) -> [&'static str; 2] {
+    let device = format!("device = \"auto\"\nsensor = \"{sensor}\"");
+    mine(workshop, name, &[("device = \"auto\"", &device)])
+}
+
+fn with_config(workshop: &Workshop, name: &str, lines: &str) -> [&'static str; 2] {
+    let machine = format!("machine = \"{name}\"");
+    let more = format!("{machine}\nconfig_txt = [{lines}]");
+    mine(workshop, name, &[(&machine, &more)])
+}
+
+/// The modules of an image in load order, by name.
+fn modules(disk: &Disk) -> Vec<String> {
+    let list = String::from_utf8(disk.in_initramfs("etc/eyelet/modules")).unwrap();
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    let names = lines.map(|line| line.rsplit('/').next().unwrap().replace(".ko", ""));
+    names.collect()
+}
+
+#[test]
+fn a_kernel_in_parts_is_put_together() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let parts = workshop.kernel_in_parts();
+    let pi_5 = ["--board", "raspberry-pi-5"];
+    let [_, binary, _, modules_, ..] = parts;
+    let disk = workshop.disk(&[&pi_5[..], &parts].concat());
+    assert_eq!(disk.file(2, "bcm2712-rpi-5-b.dtb"), b"pi 5");
+    assert_eq!(
+        modules(&disk),
+        [
+            "irq_bcm2712_mip",
+            "clk_rp1",
+            "pinctrl_rp1",
+            "rp1_pci",
+            "dwc3",
+            "xhci_plat_hcd",
+            "uvcvideo",
+            "gpio_brcmstb",
+            "pinctrl_brcmstb_bcm2712",
+            "sdhci_brcmstb",
+        ]
+    );
+    for (parts, why) in [
+        (
+            &["--kernel", modules_][..],
+            "no boot/vmlinuz-* and no lib/modules/*/vmlinuz",
+        ),
+        (&["--kernel", binary], "linux-modules-*"),
+        (
+            &["--kernel", binary, "--kernel", modules_],
+            "linux-base-* has them",
+        ),
+        (
+            &["--kernel", binary, "--kernel", "kernel.deb"],
+            "several kernels",
+        ),
+    ] {
+        let (code, text) = workshop.complaint(&[&pi_5[..], parts].concat());
+        assert_eq!(code, PACKAGE, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_do_the_boards_job_is_refused_with_the_one_that_can() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let (code, text) = workshop.complaint(&["--board", "raspberry-pi-5"]);
+    assert_eq!(code, PACKAGE, "{text}");
+    let told = "has no module irq_bcm2712_mip, clk_rp1, pinctrl_rp1, rp1_pci, dwc3, xhci_plat_hcd, gpio_brcmstb, \
+                pinctrl_brcmstb_bcm2712, sdhci_brcmstb, without which raspberry-pi-5 has no USB and no card: \
+                pass --kernel with Linux 7.2 or newer";
+    assert!(text.contains(told), "{text}");
+    // A board that says that it needs none of them is believed.
+    let left_out = "machine = \"raspberry-pi-5\"\nwithout_modules = [\"irq_bcm2712_mip\", \"clk-rp1\", \"pinctrl-rp1\", \
+                    \"rp1_pci\", \"dwc3\", \"xhci-plat-hcd\", \"gpio-brcmstb\", \"pinctrl-brcmstb-bcm2712\", \"sdhci-brcmstb\"]";
+    let board = mine(
+        &workshop,
+        "raspberry-pi-5",
+        &[("machine = \"raspberry-pi-5\"", left_out)],
+    );
+    assert_eq!(modules(&workshop.disk(&board)), ["videodev", "uvcvideo"]);
+}
+
+#[test]
+fn the_firmwares_own_camera_brings_its_start_files_and_drivers() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let disk = workshop.disk(&with_sensor(&workshop, "raspberry-pi-3", "firmware"));
+    let names = disk.names(2);
+    assert!(
+        names.contains(&"start_x.elf") && names.contains(&"fixup_x.dat"),
+        "{names:?}"
+    );
+    assert!(!names.contains(&"start.elf"), "{names:?}");
+    let config: Vec<_> = disk.text(2, "config.txt").lines().collect();
+    assert!(
+        config.contains(&"start_x=1") && config.contains(&"gpu_mem=128"),
+        "{config:?}"
+    );
+    let loaded = modules(&disk);
+    let place = |name: &str| loaded.iter().position(|there| there == name).unwrap();
+    assert!(place("vchiq") < place("bcm2835_mmal_vchiq"), "{loaded:?}");
+    assert!(
+        place("bcm2835_mmal_vchiq") < place("bcm2835_v4l2"),
+        "{loaded:?}"
+    );
+
+    // Whoever asks for start_x=1 by a line of their own gets the same files.
+    let disk = workshop.disk(&with_config(
+        &workshop,
+        "raspberry-pi-3",
+        "\"start_x=1\", \"gpu_mem=128\"",
+    ));
+    assert_eq!(disk.file(2, "start_x.elf"), b"start with a camera");
+    // The made-up firmware has none for a Raspberry Pi 4: that would be a card that does not start.
+    let (code, text) =
+        workshop.complaint(&with_config(&workshop, "raspberry-pi-4", "\"start_x=1\""));
+    assert_eq!(code, PACKAGE, "{text}");
+    assert!(
+        text.contains("raspi-firmware 1.2022 has no start4x.elf, fixup4x.dat"),
+        "{text}"
+    );
+
+    let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-5", "firmware"));
+    assert_eq!(code, BOARD, "{text}");
+    assert!(
+        text.contains("makes no pictures: name the camera's own sensor"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    let pi_os = ["--kernel", "pi-os.deb"];
+    let board = with_sensor(&workshop, "raspberry-pi-3", "imx219");
+    let disk = workshop.disk(&[&board[..], &pi_os].concat());
+    assert_eq!(disk.file(2, "overlays/imx219.dtbo"), b"the sensor");
+    let config: Vec<_> = disk.text(2, "config.txt").lines().collect();
+    assert!(config.contains(&"dtoverlay=imx219"), "{config:?}");
+    assert!(config.contains(&"camera_auto_detect=0"), "{config:?}");
+    let loaded = modules(&disk);
+    assert_eq!(
+        loaded,
+        [
+            "videodev",
+            "uvcvideo",
+            "bcm2835_unicam",
+            "v4l2_cci",
+            "imx219"
+        ]
+    );
+
+    let (code, text) = workshop.complaint(&board);
+    assert_eq!(code, PACKAGE, "{text}");
+    let told = "names the overlay `imx219`, which none of the packages has";
+    assert!(text.contains(told), "{text}");
+    let board = with_sensor(&workshop, "raspberry-pi-3", "ov5647");
+    let (code, text) = workshop.complaint(&[&board[..], &pi_os].concat());
+    assert_eq!(code, PACKAGE, "{text}");
+    let told = "has no module ov5647, without which raspberry-pi-3 has no camera: Debian's kernels have no drivers";
+    assert!(text.contains(told), "{text}");
+    let board = with_sensor(&workshop, "virt", "imx219");
+    let (code, text) = workshop.complaint(&board);
+    assert_eq!(code, BOARD, "{text}");
+    assert!(
+        text.contains("camera.v4l2.sensor = \"imx219\": the machine virt"),
+        "{text}"
+    );
+    let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-3", "imx291"));
+    assert_eq!(code, BOARD, "{text}");
+    assert!(text.contains("did you mean `imx219`?"), "{text}");
+}
+
+#[test]
+fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let disk = workshop.disk(&with_config(
+        &workshop,
+        "raspberry-pi-4",
+        "\"dtoverlay=pi4-spidev\"",
+    ));
+    assert_eq!(disk.file(2, "overlays/pi4-spidev.dtbo"), b"spi");
+    for (line, why) in [
+        ("dtoverlay=pi4-spidef,speed=1", "did you mean `pi4-spidev`?"),
+        (
+            "dtoverlay=vc4-kms-dsi-7inch",
+            "Raspberry Pi OS's kernel has the usual ones",
+        ),
+    ] {
+        let board = with_config(&workshop, "raspberry-pi-4", &format!("{line:?}"));
+        let (code, text) = workshop.complaint(&board);
+        assert_eq!(code, PACKAGE, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+    // A Zero 2 W with Raspberry Pi OS's kernel is the host at its only USB port.
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    let disk = workshop.disk(&["--board", "raspberry-pi-zero-2-w", "--kernel", "pi-os.deb"]);
+    assert!(
+        disk.text(2, "config.txt")
+            .contains("\ndtoverlay=dwc2,dr_mode=host\n")
+    );
+    let output = workshop.image(&["--board", "raspberry-pi-zero-2-w", "--output", "sd.img"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("with an OTG adapter only"), "{told}");
+}
+
+#[test]
+fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    fs::write(
+        workshop.path("old.deb"),
+        packages::firmware_without_trials(),
+    )
+    .unwrap();
+    let old = ["--firmware", "old.deb"];
+    let why = "knows no trial boots, so no update would ever be taken: pass --firmware with raspi-firmware 1.20240424";
+    let board = ["--board", "raspberry-pi-3", "--output", "sd.img"];
+    let output = workshop.image(&[&board[..], &old].concat());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains(why), "{told}");
+    let sticks = "machine = \"raspberry-pi-3\"\nupdate_from_sticks = true";
+    let board = mine(
+        &workshop,
+        "raspberry-pi-3",
+        &[("machine = \"raspberry-pi-3\"", sticks)],
+    );
+    let (code, text) = workshop.complaint(&[&board[..], &old].concat());
+    assert_eq!(code, PACKAGE, "{text}");
+    assert!(text.contains(why), "{text}");
+}
+
+#[test]
+fn all_that_apt_lacks_is_told_at_once() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let sticks = "machine = \"raspberry-pi-3\"\nshell = true";
+    mine(
+        &workshop,
+        "raspberry-pi-3",
+        &[("machine = \"raspberry-pi-3\"", sticks)],
+    );
+    let output = common::eyelet(workshop.folder.path())
+        .args(["image", "--board-file", "mine.toml", "--output", "no.img"])
+        .args(["--program", "program", "--model", super::MODEL])
+        // A machine without apt: nothing is found.
+        .env("PATH", workshop.folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(PACKAGE), "{told}");
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
