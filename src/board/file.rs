@@ -5,6 +5,7 @@
 
 use super::policy::Policy;
 use super::sensor::Sensor;
+use super::tuning::tuning;
 use super::{
     Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, Depth, DisplayConfig,
     FramebufferConfig, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
@@ -198,6 +199,7 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
     let formats = table.words("formats", &FORMATS);
     let sensor = table.word("sensor", &Sensor::NAMES);
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
+    let tuning = tuning(table);
     Some(V4l2Config {
         sensor,
         device: device.map(PathBuf::from),
@@ -206,6 +208,7 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
         rate_fps,
         formats: formats.unwrap_or_else(|| FORMATS.map(|(_, format)| format).to_vec()),
         timeout,
+        tuning,
     })
 }
 

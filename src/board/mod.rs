@@ -9,9 +9,11 @@ mod mount;
 pub mod policy;
 pub mod sensor;
 mod source;
+mod tuning;
 
 pub use classes::{ClassRule, ClassRules};
 pub use firmware::Firmware;
+pub use tuning::{ControlSetting, Tuning};
 
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
@@ -135,6 +137,8 @@ pub struct V4l2Config {
     pub sensor: Option<Sensor>,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
+    /// Its controls.
+    pub tuning: Tuning,
 }
 
 /// `[camera.still]`

@@ -1,6 +1,8 @@
 //! A camera or display in words: what the command line asks for, and what a board says of itself.
 
-use super::{CameraConfig, DisplayConfig, PatternConfig, PipeConfig, StillConfig, V4l2Config};
+use super::{
+    CameraConfig, DisplayConfig, PatternConfig, PipeConfig, StillConfig, Tuning, V4l2Config,
+};
 use crate::frame::PixelFormat;
 use std::fmt;
 use std::path::PathBuf;
@@ -52,6 +54,7 @@ impl Default for V4l2Config {
             formats: vec![Yuyv, Uyvy, Nv12, Yu12, Rgb24, Bgr24, Mjpeg, Grey],
             sensor: None,
             timeout: Duration::from_secs(2),
+            tuning: Tuning::default(),
         }
     }
 }

@@ -5,12 +5,13 @@ use crate::Failure;
 use crate::board::choose::SHIPPED;
 use crate::board::{Board, Tier};
 use crate::built_in;
-use crate::camera::v4l2::{self, Sizes};
+use crate::camera::v4l2::{self, Kind, Sizes};
 use crate::data_roots::DataRoots;
 use crate::model::{ModelError, Named, find};
 use crate::output::print_json;
 use crate::show::{self, framebuffer};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// Arguments of `eyelet list`.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,9 @@ pub struct Args {
     /// Print one JSON object a thing and line
     #[arg(long)]
     json: bool,
+    /// With cameras: print each control with its range, default and value (JSON always has them)
+    #[arg(long)]
+    controls: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -49,7 +53,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         What::Boards => (boards(&roots)?, ""),
         What::Models => (models(&roots), ""),
         What::Cameras => (
-            v4l2::list().iter().map(camera).collect(),
+            v4l2::list()
+                .iter()
+                .map(|found| camera(found, args.controls))
+                .collect(),
             "no video device: plug a camera in, or load its driver; a CSI camera comes through `--camera -`",
         ),
         What::Displays => (
@@ -155,7 +162,7 @@ fn model(named: &Named, roots: &DataRoots) -> Entry {
     }
 }
 
-fn camera(found: &v4l2::Found) -> Entry {
+fn camera(found: &v4l2::Found, with_controls: bool) -> Entry {
     let formats = found.formats.iter().map(|entry| {
         let (sizes, least, most) = match &entry.sizes {
             Sizes::Discrete(sizes) => (json!(sizes), json!(null), json!(null)),
@@ -167,13 +174,36 @@ fn camera(found: &v4l2::Found) -> Entry {
         })
     });
     let links = found.links.iter().map(|link| link.to_string_lossy());
+    let mut text = found.to_string();
+    for control in found.controls.iter().filter(|_| with_controls) {
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n  control {control}");
+    }
+    let controls = found.controls.iter().map(control);
     Entry {
-        text: found.to_string(),
+        text,
         json: json!({
             "camera": found.path.to_string_lossy(), "card": found.card, "driver": found.driver, "bus": found.bus,
-            "links": links.collect::<Vec<_>>(), "formats": formats.collect::<Vec<_>>(), "fault": found.unusable,
+            "links": links.collect::<Vec<_>>(), "formats": formats.collect::<Vec<_>>(),
+            "controls": controls.collect::<Vec<_>>(), "fault": found.unusable,
         }),
     }
+}
+
+fn control(control: &v4l2::Control) -> Value {
+    let kind = match control.kind {
+        Kind::Whole => "whole",
+        Kind::Flag => "flag",
+        Kind::Menu => "menu",
+        Kind::Bits => "bits",
+        Kind::Other => "other",
+    };
+    let entries = control.entries.iter();
+    json!({
+        "name": control.name, "kind": kind, "least": control.least, "most": control.most, "step": control.step,
+        "default": control.default, "value": control.value, "read_only": control.is_read_only, "inactive": control.is_inactive,
+        "entries": entries.map(|(value, name)| json!({"value": value, "name": name})).collect::<Vec<_>>(),
+    })
 }
 
 fn display(found: &framebuffer::Found) -> Entry {
@@ -268,9 +298,29 @@ mod tests {
                     },
                 ),
             ],
+            controls: vec![v4l2::Control {
+                id: 1,
+                name: "gain".into(),
+                kind: Kind::Menu,
+                least: 0,
+                most: 1,
+                step: 1,
+                default: 0,
+                value: Some(1),
+                entries: vec![(0, "low".into()), (1, "high".into())],
+                is_read_only: false,
+                is_inactive: true,
+            }],
             unusable: None,
         };
-        let json = camera(&found).json;
+        assert!(!camera(&found, false).text.contains("gain"));
+        let Entry { text, json } = camera(&found, true);
+        assert!(text.ends_with(
+            "\n  control gain: one of \"low\" (0), \"high\" (1), default \"low\", now \"high\", held by another control"
+        ));
+        let control = &json["controls"][0];
+        assert_eq!(control["kind"], "menu");
+        assert_eq!(control["entries"][1], json!({"value": 1, "name": "high"}));
         assert_eq!(json["camera"], "/dev/video0");
         assert_eq!(json["formats"][0]["sizes_px"], json!([[640, 480]]));
         assert_eq!(json["formats"][1]["format"], json!(null));

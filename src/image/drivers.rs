@@ -7,6 +7,7 @@ use super::modules::{Module, Modules, canonical};
 use super::system::{ETC, names};
 use super::{Files, Recipe, package_failure};
 use crate::board::firmware::Machine;
+use crate::board::sensor::Sensor;
 use crate::board::{Board, CameraConfig};
 use crate::failure::Failure;
 use std::fmt::Write;
@@ -109,10 +110,17 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
     jobs.dedup();
     jobs.sort_unstable();
     jobs.dedup();
-    let is_csi = matches!(&recipe.board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_some())
-        && jobs == ["camera"];
+    let sensor = match &recipe.board.camera {
+        CameraConfig::V4l2(camera) if jobs == ["camera"] => camera.sensor,
+        _ => None,
+    };
     let remedy = match machine::needs(machine).kernel_at_least {
-        _ if is_csi => "Debian's kernels have no drivers for such cameras: pass --kernel with Raspberry Pi OS's".to_owned(),
+        _ if sensor == Some(Sensor::Firmware) => {
+            "Debian's Linux 6.1 and 6.12 have it, and Raspberry Pi OS's: pass one of them by --kernel".to_owned()
+        }
+        _ if sensor.is_some() => {
+            "Debian's kernels have no drivers for such cameras: pass --kernel with Raspberry Pi OS's".to_owned()
+        }
         Some(least) => format!(
             "pass --kernel with Linux {least} or newer (Debian's backports have it in parts, each a --kernel), or with Raspberry Pi OS's"
         ),

@@ -129,7 +129,7 @@ static PI_3: Needs = Needs {
         driver(Job::Usb, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
         driver(Job::Camera, &["uvcvideo"], ""),
         driver(Job::Care, &["bcm2835_thermal"], "brcm,bcm2837-thermal"),
-        driver(Job::Card, &["fixed"], "regulator-fixed"),
+        driver(Job::Care, &["fixed"], "regulator-fixed"),
         driver(
             Job::Card,
             &["sdhci_iproc", "bcm2835_mmc"],

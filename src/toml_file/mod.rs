@@ -7,7 +7,7 @@
 
 mod table;
 
-pub use table::Table;
+pub use table::{Scalar, Table};
 
 use crate::named;
 use std::cell::RefCell;

@@ -7,6 +7,27 @@ use std::fmt::{self, Write as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// A value of no settled kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scalar {
+    /// A whole number.
+    Whole(i64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// Text on one line.
+    Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
 /// One table of the file. Dropping it reports the keys that were not asked for.
 #[derive(Debug)]
 pub struct Table<'s, 't> {
@@ -256,6 +277,30 @@ impl<'s, 't> Table<'s, 't> {
                 _ => None,
             },
             _ => None,
+        })
+    }
+
+    /// One of the whole numbers in `allowed`.
+    pub fn one_of(&mut self, key: &str, allowed: &[u64]) -> Option<u64> {
+        let names: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+        let names = format!("one of {}", names.join(", "));
+        self.value(key, names, |value| match value {
+            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix())
+                .ok()
+                .filter(|number| allowed.contains(number)),
+            _ => None,
+        })
+    }
+
+    /// A value whose kind somebody else decides: a whole number, a flag or text.
+    pub fn scalar(&mut self, key: &str) -> Option<Scalar> {
+        let allowed = "a whole number of 64 bits, true or false, or text on one line";
+        self.value(key, allowed, |value| match value {
+            DeValue::Integer(digits) => i64::from_str_radix(digits.as_str(), digits.radix())
+                .ok()
+                .map(Scalar::Whole),
+            DeValue::Boolean(flag) => Some(Scalar::Flag(*flag)),
+            text => one_line(text).map(Scalar::Text),
         })
     }
 

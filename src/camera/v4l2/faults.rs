@@ -117,6 +117,18 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
     })
 }
 
+/// A control that the driver did not set.
+pub(super) fn setting(path: &Path, doing: &str, error: &io::Error) -> CameraError {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EBUSY) => CameraError::Unusable(format!(
+            "{} refused {doing}: {error}; another control holds it (an automatic that is on: set auto_exposure or its like too), \
+             or a program uses it",
+            path.display()
+        )),
+        _ => starting(path, doing, error),
+    }
+}
+
 /// A stream that broke while it ran.
 pub(super) fn streaming(path: &Path, error: &io::Error) -> CameraError {
     lost(path, error)
@@ -205,6 +217,7 @@ mod tests {
             formats: vec![PixelFormat::Yuyv, PixelFormat::Mjpeg],
             sensor: None,
             timeout: Duration::from_secs(1),
+            tuning: crate::board::Tuning::default(),
         }
     }
 
@@ -223,6 +236,10 @@ mod tests {
             (
                 starting(path, "to start", &from(libc::EINVAL)),
                 "refused to start",
+            ),
+            (
+                setting(path, "to set its control `gain` to 3", &from(libc::EACCES)),
+                "refused to set its control `gain` to 3",
             ),
             (
                 disagreement(path, &wanted(), Disagreement::RawAlone),

@@ -3,6 +3,7 @@
 //! One piece of hardware makes several nodes: pictures, metadata, outputs, codecs, parts of an image processor. The
 //! capability flags tell most of them apart; a few drivers that only convert pictures are known by name.
 
+use super::controls::Control;
 use super::faults::{self, RAW_ADVICE};
 use super::negotiate::{Driver, FourCc, Sizes};
 use super::node::{Identity, Node};
@@ -41,6 +42,8 @@ pub struct Found {
     pub bus: String,
     /// What it can deliver.
     pub formats: Vec<FoundFormat>,
+    /// Its controls.
+    pub controls: Vec<Control>,
     /// Why it cannot be used as a camera.
     pub unusable: Option<String>,
 }
@@ -123,6 +126,7 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
         card: String::new(),
         bus: String::new(),
         formats: Vec::new(),
+        controls: Vec::new(),
         unusable: None,
         path,
     };
@@ -146,6 +150,7 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
         }
     }
     if found.unusable.is_none() {
+        found.controls = node.controls();
         let formats = node.formats().into_iter();
         found.formats = formats
             .map(|code| FoundFormat {
@@ -359,6 +364,7 @@ mod tests {
                     sizes: Sizes::Discrete(vec![]),
                 },
             ],
+            controls: vec![],
             unusable: None,
         };
         assert_eq!(

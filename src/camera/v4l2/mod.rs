@@ -4,6 +4,7 @@
 //! mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
 //! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
 
+mod controls;
 mod faults;
 mod find;
 mod negotiate;
@@ -11,6 +12,7 @@ mod newest;
 mod node;
 mod stream;
 
+pub use controls::{Control, Kind};
 pub use find::{Found, FoundFormat, list};
 pub use negotiate::{FourCc, Sizes};
 
@@ -101,6 +103,7 @@ impl V4l2Camera {
         let picture_bytes = geometry
             .picture_bytes()
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
+        let settings = tune(path, &node, config)?;
         let stream =
             Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
 
@@ -111,6 +114,9 @@ impl V4l2Camera {
             None => write!(description, " at the driver's rate"),
         };
         let _ = write!(description, ", {} buffers", stream.buffers());
+        if settings != 0 {
+            let _ = write!(description, ", {settings} controls set");
+        }
         Ok(Self {
             path: path.to_owned(),
             description,
@@ -194,6 +200,30 @@ impl Camera for V4l2Camera {
     }
 }
 
+/// Sets the controls that the board file names; how many these were.
+fn tune(path: &Path, node: &Node, config: &V4l2Config) -> Result<usize, CameraError> {
+    let tuning = &config.tuning;
+    if tuning.controls.is_empty() && tuning.mains_hz.is_none() {
+        return Ok(0);
+    }
+    let (path, node) = match &tuning.controls_device {
+        Some(other) => {
+            let node = Node::open(other).map_err(|error| faults::opening(other, &error))?;
+            (other.as_path(), node)
+        }
+        None => {
+            let again = node.again();
+            let node = again.map_err(|error| faults::starting(path, "to set controls", &error))?;
+            (path, node)
+        }
+    };
+    let settings = controls::settings(&node.controls(), tuning)
+        .map_err(|why| CameraError::Unusable(format!("{} {why}", path.display())))?;
+    controls::apply(&node, &settings)
+        .map_err(|(doing, error)| faults::setting(path, &doing, &error))?;
+    Ok(settings.len())
+}
+
 /// Opens a node, if it is a camera.
 fn screened(path: &Path, choice: Choice) -> Result<(Node, Identity), CameraError> {
     let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
@@ -253,6 +283,7 @@ mod tests {
             formats: vec![PixelFormat::Yuyv],
             sensor: None,
             timeout: Duration::from_millis(100),
+            tuning: crate::board::Tuning::default(),
         }
     }
 

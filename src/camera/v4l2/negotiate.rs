@@ -230,6 +230,7 @@ mod tests {
             formats: formats.to_vec(),
             sensor: None,
             timeout: Duration::from_secs(2),
+            tuning: crate::board::Tuning::default(),
         }
     }
 

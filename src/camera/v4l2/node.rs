@@ -4,6 +4,7 @@
 //! on a card name that is cut inside a UTF-8 character, on every error of STREAMOFF, REQBUFS or munmap except ENODEV when they
 //! are dropped, and their `next` gives the kernel a buffer twice after a timeout.
 
+use super::controls::{self, Control, Kind, Knobs};
 use super::negotiate::{Accepted, Driver, FourCc, Sizes};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -20,6 +21,15 @@ pub(super) const CAPTURE: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
 /// Enumerations end by themselves; a driver that does not end is cut off here.
 const MOST_ENTRIES: u32 = 256;
+
+/// Likewise of controls, of which a test driver has some hundred.
+const MOST_CONTROLS: u32 = 1024;
+
+/// `V4L2_CTRL_TYPE_CTRL_CLASS`: the heading of a group.
+const TYPE_CLASS: u32 = 6;
+
+/// `V4L2_CTRL_TYPE_INTEGER_MENU`: entries are numbers, not names.
+const TYPE_NUMBER_MENU: u32 = 9;
 
 /// `V4L2_FIELD_NONE`: whole frames, not interlaced fields.
 const FIELD_NONE: u32 = 1;
@@ -50,6 +60,12 @@ mod plain {
     unsafe impl Plain for sys::v4l2_requestbuffers {}
     // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_buffer {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_query_ext_ctrl {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_querymenu {}
+    // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_control {}
     // SAFETY: an integer.
     unsafe impl Plain for std::os::raw::c_int {}
 }
@@ -84,6 +100,12 @@ impl Node {
             .write(true)
             .custom_flags(libc::O_NONBLOCK)
             .open(path)?;
+        Ok(Self { file })
+    }
+
+    /// The same open node once more.
+    pub fn again(&self) -> io::Result<Self> {
+        let file = self.file.try_clone()?;
         Ok(Self { file })
     }
 
@@ -178,6 +200,101 @@ impl Node {
             discrete.push((size.width, size.height));
         }
         Sizes::Discrete(discrete)
+    }
+}
+
+impl Node {
+    /// The controls that the driver lists, with their values now.
+    pub fn controls(&self) -> Vec<Control> {
+        let mut controls = Vec::new();
+        let mut last = 0;
+        for _ in 0..MOST_CONTROLS {
+            let mut query: sys::v4l2_query_ext_ctrl = zeroed();
+            query.id = last | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
+            // One that does not count upwards would go round for ever.
+            let asked = self.ioctl(vidioc::VIDIOC_QUERY_EXT_CTRL, &mut query);
+            if asked.is_err() || query.id <= last {
+                break;
+            }
+            last = query.id;
+            let is_group = query.type_ == TYPE_CLASS;
+            if !is_group && query.flags & sys::V4L2_CTRL_FLAG_DISABLED == 0 {
+                controls.push(self.described(&query));
+            }
+        }
+        controls
+    }
+
+    fn described(&self, query: &sys::v4l2_query_ext_ctrl) -> Control {
+        let kind = match query.type_ {
+            1 => Kind::Whole,
+            2 => Kind::Flag,
+            3 | TYPE_NUMBER_MENU => Kind::Menu,
+            8 => Kind::Bits,
+            _ => Kind::Other,
+        };
+        let has = |flag| query.flags & flag != 0;
+        let value = (kind != Kind::Other && !has(sys::V4L2_CTRL_FLAG_WRITE_ONLY))
+            .then(|| self.control(query.id).ok())
+            .flatten()
+            .map(i64::from);
+        Control {
+            id: query.id,
+            name: controls::spelt(&text(&query.name.map(|c| c.to_ne_bytes()[0]))),
+            kind,
+            least: query.minimum,
+            most: query.maximum,
+            step: query.step,
+            default: query.default_value,
+            value,
+            entries: match kind {
+                Kind::Menu => self.menu(query),
+                _ => Vec::new(),
+            },
+            is_read_only: has(sys::V4L2_CTRL_FLAG_READ_ONLY),
+            is_inactive: has(sys::V4L2_CTRL_FLAG_INACTIVE),
+        }
+    }
+
+    /// Values and names of a menu; those that the driver leaves out are left out.
+    fn menu(&self, query: &sys::v4l2_query_ext_ctrl) -> Vec<(i64, String)> {
+        let first = u32::try_from(query.minimum).unwrap_or(0);
+        let last = u32::try_from(query.maximum).unwrap_or(0);
+        let mut entries = Vec::new();
+        for index in first..=last.min(first.saturating_add(MOST_ENTRIES)) {
+            let mut entry: sys::v4l2_querymenu = zeroed();
+            entry.id = query.id;
+            entry.index = index;
+            if self.ioctl(vidioc::VIDIOC_QUERYMENU, &mut entry).is_ok() {
+                let named = entry.__bindgen_anon_1;
+                let name = match query.type_ {
+                    // SAFETY: a menu of numbers has the member `value`; every pattern of bits is a number.
+                    TYPE_NUMBER_MENU => unsafe { named.value }.to_string(),
+                    // SAFETY: one of names has `name`; every pattern of bits is an array of bytes.
+                    _ => text(&unsafe { named.name }),
+                };
+                entries.push((i64::from(index), name));
+            }
+        }
+        entries
+    }
+
+    /// The value of a control of 32 bits.
+    fn control(&self, id: u32) -> io::Result<i32> {
+        let mut control: sys::v4l2_control = zeroed();
+        control.id = id;
+        self.ioctl(vidioc::VIDIOC_G_CTRL, &mut control)?;
+        Ok(control.value)
+    }
+}
+
+impl Knobs for Node {
+    fn set(&self, id: u32, value: i32) -> io::Result<i32> {
+        let mut control: sys::v4l2_control = zeroed();
+        control.id = id;
+        control.value = value;
+        self.ioctl(vidioc::VIDIOC_S_CTRL, &mut control)?;
+        Ok(control.value)
     }
 }
 

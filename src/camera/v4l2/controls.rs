@@ -1,0 +1,472 @@
+//! Camera controls: what a driver has, what the board file wants, and how the two come together.
+//!
+//! Names are spelt as `v4l2-ctl -l` spells them. Everything is checked against the driver's own ranges and menus before anything
+//! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it.
+
+use crate::board::{ControlSetting, Tuning};
+use crate::toml_file::{Scalar, did_you_mean};
+use std::fmt;
+use std::io;
+
+/// `V4L2_CID_POWER_LINE_FREQUENCY`
+const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
+
+/// A control that a driver lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// As `v4l2-ctl` spells it: `exposure_time_absolute`.
+    pub name: String,
+    /// What its value is.
+    pub kind: Kind,
+    /// The smallest value.
+    pub least: i64,
+    /// The largest value.
+    pub most: i64,
+    /// Values are `least` and whole steps from it.
+    pub step: u64,
+    /// The driver's default.
+    pub default: i64,
+    /// The value now; `None` when it cannot be read.
+    pub value: Option<i64>,
+    /// Of a menu: values and their names.
+    pub entries: Vec<(i64, String)>,
+    /// It can be read, not set.
+    pub is_read_only: bool,
+    /// Another control (an automatic) holds it at present.
+    pub is_inactive: bool,
+}
+
+/// What the value of a control is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number of 32 bits.
+    Whole,
+    /// 0 or 1.
+    Flag,
+    /// One of named entries.
+    Menu,
+    /// A set of bits.
+    Bits,
+    /// A button, a text, a table or a number of 64 bits, none of which is set here.
+    Other,
+}
+
+/// The name that `v4l2-ctl` gives a control: letters and digits in lower case, one `_` for what is between them.
+pub(super) fn spelt(title: &str) -> String {
+    let words = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_ascii_lowercase()
+}
+
+impl Control {
+    /// What it can be set to, for people.
+    fn range(&self) -> String {
+        match self.kind {
+            Kind::Flag => "true or false".to_owned(),
+            Kind::Menu => {
+                let entries = self.entries.iter();
+                let names: Vec<_> = entries
+                    .map(|(at, name)| format!("{name:?} ({at})"))
+                    .collect();
+                format!("one of {}", names.join(", "))
+            }
+            Kind::Bits => format!("bits of {:#x}", self.most),
+            Kind::Whole | Kind::Other if self.step > 1 => {
+                format!("{} to {} in steps of {}", self.least, self.most, self.step)
+            }
+            Kind::Whole | Kind::Other => format!("{} to {}", self.least, self.most),
+        }
+    }
+
+    /// A value for people.
+    fn shown(&self, value: i64) -> String {
+        let entry = self.entries.iter().find(|(at, _)| *at == value);
+        match (self.kind, entry) {
+            (Kind::Menu, Some((_, name))) => format!("{name:?}"),
+            (Kind::Flag, _) => (value != 0).to_string(),
+            _ => value.to_string(),
+        }
+    }
+
+    /// The kernel's number for a value of the board file, or what is wrong with that.
+    fn number(&self, value: &Scalar) -> Result<i32, String> {
+        let wrong = |near: &str| format!("is {value}, needs {}{near}", self.range());
+        if self.is_read_only {
+            return Err("can be read, not set".to_owned());
+        }
+        let number = match (self.kind, value) {
+            (Kind::Other, _) => return Err("is of a kind that cannot be set here".to_owned()),
+            (Kind::Flag, Scalar::Flag(flag)) => Some(i64::from(*flag)),
+            (Kind::Flag, Scalar::Whole(number)) => Some(*number).filter(|n| matches!(n, 0 | 1)),
+            (Kind::Menu, Scalar::Whole(number)) => {
+                let mut entries = self.entries.iter();
+                entries.find(|(at, _)| at == number).map(|(at, _)| *at)
+            }
+            (Kind::Menu, Scalar::Text(text)) => {
+                let same = |name: &String| name.eq_ignore_ascii_case(text.trim());
+                match self.entries.iter().find(|(_, name)| same(name)) {
+                    Some((at, _)) => Some(*at),
+                    None => {
+                        let names = self.entries.iter().map(|(_, name)| name.as_str());
+                        return Err(wrong(&did_you_mean(text, names)));
+                    }
+                }
+            }
+            (Kind::Bits, Scalar::Whole(number)) => {
+                Some(*number).filter(|bits| bits & !self.most == 0)
+            }
+            (Kind::Whole, Scalar::Whole(number)) => Some(*number).filter(|n| self.has(*n)),
+            _ => None,
+        };
+        // The bits of a set may reach the sign.
+        let narrow = |n: i64| {
+            i32::try_from(n)
+                .ok()
+                .or_else(|| Some(u32::try_from(n).ok()?.cast_signed()))
+        };
+        number.and_then(narrow).ok_or_else(|| wrong(""))
+    }
+
+    fn has(&self, number: i64) -> bool {
+        (self.least..=self.most).contains(&number)
+            && number.abs_diff(self.least).is_multiple_of(self.step.max(1))
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name)?;
+        if self.kind == Kind::Other {
+            return f.write_str(": not one that can be set here");
+        }
+        write!(
+            f,
+            ": {}, default {}",
+            self.range(),
+            self.shown(self.default)
+        )?;
+        if let Some(value) = self.value {
+            write!(f, ", now {}", self.shown(value))?;
+        }
+        if self.is_read_only {
+            f.write_str(", read only")?;
+        }
+        if self.is_inactive {
+            f.write_str(", held by another control")?;
+        }
+        Ok(())
+    }
+}
+
+/// A control that is to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub id: u32,
+    pub name: String,
+    pub value: i32,
+    is_switch: bool,
+}
+
+/// What the board file wants of these controls, in the order in which it is set.
+///
+/// # Errors
+/// What is wrong with the first that is wrong, for people.
+pub(super) fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> {
+    let mut settings = Vec::with_capacity(tuning.controls.len() + 1);
+    settings.extend(mains(found, tuning.mains_hz)?);
+    for wanted in &tuning.controls {
+        settings.push(setting(found, wanted)?);
+    }
+    settings.sort_by_key(|setting| !setting.is_switch);
+    Ok(settings)
+}
+
+fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String> {
+    let name = &wanted.name;
+    let Some(control) = found.iter().find(|control| control.name == *name) else {
+        let names: Vec<_> = found.iter().map(|control| control.name.as_str()).collect();
+        let near = did_you_mean(name, names.iter().copied());
+        return Err(match names.is_empty() {
+            true => format!("has no controls, and the board file sets `{name}`"),
+            false => format!(
+                "has no control `{name}`{near} (it has {})",
+                names.join(", ")
+            ),
+        });
+    };
+    let value = control.number(&wanted.value).map_err(|why| {
+        format!("cannot be set as the board file asks: its control `{name}` {why}")
+    })?;
+    Ok(Setting {
+        id: control.id,
+        name: name.clone(),
+        value,
+        is_switch: matches!(control.kind, Kind::Menu | Kind::Flag),
+    })
+}
+
+/// `mains_hz` as a setting; nothing where the driver has no such control.
+fn mains(found: &[Control], mains_hz: Option<u32>) -> Result<Option<Setting>, String> {
+    let control = found
+        .iter()
+        .find(|control| control.id == POWER_LINE_FREQUENCY);
+    let (Some(hertz), Some(control)) = (mains_hz, control) else {
+        return Ok(None);
+    };
+    let entry = match hertz {
+        0 => "Disabled".to_owned(),
+        hertz => format!("{hertz} Hz"),
+    };
+    let wanted = ControlSetting {
+        name: control.name.clone(),
+        value: Scalar::Text(entry),
+    };
+    setting(found, &wanted).map(Some)
+}
+
+/// Where controls are set.
+pub(super) trait Knobs {
+    /// Sets a control; the value that the driver took.
+    fn set(&self, id: u32, value: i32) -> io::Result<i32>;
+}
+
+/// Sets them all; the first that the driver refuses, with its reason.
+pub(super) fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
+    for setting in settings {
+        let Setting {
+            id, name, value, ..
+        } = setting;
+        let taken = knobs
+            .set(*id, *value)
+            .map_err(|error| (format!("to set its control `{name}` to {value}"), error))?;
+        if taken != *value {
+            log::warn!("the driver set the control `{name}` to {taken}, not to {value}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::cell::RefCell;
+
+    fn control(id: u32, name: &str, kind: Kind, range: (i64, i64, u64)) -> Control {
+        Control {
+            id,
+            name: name.to_owned(),
+            kind,
+            least: range.0,
+            most: range.1,
+            step: range.2,
+            default: range.0,
+            value: Some(range.0),
+            entries: vec![],
+            is_read_only: false,
+            is_inactive: false,
+        }
+    }
+
+    /// The controls of a common webcam.
+    fn webcam() -> Vec<Control> {
+        let mut mains = control(
+            POWER_LINE_FREQUENCY,
+            "power_line_frequency",
+            Kind::Menu,
+            (0, 2, 1),
+        );
+        mains.entries = [(0, "Disabled"), (1, "50 Hz"), (2, "60 Hz")]
+            .map(|(at, name)| (at, name.to_owned()))
+            .to_vec();
+        let mut automatic = control(2, "auto_exposure", Kind::Menu, (0, 3, 1));
+        automatic.entries = [(1, "Manual Mode"), (3, "Aperture Priority Mode")]
+            .map(|(at, name)| (at, name.to_owned()))
+            .to_vec();
+        let mut fixed = control(7, "pixel_rate", Kind::Whole, (1, 9, 1));
+        fixed.is_read_only = true;
+        vec![
+            control(1, "exposure_time_absolute", Kind::Whole, (3, 2047, 1)),
+            control(4, "gain", Kind::Whole, (-10, 100, 5)),
+            control(5, "white_balance_automatic", Kind::Flag, (0, 1, 1)),
+            control(6, "leds", Kind::Bits, (0, 6, 0)),
+            control(8, "reset", Kind::Other, (0, 0, 0)),
+            mains,
+            automatic,
+            fixed,
+        ]
+    }
+
+    fn wanted(name: &str, value: Scalar) -> Tuning {
+        let name = name.to_owned();
+        Tuning {
+            controls: vec![ControlSetting { name, value }],
+            ..Tuning::default()
+        }
+    }
+
+    fn text(text: &str) -> Scalar {
+        Scalar::Text(text.to_owned())
+    }
+
+    #[test]
+    fn names_are_spelt_as_v4l2_ctl_does() {
+        for (title, name) in [
+            ("Exposure Time, Absolute", "exposure_time_absolute"),
+            ("White Balance, Automatic", "white_balance_automatic"),
+            ("  Gain  ", "gain"),
+            ("Region of Interest (ROI)", "region_of_interest_roi"),
+            ("Énergie 2", "nergie_2"),
+        ] {
+            assert_eq!(spelt(title), name);
+        }
+    }
+
+    #[test]
+    fn values_become_the_drivers_numbers() {
+        for (name, value, number) in [
+            ("gain", Scalar::Whole(-10), -10),
+            ("gain", Scalar::Whole(95), 95),
+            ("white_balance_automatic", Scalar::Flag(false), 0),
+            ("white_balance_automatic", Scalar::Whole(1), 1),
+            ("power_line_frequency", text("50 hz"), 1),
+            ("power_line_frequency", text("DISABLED"), 0),
+            ("power_line_frequency", Scalar::Whole(2), 2),
+            ("auto_exposure", Scalar::Whole(3), 3),
+            ("leds", Scalar::Whole(6), 6),
+        ] {
+            let settings = settings(&webcam(), &wanted(name, value)).unwrap();
+            assert_eq!(settings[0].value, number, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_set_says_what_can() {
+        for (name, value, words) in [
+            (
+                "gian",
+                Scalar::Whole(1),
+                "no control `gian`, did you mean `gain`? (it has exposure_time_absolute, gain,",
+            ),
+            (
+                "gain",
+                Scalar::Whole(101),
+                "is 101, needs -10 to 100 in steps of 5",
+            ),
+            (
+                "gain",
+                Scalar::Whole(1),
+                "is 1, needs -10 to 100 in steps of 5",
+            ),
+            ("gain", Scalar::Whole(i64::MIN), "needs -10 to 100"),
+            ("gain", Scalar::Flag(true), "is true, needs -10"),
+            ("gain", text("high"), "is \"high\", needs -10"),
+            (
+                "power_line_frequency",
+                text("55 hz"),
+                "is \"55 hz\", needs one of \"Disabled\" (0), \"50 Hz\" (1), \"60 Hz\" (2)",
+            ),
+            (
+                "power_line_frequency",
+                text("Disable"),
+                "did you mean `Disabled`?",
+            ),
+            (
+                "auto_exposure",
+                Scalar::Whole(2),
+                "needs one of \"Manual Mode\" (1)",
+            ),
+            (
+                "white_balance_automatic",
+                Scalar::Whole(2),
+                "needs true or false",
+            ),
+            ("leds", Scalar::Whole(8), "needs bits of 0x6"),
+            ("leds", Scalar::Whole(-1), "needs bits of 0x6"),
+            ("pixel_rate", Scalar::Whole(2), "can be read, not set"),
+            (
+                "reset",
+                Scalar::Whole(0),
+                "of a kind that cannot be set here",
+            ),
+        ] {
+            let why = settings(&webcam(), &wanted(name, value)).unwrap_err();
+            assert!(why.contains(words), "{why}");
+        }
+        let why = settings(&[], &wanted("gain", Scalar::Whole(1))).unwrap_err();
+        assert!(why.contains("has no controls"), "{why}");
+    }
+
+    #[test]
+    fn mains_is_set_where_there_is_such_a_control() {
+        for (hertz, number) in [(0, 0), (50, 1), (60, 2)] {
+            let tuning = Tuning {
+                mains_hz: Some(hertz),
+                ..Tuning::default()
+            };
+            assert_eq!(settings(&webcam(), &tuning).unwrap()[0].value, number);
+            assert_eq!(settings(&webcam()[..5], &tuning), Ok(vec![]));
+        }
+        assert_eq!(settings(&webcam(), &Tuning::default()), Ok(vec![]));
+    }
+
+    /// Knobs that note what is set, and refuse one.
+    struct Noted(RefCell<Vec<(u32, i32)>>, Option<u32>);
+
+    impl Knobs for Noted {
+        fn set(&self, id: u32, value: i32) -> io::Result<i32> {
+            if self.1 == Some(id) {
+                return Err(io::Error::from_raw_os_error(libc::EACCES));
+            }
+            self.0.borrow_mut().push((id, value));
+            Ok(value)
+        }
+    }
+
+    #[test]
+    fn automatics_are_switched_before_what_they_lock() {
+        let pairs = [
+            ("exposure_time_absolute", Scalar::Whole(100)),
+            ("gain", Scalar::Whole(0)),
+            ("auto_exposure", text("manual mode")),
+        ];
+        let controls = pairs
+            .map(|(name, value)| ControlSetting {
+                name: name.to_owned(),
+                value,
+            })
+            .to_vec();
+        let tuning = Tuning {
+            controls,
+            ..Tuning::default()
+        };
+        let settings = settings(&webcam(), &tuning).unwrap();
+        let knobs = Noted(RefCell::default(), None);
+        apply(&knobs, &settings).unwrap();
+        assert_eq!(*knobs.0.borrow(), [(2, 1), (1, 100), (4, 0)]);
+        let knobs = Noted(RefCell::default(), Some(1));
+        let (doing, _) = apply(&knobs, &settings).unwrap_err();
+        assert_eq!(doing, "to set its control `exposure_time_absolute` to 100");
+    }
+
+    #[test]
+    fn a_control_prints_its_range_default_and_value() {
+        let lines: Vec<_> = webcam().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines[1],
+            "gain: -10 to 100 in steps of 5, default -10, now -10"
+        );
+        assert_eq!(
+            lines[2],
+            "white_balance_automatic: true or false, default false, now false"
+        );
+        assert_eq!(
+            lines[5],
+            "power_line_frequency: one of \"Disabled\" (0), \"50 Hz\" (1), \"60 Hz\" (2), default \"Disabled\", now \"Disabled\""
+        );
+        assert!(lines[7].ends_with("read only"), "{}", lines[7]);
+    }
+}
