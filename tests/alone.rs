@@ -20,7 +20,7 @@ impl Alone {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let program = folder.path().join("bin/eyelet");
-        std::fs::copy(env!("CARGO_BIN_EXE_eyelet"), program).unwrap();
+        common::copy_program(&program);
         Self { folder }
     }
 

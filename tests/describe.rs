@@ -364,7 +364,7 @@ fn an_imported_network_is_found_from_anywhere() {
     let program = home.path().join("eyelet");
     let built = env!("CARGO_BIN_EXE_eyelet");
     if fs::hard_link(built, &program).is_err() {
-        fs::copy(built, &program).unwrap();
+        common::copy_program(&program);
     }
     let run = |folder: &Path, words: &[&str]| {
         let output = Command::new(&program)

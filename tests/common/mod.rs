@@ -173,3 +173,13 @@ pub fn emulated() -> bool {
 pub fn tree_file(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
+
+/// Puts a copy of the program at `to`. Another process does it: a test that starts a program at that moment would hand its child
+/// a copy that is open for writing, and the system starts no such program ("text file busy").
+pub fn copy_program(to: &Path) {
+    let copied = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_eyelet"))
+        .arg(to)
+        .status();
+    assert!(copied.unwrap().success());
+}
