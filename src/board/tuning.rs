@@ -35,9 +35,7 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
             "needs a whole path like \"/dev/v4l-subdev0\"",
         );
     }
-    let mains_hz = table
-        .one_of("mains_hz", &[0, 50, 60])
-        .and_then(|hertz| u32::try_from(hertz).ok());
+    let mains_hz = table.one_of("mains_hz", [0, 50, 60]);
     let mut controls = Vec::new();
     if let Some(mut inner) = table.table("controls") {
         for name in inner.names_in_order() {

@@ -2,8 +2,8 @@
 //! not start, or leaves the overlay out.
 //! Options: "config.txt" in the Raspberry Pi documentation.
 
-use super::fat::Files;
 use crate::toml_file::did_you_mean;
+use std::collections::BTreeSet;
 
 /// Whose start files a machine's firmware has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +46,15 @@ pub fn overlays(lines: &[String]) -> impl Iterator<Item = &str> {
     names.filter(|name| !name.is_empty())
 }
 
-/// Holds the overlays that `lines` name against those that the packages have; `Err` is a fault for people.
-pub fn check_overlays(lines: &[String], there: &Files, packages: &str) -> Result<(), String> {
+/// Holds the overlays that `lines` name against `there`, the paths of those that the packages have; `Err` is a fault for people.
+pub fn check_overlays(
+    lines: &[String],
+    there: &BTreeSet<String>,
+    packages: &str,
+) -> Result<(), String> {
     let known = || {
-        let names = there.keys();
-        names.filter_map(|path| path.strip_prefix("overlays/")?.strip_suffix(".dtbo"))
+        let paths = there.iter();
+        paths.filter_map(|path| path.strip_prefix("overlays/")?.strip_suffix(".dtbo"))
     };
     for name in overlays(lines) {
         if known().any(|there| there == name) {
@@ -140,10 +144,8 @@ mod tests {
 
     #[test]
     fn an_overlay_that_is_not_to_be_had_is_told() {
-        let there = Files::from([
-            ("overlays/imx219.dtbo".to_owned(), Vec::new()),
-            ("overlays/README".to_owned(), Vec::new()),
-        ]);
+        let there = ["overlays/imx219.dtbo", "overlays/README"].map(str::to_owned);
+        let there = BTreeSet::from(there);
         let check = |text| check_overlays(&lines(text), &there, "linux-image");
         assert_eq!(check("dtoverlay=imx219,rotation=0"), Ok(()));
         let fault = check("dtoverlay=imx291").unwrap_err();

@@ -14,8 +14,11 @@ use std::fmt::Write;
 
 /// Whether something on the USB port has a part in the board's job.
 pub fn wants_usb(board: &Board) -> bool {
-    let by_usb = matches!(&board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_none());
-    by_usb || board.firmware.update_from_sticks
+    has_usb_camera(board) || board.firmware.update_from_sticks
+}
+
+fn has_usb_camera(board: &Board) -> bool {
+    matches!(&board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_none())
 }
 
 /// Adds the modules to `files`.
@@ -85,15 +88,10 @@ fn available(driver: &Driver, modules: &Modules) -> Option<&'static str> {
 fn is_needed(driver: &Driver, board: &Board, modules: &Modules) -> bool {
     match driver.job {
         Job::Usb => wants_usb(board),
-        // A USB camera's driver is of no use to a board whose camera is none, or one that the board file brings a driver for.
-        Job::Camera if driver.names == ["uvcvideo"] => {
-            wants_usb(board)
-                && matches!(board.camera, CameraConfig::V4l2(_))
-                && board
-                    .firmware
-                    .modules
-                    .iter()
-                    .all(|own| !modules.has(&own.name))
+        // The board file may bring the driver of another camera.
+        Job::UsbCamera => {
+            let own = &board.firmware.modules;
+            has_usb_camera(board) && !own.iter().any(|own| modules.has(&own.name))
         }
         Job::Camera | Job::Card => true,
         Job::Display | Job::Care => false,
@@ -107,7 +105,6 @@ fn modules_of(drivers: &[&Driver]) -> String {
 
 fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&Driver]) -> Failure {
     let mut jobs: Vec<&str> = lacking.iter().map(|driver| driver.job.name()).collect();
-    jobs.dedup();
     jobs.sort_unstable();
     jobs.dedup();
     let sensor = match &recipe.board.camera {

@@ -40,7 +40,9 @@ pub struct Driver {
 pub enum Job {
     /// The USB port.
     Usb,
-    /// The camera.
+    /// A camera on USB, whichever it is.
+    UsbCamera,
+    /// The camera that the board file names.
     Camera,
     /// The card that the system lies on.
     Card,
@@ -55,7 +57,7 @@ impl Job {
     pub fn name(self) -> &'static str {
         match self {
             Self::Usb => "USB",
-            Self::Camera => "camera",
+            Self::UsbCamera | Self::Camera => "camera",
             Self::Card => "card",
             Self::Display => "display",
             Self::Care => "care",
@@ -97,7 +99,7 @@ static VIRT: Needs = Needs {
         driver(Job::Usb, &["virtio_pci"], ""),
         driver(Job::Display, &["virtio_gpu"], ""),
         driver(Job::Usb, &["xhci_pci"], ""),
-        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Card, &["virtio_blk"], ""),
     ],
 };
@@ -127,9 +129,10 @@ static PI_3: Needs = Needs {
         driver(Job::Care, &["bcm2835_wdt"], ""),
         driver(Job::Usb, &["phy_generic", "dwc_otg"], "usb-nop-xceiv"),
         driver(Job::Usb, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
-        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Care, &["bcm2835_thermal"], "brcm,bcm2837-thermal"),
-        driver(Job::Care, &["fixed"], "regulator-fixed"),
+        // The supply of a compute module's base board; the boards themselves, a Zero 2 W among them, have none.
+        driver(Job::Care, &["fixed"], ""),
         driver(
             Job::Card,
             &["sdhci_iproc", "bcm2835_mmc"],
@@ -164,7 +167,7 @@ static PI_4: Needs = Needs {
         // The USB-C port, which power comes in by.
         driver(Job::Care, &["phy_generic", "dwc_otg"], "usb-nop-xceiv"),
         driver(Job::Care, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
-        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Care, &["bcm2711_thermal"], "brcm,bcm2711-thermal"),
         driver(Job::Card, &["gpio_regulator"], "regulator-gpio"),
         driver(Job::Card, &["fixed"], "regulator-fixed"),
@@ -196,7 +199,7 @@ static PI_5: Needs = Needs {
         driver(Job::Usb, &["rp1_pci", "rp1"], ""),
         driver(Job::Usb, &["dwc3"], "snps,dwc3"),
         driver(Job::Usb, &["xhci_plat_hcd"], ""),
-        driver(Job::Camera, &["uvcvideo"], ""),
+        driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Care, &["bcm2711_thermal"], ""),
         driver(Job::Card, &["gpio_brcmstb"], "brcm,brcmstb-gpio"),
         driver(

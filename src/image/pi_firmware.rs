@@ -1,13 +1,14 @@
 //! What a card needs for the Raspberry Pi's own firmware: start files, overlays, trial boots, and what it does for cameras.
 
 use super::config;
-use super::machine::Needs;
+use super::machine::needs;
 use super::sensor;
-use super::system::{machine_of, names};
+use super::system::names;
 use super::{Files, Recipe, package_failure};
 use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
 use crate::failure::{Cause, Failure};
+use std::collections::BTreeSet;
 
 /// What the board's ribbon-cable camera needs, where it names one.
 pub fn sensor_parts(recipe: &Recipe<'_>, machine: Machine) -> Result<sensor::Parts, Failure> {
@@ -27,11 +28,12 @@ pub fn sensor_parts(recipe: &Recipe<'_>, machine: Machine) -> Result<sensor::Par
 /// Takes the Pi firmware's files from its packages, wherever in them they lie, and its licence.
 pub fn add(
     recipe: &Recipe<'_>,
-    needs: &Needs,
+    machine: Machine,
     start_files: &[String],
     boot: &mut Files,
     slot: &mut Files,
 ) -> Result<(), Failure> {
+    let needs = needs(machine);
     for package in recipe.firmware {
         package.each_file(&mut |path, file| {
             let name = path.rsplit('/').next().unwrap_or_default();
@@ -63,7 +65,7 @@ pub fn add(
     };
     Err(package_failure(format!(
         "{given} an image for {} needs with these lines of config_txt: pass the package raspi-firmware by --firmware",
-        machine_of(recipe)?.name(),
+        machine.name(),
     )))
 }
 
@@ -99,21 +101,27 @@ pub fn add_overlays(
         .map(|name| format!("overlays/{name}.dtbo"))
         .filter(|path| !slot.contains_key(path))
         .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
     // All of them, so that a misspelt name finds its neighbour.
-    let mut there = slot.clone();
-    there.retain(|path, _| path.starts_with("overlays/"));
+    let mut there: BTreeSet<String> = slot
+        .keys()
+        .filter(|path| path.starts_with("overlays/"))
+        .cloned()
+        .collect();
     for package in recipe.firmware {
         package.each_file(&mut |path, file| {
             let Some((_, name)) = path.split_once("/overlays/") else {
                 return Ok(());
             };
             let place = format!("overlays/{name}");
-            let mut contents = Vec::new();
             if wanted.contains(&place) {
+                let mut contents = Vec::new();
                 file.read_to_end(&mut contents)?;
                 slot.insert(place.clone(), contents);
             }
-            there.insert(place, Vec::new());
+            there.insert(place);
             Ok(())
         })?;
     }

@@ -27,25 +27,32 @@ const FIRMWARE_MEMORY_MIB: u32 = 128;
 
 /// What `sensor` needs on `machine`; `Err` says why it cannot be had there.
 pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
-    let is_pi_5 = machine == Machine::RaspberryPi5;
     if machine == Machine::Virt {
         return Err("the machine virt has no connector for a ribbon-cable camera".to_owned());
     }
-    if sensor == Sensor::Firmware {
-        if is_pi_5 {
+    let is_pi_5 = machine == Machine::RaspberryPi5;
+    let own: &[Driver] = match sensor {
+        Sensor::Firmware if is_pi_5 => {
             return Err(
                 "the firmware of a Raspberry Pi 5 makes no pictures: name the camera's own sensor"
                     .to_owned(),
             );
         }
-        return Ok(Parts {
-            config: vec![
-                "start_x=1".to_owned(),
-                format!("gpu_mem={FIRMWARE_MEMORY_MIB}"),
-            ],
-            drivers: vec![driver(&["bcm2835_v4l2"])],
-        });
-    }
+        Sensor::Firmware => {
+            return Ok(Parts {
+                config: vec![
+                    "start_x=1".to_owned(),
+                    format!("gpu_mem={FIRMWARE_MEMORY_MIB}"),
+                ],
+                drivers: vec![driver(&["bcm2835_v4l2"])],
+            });
+        }
+        Sensor::Imx219 => &[driver(&["imx219"])],
+        Sensor::Imx477 => &[driver(&["imx477"])],
+        // Its lens is moved by a chip of its own.
+        Sensor::Imx708 => &[driver(&["imx708"]), driver(&["dw9807_vcm"])],
+        Sensor::Ov5647 => &[driver(&["ov5647"])],
+    };
     let receiver: &[Driver] = if is_pi_5 {
         &[driver(&["i2c_designware_platform"]), driver(&["rp1_cfe"])]
     } else {
@@ -54,14 +61,6 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
             driver(&["i2c_mux_pinctrl"]),
             driver(&["bcm2835_unicam", "bcm2835_unicam_legacy"]),
         ]
-    };
-    let own: &[Driver] = match sensor {
-        Sensor::Firmware => &[],
-        Sensor::Imx219 => &[driver(&["imx219"])],
-        Sensor::Imx477 => &[driver(&["imx477"])],
-        // Its lens is moved by a chip of its own.
-        Sensor::Imx708 => &[driver(&["imx708"]), driver(&["dw9807_vcm"])],
-        Sensor::Ov5647 => &[driver(&["ov5647"])],
     };
     Ok(Parts {
         config: vec![

@@ -66,7 +66,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     if let Some(start_files) = needs.start_files {
         packages.extend(recipe.firmware.iter().map(Package::from));
         let wanted = config::start_files(start_files, &config_lines);
-        pi_firmware::add(recipe, needs, &wanted, &mut boot, &mut slot)?;
+        pi_firmware::add(recipe, machine, &wanted, &mut boot, &mut slot)?;
         notes.extend(pi_firmware::trial_boots(recipe, &boot)?);
     }
     if machine != Machine::Virt {
@@ -178,7 +178,7 @@ impl System {
     }
 }
 
-pub(super) fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
+fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
     recipe.board.firmware.machine.ok_or_else(|| {
         let names: Vec<_> = Machine::NAMES.iter().map(|(name, _)| *name).collect();
         Failure::new(

@@ -268,26 +268,25 @@ impl<'s, 't> Table<'s, 't> {
 
     /// A rotation: 0, 90, 180 or 270 degrees clockwise.
     pub fn quarter_turns(&mut self, key: &str) -> Option<u16> {
-        self.value(key, "0, 90, 180 or 270", |value| match value {
-            DeValue::Integer(degrees) => match (degrees.as_str(), degrees.radix()) {
-                ("0", 10) => Some(0),
-                ("90", 10) => Some(90),
-                ("180", 10) => Some(180),
-                ("270", 10) => Some(270),
-                _ => None,
-            },
-            _ => None,
-        })
+        self.one_of(key, [0, 90, 180, 270])
     }
 
-    /// One of the whole numbers in `allowed`.
-    pub fn one_of(&mut self, key: &str, allowed: &[u64]) -> Option<u64> {
-        let names: Vec<_> = allowed.iter().map(ToString::to_string).collect();
-        let names = format!("one of {}", names.join(", "));
-        self.value(key, names, |value| match value {
-            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix())
-                .ok()
-                .filter(|number| allowed.contains(number)),
+    /// One of these whole numbers, in decimal digits.
+    pub fn one_of<T: Copy + fmt::Display, const N: usize>(
+        &mut self,
+        key: &str,
+        allowed: [T; N],
+    ) -> Option<T> {
+        let names = allowed.map(|number| number.to_string());
+        let shown = match &names[..] {
+            [others @ .., last] if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+            names => names.concat(),
+        };
+        self.value(key, shown, |value| match value {
+            DeValue::Integer(digits) if digits.radix() == 10 => {
+                let at = names.iter().position(|name| name == digits.as_str())?;
+                Some(allowed[at])
+            }
             _ => None,
         })
     }

@@ -206,20 +206,17 @@ fn tune(path: &Path, node: &Node, config: &V4l2Config) -> Result<usize, CameraEr
     if tuning.controls.is_empty() && tuning.mains_hz.is_none() {
         return Ok(0);
     }
+    let other;
     let (path, node) = match &tuning.controls_device {
-        Some(other) => {
-            let node = Node::open(other).map_err(|error| faults::opening(other, &error))?;
-            (other.as_path(), node)
+        Some(device) => {
+            other = Node::open(device).map_err(|error| faults::opening(device, &error))?;
+            (device.as_path(), &other)
         }
-        None => {
-            let again = node.again();
-            let node = again.map_err(|error| faults::starting(path, "to set controls", &error))?;
-            (path, node)
-        }
+        None => (path, node),
     };
     let settings = controls::settings(&node.controls(), tuning)
         .map_err(|why| CameraError::Unusable(format!("{} {why}", path.display())))?;
-    controls::apply(&node, &settings)
+    controls::apply(node, &settings)
         .map_err(|(doing, error)| faults::setting(path, &doing, &error))?;
     Ok(settings.len())
 }

@@ -103,12 +103,6 @@ impl Node {
         Ok(Self { file })
     }
 
-    /// The same open node once more.
-    pub fn again(&self) -> io::Result<Self> {
-        let file = self.file.try_clone()?;
-        Ok(Self { file })
-    }
-
     pub fn fd(&self) -> i32 {
         self.file.as_raw_fd()
     }
