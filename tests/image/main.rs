@@ -7,6 +7,7 @@
 mod cards;
 #[path = "../common/mod.rs"]
 mod common;
+mod kernels;
 mod named;
 mod packages;
 mod signed;
