@@ -7,9 +7,8 @@ use super::policy::Policy;
 use super::sensor::Sensor;
 use super::tuning::tuning;
 use super::{
-    Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, Depth, DisplayConfig,
-    FramebufferConfig, PatternConfig, PipeConfig, PngConfig, StillConfig, Tier, V4l2Config,
-    classes,
+    Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, PatternConfig,
+    PipeConfig, StillConfig, Tier, V4l2Config, classes,
 };
 use crate::data_roots::DataRoots;
 use crate::frame::PixelFormat;
@@ -43,7 +42,7 @@ pub enum Base<'a> {
 }
 
 impl Base<'_> {
-    fn input(self, path: &str) -> PathBuf {
+    pub(super) fn input(self, path: &str) -> PathBuf {
         match self {
             _ if Path::new(path).is_absolute() => path.into(),
             Base::Folder(folder) => folder.join(path),
@@ -51,7 +50,7 @@ impl Base<'_> {
         }
     }
 
-    fn output(self, path: &str) -> PathBuf {
+    pub(super) fn output(self, path: &str) -> PathBuf {
         match self {
             Base::Folder(folder) => folder.join(path),
             Base::DataRoots(_) => path.into(),
@@ -102,7 +101,7 @@ impl Board {
             let camera = camera(top, base);
             let (mount, regions) = super::mount::mount(top);
             let decide = decide(top);
-            let (display, font) = display(top, base);
+            let (display, font) = super::display::display(top, base);
             let firmware = super::firmware::firmware(top);
             let policy = super::policy::policy(top);
             if let Some(camera) = &camera {
@@ -298,57 +297,4 @@ fn decide(top: &mut Table<'_, '_>) -> DecideConfig {
     };
     config.classes = classes::class_rules(&mut table, config.rule());
     config
-}
-
-/// `[display.KIND]`, and `font` of `[display]`.
-fn display(top: &mut Table<'_, '_>, base: Base<'_>) -> (Option<DisplayConfig>, Option<PathBuf>) {
-    let mut font = None;
-    let kinds = ["framebuffer", "png", "none"];
-    let chosen = top.choice_beside("display", &kinds, |outer| {
-        font = outer.text("font").map(|path| base.input(&path));
-    });
-    (
-        chosen.and_then(|(kind, table)| display_of(kind, table, base)),
-        font,
-    )
-}
-
-fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
-    match kind {
-        "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
-        "png" => png(&mut table, base).map(DisplayConfig::Png),
-        _ => Some(DisplayConfig::None),
-    }
-}
-
-fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
-    FramebufferConfig {
-        driver: table.text("driver"),
-        width_px: table.integer_u32("width_px", limits::SIDE_PX),
-        height_px: table.integer_u32("height_px", limits::SIDE_PX),
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
-        required: table.flag("required").unwrap_or(false),
-    }
-}
-
-fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
-    table.must_have(&["folder", "width_px", "height_px"]);
-    let folder = table.text("folder");
-    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
-    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
-    let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
-    let depths = [
-        ("mono", Depth::Mono),
-        ("rgb565", Depth::Rgb565),
-        ("rgb888", Depth::Rgb888),
-    ];
-    let depth = table.word("depth", &depths).unwrap_or(Depth::Rgb888);
-    Some(PngConfig {
-        folder: base.output(&folder?),
-        keep,
-        width_px: width_px?,
-        height_px: height_px?,
-        depth,
-    })
 }

@@ -3,6 +3,7 @@
 
 pub mod choose;
 pub mod classes;
+mod display;
 pub mod file;
 pub mod firmware;
 mod mount;
