@@ -1,9 +1,10 @@
 //! The loop: newest frame, network, verdict, display; and what happens when one of them fails.
 //!
 //! Nothing queues. A camera that fails is opened again with growing pauses; meanwhile display and log say that it is lost,
-//! and no old class is shown as live. A display that fails is opened again too; the serial log goes on. How long that may
+//! and no old class is shown as live. A display that fails is opened again too; the other displays and the serial log go on. How long that may
 //! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
 
+mod displays;
 pub mod reload;
 mod start;
 pub(crate) mod views;
@@ -16,18 +17,19 @@ use crate::memory;
 use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess};
 use crate::show::serial::Serial;
-use crate::show::{Display, DisplayError, Scene, State};
+use crate::show::{Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
 use crate::{Cause, Failure, clock};
+use displays::Displays;
+pub use displays::OpenDisplay;
 use reload::Reload;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use views::Views;
 
 /// First and longest pause between two tries to open a lost camera.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
-/// Pause between two tries to open a failed display.
-const DISPLAY_PAUSE: Duration = Duration::from_secs(10);
 /// The picture on a display is renewed this often while the verdict stays.
 const PICTURE_PERIOD: Duration = Duration::from_millis(100);
 /// A verdict older than this is not live any more, whatever the camera says.
@@ -55,14 +57,14 @@ pub struct Device {
     board: Board,
     labels: Vec<String>,
     /// The same as a display has them.
-    shown: Vec<String>,
+    shown: Arc<[String]>,
     camera: Option<Box<dyn Camera>>,
     geometry: Geometry,
     decoder: MjpegDecoder,
     preprocess: Preprocess,
     network: Network,
     views: Views,
-    display: Option<Box<dyn Display>>,
+    displays: Displays,
     serial: Serial,
     stats: Stats,
     /// When the newest verdict was made; `None` before the first one.
@@ -71,7 +73,6 @@ pub struct Device {
     /// Counts of cameras that were lost since start, and damaged frames that only the decoder saw.
     past: Counts,
     drawn_at: Instant,
-    display_retry_at: Option<Instant>,
     trouble: Trouble,
     care: Care,
     /// When a frame was finished last; at first, when the device was started.
@@ -79,13 +80,10 @@ pub struct Device {
     /// When a frame was of no use first, and why the last one was.
     skipped: Option<(Instant, Failure)>,
     open_camera: OpenCamera,
-    open_display: OpenDisplay,
 }
 
 /// How a board's camera is opened, at start and whenever it was lost.
 pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
-/// How a board's display is opened; `None` when it has none.
-pub type OpenDisplay = Box<dyn FnMut() -> Result<Option<Box<dyn Display>>, DisplayError>>;
 
 enum Step {
     Frame,
@@ -330,21 +328,10 @@ impl Device {
         }
     }
 
-    /// Shows the newest scene; a display that fails is closed, and opened again later.
+    /// Shows the newest scene.
     fn draw(&mut self) {
         self.drawn_at = Instant::now();
-        if self.display_retry_at.is_some_and(|at| Instant::now() >= at) {
-            self.display_retry_at = None;
-            match views::open_display(&mut self.open_display, &self.board.regions) {
-                // Back is one that shows something, not one that can be opened.
-                Ok(display) => self.display = display,
-                Err(error) => self.lose_display(&error),
-            }
-        }
         let state = self.state();
-        let Some(display) = self.display.as_mut() else {
-            return;
-        };
         let notice = self.care.notice();
         let preprocess = (state == State::Live).then_some(&self.preprocess);
         let regions = self.views.regions(preprocess);
@@ -360,20 +347,7 @@ impl Device {
             regions: &regions[..if count > 1 { count } else { 0 }],
             notice: notice.as_ref().map(|words| words.as_str()),
         };
-        match display.show(&scene) {
-            Ok(()) => {
-                if self.care.display_shows(&self.serial) {
-                    self.say_status();
-                }
-            }
-            Err(error) => self.lose_display(&error),
-        }
-    }
-
-    fn lose_display(&mut self, error: &DisplayError) {
-        self.display = None;
-        self.display_retry_at = Some(Instant::now() + DISPLAY_PAUSE);
-        if self.care.display_fails(&self.serial, error) {
+        if (self.displays).show(&scene, &mut self.care, &self.serial) {
             self.say_status();
         }
     }

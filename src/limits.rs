@@ -86,6 +86,8 @@ pub const REGION_SIDE_PX: Whole = whole(8, SIDE_PX.most);
 pub const HOLD_MS: Whole = whole(0, 3_600_000);
 /// `font` of `[display]`: those of all Chinese, Japanese and Korean letters have some 20 MB.
 pub const FONT_FILE_BYTES: u64 = 64 << 20;
+/// Tables in `[display]`: no board has places to plug in more, and each costs time for every picture.
+pub const DISPLAYS: Whole = whole(1, 4);
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
@@ -224,6 +226,7 @@ mod tests {
             whole("frames_in_a_row", FRAMES_IN_A_ROW),
             whole("hold_ms", HOLD_MS),
             whole("regions", REGIONS),
+            whole("display", DISPLAYS),
             whole("keep", PNG_KEEP),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),

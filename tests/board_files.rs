@@ -120,8 +120,8 @@ fn host_and_virt_say_what_they_are_for() {
         panic!("{:?}", host.camera)
     };
     assert_eq!((still.frames_each, still.repeat), (5, false));
-    let DisplayConfig::Png(png) = host.display else {
-        panic!("{:?}", host.display)
+    let [DisplayConfig::Png(png)] = &host.displays[..] else {
+        panic!("{:?}", host.displays)
     };
     assert_eq!(png.folder, Path::new("eyelet-display"));
     assert_eq!((png.width_px, png.height_px), (480, 320));
@@ -138,7 +138,7 @@ fn host_and_virt_say_what_they_are_for() {
 fn what_is_not_said_has_its_default() {
     let board = parse(SMALL).unwrap();
     assert_eq!(board.pool, PoolSize::Bytes(64 << 20));
-    assert_eq!(board.display, DisplayConfig::None);
+    assert_eq!(board.displays, []);
     assert_eq!(board.mount, Default::default());
     assert_eq!(board.regions, []);
     assert_eq!(board.decide, Default::default());
@@ -202,10 +202,38 @@ fn paths_are_relative_to_the_board_file() {
         still.files,
         [Path::new("/b/p.jpg"), Path::new("/abs/q.jpg")]
     );
-    let DisplayConfig::Png(png) = board.display else {
-        panic!("{:?}", board.display)
+    let [DisplayConfig::Png(png)] = &board.displays[..] else {
+        panic!("{:?}", board.displays)
     };
     assert_eq!(png.folder, Path::new("/b/out"));
+}
+
+#[test]
+fn displays_come_in_the_order_of_the_file() {
+    let png = |folder: &str| {
+        format!("[[display.png]]\nfolder = \"{folder}\"\nwidth_px = 128\nheight_px = 64\n")
+    };
+    let text = format!(
+        "{}[display.framebuffer]\nmirror = true\nrequired = true\n{}",
+        png("z"),
+        png("a")
+    );
+    let displays = parse(&SMALL.replace("[display.none]", &text))
+        .unwrap()
+        .displays;
+    let kinds: Vec<_> = displays.iter().map(DisplayConfig::kind).collect();
+    assert_eq!(kinds, ["png", "framebuffer", "png"]);
+    let names = DisplayConfig::names(&displays);
+    assert_eq!(
+        names,
+        ["display png 1", "display framebuffer", "display png 2"]
+    );
+    assert_eq!(DisplayConfig::names(&displays[1..2]), ["display"]);
+    assert!(displays[1].is_required());
+    let DisplayConfig::Png(last) = &displays[2] else {
+        panic!("{displays:?}")
+    };
+    assert_eq!(last.folder, Path::new("/b/a"));
 }
 
 #[test]
@@ -416,6 +444,26 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[display.none]",
         "[display.png]\nfolder = \"f\"\nwidth_px = 99\nheight_px = 99\ndepth = \"rgb656\"",
         "t.toml:15:1: display.png.depth: \"rgb656\" is not allowed, did you mean `rgb565`? (allowed: mono, rgb565, rgb888)",
+    ),
+    (
+        "[display.none]",
+        "[display.none]\n[display.framebuffer]",
+        "t.toml:11:2: display: has [display.none] beside another one: [display.none] is for a board without a display, and stands alone",
+    ),
+    (
+        "[display.none]",
+        "[[display.framebuffer]]\ndriver = \"vc4\"\n[[display.framebuffer]]",
+        "t.toml:11:3: display: has two framebuffers that may be the same one: each needs a `driver` of its own",
+    ),
+    (
+        "[display.none]",
+        "[[display.png]]\nfolder = \"f\"\nwidth_px = 99\nheight_px = 99\n[[display.png]]\nfolder = \"f\"\nwidth_px = 64\nheight_px = 64",
+        "t.toml:11:3: display: has two [display.png] that write to /b/f: each needs a `folder` of its own",
+    ),
+    (
+        "[display.none]",
+        "[[display.framebuffer]]\ndriver = \"a\"\n[[display.framebuffer]]\ndriver = \"b\"\n[[display.framebuffer]]\ndriver = \"c\"\n[[display.framebuffer]]\ndriver = \"d\"\n[[display.framebuffer]]\ndriver = \"e\"",
+        "t.toml:11:3: display: has 5 displays, needs at most 4",
     ),
     (
         "[display.none]",

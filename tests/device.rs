@@ -6,8 +6,8 @@ mod common;
 use common::fixture;
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::board::{
-    Area, Board, CameraConfig, ClassRules, DecideConfig, DisplayConfig, Firmware, Mount,
-    PatternConfig, Region, Tier,
+    Area, Board, CameraConfig, ClassRules, DecideConfig, Firmware, Mount, PatternConfig, Region,
+    Tier,
 };
 use eyelet::camera::{Camera, CameraError, Next};
 use eyelet::care::Care;
@@ -116,6 +116,18 @@ impl Display for RecordingDisplay {
     }
 }
 
+/// How a display of the test's own is opened.
+fn opened_by(
+    open: impl Fn() -> Result<Box<dyn Display>, DisplayError> + Send + Sync + 'static,
+) -> OpenDisplay {
+    OpenDisplay {
+        name: "display".into(),
+        is_required: false,
+        is_slow: false,
+        open: Arc::new(open),
+    }
+}
+
 fn board() -> Board {
     Board {
         name: "test".into(),
@@ -137,7 +149,7 @@ fn board() -> Board {
             unknown_label: "unknown".into(),
             classes: ClassRules::default(),
         },
-        display: DisplayConfig::None,
+        displays: Vec::new(),
         font: None,
         firmware: Firmware::default(),
         policy: Policy::default(),
@@ -163,7 +175,7 @@ fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>
             shown: Arc::clone(&to_display),
             fails: display_fails,
         };
-        Ok(Some(Box::new(display) as Box<dyn Display>))
+        Ok(Box::new(display) as Box<dyn Display>)
     };
     let serial = Serial::new(true, Instant::now(), "unknown");
     let mut device = Device::start_with(
@@ -171,7 +183,7 @@ fn run(script: Vec<Act>, display_fails: bool) -> (u64, Vec<(State, Option<usize>
         model,
         serial,
         Box::new(open_camera),
-        Box::new(open_display),
+        vec![opened_by(open_display)],
     )
     .unwrap();
     let stop = AtomicBool::new(false);
@@ -256,6 +268,119 @@ fn a_display_that_fails_does_not_stop_the_loop() {
     assert_eq!((frames, shown.len()), (50, 0));
 }
 
+/// What a display saw: the grey of the picture, and the class.
+type Seen = Arc<Mutex<Vec<(Option<u8>, Option<usize>)>>>;
+
+/// Takes so long for each picture.
+struct SlowDisplay(Seen, Duration);
+
+impl Display for SlowDisplay {
+    fn describe(&self) -> String {
+        "slow".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let grey = scene.picture.map(|picture| picture.rgb[0]);
+        let class = scene.verdict.and_then(|v| v.decided).map(|c| c.class);
+        std::thread::sleep(self.1);
+        self.0.lock().unwrap().push((grey, class));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_slow_display_holds_up_neither_frames_nor_the_others() {
+    let (slow, fast) = (Seen::default(), Seen::default());
+    let one = |seen: &Seen, takes, is_slow| {
+        let seen = Arc::clone(seen);
+        OpenDisplay {
+            is_slow,
+            ..opened_by(move || Ok(Box::new(SlowDisplay(Arc::clone(&seen), takes))))
+        }
+    };
+    let displays = vec![
+        one(&slow, Duration::from_millis(800), true),
+        one(&fast, Duration::from_millis(5), false),
+    ];
+    let script = (0..250).map(Act::Picture).collect();
+    let care = Care::unwatched(Policy::default());
+    let (frames, took) = run_cared_on(displays, script, care);
+    assert_eq!(frames, Ok(250));
+    let (slow, fast) = (slow.lock().unwrap(), fast.lock().unwrap());
+    println!(
+        "250 frames in {took:?}; slow {}, fast {}",
+        slow.len(),
+        fast.len()
+    );
+    // As many pictures as the fast one had would have taken the slow one longer than this.
+    assert!(took < Duration::from_millis(600) * fast.len() as u32);
+    // What it misses it does not show later, and the last scene is shown before the end.
+    assert!(slow.len() < fast.len());
+    assert!(slow.is_sorted_by_key(|(grey, _)| *grey), "{slow:?}");
+    assert_eq!(slow.last(), fast.last());
+    assert!(slow.iter().all(|seen| fast.contains(seen)));
+}
+
+#[test]
+fn a_display_that_fails_leaves_the_others_on() {
+    let shown = [Shown::default(), Shown::default(), Shown::default()];
+    let one = |index: usize, fails: bool, is_slow: bool| {
+        let shown = Arc::clone(&shown[index]);
+        OpenDisplay {
+            name: format!("display {index}"),
+            is_slow,
+            ..opened_by(move || {
+                let shown = Arc::clone(&shown);
+                Ok(Box::new(RecordingDisplay { shown, fails }))
+            })
+        }
+    };
+    let displays = vec![
+        one(0, true, false),
+        one(1, false, false),
+        one(2, true, true),
+    ];
+    let beats = Counting::default();
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(beats.clone()));
+    let (frames, _) = run_cared_on(displays, (0..20).map(Act::Picture).collect(), care);
+    assert_eq!(frames, Ok(20));
+    let [first, second, third] = shown.map(|shown| shown.lock().unwrap().clone());
+    assert_eq!((first, third), (vec![], vec![]));
+    assert!(
+        second
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+    // A frame that one of the board's displays does not show does not count as finished.
+    assert_eq!(*beats.0.lock().unwrap(), (0, 20, 0));
+}
+
+#[test]
+fn a_display_that_must_be_there_is_named_where_there_are_others() {
+    let absent = |name: &str, is_required| OpenDisplay {
+        name: name.into(),
+        is_required,
+        ..opened_by(|| Err(DisplayError::Absent("no panel".into())))
+    };
+    let start = |displays| {
+        Device::start_with(
+            board(),
+            Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap(),
+            Serial::new(true, Instant::now(), "unknown"),
+            Box::new(|| eyelet::camera::open(&CameraConfig::Pattern(PatternConfig::default()))),
+            displays,
+        )
+    };
+    assert!(start(vec![absent("display a", false), absent("display b", false)]).is_ok());
+    let failure = start(vec![absent("display a", false), absent("display b", true)]);
+    let failure = failure.err().unwrap();
+    assert_eq!(failure.cause, eyelet::Cause::Display);
+    assert_eq!(failure.message, "display b: no panel");
+    let failure = start(vec![absent("display", true)]).err().unwrap();
+    assert_eq!(failure.message, "no panel");
+}
+
 #[test]
 fn the_stop_signal_is_heard_while_the_camera_is_lost() {
     let stop = AtomicBool::new(false);
@@ -270,14 +395,8 @@ fn the_stop_signal_is_heard_while_the_camera_is_lost() {
         }) as Box<dyn Camera>)
     };
     let serial = Serial::new(true, Instant::now(), "unknown");
-    let mut device = Device::start_with(
-        board(),
-        model,
-        serial,
-        Box::new(open_camera),
-        Box::new(|| Ok(None)),
-    )
-    .unwrap();
+    let mut device =
+        Device::start_with(board(), model, serial, Box::new(open_camera), Vec::new()).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(300));
@@ -302,12 +421,12 @@ fn the_stop_signal_is_heard_while_the_camera_is_lost() {
 
 /// A board that is looked after by `care` takes so many pictures of a script.
 fn run_cared(script: Vec<Act>, care: Care) -> (Result<u64, Failure>, Duration) {
-    run_cared_on(Box::new(|| Ok(None)), script, care)
+    run_cared_on(Vec::new(), script, care)
 }
 
-/// The same with a display.
+/// The same with displays.
 fn run_cared_on(
-    open_display: OpenDisplay,
+    displays: Vec<OpenDisplay>,
     script: Vec<Act>,
     care: Care,
 ) -> (Result<u64, Failure>, Duration) {
@@ -328,7 +447,7 @@ fn run_cared_on(
         model,
         serial,
         Box::new(open_camera),
-        open_display,
+        displays,
         care,
         &stop,
     )
@@ -432,13 +551,13 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
 
     let fails = || {
-        Ok(Some(Box::new(RecordingDisplay {
+        Ok(Box::new(RecordingDisplay {
             shown: Shown::default(),
             fails: true,
-        }) as Box<dyn Display>))
+        }) as Box<dyn Display>)
     };
     let script = (0..5).map(Act::Picture).collect();
-    let (result, _) = run_cared_on(Box::new(fails), script, watched(retry));
+    let (result, _) = run_cared_on(vec![opened_by(fails)], script, watched(retry));
     assert_eq!(result, Ok(5));
     assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
 }
@@ -498,7 +617,7 @@ fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
     };
     let open_display = move || {
         let display = HalvesDisplay(Arc::clone(&to_display));
-        Ok(Some(Box::new(display) as Box<dyn Display>))
+        Ok(Box::new(display) as Box<dyn Display>)
     };
     let mut device = Device::start_with(
         Board {
@@ -508,7 +627,7 @@ fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
         Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap(),
         Serial::new(true, Instant::now(), "unknown"),
         Box::new(open_camera),
-        Box::new(open_display),
+        vec![opened_by(open_display)],
     )
     .unwrap();
     let stop = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! `[display.KIND]` of a board file, and `font` of `[display]`. A kind is one function here.
+//! The tables `[display.KIND]` of a board file, and `font` of `[display]`. A kind is one function here.
 
 use super::file::Base;
 use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig};
@@ -6,27 +6,69 @@ use crate::limits;
 use crate::toml_file::Table;
 use std::path::PathBuf;
 
-/// `[display.KIND]`, and `font` of `[display]`.
-pub(super) fn display(
+/// The tables of `[display]`, and its `font`. `[display.none]` stands alone and is no display.
+pub(super) fn displays(
     top: &mut Table<'_, '_>,
     base: Base<'_>,
-) -> (Option<DisplayConfig>, Option<PathBuf>) {
+) -> (Vec<DisplayConfig>, Option<PathBuf>) {
     let mut font = None;
     let kinds = ["framebuffer", "png", "none"];
-    let chosen = top.choice_beside("display", &kinds, |outer| {
+    let chosen = top.choices("display", &kinds, |outer| {
         font = outer.text("font").map(|path| base.input(&path));
     });
-    (
-        chosen.and_then(|(kind, table)| display_of(kind, table, base)),
-        font,
-    )
+    let count = chosen.len();
+    if count > 1 && chosen.iter().any(|(kind, _)| *kind == "none") {
+        top.fault(
+            "display",
+            "has [display.none] beside another one: [display.none] is for a board without a display, and stands alone",
+        );
+    }
+    let most = limits::DISPLAYS.most;
+    if count as u64 > most {
+        top.fault(
+            "display",
+            format_args!("has {count} displays, needs at most {most}"),
+        );
+    }
+    let displays = chosen.into_iter();
+    let displays: Vec<_> = displays
+        .filter_map(|(kind, table)| display_of(kind, table, base))
+        .collect();
+    for (i, display) in displays.iter().enumerate() {
+        if let Some(why) = displays[..i].iter().find_map(|other| clash(other, display)) {
+            top.fault("display", why);
+        }
+    }
+    (displays, font)
 }
 
 fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
     match kind {
         "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
         "png" => png(&mut table, base).map(DisplayConfig::Png),
-        _ => Some(DisplayConfig::None),
+        _ => None,
+    }
+}
+
+/// Why two displays cannot both be shown: they are the same one.
+fn clash(one: &DisplayConfig, other: &DisplayConfig) -> Option<String> {
+    match (one, other) {
+        (DisplayConfig::Framebuffer(one), DisplayConfig::Framebuffer(other)) => {
+            let [one, other] = [one, other].map(|config| config.driver.as_deref().unwrap_or(""));
+            let is_same = one.starts_with(other) || other.starts_with(one);
+            is_same.then(|| {
+                "has two framebuffers that may be the same one: each needs a `driver` of its own".to_owned()
+            })
+        }
+        (DisplayConfig::Png(one), DisplayConfig::Png(other)) => {
+            let folder = one.folder.display();
+            (one.folder == other.folder).then(|| {
+                format!(
+                    "has two [display.png] that write to {folder}: each needs a `folder` of its own"
+                )
+            })
+        }
+        _ => None,
     }
 }
 

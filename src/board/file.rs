@@ -101,7 +101,7 @@ impl Board {
             let camera = camera(top, base);
             let (mount, regions) = super::mount::mount(top);
             let decide = decide(top);
-            let (display, font) = super::display::display(top, base);
+            let (displays, font) = super::display::displays(top, base);
             let firmware = super::firmware::firmware(top);
             let policy = super::policy::policy(top);
             if let Some(camera) = &camera {
@@ -121,7 +121,7 @@ impl Board {
                 mount,
                 regions,
                 decide,
-                display: display?,
+                displays,
                 font,
                 firmware,
                 policy,

@@ -86,8 +86,8 @@ pub struct Board {
     pub regions: Vec<Region>,
     /// How scores become a verdict.
     pub decide: DecideConfig,
-    /// Where the verdict is drawn.
-    pub display: DisplayConfig,
+    /// Where the verdict is drawn, in the order of the file; none is the serial log alone.
+    pub displays: Vec<DisplayConfig>,
     /// A font file for letters that the program's own fonts lack (`font` of `[display]`).
     pub font: Option<PathBuf>,
     /// What an image for this board is made of.
@@ -258,15 +258,13 @@ pub struct DecideConfig {
     pub classes: ClassRules,
 }
 
-/// `[display.framebuffer]`, `[display.png]` or `[display.none]`
+/// One display, of one kind (`[display.framebuffer]`, `[display.png]`). A board has up to [`crate::limits::DISPLAYS`] of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DisplayConfig {
     /// A Linux framebuffer.
     Framebuffer(FramebufferConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
-    /// No display: the serial log alone.
-    None,
 }
 
 /// `[display.framebuffer]`

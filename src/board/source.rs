@@ -95,14 +95,44 @@ impl Default for PatternConfig {
 }
 
 impl DisplayConfig {
-    /// Whether the board must not run without its display. A framebuffer may be missing unless its table says
+    /// Its kind, as in `[display.KIND]`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Framebuffer(_) => "framebuffer",
+            Self::Png(_) => "png",
+        }
+    }
+
+    /// Whether the board must not run without this display. A framebuffer may be missing unless its table says
     /// otherwise; PNG files must always be writable.
     pub fn is_required(&self) -> bool {
         match self {
             Self::Framebuffer(c) => c.required,
             Self::Png(_) => true,
-            Self::None => false,
         }
+    }
+
+    /// Whether a picture takes longer than a frame may wait, so that the display has a thread of its own. Memory and files are
+    /// quick; a panel behind a serial bus, or one that moves ink, is not.
+    pub fn is_slow(&self) -> bool {
+        match self {
+            Self::Framebuffer(_) | Self::Png(_) => false,
+        }
+    }
+
+    /// What log and messages call each of `displays`: `display` where it is the only one, with its kind where there are others,
+    /// and with a number where there are others of its kind: `display spi 2`.
+    pub fn names(displays: &[Self]) -> Vec<String> {
+        let kinds: Vec<_> = displays.iter().map(Self::kind).collect();
+        let name = |(i, kind): (usize, &&'static str)| {
+            let alike = |kinds: &[&str]| kinds.iter().filter(|other| *other == kind).count();
+            match (displays.len(), alike(&kinds)) {
+                (1, _) => "display".to_owned(),
+                (_, 1) => format!("display {kind}"),
+                _ => format!("display {kind} {}", alike(&kinds[..=i])),
+            }
+        };
+        kinds.iter().enumerate().map(name).collect()
     }
 }
 
@@ -168,7 +198,6 @@ impl fmt::Display for DisplayConfig {
                 c.height_px,
                 c.folder.display()
             ),
-            Self::None => f.write_str("none: the serial log alone"),
         }
     }
 }

@@ -42,7 +42,8 @@ pub struct Care {
     power: Trouble,
     heat: Trouble,
     memory: Trouble,
-    display: Trouble,
+    /// One a display, as many as were told of.
+    displays: Vec<Trouble>,
     /// What the boot took so far, on a board that Eyelet booted itself.
     pub boot: Option<Boot>,
 }
@@ -60,7 +61,7 @@ impl Care {
             power: Trouble::default(),
             heat: Trouble::default(),
             memory: Trouble::default(),
-            display: Trouble::default(),
+            displays: Vec::new(),
             boot: None,
         }
     }
@@ -121,9 +122,9 @@ impl Care {
         self.needs_restart_for_frames = true;
     }
 
-    /// A frame was classified, and shown unless the display is lost.
+    /// A frame was classified, and shown on every display unless one is lost.
     pub fn finished(&mut self) {
-        if self.display.lasts() {
+        if self.is_display_lost() {
             self.heartbeat.unseen();
         } else {
             self.heartbeat.finished();
@@ -144,26 +145,42 @@ impl Care {
         self.heartbeat.says(words);
     }
 
-    /// The display cannot be opened or written to; true when that is news. The log is told then, and when it has lasted long.
-    pub fn display_fails(&mut self, serial: &Serial, why: &dyn Display) -> bool {
-        let is_news = !self.display.lasts();
-        self.display.set(true);
+    /// A display, counted from 0 and called `name`, cannot be opened or written to; true when that is news. The log is told then,
+    /// and when it has lasted long.
+    pub fn display_fails(
+        &mut self,
+        index: usize,
+        name: &str,
+        serial: &Serial,
+        why: &dyn Display,
+    ) -> bool {
+        let display = self.display(index);
+        let is_news = !display.lasts();
+        display.set(true);
         let what = format_args!("failed, the serial log goes on: {why}");
-        self.display.tell(serial, "display", &what);
+        display.tell(serial, name, &what);
         is_news
     }
 
-    /// The display has shown a picture; true when that is news.
-    pub fn display_shows(&mut self, serial: &Serial) -> bool {
-        let is_news = self.display.lasts();
-        self.display.set(false);
-        self.display.tell(serial, "display", &"");
+    /// That display has shown a picture; true when that is news.
+    pub fn display_shows(&mut self, index: usize, name: &str, serial: &Serial) -> bool {
+        let display = self.display(index);
+        let is_news = display.lasts();
+        display.set(false);
+        display.tell(serial, name, &"");
         is_news
+    }
+
+    fn display(&mut self, index: usize) -> &mut Trouble {
+        if self.displays.len() <= index {
+            self.displays.resize_with(index + 1, Trouble::default);
+        }
+        &mut self.displays[index]
     }
 
     /// Whether there should be a display and is none.
     pub fn is_display_lost(&self) -> bool {
-        self.display.lasts()
+        self.displays.iter().any(Trouble::lasts)
     }
 
     /// The shortest time from frame to frame: longer than nothing while something wants fewer frames a second.
@@ -214,7 +231,8 @@ impl Care {
             "memory pool nearly full",
             self.memory.lasted(),
         )?;
-        check(policy.display_lost, "display lost", self.display.lasted())
+        let lost = self.displays.iter().filter_map(Trouble::lasted).max();
+        check(policy.display_lost, "display lost", lost)
     }
 
     fn note(&mut self, reading: Reading, usage: Usage) {
@@ -362,7 +380,29 @@ mod tests {
 
         let mut care = Care::unwatched(Policy::default());
         assert_eq!(care.waiting(Duration::from_secs(1_000_000)), Ok(()));
-        care.display_fails(&serial, &"no cable");
+        care.display_fails(0, "display", &serial, &"no cable");
+        assert_eq!(care.look(POOL, &serial), Ok(()));
+    }
+
+    #[test]
+    fn one_lost_display_of_two_counts_until_it_is_back() {
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let rule = Rule {
+            action: Action::Reboot,
+            after: Duration::ZERO,
+        };
+        let mut care = Care::unwatched(Policy {
+            display_lost: rule,
+            ..Policy::default()
+        });
+        assert!(care.display_fails(1, "display png", &serial, &"full"));
+        assert!(!care.display_shows(0, "display framebuffer", &serial));
+        assert!(care.is_display_lost());
+        let failure = care.look(POOL, &serial).unwrap_err();
+        assert_eq!(failure.message, "policy: display lost for 0 s");
+        assert!(care.display_shows(1, "display png", &serial));
+        assert!(!care.is_display_lost());
+        care.looked_at = None;
         assert_eq!(care.look(POOL, &serial), Ok(()));
     }
 }

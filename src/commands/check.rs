@@ -23,7 +23,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         board.name, board.description
     ))?;
     print_line(format_args!("camera   {}", board.camera))?;
-    print_line(format_args!("display  {}", board.display))?;
+    if board.displays.is_empty() {
+        print_line("display  none: the serial log alone")?;
+    }
+    for display in &board.displays {
+        print_line(format_args!("display  {display}"))?;
+    }
     if !board.regions.is_empty() {
         let regions = views::describe(&board.regions);
         print_line(format_args!("regions  {regions}"))?;

@@ -49,10 +49,10 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
              /etc/eyelet/board.toml (examples are in /usr/share/doc/eyelet/boards)",
         ));
     }
-    let display = board.display.clone();
+    let displays = board.displays.clone();
     let failed = |failure: Failure| {
         if is_supervised {
-            show_failure(&display, failure.cause);
+            show_failure(&displays, failure.cause);
         }
         failure
     };
@@ -101,11 +101,8 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A board that cannot start says so on its display, where it has one, before the program ends and is started again.
-fn show_failure(display: &DisplayConfig, cause: Cause) {
-    let Ok(Some(mut display)) = show::open(display, None) else {
-        return;
-    };
+/// A board that cannot start says so on its displays, where it has any, before the program ends and is started again.
+fn show_failure(displays: &[DisplayConfig], cause: Cause) {
     let scene = Scene {
         state: State::Failed(cause),
         verdict: None,
@@ -116,7 +113,12 @@ fn show_failure(display: &DisplayConfig, cause: Cause) {
         regions: &[],
         notice: None,
     };
-    if let Err(error) = display.show(&scene) {
-        log::warn!("display: {error}");
+    for display in displays {
+        let Ok(mut display) = show::open(display, None) else {
+            continue;
+        };
+        if let Err(error) = display.show(&scene) {
+            log::warn!("display: {error}");
+        }
     }
 }

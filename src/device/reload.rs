@@ -93,7 +93,7 @@ fn needing_restart(old: &Board, new: &Board) -> Vec<&'static str> {
         ),
         (
             "display",
-            old.display != new.display || old.font != new.font,
+            old.displays != new.displays || old.font != new.font,
         ),
         (
             "policy.watchdog_s",

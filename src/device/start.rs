@@ -3,23 +3,26 @@
 //! The model comes first, then the display, so that it can say what is waited for, then the camera. Where somebody watches
 //! over the board ([`Care::is_supervised`]) a camera that is not there is waited for as the policy says.
 
+use super::displays::Displays;
 use super::views::{self, Views};
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
-use crate::board::{Board, CameraConfig, Region};
+use crate::board::{Board, CameraConfig, DisplayConfig};
 use crate::camera::{self, Camera, CameraError, Counts};
 use crate::care::Care;
-use crate::care::boot::Boot;
 use crate::decide::Classes;
 use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
-use crate::model::Model;
+use crate::model::{InputSpec, Model};
 use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess, PreprocessError};
+use crate::show::copy::Holds;
+use crate::show::font::Letters;
 use crate::show::lettering::Lettering;
 use crate::show::serial::Serial;
-use crate::show::{self, Display, DisplayError, Scene, State};
+use crate::show::{self, Scene, State};
 use crate::stats::Stats;
 use crate::{Cause, Failure, clock};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -34,36 +37,28 @@ impl Device {
         care: Care,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
-        let (camera, display) = (board.camera.clone(), board.display.clone());
+        let camera = board.camera.clone();
         let open_camera = Box::new(move || camera::open(&camera));
         let shown = Classes::of(&board, &model)?.shown(&model.labels);
         let lettering = Lettering::of(&board, &shown)?;
         if let Some(warning) = lettering.warning() {
             log::warn!("{warning}");
         }
-        let open_display = Box::new(move || show::open(&display, lettering.own));
-        Self::start_watched(board, model, serial, open_camera, open_display, care, stop)
+        let displays = displays_of(&board.displays, lettering.own);
+        Self::start_watched(board, model, serial, open_camera, displays, care, stop)
     }
 
-    /// The same with a camera and a display of one's own, instead of those that the board names, and nobody watching.
+    /// The same with a camera and displays of one's own, instead of those that the board names, and nobody watching.
     pub fn start_with(
         board: Board,
         model: Model,
         serial: Serial,
         open_camera: OpenCamera,
-        open_display: OpenDisplay,
+        displays: Vec<OpenDisplay>,
     ) -> Result<Self, Failure> {
         let care = Care::unwatched(board.policy.clone());
         let never = AtomicBool::new(false);
-        Self::start_watched(
-            board,
-            model,
-            serial,
-            open_camera,
-            open_display,
-            care,
-            &never,
-        )
+        Self::start_watched(board, model, serial, open_camera, displays, care, &never)
     }
 
     /// The same with everything of one's own.
@@ -72,7 +67,7 @@ impl Device {
         model: Model,
         serial: Serial,
         mut open_camera: OpenCamera,
-        mut open_display: OpenDisplay,
+        displays: Vec<OpenDisplay>,
         mut care: Care,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
@@ -87,20 +82,16 @@ impl Device {
         ledger.account("network, one run", || network.run().map(|_| ()))?;
         let loaded_in = started.elapsed();
         let loaded_at = clock::now();
-        let display = ledger.account("display", || {
-            open_display_patiently(&mut open_display, &board.regions, &mut care)
-        });
-        let (mut display, display_fault) = match display {
-            Ok(display) => (display, None),
-            // A board without its panel still has its serial log, unless its file says that the panel must be there.
-            Err(error @ DisplayError::Absent(_)) if !board.display.is_required() => {
-                (None, Some(error))
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let shown: Arc<[String]> = classes.shown(&model.labels).into();
+        let mut displays = ledger.account("display", || {
+            let holds = holds(&board, &model, &shown);
+            Displays::open(displays, holds, &mut care)
+        })?;
         let display_at = clock::now();
         let camera = ledger.account("camera", || {
-            let show_waiting = || show_starting(&mut display, &board);
+            let show_waiting = |care: &mut Care| {
+                displays.show(&starting(&board), care, &serial);
+            };
             open_camera_patiently(&mut open_camera, &mut care, stop, show_waiting)
         })?;
         if let Some(boot) = &mut care.boot {
@@ -143,18 +134,13 @@ impl Device {
                 ),
             ),
             ("camera", camera.describe()),
-            (
-                "display",
-                display
-                    .as_ref()
-                    .map_or("none: the serial log alone".into(), |d| d.describe()),
-            ),
+            ("display", displays.describe()),
         ];
         if !board.regions.is_empty() {
             parts.push(("regions", views::describe(&board.regions)));
         }
         let mut device = Self {
-            shown: classes.shown(&model.labels),
+            shown,
             labels: classes.renamed(&model.labels),
             camera: Some(camera),
             geometry,
@@ -162,47 +148,61 @@ impl Device {
             preprocess,
             network,
             views,
-            display,
+            displays,
             serial,
             stats,
             live_at: None,
             lost_at: None,
             past: Counts::default(),
             drawn_at: Instant::now(),
-            display_retry_at: None,
             trouble: Trouble::default(),
             care,
             finished_at: Instant::now(),
             skipped: None,
             open_camera,
-            open_display,
             board,
         };
         ledger.account("first drawing", || device.draw());
         memory::settle();
         device.serial.start(&parts, ledger.lines());
-        if let Some(error) = display_fault {
-            device.lose_display(&error);
-        }
+        (device.displays).tell_absent(&mut device.care, &device.serial);
         memory::seal()?;
         Ok(device)
     }
 }
 
-/// Opens the display; on a board that was booted just now, waits while its module may still be loading.
-fn open_display_patiently(
-    open: &mut OpenDisplay,
-    regions: &[Region],
-    care: &mut Care,
-) -> Result<Option<Box<dyn Display>>, DisplayError> {
-    loop {
-        let result = views::open_display(open, regions);
-        let may_come = matches!(result, Err(DisplayError::Absent(_)))
-            && care.boot.as_mut().is_some_and(Boot::may_bring_more);
-        if !may_come {
-            return result;
+/// How the displays of a board are opened.
+fn displays_of(configs: &[DisplayConfig], own: Option<&'static Letters>) -> Vec<OpenDisplay> {
+    let names = DisplayConfig::names(configs);
+    let open = |(config, name): (&DisplayConfig, String)| {
+        let config = config.clone();
+        OpenDisplay {
+            name,
+            is_required: config.is_required(),
+            is_slow: config.is_slow(),
+            open: Arc::new(move || show::open(&config, own)),
         }
-        std::thread::sleep(PICTURE_PERIOD / 2);
+    };
+    configs.iter().zip(names).map(open).collect()
+}
+
+/// What a display's copy of a scene must have room for.
+fn holds(board: &Board, model: &Model, shown: &Arc<[String]>) -> Holds {
+    let InputSpec {
+        width_px,
+        height_px,
+        ..
+    } = model.input;
+    Holds {
+        labels: Arc::clone(shown),
+        unknown_label: board.decide.unknown_label.as_str().into(),
+        picture_bytes: width_px as usize * height_px as usize * 3,
+        // One part alone has the whole display.
+        regions: if board.regions.len() > 1 {
+            board.regions.len()
+        } else {
+            0
+        },
     }
 }
 
@@ -211,7 +211,7 @@ fn open_camera_patiently(
     open: &mut OpenCamera,
     care: &mut Care,
     stop: &AtomicBool,
-    mut show_waiting: impl FnMut(),
+    mut show_waiting: impl FnMut(&mut Care),
 ) -> Result<Box<dyn Camera>, Failure> {
     let began = Instant::now();
     let mut is_told = false;
@@ -225,7 +225,7 @@ fn open_camera_patiently(
         if stop.load(Ordering::Relaxed) {
             return Err(error.into());
         }
-        show_waiting();
+        show_waiting(care);
         care.waiting(began.elapsed())?;
         let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
         if !is_booting && !is_told {
@@ -241,9 +241,9 @@ fn open_camera_patiently(
     }
 }
 
-/// Before there is a camera the display says that it is waited for. One that fails now is opened again later.
-fn show_starting(display: &mut Option<Box<dyn Display>>, board: &Board) {
-    let scene = Scene {
+/// What displays show before there is a camera.
+fn starting(board: &Board) -> Scene<'_> {
+    Scene {
         state: State::Starting,
         verdict: None,
         labels: &[],
@@ -252,11 +252,6 @@ fn show_starting(display: &mut Option<Box<dyn Display>>, board: &Board) {
         picture: None,
         regions: &[],
         notice: None,
-    };
-    if let Some(display) = display
-        && let Err(error) = display.show(&scene)
-    {
-        log::warn!("display: {error}");
     }
 }
 

@@ -3,12 +3,12 @@
 //! Frame n is for region n mod count. So a region's verdict is made anew only with every count-th frame, and is live for as
 //! many times as long as the one of a whole picture would be.
 
-use super::{LIVE_FOR, OpenDisplay};
+use super::LIVE_FOR;
 use crate::board::{DecideConfig, Region};
 use crate::decide::{Classes, Decider, Verdict};
 use crate::model::OutputSpec;
 use crate::preprocess::Preprocess;
-use crate::show::{self, Display, DisplayError, REGIONS};
+use crate::show::{self, REGIONS};
 use std::time::{Duration, Instant};
 
 /// All regions, at least one: the whole picture counts as one without a name.
@@ -114,20 +114,6 @@ impl Views {
             }
         })
     }
-}
-
-/// Opens the display and divides it among the regions.
-pub(super) fn open_display(
-    open: &mut OpenDisplay,
-    regions: &[Region],
-) -> Result<Option<Box<dyn Display>>, DisplayError> {
-    let mut display = open()?;
-    if let Some(display) = &mut display
-        && regions.len() > 1
-    {
-        display.divide(regions.len())?;
-    }
-    Ok(display)
 }
 
 /// The regions in words.

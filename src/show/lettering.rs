@@ -2,7 +2,7 @@
 //! with letters that no font has are told, once.
 
 use super::font::{self, Letters};
-use crate::board::{Board, DisplayConfig};
+use crate::board::Board;
 use crate::{Cause, Failure};
 use std::fmt::{self, Write as _};
 
@@ -46,7 +46,7 @@ impl Lettering {
             }
             None => None,
         };
-        let is_shown = board.display != DisplayConfig::None;
+        let is_shown = !board.displays.is_empty();
         Ok(Self {
             own,
             lacking: words()

@@ -6,10 +6,13 @@
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
-//! [`DisplayConfig`] and one arm of [`open`].
+//! [`DisplayConfig`] and one arm of [`open`]. A board may have several displays; one whose pictures take long says so
+//! ([`DisplayConfig::is_slow`]) and has a thread of its own ([`apart`]).
 
+pub mod apart;
 pub mod canvas;
 pub mod cells;
+pub mod copy;
 pub mod draw;
 pub mod fb_sys;
 pub mod font;
@@ -33,18 +36,29 @@ use crate::preprocess::Crop;
 use std::path::Path;
 use std::time::Duration;
 
-/// Opens the display that the board file names; none for `[display.none]`. `own` are the letters of the board's own font file.
+/// Opens a display. `own` are the letters of the board's own font file.
 pub fn open(
     config: &DisplayConfig,
     own: Option<&'static font::Letters>,
-) -> Result<Option<Box<dyn Display>>, DisplayError> {
+) -> Result<Box<dyn Display>, DisplayError> {
     Ok(match config {
-        DisplayConfig::Framebuffer(config) => Some(Box::new(
-            framebuffer::FramebufferDisplay::open(config, own)?,
-        )),
-        DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
-        DisplayConfig::None => None,
+        DisplayConfig::Framebuffer(config) => {
+            Box::new(framebuffer::FramebufferDisplay::open(config, own)?)
+        }
+        DisplayConfig::Png(config) => Box::new(png::PngDisplay::open(config, own)?),
     })
+}
+
+/// Opens a display by `open` and divides it among `regions`, where there are several.
+pub(crate) fn open_divided(
+    open: &apart::Open,
+    regions: usize,
+) -> Result<Box<dyn Display>, DisplayError> {
+    let mut display = open()?;
+    if regions > 1 {
+        display.divide(regions)?;
+    }
+    Ok(display)
 }
 
 /// The displays of this machine, for `eyelet list displays`.

@@ -244,6 +244,45 @@ mod tests {
     }
 
     #[test]
+    fn choices_come_in_the_order_of_the_file() {
+        let text = "[[d.spi]]\na = 1\n[d.png]\na = 2\n[[d.spi]]\na = 3\n[d]\nb = 4\n";
+        let mut seen = Vec::new();
+        let lines = faults(text, |top| {
+            let others = |outer: &mut Table<'_, '_>| {
+                assert_eq!(outer.integer("b", THREADS), Some(4));
+            };
+            for (kind, mut table) in top.choices("d", &["png", "spi"], others) {
+                seen.push((kind, table.integer("a", THREADS)));
+            }
+        });
+        assert_eq!(lines, [""; 0]);
+        assert_eq!(seen, [("spi", Some(1)), ("png", Some(2)), ("spi", Some(3))]);
+        let lines = faults("[d]\npng = []\nspi = [{a = 1, c = 2}, 3]\n", |top| {
+            assert!(top.choices("d", &["png", "spi"], |_| {}).is_empty());
+        });
+        assert_eq!(
+            lines,
+            [
+                "f.toml:2:1: d.png: is a list, needs a table, `[png]`",
+                "f.toml:3:1: d.spi: is a list, needs a table, `[spi]`",
+            ]
+        );
+        let lines = faults("[[d.spi]]\na = 1\n[[d.spi]]\nc = 2\n", |top| {
+            for (_, mut table) in top.choices("d", &["spi"], |_| {}) {
+                table.must_have(&["a"]);
+                table.integer("a", THREADS);
+            }
+        });
+        assert_eq!(
+            lines,
+            [
+                "f.toml:3:1: d.spi.a: is missing",
+                "f.toml:4:1: d.spi.c: is no key here (allowed: a)",
+            ]
+        );
+    }
+
+    #[test]
     fn numbers_are_finite_in_range_and_three() {
         let lines = faults(
             "a = nan\nb = inf\nc = [1, 0.2]\nd = [0.5, 1, 0.02]\ne = 1\nf = 1.5",

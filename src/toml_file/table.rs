@@ -320,21 +320,44 @@ impl<'s, 't> Table<'s, 't> {
         }
     }
 
+    /// The tables that `key` is: one, or several where it is a list of tables, `[[key]]`.
+    pub fn tables(&mut self, key: &str) -> Vec<Table<'s, 't>> {
+        let Some(value) = self.take(key) else {
+            return Vec::new();
+        };
+        let offset = self.places.get(key).copied().unwrap_or(self.offset);
+        match value {
+            DeValue::Table(entries) => {
+                vec![Table::new(self.source, self.dotted(key), entries, offset)]
+            }
+            DeValue::Array(members) if is_list_of_tables(&members) => {
+                let table = |member: Spanned<DeValue<'t>>| {
+                    let offset = member.span().start;
+                    match member.into_inner() {
+                        DeValue::Table(entries) => Some((entries, offset)),
+                        _ => None,
+                    }
+                };
+                let tables = members.into_iter().filter_map(table);
+                tables
+                    .map(|(entries, at)| Table::new(self.source, self.dotted(key), entries, at))
+                    .collect()
+            }
+            other => {
+                self.fault(
+                    key,
+                    format_args!("is {}, needs a table, `[{key}]`", spelt(&other)),
+                );
+                Vec::new()
+            }
+        }
+    }
+
     /// The one table of `[key.KIND]` and which of `kinds` it is.
     pub fn choice(
         &mut self,
         key: &str,
         kinds: &[&'static str],
-    ) -> Option<(&'static str, Table<'s, 't>)> {
-        self.choice_beside(key, kinds, |_| {})
-    }
-
-    /// The same for a table that has keys beside its kinds, which `others` asks for.
-    pub fn choice_beside(
-        &mut self,
-        key: &str,
-        kinds: &[&'static str],
-        others: impl FnOnce(&mut Table<'s, 't>),
     ) -> Option<(&'static str, Table<'s, 't>)> {
         let mut outer = self.table(key)?;
         let mut chosen = None;
@@ -353,17 +376,41 @@ impl<'s, 't> Table<'s, 't> {
                 outer.asked.push(kind.to_owned());
             }
         }
+        self.needs_kind(key, kinds, &outer);
+        chosen
+    }
+
+    /// All tables of `[key.KIND]`, each with which of `kinds` it is, in the order of the file; `[[key.KIND]]` gives several of one
+    /// kind. `others` asks for the keys beside the kinds.
+    pub fn choices(
+        &mut self,
+        key: &str,
+        kinds: &[&'static str],
+        others: impl FnOnce(&mut Table<'s, 't>),
+    ) -> Vec<(&'static str, Table<'s, 't>)> {
+        let Some(mut outer) = self.table(key) else {
+            return Vec::new();
+        };
+        let mut chosen = Vec::new();
+        for &kind in kinds {
+            chosen.extend(outer.tables(kind).into_iter().map(|table| (kind, table)));
+        }
         others(&mut outer);
+        self.needs_kind(key, kinds, &outer);
+        chosen.sort_by_key(|(_, table)| table.offset);
+        chosen
+    }
+
+    /// It is a fault when `outer`, the table `key`, has none of `kinds` and nothing strange, which is a fault of its own.
+    fn needs_kind(&self, key: &str, kinds: &[&'static str], outer: &Table<'_, '_>) {
         let has_kind = kinds.iter().any(|kind| outer.has(kind));
-        let is_strange = !outer.rest.is_empty();
-        if !has_kind && !is_strange {
+        if !has_kind && outer.rest.is_empty() {
             let names: Vec<_> = kinds.iter().map(|kind| format!("[{key}.{kind}]")).collect();
             self.fault(
                 key,
                 format_args!("says no kind, needs one of {}", names.join(", ")),
             );
         }
-        chosen
     }
 }
 
@@ -395,6 +442,11 @@ impl fmt::Display for NoKey<'_> {
         let allowed = self.asked.join(", ");
         write!(f, "is no key here{near} (allowed: {allowed})")
     }
+}
+
+fn is_list_of_tables(members: &[Spanned<DeValue<'_>>]) -> bool {
+    let is_table = |member: &Spanned<DeValue<'_>>| matches!(member.get_ref(), DeValue::Table(_));
+    !members.is_empty() && members.iter().all(is_table)
 }
 
 fn one_line(value: &DeValue<'_>) -> Option<String> {

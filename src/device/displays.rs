@@ -1,0 +1,385 @@
+//! The board's displays: each is shown the newest scene. One that fails is closed and opened again later, and the others go on.
+//!
+//! A display is shown a scene in the loop, or on a thread of its own where its pictures take long ([`Apart`]).
+
+use crate::care::Care;
+use crate::care::boot::Boot;
+use crate::show::apart::{Apart, Open};
+use crate::show::copy::Holds;
+use crate::show::serial::Serial;
+use crate::show::{self, Display, DisplayError, Scene};
+use crate::{Cause, Failure};
+use std::time::{Duration, Instant};
+
+/// Pause between two tries to open a failed display.
+const PAUSE: Duration = Duration::from_secs(10);
+/// Pause between two looks for a display that comes while the board is booting.
+const BOOT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One display of a board, and how it is opened: at start, and whenever it has failed.
+#[derive(Clone)]
+pub struct OpenDisplay {
+    /// What log and messages call it, such as `display` or `display png`.
+    pub name: String,
+    /// Whether the board must not start without it.
+    pub is_required: bool,
+    /// Whether its pictures take longer than a frame may wait.
+    pub is_slow: bool,
+    /// Opens it.
+    pub open: Open,
+}
+
+impl std::fmt::Debug for OpenDisplay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, is_slow, .. } = self;
+        write!(f, "OpenDisplay({name}, slow: {is_slow})")
+    }
+}
+
+/// All displays of the board.
+#[derive(Debug)]
+pub(super) struct Displays {
+    all: Vec<Place>,
+    holds: Holds,
+}
+
+/// One display, open or not.
+#[derive(Debug)]
+struct Place {
+    how: OpenDisplay,
+    display: Option<Opened>,
+    /// What it said of itself when the board started.
+    description: String,
+    retry_at: Option<Instant>,
+    /// What failed last on a thread of its own, until the thread has ended: two must not have the same device.
+    leaving: Option<Apart>,
+}
+
+/// A display that is open, or is being opened on its thread.
+enum Opened {
+    Here(Box<dyn Display>),
+    Apart(Apart),
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Here(_) => "Here",
+            Self::Apart(_) => "Apart",
+        })
+    }
+}
+
+impl Opened {
+    /// Shows the scene, or hands it over. `true` when a scene was shown.
+    fn show(&mut self, scene: &Scene<'_>) -> Result<bool, DisplayError> {
+        match self {
+            Self::Here(display) => display.show(scene).map(|()| true),
+            Self::Apart(apart) => apart.show(scene),
+        }
+    }
+}
+
+impl Displays {
+    /// Opens all. Those that are not there and need not be are told as lost by [`Self::tell_absent`].
+    ///
+    /// # Errors
+    /// [`Cause::Display`] for one that must be there and is not, or that is there and cannot be used.
+    pub fn open(all: Vec<OpenDisplay>, holds: Holds, care: &mut Care) -> Result<Self, Failure> {
+        let has_others = all.len() > 1;
+        let mut places = Vec::with_capacity(all.len());
+        for how in all {
+            let (display, description) = match open_patiently(&how, &holds, care) {
+                Ok((display, description)) => (Some(display), description),
+                // A board without its panel still has its serial log, unless its file says that the panel must be there.
+                Err(DisplayError::Absent(why)) if !how.is_required => (None, why),
+                Err(error) if has_others => {
+                    return Err(Failure::new(
+                        Cause::Display,
+                        format!("{}: {error}", how.name),
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            places.push(Place {
+                how,
+                display,
+                description,
+                retry_at: None,
+                leaving: None,
+            });
+        }
+        Ok(Self { all: places, holds })
+    }
+
+    /// What is shown on, for people.
+    pub fn describe(&self) -> String {
+        let open = self.all.iter().filter(|place| place.display.is_some());
+        let words: Vec<_> = open.map(|place| place.description.as_str()).collect();
+        match words.is_empty() {
+            true => "none: the serial log alone".to_owned(),
+            false => words.join("; "),
+        }
+    }
+
+    /// Tells of the displays that were not there at start.
+    pub fn tell_absent(&mut self, care: &mut Care, serial: &Serial) {
+        for (index, place) in self.all.iter_mut().enumerate() {
+            if place.display.is_none() && place.retry_at.is_none() {
+                let why = DisplayError::Absent(std::mem::take(&mut place.description));
+                place.lose(index, &why, care, serial);
+            }
+        }
+    }
+
+    /// Shows the newest scene on all; `true` when one of them was lost or is back.
+    pub fn show(&mut self, scene: &Scene<'_>, care: &mut Care, serial: &Serial) -> bool {
+        let mut is_news = false;
+        for (index, place) in self.all.iter_mut().enumerate() {
+            let result = place
+                .reopen(&self.holds)
+                .and_then(|()| match place.display.as_mut() {
+                    Some(display) => display.show(scene),
+                    None => Ok(false),
+                });
+            is_news |= match result {
+                // Back is one that shows something, not one that can be opened.
+                Ok(true) => care.display_shows(index, &place.how.name, serial),
+                Ok(false) => false,
+                Err(error) => place.lose(index, &error, care, serial),
+            };
+        }
+        is_news
+    }
+}
+
+impl Place {
+    /// Opens it again, when that is due.
+    fn reopen(&mut self, holds: &Holds) -> Result<(), DisplayError> {
+        if self.retry_at.is_none_or(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        self.retry_at = None;
+        if self.leaving.as_ref().is_some_and(|old| !old.is_over()) {
+            let why = "it has not come back from its last picture; check its cable and power";
+            return Err(DisplayError::Failed(why.to_owned()));
+        }
+        self.leaving = None;
+        self.display = Some(open(&self.how, holds)?);
+        Ok(())
+    }
+
+    /// Closes it and tells; `true` when that is news.
+    fn lose(&mut self, index: usize, why: &DisplayError, care: &mut Care, serial: &Serial) -> bool {
+        if let Some(Opened::Apart(apart)) = self.display.take() {
+            apart.abandon();
+            self.leaving = Some(apart);
+        }
+        self.retry_at = Some(Instant::now() + PAUSE);
+        care.display_fails(index, &self.how.name, serial, why)
+    }
+}
+
+/// Opens a display, or begins to on a thread of its own.
+fn open(how: &OpenDisplay, holds: &Holds) -> Result<Opened, DisplayError> {
+    if how.is_slow {
+        let apart = Apart::start(&how.name, how.open.clone(), holds)?;
+        return Ok(Opened::Apart(apart));
+    }
+    show::open_divided(&how.open, holds.regions).map(Opened::Here)
+}
+
+/// Opens a display until it is there, and says what it is; on a board that was booted just now, waits while its module may still be
+/// loading.
+fn open_patiently(
+    how: &OpenDisplay,
+    holds: &Holds,
+    care: &mut Care,
+) -> Result<(Opened, String), DisplayError> {
+    loop {
+        let result = open(how, holds).and_then(|display| {
+            let description = match &display {
+                Opened::Here(display) => display.describe(),
+                Opened::Apart(apart) => apart.wait_until_open()?,
+            };
+            Ok((display, description))
+        });
+        let may_come = matches!(result, Err(DisplayError::Absent(_)))
+            && care.boot.as_mut().is_some_and(Boot::may_bring_more);
+        if !may_come {
+            return result;
+        }
+        std::thread::sleep(BOOT_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::policy::Policy;
+    use crate::show::State;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    const SCENE: Scene<'_> = Scene {
+        state: State::Starting,
+        verdict: None,
+        labels: &[],
+        unknown_label: "",
+        rate_fps: 0.0,
+        picture: None,
+        regions: &[],
+        notice: None,
+    };
+
+    fn no_words() -> Holds {
+        Holds {
+            labels: Arc::new([]),
+            unknown_label: "".into(),
+            picture_bytes: 0,
+            regions: 0,
+        }
+    }
+
+    /// Fails with its second picture, when it is the first display. Counts the displays that are open.
+    struct Failing {
+        pictures: u32,
+        is_first: bool,
+        open: Arc<AtomicU32>,
+    }
+
+    impl Display for Failing {
+        fn describe(&self) -> String {
+            "failing".into()
+        }
+
+        fn show(&mut self, _: &Scene<'_>) -> Result<(), DisplayError> {
+            self.pictures += 1;
+            match self.pictures {
+                2 if self.is_first => Err(DisplayError::Failed("the cable is out".into())),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    impl Drop for Failing {
+        fn drop(&mut self) {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Has a lost display opened again now.
+    fn make_due(displays: &mut Displays) {
+        for retry_at in displays.all.iter_mut().filter_map(|p| p.retry_at.as_mut()) {
+            *retry_at = Instant::now();
+        }
+    }
+
+    /// Shows until it is news, for a while.
+    fn news(displays: &mut Displays, care: &mut Care, serial: &Serial) {
+        let began = Instant::now();
+        while !displays.show(&SCENE, care, serial) {
+            assert!(began.elapsed() < Duration::from_secs(20), "nothing new");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_display_that_failed_is_opened_again_and_back_when_it_shows() {
+        for is_slow in [false, true] {
+            let open = Arc::new(AtomicU32::new(0));
+            let opened = Arc::new(AtomicU32::new(0));
+            let (counter, count) = (Arc::clone(&opened), Arc::clone(&open));
+            let how = OpenDisplay {
+                name: "display".into(),
+                is_required: false,
+                is_slow,
+                open: Arc::new(move || {
+                    let before = counter.fetch_add(1, Ordering::SeqCst);
+                    if before == 1 {
+                        return Err(DisplayError::Absent("not yet".into()));
+                    }
+                    count.fetch_add(1, Ordering::SeqCst);
+                    Ok(Box::new(Failing {
+                        pictures: 0,
+                        is_first: before == 0,
+                        open: Arc::clone(&count),
+                    }))
+                }),
+            };
+            let mut care = Care::unwatched(Policy::default());
+            let serial = Serial::new(false, Instant::now(), "unknown");
+            let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
+            assert_eq!(displays.describe(), "failing");
+            news(&mut displays, &mut care, &serial);
+            assert!(care.is_display_lost());
+            assert!(displays.all[0].retry_at.is_some() && displays.all[0].display.is_none());
+            // Until then nothing is tried.
+            assert!(!displays.show(&SCENE, &mut care, &serial));
+            assert_eq!(opened.load(Ordering::SeqCst), 1);
+            // The second opening fails, which is no news; the third does not.
+            while opened.load(Ordering::SeqCst) < 2 || displays.all[0].display.is_some() {
+                make_due(&mut displays);
+                assert!(!displays.show(&SCENE, &mut care, &serial));
+            }
+            assert_eq!(open.load(Ordering::SeqCst), 0, "it is closed");
+            make_due(&mut displays);
+            news(&mut displays, &mut care, &serial);
+            assert!(!care.is_display_lost());
+            assert_eq!(opened.load(Ordering::SeqCst), 3);
+            drop(displays);
+            assert_eq!(open.load(Ordering::SeqCst), 0);
+        }
+    }
+
+    /// Blocks in its picture as long as somebody holds the lock.
+    struct Blocking(Arc<Mutex<()>>);
+
+    impl Display for Blocking {
+        fn describe(&self) -> String {
+            "blocking".into()
+        }
+
+        fn show(&mut self, _: &Scene<'_>) -> Result<(), DisplayError> {
+            drop(self.0.lock().unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_display_that_hangs_is_not_opened_twice() {
+        let gate = Arc::new(Mutex::new(()));
+        let opened = Arc::new(AtomicU32::new(0));
+        let (counter, inner) = (Arc::clone(&opened), Arc::clone(&gate));
+        let how = OpenDisplay {
+            name: "display".into(),
+            is_required: false,
+            is_slow: true,
+            open: Arc::new(move || {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok(Box::new(Blocking(Arc::clone(&inner))))
+            }),
+        };
+        let mut care = Care::unwatched(Policy::default());
+        let serial = Serial::new(false, Instant::now(), "unknown");
+        let mut displays = Displays::open(vec![how], no_words(), &mut care).unwrap();
+        let held = gate.lock().unwrap();
+        displays.show(&SCENE, &mut care, &serial);
+        let why = DisplayError::Failed("busy".into());
+        assert!(displays.all[0].lose(0, &why, &mut care, &serial));
+        for _ in 0..3 {
+            make_due(&mut displays);
+            displays.show(&SCENE, &mut care, &serial);
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), 1);
+        drop(held);
+        let began = Instant::now();
+        while care.is_display_lost() {
+            make_due(&mut displays);
+            displays.show(&SCENE, &mut care, &serial);
+            assert!(began.elapsed() < Duration::from_secs(20), "not back");
+        }
+        assert_eq!(opened.load(Ordering::SeqCst), 2);
+    }
+}

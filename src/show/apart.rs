@@ -1,0 +1,346 @@
+//! A display with a thread of its own, for one whose pictures take longer than a frame may wait: ink that moves, a slow bus.
+//!
+//! The loop puts the newest scene into a slot and goes on; the thread takes what lies there when it is done with the scene before.
+//! So a slow display misses scenes in between, shows none that is older than it must be, and holds up neither frames nor
+//! other displays. It is opened, drawn on and closed on its thread alone, so it need not be able to move between threads.
+//!
+//! A thread lives as long as its display: when that fails, both end, and another one is made to try again.
+
+use super::copy::{Holds, SceneCopy};
+use super::{Display, DisplayError, Scene};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The longest that opening or one picture may take; the slowest e-paper needs some seconds for a full refresh.
+const BUSY_LIMIT: Duration = Duration::from_secs(30);
+/// When the program ends, it waits so long for the last scene to be shown and the display to be closed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked whether a thread has ended.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
+/// A display draws in the stack of this thread.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Opens a display, on whatever thread it is called.
+pub type Open = Arc<dyn Fn() -> Result<Box<dyn Display>, DisplayError> + Send + Sync>;
+
+/// A display on its thread.
+#[derive(Debug)]
+pub struct Apart {
+    busy_limit: Duration,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+/// What the loop and the thread tell each other.
+#[derive(Debug)]
+struct Slot {
+    next: SceneCopy,
+    /// `next` was not taken yet.
+    is_new: bool,
+    /// What the display says of itself, once it is open.
+    opened: Option<String>,
+    /// Since when it is being opened or drawn on.
+    busy_since: Option<Instant>,
+    /// A scene has been shown since it was last asked.
+    is_shown: bool,
+    failed: Option<DisplayError>,
+    is_ending: bool,
+}
+
+impl Shared {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        // Nothing that holds the lock can panic half way, so what it guards is whole.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Apart {
+    /// Starts the thread, which opens the display; see [`Self::wait_until_open`].
+    pub fn start(name: &str, open: Open, holds: &Holds) -> Result<Self, DisplayError> {
+        Self::start_within(BUSY_LIMIT, name, open, holds)
+    }
+
+    fn start_within(
+        busy_limit: Duration,
+        name: &str,
+        open: Open,
+        holds: &Holds,
+    ) -> Result<Self, DisplayError> {
+        let shared = Arc::new(Shared {
+            slot: Mutex::new(Slot {
+                next: SceneCopy::new(holds),
+                is_new: false,
+                opened: None,
+                busy_since: Some(Instant::now()),
+                is_shown: false,
+                failed: None,
+                is_ending: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let (theirs, own, regions) = (Arc::clone(&shared), SceneCopy::new(holds), holds.regions);
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || serve(&theirs, &open, own, regions))
+            .map_err(|error| {
+                DisplayError::Failed(format!("its thread cannot be started: {error}"))
+            })?;
+        Ok(Self {
+            busy_limit,
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Waits until the display is open; what it says of itself.
+    pub fn wait_until_open(&self) -> Result<String, DisplayError> {
+        loop {
+            self.check()?;
+            let slot = self.shared.slot();
+            if let Some(described) = &slot.opened {
+                return Ok(described.clone());
+            }
+            // A thread that has ended by a panic wakes nobody, so no wait is long.
+            let waited = self.shared.changed.wait_timeout(slot, LOOK_PERIOD);
+            drop(waited);
+        }
+    }
+
+    /// Puts `scene` where the thread takes it from. `true` when a scene has been shown since the last call.
+    ///
+    /// # Errors
+    /// The display's, of the scene before or of its opening; or that it is busy with one picture for too long.
+    pub fn show(&self, scene: &Scene<'_>) -> Result<bool, DisplayError> {
+        self.check()?;
+        let mut slot = self.shared.slot();
+        slot.next.take(scene);
+        slot.is_new = true;
+        let is_shown = std::mem::take(&mut slot.is_shown);
+        drop(slot);
+        self.shared.changed.notify_all();
+        Ok(is_shown)
+    }
+
+    fn check(&self) -> Result<(), DisplayError> {
+        let mut slot = self.shared.slot();
+        if let Some(error) = slot.failed.take() {
+            return Err(error);
+        }
+        if self.is_over() {
+            let why = "its thread has ended, which is a fault of Eyelet's: please report it";
+            return Err(DisplayError::Failed(why.to_owned()));
+        }
+        match slot.busy_since.map(|since| since.elapsed()) {
+            Some(busy) if busy > self.busy_limit => Err(DisplayError::Failed(format!(
+                "it has been busy with one picture for {} s; check its cable and power",
+                busy.as_secs()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the thread end as soon as it can, without the scene that it may not have taken yet.
+    pub fn abandon(&self) {
+        let mut slot = self.shared.slot();
+        slot.is_new = false;
+        slot.is_ending = true;
+        drop(slot);
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether the thread has ended, and the display is closed.
+    pub fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Apart {
+    /// Shows the last scene and closes the display, unless that takes too long.
+    fn drop(&mut self) {
+        self.shared.slot().is_ending = true;
+        self.shared.changed.notify_all();
+        let began = Instant::now();
+        while !self.is_over() && began.elapsed() < CLOSE_LIMIT {
+            std::thread::sleep(LOOK_PERIOD);
+        }
+        if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
+            // A panic was told when it came.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The thread: opens the display and shows what is newest, until it fails or is told to end.
+fn serve(shared: &Shared, open: &Open, mut own: SceneCopy, regions: usize) {
+    let mut display = match super::open_divided(open, regions) {
+        Ok(display) => display,
+        Err(error) => {
+            shared.slot().failed = Some(error);
+            shared.changed.notify_all();
+            return;
+        }
+    };
+    {
+        let mut slot = shared.slot();
+        slot.opened = Some(display.describe());
+        slot.busy_since = None;
+    }
+    shared.changed.notify_all();
+    loop {
+        let mut slot = shared.slot();
+        while !slot.is_new && !slot.is_ending {
+            let woken = shared.changed.wait(slot);
+            slot = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        if !slot.is_new {
+            return;
+        }
+        std::mem::swap(&mut slot.next, &mut own);
+        slot.is_new = false;
+        slot.busy_since = Some(Instant::now());
+        drop(slot);
+        let result = own.with(|scene| display.show(scene));
+        let mut slot = shared.slot();
+        slot.busy_since = None;
+        match result {
+            Ok(()) => slot.is_shown = true,
+            Err(error) => {
+                slot.failed = Some(error);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::State;
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// What a display does with the picture of this rate.
+    const FAILS: f32 = 13.0;
+    const PANICS: f32 = 14.0;
+    const HANGS: f32 = 15.0;
+
+    struct Telling(Sender<f32>);
+
+    impl Display for Telling {
+        fn describe(&self) -> String {
+            "telling".into()
+        }
+
+        fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+            self.0.send(scene.rate_fps).unwrap();
+            match scene.rate_fps {
+                FAILS => Err(DisplayError::Failed("torn".into())),
+                PANICS => panic!("on purpose"),
+                HANGS => {
+                    std::thread::sleep(Duration::from_millis(300));
+                    Ok(())
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn scene(rate_fps: f32) -> Scene<'static> {
+        Scene {
+            state: State::Live,
+            verdict: None,
+            labels: &[],
+            unknown_label: "",
+            rate_fps,
+            picture: None,
+            regions: &[],
+            notice: None,
+        }
+    }
+
+    fn holds() -> Holds {
+        Holds {
+            labels: Arc::new([]),
+            unknown_label: "".into(),
+            picture_bytes: 0,
+            regions: 0,
+        }
+    }
+
+    fn telling(busy_limit: Duration) -> (Apart, Receiver<f32>) {
+        let (sender, receiver) = channel();
+        let sender = Mutex::new(sender);
+        let open =
+            move || Ok(Box::new(Telling(sender.lock().unwrap().clone())) as Box<dyn Display>);
+        let apart = Apart::start_within(busy_limit, "t", Arc::new(open), &holds()).unwrap();
+        assert_eq!(apart.wait_until_open().unwrap(), "telling");
+        (apart, receiver)
+    }
+
+    /// The error that comes within a while.
+    fn error_of(apart: &Apart) -> String {
+        let began = Instant::now();
+        loop {
+            if let Err(error) = apart.check() {
+                return error.to_string();
+            }
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn the_last_scene_is_shown_before_the_end_unless_it_is_abandoned() {
+        for is_abandoned in [false, true] {
+            let (apart, seen) = telling(BUSY_LIMIT);
+            assert!(!apart.show(&scene(HANGS)).unwrap(), "nothing was shown yet");
+            assert_eq!(seen.recv().unwrap(), HANGS);
+            for rate in 1..=3 {
+                apart.show(&scene(rate as f32)).unwrap();
+            }
+            if is_abandoned {
+                apart.abandon();
+            }
+            drop(apart);
+            let rest: Vec<_> = seen.iter().collect();
+            assert_eq!(rest, if is_abandoned { vec![] } else { vec![3.0] });
+        }
+    }
+
+    #[test]
+    fn failures_panics_and_hangs_are_told() {
+        for (rate, says) in [
+            (FAILS, "torn"),
+            (
+                PANICS,
+                "its thread has ended, which is a fault of Eyelet's: please report it",
+            ),
+            (
+                HANGS,
+                "it has been busy with one picture for 0 s; check its cable and power",
+            ),
+        ] {
+            let (apart, seen) = telling(Duration::from_millis(100));
+            apart.show(&scene(1.0)).unwrap();
+            assert_eq!(seen.recv().unwrap(), 1.0);
+            apart.show(&scene(rate)).unwrap();
+            assert_eq!(error_of(&apart), says);
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_display_from_opening_is_told() {
+        let open: Open = Arc::new(|| Err(DisplayError::Absent("no panel".into())));
+        let apart = Apart::start("t", open, &holds()).unwrap();
+        let error = apart.wait_until_open().unwrap_err();
+        assert!(matches!(error, DisplayError::Absent(why) if why == "no panel"));
+    }
+}
