@@ -88,6 +88,14 @@ pub const HOLD_MS: Whole = whole(0, 3_600_000);
 pub const FONT_FILE_BYTES: u64 = 64 << 20;
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
+/// `left_px` and `top_px` of a panel: no controller's memory is larger.
+pub const PANEL_OFFSET_PX: Whole = whole(0, 479);
+/// `speed_hz` of a panel on SPI: slower than the first a picture takes seconds, faster than the last no controller of a board is.
+pub const SPI_SPEED_HZ: Whole = whole(100_000, 125_000_000);
+/// `transfer_bytes`: Linux's spidev can be told to take up to so many.
+pub const SPI_TRANSFER_BYTES: Whole = whole(16, 65_536);
+/// `dc_gpio` and the other lines of a GPIO chip.
+pub const GPIO_LINE: Whole = whole(0, 1023);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -225,6 +233,10 @@ mod tests {
             whole("hold_ms", HOLD_MS),
             whole("regions", REGIONS),
             whole("keep", PNG_KEEP),
+            whole("left_px", PANEL_OFFSET_PX),
+            whole("speed_hz", SPI_SPEED_HZ),
+            whole("transfer_bytes", SPI_TRANSFER_BYTES),
+            whole("dc_gpio", GPIO_LINE),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

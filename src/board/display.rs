@@ -1,7 +1,7 @@
 //! `[display.KIND]` of a board file, and `font` of `[display]`. A kind is one function here.
 
 use super::file::Base;
-use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig};
+use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig, panel};
 use crate::limits;
 use crate::toml_file::Table;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub(super) fn display(
     base: Base<'_>,
 ) -> (Option<DisplayConfig>, Option<PathBuf>) {
     let mut font = None;
-    let kinds = ["framebuffer", "png", "none"];
+    let kinds = ["framebuffer", "spi", "png", "none"];
     let chosen = top.choice_beside("display", &kinds, |outer| {
         font = outer.text("font").map(|path| base.input(&path));
     });
@@ -25,6 +25,7 @@ pub(super) fn display(
 fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
     match kind {
         "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
+        "spi" => panel::spi(&mut table).map(DisplayConfig::Spi),
         "png" => png(&mut table, base).map(DisplayConfig::Png),
         _ => Some(DisplayConfig::None),
     }

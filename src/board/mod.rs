@@ -7,6 +7,7 @@ mod display;
 pub mod file;
 pub mod firmware;
 mod mount;
+pub mod panel;
 pub mod policy;
 pub mod sensor;
 mod source;
@@ -21,6 +22,7 @@ use crate::frame::PixelFormat;
 use crate::memory::PoolSize;
 use crate::model::Resize;
 use crate::toml_file::Faults;
+use panel::SpiConfig;
 use policy::Policy;
 use sensor::Sensor;
 use std::path::PathBuf;
@@ -258,11 +260,13 @@ pub struct DecideConfig {
     pub classes: ClassRules,
 }
 
-/// `[display.framebuffer]`, `[display.png]` or `[display.none]`
+/// One display, of one kind (`[display.framebuffer]`, `[display.spi]`, `[display.png]`, `[display.none]`).
 #[derive(Debug, Clone, PartialEq)]
 pub enum DisplayConfig {
     /// A Linux framebuffer.
     Framebuffer(FramebufferConfig),
+    /// A colour panel on SPI.
+    Spi(SpiConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
     /// No display: the serial log alone.

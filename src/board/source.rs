@@ -95,11 +95,12 @@ impl Default for PatternConfig {
 }
 
 impl DisplayConfig {
-    /// Whether the board must not run without its display. A framebuffer may be missing unless its table says
+    /// Whether the board must not run without its display. A framebuffer or a panel may be missing unless its table says
     /// otherwise; PNG files must always be writable.
     pub fn is_required(&self) -> bool {
         match self {
             Self::Framebuffer(c) => c.required,
+            Self::Spi(c) => c.required,
             Self::Png(_) => true,
             Self::None => false,
         }
@@ -161,6 +162,7 @@ impl fmt::Display for DisplayConfig {
                 }
                 Ok(())
             }
+            Self::Spi(c) => c.fmt(f),
             Self::Png(c) => write!(
                 f,
                 "PNG files of {}x{} in {}",

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
-//!                                                                                    -> shadow::Shadow -> framebuffer
+//!                                                                                    -> shadow::Shadow -> framebuffer, spi
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
 //! [`DisplayConfig`] and one arm of [`open`].
 
+pub mod bus;
 pub mod canvas;
 pub mod cells;
 pub mod draw;
@@ -19,10 +20,13 @@ pub mod lettering;
 pub mod outline;
 pub mod picture;
 pub mod pixel;
+#[cfg(test)]
+mod played;
 pub mod png;
 pub mod serial;
 pub mod setting;
 pub mod shadow;
+pub mod spi;
 pub mod words;
 
 use crate::Cause;
@@ -42,6 +46,7 @@ pub fn open(
         DisplayConfig::Framebuffer(config) => Some(Box::new(
             framebuffer::FramebufferDisplay::open(config, own)?,
         )),
+        DisplayConfig::Spi(config) => Some(Box::new(spi::SpiDisplay::open(config, own)?)),
         DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
         DisplayConfig::None => None,
     })
