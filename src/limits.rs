@@ -96,6 +96,10 @@ pub const SPI_SPEED_HZ: Whole = whole(100_000, 125_000_000);
 pub const SPI_TRANSFER_BYTES: Whole = whole(16, 65_536);
 /// `dc_gpio` and the other lines of a GPIO chip.
 pub const GPIO_LINE: Whole = whole(0, 1023);
+/// `address` of a panel on I2C: those that the bus's own rules leave free.
+pub const I2C_ADDRESS: Whole = whole(0x08, 0x77);
+/// `contrast`.
+pub const CONTRAST: Whole = whole(0, 255);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -237,6 +241,8 @@ mod tests {
             whole("speed_hz", SPI_SPEED_HZ),
             whole("transfer_bytes", SPI_TRANSFER_BYTES),
             whole("dc_gpio", GPIO_LINE),
+            whole("address", I2C_ADDRESS),
+            whole("contrast", CONTRAST),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

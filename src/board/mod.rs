@@ -23,6 +23,7 @@ use crate::memory::PoolSize;
 use crate::model::Resize;
 use crate::toml_file::Faults;
 use panel::SpiConfig;
+use panel::oled::OledConfig;
 use policy::Policy;
 use sensor::Sensor;
 use std::path::PathBuf;
@@ -267,6 +268,8 @@ pub enum DisplayConfig {
     Framebuffer(FramebufferConfig),
     /// A colour panel on SPI.
     Spi(SpiConfig),
+    /// A small panel of one colour.
+    Oled(OledConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
     /// No display: the serial log alone.

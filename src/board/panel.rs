@@ -1,6 +1,8 @@
 //! `[display.spi]`, `[display.oled]` and `[display.epaper]`: panels that are wired to the pins of a board, with the defaults of
 //! their controllers.
 
+pub mod oled;
+
 use crate::limits;
 use crate::toml_file::Table;
 use std::fmt;

@@ -101,6 +101,7 @@ impl DisplayConfig {
         match self {
             Self::Framebuffer(c) => c.required,
             Self::Spi(c) => c.required,
+            Self::Oled(c) => c.required,
             Self::Png(_) => true,
             Self::None => false,
         }
@@ -163,6 +164,7 @@ impl fmt::Display for DisplayConfig {
                 Ok(())
             }
             Self::Spi(c) => c.fmt(f),
+            Self::Oled(c) => c.fmt(f),
             Self::Png(c) => write!(
                 f,
                 "PNG files of {}x{} in {}",

@@ -5,6 +5,7 @@
 //! must not. What a panel sees of a bus are the traits here, so that tests put a played panel in its place.
 
 pub mod gpio;
+pub mod i2c;
 pub mod spi;
 
 use super::DisplayError;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
-//!                                                                                    -> shadow::Shadow -> framebuffer, spi
+//!                                                                                    -> shadow::Shadow -> framebuffer, spi,
+//!                                                                                                      oled
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
@@ -17,6 +18,7 @@ pub mod font;
 pub mod framebuffer;
 pub mod layout;
 pub mod lettering;
+pub mod oled;
 pub mod outline;
 pub mod picture;
 pub mod pixel;
@@ -47,6 +49,7 @@ pub fn open(
             framebuffer::FramebufferDisplay::open(config, own)?,
         )),
         DisplayConfig::Spi(config) => Some(Box::new(spi::SpiDisplay::open(config, own)?)),
+        DisplayConfig::Oled(config) => Some(Box::new(oled::OledDisplay::open(config, own)?)),
         DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
         DisplayConfig::None => None,
     })

@@ -2,6 +2,7 @@
 
 use super::{Scene, State};
 use crate::decide::{Candidate, Verdict};
+use embedded_hal::delay::DelayNs;
 use std::sync::LazyLock;
 
 /// Labels of [`verdict`]'s classes.
@@ -43,4 +44,11 @@ pub fn scene(state: State, verdict: Option<&Verdict>) -> Scene<'_> {
         regions: &[],
         notice: None,
     }
+}
+
+/// Played panels need no time.
+pub struct NoDelay;
+
+impl DelayNs for NoDelay {
+    fn delay_ns(&mut self, _: u32) {}
 }

@@ -5,8 +5,7 @@ use super::*;
 use crate::board::panel;
 use crate::show::bus::{Output, Wire};
 use crate::show::canvas::Canvas;
-use crate::show::played::{scene, verdict};
-use embedded_hal::delay::DelayNs;
+use crate::show::played::{NoDelay, scene, verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MX: u8 = 0x40;
@@ -42,7 +41,6 @@ struct Played {
     windows: usize,
     is_broken: bool,
     is_lit: bool,
-    waited_ms: u32,
 }
 
 #[derive(Clone)]
@@ -72,7 +70,6 @@ impl Glass {
             windows: 0,
             is_broken: false,
             is_lit: false,
-            waited_ms: 0,
         })))
     }
 
@@ -85,7 +82,7 @@ impl Glass {
             wire: Box::new(self.clone()),
             reset: None,
             backlight: Some(Box::new(self.clone())),
-            delay: Box::new(self.clone()),
+            delay: Box::new(NoDelay),
         }
     }
 
@@ -264,12 +261,6 @@ impl Output for Glass {
     fn set(&mut self, high: bool) -> io::Result<()> {
         self.played().is_lit = high;
         Ok(())
-    }
-}
-
-impl DelayNs for Glass {
-    fn delay_ns(&mut self, ns: u32) {
-        self.played().waited_ms += ns / 1_000_000;
     }
 }
 
