@@ -100,6 +100,8 @@ pub const GPIO_LINE: Whole = whole(0, 1023);
 pub const I2C_ADDRESS: Whole = whole(0x08, 0x77);
 /// `contrast`.
 pub const CONTRAST: Whole = whole(0, 255);
+/// `full_every` of e-paper.
+pub const FULL_EVERY: Whole = whole(1, 1000);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -243,6 +245,7 @@ mod tests {
             whole("dc_gpio", GPIO_LINE),
             whole("address", I2C_ADDRESS),
             whole("contrast", CONTRAST),
+            whole("full_every", FULL_EVERY),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

@@ -12,7 +12,7 @@ pub(super) fn display(
     base: Base<'_>,
 ) -> (Option<DisplayConfig>, Option<PathBuf>) {
     let mut font = None;
-    let kinds = ["framebuffer", "spi", "oled", "png", "none"];
+    let kinds = ["framebuffer", "spi", "oled", "epaper", "png", "none"];
     let chosen = top.choice_beside("display", &kinds, |outer| {
         font = outer.text("font").map(|path| base.input(&path));
     });
@@ -27,6 +27,7 @@ fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<Di
         "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
         "spi" => panel::spi(&mut table).map(DisplayConfig::Spi),
         "oled" => panel::oled::oled(&mut table).map(DisplayConfig::Oled),
+        "epaper" => panel::epaper::epaper(&mut table).map(DisplayConfig::Epaper),
         "png" => png(&mut table, base).map(DisplayConfig::Png),
         _ => Some(DisplayConfig::None),
     }

@@ -23,6 +23,7 @@ use crate::memory::PoolSize;
 use crate::model::Resize;
 use crate::toml_file::Faults;
 use panel::SpiConfig;
+use panel::epaper::EpaperConfig;
 use panel::oled::OledConfig;
 use policy::Policy;
 use sensor::Sensor;
@@ -270,6 +271,8 @@ pub enum DisplayConfig {
     Spi(SpiConfig),
     /// A small panel of one colour.
     Oled(OledConfig),
+    /// E-paper.
+    Epaper(EpaperConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
     /// No display: the serial log alone.

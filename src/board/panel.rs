@@ -1,6 +1,7 @@
 //! `[display.spi]`, `[display.oled]` and `[display.epaper]`: panels that are wired to the pins of a board, with the defaults of
 //! their controllers.
 
+pub mod epaper;
 pub mod oled;
 
 use crate::limits;

@@ -102,6 +102,7 @@ impl DisplayConfig {
             Self::Framebuffer(c) => c.required,
             Self::Spi(c) => c.required,
             Self::Oled(c) => c.required,
+            Self::Epaper(c) => c.required,
             Self::Png(_) => true,
             Self::None => false,
         }
@@ -165,6 +166,7 @@ impl fmt::Display for DisplayConfig {
             }
             Self::Spi(c) => c.fmt(f),
             Self::Oled(c) => c.fmt(f),
+            Self::Epaper(c) => c.fmt(f),
             Self::Png(c) => write!(
                 f,
                 "PNG files of {}x{} in {}",

@@ -38,6 +38,15 @@ pub trait Output: Send {
     fn set(&mut self, high: bool) -> io::Result<()>;
 }
 
+/// A pin that the panel drives.
+pub trait Input: Send {
+    /// Whether it is high.
+    ///
+    /// # Errors
+    /// Those of the GPIO chip.
+    fn is_high(&mut self) -> io::Result<bool>;
+}
+
 /// Everything that a panel's module is wired to.
 pub struct Wiring {
     /// Commands and data.

@@ -3,7 +3,7 @@
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
 //!                                                                                    -> shadow::Shadow -> framebuffer, spi,
-//!                                                                                                      oled
+//!                                                                                                      oled, epaper
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
@@ -13,6 +13,7 @@ pub mod bus;
 pub mod canvas;
 pub mod cells;
 pub mod draw;
+pub mod epaper;
 pub mod fb_sys;
 pub mod font;
 pub mod framebuffer;
@@ -50,6 +51,7 @@ pub fn open(
         )),
         DisplayConfig::Spi(config) => Some(Box::new(spi::SpiDisplay::open(config, own)?)),
         DisplayConfig::Oled(config) => Some(Box::new(oled::OledDisplay::open(config, own)?)),
+        DisplayConfig::Epaper(config) => Some(Box::new(epaper::EpaperDisplay::open(config, own)?)),
         DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
         DisplayConfig::None => None,
     })

@@ -1,6 +1,6 @@
 //! Lines of a GPIO chip, by the character device (`/dev/gpiochipN`).
 
-use super::{Output, Remedy, cannot_open, nodes};
+use super::{Input, Output, Remedy, cannot_open, nodes};
 use crate::show::DisplayError;
 use linux_embedded_hal::gpio_cdev::{self, LineHandle, LineRequestFlags};
 use std::fs::File;
@@ -64,6 +64,15 @@ impl Chip {
         Ok(output.map(|line| Box::new(line) as Box<dyn Output>))
     }
 
+    /// The line that the board file's `key` names, to be read.
+    ///
+    /// # Errors
+    /// As of [`Self::output`].
+    pub fn input(&mut self, key: &str, line: u32) -> Result<InputLine, DisplayError> {
+        let handle = self.request(key, line, LineRequestFlags::INPUT, false)?;
+        Ok(InputLine(handle))
+    }
+
     fn request(
         &mut self,
         key: &str,
@@ -103,6 +112,16 @@ pub struct OutputLine(LineHandle);
 impl Output for OutputLine {
     fn set(&mut self, high: bool) -> io::Result<()> {
         self.0.set_value(u8::from(high)).map_err(io::Error::other)
+    }
+}
+
+/// A line that is read.
+pub struct InputLine(LineHandle);
+
+impl Input for InputLine {
+    fn is_high(&mut self) -> io::Result<bool> {
+        let value = self.0.get_value().map_err(io::Error::other)?;
+        Ok(value != 0)
     }
 }
 
