@@ -90,6 +90,20 @@ pub const FONT_FILE_BYTES: u64 = 64 << 20;
 pub const DISPLAYS: Whole = whole(1, 4);
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
+/// `left_px` and `top_px` of a panel: no controller's memory is larger.
+pub const PANEL_OFFSET_PX: Whole = whole(0, 479);
+/// `speed_hz` of a panel on SPI: slower than the first a picture takes seconds, faster than the last no controller of a board is.
+pub const SPI_SPEED_HZ: Whole = whole(100_000, 125_000_000);
+/// `transfer_bytes`: Linux's spidev can be told to take up to so many.
+pub const SPI_TRANSFER_BYTES: Whole = whole(16, 65_536);
+/// `dc_gpio` and the other lines of a GPIO chip.
+pub const GPIO_LINE: Whole = whole(0, 1023);
+/// `address` of a panel on I2C: those that the bus's own rules leave free.
+pub const I2C_ADDRESS: Whole = whole(0x08, 0x77);
+/// `contrast`.
+pub const CONTRAST: Whole = whole(0, 255);
+/// `full_every` of e-paper.
+pub const FULL_EVERY: Whole = whole(1, 1000);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -228,6 +242,13 @@ mod tests {
             whole("regions", REGIONS),
             whole("display", DISPLAYS),
             whole("keep", PNG_KEEP),
+            whole("left_px", PANEL_OFFSET_PX),
+            whole("speed_hz", SPI_SPEED_HZ),
+            whole("transfer_bytes", SPI_TRANSFER_BYTES),
+            whole("dc_gpio", GPIO_LINE),
+            whole("address", I2C_ADDRESS),
+            whole("contrast", CONTRAST),
+            whole("full_every", FULL_EVERY),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

@@ -85,7 +85,7 @@ fn the_readme_tells_of_every_key() {
         let text = text.replace("width_px = 64", "zz = 0");
         lines.extend(parse(&text).unwrap_err());
     }
-    for display in ["framebuffer", "png"] {
+    for display in ["framebuffer", "spi", "oled", "epaper", "png"] {
         let text = SMALL.replace("display.none", &format!("display.{display}")) + "zz = 0\n";
         lines.extend(parse(&text).unwrap_err());
     }

@@ -1,7 +1,7 @@
 //! The tables `[display.KIND]` of a board file, and `font` of `[display]`. A kind is one function here.
 
 use super::file::Base;
-use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig};
+use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig, panel};
 use crate::limits;
 use crate::toml_file::Table;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub(super) fn displays(
     base: Base<'_>,
 ) -> (Vec<DisplayConfig>, Option<PathBuf>) {
     let mut font = None;
-    let kinds = ["framebuffer", "png", "none"];
+    let kinds = ["framebuffer", "spi", "oled", "epaper", "png", "none"];
     let chosen = top.choices("display", &kinds, |outer| {
         font = outer.text("font").map(|path| base.input(&path));
     });
@@ -45,6 +45,9 @@ pub(super) fn displays(
 fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
     match kind {
         "framebuffer" => Some(DisplayConfig::Framebuffer(framebuffer(&mut table))),
+        "spi" => panel::spi(&mut table).map(DisplayConfig::Spi),
+        "oled" => panel::oled::oled(&mut table).map(DisplayConfig::Oled),
+        "epaper" => panel::epaper::epaper(&mut table).map(DisplayConfig::Epaper),
         "png" => png(&mut table, base).map(DisplayConfig::Png),
         _ => None,
     }

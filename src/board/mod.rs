@@ -7,6 +7,7 @@ mod display;
 pub mod file;
 pub mod firmware;
 mod mount;
+pub mod panel;
 pub mod policy;
 pub mod sensor;
 mod source;
@@ -21,6 +22,9 @@ use crate::frame::PixelFormat;
 use crate::memory::PoolSize;
 use crate::model::Resize;
 use crate::toml_file::Faults;
+use panel::SpiConfig;
+use panel::epaper::EpaperConfig;
+use panel::oled::OledConfig;
 use policy::Policy;
 use sensor::Sensor;
 use std::path::PathBuf;
@@ -258,11 +262,17 @@ pub struct DecideConfig {
     pub classes: ClassRules,
 }
 
-/// One display, of one kind (`[display.framebuffer]`, `[display.png]`). A board has up to [`crate::limits::DISPLAYS`] of them.
+/// One display, of one kind (`[display.framebuffer]`, `[display.spi]`, `[display.png]`). A board has up to [`crate::limits::DISPLAYS`] of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DisplayConfig {
     /// A Linux framebuffer.
     Framebuffer(FramebufferConfig),
+    /// A colour panel on SPI.
+    Spi(SpiConfig),
+    /// A small panel of one colour.
+    Oled(OledConfig),
+    /// E-paper.
+    Epaper(EpaperConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
 }

@@ -99,15 +99,21 @@ impl DisplayConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Framebuffer(_) => "framebuffer",
+            Self::Spi(_) => "spi",
+            Self::Oled(_) => "oled",
+            Self::Epaper(_) => "epaper",
             Self::Png(_) => "png",
         }
     }
 
-    /// Whether the board must not run without this display. A framebuffer may be missing unless its table says
+    /// Whether the board must not run without this display. A framebuffer or a panel may be missing unless its table says
     /// otherwise; PNG files must always be writable.
     pub fn is_required(&self) -> bool {
         match self {
             Self::Framebuffer(c) => c.required,
+            Self::Spi(c) => c.required,
+            Self::Oled(c) => c.required,
+            Self::Epaper(c) => c.required,
             Self::Png(_) => true,
         }
     }
@@ -117,6 +123,7 @@ impl DisplayConfig {
     pub fn is_slow(&self) -> bool {
         match self {
             Self::Framebuffer(_) | Self::Png(_) => false,
+            Self::Spi(_) | Self::Oled(_) | Self::Epaper(_) => true,
         }
     }
 
@@ -191,6 +198,9 @@ impl fmt::Display for DisplayConfig {
                 }
                 Ok(())
             }
+            Self::Spi(c) => c.fmt(f),
+            Self::Oled(c) => c.fmt(f),
+            Self::Epaper(c) => c.fmt(f),
             Self::Png(c) => write!(
                 f,
                 "PNG files of {}x{} in {}",

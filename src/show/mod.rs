@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
-//!                                                                                    -> shadow::Shadow -> framebuffer
+//!                                                                                    -> shadow::Shadow -> framebuffer, spi,
+//!                                                                                                      oled, epaper
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
@@ -10,22 +11,28 @@
 //! ([`DisplayConfig::is_slow`]) and has a thread of its own ([`apart`]).
 
 pub mod apart;
+pub mod bus;
 pub mod canvas;
 pub mod cells;
 pub mod copy;
 pub mod draw;
+pub mod epaper;
 pub mod fb_sys;
 pub mod font;
 pub mod framebuffer;
 pub mod layout;
 pub mod lettering;
+pub mod oled;
 pub mod outline;
 pub mod picture;
 pub mod pixel;
+#[cfg(test)]
+mod played;
 pub mod png;
 pub mod serial;
 pub mod setting;
 pub mod shadow;
+pub mod spi;
 pub mod words;
 
 use crate::Cause;
@@ -45,6 +52,9 @@ pub fn open(
         DisplayConfig::Framebuffer(config) => {
             Box::new(framebuffer::FramebufferDisplay::open(config, own)?)
         }
+        DisplayConfig::Spi(config) => Box::new(spi::SpiDisplay::open(config, own)?),
+        DisplayConfig::Oled(config) => Box::new(oled::OledDisplay::open(config, own)?),
+        DisplayConfig::Epaper(config) => Box::new(epaper::EpaperDisplay::open(config, own)?),
         DisplayConfig::Png(config) => Box::new(png::PngDisplay::open(config, own)?),
     })
 }

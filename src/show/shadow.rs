@@ -87,6 +87,11 @@ impl Shadow {
         }
     }
 
+    /// The panel's width and height, as its memory has them.
+    pub fn size_px(&self) -> (usize, usize) {
+        (self.width_px, self.height_px)
+    }
+
     /// Takes over `canvas` and hands what changed (or all of it, when `whole`) to `push`, from the top: one patch for each run of
     /// rows that changed.
     ///

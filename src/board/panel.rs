@@ -1,0 +1,357 @@
+//! `[display.spi]`, `[display.oled]` and `[display.epaper]`: panels that are wired to the pins of a board, with the defaults of
+//! their controllers.
+
+pub mod epaper;
+pub mod oled;
+
+use crate::limits;
+use crate::toml_file::Table;
+use std::fmt;
+use std::path::PathBuf;
+
+/// `[display.spi]`: a colour panel on SPI.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpiConfig {
+    /// The chip behind the glass.
+    pub controller: Controller,
+    /// Columns of the panel, standing as its controller has it (not as the drawing is turned).
+    pub width_px: u32,
+    /// Rows, likewise.
+    pub height_px: u32,
+    /// The panel's first column in the controller's memory, as the address that is sent (CASET).
+    pub left_px: u32,
+    /// Its first row, likewise (RASET).
+    pub top_px: u32,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation).
+    pub mirror: bool,
+    /// Whether the controller inverts colours (INVON), as IPS panels need it.
+    pub invert: bool,
+    /// Whether the panel's subpixels are in the order blue, green, red.
+    pub bgr: bool,
+    /// Whether only the circle within the panel is seen.
+    pub round: bool,
+    /// How it is connected.
+    pub link: SpiLink,
+    /// The line of its reset pin.
+    pub reset_gpio: Option<u32>,
+    /// The line of its backlight: high from the first picture on.
+    pub backlight_gpio: Option<u32>,
+    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    pub gpio_chip: Option<String>,
+    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+/// SPI with a line that tells commands from data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpiLink {
+    /// `/dev/spidevB.C`: bus B, chip select C.
+    pub device: PathBuf,
+    /// Clock.
+    pub speed_hz: u32,
+    /// 0 or 3.
+    pub spi_mode: u8,
+    /// The most bytes of one transfer; `None` is what spidev takes.
+    pub transfer_bytes: Option<u32>,
+    /// The line of the data/command pin.
+    pub dc_gpio: u32,
+}
+
+/// A colour panel's controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controller {
+    /// Sitronix ST7789.
+    St7789,
+    /// Sitronix ST7735 (R, S).
+    St7735,
+    /// Ilitek ILI9341.
+    Ili9341,
+    /// Ilitek ILI9488, which takes 18 bits a pixel on SPI.
+    Ili9488,
+    /// Galaxycore GC9A01, of round panels.
+    Gc9a01,
+}
+
+impl Controller {
+    /// All of them, by their names in a board file.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("st7789", Self::St7789),
+        ("st7735", Self::St7735),
+        ("ili9341", Self::Ili9341),
+        ("ili9488", Self::Ili9488),
+        ("gc9a01", Self::Gc9a01),
+    ];
+
+    /// Its name in a board file.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// Columns and rows of its memory (data sheets: frame memory).
+    pub fn memory_px(self) -> (u32, u32) {
+        match self {
+            Self::St7789 | Self::Ili9341 => (240, 320),
+            Self::St7735 => (132, 162),
+            Self::Ili9488 => (320, 480),
+            Self::Gc9a01 => (240, 240),
+        }
+    }
+
+    /// The panel that it most often has.
+    fn size_px(self) -> (u32, u32) {
+        match self {
+            Self::St7735 => (128, 160),
+            other => other.memory_px(),
+        }
+    }
+
+    /// Where panels of this size lie in its memory. As Linux's `st7735r` and the makers' examples have them: 1.14" (135 x 240),
+    /// 1.69" (240 x 280), 1.9" (170 x 320), 1.47" (172 x 320); 0.96" (80 x 160), 1.44" (128 x 128).
+    fn offset_px(self, size_px: (u32, u32)) -> (u32, u32) {
+        match (self, size_px) {
+            (Self::St7789, (135, 240)) => (52, 40),
+            (Self::St7789, (240, 280)) => (0, 20),
+            (Self::St7789, (170, 320)) => (35, 0),
+            (Self::St7789, (172, 320)) => (34, 0),
+            (Self::St7735, (80, 160)) => (26, 1),
+            (Self::St7735, (128, 128)) => (2, 3),
+            _ => (0, 0),
+        }
+    }
+
+    /// Whether its panels mostly are IPS ones, whose colours must be inverted.
+    fn inverts(self, size_px: (u32, u32)) -> bool {
+        match self {
+            Self::St7789 | Self::Gc9a01 => true,
+            Self::St7735 => size_px == (80, 160),
+            Self::Ili9341 | Self::Ili9488 => false,
+        }
+    }
+
+    /// Whether the subpixels of its panels mostly are in the order blue, green, red.
+    fn is_bgr(self, size_px: (u32, u32)) -> bool {
+        match self {
+            Self::St7789 => false,
+            Self::St7735 => size_px != (128, 160),
+            Self::Ili9341 | Self::Ili9488 | Self::Gc9a01 => true,
+        }
+    }
+
+    /// A clock that its modules bear: Linux's overlays for panels with ST7789 and ILI9341 have 32 MHz; the data sheets allow the
+    /// ILI9488 a cycle of 50 ns and the ST7735 one of 66 ns for writing.
+    fn speed_hz(self) -> u32 {
+        match self {
+            Self::St7789 | Self::Ili9341 | Self::Gc9a01 => 32_000_000,
+            Self::Ili9488 => 20_000_000,
+            Self::St7735 => 15_000_000,
+        }
+    }
+}
+
+fn name_in<T: PartialEq>(names: &[(&'static str, T)], wanted: T) -> &'static str {
+    let found = names.iter().find(|(_, one)| *one == wanted);
+    found.map_or("?", |(name, _)| name)
+}
+
+impl fmt::Display for SpiConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "SPI panel {}, {}x{} on {}",
+            self.controller.name(),
+            self.width_px,
+            self.height_px,
+            self.link.device.display()
+        )
+    }
+}
+
+/// `[display.spi]`
+pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
+    table.must_have(&["controller"]);
+    let controller = table.word("controller", &Controller::ALL);
+    // Without a controller the other keys are read all the same, so that their faults are told.
+    let known = controller.unwrap_or(Controller::St7789);
+    let usual_px = known.size_px();
+    let memory_px = known.memory_px();
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let size_px = (
+        width_px.unwrap_or(usual_px.0),
+        height_px.unwrap_or(usual_px.1),
+    );
+    let offset_px = known.offset_px(size_px);
+    let left_px = table.integer_u32("left_px", limits::PANEL_OFFSET_PX);
+    let top_px = table.integer_u32("top_px", limits::PANEL_OFFSET_PX);
+    let (left_px, top_px) = (
+        left_px.unwrap_or(offset_px.0),
+        top_px.unwrap_or(offset_px.1),
+    );
+    if controller.is_some() {
+        let name = known.name();
+        fits(
+            table,
+            name,
+            ["width_px", "left_px"],
+            "columns",
+            size_px.0 + left_px,
+            memory_px.0,
+        );
+        fits(
+            table,
+            name,
+            ["height_px", "top_px"],
+            "rows",
+            size_px.1 + top_px,
+            memory_px.1,
+        );
+    }
+    let config = SpiConfig {
+        controller: known,
+        width_px: size_px.0,
+        height_px: size_px.1,
+        left_px,
+        top_px,
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+        invert: table.flag("invert").unwrap_or(known.inverts(size_px)),
+        bgr: table.flag("bgr").unwrap_or(known.is_bgr(size_px)),
+        round: table.flag("round").unwrap_or(known == Controller::Gc9a01),
+        link: spi_link(table, known.speed_hz()),
+        reset_gpio: gpio(table, "reset_gpio"),
+        backlight_gpio: gpio(table, "backlight_gpio"),
+        gpio_chip: table.text("gpio_chip"),
+        required: table.flag("required").unwrap_or(false),
+    };
+    controller.map(|_| config)
+}
+
+/// A panel must lie within its controller's memory.
+fn fits(
+    table: &Table<'_, '_>,
+    name: &str,
+    [size, offset]: [&str; 2],
+    what: &str,
+    sum_px: u32,
+    most_px: u32,
+) {
+    if sum_px > most_px {
+        table.fault(
+            if table.has(size) { size } else { offset },
+            format_args!(
+                "{size} and {offset} make {sum_px}, and {name} has {most_px} {what}: give the size of the panel as its controller has it, and turn the drawing by rotate_deg"
+            ),
+        );
+    }
+}
+
+/// The keys of a panel on SPI.
+fn spi_link(table: &mut Table<'_, '_>, speed_hz: u32) -> SpiLink {
+    table.must_have(&["dc_gpio"]);
+    SpiLink {
+        device: node(table, "/dev/spidev0.0"),
+        speed_hz: table
+            .integer_u32("speed_hz", limits::SPI_SPEED_HZ)
+            .unwrap_or(speed_hz),
+        spi_mode: table.one_of("spi_mode", [0, 3]).unwrap_or(0),
+        transfer_bytes: table.integer_u32("transfer_bytes", limits::SPI_TRANSFER_BYTES),
+        // Without it the file is refused.
+        dc_gpio: gpio(table, "dc_gpio").unwrap_or(0),
+    }
+}
+
+/// A line of the GPIO chip.
+fn gpio(table: &mut Table<'_, '_>, key: &str) -> Option<u32> {
+    table.integer_u32(key, limits::GPIO_LINE)
+}
+
+/// `device`, a whole path.
+fn node(table: &mut Table<'_, '_>, usual: &str) -> PathBuf {
+    let device = table.text("device");
+    if device.as_ref().is_some_and(|path| !path.starts_with('/')) {
+        table.fault("device", format_args!("needs a whole path like {usual:?}"));
+    }
+    device.map_or_else(|| usual.into(), PathBuf::from)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::toml_file;
+
+    fn spi_of(keys: &str) -> Result<SpiConfig, Vec<String>> {
+        toml_file::read("b.toml", keys, spi).map_err(|faults| faults.lines)
+    }
+
+    #[test]
+    fn a_colour_panel_has_the_defaults_of_its_controller_and_size() {
+        for (keys, size, offset, invert, bgr, speed_hz) in [
+            ("'st7789'", (240, 320), (0, 0), true, false, 32_000_000),
+            (
+                "'st7789'\nwidth_px = 135\nheight_px = 240",
+                (135, 240),
+                (52, 40),
+                true,
+                false,
+                32_000_000,
+            ),
+            ("'st7735'", (128, 160), (0, 0), false, false, 15_000_000),
+            (
+                "'st7735'\nwidth_px = 80",
+                (80, 160),
+                (26, 1),
+                true,
+                true,
+                15_000_000,
+            ),
+            ("'ili9488'", (320, 480), (0, 0), false, true, 20_000_000),
+            ("'gc9a01'", (240, 240), (0, 0), true, true, 32_000_000),
+        ] {
+            let config = spi_of(&format!("dc_gpio = 9\ncontroller = {keys}")).unwrap();
+            assert_eq!((config.width_px, config.height_px), size, "{keys}");
+            assert_eq!((config.left_px, config.top_px), offset, "{keys}");
+            assert_eq!((config.invert, config.bgr), (invert, bgr), "{keys}");
+            assert_eq!(config.link.speed_hz, speed_hz, "{keys}");
+            assert_eq!(config.round, keys == "'gc9a01'");
+            let link = config.link;
+            assert_eq!(
+                (link.dc_gpio, link.spi_mode, link.transfer_bytes),
+                (9, 0, None)
+            );
+            assert_eq!(link.device.to_str(), Some("/dev/spidev0.0"));
+        }
+    }
+
+    #[test]
+    fn what_no_colour_panel_can_be_is_refused_with_its_place() {
+        assert_eq!(
+            spi_of("controller = 'st7789'\nwidth_px = 320\nheight_px = 240\ndc_gpio = 2000")
+                .unwrap_err(),
+            [
+                "b.toml:2:1: width_px: width_px and left_px make 320, and st7789 has 240 columns: give the size of the panel as its controller has it, and turn the drawing by rotate_deg",
+                "b.toml:4:1: dc_gpio: is 2000, needs a whole number from 0 to 1023",
+            ]
+        );
+        let missing = spi_of("top_px = 1").unwrap_err();
+        assert_eq!(
+            missing,
+            [
+                "b.toml:1:1: controller: is missing",
+                "b.toml:1:1: dc_gpio: is missing"
+            ]
+        );
+        let lines = spi_of(
+            "controller = 'gc9a01'\ndc_gpio = 9\ntop_px = 1\nspi_mode = 1\ndevice = 'spidev0.0'",
+        )
+        .unwrap_err();
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines[0].contains("height_px and top_px make 241"),
+            "{lines:?}"
+        );
+        assert!(lines[1].contains("needs 0 or 3") && lines[2].contains("needs a whole path"));
+    }
+}

@@ -1,0 +1,145 @@
+//! `[display.epaper]`: e-paper on SPI.
+
+use super::{SpiLink, gpio, name_in, spi_link};
+use crate::limits;
+use crate::toml_file::Table;
+use std::fmt;
+
+/// `[display.epaper]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpaperConfig {
+    /// Which module it is.
+    pub panel: EpaperPanel,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation).
+    pub mirror: bool,
+    /// White letters on black ground.
+    pub invert: bool,
+    /// After so many partial refreshes comes a full one, which takes away what they leave behind.
+    pub full_every: u32,
+    /// How it is connected.
+    pub link: SpiLink,
+    /// The line of its reset pin.
+    pub reset_gpio: u32,
+    /// The line by which it says that it is busy.
+    pub busy_gpio: u32,
+    /// The line that switches its supply on, where it has one.
+    pub power_gpio: Option<u32>,
+    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    pub gpio_chip: Option<String>,
+    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+/// A module of Waveshare's, all with an SSD1680.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpaperPanel {
+    /// 2.13", 122 x 250, V3.
+    Waveshare2in13V3,
+    /// 2.13", 122 x 250, V4.
+    Waveshare2in13V4,
+    /// 2.9", 128 x 296, V2.
+    Waveshare2in9V2,
+}
+
+impl EpaperPanel {
+    /// All of them, by their names in a board file.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("waveshare-2in13-v3", Self::Waveshare2in13V3),
+        ("waveshare-2in13-v4", Self::Waveshare2in13V4),
+        ("waveshare-2in9-v2", Self::Waveshare2in9V2),
+    ];
+
+    /// Its name in a board file.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// Columns (sources) and rows (gates), standing.
+    pub fn size_px(self) -> (u32, u32) {
+        match self {
+            Self::Waveshare2in13V3 | Self::Waveshare2in13V4 => (122, 250),
+            Self::Waveshare2in9V2 => (128, 296),
+        }
+    }
+}
+
+impl fmt::Display for EpaperConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width_px, height_px) = self.panel.size_px();
+        write!(
+            f,
+            "e-paper {}, {width_px}x{height_px} on {}",
+            self.panel.name(),
+            self.link.device.display()
+        )
+    }
+}
+
+/// `[display.epaper]`
+pub(crate) fn epaper(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
+    table.must_have(&["panel", "reset_gpio", "busy_gpio"]);
+    let panel = table.word("panel", &EpaperPanel::ALL);
+    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
+    let mirror = table.flag("mirror").unwrap_or(false);
+    let invert = table.flag("invert").unwrap_or(false);
+    let full_every = table.integer_u32("full_every", limits::FULL_EVERY);
+    // What Waveshare's examples have; the controller takes up to 20 MHz.
+    let link = spi_link(table, 4_000_000);
+    let reset_gpio = gpio(table, "reset_gpio");
+    let busy_gpio = gpio(table, "busy_gpio");
+    let power_gpio = gpio(table, "power_gpio");
+    let gpio_chip = table.text("gpio_chip");
+    let required = table.flag("required").unwrap_or(false);
+    Some(EpaperConfig {
+        panel: panel?,
+        rotate_deg,
+        mirror,
+        invert,
+        full_every: full_every.unwrap_or(20),
+        link,
+        reset_gpio: reset_gpio?,
+        busy_gpio: busy_gpio?,
+        power_gpio,
+        gpio_chip,
+        required,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::toml_file;
+
+    fn read(keys: &str) -> Result<EpaperConfig, Vec<String>> {
+        toml_file::read("b.toml", keys, epaper).map_err(|faults| faults.lines)
+    }
+
+    #[test]
+    fn an_epaper_names_its_module_and_lines() {
+        let keys = "panel = 'waveshare-2in9-v2'\ndc_gpio = 25\nreset_gpio = 17\nbusy_gpio = 24";
+        let config = read(keys).unwrap();
+        assert_eq!(
+            config.to_string(),
+            "e-paper waveshare-2in9-v2, 128x296 on /dev/spidev0.0"
+        );
+        assert_eq!((config.full_every, config.power_gpio), (20, None));
+        assert_eq!(config.link.speed_hz, 4_000_000);
+    }
+
+    #[test]
+    fn what_is_missing_or_unknown_is_told_at_once() {
+        let lines = read("panel = 'waveshare-2in13-v2'\nfull_every = 0").unwrap_err();
+        let told = |part: &str| lines.iter().any(|line| line.contains(part));
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(told("did you mean `waveshare-2in13-v"), "{lines:?}");
+        assert!(told(
+            "full_every: is 0, needs a whole number from 1 to 1000"
+        ));
+        for key in ["dc_gpio", "reset_gpio", "busy_gpio"] {
+            assert!(told(&format!("{key}: is missing")), "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! `[display.oled]`: a small panel of one colour, on I2C or SPI.
+
+use super::{SpiLink, fits, gpio, name_in, node, spi_link};
+use crate::limits;
+use crate::toml_file::Table;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// `[display.oled]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct OledConfig {
+    /// The chip behind the glass.
+    pub controller: OledController,
+    /// Columns, a multiple of 8.
+    pub width_px: u32,
+    /// Rows, a multiple of 8.
+    pub height_px: u32,
+    /// The panel's first column in the controller's memory.
+    pub left_px: u32,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation).
+    pub mirror: bool,
+    /// Dark letters on light ground.
+    pub invert: bool,
+    /// Brightness, 0 to 255.
+    pub contrast: u8,
+    /// How it is connected.
+    pub link: OledLink,
+    /// The line of its reset pin, where it has one.
+    pub reset_gpio: Option<u32>,
+    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    pub gpio_chip: Option<String>,
+    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+/// The bus of a panel that is sold for either.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OledLink {
+    /// I2C.
+    I2c {
+        /// `/dev/i2c-N`.
+        device: PathBuf,
+        /// The panel's address, without the bit for reading.
+        address: u16,
+    },
+    /// SPI.
+    Spi(SpiLink),
+}
+
+impl OledLink {
+    /// The bus's node.
+    pub fn device(&self) -> &Path {
+        match self {
+            Self::I2c { device, .. } => device,
+            Self::Spi(link) => &link.device,
+        }
+    }
+}
+
+/// A controller of such panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OledController {
+    /// Solomon Systech SSD1306.
+    Ssd1306,
+    /// Sino Wealth SH1106.
+    Sh1106,
+}
+
+impl OledController {
+    /// All of them, by their names in a board file.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("ssd1306", Self::Ssd1306), ("sh1106", Self::Sh1106)];
+
+    /// Its name in a board file.
+    pub fn name(self) -> &'static str {
+        name_in(&Self::ALL, self)
+    }
+
+    /// Columns and rows of its memory (data sheets: graphic display data RAM).
+    pub fn memory_px(self) -> (u32, u32) {
+        match self {
+            Self::Ssd1306 => (128, 64),
+            Self::Sh1106 => (132, 64),
+        }
+    }
+}
+
+impl fmt::Display for OledConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "OLED {}, {}x{} on {}",
+            self.controller.name(),
+            self.width_px,
+            self.height_px,
+            self.link.device().display()
+        )?;
+        match self.link {
+            OledLink::I2c { address, .. } => write!(f, ", address {address:#04x}"),
+            OledLink::Spi(_) => Ok(()),
+        }
+    }
+}
+
+/// `[display.oled]`
+pub(crate) fn oled(table: &mut Table<'_, '_>) -> Option<OledConfig> {
+    let controller = table
+        .word("controller", &OledController::ALL)
+        .unwrap_or(OledController::Ssd1306);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let (width_px, height_px) = (width_px.unwrap_or(128), height_px.unwrap_or(64));
+    for (key, side_px) in [("width_px", width_px), ("height_px", height_px)] {
+        if !side_px.is_multiple_of(8) {
+            table.fault(key, format_args!("is {side_px}, needs a multiple of 8"));
+        }
+    }
+    let memory_px = controller.memory_px();
+    let left_px = table.integer_u32("left_px", limits::PANEL_OFFSET_PX);
+    // The makers wire small panels to the middle of the controller's columns.
+    let left_px = left_px.unwrap_or(memory_px.0.saturating_sub(width_px) / 2);
+    let name = controller.name();
+    let (right_px, bottom_px) = (width_px + left_px, height_px);
+    fits(
+        table,
+        name,
+        ["width_px", "left_px"],
+        "columns",
+        right_px,
+        memory_px.0,
+    );
+    fits(
+        table,
+        name,
+        ["height_px", "height_px"],
+        "rows",
+        bottom_px,
+        memory_px.1,
+    );
+    let contrast = table.integer("contrast", limits::CONTRAST).unwrap_or(127);
+    Some(OledConfig {
+        controller,
+        width_px,
+        height_px,
+        left_px,
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+        invert: table.flag("invert").unwrap_or(false),
+        contrast: u8::try_from(contrast).unwrap_or(u8::MAX),
+        link: link(table),
+        reset_gpio: gpio(table, "reset_gpio"),
+        gpio_chip: table.text("gpio_chip"),
+        required: table.flag("required").unwrap_or(false),
+    })
+}
+
+fn link(table: &mut Table<'_, '_>) -> OledLink {
+    let is_spi = table.word("bus", &[("i2c", false), ("spi", true)]);
+    if is_spi.unwrap_or(false) {
+        // The data sheets allow a cycle of 100 ns (SSD1306) and 250 ns (SH1106).
+        return OledLink::Spi(spi_link(table, 4_000_000));
+    }
+    let address = table
+        .integer("address", limits::I2C_ADDRESS)
+        .unwrap_or(0x3c);
+    OledLink::I2c {
+        device: node(table, "/dev/i2c-1"),
+        address: u16::try_from(address).unwrap_or(u16::MAX),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::toml_file;
+
+    fn read(keys: &str) -> Result<OledConfig, Vec<String>> {
+        toml_file::read("b.toml", keys, oled).map_err(|faults| faults.lines)
+    }
+
+    #[test]
+    fn a_table_without_keys_is_the_usual_module() {
+        let config = read("").unwrap();
+        assert_eq!(
+            (config.width_px, config.height_px, config.left_px),
+            (128, 64, 0)
+        );
+        assert_eq!(
+            config.to_string(),
+            "OLED ssd1306, 128x64 on /dev/i2c-1, address 0x3c"
+        );
+        assert_eq!(read("controller = 'sh1106'").unwrap().left_px, 2);
+        let small = read("width_px = 64\nheight_px = 48\naddress = 0x3d").unwrap();
+        assert_eq!(small.left_px, 32);
+        assert!(matches!(small.link, OledLink::I2c { address: 0x3d, .. }));
+        let spi = read("bus = 'spi'\ndc_gpio = 25").unwrap();
+        assert_eq!(spi.to_string(), "OLED ssd1306, 128x64 on /dev/spidev0.0");
+    }
+
+    #[test]
+    fn what_no_oled_can_be_is_refused() {
+        let lines =
+            read("width_px = 132\nheight_px = 60\ncontrast = 256\ndc_gpio = 3").unwrap_err();
+        assert!(
+            lines[0].contains("width_px: is 132, needs a multiple of 8"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[1].contains("make 132, and ssd1306 has 128 columns"),
+            "{lines:?}"
+        );
+        assert!(
+            lines[2].contains("height_px: is 60, needs a multiple of 8"),
+            "{lines:?}"
+        );
+        assert!(lines[3].contains("contrast: is 256"), "{lines:?}");
+        assert!(lines[4].contains("dc_gpio: is no key here"), "{lines:?}");
+        assert_eq!(lines.len(), 5);
+        assert!(read("bus = 'spi'").unwrap_err()[0].contains("dc_gpio: is missing"));
+        assert!(read("address = 2").unwrap_err()[0].contains("needs a whole number from 8 to 119"));
+    }
+}

@@ -1,0 +1,276 @@
+//! E-paper on SPI: what it shows changes when the class, the state or a notice does, and not with each frame.
+//!
+//! A refresh takes up to some seconds. It is started and runs by itself; scenes that come meanwhile are passed over, for a newer one
+//! comes after them. Paper keeps what it shows without power, so at the end of the program it is made white, unless it says why the
+//! program could not start. When the power goes, the last class stays on it: nothing can change that.
+
+#[cfg(test)]
+mod glass;
+pub mod ssd1680;
+mod standing;
+
+use super::bus::{self, Input, Output, Wiring, gpio};
+use super::canvas::{Orientation, Rotation};
+use super::draw::Painter;
+use super::font::Letters;
+use super::pixel::Packing;
+use super::shadow::{Grid, Shadow};
+use super::{Display, DisplayError, REGIONS, Region, Scene, State};
+use crate::board::Depth;
+use crate::board::panel::epaper::EpaperConfig;
+use ssd1680::{Refresh, Ssd1680};
+use standing::Standing;
+use std::convert::Infallible;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// A full refresh takes 2 s at 25 degrees, and longer in the cold.
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
+/// Waveshare: paper wants a full refresh once a day.
+const FULL_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// See the module.
+pub struct EpaperDisplay {
+    painter: Painter,
+    shadow: Shadow,
+    controller: Ssd1680,
+    power: Option<Box<dyn Output>>,
+    /// What the paper shows, or will when the refresh is over; and what comes next.
+    shown: Box<[u8]>,
+    next: Box<[u8]>,
+    row_bytes: usize,
+    name: String,
+    standing: Standing,
+    busy_since: Option<Instant>,
+    busy_limit: Duration,
+    partial_count: u32,
+    full_every: u32,
+    full_at: Option<Instant>,
+    end: End,
+}
+
+/// What becomes of the picture when the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing was shown.
+    Nothing,
+    /// Made white.
+    White,
+    /// It stays: why the program could not start.
+    Stays,
+    /// The display has failed, and is not to be waited for.
+    Failed,
+}
+
+impl EpaperDisplay {
+    /// Opens the bus and the lines and sets the controller up. `own` are the letters of the board's own font file.
+    ///
+    /// # Errors
+    /// There is no such bus or line, it cannot be used, or the controller is busy for ever.
+    pub fn open(
+        config: &EpaperConfig,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
+        let port = bus::spi::Port::open(&config.link)?;
+        let mut chip = gpio::Chip::open(config.gpio_chip.as_deref())?;
+        let power = chip.optional_output("power_gpio", config.power_gpio, true)?;
+        let dc = chip.output("dc_gpio", config.link.dc_gpio, false)?;
+        let wiring = Wiring {
+            wire: Box::new(port.with_dc(dc)),
+            reset: chip.optional_output("reset_gpio", Some(config.reset_gpio), true)?,
+            backlight: None,
+            delay: Box::new(linux_embedded_hal::Delay),
+        };
+        let busy = Box::new(chip.input("busy_gpio", config.busy_gpio)?);
+        Self::wired(config, wiring, busy, power, own)
+    }
+
+    /// The same on a bus that is open; `power` is high.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn wired(
+        config: &EpaperConfig,
+        wiring: Wiring,
+        busy: Box<dyn Input>,
+        power: Option<Box<dyn Output>>,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
+        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let size_px = config.panel.size_px();
+        let (width_px, height_px) = rotation.turn(size_px);
+        let painter = Painter::with_letters(width_px, height_px, Depth::Mono, own)?;
+        let name = format!(
+            "{} on {}",
+            config.panel.name(),
+            config.link.device.display()
+        );
+        let mut controller = Ssd1680::new(wiring, busy, config.panel);
+        controller.set_up().map_err(|error| {
+            DisplayError::Unusable(format!(
+                "cannot set the display {name} up: {error}; check its wiring and power, and busy_gpio"
+            ))
+        })?;
+        let orientation = Orientation {
+            rotation,
+            mirror: config.mirror,
+        };
+        let packing = Packing::Mono {
+            left_is_high: true,
+            // Drawings are light on dark; paper is dark on light.
+            set_is_white: config.invert,
+        };
+        let row_bytes = packing.row_bytes(size_px.0 as usize);
+        let white = vec![0xff; row_bytes * size_px.1 as usize].into_boxed_slice();
+        Ok(Self {
+            painter,
+            shadow: Shadow::new(size_px, packing, orientation, Grid { x_px: 8, y_px: 1 }),
+            controller,
+            power,
+            next: white.clone(),
+            shown: white,
+            row_bytes,
+            name,
+            standing: Standing::default(),
+            busy_since: None,
+            busy_limit: BUSY_LIMIT,
+            partial_count: 0,
+            full_every: config.full_every,
+            full_at: None,
+            end: End::Nothing,
+        })
+    }
+
+    /// Whether a refresh is under way.
+    fn is_refreshing(&mut self) -> io::Result<bool> {
+        let Some(since) = self.busy_since else {
+            return Ok(false);
+        };
+        if !self.controller.is_busy()? {
+            self.busy_since = None;
+            return Ok(false);
+        }
+        if since.elapsed() < self.busy_limit {
+            return Ok(true);
+        }
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "a refresh is not over after {} s",
+                self.busy_limit.as_secs()
+            ),
+        ))
+    }
+
+    /// Draws the scene, and starts a refresh when anything changed.
+    fn start(&mut self, scene: &Scene<'_>) -> io::Result<()> {
+        // Neither changes often enough for paper.
+        let mut regions = [Region::default(); REGIONS];
+        let count = scene.regions.len().min(REGIONS);
+        for (to, region) in regions.iter_mut().zip(scene.regions) {
+            *to = Region {
+                picture: None,
+                ..*region
+            };
+        }
+        self.painter.draw(&Scene {
+            rate_fps: 0.0,
+            picture: None,
+            regions: &regions[..count],
+            ..*scene
+        });
+        let (next, row_bytes) = (&mut self.next, self.row_bytes);
+        let mut changed = false;
+        let Ok(()) = self.shadow.push(
+            self.painter.canvas(),
+            self.full_at.is_none(),
+            |patch| -> Result<(), Infallible> {
+                changed = true;
+                for (row, y) in patch.rows().zip(patch.top_px..) {
+                    let at = y * row_bytes + patch.left_px / 8;
+                    next[at..at + row.len()].copy_from_slice(row);
+                }
+                Ok(())
+            },
+        );
+        let is_due = self.full_at.is_none_or(|at| at.elapsed() >= FULL_AFTER);
+        if !changed && !is_due {
+            return Ok(());
+        }
+        let refresh = if is_due || self.partial_count >= self.full_every {
+            Refresh::Full
+        } else {
+            Refresh::Partial
+        };
+        self.controller.start(&self.shown, &self.next, refresh)?;
+        self.shown.copy_from_slice(&self.next);
+        self.busy_since = Some(Instant::now());
+        match refresh {
+            Refresh::Full => {
+                self.full_at = self.busy_since;
+                self.partial_count = 0;
+            }
+            Refresh::Partial => self.partial_count += 1,
+        }
+        Ok(())
+    }
+
+    /// Waits for the refresh that is under way, makes the paper white where it must be, and switches the controller off.
+    fn finish(&mut self) -> io::Result<()> {
+        self.controller.settle(self.busy_limit)?;
+        if self.end == End::White {
+            self.next.fill(0xff);
+            self.controller
+                .start(&self.shown, &self.next, Refresh::Full)?;
+            self.controller.settle(self.busy_limit)?;
+        }
+        self.controller.sleep()
+    }
+}
+
+impl Display for EpaperDisplay {
+    fn describe(&self) -> String {
+        let (width_px, height_px) = self.shadow.size_px();
+        format!(
+            "e-paper {}, {width_px} x {height_px} pixels, 1 bit",
+            self.name
+        )
+    }
+
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let is_old = self.full_at.is_some_and(|at| at.elapsed() >= FULL_AFTER);
+        let shown = match self.is_refreshing() {
+            Ok(true) => return Ok(()),
+            Ok(false) if !self.standing.becomes(scene) && !is_old => return Ok(()),
+            Ok(false) => self.start(&standing::coarse(scene)),
+            Err(error) => Err(error),
+        };
+        self.end = match (&shown, scene.state) {
+            (Err(_), _) => End::Failed,
+            (Ok(()), State::Failed(_)) => End::Stays,
+            (Ok(()), _) => End::White,
+        };
+        shown.map_err(|error| {
+            DisplayError::Failed(format!(
+                "cannot write to the display {}: {error}; check its wiring and power",
+                self.name
+            ))
+        })
+    }
+}
+
+impl Drop for EpaperDisplay {
+    fn drop(&mut self) {
+        // What goes wrong is told by nobody: the display is gone, or the program is ending.
+        if self.end != End::Failed {
+            let _ = self.finish();
+        }
+        if let Some(power) = &mut self.power {
+            let _ = power.set(false);
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Played e-paper: takes the SSD1680's commands, keeps both of its memories, and changes the paper as its waveforms would. The tests
+//! that need one stand below.
+
+use super::*;
+use crate::board::panel::epaper::epaper;
+use crate::show::bus::{Output, Wire};
+use crate::show::canvas::Canvas;
+use crate::show::played::{NoDelay, scene, verdict};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+struct Played {
+    width_bytes: usize,
+    rows: usize,
+    /// What is to be shown, and what is (0x24, 0x26).
+    memories: [Vec<u8>; 2],
+    /// After a partial refresh the controller swaps them, as some are set to.
+    swaps: bool,
+    paper: Vec<u8>,
+    command: u8,
+    parameters: Vec<u8>,
+    x_range: (usize, usize),
+    y_range: (usize, usize),
+    at: (usize, usize),
+    waveform: Vec<u8>,
+    /// The last refresh's steps, and how many of each kind there were.
+    steps: u8,
+    full_count: usize,
+    partial_count: usize,
+    is_busy: bool,
+    is_absent: bool,
+    is_stuck: bool,
+    is_asleep: bool,
+    has_power: bool,
+    bytes: usize,
+}
+
+#[derive(Clone)]
+struct Paper(Arc<Mutex<Played>>);
+
+impl Paper {
+    fn of(config: &EpaperConfig) -> Self {
+        let (width, height) = config.panel.size_px();
+        let (width_bytes, rows) = (width.div_ceil(8) as usize, height as usize);
+        let noise = |byte| vec![byte; width_bytes * rows];
+        Self(Arc::new(Mutex::new(Played {
+            width_bytes,
+            rows,
+            memories: [noise(0x12), noise(0x34)],
+            swaps: false,
+            // What it showed before, perhaps a year ago.
+            paper: noise(0x56),
+            command: 0,
+            parameters: Vec::new(),
+            x_range: (0, 0),
+            y_range: (0, 0),
+            at: (0, 0),
+            waveform: Vec::new(),
+            steps: 0,
+            full_count: 0,
+            partial_count: 0,
+            is_busy: false,
+            is_absent: false,
+            is_stuck: false,
+            is_asleep: false,
+            has_power: true,
+            bytes: 0,
+        })))
+    }
+
+    fn played(&self) -> MutexGuard<'_, Played> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn display(&self, config: &EpaperConfig) -> Result<EpaperDisplay, DisplayError> {
+        let wiring = Wiring {
+            wire: Box::new(self.clone()),
+            reset: Some(Box::new(Reset(self.clone()))),
+            backlight: None,
+            delay: Box::new(NoDelay),
+        };
+        let power = Some(Box::new(Power(self.clone())) as Box<dyn Output>);
+        EpaperDisplay::wired(config, wiring, Box::new(self.clone()), power, None)
+    }
+
+    /// The paper shows `canvas`, turned as `config` says, pixel for pixel.
+    fn assert_shows(&self, config: &EpaperConfig, canvas: &Canvas) {
+        let orientation = Orientation {
+            rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
+            mirror: config.mirror,
+        };
+        let played = self.played();
+        let (width_px, height_px) = config.panel.size_px();
+        let mut row = vec![0; width_px as usize * 3];
+        for y in 0..height_px {
+            canvas.turned_row(orientation, y, &mut row);
+            for (x, rgb) in row.chunks_exact(3).enumerate() {
+                let byte = played.paper[y as usize * played.width_bytes + x / 8];
+                let is_white = byte >> (7 - x % 8) & 1 != 0;
+                assert_eq!(is_white, (rgb[0] >= 128) == config.invert, "{x}, {y}");
+            }
+        }
+    }
+}
+
+impl Played {
+    fn take(&mut self, byte: u8) {
+        if let 0x24 | 0x26 = self.command {
+            let (x, y) = self.at;
+            assert!(
+                y <= self.y_range.1 && y < self.rows,
+                "more bytes than the window has"
+            );
+            let memory = usize::from(self.command == 0x26);
+            self.memories[memory][y * self.width_bytes + x] = byte;
+            self.at = if x == self.x_range.1 {
+                (self.x_range.0, y + 1)
+            } else {
+                (x + 1, y)
+            };
+            return;
+        }
+        self.parameters.push(byte);
+        let word = |at: usize| {
+            let [low, high] = [self.parameters[at], self.parameters[at + 1]];
+            usize::from(u16::from_le_bytes([low, high]))
+        };
+        match (self.command, self.parameters.len()) {
+            (0x01, 2) => assert_eq!(word(0), self.rows - 1),
+            (0x11, 1) => assert_eq!(byte, 0x03, "both addresses count up"),
+            (0x22, 1) => self.steps = byte,
+            (0x32, 153) => self.waveform = self.parameters.clone(),
+            (0x44, 2) => self.x_range = (self.parameters[0].into(), byte.into()),
+            (0x45, 4) => self.y_range = (word(0), word(2)),
+            (0x4e, 1) => self.at.0 = byte.into(),
+            (0x4f, 2) => self.at.1 = word(0),
+            _ => {}
+        }
+    }
+
+    /// Data sheet, 0x22: what the steps do.
+    fn refresh(&mut self) {
+        if self.is_absent {
+            return;
+        }
+        assert_eq!(self.steps & 0xc7, 0xc7, "on, show, off: {:#x}", self.steps);
+        self.is_busy = true;
+        if self.steps & 0x08 == 0 {
+            assert_eq!(
+                self.steps, 0xf7,
+                "a full refresh loads the built-in waveform"
+            );
+            self.full_count += 1;
+            self.paper.clone_from(&self.memories[0]);
+            return;
+        }
+        self.partial_count += 1;
+        assert!(self.steps & 0x30 == 0x30 || self.waveform.len() == 153);
+        let [new, old] = &self.memories;
+        for ((paper, new), old) in self.paper.iter_mut().zip(new).zip(old) {
+            let changes = new ^ old;
+            *paper = (*paper & !changes) | (new & changes);
+        }
+        if self.swaps {
+            self.memories.swap(0, 1);
+        }
+    }
+}
+
+impl Wire for Paper {
+    fn command(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut played = self.played();
+        assert!(
+            !played.is_busy && !played.is_asleep,
+            "{bytes:x?} is not heard"
+        );
+        assert!(played.has_power);
+        let [command] = bytes else {
+            panic!("{bytes:?}")
+        };
+        played.bytes += 1;
+        played.command = *command;
+        played.parameters.clear();
+        match command {
+            0x20 => played.refresh(),
+            0x10 => played.is_asleep = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut played = self.played();
+        played.bytes += bytes.len();
+        bytes.iter().for_each(|byte| played.take(*byte));
+        Ok(())
+    }
+}
+
+impl Input for Paper {
+    /// Seen once, then over, unless it is stuck.
+    fn is_high(&mut self) -> io::Result<bool> {
+        let mut played = self.played();
+        let was_busy = played.is_busy;
+        played.is_busy = played.is_stuck;
+        Ok(was_busy)
+    }
+}
+
+struct Reset(Paper);
+
+impl Output for Reset {
+    fn set(&mut self, high: bool) -> io::Result<()> {
+        if !high {
+            let mut played = self.0.played();
+            (played.is_asleep, played.is_busy) = (false, played.is_stuck);
+        }
+        Ok(())
+    }
+}
+
+struct Power(Paper);
+
+impl Output for Power {
+    fn set(&mut self, high: bool) -> io::Result<()> {
+        self.0.played().has_power = high;
+        Ok(())
+    }
+}
+
+/// The keys of a `[display.epaper]`.
+fn config(keys: &str) -> EpaperConfig {
+    let text = format!("dc_gpio = 25\nreset_gpio = 17\nbusy_gpio = 24\n{keys}");
+    crate::toml_file::read("t.toml", &text, epaper).unwrap()
+}
+
+const PANELS: [&str; 3] = [
+    "waveshare-2in13-v3",
+    "waveshare-2in13-v4",
+    "waveshare-2in9-v2",
+];
+
+fn show_class(display: &mut EpaperDisplay, class: usize) {
+    let verdict = verdict(class, 0.9);
+    display.show(&scene(State::Live, Some(&verdict))).unwrap();
+}
+
+#[test]
+fn each_class_arrives_pixel_for_pixel_by_partial_refreshes_with_a_full_one_now_and_then() {
+    for panel in PANELS {
+        for (rotate_deg, mirror, invert) in
+            [(0, false, false), (90, true, false), (270, false, true)]
+        {
+            let config = config(&format!(
+                "panel = '{panel}'\nfull_every = 3\nrotate_deg = {rotate_deg}\nmirror = {mirror}\ninvert = {invert}"
+            ));
+            let paper = Paper::of(&config);
+            paper.played().swaps = rotate_deg == 90;
+            let mut display = paper.display(&config).unwrap();
+            for class in [0, 1, 2, 3, 4, 0, 1, 2, 3] {
+                show_class(&mut display, class);
+                paper.assert_shows(&config, display.painter.canvas());
+            }
+            // Full, three partial ones, full, ...
+            let played = paper.played();
+            assert_eq!((played.full_count, played.partial_count), (3, 6), "{panel}");
+            assert_eq!(played.waveform.is_empty(), panel != PANELS[0]);
+        }
+    }
+}
+
+#[test]
+fn what_did_not_change_costs_no_byte_and_scenes_within_a_refresh_are_passed_over() {
+    let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
+    let paper = Paper::of(&config);
+    let mut display = paper.display(&config).unwrap();
+    let text = display.describe();
+    assert_eq!(
+        text,
+        "e-paper waveshare-2in13-v4 on /dev/spidev0.0, 122 x 250 pixels, 1 bit"
+    );
+    let mut cost = |class| {
+        let before = paper.played().bytes;
+        show_class(&mut display, class);
+        paper.played().bytes - before
+    };
+    let first = cost(0);
+    assert_eq!(cost(0), 0);
+    let change = cost(1);
+    println!("122x250: {first} bytes for the first class, {change} for another, 0 for the same");
+    // Two memories of 16 bytes a row, and few commands.
+    assert!((8000..8100).contains(&change), "{change}");
+
+    paper.played().is_stuck = true;
+    paper.played().is_busy = true;
+    assert_eq!(cost(2), 0, "written to while a refresh runs");
+    paper.played().is_stuck = false;
+    paper.played().is_busy = false;
+    assert!(cost(3) > 0);
+    paper.assert_shows(&config, display.painter.canvas());
+}
+
+#[test]
+fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
+    let config = config("panel = 'waveshare-2in9-v2'");
+    let paper = Paper::of(&config);
+    let mut display = paper.display(&config).unwrap();
+    show_class(&mut display, 1);
+    drop(display);
+    assert!(paper.played().paper.iter().all(|byte| *byte == 0xff));
+    assert!(paper.played().is_asleep && !paper.played().has_power);
+
+    paper.played().has_power = true;
+    let mut display = paper.display(&config).unwrap();
+    let failed = State::Failed(crate::Cause::Camera);
+    display.show(&scene(failed, None)).unwrap();
+    let canvas = display.painter.canvas().clone();
+    drop(display);
+    paper.assert_shows(&config, &canvas);
+    assert!(paper.played().is_asleep);
+
+    // One that never showed anything leaves the paper alone.
+    paper.played().has_power = true;
+    drop(paper.display(&config).unwrap());
+    paper.assert_shows(&config, &canvas);
+}
+
+#[test]
+fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
+    let config = config("panel = 'waveshare-2in13-v4'");
+    let paper = Paper::of(&config);
+    let told = |error: DisplayError| {
+        assert!(matches!(error, DisplayError::Failed(_)), "{error}");
+        error.to_string()
+    };
+    paper.played().is_absent = true;
+    let mut display = paper.display(&config).unwrap();
+    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    assert!(error.contains("nothing is connected"), "{error}");
+    drop(display);
+    paper.played().is_absent = false;
+    paper.played().has_power = true;
+
+    let mut display = paper.display(&config).unwrap();
+    show_class(&mut display, 0);
+    paper.played().is_stuck = true;
+    paper.played().is_busy = true;
+    display.busy_limit = Duration::ZERO;
+    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    assert!(error.contains("a refresh is not over after 0 s"), "{error}");
+    let began = Instant::now();
+    drop(display);
+    assert!(began.elapsed() < Duration::from_secs(1));
+
+    // From the beginning.
+    paper.played().has_power = true;
+    let error = paper.display(&config).err().unwrap().to_string();
+    assert!(error.contains("it says that it is busy for 1 s"), "{error}");
+}

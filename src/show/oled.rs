@@ -1,0 +1,224 @@
+//! A small panel of one colour with an SSD1306 or SH1106, on I2C or SPI.
+//!
+//! Its memory has pages of 8 rows; a byte is a column of a page, the upper pixel lowest. Both controllers know page addressing,
+//! so one way of writing serves both. Only cells of 8 x 8 pixels that changed go out, and an unchanged drawing pushes nothing.
+
+#[cfg(test)]
+mod glass;
+
+use super::bus::{self, Wire, Wiring, gpio};
+use super::canvas::{Orientation, Rotation};
+use super::draw::Painter;
+use super::font::Letters;
+use super::pixel::Packing;
+use super::shadow::{Grid, Patch, Shadow};
+use super::{Display, DisplayError, Scene, State};
+use crate::board::Depth;
+use crate::board::panel::oled::{OledConfig, OledController, OledLink};
+use std::io;
+
+const DISPLAY_OFF: u8 = 0xae;
+const DISPLAY_ON: u8 = 0xaf;
+
+/// See the module.
+pub struct OledDisplay {
+    painter: Painter,
+    shadow: Shadow,
+    wiring: Wiring,
+    /// One page, before it goes out.
+    page: Box<[u8]>,
+    left_px: usize,
+    name: String,
+    /// Whether the panel shows what `shadow` has.
+    is_known: bool,
+    /// Whether what it shows must stay when the program ends: why it ended.
+    stays: bool,
+}
+
+impl OledDisplay {
+    /// Opens the bus and sets the controller up. `own` are the letters of the board's own font file.
+    ///
+    /// # Errors
+    /// There is no such bus or line, it cannot be used, nothing answers, or the panel is too small to draw on.
+    pub fn open(config: &OledConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
+        let chip = || gpio::Chip::open(config.gpio_chip.as_deref());
+        let (wire, mut chip): (Box<dyn Wire>, _) = match &config.link {
+            OledLink::I2c { device, address } => {
+                let wire = bus::i2c::I2cWire::open(device, *address)?;
+                // Most modules on I2C need no line at all, and the board may have no chip.
+                let chip = config.reset_gpio.map(|_| chip()).transpose()?;
+                (Box::new(wire), chip)
+            }
+            OledLink::Spi(link) => {
+                let port = bus::spi::Port::open(link)?;
+                let mut chip = chip()?;
+                let dc = chip.output("dc_gpio", link.dc_gpio, false)?;
+                (Box::new(port.with_dc(dc)), Some(chip))
+            }
+        };
+        let reset = match &mut chip {
+            Some(chip) => chip.optional_output("reset_gpio", config.reset_gpio, true)?,
+            None => None,
+        };
+        let wiring = Wiring {
+            wire,
+            reset,
+            backlight: None,
+            delay: Box::new(linux_embedded_hal::Delay),
+        };
+        Self::wired(config, wiring, own)
+    }
+
+    /// The same on a bus that is open.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn wired(
+        config: &OledConfig,
+        mut wiring: Wiring,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
+        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let size_px = (config.width_px, config.height_px);
+        let (width_px, height_px) = rotation.turn(size_px);
+        let painter = Painter::with_letters(width_px, height_px, Depth::Mono, own)?;
+        let name = match config.link {
+            OledLink::I2c { address, .. } => format!(" at address {address:#04x}"),
+            OledLink::Spi(_) => String::new(),
+        };
+        let (controller, node) = (config.controller.name(), config.link.device().display());
+        let name = format!("{controller} on {node}{name}");
+        // Some microseconds would do (SSD1306 data sheet, 8.9).
+        let started = wiring.reset(10).and_then(|()| {
+            let wire = &mut *wiring.wire;
+            set_up(config, |command| wire.command(command))
+        });
+        started.map_err(|error| match &config.link {
+            OledLink::I2c { .. } if bus::i2c::is_no_answer(&error) => DisplayError::Absent(format!(
+                "nothing answers as the display {name}: {error}; check its wiring and power, and set address to what `i2cdetect` finds (mostly 0x3c or 0x3d)"
+            )),
+            _ => DisplayError::Unusable(format!(
+                "cannot set the display {name} up: {error}; check its wiring and power"
+            )),
+        })?;
+        let orientation = Orientation {
+            rotation,
+            mirror: config.mirror,
+        };
+        let packing = Packing::Mono {
+            left_is_high: false,
+            set_is_white: true,
+        };
+        Ok(Self {
+            painter,
+            shadow: Shadow::new(size_px, packing, orientation, Grid { x_px: 8, y_px: 8 }),
+            wiring,
+            page: vec![0; config.width_px as usize].into_boxed_slice(),
+            left_px: config.left_px as usize,
+            name,
+            is_known: false,
+            stays: false,
+        })
+    }
+
+    fn push(&mut self) -> io::Result<()> {
+        let (wire, page, left_px) = (&mut *self.wiring.wire, &mut *self.page, self.left_px);
+        let whole = !self.is_known;
+        self.is_known = false;
+        let canvas = self.painter.canvas();
+        self.shadow
+            .push(canvas, whole, |patch| put(wire, page, left_px, patch))?;
+        if whole {
+            // Dark until then: the memory has noise after power came on.
+            self.wiring.wire.command(&[DISPLAY_ON])?;
+        }
+        self.is_known = true;
+        Ok(())
+    }
+}
+
+/// Sends the commands that set the controller up, the panel dark. Values: data sheets of SSD1306 (rev. 1.1, 9 and 10) and SH1106 (V2.3).
+fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let rows = (config.height_px - 1) as u8;
+    // How the rows are wired: one after the other on flat panels, in turn from both sides on others.
+    let is_flat = config.height_px <= 32 && config.width_px > 64;
+    let common_pins = if is_flat { 0x02 } else { 0x12 };
+    send(&[DISPLAY_OFF])?;
+    // Clock, rows, no offset, first line.
+    send(&[0xd5, 0x80])?;
+    send(&[0xa8, rows])?;
+    send(&[0xd3, 0x00])?;
+    send(&[0x40])?;
+    match config.controller {
+        OledController::Ssd1306 => {
+            // Charge pump on, page addressing, no scrolling.
+            send(&[0x8d, 0x14])?;
+            send(&[0x20, 0x02])?;
+            send(&[0x2e])?;
+        }
+        // Voltage converter on.
+        OledController::Sh1106 => send(&[0xad, 0x8b])?,
+    }
+    // Columns and rows the other way round: modules are seen with their pins above.
+    send(&[0xa1])?;
+    send(&[0xc8])?;
+    send(&[0xda, common_pins])?;
+    send(&[0x81, config.contrast])?;
+    // Precharge for the built-in voltage, level of unselected rows, not all pixels on, normal or inverted.
+    send(&[0xd9, 0xf1])?;
+    send(&[0xdb, 0x40])?;
+    send(&[0xa4])?;
+    send(&[if config.invert { 0xa7 } else { 0xa6 }])
+}
+
+/// Writes a changed rectangle, whose sides are whole cells.
+fn put(wire: &mut dyn Wire, page: &mut [u8], left_px: usize, patch: Patch<'_>) -> io::Result<()> {
+    let page = &mut page[..patch.width_px];
+    let column = left_px + patch.left_px;
+    for (row, y) in patch.rows().zip(patch.top_px..) {
+        if y % 8 == 0 {
+            page.fill(0);
+        }
+        for (x, to) in page.iter_mut().enumerate() {
+            *to |= (row[x / 8] >> (x % 8) & 1) << (y % 8);
+        }
+        if y % 8 == 7 {
+            let [low, high] = [column & 0xf, column >> 4].map(|part| part as u8);
+            wire.command(&[0xb0 | (y / 8) as u8, low, 0x10 | high])?;
+            wire.data(page)?;
+        }
+    }
+    Ok(())
+}
+
+impl Display for OledDisplay {
+    fn describe(&self) -> String {
+        let (width_px, height_px) = self.shadow.size_px();
+        format!("OLED {}, {width_px} x {height_px} pixels, 1 bit", self.name)
+    }
+
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        self.painter.draw(scene);
+        self.stays = matches!(scene.state, State::Failed(_));
+        self.push().map_err(|error| {
+            DisplayError::Failed(format!(
+                "cannot write to the display {}: {error}; check its wiring and power",
+                self.name
+            ))
+        })
+    }
+}
+
+impl Drop for OledDisplay {
+    /// Nothing stays that might be taken for live. Why the program could not start does stay.
+    fn drop(&mut self) {
+        if !self.stays {
+            // What cannot be switched off is told by nobody: the display is gone, or the program is ending.
+            let _ = self.wiring.wire.command(&[DISPLAY_OFF]);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A colour panel on SPI, driven from here: no driver of the kernel is needed but spidev.
+//!
+//! Nobody else draws on such a panel, so only what changed is pushed, and an unchanged drawing pushes nothing. SPI has no
+//! answer: a panel that was pulled out and put back is blank until the program starts anew.
+
+mod dcs;
+#[cfg(test)]
+mod glass;
+
+use super::bus::{self, Wiring, gpio};
+use super::canvas::{Orientation, Rotation};
+use super::draw::Painter;
+use super::font::Letters;
+use super::shadow::{Grid, Shadow};
+use super::{Display, DisplayError, Scene, State};
+use crate::board::Depth;
+use crate::board::panel::{Controller, SpiConfig};
+use dcs::Panel;
+use std::io;
+
+/// See the module.
+pub struct SpiDisplay {
+    painter: Painter,
+    shadow: Shadow,
+    panel: Box<dyn Panel>,
+    wiring: dcs::Rest,
+    name: String,
+    /// Whether the panel shows what `shadow` has.
+    is_known: bool,
+    /// Whether what it shows must stay when the program ends: why it ended.
+    stays: bool,
+}
+
+impl SpiDisplay {
+    /// Opens the bus and the lines, resets the controller and sets it up. `own` are the letters of the board's own font file.
+    ///
+    /// # Errors
+    /// There is no such bus or line, it cannot be used, or the panel is too small to draw on.
+    pub fn open(config: &SpiConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
+        let port = bus::spi::Port::open(&config.link)?;
+        let mut chip = gpio::Chip::open(config.gpio_chip.as_deref())?;
+        let dc = chip.output("dc_gpio", config.link.dc_gpio, false)?;
+        let wiring = Wiring {
+            wire: Box::new(port.with_dc(dc)),
+            reset: chip.optional_output("reset_gpio", config.reset_gpio, true)?,
+            backlight: chip.optional_output("backlight_gpio", config.backlight_gpio, false)?,
+            delay: Box::new(linux_embedded_hal::Delay),
+        };
+        Self::wired(config, wiring, own)
+    }
+
+    /// The same on a bus that is open.
+    ///
+    /// # Errors
+    /// As of [`Self::open`].
+    pub fn wired(
+        config: &SpiConfig,
+        mut wiring: Wiring,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
+        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let size_px = (config.width_px, config.height_px);
+        let (width_px, height_px) = rotation.turn(size_px);
+        // A display of 18 bits is drawn for as one of 24.
+        let depth = match config.controller {
+            Controller::Ili9488 => Depth::Rgb888,
+            _ => Depth::Rgb565,
+        };
+        let painter = Painter::with_letters(width_px, height_px, depth, own)?;
+        let name = format!(
+            "{} on {}",
+            config.controller.name(),
+            config.link.device.display()
+        );
+        // 120 ms: the longest that one of the data sheets asks for before the controller may be woken.
+        let started = wiring.reset(120).and_then(|()| dcs::start(config, wiring));
+        let (panel, packing, wiring) = started.map_err(|error| {
+            DisplayError::Unusable(format!(
+                "cannot set the display {name} up: {error}; check its wiring and power"
+            ))
+        })?;
+        let orientation = Orientation {
+            rotation,
+            mirror: config.mirror,
+        };
+        Ok(Self {
+            painter,
+            shadow: Shadow::new(size_px, packing, orientation, Grid { x_px: 1, y_px: 1 }),
+            panel,
+            wiring,
+            name,
+            is_known: false,
+            stays: false,
+        })
+    }
+
+    fn push(&mut self) -> io::Result<()> {
+        let (panel, whole) = (&mut self.panel, !self.is_known);
+        self.is_known = false;
+        let canvas = self.painter.canvas();
+        self.shadow.push(canvas, whole, |patch| panel.put(patch))?;
+        self.is_known = true;
+        match &mut self.wiring.backlight {
+            Some(backlight) if whole => backlight.set(true),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Display for SpiDisplay {
+    fn describe(&self) -> String {
+        let (width_px, height_px) = self.shadow.size_px();
+        let bits = self.panel.bits();
+        format!(
+            "SPI panel {}, {width_px} x {height_px} pixels, {bits} bits",
+            self.name
+        )
+    }
+
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        self.painter.draw(scene);
+        self.stays = matches!(scene.state, State::Failed(_));
+        self.push().map_err(|error| {
+            DisplayError::Failed(format!(
+                "cannot write to the display {}: {error}; check its wiring and power",
+                self.name
+            ))
+        })
+    }
+}
+
+impl Drop for SpiDisplay {
+    /// Nothing stays that might be taken for live. Why the program could not start does stay.
+    fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
+        if let Some(backlight) = &mut self.wiring.backlight {
+            // What cannot be switched off is told by nobody: the display is gone, or the program is ending.
+            let _ = backlight.set(false);
+        }
+        let _ = self.panel.sleep(&mut *self.wiring.delay);
+    }
+}
