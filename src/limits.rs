@@ -88,6 +88,8 @@ pub const HOLD_MS: Whole = whole(0, 3_600_000);
 pub const FONT_FILE_BYTES: u64 = 64 << 20;
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
+/// `rate_hz` of `[display.drm]`: the fastest displays that are sold show some 500 pictures a second.
+pub const MODE_RATE_HZ: Whole = whole(1, 1000);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -225,6 +227,7 @@ mod tests {
             whole("hold_ms", HOLD_MS),
             whole("regions", REGIONS),
             whole("keep", PNG_KEEP),
+            whole("rate_hz", MODE_RATE_HZ),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

@@ -85,7 +85,7 @@ fn the_readme_tells_of_every_key() {
         let text = text.replace("width_px = 64", "zz = 0");
         lines.extend(parse(&text).unwrap_err());
     }
-    for display in ["framebuffer", "png"] {
+    for display in ["framebuffer", "drm", "png", "window"] {
         let text = SMALL.replace("display.none", &format!("display.{display}")) + "zz = 0\n";
         lines.extend(parse(&text).unwrap_err());
     }
@@ -310,7 +310,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none, font)",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, drm, png, window, none, font)",
     ),
     (
         "[display.none]",

@@ -95,12 +95,13 @@ impl Default for PatternConfig {
 }
 
 impl DisplayConfig {
-    /// Whether the board must not run without its display. A framebuffer may be missing unless its table says
-    /// otherwise; PNG files must always be writable.
+    /// Whether the board must not run without its display. A framebuffer or DRM display may be missing unless its table says
+    /// otherwise; PNG files must always be writable, and who wants a window wants to look at it.
     pub fn is_required(&self) -> bool {
         match self {
             Self::Framebuffer(c) => c.required,
-            Self::Png(_) => true,
+            Self::Drm(c) => c.required,
+            Self::Png(_) | Self::Window(_) => true,
             Self::None => false,
         }
     }
@@ -158,6 +159,24 @@ impl fmt::Display for DisplayConfig {
                 )?;
                 if let (Some(w), Some(h)) = (c.width_px, c.height_px) {
                     write!(f, ", {w}x{h}")?;
+                }
+                Ok(())
+            }
+            Self::Drm(c) => {
+                let or = |text: &Option<String>, other: &str| {
+                    text.clone().unwrap_or_else(|| other.to_owned())
+                };
+                let connector = or(&c.connector, "the first connector with a display");
+                write!(f, "DRM, {connector} of {}", or(&c.driver, "any driver"))?;
+                if let (Some(w), Some(h)) = (c.width_px, c.height_px) {
+                    write!(f, ", {w}x{h}")?;
+                }
+                c.rate_hz.map_or(Ok(()), |hz| write!(f, " at {hz} Hz"))
+            }
+            Self::Window(c) => {
+                write!(f, "window of {}x{}", c.width_px, c.height_px)?;
+                if c.scale > 1 {
+                    write!(f, ", {} times as large", c.scale)?;
                 }
                 Ok(())
             }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
-//!                                                                                    -> shadow::Shadow -> framebuffer
+//!                                                                                    -> shadow::Shadow -> framebuffer, drm
+//!                                                                                    -> window
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
@@ -11,6 +12,7 @@
 pub mod canvas;
 pub mod cells;
 pub mod draw;
+pub mod drm;
 pub mod fb_sys;
 pub mod font;
 pub mod framebuffer;
@@ -23,6 +25,8 @@ pub mod png;
 pub mod serial;
 pub mod setting;
 pub mod shadow;
+#[cfg(feature = "window")]
+pub mod window;
 pub mod words;
 
 use crate::Cause;
@@ -30,6 +34,7 @@ use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
 use crate::limits;
 use crate::preprocess::Crop;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,14 +47,43 @@ pub fn open(
         DisplayConfig::Framebuffer(config) => Some(Box::new(
             framebuffer::FramebufferDisplay::open(config, own)?,
         )),
+        DisplayConfig::Drm(config) => Some(Box::new(drm::DrmDisplay::open(config, own)?)),
+        #[cfg(feature = "window")]
+        DisplayConfig::Window(config) => Some(Box::new(window::WindowDisplay::open(config, own)?)),
+        #[cfg(not(feature = "window"))]
+        DisplayConfig::Window(_) => {
+            let why = crate::board::WindowConfig::NOT_BUILT_IN;
+            return Err(DisplayError::Unusable(format!("display.window: {why}")));
+        }
         DisplayConfig::Png(config) => Some(Box::new(png::PngDisplay::open(config, own)?)),
         DisplayConfig::None => None,
     })
 }
 
-/// The displays of this machine, for `eyelet list displays`.
-pub fn list() -> Vec<framebuffer::Found> {
-    framebuffer::list()
+/// A display of this machine. Printed in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// For `[display.framebuffer]`.
+    Framebuffer(framebuffer::Found),
+    /// For `[display.drm]`.
+    Drm(drm::Found),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framebuffer(found) => found.fmt(f),
+            Self::Drm(found) => found.fmt(f),
+        }
+    }
+}
+
+/// The displays of this machine, for `eyelet list displays`. One panel may be there both ways.
+pub fn list() -> Vec<Found> {
+    let framebuffers = framebuffer::list().into_iter().map(Found::Framebuffer);
+    framebuffers
+        .chain(drm::list().into_iter().map(Found::Drm))
+        .collect()
 }
 
 /// A depth's name in a board file.
