@@ -104,6 +104,8 @@ pub const I2C_ADDRESS: Whole = whole(0x08, 0x77);
 pub const CONTRAST: Whole = whole(0, 255);
 /// `full_every` of e-paper.
 pub const FULL_EVERY: Whole = whole(1, 1000);
+/// `rate_hz` of `[display.drm]`: the fastest displays that are sold show some 500 pictures a second.
+pub const MODE_RATE_HZ: Whole = whole(1, 1000);
 /// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
@@ -249,6 +251,7 @@ mod tests {
             whole("address", I2C_ADDRESS),
             whole("contrast", CONTRAST),
             whole("full_every", FULL_EVERY),
+            whole("rate_hz", MODE_RATE_HZ),
             whole("watchdog_s", WATCHDOG_S),
             whole("start_s", START_S),
             whole("trial_s", START_S),

@@ -4,7 +4,9 @@
 use eyelet::board::choose::SHIPPED;
 use eyelet::board::file::Base;
 use eyelet::board::firmware::{Firmware, Machine};
-use eyelet::board::{Board, BoardError, CameraConfig, ClassRule, DisplayConfig, Tier};
+use eyelet::board::{
+    Board, BoardError, CameraConfig, ClassRule, Depth, DisplayConfig, DrmConfig, Tier, WindowConfig,
+};
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
@@ -85,7 +87,15 @@ fn the_readme_tells_of_every_key() {
         let text = text.replace("width_px = 64", "zz = 0");
         lines.extend(parse(&text).unwrap_err());
     }
-    for display in ["framebuffer", "spi", "oled", "epaper", "png"] {
+    for display in [
+        "framebuffer",
+        "drm",
+        "spi",
+        "oled",
+        "epaper",
+        "png",
+        "window",
+    ] {
         let text = SMALL.replace("display.none", &format!("display.{display}")) + "zz = 0\n";
         lines.extend(parse(&text).unwrap_err());
     }
@@ -146,6 +156,74 @@ fn what_is_not_said_has_its_default() {
         panic!("{:?}", board.camera)
     };
     assert_eq!((pattern.format, pattern.rate_fps), (PixelFormat::Rgb24, 30));
+}
+
+#[test]
+fn a_drm_display_is_chosen_and_set_by_key() {
+    let of = |keys: &str| {
+        let text = SMALL.replace("[display.none]", &format!("[display.drm]\n{keys}"));
+        parse(&text).map(|board| board.displays)
+    };
+    let plain = DrmConfig::default();
+    assert_eq!(of(""), Ok(vec![DisplayConfig::Drm(plain.clone())]));
+    assert!(!DisplayConfig::Drm(plain.clone()).is_required());
+    let all = of(
+        "connector = \"HDMI-A-1\"\ndriver = \"vc4\"\nwidth_px = 1024\nheight_px = 600\nrate_hz = 60\n\
+         rotate_deg = 270\nmirror = true\nrequired = true\n",
+    );
+    let all = all.unwrap().remove(0);
+    assert_eq!(
+        all,
+        DisplayConfig::Drm(DrmConfig {
+            connector: Some("HDMI-A-1".into()),
+            driver: Some("vc4".into()),
+            width_px: Some(1024),
+            height_px: Some(600),
+            rate_hz: Some(60),
+            rotate_deg: 270,
+            mirror: true,
+            required: true,
+        })
+    );
+    assert!(all.is_required());
+    assert_eq!(all.to_string(), "DRM, HDMI-A-1 of vc4, 1024x600 at 60 Hz");
+    assert_eq!(
+        of("rate_hz = 0\n").unwrap_err(),
+        ["t.toml:12:1: display.drm.rate_hz: is 0, needs a whole number from 1 to 1000"]
+    );
+}
+
+#[test]
+fn a_window_is_for_programs_that_have_windows() {
+    let text = SMALL.replace(
+        "[display.none]",
+        "[display.window]\nwidth_px = 240\nheight_px = 135\nscale = 4\ndepth = \"rgb565\"\n",
+    );
+    match parse(&text) {
+        Ok(board) => {
+            assert!(WindowConfig::IS_BUILT_IN);
+            let [DisplayConfig::Window(window)] = &*board.displays else {
+                panic!("{:?}", board.displays)
+            };
+            assert_eq!((window.width_px, window.height_px), (240, 135));
+            assert_eq!((window.scale, window.depth), (4, Depth::Rgb565));
+        }
+        Err(faults) => {
+            assert!(!WindowConfig::IS_BUILT_IN);
+            let fault = faults.join("\n");
+            assert!(
+                fault.starts_with("t.toml:11:10: display.window: this program was built without")
+                    && fault.contains("--features window"),
+                "{fault}"
+            );
+        }
+    }
+    let text = text.replace("scale = 4", "scale = 3");
+    let faults = parse(&text).unwrap_err().join("\n");
+    assert!(
+        faults.contains("display.window.scale: is 3, needs 1, 2, 4 or 8"),
+        "{faults}"
+    );
 }
 
 #[test]
@@ -338,7 +416,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none, font)",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, drm, png, window, none, font)",
     ),
     (
         "[display.none]",
@@ -438,7 +516,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display]\nfont = \"a.ttf\"",
-        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.png], [display.none]",
+        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.drm], [display.png], [display.window], [display.none]",
     ),
     (
         "[display.none]",
@@ -459,6 +537,16 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[display.none]",
         "[[display.png]]\nfolder = \"f\"\nwidth_px = 99\nheight_px = 99\n[[display.png]]\nfolder = \"f\"\nwidth_px = 64\nheight_px = 64",
         "t.toml:11:3: display: has two [display.png] that write to /b/f: each needs a `folder` of its own",
+    ),
+    (
+        "[display.none]",
+        "[[display.drm]]\ndriver = \"vc4\"\nconnector = \"HDMI-A-1\"\n[[display.drm]]\ndriver = \"vc4\"\nconnector = \"HDMI-A-2\"",
+        "t.toml:11:3: display: has two [display.drm] that may be of one card, which only one can use: each needs a `driver` of its own",
+    ),
+    (
+        "[display.none]",
+        "[[display.oled]]\n[[display.oled]]\naddress = 61\n[[display.oled]]",
+        "t.toml:11:3: display: has two panels on /dev/i2c-1: each needs a `device` of its own, or on I2C an `address`",
     ),
     (
         "[display.none]",

@@ -1,7 +1,7 @@
 //! The tables `[display.KIND]` of a board file, and `font` of `[display]`. A kind is one function here.
 
 use super::file::Base;
-use super::{Depth, DisplayConfig, FramebufferConfig, PngConfig, panel};
+use super::{Depth, DisplayConfig, DrmConfig, FramebufferConfig, PngConfig, WindowConfig, panel};
 use crate::limits;
 use crate::toml_file::Table;
 use std::path::PathBuf;
@@ -12,9 +12,21 @@ pub(super) fn displays(
     base: Base<'_>,
 ) -> (Vec<DisplayConfig>, Option<PathBuf>) {
     let mut font = None;
-    let kinds = ["framebuffer", "spi", "oled", "epaper", "png", "none"];
+    let kinds = [
+        "framebuffer",
+        "drm",
+        "spi",
+        "oled",
+        "epaper",
+        "png",
+        "window",
+        "none",
+    ];
     let chosen = top.choices("display", &kinds, |outer| {
         font = outer.text("font").map(|path| base.input(&path));
+        if outer.has("window") && !WindowConfig::IS_BUILT_IN {
+            outer.fault("window", WindowConfig::NOT_BUILT_IN);
+        }
     });
     let count = chosen.len();
     if count > 1 && chosen.iter().any(|(kind, _)| *kind == "none") {
@@ -48,6 +60,8 @@ fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<Di
         "spi" => panel::spi(&mut table).map(DisplayConfig::Spi),
         "oled" => panel::oled::oled(&mut table).map(DisplayConfig::Oled),
         "epaper" => panel::epaper::epaper(&mut table).map(DisplayConfig::Epaper),
+        "drm" => Some(DisplayConfig::Drm(drm(&mut table))),
+        "window" => window(&mut table).map(DisplayConfig::Window),
         "png" => png(&mut table, base).map(DisplayConfig::Png),
         _ => None,
     }
@@ -57,10 +71,14 @@ fn display_of(kind: &str, mut table: Table<'_, '_>, base: Base<'_>) -> Option<Di
 fn clash(one: &DisplayConfig, other: &DisplayConfig) -> Option<String> {
     match (one, other) {
         (DisplayConfig::Framebuffer(one), DisplayConfig::Framebuffer(other)) => {
-            let [one, other] = [one, other].map(|config| config.driver.as_deref().unwrap_or(""));
-            let is_same = one.starts_with(other) || other.starts_with(one);
-            is_same.then(|| {
+            may_be_same(one.driver.as_deref(), other.driver.as_deref()).then(|| {
                 "has two framebuffers that may be the same one: each needs a `driver` of its own".to_owned()
+            })
+        }
+        // The kernel lets one program at a time set the modes of a card, and each of these would be one.
+        (DisplayConfig::Drm(one), DisplayConfig::Drm(other)) => {
+            may_be_same(one.driver.as_deref(), other.driver.as_deref()).then(|| {
+                "has two [display.drm] that may be of one card, which only one can use: each needs a `driver` of its own".to_owned()
             })
         }
         (DisplayConfig::Png(one), DisplayConfig::Png(other)) => {
@@ -71,8 +89,20 @@ fn clash(one: &DisplayConfig, other: &DisplayConfig) -> Option<String> {
                 )
             })
         }
-        _ => None,
+        (one, other) => match (one.bus_node(), other.bus_node()) {
+            (Some(node), Some(same)) if node == same => Some(format!(
+                "has two panels on {}: each needs a `device` of its own, or on I2C an `address`",
+                node.0.display()
+            )),
+            _ => None,
+        },
     }
+}
+
+/// Whether two beginnings of drivers' names can mean one driver.
+fn may_be_same(one: Option<&str>, other: Option<&str>) -> bool {
+    let [one, other] = [one, other].map(Option::unwrap_or_default);
+    one.starts_with(other) || other.starts_with(one)
 }
 
 fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
@@ -86,18 +116,50 @@ fn framebuffer(table: &mut Table<'_, '_>) -> FramebufferConfig {
     }
 }
 
+fn drm(table: &mut Table<'_, '_>) -> DrmConfig {
+    DrmConfig {
+        connector: table.text("connector"),
+        driver: table.text("driver"),
+        width_px: table.integer_u32("width_px", limits::SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::SIDE_PX),
+        rate_hz: table.integer_u32("rate_hz", limits::MODE_RATE_HZ),
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+        required: table.flag("required").unwrap_or(false),
+    }
+}
+
+fn window(table: &mut Table<'_, '_>) -> Option<WindowConfig> {
+    table.must_have(&["width_px", "height_px"]);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let scale = table.one_of("scale", [1, 2, 4, 8]).unwrap_or(1);
+    let depth = depth(table);
+    Some(WindowConfig {
+        width_px: width_px?,
+        height_px: height_px?,
+        scale,
+        depth,
+    })
+}
+
+/// The colour depth of a display that is imitated.
+fn depth(table: &mut Table<'_, '_>) -> Depth {
+    let depths = [
+        ("mono", Depth::Mono),
+        ("rgb565", Depth::Rgb565),
+        ("rgb888", Depth::Rgb888),
+    ];
+    table.word("depth", &depths).unwrap_or(Depth::Rgb888)
+}
+
 fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
     table.must_have(&["folder", "width_px", "height_px"]);
     let folder = table.text("folder");
     let width_px = table.integer_u32("width_px", limits::SIDE_PX);
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
-    let depths = [
-        ("mono", Depth::Mono),
-        ("rgb565", Depth::Rgb565),
-        ("rgb888", Depth::Rgb888),
-    ];
-    let depth = table.word("depth", &depths).unwrap_or(Depth::Rgb888);
+    let depth = depth(table);
     Some(PngConfig {
         folder: base.output(&folder?),
         keep,

@@ -273,8 +273,12 @@ pub enum DisplayConfig {
     Oled(OledConfig),
     /// E-paper.
     Epaper(EpaperConfig),
+    /// A display of the kernel's display drivers, whose mode is ours to choose.
+    Drm(DrmConfig),
     /// PNG files: what a display of that size would show.
     Png(PngConfig),
+    /// A window on a desktop.
+    Window(WindowConfig),
 }
 
 /// `[display.framebuffer]`
@@ -292,6 +296,47 @@ pub struct FramebufferConfig {
     pub mirror: bool,
     /// End with an error when there is no such framebuffer; otherwise the serial log alone goes on.
     pub required: bool,
+}
+
+/// `[display.drm]`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DrmConfig {
+    /// The connector as `eyelet list displays` names it (`HDMI-A-1`, `DSI-1`); `None` is the first one with a display.
+    pub connector: Option<String>,
+    /// The beginning of the driver's name (`vc4`, `virtio_gpu`, `tegra`); `None` is any.
+    pub driver: Option<String>,
+    /// Width of the mode; `None` leaves it to the display.
+    pub width_px: Option<u32>,
+    /// Height of the mode, likewise.
+    pub height_px: Option<u32>,
+    /// Pictures a second of the mode, likewise.
+    pub rate_hz: Option<u32>,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation).
+    pub mirror: bool,
+    /// End with an error when there is no such display; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+/// `[display.window]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowConfig {
+    /// Width of the display that is imitated.
+    pub width_px: u32,
+    /// Height of it.
+    pub height_px: u32,
+    /// Each of its pixels is a square of so many in the window: 1, 2, 4 or 8.
+    pub scale: u32,
+    /// Colour depth that is imitated.
+    pub depth: Depth,
+}
+
+impl WindowConfig {
+    /// Whether this program can open windows.
+    pub const IS_BUILT_IN: bool = cfg!(feature = "window");
+    /// What is said where it cannot.
+    pub const NOT_BUILT_IN: &'static str = "this program was built without windows: build it with `cargo build --release --features window`, or use [display.png]";
 }
 
 /// `[display.png]`

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::frame::PixelFormat;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 impl CameraConfig {
@@ -99,22 +99,25 @@ impl DisplayConfig {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Framebuffer(_) => "framebuffer",
+            Self::Drm(_) => "drm",
             Self::Spi(_) => "spi",
             Self::Oled(_) => "oled",
             Self::Epaper(_) => "epaper",
             Self::Png(_) => "png",
+            Self::Window(_) => "window",
         }
     }
 
-    /// Whether the board must not run without this display. A framebuffer or a panel may be missing unless its table says
-    /// otherwise; PNG files must always be writable.
+    /// Whether the board must not run without this display. A screen or a panel may be missing unless its table says
+    /// otherwise; PNG files must always be writable, and who wants a window wants to look at it.
     pub fn is_required(&self) -> bool {
         match self {
             Self::Framebuffer(c) => c.required,
             Self::Spi(c) => c.required,
             Self::Oled(c) => c.required,
             Self::Epaper(c) => c.required,
-            Self::Png(_) => true,
+            Self::Drm(c) => c.required,
+            Self::Png(_) | Self::Window(_) => true,
         }
     }
 
@@ -122,8 +125,18 @@ impl DisplayConfig {
     /// quick; a panel behind a serial bus, or one that moves ink, is not.
     pub fn is_slow(&self) -> bool {
         match self {
-            Self::Framebuffer(_) | Self::Png(_) => false,
+            Self::Framebuffer(_) | Self::Drm(_) | Self::Png(_) | Self::Window(_) => false,
             Self::Spi(_) | Self::Oled(_) | Self::Epaper(_) => true,
+        }
+    }
+
+    /// Where a panel is wired to: its bus, and on I2C its address there; none for displays of other kinds.
+    pub(super) fn bus_node(&self) -> Option<(&Path, Option<u16>)> {
+        match self {
+            Self::Spi(c) => Some((&c.link.device, None)),
+            Self::Oled(c) => Some((c.link.device(), c.link.address())),
+            Self::Epaper(c) => Some((&c.link.device, None)),
+            Self::Framebuffer(_) | Self::Drm(_) | Self::Png(_) | Self::Window(_) => None,
         }
     }
 
@@ -201,6 +214,24 @@ impl fmt::Display for DisplayConfig {
             Self::Spi(c) => c.fmt(f),
             Self::Oled(c) => c.fmt(f),
             Self::Epaper(c) => c.fmt(f),
+            Self::Drm(c) => {
+                let or = |text: &Option<String>, other: &str| {
+                    text.clone().unwrap_or_else(|| other.to_owned())
+                };
+                let connector = or(&c.connector, "the first connector with a display");
+                write!(f, "DRM, {connector} of {}", or(&c.driver, "any driver"))?;
+                if let (Some(w), Some(h)) = (c.width_px, c.height_px) {
+                    write!(f, ", {w}x{h}")?;
+                }
+                c.rate_hz.map_or(Ok(()), |hz| write!(f, " at {hz} Hz"))
+            }
+            Self::Window(c) => {
+                write!(f, "window of {}x{}", c.width_px, c.height_px)?;
+                if c.scale > 1 {
+                    write!(f, ", {} times as large", c.scale)?;
+                }
+                Ok(())
+            }
             Self::Png(c) => write!(
                 f,
                 "PNG files of {}x{} in {}",

@@ -9,7 +9,7 @@ use crate::camera::v4l2::{self, Kind, Sizes};
 use crate::data_roots::DataRoots;
 use crate::model::{ModelError, Named, find};
 use crate::output::print_json;
-use crate::show::{self, framebuffer};
+use crate::show::{self, drm, framebuffer};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ enum What {
     Models,
     /// The video devices of this machine
     Cameras,
-    /// The framebuffers of this machine
+    /// The framebuffers and display connectors of this machine
     Displays,
 }
 
@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ),
         What::Displays => (
             show::list().iter().map(display).collect(),
-            "no framebuffer: connect a display, or load its driver; [display.png] needs none",
+            "no framebuffer and no display connector: connect a display, or load its driver; [display.png] needs none",
         ),
     };
     match (args.json, entries.is_empty()) {
@@ -206,16 +206,34 @@ fn control(control: &v4l2::Control) -> Value {
     })
 }
 
-fn display(found: &framebuffer::Found) -> Entry {
-    let screen = found.screen.as_ref().ok();
+fn display(found: &show::Found) -> Entry {
     Entry {
         text: found.to_string(),
-        json: json!({
-            "display": found.path.to_string_lossy(), "driver": found.driver,
-            "width_px": screen.map(|s| s.width_px), "height_px": screen.map(|s| s.height_px),
-            "bits": screen.map(|s| s.bits), "fault": found.screen.as_ref().err(),
-        }),
+        json: match found {
+            show::Found::Framebuffer(found) => of_framebuffer(found),
+            show::Found::Drm(found) => of_connector(found),
+        },
     }
+}
+
+fn of_framebuffer(found: &framebuffer::Found) -> Value {
+    let screen = found.screen.as_ref().ok();
+    json!({
+        "display": found.path.to_string_lossy(), "driver": found.driver, "connector": null, "state": null,
+        "width_px": screen.map(|s| s.width_px), "height_px": screen.map(|s| s.height_px), "rate_hz": null,
+        "bits": screen.map(|s| s.bits), "fault": found.screen.as_ref().err(),
+    })
+}
+
+fn of_connector(found: &drm::Found) -> Value {
+    let connector = found.connector.as_ref().ok();
+    let mode = connector.and_then(|c| c.mode);
+    json!({
+        "display": found.path.to_string_lossy(), "driver": found.driver,
+        "connector": connector.map(|c| &c.name), "state": connector.map(|c| drm::word(c.state)),
+        "width_px": mode.map(|m| m.width_px), "height_px": mode.map(|m| m.height_px), "rate_hz": mode.map(|m| m.rate_hz),
+        "bits": null, "fault": found.connector.as_ref().err(),
+    })
 }
 
 #[cfg(test)]
@@ -325,7 +343,7 @@ mod tests {
         assert_eq!(json["formats"][0]["sizes_px"], json!([[640, 480]]));
         assert_eq!(json["formats"][1]["format"], json!(null));
         assert_eq!(json["formats"][1]["most_px"], json!([1920, 1080]));
-        let mut found = framebuffer::Found {
+        let mut screen = framebuffer::Found {
             path: "/dev/fb0".into(),
             driver: "simple".into(),
             screen: Ok(FoundScreen {
@@ -334,15 +352,67 @@ mod tests {
                 bits: 16,
             }),
         };
-        let Entry { text, json } = display(&found);
+        let Entry { text, json } = display(&show::Found::Framebuffer(screen.clone()));
         assert_eq!(text, "/dev/fb0 simple: 480 x 320 pixels, 16 bits");
         assert_eq!(
             (&json["width_px"], &json["fault"]),
             (&json!(480), &json!(null))
         );
-        found.screen = Err("Permission denied".into());
-        let Entry { text, json } = display(&found);
+        screen.screen = Err("Permission denied".into());
+        let Entry { text, json } = display(&show::Found::Framebuffer(screen));
         assert_eq!(text, "/dev/fb0 simple: Permission denied");
         assert_eq!(json["fault"], "Permission denied");
+    }
+
+    #[test]
+    fn a_connector_tells_programs_what_it_tells_people() {
+        let holds = |json: &Value, keys: &[(&str, Value)]| {
+            for (key, value) in keys {
+                assert_eq!(&json[key], value, "{key}");
+            }
+        };
+        let mut found = drm::Found {
+            path: "/dev/dri/card0".into(),
+            driver: "vc4".into(),
+            connector: Ok(drm::FoundConnector {
+                name: "HDMI-A-1".into(),
+                state: drm::State::Connected,
+                mode: Some(drm::Timing {
+                    width_px: 1024,
+                    height_px: 600,
+                    rate_hz: 60,
+                    is_preferred: true,
+                    is_interlaced: false,
+                }),
+            }),
+        };
+        let Entry { text, json } = display(&show::Found::Drm(found.clone()));
+        assert_eq!(
+            text,
+            "/dev/dri/card0 vc4: HDMI-A-1 connected, 1024 x 600 pixels at 60 Hz"
+        );
+        holds(
+            &json,
+            &[
+                ("display", json!("/dev/dri/card0")),
+                ("connector", json!("HDMI-A-1")),
+                ("state", json!("connected")),
+                ("width_px", json!(1024)),
+                ("height_px", json!(600)),
+                ("rate_hz", json!(60)),
+                ("fault", json!(null)),
+            ],
+        );
+        found.connector = Err("Permission denied".into());
+        let Entry { json, .. } = display(&show::Found::Drm(found));
+        holds(
+            &json,
+            &[
+                ("connector", json!(null)),
+                ("state", json!(null)),
+                ("rate_hz", json!(null)),
+                ("fault", json!("Permission denied")),
+            ],
+        );
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
-//!                                                                                    -> shadow::Shadow -> framebuffer, spi,
+//!                                                                                    -> shadow::Shadow -> framebuffer, drm, spi,
 //!                                                                                                      oled, epaper
+//!                                                                                    -> window
 //! ```
 //!
 //! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
@@ -16,6 +17,7 @@ pub mod canvas;
 pub mod cells;
 pub mod copy;
 pub mod draw;
+pub mod drm;
 pub mod epaper;
 pub mod fb_sys;
 pub mod font;
@@ -33,6 +35,8 @@ pub mod serial;
 pub mod setting;
 pub mod shadow;
 pub mod spi;
+#[cfg(feature = "window")]
+pub mod window;
 pub mod words;
 
 use crate::Cause;
@@ -40,6 +44,7 @@ use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
 use crate::limits;
 use crate::preprocess::Crop;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,9 +57,17 @@ pub fn open(
         DisplayConfig::Framebuffer(config) => {
             Box::new(framebuffer::FramebufferDisplay::open(config, own)?)
         }
+        DisplayConfig::Drm(config) => Box::new(drm::DrmDisplay::open(config, own)?),
         DisplayConfig::Spi(config) => Box::new(spi::SpiDisplay::open(config, own)?),
         DisplayConfig::Oled(config) => Box::new(oled::OledDisplay::open(config, own)?),
         DisplayConfig::Epaper(config) => Box::new(epaper::EpaperDisplay::open(config, own)?),
+        #[cfg(feature = "window")]
+        DisplayConfig::Window(config) => Box::new(window::WindowDisplay::open(config, own)?),
+        #[cfg(not(feature = "window"))]
+        DisplayConfig::Window(_) => {
+            let why = crate::board::WindowConfig::NOT_BUILT_IN;
+            return Err(DisplayError::Unusable(format!("display.window: {why}")));
+        }
         DisplayConfig::Png(config) => Box::new(png::PngDisplay::open(config, own)?),
     })
 }
@@ -71,9 +84,30 @@ pub(crate) fn open_divided(
     Ok(display)
 }
 
-/// The displays of this machine, for `eyelet list displays`.
-pub fn list() -> Vec<framebuffer::Found> {
-    framebuffer::list()
+/// A display of this machine. Printed in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// For `[display.framebuffer]`.
+    Framebuffer(framebuffer::Found),
+    /// For `[display.drm]`.
+    Drm(drm::Found),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framebuffer(found) => found.fmt(f),
+            Self::Drm(found) => found.fmt(f),
+        }
+    }
+}
+
+/// The displays of this machine, for `eyelet list displays`. One panel may be there both ways.
+pub fn list() -> Vec<Found> {
+    let framebuffers = framebuffer::list().into_iter().map(Found::Framebuffer);
+    framebuffers
+        .chain(drm::list().into_iter().map(Found::Drm))
+        .collect()
 }
 
 /// A depth's name in a board file.

@@ -250,7 +250,7 @@ fn io_error(error: png::EncodingError) -> io::Error {
 }
 
 /// The colour that a display of this depth makes of a colour.
-fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
+pub(super) fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
     match depth {
         Depth::Rgb565 => [r & 0xf8 | r >> 5, g & 0xfc | g >> 6, b & 0xf8 | b >> 5],
         Depth::Mono | Depth::Rgb888 => [r, g, b],

@@ -128,6 +128,11 @@ impl Shadow {
         run.map_or(Ok(()), |run| push(self.patch(&run)))
     }
 
+    /// These rows as they were pushed last, one behind the other, [`Packing::row_bytes`] each.
+    pub fn rows(&self, rows: Range<usize>) -> &[u8] {
+        &self.shown[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    }
+
     /// Takes over some rows; the columns that changed, on the grid.
     fn take_rows(
         &mut self,
@@ -168,7 +173,7 @@ impl Shadow {
             top_px: rows.start,
             width_px: columns.len(),
             height_px: rows.len(),
-            rows: &self.shown[rows.start * self.row_bytes..rows.end * self.row_bytes],
+            rows: self.rows(rows.clone()),
             row_bytes: self.row_bytes,
             part: (
                 self.packing.row_bytes(columns.start),

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod drm;
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod guest;

@@ -5,6 +5,7 @@ use super::emulator::usb_camera::{Seen, UsbCamera};
 use super::guest::{Guest, Scenario};
 use image::RgbImage;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -13,21 +14,27 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A booted guest.
 pub struct Session {
-    board: Board,
+    /// The machine.
+    pub board: Board,
     _folder: TempDir,
     /// All `stats` events so far.
     stats: Vec<Value>,
 }
 
 impl Session {
-    /// Boots `guest` with `scenario`.
+    /// Boots `guest` with `scenario` on [`virt`].
     pub fn boot(guest: &Guest, scenario: &Scenario<'_>) -> Self {
+        Self::boot_on(virt(), guest, scenario)
+    }
+
+    /// The same on a machine of one's own.
+    pub fn boot_on(machine: Vec<OsString>, guest: &Guest, scenario: &Scenario<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name| folder.path().join(name);
         let (kernel, initramfs) = (path("kernel"), path("initramfs"));
         guest.write_kernel(&kernel);
         guest.write_initramfs(scenario, &initramfs);
-        let mut arguments = virt();
+        let mut arguments = machine;
         arguments.extend(["-kernel".into(), kernel.into()]);
         arguments.extend(["-initrd".into(), initramfs.into()]);
         // The text cursor would blink over the corner of the picture.

@@ -21,7 +21,11 @@ pub const DISPLAY_PX: (u32, u32) = (480, 320);
 
 /// QEMU's `virt` machine with two cores, 1 GiB, a virtio display, a USB port and its serial line on standard output.
 pub fn virt() -> Vec<OsString> {
-    let (width, height) = DISPLAY_PX;
+    virt_with_display(DISPLAY_PX)
+}
+
+/// The same with a display whose best mode has this size.
+pub fn virt_with_display((width, height): (u32, u32)) -> Vec<OsString> {
     let display = format!("virtio-gpu-pci,xres={width},yres={height},edid=on");
     [
         "-M",
@@ -236,7 +240,11 @@ impl Board {
 
     /// Puts another display into the second of [`DISPLAY_SOCKETS`]: QEMU does not let a socket be used twice.
     pub fn plug_display(&mut self) {
-        let (xres, yres) = DISPLAY_PX;
+        self.plug_display_of(DISPLAY_PX);
+    }
+
+    /// The same with a display whose best mode has this size.
+    pub fn plug_display_of(&mut self, (xres, yres): (u32, u32)) {
         self.command(
             "device_add",
             json!({

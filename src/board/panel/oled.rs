@@ -57,6 +57,14 @@ impl OledLink {
             Self::Spi(link) => &link.device,
         }
     }
+
+    /// The panel's address on I2C.
+    pub fn address(&self) -> Option<u16> {
+        match self {
+            Self::I2c { address, .. } => Some(*address),
+            Self::Spi(_) => None,
+        }
+    }
 }
 
 /// A controller of such panels.

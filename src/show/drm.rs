@@ -1,0 +1,223 @@
+//! A display of the kernel's own display drivers (DRM/KMS): HDMI, DSI, DisplayPort, and panels whose driver is in the kernel.
+//!
+//! ```text
+//! open: cards -> choice (connector) -> mode -> output (CRTC, two buffers)
+//! show: Painter -> pair (rows that changed) -> output (buffer, flip)
+//! ```
+//!
+//! In contrast to a framebuffer the mode is ours to choose, no half-drawn picture is seen, the console cannot draw over it, and
+//! a display that comes later, or another one, gets a mode of its own. While it is open no other program can draw on the card.
+
+mod buffer;
+mod card;
+mod choice;
+mod mode;
+mod output;
+pub mod pair;
+
+pub use ::drm::control::connector::State;
+pub use buffer::{RGB565, XRGB8888};
+pub use card::{Found, FoundConnector, list};
+pub use choice::word;
+pub use mode::Timing;
+
+use super::canvas::{Orientation, Rotation};
+use super::draw::Painter;
+use super::font::Letters;
+use super::{Display, DisplayError, Scene};
+use crate::board::{Depth, DrmConfig};
+use buffer::Format;
+use card::Card;
+use mode::Wanted;
+use output::{Output, OutputError};
+use pair::Pair;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+/// See the module.
+pub struct DrmDisplay {
+    painter: Painter,
+    pair: Pair,
+    output: Output,
+    name: String,
+    timing: Timing,
+    bits: u32,
+}
+
+impl DrmDisplay {
+    /// Finds the connector, sets the mode and becomes the card's master.
+    /// `own` are the letters of the board's own font file.
+    ///
+    /// # Errors
+    /// [`DisplayError::Absent`] when there is no such connector or nothing plugged in, [`DisplayError::Unusable`] when it cannot
+    /// be drawn on: no permission, another program has it, no such mode.
+    pub fn open(config: &DrmConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
+        let rotation = Rotation::from_degrees(config.rotate_deg).ok_or_else(|| {
+            DisplayError::Unusable(format!(
+                "display.drm.rotate_deg is {}: it must be 0, 90, 180 or 270",
+                config.rotate_deg
+            ))
+        })?;
+        let (card, info) = find(config)?;
+        let name = format!("{info} of {} ({})", card.driver, card.node.display());
+        let timings: Vec<Timing> = info.modes().iter().map(Timing::from).collect();
+        let wanted = Wanted {
+            width_px: config.width_px,
+            height_px: config.height_px,
+            rate_hz: config.rate_hz,
+        };
+        let at = mode::chosen(&timings, &wanted).map_err(|reason| {
+            DisplayError::Unusable(format!("the display {name} cannot be drawn on: {reason}"))
+        })?;
+        let timing = timings[at];
+        let size_px = (timing.width_px, timing.height_px);
+        let (output, format) = Output::open(card, &info, info.modes()[at])
+            .map_err(|error| refused(&name, &timing, &error))?;
+        let depth = match format {
+            Format::Xrgb8888 => Depth::Rgb888,
+            Format::Rgb565 => Depth::Rgb565,
+        };
+        let (width_px, height_px) = rotation.turn(size_px);
+        let orientation = Orientation {
+            rotation,
+            mirror: config.mirror,
+        };
+        Ok(Self {
+            painter: Painter::with_letters(width_px, height_px, depth, own)?,
+            pair: Pair::new(
+                size_px,
+                output.stride_bytes(),
+                format.packing(),
+                orientation,
+            ),
+            output,
+            name,
+            timing,
+            bits: format.bits(),
+        })
+    }
+}
+
+impl Display for DrmDisplay {
+    fn describe(&self) -> String {
+        let Self {
+            name, timing, bits, ..
+        } = self;
+        format!("DRM {name}, {timing}, {bits} bits")
+    }
+
+    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
+        self.painter.divide(regions)
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let failed = |error: io::Error| {
+            DisplayError::Failed(format!(
+                "cannot draw on the display {}: {error}; check its cable and driver",
+                self.name
+            ))
+        };
+        if !self.output.is_plugged(Instant::now()).map_err(failed)? {
+            return Err(DisplayError::Failed(format!(
+                "the display {} was unplugged; it is opened again when it is back",
+                self.name
+            )));
+        }
+        let canvas = self.painter.draw(scene);
+        self.pair.push(canvas, &mut self.output).map_err(failed)
+    }
+}
+
+/// The card and connector that the board file means.
+fn find(config: &DrmConfig) -> Result<(Card, ::drm::control::connector::Info), DisplayError> {
+    let mut ports = Vec::new();
+    let mut outlets = Vec::new();
+    let mut cards = Vec::new();
+    let mut closed = None;
+    for node in card::nodes() {
+        let asked = Card::open(&node).and_then(|card| Ok((card.connectors()?, card)));
+        match asked {
+            Ok((connectors, card)) => {
+                for info in connectors {
+                    ports.push(card.port(&info));
+                    outlets.push((cards.len(), info));
+                }
+                cards.push(card);
+            }
+            Err(error) => {
+                closed.get_or_insert_with(|| unusable(&node, &error));
+            }
+        }
+    }
+    let driver = config.driver.as_deref();
+    match choice::chosen(&ports, config.connector.as_deref(), driver) {
+        Ok(at) => {
+            let (card, info) = outlets.swap_remove(at);
+            Ok((cards.swap_remove(card), info))
+        }
+        // It may be on the card that could not be asked.
+        Err(reason) => Err(closed.unwrap_or(DisplayError::Absent(reason))),
+    }
+}
+
+fn unusable(node: &Path, error: &io::Error) -> DisplayError {
+    let node = node.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => DisplayError::Unusable(format!(
+            "cannot open the display {node}: {error}; add the user to the group video (usermod -aG video USER) and log in again"
+        )),
+        // It went between being listed and being opened.
+        io::ErrorKind::NotFound => DisplayError::Absent(format!(
+            "cannot open the display {node}: {error}; check its cable and driver"
+        )),
+        _ => DisplayError::Unusable(format!("cannot open the display {node}: {error}")),
+    }
+}
+
+fn refused(name: &str, timing: &Timing, error: &OutputError) -> DisplayError {
+    DisplayError::Unusable(match error {
+        OutputError::Busy(error) => format!(
+            "another program has the display {name} ({error}): end it (a desktop: systemctl isolate multi-user.target), or use [display.window] on the desktop"
+        ),
+        OutputError::Failed(what, error) => format!(
+            "cannot use the display {name} with {timing}: could not {what}: {error}; try another mode (width_px, height_px and rate_hz of display.drm)"
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let denied = io::Error::from_raw_os_error(libc::EACCES);
+        let error = unusable(Path::new("/dev/dri/card0"), &denied);
+        assert!(error.to_string().contains("group video"), "{error}");
+        let gone = io::Error::from_raw_os_error(libc::ENOENT);
+        let error = unusable(Path::new("/dev/dri/card0"), &gone);
+        assert!(matches!(error, DisplayError::Absent(_)));
+        let timing = Timing {
+            width_px: 4096,
+            height_px: 2160,
+            rate_hz: 30,
+            is_preferred: true,
+            is_interlaced: false,
+        };
+        let name = "HDMI-A-1 of vc4 (/dev/dri/card0)";
+        let busy = OutputError::Busy(io::Error::from_raw_os_error(libc::EBUSY));
+        let error = refused(name, &timing, &busy).to_string();
+        assert!(
+            error.contains(name) && error.contains("another program"),
+            "{error}"
+        );
+        let failed =
+            OutputError::Failed("set its mode", io::Error::from_raw_os_error(libc::EINVAL));
+        let error = refused(name, &timing, &failed).to_string();
+        assert!(
+            error.contains("4096 x 2160 pixels at 30 Hz") && error.contains("rate_hz"),
+            "{error}"
+        );
+    }
+}
