@@ -241,28 +241,38 @@ fn displays_look_as_in_the_golden_pictures() {
     );
 }
 
-/// Every golden test picture: size, depth, kind, and how it is turned.
-const GOLDEN_TESTS: [(u32, u32, Depth, &str, Option<(u16, bool)>); 9] = [
-    (128, 32, Depth::Mono, "oled", Some((0, false))),
-    (128, 64, Depth::Mono, "oled", Some((0, false))),
-    (250, 122, Depth::Mono, "epaper", Some((90, false))),
-    (135, 240, Depth::Rgb565, "spi", Some((0, true))),
-    (240, 240, Depth::Rgb565, "spi", Some((180, false))),
-    (160, 80, Depth::Rgb565, "spi", Some((270, false))),
-    (480, 320, Depth::Rgb565, "framebuffer", Some((90, true))),
-    (480, 320, Depth::Rgb888, "png", None),
-    (1024, 600, Depth::Rgb888, "framebuffer", Some((0, false))),
+const fn test(kind: &'static str, rotate_deg: u16, mirror: bool) -> TestPicture {
+    TestPicture {
+        kind,
+        turned: Some((rotate_deg, mirror)),
+    }
+}
+
+/// Every golden test picture: size, depth, what it says.
+const GOLDEN_TESTS: [(u32, u32, Depth, TestPicture); 9] = [
+    (128, 32, Depth::Mono, test("oled", 0, false)),
+    (128, 64, Depth::Mono, test("oled", 0, false)),
+    (250, 122, Depth::Mono, test("epaper", 90, false)),
+    (135, 240, Depth::Rgb565, test("spi", 0, true)),
+    (240, 240, Depth::Rgb565, test("spi", 180, false)),
+    (160, 80, Depth::Rgb565, test("spi", 270, false)),
+    (480, 320, Depth::Rgb565, test("framebuffer", 90, true)),
+    (
+        480,
+        320,
+        Depth::Rgb888,
+        TestPicture {
+            kind: "png",
+            turned: None,
+        },
+    ),
+    (1024, 600, Depth::Rgb888, test("framebuffer", 0, false)),
 ];
 
-fn test_picture(
-    (width_px, height_px): (u32, u32),
-    depth: Depth,
-    kind: &'static str,
-    turned: Option<(u16, bool)>,
-) -> Painter {
+fn test_picture((width_px, height_px): (u32, u32), depth: Depth, test: TestPicture) -> Painter {
     let mut painter = Painter::new(width_px, height_px, depth).unwrap();
     painter.draw(&Scene {
-        state: State::Test(TestPicture { kind, turned }),
+        state: State::Test(test),
         verdict: None,
         labels: &[],
         unknown_label: "",
@@ -277,8 +287,8 @@ fn test_picture(
 fn golden_test_pictures() -> impl Iterator<Item = (String, Painter)> {
     GOLDEN_TESTS
         .into_iter()
-        .map(|(width_px, height_px, depth, kind, turned)| {
-            let painter = test_picture((width_px, height_px), depth, kind, turned);
+        .map(|(width_px, height_px, depth, test)| {
+            let painter = test_picture((width_px, height_px), depth, test);
             let depth = format!("{depth:?}").to_lowercase();
             (format!("{width_px}x{height_px}-{depth}-test.png"), painter)
         })
@@ -291,12 +301,7 @@ fn test_pictures_have_their_rim_and_corners() {
     for _ in 0..200 {
         let (width_px, height_px) = (random.u32(32..700), random.u32(32..500));
         let depth = [Depth::Mono, Depth::Rgb565, Depth::Rgb888][random.usize(0..3)];
-        let painter = test_picture(
-            (width_px, height_px),
-            depth,
-            "framebuffer",
-            Some((0, false)),
-        );
+        let painter = test_picture((width_px, height_px), depth, test("framebuffer", 0, false));
         let canvas = painter.canvas();
         let context = format!("{width_px} x {height_px} {depth:?}");
         let all = (0..height_px).flat_map(|y| (0..width_px).map(move |x| (x, y)));

@@ -37,7 +37,7 @@ fn each_display_has_its_picture_and_is_told_what_to_look_for() {
         "display png 1: PNG files in small, 128 x 64 pixels, mono",
         "display png 2: PNG files in large, 480 x 320 pixels, rgb888",
         "the arrow points up",
-        "(else width_px, height_px)",
+        "; else width_px, height_px\n",
         "R is red and B is blue (C cyan, Y yellow)\n",
         "[display.png] of the board file",
     ] {

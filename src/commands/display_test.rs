@@ -142,11 +142,11 @@ const SIGNS: [(&str, &[&str]); 7] = [
     ),
     ("R is red and B is blue (C cyan, Y yellow)", &["bgr"]),
     (
-        "W is white and K is black; on black and white, the first field is white and the second black",
+        "W is white and K is black (on a panel without colours: the first field is white, the second black)",
         &["invert"],
     ),
     (
-        "the greys go up from left to right in even steps; on black and white, stripes and checks are clear",
+        "the greys go from black to white in even steps (on a panel without colours: stripes and checks are clear)",
         &["contrast", "depth"],
     ),
     (
@@ -169,14 +169,13 @@ fn tell(one: &Shown<'_>) -> Result<(), Failure> {
             (["rotate_deg"], Some((rotate_deg, mirror))) => {
                 let way = if mirror { "anticlockwise" } else { "clockwise" };
                 format!(
-                    " (else rotate_deg, now {rotate_deg}: add the degrees that the arrow must turn {way}, and take 360 off from \
-                     360 on)"
+                    "; else rotate_deg, now {rotate_deg}: add the degrees that the arrow must turn {way}, less 360 from 360 on"
                 )
             }
             (["mirror"], Some((_, mirror))) => {
-                format!(" (else mirror, now {mirror}: set it to {})", !mirror)
+                format!("; else mirror, now {mirror}: set it to {}", !mirror)
             }
-            (menders, _) => format!(" (else {})", menders.join(", ")),
+            (menders, _) => format!("; else {}", menders.join(", ")),
         };
         print_line(format_args!("  - {sign}{else_what}"))?;
     }
