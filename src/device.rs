@@ -75,6 +75,8 @@ pub struct Device {
     drawn_at: Instant,
     trouble: Trouble,
     care: Care,
+    /// Whether all displays showed scenes when a frame was finished last.
+    is_seen: bool,
     /// When a frame was finished last; at first, when the device was started.
     finished_at: Instant,
     /// When a frame was of no use first, and why the last one was.
@@ -221,7 +223,12 @@ impl Device {
     /// The frame was shown: the job is being done.
     fn finish_frame(&mut self) {
         self.finished_at = Instant::now();
-        self.care.finished();
+        let is_seen = self.displays.all_show();
+        self.care.finished(is_seen);
+        if is_seen && !self.is_seen {
+            self.say_status();
+        }
+        self.is_seen = is_seen;
         if let Some(mut boot) = self.care.boot.take() {
             log::info!("{}", boot.summary());
         }

@@ -44,6 +44,8 @@ pub const TOP_CLASSES: Whole = whole(1, CLASS_COUNT.most);
 pub const FRAMES: Whole = whole(0, u64::MAX);
 /// `run --stats-every`, in frames.
 pub const STATS_EVERY_FRAMES: Whole = whole(1, u64::MAX);
+/// `display-test --seconds`; 0 draws and ends.
+pub const DISPLAY_TEST_S: Whole = whole(0, 86_400);
 /// `model verify --tolerance`, a difference of two scores.
 pub const TOLERANCE: Real = real(0.0, 1e6);
 

@@ -303,9 +303,15 @@ fn a_slow_display_holds_up_neither_frames_nor_the_others() {
         one(&fast, Duration::from_millis(5), false),
     ];
     let script = (0..250).map(Act::Picture).collect();
-    let care = Care::unwatched(Policy::default());
+    let beats = Counting::default();
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(beats.clone()));
     let (frames, took) = run_cared_on(displays, script, care);
     assert_eq!(frames, Ok(250));
+    // A frame counts once every display has shown something.
+    let (finished, unseen, waiting) = *beats.0.lock().unwrap();
+    assert_eq!((finished + unseen, waiting), (250, 0));
+    assert!(unseen > 0);
     let (slow, fast) = (slow.lock().unwrap(), fast.lock().unwrap());
     println!(
         "250 frames in {took:?}; slow {}, fast {}",

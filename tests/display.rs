@@ -13,7 +13,7 @@ use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::png::write_png;
-use eyelet::show::{Region, Scene, State};
+use eyelet::show::{Region, Scene, State, TestPicture};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -209,7 +209,8 @@ fn displays_look_as_in_the_golden_pictures() {
             let name = format!("{width_px}x{height_px}-{depth}-{name}.png");
             (name, painter)
         });
-    for (name, painter) in single.into_iter().chain(golden_regions(&labels)) {
+    let all = single.into_iter().chain(golden_regions(&labels));
+    for (name, painter) in all.chain(golden_test_pictures()) {
         let mut png = Vec::new();
         write_png(painter.canvas(), &mut png).unwrap();
         let path = golden_folder().join(&name);
@@ -238,6 +239,98 @@ fn displays_look_as_in_the_golden_pictures() {
         different.is_empty(),
         "not as in tests/golden: {different:?}; look at them, then EYELET_BLESS=1"
     );
+}
+
+const fn test(kind: &'static str, rotate_deg: u16, mirror: bool) -> TestPicture {
+    TestPicture {
+        kind,
+        turned: Some((rotate_deg, mirror)),
+    }
+}
+
+/// Every golden test picture: size, depth, what it says.
+const GOLDEN_TESTS: [(u32, u32, Depth, TestPicture); 9] = [
+    (128, 32, Depth::Mono, test("oled", 0, false)),
+    (128, 64, Depth::Mono, test("oled", 0, false)),
+    (250, 122, Depth::Mono, test("epaper", 90, false)),
+    (135, 240, Depth::Rgb565, test("spi", 0, true)),
+    (240, 240, Depth::Rgb565, test("spi", 180, false)),
+    (160, 80, Depth::Rgb565, test("spi", 270, false)),
+    (480, 320, Depth::Rgb565, test("framebuffer", 90, true)),
+    (
+        480,
+        320,
+        Depth::Rgb888,
+        TestPicture {
+            kind: "png",
+            turned: None,
+        },
+    ),
+    (1024, 600, Depth::Rgb888, test("framebuffer", 0, false)),
+];
+
+fn test_picture((width_px, height_px): (u32, u32), depth: Depth, test: TestPicture) -> Painter {
+    let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+    painter.draw(&Scene {
+        state: State::Test(test),
+        verdict: None,
+        labels: &[],
+        unknown_label: "",
+        rate_fps: 0.0,
+        picture: None,
+        regions: &[],
+        notice: None,
+    });
+    painter
+}
+
+fn golden_test_pictures() -> impl Iterator<Item = (String, Painter)> {
+    GOLDEN_TESTS
+        .into_iter()
+        .map(|(width_px, height_px, depth, test)| {
+            let painter = test_picture((width_px, height_px), depth, test);
+            let depth = format!("{depth:?}").to_lowercase();
+            (format!("{width_px}x{height_px}-{depth}-test.png"), painter)
+        })
+}
+
+/// Whatever the size: a rim of one white pixel that nothing touches, and four corners that differ from each other.
+#[test]
+fn test_pictures_have_their_rim_and_corners() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..200 {
+        let (width_px, height_px) = (random.u32(32..700), random.u32(32..500));
+        let depth = [Depth::Mono, Depth::Rgb565, Depth::Rgb888][random.usize(0..3)];
+        let painter = test_picture((width_px, height_px), depth, test("framebuffer", 0, false));
+        let canvas = painter.canvas();
+        let context = format!("{width_px} x {height_px} {depth:?}");
+        let all = (0..height_px).flat_map(|y| (0..width_px).map(move |x| (x, y)));
+        let depth_of = |x: u32, y: u32| x.min(y).min(width_px - 1 - x).min(height_px - 1 - y);
+        let ground = canvas.pixel(1, 1);
+        for (x, y) in all {
+            match depth_of(x, y) {
+                0 => assert_eq!(canvas.pixel(x, y), [255; 3], "{x}, {y} of {context}"),
+                1 => assert_eq!(canvas.pixel(x, y), ground, "{x}, {y} of {context}"),
+                _ => {}
+            }
+        }
+        assert_ne!(ground, [255; 3], "{context}");
+        // What lies in each corner.
+        let side = (width_px.min(height_px) / 7).clamp(9, 120) + 4;
+        let corner = |right: bool, bottom: bool| -> Vec<[u8; 3]> {
+            let left = if right { width_px - side } else { 0 };
+            let top = if bottom { height_px - side } else { 0 };
+            let cells = (0..side).flat_map(|y| (0..side).map(move |x| (x, y)));
+            cells
+                .map(|(x, y)| canvas.pixel(left + x, top + y))
+                .collect()
+        };
+        let corners = [(false, false), (true, false), (true, true), (false, true)];
+        let corners = corners.map(|(right, bottom)| corner(right, bottom));
+        for (i, one) in corners.iter().enumerate() {
+            assert!(!corners[..i].contains(one), "corner {} of {context}", i + 1);
+        }
+    }
 }
 
 /// Verdicts of several regions: a class, another, none decided, no frame, and long ones.

@@ -11,7 +11,8 @@ use eyelet::decide::{Candidate, Classes, Decider, Verdict};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
-use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::preprocess::{Crop, Encoder, MjpegDecoder, Preprocess};
+use eyelet::show::copy::{Holds, SceneCopy};
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::{Region, Scene, State};
@@ -229,6 +230,79 @@ fn regions_allocate_nothing(camera: &mut dyn Camera) {
     frame(0);
     let (count, _) = allocations(|| (1..20).for_each(&mut frame));
     assert_eq!(count, 0);
+}
+
+/// What the loop does for a display that has a thread of its own, and the thread with it.
+#[test]
+fn a_scenes_copy_allocates_nothing() {
+    let rgb: Vec<u8> = (0..224 * 224 * 3).map(|i| i as u8).collect();
+    let picture = |pixel: usize| Crop {
+        width_px: 224,
+        height_px: 224,
+        rgb: &rgb[pixel * 3..],
+    };
+    let top = [Candidate {
+        class: 3,
+        probability: 0.5,
+    }; 5];
+    let verdict = Verdict {
+        decided: Some(top[0]),
+        top,
+        changed: true,
+    };
+    let region = |name| Region {
+        name,
+        verdict: Some(&verdict),
+        picture: Some(picture(1)),
+    };
+    let regions = [
+        region("left"),
+        Region::default(),
+        region("ganz rechts, Tür"),
+    ];
+    for regions in [&regions[..], &[]] {
+        let mut copy = SceneCopy::new(&Holds {
+            labels: ["tabby".to_owned()].into(),
+            unknown_label: "unknown".into(),
+            picture_bytes: rgb.len(),
+            regions: regions.len(),
+        });
+        for state in [State::Live, State::Starting] {
+            let is_live = state == State::Live;
+            let scene = Scene {
+                state,
+                verdict: is_live.then_some(&verdict),
+                labels: &[],
+                unknown_label: "",
+                rate_fps: 12.5,
+                picture: (is_live && regions.is_empty()).then(|| picture(0)),
+                regions: if is_live { regions } else { &[] },
+                notice: is_live.then_some("low power"),
+            };
+            let (count, _) = allocations(|| copy.take(&scene));
+            assert_eq!(count, 0);
+            copy.with(|copied| {
+                assert_eq!((copied.state, copied.rate_fps), (state, 12.5));
+                assert_eq!(
+                    (copied.verdict, copied.notice),
+                    (scene.verdict, scene.notice)
+                );
+                assert_eq!(
+                    (copied.labels[0].as_str(), copied.unknown_label),
+                    ("tabby", "unknown")
+                );
+                let same = |one: Option<Crop<'_>>, other: Option<Crop<'_>>| {
+                    assert_eq!(one.map(|crop| crop.rgb), other.map(|crop| crop.rgb));
+                };
+                same(copied.picture, scene.picture);
+                assert_eq!(copied.regions.len(), scene.regions.len());
+                for (one, other) in copied.regions.iter().zip(scene.regions) {
+                    assert_eq!((one.name, one.verdict), (other.name, other.verdict));
+                    same(one.picture, other.picture);
+                }
+            });
+        }
+    }
 }
 
 #[test]

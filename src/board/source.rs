@@ -140,6 +140,22 @@ impl DisplayConfig {
         }
     }
 
+    /// `rotate_deg` and `mirror`, where the kind has them.
+    pub fn turned(&self) -> Option<(u16, bool)> {
+        match self {
+            Self::Framebuffer(c) => Some((c.rotate_deg, c.mirror)),
+            Self::Png(_) => None,
+        }
+    }
+
+    /// The keys that change what its test picture looks like.
+    pub fn setup_keys(&self) -> &'static [&'static str] {
+        match self {
+            Self::Framebuffer(_) => &["rotate_deg", "mirror", "width_px", "height_px"],
+            Self::Png(_) => &["width_px", "height_px", "depth"],
+        }
+    }
+
     /// What log and messages call each of `displays`: `display` where it is the only one, with its kind where there are others,
     /// and with a number where there are others of its kind: `display spi 2`.
     pub fn names(displays: &[Self]) -> Vec<String> {

@@ -122,12 +122,12 @@ impl Care {
         self.needs_restart_for_frames = true;
     }
 
-    /// A frame was classified, and shown on every display unless one is lost.
-    pub fn finished(&mut self) {
-        if self.is_display_lost() {
-            self.heartbeat.unseen();
-        } else {
+    /// A frame was classified; `is_seen`, when there is no display that should show it and does not (yet, or any more).
+    pub fn finished(&mut self, is_seen: bool) {
+        if is_seen {
             self.heartbeat.finished();
+        } else {
+            self.heartbeat.unseen();
         }
     }
 

@@ -18,7 +18,7 @@ pub trait Heartbeat {
     /// A frame was classified and shown.
     fn finished(&mut self);
 
-    /// A frame was classified, and the display that should show it is lost, which the policy allows for now.
+    /// A frame was classified, and a display that should show it is lost, which the policy allows for now, or has shown nothing yet.
     fn unseen(&mut self);
 
     /// There is no frame, and the policy lets the loop wait for one; at least every few seconds while it does.
@@ -98,7 +98,7 @@ impl Heartbeat for Notify {
     fn unseen(&mut self) {
         // The last line is for a first program whose slot is on trial; systemd passes over it.
         self.beat(
-            "READY=1\nSTATUS=display lost\nWATCHDOG=1\nX_EYELET=unseen",
+            "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen",
             "WATCHDOG=1\nX_EYELET=unseen",
         );
     }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod classify;
 #[cfg(feature = "tools")]
 pub mod describe;
+pub mod display_test;
 pub mod explain;
 #[cfg(feature = "tools")]
 pub mod flash;
@@ -21,16 +22,19 @@ pub mod run;
 pub mod slots;
 pub mod update;
 
-use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
 use crate::model::facts::{self, Source};
 use crate::model::{Fact, Model, is_path};
 use crate::output;
 pub(crate) use crate::output::print_line;
+use crate::{Cause, Failure};
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Turns a board with a camera into a live image classifier.
@@ -53,6 +57,8 @@ enum Command {
     Explain(explain::Args),
     /// Check a board file and its model without opening any hardware
     Check(check::Args),
+    /// Show a test picture on each display of a board, to set it up
+    DisplayTest(display_test::Args),
     /// The data partition, for the first program of a board
     #[command(hide = true)]
     Keep(keep::Args),
@@ -116,6 +122,7 @@ impl Cli {
             Command::Explain(args) => explain::run(&args),
             Command::Check(args) => check::run(&args),
             Command::List(args) => list::run(&args),
+            Command::DisplayTest(args) => display_test::run(&args),
             Command::Keep(args) => keep::run(&args),
             Command::Model(args) => model::run(&args),
             #[cfg(feature = "tools")]
@@ -146,15 +153,31 @@ fn in_one_line(error: &clap::Error) -> String {
     lines.join("; ")
 }
 
-/// Which board; `run` and `check` take it.
+/// Which board.
 #[derive(Debug, Default, clap::Args)]
-pub struct BoardArgs {
+pub struct BoardChoice {
     /// A board by name (`eyelet list boards`)
     #[arg(long, value_name = "NAME", conflicts_with = "board_file")]
     board: Option<String>,
     /// A board file of your own
     #[arg(long, value_name = "FILE")]
     board_file: Option<PathBuf>,
+}
+
+impl BoardChoice {
+    /// The board, and why it is that one.
+    fn choose(&self) -> Result<(Board, ChosenBy), Failure> {
+        let places = Places::of_this_machine();
+        let (name, file) = (self.board.as_deref(), self.board_file.as_deref());
+        Ok(Board::choose(name, file, &places)?)
+    }
+}
+
+/// Which board, and what is put in place of its camera and model; `run` and `check` take it.
+#[derive(Debug, Default, clap::Args)]
+pub struct BoardArgs {
+    #[command(flatten)]
+    choice: BoardChoice,
     /// Take frames from here instead: v4l2, a /dev/video node, picture files or a folder, pattern, or - (MJPEG or Y4M
     /// on standard input)
     #[arg(long, value_name = "SOURCE")]
@@ -170,9 +193,7 @@ pub struct BoardArgs {
 impl BoardArgs {
     /// The board, with what the command line replaces.
     fn board(&self) -> Result<(Board, ChosenBy), Failure> {
-        let places = Places::of_this_machine();
-        let (mut board, by) =
-            Board::choose(self.board.as_deref(), self.board_file.as_deref(), &places)?;
+        let (mut board, by) = self.choice.choose()?;
         if let Some(source) = &self.camera {
             board.camera = board.camera.replaced_by(source);
         }
@@ -193,6 +214,22 @@ impl BoardArgs {
         tell_assumed(&model, &board.model);
         Ok(model)
     }
+}
+
+/// Becomes true when the program is told to stop. The second signal ends it at once, should the first one not get through.
+fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .map_err(|e| {
+                Failure::new(
+                    Cause::Board,
+                    format!("cannot take the stop signal {signal}: {e}"),
+                )
+            })?;
+    }
+    Ok(stop)
 }
 
 /// A model by name or path. What is assumed of it is told.

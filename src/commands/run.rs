@@ -1,6 +1,6 @@
 //! `eyelet run`: the product.
 
-use super::BoardArgs;
+use super::{BoardArgs, stop_signal};
 use crate::board::DisplayConfig;
 use crate::board::choose::ChosenBy;
 use crate::care::Care;
@@ -10,7 +10,7 @@ use crate::limits;
 use crate::show::serial::Serial;
 use crate::show::{self, Scene, State};
 use crate::{Cause, Failure};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGHUP;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,18 +57,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         failure
     };
     let model = args.board.model(&board).map_err(failed)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // The second signal ends the program at once, should the first one not get through.
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|e| {
-                Failure::new(
-                    Cause::Board,
-                    format!("cannot take the stop signal {signal}: {e}"),
-                )
-            })?;
-    }
+    let stop = stop_signal()?;
     let reload = Arc::new(AtomicBool::new(false));
     // At a terminal the signal says that the terminal is gone, and ends the program as it ends others.
     if !std::io::stdin().is_terminal() {

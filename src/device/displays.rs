@@ -50,6 +50,8 @@ struct Place {
     display: Option<Opened>,
     /// What it said of itself when the board started.
     description: String,
+    /// It has shown a scene since it was opened.
+    has_shown: bool,
     retry_at: Option<Instant>,
     /// What failed last on a thread of its own, until the thread has ended: two must not have the same device.
     leaving: Option<Apart>,
@@ -105,6 +107,7 @@ impl Displays {
                 how,
                 display,
                 description,
+                has_shown: false,
                 retry_at: None,
                 leaving: None,
             });
@@ -132,6 +135,11 @@ impl Displays {
         }
     }
 
+    /// Whether each of them shows scenes: none is lost, and none has yet to show its first one.
+    pub fn all_show(&self) -> bool {
+        self.all.iter().all(|place| place.has_shown)
+    }
+
     /// Shows the newest scene on all; `true` when one of them was lost or is back.
     pub fn show(&mut self, scene: &Scene<'_>, care: &mut Care, serial: &Serial) -> bool {
         let mut is_news = false;
@@ -144,7 +152,10 @@ impl Displays {
                 });
             is_news |= match result {
                 // Back is one that shows something, not one that can be opened.
-                Ok(true) => care.display_shows(index, &place.how.name, serial),
+                Ok(true) => {
+                    place.has_shown = true;
+                    care.display_shows(index, &place.how.name, serial)
+                }
                 Ok(false) => false,
                 Err(error) => place.lose(index, &error, care, serial),
             };
@@ -175,6 +186,7 @@ impl Place {
             apart.abandon();
             self.leaving = Some(apart);
         }
+        self.has_shown = false;
         self.retry_at = Some(Instant::now() + PAUSE);
         care.display_fails(index, &self.how.name, serial, why)
     }

@@ -157,6 +157,7 @@ impl Device {
             drawn_at: Instant::now(),
             trouble: Trouble::default(),
             care,
+            is_seen: true,
             finished_at: Instant::now(),
             skipped: None,
             open_camera,

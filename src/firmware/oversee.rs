@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn frames_that_no_display_shows_are_beats_but_not_those_of_a_trial() {
-        const FIRST: &str = "READY=1\nSTATUS=display lost\nWATCHDOG=1\nX_EYELET=unseen";
+        const FIRST: &str = "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen";
         const LATER: &str = "WATCHDOG=1\nX_EYELET=unseen";
         let mut overseer = Overseer::new(Policy::default());
         overseer.started(s(1));
@@ -478,7 +478,7 @@ mod tests {
             assert_eq!(overseer.heard(LATER, s(second)), []);
             assert_eq!(overseer.tick(s(second)), []);
         }
-        let reason = "watchdog: no finished frame for 15 s, display lost";
+        let reason = "watchdog: no finished frame for 15 s, waiting for the display";
         assert_eq!(overseer.tick(s(15)), [Order::Keep(reason.into())]);
         // A display that comes in time does no harm.
         let mut overseer = on_trial(Policy::default());

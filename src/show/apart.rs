@@ -139,10 +139,16 @@ impl Apart {
             return Err(DisplayError::Failed(why.to_owned()));
         }
         match slot.busy_since.map(|since| since.elapsed()) {
-            Some(busy) if busy > self.busy_limit => Err(DisplayError::Failed(format!(
-                "it has been busy with one picture for {} s; check its cable and power",
-                busy.as_secs()
-            ))),
+            Some(busy) if busy > self.busy_limit => {
+                let what = match slot.opened {
+                    Some(_) => "has been busy with one picture",
+                    None => "has been opening",
+                };
+                let busy_s = busy.as_secs();
+                Err(DisplayError::Failed(format!(
+                    "it {what} for {busy_s} s; check its cable and power"
+                )))
+            }
             _ => Ok(()),
         }
     }

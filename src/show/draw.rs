@@ -5,6 +5,7 @@
 //! nothing can run into its neighbour.
 
 mod regions;
+mod test_picture;
 
 use super::canvas::{Canvas, Rgb};
 use super::cells::Cells;
@@ -130,6 +131,7 @@ impl Painter {
                     colour,
                 );
             }
+            State::Test(test) => self.test_picture(test),
             State::Failed(cause) => {
                 let colour = self.palette.alarm;
                 self.notice(

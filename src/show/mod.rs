@@ -168,6 +168,17 @@ pub enum State {
     },
     /// The program cannot start; the log says why.
     Failed(Cause),
+    /// Nothing is classified: the display itself is being looked at.
+    Test(TestPicture),
+}
+
+/// What a test picture says of its display, beside its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TestPicture {
+    /// The kind, as in `[display.KIND]`.
+    pub kind: &'static str,
+    /// `rotate_deg` and `mirror` of the board file, where the kind has them.
+    pub turned: Option<(u16, bool)>,
 }
 
 /// A place where scenes are shown.

@@ -50,6 +50,7 @@ enum Essence {
     Unknown,
     Class(usize),
     Lost,
+    Test,
     /// For each region the class, if one is decided; `None` is one without a live verdict.
     Regions([Option<Option<usize>>; REGIONS]),
 }
@@ -60,6 +61,7 @@ impl Essence {
         match scene.state {
             State::Starting | State::Failed(_) => None,
             State::CameraLost { .. } => Some(Self::Lost),
+            State::Test(_) => Some(Self::Test),
             State::Live if !scene.regions.is_empty() => {
                 let seen = |verdict: &Verdict| verdict.decided.map(|best| best.class);
                 let region = |i: usize| scene.regions.get(i).and_then(|region| region.verdict);

@@ -1,0 +1,232 @@
+//! The picture of `eyelet display-test`: what shows at a glance how a panel is set up.
+//!
+//! A rim of one pixel round it all; the corners numbered clockwise from the upper left one; an arrow that points up; the kind, the
+//! size, how the drawing is turned; bars of the primary colours with their letters, and grey in steps. On a black-and-white display
+//! there are stripes and checks of single pixels in place of colours and greys.
+
+use super::Painter;
+use crate::board::Depth;
+use crate::show::TestPicture;
+use crate::show::canvas::{Canvas, Rgb};
+use crate::show::font::Face;
+use crate::show::layout::{Room, Side};
+use crate::show::words::Text;
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Rectangle;
+use std::fmt::Write as _;
+
+/// What is written on it beside letters.
+type Words = Text<40>;
+
+const BLACK: Rgb = [0; 3];
+const WHITE: Rgb = [255; 3];
+/// Neither black nor white, so that both are seen on it.
+const GROUND: Rgb = [56; 3];
+/// The corners, clockwise from the upper left one, and what is written on them.
+const CORNERS: [(&str, Rgb, Rgb); 4] = [
+    ("1", [200, 0, 0], WHITE),
+    ("2", [0, 170, 0], BLACK),
+    ("3", [0, 0, 220], WHITE),
+    ("4", [230, 200, 0], BLACK),
+];
+/// Each primary colour by its letter.
+const BARS: [(&str, Rgb); 8] = [
+    ("R", [255, 0, 0]),
+    ("G", [0, 255, 0]),
+    ("B", [0, 0, 255]),
+    ("C", [0, 255, 255]),
+    ("M", [255, 0, 255]),
+    ("Y", [255, 255, 0]),
+    ("W", WHITE),
+    ("K", BLACK),
+];
+/// Steps from black to white.
+const GREYS: u32 = 16;
+/// Which pixels are set, from the left: all, none, columns, rows, checks of one pixel and of two.
+const PATTERNS: [fn(i32, i32) -> bool; 6] = [
+    |_, _| true,
+    |_, _| false,
+    |x, _| x % 2 == 0,
+    |_, y| y % 2 == 0,
+    |x, y| (x + y) % 2 == 0,
+    |x, y| (x / 2 + y / 2) % 2 == 0,
+];
+/// The lowest and highest lines of text.
+const TEXT_MIN_PX: i32 = 8;
+const TEXT_MAX_PX: i32 = 96;
+/// The lowest arrow that looks like one.
+const ARROW_MIN_PX: i32 = 12;
+
+impl Painter {
+    /// Draws the test picture on the empty canvas.
+    pub(super) fn test_picture(&mut self, test: TestPicture) {
+        let (width_px, height_px) = (self.canvas.width_px(), self.canvas.height_px());
+        let is_mono = self.canvas.depth() == Depth::Mono;
+        let whole = Room::of(width_px, height_px);
+        self.canvas.fill(whole.rectangle(), WHITE);
+        let ground = if is_mono { BLACK } else { GROUND };
+        self.canvas.fill(whole.within(1).rectangle(), ground);
+
+        let shorter = whole.width().min(whole.height());
+        let gap = (shorter / 60).max(1);
+        let mark_px = (shorter / 7).clamp(9, 120);
+        let mut room = whole.within(2 + gap);
+        let mut upper = Room::around(room.take_top(mark_px, gap));
+        let mut lower = Room::around(room.take_bottom(mark_px, gap));
+        let places = [
+            upper.take_left(mark_px, gap),
+            upper.take_right(mark_px, gap),
+            lower.take_right(mark_px, gap),
+            lower.take_left(mark_px, gap),
+        ];
+        for (place, (number, colour, ink)) in places.iter().zip(CORNERS) {
+            let (colour, ink) = if is_mono {
+                (BLACK, WHITE)
+            } else {
+                (colour, ink)
+            };
+            self.canvas.fill(place.rectangle(), colour);
+            self.centred(place, number, ink);
+        }
+        self.centred(&upper, test.kind, WHITE);
+        let size = words(format_args!("{width_px} x {height_px}"));
+        self.centred(&lower, size.as_str(), WHITE);
+
+        if room.height() >= ARROW_MIN_PX {
+            let width = (whole.width() / 6).min(room.height()).min(160);
+            arrow(&mut self.canvas, &room.take_left(width, gap * 2), WHITE);
+        }
+        if room.height() >= 3 * TEXT_MIN_PX {
+            self.turned(test, &mut room, mark_px, gap);
+        }
+        if is_mono {
+            patterns(&mut self.canvas, &room);
+            return;
+        }
+        let bars = Room::around(room.take_top((room.height() - gap) / 2, gap));
+        // All letters are as large as the widest may be.
+        let face = self.fitting(&part(&bars, 0, BARS.len() as u32).within(1), "W");
+        for (i, (letter, colour)) in (0..).zip(BARS) {
+            let bar = part(&bars, i, BARS.len() as u32);
+            self.canvas.fill(bar.rectangle(), colour);
+            let is_dark = matches!(letter, "R" | "B" | "M" | "K");
+            let ink = if is_dark { WHITE } else { BLACK };
+            if let Some(face) = face {
+                self.centred_in(face, &bar, letter, ink);
+            }
+        }
+        for i in 0..GREYS {
+            let grey = (i * 255 / (GREYS - 1)) as u8;
+            let step = part(&room, i, GREYS);
+            self.canvas.fill(step.rectangle(), [grey; 3]);
+        }
+    }
+
+    /// How the drawing is turned, in as many words as fit, and no line where none do.
+    fn turned(&mut self, test: TestPicture, room: &mut Room, mark_px: i32, gap: i32) {
+        let Some((rotate_deg, mirror)) = test.turned else {
+            return;
+        };
+        let on = if mirror { "on" } else { "off" };
+        let mirrored = if mirror { " mirrored" } else { "" };
+        let spoken = [
+            words(format_args!("rotate {rotate_deg}, mirror {on}")),
+            words(format_args!("{rotate_deg}\u{b0}{mirrored}")),
+        ];
+        let mut below = *room;
+        let line_px = (room.height() / 5).clamp(TEXT_MIN_PX, mark_px.max(TEXT_MIN_PX));
+        let line = Room::around(below.take_top(line_px, gap));
+        let fits = |text: &&Words| self.fitting(&line, text.as_str()).is_some();
+        if let Some(text) = spoken.iter().find(fits) {
+            self.centred(&line, text.as_str(), WHITE);
+            *room = below;
+        }
+    }
+
+    /// The largest face in which a text fits into a place.
+    fn fitting(&self, room: &Room, text: &str) -> Option<Face> {
+        let depth = self.canvas.depth();
+        let highest = room.height().min(TEXT_MAX_PX);
+        (TEXT_MIN_PX..=highest).rev().find_map(|line_px| {
+            let face = Face::of_height(line_px as u32, depth);
+            let is_fitting = face.line_px() as i32 <= room.height()
+                && face.width_px(text) as i32 <= room.width();
+            is_fitting.then_some(face)
+        })
+    }
+
+    /// One line in the middle of its place, as large as it fits; none where it does not.
+    fn centred(&mut self, room: &Room, text: &str, colour: Rgb) {
+        if let Some(face) = self.fitting(room, text) {
+            self.centred_in(face, room, text, colour);
+        }
+    }
+
+    fn centred_in(&mut self, face: Face, room: &Room, text: &str, colour: Rgb) {
+        let spare = (room.width() - face.width_px(text) as i32) / 2;
+        let place = Room {
+            left: room.left + spare,
+            ..*room
+        };
+        self.line(place.rectangle(), face, text, Side::Left, colour);
+    }
+}
+
+impl Room {
+    fn around(place: Rectangle) -> Self {
+        Self {
+            left: place.top_left.x,
+            top: place.top_left.y,
+            right: place.top_left.x + place.size.width as i32,
+            bottom: place.top_left.y + place.size.height as i32,
+        }
+    }
+}
+
+/// Part `i` of `count` of a place, from the left; all of them together are the place.
+fn part(room: &Room, i: u32, count: u32) -> Room {
+    let edge = |i: u32| room.left + (room.width() as u32 * i / count) as i32;
+    Room {
+        left: edge(i),
+        right: edge(i + 1),
+        ..*room
+    }
+}
+
+fn words(arguments: std::fmt::Arguments<'_>) -> Words {
+    let mut text = Words::new();
+    // What does not fit is left off, which cannot fail.
+    let _ = text.write_fmt(arguments);
+    text
+}
+
+/// An arrow that points up and fills its place.
+fn arrow(canvas: &mut Canvas, room: &Room, colour: Rgb) {
+    let (width, height) = (room.width(), room.height());
+    let head = height / 2;
+    for y in 0..height {
+        // Widths are as odd as the place's, so that each row stands in its middle.
+        let row = match y < head {
+            true => width * (y + 1) / head.max(1),
+            false => width / 3,
+        };
+        let row = (row.max(1) - (width - row) % 2).clamp(1, width.max(1));
+        let at = Point::new(room.left + (width - row) / 2, room.top + y);
+        canvas.fill(Rectangle::new(at, Size::new(row as u32, 1)), colour);
+    }
+}
+
+/// [`PATTERNS`] beside each other, in a frame.
+fn patterns(canvas: &mut Canvas, room: &Room) {
+    canvas.fill(room.rectangle(), WHITE);
+    let room = room.within(1);
+    for (i, is_set) in (0..).zip(PATTERNS) {
+        let place = part(&room, i, PATTERNS.len() as u32);
+        for y in place.top..place.bottom {
+            for x in place.left..place.right {
+                let colour = if is_set(x, y) { WHITE } else { BLACK };
+                canvas.set(x, y, colour);
+            }
+        }
+    }
+}
