@@ -310,7 +310,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, png, none, font)",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, spi, oled, epaper, png, none, font)",
     ),
     (
         "[display.none]",
@@ -410,7 +410,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display]\nfont = \"a.ttf\"",
-        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.png], [display.none]",
+        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.spi], [display.oled], [display.epaper], [display.png], [display.none]",
     ),
     (
         "[display.none]",
