@@ -416,7 +416,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, drm, png, window, none, font)",
+        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, drm, spi, oled, epaper, png, window, none, font)",
     ),
     (
         "[display.none]",
@@ -516,7 +516,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display]\nfont = \"a.ttf\"",
-        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.drm], [display.png], [display.window], [display.none]",
+        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.drm], [display.spi], [display.oled], [display.epaper], [display.png], [display.window], [display.none]",
     ),
     (
         "[display.none]",

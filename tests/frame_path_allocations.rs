@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use eyelet::board::file::Base;
 use eyelet::board::{
-    Area, CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
+    Area, Board, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig, Mount,
+    PatternConfig, StillConfig,
 };
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::{Candidate, Classes, Decider, Verdict};
@@ -12,10 +14,14 @@ use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Crop, Encoder, MjpegDecoder, Preprocess};
+use eyelet::show::bus::{self, Output, Wire, Wiring};
 use eyelet::show::copy::{Holds, SceneCopy};
 use eyelet::show::draw::Painter;
+use eyelet::show::epaper::EpaperDisplay;
 use eyelet::show::font::Letters;
-use eyelet::show::{Region, Scene, State};
+use eyelet::show::oled::OledDisplay;
+use eyelet::show::spi::SpiDisplay;
+use eyelet::show::{Display, Region, Scene, State};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
 use std::path::Path;
@@ -393,6 +399,105 @@ fn drawing_labels_allocates_nothing() {
             }
         });
         assert_eq!(count, 0, "{width_px} x {height_px} {depth:?}");
+    }
+}
+
+/// A bus that takes everything, and a busy pin that was busy for a moment.
+struct Bus(bool);
+
+impl Wire for Bus {
+    fn command(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn data(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Bus {
+    fn set(&mut self, _: bool) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl bus::Input for Bus {
+    fn is_high(&mut self) -> std::io::Result<bool> {
+        self.0 = !self.0;
+        Ok(self.0)
+    }
+}
+
+impl embedded_hal::delay::DelayNs for Bus {
+    fn delay_ns(&mut self, _: u32) {}
+}
+
+/// The display that a board file's table describes, on such a bus.
+fn panel(table: &str) -> Box<dyn Display> {
+    let board = format!(
+        "description = 'test'\ntier = 'untested'\nmodel = 'mobilenet-v2'\nthreads = 1\npool_mib = 64\n\
+         [camera.pattern]\nwidth_px = 64\nheight_px = 48\n{table}"
+    );
+    let board = Board::parse("t", "t.toml", &board, Base::Folder(Path::new("/"))).unwrap();
+    let wiring = Wiring {
+        wire: Box::new(Bus(true)),
+        reset: Some(Box::new(Bus(true))),
+        backlight: Some(Box::new(Bus(true))),
+        delay: Box::new(Bus(true)),
+    };
+    match board.display {
+        DisplayConfig::Spi(config) => Box::new(SpiDisplay::wired(&config, wiring, None).unwrap()),
+        DisplayConfig::Oled(config) => Box::new(OledDisplay::wired(&config, wiring, None).unwrap()),
+        DisplayConfig::Epaper(config) => {
+            let busy = Box::new(Bus(true));
+            Box::new(EpaperDisplay::wired(&config, wiring, busy, None, None).unwrap())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn panels_on_a_bus_allocate_nothing_once_they_are_open() {
+    let labels = ["tabby", "espresso", "tripod"].map(str::to_owned);
+    let rgb = vec![99; 224 * 224 * 3];
+    for table in [
+        "[display.spi]\ncontroller = 'st7789'\ndc_gpio = 1\nrotate_deg = 90",
+        "[display.spi]\ncontroller = 'ili9488'\ndc_gpio = 1",
+        "[display.oled]",
+        "[display.epaper]\npanel = 'waveshare-2in13-v3'\ndc_gpio = 1\nreset_gpio = 2\nbusy_gpio = 3\nrotate_deg = 90\nfull_every = 2",
+    ] {
+        let mut display = panel(table);
+        let mut show = |turn: usize| {
+            let class = turn % labels.len();
+            let best = Candidate {
+                class,
+                probability: 0.9,
+            };
+            let verdict = Verdict {
+                decided: Some(best),
+                top: [best; 5],
+                changed: false,
+            };
+            let shown = display.show(&Scene {
+                state: State::Live,
+                verdict: Some(&verdict),
+                labels: &labels,
+                unknown_label: "unknown",
+                rate_fps: turn as f32,
+                picture: Some(Crop {
+                    width_px: 224,
+                    height_px: 224,
+                    rgb: &rgb,
+                }),
+                regions: &[],
+                notice: (class == 2).then_some("low power"),
+            });
+            shown.unwrap();
+        };
+        // The pen and the scaler have their buffers after the first drawing.
+        show(0);
+        let (count, _) = allocations(|| (1..12).for_each(&mut show));
+        assert_eq!(count, 0, "{table}");
     }
 }
 

@@ -5,6 +5,7 @@
 //! program could not start. When the power goes, the last class stays on it: nothing can change that.
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod glass;
 pub mod ssd1680;
 mod standing;
@@ -274,3 +275,7 @@ impl Drop for EpaperDisplay {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -4,6 +4,7 @@
 //! so one way of writing serves both. Only cells of 8 x 8 pixels that changed go out, and an unchanged drawing pushes nothing.
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod glass;
 
 use super::bus::{self, Wire, Wiring, gpio};

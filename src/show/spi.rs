@@ -5,6 +5,7 @@
 
 mod dcs;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod glass;
 
 use super::bus::{self, Wiring, gpio};
@@ -146,3 +147,7 @@ impl Drop for SpiDisplay {
         let _ = self.panel.sleep(&mut *self.wiring.delay);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,35 +1,34 @@
 //! A played colour panel: takes the bytes of its controller's command set, keeps its memory, and says what a viewer sees on the
-//! glass. The tests that need one stand below.
+//! glass.
 
 use super::*;
-use crate::board::panel;
 use crate::show::bus::{Output, Wire};
 use crate::show::canvas::Canvas;
-use crate::show::played::{NoDelay, scene, verdict};
+use crate::show::played::NoDelay;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const MX: u8 = 0x40;
-const MY: u8 = 0x80;
-const BGR: u8 = 0x08;
+pub(super) const MX: u8 = 0x40;
+pub(super) const MY: u8 = 0x80;
+pub(super) const BGR: u8 = 0x08;
 
 /// What the module's maker built: how the glass lies on the memory, and what it is made of.
 #[derive(Clone, Copy)]
-struct Module {
+pub(super) struct Module {
     /// The MADCTL with which its maker's example shows a picture upright and in the right colours.
-    madctl: u8,
-    is_ips: bool,
-    bits: usize,
+    pub madctl: u8,
+    pub is_ips: bool,
+    pub bits: usize,
 }
 
 /// The controller, and what was wired beside it.
-struct Played {
+pub(super) struct Played {
     module: Module,
     memory_px: (usize, usize),
     memory: Vec<[u8; 3]>,
     madctl: u8,
     is_inverted: bool,
-    is_awake: bool,
-    is_on: bool,
+    pub is_awake: bool,
+    pub is_on: bool,
     colmod: u8,
     columns: (usize, usize),
     rows: (usize, usize),
@@ -37,17 +36,17 @@ struct Played {
     command: u8,
     parameters: Vec<u8>,
     pixel: Vec<u8>,
-    bytes: usize,
+    pub bytes: usize,
     windows: usize,
-    is_broken: bool,
-    is_lit: bool,
+    pub is_broken: bool,
+    pub is_lit: bool,
 }
 
 #[derive(Clone)]
-struct Glass(Arc<Mutex<Played>>);
+pub(super) struct Glass(Arc<Mutex<Played>>);
 
 impl Glass {
-    fn of(config: &SpiConfig, module: Module) -> Self {
+    pub fn of(config: &SpiConfig, module: Module) -> Self {
         let (width, height) = config.controller.memory_px();
         let memory_px = (width as usize, height as usize);
         Self(Arc::new(Mutex::new(Played {
@@ -73,11 +72,11 @@ impl Glass {
         })))
     }
 
-    fn played(&self) -> MutexGuard<'_, Played> {
+    pub fn played(&self) -> MutexGuard<'_, Played> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wiring(&self) -> Wiring {
+    pub fn wiring(&self) -> Wiring {
         Wiring {
             wire: Box::new(self.clone()),
             reset: None,
@@ -108,7 +107,7 @@ impl Glass {
     }
 
     /// The panel shows `canvas`, turned as `config` says, pixel for pixel.
-    fn assert_shows(&self, config: &SpiConfig, canvas: &Canvas) {
+    pub fn assert_shows(&self, config: &SpiConfig, canvas: &Canvas) {
         let orientation = Orientation {
             rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
             mirror: config.mirror,
@@ -262,184 +261,4 @@ impl Output for Glass {
         self.played().is_lit = high;
         Ok(())
     }
-}
-
-/// The keys of a `[display.spi]`.
-fn config(keys: &str) -> SpiConfig {
-    let text = format!("dc_gpio = 25\n{keys}");
-    crate::toml_file::read("t.toml", &text, panel::spi).unwrap()
-}
-
-/// Usual modules: board file keys, and what their makers' examples set.
-const MODULES: [(&str, u8, bool, usize); 8] = [
-    (
-        "controller='st7789'\nwidth_px=240\nheight_px=240",
-        0x00,
-        true,
-        16,
-    ),
-    ("controller='st7789'", 0x00, true, 16),
-    (
-        "controller='st7789'\nwidth_px=135\nheight_px=240",
-        0x00,
-        true,
-        16,
-    ),
-    ("controller='st7735'", MX | MY, false, 16),
-    (
-        "controller='st7735'\nwidth_px=80\nheight_px=160",
-        MX | MY | BGR,
-        true,
-        16,
-    ),
-    ("controller='ili9341'", MX | BGR, false, 16),
-    ("controller='ili9488'", MX | BGR, false, 18),
-    ("controller='gc9a01'", BGR, true, 16),
-];
-
-#[test]
-fn every_module_shows_random_drawings_pixel_for_pixel() {
-    let mut random = fastrand::Rng::with_seed(8);
-    for (keys, madctl, is_ips, bits) in MODULES {
-        for (rotate_deg, mirror) in [
-            (0, false),
-            (90, true),
-            (180, false),
-            (270, true),
-            (270, false),
-        ] {
-            let config = config(&format!("{keys}\nrotate_deg={rotate_deg}\nmirror={mirror}"));
-            let glass = Glass::of(
-                &config,
-                Module {
-                    madctl,
-                    is_ips,
-                    bits,
-                },
-            );
-            let (mut panel, packing, _rest) = dcs::start(&config, glass.wiring()).unwrap();
-            let orientation = Orientation {
-                rotation: Rotation::from_degrees(rotate_deg).unwrap(),
-                mirror,
-            };
-            let size_px = (config.width_px, config.height_px);
-            let grid = Grid { x_px: 1, y_px: 1 };
-            let mut shadow = Shadow::new(size_px, packing, orientation, grid);
-            let (width_px, height_px) = orientation.rotation.turn(size_px);
-            let mut canvas = Canvas::new(width_px, height_px, Depth::Rgb888);
-            for turn in 0..3 {
-                for _ in 0..random.u32(1..6) {
-                    let (x, y) = (random.u32(0..width_px), random.u32(0..height_px));
-                    canvas.set(x as i32, y as i32, [0; 3].map(|_: u8| random.u8(..)));
-                }
-                shadow
-                    .push(&canvas, turn == 0, |patch| panel.put(patch))
-                    .unwrap();
-            }
-            glass.assert_shows(&config, &canvas);
-        }
-    }
-}
-
-#[test]
-fn invert_and_bgr_are_for_glass_of_the_other_kind() {
-    let config = config("controller='st7789'\nheight_px=240\ninvert=false\nbgr=true");
-    let module = Module {
-        madctl: BGR,
-        is_ips: false,
-        bits: 16,
-    };
-    let glass = Glass::of(&config, module);
-    let mut display = SpiDisplay::wired(&config, glass.wiring(), None).unwrap();
-    display.show(&scene(State::Starting, None)).unwrap();
-    glass.assert_shows(&config, display.painter.canvas());
-}
-
-#[test]
-fn what_did_not_change_costs_no_byte_and_a_bus_error_is_told() {
-    let config = config("controller='st7789'\nwidth_px=240\nheight_px=240\nbacklight_gpio=26");
-    let module = Module {
-        madctl: 0,
-        is_ips: true,
-        bits: 16,
-    };
-    let glass = Glass::of(&config, module);
-    let mut display = SpiDisplay::wired(&config, glass.wiring(), None).unwrap();
-    let text = display.describe();
-    assert_eq!(
-        text,
-        "SPI panel st7789 on /dev/spidev0.0, 240 x 240 pixels, 16 bits"
-    );
-    assert!(!glass.played().is_lit, "lit before there is a picture");
-    let cost = |display: &mut SpiDisplay, class| {
-        let before = glass.played().bytes;
-        let verdict = verdict(class, 0.9);
-        display.show(&scene(State::Live, Some(&verdict))).unwrap();
-        glass.assert_shows(&config, display.painter.canvas());
-        glass.played().bytes - before
-    };
-    let whole = cost(&mut display, 0);
-    // One window: two addresses of 5 bytes, the command, and all pixels.
-    assert_eq!(whole, 240 * 240 * 2 + 11);
-    assert!(glass.played().is_lit);
-    assert_eq!(cost(&mut display, 0), 0);
-    let change = cost(&mut display, 1);
-    println!("240x240: {whole} bytes whole, {change} for another class, 0 for the same");
-    assert!(0 < change && change < whole / 2, "{change}");
-
-    glass.played().is_broken = true;
-    let verdict = verdict(2, 0.9);
-    let scene = scene(State::Live, Some(&verdict));
-    let error = display.show(&scene).unwrap_err();
-    assert!(matches!(&error, DisplayError::Failed(told) if told.contains("/dev/spidev0.0")));
-    // What arrived is not known: all of it goes out again.
-    glass.played().is_broken = false;
-    let before = glass.played().bytes;
-    display.show(&scene).unwrap();
-    assert_eq!(glass.played().bytes - before, whole);
-    glass.assert_shows(&config, display.painter.canvas());
-
-    drop(display);
-    let played = glass.played();
-    assert!(
-        !played.is_lit && !played.is_awake,
-        "a class stays on the panel"
-    );
-}
-
-#[test]
-fn why_the_program_could_not_start_stays_on_the_panel() {
-    let config = config("controller='gc9a01'");
-    let module = Module {
-        madctl: BGR,
-        is_ips: true,
-        bits: 16,
-    };
-    let glass = Glass::of(&config, module);
-    let mut display = SpiDisplay::wired(&config, glass.wiring(), None).unwrap();
-    let failed = State::Failed(crate::Cause::Camera);
-    display.show(&scene(failed, None)).unwrap();
-    drop(display);
-    let played = glass.played();
-    assert!(played.is_lit && played.is_awake && played.is_on);
-}
-
-#[test]
-fn a_panel_that_cannot_be_set_up_says_so() {
-    let config = config("controller='ili9341'");
-    let module = Module {
-        madctl: MX | BGR,
-        is_ips: false,
-        bits: 16,
-    };
-    let glass = Glass::of(&config, module);
-    glass.played().is_broken = true;
-    let error = SpiDisplay::wired(&config, glass.wiring(), None)
-        .err()
-        .unwrap();
-    assert!(
-        error
-            .to_string()
-            .contains("cannot set the display ili9341 on /dev/spidev0.0 up")
-    );
 }

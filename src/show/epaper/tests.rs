@@ -1,0 +1,136 @@
+//! E-paper on a played panel.
+
+use super::glass::Paper;
+use super::*;
+use crate::board::panel::epaper::epaper;
+use crate::show::played::{scene, verdict};
+
+/// The keys of a `[display.epaper]`.
+fn config(keys: &str) -> EpaperConfig {
+    let text = format!("dc_gpio = 25\nreset_gpio = 17\nbusy_gpio = 24\n{keys}");
+    crate::toml_file::read("t.toml", &text, epaper).unwrap()
+}
+
+const PANELS: [&str; 3] = [
+    "waveshare-2in13-v3",
+    "waveshare-2in13-v4",
+    "waveshare-2in9-v2",
+];
+
+fn show_class(display: &mut EpaperDisplay, class: usize) {
+    let verdict = verdict(class, 0.9);
+    display.show(&scene(State::Live, Some(&verdict))).unwrap();
+}
+
+#[test]
+fn each_class_arrives_pixel_for_pixel_by_partial_refreshes_with_a_full_one_now_and_then() {
+    for panel in PANELS {
+        for (rotate_deg, mirror, invert) in
+            [(0, false, false), (90, true, false), (270, false, true)]
+        {
+            let config = config(&format!(
+                "panel = '{panel}'\nfull_every = 3\nrotate_deg = {rotate_deg}\nmirror = {mirror}\ninvert = {invert}"
+            ));
+            let paper = Paper::of(&config);
+            paper.played().swaps = rotate_deg == 90;
+            let mut display = paper.display(&config).unwrap();
+            for class in [0, 1, 2, 3, 4, 0, 1, 2, 3] {
+                show_class(&mut display, class);
+                paper.assert_shows(&config, display.painter.canvas());
+            }
+            // Full, three partial ones, full, ...
+            let played = paper.played();
+            assert_eq!((played.full_count, played.partial_count), (3, 6), "{panel}");
+            assert_eq!(played.waveform.is_empty(), panel != PANELS[0]);
+        }
+    }
+}
+
+#[test]
+fn what_did_not_change_costs_no_byte_and_scenes_within_a_refresh_are_passed_over() {
+    let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
+    let paper = Paper::of(&config);
+    let mut display = paper.display(&config).unwrap();
+    let text = display.describe();
+    assert_eq!(
+        text,
+        "e-paper waveshare-2in13-v4 on /dev/spidev0.0, 122 x 250 pixels, 1 bit"
+    );
+    let mut cost = |class| {
+        let before = paper.played().bytes;
+        show_class(&mut display, class);
+        paper.played().bytes - before
+    };
+    let first = cost(0);
+    assert_eq!(cost(0), 0);
+    let change = cost(1);
+    println!("122x250: {first} bytes for the first class, {change} for another, 0 for the same");
+    // Two memories of 16 bytes a row, and few commands.
+    assert!((8000..8100).contains(&change), "{change}");
+
+    paper.played().is_stuck = true;
+    paper.played().is_busy = true;
+    assert_eq!(cost(2), 0, "written to while a refresh runs");
+    paper.played().is_stuck = false;
+    paper.played().is_busy = false;
+    assert!(cost(3) > 0);
+    paper.assert_shows(&config, display.painter.canvas());
+}
+
+#[test]
+fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
+    let config = config("panel = 'waveshare-2in9-v2'");
+    let paper = Paper::of(&config);
+    let mut display = paper.display(&config).unwrap();
+    show_class(&mut display, 1);
+    drop(display);
+    assert!(paper.played().paper.iter().all(|byte| *byte == 0xff));
+    assert!(paper.played().is_asleep && !paper.played().has_power);
+
+    paper.played().has_power = true;
+    let mut display = paper.display(&config).unwrap();
+    let failed = State::Failed(crate::Cause::Camera);
+    display.show(&scene(failed, None)).unwrap();
+    let canvas = display.painter.canvas().clone();
+    drop(display);
+    paper.assert_shows(&config, &canvas);
+    assert!(paper.played().is_asleep);
+
+    // One that never showed anything leaves the paper alone.
+    paper.played().has_power = true;
+    drop(paper.display(&config).unwrap());
+    paper.assert_shows(&config, &canvas);
+}
+
+#[test]
+fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
+    let config = config("panel = 'waveshare-2in13-v4'");
+    let paper = Paper::of(&config);
+    let told = |error: DisplayError| {
+        assert!(matches!(error, DisplayError::Failed(_)), "{error}");
+        error.to_string()
+    };
+    paper.played().is_absent = true;
+    let mut display = paper.display(&config).unwrap();
+    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    assert!(error.contains("nothing is connected"), "{error}");
+    drop(display);
+    paper.played().is_absent = false;
+    paper.played().has_power = true;
+
+    let mut display = paper.display(&config).unwrap();
+    show_class(&mut display, 0);
+    paper.played().is_stuck = true;
+    paper.played().is_busy = true;
+    display.busy_limit = Duration::ZERO;
+    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    assert!(error.contains("a refresh is not over after 0 s"), "{error}");
+    let began = Instant::now();
+    drop(display);
+    assert!(began.elapsed() < Duration::from_secs(1));
+
+    // From the beginning.
+    paper.played().has_power = true;
+    let error = paper.display(&config).err().unwrap().to_string();
+    assert!(error.contains("it says that it is busy for 1 s"), "{error}");
+}
