@@ -12,7 +12,10 @@ use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::show::canvas::{Orientation, Rotation};
 use eyelet::show::draw::Painter;
+use eyelet::show::drm::XRGB8888;
+use eyelet::show::drm::pair::{Pair, Screen};
 use eyelet::show::font::Letters;
 use eyelet::show::{Region, Scene, State};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
@@ -320,6 +323,52 @@ fn drawing_labels_allocates_nothing() {
         });
         assert_eq!(count, 0, "{width_px} x {height_px} {depth:?}");
     }
+}
+
+/// A display with two buffers, but for its driver.
+#[test]
+fn a_double_buffered_display_allocates_nothing() {
+    struct Buffers([Vec<u8>; 2]);
+    impl Screen for Buffers {
+        fn put(&mut self, buffer: usize, bytes: &[u8], at: usize) -> std::io::Result<()> {
+            self.0[buffer][at..at + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn wait(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn flip(&mut self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut painter = Painter::new(320, 240, Depth::Rgb888).unwrap();
+    let orientation = Orientation {
+        rotation: Rotation::Half,
+        mirror: true,
+    };
+    let mut pair = Pair::new((320, 240), 320 * 4, XRGB8888, orientation);
+    let mut buffers = Buffers([0, 1].map(|_| vec![0; 320 * 4 * 240]));
+    let (count, _) = allocations(|| {
+        for seconds in 0..5 {
+            let canvas = painter.draw(&Scene {
+                state: State::CameraLost {
+                    since: Duration::from_secs(seconds),
+                },
+                verdict: None,
+                labels: &[],
+                unknown_label: "unknown",
+                rate_fps: 10.0,
+                picture: None,
+                regions: &[],
+                notice: None,
+            });
+            pair.push(canvas, &mut buffers).unwrap();
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(buffers.0.iter().all(|buffer| buffer.iter().any(|b| *b > 0)));
 }
 
 /// Each island of a network that is known in part, on one thread.
