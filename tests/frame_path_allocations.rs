@@ -15,8 +15,11 @@ use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Crop, Encoder, MjpegDecoder, Preprocess};
 use eyelet::show::bus::{self, Output, Wire, Wiring};
+use eyelet::show::canvas::{Orientation, Rotation};
 use eyelet::show::copy::{Holds, SceneCopy};
 use eyelet::show::draw::Painter;
+use eyelet::show::drm::XRGB8888;
+use eyelet::show::drm::pair::{Pair, Screen};
 use eyelet::show::epaper::EpaperDisplay;
 use eyelet::show::font::Letters;
 use eyelet::show::oled::OledDisplay;
@@ -438,14 +441,14 @@ fn panel(table: &str) -> Box<dyn Display> {
         "description = 'test'\ntier = 'untested'\nmodel = 'mobilenet-v2'\nthreads = 1\npool_mib = 64\n\
          [camera.pattern]\nwidth_px = 64\nheight_px = 48\n{table}"
     );
-    let board = Board::parse("t", "t.toml", &board, Base::Folder(Path::new("/"))).unwrap();
+    let mut board = Board::parse("t", "t.toml", &board, Base::Folder(Path::new("/"))).unwrap();
     let wiring = Wiring {
         wire: Box::new(Bus(true)),
         reset: Some(Box::new(Bus(true))),
         backlight: Some(Box::new(Bus(true))),
         delay: Box::new(Bus(true)),
     };
-    match board.display {
+    match board.displays.remove(0) {
         DisplayConfig::Spi(config) => Box::new(SpiDisplay::wired(&config, wiring, None).unwrap()),
         DisplayConfig::Oled(config) => Box::new(OledDisplay::wired(&config, wiring, None).unwrap()),
         DisplayConfig::Epaper(config) => {
@@ -499,6 +502,52 @@ fn panels_on_a_bus_allocate_nothing_once_they_are_open() {
         let (count, _) = allocations(|| (1..12).for_each(&mut show));
         assert_eq!(count, 0, "{table}");
     }
+}
+
+/// A display with two buffers, but for its driver.
+#[test]
+fn a_double_buffered_display_allocates_nothing() {
+    struct Buffers([Vec<u8>; 2]);
+    impl Screen for Buffers {
+        fn put(&mut self, buffer: usize, bytes: &[u8], at: usize) -> std::io::Result<()> {
+            self.0[buffer][at..at + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn wait(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn flip(&mut self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut painter = Painter::new(320, 240, Depth::Rgb888).unwrap();
+    let orientation = Orientation {
+        rotation: Rotation::Half,
+        mirror: true,
+    };
+    let mut pair = Pair::new((320, 240), 320 * 4, XRGB8888, orientation);
+    let mut buffers = Buffers([0, 1].map(|_| vec![0; 320 * 4 * 240]));
+    let (count, _) = allocations(|| {
+        for seconds in 0..5 {
+            let canvas = painter.draw(&Scene {
+                state: State::CameraLost {
+                    since: Duration::from_secs(seconds),
+                },
+                verdict: None,
+                labels: &[],
+                unknown_label: "unknown",
+                rate_fps: 10.0,
+                picture: None,
+                regions: &[],
+                notice: None,
+            });
+            pair.push(canvas, &mut buffers).unwrap();
+        }
+    });
+    assert_eq!(count, 0);
+    assert!(buffers.0.iter().all(|buffer| buffer.iter().any(|b| *b > 0)));
 }
 
 /// Each island of a network that is known in part, on one thread.

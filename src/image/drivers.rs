@@ -2,13 +2,13 @@
 //! `/init` follows. A kernel that cannot do the board's job is refused.
 
 use super::kernel::Kernel;
-use super::machine::{self, Driver, Job, STICK_MODULES};
+use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
 use super::modules::{Module, Modules, canonical};
 use super::system::{ETC, names};
 use super::{Files, Recipe, package_failure};
 use crate::board::firmware::Machine;
 use crate::board::sensor::Sensor;
-use crate::board::{Board, CameraConfig};
+use crate::board::{Board, CameraConfig, DisplayConfig};
 use crate::failure::Failure;
 use std::fmt::Write;
 
@@ -19,6 +19,22 @@ pub fn wants_usb(board: &Board) -> bool {
 
 fn has_usb_camera(board: &Board) -> bool {
     matches!(&board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_none())
+}
+
+/// The drivers of the machine's display connectors, when it is one of those that the board shows on: `driver` of `[display.drm]` may
+/// name a display of another kind, whose module the board file brings.
+pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
+    let DisplayConfig::Drm(display) = &board.display else {
+        return &[];
+    };
+    let is_ours = |driver: &str| {
+        let mut names = needs.drm.iter().flat_map(|known| known.names);
+        names.any(|name| name.starts_with(driver))
+    };
+    match display.driver.as_deref() {
+        Some(driver) if !is_ours(driver) => &[],
+        _ => needs.drm,
+    }
 }
 
 /// Adds the modules to `files`.
@@ -93,7 +109,7 @@ fn is_needed(driver: &Driver, board: &Board, modules: &Modules) -> bool {
             let own = &board.firmware.modules;
             has_usb_camera(board) && !own.iter().any(|own| modules.has(&own.name))
         }
-        Job::Camera | Job::Card => true,
+        Job::Camera | Job::Card | Job::Drm => true,
         Job::Display | Job::Care => false,
     }
 }

@@ -21,6 +21,10 @@ pub struct Needs {
     /// Drivers in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. No file
     /// system: partitions are read and written by the program itself.
     pub drivers: &'static [Driver],
+    /// Drivers of its display connectors, for boards with `[display.drm]`, in load order.
+    pub drm: &'static [Driver],
+    /// The overlay of Raspberry Pi OS's kernel that switches these connectors on; Linux's own device trees have them on.
+    pub drm_overlay: Option<&'static str>,
 }
 
 /// A driver of a machine.
@@ -46,8 +50,10 @@ pub enum Job {
     Camera,
     /// The card that the system lies on.
     Card,
-    /// The display.
+    /// The display that the machine has unless the board file says another.
     Display,
+    /// The display that the board file names.
+    Drm,
     /// The watchdog, the thermometer, the processor's clock: a board does its job without.
     Care,
 }
@@ -59,7 +65,7 @@ impl Job {
             Self::Usb => "USB",
             Self::UsbCamera | Self::Camera => "camera",
             Self::Card => "card",
-            Self::Display => "display",
+            Self::Display | Self::Drm => "display",
             Self::Care => "care",
         }
     }
@@ -102,10 +108,13 @@ static VIRT: Needs = Needs {
         driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Card, &["virtio_blk"], ""),
     ],
+    drm: &[driver(Job::Drm, &["virtio_gpu"], "")],
+    drm_overlay: None,
 };
 
-// The display of a Pi is the framebuffer that its firmware sets up (built into the kernel): there at once, and four megabytes
-// of driver less. A panel that needs `vc4` names it in its board file.
+// The framebuffer of a Pi is the one that its firmware sets up (built into the kernel): there at once, and four megabytes of driver
+// less. `vc4` is for boards with `[display.drm]`. It asks the display by an I2C bus of its own, and does not begin its HDMI before the
+// sound driver of HDMI is there, where sound is built.
 // `console`: the small UART on pins 8 and 10; the large one belongs to Bluetooth.
 static ZERO_2_W: Needs = Needs {
     device_trees: &["bcm2837-rpi-zero-2", "bcm2710-rpi-zero-2"],
@@ -146,6 +155,12 @@ static PI_3: Needs = Needs {
         driver(Job::Care, &["cpufreq_dt"], ""),
         driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
+    drm: &[
+        driver(Job::Drm, &["i2c_bcm2835"], "brcm,bcm2835-i2c"),
+        driver(Job::Care, &["snd_soc_hdmi_codec"], ""),
+        driver(Job::Drm, &["vc4"], "brcm,bcm2835-vc4"),
+    ],
+    drm_overlay: Some("vc4-kms-v3d"),
 };
 
 static PI_4: Needs = Needs {
@@ -175,6 +190,12 @@ static PI_4: Needs = Needs {
         driver(Job::Care, &["cpufreq_dt"], ""),
         driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
+    drm: &[
+        driver(Job::Drm, &["i2c_brcmstb"], "brcm,bcm2711-hdmi-i2c"),
+        driver(Job::Care, &["snd_soc_hdmi_codec"], ""),
+        driver(Job::Drm, &["vc4"], "brcm,bcm2711-vc5"),
+    ],
+    drm_overlay: Some("vc4-kms-v3d-pi4"),
 };
 
 // USB and the GPIO pins hang on a chip of their own, RP1, behind PCIe, whose interrupts come by the MIP.
@@ -213,4 +234,10 @@ static PI_5: Needs = Needs {
         driver(Job::Care, &["cpufreq_dt"], ""),
         driver(Job::Care, &["raspberrypi_cpufreq"], ""),
     ],
+    drm: &[
+        driver(Job::Drm, &["i2c_brcmstb"], "brcm,brcmstb-i2c"),
+        driver(Job::Care, &["snd_soc_hdmi_codec"], ""),
+        driver(Job::Drm, &["vc4"], "brcm,bcm2712-vc6"),
+    ],
+    drm_overlay: Some("vc4-kms-v3d-pi5"),
 };

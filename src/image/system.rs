@@ -62,7 +62,16 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         // Its only USB port takes a camera, not a computer.
         config_lines.push("dtoverlay=dwc2,dr_mode=host".to_owned());
     }
-    config_lines.extend(recipe.board.firmware.config_txt.iter().cloned());
+    let connectors = drivers::of_connectors(recipe.board, needs);
+    let own_lines = &recipe.board.firmware.config_txt;
+    if let Some(overlay) = needs.drm_overlay
+        && of_pi_os
+        && !connectors.is_empty()
+        && !config::overlays(own_lines).any(|own| own.starts_with("vc4-kms-v3d"))
+    {
+        config_lines.push(format!("dtoverlay={overlay}"));
+    }
+    config_lines.extend(own_lines.iter().cloned());
     if let Some(start_files) = needs.start_files {
         packages.extend(recipe.firmware.iter().map(Package::from));
         let wanted = config::start_files(start_files, &config_lines);
@@ -91,7 +100,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     );
 
     let mut initramfs = initramfs_files(recipe, &model)?;
-    let own = [needs.drivers, &sensor.drivers].concat();
+    let own = [needs.drivers, connectors, &sensor.drivers].concat();
     drivers::add(recipe, machine, &own, &kernel, &mut initramfs, &mut notes)?;
     if recipe.board.firmware.shell {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);

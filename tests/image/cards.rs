@@ -205,6 +205,53 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
 }
 
 #[test]
+fn a_drm_display_brings_its_drivers_and_overlay() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    let pi_os = ["--kernel", "pi-os.deb"];
+    let with_drm = |name: &str, keys: &str, config: &str| {
+        let text = fs::read_to_string(format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR")));
+        let text = text.unwrap();
+        let display = text.find("[display.framebuffer]").unwrap();
+        let firmware = text.find("[firmware]").unwrap();
+        let board = format!(
+            "{}[display.drm]\n{keys}\n{}config_txt = [{config}]\n",
+            &text[..display],
+            &text[firmware..]
+        );
+        fs::write(workshop.path("mine.toml"), board).unwrap();
+        ["--board-file", "mine.toml"]
+    };
+    let disk = workshop.disk(&[&with_drm("raspberry-pi-3", "", "")[..], &pi_os].concat());
+    assert_eq!(disk.file(2, "overlays/vc4-kms-v3d.dtbo"), b"connectors");
+    let config: Vec<_> = disk.text(2, "config.txt").lines().collect();
+    assert!(config.contains(&"dtoverlay=vc4-kms-v3d"), "{config:?}");
+    let loaded = modules(&disk);
+    let drivers = ["snd_soc_hdmi_codec", "cec", "vc4"].map(str::to_owned);
+    assert!(loaded.ends_with(&drivers), "{loaded:?}");
+    // The board's own line for the same overlay is the only one.
+    let own = "\"dtoverlay=vc4-kms-v3d,cma-128\"";
+    let board = with_drm("raspberry-pi-3", "driver = \"vc4\"", own);
+    let disk = workshop.disk(&[&board[..], &pi_os].concat());
+    let config = disk.text(2, "config.txt");
+    assert_eq!(config.matches("dtoverlay=").count(), 1, "{config}");
+    assert!(modules(&disk).contains(&"vc4".to_owned()));
+    // A display of another driver needs none of this.
+    let board = with_drm("raspberry-pi-3", "driver = \"udl\"", "");
+    let disk = workshop.disk(&[&board[..], &pi_os].concat());
+    assert!(!modules(&disk).contains(&"vc4".to_owned()));
+    assert!(!disk.text(2, "config.txt").contains("dtoverlay="));
+    // The made-up Debian kernel has no such driver.
+    let (code, text) = workshop.complaint(&with_drm("raspberry-pi-3", "", ""));
+    assert_eq!(code, PACKAGE, "{text}");
+    let told = "has no module vc4, without which raspberry-pi-3 has no display: pass --kernel with another kernel";
+    assert!(text.contains(told), "{text}");
+}
+
+#[test]
 fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
     if common::emulated() {
         return;

@@ -27,7 +27,7 @@ fn lacks(machine: Machine, kernel: &Kernel) -> Vec<String> {
         .map(|(_, tree)| &tree[..])
         .collect();
     let mut lacks = Vec::new();
-    for driver in needs.drivers {
+    for driver in needs.drivers.iter().chain(needs.drm) {
         let has = driver.names.iter().any(|name| kernel.modules.has(name));
         if !has && !matches!(driver.job, Job::Care | Job::Display) {
             lacks.push(format!("no module {}", driver.names.join(" or ")));

@@ -103,11 +103,18 @@ pub fn kernel_of_pi_os() -> Vec<u8> {
             (&format!("{library}/overlays/imx219.dtbo"), b"the sensor"),
             (&format!("{library}/overlays/ov5647.dtbo"), b"another"),
             (&format!("{library}/overlays/dwc2.dtbo"), b"usb"),
+            (
+                &format!("{library}/overlays/vc4-kms-v3d.dtbo"),
+                b"connectors",
+            ),
             (&format!("{modules}/modules.builtin"), known.as_bytes()),
             (&format!("{modules}/kernel/uvcvideo.ko"), &receiver),
             (&format!("{modules}/kernel/imx219.ko"), &sensor),
             (&format!("{modules}/kernel/bcm2835-unicam.ko"), &receiver),
             (&format!("{modules}/kernel/v4l2-cci.ko"), MODULE),
+            (&format!("{modules}/kernel/snd-soc-hdmi-codec.ko"), MODULE),
+            (&format!("{modules}/kernel/vc4.ko"), &module("depends=cec")),
+            (&format!("{modules}/kernel/cec.ko"), MODULE),
             (&format!("{modules}/kernel/videodev.ko"), MODULE),
         ],
     )
