@@ -207,6 +207,7 @@ fn regions_allocate_nothing(camera: &mut dyn Camera) {
         let verdict = Verdict {
             decided: Some(best),
             top: [best; 5],
+            enter: Some(0.5),
             changed: false,
         };
         let region = |i| Region {
@@ -307,6 +308,7 @@ fn drawing_labels_allocates_nothing() {
                     verdict: Some(&Verdict {
                         decided: Some(top[0]),
                         top,
+                        enter: Some(0.5),
                         changed: true,
                     }),
                     labels: &labels,

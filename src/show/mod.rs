@@ -20,6 +20,7 @@ pub mod outline;
 pub mod picture;
 pub mod pixel;
 pub mod png;
+pub mod ring;
 pub mod serial;
 pub mod setting;
 pub mod shadow;
