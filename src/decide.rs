@@ -32,6 +32,8 @@ pub struct Verdict {
     pub decided: Option<Candidate>,
     /// The best candidates (smoothed), best first.
     pub top: [Candidate; TOP],
+    /// The probability from which on the best one of `top` is decided; none for one that the board file ignores, which never is.
+    pub enter: Option<f32>,
     /// Whether `decided`'s class differs from the verdict before.
     pub changed: bool,
 }
@@ -153,6 +155,7 @@ impl Decider {
         Verdict {
             decided,
             top,
+            enter: (!self.classes.is_ignored(top[0].class)).then(|| self.rule(top[0].class).enter),
             changed: before != self.decided,
         }
     }

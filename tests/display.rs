@@ -6,12 +6,13 @@
 
 use embedded_graphics::prelude::Point;
 use eyelet::Cause;
-use eyelet::board::Depth;
+use eyelet::board::{Depth, Refresh, Shape};
 use eyelet::decide::{Candidate, Verdict};
 use eyelet::preprocess::Crop;
 use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
+use eyelet::show::layout::Surface;
 use eyelet::show::png::write_png;
 use eyelet::show::{Region, Scene, State, TestPicture};
 use std::collections::BTreeSet;
@@ -73,6 +74,7 @@ fn verdict(decided: Option<usize>) -> Verdict {
     Verdict {
         decided: decided.map(|_| top[0]),
         top,
+        enter: Some(0.5),
         changed: true,
     }
 }
@@ -81,22 +83,27 @@ fn verdict(decided: Option<usize>) -> Verdict {
 enum Show {
     Class(usize),
     Unknown,
+    /// None is decided: the best one is ignored.
+    Ignored,
     Lost,
     Starting,
     Failed,
     /// A class, while the board has too little power.
     LowPower(usize),
 }
-use Show::{Class, Failed, Lost, LowPower, Starting, Unknown};
+use Show::{Class, Failed, Ignored, Lost, LowPower, Starting, Unknown};
 
 fn draw(painter: &mut Painter, show: Show, labels: &[String], rgb: &[u8]) {
-    let verdict = match show {
+    let mut verdict = match show {
         Class(class) | LowPower(class) => verdict(Some(class)),
-        Unknown | Lost | Starting | Failed => verdict(None),
+        Unknown | Ignored | Lost | Starting | Failed => verdict(None),
     };
+    if matches!(show, Ignored) {
+        verdict.enter = None;
+    }
     painter.draw(&Scene {
         state: match show {
-            Class(_) | LowPower(_) | Unknown => State::Live,
+            Class(_) | LowPower(_) | Unknown | Ignored => State::Live,
             Lost => State::CameraLost {
                 since: Duration::from_secs(12),
             },
@@ -121,37 +128,110 @@ fn labels() -> Vec<String> {
     LABELS.map(String::from).to_vec()
 }
 
-/// Golden pictures: size, depth, name, what is shown.
-const GOLDEN: [(u32, u32, Depth, &str, Show); 29] = [
-    (128, 32, Depth::Mono, "live", Class(0)),
-    (128, 32, Depth::Mono, "long", Class(4)),
-    (128, 32, Depth::Mono, "unknown", Unknown),
-    (128, 32, Depth::Mono, "lost", Lost),
-    (128, 32, Depth::Mono, "starting", Starting),
-    (128, 64, Depth::Mono, "live", Class(0)),
-    (128, 64, Depth::Mono, "long", Class(4)),
-    (128, 64, Depth::Mono, "unknown", Unknown),
-    (128, 64, Depth::Mono, "lost", Lost),
-    (160, 128, Depth::Rgb565, "live", Class(0)),
-    (160, 128, Depth::Rgb565, "long", Class(5)),
-    (160, 128, Depth::Rgb565, "lost", Lost),
-    (240, 240, Depth::Rgb565, "live", Class(1)),
-    (240, 240, Depth::Rgb565, "unknown", Unknown),
-    (240, 320, Depth::Rgb565, "live", Class(6)),
-    (240, 320, Depth::Rgb565, "lost", Lost),
-    (320, 240, Depth::Rgb565, "live", Class(2)),
-    (320, 240, Depth::Rgb565, "unknown", Unknown),
-    (480, 320, Depth::Rgb565, "live", Class(0)),
-    (480, 320, Depth::Rgb565, "long", Class(4)),
-    (480, 320, Depth::Rgb565, "unknown", Unknown),
-    (480, 320, Depth::Rgb565, "lost", Lost),
-    (480, 320, Depth::Rgb565, "starting", Starting),
-    (135, 240, Depth::Rgb565, "long", Class(5)),
-    (320, 480, Depth::Rgb565, "live", Class(4)),
-    (400, 300, Depth::Mono, "live", Class(2)),
-    (800, 480, Depth::Rgb888, "live", Class(0)),
-    (1024, 600, Depth::Rgb888, "live", Class(5)),
-    (1920, 1080, Depth::Rgb888, "live", Class(0)),
+const fn mono(width_px: u32, height_px: u32) -> Surface {
+    Surface::new(width_px, height_px, Depth::Mono)
+}
+
+const fn rgb565(width_px: u32, height_px: u32) -> Surface {
+    Surface::new(width_px, height_px, Depth::Rgb565)
+}
+
+const fn rgb888(width_px: u32, height_px: u32) -> Surface {
+    Surface::new(width_px, height_px, Depth::Rgb888)
+}
+
+const fn round(diameter_px: u32) -> Surface {
+    rgb565(diameter_px, diameter_px).shaped(Shape::Round)
+}
+
+const fn paper(width_px: u32, height_px: u32) -> Surface {
+    mono(width_px, height_px).refreshed(Refresh::Standing)
+}
+
+/// The beginning of a golden picture's name.
+fn name_of(surface: &Surface) -> String {
+    let depth = match surface.refresh {
+        Refresh::Live => format!("{:?}", surface.depth).to_lowercase(),
+        Refresh::Standing => "paper".to_owned(),
+    };
+    let round = if surface.shape == Shape::Round {
+        "-round"
+    } else {
+        ""
+    };
+    format!("{}x{}-{depth}{round}", surface.width_px, surface.height_px)
+}
+
+/// Golden pictures: on what, name, what is shown.
+const GOLDEN: &[(Surface, &str, Show)] = &[
+    (mono(128, 32), "live", Class(0)),
+    (mono(128, 32), "long", Class(4)),
+    (mono(128, 32), "unknown", Unknown),
+    (mono(128, 32), "lost", Lost),
+    (mono(128, 32), "starting", Starting),
+    (mono(128, 64), "live", Class(0)),
+    (mono(128, 64), "long", Class(4)),
+    (mono(128, 64), "unknown", Unknown),
+    (mono(128, 64), "lost", Lost),
+    (mono(128, 64), "low-power", LowPower(2)),
+    (rgb565(160, 80), "live", Class(0)),
+    (rgb565(160, 80), "long", Class(5)),
+    (rgb565(160, 80), "unknown", Unknown),
+    (rgb565(160, 80), "lost", Lost),
+    (rgb565(160, 128), "live", Class(0)),
+    (rgb565(160, 128), "long", Class(5)),
+    (rgb565(160, 128), "unknown", Unknown),
+    (rgb565(160, 128), "lost", Lost),
+    (rgb565(240, 135), "live", Class(0)),
+    (rgb565(240, 135), "long", Class(5)),
+    (rgb565(240, 135), "unknown", Unknown),
+    (rgb565(240, 135), "starting", Starting),
+    (rgb565(240, 240), "live", Class(1)),
+    (rgb565(240, 240), "long", Class(4)),
+    (rgb565(240, 240), "unknown", Unknown),
+    (rgb565(240, 240), "lost", Lost),
+    (rgb565(240, 320), "live", Class(6)),
+    (rgb565(240, 320), "unknown", Unknown),
+    (rgb565(240, 320), "lost", Lost),
+    (rgb565(320, 240), "live", Class(2)),
+    (rgb565(320, 240), "unknown", Unknown),
+    (rgb565(480, 320), "live", Class(0)),
+    (rgb565(480, 320), "long", Class(4)),
+    (rgb565(480, 320), "unknown", Unknown),
+    (rgb565(480, 320), "ignored", Ignored),
+    (rgb565(480, 320), "lost", Lost),
+    (rgb565(480, 320), "starting", Starting),
+    (rgb565(480, 320), "low-power", LowPower(5)),
+    (rgb565(135, 240), "live", Class(0)),
+    (rgb565(135, 240), "long", Class(5)),
+    (rgb565(135, 240), "unknown", Unknown),
+    (rgb565(320, 480), "live", Class(4)),
+    (rgb565(320, 480), "short", Class(0)),
+    (rgb565(320, 480), "unknown", Unknown),
+    (rgb565(320, 480), "lost", Lost),
+    (mono(400, 300), "live", Class(2)),
+    (mono(400, 300), "unknown", Unknown),
+    (rgb888(800, 480), "live", Class(0)),
+    (rgb888(800, 480), "unknown", Unknown),
+    (rgb888(1024, 600), "live", Class(5)),
+    (rgb888(1024, 600), "unknown", Unknown),
+    (rgb888(1920, 1080), "live", Class(0)),
+    (round(240), "live", Class(1)),
+    (round(240), "long", Class(4)),
+    (round(240), "unknown", Unknown),
+    (round(240), "lost", Lost),
+    (round(240), "starting", Starting),
+    (round(240), "low-power", LowPower(5)),
+    (paper(250, 122), "live", Class(0)),
+    (paper(250, 122), "long", Class(4)),
+    (paper(250, 122), "unknown", Unknown),
+    (paper(250, 122), "lost", Lost),
+    (paper(250, 122), "starting", Starting),
+    (paper(250, 122), "low-power", LowPower(5)),
+    (paper(122, 250), "long", Class(5)),
+    (paper(296, 128), "live", Class(2)),
+    (paper(296, 128), "long", Class(6)),
+    (paper(296, 128), "failed", Failed),
 ];
 
 fn golden_folder() -> PathBuf {
@@ -169,28 +249,24 @@ fn chinese() -> &'static Letters {
     Box::leak(Box::new(Letters::read(&font, letters).unwrap()))
 }
 
-/// Every golden picture: size, depth, name, the painter that has drawn it.
-fn drawn() -> Vec<(u32, u32, Depth, String, Painter)> {
+/// Every golden picture: its name, the painter that has drawn it.
+fn drawn() -> Vec<(String, Painter)> {
     let rgb = picture();
     let mut all = Vec::new();
-    for (width_px, height_px, depth, name, show) in GOLDEN {
-        let mut painter = Painter::new(width_px, height_px, depth).unwrap();
-        draw(&mut painter, show, &labels(), &rgb);
-        all.push((width_px, height_px, depth, name.to_owned(), painter));
+    for (surface, name, show) in GOLDEN {
+        let mut painter = Painter::on(*surface, None).unwrap();
+        draw(&mut painter, *show, &labels(), &rgb);
+        all.push((format!("{}-{name}.png", name_of(surface)), painter));
     }
     let labels = LANGUAGES.map(|(_, label)| label.to_owned());
     let own = chinese();
-    for (width_px, height_px, depth) in [
-        (480, 320, Depth::Rgb565),
-        (240, 135, Depth::Rgb565),
-        (128, 64, Depth::Mono),
-    ] {
+    for surface in [rgb565(480, 320), rgb565(240, 135), mono(128, 64)] {
         let languages = LANGUAGES.iter().enumerate();
         let with_font = languages.map(|(class, (name, _))| (class, (*name).to_owned(), Some(own)));
         for (class, name, own) in with_font.chain([(4, "chinese-without-font".to_owned(), None)]) {
-            let mut painter = Painter::with_letters(width_px, height_px, depth, own).unwrap();
+            let mut painter = Painter::on(surface, own).unwrap();
             draw(&mut painter, Class(class), &labels, &rgb);
-            all.push((width_px, height_px, depth, name, painter));
+            all.push((format!("{}-{name}.png", name_of(&surface)), painter));
         }
     }
     all
@@ -202,14 +278,7 @@ fn displays_look_as_in_the_golden_pictures() {
     let labels = labels();
     let mut names = BTreeSet::new();
     let mut different = Vec::new();
-    let single = drawn()
-        .into_iter()
-        .map(|(width_px, height_px, depth, name, painter)| {
-            let depth = format!("{depth:?}").to_lowercase();
-            let name = format!("{width_px}x{height_px}-{depth}-{name}.png");
-            (name, painter)
-        });
-    let all = single.into_iter().chain(golden_regions(&labels));
+    let all = drawn().into_iter().chain(golden_regions(&labels));
     for (name, painter) in all.chain(golden_test_pictures()) {
         let mut png = Vec::new();
         write_png(painter.canvas(), &mut png).unwrap();
@@ -394,32 +463,35 @@ fn draw_regions(painter: &mut Painter, count: usize, notice: Option<&str>, label
     });
 }
 
-/// Every golden picture of several regions: size, depth, how many.
-const GOLDEN_REGIONS: [(u32, u32, Depth, usize); 11] = [
-    (128, 64, Depth::Mono, 2),
-    (128, 64, Depth::Mono, 4),
-    (128, 64, Depth::Mono, 8),
-    (160, 128, Depth::Rgb565, 3),
-    (240, 320, Depth::Rgb565, 4),
-    (480, 320, Depth::Rgb565, 2),
-    (480, 320, Depth::Rgb565, 3),
-    (480, 320, Depth::Rgb565, 4),
-    (480, 320, Depth::Rgb565, 8),
-    (400, 300, Depth::Mono, 4),
-    (1024, 600, Depth::Rgb888, 6),
+/// Every golden picture of several regions: on what, how many.
+const GOLDEN_REGIONS: &[(Surface, usize)] = &[
+    (mono(128, 64), 2),
+    (mono(128, 64), 4),
+    (mono(128, 64), 8),
+    (rgb565(160, 80), 2),
+    (rgb565(160, 128), 3),
+    (rgb565(240, 135), 2),
+    (rgb565(240, 240), 2),
+    (rgb565(240, 320), 4),
+    (rgb565(480, 320), 2),
+    (rgb565(480, 320), 3),
+    (rgb565(480, 320), 4),
+    (rgb565(480, 320), 8),
+    (mono(400, 300), 4),
+    (rgb888(1024, 600), 6),
+    (round(240), 2),
+    (round(240), 4),
+    (paper(250, 122), 2),
+    (paper(296, 128), 4),
 ];
 
 fn golden_regions(labels: &[String]) -> impl Iterator<Item = (String, Painter)> + '_ {
-    GOLDEN_REGIONS
-        .into_iter()
-        .map(move |(width_px, height_px, depth, count)| {
-            let mut painter = Painter::new(width_px, height_px, depth).unwrap();
-            painter.divide(count).unwrap();
-            draw_regions(&mut painter, count, None, labels);
-            let depth = format!("{depth:?}").to_lowercase();
-            let name = format!("{width_px}x{height_px}-{depth}-regions-{count}.png");
-            (name, painter)
-        })
+    GOLDEN_REGIONS.iter().map(move |(surface, count)| {
+        let mut painter = Painter::on(*surface, None).unwrap();
+        painter.divide(*count).unwrap();
+        draw_regions(&mut painter, *count, None, labels);
+        (format!("{}-regions-{count}.png", name_of(surface)), painter)
+    })
 }
 
 /// Whatever the size and the words, each region keeps to its own places, and its label can be seen.
@@ -558,6 +630,7 @@ fn odd_scenes_are_drawn_too() {
         let verdict = Verdict {
             decided: Some(candidate),
             top: [candidate; 5],
+            enter: Some(0.5),
             changed: true,
         };
         for rate_fps in [f32::NAN, f32::INFINITY, 1e30, -5.0] {
@@ -623,5 +696,127 @@ fn a_notice_takes_the_place_of_the_frame_rate_alone() {
             differing.iter().all(|y| rows.contains(y)),
             "{width_px} x {height_px}: {differing:?}"
         );
+    }
+}
+
+/// Nothing on a round display lies outside of its circle, and all of it in a place or on the ring.
+#[test]
+fn a_round_display_shows_all_in_its_circle() {
+    let (labels, rgb) = (labels(), picture());
+    let mut random = fastrand::Rng::with_seed(13);
+    for _ in 0..60 {
+        let diameter_px = random.u32(96..500);
+        let depth = [Depth::Mono, Depth::Rgb565][random.usize(0..2)];
+        let surface = Surface::new(diameter_px, diameter_px, depth).shaped(Shape::Round);
+        let mut painter = Painter::on(surface, None).unwrap();
+        let show = [
+            Class(0),
+            Class(5),
+            Unknown,
+            Ignored,
+            Lost,
+            Starting,
+            LowPower(4),
+        ];
+        draw(
+            &mut painter,
+            show[random.usize(0..show.len())],
+            &labels,
+            &rgb,
+        );
+        let (canvas, layout) = (painter.canvas(), painter.layout());
+        let ring = layout.ring.as_ref().unwrap();
+        let ground = canvas.pixel(0, 0);
+        let mut inked = BTreeSet::new();
+        for (x, y) in (0..diameter_px).flat_map(|y| (0..diameter_px).map(move |x| (x, y))) {
+            if canvas.pixel(x, y) == ground {
+                continue;
+            }
+            let twice = |at: u32| f64::from(2 * at + 1) - f64::from(diameter_px);
+            let distance = twice(x).hypot(twice(y)) / 2.0;
+            assert!(
+                distance <= f64::from(diameter_px) / 2.0,
+                "{x}, {y} of {diameter_px}"
+            );
+            let at = Point::new(x as i32, y as i32);
+            let place = layout.places().find(|(_, place)| place.contains(at));
+            assert!(
+                place.is_some() || ring.touches(x, y),
+                "{x}, {y} of {diameter_px} is in no place"
+            );
+            inked.insert(place.map_or("ring", |(name, _)| name));
+        }
+        assert!(inked.contains("label"), "{diameter_px}: {inked:?}");
+    }
+    for surface in [round(95), rgb565(240, 200).shaped(Shape::Round)] {
+        assert!(Painter::on(surface, None).is_err());
+    }
+}
+
+/// On paper nothing moves but with the class, the state and the notice: not with percents, the rate, the picture or the time.
+#[test]
+fn paper_changes_with_the_class_alone() {
+    let (labels, rgb) = (labels(), picture());
+    let other_rgb = vec![7; rgb.len()];
+    for surface in [
+        paper(250, 122),
+        paper(400, 300),
+        paper(200, 200).shaped(Shape::Round),
+    ] {
+        let mut painter = Painter::on(surface, None).unwrap();
+        let mut pixels = |verdict: &Verdict, state, moves: bool, notice, regions: bool| {
+            let crop = |rgb| Crop {
+                width_px: SIDE_PX,
+                height_px: SIDE_PX,
+                rgb,
+            };
+            let picture = Some(crop(if moves { &other_rgb } else { &rgb }));
+            let region = Region {
+                name: "left",
+                verdict: Some(verdict),
+                picture,
+            };
+            let both = [region, region];
+            let canvas = painter.draw(&Scene {
+                state,
+                verdict: Some(verdict),
+                labels: &labels,
+                unknown_label: "unknown",
+                rate_fps: if moves { 3.0 } else { 14.0 },
+                picture,
+                regions: if regions { &both } else { &[] },
+                notice,
+            });
+            let rows = 0..canvas.height_px();
+            rows.flat_map(|y| canvas.row(y).to_vec())
+                .collect::<Vec<_>>()
+        };
+        for class in [Some(1), None] {
+            let sure = verdict(class);
+            let mut less = sure;
+            less.top[0].probability -= 0.1;
+            less.top.swap(1, 2);
+            less.decided = class.map(|_| less.top[0]);
+            for regions in [false, true] {
+                for notice in [None, Some("low power")] {
+                    let first = pixels(&sure, State::Live, false, notice, regions);
+                    assert!(first == pixels(&less, State::Live, true, notice, regions));
+                }
+            }
+        }
+        let [tabby, cat, unknown] = [Some(0), Some(1), None].map(verdict);
+        let shown = [
+            pixels(&tabby, State::Live, false, None, false),
+            pixels(&cat, State::Live, false, None, false),
+            pixels(&unknown, State::Live, false, None, false),
+            pixels(&tabby, State::Live, false, Some("low power"), false),
+            pixels(&tabby, State::Starting, false, None, false),
+        ];
+        assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), shown.len());
+        let lost = |seconds| State::CameraLost {
+            since: Duration::from_secs(seconds),
+        };
+        let early = pixels(&tabby, lost(1), false, None, false);
+        assert!(early == pixels(&tabby, lost(500), true, None, false));
     }
 }

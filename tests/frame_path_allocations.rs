@@ -217,6 +217,7 @@ fn regions_allocate_nothing(camera: &mut dyn Camera) {
         let verdict = Verdict {
             decided: Some(best),
             top: [best; 5],
+            enter: Some(0.5),
             changed: false,
         };
         let region = |i| Region {
@@ -257,6 +258,7 @@ fn a_scenes_copy_allocates_nothing() {
     let verdict = Verdict {
         decided: Some(top[0]),
         top,
+        enter: Some(0.5),
         changed: true,
     };
     let region = |name| Region {
@@ -390,6 +392,7 @@ fn drawing_labels_allocates_nothing() {
                     verdict: Some(&Verdict {
                         decided: Some(top[0]),
                         top,
+                        enter: Some(0.5),
                         changed: true,
                     }),
                     labels: &labels,
@@ -479,6 +482,7 @@ fn panels_on_a_bus_allocate_nothing_once_they_are_open() {
             let verdict = Verdict {
                 decided: Some(best),
                 top: [best; 5],
+                enter: Some(0.5),
                 changed: false,
             };
             let shown = display.show(&Scene {

@@ -6,6 +6,27 @@ use crate::limits;
 use crate::toml_file::Table;
 use std::path::PathBuf;
 
+/// What can be seen of a display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// All of it.
+    #[default]
+    Rectangle,
+    /// The circle that touches all four sides, which are of one length.
+    Round,
+}
+
+/// How often a display may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// With every frame.
+    #[default]
+    Live,
+    /// With the class, the state and the notice alone: paper, which takes long to change and flickers when it does. It is drawn black
+    /// on white.
+    Standing,
+}
+
 /// The tables of `[display]`, and its `font`. `[display.none]` stands alone and is no display.
 pub(super) fn displays(
     top: &mut Table<'_, '_>,
@@ -134,7 +155,7 @@ fn window(table: &mut Table<'_, '_>) -> Option<WindowConfig> {
     let width_px = table.integer_u32("width_px", limits::SIDE_PX);
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let scale = table.one_of("scale", [1, 2, 4, 8]).unwrap_or(1);
-    let depth = depth(table);
+    let depth = depth(table).unwrap_or(Depth::Rgb888);
     Some(WindowConfig {
         width_px: width_px?,
         height_px: height_px?,
@@ -144,13 +165,13 @@ fn window(table: &mut Table<'_, '_>) -> Option<WindowConfig> {
 }
 
 /// The colour depth of a display that is imitated.
-fn depth(table: &mut Table<'_, '_>) -> Depth {
+fn depth(table: &mut Table<'_, '_>) -> Option<Depth> {
     let depths = [
         ("mono", Depth::Mono),
         ("rgb565", Depth::Rgb565),
         ("rgb888", Depth::Rgb888),
     ];
-    table.word("depth", &depths).unwrap_or(Depth::Rgb888)
+    table.word("depth", &depths)
 }
 
 fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
@@ -160,11 +181,37 @@ fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
     let depth = depth(table);
+    let is_round = table.flag("round").unwrap_or(false);
+    if is_round && width_px.is_some() && width_px != height_px {
+        table.fault("round", "is true, needs width_px and height_px to be equal");
+    }
+    let is_paper = table.flag("paper").unwrap_or(false);
+    if is_paper && depth.is_some_and(|depth| depth != Depth::Mono) {
+        table.fault(
+            "paper",
+            "is true, needs `depth` to be \"mono\", or left out",
+        );
+    }
+    let (shape, refresh, default) = (
+        if is_round {
+            Shape::Round
+        } else {
+            Shape::Rectangle
+        },
+        if is_paper {
+            Refresh::Standing
+        } else {
+            Refresh::Live
+        },
+        if is_paper { Depth::Mono } else { Depth::Rgb888 },
+    );
     Some(PngConfig {
         folder: base.output(&folder?),
         keep,
         width_px: width_px?,
         height_px: height_px?,
-        depth,
+        depth: depth.unwrap_or(default),
+        shape,
+        refresh,
     })
 }

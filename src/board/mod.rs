@@ -14,6 +14,7 @@ mod source;
 mod tuning;
 
 pub use classes::{ClassRule, ClassRules};
+pub use display::{Refresh, Shape};
 pub use firmware::Firmware;
 pub use tuning::{ControlSetting, Tuning};
 
@@ -352,6 +353,10 @@ pub struct PngConfig {
     pub height_px: u32,
     /// Colour depth that is imitated.
     pub depth: Depth,
+    /// Shape that is imitated.
+    pub shape: Shape,
+    /// Whether paper is imitated.
+    pub refresh: Refresh,
 }
 
 /// Bits a pixel of a display.

@@ -208,6 +208,10 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
             memory_px.1,
         );
     }
+    let is_round = table.flag("round");
+    if is_round == Some(true) && size_px.0 != size_px.1 {
+        table.fault("round", "is true, needs width_px and height_px to be equal");
+    }
     let config = SpiConfig {
         controller: known,
         width_px: size_px.0,
@@ -218,7 +222,7 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
         mirror: table.flag("mirror").unwrap_or(false),
         invert: table.flag("invert").unwrap_or(known.inverts(size_px)),
         bgr: table.flag("bgr").unwrap_or(known.is_bgr(size_px)),
-        round: table.flag("round").unwrap_or(known == Controller::Gc9a01),
+        round: is_round.unwrap_or(known == Controller::Gc9a01 && size_px.0 == size_px.1),
         link: spi_link(table, known.speed_hz()),
         reset_gpio: gpio(table, "reset_gpio"),
         backlight_gpio: gpio(table, "backlight_gpio"),

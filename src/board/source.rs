@@ -144,7 +144,11 @@ impl DisplayConfig {
     pub fn turned(&self) -> Option<(u16, bool)> {
         match self {
             Self::Framebuffer(c) => Some((c.rotate_deg, c.mirror)),
-            Self::Png(_) => None,
+            Self::Drm(c) => Some((c.rotate_deg, c.mirror)),
+            Self::Spi(c) => Some((c.rotate_deg, c.mirror)),
+            Self::Oled(c) => Some((c.rotate_deg, c.mirror)),
+            Self::Epaper(c) => Some((c.rotate_deg, c.mirror)),
+            Self::Png(_) | Self::Window(_) => None,
         }
     }
 
@@ -152,7 +156,31 @@ impl DisplayConfig {
     pub fn setup_keys(&self) -> &'static [&'static str] {
         match self {
             Self::Framebuffer(_) => &["rotate_deg", "mirror", "width_px", "height_px"],
-            Self::Png(_) => &["width_px", "height_px", "depth"],
+            Self::Drm(_) => &["rotate_deg", "mirror", "width_px", "height_px", "rate_hz"],
+            Self::Spi(_) => &[
+                "rotate_deg",
+                "mirror",
+                "width_px",
+                "height_px",
+                "left_px",
+                "top_px",
+                "invert",
+                "bgr",
+                "round",
+                "speed_hz",
+            ],
+            Self::Oled(_) => &[
+                "rotate_deg",
+                "mirror",
+                "width_px",
+                "height_px",
+                "left_px",
+                "invert",
+                "contrast",
+            ],
+            Self::Epaper(_) => &["rotate_deg", "mirror", "panel", "invert"],
+            Self::Png(_) => &["width_px", "height_px", "depth", "round", "paper"],
+            Self::Window(_) => &["width_px", "height_px", "scale", "depth"],
         }
     }
 

@@ -24,17 +24,15 @@ fn has_usb_camera(board: &Board) -> bool {
 /// The drivers of the machine's display connectors, when it is one of those that the board shows on: `driver` of `[display.drm]` may
 /// name a display of another kind, whose module the board file brings.
 pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
-    let DisplayConfig::Drm(display) = &board.display else {
-        return &[];
-    };
     let is_ours = |driver: &str| {
         let mut names = needs.drm.iter().flat_map(|known| known.names);
         names.any(|name| name.starts_with(driver))
     };
-    match display.driver.as_deref() {
-        Some(driver) if !is_ours(driver) => &[],
-        _ => needs.drm,
-    }
+    let shows_there = board.displays.iter().any(|display| match display {
+        DisplayConfig::Drm(display) => display.driver.as_deref().is_none_or(is_ours),
+        _ => false,
+    });
+    if shows_there { needs.drm } else { &[] }
 }
 
 /// Adds the modules to `files`.

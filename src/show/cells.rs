@@ -6,14 +6,15 @@
 //! | 50 px and more | name above, label below it, percent and bar at the foot; the region's picture at the left where it has 40 px (never on small black-and-white displays) |
 //! | 26 px and more (34 in colour) | name and percent above, label below them, bar at the foot |
 //! | below that | name, label and percent in one line, over the bar; no bar below 12 px |
+//! | on paper | name and label alone: above each other from 26 px (34) on, else in one line |
 //!
 //! The frame rate has a line at the foot of the display where the cells have 18 px all the same.
 //!
 //! The invariants are those of [`super::layout`].
 
 use super::font::Face;
-use super::layout::{Room, face, percent_width};
-use crate::board::Depth;
+use super::layout::{Doubt, Room, Surface, face, percent_width, square};
+use crate::board::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
 /// The lowest line that is legible: in black and white, in colour.
@@ -51,8 +52,10 @@ pub struct Cell {
     pub name: Rectangle,
     /// The label, left in its place.
     pub label: Rectangle,
+    /// The same place while no class is decided.
+    pub doubt: Doubt,
     /// The percent, right in its place.
-    pub percent: Rectangle,
+    pub percent: Option<Rectangle>,
     /// The percent as a bar.
     pub bar: Option<Rectangle>,
 }
@@ -67,13 +70,29 @@ struct Grid {
 }
 
 impl Cells {
-    /// The places of `count` regions on a display of this size; `None` when they would not be legible.
+    /// The places of `count` regions on a rectangular display of this size that may change with every frame; `None` when they would not
+    /// be legible.
     pub fn of(width_px: u32, height_px: u32, depth: Depth, count: usize) -> Option<Self> {
-        let room = Room::of(width_px, height_px);
-        let is_small = depth == Depth::Mono && height_px < 100;
+        Self::on(&Surface::new(width_px, height_px, depth), count)
+    }
+
+    /// The places of `count` regions on this surface; on a round one they share the square in its middle.
+    pub fn on(surface: &Surface, count: usize) -> Option<Self> {
+        let (depth, is_standing) = (surface.depth, surface.refresh == Refresh::Standing);
+        let room = match surface.shape {
+            Shape::Rectangle => Room::of(surface.width_px, surface.height_px),
+            Shape::Round => square(surface.width_px),
+        };
+        let is_small = depth == Depth::Mono && room.height() < 100;
         let shorter = room.width().min(room.height());
-        let room = room.within(if is_small { 0 } else { (shorter / 40).max(2) });
-        let wide_gap = if is_small { 2 } else { (shorter / 30).max(3) };
+        let is_rimmed = is_small || surface.shape == Shape::Round;
+        let room = room.within(if is_rimmed { 0 } else { (shorter / 40).max(2) });
+        let wide_gap = match is_small {
+            // No bars set the words of two columns apart.
+            _ if is_standing => (shorter / 16).max(4),
+            true => 2,
+            false => (shorter / 30).max(3),
+        };
         let status_face = face((room.height() / 18).max(LINE_MIN_PX[0]), depth);
 
         let (mut above, whole) = (room, room);
@@ -90,7 +109,7 @@ impl Cells {
             }
         };
         let gap = grid.gap;
-        let is_pictured = depth != Depth::Mono || shorter >= 200;
+        let is_pictured = (depth != Depth::Mono || shorter >= 200) && !is_standing;
         let (mut cells, mut name_face) = (Vec::with_capacity(count), status_face);
         for i in 0..count as i32 {
             let left = room.left + i % grid.columns * (grid.width + gap);
@@ -101,7 +120,10 @@ impl Cells {
                 right: left + grid.width,
                 bottom: top + grid.height,
             };
-            let (cell, face) = if grid.height >= BLOCK_MIN_PX[usize::from(depth != Depth::Mono)] {
+            let is_block = grid.height >= BLOCK_MIN_PX[usize::from(depth != Depth::Mono)];
+            let (cell, face) = if is_standing {
+                standing(cell, is_block, depth)
+            } else if is_block {
                 block(cell, gap, depth, is_pictured)
             } else {
                 line(cell, depth)
@@ -123,7 +145,7 @@ impl Cells {
             [
                 ("name", Some(cell.name)),
                 ("label", Some(cell.label)),
-                ("percent", Some(cell.percent)),
+                ("percent", cell.percent),
                 ("bar", cell.bar),
                 ("picture", cell.picture),
             ]
@@ -189,10 +211,39 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
         picture,
         name,
         label: cell.rectangle(),
-        percent: percent.rectangle(),
+        doubt: Doubt::within(cell.rectangle(), depth),
+        percent: Some(percent.rectangle()),
         bar: Some(foot.rectangle()),
     };
     (cell, name_face)
+}
+
+/// Name and label alone, above each other or in one line.
+fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
+    let height = cell.height();
+    let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
+    let most = (cell.width() / 12).max(line_min);
+    let line = if is_block {
+        (height / 4).clamp(line_min, most)
+    } else {
+        height
+    };
+    let face = face(line, depth);
+    let name = if is_block {
+        cell.take_top(face.line_px() as i32, 0)
+    } else {
+        cell.take_left(cell.width() * 3 / 8, (height / 4).max(3))
+            .rectangle()
+    };
+    let cell = Cell {
+        picture: None,
+        name,
+        label: cell.rectangle(),
+        doubt: Doubt::within(cell.rectangle(), depth),
+        percent: None,
+        bar: None,
+    };
+    (cell, face)
 }
 
 /// Name and percent in one line, the label below them, and the bar at the foot.
@@ -209,7 +260,8 @@ fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
         picture: None,
         name: head.rectangle(),
         label: cell.rectangle(),
-        percent: percent.rectangle(),
+        doubt: Doubt::within(cell.rectangle(), depth),
+        percent: Some(percent.rectangle()),
         bar: Some(bar),
     };
     (cell, face)
@@ -219,14 +271,19 @@ fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
 fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
     let height = cell.height();
     let bar = (height >= 12).then(|| cell.take_bottom((height / 5).max(3), 1));
-    let face = face(cell.height(), depth);
-    let percent = cell.take_right(percent_width(face, cell), 2);
+    let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
+    let percent_face = face((cell.height() * 2 / 3).max(line_min), depth);
+    let percent = cell.take_right(percent_width(percent_face, cell), 2);
     let name = cell.take_left(cell.width() * 3 / 8, (height / 4).max(3));
+    // Some six letters of a name.
+    let name_line = cell.height().min((name.width() * 2 / 5).max(line_min));
+    let face = face(name_line, depth);
     let cell = Cell {
         picture: None,
         name: name.rectangle(),
         label: cell.rectangle(),
-        percent: percent.rectangle(),
+        doubt: Doubt::within(cell.rectangle(), depth),
+        percent: Some(percent.rectangle()),
         bar,
     };
     (cell, face)

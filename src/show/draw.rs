@@ -4,18 +4,20 @@
 //! what is the matter instead, and no picture of the camera is left standing. Each thing is clipped to its own place, so
 //! nothing can run into its neighbour.
 
+mod doubt;
+mod gauge;
 mod regions;
 mod test_picture;
 
 use super::canvas::{Canvas, Rgb};
 use super::cells::Cells;
 use super::font::{Face, Letters, Pen};
-use super::layout::{Layout, MIN_SIDE_PX, Side};
+use super::layout::{Layout, Side, Surface};
 use super::picture::Scaler;
 use super::setting::Setting;
 use super::words::{self, Label, Number};
 use super::{DisplayError, Scene, State};
-use crate::board::Depth;
+use crate::board::{Depth, Refresh};
 use crate::decide::Candidate;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
@@ -52,11 +54,23 @@ const MONO: Palette = Palette {
     alarm: [255; 3],
 };
 
+/// Black on white, as paper is.
+const PAPER: Palette = Palette {
+    ground: [255; 3],
+    panel: [255; 3],
+    text: [0; 3],
+    quiet: [0; 3],
+    good: [0; 3],
+    doubt: [0; 3],
+    alarm: [0; 3],
+};
+
 /// Draws scenes on one display. Everything it needs is allocated when it is made.
 #[derive(Debug, Clone)]
 pub struct Painter {
     canvas: Canvas,
     layout: Layout,
+    surface: Surface,
     pen: Pen,
     scaler: Option<Scaler>,
     /// The places of several regions and the scalers of their pictures, on a display that is divided among them.
@@ -78,21 +92,48 @@ impl Painter {
         depth: Depth,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        if width_px.min(height_px) < MIN_SIDE_PX || width_px.max(height_px) > 8192 {
+        Self::on(Surface::new(width_px, height_px, depth), own)
+    }
+
+    /// A painter for this surface: a round display, or paper, which changes with the class, the state and the notice alone.
+    pub fn on(surface: Surface, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
+        let Surface {
+            width_px,
+            height_px,
+            depth,
+            ..
+        } = surface;
+        if let Some(fault) = surface.fault() {
             return Err(DisplayError::Unusable(format!(
-                "a display of {width_px} x {height_px} pixels cannot be drawn on: each side must be {MIN_SIDE_PX} to 8192"
+                "a display of {width_px} x {height_px} pixels cannot be drawn on: {fault}"
             )));
         }
-        let layout = Layout::of(width_px, height_px, depth);
-        Ok(Self {
+        let layout = Layout::on(&surface);
+        let mut painter = Self {
             canvas: Canvas::new(width_px, height_px, depth),
             scaler: layout.picture.map(Scaler::new),
             layout,
+            surface,
             divided: None,
             pen: Pen::new(width_px.max(height_px), own),
-            palette: if depth == Depth::Mono { MONO } else { COLOUR },
+            palette: COLOUR,
             own,
-        })
+        };
+        painter.palette = painter.palette_of(State::Live);
+        Ok(painter)
+    }
+
+    /// Paper has no colours for alarms: what is no class is white on black there.
+    fn palette_of(&self, state: State) -> Palette {
+        match (self.surface.refresh, self.surface.depth) {
+            (Refresh::Standing, _) if matches!(state, State::Live | State::Starting) => PAPER,
+            (Refresh::Standing, _) | (_, Depth::Mono) => MONO,
+            _ => COLOUR,
+        }
+    }
+
+    fn is_standing(&self) -> bool {
+        self.surface.refresh == Refresh::Standing
     }
 
     /// What was drawn last.
@@ -108,6 +149,7 @@ impl Painter {
     /// Draws the scene, whole.
     pub fn draw(&mut self, scene: &Scene<'_>) -> &Canvas {
         let all = self.canvas.bounding_box();
+        self.palette = self.palette_of(scene.state);
         self.canvas.fill(all, self.palette.ground);
         match scene.state {
             State::Live if !scene.regions.is_empty() => self.live_regions(scene),
@@ -153,18 +195,18 @@ impl Painter {
                 self.no_picture(place, palette.quiet);
             }
         }
-        let decided = scene.verdict.and_then(|verdict| verdict.decided);
-        let Some(Candidate { class, probability }) = decided else {
-            let unknown = words::legible(scene.unknown_label);
-            self.label(unknown.as_str(), palette.doubt);
-            self.gauge(self.layout.bar, 0.0, palette.doubt);
-            self.details(scene);
-            return;
-        };
-        let name = words::class_name(scene.labels, class);
-        self.label(name.as_str(), palette.text);
-        self.percent(words::percent(probability).as_str(), palette.text);
-        self.gauge(self.layout.bar, probability, palette.good);
+        let verdict = scene.verdict;
+        if let Some(Candidate { class, probability }) = verdict.and_then(|verdict| verdict.decided)
+        {
+            let name = words::class_name(scene.labels, class);
+            let line_px = self.label(name.as_str(), palette.text);
+            self.percent(words::percent(probability).as_str(), line_px, palette.text);
+            self.share(probability, None, palette.good);
+        } else {
+            self.undecided(scene, verdict, self.layout.doubt, self.layout.label_side);
+            let (share, needed) = doubt::bar_of(verdict);
+            self.share(share, needed, palette.doubt);
+        }
         self.details(scene);
     }
 
@@ -172,39 +214,58 @@ impl Painter {
     fn details(&mut self, scene: &Scene<'_>) {
         let palette = self.palette;
         if let Some(place) = self.layout.status {
-            let side = if self.layout.rows.is_empty() {
-                Side::Left
-            } else {
-                Side::Right
-            };
-            self.status(scene, place, self.layout.status_face, side);
+            let (face, side) = (self.layout.status_face, self.layout.status_side);
+            self.status(scene, place, face, side);
         }
         let Some(verdict) = scene.verdict else { return };
-        for i in 0..self.layout.rows.len().min(verdict.top.len()) {
-            let (row, Candidate { class, probability }) = (self.layout.rows[i], verdict.top[i]);
+        let is_narrow = self.layout.list.is_narrow;
+        let large = verdict.decided.unwrap_or(verdict.top[0]).class;
+        let mut rows = 0;
+        for (i, &Candidate { class, probability }) in verdict.top.iter().enumerate() {
             // A network of two classes has no third one.
             if verdict.top[..i].iter().any(|better| better.class == class) {
                 break;
             }
-            let first = verdict
+            if is_narrow && class == large {
+                continue;
+            }
+            let Some(&row) = self.layout.list.rows.get(rows) else {
+                break;
+            };
+            rows += 1;
+            let is_decided = verdict
                 .decided
                 .is_some_and(|decided| decided.class == class);
-            let colour = if first { palette.text } else { palette.quiet };
+            let colour = if is_decided {
+                palette.text
+            } else {
+                palette.quiet
+            };
             let name: Label = words::class_name(scene.labels, class);
-            let percent: Number = words::percent(probability);
-            let face = self.layout.row_face;
+            let face = self.layout.list.face;
             let mut place = row.text;
-            self.line(place, face, percent.as_str(), Side::Right, colour);
-            let taken = face.width_px("100%") + face.line_px() / 3;
-            place.size.width = place.size.width.saturating_sub(taken);
+            if !is_narrow {
+                let percent: Number = words::percent(probability);
+                self.line(place, face, percent.as_str(), Side::Right, colour);
+                let taken = face.width_px("100%") + face.line_px() / 3;
+                place.size.width = place.size.width.saturating_sub(taken);
+            }
             self.line(place, face, name.as_str(), Side::Left, colour);
-            let fill = if first { palette.good } else { palette.quiet };
-            self.gauge(row.bar, probability, fill);
+            let fill = if is_decided {
+                palette.good
+            } else {
+                palette.quiet
+            };
+            self.gauge(row.bar, probability, None, fill);
         }
     }
 
     /// The frame rate, or what is the matter with the board.
     fn status(&mut self, scene: &Scene<'_>, place: Rectangle, face: Face, side: Side) {
+        if self.is_standing() && scene.notice.is_none() {
+            self.standing_status(scene, place, face);
+            return;
+        }
         let rate = words::rate(scene.rate_fps);
         let (text, colour) = match scene.notice {
             Some(notice) => (notice, self.palette.alarm),
@@ -221,16 +282,25 @@ impl Painter {
         if let Some(place) = self.layout.picture {
             self.no_picture(place, colour);
         }
-        self.label(name, colour);
-        self.percent(time, colour);
+        let line_px = self.label(name, colour);
+        self.percent(time, line_px, colour);
         if self.canvas.depth() != Depth::Mono {
-            self.gauge(self.layout.bar, 0.0, colour);
+            self.share(0.0, None, colour);
         }
-        let (face, quiet) = (self.layout.status_face, self.palette.quiet);
         if let Some(place) = self.layout.status {
-            let fits = |text: &&str| face.width_px(text) <= place.size.width;
-            let text = doing.into_iter().find(fits).unwrap_or("");
-            self.line(place, face, text, Side::Left, quiet);
+            self.fitting(place, self.layout.status_face, &doing, self.palette.quiet);
+        }
+    }
+
+    /// The first of these texts that fits, if any does.
+    fn fitting(&mut self, place: Rectangle, face: Face, texts: &[&str], colour: Rgb) {
+        let fits = |text: &&&str| face.width_px(text) <= place.size.width;
+        if let Some(text) = texts.iter().find(fits) {
+            let side = match self.layout.label_side {
+                Side::Middle => Side::Middle,
+                _ => Side::Left,
+            };
+            self.line(place, face, text, side, colour);
         }
     }
 
@@ -251,12 +321,12 @@ impl Painter {
         canvas.fill_rounded(part(7, 7, 2, 2), unit, colour);
     }
 
-    /// The label as large as its place allows.
-    fn label(&mut self, text: &str, colour: Rgb) {
-        self.label_at(self.layout.label, text, colour);
+    /// The label as large as its place allows; gives the height of its lines.
+    fn label(&mut self, text: &str, colour: Rgb) -> u32 {
+        self.label_at(self.layout.label, text, self.layout.label_side, colour)
     }
 
-    fn label_at(&mut self, place: Rectangle, text: &str, colour: Rgb) {
+    fn label_at(&mut self, place: Rectangle, text: &str, side: Side, colour: Rgb) -> u32 {
         let Size { width, height } = place.size;
         let set = Setting::of(text, (width, height), self.canvas.depth(), self.own);
         let line_px = set.face.line_px();
@@ -264,65 +334,46 @@ impl Painter {
         let mut top = place.top_left.y + (height.saturating_sub(used) / 2) as i32;
         for line in set.lines() {
             let row = Rectangle::new(Point::new(place.top_left.x, top), Size::new(width, line_px));
-            self.line(row, set.face, line, Side::Left, colour);
+            self.line(row, set.face, line, side, colour);
             top += line_px as i32;
+        }
+        line_px
+    }
+
+    /// The percent, or a time in its place, as large as it fits and no larger than the label's lines, but at least half as high as
+    /// its place.
+    fn percent(&mut self, text: &str, line_px: u32, colour: Rgb) {
+        if let Some(place) = self.layout.percent {
+            let line_px = line_px.max(place.size.height / 2);
+            self.percent_at(place, text, line_px, self.layout.percent_side, colour);
         }
     }
 
-    /// The percent, or a time in its place, as large as it fits.
-    fn percent(&mut self, text: &str, colour: Rgb) {
-        self.percent_at(self.layout.percent, text, colour);
-    }
-
-    fn percent_at(&mut self, place: Rectangle, text: &str, colour: Rgb) {
+    fn percent_at(&mut self, place: Rectangle, text: &str, most: u32, side: Side, colour: Rgb) {
         let depth = self.canvas.depth();
-        let fitting = (6..=place.size.height)
+        let fitting = (6..=place.size.height.min(most))
             .rev()
             .map(|line_px| Face::of_height(line_px, depth))
             .find(|face| face.width_px(text) <= place.size.width);
         let face = fitting.unwrap_or(Face::of_height(0, depth));
-        self.line(place, face, text, Side::Right, colour);
+        self.line(place, face, text, side, colour);
     }
 
     /// One line in the middle of its place's height, shortened to its width.
     fn line(&mut self, place: Rectangle, face: Face, text: &str, side: Side, colour: Rgb) {
         let face = face.with(self.own);
         let (kept, ellipsis) = face.shortened(text, place.size.width);
-        let left = match side {
-            Side::Left => place.top_left.x,
-            Side::Right => {
-                let width = face.width_px(kept) + face.width_px(ellipsis);
-                place.top_left.x + place.size.width as i32 - width as i32
-            }
-        };
+        let width = face.width_px(kept) + face.width_px(ellipsis);
+        let spare = place.size.width as i32 - width as i32;
+        let left = place.top_left.x
+            + match side {
+                Side::Left => 0,
+                Side::Middle => spare / 2,
+                Side::Right => spare,
+            };
         let top = place.top_left.y + (place.size.height as i32 - face.line_px() as i32) / 2;
         let (pen, canvas) = (&mut self.pen, &mut self.canvas);
         let end = pen.draw(canvas, face, (left as f32, top), kept, colour, place);
         pen.draw(canvas, face, (end, top), ellipsis, colour, place);
-    }
-
-    /// A bar that is filled from the left.
-    fn gauge(&mut self, place: Rectangle, share: f32, colour: Rgb) {
-        let share = if share.is_finite() {
-            share.clamp(0.0, 1.0)
-        } else {
-            0.0
-        };
-        let filled = (place.size.width as f32 * share).round() as u32;
-        let part = Rectangle::new(place.top_left, Size::new(filled, place.size.height));
-        if self.canvas.depth() == Depth::Mono {
-            // A frame instead of a darker ground.
-            let inner = Rectangle::new(
-                place.top_left + Point::new(1, 1),
-                place.size.saturating_sub(Size::new(2, 2)),
-            );
-            self.canvas.fill(place, colour);
-            self.canvas.fill(inner, self.palette.ground);
-            self.canvas.fill(part, colour);
-            return;
-        }
-        let radius = place.size.height / 2;
-        self.canvas.fill_rounded(place, radius, self.palette.panel);
-        self.canvas.fill_rounded(part, radius, colour);
     }
 }

@@ -14,11 +14,12 @@ use super::bus::{self, Input, Output, Wiring, gpio};
 use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
+use super::layout::Surface;
 use super::pixel::Packing;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, REGIONS, Region, Scene, State};
-use crate::board::Depth;
+use super::{Display, DisplayError, Scene, State};
 use crate::board::panel::epaper::EpaperConfig;
+use crate::board::{self, Depth};
 use ssd1680::{Refresh, Ssd1680};
 use standing::Standing;
 use std::convert::Infallible;
@@ -100,7 +101,9 @@ impl EpaperDisplay {
         let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
         let size_px = config.panel.size_px();
         let (width_px, height_px) = rotation.turn(size_px);
-        let painter = Painter::with_letters(width_px, height_px, Depth::Mono, own)?;
+        let surface =
+            Surface::new(width_px, height_px, Depth::Mono).refreshed(board::Refresh::Standing);
+        let painter = Painter::on(surface, own)?;
         let name = format!(
             "{} on {}",
             config.panel.name(),
@@ -118,8 +121,7 @@ impl EpaperDisplay {
         };
         let packing = Packing::Mono {
             left_is_high: true,
-            // Drawings are light on dark; paper is dark on light.
-            set_is_white: config.invert,
+            set_is_white: !config.invert,
         };
         let row_bytes = packing.row_bytes(size_px.0 as usize);
         let white = vec![0xff; row_bytes * size_px.1 as usize].into_boxed_slice();
@@ -165,21 +167,7 @@ impl EpaperDisplay {
 
     /// Draws the scene, and starts a refresh when anything changed.
     fn start(&mut self, scene: &Scene<'_>) -> io::Result<()> {
-        // Neither changes often enough for paper.
-        let mut regions = [Region::default(); REGIONS];
-        let count = scene.regions.len().min(REGIONS);
-        for (to, region) in regions.iter_mut().zip(scene.regions) {
-            *to = Region {
-                picture: None,
-                ..*region
-            };
-        }
-        self.painter.draw(&Scene {
-            rate_fps: 0.0,
-            picture: None,
-            regions: &regions[..count],
-            ..*scene
-        });
+        self.painter.draw(scene);
         let (next, row_bytes) = (&mut self.next, self.row_bytes);
         let mut changed = false;
         let Ok(()) = self.shadow.push(

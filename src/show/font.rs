@@ -1,8 +1,9 @@
 //! Type: faces of two kinds, chosen by the height that there is.
 //!
-//! - *Outline*: the shipped Roboto Medium (see `font/README.md`), drawn smooth at any size. For colour displays, from 12 px up.
-//! - *Pixel*: embedded-graphics' own bitmap fonts, enlarged by whole numbers. For black-and-white displays, and where an outline
-//!   would be too small to be sharp.
+//! - *Outline*: the shipped Roboto Medium (see `font/README.md`), drawn smooth at any size. For colour displays, from 12 px up; in black
+//!   and white, where edges are not smoothed, from 20 px up.
+//! - *Pixel*: embedded-graphics' own bitmap fonts, enlarged by whole numbers. Where an outline would be too small to be
+//!   sharp.
 //!
 //! Both hold the Latin letters of Europe, Greek and Cyrillic. A letter that the bitmap fonts lack is drawn as Roboto's outline; one
 //! that Roboto lacks too comes from the board's own font file ([`Letters`]), where there is one; else it is shown as '?'.
@@ -37,6 +38,8 @@ const OUTLINE_ABOVE: f32 = 0.95;
 const OUTLINE_BELOW: f32 = 0.235;
 /// The smallest outline that is sharp enough.
 const OUTLINE_MIN_PX: f32 = 12.0;
+/// The smallest outline whose strokes are even without grey.
+const OUTLINE_MONO_MIN_PX: f32 = 20.0;
 /// The largest em that is drawn.
 const OUTLINE_MAX_PX: f32 = 200.0;
 /// Where an outline's baseline is in a line of a bitmap font.
@@ -78,18 +81,32 @@ pub(super) fn needs_shaping(c: char) -> bool {
         | '\u{1e800}'..='\u{1eeff}')
 }
 
+impl Default for Face {
+    /// The smallest bitmap font.
+    fn default() -> Self {
+        Self {
+            kind: Kind::Pixel { size: 0, scale: 1 },
+            own: None,
+        }
+    }
+}
+
 impl Face {
     /// The largest face whose line is at most `line_px` high (at least the smallest bitmap font).
     pub fn of_height(line_px: u32, depth: Depth) -> Self {
         let of_kind = |kind| Self { kind, own: None };
-        if depth != Depth::Mono {
+        let least_px = match depth {
+            Depth::Mono => OUTLINE_MONO_MIN_PX,
+            _ => OUTLINE_MIN_PX,
+        };
+        if line_px as f32 > least_px {
             let mut em_px = line_px as f32 / (OUTLINE_ABOVE + OUTLINE_BELOW);
             em_px = (em_px * 4.0).floor() / 4.0;
             // Rounding of both parts to whole pixels may cost a pixel.
             while of_kind(Kind::Outline { em_px }).line_px() > line_px {
                 em_px -= 0.25;
             }
-            if em_px >= OUTLINE_MIN_PX {
+            if em_px >= least_px {
                 let em_px = em_px.min(OUTLINE_MAX_PX);
                 return of_kind(Kind::Outline { em_px });
             }

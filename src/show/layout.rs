@@ -1,25 +1,43 @@
 //! Where everything stands on a display of a given size. Worked out once at start; [`super::draw`] fills it in.
 //!
 //! The policy, from the most important down: the **label** is the largest thing everywhere; then the **percent** with its bar;
-//! then the camera's **picture**; then the **list** of the best three (five) classes; then the **status** (frame rate).
+//! then the camera's **picture**; then the **list** of the best classes; then the **status** (frame rate).
 //! What does not fit legibly is left out whole rather than made tiny.
 //!
-//! | shape of the display | arrangement |
+//! | display | arrangement |
 //! |---|---|
-//! | *strip*: lower than 100 px, or over 2.6 times as wide as high, or landscape and too small for a picture | label above, bar and percent below; status only from 48 px of height; picture at the left from 96 px (never in black and white) |
-//! | *card*: landscape and square | picture at the upper left, list and status right of it, below them label and percent in one line, bar at the foot. Where the column beside the picture is too narrow for a list (under 7 times its line, or lines under 13 px), the percent stands there |
-//! | *tower*: over 1.15 times as high as wide | picture across the top, the bar at its foot, the label, status and percent in one line. From 300 px of width and 1.5 times that of height there is a list: picture, label and percent in one line, bar, list, status |
+//! | *strip*: lower than 100 px, over 2.6 times as wide as high (1.6 times below 200 px of height), or landscape and too small for a picture | label above, bar and percent below; status only from 48 px of height; picture at the left from 96 px (never in black and white) |
+//! | *card*: landscape and square | picture at the upper left, list and status right of it, below them label and percent in one line, bar at the foot. Where the column beside the picture is too narrow for a list (under 7 times its line, or lines under 13 px), the percent stands there, and below it the names of the next two classes over their bars |
+//! | *tower*: over 1.15 times as high as wide | picture across the top, the bar at its foot, the label, status and percent in one line. From 300 px of width and 1.5 times that of height there is a list: picture, label, percent beside its bar, list, status |
+//! | *round* | the percent as a ring along the rim; picture, label, percent and status in the circle, in their middle |
+//! | *paper* ([`Refresh::Standing`]) | label, and a line at the foot for what is the matter: nothing that changes with every frame |
 //!
-//! Sizes in pixels follow from the height (card) or the width (tower): margin 1/24, label line 1/6 or what is left (in a strip half
-//! of the height), bar 1/28, list text 1/12 (1/14 with five rows, 1/15 in a tower). Five rows of the list from a height of 480 px, three below that.
+//! Sizes in pixels follow from the height (card) or the width (tower): margin 1/24, label line 1/6 (tower with a list: 1/5) or what is left
+//! (in a strip half of the height), bar 1/28, list text 1/12 (1/14 with five rows, 1/15 in a tower). Five rows of the list from a height of
+//! 480 px, three below that.
 //! A black-and-white display has a picture (dithered) only when its shorter side is 200 px or more.
+//!
+//! While no class is decided the label's place is shared by the word for that and a line with the best class: [`Doubt`].
 //!
 //! Invariants, checked for random sizes by a test: all places lie inside of the display, and no two overlap.
 
+mod card;
+mod paper;
+mod room;
+mod round;
+mod strip;
+mod tower;
+
+pub(super) use room::Room;
+pub(super) use round::square;
+
 use super::font::Face;
-use crate::board::Depth;
+use super::ring::Ring;
+use crate::board::{Depth, Refresh, Shape};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
+
+pub use round::MIN_DIAMETER_PX;
 
 /// The smallest side that anything is drawn for.
 pub const MIN_SIDE_PX: u32 = 32;
@@ -27,34 +45,112 @@ pub const MIN_SIDE_PX: u32 = 32;
 /// The lowest line that a list is set in.
 const ROW_MIN_PX: i32 = 13;
 
+/// What is drawn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surface {
+    /// Width of the drawing, upright.
+    pub width_px: u32,
+    /// Height of the drawing, upright.
+    pub height_px: u32,
+    /// Its colours.
+    pub depth: Depth,
+    /// What of it can be seen.
+    pub shape: Shape,
+    /// How often it may change.
+    pub refresh: Refresh,
+}
+
+impl Surface {
+    /// A rectangular display that may change with every frame.
+    pub const fn new(width_px: u32, height_px: u32, depth: Depth) -> Self {
+        Self {
+            width_px,
+            height_px,
+            depth,
+            shape: Shape::Rectangle,
+            refresh: Refresh::Live,
+        }
+    }
+
+    /// The same with this shape.
+    pub const fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
+
+    /// The same, changed as often as this.
+    pub const fn refreshed(self, refresh: Refresh) -> Self {
+        Self { refresh, ..self }
+    }
+
+    /// Why nothing would be legible on it, in words that follow its size; none when all is well.
+    pub fn fault(&self) -> Option<String> {
+        let (shorter, longer) = (
+            self.width_px.min(self.height_px),
+            self.width_px.max(self.height_px),
+        );
+        match self.shape {
+            _ if shorter < MIN_SIDE_PX || longer > 8192 => {
+                Some(format!("each side must be {MIN_SIDE_PX} to 8192"))
+            }
+            Shape::Round if shorter != longer => {
+                Some("a round one has sides of one length".to_owned())
+            }
+            Shape::Round if shorter < MIN_DIAMETER_PX => {
+                Some(format!("a round one needs {MIN_DIAMETER_PX} or more"))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// One display's places.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The camera's picture, a square.
     pub picture: Option<Rectangle>,
-    /// The label, left in its place.
+    /// The label.
     pub label: Rectangle,
-    /// The percent, right in its place.
-    pub percent: Rectangle,
+    /// Where in its place the label stands.
+    pub label_side: Side,
+    /// The same place while no class is decided.
+    pub doubt: Doubt,
+    /// The percent.
+    pub percent: Option<Rectangle>,
+    /// Where in its place the percent stands.
+    pub percent_side: Side,
     /// The percent as a bar.
-    pub bar: Rectangle,
-    /// The best classes, one place a row, best first.
-    pub rows: Vec<Row>,
+    pub bar: Option<Rectangle>,
+    /// The percent as a ring.
+    pub ring: Option<Ring>,
+    /// More classes.
+    pub list: List,
     /// The frame rate, or what is being done about a lost camera.
     pub status: Option<Rectangle>,
     /// Where in its place the frame rate stands.
     pub status_side: Side,
-    /// Face of the list's text.
-    pub row_face: Face,
     /// Face of the status.
     pub status_face: Face,
 }
 
+/// The best classes, one place a row, best first.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// Their places.
+    pub rows: Vec<Row>,
+    /// Face of their text.
+    pub face: Face,
+    /// Whether it is too narrow for percents; then it also leaves out the class that is shown large.
+    pub is_narrow: bool,
+}
+
 /// Which side of its place text is set at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Side {
     /// Flush left.
+    #[default]
     Left,
+    /// In the middle.
+    Middle,
     /// Flush right.
     Right,
 }
@@ -68,120 +164,139 @@ pub struct Row {
     pub bar: Rectangle,
 }
 
+/// A label's place while no class is decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Doubt {
+    /// All of it, for the word alone.
+    pub whole: Rectangle,
+    /// The word for that.
+    pub word: Rectangle,
+    /// The best class, its percent and what it would need, where there is height for a second line.
+    pub guess: Option<Rectangle>,
+    /// Face of the guess.
+    pub face: Face,
+}
+
+impl Doubt {
+    /// Shares out the place of a label.
+    pub fn within(label: Rectangle, depth: Depth) -> Self {
+        let height = label.size.height as i32;
+        // A third, and a line that is legible; the word keeps a larger one.
+        let least = if depth == Depth::Mono { 8 } else { 15 };
+        let most = (label.size.width as i32 / 11).max(least);
+        let face = face((height / 3).clamp(least, most), depth);
+        let line = face.line_px() as i32;
+        let is_shared = height >= line * 2 + 3;
+        let mut word = label;
+        let guess = is_shared.then(|| {
+            word.size.height -= line as u32;
+            let top_left = word.top_left + Point::new(0, word.size.height as i32);
+            Rectangle::new(top_left, Size::new(label.size.width, line as u32))
+        });
+        Self {
+            whole: label,
+            word,
+            guess,
+            face,
+        }
+    }
+}
+
+/// What an arrangement works out; what it leaves out is not there.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    picture: Option<Rectangle>,
+    label: Rectangle,
+    label_side: Side,
+    percent: Option<Rectangle>,
+    percent_side: Side,
+    bar: Option<Rectangle>,
+    ring: Option<Ring>,
+    list: List,
+    status: Option<Rectangle>,
+    status_side: Side,
+    status_face: Face,
+}
+
 impl Layout {
-    /// The places for a display of this size (at least [`MIN_SIDE_PX`] each way).
+    /// The places for a rectangular display that may change with every frame.
     pub fn of(width_px: u32, height_px: u32, depth: Depth) -> Self {
-        let room = Room::of(width_px, height_px);
+        Self::on(&Surface::new(width_px, height_px, depth))
+    }
+
+    /// The places for a display without [`Surface::fault`].
+    pub fn on(surface: &Surface) -> Self {
+        let &Surface {
+            width_px,
+            height_px,
+            depth,
+            ..
+        } = surface;
+        let room = match surface.shape {
+            Shape::Round if surface.refresh == Refresh::Standing => square(width_px),
+            Shape::Round => return round::round(width_px, depth),
+            Shape::Rectangle => Room::of(width_px, height_px),
+        };
+        if surface.refresh == Refresh::Standing {
+            return paper::paper(room, depth);
+        }
         let pictured = match depth {
             Depth::Mono => width_px.min(height_px) >= 200,
             _ => width_px.min(height_px) >= 72,
         };
+        let is_flat = width_px * 10 > height_px * if height_px < 200 { 16 } else { 26 };
         if height_px * 100 > width_px * 115 {
-            tower(room, depth, pictured)
-        } else if height_px < 100 || width_px * 10 > height_px * 26 || !pictured {
-            strip(room, depth, pictured && height_px >= 96)
+            tower::tower(room, depth, pictured)
+        } else if height_px < 100 || is_flat || !pictured {
+            strip::strip(room, depth, pictured && height_px >= 96)
         } else {
-            card(room, depth, pictured)
+            card::card(room, depth, pictured)
         }
     }
 
-    /// Every place, with its name.
+    fn of_places(places: Places, depth: Depth) -> Self {
+        let Places {
+            picture,
+            label,
+            label_side,
+            percent,
+            percent_side,
+            bar,
+            ring,
+            list,
+            status,
+            status_side,
+            status_face,
+        } = places;
+        Self {
+            picture,
+            label,
+            label_side,
+            doubt: Doubt::within(label, depth),
+            percent,
+            percent_side,
+            bar,
+            ring,
+            list,
+            status,
+            status_side,
+            status_face,
+        }
+    }
+
+    /// Every rectangular place, with its name.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, Rectangle)> {
-        let rows = self.rows.iter();
+        let rows = self.list.rows.iter();
         [
-            ("label", self.label),
+            ("label", Some(self.label)),
             ("percent", self.percent),
             ("bar", self.bar),
+            ("picture", self.picture),
+            ("status", self.status),
         ]
         .into_iter()
-        .chain(self.picture.map(|place| ("picture", place)))
-        .chain(self.status.map(|place| ("status", place)))
+        .filter_map(|(name, place)| Some((name, place?)))
         .chain(rows.flat_map(|row| [("row", row.text), ("row's bar", row.bar)]))
-    }
-}
-
-/// A rectangle that is eaten up from its sides.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    pub left: i32,
-    pub top: i32,
-    pub right: i32,
-    pub bottom: i32,
-}
-
-impl Room {
-    /// A whole display.
-    pub fn of(width_px: u32, height_px: u32) -> Self {
-        Self {
-            left: 0,
-            top: 0,
-            right: width_px as i32,
-            bottom: height_px as i32,
-        }
-    }
-
-    pub fn width(&self) -> i32 {
-        (self.right - self.left).max(0)
-    }
-
-    pub fn height(&self) -> i32 {
-        (self.bottom - self.top).max(0)
-    }
-
-    pub fn within(mut self, margin: i32) -> Self {
-        self.left += margin;
-        self.top += margin;
-        self.right -= margin;
-        self.bottom -= margin;
-        self
-    }
-
-    /// Takes `height` (at most what there is) from the bottom, and a gap above that.
-    pub fn take_bottom(&mut self, height: i32, gap: i32) -> Rectangle {
-        let height = height.clamp(0, self.height());
-        let taken = Self {
-            top: self.bottom - height,
-            ..*self
-        };
-        self.bottom -= height + gap;
-        taken.rectangle()
-    }
-
-    pub fn take_top(&mut self, height: i32, gap: i32) -> Rectangle {
-        let height = height.clamp(0, self.height());
-        let taken = Self {
-            bottom: self.top + height,
-            ..*self
-        };
-        self.top += height + gap;
-        taken.rectangle()
-    }
-
-    pub fn take_left(&mut self, width: i32, gap: i32) -> Self {
-        let width = width.clamp(0, self.width());
-        let taken = Self {
-            right: self.left + width,
-            ..*self
-        };
-        self.left += width + gap;
-        taken
-    }
-
-    pub fn take_right(&mut self, width: i32, gap: i32) -> Self {
-        let width = width.clamp(0, self.width());
-        let taken = Self {
-            left: self.right - width,
-            ..*self
-        };
-        self.right -= width + gap;
-        taken
-    }
-
-    pub fn rectangle(&self) -> Rectangle {
-        Rectangle::new(
-            Point::new(self.left, self.top),
-            Size::new(self.width() as u32, self.height() as u32),
-        )
     }
 }
 
@@ -190,197 +305,18 @@ pub(super) fn face(line_px: i32, depth: Depth) -> Face {
     Face::of_height(line_px.max(0) as u32, depth)
 }
 
-fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
-    let (mut room, height) = (room, room.height());
-    // Small black-and-white panels have a black rim of their own.
-    let rimmed = depth == Depth::Mono && height < 100;
-    let margin = if rimmed { 0 } else { height / 24 };
-    room = room.within(margin);
-    let gap = (height / 16).max(1);
-    let picture = pictured.then(|| {
-        let side = room.height().min(room.width() / 3);
-        room.take_left(side, gap * 2).rectangle()
-    });
-
-    let status_face = face((height / 6).max(10), depth);
-    let status = (height >= 48).then(|| room.take_bottom(status_face.line_px() as i32, gap));
-    let percent_height = if status.is_some() {
-        height / 5 + 1
-    } else {
-        height * 3 / 8
-    };
-    let percent_face = face(percent_height.max(8), depth);
-    let mut foot = room;
-    foot.top = room.bottom - percent_face.line_px() as i32;
-    let percent = foot.take_right(percent_width(percent_face, room), gap * 2);
-    room.bottom = foot.top - gap;
-    let thickness = (foot.height() * 3 / 5).max(3);
-    foot.top += (foot.height() - thickness) / 2;
-    foot.bottom = foot.top + thickness;
-
-    Layout {
-        picture,
-        label: room.rectangle(),
-        percent: percent.rectangle(),
-        bar: foot.rectangle(),
-        rows: Vec::new(),
-        status,
-        status_side: Side::Left,
-        row_face: status_face,
-        status_face,
-    }
-}
-
-fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
-    let (height, mut room) = (room.height(), room);
-    let margin = (height / 24).max(2);
-    let gap = (margin * 3 / 4).max(2);
-    room = room.within(margin);
-    let status_face = face((height / 17).max(15).min(height / 10), depth);
-
-    let bar = room.take_bottom((height / 28).max(4), gap / 2 + 1);
-    let percent_face = face(height / 6, depth);
-    let mut head = room;
-    head.bottom -= height / 6 + gap;
-
-    let side_percent = percent_width(percent_face, room);
-    let picture = pictured.then(|| {
-        let side = head.height().min(head.width() - margin - side_percent);
-        head.bottom = head.top + side;
-        head.take_left(side, margin).rectangle()
-    });
-    // What the picture left over goes to the label.
-    room.top = head.bottom + gap;
-
-    let count = if height >= 480 { 5 } else { 3 };
-    let row_line = (height / (9 + count)).min(head.width() / 7);
-    let row_face = face(row_line, depth);
-    let listed = row_line >= ROW_MIN_PX;
-    let status = Some(head.take_top(status_face.line_px() as i32, gap / 2));
-    let percent = if listed {
-        room.take_right(side_percent, gap).rectangle()
-    } else {
-        head.take_bottom(percent_face.line_px() as i32, gap)
-    };
-    let rows = if listed {
-        list(head, row_face, count)
-    } else {
-        Vec::new()
-    };
-
-    Layout {
-        picture,
-        label: room.rectangle(),
-        percent,
-        bar,
-        status_side: if listed { Side::Right } else { Side::Left },
-        rows,
-        status,
-        row_face,
-        status_face,
-    }
-}
-
-fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
-    let (mut room, width, height) = (room, room.width(), room.height());
-    let margin = (width / 24).max(1);
-    let gap = (width / 30).max(2);
-    let thickness = (width / 28).max(4);
-    // High enough for a list; then the picture has a margin and label and percent share a line.
-    let listed = width >= 300 && height * 10 >= width * 15;
-
-    let side = if listed {
-        (width - margin * 2).min(height * 47 / 100)
-    } else {
-        width.min(height - (width / 3).max(48))
-    };
-    let picture = (pictured && side >= 48).then(|| {
-        room.top += if listed { margin } else { 0 };
-        let mut place = room;
-        place.take_left((width - side) / 2, 0);
-        room.top += side;
-        place.bottom = room.top;
-        place.take_left(side, 0).rectangle()
-    });
-    let attached = (picture.is_some() && !listed).then(|| room.take_top(thickness, 0));
-    room.top += if listed { gap - margin } else { 0 };
-    room = room.within(margin);
-    if !listed {
-        // Below a picture that takes all of the width, the words need what height there is.
-        room.top -= margin / 3;
-        room.bottom += margin / 3;
-    }
-
-    let percent_most = (room.height() - gap) * 2 / 5;
-    let percent_face = face((width / 9).max(8).min(percent_most), depth);
-    let percent_line = percent_face.line_px() as i32;
-    let mut others = if attached.is_some() {
-        0
-    } else {
-        thickness + gap
-    };
-    others += if listed { 0 } else { percent_line + gap };
-    // Without a list the label has all the height that is left.
-    let label_height = if listed {
-        width / 6
-    } else {
-        room.height() - others
-    };
-    let mut label = room;
-    room.top += label_height + gap;
-    label.bottom = label.top + label_height;
-
-    let beside = listed.then(|| label.take_right(percent_width(percent_face, room), gap));
-    let bar = attached.unwrap_or_else(|| room.take_top(thickness, gap));
-    let status_face = face((percent_line * 3 / 4).min((width / 17).max(15)), depth);
-    let status_width = status_face.width_px("99.9 fps") as i32;
-    let (percent, status) = match beside {
-        Some(percent) => {
-            let status = room.take_bottom(status_face.line_px() as i32, gap);
-            (percent, Some(status))
-        }
-        None => {
-            let mut foot = room;
-            foot.bottom = foot.top + percent_line;
-            let percent = foot.take_right(percent_width(percent_face, foot), gap);
-            let status = (foot.width() > status_width).then(|| foot.rectangle());
-            (percent, status)
-        }
-    };
-    let row_face = face(width / 15, depth);
-    let rows = if listed {
-        list(room, row_face, 5)
-    } else {
-        Vec::new()
-    };
-
-    Layout {
-        picture,
-        label: label.rectangle(),
-        percent: percent.rectangle(),
-        bar,
-        rows,
-        status,
-        status_side: Side::Left,
-        row_face,
-        status_face,
-    }
-}
-
 /// Room for "100%", but not all of a narrow display's width.
 pub(super) fn percent_width(face: Face, room: Room) -> i32 {
     (face.width_px("100%") as i32 + 1).min(room.width() * 2 / 3)
 }
 
-/// `wanted` rows, or three of five, or none, spread over the room's height.
-fn list(room: Room, face: Face, wanted: i32) -> Vec<Row> {
+/// The first of `counts` rows that fits, or none, spread over the room's height.
+fn list(room: Room, face: Face, counts: &[i32]) -> Vec<Row> {
     let line = face.line_px() as i32;
     let (bar, air) = ((line / 5).max(2), line / 10);
     let closest = line + air + bar + (line / 4).max(2);
-    let Some(count) = [wanted, 3]
-        .into_iter()
-        .find(|n| n * closest <= room.height())
-    else {
+    let mut counts = counts.iter().copied();
+    let Some(count) = counts.find(|n| n * closest <= room.height()) else {
         return Vec::new();
     };
     let pitch = (room.height() / count).min(closest * 2);
@@ -422,10 +358,8 @@ mod tests {
             layout.label.size.height >= smallest,
             "{width_px} x {height_px}"
         );
-        assert!(
-            layout.percent.size.height >= smallest,
-            "{width_px} x {height_px}"
-        );
+        let percent = layout.percent.expect("every display but paper has one");
+        assert!(percent.size.height >= smallest, "{width_px} x {height_px}");
     }
 
     #[test]
@@ -451,7 +385,7 @@ mod tests {
 
     #[test]
     fn the_usual_displays_have_what_the_policy_promises() {
-        let rows = |w, h| Layout::of(w, h, Depth::Rgb565).rows.len();
+        let rows = |w, h| Layout::of(w, h, Depth::Rgb565).list.rows.len();
         assert_eq!([rows(320, 240), rows(480, 320), rows(800, 480)], [3, 3, 5]);
         assert_eq!(
             [rows(1024, 600), rows(1920, 1080), rows(480, 800)],

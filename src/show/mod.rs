@@ -31,6 +31,7 @@ pub mod pixel;
 #[cfg(test)]
 mod played;
 pub mod png;
+pub mod ring;
 pub mod serial;
 pub mod setting;
 pub mod shadow;

@@ -28,6 +28,7 @@ pub fn verdict(class: usize, probability: f32) -> Verdict {
     Verdict {
         decided: Some(best),
         top: [best, rest, rest, rest, rest],
+        enter: Some(0.5),
         changed: false,
     }
 }

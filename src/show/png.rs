@@ -9,6 +9,7 @@
 use super::canvas::{Canvas, Rgb};
 use super::draw::Painter;
 use super::font::Letters;
+use super::layout::Surface;
 use super::{Display, DisplayError, REGIONS, Scene, State};
 use crate::board::{Depth, PngConfig};
 use crate::decide::Verdict;
@@ -82,7 +83,10 @@ impl PngDisplay {
     /// `own` are the letters of the board's own font file.
     pub fn open(config: &PngConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
         let (width_px, height_px) = (config.width_px, config.height_px);
-        let painter = Painter::with_letters(width_px, height_px, config.depth, own)?;
+        let surface = Surface::new(width_px, height_px, config.depth)
+            .shaped(config.shape)
+            .refreshed(config.refresh);
+        let painter = Painter::on(surface, own)?;
         let folder = config.folder.clone();
         let keep = config.keep.clamp(1, KEEP_MAX);
         fs::create_dir_all(&folder).map_err(|error| {
@@ -263,6 +267,7 @@ pub(super) fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::board::{Refresh, Shape};
     use crate::decide::{Candidate, TOP, Verdict};
     use std::time::Duration;
 
@@ -273,6 +278,8 @@ mod tests {
             width_px: 160,
             height_px: 128,
             depth: Depth::Rgb565,
+            shape: Shape::Rectangle,
+            refresh: Refresh::Live,
         }
     }
 
@@ -283,6 +290,7 @@ mod tests {
                 class,
                 probability: 0.1,
             }),
+            enter: Some(0.5),
             changed: false,
         }
     }

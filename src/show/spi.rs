@@ -12,10 +12,11 @@ use super::bus::{self, Wiring, gpio};
 use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
+use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
 use super::{Display, DisplayError, Scene, State};
-use crate::board::Depth;
 use crate::board::panel::{Controller, SpiConfig};
+use crate::board::{Depth, Shape};
 use dcs::Panel;
 use std::io;
 
@@ -67,7 +68,13 @@ impl SpiDisplay {
             Controller::Ili9488 => Depth::Rgb888,
             _ => Depth::Rgb565,
         };
-        let painter = Painter::with_letters(width_px, height_px, depth, own)?;
+        let shape = if config.round {
+            Shape::Round
+        } else {
+            Shape::Rectangle
+        };
+        let surface = Surface::new(width_px, height_px, depth).shaped(shape);
+        let painter = Painter::on(surface, own)?;
         let name = format!(
             "{} on {}",
             config.controller.name(),

@@ -5,7 +5,7 @@ use super::emulator::qemu::{DISPLAY_PX, DISPLAY_SOCKETS, virt, virt_with_display
 use super::session::{Memory, Session};
 use super::{GUEST_MODEL, Scenario, Setting};
 use eyelet::board::file::Base;
-use eyelet::board::{Board, CameraConfig, Depth, Mount, StillConfig};
+use eyelet::board::{Board, CameraConfig, DecideConfig, Depth, Mount, StillConfig};
 use eyelet::camera::{self, Next};
 use eyelet::decide::{Candidate, Classes, Verdict};
 use eyelet::model::Model;
@@ -61,6 +61,7 @@ fn verdict(event: &Value) -> Verdict {
     Verdict {
         decided: event["class"].is_u64().then(|| candidate(event)),
         top: std::array::from_fn(|i| candidate(&top[i])),
+        enter: Some(DecideConfig::default().enter),
         changed: false,
     }
 }

@@ -75,6 +75,7 @@ pub fn shows(
     let verdict = Verdict {
         decided: Some(certain),
         top: [certain; decide::TOP],
+        enter: Some(0.5),
         changed: false,
     };
     same_label(screen, State::Live, Some(&verdict), label)?;

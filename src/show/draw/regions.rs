@@ -1,19 +1,19 @@
 //! A scene of several regions: each with its name, label, percent and bar in a cell of its own.
 
+use super::doubt::bar_of;
 use super::{Painter, Palette};
 use crate::decide::Candidate;
-use crate::show::canvas::Rgb;
 use crate::show::cells::{Cell, Cells};
 use crate::show::layout::Side;
 use crate::show::picture::Scaler;
-use crate::show::words::{self, Number};
+use crate::show::words;
 use crate::show::{DisplayError, Region, Scene};
 
 impl Painter {
     /// Gives each of so many regions a place of its own; an error when they would not be legible.
     pub fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
         let (width_px, height_px) = (self.canvas.width_px(), self.canvas.height_px());
-        let Some(cells) = Cells::of(width_px, height_px, self.canvas.depth(), regions) else {
+        let Some(cells) = Cells::on(&self.surface, regions) else {
             return Err(DisplayError::Unusable(format!(
                 "a display of {width_px} x {height_px} pixels has no room for {regions} regions: take fewer in the board file's \
                  [mount.regions], or [display.none]"
@@ -67,22 +67,31 @@ impl Painter {
         let Palette {
             text, good, doubt, ..
         } = self.palette;
-        let decided = region.verdict.and_then(|verdict| verdict.decided);
-        let percent: Number;
-        let (label, colour): (words::Label, Rgb) = match (decided, region.verdict) {
-            (Some(Candidate { class, .. }), _) => (words::class_name(scene.labels, class), text),
-            (None, Some(_)) => (words::legible(scene.unknown_label), doubt),
-            (None, None) => (words::legible("no frame"), doubt),
-        };
-        self.label_at(cell.label, label.as_str(), colour);
-        let probability = decided.map_or(0.0, |best| best.probability);
-        if decided.is_some() {
-            percent = words::percent(probability);
-            self.percent_at(cell.percent, percent.as_str(), text);
+        let (mut share, mut needed, mut colour) = (0.0, None, doubt);
+        match (
+            region.verdict,
+            region.verdict.and_then(|verdict| verdict.decided),
+        ) {
+            (_, Some(Candidate { class, probability })) => {
+                let name = words::class_name(scene.labels, class);
+                let line_px = self.label_at(cell.label, name.as_str(), Side::Left, text);
+                if let Some(place) = cell.percent {
+                    let percent = words::percent(probability);
+                    let most = line_px.max(place.size.height / 2);
+                    self.percent_at(place, percent.as_str(), most, Side::Right, text);
+                }
+                (share, colour) = (probability, good);
+            }
+            (Some(verdict), None) => {
+                self.undecided(scene, Some(verdict), cell.doubt, Side::Left);
+                (share, needed) = bar_of(Some(verdict));
+            }
+            (None, None) => {
+                self.label_at(cell.label, "no frame", Side::Left, doubt);
+            }
         }
         if let Some(bar) = cell.bar {
-            let colour = if decided.is_some() { good } else { doubt };
-            self.gauge(bar, probability, colour);
+            self.gauge(bar, share, needed, colour);
         }
     }
 }

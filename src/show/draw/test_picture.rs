@@ -105,7 +105,7 @@ impl Painter {
         }
         let bars = Room::around(room.take_top((room.height() - gap) / 2, gap));
         // All letters are as large as the widest may be.
-        let face = self.fitting(&part(&bars, 0, BARS.len() as u32).within(1), "W");
+        let face = self.largest(&part(&bars, 0, BARS.len() as u32).within(1), "W");
         for (i, (letter, colour)) in (0..).zip(BARS) {
             let bar = part(&bars, i, BARS.len() as u32);
             self.canvas.fill(bar.rectangle(), colour);
@@ -136,7 +136,7 @@ impl Painter {
         let mut below = *room;
         let line_px = (room.height() / 5).clamp(TEXT_MIN_PX, mark_px.max(TEXT_MIN_PX));
         let line = Room::around(below.take_top(line_px, gap));
-        let fits = |text: &&Words| self.fitting(&line, text.as_str()).is_some();
+        let fits = |text: &&Words| self.largest(&line, text.as_str()).is_some();
         if let Some(text) = spoken.iter().find(fits) {
             self.centred(&line, text.as_str(), WHITE);
             *room = below;
@@ -144,7 +144,7 @@ impl Painter {
     }
 
     /// The largest face in which a text fits into a place.
-    fn fitting(&self, room: &Room, text: &str) -> Option<Face> {
+    fn largest(&self, room: &Room, text: &str) -> Option<Face> {
         let depth = self.canvas.depth();
         let highest = room.height().min(TEXT_MAX_PX);
         (TEXT_MIN_PX..=highest).rev().find_map(|line_px| {
@@ -157,7 +157,7 @@ impl Painter {
 
     /// One line in the middle of its place, as large as it fits; none where it does not.
     fn centred(&mut self, room: &Room, text: &str, colour: Rgb) {
-        if let Some(face) = self.fitting(room, text) {
+        if let Some(face) = self.largest(room, text) {
             self.centred_in(face, room, text, colour);
         }
     }

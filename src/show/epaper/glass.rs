@@ -94,7 +94,7 @@ impl Paper {
             for (x, rgb) in row.chunks_exact(3).enumerate() {
                 let byte = played.paper[y as usize * played.width_bytes + x / 8];
                 let is_white = byte >> (7 - x % 8) & 1 != 0;
-                assert_eq!(is_white, (rgb[0] >= 128) == config.invert, "{x}, {y}");
+                assert_eq!(is_white, (rgb[0] >= 128) != config.invert, "{x}, {y}");
             }
         }
     }

@@ -1,0 +1,100 @@
+//! A landscape or square display: the picture at the upper left, more about the classes beside it, the label below.
+
+use super::{Layout, List, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
+use crate::board::Depth;
+
+/// Below this height a smaller picture leaves the label two lines.
+const LOW_PX: i32 = 200;
+
+pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
+    let (height, mut room) = (room.height(), room);
+    let margin = (height / 24).max(2);
+    let gap = (margin * 3 / 4).max(2);
+    room = room.within(margin);
+    let status_face = face((height / 17).max(15).min(height / 10), depth);
+
+    let bar = room.take_bottom((height / 28).max(4), gap / 2 + 1);
+    let percent_face = face(height / 6, depth);
+    let mut head = room;
+    head.bottom -= height / 6 + gap;
+
+    let side_percent = percent_width(percent_face, room);
+    let picture = pictured.then(|| {
+        let mut side = head.height().min(head.width() - margin - side_percent);
+        if height < LOW_PX {
+            side = side.min(height * 9 / 20);
+        }
+        head.bottom = head.top + side;
+        head.take_left(side, margin).rectangle()
+    });
+    // What the picture left over goes to the label.
+    room.top = head.bottom + gap;
+
+    let count = if height >= 480 { 5 } else { 3 };
+    let row_line = (height / (9 + count)).min(head.width() / 7);
+    let places = Places {
+        picture,
+        bar: Some(bar),
+        status_face,
+        ..Places::default()
+    };
+    if row_line < ROW_MIN_PX {
+        let status = head.take_top(status_face.line_px() as i32, gap / 2);
+        return narrow(places, room, head, (height, gap), depth, status);
+    }
+    let row_face = face(row_line, depth);
+    let status = head.take_top(status_face.line_px() as i32, gap / 2);
+    let percent = room.take_right(side_percent, gap);
+    Layout::of_places(
+        Places {
+            label: room.rectangle(),
+            percent: Some(percent.rectangle()),
+            percent_side: Side::Right,
+            status: Some(status),
+            status_side: Side::Right,
+            list: List {
+                rows: list(head, row_face, &[count, 3]),
+                face: row_face,
+                ..List::default()
+            },
+            ..places
+        },
+        depth,
+    )
+}
+
+/// The column beside the picture is too narrow for names with percents: it has the percent of the label, and below that the next best
+/// classes with bars alone.
+fn narrow(
+    places: Places,
+    room: Room,
+    mut column: Room,
+    (height, gap): (i32, i32),
+    depth: Depth,
+    status: embedded_graphics::primitives::Rectangle,
+) -> Layout {
+    let row_face = face((height / 14).max(15), depth);
+    let mut below = column;
+    let percent = below.take_top(height / 6, gap);
+    let rows = list(below, row_face, &[2, 1]);
+    let percent = if rows.is_empty() {
+        column.take_top(column.height().min(height / 4), 0)
+    } else {
+        percent
+    };
+    Layout::of_places(
+        Places {
+            label: room.rectangle(),
+            percent: Some(percent),
+            percent_side: Side::Left,
+            status: Some(status),
+            list: List {
+                rows,
+                face: row_face,
+                is_narrow: true,
+            },
+            ..places
+        },
+        depth,
+    )
+}

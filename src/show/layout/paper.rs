@@ -1,0 +1,22 @@
+//! A standing picture, for paper: the label as large as it can be, and one line at the foot for what is the matter. What changes with
+//! every frame (percent, bar, frame rate, the camera's picture) has no place.
+
+use super::{Layout, Places, Room, face};
+use crate::board::Depth;
+
+pub(super) fn paper(mut room: Room, depth: Depth) -> Layout {
+    let shorter = room.width().min(room.height());
+    room = room.within(shorter / 32);
+    let gap = (shorter / 32).max(1);
+    let status_face = face((shorter / 8).max(8).min(room.width() / 12), depth);
+    let status = room.take_bottom(status_face.line_px() as i32, gap);
+    Layout::of_places(
+        Places {
+            label: room.rectangle(),
+            status: Some(status),
+            status_face,
+            ..Places::default()
+        },
+        depth,
+    )
+}

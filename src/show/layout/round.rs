@@ -1,0 +1,104 @@
+//! A round display: the percent is a ring along its rim, open at the foot; picture, label, percent and status stand in the middle of
+//! what the circle leaves of their height.
+
+use super::{Layout, Places, Room, Side, face};
+use crate::board::Depth;
+use crate::show::ring::Ring;
+use embedded_graphics::primitives::Rectangle;
+
+/// The smallest round display that words are legible on.
+pub const MIN_DIAMETER_PX: u32 = 96;
+
+/// The smallest one with a picture.
+const PICTURE_DIAMETER_PX: i32 = 160;
+
+pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
+    let ring = Ring::on(diameter_px);
+    let diameter = diameter_px as i32;
+    let inside = Circle {
+        centre: diameter / 2,
+        radius: ring.inner_px() as i32 - (diameter / 60).max(1),
+    };
+    let gap = (diameter / 80).max(1);
+    let mut top = diameter / 4;
+    let picture = (depth != Depth::Mono && diameter >= PICTURE_DIAMETER_PX).then(|| {
+        let side = diameter * 2 / 5;
+        let picture = inside.highest(side);
+        top = picture.top_left.y + side + gap;
+        picture
+    });
+    let percent_bottom = diameter * 87 / 100;
+    let percent_top = percent_bottom - (diameter / 10).max(10);
+    let status_face = face((diameter / 16).max(10), depth);
+    // Between the ends of the ring there is room as far as the rim.
+    let whole = Circle {
+        centre: inside.centre,
+        radius: ring.outer_px() as i32,
+    };
+    let status_top = percent_bottom + gap;
+    let status = whole.band(status_top, status_top + status_face.line_px() as i32);
+    Layout::of_places(
+        Places {
+            picture,
+            label: inside.band(top, percent_top - gap),
+            label_side: Side::Middle,
+            percent: Some(inside.band(percent_top, percent_bottom)),
+            percent_side: Side::Middle,
+            ring: Some(ring),
+            status: Some(status),
+            status_side: Side::Middle,
+            status_face,
+            ..Places::default()
+        },
+        depth,
+    )
+}
+
+/// The largest upright square in the circle inside of the rim: what several regions share.
+pub(in crate::show) fn square(diameter_px: u32) -> Room {
+    let diameter = diameter_px as i32;
+    let side = diameter * 7 / 10;
+    Room::of(diameter_px, diameter_px).within((diameter - side) / 2)
+}
+
+/// In whole pixels.
+#[derive(Debug, Clone, Copy)]
+struct Circle {
+    centre: i32,
+    radius: i32,
+}
+
+impl Circle {
+    /// Half of the width of the circle so far from its centre.
+    fn half_width(self, distance: i32) -> i32 {
+        (self.radius * self.radius - distance * distance)
+            .max(0)
+            .isqrt()
+    }
+
+    /// The widest rectangle with these sides.
+    fn band(self, top: i32, bottom: i32) -> Rectangle {
+        let distance = (top - self.centre).abs().max((bottom - self.centre).abs());
+        let half = self.half_width(distance);
+        Room {
+            left: self.centre - half,
+            top,
+            right: self.centre + half,
+            bottom,
+        }
+        .rectangle()
+    }
+
+    /// The highest square of this side.
+    fn highest(self, side: i32) -> Rectangle {
+        let left = self.centre - side / 2;
+        let top = self.centre - self.half_width(side - side / 2);
+        Room {
+            left,
+            top,
+            right: left + side,
+            bottom: top + side,
+        }
+        .rectangle()
+    }
+}
