@@ -251,7 +251,7 @@ mod tests {
                 FAILS => Err(DisplayError::Failed("torn".into())),
                 PANICS => panic!("on purpose"),
                 HANGS => {
-                    std::thread::sleep(Duration::from_millis(300));
+                    std::thread::sleep(Duration::from_secs(1));
                     Ok(())
                 }
                 _ => Ok(()),
@@ -334,7 +334,12 @@ mod tests {
                 "it has been busy with one picture for 0 s; check its cable and power",
             ),
         ] {
-            let (apart, seen) = telling(Duration::from_millis(100));
+            // To tell of a panic takes a moment too.
+            let limit = match rate {
+                HANGS => Duration::from_millis(100),
+                _ => BUSY_LIMIT,
+            };
+            let (apart, seen) = telling(limit);
             apart.show(&scene(1.0)).unwrap();
             assert_eq!(seen.recv().unwrap(), 1.0);
             apart.show(&scene(rate)).unwrap();
