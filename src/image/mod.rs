@@ -48,6 +48,7 @@ pub mod machine;
 pub mod manifest;
 mod model_files;
 pub mod modules;
+mod panel;
 mod pi_firmware;
 mod program;
 mod sensor;

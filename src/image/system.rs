@@ -7,7 +7,7 @@ use super::machine::{Needs, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
 use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure, relative};
-use super::{config, drivers, pi_firmware, program};
+use super::{config, drivers, panel, pi_firmware, program};
 use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
@@ -53,7 +53,8 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         .device_trees
         .keys()
         .any(|name| name.starts_with("bcm2710-"));
-    let sensor = pi_firmware::sensor_parts(recipe, machine)?;
+    let mut sensor = pi_firmware::sensor_parts(recipe, machine)?;
+    panel::add(&mut sensor, recipe.board, machine);
     let mut packages: Vec<Package> = recipe.kernel.iter().map(Package::from).collect();
     let mut boot = Files::new();
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
@@ -92,6 +93,12 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
             "the USB port of a Raspberry Pi Zero 2 W takes a camera with an OTG adapter only (one whose plug says that it is the host's)"
                 .to_owned(),
         );
+    }
+    for display in &recipe.board.displays {
+        match panel::lack(display, machine, of_pi_os) {
+            Some(lack) if display.is_required() => return Err(package_failure(lack)),
+            lack => notes.extend(lack),
+        }
     }
     boot.insert("boot.scr".into(), boot_files::u_boot_script());
     boot.insert(

@@ -252,6 +252,60 @@ fn a_drm_display_brings_its_drivers_and_overlay() {
 }
 
 #[test]
+fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    let pi_os = ["--kernel", "pi-os.deb"];
+    let with = |table: &str| {
+        mine(
+            &workshop,
+            "raspberry-pi-3",
+            &[("[display.framebuffer]", table)],
+        )
+    };
+    let spi = "[display.spi]\ncontroller = \"st7789\"\ndc_gpio = 25";
+    let board = with(spi);
+    let disk = workshop.disk(&[&board[..], &pi_os].concat());
+    assert!(disk.text(2, "config.txt").contains("\ndtparam=spi=on\n"));
+    let loaded = modules(&disk);
+    assert!(
+        loaded.ends_with(&["spi_bcm2835".into(), "spidev".into()]),
+        "{loaded:?}"
+    );
+    // Debian's kernel has no SPI device.
+    let made = workshop.image(&[&board[..], &["--output", "debian.img"]].concat());
+    let told = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.success(), "{told}");
+    assert!(
+        told.contains(
+            "the display (SPI panel st7789, 240x320 on /dev/spidev0.0) needs an SPI device"
+        ),
+        "{told}"
+    );
+    let (code, text) = workshop.complaint(&with(&format!("{spi}\nrequired = true")));
+    assert_eq!(code, PACKAGE, "{text}");
+    assert!(
+        text.contains("pass --kernel with Raspberry Pi OS's"),
+        "{text}"
+    );
+
+    let board = with("[display.oled]");
+    let disk = workshop.disk(&[&board[..], &pi_os].concat());
+    assert!(
+        disk.text(2, "config.txt")
+            .contains("\ndtparam=i2c_arm=on\n")
+    );
+    let loaded = modules(&disk);
+    assert!(
+        loaded.ends_with(&["i2c_bcm2835".into(), "i2c_dev".into()]),
+        "{loaded:?}"
+    );
+}
+
+#[test]
 fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
     if common::emulated() {
         return;

@@ -14,8 +14,9 @@ const REMEDY: Remedy = Remedy {
     group: "i2c",
 };
 
-/// Control bytes (SSD1306 data sheet, 8.1.5.2): only commands follow, only data follow.
-const COMMANDS: u8 = 0x00;
+/// Control bytes (SSD1306 data sheet, 8.1.5.2): one byte of a command follows, only data follow. A whole command could follow one
+/// control byte too, but older controllers of the family take this form alone.
+const COMMAND: u8 = 0x80;
 const DATA: u8 = 0x40;
 
 /// The most bytes of a message: the control byte, and a page of the widest controller.
@@ -54,24 +55,41 @@ impl I2cWire {
         })
     }
 
-    fn send(&mut self, control: u8, bytes: &[u8]) -> io::Result<()> {
-        for part in bytes.chunks(MESSAGE_BYTES - 1) {
-            self.message[0] = control;
-            self.message[1..=part.len()].copy_from_slice(part);
-            let message = &self.message[..=part.len()];
-            self.device.write(message).map_err(plain)?;
-        }
-        Ok(())
+    fn send(&mut self, bytes: usize) -> io::Result<()> {
+        self.device.write(&self.message[..bytes]).map_err(plain)
     }
+}
+
+/// A message with a command; its length.
+fn put_command(message: &mut [u8], bytes: &[u8]) -> usize {
+    for (pair, byte) in message.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[COMMAND, *byte]);
+    }
+    2 * bytes.len()
+}
+
+/// A message with data; its length.
+fn put_data(message: &mut [u8], bytes: &[u8]) -> usize {
+    message[0] = DATA;
+    message[1..=bytes.len()].copy_from_slice(bytes);
+    1 + bytes.len()
 }
 
 impl Wire for I2cWire {
     fn command(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.send(COMMANDS, bytes)
+        for part in bytes.chunks(MESSAGE_BYTES / 2) {
+            let bytes = put_command(&mut self.message, part);
+            self.send(bytes)?;
+        }
+        Ok(())
     }
 
     fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.send(DATA, bytes)
+        for part in bytes.chunks(MESSAGE_BYTES - 1) {
+            let bytes = put_data(&mut self.message, part);
+            self.send(bytes)?;
+        }
+        Ok(())
     }
 }
 
@@ -93,6 +111,17 @@ pub fn is_no_answer(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_are_framed_as_the_controllers_take_them() {
+        let mut message = [0xee; MESSAGE_BYTES];
+        let bytes = put_command(&mut message, &[0xb3, 0x04, 0x12]);
+        assert_eq!(message[..bytes], [0x80, 0xb3, 0x80, 0x04, 0x80, 0x12]);
+        let bytes = put_data(&mut message, &[1, 2, 3]);
+        assert_eq!(message[..bytes], [0x40, 1, 2, 3]);
+        assert_eq!(put_data(&mut message, &[7; 132]), MESSAGE_BYTES);
+        assert_eq!(put_command(&mut message, &[7; 66]), 132);
+    }
 
     #[test]
     fn what_is_no_bus_is_refused_with_what_to_do() {
