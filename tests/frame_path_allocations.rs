@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use eyelet::board::{
     Area, CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
 };
@@ -244,7 +247,7 @@ fn fused_network_and_decision_allocate_nothing(name: &str) {
     let model = Model::find(name, None).unwrap();
     let mut network = Network::load(&model, 1).unwrap();
     if let Err(why) = network.fused() {
-        println!("skipped: {why}");
+        skipped::say_skipped(why);
         return;
     }
     let config = DecideConfig::default();
@@ -332,7 +335,7 @@ fn an_island_allocates_nothing() {
     let model = Model::find(file, None).unwrap();
     let network = Network::load(&model, 1).unwrap();
     let Some(islands) = network.islands() else {
-        println!("skipped: this CPU has no instruction set that the fast plan has kernels for");
+        skipped::say_skipped("this CPU has no instruction set that the fast plan has kernels for");
         return;
     };
     let mut fused = islands.fused.lock().unwrap();
