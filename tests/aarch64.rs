@@ -31,7 +31,7 @@ const PHOTOS: [&str; 2] = ["cat", "hotdog"];
 /// The program, and the folder of the developers' files; or why there is no test.
 fn program() -> Option<(PathBuf, PathBuf)> {
     let Some(folder) = std::env::var_os("EYELET_AARCH64") else {
-        println!("skipped: EYELET_AARCH64 names no folder with the ARM program");
+        common::say_skipped("EYELET_AARCH64 names no folder with the ARM program");
         return None;
     };
     if Command::new("qemu-aarch64")
@@ -39,7 +39,7 @@ fn program() -> Option<(PathBuf, PathBuf)> {
         .output()
         .is_err()
     {
-        println!("skipped: there is no qemu-aarch64 (apt install qemu-user)");
+        common::say_skipped("there is no qemu-aarch64 (apt install qemu-user)");
         return None;
     }
     Some((Path::new(&folder).join("eyelet"), common::shared()?))

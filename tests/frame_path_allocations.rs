@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use eyelet::board::file::Base;
 use eyelet::board::{
     Area, Board, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig, Mount,
@@ -329,7 +332,7 @@ fn fused_network_and_decision_allocate_nothing(name: &str) {
     let model = Model::find(name, None).unwrap();
     let mut network = Network::load(&model, 1).unwrap();
     if let Err(why) = network.fused() {
-        println!("skipped: {why}");
+        skipped::say_skipped(why);
         return;
     }
     let config = DecideConfig::default();
@@ -564,7 +567,7 @@ fn an_island_allocates_nothing() {
     let model = Model::find(file, None).unwrap();
     let network = Network::load(&model, 1).unwrap();
     let Some(islands) = network.islands() else {
-        println!("skipped: this CPU has no instruction set that the fast plan has kernels for");
+        skipped::say_skipped("this CPU has no instruction set that the fast plan has kernels for");
         return;
     };
     let mut fused = islands.fused.lock().unwrap();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{argmax, fixture, read_f32, run_eyelet};
+use common::{argmax, fixture, read_f32, run_eyelet, say_skipped};
 use eyelet::model::Model;
 use eyelet::network::Network;
 
@@ -69,7 +69,7 @@ fn load(name: &str, threads: usize) -> (Model, Network) {
 fn has_kernels() -> bool {
     let known = load("opset13", 1).1.fused().is_ok();
     if !known {
-        println!("skipped: this CPU has no instruction set that the fast plan has kernels for");
+        say_skipped("this CPU has no instruction set that the fast plan has kernels for");
     }
     known
 }

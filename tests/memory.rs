@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{emulated, fixture, run_eyelet};
+use common::{emulated, fixture, run_eyelet, say_skipped};
 use serde_json::Value;
 use std::process::Command;
 
@@ -90,7 +90,7 @@ fn no_memory_system_call_after_the_first_frames() {
         return;
     }
     if Command::new("strace").arg("-V").output().is_err() {
-        println!("skipped: strace is not installed, so system calls cannot be watched");
+        say_skipped("strace is not installed, so system calls cannot be watched");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -111,10 +111,10 @@ fn no_memory_system_call_after_the_first_frames() {
         .output()
         .unwrap();
     if !status.status.success() && !trace.exists() {
-        println!(
-            "skipped: strace may not trace here: {}",
+        say_skipped(format_args!(
+            "strace may not trace here: {}",
             String::from_utf8_lossy(&status.stderr)
-        );
+        ));
         return;
     }
     let trace = std::fs::read_to_string(&trace).unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{PHOTOS, argmax, read_f32, shared};
+use common::{PHOTOS, argmax, read_f32, say_skipped, shared};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec};
 use eyelet::network::Network;
 use std::path::Path;
@@ -40,7 +40,9 @@ fn compare(file: &str, kind: &str) -> Option<Vec<Distance>> {
     let mut network = Network::load(&mobilenet(&shared.join("models").join(file)), 1).unwrap();
     let in_integers = network.fused().is_ok();
     if !in_integers {
-        println!("{file}: skipped but for its classes: this CPU has no kernels of ours");
+        say_skipped(format_args!(
+            "{file} but for its classes: this CPU has no kernels of ours"
+        ));
     }
     let mut all = Vec::new();
     for photo in PHOTOS {

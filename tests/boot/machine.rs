@@ -16,15 +16,9 @@ use tempfile::TempDir;
 /// What images are made of, and what boots them.
 pub struct Inputs {
     eyelet: PathBuf,
-    kernel: Vec<PathBuf>,
+    pub kernel: Vec<PathBuf>,
     pub model: PathBuf,
     u_boot: TempDir,
-}
-
-/// What a Raspberry Pi needs beside that.
-pub struct Pi {
-    pub firmware: PathBuf,
-    folder: TempDir,
 }
 
 impl Inputs {
@@ -45,24 +39,6 @@ impl Inputs {
             u_boot,
         })
     }
-
-    /// The Pi's firmware, its U-Boot, and the device tree that QEMU gives to U-Boot.
-    pub fn pi(&self) -> Result<Pi, Missing> {
-        let apt = Apt::new(package_cache());
-        let firmware = match std::env::var_os("EYELET_RASPI_FIRMWARE") {
-            Some(file) => file.into(),
-            None => apt
-                .package("raspi-firmware")
-                .map_err(|failure| Missing(failure.message))?,
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let u_boot = file_of(&apt, "u-boot-rpi:arm64", "usr/lib/u-boot/rpi_3/u-boot.bin")?;
-        fs::write(folder.path().join("u-boot.bin"), u_boot).unwrap();
-        let kernel = eyelet::image::kernel::Kernel::open(&self.kernel).unwrap();
-        let tree = &kernel.device_trees["bcm2837-rpi-3-b.dtb"];
-        fs::write(folder.path().join("pi.dtb"), tree).unwrap();
-        Ok(Pi { firmware, folder })
-    }
 }
 
 /// The package of the shell.
@@ -71,7 +47,8 @@ pub fn busybox() -> Result<PathBuf, Missing> {
     package.map_err(|failure| Missing(failure.message))
 }
 
-fn file_of(apt: &Apt, package: &str, path: &str) -> Result<Vec<u8>, Missing> {
+/// The file at `path` of a package.
+pub fn file_of(apt: &Apt, package: &str, path: &str) -> Result<Vec<u8>, Missing> {
     let deb = apt
         .package(package)
         .map_err(|failure| Missing(failure.message))?;
@@ -192,33 +169,8 @@ impl Console {
         Self::boot(&arguments)
     }
 
-    /// QEMU's Raspberry Pi 3B with the card in its slot. Its second serial line is the one on the board's pins.
-    pub fn boot_pi_3(pi: &Pi, card: &Card) -> Self {
-        let mut arguments: Vec<OsString> = [
-            // Its four cores wait for each other; in one thread they do not wait for this machine's.
-            "-accel",
-            "tcg,thread=single",
-            "-M",
-            "raspi3b",
-            "-serial",
-            "null",
-            "-serial",
-            "stdio",
-        ]
-        .map(OsString::from)
-        .into();
-        arguments.extend([
-            "-kernel".into(),
-            pi.folder.path().join("u-boot.bin").into(),
-            "-dtb".into(),
-            pi.folder.path().join("pi.dtb").into(),
-            "-drive".into(),
-            drive("sd", card),
-        ]);
-        Self::boot(&arguments)
-    }
-
-    fn boot(arguments: &[OsString]) -> Self {
+    /// A machine of QEMU's with a serial line on standard output.
+    pub fn boot(arguments: &[OsString]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self {
             board: Board::start(folder.path(), arguments).unwrap(),
@@ -255,6 +207,13 @@ impl Console {
         }
     }
 
+    /// The same for a line that may have come already.
+    pub fn said(&mut self, text: &str, patience: Duration) {
+        if !self.board.log.iter().any(|line| line.contains(text)) {
+            self.wait_for(text, patience);
+        }
+    }
+
     /// Waits until a frame is told to be `label`.
     pub fn class(&mut self, label: &str, patience: Duration) -> String {
         self.wait_for(&format!(": {label} "), patience)
@@ -271,7 +230,8 @@ impl Console {
     }
 }
 
-fn drive(interface: &str, card: &Card) -> OsString {
+/// QEMU's word for the card's file.
+pub fn drive(interface: &str, card: &Card) -> OsString {
     let mut drive = OsString::from(format!("if={interface},format=raw,file="));
     drive.push(&card.path);
     drive

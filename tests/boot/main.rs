@@ -11,9 +11,11 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod machine;
+mod raspberry_pi;
 
 use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
 use machine::{Card, Console, Inputs};
+use raspberry_pi::{KERNEL_CONSOLE, Model, Pi};
 use std::time::Duration;
 
 /// From a sleeping QEMU to a class: U-Boot, the kernel, the model, on a machine that may be busy.
@@ -152,7 +154,7 @@ fn raspberry_pi_3_boots_its_image_into_the_classifier() {
     let Some((inputs, _)) = or_skip(prepare()) else {
         return;
     };
-    let Some(pi) = or_skip(inputs.pi()) else {
+    let Some(pi) = or_skip(Pi::gather(&inputs, Model::Three)) else {
         return;
     };
     // QEMU's reset controller knows no delay: a watchdog that is armed resets the board at once.
@@ -173,7 +175,7 @@ fn raspberry_pi_3_boots_its_image_into_the_classifier() {
         &["--firmware", pi.firmware.to_str().unwrap()],
     );
     let before = card.sha256();
-    let mut console = Console::boot_pi_3(&pi, &card);
+    let mut console = pi.boot(&card);
     console.wait_for("eyelet: slot a", BOOT_PATIENCE);
     // What vivid shows has no class of ImageNet; that frames are classified and shown is what counts here.
     let first = console.first_class();
@@ -185,6 +187,68 @@ fn raspberry_pi_3_boots_its_image_into_the_classifier() {
         before,
         "a normal run writes nothing to the card"
     );
+}
+
+/// A Raspberry Pi 4 as far as QEMU has one: a photo on the card in place of a camera, whose label and picture are on the
+/// framebuffer that the firmware sets up.
+#[test]
+#[ignore = "boots an image: `cargo test --test boot -- --ignored`"]
+fn raspberry_pi_4_boots_its_image_into_the_classifier() {
+    let _alone = alone();
+    let Some((inputs, photos)) = or_skip(prepare()) else {
+        return;
+    };
+    let Some(pi) = or_skip(Pi::gather(&inputs, Model::Four)) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let photo = folder.path().join("photo.png");
+    photos[0].picture.save(&photo).unwrap();
+    let still = format!("\n[camera.still]\nfiles = [{photo:?}]\nrepeat = true\n\n[display");
+    // QEMU's reset controller knows no delay: a watchdog that is armed resets the board at once.
+    let machine = format!(
+        "machine = \"raspberry-pi-4\"\nkernel_arguments = \"{KERNEL_CONSOLE}\"\nwithout_modules = [\"bcm2835_wdt\"]"
+    );
+    let board = board_file(
+        "raspberry-pi-4",
+        &[
+            (&camera_of("raspberry-pi-4"), &still),
+            ("machine = \"raspberry-pi-4\"", &machine),
+        ],
+    );
+    let card = Card::make(
+        &inputs,
+        board.path(),
+        &["--firmware", pi.firmware.to_str().unwrap()],
+    );
+    let before = card.sha256();
+    let mut console = pi.boot(&card);
+    console.wait_for("eyelet: slot a", BOOT_PATIENCE);
+    console.class(&photos[0].label, BOOT_PATIENCE);
+    // Said before or after the first class, and only where the card's data partition can be read.
+    console.said("last reboot: power", BOOT_PATIENCE);
+    let first = console.first_class();
+    println!("raspberry-pi-4: {first}");
+    console
+        .board
+        .screen(|screen| photos[0].is_on(screen, &photos));
+    drop(console);
+    assert_eq!(
+        card.sha256(),
+        before,
+        "a normal run writes nothing to the card"
+    );
+}
+
+/// What a board file of `boards/` says of its camera, to where its display begins.
+fn camera_of(name: &str) -> String {
+    let path = format!("{}/boards/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    // The heads of the tables, at the beginning of a line.
+    let (from, display) = ("\n[camera.", "\n[display");
+    let at = text.find(from).unwrap();
+    let length = text[at..].find(display).unwrap() + display.len();
+    text[at..][..length].to_owned()
 }
 
 fn prepare() -> Result<(Inputs, Vec<Photo>), Missing> {

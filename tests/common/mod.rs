@@ -1,6 +1,9 @@
 //! What several test programs need: the shared reference folder, and how a skipped test says so.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+mod skipped;
+
+pub use skipped::{MODELS_ORIGIN, say_skipped};
 use std::path::{Path, PathBuf};
 
 /// The folder of reference models, photos and scores, which a user's machine need not have.
@@ -12,10 +15,10 @@ pub fn shared() -> Option<PathBuf> {
     if folder.join("models").is_dir() {
         return Some(folder);
     }
-    println!(
-        "skipped: the reference models are not at {} (EYELET_SHARED names another place)",
+    say_skipped(format_args!(
+        "the reference models are not at {} ({MODELS_ORIGIN})",
         folder.display()
-    );
+    ));
     None
 }
 
@@ -164,7 +167,7 @@ fn runner() -> Option<String> {
 pub fn emulated() -> bool {
     let emulated = runner().is_some();
     if emulated {
-        println!("skipped: this test tells nothing under user mode emulation");
+        say_skipped("this test tells nothing under user mode emulation");
     }
     emulated
 }

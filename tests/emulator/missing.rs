@@ -1,5 +1,8 @@
 //! Why a test cannot run on this machine, and what follows.
 
+#[path = "../common/skipped.rs"]
+pub mod skipped;
+
 use std::fmt;
 
 /// What is missing, and how to get it.
@@ -24,7 +27,7 @@ pub fn or_skip<T>(result: Result<T, Missing>) -> Option<T> {
                 .iter()
                 .any(|name| std::env::var_os(name).is_some());
             assert!(!required, "{missing}");
-            println!("skipped: {missing}");
+            skipped::say_skipped(missing);
             None
         }
     }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
+pub mod device_tree;
 pub mod missing;
 pub mod pictures;
 pub mod programs;
@@ -39,8 +40,9 @@ pub fn shared() -> Result<PathBuf, Missing> {
         Ok(folder)
     } else {
         Err(Missing(format!(
-            "there is no {MODEL} in {}",
-            folder.display()
+            "there is no {MODEL} in {} ({})",
+            folder.display(),
+            missing::skipped::MODELS_ORIGIN
         )))
     }
 }

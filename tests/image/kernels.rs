@@ -49,7 +49,7 @@ fn every_machines_drivers_and_what_they_drive_are_in_its_kernels() {
     for at_least in [None, Some("6.12"), Some("7.2")] {
         match apt.kernel(at_least) {
             Ok(files) => kernels.push(files),
-            Err(why) => println!("skipped: {}", why.message),
+            Err(why) => crate::common::say_skipped(why.message),
         }
     }
     if let Some(parts) = std::env::var_os("EYELET_KERNEL_PARTS") {

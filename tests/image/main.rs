@@ -478,7 +478,7 @@ fn every_board_with_a_machine_gets_an_image_that_fsck_finds_sound() {
             let range = partition.bytes.start as usize..partition.bytes.end as usize;
             fs::write(&part, &disk.bytes[range]).unwrap();
             let Some(output) = fsck(&part) else {
-                println!("skipped: there is no fsck.fat (package dosfstools)");
+                common::say_skipped("there is no fsck.fat (package dosfstools)");
                 continue;
             };
             assert!(

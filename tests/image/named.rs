@@ -105,7 +105,7 @@ fn an_output_replaces_nothing_but_an_image() {
             "it is a block device; make the image as a file, and `eyelet flash FILE disk`",
         ));
     } else {
-        println!("skipped in part: who may make no block device cannot test that it is refused");
+        common::say_skipped("in part: who may make no block device cannot test that it is refused");
     }
     let with_disk = workshop.inventory();
     for (output, words) in cases {
@@ -289,7 +289,7 @@ fn packages_that_lie_or_burst_are_refused() {
             "memory too big",
         ));
     } else {
-        println!("skipped in part: there is no xz (package xz-utils)");
+        common::say_skipped("in part: there is no xz (package xz-utils)");
     }
     for (what, package, words) in cases {
         fs::write(workshop.path("bad.deb"), package).unwrap();
