@@ -161,6 +161,10 @@ pub struct RawTuning {
     pub black_level: u16,
     /// Gains of red and blue against green; `None` follows the picture.
     pub white_balance: Option<[f32; 2]>,
+    /// Red : green and blue : green of something grey in the warmest and the coolest light, where the sensor is known.
+    pub lights: Option<[[f32; 2]; 2]>,
+    /// Red, green and blue of sRGB, in linear light, as parts of the sensor's three colours after white balance.
+    pub matrix: [[f32; 3]; 3],
 }
 
 /// `[camera.still]`

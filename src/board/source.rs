@@ -62,11 +62,13 @@ impl Default for V4l2Config {
 }
 
 impl Default for RawTuning {
-    /// A pedestal of a sixteenth, as Sony's sensors have; white follows the picture.
+    /// A pedestal of a sixteenth, as Sony's sensors have; white follows the picture; colours as they come.
     fn default() -> Self {
         Self {
             black_level: 4096,
             white_balance: None,
+            lights: None,
+            matrix: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
         }
     }
 }

@@ -28,14 +28,13 @@ pub struct ControlSetting {
 
 /// Black level and white balance.
 pub(super) fn raw_tuning(table: &mut Table<'_, '_>, sensor: Option<Sensor>) -> RawTuning {
-    let default = RawTuning::default();
+    let default = sensor.and_then(Sensor::raw_tuning).unwrap_or_default();
     let own = table.integer("black_level", limits::BLACK_LEVEL);
     let own = own.and_then(|level| u16::try_from(level).ok());
     RawTuning {
-        black_level: own
-            .or_else(|| sensor.and_then(Sensor::black_level))
-            .unwrap_or(default.black_level),
+        black_level: own.unwrap_or(default.black_level),
         white_balance: table.numbers_of("white_balance", limits::WHITE_GAIN, "red, blue"),
+        ..default
     }
 }
 

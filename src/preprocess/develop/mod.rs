@@ -1,7 +1,7 @@
 //! From a sensor's raw mosaic to a small RGB picture, for the part of the frame that one region needs.
 //!
 //! Each 2x2 or 4x4 of the mosaic becomes one pixel: its samples of a colour are added (in linear light, which averages noise),
-//! and a table for each colour takes the black level away, balances white, and bends the rest to sRGB. So there is no
+//! then the black level is taken away, white balanced, the sensor's colours are mixed into those of sRGB, and its curve applied. So there is no
 //! interpolation of missing colours, and never a picture of the sensor's size. Up to three columns and rows at the right
 //! and lower edge that make no whole cell are not looked at.
 
@@ -112,13 +112,17 @@ pub(super) struct Developer {
 impl Developer {
     /// Builds the tables, and makes room for the largest window.
     pub fn new(format: BayerFormat, tuning: &RawTuning, most_bytes: usize) -> Self {
-        let white = White::new(tuning.white_balance);
+        let white = White::new(tuning.white_balance, tuning.lights);
         let black = f32::from(tuning.black_level) / FULL_SCALE;
         let bits = format.depth.bits();
         let tones = |samples: u32| {
             let green = Scale::of(bits, 2 * samples, black);
             let other = Scale::of(bits, samples, black);
-            Tones::new([other, green, other], white.gains())
+            Box::new(Tones::new(
+                [other, green, other],
+                tuning.matrix,
+                white.gains(),
+            ))
         };
         Self {
             format,

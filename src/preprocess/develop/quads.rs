@@ -3,13 +3,10 @@
 //! Sums of up to four samples of 12 bits, or eight of both greens, fit a lane, so whole words are added. That is fast on every
 //! CPU without vectors of its own kind.
 
-use super::tone::{INDEX_BITS, Tones};
+use super::tone::Tones;
 
 /// How four samples lie in `BYTES` bytes.
 pub(super) trait Quad<const BYTES: usize> {
-    /// Bits of a sample.
-    const BITS: u32;
-
     /// The samples, the first in the lowest lane.
     fn lanes(bytes: &[u8; BYTES]) -> u64;
 }
@@ -29,8 +26,6 @@ fn spread(bytes: u32) -> u64 {
 }
 
 impl Quad<4> for Bits8 {
-    const BITS: u32 = 8;
-
     #[inline(always)]
     fn lanes(bytes: &[u8; 4]) -> u64 {
         spread(u32::from_le_bytes(*bytes))
@@ -38,8 +33,6 @@ impl Quad<4> for Bits8 {
 }
 
 impl Quad<8> for Bits10 {
-    const BITS: u32 = 10;
-
     #[inline(always)]
     fn lanes(bytes: &[u8; 8]) -> u64 {
         u64::from_le_bytes(*bytes) & 0x03ff_03ff_03ff_03ff
@@ -47,8 +40,6 @@ impl Quad<8> for Bits10 {
 }
 
 impl Quad<8> for Bits12 {
-    const BITS: u32 = 12;
-
     #[inline(always)]
     fn lanes(bytes: &[u8; 8]) -> u64 {
         u64::from_le_bytes(*bytes) & 0x0fff_0fff_0fff_0fff
@@ -56,8 +47,6 @@ impl Quad<8> for Bits12 {
 }
 
 impl Quad<5> for Packed10 {
-    const BITS: u32 = 10;
-
     #[inline(always)]
     fn lanes(&[a, b, c, d, low]: &[u8; 5]) -> u64 {
         // Two bits for each lane: four copies of the byte, which do not overlap.
@@ -67,8 +56,6 @@ impl Quad<5> for Packed10 {
 }
 
 impl Quad<6> for Packed12 {
-    const BITS: u32 = 12;
-
     #[inline(always)]
     fn lanes(&[a, b, low_ab, c, d, low_cd]: &[u8; 6]) -> u64 {
         // The low halves lie in their lanes as they are, the upper ones four bits below the next.
@@ -101,17 +88,9 @@ pub(super) fn develop_row<Q: Quad<BYTES>, const BYTES: usize, const N: usize>(
     let red_rows = red_rows.map(|row| &row.as_chunks::<BYTES>().0[..quads]);
     let blue_rows = blue_rows.map(|row| &row.as_chunks::<BYTES>().0[..quads]);
     let pixel = |red_sum: u64, blue_sum: u64| {
-        let lane = |sum: u64, shift: usize| (sum >> shift & 0xffff) as usize;
+        let lane = |sum: u64, shift: usize| (sum >> shift & 0xffff) as i32;
         let green = lane(red_sum, blue_shift) + lane(blue_sum, red_shift);
-        // As far as possible the sums themselves are the tables' indices.
-        let bits = Q::BITS + 2 * (N as u32 - 1);
-        let down = bits.saturating_sub(INDEX_BITS);
-        let green_down = (bits + 1).saturating_sub(INDEX_BITS);
-        tones.pixel([
-            lane(red_sum, red_shift) >> down,
-            green >> green_down,
-            lane(blue_sum, blue_shift) >> down,
-        ])
+        tones.pixel([lane(red_sum, red_shift), green, lane(blue_sum, blue_shift)])
     };
     for (i, pixels) in pixels.chunks_exact_mut(2 / N).enumerate() {
         let (mut red_sum, mut blue_sum) = (0, 0);
@@ -139,7 +118,6 @@ mod tests {
             order: BayerOrder::Rggb,
             depth,
         };
-        assert_eq!(depth.bits(), Q::BITS);
         assert_eq!(depth.row_bytes(4), BYTES as u64);
         for _ in 0..1000 {
             let bytes: [u8; BYTES] = std::array::from_fn(|_| random.u8(..));

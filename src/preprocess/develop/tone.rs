@@ -1,131 +1,165 @@
-//! From sums of samples to sRGB: a table a colour, which holds black level, white balance and tone curve.
+//! From sums of samples to sRGB: black level, white balance and the sensor's colour matrix in linear light, then the tone curve.
+//!
+//! Nothing but whole numbers, and nothing to fill anew when the gains change: they are a part of the matrix.
 
-/// Bits of an index of a table.
-pub(super) const INDEX_BITS: u32 = 12;
-const ENTRIES: usize = 1 << INDEX_BITS;
+/// Bits of linear light, an index of the curve. A step in the dark, where the curve is steepest, is less than half a level.
+const LIGHT_BITS: u32 = 13;
+const LIGHTS: usize = 1 << LIGHT_BITS;
+/// Sums are shifted up to so many bits, so that what is taken from them and cut of them is exact enough.
+const SUM_BITS: u32 = 15;
+/// Fraction bits of the factors.
+const FRACTION_BITS: u32 = 13;
 
-/// The tables, in the order R, G, B.
+/// For sums of so many samples of each colour.
 #[derive(Debug)]
 pub(super) struct Tones {
-    tables: [[u8; ENTRIES]; 3],
-    /// `limits[v - 1]` is the linear light, 0..1, from which on a value is `v`.
-    limits: [f32; 255],
+    /// sRGB of linear light.
+    curve: [u8; LIGHTS],
+    /// How far the sums are shifted up.
+    up: [u32; 3],
+    /// What is then taken from them.
+    black: [i32; 3],
+    /// Sums without black are cut here, which is white, so that what is clipped in the sensor keeps no colour.
+    white: [i32; 3],
+    /// For red, green and blue of the result: the factors of the three sums.
+    factors: [[i32; 3]; 3],
     scales: [Scale; 3],
+    matrix: [[f32; 3]; 3],
 }
 
-/// What the indices of a table mean.
+/// What a sum of `SUM_BITS` means.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
-    /// Indices that occur.
-    pub entries: usize,
-    /// Linear light of index 0, with black at 0 and a full sample at 1; below 0 for a black level.
-    pub start: f32,
-    /// Linear light from one index to the next.
-    pub step: f32,
+    /// The sum without light.
+    pub black: f64,
+    /// From there to the full sum.
+    pub range: f64,
+    /// How far the sum is shifted up.
+    pub up: u32,
 }
 
 impl Scale {
-    /// For sums of `count` samples of `bits` bits that are shifted down to an index; `black` is a part of a full sample.
+    /// For sums of `count` samples of `bits` bits; `black` is a part of a full sample.
     pub fn of(bits: u32, count: u32, black: f32) -> Self {
-        let full = ((1_u32 << bits) - 1) as f32;
-        let sum_bits = bits + count.ilog2();
-        let shift = sum_bits.saturating_sub(INDEX_BITS);
-        // The middle of the sums that share an index.
-        let middle = ((1_u32 << shift) - 1) as f32 / 2.0;
-        let light = |sum: f32| (sum / (count as f32 * full) - black) / (1.0 - black);
+        let up = SUM_BITS - bits - count.ilog2();
+        let full = f64::from(((1 << bits) - 1) * count << up);
+        let black = full * f64::from(black);
         Self {
-            entries: 1 << (sum_bits - shift),
-            start: light(middle),
-            step: light((1_u32 << shift) as f32) - light(0.0),
+            black,
+            range: full - black,
+            up,
         }
     }
 }
 
 impl Tones {
-    /// Tables for these scales, at these gains.
-    pub fn new(scales: [Scale; 3], gains: [f32; 3]) -> Box<Self> {
-        let mut tones = Box::new(Self {
-            tables: [[0; ENTRIES]; 3],
-            limits: std::array::from_fn(|i| linear((i as f32 + 0.5) / 255.0)),
+    /// For sums of these scales in the order R, G, B, and a sensor's matrix, whose rows add up to 1.
+    pub fn new(scales: [Scale; 3], matrix: [[f32; 3]; 3], gains: [f32; 3]) -> Self {
+        let mut tones = Self {
+            curve: curve(),
+            up: scales.map(|scale| scale.up),
+            black: scales.map(|scale| scale.black.round() as i32),
+            white: [0; 3],
+            factors: [[0; 3]; 3],
             scales,
-        });
+            matrix,
+        };
         tones.set(gains);
         tones
     }
 
-    /// Fills the tables for these gains.
+    /// Changes the gains, each at least 1.
     pub fn set(&mut self, gains: [f32; 3]) {
-        for ((table, scale), gain) in self.tables.iter_mut().zip(&self.scales).zip(gains) {
-            let mut value = 0;
-            for (i, entry) in table[..scale.entries].iter_mut().enumerate() {
-                let light = (scale.start + scale.step * i as f32) * gain;
-                // The light only rises from entry to entry.
-                while value < 255 && light >= self.limits[value] {
-                    value += 1;
-                }
-                *entry = value as u8;
+        let one = (LIGHTS - 1) as f64 * f64::from(1_u32 << FRACTION_BITS);
+        for (c, (scale, gain)) in self.scales.iter().zip(gains).enumerate() {
+            self.white[c] = (scale.range / f64::from(gain)).round() as i32;
+        }
+        for (row, result) in self.matrix.iter().enumerate() {
+            for (c, (part, gain)) in result.iter().zip(gains).enumerate() {
+                let factor = f64::from(*part) * f64::from(gain) / self.scales[c].range * one;
+                self.factors[row][c] = factor.round() as i32;
             }
         }
     }
 
-    /// A pixel's R, G, B.
+    /// A pixel's R, G, B from its three sums.
     #[inline(always)]
-    pub fn pixel(&self, indices: [usize; 3]) -> [u8; 3] {
-        let [r, g, b] = &self.tables;
-        // Indices have INDEX_BITS; that is said here for the compiler.
-        let [red, green, blue] = indices.map(|index| index % ENTRIES);
-        [r[red], g[green], b[blue]]
+    pub fn pixel(&self, sums: [i32; 3]) -> [u8; 3] {
+        // At most white, so that the products fit 32 bits.
+        let light = |c: usize| {
+            let light = (sums[c] << self.up[c]) - self.black[c];
+            light.clamp(0, self.white[c])
+        };
+        let light = [light(0), light(1), light(2)];
+        let value = |row: usize| {
+            let [r, g, b] = self.factors[row];
+            let half = 1 << (FRACTION_BITS - 1);
+            let sum = half + light[0] * r + light[1] * g + light[2] * b;
+            self.curve[(sum >> FRACTION_BITS).clamp(0, LIGHTS as i32 - 1) as usize]
+        };
+        [value(0), value(1), value(2)]
     }
 }
 
-/// Linear light of an sRGB value, both 0..1 (IEC 61966-2-1).
-pub(super) fn linear(value: f32) -> f32 {
-    if value <= 0.040_45 {
-        value / 12.92
-    } else {
-        ((value + 0.055) / 1.055).powf(2.4)
-    }
+/// sRGB values of linear light (IEC 61966-2-1).
+fn curve() -> [u8; LIGHTS] {
+    std::array::from_fn(|i| {
+        let light = i as f64 / (LIGHTS - 1) as f64;
+        let value = if light <= 0.003_130_8 {
+            light * 12.92
+        } else {
+            1.055 * light.powf(1.0 / 2.4) - 0.055
+        };
+        (value * 255.0).round() as u8
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The forward curve of the standard.
-    fn srgb(light: f64) -> f64 {
-        let light = light.clamp(0.0, 1.0);
-        if light <= 0.003_130_8 {
-            light * 12.92
-        } else {
-            1.055 * light.powf(1.0 / 2.4) - 0.055
+    const PLAIN: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    const SENSOR: [[f32; 3]; 3] = [
+        [2.18, -0.71, -0.47],
+        [-0.7, 2.76, -1.06],
+        [-0.25, -0.72, 1.97],
+    ];
+
+    #[test]
+    fn full_is_white_and_black_is_black_under_all_gains() {
+        for (bits, count, black) in [(8, 1, 0.0), (10, 4, 0.0625), (12, 8, 0.25), (12, 1, 0.02)] {
+            for matrix in [PLAIN, SENSOR] {
+                for gains in [
+                    [1.0; 3],
+                    [1.0, 1.7, 4.0],
+                    [16.0, 1.0, 2.0],
+                    [1.0, 4.0, 32.0],
+                ] {
+                    let scale = Scale::of(bits, count, black);
+                    let tones = Tones::new([scale; 3], matrix, gains);
+                    let full = ((1 << bits) - 1) * count as i32;
+                    assert_eq!(tones.pixel([full; 3]), [255; 3], "{gains:?}");
+                    assert_eq!(tones.pixel([0; 3]), [0; 3], "{gains:?}");
+                    let dark = (f64::from(full) * f64::from(black)).round() as i32;
+                    let noise = tones.pixel([dark; 3]);
+                    assert!(noise.into_iter().all(|v| v < 30), "{noise:?}");
+                    // No mixture overflows, which would panic here.
+                    for corner in 0..8 {
+                        tones.pixel([0, 1, 2].map(|c| full * (corner >> c & 1)));
+                    }
+                }
+            }
         }
     }
 
     #[test]
-    fn tables_are_the_standards_curve_behind_black_level_and_gain() {
-        for (bits, count, black) in [(8, 1, 0.0), (10, 4, 0.0625), (12, 8, 0.0156), (12, 1, 0.2)] {
-            let gains = [1.0, 1.7, 4.0];
-            let tones = Tones::new([Scale::of(bits, count, black); 3], gains);
-            let shift = (bits + count.ilog2()).saturating_sub(INDEX_BITS);
-            let full = f64::from((1_u32 << bits) - 1) * f64::from(count);
-            for sum in 0..=full as usize {
-                let middle = (sum >> shift << shift) as f64 + f64::from((1_u32 << shift) - 1) / 2.0;
-                let light = (middle / full - f64::from(black)) / (1.0 - f64::from(black));
-                let got = tones.pixel([sum >> shift; 3]);
-                for (value, gain) in got.into_iter().zip(gains) {
-                    let want = srgb(light * f64::from(gain)) * 255.0;
-                    assert!(
-                        (f64::from(value) - want).abs() <= 0.502,
-                        "{sum} of {bits} bits: {value}, {want}"
-                    );
-                }
-            }
-            assert_eq!(
-                tones.pixel([(full as usize) >> shift; 3]),
-                [255; 3],
-                "full is white"
-            );
-            assert_eq!(tones.pixel([0; 3]), [0; 3]);
-        }
+    fn known_light_has_the_standards_values() {
+        let tones = Tones::new([Scale::of(12, 1, 0.0); 3], PLAIN, [1.0, 2.0, 4.0]);
+        // 18 % grey is 118, a quarter 137, half 188.
+        assert_eq!(tones.pixel([737, 1024, 512]), [118, 188, 188]);
+        assert_eq!(tones.pixel([1024, 512, 256]), [137, 137, 137]);
+        // Grey stays grey under a matrix.
+        let tones = Tones::new([Scale::of(12, 1, 0.0); 3], SENSOR, [1.0, 2.0, 4.0]);
+        assert_eq!(tones.pixel([1024, 512, 256]), [137, 137, 137]);
     }
 }

@@ -3,12 +3,15 @@
 //! The mean is one of logarithms of the ratios red : green and blue : green over a grid of cells. Cells far from the mean count
 //! less, so that a coloured thing in front of a plain background does not shift it (a robust mean, with the weights of Cauchy).
 //! What is clipped or too dark says nothing and is left out.
+//!
+//! Where the sensor is known, white lies on the line between its warmest and its coolest light, give or take a little: a picture
+//! that is green all over is then a green one, not one under a green lamp.
 
 use crate::frame::{BayerFormat, Frame};
 
 /// Columns and rows of the grid.
 const GRID: (usize, usize) = (32, 24);
-/// Gains of red and blue against green: what sensors need under lamps and sky lies within; beyond it the picture is coloured.
+/// Gains of red and blue against green for an unknown sensor: what they need under lamps and sky lies within.
 const LEAST_GAIN: f32 = 0.5;
 const MOST_GAIN: f32 = 4.0;
 /// A sample from here on, of a full one, may be clipped.
@@ -21,19 +24,23 @@ const HALF_WEIGHT: f32 = 0.25;
 const FIRST_ROUNDS: u32 = 8;
 /// With fewer cells there is nothing to go by.
 const LEAST_CELLS: usize = GRID.0 * GRID.1 / 50;
+/// How far white may lie from the line of a known sensor, as a logarithm: so far lamps differ from black bodies.
+const BESIDE_LINE: f32 = 0.06;
 /// The share of a new frame: a change of light is followed within a second or two.
 const SMOOTHING: f32 = 0.1;
 /// Differences that would not be seen.
 const SAME: f32 = 0.004;
 
-/// Red, green and blue of one cell, and what is derived of it: two logarithms.
+/// Logarithms of red : green and blue : green.
 type Ratio = [f32; 2];
 
 /// Measures white.
 #[derive(Debug)]
 pub(super) struct White {
     fixed: bool,
-    /// Logarithms of red : green and blue : green of what is grey.
+    /// Of the warmest and the coolest light, where they are known.
+    lights: Option<[Ratio; 2]>,
+    /// Of what is grey.
     grey: Ratio,
     /// The same as it was last told.
     told: Ratio,
@@ -42,11 +49,17 @@ pub(super) struct White {
 }
 
 impl White {
-    /// With fixed gains of red and blue, or measured ones.
-    pub fn new(fixed: Option<[f32; 2]>) -> Self {
-        let grey = fixed.map_or([0.0; 2], |gains| gains.map(|gain| -gain.ln()));
+    /// With fixed gains of red and blue, or measured ones, for the lights of a known sensor.
+    pub fn new(fixed: Option<[f32; 2]>, lights: Option<[[f32; 2]; 2]>) -> Self {
+        let lights = lights.map(|lights| lights.map(|ratio| ratio.map(f32::ln)));
+        let grey = match (fixed, lights) {
+            (Some(gains), _) => gains.map(|gain| -gain.ln()),
+            (None, Some([warm, cool])) => [0, 1].map(|c| f32::midpoint(warm[c], cool[c])),
+            (None, None) => [0.0; 2],
+        };
         Self {
             fixed: fixed.is_some(),
+            lights,
             grey,
             told: grey,
             measured: false,
@@ -70,10 +83,8 @@ impl White {
         if self.ratios.len() < LEAST_CELLS {
             return false;
         }
-        let limits = (-MOST_GAIN.ln(), -LEAST_GAIN.ln());
-        let bounded = |ratio: Ratio| ratio.map(|part| part.clamp(limits.0, limits.1));
         if self.measured {
-            let now = bounded(mean_around(&self.ratios, self.grey));
+            let now = self.bounded(mean_around(&self.ratios, self.grey));
             for (grey, now) in self.grey.iter_mut().zip(now) {
                 *grey += SMOOTHING * (now - *grey);
             }
@@ -82,7 +93,7 @@ impl White {
             for _ in 0..FIRST_ROUNDS {
                 mean = mean_around(&self.ratios, mean);
             }
-            self.grey = bounded(mean);
+            self.grey = self.bounded(mean);
             self.measured = true;
         }
         let moved = self
@@ -95,6 +106,26 @@ impl White {
             self.told = self.grey;
         }
         changed
+    }
+
+    /// What is possible, nearest to a measured ratio.
+    fn bounded(&self, ratio: Ratio) -> Ratio {
+        let Some([warm, cool]) = self.lights else {
+            return ratio.map(|part| part.clamp(-MOST_GAIN.ln(), -LEAST_GAIN.ln()));
+        };
+        let along = [cool[0] - warm[0], cool[1] - warm[1]];
+        let away = [ratio[0] - warm[0], ratio[1] - warm[1]];
+        let length = (along[0] * along[0] + along[1] * along[1]).sqrt();
+        let forward = (away[0] * along[0] + away[1] * along[1]) / length;
+        let aside = (away[0] * along[1] - away[1] * along[0]) / length;
+        let (forward, aside) = (
+            forward.clamp(0.0, length),
+            aside.clamp(-BESIDE_LINE, BESIDE_LINE),
+        );
+        [
+            warm[0] + (forward * along[0] + aside * along[1]) / length,
+            warm[1] + (forward * along[1] - aside * along[0]) / length,
+        ]
     }
 
     /// The ratios of the cells that say something.
@@ -208,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_grey_scene_is_grey_at_once_and_a_new_light_is_followed() {
-        let mut white = White::new(None);
+        let mut white = White::new(None, None);
         let gains = measure(&mut white, &picture(grey_noise, DAYLIGHT));
         assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.02);
         let lamp = picture(grey_noise, LAMP);
@@ -233,13 +264,13 @@ mod tests {
                 grey_noise(x, y)
             }
         };
-        let gains = measure(&mut White::new(None), &picture(thing, DAYLIGHT));
+        let gains = measure(&mut White::new(None, None), &picture(thing, DAYLIGHT));
         assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.06);
     }
 
     #[test]
     fn darkness_and_glare_leave_white_as_it_was_and_limits_hold() {
-        let mut white = White::new(None);
+        let mut white = White::new(None, None);
         let grey = measure(&mut white, &picture(grey_noise, DAYLIGHT));
         for level in [0.0, 0.001, 5.0] {
             assert_eq!(
@@ -248,9 +279,26 @@ mod tests {
             );
         }
         let red = picture(|_, _| [0.9, 0.02, 0.02], [1.0; 3]);
-        let gains = measure(&mut White::new(None), &red);
+        let gains = measure(&mut White::new(None, None), &red);
         assert_near(gains, [1.0, 2.0, 2.0], 0.01);
-        let fixed = measure(&mut White::new(Some([0.5, 2.0])), &red);
+        let fixed = measure(&mut White::new(Some([0.5, 2.0]), None), &red);
         assert_near(fixed, [1.0, 2.0, 4.0], 0.001);
+    }
+
+    #[test]
+    fn a_known_sensors_white_is_that_of_a_light() {
+        let lights = [[0.9, 0.4], [0.45, 0.8]];
+        // Between both, exactly on the line.
+        let response = [(0.9_f32 * 0.45).sqrt(), 1.0, (0.4_f32 * 0.8).sqrt()];
+        let mut white = White::new(None, Some(lights));
+        let gains = measure(&mut white, &picture(grey_noise, response));
+        assert_near(gains, response.map(|part| 1.0 / part), 0.02);
+        // A lawn is green, and a fire redder than any lamp.
+        let lawn = picture(|_, _| [0.1, 0.4, 0.1], response);
+        let gains = measure(&mut White::new(None, Some(lights)), &lawn);
+        assert_near(gains, response.map(|part| 1.0 / part), 0.1);
+        let fire = picture(|_, _| [0.6, 0.3, 0.06], response);
+        let gains = measure(&mut White::new(None, Some(lights)), &fire);
+        assert_near(gains, [1.0 / 0.9, 1.0, 1.0 / 0.4], 0.1);
     }
 }
