@@ -126,6 +126,16 @@ pub enum CameraConfig {
     Pattern(PatternConfig),
 }
 
+impl CameraConfig {
+    /// How raw pictures are developed, should there be any.
+    pub fn raw_tuning(&self) -> RawTuning {
+        match self {
+            Self::V4l2(v4l2) => v4l2.raw,
+            _ => RawTuning::default(),
+        }
+    }
+}
+
 /// `[camera.v4l2]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct V4l2Config {
@@ -145,6 +155,21 @@ pub struct V4l2Config {
     pub timeout: Duration,
     /// Its controls.
     pub tuning: Tuning,
+    /// How raw pictures are developed.
+    pub raw: RawTuning,
+}
+
+/// How a sensor's raw pictures become colours.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawTuning {
+    /// What a sample has without any light, of 65536 for a full one, whatever its bits.
+    pub black_level: u16,
+    /// Gains of red and blue against green; `None` follows the picture.
+    pub white_balance: Option<[f32; 2]>,
+    /// Red : green and blue : green of something grey in the warmest and the coolest light, where the sensor is known.
+    pub lights: Option<[[f32; 2]; 2]>,
+    /// Red, green and blue of sRGB, in linear light, as parts of the sensor's three colours after white balance.
+    pub matrix: [[f32; 3]; 3],
 }
 
 /// `[camera.still]`

@@ -1,5 +1,7 @@
 //! `sensor` of `[camera.v4l2]`: which ribbon-cable (CSI) camera a Raspberry Pi has. `eyelet image` puts in place what it needs.
 
+use super::RawTuning;
+
 /// A ribbon-cable camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sensor {
@@ -25,9 +27,83 @@ impl Sensor {
         ("ov5647", Self::Ov5647),
     ];
 
+    /// How its raw pictures are developed; `None`: its pictures are ready ones.
+    ///
+    /// Black levels are those of the data sheets (64 of 1024 for Sony's, 16 of 1024 for the OV5647). Lights (from some 2500 to
+    /// some 7500 K) and matrix (at some 4600 K) are rounded from what the makers of the Raspberry Pi measured: `rpi.awb` and
+    /// `rpi.ccm` of `src/ipa/rpi/vc4/data` in their libcamera.
+    pub fn raw_tuning(self) -> Option<RawTuning> {
+        let (black_level, lights, matrix) = match self {
+            Self::Firmware => return None,
+            Self::Imx219 => (
+                4096,
+                [[0.93, 0.36], [0.46, 0.78]],
+                [
+                    [2.18, -0.71, -0.47],
+                    [-0.70, 2.76, -1.06],
+                    [-0.25, -0.72, 1.97],
+                ],
+            ),
+            Self::Imx477 => (
+                4096,
+                [[0.60, 0.31], [0.30, 0.73]],
+                [
+                    [2.15, -0.98, -0.17],
+                    [-0.38, 2.15, -0.77],
+                    [-0.10, -0.54, 1.64],
+                ],
+            ),
+            Self::Imx708 => (
+                4096,
+                [[0.87, 0.26], [0.37, 0.69]],
+                [
+                    [1.53, -0.35, -0.18],
+                    [-0.28, 1.67, -0.39],
+                    [0.02, -0.57, 1.55],
+                ],
+            ),
+            Self::Ov5647 => (
+                1024,
+                [[1.03, 0.45], [0.63, 0.95]],
+                [
+                    [2.01, -0.51, -0.50],
+                    [-0.52, 2.01, -0.49],
+                    [-0.10, -0.67, 1.77],
+                ],
+            ),
+        };
+        Some(RawTuning {
+            black_level,
+            white_balance: None,
+            lights: Some(lights),
+            matrix,
+        })
+    }
+
     /// Its name in a board file.
     pub fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(_, sensor)| *sensor == self);
         named.map_or("", |(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_keep_grey_and_lights_go_from_warm_to_cool() {
+        for (name, sensor) in Sensor::NAMES {
+            let Some(tuning) = sensor.raw_tuning() else {
+                assert_eq!(name, "firmware");
+                continue;
+            };
+            for row in tuning.matrix {
+                let sum: f32 = row.iter().sum();
+                assert!((sum - 1.0).abs() < 1e-5, "{name}: {row:?}");
+            }
+            let [warm, cool] = tuning.lights.unwrap_or_default();
+            assert!(warm[0] > cool[0] && warm[1] < cool[1], "{name}");
+        }
     }
 }

@@ -1,0 +1,118 @@
+//! The reference photos as sensors would deliver them, in every raw format, through the network: they keep their class.
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
+
+mod common;
+#[path = "common/mosaic.rs"]
+mod mosaic;
+
+use common::{PHOTOS, argmax, shared};
+use eyelet::board::{Board, CameraConfig, Mount, RawTuning};
+use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, PixelFormat};
+use eyelet::model::{InputSpec, Model};
+use eyelet::network::Network;
+use eyelet::preprocess::Preprocess;
+use image::RgbImage;
+use mosaic::Sensor;
+use std::time::Duration;
+
+/// The network, and the photos at twice their size with their classes. A mosaic has half of a picture's pixels each way.
+struct Desk {
+    input: InputSpec,
+    network: Network,
+    photos: Vec<(&'static str, RgbImage, u64)>,
+}
+
+impl Desk {
+    fn new() -> Option<Self> {
+        let shared = shared()?;
+        let expected = std::fs::read_to_string(shared.join("reference/expected.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+        let photo = |name: &'static str| {
+            let photo = image::open(shared.join(format!("photos/{name}.png"))).unwrap();
+            let (width, height) = (2 * photo.width(), 2 * photo.height());
+            let photo = photo.resize_exact(width, height, image::imageops::FilterType::Triangle);
+            let class = expected[name]["qop"][0]["class"].as_u64().unwrap();
+            (name, photo.to_rgb8(), class)
+        };
+        let file = shared.join("models/mobilenetv2-1.0-int8.onnx");
+        let model = Model::find(file.to_str().unwrap(), None).unwrap();
+        Some(Self {
+            network: Network::load(&model, 1).unwrap(),
+            input: model.input,
+            photos: PHOTOS.map(photo).to_vec(),
+        })
+    }
+
+    /// The photos that this sensor makes another class of.
+    fn lost(&mut self, sensor: &Sensor, tuning: RawTuning) -> Vec<String> {
+        let mut lost = Vec::new();
+        for (name, photo, class) in &self.photos {
+            let (geometry, data) = sensor.mosaic(photo);
+            let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+            let encoder = self.network.encoder().clone();
+            let mut preprocess =
+                Preprocess::new(&self.input, Mount::default(), encoder).with_raw_tuning(tuning);
+            preprocess.run(&frame, self.network.input()).unwrap();
+            let got = argmax(self.network.run().unwrap()) as u64;
+            if got != *class {
+                let format = PixelFormat::Bayer(sensor.format);
+                lost.push(format!("{name} in {format}: {got}, not {class}"));
+            }
+        }
+        lost
+    }
+}
+
+#[test]
+fn photos_keep_their_class_in_every_raw_format() {
+    let Some(mut desk) = Desk::new() else { return };
+    let mut lost = Vec::new();
+    for order in BayerOrder::ALL {
+        for depth in BayerDepth::ALL {
+            let sensor = Sensor {
+                format: BayerFormat { order, depth },
+                black: 0.0625,
+                response: [0.55, 1.0, 0.62],
+                mixing: mosaic::PURE,
+                noise: 0.0,
+            };
+            lost.extend(desk.lost(&sensor, RawTuning::default()));
+        }
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+/// What a board file with `sensor` makes of pictures of that sensor: its black level, colours that bleed into each other as its
+/// matrix says, and light of a warm evening, with noise.
+#[test]
+fn photos_keep_their_class_through_each_sensor() {
+    let Some(mut desk) = Desk::new() else { return };
+    let mut lost = Vec::new();
+    for name in ["imx219", "imx477", "imx708", "ov5647"] {
+        let text = format!(
+            "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\npool_mib = 32\n[camera.v4l2]\n\
+             width_px = 1640\nheight_px = 1232\nsensor = \"{name}\"\n[display.none]\n"
+        );
+        let base = eyelet::board::Base::Folder(std::path::Path::new(""));
+        let board = Board::parse("b", "b.toml", &text, base).unwrap();
+        let CameraConfig::V4l2(v4l2) = &board.camera else {
+            panic!("a V4L2 camera was asked for");
+        };
+        let PixelFormat::Bayer(format) = v4l2.formats[0] else {
+            panic!("{name} wants {:?}", v4l2.formats);
+        };
+        let tuning = board.camera.raw_tuning();
+        let [warm, cool] = tuning.lights.unwrap();
+        let between = |c: usize| warm[c].powf(0.4) * cool[c].powf(0.6);
+        let sensor = Sensor {
+            format,
+            black: f32::from(tuning.black_level) / 65536.0,
+            response: [between(0), 1.0, between(1)],
+            mixing: mosaic::inverse(tuning.matrix),
+            noise: 0.01,
+        };
+        let of_sensor = desk.lost(&sensor, tuning);
+        lost.extend(of_sensor.iter().map(|photo| format!("{name}: {photo}")));
+    }
+    assert!(lost.is_empty(), "{lost:#?}");
+}
