@@ -12,6 +12,24 @@ pub struct Tuning {
     pub controls: Vec<ControlSetting>,
     /// Frequency of the mains, in hertz: 50, 60, or 0 for none; `None` leaves the driver's alone.
     pub mains_hz: Option<u32>,
+    /// Whether we set a raw sensor's exposure and gain; `None`: where it has the controls and nobody else sets them.
+    pub auto_exposure: Option<bool>,
+}
+
+/// Controls that `auto_exposure` sets.
+const EXPOSURE_CONTROLS: [&str; 2] = ["exposure", "analogue_gain"];
+
+impl Tuning {
+    /// Whether the board file sets this control.
+    pub fn names(&self, control: &str) -> bool {
+        self.controls.iter().any(|setting| setting.name == control)
+    }
+
+    /// Whether exposure and gain are ours to set where there are controls for them.
+    pub fn may_expose(&self) -> bool {
+        let is_named = || EXPOSURE_CONTROLS.iter().any(|name| self.names(name));
+        self.auto_exposure.unwrap_or_else(|| !is_named())
+    }
 }
 
 /// One line of `[camera.v4l2.controls]`.
@@ -36,11 +54,15 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         );
     }
     let mains_hz = table.one_of("mains_hz", [0, 50, 60]);
+    let auto_exposure = table.flag("auto_exposure");
     let mut controls = Vec::new();
     if let Some(mut inner) = table.table("controls") {
         for name in inner.names_in_order() {
             if name == "power_line_frequency" && mains_hz.is_some() {
                 inner.fault(&name, "is what mains_hz sets: leave one of them out");
+            }
+            if auto_exposure == Some(true) && EXPOSURE_CONTROLS.contains(&name.as_str()) {
+                inner.fault(&name, "is what auto_exposure sets: leave one of them out");
             }
             if let Some(value) = inner.scalar(&name) {
                 controls.push(ControlSetting { name, value });
@@ -51,5 +73,6 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         controls_device: controls_device.map(PathBuf::from),
         controls,
         mains_hz,
+        auto_exposure,
     }
 }
