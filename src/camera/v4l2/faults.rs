@@ -218,6 +218,7 @@ mod tests {
             sensor: None,
             timeout: Duration::from_secs(1),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 

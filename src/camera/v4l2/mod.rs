@@ -21,7 +21,7 @@ pub use negotiate::{FourCc, Sizes};
 
 use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
-use crate::frame::{Frame, Geometry};
+use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
 use find::Choice;
 use newest::{Expected, Queue};
@@ -80,13 +80,16 @@ impl V4l2Camera {
             ));
         }
         let (mut cameras, mut others) = (Vec::new(), Vec::new());
-        for path in &nodes {
-            match screened(path, Choice::ByUs) {
-                Ok((node, identity)) => match Self::start(path, node, &identity, config) {
-                    Ok(camera) => return Ok(camera),
-                    Err(error) => cameras.push(error),
-                },
-                Err(error) => others.push(error),
+        for (round, config) in rounds(config).iter().enumerate() {
+            for path in &nodes {
+                match screened(path, Choice::ByUs) {
+                    Ok((node, identity)) => match Self::start(path, node, &identity, config) {
+                        Ok(camera) => return Ok(camera),
+                        Err(error) => cameras.push(error),
+                    },
+                    Err(error) if round == 0 => others.push(error),
+                    Err(_) => {}
+                }
             }
         }
         // What is wrong with a camera matters more than which nodes are none.
@@ -215,6 +218,22 @@ impl Camera for V4l2Camera {
     }
 }
 
+/// What "auto" asks each node for: first for ready pictures, so that no raw sensor goes before a webcam; then for what is wished
+/// for at all, if that has raw formats too.
+fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
+    let is_ready = |format: &PixelFormat| !matches!(format, PixelFormat::Bayer(_));
+    let ready: Vec<_> = config.formats.iter().copied().filter(is_ready).collect();
+    let mut rounds = vec![config.clone()];
+    if !ready.is_empty() && ready.len() < config.formats.len() {
+        let first = V4l2Config {
+            formats: ready,
+            ..config.clone()
+        };
+        rounds.insert(0, first);
+    }
+    rounds
+}
+
 /// Opens a node, if it is a camera.
 fn screened(path: &Path, choice: Choice) -> Result<(Node, Identity), CameraError> {
     let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
@@ -263,7 +282,6 @@ impl std::fmt::Display for Rate {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::frame::PixelFormat;
 
     fn config(device: &str) -> V4l2Config {
         V4l2Config {
@@ -275,6 +293,7 @@ mod tests {
             sensor: None,
             timeout: Duration::from_millis(100),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 

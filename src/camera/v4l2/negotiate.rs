@@ -231,6 +231,7 @@ mod tests {
             sensor: None,
             timeout: Duration::from_secs(2),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 
