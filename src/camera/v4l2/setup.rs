@@ -29,7 +29,7 @@ pub(super) fn set_up(
     interval: Duration,
 ) -> Result<Setup, CameraError> {
     let tuning = &config.tuning;
-    let light = Light::of(geometry).filter(|_| tuning.may_expose());
+    let light = Light::of(geometry, config.raw).filter(|_| tuning.may_expose());
     if tuning.auto_exposure == Some(true) && light.is_none() {
         return Err(CameraError::Unusable(format!(
             "{} brings {} pictures, of which the camera has set the exposure itself: leave auto_exposure out of the board file, \

@@ -14,8 +14,9 @@ mod simulated;
 pub(super) use plan::{Plan, Wanted, blanking};
 
 use super::controls::Knobs;
+use crate::board::RawTuning;
 use crate::board::sensor::Sensor;
-use crate::frame::{Geometry, PixelFormat};
+use crate::frame::{BayerFormat, Geometry, PixelFormat};
 use controller::Controller;
 use gain::Known;
 use std::path::Path;
@@ -47,22 +48,38 @@ pub(super) fn known(sensor: Option<Sensor>, controls_device: &Path) -> Option<Kn
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Light {
     geometry: Geometry,
+    samples: Samples,
     /// Numbers at black, and from there to the largest.
     black: f32,
     range: f32,
 }
 
+/// How numbers lie in a row.
+#[derive(Debug, Clone, Copy)]
+enum Samples {
+    Bytes,
+    Bayer(BayerFormat),
+}
+
 impl Light {
     /// `None` for pictures that do not come straight from a sensor: their numbers are not proportional to light.
-    pub fn of(geometry: Geometry) -> Option<Self> {
-        match geometry.format {
-            PixelFormat::Grey => Some(Self {
-                geometry,
-                black: 0.0,
-                range: 255.0,
-            }),
-            _ => None,
-        }
+    pub fn of(geometry: Geometry, raw: RawTuning) -> Option<Self> {
+        let (samples, bits, black_level) = match geometry.format {
+            // There is no telling whether the driver has taken the black level away.
+            PixelFormat::Grey => (Samples::Bytes, 8, 0),
+            PixelFormat::Bayer(bayer) => {
+                (Samples::Bayer(bayer), bayer.depth.bits(), raw.black_level)
+            }
+            _ => return None,
+        };
+        let full = ((1u32 << bits) - 1) as f32;
+        let black = full * f32::from(black_level) / 65536.0;
+        Some(Self {
+            geometry,
+            samples,
+            black,
+            range: full - black,
+        })
     }
 
     /// The pictures that it is for.
@@ -72,10 +89,16 @@ impl Light {
 
     /// Of the pixel at `x`, `y`: 0 at black, 1 at the largest number. What lies outside the bytes is black.
     fn at(&self, bytes: &[u8], x: u32, y: u32) -> f32 {
-        let first = y as usize * self.geometry.stride_bytes as usize;
-        let row = bytes.get(first..).unwrap_or_default();
-        let number = f32::from(row.get(x as usize).copied().unwrap_or(0));
-        (number - self.black) / self.range
+        let stride = self.geometry.stride_bytes as usize;
+        let row = bytes.get(y as usize * stride..).unwrap_or_default();
+        let number = match self.samples {
+            Samples::Bytes => row.get(x as usize).copied().map(u16::from),
+            // The last row may lack its padding.
+            Samples::Bayer(bayer) => (row.len() as u64
+                >= bayer.depth.row_bytes(self.geometry.width_px))
+            .then(|| bayer.row_sample(row, x as usize)),
+        };
+        number.map_or(0.0, |number| (f32::from(number) - self.black) / self.range)
     }
 
     fn read(&self, bytes: &[u8]) -> meter::Reading {
@@ -180,6 +203,7 @@ impl<K> fmt::Display for AutoExposure<K> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::frame::{BayerDepth, BayerOrder};
     use std::cell::RefCell;
 
     /// A driver that notes what is set, and refuses as long as it is told to.
@@ -205,7 +229,11 @@ mod tests {
 
     fn automatic(driver: &Driver) -> AutoExposure<&Driver> {
         let plan = Plan::of(&plan::tests::imx219(), &plan::tests::wanted(0)).unwrap();
-        let light = Light::of(Geometry::packed(PixelFormat::Grey, 64, 48)).unwrap();
+        let light = Light::of(
+            Geometry::packed(PixelFormat::Grey, 64, 48),
+            RawTuning::default(),
+        )
+        .unwrap();
         AutoExposure::new(driver, plan, light)
     }
 
@@ -231,7 +259,7 @@ mod tests {
         let set = driver.set.borrow();
         assert_eq!(set[1], (0x0098_0911, 1759));
         assert_eq!(set[2].0, 0x009e_0903);
-        assert!((180..=200).contains(&set[2].1), "{set:?}");
+        assert!((205..=210).contains(&set[2].1), "{set:?}");
     }
 
     #[test]
@@ -279,8 +307,80 @@ mod tests {
     #[test]
     fn only_what_comes_straight_from_a_sensor_is_measured() {
         for format in PixelFormat::ALL {
-            let light = Light::of(Geometry::packed(format, 64, 48));
-            assert_eq!(light.is_some(), format == PixelFormat::Grey, "{format}");
+            let light = Light::of(Geometry::packed(format, 64, 48), RawTuning::default());
+            let is_straight = matches!(format, PixelFormat::Grey | PixelFormat::Bayer(_));
+            assert_eq!(light.is_some(), is_straight, "{format}");
         }
+    }
+
+    #[test]
+    fn every_raw_format_has_black_and_white_and_what_lies_between() {
+        let raw = RawTuning {
+            black_level: 4096,
+            ..RawTuning::default()
+        };
+        for bayer in BayerFormat::ALL {
+            let mut geometry = Geometry::packed(PixelFormat::Bayer(bayer), 64, 48);
+            geometry.stride_bytes += 7;
+            let bytes = geometry.picture_bytes().unwrap();
+            let light = Light::of(geometry, raw).unwrap();
+            let mean = |byte: u8| light.read(&vec![byte; bytes]).mean;
+            assert!((mean(0xff) - 1.0).abs() < 1e-4, "{bayer:?}");
+            assert!(
+                (mean(0) + 1.0 / 15.0).abs() < 1e-4,
+                "{bayer:?}: below black"
+            );
+            // 0x44 in each byte is 4/15 of the range, but for the bits that unpacked samples do not have.
+            let between = match bayer.depth {
+                BayerDepth::Bits10 => f32::from(0x44u8) / 1023.0,
+                BayerDepth::Bits12 => f32::from(0x444u16) / 4095.0,
+                BayerDepth::Bits8 | BayerDepth::Packed10 | BayerDepth::Packed12 => 4.0 / 15.0,
+            };
+            let wanted = (between - 1.0 / 16.0) / (15.0 / 16.0);
+            assert!(
+                (mean(0x44) - wanted).abs() < 0.002,
+                "{bayer:?}: {}",
+                mean(0x44)
+            );
+            // Cut off, it is black, and no panic.
+            assert!(light.read(&vec![0xff; bytes / 2]).mean < 0.6);
+        }
+    }
+
+    /// A stranger's picture of the sensor's own size and depth is brought to 18 % by settings that the driver takes.
+    #[test]
+    fn a_packed_mosaic_ends_at_the_goal() {
+        let bayer = BayerFormat {
+            order: BayerOrder::Rggb,
+            depth: BayerDepth::Packed10,
+        };
+        let geometry = Geometry::packed(PixelFormat::Bayer(bayer), 64, 48);
+        let driver = Driver::default();
+        let plan = Plan::of(&plan::tests::imx219(), &plan::tests::wanted(0)).unwrap();
+        let light = Light::of(geometry, RawTuning::default()).unwrap();
+        let mut automatic = AutoExposure::new(&driver, plan, light);
+        let mut picture = vec![0; geometry.picture_bytes().unwrap()];
+        let (mut lines, mut code) = (1600, 0);
+        let mut level = 0.0;
+        for sequence in 0..30 {
+            level = (f64::from(lines) * 256.0 / f64::from(256 - code) * 1e-5).min(1.0);
+            let number = (64.0 + level * 959.0).round() as u16;
+            for group in picture.chunks_exact_mut(5) {
+                group[..4].fill((number >> 2) as u8);
+                group[4] = (number & 3) as u8 * 0b0101_0101;
+            }
+            automatic.watch(&picture, sequence, AGE);
+            // With a delay of nothing, which is soon enough.
+            for (id, value) in driver.set.borrow_mut().drain(..) {
+                match id {
+                    0x0098_0911 => lines = value,
+                    _ => code = value,
+                }
+            }
+        }
+        assert!(
+            (0.17..0.19).contains(&level),
+            "{level}: {lines} lines, code {code}"
+        );
     }
 }
