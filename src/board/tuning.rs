@@ -92,3 +92,58 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         auto_exposure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::file::Base;
+    use crate::board::{Board, CameraConfig};
+    use std::path::Path;
+
+    /// The tuning of a board with these lines in `[camera.v4l2]`.
+    fn of(lines: &str) -> Result<Tuning, Vec<String>> {
+        let text = format!(
+            "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\n[display.none]\n\
+             [camera.v4l2]\nwidth_px = 64\nheight_px = 48\n{lines}"
+        );
+        let board = Board::parse("t", "t.toml", &text, Base::Folder(Path::new("/b")));
+        match board.map_err(|faults| faults.lines)?.camera {
+            CameraConfig::V4l2(config) => Ok(config.tuning),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn exposure_is_ours_unless_the_board_file_sets_it() {
+        for (lines, is_ours) in [
+            ("", true),
+            ("auto_exposure = true", true),
+            ("auto_exposure = false", false),
+            ("[camera.v4l2.controls]\nexposure = 100", false),
+            ("[camera.v4l2.controls]\nanalogue_gain = 100", false),
+            ("[camera.v4l2.controls]\nvertical_blanking = 100", true),
+            // A webcam's own automatic has the same name, in the table of its controls.
+            (
+                "[camera.v4l2.controls]\nauto_exposure = \"manual mode\"",
+                true,
+            ),
+        ] {
+            assert_eq!(of(lines).unwrap().may_expose(), is_ours, "{lines}");
+        }
+    }
+
+    #[test]
+    fn two_who_set_the_exposure_are_refused() {
+        let lines =
+            "auto_exposure = true\n[camera.v4l2.controls]\nexposure = 100\nanalogue_gain = 3";
+        let faults = of(lines).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        for (fault, key) in faults.iter().zip(["exposure", "analogue_gain"]) {
+            assert!(
+                fault.contains(key) && fault.contains("what auto_exposure sets"),
+                "{fault}"
+            );
+        }
+    }
+}
