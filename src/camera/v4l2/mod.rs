@@ -114,12 +114,16 @@ impl V4l2Camera {
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
         let interval = agreed.interval.unwrap_or(ASSUMED_INTERVAL);
         let setup = setup::set_up(path, &node, config, geometry, interval)?;
+        // Behind a media controller the node knows no rate, the sensor does.
+        let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
+        let rate = agreed.interval.or(by_sensor);
+        let interval = rate.unwrap_or(interval);
         let stream =
             Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
 
         let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
         // Writing to a string does not fail.
-        let _ = match agreed.interval {
+        let _ = match rate {
             Some(interval) => write!(description, " at {} fps", Rate(interval)),
             None => write!(description, " at the driver's rate"),
         };

@@ -11,6 +11,8 @@ mod plan;
 #[cfg(test)]
 mod simulated;
 
+#[cfg(test)]
+pub(super) use plan::tests::imx219;
 pub(super) use plan::{Plan, Wanted, blanking};
 
 use super::controls::Knobs;
@@ -140,6 +142,11 @@ impl<K: Knobs> AutoExposure<K> {
             first: None,
             refusals: 0,
         }
+    }
+
+    /// The time between frames that the sensor's blanking makes; `None` where the driver does not tell.
+    pub fn interval(&self) -> Option<Duration> {
+        self.plan.makes_rate.then_some(self.plan.frame_time)
     }
 
     /// Looks at frame `sequence`, which was captured `age` ago, and sets what it asks for.

@@ -28,8 +28,10 @@ pub(in crate::camera::v4l2) struct Plan {
     /// What is set now.
     pub(super) now: Setting,
     pub(super) delay_frames: u64,
-    /// The time from frame to frame.
+    /// The time from frame to frame, as the controls or else the stream have it.
     pub(super) frame_time: Duration,
+    /// Whether the controls have it.
+    pub(super) makes_rate: bool,
     line_us: Option<f64>,
     mains_hz: u32,
 }
@@ -123,6 +125,7 @@ impl Plan {
                 .known
                 .map_or(USUAL_DELAY_FRAMES, |known| known.delay_frames),
             frame_time: frame_time.unwrap_or(wanted.interval),
+            makes_rate: frame_time.is_some(),
             line_us,
             mains_hz: wanted.mains_hz,
         })
@@ -184,7 +187,7 @@ fn line_us(controls: &[Control], geometry: Geometry) -> Option<f64> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::camera::v4l2) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::board::sensor::Sensor;
@@ -207,7 +210,7 @@ pub(super) mod tests {
     }
 
     /// The controls of the kernel's imx219 driver at 1640 x 1232.
-    pub(in super::super) fn imx219() -> Vec<Control> {
+    pub(in crate::camera::v4l2) fn imx219() -> Vec<Control> {
         let mut hblank = control(
             HORIZONTAL_BLANKING,
             "horizontal_blanking",
