@@ -56,6 +56,11 @@ impl Machine {
         ("raspberry-pi-5", Self::RaspberryPi5),
     ];
 
+    /// Whether the Raspberry Pi's own firmware starts it.
+    pub fn is_raspberry_pi(self) -> bool {
+        self != Self::Virt
+    }
+
     /// Its name in a board file.
     pub fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(_, machine)| *machine == self);

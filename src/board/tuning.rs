@@ -15,6 +15,24 @@ pub struct Tuning {
     pub controls: Vec<ControlSetting>,
     /// Frequency of the mains, in hertz: 50, 60, or 0 for none; `None` leaves the driver's alone.
     pub mains_hz: Option<u32>,
+    /// Whether we set a raw sensor's exposure and gain; `None`: where it has the controls and nobody else sets them.
+    pub auto_exposure: Option<bool>,
+}
+
+/// Controls that `auto_exposure` sets.
+const EXPOSURE_CONTROLS: [&str; 2] = ["exposure", "analogue_gain"];
+
+impl Tuning {
+    /// Whether the board file sets this control.
+    pub fn names(&self, control: &str) -> bool {
+        self.controls.iter().any(|setting| setting.name == control)
+    }
+
+    /// Whether exposure and gain are ours to set where there are controls for them.
+    pub fn may_expose(&self) -> bool {
+        let is_named = || EXPOSURE_CONTROLS.iter().any(|name| self.names(name));
+        self.auto_exposure.unwrap_or_else(|| !is_named())
+    }
 }
 
 /// One line of `[camera.v4l2.controls]`.
@@ -51,11 +69,15 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         );
     }
     let mains_hz = table.one_of("mains_hz", [0, 50, 60]);
+    let auto_exposure = table.flag("auto_exposure");
     let mut controls = Vec::new();
     if let Some(mut inner) = table.table("controls") {
         for name in inner.names_in_order() {
             if name == "power_line_frequency" && mains_hz.is_some() {
                 inner.fault(&name, "is what mains_hz sets: leave one of them out");
+            }
+            if auto_exposure == Some(true) && EXPOSURE_CONTROLS.contains(&name.as_str()) {
+                inner.fault(&name, "is what auto_exposure sets: leave one of them out");
             }
             if let Some(value) = inner.scalar(&name) {
                 controls.push(ControlSetting { name, value });
@@ -66,5 +88,61 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         controls_device: controls_device.map(PathBuf::from),
         controls,
         mains_hz,
+        auto_exposure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::board::file::Base;
+    use crate::board::{Board, CameraConfig};
+    use std::path::Path;
+
+    /// The tuning of a board with these lines in `[camera.v4l2]`.
+    fn of(lines: &str) -> Result<Tuning, Vec<String>> {
+        let text = format!(
+            "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\n[display.none]\n\
+             [camera.v4l2]\nwidth_px = 64\nheight_px = 48\n{lines}"
+        );
+        let board = Board::parse("t", "t.toml", &text, Base::Folder(Path::new("/b")));
+        match board.map_err(|faults| faults.lines)?.camera {
+            CameraConfig::V4l2(config) => Ok(config.tuning),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn exposure_is_ours_unless_the_board_file_sets_it() {
+        for (lines, is_ours) in [
+            ("", true),
+            ("auto_exposure = true", true),
+            ("auto_exposure = false", false),
+            ("[camera.v4l2.controls]\nexposure = 100", false),
+            ("[camera.v4l2.controls]\nanalogue_gain = 100", false),
+            ("[camera.v4l2.controls]\nvertical_blanking = 100", true),
+            // A webcam's own automatic has the same name, in the table of its controls.
+            (
+                "[camera.v4l2.controls]\nauto_exposure = \"manual mode\"",
+                true,
+            ),
+        ] {
+            assert_eq!(of(lines).unwrap().may_expose(), is_ours, "{lines}");
+        }
+    }
+
+    #[test]
+    fn two_who_set_the_exposure_are_refused() {
+        let lines =
+            "auto_exposure = true\n[camera.v4l2.controls]\nexposure = 100\nanalogue_gain = 3";
+        let faults = of(lines).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        for (fault, key) in faults.iter().zip(["exposure", "analogue_gain"]) {
+            assert!(
+                fault.contains(key) && fault.contains("what auto_exposure sets"),
+                "{fault}"
+            );
+        }
     }
 }

@@ -4,19 +4,34 @@
 //! |---|---|
 //! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi's word, in hexadecimal: bit 0 voltage too low now, bits 1 to 3 slowed down now |
 //! | `class/hwmon/hwmon*/in0_lcrit_alarm` of `rpi_volt` | 1: voltage too low (kernels that lack the above) |
+//! | `/dev/vcio`, where neither of the above is there | the firmware's word again, by its mailbox |
 //! | `class/thermal/thermal_zone*/temp` | thousandths of a degree Celsius; the hottest zone counts |
+//!
+//! Raspberry Pi OS's kernels have the second and `/dev/vcio`, older ones the first. Debian's have none of the three (6.1's
+//! configuration: no `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the kernel's own sources), so that low voltage is never
+//! seen there.
 //!
 //! The files are opened once; a look reads each into a fixed buffer and allocates nothing. Files that are not there say
 //! nothing, so a machine without them is always well.
 
+use super::mailbox_sys::Mailbox;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// Open files of `/sys`.
+/// The device of Raspberry Pi OS's kernels that asks the firmware.
+pub const MAILBOX: &str = "/dev/vcio";
+
+/// So many questions in a row that stay without an answer are the last: each may have taken a second.
+const MOST_SILENCES: u32 = 3;
+
+/// Open files of `/sys`, and the firmware's mailbox.
 #[derive(Debug, Default)]
 pub struct Health {
     throttled: Option<File>,
+    mailbox: Option<Mailbox>,
+    /// Questions in a row that the firmware has not answered.
+    silences: u32,
     alarms: Vec<File>,
     zones: Vec<File>,
 }
@@ -41,6 +56,8 @@ impl Health {
         };
         Self {
             throttled: File::open(sys.join(firmware)).ok(),
+            mailbox: None,
+            silences: 0,
             alarms: entries(&sys.join("class/hwmon"))
                 .filter(|hwmon| volt(hwmon))
                 .filter_map(|hwmon| File::open(hwmon.join("in0_lcrit_alarm")).ok())
@@ -51,14 +68,27 @@ impl Health {
         }
     }
 
+    /// Asks the firmware by the device `mailbox` where no file tells of the supply.
+    pub fn or_mailbox(mut self, mailbox: &Path) -> Self {
+        if !self.tells_power() {
+            self.mailbox = Mailbox::open(mailbox).ok();
+        }
+        self
+    }
+
+    /// Whether there is anything that tells of the supply's voltage.
+    pub fn tells_power(&self) -> bool {
+        self.throttled.is_some() || self.mailbox.is_some() || !self.alarms.is_empty()
+    }
+
     /// How the board is now.
-    pub fn look(&self) -> Reading {
+    pub fn look(&mut self) -> Reading {
         let bits = self.throttled.as_ref().and_then(|file| {
             number(file, |text| {
                 u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
             })
         });
-        let bits = bits.unwrap_or(0);
+        let bits = bits.or_else(|| self.ask()).unwrap_or(0);
         let alarm = |file: &File| number(file, |text| text.parse().ok()) == Some(1u8);
         let celsius = self
             .zones
@@ -72,6 +102,37 @@ impl Health {
             celsius,
         }
     }
+}
+
+impl Health {
+    /// The firmware's word; a firmware that stays silent is left alone.
+    fn ask(&mut self) -> Option<u32> {
+        let answer = self.mailbox.as_ref()?.throttled();
+        match answer {
+            Ok(bits) => {
+                self.silences = 0;
+                Some(bits)
+            }
+            Err(error) => {
+                self.silences += 1;
+                if self.silences == MOST_SILENCES {
+                    self.mailbox = None;
+                    log::warn!(
+                        "the firmware did not answer {MOST_SILENCES} times ({error}): low voltage is not seen from now on"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What the log is told of a machine with this device-tree model: a Raspberry Pi whose kernel does not tell of low voltage.
+pub fn power_warning(model: &str, health: &Health) -> Option<&'static str> {
+    let is_blind = model.starts_with("Raspberry Pi") && !health.tells_power();
+    is_blind.then_some(
+        "this kernel does not tell of low voltage, so that policy.power_low never acts (Raspberry Pi OS's kernel does, Debian's does not)",
+    )
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
@@ -108,7 +169,7 @@ mod tests {
         write("class/thermal/thermal_zone1/temp", "-273200\n");
         write("class/hwmon/hwmon0/name", "cpu_thermal\n");
         write("class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
-        let health = Health::open(sys);
+        let mut health = Health::open(sys);
         let reading = health.look();
         assert_eq!((reading.undervoltage, reading.throttled), (true, true));
         assert_eq!(reading.celsius, Some(61.322));
@@ -125,5 +186,41 @@ mod tests {
         write(throttled, "not a number\n");
         write("class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
         assert!(!Health::open(sys).look().undervoltage);
+    }
+    #[test]
+    fn the_mailbox_is_asked_where_no_file_tells_and_left_alone_when_it_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let sys = folder.path();
+        let nowhere = Health::open(sys).or_mailbox(&sys.join("vcio"));
+        assert!(!nowhere.tells_power());
+        // A file in place of the device answers no question.
+        std::fs::write(sys.join("vcio"), "").unwrap();
+        let mut silent = Health::open(sys).or_mailbox(&sys.join("vcio"));
+        assert!(silent.tells_power());
+        for _ in 0..MOST_SILENCES {
+            assert!(silent.mailbox.is_some());
+            assert_eq!(silent.look(), Reading::default());
+        }
+        assert!(silent.mailbox.is_none());
+        assert_eq!(silent.look(), Reading::default());
+
+        let hwmon = sys.join("class/hwmon/hwmon0");
+        std::fs::create_dir_all(&hwmon).unwrap();
+        std::fs::write(hwmon.join("name"), "rpi_volt\n").unwrap();
+        std::fs::write(hwmon.join("in0_lcrit_alarm"), "0\n").unwrap();
+        let told = Health::open(sys).or_mailbox(&sys.join("vcio"));
+        assert!(told.tells_power() && told.mailbox.is_none());
+    }
+
+    #[test]
+    fn a_pi_whose_kernel_is_silent_on_power_is_warned_of() {
+        let silent = Health::default();
+        assert!(power_warning("Raspberry Pi 4 Model B Rev 1.5\0", &silent).is_some());
+        assert!(power_warning("linux,dummy-virt\0", &silent).is_none());
+        assert!(power_warning("", &silent).is_none());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let told = Health::open(folder.path()).or_mailbox(file.path());
+        assert!(power_warning("Raspberry Pi 4 Model B Rev 1.5\0", &told).is_none());
     }
 }

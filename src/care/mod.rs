@@ -6,6 +6,7 @@
 
 pub mod boot;
 pub mod health;
+mod mailbox_sys;
 pub mod notify;
 mod trouble;
 
@@ -73,7 +74,11 @@ impl Care {
     /// [`Cause::Policy`] when nobody listens at the socket: the watchdog would reset the board for no fault of its own.
     pub fn of_environment(policy: Policy) -> Result<Self, Failure> {
         let mut care = Self::unwatched(policy);
-        care.health = Health::open(Path::new("/sys"));
+        care.health = Health::open(Path::new("/sys")).or_mailbox(Path::new(health::MAILBOX));
+        let model = std::fs::read_to_string("/proc/device-tree/model").unwrap_or_default();
+        if let Some(warning) = health::power_warning(&model, &care.health) {
+            log::warn!("{warning}");
+        }
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(address) = variable("NOTIFY_SOCKET") {
             let notify = Notify::connect(&address).map_err(|error| {
@@ -198,7 +203,8 @@ impl Care {
             return Ok(());
         }
         self.looked_at = Some(Instant::now());
-        self.note(self.health.look(), usage);
+        let reading = self.health.look();
+        self.note(reading, usage);
         let limit = self.policy.hot.at_celsius;
         let degrades = |rule: Rule| match rule.action {
             Action::Degrade => "; fewer frames a second until it is over",

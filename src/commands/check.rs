@@ -2,6 +2,7 @@
 
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
+use crate::board::firmware::Machine;
 use crate::decide::Classes;
 use crate::device::views;
 use crate::memory;
@@ -41,6 +42,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         print_line(format_args!(
             "font     {path}, {count} letters of the labels that the program's own font lacks"
         ))?;
+    }
+    if board.firmware.machine.is_some_and(Machine::is_raspberry_pi) {
+        print_line(
+            "power    low voltage is seen with Raspberry Pi OS's kernel; Debian's does not tell, and policy.power_low never acts",
+        )?;
     }
     memory::reserve(board.pool)?;
     let mut ledger = memory::Ledger::default();

@@ -1,15 +1,18 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, the kernel's test driver.
 //!
-//! `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `stream` holds the
-//! mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
+//! `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `controls` and `setup`
+//! set what the board file names, `exposure` keeps a raw sensor's pictures at the right brightness, `stream` holds the mapped
+//! buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
 //! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
 
 mod controls;
+mod exposure;
 mod faults;
 mod find;
 mod negotiate;
 mod newest;
 mod node;
+mod setup;
 mod stream;
 
 pub use controls::{Control, Kind};
@@ -19,6 +22,7 @@ pub use negotiate::{FourCc, Sizes};
 use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
+use exposure::AutoExposure;
 use find::Choice;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
@@ -48,6 +52,8 @@ pub struct V4l2Camera {
     broken: bool,
     counts: Counts,
     sequence: Sequence,
+    /// Of a sensor without an automatic of its own.
+    exposure: Option<AutoExposure<Node>>,
 }
 
 impl V4l2Camera {
@@ -106,19 +112,27 @@ impl V4l2Camera {
         let picture_bytes = geometry
             .picture_bytes()
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
-        let settings = tune(path, &node, config)?;
+        let interval = agreed.interval.unwrap_or(ASSUMED_INTERVAL);
+        let setup = setup::set_up(path, &node, config, geometry, interval)?;
+        // Behind a media controller the node knows no rate, the sensor does.
+        let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
+        let rate = agreed.interval.or(by_sensor);
+        let interval = rate.unwrap_or(interval);
         let stream =
             Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
 
         let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
         // Writing to a string does not fail.
-        let _ = match agreed.interval {
+        let _ = match rate {
             Some(interval) => write!(description, " at {} fps", Rate(interval)),
             None => write!(description, " at the driver's rate"),
         };
         let _ = write!(description, ", {} buffers", stream.buffers());
-        if settings != 0 {
-            let _ = write!(description, ", {settings} controls set");
+        if setup.settings != 0 {
+            let _ = write!(description, ", {} controls set", setup.settings);
+        }
+        if let Some(exposure) = &setup.exposure {
+            let _ = write!(description, ", {exposure}");
         }
         Ok(Self {
             path: path.to_owned(),
@@ -127,7 +141,7 @@ impl V4l2Camera {
             expected: Expected {
                 format: geometry.format,
                 picture_bytes,
-                interval: agreed.interval.unwrap_or(ASSUMED_INTERVAL),
+                interval,
             },
             timeout: config.timeout,
             stream,
@@ -135,6 +149,7 @@ impl V4l2Camera {
             broken: false,
             counts: Counts::default(),
             sequence: Sequence::default(),
+            exposure: setup.exposure,
         })
     }
 
@@ -182,6 +197,10 @@ impl Camera for V4l2Camera {
         let now = self.stream.now();
         let captured_at = filled.captured_at.map_or(now, |at| at.min(now));
         let sequence = self.sequence.extend(filled.sequence);
+        if let Some(exposure) = &mut self.exposure {
+            let age = now.saturating_sub(captured_at);
+            exposure.watch(self.stream.bytes(&filled), sequence, age);
+        }
         let frame = Frame::new(
             self.geometry,
             self.stream.bytes(&filled),
@@ -217,27 +236,6 @@ fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
         rounds.insert(0, first);
     }
     rounds
-}
-
-/// Sets the controls that the board file names; how many these were.
-fn tune(path: &Path, node: &Node, config: &V4l2Config) -> Result<usize, CameraError> {
-    let tuning = &config.tuning;
-    if tuning.controls.is_empty() && tuning.mains_hz.is_none() {
-        return Ok(0);
-    }
-    let other;
-    let (path, node) = match &tuning.controls_device {
-        Some(device) => {
-            other = Node::open(device).map_err(|error| faults::opening(device, &error))?;
-            (device.as_path(), &other)
-        }
-        None => (path, node),
-    };
-    let settings = controls::settings(&node.controls(), tuning)
-        .map_err(|why| CameraError::Unusable(format!("{} {why}", path.display())))?;
-    controls::apply(node, &settings)
-        .map_err(|(doing, error)| faults::setting(path, &doing, &error))?;
-    Ok(settings.len())
 }
 
 /// Opens a node, if it is a camera.

@@ -103,6 +103,12 @@ impl Node {
         Ok(Self { file })
     }
 
+    /// The same open node once more, for whoever sets controls while another has the stream.
+    pub fn again(&self) -> io::Result<Self> {
+        let file = self.file.try_clone()?;
+        Ok(Self { file })
+    }
+
     pub fn fd(&self) -> i32 {
         self.file.as_raw_fd()
     }

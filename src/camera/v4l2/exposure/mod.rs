@@ -1,0 +1,393 @@
+//! Exposure and gain of a sensor that has no automatic of its own, by its V4L2 controls.
+//!
+//! `plan` finds out what can be set, `meter` reads how bright a picture is, `controller` decides, `gain` knows what sensors'
+//! codes mean. A raw sensor's controls are `exposure` (in lines), `analogue_gain` (a code) and `vertical_blanking` (lines without
+//! picture, which make the frame rate); read-only ones give the time of a line. Digital gain is left alone: it adds no light.
+
+mod controller;
+mod gain;
+mod meter;
+mod plan;
+#[cfg(test)]
+mod simulated;
+
+#[cfg(test)]
+pub(super) use plan::tests::imx219;
+pub(super) use plan::{Plan, Wanted, blanking};
+
+use super::controls::Knobs;
+use crate::board::RawTuning;
+use crate::board::sensor::Sensor;
+use crate::frame::{BayerFormat, Geometry, PixelFormat};
+use controller::Controller;
+use gain::Known;
+use std::path::Path;
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+/// The first frames of a stream may be darker than their setting says (OV5647).
+const SKIPPED_FRAMES: u64 = 2;
+
+/// After so many settings in a row that the driver refuses, exposure is left alone.
+const MOST_REFUSALS: u32 = 10;
+
+/// A frame is never taken to be older than so many intervals.
+const OLDEST_INTERVALS: u128 = 8;
+
+/// What is known of the sensor that the board file names, or else of the one behind the node that has the controls.
+pub(super) fn known(sensor: Option<Sensor>, controls_device: &Path) -> Option<Known> {
+    // "imx219 10-0010"; a link in /dev/v4l has the name that it leads to.
+    let node = fs::canonicalize(controls_device).ok();
+    let name = node.as_ref().and_then(|node| node.file_name());
+    let name = name.and_then(|name| {
+        let folder = Path::new("/sys/class/video4linux").join(name);
+        fs::read_to_string(folder.join("name")).ok()
+    });
+    gain::of(sensor, &name.unwrap_or_default())
+}
+
+/// How bright each pixel of a picture is, from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Light {
+    geometry: Geometry,
+    samples: Samples,
+    /// Numbers at black, and from there to the largest.
+    black: f32,
+    range: f32,
+}
+
+/// How numbers lie in a row.
+#[derive(Debug, Clone, Copy)]
+enum Samples {
+    Bytes,
+    Bayer(BayerFormat),
+}
+
+impl Light {
+    /// `None` for pictures that do not come straight from a sensor: their numbers are not proportional to light.
+    pub fn of(geometry: Geometry, raw: RawTuning) -> Option<Self> {
+        let (samples, bits, black_level) = match geometry.format {
+            // There is no telling whether the driver has taken the black level away.
+            PixelFormat::Grey => (Samples::Bytes, 8, 0),
+            PixelFormat::Bayer(bayer) => {
+                (Samples::Bayer(bayer), bayer.depth.bits(), raw.black_level)
+            }
+            _ => return None,
+        };
+        let full = ((1u32 << bits) - 1) as f32;
+        let black = full * f32::from(black_level) / 65536.0;
+        Some(Self {
+            geometry,
+            samples,
+            black,
+            range: full - black,
+        })
+    }
+
+    /// The pictures that it is for.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Of the pixel at `x`, `y`: 0 at black, 1 at the largest number. What lies outside the bytes is black.
+    fn at(&self, bytes: &[u8], x: u32, y: u32) -> f32 {
+        let stride = self.geometry.stride_bytes as usize;
+        let row = bytes.get(y as usize * stride..).unwrap_or_default();
+        let number = match self.samples {
+            Samples::Bytes => row.get(x as usize).copied().map(u16::from),
+            // The last row may lack its padding.
+            Samples::Bayer(bayer) => (row.len() as u64
+                >= bayer.depth.row_bytes(self.geometry.width_px))
+            .then(|| bayer.row_sample(row, x as usize)),
+        };
+        number.map_or(0.0, |number| (f32::from(number) - self.black) / self.range)
+    }
+
+    fn read(&self, bytes: &[u8]) -> meter::Reading {
+        let Geometry {
+            width_px,
+            height_px,
+            ..
+        } = self.geometry;
+        meter::read(width_px, height_px, |x, y| self.at(bytes, x, y))
+    }
+}
+
+/// Keeps a running stream at the right brightness. Nothing is allocated, but for the words about an error.
+#[derive(Debug)]
+pub(super) struct AutoExposure<K> {
+    knobs: K,
+    plan: Plan,
+    light: Light,
+    controller: Controller,
+    set: controller::Setting,
+    /// The first frame's number, by which all are counted.
+    first: Option<u64>,
+    /// Settings that the driver refused in a row.
+    refusals: u32,
+}
+
+impl<K: Knobs> AutoExposure<K> {
+    /// Sets nothing yet: the controls are as the plan found them.
+    pub fn new(knobs: K, plan: Plan, light: Light) -> Self {
+        let set = plan.now;
+        let controller =
+            Controller::new(plan.limits.clone(), set, plan.delay_frames, SKIPPED_FRAMES);
+        Self {
+            knobs,
+            plan,
+            light,
+            controller,
+            set,
+            first: None,
+            refusals: 0,
+        }
+    }
+
+    /// The time between frames that the sensor's blanking makes; `None` where the driver does not tell.
+    pub fn interval(&self) -> Option<Duration> {
+        self.plan.makes_rate.then_some(self.plan.frame_time)
+    }
+
+    /// Looks at frame `sequence`, which was captured `age` ago, and sets what it asks for.
+    pub fn watch(&mut self, bytes: &[u8], sequence: u64, age: Duration) {
+        if self.refusals >= MOST_REFUSALS || bytes.is_empty() {
+            return;
+        }
+        let frame = sequence.saturating_sub(*self.first.get_or_insert(sequence));
+        // The sensor is at the next frame, and further when this one has been waiting.
+        let waited = age.as_micros() / self.plan.frame_time.as_micros().max(1);
+        let current = frame.saturating_add(1 + waited.min(OLDEST_INTERVALS) as u64);
+        let reading = self.light.read(bytes);
+        if let Some(next) = self.controller.next(frame, current, &reading) {
+            match self.apply(next) {
+                Ok(()) => self.refusals = 0,
+                Err((name, error)) => self.is_refused(name, &error),
+            }
+        }
+    }
+
+    /// Sets what differs. What the driver took stays known, also when the second of two fails.
+    fn apply(&mut self, next: controller::Setting) -> Result<(), (&'static str, io::Error)> {
+        if next.lines != self.set.lines {
+            self.turn(self.plan.exposure_id, next.lines)
+                .map_err(|error| ("exposure", error))?;
+            self.set.lines = next.lines;
+        }
+        if let Some(id) = self.plan.gain_id.filter(|_| next.code != self.set.code) {
+            self.turn(id, next.code)
+                .map_err(|error| ("analogue_gain", error))?;
+            self.set.code = next.code;
+        }
+        Ok(())
+    }
+
+    fn turn(&self, id: u32, value: i64) -> io::Result<()> {
+        let value = i32::try_from(value).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.knobs.set(id, value).map(|_| ())
+    }
+
+    fn is_refused(&mut self, name: &str, error: &io::Error) {
+        self.controller.refused(self.set);
+        self.refusals += 1;
+        if self.refusals == 1 {
+            log::warn!("the driver did not set the control `{name}`: {error}; it is tried again");
+        } else if self.refusals == MOST_REFUSALS {
+            log::warn!(
+                "exposure stays as it is from now on: the driver refused the control `{name}` {MOST_REFUSALS} times ({error})"
+            );
+        }
+    }
+}
+
+impl<K> fmt::Display for AutoExposure<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::frame::{BayerDepth, BayerOrder};
+    use std::cell::RefCell;
+
+    /// A driver that notes what is set, and refuses as long as it is told to.
+    #[derive(Default)]
+    struct Driver {
+        set: RefCell<Vec<(u32, i32)>>,
+        refusals_left: RefCell<u32>,
+    }
+
+    impl Knobs for &Driver {
+        fn set(&self, id: u32, value: i32) -> io::Result<i32> {
+            let mut left = self.refusals_left.borrow_mut();
+            if *left > 0 {
+                *left -= 1;
+                return Err(io::Error::from_raw_os_error(libc::EREMOTEIO));
+            }
+            self.set.borrow_mut().push((id, value));
+            Ok(value)
+        }
+    }
+
+    const AGE: Duration = Duration::from_millis(5);
+
+    fn automatic(driver: &Driver) -> AutoExposure<&Driver> {
+        let plan = Plan::of(&plan::tests::imx219(), &plan::tests::wanted(0)).unwrap();
+        let light = Light::of(
+            Geometry::packed(PixelFormat::Grey, 64, 48),
+            RawTuning::default(),
+        )
+        .unwrap();
+        AutoExposure::new(driver, plan, light)
+    }
+
+    fn picture(light: f64) -> Vec<u8> {
+        vec![(light * 255.0) as u8; 64 * 48]
+    }
+
+    #[test]
+    fn a_picture_that_is_too_bright_sets_exposure_and_a_dark_one_gain() {
+        let driver = Driver::default();
+        let mut automatic = automatic(&driver);
+        for sequence in 100..102 {
+            automatic.watch(&picture(0.72), sequence, AGE);
+        }
+        assert_eq!(*driver.set.borrow(), [], "the first frames do not count");
+        automatic.watch(&picture(0.72), 102, AGE);
+        assert_eq!(*driver.set.borrow(), [(0x0098_0911, 401)]);
+        // Its effect is not there yet, then it is.
+        automatic.watch(&picture(0.72), 104, AGE);
+        automatic.watch(&picture(0.18), 105, AGE);
+        assert_eq!(driver.set.borrow().len(), 1);
+        automatic.watch(&picture(0.01), 106, AGE);
+        let set = driver.set.borrow();
+        assert_eq!(set[1], (0x0098_0911, 1759));
+        assert_eq!(set[2].0, 0x009e_0903);
+        assert!((205..=210).contains(&set[2].1), "{set:?}");
+    }
+
+    #[test]
+    fn a_frame_that_has_waited_is_followed_by_more_that_are_old() {
+        let driver = Driver::default();
+        let mut automatic = automatic(&driver);
+        // Three intervals old: the sensor is at frame 6, and frame 8 is the first that shows what is set now.
+        automatic.watch(&picture(0.72), 0, AGE);
+        automatic.watch(&picture(0.72), 2, Duration::from_millis(105));
+        assert_eq!(driver.set.borrow().len(), 1);
+        automatic.watch(&picture(0.02), 7, AGE);
+        assert_eq!(driver.set.borrow().len(), 1, "not looked at");
+        automatic.watch(&picture(0.02), 8, AGE);
+        assert_eq!(driver.set.borrow().len(), 3);
+    }
+
+    #[test]
+    fn a_driver_that_refuses_is_tried_again_and_then_left_alone() {
+        let driver = Driver::default();
+        let mut automatic = automatic(&driver);
+        *driver.refusals_left.borrow_mut() = 3;
+        for sequence in 0..12 {
+            automatic.watch(&picture(0.72), sequence, AGE);
+        }
+        assert_eq!(driver.set.borrow().len(), 1, "after three refusals");
+        *driver.refusals_left.borrow_mut() = 1000;
+        for sequence in 12..200 {
+            automatic.watch(&picture(0.02), sequence, AGE);
+        }
+        assert_eq!(*driver.refusals_left.borrow(), 1000 - MOST_REFUSALS);
+        assert_eq!(driver.set.borrow().len(), 1);
+    }
+
+    #[test]
+    fn short_pictures_and_strange_numbers_do_no_harm() {
+        let driver = Driver::default();
+        let mut automatic = automatic(&driver);
+        for bytes in [&[][..], &[7], &[255; 100]] {
+            for sequence in [0, u64::MAX, 5, u64::MAX] {
+                automatic.watch(bytes, sequence, Duration::MAX);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_comes_straight_from_a_sensor_is_measured() {
+        for format in PixelFormat::ALL {
+            let light = Light::of(Geometry::packed(format, 64, 48), RawTuning::default());
+            let is_straight = matches!(format, PixelFormat::Grey | PixelFormat::Bayer(_));
+            assert_eq!(light.is_some(), is_straight, "{format}");
+        }
+    }
+
+    #[test]
+    fn every_raw_format_has_black_and_white_and_what_lies_between() {
+        let raw = RawTuning {
+            black_level: 4096,
+            ..RawTuning::default()
+        };
+        for bayer in BayerFormat::ALL {
+            let mut geometry = Geometry::packed(PixelFormat::Bayer(bayer), 64, 48);
+            geometry.stride_bytes += 7;
+            let bytes = geometry.picture_bytes().unwrap();
+            let light = Light::of(geometry, raw).unwrap();
+            let mean = |byte: u8| light.read(&vec![byte; bytes]).mean;
+            assert!((mean(0xff) - 1.0).abs() < 1e-4, "{bayer:?}");
+            assert!(
+                (mean(0) + 1.0 / 15.0).abs() < 1e-4,
+                "{bayer:?}: below black"
+            );
+            // 0x44 in each byte is 4/15 of the range, but for the bits that unpacked samples do not have.
+            let between = match bayer.depth {
+                BayerDepth::Bits10 => f32::from(0x44u8) / 1023.0,
+                BayerDepth::Bits12 => f32::from(0x444u16) / 4095.0,
+                BayerDepth::Bits8 | BayerDepth::Packed10 | BayerDepth::Packed12 => 4.0 / 15.0,
+            };
+            let wanted = (between - 1.0 / 16.0) / (15.0 / 16.0);
+            assert!(
+                (mean(0x44) - wanted).abs() < 0.002,
+                "{bayer:?}: {}",
+                mean(0x44)
+            );
+            // Cut off, it is black, and no panic.
+            assert!(light.read(&vec![0xff; bytes / 2]).mean < 0.6);
+        }
+    }
+
+    /// A stranger's picture of the sensor's own size and depth is brought to 18 % by settings that the driver takes.
+    #[test]
+    fn a_packed_mosaic_ends_at_the_goal() {
+        let bayer = BayerFormat {
+            order: BayerOrder::Rggb,
+            depth: BayerDepth::Packed10,
+        };
+        let geometry = Geometry::packed(PixelFormat::Bayer(bayer), 64, 48);
+        let driver = Driver::default();
+        let plan = Plan::of(&plan::tests::imx219(), &plan::tests::wanted(0)).unwrap();
+        let light = Light::of(geometry, RawTuning::default()).unwrap();
+        let mut automatic = AutoExposure::new(&driver, plan, light);
+        let mut picture = vec![0; geometry.picture_bytes().unwrap()];
+        let (mut lines, mut code) = (1600, 0);
+        let mut level = 0.0;
+        for sequence in 0..30 {
+            level = (f64::from(lines) * 256.0 / f64::from(256 - code) * 1e-5).min(1.0);
+            let number = (64.0 + level * 959.0).round() as u16;
+            for group in picture.chunks_exact_mut(5) {
+                group[..4].fill((number >> 2) as u8);
+                group[4] = (number & 3) as u8 * 0b0101_0101;
+            }
+            automatic.watch(&picture, sequence, AGE);
+            // With a delay of nothing, which is soon enough.
+            for (id, value) in driver.set.borrow_mut().drain(..) {
+                match id {
+                    0x0098_0911 => lines = value,
+                    _ => code = value,
+                }
+            }
+        }
+        assert!(
+            (0.17..0.19).contains(&level),
+            "{level}: {lines} lines, code {code}"
+        );
+    }
+}
