@@ -198,9 +198,11 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
     let formats = table.words("formats", &FORMATS);
     let sensor = table.word("sensor", &Sensor::NAMES);
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
+    let media = super::media::media(table);
     let tuning = tuning(table);
     Some(V4l2Config {
         sensor,
+        media,
         device: device.map(PathBuf::from),
         width_px: width_px?,
         height_px: height_px?,

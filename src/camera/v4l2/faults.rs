@@ -117,6 +117,37 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
     })
 }
 
+/// A part of a pipeline that refused its link or format.
+pub(super) fn in_pipeline(
+    path: &Path,
+    media: &Path,
+    doing: &str,
+    error: &io::Error,
+) -> CameraError {
+    if means_gone(error) {
+        return lost(path, format!("{doing}: {error}"));
+    }
+    let (shown, media) = (path.display(), media.display());
+    CameraError::Unusable(match error.raw_os_error() {
+        Some(libc::EBUSY) => format!(
+            "{media} refused {doing}, for the pipeline of {shown}: another program streams from it; end that first"
+        ),
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "{media} refused {doing}, for the pipeline of {shown}: {error}; the user needs the group video (`sudo usermod -aG \
+             video $USER`, then log in again), and the driver a kernel that leaves its parts to programs"
+        ),
+        _ => format!("{media} refused {doing}, for the pipeline of {shown}: {error}"),
+    })
+}
+
+/// A pipeline that is set up, and that the kernel does not start.
+pub(super) fn unlike_parts(path: &Path, pipeline: &str) -> CameraError {
+    CameraError::Unusable(format!(
+        "{} does not start: two parts of its pipeline do not agree on a format ({pipeline}); set them in [camera.v4l2.media]",
+        path.display()
+    ))
+}
+
 /// A control that the driver did not set.
 pub(super) fn setting(path: &Path, doing: &str, error: &io::Error) -> CameraError {
     match error.raw_os_error() {
@@ -216,6 +247,7 @@ mod tests {
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv, PixelFormat::Mjpeg],
             sensor: None,
+            media: None,
             timeout: Duration::from_secs(1),
             tuning: crate::board::Tuning::default(),
         }

@@ -1,17 +1,20 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, the kernel's test driver.
 //!
-//! `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `stream` holds the
+//! `media` sets up the parts of a camera that has several, `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `stream` holds the
 //! mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
 //! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
 
+mod bus;
 mod controls;
 mod faults;
 mod find;
+mod media;
 mod negotiate;
 mod newest;
 mod node;
 mod stream;
 
+pub use bus::BusFormat;
 pub use controls::{Control, Kind};
 pub use find::{Found, FoundFormat, list};
 pub use negotiate::{FourCc, Sizes};
@@ -19,7 +22,6 @@ pub use negotiate::{FourCc, Sizes};
 use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry};
-use find::Choice;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
 use std::fmt::Write as _;
@@ -59,8 +61,8 @@ impl V4l2Camera {
     pub fn open(config: &V4l2Config) -> Result<Self, CameraError> {
         match &config.device {
             Some(path) => {
-                let (node, identity) = screened(path, Choice::ByUser)?;
-                Self::start(path, node, &identity, config)
+                let (node, identity) = screened(path)?;
+                Self::start(path, node, &identity, config, false)
             }
             None => Self::open_first(config),
         }
@@ -74,13 +76,20 @@ impl V4l2Camera {
             ));
         }
         let (mut cameras, mut others) = (Vec::new(), Vec::new());
+        let mut candidates = Vec::new();
         for path in &nodes {
-            match screened(path, Choice::ByUs) {
-                Ok((node, identity)) => match Self::start(path, node, &identity, config) {
-                    Ok(camera) => return Ok(camera),
-                    Err(error) => cameras.push(error),
-                },
+            match screened(path) {
+                Ok((node, identity)) => candidates.push((path, node, identity)),
                 Err(error) => others.push(error),
+            }
+        }
+        // A camera that works by itself comes before one that has to be set up, unless the board file has such a one.
+        let asked_for = media::is_asked_for(config);
+        candidates.sort_by_key(|(_, _, identity)| media::needs_one(identity) != asked_for);
+        for (path, node, identity) in candidates {
+            match Self::start(path, node, &identity, config, false) {
+                Ok(camera) => return Ok(camera),
+                Err(error) => cameras.push(error),
             }
         }
         // What is wrong with a camera matters more than which nodes are none.
@@ -96,7 +105,10 @@ impl V4l2Camera {
         mut node: Node,
         identity: &Identity,
         config: &V4l2Config,
+        has_pipeline: bool,
     ) -> Result<Self, CameraError> {
+        let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
+        let config = prepared.as_ref().map_or(config, |own| &own.config);
         let agreed = negotiate::negotiate(&mut node, config)
             .map_err(|why| faults::disagreement(path, config, why))?;
         let geometry = agreed.geometry;
@@ -104,18 +116,36 @@ impl V4l2Camera {
             .picture_bytes()
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
         let settings = tune(path, &node, config)?;
-        let stream =
-            Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
+        let stream = match Stream::start(node) {
+            Ok(stream) => stream,
+            Err((doing, error)) => {
+                let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
+                return match prepared {
+                    Some(own) if is_unlike => Err(faults::unlike_parts(path, &own.line)),
+                    // A driver that does not say of its node that it is the end of a pipeline: its parts are set up after all.
+                    None if is_unlike && !has_pipeline => {
+                        let (node, identity) = screened(path)?;
+                        Self::start(path, node, &identity, config, true)
+                    }
+                    _ => Err(faults::starting(path, doing, &error)),
+                };
+            }
+        };
+        let interval = prepared.as_ref().and_then(|own| own.interval);
+        let interval = interval.or(agreed.interval);
 
         let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
         // Writing to a string does not fail.
-        let _ = match agreed.interval {
+        let _ = match interval {
             Some(interval) => write!(description, " at {} fps", Rate(interval)),
             None => write!(description, " at the driver's rate"),
         };
         let _ = write!(description, ", {} buffers", stream.buffers());
         if settings != 0 {
             let _ = write!(description, ", {settings} controls set");
+        }
+        if let Some(own) = &prepared {
+            let _ = write!(description, ", pipeline {}", own.line);
         }
         Ok(Self {
             path: path.to_owned(),
@@ -124,7 +154,7 @@ impl V4l2Camera {
             expected: Expected {
                 format: geometry.format,
                 picture_bytes,
-                interval: agreed.interval.unwrap_or(ASSUMED_INTERVAL),
+                interval: interval.unwrap_or(ASSUMED_INTERVAL),
             },
             timeout: config.timeout,
             stream,
@@ -222,12 +252,12 @@ fn tune(path: &Path, node: &Node, config: &V4l2Config) -> Result<usize, CameraEr
 }
 
 /// Opens a node, if it is a camera.
-fn screened(path: &Path, choice: Choice) -> Result<(Node, Identity), CameraError> {
+fn screened(path: &Path) -> Result<(Node, Identity), CameraError> {
     let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
     let identity = node
         .identity()
         .map_err(|error| faults::identifying(path, &error))?;
-    match find::unsuitable(&identity, choice) {
+    match find::unsuitable(&identity) {
         None => Ok((node, identity)),
         Some(reason) => Err(CameraError::Unusable(format!(
             "{} ({}) cannot be used: {reason}",
@@ -279,6 +309,7 @@ mod tests {
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv],
             sensor: None,
+            media: None,
             timeout: Duration::from_millis(100),
             tuning: crate::board::Tuning::default(),
         }
