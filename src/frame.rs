@@ -3,12 +3,15 @@
 //! A [`Frame`] holds exactly one picture: [`Frame::new`] cuts what a driver left behind it and refuses what is short, so
 //! that nothing after it asks again. Sizes are computed in 64 bits with every overflow checked: they come from drivers.
 
+mod bayer;
+
+pub use bayer::{BayerDepth, BayerFormat, BayerOrder};
+
 use std::fmt;
 use std::time::Duration;
 
-/// How the bytes of a [`Frame`] spell pixels. The names are the kernel's `V4L2_PIX_FMT_*` ones in lower case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// How the bytes of a [`Frame`] spell pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Packed 4:2:2, bytes Y0 U Y1 V (FourCC `YUYV`).
     Yuyv,
@@ -26,6 +29,8 @@ pub enum PixelFormat {
     Grey,
     /// One JPEG picture a frame (FourCC `MJPG` or `JPEG`).
     Mjpeg,
+    /// A sensor's raw mosaic, one colour a pixel.
+    Bayer(BayerFormat),
 }
 
 /// The shape of a picture in memory.
@@ -42,7 +47,7 @@ pub struct Geometry {
 }
 
 impl PixelFormat {
-    /// Every format.
+    /// Every format but the raw ones, which are [`BayerFormat::ALL`].
     pub const ALL: [Self; 8] = [
         Self::Yuyv,
         Self::Uyvy,
@@ -65,6 +70,7 @@ impl PixelFormat {
             Self::Bgr24 => b"BGR3",
             Self::Grey => b"GREY",
             Self::Mjpeg => b"MJPG",
+            Self::Bayer(format) => return format.fourcc(),
         }
     }
 
@@ -73,8 +79,10 @@ impl PixelFormat {
         if &fourcc == b"JPEG" {
             return Some(Self::Mjpeg);
         }
+        let raw = BayerFormat::ALL.into_iter().map(Self::Bayer);
         Self::ALL
             .into_iter()
+            .chain(raw)
             .find(|format| format.fourcc() == fourcc)
     }
 }
@@ -90,6 +98,7 @@ impl fmt::Display for PixelFormat {
             Self::Bgr24 => "BGR24",
             Self::Grey => "GREY",
             Self::Mjpeg => "MJPEG",
+            Self::Bayer(format) => return format.fmt(f),
         })
     }
 }
@@ -182,6 +191,7 @@ fn min_stride_bytes(format: PixelFormat, width_px: u32) -> u64 {
         PixelFormat::Yu12 | PixelFormat::Grey => width,
         PixelFormat::Rgb24 | PixelFormat::Bgr24 => width * 3,
         PixelFormat::Mjpeg => 0,
+        PixelFormat::Bayer(format) => format.depth.row_bytes(width_px),
     }
 }
 
@@ -271,6 +281,12 @@ mod tests {
         assert_eq!(bytes(PixelFormat::Yu12, 3, 3), 9 + 4 + 4);
         assert_eq!(bytes(PixelFormat::Rgb24, 5, 7), 105);
         assert_eq!(bytes(PixelFormat::Grey, 5, 7), 35);
+        // The IMX219's picture of half its size, as the Raspberry Pi's receiver stores it.
+        let raw = BayerFormat {
+            order: BayerOrder::Rggb,
+            depth: BayerDepth::Packed10,
+        };
+        assert_eq!(bytes(PixelFormat::Bayer(raw), 1640, 1232), 2_525_600);
     }
 
     #[test]
@@ -328,7 +344,10 @@ mod tests {
         for format in PixelFormat::ALL {
             assert_eq!(PixelFormat::from_fourcc(format.fourcc()), Some(format));
         }
+        for format in BayerFormat::ALL.map(PixelFormat::Bayer) {
+            assert_eq!(PixelFormat::from_fourcc(format.fourcc()), Some(format));
+        }
         assert_eq!(PixelFormat::from_fourcc(*b"JPEG"), Some(PixelFormat::Mjpeg));
-        assert_eq!(PixelFormat::from_fourcc(*b"pRAA"), None);
+        assert_eq!(PixelFormat::from_fourcc(*b"PC1R"), None);
     }
 }

@@ -1,5 +1,5 @@
 //! A drawn test picture: eight colour bars that move to the right, and below them a grey ramp that moves to the left.
-//! Needs no hardware and no files, in every format but MJPEG.
+//! Needs no hardware and no files, in every format but MJPEG and raw ones.
 
 use super::pace::Pace;
 use super::{Camera, CameraError, Next};
@@ -37,11 +37,11 @@ pub struct PatternCamera {
 impl PatternCamera {
     /// Makes room for one picture.
     pub fn open(config: &PatternConfig) -> Result<Self, CameraError> {
-        if config.format == PixelFormat::Mjpeg {
-            return Err(CameraError::Unusable(
-                "the pattern camera does not draw MJPEG: choose another format in [camera.pattern]"
-                    .into(),
-            ));
+        if matches!(config.format, PixelFormat::Mjpeg | PixelFormat::Bayer(_)) {
+            return Err(CameraError::Unusable(format!(
+                "the pattern camera does not draw {}: choose another format in [camera.pattern]",
+                config.format
+            )));
         }
         let geometry = Geometry::packed(config.format, config.width_px, config.height_px);
         let bytes = geometry
@@ -106,7 +106,7 @@ impl PatternCamera {
                     });
                 }
             }
-            PixelFormat::Mjpeg => {}
+            PixelFormat::Mjpeg | PixelFormat::Bayer(_) => {}
         }
         repeat(luma, stride, begin, end);
         if chroma_stride == 0 {

@@ -119,7 +119,7 @@ impl Source {
             PixelFormat::Rgb24 => build(Colours::Rgb, &[(0, stride, Full, &rgb(0, 1, 2))]),
             PixelFormat::Bgr24 => build(Colours::Rgb, &[(0, stride, Full, &rgb(2, 1, 0))]),
             PixelFormat::Grey => build(Colours::Grey, &[(0, stride, Full, &[(0, 0, 1, Full)])]),
-            PixelFormat::Mjpeg => None,
+            PixelFormat::Mjpeg | PixelFormat::Bayer(_) => None,
         }
     }
 
