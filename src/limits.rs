@@ -66,6 +66,10 @@ pub const DRAWN_RATE_FPS: Whole = whole(0, 1000);
 pub const CAMERA_TIMEOUT_MS: Whole = whole(100, 60_000);
 /// `timeout_ms` of a pipe.
 pub const PIPE_TIMEOUT_MS: Whole = whole(100, 600_000);
+/// `black_level`, of 65536 for a full sample: no sensor has more than a quarter.
+pub const BLACK_LEVEL: Whole = whole(0, 16_384);
+/// `white_balance`, the gains of red and blue against green.
+pub const WHITE_GAIN: Real = real(0.25, 8.0);
 /// `frames_each`.
 pub const FRAMES_EACH: Whole = whole(1, 1_000_000);
 /// `ema_weight`: the smallest one still reaches a new picture within some hundred frames.
@@ -218,6 +222,8 @@ mod tests {
             whole("rate_fps", DRAWN_RATE_FPS),
             whole("timeout_ms", CAMERA_TIMEOUT_MS),
             whole("timeout_ms", PIPE_TIMEOUT_MS),
+            whole("black_level", BLACK_LEVEL),
+            real("white_balance", WHITE_GAIN),
             whole("frames_each", FRAMES_EACH),
             real("ema_weight", EMA_WEIGHT),
             real("enter", PROBABILITY),

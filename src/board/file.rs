@@ -5,13 +5,13 @@
 
 use super::policy::Policy;
 use super::sensor::Sensor;
-use super::tuning::tuning;
+use super::tuning::{raw_tuning, tuning};
 use super::{
     Board, BoardError, CameraConfig, ClassRule, ClassRules, DecideConfig, PatternConfig,
     PipeConfig, StillConfig, Tier, V4l2Config, classes,
 };
 use crate::data_roots::DataRoots;
-use crate::frame::PixelFormat;
+use crate::frame::{BayerDepth, BayerFormat, PixelFormat};
 use crate::limits::{self, Whole};
 use crate::memory::PoolSize;
 use crate::model::labels::composed;
@@ -19,7 +19,7 @@ use crate::toml_file::{Faults, Table, read, read_text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Pixel formats that a board file can name; as a default for `formats` they stand best first: those that cost least to
+/// Pixel formats of ready pictures that a board file can name; as a default for `formats` they stand best first: those that cost least to
 /// convert, with MJPEG after them, because a JPEG has to be decoded.
 const FORMATS: [(&str, PixelFormat); 8] = [
     ("yuyv", PixelFormat::Yuyv),
@@ -30,6 +30,31 @@ const FORMATS: [(&str, PixelFormat); 8] = [
     ("bgr24", PixelFormat::Bgr24),
     ("mjpeg", PixelFormat::Mjpeg),
     ("grey", PixelFormat::Grey),
+];
+
+/// The same and the raw ones of a sensor, which are taken only when a board file names them or such a sensor.
+const NAMED_FORMATS: [(&str, PixelFormat); FORMATS.len() + BayerFormat::ALL.len()] = {
+    let mut named = [FORMATS[0]; FORMATS.len() + BayerFormat::ALL.len()];
+    let mut i = 0;
+    while i < named.len() {
+        named[i] = if i < FORMATS.len() {
+            FORMATS[i]
+        } else {
+            let format = BayerFormat::ALL[i - FORMATS.len()];
+            (format.name(), PixelFormat::Bayer(format))
+        };
+        i += 1;
+    }
+    named
+};
+
+/// What a raw sensor is asked for: 10 bits, which all of them have, before more, which cost more to read.
+const RAW_DEPTHS: [BayerDepth; 5] = [
+    BayerDepth::Packed10,
+    BayerDepth::Bits10,
+    BayerDepth::Packed12,
+    BayerDepth::Bits12,
+    BayerDepth::Bits8,
 ];
 
 /// What the relative paths of a board file are relative to.
@@ -195,11 +220,14 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
     let rate_fps = table
         .integer_u32("rate_fps", limits::CAMERA_RATE_FPS)
         .unwrap_or(30);
-    let formats = table.words("formats", &FORMATS);
+    let formats = table.words("formats", &NAMED_FORMATS);
     let sensor = table.word("sensor", &Sensor::NAMES);
+    let is_raw = sensor.is_some_and(|sensor| sensor.black_level().is_some());
+    let formats = formats.unwrap_or_else(|| default_formats(is_raw));
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
     let media = super::media::media(table);
     let tuning = tuning(table);
+    let raw = raw_tuning(table, sensor);
     Some(V4l2Config {
         sensor,
         media,
@@ -207,10 +235,25 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
         width_px: width_px?,
         height_px: height_px?,
         rate_fps,
-        formats: formats.unwrap_or_else(|| FORMATS.map(|(_, format)| format).to_vec()),
+        formats,
         timeout,
         tuning,
+        raw,
     })
+}
+
+/// Acceptable formats when the board file says nothing of them.
+fn default_formats(is_raw: bool) -> Vec<PixelFormat> {
+    if !is_raw {
+        return FORMATS.map(|(_, format)| format).to_vec();
+    }
+    let of_depth = |depth| {
+        BayerFormat::ALL
+            .into_iter()
+            .filter(move |format| format.depth == depth)
+    };
+    let formats = RAW_DEPTHS.into_iter().flat_map(of_depth);
+    formats.map(PixelFormat::Bayer).collect()
 }
 
 fn still(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<StillConfig> {

@@ -123,6 +123,16 @@ pub enum CameraConfig {
     Pattern(PatternConfig),
 }
 
+impl CameraConfig {
+    /// How raw pictures are developed, should there be any.
+    pub fn raw_tuning(&self) -> RawTuning {
+        match self {
+            Self::V4l2(v4l2) => v4l2.raw,
+            _ => RawTuning::default(),
+        }
+    }
+}
+
 /// `[camera.v4l2]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct V4l2Config {
@@ -144,6 +154,17 @@ pub struct V4l2Config {
     pub timeout: Duration,
     /// Its controls.
     pub tuning: Tuning,
+    /// How raw pictures are developed.
+    pub raw: RawTuning,
+}
+
+/// How a sensor's raw pictures become colours.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RawTuning {
+    /// What a sample has without any light, of 65536 for a full one, whatever its bits.
+    pub black_level: u16,
+    /// Gains of red and blue against green; `None` follows the picture.
+    pub white_balance: Option<[f32; 2]>,
 }
 
 /// `[camera.still]`

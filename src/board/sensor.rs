@@ -25,6 +25,17 @@ impl Sensor {
         ("ov5647", Self::Ov5647),
     ];
 
+    /// What a sample has without any light, of 65536 for a full one, whatever its bits: 64 of 1024 for Sony's sensors (IMX219 data
+    /// sheet, "black level"; the IMX477's 256 of 4096 is the same), 16 of 1024 for the OV5647 (register 0x4009 as its driver
+    /// leaves it). `None`: its pictures are not raw.
+    pub fn black_level(self) -> Option<u16> {
+        match self {
+            Self::Firmware => None,
+            Self::Imx219 | Self::Imx477 | Self::Imx708 => Some(4096),
+            Self::Ov5647 => Some(1024),
+        }
+    }
+
     /// Its name in a board file.
     pub fn name(self) -> &'static str {
         let named = Self::NAMES.iter().find(|(_, sensor)| *sensor == self);

@@ -1,7 +1,8 @@
 //! A camera or display in words: what the command line asks for, and what a board says of itself.
 
 use super::{
-    CameraConfig, DisplayConfig, PatternConfig, PipeConfig, StillConfig, Tuning, V4l2Config,
+    CameraConfig, DisplayConfig, PatternConfig, PipeConfig, RawTuning, StillConfig, Tuning,
+    V4l2Config,
 };
 use crate::frame::PixelFormat;
 use std::fmt;
@@ -56,6 +57,17 @@ impl Default for V4l2Config {
             media: None,
             timeout: Duration::from_secs(2),
             tuning: Tuning::default(),
+            raw: RawTuning::default(),
+        }
+    }
+}
+
+impl Default for RawTuning {
+    /// A pedestal of a sixteenth, as Sony's sensors have; white follows the picture.
+    fn default() -> Self {
+        Self {
+            black_level: 4096,
+            white_balance: None,
         }
     }
 }

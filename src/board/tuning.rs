@@ -1,5 +1,8 @@
-//! How a V4L2 camera is set: its controls by name, and the mains that lamps flicker with.
+//! How a V4L2 camera is set: its controls by name, the mains that lamps flicker with, and how raw pictures are developed.
 
+use super::RawTuning;
+use super::sensor::Sensor;
+use crate::limits;
 use crate::toml_file::{Scalar, Table};
 use std::path::PathBuf;
 
@@ -21,6 +24,19 @@ pub struct ControlSetting {
     pub name: String,
     /// A whole number, a boolean, or the name of a menu's entry.
     pub value: Scalar,
+}
+
+/// Black level and white balance.
+pub(super) fn raw_tuning(table: &mut Table<'_, '_>, sensor: Option<Sensor>) -> RawTuning {
+    let default = RawTuning::default();
+    let own = table.integer("black_level", limits::BLACK_LEVEL);
+    let own = own.and_then(|level| u16::try_from(level).ok());
+    RawTuning {
+        black_level: own
+            .or_else(|| sensor.and_then(Sensor::black_level))
+            .unwrap_or(default.black_level),
+        white_balance: table.numbers_of("white_balance", limits::WHITE_GAIN, "red, blue"),
+    }
 }
 
 /// The keys of `[camera.v4l2]` that are read here.

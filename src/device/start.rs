@@ -115,6 +115,7 @@ impl Device {
         let mut preprocess = ledger.account("preprocess", || {
             let areas: Vec<_> = board.regions.iter().map(|region| region.area).collect();
             Preprocess::of_areas(&model.input, board.mount, &areas, encoder)
+                .with_raw_tuning(board.camera.raw_tuning())
         });
         ledger
             .account("preprocess, tables", || {

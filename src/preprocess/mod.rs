@@ -12,8 +12,10 @@
 //!
 //! Colour: YUYV, UYVY, NV12 and YU12 are BT.601, limited range; their planes are resized first, chroma with taps of its own
 //! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range.
-//! MJPEG is decoded before ([`MjpegDecoder`]).
+//! MJPEG is decoded before ([`MjpegDecoder`]). Raw mosaics of a sensor are developed into small RGB pictures (`develop`), which
+//! are then resized as others are.
 
+mod develop;
 mod encode;
 mod lanes;
 mod line;

@@ -1,12 +1,13 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the network sees.
 
+use super::develop::{Cell, Developer, Window};
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
 use super::placement::{Axis, Placement, Rule};
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
 use super::{Crop, Encoder};
-use crate::board::{Area, Mount};
+use crate::board::{Area, Mount, RawTuning};
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
 use crate::model::InputSpec;
 use crate::network::Input;
@@ -31,6 +32,9 @@ pub struct Preprocess {
     columns: Vec<Column>,
     /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Likewise.
     pixels: Vec<[[u8; LANES]; 3]>,
+    raw_tuning: RawTuning,
+    /// For raw frames.
+    developer: Option<Developer>,
 }
 
 /// One region: its tables, and what the network saw of it.
@@ -41,6 +45,8 @@ struct View {
     crop: Vec<u8>,
     /// What holds for the geometry; `None` before there is one, and when the region is too small in it.
     placed: Option<(Placement, Source)>,
+    /// Of a raw frame: what is developed of it.
+    window: Option<Window>,
     x: AxisTaps,
     y: AxisTaps,
 }
@@ -54,6 +60,9 @@ pub enum PreprocessError {
     /// The frame's geometry is impossible.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// A mosaic without a whole cell.
+    #[error("a {0} picture is too small for its mosaic, it needs at least 4x4 pixels")]
+    Mosaic(Geometry),
     /// The model's picture has no pixels.
     #[error(
         "the model's input is {width_px}x{height_px} from a picture of {shorter_px}: no side may be 0"
@@ -111,6 +120,7 @@ impl Preprocess {
             area,
             crop: vec![0; crop_bytes],
             placed: None,
+            window: None,
             x: AxisTaps::default(),
             y: AxisTaps::default(),
         };
@@ -123,7 +133,14 @@ impl Preprocess {
             geometry: None,
             columns: Vec::new(),
             pixels: Vec::new(),
+            raw_tuning: RawTuning::default(),
+            developer: None,
         }
+    }
+
+    /// How raw frames are developed, if other than by default.
+    pub fn with_raw_tuning(self, raw_tuning: RawTuning) -> Self {
+        Self { raw_tuning, ..self }
     }
 
     /// Builds tables and buffers for frames of `geometry`. [`Preprocess::run`] calls it when the geometry has changed;
@@ -154,6 +171,14 @@ impl Preprocess {
         self.columns.resize(columns.unwrap_or(0), [0; LANES]);
         self.pixels
             .resize(pixels.unwrap_or(0) as usize, [[0; LANES]; 3]);
+        self.developer = match geometry.format {
+            PixelFormat::Bayer(format) => {
+                let windows = self.views.iter().filter_map(|view| view.window.as_ref());
+                let most_bytes = windows.map(Window::bytes).max().unwrap_or(0);
+                Some(Developer::new(format, &self.raw_tuning, most_bytes))
+            }
+            _ => None,
+        };
         self.geometry = Some(geometry);
         result
     }
@@ -204,6 +229,12 @@ impl Preprocess {
         }
     }
 
+    /// The cells that a raw frame's area is developed in.
+    #[cfg(test)]
+    pub(super) fn cell(&self, index: usize) -> Option<Cell> {
+        self.views[index].window.map(|window| window.cell())
+    }
+
     fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), PreprocessError> {
         let view = &mut self.views[index];
         if view.placed.is_none() {
@@ -213,8 +244,12 @@ impl Preprocess {
         let Some((placement, source)) = &view.placed else {
             return Ok(());
         };
+        let data = match (&view.window, &mut self.developer) {
+            (Some(window), Some(developer)) => developer.run(window, frame),
+            _ => frame.data,
+        };
         lanes::run(Resize {
-            data: frame.data,
+            data,
             placement,
             source,
             x: &view.x,
@@ -235,25 +270,62 @@ impl View {
         geometry: &Geometry,
         fill: [u8; 3],
     ) -> Result<(), PreprocessError> {
-        self.placed = None;
-        let size = (geometry.width_px, geometry.height_px);
-        let placement =
-            Placement::of(rule, size, self.area).map_err(|area_px| PreprocessError::TooSmall {
-                area: self.area,
-                area_px,
-                frame_px: size,
-            })?;
+        (self.placed, self.window) = (None, None);
+        let (cell, placement) = self.place(rule, geometry)?;
         for (taps, axis) in [(&mut self.x, &placement.x), (&mut self.y, &placement.y)] {
             taps.full.build(axis, 1);
             taps.half.build(axis, 2);
         }
-        let source = Source::of(geometry, &self.x).ok_or(PreprocessError::Compressed)?;
+        self.window = cell.map(|cell| Window::of(cell, &mut self.x, &mut self.y));
+        let developed = self.window.map(|window| window.geometry());
+        let source = Source::of(developed.as_ref().unwrap_or(geometry), &self.x)
+            .ok_or(PreprocessError::Compressed)?;
         if !placement.fills_input() {
             let pixels = self.crop.chunks_exact_mut(3);
             pixels.for_each(|pixel| pixel.copy_from_slice(&fill));
         }
         self.placed = Some((placement, source));
         Ok(())
+    }
+
+    /// Where the region lies. In a raw frame it is that in the developed picture, of the coarsest cells that leave as many pixels
+    /// as the network's picture has.
+    fn place(
+        &self,
+        rule: &Rule,
+        geometry: &Geometry,
+    ) -> Result<(Option<Cell>, Placement), PreprocessError> {
+        let frame_px = (geometry.width_px, geometry.height_px);
+        let too_small = |area_px, frame_px| PreprocessError::TooSmall {
+            area: self.area,
+            area_px,
+            frame_px,
+        };
+        if !matches!(geometry.format, PixelFormat::Bayer(_)) {
+            return match Placement::of(rule, frame_px, self.area) {
+                Ok(placement) => Ok((None, placement)),
+                Err(area_px) => Err(too_small(area_px, frame_px)),
+            };
+        }
+        let mut last = Err(PreprocessError::Mosaic(*geometry));
+        for cell in Cell::ALL {
+            let Some(developed_px) = cell.picture_px(geometry) else {
+                break;
+            };
+            let placement = match Placement::of(rule, developed_px, self.area) {
+                Ok(placement) => placement,
+                Err(area_px) => {
+                    last = Err(too_small(area_px, developed_px));
+                    continue;
+                }
+            };
+            let shrinks = |axis: &Axis| u64::from(axis.source_px) >= axis.resized_px;
+            last = Ok((Some(cell), placement));
+            if shrinks(&placement.x) && shrinks(&placement.y) {
+                break;
+            }
+        }
+        last
     }
 }
 

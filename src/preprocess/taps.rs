@@ -80,6 +80,11 @@ impl Taps {
         self.ends.push(self.weights.len());
     }
 
+    /// Counts samples from `first` on, before which none is needed.
+    pub fn count_from(&mut self, first: usize) {
+        self.starts.iter_mut().for_each(|start| *start -= first);
+    }
+
     /// How many outputs there are.
     pub fn len(&self) -> usize {
         self.starts.len()

@@ -250,6 +250,7 @@ mod tests {
             media: None,
             timeout: Duration::from_secs(1),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 

@@ -21,7 +21,7 @@ pub use negotiate::{FourCc, Sizes};
 
 use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
-use crate::frame::{Frame, Geometry};
+use crate::frame::{Frame, Geometry, PixelFormat};
 use newest::{Expected, Queue};
 use node::{Identity, Node};
 use std::fmt::Write as _;
@@ -76,20 +76,23 @@ impl V4l2Camera {
             ));
         }
         let (mut cameras, mut others) = (Vec::new(), Vec::new());
-        let mut candidates = Vec::new();
-        for path in &nodes {
-            match screened(path) {
-                Ok((node, identity)) => candidates.push((path, node, identity)),
-                Err(error) => others.push(error),
+        for (round, config) in rounds(config).iter().enumerate() {
+            let mut candidates = Vec::new();
+            for path in &nodes {
+                match screened(path) {
+                    Ok((node, identity)) => candidates.push((path, node, identity)),
+                    Err(error) if round == 0 => others.push(error),
+                    Err(_) => {}
+                }
             }
-        }
-        // A camera that works by itself comes before one that has to be set up, unless the board file has such a one.
-        let asked_for = media::is_asked_for(config);
-        candidates.sort_by_key(|(_, _, identity)| media::needs_one(identity) != asked_for);
-        for (path, node, identity) in candidates {
-            match Self::start(path, node, &identity, config, false) {
-                Ok(camera) => return Ok(camera),
-                Err(error) => cameras.push(error),
+            // A camera that works by itself comes before one that has to be set up, unless the board file has such a one.
+            let asked_for = media::is_asked_for(config);
+            candidates.sort_by_key(|(_, _, identity)| media::needs_one(identity) != asked_for);
+            for (path, node, identity) in candidates {
+                match Self::start(path, node, &identity, config, false) {
+                    Ok(camera) => return Ok(camera),
+                    Err(error) => cameras.push(error),
+                }
             }
         }
         // What is wrong with a camera matters more than which nodes are none.
@@ -230,6 +233,22 @@ impl Camera for V4l2Camera {
     }
 }
 
+/// What "auto" asks each node for: first for ready pictures, so that no raw sensor goes before a webcam; then for what is wished
+/// for at all, if that has raw formats too.
+fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
+    let is_ready = |format: &PixelFormat| !matches!(format, PixelFormat::Bayer(_));
+    let ready: Vec<_> = config.formats.iter().copied().filter(is_ready).collect();
+    let mut rounds = vec![config.clone()];
+    if !ready.is_empty() && ready.len() < config.formats.len() {
+        let first = V4l2Config {
+            formats: ready,
+            ..config.clone()
+        };
+        rounds.insert(0, first);
+    }
+    rounds
+}
+
 /// Sets the controls that the board file names; how many these were.
 fn tune(path: &Path, node: &Node, config: &V4l2Config) -> Result<usize, CameraError> {
     let tuning = &config.tuning;
@@ -299,7 +318,6 @@ impl std::fmt::Display for Rate {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::frame::PixelFormat;
 
     fn config(device: &str) -> V4l2Config {
         V4l2Config {
@@ -312,6 +330,7 @@ mod tests {
             media: None,
             timeout: Duration::from_millis(100),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 

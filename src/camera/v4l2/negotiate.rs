@@ -240,6 +240,7 @@ mod tests {
             media: None,
             timeout: Duration::from_secs(2),
             tuning: crate::board::Tuning::default(),
+            raw: crate::board::RawTuning::default(),
         }
     }
 

@@ -1,0 +1,189 @@
+//! From a sensor's raw mosaic to a small RGB picture, for the part of the frame that one region needs.
+//!
+//! Each 2x2 or 4x4 of the mosaic becomes one pixel: its samples of a colour are added (in linear light, which averages noise),
+//! and a table for each colour takes the black level away, balances white, and bends the rest to sRGB. So there is no
+//! interpolation of missing colours, and never a picture of the sensor's size. Up to three columns and rows at the right
+//! and lower edge that make no whole cell are not looked at.
+
+mod quads;
+#[cfg(test)]
+mod reference;
+mod tone;
+mod white;
+
+use super::source::AxisTaps;
+use crate::board::RawTuning;
+use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat};
+use quads::Quad;
+use std::time::Duration;
+use tone::{Scale, Tones};
+use white::White;
+
+/// How many columns and rows of the mosaic become one pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell {
+    Two,
+    Four,
+}
+
+impl Cell {
+    /// From the coarsest.
+    pub const ALL: [Self; 2] = [Self::Four, Self::Two];
+
+    pub fn side_px(self) -> u32 {
+        match self {
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
+
+    /// Width and height of the whole developed picture; `None` when the mosaic is smaller than 4x4.
+    pub fn picture_px(self, raw: &Geometry) -> Option<(u32, u32)> {
+        let side_px = self.side_px();
+        let size = (raw.width_px / 4 * 4 / side_px, raw.height_px / side_px);
+        (raw.width_px >= 4 && raw.height_px >= 4).then_some(size)
+    }
+}
+
+/// The part of the developed picture that a region needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    cell: Cell,
+    /// First four columns of the mosaic.
+    first_quad: usize,
+    quads: usize,
+    /// First row of the developed picture.
+    first_row: usize,
+    rows: usize,
+}
+
+impl Window {
+    /// The window for these taps, which then count from its corner.
+    pub fn of(cell: Cell, x: &mut AxisTaps, y: &mut AxisTaps) -> Self {
+        let quad_px = 4 / cell.side_px() as usize;
+        let ((left, right), (top, bottom)) = (x.full.span(), y.full.span());
+        let first_quad = left / quad_px;
+        x.full.count_from(first_quad * quad_px);
+        y.full.count_from(top);
+        Self {
+            cell,
+            first_quad,
+            quads: right.div_ceil(quad_px) - first_quad,
+            first_row: top,
+            rows: bottom - top,
+        }
+    }
+
+    #[cfg(test)]
+    pub fn cell(&self) -> Cell {
+        self.cell
+    }
+
+    /// What it is developed into.
+    pub fn geometry(&self) -> Geometry {
+        let width_px = self.quads as u32 * 4 / self.cell.side_px();
+        Geometry::packed(PixelFormat::Rgb24, width_px, self.rows as u32)
+    }
+
+    /// Bytes of that picture.
+    pub fn bytes(&self) -> usize {
+        self.geometry().stride_bytes as usize * self.rows
+    }
+}
+
+/// A full sample in the unit of black levels.
+const FULL_SCALE: f32 = 65_536.0;
+
+/// Develops frames of one raw geometry.
+#[derive(Debug)]
+pub(super) struct Developer {
+    format: BayerFormat,
+    /// Black level as a part of a full sample.
+    black: f32,
+    white: White,
+    /// For cells of two and of four.
+    tones: [Box<Tones>; 2],
+    /// The developed window, packed RGB; as long as the largest.
+    rgb: Vec<u8>,
+    /// Time and number of the last frame that white was measured in.
+    seen: Option<(Duration, u64)>,
+}
+
+impl Developer {
+    /// Builds the tables, and makes room for the largest window.
+    pub fn new(format: BayerFormat, tuning: &RawTuning, most_bytes: usize) -> Self {
+        let white = White::new(tuning.white_balance);
+        let black = f32::from(tuning.black_level) / FULL_SCALE;
+        let bits = format.depth.bits();
+        let tones = |samples: u32| {
+            let green = Scale::of(bits, 2 * samples, black);
+            let other = Scale::of(bits, samples, black);
+            Tones::new([other, green, other], white.gains())
+        };
+        Self {
+            format,
+            black,
+            tones: [tones(1), tones(4)],
+            white,
+            rgb: vec![0; most_bytes],
+            seen: None,
+        }
+    }
+
+    /// Develops a window of `frame`, which has the geometry that the window was made for: packed RGB of `window.geometry()`.
+    pub fn run(&mut self, window: &Window, frame: &Frame<'_>) -> &[u8] {
+        let now = (frame.captured_at, frame.sequence);
+        if self.seen != Some(now) {
+            self.seen = Some(now);
+            if self.white.measure(self.format, self.black, frame) {
+                let gains = self.white.gains();
+                self.tones.iter_mut().for_each(|tones| tones.set(gains));
+            }
+        }
+        let [two, four] = &self.tones;
+        let rgb = &mut self.rgb[..window.bytes()];
+        match window.cell {
+            Cell::Two => of_depth::<1>(self.format, window, two, frame, rgb),
+            Cell::Four => of_depth::<2>(self.format, window, four, frame, rgb),
+        }
+        rgb
+    }
+}
+
+/// Cells of `2 * N` columns and rows.
+fn of_depth<const N: usize>(
+    format: BayerFormat,
+    window: &Window,
+    tones: &Tones,
+    frame: &Frame<'_>,
+    rgb: &mut [u8],
+) {
+    let order = format.order;
+    match format.depth {
+        BayerDepth::Bits8 => develop::<quads::Bits8, 4, N>(order, window, tones, frame, rgb),
+        BayerDepth::Bits10 => develop::<quads::Bits10, 8, N>(order, window, tones, frame, rgb),
+        BayerDepth::Bits12 => develop::<quads::Bits12, 8, N>(order, window, tones, frame, rgb),
+        BayerDepth::Packed10 => develop::<quads::Packed10, 5, N>(order, window, tones, frame, rgb),
+        BayerDepth::Packed12 => develop::<quads::Packed12, 6, N>(order, window, tones, frame, rgb),
+    }
+}
+
+fn develop<Q: Quad<BYTES>, const BYTES: usize, const N: usize>(
+    order: BayerOrder,
+    window: &Window,
+    tones: &Tones,
+    frame: &Frame<'_>,
+    rgb: &mut [u8],
+) {
+    let stride = frame.geometry.stride_bytes as usize;
+    let (red_x, red_y) = order.red_at();
+    let row =
+        |y: usize| &frame.data[y * stride + window.first_quad * BYTES..][..window.quads * BYTES];
+    let row_bytes = window.geometry().stride_bytes as usize;
+    for (i, rgb) in rgb.chunks_exact_mut(row_bytes).enumerate() {
+        let top = (window.first_row + i) * 2 * N;
+        let red_rows = std::array::from_fn(|k| row(top + 2 * k + red_y));
+        let blue_rows = std::array::from_fn(|k| row(top + 2 * k + 1 - red_y));
+        quads::develop_row::<Q, BYTES, N>(red_rows, blue_rows, red_x, tones, rgb);
+    }
+}

@@ -1,0 +1,162 @@
+//! The loop over the mosaic: four samples of a row at once, as four 16-bit lanes of one 64-bit word, in the order of the row.
+//!
+//! Sums of up to four samples of 12 bits, or eight of both greens, fit a lane, so whole words are added. That is fast on every
+//! CPU without vectors of its own kind.
+
+use super::tone::{INDEX_BITS, Tones};
+
+/// How four samples lie in `BYTES` bytes.
+pub(super) trait Quad<const BYTES: usize> {
+    /// Bits of a sample.
+    const BITS: u32;
+
+    /// The samples, the first in the lowest lane.
+    fn lanes(bytes: &[u8; BYTES]) -> u64;
+}
+
+pub(super) struct Bits8;
+pub(super) struct Bits10;
+pub(super) struct Bits12;
+pub(super) struct Packed10;
+pub(super) struct Packed12;
+
+/// The four bytes of a word, one in each lane.
+#[inline(always)]
+fn spread(bytes: u32) -> u64 {
+    let word = u64::from(bytes);
+    let word = (word | word << 16) & 0x0000_ffff_0000_ffff;
+    (word | word << 8) & 0x00ff_00ff_00ff_00ff
+}
+
+impl Quad<4> for Bits8 {
+    const BITS: u32 = 8;
+
+    #[inline(always)]
+    fn lanes(bytes: &[u8; 4]) -> u64 {
+        spread(u32::from_le_bytes(*bytes))
+    }
+}
+
+impl Quad<8> for Bits10 {
+    const BITS: u32 = 10;
+
+    #[inline(always)]
+    fn lanes(bytes: &[u8; 8]) -> u64 {
+        u64::from_le_bytes(*bytes) & 0x03ff_03ff_03ff_03ff
+    }
+}
+
+impl Quad<8> for Bits12 {
+    const BITS: u32 = 12;
+
+    #[inline(always)]
+    fn lanes(bytes: &[u8; 8]) -> u64 {
+        u64::from_le_bytes(*bytes) & 0x0fff_0fff_0fff_0fff
+    }
+}
+
+impl Quad<5> for Packed10 {
+    const BITS: u32 = 10;
+
+    #[inline(always)]
+    fn lanes(&[a, b, c, d, low]: &[u8; 5]) -> u64 {
+        // Two bits for each lane: four copies of the byte, which do not overlap.
+        let low = u64::from(low) * (1 | 1 << 14 | 1 << 28 | 1 << 42) & 0x0003_0003_0003_0003;
+        spread(u32::from_le_bytes([a, b, c, d])) << 2 | low
+    }
+}
+
+impl Quad<6> for Packed12 {
+    const BITS: u32 = 12;
+
+    #[inline(always)]
+    fn lanes(&[a, b, low_ab, c, d, low_cd]: &[u8; 6]) -> u64 {
+        // The low halves lie in their lanes as they are, the upper ones four bits below the next.
+        let low = u64::from(low_ab) | u64::from(low_cd) << 32;
+        let low = (low | low << 12) & 0x000f_000f_000f_000f;
+        spread(u32::from_le_bytes([a, b, c, d])) << 4 | low
+    }
+}
+
+/// One row of pixels from `N` rows of the mosaic that have red and `N` that have blue, each at least as long as `rgb` wants:
+/// with one of each a quad gives two pixels, with two of each one. `red_x` is the column of red, 0 or 1.
+#[inline(always)]
+pub(super) fn develop_row<Q: Quad<BYTES>, const BYTES: usize, const N: usize>(
+    red_rows: [&[u8]; N],
+    blue_rows: [&[u8]; N],
+    red_x: usize,
+    tones: &Tones,
+    rgb: &mut [u8],
+) {
+    let (red_shift, blue_shift) = (16 * red_x, 16 * (1 - red_x));
+    let (pixels, _) = rgb.as_chunks_mut::<3>();
+    let quads = pixels.len() * N / 2;
+    let whole = |row: &'_ [u8]| row.len() / BYTES;
+    debug_assert!(
+        red_rows
+            .iter()
+            .chain(&blue_rows)
+            .all(|row| whole(row) >= quads)
+    );
+    let red_rows = red_rows.map(|row| &row.as_chunks::<BYTES>().0[..quads]);
+    let blue_rows = blue_rows.map(|row| &row.as_chunks::<BYTES>().0[..quads]);
+    let pixel = |red_sum: u64, blue_sum: u64| {
+        let lane = |sum: u64, shift: usize| (sum >> shift & 0xffff) as usize;
+        let green = lane(red_sum, blue_shift) + lane(blue_sum, red_shift);
+        // As far as possible the sums themselves are the tables' indices.
+        let bits = Q::BITS + 2 * (N as u32 - 1);
+        let down = bits.saturating_sub(INDEX_BITS);
+        let green_down = (bits + 1).saturating_sub(INDEX_BITS);
+        tones.pixel([
+            lane(red_sum, red_shift) >> down,
+            green >> green_down,
+            lane(blue_sum, blue_shift) >> down,
+        ])
+    };
+    for (i, pixels) in pixels.chunks_exact_mut(2 / N).enumerate() {
+        let (mut red_sum, mut blue_sum) = (0, 0);
+        for k in 0..N {
+            red_sum += Q::lanes(&red_rows[k][i]);
+            blue_sum += Q::lanes(&blue_rows[k][i]);
+        }
+        if N == 1 {
+            pixels[0] = pixel(red_sum, blue_sum);
+            pixels[1] = pixel(red_sum >> 32, blue_sum >> 32);
+        } else {
+            pixels[0] = pixel(red_sum + (red_sum >> 32), blue_sum + (blue_sum >> 32));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
+
+    fn check<Q: Quad<BYTES>, const BYTES: usize>(depth: BayerDepth) {
+        let mut random = fastrand::Rng::with_seed(1);
+        let format = BayerFormat {
+            order: BayerOrder::Rggb,
+            depth,
+        };
+        assert_eq!(depth.bits(), Q::BITS);
+        assert_eq!(depth.row_bytes(4), BYTES as u64);
+        for _ in 0..1000 {
+            let bytes: [u8; BYTES] = std::array::from_fn(|_| random.u8(..));
+            let word = Q::lanes(&bytes);
+            for x_px in 0..4 {
+                let lane = (word >> (16 * x_px)) as u16;
+                assert_eq!(lane, format.row_sample(&bytes, x_px), "{depth:?} {bytes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn four_samples_at_once_are_the_same_as_one_by_one() {
+        check::<Bits8, 4>(BayerDepth::Bits8);
+        check::<Bits10, 8>(BayerDepth::Bits10);
+        check::<Bits12, 8>(BayerDepth::Bits12);
+        check::<Packed10, 5>(BayerDepth::Packed10);
+        check::<Packed12, 6>(BayerDepth::Packed12);
+    }
+}

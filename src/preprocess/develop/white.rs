@@ -1,0 +1,256 @@
+//! White balance: the gains of red and blue under which the picture's mean colour is grey.
+//!
+//! The mean is one of logarithms of the ratios red : green and blue : green over a grid of cells. Cells far from the mean count
+//! less, so that a coloured thing in front of a plain background does not shift it (a robust mean, with the weights of Cauchy).
+//! What is clipped or too dark says nothing and is left out.
+
+use crate::frame::{BayerFormat, Frame};
+
+/// Columns and rows of the grid.
+const GRID: (usize, usize) = (32, 24);
+/// Gains of red and blue against green: what sensors need under lamps and sky lies within; beyond it the picture is coloured.
+const LEAST_GAIN: f32 = 0.5;
+const MOST_GAIN: f32 = 4.0;
+/// A sample from here on, of a full one, may be clipped.
+const CLIPPED: f32 = 0.95;
+/// Less light than this, of a full sample, is noise.
+const DARK: f32 = 0.01;
+/// Ratios that are this far off, as a logarithm, count half.
+const HALF_WEIGHT: f32 = 0.25;
+/// How often the mean is taken anew around the last one. From frame to frame it goes on.
+const FIRST_ROUNDS: u32 = 8;
+/// With fewer cells there is nothing to go by.
+const LEAST_CELLS: usize = GRID.0 * GRID.1 / 50;
+/// The share of a new frame: a change of light is followed within a second or two.
+const SMOOTHING: f32 = 0.1;
+/// Differences that would not be seen.
+const SAME: f32 = 0.004;
+
+/// Red, green and blue of one cell, and what is derived of it: two logarithms.
+type Ratio = [f32; 2];
+
+/// Measures white.
+#[derive(Debug)]
+pub(super) struct White {
+    fixed: bool,
+    /// Logarithms of red : green and blue : green of what is grey.
+    grey: Ratio,
+    /// The same as it was last told.
+    told: Ratio,
+    measured: bool,
+    ratios: Vec<Ratio>,
+}
+
+impl White {
+    /// With fixed gains of red and blue, or measured ones.
+    pub fn new(fixed: Option<[f32; 2]>) -> Self {
+        let grey = fixed.map_or([0.0; 2], |gains| gains.map(|gain| -gain.ln()));
+        Self {
+            fixed: fixed.is_some(),
+            grey,
+            told: grey,
+            measured: false,
+            ratios: Vec::with_capacity(GRID.0 * GRID.1),
+        }
+    }
+
+    /// Gains of red, green and blue, of which the smallest is 1: a full sample is white whatever they are.
+    pub fn gains(&self) -> [f32; 3] {
+        let gains = [-self.told[0], 0.0, -self.told[1]].map(f32::exp);
+        let least = gains.into_iter().fold(f32::INFINITY, f32::min);
+        gains.map(|gain| gain / least)
+    }
+
+    /// Looks at a frame; whether the gains have changed. `black` is the black level as a part of a full sample.
+    pub fn measure(&mut self, format: BayerFormat, black: f32, frame: &Frame<'_>) -> bool {
+        if self.fixed {
+            return false;
+        }
+        self.sample(format, black, frame);
+        if self.ratios.len() < LEAST_CELLS {
+            return false;
+        }
+        let limits = (-MOST_GAIN.ln(), -LEAST_GAIN.ln());
+        let bounded = |ratio: Ratio| ratio.map(|part| part.clamp(limits.0, limits.1));
+        if self.measured {
+            let now = bounded(mean_around(&self.ratios, self.grey));
+            for (grey, now) in self.grey.iter_mut().zip(now) {
+                *grey += SMOOTHING * (now - *grey);
+            }
+        } else {
+            let mut mean = median(&mut self.ratios);
+            for _ in 0..FIRST_ROUNDS {
+                mean = mean_around(&self.ratios, mean);
+            }
+            self.grey = bounded(mean);
+            self.measured = true;
+        }
+        let moved = self
+            .grey
+            .iter()
+            .zip(self.told)
+            .map(|(now, told)| (now - told).abs());
+        let changed = moved.fold(0.0, f32::max) > SAME;
+        if changed {
+            self.told = self.grey;
+        }
+        changed
+    }
+
+    /// The ratios of the cells that say something.
+    fn sample(&mut self, format: BayerFormat, black: f32, frame: &Frame<'_>) {
+        self.ratios.clear();
+        let stride = frame.geometry.stride_bytes as usize;
+        let row_bytes = format.depth.row_bytes(frame.geometry.width_px) as usize;
+        let (columns, rows) = (
+            frame.geometry.width_px as usize / 2,
+            frame.geometry.height_px as usize / 2,
+        );
+        let full = f32::from((1_u16 << format.depth.bits()) - 1);
+        for i in 0..GRID.0 * GRID.1 {
+            let place = |at: usize, of: usize, cells: usize| (2 * at + 1) * cells / (2 * of) * 2;
+            let (x, y) = (
+                place(i % GRID.0, GRID.0, columns),
+                place(i / GRID.0, GRID.1, rows),
+            );
+            let mut light = [0.0; 3];
+            let mut most = 0.0_f32;
+            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let row = &frame.data[(y + dy) * stride..][..row_bytes];
+                let sample = f32::from(format.row_sample(row, x + dx)) / full;
+                most = most.max(sample);
+                light[format.order.colour_at(dx, dy)] += (sample - black) / (1.0 - black);
+            }
+            let [r, g, b] = [light[0], light[1] / 2.0, light[2]];
+            if most < CLIPPED && r.min(g).min(b) > DARK {
+                self.ratios.push([(r / g).ln(), (b / g).ln()]);
+            }
+        }
+    }
+}
+
+/// The middle of each logarithm. At least one is there.
+fn median(ratios: &mut [Ratio]) -> Ratio {
+    let half = ratios.len() / 2;
+    [0, 1].map(|c| {
+        let (_, middle, _) = ratios.select_nth_unstable_by(half, |a, b| a[c].total_cmp(&b[c]));
+        middle[c]
+    })
+}
+
+/// The mean, where what is far from `center` counts less.
+fn mean_around(ratios: &[Ratio], center: Ratio) -> Ratio {
+    let (mut sum, mut weights) = ([0.0; 2], 0.0);
+    for ratio in ratios {
+        let away: f32 = ratio
+            .iter()
+            .zip(center)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum();
+        let weight = 1.0 / (1.0 + away / (HALF_WEIGHT * HALF_WEIGHT));
+        weights += weight;
+        for (sum, part) in sum.iter_mut().zip(ratio) {
+            *sum += weight * part;
+        }
+    }
+    sum.map(|sum| sum / weights)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::frame::{Geometry, PixelFormat};
+    use std::time::Duration;
+
+    const BLACK: f32 = 0.0625;
+    const SIDE_PX: u32 = 96;
+
+    /// A raw picture of 12 bits whose cells have these colours, in linear light before the sensor's own response.
+    fn picture(
+        colour: impl Fn(u32, u32) -> [f32; 3],
+        response: [f32; 3],
+    ) -> (BayerFormat, Vec<u8>) {
+        let format = BayerFormat::ALL[10];
+        let mut data = Vec::new();
+        for y in 0..SIDE_PX {
+            for x in 0..SIDE_PX {
+                let c = format.order.colour_at(x as usize, y as usize);
+                let light = (colour(x / 2, y / 2)[c] * response[c]).min(1.0);
+                let sample = (BLACK + (1.0 - BLACK) * light) * 4095.0;
+                data.extend((sample.round() as u16).to_le_bytes());
+            }
+        }
+        (format, data)
+    }
+
+    fn measure(white: &mut White, (format, data): &(BayerFormat, Vec<u8>)) -> [f32; 3] {
+        let geometry = Geometry::packed(PixelFormat::Bayer(*format), SIDE_PX, SIDE_PX);
+        let frame = Frame::new(geometry, data, Duration::ZERO, 0).unwrap();
+        white.measure(*format, BLACK, &frame);
+        white.gains()
+    }
+
+    fn assert_near(gains: [f32; 3], want: [f32; 3], tolerance: f32) {
+        let near = gains
+            .iter()
+            .zip(want)
+            .all(|(a, b)| (a / b - 1.0).abs() < tolerance);
+        assert!(near, "{gains:?}, wanted {want:?}");
+    }
+
+    const DAYLIGHT: [f32; 3] = [0.5, 1.0, 0.6];
+    const LAMP: [f32; 3] = [0.9, 1.0, 0.35];
+
+    fn grey_noise(x: u32, y: u32) -> [f32; 3] {
+        [0.1 + 0.6 * ((x * 7 + y * 13) % 10) as f32 / 10.0; 3]
+    }
+
+    #[test]
+    fn a_grey_scene_is_grey_at_once_and_a_new_light_is_followed() {
+        let mut white = White::new(None);
+        let gains = measure(&mut white, &picture(grey_noise, DAYLIGHT));
+        assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.02);
+        let lamp = picture(grey_noise, LAMP);
+        let first = measure(&mut white, &lamp);
+        assert!((first[0] - 2.0).abs() < 0.3, "no jump: {first:?}");
+        let mut before = first;
+        for _ in 0..60 {
+            let now = measure(&mut white, &lamp);
+            assert!(now[0] <= before[0] + 1e-6 && now[2] >= before[2] - 1e-6);
+            before = now;
+        }
+        assert_near(before, [1.0 / 0.9, 1.0, 1.0 / 0.35], 0.03);
+    }
+
+    #[test]
+    fn a_coloured_thing_does_not_make_the_background_coloured() {
+        let thing = |x: u32, y: u32| {
+            let inside = (10..34).contains(&x) && (10..38).contains(&y);
+            if inside {
+                [0.7, 0.08, 0.05]
+            } else {
+                grey_noise(x, y)
+            }
+        };
+        let gains = measure(&mut White::new(None), &picture(thing, DAYLIGHT));
+        assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.06);
+    }
+
+    #[test]
+    fn darkness_and_glare_leave_white_as_it_was_and_limits_hold() {
+        let mut white = White::new(None);
+        let grey = measure(&mut white, &picture(grey_noise, DAYLIGHT));
+        for level in [0.0, 0.001, 5.0] {
+            assert_eq!(
+                measure(&mut white, &picture(|_, _| [level; 3], DAYLIGHT)),
+                grey
+            );
+        }
+        let red = picture(|_, _| [0.9, 0.02, 0.02], [1.0; 3]);
+        let gains = measure(&mut White::new(None), &red);
+        assert_near(gains, [1.0, 2.0, 2.0], 0.01);
+        let fixed = measure(&mut White::new(Some([0.5, 2.0])), &red);
+        assert_near(fixed, [1.0, 2.0, 4.0], 0.001);
+    }
+}
