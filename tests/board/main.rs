@@ -12,6 +12,7 @@
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod guest;
+mod media;
 mod session;
 
 use emulator::usb_camera::StreamFormat;

@@ -1,7 +1,7 @@
 //! What setting up a pipeline asks of the kernel, what is wished for, and what comes of it.
 
 use super::graph::Graph;
-use super::sys::PadFormat;
+use super::subdevice::PadFormat;
 use crate::board::MediaConfig;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;

@@ -3,14 +3,15 @@
 use super::super::node::Node;
 use super::calls::Calls;
 use super::graph::{DeviceNode, Graph};
-use super::sys::{self, Info, PadFormat};
+use super::subdevice::{self, PadFormat};
+use super::sys::{self, Info};
 use crate::camera::v4l2::negotiate::Driver;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Where the nodes are.
@@ -31,8 +32,7 @@ pub(super) struct Device {
     pub path: PathBuf,
     pub info: Info,
     file: File,
-    /// By the entity's place in the graph.
-    subdevices: HashMap<usize, File>,
+    /// Subdevices and video nodes that were needed so far, by the entity's place in the graph.
     nodes: HashMap<usize, Node>,
 }
 
@@ -76,15 +76,9 @@ pub(super) fn path_of(node: DeviceNode) -> Option<PathBuf> {
     })
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    options.custom_flags(libc::O_NONBLOCK).open(path)
-}
-
 impl Device {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         let info = sys::info(&file)?;
         if info.media_version < PADS_HAVE_NUMBERS_SINCE {
             return Err(io::Error::other(
@@ -95,7 +89,6 @@ impl Device {
             path: path.to_owned(),
             info,
             file,
-            subdevices: HashMap::new(),
             nodes: HashMap::new(),
         })
     }
@@ -105,13 +98,9 @@ impl Device {
         sys::objects(&self.file).map(|objects| Graph::new(&objects))
     }
 
-    fn subdevice(&mut self, graph: &Graph, pad: usize) -> io::Result<(&File, u32)> {
+    fn subdevice(&mut self, graph: &Graph, pad: usize) -> io::Result<(&Node, u32)> {
         let pad = graph.pads[pad];
-        let file = match self.subdevices.entry(pad.entity) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(place) => place.insert(open(&path_of_entity(graph, pad.entity)?)?),
-        };
-        Ok((file, pad.index.into()))
+        Ok((self.node(graph, pad.entity)?, pad.index.into()))
     }
 
     fn node(&mut self, graph: &Graph, entity: usize) -> io::Result<&mut Node> {
@@ -143,29 +132,29 @@ impl Calls for Device {
     }
 
     fn codes(&mut self, graph: &Graph, pad: usize) -> Vec<BusFormat> {
-        let Ok((file, index)) = self.subdevice(graph, pad) else {
+        let Ok((node, index)) = self.subdevice(graph, pad) else {
             return Vec::new();
         };
-        let codes = (0..MOST_ENTRIES).map_while(|at| sys::bus_code(file, index, at).ok());
+        let codes = (0..MOST_ENTRIES).map_while(|at| subdevice::bus_code(node, index, at).ok());
         codes.map(BusFormat).collect()
     }
 
     fn sizes(&mut self, graph: &Graph, pad: usize, code: BusFormat) -> Vec<[(u32, u32); 2]> {
-        let Ok((file, index)) = self.subdevice(graph, pad) else {
+        let Ok((node, index)) = self.subdevice(graph, pad) else {
             return Vec::new();
         };
-        let size = |at| sys::frame_size(file, index, code.0, at).ok();
+        let size = |at| subdevice::frame_size(node, index, code.0, at).ok();
         (0..MOST_ENTRIES).map_while(size).collect()
     }
 
     fn format(&mut self, graph: &Graph, pad: usize) -> io::Result<PadFormat> {
-        let (file, index) = self.subdevice(graph, pad)?;
-        sys::format(file, index)
+        let (node, index) = self.subdevice(graph, pad)?;
+        subdevice::format(node, index)
     }
 
     fn set_format(&mut self, graph: &Graph, pad: usize, ask: PadFormat) -> io::Result<PadFormat> {
-        let (file, index) = self.subdevice(graph, pad)?;
-        sys::set_format(file, index, ask)
+        let (node, index) = self.subdevice(graph, pad)?;
+        subdevice::set_format(node, index, ask)
     }
 
     fn set_frame_rate(
@@ -174,8 +163,8 @@ impl Calls for Device {
         pad: usize,
         rate_fps: u32,
     ) -> io::Result<(u32, u32)> {
-        let (file, index) = self.subdevice(graph, pad)?;
-        sys::set_frame_rate(file, index, rate_fps)
+        let (node, index) = self.subdevice(graph, pad)?;
+        subdevice::set_frame_rate(node, index, rate_fps)
     }
 
     fn node_formats(&mut self, graph: &Graph, entity: usize, code: BusFormat) -> Vec<FourCc> {

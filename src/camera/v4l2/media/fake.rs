@@ -2,7 +2,8 @@
 
 use super::calls::Calls;
 use super::graph::{Graph, SENSOR};
-use super::sys::{Objects, PadFormat, RawEntity, RawInterface, RawLink, RawPad};
+use super::subdevice::PadFormat;
+use super::sys::{Objects, RawEntity, RawInterface, RawLink, RawPad};
 use crate::camera::v4l2::{BusFormat, FourCc};
 use fastrand::Rng;
 use std::collections::HashMap;

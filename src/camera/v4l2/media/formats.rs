@@ -5,7 +5,7 @@
 
 use super::calls::{Calls, Fault, Pipeline, Wish, agree, shown};
 use super::graph::{Graph, listed};
-use super::sys::PadFormat;
+use super::subdevice::PadFormat;
 use super::walk::Way;
 use crate::board::FormatSetting;
 use crate::camera::v4l2::{BusFormat, FourCc};

@@ -12,6 +12,7 @@ mod fake;
 mod formats;
 mod graph;
 mod setup;
+mod subdevice;
 mod sys;
 mod walk;
 

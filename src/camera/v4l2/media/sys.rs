@@ -1,5 +1,5 @@
-//! The kernel's media controller (`linux/media.h`) and subdevice (`linux/v4l2-subdev.h`) interfaces: the structures, the
-//! requests, and safe calls around them. Nothing here decides anything.
+//! The kernel's media controller interface (`linux/media.h`): the structures, the requests, and safe calls around them. Nothing
+//! here decides anything.
 //!
 //! Every field has its natural place, so the same definitions serve 64-bit and 32-bit targets. Numbers and layouts are the
 //! kernel's; the tests hold them against those of its headers as a C compiler sees them.
@@ -12,15 +12,6 @@ use std::os::fd::AsRawFd;
 const MEDIA_IOC_DEVICE_INFO: u32 = 0xc100_7c00;
 const MEDIA_IOC_SETUP_LINK: u32 = 0xc034_7c03;
 const MEDIA_IOC_G_TOPOLOGY: u32 = 0xc048_7c04;
-const VIDIOC_SUBDEV_ENUM_MBUS_CODE: u32 = 0xc030_5602;
-const VIDIOC_SUBDEV_G_FMT: u32 = 0xc058_5604;
-const VIDIOC_SUBDEV_S_FMT: u32 = 0xc058_5605;
-const VIDIOC_SUBDEV_S_FRAME_INTERVAL: u32 = 0xc030_5616;
-const VIDIOC_SUBDEV_ENUM_FRAME_SIZE: u32 = 0xc040_564a;
-
-/// `V4L2_SUBDEV_FORMAT_ACTIVE`: the format that the hardware uses.
-const ACTIVE: u32 = 1;
-
 /// Objects of each kind that a device may have. The largest that are known (image processors of phones) have some hundred.
 const MOST_OBJECTS: u32 = 4096;
 
@@ -145,73 +136,6 @@ struct LinkDescription {
     sink: PadDescription,
     flags: u32,
     reserved: [u32; 2],
-}
-
-/// `struct v4l2_mbus_framefmt`: what goes over one pad.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PadFormat {
-    /// Pixels a row.
-    pub width_px: u32,
-    /// Rows.
-    pub height_px: u32,
-    /// `MEDIA_BUS_FMT_*`.
-    pub code: u32,
-    /// `V4L2_FIELD_*`.
-    pub field: u32,
-    /// `V4L2_COLORSPACE_*`.
-    pub colorspace: u32,
-    /// Encoding, quantisation, transfer function, flags.
-    pub colours: [u16; 4],
-    /// Zero.
-    pub reserved: [u16; 10],
-}
-
-/// `struct v4l2_subdev_format`
-#[repr(C)]
-#[derive(Default)]
-struct SubdeviceFormat {
-    which: u32,
-    pad: u32,
-    format: PadFormat,
-    reserved: [u32; 8],
-}
-
-/// `struct v4l2_subdev_mbus_code_enum`
-#[repr(C)]
-#[derive(Default)]
-struct CodeEntry {
-    pad: u32,
-    index: u32,
-    code: u32,
-    which: u32,
-    flags: u32,
-    reserved: [u32; 7],
-}
-
-/// `struct v4l2_subdev_frame_size_enum`
-#[repr(C)]
-#[derive(Default)]
-struct SizeEntry {
-    index: u32,
-    pad: u32,
-    code: u32,
-    min_width: u32,
-    max_width: u32,
-    min_height: u32,
-    max_height: u32,
-    which: u32,
-    reserved: [u32; 8],
-}
-
-/// `struct v4l2_subdev_frame_interval`
-#[repr(C)]
-#[derive(Default)]
-struct Interval {
-    pad: u32,
-    numerator: u32,
-    denominator: u32,
-    reserved: [u32; 9],
 }
 
 /// What a media device says of itself.
@@ -391,153 +315,33 @@ pub fn setup_link(
     unsafe { call(media, MEDIA_IOC_SETUP_LINK, &mut link) }
 }
 
-/// The `index`th code that a pad takes.
-pub fn bus_code(subdevice: &File, pad: u32, index: u32) -> io::Result<u32> {
-    let mut entry = CodeEntry {
-        pad,
-        index,
-        which: ACTIVE,
-        ..CodeEntry::default()
-    };
-    // SAFETY: the structure of this request; it holds no pointers.
-    unsafe { call(subdevice, VIDIOC_SUBDEV_ENUM_MBUS_CODE, &mut entry) }?;
-    Ok(entry.code)
-}
-
-/// The `index`th range of sizes of a pad and code: least width and height, largest width and height, in pixels.
-pub fn frame_size(
-    subdevice: &File,
-    pad: u32,
-    code: u32,
-    index: u32,
-) -> io::Result<[(u32, u32); 2]> {
-    let mut entry = SizeEntry {
-        pad,
-        code,
-        index,
-        which: ACTIVE,
-        ..SizeEntry::default()
-    };
-    // SAFETY: the structure of this request; it holds no pointers.
-    unsafe { call(subdevice, VIDIOC_SUBDEV_ENUM_FRAME_SIZE, &mut entry) }?;
-    Ok([
-        (entry.min_width, entry.min_height),
-        (entry.max_width, entry.max_height),
-    ])
-}
-
-/// What a pad is set to.
-pub fn format(subdevice: &File, pad: u32) -> io::Result<PadFormat> {
-    let mut argument = SubdeviceFormat {
-        which: ACTIVE,
-        pad,
-        ..SubdeviceFormat::default()
-    };
-    // SAFETY: the structure of this request; it holds no pointers.
-    unsafe { call(subdevice, VIDIOC_SUBDEV_G_FMT, &mut argument) }?;
-    Ok(argument.format)
-}
-
-/// Asks for a format of a pad; what the driver took.
-pub fn set_format(subdevice: &File, pad: u32, format: PadFormat) -> io::Result<PadFormat> {
-    let mut argument = SubdeviceFormat {
-        which: ACTIVE,
-        pad,
-        format,
-        ..SubdeviceFormat::default()
-    };
-    // SAFETY: the structure of this request; it holds no pointers.
-    unsafe { call(subdevice, VIDIOC_SUBDEV_S_FMT, &mut argument) }?;
-    Ok(argument.format)
-}
-
-/// Asks for a frame rate of a pad; the time between frames that the driver took, as a fraction of seconds.
-pub fn set_frame_rate(subdevice: &File, pad: u32, rate_fps: u32) -> io::Result<(u32, u32)> {
-    let mut argument = Interval {
-        pad,
-        numerator: 1,
-        denominator: rate_fps,
-        ..Interval::default()
-    };
-    // SAFETY: the structure of this request; it holds no pointers.
-    unsafe { call(subdevice, VIDIOC_SUBDEV_S_FRAME_INTERVAL, &mut argument) }?;
-    Ok((argument.numerator, argument.denominator))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::mem::{offset_of, size_of};
 
-    /// `_IOWR(letter, command, size)` of `asm-generic/ioctl.h`.
-    fn iowr(letter: u8, command: u32, size: usize) -> u32 {
-        3 << 30 | (size as u32) << 16 | u32::from(letter) << 8 | command
-    }
-
-    /// The sizes are literals that a C compiler gave for the kernel's headers, the same on 64-bit and 32-bit ARM.
+    /// The sizes are literals that a C compiler gave for the kernel's header, the same on 64-bit and 32-bit ARM; each number is
+    /// also computed by the `_IOWR` rule of `asm-generic/ioctl.h`.
     #[test]
     fn structures_and_numbers_are_the_kernels() {
-        for (number, letter, command, ours, kernels) in [
-            (MEDIA_IOC_DEVICE_INFO, b'|', 0, size_of::<RawInfo>(), 256),
-            (
-                MEDIA_IOC_SETUP_LINK,
-                b'|',
-                3,
-                size_of::<LinkDescription>(),
-                52,
-            ),
-            (MEDIA_IOC_G_TOPOLOGY, b'|', 4, size_of::<RawTopology>(), 72),
-            (
-                VIDIOC_SUBDEV_ENUM_MBUS_CODE,
-                b'V',
-                2,
-                size_of::<CodeEntry>(),
-                48,
-            ),
-            (
-                VIDIOC_SUBDEV_G_FMT,
-                b'V',
-                4,
-                size_of::<SubdeviceFormat>(),
-                88,
-            ),
-            (
-                VIDIOC_SUBDEV_S_FMT,
-                b'V',
-                5,
-                size_of::<SubdeviceFormat>(),
-                88,
-            ),
-            (
-                VIDIOC_SUBDEV_S_FRAME_INTERVAL,
-                b'V',
-                22,
-                size_of::<Interval>(),
-                48,
-            ),
-            (
-                VIDIOC_SUBDEV_ENUM_FRAME_SIZE,
-                b'V',
-                74,
-                size_of::<SizeEntry>(),
-                64,
-            ),
+        for (number, command, ours, kernels) in [
+            (MEDIA_IOC_DEVICE_INFO, 0, size_of::<RawInfo>(), 256),
+            (MEDIA_IOC_SETUP_LINK, 3, size_of::<LinkDescription>(), 52),
+            (MEDIA_IOC_G_TOPOLOGY, 4, size_of::<RawTopology>(), 72),
         ] {
             assert_eq!(ours, kernels, "{number:#x}");
-            assert_eq!(number, iowr(letter, command, kernels), "{number:#x}");
+            let rule = 3 << 30 | (kernels as u32) << 16 | u32::from(b'|') << 8 | command;
+            assert_eq!(number, rule, "{number:#x}");
         }
         assert_eq!(size_of::<RawEntity>(), 96);
         assert_eq!(size_of::<RawInterface>(), 112);
         assert_eq!(size_of::<RawPad>(), 32);
         assert_eq!(size_of::<RawLink>(), 40);
-        assert_eq!(size_of::<PadFormat>(), 48);
         assert_eq!(offset_of!(RawEntity, function), 68);
         assert_eq!(offset_of!(RawInterface, major), 48);
         assert_eq!(offset_of!(RawTopology, links_at), 64);
         assert_eq!(offset_of!(LinkDescription, sink), 20);
         assert_eq!(offset_of!(LinkDescription, flags), 40);
-        assert_eq!(offset_of!(SubdeviceFormat, format), 8);
-        assert_eq!(offset_of!(PadFormat, colours), 20);
     }
 
     #[test]
@@ -546,7 +350,5 @@ mod tests {
         assert!(info(&file).is_err());
         assert!(objects(&file).is_err());
         assert!(setup_link(&file, (1, 0), (2, 0), 1).is_err());
-        assert!(bus_code(&file, 0, 0).is_err());
-        assert!(set_frame_rate(&file, 0, 30).is_err());
     }
 }
