@@ -72,9 +72,7 @@ fn media_controller() {
             format!("boards/{name}.toml"),
             board_file(camera).into_bytes(),
         ));
-        script += &format!(
-            "eyelet run --board-file /boards/{name}.toml --json --stats-every 10 --frames 30\n"
-        );
+        script += &format!("eyelet run --board-file /boards/{name}.toml --json --frames 15\n");
     }
     let scenario = Scenario {
         modules: &[("vimc", "")],
@@ -82,13 +80,20 @@ fn media_controller() {
         files,
     };
     let mut session = Session::boot(&guest, &scenario);
+    let mut label = None;
     for (name, _, pipeline) in cameras {
         let start = session.event("start", |event, _| event == "start");
         let camera = start["camera"].as_str().unwrap();
         assert!(camera.contains(pipeline), "{name}: {camera}");
-        let verdict = session.event("verdict", |event, _| event == "verdict");
-        assert!(verdict["label"].is_string(), "{name}: {verdict}");
-        session.screen(shows_bars);
+        let verdict = session.event("a class", |event, verdict| {
+            event == "verdict" && verdict["class"].is_number()
+        });
+        // The same bars, whoever made colours of the sensor's mosaic.
+        let label = label.get_or_insert_with(|| verdict["label"].clone());
+        assert_eq!(verdict["label"], *label, "{name}: {verdict}");
+        let screen = session.screen(shows_bars);
+        let kept = package_cache().join(format!("media-{name}.png"));
+        screen.save(kept).unwrap();
         let end = session.event("end", |event, _| event == "end");
         assert_eq!(end["damaged"], 0, "{name}: {end}");
     }

@@ -124,11 +124,19 @@ impl V4l2Camera {
             Err((doing, error)) => {
                 let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
                 return match prepared {
-                    Some(own) if is_unlike => Err(faults::unlike_parts(path, &own.line)),
+                    Some(own) if is_unlike => {
+                        Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
+                    }
                     // A driver that does not say of its node that it is the end of a pipeline: its parts are set up after all.
                     None if is_unlike && !has_pipeline => {
                         let (node, identity) = screened(path)?;
-                        Self::start(path, node, &identity, config, true)
+                        Self::start(path, node, &identity, config, true).map_err(|why| match why {
+                            CameraError::Unusable(why) => {
+                                let first = faults::starting(path, doing, &error);
+                                CameraError::Unusable(format!("{first}; {why}"))
+                            }
+                            lost => lost,
+                        })
                     }
                     _ => Err(faults::starting(path, doing, &error)),
                 };

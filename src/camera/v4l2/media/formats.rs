@@ -126,13 +126,14 @@ impl<'a, C: Calls> Setup<'a, C> {
         } else {
             self.attempt(way, best)?.map_err(Fault::Words)?
         };
-        if let Some(words) = self.side_complaint(way)? {
-            log::warn!("{words}; the pipeline may refuse to start");
-        }
+        let doubt = self.side_complaint(way)?;
         let interval = self.set_rate(first);
-        let sensor = self.graph.entities[way.sensor].name.as_str();
-        log::debug!("the pipeline of {sensor}: {}", way.spelt(self.graph));
-        self.pipeline(way.spelt(self.graph), Some(way.sensor), arrives, interval)
+        let way_told = way.spelt(self.graph);
+        let mut pipeline = self.pipeline(&way_told, arrives)?;
+        pipeline.sensor = Some(way.sensor);
+        pipeline.doubt = doubt;
+        pipeline.interval = interval;
+        Ok(pipeline)
     }
 
     /// All that the board file names, in its order; the node takes what its link brings.
@@ -158,16 +159,10 @@ impl<'a, C: Calls> Setup<'a, C> {
                 let pad = self.graph.spelt(feeds.source);
                 Fault::Call(format!("to ask `{pad}` for its format"), error)
             })?;
-        self.pipeline(line.join(", "), None, arrives, None)
+        self.pipeline(&line.join(", "), arrives)
     }
 
-    fn pipeline(
-        &mut self,
-        way: String,
-        sensor: Option<usize>,
-        arrives: PadFormat,
-        interval: Option<Duration>,
-    ) -> Result<Pipeline, Fault> {
+    fn pipeline(&mut self, way: &str, arrives: PadFormat) -> Result<Pipeline, Fault> {
         let made = self.made_of(BusFormat(arrives.code));
         let is_made = |format: &PixelFormat| {
             made.iter()
@@ -179,10 +174,11 @@ impl<'a, C: Calls> Setup<'a, C> {
         }
         Ok(Pipeline {
             line: format!("{way}, {}", shown(&arrives)),
-            sensor,
+            sensor: None,
             formats,
             size_px: (arrives.width_px, arrives.height_px),
-            interval,
+            doubt: None,
+            interval: None,
         })
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Prepared {
     pub config: V4l2Config,
     /// For people.
     pub line: String,
+    /// Why it may not start after all.
+    pub doubt: Option<String>,
     /// Time between frames; `None` when the sensor does not say.
     pub interval: Option<Duration>,
 }
@@ -125,6 +127,7 @@ pub(super) fn prepare(
     Ok(Some(Prepared {
         config,
         line: pipeline.line,
+        doubt: pipeline.doubt,
         interval: pipeline.interval,
     }))
 }

@@ -50,24 +50,33 @@ fn links_by_hand(
         let source = graph.named(&setting.source).map_err(Fault::Words)?;
         let sink = graph.named(&setting.sink).map_err(Fault::Words)?;
         let link = graph.link_between(source, sink).map_err(Fault::Words)?;
-        switch(calls, graph, link, setting.enabled)?;
+        if setting.enabled {
+            open(calls, graph, link)?;
+        } else {
+            switch(calls, graph, link, false)?;
+        }
     }
     Ok(())
 }
 
-/// Enables the links of a way, and disables others that lead into the same pads: a pad takes pictures from one place.
+/// Enables the links of a way.
 fn open_way(calls: &mut impl Calls, graph: &mut Graph, way: &Way) -> Result<(), Fault> {
     for &hop in &way.hops {
-        let sink = graph.links[hop].sink;
-        for rival in 0..graph.links.len() {
-            let link = graph.links[rival];
-            if link.sink == sink && rival != hop && link.enabled && !link.immutable {
-                switch(calls, graph, rival, false)?;
-            }
-        }
-        switch(calls, graph, hop, true)?;
+        open(calls, graph, hop)?;
     }
     Ok(())
+}
+
+/// Enables a link, and disables others that lead into the same pad: a pad takes pictures from one place.
+fn open(calls: &mut impl Calls, graph: &mut Graph, link: usize) -> Result<(), Fault> {
+    let sink = graph.links[link].sink;
+    for rival in 0..graph.links.len() {
+        let other = graph.links[rival];
+        if other.sink == sink && rival != link && other.enabled && !other.immutable {
+            switch(calls, graph, rival, false)?;
+        }
+    }
+    switch(calls, graph, link, true)
 }
 
 fn switch(

@@ -178,6 +178,35 @@ fn a_rival_link_is_switched_off_first() {
     );
 }
 
+/// A link that another program, or an earlier board file, left enabled does not beat the one that is named.
+#[test]
+fn a_link_that_is_named_is_the_one_that_is_used() {
+    let mut build = vimc();
+    build.enable("Debayer A:1 -> Scaler:0");
+    let mut fake = vimc_driver();
+    fake.graph = build.graph();
+    let by_hand = MediaConfig {
+        links: vec![link("Debayer B:1", "Scaler:0")],
+        ..MediaConfig::default()
+    };
+    let pipeline = run(
+        &mut fake,
+        "RGB/YUV Capture",
+        &[PixelFormat::Rgb24],
+        &by_hand,
+    )
+    .unwrap();
+    assert!(
+        pipeline.line.starts_with("Sensor B:0 -> Debayer B:0"),
+        "{}",
+        pipeline.line
+    );
+    assert_eq!(
+        fake.links_set,
+        ["Debayer A:1 -> Scaler:0 off", "Debayer B:1 -> Scaler:0"]
+    );
+}
+
 #[test]
 fn what_the_board_file_names_is_set_and_the_rest_found() {
     let mut fake = vimc_driver();
@@ -305,6 +334,25 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
     };
     let pipeline = run(&mut fake, "unicam-image", &[PixelFormat::Rgb24], &by_hand).unwrap();
     assert_eq!((pipeline.size_px, pipeline.sensor), ((1280, 720), None));
+}
+
+/// The sensor can make RGB, which the raw node would take, but the debayer on its other link would not.
+#[test]
+fn a_branch_that_takes_no_such_format_is_a_doubt() {
+    let mut fake = vimc_driver();
+    let by_hand = MediaConfig::default();
+    let pipeline = run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand).unwrap();
+    let doubt = pipeline.doubt.unwrap();
+    assert!(doubt.contains("`Debayer A:0` takes SRGGB8_1X8"), "{doubt}");
+    // A mosaic suits both, and is taken although it stands last.
+    fake.node_formats.push((SRGGB8, *b"GREY"));
+    let formats = [PixelFormat::Rgb24, PixelFormat::Grey];
+    let pipeline = run(&mut fake, "Raw Capture 0", &formats, &by_hand).unwrap();
+    assert_eq!(
+        (pipeline.doubt, pipeline.formats),
+        (None, vec![PixelFormat::Grey])
+    );
+    assert_eq!(fake.disagreements(), [""; 0]);
 }
 
 /// A device that goes away at any call ends the setup with an error of the system.
