@@ -87,6 +87,8 @@ fn the_readme_tells_of_every_key() {
         let text = text.replace("width_px = 64", "zz = 0");
         lines.extend(parse(&text).unwrap_err());
     }
+    let text = SMALL.replace("camera.pattern", "camera.v4l2") + "[camera.v4l2.media]\nzz = 0\n";
+    lines.extend(parse(&text).unwrap_err());
     for display in [
         "framebuffer",
         "drm",
@@ -407,6 +409,21 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[camera.pattern]",
         "[camera.v4l2]\ndevice = \"video0\"",
         "t.toml:8:1: camera.v4l2.device: needs \"auto\" or a whole path like \"/dev/video0\" or \"/dev/v4l/by-id/...\"",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.v4l2.media]\nlinks = [\"imx219 10-0010 -> csi2:0\"]\n[camera.v4l2]",
+        "t.toml:8:1: camera.v4l2.media.links: has \"imx219 10-0010 -> csi2:0\", needs \"ENTITY:PAD -> ENTITY:PAD\", like \"imx219 10-0010:0 -> csi2:0\" ([0] behind it: off)",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.v4l2.media.formats]\n\"imx219 10-0010:0\" = \"SRGGB10/640x480\"\n[camera.v4l2]",
+        "t.toml:8:1: camera.v4l2.media.formats.imx219 10-0010:0: is \"SRGGB10/640x480\": \"SRGGB10\" is no media bus code, did you mean `SRGGB10_1X10`?",
+    ),
+    (
+        "[camera.pattern]",
+        "[camera.v4l2.media.formats]\nimx219 = \"SRGGB10_1X10/640x480\"\n[camera.v4l2]",
+        "t.toml:8:1: camera.v4l2.media.formats.imx219: needs a pad for its key, \"ENTITY:PAD\", like \"imx219 10-0010:0\"",
     ),
     (
         "[camera.pattern]\nwidth_px = 64\nheight_px = 48",

@@ -82,6 +82,12 @@ fn fields_are_where_the_kernel_puts_them() {
             44,
             44,
         ),
+        (
+            "fmtdesc.mbus_code",
+            offset_of!(v4l2_fmtdesc, mbus_code),
+            48,
+            48,
+        ),
         ("format.fmt", offset_of!(v4l2_format, fmt), 8, 4),
         (
             "pix.bytesperline",
@@ -168,6 +174,7 @@ fn constants_are_the_kernels() {
     assert_eq!(V4L2_CAP_VIDEO_CAPTURE, 0x0000_0001);
     assert_eq!(V4L2_CAP_VIDEO_CAPTURE_MPLANE, 0x0000_1000);
     assert_eq!(V4L2_CAP_VIDEO_M2M, 0x0000_8000);
+    assert_eq!(V4L2_CAP_IO_MC, 0x2000_0000);
     assert_eq!(V4L2_CAP_STREAMING, 0x0400_0000);
     assert_eq!(V4L2_CAP_DEVICE_CAPS, 0x8000_0000);
     assert_eq!(V4L2_BUF_FLAG_ERROR, 0x0040);

@@ -6,6 +6,7 @@ pub mod classes;
 mod display;
 pub mod file;
 pub mod firmware;
+mod media;
 mod mount;
 pub mod panel;
 pub mod policy;
@@ -16,6 +17,7 @@ mod tuning;
 pub use classes::{ClassRule, ClassRules};
 pub use display::{Refresh, Shape};
 pub use firmware::Firmware;
+pub use media::{FormatSetting, LinkSetting, MediaConfig, PadName};
 pub use tuning::{ControlSetting, Tuning};
 
 use crate::failure::{Cause, Failure};
@@ -151,6 +153,8 @@ pub struct V4l2Config {
     pub formats: Vec<PixelFormat>,
     /// Which ribbon-cable camera it is, when it is one.
     pub sensor: Option<Sensor>,
+    /// How its pipeline is set up, where it has one and the board file says so.
+    pub media: Option<MediaConfig>,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
     /// Its controls.

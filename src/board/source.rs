@@ -54,6 +54,7 @@ impl Default for V4l2Config {
             rate_fps: 30,
             formats: vec![Yuyv, Uyvy, Nv12, Yu12, Rgb24, Bgr24, Mjpeg, Grey],
             sensor: None,
+            media: None,
             timeout: Duration::from_secs(2),
             tuning: Tuning::default(),
             raw: RawTuning::default(),

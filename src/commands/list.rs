@@ -184,7 +184,7 @@ fn camera(found: &v4l2::Found, with_controls: bool) -> Entry {
         text,
         json: json!({
             "camera": found.path.to_string_lossy(), "card": found.card, "driver": found.driver, "bus": found.bus,
-            "links": links.collect::<Vec<_>>(), "formats": formats.collect::<Vec<_>>(),
+            "links": links.collect::<Vec<_>>(), "pipeline": found.pipeline, "formats": formats.collect::<Vec<_>>(),
             "controls": controls.collect::<Vec<_>>(), "fault": found.unusable,
         }),
     }
@@ -301,6 +301,7 @@ mod tests {
             driver: "uvcvideo".into(),
             card: "Webcam".into(),
             bus: "usb-1".into(),
+            pipeline: Some("sensor:0 -> node:0".into()),
             formats: vec![
                 format(
                     b"YUYV",
@@ -340,6 +341,7 @@ mod tests {
         assert_eq!(control["kind"], "menu");
         assert_eq!(control["entries"][1], json!({"value": 1, "name": "high"}));
         assert_eq!(json["camera"], "/dev/video0");
+        assert_eq!(json["pipeline"], "sensor:0 -> node:0");
         assert_eq!(json["formats"][0]["sizes_px"], json!([[640, 480]]));
         assert_eq!(json["formats"][1]["format"], json!(null));
         assert_eq!(json["formats"][1]["most_px"], json!([1920, 1080]));

@@ -33,15 +33,22 @@ impl Guest {
     /// Looks for the tools, fetches the packages and builds the aarch64 programs.
     pub fn prepare() -> Result<Self, Missing> {
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
-        // Debian's arm64 kernel and a static BusyBox, downloaded with apt. Nothing is installed.
+        // Debian's arm64 kernel, downloaded with apt.
+        let kernel = Apt::new(package_cache()).kernel(None);
+        Self::with_kernel(&kernel.map_err(|failure| Missing(failure.message))?)
+    }
+
+    /// The same with the kernel of these packages.
+    pub fn with_kernel(kernel: &[PathBuf]) -> Result<Self, Missing> {
+        tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
+        // A static BusyBox, downloaded with apt. Nothing is installed.
         let apt = Apt::new(package_cache());
         let missing = |failure: eyelet::Failure| Missing(failure.message);
         let opened = |path: PathBuf| Deb::open(&path).map_err(|error| Missing(error.to_string()));
-        let kernel = apt.kernel(None).map_err(missing)?;
         let busybox = opened(apt.package("busybox-static:arm64").map_err(missing)?)?;
         let [eyelet, vivid_feed] = arm_programs()?.map(|program| read(&program));
         Ok(Self {
-            kernel: Kernel::open(&kernel).map_err(|error| Missing(error.to_string()))?,
+            kernel: Kernel::open(kernel).map_err(|error| Missing(error.to_string()))?,
             busybox: busybox
                 .file("bin/busybox")
                 .map_err(|error| Missing(error.to_string()))?,

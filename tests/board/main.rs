@@ -13,6 +13,7 @@ mod drm;
 #[path = "../emulator/mod.rs"]
 mod emulator;
 mod guest;
+mod media;
 mod session;
 
 use emulator::usb_camera::StreamFormat;

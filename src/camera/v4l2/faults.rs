@@ -111,10 +111,42 @@ pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraErr
             "the USB bus has no bandwidth left for {shown}: choose MJPEG, a smaller size or rate, or another port"
         ),
         Some(libc::EPIPE | libc::ENOLINK) => format!(
-            "{shown} belongs to a pipeline that is not set up (see media-ctl), or {RAW_ADVICE}"
+            "{shown} belongs to a pipeline that is not set up: set it up in [camera.v4l2.media] (see `eyelet list cameras`), or it {RAW_ADVICE}"
         ),
         _ => format!("{shown} refused {doing}: {error}"),
     })
+}
+
+/// A part of a pipeline that refused its link or format.
+pub(super) fn in_pipeline(
+    path: &Path,
+    media: &Path,
+    doing: &str,
+    error: &io::Error,
+) -> CameraError {
+    if means_gone(error) {
+        return lost(path, format!("{doing}: {error}"));
+    }
+    let (shown, media) = (path.display(), media.display());
+    CameraError::Unusable(match error.raw_os_error() {
+        Some(libc::EBUSY) => format!(
+            "{media} refused {doing}, for the pipeline of {shown}: another program streams from it; end that first"
+        ),
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "{media} refused {doing}, for the pipeline of {shown}: {error}; the user needs the group video (`sudo usermod -aG \
+             video $USER`, then log in again), and the driver a kernel that leaves its parts to programs"
+        ),
+        _ => format!("{media} refused {doing}, for the pipeline of {shown}: {error}"),
+    })
+}
+
+/// A pipeline that is set up, and that the kernel does not start; `doubt` is what the parts said before.
+pub(super) fn unlike_parts(path: &Path, pipeline: &str, doubt: Option<&str>) -> CameraError {
+    let why = doubt.unwrap_or("two of its parts do not agree on a format");
+    CameraError::Unusable(format!(
+        "the pipeline of {} does not start ({pipeline}): {why}; set its formats in [camera.v4l2.media]",
+        path.display()
+    ))
 }
 
 /// A control that the driver did not set.
@@ -216,6 +248,7 @@ mod tests {
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv, PixelFormat::Mjpeg],
             sensor: None,
+            media: None,
             timeout: Duration::from_secs(1),
             tuning: crate::board::Tuning::default(),
             raw: crate::board::RawTuning::default(),
@@ -224,7 +257,7 @@ mod tests {
 
     #[test]
     fn each_fault_is_one_line_that_says_what_to_do() {
-        let path = Path::new("/dev/video7");
+        let (path, media) = (Path::new("/dev/video7"), Path::new("/dev/media0"));
         let faults = [
             (opening(path, &from(libc::ENOENT)), "plug it in"),
             (opening(path, &from(libc::EACCES)), "group video"),
@@ -241,6 +274,32 @@ mod tests {
             (
                 setting(path, "to set its control `gain` to 3", &from(libc::EACCES)),
                 "refused to set its control `gain` to 3",
+            ),
+            (
+                in_pipeline(
+                    path,
+                    media,
+                    "to enable the link a:0 -> b:0",
+                    &from(libc::EBUSY),
+                ),
+                "another program streams",
+            ),
+            (
+                in_pipeline(
+                    path,
+                    media,
+                    "to set `a:0` to 0x3042/64x48",
+                    &from(libc::EPERM),
+                ),
+                "group video",
+            ),
+            (
+                unlike_parts(path, "a:0 -> b:0", None),
+                "does not start (a:0 -> b:0): two of its parts do not agree",
+            ),
+            (
+                unlike_parts(path, "a:0 -> b:0", Some("`c:0` takes Y8_1X8/64x48")),
+                "`c:0` takes Y8_1X8/64x48; set its formats",
             ),
             (
                 disagreement(path, &wanted(), Disagreement::RawAlone),
@@ -286,6 +345,7 @@ mod tests {
                 opening(path, &from(errno)),
                 identifying(path, &from(errno)),
                 starting(path, "to start", &from(errno)),
+                in_pipeline(path, Path::new("/dev/media0"), "to start", &from(errno)),
                 streaming(path, &from(errno)),
             ] {
                 assert!(matches!(fault, CameraError::Lost { .. }), "{fault:?}");

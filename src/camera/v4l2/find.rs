@@ -4,7 +4,8 @@
 //! capability flags tell most of them apart; a few drivers that only convert pictures are known by name.
 
 use super::controls::Control;
-use super::faults::{self, RAW_ADVICE};
+use super::faults;
+use super::media;
 use super::negotiate::{Driver, FourCc, Sizes};
 use super::node::{Identity, Node};
 use crate::frame::PixelFormat;
@@ -40,6 +41,8 @@ pub struct Found {
     pub card: String,
     /// Where it is connected.
     pub bus: String,
+    /// Of a node behind a media controller: the way of its pictures, or why there is none.
+    pub pipeline: Option<String>,
     /// What it can deliver.
     pub formats: Vec<FoundFormat>,
     /// Its controls.
@@ -70,6 +73,9 @@ impl fmt::Display for Found {
         }
         for link in &self.links {
             write!(f, "\n  {}", link.display())?;
+        }
+        if let Some(pipeline) = &self.pipeline {
+            write!(f, "\n  pipeline: {pipeline}")?;
         }
         let taken = self
             .formats
@@ -125,6 +131,7 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
         driver: String::new(),
         card: String::new(),
         bus: String::new(),
+        pipeline: None,
         formats: Vec::new(),
         controls: Vec::new(),
         unusable: None,
@@ -139,7 +146,22 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
     };
     match node.identity() {
         Ok(identity) => {
-            found.unusable = unsuitable(&identity, Choice::ByUser);
+            found.unusable = unsuitable(&identity);
+            if found.unusable.is_none() {
+                found.controls = node.controls();
+                match media::describe(&node, &identity) {
+                    Some(Ok((way, sensor))) => {
+                        found.pipeline = Some(way);
+                        // The node's own are none, and the sensor's are those that are set.
+                        let sensor = sensor.and_then(|sensor| Node::open(&sensor).ok());
+                        found
+                            .controls
+                            .extend(sensor.map_or_else(Vec::new, |s| s.controls()));
+                    }
+                    Some(Err(why)) => found.pipeline = Some(format!("none ({why})")),
+                    None => {}
+                }
+            }
             found.driver = identity.driver;
             found.card = identity.card;
             found.bus = identity.bus;
@@ -150,7 +172,6 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
         }
     }
     if found.unusable.is_none() {
-        found.controls = node.controls();
         let formats = node.formats().into_iter();
         found.formats = formats
             .map(|code| FoundFormat {
@@ -166,17 +187,8 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
     found
 }
 
-/// Who chose a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    /// The board file names it: it is given a chance whenever the kernel lets it capture.
-    ByUser,
-    /// "auto": only nodes that work without further setup.
-    ByUs,
-}
-
-/// Why a node is not a camera that delivers pictures by itself.
-pub(super) fn unsuitable(identity: &Identity, choice: Choice) -> Option<String> {
+/// Why a node is not a camera.
+pub(super) fn unsuitable(identity: &Identity) -> Option<String> {
     let has = |flag| identity.caps & flag != 0;
     let output = sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE;
     let m2m = sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE;
@@ -187,8 +199,6 @@ pub(super) fn unsuitable(identity: &Identity, choice: Choice) -> Option<String> 
         "it is part of a codec or image processor, not a camera"
     } else if captures && !has(sys::V4L2_CAP_STREAMING) {
         "its driver cannot stream"
-    } else if captures && choice == Choice::ByUs && has(sys::V4L2_CAP_IO_MC) {
-        return Some(format!("it {RAW_ADVICE}"));
     } else if captures {
         return None;
     } else if has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
@@ -266,9 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn only_nodes_that_capture_by_themselves_are_chosen() {
+    fn only_nodes_that_capture_are_cameras() {
         let camera = identity("uvcvideo", sys::V4L2_CAP_VIDEO_CAPTURE);
-        assert_eq!(unsuitable(&camera, Choice::ByUs), None);
+        assert_eq!(unsuitable(&camera), None);
+        let unicam = identity("unicam", sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_IO_MC);
+        assert_eq!(unsuitable(&unicam), None);
 
         for (driver, caps, expected) in [
             ("uvcvideo", sys::V4L2_CAP_META_CAPTURE, "metadata"),
@@ -288,22 +300,12 @@ mod tests {
                 "image processor",
             ),
         ] {
-            for choice in [Choice::ByUs, Choice::ByUser] {
-                let reason = unsuitable(&identity(driver, caps), choice).unwrap();
-                assert!(reason.contains(expected), "{driver}: {reason}");
-            }
+            let reason = unsuitable(&identity(driver, caps)).unwrap();
+            assert!(reason.contains(expected), "{driver}: {reason}");
         }
         let mut still = camera.clone();
         still.caps = sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_READWRITE;
-        assert!(unsuitable(&still, Choice::ByUser).is_some());
-    }
-
-    #[test]
-    fn a_pipeline_node_is_taken_only_when_it_is_named() {
-        let unicam = identity("unicam", sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_IO_MC);
-        assert_eq!(unsuitable(&unicam, Choice::ByUser), None);
-        let reason = unsuitable(&unicam, Choice::ByUs).unwrap();
-        assert!(reason.contains("rpicam-vid"), "{reason}");
+        assert!(unsuitable(&still).is_some());
     }
 
     #[test]
@@ -352,6 +354,7 @@ mod tests {
             driver: "uvcvideo".into(),
             card: "Emulated".into(),
             bus: "usb-1".into(),
+            pipeline: Some("sensor:0 -> node:0".into()),
             formats: vec![
                 FoundFormat {
                     code: FourCc(*b"YUYV"),
@@ -369,7 +372,7 @@ mod tests {
         };
         assert_eq!(
             found.to_string(),
-            "/dev/video2  Emulated (uvcvideo, usb-1)\n  /dev/v4l/by-id/usb-edge-index0\n  \
+            "/dev/video2  Emulated (uvcvideo, usb-1)\n  /dev/v4l/by-id/usb-edge-index0\n  pipeline: sensor:0 -> node:0\n  \
              YUYV 640x480 320x240\n  not taken: H264"
         );
     }

@@ -1,20 +1,23 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, the kernel's test driver.
 //!
-//! `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on format, size and rate, `controls` and `setup`
-//! set what the board file names, `exposure` keeps a raw sensor's pictures at the right brightness, `stream` holds the mapped
-//! buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
+//! `media` sets up the parts of a camera that has several, `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on
+//! format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's pictures at the right
+//! brightness, `stream` holds the mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
 //! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
 
+mod bus;
 mod controls;
 mod exposure;
 mod faults;
 mod find;
+mod media;
 mod negotiate;
 mod newest;
 mod node;
 mod setup;
 mod stream;
 
+pub use bus::BusFormat;
 pub use controls::{Control, Kind};
 pub use find::{Found, FoundFormat, list};
 pub use negotiate::{FourCc, Sizes};
@@ -23,7 +26,6 @@ use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
-use find::Choice;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
 use std::fmt::Write as _;
@@ -65,8 +67,8 @@ impl V4l2Camera {
     pub fn open(config: &V4l2Config) -> Result<Self, CameraError> {
         match &config.device {
             Some(path) => {
-                let (node, identity) = screened(path, Choice::ByUser)?;
-                Self::start(path, node, &identity, config)
+                let (node, identity) = screened(path)?;
+                Self::start(path, node, &identity, config, false)
             }
             None => Self::open_first(config),
         }
@@ -81,14 +83,21 @@ impl V4l2Camera {
         }
         let (mut cameras, mut others) = (Vec::new(), Vec::new());
         for (round, config) in rounds(config).iter().enumerate() {
+            let mut candidates = Vec::new();
             for path in &nodes {
-                match screened(path, Choice::ByUs) {
-                    Ok((node, identity)) => match Self::start(path, node, &identity, config) {
-                        Ok(camera) => return Ok(camera),
-                        Err(error) => cameras.push(error),
-                    },
+                match screened(path) {
+                    Ok((node, identity)) => candidates.push((path, node, identity)),
                     Err(error) if round == 0 => others.push(error),
                     Err(_) => {}
+                }
+            }
+            // A camera that works by itself comes before one that has to be set up, unless the board file has such a one.
+            let asked_for = media::is_asked_for(config);
+            candidates.sort_by_key(|(_, _, identity)| media::needs_one(identity) != asked_for);
+            for (path, node, identity) in candidates {
+                match Self::start(path, node, &identity, config, false) {
+                    Ok(camera) => return Ok(camera),
+                    Err(error) => cameras.push(error),
                 }
             }
         }
@@ -105,21 +114,51 @@ impl V4l2Camera {
         mut node: Node,
         identity: &Identity,
         config: &V4l2Config,
+        has_pipeline: bool,
     ) -> Result<Self, CameraError> {
+        let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
+        let config = prepared.as_ref().map_or(config, |own| &own.config);
         let agreed = negotiate::negotiate(&mut node, config)
             .map_err(|why| faults::disagreement(path, config, why))?;
         let geometry = agreed.geometry;
         let picture_bytes = geometry
             .picture_bytes()
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
-        let interval = agreed.interval.unwrap_or(ASSUMED_INTERVAL);
-        let setup = setup::set_up(path, &node, config, geometry, interval)?;
+        let by_pipeline = prepared.as_ref().and_then(|own| own.interval);
+        let known = by_pipeline.or(agreed.interval);
+        let setup = setup::set_up(
+            path,
+            &node,
+            config,
+            geometry,
+            known.unwrap_or(ASSUMED_INTERVAL),
+        )?;
+        let stream = match Stream::start(node) {
+            Ok(stream) => stream,
+            Err((doing, error)) => {
+                let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
+                return match prepared {
+                    Some(own) if is_unlike => {
+                        Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
+                    }
+                    // A driver that does not say of its node that it is the end of a pipeline: its parts are set up after all.
+                    None if is_unlike && !has_pipeline => {
+                        let (node, identity) = screened(path)?;
+                        Self::start(path, node, &identity, config, true).map_err(|why| match why {
+                            CameraError::Unusable(why) => {
+                                let first = faults::starting(path, doing, &error);
+                                CameraError::Unusable(format!("{first}; {why}"))
+                            }
+                            lost => lost,
+                        })
+                    }
+                    _ => Err(faults::starting(path, doing, &error)),
+                };
+            }
+        };
         // Behind a media controller the node knows no rate, the sensor does.
         let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
-        let rate = agreed.interval.or(by_sensor);
-        let interval = rate.unwrap_or(interval);
-        let stream =
-            Stream::start(node).map_err(|(doing, error)| faults::starting(path, doing, &error))?;
+        let rate = known.or(by_sensor);
 
         let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
         // Writing to a string does not fail.
@@ -134,6 +173,9 @@ impl V4l2Camera {
         if let Some(exposure) = &setup.exposure {
             let _ = write!(description, ", {exposure}");
         }
+        if let Some(own) = &prepared {
+            let _ = write!(description, ", pipeline {}", own.line);
+        }
         Ok(Self {
             path: path.to_owned(),
             description,
@@ -141,7 +183,7 @@ impl V4l2Camera {
             expected: Expected {
                 format: geometry.format,
                 picture_bytes,
-                interval,
+                interval: rate.unwrap_or(ASSUMED_INTERVAL),
             },
             timeout: config.timeout,
             stream,
@@ -239,12 +281,12 @@ fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
 }
 
 /// Opens a node, if it is a camera.
-fn screened(path: &Path, choice: Choice) -> Result<(Node, Identity), CameraError> {
+fn screened(path: &Path) -> Result<(Node, Identity), CameraError> {
     let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
     let identity = node
         .identity()
         .map_err(|error| faults::identifying(path, &error))?;
-    match find::unsuitable(&identity, choice) {
+    match find::unsuitable(&identity) {
         None => Ok((node, identity)),
         Some(reason) => Err(CameraError::Unusable(format!(
             "{} ({}) cannot be used: {reason}",
@@ -295,6 +337,7 @@ mod tests {
             rate_fps: 30,
             formats: vec![PixelFormat::Yuyv],
             sensor: None,
+            media: None,
             timeout: Duration::from_millis(100),
             tuning: crate::board::Tuning::default(),
             raw: crate::board::RawTuning::default(),

@@ -83,6 +83,17 @@ pub(super) enum Disagreement {
     Nonsense(Accepted, String),
 }
 
+impl Disagreement {
+    /// Nothing of what is offered is asked for.
+    pub fn of_offered(offered: Vec<FourCc>) -> Self {
+        if !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) {
+            Self::RawAlone
+        } else {
+            Self::NoFormat(offered)
+        }
+    }
+}
+
 /// Agrees on format, size and rate.
 pub(super) fn negotiate(
     driver: &mut impl Driver,
@@ -125,10 +136,7 @@ pub(super) fn negotiate(
     }
     Err(match refusal {
         Some(refusal) => refusal,
-        None if !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) => {
-            Disagreement::RawAlone
-        }
-        None => Disagreement::NoFormat(offered),
+        None => Disagreement::of_offered(offered),
     })
 }
 
@@ -229,6 +237,7 @@ mod tests {
             rate_fps: 30,
             formats: formats.to_vec(),
             sensor: None,
+            media: None,
             timeout: Duration::from_secs(2),
             tuning: crate::board::Tuning::default(),
             raw: crate::board::RawTuning::default(),

@@ -4,13 +4,14 @@
 //! on a card name that is cut inside a UTF-8 character, on every error of STREAMOFF, REQBUFS or munmap except ENODEV when they
 //! are dropped, and their `next` gives the kernel a buffer twice after a timeout.
 
+use super::BusFormat;
 use super::controls::{self, Control, Kind, Knobs};
 use super::negotiate::{Accepted, Driver, FourCc, Sizes};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use v4l::v4l_sys as sys;
@@ -33,6 +34,9 @@ const TYPE_NUMBER_MENU: u32 = 9;
 
 /// `V4L2_FIELD_NONE`: whole frames, not interlaced fields.
 const FIELD_NONE: u32 = 1;
+
+/// In ENUM_FMT: whatever arrives.
+const ANY_CODE: BusFormat = BusFormat(0);
 
 /// `V4L2_CAP_TIMEPERFRAME`: the driver can set its frame rate.
 const CAP_TIMEPERFRAME: u32 = 0x1000;
@@ -174,6 +178,29 @@ impl Node {
         })
     }
 
+    /// The numbers of its device, major and minor: its own, whatever its file is called.
+    pub fn device_numbers(&self) -> io::Result<(u32, u32)> {
+        let device = self.file.metadata()?.rdev();
+        Ok((libc::major(device), libc::minor(device)))
+    }
+
+    /// The formats that the driver makes of what arrives over the wire in `code`: of a node whose pipeline is set up by us
+    /// (`V4L2_CAP_IO_MC`). Other drivers do not know the field and list all of theirs.
+    pub fn formats_of(&self, code: BusFormat) -> Vec<FourCc> {
+        let mut formats = Vec::new();
+        for index in 0..MOST_ENTRIES {
+            let mut entry: sys::v4l2_fmtdesc = zeroed();
+            entry.index = index;
+            entry.type_ = CAPTURE;
+            entry.mbus_code = code.0;
+            if self.ioctl(vidioc::VIDIOC_ENUM_FMT, &mut entry).is_err() {
+                break;
+            }
+            formats.push(FourCc(entry.pixelformat.to_le_bytes()));
+        }
+        formats
+    }
+
     /// The sizes that the driver lists for a format.
     pub fn sizes(&self, format: FourCc) -> Sizes {
         let mut discrete = Vec::new();
@@ -300,17 +327,7 @@ impl Knobs for Node {
 
 impl Driver for Node {
     fn formats(&mut self) -> Vec<FourCc> {
-        let mut formats = Vec::new();
-        for index in 0..MOST_ENTRIES {
-            let mut entry: sys::v4l2_fmtdesc = zeroed();
-            entry.index = index;
-            entry.type_ = CAPTURE;
-            if self.ioctl(vidioc::VIDIOC_ENUM_FMT, &mut entry).is_err() {
-                break;
-            }
-            formats.push(FourCc(entry.pixelformat.to_le_bytes()));
-        }
-        formats
+        self.formats_of(ANY_CODE)
     }
 
     fn set_format(
@@ -362,7 +379,7 @@ impl Driver for Node {
 }
 
 /// A name in a fixed field: up to the first zero byte; bytes that are not UTF-8 become U+FFFD, control characters spaces.
-fn text(field: &[u8]) -> String {
+pub(super) fn text(field: &[u8]) -> String {
     let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..end])
         .chars()

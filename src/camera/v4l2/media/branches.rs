@@ -1,0 +1,73 @@
+//! What leaves a pipeline's way by other links. STREAMON wants both ends of every enabled link to agree, those of side branches
+//! too (the kernel's `media_pipeline_start` follows them), so they are told the way's formats.
+
+use super::calls::{Calls, Fault, agree, shown};
+use super::formats::Setup;
+use super::walk::Way;
+use crate::camera::v4l2::BusFormat;
+
+impl<C: Calls> Setup<'_, C> {
+    /// Tells what leaves the way by other enabled links the way's formats, down to their ends. In words, the first part that
+    /// takes something else.
+    pub(super) fn side_complaint(&mut self, way: &Way) -> Result<Option<String>, Fault> {
+        let graph = self.graph;
+        let mut open: Vec<usize> = way
+            .hops
+            .iter()
+            .map(|&hop| graph.links[hop].source)
+            .collect();
+        let mut told: Vec<usize> = way.hops.iter().map(|&hop| graph.links[hop].sink).collect();
+        let mut complaint = None;
+        while let Some(source) = open.pop() {
+            let Some(brings) = self.now.get(&source).copied() else {
+                continue;
+            };
+            for link in graph
+                .links
+                .iter()
+                .filter(|l| l.enabled && l.source == source)
+            {
+                if told.contains(&link.sink) {
+                    continue;
+                }
+                told.push(link.sink);
+                let entity = graph.pads[link.sink].entity;
+                if graph.entities[entity]
+                    .node
+                    .is_some_and(|node| node.is_video)
+                {
+                    let size_px = (brings.width_px, brings.height_px);
+                    let made = self
+                        .calls
+                        .node_formats(graph, entity, BusFormat(brings.code));
+                    let taken = made
+                        .first()
+                        .map(|&code| self.calls.set_node_format(graph, entity, code, size_px));
+                    if !matches!(taken, Some(Ok(size)) if size == size_px) {
+                        complaint.get_or_insert_with(|| {
+                            let name = &graph.entities[entity].name;
+                            format!("`{name}`, a branch, does not take {}", shown(&brings))
+                        });
+                    }
+                    continue;
+                }
+                match self.set(link.sink, brings)? {
+                    Ok(taken) if agree(&taken, &brings) => {}
+                    Ok(taken) => {
+                        complaint.get_or_insert(self.otherwise(link.sink, &brings, &taken));
+                    }
+                    Err(words) => {
+                        complaint.get_or_insert(words);
+                    }
+                }
+                for exit in graph.pads_of(entity, true) {
+                    if let Ok(now) = self.calls.format(graph, exit) {
+                        self.now.insert(exit, now);
+                        open.push(exit);
+                    }
+                }
+            }
+        }
+        Ok(complaint)
+    }
+}

@@ -1,0 +1,398 @@
+//! Formats along a pipeline: what the board file names, and for the rest what sensor, parts and node agree on.
+//!
+//! A sensor's codes are tried in its driver's order: each is handed from pad to pad down to the node, and the node says which
+//! picture formats it makes of what arrives. The board file's order of formats decides among them.
+
+use super::calls::{Calls, Fault, Pipeline, Wish, agree, shown};
+use super::graph::{Graph, listed};
+use super::subdevice::PadFormat;
+use super::walk::Way;
+use crate::board::FormatSetting;
+use crate::camera::v4l2::{BusFormat, FourCc};
+use crate::frame::PixelFormat;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Ways of setting a pipeline that are tried; the kernel's test driver has some twenty codes.
+const MOST_ATTEMPTS: usize = 256;
+
+/// `V4L2_FIELD_NONE`
+const FIELD_NONE: u32 = 1;
+
+/// Formats being set.
+pub(super) struct Setup<'a, C> {
+    pub(super) calls: &'a mut C,
+    pub(super) graph: &'a Graph,
+    node: usize,
+    wish: &'a Wish<'a>,
+    /// Pads that the board file names.
+    by_hand: Vec<(usize, &'a FormatSetting)>,
+    /// What each pad was set to last.
+    pub(super) now: HashMap<usize, PadFormat>,
+}
+
+/// One way of setting a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Attempt {
+    at_sensor: BusFormat,
+    /// What the parts are asked to make of it, those that can; `None` is what they are given.
+    made: Option<BusFormat>,
+}
+
+/// How good an attempt was, the least is the best: whether a side branch disagrees, then the place among the wished formats.
+type Rank = (bool, usize);
+
+impl<'a, C: Calls> Setup<'a, C> {
+    pub fn new(
+        calls: &'a mut C,
+        graph: &'a Graph,
+        node: usize,
+        wish: &'a Wish<'a>,
+        by_hand: Vec<(usize, &'a FormatSetting)>,
+    ) -> Self {
+        Self {
+            calls,
+            graph,
+            node,
+            wish,
+            by_hand,
+            now: HashMap::new(),
+        }
+    }
+
+    /// Sets what the board file names and finds the rest of a way.
+    pub fn along(&mut self, way: &Way) -> Result<Pipeline, Fault> {
+        for (pad, _) in self.by_hand.clone() {
+            if !self.is_on(way, pad) {
+                self.set(pad, PadFormat::default())?.map_err(Fault::Words)?;
+            }
+        }
+        let first = self.graph.links[way.hops[0]].source;
+        let mut codes = match self.own(first) {
+            Some(own) => vec![own.code],
+            None => self.calls.codes(self.graph, first),
+        };
+        if codes.is_empty() {
+            let now = self.calls.format(self.graph, first);
+            let doing = || format!("to ask `{}` for its format", self.graph.spelt(first));
+            let now = now.map_err(|error| Fault::Call(doing(), error))?;
+            codes.push(BusFormat(now.code));
+        }
+        let (mut best, mut last, mut count) = (None::<(Rank, Attempt)>, None, 0);
+        let (mut offered, mut complaint) = (Vec::new(), None);
+        let perfect =
+            |best: &Option<(Rank, Attempt)>| best.is_some_and(|(rank, _)| rank == (false, 0));
+        'codes: for at_sensor in codes {
+            let mut ends = vec![None];
+            while let Some(made) = ends.pop() {
+                count += 1;
+                if count > MOST_ATTEMPTS || perfect(&best) {
+                    break 'codes;
+                }
+                let attempt = Attempt { at_sensor, made };
+                last = Some(attempt);
+                let arrives = match self.attempt(way, attempt)? {
+                    Ok(arrives) => arrives,
+                    Err(words) => {
+                        complaint.get_or_insert(words);
+                        continue;
+                    }
+                };
+                let pictures = self.made_of(BusFormat(arrives.code));
+                if let Some(place) = self.place_of(&pictures) {
+                    let rank = (self.side_complaint(way)?.is_some(), place);
+                    if best.is_none_or(|(other, _)| rank < other) {
+                        best = Some((rank, attempt));
+                    }
+                }
+                if made.is_none() {
+                    ends.extend(self.others(way, arrives.code));
+                }
+                for code in pictures {
+                    if !offered.contains(&code) {
+                        offered.push(code);
+                    }
+                }
+            }
+        }
+        let Some((_, best)) = best else {
+            return Err(match complaint {
+                Some(words) if offered.is_empty() => Fault::Words(words),
+                _ => Fault::NoFormat(offered),
+            });
+        };
+        let arrives = if last == Some(best) {
+            self.arrives(way)
+        } else {
+            self.attempt(way, best)?.map_err(Fault::Words)?
+        };
+        let doubt = self.side_complaint(way)?;
+        let interval = self.set_rate(first);
+        let way_told = way.spelt(self.graph);
+        let mut pipeline = self.pipeline(&way_told, arrives)?;
+        pipeline.sensor = Some(way.sensor);
+        pipeline.doubt = doubt;
+        pipeline.interval = interval;
+        Ok(pipeline)
+    }
+
+    /// All that the board file names, in its order; the node takes what its link brings.
+    pub fn by_hand_alone(&mut self) -> Result<Pipeline, Fault> {
+        let mut line = Vec::new();
+        for (pad, setting) in self.by_hand.clone() {
+            self.set(pad, PadFormat::default())?.map_err(Fault::Words)?;
+            line.push(format!("{} {}", setting.pad, setting.code));
+        }
+        let sinks = self.graph.pads_of(self.node, false);
+        let mut links = self.graph.links.iter();
+        let feeds = links.find(|link| link.enabled && sinks.contains(&link.sink));
+        let Some(feeds) = feeds else {
+            return Err(Fault::Words(format!(
+                "no enabled link leads to `{}`: name one in `links`",
+                self.graph.entities[self.node].name
+            )));
+        };
+        let arrives = self
+            .calls
+            .format(self.graph, feeds.source)
+            .map_err(|error| {
+                let pad = self.graph.spelt(feeds.source);
+                Fault::Call(format!("to ask `{pad}` for its format"), error)
+            })?;
+        self.pipeline(&line.join(", "), arrives)
+    }
+
+    fn pipeline(&mut self, way: &str, arrives: PadFormat) -> Result<Pipeline, Fault> {
+        let made = self.made_of(BusFormat(arrives.code));
+        let is_made = |format: &PixelFormat| {
+            made.iter()
+                .any(|code| PixelFormat::from_fourcc(code.0) == Some(*format))
+        };
+        let formats: Vec<_> = self.wish.formats.iter().copied().filter(is_made).collect();
+        if formats.is_empty() {
+            return Err(Fault::NoFormat(made));
+        }
+        Ok(Pipeline {
+            line: format!("{way}, {}", shown(&arrives)),
+            sensor: None,
+            formats,
+            size_px: (arrives.width_px, arrives.height_px),
+            doubt: None,
+            interval: None,
+        })
+    }
+
+    /// Sets every pad of the way, from the sensor on; what arrives at the node, or in words why the parts do not agree.
+    fn attempt(&mut self, way: &Way, attempt: Attempt) -> Result<Result<PadFormat, String>, Fault> {
+        let (width_px, height_px) = (self.wish.width_px, self.wish.height_px);
+        let first = self.graph.links[way.hops[0]].source;
+        let sizes = self.calls.sizes(self.graph, first, attempt.at_sensor);
+        let (sensor_width_px, sensor_height_px) = nearest(&sizes, (width_px, height_px));
+        let ask = PadFormat {
+            width_px: sensor_width_px,
+            height_px: sensor_height_px,
+            code: attempt.at_sensor.0,
+            field: FIELD_NONE,
+            ..PadFormat::default()
+        };
+        let mut brings = match self.set(first, ask)? {
+            Ok(taken) if taken.code != attempt.at_sensor.0 => {
+                return Ok(Err(self.otherwise(first, &ask, &taken)));
+            }
+            Ok(taken) => taken,
+            Err(words) => return Ok(Err(words)),
+        };
+        for (at, &hop) in way.hops.iter().enumerate() {
+            let Some(&next) = way.hops.get(at + 1) else {
+                break;
+            };
+            let sink = self.graph.links[hop].sink;
+            let taken = match self.set(sink, brings)? {
+                Ok(taken) => taken,
+                Err(words) => return Ok(Err(words)),
+            };
+            if !agree(&taken, &brings) {
+                return Ok(Err(self.otherwise(sink, &brings, &taken)));
+            }
+            let exit = self.graph.links[next].source;
+            let code = match attempt.made {
+                Some(made) if self.calls.codes(self.graph, exit).contains(&made) => made.0,
+                _ => taken.code,
+            };
+            let ask = PadFormat {
+                width_px,
+                height_px,
+                code,
+                ..taken
+            };
+            brings = match self.set(exit, ask)? {
+                Ok(taken) => taken,
+                Err(words) => return Ok(Err(words)),
+            };
+        }
+        Ok(Ok(brings))
+    }
+
+    /// Codes that parts of the way could make beside `code`; the last is tried first.
+    fn others(&mut self, way: &Way, code: u32) -> Vec<Option<BusFormat>> {
+        let mut others = Vec::new();
+        for &hop in way.hops[1..].iter().rev() {
+            let exit = self.graph.links[hop].source;
+            if self.own(exit).is_none() {
+                others.extend(self.calls.codes(self.graph, exit).into_iter().rev());
+            }
+        }
+        others.retain(|other| other.0 != code);
+        others.into_iter().map(Some).collect()
+    }
+
+    /// What the last attempt brings to the node.
+    fn arrives(&self, way: &Way) -> PadFormat {
+        let exit = self.graph.links[way.hops[way.hops.len() - 1]].source;
+        self.now.get(&exit).copied().unwrap_or_default()
+    }
+
+    /// Sets one pad to what the board file says of it, else to `ask`. The outer error ends everything.
+    pub(super) fn set(
+        &mut self,
+        pad: usize,
+        ask: PadFormat,
+    ) -> Result<Result<PadFormat, String>, Fault> {
+        let own = self.own(pad);
+        let ask = own.map_or(ask, |own| PadFormat {
+            width_px: own.width_px,
+            height_px: own.height_px,
+            code: own.code.0,
+            field: FIELD_NONE,
+            ..ask
+        });
+        match self.calls.set_format(self.graph, pad, ask) {
+            Ok(taken) => {
+                self.now.insert(pad, taken);
+                if own.is_some() && !agree(&taken, &ask) {
+                    return Err(Fault::Words(self.otherwise(pad, &ask, &taken)));
+                }
+                Ok(Ok(taken))
+            }
+            Err(error) => {
+                let what = format!("to set `{}` to {}", self.graph.spelt(pad), shown(&ask));
+                match error.raw_os_error() {
+                    Some(libc::EINVAL | libc::ERANGE) if own.is_none() => {
+                        Ok(Err(format!("a driver refused {what}: {error}")))
+                    }
+                    _ => Err(Fault::Call(what, error)),
+                }
+            }
+        }
+    }
+
+    /// A pad that took something else than was asked, with what it could.
+    pub(super) fn otherwise(&mut self, pad: usize, ask: &PadFormat, taken: &PadFormat) -> String {
+        let codes = self.calls.codes(self.graph, pad);
+        let sizes = self.calls.sizes(self.graph, pad, BusFormat(taken.code));
+        let codes: Vec<_> = codes.iter().map(ToString::to_string).collect();
+        let sizes: Vec<_> = sizes
+            .iter()
+            .map(|[(w, h), most]| match (w, h) == (&most.0, &most.1) {
+                true => format!("{w}x{h}"),
+                false => format!("{w}x{h} to {}x{}", most.0, most.1),
+            })
+            .collect();
+        let sizes = if sizes.is_empty() {
+            String::new()
+        } else {
+            format!("; of {}: {}", BusFormat(taken.code), listed(&sizes))
+        };
+        format!(
+            "`{}` takes {} in place of {} (its codes: {}{sizes})",
+            self.graph.spelt(pad),
+            shown(taken),
+            shown(ask),
+            listed(&codes)
+        )
+    }
+
+    fn set_rate(&mut self, sensor_pad: usize) -> Option<Duration> {
+        if self.wish.rate_fps == 0 {
+            return None;
+        }
+        // Many sensors have no such call: their rate follows from their blanking controls.
+        let taken = self
+            .calls
+            .set_frame_rate(self.graph, sensor_pad, self.wish.rate_fps);
+        match taken {
+            Ok((numerator, denominator)) if numerator > 0 && denominator > 0 => Some(
+                Duration::from_secs_f64(f64::from(numerator) / f64::from(denominator)),
+            ),
+            _ => None,
+        }
+    }
+
+    /// What the board file says of a pad.
+    fn own(&self, pad: usize) -> Option<&'a FormatSetting> {
+        let mut by_hand = self.by_hand.iter();
+        by_hand
+            .find(|(own, _)| *own == pad)
+            .map(|(_, setting)| *setting)
+    }
+
+    fn is_on(&self, way: &Way, pad: usize) -> bool {
+        let mut links = way.hops.iter().map(|&hop| self.graph.links[hop]);
+        links.any(|link| link.source == pad || link.sink == pad)
+    }
+
+    fn made_of(&mut self, code: BusFormat) -> Vec<FourCc> {
+        self.calls.node_formats(self.graph, self.node, code)
+    }
+
+    /// The place of the best of these among the wished formats.
+    fn place_of(&self, made: &[FourCc]) -> Option<usize> {
+        let known: Vec<_> = made
+            .iter()
+            .map(|code| PixelFormat::from_fourcc(code.0))
+            .collect();
+        let mut wished = self.wish.formats.iter();
+        wished.position(|format| known.contains(&Some(*format)))
+    }
+}
+
+/// The size to ask a sensor for: the smallest that holds the wished one, else the largest; the wished one when the driver does not
+/// say.
+fn nearest(sizes: &[[(u32, u32); 2]], wished: (u32, u32)) -> (u32, u32) {
+    let area = |(width, height): &(u32, u32)| u64::from(*width) * u64::from(*height);
+    let clamped = sizes.iter().map(|&[least, most]| {
+        let width = wished.0.min(most.0).max(least.0);
+        (width, wished.1.min(most.1).max(least.1))
+    });
+    let (holding, smaller): (Vec<_>, Vec<_>) =
+        clamped.partition(|size| size.0 >= wished.0 && size.1 >= wished.1);
+    let smallest = holding.into_iter().min_by_key(area);
+    let largest = || smaller.into_iter().max_by_key(area);
+    smallest.or_else(largest).unwrap_or(wished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_size_that_holds_the_wished_one_is_taken() {
+        // Camera Module 2 (imx219).
+        let imx219 =
+            [(3280, 2464), (1920, 1080), (1640, 1232), (640, 480)].map(|size| [size, size]);
+        for (wished, expected) in [
+            ((640, 480), (640, 480)),
+            ((1280, 960), (1640, 1232)),
+            ((1700, 100), (1920, 1080)),
+            ((4000, 100), (3280, 2464)),
+        ] {
+            assert_eq!(nearest(&imx219, wished), expected, "{wished:?}");
+        }
+        let range = [[(16, 16), (4096, 2160)]];
+        assert_eq!(nearest(&range, (640, 480)), (640, 480));
+        assert_eq!(nearest(&range, (5000, 8)), (4096, 16));
+        assert_eq!(nearest(&[], (640, 480)), (640, 480));
+        // A range upside down.
+        assert_eq!(nearest(&[[(100, 100), (10, 10)]], (50, 50)), (100, 100));
+    }
+}

@@ -1,0 +1,219 @@
+//! Cameras whose parts are devices of their own: sensor, receiver and node, joined by the kernel's media controller.
+//!
+//! Such a node gives no picture until somebody has enabled the links and set each part's format. `device` makes the kernel's
+//! calls, `graph` knows what there is, `walk` finds the way from sensor to node, `setup` switches its links and `formats` agrees on what goes over them; what
+//! `[camera.v4l2.media]` names has its say in each. Then the node is negotiated with like any other.
+
+mod branches;
+mod calls;
+mod device;
+#[cfg(test)]
+mod fake;
+mod formats;
+mod graph;
+mod setup;
+mod subdevice;
+mod sys;
+mod walk;
+
+use super::faults;
+use super::negotiate::Disagreement;
+use super::node::{Identity, Node};
+use crate::board::sensor::Sensor;
+use crate::board::{MediaConfig, V4l2Config};
+use crate::camera::CameraError;
+use calls::{Fault, Wish};
+use device::Device;
+use graph::{Graph, listed};
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use v4l::v4l_sys as sys_v4l;
+
+/// A pipeline that is set up, and what to ask of its node.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The board file's wishes as the pipeline can meet them: its size, its formats, the sensor's controls.
+    pub config: V4l2Config,
+    /// For people.
+    pub line: String,
+    /// Why it may not start after all.
+    pub doubt: Option<String>,
+    /// Time between frames; `None` when the sensor does not say.
+    pub interval: Option<Duration>,
+}
+
+/// A node's media device.
+struct Place {
+    device: Device,
+    graph: Graph,
+    /// The node's entity.
+    node: usize,
+}
+
+/// Sets up the pipeline of a node that needs one: its driver says so, the board file does, or the caller (`must`) knows.
+///
+/// # Errors
+/// As [`super::V4l2Camera::open`].
+pub(super) fn prepare(
+    path: &Path,
+    node: &Node,
+    identity: &Identity,
+    config: &V4l2Config,
+    must: bool,
+) -> Result<Option<Prepared>, CameraError> {
+    if !(needs_one(identity) || must || config.media.is_some()) {
+        return Ok(None);
+    }
+    let nothing = MediaConfig::default();
+    let by_hand = config.media.as_ref().unwrap_or(&nothing);
+    // Not asked for by the board file, but the node may be set up by somebody else.
+    let is_optional = config.media.is_none() && config.device.is_some();
+    let mut place = match find(node, by_hand.device.as_deref()) {
+        Ok(place) => place,
+        Err(why) if is_optional => {
+            log::warn!(
+                "{}: {why}; its pipeline is used as it stands",
+                path.display()
+            );
+            return Ok(None);
+        }
+        Err(why) => return Err(unusable(path, &why)),
+    };
+    let sensor = config.sensor.filter(|sensor| *sensor != Sensor::Firmware);
+    let wish = Wish {
+        width_px: config.width_px,
+        height_px: config.height_px,
+        rate_fps: config.rate_fps,
+        formats: &config.formats,
+        sensor: by_hand.sensor.as_deref().or(sensor.map(Sensor::name)),
+        by_hand,
+    };
+    let Place {
+        device,
+        graph,
+        node,
+    } = &mut place;
+    let pipeline = match setup::set_up(device, graph, *node, &wish) {
+        Ok(pipeline) => pipeline,
+        Err(Fault::NoWay(why)) if is_optional && wish.sensor.is_none() => {
+            log::warn!(
+                "{}: {why}; its pipeline is used as it stands",
+                path.display()
+            );
+            return Ok(None);
+        }
+        Err(Fault::NoWay(why) | Fault::Words(why)) => {
+            return Err(unusable(
+                path,
+                &format!("{} ({why})", device.path.display()),
+            ));
+        }
+        Err(Fault::Call(doing, error)) => {
+            return Err(faults::in_pipeline(path, &device.path, &doing, &error));
+        }
+        Err(Fault::NoFormat(offered)) => {
+            let why = Disagreement::of_offered(offered);
+            return Err(faults::disagreement(path, config, why));
+        }
+    };
+    let mut config = config.clone();
+    (config.width_px, config.height_px) = pipeline.size_px;
+    config.formats = pipeline.formats;
+    if config.tuning.controls_device.is_none() {
+        config.tuning.controls_device = sensor_path(graph, pipeline.sensor);
+    }
+    Ok(Some(Prepared {
+        config,
+        line: pipeline.line,
+        doubt: pipeline.doubt,
+        interval: pipeline.interval,
+    }))
+}
+
+/// The way of a node's pictures in one line, and the sensor's device; in words, why there is none. Nothing is changed.
+pub(super) fn describe(
+    node: &Node,
+    identity: &Identity,
+) -> Option<Result<(String, Option<PathBuf>), String>> {
+    needs_one(identity).then(|| {
+        let Place { graph, node, .. } = find(node, None)?;
+        let way = walk::walk(&graph, node, None)?;
+        Ok((way.spelt(&graph), sensor_path(&graph, Some(way.sensor))))
+    })
+}
+
+/// Whether a node's driver leaves the pipeline to user space.
+pub(super) fn needs_one(identity: &Identity) -> bool {
+    identity.caps & sys_v4l::V4L2_CAP_IO_MC != 0
+}
+
+/// Whether the board file asks for a pipeline, so that a node with one is the likelier camera.
+pub(super) fn is_asked_for(config: &V4l2Config) -> bool {
+    let sensor = config.sensor.filter(|sensor| *sensor != Sensor::Firmware);
+    config.media.is_some() || sensor.is_some()
+}
+
+fn sensor_path(graph: &Graph, sensor: Option<usize>) -> Option<PathBuf> {
+    graph.entities[sensor?].node.and_then(device::path_of)
+}
+
+fn unusable(path: &Path, why: &str) -> CameraError {
+    CameraError::Unusable(format!(
+        "the pipeline of {} cannot be set up: {why}",
+        path.display()
+    ))
+}
+
+/// The media device that a node belongs to, of those with this path, driver or model.
+fn find(node: &Node, wanted: Option<&str>) -> Result<Place, String> {
+    let numbers = node.device_numbers().map_err(|error| error.to_string())?;
+    let mut others = Vec::new();
+    for path in device::paths() {
+        let shown = path.display().to_string();
+        let opened = Device::open(&path).and_then(|device| {
+            let graph = device.graph()?;
+            Ok((device, graph))
+        });
+        match opened {
+            Ok((device, graph)) => {
+                let names = [
+                    &shown,
+                    &device.info.driver,
+                    &device.info.model,
+                    &device.info.bus,
+                ];
+                let is_wanted = wanted.is_none_or(|wanted| names.iter().any(|n| *n == wanted));
+                match graph.entity_of(numbers.0, numbers.1) {
+                    Some(node) if is_wanted => {
+                        return Ok(Place {
+                            device,
+                            graph,
+                            node,
+                        });
+                    }
+                    Some(_) => {
+                        others.push(format!("{shown} ({}) has the node", device.info.driver))
+                    }
+                    None => others.push(format!("{shown} ({})", device.info.driver)),
+                }
+            }
+            Err(error) => others.push(format!("{shown}: {}", explained(&error))),
+        }
+    }
+    let which = wanted.map_or_else(String::new, |wanted| format!("called `{wanted}` "));
+    Err(format!(
+        "no media device {which}has the node (there are: {})",
+        listed(&others)
+    ))
+}
+
+fn explained(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => {
+            format!("{error}: add the user to the group video and log in again")
+        }
+        _ => error.to_string(),
+    }
+}
