@@ -117,6 +117,7 @@ pub enum Tier {
 
 /// One camera, of one kind (`[camera.v4l2]`, `[camera.still]`, `[camera.pipe]`, `[camera.pattern]`).
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a program has one of it")]
 pub enum CameraConfig {
     /// A V4L2 capture device.
     V4l2(V4l2Config),

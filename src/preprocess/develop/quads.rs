@@ -50,7 +50,7 @@ impl Quad<5> for Packed10 {
     #[inline(always)]
     fn lanes(&[a, b, c, d, low]: &[u8; 5]) -> u64 {
         // Two bits for each lane: four copies of the byte, which do not overlap.
-        let low = u64::from(low) * (1 | 1 << 14 | 1 << 28 | 1 << 42) & 0x0003_0003_0003_0003;
+        let low = (u64::from(low) * (1 | 1 << 14 | 1 << 28 | 1 << 42)) & 0x0003_0003_0003_0003;
         spread(u32::from_le_bytes([a, b, c, d])) << 2 | low
     }
 }
