@@ -113,7 +113,6 @@ pub fn kernel_of_pi_os() -> Vec<u8> {
             (&format!("{modules}/kernel/bcm2835-unicam.ko"), &receiver),
             (&format!("{modules}/kernel/spi-bcm2835.ko"), MODULE),
             (&format!("{modules}/kernel/spidev.ko"), MODULE),
-            (&format!("{modules}/kernel/i2c-bcm2835.ko"), MODULE),
             (&format!("{modules}/kernel/i2c-dev.ko"), MODULE),
             (&format!("{modules}/kernel/v4l2-cci.ko"), MODULE),
             (&format!("{modules}/kernel/snd-soc-hdmi-codec.ko"), MODULE),
