@@ -138,7 +138,14 @@ const SIGNS: [(&str, &[&str]); 7] = [
     ),
     (
         "a white line one pixel wide goes round all four sides, with nothing cut off and no stripe of noise beside it",
-        &["width_px", "height_px", "left_px", "top_px", "controller"],
+        &[
+            "width_px",
+            "height_px",
+            "left_px",
+            "top_px",
+            "controller",
+            "panel",
+        ],
     ),
     ("R is red and B is blue (C cyan, Y yellow)", &["bgr"]),
     (
@@ -151,7 +158,7 @@ const SIGNS: [(&str, &[&str]); 7] = [
     ),
     (
         "nothing flickers, and no pixel stands in the wrong place",
-        &["speed_hz"],
+        &["speed_hz", "rate_hz"],
     ),
 ];
 
