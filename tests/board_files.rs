@@ -4,7 +4,9 @@
 use eyelet::board::choose::SHIPPED;
 use eyelet::board::file::Base;
 use eyelet::board::firmware::{Firmware, Machine};
-use eyelet::board::{Board, BoardError, CameraConfig, ClassRule, DisplayConfig, Tier};
+use eyelet::board::{
+    Board, BoardError, CameraConfig, ClassRule, Depth, DisplayConfig, Refresh, Shape, Tier,
+};
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
@@ -206,6 +208,28 @@ fn paths_are_relative_to_the_board_file() {
         panic!("{:?}", board.display)
     };
     assert_eq!(png.folder, Path::new("/b/out"));
+}
+
+#[test]
+fn png_files_imitate_round_displays_and_paper() {
+    let png = |keys: &str| {
+        let table =
+            format!("[display.png]\nfolder = \"f\"\nwidth_px = 240\nheight_px = 240\n{keys}");
+        let board = parse(&SMALL.replace("[display.none]", &table)).unwrap();
+        let DisplayConfig::Png(png) = board.display else {
+            panic!("{:?}", board.display)
+        };
+        (png.shape, png.refresh, png.depth)
+    };
+    assert_eq!(png(""), (Shape::Rectangle, Refresh::Live, Depth::Rgb888));
+    assert_eq!(
+        png("round = true\ndepth = \"rgb565\""),
+        (Shape::Round, Refresh::Live, Depth::Rgb565)
+    );
+    assert_eq!(
+        png("paper = true"),
+        (Shape::Rectangle, Refresh::Standing, Depth::Mono)
+    );
 }
 
 #[test]
@@ -416,6 +440,16 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[display.none]",
         "[display.png]\nfolder = \"f\"\nwidth_px = 99\nheight_px = 99\ndepth = \"rgb656\"",
         "t.toml:15:1: display.png.depth: \"rgb656\" is not allowed, did you mean `rgb565`? (allowed: mono, rgb565, rgb888)",
+    ),
+    (
+        "[display.none]",
+        "[display.png]\nfolder = \"f\"\nwidth_px = 240\nheight_px = 200\nround = true",
+        "t.toml:15:1: display.png.round: is true, needs width_px and height_px to be equal",
+    ),
+    (
+        "[display.none]",
+        "[display.png]\nfolder = \"f\"\nwidth_px = 250\nheight_px = 122\ndepth = \"rgb888\"\npaper = true",
+        "t.toml:16:1: display.png.paper: is true, needs `depth` to be \"mono\", or left out",
     ),
     (
         "[display.none]",

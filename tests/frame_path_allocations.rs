@@ -4,16 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 use eyelet::board::{
-    Area, CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, StillConfig,
+    Area, CameraConfig, ClassRules, DecideConfig, Depth, Mount, PatternConfig, Refresh, Shape,
+    StillConfig,
 };
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::{Candidate, Classes, Decider, Verdict};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
-use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::preprocess::{Crop, Encoder, MjpegDecoder, Preprocess};
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
+use eyelet::show::layout::Surface;
 use eyelet::show::{Region, Scene, State};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
 use std::cell::Cell;
@@ -321,6 +323,50 @@ fn drawing_labels_allocates_nothing() {
             }
         });
         assert_eq!(count, 0, "{width_px} x {height_px} {depth:?}");
+    }
+}
+
+/// A display while no class is decided, a round one, and paper, from the second drawing on.
+#[test]
+fn drawing_on_every_kind_of_surface_allocates_nothing() {
+    let labels = ["tabby", "tiger cat", "black and gold garden spider"].map(str::to_owned);
+    let rgb = vec![90; 224 * 224 * 3];
+    let square = |depth| Surface::new(240, 240, depth);
+    for surface in [
+        Surface::new(480, 320, Depth::Rgb565),
+        square(Depth::Rgb565),
+        square(Depth::Rgb565).shaped(Shape::Round),
+        Surface::new(250, 122, Depth::Mono).refreshed(Refresh::Standing),
+    ] {
+        let mut painter = Painter::on(surface, None).unwrap();
+        let mut draw = |turn: usize| {
+            let top = std::array::from_fn(|i| Candidate {
+                class: (turn + i) % labels.len(),
+                probability: 0.4,
+            });
+            painter.draw(&Scene {
+                state: State::Live,
+                verdict: Some(&Verdict {
+                    decided: (turn % 2 == 0).then_some(top[0]),
+                    top,
+                    enter: (turn % 3 > 0).then_some(0.5),
+                    changed: true,
+                }),
+                labels: &labels,
+                unknown_label: "unknown",
+                rate_fps: 10.0,
+                picture: Some(Crop {
+                    width_px: 224,
+                    height_px: 224,
+                    rgb: &rgb,
+                }),
+                regions: &[],
+                notice: None,
+            });
+        };
+        draw(0);
+        let (count, _) = allocations(|| (1..12).for_each(&mut draw));
+        assert_eq!(count, 0, "{surface:?}");
     }
 }
 
