@@ -330,7 +330,7 @@ fn drawing_labels_allocates_nothing() {
 #[test]
 fn drawing_on_every_kind_of_surface_allocates_nothing() {
     let labels = ["tabby", "tiger cat", "black and gold garden spider"].map(str::to_owned);
-    let rgb = vec![90; 224 * 224 * 3];
+    let rgb = vec![90_u8; 224 * 224 * 3];
     let square = |depth| Surface::new(240, 240, depth);
     for surface in [
         Surface::new(480, 320, Depth::Rgb565),
