@@ -255,6 +255,28 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_says_what_its_best_class_needs() {
+        let labels = ["a", "b", "c"].map(str::to_owned);
+        let rules = ClassRules {
+            rules: vec![(
+                "b".into(),
+                ClassRule {
+                    enter: 0.9,
+                    ..config().rule()
+                },
+            )],
+            ignore: vec!["c".into()],
+            ..ClassRules::default()
+        };
+        let classes = Classes::resolve(&rules, &labels).unwrap();
+        let mut decider = Decider::new(config(), classes, OUTPUT);
+        let mut enter = |frame: [f32; 3]| decider.step(&frame, Duration::ZERO).enter;
+        assert_eq!(enter([0.4, 0.3, 0.3]), Some(0.5));
+        assert_eq!(enter([0.2, 0.6, 0.2]), Some(0.9));
+        assert_eq!(enter([0.1, 0.1, 0.8]), None);
+    }
+
+    #[test]
     fn enter_and_leave_are_two_thresholds() {
         let frames = [
             [0.4, 0.3, 0.3],

@@ -5,7 +5,8 @@ use eyelet::board::choose::SHIPPED;
 use eyelet::board::file::Base;
 use eyelet::board::firmware::{Firmware, Machine};
 use eyelet::board::{
-    Board, BoardError, CameraConfig, ClassRule, Depth, DisplayConfig, DrmConfig, Tier, WindowConfig,
+    Board, BoardError, CameraConfig, ClassRule, Depth, DisplayConfig, DrmConfig, Refresh, Shape,
+    Tier, WindowConfig,
 };
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
@@ -317,6 +318,28 @@ fn displays_come_in_the_order_of_the_file() {
 }
 
 #[test]
+fn png_files_imitate_round_displays_and_paper() {
+    let png = |keys: &str| {
+        let table =
+            format!("[display.png]\nfolder = \"f\"\nwidth_px = 240\nheight_px = 240\n{keys}");
+        let board = parse(&SMALL.replace("[display.none]", &table)).unwrap();
+        let [DisplayConfig::Png(png)] = &*board.displays else {
+            panic!("{:?}", board.displays)
+        };
+        (png.shape, png.refresh, png.depth)
+    };
+    assert_eq!(png(""), (Shape::Rectangle, Refresh::Live, Depth::Rgb888));
+    assert_eq!(
+        png("round = true\ndepth = \"rgb565\""),
+        (Shape::Round, Refresh::Live, Depth::Rgb565)
+    );
+    assert_eq!(
+        png("paper = true"),
+        (Shape::Rectangle, Refresh::Standing, Depth::Mono)
+    );
+}
+
+#[test]
 fn a_compiled_in_board_takes_its_files_from_the_first_data_root_that_has_them() {
     let (empty, full) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::create_dir_all(full.path().join("boards/photos")).unwrap();
@@ -569,6 +592,16 @@ const FAULTS: &[(&str, &str, &str)] = &[
         "[display.none]",
         "[[display.framebuffer]]\ndriver = \"a\"\n[[display.framebuffer]]\ndriver = \"b\"\n[[display.framebuffer]]\ndriver = \"c\"\n[[display.framebuffer]]\ndriver = \"d\"\n[[display.framebuffer]]\ndriver = \"e\"",
         "t.toml:11:3: display: has 5 displays, needs at most 4",
+    ),
+    (
+        "[display.none]",
+        "[display.png]\nfolder = \"f\"\nwidth_px = 240\nheight_px = 200\nround = true",
+        "t.toml:15:1: display.png.round: is true, needs width_px and height_px to be equal",
+    ),
+    (
+        "[display.none]",
+        "[display.png]\nfolder = \"f\"\nwidth_px = 250\nheight_px = 122\ndepth = \"rgb888\"\npaper = true",
+        "t.toml:16:1: display.png.paper: is true, needs `depth` to be \"mono\", or left out",
     ),
     (
         "[display.none]",

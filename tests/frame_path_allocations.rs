@@ -9,7 +9,7 @@ mod skipped;
 use eyelet::board::file::Base;
 use eyelet::board::{
     Area, Board, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig, Mount,
-    PatternConfig, StillConfig,
+    PatternConfig, Refresh, Shape, StillConfig,
 };
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::{Candidate, Classes, Decider, Verdict};
@@ -25,6 +25,7 @@ use eyelet::show::drm::XRGB8888;
 use eyelet::show::drm::pair::{Pair, Screen};
 use eyelet::show::epaper::EpaperDisplay;
 use eyelet::show::font::Letters;
+use eyelet::show::layout::Surface;
 use eyelet::show::oled::OledDisplay;
 use eyelet::show::spi::SpiDisplay;
 use eyelet::show::{Display, Region, Scene, State};
@@ -555,6 +556,50 @@ fn a_double_buffered_display_allocates_nothing() {
     });
     assert_eq!(count, 0);
     assert!(buffers.0.iter().all(|buffer| buffer.iter().any(|b| *b > 0)));
+}
+
+/// A display while no class is decided, a round one, and paper, from the second drawing on.
+#[test]
+fn drawing_on_every_kind_of_surface_allocates_nothing() {
+    let labels = ["tabby", "tiger cat", "black and gold garden spider"].map(str::to_owned);
+    let rgb = vec![90_u8; 224 * 224 * 3];
+    let square = |depth| Surface::new(240, 240, depth);
+    for surface in [
+        Surface::new(480, 320, Depth::Rgb565),
+        square(Depth::Rgb565),
+        square(Depth::Rgb565).shaped(Shape::Round),
+        Surface::new(250, 122, Depth::Mono).refreshed(Refresh::Standing),
+    ] {
+        let mut painter = Painter::on(surface, None).unwrap();
+        let mut draw = |turn: usize| {
+            let top = std::array::from_fn(|i| Candidate {
+                class: (turn + i) % labels.len(),
+                probability: 0.4,
+            });
+            painter.draw(&Scene {
+                state: State::Live,
+                verdict: Some(&Verdict {
+                    decided: (turn % 2 == 0).then_some(top[0]),
+                    top,
+                    enter: (turn % 3 > 0).then_some(0.5),
+                    changed: true,
+                }),
+                labels: &labels,
+                unknown_label: "unknown",
+                rate_fps: 10.0,
+                picture: Some(Crop {
+                    width_px: 224,
+                    height_px: 224,
+                    rgb: &rgb,
+                }),
+                regions: &[],
+                notice: None,
+            });
+        };
+        draw(0);
+        let (count, _) = allocations(|| (1..12).for_each(&mut draw));
+        assert_eq!(count, 0, "{surface:?}");
+    }
 }
 
 /// Each island of a network that is known in part, on one thread.

@@ -89,7 +89,7 @@ impl Cells {
         let room = room.within(if is_rimmed { 0 } else { (shorter / 40).max(2) });
         let wide_gap = match is_small {
             // No bars set the words of two columns apart.
-            _ if is_standing => (shorter / 16).max(4),
+            _ if is_standing => (shorter / 8).max(6),
             true => 2,
             false => (shorter / 30).max(3),
         };

@@ -6,6 +6,7 @@
 
 mod doubt;
 mod gauge;
+mod palette;
 mod regions;
 mod test_picture;
 
@@ -21,49 +22,7 @@ use crate::board::{Depth, Refresh};
 use crate::decide::Candidate;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
-
-/// What a display of one depth paints with.
-#[derive(Debug, Clone, Copy)]
-struct Palette {
-    ground: Rgb,
-    panel: Rgb,
-    text: Rgb,
-    quiet: Rgb,
-    good: Rgb,
-    doubt: Rgb,
-    alarm: Rgb,
-}
-
-const COLOUR: Palette = Palette {
-    ground: [10, 14, 20],
-    panel: [35, 43, 54],
-    text: [245, 248, 250],
-    quiet: [148, 163, 178],
-    good: [52, 211, 132],
-    doubt: [245, 184, 61],
-    alarm: [255, 92, 84],
-};
-
-const MONO: Palette = Palette {
-    ground: [0; 3],
-    panel: [0; 3],
-    text: [255; 3],
-    quiet: [255; 3],
-    good: [255; 3],
-    doubt: [255; 3],
-    alarm: [255; 3],
-};
-
-/// Black on white, as paper is.
-const PAPER: Palette = Palette {
-    ground: [255; 3],
-    panel: [255; 3],
-    text: [0; 3],
-    quiet: [0; 3],
-    good: [0; 3],
-    doubt: [0; 3],
-    alarm: [0; 3],
-};
+use palette::Palette;
 
 /// Draws scenes on one display. Everything it needs is allocated when it is made.
 #[derive(Debug, Clone)]
@@ -109,27 +68,16 @@ impl Painter {
             )));
         }
         let layout = Layout::on(&surface);
-        let mut painter = Self {
+        Ok(Self {
             canvas: Canvas::new(width_px, height_px, depth),
             scaler: layout.picture.map(Scaler::new),
             layout,
             surface,
             divided: None,
             pen: Pen::new(width_px.max(height_px), own),
-            palette: COLOUR,
+            palette: Palette::of(&surface, State::Live),
             own,
-        };
-        painter.palette = painter.palette_of(State::Live);
-        Ok(painter)
-    }
-
-    /// Paper has no colours for alarms: what is no class is white on black there.
-    fn palette_of(&self, state: State) -> Palette {
-        match (self.surface.refresh, self.surface.depth) {
-            (Refresh::Standing, _) if matches!(state, State::Live | State::Starting) => PAPER,
-            (Refresh::Standing, _) | (_, Depth::Mono) => MONO,
-            _ => COLOUR,
-        }
+        })
     }
 
     fn is_standing(&self) -> bool {
@@ -149,7 +97,7 @@ impl Painter {
     /// Draws the scene, whole.
     pub fn draw(&mut self, scene: &Scene<'_>) -> &Canvas {
         let all = self.canvas.bounding_box();
-        self.palette = self.palette_of(scene.state);
+        self.palette = Palette::of(&self.surface, scene.state);
         self.canvas.fill(all, self.palette.ground);
         match scene.state {
             State::Live if !scene.regions.is_empty() => self.live_regions(scene),

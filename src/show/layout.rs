@@ -26,6 +26,7 @@ mod paper;
 mod room;
 mod round;
 mod strip;
+mod surface;
 mod tower;
 
 pub(super) use room::Room;
@@ -38,70 +39,10 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
 pub use round::MIN_DIAMETER_PX;
-
-/// The smallest side that anything is drawn for.
-pub const MIN_SIDE_PX: u32 = 32;
+pub use surface::{MIN_SIDE_PX, Surface};
 
 /// The lowest line that a list is set in.
 const ROW_MIN_PX: i32 = 13;
-
-/// What is drawn on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Surface {
-    /// Width of the drawing, upright.
-    pub width_px: u32,
-    /// Height of the drawing, upright.
-    pub height_px: u32,
-    /// Its colours.
-    pub depth: Depth,
-    /// What of it can be seen.
-    pub shape: Shape,
-    /// How often it may change.
-    pub refresh: Refresh,
-}
-
-impl Surface {
-    /// A rectangular display that may change with every frame.
-    pub const fn new(width_px: u32, height_px: u32, depth: Depth) -> Self {
-        Self {
-            width_px,
-            height_px,
-            depth,
-            shape: Shape::Rectangle,
-            refresh: Refresh::Live,
-        }
-    }
-
-    /// The same with this shape.
-    pub const fn shaped(self, shape: Shape) -> Self {
-        Self { shape, ..self }
-    }
-
-    /// The same, changed as often as this.
-    pub const fn refreshed(self, refresh: Refresh) -> Self {
-        Self { refresh, ..self }
-    }
-
-    /// Why nothing would be legible on it, in words that follow its size; none when all is well.
-    pub fn fault(&self) -> Option<String> {
-        let (shorter, longer) = (
-            self.width_px.min(self.height_px),
-            self.width_px.max(self.height_px),
-        );
-        match self.shape {
-            _ if shorter < MIN_SIDE_PX || longer > 8192 => {
-                Some(format!("each side must be {MIN_SIDE_PX} to 8192"))
-            }
-            Shape::Round if shorter != longer => {
-                Some("a round one has sides of one length".to_owned())
-            }
-            Shape::Round if shorter < MIN_DIAMETER_PX => {
-                Some(format!("a round one needs {MIN_DIAMETER_PX} or more"))
-            }
-            _ => None,
-        }
-    }
-}
 
 /// One display's places.
 #[derive(Debug, Clone)]
@@ -337,7 +278,25 @@ mod tests {
     use super::*;
 
     fn check(width_px: u32, height_px: u32, depth: Depth) {
-        let layout = Layout::of(width_px, height_px, depth);
+        check_on(Surface::new(width_px, height_px, depth));
+    }
+
+    fn check_on(surface: Surface) {
+        let Surface {
+            width_px,
+            height_px,
+            depth,
+            ..
+        } = surface;
+        let layout = Layout::on(&surface);
+        let doubt = layout.doubt;
+        if let Some(guess) = doubt.guess {
+            for part in [guess, doubt.word] {
+                assert_eq!(part.intersection(&layout.label), part, "{surface:?}");
+            }
+            assert!(doubt.word.intersection(&guess).is_zero_sized());
+            assert!(guess.size.height <= doubt.word.size.height);
+        }
         let whole = Rectangle::new(Point::zero(), Size::new(width_px, height_px));
         let places: Vec<_> = layout.places().collect();
         for (i, (name, place)) in places.iter().enumerate() {
@@ -390,6 +349,15 @@ mod tests {
         assert_eq!(
             [rows(1024, 600), rows(1920, 1080), rows(480, 800)],
             [5, 5, 3]
+        );
+        assert_eq!(
+            [
+                rows(240, 240),
+                rows(320, 480),
+                rows(160, 128),
+                rows(240, 135)
+            ],
+            [2, 3, 0, 0]
         );
         let pictured = |w, h, depth| Layout::of(w, h, depth).picture.is_some();
         assert!(!pictured(128, 64, Depth::Mono));

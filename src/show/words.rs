@@ -126,7 +126,8 @@ pub fn fault(cause: Cause) -> &'static str {
     }
 }
 
-fn written<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
+/// What `format!` makes, without allocating.
+pub(super) fn written<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
     let mut text = Text::new();
     // Writing into a `Text` never fails.
     let _ = text.write_fmt(arguments);

@@ -8,13 +8,47 @@ use crate::show::font::Face;
 use crate::show::layout::{Doubt, Side};
 use crate::show::words::{self, Text};
 use embedded_graphics::primitives::Rectangle;
-use std::fmt::Write;
 
 /// How far the bar is filled, and where its mark stands.
 pub(super) fn bar_of(verdict: Option<&Verdict>) -> (f32, Option<f32>) {
     verdict.map_or((0.0, None), |verdict| {
         (verdict.top[0].probability, verdict.enter)
     })
+}
+
+/// "best: tabby 42%, needs 50%", or as much of it as is at most `width_px` wide. The percent is always there: it is of the class with this
+/// name, which is the best one, and not, or not yet, sure enough; or which the board file ignores.
+fn guess_of(verdict: &Verdict, name: &str, face: Face, width_px: u32) -> Text<320> {
+    let percent = words::percent(verdict.top[0].probability);
+    // One that has what it needs was not the best one for long enough yet.
+    let needed = verdict.enter.map(words::percent).filter(|needed| {
+        let is_short = verdict.enter > Some(verdict.top[0].probability);
+        is_short && *needed != percent
+    });
+    let with_needed: Text<48> = match needed {
+        Some(needed) => words::written(format_args!(
+            " {}, needs {}",
+            percent.as_str(),
+            needed.as_str()
+        )),
+        None => words::written(format_args!(" {}", percent.as_str())),
+    };
+    let alone: Text<48> = words::written(format_args!(" {}", percent.as_str()));
+    let (long, short) = match verdict.enter {
+        Some(_) => ("best: ", ""),
+        None => ("ignored: ", "ignored: "),
+    };
+    let forms = [(long, with_needed), (long, alone), (short, alone)];
+    let mut room_px = 0;
+    for (kind, tail) in forms {
+        let taken_px = face.width_px(kind) + face.width_px(tail.as_str());
+        room_px = width_px.saturating_sub(taken_px);
+        if face.width_px(name) <= room_px {
+            return words::written(format_args!("{kind}{name}{}", tail.as_str()));
+        }
+    }
+    let (kept, ellipsis) = face.shortened(name, room_px);
+    words::written(format_args!("{short}{kept}{ellipsis}{}", alone.as_str()))
 }
 
 impl Painter {
@@ -33,47 +67,10 @@ impl Painter {
             return;
         };
         self.label_at(places.word, word.as_str(), side, self.palette.doubt);
-        self.guess(scene, verdict, (guess, places.face), side);
-    }
-
-    /// "best: tabby 42%, needs 50%", or as much of it as fits.
-    fn guess(
-        &mut self,
-        scene: &Scene<'_>,
-        verdict: &Verdict,
-        (place, face): (Rectangle, Face),
-        side: Side,
-    ) {
-        let best = verdict.top[0];
-        let name = words::class_name(scene.labels, best.class);
-        let percent = words::percent(best.probability);
-        let needed = verdict.enter.filter(|needed| best.probability < *needed);
-        // The number is of a class that is the best one, and not, or not yet, sure enough; or that the board file ignores.
-        let (kind, short) = match verdict.enter {
-            Some(_) => ("best: ", ""),
-            None => ("ignored: ", ""),
-        };
-        let face = face.with(self.own);
-        let text = |kind: &str, room_px: u32, with_needed: bool| {
-            let mut tail: Text<48> = Text::new();
-            // Writing into a `Text` never fails.
-            let _ = write!(tail, " {}", percent.as_str());
-            if let (true, Some(needed)) = (with_needed, needed) {
-                let _ = write!(tail, ", needs {}", words::percent(needed).as_str());
-            }
-            let taken = face.width_px(kind) + face.width_px(tail.as_str());
-            let (kept, ellipsis) = face.shortened(name.as_str(), room_px.saturating_sub(taken));
-            let mut text: Text<320> = Text::new();
-            let _ = write!(text, "{kind}{kept}{ellipsis}{}", tail.as_str());
-            (text, ellipsis.is_empty())
-        };
-        let mut made = [(kind, true), (kind, false), (short, true)]
-            .into_iter()
-            .map(|(kind, with_needed)| text(kind, place.size.width, with_needed));
-        let (text, _) = made
-            .find(|(_, is_whole)| *is_whole)
-            .unwrap_or_else(|| text(short, place.size.width, false));
-        self.line(place, face, text.as_str(), side, self.palette.quiet);
+        let face = places.face.with(self.own);
+        let name = words::class_name(scene.labels, verdict.top[0].class);
+        let text = guess_of(verdict, name.as_str(), face, guess.size.width);
+        self.line(guess, face, text.as_str(), side, self.palette.quiet);
     }
 
     /// What paper says at its foot.
@@ -85,5 +82,59 @@ impl Painter {
             let texts = ["no class is sure enough", "not sure enough", "not sure"];
             self.fitting(place, face, &texts, self.palette.quiet);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Depth;
+    use crate::decide::{Candidate, TOP};
+
+    fn verdict(probability: f32, enter: Option<f32>) -> Verdict {
+        let best = Candidate {
+            class: 0,
+            probability,
+        };
+        Verdict {
+            decided: None,
+            top: [best; TOP],
+            enter,
+            changed: false,
+        }
+    }
+
+    /// In letters that are all 6 px wide.
+    fn guess(probability: f32, enter: Option<f32>, name: &str, letters: u32) -> String {
+        let face = Face::of_height(10, Depth::Mono);
+        assert_eq!(face.width_px("abc"), 18);
+        let text = guess_of(&verdict(probability, enter), name, face, letters * 6);
+        text.as_str().to_owned()
+    }
+
+    #[test]
+    fn the_best_class_is_told_with_what_it_needs_as_far_as_there_is_room() {
+        let cases = [
+            (30, "best: tiger cat 42%, needs 50%"),
+            (29, "best: tiger cat 42%"),
+            (18, "tiger cat 42%"),
+            (12, "tiger.. 42%"),
+            (3, " 42%"),
+        ];
+        for (letters, wanted) in cases {
+            let told = guess(0.42, Some(0.5), "tiger cat", letters);
+            assert_eq!(told.trim_start_matches('.'), wanted, "{letters}");
+        }
+        // Above the threshold, or so close below it that the numbers are the same.
+        for probability in [0.7, 0.5, 0.498] {
+            let told = guess(probability, Some(0.5), "tabby", 40);
+            assert!(
+                told.starts_with("best: tabby") && !told.contains("needs"),
+                "{told}"
+            );
+        }
+        assert_eq!(guess(0.91, None, "tabby", 40), "ignored: tabby 91%");
+        assert_eq!(guess(0.91, None, "tiger cat", 20), "ignored: tiger.. 91%");
+        assert_eq!(guess(f32::NAN, Some(0.5), "tabby", 40), "best: tabby 0%");
     }
 }
