@@ -11,12 +11,11 @@
 
 #[path = "../emulator/mod.rs"]
 mod emulator;
-mod guest;
 mod session;
 
+use emulator::guest::{Guest, Scenario};
 use emulator::usb_camera::StreamFormat;
 use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
-use guest::{Guest, Scenario};
 use image::RgbImage;
 use session::{Memory, Session};
 use std::fs;
@@ -45,7 +44,7 @@ impl Setting {
     fn gather(alone: MutexGuard<'static, ()>) -> Result<Self, Missing> {
         let shared = shared()?;
         Ok(Self {
-            guest: Guest::prepare()?,
+            guest: Guest::prepare(&["virtio_pci", "virtio_gpu"])?,
             photos: Photo::load(&shared, &PHOTOS),
             model: fs::read(shared.join(MODEL)).unwrap(),
             _alone: alone,
