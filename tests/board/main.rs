@@ -12,13 +12,12 @@
 mod drm;
 #[path = "../emulator/mod.rs"]
 mod emulator;
-mod guest;
 mod media;
 mod session;
 
+use emulator::guest::{Guest, Scenario};
 use emulator::usb_camera::StreamFormat;
 use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
-use guest::{Guest, Scenario};
 use image::RgbImage;
 use session::{Memory, Session};
 use std::fs;
@@ -29,7 +28,10 @@ const PHOTOS: [&str; 4] = ["cat", "macaw", "daisy", "chickadee"];
 /// Where the model lies in the guest.
 const GUEST_MODEL: &str = "/model/mobilenetv2.onnx";
 
-/// What both tests stand on.
+/// The drivers of the machine's display.
+const VIRTIO: &[&str] = &["virtio_pci", "virtio_gpu"];
+
+/// What the tests stand on.
 struct Setting {
     guest: Guest,
     photos: Vec<Photo>,
@@ -47,7 +49,7 @@ impl Setting {
     fn gather(alone: MutexGuard<'static, ()>) -> Result<Self, Missing> {
         let shared = shared()?;
         Ok(Self {
-            guest: Guest::prepare()?,
+            guest: Guest::prepare(VIRTIO)?,
             photos: Photo::load(&shared, &PHOTOS),
             model: fs::read(shared.join(MODEL)).unwrap(),
             _alone: alone,

@@ -1,10 +1,10 @@
 //! A camera behind a media controller: the kernel's virtual one (vimc), whose sensors draw colour bars. Debian's kernels are
 //! built without it, so `tests/kernel/build-modules` builds it from Debian's source of the kernel that boots here.
 
-use super::GUEST_MODEL;
+use super::emulator::guest::{Guest, Scenario};
 use super::emulator::{MODEL, Missing, alone, or_skip, package_cache, shared, tool};
-use super::guest::{Guest, Scenario};
 use super::session::Session;
+use super::{GUEST_MODEL, VIRTIO};
 use image::RgbImage;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const BARS: [[bool; 3]; 8] = [
 fn media_controller() {
     let alone = alone();
     let gathered = shared().and_then(|shared| {
-        let guest = Guest::with_kernel(&kernel_with_vimc()?)?;
+        let guest = Guest::with_kernel(&kernel_with_vimc()?, VIRTIO)?;
         Ok((guest, fs::read(shared.join(MODEL)).unwrap()))
     });
     let Some((guest, model)) = or_skip(gathered) else {

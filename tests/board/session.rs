@@ -1,8 +1,8 @@
 //! A running guest whose first program is `eyelet run --json`: its serial log as events, its camera's cable in our hand.
 
+use super::emulator::guest::{Guest, Scenario};
 use super::emulator::qemu::{Board, virt};
 use super::emulator::usb_camera::{Seen, UsbCamera};
-use super::guest::{Guest, Scenario};
 use image::RgbImage;
 use serde_json::Value;
 use std::ffi::OsString;

@@ -12,6 +12,7 @@
 mod emulator;
 mod machine;
 mod raspberry_pi;
+mod ribbon_camera;
 
 use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
 use machine::{Card, Console, Inputs};
@@ -201,10 +202,11 @@ fn raspberry_pi_4_boots_its_image_into_the_classifier() {
     let Some(pi) = or_skip(Pi::gather(&inputs, Model::Four)) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let photo = folder.path().join("photo.png");
-    photos[0].picture.save(&photo).unwrap();
-    let still = format!("\n[camera.still]\nfiles = [{photo:?}]\nrepeat = true\n\n[display");
+    // Beside the board file, so that it goes beside it on the card.
+    let photo = tempfile::Builder::new().suffix(".png").tempfile().unwrap();
+    photos[0].picture.save(photo.path()).unwrap();
+    let name = photo.path().file_name().unwrap();
+    let still = format!("\n[camera.still]\nfiles = [{name:?}]\nrepeat = true\n\n[display");
     // QEMU's reset controller knows no delay: a watchdog that is armed resets the board at once.
     let machine = format!(
         "machine = \"raspberry-pi-4\"\nkernel_arguments = \"{KERNEL_CONSOLE}\"\nwithout_modules = [\"bcm2835_wdt\"]"

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 pub mod device_tree;
+pub mod guest;
 pub mod missing;
 pub mod pictures;
 pub mod programs;

@@ -68,17 +68,7 @@ pub fn shows(
     photo: &RgbImage,
     others: &[&RgbImage],
 ) -> Result<(), String> {
-    let certain = Candidate {
-        class: 0,
-        probability: 1.0,
-    };
-    let verdict = Verdict {
-        decided: Some(certain),
-        top: [certain; decide::TOP],
-        enter: Some(0.5),
-        changed: false,
-    };
-    same_label(screen, State::Live, Some(&verdict), label)?;
+    same_label(screen, State::Live, Some(&certain()), label)?;
     let likeness_of =
         |photo: &RgbImage| likeness_at(screen, picture_place(screen), &seen_by_network(photo));
     let own = likeness_of(photo);
@@ -133,14 +123,27 @@ fn painter(screen: &RgbImage) -> Painter {
     Painter::new(width, height, Depth::Rgb888).unwrap()
 }
 
-/// The pixels of the label's place are those that the library draws.
-fn same_label(
-    screen: &RgbImage,
+/// The verdict that nothing else can be seen than the first class.
+pub fn certain() -> Verdict {
+    let certain = Candidate {
+        class: 0,
+        probability: 1.0,
+    };
+    Verdict {
+        decided: Some(certain),
+        top: [certain; decide::TOP],
+        enter: Some(0.5),
+        changed: false,
+    }
+}
+
+/// What the library draws for a class of this name, without a picture.
+pub fn drawing(
+    painter: &mut Painter,
     state: State,
     verdict: Option<&Verdict>,
     label: &str,
-) -> Result<(), String> {
-    let mut painter = painter(screen);
+) -> RgbImage {
     let labels = [label.to_string()];
     let canvas = painter.draw(&Scene {
         state,
@@ -152,9 +155,20 @@ fn same_label(
         regions: &[],
         notice: None,
     });
-    let drawn = RgbImage::from_fn(canvas.width_px(), canvas.height_px(), |x, y| {
+    RgbImage::from_fn(canvas.width_px(), canvas.height_px(), |x, y| {
         image::Rgb(canvas.pixel(x, y))
-    });
+    })
+}
+
+/// The pixels of the label's place are those that the library draws.
+fn same_label(
+    screen: &RgbImage,
+    state: State,
+    verdict: Option<&Verdict>,
+    label: &str,
+) -> Result<(), String> {
+    let mut painter = painter(screen);
+    let drawn = drawing(&mut painter, state, verdict, label);
     let (x, y, width, height) = place(painter.layout().label);
     let part = |picture: &RgbImage| imageops::crop_imm(picture, x, y, width, height).to_image();
     let (seen, drawn) = (part(screen), part(&drawn));
@@ -168,7 +182,7 @@ fn same_label(
 }
 
 /// The picture as a display of 16 bits a pixel (5, 6 and 5) has it, whose lower bits QEMU's screendump leaves zero.
-fn in_16_bits(mut picture: RgbImage) -> RgbImage {
+pub fn in_16_bits(mut picture: RgbImage) -> RgbImage {
     for image::Rgb([red, green, blue]) in picture.pixels_mut() {
         *red &= 0xf8;
         *green &= 0xfc;

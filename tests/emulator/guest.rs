@@ -1,6 +1,6 @@
 //! Puts the guest together: kernel, modules, BusyBox, the aarch64 programs, models, pictures and the scenario that it runs.
 
-use super::emulator::{Missing, arm_programs, package_cache, qemu, tool};
+use super::{Missing, arm_programs, package_cache, qemu, tool};
 use eyelet::image::Deb;
 use eyelet::image::apt::Apt;
 use eyelet::image::initramfs::Initramfs;
@@ -8,12 +8,12 @@ use eyelet::image::kernel::Kernel;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules that every scenario needs: the PCI devices and the display.
-const MODULES: [&str; 2] = ["virtio_pci", "virtio_gpu"];
-
 /// Everything that is fetched or built once and used by every scenario.
 pub struct Guest {
-    kernel: Kernel,
+    /// Its kernel, with the device trees of boards.
+    pub kernel: Kernel,
+    /// Modules that every scenario needs.
+    modules: &'static [&'static str],
     busybox: Vec<u8>,
     eyelet: Vec<u8>,
     vivid_feed: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Guest {
 
 /// What one boot of the guest does.
 pub struct Scenario<'a> {
-    /// Kernel modules with their parameters, beyond [`MODULES`].
+    /// Kernel modules with their parameters, beyond those of every scenario.
     pub modules: &'a [(&'a str, &'a str)],
     /// A shell script for BusyBox.
     pub script: &'a str,
@@ -30,16 +30,22 @@ pub struct Scenario<'a> {
 }
 
 impl Guest {
-    /// Looks for the tools, fetches the packages and builds the aarch64 programs.
-    pub fn prepare() -> Result<Self, Missing> {
+    /// Looks for the tools, fetches the packages and builds the aarch64 programs. `modules` are those that every scenario needs.
+    pub fn prepare(modules: &'static [&'static str]) -> Result<Self, Missing> {
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
         // Debian's arm64 kernel, downloaded with apt.
         let kernel = Apt::new(package_cache()).kernel(None);
-        Self::with_kernel(&kernel.map_err(|failure| Missing(failure.message))?)
+        Self::with_kernel(
+            &kernel.map_err(|failure| Missing(failure.message))?,
+            modules,
+        )
     }
 
     /// The same with the kernel of these packages.
-    pub fn with_kernel(kernel: &[PathBuf]) -> Result<Self, Missing> {
+    pub fn with_kernel(
+        kernel: &[PathBuf],
+        modules: &'static [&'static str],
+    ) -> Result<Self, Missing> {
         tool(qemu::PROGRAM, "apt install qemu-system-arm")?;
         // A static BusyBox, downloaded with apt. Nothing is installed.
         let apt = Apt::new(package_cache());
@@ -48,6 +54,7 @@ impl Guest {
         let busybox = opened(apt.package("busybox-static:arm64").map_err(missing)?)?;
         let [eyelet, vivid_feed] = arm_programs()?.map(|program| read(&program));
         Ok(Self {
+            modules,
             kernel: Kernel::open(kernel).map_err(|error| Missing(error.to_string()))?,
             busybox: busybox
                 .file("bin/busybox")
@@ -72,17 +79,19 @@ impl Guest {
         }
         archive.device("dev/console", 5, 1);
         archive.device("dev/null", 1, 3);
-        archive.program("init", include_bytes!("init.sh"));
+        archive.program("init", include_bytes!("guest-init.sh"));
         archive.program("bin/busybox", &self.busybox);
-        for applet in ["sh", "mount", "insmod", "usleep", "poweroff", "kill", "cat"] {
+        for applet in [
+            "sh", "mount", "insmod", "lsmod", "usleep", "poweroff", "kill", "cat", "base64",
+            "dmesg",
+        ] {
             archive.link(&format!("bin/{applet}"), "busybox");
         }
         archive.program("bin/eyelet", &self.eyelet);
         archive.program("bin/vivid_feed", &self.vivid_feed);
 
-        let names = MODULES
-            .into_iter()
-            .chain(scenario.modules.iter().map(|(name, _)| *name));
+        let names =
+            (self.modules.iter().copied()).chain(scenario.modules.iter().map(|(name, _)| *name));
         let mut order = String::new();
         for module in self.kernel.modules.in_load_order(names).unwrap() {
             let name = module.name;
