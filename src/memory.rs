@@ -14,7 +14,7 @@
 //! tenth and [`FRAME_BYTES`] more. After [`seal`] the system is asked only when the pool is exhausted,
 //! which is counted and told ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
 //!
-//! Buffers that drivers map into the process (V4L2, framebuffer) lie outside the pool; they are mapped at start. The program's
+//! Buffers that drivers map into the process (V4L2, DRM) lie outside the pool; they are mapped at start. The program's
 //! own code and stacks are mapped in when the pool is sealed.
 
 mod limit;
