@@ -93,7 +93,7 @@ fn photos_keep_their_class_through_each_sensor() {
             "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\npool_mib = 32\n[camera.v4l2]\n\
              width_px = 1640\nheight_px = 1232\nsensor = \"{name}\"\n[display.none]\n"
         );
-        let base = eyelet::board::Base::Folder(std::path::Path::new(""));
+        let base = eyelet::board::file::Base::Folder(std::path::Path::new(""));
         let board = Board::parse("b", "b.toml", &text, base).unwrap();
         let CameraConfig::V4l2(v4l2) = &board.camera else {
             panic!("a V4L2 camera was asked for");

@@ -42,7 +42,7 @@ impl Scale {
     /// For sums of `count` samples of `bits` bits; `black` is a part of a full sample.
     pub fn of(bits: u32, count: u32, black: f32) -> Self {
         let up = SUM_BITS - bits - count.ilog2();
-        let full = f64::from(((1 << bits) - 1) * count << up);
+        let full = f64::from((((1 << bits) - 1) * count) << up);
         let black = full * f64::from(black);
         Self {
             black,
@@ -88,7 +88,7 @@ impl Tones {
         // At most white, so that the products fit 32 bits.
         let light = |c: usize| {
             let light = (sums[c] << self.up[c]) - self.black[c];
-            light.clamp(0, self.white[c])
+            light.min(self.white[c]).max(0)
         };
         let light = [light(0), light(1), light(2)];
         let value = |row: usize| {
