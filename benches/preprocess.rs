@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use eyelet::board::Mount;
+use eyelet::board::{Mount, RawTuning};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout};
 use eyelet::network::Input;
@@ -78,6 +78,36 @@ fn raw(c: &mut Criterion) {
     }
 }
 
+/// Raw pictures of sensors: cells of four (IMX219, half its size) and of two, with the sensor's matrix.
+fn mosaics(c: &mut Criterion) {
+    let tuning = RawTuning {
+        matrix: [
+            [2.18, -0.71, -0.47],
+            [-0.70, 2.76, -1.06],
+            [-0.25, -0.72, 1.97],
+        ],
+        ..RawTuning::default()
+    };
+    for (fourcc, width_px, height_px) in [(b"pRAA", 1640, 1232), (b"RGGB", 1280, 720)] {
+        let format = PixelFormat::from_fourcc(*fourcc).unwrap();
+        let geometry = Geometry::packed(format, width_px, height_px);
+        let mut data = vec![0; geometry.picture_bytes().unwrap()];
+        fastrand::Rng::with_seed(1).fill(&mut data);
+        let mut preprocess = Preprocess::new(&spec(), Mount::default(), Encoder::of(&spec()))
+            .with_raw_tuning(tuning);
+        let mut tensor = vec![0.0; 224 * 224 * 3];
+        let mut sequence = 0;
+        c.bench_function(&format!("{width_px}x{height_px}/{format}"), |b| {
+            b.iter(|| {
+                sequence += 1;
+                let frame = Frame::new(geometry, &data, Duration::ZERO, sequence).unwrap();
+                let input = Input::F32(black_box(&mut tensor));
+                preprocess.run(black_box(&frame), input).unwrap();
+            });
+        });
+    }
+}
+
 fn mjpeg(c: &mut Criterion) {
     let mut jpeg = std::io::Cursor::new(Vec::new());
     picture(640, 480)
@@ -94,5 +124,5 @@ fn mjpeg(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, raw, mjpeg);
+criterion_group!(benches, raw, mosaics, mjpeg);
 criterion_main!(benches);

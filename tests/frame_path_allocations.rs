@@ -13,7 +13,7 @@ use eyelet::board::{
 };
 use eyelet::camera::{self, Camera, Next};
 use eyelet::decide::{Candidate, Classes, Decider, Verdict};
-use eyelet::frame::{Frame, Geometry, PixelFormat};
+use eyelet::frame::{BayerFormat, Frame, Geometry, PixelFormat};
 use eyelet::model::{Dtype, InputSpec, Layout, Model, Resize};
 use eyelet::network::{Input, Network};
 use eyelet::preprocess::{Crop, Encoder, MjpegDecoder, Preprocess};
@@ -154,6 +154,7 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
         assert_eq!(count, 0, "{}", camera.describe());
     }
 
+    raw_frames_allocate_nothing(&mut preprocess, &mut tensor);
     regions_allocate_nothing(&mut *cameras[0]);
 
     let decode = |name: &str, jpeg: &[u8], width_px, height_px| {
@@ -191,6 +192,27 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
 }
 
 /// Several regions in turn, and the display that they share.
+/// White is measured and followed in each frame.
+fn raw_frames_allocate_nothing(preprocess: &mut Preprocess, tensor: &mut [f32]) {
+    for format in BayerFormat::ALL {
+        for (width_px, height_px) in [(1640, 1232), (640, 480)] {
+            let geometry = Geometry::packed(PixelFormat::Bayer(format), width_px, height_px);
+            let mut data = vec![0; geometry.picture_bytes().unwrap()];
+            preprocess.prepare(geometry).unwrap();
+            let (count, _) = allocations(|| {
+                for sequence in 0..3 {
+                    let bytes = data.iter_mut().enumerate();
+                    bytes.for_each(|(i, byte)| *byte = (i * 7 + i / 900 * sequence) as u8);
+                    let frame =
+                        Frame::new(geometry, &data, Duration::ZERO, sequence as u64).unwrap();
+                    preprocess.run(&frame, Input::F32(tensor)).unwrap();
+                }
+            });
+            assert_eq!(count, 0, "{geometry}");
+        }
+    }
+}
+
 fn regions_allocate_nothing(camera: &mut dyn Camera) {
     let areas = [0.0, 0.3, 0.5].map(|left| Area {
         left,

@@ -4,7 +4,7 @@ use super::{
     CameraConfig, DisplayConfig, PatternConfig, PipeConfig, RawTuning, StillConfig, Tuning,
     V4l2Config,
 };
-use crate::frame::PixelFormat;
+use crate::frame::{BayerFormat, PixelFormat};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -226,8 +226,15 @@ impl fmt::Display for CameraConfig {
                         d.display().to_string()
                     });
                 let (w, h, rate) = (c.width_px, c.height_px, c.rate_fps);
-                let formats: Vec<String> = c.formats.iter().map(ToString::to_string).collect();
-                let formats = formats.join(" or ");
+                let raw_formats = c.formats.iter();
+                let raw_formats = raw_formats.filter(|f| matches!(f, PixelFormat::Bayer(_)));
+                // Twenty names say no more than this.
+                let formats = if raw_formats.count() == BayerFormat::ALL.len() {
+                    "raw pictures".to_owned()
+                } else {
+                    let names: Vec<String> = c.formats.iter().map(ToString::to_string).collect();
+                    names.join(" or ")
+                };
                 write!(
                     f,
                     "V4L2, {device}, {w}x{h} at {rate} frames per second, {formats}"

@@ -9,8 +9,8 @@ use std::io;
 use std::path::Path;
 
 /// How raw sensors are used.
-pub(super) const RAW_ADVICE: &str = "delivers raw sensor data that needs an image processor: use a board file with \
-    [camera.pipe] and run `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run`";
+pub(super) const RAW_ADVICE: &str = "delivers raw sensor data: name the node, and its formats or its sensor, in the board file's \
+    [camera.v4l2], or have pictures made of it: a board file with [camera.pipe] and `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run`";
 
 /// Errors after which the device has to be opened anew, if it comes back at all.
 fn means_gone(error: &io::Error) -> bool {
@@ -77,7 +77,7 @@ pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) 
                 .collect();
             let advice = if could.is_empty() {
                 format!(
-                    "none of them can be read here, only {}",
+                    "none of them can be read here, only {} and raw formats of 8, 10 and 12 bits",
                     names(&PixelFormat::ALL)
                 )
             } else {

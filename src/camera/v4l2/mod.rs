@@ -369,6 +369,23 @@ mod tests {
     }
 
     #[test]
+    fn every_node_is_asked_for_ready_pictures_before_any_for_raw_ones() {
+        let raw = PixelFormat::from_fourcc(*b"pRAA").unwrap();
+        let asked = |formats: &[PixelFormat]| {
+            let config = V4l2Config {
+                formats: formats.to_vec(),
+                ..config("auto")
+            };
+            let rounds = rounds(&config).into_iter().map(|round| round.formats);
+            rounds.collect::<Vec<_>>()
+        };
+        let ready = PixelFormat::Yuyv;
+        assert_eq!(asked(&[ready]), [vec![ready]]);
+        assert_eq!(asked(&[raw]), [vec![raw]]);
+        assert_eq!(asked(&[raw, ready]), [vec![ready], vec![raw, ready]]);
+    }
+
+    #[test]
     fn counts_go_on_past_32_bits() {
         let mut sequence = Sequence::default();
         assert_eq!(sequence.extend(u32::MAX - 1), u64::from(u32::MAX) - 1);

@@ -270,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn raw_formats_are_taken_when_they_are_wished_for() {
+        let raw = PixelFormat::from_fourcc(*b"pRAA").unwrap();
+        let mut driver = Fake::new(&[b"pBAA", b"pRAA", b"YUYV"]);
+        let agreed = negotiate(&mut driver, &wanted(&[raw])).unwrap();
+        assert_eq!(agreed.geometry.format, raw);
+        assert_eq!(agreed.geometry.stride_bytes, 800, "640 samples of 10 bits");
+        let agreed = negotiate(&mut driver, &V4l2Config::default()).unwrap();
+        assert_eq!(
+            agreed.geometry.format,
+            PixelFormat::Yuyv,
+            "never by default"
+        );
+    }
+
+    #[test]
     fn a_driver_without_a_rate_is_taken() {
         for answer in [Ok(None), Err(libc::ENOTTY), Err(libc::EINVAL)] {
             let mut driver = Fake::new(&[b"GREY"]);

@@ -88,7 +88,7 @@ impl Tones {
         // At most white, so that the products fit 32 bits.
         let light = |c: usize| {
             let light = (sums[c] << self.up[c]) - self.black[c];
-            light.clamp(0, self.white[c])
+            light.min(self.white[c]).max(0)
         };
         let light = [light(0), light(1), light(2)];
         let value = |row: usize| {
