@@ -56,8 +56,10 @@ fn media_controller() {
         ),
         (
             "raw10",
-            "device = \"/dev/video0\"\nformats = [\"sbggr10\"]\nblack_level = 0\nwhite_balance = [1, 1]",
-            "pipeline Sensor A:0 -> Raw Capture 0:0, SBGGR10_1X10/640x480",
+            "device = \"/dev/video0\"\nformats = [\"sbggr10\"]\nblack_level = 0\nwhite_balance = [1, 1]\n\
+             [camera.v4l2.controls]\nvertical_flip = true",
+            // The control is the sensor's: the node has none.
+            "1 controls set, pipeline Sensor A:0 -> Raw Capture 0:0, SBGGR10_1X10/640x480",
         ),
         (
             "any",
