@@ -57,7 +57,7 @@ fn media_controller() {
         (
             "raw10",
             "device = \"/dev/video0\"\nformats = [\"sbggr10\"]\nblack_level = 0\nwhite_balance = [1, 1]\n\
-             [camera.v4l2.controls]\nvertical_flip = true",
+             [camera.v4l2.controls]\nbrightness = 128",
             // The control is the sensor's: the node has none.
             "1 controls set, pipeline Sensor A:0 -> Raw Capture 0:0, SBGGR10_1X10/640x480",
         ),
@@ -74,7 +74,7 @@ fn media_controller() {
             format!("boards/{name}.toml"),
             board_file(camera).into_bytes(),
         ));
-        script += &format!("eyelet run --board-file /boards/{name}.toml --json --frames 15\n");
+        script += &format!("eyelet run --board-file /boards/{name}.toml --json --frames 12\n");
     }
     let scenario = Scenario {
         modules: &[("vimc", "")],
