@@ -1,7 +1,7 @@
 //! What of exposure and gain can be set by us: from the controls that a driver lists.
 
-use super::controller::{Limits, Setting};
 use super::gain::{Known, USUAL_DELAY_FRAMES};
+use super::setting::{Limits, Setting};
 use crate::camera::v4l2::controls::{Control, Kind};
 use crate::frame::Geometry;
 use std::fmt;

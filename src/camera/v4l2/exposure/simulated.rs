@@ -1,8 +1,9 @@
 //! The controller on a simulated sensor: delays, codes in steps, noise, black level, clipping, and a scene whose light changes.
 
-use super::controller::{Controller, Limits, Setting};
+use super::controller::Controller;
 use super::gain::Law;
 use super::meter::{self, Reading};
+use super::setting::{Limits, Setting};
 use std::collections::VecDeque;
 
 const WIDTH_PX: u32 = 128;
