@@ -249,7 +249,8 @@ fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
     let disk = workshop.disk(&[&board[..], &pi_os].concat());
     assert!(
         disk.text(2, "config.txt")
-            .contains("\ndtparam=i2c_arm=on\n"));
+            .contains("\ndtparam=i2c_arm=on\n")
+    );
     // The bus's own driver is built into this kernel.
     assert_eq!(modules(&disk).last().unwrap(), "i2c_dev");
 }
