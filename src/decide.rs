@@ -268,7 +268,7 @@ mod tests {
             ignore: vec!["c".into()],
             ..ClassRules::default()
         };
-        let classes = Classes::resolve(&rules, &labels).unwrap();
+        let classes = Classes::resolve(&rules, &labels).expect("each name is a label");
         let mut decider = Decider::new(config(), classes, OUTPUT);
         let mut enter = |frame: [f32; 3]| decider.step(&frame, Duration::ZERO).enter;
         assert_eq!(enter([0.4, 0.3, 0.3]), Some(0.5));

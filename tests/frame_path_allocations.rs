@@ -601,9 +601,9 @@ fn drawing_on_every_kind_of_surface_allocates_nothing() {
             painter.draw(&Scene {
                 state: State::Live,
                 verdict: Some(&Verdict {
-                    decided: (turn % 2 == 0).then_some(top[0]),
+                    decided: turn.is_multiple_of(2).then_some(top[0]),
                     top,
-                    enter: (turn % 3 > 0).then_some(0.5),
+                    enter: (!turn.is_multiple_of(3)).then_some(0.5),
                     changed: true,
                 }),
                 labels: &labels,
