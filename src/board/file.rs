@@ -225,7 +225,7 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
     let is_raw = sensor.and_then(Sensor::raw_tuning).is_some();
     let formats = formats.unwrap_or_else(|| default_formats(is_raw));
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
-    let media = super::media::media(table);
+    let media = super::media::media(table).map(Box::new);
     let tuning = tuning(table);
     let raw = raw_tuning(table, sensor);
     Some(V4l2Config {

@@ -155,7 +155,7 @@ pub struct V4l2Config {
     /// Which ribbon-cable camera it is, when it is one.
     pub sensor: Option<Sensor>,
     /// How its pipeline is set up, where it has one and the board file says so.
-    pub media: Option<MediaConfig>,
+    pub media: Option<Box<MediaConfig>>,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
     /// Its controls.

@@ -67,7 +67,7 @@ pub(super) fn prepare(
         return Ok(None);
     }
     let nothing = MediaConfig::default();
-    let by_hand = config.media.as_ref().unwrap_or(&nothing);
+    let by_hand = config.media.as_deref().unwrap_or(&nothing);
     // Not asked for by the board file, but the node may be set up by somebody else.
     let is_optional = config.media.is_none() && config.device.is_some();
     let mut place = match find(node, by_hand.device.as_deref()) {
