@@ -99,7 +99,7 @@ pub const PNG_KEEP: Whole = whole(1, 999);
 /// `left_px` and `top_px` of a panel: no controller's memory is larger.
 pub const PANEL_OFFSET_PX: Whole = whole(0, 479);
 /// `speed_hz` of a panel on SPI: slower than the first a picture takes seconds, faster than the last no controller of a board is.
-pub const SPI_SPEED_HZ: Whole = whole(100_000, 125_000_000);
+pub const SPI_SPEED_HZ: Whole = whole(200_000, 125_000_000);
 /// `transfer_bytes`: Linux's spidev can be told to take up to so many.
 pub const SPI_TRANSFER_BYTES: Whole = whole(16, 65_536);
 /// `dc_gpio` and the other lines of a GPIO chip.

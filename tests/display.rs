@@ -339,7 +339,11 @@ const GOLDEN_TESTS: [(u32, u32, Depth, TestPicture); 9] = [
 ];
 
 fn test_picture((width_px, height_px): (u32, u32), depth: Depth, test: TestPicture) -> Painter {
-    let mut painter = Painter::new(width_px, height_px, depth).unwrap();
+    test_picture_on(Surface::new(width_px, height_px, depth), test)
+}
+
+fn test_picture_on(surface: Surface, test: TestPicture) -> Painter {
+    let mut painter = Painter::on(surface, None).unwrap();
     painter.draw(&Scene {
         state: State::Test(test),
         verdict: None,
@@ -361,6 +365,13 @@ fn golden_test_pictures() -> impl Iterator<Item = (String, Painter)> {
             let depth = format!("{depth:?}").to_lowercase();
             (format!("{width_px}x{height_px}-{depth}-test.png"), painter)
         })
+        .chain([(
+            "240x240-rgb565-round-test.png".to_owned(),
+            test_picture_on(
+                Surface::new(240, 240, Depth::Rgb565).shaped(Shape::Round),
+                test("spi", 0, false),
+            ),
+        )])
 }
 
 /// Whatever the size: a rim of one white pixel that nothing touches, and four corners that differ from each other.

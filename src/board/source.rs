@@ -137,11 +137,11 @@ impl DisplayConfig {
     }
 
     /// Whether a picture takes longer than a frame may wait, so that the display has a thread of its own. Memory and files are
-    /// quick; a panel behind a serial bus, or one that moves ink, is not.
+    /// quick; a panel behind a serial bus, or one that moves ink, is not, and one of DRM waits for its next picture.
     pub fn is_slow(&self) -> bool {
         match self {
-            Self::Framebuffer(_) | Self::Drm(_) | Self::Png(_) | Self::Window(_) => false,
-            Self::Spi(_) | Self::Oled(_) | Self::Epaper(_) => true,
+            Self::Framebuffer(_) | Self::Png(_) | Self::Window(_) => false,
+            Self::Drm(_) | Self::Spi(_) | Self::Oled(_) | Self::Epaper(_) => true,
         }
     }
 
@@ -173,6 +173,7 @@ impl DisplayConfig {
             Self::Framebuffer(_) => &["rotate_deg", "mirror", "width_px", "height_px"],
             Self::Drm(_) => &["rotate_deg", "mirror", "width_px", "height_px", "rate_hz"],
             Self::Spi(_) => &[
+                "controller",
                 "rotate_deg",
                 "mirror",
                 "width_px",
@@ -185,6 +186,7 @@ impl DisplayConfig {
                 "speed_hz",
             ],
             Self::Oled(_) => &[
+                "controller",
                 "rotate_deg",
                 "mirror",
                 "width_px",

@@ -103,12 +103,14 @@ impl Displays {
                 }
                 Err(error) => return Err(error.into()),
             };
+            let display_is_absent = display.is_none();
             places.push(Place {
                 how,
                 display,
                 description,
                 has_shown: false,
-                retry_at: None,
+                // Also while the camera is waited for.
+                retry_at: display_is_absent.then(|| Instant::now() + PAUSE),
                 leaving: None,
             });
         }
@@ -128,7 +130,7 @@ impl Displays {
     /// Tells of the displays that were not there at start.
     pub fn tell_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
-            if place.display.is_none() && place.retry_at.is_none() {
+            if place.display.is_none() {
                 let why = DisplayError::Absent(std::mem::take(&mut place.description));
                 place.lose(index, &why, care, serial);
             }
@@ -164,6 +166,17 @@ impl Displays {
     }
 }
 
+impl Drop for Displays {
+    /// All that have threads close at once, rather than one after the other.
+    fn drop(&mut self) {
+        for place in &self.all {
+            if let Some(Opened::Apart(apart)) = &place.display {
+                apart.end();
+            }
+        }
+    }
+}
+
 impl Place {
     /// Opens it again, when that is due.
     fn reopen(&mut self, holds: &Holds) -> Result<(), DisplayError> {
@@ -176,7 +189,13 @@ impl Place {
             return Err(DisplayError::Failed(why.to_owned()));
         }
         self.leaving = None;
-        self.display = Some(open(&self.how, holds)?);
+        let display = open(&self.how, holds)?;
+        self.description = match &display {
+            Opened::Here(display) => display.describe(),
+            // What it is says its thread, once it is open.
+            Opened::Apart(_) => self.how.name.clone(),
+        };
+        self.display = Some(display);
         Ok(())
     }
 

@@ -36,8 +36,8 @@ const PIECES: usize = 32;
 const SLOW_MODULE: Duration = Duration::from_secs(3);
 /// So long a reboot waits for the data partition, to keep its reason there.
 const KEEP_PATIENCE: Duration = Duration::from_secs(6);
-/// What a program that is told to end may take.
-const END_PATIENCE: Duration = Duration::from_secs(3);
+/// What a program that is told to end may take: paper is made white, which takes two refreshes.
+const END_PATIENCE: Duration = Duration::from_secs(12);
 
 /// How the board is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,6 +303,7 @@ impl First {
             let until = clock::now() + END_PATIENCE;
             while clock::now() < until && matches!(program.child.try_wait(), Ok(None)) {
                 self.read_lines(&mut program);
+                self.feed();
                 std::thread::sleep(Duration::from_millis(20));
             }
             // One that hangs in a driver cannot be ended, and is not waited for.

@@ -162,6 +162,12 @@ impl Apart {
         self.shared.changed.notify_all();
     }
 
+    /// Has the thread show the scene that it may not have taken yet, and end.
+    pub fn end(&self) {
+        self.shared.slot().is_ending = true;
+        self.shared.changed.notify_all();
+    }
+
     /// Whether the thread has ended, and the display is closed.
     pub fn is_over(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
@@ -171,8 +177,7 @@ impl Apart {
 impl Drop for Apart {
     /// Shows the last scene and closes the display, unless that takes too long.
     fn drop(&mut self) {
-        self.shared.slot().is_ending = true;
-        self.shared.changed.notify_all();
+        self.end();
         let began = Instant::now();
         while !self.is_over() && began.elapsed() < CLOSE_LIMIT {
             std::thread::sleep(LOOK_PERIOD);

@@ -83,7 +83,9 @@ impl SceneCopy {
         self.state = scene.state;
         self.verdict = scene.verdict.copied();
         self.rate_fps = scene.rate_fps;
-        self.picture.take(scene.picture);
+        // Several regions have pictures of their own.
+        self.picture
+            .take(scene.picture.filter(|_| scene.regions.is_empty()));
         self.notice = scene.notice.map(words);
         self.region_count = scene.regions.len().min(self.regions.len());
         for (place, region) in self.regions.iter_mut().zip(scene.regions) {

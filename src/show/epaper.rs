@@ -111,9 +111,14 @@ impl EpaperDisplay {
         );
         let mut controller = Ssd1680::new(wiring, busy, config.panel);
         controller.set_up().map_err(|error| {
-            DisplayError::Unusable(format!(
+            let why = format!(
                 "cannot set the display {name} up: {error}; check its wiring and power, and busy_gpio"
-            ))
+            );
+            match error.kind() {
+                // A pin that nothing drives may read as busy.
+                io::ErrorKind::TimedOut => DisplayError::Absent(why),
+                _ => DisplayError::Unusable(why),
+            }
         })?;
         let orientation = Orientation {
             rotation,

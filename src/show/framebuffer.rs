@@ -9,7 +9,7 @@ use super::draw::Painter;
 use super::fb_sys::{self, Mode};
 use super::font::Letters;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene};
+use super::{Display, DisplayError, Scene, State};
 use crate::board::{Depth, FramebufferConfig};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -29,6 +29,8 @@ pub struct FramebufferDisplay {
     file: File,
     name: String,
     whole_at: Option<Instant>,
+    /// Whether what it shows must stay when the program ends: why it could not start.
+    stays: bool,
 }
 
 impl FramebufferDisplay {
@@ -79,6 +81,7 @@ impl FramebufferDisplay {
             file,
             name,
             whole_at: None,
+            stays: false,
         })
     }
 }
@@ -107,6 +110,7 @@ impl Display for FramebufferDisplay {
             .whole_at
             .is_none_or(|at| now.duration_since(at) >= WHOLE_EVERY);
         self.painter.draw(scene);
+        self.stays = matches!(scene.state, State::Failed(_));
         let pushed = self
             .panel
             .push(self.painter.canvas(), whole, &mut self.file);
@@ -126,7 +130,14 @@ impl Display for FramebufferDisplay {
 }
 
 impl Drop for FramebufferDisplay {
+    /// Nothing stays that might be taken for live.
     fn drop(&mut self) {
+        if !self.stays {
+            let canvas = self.painter.canvas();
+            let empty = Canvas::new(canvas.width_px(), canvas.height_px(), canvas.depth());
+            // What cannot be cleared is told by nobody: the display is gone, or the program is ending.
+            let _ = self.panel.push(&empty, true, &mut self.file);
+        }
         to_console("\x1b[?25h");
     }
 }

@@ -116,23 +116,26 @@ impl V4l2Camera {
         config: &V4l2Config,
         has_pipeline: bool,
     ) -> Result<Self, CameraError> {
-        let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
-        let config = prepared.as_ref().map_or(config, |own| &own.config);
-        let agreed = negotiate::negotiate(&mut node, config)
-            .map_err(|why| faults::disagreement(path, config, why))?;
-        let geometry = agreed.geometry;
+        let mut are_controls_set = false;
+        let (prepared, geometry, known, setup) = loop {
+            let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
+            let config = prepared.as_ref().map_or(config, |own| &own.config);
+            let agreed = negotiate::negotiate(&mut node, config)
+                .map_err(|why| faults::disagreement(path, config, why))?;
+            let by_pipeline = prepared.as_ref().and_then(|own| own.interval);
+            let known = by_pipeline.or(agreed.interval);
+            let interval = known.unwrap_or(ASSUMED_INTERVAL);
+            let setup = setup::set_up(path, &node, config, agreed.geometry, interval)?;
+            // A sensor that is flipped has its colours in another order: once that is set, all is agreed anew.
+            let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
+            if are_controls_set || !is_raw || setup.settings == 0 {
+                break (prepared, agreed.geometry, known, setup);
+            }
+            are_controls_set = true;
+        };
         let picture_bytes = geometry
             .picture_bytes()
             .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
-        let by_pipeline = prepared.as_ref().and_then(|own| own.interval);
-        let known = by_pipeline.or(agreed.interval);
-        let setup = setup::set_up(
-            path,
-            &node,
-            config,
-            geometry,
-            known.unwrap_or(ASSUMED_INTERVAL),
-        )?;
         let stream = match Stream::start(node) {
             Ok(stream) => stream,
             Err((doing, error)) => {

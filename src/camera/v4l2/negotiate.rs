@@ -85,8 +85,9 @@ pub(super) enum Disagreement {
 
 impl Disagreement {
     /// Nothing of what is offered is asked for.
-    pub fn of_offered(offered: Vec<FourCc>) -> Self {
-        if !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) {
+    pub fn of_offered(offered: Vec<FourCc>, wanted: &[PixelFormat]) -> Self {
+        let wants_raw = wanted.iter().any(|f| matches!(f, PixelFormat::Bayer(_)));
+        if !wants_raw && !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) {
             Self::RawAlone
         } else {
             Self::NoFormat(offered)
@@ -136,7 +137,7 @@ pub(super) fn negotiate(
     }
     Err(match refusal {
         Some(refusal) => refusal,
-        None => Disagreement::of_offered(offered),
+        None => Disagreement::of_offered(offered, &wanted.formats),
     })
 }
 

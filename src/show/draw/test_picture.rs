@@ -5,11 +5,11 @@
 //! there are stripes and checks of single pixels in place of colours and greys.
 
 use super::Painter;
-use crate::board::Depth;
+use crate::board::{Depth, Shape};
 use crate::show::TestPicture;
 use crate::show::canvas::{Canvas, Rgb};
 use crate::show::font::Face;
-use crate::show::layout::{Room, Side};
+use crate::show::layout::{Room, Side, square};
 use crate::show::words::Text;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
@@ -65,12 +65,21 @@ impl Painter {
         let whole = Room::of(width_px, height_px);
         self.canvas.fill(whole.rectangle(), WHITE);
         let ground = if is_mono { BLACK } else { GROUND };
-        self.canvas.fill(whole.within(1).rectangle(), ground);
+        let inner = whole.within(1).rectangle();
+        match self.surface.shape {
+            Shape::Rectangle => self.canvas.fill(inner, ground),
+            Shape::Round => self.canvas.fill_rounded(inner, width_px / 2, ground),
+        }
 
-        let shorter = whole.width().min(whole.height());
+        // Of a round display the corners of the square in its circle are numbered.
+        let seen = match self.surface.shape {
+            Shape::Rectangle => whole,
+            Shape::Round => square(width_px),
+        };
+        let shorter = seen.width().min(seen.height());
         let gap = (shorter / 60).max(1);
         let mark_px = (shorter / 7).clamp(9, 120);
-        let mut room = whole.within(2 + gap);
+        let mut room = seen.within(2 + gap);
         let mut upper = Room::around(room.take_top(mark_px, gap));
         let mut lower = Room::around(room.take_bottom(mark_px, gap));
         let places = [
@@ -93,7 +102,7 @@ impl Painter {
         self.centred(&lower, size.as_str(), WHITE);
 
         if room.height() >= ARROW_MIN_PX {
-            let width = (whole.width() / 6).min(room.height()).min(160);
+            let width = (seen.width() / 6).min(room.height()).min(160);
             arrow(&mut self.canvas, &room.take_left(width, gap * 2), WHITE);
         }
         if room.height() >= 3 * TEXT_MIN_PX {

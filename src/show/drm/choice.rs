@@ -38,7 +38,8 @@ pub fn word(state: State) -> &'static str {
 }
 
 /// The first of `ports` with a display, on a driver whose name begins with `driver`, and of the name `connector`. Some drivers
-/// cannot tell whether there is one; such a port is taken when there is no better one.
+/// cannot tell whether there is one (a Raspberry Pi's composite output); such a port is taken when it is named, or when no other one
+/// waits for a display.
 ///
 /// # Errors
 /// What was looked for and what there is.
@@ -56,7 +57,9 @@ pub fn chosen(
             .iter()
             .position(|port| fits(port) && port.state == state)
     };
-    if let Some(at) = first(State::Connected).or_else(|| first(State::Unknown)) {
+    let may_guess = connector.is_some() || first(State::Disconnected).is_none();
+    let guessed = || may_guess.then(|| first(State::Unknown)).flatten();
+    if let Some(at) = first(State::Connected).or_else(guessed) {
         return Ok(at);
     }
     let all: Vec<String> = ports.iter().map(Port::to_string).collect();

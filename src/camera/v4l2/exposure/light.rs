@@ -24,6 +24,10 @@ enum Samples {
 impl Light {
     /// `None` for pictures that do not come straight from a sensor: their numbers are not proportional to light.
     pub fn of(geometry: Geometry, raw: RawTuning) -> Option<Self> {
+        // Less than a square of the mosaic has nothing to measure.
+        if geometry.width_px.min(geometry.height_px) < 2 {
+            return None;
+        }
         let (samples, bits, black_level) = match geometry.format {
             // There is no telling whether the driver has taken the black level away.
             PixelFormat::Grey => (Samples::Bytes, 8, 0),

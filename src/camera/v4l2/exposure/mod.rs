@@ -59,6 +59,8 @@ pub(super) struct AutoExposure<K> {
     set: Setting,
     /// The first frame's number, by which all are counted.
     first: Option<u64>,
+    /// The least number that the next frame can have: some drivers do not count.
+    next: u64,
     /// Settings that the driver refused in a row.
     refusals: u32,
 }
@@ -76,6 +78,7 @@ impl<K: Knobs> AutoExposure<K> {
             controller,
             set,
             first: None,
+            next: 0,
             refusals: 0,
         }
     }
@@ -91,6 +94,8 @@ impl<K: Knobs> AutoExposure<K> {
             return;
         }
         let frame = sequence.saturating_sub(*self.first.get_or_insert(sequence));
+        let frame = frame.max(self.next);
+        self.next = frame.saturating_add(1);
         // The sensor is at the next frame, and further when this one has been waiting.
         let waited = age.as_micros() / self.plan.frame_time.as_micros().max(1);
         let current = frame.saturating_add(1 + waited.min(OLDEST_INTERVALS) as u64);

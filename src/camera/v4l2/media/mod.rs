@@ -114,7 +114,7 @@ pub(super) fn prepare(
             return Err(faults::in_pipeline(path, &device.path, &doing, &error));
         }
         Err(Fault::NoFormat(offered)) => {
-            let why = Disagreement::of_offered(offered);
+            let why = Disagreement::of_offered(offered, &config.formats);
             return Err(faults::disagreement(path, config, why));
         }
     };
