@@ -89,7 +89,7 @@ impl Controller {
         name_in(&Self::ALL, self)
     }
 
-    /// Columns and rows of its memory (data sheets: frame memory).
+    /// Columns and rows of its memory (mipidsi 0.10, `FRAMEBUFFER_SIZE`).
     pub fn memory_px(self) -> (u32, u32) {
         match self {
             Self::St7789 | Self::Ili9341 => (240, 320),
@@ -107,8 +107,9 @@ impl Controller {
         }
     }
 
-    /// Where panels of this size lie in its memory. As Linux's `st7735r` and the makers' examples have them: 1.14" (135 x 240),
-    /// 1.69" (240 x 280), 1.9" (170 x 320), 1.47" (172 x 320); 0.96" (80 x 160), 1.44" (128 x 128).
+    /// Where panels of this size lie in its memory. 1.14" (135 x 240), 1.69" (240 x 280), 1.9" (170 x 320), 1.47" (172 x 320): as
+    /// TFT_eSPI and Adafruit's ST7735 library have them. 0.96" (80 x 160): Adafruit's revision B, and Pimoroni. 1.44" (128 x 128):
+    /// Linux's `st7735r`.
     fn offset_px(self, size_px: (u32, u32)) -> (u32, u32) {
         match (self, size_px) {
             (Self::St7789, (135, 240)) => (52, 40),
@@ -121,7 +122,7 @@ impl Controller {
         }
     }
 
-    /// Whether its panels mostly are IPS ones, whose colours must be inverted.
+    /// Whether its panels mostly are IPS ones, whose colours must be inverted: as TFT_eSPI and Adafruit's library set them up.
     fn inverts(self, size_px: (u32, u32)) -> bool {
         match self {
             Self::St7789 | Self::Gc9a01 => true,
@@ -130,7 +131,8 @@ impl Controller {
         }
     }
 
-    /// Whether the subpixels of its panels mostly are in the order blue, green, red.
+    /// Whether the subpixels of its panels mostly are in the order blue, green, red. Adafruit's library for ST7789 and 80 x 160; Linux's
+    /// `st7735r` for the other ST7735; TFT_eSPI for the rest.
     fn is_bgr(self, size_px: (u32, u32)) -> bool {
         match self {
             Self::St7789 => false,
@@ -139,8 +141,9 @@ impl Controller {
         }
     }
 
-    /// A clock that its modules bear: Linux's overlays for panels with ST7789 and ILI9341 have 32 MHz; the data sheets allow the
-    /// ILI9488 a cycle of 50 ns and the ST7735 one of 66 ns for writing.
+    /// A clock that its modules bear: Raspberry Pi's overlays for panels with ST7789 and ILI9341 have 32 MHz (`minipitft13`,
+    /// `pitft22`), and TFT_eSPI has 27 to 80 MHz for the GC9A01, and 20 MHz and more for the others. The ST7735's is below the 16 MHz
+    /// of Adafruit's library for Python.
     fn speed_hz(self) -> u32 {
         match self {
             Self::St7789 | Self::Ili9341 | Self::Gc9a01 => 32_000_000,

@@ -60,8 +60,8 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// Resets the controller, where its reset pin is wired: low for 10 ms, which all data sheets here call long enough, then a wait
-    /// of `settle_ms`.
+    /// Resets the controller, where its reset pin is wired: low for 2 ms, then a wait of `settle_ms`. Waveshare's e-paper boards
+    /// switch their supply by this pin, and need it as short as that (its examples; GxEPD2's README).
     ///
     /// # Errors
     /// Those of the GPIO chip.
@@ -70,7 +70,7 @@ impl Wiring {
             return Ok(());
         };
         reset.set(false)?;
-        self.delay.delay_ms(10);
+        self.delay.delay_ms(2);
         reset.set(true)?;
         self.delay.delay_ms(settle_ms);
         Ok(())
@@ -128,6 +128,59 @@ fn nodes(prefix: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// A pin and a clock that write down what happens.
+    #[derive(Clone, Default)]
+    struct Notes(Arc<Mutex<Vec<String>>>);
+
+    impl Notes {
+        fn add(&self, note: String) {
+            let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            notes.push(note);
+        }
+    }
+
+    impl Output for Notes {
+        fn set(&mut self, high: bool) -> io::Result<()> {
+            self.add(if high { "high" } else { "low" }.to_owned());
+            Ok(())
+        }
+    }
+
+    impl DelayNs for Notes {
+        fn delay_ns(&mut self, ns: u32) {
+            self.add(format!("{ns} ns"));
+        }
+
+        fn delay_ms(&mut self, ms: u32) {
+            self.add(format!("{ms} ms"));
+        }
+    }
+
+    impl Wire for Notes {
+        fn command(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn data(&mut self, _: &[u8]) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reset_is_too_short_to_switch_a_board_off() {
+        let notes = Notes::default();
+        let mut wiring = Wiring {
+            wire: Box::new(notes.clone()),
+            reset: Some(Box::new(notes.clone())),
+            backlight: None,
+            delay: Box::new(notes.clone()),
+        };
+        assert!(wiring.reset(20).is_ok());
+        let noted = notes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(noted[..], ["low", "2 ms", "high", "20 ms"]);
+    }
 
     #[test]
     fn a_node_that_cannot_be_opened_says_what_to_do() {

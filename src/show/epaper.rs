@@ -26,9 +26,9 @@ use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// A full refresh takes 2 s at 25 degrees, and longer in the cold.
+/// A full refresh takes 2 s (Waveshare's wiki, 2.13") to 4 s (GxEPD2, 2.9" V2); more is for the cold.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
-/// Waveshare: paper wants a full refresh once a day.
+/// Waveshare wants a refresh once a day, as a user quotes it (wiki of Madelena/esphome-weatherman-dashboard).
 const FULL_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// See the module.

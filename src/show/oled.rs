@@ -89,8 +89,8 @@ impl OledDisplay {
         };
         let (controller, node) = (config.controller.name(), config.link.device().display());
         let name = format!("{controller} on {node}{name}");
-        // Some microseconds would do (SSD1306 data sheet, 8.9).
-        let started = wiring.reset(10).and_then(|()| {
+        // u8g2 waits as long: some modules need it.
+        let started = wiring.reset(100).and_then(|()| {
             let wire = &mut *wiring.wire;
             set_up(config, |command| wire.command(command))
         });
@@ -138,7 +138,8 @@ impl OledDisplay {
     }
 }
 
-/// Sends the commands that set the controller up, the panel dark. Values: data sheets of SSD1306 (rev. 1.1, 9 and 10) and SH1106 (V2.3).
+/// Sends the commands that set the controller up, the panel dark. Commands: as the crates ssd1306 0.10 and sh1106 0.5 have them; values:
+/// as those and u8g2 set them.
 fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let rows = (config.height_px - 1) as u8;
     // How the rows are wired: one after the other on flat panels, in turn from both sides on others.
@@ -156,6 +157,10 @@ fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) ->
             send(&[0x8d, 0x14])?;
             send(&[0x20, 0x02])?;
             send(&[0x2e])?;
+            if (config.width_px, config.height_px) == (72, 40) {
+                // The panel of 0.42" wants the built-in reference of the current (u8g2, ssd1306 0.10).
+                send(&[0xad, 0x30])?;
+            }
         }
         // Voltage converter on.
         OledController::Sh1106 => send(&[0xad, 0x8b])?,

@@ -80,7 +80,7 @@ impl SpiDisplay {
             config.controller.name(),
             config.link.device.display()
         );
-        // 120 ms: the longest that one of the data sheets asks for before the controller may be woken.
+        // 120 ms: what an ILI9341 wants before it may be woken (mipidsi 0.10, `ili934x.rs`).
         let started = wiring.reset(120).and_then(|()| dcs::start(config, wiring));
         let (panel, packing, wiring) = started.map_err(|error| {
             DisplayError::Unusable(format!(

@@ -32,7 +32,7 @@ pub struct EpaperConfig {
     pub required: bool,
 }
 
-/// A module of Waveshare's, all with an SSD1680.
+/// A module of Waveshare's, all with an SSD1680 or one like it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpaperPanel {
     /// 2.13", 122 x 250, V3.
@@ -85,7 +85,7 @@ pub(crate) fn epaper(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
     let mirror = table.flag("mirror").unwrap_or(false);
     let invert = table.flag("invert").unwrap_or(false);
     let full_every = table.integer_u32("full_every", limits::FULL_EVERY);
-    // What Waveshare's examples have; the controller takes up to 20 MHz.
+    // As in Waveshare's `epdconfig.py`.
     let link = spi_link(table, 4_000_000);
     let reset_gpio = gpio(table, "reset_gpio");
     let busy_gpio = gpio(table, "busy_gpio");

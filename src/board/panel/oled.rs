@@ -86,7 +86,7 @@ impl OledController {
         name_in(&Self::ALL, self)
     }
 
-    /// Columns and rows of its memory (data sheets: graphic display data RAM).
+    /// Columns and rows of its memory (crates ssd1306 0.10 and sh1106 0.5).
     pub fn memory_px(self) -> (u32, u32) {
         match self {
             Self::Ssd1306 => (128, 64),
@@ -127,7 +127,7 @@ pub(crate) fn oled(table: &mut Table<'_, '_>) -> Option<OledConfig> {
     }
     let memory_px = controller.memory_px();
     let left_px = table.integer_u32("left_px", limits::PANEL_OFFSET_PX);
-    // The makers wire small panels to the middle of the controller's columns.
+    // Small panels are wired to the middle of the controller's columns (u8g2 and ssd1306 0.10: 72 x 40, 64 x 48, 64 x 32).
     let left_px = left_px.unwrap_or(memory_px.0.saturating_sub(width_px) / 2);
     let name = controller.name();
     let (right_px, bottom_px) = (width_px + left_px, height_px);
@@ -167,7 +167,7 @@ pub(crate) fn oled(table: &mut Table<'_, '_>) -> Option<OledConfig> {
 fn link(table: &mut Table<'_, '_>) -> OledLink {
     let is_spi = table.word("bus", &[("i2c", false), ("spi", true)]);
     if is_spi.unwrap_or(false) {
-        // The data sheets allow a cycle of 100 ns (SSD1306) and 250 ns (SH1106).
+        // As u8g2 has it for the SH1106; the SSD1306 would bear more.
         return OledLink::Spi(spi_link(table, 4_000_000));
     }
     let address = table
@@ -203,6 +203,7 @@ mod tests {
         assert_eq!(read("controller = 'sh1106'").unwrap().left_px, 2);
         let small = read("width_px = 64\nheight_px = 48\naddress = 0x3d").unwrap();
         assert_eq!(small.left_px, 32);
+        assert_eq!(read("width_px = 72\nheight_px = 40").unwrap().left_px, 28);
         assert!(matches!(small.link, OledLink::I2c { address: 0x3d, .. }));
         let spi = read("bus = 'spi'\ndc_gpio = 25").unwrap();
         assert_eq!(spi.to_string(), "OLED ssd1306, 128x64 on /dev/spidev0.0");

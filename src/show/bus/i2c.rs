@@ -14,15 +14,14 @@ const REMEDY: Remedy = Remedy {
     group: "i2c",
 };
 
-/// Control bytes (SSD1306 data sheet, 8.1.5.2): one byte of a command follows, only data follow. A whole command could follow one
-/// control byte too, but older controllers of the family take this form alone.
+/// Control bytes, as Linux's `ssd1307fb` sends them: one byte of a command follows, only data follow.
 const COMMAND: u8 = 0x80;
 const DATA: u8 = 0x40;
 
 /// The most bytes of a message: the control byte, and a page of the widest controller.
 const MESSAGE_BYTES: usize = 1 + 132;
 
-/// A panel's I2C. The kernel gives up a transfer after a second (`i2c_adapter.timeout`).
+/// A panel's I2C. The kernel gives up a transfer after a second unless the bus's driver says otherwise (`i2c_adapter.timeout`).
 pub struct I2cWire {
     device: LinuxI2CDevice,
     message: Box<[u8]>,
@@ -100,7 +99,8 @@ fn plain(error: LinuxI2CError) -> io::Error {
     }
 }
 
-/// Whether nothing has answered: the drivers of buses say so in several ways (Linux, `i2c/fault-codes`).
+/// Whether nothing has answered: the drivers of buses say so in several ways (Linux's `i2c/fault-codes.rst`; EREMOTEIO is that of
+/// `i2c-bcm2835`).
 pub fn is_no_answer(error: &io::Error) -> bool {
     let numbers = [libc::ENXIO, libc::EREMOTEIO, libc::ENODEV, libc::ETIMEDOUT];
     error

@@ -94,8 +94,8 @@ impl SpiWire {
             self.dc.set(is_data)?;
             self.is_data = Some(is_data);
         }
-        // Between two chunks the chip select goes up: all these controllers go on where they were (data sheets: data transfer
-        // pause, or break).
+        // Between two chunks the chip select goes up, and the controllers go on where they were: Pimoroni's library for the ST7789
+        // sends chunks of 4096 bytes, and Waveshare's examples for e-paper raise it after each byte.
         let mut chunks = bytes.chunks(self.port.chunk_bytes);
         chunks.try_for_each(|chunk| self.port.spi.write_all(chunk))
     }

@@ -1,6 +1,7 @@
 //! Played e-paper: takes the SSD1680's commands, keeps both of its memories, and changes the paper as its waveforms would.
 
 use super::*;
+use crate::board::panel::epaper::EpaperPanel;
 use crate::show::bus::{Output, Wire};
 use crate::show::canvas::Canvas;
 use crate::show::played::NoDelay;
@@ -14,6 +15,8 @@ pub(super) struct Played {
     /// After a partial refresh the controller swaps them, as some are set to.
     pub swaps: bool,
     pub paper: Vec<u8>,
+    /// Whether the controller has a waveform built in for full and for partial refreshes.
+    built_in: [bool; 2],
     command: u8,
     parameters: Vec<u8>,
     x_range: (usize, usize),
@@ -47,6 +50,11 @@ impl Paper {
             swaps: false,
             // What it showed before, perhaps a year ago.
             paper: noise(0x56),
+            built_in: match config.panel {
+                EpaperPanel::Waveshare2in13V3 => [false, false],
+                EpaperPanel::Waveshare2in9V2 => [true, false],
+                EpaperPanel::Waveshare2in13V4 => [true, true],
+            },
             command: 0,
             parameters: Vec::new(),
             x_range: (0, 0),
@@ -135,24 +143,28 @@ impl Played {
         }
     }
 
-    /// Data sheet, 0x22: what the steps do.
+    /// What the steps of 0x22 do.
     fn refresh(&mut self) {
         if self.is_absent {
             return;
         }
         assert_eq!(self.steps & 0xc7, 0xc7, "on, show, off: {:#x}", self.steps);
         self.is_busy = true;
-        if self.steps & 0x08 == 0 {
-            assert_eq!(
-                self.steps, 0xf7,
-                "a full refresh loads the built-in waveform"
-            );
+        let is_partial = self.steps & 0x08 != 0;
+        if self.steps & 0x30 == 0x30 {
+            assert!(self.built_in[usize::from(is_partial)], "none built in");
+            self.waveform.clear();
+        } else {
+            assert_eq!(self.waveform.len(), 153);
+            // A full one drives a black pixel that stays black from the beginning on.
+            assert_eq!(self.waveform[0] == 0, is_partial, "the other waveform");
+        }
+        if !is_partial {
             self.full_count += 1;
             self.paper.clone_from(&self.memories[0]);
             return;
         }
         self.partial_count += 1;
-        assert!(self.steps & 0x30 == 0x30 || self.waveform.len() == 153);
         let [new, old] = &self.memories;
         for ((paper, new), old) in self.paper.iter_mut().zip(new).zip(old) {
             let changes = new ^ old;

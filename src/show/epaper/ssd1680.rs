@@ -1,5 +1,6 @@
 //! The SSD1680, controller of e-paper: two memories (what is to be shown, and what is), and waveforms that turn one into the other.
-//! Commands and values: data sheet SSD1680 rev. 0.14, command table; what the maker of the module sets is said beside it.
+//! Commands: as Zephyr's `ssd16xx_regs.h` names them. Values: those of Waveshare's examples (`epd2in13_V3.py`, `epd2in13_V4.py`,
+//! `EPD_2in9_V2.c` in waveshareteam/e-Paper), and where they differ from module to module it is said.
 //!
 //! A refresh is started here and runs by itself; the busy pin tells when it is over. Nothing here waits for it but [`Ssd1680::settle`].
 
@@ -29,12 +30,12 @@ const Y_RANGE: u8 = 0x45;
 const X_ADDRESS: u8 = 0x4e;
 const Y_ADDRESS: u8 = 0x4f;
 
-/// The parts of a refresh, bits of the parameter of [`UPDATE_CONTROL_2`].
+/// The parts of a refresh, bits of the parameter of [`UPDATE_CONTROL_2`] (`SSD16XX_CTRL2_` and `SSD16XX_GEN2_CTRL2_` in Zephyr).
 mod step {
     pub const CLOCK_AND_ANALOG_ON: u8 = 0xc0;
     /// Temperature, then the built-in waveform for it.
     pub const LOAD_WAVEFORM: u8 = 0x30;
-    /// Mode 2: pixels that stay as they are are left alone.
+    /// Mode 2: what is on the paper decides how a pixel is driven.
     pub const MODE_2: u8 = 0x08;
     pub const SHOW: u8 = 0x04;
     pub const CLOCK_AND_ANALOG_OFF: u8 = 0x03;
@@ -43,9 +44,9 @@ mod step {
 /// How the picture is brought to the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// All pixels, through black and white: some 2 s of flicker, and nothing is left of the old picture.
+    /// All pixels, through black and white: 2 to 4 s of flicker, and nothing is left of the old picture.
     Full,
-    /// Pixels that change: some 0.3 s, with a shadow of the old picture.
+    /// Pixels that change: 0.3 to 0.8 s, with a shadow of the old picture.
     Partial,
 }
 
@@ -80,7 +81,7 @@ impl Ssd1680 {
         self.send(DRIVER_OUTPUT, &[low, high, 0])?;
         // Both addresses count up.
         self.send(DATA_ENTRY, &[0x03])?;
-        // Sources S8 to S167, as both glasses are wired.
+        // As Waveshare sets it for all three modules.
         self.send(UPDATE_CONTROL_1, &[0x00, 0x80])?;
         // The built-in one.
         self.send(TEMPERATURE_SENSOR, &[0x80])
@@ -118,28 +119,25 @@ impl Ssd1680 {
 
     /// Starts to bring `new` to the paper, which shows `old`. Rows of whole bytes, the left pixel highest, white is 1.
     ///
-    /// Both memories are written each time, so it does not matter whether the controller swaps them after a refresh (0x37, "ping-pong").
+    /// Both memories are written each time, so it does not matter what the controller makes of them in a refresh. Waveshare's example
+    /// for the V4 module leaves the old one alone, and old pictures shine through (waveshareteam/e-Paper, pull request 416).
     ///
     /// # Errors
     /// Those of the bus; the controller does not say that it is busy then.
     pub fn start(&mut self, old: &[u8], new: &[u8], refresh: Refresh) -> io::Result<()> {
-        let mut steps = step::CLOCK_AND_ANALOG_ON
-            | step::LOAD_WAVEFORM
-            | step::SHOW
-            | step::CLOCK_AND_ANALOG_OFF;
+        let mut steps = step::CLOCK_AND_ANALOG_ON | step::SHOW | step::CLOCK_AND_ANALOG_OFF;
         match refresh {
-            // The border follows the waveform of white.
+            // The border follows a waveform.
             Refresh::Full => self.send(BORDER, &[0x05])?,
             Refresh::Partial => {
                 steps |= step::MODE_2;
                 // The border is left alone.
                 self.send(BORDER, &[0x80])?;
-                if self.panel == EpaperPanel::Waveshare2in13V3 {
-                    // Its built-in waveform for mode 2 flickers.
-                    self.load_partial_waveform()?;
-                    steps &= !step::LOAD_WAVEFORM;
-                }
             }
+        }
+        match self.waveform(refresh) {
+            Some(waveform) => self.load_waveform(waveform)?,
+            None => steps |= step::LOAD_WAVEFORM,
         }
         let old = if refresh == Refresh::Full { new } else { old };
         self.write_memory(WRITE_OLD, old)?;
@@ -184,13 +182,32 @@ impl Ssd1680 {
         self.send(command, rows)
     }
 
-    /// A waveform by the host, with the voltages that Waveshare sets for it.
-    fn load_partial_waveform(&mut self) -> io::Result<()> {
-        self.send(WRITE_WAVEFORM, &PARTIAL)?;
+    /// The waveform that must be sent for a refresh; `None` is the one that the controller has built in.
+    ///
+    /// Waveshare sends both to its 2.13" V3, and none to its V4. Its 2.9" V2 has none built in for partial refreshes (GxEPD2,
+    /// `GxEPD2_290_T94_V2`, which uses the built-in one for full refreshes).
+    fn waveform(&self, refresh: Refresh) -> Option<&'static [u8; WAVEFORM_BYTES]> {
+        match (self.panel, refresh) {
+            (EpaperPanel::Waveshare2in13V3, Refresh::Full) => Some(&FULL_2IN13),
+            (EpaperPanel::Waveshare2in13V3, Refresh::Partial) => Some(&PARTIAL_2IN13),
+            (EpaperPanel::Waveshare2in9V2, Refresh::Partial) => Some(&PARTIAL_2IN9),
+            (EpaperPanel::Waveshare2in9V2, Refresh::Full) | (EpaperPanel::Waveshare2in13V4, _) => {
+                None
+            }
+        }
+    }
+
+    /// Sends a waveform, with the voltages that Waveshare sets for it.
+    fn load_waveform(&mut self, waveform: &[u8]) -> io::Result<()> {
+        let second_high = match self.panel {
+            EpaperPanel::Waveshare2in9V2 => 0xb0,
+            _ => 0x00,
+        };
+        self.send(WRITE_WAVEFORM, waveform)?;
         self.send(WAVEFORM_END, &[0x22])?;
-        // 20 V; 15 V, none, -15 V.
         self.send(GATE_VOLTAGE, &[0x17])?;
-        self.send(SOURCE_VOLTAGE, &[0x41, 0x00, 0x32])?;
+        // High, second high, low.
+        self.send(SOURCE_VOLTAGE, &[0x41, second_high, 0x32])?;
         self.send(VCOM, &[0x36])
     }
 }
@@ -198,37 +215,61 @@ impl Ssd1680 {
 const GROUPS: usize = 12;
 const WAVEFORM_BYTES: usize = 153;
 
-/// Voltages of a source, as phase A of a group.
-const BLACK: u8 = 0b01 << 6;
-const WHITE: u8 = 0b10 << 6;
+/// A group's phases, 2 bits each: 01 drives to black, 10 to white.
+type Phases = [u8; 3];
+/// A group's lengths in frames: phases A and B, -, phases C and D, -, repeats.
+type Lengths = [u8; 7];
 
-/// Data sheet, 6.7 ("waveform look up table"): for each change of a pixel 12 groups of 4 phases, 2 bits a phase; then each group's
-/// lengths in frames (A, B, -, C, D, -, repeats); then the frame rates and what is shown between.
-///
-/// A pixel that changes is driven for 20 frames, and each pixel for one frame more, so that none fades.
-const PARTIAL: [u8; WAVEFORM_BYTES] = {
-    const CHANGE_FRAMES: u8 = 20;
-    const HOLD_FRAMES: u8 = 1;
+/// A waveform as Waveshare's examples have them: for each change of a pixel (stays black, to white, to black, stays white) and for the
+/// common electrode, which rests, 12 groups of phases; then each group's lengths; then the frame rates. No more than the first groups
+/// are used.
+const fn waveform(changes: [Phases; 4], lengths: [Lengths; 4]) -> [u8; WAVEFORM_BYTES] {
+    const LENGTHS: usize = 5 * GROUPS;
+    const RATES: usize = LENGTHS + 7 * GROUPS;
     let mut waveform = [0; WAVEFORM_BYTES];
-    // Stays black, to white, to black, stays white; the fifth is the common electrode, at rest.
-    let [stays_black, to_white, to_black, stays_white] = [0, GROUPS, 2 * GROUPS, 3 * GROUPS];
-    waveform[to_white] = WHITE;
-    waveform[to_black] = BLACK;
-    waveform[stays_black + 1] = BLACK;
-    waveform[to_white + 1] = WHITE;
-    waveform[to_black + 1] = BLACK;
-    waveform[stays_white + 1] = WHITE;
-    let lengths = 5 * GROUPS;
-    waveform[lengths] = CHANGE_FRAMES;
-    waveform[lengths + 7] = HOLD_FRAMES;
-    // At the end all sources are at rest for a frame.
-    waveform[lengths + 14] = 1;
-    // 50 frames a second, for each pair of groups.
-    let rates = lengths + 7 * GROUPS;
-    let mut pair = 0;
-    while pair < GROUPS / 2 {
-        waveform[rates + pair] = 0x22;
-        pair += 1;
+    let mut at = 0;
+    while at < 12 {
+        waveform[at / 3 * GROUPS + at % 3] = changes[at / 3][at % 3];
+        at += 1;
+    }
+    at = 0;
+    while at < 28 {
+        waveform[LENGTHS + at] = lengths[at / 7][at % 7];
+        at += 1;
+    }
+    at = 0;
+    // One for each pair of groups.
+    while at < GROUPS / 2 {
+        waveform[RATES + at] = 0x22;
+        at += 1;
     }
     waveform
-};
+}
+
+const fn frames(first: u8) -> Lengths {
+    [first, 0, 0, 0, 0, 0, 0]
+}
+
+/// A pixel that changes is driven first, then each for one frame, so that none fades; at the end all rest.
+const PARTIAL: [Phases; 4] = [[0, 0x40, 0], [0x80, 0x80, 0], [0x40, 0x40, 0], [0, 0x80, 0]];
+
+/// `lut_partial_update` of `epd2in13_V3.py`.
+const PARTIAL_2IN13: [u8; WAVEFORM_BYTES] =
+    waveform(PARTIAL, [frames(20), frames(1), frames(1), frames(0)]);
+
+/// `_WF_PARTIAL_2IN9` of `EPD_2in9_V2.c`.
+const PARTIAL_2IN9: [u8; WAVEFORM_BYTES] = waveform(
+    PARTIAL,
+    [[10, 0, 0, 0, 0, 0, 2], frames(1), frames(1), frames(0)],
+);
+
+/// `lut_full_update` of `epd2in13_V3.py`.
+const FULL_2IN13: [u8; WAVEFORM_BYTES] = waveform(
+    [
+        [0x80, 0x4a, 0x40],
+        [0x40, 0x4a, 0x80],
+        [0x80, 0x4a, 0x40],
+        [0x40, 0x4a, 0x80],
+    ],
+    [frames(15), [15, 0, 0, 15, 0, 0, 2], frames(15), frames(1)],
+);

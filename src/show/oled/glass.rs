@@ -63,6 +63,9 @@ impl Glass {
         };
         let played = self.played();
         assert!(played.is_on);
+        // The built-in reference of the current.
+        let needs_reference = (config.width_px, config.height_px) == (72, 40);
+        assert_eq!(played.settings.contains(&vec![0xad, 0x30]), needs_reference);
         // Seen with the pins above, as modules are made.
         assert!(played.settings.contains(&vec![0xa1]) && played.settings.contains(&vec![0xc8]));
         assert!(

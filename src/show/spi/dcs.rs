@@ -56,7 +56,7 @@ pub fn start(config: &SpiConfig, wiring: Wiring) -> io::Result<(Box<dyn Panel>, 
         Controller::St7789 => set_up(models::ST7789, interface, config, delay_now),
         Controller::St7735 => set_up(models::ST7735s, interface, config, delay_now),
         Controller::Ili9341 => set_up(models::ILI9341Rgb565, interface, config, delay_now),
-        // On SPI it takes 3 or 18 bits a pixel (data sheet: DBI type C).
+        // On SPI it takes 18 bits a pixel (TFT_eSPI, `ILI9488_Init.h`; 16 are for its parallel bus).
         Controller::Ili9488 => set_up(models::ILI9488Rgb666, interface, config, delay_now),
         Controller::Gc9a01 => set_up(models::GC9A01, interface, config, delay_now),
     }?;
@@ -69,7 +69,8 @@ pub fn start(config: &SpiConfig, wiring: Wiring) -> io::Result<(Box<dyn Panel>, 
 }
 
 /// Which way a controller's addresses run on its usual modules, so that their first pixel is the upper left one of the glass
-/// that stands: as the examples of their makers set MADCTL (0x48 for the Ilitek ones, 0xc0 for the ST7735, no flip for the others).
+/// that stands: as TFT_eSPI sets MADCTL for its rotation 0 (0x48 for the Ilitek ones, 0xc0 for the ST7735, no flip for the others).
+/// Linux's `fb_ili9341`, `st7735r` and `fb_st7789v` do the same. Adafruit's library has the ST7789 the other way up.
 fn flips(controller: Controller) -> Orientation {
     match controller {
         Controller::St7789 | Controller::Gc9a01 => Orientation::new(),

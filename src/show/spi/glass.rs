@@ -14,7 +14,7 @@ pub(super) const BGR: u8 = 0x08;
 /// What the module's maker built: how the glass lies on the memory, and what it is made of.
 #[derive(Clone, Copy)]
 pub(super) struct Module {
-    /// The MADCTL with which its maker's example shows a picture upright and in the right colours.
+    /// The MADCTL that shows a picture upright and in the right colours.
     pub madctl: u8,
     pub is_ips: bool,
     pub bits: usize,

@@ -12,7 +12,7 @@ fn config(keys: &str) -> SpiConfig {
     crate::toml_file::read("t.toml", &text, panel::spi).unwrap()
 }
 
-/// Usual modules: board file keys, and what their makers' examples set.
+/// Usual modules: board file keys, and what TFT_eSPI sets for its rotation 0, with the colours of `Controller::is_bgr`'s sources.
 const MODULES: [(&str, u8, bool, usize); 8] = [
     (
         "controller='st7789'\nwidth_px=240\nheight_px=240",
