@@ -45,25 +45,56 @@ impl Desk {
 
     /// The photos that this sensor makes another class of.
     fn lost(&mut self, sensor: &Sensor, tuning: RawTuning) -> Vec<String> {
+        let Self {
+            input,
+            network,
+            photos,
+        } = self;
         let mut lost = Vec::new();
-        for (name, photo, class) in &self.photos {
-            let (geometry, data) = sensor.mosaic(photo);
-            let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
-            let encoder = self.network.encoder().clone();
-            let mut preprocess =
-                Preprocess::new(&self.input, Mount::default(), encoder).with_raw_tuning(tuning);
-            preprocess.run(&frame, self.network.input()).unwrap();
-            let got = argmax(self.network.run().unwrap()) as u64;
-            // A mortarboard (667) above an academic gown (400): under noise the network sees the gown first.
-            let is_near = sensor.noise > 0.0 && *name == "military_uniform" && got == 400;
-            if got != *class && !is_near {
-                let format = PixelFormat::Bayer(sensor.format);
-                lost.push(format!("{name} in {format}: {got}, not {class}"));
+        for (name, photo, class) in photos {
+            let mut class_of = |sensor: &Sensor, tuning: RawTuning| {
+                let (geometry, data) = sensor.mosaic(photo);
+                let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+                let encoder = network.encoder().clone();
+                let mut preprocess =
+                    Preprocess::new(input, Mount::default(), encoder).with_raw_tuning(tuning);
+                preprocess.run(&frame, network.input()).unwrap();
+                argmax(network.run().unwrap()) as u64
+            };
+            let got = class_of(sensor, tuning);
+            if got == *class {
+                continue;
             }
+            let format = PixelFormat::Bayer(sensor.format);
+            let mut words = format!("{name} in {format}: {got}, not {class}");
+            if sensor.noise > 0.0 {
+                let [red, _, blue] = sensor.response;
+                let known_white = RawTuning {
+                    white_balance: Some([1.0 / red, 1.0 / blue]),
+                    ..tuning
+                };
+                let noiseless = Sensor {
+                    noise: 0.0,
+                    ..*sensor
+                };
+                let alone = [class_of(sensor, known_white), class_of(&noiseless, tuning)];
+                if (*name, got) == (FRAGILE_PHOTO, FRAGILE_CLASS) && alone == [*class; 2] {
+                    continue;
+                }
+                words += &format!("; {alone:?} with known white, without noise");
+            }
+            lost.push(words);
         }
         lost
     }
 }
+
+/// The one photo of which measured white and noise together may make another class, and which: before a blue wall, a uniform's
+/// cap (to the network a mortarboard, 667) above its coat (an academic gown, 400). White that is measured takes the wall for
+/// greyer than it is, which makes the rest yellow; the two classes are then close, and noise can turn them. Plain RGB with that
+/// noise keeps its class. So this is excused only where the very same mosaic keeps it with known white, and without noise.
+const FRAGILE_PHOTO: &str = "military_uniform";
+const FRAGILE_CLASS: u64 = 400;
 
 #[test]
 fn photos_keep_their_class_in_every_raw_format() {
@@ -85,7 +116,7 @@ fn photos_keep_their_class_in_every_raw_format() {
 }
 
 /// What a board file with `sensor` makes of pictures of that sensor: its black level, colours that bleed into each other as its
-/// matrix says, and light of a warm evening, with noise.
+/// matrix says, and light of a warm evening, with noise; but for [`FRAGILE_PHOTO`].
 #[test]
 fn photos_keep_their_class_through_each_sensor() {
     let Some(mut desk) = Desk::new() else { return };

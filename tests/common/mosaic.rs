@@ -1,5 +1,7 @@
 //! Raw pictures made of photos: what a sensor of a given response and black level would have delivered.
 
+#![allow(dead_code, reason = "each of the tests uses a part of it")]
+
 use eyelet::frame::{BayerDepth, BayerFormat, Geometry, PixelFormat};
 
 /// A made-up sensor.
