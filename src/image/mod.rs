@@ -50,6 +50,7 @@ mod model_files;
 pub mod modules;
 mod panel;
 mod pi_firmware;
+mod pictures;
 mod program;
 mod sensor;
 mod signals;
@@ -198,11 +199,4 @@ struct Partitions {
     slot_a: Files,
     slot_b: Files,
     manifest: Manifest,
-}
-
-/// A path as [`Files`] name it.
-fn relative(path: &Path) -> PathBuf {
-    path.components()
-        .filter(|part| matches!(part, std::path::Component::Normal(_)))
-        .collect()
 }

@@ -2,13 +2,11 @@
 
 use super::boot_files::{self, CommandLine};
 use super::initramfs::Initramfs;
-use super::limits;
 use super::machine::{Needs, needs};
 use super::manifest::{File, Manifest, Package};
 use super::model_files::ModelFiles;
-use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure, relative};
-use super::{config, drivers, panel, pi_firmware, program};
-use crate::board::CameraConfig;
+use super::{Deb, Files, Kernel, Partitions, Recipe, Slot, package_failure};
+use super::{config, drivers, panel, pi_firmware, pictures, program};
 use crate::board::firmware::Machine;
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
@@ -16,7 +14,7 @@ use crate::firmware::shell;
 use crate::named;
 use crate::update::chooser::{self, Chooser};
 use crate::update::{install, label};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::de::DeTable;
 
 /// Folders that `/init` mounts something on.
@@ -307,16 +305,12 @@ fn add_shell(
 /// The board file, the pictures and the font that it names, the model.
 fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Failure> {
     let mut files = model.files.clone();
-    let mut text = with_text(recipe.board_text, &["model"], &model.name_or_path);
-    if let CameraConfig::Still(still) = &recipe.board.camera {
-        for path in &still.files {
-            add_pictures(path, &place_of(path, recipe.board_folder), &mut files)?;
-        }
-    }
+    let mut text = with_text(recipe.board_text, &["model"], &*model.name_or_path);
+    text = pictures::add(recipe, &text, &mut files)?;
     if let Some(font) = &recipe.board.font {
         let name = font.file_name().unwrap_or_default().to_string_lossy();
         let place = format!("{ETC}/font/{name}");
-        text = with_text(&text, &["display", "font"], &format!("/{place}"));
+        text = with_text(&text, &["display", "font"], format!("/{place}"));
         let contents = named::read_file(font, crate::limits::FONT_FILE_BYTES).map_err(|error| {
             let font = font.display();
             Failure::new(
@@ -330,43 +324,8 @@ fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Fai
     Ok(files)
 }
 
-/// Where a file that the board file names lies in the initramfs: where the same name leads from `/etc/eyelet`.
-fn place_of(path: &Path, board_folder: Option<&Path>) -> PathBuf {
-    let below = match board_folder {
-        Some(folder) => path.strip_prefix(folder).ok(),
-        None => path.file_name().map(Path::new),
-    };
-    match below {
-        Some(below) if below.is_relative() => Path::new(ETC).join(below),
-        _ => relative(path),
-    }
-}
-
-fn add_pictures(path: &Path, place: &Path, files: &mut Files) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            Cause::Picture,
-            format!("{} cannot be read: {error}", path.display()),
-        )
-    };
-    if !path.is_dir() {
-        let held: u64 = files.values().map(|file| file.len() as u64).sum();
-        let left = limits::INITRAMFS_BYTES.saturating_sub(held);
-        let contents = named::read_file(path, limits::PICTURE_BYTES.min(left)).map_err(failed)?;
-        files.insert(place.to_string_lossy().into_owned(), contents);
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.path().is_file() {
-            add_pictures(&entry.path(), &place.join(entry.file_name()), files)?;
-        }
-    }
-    Ok(())
-}
-
-/// The board file's text with another text as the value of a key that it has; all else, comments too, stays as it is.
-fn with_text(board_text: &str, key: &[&str], value: &str) -> String {
+/// The board file's text with another value of a key that it has; all else, comments too, stays as it is.
+pub(super) fn with_text(board_text: &str, key: &[&str], value: impl Into<toml::Value>) -> String {
     let (root, _) = DeTable::parse_recoverable(board_text);
     let (last, tables) = key.split_last().unwrap_or((&"", &[]));
     let table = tables.iter().try_fold(root.get_ref(), |table, name| {
@@ -379,7 +338,7 @@ fn with_text(board_text: &str, key: &[&str], value: &str) -> String {
         Some(span) => format!(
             "{}{}{}",
             &board_text[..span.start],
-            toml::Value::from(value),
+            value.into(),
             &board_text[span.end..]
         ),
         None => board_text.to_owned(),
@@ -433,23 +392,5 @@ mod tests {
         ] {
             assert_eq!(with_text(text, &key, "/f"), replaced);
         }
-    }
-
-    #[test]
-    fn pictures_lie_where_the_board_file_says() {
-        let place = |path, folder| place_of(Path::new(path), folder);
-        let folder = Some(Path::new("/home/me/boards"));
-        assert_eq!(
-            place("/home/me/boards/cats/1.jpg", folder),
-            Path::new("etc/eyelet/cats/1.jpg")
-        );
-        assert_eq!(
-            place("/pictures/1.jpg", folder),
-            Path::new("pictures/1.jpg")
-        );
-        assert_eq!(
-            place("/usr/share/eyelet/boards/photos", None),
-            Path::new("etc/eyelet/photos")
-        );
     }
 }

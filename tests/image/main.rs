@@ -10,6 +10,7 @@ mod common;
 mod kernels;
 mod named;
 mod packages;
+mod pictures;
 mod signed;
 mod update;
 mod volumes;
