@@ -176,7 +176,7 @@ impl V4l2Camera {
         if let Some(own) = &prepared {
             let _ = write!(description, ", pipeline {}", own.line);
         }
-        Ok(Self {
+        let camera = Self {
             path: path.to_owned(),
             description,
             geometry,
@@ -192,7 +192,11 @@ impl V4l2Camera {
             counts: Counts::default(),
             sequence: Sequence::default(),
             exposure: setup.exposure,
-        })
+        };
+        if let Some(own) = prepared {
+            own.keep();
+        }
+        Ok(camera)
     }
 
     fn gone(&self, reason: &str) -> CameraError {

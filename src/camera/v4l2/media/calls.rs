@@ -62,10 +62,12 @@ pub(super) struct Pipeline {
     /// What the node makes of it, of the formats that were wished for.
     pub formats: Vec<PixelFormat>,
     pub size_px: (u32, u32),
-    /// In words, a branch that takes another format: the pipeline may refuse to start for it.
+    /// In words, a branch that takes another format or stays enabled: the pipeline may refuse to start for it.
     pub doubt: Option<String>,
     /// Time between frames; `None` when the sensor does not say.
     pub interval: Option<Duration>,
+    /// Links that were switched for it, in that order.
+    pub switched: Vec<usize>,
 }
 
 /// Why a pipeline is not set up.

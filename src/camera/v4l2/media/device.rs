@@ -98,6 +98,11 @@ impl Device {
         sys::objects(&self.file).map(|objects| Graph::new(&objects))
     }
 
+    /// Closes subdevices and video nodes; they are opened again when they are needed.
+    pub fn close_nodes(&mut self) {
+        self.nodes.clear();
+    }
+
     fn subdevice(&mut self, graph: &Graph, pad: usize) -> io::Result<(&Node, u32)> {
         let pad = graph.pads[pad];
         Ok((self.node(graph, pad.entity)?, pad.index.into()))

@@ -3,7 +3,7 @@
 
 use super::super::fake::{Build, Fake, Part, rp1_cfe, vimc};
 use super::*;
-use crate::board::{FormatSetting, LinkSetting, PadName};
+use crate::board::{FormatSetting, LinkSetting, MediaConfig, PadName};
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::time::Duration;
