@@ -8,6 +8,7 @@ use super::calls::{Calls, Fault};
 use super::graph::{Graph, Link};
 use super::walk::Way;
 use crate::board::MediaConfig;
+use std::collections::HashMap;
 
 /// Links being switched.
 pub(super) struct Links<'a, C> {
@@ -17,10 +18,23 @@ pub(super) struct Links<'a, C> {
     pub switched: &'a mut Vec<usize>,
 }
 
+/// Links that the board file names, and whether they are to be enabled; of each the last word.
+#[derive(Debug, Default)]
+pub(super) struct Named(HashMap<usize, bool>);
+
+impl Named {
+    /// Those that are to stay disabled.
+    pub fn off(&self) -> Vec<usize> {
+        let mut off: Vec<_> = self.0.iter().filter(|link| !link.1).map(|l| *l.0).collect();
+        off.sort_unstable();
+        off
+    }
+}
+
 impl<C: Calls> Links<'_, C> {
     /// Switches the links that the board file names; which these are.
-    pub fn by_hand(&mut self, config: &MediaConfig) -> Result<Vec<usize>, Fault> {
-        let mut named = Vec::with_capacity(config.links.len());
+    pub fn by_hand(&mut self, config: &MediaConfig) -> Result<Named, Fault> {
+        let mut named = Named::default();
         for setting in &config.links {
             let source = self.graph.named(&setting.source).map_err(Fault::Words)?;
             let sink = self.graph.named(&setting.sink).map_err(Fault::Words)?;
@@ -31,7 +45,7 @@ impl<C: Calls> Links<'_, C> {
             } else {
                 self.switch(link, false)?;
             }
-            named.push(link);
+            named.0.insert(link, setting.enabled);
         }
         Ok(named)
     }
@@ -46,14 +60,10 @@ impl<C: Calls> Links<'_, C> {
 
     /// Disables the links by which pictures would leave the way, and those of the parts that they would come to, but for the
     /// board file's. In words, the first that stays enabled: another program may stream over it.
-    pub fn close_branches(
-        &mut self,
-        way: &Way,
-        by_hand: &[usize],
-    ) -> Result<Option<String>, Fault> {
+    pub fn close_branches(&mut self, way: &Way, by_hand: &Named) -> Result<Option<String>, Fault> {
         let mut doubt = None;
         for link in branches(self.graph, way) {
-            if by_hand.contains(&link) {
+            if by_hand.0.contains_key(&link) {
                 continue;
             }
             match self.switch(link, false) {

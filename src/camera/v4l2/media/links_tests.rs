@@ -174,3 +174,48 @@ fn another_cameras_links_are_left_alone() {
     result.unwrap();
     assert_eq!(fake.links_set, [""; 0]);
 }
+
+#[test]
+fn a_link_that_the_board_file_disables_is_no_way() {
+    let nothing = MediaConfig::default();
+    let (left, formats) = (&["csi2:4 -> rp1-cfe-csi2_ch0:0"], PixelFormat::Grey);
+    let channel = setting(("csi2", 4), (CHANNEL, 0), false);
+    let off = MediaConfig {
+        links: vec![channel.clone()],
+        ..MediaConfig::default()
+    };
+    let mut fake = receiver(left);
+    let (_, result) = run(&mut fake, CHANNEL, formats, &off);
+    let Err(Fault::NoWay(words)) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(
+        words,
+        "no link leads from a sensor to `rp1-cfe-csi2_ch0` (sensors: imx219 10-0010); \
+         the board file disables csi2:4 -> rp1-cfe-csi2_ch0:0"
+    );
+    // The last word is the one that holds; and without any the link is the way.
+    let on = MediaConfig {
+        links: vec![
+            channel.clone(),
+            LinkSetting {
+                enabled: true,
+                ..channel
+            },
+        ],
+        ..MediaConfig::default()
+    };
+    for by_hand in [&on, &nothing] {
+        let (_, result) = run(&mut receiver(left), CHANNEL, formats, by_hand);
+        assert!(result.unwrap().line.contains("csi2:4 -> rp1-cfe-csi2_ch0"));
+    }
+    // A detour is taken where there is one.
+    let mut fake = receiver(&[]);
+    let detour = MediaConfig {
+        links: vec![setting(("csi2", 4), ("pisp-fe", 0), false)],
+        ..MediaConfig::default()
+    };
+    let (_, result) = run(&mut fake, "rp1-cfe-fe_image0", formats, &detour);
+    let line = result.unwrap().line;
+    assert!(line.contains("csi2:6 -> pisp-fe:0"), "{line}");
+}

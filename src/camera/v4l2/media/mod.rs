@@ -161,7 +161,7 @@ pub(super) fn describe(
 ) -> Option<Result<(String, Option<PathBuf>), String>> {
     needs_one(identity).then(|| {
         let Place { graph, node, .. } = find(node, None)?;
-        let way = walk::walk(&graph, node, None)?;
+        let way = walk::walk(&graph, node, None, &[])?;
         Ok((way.spelt(&graph), sensor_path(&graph, Some(way.sensor))))
     })
 }

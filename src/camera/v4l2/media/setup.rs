@@ -51,7 +51,7 @@ fn attempt(
         }
         by_hand.push((pad, setting));
     }
-    let way = match walk(links.graph, node, wish.sensor) {
+    let way = match walk(links.graph, node, wish.sensor, &named.off()) {
         Ok(way) => Some(way),
         Err(_) if !by_hand.is_empty() && wish.sensor.is_none() => None,
         Err(why) => return Err(Fault::NoWay(why)),
