@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// What is asked of a media device and of the nodes of its entities. Pads, links and entities by their places in the graph.
 pub(super) trait Calls {
-    /// Enables or disables a link.
-    fn setup_link(&mut self, graph: &Graph, link: usize, enabled: bool) -> io::Result<()>;
+    /// Enables or disables a link by its new flags.
+    fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()>;
     /// The codes that a pad takes; empty when the driver does not say.
     fn codes(&mut self, graph: &Graph, pad: usize) -> Vec<BusFormat>;
     /// The least and largest sizes of a code; empty when the driver does not say.

@@ -85,6 +85,11 @@ impl Build {
 
     /// Enables the link that is spelt so.
     pub fn enable(&mut self, spelt: &str) {
+        self.flag(spelt, 1);
+    }
+
+    /// Adds `MEDIA_LNK_FL_*` to the link that is spelt so.
+    pub fn flag(&mut self, spelt: &str, flags: u32) {
         let graph = self.graph();
         let at = (0..graph.links.len()).find(|&at| graph.spelt_link(at) == spelt);
         let at = at.unwrap_or_else(|| panic!("no link {spelt}"));
@@ -93,7 +98,7 @@ impl Build {
             .links
             .iter_mut()
             .filter(|link| link.flags >> 28 == 0);
-        data.into_iter().nth(at).expect("as many").flags |= 1;
+        data.into_iter().nth(at).expect("as many").flags |= flags;
     }
 
     pub fn graph(&self) -> Graph {
@@ -310,8 +315,14 @@ impl Fake {
 }
 
 impl Calls for Fake {
-    fn setup_link(&mut self, graph: &Graph, link: usize, enabled: bool) -> io::Result<()> {
+    /// As the kernel's `__media_entity_setup_link`: no flag but one may differ.
+    fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()> {
         self.count()?;
+        let own = self.graph.links[link];
+        let enabled = flags & 1 != 0;
+        if (own.flags ^ flags) & !1 != 0 || own.immutable {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
         let spelt = graph.spelt_link(link);
         if self.busy.contains(&spelt) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));

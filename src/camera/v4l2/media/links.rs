@@ -102,8 +102,9 @@ impl<C: Calls> Links<'_, C> {
                 "the link {spelt} cannot be switched, and the board file wants to {doing} it"
             )));
         }
+        let flags = self.graph.links[link].switched_to(enabled);
         self.calls
-            .setup_link(self.graph, link, enabled)
+            .setup_link(self.graph, link, flags)
             .map_err(|error| Fault::Call(format!("to {doing} the link {spelt}"), error))?;
         self.graph.links[link].enabled = enabled;
         self.switched.push(link);
@@ -161,7 +162,8 @@ fn downstream(graph: &Graph, mut open: Vec<usize>, follows: impl Fn(&Link) -> bo
 pub(super) fn restore(calls: &mut impl Calls, graph: &mut Graph, switched: &mut Vec<usize>) {
     while let Some(link) = switched.pop() {
         let enabled = !graph.links[link].enabled;
-        match calls.setup_link(graph, link, enabled) {
+        let flags = graph.links[link].switched_to(enabled);
+        match calls.setup_link(graph, link, flags) {
             Ok(()) => graph.links[link].enabled = enabled,
             // Nothing is left to be switched.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => switched.clear(),

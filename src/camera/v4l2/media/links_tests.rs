@@ -219,3 +219,23 @@ fn a_link_that_the_board_file_disables_is_no_way() {
     let line = result.unwrap().line;
     assert!(line.contains("csi2:6 -> pisp-fe:0"), "{line}");
 }
+
+#[test]
+fn a_link_that_can_be_switched_while_pictures_flow_keeps_its_flag() {
+    let mut build = rp1_cfe();
+    // `MEDIA_LNK_FL_DYNAMIC`
+    build.flag("csi2:4 -> rp1-cfe-csi2_ch0:0", 4);
+    build.flag("csi2:7 -> rp1-cfe-csi2_ch3:0", 4 | 1);
+    let mut fake = receiver(&[]);
+    fake.graph = build.graph();
+    let nothing = MediaConfig::default();
+    let (_, result) = run(&mut fake, CHANNEL, PixelFormat::Grey, &nothing);
+    assert_eq!(result.unwrap().doubt, None);
+    assert_eq!(
+        fake.links_set,
+        [
+            "csi2:4 -> rp1-cfe-csi2_ch0:0",
+            "csi2:7 -> rp1-cfe-csi2_ch3:0 off"
+        ]
+    );
+}
