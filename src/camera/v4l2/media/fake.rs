@@ -245,6 +245,8 @@ pub struct Fake {
     pub links_set: Vec<String>,
     /// Links over which another program streams.
     pub busy: Vec<String>,
+    /// By the entity's name: the error with which its driver refuses a format.
+    pub refuses: HashMap<String, i32>,
     pub calls: usize,
     /// A call whose number is this fails with ENODEV.
     pub dies_at: usize,
@@ -260,6 +262,7 @@ impl Fake {
             nodes_now: HashMap::new(),
             links_set: Vec::new(),
             busy: Vec::new(),
+            refuses: HashMap::new(),
             calls: 0,
             dies_at: usize::MAX,
         }
@@ -356,6 +359,9 @@ impl Calls for Fake {
 
     fn set_format(&mut self, _: &Graph, pad: usize, ask: PadFormat) -> io::Result<PadFormat> {
         self.count()?;
+        if let Some(&errno) = self.refuses.get(&self.graph.entity_at(pad).name) {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let part = self.part(pad);
         let codes: Vec<u32> = self
             .codes(&Graph::default(), pad)
