@@ -97,7 +97,7 @@ impl V4l2Camera {
             for (path, node, identity) in candidates {
                 match Self::start(path, node, &identity, config, false) {
                     Ok(camera) => return Ok(camera),
-                    Err(error) => cameras.push(error),
+                    Err(error) => faults::keep_last(&mut cameras, path, error),
                 }
             }
         }
@@ -105,7 +105,7 @@ impl V4l2Camera {
         Err(faults::none_works(if cameras.is_empty() {
             others
         } else {
-            cameras
+            cameras.into_iter().map(|(_, error)| error).collect()
         }))
     }
 
