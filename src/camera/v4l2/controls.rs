@@ -1,12 +1,16 @@
 //! Camera controls: what a driver has, what the board file wants, and how the two come together.
 //!
 //! Names are spelt as `v4l2-ctl -l` spells them. Everything is checked against the driver's own ranges and menus before anything
-//! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it.
+//! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it. Only what
+//! moves the ranges of others, the blanking of a raw sensor, is set before these are checked.
 
 use crate::board::{ControlSetting, Tuning};
 use crate::toml_file::{Scalar, did_you_mean};
 use std::fmt;
 use std::io;
+
+/// What an exposure's range follows from: `V4L2_CID_VBLANK` and `V4L2_CID_HBLANK`.
+const BLANKING: [&str; 2] = ["vertical_blanking", "horizontal_blanking"];
 
 /// `V4L2_CID_POWER_LINE_FREQUENCY`
 const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
@@ -130,6 +134,10 @@ impl Control {
         number.and_then(narrow).ok_or_else(|| wrong(""))
     }
 
+    fn is_switch(&self) -> bool {
+        matches!(self.kind, Kind::Menu | Kind::Flag)
+    }
+
     fn has(&self, number: i64) -> bool {
         (self.least..=self.most).contains(&number)
             && number.abs_diff(self.least).is_multiple_of(self.step.max(1))
@@ -163,10 +171,10 @@ impl fmt::Display for Control {
 
 /// A control that is to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub id: u32,
-    pub name: String,
-    pub value: i32,
+struct Setting {
+    id: u32,
+    name: String,
+    value: i32,
     is_switch: bool,
 }
 
@@ -174,7 +182,7 @@ pub(super) struct Setting {
 ///
 /// # Errors
 /// What is wrong with the first that is wrong, for people.
-pub(super) fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> {
+fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::with_capacity(tuning.controls.len() + 1);
     settings.extend(mains(found, tuning.mains_hz)?);
     for wanted in &tuning.controls {
@@ -184,19 +192,25 @@ pub(super) fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting
     Ok(settings)
 }
 
-fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String> {
-    let name = &wanted.name;
-    let Some(control) = found.iter().find(|control| control.name == *name) else {
+/// The control of this name, or what there is instead.
+fn named<'a>(found: &'a [Control], name: &str) -> Result<&'a Control, String> {
+    let control = found.iter().find(|control| control.name == name);
+    control.ok_or_else(|| {
         let names: Vec<_> = found.iter().map(|control| control.name.as_str()).collect();
         let near = did_you_mean(name, names.iter().copied());
-        return Err(match names.is_empty() {
+        match names.is_empty() {
             true => format!("has no controls, and the board file sets `{name}`"),
             false => format!(
                 "has no control `{name}`{near} (it has {})",
                 names.join(", ")
             ),
-        });
-    };
+        }
+    })
+}
+
+fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String> {
+    let name = &wanted.name;
+    let control = named(found, name)?;
     let value = control.number(&wanted.value).map_err(|why| {
         format!("cannot be set as the board file asks: its control `{name}` {why}")
     })?;
@@ -204,7 +218,7 @@ fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String
         id: control.id,
         name: name.clone(),
         value,
-        is_switch: matches!(control.kind, Kind::Menu | Kind::Flag),
+        is_switch: control.is_switch(),
     })
 }
 
@@ -233,8 +247,57 @@ pub(super) trait Knobs {
     fn set(&self, id: u32, value: i32) -> io::Result<i32>;
 }
 
+/// A node whose controls can be listed and set.
+pub(super) trait Panel: Knobs {
+    /// As they are now.
+    fn list(&self) -> Vec<Control>;
+}
+
+/// Why a control is not set.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The board file asks for what there is not, in words.
+    Words(String),
+    /// The driver refused; what it was for.
+    Call(String, io::Error),
+}
+
+/// Sets what the board file names; how many that are.
+pub(super) fn set_all(panel: &impl Panel, tuning: &Tuning) -> Result<usize, Refusal> {
+    let mut found = panel.list();
+    let of = |controls| Tuning {
+        controls,
+        ..tuning.clone()
+    };
+    let mut count = 0;
+    let mut rest = of(tuning.controls.clone());
+    if BLANKING.iter().any(|name| tuning.names(name)) {
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for wanted in &tuning.controls {
+            let control = named(&found, &wanted.name).map_err(Refusal::Words)?;
+            let is_first = control.is_switch() || BLANKING.contains(&control.name.as_str());
+            let list = if is_first { &mut first } else { &mut last };
+            list.push(wanted.clone());
+        }
+        count += set_these(panel, &found, &of(first))?;
+        found = panel.list();
+        rest = Tuning {
+            mains_hz: None,
+            ..of(last)
+        };
+    }
+    count += set_these(panel, &found, &rest)?;
+    Ok(count)
+}
+
+fn set_these(knobs: &impl Knobs, found: &[Control], tuning: &Tuning) -> Result<usize, Refusal> {
+    let settings = settings(found, tuning).map_err(Refusal::Words)?;
+    apply(knobs, &settings).map_err(|(doing, error)| Refusal::Call(doing, error))?;
+    Ok(settings.len())
+}
+
 /// Sets them all; the first that the driver refuses, with its reason.
-pub(super) fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
+fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
     for setting in settings {
         let Setting {
             id, name, value, ..

@@ -6,7 +6,7 @@ use crate::camera::CameraError;
 use crate::frame::PixelFormat;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How raw sensors are used.
 pub(super) const RAW_ADVICE: &str = "delivers raw sensor data: name the node, and its formats or its sensor, in the board file's \
@@ -164,6 +164,18 @@ pub(super) fn setting(path: &Path, doing: &str, error: &io::Error) -> CameraErro
 /// A stream that broke while it ran.
 pub(super) fn streaming(path: &Path, error: &io::Error) -> CameraError {
     lost(path, error)
+}
+
+/// Keeps why a node does not work: of a node that is tried again, the last reason.
+pub(super) fn keep_last(
+    reasons: &mut Vec<(PathBuf, CameraError)>,
+    path: &Path,
+    reason: CameraError,
+) {
+    match reasons.iter_mut().find(|(other, _)| other == path) {
+        Some((_, earlier)) => *earlier = reason,
+        None => reasons.push((path.to_owned(), reason)),
+    }
 }
 
 /// "auto" without a camera that works. Of many reasons the first few are told.
@@ -391,6 +403,24 @@ mod tests {
             none_works((0..5).map(reason).collect()).to_string(),
             "no camera can be used: /dev/video0 is in use; /dev/video1 is in use; /dev/video2 is in use; \
              and 2 more nodes (see `eyelet list cameras`)"
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_tried_twice_is_told_once() {
+        let mut reasons = Vec::new();
+        for (path, why) in [
+            ("/dev/video0", "a"),
+            ("/dev/video1", "b"),
+            ("/dev/video0", "c"),
+        ] {
+            let reason = CameraError::Unusable(format!("{path} {why}"));
+            keep_last(&mut reasons, Path::new(path), reason);
+        }
+        let reasons = reasons.into_iter().map(|(_, reason)| reason).collect();
+        assert_eq!(
+            none_works(reasons).to_string(),
+            "no camera can be used: /dev/video0 c; /dev/video1 b"
         );
     }
 

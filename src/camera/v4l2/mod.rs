@@ -97,7 +97,7 @@ impl V4l2Camera {
             for (path, node, identity) in candidates {
                 match Self::start(path, node, &identity, config, false) {
                     Ok(camera) => return Ok(camera),
-                    Err(error) => cameras.push(error),
+                    Err(error) => faults::keep_last(&mut cameras, path, error),
                 }
             }
         }
@@ -105,7 +105,7 @@ impl V4l2Camera {
         Err(faults::none_works(if cameras.is_empty() {
             others
         } else {
-            cameras
+            cameras.into_iter().map(|(_, error)| error).collect()
         }))
     }
 
@@ -179,7 +179,7 @@ impl V4l2Camera {
         if let Some(own) = &prepared {
             let _ = write!(description, ", pipeline {}", own.line);
         }
-        Ok(Self {
+        let camera = Self {
             path: path.to_owned(),
             description,
             geometry,
@@ -195,7 +195,11 @@ impl V4l2Camera {
             counts: Counts::default(),
             sequence: Sequence::default(),
             exposure: setup.exposure,
-        })
+        };
+        if let Some(own) = prepared {
+            own.keep();
+        }
+        Ok(camera)
     }
 
     fn gone(&self, reason: &str) -> CameraError {

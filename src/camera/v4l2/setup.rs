@@ -1,6 +1,6 @@
 //! What is set before the stream starts: the controls that the board file names, and a raw sensor's rate and exposure.
 
-use super::controls::{self, Control, Knobs};
+use super::controls::{self, Control, Panel, Refusal};
 use super::exposure::{self, AutoExposure, Light, Plan, Wanted};
 use super::faults;
 use super::node::Node;
@@ -17,12 +17,6 @@ pub(super) struct Setup {
     pub settings: usize,
     /// `None` where the driver (or nobody) sees to exposure.
     pub exposure: Option<AutoExposure<Node>>,
-}
-
-/// A node whose controls can be listed and set.
-trait Panel: Knobs {
-    /// As they are now.
-    fn list(&self) -> Vec<Control>;
 }
 
 impl Panel for Node {
@@ -64,10 +58,10 @@ pub(super) fn set_up(
         }
         None => (path, node),
     };
-    let settings = controls::settings(&node.controls(), tuning)
-        .map_err(|why| CameraError::Unusable(format!("{} {why}", path.display())))?;
-    controls::apply(node, &settings)
-        .map_err(|(doing, error)| faults::setting(path, &doing, &error))?;
+    let settings = controls::set_all(node, tuning).map_err(|refusal| match refusal {
+        Refusal::Words(why) => CameraError::Unusable(format!("{} {why}", path.display())),
+        Refusal::Call(doing, error) => faults::setting(path, &doing, &error),
+    })?;
     let plan = match &light {
         Some(light) => plan(path, node, config, light.geometry(), interval)?,
         None => None,
@@ -81,10 +75,7 @@ pub(super) fn set_up(
         }
         None => None,
     };
-    Ok(Setup {
-        settings: settings.len(),
-        exposure,
-    })
+    Ok(Setup { settings, exposure })
 }
 
 /// Makes the sensor's rate the one that is asked for, as far as it goes, and plans its exposure; `None`: that is not ours.
@@ -137,6 +128,7 @@ mod tests {
     use super::*;
     use crate::board::sensor::Sensor;
     use crate::board::{ControlSetting, Tuning};
+    use crate::camera::v4l2::controls::Knobs;
     use crate::camera::v4l2::exposure::imx219;
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
     use crate::toml_file::Scalar;
@@ -243,6 +235,48 @@ mod tests {
             ..Driver::new(imx219())
         };
         assert_eq!(planned(&refusing, &config(5), raw()), unchanged);
+    }
+
+    /// The longest exposure of the sensor's shortest frame is 1759 lines.
+    #[test]
+    fn an_exposure_is_checked_by_the_blanking_that_the_board_file_sets() {
+        let tuning = |pairs: &[(&str, i64)]| {
+            let setting = |&(name, value): &(&str, i64)| ControlSetting {
+                name: name.to_owned(),
+                value: Scalar::Whole(value),
+            };
+            Tuning {
+                controls: pairs.iter().map(setting).collect(),
+                ..Tuning::default()
+            }
+        };
+        let named = [("exposure", 5000), ("vertical_blanking", 4000)];
+        for pairs in [named, [named[1], named[0]]] {
+            let driver = Driver::new(imx219());
+            assert_eq!(controls::set_all(&driver, &tuning(&pairs)).unwrap(), 2);
+            assert_eq!(driver.value("exposure"), Some(5000));
+            assert_eq!(driver.value("vertical_blanking"), Some(4000));
+        }
+        for (pairs, expected) in [
+            (&named[..1], "`exposure` is 5000, needs"),
+            (
+                &[("exposure", 5300), named[1]][..],
+                "`exposure` is 5300, needs 4 to 5228",
+            ),
+            (
+                &[named[1], ("exposer", 5000)][..],
+                "did you mean `exposure`?",
+            ),
+        ] {
+            let driver = Driver::new(imx219());
+            match controls::set_all(&driver, &tuning(pairs)).unwrap_err() {
+                Refusal::Words(why) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?}"),
+            }
+            let is_wrong_by_name = expected.starts_with("did");
+            let blanking = driver.value("vertical_blanking").unwrap();
+            assert!(blanking == 531 || !is_wrong_by_name, "{blanking}");
+        }
     }
 
     #[test]

@@ -8,7 +8,10 @@ use crate::camera::v4l2::BusFormat;
 
 impl<C: Calls> Setup<'_, C> {
     /// Tells what leaves the way by other enabled links the way's formats, down to their ends. In words, the first part that
-    /// takes something else.
+    /// takes something else or nothing.
+    ///
+    /// # Errors
+    /// When the device goes away, and for a pad that the board file names and that does not take what that says.
     pub(super) fn side_complaint(&mut self, way: &Way) -> Result<Option<String>, Fault> {
         let graph = self.graph;
         let mut open: Vec<usize> = way
@@ -51,14 +54,23 @@ impl<C: Calls> Setup<'_, C> {
                     }
                     continue;
                 }
-                match self.set(link.sink, brings)? {
-                    Ok(taken) if agree(&taken, &brings) => {}
-                    Ok(taken) => {
+                match self.set(link.sink, brings) {
+                    Ok(Ok(taken)) if agree(&taken, &brings) => {}
+                    Ok(Ok(taken)) => {
                         complaint.get_or_insert(self.otherwise(link.sink, &brings, &taken));
                     }
-                    Err(words) => {
+                    Ok(Err(words)) => {
                         complaint.get_or_insert(words);
                     }
+                    // In use, without a device file, out of order: the pictures need not come by here.
+                    Err(Fault::Call(doing, error))
+                        if error.raw_os_error() != Some(libc::ENODEV) =>
+                    {
+                        complaint.get_or_insert_with(|| {
+                            format!("a driver refused {doing}, a branch: {error}")
+                        });
+                    }
+                    Err(fault) => return Err(fault),
                 }
                 for exit in graph.pads_of(entity, true) {
                     if let Ok(now) = self.calls.format(graph, exit) {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// What is asked of a media device and of the nodes of its entities. Pads, links and entities by their places in the graph.
 pub(super) trait Calls {
-    /// Enables or disables a link.
-    fn setup_link(&mut self, graph: &Graph, link: usize, enabled: bool) -> io::Result<()>;
+    /// Enables or disables a link by its new flags.
+    fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()>;
     /// The codes that a pad takes; empty when the driver does not say.
     fn codes(&mut self, graph: &Graph, pad: usize) -> Vec<BusFormat>;
     /// The least and largest sizes of a code; empty when the driver does not say.
@@ -62,10 +62,12 @@ pub(super) struct Pipeline {
     /// What the node makes of it, of the formats that were wished for.
     pub formats: Vec<PixelFormat>,
     pub size_px: (u32, u32),
-    /// In words, a branch that takes another format: the pipeline may refuse to start for it.
+    /// In words, a branch that takes another format or stays enabled: the pipeline may refuse to start for it.
     pub doubt: Option<String>,
     /// Time between frames; `None` when the sensor does not say.
     pub interval: Option<Duration>,
+    /// Links that were switched for it, in that order.
+    pub switched: Vec<usize>,
 }
 
 /// Why a pipeline is not set up.

@@ -20,9 +20,6 @@ const DEV: &str = "/dev";
 /// The kernel's version since which pads tell their numbers (`MEDIA_V2_PAD_HAS_INDEX`).
 const PADS_HAVE_NUMBERS_SINCE: u32 = 4 << 16 | 19 << 8;
 
-/// `MEDIA_LNK_FL_ENABLED`
-const LINK_ENABLED: u32 = 1;
-
 /// Enumerations end by themselves; a driver that does not end is cut off here.
 const MOST_ENTRIES: u32 = 256;
 
@@ -98,6 +95,11 @@ impl Device {
         sys::objects(&self.file).map(|objects| Graph::new(&objects))
     }
 
+    /// Closes subdevices and video nodes; they are opened again when they are needed.
+    pub fn close_nodes(&mut self) {
+        self.nodes.clear();
+    }
+
     fn subdevice(&mut self, graph: &Graph, pad: usize) -> io::Result<(&Node, u32)> {
         let pad = graph.pads[pad];
         Ok((self.node(graph, pad.entity)?, pad.index.into()))
@@ -124,10 +126,9 @@ fn path_of_entity(graph: &Graph, entity: usize) -> io::Result<PathBuf> {
 }
 
 impl Calls for Device {
-    fn setup_link(&mut self, graph: &Graph, link: usize, enabled: bool) -> io::Result<()> {
+    fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()> {
         let end = |pad: usize| (graph.entity_at(pad).id, graph.pads[pad].index);
         let link = graph.links[link];
-        let flags = if enabled { LINK_ENABLED } else { 0 };
         sys::setup_link(&self.file, end(link.source), end(link.sink), flags)
     }
 

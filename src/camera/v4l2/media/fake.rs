@@ -41,6 +41,10 @@ impl Build {
 
     /// A `/dev/videoN` with one sink pad, and its interface.
     fn node(&mut self, name: &str, minor: u32) -> u32 {
+        self.node_with(name, minor, false)
+    }
+
+    fn node_with(&mut self, name: &str, minor: u32, is_source: bool) -> u32 {
         let entity = self.entity(name, NODE);
         let id = self.id();
         self.objects.interfaces.push(RawInterface {
@@ -53,7 +57,7 @@ impl Build {
             rest: [0; 14],
         });
         self.link(id, entity, 1 << 28);
-        self.pad(entity, 0, false)
+        self.pad(entity, 0, is_source)
     }
 
     pub fn pad(&mut self, entity_id: u32, index: u32, is_source: bool) -> u32 {
@@ -81,6 +85,11 @@ impl Build {
 
     /// Enables the link that is spelt so.
     pub fn enable(&mut self, spelt: &str) {
+        self.flag(spelt, 1);
+    }
+
+    /// Adds `MEDIA_LNK_FL_*` to the link that is spelt so.
+    pub fn flag(&mut self, spelt: &str, flags: u32) {
         let graph = self.graph();
         let at = (0..graph.links.len()).find(|&at| graph.spelt_link(at) == spelt);
         let at = at.unwrap_or_else(|| panic!("no link {spelt}"));
@@ -89,7 +98,7 @@ impl Build {
             .links
             .iter_mut()
             .filter(|link| link.flags >> 28 == 0);
-        data.into_iter().nth(at).expect("as many").flags |= 1;
+        data.into_iter().nth(at).expect("as many").flags |= flags;
     }
 
     pub fn graph(&self) -> Graph {
@@ -167,6 +176,7 @@ pub fn vimc() -> Build {
 }
 
 /// A Raspberry Pi 5's receiver with a Camera Module 2, as its kernel 6.6 lists it: pictures over channel 0, embedded data over 1.
+/// Channels with pictures lead to the front end too, which wants its settings from a node.
 pub fn rp1_cfe() -> Build {
     let mut build = Build::default();
     let csi2 = build.entity("csi2", 0x5002);
@@ -179,6 +189,19 @@ pub fn rp1_cfe() -> Build {
     let sensor = build.entity("imx219 10-0010", SENSOR);
     let pictures = build.pad(sensor, 0, true);
     let embedded = build.pad(sensor, 1, true);
+    let front_end = build.entity("pisp-fe", 0x4009);
+    let stream = build.pad(front_end, 0, false);
+    let settings = build.pad(front_end, 1, false);
+    for at in [0, 2, 3] {
+        build.link(sources[at], stream, 0);
+    }
+    for (at, name) in (4..).zip(["fe_image0", "fe_image1", "fe_stats"]) {
+        let node = build.node(&format!("rp1-cfe-{name}"), at);
+        let out = build.pad(front_end, at - 2, true);
+        build.link(out, node, 0);
+    }
+    let node = build.node_with("rp1-cfe-fe_config", 7, true);
+    build.link(node, settings, 0);
     // The wrong one first.
     build.link(embedded, sinks[1], 3);
     build.link(pictures, sinks[0], 3);
@@ -220,6 +243,10 @@ pub struct Fake {
     pub now: HashMap<usize, PadFormat>,
     pub nodes_now: HashMap<usize, (FourCc, u32, u32)>,
     pub links_set: Vec<String>,
+    /// Links over which another program streams.
+    pub busy: Vec<String>,
+    /// By the entity's name: the error with which its driver refuses a format.
+    pub refuses: HashMap<String, i32>,
     pub calls: usize,
     /// A call whose number is this fails with ENODEV.
     pub dies_at: usize,
@@ -234,6 +261,8 @@ impl Fake {
             now: HashMap::new(),
             nodes_now: HashMap::new(),
             links_set: Vec::new(),
+            busy: Vec::new(),
+            refuses: HashMap::new(),
             calls: 0,
             dies_at: usize::MAX,
         }
@@ -259,12 +288,11 @@ impl Fake {
     pub fn disagreements(&self) -> Vec<String> {
         let links = self.graph.links.iter().enumerate();
         links
-            .filter(|(at, link)| {
-                let enabled = link.enabled || self.links_set.contains(&self.graph.spelt_link(*at));
+            .filter(|(_, link)| {
                 let ends = [link.source, link.sink].map(|pad| self.now.get(&pad));
                 let sink = self.graph.pads[link.sink].entity;
                 let node = self.nodes_now.get(&sink);
-                enabled
+                link.enabled
                     && match (ends, node) {
                         ([Some(source), _], Some(node)) => {
                             (source.width_px, source.height_px) != (node.1, node.2)
@@ -276,14 +304,35 @@ impl Fake {
             .map(|(at, _)| self.graph.spelt_link(at))
             .collect()
     }
+
+    /// The nodes for which rp1-cfe holds the stream of `node` back: those with an enabled link, of which none else streams.
+    pub fn held_by(&self, node: &str) -> Vec<&str> {
+        let enabled = self.graph.links.iter().filter(|link| link.enabled);
+        let ends = enabled.flat_map(|link| [link.source, link.sink]);
+        let ends = ends.map(|pad| self.graph.entity_at(pad));
+        ends.filter(|entity| entity.node.is_some_and(|node| node.is_video))
+            .map(|entity| entity.name.as_str())
+            .filter(|name| *name != node)
+            .collect()
+    }
 }
 
 impl Calls for Fake {
-    fn setup_link(&mut self, graph: &Graph, link: usize, enabled: bool) -> io::Result<()> {
+    /// As the kernel's `__media_entity_setup_link`: no flag but one may differ.
+    fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()> {
         self.count()?;
+        let own = self.graph.links[link];
+        let enabled = flags & 1 != 0;
+        if (own.flags ^ flags) & !1 != 0 || own.immutable {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let spelt = graph.spelt_link(link);
+        if self.busy.contains(&spelt) {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
         let off = if enabled { "" } else { " off" };
-        self.links_set
-            .push(format!("{}{off}", graph.spelt_link(link)));
+        self.links_set.push(format!("{spelt}{off}"));
+        self.graph.links[link].enabled = enabled;
         Ok(())
     }
 
@@ -310,6 +359,9 @@ impl Calls for Fake {
 
     fn set_format(&mut self, _: &Graph, pad: usize, ask: PadFormat) -> io::Result<PadFormat> {
         self.count()?;
+        if let Some(&errno) = self.refuses.get(&self.graph.entity_at(pad).name) {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let part = self.part(pad);
         let codes: Vec<u32> = self
             .codes(&Graph::default(), pad)

@@ -179,6 +179,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             size_px: (arrives.width_px, arrives.height_px),
             doubt: None,
             interval: None,
+            switched: Vec::new(),
         })
     }
 

@@ -59,6 +59,16 @@ pub(super) struct Link {
     pub sink: usize,
     pub enabled: bool,
     pub immutable: bool,
+    /// As the kernel has them: `MEDIA_LNK_FL_*`.
+    pub flags: u32,
+}
+
+impl Link {
+    /// The flags with which it is switched: the kernel takes no others than its own but for the one that is switched
+    /// (`MEDIA_IOC_SETUP_LINK`, of links that can be switched while pictures flow).
+    pub fn switched_to(&self, enabled: bool) -> u32 {
+        self.flags & !LINK_ENABLED | if enabled { LINK_ENABLED } else { 0 }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,6 +134,7 @@ impl Graph {
                             sink,
                             enabled: raw.flags & LINK_ENABLED != 0,
                             immutable: raw.flags & LINK_IMMUTABLE != 0,
+                            flags: raw.flags,
                         });
                     }
                 }

@@ -1,8 +1,8 @@
 //! Cameras whose parts are devices of their own: sensor, receiver and node, joined by the kernel's media controller.
 //!
 //! Such a node gives no picture until somebody has enabled the links and set each part's format. `device` makes the kernel's
-//! calls, `graph` knows what there is, `walk` finds the way from sensor to node, `setup` switches its links and `formats` agrees on what goes over them; what
-//! `[camera.v4l2.media]` names has its say in each. Then the node is negotiated with like any other.
+//! calls, `graph` knows what there is, `walk` finds the way from sensor to node, `links` switches its links, `formats` agrees on what goes over them,
+//! `branches` on what leaves it, and `setup` does all of that; what `[camera.v4l2.media]` names has its say in each. Then the node is negotiated with like any other.
 
 mod branches;
 mod calls;
@@ -11,6 +11,7 @@ mod device;
 mod fake;
 mod formats;
 mod graph;
+mod links;
 mod setup;
 mod subdevice;
 mod sys;
@@ -25,6 +26,7 @@ use crate::camera::CameraError;
 use calls::{Fault, Wish};
 use device::Device;
 use graph::{Graph, listed};
+use links::Undo;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,15 @@ pub(super) struct Prepared {
     pub doubt: Option<String>,
     /// Time between frames; `None` when the sensor does not say.
     pub interval: Option<Duration>,
+    /// Without [`Self::keep`] the links are as before when this is dropped.
+    undo: Undo<Device>,
+}
+
+impl Prepared {
+    /// The stream has started: the links stay.
+    pub fn keep(self) {
+        self.undo.keep();
+    }
 }
 
 /// A node's media device.
@@ -124,11 +135,22 @@ pub(super) fn prepare(
     if config.tuning.controls_device.is_none() {
         config.tuning.controls_device = sensor_path(graph, pipeline.sensor);
     }
+    let Place {
+        device: mut calls,
+        graph,
+        ..
+    } = place;
+    calls.close_nodes();
     Ok(Some(Prepared {
         config,
         line: pipeline.line,
         doubt: pipeline.doubt,
         interval: pipeline.interval,
+        undo: Undo {
+            calls,
+            graph,
+            switched: pipeline.switched,
+        },
     }))
 }
 
@@ -139,7 +161,7 @@ pub(super) fn describe(
 ) -> Option<Result<(String, Option<PathBuf>), String>> {
     needs_one(identity).then(|| {
         let Place { graph, node, .. } = find(node, None)?;
-        let way = walk::walk(&graph, node, None)?;
+        let way = walk::walk(&graph, node, None, &[])?;
         Ok((way.spelt(&graph), sensor_path(&graph, Some(way.sensor))))
     })
 }

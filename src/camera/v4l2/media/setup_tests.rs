@@ -3,7 +3,7 @@
 
 use super::super::fake::{Build, Fake, Part, rp1_cfe, vimc};
 use super::*;
-use crate::board::{FormatSetting, LinkSetting, PadName};
+use crate::board::{FormatSetting, LinkSetting, MediaConfig, PadName};
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::time::Duration;
@@ -353,6 +353,38 @@ fn a_branch_that_takes_no_such_format_is_a_doubt() {
         (None, vec![PixelFormat::Grey])
     );
     assert_eq!(fake.disagreements(), [""; 0]);
+}
+
+#[test]
+fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() {
+    let by_hand = MediaConfig::default();
+    for errno in [
+        libc::EBUSY,
+        libc::ENOTTY,
+        libc::EIO,
+        libc::EINVAL,
+        libc::ENODEV,
+    ] {
+        let mut fake = vimc_driver();
+        fake.refuses.insert("Debayer A".into(), errno);
+        match run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand) {
+            Ok(pipeline) => {
+                let doubt = pipeline.doubt.unwrap();
+                let expected = "a driver refused to set `Debayer A:0` to";
+                assert!(
+                    errno != libc::ENODEV && doubt.starts_with(expected),
+                    "{doubt}"
+                );
+            }
+            Err(Fault::Call(_, error)) => {
+                assert_eq!(
+                    (error.raw_os_error(), errno),
+                    (Some(libc::ENODEV), libc::ENODEV)
+                );
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
 }
 
 /// A device that goes away at any call ends the setup with an error of the system.

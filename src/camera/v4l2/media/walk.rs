@@ -30,14 +30,19 @@ impl Way {
 /// What a way costs: links that have to be enabled, then links in all.
 type Cost = (usize, usize);
 
-/// The way to `node` from a sensor whose name begins with `wanted`, or from any.
+/// The way to `node` from a sensor whose name begins with `wanted`, or from any, over none of the links `off`.
 ///
 /// # Errors
 /// In words, which sensors there are instead.
-pub(super) fn walk(graph: &Graph, node: usize, wanted: Option<&str>) -> Result<Way, String> {
+pub(super) fn walk(
+    graph: &Graph,
+    node: usize,
+    wanted: Option<&str>,
+    off: &[Hop],
+) -> Result<Way, String> {
     let mut incoming = vec![Vec::new(); graph.pads.len()];
     for (at, link) in graph.links.iter().enumerate() {
-        if link.enabled || !link.immutable {
+        if (link.enabled || !link.immutable) && !off.contains(&at) {
             incoming[link.sink].push(at);
         }
     }
@@ -82,7 +87,13 @@ pub(super) fn walk(graph: &Graph, node: usize, wanted: Option<&str>) -> Result<W
             }
         }
     }
-    choose(graph, node, found, wanted)
+    choose(graph, node, found, wanted).map_err(|why| match off {
+        [] => why,
+        off => {
+            let off: Vec<_> = off.iter().map(|&link| graph.spelt_link(link)).collect();
+            format!("{why}; the board file disables {}", listed(&off))
+        }
+    })
 }
 
 /// The links from `first` to the node. Each one's sink was reached before its source, so there is an end.
@@ -153,7 +164,7 @@ mod tests {
     fn way(graph: &Graph, node: &str, wanted: Option<&str>) -> Result<String, String> {
         let mut entities = graph.entities.iter();
         let node = entities.position(|entity| entity.name == node).unwrap();
-        walk(graph, node, wanted).map(|way| way.spelt(graph))
+        walk(graph, node, wanted, &[]).map(|way| way.spelt(graph))
     }
 
     #[test]
@@ -222,7 +233,7 @@ mod tests {
         for _ in 0..3000 {
             let graph = Build::random(&mut random).graph();
             for node in 0..graph.entities.len() {
-                let Ok(way) = walk(&graph, node, None) else {
+                let Ok(way) = walk(&graph, node, None, &[]) else {
                     continue;
                 };
                 ways += 1;

@@ -1,0 +1,205 @@
+//! A pipeline's links: those that the board file names, those of the way, and others, by which pictures would leave it.
+//!
+//! A receiver may wait until every node with an enabled link streams (Raspberry Pi's rp1-cfe, `cfe_start_streaming`: "Streaming on
+//! hold"), so a link that another program or a try of ours left enabled keeps a pipeline from its first picture. Hence what
+//! leaves the way is switched off, and what was switched for nothing is switched back.
+
+use super::calls::{Calls, Fault};
+use super::graph::{Graph, Link};
+use super::walk::Way;
+use crate::board::MediaConfig;
+use std::collections::HashMap;
+
+/// Links being switched.
+pub(super) struct Links<'a, C> {
+    pub calls: &'a mut C,
+    pub graph: &'a mut Graph,
+    /// Those that were switched, in that order.
+    pub switched: &'a mut Vec<usize>,
+}
+
+/// Links that the board file names, and whether they are to be enabled; of each the last word.
+#[derive(Debug, Default)]
+pub(super) struct Named(HashMap<usize, bool>);
+
+impl Named {
+    /// Those that are to stay disabled.
+    pub fn off(&self) -> Vec<usize> {
+        let mut off: Vec<_> = self.0.iter().filter(|link| !link.1).map(|l| *l.0).collect();
+        off.sort_unstable();
+        off
+    }
+}
+
+impl<C: Calls> Links<'_, C> {
+    /// Switches the links that the board file names; which these are.
+    pub fn by_hand(&mut self, config: &MediaConfig) -> Result<Named, Fault> {
+        let mut named = Named::default();
+        for setting in &config.links {
+            let source = self.graph.named(&setting.source).map_err(Fault::Words)?;
+            let sink = self.graph.named(&setting.sink).map_err(Fault::Words)?;
+            let found = self.graph.link_between(source, sink);
+            let link = found.map_err(Fault::Words)?;
+            if setting.enabled {
+                self.open(link)?;
+            } else {
+                self.switch(link, false)?;
+            }
+            named.0.insert(link, setting.enabled);
+        }
+        Ok(named)
+    }
+
+    /// Enables the links of a way.
+    pub fn open_way(&mut self, way: &Way) -> Result<(), Fault> {
+        for &hop in &way.hops {
+            self.open(hop)?;
+        }
+        Ok(())
+    }
+
+    /// Disables the links by which pictures would leave the way, and those of the parts that they would come to, but for the
+    /// board file's. In words, the first that stays enabled: another program may stream over it.
+    pub fn close_branches(&mut self, way: &Way, by_hand: &Named) -> Result<Option<String>, Fault> {
+        let mut doubt = None;
+        for link in branches(self.graph, way) {
+            if by_hand.0.contains_key(&link) {
+                continue;
+            }
+            match self.switch(link, false) {
+                Err(Fault::Call(_, error)) if error.raw_os_error() != Some(libc::ENODEV) => {
+                    let spelt = self.graph.spelt_link(link);
+                    let words = format!("the link {spelt}, a branch, stays enabled: {error}");
+                    log::warn!("{words}");
+                    doubt.get_or_insert(words);
+                }
+                other => other?,
+            }
+        }
+        Ok(doubt)
+    }
+
+    /// Enables a link, and disables others that lead into the same pad: a pad takes pictures from one place.
+    fn open(&mut self, link: usize) -> Result<(), Fault> {
+        let sink = self.graph.links[link].sink;
+        for rival in 0..self.graph.links.len() {
+            let other = self.graph.links[rival];
+            if other.sink == sink && rival != link && other.enabled && !other.immutable {
+                self.switch(rival, false)?;
+            }
+        }
+        self.switch(link, true)
+    }
+
+    fn switch(&mut self, link: usize, enabled: bool) -> Result<(), Fault> {
+        if self.graph.links[link].enabled == enabled {
+            return Ok(());
+        }
+        let doing = if enabled { "enable" } else { "disable" };
+        let spelt = self.graph.spelt_link(link);
+        if self.graph.links[link].immutable {
+            return Err(Fault::Words(format!(
+                "the link {spelt} cannot be switched, and the board file wants to {doing} it"
+            )));
+        }
+        let flags = self.graph.links[link].switched_to(enabled);
+        self.calls
+            .setup_link(self.graph, link, flags)
+            .map_err(|error| Fault::Call(format!("to {doing} the link {spelt}"), error))?;
+        self.graph.links[link].enabled = enabled;
+        self.switched.push(link);
+        Ok(())
+    }
+}
+
+/// Links that are enabled, can be disabled, and leave the way or belong to parts to which a link from the way leads or could.
+/// Parts that another sensor feeds are another camera's, and none of ours.
+fn branches(graph: &Graph, way: &Way) -> Vec<usize> {
+    let (source, sink) = (
+        |link: &Link| graph.pads[link.source].entity,
+        |link: &Link| graph.pads[link.sink].entity,
+    );
+    let mut own = vec![false; graph.entities.len()];
+    for &hop in &way.hops {
+        own[source(&graph.links[hop])] = true;
+        own[sink(&graph.links[hop])] = true;
+    }
+    let others = (0..graph.entities.len())
+        .filter(|&at| graph.entities[at].is_sensor && at != way.sensor)
+        .collect();
+    let others = downstream(graph, others, |link| link.enabled);
+    let ours = (0..graph.entities.len()).filter(|&at| own[at]).collect();
+    let reached = downstream(graph, ours, |link| {
+        (link.enabled || !link.immutable) && !others[sink(link)]
+    });
+    let is_branch = |entity: usize| reached[entity] && !own[entity];
+    (0..graph.links.len())
+        .filter(|at| {
+            let link = &graph.links[*at];
+            let is_near = own[source(link)] || is_branch(source(link)) || is_branch(sink(link));
+            link.enabled && !link.immutable && !way.hops.contains(at) && is_near
+        })
+        .collect()
+}
+
+/// By entity: whether it is one of these, or links that are followed lead to it.
+fn downstream(graph: &Graph, mut open: Vec<usize>, follows: impl Fn(&Link) -> bool) -> Vec<bool> {
+    let mut reached = vec![false; graph.entities.len()];
+    while let Some(entity) = open.pop() {
+        if std::mem::replace(&mut reached[entity], true) {
+            continue;
+        }
+        let leaving = graph
+            .links
+            .iter()
+            .filter(|link| graph.pads[link.source].entity == entity && follows(link));
+        open.extend(leaving.map(|link| graph.pads[link.sink].entity));
+    }
+    reached
+}
+
+/// Switches links back, the last first. What does not go stays.
+pub(super) fn restore(calls: &mut impl Calls, graph: &mut Graph, switched: &mut Vec<usize>) {
+    while let Some(link) = switched.pop() {
+        let enabled = !graph.links[link].enabled;
+        let flags = graph.links[link].switched_to(enabled);
+        match calls.setup_link(graph, link, flags) {
+            Ok(()) => graph.links[link].enabled = enabled,
+            // Nothing is left to be switched.
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => switched.clear(),
+            Err(error) => log::warn!(
+                "the link {} is not switched back: {error}",
+                graph.spelt_link(link)
+            ),
+        }
+    }
+}
+
+/// Switches a pipeline's links back when it is dropped: it did not start after all.
+#[derive(Debug)]
+pub(super) struct Undo<C: Calls> {
+    pub calls: C,
+    pub graph: Graph,
+    pub switched: Vec<usize>,
+}
+
+impl<C: Calls> Undo<C> {
+    /// The pipeline runs.
+    pub fn keep(mut self) {
+        self.switched.clear();
+    }
+
+    fn undo(&mut self) {
+        restore(&mut self.calls, &mut self.graph, &mut self.switched);
+    }
+}
+
+impl<C: Calls> Drop for Undo<C> {
+    fn drop(&mut self) {
+        self.undo();
+    }
+}
+
+#[cfg(test)]
+#[path = "links_tests.rs"]
+mod tests;
