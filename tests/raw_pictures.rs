@@ -96,20 +96,27 @@ impl Desk {
 const FRAGILE_PHOTO: &str = "military_uniform";
 const FRAGILE_CLASS: u64 = 400;
 
+/// With the white of the board file: what is measured in a picture that is green all over, by a sensor that nothing is known of,
+/// makes a damselfly (320) of the dragonfly (319) in most formats.
 #[test]
 fn photos_keep_their_class_in_every_raw_format() {
+    const RESPONSE: [f32; 3] = [0.55, 1.0, 0.62];
     let Some(mut desk) = Desk::new() else { return };
+    let tuning = RawTuning {
+        white_balance: Some([1.0 / RESPONSE[0], 1.0 / RESPONSE[2]]),
+        ..RawTuning::default()
+    };
     let mut lost = Vec::new();
     for order in BayerOrder::ALL {
         for depth in BayerDepth::ALL {
             let sensor = Sensor {
                 format: BayerFormat { order, depth },
                 black: 0.0625,
-                response: [0.55, 1.0, 0.62],
+                response: RESPONSE,
                 mixing: mosaic::PURE,
                 noise: 0.0,
             };
-            lost.extend(desk.lost(&sensor, RawTuning::default()));
+            lost.extend(desk.lost(&sensor, tuning));
         }
     }
     assert!(lost.is_empty(), "{lost:#?}");
