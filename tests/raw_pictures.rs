@@ -7,7 +7,7 @@ mod mosaic;
 
 use common::{PHOTOS, argmax, shared};
 use eyelet::board::{Board, CameraConfig, Mount, RawTuning};
-use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, PixelFormat};
+use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat};
 use eyelet::model::{InputSpec, Model};
 use eyelet::network::Network;
 use eyelet::preprocess::Preprocess;
@@ -65,6 +65,18 @@ impl Desk {
             if got == *class {
                 continue;
             }
+            if (*name, got) == (TIED_PHOTO, TIED_CLASS) {
+                let plain =
+                    image::imageops::thumbnail(photo, photo.width() / 2, photo.height() / 2);
+                let geometry = Geometry::packed(PixelFormat::Rgb24, plain.width(), plain.height());
+                let frame = Frame::new(geometry, plain.as_raw(), Duration::ZERO, 0).unwrap();
+                let encoder = network.encoder().clone();
+                let mut preprocess = Preprocess::new(input, Mount::default(), encoder);
+                preprocess.run(&frame, network.input()).unwrap();
+                if argmax(network.run().unwrap()) as u64 == TIED_CLASS {
+                    continue;
+                }
+            }
             let format = PixelFormat::Bayer(sensor.format);
             let mut words = format!("{name} in {format}: {got}, not {class}");
             if sensor.noise > 0.0 {
@@ -89,6 +101,11 @@ impl Desk {
     }
 }
 
+/// The photo that twice its size and back makes another class of, and which: its scores for dragonfly (319) and damselfly (320)
+/// are then equal. Excused only while the network makes the same of it as plain RGB, halved as developing halves it.
+const TIED_PHOTO: &str = "dragonfly";
+const TIED_CLASS: u64 = 320;
+
 /// The one photo of which measured white and noise together may make another class, and which: before a blue wall, a uniform's
 /// cap (to the network a mortarboard, 667) above its coat (an academic gown, 400). White that is measured takes the wall for
 /// greyer than it is, which makes the rest yellow; the two classes are then close, and noise can turn them. Plain RGB with that
@@ -96,27 +113,20 @@ impl Desk {
 const FRAGILE_PHOTO: &str = "military_uniform";
 const FRAGILE_CLASS: u64 = 400;
 
-/// With the white of the board file: what is measured in a picture that is green all over, by a sensor that nothing is known of,
-/// makes a damselfly (320) of the dragonfly (319) in most formats.
 #[test]
 fn photos_keep_their_class_in_every_raw_format() {
-    const RESPONSE: [f32; 3] = [0.55, 1.0, 0.62];
     let Some(mut desk) = Desk::new() else { return };
-    let tuning = RawTuning {
-        white_balance: Some([1.0 / RESPONSE[0], 1.0 / RESPONSE[2]]),
-        ..RawTuning::default()
-    };
     let mut lost = Vec::new();
     for order in BayerOrder::ALL {
         for depth in BayerDepth::ALL {
             let sensor = Sensor {
                 format: BayerFormat { order, depth },
                 black: 0.0625,
-                response: RESPONSE,
+                response: [0.55, 1.0, 0.62],
                 mixing: mosaic::PURE,
                 noise: 0.0,
             };
-            lost.extend(desk.lost(&sensor, tuning));
+            lost.extend(desk.lost(&sensor, RawTuning::default()));
         }
     }
     assert!(lost.is_empty(), "{lost:#?}");
