@@ -7,7 +7,7 @@ mod mosaic;
 
 use common::{PHOTOS, argmax, shared};
 use eyelet::board::{Board, CameraConfig, Mount, RawTuning};
-use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, PixelFormat};
+use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat};
 use eyelet::model::{InputSpec, Model};
 use eyelet::network::Network;
 use eyelet::preprocess::Preprocess;
@@ -65,6 +65,18 @@ impl Desk {
             if got == *class {
                 continue;
             }
+            if (*name, got) == (TIED_PHOTO, TIED_CLASS) {
+                let plain =
+                    image::imageops::thumbnail(photo, photo.width() / 2, photo.height() / 2);
+                let geometry = Geometry::packed(PixelFormat::Rgb24, plain.width(), plain.height());
+                let frame = Frame::new(geometry, plain.as_raw(), Duration::ZERO, 0).unwrap();
+                let encoder = network.encoder().clone();
+                let mut preprocess = Preprocess::new(input, Mount::default(), encoder);
+                preprocess.run(&frame, network.input()).unwrap();
+                if argmax(network.run().unwrap()) as u64 == TIED_CLASS {
+                    continue;
+                }
+            }
             let format = PixelFormat::Bayer(sensor.format);
             let mut words = format!("{name} in {format}: {got}, not {class}");
             if sensor.noise > 0.0 {
@@ -88,6 +100,11 @@ impl Desk {
         lost
     }
 }
+
+/// The photo that twice its size and back makes another class of, and which: its scores for dragonfly (319) and damselfly (320)
+/// are then equal. Excused only while the network makes the same of it as plain RGB, halved as developing halves it.
+const TIED_PHOTO: &str = "dragonfly";
+const TIED_CLASS: u64 = 320;
 
 /// The one photo of which measured white and noise together may make another class, and which: before a blue wall, a uniform's
 /// cap (to the network a mortarboard, 667) above its coat (an academic gown, 400). White that is measured takes the wall for
