@@ -2,13 +2,12 @@
 //! built without it, so `tests/kernel/build-modules` builds it from Debian's source of the kernel that boots here.
 
 use super::emulator::guest::{Guest, Scenario};
-use super::emulator::{MODEL, Missing, alone, or_skip, package_cache, shared, tool};
+use super::emulator::kernel_modules::kernel_with;
+use super::emulator::{MODEL, alone, or_skip, package_cache, shared};
 use super::session::Session;
 use super::{GUEST_MODEL, VIRTIO};
 use image::RgbImage;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The colours of the bars, left to right, as the test pattern generator of the kernel has them (75 % of full, grey first).
 const BARS: [[bool; 3]; 8] = [
@@ -29,7 +28,7 @@ const BARS: [[bool; 3]; 8] = [
 fn media_controller() {
     let alone = alone();
     let gathered = shared().and_then(|shared| {
-        let guest = Guest::with_kernel(&kernel_with_vimc()?, VIRTIO)?;
+        let guest = Guest::with_kernel(&kernel_with("vimc", &["vimc"], &[])?, VIRTIO)?;
         Ok((guest, fs::read(shared.join(MODEL)).unwrap()))
     });
     let Some((guest, model)) = or_skip(gathered) else {
@@ -112,57 +111,6 @@ fn board_file(camera: &str) -> String {
          [display.framebuffer]\ndriver = \"virtio_gpu\"\n\
          [camera.v4l2]\nwidth_px = 640\nheight_px = 480\ntimeout_ms = 10000\n{camera}\n"
     )
-}
-
-/// Debian's 6.12 kernel and, as a package beside it, the module that it is built without.
-fn kernel_with_vimc() -> Result<Vec<PathBuf>, Missing> {
-    let folder = package_cache().join("vimc");
-    let module = folder.join("vimc.ko");
-    if !module.is_file() {
-        tool("aarch64-linux-gnu-gcc", "apt install gcc-aarch64-linux-gnu")?;
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/build-modules");
-        let output = Command::new(script).arg(&folder).arg("vimc").output();
-        let output = output.map_err(|error| Missing(format!("cannot run {script}: {error}")))?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        match output.status.code() {
-            Some(0) => {}
-            Some(3) => return Err(Missing(complaint.trim().to_owned())),
-            _ => panic!("{script} failed:\n{complaint}"),
-        }
-    }
-    let entries = fs::read_dir(&folder).unwrap();
-    let kernel = entries
-        .map(|entry| entry.unwrap().path())
-        .find(|path| {
-            path.file_name()
-                .unwrap()
-                .to_string_lossy()
-                .starts_with("linux-image-")
-        })
-        .expect("build-modules leaves the kernel's package");
-    Ok(vec![kernel, package_of(&module)])
-}
-
-/// A package with one module in the place where a kernel's package has it.
-fn package_of(module: &Path) -> PathBuf {
-    let folder = module.parent().unwrap();
-    let release = fs::read_to_string(folder.join("release")).unwrap();
-    let root = tempfile::tempdir().unwrap();
-    let place = root.path().join("lib/modules").join(release.trim());
-    fs::create_dir_all(&place).unwrap();
-    fs::copy(module, place.join("vimc.ko")).unwrap();
-    let control = root.path().join("DEBIAN");
-    fs::create_dir(&control).unwrap();
-    let text = "Package: vimc\nVersion: 1\nArchitecture: arm64\nMaintainer: nobody\nDescription: a test's module\n";
-    fs::write(control.join("control"), text).unwrap();
-    let package = folder.join("vimc.deb");
-    let built = Command::new("dpkg-deb")
-        .args(["--root-owner-group", "-Zxz", "--build"])
-        .args([root.path(), &package])
-        .output()
-        .unwrap();
-    assert!(built.status.success(), "{built:?}");
-    package
 }
 
 /// Somewhere on the display a row has the colours of the bars in their order, each at least 8 pixels wide, but for bars that

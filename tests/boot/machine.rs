@@ -122,6 +122,16 @@ impl Card {
         });
     }
 
+    /// A file of slot A.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        let mut bytes = fs::read(&self.path).unwrap();
+        let partition = &mbr::partitions(&bytes).unwrap()[1].bytes;
+        let range = partition.start as usize..partition.end as usize;
+        let (_, mut files) = fat::read(&mut bytes[range]).unwrap();
+        let file = files.remove(name);
+        file.unwrap_or_else(|| panic!("slot A has no {name}: {:?}", files.keys()))
+    }
+
     /// Takes the kernel out of slot A.
     pub fn break_slot_a(&self) {
         self.change(2, |files| {

@@ -4,7 +4,7 @@
 //! `cargo test --test boot -- --ignored`
 //!
 //! Needs what `tests/board` needs, and the packages u-boot-qemu, u-boot-rpi and raspi-firmware through apt (or the latter's
-//! file in `EYELET_RASPI_FIRMWARE`). What is missing makes a test say "skipped", unless `CI` or `EYELET_REQUIRE_BOARD` is set.
+//! file in `EYELET_RASPI_FIRMWARE`); for `sensor_camera` what `tests/kernel/build-modules` needs, dtc and fdtoverlay. What is missing makes a test say "skipped", unless `CI` or `EYELET_REQUIRE_BOARD` is set.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,6 +13,7 @@ mod emulator;
 mod machine;
 mod raspberry_pi;
 mod ribbon_camera;
+mod sensor_camera;
 
 use emulator::{MODEL, Missing, Photo, alone, or_skip, pictures, screen, shared};
 use machine::{Card, Console, Inputs};

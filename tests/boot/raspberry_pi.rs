@@ -31,16 +31,21 @@ pub struct Pi {
     folder: TempDir,
 }
 
+/// The package of the Pi's firmware.
+pub fn firmware() -> Result<PathBuf, Missing> {
+    match std::env::var_os("EYELET_RASPI_FIRMWARE") {
+        Some(file) => Ok(file.into()),
+        None => Apt::new(package_cache())
+            .package("raspi-firmware")
+            .map_err(|failure| Missing(failure.message)),
+    }
+}
+
 impl Pi {
     /// Fetches the Pi's firmware and U-Boot, and makes the device tree that QEMU gives to U-Boot.
     pub fn gather(inputs: &Inputs, model: Model) -> Result<Self, Missing> {
         let apt = Apt::new(package_cache());
-        let firmware = match std::env::var_os("EYELET_RASPI_FIRMWARE") {
-            Some(file) => file.into(),
-            None => apt
-                .package("raspi-firmware")
-                .map_err(|failure| Missing(failure.message))?,
-        };
+        let firmware = firmware()?;
         let folder = tempfile::tempdir().unwrap();
         let (u_boot, tree) = match model {
             Model::Three => ("rpi_3", "bcm2837-rpi-3-b.dtb"),

@@ -4,6 +4,7 @@
 
 pub mod device_tree;
 pub mod guest;
+pub mod kernel_modules;
 pub mod missing;
 pub mod pictures;
 pub mod programs;
