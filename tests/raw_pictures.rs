@@ -52,16 +52,16 @@ impl Desk {
         } = self;
         let mut lost = Vec::new();
         for (name, photo, class) in photos {
-            let mut class_of = |sensor: &Sensor, tuning: RawTuning| {
-                let (geometry, data) = sensor.mosaic(photo);
-                let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+            let mut class_of = |geometry: Geometry, data: &[u8], tuning: RawTuning| {
+                let frame = Frame::new(geometry, data, Duration::ZERO, 0).unwrap();
                 let encoder = network.encoder().clone();
                 let mut preprocess =
                     Preprocess::new(input, Mount::default(), encoder).with_raw_tuning(tuning);
                 preprocess.run(&frame, network.input()).unwrap();
                 argmax(network.run().unwrap()) as u64
             };
-            let got = class_of(sensor, tuning);
+            let (geometry, data) = sensor.mosaic(photo);
+            let got = class_of(geometry, &data, tuning);
             if got == *class {
                 continue;
             }
@@ -69,11 +69,7 @@ impl Desk {
                 let plain =
                     image::imageops::thumbnail(photo, photo.width() / 2, photo.height() / 2);
                 let geometry = Geometry::packed(PixelFormat::Rgb24, plain.width(), plain.height());
-                let frame = Frame::new(geometry, plain.as_raw(), Duration::ZERO, 0).unwrap();
-                let encoder = network.encoder().clone();
-                let mut preprocess = Preprocess::new(input, Mount::default(), encoder);
-                preprocess.run(&frame, network.input()).unwrap();
-                if argmax(network.run().unwrap()) as u64 == TIED_CLASS {
+                if class_of(geometry, plain.as_raw(), tuning) == TIED_CLASS {
                     continue;
                 }
             }
@@ -89,7 +85,10 @@ impl Desk {
                     noise: 0.0,
                     ..*sensor
                 };
-                let alone = [class_of(sensor, known_white), class_of(&noiseless, tuning)];
+                let alone = [
+                    class_of(geometry, &data, known_white),
+                    class_of(geometry, &noiseless.mosaic(photo).1, tuning),
+                ];
                 if (*name, got) == (FRAGILE_PHOTO, FRAGILE_CLASS) && alone == [*class; 2] {
                     continue;
                 }
