@@ -227,7 +227,7 @@ fn deliver(setting: &Setting, deliveries: &[Delivery<'_>]) {
         files.push((format!("boards/{name}.toml"), board));
         script += &format!(
             "vivid_feed {fourcc} 640 480 /pictures/{name} &\n\
-             eyelet run --board-file /boards/{name}.toml --json --stats-every 10 --frames 30\n\
+             eyelet run --board-file /boards/{name}.toml --json --stats-every 10 --frames 40\n\
              kill $!\n\
              wait\n"
         );

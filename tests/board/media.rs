@@ -73,7 +73,7 @@ fn media_controller() {
             format!("boards/{name}.toml"),
             board_file(camera).into_bytes(),
         ));
-        script += &format!("eyelet run --board-file /boards/{name}.toml --json --frames 12\n");
+        script += &format!("eyelet run --board-file /boards/{name}.toml --json --frames 30\n");
     }
     let scenario = Scenario {
         modules: &[("vimc", "")],
