@@ -120,7 +120,7 @@ fn a_signal_ends_it_at_once() {
     let began = Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        began.elapsed() < Duration::from_secs(10),
         "{:?}",
         began.elapsed()
     );
