@@ -344,16 +344,7 @@ fn test_picture((width_px, height_px): (u32, u32), depth: Depth, test: TestPictu
 
 fn test_picture_on(surface: Surface, test: TestPicture) -> Painter {
     let mut painter = Painter::on(surface, None).unwrap();
-    painter.draw(&Scene {
-        state: State::Test(test),
-        verdict: None,
-        labels: &[],
-        unknown_label: "",
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
-    });
+    painter.draw(&Scene::in_state(State::Test(test)));
     painter
 }
 

@@ -50,16 +50,8 @@ fn each_display_has_its_picture_and_is_told_what_to_look_for() {
     let drawn = image::open(folder.path().join("large/001.png")).unwrap();
     let kind = "png";
     let mut painter = Painter::new(480, 320, Depth::Rgb888).unwrap();
-    let canvas = painter.draw(&Scene {
-        state: State::Test(TestPicture { kind, turned: None }),
-        verdict: None,
-        labels: &[],
-        unknown_label: "",
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
-    });
+    let test = TestPicture { kind, turned: None };
+    let canvas = painter.draw(&Scene::in_state(State::Test(test)));
     let rows: Vec<u8> = (0..320).flat_map(|y| canvas.row(y).to_vec()).collect();
     assert_eq!(drawn.to_rgb8().into_raw(), rows);
     let small = image::open(folder.path().join("small/001.png")).unwrap();

@@ -20,18 +20,9 @@ const CONFIG: WindowConfig = WindowConfig {
     depth: Depth::Rgb565,
 };
 
-const SCENE: Scene<'static> = Scene {
-    state: State::CameraLost {
-        since: Duration::from_secs(7),
-    },
-    verdict: None,
-    labels: &[],
-    unknown_label: "unknown",
-    rate_fps: 0.0,
-    picture: None,
-    regions: &[],
-    notice: None,
-};
+const SCENE: Scene<'static> = Scene::in_state(State::CameraLost {
+    since: Duration::from_secs(7),
+});
 
 /// A process that ends with the test.
 struct Ended(Child);

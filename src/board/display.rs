@@ -174,6 +174,19 @@ fn depth(table: &mut Table<'_, '_>) -> Option<Depth> {
     table.word("depth", &depths)
 }
 
+/// `round`, which only a square display can be; `usual` where the file does not say.
+pub(super) fn shape(table: &mut Table<'_, '_>, is_square: bool, usual: bool) -> Shape {
+    let is_round = table.flag("round").unwrap_or(usual);
+    if is_round && !is_square {
+        table.fault("round", "is true, needs width_px and height_px to be equal");
+    }
+    if is_round {
+        Shape::Round
+    } else {
+        Shape::Rectangle
+    }
+}
+
 fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
     table.must_have(&["folder", "width_px", "height_px"]);
     let folder = table.text("folder");
@@ -181,10 +194,8 @@ fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
     let depth = depth(table);
-    let is_round = table.flag("round").unwrap_or(false);
-    if is_round && width_px.is_some() && width_px != height_px {
-        table.fault("round", "is true, needs width_px and height_px to be equal");
-    }
+    let is_square = width_px.is_none() || width_px == height_px;
+    let shape = shape(table, is_square, false);
     let is_paper = table.flag("paper").unwrap_or(false);
     if is_paper && depth.is_some_and(|depth| depth != Depth::Mono) {
         table.fault(
@@ -192,19 +203,11 @@ fn png(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<PngConfig> {
             "is true, needs `depth` to be \"mono\", or left out",
         );
     }
-    let (shape, refresh, default) = (
-        if is_round {
-            Shape::Round
-        } else {
-            Shape::Rectangle
-        },
-        if is_paper {
-            Refresh::Standing
-        } else {
-            Refresh::Live
-        },
-        if is_paper { Depth::Mono } else { Depth::Rgb888 },
-    );
+    let (refresh, default) = if is_paper {
+        (Refresh::Standing, Depth::Mono)
+    } else {
+        (Refresh::Live, Depth::Rgb888)
+    };
     Some(PngConfig {
         folder: base.output(&folder?),
         keep,

@@ -4,6 +4,8 @@
 pub mod epaper;
 pub mod oled;
 
+use super::Shape;
+use super::display::shape;
 use crate::limits;
 use crate::toml_file::Table;
 use std::fmt;
@@ -30,8 +32,8 @@ pub struct SpiConfig {
     pub invert: bool,
     /// Whether the panel's subpixels are in the order blue, green, red.
     pub bgr: bool,
-    /// Whether only the circle within the panel is seen.
-    pub round: bool,
+    /// What of the panel is seen.
+    pub shape: Shape,
     /// How it is connected.
     pub link: SpiLink,
     /// The line of its reset pin.
@@ -211,10 +213,8 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
             memory_px.1,
         );
     }
-    let is_round = table.flag("round");
-    if is_round == Some(true) && size_px.0 != size_px.1 {
-        table.fault("round", "is true, needs width_px and height_px to be equal");
-    }
+    let is_square = size_px.0 == size_px.1;
+    let shape = shape(table, is_square, is_square && known == Controller::Gc9a01);
     let config = SpiConfig {
         controller: known,
         width_px: size_px.0,
@@ -225,7 +225,7 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
         mirror: table.flag("mirror").unwrap_or(false),
         invert: table.flag("invert").unwrap_or(known.inverts(size_px)),
         bgr: table.flag("bgr").unwrap_or(known.is_bgr(size_px)),
-        round: is_round.unwrap_or(known == Controller::Gc9a01 && size_px.0 == size_px.1),
+        shape,
         link: spi_link(table, known.speed_hz()),
         reset_gpio: gpio(table, "reset_gpio"),
         backlight_gpio: gpio(table, "backlight_gpio"),
@@ -322,7 +322,7 @@ mod tests {
             assert_eq!((config.left_px, config.top_px), offset, "{keys}");
             assert_eq!((config.invert, config.bgr), (invert, bgr), "{keys}");
             assert_eq!(config.link.speed_hz, speed_hz, "{keys}");
-            assert_eq!(config.round, keys == "'gc9a01'");
+            assert_eq!(config.shape == Shape::Round, keys == "'gc9a01'");
             let link = config.link;
             assert_eq!(
                 (link.dc_gpio, link.spi_mode, link.transfer_bytes),

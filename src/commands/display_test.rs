@@ -111,19 +111,10 @@ fn keep(
 }
 
 fn scene(config: &DisplayConfig) -> Scene<'static> {
-    Scene {
-        state: State::Test(TestPicture {
-            kind: config.kind(),
-            turned: config.turned(),
-        }),
-        verdict: None,
-        labels: &[],
-        unknown_label: "",
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
-    }
+    Scene::in_state(State::Test(TestPicture {
+        kind: config.kind(),
+        turned: config.turned(),
+    }))
 }
 
 /// What a picture that is right looks like, and the keys that mend it where it does not.

@@ -92,16 +92,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
 
 /// A board that cannot start says so on its displays, where it has any, before the program ends and is started again.
 fn show_failure(displays: &[DisplayConfig], cause: Cause) {
-    let scene = Scene {
-        state: State::Failed(cause),
-        verdict: None,
-        labels: &[],
-        unknown_label: "",
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
-    };
+    let scene = Scene::in_state(State::Failed(cause));
     for display in displays {
         let Ok(mut display) = show::open(display, None) else {
             continue;

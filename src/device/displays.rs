@@ -53,6 +53,8 @@ struct Place {
     /// It has shown a scene since it was opened.
     has_shown: bool,
     retry_at: Option<Instant>,
+    /// Why it was not there at start, until that is told.
+    absent: Option<DisplayError>,
     /// What failed last on a thread of its own, until the thread has ended: two must not have the same device.
     leaving: Option<Apart>,
 }
@@ -91,10 +93,12 @@ impl Displays {
         let has_others = all.len() > 1;
         let mut places = Vec::with_capacity(all.len());
         for how in all {
-            let (display, description) = match open_patiently(&how, &holds, care) {
-                Ok((display, description)) => (Some(display), description),
+            let (display, description, absent) = match open_patiently(&how, &holds, care) {
+                Ok((display, description)) => (Some(display), description, None),
                 // A board without its panel still has its serial log, unless its file says that the panel must be there.
-                Err(DisplayError::Absent(why)) if !how.is_required => (None, why),
+                Err(why @ DisplayError::Absent(_)) if !how.is_required => {
+                    (None, String::new(), Some(why))
+                }
                 Err(error) if has_others => {
                     return Err(Failure::new(
                         Cause::Display,
@@ -103,14 +107,14 @@ impl Displays {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let display_is_absent = display.is_none();
             places.push(Place {
                 how,
                 display,
                 description,
                 has_shown: false,
                 // Also while the camera is waited for.
-                retry_at: display_is_absent.then(|| Instant::now() + PAUSE),
+                retry_at: absent.is_some().then(|| Instant::now() + PAUSE),
+                absent,
                 leaving: None,
             });
         }
@@ -130,8 +134,7 @@ impl Displays {
     /// Tells of the displays that were not there at start.
     pub fn tell_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
-            if place.display.is_none() {
-                let why = DisplayError::Absent(std::mem::take(&mut place.description));
+            if let Some(why) = place.absent.take() {
                 place.lose(index, &why, care, serial);
             }
         }
@@ -196,6 +199,7 @@ impl Place {
             Opened::Apart(_) => self.how.name.clone(),
         };
         self.display = Some(display);
+        self.absent = None;
         Ok(())
     }
 
@@ -205,6 +209,7 @@ impl Place {
             apart.abandon();
             self.leaving = Some(apart);
         }
+        self.absent = None;
         self.has_shown = false;
         self.retry_at = Some(Instant::now() + PAUSE);
         care.display_fails(index, &self.how.name, serial, why)
@@ -253,16 +258,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Arc, Mutex};
 
-    const SCENE: Scene<'_> = Scene {
-        state: State::Starting,
-        verdict: None,
-        labels: &[],
-        unknown_label: "",
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
-    };
+    const SCENE: Scene<'_> = Scene::in_state(State::Starting);
 
     fn no_words() -> Holds {
         Holds {

@@ -90,7 +90,7 @@ impl Device {
         let display_at = clock::now();
         let camera = ledger.account("camera", || {
             let show_waiting = |care: &mut Care| {
-                displays.show(&starting(&board), care, &serial);
+                displays.show(&Scene::in_state(State::Starting), care, &serial);
             };
             open_camera_patiently(&mut open_camera, &mut care, stop, show_waiting)
         })?;
@@ -240,20 +240,6 @@ fn open_camera_patiently(
         } else {
             REOPEN_PAUSE.0
         });
-    }
-}
-
-/// What displays show before there is a camera.
-fn starting(board: &Board) -> Scene<'_> {
-    Scene {
-        state: State::Starting,
-        verdict: None,
-        labels: &[],
-        unknown_label: &board.decide.unknown_label,
-        rate_fps: 0.0,
-        picture: None,
-        regions: &[],
-        notice: None,
     }
 }
 

@@ -112,6 +112,18 @@ fn cannot_open(node: &Path, error: &io::Error, remedy: Remedy) -> DisplayError {
     }
 }
 
+/// A panel that does not take what sets it up.
+pub(super) fn cannot_set_up(name: &str, error: &io::Error) -> String {
+    format!("cannot set the display {name} up: {error}; check its wiring and power")
+}
+
+/// A panel that was set up and takes nothing more.
+pub(super) fn cannot_write(name: &str, error: &io::Error) -> DisplayError {
+    DisplayError::Failed(format!(
+        "cannot write to the display {name}: {error}; check its wiring and power"
+    ))
+}
+
 /// The nodes of `/dev` whose names begin so, in order.
 fn nodes(prefix: &str) -> Vec<String> {
     let entries = fs::read_dir("/dev").into_iter().flatten().flatten();

@@ -21,10 +21,9 @@ pub use card::{Found, FoundConnector, list};
 pub use choice::word;
 pub use mode::Timing;
 
-use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
-use super::{Display, DisplayError, Scene};
+use super::{Display, DisplayError, Scene, orientation};
 use crate::board::{Depth, DrmConfig};
 use buffer::Format;
 use card::Card;
@@ -53,12 +52,7 @@ impl DrmDisplay {
     /// [`DisplayError::Absent`] when there is no such connector or nothing plugged in, [`DisplayError::Unusable`] when it cannot
     /// be drawn on: no permission, another program has it, no such mode.
     pub fn open(config: &DrmConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
-        let rotation = Rotation::from_degrees(config.rotate_deg).ok_or_else(|| {
-            DisplayError::Unusable(format!(
-                "display.drm.rotate_deg is {}: it must be 0, 90, 180 or 270",
-                config.rotate_deg
-            ))
-        })?;
+        let orientation = orientation("drm", config.rotate_deg, config.mirror)?;
         let (card, info) = find(config)?;
         let name = format!("{info} of {} ({})", card.driver, card.node.display());
         let timings: Vec<Timing> = info.modes().iter().map(Timing::from).collect();
@@ -78,11 +72,7 @@ impl DrmDisplay {
             Format::Xrgb8888 => Depth::Rgb888,
             Format::Rgb565 => Depth::Rgb565,
         };
-        let (width_px, height_px) = rotation.turn(size_px);
-        let orientation = Orientation {
-            rotation,
-            mirror: config.mirror,
-        };
+        let (width_px, height_px) = orientation.rotation.turn(size_px);
         Ok(Self {
             painter: Painter::with_letters(width_px, height_px, depth, own)?,
             pair: Pair::new(

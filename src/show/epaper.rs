@@ -11,13 +11,12 @@ pub mod ssd1680;
 mod standing;
 
 use super::bus::{self, Input, Output, Wiring, gpio};
-use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
 use super::pixel::Packing;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State};
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::board::panel::epaper::EpaperConfig;
 use crate::board::{self, Depth};
 use ssd1680::{Refresh, Ssd1680};
@@ -98,9 +97,9 @@ impl EpaperDisplay {
         power: Option<Box<dyn Output>>,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let orientation = orientation("epaper", config.rotate_deg, config.mirror)?;
         let size_px = config.panel.size_px();
-        let (width_px, height_px) = rotation.turn(size_px);
+        let (width_px, height_px) = orientation.rotation.turn(size_px);
         let surface =
             Surface::new(width_px, height_px, Depth::Mono).refreshed(board::Refresh::Standing);
         let painter = Painter::on(surface, own)?;
@@ -111,19 +110,13 @@ impl EpaperDisplay {
         );
         let mut controller = Ssd1680::new(wiring, busy, config.panel);
         controller.set_up().map_err(|error| {
-            let why = format!(
-                "cannot set the display {name} up: {error}; check its wiring and power, and busy_gpio"
-            );
+            let why = bus::cannot_set_up(&name, &error) + ", and busy_gpio";
             match error.kind() {
                 // A pin that nothing drives may read as busy.
                 io::ErrorKind::TimedOut => DisplayError::Absent(why),
                 _ => DisplayError::Unusable(why),
             }
         })?;
-        let orientation = Orientation {
-            rotation,
-            mirror: config.mirror,
-        };
         let packing = Packing::Mono {
             left_is_high: true,
             set_is_white: !config.invert,
@@ -248,12 +241,7 @@ impl Display for EpaperDisplay {
             (Ok(()), State::Failed(_)) => End::Stays,
             (Ok(()), _) => End::White,
         };
-        shown.map_err(|error| {
-            DisplayError::Failed(format!(
-                "cannot write to the display {}: {error}; check its wiring and power",
-                self.name
-            ))
-        })
+        shown.map_err(|error| bus::cannot_write(&self.name, &error))
     }
 }
 

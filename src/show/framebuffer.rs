@@ -4,12 +4,12 @@
 //! a mapping would end the program, and DRM's emulation flushes once a write instead of once a touched page. Rows that are as
 //! they were are not written; every two seconds all are, to cover what others (the console) may have drawn.
 
-use super::canvas::{Canvas, Orientation, Rotation};
+use super::canvas::{Canvas, Orientation};
 use super::draw::Painter;
 use super::fb_sys::{self, Mode};
 use super::font::Letters;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State};
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::board::{Depth, FramebufferConfig};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -50,16 +50,11 @@ impl FramebufferDisplay {
             DisplayError::Unusable(format!("the display {name} cannot be drawn on: {reason}"))
         })?;
         check_size(config, &mode, &name)?;
-        let rotation = Rotation::from_degrees(config.rotate_deg).ok_or_else(|| {
-            DisplayError::Unusable(format!(
-                "display.framebuffer.rotate_deg is {}: it must be 0, 90, 180 or 270",
-                config.rotate_deg
-            ))
-        })?;
+        let orientation = orientation("framebuffer", config.rotate_deg, config.mirror)?;
         if mode.palette {
             fb_sys::set_palette_332(&file).map_err(|error| unusable(&node, &error))?;
         }
-        let (width_px, height_px) = rotation.turn((mode.width_px, mode.height_px));
+        let (width_px, height_px) = orientation.rotation.turn((mode.width_px, mode.height_px));
         let depth = match mode.bits_per_pixel {
             1 => Depth::Mono,
             15 | 16 => Depth::Rgb565,
@@ -71,13 +66,7 @@ impl FramebufferDisplay {
         to_console("\x1b[?25l\x1b[9;0]\x1b[13]");
         Ok(Self {
             painter,
-            panel: Panel::new(
-                mode,
-                Orientation {
-                    rotation,
-                    mirror: config.mirror,
-                },
-            ),
+            panel: Panel::new(mode, orientation),
             file,
             name,
             whole_at: None,
@@ -338,6 +327,7 @@ impl Panel {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::canvas::Rotation;
     use super::super::fb_sys::{Bitfield, FixInfo, VarInfo};
     use super::*;
 

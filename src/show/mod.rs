@@ -45,6 +45,7 @@ use crate::board::{Depth, DisplayConfig};
 use crate::decide::Verdict;
 use crate::limits;
 use crate::preprocess::Crop;
+use canvas::{Orientation, Rotation};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -111,6 +112,16 @@ pub fn list() -> Vec<Found> {
         .collect()
 }
 
+/// How drawings lie on a display of `[display.KIND]`, by its keys.
+fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation, DisplayError> {
+    let rotation = Rotation::from_degrees(rotate_deg).ok_or_else(|| {
+        DisplayError::Unusable(format!(
+            "display.{kind}.rotate_deg is {rotate_deg}: it must be 0, 90, 180 or 270"
+        ))
+    })?;
+    Ok(Orientation { rotation, mirror })
+}
+
 /// A depth's name in a board file.
 fn depth_name(depth: Depth) -> &'static str {
     match depth {
@@ -139,6 +150,22 @@ pub struct Scene<'a> {
     pub regions: &'a [Region<'a>],
     /// What is the matter with the board, in a few words, while the class is live all the same.
     pub notice: Option<&'a str>,
+}
+
+impl Scene<'static> {
+    /// A state without a class, a picture or anything else to tell.
+    pub const fn in_state(state: State) -> Self {
+        Self {
+            state,
+            verdict: None,
+            labels: &[],
+            unknown_label: "",
+            rate_fps: 0.0,
+            picture: None,
+            regions: &[],
+            notice: None,
+        }
+    }
 }
 
 /// One of several parts of the camera's picture that are classified in turn.

@@ -8,12 +8,11 @@
 mod glass;
 
 use super::bus::{self, Wire, Wiring, gpio};
-use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
 use super::pixel::Packing;
 use super::shadow::{Grid, Patch, Shadow};
-use super::{Display, DisplayError, Scene, State};
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::board::Depth;
 use crate::board::panel::oled::{OledConfig, OledController, OledLink};
 use std::io;
@@ -79,9 +78,9 @@ impl OledDisplay {
         mut wiring: Wiring,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let orientation = orientation("oled", config.rotate_deg, config.mirror)?;
         let size_px = (config.width_px, config.height_px);
-        let (width_px, height_px) = rotation.turn(size_px);
+        let (width_px, height_px) = orientation.rotation.turn(size_px);
         let painter = Painter::with_letters(width_px, height_px, Depth::Mono, own)?;
         let name = match config.link {
             OledLink::I2c { address, .. } => format!(" at address {address:#04x}"),
@@ -98,14 +97,8 @@ impl OledDisplay {
             OledLink::I2c { .. } if bus::i2c::is_no_answer(&error) => DisplayError::Absent(format!(
                 "nothing answers as the display {name}: {error}; check its wiring and power, and set address to what `i2cdetect` finds (mostly 0x3c or 0x3d)"
             )),
-            _ => DisplayError::Unusable(format!(
-                "cannot set the display {name} up: {error}; check its wiring and power"
-            )),
+            _ => DisplayError::Unusable(bus::cannot_set_up(&name, &error)),
         })?;
-        let orientation = Orientation {
-            rotation,
-            mirror: config.mirror,
-        };
         let packing = Packing::Mono {
             left_is_high: false,
             set_is_white: true,
@@ -210,12 +203,8 @@ impl Display for OledDisplay {
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
         self.painter.draw(scene);
         self.stays = matches!(scene.state, State::Failed(_));
-        self.push().map_err(|error| {
-            DisplayError::Failed(format!(
-                "cannot write to the display {}: {error}; check its wiring and power",
-                self.name
-            ))
-        })
+        self.push()
+            .map_err(|error| bus::cannot_write(&self.name, &error))
     }
 }
 

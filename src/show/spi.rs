@@ -9,14 +9,13 @@ mod dcs;
 mod glass;
 
 use super::bus::{self, Wiring, gpio};
-use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State};
+use super::{Display, DisplayError, Scene, State, orientation};
+use crate::board::Depth;
 use crate::board::panel::{Controller, SpiConfig};
-use crate::board::{Depth, Shape};
 use dcs::Panel;
 use std::io;
 
@@ -60,20 +59,15 @@ impl SpiDisplay {
         mut wiring: Wiring,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let rotation = Rotation::from_degrees(config.rotate_deg).unwrap_or(Rotation::None);
+        let orientation = orientation("spi", config.rotate_deg, config.mirror)?;
         let size_px = (config.width_px, config.height_px);
-        let (width_px, height_px) = rotation.turn(size_px);
+        let (width_px, height_px) = orientation.rotation.turn(size_px);
         // A display of 18 bits is drawn for as one of 24.
         let depth = match config.controller {
             Controller::Ili9488 => Depth::Rgb888,
             _ => Depth::Rgb565,
         };
-        let shape = if config.round {
-            Shape::Round
-        } else {
-            Shape::Rectangle
-        };
-        let surface = Surface::new(width_px, height_px, depth).shaped(shape);
+        let surface = Surface::new(width_px, height_px, depth).shaped(config.shape);
         let painter = Painter::on(surface, own)?;
         let name = format!(
             "{} on {}",
@@ -82,15 +76,8 @@ impl SpiDisplay {
         );
         // 120 ms: what an ILI9341 wants before it may be woken (mipidsi 0.10, `ili934x.rs`).
         let started = wiring.reset(120).and_then(|()| dcs::start(config, wiring));
-        let (panel, packing, wiring) = started.map_err(|error| {
-            DisplayError::Unusable(format!(
-                "cannot set the display {name} up: {error}; check its wiring and power"
-            ))
-        })?;
-        let orientation = Orientation {
-            rotation,
-            mirror: config.mirror,
-        };
+        let (panel, packing, wiring) =
+            started.map_err(|error| DisplayError::Unusable(bus::cannot_set_up(&name, &error)))?;
         Ok(Self {
             painter,
             shadow: Shadow::new(size_px, packing, orientation, Grid { x_px: 1, y_px: 1 }),
@@ -132,12 +119,8 @@ impl Display for SpiDisplay {
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
         self.painter.draw(scene);
         self.stays = matches!(scene.state, State::Failed(_));
-        self.push().map_err(|error| {
-            DisplayError::Failed(format!(
-                "cannot write to the display {}: {error}; check its wiring and power",
-                self.name
-            ))
-        })
+        self.push()
+            .map_err(|error| bus::cannot_write(&self.name, &error))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::board::panel::oled::oled;
-use crate::show::canvas::Canvas;
+use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{NoDelay, scene, verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::show::bus::{Output, Wire};
-use crate::show::canvas::Canvas;
+use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::NoDelay;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

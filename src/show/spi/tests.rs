@@ -3,7 +3,7 @@
 use super::glass::{BGR, Glass, MX, MY, Module};
 use super::*;
 use crate::board::panel;
-use crate::show::canvas::Canvas;
+use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{scene, verdict};
 
 /// The keys of a `[display.spi]`.
