@@ -222,7 +222,7 @@ fn v4l2(table: &mut Table<'_, '_>) -> Option<V4l2Config> {
         .unwrap_or(30);
     let formats = table.words("formats", &NAMED_FORMATS);
     let sensor = table.word("sensor", &Sensor::NAMES);
-    let is_raw = sensor.and_then(Sensor::raw_tuning).is_some();
+    let is_raw = sensor.is_some_and(Sensor::is_raw);
     let formats = formats.unwrap_or_else(|| default_formats(is_raw));
     let timeout = millis(table, "timeout_ms", limits::CAMERA_TIMEOUT_MS, 2000);
     let media = super::media::media(table).map(Box::new);

@@ -27,6 +27,11 @@ impl Sensor {
         ("ov5647", Self::Ov5647),
     ];
 
+    /// Whether its own pictures are raw ones, by a driver of its own and a pipeline that has to be set up.
+    pub fn is_raw(self) -> bool {
+        self != Self::Firmware
+    }
+
     /// How its raw pictures are developed; `None`: its pictures are ready ones.
     ///
     /// Black levels are those of the data sheets (64 of 1024 for Sony's, 16 of 1024 for the OV5647). Lights (from some 2500 to

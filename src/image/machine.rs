@@ -71,7 +71,12 @@ impl Job {
     }
 }
 
-const fn driver(job: Job, names: &'static [&'static str], compatible: &'static str) -> Driver {
+/// A driver with this job.
+pub(super) const fn driver(
+    job: Job,
+    names: &'static [&'static str],
+    compatible: &'static str,
+) -> Driver {
     Driver {
         job,
         names,

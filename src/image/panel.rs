@@ -1,7 +1,7 @@
 //! What a panel on a board's pins needs on a card: its bus switched on, and the bus's drivers. The names are those of Linux's
 //! drivers and of the parameters in Raspberry Pi OS's device trees.
 
-use super::machine::{Driver, Job};
+use super::machine::{self, Driver, Job};
 use super::sensor::Parts;
 use crate::board::firmware::Machine;
 use crate::board::panel::oled::OledLink;
@@ -24,12 +24,8 @@ fn bus(display: &DisplayConfig) -> Option<Bus> {
     }
 }
 
-fn driver(name: &'static &'static str) -> Driver {
-    Driver {
-        job: Job::Display,
-        names: std::slice::from_ref(name),
-        compatible: "",
-    }
+const fn driver(names: &'static [&'static str]) -> Driver {
+    machine::driver(Job::Display, names, "")
 }
 
 /// Adds what the board's panels need to what its camera does.
@@ -46,14 +42,17 @@ pub fn add(parts: &mut Parts, board: &Board, machine: Machine) {
         {
             continue;
         }
-        let (parameter, drivers): (_, &'static [&'static str; 2]) = match wanted {
-            Bus::Spi if is_pi_5 => ("spi", &["spi_dw_mmio", "spidev"]),
-            Bus::Spi => ("spi", &["spi_bcm2835", "spidev"]),
-            Bus::I2c if is_pi_5 => ("i2c_arm", &["i2c_designware_platform", "i2c_dev"]),
-            Bus::I2c => ("i2c_arm", &["i2c_bcm2835", "i2c_dev"]),
+        let (parameter, drivers) = match wanted {
+            Bus::Spi if is_pi_5 => ("spi", [driver(&["spi_dw_mmio"]), driver(&["spidev"])]),
+            Bus::Spi => ("spi", [driver(&["spi_bcm2835"]), driver(&["spidev"])]),
+            Bus::I2c if is_pi_5 => (
+                "i2c_arm",
+                [driver(&["i2c_designware_platform"]), driver(&["i2c_dev"])],
+            ),
+            Bus::I2c => ("i2c_arm", [driver(&["i2c_bcm2835"]), driver(&["i2c_dev"])]),
         };
         parts.config.push(format!("dtparam={parameter}=on"));
-        parts.drivers.extend(drivers.iter().map(driver));
+        parts.drivers.extend(drivers);
     }
 }
 

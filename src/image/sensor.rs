@@ -1,7 +1,7 @@
 //! What a ribbon-cable camera needs on a card: lines of `config.txt`, drivers, an overlay. The names are those of the Linux
 //! drivers and of Raspberry Pi OS's overlays.
 
-use super::machine::{Driver, Job};
+use super::machine::{self, Driver, Job};
 use crate::board::firmware::Machine;
 use crate::board::sensor::Sensor;
 
@@ -15,11 +15,7 @@ pub struct Parts {
 }
 
 const fn driver(names: &'static [&'static str]) -> Driver {
-    Driver {
-        job: Job::Camera,
-        names,
-        compatible: "",
-    }
+    machine::driver(Job::Camera, names, "")
 }
 
 /// The memory that the firmware wants to make pictures in, MiB.

@@ -92,7 +92,7 @@ pub(super) fn prepare(
         }
         Err(why) => return Err(unusable(path, &why)),
     };
-    let sensor = config.sensor.filter(|sensor| *sensor != Sensor::Firmware);
+    let sensor = config.sensor.filter(|sensor| sensor.is_raw());
     let wish = Wish {
         width_px: config.width_px,
         height_px: config.height_px,
@@ -173,8 +173,7 @@ pub(super) fn needs_one(identity: &Identity) -> bool {
 
 /// Whether the board file asks for a pipeline, so that a node with one is the likelier camera.
 pub(super) fn is_asked_for(config: &V4l2Config) -> bool {
-    let sensor = config.sensor.filter(|sensor| *sensor != Sensor::Firmware);
-    config.media.is_some() || sensor.is_some()
+    config.media.is_some() || config.sensor.is_some_and(Sensor::is_raw)
 }
 
 fn sensor_path(graph: &Graph, sensor: Option<usize>) -> Option<PathBuf> {
