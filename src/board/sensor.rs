@@ -111,4 +111,19 @@ mod tests {
             assert!(warm[0] > cool[0] && warm[1] < cool[1], "{name}");
         }
     }
+
+    #[test]
+    fn what_raw_pictures_are_taken_for_is_told_with_its_keys() {
+        let unknown = RawTuning::default().to_string();
+        assert_eq!(
+            unknown,
+            "black_level 4096, white_balance measured, colours of no known sensor"
+        );
+        let known = Sensor::Ov5647.raw_tuning().unwrap_or_default();
+        let fixed = RawTuning {
+            white_balance: Some([1.5, 2.0]),
+            ..known
+        };
+        assert_eq!(fixed.to_string(), "black_level 1024, white_balance 1.5 2");
+    }
 }

@@ -74,6 +74,21 @@ impl Default for RawTuning {
     }
 }
 
+impl fmt::Display for RawTuning {
+    /// What raw pictures are taken for, with the keys that change it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "black_level {}", self.black_level)?;
+        match self.white_balance {
+            Some([red, blue]) => write!(f, ", white_balance {red} {blue}")?,
+            None => f.write_str(", white_balance measured")?,
+        }
+        match self.lights {
+            Some(_) => Ok(()),
+            None => f.write_str(", colours of no known sensor"),
+        }
+    }
+}
+
 impl Default for StillConfig {
     /// Each picture once for five frames, as fast as they are taken.
     fn default() -> Self {

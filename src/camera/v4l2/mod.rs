@@ -179,6 +179,9 @@ impl V4l2Camera {
         if let Some(own) = &prepared {
             let _ = write!(description, ", pipeline {}", own.line);
         }
+        if matches!(geometry.format, PixelFormat::Bayer(_)) {
+            let _ = write!(description, ", raw: {}", config.raw);
+        }
         let camera = Self {
             path: path.to_owned(),
             description,
