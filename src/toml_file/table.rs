@@ -305,32 +305,15 @@ impl<'s, 't> Table<'s, 't> {
 
     /// The table `[key]`.
     pub fn table(&mut self, key: &str) -> Option<Table<'s, 't>> {
-        match self.take(key)? {
-            DeValue::Table(entries) => {
-                let offset = self.places.get(key).copied().unwrap_or(self.offset);
-                Some(Table::new(self.source, self.dotted(key), entries, offset))
-            }
-            other => {
-                self.fault(
-                    key,
-                    format_args!("is {}, needs a table, `[{key}]`", spelt(&other)),
-                );
-                None
-            }
-        }
+        let value = self.take(key)?;
+        self.as_table(key, value)
     }
 
     /// The tables that `key` is: one, or several where it is a list of tables, `[[key]]`.
     pub fn tables(&mut self, key: &str) -> Vec<Table<'s, 't>> {
-        let Some(value) = self.take(key) else {
-            return Vec::new();
-        };
-        let offset = self.places.get(key).copied().unwrap_or(self.offset);
-        match value {
-            DeValue::Table(entries) => {
-                vec![Table::new(self.source, self.dotted(key), entries, offset)]
-            }
-            DeValue::Array(members) if is_list_of_tables(&members) => {
+        match self.take(key) {
+            None => Vec::new(),
+            Some(DeValue::Array(members)) if is_list_of_tables(&members) => {
                 let table = |member: Spanned<DeValue<'t>>| {
                     let offset = member.span().start;
                     match member.into_inner() {
@@ -343,12 +326,22 @@ impl<'s, 't> Table<'s, 't> {
                     .map(|(entries, at)| Table::new(self.source, self.dotted(key), entries, at))
                     .collect()
             }
+            Some(value) => self.as_table(key, value).into_iter().collect(),
+        }
+    }
+
+    fn as_table(&mut self, key: &str, value: DeValue<'t>) -> Option<Table<'s, 't>> {
+        match value {
+            DeValue::Table(entries) => {
+                let offset = self.places.get(key).copied().unwrap_or(self.offset);
+                Some(Table::new(self.source, self.dotted(key), entries, offset))
+            }
             other => {
                 self.fault(
                     key,
                     format_args!("is {}, needs a table, `[{key}]`", spelt(&other)),
                 );
-                Vec::new()
+                None
             }
         }
     }

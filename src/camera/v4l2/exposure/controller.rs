@@ -82,7 +82,7 @@ impl Controller {
         let stops = error_stops(reading);
         self.lasted = match stops.abs() {
             size if size < BAND_STOPS => 0,
-            _ => self.lasted + 1,
+            _ => self.lasted.saturating_add(1),
         };
         let is_due = stops.abs() >= SMALL_STOPS || self.lasted >= LASTS_FRAMES;
         if self.lasted == 0 || !is_due {
