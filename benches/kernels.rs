@@ -245,7 +245,7 @@ fn layers(c: &mut Criterion) {
             let pixels: Vec<f32> = (0..layer.side * layer.side * 3)
                 .map(|i| (i % 255) as f32 / 32.0 - 4.0)
                 .collect();
-            assert!(network.set_f32(&pixels, eyelet::model::Layout::Nhwc));
+            assert!(network.set_f32(&pixels, eyelet::spec::Layout::Nhwc));
             let wanted = if layer.depthwise {
                 "depthwise"
             } else {

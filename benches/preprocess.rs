@@ -8,9 +8,8 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use eyelet::board::{Mount, RawTuning};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{Dtype, InputSpec, Layout};
-use eyelet::network::Input;
-use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout};
 use image::GenericImageView;
 use image::imageops::{self, FilterType};
 use std::hint::black_box;
@@ -56,7 +55,7 @@ fn raw(c: &mut Criterion) {
         }
         let source = picture(width_px, height_px);
         let Encoder { table, .. } = Encoder::of(&spec());
-        let eyelet::preprocess::Table::F32(table) = table else {
+        let eyelet::spec::Table::F32(table) = table else {
             panic!("the input is f32");
         };
         let mut tensor = vec![0.0; 224 * 224 * 3];

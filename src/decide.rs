@@ -10,7 +10,7 @@ mod classes;
 pub use classes::Classes;
 
 use crate::board::{ClassRule, DecideConfig};
-use crate::model::{OutputKind, OutputSpec};
+use crate::spec::{OutputKind, OutputSpec};
 use std::time::Duration;
 
 /// One class and how sure the network is of it.

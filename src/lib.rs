@@ -6,13 +6,14 @@
 //! board      which camera, model, display and limits (boards/*.toml)
 //! model      which network file, how its input and output are meant (models/*/model.toml)
 //! camera     newest picture, borrowed            -> frame::Frame
-//! preprocess colour, crop, resize, normalise     -> network::Input
+//! preprocess colour, crop, resize, normalise     -> spec::Input
 //! network    the ONNX file as a runnable plan    -> scores
 //! decide     softmax, top-k, smoothing           -> decide::Verdict
 //! show       the display and the serial log
 //! device     the loop over all of these
 //! care       policy, health, and whoever watches over the loop
 //! firmware   the first program of a board that has no other system: modules, watchdog, reboot
+//! spec       what goes into a network and what comes out: model, network and preprocess share it
 //! memory     the fixed pool that all of these allocate from
 //! image      a whole system for a board in one file (feature `tools`)
 //! update     writing the other slot of a card, trying it, confirming it
@@ -20,7 +21,9 @@
 //! built_in   the shipped network and photos in the program itself (feature `built-in`)
 //! named      opening what a user names: of the right kind, not too long, and never waited for
 //! fat_volume a FAT volume, checked before it is used
+//! guard      what holds a parser or planner that is not ours to a time
 //! ```
+//! Which of them may import which is the order in `tests/module_order.rs`, which fails for an import from above.
 
 pub mod board;
 pub mod built_in;
@@ -37,6 +40,7 @@ pub mod firmware;
 #[cfg(feature = "tools")]
 pub mod flash;
 pub mod frame;
+pub mod guard;
 #[cfg(feature = "tools")]
 pub mod image;
 mod jpeg;
@@ -52,6 +56,7 @@ mod poll;
 pub mod preprocess;
 pub mod show;
 pub mod slot;
+pub mod spec;
 pub mod stats;
 pub mod toml_file;
 pub mod update;

@@ -4,8 +4,9 @@
 mod common;
 
 use common::{argmax, fixture, read_f32};
-use eyelet::model::{Layout, Model, OutputKind};
-use eyelet::network::{Input, Network};
+use eyelet::model::Model;
+use eyelet::network::Network;
+use eyelet::spec::{Input, Layout, OutputKind};
 use serde_json::Value;
 
 fn described() -> Value {

@@ -11,7 +11,8 @@ use eyelet::board::{
 use eyelet::data_roots::DataRoots;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
-use eyelet::model::{Definition, Resize};
+use eyelet::model::Definition;
+use eyelet::spec::Resize;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;

@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use eyelet::data_roots::DataRoots;
-use eyelet::model::{
-    ChannelOrder, Definition, Dtype, Layout, Model, ModelError, Named, OutputKind, Resize, shipped,
-};
-use eyelet::network::inspect::Inspected;
+use eyelet::model::{Definition, Model, ModelError, Named, shipped};
+use eyelet::network::onnx::inspect::Inspected;
+use eyelet::spec::{ChannelOrder, Dtype, Layout, OutputKind, Resize};
 use std::fs;
 use std::path::{Path, PathBuf};
 

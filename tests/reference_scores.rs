@@ -4,8 +4,9 @@
 mod common;
 
 use common::{PHOTOS, argmax, read_f32, say_skipped, shared};
-use eyelet::model::{Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec};
+use eyelet::model::Model;
 use eyelet::network::Network;
+use eyelet::spec::{Dtype, InputSpec, Layout, OutputKind, OutputSpec};
 use std::path::Path;
 
 fn mobilenet(file: &Path) -> Model {

@@ -7,8 +7,9 @@ use common::argmax;
 use eyelet::board::Mount;
 use eyelet::camera::read_picture;
 use eyelet::model::Model;
-use eyelet::network::{Input, Network};
+use eyelet::network::Network;
 use eyelet::preprocess::Preprocess;
+use eyelet::spec::Input;
 use std::path::{Path, PathBuf};
 
 /// A quantised score has steps of 0.062; where a value lies between two steps inside the network, right answers differ.

@@ -23,7 +23,7 @@ pub use tuning::{ControlSetting, Tuning};
 use crate::failure::{Cause, Failure};
 use crate::frame::PixelFormat;
 use crate::memory::PoolSize;
-use crate::model::Resize;
+use crate::spec::Resize;
 use crate::toml_file::Faults;
 use panel::SpiConfig;
 use panel::epaper::EpaperConfig;

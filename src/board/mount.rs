@@ -2,7 +2,7 @@
 
 use super::{Area, Mount, Region};
 use crate::limits;
-use crate::model::file::RESIZES;
+use crate::spec::RESIZES;
 use crate::toml_file::Table;
 
 /// What parts may be off by because they are written with few digits: 0.333 three times, say.

@@ -200,8 +200,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::board::Mount;
-    use crate::network::Input;
-    use crate::preprocess::{Encoder, Preprocess};
+    use crate::preprocess::Preprocess;
+    use crate::spec::{Encoder, Input};
 
     fn open(
         format: PixelFormat,
@@ -218,16 +218,16 @@ mod tests {
 
     /// What the network sees of frame `number`, at full size.
     fn crop(camera: &mut PatternCamera, size: u32) -> Vec<u8> {
-        let spec = crate::model::InputSpec {
-            layout: crate::model::Layout::Nhwc,
-            dtype: crate::model::Dtype::U8,
+        let spec = crate::spec::InputSpec {
+            layout: crate::spec::Layout::Nhwc,
+            dtype: crate::spec::Dtype::U8,
             width_px: size,
             height_px: size,
-            channels: crate::model::ChannelOrder::Rgb,
+            channels: crate::spec::ChannelOrder::Rgb,
             scale: 1.0,
             mean: [0.0; 3],
             std: [1.0; 3],
-            resize: crate::model::Resize::Crop,
+            resize: crate::spec::Resize::Crop,
             resize_shorter_px: size,
             fill: crate::model::file::BLACK,
         };

@@ -2,15 +2,13 @@
 
 use super::{find_model, print_line};
 use crate::board::Mount;
-use crate::clock;
 use crate::frame::{Frame, Geometry, PixelFormat};
-use crate::limits;
-use crate::memory;
 use crate::model::Model;
-use crate::network::{Input, Network};
+use crate::network::Network;
 use crate::output::print_json;
 use crate::preprocess::Preprocess;
-use crate::{Cause, Failure};
+use crate::spec::Input;
+use crate::{Cause, Failure, clock, limits, memory};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,11 +1,10 @@
 //! `eyelet explain`: the plan of a model, layer by layer.
 
 use super::{find_model, print_facts, print_line};
-use crate::Failure;
-use crate::limits;
 use crate::network::Network;
-use crate::network::fused::Row;
-use crate::network::islands::{Islands, Outside};
+use crate::network::run::Row;
+use crate::network::tract::islands::{Islands, Outside};
+use crate::{Failure, limits};
 use std::path::PathBuf;
 
 /// Arguments of `eyelet explain`.

@@ -6,9 +6,9 @@
 use super::LIVE_FOR;
 use crate::board::{DecideConfig, Region};
 use crate::decide::{Classes, Decider, Verdict};
-use crate::model::OutputSpec;
 use crate::preprocess::Preprocess;
 use crate::show::{self, REGIONS};
+use crate::spec::OutputSpec;
 use std::time::{Duration, Instant};
 
 /// All regions, at least one: the whole picture counts as one without a name.

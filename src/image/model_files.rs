@@ -7,7 +7,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::model::{Model, Named, find, shipped};
 use crate::named;
-use crate::network::peek::peek;
+use crate::network::onnx::peek::peek;
 use std::path::{Path, PathBuf};
 
 /// A model for an image.

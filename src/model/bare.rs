@@ -3,13 +3,11 @@
 use super::facts::{self, Fact, Source};
 use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
 use super::hints::{self, Labels, Pixels, Preparation, Resized, Said};
-use super::{
-    ChannelOrder, Dtype, InputSpec, Model, ModelError, OutputKind, OutputSpec, Resize,
-    labels as label_file,
-};
+use super::{Model, ModelError, labels as label_file};
 use crate::data_roots::DataRoots;
 use crate::network::Network;
-use crate::network::inspect::Inspected;
+use crate::network::onnx::inspect::Inspected;
+use crate::spec::{ChannelOrder, Dtype, InputSpec, OutputKind, OutputSpec, Resize};
 use std::path::Path;
 
 /// A side of the input where nobody says it.

@@ -2,8 +2,9 @@
 
 use super::facts::{self, Fact, Source};
 use super::file::{Definition, INPUT_KEYS, OUTPUT_KEYS};
-use super::{InputSpec, Model, ModelError, OutputSpec, find};
+use super::{Model, ModelError, find};
 use crate::output::Escaped;
+use crate::spec::{InputSpec, OutputSpec};
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 

@@ -1,10 +1,12 @@
 //! What is held to be true of a model, and who says so: its `model.toml`, the ONNX file itself, or nobody, and then a rule that
 //! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
 
-use super::file::{CHANNELS, DTYPES, KINDS, LAYOUTS, RESIZES};
 use super::hints::{Labels, Said};
-use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputSpec, Resize};
 use crate::output::Escaped;
+use crate::spec::{
+    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec, RESIZES,
+    Resize, quoted,
+};
 use std::fmt;
 use std::path::Path;
 
@@ -71,10 +73,10 @@ pub const FILL_RULE: &str = "black, as most tools pad in training";
 /// Facts of an input; `source` says who says each key.
 pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
     let mut keys = vec![
-        ("input.layout", word(&LAYOUTS, input.layout)),
+        ("input.layout", quoted(&LAYOUTS, input.layout)),
         ("input.width_px", input.width_px.to_string()),
         ("input.height_px", input.height_px.to_string()),
-        ("input.channels", word(&CHANNELS, input.channels)),
+        ("input.channels", quoted(&CHANNELS, input.channels)),
     ];
     if input.dtype == Dtype::F32 {
         keys.extend([
@@ -83,7 +85,7 @@ pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> V
             ("input.std", numbers(input.std)),
         ]);
     } else {
-        keys.push(("input.dtype", word(&DTYPES, input.dtype)));
+        keys.push(("input.dtype", quoted(&DTYPES, input.dtype)));
     }
     keys.extend(of_resize(input));
     all(keys, source)
@@ -91,7 +93,7 @@ pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> V
 
 /// How the picture comes to the network's size, and the key that says more of this way.
 fn of_resize(input: &InputSpec) -> Vec<(&'static str, String)> {
-    let mut keys = vec![("input.resize", word(&RESIZES, input.resize))];
+    let mut keys = vec![("input.resize", quoted(&RESIZES, input.resize))];
     match input.resize {
         Resize::Crop => keys.push((
             "input.resize_shorter_px",
@@ -130,7 +132,7 @@ pub fn resize_by_board(input: &mut InputSpec, facts: &mut Vec<Fact>, resize: Res
 /// Facts of an output.
 pub fn of_output(output: &OutputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
     let keys = vec![
-        ("output.kind", word(&KINDS, output.kind)),
+        ("output.kind", quoted(&KINDS, output.kind)),
         ("output.class_count", output.class_count.to_string()),
         ("output.label_offset", output.label_offset.to_string()),
     ];
@@ -180,23 +182,17 @@ pub fn text(text: &str) -> String {
 
 /// A layout as TOML has it.
 pub fn layout(layout: Layout) -> String {
-    word(&LAYOUTS, layout)
+    quoted(&LAYOUTS, layout)
 }
 
 /// An order of channels as TOML has it.
 pub fn channels(channels: ChannelOrder) -> String {
-    word(&CHANNELS, channels)
+    quoted(&CHANNELS, channels)
 }
 
 /// An element type as TOML has it.
 pub fn dtype(dtype: Dtype) -> String {
-    word(&DTYPES, dtype)
-}
-
-/// The word of `value`, as TOML has it.
-fn word<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
-    let known = words.iter().find(|(_, of)| *of == value);
-    format!("{:?}", known.map_or("", |(word, _)| *word))
+    quoted(&DTYPES, dtype)
 }
 
 /// A number that TOML takes for one with a point.

@@ -1,7 +1,10 @@
 //! The TOML of a model, read and checked into a [`Definition`]. Every key stands in `models/README.md`.
 
-use super::{ChannelOrder, Dtype, InputSpec, Layout, OutputKind, OutputSpec, Resize};
 use crate::limits;
+use crate::spec::{
+    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec, RESIZES,
+    Resize,
+};
 use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,27 +14,8 @@ pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// See [`IMAGENET_MEAN`].
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// The words of `layout`.
-pub(super) const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
-/// The words of `dtype`.
-pub(super) const DTYPES: [(&str, Dtype); 2] = [("f32", Dtype::F32), ("u8", Dtype::U8)];
-/// The words of `channels`.
-pub(super) const CHANNELS: [(&str, ChannelOrder); 2] =
-    [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
-/// The words of `resize`, here and in a board file.
-pub(crate) const RESIZES: [(&str, Resize); 3] = [
-    ("crop", Resize::Crop),
-    ("fit", Resize::Fit),
-    ("stretch", Resize::Stretch),
-];
 /// What [`Resize::Fit`] leaves free is black where nothing else is said, as it was in training with those tools that pad.
 pub const BLACK: [u8; 3] = [0; 3];
-/// The words of `kind`.
-pub(super) const KINDS: [(&str, OutputKind); 2] = [
-    ("logits", OutputKind::Logits),
-    ("probabilities", OutputKind::Probabilities),
-];
-
 /// Keys that may be left out of `[input]`, by their full names.
 pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.layout",

@@ -7,12 +7,11 @@
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
 use super::{Model, ModelError, hints, labels, shipped};
-use crate::built_in;
 use crate::data_roots::DataRoots;
-use crate::limits;
-use crate::network::inspect::{Inspected, inspect};
-use crate::network::peek::peek;
+use crate::network::onnx::inspect::{Inspected, inspect};
+use crate::network::onnx::peek::peek;
 use crate::toml_file::{did_you_mean, read_text};
+use crate::{built_in, limits};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Display;

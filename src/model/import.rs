@@ -8,7 +8,7 @@ use super::{Model, Named, find, shipped};
 use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::network::Network;
-use crate::network::peek::peek;
+use crate::network::onnx::peek::peek;
 use crate::{limits, named};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;

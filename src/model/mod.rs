@@ -25,6 +25,7 @@ pub use file::Definition;
 pub use find::{Named, is_path};
 
 use crate::failure::{Cause, Failure};
+use crate::spec::{InputSpec, NetworkSpec, OutputSpec};
 use crate::toml_file::Faults;
 use std::path::PathBuf;
 
@@ -137,102 +138,16 @@ pub struct Model {
     pub facts: Vec<Fact>,
 }
 
-/// The input tensor, batch 1, and how pixels become its values: `(pixel * scale - mean[c]) / std[c]`, pixel in 0..=255.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InputSpec {
-    /// Order of the axes.
-    pub layout: Layout,
-    /// Element type.
-    pub dtype: Dtype,
-    /// Width of the network's picture.
-    pub width_px: u32,
-    /// Height of the network's picture.
-    pub height_px: u32,
-    /// Which colour is channel 0.
-    pub channels: ChannelOrder,
-    /// Factor on the 8-bit pixel (1/255 brings it to 0..=1).
-    pub scale: f32,
-    /// Taken off after scaling, in the order R, G, B (whatever `channels` says).
-    pub mean: [f32; 3],
-    /// Divided by after that, R, G, B.
-    pub std: [f32; 3],
-    /// How the upright picture comes to the network's size.
-    pub resize: Resize,
-    /// With [`Resize::Crop`] the shorter side of the upright picture is resized to this before the centre crop.
-    pub resize_shorter_px: u32,
-    /// With [`Resize::Fit`] what the picture leaves free has this colour, R, G, B.
-    pub fill: [u8; 3],
-}
-
-/// How a picture comes to the size of the network's picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resize {
-    /// The middle of it, in its proportions: what is at the rims is not seen.
-    Crop,
-    /// All of it, in its proportions, centred; the rest is filled with one colour.
-    Fit,
-    /// All of it, each axis resized on its own.
-    Stretch,
-}
-
-/// Order of the input's axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Layout {
-    /// Batch, channel, row, column.
-    Nchw,
-    /// Batch, row, column, channel.
-    Nhwc,
-}
-
-/// Element type of the input tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit float.
-    F32,
-    /// Unsigned byte: pixels go in as they are (scale, mean and std are 1, 0, 1).
-    U8,
-}
-
-/// Which colour is channel 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChannelOrder {
-    /// Red first.
-    Rgb,
-    /// Blue first.
-    Bgr,
-}
-
-/// The scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputSpec {
-    /// Whether softmax is still to be done.
-    pub kind: OutputKind,
-    /// Classes that have a label.
-    pub class_count: usize,
-    /// Scores before the first class (1 when score 0 is "background").
-    pub label_offset: usize,
-}
-
-impl OutputSpec {
-    /// The scores of both classes of a network that gives one score, that of class 1: its probability, or a logit whose
-    /// sigmoid is the probability. (The softmax of 0 and x is the sigmoid of x.)
-    pub fn of_one_score(&self, score: f32) -> [f32; 2] {
-        match self.kind {
-            OutputKind::Logits => [0.0, score],
-            OutputKind::Probabilities => [1.0 - score, score],
+impl From<&Model> for NetworkSpec {
+    fn from(model: &Model) -> Self {
+        let size = ["input.width_px", "input.height_px"];
+        let is_guess = |fact: &Fact| size.contains(&fact.key) && fact.is_assumed();
+        Self {
+            name: model.name.clone(),
+            file: model.file.clone(),
+            input: model.input.clone(),
+            output: model.output,
+            is_size_assumed: model.facts.iter().any(is_guess),
         }
     }
-}
-
-/// What the scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputKind {
-    /// Raw scores; softmax makes probabilities of them.
-    Logits,
-    /// Probabilities already.
-    Probabilities,
 }

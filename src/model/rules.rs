@@ -1,9 +1,10 @@
 //! Rules by which pixels usually become a network's values, for `eyelet model describe`: what a network says of a photo under
 //! each of them shows a person which is its own.
 
+use super::file;
 use super::hints::Pixels;
-use super::{ChannelOrder, Dtype, InputSpec, file};
-use crate::network::inspect::Inspected;
+use crate::network::onnx::inspect::Inspected;
+use crate::spec::{ChannelOrder, Dtype, InputSpec};
 
 /// Values of two rules that differ by less are the same: a hundredth of the step from one pixel to the next.
 const SAME: f32 = 0.01;
@@ -88,8 +89,8 @@ fn is_same(one: &Pixels, other: &Pixels) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Layout, OutputKind};
-    use crate::network::scaling::Scaling;
+    use crate::network::onnx::scaling::Scaling;
+    use crate::spec::{Layout, OutputKind};
 
     fn names(input: &InputSpec, grey: bool, pixel_most: Option<f32>) -> Vec<String> {
         let inspected = Inspected {

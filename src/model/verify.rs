@@ -3,13 +3,14 @@
 //! The published models come with folders `test_data_set_0`, `test_data_set_1`, ...; each has `input_0.pb` and `output_0.pb`,
 //! ONNX `TensorProto` messages: what goes in, and what the publisher's runtime made of it.
 
-use super::{InputSpec, Layout, Model, ModelError};
-use crate::model::ChannelOrder;
-use crate::network::dequantise::{Quantisation, is_quantised};
-use crate::network::inspect::inspect;
-use crate::network::peek::peek;
-use crate::network::{Input, Network, NetworkError, half, onnx};
-use crate::preprocess::{Encoder, Table};
+use super::{Model, ModelError};
+use crate::network::Network;
+use crate::network::error::NetworkError;
+use crate::network::onnx::inspect::inspect;
+use crate::network::onnx::peek::peek;
+use crate::network::onnx::{self, half};
+use crate::network::rewrite::dequantise::{Quantisation, is_quantised};
+use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
 use prost::Message;
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -368,7 +369,7 @@ fn byte_of(value: f32, colour: usize, spec: &InputSpec, encoder: &Encoder) -> Re
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::Dtype;
+    use crate::spec::Dtype;
 
     #[test]
     fn data_sets_are_taken_by_number() {

@@ -1,93 +1,47 @@
-//! The network: an ONNX file as a runnable plan.
+//! The network: an ONNX file as a runnable plan. A room imports from those above it in this list only:
 //!
 //! ```text
-//! census      what is in a file, counted before it is read
-//! onnx        read the file (by chunks, see `chunked`)
-//! side_files  weights in a file beside it
-//! repair      small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out, `in_order`
-//! budget      what a graph may ask for
-//! forms       operators that would be computed wrong later, in forms that are computed right
-//! peek        a look at a file without its weights
-//! inspect     what the file says of its input and output
-//! scaling     what it does to its picture before its first layer
-//! seems       what a network seems to be that is no classifier
-//! fused       the fast plan: our own kernels, for networks wholly of known layers
-//! islands     the known parts of any other network, as operators of ours in tract's plan
-//! dequantise  a quantised graph as a float graph with the same scores
-//! guard       holds tract's planner to a time
-//! tract_plan  tract's plan, for all that our kernels do not know
+//! error     why a network cannot be loaded or run
+//! graph/    layers over tensors, and their exact arithmetic: no ONNX, no kernel, no offset
+//! onnx/     file -> clean ONNX graph
+//! rewrite/  ONNX -> ONNX: what would be computed wrong later, and quantised graphs as float ones
+//! lower/    ONNX -> graph
+//! kernels/  inner loops per instruction set
+//! run/      the steps of a plan, threads, the arena: the only place that makes a pointer of an offset
+//! plan/     graph -> steps, and the proof of each plan
+//! fused     the fast plan: our own kernels, for networks wholly of known layers
+//! tract/    any other network: tract's plan, with the known parts as islands of ours
+//! mod       a network that is loaded, whichever of both runs it
 //! ```
 
-mod attributes;
-pub mod budget;
-mod census;
-mod chunked;
-pub mod dequantise;
-mod forms;
+pub mod error;
 pub mod fused;
-pub(crate) mod guard;
-pub mod half;
-mod in_order;
-pub mod inspect;
-pub mod islands;
-mod local_functions;
+pub(crate) mod graph;
+pub(crate) mod kernels;
+pub(crate) mod lower;
 pub mod onnx;
-pub mod peek;
-pub mod repair;
-pub mod scaling;
-mod seems;
-mod side_files;
-mod tract_plan;
+pub(crate) mod plan;
+pub(crate) mod rewrite;
+pub(crate) mod run;
+pub mod tract;
 
-use crate::model::{ChannelOrder, Dtype, InputSpec, Layout, Model, OutputKind, OutputSpec, facts};
+use crate::memory;
 use crate::panics::catch_unwind;
-use crate::preprocess::Encoder;
-use crate::{Cause, Failure, memory};
+use crate::spec::{
+    ChannelOrder, DTYPES, Dtype, Encoder, Input, InputSpec, LAYOUTS, Layout, NetworkSpec,
+    OutputKind, OutputSpec, quoted,
+};
+use error::NetworkError;
 use fused::Fused;
-use islands::{Islands, NoIslands, Outside};
+use onnx::{budget, inspect, seems};
+use rewrite::{dequantise, forms};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use tract::in_time;
+use tract::islands::{self, Islands, NoIslands, Outside};
+use tract::parse::one_line;
+use tract::plan::{Planned, Staging, TractPlan};
 use tract_onnx::pb::ModelProto;
-use tract_plan::{Planned, Staging, TractPlan, one_line};
-
-/// The input tensor's values, to be written in place before a run: batch 1, in the model's layout, densely packed.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// 32-bit float.
-    F32(&'a mut [f32]),
-    /// Bytes: pixels as they are, or quantised values when the plan takes them (then through the plan's own table).
-    U8(&'a mut [u8]),
-}
-
-/// Why a network cannot be loaded or run.
-#[derive(Debug, thiserror::Error)]
-pub enum NetworkError {
-    /// The file is missing, damaged or no ONNX.
-    #[error("the model {path} {why}", path = path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it, and what to do.
-        why: String,
-    },
-    /// The file holds a network that Eyelet cannot run as `model.toml` (or Eyelet's own look into it) says.
-    #[error("the model {path} {why}", path = path.display())]
-    Unfit {
-        /// Which file.
-        path: PathBuf,
-        /// What does not fit, and what to do.
-        why: String,
-    },
-    /// A run failed or gave numbers that mean nothing.
-    #[error("the network failed on a frame: {0}")]
-    Run(String),
-}
-
-impl From<NetworkError> for Failure {
-    fn from(error: NetworkError) -> Self {
-        Failure::new(Cause::Model, error)
-    }
-}
 
 /// A loaded network: write [`Network::input`], call [`Network::run`], read the scores.
 pub struct Network {
@@ -133,15 +87,16 @@ impl Plan {
 impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
     /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
-    pub fn load(model: &Model, threads: usize) -> Result<Self, NetworkError> {
+    pub fn load(model: impl Into<NetworkSpec>, threads: usize) -> Result<Self, NetworkError> {
+        let model = model.into();
         memory::held_to(&model.file, || {
-            let mut network = Self::plan(model, threads)?;
-            network.choose_scores(model)?;
+            let mut network = Self::plan(&model, threads)?;
+            network.choose_scores(&model)?;
             Ok(network)
         })
     }
 
-    fn plan(model: &Model, threads: usize) -> Result<Self, NetworkError> {
+    fn plan(model: &NetworkSpec, threads: usize) -> Result<Self, NetworkError> {
         let unfit = |why: String| NetworkError::Unfit {
             path: model.file.clone(),
             why,
@@ -161,7 +116,7 @@ impl Network {
             Ok(()) => best_plan(model, proto, threads)?,
             Err(why) => {
                 let (own, weights) = (model.clone(), weights_bytes(&proto));
-                let planned = guard::in_time(weights, move || tract_plan(&own, proto));
+                let planned = in_time(weights, move || tract_plan(&own, proto));
                 let plan = ready(planned.and_then(|p| p)).map_err(unfit)?;
                 let outside = Vec::new();
                 (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
@@ -196,7 +151,7 @@ impl Network {
     }
 
     /// Which of the scores are the model's classes.
-    fn choose_scores(&mut self, model: &Model) -> Result<(), NetworkError> {
+    fn choose_scores(&mut self, model: &NetworkSpec) -> Result<(), NetworkError> {
         let output = model.output;
         let wanted = output.label_offset..output.label_offset + output.class_count;
         let count = self.score_count();
@@ -220,8 +175,9 @@ impl Network {
     }
 
     /// How many scores a network gives whose file does not say so: it is planned to find out. `model` needs no labels for it.
-    pub fn count_scores(model: &Model) -> Result<usize, NetworkError> {
-        memory::held_to(&model.file, || Ok(Self::plan(model, 1)?.score_count()))
+    pub fn count_scores(model: impl Into<NetworkSpec>) -> Result<usize, NetworkError> {
+        let model = model.into();
+        memory::held_to(&model.file, || Ok(Self::plan(&model, 1)?.score_count()))
     }
 
     fn score_count(&self) -> usize {
@@ -308,11 +264,12 @@ impl Network {
     /// How the integers that a network gives stand for its scores; `None` where its scores are numbers as they are. The file is
     /// read for it once more.
     pub fn output_quantisation(
-        model: &Model,
+        model: impl Into<NetworkSpec>,
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
-        let mut proto = read_again(model)?;
+        let model = model.into();
+        let mut proto = read_again(&model)?;
         dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unfit {
-            path: model.file.clone(),
+            path: model.file,
             why: format!("cannot be compared: {why}"),
         })
     }
@@ -360,7 +317,7 @@ impl Network {
 /// get, so that weights are in memory as seldom as can be. Whether a planner knows the network is seen, where it can be, before
 /// the weights are used up; else the file is read again for the next.
 fn best_plan(
-    model: &Model,
+    model: &NetworkSpec,
     proto: ModelProto,
     threads: usize,
 ) -> Result<(Plan, Option<WhySlow>), NetworkError> {
@@ -368,7 +325,7 @@ fn best_plan(
         path: model.file.clone(),
         why,
     };
-    let known = proto.graph.as_ref().map_or(Ok(()), fused::all_known);
+    let known = proto.graph.as_ref().map_or(Ok(()), lower::all_known);
     let (proto, why) = match known {
         Err(why) => (proto, why.to_string()),
         Ok(()) => match fast_plan(model, proto, threads) {
@@ -377,7 +334,7 @@ fn best_plan(
         },
     };
     let (own, weights) = (model.clone(), weights_bytes(&proto));
-    let planned = guard::in_time(weights, move || slow_plan(&own, proto, threads, why));
+    let planned = in_time(weights, move || slow_plan(&own, proto, threads, why));
     let (planned, why) = planned.map_err(unfit)??;
     let plan = ready(Ok(planned)).map_err(unfit)?;
     Ok((Plan::Any(Box::new(plan)), Some(why)))
@@ -385,7 +342,7 @@ fn best_plan(
 
 /// tract's plan with islands, or without, and why it is not the fast one.
 fn slow_plan(
-    model: &Model,
+    model: &NetworkSpec,
     proto: ModelProto,
     threads: usize,
     why: String,
@@ -410,9 +367,8 @@ fn slow_plan(
 }
 
 /// What is added when a network cannot be planned at a size that nobody has stated. Transformers, for one, take few.
-fn doubt_of_size(model: &Model) -> String {
-    let is_assumed = |key| (model.facts.iter()).any(|fact| fact.key == key && fact.is_assumed());
-    if !is_assumed("input.width_px") && !is_assumed("input.height_px") {
+fn doubt_of_size(model: &NetworkSpec) -> String {
+    if !model.is_size_assumed {
         return String::new();
     }
     let (width_px, height_px) = (model.input.width_px, model.input.height_px);
@@ -426,7 +382,7 @@ fn doubt_of_size(model: &Model) -> String {
 }
 
 /// The file once more, for another planner.
-fn read_again(model: &Model) -> Result<ModelProto, NetworkError> {
+fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
     let mut proto = onnx::read(&model.file)?;
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
@@ -450,7 +406,7 @@ fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
 }
 
 /// The fast plan of a network that is wholly of known layers; the error says why there is none.
-fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, String> {
+fn fast_plan(model: &NetworkSpec, proto: ModelProto, threads: usize) -> Result<Fused, String> {
     // A user's file must not take the program down, whatever is in it.
     let fused = catch_unwind(AssertUnwindSafe(|| fused::understand(proto)?.plan(threads)));
     let fused = fused
@@ -470,7 +426,7 @@ fn fast_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Fused, 
 }
 
 /// The ONNX shape of the input.
-fn input_shape(model: &Model) -> [usize; 4] {
+fn input_shape(model: &NetworkSpec) -> [usize; 4] {
     let (h, w) = (
         model.input.height_px as usize,
         model.input.width_px as usize,
@@ -482,7 +438,11 @@ fn input_shape(model: &Model) -> [usize; 4] {
 }
 
 /// tract's plan with islands of known layers.
-fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Planned, NoIslands> {
+fn island_plan(
+    model: &NetworkSpec,
+    proto: ModelProto,
+    threads: usize,
+) -> Result<Planned, NoIslands> {
     let shape = input_shape(model);
     // A user's file must not take the program down, whatever is in it.
     let made = catch_unwind(AssertUnwindSafe(|| {
@@ -495,7 +455,7 @@ fn island_plan(model: &Model, proto: ModelProto, threads: usize) -> Result<Plann
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
-fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
+fn tract_plan(model: &NetworkSpec, mut proto: ModelProto) -> Result<Planned, String> {
     let known = dequantise::Reals::new();
     dequantise::dequantise(&mut proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
     // tract panics on some graphs that it cannot run.
@@ -508,7 +468,7 @@ fn tract_plan(model: &Model, mut proto: ModelProto) -> Result<Planned, String> {
 
 /// Whether the model contradicts its file: scores that are probabilities already would be flattened by a second softmax, and
 /// pixels that are normalised twice are told.
-fn check_meaning(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
+fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let given = model.input.scale * 255.0;
     let is_plain = model.input.mean == [0.0; 3] && model.input.std == [1.0; 3];
     if let (Some(scaling), Dtype::F32) = (&file.scaling, model.input.dtype)
@@ -531,15 +491,15 @@ fn check_meaning(model: &Model, file: &inspect::Inspected) -> Result<(), String>
     Ok(())
 }
 
-fn check_input(model: &Model, file: &inspect::Inspected) -> Result<(), String> {
+fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let spec = &model.input;
     if spec.layout != file.layout || spec.dtype != file.dtype {
         return Err(format!(
             "takes layout = {}, dtype = {}, and its model.toml says layout = {}, dtype = {}: correct [input] layout and dtype",
-            facts::layout(file.layout),
-            facts::dtype(file.dtype),
-            facts::layout(spec.layout),
-            facts::dtype(spec.dtype)
+            quoted(&LAYOUTS, file.layout),
+            quoted(&DTYPES, file.dtype),
+            quoted(&LAYOUTS, spec.layout),
+            quoted(&DTYPES, spec.dtype)
         ));
     }
     let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);

@@ -1,9 +1,7 @@
 //! From the 8-bit crop to the tensor's values, by table.
 
 use super::pipeline::PreprocessError;
-use super::{Encoder, Table};
-use crate::model::{ChannelOrder, Layout};
-use crate::network::Input;
+use crate::spec::{ChannelOrder, Encoder, Input, Layout, Table};
 
 impl Encoder {
     /// Fills `input` from a packed RGB picture of as many pixels; another count or element type is an error.

@@ -2,8 +2,7 @@
 //! side. Normalisation and quantisation together are such a line. Only a line that gives every entry of its table is used.
 
 use super::lanes::{self, Pass, Vectors};
-use super::{Encoder, Table};
-use crate::model::{ChannelOrder, Layout};
+use crate::spec::{ChannelOrder, Encoder, Layout, Table};
 
 /// Fraction bits: 255 steps of half a unit in the last place are then 0.0001 of a byte.
 const FRACTION_BITS: u32 = 20;

@@ -30,53 +30,6 @@ mod taps;
 pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use pipeline::{Preprocess, PreprocessError};
 
-use crate::model::{ChannelOrder, InputSpec, Layout};
-
-/// How an 8-bit pixel value becomes a value of the input tensor: one table a colour, in the order R, G, B.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Encoder {
-    /// Order of the tensor's axes.
-    pub layout: Layout,
-    /// Which colour is channel 0 of the tensor.
-    pub channels: ChannelOrder,
-    /// The values.
-    pub table: Table,
-}
-
-/// The 256 values of each colour (R, G, B).
-#[derive(Debug, Clone, PartialEq)]
-pub enum Table {
-    /// For an `Input::F32`.
-    F32(Box<[[f32; 256]; 3]>),
-    /// For an `Input::U8`: pixels as they are, or quantised values (an i8 value by its bits).
-    U8(Box<[[u8; 256]; 3]>),
-}
-
-impl Encoder {
-    /// The encoder that a model's input asks for: `(pixel * scale - mean[c]) / std[c]`, or the pixel itself for bytes.
-    pub fn of(input: &InputSpec) -> Self {
-        let table = match input.dtype {
-            crate::model::Dtype::F32 => {
-                let mut table = Box::new([[0.0; 256]; 3]);
-                for (c, values) in table.iter_mut().enumerate() {
-                    for (pixel, value) in values.iter_mut().enumerate() {
-                        *value = (pixel as f32 * input.scale - input.mean[c]) / input.std[c];
-                    }
-                }
-                Table::F32(table)
-            }
-            crate::model::Dtype::U8 => {
-                Table::U8(Box::new([std::array::from_fn(|pixel| pixel as u8); 3]))
-            }
-        };
-        Self {
-            layout: input.layout,
-            channels: input.channels,
-            table,
-        }
-    }
-}
-
 /// The upright picture that the network sees (a crop, or one that is fitted in or stretched), packed 8-bit RGB.
 #[derive(Debug, Clone, Copy)]
 pub struct Crop<'a> {

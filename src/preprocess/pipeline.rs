@@ -1,16 +1,15 @@
 //! [`Preprocess`]: from a frame to the input tensor, in one pass over the part of the frame that the network sees.
 
+use super::Crop;
 use super::develop::{Cell, Developer, Window};
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
 use super::placement::{Axis, Placement, Rule};
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
-use super::{Crop, Encoder};
 use crate::board::{Area, Mount, RawTuning};
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
-use crate::model::InputSpec;
-use crate::network::Input;
+use crate::spec::{Encoder, Input, InputSpec};
 
 /// Turns frames into the network's input: the whole picture, or regions of it, each on its own.
 ///

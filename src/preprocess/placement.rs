@@ -16,7 +16,7 @@
 
 use crate::board::{Area, Mount};
 use crate::limits;
-use crate::model::{InputSpec, Resize};
+use crate::spec::{InputSpec, Resize};
 
 /// One axis of the camera's picture, and the network's picture along it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{Encoder, Preprocess, PreprocessError, Table};
+use super::{Preprocess, PreprocessError};
 use crate::board::{Area, Mount};
 use crate::frame::{Frame, Geometry, PixelFormat};
-use crate::model::{ChannelOrder, Dtype, InputSpec, Layout, Resize};
-use crate::network::Input;
+use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize, Table};
 use std::time::Duration;
 
 /// One colour of a picture. Sample (i, j) covers `pitch` pixels from `left + i * pitch`, `top + j * pitch` on.

@@ -9,10 +9,10 @@ use eyelet::board::{Board, CameraConfig, DecideConfig, Depth, Mount, StillConfig
 use eyelet::camera::{self, Next};
 use eyelet::decide::{Candidate, Classes, Verdict};
 use eyelet::model::Model;
-use eyelet::network::Input;
-use eyelet::preprocess::{Encoder, Preprocess};
+use eyelet::preprocess::Preprocess;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State};
+use eyelet::spec::{Encoder, Input};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 use std::fs;

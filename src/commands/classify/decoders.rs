@@ -7,13 +7,11 @@
 use super::inputs::Picture;
 use crate::board::Mount;
 use crate::camera::{Room, decode_stream, read_picture_in};
-use crate::limits;
-use crate::model::InputSpec;
-use crate::network::Input;
 use crate::panics::catch_unwind;
-use crate::preprocess::{Encoder, Preprocess};
+use crate::preprocess::Preprocess;
+use crate::spec::{Encoder, Input, InputSpec};
 use crate::stats::{Stage, StageTimes};
-use crate::{Failure, memory, output};
+use crate::{Failure, limits, memory, output};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{IsTerminal, stdin};
 use std::panic::AssertUnwindSafe;
@@ -339,7 +337,7 @@ fn read(picture: &Picture, room: Room<'_>) -> Result<crate::camera::Picture, Str
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::model::{ChannelOrder, Dtype, Layout, Resize};
+    use crate::spec::{ChannelOrder, Dtype, Layout, Resize};
     use std::path::Path;
 
     const INPUT: InputSpec = InputSpec {

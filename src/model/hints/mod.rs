@@ -9,9 +9,9 @@ mod config;
 mod names;
 
 use super::facts::Source;
-use super::{ChannelOrder, labels};
-use crate::limits;
-use crate::named;
+use super::labels;
+use crate::spec::ChannelOrder;
+use crate::{limits, named};
 use std::path::Path;
 
 /// `metadata_props`: keys and values.

@@ -4,14 +4,13 @@
 mod compare;
 mod coverage;
 mod found;
-pub(super) mod near;
+pub(crate) mod near;
 mod others;
-pub(super) mod plainest;
+pub(crate) mod plainest;
 mod random;
 
 use super::*;
-use crate::model::{Dtype, InputSpec, Layout};
-use crate::preprocess::Table;
+use crate::spec::{Dtype, InputSpec, Layout, Table};
 use prost::Message;
 use std::path::PathBuf;
 
@@ -42,7 +41,7 @@ fn shared() -> Option<PathBuf> {
 }
 
 /// Of so many cases those that are run: all, or a few where another processor is emulated, which takes a hundred times as long.
-pub(super) fn cases(count: usize) -> usize {
+pub(crate) fn cases(count: usize) -> usize {
     let runner = format!(
         "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
         std::env::consts::ARCH.to_uppercase()
@@ -51,7 +50,7 @@ pub(super) fn cases(count: usize) -> usize {
     if emulated { count.div_ceil(40) } else { count }
 }
 
-pub(super) fn model(name: &str) -> Option<ModelProto> {
+pub(crate) fn model(name: &str) -> Option<ModelProto> {
     let file = shared()?.join("models").join(name);
     Some(ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap())
 }
@@ -66,10 +65,10 @@ fn put_photo(net: &mut Fused, photo: &str) {
     let tables = net.input_encoding(&zoo_input()).table;
     let pixels = rgb.as_raw().iter().enumerate();
     match (net.input(), &tables) {
-        (crate::network::Input::F32(input), Table::F32(t)) => {
+        (crate::spec::Input::F32(input), Table::F32(t)) => {
             pixels.for_each(|(i, &p)| input[i] = t[i % 3][usize::from(p)]);
         }
-        (crate::network::Input::U8(input), Table::U8(t)) => {
+        (crate::spec::Input::U8(input), Table::U8(t)) => {
             pixels.for_each(|(i, &p)| input[i] = t[i % 3][usize::from(p)]);
         }
         _ => panic!("the tables do not fit the input"),

@@ -5,9 +5,8 @@
 use super::Cell;
 use crate::board::{Area, Mount, RawTuning};
 use crate::frame::{BayerFormat, Frame, Geometry, PixelFormat};
-use crate::model::{ChannelOrder, Dtype, InputSpec, Layout, Resize};
-use crate::network::Input;
-use crate::preprocess::{Encoder, Preprocess, PreprocessError};
+use crate::preprocess::{Preprocess, PreprocessError};
+use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use std::time::Duration;
 
 /// The standard's curve, from linear light.

@@ -5,9 +5,7 @@
 //! then. A file may be anything: its length, the time that it takes, and the outlines are bounded.
 
 use super::{OUTLINE_ABOVE, OUTLINE_BELOW, is_shipped, needs_shaping};
-use crate::limits;
-use crate::named;
-use crate::network::guard;
+use crate::{guard, limits, named};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

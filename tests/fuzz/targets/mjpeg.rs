@@ -3,9 +3,8 @@
 use super::assert_said;
 use eyelet::board::Mount;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::model::{Dtype, InputSpec, Layout, Resize};
-use eyelet::network::Input;
-use eyelet::preprocess::{Encoder, MjpegDecoder, Preprocess};
+use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use image::codecs::jpeg::JpegEncoder;
 use std::time::Duration;
 

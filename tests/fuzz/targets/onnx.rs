@@ -2,7 +2,8 @@
 
 use super::{assert_said, file_of};
 use eyelet::model::Model;
-use eyelet::network::{Input, Network};
+use eyelet::network::Network;
+use eyelet::spec::Input;
 
 /// Larger pictures take the same way and more time.
 const MOST_PIXELS: usize = 96 * 96;

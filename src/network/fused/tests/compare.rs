@@ -11,16 +11,18 @@
 //! EYELET_GRAPH_SEED=4711 cargo test --lib -- random_networks --nocapture              just that one
 //! ```
 
-use super::cases;
 use super::coverage::Seen;
 use super::near::Near;
 use super::others::{alike, by_islands, by_tract, in_part, turn_by_product};
-use super::plainest;
-use super::random::{self, Limits, Network};
-use crate::model::Layout;
-use crate::network::forms;
-use crate::network::fused::graph::{Border, Graph, Kind, Layer, Op};
-use crate::network::fused::{Fused, Understood, gate, kernels, understand};
+use super::random::{Limits, Network};
+use super::{cases, plainest, random};
+use crate::network::fused::{Understood, understand};
+use crate::network::graph::{Border, Graph, Kind, Layer, Op};
+use crate::network::kernels;
+use crate::network::lower::gate;
+use crate::network::rewrite::forms;
+use crate::network::run::Fused;
+use crate::spec::Layout;
 use fastrand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,7 +146,7 @@ fn checked(seed: u64, seen: &mut Seen) -> Result<(), String> {
     }
     let lowered = understand(network.model.clone()).map_or_else(
         |why| why.to_string(),
-        |understood| super::coverage::told(&understood.0),
+        |understood| crate::network::fused::tests::coverage::told(&understood.0),
     );
     let told = random::told(&network);
     Err(format!(

@@ -2,9 +2,10 @@
 //! test, as does a step that is new and not listed here.
 
 use super::near::Near;
-use crate::network::fused::graph::{Graph, InputType, Op, Weights};
-use crate::network::fused::steps::{AnyConv, AnyDepthwise, Work};
-use crate::network::fused::{Fused, NotFused};
+use crate::network::error::NotFused;
+use crate::network::graph::{Graph, InputType, Op, Weights};
+use crate::network::run::Fused;
+use crate::network::run::steps::{AnyConv, AnyDepthwise, Work};
 use std::collections::BTreeMap;
 use tract_onnx::pb::GraphProto;
 
@@ -158,7 +159,7 @@ fn kind(work: &Work) -> String {
         Work::Add(a) if a.product => format!("product of {}", bytes(a.q8.is_some())),
         Work::Add(a) => format!("sum of {}", bytes(a.q8.is_some())),
         Work::Average(a) => format!("average of {}", bytes(a.q8.is_some())),
-        Work::Max(m) => format!("largest of {}", bytes(m.bytes.is_some())),
+        Work::Max(m) => format!("largest of {}", bytes(m.pool.bytes.is_some())),
         Work::Affine { .. } => "affine".into(),
         Work::Slopes { .. } => "slopes".into(),
         Work::Pick { .. } => "channels".into(),

@@ -1,8 +1,9 @@
 //! What random networks have found, each in a small form.
 
 use super::plainest;
-use crate::network::attributes::{of_int, of_ints};
-use crate::network::fused::{kernels, understand};
+use crate::network::fused::understand;
+use crate::network::kernels;
+use crate::network::onnx::attributes::{of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -90,7 +91,7 @@ fn rounding_in_place_leaves_what_a_reshape_shares() {
         for threads in 1..4 {
             let understood = understand(quantised_beside_reshape()).unwrap();
             let mut net = understood.plan_with(threads, kernels).unwrap();
-            assert!(net.set_f32(&picture, crate::model::Layout::Nhwc));
+            assert!(net.set_f32(&picture, crate::spec::Layout::Nhwc));
             assert_eq!(net.run(), want, "{} x {threads}", kernels.name());
         }
     }
@@ -114,7 +115,7 @@ fn a_picture_that_is_also_read_as_floats_does_not_go_in_as_bytes() {
     let want: Vec<f32> = picture.iter().map(|&x| x.max(0.0) + rounded(x)).collect();
     let model = model(DataType::Float, [1, 3, 16, 1], nodes, weights);
     let mut net = understand(model).unwrap().plan(1).unwrap();
-    assert!(net.set_f32(&picture, crate::model::Layout::Nchw));
+    assert!(net.set_f32(&picture, crate::spec::Layout::Nchw));
     assert_eq!(net.run(), want);
 }
 

@@ -4,10 +4,11 @@ use super::compare::{by_pixels, picture};
 use super::coverage::Seen;
 use super::near::{Near, exact};
 use super::random::Network;
-use crate::model::{Dtype, Layout};
-use crate::network::dequantise::{Reals, dequantise};
-use crate::network::tract_plan::{Planned, Staging, TractPlan, parse};
-use crate::network::{Input, islands};
+use crate::network::rewrite::dequantise::{Reals, dequantise};
+use crate::network::tract::islands;
+use crate::network::tract::parse::parse;
+use crate::network::tract::plan::{Planned, Staging, TractPlan};
+use crate::spec::{Dtype, Input, Layout};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 

@@ -9,10 +9,10 @@ mod rows;
 pub use rows::product;
 
 use super::near::{Near, dot, exact};
-use crate::network::fused::graph::{
+use crate::network::graph::requantise::quantise;
+use crate::network::graph::{
     Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Unary, Weights, Window,
 };
-use crate::network::fused::requantise::quantise;
 use bytes::{byte, over_bytes, product_of_bytes, sum_of_bytes, through_bytes, whole_dot};
 use rows::{normalised, places, scale_of, softmax, whole_number};
 

@@ -1,8 +1,8 @@
 //! The arithmetic of bytes, see `requantise`.
 
-use crate::network::fused::graph::{Quant, Unary};
-use crate::network::fused::requantise::{dequantise, quantise};
 use crate::network::fused::tests::near::{Near, exact};
+use crate::network::graph::requantise::{dequantise, quantise};
+use crate::network::graph::{Quant, Unary};
 
 /// A sum of products of whole numbers, in 32 bits that wrap.
 pub(super) fn whole_dot(pairs: impl Iterator<Item = (Near, f32)>, bias: i32) -> Near {

@@ -1,10 +1,10 @@
 //! Sums along rows of values, products of matrices, places along axes, and scales that are found anew in every run.
 
 use super::Values;
-use crate::network::fused::axes::Axes;
-use crate::network::fused::dynamic::Extremes;
-use crate::network::fused::graph::{Norm, Product};
 use crate::network::fused::tests::near::{Near, exact, sum};
+use crate::network::graph::axes::Axes;
+use crate::network::graph::dynamic::Extremes;
+use crate::network::graph::{Norm, Product};
 
 pub(super) fn softmax(x: &[Near]) -> Values {
     let top = x

@@ -1,7 +1,7 @@
 //! Quantised layers: between QuantizeLinear and DequantizeLinear, as QLinear operators, and with scales found anew in every run.
 
 use super::{Bytes, Maker, Value, real};
-use crate::network::attributes::{of_float, of_int, of_ints};
+use crate::network::onnx::attributes::{of_float, of_int, of_ints};
 use tract_onnx::pb::AttributeProto;
 
 impl Maker {

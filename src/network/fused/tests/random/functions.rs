@@ -1,7 +1,7 @@
 //! Layers that do the same to every value: functions of one value, by themselves or spelt out, normalisations, constants.
 
 use super::{Maker, Value, real};
-use crate::network::attributes::of_float;
+use crate::network::onnx::attributes::of_float;
 
 impl Maker {
     pub(super) fn clip(&mut self, x: &Value) -> Value {

@@ -1,7 +1,7 @@
 //! Layers of a network whose channels are the last axis, between two that have them second; tokens in windows.
 
 use super::{Maker, Value, real};
-use crate::network::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_int, of_ints};
 
 /// One to three layers with the channels last.
 pub(super) fn layers(maker: &mut Maker, x: &Value) -> Option<Value> {

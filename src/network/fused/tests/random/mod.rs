@@ -22,7 +22,7 @@ mod told;
 
 pub use told::told;
 
-use crate::network::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
 use fastrand::Rng;
 use tract_onnx::pb::attribute_proto::AttributeType;

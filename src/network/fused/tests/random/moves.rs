@@ -1,7 +1,7 @@
 //! Layers that move values, or only count them otherwise.
 
 use super::{Maker, Value, real};
-use crate::network::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_int, of_ints};
 
 impl Maker {
     pub(super) fn flatten(&mut self, x: &Value) -> Value {

@@ -1,7 +1,7 @@
 //! Layers over channels, rows and columns: values of four axes, channels second.
 
 use super::{Maker, Value, of_text, real};
-use crate::network::attributes::{of_int, of_ints};
+use crate::network::onnx::attributes::{of_int, of_ints};
 use tract_onnx::pb::AttributeProto;
 
 /// Geometry of a window, as attributes, and the size of its result.
@@ -46,8 +46,8 @@ impl Maker {
             30 => self.concat_rows(x),
             31 => Some(self.soft_channels(x)),
             32 => Some(self.named(x)),
-            33 | 34 => super::keras::layers(self, x),
-            35 => super::keras::windows(self, x),
+            33 | 34 => crate::network::fused::tests::random::keras::layers(self, x),
+            35 => crate::network::fused::tests::random::keras::windows(self, x),
             _ => {
                 let pooled = self.global_pool(x);
                 Some(self.flatten(&pooled))

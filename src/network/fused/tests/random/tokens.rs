@@ -1,7 +1,7 @@
 //! Layers over rows of values, as attention networks have them, and over single vectors.
 
 use super::{Maker, Value, real};
-use crate::network::attributes::{of_float, of_int, of_ints};
+use crate::network::onnx::attributes::{of_float, of_int, of_ints};
 
 impl Maker {
     pub(super) fn token_layer(&mut self, x: &Value) -> Option<Value> {

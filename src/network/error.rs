@@ -1,0 +1,56 @@
+//! Why a network cannot be loaded, run, or run by our own kernels.
+
+use crate::{Cause, Failure};
+use std::path::PathBuf;
+
+/// Why a network cannot be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// The file is missing, damaged or no ONNX.
+    #[error("the model {path} {why}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The file holds a network that Eyelet cannot run as `model.toml` (or Eyelet's own look into it) says.
+    #[error("the model {path} {why}", path = path.display())]
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit, and what to do.
+        why: String,
+    },
+    /// A run failed or gave numbers that mean nothing.
+    #[error("the network failed on a frame: {0}")]
+    Run(String),
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        Failure::new(Cause::Model, error)
+    }
+}
+
+/// Why a network has no fast plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no fast plan: node {node:?} ({op}): {why}")]
+pub struct NotFused {
+    /// The ONNX node; empty when it is about the whole graph.
+    pub node: String,
+    /// Its operator.
+    pub op: String,
+    /// What is not understood.
+    pub why: String,
+}
+
+impl NotFused {
+    pub(crate) fn whole(why: &str) -> Self {
+        Self {
+            node: String::new(),
+            op: "graph".into(),
+            why: why.into(),
+        }
+    }
+}

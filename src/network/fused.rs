@@ -1,0 +1,102 @@
+//! The fast plan: a network of known layers, or the known parts of one, run by our own kernels.
+//!
+//! ```text
+//! lower/    ONNX nodes -> graph: folded, quantised patterns recognised
+//! graph/    layers over NHWC tensors
+//! plan/     graph -> steps: weights packed, blocks by bands, places in the arena, and the proof of it
+//! run/      how a team of threads runs the steps
+//! kernels/  inner loops per instruction set
+//! ```
+//! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
+
+pub use super::run::Fused;
+
+use super::error::NotFused;
+use super::graph::Graph;
+use super::kernels::{self, Kernels};
+use super::lower::{self, Partial, gate};
+use super::plan::{self, verify};
+use super::run::Plan;
+use super::run::threads::Pool;
+use std::time::{Duration, Instant};
+use tract_onnx::pb::ModelProto;
+
+/// Whether this CPU has kernels that are worth planning for: those that every other kernel is tested against are right on
+/// every CPU and fast on none. The error says that there are none.
+pub fn kernels_here() -> Result<(), String> {
+    if kernels::choose().name() == kernels::plain::UNSIGNED.name() {
+        return Err("this CPU has no instruction set that the fast plan has kernels for".into());
+    }
+    Ok(())
+}
+
+/// A network that is understood, with weights of its own: the ONNX model that it came from is used up on the way, so that
+/// the weights are there once.
+#[derive(Debug)]
+pub struct Understood(pub(crate) Graph);
+
+impl From<Partial> for Understood {
+    fn from(partial: Partial) -> Self {
+        Self(partial.graph)
+    }
+}
+
+/// What the layers of a model compute, if all of them are known.
+pub fn understand(model: ModelProto) -> Result<Understood, NotFused> {
+    Ok(Understood(lower::lower(model)?))
+}
+
+/// The fast plan of a model for one thread, with the best kernels of this CPU.
+pub fn fuse(model: ModelProto) -> Result<Fused, NotFused> {
+    understand(model)?.plan(1)
+}
+
+impl Understood {
+    /// The plan for `threads` threads (the caller's one included), with the best kernels of this CPU.
+    pub fn plan(self, threads: usize) -> Result<Fused, NotFused> {
+        self.plan_with(threads, kernels::choose())
+    }
+
+    /// How long each of so many proofs of the plan takes; every plan is proved once.
+    pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
+        let (graph, plan) = self.planned(threads, kernels::choose())?;
+        let one = |_| {
+            let start = Instant::now();
+            verify::verify(&graph, std::hint::black_box(&plan), threads)?;
+            Ok(start.elapsed())
+        };
+        (0..proofs).map(one).collect()
+    }
+
+    /// A plan that is not proved yet, and the graph that it is of.
+    fn planned(
+        self,
+        threads: usize,
+        kernels: &'static dyn Kernels,
+    ) -> Result<(Graph, Plan), NotFused> {
+        let Self(mut graph) = self;
+        gate::take_together(&mut graph);
+        let plan = plan::plan(&mut graph, kernels, threads);
+        let plan = plan.map_err(|why| NotFused::whole(&why))?;
+        Ok((graph, plan))
+    }
+
+    pub(crate) fn plan_with(
+        self,
+        threads: usize,
+        kernels: &'static dyn Kernels,
+    ) -> Result<Fused, NotFused> {
+        let pool = Pool::new(threads);
+        let (graph, plan) = self.planned(pool.size(), kernels)?;
+        verify::verify(&graph, &plan, pool.size())
+            .inspect_err(|refused| log::warn!("{refused}"))?;
+        let picture = graph.input.map(|input| {
+            let tensor = graph.tensors[input.tensor.0].clone();
+            (input, tensor)
+        });
+        Fused::new(plan, kernels, pool, picture).map_err(|why| NotFused::whole(&why))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,477 @@
+//! The layers of a network: what is computed, free of ONNX names and of any kernel.
+//!
+//! ```text
+//! mod         layers, tensors, the graph
+//! sizes       shapes whose volume was checked
+//! axes        how values of any rank lie in them
+//! requantise  the exact integer arithmetic
+//! dynamic     that of scales found anew in every run
+//! functions   functions of one value
+//! ends        which layers make and read each tensor
+//! ```
+//!
+//! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255
+//! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
+
+pub mod axes;
+pub mod dynamic;
+pub mod ends;
+pub mod functions;
+pub mod requantise;
+pub mod sizes;
+
+pub use sizes::{Shape, Sides};
+
+use axes::Axes;
+use std::rc::Rc;
+
+/// Limits that limit nothing.
+pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+/// Index of a tensor in [`Graph::tensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub usize);
+
+/// Scale and zero point of a quantised tensor; the zero point counts in 0..=255.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quant {
+    /// Value of one step.
+    pub scale: f32,
+    /// The step that means 0.
+    pub zero: i32,
+}
+
+/// Element type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// 32-bit float.
+    F32,
+    /// One byte a value.
+    Q8(Quant),
+}
+
+impl Kind {
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Q8(_) => 1,
+        }
+    }
+}
+
+/// A tensor between layers.
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    /// Size.
+    pub shape: Shape,
+    /// Element type.
+    pub kind: Kind,
+}
+
+impl Tensor {
+    /// Bytes of the whole tensor.
+    pub fn bytes(&self) -> usize {
+        self.shape.volume() * self.kind.bytes()
+    }
+}
+
+/// Kernel size, strides, dilations and padding of a convolution or pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel rows.
+    pub kh: usize,
+    /// Kernel columns.
+    pub kw: usize,
+    /// Row stride.
+    pub sh: usize,
+    /// Column stride.
+    pub sw: usize,
+    /// Row dilation.
+    pub dh: usize,
+    /// Column dilation.
+    pub dw: usize,
+    /// Rows of padding above.
+    pub top: usize,
+    /// Columns of padding at the left.
+    pub left: usize,
+    /// Rows of padding below.
+    pub bottom: usize,
+    /// Columns of padding at the right.
+    pub right: usize,
+}
+
+impl Window {
+    /// One pixel, stride 1, no padding.
+    pub const POINT: Self = Self {
+        kh: 1,
+        kw: 1,
+        sh: 1,
+        sw: 1,
+        dh: 1,
+        dw: 1,
+        top: 0,
+        left: 0,
+        bottom: 0,
+        right: 0,
+    };
+
+    /// Rows and columns of the output for an input of `h` by `w`; `None` when the window does not fit.
+    pub fn output(&self, h: usize, w: usize) -> Option<(usize, usize)> {
+        let one = |size: usize, before: usize, after: usize, k: usize, d: usize, s: usize| {
+            let span = (k.checked_sub(1)?).checked_mul(d)?.checked_add(1)?;
+            let padded = size.checked_add(before)?.checked_add(after)?;
+            padded.checked_sub(span)?.checked_div(s)?.checked_add(1)
+        };
+        Some((
+            one(h, self.top, self.bottom, self.kh, self.dh, self.sh)?,
+            one(w, self.left, self.right, self.kw, self.dw, self.sw)?,
+        ))
+    }
+
+    /// Whether any padding is asked for.
+    pub fn padded(&self) -> bool {
+        [self.top, self.left, self.bottom, self.right] != [0; 4]
+    }
+}
+
+/// A function of one value, done after a layer or on its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unary {
+    /// Limits; infinite where there is none.
+    Clamp(f32, f32),
+    /// `x * clamp(x / 6 + 0.5, 0, 1)`.
+    HardSwish,
+    /// `clamp(alpha * x + beta, 0, 1)`.
+    HardSigmoid(f32, f32),
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x < 0 ? alpha * x : x`.
+    LeakyRelu(f32),
+    /// Hyperbolic tangent.
+    Tanh,
+    /// The error function.
+    Erf,
+    /// So many times the normal distribution's cumulative function, `(1 + erf(x / sqrt 2)) / 2`: GELU is `x` times it.
+    NormalCdf(f32),
+}
+
+impl Unary {
+    /// No change at all.
+    pub const NONE: Self = Self::Clamp(FREE.0, FREE.1);
+}
+
+/// Weights of a convolution, ordered output channel, kernel row, kernel column, input channel of the group.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weights {
+    /// Float.
+    F32 {
+        /// The weights; shared, because a large network has many.
+        w: Rc<Vec<f32>>,
+        /// What is still to be done with them when they are packed, filter by filter: normalisations that were folded.
+        steps: Vec<InputStep>,
+        /// One an output channel.
+        bias: Vec<f32>,
+    },
+    /// Bytes: a weight is `(w - zero[n]) * scale[n]`.
+    Q8 {
+        /// The weights.
+        w: Rc<Vec<i8>>,
+        /// Zero point of each output channel.
+        zero: Vec<i32>,
+        /// Scale of each output channel.
+        scale: Vec<f32>,
+        /// In units of `input scale * scale[n]`, input zero point not yet folded in.
+        bias: Vec<i32>,
+    },
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self::F32 {
+            w: Rc::default(),
+            steps: Vec::new(),
+            bias: Vec::new(),
+        }
+    }
+}
+
+/// A convolution, also a fully connected layer (a window as large as its input).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conv {
+    /// Geometry.
+    pub window: Window,
+    /// Groups; as many as input channels for a depthwise one.
+    pub groups: usize,
+    /// Input channels, all groups.
+    pub cin: usize,
+    /// Output channels, all groups.
+    pub cout: usize,
+    /// Weights and biases.
+    pub weights: Weights,
+    /// Limits of the result (in real values); infinite where there is none.
+    pub clamp: (f32, f32),
+    /// Of a convolution over [`Op::Round`]'s whole numbers: a factor for each output channel. Its sums are multiplied by it and by
+    /// the scale of the layer's second input, an [`Op::Extremes`], before the bias and the limits.
+    pub factors: Option<Vec<f32>>,
+}
+
+impl Conv {
+    /// Limits of the sums themselves.
+    pub fn sums_clamp(&self) -> (f32, f32) {
+        if self.factors.is_some() {
+            FREE
+        } else {
+            self.clamp
+        }
+    }
+    /// Does what is still to be done with this convolution's `weights`.
+    pub fn finish(&self, weights: &mut Weights) {
+        let Weights::F32 { w, steps, .. } = weights else {
+            return;
+        };
+        let steps = std::mem::take(steps);
+        if steps.is_empty() {
+            return;
+        }
+        let per = self.window.kh * self.window.kw * (self.cin / self.groups);
+        for (n, filter) in Rc::make_mut(w).chunks_exact_mut(per).enumerate() {
+            // Step by step over a whole filter, so that what to do is not asked for each weight.
+            for step in &steps {
+                for w in &mut *filter {
+                    *w = step.of(*w, n);
+                }
+            }
+        }
+    }
+    /// One filter a channel.
+    pub fn depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.cin && self.cout == self.cin
+    }
+    /// A 1x1 window over all channels, stride 1, no padding.
+    pub fn pointwise(&self) -> bool {
+        self.window == Window::POINT && self.groups == 1
+    }
+    /// Multiply-adds for an output of that size.
+    pub fn multiply_adds(&self, output: Shape) -> u64 {
+        let each = [self.window.kh, self.window.kw, self.cin / self.groups];
+        let each = each.iter().fold(1u64, |n, &f| n.saturating_mul(f as u64));
+        each.saturating_mul(output.volume() as u64)
+    }
+}
+
+/// Values less their mean, over their deviation, then by factor and addend a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Norm {
+    /// Factor a channel.
+    pub scale: Vec<f32>,
+    /// Addend a channel.
+    pub bias: Vec<f32>,
+    /// Added to the variance.
+    pub epsilon: f32,
+}
+
+/// Products of the matrices of two tensors, pair by pair. The last two axes are rows and columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Product {
+    /// Where the left matrices lie; the values of a row behind each other.
+    pub a: Axes,
+    /// Where the right ones lie.
+    pub b: Axes,
+    /// Where the results lie; the values of a row behind each other.
+    pub y: Axes,
+    /// A factor of all results.
+    pub scale: f32,
+}
+
+impl Product {
+    /// How many products.
+    pub fn count(&self) -> usize {
+        self.y.volume() / (self.rows() * self.columns()).max(1)
+    }
+    /// Rows of a result.
+    pub fn rows(&self) -> usize {
+        self.y.dims().iter().rev().nth(1).copied().unwrap_or(1)
+    }
+    /// Columns of a result.
+    pub fn columns(&self) -> usize {
+        self.y.dims().last().copied().unwrap_or(1)
+    }
+    /// Columns of a left matrix, rows of a right one.
+    pub fn depth(&self) -> usize {
+        self.a.dims().last().copied().unwrap_or(1)
+    }
+}
+
+/// What a layer does. Input and output kinds (float or byte) decide which form of it runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Op {
+    /// Convolution.
+    Conv(Conv),
+    /// Sum of two tensors (the second may be 1x1xC), then limits.
+    Add {
+        /// Limits of the result in real values.
+        clamp: (f32, f32),
+    },
+    /// Product of two tensors (the second may be 1x1xC), then limits.
+    Mul {
+        /// Limits of the result in real values.
+        clamp: (f32, f32),
+    },
+    /// Average over a window; `true` when padding counts as zeros.
+    AveragePool(Window, bool),
+    /// Largest of a window; `true` when padding counts as zeros, else it never wins.
+    MaxPool(Window, bool),
+    /// `x * a[c] + b[c]`, float.
+    Affine {
+        /// Factor a channel.
+        a: Vec<f32>,
+        /// Addend a channel.
+        b: Vec<f32>,
+    },
+    /// `x < 0 ? slope[c] * x : x`, float.
+    Slopes(Vec<f32>),
+    /// These channels of the input, in this order; every kind.
+    Pick(Vec<usize>),
+    /// A function of each value; for bytes a table, which also moves from one quantisation to another.
+    Unary(Unary),
+    /// `x * f(x)`, and for bytes then limits. `inner` is the quantisation of `f(x)`, if the tensors are bytes.
+    Gate {
+        /// The function.
+        f: Unary,
+        /// How its value is rounded before the product.
+        inner: Option<Quant>,
+        /// Limits of the result in real values; none for floats.
+        clamp: (f32, f32),
+    },
+    /// Over the channels of each pixel, float.
+    Softmax,
+    /// LayerNormalization of each pixel's channels, float.
+    Norm(Norm),
+    /// The same memory, another size.
+    Reshape,
+    /// The values that lie at these places of the input, in the order of counting; float.
+    Move(Axes),
+    /// Matrix products of two float tensors.
+    Product(Product),
+    /// A tensor that is the same in every run, float; it has no inputs.
+    Constant(Rc<Vec<f32>>),
+    /// Float to bytes.
+    Quantise,
+    /// Bytes to float.
+    Dequantise,
+    /// Least and greatest value of a float tensor, which a DynamicQuantizeLinear's scale and zero point are made of: see
+    /// [`dynamic`]. A tensor of as many pairs as there are threads.
+    Extremes,
+    /// The first input in steps of the second one's scale, as whole numbers `q - zero point`, stored as floats.
+    Round,
+    /// Channels one after the other; every input of the output's kind.
+    Concat,
+    /// From row, column, channel to channel, row, column order (the shape stays flat).
+    ChannelsFirst,
+}
+
+/// One layer.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The operator.
+    pub op: Op,
+    /// What it reads.
+    pub inputs: Vec<TensorId>,
+    /// What it writes.
+    pub output: TensorId,
+    /// Name of the ONNX node that it comes from.
+    pub name: String,
+    /// The segment that runs it, see [`Graph`].
+    pub segment: usize,
+}
+
+/// One step that an ONNX graph does to its float input before quantising it, a value a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InputStep {
+    /// Times.
+    Mul(Vec<f32>),
+    /// Plus.
+    Add(Vec<f32>),
+    /// Minus.
+    Sub(Vec<f32>),
+    /// Over.
+    Div(Vec<f32>),
+}
+
+impl InputStep {
+    /// The step on a value of channel `c`.
+    pub fn of(&self, x: f32, c: usize) -> f32 {
+        let at = |v: &[f32]| v[if v.len() == 1 { 0 } else { c }];
+        match self {
+            Self::Mul(v) => x * at(v),
+            Self::Add(v) => x + at(v),
+            Self::Sub(v) => x - at(v),
+            Self::Div(v) => x / at(v),
+        }
+    }
+}
+
+/// What the ONNX graph's own input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputType {
+    /// float32.
+    F32,
+    /// uint8.
+    U8,
+}
+
+/// How the ONNX graph's input becomes the input tensor.
+#[derive(Debug, Clone)]
+pub struct GraphInput {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// The graph's own element type.
+    pub dtype: InputType,
+    /// Done to each value before it is quantised; empty and without meaning when the tensor has the graph's own type.
+    pub steps: Vec<InputStep>,
+    /// The steps end in the tensor's quantisation (else values go in as they are).
+    pub quantised: bool,
+}
+
+/// A float tensor that is put in before a segment, or taken out after one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Border {
+    /// The ONNX value's name.
+    pub name: String,
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Outside, its values lie channel by channel (NCHW), not pixel by pixel.
+    pub channels_first: bool,
+    /// The segment.
+    pub segment: usize,
+}
+
+/// A network, or the known parts of one.
+///
+/// A whole network is one segment. Where unknown operators stand between known layers, the layers are cut into segments that
+/// run one after the other: what an unknown operator reads is exported by an earlier segment, what it makes is imported by
+/// a later one. Tensors live across segments, so that a residual sum around an unknown operator stays inside.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+    /// Layers in the order of running, segment by segment.
+    pub layers: Vec<Layer>,
+    /// The picture; `None` when the first layers read an import.
+    pub input: Option<GraphInput>,
+    /// What is put in, beside the picture.
+    pub imports: Vec<Border>,
+    /// What is taken out; for a whole network the scores, as they lie.
+    pub exports: Vec<Border>,
+}
+
+impl Graph {
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        let borders = self.imports.iter().chain(&self.exports);
+        let last = borders.map(|b| b.segment).max();
+        last.max(self.layers.last().map(|l| l.segment))
+            .map_or(0, |s| s + 1)
+    }
+}

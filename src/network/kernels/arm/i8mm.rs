@@ -1,0 +1,212 @@
+//! Convolutions of bytes by NEON's matrix products (`smmla`, FEAT_I8MM: Cortex-A510, A710, X2, Neoverse N2, V1 and later; not
+//! the Cortex-A78AE of a Jetson Orin): 2x8 by 8x2 i8 products and their sums into four 32-bit lanes, twice an `sdot`'s work.
+//! Depthwise convolutions are those of [`super::dotprod_depthwise`]: each such CPU has dot products, too.
+//!
+//! A tile of 4 pixels by 24 (or 16) output channels stays in registers: see [`super::i8mm_tile`]. That is one load or zip for
+//! six products, where a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the
+//! last one twice. (The 2x2 blocks of sums are how the instruction is meant; the tile follows from counting instructions.)
+
+use super::neon::{ByteLoops, Neon};
+use super::neon_end::{ANY, Ending, FULL, UPPER};
+use super::{dotprod_depthwise, i8mm_tile, neon_end};
+use crate::network::kernels::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
+use crate::network::kernels::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels, RawQ8, Runs};
+use std::arch::aarch64::*;
+use std::ops::Range;
+
+/// The convolutions of bytes. [`MatrixProduct::detect`] alone gives them away, so whoever has them runs on a CPU with matrix
+/// products and dot products.
+#[derive(Debug)]
+pub struct MatrixProduct(());
+
+impl MatrixProduct {
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Neon<Self>> {
+        static KERNELS: Neon<MatrixProduct> = Neon::new(MatrixProduct(()));
+        let has_all = std::arch::is_aarch64_feature_detected!("i8mm")
+            && std::arch::is_aarch64_feature_detected!("dotprod");
+        has_all.then_some(&KERNELS)
+    }
+}
+
+/// Vectors of 8 channels in the widest panel.
+const WIDEST: usize = 3;
+/// Pixels of a tile.
+const PIXELS: usize = 4;
+
+fn panels(runs: &Runs) -> Panels {
+    byte_panels(runs, 8, WIDEST, 8)
+}
+
+impl ByteLoops for MatrixProduct {
+    const NAME: &'static str = "neon-i8mm";
+
+    fn channel_group(n: usize) -> usize {
+        Panels::new(n, 8, WIDEST, 0).group()
+    }
+
+    fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        pack_bytes(panels(runs), runs, raw, 8, |_, place| place)
+    }
+
+    unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+        for panel in panels(&conv.runs).within(channels) {
+            // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
+            unsafe {
+                whole_tiles(p, panel.first, PIXELS, |pixels, size, count| {
+                    match (size.div_ceil(2), panel.vectors) {
+                        (1, 1) => tiles::<1, 1>(conv, &panel, pixels, size, count),
+                        (1, 2) => tiles::<1, 2>(conv, &panel, pixels, size, count),
+                        (1, _) => tiles::<1, 3>(conv, &panel, pixels, size, count),
+                        (_, 1) => tiles::<2, 1>(conv, &panel, pixels, size, count),
+                        (_, 2) => tiles::<2, 2>(conv, &panel, pixels, size, count),
+                        (_, _) => tiles::<2, 3>(conv, &panel, pixels, size, count),
+                    }
+                });
+            }
+        }
+    }
+
+    fn pack_depthwise(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+        dotprod_depthwise::pack(row, raw)
+    }
+
+    unsafe fn depthwise(
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the contract of `Kernels` is handed on, which includes the instructions.
+        unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
+    }
+}
+
+/// `count` tiles of `size` pixels, which are PAIRS pairs, the last of them perhaps of one pixel twice.
+///
+/// # Safety
+/// Matrix products; the pixels are as the geometry says.
+#[target_feature(enable = "neon,i8mm")]
+unsafe fn tiles<const PAIRS: usize, const NV: usize>(
+    conv: &ConvQ8,
+    panel: &Panel,
+    p: &Pixels,
+    size: usize,
+    count: usize,
+) {
+    let end = Ending::new(&conv.end);
+    let odd = size % 2 == 1;
+    let last = |pitch: usize| if odd { 0 } else { pitch };
+    let runs = &conv.runs;
+    let offsets = runs.offsets.as_slice();
+    if offsets.is_empty() {
+        return;
+    }
+    // SAFETY: contract (reads, writes) of `count` times `size` pixels; a run's last load reads 15 bytes of slack at most; the
+    // packed panel is as `byte_panels` says.
+    unsafe {
+        let head = conv.packed.as_ptr().add(panel.offset);
+        for tile in 0..count {
+            let sums = i8mm_tile::run::<PAIRS, NV>(&i8mm_tile::Place {
+                bias: head,
+                w: head.add(NV * 64),
+                x: p.x.add(tile * size * p.x_pitch),
+                pitch: p.x_pitch,
+                last_pitch: last(p.x_pitch),
+                offsets: offsets.as_ptr(),
+                runs: offsets.len(),
+                whole: runs.len / 16 * 16,
+                rest: (runs.len % 16).div_ceil(8),
+            });
+            let to = Output {
+                y: p.y.add(tile * size * p.y_pitch),
+                pitch: p.y_pitch,
+                last_pitch: last(p.y_pitch),
+                channels: panel.channels,
+            };
+            let multipliers = head.add(NV * 32);
+            match end.mode {
+                FULL => finish::<PAIRS, NV, FULL>(&end, &sums, multipliers, &to),
+                UPPER => finish::<PAIRS, NV, UPPER>(&end, &sums, multipliers, &to),
+                _ => finish::<PAIRS, NV, ANY>(&end, &sums, multipliers, &to),
+            }
+        }
+    }
+}
+
+/// Where a tile's bytes go.
+struct Output {
+    y: *mut u8,
+    /// Bytes from one pixel to the next.
+    pitch: usize,
+    /// The same for the last pixel of the tile (see `Place`).
+    last_pitch: usize,
+    /// Channels that exist.
+    channels: usize,
+}
+
+/// The first and the second pixel's bytes of two vectors that hold two channels of one and of the other in turn.
+#[inline]
+#[target_feature(enable = "neon")]
+fn apart(a: int8x16_t, b: int8x16_t) -> [int8x16_t; 2] {
+    let (a, b) = (vreinterpretq_u16_s8(a), vreinterpretq_u16_s8(b));
+    [vuzp1q_u16(a, b), vuzp2q_u16(a, b)].map(|v| vreinterpretq_s8_u16(v))
+}
+
+/// Sums to bytes.
+///
+/// # Safety
+/// `multipliers` is good for `NV * 8`, the output as its geometry says.
+#[inline]
+#[target_feature(enable = "neon")]
+unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
+    end: &Ending,
+    sums: &[i8mm_tile::Pair; 2],
+    multipliers: *const u8,
+    to: &Output,
+) {
+    // SAFETY: as `tiles`.
+    unsafe {
+        let mut bytes = [[vdupq_n_s8(0); NV]; PAIRS];
+        for v in 0..NV {
+            let m = vld4q_dup_s64(multipliers.add(v * 32).cast());
+            let m = [m.0, m.1, m.2, m.3].map(|m| vreinterpretq_f32_s64(m));
+            for (bytes, sums) in bytes.iter_mut().zip(sums) {
+                let sums = std::array::from_fn(|i| sums[v * 4 + i]);
+                bytes[v] = end.bytes::<MODE>(sums, m);
+            }
+        }
+        // The last vector of an odd number: the lower half is the first pair's, the upper one the second pair's.
+        let halves = apart(bytes[0][NV - 1], bytes[PAIRS - 1][NV - 1]);
+        let mut y = to.y;
+        for (pair, bytes) in bytes.iter().enumerate() {
+            let wide = apart(bytes[0], bytes[NV.min(2) - 1]);
+            for pixel in 0..2 {
+                if pair + pixel > 0 {
+                    let last = pair + 1 == PAIRS && pixel == 1;
+                    y = y.add(if last { to.last_pitch } else { to.pitch });
+                }
+                let half = if pair == 0 {
+                    halves[pixel]
+                } else {
+                    vextq_s8::<8>(halves[pixel], halves[pixel])
+                };
+                if to.channels == NV * 8 {
+                    if NV > 1 {
+                        vst1q_s8(y.cast(), wide[pixel]);
+                    }
+                    if NV % 2 == 1 {
+                        vst1_s8(y.add(NV / 2 * 16).cast(), vget_low_s8(half));
+                    }
+                } else if NV == 1 {
+                    neon_end::store(y, half, to.channels);
+                } else {
+                    neon_end::store(y, wide[pixel], to.channels);
+                    if NV == 3 {
+                        neon_end::store(y.add(16), half, to.channels - 16);
+                    }
+                }
+            }
+        }
+    }
+}

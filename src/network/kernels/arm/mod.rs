@@ -1,0 +1,24 @@
+//! Kernels for AArch64.
+
+mod dotprod;
+mod dotprod_depthwise;
+mod i8mm;
+mod i8mm_tile;
+mod neon;
+mod neon_depthwise;
+mod neon_end;
+mod neon_f32;
+mod neon_f32_depthwise;
+mod neon_lanes;
+mod neon_q8;
+mod neon_q8_steps;
+
+use super::Kernels;
+
+/// Those that this CPU can run, best first; NEON is there on every one.
+pub fn detected() -> impl Iterator<Item = &'static dyn Kernels> {
+    let i8mm = i8mm::MatrixProduct::detect().map(|k| k as &dyn Kernels);
+    let dotprod = dotprod::DotProduct::detect().map(|k| k as &dyn Kernels);
+    let neon: &dyn Kernels = neon::Products::here();
+    [i8mm, dotprod, Some(neon)].into_iter().flatten()
+}

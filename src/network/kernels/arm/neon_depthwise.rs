@@ -1,0 +1,354 @@
+//! Depthwise convolution of bytes by NEON without dot products: blocks of 16 channels.
+//!
+//! Two taps' products are added up in 16 bits, then to the 32-bit sums. A 3x3 kernel's nine weight vectors and nine
+//! input vectors stay in registers; an output loads only the columns that its left neighbour did not see. Of 5x5 and 7x7
+//! kernels the rows of each column go two by two.
+//! Two products overflow 16 bits only when both weights are -128: such blocks (no usual quantiser makes them) take the path
+//! for any kernel, which adds each product to 32 bits.
+//!
+//! A block is 16 biases, 16 multipliers, then 16 weights for each kernel row and column.
+
+use super::neon_end;
+use super::neon_end::{ANY, Ending, FULL, UPPER};
+use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
+use std::arch::aarch64::*;
+use std::ops::Range;
+
+fn block_bytes(row: &DepthwiseRow) -> usize {
+    128 + row.kh * row.kw * 16
+}
+
+/// Packs weights, biases and multipliers.
+pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+    let per = row.kh * row.kw;
+    let mut packed = Aligned::zeroed(row.c.div_ceil(16) * block_bytes(row));
+    let bytes = packed.bytes_mut();
+    for c in 0..row.c {
+        let start = c / 16 * block_bytes(row);
+        let at = start + c % 16 * 4;
+        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
+        bytes[at + 64..at + 68].copy_from_slice(&raw.multiplier[c].to_ne_bytes());
+        for k in 0..per {
+            bytes[start + 128 + k * 16 + c % 16] = raw.w[c * per + k] as u8;
+        }
+    }
+    packed
+}
+
+/// # Safety
+/// The contract of `Kernels`.
+pub(super) unsafe fn run(
+    conv: &DepthwiseQ8,
+    rows: &[*const u8],
+    y: *mut u8,
+    channels: Range<usize>,
+) {
+    let d = &conv.row;
+    let square = if d.kh == d.kw && d.dilation == 1 {
+        d.kw
+    } else {
+        0
+    };
+    for c in channels.step_by(16) {
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack; every aarch64 CPU has NEON.
+        unsafe {
+            let block = Block {
+                conv,
+                rows,
+                packed: conv.packed.as_ptr().add(c / 16 * block_bytes(d)),
+                c,
+                left: d.c - c,
+                y: y.add(c),
+            };
+            let end = Ending::new(&conv.end);
+            let square = if block.pairs_fit() { square } else { 0 };
+            match end.mode {
+                FULL => block.row::<FULL>(&end, square),
+                UPPER => block.row::<UPPER>(&end, square),
+                _ => block.row::<ANY>(&end, square),
+            }
+        }
+    }
+}
+
+/// 16 channels of a row.
+struct Block<'a> {
+    conv: &'a DepthwiseQ8,
+    rows: &'a [*const u8],
+    packed: *const u8,
+    c: usize,
+    /// Channels from the first of the block on.
+    left: usize,
+    y: *mut u8,
+}
+
+/// 32-bit sums of 16 channels.
+type Sums = [int32x4_t; 4];
+
+/// `sums + products`, 16 channels.
+macro_rules! widen {
+    ($sums:expr, $low:expr, $high:expr) => {
+        [
+            vaddw_s16($sums[0], vget_low_s16($low)),
+            vaddw_high_s16($sums[1], $low),
+            vaddw_s16($sums[2], vget_low_s16($high)),
+            vaddw_high_s16($sums[3], $high),
+        ]
+    };
+}
+
+impl Block<'_> {
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn weight(&self, k: usize) -> int8x16_t {
+        // SAFETY: as `run`.
+        unsafe { vld1q_s8(self.packed.add(128 + k * 16).cast()) }
+    }
+
+    /// The row, for a K x K kernel whose pairs of products fit 16 bits, else `square` is 0.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn row<const MODE: u8>(&self, end: &Ending, square: usize) {
+        // SAFETY: as `run`.
+        unsafe {
+            match (square, self.conv.row.stride) {
+                (3, 1) => self.three::<1, MODE>(end),
+                (3, 2) => self.three::<2, MODE>(end),
+                (5, _) => self.by_columns::<5, MODE>(end),
+                (7, _) => self.by_columns::<7, MODE>(end),
+                _ => self.any::<MODE>(end),
+            }
+        }
+    }
+
+    /// Whether no weight is -128.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn pairs_fit(&self) -> bool {
+        // SAFETY: as `run`.
+        unsafe {
+            (0..self.conv.row.kh * self.conv.row.kw).all(|k| vminvq_s8(self.weight(k)) > -128)
+        }
+    }
+
+    /// The 16 bytes of row `r`, column `column`; padding outside of the picture.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn at(&self, r: usize, column: usize) -> int8x16_t {
+        let d = &self.conv.row;
+        if column < d.w_in {
+            // SAFETY: as `run`.
+            unsafe { vld1q_s8(self.rows[r].add(column * d.c + self.c).cast()) }
+        } else {
+            vdupq_n_s8(self.conv.pad as i8)
+        }
+    }
+
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn finish<const MODE: u8>(&self, end: &Ending, sums: Sums, y: *mut u8) {
+        // SAFETY: as `run`.
+        unsafe {
+            let m = vld1q_f32_x4(self.packed.add(64).cast());
+            let bytes = end.bytes::<MODE>(sums, [m.0, m.1, m.2, m.3]);
+            if self.left >= 16 {
+                vst1q_s8(y.cast(), bytes);
+            } else {
+                neon_end::store(y, bytes, self.left);
+            }
+        }
+    }
+
+    /// Any kernel, any weights.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn any<const MODE: u8>(&self, end: &Ending) {
+        let d = &self.conv.row;
+        // SAFETY: as `run`.
+        unsafe {
+            for ox in 0..d.w_out {
+                let bias = vld1q_s32_x4(self.packed.cast());
+                let mut sums = [bias.0, bias.1, bias.2, bias.3];
+                for r in 0..d.kh {
+                    for kx in 0..d.kw {
+                        let column = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
+                        let (x, w) = (self.at(r, column), self.weight(r * d.kw + kx));
+                        let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                        sums = widen!(sums, low, vmull_high_s8(x, w));
+                    }
+                }
+                self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
+            }
+        }
+    }
+
+    /// A K x K kernel, K odd, whose products fit by pairs.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn by_columns<const K: usize, const MODE: u8>(&self, end: &Ending) {
+        let d = &self.conv.row;
+        for ox in 0..d.w_out {
+            let first = (ox * d.stride).wrapping_sub(d.left);
+            let inside = first < d.w_in && first + K <= d.w_in;
+            // SAFETY: as `run`; columns that are not asked for lie in the picture.
+            unsafe {
+                let bias = vld1q_s32_x4(self.packed.cast());
+                let sums = [bias.0, bias.1, bias.2, bias.3];
+                let sums = if inside {
+                    let at = first * d.c + self.c;
+                    let value = |r: usize, kx| vld1q_s8(self.rows[r].add(at + kx * d.c).cast());
+                    self.window::<K>(sums, value)
+                } else {
+                    self.window::<K>(sums, |r, kx| self.at(r, first.wrapping_add(kx)))
+                };
+                self.finish::<MODE>(end, sums, self.y.add(ox * d.c));
+            }
+        }
+    }
+
+    /// `sums` and all products of a window whose value of row `r` and column `kx` is `value(r, kx)`.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[inline(always)]
+    unsafe fn window<const K: usize>(
+        &self,
+        mut sums: Sums,
+        value: impl Fn(usize, usize) -> int8x16_t,
+    ) -> Sums {
+        // SAFETY: as `run`.
+        unsafe {
+            let tap = |r: usize, kx: usize| (value(r, kx), self.weight(r * K + kx));
+            let two = |sums: Sums, (x, w): (_, _), (x2, w2): (_, _)| -> Sums {
+                let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                let low = vmlal_s8(low, vget_low_s8(x2), vget_low_s8(w2));
+                let high = vmlal_high_s8(vmull_high_s8(x, w), x2, w2);
+                widen!(sums, low, high)
+            };
+            for kx in 0..K {
+                for r in (0..K - 1).step_by(2) {
+                    sums = two(sums, tap(r, kx), tap(r + 1, kx));
+                }
+            }
+            // The last row is over.
+            for kx in (0..K - 1).step_by(2) {
+                sums = two(sums, tap(K - 1, kx), tap(K - 1, kx + 1));
+            }
+            let (x, w) = tap(K - 1, K - 1);
+            let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+            widen!(sums, low, vmull_high_s8(x, w))
+        }
+    }
+
+    /// The output of a 3x3 kernel from its nine inputs, by column.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[inline(always)]
+    unsafe fn output<const MODE: u8>(
+        &self,
+        end: &Ending,
+        w: &[int8x16_t; 9],
+        columns: [&[int8x16_t; 3]; 3],
+        y: *mut u8,
+    ) {
+        // SAFETY: as `run`.
+        unsafe {
+            let bias = vld1q_s32_x4(self.packed.cast());
+            let mut sums = [bias.0, bias.1, bias.2, bias.3];
+            let tap = |i: usize| (columns[i / 3][i % 3], w[i]);
+            for i in [0, 2, 4, 6] {
+                let ((x, w), (x2, w2)) = (tap(i), tap(i + 1));
+                let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+                let low = vmlal_s8(low, vget_low_s8(x2), vget_low_s8(w2));
+                let high = vmlal_high_s8(vmull_high_s8(x, w), x2, w2);
+                sums = widen!(sums, low, high);
+            }
+            let (x, w) = tap(8);
+            let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+            sums = widen!(sums, low, vmull_high_s8(x, w));
+            self.finish::<MODE>(end, sums, y);
+        }
+    }
+
+    /// A 3x3 kernel.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[target_feature(enable = "neon")]
+    unsafe fn three<const STRIDE: usize, const MODE: u8>(&self, end: &Ending) {
+        let d = &self.conv.row;
+        // SAFETY: as `run`; unchecked columns are below `w_in`.
+        unsafe {
+            // By column, as the inputs are held.
+            let mut w = [vdupq_n_s8(0); 9];
+            for (i, w) in w.iter_mut().enumerate() {
+                *w = self.weight(i % 3 * 3 + i / 3);
+            }
+            let w = &w;
+            // A column's offset is added to these.
+            let rows: [*const u8; 3] = std::array::from_fn(|r| self.rows[r].add(self.c));
+            let column = |i: usize| [self.at(0, i), self.at(1, i), self.at(2, i)];
+            let first = 0usize.wrapping_sub(d.left);
+            let mut a = column(first);
+            let mut b = column(first.wrapping_add(1));
+            let mut ox = 0;
+            while ox < d.w_out {
+                let from = (ox * STRIDE).wrapping_sub(d.left);
+                // Several outputs whose new columns all lie in the picture: no checks, and no column changes its registers.
+                let new = from.wrapping_add(3 - STRIDE);
+                let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
+                let free = new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out;
+                let (c_bytes, y) = (d.c, self.y.add(ox * d.c));
+                let start = new.wrapping_mul(c_bytes);
+                let at = |i: usize, r: usize| vld1q_s8(rows[r].add(start + i * c_bytes).cast());
+                if free && STRIDE == 1 {
+                    let c = [at(0, 0), at(0, 1), at(0, 2)];
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
+                    a = [at(1, 0), at(1, 1), at(1, 2)];
+                    self.output::<MODE>(end, w, [&b, &c, &a], y.add(c_bytes));
+                    b = [at(2, 0), at(2, 1), at(2, 2)];
+                    self.output::<MODE>(end, w, [&c, &a, &b], y.add(2 * c_bytes));
+                    // Now a and b are what the next output needs first and second.
+                    ox += 3;
+                } else if free {
+                    b = [at(0, 0), at(0, 1), at(0, 2)];
+                    let c = [at(1, 0), at(1, 1), at(1, 2)];
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
+                    b = [at(2, 0), at(2, 1), at(2, 2)];
+                    a = [at(3, 0), at(3, 1), at(3, 2)];
+                    self.output::<MODE>(end, w, [&c, &b, &a], y.add(c_bytes));
+                    ox += 2;
+                } else {
+                    if STRIDE == 2 {
+                        b = column(from.wrapping_add(1));
+                    }
+                    let c = column(from.wrapping_add(2));
+                    self.output::<MODE>(end, w, [&a, &b, &c], y);
+                    if STRIDE == 1 {
+                        a = b;
+                        b = c;
+                    } else {
+                        a = c;
+                    }
+                    ox += 1;
+                }
+            }
+        }
+    }
+}

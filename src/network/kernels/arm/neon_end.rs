@@ -1,0 +1,154 @@
+//! How NEON kernels end a quantised layer: sums of 16 channels become bytes by the arithmetic of `requantise`, and are stored.
+//!
+//! The limits are applied to bytes: until there the saturation of the conversions and narrowings keeps the order of values,
+//! which gives the same bits. Bytes are stored signed here, so a layer that ends in a ReLU mostly has the zero point -128 and
+//! no limits but those of a byte: it gets the shortest ending.
+
+use crate::network::graph::requantise::Requantise;
+use crate::network::kernels::BinaryQ8;
+use std::arch::aarch64::*;
+
+/// Zero point -128 and no limits inside the byte's range.
+pub(super) const FULL: u8 = 0;
+/// Zero point -128 and an upper limit.
+pub(super) const UPPER: u8 = 1;
+/// Any zero point and limits.
+pub(super) const ANY: u8 = 2;
+
+/// The end of a quantised layer, in vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    zero: int16x8_t,
+    low: int8x16_t,
+    high: int8x16_t,
+    /// [`FULL`], [`UPPER`] or [`ANY`].
+    pub(super) mode: u8,
+}
+
+impl Ending {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn new(end: &Requantise) -> Self {
+        let (low, high) = (end.low as i32 + end.zero, end.high as i32 + end.zero);
+        Self {
+            zero: vdupq_n_s16(end.zero as i16),
+            low: vdupq_n_s8(low as i8),
+            high: vdupq_n_s8(high as i8),
+            mode: match (end.zero, low, high) {
+                (-128, -128, 127) => FULL,
+                (-128, -128, _) => UPPER,
+                _ => ANY,
+            },
+        }
+    }
+
+    /// Sums of four times four channels to bytes, in this order. `MODE` is [`Ending::mode`].
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn bytes<const MODE: u8>(
+        &self,
+        sums: [int32x4_t; 4],
+        multipliers: [float32x4_t; 4],
+    ) -> int8x16_t {
+        let step = |i: usize| vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sums[i]), multipliers[i]));
+        self.narrow::<MODE>([step(0), step(1), step(2), step(3)])
+    }
+
+    /// Whole steps from the zero point to bytes.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    pub(super) fn narrow<const MODE: u8>(&self, steps: [int32x4_t; 4]) -> int8x16_t {
+        let a = vqmovn_high_s32(vqmovn_s32(steps[0]), steps[1]);
+        let b = vqmovn_high_s32(vqmovn_s32(steps[2]), steps[3]);
+        if MODE == ANY {
+            let (a, b) = (vqaddq_s16(a, self.zero), vqaddq_s16(b, self.zero));
+            let bytes = vqmovn_high_s16(vqmovn_s16(a), b);
+            vminq_s8(vmaxq_s8(bytes, self.low), self.high)
+        } else {
+            let bytes = vqmovun_high_s16(vqmovun_s16(a), b);
+            let bytes = vreinterpretq_s8_u8(veorq_u8(bytes, vdupq_n_u8(0x80)));
+            if MODE == UPPER {
+                vminq_s8(bytes, self.high)
+            } else {
+                bytes
+            }
+        }
+    }
+}
+
+/// Stores the first `count` (1 to 16) bytes.
+///
+/// # Safety
+/// `y` is good for `count` bytes.
+#[inline]
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn store(y: *mut u8, bytes: int8x16_t, count: usize) {
+    // SAFETY: `y` is good for `count` bytes; each part is stored only when `count` has it.
+    unsafe {
+        if count >= 16 {
+            vst1q_s8(y.cast(), bytes);
+            return;
+        }
+        let (mut y, mut left) = (y, vreinterpretq_u64_s8(bytes));
+        if count & 8 != 0 {
+            y.cast::<u64>().write_unaligned(vgetq_lane_u64::<0>(left));
+            y = y.add(8);
+            left = vextq_u64::<1>(left, left);
+        }
+        let mut last = vgetq_lane_u64::<0>(left);
+        for size in [4, 2, 1] {
+            if count & size != 0 {
+                std::ptr::copy_nonoverlapping(last.to_le_bytes().as_ptr(), y, size);
+                y = y.add(size);
+                last >>= size * 8;
+            }
+        }
+    }
+}
+
+/// `y = a + b` on bytes stored signed.
+#[target_feature(enable = "neon")]
+pub(super) fn add_q8(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let end = Ending {
+        mode: ANY,
+        zero: vdupq_n_s16(0),
+        ..Ending::new(&add.end)
+    };
+    let (ra, rb) = (vdupq_n_f32(add.a), vdupq_n_f32(add.b));
+    let fixed = vdupq_n_f32(add.fixed);
+    let wide = |bytes: int8x16_t| {
+        let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+        [
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
+            vcvtq_f32_s32(vmovl_high_s16(low)),
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
+            vcvtq_f32_s32(vmovl_high_s16(high)),
+        ]
+    };
+    let sum = |a: &[u8; 16], b: &[u8; 16], y: &mut [u8; 16]| {
+        // SAFETY: 16 bytes each.
+        unsafe {
+            let (a, b) = (
+                wide(vld1q_s8(a.as_ptr().cast())),
+                wide(vld1q_s8(b.as_ptr().cast())),
+            );
+            let step = |i: usize| vcvtnq_s32_f32(vfmaq_f32(vfmaq_f32(fixed, b[i], rb), a[i], ra));
+            let bytes = end.narrow::<ANY>([step(0), step(1), step(2), step(3)]);
+            vst1q_s8(y.as_mut_ptr().cast(), bytes);
+        }
+    };
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    let (y, y_rest) = y.as_chunks_mut::<16>();
+    for ((a, b), y) in a.iter().zip(b).zip(y) {
+        sum(a, b, y);
+    }
+    if !y_rest.is_empty() {
+        let mut last = [[0; 16]; 3];
+        last[0][..a_rest.len()].copy_from_slice(a_rest);
+        last[1][..b_rest.len()].copy_from_slice(b_rest);
+        let [a, b, y] = &mut last;
+        sum(a, b, y);
+        y_rest.copy_from_slice(&y[..y_rest.len()]);
+    }
+}

@@ -1,0 +1,302 @@
+//! What a kernel is given: where values lie, weights as the plan has them, and the same packed.
+
+use super::Kernels;
+use super::aligned::Aligned;
+use super::panels::Packed;
+use crate::network::graph::requantise::Requantise;
+use crate::network::graph::{FREE, Quant};
+use std::ops::Range;
+use std::sync::atomic::AtomicPtr;
+
+/// Bytes past the end of every tensor that a kernel may read (never write).
+pub const SLACK: usize = 64;
+
+/// A convolution over bytes, as the plan describes it to a kernel that packs it.
+#[derive(Debug, Clone, Copy)]
+pub struct RawQ8<'a> {
+    /// `[output channel][run][byte of the run]`; for a depthwise one `[channel][kernel row][kernel column]`.
+    pub w: &'a [i8],
+    /// Zero point of each output channel's weights.
+    pub w_zero: &'a [i32],
+    /// Bias with the input's zero point folded in, one an output channel.
+    pub bias: &'a [i32],
+    /// `scale_x * scale_w / scale_y`, one an output channel.
+    pub multiplier: &'a [f32],
+}
+
+impl RawQ8<'_> {
+    /// Whether no sum of byte inputs, times its multiplier, can reach 2^31: then it becomes an integer without a check.
+    pub fn bounded(&self) -> bool {
+        let per = self.w.len() / self.bias.len().max(1);
+        (0..self.bias.len()).all(|n| {
+            let zero = self.w_zero[n];
+            let weights: u64 = self.w[n * per..][..per]
+                .iter()
+                .map(|&w| u64::from((i32::from(w) - zero).unsigned_abs()))
+                .sum();
+            let sum = 255.0 * weights as f64 + f64::from(self.bias[n]).abs();
+            sum < 2e9 && sum * f64::from(self.multiplier[n]).abs() < 2e9
+        })
+    }
+}
+
+/// A float convolution, ordered as [`RawQ8`].
+#[derive(Debug, Clone, Copy)]
+pub struct RawF32<'a> {
+    /// Weights.
+    pub w: &'a [f32],
+    /// Bias.
+    pub bias: &'a [f32],
+}
+
+/// Where the values of an output pixel lie, and the layer's size.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    /// Byte offset of each run from the pixel's first byte.
+    pub offsets: Vec<usize>,
+    /// Values in each run.
+    pub len: usize,
+    /// Output channels.
+    pub n: usize,
+}
+
+/// A packed convolution over bytes. What is packed fits the geometry: neither can be had or changed without the other.
+#[derive(Debug, Clone)]
+pub struct ConvQ8 {
+    /// Geometry.
+    pub(super) runs: Runs,
+    /// Weights, bias and multipliers in the kernel's own order.
+    pub(super) packed: Aligned,
+    /// How sums become bytes.
+    pub(super) end: Requantise,
+    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    // Only x86's conversions do not saturate.
+    pub(super) bounded: bool,
+}
+
+impl ConvQ8 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
+        Self {
+            packed: kernels.pack_conv_q8(&runs, raw),
+            bounded: raw.bounded(),
+            runs,
+            end,
+        }
+    }
+    /// Geometry.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+}
+
+/// A packed float convolution. What is packed fits the geometry, as for [`ConvQ8`].
+#[derive(Debug)]
+pub struct ConvF32 {
+    /// Geometry.
+    pub(super) runs: Runs,
+    /// Weights and bias in the kernel's own order.
+    pub(super) packed: Packed,
+    /// Limits of the result.
+    pub(super) clamp: (f32, f32),
+}
+
+impl ConvF32 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        Self {
+            packed: Packed::Own(kernels.pack_conv_f32(&runs, raw)),
+            runs,
+            clamp,
+        }
+    }
+    /// Without weights: a step packs them in every run, into memory that it lends.
+    pub fn lent(runs: Runs) -> Self {
+        Self {
+            packed: Packed::Lent(AtomicPtr::default()),
+            runs,
+            clamp: FREE,
+        }
+    }
+    /// Geometry.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+    /// Says where lent weights are now.
+    pub fn lend(&self, memory: *mut u8) {
+        self.packed.lend(memory);
+    }
+}
+
+/// Output pixels of one row (or of a whole picture, when they are evenly spaced): `count` of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Pixels {
+    /// First byte of the first pixel's input.
+    pub x: *const u8,
+    /// Bytes from one pixel's input to the next one's.
+    pub x_pitch: usize,
+    /// First byte of the first pixel's output.
+    pub y: *mut u8,
+    /// Bytes from one pixel's output to the next one's.
+    pub y_pitch: usize,
+    /// How many pixels.
+    pub count: usize,
+}
+
+/// Geometry of a depthwise convolution's row.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthwiseRow {
+    /// Channels.
+    pub c: usize,
+    /// Kernel rows (as many row pointers are given).
+    pub kh: usize,
+    /// Kernel columns.
+    pub kw: usize,
+    /// Column stride.
+    pub stride: usize,
+    /// Column dilation.
+    pub dilation: usize,
+    /// Columns of padding at the left.
+    pub left: usize,
+    /// Columns of the input.
+    pub w_in: usize,
+    /// Columns of the output.
+    pub w_out: usize,
+}
+
+impl DepthwiseRow {
+    /// Outputs whose whole window lies in the picture's columns.
+    #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+    pub(super) fn whole_windows(&self) -> Range<usize> {
+        let span = (self.kw - 1) * self.dilation + 1;
+        let end = (self.w_in + self.left + self.stride).saturating_sub(span) / self.stride;
+        let end = end.min(self.w_out);
+        self.left.div_ceil(self.stride).min(end)..end
+    }
+}
+
+/// A packed depthwise convolution over bytes. What is packed fits the geometry, as for [`ConvQ8`].
+#[derive(Debug, Clone)]
+pub struct DepthwiseQ8 {
+    /// Geometry.
+    pub(super) row: DepthwiseRow,
+    /// The stored byte that means 0 in the input: what padding columns hold.
+    pub(super) pad: u8,
+    /// Weights, bias and multipliers in the kernel's own order.
+    pub(super) packed: Aligned,
+    /// How sums become bytes.
+    pub(super) end: Requantise,
+    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    // Only x86's conversions do not saturate.
+    pub(super) bounded: bool,
+}
+
+impl DepthwiseQ8 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(
+        kernels: &dyn Kernels,
+        row: DepthwiseRow,
+        raw: &RawQ8<'_>,
+        pad: u8,
+        end: Requantise,
+    ) -> Self {
+        Self {
+            packed: kernels.pack_depthwise_q8(&row, raw),
+            bounded: raw.bounded(),
+            row,
+            pad,
+            end,
+        }
+    }
+    /// Geometry.
+    pub fn row(&self) -> &DepthwiseRow {
+        &self.row
+    }
+    /// What padding columns hold.
+    pub fn pad(&self) -> u8 {
+        self.pad
+    }
+}
+
+/// A packed float depthwise convolution. What is packed fits the geometry, as for [`ConvQ8`].
+#[derive(Debug, Clone)]
+pub struct DepthwiseF32 {
+    /// Geometry.
+    pub(super) row: DepthwiseRow,
+    /// Weights and bias in the kernel's own order.
+    pub(super) packed: Aligned,
+    /// Limits of the result.
+    pub(super) clamp: (f32, f32),
+}
+
+impl DepthwiseF32 {
+    /// Packs weights, for the same kernels to run.
+    pub fn new(
+        kernels: &dyn Kernels,
+        row: DepthwiseRow,
+        raw: &RawF32<'_>,
+        clamp: (f32, f32),
+    ) -> Self {
+        Self {
+            packed: kernels.pack_depthwise_f32(&row, raw),
+            row,
+            clamp,
+        }
+    }
+    /// Geometry.
+    pub fn row(&self) -> &DepthwiseRow {
+        &self.row
+    }
+}
+
+/// A sum (or product) of two tensors of bytes: see `requantise` for the formula.
+#[derive(Debug, Clone, Copy)]
+pub struct BinaryQ8 {
+    /// `scale_a / scale_y`; for a product `scale_a * scale_b / scale_y`.
+    pub a: f32,
+    /// `scale_b / scale_y`.
+    pub b: f32,
+    /// `zero_y - (a * zero_a + b * zero_b)`, zero points counted in -128..=127.
+    pub fixed: f32,
+    /// Zero points of a product's operands, counted in -128..=127.
+    pub zeros: (i32, i32),
+    /// Limits (of a sum counted in -128..=127, of a product from the zero point), and what is added at last.
+    pub end: Requantise,
+    /// What brings a stored byte to i8: 0x80 when bytes are stored as u8.
+    pub flip: u8,
+}
+
+impl BinaryQ8 {
+    /// For `a + b`.
+    pub fn sum(a: Quant, b: Quant, y: Quant, clamp: (f32, f32), signed: bool) -> Self {
+        let (ra, rb) = (a.scale / y.scale, b.scale / y.scale);
+        let zero = |q: Quant| (q.zero - 128) as f32;
+        let plain = Requantise::new(y, clamp, signed);
+        Self {
+            a: ra,
+            b: rb,
+            fixed: zero(y) - (ra * zero(a) + rb * zero(b)),
+            zeros: (0, 0),
+            end: Requantise {
+                low: plain.low + zero(y),
+                high: plain.high + zero(y),
+                zero: if signed { 0 } else { 128 },
+            },
+            flip: if signed { 0 } else { 0x80 },
+        }
+    }
+
+    /// For `a * b`.
+    pub fn product(a: Quant, b: Quant, y: Quant, clamp: (f32, f32), signed: bool) -> Self {
+        Self {
+            a: a.scale * b.scale / y.scale,
+            b: 0.0,
+            fixed: 0.0,
+            zeros: (a.zero - 128, b.zero - 128),
+            end: Requantise::new(y, clamp, signed),
+            flip: if signed { 0 } else { 0x80 },
+        }
+    }
+}

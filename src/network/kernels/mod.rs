@@ -1,0 +1,239 @@
+//! The inner loops, one implementation per instruction set, chosen once at start.
+//!
+//! ```text
+//! mod       the trait that each instruction set implements, its contract, and the choice
+//! geometry  what a kernel is given
+//! aligned   memory for weights and activations
+//! panels    how weights are packed, and channels and pixels cut
+//! split     weights with zero points as sums of plain bytes
+//! plain     the loops that every CPU can run, and that all others are tested against
+//! rows      those along the last axis: LayerNormalization and Softmax
+//! max_pool  those of a pooling of largest values
+//! x86, arm  a file or a few per instruction set
+//! ```
+//!
+//! All of them share these shapes. Activations are NHWC. A convolution is a matrix product whose left side is read in place:
+//! the values under the window of one output pixel are a few *runs* of contiguous memory (one run for a pointwise
+//! convolution, one a kernel row else), at offsets that are the same for every pixel of a row. The caller lays padding out in
+//! memory beforehand. What a kernel touches exactly is the contract of [`Kernels`]; that steps keep it is proved of every plan
+//! before it runs ([`super::plan::verify`]), that kernels keep it is tested with memory that ends where they must stop.
+//! Quantised kernels give the same bits, those that `requantise` defines.
+
+pub mod aligned;
+#[cfg(target_arch = "aarch64")]
+mod arm;
+pub mod geometry;
+pub mod max_pool;
+#[cfg_attr(
+    not(any(target_arch = "aarch64", target_arch = "x86_64")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "other processors have no vector kernels of ours"
+    )
+)]
+pub mod panels;
+pub mod plain;
+pub mod rows;
+pub mod split;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use aligned::Aligned;
+pub use geometry::{
+    BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32, RawQ8,
+    Runs, SLACK,
+};
+pub use panels::Panels;
+
+use super::graph::dynamic::{self, Extremes, Rescale};
+use super::graph::requantise::Requantise;
+use super::graph::{Norm, Unary};
+use max_pool::MaxPool;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// One instruction set's loops.
+///
+/// The contract of the `unsafe` ones, which take pointers. A kernel that is given what stands here touches nothing else:
+///
+/// - **reads**, [`Kernels::conv_q8`] and [`Kernels::conv_f32`]: of every pixel `i` and run `r`, `len` values from
+///   `x + i * x_pitch + offsets[r]` on; and up to [`SLACK`] bytes past the end of any run, which change no result.
+/// - **reads**, [`Kernels::depthwise_q8`] and [`Kernels::depthwise_f32`]: of every row, `w_in * c` values; and up to [`SLACK`]
+///   bytes past them, which change no result. The same row may be given more than once.
+/// - **writes**: of every pixel the channels `channels`, each value once, from `y + i * y_pitch` (a depthwise row: from
+///   `y + i * c` values) on. Nothing between them, before or after.
+/// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], of a depthwise row at a multiple of 64; it ends at
+///   such a multiple or with the last channel.
+/// - **scratch**: as many bytes as were asked for, from a multiple of 64 on, of this thread alone; written before they are read.
+/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be had otherwise).
+/// - **apart**: no byte that is written is read, slack included, nor written by another thread meanwhile. Bytes in the slack may
+///   be anything that another thread does not write at the same time.
+/// - **aligned**: floats are on multiples of 4; bytes anywhere.
+pub trait Kernels: Sync + std::fmt::Debug {
+    /// What is printed.
+    fn name(&self) -> &'static str;
+    /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
+    fn signed(&self) -> bool;
+
+    /// Whether weights of these values can be packed as they are: their zero points must be 0.
+    fn takes(&self, raw: &RawQ8<'_>) -> bool {
+        raw.w_zero.iter().all(|&z| z == 0)
+    }
+    /// Output channels are worked on in groups of so many; a range's start must be a multiple of it.
+    fn channel_group(&self, n: usize) -> usize;
+    /// Packs a convolution.
+    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
+    /// Bytes of scratch memory that [`Kernels::conv_q8`] wants.
+    fn conv_q8_scratch_bytes(&self, _: &Runs) -> usize {
+        0
+    }
+    /// Computes output channels `channels` of some pixels.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, channels, scratch, packed, apart.
+    unsafe fn conv_q8(
+        &self,
+        conv: &ConvQ8,
+        pixels: &Pixels,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    );
+    /// Packs a depthwise convolution.
+    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
+    /// Bytes of scratch memory that [`Kernels::depthwise_q8`] wants.
+    fn depthwise_q8_scratch_bytes(&self, _: &DepthwiseRow) -> usize {
+        0
+    }
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, channels, scratch, packed, apart.
+    unsafe fn depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    );
+
+    /// How float weights are packed.
+    fn float_panels(&self, runs: &Runs) -> Panels;
+    /// Packs a convolution.
+    fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+        panels::pack_floats(self.float_panels(runs), runs, raw)
+    }
+    /// Computes output channels `channels` of some pixels.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, channels, packed, apart, aligned.
+    unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>);
+    /// Packs a depthwise convolution.
+    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned;
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, channels, packed, apart, aligned.
+    unsafe fn depthwise_f32(
+        &self,
+        conv: &DepthwiseF32,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    );
+
+    /// `y = a + b`, bytes.
+    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        plain::add_q8(add, a, b, y);
+    }
+    /// `y = limit(a + b)`.
+    fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+        plain::add_f32(clamp, a, b, y);
+    }
+    /// `y = a * b`, bytes.
+    fn mul_q8(&self, product: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        plain::mul_q8(product, a, b, y);
+    }
+    /// `y = limit(a * b)`.
+    fn mul_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+        plain::mul_f32(clamp, a, b, y);
+    }
+    /// `y = f(x)`; if `gate`, `y = x * f(x)`.
+    fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
+        f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
+    }
+    /// LayerNormalization of rows of as many values as there are factors.
+    fn norm_f32(&self, norm: &Norm, x: &[f32], y: &mut [f32]) {
+        rows::norm(norm, x, y);
+    }
+    /// Softmax of rows of `c` values.
+    fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+        rows::softmax::<{ cfg!(target_arch = "aarch64") }>(x, c, y);
+    }
+    /// Least and greatest of these values and 0.
+    fn extremes_f32(&self, x: &[f32]) -> Extremes {
+        dynamic::extremes(x)
+    }
+    /// Real values to whole numbers, see [`dynamic`].
+    fn round_f32(&self, of: Extremes, values: &mut [f32]) {
+        dynamic::round(of, values);
+    }
+    /// Sums of whole numbers to real values, see [`dynamic`].
+    fn rescale_f32(&self, by: &Rescale<'_>, values: &mut [f32]) {
+        dynamic::rescale(by, values);
+    }
+    /// Output rows `rows` of a pooling of floats.
+    fn max_f32(&self, pool: &MaxPool, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+        pool.of_floats(x, rows, y);
+    }
+    /// Output rows `rows` of a pooling of bytes.
+    fn max_q8(&self, pool: &MaxPool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
+        pool.of_bytes(x, rows, y);
+    }
+    /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
+    fn average_q8(
+        &self,
+        x: &[u8],
+        c: usize,
+        zero: i32,
+        multiplier: f32,
+        end: &Requantise,
+        y: &mut [u8],
+    ) {
+        plain::average_q8(x, c, self.signed(), zero, multiplier, end, y);
+    }
+    /// Average over all pixels of `c` channels.
+    fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+        plain::average_f32(x, c, y);
+    }
+}
+
+/// The best kernels of this CPU. `EYELET_KERNELS` names another set (for tests and comparisons). Chosen once.
+pub fn choose() -> &'static dyn Kernels {
+    static CHOSEN: OnceLock<&'static dyn Kernels> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let all = available();
+        if let Ok(name) = std::env::var("EYELET_KERNELS") {
+            if let Some(k) = all.iter().find(|k| k.name() == name) {
+                return *k;
+            }
+            log::warn!("EYELET_KERNELS={name} is not among this CPU's kernels; the best are used");
+        }
+        all[0]
+    })
+}
+
+/// All kernels that this CPU can run, best first; the last two are the references.
+pub fn available() -> Vec<&'static dyn Kernels> {
+    let mut all: Vec<&'static dyn Kernels> = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    all.extend(x86::detected());
+    #[cfg(target_arch = "aarch64")]
+    all.extend(arm::detected());
+    all.push(&plain::UNSIGNED);
+    all.push(&plain::SIGNED);
+    all
+}

@@ -1,0 +1,442 @@
+//! Every kernel of this CPU against the reference, over random shapes.
+#![allow(clippy::unwrap_used)]
+
+use super::panels::Packed;
+use super::split::Split;
+use super::*;
+use crate::network::graph::Quant;
+use fastrand::Rng;
+
+/// Memory that ends where its page does, with a page after it that nobody may touch: who reads or writes further dies.
+struct Guarded<T> {
+    map: *mut libc::c_void,
+    bytes: usize,
+    start: *mut T,
+    len: usize,
+}
+
+const PAGE: usize = 65536;
+
+impl<T: Copy> Guarded<T> {
+    fn new(len: usize, mut value: impl FnMut(usize) -> T) -> Self {
+        let wanted = len * size_of::<T>();
+        let usable = wanted.next_multiple_of(PAGE);
+        let bytes = usable + PAGE;
+        let (access, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
+        // SAFETY: a new mapping.
+        let map = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, flags, -1, 0) };
+        assert_ne!(map, libc::MAP_FAILED);
+        // SAFETY: the last page of the mapping; the values end where it begins, aligned because pages are.
+        let start = unsafe {
+            assert_eq!(
+                libc::mprotect(map.byte_add(usable), PAGE, libc::PROT_NONE),
+                0
+            );
+            map.byte_add(usable - wanted).cast::<T>()
+        };
+        for i in 0..len {
+            // SAFETY: within the mapping.
+            unsafe { start.add(i).write(value(i)) };
+        }
+        Self {
+            map,
+            bytes,
+            start,
+            len,
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Guarded<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: `new` wrote them.
+        unsafe { std::slice::from_raw_parts(self.start, self.len) }
+    }
+}
+
+impl<T> std::ops::DerefMut for Guarded<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: `new` wrote them, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nobody has its address any more.
+        unsafe { libc::munmap(self.map, self.bytes) };
+    }
+}
+
+/// Memory with slack after it, and nothing after that: any bytes, or those alone whose products are the largest.
+fn memory(random: &mut Rng, len: usize) -> Guarded<u8> {
+    let extreme = random.u8(..4) == 0;
+    let byte = |_| {
+        if extreme {
+            [0, 0x7f, 0x80, 0xff][random.usize(..4)]
+        } else {
+            random.u8(..)
+        }
+    };
+    Guarded::new(len + SLACK, byte)
+}
+
+fn floats(random: &mut Rng, len: usize) -> Guarded<f32> {
+    Guarded::new(len + SLACK / 4, |_| random.f32() * 2.0 - 1.0)
+}
+
+fn partner(kernels: &dyn Kernels) -> &'static dyn Kernels {
+    if kernels.signed() {
+        &plain::SIGNED
+    } else {
+        &plain::UNSIGNED
+    }
+}
+
+fn end(random: &mut Rng, signed: bool) -> Requantise {
+    let quant = Quant {
+        scale: 0.05,
+        zero: [0, 128, random.i32(0..256)][random.usize(..3)],
+    };
+    let clamp = [
+        (f32::NEG_INFINITY, f32::INFINITY),
+        (0.0, f32::INFINITY),
+        (0.0, 6.0),
+    ];
+    Requantise::new(quant, clamp[random.usize(..3)], signed)
+}
+
+struct Case {
+    w: Vec<i8>,
+    bias: Vec<i32>,
+    multiplier: Vec<f32>,
+    zero: Vec<i32>,
+}
+
+fn case(random: &mut Rng, n: usize, per: usize) -> Case {
+    // Usual weights, small ones, and those alone whose products are the largest.
+    let kind = random.u8(..4);
+    let mut weight = |_| match kind {
+        0 => random.i8(-20..=20),
+        1 => [-128, -127, 127][random.usize(..3)],
+        _ => random.i8(-127..=127),
+    };
+    let w = (0..n * per).map(&mut weight).collect();
+    // Results must stay off the limits to show a difference.
+    let largest = [1e-1, 5e-3, 4e-2, 4e-2][usize::from(kind)];
+    Case {
+        w,
+        bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
+        multiplier: {
+            // Now and then so large that only saturation is left.
+            let scale = if random.u8(..8) == 0 { 1e9 } else { largest };
+            (0..n)
+                .map(|_| random.f32() * scale / (per as f32).sqrt())
+                .collect()
+        },
+        zero: if random.u8(..3) == 0 {
+            (0..n).map(|_| random.i32(-128..128)).collect()
+        } else {
+            vec![0; n]
+        },
+    }
+}
+
+impl Case {
+    fn raw(&self) -> RawQ8<'_> {
+        RawQ8 {
+            w: &self.w,
+            w_zero: &self.zero,
+            bias: &self.bias,
+            multiplier: &self.multiplier,
+        }
+    }
+}
+
+fn runs(random: &mut Rng, size: usize, value: usize) -> (Runs, usize) {
+    let len = if random.bool() {
+        random.usize(1..70)
+    } else {
+        4 * random.usize(1..60)
+    };
+    let count = [1, 1, 2, 3, 9][random.usize(..5)];
+    let pitch = len + random.usize(..9);
+    let n = if random.bool() {
+        8 * random.usize(1..20)
+    } else {
+        random.usize(1..size)
+    };
+    let offsets = (0..count).map(|r| r * pitch * 13 * value).collect();
+    (Runs { offsets, len, n }, pitch)
+}
+
+/// Scratch memory with bytes behind it that must stay as they are.
+struct Scratch {
+    memory: Guarded<u8>,
+    bytes: usize,
+}
+
+impl Scratch {
+    fn new(bytes: usize) -> Self {
+        let memory = Guarded::new(bytes.next_multiple_of(64), |_| 0x5a);
+        Self { memory, bytes }
+    }
+    fn start(&mut self) -> *mut u8 {
+        self.memory.as_mut_ptr()
+    }
+    fn check(self) {
+        let behind = &self.memory[self.bytes..];
+        assert!(
+            behind.iter().all(|&b| b == 0x5a),
+            "written behind the scratch memory"
+        );
+    }
+}
+
+#[test]
+fn convolutions_of_bytes_are_bit_identical() {
+    let mut random = Rng::with_seed(11);
+    for round in 0..150 {
+        let (shape, pitch) = runs(&mut random, 150, 1);
+        let pixels = random.usize(1..40);
+        let x_pitch = random.usize(1..=pitch);
+        let len = shape.offsets.last().unwrap() + (pixels - 1) * x_pitch + shape.len;
+        let x = memory(&mut random, len);
+        let case = case(&mut random, shape.n, shape.offsets.len() * shape.len);
+        let y_pitch = shape.n + random.usize(..20);
+        for kernels in available() {
+            let mut random = Rng::with_seed(round);
+            let end = end(&mut random, kernels.signed());
+            let [got, want] = [kernels, partner(kernels)].map(|k| {
+                let raw = case.raw();
+                let split = Split::of(k, &raw);
+                let raw = split.instead(&raw);
+                let shape = Runs {
+                    offsets: shape.offsets.repeat(split.parts),
+                    len: shape.len,
+                    n: shape.n,
+                };
+                let conv = ConvQ8 {
+                    runs: shape.clone(),
+                    packed: k.pack_conv_q8(&shape, &raw),
+                    end,
+                    bounded: case.raw().bounded(),
+                };
+                let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 0xa5u8);
+                let job = Pixels {
+                    x: x.as_ptr(),
+                    x_pitch,
+                    y: y.as_mut_ptr(),
+                    y_pitch,
+                    count: pixels,
+                };
+                let middle = kernels.channel_group(shape.n).min(shape.n);
+                let mut scratch = Scratch::new(k.conv_q8_scratch_bytes(&shape));
+                // SAFETY: x and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
+                unsafe {
+                    k.conv_q8(&conv, &job, 0..middle, scratch.start());
+                    k.conv_q8(&conv, &job, middle..shape.n, scratch.start());
+                }
+                scratch.check();
+                y.to_vec()
+            });
+            assert_eq!(got, want, "{}: {shape:?} x {pixels}", kernels.name());
+        }
+    }
+}
+
+fn row(random: &mut Rng) -> DepthwiseRow {
+    let kw = [1, 3, 3, 3, 5, 7][random.usize(..6)];
+    let kh = if random.bool() {
+        kw
+    } else {
+        random.usize(1..8)
+    };
+    let stride = random.usize(1..4);
+    let dilation = if random.u8(..4) == 0 { 2 } else { 1 };
+    let w_in = random.usize(1..30);
+    let left = random.usize(..=kw / 2);
+    let span = (kw - 1) * dilation + 1;
+    let right = random.usize(..=kw / 2) + span.saturating_sub(w_in + left);
+    let c = if random.bool() {
+        16 * random.usize(1..14)
+    } else {
+        random.usize(1..200)
+    };
+    DepthwiseRow {
+        c,
+        kh,
+        kw,
+        stride,
+        dilation,
+        left,
+        w_in,
+        w_out: (w_in + left + right - span) / stride + 1,
+    }
+}
+
+#[test]
+fn depthwise_convolutions_of_bytes_are_bit_identical() {
+    let mut random = Rng::with_seed(12);
+    for round in 0..600 {
+        let d = row(&mut random);
+        let x = memory(&mut random, d.kh * d.w_in * d.c);
+        let case = case(&mut random, d.c, d.kh * d.kw);
+        let pad = random.u8(..);
+        for kernels in available() {
+            let mut random = Rng::with_seed(round);
+            let end = end(&mut random, kernels.signed());
+            let [got, want] = [kernels, partner(kernels)].map(|k| {
+                let raw = case.raw();
+                let split = Split::of(k, &raw);
+                let raw = split.instead(&raw);
+                let rows: Vec<*const u8> =
+                    (0..d.kh).map(|r| x[r * d.w_in * d.c..].as_ptr()).collect();
+                let rows = rows.repeat(split.parts);
+                let d = DepthwiseRow {
+                    kh: rows.len(),
+                    ..d
+                };
+                let conv = DepthwiseQ8 {
+                    row: d,
+                    pad,
+                    packed: k.pack_depthwise_q8(&d, &raw),
+                    end,
+                    bounded: case.raw().bounded(),
+                };
+                let mut y = Guarded::new(d.w_out * d.c, |_| 0xa5u8);
+                let middle = 64.min(d.c);
+                let mut scratch = Scratch::new(k.depthwise_q8_scratch_bytes(&d));
+                let (y_start, start) = (y.as_mut_ptr(), scratch.start());
+                // SAFETY: rows and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
+                unsafe {
+                    k.depthwise_q8(&conv, &rows, y_start, 0..middle, start);
+                    k.depthwise_q8(&conv, &rows, y_start, middle..d.c, start);
+                }
+                scratch.check();
+                y.to_vec()
+            });
+            assert_eq!(got, want, "{}: {d:?}", kernels.name());
+        }
+    }
+}
+
+fn close(got: &[f32], want: &[f32], scale: f32, what: &str) {
+    for (i, (g, w)) in got.iter().zip(want).enumerate() {
+        assert!((g - w).abs() <= 2e-6 * scale, "{what}: {i}: {g} {w}");
+    }
+}
+
+#[test]
+fn float_convolutions_agree() {
+    let mut random = Rng::with_seed(13);
+    for _ in 0..150 {
+        let (shape, pitch) = runs(&mut random, 150, 4);
+        let pixels = random.usize(1..40);
+        let x_pitch = random.usize(1..=pitch);
+        let len = shape.offsets.last().unwrap() / 4 + (pixels - 1) * x_pitch + shape.len;
+        let x = floats(&mut random, len);
+        let per = shape.offsets.len() * shape.len;
+        let w: Vec<f32> = (0..shape.n * per).map(|_| random.f32() - 0.5).collect();
+        let bias: Vec<f32> = (0..shape.n).map(|_| random.f32() - 0.5).collect();
+        let raw = RawF32 { w: &w, bias: &bias };
+        let y_pitch = shape.n + random.usize(..20);
+        let run = |k: &dyn Kernels| {
+            let conv = ConvF32 {
+                runs: shape.clone(),
+                packed: Packed::Own(k.pack_conv_f32(&shape, &raw)),
+                clamp: (0.0, 6.0),
+            };
+            let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 7.5f32);
+            let job = Pixels {
+                x: x.as_ptr().cast(),
+                x_pitch: x_pitch * 4,
+                y: y.as_mut_ptr().cast(),
+                y_pitch: y_pitch * 4,
+                count: pixels,
+            };
+            let middle = k.channel_group(shape.n).min(shape.n);
+            // SAFETY: x and y are as long as the geometry says, and SLACK more.
+            unsafe {
+                k.conv_f32(&conv, &job, 0..middle);
+                k.conv_f32(&conv, &job, middle..shape.n);
+            }
+            y
+        };
+        let want = run(&plain::UNSIGNED);
+        for kernels in available() {
+            let what = format!("{}: {shape:?} x {pixels}", kernels.name());
+            close(&run(kernels), &want, per as f32, &what);
+        }
+    }
+}
+
+#[test]
+fn float_depthwise_convolutions_agree() {
+    let mut random = Rng::with_seed(14);
+    for _ in 0..200 {
+        let d = row(&mut random);
+        let x = floats(&mut random, d.kh * d.w_in * d.c);
+        let per = d.kh * d.kw;
+        let w: Vec<f32> = (0..d.c * per).map(|_| random.f32() - 0.5).collect();
+        let bias: Vec<f32> = (0..d.c).map(|_| random.f32() - 0.5).collect();
+        let run = |k: &dyn Kernels| {
+            let conv = DepthwiseF32 {
+                row: d,
+                packed: k.pack_depthwise_f32(&d, &RawF32 { w: &w, bias: &bias }),
+                clamp: (-0.5, 6.0),
+            };
+            let rows: Vec<*const u8> = (0..d.kh)
+                .map(|r| x[r * d.w_in * d.c..].as_ptr().cast())
+                .collect();
+            let mut y = Guarded::new(d.w_out * d.c, |_| 7.5f32);
+            let middle = 64.min(d.c);
+            // SAFETY: rows and y are as long as the geometry says, and SLACK more.
+            unsafe {
+                k.depthwise_f32(&conv, &rows, y.as_mut_ptr().cast(), 0..middle);
+                k.depthwise_f32(&conv, &rows, y.as_mut_ptr().cast(), middle..d.c);
+            }
+            y
+        };
+        let want = run(&plain::UNSIGNED);
+        for kernels in available() {
+            let what = format!("{}: {d:?}", kernels.name());
+            close(&run(kernels), &want, per as f32, &what);
+        }
+    }
+}
+
+#[test]
+fn sums_and_averages_are_bit_identical() {
+    let mut random = Rng::with_seed(15);
+    let quant = |random: &mut Rng| Quant {
+        scale: random.f32() * 0.3 + 0.01,
+        zero: random.i32(0..256),
+    };
+    for _ in 0..100 {
+        let len = random.usize(1..300);
+        let (a, b) = (memory(&mut random, len), memory(&mut random, len));
+        let q = [quant(&mut random), quant(&mut random), quant(&mut random)];
+        let c = random.usize(1..150);
+        let pixels = random.usize(1..60);
+        let x = memory(&mut random, c * pixels);
+        let m = random.f32() / pixels as f32;
+        for kernels in available() {
+            let none = (f32::NEG_INFINITY, f32::INFINITY);
+            let add = BinaryQ8::sum(q[0], q[1], q[2], none, kernels.signed());
+            let end = Requantise::new(q[0], none, kernels.signed());
+            let [got, want] = [kernels, partner(kernels)].map(|k| {
+                let mut y = vec![0; len];
+                k.add_q8(&add, &a[..len], &b[..len], &mut y);
+                let mut mean = vec![0; c];
+                k.average_q8(&x[..c * pixels], c, 3, m, &end, &mut mean);
+                (y, mean)
+            });
+            assert_eq!(got, want, "{}", kernels.name());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Bytes by AVX2, for CPUs without dot products of bytes; floats by [`super::avx2_float`].
+//!
+//! `vpmaddubsw` multiplies bytes but saturates (255 * 127 twice is more than 16 bits hold), so bytes are widened to 16 bits and
+//! meet 16-bit weights in `vpmaddwd`, which is exact: 16 multiply-adds an instruction. The widening is done once for all that
+//! use the value: into a buffer that every output channel then reads ([`super::avx2_conv`]), or in registers, for all outputs
+//! that a column takes part in ([`super::avx2_depthwise`]).
+
+use super::{avx2_conv, avx2_depthwise, avx2_float};
+use crate::network::graph::requantise::Requantise;
+use crate::network::kernels::panels::Panels;
+use crate::network::kernels::{
+    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
+    RawF32, RawQ8, Runs, plain,
+};
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// The kernels. [`Avx2::detect`] alone gives them away, so whoever has them runs on a CPU with AVX2 and FMA.
+#[derive(Debug)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// `None` on a CPU without what they need.
+    pub fn detect() -> Option<&'static Self> {
+        static KERNELS: Avx2 = Avx2(());
+        let has_all = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        has_all.then_some(&KERNELS)
+    }
+}
+
+impl Kernels for Avx2 {
+    fn name(&self) -> &'static str {
+        "avx2"
+    }
+
+    fn signed(&self) -> bool {
+        false
+    }
+
+    fn channel_group(&self, n: usize) -> usize {
+        avx2_conv::channel_group(n)
+    }
+
+    fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+        avx2_conv::pack(runs, raw)
+    }
+
+    fn conv_q8_scratch_bytes(&self, runs: &Runs) -> usize {
+        avx2_conv::scratch_bytes(runs)
+    }
+
+    unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        unsafe { avx2_conv::run(conv, p, channels, scratch) }
+    }
+
+    fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
+        avx2_depthwise::pack(row, raw)
+    }
+
+    fn depthwise_q8_scratch_bytes(&self, row: &DepthwiseRow) -> usize {
+        avx2_depthwise::scratch_bytes(row)
+    }
+
+    unsafe fn depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    ) {
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        unsafe { avx2_depthwise::run(conv, rows, y, channels, scratch) }
+    }
+
+    fn float_panels(&self, runs: &Runs) -> Panels {
+        avx2_float::panels(runs)
+    }
+
+    unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        unsafe { avx2_float::conv(conv, p, channels) }
+    }
+
+    fn pack_depthwise_f32(&self, row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
+        avx2_float::pack_depthwise(row, raw)
+    }
+
+    unsafe fn depthwise_f32(
+        &self,
+        conv: &DepthwiseF32,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        unsafe { avx2_float::depthwise(conv, rows, y, channels) }
+    }
+
+    fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+        // SAFETY: `self` is there on a CPU with AVX2 and FMA only.
+        unsafe { add_bytes(add, a, b, y) }
+    }
+
+    crate::network::kernels::x86::wider::wider_loops!("avx2,fma");
+}
+
+/// The reference's `add_q8` by 8 values; every vector step is one of its steps.
+#[target_feature(enable = "avx2,fma")]
+fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let whole = y.len().min(a.len()).min(b.len()) / 8 * 8;
+    let flip = _mm_set1_epi8(add.flip as i8);
+    for i in (0..whole).step_by(8) {
+        // SAFETY: 8 values from `i` on are inside all three slices.
+        unsafe {
+            let number = |from: &[u8]| {
+                let bytes = _mm_xor_si128(_mm_loadl_epi64(from.as_ptr().add(i).cast()), flip);
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))
+            };
+            let (ra, rb) = (_mm256_set1_ps(add.a), _mm256_set1_ps(add.b));
+            let sum = _mm256_fmadd_ps(number(b), rb, _mm256_set1_ps(add.fixed));
+            let sum = _mm256_fmadd_ps(number(a), ra, sum);
+            let limited = _mm256_max_ps(sum, _mm256_set1_ps(add.end.low));
+            let limited = _mm256_min_ps(limited, _mm256_set1_ps(add.end.high));
+            let steps = _mm256_cvtps_epi32(limited);
+            let steps = _mm256_add_epi32(steps, _mm256_set1_epi32(add.end.zero & 0xff));
+            let steps = _mm256_and_si256(steps, _mm256_set1_epi32(0xff));
+            let words = _mm256_packs_epi32(steps, steps);
+            let bytes = _mm256_packus_epi16(words, words);
+            let low = _mm256_castsi256_si128(bytes);
+            let both = _mm_unpacklo_epi32(low, _mm256_extracti128_si256::<1>(bytes));
+            _mm_storel_epi64(y.as_mut_ptr().add(i).cast(), both);
+        }
+    }
+    plain::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
+}
+
+/// Bytes that widened values should take, so that they stay in the nearest cache.
+pub(super) const NEAR_BYTES: usize = 24 << 10;
+
+/// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
+/// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,
+/// and sums that cannot overflow; then saturation is all there is to do.
+pub(super) struct Ending<const PLAIN: bool> {
+    high: __m256,
+    zero: __m256i,
+    low: __m256i,
+}
+
+impl<const PLAIN: bool> Ending<PLAIN> {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn new(end: &Requantise) -> Self {
+        Self {
+            high: _mm256_set1_ps(end.high),
+            zero: _mm256_set1_epi16(end.zero as i16),
+            low: _mm256_set1_epi8((end.low as i32 + end.zero) as i8),
+        }
+    }
+
+    /// Four vectors of sums to bytes, each 128-bit lane holding the lane's values of the four in turn.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn bytes(&self, sums: [__m256i; 4], multipliers: [__m256; 4]) -> __m256i {
+        let steps = |v: usize| {
+            let mut steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), multipliers[v]);
+            if !PLAIN {
+                steps = _mm256_min_ps(steps, self.high);
+            }
+            _mm256_cvtps_epi32(steps)
+        };
+        let a = _mm256_packs_epi32(steps(0), steps(1));
+        let b = _mm256_packs_epi32(steps(2), steps(3));
+        if PLAIN {
+            return _mm256_packus_epi16(a, b);
+        }
+        let (a, b) = (
+            _mm256_adds_epi16(a, self.zero),
+            _mm256_adds_epi16(b, self.zero),
+        );
+        _mm256_max_epu8(_mm256_packus_epi16(a, b), self.low)
+    }
+
+    /// Finishes `MR` pixels of two vectors of sums each, whose lanes are the channels that [`channel`]`(2, ..)` says, and
+    /// stores the first `valid` bytes of each.
+    ///
+    /// # Safety
+    /// `y` is good for `MR` pixels, `y_pitch` bytes apart.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn store_pairs<const MR: usize>(
+        &self,
+        sums: &[[__m256i; 2]; MR],
+        multipliers: [__m256; 2],
+        y: *mut u8,
+        y_pitch: usize,
+        valid: usize,
+    ) {
+        let [m0, m1] = multipliers;
+        for first in (0..MR).step_by(2) {
+            let second = (first + 1).min(MR - 1);
+            let four = [
+                sums[first][0],
+                sums[first][1],
+                sums[second][0],
+                sums[second][1],
+            ];
+            let bytes = self.bytes(four, [m0, m1, m0, m1]);
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
+            // SAFETY: `y` is good for `valid` bytes of each of the MR pixels.
+            unsafe {
+                store(y.add(first * y_pitch), _mm256_castsi256_si128(bytes), valid);
+                if first + 1 < MR {
+                    let upper = _mm256_extracti128_si256::<1>(bytes);
+                    store(y.add(second * y_pitch), upper, valid);
+                }
+            }
+        }
+    }
+}
+
+/// The output channel, within a panel of `vectors`, of a vector's lane: what the narrowing instructions put in order again.
+pub(super) fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
+    lane / 4 * 4 * vectors + vector * 4 + lane % 4
+}
+
+/// Stores the first `valid` of 16 bytes.
+///
+/// # Safety
+/// `y` is good for them.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn store(mut y: *mut u8, mut bytes: __m128i, valid: usize) {
+    // SAFETY: each part is stored only if `valid` has it.
+    unsafe {
+        if valid >= 16 {
+            _mm_storeu_si128(y.cast(), bytes);
+            return;
+        }
+        if valid & 8 != 0 {
+            _mm_storel_epi64(y.cast(), bytes);
+            bytes = _mm_unpackhi_epi64(bytes, bytes);
+            y = y.add(8);
+        }
+        if valid & 4 != 0 {
+            y.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes));
+            bytes = _mm_srli_si128::<4>(bytes);
+            y = y.add(4);
+        }
+        let last = _mm_cvtsi128_si32(bytes);
+        if valid & 2 != 0 {
+            y.cast::<u16>().write_unaligned(last as u16);
+            y = y.add(2);
+        }
+        if valid & 1 != 0 {
+            *y = (last >> ((valid & 2) * 8)) as u8;
+        }
+    }
+}

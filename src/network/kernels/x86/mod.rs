@@ -1,0 +1,19 @@
+//! Kernels for x86-64.
+
+mod avx2;
+mod avx2_conv;
+mod avx2_depthwise;
+mod avx2_float;
+mod avx512;
+mod avx512vnni;
+mod avx512vnni_depthwise;
+mod wider;
+
+use super::Kernels;
+
+/// Those that this CPU can run, best first.
+pub fn detected() -> impl Iterator<Item = &'static dyn Kernels> {
+    let vnni = avx512vnni::Avx512Vnni::detect().map(|k| k as &dyn Kernels);
+    let avx2 = avx2::Avx2::detect().map(|k| k as &dyn Kernels);
+    [vnni, avx2].into_iter().flatten()
+}

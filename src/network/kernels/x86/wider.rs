@@ -1,0 +1,175 @@
+//! The plain loops, compiled for a CPU's wider vectors: the compiler makes the vectors.
+
+/// The methods of [`crate::network::kernels::Kernels`] that do the plain loops with these instructions, for a type of which there is a value on a
+/// CPU with them only.
+macro_rules! wider_loops {
+    ($features:literal) => {
+        fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+                crate::network::kernels::plain::add_f32(clamp, a, b, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(clamp, a, b, y) }
+        }
+
+        fn mul_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
+                crate::network::kernels::plain::mul_f32(clamp, a, b, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(clamp, a, b, y) }
+        }
+
+        fn mul_q8(
+            &self,
+            product: &crate::network::kernels::BinaryQ8,
+            a: &[u8],
+            b: &[u8],
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(product: &crate::network::kernels::BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+                crate::network::kernels::plain::mul_q8(product, a, b, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(product, a, b, y) }
+        }
+
+        fn unary_f32(
+            &self,
+            f: crate::network::kernels::Unary,
+            gate: bool,
+            x: &[f32],
+            y: &mut [f32],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(f: crate::network::kernels::Unary, gate: bool, x: &[f32], y: &mut [f32]) {
+                f.run::<true>(gate, x, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(f, gate, x, y) }
+        }
+
+        fn norm_f32(&self, norm: &crate::network::kernels::Norm, x: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(norm: &crate::network::kernels::Norm, x: &[f32], y: &mut [f32]) {
+                crate::network::kernels::rows::norm(norm, x, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(norm, x, y) }
+        }
+
+        fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[f32], c: usize, y: &mut [f32]) {
+                crate::network::kernels::rows::softmax::<true>(x, c, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(x, c, y) }
+        }
+
+        fn extremes_f32(&self, x: &[f32]) -> crate::network::kernels::Extremes {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[f32]) -> crate::network::kernels::Extremes {
+                crate::network::kernels::dynamic::extremes(x)
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(x) }
+        }
+
+        fn round_f32(&self, of: crate::network::kernels::Extremes, values: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(of: crate::network::kernels::Extremes, values: &mut [f32]) {
+                crate::network::kernels::dynamic::round(of, values);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(of, values) }
+        }
+
+        fn rescale_f32(&self, by: &crate::network::kernels::Rescale<'_>, values: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(by: &crate::network::kernels::Rescale<'_>, values: &mut [f32]) {
+                crate::network::kernels::dynamic::rescale(by, values);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(by, values) }
+        }
+
+        fn max_f32(
+            &self,
+            pool: &crate::network::kernels::MaxPool,
+            x: &[f32],
+            rows: std::ops::Range<usize>,
+            y: &mut [f32],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(
+                pool: &crate::network::kernels::MaxPool,
+                x: &[f32],
+                rows: std::ops::Range<usize>,
+                y: &mut [f32],
+            ) {
+                pool.of_floats(x, rows, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(pool, x, rows, y) }
+        }
+
+        fn max_q8(
+            &self,
+            pool: &crate::network::kernels::MaxPool,
+            x: &[u8],
+            rows: std::ops::Range<usize>,
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(
+                pool: &crate::network::kernels::MaxPool,
+                x: &[u8],
+                rows: std::ops::Range<usize>,
+                y: &mut [u8],
+            ) {
+                pool.of_bytes(x, rows, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(pool, x, rows, y) }
+        }
+
+        fn average_q8(
+            &self,
+            x: &[u8],
+            c: usize,
+            zero: i32,
+            m: f32,
+            end: &crate::network::kernels::Requantise,
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(
+                x: &[u8],
+                c: usize,
+                zero: i32,
+                m: f32,
+                end: &crate::network::kernels::Requantise,
+                y: &mut [u8],
+            ) {
+                crate::network::kernels::plain::average_q8(x, c, false, zero, m, end, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(x, c, zero, m, end, y) }
+        }
+
+        fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(x: &[f32], c: usize, y: &mut [f32]) {
+                crate::network::kernels::plain::average_f32(x, c, y);
+            }
+            // SAFETY: `self` is there on a CPU with the instructions only.
+            unsafe { wide(x, c, y) }
+        }
+    };
+}
+
+pub(super) use wider_loops;

@@ -1,0 +1,321 @@
+//! Activations, sums, products, softmax and concatenation.
+
+use super::axes::is_plain;
+use super::conv::{relazy, unlimited};
+use super::shape::logical;
+use super::{Act, LazyOp, Lower, Made, PIXELS, Val, View};
+use crate::network::graph::{FREE, InputStep, Op, Shape, Tensor, Unary};
+use crate::network::onnx::attributes::{float, int, text};
+use tract_onnx::pb::NodeProto;
+
+impl Lower {
+    fn unary_function(&self, node: &NodeProto) -> Made<Unary> {
+        Ok(match node.op_type.as_str() {
+            "Relu" => Unary::Clamp(0.0, f32::INFINITY),
+            "Clip" => {
+                let mut low = float(node, "min", f32::NEG_INFINITY);
+                let mut high = float(node, "max", f32::INFINITY);
+                if self.opset >= 11 {
+                    if self.has_input(node, 1) {
+                        low = self.const_scalar(node, 1)?;
+                    }
+                    if self.has_input(node, 2) {
+                        high = self.const_scalar(node, 2)?;
+                    }
+                }
+                if low > high || low.is_nan() || high.is_nan() {
+                    return Err(format!("limits {low} to {high} make no sense"));
+                }
+                Unary::Clamp(low, high)
+            }
+            "HardSwish" => Unary::HardSwish,
+            "HardSigmoid" => {
+                Unary::HardSigmoid(float(node, "alpha", 0.2), float(node, "beta", 0.5))
+            }
+            "Sigmoid" | "QLinearSigmoid" => Unary::Sigmoid,
+            "LeakyRelu" | "QLinearLeakyRelu" => Unary::LeakyRelu(float(node, "alpha", 0.01)),
+            "Tanh" => Unary::Tanh,
+            "Erf" => Unary::Erf,
+            other => return Err(format!("{other} is not a function of one value")),
+        })
+    }
+
+    pub(super) fn unary(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        self.unary_of(node, x)
+    }
+
+    pub(super) fn unary_of(&mut self, node: &NodeProto, x: Val) -> Made<Val> {
+        let function = self.unary_function(node)?;
+        if let (Val::Lazy(lazy, view), Unary::Clamp(low, high)) = (&x, function)
+            && self.only_reader(node, 0)
+            && lazy.made.borrow().is_none()
+        {
+            let op = match &lazy.op {
+                LazyOp::Conv(conv, bias) if unlimited(conv) => {
+                    let mut conv = conv.clone();
+                    conv.clamp = (low, high);
+                    Some(LazyOp::Conv(conv, bias.clone()))
+                }
+                LazyOp::Add(clamp) if *clamp == FREE => Some(LazyOp::Add((low, high))),
+                LazyOp::Mul(clamp) if *clamp == FREE => Some(LazyOp::Mul((low, high))),
+                _ => None,
+            };
+            if let Some(op) = op {
+                return Ok(relazy(lazy, op, *view));
+            }
+        }
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        Ok(self.lazy(node, LazyOp::Unary(function), vec![act], shape, view))
+    }
+
+    /// Gelu: the product of a number and the normal distribution's cumulative function, which `gate` takes together.
+    pub(super) fn gelu(&mut self, node: &NodeProto) -> Made<Val> {
+        if !matches!(text(node, "approximate"), "" | "none") {
+            return Err("is not the exact Gelu".into());
+        }
+        let x = self.input_value(node, 0)?;
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        let cdf = LazyOp::Unary(Unary::NormalCdf(1.0));
+        let cdf = self.lazy(node, cdf, vec![act], shape, view);
+        self.binary_of(node, &Val::Act(act), &cdf, false, true)
+    }
+
+    /// PRelu: LeakyRelu with a constant slope a channel.
+    pub(super) fn prelu(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let (slopes, dims) = self.const_floats(node, 1)?;
+        let slopes = self.per_channel(&x, slopes, &dims)?;
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        let op = match slopes[..] {
+            [first, ref rest @ ..] if rest.iter().all(|&s| s == first) => {
+                LazyOp::Unary(Unary::LeakyRelu(first))
+            }
+            _ => LazyOp::Slopes(slopes),
+        };
+        Ok(self.lazy(node, op, vec![act], shape, view))
+    }
+
+    pub(super) fn binary(&mut self, node: &NodeProto) -> Made<Val> {
+        let (a, b) = (self.input_value(node, 0)?, self.input_value(node, 1)?);
+        let constant = |v: &Val| matches!(v, Val::Const(_) | Val::Quantised(_));
+        let op = node.op_type.as_str();
+        match (&a, &b) {
+            (Val::Spelt(_), _) | (_, Val::Spelt(_)) => return self.binary_spelt(node, &a, &b),
+            (Val::Dynamic(scale), other) => return self.by_dynamic(node, scale, other, 1),
+            (other, Val::Dynamic(scale)) => return self.by_dynamic(node, scale, other, 0),
+            _ => {}
+        }
+        if constant(&b) {
+            let (values, dims) = self.const_floats(node, 1)?;
+            return self.with_constant(node, a, values, &dims);
+        }
+        if constant(&a) {
+            if !matches!(op, "Add" | "Mul") {
+                return Err("the first operand is constant".into());
+            }
+            let mut turned = node.clone();
+            turned.input.swap(0, 1);
+            return self.binary(&turned);
+        }
+        self.binary_of(node, &a, &b, matches!(op, "Add"), matches!(op, "Mul"))
+    }
+
+    /// A sum, difference, product or quotient whose second operand is constant.
+    pub(super) fn with_constant(
+        &mut self,
+        node: &NodeProto,
+        x: Val,
+        values: Vec<f32>,
+        dims: &[usize],
+    ) -> Made<Val> {
+        let values = match self.per_channel(&x, values.clone(), dims) {
+            Ok(values) => values,
+            Err(_) if !node.op_type.starts_with("QLinear") => {
+                return self.with_many_constants(node, &x, values, dims);
+            }
+            Err(why) => return Err(why),
+        };
+        let step = match node.op_type.as_str() {
+            "Add" | "QLinearAdd" => InputStep::Add(values),
+            "Sub" => InputStep::Sub(values),
+            "Mul" | "QLinearMul" => InputStep::Mul(values),
+            _ => InputStep::Div(values),
+        };
+        self.affine(node, x, vec![step])
+    }
+
+    pub(super) fn binary_of(
+        &mut self,
+        node: &NodeProto,
+        a: &Val,
+        b: &Val,
+        add: bool,
+        mul: bool,
+    ) -> Made<Val> {
+        let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
+        let op = match (add, mul) {
+            (true, _) => LazyOp::Add(FREE),
+            (_, true) => LazyOp::Mul(FREE),
+            _ => return Err("there is no fused form for two computed operands".into()),
+        };
+        let strided = [va, vb].iter().any(|v| matches!(v, View::Strided(_)));
+        if strided && (va != vb || sa != sb) {
+            return self.binary_rows(node, a, b, op);
+        }
+        let same_view = va == vb
+            || (sa.pixels() == 1
+                && sb.pixels() == 1
+                && [va, vb]
+                    .iter()
+                    .all(|v| matches!(v, View::Flat | View::FlatChw)));
+        if !same_view {
+            return self.binary_rows(node, a, b, op);
+        }
+        let (first, second, shape) = if sa == sb || (sb.pixels() == 1 && sb.c == sa.c) {
+            (a, b, sa)
+        } else if sa.pixels() == 1 && sb.c == sa.c {
+            (b, a, sb)
+        } else {
+            return self.binary_rows(node, a, b, op);
+        };
+        let inputs = vec![self.materialise(first)?, self.materialise(second)?];
+        Ok(self.lazy(node, op, inputs, shape, va))
+    }
+
+    /// A constant operand as one value or one a channel of `x`.
+    pub(super) fn per_channel(&self, x: &Val, values: Vec<f32>, dims: &[usize]) -> Made<Vec<f32>> {
+        let (shape, view) = self.extent(x)?;
+        let rank = logical(shape, view).len();
+        if dims.len() > rank {
+            return Err(format!("a constant of shape {dims:?} adds axes"));
+        }
+        if values.len() == 1 {
+            return Ok(values);
+        }
+        let from_end = match view {
+            View::Nchw => 3,
+            View::Nhwc | View::Flat => 1,
+            View::FlatChw if shape.pixels() == 1 => 1,
+            View::Strided(_) if is_plain(shape, view) => 1,
+            View::FlatChw | View::Strided(_) => 0,
+        };
+        let axis = dims.len().checked_sub(from_end);
+        let flat_ok = view != View::Flat || shape.pixels() == 1;
+        if axis.is_some_and(|a| dims.get(a) == Some(&shape.c)) && values.len() == shape.c && flat_ok
+        {
+            Ok(values)
+        } else {
+            Err(format!(
+                "a constant of shape {dims:?} is not one value a channel"
+            ))
+        }
+    }
+
+    pub(super) fn softmax(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        self.softmax_of(node, &x)
+    }
+
+    pub(super) fn softmax_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+        let act = self.materialise(x)?;
+        let act = self.float_of(act)?;
+        let shape = self.shape(act.id);
+        // QLinearSoftmax says itself which opset's rule it follows.
+        let quantised = node.op_type == "QLinearSoftmax";
+        let old = int(node, "opset", self.opset) < 13;
+        let axis = int(node, "axis", if old && !quantised { 1 } else { -1 });
+        let channels = match act.view {
+            View::Flat | View::FlatChw => shape.pixels() == 1 && matches!(axis, 1 | -1),
+            View::Nchw => matches!(axis, 1 | -3) && (!old || shape.pixels() == 1),
+            View::Nhwc => matches!(axis, 3 | -1) || (old && axis == 1 && shape.pixels() == 1),
+            View::Strided(_) => false,
+        };
+        let rank = logical(shape, act.view).len() as i64;
+        if !channels && (axis == -1 || axis == rank - 1) && self.quant(act.id).is_none() {
+            return self.softmax_rows(node, &Val::Act(act));
+        }
+        if !channels {
+            return Err(format!("axis {axis} is not the channels"));
+        }
+        let tensor = self.tensors[act.id.0].clone();
+        let id = self.add_layer(Op::Softmax, vec![act.id], tensor, &node.name);
+        Ok(Val::Act(Act { id, ..act }))
+    }
+
+    pub(super) fn concat(&mut self, node: &NodeProto) -> Made<Val> {
+        let values = (0..node.input.len())
+            .map(|i| self.input_value(node, i))
+            .collect::<Made<Vec<_>>>()?;
+        let axis = int(node, "axis", 1);
+        match self.concat_of(node, &values, axis) {
+            Ok(made) => Ok(made),
+            Err(why) => self
+                .concat_axis(node, &values)
+                .map_err(|also| format!("{why}; {also}")),
+        }
+    }
+
+    pub(super) fn concat_of(&mut self, node: &NodeProto, values: &[Val], axis: i64) -> Made<Val> {
+        let mut inputs = Vec::new();
+        for value in values {
+            inputs.push(self.materialise(value)?);
+        }
+        let first = *inputs.first().ok_or("has no inputs")?;
+        let size = self.shape(first.id);
+        let mut c = 0;
+        for i in &inputs {
+            let shape = self.shape(i.id);
+            if i.view != first.view || (shape.h, shape.w) != (size.h, size.w) {
+                return Err("the parts differ in more than channels".into());
+            }
+            c = shape.c.saturating_add(c);
+        }
+        let channels = match first.view {
+            View::Nchw => matches!(axis, 1 | -3),
+            View::Nhwc => matches!(axis, 3 | -1),
+            View::Flat | View::FlatChw => size.pixels() == 1 && matches!(axis, 1 | -1),
+            View::Strided(_) => false,
+        };
+        if !channels {
+            return Err(format!("axis {axis} is not the channels"));
+        }
+        let shape = size.with_channels(c)?;
+        Ok(self.lazy(node, LazyOp::Concat, inputs, shape, first.view))
+    }
+
+    /// Cast: of the byte input to float; of floats to float.
+    pub(super) fn cast(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        if int(node, "to", 0) != 1 {
+            return Err("casts a computed value to something else than float".into());
+        }
+        match x {
+            Val::Dynamic(value) => value.into_float(),
+            Val::Act(act) if self.picture(act.id).is_some() && !act.real => {
+                let own = self.quant(act.id);
+                if own.is_some_and(|own| own != PIXELS) {
+                    return Err("casts pixels that were dequantised before".into());
+                }
+                let real = own.is_some();
+                self.pixels_taken |= real;
+                Ok(Val::Act(Act { real, ..act }))
+            }
+            Val::Act(act) if self.quant(act.id).is_some() && !act.real => {
+                Err("casts integers".into())
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// A new tensor of the kind of `like` for layers that work on floats and bytes alike.
+    pub(super) fn same_kind(&self, like: Act, shape: Shape) -> Tensor {
+        Tensor {
+            shape,
+            kind: self.tensors[like.id.0].kind,
+        }
+    }
+}

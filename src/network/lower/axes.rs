@@ -1,0 +1,391 @@
+//! Values of any rank: seen along other axes in place where that is possible, else moved by a layer of its own. Floats only.
+
+use super::shape::{axis_of, logical};
+use super::{Act, Lower, Made, Val, View};
+use crate::network::graph::axes::Axes;
+use crate::network::graph::sizes::volume;
+use crate::network::graph::{Kind, Op, Shape, Sides, Tensor, TensorId};
+use crate::network::onnx::attributes::{int, ints};
+use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
+
+const TOO_MANY: &str = "more axes or values than are followed";
+
+const NOT_THERE: &str = "picks a place that is not there";
+
+/// Height, width and channels of a tensor that lies in the order of `dims`, and how it is seen so.
+pub(super) fn plain_form(dims: &[usize]) -> Made<(Shape, View)> {
+    Ok(match *dims {
+        [1, c] => (Shape::new(1, 1, c)?, View::Flat),
+        [1, h, w, c] => (Shape::new(h, w, c)?, View::Nhwc),
+        _ => {
+            let axes = Axes::plain(dims).ok_or(TOO_MANY)?;
+            (rows_of(&axes)?, View::Strided(axes))
+        }
+    })
+}
+
+/// Size of a tensor of rows of the last axis.
+fn rows_of(axes: &Axes) -> Made<Shape> {
+    let c = axes.dims().last().copied().unwrap_or(1);
+    Ok(Shape::new(1, axes.volume() / c, c)?)
+}
+
+/// Whether a tensor's values lie in the order of the ONNX value, whose last axis is the channels.
+pub(super) fn is_plain(shape: Shape, view: View) -> bool {
+    match view {
+        View::Nhwc => true,
+        View::Flat => shape.pixels() == 1,
+        View::Strided(axes) => {
+            let whole = axes.offset() == 0 && axes.volume() == shape.volume();
+            whole && axes.is_plain() && axes.dims().last() == Some(&shape.c)
+        }
+        View::Nchw | View::FlatChw => false,
+    }
+}
+
+impl Lower {
+    /// Size of each axis of a computed value.
+    pub(super) fn dims_of(&self, value: &Val) -> Made<Vec<usize>> {
+        if let Val::Grouped { inner, groups, .. } = value {
+            let Sides { h, w, c } = *self.extent(inner)?.0;
+            return Ok(vec![1, *groups, c / groups, h, w]);
+        }
+        let (shape, view) = self.extent(value)?;
+        Ok(logical(shape, view))
+    }
+
+    /// A float value's tensor and where its axes lie in it.
+    pub(super) fn strided(&mut self, value: &Val) -> Made<(TensorId, Axes)> {
+        if let Val::Grouped {
+            inner,
+            groups,
+            turned,
+        } = value
+        {
+            let Sides { h, w, c } = *self.extent(inner)?.0;
+            let (id, axes) = self.strided(inner)?;
+            let other = c / groups;
+            let dims = if *turned {
+                [1, other, *groups, h, w]
+            } else {
+                [1, *groups, other, h, w]
+            };
+            let split = axes.reshaped(&dims).ok_or("channels that lie apart")?;
+            let turned = turned.then(|| split.transposed(&[0, 2, 1, 3, 4])).flatten();
+            return Ok((id, turned.unwrap_or(split)));
+        }
+        let act = self.materialise(value)?;
+        if self.quant(act.id).is_some() {
+            return Err("moves of bytes along such axes are not understood".into());
+        }
+        let Sides { h, w, c } = *self.shape(act.id);
+        let axes = match act.view {
+            View::Strided(axes) => Some(axes),
+            View::Nhwc => Axes::plain(&[1, h, w, c]),
+            View::Nchw => Axes::plain(&[1, h, w, c]).and_then(|a| a.transposed(&[0, 3, 1, 2])),
+            View::FlatChw if h * w > 1 && c > 1 => {
+                return Err("channels before rows and columns, seen as one axis".into());
+            }
+            View::Flat | View::FlatChw => Axes::plain(&[1, h * w * c]),
+        };
+        Ok((act.id, axes.ok_or(TOO_MANY)?))
+    }
+
+    /// What a layer of one input makes; one that is there already serves again.
+    fn once(&mut self, op: Op, x: TensorId, shape: Shape, name: &str) -> TensorId {
+        let readers = self.readers[x.0].iter().map(|&at| &self.layers[at]);
+        let mut same = readers.filter(|l| l.inputs == [x] && l.op == op);
+        let there = same.find(|l| self.tensors[l.output.0].shape == shape);
+        if let Some(layer) = there {
+            return layer.output;
+        }
+        let kind = Kind::F32;
+        self.add_layer(op, vec![x], Tensor { shape, kind }, name)
+    }
+
+    /// The same memory as a tensor of another size.
+    pub(super) fn reshaped_tensor(&mut self, id: TensorId, shape: Shape) -> TensorId {
+        if self.shape(id) == shape {
+            return id;
+        }
+        self.once(Op::Reshape, id, shape, "reshape")
+    }
+
+    /// Where these axes lie in a tensor as a value, seen in the way that most layers understand.
+    pub(super) fn seen(&mut self, id: TensorId, axes: Axes) -> Made<Act> {
+        let real = false;
+        let dims = axes.dims().to_vec();
+        let whole = axes.offset() == 0 && axes.volume() == self.shape(id).volume();
+        let plain = axes.is_plain();
+        if let [1, c, h, w] = dims[..]
+            && whole
+            && (!plain || h * w == 1)
+            && Axes::plain(&[1, h, w, c]).and_then(|a| a.transposed(&[0, 3, 1, 2])) == Some(axes)
+        {
+            let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
+            let view = View::Nchw;
+            return Ok(Act { id, view, real });
+        }
+        if !whole || !plain {
+            let view = View::Strided(axes);
+            return Ok(Act { id, view, real });
+        }
+        let (shape, view) = plain_form(&dims)?;
+        let id = self.reshaped_tensor(id, shape);
+        Ok(Act { id, view, real })
+    }
+
+    /// A value's floats as a tensor of rows of its last axis, in the order of counting; moved only where they lie otherwise.
+    pub(super) fn rows(&mut self, node: &NodeProto, value: &Val) -> Made<(TensorId, Vec<usize>)> {
+        let (id, axes) = self.strided(value)?;
+        let id = self.in_order(node, id, axes)?;
+        Ok((id, axes.dims().to_vec()))
+    }
+
+    /// These axes of a tensor in the order of counting.
+    pub(super) fn in_order(
+        &mut self,
+        node: &NodeProto,
+        id: TensorId,
+        axes: Axes,
+    ) -> Made<TensorId> {
+        let shape = rows_of(&axes)?;
+        let whole = axes.offset() == 0 && axes.volume() == self.shape(id).volume();
+        if whole && axes.is_plain() {
+            return Ok(self.reshaped_tensor(id, shape));
+        }
+        Ok(self.once(Op::Move(axes), id, shape, &node.name))
+    }
+
+    /// A value whose floats are a whole tensor of our own, where that is not so already.
+    pub(super) fn settled(&mut self, node: &NodeProto, value: &Val) -> Made<Val> {
+        let (shape, view) = self.extent(value)?;
+        if !matches!(view, View::Strided(_)) || is_plain(shape, view) {
+            return Ok(value.clone());
+        }
+        let (id, dims) = self.rows(node, value)?;
+        let axes = Axes::plain(&dims).ok_or(TOO_MANY)?;
+        Ok(Val::Act(self.seen(id, axes)?))
+    }
+
+    /// A value of four axes as batch, channels, rows, columns.
+    pub(super) fn channels_second(&mut self, node: &NodeProto, value: Val) -> Made<Val> {
+        let (_, view) = self.extent(&value)?;
+        if !matches!(view, View::Nhwc | View::Strided(_)) {
+            return Ok(value);
+        }
+        let (id, axes) = self.strided(&value)?;
+        let [1, c, h, w] = *axes.dims() else {
+            return Ok(value);
+        };
+        let last = axes.transposed(&[0, 2, 3, 1]).ok_or(TOO_MANY)?;
+        let id = self.in_order(node, id, last)?;
+        let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
+        let view = View::Nchw;
+        Ok(Val::Act(Act {
+            id,
+            view,
+            real: false,
+        }))
+    }
+
+    /// Reshape to `dims`, of as many values.
+    pub(super) fn reshaped(&mut self, node: &NodeProto, x: &Val, dims: &[usize]) -> Made<Val> {
+        // A layer that is not made yet keeps what is folded into it.
+        if let Val::Lazy(lazy, view) = x
+            && is_plain(lazy.shape, *view)
+            && dims.last() == Some(&lazy.shape.c)
+        {
+            let (shape, view) = plain_form(dims)?;
+            let view = match view {
+                View::Strided(_) => view,
+                _ if shape == lazy.shape => view,
+                _ => View::Strided(Axes::plain(dims).ok_or(TOO_MANY)?),
+            };
+            return Ok(Val::Lazy(Rc::clone(lazy), view));
+        }
+        let (id, axes) = self.strided(x)?;
+        let (id, axes) = match axes.reshaped(dims) {
+            Some(seen) => (id, seen),
+            None => {
+                let id = self.in_order(node, id, axes)?;
+                (id, Axes::plain(dims).ok_or(TOO_MANY)?)
+            }
+        };
+        Ok(Val::Act(self.seen(id, axes)?))
+    }
+
+    /// Transpose to any order.
+    pub(super) fn reordered(&mut self, x: &Val, order: &[i64]) -> Made<Val> {
+        let (id, axes) = self.strided(x)?;
+        let order: Vec<usize> = if order.is_empty() {
+            (0..axes.dims().len()).rev().collect()
+        } else {
+            let order = order
+                .iter()
+                .map(|&a| usize::try_from(a).unwrap_or(usize::MAX));
+            order.collect()
+        };
+        let turned = axes.transposed(&order);
+        let turned = turned.ok_or_else(|| format!("{order:?} is no order of {:?}", axes.dims()))?;
+        Ok(Val::Act(self.seen(id, turned)?))
+    }
+
+    /// Split along any axis.
+    pub(super) fn split_axis(&mut self, node: &NodeProto) -> Made<()> {
+        let x = self.input_value(node, 0)?;
+        let (id, axes) = self.strided(&x)?;
+        let axis = self.axis(node, 0, &axes)?;
+        let size = axes.dims()[axis];
+        let sizes = self.split_sizes(node, size)?;
+        let mut first = 0;
+        for (name, count) in node.output.iter().zip(sizes) {
+            let part = axes.sliced(axis, first, count, 1).ok_or(NOT_THERE)?;
+            let part = self.seen(id, part)?;
+            self.values.insert(name.clone(), Val::Act(part));
+            first += count;
+        }
+        Ok(())
+    }
+
+    fn axis(&self, node: &NodeProto, default: i64, axes: &Axes) -> Made<usize> {
+        let axis = axis_of(int(node, "axis", default), axes.dims().len())?;
+        let there = (axis < axes.dims().len()).then_some(axis);
+        there.ok_or_else(|| format!("axis {axis} of {:?}", axes.dims()))
+    }
+
+    /// Slice along any axes.
+    pub(super) fn slice_axes(&mut self, x: &Val, lists: [&[i64]; 4]) -> Made<Val> {
+        let (id, mut axes) = self.strided(x)?;
+        let [starts, ends, along, steps] = lists;
+        for (i, &axis) in along.iter().enumerate() {
+            let axis = axis_of(axis, axes.dims().len())?;
+            let size = axes.dims().get(axis).copied().unwrap_or(0) as i64;
+            let (Some(&start), Some(&end), step) = (starts.get(i), ends.get(i), steps.get(i))
+            else {
+                return Err("slices more axes than it has limits for".into());
+            };
+            let step = step.copied().unwrap_or(1);
+            let bound = |v: i64| (if v < 0 { v.saturating_add(size) } else { v }).clamp(0, size);
+            let (start, end) = (bound(start), bound(end));
+            if step < 1 || start >= end {
+                return Err(format!("slices {start} to {end} by {step}"));
+            }
+            let step = usize::try_from(step).unwrap_or(usize::MAX);
+            let count = ((end - start) as usize).div_ceil(step);
+            let part = axes.sliced(axis, start as usize, count, step);
+            axes = part.ok_or(NOT_THERE)?;
+        }
+        Ok(Val::Act(self.seen(id, axes)?))
+    }
+
+    /// Gather of one place, or of places that follow each other, along any axis.
+    pub(super) fn gather_axis(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let (id, axes) = self.strided(&x)?;
+        let axis = self.axis(node, 0, &axes)?;
+        let Val::Const(indices) = self.input_value(node, 1)? else {
+            return Err("its indices are not constant".into());
+        };
+        let size = axes.dims()[axis];
+        let at = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+        let from: Option<Vec<usize>> = indices.ints().into_iter().map(at).collect();
+        let from = from.filter(|f| f.iter().all(|&i| i < size) && !f.is_empty());
+        let from = from.ok_or(NOT_THERE)?;
+        if from.windows(2).any(|w| w[1] != w[0] + 1) || indices.dims.len() > 1 {
+            return Err("picks places in another order".into());
+        }
+        let mut part = axes.sliced(axis, from[0], from.len(), 1);
+        if indices.dims.is_empty() {
+            part = part.and_then(|part| part.without(axis));
+        }
+        Ok(Val::Act(self.seen(id, part.ok_or(NOT_THERE)?)?))
+    }
+
+    /// Concat along any axis, also of constants.
+    pub(super) fn concat_axis(&mut self, node: &NodeProto, values: &[Val]) -> Made<Val> {
+        let mut parts: Vec<Option<(TensorId, Vec<usize>)>> = Vec::new();
+        for value in values {
+            parts.push(match value {
+                Val::Const(_) => None,
+                computed => Some(self.rows(node, computed)?),
+            });
+        }
+        let computed = parts.iter().flatten().next();
+        let (like, mut dims) = computed.cloned().ok_or("all its inputs are constant")?;
+        let axis = axis_of(int(node, "axis", 1), dims.len())?;
+        let outer = volume(&dims[..axis])?;
+        let mut inputs = Vec::new();
+        let mut along = 0;
+        let mut row = 0;
+        for (value, part) in values.iter().zip(parts) {
+            let (id, size) = match (part, value) {
+                (Some(part), _) => part,
+                (None, Val::Const(c)) => {
+                    let shape = Shape::new(1, 1, c.len())?;
+                    (
+                        self.constant_tensor(c.floats(), shape, like)?,
+                        c.dims.clone(),
+                    )
+                }
+                _ => return Err("a part that is neither constant nor computed".into()),
+            };
+            let fits = size.len() == dims.len()
+                && (0..dims.len()).all(|i| i == axis || size[i] == dims[i]);
+            if axis >= dims.len() || !fits {
+                return Err(format!("puts {size:?} beside {dims:?} along axis {axis}"));
+            }
+            along = size[axis].saturating_add(along);
+            let c = volume(&size[axis..])?;
+            row = c.saturating_add(row);
+            let shape = Shape::new(1, outer, c)?;
+            inputs.push(self.reshaped_tensor(id, shape));
+        }
+        dims[axis] = along;
+        let tensor = Tensor {
+            shape: Shape::new(1, outer, row)?,
+            kind: Kind::F32,
+        };
+        let id = self.add_layer(Op::Concat, inputs, tensor, &node.name);
+        Ok(Val::Act(
+            self.seen(id, Axes::plain(&dims).ok_or(TOO_MANY)?)?,
+        ))
+    }
+
+    /// A tensor that is always the same, of the segment of `like`.
+    pub(super) fn constant_tensor(
+        &mut self,
+        values: Vec<f32>,
+        shape: Shape,
+        like: TensorId,
+    ) -> Made<TensorId> {
+        self.spend(values.len())?;
+        let kind = Kind::F32;
+        let id = self.add_layer(
+            Op::Constant(Rc::new(values)),
+            Vec::new(),
+            Tensor { shape, kind },
+            "constant",
+        );
+        let segment = self.segments[like.0];
+        self.segments[id.0] = segment;
+        if let Some(layer) = self.layers.last_mut() {
+            layer.segment = segment;
+        }
+        Ok(id)
+    }
+
+    /// Axes of a Reduce, counted from the first.
+    pub(super) fn reduced(&self, node: &NodeProto, rank: usize) -> Made<Vec<usize>> {
+        let axes = match ints(node, "axes") {
+            Some(axes) => axes,
+            None if self.has_input(node, 1) => self.const_ints(node, 1)?,
+            None => return Err("is over all axes".into()),
+        };
+        let axes = axes.into_iter().map(|a| axis_of(a, rank));
+        let mut axes = axes.collect::<Made<Vec<_>>>()?;
+        axes.sort_unstable();
+        Ok(axes)
+    }
+}

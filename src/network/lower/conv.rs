@@ -1,0 +1,517 @@
+//! Convolutions, fully connected layers and the normalisation that folds into them.
+
+use super::shape::logical;
+use super::tokens::one_factor;
+use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
+use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
+use crate::network::onnx::attributes::{float, int, ints, text};
+use crate::network::onnx::constant::{Const, Data};
+use std::cell::RefCell;
+use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
+
+/// So many steps in a row are folded into one layer: each is done again when the next one comes.
+const STEPS_MOST: usize = 64;
+
+/// The bias of a lazy convolution.
+#[derive(Debug, Clone)]
+pub(super) enum Bias {
+    None,
+    Real(Vec<f32>),
+    /// Integers; a value is `ints[n] * scale[n]`.
+    Ints(Vec<i64>, Vec<f32>),
+    /// Integers in units of input scale times weight scale, as QLinearConv has it.
+    Exact(Vec<i64>, Vec<f32>),
+}
+
+impl Bias {
+    pub(super) fn floats(&self, count: usize) -> Vec<f32> {
+        match self {
+            Self::None => vec![0.0; count],
+            Self::Real(v) => v.clone(),
+            Self::Ints(v, s) | Self::Exact(v, s) => {
+                v.iter().zip(s).map(|(&v, &s)| v as f32 * s).collect()
+            }
+        }
+    }
+
+    /// In the units that `unit` gives for each output channel.
+    pub(super) fn ints(&self, count: usize, unit: impl Fn(usize) -> f64) -> Made<Vec<i32>> {
+        let real = match self {
+            Self::Exact(v, _) => return v.iter().map(|&v| small(v)).collect(),
+            Self::Ints(v, s) => {
+                // The usual case: the bias has exactly these units already, up to the rounding of their product.
+                let same = |n: usize| (f64::from(s[n]) / unit(n) - 1.0).abs() < 1e-5;
+                if (0..count).all(same) {
+                    return v.iter().map(|&v| small(v)).collect();
+                }
+                v.iter()
+                    .zip(s)
+                    .map(|(&v, &s)| v as f64 * f64::from(s))
+                    .collect()
+            }
+            Self::Real(v) => v.iter().map(|&v| f64::from(v)).collect(),
+            Self::None => vec![0.0; count],
+        };
+        real.iter()
+            .enumerate()
+            .map(|(n, v)| {
+                let steps = (v / unit(n)).round_ties_even();
+                if steps.abs() < 2e9 {
+                    Ok(steps as i32)
+                } else {
+                    Err(format!("the bias of channel {n} does not fit 32 bits"))
+                }
+            })
+            .collect()
+    }
+}
+
+fn small(v: i64) -> Made<i32> {
+    i32::try_from(v).map_err(|_| "a bias does not fit 32 bits".into())
+}
+
+/// Weights in output, kernel row, kernel column, input order, before the geometry is known.
+pub(super) enum Source<'a> {
+    Real(Rc<Vec<f32>>, Vec<usize>),
+    Ints(&'a QuantConst),
+}
+
+impl Lower {
+    pub(super) fn weights_of<'a>(&self, value: &'a Val) -> Made<Source<'a>> {
+        match value {
+            Val::Const(c) => self.spend(c.len())?,
+            Val::Quantised(q) => self.spend(q.ints.len())?,
+            _ => {}
+        }
+        match value {
+            Val::Const(c) => Ok(Source::Real(
+                match &c.data {
+                    Data::F32(v) => v.clone(),
+                    _ => Rc::new(c.floats()),
+                },
+                c.dims.clone(),
+            )),
+            Val::Quantised(q) if matches!(q.ints.data, Data::I8(_) | Data::U8(_)) => {
+                Ok(Source::Ints(q))
+            }
+            _ => Err("the weights are not constant".into()),
+        }
+    }
+
+    pub(super) fn bias_of(&self, node: &NodeProto, at: usize, count: usize) -> Made<Bias> {
+        if !self.has_input(node, at) {
+            return Ok(Bias::None);
+        }
+        let spread = |s: &[f32]| (0..count).map(|n| s[n.min(s.len() - 1)]).collect();
+        let bias = match self.input_value(node, at)? {
+            Val::Const(c) if c.len() == 1 && count > 1 => Bias::Real(vec![c.floats()[0]; count]),
+            Val::Const(c) => Bias::Real(c.floats()),
+            Val::Quantised(q) if q.zero.iter().all(|&z| z == 0) => {
+                Bias::Ints(q.ints.ints(), spread(&q.scale))
+            }
+            Val::Quantised(q) => Bias::Real(q.floats()),
+            _ => return Err("the bias is not constant".into()),
+        };
+        let len = bias.floats(count).len();
+        if len != count || matches!(&bias, Bias::Ints(v, _) if v.len() != count) {
+            return Err(format!("the bias has {len} values for {count} channels"));
+        }
+        Ok(bias)
+    }
+
+    pub(super) fn conv(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let w = self.input_value(node, 1)?;
+        let cout = match &w {
+            Val::Const(c) => c.dims.first(),
+            Val::Quantised(q) => q.ints.dims.first(),
+            _ => None,
+        };
+        let cout = *cout.ok_or("the weights are not constant")?;
+        let bias = self.bias_of(node, 2, cout)?;
+        self.conv_of(node, x, &w, bias)
+    }
+
+    /// A convolution by `node`'s attributes.
+    pub(super) fn conv_of(&mut self, node: &NodeProto, x: Val, w: &Val, bias: Bias) -> Made<Val> {
+        let (x, extra) = match x {
+            Val::Padded(inner, pads) => (*inner, pads),
+            other => (other, [0; 4]),
+        };
+        if extra != [0; 4] && self.extent(&x)?.1 != View::Nchw {
+            return Err("padding of rows and columns that are other axes here".into());
+        }
+        let x = self.channels_second(node, x)?;
+        let x = self.materialise(&x)?;
+        if x.view != View::Nchw {
+            return Err("the input is not batch, channels, rows, columns".into());
+        }
+        let input = self.shape(x.id);
+        let source = self.weights_of(w)?;
+        let dims = match &source {
+            Source::Real(_, dims) => dims.clone(),
+            Source::Ints(q) => q.ints.dims.clone(),
+        };
+        let [cout, per_group, kh, kw] = dims[..] else {
+            return Err(format!("the weights' shape is {dims:?}, not four sizes"));
+        };
+        let groups = usize::try_from(int(node, "group", 1)).unwrap_or(0);
+        if groups == 0
+            || per_group.checked_mul(groups) != Some(input.c)
+            || cout % groups != 0
+            || cout == 0
+            || kh == 0
+            || kw == 0
+        {
+            return Err(format!(
+                "weights {dims:?} in {groups} groups do not fit {} input channels",
+                input.c
+            ));
+        }
+        let window = self.window(node, (kh, kw), input, extra)?;
+        let (h, w_) = window
+            .output(input.h, input.w)
+            .ok_or("the kernel is larger than the input")?;
+        let order =
+            |n: usize, y: usize, x: usize, c: usize| ((n * per_group + c) * kh + y) * kw + x;
+        // One pixel or one channel: their order is ours.
+        let same = kh * kw == 1 || per_group == 1;
+        let weights = place(&source, 0, (cout, kh, kw, per_group), same, order)?;
+        let conv = Conv {
+            window,
+            groups,
+            cin: input.c,
+            cout,
+            weights,
+            clamp: FREE,
+            factors: None,
+        };
+        let shape = Shape::new(h, w_, cout)?;
+        Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Nchw))
+    }
+
+    /// Strides, dilations and padding of a convolution or pooling node.
+    pub(super) fn window(
+        &self,
+        node: &NodeProto,
+        (kh, kw): (usize, usize),
+        input: Shape,
+        extra: [usize; 4],
+    ) -> Made<Window> {
+        let list = |name: &str, count: usize, default: usize| -> Made<Vec<usize>> {
+            let given = ints(node, name).unwrap_or_else(|| vec![default as i64; count]);
+            let read: Option<Vec<usize>> = given
+                .iter()
+                .map(|&v| usize::try_from(v).ok().filter(|&v| v < 1 << 16))
+                .collect();
+            read.filter(|v| v.len() == count)
+                .ok_or_else(|| format!("{name} is {given:?}"))
+        };
+        let strides = list("strides", 2, 1)?;
+        let dilations = list("dilations", 2, 1)?;
+        if strides.contains(&0) || dilations.contains(&0) {
+            return Err("a stride or dilation is 0".into());
+        }
+        let mut pads = match text(node, "auto_pad") {
+            "" | "NOTSET" => list("pads", 4, 0)?,
+            "VALID" => vec![0; 4],
+            same @ ("SAME_UPPER" | "SAME_LOWER") => {
+                let both = |size: usize, k: usize, s: usize, d: usize| {
+                    let span = (k - 1) * d + 1;
+                    ((size.div_ceil(s) - 1) * s + span).saturating_sub(size)
+                };
+                let [top, left, bottom, right] = extra;
+                let v = both(input.h + top + bottom, kh, strides[0], dilations[0]);
+                let h = both(input.w + left + right, kw, strides[1], dilations[1]);
+                let (v0, h0) = if same == "SAME_UPPER" {
+                    (v / 2, h / 2)
+                } else {
+                    (v.div_ceil(2), h.div_ceil(2))
+                };
+                vec![v0, h0, v - v0, h - h0]
+            }
+            other => return Err(format!("auto_pad is {other:?}")),
+        };
+        for (p, e) in pads.iter_mut().zip(extra) {
+            *p += e;
+        }
+        Ok(Window {
+            kh,
+            kw,
+            sh: strides[0],
+            sw: strides[1],
+            dh: dilations[0],
+            dw: dilations[1],
+            top: pads[0],
+            left: pads[1],
+            bottom: pads[2],
+            right: pads[3],
+        })
+    }
+
+    /// Gemm and MatMul: a convolution whose window is the whole input.
+    pub(super) fn fully_connected(&mut self, node: &NodeProto) -> Made<Val> {
+        let gemm = node.op_type == "Gemm";
+        let transposed = gemm && int(node, "transB", 0) != 0;
+        if gemm
+            && (int(node, "transA", 0) != 0
+                || float(node, "alpha", 1.0) != 1.0
+                || float(node, "beta", 1.0) != 1.0)
+        {
+            return Err("transA, alpha or beta is not the default".into());
+        }
+        let x = self.input_value(node, 0)?;
+        let w = self.input_value(node, 1)?;
+        let cout = match &w {
+            Val::Const(c) => c.dims.clone(),
+            Val::Quantised(q) => q.ints.dims.clone(),
+            _ => Vec::new(),
+        };
+        let [k, n] = cout[..] else {
+            if gemm || !cout.is_empty() {
+                return Err("the second matrix is not a constant of two sizes".into());
+            }
+            return self.product(node, &x, &w);
+        };
+        let cout = if transposed { k } else { n };
+        let bias = if gemm {
+            self.bias_of(node, 2, cout)?
+        } else {
+            Bias::None
+        };
+        self.fully_connected_of(node, x, &w, transposed, bias)
+    }
+
+    pub(super) fn fully_connected_of(
+        &mut self,
+        node: &NodeProto,
+        x: Val,
+        w: &Val,
+        transposed: bool,
+        bias: Bias,
+    ) -> Made<Val> {
+        let (_, view) = self.extent(&x)?;
+        if !matches!(view, View::Flat | View::FlatChw) {
+            return self.by_rows(node, &x, w, transposed, bias);
+        }
+        let x = self.materialise(&x)?;
+        let input = self.shape(x.id);
+        let source = self.weights_of(w)?;
+        let dims = match &source {
+            Source::Real(_, dims) => dims.clone(),
+            Source::Ints(q) => q.ints.dims.clone(),
+        };
+        let [rows, columns] = dims[..] else {
+            return Err(format!("the second matrix's shape is {dims:?}"));
+        };
+        let (k, n) = if transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        };
+        if k != input.volume() || n == 0 || !matches!(x.view, View::Flat | View::FlatChw) {
+            return Err(format!(
+                "a matrix {dims:?} does not fit an input of {input}"
+            ));
+        }
+        let Sides { h, w: width, c } = *input;
+        let chw = x.view == View::FlatChw;
+        let order = |o: usize, row: usize, column: usize, channel: usize| {
+            let i = if chw {
+                (channel * h + row) * width + column
+            } else {
+                (row * width + column) * c + channel
+            };
+            if transposed { o * k + i } else { i * n + o }
+        };
+        let axis = usize::from(!transposed);
+        let same = transposed && (!chw || h * width == 1);
+        let weights = place(&source, axis, (n, h, width, c), same, order)?;
+        let conv = Conv {
+            window: Window {
+                kh: h,
+                kw: width,
+                ..Window::POINT
+            },
+            groups: 1,
+            cin: c,
+            cout: n,
+            weights,
+            clamp: FREE,
+            factors: None,
+        };
+        let shape = Shape::new(1, 1, n)?;
+        Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Flat))
+    }
+
+    pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| self.const_floats(node, i));
+        let (gamma, beta, mean, var) = (gamma?.0, beta?.0, mean?.0, var?.0);
+        let epsilon = float(node, "epsilon", 1e-5);
+        let (shape, view) = self.extent(&x)?;
+        if [&gamma, &beta, &mean, &var]
+            .iter()
+            .any(|v| v.len() != shape.c)
+        {
+            return Err(format!("its statistics are not {} channels", shape.c));
+        }
+        let rows =
+            crate::network::lower::axes::is_plain(shape, view) && logical(shape, view).len() == 2;
+        let elsewhere = matches!(view, View::Nhwc | View::Strided(_)) && !rows;
+        if elsewhere || (view == View::FlatChw && shape.pixels() > 1) {
+            return Err("the channels are not axis 1".into());
+        }
+        let a: Vec<f32> = (0..shape.c)
+            .map(|c| (f64::from(gamma[c]) / (f64::from(var[c]) + f64::from(epsilon)).sqrt()) as f32)
+            .collect();
+        let b: Vec<f32> = (0..shape.c).map(|c| beta[c] - mean[c] * a[c]).collect();
+        self.affine(node, x, vec![InputStep::Mul(a), InputStep::Add(b)])
+    }
+
+    /// Per-channel steps on a value: folded into the convolution that makes it, or a layer.
+    pub(super) fn affine(&mut self, node: &NodeProto, x: Val, steps: Vec<InputStep>) -> Made<Val> {
+        if let Val::Lazy(lazy, view) = &x
+            && self.only_reader(node, 0)
+            && lazy.made.borrow().is_none()
+        {
+            match &lazy.op {
+                LazyOp::Conv(conv, bias) if unlimited(conv) => {
+                    let mut conv = conv.clone();
+                    if let Some(bias) = fold_steps(&mut conv, bias, &steps) {
+                        return Ok(relazy(lazy, LazyOp::Conv(conv, bias), *view));
+                    }
+                }
+                LazyOp::Product(product) if one_factor(&steps).is_some() => {
+                    let mut product = product.clone();
+                    product.scale *= one_factor(&steps).unwrap_or(1.0);
+                    return Ok(relazy(lazy, LazyOp::Product(product), *view));
+                }
+                LazyOp::Norm(norm) => {
+                    let mut norm = norm.clone();
+                    crate::network::lower::norm::fold(&mut norm, &steps);
+                    return Ok(relazy(lazy, LazyOp::Norm(norm), *view));
+                }
+                LazyOp::Affine(before) if before.len() < STEPS_MOST => {
+                    let all = before.iter().cloned().chain(steps).collect();
+                    return Ok(relazy(lazy, LazyOp::Affine(all), *view));
+                }
+                _ => {}
+            }
+        }
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        Ok(self.lazy(node, LazyOp::Affine(steps), vec![act], shape, view))
+    }
+}
+
+pub(super) fn unlimited(conv: &Conv) -> bool {
+    conv.clamp == FREE
+}
+
+/// The same lazy layer with another operator.
+pub(super) fn relazy(lazy: &Lazy, op: LazyOp, view: View) -> Val {
+    Val::Lazy(
+        Rc::new(Lazy {
+            op,
+            inputs: lazy.inputs.clone(),
+            shape: lazy.shape,
+            name: lazy.name.clone(),
+            made: RefCell::new(None),
+        }),
+        view,
+    )
+}
+
+/// Folds steps into a float convolution; the bias after them. `None` for quantised weights (but a bias may be added to any).
+fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias> {
+    let adds = steps
+        .iter()
+        .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
+    if !adds && matches!(conv.weights, Weights::Q8 { .. }) {
+        return None;
+    }
+    // Sums of whole numbers keep their bits: one bias, as ONNX adds it.
+    if conv.factors.is_some() && !(adds && steps.len() == 1 && matches!(bias, Bias::None)) {
+        return None;
+    }
+    if let Weights::F32 { steps, .. } = &conv.weights
+        && steps.len() >= STEPS_MOST
+    {
+        return None;
+    }
+    let mut b = bias.floats(conv.cout);
+    for step in steps {
+        for (n, b) in b.iter_mut().enumerate() {
+            *b = step.of(*b, n);
+        }
+        if let (Weights::F32 { steps, .. }, InputStep::Mul(_) | InputStep::Div(_)) =
+            (&mut conv.weights, step)
+        {
+            steps.push(step.clone());
+        }
+    }
+    Some(Bias::Real(b))
+}
+
+/// Weights in our order, from `order(n, row, column, channel)` in theirs, which is ours when `same`. `axis` is the output
+/// channels' axis in theirs.
+fn place(
+    source: &Source<'_>,
+    axis: usize,
+    size: (usize, usize, usize, usize),
+    same: bool,
+    order: impl Fn(usize, usize, usize, usize) -> usize,
+) -> Made<Weights> {
+    let cout = size.0;
+    match source {
+        Source::Real(values, _) => Ok(Weights::F32 {
+            w: if same {
+                values.clone()
+            } else {
+                Rc::new(ordered(values, size, order))
+            },
+            steps: Vec::new(),
+            bias: Vec::new(),
+        }),
+        Source::Ints(q) => {
+            if q.scale.len() != 1 && (q.axis != axis || q.scale.len() != cout) {
+                return Err("the weights are quantised along another axis".into());
+            }
+            let Const { data, .. } = &q.ints;
+            let (bytes, shift) = match data {
+                Data::I8(v) if same => (v.clone(), 0),
+                Data::I8(v) => (Rc::new(ordered(v, size, order)), 0),
+                Data::U8(v) => {
+                    let moved = v.iter().map(|&v| (v ^ 0x80) as i8).collect::<Vec<_>>();
+                    (Rc::new(ordered(&moved, size, order)), 128)
+                }
+                _ => return Err("the weights are not bytes".into()),
+            };
+            let at = |n: usize| if q.scale.len() == 1 { 0 } else { n };
+            Ok(Weights::Q8 {
+                w: bytes,
+                zero: (0..cout).map(|n| q.zero[at(n)] - shift).collect(),
+                scale: (0..cout).map(|n| q.scale[at(n)]).collect(),
+                bias: Vec::new(),
+            })
+        }
+    }
+}
+
+fn ordered<T: Copy>(
+    values: &[T],
+    (cout, kh, kw, cin): (usize, usize, usize, usize),
+    order: impl Fn(usize, usize, usize, usize) -> usize,
+) -> Vec<T> {
+    let mut made = Vec::with_capacity(values.len());
+    for n in 0..cout {
+        for y in 0..kh {
+            for x in 0..kw {
+                made.extend((0..cin).map(|c| values[order(n, y, x, c)]));
+            }
+        }
+    }
+    made
+}

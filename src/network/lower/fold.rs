@@ -1,0 +1,447 @@
+//! Constant folding: Shape, and the small sums on constants that exporters put before a Reshape.
+
+use super::shape::{axis_of, logical, resolve};
+use super::{Lower, Made, Val};
+use crate::network::graph::axes::Axes;
+use crate::network::graph::sizes::volume;
+use crate::network::onnx::attributes::{attribute, int, ints};
+use crate::network::onnx::constant::{Const, Data};
+use std::rc::Rc;
+use tract_onnx::pb::NodeProto;
+
+/// A sum or product of constants with more values than this is left to be computed in each run.
+const VALUES_MOST: usize = 1 << 24;
+
+impl Lower {
+    /// Constant, Shape and arithmetic on constants; `false` when the node is none of these.
+    pub(super) fn fold_constant(&mut self, node: &NodeProto) -> Made<bool> {
+        let Some(output) = node.output.first() else {
+            return Ok(true);
+        };
+        let made = match node.op_type.as_str() {
+            "Constant" => Some(constant(node)?),
+            // Weights stay quantised.
+            "DequantizeLinear" => None,
+            "Shape" => {
+                let known = node.input.first().and_then(|name| self.outside.get(name));
+                let dims = match known {
+                    Some(dims) => dims.clone(),
+                    None => match self.input_value(node, 0)? {
+                        Val::Const(c) => c.dims.clone(),
+                        Val::Quantised(q) => q.ints.dims.clone(),
+                        value => {
+                            let (shape, view) = self.extent(&value)?;
+                            logical(shape, view)
+                        }
+                    },
+                };
+                let rank = dims.len();
+                let start = axis_of(int(node, "start", 0), rank)?;
+                let end = axis_of(int(node, "end", rank as i64), rank)?;
+                let part = dims.get(start..end).unwrap_or_default();
+                Some(list(part.iter().map(|&d| d as i64).collect()))
+            }
+            _ => {
+                let mut inputs = Vec::with_capacity(node.input.len());
+                for name in &node.input {
+                    match self.values.get(name) {
+                        Some(Val::Const(c)) => inputs.push(c.clone()),
+                        _ => return Ok(false),
+                    }
+                }
+                // Whole numbers are copied on the way.
+                let whole = inputs.iter().filter(|c| matches!(c.data, Data::I64(_)));
+                self.spend(whole.map(|c| c.len()).sum())?;
+                fold(node, &inputs)?
+            }
+        };
+        let Some(made) = made else { return Ok(false) };
+        // Floats and bytes that only change their shape are shared.
+        let shared = matches!(
+            node.op_type.as_str(),
+            "Identity" | "Reshape" | "Squeeze" | "Unsqueeze"
+        ) && !matches!(made.data, Data::I64(_));
+        if !shared {
+            self.spend(made.len())?;
+        }
+        self.values
+            .insert(output.clone(), Val::Const(Rc::new(made)));
+        Ok(true)
+    }
+}
+
+fn list(values: Vec<i64>) -> Const {
+    Const {
+        dims: vec![values.len()],
+        data: Data::I64(values),
+    }
+}
+
+fn constant(node: &NodeProto) -> Made<Const> {
+    if let Some(t) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
+        return Const::read(t.clone());
+    }
+    let one = |data| Const {
+        dims: Vec::new(),
+        data,
+    };
+    if let Some(a) = attribute(node, "value_float") {
+        return Ok(one(Data::F32(Rc::new(vec![a.f]))));
+    }
+    if let Some(a) = attribute(node, "value_int") {
+        return Ok(one(Data::I64(vec![a.i])));
+    }
+    if let Some(a) = attribute(node, "value_ints") {
+        return Ok(list(a.ints.clone()));
+    }
+    if let Some(a) = attribute(node, "value_floats") {
+        return Ok(Const {
+            dims: vec![a.floats.len()],
+            data: Data::F32(Rc::new(a.floats.clone())),
+        });
+    }
+    Err("has no value that is understood".into())
+}
+
+/// The few operators on constants that lead to shapes and scales.
+fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+    let Some(first) = inputs.first() else {
+        return Ok(None);
+    };
+    let integers = inputs.iter().all(|c| matches!(c.data, Data::I64(_)));
+    Ok(Some(match node.op_type.as_str() {
+        "Identity" => (**first).clone(),
+        "Cast" => match int(node, "to", 0) {
+            1 => Const {
+                dims: first.dims.clone(),
+                data: Data::F32(Rc::new(first.floats())),
+            },
+            to @ (6 | 7) => {
+                let values = first.ints();
+                if to == 6 && values.iter().any(|&v| i32::try_from(v).is_err()) {
+                    return Ok(None);
+                }
+                Const {
+                    dims: first.dims.clone(),
+                    data: Data::I64(values),
+                }
+            }
+            _ => return Ok(None),
+        },
+        "Unsqueeze" | "Squeeze" => {
+            let axes = ints(node, "axes").or_else(|| inputs.get(1).map(|a| a.ints()));
+            Const {
+                dims: squeezed(&node.op_type, axes, &first.dims)?,
+                data: first.data.clone(),
+            }
+        }
+        "Sqrt" => match &first.data {
+            Data::F32(v) => Const {
+                dims: first.dims.clone(),
+                data: Data::F32(Rc::new(v.iter().map(|v| v.sqrt()).collect())),
+            },
+            _ => return Ok(None),
+        },
+        "Equal" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
+        "Gather" if integers && inputs.len() == 2 && first.dims.len() == 1 => {
+            let values = first.ints();
+            let picked = inputs[1]
+                .ints()
+                .iter()
+                .map(|&i| {
+                    let at = axis_of(i, values.len())?;
+                    values.get(at).copied().ok_or("picks past the end".into())
+                })
+                .collect::<Made<Vec<_>>>()?;
+            Const {
+                dims: inputs[1].dims.clone(),
+                data: Data::I64(picked),
+            }
+        }
+        "Gather" if inputs.len() == 2 => return gathered(node, first, &inputs[1]),
+        "Concat" if integers && inputs.iter().all(|c| c.dims.len() == 1) => {
+            list(inputs.iter().flat_map(|c| c.ints()).collect())
+        }
+        "Slice" if integers && inputs.len() >= 3 && first.dims.len() == 1 => {
+            let bound = |c: &Const| {
+                let rank = first.len() as i64;
+                let v = c.ints().first().copied().unwrap_or(0);
+                (if v < 0 { v + rank } else { v }).clamp(0, rank) as usize
+            };
+            if inputs.get(4).is_some_and(|s| s.ints() != [1]) {
+                return Ok(None);
+            }
+            let part = first.ints();
+            list(
+                part.get(bound(&inputs[1])..bound(&inputs[2]))
+                    .unwrap_or_default()
+                    .to_vec(),
+            )
+        }
+        "Transpose" | "Reshape" => return moved(node, inputs),
+        // A remainder of the divisor's sign is made of these, see `forms`.
+        "Mod" if int(node, "fmod", 0) == 0 => return Ok(None),
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" if inputs.len() == 2 => {
+            return arithmetic(&node.op_type, first, &inputs[1]);
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// A sum, difference, product or quotient of constants of one type, whose shapes are broadcast.
+fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
+    let Some((dims, from)) = broadcast(&a.dims, &b.dims) else {
+        return Ok(None);
+    };
+    let whole = |x: i64, y: i64| match op {
+        "Add" => Some(x.wrapping_add(y)),
+        "Sub" => Some(x.wrapping_sub(y)),
+        "Mul" => Some(x.wrapping_mul(y)),
+        "Pow" => x.checked_pow(u32::try_from(y).ok()?),
+        "Mod" => x.checked_rem(y),
+        _ => x.checked_div(y),
+    };
+    if op == "Mod" && matches!(a.data, Data::F32(_)) {
+        return Ok(None);
+    }
+    let data = match (&a.data, &b.data) {
+        (Data::F32(a), Data::F32(b)) => {
+            let real = |&(i, j): &(usize, usize)| match op {
+                "Add" => a[i] + b[j],
+                "Sub" => a[i] - b[j],
+                "Mul" => a[i] * b[j],
+                "Pow" => a[i].powf(b[j]),
+                _ => a[i] / b[j],
+            };
+            Data::F32(Rc::new(from.iter().map(real).collect()))
+        }
+        (Data::I64(a), Data::I64(b)) => {
+            let values = from.iter().map(|&(i, j)| whole(a[i], b[j]));
+            let values: Option<Vec<i64>> = values.collect();
+            // int32 is kept as int64: what does not fit would wrap there.
+            match values {
+                None => return Err("divides by zero, or is too large".into()),
+                Some(v) if v.iter().any(|&v| i32::try_from(v).is_err()) => return Ok(None),
+                Some(v) => Data::I64(v),
+            }
+        }
+        (Data::I8(a), Data::I8(b)) => {
+            let values = from.iter().map(|&(i, j)| whole(a[i].into(), b[j].into()));
+            let values: Option<Vec<i8>> = values.map(|v| Some(v? as i8)).collect();
+            Data::I8(Rc::new(values.ok_or("divides by zero")?))
+        }
+        (Data::U8(a), Data::U8(b)) => {
+            let values = from.iter().map(|&(i, j)| whole(a[i].into(), b[j].into()));
+            let values: Option<Vec<u8>> = values.map(|v| Some(v? as u8)).collect();
+            Data::U8(Rc::new(values.ok_or("divides by zero")?))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Const { dims, data }))
+}
+
+/// For each value of a broadcast result, where it comes from in both operands.
+pub(super) type Sources = Vec<(usize, usize)>;
+
+/// The shape that two shapes are broadcast to, and where its values come from; `None` when they do not go together or the
+/// result is large.
+pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
+    let rank = a.len().max(b.len());
+    let size = |dims: &[usize], axis: usize| {
+        let missing = rank - dims.len();
+        axis.checked_sub(missing).map_or(1, |i| dims[i])
+    };
+    let mut dims = Vec::with_capacity(rank);
+    let mut from = vec![(0, 0)];
+    for axis in 0..rank {
+        let (x, y) = (size(a, axis), size(b, axis));
+        let both = match (x, y) {
+            _ if x == y => x,
+            (1, n) | (n, 1) => n,
+            _ => return None,
+        };
+        if from.len().checked_mul(both)? > VALUES_MOST {
+            return None;
+        }
+        let step = |n: usize, at: usize| if n == 1 { 0 } else { at };
+        from = from
+            .iter()
+            .flat_map(|&(i, j)| (0..both).map(move |at| (i * x + step(x, at), j * y + step(y, at))))
+            .collect();
+        dims.push(both);
+    }
+    Some((dims, from))
+}
+
+/// Transpose and Reshape of a constant.
+fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+    let first = &inputs[0];
+    if node.op_type == "Reshape" {
+        let Some(target) = inputs.get(1) else {
+            return Ok(None);
+        };
+        return Ok(Some(Const {
+            dims: resolve(&target.ints(), &first.dims, int(node, "allowzero", 0) != 0)?,
+            data: first.data.clone(),
+        }));
+    }
+    let perm = ints(node, "perm").unwrap_or_default();
+    let rank = first.dims.len();
+    let order: Vec<usize> = if perm.is_empty() {
+        (0..rank).rev().collect()
+    } else {
+        let order = perm.iter().map(|&a| axis_of(a, rank));
+        order.collect::<Made<_>>()?
+    };
+    let Some(axes) = Axes::plain(&first.dims) else {
+        return Ok(None);
+    };
+    let turned = axes.transposed(&order);
+    let turned = turned.ok_or_else(|| format!("{perm:?} is no order of {:?}", first.dims))?;
+    let from = (0..turned.volume()).map(|i| turned.start(i, rank));
+    Ok(Some(Const {
+        dims: turned.dims().to_vec(),
+        data: picked(&first.data, from),
+    }))
+}
+
+/// These values.
+fn picked(data: &Data, from: impl Iterator<Item = usize>) -> Data {
+    match data {
+        Data::F32(v) => Data::F32(Rc::new(from.map(|i| v[i]).collect())),
+        Data::I64(v) => Data::I64(from.map(|i| v[i]).collect()),
+        Data::I8(v) => Data::I8(Rc::new(from.map(|i| v[i]).collect())),
+        Data::U8(v) => Data::U8(Rc::new(from.map(|i| v[i]).collect())),
+    }
+}
+
+/// Sizes after Squeeze or Unsqueeze of these axes.
+fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Made<Vec<usize>> {
+    let more = op == "Unsqueeze";
+    let Some(axes) = axes else {
+        return Ok(dims.iter().copied().filter(|&d| d != 1 || more).collect());
+    };
+    let rank = dims.len() + if more { axes.len() } else { 0 };
+    let axes = axes.iter().map(|&a| axis_of(a, rank));
+    let mut axes = axes.collect::<Made<Vec<_>>>()?;
+    axes.sort_unstable();
+    let mut made = dims.to_vec();
+    if more {
+        for a in axes {
+            if a > made.len() {
+                return Err(format!("axis {a} of {dims:?}"));
+            }
+            made.insert(a, 1);
+        }
+    } else {
+        for a in axes.into_iter().rev() {
+            if made.get(a) != Some(&1) {
+                return Err(format!("axis {a} of {dims:?} is not 1"));
+            }
+            made.remove(a);
+        }
+    }
+    Ok(made)
+}
+
+/// Gather of constants along an axis.
+fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Made<Option<Const>> {
+    let axis = axis_of(int(node, "axis", 0), from.dims.len())?;
+    let Some(&size) = from.dims.get(axis) else {
+        return Ok(None);
+    };
+    let (before, after) = (&from.dims[..axis], &from.dims[axis + 1..]);
+    // An empty constant is left as it is.
+    let (Ok(outer), Ok(inner)) = (volume(before), volume(after)) else {
+        return Ok(None);
+    };
+    let all = outer
+        .checked_mul(at.len())
+        .and_then(|n| n.checked_mul(inner));
+    if all.is_none_or(|n| n > VALUES_MOST) {
+        return Ok(None);
+    }
+    let place = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+    let places: Option<Vec<usize>> = at.ints().into_iter().map(place).collect();
+    let places = places.filter(|p| p.iter().all(|&i| i < size));
+    let places = places.ok_or("picks past the end")?;
+    let mut values = Vec::with_capacity(outer * places.len() * inner);
+    for o in 0..outer {
+        for p in &places {
+            let first = (o * size + p) * inner;
+            values.extend(first..first + inner);
+        }
+    }
+    Ok(Some(Const {
+        dims: [before, &at.dims, after].concat(),
+        data: picked(&from.data, values.into_iter()),
+    }))
+}
+
+/// Operators on constants whose shapes are broadcast: comparison, choice, repetition.
+fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+    let sizes = |c: &Const| -> Made<Vec<usize>> {
+        let of = |v| usize::try_from(v).map_err(|_| format!("a size of {v}"));
+        c.ints().into_iter().map(of).collect()
+    };
+    let few = |dims: &[usize]| {
+        let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        all.is_some_and(|n| n <= VALUES_MOST)
+    };
+    let first = &inputs[0];
+    Ok(match (node.op_type.as_str(), &inputs[1..]) {
+        ("ConstantOfShape", []) => {
+            let dims = sizes(first)?;
+            if !few(&dims) {
+                return Ok(None);
+            }
+            let value = attribute(node, "value").and_then(|a| a.t.clone());
+            let value = match value.map(Const::read).transpose()? {
+                Some(value) if value.len() == 1 => value.data,
+                Some(_) => return Err("its value is not one number".into()),
+                None => Data::F32(Rc::new(vec![0.0])),
+            };
+            let count = dims.iter().product();
+            let data = picked(&value, std::iter::repeat_n(0, count));
+            Some(Const { dims, data })
+        }
+        ("Expand", [shape]) => broadcast(&first.dims, &sizes(shape)?).map(|(dims, from)| Const {
+            dims,
+            data: picked(&first.data, from.into_iter().map(|f| f.0)),
+        }),
+        ("Equal", [other]) => {
+            let (Data::I64(a), Data::I64(b)) = (&first.data, &other.data) else {
+                return Ok(None);
+            };
+            broadcast(&first.dims, &other.dims).map(|(dims, from)| Const {
+                dims,
+                data: Data::U8(Rc::new(
+                    from.iter().map(|&(i, j)| u8::from(a[i] == b[j])).collect(),
+                )),
+            })
+        }
+        ("Where", [yes, no]) => {
+            let Data::U8(which) = &first.data else {
+                return Ok(None);
+            };
+            let Some((dims, a)) = broadcast(&first.dims, &yes.dims) else {
+                return Ok(None);
+            };
+            let Some((dims, b)) = broadcast(&dims, &no.dims) else {
+                return Ok(None);
+            };
+            let from = b.iter().map(|&(i, no)| (which[a[i].0] != 0, a[i].1, no));
+            let data = match (&yes.data, &no.data) {
+                (Data::F32(x), Data::F32(y)) => Data::F32(Rc::new(
+                    from.map(|(c, i, j)| if c { x[i] } else { y[j] }).collect(),
+                )),
+                (Data::I64(x), Data::I64(y)) => {
+                    Data::I64(from.map(|(c, i, j)| if c { x[i] } else { y[j] }).collect())
+                }
+                _ => return Ok(None),
+            };
+            Some(Const { dims, data })
+        }
+        _ => None,
+    })
+}

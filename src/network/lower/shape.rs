@@ -1,0 +1,276 @@
+//! Operators that only move or name things.
+
+use super::{Act, Lower, Made, Val, View};
+use crate::network::graph::Shape;
+use crate::network::graph::sizes::volume;
+use crate::network::onnx::attributes::{float, int, ints, text};
+use tract_onnx::pb::NodeProto;
+
+pub(super) fn logical(shape: Shape, view: View) -> Vec<usize> {
+    match view {
+        View::Nchw => vec![1, shape.c, shape.h, shape.w],
+        View::Nhwc => vec![1, shape.h, shape.w, shape.c],
+        View::Flat | View::FlatChw => vec![1, shape.volume()],
+        View::Strided(axes) => axes.dims().to_vec(),
+    }
+}
+
+pub(super) fn axis_of(axis: i64, rank: usize) -> Made<usize> {
+    let moved = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(moved)
+        .ok()
+        .filter(|&a| a <= rank)
+        .ok_or_else(|| format!("axis {axis} of {rank}"))
+}
+
+impl Lower {
+    pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        if let Val::Grouped { .. } = &x {
+            let dims = self.dims_of(&x)?;
+            let target = match ints(node, "shape") {
+                Some(shape) => shape,
+                None if node.op_type == "Reshape" => self.const_ints(node, 1)?,
+                None => return self.unsqueezed(node, &x, &dims),
+            };
+            let zero = int(node, "allowzero", 0) != 0;
+            let wanted = resolve(&target, &dims, zero)?;
+            return match self.ungroup(node, x.clone(), &wanted) {
+                Ok(whole) => Ok(whole),
+                Err(_) => self.reshaped(node, &x, &wanted),
+            };
+        }
+        let (shape, view) = self.extent(&x)?;
+        let dims = logical(shape, view);
+        let wanted = match node.op_type.as_str() {
+            "Flatten" => {
+                let axis = axis_of(int(node, "axis", 1), dims.len())?;
+                vec![volume(&dims[..axis])?, volume(&dims[axis..])?]
+            }
+            "Reshape" => {
+                let target = match ints(node, "shape") {
+                    Some(shape) => shape,
+                    None => self.const_ints(node, 1)?,
+                };
+                resolve(&target, &dims, int(node, "allowzero", 0) != 0)?
+            }
+            _ => self.squeezed_dims(node, &dims)?,
+        };
+        if let Some(grouped) = Self::grouped(&x, shape, view, &wanted) {
+            return Ok(grouped);
+        }
+        match seen_as(&wanted, shape, view) {
+            Some(view) => with_view(x, view),
+            None => self.reshaped(node, &x, &wanted),
+        }
+    }
+
+    /// The sizes after Squeeze or Unsqueeze.
+    fn squeezed_dims(&self, node: &NodeProto, dims: &[usize]) -> Made<Vec<usize>> {
+        let mut axes = match ints(node, "axes") {
+            Some(axes) => axes,
+            None if self.has_input(node, 1) => self.const_ints(node, 1)?,
+            None => Vec::new(),
+        };
+        let mut out = dims.to_vec();
+        if node.op_type == "Squeeze" {
+            if axes.is_empty() {
+                axes = (1..dims.len() as i64)
+                    .filter(|&a| dims[a as usize] == 1)
+                    .collect();
+            }
+            let gone = axes
+                .iter()
+                .map(|&a| axis_of(a, dims.len()))
+                .collect::<Made<Vec<_>>>()?;
+            if gone.iter().any(|&a| dims.get(a) != Some(&1)) {
+                return Err(format!("axes {axes:?} of {dims:?} are not 1"));
+            }
+            out = (0..dims.len())
+                .filter(|a| !gone.contains(a))
+                .map(|a| dims[a])
+                .collect();
+        } else {
+            let rank = dims.len() + axes.len();
+            let mut at = axes
+                .iter()
+                .map(|&a| axis_of(a, rank))
+                .collect::<Made<Vec<_>>>()?;
+            at.sort_unstable();
+            for a in at {
+                if a > out.len() {
+                    return Err(format!("axes {axes:?} of {dims:?}"));
+                }
+                out.insert(a, 1);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Squeeze or Unsqueeze of a value that has no view of its own.
+    fn unsqueezed(&mut self, node: &NodeProto, x: &Val, dims: &[usize]) -> Made<Val> {
+        let wanted = self.squeezed_dims(node, dims)?;
+        self.reshaped(node, x, &wanted)
+    }
+
+    pub(super) fn transpose(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let perm = ints(node, "perm").unwrap_or_default();
+        self.turned(x, &perm)
+    }
+
+    fn turned(&mut self, x: Val, perm: &[i64]) -> Made<Val> {
+        let x = match x {
+            Val::Grouped { .. } => {
+                return match self.turn_groups(x.clone(), perm) {
+                    Ok(turned) => Ok(turned),
+                    Err(_) => self.reordered(&x, perm),
+                };
+            }
+            // Padding counts rows and columns: they stay so where the channels alone go elsewhere.
+            Val::Padded(inner, pads) => {
+                let (_, view) = self.extent(&inner)?;
+                return match (view, perm) {
+                    (View::Nchw, [0, 2, 3, 1]) | (View::Nhwc, [0, 3, 1, 2]) => {
+                        Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads))
+                    }
+                    _ => Err(format!("the order {perm:?} of what is padded")),
+                };
+            }
+            other => other,
+        };
+        let (_, view) = self.extent(&x)?;
+        let turned = match (view, perm) {
+            (View::Strided(_), _) => return self.reordered(&x, perm),
+            (v, [0, 1, 2, 3] | [0, 1]) => v,
+            (View::Nchw, [0, 2, 3, 1]) => View::Nhwc,
+            (View::Nhwc, [0, 3, 1, 2]) => View::Nchw,
+            _ => return self.reordered(&x, perm),
+        };
+        with_view(x, turned)
+    }
+
+    pub(super) fn pad(&mut self, node: &NodeProto) -> Made<Val> {
+        let x = self.input_value(node, 0)?;
+        let pads = match ints(node, "pads") {
+            Some(pads) => pads,
+            None => self.const_ints(node, 1)?,
+        };
+        if !matches!(text(node, "mode"), "" | "constant") {
+            return Err(format!("mode {}", text(node, "mode")));
+        }
+        if pads.iter().all(|&p| p == 0) {
+            return Ok(x);
+        }
+        if !self.pads_with_zero(node, &x)? {
+            return Err("pads with another value than 0".into());
+        }
+        let read: Option<Vec<usize>> = pads
+            .iter()
+            .map(|&p| usize::try_from(p).ok().filter(|&p| p < 1 << 12))
+            .collect();
+        let mut read = read.ok_or_else(|| format!("pads {pads:?}"))?;
+        if self.has_input(node, 3) {
+            let axes = self.const_ints(node, 3)?;
+            if read.len() != 2 * axes.len() {
+                return Err(format!("pads {} axes by {pads:?}", axes.len()));
+            }
+            let mut all = vec![0; 8];
+            for (i, &axis) in axes.iter().enumerate() {
+                let axis = axis_of(axis, 4)?;
+                if axis > 3 {
+                    return Err(format!("axis {axis} of 4"));
+                }
+                (all[axis], all[4 + axis]) = (read[i], read[axes.len() + i]);
+            }
+            read = all;
+        }
+        let (_, view) = self.extent(&x)?;
+        match (view, &read[..]) {
+            (View::Nchw, &[0, 0, top, left, 0, 0, bottom, right])
+            | (View::Nhwc, &[0, top, left, 0, 0, bottom, right, 0]) => {
+                Ok(Val::Padded(Box::new(x), [top, left, bottom, right]))
+            }
+            _ => Err(format!("pads {pads:?}")),
+        }
+    }
+
+    /// Whether what a Pad puts around `x` means 0: for integers it is their zero point.
+    fn pads_with_zero(&self, node: &NodeProto, x: &Val) -> Made<bool> {
+        let integers = match x {
+            Val::Act(act) if !act.real => self.quant(act.id).map(|quant| (act, quant)),
+            _ => None,
+        };
+        let Some((act, quant)) = integers else {
+            let value = if self.has_input(node, 2) {
+                self.const_scalar(node, 2)?
+            } else {
+                float(node, "value", 0.0)
+            };
+            return Ok(value == 0.0);
+        };
+        let byte = if self.has_input(node, 2) {
+            match self.input_value(node, 2)? {
+                Val::Const(c) => c.one_byte(),
+                _ => None,
+            }
+        } else {
+            // Of the picture it is known that it is uint8.
+            self.picture(act.id).map(|_| 0)
+        };
+        Ok(byte == Some(quant.zero))
+    }
+}
+
+/// A Reshape target with its 0 and -1 filled in.
+pub(super) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Made<Vec<usize>> {
+    let total = volume(dims)?;
+    let mut out = Vec::new();
+    for (i, &t) in target.iter().enumerate() {
+        out.push(match t {
+            -1 => 0,
+            0 if !zero_is_zero => *dims.get(i).unwrap_or(&0),
+            t => usize::try_from(t).map_err(|_| format!("a size of {t}"))?,
+        });
+    }
+    if let Some(free) = target.iter().position(|&t| t == -1) {
+        out[free] = 1;
+        out[free] = total / volume(&out)?;
+    }
+    if volume(&out) != Ok(total) {
+        return Err(format!("{dims:?} cannot become {target:?}"));
+    }
+    Ok(out)
+}
+
+/// How a tensor is seen when its ONNX shape becomes `dims`.
+fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
+    if dims == logical(shape, view) {
+        return Some(view);
+    }
+    if matches!(view, View::Strided(_)) {
+        return None;
+    }
+    let flat = match view {
+        View::Nchw if shape.pixels() > 1 && shape.c > 1 => View::FlatChw,
+        View::FlatChw => View::FlatChw,
+        _ => View::Flat,
+    };
+    match *dims {
+        [n] | [1, n] if n == shape.volume() => Some(flat),
+        [1, c, 1, 1] if c == shape.c && shape.pixels() == 1 => Some(View::Nchw),
+        [1, 1, 1, c] if c == shape.c && shape.pixels() == 1 => Some(View::Nhwc),
+        [1, c, h, w] if (c, h, w) == (shape.c, shape.h, shape.w) && view == View::FlatChw => {
+            Some(View::Nchw)
+        }
+        _ => None,
+    }
+}
+
+fn with_view(x: Val, view: View) -> Made<Val> {
+    match x {
+        Val::Act(act) => Ok(Val::Act(Act { view, ..act })),
+        Val::Lazy(lazy, _) => Ok(Val::Lazy(lazy, view)),
+        _ => Err("a constant where a computed value is needed".into()),
+    }
+}

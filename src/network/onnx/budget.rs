@@ -1,0 +1,400 @@
+//! What a model may ask for: the limits, and the look at a graph that holds it to them before anything is planned, for every
+//! planner alike. Each limit lies far above what picture classifiers have; `models/README.md` lists them with their reasons.
+//!
+//! ```text
+//! here       nodes, their inputs, windows, padding, weights that contradict a window, scores
+//! census     what a file is made of, counted before it is read into memory
+//! fused      sizes of tensors (`fused::VALUES_MOST`), the arena, folded constants
+//! tract_plan sizes of tensors that tract makes
+//! guard      memory and time of what plans as it likes
+//! ```
+
+use super::attributes::{attribute, int, ints, text};
+use super::constant::Const;
+use super::inner_graphs;
+use crate::network::graph::sizes::{VALUES_MOST, volume};
+use std::collections::HashMap;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+
+/// Nodes of a graph with those inside of nodes, once functions are written out. The largest classifiers have some thousands.
+pub const NODES_MOST: usize = 16_384;
+/// Inputs, or outputs, of one node. The widest Concat of a DenseNet has 65.
+pub const ENDS_MOST: usize = 512;
+/// Outputs of a graph. Which of them are the scores is looked for.
+pub const OUTPUTS_MOST: usize = 64;
+/// Axes of a tensor. Attention by windows takes 6 to 8.
+pub const AXES_MOST: usize = 16;
+/// Places along a kernel, a stride, a dilation, or a padding: the longest side of a picture that is taken.
+pub const SIDE_MOST: usize = 4096;
+/// Groups of a convolution. The widest depthwise ones have some thousands.
+pub const GROUPS_MOST: i64 = 16_384;
+/// Scores: the largest `class_count` of a `model.toml`.
+pub const SCORES_MOST: usize = 100_000;
+/// Bytes of a model's weights in memory: what a protobuf message can hold.
+pub const WEIGHTS_BYTES_MOST: u64 = 2 << 30;
+/// How deep graphs may lie inside of nodes.
+pub const DEPTH_MOST: usize = 16;
+
+/// Looks at a repaired graph; the error names the node, what it asks for and the limit.
+pub fn check(graph: &GraphProto) -> Result<(), String> {
+    let mut left = NODES_MOST;
+    Look::of(graph, None).graph(0, &mut left)
+}
+
+/// Refuses more scores than there may be.
+pub fn scores(count: usize) -> Result<(), String> {
+    if count <= SCORES_MOST {
+        return Ok(());
+    }
+    Err(format!(
+        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score a class, 1xN"
+    ))
+}
+
+/// The window of a node, which must lie in its input.
+pub struct Span {
+    node: String,
+    /// The input's name; its last axes are those of the window.
+    pub input: String,
+    /// Along each axis: places of the window, and padding on both sides.
+    sides: Vec<(i64, i64)>,
+}
+
+/// The windows of a checked graph whose padding is said in it.
+pub fn spans(graph: &GraphProto) -> Vec<Span> {
+    let look = Look::of(graph, None);
+    graph.node.iter().filter_map(|n| look.span(n)).collect()
+}
+
+impl Span {
+    /// Refuses an input of these sizes, if the window is larger than it: tract computes with a part of the window.
+    pub fn fits(&self, dims: &[usize]) -> Result<(), String> {
+        let sizes = dims.iter().rev().zip(self.sides.iter().rev());
+        for (&size, &(places, pads)) in sizes {
+            let size = i64::try_from(size).unwrap_or(i64::MAX);
+            if size.saturating_add(pads) < places {
+                return Err(format!(
+                    "the node '{}' has a window of {places} places on {size} and {pads} of padding: give it a larger picture",
+                    self.node
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A graph with what is known of its values.
+struct Look<'a> {
+    graph: &'a GraphProto,
+    weights: HashMap<&'a str, &'a TensorProto>,
+    makers: HashMap<&'a str, &'a NodeProto>,
+    /// The graph around this one, whose values it sees.
+    around: Option<&'a Look<'a>>,
+}
+
+impl<'a> Look<'a> {
+    fn of(graph: &'a GraphProto, around: Option<&'a Look<'a>>) -> Self {
+        Self {
+            graph,
+            weights: crate::network::onnx::initializers(graph),
+            makers: crate::network::onnx::producers(graph),
+            around,
+        }
+    }
+
+    fn graph(&self, depth: usize, left: &mut usize) -> Result<(), String> {
+        if depth > DEPTH_MOST {
+            return Err(format!(
+                "has graphs inside of graphs, deeper than {DEPTH_MOST}; export it without branches"
+            ));
+        }
+        for tensor in &self.graph.initializer {
+            weights(tensor).map_err(|why| format!("has weights '{}' {why}", tensor.name))?;
+        }
+        for node in &self.graph.node {
+            *left = left.checked_sub(1).ok_or_else(|| {
+                format!(
+                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it anew"
+                )
+            })?;
+            self.node(node).map_err(|why| {
+                let name = node.output.first().filter(|_| node.name.is_empty());
+                let name = name.unwrap_or(&node.name);
+                format!("cannot be run: the node '{name}' ({}) {why}", node.op_type)
+            })?;
+            for inner in inner_graphs(node) {
+                Look::of(inner, Some(self)).graph(depth + 1, left)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&self, node: &NodeProto) -> Result<(), String> {
+        for (what, count) in [("inputs", node.input.len()), ("results", node.output.len())] {
+            if count > ENDS_MOST {
+                return Err(format!("has {count} {what}; {ENDS_MOST} is the limit"));
+            }
+        }
+        for tensor in node
+            .attribute
+            .iter()
+            .flat_map(|a| a.t.iter().chain(&a.tensors))
+        {
+            weights(tensor).map_err(|why| format!("has a constant {why}"))?;
+        }
+        match (node.domain.as_str(), node.op_type.as_str()) {
+            ("" | "ai.onnx" | "com.microsoft", op) => match op {
+                "Conv" | "ConvInteger" | "ConvTranspose" | "DeformConv" | "FusedConv" => {
+                    self.convolution(node, 1)
+                }
+                "QLinearConv" => self.convolution(node, 3),
+                "AveragePool" | "LpPool" | "MaxPool" | "MaxUnpool" | "QLinearAveragePool" => {
+                    window(node, None)
+                }
+                "Pad" => self.pad(node),
+                "ConstantOfShape" => self.sizes(node, 0),
+                "Expand" | "OneHot" | "Reshape" | "Tile" => self.sizes(node, 1),
+                "Range" => self.range(node),
+                "Resize" | "Upsample" => self.scales(node),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// A convolution, whose weights are input `at`.
+    fn convolution(&self, node: &NodeProto, at: usize) -> Result<(), String> {
+        let groups = int(node, "group", 1);
+        if !(1..=GROUPS_MOST).contains(&groups) {
+            return Err(format!(
+                "has a group of {groups}; 1 to {GROUPS_MOST} can be run"
+            ));
+        }
+        let Some(dims) = node.input.get(at).and_then(|name| self.dims(name, 4)) else {
+            return window(node, None);
+        };
+        let ([first, _, sides @ ..], true) = (dims, dims.iter().all(|&d| d > 0)) else {
+            return Err(format!("has weights of {}", spelled(dims)));
+        };
+        if let Some(kernel) = ints(node, "kernel_shape")
+            && !kernel.is_empty()
+            && kernel != sides
+        {
+            return Err(format!(
+                "says kernel_shape {}, and its weights are {}: its file is damaged, export it again",
+                spelled(&kernel),
+                spelled(dims)
+            ));
+        }
+        // Output channels, or for ConvTranspose input channels.
+        if first % groups != 0 {
+            return Err(format!(
+                "splits weights of {} into {groups} groups, which does not go",
+                spelled(dims)
+            ));
+        }
+        window(node, Some(sides))
+    }
+
+    fn span(&self, node: &NodeProto) -> Option<Span> {
+        let weights = match node.op_type.as_str() {
+            "Conv" => self.dims(node.input.get(1)?, 4),
+            "AveragePool" | "LpPool" | "MaxPool" => None,
+            _ => return None,
+        };
+        if !matches!(text(node, "auto_pad"), "" | "NOTSET" | "VALID") {
+            return None;
+        }
+        let own = ints(node, "kernel_shape").filter(|k| !k.is_empty());
+        let kernel = own.or_else(|| Some(weights?.get(2..)?.to_vec()))?;
+        let pads = ints(node, "pads").unwrap_or_default();
+        let dilations = ints(node, "dilations").unwrap_or_default();
+        let sides = kernel.iter().enumerate().map(|(i, &k)| {
+            let at = |list: &[i64], i: usize, default| list.get(i).copied().unwrap_or(default);
+            let both = at(&pads, i, 0) + at(&pads, i + kernel.len(), 0);
+            ((k - 1) * at(&dilations, i, 1) + 1, both)
+        });
+        Some(Span {
+            node: node.name.clone(),
+            input: node.input.first()?.clone(),
+            sides: sides.collect(),
+        })
+    }
+
+    fn pad(&self, node: &NodeProto) -> Result<(), String> {
+        let pads = ints(node, "pads").or_else(|| self.values(node, 1));
+        let far = |p: &&i64| p.unsigned_abs() > SIDE_MOST as u64;
+        match pads.iter().flatten().find(far) {
+            Some(p) => Err(format!("pads by {p}; {SIDE_MOST} is the limit")),
+            None => Ok(()),
+        }
+    }
+
+    /// Constant sizes of a result, or factors of them, that are input `at`.
+    fn sizes(&self, node: &NodeProto, at: usize) -> Result<(), String> {
+        let own = ints(node, "shape").filter(|sizes| !sizes.is_empty());
+        let Some(sizes) = own.or_else(|| self.values(node, at)) else {
+            return Ok(());
+        };
+        // 0 and -1 stand for sizes that are found elsewhere.
+        let mut all = sizes.iter().map(|&d| d.max(1));
+        let all = all.try_fold(1i64, i64::checked_mul);
+        if all.is_some_and(|n| n <= VALUES_MOST as i64) {
+            return Ok(());
+        }
+        Err(format!(
+            "makes a tensor of {}; {VALUES_MOST} values are the limit",
+            spelled(&sizes)
+        ))
+    }
+
+    fn range(&self, node: &NodeProto) -> Result<(), String> {
+        let one = |at: usize| {
+            let tensor = self.weight(node.input.get(at)?)?;
+            let read = Const::read(tensor.clone()).ok()?;
+            read.floats().first().copied()
+        };
+        let (Some(start), Some(end), Some(step)) = (one(0), one(1), one(2)) else {
+            return Ok(());
+        };
+        let count = (end - start) / step;
+        if count <= VALUES_MOST as f32 {
+            return Ok(());
+        }
+        Err(format!(
+            "counts from {start} to {end} by {step}; {VALUES_MOST} values are the limit"
+        ))
+    }
+
+    /// Scales of a Resize: whether its result is too large is seen when its input is known.
+    fn scales(&self, node: &NodeProto) -> Result<(), String> {
+        let of_attribute = attribute(node, "scales").map(|a| a.floats.clone());
+        // Behind the region since opset 11.
+        let at = if node.input.len() > 2 { 2 } else { 1 };
+        let tensor = node.input.get(at).and_then(|name| self.weight(name));
+        let of_input = tensor
+            .filter(|t| t.data_type == DataType::Float as i32)
+            .and_then(|t| crate::network::onnx::values_f32(t).ok());
+        let scales = of_attribute.into_iter().chain(of_input).flatten();
+        for scale in scales {
+            if !(scale > 0.0 && scale <= SIDE_MOST as f32) {
+                return Err(format!(
+                    "scales by {scale}; it must be above 0, and {SIDE_MOST} is the limit"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A constant of this graph or one around it.
+    fn weight(&self, name: &str) -> Option<&'a TensorProto> {
+        let own = self.weights.get(name).copied();
+        own.or_else(|| self.around.and_then(|around| around.weight(name)))
+    }
+
+    /// The shape of a constant, also where it is quantised; `steps` bounds a file that goes round in a circle.
+    fn dims(&self, name: &str, steps: usize) -> Option<&'a [i64]> {
+        if let Some(tensor) = self.weight(name) {
+            return Some(&tensor.dims);
+        }
+        let node = self.makers.get(name)?;
+        let same = ["Cast", "DequantizeLinear", "Identity", "QuantizeLinear"];
+        if steps == 0 || !same.contains(&node.op_type.as_str()) {
+            return None;
+        }
+        self.dims(node.input.first()?, steps - 1)
+    }
+
+    /// The whole numbers of a constant that is input `at`.
+    fn values(&self, node: &NodeProto, at: usize) -> Option<Vec<i64>> {
+        let tensor = self.weight(node.input.get(at)?)?;
+        let few = tensor.dims.iter().all(|&d| d <= 2 * AXES_MOST as i64);
+        let read = few.then(|| Const::read(tensor.clone()).ok())??;
+        Some(read.ints())
+    }
+}
+
+/// Kernel, strides, dilations and padding; `sides` are the kernel's where weights say them.
+fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
+    let lists = [
+        ("kernel_shape", 1, 1),
+        ("strides", 1, 1),
+        ("dilations", 1, 1),
+        ("pads", 0, 2),
+        ("output_padding", 0, 1),
+    ];
+    let kernel = ints(node, "kernel_shape");
+    let taps = sides.or(kernel.as_deref()).unwrap_or_default();
+    let taps = taps.iter().try_fold(1i64, |n, &d| n.checked_mul(d));
+    if taps.is_none_or(|n| n > VALUES_MOST as i64) {
+        return Err("has a kernel of more values than a tensor may have".into());
+    }
+    let rank = sides.or(kernel.as_deref()).map(<[i64]>::len);
+    let most = SIDE_MOST as i64;
+    for (name, least, each) in lists {
+        let own = ints(node, name);
+        let list = match (name, sides) {
+            ("kernel_shape", Some(sides)) => Some(sides),
+            _ => own.as_deref(),
+        };
+        let Some(list) = list.filter(|l| !l.is_empty()) else {
+            continue;
+        };
+        if let Some(value) = list.iter().find(|v| !(least..=most).contains(v)) {
+            return Err(format!(
+                "has {value} among its {name}; {least} to {most} can be run"
+            ));
+        }
+        // A window without sizes of its own covers everything, or has weights that are computed.
+        if rank.is_some_and(|rank| list.len() != rank * each) {
+            return Err(format!(
+                "has {} {name} for a kernel of {} sides",
+                list.len(),
+                rank.unwrap_or(0)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A constant whose values are as many as its shape says.
+fn weights(tensor: &TensorProto) -> Result<(), String> {
+    let dims = &tensor.dims;
+    if dims.len() > AXES_MOST {
+        return Err(format!("of {} axes; {AXES_MOST} is the limit", dims.len()));
+    }
+    let sizes: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    // An empty axis counts as one, so that no part of a shape wraps either.
+    let all = sizes.and_then(|sizes| {
+        let least_one: Vec<usize> = sizes.iter().map(|&d| d.max(1)).collect();
+        let all = volume(&least_one).ok()?;
+        Some(if sizes.contains(&0) { 0 } else { all })
+    });
+    let count =
+        all.ok_or_else(|| format!("of {} values; {VALUES_MOST} is the limit", spelled(dims)))?;
+    let (each, bits) = match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => (tensor.float_data.len(), 32),
+        Ok(DataType::Double) => (tensor.double_data.len(), 64),
+        Ok(DataType::Int64) => (tensor.int64_data.len(), 64),
+        Ok(DataType::Int32) => (tensor.int32_data.len(), 32),
+        Ok(DataType::Int8 | DataType::Uint8 | DataType::Bool) => (tensor.int32_data.len(), 8),
+        // Rare ones are looked at where they are read.
+        _ => return Ok(()),
+    };
+    let raw = tensor.raw_data.len();
+    let held = if raw > 0 { raw / (bits / 8) } else { each };
+    // Without any values it is an outline, or is refused when it is read.
+    let outline = raw == 0 && each == 0;
+    if (held == count && raw.is_multiple_of(bits / 8)) || outline {
+        return Ok(());
+    }
+    Err(format!(
+        "that hold {held} values where their shape asks for {count}; export it again"
+    ))
+}
+
+fn spelled(dims: &[i64]) -> String {
+    let dims: Vec<String> = dims.iter().map(i64::to_string).collect();
+    dims.join("x")
+}

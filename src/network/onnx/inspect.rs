@@ -1,0 +1,201 @@
+//! What an ONNX file says of itself: input layout and size, how many scores, logits or probabilities.
+
+use super::repair::LUMA;
+use super::scaling::Scaling;
+use super::{attributes, budget, producers, scaling, seems, shape_of};
+use crate::spec::{Dtype, Layout, OutputKind};
+use std::collections::HashSet;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+/// What a repaired graph ([`super::read`]) says of its input and output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspected {
+    /// The input tensor's name.
+    pub input_name: String,
+    /// Order of the input's axes.
+    pub layout: Layout,
+    /// Where in the file that stands.
+    pub layout_place: &'static str,
+    /// The input's element type.
+    pub dtype: Dtype,
+    /// Whether the network was made for grey pictures: it sees their luma.
+    pub grey: bool,
+    /// Width, where the file fixes it.
+    pub width_px: Option<u32>,
+    /// Height, where the file fixes it.
+    pub height_px: Option<u32>,
+    /// What it does to its picture before its first layer.
+    pub scaling: Option<Scaling>,
+    /// Whether the last operator is a softmax.
+    pub output_kind: OutputKind,
+    /// That operator, where there is one.
+    pub last_operator: Option<String>,
+    /// How many scores, where the file says so.
+    pub score_count: Option<usize>,
+    /// What else the file says of itself (`metadata_props`), where the whole file was looked at and not its graph alone.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Looks at a graph's input and output; the error says why it is no picture classifier that Eyelet can run.
+pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
+    if let Some(why) = seems::no_classifier(graph) {
+        return Err(format!("{why}; Eyelet runs classifiers: one score a class"));
+    }
+    let input = graph.input.first().ok_or("has no input")?;
+    let (kind, shape) =
+        shape_of(input).ok_or_else(|| format!("says nothing of its input '{}'", input.name))?;
+    let dtype = match kind {
+        DataType::Float => Dtype::F32,
+        DataType::Uint8 => Dtype::U8,
+        other => {
+            return Err(format!(
+                "has an input of type {other:?}; Eyelet gives float32 or uint8: export it with one of these"
+            ));
+        }
+    };
+    let mut layout_place = "its input's shape and type";
+    let (layout, height, width) = match shape.as_slice() {
+        [_, Some(3), height, width] => (Layout::Nchw, *height, *width),
+        [_, height, width, Some(3)] => (Layout::Nhwc, *height, *width),
+        // Exports with all axes open, as Hugging Face's are: the first convolution says how many channels there are.
+        [_, None, height, width] if channels_of_convolution(graph, &input.name) == Some(3) => {
+            layout_place = "its first convolution takes three channels";
+            (Layout::Nchw, *height, *width)
+        }
+        _ => {
+            return Err(format!(
+                "has an input of shape {}; Eyelet gives one RGB picture, 1x3xHxW or 1xHxWx3, or a grey one of one channel \
+                 in float32",
+                spelled(&shape)
+            ));
+        }
+    };
+    let side = |pixels: Option<usize>| -> Result<Option<u32>, String> {
+        match pixels.map(u32::try_from) {
+            None => Ok(None),
+            Some(Ok(n @ 1..=4096)) => Ok(Some(n)),
+            Some(_) => Err(format!(
+                "has an input of shape {}; 4096 pixels a side is the limit",
+                spelled(&shape)
+            )),
+        }
+    };
+    let output = graph.output.first().ok_or("has no output")?;
+    let score_count = match shape_of(output) {
+        Some((_, dims)) => scores_of(&dims, seems::is_recurrent(graph))?,
+        None => None,
+    };
+    budget::scores(score_count.unwrap_or(0))?;
+    let last_operator = makes_probabilities(graph);
+    Ok(Inspected {
+        input_name: input.name.clone(),
+        layout,
+        layout_place,
+        dtype,
+        grey: graph.initializer.iter().any(|t| t.name == LUMA),
+        width_px: side(width)?,
+        height_px: side(height)?,
+        scaling: scaling::of(graph),
+        output_kind: match last_operator {
+            Some(_) => OutputKind::Probabilities,
+            None => OutputKind::Logits,
+        },
+        last_operator,
+        score_count,
+        metadata: Vec::new(),
+    })
+}
+
+/// How many channels the first convolution of the picture `input` takes, when all that is done to the picture before it keeps
+/// them.
+fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
+    const KEEPS_CHANNELS: [&str; 9] = [
+        "Add",
+        "Cast",
+        "DequantizeLinear",
+        "Div",
+        "Identity",
+        "Mul",
+        "Pad",
+        "QuantizeLinear",
+        "Sub",
+    ];
+    let mut pictures = HashSet::from([input]);
+    for node in &graph.node {
+        let reads_picture = node
+            .input
+            .first()
+            .is_some_and(|i| pictures.contains(i.as_str()));
+        match node.op_type.as_str() {
+            "Conv" if reads_picture => {
+                let groups = attributes::int(node, "group", 1);
+                let weights = node.input.get(1)?;
+                let dequantised = |n: &&NodeProto| n.output.first() == Some(weights);
+                let source = graph.node.iter().find(dequantised);
+                let stored = source.and_then(|n| n.input.first()).unwrap_or(weights);
+                let tensor = graph.initializer.iter().find(|t| t.name == *stored)?;
+                return tensor.dims.get(1)?.checked_mul(groups);
+            }
+            operator if reads_picture && KEEPS_CHANNELS.contains(&operator) => {
+                pictures.extend(node.output.first().map(String::as_str));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The number of scores of an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` where the file leaves it open, 1 for a network
+/// of two classes.
+pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
+    let without_batch = dims.get(1..).unwrap_or_default();
+    let without_batch = if dims.len() == 1 { dims } else { without_batch };
+    let mut wide = without_batch.iter().filter(|d| **d != Some(1));
+    match (wide.next(), wide.next()) {
+        (None, _) => Ok(Some(1)),
+        (Some(n), None) => Ok(*n),
+        (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
+        _ => Err(format!(
+            "gives an output of shape {}; a classifier gives one score a class, 1xN",
+            spelled(dims)
+        )),
+    }
+}
+
+/// The same of the output of a network, which may be recurrent; the error also says what seems to give such an output.
+pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<usize>, String> {
+    score_count(dims).map_err(|why| {
+        let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
+        format!("{why}: {}", seems::of_shape(is_recurrent, &sizes))
+    })
+}
+
+/// A shape as people write it.
+pub fn spelled(dims: &[Option<usize>]) -> String {
+    let dims: Vec<_> = dims
+        .iter()
+        .map(|d| d.map_or("?".to_owned(), |n| n.to_string()))
+        .collect();
+    dims.join("x")
+}
+
+/// The operator that makes probabilities of the scores: walks back from the output over operators that do not change what the
+/// scores are.
+fn makes_probabilities(graph: &GraphProto) -> Option<String> {
+    let producers = producers(graph);
+    let mut name = graph.output.first().map_or("", |o| o.name.as_str());
+    // A graph is acyclic, but a file may lie.
+    for _ in 0..graph.node.len() {
+        let node = producers.get(name)?;
+        match node.op_type.as_str() {
+            "Softmax" | "QLinearSoftmax" | "Sigmoid" | "QLinearSigmoid" => {
+                return Some(node.op_type.clone());
+            }
+            "Cast" | "DequantizeLinear" | "Flatten" | "Identity" | "QuantizeLinear" | "Reshape"
+            | "Squeeze" | "Unsqueeze" => name = node.input.first().map_or("", String::as_str),
+            _ => return None,
+        }
+    }
+    None
+}

@@ -1,0 +1,319 @@
+//! Small repairs of a graph that make every later step simpler.
+
+use super::budget::OUTPUTS_MOST;
+use super::inspect::{score_count, spelled};
+use super::{
+    attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
+    shape_of,
+};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TensorShapeProto,
+    ValueInfoProto, attribute_proto, tensor_shape_proto, type_proto,
+};
+
+/// The weights of the luma of R, G and B, in a graph that sees grey pictures.
+pub const LUMA: &str = "eyelet/luma";
+
+/// What was in a file before it was repaired.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Before {
+    /// The significant bits of the coarsest half-precision type.
+    pub half_bits: Option<u32>,
+    /// Which of its outputs was kept.
+    pub output: usize,
+}
+
+/// Checks and repairs a file's graph, if it holds a network.
+pub fn model(model: &mut ModelProto) -> Result<Before, String> {
+    local_functions::write_out(model)?;
+    let graph = model.graph.as_mut().ok_or(
+        "is not an ONNX file, or is cut short: it holds no graph; export or fetch it again",
+    )?;
+    if graph.node.is_empty() || graph.output.is_empty() {
+        return Err("holds no network: its graph has no nodes or no output".into());
+    }
+    if graph.output.len() > OUTPUTS_MOST {
+        return Err(format!(
+            "has {} outputs; {OUTPUTS_MOST} is the limit: a picture classifier has one, its scores",
+            graph.output.len()
+        ));
+    }
+    in_order::put(graph);
+    let half_bits = half::to_float(graph);
+    each_graph(graph, &mut fill_defaults);
+    constants_to_initializers(graph);
+    one_input(graph)?;
+    grey_of_colours(graph);
+    let output = one_output(graph);
+    graph.value_info.clear();
+    Ok(Before { half_bits, output })
+}
+
+/// What a file may leave out and tract takes for something else: ConstantOfShape's value is the float 0.
+fn fill_defaults(graph: &mut GraphProto) {
+    for node in &mut graph.node {
+        if node.op_type == "ConstantOfShape" && attributes::attribute(node, "value").is_none() {
+            node.attribute.push(AttributeProto {
+                name: "value".to_owned(),
+                r#type: attribute_proto::AttributeType::Tensor as i32,
+                t: Some(float_tensor("", &[1], vec![0.0])),
+                ..AttributeProto::default()
+            });
+        }
+    }
+}
+
+/// `Constant` nodes become initialisers.
+fn constants_to_initializers(graph: &mut GraphProto) {
+    let mut constants = Vec::new();
+    graph.node.retain_mut(|node| {
+        if node.op_type != "Constant" || node.output.len() != 1 {
+            return true;
+        }
+        let Some(tensor) = node.attribute.iter_mut().find_map(constant_value) else {
+            return true;
+        };
+        constants.push(TensorProto {
+            name: std::mem::take(&mut node.output[0]),
+            ..tensor
+        });
+        false
+    });
+    graph.initializer.extend(constants);
+}
+
+fn constant_value(attribute: &mut AttributeProto) -> Option<TensorProto> {
+    match attribute.name.as_str() {
+        "value" => attribute.t.take(),
+        "value_float" => Some(float_tensor("", &[], vec![attribute.f])),
+        "value_floats" => {
+            let values = std::mem::take(&mut attribute.floats);
+            Some(float_tensor("", &[values.len()], values))
+        }
+        "value_int" => Some(int64_tensor("", &[], vec![attribute.i])),
+        "value_ints" => {
+            let values = std::mem::take(&mut attribute.ints);
+            Some(int64_tensor("", &[values.len()], values))
+        }
+        _ => None,
+    }
+}
+
+/// The inputs become the picture alone, with batch 1.
+fn one_input(graph: &mut GraphProto) -> Result<(), String> {
+    let known: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
+    graph
+        .input
+        .retain(|input| !known.contains(input.name.as_str()));
+    match graph.input.as_mut_slice() {
+        [input] => {
+            if fix_batch(input)? == Batch::Added {
+                take_batch_off(graph);
+            }
+            Ok(())
+        }
+        [] => Err("has no input".into()),
+        inputs => {
+            let names: Vec<_> = inputs.iter().map(|i| i.name.as_str()).collect();
+            let first = &names[..names.len().min(8)];
+            let more = if first.len() < names.len() {
+                ", ..."
+            } else {
+                ""
+            };
+            Err(format!(
+                "has {} inputs ({}{more}); a picture classifier has one",
+                names.len(),
+                first.join(", ")
+            ))
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Batch {
+    Fixed,
+    Added,
+}
+
+/// A symbolic or zero batch becomes 1; a picture without batch, HxWx3 or 3xHxW, gets one.
+fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
+    let shape = shape_of(input).map(|(_, dims)| dims);
+    let name = input.name.clone();
+    let Some(type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_mut().and_then(|t| t.value.as_mut())
+    else {
+        return Err(format!("says nothing of the type of its input '{name}'"));
+    };
+    let Some(TensorShapeProto { dim }) = tensor.shape.as_mut().filter(|s| !s.dim.is_empty()) else {
+        return Err(format!("says nothing of the shape of its input '{name}'"));
+    };
+    let one = Some(tensor_shape_proto::dimension::Value::DimValue(1));
+    let shape = shape.unwrap_or_default();
+    if let [Some(3), _, _] | [_, _, Some(3)] = shape.as_slice() {
+        dim.insert(
+            0,
+            tensor_shape_proto::Dimension {
+                value: one,
+                ..Default::default()
+            },
+        );
+        return Ok(Batch::Added);
+    }
+    match dim[0].value {
+        Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 && dim.len() == 4 => {
+            Err(format!(
+                "takes {n} pictures at a time (its input is {}); export it with batch 1 or a symbolic batch",
+                spelled(&shape)
+            ))
+        }
+        Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 => Ok(Batch::Fixed),
+        _ => {
+            dim[0].value = one;
+            Ok(Batch::Fixed)
+        }
+    }
+}
+
+/// The nodes go on to see the picture as the file has it, without batch.
+fn take_batch_off(graph: &mut GraphProto) {
+    let Some(name) = graph.input.first().map(|i| i.name.clone()) else {
+        return;
+    };
+    let inner = format!("{name}/without batch");
+    rename_reads(graph, &name, &inner);
+    let zero = format!("{name}/batch");
+    let node = NodeProto {
+        op_type: "Gather".to_owned(),
+        name: inner.clone(),
+        input: vec![name, zero.clone()],
+        output: vec![inner],
+        // Its axis is 0 when it is not said.
+        ..NodeProto::default()
+    };
+    graph.node.insert(0, node);
+    graph.initializer.push(int64_tensor(&zero, &[], vec![0]));
+}
+
+/// A network of one channel gets three: the luma of R, G and B (BT.601) is its picture. Luma is a sum whose weights add up to
+/// 1, so it may be taken after normalisation that is the same for all three.
+fn grey_of_colours(graph: &mut GraphProto) {
+    let Some((DataType::Float, shape)) = graph.input.first().and_then(shape_of) else {
+        return;
+    };
+    let channels_axis = match shape.as_slice() {
+        [_, Some(1), _, _] => 1,
+        [_, _, _, Some(1)] => 3,
+        _ => return,
+    };
+    let Some(input) = graph.input.first_mut() else {
+        return;
+    };
+    let name = input.name.clone();
+    if let Some(type_proto::Value::TensorType(tensor)) =
+        input.r#type.as_mut().and_then(|t| t.value.as_mut())
+        && let Some(shape) = &mut tensor.shape
+    {
+        shape.dim[channels_axis].value = Some(tensor_shape_proto::dimension::Value::DimValue(3));
+    }
+    let value = |what: &str| format!("{name}/{what}");
+    let grey = value("grey");
+    rename_reads(graph, &name, &grey);
+    let node = |op: &str, inputs: [&str; 2], output: &str, attribute: Vec<AttributeProto>| {
+        let inputs = inputs.iter().filter(|name| !name.is_empty());
+        NodeProto {
+            op_type: op.to_owned(),
+            name: output.to_owned(),
+            input: inputs.map(ToString::to_string).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        }
+    };
+    let perm = |axes: [i64; 4]| attributes::of_ints("perm", &axes);
+    let nodes = if channels_axis == 1 {
+        vec![node("Conv", [&name, LUMA], &grey, vec![])]
+    } else {
+        let (colours, luma) = (value("colours"), value("luma"));
+        vec![
+            node("Transpose", [&name, ""], &colours, vec![perm([0, 3, 1, 2])]),
+            node("Conv", [&colours, LUMA], &luma, vec![]),
+            node("Transpose", [&luma, ""], &grey, vec![perm([0, 2, 3, 1])]),
+        ]
+    };
+    graph.node.splice(0..0, nodes);
+    let weights = float_tensor(LUMA, &[1, 3, 1, 1], vec![0.299, 0.587, 0.114]);
+    graph.initializer.push(weights);
+}
+
+/// All nodes that read `from` read `to`.
+fn rename_reads(graph: &mut GraphProto, from: &str, to: &str) {
+    each_graph(graph, &mut |graph| {
+        let reads = graph.node.iter_mut().flat_map(|n| &mut n.input);
+        reads
+            .filter(|r| **r == from)
+            .for_each(|r| *r = to.to_owned());
+    });
+}
+
+/// Of several outputs the one that looks like class scores stays, and the nodes that lead to it. It is the first that does,
+/// unless that one (features, say) is on the way to one with another number of scores. Tells its place among the outputs.
+fn one_output(graph: &mut GraphProto) -> usize {
+    if graph.output.len() < 2 {
+        return 0;
+    }
+    // A label is a whole number; a feature map is no row of scores.
+    let count = |output: &ValueInfoProto| match shape_of(output) {
+        Some((DataType::Int64 | DataType::Int32 | DataType::Bool | DataType::String, _)) => None,
+        Some((_, dims)) => score_count(&dims).ok(),
+        None => Some(None),
+    };
+    let outputs = graph.output.iter().enumerate();
+    let mut scores: Vec<(usize, Option<usize>)> = outputs
+        .filter_map(|(index, output)| Some((index, count(output)?)))
+        .collect();
+    if scores.iter().any(|(_, count)| *count != Some(1)) {
+        scores.retain(|(_, count)| *count != Some(1));
+    }
+    let mut scores = scores.into_iter();
+    let (mut chosen, mut chosen_count) = scores.next().unwrap_or_default();
+    for (index, count) in scores {
+        let behind = leads_to(graph, &graph.output[index].name);
+        let from = graph.output[chosen].name.as_str();
+        let on_the_way = behind
+            .iter()
+            .any(|n| reads(&graph.node[*n]).contains(&from));
+        if count != chosen_count && on_the_way {
+            (chosen, chosen_count) = (index, count);
+        }
+    }
+    graph.output.swap(0, chosen);
+    graph.output.truncate(1);
+    let kept: HashSet<usize> = leads_to(graph, &graph.output[0].name);
+    let mut index = 0;
+    graph.node.retain(|_| {
+        index += 1;
+        kept.contains(&(index - 1))
+    });
+    chosen
+}
+
+/// The nodes that a value depends on.
+fn leads_to(graph: &GraphProto, value: &str) -> HashSet<usize> {
+    let nodes = graph.node.iter().enumerate();
+    let makers: HashMap<&str, usize> = nodes
+        .flat_map(|(index, n)| n.output.iter().map(move |o| (o.as_str(), index)))
+        .collect();
+    let mut found = HashSet::new();
+    let mut open = vec![value];
+    while let Some(name) = open.pop() {
+        if let Some(&index) = makers.get(name)
+            && found.insert(index)
+        {
+            open.extend(reads(&graph.node[index]));
+        }
+    }
+    found
+}

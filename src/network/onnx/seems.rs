@@ -1,0 +1,145 @@
+//! What a network seems to be that is no classifier: the refusal then says more than a shape. Nothing here refuses a network that
+//! gives one score a class, but for those whose scores are none by what makes them.
+
+use super::producers;
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+/// Rows from which on a table of numbers is a detector's: its places times its scales.
+const PLACES_LEAST: usize = 500;
+/// A picture that a network gives has no shorter side.
+const SIDE_LEAST: usize = 48;
+
+/// Why a graph is no classifier although its output may look like one's.
+pub fn no_classifier(graph: &GraphProto) -> Option<String> {
+    let named = |word: &str| {
+        let mut outputs = graph.output.iter().map(|o| &o.name);
+        outputs.find(|name| name.to_ascii_lowercase().contains(word))
+    };
+    if has(graph, "NonMaxSuppression") {
+        return Some("seems to be a detector (it has NonMaxSuppression)".to_owned());
+    }
+    if graph.output.len() > 1
+        && let Some(name) = named("box").or_else(|| named("detection"))
+    {
+        return Some(format!(
+            "seems to be a detector (one of its outputs is {name:?})"
+        ));
+    }
+    ends_in_unit_length(graph)
+        .then(|| "seems to be an embedding (its output is brought to length 1)".to_owned())
+}
+
+/// Whether a graph works along a row of things.
+pub fn is_recurrent(graph: &GraphProto) -> bool {
+    ["LSTM", "GRU", "RNN"].iter().any(|op| has(graph, op))
+}
+
+/// What gives an output of these sizes, the batch left out, which is not one score a class.
+pub fn of_shape(is_recurrent: bool, dims: &[usize]) -> &'static str {
+    let wide: Vec<usize> = dims.iter().copied().filter(|n| *n > 1).collect();
+    if is_recurrent {
+        return "it seems to be a text or speech recogniser (it has recurrent layers)";
+    }
+    match wide[..] {
+        [a, b] if a.max(b) >= PLACES_LEAST && a.min(b) < SIDE_LEAST.max(a.max(b) / 2) => {
+            "it seems to be a detector (numbers of many places)"
+        }
+        [a, b] if a.min(b) >= SIDE_LEAST => {
+            "it seems to be a segmentation or depth network (a picture comes out)"
+        }
+        [_, _] => "it seems to be a text recogniser or a network without its last pooling",
+        _ => "it seems to be a segmentation network, or a backbone without its classifier",
+    }
+}
+
+fn has(graph: &GraphProto, op_type: &str) -> bool {
+    graph.node.iter().any(|node| node.op_type == op_type)
+}
+
+/// Whether the output is something divided by its Euclidean length.
+fn ends_in_unit_length(graph: &GraphProto) -> bool {
+    let producers = producers(graph);
+    let made_by = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
+    let Some(last) = graph.output.first().and_then(|o| made_by(&o.name)) else {
+        return false;
+    };
+    if last.op_type == "LpNormalization" {
+        return true;
+    }
+    let mut at = match last.op_type.as_str() {
+        "Div" => last.input.get(1),
+        _ => None,
+    };
+    // The length may be kept from 0, and made as large as the vector.
+    for _ in 0..4 {
+        let Some(node) = at.and_then(|name| made_by(name)) else {
+            return false;
+        };
+        match node.op_type.as_str() {
+            "ReduceL2" => return true,
+            "Clip" | "Max" | "Expand" | "Add" | "Sqrt" | "ReduceSum" | "Pow" => {}
+            _ => return false,
+        }
+        if node.op_type == "ReduceSum" {
+            let squared = node.input.first().and_then(|name| made_by(name));
+            return squared.is_some_and(|n| matches!(n.op_type.as_str(), "Pow" | "Mul"));
+        }
+        at = node.input.first();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tract_onnx::pb::ValueInfoProto;
+
+    fn graph(nodes: &[(&str, &[&str], &str)], outputs: &[&str]) -> GraphProto {
+        GraphProto {
+            node: nodes
+                .iter()
+                .map(|(op_type, input, output)| NodeProto {
+                    op_type: (*op_type).into(),
+                    input: input.iter().map(|name| (*name).into()).collect(),
+                    output: vec![(*output).into()],
+                    ..NodeProto::default()
+                })
+                .collect(),
+            output: outputs
+                .iter()
+                .map(|name| ValueInfoProto {
+                    name: (*name).into(),
+                    ..ValueInfoProto::default()
+                })
+                .collect(),
+            ..GraphProto::default()
+        }
+    }
+
+    #[test]
+    fn what_is_no_classifier_is_said_to_be_what_it_seems() {
+        let why = |nodes, outputs| no_classifier(&graph(nodes, outputs)).unwrap_or_default();
+        assert!(why(&[("NonMaxSuppression", &["x"], "y")], &["y"]).contains("detector"));
+        assert!(why(&[("Conv", &["x"], "y")], &["scores", "Boxes"]).contains("\"Boxes\""));
+        let length: &[(&str, &[&str], &str)] = &[
+            ("ReduceL2", &["x"], "l"),
+            ("Clip", &["l"], "c"),
+            ("Expand", &["c", "s"], "e"),
+            ("Div", &["x", "e"], "y"),
+        ];
+        assert!(why(length, &["y"]).contains("embedding"));
+        // A classifier, one with a second output, one whose scores are divided by a temperature.
+        assert_eq!(why(&[("Softmax", &["x"], "y")], &["y"]), "");
+        assert_eq!(why(&[("Softmax", &["x"], "y")], &["y", "features"]), "");
+        assert_eq!(why(&[("Div", &["x", "t"], "y")], &["y"]), "");
+    }
+
+    #[test]
+    fn shapes_are_told_apart() {
+        assert!(of_shape(true, &[40, 97]).contains("recogniser"));
+        assert!(of_shape(false, &[84, 8400]).contains("detector"));
+        assert!(of_shape(false, &[1, 224, 224]).contains("segmentation"));
+        assert!(of_shape(false, &[21, 64, 64]).contains("segmentation"));
+        assert!(of_shape(false, &[26, 37]).contains("text"));
+    }
+}

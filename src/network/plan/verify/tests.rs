@@ -1,0 +1,69 @@
+//! That real plans are proved, that steps do what they declare ([`reality`]), and that faults are found ([`planted`]).
+#![allow(clippy::unwrap_used)]
+
+mod changed;
+mod networks;
+mod planted;
+mod reality;
+
+use super::*;
+use crate::network::fused::tests::cases;
+use crate::network::kernels::{Aligned, Kernels, available};
+use crate::network::plan;
+use networks::all;
+
+/// A plan that is not proved yet, its graph and its team.
+struct Planned {
+    graph: Graph,
+    plan: Plan,
+    team: usize,
+    kernels: &'static dyn Kernels,
+}
+
+impl Planned {
+    fn new(graph: &Graph, kernels: &'static dyn Kernels, team: usize) -> Self {
+        let mut graph = graph.clone();
+        let plan = plan::plan(&mut graph, kernels, team).unwrap();
+        Self {
+            graph,
+            plan,
+            team,
+            kernels,
+        }
+    }
+
+    fn verify(&self) -> Result<(), NotFused> {
+        verify(&self.graph, &self.plan, self.team)
+    }
+}
+
+#[test]
+fn plans_of_all_networks_are_proved() {
+    let mut steps = std::collections::BTreeMap::new();
+    for (name, graph) in all() {
+        for kernels in available() {
+            for team in 1..=4 {
+                let planned = Planned::new(&graph, kernels, team);
+                if let Err(refused) = planned.verify() {
+                    panic!("{name} on {} x {team}: {refused}", kernels.name());
+                }
+                for step in &planned.plan.steps {
+                    *steps.entry(step.work.name()).or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    println!("{steps:?}");
+    assert_eq!(steps.len(), 23, "a kind of step is in none: {steps:?}");
+}
+
+/// Ten thousand layers, half of them long-lived: in seconds, however busy the machine is. Looking at all pairs takes minutes.
+/// (`cargo bench --bench kernels -- proof` measures what every start waits for.)
+#[test]
+fn many_layers_are_proved_before_the_deadline() {
+    let layers = cases(10_000);
+    let planned = Planned::new(&networks::many_layers(layers), available()[0], 2);
+    let start = std::time::Instant::now();
+    planned.verify().unwrap();
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}

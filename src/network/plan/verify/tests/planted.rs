@@ -1,0 +1,641 @@
+//! Plans with planted faults: each kind is found, and what a random change leaves unfound harms nothing.
+
+use super::networks::{block, forked, random, shape};
+use super::*;
+use crate::network::graph::Shape;
+use crate::network::run::steps::Block;
+use fastrand::Rng;
+
+/// A change of a plan; `false` where the plan has nothing to change so.
+type Plant = fn(&mut Planned, &mut Rng) -> bool;
+
+/// Every kind of fault, and what is said of it (one of these).
+const FAULTS: &[(&str, Plant, &[&str])] = &[
+    (
+        "an input is moved by 64",
+        input_moved,
+        &["input is not", "arena of"],
+    ),
+    (
+        "a result is moved by 64",
+        result_moved,
+        &["input is not", "beside", "must stay", "arena of"],
+    ),
+    (
+        "padding is moved",
+        padding_moved,
+        &["input is not", "arena of"],
+    ),
+    ("padding of another byte", other_padding, &["input is not"]),
+    (
+        "a length is one too long",
+        longer,
+        &[
+            "should have",
+            "leave something out",
+            "do not fit",
+            "arena of",
+        ],
+    ),
+    (
+        "a length is one too short",
+        shorter,
+        &[
+            "should have",
+            "leave something out",
+            "do not fit",
+            "arena of",
+        ],
+    ),
+    (
+        "the arena ends before the last slack",
+        no_slack,
+        &["arena of"],
+    ),
+    (
+        "a thread's part ends before its slack",
+        old_slots,
+        &["parts of a ring", "parts of a band"],
+    ),
+    (
+        "two tensors that live together overlap",
+        overlap,
+        &["input is not", "beside", "must stay", "arena of"],
+    ),
+    (
+        "a tensor lies in the slots of a step",
+        in_slots,
+        &["beside", "input is not", "must stay", "arena of"],
+    ),
+    (
+        "threads' rows overlap",
+        rows_overlap,
+        &["leave something out", "another size"],
+    ),
+    (
+        "threads' pixels overlap",
+        pixels_overlap,
+        &["leave something out"],
+    ),
+    (
+        "memory for too few threads",
+        few_threads,
+        &["too few threads"],
+    ),
+    (
+        "a constant is written over",
+        over_constant,
+        &["must stay", "beside"],
+    ),
+    (
+        "padding is written over",
+        over_padding,
+        &["must stay", "beside"],
+    ),
+    (
+        "the picture is written over",
+        over_picture,
+        &["must stay", "beside"],
+    ),
+    (
+        "a step reads what is not written yet",
+        too_early,
+        &["input is not"],
+    ),
+    ("a step is left out", left_out, &["input is not"]),
+    (
+        "an export is elsewhere",
+        export_moved,
+        &["input is not", "arena of"],
+    ),
+    ("an export is larger", export_larger, &["another tensor"]),
+    (
+        "an import is elsewhere",
+        import_moved,
+        &["input is not", "must stay", "arena of"],
+    ),
+    (
+        "the picture is elsewhere",
+        picture_moved,
+        &["input is not", "beside", "arena of"],
+    ),
+    ("floats lie on odd bytes", misaligned, &["multiple of"]),
+    (
+        "rows of floats are an odd number of bytes apart",
+        odd_rows,
+        &["multiple of"],
+    ),
+    (
+        "the scratch memory is too small",
+        small_scratch,
+        &["scratch memory of"],
+    ),
+    (
+        "the scratch memory is elsewhere",
+        scratch_moved,
+        &["beside", "must stay", "input is not", "arena of"],
+    ),
+    (
+        "whole numbers take the place of a tensor that is read on",
+        in_place,
+        &["input is not"],
+    ),
+];
+
+/// A random step of those that are wanted.
+fn some_step(
+    planned: &mut Planned,
+    random: &mut Rng,
+    wanted: impl Fn(&Work) -> bool,
+) -> Option<usize> {
+    let steps = planned.plan.steps.iter().enumerate();
+    let steps: Vec<usize> = steps
+        .filter(|(_, s)| wanted(&s.work))
+        .map(|s| s.0)
+        .collect();
+    (!steps.is_empty()).then(|| steps[random.usize(..steps.len())])
+}
+
+/// The place of a step's result.
+fn result(work: &mut Work) -> &mut usize {
+    match work {
+        Work::Conv(c) => &mut c.y,
+        Work::Depthwise(d) => &mut d.y,
+        Work::Block(b) => &mut b.y,
+        Work::Extremes { y, .. } => &mut y.at,
+        other => other.places().pop().unwrap(),
+    }
+}
+
+/// The tensor that a step makes.
+fn made(planned: &Planned, step: usize) -> usize {
+    planned.graph.layers[planned.plan.steps[step].layers.1]
+        .output
+        .0
+}
+
+/// For every tensor the one whose value it is.
+fn roots(graph: &Graph) -> Vec<usize> {
+    let mut root: Vec<usize> = (0..graph.tensors.len()).collect();
+    for layer in &graph.layers {
+        if layer.op == Op::Reshape {
+            root[layer.output.0] = root[layer.inputs[0].0];
+        }
+    }
+    root
+}
+
+/// Whether a step reads a value.
+fn reads(planned: &Planned, step: usize, root: usize) -> bool {
+    let roots = roots(&planned.graph);
+    let first = &planned.graph.layers[planned.plan.steps[step].layers.0];
+    first.inputs.iter().any(|i| roots[i.0] == root)
+}
+
+/// Everything that lies at `old` lies at `new`.
+fn replace(planned: &mut Planned, old: usize, new: usize) {
+    let plan = &mut planned.plan;
+    let steps = plan.steps.iter_mut().flat_map(|s| s.work.places());
+    let ports = plan.segments.iter_mut();
+    let ports = ports.flat_map(|s| s.imports.iter_mut().chain(&mut s.exports));
+    let all = steps
+        .chain(ports.map(|p| &mut p.offset))
+        .chain(&mut plan.input_offset);
+    all.filter(|place| **place == old)
+        .for_each(|place| *place = new);
+}
+
+fn input_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let Some(step) = some_step(planned, random, |_| true) else {
+        return false;
+    };
+    *planned.plan.steps[step].work.places()[0] += 64;
+    true
+}
+
+fn result_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let Some(step) = some_step(planned, random, |_| true) else {
+        return false;
+    };
+    // Of whose result there is a reader.
+    let root = roots(&planned.graph)[made(planned, step)];
+    let exported = planned.graph.exports.iter().any(|e| e.tensor.0 == root);
+    let read = (0..planned.plan.steps.len()).any(|s| reads(planned, s, root));
+    let pads = matches!(planned.plan.steps[step].work, Work::Pad(_));
+    if !exported && !read && !pads {
+        return false;
+    }
+    *result(&mut planned.plan.steps[step].work) += 64;
+    true
+}
+
+fn padding_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let padded = |work: &Work| matches!(work, Work::Depthwise(_) | Work::Block(_));
+    let Some(step) = some_step(planned, random, padded) else {
+        return false;
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) => d.padding += 64,
+        Work::Block(b) => b.padding += 64,
+        _ => return false,
+    }
+    true
+}
+
+fn other_padding(planned: &mut Planned, random: &mut Rng) -> bool {
+    let count = planned.plan.fills.len();
+    if count == 0 {
+        return false;
+    }
+    planned.plan.fills[random.usize(..count)].2 ^= 1;
+    true
+}
+
+/// Changes the number that says how large a step's result is.
+fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
+    let number = match work {
+        Work::Pad(p) => return rows(&mut p.shape, to),
+        Work::Average(a) => return rows(&mut a.output, to),
+        Work::Max(max) => return rows(&mut max.pool.output, to),
+        Work::ChannelsFirst { shape, .. } => return rows(shape, to),
+        Work::Conv(c) => {
+            if c.rows == 1 {
+                &mut c.columns
+            } else {
+                &mut c.rows
+            }
+        }
+        Work::Depthwise(d) => &mut d.rows,
+        Work::Block(b) => &mut b.rows,
+        Work::Add(a) => &mut a.len,
+        Work::Affine { pixels, .. }
+        | Work::Slopes { pixels, .. }
+        | Work::Pick { pixels, .. }
+        | Work::Softmax { pixels, .. }
+        | Work::Norm { pixels, .. }
+        | Work::Concat { pixels, .. } => pixels,
+        Work::Table { len, .. }
+        | Work::Unary { len, .. }
+        | Work::Quantise { len, .. }
+        | Work::Dequantise { len, .. }
+        | Work::Round { len, .. } => len,
+        Work::Extremes { .. } | Work::Move(_) | Work::Product(_) => return false,
+    };
+    *number = to(*number);
+    true
+}
+
+/// Changes the rows of a shape.
+fn rows(of: &mut Shape, to: fn(usize) -> usize) -> bool {
+    let changed = Shape::new(to(of.h), of.w, of.c);
+    changed.map(|changed| *of = changed).is_ok()
+}
+
+fn longer(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    resize(&mut planned.plan.steps[step].work, |n| n + 1)
+}
+
+fn shorter(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    resize(&mut planned.plan.steps[step].work, |n| n - 1)
+}
+
+fn no_slack(planned: &mut Planned, _: &mut Rng) -> bool {
+    let touches = planned
+        .plan
+        .steps
+        .iter()
+        .map(|s| s.work.touches(planned.team));
+    let reads = touches.flat_map(|t| t.reads.clone());
+    let end = reads.map(|r| r.at + r.bytes + r.slack).max().unwrap_or(0);
+    let less = planned.plan.arena_bytes - 64;
+    let last = end > less as u64;
+    planned.plan.arena_bytes = if last { less } else { planned.plan.arena_bytes };
+    last
+}
+
+fn some_block<'a>(planned: &'a mut Planned, random: &mut Rng) -> Option<&'a mut Block> {
+    let step = some_step(planned, random, |work| matches!(work, Work::Block(_)))?;
+    match &mut planned.plan.steps[step].work {
+        Work::Block(block) => Some(block),
+        _ => None,
+    }
+}
+
+/// As it was: each part on a multiple of 64, the slack in the next one.
+fn old_slots(planned: &mut Planned, random: &mut Rng) -> bool {
+    let team = planned.team;
+    let Some(block) = some_block(planned, random) else {
+        return false;
+    };
+    if team == 1 {
+        return false;
+    }
+    let (ring_bytes, band_bytes) = (
+        block.row_bytes * block.window.kh,
+        block.dw_row * block.band_rows,
+    );
+    match (&mut block.ring, &mut block.band) {
+        (Some(ring), _) => ring.pitch = ring_bytes.next_multiple_of(64),
+        (None, Some(band)) => band.pitch = band_bytes.next_multiple_of(64),
+        _ => return false,
+    }
+    true
+}
+
+fn overlap(planned: &mut Planned, random: &mut Rng) -> bool {
+    let roots = roots(&planned.graph);
+    let count = planned.plan.steps.len();
+    let pads = |step: usize| matches!(planned.plan.steps[step].work, Work::Pad(_));
+    let lives_after = |&(first, second): &(usize, usize)| {
+        let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
+        let read_after = (second + 1..count).any(|step| reads(planned, step, a));
+        a != b && read_after && !pads(first) && !pads(second)
+    };
+    let pairs = (0..count).flat_map(|second| (0..second).map(move |first| (first, second)));
+    let pairs: Vec<_> = pairs.filter(lives_after).collect();
+    if pairs.is_empty() {
+        return false;
+    }
+    let (first, second) = pairs[random.usize(..pairs.len())];
+    let old = *result(&mut planned.plan.steps[second].work);
+    let new = *result(&mut planned.plan.steps[first].work);
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
+    replace(planned, old, new);
+    old != new
+}
+
+fn in_slots(planned: &mut Planned, random: &mut Rng) -> bool {
+    let Some(block) = some_block(planned, random) else {
+        return false;
+    };
+    let at = [block.x, block.y, block.padding][random.usize(..3)];
+    match (&mut block.ring, &mut block.band) {
+        (Some(ring), _) => ring.at = at,
+        (None, Some(band)) => band.at = at,
+        _ => return false,
+    }
+    true
+}
+
+fn rows_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) if d.rows > 1 => d.y_row -= 4,
+        Work::Block(b) if b.rows > 1 => b.y_row -= 4,
+        _ => return false,
+    }
+    true
+}
+
+fn pixels_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    match &mut planned.plan.steps[step].work {
+        Work::Conv(c) if c.rows * c.columns > 1 && c.y_pixel > 4 => c.y_pixel -= 4,
+        Work::Conv(c) if c.convs.len() > 1 => c.y_group = 0,
+        _ => return false,
+    }
+    true
+}
+
+fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
+    let products = |work: &Work| matches!(work, Work::Product(_));
+    let Some(step) = some_step(planned, random, products) else {
+        return false;
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Product(p) => p.convs.pop().is_some(),
+        _ => false,
+    }
+}
+
+/// A step's result goes to `at`, which must stay.
+fn over(planned: &mut Planned, random: &mut Rng, at: Option<usize>) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    let Some(at) = at else { return false };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
+    let work = &mut planned.plan.steps[step].work;
+    // Where it is what this very step reads, that is said.
+    *result(work) = at;
+    true
+}
+
+fn over_constant(planned: &mut Planned, random: &mut Rng) -> bool {
+    let at = planned.plan.constants.first().map(|c| c.0);
+    over(planned, random, at)
+}
+
+fn over_padding(planned: &mut Planned, random: &mut Rng) -> bool {
+    let at = planned.plan.fills.first().map(|f| f.0);
+    over(planned, random, at)
+}
+
+fn over_picture(planned: &mut Planned, random: &mut Rng) -> bool {
+    let at = planned.plan.input_offset;
+    over(planned, random, at)
+}
+
+fn too_early(planned: &mut Planned, random: &mut Rng) -> bool {
+    let steps = planned.plan.steps.len();
+    if steps < 2 {
+        return false;
+    }
+    let step = random.usize(..steps - 1);
+    let same_segment = planned
+        .plan
+        .segments
+        .iter()
+        .any(|s| s.steps.contains(&step) && s.steps.contains(&(step + 1)));
+    let root = roots(&planned.graph)[made(planned, step)];
+    if !same_segment || !reads(planned, step + 1, root) {
+        return false;
+    }
+    planned.plan.steps.swap(step, step + 1);
+    true
+}
+
+fn left_out(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    let root = roots(&planned.graph)[made(planned, step)];
+    let read = (step + 1..planned.plan.steps.len()).any(|s| reads(planned, s, root));
+    if !read {
+        return false;
+    }
+    planned.plan.steps.remove(step);
+    for segment in &mut planned.plan.segments {
+        let steps = &mut segment.steps;
+        let before = |at: usize| if at > step { at - 1 } else { at };
+        *steps = before(steps.start)..before(steps.end);
+    }
+    true
+}
+
+fn export_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let segment = random.usize(..planned.plan.segments.len());
+    let Some(port) = planned.plan.segments[segment].exports.first_mut() else {
+        return false;
+    };
+    port.offset += 64;
+    true
+}
+
+fn export_larger(planned: &mut Planned, random: &mut Rng) -> bool {
+    let segment = random.usize(..planned.plan.segments.len());
+    let Some(port) = planned.plan.segments[segment].exports.first_mut() else {
+        return false;
+    };
+    port.shape = shape(port.shape.h, port.shape.w, port.shape.c + 1);
+    true
+}
+
+fn import_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let segment = random.usize(..planned.plan.segments.len());
+    let Some(port) = planned.plan.segments[segment].imports.first_mut() else {
+        return false;
+    };
+    port.offset += 64;
+    true
+}
+
+fn picture_moved(planned: &mut Planned, _: &mut Rng) -> bool {
+    let input = planned
+        .graph
+        .input
+        .as_ref()
+        .map(|i| roots(&planned.graph)[i.tensor.0]);
+    let Some(input) = input else { return false };
+    if !(0..planned.plan.steps.len()).any(|s| reads(planned, s, input)) {
+        return false;
+    }
+    planned.plan.input_offset = planned.plan.input_offset.map(|at| at + 64);
+    true
+}
+
+fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    let floats = planned.graph.tensors[made(planned, step)].kind == Kind::F32;
+    if !floats
+        || matches!(
+            planned.plan.steps[step].work,
+            Work::Pick { .. } | Work::Concat { .. }
+        )
+    {
+        return false;
+    }
+    let place = *result(&mut planned.plan.steps[step].work);
+    // There must be room.
+    planned.plan.arena_bytes += 64;
+    replace(planned, place, place + 2);
+    true
+}
+
+fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
+    let step = random.usize(..planned.plan.steps.len());
+    // Fewer bytes, so that all rows are still in the tensor.
+    let less = |pitch: &mut usize| {
+        *pitch -= usize::from(*pitch > 0);
+        *pitch > 0
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) if d.conv.elem() == 4 => less(&mut d.row_bytes),
+        Work::Conv(c) if c.convs[0].elem() == 4 => less(&mut c.front.row_pitch),
+        _ => false,
+    }
+}
+
+/// Whether a step uses scratch memory, all of it.
+fn scratch_is_used(planned: &Planned) -> bool {
+    let (_, bytes) = planned.plan.scratch;
+    let touches = planned
+        .plan
+        .steps
+        .iter()
+        .map(|s| s.work.touches(planned.team));
+    let most = touches.map(|t| t.scratch_bytes).max().unwrap_or(0);
+    most > 0 && most > bytes as u64 - 64
+}
+
+fn small_scratch(planned: &mut Planned, _: &mut Rng) -> bool {
+    let used = scratch_is_used(planned);
+    planned.plan.scratch.1 -= if used { 64 } else { 0 };
+    used
+}
+
+fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
+    let team = planned.team;
+    let uses = |work: &Work| work.touches(team).scratch_bytes > 0;
+    let Some(step) = some_step(planned, random, uses) else {
+        return false;
+    };
+    // There must be room.
+    planned.plan.arena_bytes += 1 << 20;
+    planned.plan.scratch.0 = *result(&mut planned.plan.steps[step].work);
+    true
+}
+
+fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
+    let rounds = |work: &Work| matches!(work, Work::Round { x, y, .. } if x != y);
+    let Some(step) = some_step(planned, random, rounds) else {
+        return false;
+    };
+    let Work::Round { x, y, .. } = &planned.plan.steps[step].work else {
+        return false;
+    };
+    let (x, y) = (*x, *y);
+    let roots = roots(&planned.graph);
+    let input = planned.graph.layers[planned.plan.steps[step].layers.0].inputs[0];
+    let later = (step + 1..planned.plan.steps.len()).any(|s| reads(planned, s, roots[input.0]));
+    // The picture is kept: that is another fault.
+    if !later || planned.plan.input_offset == Some(x) {
+        return false;
+    }
+    replace(planned, y, x);
+    true
+}
+
+/// Networks with every kind of step.
+fn networks() -> Vec<Graph> {
+    let random = (0..cases(60) as u64).map(random);
+    random
+        .chain((0..8).map(block))
+        .chain((0..4).map(forked))
+        .collect()
+}
+
+#[test]
+fn every_kind_of_fault_is_found() {
+    let networks = networks();
+    let mut wrong = Vec::new();
+    for &(name, plant, said) in FAULTS {
+        let mut random = Rng::with_seed(9);
+        let mut found = 0;
+        for (i, graph) in networks.iter().enumerate() {
+            for team in 1..=4 {
+                let kernels = available()[(i + team) % available().len()];
+                let mut planned = Planned::new(graph, kernels, team);
+                if !plant(&mut planned, &mut random) {
+                    continue;
+                }
+                let why = match planned.verify() {
+                    Ok(()) => "not found".to_owned(),
+                    Err(refused) => refused.to_string(),
+                };
+                let named = said.iter().any(|s| why.contains(s));
+                if named && why.contains("fault of Eyelet") {
+                    found += 1;
+                } else {
+                    let kernels = kernels.name();
+                    wrong.push(format!("{name}, network {i} on {kernels} x {team}: {why}"));
+                }
+            }
+        }
+        println!("{name}: {found}");
+        if cases(60) == 60 && found < 8 {
+            wrong.push(format!("{name}: planted {found} times only"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

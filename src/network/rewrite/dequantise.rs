@@ -1,0 +1,561 @@
+//! Quantised graphs as float graphs that give the same scores.
+//!
+//! tract 0.23.9 refuses some quantised graphs and gives wrong scores for others (see `models/README.md`), so it never sees
+//! one. Here every quantised value becomes the real number that it stands for: weights are dequantised once, a quantised
+//! operator becomes its float twin, and every place that rounds becomes one [`STEP`] node:
+//!
+//! ```text
+//! real = clamp(round_half_to_even(x / scale), low, high) * scale      low = qmin - zero point, high = qmax - zero point
+//! ```
+//!
+//! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
+
+use super::forms::{MOVES, opset};
+use super::outline::{float_outline, is_outline};
+use super::{ISLAND, STEP};
+use crate::network::graph::Quant;
+use crate::network::onnx::attributes::{attribute, float, int, of_float, of_int, text};
+use crate::network::onnx::{float_tensor, inner_graphs, int64_tensor, reads, values_f32};
+use std::collections::HashMap;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
+};
+
+/// Whether a graph holds operators of static quantisation.
+pub fn is_quantised(graph: &GraphProto) -> bool {
+    graph.node.iter().any(|n| {
+        matches!(
+            n.op_type.as_str(),
+            "QuantizeLinear" | "DequantizeLinear" | "QGemm"
+        ) || n.op_type.starts_with("QLinear")
+    })
+}
+
+/// Values that were quantised and are real numbers now, with the quantisation that they were rounded to.
+pub type Reals = HashMap<String, Quantisation>;
+
+/// Makes the graph a float graph and tells which values were quantised; the error says which node is not understood. `known`
+/// are such values that come out of islands.
+pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String> {
+    for node in model.graph.iter().flat_map(|g| &g.node) {
+        if inner_graphs(node).any(is_quantised) {
+            return Err(format!(
+                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not know: export the float network, or \
+                 quantise it without that part",
+                node.name, node.op_type
+            ));
+        }
+    }
+    let opset = opset(model);
+    // Between islands there may be nothing but moves of quantised values.
+    let quantised = |g: &&mut GraphProto| is_quantised(g) || !known.is_empty();
+    let Some(graph) = model.graph.as_mut().filter(quantised) else {
+        return Ok(Reals::new());
+    };
+    let nodes = std::mem::take(&mut graph.node);
+    let initializers = std::mem::take(&mut graph.initializer);
+    let constants = initializers.iter().map(|t| (t.name.as_str(), t)).collect();
+    let mut rewrite = Rewrite {
+        opset,
+        constants,
+        known,
+        reals: HashMap::new(),
+        nodes: Vec::new(),
+        made: Vec::new(),
+    };
+    for node in nodes {
+        let (name, op) = (node.name.clone(), node.op_type.clone());
+        rewrite
+            .node(node)
+            .map_err(|why| format!("the quantised node '{name}' ({op}): {why}"))?;
+    }
+    for output in &mut graph.output {
+        if rewrite.reals.contains_key(&output.name) {
+            become_float(output);
+        }
+    }
+    let Rewrite {
+        reals, nodes, made, ..
+    } = rewrite;
+    graph.node = nodes;
+    graph.initializer = initializers;
+    graph.initializer.extend(made);
+    drop_unused(graph);
+    Ok(reals)
+}
+
+/// How the integers at a graph's output stand for real numbers; `None` where it gives numbers as they are. Uses the model up.
+pub fn of_output(model: &mut ModelProto) -> Result<Option<Quantisation>, String> {
+    let mut reals = dequantise(model, &Reals::new())?;
+    let output = model.graph.as_ref().and_then(|graph| graph.output.first());
+    Ok(output.and_then(|output| reals.remove(&output.name)))
+}
+
+/// Scale and zero point of one tensor, or one of each per slice along an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantisation {
+    scale: Vec<f32>,
+    zero_point: Vec<f32>,
+    low: f32,
+    high: f32,
+}
+
+impl Quantisation {
+    /// As the fast plan has it, when the values are bytes with one scale.
+    pub fn one_byte(&self) -> Option<Quant> {
+        let one = self.scale.len() == 1 && self.zero_point.len() == 1;
+        // The zero point counts from the lowest value, also for int8.
+        (one && self.high - self.low == 255.0).then(|| Quant {
+            scale: self.scale[0],
+            zero: -self.low as i32,
+        })
+    }
+
+    /// The real number that an integer stands for; `None` when that depends on its place in the tensor.
+    pub fn real(&self, integer: f32) -> Option<f32> {
+        match (&self.scale[..], &self.zero_point[..]) {
+            (&[scale], &[zero_point]) => Some((integer - zero_point) * scale),
+            _ => None,
+        }
+    }
+
+    fn zero_point(&self, slice: usize) -> f32 {
+        self.zero_point[slice % self.zero_point.len()]
+    }
+    fn scale(&self, slice: usize) -> f32 {
+        self.scale[slice % self.scale.len()]
+    }
+}
+
+struct Rewrite<'a> {
+    opset: i64,
+    constants: HashMap<&'a str, &'a TensorProto>,
+    known: &'a Reals,
+    reals: Reals,
+    nodes: Vec<NodeProto>,
+    made: Vec<TensorProto>,
+}
+
+impl Rewrite<'_> {
+    fn node(&mut self, node: NodeProto) -> Result<(), String> {
+        let at = |i: usize| node.input.get(i).map_or("", String::as_str);
+        let out = node.output.first().cloned().unwrap_or_default();
+        match node.op_type.as_str() {
+            "QuantizeLinear" => {
+                let q = self.quantisation(&node, at(1), at(2))?;
+                self.step(at(0), &out, q)
+            }
+            "DequantizeLinear" => {
+                let q = self.quantisation(&node, at(1), at(2))?;
+                let real = self.real(at(0), &q, int(&node, "axis", 1))?;
+                self.push("Identity", &[&real], &out, vec![]);
+                Ok(())
+            }
+            "QLinearConv" => {
+                let x = self.operand(&node, 0, 1)?;
+                let w = self.operand(&node, 3, 0)?;
+                let mut inputs = vec![x, w];
+                if !at(8).is_empty() {
+                    inputs.push(self.bias(at(8), at(1), at(4), &format!("{out}.bias"))?);
+                }
+                self.float_twin("Conv", &node, &inputs, (6, 7), &out)
+            }
+            "QLinearMatMul" => {
+                let inputs = [self.operand(&node, 0, -2)?, self.operand(&node, 3, -1)?];
+                self.float_twin("MatMul", &node, &inputs, (6, 7), &out)
+            }
+            "QGemm" if float(&node, "alpha", 1.0) != 1.0 => {
+                Err("has an alpha that is not 1, which Eyelet does not take".into())
+            }
+            "QGemm" => {
+                let per_column = if int(&node, "transB", 0) == 0 { 1 } else { 0 };
+                let mut inputs = vec![
+                    self.operand(&node, 0, 1)?,
+                    self.operand(&node, 3, per_column)?,
+                ];
+                if !at(6).is_empty() {
+                    inputs.push(self.bias(at(6), at(1), at(4), &format!("{out}.bias"))?);
+                }
+                self.float_twin("Gemm", &node, &inputs, (7, 8), &out)
+            }
+            "QLinearAdd" | "QLinearMul" => {
+                let inputs = [self.operand(&node, 0, 1)?, self.operand(&node, 3, 1)?];
+                self.float_twin(
+                    &node.op_type["QLinear".len()..],
+                    &node,
+                    &inputs,
+                    (6, 7),
+                    &out,
+                )
+            }
+            "QLinearGlobalAveragePool" | "QLinearAveragePool"
+                if int(&node, "channels_last", 0) != 0 =>
+            {
+                Err("pools with the channels last, which Eyelet does not take".into())
+            }
+            "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
+                Err("follows another opset's rule than the file's operators".into())
+            }
+            "QLinearSoftmax" if self.opset < 13 && attribute(&node, "axis").is_none() => {
+                // Its axis is the last where none is given; Softmax's was the second then.
+                let mut node = node;
+                node.attribute.push(of_int("axis", -1));
+                self.node(node)
+            }
+            "QLinearReduceMean" if self.opset >= 18 => self.mean(&node, &out),
+            "QLinearGlobalAveragePool"
+            | "QLinearAveragePool"
+            | "QLinearSigmoid"
+            | "QLinearLeakyRelu"
+            | "QLinearReduceMean"
+            | "QLinearSoftmax" => {
+                let inputs = [self.operand(&node, 0, 1)?];
+                self.float_twin(
+                    &node.op_type["QLinear".len()..],
+                    &node,
+                    &inputs,
+                    (3, 4),
+                    &out,
+                )
+            }
+            "QLinearConcat" => {
+                let parts = (2..node.input.len()).step_by(3);
+                let inputs = parts
+                    .map(|i| self.operand(&node, i, 1))
+                    .collect::<Result<Vec<_>, _>>()?;
+                self.float_twin("Concat", &node, &inputs, (0, 1), &out)
+            }
+            op if op.starts_with("QLinear") => Err("Eyelet does not know this operator".into()),
+            _ => self.other(node),
+        }
+    }
+
+    /// An operator that is not one of quantisation; it may move quantised values, but not compute with them.
+    fn other(&mut self, node: NodeProto) -> Result<(), String> {
+        if node.op_type == ISLAND {
+            // An island takes and gives real numbers.
+            for output in &node.output {
+                if let Some(q) = self.known.get(output) {
+                    self.reals.insert(output.clone(), q.clone());
+                }
+            }
+            self.nodes.push(node);
+            return Ok(());
+        }
+        // A shape is the same for integers and for what they stand for.
+        let inputs = if node.op_type == "Shape" {
+            [].iter()
+        } else {
+            node.input.iter()
+        };
+        let captured = &reads(&node)[node.input.iter().filter(|i| !i.is_empty()).count()..];
+        if let Some(read) = captured.iter().find(|i| self.reals.contains_key(**i)) {
+            return Err(format!(
+                "a graph inside of it reads the quantised integers '{read}'"
+            ));
+        }
+        let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
+        let by_value = matches!(text(&node, "mode"), "" | "constant");
+        if let ("Pad", true, [q]) = (node.op_type.as_str(), by_value, &quantised[..]) {
+            let q = q.clone();
+            return self.pad(node, q);
+        }
+        if let Some(first) = quantised.first() {
+            if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
+                return Err(
+                    "computes with quantised integers in a way that Eyelet does not know".into(),
+                );
+            }
+            if quantised.iter().any(|q| q != first) {
+                return Err(
+                    "joins values of different scales; export with QLinearConcat or in QDQ form"
+                        .into(),
+                );
+            }
+            for output in &node.output {
+                self.reals.insert(output.clone(), first.clone());
+            }
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// QLinearReduceMean has its axes as an attribute; ReduceMean of opset 18 and up as an input.
+    fn mean(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
+        let mut inputs = vec![self.operand(node, 0, 1)?];
+        let mut node = node.clone();
+        if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
+            let axes = node.attribute.remove(at).ints;
+            let name = format!("{out}.axes");
+            self.made.push(int64_tensor(&name, &[axes.len()], axes));
+            inputs.push(name);
+        }
+        self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
+    }
+
+    /// A Pad of quantised integers; the integer that it pads with becomes the real number that it stands for.
+    fn pad(&mut self, mut node: NodeProto, q: Quantisation) -> Result<(), String> {
+        let value = match node.input.get(2).map_or("", String::as_str) {
+            "" => 0.0,
+            name => *values_f32(self.constant(name)?)?
+                .first()
+                .ok_or("pads with an empty value")?,
+        };
+        let out = node.output.first().cloned().unwrap_or_default();
+        let real = (value - q.zero_point(0)) * q.scale(0);
+        if !node.input.is_empty() {
+            let name = format!("{out}.value");
+            self.made.push(float_tensor(&name, &[], vec![real]));
+            node.input.resize(node.input.len().max(3), String::new());
+            node.input[2] = name;
+        }
+        self.reals.insert(out, q);
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// The real value of operand `i`, whose scale and zero point are the two inputs behind it.
+    fn operand(&mut self, node: &NodeProto, i: usize, axis: i64) -> Result<String, String> {
+        let at = |i: usize| node.input.get(i).map_or("", String::as_str);
+        let q = self.quantisation(node, at(i + 1), at(i + 2))?;
+        self.real(at(i), &q, axis)
+    }
+
+    /// Emits the float operator, then the rounding that the quantised one ends with (where it has an output scale).
+    fn float_twin(
+        &mut self,
+        op: &str,
+        node: &NodeProto,
+        inputs: &[String],
+        (scale, zero_point): (usize, usize),
+        out: &str,
+    ) -> Result<(), String> {
+        let at = |i: usize| node.input.get(i).map_or("", String::as_str);
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        let attributes = node
+            .attribute
+            .iter()
+            .filter(|a| a.name != "channels_last" && a.name != "opset");
+        let attributes = attributes.cloned().collect();
+        if at(scale).is_empty() {
+            self.push(op, &inputs, out, attributes);
+            return Ok(());
+        }
+        let q = self.quantisation(node, at(scale), at(zero_point))?;
+        let exact = format!("{out}.exact");
+        self.push(op, &inputs, &exact, attributes);
+        self.step(&exact, out, q)
+    }
+
+    fn step(&mut self, x: &str, out: &str, q: Quantisation) -> Result<(), String> {
+        if q.scale.len() != 1 || q.zero_point.len() != 1 {
+            return Err(
+                "quantises activations with one scale a channel; use one scale a tensor".into(),
+            );
+        }
+        let attributes = vec![
+            of_float("scale", q.scale[0]),
+            of_float("low", q.low),
+            of_float("high", q.high),
+        ];
+        self.push(STEP, &[x], out, attributes);
+        self.reals.insert(out.to_owned(), q);
+        Ok(())
+    }
+
+    /// The name of the real-valued twin of `x`, whose integers mean `q`.
+    fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
+        if let Some(&tensor) = self.constants.get(x) {
+            let name = format!("{x}.real.{}", self.made.len());
+            let tensor = dequantised(tensor, q, axis, &name)?;
+            self.made.push(tensor);
+            return Ok(name);
+        }
+        if q.scale.len() != 1 {
+            return Err(
+                "dequantises activations with one scale a channel; use one scale a tensor".into(),
+            );
+        }
+        let (scale, zero_point) = (q.scale[0], q.zero_point[0]);
+        let (factor, offset, start) = match self.reals.get(x) {
+            Some(own) if own.scale == q.scale && own.zero_point == q.zero_point => {
+                return Ok(x.to_owned());
+            }
+            // The integers are read with another meaning than they were written with.
+            Some(own) => (
+                scale / own.scale[0],
+                (own.zero_point[0] - zero_point) * scale,
+                x.to_owned(),
+            ),
+            // Integers from outside: the graph's input.
+            None => {
+                let name = format!("{x}.float.{}", self.made.len());
+                let to = of_int("to", DataType::Float as i64);
+                self.push("Cast", &[x], &name, vec![to]);
+                (scale, -zero_point * scale, name)
+            }
+        };
+        let n = self.made.len();
+        let (f, o) = (format!("{x}.factor.{n}"), format!("{x}.offset.{n}"));
+        self.made.push(float_tensor(&f, &[], vec![factor]));
+        self.made.push(float_tensor(&o, &[], vec![offset]));
+        let (scaled, real) = (format!("{x}.scaled.{n}"), format!("{x}.real.{n}"));
+        self.push("Mul", &[&start, &f], &scaled, vec![]);
+        self.push("Add", &[&scaled, &o], &real, vec![]);
+        Ok(real)
+    }
+
+    /// A bias of QLinearConv or QGemm: int32 in units of input scale times weight scale.
+    fn bias(
+        &mut self,
+        bias: &str,
+        x_scale: &str,
+        w_scale: &str,
+        name: &str,
+    ) -> Result<String, String> {
+        let integers = self.constant(bias)?;
+        let dims: Vec<usize> = integers.dims.iter().map(|&d| d.max(0) as usize).collect();
+        let (x, w) = (
+            values_f32(self.constant(x_scale)?)?,
+            values_f32(self.constant(w_scale)?)?,
+        );
+        let (Some(&x), false) = (x.first(), w.is_empty()) else {
+            return Err("a scale is empty".into());
+        };
+        let integers = values_f32(integers)?;
+        let real = integers
+            .iter()
+            .enumerate()
+            .map(|(i, &b)| b * (x * w[i % w.len()]))
+            .collect();
+        self.made.push(float_tensor(name, &dims, real));
+        Ok(name.to_owned())
+    }
+
+    fn constant(&self, name: &str) -> Result<&TensorProto, String> {
+        self.constants
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("'{name}' is not a constant of the file"))
+    }
+
+    /// Reads a scale and a zero point (0 of type uint8 where it is left out, as the specification says).
+    fn quantisation(
+        &self,
+        node: &NodeProto,
+        scale: &str,
+        zero_point: &str,
+    ) -> Result<Quantisation, String> {
+        if int(node, "block_size", 0) != 0 {
+            return Err("is quantised by blocks, which Eyelet does not know".into());
+        }
+        let scale = values_f32(self.constant(scale)?)?;
+        let (zero_point, kind) = if zero_point.is_empty() {
+            (vec![0.0], DataType::Uint8)
+        } else {
+            let tensor = self.constant(zero_point)?;
+            (
+                values_f32(tensor)?,
+                DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined),
+            )
+        };
+        if scale.is_empty() || zero_point.is_empty() {
+            return Err("a scale or zero point is empty".into());
+        }
+        if !scale.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Err("a scale is not a positive number".into());
+        }
+        let (min, max) = match kind {
+            DataType::Uint8 => (0.0, 255.0),
+            DataType::Int8 => (-128.0, 127.0),
+            DataType::Int32 => (i32::MIN as f32, i32::MAX as f32),
+            other => {
+                return Err(format!(
+                    "has a zero point of type {other:?}; int8 and uint8 are known"
+                ));
+            }
+        };
+        let (low, high) = (min - zero_point[0], max - zero_point[0]);
+        Ok(Quantisation {
+            scale,
+            zero_point,
+            low,
+            high,
+        })
+    }
+
+    fn push(&mut self, op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) {
+        self.nodes.push(NodeProto {
+            name: format!("{op}:{output}"),
+            op_type: op.to_owned(),
+            input: inputs.iter().map(|&i| i.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+}
+
+/// `(integer - zero point) * scale`, slice by slice along `axis`.
+fn dequantised(
+    tensor: &TensorProto,
+    q: &Quantisation,
+    axis: i64,
+    name: &str,
+) -> Result<TensorProto, String> {
+    if is_outline(tensor) {
+        return Ok(float_outline(tensor, name));
+    }
+    let dims: Vec<usize> = tensor.dims.iter().map(|&d| d.max(0) as usize).collect();
+    let mut values = values_f32(tensor)?;
+    if q.scale.len() == 1 && q.zero_point.len() == 1 {
+        values
+            .iter_mut()
+            .for_each(|v| *v = (*v - q.zero_point[0]) * q.scale[0]);
+    } else {
+        let axis = if axis < 0 {
+            axis + dims.len() as i64
+        } else {
+            axis
+        };
+        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
+        // A vector has one axis, whatever the default of the attribute says.
+        let axis = if dims.len() == 1 { 0 } else { axis };
+        let slices = *dims
+            .get(axis)
+            .ok_or("has a quantisation axis that its weights do not have")?;
+        let count = q.scale.len().max(q.zero_point.len());
+        if slices != count {
+            return Err(format!(
+                "has {count} scales for {slices} slices of '{}'",
+                tensor.name
+            ));
+        }
+        let inner: usize = dims[axis + 1..].iter().product();
+        for (i, v) in values.iter_mut().enumerate() {
+            let slice = i / inner.max(1) % slices;
+            *v = (*v - q.zero_point(slice)) * q.scale(slice);
+        }
+    }
+    Ok(float_tensor(name, &dims, values))
+}
+
+fn become_float(output: &mut ValueInfoProto) {
+    if let Some(type_proto::Value::TensorType(t)) =
+        output.r#type.as_mut().and_then(|t| t.value.as_mut())
+    {
+        t.elem_type = DataType::Float as i32;
+    }
+}
+
+/// The integer weights, scales and zero points are not needed any more.
+fn drop_unused(graph: &mut GraphProto) {
+    let used: std::collections::HashSet<&str> = graph
+        .node
+        .iter()
+        .flat_map(reads)
+        .chain(graph.output.iter().map(|o| o.name.as_str()))
+        .collect();
+    graph.initializer.retain(|t| used.contains(t.name.as_str()));
+}

@@ -1,0 +1,161 @@
+//! Attention (opset 23), which exporters write for attention of vision networks: by the products and the softmax that it
+//! stands for. What only language models have of it (a cache, causal masks, grouped heads) is refused.
+
+use super::{Forms, input, output};
+use crate::network::onnx::attributes::{float, int, of_int, of_ints};
+use crate::network::onnx::int64_tensor;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// What stands in the way of a node, if anything does.
+fn unusual(node: &NodeProto) -> Option<&'static str> {
+    let heads = (int(node, "q_num_heads", 0), int(node, "kv_num_heads", 0));
+    let has_more_inputs = (4..node.input.len()).any(|at| !input(node, at).is_empty());
+    match () {
+        () if int(node, "is_causal", 0) != 0 => Some("has a causal mask"),
+        () if float(node, "softcap", 0.0) != 0.0 => Some("caps its scores (softcap)"),
+        () if heads.0 != heads.1 => Some("has other heads for keys than for queries"),
+        () if has_more_inputs => Some("has a cache of keys and values"),
+        () => None,
+    }
+}
+
+impl Forms<'_> {
+    /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, of Q, K and V as [batch, heads, sequence, head], or, with `q_num_heads`, as
+    /// [batch, sequence, heads * head].
+    pub(super) fn attention(&mut self, node: &NodeProto) -> Result<(), String> {
+        let more = node.output.iter().skip(1).any(|o| self.read.contains(o));
+        if let Some(what) =
+            unusual(node).or(more.then_some("has results beside the first that are read"))
+        {
+            return Err(format!(
+                "{what}, as language models do; that is not supported"
+            ));
+        }
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        let heads = int(node, "q_num_heads", 0);
+        let (mut q, mut k, mut v) = (
+            input(node, 0).to_owned(),
+            part("keys"),
+            input(node, 2).to_owned(),
+        );
+        if heads > 0 {
+            let split = self.constant(int64_tensor(&part("split"), &[4], vec![0, 0, heads, -1]));
+            for (from, to) in [(0, "q"), (1, "k"), (2, "v")] {
+                self.push(
+                    node,
+                    "Reshape",
+                    &[input(node, from), &split],
+                    &part(to),
+                    vec![],
+                );
+            }
+            let by_head = || vec![of_ints("perm", &[0, 2, 1, 3])];
+            (q, v) = (part("queries"), part("values"));
+            self.push(node, "Transpose", &[&part("q")], &q, by_head());
+            self.push(node, "Transpose", &[&part("v")], &v, by_head());
+            self.push(
+                node,
+                "Transpose",
+                &[&part("k")],
+                &k,
+                vec![of_ints("perm", &[0, 2, 3, 1])],
+            );
+        } else {
+            self.push(
+                node,
+                "Transpose",
+                &[input(node, 1)],
+                &k,
+                vec![of_ints("perm", &[0, 1, 3, 2])],
+            );
+        }
+        k = self.scaled(node, &q, k);
+        let mut scores = part("scores");
+        self.push(node, "MatMul", &[&q, &k], &scores, vec![]);
+        if let Some(mask) = self.mask(node) {
+            let masked = part("masked");
+            self.push(node, "Add", &[&scores, &mask], &masked, vec![]);
+            scores = masked;
+        }
+        self.push(
+            node,
+            "Softmax",
+            &[&scores],
+            &part("weights"),
+            vec![of_int("axis", -1)],
+        );
+        if heads > 0 {
+            let join = self.constant(int64_tensor(&part("join"), &[3], vec![0, 0, -1]));
+            self.push(
+                node,
+                "MatMul",
+                &[&part("weights"), &v],
+                &part("mixed"),
+                vec![],
+            );
+            let by_place = vec![of_ints("perm", &[0, 2, 1, 3])];
+            self.push(
+                node,
+                "Transpose",
+                &[&part("mixed")],
+                &part("places"),
+                by_place,
+            );
+            self.push(node, "Reshape", &[&part("places"), &join], out, vec![]);
+        } else {
+            self.push(node, "MatMul", &[&part("weights"), &v], out, vec![]);
+        }
+        Ok(())
+    }
+
+    /// The keys times `scale`, which is 1 / sqrt(head) where the node does not say.
+    fn scaled(&mut self, node: &NodeProto, queries: &str, keys: String) -> String {
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        let scaled = part("scaled");
+        let stated = float(node, "scale", 0.0);
+        if stated != 0.0 {
+            let scale = self.float(&part("scale"), &[], vec![stated]);
+            self.push(node, "Mul", &[&keys, &scale], &scaled, vec![]);
+            return scaled;
+        }
+        let last = self.constant(int64_tensor(&part("last"), &[], vec![3]));
+        self.push(node, "Shape", &[queries], &part("shape"), vec![]);
+        self.push(
+            node,
+            "Gather",
+            &[&part("shape"), &last],
+            &part("head"),
+            vec![of_int("axis", 0)],
+        );
+        let to_float = vec![of_int("to", DataType::Float as i64)];
+        self.push(node, "Cast", &[&part("head")], &part("size"), to_float);
+        self.push(node, "Sqrt", &[&part("size")], &part("root"), vec![]);
+        self.push(node, "Div", &[&keys, &part("root")], &scaled, vec![]);
+        scaled
+    }
+
+    /// What is added to the scores: a mask of truth values keeps (0) or drops (the lowest number) each.
+    fn mask(&mut self, node: &NodeProto) -> Option<String> {
+        let mask = input(node, 3);
+        if mask.is_empty() {
+            return None;
+        }
+        let is_truth = |t: DataType| t == DataType::Bool;
+        let stated = self
+            .weights
+            .get(mask)
+            .and_then(|t| DataType::try_from(t.data_type).ok());
+        if !stated.is_some_and(is_truth) {
+            return Some(mask.to_owned());
+        }
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        let keep = self.float(&part("keep"), &[], vec![0.0]);
+        let drop = self.float(&part("drop"), &[], vec![f32::MIN]);
+        self.push(node, "Where", &[mask, &keep, &drop], &part("mask"), vec![]);
+        Some(part("mask"))
+    }
+}

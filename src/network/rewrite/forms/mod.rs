@@ -1,0 +1,334 @@
+//! Operators rewritten before anything else sees them: forms that the fast plan or tract 0.23.9 would compute otherwise than
+//! their definition says, without an error. What has no right form is refused by name.
+//!
+//! ```text
+//! attention  Attention of vision networks
+//! mod        activations and pools that tract reads wrong, layers in training mode
+//! norm       BatchNormalization in training mode
+//! moves      Pad that crops, Resize whose scales give no whole size
+//! integers   zero points that a file leaves out, weights quantised by blocks
+//! ```
+
+mod attention;
+mod integers;
+mod moves;
+mod norm;
+
+pub use integers::MOVES;
+
+use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
+use crate::network::onnx::{float_tensor, int64_tensor, reads};
+use std::collections::{HashMap, HashSet};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+/// Rewrites the nodes of a model, those of graphs inside of nodes included.
+pub fn rewrite(model: &mut ModelProto) -> Result<(), String> {
+    let opset = opset(model);
+    model.graph.as_mut().map_or(Ok(()), |g| graph(g, opset))
+}
+
+/// The version of ONNX's own operators.
+pub fn opset(model: &ModelProto) -> i64 {
+    let default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+    let own = model.opset_import.iter().find(|o| default(&o.domain));
+    own.map_or(1, |o| o.version)
+}
+
+fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
+    let mut nodes = std::mem::take(&mut graph.node);
+    let read: HashSet<String> = nodes
+        .iter()
+        .flat_map(reads)
+        .chain(graph.output.iter().map(|o| o.name.as_str()))
+        .map(str::to_owned)
+        .collect();
+    for inner in nodes.iter_mut().flat_map(|n| &mut n.attribute) {
+        let graphs = inner.g.iter_mut().chain(&mut inner.graphs);
+        for inner in graphs {
+            self::graph(inner, opset)?;
+        }
+    }
+    let initializers = std::mem::take(&mut graph.initializer);
+    let mut forms = Forms {
+        opset,
+        weights: initializers.iter().map(|t| (t.name.as_str(), t)).collect(),
+        read: &read,
+        types: integers::types_of(&initializers, &graph.input),
+        nodes: Vec::with_capacity(nodes.len()),
+        made: Vec::new(),
+        folded: false,
+    };
+    for node in nodes {
+        let (name, op) = (node.name.clone(), node.op_type.clone());
+        forms
+            .node(node)
+            .map_err(|why| format!("cannot be run: the node '{name}' ({op}) {why}"))?;
+    }
+    let Forms {
+        nodes,
+        made,
+        folded,
+        ..
+    } = forms;
+    graph.node = nodes;
+    graph.initializer = initializers;
+    graph.initializer.extend(made);
+    if folded {
+        let outputs = graph.output.iter().map(|o| o.name.as_str());
+        let read: HashSet<&str> = graph.node.iter().flat_map(reads).chain(outputs).collect();
+        graph.initializer.retain(|t| read.contains(t.name.as_str()));
+    }
+    Ok(())
+}
+
+struct Forms<'a> {
+    opset: i64,
+    weights: HashMap<&'a str, &'a TensorProto>,
+    /// The values that any node reads, or that the graph gives.
+    read: &'a HashSet<String>,
+    /// Types of the integers of a quantised graph.
+    types: HashMap<String, DataType>,
+    nodes: Vec<NodeProto>,
+    made: Vec<TensorProto>,
+    /// Some constants have lost a reader.
+    folded: bool,
+}
+
+impl Forms<'_> {
+    fn node(&mut self, mut node: NodeProto) -> Result<(), String> {
+        self.integer_types(&mut node)?;
+        let known = matches!(node.domain.as_str(), "" | "ai.onnx");
+        match node.op_type.as_str() {
+            _ if !known => {}
+            "Attention" => return self.attention(&node),
+            "BatchNormalization" if norm::in_training(&node, self.opset) => {
+                return self.batch_norm(&node);
+            }
+            "Dropout" => self.dropout(&mut node)?,
+            "Celu" => return self.celu(&node),
+            "Swish" => return self.swish(&node),
+            "Mod" => {
+                self.computed_dividend(&mut node);
+                if int(&node, "fmod", 0) == 0 {
+                    return self.modulo(node);
+                }
+            }
+            "GlobalLpPool" => return self.global_lp_pool(&node),
+            "LpPool" if int(&node, "ceil_mode", 0) == 0 => return self.lp_pool(&node),
+            "Pad" => return self.pad(node),
+            "Resize" => return self.resize(node),
+            "DequantizeLinear" if int(&node, "block_size", 0) != 0 => {
+                return self.blocks(node);
+            }
+            _ => {}
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Dropout does nothing, except in training mode.
+    fn dropout(&mut self, node: &mut NodeProto) -> Result<(), String> {
+        if input(node, 2).is_empty() {
+            return Ok(());
+        }
+        if self.ints(input(node, 2)) != Some(vec![0]) {
+            return Err(
+                "drops values at random: it was exported in training mode; export it after model.eval()"
+                    .into(),
+            );
+        }
+        node.input.truncate(1);
+        Ok(())
+    }
+
+    /// `Celu(x) = alpha * Elu(x / alpha)`; tract's leaves out the factor.
+    fn celu(&mut self, node: &NodeProto) -> Result<(), String> {
+        let alpha = float(node, "alpha", 1.0);
+        if !(alpha.is_finite() && alpha > 0.0) {
+            return Err(format!("has an alpha of {alpha}; it must be above 0"));
+        }
+        let out = output(node);
+        let (scaled, bent) = (format!("{out}.scaled"), format!("{out}.elu"));
+        let alpha = self.float(&format!("{out}.alpha"), &[], vec![alpha]);
+        self.push(node, "Div", &[input(node, 0), &alpha], &scaled, vec![]);
+        self.push(node, "Elu", &[&scaled], &bent, vec![]);
+        self.push(node, "Mul", &[&bent, &alpha], out, vec![]);
+        Ok(())
+    }
+
+    /// `Swish(x) = x * Sigmoid(alpha * x)`; tract takes alpha for 1.
+    fn swish(&mut self, node: &NodeProto) -> Result<(), String> {
+        let alpha = float(node, "alpha", 1.0);
+        let (x, out) = (input(node, 0), output(node));
+        let (scaled, gate) = (format!("{out}.scaled"), format!("{out}.gate"));
+        let mut inner = x;
+        if alpha != 1.0 {
+            let alpha = self.float(&format!("{out}.alpha"), &[], vec![alpha]);
+            self.push(node, "Mul", &[x, &alpha], &scaled, vec![]);
+            inner = &scaled;
+        }
+        self.push(node, "Sigmoid", &[inner], &gate, vec![]);
+        self.push(node, "Mul", &[x, &gate], out, vec![]);
+        Ok(())
+    }
+
+    /// tract takes a constant dividend for the divisor: it becomes a computed one.
+    fn computed_dividend(&mut self, node: &mut NodeProto) {
+        if !self.weights.contains_key(input(node, 0)) {
+            return;
+        }
+        let (a, b, out) = (input(node, 0), input(node, 1), output(node));
+        let (zero, dividend) = (format!("{out}.zero"), format!("{out}.dividend"));
+        self.push(node, "Sub", &[b, b], &zero, vec![]);
+        self.push(node, "Add", &[a, &zero], &dividend, vec![]);
+        node.input[0] = dividend;
+    }
+
+    /// The remainder with the divisor's sign, from remainders with the dividend's, which tract gets right:
+    /// `rem(rem(a, b) + b, b)`.
+    fn modulo(&mut self, mut node: NodeProto) -> Result<(), String> {
+        let truncated = || vec![of_int("fmod", 1)];
+        let divisor = self.weights.get(input(&node, 1));
+        let unsigned = [
+            DataType::Uint8,
+            DataType::Uint16,
+            DataType::Uint32,
+            DataType::Uint64,
+        ];
+        if divisor.is_some_and(|t| unsigned.iter().any(|&u| u as i32 == t.data_type)) {
+            node.attribute = truncated();
+            self.nodes.push(node);
+            return Ok(());
+        }
+        let (a, b, out) = (input(&node, 0), input(&node, 1), output(&node));
+        let (first, moved) = (format!("{out}.first"), format!("{out}.moved"));
+        self.push(&node, "Mod", &[a, b], &first, truncated());
+        self.push(&node, "Add", &[&first, b], &moved, vec![]);
+        self.push(&node, "Mod", &[&moved, b], out, truncated());
+        Ok(())
+    }
+
+    /// The norm of each channel. The rank is not known here: the values of a channel are laid out in one row.
+    fn global_lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
+        let p = int(node, "p", 2);
+        let (x, out) = (input(node, 0), output(node));
+        let part = |what: &str| format!("{out}.{what}");
+        let rows = int64_tensor(&part("rows"), &[3], vec![0, 0, -1]);
+        let rows = self.constant(rows);
+        self.push(node, "Reshape", &[x, &rows], &part("row"), vec![]);
+        self.power(node, &part("row"), p, &part("power"));
+        self.reduce(node, "ReduceSum", &part("power"), &[2], &part("sum"));
+        self.root(node, &part("sum"), p, &part("norm"));
+        self.push(node, "GlobalAveragePool", &[x], &part("like"), vec![]);
+        self.push(node, "Shape", &[&part("like")], &part("shape"), vec![]);
+        let ins = [part("norm"), part("shape")];
+        self.push(node, "Reshape", &[&ins[0], &ins[1]], out, vec![]);
+        Ok(())
+    }
+
+    /// The norm of each window: from the mean of powers, padding counted as zeros.
+    fn lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
+        let p = int(node, "p", 2);
+        let kernel = ints(node, "kernel_shape");
+        let taps: i64 = kernel.map_or(1, |sides| sides.iter().product());
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        self.power(node, input(node, 0), p, &part("power"));
+        let mut attributes = node.attribute.clone();
+        attributes.retain(|a| a.name != "p");
+        attributes.push(of_int("count_include_pad", 1));
+        let mean = part("mean");
+        self.push(node, "AveragePool", &[&part("power")], &mean, attributes);
+        let taps = self.float(&part("taps"), &[], vec![taps as f32]);
+        self.push(node, "Mul", &[&mean, &taps], &part("sum"), vec![]);
+        self.root(node, &part("sum"), p, out);
+        Ok(())
+    }
+
+    /// `|x| ^ p`.
+    fn power(&mut self, node: &NodeProto, x: &str, p: i64, out: &str) {
+        match p {
+            1 => self.push(node, "Abs", &[x], out, vec![]),
+            2 => self.push(node, "Mul", &[x, x], out, vec![]),
+            _ => {
+                let absolute = format!("{out}.absolute");
+                self.push(node, "Abs", &[x], &absolute, vec![]);
+                let p = self.float(&format!("{out}.p"), &[], vec![p as f32]);
+                self.push(node, "Pow", &[&absolute, &p], out, vec![]);
+            }
+        }
+    }
+
+    /// The `p`-th root of sums of powers.
+    fn root(&mut self, node: &NodeProto, x: &str, p: i64, out: &str) {
+        match p {
+            1 => self.push(node, "Identity", &[x], out, vec![]),
+            2 => self.push(node, "Sqrt", &[x], out, vec![]),
+            _ => {
+                let p = self.float(&format!("{out}.root"), &[], vec![1.0 / p as f32]);
+                self.push(node, "Pow", &[x, &p], out, vec![]);
+            }
+        }
+    }
+
+    /// A reduction over these axes, which keeps them.
+    fn reduce(&mut self, node: &NodeProto, op: &str, x: &str, axes: &[i64], out: &str) {
+        let by_input = self.opset >= if op == "ReduceSum" { 13 } else { 18 };
+        let keep = of_int("keepdims", 1);
+        if by_input {
+            let axes = int64_tensor(&format!("{out}.axes"), &[axes.len()], axes.to_vec());
+            let axes = self.constant(axes);
+            self.push(node, op, &[x, &axes], out, vec![keep]);
+        } else {
+            let axes = of_ints("axes", axes);
+            self.push(node, op, &[x], out, vec![keep, axes]);
+        }
+    }
+
+    /// The whole numbers of a constant of the file.
+    fn ints(&self, name: &str) -> Option<Vec<i64>> {
+        let tensor = self.weights.get(name)?;
+        Some(integers::whole_numbers(tensor)?.1)
+    }
+
+    fn float(&mut self, name: &str, dims: &[usize], values: Vec<f32>) -> String {
+        self.constant(float_tensor(name, dims, values))
+    }
+
+    /// Adds a constant; gives its name.
+    fn constant(&mut self, tensor: TensorProto) -> String {
+        let name = tensor.name.clone();
+        self.made.push(tensor);
+        name
+    }
+
+    /// Adds a node in place of `like`.
+    fn push(
+        &mut self,
+        like: &NodeProto,
+        op: &str,
+        inputs: &[&str],
+        output: &str,
+        attribute: Vec<AttributeProto>,
+    ) {
+        self.nodes.push(NodeProto {
+            name: like.name.clone(),
+            op_type: op.to_owned(),
+            input: inputs.iter().map(|&i| i.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+}
+
+/// The name of input `at`; empty where it is left out.
+fn input(node: &NodeProto, at: usize) -> &str {
+    node.input.get(at).map_or("", String::as_str)
+}
+
+/// The name of the first result.
+fn output(node: &NodeProto) -> &str {
+    node.output.first().map_or("", String::as_str)
+}

@@ -1,0 +1,138 @@
+//! Putting float tensors into the arena and taking them out, by a team of threads: outside a tensor may lie channel by channel
+//! (NCHW), in the arena it lies pixel by pixel.
+
+use super::threads::share;
+use crate::network::graph::Shape;
+
+/// A float tensor of the arena that is put in before a segment or taken out after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// Where it lies in the arena, in bytes.
+    pub(crate) offset: usize,
+    pub(crate) shape: Shape,
+    pub(crate) channels_first: bool,
+}
+
+/// Pixels and channels of a tile whose both sides stay in the first cache.
+const TILE: usize = 16;
+
+impl Port {
+    /// Thread `id`'s share of putting `values` in.
+    ///
+    /// # Safety
+    /// `arena` is that of the plan, which is proved; no other thread touches this tensor but with another `id` of the same team,
+    /// and `values` are as many as the shape says.
+    pub(crate) unsafe fn put(&self, arena: *mut u8, values: *const f32, id: usize, team: usize) {
+        let (pixels, c) = (self.shape.pixels(), self.shape.c);
+        let part = share(pixels, TILE, id, team);
+        // SAFETY: the verifier proves of imports: inside, aligned; `share` gives these pixels to no other thread.
+        let y = unsafe {
+            let start = arena.add(self.offset).cast::<f32>().add(part.start * c);
+            std::slice::from_raw_parts_mut(start, part.len() * c)
+        };
+        // SAFETY: as many as the shape says, and only read.
+        let x = unsafe { std::slice::from_raw_parts(values, self.shape.volume()) };
+        if self.channels_first {
+            to_pixels(&x[part.start..], pixels, c, y);
+        } else {
+            y.copy_from_slice(&x[part.start * c..part.end * c]);
+        }
+    }
+
+    /// Thread `id`'s share of taking the tensor out to `values`.
+    ///
+    /// # Safety
+    /// As for [`Port::put`]; nobody else uses `values` meanwhile.
+    pub(crate) unsafe fn take(&self, arena: *const u8, values: *mut f32, id: usize, team: usize) {
+        let (pixels, c) = (self.shape.pixels(), self.shape.c);
+        // SAFETY: the verifier proves of exports: inside, defined, aligned; nobody writes it after the last step.
+        let x =
+            unsafe { std::slice::from_raw_parts(arena.add(self.offset).cast::<f32>(), pixels * c) };
+        let (count, each) = if self.channels_first {
+            (c, pixels)
+        } else {
+            (pixels, c)
+        };
+        let part = share(count, TILE, id, team);
+        // SAFETY: as many as the shape says; `share` gives these channels or pixels to no other thread.
+        let y = unsafe {
+            let start = values.add(part.start * each);
+            std::slice::from_raw_parts_mut(start, part.len() * each)
+        };
+        if self.channels_first {
+            to_channels(&x[part.start..], pixels, c, y);
+        } else {
+            y.copy_from_slice(&x[part.start * each..part.end * each]);
+        }
+    }
+}
+
+/// `y[pixel * c + channel] = x[channel * pixels + pixel]` for as many pixels as `y` holds.
+fn to_pixels(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
+    for (block, y) in y.chunks_mut(TILE * c).enumerate() {
+        let (first, count) = (block * TILE, y.len() / c);
+        for from in (0..c).step_by(TILE) {
+            for channel in from..(from + TILE).min(c) {
+                let row = &x[channel * pixels + first..][..count];
+                for (pixel, &value) in row.iter().enumerate() {
+                    y[pixel * c + channel] = value;
+                }
+            }
+        }
+    }
+}
+
+/// `y[channel * pixels + pixel] = x[pixel * c + channel]` for as many channels as `y` holds.
+fn to_channels(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
+    for (block, y) in y.chunks_mut(TILE * pixels).enumerate() {
+        let (first, count) = (block * TILE, y.len() / pixels);
+        for from in (0..pixels).step_by(TILE) {
+            for pixel in from..(from + TILE).min(pixels) {
+                let row = &x[pixel * c + first..][..count];
+                for (channel, &value) in row.iter().enumerate() {
+                    y[channel * pixels + pixel] = value;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_whatever_the_size_and_the_team() {
+        for (h, w, c) in [(1, 1, 5), (3, 7, 1), (5, 5, 3), (9, 11, 37), (4, 16, 32)] {
+            let shape = Shape::new(h, w, c).expect("it is small");
+            for channels_first in [false, true] {
+                for team in 1..4 {
+                    let port = Port {
+                        offset: 64,
+                        shape,
+                        channels_first,
+                    };
+                    let mut arena = vec![0.0f32; 16 + shape.volume()];
+                    let values: Vec<f32> = (0..shape.volume()).map(|i| i as f32).collect();
+                    let mut out = vec![-1.0; shape.volume()];
+                    for id in 0..team {
+                        // SAFETY: the arena and the values are as large as the port says.
+                        unsafe { port.put(arena.as_mut_ptr().cast(), values.as_ptr(), id, team) };
+                    }
+                    if channels_first {
+                        let (pixel, channel) = (shape.pixels() - 1, c - 1);
+                        let stored = arena[16 + pixel * c + channel];
+                        assert_eq!(stored, (channel * shape.pixels() + pixel) as f32);
+                    } else {
+                        assert_eq!(arena[16..], values);
+                    }
+                    for id in 0..team {
+                        // SAFETY: as above.
+                        unsafe { port.take(arena.as_ptr().cast(), out.as_mut_ptr(), id, team) };
+                    }
+                    assert_eq!(out, values, "{shape} {channels_first} {team}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Putting a picture in: pixel tables for the frame path, and plain tensors for tests and tools.
+
+use super::{Fused, Picture};
+use crate::network::graph::requantise::quantise;
+use crate::network::graph::{InputType, Kind};
+use crate::spec::{ChannelOrder, Encoder, InputSpec, Layout, Table};
+
+impl Picture {
+    /// What is stored for input value `x` of channel `c`, when the input tensor is bytes; `flip` is the kernels' top bit.
+    fn stored(&self, x: f32, c: usize, flip: u8) -> u8 {
+        let q = match self.tensor.kind {
+            Kind::Q8(quant) if self.input.quantised => {
+                let value = self.input.steps.iter().fold(x, |x, step| step.of(x, c));
+                quantise(value, quant)
+            }
+            // Bytes as they are.
+            _ => x.clamp(0.0, 255.0) as i32,
+        };
+        q as u8 ^ flip
+    }
+}
+
+impl Fused {
+    /// What the kernels' way of storing bytes changes in each.
+    fn flip(&self) -> u8 {
+        if self.kernels.signed() { 0x80 } else { 0 }
+    }
+
+    /// The tables that bring a picture's pixels into [`Fused::input`]: normalised as `spec` says and, for a quantised network,
+    /// quantised. Always NHWC, whatever the ONNX file's own layout; but as the file has it when the picture does not go in
+    /// here.
+    pub fn input_encoding(&self, spec: &InputSpec) -> Encoder {
+        let mut encoder = Encoder::of(spec);
+        let Some(picture) = &self.picture else {
+            return encoder;
+        };
+        encoder.layout = Layout::Nhwc;
+        if matches!(picture.tensor.kind, Kind::F32) {
+            return encoder;
+        }
+        let mut bytes = Box::new([[0u8; 256]; 3]);
+        // Quantisation can sit exactly between two steps, where the last bit of the float decides: divide as people's scripts do.
+        let over = (1.0 / spec.scale).round();
+        let divides = over > 1.0 && (spec.scale * over - 1.0).abs() < 1e-6;
+        for (colour, values) in bytes.iter_mut().enumerate() {
+            let channel = match spec.channels {
+                ChannelOrder::Rgb => colour,
+                ChannelOrder::Bgr => 2 - colour,
+            };
+            for (pixel, byte) in values.iter_mut().enumerate() {
+                let value = match &encoder.table {
+                    Table::F32(_) if divides => {
+                        (pixel as f32 / over - spec.mean[colour]) / spec.std[colour]
+                    }
+                    Table::F32(table) => table[colour][pixel],
+                    Table::U8(table) => f32::from(table[colour][pixel]),
+                };
+                *byte = picture.stored(value, channel, self.flip());
+            }
+        }
+        encoder.table = Table::U8(bytes);
+        encoder
+    }
+
+    /// Whether the model's own input is uint8 pixels.
+    pub fn takes_pixels(&self) -> bool {
+        let picture = self.picture.as_ref();
+        picture.is_some_and(|p| p.input.dtype == InputType::U8)
+    }
+
+    /// Puts a float tensor in, as the ONNX file's own input takes it, in either layout. `false` when its length is wrong.
+    pub fn set_f32(&mut self, values: &[f32], layout: Layout) -> bool {
+        let flip = self.flip();
+        let Some(picture) = &self.picture else {
+            return false;
+        };
+        let shape = picture.tensor.shape;
+        if values.len() != shape.volume() {
+            return false;
+        }
+        let from = |i: usize| match layout {
+            Layout::Nhwc => i,
+            Layout::Nchw => i % shape.c * shape.pixels() + i / shape.c,
+        };
+        if matches!(picture.tensor.kind, Kind::F32) {
+            if let crate::spec::Input::F32(input) = self.input() {
+                for (i, x) in input.iter_mut().enumerate() {
+                    *x = values[from(i)];
+                }
+            }
+            return true;
+        }
+        let bytes = &mut self.arena.bytes_mut()[picture.offset..][..values.len()];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            *byte = picture.stored(values[from(i)], i % shape.c, flip);
+        }
+        true
+    }
+
+    /// Puts a tensor of pixels in, for a model whose own input is uint8. `false` when its length is wrong or the model takes
+    /// floats.
+    pub fn set_u8(&mut self, values: &[u8], layout: Layout) -> bool {
+        let floats = values.iter().map(|&v| f32::from(v)).collect::<Vec<_>>();
+        self.takes_pixels() && self.set_f32(&floats, layout)
+    }
+}

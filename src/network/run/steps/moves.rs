@@ -1,0 +1,244 @@
+//! Values that move: those at any places of a tensor, in the order of counting.
+
+use super::{Touches, Whose, Worker, floats_at};
+use crate::network::graph::axes::{Axes, MOST};
+use crate::network::run::threads::share;
+use crate::network::run::touch::{alone, span};
+use std::ops::Range;
+
+/// Rows and columns of a block whose both sides stay in the first cache.
+const TILE: usize = 16;
+
+/// A layer that moves values.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) x: usize,
+    pub(crate) y: usize,
+    /// Where they come from.
+    pub(crate) from: Axes,
+}
+
+/// The order in which values are moved: blocks of rows and columns.
+struct Order {
+    /// Size of each axis, and values from place to place in `x`.
+    axes: [(usize, usize); MOST],
+    /// The same in `y`.
+    y_stride: [usize; MOST],
+    /// The axis of the columns: the last one with more than one place.
+    last: usize,
+    /// The axis of the rows: the one whose values are neighbours in `x`, where the columns are not. Else a block is one row.
+    near: Option<usize>,
+}
+
+impl Order {
+    /// The other axes, the fastest first: a block for each of their places.
+    fn outer(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        (0..self.last).rev().filter(|&i| Some(i) != self.near)
+    }
+
+    fn blocks(&self) -> usize {
+        self.outer().map(|i| self.axes[i].0).product()
+    }
+
+    fn rows(&self) -> usize {
+        self.near.map_or(1, |i| self.axes[i].0)
+    }
+
+    /// Rows of one block are shared where there are few blocks.
+    fn by_rows(&self, team: usize) -> bool {
+        self.blocks() < team
+    }
+
+    /// A thread's blocks, and its rows of each.
+    fn part(&self, id: usize, team: usize) -> (Range<usize>, Range<usize>) {
+        let (blocks, rows) = (self.blocks(), self.rows());
+        match (self.by_rows(team), self.near) {
+            (true, Some(_)) => (0..blocks, share(rows, TILE, id, team)),
+            (true, None) => (0..blocks, alone(id)),
+            (false, _) => (share(blocks, 1, id, team), 0..rows),
+        }
+    }
+}
+
+impl Move {
+    fn order(&self) -> Order {
+        let axes = self.from.merged();
+        let last = (0..MOST).rev().find(|&i| axes[i].0 > 1).unwrap_or(0);
+        let mut y_stride = [1; MOST];
+        for i in (0..last).rev() {
+            y_stride[i] = y_stride[i + 1] * axes[i + 1].0;
+        }
+        let near = (0..last)
+            .find(|&i| axes[i].1 == 1)
+            .filter(|_| axes[last].1 != 1);
+        Order {
+            axes,
+            y_stride,
+            last,
+            near,
+        }
+    }
+
+    pub(super) fn touches(&self, to: &mut Touches) {
+        let (order, team) = (self.order(), to.team);
+        let from = self.from.dims().iter().copied();
+        let from: Vec<_> = from.zip(self.from.strides().iter().copied()).collect();
+        let values = span(&from, 1).saturating_add(self.from.offset() as u64);
+        to.reads(Whose::Input(0), self.x, values.saturating_mul(4), 4);
+        let in_y = |i: usize| (order.axes[i].0, order.y_stride[i].saturating_mul(4));
+        let blocks: Vec<_> = order.outer().rev().map(in_y).collect();
+        let rows = order.near.map_or((1, 0), in_y);
+        let columns = (order.axes[order.last].0, 4);
+        let output = (Whose::Output, self.y, 4);
+        if order.by_rows(team) {
+            let each = [&blocks[..], &[columns]].concat();
+            to.writes(output, &[rows], &each, 4, |id| order.part(id, team).1);
+        } else {
+            to.writes(output, &blocks, &[rows, columns], 4, |id| {
+                order.part(id, team).0
+            });
+        }
+    }
+
+    /// # Safety
+    /// As for `Work::run`.
+    pub(super) unsafe fn run(&self, worker: &Worker) {
+        let order = self.order();
+        let Order {
+            axes,
+            y_stride,
+            last,
+            near,
+        } = order;
+        let (columns, x_column) = axes[last];
+        let y_row = near.map_or(0, |i| y_stride[i]);
+        let (blocks, rows) = order.part(worker.id, worker.team);
+        // SAFETY: the verifier proves of what `touches` declares to be read: inside, aligned, and not written meanwhile (apart).
+        let x = unsafe { worker.arena.add(self.x).cast::<f32>() };
+        for block in blocks {
+            let (mut from, mut to, mut at) = (self.from.offset(), 0, block);
+            for i in order.outer() {
+                let place = at % axes[i].0;
+                at /= axes[i].0;
+                from += place * axes[i].1;
+                to += place * y_stride[i];
+            }
+            if rows.is_empty() {
+                continue;
+            }
+            // SAFETY: as above for `x`; what is written is what `touches` declares of this worker: inside, aligned and apart by the
+            // verifier.
+            unsafe {
+                if near.is_none() {
+                    let y = floats_at(worker.arena, self.y + to * 4, columns);
+                    let x = x.add(from);
+                    if x_column == 1 {
+                        std::ptr::copy_nonoverlapping(x, y.as_mut_ptr(), columns);
+                    } else {
+                        for (i, y) in y.iter_mut().enumerate() {
+                            *y = *x.add(i * x_column);
+                        }
+                    }
+                    continue;
+                }
+                let y = worker.arena.add(self.y).cast::<f32>().add(to);
+                for r in rows.clone().step_by(TILE) {
+                    for c in (0..columns).step_by(TILE) {
+                        for r in r..(r + TILE).min(rows.end) {
+                            let (x, y) = (x.add(from + r), y.add(r * y_row));
+                            for c in c..(c + TILE).min(columns) {
+                                *y.add(c) = *x.add(c * x_column);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests {
+    use super::*;
+    use crate::network::fused::Understood;
+    use crate::network::graph::{Border, Graph, Kind, Layer, Op, Shape, Tensor, TensorId};
+    use crate::network::kernels::available;
+
+    /// What a layer makes of tensors of these sizes, with every kernel set and one to three threads.
+    pub(crate) fn each_run(op: &Op, inputs: &[&[f32]], count: usize) -> Vec<Vec<f32>> {
+        let tensor = |c: usize| Tensor {
+            shape: Shape::new(1, 1, c).unwrap(),
+            kind: Kind::F32,
+        };
+        let border = |i: usize| Border {
+            name: i.to_string(),
+            tensor: TensorId(i),
+            channels_first: false,
+            segment: 0,
+        };
+        let made = inputs.len();
+        let sizes = inputs.iter().map(|x| x.len()).chain([count]);
+        let graph = Graph {
+            tensors: sizes.map(tensor).collect(),
+            layers: vec![Layer {
+                op: op.clone(),
+                inputs: (0..made).map(TensorId).collect(),
+                output: TensorId(made),
+                name: "layer".into(),
+                segment: 0,
+            }],
+            input: None,
+            imports: (0..made).map(border).collect(),
+            exports: vec![border(made)],
+        };
+        let mut all = Vec::new();
+        for kernels in available() {
+            for threads in 1..4 {
+                let plan = Understood(graph.clone()).plan_with(threads, kernels);
+                let mut y = vec![f32::NAN; count];
+                plan.unwrap().run_segment(0, inputs, &mut [&mut y]);
+                all.push(y);
+            }
+        }
+        all
+    }
+
+    /// Axes of these sizes in a random order.
+    pub(crate) fn random_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
+        let mut order: Vec<usize> = (0..dims.len()).collect();
+        random.shuffle(&mut order);
+        let memory: Vec<usize> = order.iter().map(|&i| dims[i]).collect();
+        let mut back = vec![0; order.len()];
+        for (to, &from) in order.iter().enumerate() {
+            back[from] = to;
+        }
+        Axes::plain(&memory).unwrap().transposed(&back).unwrap()
+    }
+
+    #[test]
+    fn every_value_comes_from_its_place_whatever_the_order_and_the_team() {
+        let mut random = fastrand::Rng::with_seed(17);
+        for turn in 0..60 {
+            let rank = random.usize(1..=MOST);
+            let most = if rank < 4 { 40 } else { 5 };
+            let dims: Vec<usize> = (0..rank).map(|_| random.usize(1..=most)).collect();
+            let mut axes = random_order(&mut random, &dims);
+            let x: Vec<f32> = (0..axes.volume()).map(|i| i as f32).collect();
+            if turn % 3 == 0 {
+                let axis = random.usize(..rank);
+                let first = random.usize(..dims[axis]);
+                let step = random.usize(1..3);
+                axes = axes
+                    .sliced(axis, first, (dims[axis] - first).div_ceil(step), step)
+                    .unwrap();
+            }
+            let want: Vec<f32> = (0..axes.volume())
+                .map(|i| axes.start(i, rank) as f32)
+                .collect();
+            for y in each_run(&Op::Move(axes), &[&x], axes.volume()) {
+                assert_eq!(y, want, "{axes:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Matrix products of two tensors: the right matrix is packed in every run, as a convolution's weights are once.
+
+use super::{Touches, Whose, Worker, floats_at};
+use crate::network::graph::Product;
+use crate::network::graph::axes::Axes;
+use crate::network::kernels::panels::{Matrix, Panels, pack_matrix};
+use crate::network::kernels::{ConvF32, Kernels, Pixels, SLACK};
+use crate::network::run::threads::share;
+use crate::network::run::touch::span;
+use std::ops::Range;
+
+/// Rows that a thread takes at once, where it does not take whole matrices.
+const ROWS: usize = 8;
+
+/// A layer of such products.
+#[derive(Debug)]
+pub(crate) struct ProductStep {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    pub(crate) y: usize,
+    pub(crate) of: Product,
+    /// How a right matrix is packed.
+    pub(crate) panels: Panels,
+    /// For each thread: the right matrix that it has packed in its scratch memory.
+    pub(crate) convs: Vec<ConvF32>,
+}
+
+impl ProductStep {
+    /// A thread's rows of all results.
+    fn part(&self, id: usize, team: usize) -> Range<usize> {
+        let (count, rows) = (self.of.count(), self.of.rows());
+        if count.is_multiple_of(team) {
+            let whole = share(count, 1, id, team);
+            whole.start * rows..whole.end * rows
+        } else {
+            share(count * rows, ROWS, id, team)
+        }
+    }
+
+    pub(super) fn touches(&self, to: &mut Touches) {
+        let (of, team) = (&self.of, to.team);
+        let (rows, n, depth) = (of.rows(), of.columns(), of.depth());
+        let rank = of.y.dims().len();
+        if rank < 2 || of.a.dims().len() != rank || of.b.dims().len() != rank {
+            return to.holds(false, "its matrices have other axes");
+        }
+        let batch = rank - 2;
+        to.holds(
+            self.convs.len() >= team,
+            "it has weights for too few threads",
+        );
+        let fits =
+            |c: &ConvF32| c.runs().offsets == [0] && (c.runs().len, c.runs().n) == (depth, n);
+        to.holds(
+            self.convs.iter().all(fits),
+            "it has weights of another size",
+        );
+        // From the first value of a tensor to the end of the last one that is read.
+        let values = |m: &Axes, within: &[(usize, usize)], unit: usize| {
+            let outer = m.dims()[..batch].iter().zip(m.strides());
+            let outer = outer.map(|(&size, &stride)| (size, stride));
+            let all: Vec<_> = outer.chain(within.iter().copied()).collect();
+            let values = span(&all, unit).saturating_add(m.offset() as u64);
+            values.saturating_mul(4)
+        };
+        let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
+        let left = values(&of.a, &[(rows, a[batch])], depth);
+        to.reads_past(Whose::Input(0), self.a, left, 4, SLACK);
+        let right = values(&of.b, &[(depth, b[batch]), (n, b[batch + 1])], 1);
+        to.reads(Whose::Input(1), self.b, right, 4);
+        to.wants_scratch(self.panels.total_bytes());
+        let places = of.y.dims()[..=batch].iter().zip(y);
+        let places = places.map(|(&size, &stride)| (size, stride.saturating_mul(4)));
+        let places: Vec<_> = places.collect();
+        let start = self.y.saturating_add(of.y.offset().saturating_mul(4));
+        let row = n.saturating_mul(4);
+        to.writes((Whose::Output, start, 4), &places, &[], row, |id| {
+            self.part(id, team)
+        });
+    }
+
+    /// # Safety
+    /// As for `Work::run`.
+    pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+        let (of, conv) = (&self.of, &self.convs[worker.id]);
+        let (rows, n) = (of.rows(), of.columns());
+        let batch = of.y.dims().len() - 2;
+        let part = self.part(worker.id, worker.team);
+        conv.lend(worker.scratch);
+        let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
+        let mut at = part.start;
+        while at < part.end {
+            let (matrix, first) = (at / rows, at % rows);
+            let taken = (rows - first).min(part.end - at);
+            // SAFETY: what `touches` declares of this worker: both matrices and the rows of the result are inside, aligned and
+            // apart, and the scratch memory is its own and as large as the panels want, by the verifier. Of the kernels' contract
+            // that is reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs; channels: all of them.
+            unsafe {
+                let right = Matrix {
+                    values: worker
+                        .arena
+                        .add(self.b)
+                        .cast::<f32>()
+                        .add(of.b.start(matrix, batch)),
+                    row: b[batch],
+                    column: b[batch + 1],
+                    factor: of.scale,
+                };
+                let packed = floats_at(worker.scratch, 0, self.panels.total_bytes() / 4);
+                pack_matrix(self.panels, conv.runs(), &right, packed);
+                let x = of.a.start(matrix, batch) + first * a[batch];
+                let to = of.y.start(matrix, batch) + first * y[batch];
+                let pixels = Pixels {
+                    x: worker.arena.add(self.a + x * 4),
+                    x_pitch: a[batch] * 4,
+                    y: worker.arena.add(self.y + to * 4),
+                    y_pitch: y[batch] * 4,
+                    count: taken,
+                };
+                kernels.conv_f32(conv, &pixels, 0..n);
+            }
+            at += taken;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::network::fused::tests::near::exact;
+    use crate::network::fused::tests::plainest::product;
+    use crate::network::graph::Op;
+    use crate::network::run::steps::moves::tests::{each_run, random_order};
+
+    /// Axes in a random order, but the last one fastest.
+    fn rows_in_order(random: &mut fastrand::Rng, dims: &[usize]) -> Axes {
+        let (&last, outer) = dims.split_last().unwrap();
+        let order = random_order(random, outer);
+        let mut by: Vec<usize> = (0..outer.len()).collect();
+        by.sort_by_key(|&i| std::cmp::Reverse((order.strides()[i], order.dims()[i])));
+        let memory: Vec<usize> = by.iter().map(|&i| dims[i]).chain([last]).collect();
+        let mut back = vec![0; dims.len()];
+        for (to, &from) in by.iter().enumerate() {
+            back[from] = to;
+        }
+        back[outer.len()] = outer.len();
+        Axes::plain(&memory).unwrap().transposed(&back).unwrap()
+    }
+
+    #[test]
+    fn products_are_those_of_the_definition_whatever_the_order_and_the_team() {
+        let mut random = fastrand::Rng::with_seed(29);
+        for turn in 0..60 {
+            let batch: Vec<usize> = (0..random.usize(..3)).map(|_| random.usize(1..4)).collect();
+            let (m, k, n) = (
+                random.usize(1..40),
+                random.usize(1..40),
+                random.usize(1..40),
+            );
+            let sizes = |rows: usize, columns: usize| [&batch[..], &[rows, columns]].concat();
+            let mut of = Product {
+                a: rows_in_order(&mut random, &sizes(m, k)),
+                b: random_order(&mut random, &sizes(k, n)),
+                y: rows_in_order(&mut random, &sizes(m, n)),
+                scale: random.f32() + 0.5,
+            };
+            let mut floats =
+                |count: usize| -> Vec<f32> { (0..count).map(|_| random.f32() - 0.5).collect() };
+            let (a, b) = (floats(of.a.volume()), floats(of.b.volume()));
+            if turn % 4 == 0 && !batch.is_empty() {
+                of.b = of.b.sliced(0, 0, 1, 1).unwrap();
+                of.b = of.b.repeated(0, batch[0]).unwrap();
+            }
+            let values = |x: &[f32]| x.iter().map(|&x| exact(x)).collect();
+            let want = product(&of, &values(&a), &values(&b));
+            let all = each_run(&Op::Product(of.clone()), &[&a, &b], want.len());
+            for (i, y) in all.iter().enumerate() {
+                for (&y, want) in y.iter().zip(&want) {
+                    assert!(want.takes(y), "{of:?}: {y} {want:?}");
+                }
+                // Threads do not change a bit.
+                assert_eq!(y, &all[i / 3 * 3], "{of:?}");
+            }
+        }
+    }
+}

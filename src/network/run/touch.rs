@@ -1,0 +1,230 @@
+//! What a step touches: declared next to each step from the fields that it runs by, proved by [`crate::network::plan::verify`], and held to what
+//! steps really do by that module's tests.
+//!
+//! Numbers here are 64 bits and stay at the greatest instead of wrapping: every end is compared with the arena's, so a number
+//! that was cut off is never taken for one that fits.
+
+use super::threads::share;
+use crate::network::graph::{Shape, Window};
+use std::ops::Range;
+
+/// Whose bytes a step touches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The step's input of that number.
+    Input(usize),
+    /// A convolution's first input as the convolution reads it: the tensor, or its copy with the padding laid out.
+    Front,
+    /// That copy, where it is made.
+    Padded,
+    /// The step's result.
+    Output,
+    /// Least and greatest value of each thread's part of the result.
+    Extremes,
+    /// A row of padding of this byte.
+    Fill(u8),
+}
+
+/// Bytes that any thread of the team may read, from where the tensor begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) whose: Whose,
+    pub(crate) at: u64,
+    pub(crate) bytes: u64,
+    /// Bytes past these that may be read, too; what stands there changes nothing.
+    pub(crate) slack: u64,
+    /// What `at` is a multiple of.
+    pub(crate) align: u64,
+}
+
+/// A tensor that the team writes: pieces of `unit` bytes at all places of a grid. Each thread has some of the places.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) whose: Whose,
+    pub(crate) at: u64,
+    /// `(count, bytes from one to the next)`, the slowest first. These are counted as one, and shared by the threads.
+    pub(crate) shared: Vec<(u64, u64)>,
+    /// The same within each such place; every thread goes through all of them.
+    pub(crate) each: Vec<(u64, u64)>,
+    pub(crate) unit: u64,
+    pub(crate) align: u64,
+    /// The places of each thread.
+    pub(crate) parts: Vec<Range<u64>>,
+}
+
+/// Memory of which each thread has a part of its own, to write and then read within the step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Own {
+    pub(crate) what: &'static str,
+    pub(crate) at: u64,
+    /// Bytes from one thread's part to the next one's.
+    pub(crate) pitch: u64,
+    /// Bytes that a thread uses.
+    pub(crate) bytes: u64,
+    /// Bytes past these that it may read.
+    pub(crate) slack: u64,
+    pub(crate) align: u64,
+}
+
+/// All that a step touches with a team of so many threads.
+#[derive(Debug)]
+pub(crate) struct Touches {
+    pub(crate) team: usize,
+    pub(crate) reads: Vec<Read>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) own: Vec<Own>,
+    /// Bytes of the plan's scratch memory that each thread wants.
+    pub(crate) scratch_bytes: u64,
+    /// Each thread reads of its input only what it then writes itself, at the same place, if both lie there.
+    pub(crate) in_place: bool,
+    /// What the step itself is wrong about.
+    pub(crate) wrong: Option<&'static str>,
+}
+
+/// Bytes from the first of pieces of `unit` bytes to the end of the last; `dims` as in [`Write`].
+pub(crate) fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
+    if dims.iter().any(|d| d.0 == 0) {
+        return 0;
+    }
+    let steps = dims.iter().map(|&(count, step)| times(count - 1, step));
+    steps.fold(unit as u64, u64::saturating_add)
+}
+
+/// One place, which the first thread has.
+pub(crate) fn alone(id: usize) -> Range<usize> {
+    if id == 0 { 0..1 } else { 1..1 }
+}
+
+/// The product.
+pub(crate) fn times(a: usize, b: usize) -> u64 {
+    (a as u64).saturating_mul(b as u64)
+}
+
+/// Whether windows over such an input give such an output.
+pub(crate) fn windows_fit(window: &Window, input: Shape, output: Shape) -> bool {
+    let fits = window.output(input.h, input.w) == Some((output.h, output.w));
+    fits && input.c == output.c && window.dh > 0 && window.dw > 0
+}
+
+impl Touches {
+    pub(crate) fn new(team: usize) -> Self {
+        Self {
+            team,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            own: Vec::new(),
+            scratch_bytes: 0,
+            in_place: false,
+            wrong: None,
+        }
+    }
+
+    /// Reads of values of `align` bytes.
+    pub(crate) fn reads(&mut self, whose: Whose, at: usize, bytes: u64, align: usize) {
+        self.reads_past(whose, at, bytes, align, 0);
+    }
+
+    /// The same, and `slack` bytes past the end.
+    pub(crate) fn reads_past(
+        &mut self,
+        whose: Whose,
+        at: usize,
+        bytes: u64,
+        align: usize,
+        slack: usize,
+    ) {
+        self.reads.push(Read {
+            whose,
+            at: at as u64,
+            bytes,
+            slack: slack as u64,
+            align: align as u64,
+        });
+    }
+
+    /// Writes of values of `align` bytes, see [`Write`]; `part` tells the places of a thread.
+    pub(crate) fn writes(
+        &mut self,
+        (whose, at, align): (Whose, usize, usize),
+        shared: &[(usize, usize)],
+        each: &[(usize, usize)],
+        unit: usize,
+        part: impl Fn(usize) -> Range<usize>,
+    ) {
+        let wide = |dims: &[(usize, usize)]| -> Vec<(u64, u64)> {
+            dims.iter().map(|d| (d.0 as u64, d.1 as u64)).collect()
+        };
+        self.writes.push(Write {
+            whose,
+            at: at as u64,
+            shared: wide(shared),
+            each: wide(each),
+            unit: unit as u64,
+            align: align as u64,
+            parts: (0..self.team)
+                .map(part)
+                .map(|p| p.start as u64..p.end as u64)
+                .collect(),
+        });
+    }
+
+    /// Writes of the result: `count` pieces of `unit` bytes behind each other, shared by multiples of `by`.
+    pub(crate) fn fills_output(
+        &mut self,
+        at: usize,
+        (count, by): (usize, usize),
+        unit: usize,
+        align: usize,
+    ) {
+        let team = self.team;
+        self.writes(
+            (Whose::Output, at, align),
+            &[(count, unit)],
+            &[],
+            unit,
+            |id| share(count, by, id, team),
+        );
+    }
+
+    /// The first thread alone writes the result.
+    pub(crate) fn fills_output_alone(&mut self, at: usize, bytes: usize, align: usize) {
+        self.writes((Whose::Output, at, align), &[(1, 0)], &[], bytes, alone);
+    }
+
+    /// Memory of each thread's own.
+    pub(crate) fn owns(
+        &mut self,
+        what: &'static str,
+        (at, pitch): (usize, usize),
+        bytes: u64,
+        align: usize,
+        slack: usize,
+    ) {
+        self.own.push(Own {
+            what,
+            at: at as u64,
+            pitch: pitch as u64,
+            bytes,
+            slack: slack as u64,
+            align: align as u64,
+        });
+    }
+
+    /// Scratch memory of the plan.
+    pub(crate) fn wants_scratch(&mut self, bytes: usize) {
+        self.scratch_bytes = self.scratch_bytes.max(bytes as u64);
+    }
+
+    /// Steps from value to value of `align` bytes, within what is read.
+    pub(crate) fn steps_by(&mut self, pitches: &[usize], align: usize) {
+        let aligned = pitches.iter().all(|pitch| pitch.is_multiple_of(align));
+        self.holds(aligned, "it steps to bytes that are not on a multiple of 4");
+    }
+
+    /// Says what is wrong unless it holds.
+    pub(crate) fn holds(&mut self, it: bool, else_wrong: &'static str) {
+        if !it && self.wrong.is_none() {
+            self.wrong = Some(else_wrong);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Any network that our kernels do not know, by tract.
+//!
+//! ```text
+//! parse    tract's reading of a float model, with operators of our own
+//! plan     its plan, and how a frame runs through it
+//! islands  the known parts of a network, as operators of ours in that plan
+//! island   such an operator
+//! ```
+
+pub(crate) mod island;
+pub mod islands;
+pub(crate) mod parse;
+pub(crate) mod plan;
+
+use crate::guard::{self, GivenUp};
+use std::time::Duration;
+
+/// Processor time for planning, beside that for weights. Real networks take up to a second on x86-64; the cores of small boards
+/// are some ten times as slow.
+const PLANNING: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") { 4 } else { 30 });
+/// So many bytes of weights are worth a second more: they are copied and packed.
+const WEIGHTS_BYTES_A_SECOND: u64 = 32 << 20;
+
+/// What `plan` makes, if it does so in time; the error says that it did not. It goes on behind the scenes then: whoever gets the
+/// error is about to end the program.
+pub fn in_time<T: Send + 'static>(
+    weights_bytes: u64,
+    plan: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let limit = PLANNING + Duration::from_secs(weights_bytes / WEIGHTS_BYTES_A_SECOND);
+    guard::run(limit, plan).map_err(|why| match why {
+        GivenUp::NoThread(error) => format!("cannot be planned: no thread for it: {error}"),
+        GivenUp::Panicked => "cannot be planned: the planner panicked on it".to_owned(),
+        GivenUp::Late => format!(
+            "cannot be planned in {} seconds of the processor's time, the limit: simplify it (onnxsim), or take a network \
+             with fewer nodes that `eyelet explain` leaves to tract",
+            limit.as_secs()
+        ),
+    })
+}

@@ -1,0 +1,138 @@
+//! Reading a float model by tract, with two operators of our own: the step of a quantisation, and an island.
+
+use super::island::island_from_onnx;
+use crate::network::onnx::inner_graphs;
+use crate::network::rewrite::{ISLAND, STEP};
+use crate::spec::Dtype;
+use tract_onnx::model::{ParseResult, ParsingContext};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::*;
+use tract_onnx::{Onnx, tract_core};
+
+tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low: f32, high: f32 },
+    [f32] => |op, values| {
+        // Adding and taking off 1.5 * 2^23 rounds to an integer, half to even, for |x| < 2^22; low and high are far below that
+        // for the 8-bit types.
+        const ROUND: f32 = 12_582_912.0;
+        for value in values.iter_mut() {
+            let steps = (*value / op.scale).clamp(op.low, op.high);
+            *value = ((steps + ROUND) - ROUND) * op.scale;
+        }
+        Ok(())
+    }
+);
+
+/// tract's name of an element type.
+pub fn datum_type(dtype: Dtype) -> DatumType {
+    match dtype {
+        Dtype::F32 => f32::datum_type(),
+        Dtype::U8 => u8::datum_type(),
+    }
+}
+
+/// What reads ONNX, with operators of our own.
+fn reader() -> Onnx {
+    let mut onnx = tract_onnx::onnx()
+        .with_ignore_output_shapes(true)
+        .with_ignore_output_types(true);
+    onnx.ignore_value_info = true;
+    onnx.op_register.insert(STEP, step_from_onnx);
+    onnx.op_register.insert(ISLAND, island_from_onnx);
+    onnx
+}
+
+/// What to say of the first operator that tract does not know, also in graphs inside of nodes.
+pub fn unknown_operator(model: &ModelProto) -> Option<String> {
+    let known = reader().op_register.0;
+    let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
+    while let Some(graph) = graphs.pop() {
+        for node in &graph.node {
+            let op = node.op_type.as_str();
+            if !known.contains_key(op) {
+                return Some(refusal(node));
+            }
+            graphs.extend(inner_graphs(node));
+        }
+    }
+    None
+}
+
+fn refusal(node: &NodeProto) -> String {
+    let what_to_do = match node.op_type.as_str() {
+        "Loop" => {
+            "export it with its turns written out: traced instead of scripted, with a fixed input size"
+        }
+        "Upsample" => {
+            "it is of opset 9 and before; export with opset 11 or later, where it is a Resize"
+        }
+        _ if node.domain.starts_with("com.microsoft") => {
+            "ONNX Runtime writes it when it optimises a model; take the file from before that"
+        }
+        _ => "export it with that part in standard operators, or in another opset",
+    };
+    let domain = match node.domain.as_str() {
+        "" | "ai.onnx" => String::new(),
+        domain => format!(" of {domain}"),
+    };
+    format!(
+        "nothing here knows the operator {}{domain} (node {:?}): {what_to_do}",
+        node.op_type, node.name
+    )
+}
+
+/// tract's reading of a float model whose input has this type and shape.
+pub fn parse(
+    model: &mut ModelProto,
+    dtype: Dtype,
+    input_shape: &[usize],
+) -> TractResult<ParseResult> {
+    name_nodes(model);
+    let mut parsed = reader().parse(model, None)?;
+    ensure!(
+        parsed.unresolved_inputs.is_empty(),
+        "nothing makes {:?}",
+        parsed.unresolved_inputs
+    );
+    let fact = InferenceFact::dt_shape(datum_type(dtype), input_shape);
+    parsed.model.set_input_fact(0, fact)?;
+    Ok(parsed)
+}
+
+/// tract's chain of causes on one line.
+pub fn one_line(error: &TractError) -> String {
+    let text = format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    if text.contains("Mask must be floating point") {
+        return "an Attention has a mask of truth values, which tract does not know: export it with a float mask (0 and -inf), \
+                or in opset 22 or before, where attention is written out"
+            .to_owned();
+    }
+    let cut = text.char_indices().nth(300).map_or(text.len(), |(i, _)| i);
+    text[..cut].to_owned()
+}
+
+fn step_from_onnx(
+    _: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    let op = quantisation_step(
+        node.get_attr("scale")?,
+        node.get_attr("low")?,
+        node.get_attr("high")?,
+    );
+    Ok((op.into_hir(), vec![]))
+}
+
+/// tract wants a name of its own for each node, weights included; in a file only the values' names must differ.
+fn name_nodes(model: &mut ModelProto) {
+    for node in model
+        .graph
+        .iter_mut()
+        .flat_map(|graph| graph.node.iter_mut())
+    {
+        node.name = format!("{} -> {}", node.op_type, node.output.join(", "));
+    }
+}

@@ -1,0 +1,195 @@
+//! What the model, the network and the preprocessing share: what goes into a network and what comes out of it.
+
+use std::path::PathBuf;
+
+/// What a network is loaded by: its file, and what goes in and comes out of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkSpec {
+    /// What messages call it.
+    pub name: String,
+    /// The ONNX file.
+    pub file: PathBuf,
+    /// What goes in.
+    pub input: InputSpec,
+    /// What comes out.
+    pub output: OutputSpec,
+    /// Nobody has said the size of its picture: it is a guess.
+    pub is_size_assumed: bool,
+}
+
+/// The input tensor, batch 1, and how pixels become its values: `(pixel * scale - mean[c]) / std[c]`, pixel in 0..=255.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputSpec {
+    /// Order of the axes.
+    pub layout: Layout,
+    /// Element type.
+    pub dtype: Dtype,
+    /// Width of the network's picture.
+    pub width_px: u32,
+    /// Height of the network's picture.
+    pub height_px: u32,
+    /// Which colour is channel 0.
+    pub channels: ChannelOrder,
+    /// Factor on the 8-bit pixel (1/255 brings it to 0..=1).
+    pub scale: f32,
+    /// Taken off after scaling, in the order R, G, B (whatever `channels` says).
+    pub mean: [f32; 3],
+    /// Divided by after that, R, G, B.
+    pub std: [f32; 3],
+    /// How the upright picture comes to the network's size.
+    pub resize: Resize,
+    /// With [`Resize::Crop`] the shorter side of the upright picture is resized to this before the centre crop.
+    pub resize_shorter_px: u32,
+    /// With [`Resize::Fit`] what the picture leaves free has this colour, R, G, B.
+    pub fill: [u8; 3],
+}
+
+/// How a picture comes to the size of the network's picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resize {
+    /// The middle of it, in its proportions: what is at the rims is not seen.
+    Crop,
+    /// All of it, in its proportions, centred; the rest is filled with one colour.
+    Fit,
+    /// All of it, each axis resized on its own.
+    Stretch,
+}
+
+/// Order of the input's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Layout {
+    /// Batch, channel, row, column.
+    Nchw,
+    /// Batch, row, column, channel.
+    Nhwc,
+}
+
+/// Element type of the input tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 32-bit float.
+    F32,
+    /// Unsigned byte: pixels go in as they are (scale, mean and std are 1, 0, 1).
+    U8,
+}
+
+/// Which colour is channel 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// The scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputSpec {
+    /// Whether softmax is still to be done.
+    pub kind: OutputKind,
+    /// Classes that have a label.
+    pub class_count: usize,
+    /// Scores before the first class (1 when score 0 is "background").
+    pub label_offset: usize,
+}
+
+impl OutputSpec {
+    /// The scores of both classes of a network that gives one score, that of class 1: its probability, or a logit whose
+    /// sigmoid is the probability. (The softmax of 0 and x is the sigmoid of x.)
+    pub fn of_one_score(&self, score: f32) -> [f32; 2] {
+        match self.kind {
+            OutputKind::Logits => [0.0, score],
+            OutputKind::Probabilities => [1.0 - score, score],
+        }
+    }
+}
+
+/// What the scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputKind {
+    /// Raw scores; softmax makes probabilities of them.
+    Logits,
+    /// Probabilities already.
+    Probabilities,
+}
+
+/// The words of `layout`.
+pub const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
+/// The words of `dtype`.
+pub const DTYPES: [(&str, Dtype); 2] = [("f32", Dtype::F32), ("u8", Dtype::U8)];
+/// The words of `channels`.
+pub const CHANNELS: [(&str, ChannelOrder); 2] =
+    [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
+/// The words of `resize`, here and in a board file.
+pub const RESIZES: [(&str, Resize); 3] = [
+    ("crop", Resize::Crop),
+    ("fit", Resize::Fit),
+    ("stretch", Resize::Stretch),
+];
+/// The words of `kind`.
+pub const KINDS: [(&str, OutputKind); 2] = [
+    ("logits", OutputKind::Logits),
+    ("probabilities", OutputKind::Probabilities),
+];
+
+/// The word of `value` among such words, as TOML has it: in quotes.
+pub fn quoted<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
+    let known = words.iter().find(|(_, of)| *of == value);
+    format!("{:?}", known.map_or("", |(word, _)| *word))
+}
+
+/// The input tensor's values, to be written in place before a run: batch 1, in the model's layout, densely packed.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// 32-bit float.
+    F32(&'a mut [f32]),
+    /// Bytes: pixels as they are, or quantised values when the plan takes them (then through the plan's own table).
+    U8(&'a mut [u8]),
+}
+
+/// How an 8-bit pixel value becomes a value of the input tensor: one table a colour, in the order R, G, B.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoder {
+    /// Order of the tensor's axes.
+    pub layout: Layout,
+    /// Which colour is channel 0 of the tensor.
+    pub channels: ChannelOrder,
+    /// The values.
+    pub table: Table,
+}
+
+/// The 256 values of each colour (R, G, B).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Table {
+    /// For an `Input::F32`.
+    F32(Box<[[f32; 256]; 3]>),
+    /// For an `Input::U8`: pixels as they are, or quantised values (an i8 value by its bits).
+    U8(Box<[[u8; 256]; 3]>),
+}
+
+impl Encoder {
+    /// The encoder that a model's input asks for: `(pixel * scale - mean[c]) / std[c]`, or the pixel itself for bytes.
+    pub fn of(input: &InputSpec) -> Self {
+        let table = match input.dtype {
+            Dtype::F32 => {
+                let mut table = Box::new([[0.0; 256]; 3]);
+                for (c, values) in table.iter_mut().enumerate() {
+                    for (pixel, value) in values.iter_mut().enumerate() {
+                        *value = (pixel as f32 * input.scale - input.mean[c]) / input.std[c];
+                    }
+                }
+                Table::F32(table)
+            }
+            Dtype::U8 => Table::U8(Box::new([std::array::from_fn(|pixel| pixel as u8); 3])),
+        };
+        Self {
+            layout: input.layout,
+            channels: input.channels,
+            table,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! No module imports from one above it, so that none stands in a circle: the order of `src`, and of the rooms of `src/network`.
+//!
+//! It goes by the text: every path from `crate` or `super` on, outside of comments and of what is compiled for tests only.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of the program, the lowest first: each may import from those before it.
+const MODULES: &[&str] = &[
+    "built_in",
+    "clock",
+    "poll",
+    "output",
+    "failure",
+    "limits",
+    "memory",
+    "panics",
+    "guard",
+    "named",
+    "data_roots",
+    "toml_file",
+    "stats",
+    "mbr",
+    "fat_volume",
+    "slot",
+    "jpeg",
+    "frame",
+    "spec",
+    "network",
+    "model",
+    "board",
+    "camera",
+    "preprocess",
+    "decide",
+    "show",
+    "care",
+    "device",
+    "update",
+    "firmware",
+    "image",
+    "flash",
+    "commands",
+];
+
+/// The rooms of `src/network`, the lowest first. `mod.rs`, which stands for the whole, is above them.
+const ROOMS: &[&str] = &[
+    "error", "graph", "onnx", "rewrite", "lower", "kernels", "run", "plan", "fused", "tract",
+];
+
+/// Imports upwards that are still there: the importing file, and the module that it imports from. One that is gone has to go
+/// from here.
+const STILL_UPWARDS: &[(&str, &str)] = &[
+    ("src/board/media.rs", "camera"),
+    ("src/failure.rs", "camera"),
+    ("src/failure.rs", "show"),
+    ("src/output.rs", "failure"),
+];
+
+/// What is not a module's name at the root of the crate, and the module that it is from.
+const AT_ROOT: &[(&str, &str)] = &[("Cause", "failure"), ("Failure", "failure")];
+
+/// A file of the crate and the path of its module, `network::run`.
+struct Source {
+    file: PathBuf,
+    module: Vec<String>,
+    text: String,
+}
+
+/// A line of a file, its number, and the module that it is in.
+struct Line<'a> {
+    number: usize,
+    module: Vec<String>,
+    text: &'a str,
+}
+
+/// One import: where it stands, and the absolute path.
+struct Import {
+    file: PathBuf,
+    line: usize,
+    from: Vec<String>,
+    to: Vec<String>,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let inside = path.strip_prefix(root.join("src")).unwrap();
+            if inside.extension().is_none_or(|e| e != "rs") {
+                continue;
+            }
+            let inside = inside.with_extension("");
+            let mut module: Vec<String> = inside
+                .components()
+                .map(|part| part.as_os_str().to_str().unwrap().to_owned())
+                .collect();
+            if ["mod", "lib"].contains(&module.last().unwrap().as_str()) {
+                module.pop();
+            }
+            sources.push(Source {
+                text: fs::read_to_string(&path).unwrap(),
+                file: path.strip_prefix(root).unwrap().to_owned(),
+                module,
+            });
+        }
+    }
+    sources.retain(|s| s.module != ["main"]);
+    sources
+}
+
+/// The lines of a file that are compiled outside of tests, and the modules in files of their own that are for tests.
+fn lines_outside_of_tests(source: &Source) -> (Vec<Line<'_>>, Vec<Vec<String>>) {
+    let (mut lines, mut test_modules) = (Vec::new(), Vec::new());
+    let mut module = source.module.clone();
+    // Inline modules that are open: how far each is indented.
+    let mut open: Vec<usize> = Vec::new();
+    let mut skip_to: Option<String> = None;
+    let mut for_tests = false;
+    for (i, line) in source.text.lines().enumerate() {
+        let bare = line.trim_start();
+        let indent = line.len() - bare.len();
+        if let Some(end) = &skip_to {
+            if line == end {
+                skip_to = None;
+            }
+            continue;
+        }
+        if bare.starts_with("//") {
+            continue;
+        }
+        if bare.starts_with("#[cfg(test)]") {
+            for_tests = true;
+            continue;
+        }
+        if for_tests {
+            if bare.starts_with("#[") {
+                continue;
+            }
+            for_tests = false;
+            if let Some(name) = bare.split("mod ").nth(1).and_then(|n| n.strip_suffix(';')) {
+                test_modules.push([&module[..], &[name.to_owned()]].concat());
+            }
+            if bare.ends_with('{') {
+                skip_to = Some(format!("{}}}", " ".repeat(indent)));
+            }
+            continue;
+        }
+        if let Some(inline) = bare.strip_suffix(" {").and_then(|b| b.split("mod ").nth(1))
+            && inline.chars().all(|c| c.is_alphanumeric() || c == '_')
+        {
+            module.push(inline.to_owned());
+            open.push(indent);
+        }
+        if bare == "}" && open.last() == Some(&indent) {
+            open.pop();
+            module.pop();
+        }
+        lines.push(Line {
+            number: i + 1,
+            module: module.clone(),
+            text: line,
+        });
+    }
+    (lines, test_modules)
+}
+
+/// The paths of a tree, `a::{b, c::d}`, up to where it ends.
+fn paths(tree: &str) -> Vec<Vec<String>> {
+    let tree = tree.trim_start();
+    if let Some(list) = tree.strip_prefix('{') {
+        let (mut all, mut depth, mut start) = (Vec::new(), 0, 0);
+        for (i, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                ',' | '}' if depth == 0 => {
+                    all.extend(paths(&list[start..i]).into_iter().filter(|p| !p.is_empty()));
+                    start = i + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        return all;
+    }
+    let end = tree.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let (name, rest) = tree.split_at(end.unwrap_or(tree.len()));
+    if name.is_empty() {
+        return vec![Vec::new()];
+    }
+    let rest = rest.strip_prefix("::").map_or(vec![Vec::new()], paths);
+    rest.into_iter()
+        .map(|path| [&[name.to_owned()], &path[..]].concat())
+        .collect()
+}
+
+/// Where `path`, which begins with `crate`, `self` or `super`, leads from a module.
+fn absolute(module: &[String], path: &[String]) -> Vec<String> {
+    let ups = path.iter().take_while(|p| *p == "super").count();
+    let base = match path[0].as_str() {
+        "crate" => &[],
+        _ => &module[..module.len().saturating_sub(ups)],
+    };
+    let mut path = [base, &path[ups.max(1)..]].concat();
+    if let Some(first) = path.first_mut()
+        && let Some((_, module)) = AT_ROOT.iter().find(|(item, _)| item == first)
+    {
+        (*module).clone_into(first);
+    }
+    path
+}
+
+fn imports() -> Vec<Import> {
+    let sources = sources();
+    assert!(sources.len() > 200, "only {} files", sources.len());
+    let mut read = Vec::new();
+    let mut test_modules = BTreeSet::new();
+    for source in &sources {
+        let (lines, tests) = lines_outside_of_tests(source);
+        test_modules.extend(tests);
+        read.push((source, lines));
+    }
+    let mut imports = Vec::new();
+    for (source, lines) in read {
+        if (1..=source.module.len()).any(|n| test_modules.contains(&source.module[..n])) {
+            continue;
+        }
+        for (at, line) in lines.iter().enumerate() {
+            let text = line.text;
+            for (start, _) in text
+                .match_indices("crate::")
+                .chain(text.match_indices("super::"))
+            {
+                let before = text[..start].chars().next_back();
+                if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+                    continue;
+                }
+                // A list may go over many lines.
+                let rest = lines[at + 1..].iter().take(40).map(|l| l.text);
+                let tree: Vec<&str> = std::iter::once(&text[start..]).chain(rest).collect();
+                for path in paths(&tree.join("\n")) {
+                    imports.push(Import {
+                        file: source.file.clone(),
+                        line: line.number,
+                        from: line.module.clone(),
+                        to: absolute(&line.module, &path),
+                    });
+                }
+            }
+        }
+    }
+    imports
+}
+
+/// How high a path of modules stands in an order, by the name at `depth`; what has none stands for the whole, above all.
+fn height(order: &[&str], path: &[String], depth: usize) -> usize {
+    let name = path.get(depth).map(String::as_str);
+    let at = order.iter().position(|module| Some(*module) == name);
+    at.unwrap_or(order.len())
+}
+
+#[test]
+fn nothing_is_imported_from_above() {
+    let imports = imports();
+    assert!(imports.len() > 1000, "only {} imports", imports.len());
+    let mut wrong = Vec::new();
+    let mut still = BTreeSet::new();
+    for import in &imports {
+        let Import {
+            file,
+            line,
+            from,
+            to,
+        } = import;
+        let mut up = height(MODULES, from, 0) < height(MODULES, to, 0);
+        if from.first() == to.first() && from[..1] == ["network"] {
+            up = height(ROOMS, from, 1) < height(ROOMS, to, 1);
+        }
+        if !up {
+            continue;
+        }
+        let file = file.display().to_string();
+        let known = (STILL_UPWARDS.iter())
+            .find(|(known, module)| *known == file && to.first().is_some_and(|to| to == module));
+        match known {
+            Some(known) => {
+                still.insert(known);
+            }
+            None => wrong.push(format!(
+                "{file}:{line}: {} imports {}, which stands above it",
+                from.join("::"),
+                to.join("::")
+            )),
+        }
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let gone: Vec<_> = STILL_UPWARDS
+        .iter()
+        .filter(|u| !still.contains(u))
+        .collect();
+    assert!(
+        gone.is_empty(),
+        "no longer there, so take them out: {gone:?}"
+    );
+}
+
+/// A module that is in no list is in no order.
+#[test]
+fn every_module_is_in_the_lists() {
+    for (folder, order) in [("src", MODULES), ("src/network", ROOMS)] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let names = fs::read_dir(root).unwrap().map(|e| e.unwrap().path());
+        let names: BTreeSet<String> = names
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .filter(|name| !["lib", "main", "mod", "README"].contains(&name.as_str()))
+            .collect();
+        let listed: BTreeSet<String> = order.iter().map(|&m| m.to_owned()).collect();
+        assert_eq!(names, listed, "{folder}");
+    }
+}
