@@ -241,7 +241,7 @@ fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the
         assert_eq!(keeper.take_reason(|line| told.push(line.to_owned())), None);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(
-            told[0].contains("making the data partition anew"),
+            told[0].contains("formatting the data partition"),
             "{told:?}"
         );
         Data::open(&path).unwrap().keep("power", b"log").unwrap();

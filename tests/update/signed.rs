@@ -127,10 +127,10 @@ impl Desk {
         ));
         let seconds = began.elapsed().as_secs_f64();
         println!("{version} is verified and in slot {slot} after {seconds:.1} s");
-        wait(&format!("rebooting: update: system {version} is tried"));
+        wait(&format!("rebooting: update: trying system {version}"));
         wait(&format!("slot {slot} on trial, system {version} ("));
         wait("trial passed");
-        wait("is the one that runs");
+        wait("is already running");
         self.unplug(stick);
     }
 }
