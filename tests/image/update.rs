@@ -192,5 +192,5 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
 
     let (code, said) = workshop.update("two.img", "text");
     assert_eq!(code, 13, "{said}");
-    assert!(said.contains("no disk that `eyelet image` made"), "{said}");
+    assert!(said.contains("was not made by `eyelet image`"), "{said}");
 }

@@ -276,7 +276,7 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
     };
     let before: Vec<_> = stamps();
     let same = "both names lead to the same file or disk";
-    let no_card = "no disk that `eyelet image` made";
+    let no_card = "was not made by `eyelet image`";
     let mut cases = vec![
         (vec!["update", "two.img", "two.img"], CARD, same),
         (vec!["update", "two.img", "link.img"], CARD, same),
@@ -289,7 +289,7 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
         (
             vec!["update", "empty", "card.img"],
             PACKAGE,
-            "there is no image",
+            "it is no image",
         ),
         (vec!["update", "two.img", "empty"], CARD, "card"),
         (vec!["update", "cut.img", "card.img"], CARD, "was cut off"),
