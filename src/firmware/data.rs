@@ -217,7 +217,7 @@ mod tests {
         let data = Data::open(&path).unwrap();
         let error = data.reason().unwrap_err();
         assert!(
-            error.to_string().contains("table does not begin"),
+            error.to_string().contains("table has no valid beginning"),
             "{error}"
         );
         data.format().unwrap();
