@@ -1,24 +1,24 @@
 //! Eyelet turns an ARM board with a camera into a live image classifier.
 //!
-//! The modules stand in the order in which a frame travels:
+//! The modules, in the order in which a frame travels:
 //!
 //! ```text
-//! board      which camera, model, display and limits (boards/*.toml)
-//! model      which network file, how its input and output are meant (models/*/model.toml)
+//! board      camera, model, display and limits of a board (boards/*.toml)
+//! model      a network file and the meaning of its input and output (models/*/model.toml)
 //! camera     newest picture, borrowed            -> frame::Frame
 //! preprocess colour, crop, resize, normalise     -> network::Input
 //! network    the ONNX file as a runnable plan    -> scores
 //! decide     softmax, top-k, smoothing           -> decide::Verdict
 //! show       the display and the serial log
 //! device     the loop over all of these
-//! care       policy, health, and whoever watches over the loop
+//! care       policy, health, and the watchdog over the loop
 //! firmware   the first program of a board that has no other system: modules, watchdog, reboot
 //! memory     the fixed pool that all of these allocate from
 //! image      a whole system for a board in one file (feature `tools`)
 //! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
 //! built_in   the shipped network and photos in the program itself (feature `built-in`)
-//! named      opening what a user names: of the right kind, not too long, and never waited for
+//! named      opening files that a user names: of the right kind, not too long, without blocking
 //! fat_volume a FAT volume, checked before it is used
 //! ```
 

@@ -166,7 +166,7 @@ struct Bar(ProgressBar);
 impl Progress for Bar {
     fn begin(&mut self, what: &'static str, bytes: u64) {
         if self.0.is_hidden() {
-            output::tell(format_args!("{what} {bytes} bytes"));
+            output::eprint_line(format_args!("{what} {bytes} bytes"));
             return;
         }
         let style = ProgressStyle::with_template(

@@ -93,7 +93,7 @@ impl Cli {
     pub fn of_arguments() -> Result<Self, u8> {
         Self::try_parse().map_err(|error| {
             if error.use_stderr() {
-                output::tell(format_args!("eyelet: {}", in_one_line(&error)));
+                output::eprint_line(format_args!("eyelet: {}", in_one_line(&error)));
                 return COMMAND_LINE;
             }
             let printed = error.print().and_then(|()| io::stdout().flush());

@@ -71,7 +71,7 @@ impl Progress for Bar {
     fn begin(&mut self, source: &str, have: u64, size: u64) {
         if self.bar.is_hidden() {
             let name = &self.name;
-            output::tell(format_args!(
+            output::eprint_line(format_args!(
                 "{name}: {have} of {size} bytes are here, the rest comes from {source}"
             ));
         } else {
