@@ -1,13 +1,13 @@
-/* A plugin for QEMU's user mode emulation: how many guest instructions a program ran.
+/* A plugin for QEMU's user-mode emulation that counts the guest instructions of a program.
  *
- * Prints "instructions N" to stderr when the guest exits. Each block of code, when it is translated, gets an addition that QEMU
- * compiles into it, so counting costs little. The additions are not atomic: exact for a guest with one thread, slightly low
- * for more.
+ * Prints "instructions N" to stderr when the guest exits. QEMU compiles an addition into each block of code as it translates the
+ * block, so counting costs little. The additions are not atomic: the count is exact for a guest with one thread, slightly low for
+ * more.
  *
  *     gcc -O2 -shared -fPIC -o libinsncount.so benches/insncount.c
  *     qemu-aarch64 -cpu cortex-a72 -plugin ./libinsncount.so PROGRAM
  *
- * The few declarations of QEMU's plugin interface (version 1) that it needs stand here, so that no header of QEMU's is.
+ * It declares the few parts of QEMU's plugin interface (version 1) that it needs, so no QEMU header is required.
  */
 #include <inttypes.h>
 #include <stddef.h>

@@ -1,8 +1,7 @@
-//! Our kernels, one layer of MobileNet v2 each, in float and in bytes, on one core: multiply-adds a second. Beside them
-//! the most that the instructions for bytes can do with nothing else to wait for: AVX-512 VNNI's, AVX2's. And what the proof
-//! of a plan takes.
+//! Our kernels, one layer of MobileNet v2 each, in float and int8, on one core: multiply-adds per second. For comparison, the
+//! peak rate of the int8 instructions when they wait for nothing else: AVX-512 VNNI's, AVX2's. Also the time to verify a plan.
 //!
-//! `cargo bench --bench kernels` (`EYELET_KERNELS=avx2` and so on chooses other kernels than the best)
+//! `cargo bench --bench kernels` (`EYELET_KERNELS=avx2` and so on chooses kernels other than the best)
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -87,8 +86,8 @@ const LAYERS: [Layer; 9] = [
     depthwise("depthwise 5x5", 14, 576, 5, 1),
 ];
 
-/// A network of one layer. The input of a network is a picture, so a first convolution makes the layer's input of it, and a
-/// pooling over one pixel keeps the planner from taking the two together.
+/// A network with one layer. A network's input is a picture, so a first convolution turns it into the layer's input, and a
+/// pooling over one pixel keeps the planner from fusing the two.
 struct Graph {
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
@@ -145,7 +144,7 @@ impl Graph {
         output
     }
 
-    /// To bytes and back, in a quantised network.
+    /// To int8 and back, in a quantised network.
     fn through_bytes(&mut self, x: &str) -> String {
         if !self.quantised {
             return x.into();
@@ -265,7 +264,7 @@ fn layers(c: &mut Criterion) {
     }
 }
 
-/// Twelve independent sums, as a convolution's tile has them, and no loads.
+/// Twelve independent sums, as in a convolution's tile, and no loads.
 #[cfg(target_arch = "x86_64")]
 fn limit(c: &mut Criterion) {
     use std::arch::x86_64::*;
@@ -289,8 +288,8 @@ fn limit(c: &mut Criterion) {
         let mut sums = [_mm256_setzero_si256(); 12];
         for _ in 0..rounds {
             for sum in &mut sums {
-                // As instructions, because the compiler would take the product out of the loop.
-                // SAFETY: the CPU has them, and they change no memory.
+                // Inline assembly, because the compiler would hoist the product out of the loop.
+                // SAFETY: the CPU has these instructions, and they change no memory.
                 unsafe {
                     std::arch::asm!(
                         "vpmaddwd {product}, {a}, {b}",
@@ -330,7 +329,7 @@ fn limit(c: &mut Criterion) {
 #[cfg(not(target_arch = "x86_64"))]
 fn limit(_: &mut Criterion) {}
 
-/// The proof of a plan, which every start of the program waits for: MobileNet v2 on one, two and four threads.
+/// The verification of a plan, which every start of the program waits for: MobileNet v2 on one, two and four threads.
 fn proofs(c: &mut Criterion) {
     let shared = std::env::var_os("EYELET_SHARED").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),

@@ -1,5 +1,5 @@
-//! The frame path's share of a frame, on one core: camera bytes to the 224x224 f32 tensor. Beside it the same by way of the
-//! `image` crate: whole-picture resize with its triangle filter, crop, conversion.
+//! Preprocessing time of a frame, on one core: camera bytes to the 224x224 f32 tensor. For comparison, the same with the `image`
+//! crate: whole-picture resize with its triangle filter, crop, conversion.
 //!
 //! `cargo bench --bench preprocess`
 
@@ -19,7 +19,7 @@ fn spec() -> InputSpec {
     InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
-/// A picture that is neither flat nor noise.
+/// A picture that is neither uniform nor noise.
 fn picture(width_px: u32, height_px: u32) -> image::RgbImage {
     image::RgbImage::from_fn(width_px, height_px, |x, y| {
         image::Rgb([(x / 3) as u8, (y / 2) as u8, (x * y / 64) as u8])
@@ -77,7 +77,7 @@ fn raw(c: &mut Criterion) {
     }
 }
 
-/// Raw pictures of sensors: cells of four (IMX219, half its size) and of two, with the sensor's matrix.
+/// Raw pictures of sensors: cells of four pixels (IMX219, half its size) and of two, with the sensor's matrix.
 fn mosaics(c: &mut Criterion) {
     let tuning = RawTuning {
         matrix: [

@@ -1,5 +1,5 @@
-//! The way of a camera frame to a shown class, stage by stage, on one core: 640x480 YUYV and MJPEG through the shipped network
-//! onto a 480x320 display of 16 bits. `cargo bench --bench stages`
+//! From a camera frame to a shown class, stage by stage, on one core: 640x480 YUYV and MJPEG through the shipped network onto a
+//! 480x320 16-bit display. `cargo bench --bench stages`
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -18,7 +18,7 @@ use std::time::Duration;
 const WIDTH_PX: u32 = 640;
 const HEIGHT_PX: u32 = 480;
 
-/// Everything of the loop but camera and display.
+/// Everything in the loop except camera and display.
 struct Stages {
     model: Model,
     decoder: MjpegDecoder,
@@ -47,7 +47,7 @@ impl Stages {
             network,
             geometry,
         };
-        // Every stage once, so that each has what the one before it makes.
+        // Run every stage once, so that each has its input.
         let frame = Frame::new(new.geometry, &new.bytes, new.now, 0).unwrap();
         let frame = new.decoder.decode(frame).unwrap();
         new.preprocess.run(&frame, new.network.input()).unwrap();
@@ -75,7 +75,7 @@ impl Stages {
     }
 }
 
-/// A picture that is neither flat nor noise.
+/// A picture that is neither uniform nor noise.
 fn picture(format: PixelFormat) -> Vec<u8> {
     let rgb = image::RgbImage::from_fn(WIDTH_PX, HEIGHT_PX, |x, y| {
         image::Rgb([(x / 3) as u8, (y / 2) as u8, (x * y / 64) as u8])

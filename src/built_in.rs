@@ -1,16 +1,16 @@
-//! The shipped network and photos, in the program itself (feature `built-in`): what a program that `cargo install` put
-//! somewhere, alone, does its first run with.
+//! The shipped network and photos, inside the program (feature `built-in`), so that a lone program installed by `cargo install`
+//! has something for its first run.
 //!
-//! Their paths lead into the program's own file, where the system has no file, so none is taken for another. They are the last
-//! of the data roots; whoever opens what a data root has asks here first. The bytes are a part of the program's file, so they
-//! take memory only while they are read.
+//! Their paths lead into the program's own file, where the system has no files, so they cannot be confused with others. They are
+//! the last of the data roots; code that opens a file from a data root asks here first. The bytes are part of the program's file,
+//! so they take memory only while they are read.
 
 use std::path::{Path, PathBuf};
 
-/// The data root that these files are below.
+/// The data root above these files.
 const ROOT: &str = "/proc/self/exe";
 
-/// Files by their path below a data root, in order.
+/// Files by their path below a data root, sorted.
 #[cfg(feature = "built-in")]
 static FILES: &[(&str, &[u8])] = &[
     (
@@ -38,14 +38,14 @@ static FILES: &[(&str, &[u8])] = &[
 #[cfg(not(feature = "built-in"))]
 static FILES: &[(&str, &[u8])] = &[];
 
-/// The path of the built-in file or folder `relative`, when there is one.
+/// The path of the built-in file or folder `relative`, if it exists.
 pub fn find(relative: &Path) -> Option<PathBuf> {
     let mut paths = FILES.iter().map(|(path, _)| Path::new(path));
     let known = !relative.as_os_str().is_empty() && paths.any(|path| path.starts_with(relative));
     known.then(|| Path::new(ROOT).join(relative))
 }
 
-/// The bytes of the built-in file at `path`, as [`find`] and [`files`] say it.
+/// The contents of the built-in file at `path`, a path from [`find`] or [`files`].
 pub fn read(path: &Path) -> Option<&'static [u8]> {
     let relative = path.strip_prefix(ROOT).ok()?;
     let mut files = FILES.iter();
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_are_those_of_the_tree_and_nowhere_on_disk() {
+    fn the_files_equal_the_source_tree_and_do_not_exist_on_disk() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
         for (relative, bytes) in FILES {
             let path = find(Path::new(relative)).unwrap();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_photos_are_those_of_the_folder() {
+    fn every_photo_of_the_folder_is_built_in() {
         let photos = Path::new("boards/photos");
         let tree = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(photos)).unwrap();
         let mut in_tree: Vec<_> = tree.map(|entry| entry.unwrap().file_name()).collect();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_built_in_is_not_found() {
+    fn other_files_are_not_found() {
         for name in ["", "boards/photo", "models/mobilenet-v2", "/etc/passwd"] {
             assert_eq!(find(Path::new(name)), None, "{name}");
         }

@@ -1,14 +1,14 @@
-//! The time: as drivers stamp frames with it, as people write it, and the processor's, that threads have used.
+//! Clocks: the one that stamps frames, the wall clock, and a thread's CPU time.
 
 use std::fmt::Display;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// 2025-01-01: a clock that is earlier was never set. Most boards have no clock of their own and begin in 1970.
+/// 2025-01-01: an earlier clock was never set. Most boards have no battery-backed clock and start in 1970.
 const SET_SINCE: Duration = Duration::from_secs(1_735_689_600);
-/// The year 10000, which RFC 3339 cannot tell.
+/// The year 10000, which RFC 3339 cannot express.
 const TOO_LATE: Duration = Duration::from_secs(253_402_300_800);
 
-/// The wall clock, RFC 3339 in UTC with milliseconds (`2026-11-28T09:30:00.250Z`); `None` while it was never set.
+/// The wall clock in RFC 3339, UTC with milliseconds (`2026-11-28T09:30:00.250Z`); `None` if it was never set.
 pub fn utc() -> Option<impl Display> {
     rfc3339(SystemTime::now())
 }
@@ -19,7 +19,7 @@ fn rfc3339(time: SystemTime) -> Option<impl Display> {
     is_set.then(|| humantime::format_rfc3339_millis(time))
 }
 
-/// `CLOCK_MONOTONIC` now: never set back, the clock of V4L2 timestamps.
+/// `CLOCK_MONOTONIC` now: it never goes back, and V4L2 timestamps use it.
 pub fn now() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -33,12 +33,12 @@ pub fn now() -> Duration {
     )
 }
 
-/// The processor time of a thread.
+/// The CPU time of a thread.
 #[derive(Debug)]
 pub struct ThreadClock(libc::clockid_t);
 
 impl ThreadClock {
-    /// Of the thread that asks; `None` where the system has none for it.
+    /// The calling thread's clock; `None` if the system has none for it.
     pub fn of_this_thread() -> Option<Self> {
         let mut id = 0;
         // SAFETY: the thread is the caller itself, and `id` is written.
@@ -46,13 +46,13 @@ impl ThreadClock {
         (failed == 0).then_some(Self(id))
     }
 
-    /// How long the thread has worked; 0 once it has ended.
+    /// How long the thread has run; 0 once it has ended.
     pub fn time(&self) -> Duration {
         let mut at = libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // SAFETY: `at` is written; a clock whose thread has ended is an error, which leaves it.
+        // SAFETY: `at` is written; the clock of a thread that has ended gives an error and leaves `at` alone.
         unsafe { libc::clock_gettime(self.0, &raw mut at) };
         Duration::new(
             u64::try_from(at.tv_sec).unwrap_or(0),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wall_clock_is_told_only_when_it_was_set() {
+    fn the_wall_clock_is_given_only_if_it_was_set() {
         for (milliseconds, told) in [
             (0, None),
             (1_735_689_599_999, None),

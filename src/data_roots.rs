@@ -1,31 +1,31 @@
 //! The folders that may hold `boards/` and `models/`.
 //!
-//! A *data root* is a folder with `models/NAME/model.toml` and the files of a model beside it, and with the files that a
-//! compiled-in board names (`boards/photos`). The first root that has what is looked for wins. The last one is in the program
-//! itself ([`crate::built_in`]).
+//! A *data root* is a folder with `models/NAME/model.toml` and the model's files beside it, and with the files that a built-in
+//! board names (`boards/photos`). The first root that contains a file wins. The last root is inside the program itself
+//! ([`crate::built_in`]).
 
 use crate::built_in;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// What a package of the system's brings: found there, never put there.
+/// Where a distribution package installs its files: read, never written.
 pub const PACKAGED: &str = "/usr/share/eyelet";
 
 /// The data roots of this machine, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataRoots {
-    /// Folders, without repetition; they need not exist.
+    /// Folders, without duplicates; they need not exist.
     pub folders: Vec<PathBuf>,
-    /// The folder that `EYELET_HOME` names: it is the first root, and new files go there.
+    /// The folder in `EYELET_HOME`: the first root, and where new files go.
     pub home: Option<PathBuf>,
     /// Whether the program itself is the last root.
     pub built_in: bool,
-    /// Where new files go when no root has a `models/` folder that can be written: the user's own data folder.
+    /// Where new files go when no root has a writable `models/` folder: the user's own data folder.
     pub user: Option<PathBuf>,
 }
 
 impl DataRoots {
-    /// `EYELET_HOME`, the current folder, the folders above the running program, `$XDG_DATA_HOME/eyelet` (or
+    /// In order: `EYELET_HOME`, the current folder, the folders above the running program, `$XDG_DATA_HOME/eyelet` (or
     /// `~/.local/share/eyelet`), `/usr/share/eyelet`, `/var/lib/eyelet`, the program itself.
     pub fn of_this_machine() -> Self {
         let variable = |name| {
@@ -52,7 +52,7 @@ impl DataRoots {
         }
     }
 
-    /// These folders, in this order, and no others.
+    /// Exactly these folders, in this order.
     pub fn new(candidates: Vec<PathBuf>, home: Option<PathBuf>, user: Option<PathBuf>) -> Self {
         let mut folders: Vec<PathBuf> = Vec::with_capacity(candidates.len());
         for folder in candidates {
@@ -68,7 +68,8 @@ impl DataRoots {
         }
     }
 
-    /// The first `ROOT/relative` that exists. One in the program itself is for [`built_in::read`] and [`built_in::files`].
+    /// The first `ROOT/relative` that exists. Read a path inside the program itself with [`built_in::read`] and
+    /// [`built_in::files`].
     pub fn find(&self, relative: impl AsRef<Path>) -> Option<PathBuf> {
         self.folders
             .iter()
@@ -77,12 +78,12 @@ impl DataRoots {
             .or_else(|| built_in::find(relative.as_ref()).filter(|_| self.built_in))
     }
 
-    /// The folder `ROOT/relative`, made where it is not there, in the first root that takes new files: the one that `EYELET_HOME`
-    /// names alone; else `first`, those that have a `models` folder (but for the package manager's, and the current folder's,
-    /// which is another one tomorrow), the user's own, the system's.
+    /// The folder `ROOT/relative`, created if missing, in the first writable root. If `EYELET_HOME` is set, only that one;
+    /// otherwise, in order: `first`, the roots that have a `models` folder (except the package manager's, and the current folder,
+    /// which may be another one tomorrow), the user's own, the system's.
     ///
     /// # Errors
-    /// What is wrong with each.
+    /// The error for each of them.
     pub fn folder_for_new(
         &self,
         relative: &Path,
@@ -90,7 +91,7 @@ impl DataRoots {
     ) -> Result<PathBuf, Vec<String>> {
         let packaged = Path::new(PACKAGED);
         let first = first.filter(|folder| !folder.starts_with(packaged));
-        let lasting = |root: &&PathBuf| root.as_path() != packaged && !is_passing(root);
+        let lasting = |root: &&PathBuf| root.as_path() != packaged && !is_temporary(root);
         let with_models = self.folders.iter().filter(lasting);
         let with_models = with_models.filter(|root| root.join("models").is_dir());
         let below = |root: &PathBuf| root.join(relative);
@@ -113,7 +114,7 @@ impl DataRoots {
         Err(faults)
     }
 
-    /// [`Self::find`], or else the place in the first root where it would have to be, for a message.
+    /// [`Self::find`], or else the path in the first root where the file would have to be, for a message.
     pub fn find_or_first(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.find(relative.as_ref()).unwrap_or_else(|| {
             self.folders
@@ -124,13 +125,13 @@ impl DataRoots {
     }
 }
 
-/// Whether `root` is a root for as long as it is the current folder, and the program is elsewhere.
-fn is_passing(root: &Path) -> bool {
+/// Whether `root` is a root only as long as it is the current folder: the program is elsewhere.
+fn is_temporary(root: &Path) -> bool {
     let is_here = env::current_dir().is_ok_and(|here| here == root);
     is_here && !env::current_exe().is_ok_and(|program| program.starts_with(root))
 }
 
-/// Makes `folder`, if it is not there. Only a file that was made in it shows that files can be made.
+/// Creates `folder` if needed and checks that it is writable, which only creating a file in it can prove.
 fn make_writable(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let probe = folder.join(format!(".eyelet-{}", std::process::id()));
@@ -170,7 +171,7 @@ mod tests {
             DataRoots::new(folders, home.cloned(), Some(a.clone()))
         };
         let new = |home, first| roots(home).folder_for_new(relative, first).unwrap();
-        // The user's own where no other has models; the home that was asked for before all.
+        // The user's folder if no other has models; `EYELET_HOME` before all others.
         assert_eq!(new(None, None), a.join("models"));
         assert_eq!(new(Some(&b), None), b.join("models"));
         assert_eq!(new(None, None), b.join("models"));
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "built-in")]
-    fn what_no_folder_has_is_in_the_program() {
+    fn files_that_no_folder_has_are_in_the_program() {
         let folder = tempfile::tempdir().unwrap();
         let folders = vec![folder.path().into()];
         let photos = Path::new("boards/photos");

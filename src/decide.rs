@@ -1,9 +1,9 @@
 //! From scores to a verdict: softmax, moving average, top-k, and a decision that does not flicker.
 //!
-//! A class is decided when it was the best one in `frames_in_a_row` frames, its smoothed probability is at least `enter`,
-//! and the class before it has stood for `hold`. It is kept while its smoothed probability is at least `leave`. With no
-//! class decided the verdict is "unknown". Single classes may have rules of their own, be ignored or merged ([`Classes`]); when an
-//! ignored class is the best one, none is decided. Nothing here allocates after [`Decider::new`].
+//! A class is decided when it was the best one in `frames_in_a_row` frames, its smoothed probability is at least `enter`, and the
+//! previous class was held for at least `hold`. It stays decided while its smoothed probability is at least `leave`. While no
+//! class is decided the verdict is "unknown". Single classes may have their own rules, be ignored or be merged ([`Classes`]);
+//! while an ignored class is the best one, none is decided. Nothing here allocates after [`Decider::new`].
 
 mod classes;
 
@@ -13,10 +13,10 @@ use crate::board::{ClassRule, DecideConfig};
 use crate::spec::{OutputKind, OutputSpec};
 use std::time::Duration;
 
-/// One class and how sure the network is of it.
+/// One class and its probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// Index into the labels, `0..class_count` (any label offset is already taken off).
+    /// Index into the labels, `0..class_count` (any label offset is already subtracted).
     pub class: usize,
     /// Softmax probability, 0..=1.
     pub probability: f32,
@@ -25,20 +25,20 @@ pub struct Candidate {
 /// How many candidates a verdict carries.
 pub const TOP: usize = 5;
 
-/// What the board says of the newest frame.
+/// The decision for the newest frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
     /// The decided class after smoothing and hysteresis; `None` is "unknown".
     pub decided: Option<Candidate>,
     /// The best candidates (smoothed), best first.
     pub top: [Candidate; TOP],
-    /// The probability from which on the best one of `top` is decided; none for one that the board file ignores, which never is.
+    /// The probability at which the best one of `top` becomes decided; `None` for an ignored class, which never does.
     pub enter: Option<f32>,
-    /// Whether `decided`'s class differs from the verdict before.
+    /// Whether `decided`'s class differs from the previous verdict's.
     pub changed: bool,
 }
 
-/// Scores become probabilities, in place: `exp(s - max) / sum`.
+/// Turns scores into probabilities, in place: `exp(s - max) / sum`.
 pub fn softmax(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut sum = 0.0;
@@ -49,8 +49,8 @@ pub fn softmax(scores: &mut [f32]) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
-/// The `K` largest of `probabilities`, best first; of equals, the lower class. With fewer than `K` classes the last ones
-/// repeat class 0 with probability 0.
+/// The `K` largest of `probabilities`, best first; among equals, the lower class. With fewer than `K` classes the last entries
+/// are class 0 with probability 0.
 pub fn top_k<const K: usize>(probabilities: &[f32]) -> [Candidate; K] {
     let mut top = [Candidate {
         class: 0,
@@ -85,7 +85,7 @@ pub fn best(scores: &[f32], kind: OutputKind, count: usize) -> Vec<Candidate> {
     best
 }
 
-/// Follows the scores of frame after frame.
+/// Follows the scores frame by frame.
 #[derive(Debug)]
 pub struct Decider {
     config: DecideConfig,
@@ -101,7 +101,7 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// For a network with this output; `classes` is what the config says of single ones, for that network's labels.
+    /// For a network with this output; `classes` holds the rules for single classes, resolved for that network's labels.
     pub fn new(config: DecideConfig, classes: Classes, output: OutputSpec) -> Self {
         Self {
             config,
@@ -117,19 +117,19 @@ impl Decider {
         }
     }
 
-    /// Goes by these numbers from the next frame on. What is said of single classes stays as it was.
+    /// Uses these numbers from the next frame on. The rules for single classes stay.
     pub fn follow(&mut self, config: DecideConfig) {
         self.config = config;
     }
 
-    /// Forgets all frames: the next one stands alone. Called when the camera was lost, so that nothing old counts.
+    /// Forgets all frames: the next one stands alone. Called when the camera was lost, so that nothing stale counts.
     pub fn reset(&mut self) {
         self.has_history = false;
         self.best_for_frames = 0;
         self.decided = None;
     }
 
-    /// Takes one frame's scores (`class_count` of them) at the time `now` of any steady clock.
+    /// Processes one frame's scores (`class_count` of them) at the time `now` of any monotonic clock.
     pub fn step(&mut self, scores: &[f32], now: Duration) -> Verdict {
         self.newest.copy_from_slice(scores);
         if self.kind == OutputKind::Logits {
@@ -215,7 +215,7 @@ mod tests {
         label_offset: 0,
     };
 
-    /// Steps through frames of probabilities, one a millisecond; gives the decided classes.
+    /// Steps through frames of probabilities, one per millisecond; returns the decided classes.
     fn run(config: DecideConfig, frames: &[[f32; 3]]) -> Vec<Option<usize>> {
         run_with(config, Classes::default(), frames)
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn softmax_sums_to_one_and_bears_large_scores() {
+    fn softmax_sums_to_one_and_handles_large_scores() {
         let mut scores = [1000.0, 1001.0, -1000.0];
         softmax(&mut scores);
         assert!((scores.iter().sum::<f32>() - 1.0).abs() < 1e-6);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_says_what_its_best_class_needs() {
+    fn a_verdict_carries_the_threshold_of_its_best_class() {
         let labels = ["a", "b", "c"].map(str::to_owned);
         let rules = ClassRules {
             rules: vec![(
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_old_counts_after_a_reset() {
+    fn nothing_stale_counts_after_a_reset() {
         let mut decider = Decider::new(
             DecideConfig {
                 ema_weight: 0.1,
@@ -360,13 +360,13 @@ mod tests {
         );
     }
 
-    /// What is said of classes labelled a, b and c.
+    /// Rules for classes labelled a, b and c.
     fn said(rules: &ClassRules) -> Classes {
         Classes::resolve(rules, &["a", "b", "c"].map(str::to_owned)).expect("the names are right")
     }
 
     #[test]
-    fn a_class_has_thresholds_of_its_own() {
+    fn a_class_can_have_its_own_thresholds() {
         let rule = ClassRule {
             enter: 0.8,
             leave: 0.7,
@@ -378,14 +378,14 @@ mod tests {
             ..ClassRules::default()
         };
         let b = |p: f32| [1.0 - p, p, 0.0];
-        // Entered at the second frame, held for two milliseconds, left below 0.7; class a goes by the common 0.5 and 0.3.
+        // Entered at the second frame, held for two milliseconds, left below 0.7; class a uses the common 0.5 and 0.3.
         let frames = [b(0.9), b(0.85), b(0.6), b(0.6), b(0.6), b(0.2)];
         let decided = run_with(config(), said(&rules), &frames);
         assert_eq!(decided, [None, Some(1), Some(1), None, None, Some(0)]);
     }
 
     #[test]
-    fn an_ignored_class_is_never_decided_and_keeps_others_from_it() {
+    fn an_ignored_class_is_never_decided_and_blocks_others_while_best() {
         let rules = ClassRules {
             ignore: vec!["a".into()],
             ..ClassRules::default()
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once() {
+    fn a_change_is_reported_once() {
         let mut decider = Decider::new(config(), Classes::default(), OUTPUT);
         let changed: Vec<bool> = (0..3)
             .map(|_| decider.step(&[0.9, 0.1, 0.0], Duration::ZERO).changed)

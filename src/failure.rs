@@ -68,7 +68,7 @@ impl Failure {
     pub fn tell(&self) -> u8 {
         for (first, line) in self.message.lines().enumerate() {
             let program = if first == 0 { "eyelet: " } else { "" };
-            output::tell(format_args!("{program}{line}"));
+            output::eprint_line(format_args!("{program}{line}"));
         }
         self.cause as u8
     }

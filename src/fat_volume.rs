@@ -1,38 +1,39 @@
 //! FAT volumes, checked before they are used.
 //!
-//! A card, a stick or a data partition may hold anything: a table whose chains lead in circles or out of the volume, a boot
-//! sector that lies about its size. The library that reads FAT follows what it finds, for ever or into an overflow. So
-//! [`open`] first looks at everything that the library is going to follow: the boot sector's sizes, the root folder, and the
-//! chains of the files that the caller names. All of these lie in the root folder; no other folder is entered.
+//! A card, a stick or a data partition may hold anything: a table with circular chains or chains that lead out of the volume, a
+//! boot sector with false sizes. The library that reads FAT follows whatever it finds, forever or into an overflow. So [`open`]
+//! first checks everything that the library will follow: the boot sector's sizes, the root folder, and the chains of the files
+//! that the caller names. All of these files are in the root folder; no other folder is entered.
 //!
 //! # Invariants
 //!
-//! - A check reads no cluster's entry twice, and no more entries than a file of 4 GiB has, so it ends whatever the volume holds.
-//! - A link to a free or bad cluster ends a chain, as it does for the library: power that was cut leaves such chains, and the
-//!   file is only shorter than it says.
+//! - A check reads no cluster's entry twice, and at most as many entries as a 4 GiB file has, so it ends whatever the volume
+//!   holds.
+//! - A link to a free or bad cluster ends a chain, as it does in the library: a power cut leaves such chains, and the file is
+//!   merely shorter than its entry says.
 
 use fatfs::{FileSystem, FsOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-/// Bytes of a folder's entry.
+/// Bytes per folder entry.
 const ENTRY_BYTES: usize = 32;
-/// A folder has no more entries (Microsoft's specification of FAT32).
+/// The maximum number of entries in a folder (Microsoft's specification of FAT32).
 const MOST_ENTRIES: u64 = 65_536;
-/// A file's length is a number of 32 bits.
+/// A file's length is a 32-bit number.
 const LONGEST_FILE_BYTES: u64 = 1 << 32;
 /// The first cluster's number.
 const FIRST_CLUSTER: u32 = 2;
-/// So much of the table is read at once.
+/// How much of the table is read at once.
 const CACHE_BYTES: u64 = 4096;
 /// The library counts the table's bits in 32 bits. Only a volume of over 2 TiB has a longer table.
 const LONGEST_TABLE_BYTES: u64 = 1 << 28;
 
-/// Opens the volume on `disk`, for files in its root folder that are among `names`.
+/// Opens the volume on `disk`, to use the files in its root folder that are among `names`.
 ///
 /// Nothing is written.
 ///
 /// # Errors
-/// `Unsupported`: this is no FAT volume. `InvalidData`: it is a damaged one. Otherwise the system's.
+/// `Unsupported`: not a FAT volume. `InvalidData`: a damaged one. Otherwise the system's error.
 pub fn open<D: Read + Write + Seek>(mut disk: D, names: &[&str]) -> io::Result<FileSystem<D>> {
     let mut check = Check::of(&mut disk)?;
     for (name, first_cluster) in check.files(names)? {
@@ -51,9 +52,9 @@ fn damaged(reason: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-/// Where things lie on a volume, all of it within the disk.
+/// The layout of a volume, all of it within the disk.
 struct Geometry {
-    /// Bits of an entry of the table: 12, 16 or 32.
+    /// Bits per table entry: 12, 16 or 32.
     entry_bits: u64,
     table_start: u64,
     data_start: u64,
@@ -62,16 +63,16 @@ struct Geometry {
     root: Root,
 }
 
-/// Where the root folder lies.
+/// Where the root folder is.
 enum Root {
     /// FAT12 and FAT16: between the table and the data.
     Bytes { start: u64, length: u64 },
-    /// FAT32: a chain from this cluster.
+    /// FAT32: a chain that starts at this cluster.
     Chain(u32),
 }
 
 impl Geometry {
-    /// What the boot sector says of a volume on a disk of `disk_bytes`.
+    /// Reads the layout from the boot sector of a volume on a disk of `disk_bytes`.
     ///
     /// Offsets: Microsoft's specification of FAT32, "Boot Sector and BPB Structure".
     fn of(sector: &[u8; 512], disk_bytes: u64) -> io::Result<Self> {
@@ -100,7 +101,7 @@ impl Geometry {
         if sectors * sector_bytes > disk_bytes {
             let said = sectors * sector_bytes;
             return Err(damaged(format!(
-                "it says that it has {said} bytes, where there are {disk_bytes}"
+                "it claims {said} bytes, but there are {disk_bytes}"
             )));
         }
         let clusters = sectors.saturating_sub(data_sector) / cluster_sectors;
@@ -111,7 +112,7 @@ impl Geometry {
         };
         let table_bytes = table_sectors * sector_bytes;
         let entries = clusters + u64::from(FIRST_CLUSTER);
-        // Without mirroring the low bits say which of the tables counts.
+        // Without mirroring the low bits select the active table.
         let flags = if is_fat32 { word(40) } else { 0 };
         let table = if flags & 0x80 == 0 { 0 } else { flags & 0xf };
         let clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
@@ -135,7 +136,7 @@ impl Geometry {
             cluster_bytes: cluster_sectors * sector_bytes,
             clusters,
             root: if is_fat32 {
-                // Four bytes of the sector fit.
+                // The entry is four bytes within the sector.
                 Root::Chain(long(44) as u32)
             } else {
                 Root::Bytes {
@@ -147,13 +148,13 @@ impl Geometry {
     }
 }
 
-/// A volume that is looked at.
+/// A volume being checked.
 struct Check<'a, D> {
     disk: &'a mut D,
     geometry: Geometry,
-    /// One bit a cluster: it belongs to a chain that was followed.
+    /// One bit per cluster: set if it belongs to a chain that was followed.
     taken: Vec<u64>,
-    /// A piece of the table, and where on the disk it begins.
+    /// A piece of the table, and its offset on the disk.
     cache: [u8; CACHE_BYTES as usize],
     cached_at: Option<u64>,
 }
@@ -184,7 +185,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
             cache: [0; CACHE_BYTES as usize],
             cached_at: None,
         };
-        // The first entry is the medium's byte with all higher bits set, whatever the width of an entry.
+        // The first entry is the media byte with all higher bits set, whatever the width of an entry.
         let start = check.geometry.table_start;
         let entry = [
             check.byte(start)?,
@@ -192,12 +193,12 @@ impl<'a, D: Read + Seek> Check<'a, D> {
             check.byte(start + 2)?,
         ];
         if entry[0] < 0xf0 || entry[1..] != [0xff, 0xff] {
-            return Err(damaged("its table does not begin like one"));
+            return Err(damaged("its table has no valid beginning"));
         }
         Ok(check)
     }
 
-    /// The names and first clusters of the root folder's files that `names` may mean, those of empty files left out.
+    /// The names and first clusters of the root folder's files that `names` may refer to, without empty files.
     fn files(&mut self, names: &[&str]) -> io::Result<Vec<(String, u32)>> {
         let folder = self.root_folder()?;
         let mut files = Vec::new();
@@ -251,13 +252,13 @@ impl<'a, D: Read + Seek> Check<'a, D> {
             self.disk.seek(SeekFrom::Start(start))?;
             let count = (&mut *self.disk).take(length).read_to_end(&mut folder)?;
             if count as u64 != length {
-                return Err(damaged("it ends before its root folder does"));
+                return Err(damaged("it ends before the end of its root folder"));
             }
         }
         Ok(folder)
     }
 
-    /// Goes along the chain from `first`, which may hold `most_bytes`.
+    /// Follows the chain from `first`, which may hold `most_bytes`.
     fn follow(
         &mut self,
         first: u32,
@@ -269,7 +270,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
         let mut cluster = first;
         for _ in 0..most {
             if cluster < FIRST_CLUSTER || cluster - FIRST_CLUSTER >= self.geometry.clusters {
-                let reason = format!("{what} leads to cluster {cluster}, which it has not");
+                let reason = format!("{what} leads to cluster {cluster}, which does not exist");
                 return Err(damaged(reason));
             }
             let (word, bit) = (&mut self.taken[cluster as usize / 64], 1 << (cluster % 64));
@@ -287,7 +288,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
         Err(damaged(format!("{what} has more than {most} clusters")))
     }
 
-    /// The cluster behind this one in its chain.
+    /// The next cluster in the chain.
     fn next(&mut self, cluster: u32) -> io::Result<Option<u32>> {
         let bits = self.geometry.entry_bits;
         let first_bit = u64::from(cluster) * bits;
@@ -296,7 +297,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
         for (offset, byte) in (0..bits.div_ceil(8)).zip(&mut bytes) {
             *byte = self.byte(at + offset)?;
         }
-        // Entries of 12 bits begin in the middle of every third byte; of 32 bits, the upper 4 do not count.
+        // 12-bit entries begin in the middle of every third byte; of 32-bit entries the upper 4 bits do not count.
         let (shift, mask) = match bits {
             12 => (first_bit % 8, 0xfff),
             16 => (0, 0xffff),
@@ -304,7 +305,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
         };
         let value = u32::from_le_bytes(bytes) >> shift & mask;
         let is_link = value != 0 && value < mask - 8;
-        // What is above the last cluster and below the marks for "bad" and "end" is told when it is followed.
+        // A number above the last cluster and below the marks for "bad" and "end" is reported when it is followed.
         Ok(is_link.then_some(value))
     }
 
@@ -321,7 +322,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
                     count => filled += count,
                 }
             }
-            // Behind the disk's end, where no sound table goes, is nothing.
+            // Beyond the disk's end, where no valid table reaches, we read zeros.
             self.cache[filled..].fill(0);
             self.cached_at = Some(start);
         }
@@ -329,7 +330,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
     }
 }
 
-/// The long name in front of an entry, however damaged: what the library might make of it, or more.
+/// The long name before an entry, however damaged: at least as much as the library might make of it.
 #[derive(Default)]
 struct LongName(Vec<u16>);
 
@@ -361,7 +362,7 @@ impl LongName {
     }
 }
 
-/// `NAME.EXT` of an entry's eight and three bytes.
+/// `NAME.EXT` from an entry's eight and three bytes.
 fn short_name(entry: &[u8]) -> String {
     let text = |bytes: &[u8]| {
         let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
@@ -373,7 +374,7 @@ fn short_name(entry: &[u8]) -> String {
     }
 }
 
-/// As the library compares names.
+/// Compares names as the library does.
 fn is_same(one: &str, other: &str) -> bool {
     let upper = |text: &str| {
         text.chars()

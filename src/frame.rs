@@ -1,7 +1,7 @@
 //! One picture as a camera delivers it: format, geometry, bytes, time. Borrowed from the camera, never copied.
 //!
-//! A [`Frame`] holds exactly one picture: [`Frame::new`] cuts what a driver left behind it and refuses what is short, so
-//! that nothing after it asks again. Sizes are computed in 64 bits with every overflow checked: they come from drivers.
+//! A [`Frame`] holds exactly one picture: [`Frame::new`] cuts off extra bytes from the driver and refuses a short picture, so
+//! nothing later needs to check. Sizes are computed in 64 bits with every overflow checked, because they come from drivers.
 
 mod bayer;
 
@@ -10,7 +10,7 @@ pub use bayer::{BayerDepth, BayerFormat, BayerOrder};
 use std::fmt;
 use std::time::Duration;
 
-/// How the bytes of a [`Frame`] spell pixels.
+/// How a [`Frame`]'s bytes encode pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PixelFormat {
     /// Packed 4:2:2, bytes Y0 U Y1 V (FourCC `YUYV`).
@@ -25,20 +25,20 @@ pub enum PixelFormat {
     Rgb24,
     /// Packed 8-bit B G R (FourCC `BGR3`).
     Bgr24,
-    /// 8-bit luma alone, full range (FourCC `GREY`).
+    /// 8-bit luma only, full range (FourCC `GREY`).
     Grey,
-    /// One JPEG picture a frame (FourCC `MJPG` or `JPEG`).
+    /// One JPEG picture per frame (FourCC `MJPG` or `JPEG`).
     Mjpeg,
-    /// A sensor's raw mosaic, one colour a pixel.
+    /// A sensor's raw mosaic, one colour per pixel.
     Bayer(BayerFormat),
 }
 
 /// The shape of a picture in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
-    /// How the bytes spell pixels.
+    /// How the bytes encode pixels.
     pub format: PixelFormat,
-    /// Pixels a row.
+    /// Pixels per row.
     pub width_px: u32,
     /// Rows.
     pub height_px: u32,
@@ -47,7 +47,7 @@ pub struct Geometry {
 }
 
 impl PixelFormat {
-    /// Every format but the raw ones, which are [`BayerFormat::ALL`].
+    /// Every format except the raw ones, which are [`BayerFormat::ALL`].
     pub const ALL: [Self; 8] = [
         Self::Yuyv,
         Self::Uyvy,
@@ -74,7 +74,7 @@ impl PixelFormat {
         }
     }
 
-    /// The format of a kernel code; `JPEG` is MJPEG too (one whole JPEG a frame). `None` is one that we cannot read.
+    /// The format of a kernel code; `JPEG` is MJPEG too (one whole JPEG per frame). `None` if we cannot read it.
     pub fn from_fourcc(fourcc: [u8; 4]) -> Option<Self> {
         if &fourcc == b"JPEG" {
             return Some(Self::Mjpeg);
@@ -104,8 +104,8 @@ impl fmt::Display for PixelFormat {
 }
 
 impl Geometry {
-    /// A picture without padding between its rows. A size that no memory can hold gets the largest stride, and
-    /// [`Geometry::picture_bytes`] then refuses it.
+    /// A picture without padding between its rows. A size too large for any memory gets the largest stride, which
+    /// [`Geometry::picture_bytes`] then refuses.
     pub fn packed(format: PixelFormat, width_px: u32, height_px: u32) -> Self {
         let stride = min_stride_bytes(format, width_px);
         Self {
@@ -116,8 +116,8 @@ impl Geometry {
         }
     }
 
-    /// The smallest stride that holds a row of the first plane. Odd widths are rounded up to whole pairs where two pixels
-    /// share their chroma in that plane (YUYV, UYVY) or in the one that follows with the same stride (NV12).
+    /// The smallest stride that holds a row of the first plane. Odd widths are rounded up to whole pairs if two pixels share
+    /// their chroma in that plane (YUYV, UYVY) or in the one that follows with the same stride (NV12).
     pub fn min_stride_bytes(&self) -> u64 {
         min_stride_bytes(self.format, self.width_px)
     }
@@ -132,9 +132,9 @@ impl Geometry {
         }
     }
 
-    /// Bytes of one picture, padding included; for MJPEG the least that a JPEG can have (its length is its own).
+    /// Bytes of one picture, padding included; for MJPEG the minimum for any JPEG, whose length varies.
     ///
-    /// The padding after the last row of the last plane is not asked for: some drivers leave it out.
+    /// Excludes the padding after the last row of the last plane: some drivers leave it out.
     pub fn picture_bytes(&self) -> Result<usize, FrameError> {
         if self.width_px == 0 || self.height_px == 0 {
             return Err(FrameError::Empty(*self));
@@ -179,7 +179,7 @@ impl fmt::Display for Geometry {
     }
 }
 
-/// SOI, an empty scan and EOI: nothing shorter is a JPEG.
+/// SOI, an empty scan and EOI: no JPEG is shorter.
 const SHORTEST_JPEG_BYTES: usize = 4;
 
 fn min_stride_bytes(format: PixelFormat, width_px: u32) -> u64 {
@@ -195,7 +195,7 @@ fn min_stride_bytes(format: PixelFormat, width_px: u32) -> u64 {
     }
 }
 
-/// One picture, borrowed from the camera that took it. `data` is exactly one picture long (see [`Frame::new`]).
+/// One picture, borrowed from the camera. `data` is exactly one picture long (see [`Frame::new`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// Format and size of `data`.
@@ -204,12 +204,12 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
     /// When the driver captured it, on `CLOCK_MONOTONIC`.
     pub captured_at: Duration,
-    /// The camera's own count of pictures; a gap means pictures that were dropped before us.
+    /// The camera's own picture count; a gap means pictures dropped before they reached us.
     pub sequence: u64,
 }
 
 impl<'a> Frame<'a> {
-    /// A frame of exactly one picture: longer data is cut (except MJPEG, whose length is its own), shorter is refused.
+    /// A frame of exactly one picture: longer data is truncated (except MJPEG, whose length varies), shorter data is refused.
     pub fn new(
         geometry: Geometry,
         data: &'a [u8],
@@ -249,13 +249,13 @@ pub enum FrameError {
         stride = .0.stride_bytes)]
     TooLarge(Geometry),
     /// Fewer bytes than the picture has.
-    #[error("a {geometry} picture has {needed} bytes, and only {got} came")]
+    #[error("a {geometry} picture has {needed} bytes, but only {got} arrived")]
     Short {
-        /// What was promised.
+        /// What the driver announced.
         geometry: Geometry,
-        /// Its bytes.
+        /// The picture's bytes.
         needed: usize,
-        /// What came.
+        /// The bytes that arrived.
         got: usize,
     },
 }
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(bytes(PixelFormat::Yu12, 3, 3), 9 + 4 + 4);
         assert_eq!(bytes(PixelFormat::Rgb24, 5, 7), 105);
         assert_eq!(bytes(PixelFormat::Grey, 5, 7), 35);
-        // The IMX219's picture of half its size, as the Raspberry Pi's receiver stores it.
+        // The IMX219's half-size picture, as the Raspberry Pi's receiver stores it.
         let raw = BayerFormat {
             order: BayerOrder::Rggb,
             depth: BayerDepth::Packed10,
@@ -326,7 +326,7 @@ mod tests {
         let short = Frame::new(geometry, &data[..15], Duration::ZERO, 0).unwrap_err();
         assert_eq!(
             short.to_string(),
-            "a GREY 4x4 picture has 16 bytes, and only 15 came"
+            "a GREY 4x4 picture has 16 bytes, but only 15 arrived"
         );
         let jpeg = Geometry::packed(PixelFormat::Mjpeg, 4, 4);
         assert_eq!(

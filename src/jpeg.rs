@@ -1,45 +1,46 @@
-//! The structure of a JPEG, without decoding it: where it ends, how large its picture is, whether it brings its Huffman
-//! tables. Used to frame a stream of JPEGs and to look at a picture before a decoder does.
+//! The structure of a JPEG, without decoding it: where it ends, its size, and whether it contains its Huffman tables. Used to
+//! frame a stream of JPEGs and to check a picture before decoding.
 //!
-//! It goes from marker to marker and steps over segments by their length, so that a thumbnail inside of an APPn segment,
-//! with markers of its own, does not end the picture. [`decode()`] makes pixels of a picture whose outline is known.
+//! It goes from marker to marker and skips segments by their length, so that a thumbnail inside an APPn segment, which has its
+//! own markers, does not end the picture. [`decode()`] decodes a picture whose outline is known.
 
 mod decode;
 
 pub use decode::{Fault, decode};
 
-/// Start and end of a picture, and the other markers that are looked at (ITU-T T.81, table B.1).
+/// Start and end of a picture, and the other markers that matter (ITU-T T.81, table B.1).
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 const DHT: u8 = 0xc4;
 
-/// No picture that anybody decodes has more (CMYK).
+/// No picture in use has more (CMYK).
 const MAX_COMPONENTS: usize = 4;
 
-/// What is known of a JPEG.
+/// The structure of a JPEG, as far as known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outline {
     /// Width and height from the frame header (SOF), if one was seen.
     pub size_px: Option<(u16, u16)>,
-    /// Whether Huffman tables (DHT) come before the first scan.
+    /// Whether Huffman tables (DHT) precede the first scan.
     pub has_huffman_tables: bool,
-    /// Byte of the first scan's marker (SOS).
+    /// Byte offset of the first scan's marker (SOS).
     pub scan_at: Option<usize>,
-    /// Scans so far; a progressive picture, or one whose colours follow each other, has several.
+    /// Scans so far; a progressive picture, or one with one scan per component, has several.
     pub scans: usize,
     /// Whether the frame header is that of a baseline or extended sequential picture (SOF0, SOF1).
     pub is_sequential: bool,
-    /// Whether the scans so far bring every coefficient of every component to its last bit. The last scan may still be cut.
+    /// Whether the scans so far contain every coefficient of every component down to its last bit. The last scan may still be
+    /// truncated.
     pub has_every_scan: bool,
-    /// Where the data of the last scan ends, once that is known: no end marker, no fill bytes before it.
+    /// Where the data of the last scan ends, once known: without the end marker and fill bytes before it.
     pub data_end: usize,
 }
 
-/// What [`Walker::advance`] found.
+/// The result of [`Walker::advance`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The picture goes on after the bytes that are there.
+    /// The picture continues beyond the data so far.
     More,
     /// The picture is complete and this many bytes long.
     Complete(usize),
@@ -47,31 +48,31 @@ pub enum Progress {
     Damaged(usize),
 }
 
-/// Walks through one JPEG whose bytes may still be arriving; each byte is looked at once.
+/// Walks through one JPEG whose bytes may still be arriving; reads each byte once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Walker {
     outline: Outline,
-    /// Where to go on.
+    /// Where to continue.
     at: usize,
-    /// Whether `at` is inside of entropy-coded data.
+    /// Whether `at` is inside entropy-coded data.
     in_scan: bool,
-    /// Identifiers of the components, and which coefficients of each have come to their last bit.
+    /// Component identifiers, and which coefficients of each are complete to their last bit.
     components: [(u8, u64); MAX_COMPONENTS],
     component_count: usize,
 }
 
 impl Walker {
-    /// What has been seen so far.
+    /// The structure seen so far.
     pub fn outline(&self) -> &Outline {
         &self.outline
     }
 
-    /// Whether the bytes that have arrived end inside of a scan: nothing but the end marker may be missing.
+    /// Whether the data so far ends inside a scan: at most the end marker may be missing.
     pub fn ends_in_scan(&self) -> bool {
         self.in_scan
     }
 
-    /// Looks at what has arrived; `data` begins with the picture and only grows from call to call.
+    /// Reads the data that has arrived; `data` begins with the picture and only grows from call to call.
     pub fn advance(&mut self, data: &[u8]) -> Progress {
         loop {
             if self.in_scan {
@@ -88,7 +89,7 @@ impl Walker {
                 self.in_scan = false;
             }
             let Some(rest) = data.get(self.at..) else {
-                return Progress::More; // a segment reaches past the data
+                return Progress::More; // the segment continues beyond the data
             };
             let (marker, start) = match rest {
                 [] | [0xff] => return Progress::More,
@@ -150,7 +151,7 @@ impl Walker {
 }
 
 impl Walker {
-    /// Of a frame header: the count of components, then an identifier and two other bytes for each.
+    /// Parses a frame header: the number of components, then an identifier and two other bytes for each.
     fn note_components(&mut self, header: &[u8]) {
         let ids = header.iter().skip(1).step_by(3);
         self.component_count = 0;
@@ -160,8 +161,8 @@ impl Walker {
         }
     }
 
-    /// Of a scan header: the count of components, then an identifier and tables for each, then which coefficients
-    /// (first, last), and from and to which bit.
+    /// Parses a scan header: the number of components, then an identifier and tables for each, then which coefficients (first,
+    /// last), and which bits (from, to).
     fn note_scan(&mut self, header: &[u8]) {
         let &[count, ref rest @ ..] = header else {
             return;
@@ -170,7 +171,7 @@ impl Walker {
             return;
         };
         let coefficients = match *parameters {
-            // Nobody looks at these in a sequential picture, so some encoders write anything.
+            // Ignored in a sequential picture, so some encoders write anything here.
             _ if self.outline.is_sequential => u64::MAX,
             [first @ 0..64, last @ 0..64, bits, ..] if first <= last && bits & 0x0f == 0 => {
                 (u64::MAX >> (63 - last)) & (u64::MAX << first)
@@ -187,8 +188,8 @@ impl Walker {
     }
 }
 
-/// The next marker in entropy-coded data from `from` on, or where to look when there is more data. Stuffed bytes (FF 00)
-/// and restart markers belong to the scan.
+/// The next marker in entropy-coded data after `from`, or where to look when more data arrives. Stuffed bytes (FF 00) and restart
+/// markers belong to the scan.
 fn find_marker(data: &[u8], from: usize) -> Result<usize, usize> {
     let mut at = from;
     while let Some(offset) = data
@@ -232,7 +233,7 @@ mod tests {
         assert_eq!(walker.advance(&data), Progress::Complete(length));
         let outline = walker.outline();
         assert_eq!(outline.size_px, Some((64, 48)));
-        assert!(!outline.has_huffman_tables); // they come after the first scan
+        assert!(!outline.has_huffman_tables); // they follow the first scan
         assert_eq!(outline.scan_at, Some(29));
         assert_eq!((outline.scans, outline.is_sequential), (2, true));
     }
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_jpeg_is_damaged() {
+    fn other_data_is_damaged() {
         let advance = |data: &[u8]| Walker::default().advance(data);
         assert_eq!(advance(b"YUV4MPEG2"), Progress::Damaged(0));
         assert_eq!(advance(&[0xff, 0xff, 0xd8]), Progress::Damaged(0));

@@ -1,17 +1,17 @@
 //! Eyelet turns an ARM board with a camera into a live image classifier.
 //!
-//! The modules stand in the order in which a frame travels:
+//! The modules, in the order in which a frame travels:
 //!
 //! ```text
-//! board      which camera, model, display and limits (boards/*.toml)
-//! model      which network file, how its input and output are meant (models/*/model.toml)
+//! board      camera, model, display and limits of a board (boards/*.toml)
+//! model      a network file and the meaning of its input and output (models/*/model.toml)
 //! camera     newest picture, borrowed            -> frame::Frame
 //! preprocess colour, crop, resize, normalise     -> spec::Input
 //! network    the ONNX file as a runnable plan    -> scores
 //! decide     softmax, top-k, smoothing           -> decide::Verdict
 //! show       the display and the serial log
 //! device     the loop over all of these
-//! care       policy, health, and whoever watches over the loop
+//! care       policy, health, and the watchdog over the loop
 //! firmware   the first program of a board that has no other system: modules, watchdog, reboot
 //! spec       what goes into a network and what comes out: model, network and preprocess share it
 //! memory     the fixed pool that all of these allocate from
@@ -19,7 +19,7 @@
 //! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
 //! built_in   the shipped network and photos in the program itself (feature `built-in`)
-//! named      opening what a user names: of the right kind, not too long, and never waited for
+//! named      opening files that a user names: of the right kind, not too long, without blocking
 //! fat_volume a FAT volume, checked before it is used
 //! guard      what holds a parser or planner that is not ours to a time
 //! ```

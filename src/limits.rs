@@ -1,23 +1,23 @@
-//! Every number that a user can give, on the command line or in a board or model file, has its range here. The readers of both
-//! take it from here, and `boards/README.md` is tested against it.
+//! The range of every number that a user can set, on the command line or in a board or model file. All readers take their ranges
+//! from here, and `boards/README.md` is tested against them.
 
 use std::fmt;
 
 /// A range of whole numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole {
-    /// The smallest that is taken.
+    /// The smallest allowed.
     pub least: u64,
-    /// The largest.
+    /// The largest allowed.
     pub most: u64,
 }
 
 /// A range of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Real {
-    /// The smallest that is taken.
+    /// The smallest allowed.
     pub least: f32,
-    /// The largest.
+    /// The largest allowed.
     pub most: f32,
 }
 
@@ -29,94 +29,94 @@ const fn real(least: f32, most: f32) -> Real {
     Real { least, most }
 }
 
-// What is given on the command line and in board files.
+// For the command line and board files.
 
-/// Threads that run the network: no board has more processors, and each costs a stack.
+/// Threads that run the network: no board has more cores, and each costs a stack.
 pub const THREADS: Whole = whole(1, 64);
 
-// The command line alone.
+// For the command line only.
 
-/// `bench --iterations`: a million times of 8 bytes are kept twice.
+/// `bench --iterations`: each takes two 8-byte times in memory.
 pub const BENCH_ITERATIONS: Whole = whole(1, 1_000_000);
 /// `classify --top`: no model has more classes.
 pub const TOP_CLASSES: Whole = whole(1, CLASS_COUNT.most);
-/// `run --frames`; 0 starts everything and ends.
+/// `run --frames`; 0 starts everything and exits.
 pub const FRAMES: Whole = whole(0, u64::MAX);
 /// `run --stats-every`, in frames.
 pub const STATS_EVERY_FRAMES: Whole = whole(1, u64::MAX);
-/// `display-test --seconds`; 0 draws and ends.
+/// `display-test --seconds`; 0 draws and exits.
 pub const DISPLAY_TEST_S: Whole = whole(0, 86_400);
 /// `model verify --tolerance`, a difference of two scores.
 pub const TOLERANCE: Real = real(0.0, 1e6);
 
-/// `image --public-key`: minisign's has two short lines.
+/// `image --public-key`: minisign's file has two short lines.
 pub const KEY_FILE_BYTES: u64 = 10 << 10;
 
-// Board files.
+// For board files.
 
-/// The file itself: a whole one has 4 KiB.
+/// The file itself: a complete one has 4 KiB.
 pub const TOML_FILE_BYTES: u64 = 64 << 10;
 /// `pool_mib`.
 pub const POOL_MIB: Whole = whole(1, 2048);
-/// Pixels of a side: no camera picture or display is larger, and smaller ones show nothing.
+/// Pixels per side: no camera picture or display is larger, and smaller ones show nothing useful.
 pub const SIDE_PX: Whole = whole(16, 8192);
 /// `rate_fps` of a camera.
 pub const CAMERA_RATE_FPS: Whole = whole(1, 240);
-/// `rate_fps` of pictures of our own; 0 is as fast as they are taken.
+/// `rate_fps` of pictures that we produce; 0 is as fast as possible.
 pub const DRAWN_RATE_FPS: Whole = whole(0, 1000);
 /// `timeout_ms` of a camera.
 pub const CAMERA_TIMEOUT_MS: Whole = whole(100, 60_000);
 /// `timeout_ms` of a pipe.
 pub const PIPE_TIMEOUT_MS: Whole = whole(100, 600_000);
-/// `black_level`, of 65536 for a full sample: no sensor has more than a quarter.
+/// `black_level`, out of 65536 for a full sample: no sensor has more than a quarter.
 pub const BLACK_LEVEL: Whole = whole(0, 16_384);
-/// `white_balance`, the gains of red and blue against green.
+/// `white_balance`, the gains of red and blue relative to green.
 pub const WHITE_GAIN: Real = real(0.25, 8.0);
 /// `frames_each`.
 pub const FRAMES_EACH: Whole = whole(1, 1_000_000);
-/// `ema_weight`: the smallest one still reaches a new picture within some hundred frames.
+/// `ema_weight`: the smallest one still adapts to a new picture within some hundred frames.
 pub const EMA_WEIGHT: Real = real(0.01, 1.0);
 /// `enter` and `leave`.
 pub const PROBABILITY: Real = real(0.0, 1.0);
 /// `frames_in_a_row`.
 pub const FRAMES_IN_A_ROW: Whole = whole(1, 1000);
-/// `region` and the entries of `[mount.regions]`, in parts of the picture.
+/// `region` and the entries of `[mount.regions]`, as fractions of the picture.
 pub const REGION_PART: Real = real(0.0, 1.0);
-/// Entries of `[mount.regions]`: with more of them each has its turn too seldom, and no display has room for them.
+/// Entries of `[mount.regions]`: with more, each would be classified too rarely, and no display has room for them.
 pub const REGIONS: Whole = whole(1, 8);
-/// Letters of a region's name.
+/// Characters of a region's name.
 pub const REGION_NAME_CHARS: usize = 24;
-/// A region has at least so many pixels each way, as a network's picture has; less shows nothing but enlarged noise.
+/// A region has at least this many pixels per side, like a network's picture; less shows only enlarged noise.
 pub const REGION_SIDE_PX: Whole = whole(8, SIDE_PX.most);
 /// `hold_ms`.
 pub const HOLD_MS: Whole = whole(0, 3_600_000);
-/// `font` of `[display]`: those of all Chinese, Japanese and Korean letters have some 20 MB.
+/// `font` of `[display]`: a font with all Chinese, Japanese and Korean characters has some 20 MB.
 pub const FONT_FILE_BYTES: u64 = 64 << 20;
-/// Tables in `[display]`: no board has places to plug in more, and each costs time for every picture.
+/// Tables in `[display]`: no board has more connectors, and each costs time for every picture.
 pub const DISPLAYS: Whole = whole(1, 4);
 /// `keep` of `[display.png]`.
 pub const PNG_KEEP: Whole = whole(1, 999);
-/// `left_px` and `top_px` of a panel: no controller's memory is larger.
+/// `left_px` and `top_px` of a panel: no controller has a larger memory.
 pub const PANEL_OFFSET_PX: Whole = whole(0, 479);
-/// `speed_hz` of a panel on SPI: slower than the first a picture takes seconds, faster than the last no controller of a board is.
+/// `speed_hz` of a panel on SPI: below the minimum a picture takes seconds, and no board's controller exceeds the maximum.
 pub const SPI_SPEED_HZ: Whole = whole(200_000, 125_000_000);
-/// `transfer_bytes`: Linux's spidev can be told to take up to so many.
+/// `transfer_bytes`: Linux's spidev can be configured up to this.
 pub const SPI_TRANSFER_BYTES: Whole = whole(16, 65_536);
 /// `dc_gpio` and the other lines of a GPIO chip.
 pub const GPIO_LINE: Whole = whole(0, 1023);
-/// `address` of a panel on I2C: those that the bus's own rules leave free.
+/// `address` of a panel on I2C: those that the I2C specification does not reserve.
 pub const I2C_ADDRESS: Whole = whole(0x08, 0x77);
 /// `contrast`.
 pub const CONTRAST: Whole = whole(0, 255);
 /// `full_every` of e-paper.
 pub const FULL_EVERY: Whole = whole(1, 1000);
-/// `rate_hz` of `[display.drm]`: the fastest displays that are sold show some 500 pictures a second.
+/// `rate_hz` of `[display.drm]`: the fastest displays on sale show some 500 pictures per second.
 pub const MODE_RATE_HZ: Whole = whole(1, 1000);
-/// `watchdog_s`, where it is not 0: the first program may wait for a slow card for 4 of them.
+/// `watchdog_s`, unless it is 0: the first program may wait 4 s for a slow card.
 pub const WATCHDOG_S: Whole = whole(5, 300);
 /// `start_s` and `trial_s`.
 pub const START_S: Whole = whole(5, 3600);
-/// `degraded_rate_fps`: below one frame in two seconds the display would take the class for an old one.
+/// `degraded_rate_fps`: below one frame in two seconds the display would treat the class as stale.
 pub const DEGRADED_RATE_FPS: Real = real(0.5, 60.0);
 /// `after_s`.
 pub const AFTER_S: Whole = whole(0, 86_400);
@@ -129,7 +129,7 @@ pub const AT_CELSIUS: Real = real(30.0, 120.0);
 /// `at_percent`.
 pub const AT_PERCENT: Whole = whole(10, 100);
 
-// Model files.
+// For model files.
 
 /// `size_bytes`.
 pub const MODEL_BYTES: Whole = whole(1, 4 << 30);
@@ -149,14 +149,14 @@ pub const CLASS_COUNT: Whole = whole(2, 100_000);
 pub const LABEL_OFFSET: Whole = whole(0, 1000);
 
 impl Whole {
-    /// The number, when it is in the range.
+    /// The number, if it is in the range.
     pub fn check(self, number: u64) -> Option<u64> {
         (self.least..=self.most).contains(&number).then_some(number)
     }
 }
 
 impl Real {
-    /// The number, when it is in the range.
+    /// The number, if it is in the range.
     pub fn check(self, number: f32) -> Option<f32> {
         (self.least..=self.most).contains(&number).then_some(number)
     }
@@ -177,7 +177,7 @@ impl fmt::Display for Real {
     }
 }
 
-/// Reads a flag of the command line: a whole number in `range`.
+/// Parses a command-line flag: a whole number in `range`.
 pub fn flag<T: TryFrom<u64>>(range: Whole) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
         let number = text.parse().ok().and_then(|number| range.check(number));
@@ -187,7 +187,7 @@ pub fn flag<T: TryFrom<u64>>(range: Whole) -> impl Fn(&str) -> Result<T, String>
     }
 }
 
-/// Reads a flag of the command line: a number in `range`.
+/// Parses a command-line flag: a number in `range`.
 pub fn real_flag(range: Real) -> impl Fn(&str) -> Result<f32, String> + Clone {
     move |text| {
         let number = text.parse().ok().and_then(|number| range.check(number));
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_is_in_its_range_or_says_it() {
+    fn a_flag_out_of_range_is_refused_with_its_range() {
         let threads = flag::<usize>(THREADS);
         assert_eq!((threads("1"), threads("64")), (Ok(1), Ok(64)));
         for text in ["0", "65", "-1", "1.5", "", "two", "99999999999999999999"] {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_of_boards_says_the_same() {
+    fn the_boards_readme_states_the_same_ranges() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/README.md");
         let readme = std::fs::read_to_string(path).unwrap();
         let whole = |key: &str, range: Whole| {

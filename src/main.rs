@@ -1,4 +1,4 @@
-//! The `eyelet` command: arguments, log, exit code. All else is in the library.
+//! The `eyelet` command: arguments, log, exit code. Everything else is in the library.
 
 use eyelet::commands::Cli;
 use eyelet::memory::FixedPool;
@@ -27,8 +27,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// `[seconds since start] message`, what `RUST_LOG` lets through, `info` without it (and nothing of the libraries). A line that
-/// cannot be written is lost: the log is no result, and a board goes on without its serial line.
+/// Logs `[seconds since start] message` as `RUST_LOG` selects, by default `info` (and nothing from libraries). A line that cannot
+/// be written is lost: the log is not a result, and a board continues without its serial line.
 fn start_log(started: Instant, on_stdout: bool) {
     let target = if on_stdout {
         env_logger::Target::Stdout

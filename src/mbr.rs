@@ -1,12 +1,12 @@
-//! A disk's partition table in the old form (MBR), which is the one that a Raspberry Pi's boot code and U-Boot read.
+//! A disk's partition table in the old format (MBR), which the Raspberry Pi's boot code and U-Boot read.
 //!
-//! Sectors have 512 bytes. Cylinders, heads and sectors are not filled in: nothing has used them for decades.
+//! Sectors have 512 bytes. The cylinder/head/sector fields stay unset: nothing has used them for decades.
 
 use std::ops::Range;
 
 /// The disk identifier of every disk that `eyelet image` makes: `Eyel` in ASCII. PARTUUIDs are `4579656c-01` to `-04`.
 pub const EYELET_DISK_ID: u32 = 0x4579_656c;
-/// Bytes of a sector.
+/// Bytes per sector.
 pub const SECTOR_BYTES: u64 = 512;
 
 /// A partition with a FAT32 file system, addressed by sector numbers (type 0x0c).
@@ -16,26 +16,30 @@ const BOOTABLE: u8 = 0x80;
 /// One of the four partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// The bytes of the disk that it takes; both ends are whole sectors.
+    /// The partition's bytes on the disk; both ends are on sector boundaries.
     pub bytes: Range<u64>,
-    /// Whether boot loaders look here first.
+    /// Whether boot loaders try this one first.
     pub bootable: bool,
 }
 
-/// The first sector of a disk with `partitions`, whose identifier is `disk_id` (Linux makes PARTUUIDs of it).
+/// The first sector of a disk with `partitions` and the identifier `disk_id` (Linux derives PARTUUIDs from it).
 ///
 /// # Panics
-/// When a partition does not lie on sectors or ends past 2 TiB: the caller chooses the layout.
+/// When a partition is not aligned to sectors or ends past 2 TiB: the caller chooses the layout.
 pub fn sector(disk_id: u32, partitions: &[Partition; 4]) -> [u8; SECTOR_BYTES as usize] {
     let mut sector = [0; SECTOR_BYTES as usize];
     sector[440..444].copy_from_slice(&disk_id.to_le_bytes());
     for (entry, partition) in sector[446..510].chunks_exact_mut(16).zip(partitions) {
         let sectors = |bytes: u64| {
-            assert_eq!(bytes % SECTOR_BYTES, 0, "{partition:?} lies on sectors");
+            assert_eq!(
+                bytes % SECTOR_BYTES,
+                0,
+                "{partition:?} is aligned to sectors"
+            );
             u32::try_from(bytes / SECTOR_BYTES).expect("a disk of less than 2 TiB")
         };
         entry[0] = if partition.bootable { BOOTABLE } else { 0 };
-        // "Cannot be said in cylinders", as other tools write it.
+        // "Not expressible in cylinders", as other tools write it.
         entry[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
         entry[4] = FAT32_LBA;
         entry[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
@@ -47,13 +51,13 @@ pub fn sector(disk_id: u32, partitions: &[Partition; 4]) -> [u8; SECTOR_BYTES as
     sector
 }
 
-/// The disk identifier of the disk that begins with `sector`.
+/// The disk identifier in a disk's first sector.
 pub fn disk_id(sector: &[u8]) -> Option<u32> {
     let bytes = sector.get(440..444)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// The bytes of each partition of the disk that begins with `sector`; `None` when that is no partition table.
+/// The bytes of each partition, from a disk's first sector; `None` if that is not a partition table.
 pub fn partitions(sector: &[u8]) -> Option<Vec<Partition>> {
     if sector.get(510..512)? != [0x55, 0xaa] {
         return None;
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_says_what_it_was_made_of() {
+    fn a_table_survives_a_round_trip() {
         const MIB: u64 = 1 << 20;
         let table = [(4, 48), (48, 240), (240, 432), (432, 512)].map(|(from, to)| Partition {
             bytes: from * MIB..to * MIB,

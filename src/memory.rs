@@ -1,21 +1,21 @@
-//! The fixed pool: one block of memory, reserved and touched at start, that serves every allocation after it.
+//! The fixed pool: one block of memory, reserved and touched at start, that serves every later allocation.
 //!
 //! [`FixedPool`] is the program's global allocator. It has three phases:
 //!
-//! | phase | who serves | when |
+//! | phase | allocator | when |
 //! |---|---|---|
 //! | open | the system | arguments, board file, commands other than `run` |
-//! | filling | the pool, which goes on behind its end; what does not fit there, the system | loading: network, camera, display, first frames |
+//! | filling | the pool, extended beyond its end; the system for what does not fit there | loading: network, camera, display, first frames |
 //! | sealed | the pool | the loop |
 //!
-//! While filling, addresses behind the pool's end belong to it, though no memory stands behind those that nobody writes to. So
-//! blocks lie where they would lie in a larger pool, and the highest end of one tells how large the pool must be: a pool that
-//! is too small is refused with the number that it needs. A pool of no stated size becomes that large: as far as blocks lay, a
-//! tenth and [`FRAME_BYTES`] more. After [`seal`] the system is asked only when the pool is exhausted,
-//! which is counted and told ([`Usage::overflow_bytes`]): a board that goes on and says so beats one that stops.
+//! While filling, the addresses beyond the pool's end belong to it, though those that nobody writes to are not backed by memory.
+//! So blocks lie where they would lie in a larger pool, and the highest end of a block tells how large the pool must be: a pool
+//! that is too small is refused with the size that it needs. A pool without a stated size becomes that large: up to the highest
+//! block, plus a tenth and [`FRAME_BYTES`]. After [`seal`] the system serves allocations only when the pool is exhausted, which
+//! is counted and reported ([`Usage::overflow_bytes`]): better a board that continues and says so than one that stops.
 //!
-//! Buffers that drivers map into the process (V4L2, DRM) lie outside the pool; they are mapped at start. The program's
-//! own code and stacks are mapped in when the pool is sealed.
+//! Buffers that drivers map into the process (V4L2, DRM) are outside the pool; they are mapped at start. The program's own code
+//! and stacks are mapped in when the pool is sealed.
 
 mod limit;
 mod resident;
@@ -34,20 +34,20 @@ pub struct FixedPool;
 
 static TALC: TalcLock<RawSpinlock, Manual> = TalcLock::new(Manual);
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-/// Whether somebody has begun to reserve the pool. Never taken back: a pool that could not be had ends the program.
+/// Whether reserving the pool has begun. Never reset: a pool that cannot be had ends the program.
 static RESERVED: AtomicBool = AtomicBool::new(false);
-/// First byte of the pool, 0 while there is none.
+/// The pool's first byte, 0 while there is none.
 static START: AtomicUsize = AtomicUsize::new(0);
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 /// Whether the pool gets its size when it is sealed.
 static IS_GROWING: AtomicBool = AtomicBool::new(false);
-/// Where addresses end that belong to the pool: behind its spare.
+/// End of the pool's addresses, spare included.
 static END: AtomicUsize = AtomicUsize::new(0);
-/// Bytes behind the pool's end that belong to it while it is filled.
+/// Bytes beyond the pool's end that belong to it while it is filled.
 static SPARE: AtomicUsize = AtomicUsize::new(0);
-/// Where the allocator's own range ends, while there is spare.
+/// End of the allocator's own range, while there is spare.
 static HEAP_END: AtomicUsize = AtomicUsize::new(0);
-/// The highest end of a block.
+/// The highest end of any block.
 static HIGHEST: AtomicUsize = AtomicUsize::new(0);
 static SEALED: AtomicBool = AtomicBool::new(false);
 static LIVE: AtomicUsize = AtomicUsize::new(0);
@@ -65,13 +65,13 @@ fn count(pointer: *mut u8, size: usize) {
     PEAK.fetch_max(LIVE.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
-// SAFETY: every block comes from `System` or from `TALC` and goes back to the one that it came from, told apart by its
-// address: the pool's range is mapped once, never given back, and handed to `TALC` alone.
+// SAFETY: every block comes from `System` or from `TALC` and is returned to its origin, which its address identifies: the pool's
+// range is mapped once, never unmapped, and given only to `TALC`.
 unsafe impl GlobalAlloc for FixedPool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if START.load(Relaxed) == 0 {
             INSTALLED.store(true, Relaxed);
-            // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+            // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`.
             return limit::served(unsafe { System.alloc(layout) }, layout.size());
         }
         // SAFETY: as above.
@@ -92,27 +92,27 @@ unsafe impl GlobalAlloc for FixedPool {
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         if is_in_pool(pointer) {
             LIVE.fetch_sub(layout.size(), Relaxed);
-            // SAFETY: the block is one of the pool's, allocated with this layout.
+            // SAFETY: the block came from the pool with this layout.
             unsafe { TALC.dealloc(pointer, layout) }
         } else {
-            // Blocks from before the pool were never counted; the counter must not pass below zero for them.
+            // Blocks allocated before the pool existed were not counted; freeing them must not take the counter below zero.
             let _ =
                 OVERFLOW.fetch_update(Relaxed, Relaxed, |n| Some(n.saturating_sub(layout.size())));
-            // SAFETY: the block is one of the system's, allocated with this layout.
+            // SAFETY: the block came from the system with this layout.
             unsafe { System.dealloc(pointer, layout) }
         }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         if START.load(Relaxed) == 0 {
-            // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`; without a pool all blocks are the system's.
+            // SAFETY: the caller upholds the contract of `GlobalAlloc::realloc`; without a pool all blocks are the system's.
             return limit::served(
                 unsafe { System.realloc(pointer, layout, new_size) },
                 new_size,
             );
         }
         if is_in_pool(pointer) {
-            // SAFETY: as above, the block is one of the pool's.
+            // SAFETY: as above, the block is the pool's.
             let moved = unsafe { TALC.realloc(pointer, layout, new_size) };
             if !moved.is_null() {
                 LIVE.fetch_sub(layout.size(), Relaxed);
@@ -120,7 +120,7 @@ unsafe impl GlobalAlloc for FixedPool {
                 return moved;
             }
         }
-        // SAFETY: the caller gives a valid size for this alignment; the new block holds the smaller of both sizes.
+        // SAFETY: the caller gives a valid size for this alignment; the new block is as large as the smaller of both sizes.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !moved.is_null() {
@@ -132,22 +132,22 @@ unsafe impl GlobalAlloc for FixedPool {
     }
 }
 
-/// What is used of the pool.
+/// The pool's usage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The pool's size; 0 when there is none.
     pub pool_bytes: usize,
-    /// Bytes that are allocated from it now.
+    /// Bytes allocated from it now.
     pub live_bytes: usize,
-    /// The most that `live_bytes` was since the last [`Ledger::account`] began, or since start.
+    /// The maximum of `live_bytes` since the last [`Ledger::account`] began, or since start.
     pub peak_bytes: usize,
     /// Bytes that did not fit and came from the system.
     pub overflow_bytes: usize,
-    /// The most that `overflow_bytes` was since the pool was reserved or sealed.
+    /// The maximum of `overflow_bytes` since the pool was reserved or sealed.
     pub overflow_peak_bytes: usize,
 }
 
-/// What is used of the pool now.
+/// The pool's usage now.
 pub fn usage() -> Usage {
     Usage {
         pool_bytes: SIZE.load(Relaxed),
@@ -158,22 +158,22 @@ pub fn usage() -> Usage {
     }
 }
 
-/// What a pool of no stated size has for the frames themselves, beside its tenth: a JPEG decoder's lines, a PNG's rows.
+/// Room for the frames themselves in a pool without a stated size, beside its tenth: a JPEG decoder's lines, a PNG's rows.
 pub const FRAME_BYTES: usize = 2 << 20;
 
 /// The size of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolSize {
-    /// So many bytes, touched before anything is loaded. What does not fit is refused.
+    /// This many bytes, touched before anything is loaded. What does not fit is refused.
     Bytes(usize),
-    /// What the start needs: known, and touched, when the pool is sealed.
+    /// What the start needs, which is known, and touched, when the pool is sealed.
     AsNeeded,
 }
 
-/// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Once a process: later calls,
-/// or calls at the same time from other threads, do nothing.
+/// Reserves the pool, touches every page of it, and serves all allocations from it from now on. Works once per process: later or
+/// concurrent calls do nothing.
 ///
-/// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no fault.
+/// A program whose global allocator is not [`FixedPool`] (a test of the library) gets no pool; that is no error.
 pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     if !INSTALLED.load(SeqCst)
         || RESERVED
@@ -184,7 +184,7 @@ pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     }
     let bytes = match size {
         PoolSize::Bytes(bytes) => bytes,
-        // One that begins small, and mostly in its spare.
+        // It starts small, with most of its addresses in the spare.
         PoolSize::AsNeeded => {
             IS_GROWING.store(true, SeqCst);
             1 << 20
@@ -193,7 +193,7 @@ pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     let mib = bytes >> 20;
     let (range, spare) = with_spare(bytes);
     let fixed = if range.is_null() { 0 } else { libc::MAP_FIXED };
-    // SAFETY: a new private mapping; nothing else knows its address, or that of the range that it replaces the start of.
+    // SAFETY: a new private mapping; nothing else knows its address, or the address of the range whose start it replaces.
     let start = unsafe {
         libc::mmap(
             range,
@@ -213,21 +213,21 @@ pub fn reserve(size: PoolSize) -> Result<(), Failure> {
             ),
         ));
     }
-    // MAP_POPULATE does not say when it could not; a write to each page settles it.
+    // MAP_POPULATE does not report failure; a write to each page makes sure.
     for page in (0..bytes).step_by(4096) {
         // SAFETY: `page` is inside the mapping, which is readable and writable and has no other user.
         unsafe { start.cast::<u8>().add(page).write_volatile(0) };
     }
-    // Against swapping; refused to ordinary users past a limit, and then not needed for being right.
+    // Prevents swapping. Refused to ordinary users above a limit; correctness does not need it.
     // SAFETY: the range is the mapping made above.
     unsafe { libc::mlock(start, bytes) };
-    // SAFETY: the mapping lives as long as the process (its spare end until the pool is sealed) and is given to nobody else;
-    // `Manual` allows claims.
+    // SAFETY: the mapping lives as long as the process (its spare until the pool is sealed) and is given to nobody else; `Manual`
+    // allows claims.
     let claimed = unsafe { TALC.lock().claim(start.cast(), bytes + spare) };
     let Some(heap_end) = claimed else {
         return Err(Failure::new(
             Cause::Memory,
-            "the memory pool is too small to be managed at all",
+            "the memory pool is too small to be managed",
         ));
     };
     HEAP_END.store(heap_end.as_ptr() as usize, SeqCst);
@@ -238,15 +238,15 @@ pub fn reserve(size: PoolSize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Addresses for a pool of so many bytes and for spare behind it, without memory, and how many bytes are spare; null and 0
-/// where there are not so many addresses.
+/// Reserves addresses, without memory, for a pool of `bytes` and for spare beyond it. Returns their start and the number of spare
+/// bytes; null and 0 when there are not enough addresses.
 fn with_spare(bytes: usize) -> (*mut libc::c_void, usize) {
     const SPARE_BYTES: u64 = if cfg!(target_pointer_width = "64") {
         4 << 30
     } else {
         512 << 20
     };
-    // Never more than there is memory for, in whole MiB.
+    // Never more than the free memory, in whole MiB.
     let spare = SPARE_BYTES.min(free_bytes().saturating_sub(bytes as u64)) >> 20 << 20;
     let spare = usize::try_from(spare).unwrap_or(0);
     let Some(all) = bytes.checked_add(spare) else {
@@ -270,7 +270,7 @@ fn with_spare(bytes: usize) -> (*mut libc::c_void, usize) {
     }
 }
 
-/// Gives the addresses behind the pool's end back. No block may lie there.
+/// Returns the addresses beyond the pool's end to the system. No block may be there.
 fn give_spare_back() {
     let (start, size) = (START.load(SeqCst), SIZE.load(SeqCst));
     let spare = SPARE.load(SeqCst);
@@ -280,33 +280,32 @@ fn give_spare_back() {
     };
     let end = (start + size) as *mut u8;
     let mut talc = TALC.lock();
-    // SAFETY: `heap_end` is what the allocator called the end of its only range, which was not moved since.
+    // SAFETY: `heap_end` is the end of the allocator's only range, as the allocator returned it; it has not moved since.
     let cut = unsafe { talc.truncate(heap_end, end) };
     HEAP_END.store(cut.map_or(0, |cut| cut.as_ptr() as usize), SeqCst);
     if cut.is_some_and(|cut| cut.as_ptr() <= end) {
         SPARE.store(0, SeqCst);
         END.store(end as usize, SeqCst);
-        // SAFETY: the allocator has given these addresses back, and no block lies there.
+        // SAFETY: the allocator has given up these addresses, and no block is there.
         unsafe { libc::munmap(end.cast(), spare) };
     }
 }
 
-/// Gives a pool of no stated size the size that it needs, out of its spare: once everything is loaded. Where addresses end
-/// before, [`seal`] refuses it as one that is too small.
+/// Once everything is loaded: gives a pool without a stated size the size that it needs, out of its spare. If the spare is too
+/// small, [`seal`] refuses the pool as too small.
 pub fn settle() {
     let (size, spare) = (SIZE.load(SeqCst), SPARE.load(SeqCst));
     let grown = (needed_mib(usage()) << 20) + FRAME_BYTES;
     if IS_GROWING.swap(false, SeqCst) && grown > size && grown - size <= spare {
         SIZE.store(grown, SeqCst);
         SPARE.store(spare - (grown - size), SeqCst);
-        // Touches what is not yet, without changing it; where that is refused, `resident` does so.
+        // Touches untouched pages without changing them; if that is refused, `resident` does it.
         // SAFETY: the range is the pool's, mapped since it was reserved.
         unsafe { libc::mlock(START.load(SeqCst) as *const _, grown) };
     }
 }
 
-/// Ends the start: settles the pool, refuses one that did not hold everything so far with a tenth to spare, and maps in the
-/// program.
+/// Ends the start: settles the pool, refuses it unless it held everything so far with a tenth to spare, and maps in the program.
 pub fn seal() -> Result<Usage, Failure> {
     settle();
     let usage = usage();
@@ -332,13 +331,13 @@ pub fn seal() -> Result<Usage, Failure> {
     Ok(usage)
 }
 
-/// Whether the start has ended well: the network has run once, and the loop goes on or will.
+/// Whether the start has succeeded: the network has run once, and the loop runs or will.
 pub fn is_sealed() -> bool {
     SEALED.load(Relaxed)
 }
 
-/// The size that would do, in whole MiB: the pool's own when all lay in it with a tenth of the peak to spare. Else as far as
-/// blocks lay, and a tenth, since in a smaller pool they may lie a little otherwise.
+/// The size that would do, in whole MiB: the pool's own if everything fitted with a tenth of the peak to spare. Otherwise up to
+/// the highest block plus a tenth, since blocks may lie somewhat differently in a smaller pool.
 fn needed_mib(usage: Usage) -> usize {
     let with_losses = |bytes: usize| (bytes + bytes / 10).div_ceil(1 << 20);
     let peak = usage.peak_bytes.max(LARGEST.load(Relaxed));
@@ -351,17 +350,17 @@ fn needed_mib(usage: Usage) -> usize {
     with_losses(reach.max(peak) + overflow).max(mib + 1)
 }
 
-/// The largest peak of all accounts.
+/// The largest peak of any account.
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
-/// What each part of the start took from the pool; printed at start.
+/// What each part of the start took from the pool; logged at start.
 #[derive(Debug, Default)]
 pub struct Ledger {
     lines: Vec<(&'static str, usize, usize)>,
 }
 
 impl Ledger {
-    /// Runs one part of the start and notes what it kept and what it needed on the way.
+    /// Runs one part of the start and records what it kept and its peak.
     pub fn account<T>(&mut self, part: &'static str, run: impl FnOnce() -> T) -> T {
         let before = LIVE.load(Relaxed);
         LARGEST.fetch_max(PEAK.swap(before, Relaxed), Relaxed);
@@ -373,7 +372,7 @@ impl Ledger {
         result
     }
 
-    /// The ledger, a line a part.
+    /// The ledger, one line per part.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         let usage = usage();
         let kib = |bytes: usize| bytes.div_ceil(1024);
@@ -381,7 +380,7 @@ impl Ledger {
             "memory: no fixed pool in this process".to_owned()
         } else {
             format!(
-                "memory: pool of {} KiB reserved and touched, {} KiB in use, {} KiB needed at the most",
+                "memory: pool of {} KiB reserved and touched, {} KiB in use, {} KiB needed at most",
                 kib(usage.pool_bytes),
                 kib(usage.live_bytes),
                 kib(usage.peak_bytes.max(LARGEST.load(Relaxed)))
@@ -397,8 +396,8 @@ impl Ledger {
     }
 }
 
-/// Bytes that this process could still get: of the pool, and of the system's memory that is free or can be made so. All there
-/// are where the system does not say.
+/// Bytes that this process could still get: from the pool, and from system memory that is free or reclaimable. `u64::MAX` if the
+/// system does not say.
 pub fn free_bytes() -> u64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = meminfo
@@ -410,7 +409,7 @@ pub fn free_bytes() -> u64 {
     kib.map_or(u64::MAX, |kib: u64| (kib << 10).saturating_add(pool))
 }
 
-/// Page faults of this process since it began: (minor, major).
+/// Page faults of this process since its start: (minor, major).
 pub fn page_faults() -> (u64, u64) {
     // SAFETY: `getrusage` fills the whole structure, for which all bit patterns are valid.
     let usage = unsafe {
@@ -421,7 +420,7 @@ pub fn page_faults() -> (u64, u64) {
     (usage.ru_minflt as u64, usage.ru_majflt as u64)
 }
 
-/// The most memory that this process had resident, in KiB.
+/// The process's peak resident memory, in KiB.
 pub fn peak_rss_kib() -> u64 {
     // SAFETY: as in `page_faults`.
     let usage = unsafe {

@@ -1,10 +1,10 @@
-//! What a user, a board file or a model names in the file system, opened in one guarded way.
+//! Opens, in one guarded way, files that a user, a board file or a model names.
 //!
-//! A name may lead anywhere: to a pipe that nobody writes to, to `/dev/zero`, to the other name of a file that is about to be
-//! overwritten. So what a name leads to is looked at before it is opened (opening a device may already do something) and once
-//! more when it is open; nothing here waits for anybody; and a length that is too large is refused before a byte is read.
+//! A name may lead anywhere: to a pipe that nobody writes to, to `/dev/zero`, to another name of a file that is about to be
+//! overwritten. So we check what a name leads to before opening it (opening a device may already have an effect) and again once
+//! it is open; nothing here blocks; and a file that is too long is refused before a byte is read.
 //!
-//! Errors of kind `InvalidInput` say that a name leads to the wrong thing; all others are the system's own.
+//! Errors of kind `InvalidInput` mean that a name leads to the wrong thing; all others come from the system.
 
 use crate::built_in;
 use std::fs::{File, FileType, Metadata, OpenOptions};
@@ -17,17 +17,17 @@ const MIB: u64 = 1 << 20;
 /// Opens the file at `path` for reading, if it has at most `most_bytes`.
 ///
 /// # Errors
-/// It is no regular file, is longer, or cannot be opened.
+/// It is not a regular file, is longer, or cannot be opened.
 pub fn open_file(path: &Path, most_bytes: u64) -> io::Result<File> {
     let file = open(path, OpenOptions::new().read(true), 0, FileType::is_file)?;
     check_length(file.metadata()?.len(), most_bytes)?;
     Ok(file)
 }
 
-/// Reads the file at `path`, which may be a built-in one, if it has at most `most_bytes`.
+/// Reads the file at `path`, which may be built in, if it has at most `most_bytes`.
 ///
 /// # Errors
-/// It is no regular file, is longer, cannot be read, or there is no memory for it.
+/// It is not a regular file, is longer, cannot be read, or there is no memory for it.
 pub fn read_file(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     if let Some(bytes) = built_in::read(path) {
         check_length(bytes.len() as u64, most_bytes)?;
@@ -39,13 +39,13 @@ pub fn read_file(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     bytes
         .try_reserve_exact(expected)
         .map_err(|_| ErrorKind::OutOfMemory)?;
-    // Files of /proc have no length, and others may grow.
+    // Files in /proc have no length, and other files may grow.
     file.take(most_bytes + 1).read_to_end(&mut bytes)?;
     check_length(bytes.len() as u64, most_bytes)?;
     Ok(bytes)
 }
 
-/// Opens a disk (a block device, or the file of one) for reading.
+/// Opens a disk (a block device, or a disk image file) for reading.
 ///
 /// # Errors
 /// It is neither, or cannot be opened.
@@ -53,30 +53,30 @@ pub fn open_disk(path: &Path) -> io::Result<File> {
     open(path, OpenOptions::new().read(true), 0, is_disk)
 }
 
-/// Opens a disk for reading and writing, beside others that may have it open.
+/// Opens a disk for reading and writing, even if others have it open.
 ///
 /// # Errors
-/// It is neither device nor file, or cannot be opened.
+/// It is neither a device nor a file, or cannot be opened.
 pub fn open_disk_to_write(path: &Path) -> io::Result<File> {
     let options = &mut OpenOptions::new();
     open(path, options.read(true).write(true), 0, is_disk)
 }
 
-/// Opens a disk for reading and writing. A device is refused while something else has it, or a part of it, for itself: while
-/// it is mounted, above all.
+/// Opens a disk for reading and writing. A device is refused while something else has exclusive use of it or a part of it: above
+/// all, while it is mounted.
 ///
 /// # Errors
-/// It is neither device nor file, is in use, or cannot be opened.
+/// It is neither a device nor a file, is in use, or cannot be opened.
 pub fn open_disk_alone(path: &Path) -> io::Result<File> {
     let options = &mut OpenOptions::new();
-    // For a file the flag means nothing.
+    // For a file the flag has no effect.
     open(path, options.read(true).write(true), libc::O_EXCL, is_disk)
 }
 
-/// Opens the file at `path` for reading and writing, as it is; one that is not there is made.
+/// Opens the file at `path` for reading and writing, without truncating it; creates a missing file.
 ///
 /// # Errors
-/// It is no regular file, or cannot be opened.
+/// It is not a regular file, or cannot be opened.
 #[cfg_attr(
     not(feature = "tools"),
     allow(
@@ -99,11 +99,10 @@ pub fn open_file_to_write(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The place where a file may be put under the name `path`: where that leads, if it is a link. What is there already must be a
-/// regular file.
+/// Where a file named `path` would be written: the link's target, if it is a link. An existing target must be a regular file.
 ///
 /// # Errors
-/// It is something else, or cannot be looked at.
+/// It is something else, or cannot be examined.
 #[cfg_attr(
     not(feature = "tools"),
     allow(
@@ -126,10 +125,10 @@ pub fn output_place(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Fails when `one` and `other` lead to the same file or, by whatever names, to the same disk or parts of it.
+/// Fails when `one` and `other` lead to the same file or, under any names, to the same disk or parts of it.
 ///
 /// # Errors
-/// They do. A name that leads nowhere is no error here: whoever opens it says so.
+/// They do. A name that leads nowhere is no error here: opening it will report that.
 pub fn check_apart(one: &Path, other: &Path) -> io::Result<()> {
     let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) else {
         return Ok(());
@@ -148,7 +147,7 @@ pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     }
 }
 
-/// The kernel's folder of the whole disk that a block device is, or is a part of.
+/// The kernel's folder of the whole disk for a block device, which may be a partition.
 fn disk_folder(metadata: &Metadata) -> Option<PathBuf> {
     if !metadata.file_type().is_block_device() {
         return None;
@@ -171,8 +170,8 @@ fn open(
 ) -> io::Result<File> {
     let kind = std::fs::metadata(path)?.file_type();
     check_kind(kind, &is_wanted)?;
-    // What became a pipe since then must not be waited for. (On a device the flag would have another meaning: a drive without
-    // a medium is opened.)
+    // It may have become a pipe since then, which must not block us. (Not for devices: there the flag would open a drive without
+    // a medium.)
     let patience = if kind.is_file() { libc::O_NONBLOCK } else { 0 };
     let file = options.custom_flags(flags | patience).open(path)?;
     check_kind(file.metadata()?.file_type(), is_wanted)?;
@@ -209,7 +208,7 @@ fn check_length(bytes: u64, most_bytes: u64) -> io::Result<()> {
     } else {
         format!("{} MiB", most_bytes / MIB)
     };
-    let message = format!("it is longer than {limit}, the most that is read here");
+    let message = format!("it is longer than {limit}, the maximum here");
     Err(io::Error::new(ErrorKind::InvalidInput, message))
 }
 
@@ -226,7 +225,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn only_what_is_wanted_is_opened_and_nothing_is_waited_for() {
+    fn only_the_wanted_kind_is_opened_and_nothing_blocks() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("file"), "twelve bytes").unwrap();
@@ -297,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_read_than_was_asked_for() {
+    fn no_more_is_read_than_requested() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("huge");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         let error = read_file(&path, 8 * MIB).unwrap_err();
         assert!(error.to_string().contains("longer than 8 MiB"), "{error}");
-        // It has no length, and is longer than 10 bytes.
+        // Its length reads as 0, but it is longer than 10 bytes.
         let error = read_file(Path::new("/proc/self/maps"), 10).unwrap_err();
         assert!(
             error.to_string().contains("longer than 10 bytes"),
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_file_is_known_by_every_name() {
+    fn the_same_file_is_recognised_under_every_name() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("one"), "1").unwrap();

@@ -1,16 +1,16 @@
-//! The one way out: results go to standard output, words about the program itself to standard error.
+//! All output: results go to standard output, messages about the program itself to standard error.
 //!
-//! A result that cannot be written is a [`Failure`] of cause [`Cause::Output`]. What is said on standard error is lost then,
-//! and nothing else happens: the exit code still tells. Control characters of file names, labels and messages are spelt out,
-//! so that none of them reaches a terminal.
+//! A result that cannot be written is a [`Failure`] with cause [`Cause::Output`]. A message on standard error that cannot be
+//! written is lost without further effect: the exit code still tells. Control characters in file names, labels and messages are
+//! escaped, so that none of them reaches a terminal.
 
 use crate::{Cause, Failure, poll};
 use serde_json::Value;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
-/// Displays its content on one line: control characters are spelt `\n`, `\r`, `\t` or `\u001b`, as JSON has them, so that a line
-/// of JSON stays one.
+/// Displays its content on one line: control characters become `\n`, `\r`, `\t` or `\u001b`, as in JSON, so that a line of JSON
+/// stays valid.
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<T>(pub T);
 
@@ -25,7 +25,7 @@ struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(rules_the_terminal) {
+        while let Some(at) = rest.find(controls_the_terminal) {
             let (clean, from) = rest.split_at(at);
             self.0.write_str(clean)?;
             let mut chars = from.chars();
@@ -42,8 +42,8 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Control characters, line ends, and marks that turn the direction of writing.
-fn rules_the_terminal(c: char) -> bool {
+/// Control characters, line ends, and marks that change the writing direction.
+fn controls_the_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -51,25 +51,25 @@ fn rules_the_terminal(c: char) -> bool {
 /// Writes one line to standard output.
 ///
 /// # Errors
-/// [`Cause::Output`] when it cannot be written: a full disk, a reader that is gone.
+/// [`Cause::Output`] when writing fails: a full disk, a reader that is gone.
 pub fn print_line(line: impl Display) -> Result<(), Failure> {
     write_line(&mut io::stdout().lock(), line).map_err(cannot_print)
 }
 
-/// The version of all JSON that is printed, the `v` of each object. It grows when a key changes its meaning or goes; keys may be
-/// added to it. `boards/JSON.md` tells all keys.
+/// The version of all JSON output, the `v` of each object. It grows when a key changes its meaning or is removed; new keys may be
+/// added without that. `boards/JSON.md` lists all keys.
 pub const JSON_VERSION: u32 = 1;
 
 /// Writes an object as one line of JSON to standard output, with its version.
 ///
 /// # Errors
-/// As of [`print_line`].
+/// As [`print_line`].
 pub fn print_json(mut object: Value) -> Result<(), Failure> {
     object["v"] = JSON_VERSION.into();
     print_line(object)
 }
 
-/// Whether what is printed has a reader, as far as can be known without writing.
+/// Checks that standard output still has a reader, as far as that is known without writing.
 ///
 /// # Errors
 /// [`Cause::Output`] when the reader of standard output is gone.
@@ -80,13 +80,13 @@ pub fn check_reader() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says one line on standard error, or nothing when that cannot be written.
-pub fn tell(line: impl Display) {
-    // There is no further place to say so.
+/// Prints one line to standard error; errors are ignored.
+pub fn eprint_line(line: impl Display) {
+    // There is nowhere else to report it.
     let _ = write_line(&mut io::stderr().lock(), line);
 }
 
-/// What a failure to write to standard output is.
+/// The failure for an error on standard output.
 pub fn cannot_print(error: io::Error) -> Failure {
     let why = match error.kind() {
         io::ErrorKind::BrokenPipe => "its reader is gone".to_owned(),
@@ -98,7 +98,7 @@ pub fn cannot_print(error: io::Error) -> Failure {
     )
 }
 
-/// One write a line, so that lines of several processes do not mix.
+/// One write per line, so that lines of several processes do not mix.
 fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
     let text = format!("{}\n", Escaped(line));
     out.write_all(text.as_bytes())?;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_spelt_out() {
+    fn control_characters_are_escaped() {
         let escaped = |text: &str| Escaped(text).to_string();
         assert_eq!(escaped("Zürich, 50 % 😀 \\n"), "Zürich, 50 % 😀 \\n");
         assert_eq!(escaped("a\nb\r\tc"), "a\\nb\\r\\tc");
@@ -119,7 +119,7 @@ mod tests {
             escaped("\u{9b}1m \u{7f} \u{202e}gpj"),
             "\\u009b1m \\u007f \\u202egpj"
         );
-        // What was escaped once stays as it is.
+        // Escaping twice changes nothing.
         assert_eq!(escaped(&escaped("a\nb")), "a\\nb");
     }
 

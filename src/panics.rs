@@ -1,9 +1,9 @@
-//! Panics. One that is caught says nothing by itself: whoever catches it makes an error of it. One that nobody catches ends the
-//! program in one line.
+//! Panics. A caught panic prints nothing: the code that catches it makes an error of it. An uncaught one ends the program with
+//! one line.
 //!
-//! The profile `static` has no unwinding, which would be a fifth of its size: there every panic ends the program, with the
-//! exit code for a model while one may still be planned, and with Rust's own code for a panic once frames pass. Whoever
-//! watches starts the program again.
+//! The profile `static` aborts instead of unwinding, which saves a fifth of its size: there every panic ends the program, with
+//! the exit code for a model while one may still be planned, and with Rust's own code for a panic once frames run. The supervisor
+//! then restarts the program.
 
 use crate::output;
 use std::cell::Cell;
@@ -14,12 +14,12 @@ thread_local! {
     static CAUGHT: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Tells panics in one line, for the whole process.
+/// Installs the hook that reports panics in one line, for the whole process.
 pub fn install() {
-    panic::set_hook(Box::new(tell));
+    panic::set_hook(Box::new(report));
 }
 
-/// [`std::panic::catch_unwind`], and the panic is not told.
+/// [`std::panic::catch_unwind`] without a report of the panic.
 ///
 /// # Errors
 /// The panic's payload.
@@ -30,7 +30,7 @@ pub fn catch_unwind<T>(run: impl FnOnce() -> T + UnwindSafe) -> std::thread::Res
     result
 }
 
-fn tell(panic: &PanicHookInfo<'_>) {
+fn report(panic: &PanicHookInfo<'_>) {
     let is_caught = cfg!(panic = "unwind") && CAUGHT.get() > 0;
     if is_caught {
         log::debug!("{}", line(panic));
@@ -40,14 +40,14 @@ fn tell(panic: &PanicHookInfo<'_>) {
     let advice = if is_planning {
         "most likely the model cannot be run: try another one"
     } else {
-        "a fault of Eyelet's: please report this line"
+        "a bug in Eyelet: please report this line"
     };
-    output::tell(format_args!("eyelet: {}; {advice}", line(panic)));
+    output::eprint_line(format_args!("eyelet: {}; {advice}", line(panic)));
     if is_planning {
         std::process::exit(i32::from(crate::Cause::Model as u8));
     }
     if cfg!(panic = "abort") {
-        // Rust's own exit code for a panic; `abort` would be a signal.
+        // Rust's own exit code for a panic; `abort` would end with a signal.
         std::process::exit(101);
     }
 }

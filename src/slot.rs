@@ -1,9 +1,9 @@
-//! The two systems on a card: one runs, the other is there to be updated or to fall back to.
+//! The two systems on a card: one runs, the other is there for an update or as a fallback.
 
 /// One of the two systems on a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// The one that a new image boots.
+    /// The slot that a new image boots.
     A,
     /// The other.
     B,
@@ -18,7 +18,7 @@ impl Slot {
         }
     }
 
-    /// The slot of that letter.
+    /// The slot with that letter.
     pub fn of_letter(letter: &str) -> Option<Self> {
         [Self::A, Self::B]
             .into_iter()
@@ -33,7 +33,7 @@ impl Slot {
         }
     }
 
-    /// The other one.
+    /// The other slot.
     pub fn other(self) -> Self {
         match self {
             Self::A => Self::B,

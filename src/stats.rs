@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The stages of a frame, in order, and the sum that a user feels.
+/// The stages of a frame, in order, and the total latency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Waiting for the camera.
@@ -59,11 +59,11 @@ impl StageTimes {
     }
 }
 
-/// Measures one stage after the other.
+/// Measures one stage after another.
 #[derive(Debug)]
 pub struct Stopwatch {
     last: Instant,
-    /// What was measured so far.
+    /// The times measured so far.
     pub times: StageTimes,
 }
 
@@ -84,18 +84,18 @@ impl Stopwatch {
     }
 }
 
-/// The median and the slow end of one stage, in milliseconds.
+/// The median and the slow tail of one stage, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
 pub struct Percentiles {
     /// Half of the frames took at most this.
     pub p50: f32,
-    /// Nine of ten.
+    /// Nine in ten.
     pub p90: f32,
-    /// Ninety-nine of a hundred.
+    /// Ninety-nine in a hundred.
     pub p99: f32,
 }
 
-/// The window of frames.
+/// Times of the most recent frames.
 #[derive(Debug)]
 pub struct Stats {
     window: Vec<(Instant, StageTimes)>,
@@ -121,8 +121,7 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Sorts as it will be sorted later, so that no code is mapped for the first time while frames run: short and long windows
-    /// are sorted in different ways.
+    /// Sorts once at start, so that the sorting code is mapped in before frames run: short and long windows use different code.
     fn rehearse(&mut self) {
         for count in [8, 32, 128, WINDOW_FRAMES] {
             for (factor, modulus) in [(1, usize::MAX), (7919, 1009), (7919, 5)] {
@@ -134,7 +133,7 @@ impl Stats {
         }
     }
 
-    /// Notes a finished frame.
+    /// Records a finished frame.
     pub fn record(&mut self, times: StageTimes) {
         let entry = (Instant::now(), times);
         if self.window.len() < WINDOW_FRAMES {
@@ -151,7 +150,7 @@ impl Stats {
         self.frames
     }
 
-    /// Frames a second, over the window's last 32 frames; 0 before there are two.
+    /// Frames per second, over the window's last 32 frames; 0 before there are two.
     pub fn rate_fps(&self) -> f32 {
         let count = self.window.len().min(32);
         if count < 2 {

@@ -79,7 +79,7 @@ fn a_picture_is_classified_by_the_network_in_the_program() {
     alone.says(&["check", "--board", "host"], &["all is well"]);
     alone.says(
         &["model", "verify", "efficientnet-lite0"],
-        &["sha256 is the stated one"],
+        &["sha256 matches"],
     );
     alone.says(
         &["list", "models"],

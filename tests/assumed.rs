@@ -72,7 +72,11 @@ fn a_bare_file_is_given_the_usual_rule_and_says_so() {
         let told = format!("net: {key} = ");
         assert!(run.stderr.contains(&told), "{key}: {}", run.stderr);
     }
-    assert!(run.stderr.contains("changed by net.toml"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("correct wrong assumptions in net.toml"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]

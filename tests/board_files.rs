@@ -391,7 +391,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "threads = 1",
         "thread = 1\nthreads = 1",
-        "t.toml:4:1: thread: is no key here, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
+        "t.toml:4:1: thread: unknown key, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
     ),
     (
         "\"untested\"",
@@ -412,12 +412,12 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.patern]",
-        "t.toml:7:9: camera.patern: is no key here, did you mean `pattern`? (allowed: v4l2, still, pipe, pattern)",
+        "t.toml:7:9: camera.patern: unknown key, did you mean `pattern`? (allowed: v4l2, still, pipe, pattern)",
     ),
     (
         "width_px = 64",
         "width_px = 64\nrate = 5",
-        "t.toml:9:1: camera.pattern.rate: is no key here, did you mean `rate_fps`? (allowed: width_px, height_px, format, rate_fps)",
+        "t.toml:9:1: camera.pattern.rate: unknown key, did you mean `rate_fps`? (allowed: width_px, height_px, format, rate_fps)",
     ),
     (
         "width_px = 64",
@@ -457,12 +457,12 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.framebufer]",
-        "t.toml:11:10: display.framebufer: is no key here, did you mean `framebuffer`? (allowed: framebuffer, drm, spi, oled, epaper, png, window, none, font)",
+        "t.toml:11:10: display.framebufer: unknown key, did you mean `framebuffer`? (allowed: framebuffer, drm, spi, oled, epaper, png, window, none, font)",
     ),
     (
         "[display.none]",
         "[display.none]\nwidth_px = 3",
-        "t.toml:12:1: display.none.width_px: is no key here, the table has none",
+        "t.toml:12:1: display.none.width_px: unknown key; this table has no keys",
     ),
     (
         "[display.none]",
@@ -472,7 +472,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[mount]\nmirrored = true",
-        "t.toml:13:1: mount.mirrored: is no key here, did you mean `mirror`? (allowed: rotate_deg, mirror, resize, region, regions)",
+        "t.toml:13:1: mount.mirrored: unknown key, did you mean `mirror`? (allowed: rotate_deg, mirror, resize, region, regions)",
     ),
     (
         "[display.none]",
@@ -512,7 +512,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[decide]\nhold = 5",
-        "t.toml:13:1: decide.hold: is no key here, did you mean `hold_ms`? (allowed: ema_weight, enter, leave, frames_in_a_row, hold_ms, unknown_label, ignore, class, merge)",
+        "t.toml:13:1: decide.hold: unknown key, did you mean `hold_ms`? (allowed: ema_weight, enter, leave, frames_in_a_row, hold_ms, unknown_label, ignore, class, merge)",
     ),
     (
         "[display.none]",
@@ -532,7 +532,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[decide.class.\"tiger cat\"]\nentre = 0.4",
-        "t.toml:13:1: decide.class.tiger cat.entre: is no key here, did you mean `enter`? (allowed: enter, leave, frames_in_a_row, hold_ms)",
+        "t.toml:13:1: decide.class.tiger cat.entre: unknown key, did you mean `enter`? (allowed: enter, leave, frames_in_a_row, hold_ms)",
     ),
     (
         "[display.none]",
@@ -557,7 +557,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display]\nfont = \"a.ttf\"",
-        "t.toml:11:2: display: says no kind, needs one of [display.framebuffer], [display.drm], [display.spi], [display.oled], [display.epaper], [display.png], [display.window], [display.none]",
+        "t.toml:11:2: display: names no kind, needs one of [display.framebuffer], [display.drm], [display.spi], [display.oled], [display.epaper], [display.png], [display.window], [display.none]",
     ),
     (
         "[display.none]",
@@ -617,7 +617,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[displays.none]",
-        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: is no key here, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
+        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: unknown key, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
     ),
 ];
 

@@ -260,11 +260,7 @@ fn a_description_is_written_once_and_calls_the_labels_from_its_place() {
     // Where it describes nothing it is told so.
     let run = desk.run(&["model", "describe", "net.onnx", "-o", "words/other.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(
-        run.stderr.contains("is not used where it is"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("has no effect there"), "{}", run.stderr);
     desk.refuses(
         &["model", "describe", "net.onnx", "-o", "words"],
         OUTPUT,
@@ -305,8 +301,8 @@ fn photos_are_shown_under_each_rule_that_makes_sense() {
         &lines,
         &[
             "0..255 scale = 1.0, mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
-            "* is the rule of the description. Surest on average, with ",
-            "--output FILE.toml writes the description",
+            "* marks the rule in the description. Surest on average, with ",
+            "to write the description, pass --output FILE.toml",
         ],
     );
     // The description's column is what `classify` says.
@@ -412,13 +408,13 @@ fn an_imported_network_is_found_from_anywhere() {
     assert!(out.contains("  cat (0)"), "{out}");
     let (code, out, err) = run(elsewhere, &["model", "verify", "mine"]);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains("sha256 is the stated one"), "{out}");
+    assert!(out.contains("sha256 matches"), "{out}");
     let (code, _, err) = run(desk.0.path(), &import);
     assert_eq!(code, Some(MODEL));
     assert!(err.contains("--force"), "{err}");
     let (code, _, err) = run(desk.0.path(), &["model", "import", "net"]);
     assert_eq!(code, Some(MODEL));
-    assert!(err.contains("no path of an ONNX file"), "{err}");
+    assert!(err.contains("not the path of an ONNX file"), "{err}");
 }
 
 /// A quantised network whose scores come as integers of this type.

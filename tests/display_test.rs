@@ -90,7 +90,7 @@ fn a_display_that_fails_is_an_error_and_keeps_no_other_from_its_picture() {
     assert_eq!(run.code, 6);
     assert_eq!(
         run.stderr.trim(),
-        "eyelet: board b has no display to test: it says [display.none]; put a table [display.KIND] into its file, or take \
+        "eyelet: board b has no display to test: its file has [display.none]; add a table [display.KIND] to the file, or choose \
          another board (--board, --board-file)"
     );
 }

@@ -68,18 +68,18 @@ fn what_is_no_card_is_refused_in_one_line() {
         (
             &image,
             &[text],
-            "it is no block device; --to FILE writes a file",
+            "it is not a block device; --to FILE writes a file",
         ),
-        (&image, &["/dev/null"], "it is no block device"),
+        (&image, &["/dev/null"], "it is not a block device"),
         (
             &image,
             &["/dev/none"],
-            "/dev/none cannot be written: No such file",
+            "cannot write /dev/none: No such file",
         ),
         (
             &image,
             &["--to", "/dev/null"],
-            "a card is named without --to",
+            "to write a card, pass it without --to",
         ),
         (
             Path::new(text),
@@ -125,7 +125,7 @@ fn nothing_that_is_named_twice_or_wrongly_is_destroyed_or_waited_for() {
     fs::write(at("cut.img"), &before[..4 << 20]).unwrap();
     fs::write(at("empty.img"), "").unwrap();
     fs::write(at("other"), "something of value").unwrap();
-    let itself = "is the image itself: name another file";
+    let itself = "is the image itself: choose another file";
     let cases: [(&str, &[&str], i32, &str); 23] = [
         ("sd.img", &["--to", "sd.img"], DEVICE, itself),
         ("sd.img", &["--to", "./folder/../sd.img"], DEVICE, itself),
@@ -164,9 +164,9 @@ fn nothing_that_is_named_twice_or_wrongly_is_destroyed_or_waited_for() {
             OUTPUT,
             "cannot write none/card",
         ),
-        ("sd.img", &["pipe"], DEVICE, "it is no block device"),
-        ("sd.img", &["folder"], DEVICE, "it is no block device"),
-        ("sd.img", &["sd.img"], DEVICE, "it is no block device"),
+        ("sd.img", &["pipe"], DEVICE, "it is not a block device"),
+        ("sd.img", &["folder"], DEVICE, "it is not a block device"),
+        ("sd.img", &["sd.img"], DEVICE, "it is not a block device"),
         ("pipe", &["--to", "other"], DEVICE, "not a file but a pipe"),
         (
             "socket",

@@ -92,9 +92,9 @@ fn names_that_are_no_class_are_faults_at_start_and_for_check() {
         let run = run(&board(decide, NONE), command);
         assert_eq!(run.code, 3, "{}", run.stderr);
         for fault in [
-            "board t with the model efficientnet-lite0: decide.ignore: \"tabbby\" is no class of the model, did you mean \"tabby\"?",
+            "board t with the model efficientnet-lite0: decide.ignore: \"tabbby\" is not a class of the model, did you mean \"tabby\"?",
             "decide.ignore: \"crane\" is the label of 2 classes: write one of `class 134`, `class 517`",
-            "decide.class: \"web sit\" is no class of the model, did you mean \"web site\"?",
+            "decide.class: \"web sit\" is not a class of the model, did you mean \"web site\"?",
         ] {
             assert!(
                 run.stderr.contains(fault),

@@ -78,14 +78,14 @@ fn the_shipped_model_is_there_and_right() {
         let pull = ["model", "pull", "efficientnet-lite0"];
         let (code, out, error) = said(&eyelet(folder.path(), &pull));
         assert_eq!((code, error.as_str()), (0, ""));
-        assert!(out.contains("was there already, sha256 checked"), "{out}");
+        assert!(out.contains("was already there, sha256 checked"), "{out}");
     }
     let (code, out, error) = said(&eyelet(
         folder.path(),
         &["model", "verify", "efficientnet-lite0"],
     ));
     assert_eq!((code, error.as_str()), (0, ""));
-    assert!(out.contains("sha256 is the stated one"), "{out}");
+    assert!(out.contains("sha256 matches"), "{out}");
     assert!(out.contains("top class equal (Egyptian cat)"), "{out}");
 }
 

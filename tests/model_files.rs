@@ -169,7 +169,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "file = ",
         "fiel = 1\nfile = ",
-        "m.toml:2:1: fiel: is no key here, did you mean `file`? (allowed: description, file, sha256, size_bytes, urls, variants, labels, input, output)",
+        "m.toml:2:1: fiel: unknown key, did you mean `file`? (allowed: description, file, sha256, size_bytes, urls, variants, labels, input, output)",
     ),
     ("file = \"net.onnx\"\n", "", "m.toml:1:1: file: is missing"),
     (
@@ -200,7 +200,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "width_px = 32",
         "width_px = 32\nmeen = 1",
-        "m.toml:7:1: input.meen: is no key here, did you mean `mean`? (allowed: name, layout, dtype, width_px, height_px, channels, scale, mean, std, resize, resize_shorter_px, fill)",
+        "m.toml:7:1: input.meen: unknown key, did you mean `mean`? (allowed: name, layout, dtype, width_px, height_px, channels, scale, mean, std, resize, resize_shorter_px, fill)",
     ),
     (
         "width_px = 32",
@@ -255,12 +255,12 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "class_count = 2",
         "class_count = 2\nlabels_offset = 1",
-        "m.toml:12:1: output.labels_offset: is no key here, did you mean `label_offset`? (allowed: kind, class_count, label_offset)",
+        "m.toml:12:1: output.labels_offset: unknown key, did you mean `label_offset`? (allowed: kind, class_count, label_offset)",
     ),
     (
         "class_count = 2",
         "class_count = 2\n[variants.b]\nfile = \"b.onnx\"\nurl = 1",
-        "m.toml:14:1: variants.b.url: is no key here, did you mean `urls`? (allowed: input, file, sha256, size_bytes, urls)",
+        "m.toml:14:1: variants.b.url: unknown key, did you mean `urls`? (allowed: input, file, sha256, size_bytes, urls)",
     ),
     (
         "class_count = 2",

@@ -1,7 +1,7 @@
-//! From kernel start to the first class: what each part took.
+//! From kernel start to the first class: how long each part took.
 //!
 //! On a board that Eyelet booted itself, the first program (`firmware`) loads the kernel's modules while this one loads the
-//! model. It leaves a file when it is done, named by [`VARIABLE`]; until then a display or a camera may still appear.
+//! model. It writes the file named by [`VARIABLE`] when it is done; until then a display or a camera may still appear.
 
 use crate::clock;
 use std::fmt;
@@ -12,10 +12,10 @@ use std::time::Duration;
 pub const VARIABLE: &str = "EYELET_BOOT";
 /// A device may appear a moment after its module was loaded.
 const GRACE: Duration = Duration::from_secs(2);
-/// A module that takes longer than this hangs, and the board goes on with what it has.
+/// A module that takes longer than this hangs; the board continues without it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A boot under way. All times are since kernel start ([`clock::now`]) unless they are durations.
+/// A boot in progress. All times are since kernel start ([`clock::now`]) unless they are durations.
 #[derive(Debug)]
 pub struct Boot {
     file: PathBuf,
@@ -23,18 +23,18 @@ pub struct Boot {
     asked_at: Option<Duration>,
     /// How long the model took to load.
     pub model: Duration,
-    /// How long it took until the display was open, after the model.
+    /// How long opening the display took, after the model.
     pub display: Duration,
-    /// How long it took until the camera was open, after the display.
+    /// How long opening the camera took, after the display.
     pub camera: Duration,
     /// When the camera was open.
     pub camera_at: Duration,
 }
 
-/// What the first program says in its file: two numbers in seconds.
+/// The contents of the first program's file: two numbers in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Modules {
-    /// When the first program began.
+    /// When the first program started.
     pub init_at: Duration,
     /// How long loading the modules took.
     pub took: Duration,
@@ -63,7 +63,7 @@ impl Modules {
 }
 
 impl Boot {
-    /// A boot whose first program leaves `file`.
+    /// A boot whose first program will write `file`.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         Self {
             file: file.into(),
@@ -76,7 +76,7 @@ impl Boot {
         }
     }
 
-    /// Whether a device that is not there may still appear because its module was loaded just now, or is not yet.
+    /// Whether a missing device may still appear because its module was loaded just now, or has not been loaded yet.
     pub fn may_bring_more(&mut self) -> bool {
         if self.modules.is_none() {
             let text = std::fs::read_to_string(&self.file).unwrap_or_default();
@@ -90,7 +90,7 @@ impl Boot {
         }
     }
 
-    /// The sum and its parts, at the first class.
+    /// The total and its parts, at the first class.
     pub fn summary(&mut self) -> impl fmt::Display {
         self.may_bring_more();
         let seconds = |time: Duration| time.as_secs_f64();
@@ -120,13 +120,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_waited_for_until_the_modules_are_loaded_and_a_moment_longer() {
+    fn we_wait_for_devices_until_the_modules_are_loaded_and_a_moment_longer() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("boot");
         let mut boot = Boot::new(&file);
         assert!(boot.may_bring_more());
         std::fs::write(&file, "").unwrap();
-        assert!(boot.may_bring_more(), "a file that is being written");
+        assert!(boot.may_bring_more(), "a file still being written");
         let modules = Modules {
             init_at: clock::now(),
             took: Duration::from_millis(250),

@@ -1,28 +1,28 @@
-//! The board's own health: supply voltage, throttling, temperature; from files that the kernel has open for all.
+//! The board's health: supply voltage, throttling, temperature, read from files that any user may open.
 //!
-//! | file | what it says |
+//! | file | content |
 //! |---|---|
-//! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi's word, in hexadecimal: bit 0 voltage too low now, bits 1 to 3 slowed down now |
-//! | `class/hwmon/hwmon*/in0_lcrit_alarm` of `rpi_volt` | 1: voltage too low (kernels that lack the above) |
-//! | `/dev/vcio`, where neither of the above is there | the firmware's word again, by its mailbox |
+//! | `devices/platform/soc/soc:firmware/get_throttled` | the Raspberry Pi firmware's flags, in hexadecimal: bit 0 undervoltage now, bits 1 to 3 throttled now |
+//! | `class/hwmon/hwmon*/in0_lcrit_alarm` of `rpi_volt` | 1: undervoltage (kernels without the file above) |
+//! | `/dev/vcio`, where both are missing | the same flags, through the firmware's mailbox |
 //! | `class/thermal/thermal_zone*/temp` | thousandths of a degree Celsius; the hottest zone counts |
 //!
-//! Raspberry Pi OS's kernels have the second and `/dev/vcio`, older ones the first. Debian's have none of the three (6.1's
-//! configuration: no `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the kernel's own sources), so that low voltage is never
-//! seen there.
+//! Raspberry Pi OS's kernels have the second file and `/dev/vcio`, older ones the first file. Debian's kernels have none of the
+//! three (6.1's configuration lacks `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the mainline kernel), so Eyelet never sees
+//! undervoltage there.
 //!
-//! The files are opened once; a look reads each into a fixed buffer and allocates nothing. Files that are not there say
-//! nothing, so a machine without them is always well.
+//! The files are opened once; each look reads them into a fixed buffer and allocates nothing. A missing file reports no fault, so
+//! a machine without these files always counts as healthy.
 
 use super::mailbox_sys::Mailbox;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The device of Raspberry Pi OS's kernels that asks the firmware.
+/// The device of Raspberry Pi OS's kernels that queries the firmware.
 pub const MAILBOX: &str = "/dev/vcio";
 
-/// So many questions in a row that stay without an answer are the last: each may have taken a second.
+/// After this many unanswered questions in a row we stop asking: each may have taken a second.
 const MOST_SILENCES: u32 = 3;
 
 /// Open files of `/sys`, and the firmware's mailbox.
@@ -30,25 +30,25 @@ const MOST_SILENCES: u32 = 3;
 pub struct Health {
     throttled: Option<File>,
     mailbox: Option<Mailbox>,
-    /// Questions in a row that the firmware has not answered.
+    /// Questions in a row that the firmware left unanswered.
     silences: u32,
     alarms: Vec<File>,
     zones: Vec<File>,
 }
 
-/// What one look found.
+/// The result of one look.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading {
     /// The supply's voltage is too low.
     pub undervoltage: bool,
-    /// The board's firmware has slowed the processor down, for heat or for want of power.
+    /// The board's firmware has slowed the processor down, because of heat or undervoltage.
     pub throttled: bool,
     /// The hottest thermal zone, degrees Celsius.
     pub celsius: Option<f32>,
 }
 
 impl Health {
-    /// Opens what there is below `sys` (`/sys` on a board).
+    /// Opens the files that exist below `sys` (`/sys` on a board).
     pub fn open(sys: &Path) -> Self {
         let firmware = "devices/platform/soc/soc:firmware/get_throttled";
         let volt = |hwmon: &Path| {
@@ -68,20 +68,20 @@ impl Health {
         }
     }
 
-    /// Asks the firmware by the device `mailbox` where no file tells of the supply.
+    /// Queries the firmware through the device `mailbox` if no file reports the supply voltage.
     pub fn or_mailbox(mut self, mailbox: &Path) -> Self {
-        if !self.tells_power() {
+        if !self.reports_power() {
             self.mailbox = Mailbox::open(mailbox).ok();
         }
         self
     }
 
-    /// Whether there is anything that tells of the supply's voltage.
-    pub fn tells_power(&self) -> bool {
+    /// Whether any source reports the supply voltage.
+    pub fn reports_power(&self) -> bool {
         self.throttled.is_some() || self.mailbox.is_some() || !self.alarms.is_empty()
     }
 
-    /// How the board is now.
+    /// Reads the board's state now.
     pub fn look(&mut self) -> Reading {
         let bits = self.throttled.as_ref().and_then(|file| {
             number(file, |text| {
@@ -105,7 +105,7 @@ impl Health {
 }
 
 impl Health {
-    /// The firmware's word; a firmware that stays silent is left alone.
+    /// The firmware's flags; stops asking a firmware that does not answer.
     fn ask(&mut self) -> Option<u32> {
         let answer = self.mailbox.as_ref()?.throttled();
         match answer {
@@ -118,7 +118,7 @@ impl Health {
                 if self.silences == MOST_SILENCES {
                     self.mailbox = None;
                     log::warn!(
-                        "the firmware did not answer {MOST_SILENCES} times ({error}): low voltage is not seen from now on"
+                        "the firmware did not answer {MOST_SILENCES} times ({error}): low voltage is no longer detected"
                     );
                 }
                 None
@@ -127,11 +127,11 @@ impl Health {
     }
 }
 
-/// What the log is told of a machine with this device-tree model: a Raspberry Pi whose kernel does not tell of low voltage.
+/// The warning for a machine with this device-tree model: a Raspberry Pi whose kernel does not report low voltage.
 pub fn power_warning(model: &str, health: &Health) -> Option<&'static str> {
-    let is_blind = model.starts_with("Raspberry Pi") && !health.tells_power();
+    let is_blind = model.starts_with("Raspberry Pi") && !health.reports_power();
     is_blind.then_some(
-        "this kernel does not tell of low voltage, so that policy.power_low never acts (Raspberry Pi OS's kernel does, Debian's does not)",
+        "this kernel does not report low voltage, so policy.power_low never acts (Raspberry Pi OS's kernel does, Debian's does not)",
     )
 }
 
@@ -140,7 +140,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     entries.flatten().map(|entry| entry.path())
 }
 
-/// The first line of a file, by `parse`.
+/// The first line of a file, parsed by `parse`.
 fn number<T>(file: &File, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 32];
     let length = file.read_at(&mut buffer, 0).ok()?;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pi_says_what_ails_it_and_a_machine_without_the_files_is_well() {
+    fn a_pi_reports_its_faults_and_a_machine_without_the_files_is_healthy() {
         let folder = tempfile::tempdir().unwrap();
         let sys = folder.path();
         assert_eq!(Health::open(sys).look(), Reading::default());
@@ -173,7 +173,7 @@ mod tests {
         let reading = health.look();
         assert_eq!((reading.undervoltage, reading.throttled), (true, true));
         assert_eq!(reading.celsius, Some(61.322));
-        // Bits 16 and up are what once was.
+        // Bits 16 and up are about the past.
         write(throttled, "50000\n");
         assert_eq!(
             (health.look().undervoltage, health.look().throttled),
@@ -188,15 +188,15 @@ mod tests {
         assert!(!Health::open(sys).look().undervoltage);
     }
     #[test]
-    fn the_mailbox_is_asked_where_no_file_tells_and_left_alone_when_it_is_silent() {
+    fn the_mailbox_is_queried_only_without_files_and_dropped_when_it_does_not_answer() {
         let folder = tempfile::tempdir().unwrap();
         let sys = folder.path();
         let nowhere = Health::open(sys).or_mailbox(&sys.join("vcio"));
-        assert!(!nowhere.tells_power());
-        // A file in place of the device answers no question.
+        assert!(!nowhere.reports_power());
+        // A plain file in place of the device answers no question.
         std::fs::write(sys.join("vcio"), "").unwrap();
         let mut silent = Health::open(sys).or_mailbox(&sys.join("vcio"));
-        assert!(silent.tells_power());
+        assert!(silent.reports_power());
         for _ in 0..MOST_SILENCES {
             assert!(silent.mailbox.is_some());
             assert_eq!(silent.look(), Reading::default());
@@ -208,19 +208,19 @@ mod tests {
         std::fs::create_dir_all(&hwmon).unwrap();
         std::fs::write(hwmon.join("name"), "rpi_volt\n").unwrap();
         std::fs::write(hwmon.join("in0_lcrit_alarm"), "0\n").unwrap();
-        let told = Health::open(sys).or_mailbox(&sys.join("vcio"));
-        assert!(told.tells_power() && told.mailbox.is_none());
+        let reporting = Health::open(sys).or_mailbox(&sys.join("vcio"));
+        assert!(reporting.reports_power() && reporting.mailbox.is_none());
     }
 
     #[test]
-    fn a_pi_whose_kernel_is_silent_on_power_is_warned_of() {
+    fn a_pi_whose_kernel_does_not_report_power_gets_a_warning() {
         let silent = Health::default();
         assert!(power_warning("Raspberry Pi 4 Model B Rev 1.5\0", &silent).is_some());
         assert!(power_warning("linux,dummy-virt\0", &silent).is_none());
         assert!(power_warning("", &silent).is_none());
         let file = tempfile::NamedTempFile::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let told = Health::open(folder.path()).or_mailbox(file.path());
-        assert!(power_warning("Raspberry Pi 4 Model B Rev 1.5\0", &told).is_none());
+        let reporting = Health::open(folder.path()).or_mailbox(file.path());
+        assert!(power_warning("Raspberry Pi 4 Model B Rev 1.5\0", &reporting).is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! Looking after a board: its policy, its health, and whoever watches over it.
+//! Looks after a board: its policy, its health, and its watchdog.
 //!
-//! The loop reports what happens (a frame was finished, there is none, the display is gone) and asks from time to time how
-//! the board is. The answer is words for log and display, a lower frame rate, or a [`Failure`] of cause
-//! [`Cause::Policy`]: the board file wants a reboot. The reboot itself is the first program's or the service manager's.
+//! The loop reports what happens (a frame was finished, no frame comes, the display is gone) and asks now and then how the board
+//! is doing. The answer is a text for log and display, a lower frame rate, or a [`Failure`] with cause [`Cause::Policy`]: the
+//! board file wants a reboot. The first program or the service manager does the reboot.
 
 pub mod boot;
 pub mod health;
@@ -23,15 +23,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use trouble::Trouble;
 
-/// The board's health is looked at this often.
+/// How often the board's health is read.
 const PERIOD: Duration = Duration::from_secs(2);
-/// No longer hot is so many degrees below hot, or the board would be hot and not hot by turns.
+/// "Hot" ends only this far below the limit, or it would flicker on and off.
 const COOLER_CELSIUS: f32 = 5.0;
 
 /// A few words for a display.
 pub type Notice = Text<40>;
 
-/// What looks after one board.
+/// Looks after one board.
 pub struct Care {
     heartbeat: Box<dyn Heartbeat>,
     is_supervised: bool,
@@ -43,14 +43,14 @@ pub struct Care {
     power: Trouble,
     heat: Trouble,
     memory: Trouble,
-    /// One a display, as many as were told of.
+    /// One per display reported so far.
     displays: Vec<Trouble>,
-    /// What the boot took so far, on a board that Eyelet booted itself.
+    /// The boot's timing so far, on a board that Eyelet booted itself.
     pub boot: Option<Boot>,
 }
 
 impl Care {
-    /// Nobody watches: `eyelet run` at a desk, and tests.
+    /// Without a watchdog: `eyelet run` at a desk, and tests.
     pub fn unwatched(policy: Policy) -> Self {
         Self {
             heartbeat: Box::new(Unwatched),
@@ -67,7 +67,7 @@ impl Care {
         }
     }
 
-    /// As the environment says: `NOTIFY_SOCKET` names who watches, [`boot::VARIABLE`] tells of the boot. (And
+    /// Set up from the environment: `NOTIFY_SOCKET` names the service manager's socket, [`boot::VARIABLE`] the boot's file. (And
     /// `EYELET_TEST_HANG_AFTER`, a number of frames, hangs the loop on purpose.)
     ///
     /// # Errors
@@ -99,35 +99,35 @@ impl Care {
         Ok(care)
     }
 
-    /// From now on `heartbeat` is told.
+    /// Reports to `heartbeat` from now on.
     pub fn watch(&mut self, heartbeat: Box<dyn Heartbeat>) {
         self.heartbeat = heartbeat;
         self.is_supervised = true;
     }
 
-    /// Reads the board's health below another folder than `/sys`.
+    /// Reads the board's health below a folder other than `/sys`.
     pub fn read_health_at(&mut self, sys: &Path) {
         self.health = Health::open(sys);
     }
 
-    /// From now on this policy holds. A watchdog that is armed stays as it is.
+    /// Replaces the policy. An armed watchdog stays as it is.
     pub fn follow(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// Whether somebody watches. A board that is watched waits for a camera that is not there yet, as the policy says; at a
-    /// desk that is an error at once.
+    /// Whether a service manager watches. A watched board waits, as the policy says, for a camera that is missing; at a desk that
+    /// is an error at once.
     pub fn is_supervised(&self) -> bool {
         self.is_supervised
     }
 
-    /// The frames' sender can only be started again together with this process, as one that writes to its standard input: no
-    /// wait for frames is told of, so that the watchdog brings both back.
+    /// Called when the program that sends frames to our standard input can only be restarted together with us. Waiting for frames
+    /// is then not reported, so the watchdog restarts both.
     pub fn needs_restart_for_frames(&mut self) {
         self.needs_restart_for_frames = true;
     }
 
-    /// A frame was classified; `is_seen`, when there is no display that should show it and does not (yet, or any more).
+    /// A frame was classified. `is_seen` is false when a display should show it and does not (yet, or any more).
     pub fn finished(&mut self, is_seen: bool) {
         if is_seen {
             self.heartbeat.finished();
@@ -136,7 +136,7 @@ impl Care {
         }
     }
 
-    /// No usable frame has come for `since`; the loop may go on waiting unless this fails.
+    /// No usable frame has come for `since`; the loop may keep waiting unless this fails.
     pub fn waiting(&mut self, since: Duration) -> Result<(), Failure> {
         check(self.policy.camera_lost, "camera lost", Some(since))?;
         if !self.needs_restart_for_frames {
@@ -145,13 +145,13 @@ impl Care {
         Ok(())
     }
 
-    /// What is the matter, for whoever watches.
+    /// Reports a problem to the service manager.
     pub fn says(&mut self, words: &str) {
         self.heartbeat.says(words);
     }
 
-    /// A display, counted from 0 and called `name`, cannot be opened or written to; true when that is news. The log is told then,
-    /// and when it has lasted long.
+    /// Display `index`, called `name`, cannot be opened or written to. Returns true when that is new. It is logged then, and
+    /// again when it has lasted long.
     pub fn display_fails(
         &mut self,
         index: usize,
@@ -163,16 +163,16 @@ impl Care {
         let is_news = !display.lasts();
         display.set(true);
         let what = format_args!("failed, the serial log goes on: {why}");
-        display.tell(serial, name, &what);
+        display.log(serial, name, &what);
         is_news
     }
 
-    /// That display has shown a picture; true when that is news.
+    /// That display has shown a picture. Returns true when it had failed before.
     pub fn display_shows(&mut self, index: usize, name: &str, serial: &Serial) -> bool {
         let display = self.display(index);
         let is_news = display.lasts();
         display.set(false);
-        display.tell(serial, name, &"");
+        display.log(serial, name, &"");
         is_news
     }
 
@@ -183,12 +183,12 @@ impl Care {
         &mut self.displays[index]
     }
 
-    /// Whether there should be a display and is none.
+    /// Whether a configured display is missing.
     pub fn is_display_lost(&self) -> bool {
         self.displays.iter().any(Trouble::lasts)
     }
 
-    /// The shortest time from frame to frame: longer than nothing while something wants fewer frames a second.
+    /// The shortest time between frames; `None` unless something calls for fewer frames per second.
     pub fn frame_period(&self) -> Option<Duration> {
         let policy = &self.policy;
         let wants =
@@ -197,7 +197,7 @@ impl Care {
             .then(|| Duration::from_secs_f32(1.0 / policy.degraded_rate_fps))
     }
 
-    /// Looks after the board when it is time to: tells what has changed, and fails when the policy wants a reboot.
+    /// Checks the board when a check is due: logs what has changed, and fails when the policy wants a reboot.
     pub fn look(&mut self, usage: Usage, serial: &Serial) -> Result<(), Failure> {
         if self.looked_at.is_some_and(|at| at.elapsed() < PERIOD) {
             return Ok(());
@@ -207,14 +207,14 @@ impl Care {
         self.note(reading, usage);
         let limit = self.policy.hot.at_celsius;
         let degrades = |rule: Rule| match rule.action {
-            Action::Degrade => "; fewer frames a second until it is over",
+            Action::Degrade => "; fewer frames per second until it is over",
             Action::Retry | Action::Reboot => "",
         };
         let heat = degrades(self.policy.hot.rule);
         self.heat
-            .tell(serial, "heat", &format_args!("{limit} °C or more{heat}"));
+            .log(serial, "heat", &format_args!("{limit} °C or more{heat}"));
         let power = degrades(self.policy.power_low);
-        self.power.tell(
+        self.power.log(
             serial,
             "power",
             &format_args!(
@@ -222,7 +222,7 @@ impl Care {
             ),
         );
         let percent = self.policy.memory_low.at_percent;
-        self.memory.tell(
+        self.memory.log(
             serial,
             "memory",
             &format_args!(
@@ -255,7 +255,7 @@ impl Care {
         self.memory.set(is_low);
     }
 
-    /// What a display says of the board's health beside the class; nothing when it is well.
+    /// The words about the board's health that a display shows beside the class; `None` when it is healthy.
     pub fn notice(&self) -> Option<Notice> {
         let words = match () {
             () if self.power.lasts() => "low power",
@@ -264,13 +264,13 @@ impl Care {
             () => return None,
         };
         let mut notice = Notice::new();
-        // What does not fit is left off, which cannot fail.
+        // What does not fit is cut off; that is no error.
         let _ = notice.write_str(words);
         Some(notice)
     }
 }
 
-/// Fails when `rule` wants a reboot for a trouble that has lasted so long.
+/// Fails when `rule` wants a reboot for a problem that has lasted this long.
 fn check(rule: Rule, what: &str, lasted: Option<Duration>) -> Result<(), Failure> {
     match lasted {
         Some(lasted) if rule.action == Action::Reboot && lasted >= rule.after => Err(Failure::new(
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn power_is_told_first_and_a_full_pool_is_seen() {
+    fn power_is_reported_first_and_a_full_pool_is_noticed() {
         let mut care = Care::unwatched(Policy::default());
         let mut usage = POOL;
         care.note(Reading::default(), usage);
@@ -356,11 +356,11 @@ mod tests {
         };
         care.note(throttled, usage);
         assert_eq!(words(&care).as_deref(), Some("low power"));
-        assert_eq!(care.frame_period(), None, "the default only tells");
+        assert_eq!(care.frame_period(), None, "the default only reports");
     }
 
     #[test]
-    fn the_policy_decides_how_long_a_trouble_may_last() {
+    fn the_policy_decides_how_long_a_problem_may_last() {
         let now = Rule {
             action: Action::Reboot,
             after: Duration::ZERO,
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn one_lost_display_of_two_counts_until_it_is_back() {
+    fn one_lost_display_of_two_counts_as_lost_until_it_is_back() {
         let serial = Serial::new(false, Instant::now(), "unknown");
         let rule = Rule {
             action: Action::Reboot,

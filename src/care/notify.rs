@@ -1,34 +1,34 @@
-//! Who is told that the job is being done: the service manager, by the datagrams of `sd_notify(3)`.
+//! Reports to the service manager that frames are being finished, by the datagrams of `sd_notify(3)`.
 //!
-//! The same protocol serves a board under systemd and a board whose first program is Eyelet's own (`firmware`): both name
-//! a socket in `NOTIFY_SOCKET` and want `READY=1` once, and `WATCHDOG=1` again and again. Nothing here is on a timer. A
-//! frame that was classified and shown is the only source of these words, or the loop itself, while the policy lets it
-//! wait for a camera.
+//! The same protocol serves a board under systemd and a board whose first program is Eyelet itself (`firmware`): both name a
+//! socket in `NOTIFY_SOCKET` and want `READY=1` once, and `WATCHDOG=1` regularly. Nothing here runs on a timer. These messages
+//! come only from a frame that was classified and shown, or from the loop while the policy lets it wait for a camera.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-/// Words go out this often at the most; every frame would be no better.
+/// Messages go out at most this often; one per frame would be no better.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// Who is told that the job is being done.
+/// Receives the reports that the loop is doing its job.
 pub trait Heartbeat {
     /// A frame was classified and shown.
     fn finished(&mut self);
 
-    /// A frame was classified, and a display that should show it is lost, which the policy allows for now, or has shown nothing yet.
+    /// A frame was classified, but a display that should show it is lost, which the policy allows for now, or has shown nothing
+    /// yet.
     fn unseen(&mut self);
 
-    /// There is no frame, and the policy lets the loop wait for one; at least every few seconds while it does.
+    /// There is no frame, and the policy lets the loop wait for one. Called at least every few seconds.
     fn waiting(&mut self);
 
-    /// What is the matter, in a few words.
+    /// A problem, in a few words.
     fn says(&mut self, words: &str);
 }
 
-/// Nobody is told.
+/// Discards the reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
@@ -39,7 +39,7 @@ impl Heartbeat for Unwatched {
     fn says(&mut self, _words: &str) {}
 }
 
-/// A service manager's socket.
+/// Reports to a service manager's socket.
 #[derive(Debug)]
 pub struct Notify {
     socket: UnixDatagram,
@@ -51,14 +51,14 @@ impl Notify {
     /// The socket at `address`, the value of `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
     ///
     /// # Errors
-    /// The system's, when nobody listens there.
+    /// The system's error when nobody listens there.
     pub fn connect(address: &str) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         match address.strip_prefix('@') {
             Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
             None => socket.connect(address)?,
         }
-        // A manager that does not read must not stop the loop; what it misses it will be told again.
+        // A manager that does not read must not block the loop; the next message repeats what it missed.
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket,
@@ -85,7 +85,7 @@ impl Notify {
     }
 
     fn send(&self, words: &str) {
-        // A full or closed socket is the manager's fault, and the watchdog is its answer to silence.
+        // A full or closed socket is the manager's fault, and its watchdog reacts to silence.
         let _ = self.socket.send(words.as_bytes());
     }
 }
@@ -96,7 +96,7 @@ impl Heartbeat for Notify {
     }
 
     fn unseen(&mut self) {
-        // The last line is for a first program whose slot is on trial; systemd passes over it.
+        // The last line is for a first program whose slot is on trial; systemd ignores it.
         self.beat(
             "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen",
             "WATCHDOG=1\nX_EYELET=unseen",
@@ -105,7 +105,7 @@ impl Heartbeat for Notify {
 
     fn waiting(&mut self) {
         if self.is_due() {
-            // Before it is ready a service has no watchdog yet, only a time limit: half a minute from now on.
+            // Until it is ready a service has no watchdog, only a time limit: extend it to half a minute from now.
             self.send(if self.is_ready {
                 // The second line: as above.
                 "WATCHDOG=1\nX_EYELET=waiting"
@@ -121,11 +121,11 @@ impl Heartbeat for Notify {
     }
 }
 
-/// For tests of watchdogs: passes on so many finished frames, then hangs for ever.
+/// For watchdog tests: passes on this many finished frames, then hangs forever.
 pub struct HangsAfter {
-    /// Frames that are left.
+    /// Frames left.
     pub frames: u64,
-    /// Who is told until then.
+    /// Receives the reports until then.
     pub inner: Box<dyn Heartbeat>,
 }
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ready_comes_once_and_beats_are_rationed() {
+    fn ready_is_sent_once_and_heartbeats_are_rate_limited() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_does_not_stop_the_loop() {
+    fn a_manager_that_does_not_read_does_not_block_the_loop() {
         let name = format!("eyelet-notify-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let manager = UnixDatagram::bind_addr(&address).unwrap();

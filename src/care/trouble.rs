@@ -1,25 +1,25 @@
-//! One trouble that comes and goes: since when it lasts, and when it was told.
+//! One problem that comes and goes: how long it has lasted, and when it was last logged.
 
 use crate::show::serial::Serial;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-/// A trouble that lasts is told again this often.
+/// A lasting problem is logged again this often.
 const AGAIN: Duration = Duration::from_secs(600);
-/// One that comes and goes is told this often at the most.
+/// A problem that comes and goes is logged at most this often.
 const CALM: Duration = Duration::from_secs(30);
 
-/// Whether one trouble lasts.
+/// The state of one problem.
 #[derive(Debug, Default)]
 pub struct Trouble {
     since: Option<Instant>,
-    told_at: Option<Instant>,
-    /// The log's last word on it was that it lasts.
-    is_told: bool,
+    logged_at: Option<Instant>,
+    /// The last log line about it said that it lasts.
+    is_logged: bool,
 }
 
 impl Trouble {
-    /// It is there, or not.
+    /// Records whether the problem exists now.
     pub fn set(&mut self, is_there: bool) {
         match (is_there, self.since) {
             (true, None) => self.since = Some(Instant::now()),
@@ -28,34 +28,34 @@ impl Trouble {
         }
     }
 
-    /// Whether it is there.
+    /// Whether the problem exists.
     pub fn lasts(&self) -> bool {
         self.since.is_some()
     }
 
-    /// For how long it has been there; `None` when it is not.
+    /// How long it has existed; `None` when it does not.
     pub fn lasted(&self) -> Option<Duration> {
         self.since.map(|since| since.elapsed())
     }
 
-    /// Tells on the log that it has begun, lasts or is over, when that is due.
-    pub fn tell(&mut self, serial: &Serial, part: &str, what: &dyn Display) {
-        if self.lasts() == self.is_told && !(self.is_told && self.is_older_than(AGAIN)) {
+    /// Logs that it has begun, lasts or is over, when a line is due.
+    pub fn log(&mut self, serial: &Serial, part: &str, what: &dyn Display) {
+        if self.lasts() == self.is_logged && !(self.is_logged && self.is_older_than(AGAIN)) {
             return;
         }
-        if self.told_at.is_some() && !self.is_older_than(CALM) {
+        if self.logged_at.is_some() && !self.is_older_than(CALM) {
             return;
         }
-        self.told_at = Some(Instant::now());
-        self.is_told = self.lasts();
-        if self.is_told {
+        self.logged_at = Some(Instant::now());
+        self.is_logged = self.lasts();
+        if self.is_logged {
             serial.trouble(part, &what.to_string());
         } else {
-            serial.trouble(part, "well again");
+            serial.trouble(part, "back to normal");
         }
     }
 
     fn is_older_than(&self, age: Duration) -> bool {
-        self.told_at.is_some_and(|at| at.elapsed() >= age)
+        self.logged_at.is_some_and(|at| at.elapsed() >= age)
     }
 }

@@ -1,4 +1,4 @@
-//! `eyelet bench`: how fast one model is on this machine.
+//! `eyelet bench`: measures how fast a model runs on this machine.
 
 use super::{find_model, print_line};
 use crate::board::Mount;
@@ -19,16 +19,16 @@ pub struct Args {
     /// A model by name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx", default_value = super::classify::DEFAULT_MODEL)]
     model: String,
-    /// The labels of a model of your own, one a line
+    /// Your own model's labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Threads that run the network
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
-    /// Measured runs, after five that are not
+    /// Measured runs, after five warm-up runs
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = limits::flag::<usize>(limits::BENCH_ITERATIONS))]
     iterations: usize,
-    /// Leave the preprocess out: nothing but the network runs in each iteration
+    /// Leave out preprocessing: each iteration runs only the network
     #[arg(long)]
     network_only: bool,
     /// Print one JSON object
@@ -36,7 +36,7 @@ pub struct Args {
     json: bool,
 }
 
-/// The camera picture whose way into the network is timed.
+/// The camera picture whose preprocessing is timed.
 const PICTURE: Geometry = Geometry {
     format: PixelFormat::Yuyv,
     width_px: 640,
@@ -44,7 +44,7 @@ const PICTURE: Geometry = Geometry {
     stride_bytes: 1280,
 };
 
-/// Times the network (input ready to scores ready) and the preprocess of a 640x480 YUYV frame.
+/// Times the network (from input ready to scores ready) and the preprocessing of a 640x480 YUYV frame.
 pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let mut network = Network::load(&model, args.threads)?;
@@ -94,7 +94,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     ))
 }
 
-/// Times the way of a camera picture into the network's input.
+/// Times the preprocessing of a camera picture into the network's input.
 fn time_preprocess(
     network: &mut Network,
     model: &Model,

@@ -16,7 +16,7 @@ pub struct Args {
     board: BoardArgs,
 }
 
-/// Checks the board file, loads and runs the model in the board's pool, and tells what the board would do.
+/// Checks the board file, loads and runs the model in the board's pool, and prints what the board would do.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, chosen_by) = args.board.board()?;
     print_line(format_args!(
@@ -25,7 +25,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ))?;
     print_line(format_args!("camera   {}", board.camera))?;
     if board.displays.is_empty() {
-        print_line("display  none: the serial log alone")?;
+        print_line("display  none: only the serial log")?;
     }
     for display in &board.displays {
         print_line(format_args!("display  {display}"))?;
@@ -40,12 +40,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let (Some(path), Some(own)) = (&board.font, lettering.own) {
         let (path, count) = (path.display(), own.count());
         print_line(format_args!(
-            "font     {path}, {count} letters of the labels that the program's own font lacks"
+            "font     {path}, with {count} characters of the labels that the built-in font lacks"
         ))?;
     }
     if board.firmware.machine.is_some_and(Machine::is_raspberry_pi) {
         print_line(
-            "power    low voltage is seen with Raspberry Pi OS's kernel; Debian's does not tell, and policy.power_low never acts",
+            "power    Raspberry Pi OS's kernel reports low voltage; Debian's does not, and policy.power_low never acts",
         )?;
     }
     memory::reserve(board.pool)?;

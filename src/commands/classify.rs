@@ -24,40 +24,40 @@ use results::{Format, Results};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The model that needs no network connection: it comes with the program.
+/// The built-in model, which needs no download.
 pub const DEFAULT_MODEL: &str = "efficientnet-lite0";
 
 /// Arguments of `eyelet classify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Picture files (JPEG, PNG, WebP, BMP, GIF, TIFF), folders (with all folders in them, by name), patterns ("*.jpg"), or -
+    /// Picture files (JPEG, PNG, WebP, BMP, GIF, TIFF), folders (searched with all their subfolders), patterns ("*.jpg"), or -
     /// for one picture on standard input
     #[arg(required_unless_present = "files_from", value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Take pictures and folders from this list too, one a line (- is standard input)
+    /// Also read pictures and folders from this list, one per line (- is standard input)
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
     /// A model by name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx", default_value = DEFAULT_MODEL)]
     model: String,
-    /// The labels of a model of your own, one a line
+    /// Your own model's labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// How many classes to tell
+    /// How many classes to show
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = limits::flag::<usize>(limits::TOP_CLASSES))]
     top: usize,
-    /// Threads that run the network; several pictures are decoded beside it on all cores
+    /// Threads that run the network; several pictures are decoded at the same time on all cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = limits::flag::<usize>(limits::THREADS))]
     threads: usize,
-    /// Print one JSON object a picture and line
+    /// Print one JSON object per picture and line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Print a table for spreadsheets: one line a picture, with the classes side by side, best first
+    /// Print a table for spreadsheets: one line per picture, with the classes side by side, best first
     #[arg(long)]
     csv: bool,
 }
 
-/// Classifies each picture; those that cannot be read are told, and the others go on.
+/// Classifies each picture; reports unreadable pictures and continues with the others.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let pictures = inputs::list(&args.images, args.files_from.as_deref())?;
@@ -73,8 +73,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let values = Values::like(&network.input());
     let encoder = network.encoder().clone();
     if all > 1 {
-        // tract's first run is held to the memory that a model may take, which decoders beside it would count towards. What it
-        // says of an empty picture is of no account.
+        // tract's first run is limited to the memory that a model may take, and concurrent decoders would count towards that. The
+        // result for an empty picture is ignored.
         let _ = network.run();
     }
     let mut decoders = Decoders::start(pictures, &model.input, &encoder, &values);

@@ -1,5 +1,5 @@
-//! `eyelet model describe`: a `model.toml` to start from, and what a network says of photos under each rule that it may have been
-//! trained with.
+//! `eyelet model describe`: writes a `model.toml` to start from, and compares a network's classes for photos under each
+//! preprocessing rule that it may have been trained with.
 
 use super::print_line;
 use crate::board::Mount;
@@ -25,16 +25,16 @@ pub struct Args {
     /// An ONNX file, or a model by name
     #[arg(value_name = "FILE.onnx|NAME")]
     model: String,
-    /// Photos of things that the network knows: what it says of them is shown under each rule of scale, mean and channels
+    /// Photos of things that the network knows: its classes for them are shown under each rule of scale, mean and channels
     #[arg(value_name = "PHOTO")]
     photos: Vec<PathBuf>,
-    /// The labels, one a line
+    /// The labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Write the description into this file, beside the network (otherwise it is printed, if there are no photos)
+    /// Write the description to this file, beside the network (otherwise it is printed, unless there are photos)
     #[arg(long, short, value_name = "FILE.toml")]
     output: Option<PathBuf>,
-    /// Replace that file
+    /// Overwrite that file
     #[arg(long, requires = "output")]
     force: bool,
     /// Threads that run the network
@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     compare(args, &model)?;
     match &args.output {
         Some(_) => Ok(()),
-        None => print_line("--output FILE.toml writes the description"),
+        None => print_line("to write the description, pass --output FILE.toml"),
     }
 }
 
@@ -69,13 +69,13 @@ fn description(args: &Args, model: &Model) -> Result<String, Failure> {
     let file = model.file.file_name().unwrap_or_default().to_string_lossy();
     let own = model.file.with_extension("toml");
     let own = own.file_name().unwrap_or_default().to_string_lossy();
-    // Its place decides how the labels are called: that of the output, else beside the network.
+    // Paths of labels are relative to the file's folder: the output's, or the network's.
     let place = args.output.as_ref().unwrap_or(&model.file);
     let folder = place.parent().unwrap_or(Path::new(""));
     let labels = args.labels.as_deref().map(|asked| {
         describe::relative(folder, asked).ok_or_else(|| {
             let why = format!(
-                "{} cannot be called from {}",
+                "{} has no path relative to {}",
                 asked.display(),
                 folder.display()
             );
@@ -85,9 +85,9 @@ fn description(args: &Args, model: &Model) -> Result<String, Failure> {
     let head = Head {
         introduction: vec![
             format!(
-                "What Eyelet holds to be true of {file}, and who says so. Beside it, as {own} or model.toml, this counts;"
+                "What Eyelet believes about {file}, and the source of each value. Used if it is beside it as {own} or model.toml;"
             ),
-            "correct what is \"assumed\" and wrong. models/README.md of Eyelet has every key."
+            "correct what is \"assumed\" and wrong. Eyelet's models/README.md lists every key."
                 .to_owned(),
         ],
         description: describe::description(model, &model.name),
@@ -99,17 +99,17 @@ fn description(args: &Args, model: &Model) -> Result<String, Failure> {
     Ok(describe::toml(model, &head)?)
 }
 
-/// Writes a text file; one that is there stays, unless `force` says otherwise.
+/// Writes a text file; overwrites an existing one only with `force`.
 fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
     let fail = |why: String| {
-        let what = format!("{} cannot be written: {why}", output.display());
+        let what = format!("cannot write {}: {why}", output.display());
         Failure::new(Cause::Output, what)
     };
     let place = named::output_place(output).map_err(|error| fail(error.to_string()))?;
     if !force && fs::symlink_metadata(&place).is_ok() {
-        return Err(fail("it is there already; --force replaces it".to_owned()));
+        return Err(fail("it already exists; --force replaces it".to_owned()));
     }
-    // Another name first, so that nothing is lost when the disk is full.
+    // Write to a temporary file first, so that a full disk destroys nothing.
     let folder = place.parent().filter(|folder| *folder != Path::new(""));
     let written = tempfile::Builder::new()
         .prefix(".eyelet-describe-")
@@ -123,7 +123,7 @@ fn write(output: &Path, text: &str, force: bool) -> Result<(), Failure> {
     written.map(|_| ()).map_err(|error| fail(error.to_string()))
 }
 
-/// Says so when the description was written to where it describes nothing.
+/// Logs a hint when the description was written where it has no effect.
 fn beside(output: &Path, model: &Model) {
     let counts = [
         model.file.with_extension("toml"),
@@ -133,7 +133,7 @@ fn beside(output: &Path, model: &Model) {
     let output_is = real(&output.to_owned());
     if !counts.iter().any(|place| real(place) == output_is) {
         log::warn!(
-            "{} is not used where it is: put it beside {} as {}",
+            "{} has no effect there: put it beside {} as {}",
             output.display(),
             model.file.display(),
             counts[0].file_name().unwrap_or_default().to_string_lossy()
@@ -141,24 +141,24 @@ fn beside(output: &Path, model: &Model) {
     }
 }
 
-/// So many classes of each photo are shown.
+/// How many classes of each photo are shown.
 const TOP: usize = 3;
-/// Columns are so wide, in characters.
+/// Column widths in characters.
 const PHOTO_WIDTH: usize = 16;
 const LABEL_WIDTH: usize = 15;
 
-/// A rule while photos are run under it.
+/// A rule, while photos are run under it.
 struct Column {
     rule: Rule,
     preprocess: Preprocess,
-    /// The sum of the probabilities of the best classes.
+    /// The sum of the best classes' probabilities.
     sum: f32,
 }
 
-/// What a rule says of a photo, best first; `None` where a score is not a number.
+/// A rule's classes for a photo, best first; `None` if a score is not a number.
 type Cell = Option<Vec<Candidate>>;
 
-/// Shows what the network says of each photo under each rule.
+/// Shows the network's classes for each photo under each rule.
 fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
     let inspected = find::look(&model.file).map_err(|why| Failure::new(Cause::Model, why))?;
     let mut network = Network::load(model, args.threads)?;
@@ -202,7 +202,7 @@ fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
     }
 }
 
-/// The best classes of one photo, a rule each.
+/// The best classes of one photo, under each rule.
 fn cells(
     photo: &Path,
     model: &Model,
@@ -220,7 +220,7 @@ fn cells(
             .map_err(|e| unread(&e))?;
         let top = match network.run() {
             Ok(scores) => best(scores, model.output.kind, TOP),
-            // Pixels of another rule may be more than its numbers can hold.
+            // A rule's numbers may overflow with these pixels.
             Err(NetworkError::Run(_)) => {
                 cells.push(None);
                 continue;
@@ -233,7 +233,7 @@ fn cells(
     Ok(cells)
 }
 
-/// One block an order of the channels: a column a rule, a row a photo and rank.
+/// Prints one block per channel order, with a column per rule and a row per photo and rank.
 fn table(
     columns: &[Column],
     rows: &[(&Path, Vec<Cell>)],
@@ -292,7 +292,7 @@ fn line(first: &str, cells: impl Iterator<Item = String>) -> Result<(), Failure>
     print_line(text.trim_end())
 }
 
-/// A text of at most so many characters.
+/// A text of at most `width` characters.
 fn fitted(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -301,14 +301,14 @@ fn fitted(text: &str, width: usize) -> String {
     format!("{begin}..")
 }
 
-/// What each rule is in the words of `model.toml`, and which of them made the network the surest.
+/// Prints each rule in the terms of `model.toml`, and which of them made the network the surest.
 fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
-    let mut told = Vec::new();
+    let mut shown = Vec::new();
     for Column { rule, .. } in columns {
-        if told.contains(&rule.name) || rule.input.dtype == Dtype::U8 {
+        if shown.contains(&rule.name) || rule.input.dtype == Dtype::U8 {
             continue;
         }
-        told.push(rule.name);
+        shown.push(rule.name);
         let facts = facts::of_input(&rule.input, |_| Source::Stated);
         let keys = ["input.scale", "input.mean", "input.std"];
         let said = facts.iter().filter(|fact| keys.contains(&fact.key));
@@ -318,7 +318,7 @@ fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
         print_line(format_args!("{:<10} {}", rule.name, said.join(", ")))?;
     }
     let described = if columns.iter().any(|column| column.rule.is_described) {
-        "* is the rule of the description. "
+        "* marks the rule in the description. "
     } else {
         ""
     };
@@ -327,8 +327,8 @@ fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
         return Ok(());
     };
     print_line(format_args!(
-        "{described}Surest on average, with {:.0} %: {} with channels = {}. That is a hint and no proof, a wrong rule can be sure of \
-         itself: take the one whose classes are right",
+        "{described}Surest on average, with {:.0} %: {} with channels = {}. That is a hint, not proof: a wrong rule can be sure \
+         of itself. Choose the one whose classes are right",
         sum / photos as f32 * 100.0,
         rule.name,
         facts::channels(rule.input.channels)

@@ -1,4 +1,4 @@
-//! `eyelet display-test`: a test picture on each display of a board, and what to look for in it. For setting up a panel.
+//! `eyelet display-test`: shows a test picture on each display of a board, and prints what to look for. For setting up a panel.
 
 use super::{BoardChoice, print_line, stop_signal};
 use crate::board::DisplayConfig;
@@ -7,9 +7,9 @@ use crate::{Cause, Failure, limits};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whatever else draws on a display (a console) is drawn over this often.
+/// How often to redraw over whatever else draws on the display (a console).
 const PERIOD: Duration = Duration::from_secs(1);
-/// How often it is looked whether somebody wants it to end.
+/// How often to check for a request to stop.
 const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 /// Arguments of `eyelet display-test`.
@@ -17,19 +17,19 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 pub struct Args {
     #[command(flatten)]
     board: BoardChoice,
-    /// End after so many seconds (without it, at a signal such as Ctrl-C)
+    /// Stop after this many seconds (otherwise at a signal such as Ctrl-C)
     #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::DISPLAY_TEST_S))]
     seconds: Option<u64>,
 }
 
-/// A display that the picture is on.
+/// A display that shows the picture.
 struct Shown<'a> {
     config: &'a DisplayConfig,
     name: &'a str,
     display: Box<dyn Display>,
 }
 
-/// Shows the test picture. One display that fails does not keep the others from it, and ends the program with an error all the same.
+/// Shows the test picture. If one display fails, the others still show it, and the program ends with an error.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, chosen_by) = args.board.choose()?;
     let stop = stop_signal()?;
@@ -42,8 +42,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::new(
             Cause::Display,
             format!(
-                "board {} has no display to test: it says [display.none]; put a table [display.KIND] into its file, or take another \
-                 board (--board, --board-file)",
+                "board {} has no display to test: its file has [display.none]; add a table [display.KIND] to the file, or \
+                 choose another board (--board, --board-file)",
                 board.name
             ),
         ));
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     for one in &shown {
-        tell(one)?;
+        print_checks(one)?;
     }
     let until = args.seconds.map(Duration::from_secs);
     keep(&mut shown, until, &stop, &mut fail);
@@ -117,10 +117,10 @@ fn scene(config: &DisplayConfig) -> Scene<'static> {
     }))
 }
 
-/// What a picture that is right looks like, and the keys that mend it where it does not.
-const SIGNS: [(&str, &[&str]); 7] = [
+/// What a correct picture looks like, and the keys that fix it if it does not.
+const CHECKS: [(&str, &[&str]); 7] = [
     (
-        "the numbers 1 2 3 4 and the words are no mirror writing",
+        "the numbers 1 2 3 4 and the words are not mirrored",
         &["mirror"],
     ),
     (
@@ -128,7 +128,7 @@ const SIGNS: [(&str, &[&str]); 7] = [
         &["rotate_deg"],
     ),
     (
-        "a white line one pixel wide goes round all four sides, with nothing cut off and no stripe of noise beside it",
+        "a white line one pixel wide runs along all four edges, with nothing cut off and no stripe of noise beside it",
         &[
             "width_px",
             "height_px",
@@ -140,42 +140,42 @@ const SIGNS: [(&str, &[&str]); 7] = [
     ),
     ("R is red and B is blue (C cyan, Y yellow)", &["bgr"]),
     (
-        "W is white and K is black (on a panel without colours: the first field is white, the second black)",
+        "W is white and K is black (on a monochrome panel: the first field is white, the second black)",
         &["invert"],
     ),
     (
-        "the greys go from black to white in even steps (on a panel without colours: stripes and checks are clear)",
+        "the greys go from black to white in even steps (on a monochrome panel: stripes and checks are clear)",
         &["contrast", "depth"],
     ),
     (
-        "nothing flickers, and no pixel stands in the wrong place",
+        "nothing flickers, and no pixel is in the wrong place",
         &["speed_hz", "rate_hz"],
     ),
 ];
 
-fn tell(one: &Shown<'_>) -> Result<(), Failure> {
+fn print_checks(one: &Shown<'_>) -> Result<(), Failure> {
     let (kind, keys) = (one.config.kind(), one.config.setup_keys());
     print_line(format_args!(
-        "{}: is it like this? What mends it stands in [display.{kind}] of the board file:",
+        "{}: is it like this? If not, these keys of [display.{kind}] in the board file fix it:",
         one.name
     ))?;
-    for (sign, menders) in SIGNS {
-        let menders = menders.iter().copied().filter(|key| keys.contains(key));
-        let menders: Vec<&str> = menders.collect();
-        let else_what = match (&menders[..], one.config.turned()) {
+    for (check, fixing) in CHECKS {
+        let fixing = fixing.iter().copied().filter(|key| keys.contains(key));
+        let fixing: Vec<&str> = fixing.collect();
+        let fix = match (&fixing[..], one.config.turned()) {
             ([], _) => String::new(),
             (["rotate_deg"], Some((rotate_deg, mirror))) => {
                 let way = if mirror { "anticlockwise" } else { "clockwise" };
                 format!(
-                    "; else rotate_deg, now {rotate_deg}: add the degrees that the arrow must turn {way}, less 360 from 360 on"
+                    "; else rotate_deg, now {rotate_deg}: add the degrees that the arrow must turn {way}, modulo 360"
                 )
             }
             (["mirror"], Some((_, mirror))) => {
                 format!("; else mirror, now {mirror}: set it to {}", !mirror)
             }
-            (menders, _) => format!("; else {}", menders.join(", ")),
+            (fixing, _) => format!("; else {}", fixing.join(", ")),
         };
-        print_line(format_args!("  - {sign}{else_what}"))?;
+        print_line(format_args!("  - {check}{fix}"))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `eyelet explain`: the plan of a model, layer by layer.
+//! `eyelet explain`: prints the plan of a model, layer by layer.
 
 use super::{find_model, print_facts, print_line};
 use crate::network::Network;
@@ -13,7 +13,7 @@ pub struct Args {
     /// A model by name (`eyelet list models`) or an ONNX file
     #[arg(value_name = "NAME|FILE.onnx", default_value = super::classify::DEFAULT_MODEL)]
     model: String,
-    /// The labels of a model of your own, one a line
+    /// Your own model's labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Threads that would run the network
@@ -21,7 +21,7 @@ pub struct Args {
     threads: usize,
 }
 
-/// Prints the plan: which layers our own kernels run, and why the others are left to tract.
+/// Prints the plan: which layers run in our own kernels, and why the others are left to tract.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let model = find_model(&args.model, args.labels.as_deref())?;
     let network = Network::load(&model, args.threads)?;
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             ))
         }
         (Err(why), Some(islands)) => {
-            print_line(format_args!("not one fast plan: {why}"))?;
+            print_line(format_args!("no single fast plan: {why}"))?;
             parts(islands)
         }
         (Err(why), None) => {
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Islands and the nodes between them, in the order of running.
+/// Islands and the nodes between them, in execution order.
 fn parts(islands: &Islands) -> Result<(), Failure> {
     heading()?;
     let count = islands.ports.len();
@@ -96,7 +96,7 @@ fn layer(row: &Row) -> Result<(), Failure> {
     let shape = format!("{}x{}x{}", row.shape.h, row.shape.w, row.shape.c);
     let offset = row
         .arena_offset
-        .map_or("by bands".to_owned(), |at| at.to_string());
+        .map_or("in bands".to_owned(), |at| at.to_string());
     print_line(format_args!(
         "{:<22} {shape:<16} {:<12} {:>12} {offset:>9} {:>9}  {}",
         row.op, row.kernel, row.multiply_adds, row.bytes, row.name

@@ -29,7 +29,7 @@ pub struct Args {
     /// Write to this file instead of a card
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Write in spite of objections; it has to be given twice, because it may destroy a disk that is in use
+    /// Write despite objections; must be given twice, because it may destroy a disk that is in use
     #[arg(long, action = ArgAction::Count)]
     force: u8,
 }
@@ -40,8 +40,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (mut card, path) = match (&args.to, &args.device) {
         (Some(file), _) => (open_file(file, &image)?, file),
         (None, Some(device)) => (open_device(device, &image, args.force)?, device),
-        // clap asks for one of the two.
-        (None, None) => return Err(refused("no device was named".to_owned())),
+        // clap requires one of the two.
+        (None, None) => return Err(refused("no device was given".to_owned())),
     };
     let mut bar = Bar(ProgressBar::no_length());
     let result = image.write_to(&mut card, &mut bar);
@@ -58,11 +58,11 @@ fn refused(message: String) -> Failure {
     Failure::new(Cause::Device, message)
 }
 
-/// Opens the file to be written, which loses what it held only when it is not the image itself.
+/// Opens the output file. An existing file is truncated, unless it is the image itself.
 fn open_file(path: &Path, image: &Image) -> Result<File, Failure> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::InvalidInput => refused(format!(
-            "--to {} is not written: {error}; a card is named without --to",
+            "cannot write --to {}: {error}; to write a card, pass it without --to",
             path.display()
         )),
         _ => {
@@ -74,7 +74,7 @@ fn open_file(path: &Path, image: &Image) -> Result<File, Failure> {
     let metadata = file.metadata().map_err(failed)?;
     if named::is_same(&metadata, &image.metadata) {
         return Err(refused(format!(
-            "--to {} is the image itself: name another file",
+            "--to {} is the image itself: choose another file",
             path.display()
         )));
     }
@@ -86,15 +86,17 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
     let shown = path.display();
     let no_device = |reason: &dyn std::fmt::Display| {
         refused(format!(
-            "{shown} cannot be written: {reason} (`lsblk` names the devices)"
+            "cannot write {shown}: {reason} (`lsblk` lists the devices)"
         ))
     };
     let real = path.canonicalize().map_err(|error| no_device(&error))?;
     let metadata = std::fs::metadata(&real).map_err(|error| no_device(&error))?;
     if !metadata.file_type().is_block_device() {
-        return Err(no_device(&"it is no block device; --to FILE writes a file"));
+        return Err(no_device(
+            &"it is not a block device; --to FILE writes a file",
+        ));
     }
-    // By its number, because a device file may have any name.
+    // By device number, because a device file may have any name.
     let number = metadata.rdev();
     let number = format!("{}:{}", libc::major(number), libc::minor(number));
     let name = Path::new("/sys/dev/block")
@@ -109,16 +111,16 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     if force < 2 {
-        // The kernel's own word that nobody else has it.
+        // The kernel then guarantees that nobody else has it open.
         options.custom_flags(libc::O_EXCL);
     }
     let card = options
         .open(&real)
         .map_err(|error| match error.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) => {
-                no_device(&"you may not write to it: use sudo, or join the group disk")
+                no_device(&"permission denied: use sudo, or join the group disk")
             }
-            Some(libc::EBUSY) => no_device(&"something else has it open; unmount it"),
+            Some(libc::EBUSY) => no_device(&"it is in use; unmount it"),
             _ => no_device(&error),
         })?;
     match card.metadata() {
@@ -127,7 +129,7 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
     }
 }
 
-/// Refuses, when something speaks against the device and nobody was sure enough.
+/// Refuses if there are objections that `force` does not overrule.
 fn object(shown: &str, described: &Described, force: u8) -> Result<(), Failure> {
     let overruled = force >= 2;
     let standing: Vec<_> = described
@@ -137,7 +139,7 @@ fn object(shown: &str, described: &Described, force: u8) -> Result<(), Failure> 
         .collect();
     if standing.is_empty() {
         for objection in &described.objections {
-            log::warn!("{shown}: {objection}; it is overwritten all the same");
+            log::warn!("{shown}: {objection}; overwriting it anyway");
         }
         return Ok(());
     }
@@ -151,22 +153,22 @@ fn object(shown: &str, described: &Described, force: u8) -> Result<(), Failure> 
         .all(|objection| objection.may_be_overruled());
     let remedy = match (can_be_forced, force) {
         (false, _) => "",
-        (true, 0) => "; --force --force writes it all the same",
-        (true, _) => "; one --force is not enough, it has to be given twice",
+        (true, 0) => "; --force --force writes it anyway",
+        (true, _) => "; one --force is not enough, give it twice",
     };
     Err(refused(format!(
-        "{name} is not written: {}{remedy}",
+        "not writing {name}: {}{remedy}",
         reasons.join("; ")
     )))
 }
 
-/// A bar on a terminal; elsewhere a line when a stage begins.
+/// A progress bar on a terminal; otherwise one line when a stage begins.
 struct Bar(ProgressBar);
 
 impl Progress for Bar {
     fn begin(&mut self, what: &'static str, bytes: u64) {
         if self.0.is_hidden() {
-            output::tell(format_args!("{what} {bytes} bytes"));
+            output::eprint_line(format_args!("{what} {bytes} bytes"));
             return;
         }
         let style = ProgressStyle::with_template(
@@ -203,19 +205,19 @@ mod tests {
     }
 
     #[test]
-    fn being_told_once_is_not_enough() {
+    fn one_force_is_not_enough() {
         let objection = || vec![Objection::RunsTheSystem];
         assert_eq!(
             said(objection(), 0),
-            "/dev/sdb (Stick) is not written: this machine's system runs from it; --force --force writes it all the same"
+            "not writing /dev/sdb (Stick): this machine's system runs from it; --force --force writes it anyway"
         );
-        assert!(said(objection(), 1).ends_with("it has to be given twice"));
+        assert!(said(objection(), 1).ends_with("give it twice"));
         assert_eq!(said(objection(), 2), "written");
         assert_eq!(said(vec![], 0), "written");
     }
 
     #[test]
-    fn what_cannot_work_is_not_forced() {
+    fn what_cannot_work_cannot_be_forced() {
         let objections = vec![
             Objection::NotRemovable,
             Objection::TooSmall {
@@ -225,7 +227,7 @@ mod tests {
         ];
         assert_eq!(
             said(objections, 2),
-            "/dev/sdb (Stick) is not written: it has 1 bytes, and the image has 2: take a larger card"
+            "not writing /dev/sdb (Stick): it has 1 bytes, and the image has 2: take a larger card"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `eyelet image`: one file that is a whole system for a board.
+//! `eyelet image`: makes one file that is a whole system for a board.
 
 use super::print_line;
 use crate::Failure;
@@ -27,31 +27,32 @@ pub struct Args {
         conflicts_with = "board_file"
     )]
     board: Option<String>,
-    /// A board file of your own; its [firmware] table names the machine
+    /// Your own board file; its [firmware] table names the machine
     #[arg(long, value_name = "FILE")]
     board_file: Option<PathBuf>,
     /// Where to put the image
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// Put this model into it instead of the board file's: a name (`eyelet list models`) or an ONNX file
+    /// Include this model instead of the board file's: a name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx")]
     model: Option<String>,
-    /// The static aarch64 eyelet (otherwise the one that `cargo static-aarch64` made)
+    /// The static aarch64 eyelet (by default the one that `cargo static-aarch64` made)
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// A kernel's package, Debian's linux-image-VERSION-arm64 or Raspberry Pi OS's; of a kernel in parts each by a --kernel of its own (otherwise apt fetches Debian's)
+    /// A kernel package, Debian's linux-image-VERSION-arm64 or Raspberry Pi OS's; for a kernel in several packages repeat
+    /// --kernel (by default apt fetches Debian's)
     #[arg(long, value_name = "FILE.deb")]
     kernel: Vec<PathBuf>,
-    /// The package raspi-firmware, and others with overlays, each by a --firmware of its own (otherwise apt fetches it, where the board needs it)
+    /// The package raspi-firmware, and others with overlays: repeat --firmware (by default apt fetches it if the board needs it)
     #[arg(long, value_name = "FILE.deb")]
     firmware: Vec<PathBuf>,
-    /// The package busybox-static for arm64 (otherwise apt fetches it, where the board file asks for a shell)
+    /// The package busybox-static for arm64 (by default apt fetches it if the board file asks for a shell)
     #[arg(long, value_name = "FILE.deb")]
     busybox: Option<PathBuf>,
-    /// What this image is called in its manifest
+    /// The image's version in its manifest
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     version: String,
-    /// The public key of whoever may update the system (`minisign -G` makes minisign.pub): no other updates are taken
+    /// The public key for updates (`minisign -G` makes minisign.pub): only updates signed with it are accepted
     #[arg(long, value_name = "FILE.pub")]
     public_key: Option<PathBuf>,
     /// Print the bill of materials (JSON) instead of a summary
@@ -61,7 +62,7 @@ pub struct Args {
 
 /// Makes the image.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    // Told before packages are fetched, which takes a while.
+    // Checked before packages are fetched, which takes a while.
     image::output_place(&args.output)?;
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
@@ -100,15 +101,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// The packages that an image is made of.
+/// The packages that an image is made from.
 struct Packages {
     kernel: Vec<Deb>,
     firmware: Vec<Deb>,
     busybox: Option<Deb>,
 }
 
-/// The kernel, the Pi's firmware and the shell: files that are named, what apt has of the others. All that apt lacks is told at
-/// once.
+/// The kernel, the Pi's firmware and the shell: from the given files, the others from apt. Everything that apt lacks is reported
+/// at once.
 fn packages(
     args: &Args,
     board: &Board,
@@ -160,7 +161,7 @@ fn packages(
 
 fn public_key(file: &Path) -> Result<PublicKey, Failure> {
     let fail = |why: String| {
-        let what = format!("public key {} cannot be used: {why}", file.display());
+        let what = format!("cannot use the public key {}: {why}", file.display());
         Failure::new(Cause::Package, what)
     };
     let text = read_text(file, limits::KEY_FILE_BYTES).map_err(|error| fail(error.to_string()))?;
@@ -174,7 +175,7 @@ fn board(args: &Args) -> Result<(Board, String), Failure> {
         let text = read_text(file, limits::TOML_FILE_BYTES).map_err(|error| {
             Failure::new(
                 Cause::Board,
-                format!("board file {} cannot be read: {error}", file.display()),
+                format!("cannot read the board file {}: {error}", file.display()),
             )
         })?;
         return Ok((board, text));
@@ -201,9 +202,7 @@ fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
         print_line(format_args!("  {} {}", package.name, package.version))?;
     }
     if let Some(key) = &manifest.public_key {
-        print_line(format_args!(
-            "  takes updates that {key} signed, and no others"
-        ))?;
+        print_line(format_args!("  accepts only updates signed with {key}"))?;
     }
     for (number, (label, size, used)) in (1..).zip(made.partitions) {
         print_line(format_args!(

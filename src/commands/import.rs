@@ -1,4 +1,4 @@
-//! `eyelet model import`: a network of one's own, put where its name finds it.
+//! `eyelet model import`: installs your own network under a name.
 
 use super::print_line;
 use crate::data_roots::DataRoots;
@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 /// Arguments of `eyelet model import`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An ONNX file; the files with its weights, and a FILE.toml or model.toml beside it, are taken along
+    /// An ONNX file; files with its weights, and a FILE.toml or model.toml beside it, are copied too
     #[arg(value_name = "FILE.onnx")]
     file: String,
-    /// Its labels, one a line
+    /// Its labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// What it is called from then on (otherwise as the file)
+    /// Its name from now on (by default the file's)
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Replace a model of that name
+    /// Replace an existing model of that name
     #[arg(long)]
     force: bool,
 }
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let path = Path::new(&args.file);
     if !is_path(&args.file) {
         let why = format!(
-            "{:?} is no path of an ONNX file: one ends in .onnx",
+            "{:?} is not the path of an ONNX file: it must end in .onnx",
             args.file
         );
         return Err(Failure::new(Cause::Model, why));
@@ -50,12 +50,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if !assumed.is_empty() {
         let toml = folder.join("model.toml");
         log::info!(
-            "{name}: what is assumed and wrong is corrected in {}; `eyelet model describe {name} PHOTO` shows which rule is right",
+            "{name}: correct wrong assumptions in {}; `eyelet model describe {name} PHOTO` shows which rule is right",
             toml.display()
         );
     }
     print_line(format_args!(
-        "{name}: {} classes, loaded and run once, now in {}: `--model {name}` finds it",
+        "{name}: {} classes, loaded and run once, now in {}: use it with `--model {name}`",
         model.output.class_count,
         folder.display()
     ))

@@ -1,4 +1,4 @@
-//! `eyelet keep`: the data partition, for the first program alone (see `firmware::data`). Not in the list of commands.
+//! `eyelet keep`: the data partition, used only by the first program (see `firmware::data`). Not in the list of commands.
 
 use super::print_line;
 use crate::firmware::data::{Data, LOG_BYTES};
@@ -19,21 +19,21 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum What {
-    /// Print the reason that was kept
+    /// Print the saved reason
     Tell,
-    /// Keep REASON, and standard input as the log
+    /// Save REASON, and standard input as the log
     Put,
-    /// Forget the reason
+    /// Delete the reason
     Forget,
-    /// Make the volume anew
+    /// Format the volume
     Format,
     /// Print the ids of the systems that were tried
     Tried,
-    /// Keep that this one was tried
+    /// Record that this one was tried
     NoteTried,
 }
 
-/// Does one thing with the data partition.
+/// Performs one operation on the data partition.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let fail = |error: io::Error| {
         Failure::new(

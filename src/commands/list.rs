@@ -1,4 +1,4 @@
-//! `eyelet list boards|models|cameras|displays`: what there is to choose from.
+//! `eyelet list boards|models|cameras|displays`: lists what is available.
 
 use super::print_line;
 use crate::Failure;
@@ -19,19 +19,19 @@ pub struct Args {
     /// What to list
     #[arg(value_enum)]
     what: What,
-    /// Print one JSON object a thing and line
+    /// Print one JSON object per item and line
     #[arg(long)]
     json: bool,
-    /// With cameras: print each control with its range, default and value (JSON always has them)
+    /// With cameras: print each control with its range, default and value (JSON always includes them)
     #[arg(long)]
     controls: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum What {
-    /// The boards that are built in
+    /// The built-in boards
     Boards,
-    /// The models that are known, and whether their files are here
+    /// The known models, and whether their files are on this machine
     Models,
     /// The video devices of this machine
     Cameras,
@@ -39,14 +39,14 @@ enum What {
     Displays,
 }
 
-/// One thing, for people and for programs.
+/// One item, as text and as JSON.
 struct Entry {
-    /// One line, a camera has more.
+    /// One line; a camera has more.
     text: String,
     json: Value,
 }
 
-/// Prints one line a thing.
+/// Prints one line per item.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let roots = DataRoots::of_this_machine();
     let (entries, hint) = match args.what {
@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 .iter()
                 .map(|found| camera(found, args.controls))
                 .collect(),
-            "no video device: plug a camera in, or load its driver; a CSI camera comes through `--camera -`",
+            "no video device: plug in a camera, or load its driver; a CSI camera comes through `--camera -`",
         ),
         What::Displays => (
             show::list().iter().map(display).collect(),
@@ -98,7 +98,7 @@ fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
     Ok(entries)
 }
 
-/// Compiled-in models and those of the data roots, each with its variants.
+/// Built-in models and those of the data roots, each with its variants.
 fn models(roots: &DataRoots) -> Vec<Entry> {
     let mut entries = Vec::new();
     for name in Named::names(roots) {
@@ -137,7 +137,7 @@ fn model(named: &Named, roots: &DataRoots) -> Entry {
             let length = find::length_of(&path).unwrap_or(0);
             let stated = named.network_file().size_bytes;
             let fits = stated.is_none_or(|size| size == length);
-            let doubt = (!fits).then(|| "of another length than stated".to_owned());
+            let doubt = (!fits).then(|| "its length differs from the stated one".to_owned());
             let file = match built_in::read(&path) {
                 Some(_) => "in the program itself".to_owned(),
                 None => path.display().to_string(),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn models_say_whether_they_are_here() {
+    fn models_show_whether_they_are_on_this_machine() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("models");
         fs::create_dir_all(folder.join("mobilenet-v2")).unwrap();
@@ -271,7 +271,7 @@ mod tests {
         };
         for (name, is_here, words) in [
             ("mobilenet-v2", false, "`eyelet model pull mobilenet-v2`"),
-            ("mobilenet-v2@12", true, "of another length"),
+            ("mobilenet-v2@12", true, "its length differs"),
             ("mobilenet-v2@12-qdq", false, "not here"),
             (
                 "efficientnet-lite0",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_and_displays_tell_programs_what_they_tell_people() {
+    fn cameras_and_displays_print_the_same_as_text_and_json() {
         let format = |code: &[u8; 4], format, sizes| FoundFormat {
             code: FourCc(*code),
             format,
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connector_tells_programs_what_it_tells_people() {
+    fn a_connector_prints_the_same_as_text_and_json() {
         let holds = |json: &Value, keys: &[(&str, Value)]| {
             for (key, value) in keys {
                 assert_eq!(&json[key], value, "{key}");

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 
 pub mod bench;
 pub mod check;
@@ -67,13 +67,13 @@ enum Command {
     #[cfg_attr(feature = "tools", doc = "Fetch, import, describe or verify a model")]
     #[cfg_attr(not(feature = "tools"), doc = "Verify a model")]
     Model(model::Args),
-    /// Make an image of a whole system for a board, to be written to its card
+    /// Make a whole system for a board as one image, to be written to its card
     #[cfg(feature = "tools")]
     Image(image::Args),
     /// Write an image to a card and read it back
     #[cfg(feature = "tools")]
     Flash(flash::Args),
-    /// Put a new system into the idle slot of a card, to be tried at the board's next start
+    /// Write a new system to the idle slot of a card, to be tried at the board's next start
     Update(update::Args),
     /// The slots of a card, for the first program of a board
     #[command(hide = true)]
@@ -89,11 +89,11 @@ Exit codes: 0 done, 2 command line, 3 board file, 4 model, 5 camera, 6 display, 
 14 the board's policy wants a reboot. RUST_LOG chooses log lines (error, warn, info, debug).";
 
 impl Cli {
-    /// Reads the command line. A wrong one is told in one line; help and version are printed. The error is the exit code.
+    /// Parses the command line. Reports a wrong one in one line; prints help and version. The error is the exit code.
     pub fn of_arguments() -> Result<Self, u8> {
         Self::try_parse().map_err(|error| {
             if error.use_stderr() {
-                output::tell(format_args!("eyelet: {}", in_one_line(&error)));
+                output::eprint_line(format_args!("eyelet: {}", in_one_line(&error)));
                 return COMMAND_LINE;
             }
             let printed = error.print().and_then(|()| io::stdout().flush());
@@ -101,7 +101,7 @@ impl Cli {
         })
     }
 
-    /// Whether standard output is the serial log; otherwise it is for results, and log lines go to standard error.
+    /// Whether standard output is the serial log; otherwise it carries results, and log lines go to standard error.
     pub fn prints_serial_log(&self) -> bool {
         match &self.command {
             None => true,
@@ -110,7 +110,7 @@ impl Cli {
         }
     }
 
-    /// Runs the command; `started` is when the process began.
+    /// Runs the command; `started` is when the process started.
     pub fn run(self, started: Instant) -> Result<(), Failure> {
         match self
             .command
@@ -135,7 +135,7 @@ impl Cli {
     }
 }
 
-/// What clap says in paragraphs.
+/// Joins clap's paragraphs.
 fn in_one_line(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.trim().trim_start_matches("error: ");
@@ -153,19 +153,19 @@ fn in_one_line(error: &clap::Error) -> String {
     lines.join("; ")
 }
 
-/// Which board.
+/// The choice of a board.
 #[derive(Debug, Default, clap::Args)]
 pub struct BoardChoice {
     /// A board by name (`eyelet list boards`)
     #[arg(long, value_name = "NAME", conflicts_with = "board_file")]
     board: Option<String>,
-    /// A board file of your own
+    /// Your own board file
     #[arg(long, value_name = "FILE")]
     board_file: Option<PathBuf>,
 }
 
 impl BoardChoice {
-    /// The board, and why it is that one.
+    /// The board, and how it was chosen.
     fn choose(&self) -> Result<(Board, ChosenBy), Failure> {
         let places = Places::of_this_machine();
         let (name, file) = (self.board.as_deref(), self.board_file.as_deref());
@@ -173,7 +173,7 @@ impl BoardChoice {
     }
 }
 
-/// Which board, and what is put in place of its camera and model; `run` and `check` take it.
+/// The choice of a board, with its camera and model optionally replaced; for `run` and `check`.
 #[derive(Debug, Default, clap::Args)]
 pub struct BoardArgs {
     #[command(flatten)]
@@ -185,13 +185,13 @@ pub struct BoardArgs {
     /// Run this model instead: a name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx")]
     model: Option<String>,
-    /// The labels of a model of your own, one a line
+    /// Your own model's labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
 impl BoardArgs {
-    /// The board, with what the command line replaces.
+    /// The board, with the command line's replacements.
     fn board(&self) -> Result<(Board, ChosenBy), Failure> {
         let (mut board, by) = self.choice.choose()?;
         if let Some(source) = &self.camera {
@@ -208,15 +208,15 @@ impl BoardArgs {
         let mut model = Model::find(&board.model, self.labels.as_deref())?;
         if let Some(resize) = board.mount.resize {
             facts::resize_by_board(&mut model.input, &mut model.facts, resize);
-            let told = model.facts.iter().filter(|f| f.source == Source::Board);
-            told.for_each(|fact| log::info!("{}: {fact}", model.name));
+            let stated = model.facts.iter().filter(|f| f.source == Source::Board);
+            stated.for_each(|fact| log::info!("{}: {fact}", model.name));
         }
-        tell_assumed(&model, &board.model);
+        log_assumed(&model, &board.model);
         Ok(model)
     }
 }
 
-/// Becomes true when the program is told to stop. The second signal ends it at once, should the first one not get through.
+/// Becomes true when the program is asked to stop. A second signal ends it at once, in case the first one does not get through.
 fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -225,22 +225,22 @@ fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
             .map_err(|e| {
                 Failure::new(
                     Cause::Board,
-                    format!("cannot take the stop signal {signal}: {e}"),
+                    format!("cannot handle the stop signal {signal}: {e}"),
                 )
             })?;
     }
     Ok(stop)
 }
 
-/// A model by name or path. What is assumed of it is told.
+/// A model by name or path. Assumptions about it are logged.
 fn find_model(name_or_path: &str, labels: Option<&Path>) -> Result<Model, Failure> {
     let model = Model::find(name_or_path, labels)?;
-    tell_assumed(&model, name_or_path);
+    log_assumed(&model, name_or_path);
     Ok(model)
 }
 
-/// What nobody says of a model that was asked for by this name or path, and is taken for true.
-fn tell_assumed(model: &Model, name_or_path: &str) {
+/// Logs what is assumed about a model requested by this name or path.
+fn log_assumed(model: &Model, name_or_path: &str) {
     let mut assumed = model
         .facts
         .iter()
@@ -252,14 +252,14 @@ fn tell_assumed(model: &Model, name_or_path: &str) {
         }
         let toml = toml_of(model, name_or_path);
         log::info!(
-            "{}: what is assumed and wrong is changed by {}, see models/README.md",
+            "{}: correct wrong assumptions in {}, see models/README.md",
             model.name,
             toml.display()
         );
     }
 }
 
-/// The `model.toml` that says more of `model`, or would.
+/// The `model.toml` that describes `model`, or would.
 fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
     let own = model.file.with_extension("toml");
     let is_stated = |fact: &Fact| fact.source == Source::Stated;
@@ -270,7 +270,7 @@ fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
     }
 }
 
-/// What is held to be true of a model, and who says so.
+/// Prints what is believed about a model, and the source of each fact.
 fn print_facts(model: &Model) -> Result<(), Failure> {
     facts::lines(&model.facts).try_for_each(|line| print_line(format_args!("  {line}")))
 }

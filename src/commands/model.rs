@@ -1,5 +1,4 @@
-//! `eyelet model pull|import|describe|verify`: getting a model, saying what is true of it, trying it on the stored tensors beside
-//! it.
+//! `eyelet model pull|import|describe|verify`: fetches a model, describes it, tests it on the stored tensors beside it.
 
 use super::print_line;
 use crate::data_roots::DataRoots;
@@ -19,13 +18,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fetch a model's file, check it and put it into place
+    /// Fetch a model's file, check it and install it
     #[cfg(feature = "tools")]
     Pull(super::pull::Args),
-    /// Put a network of your own, with its labels and a description, where its name finds it
+    /// Install your own network under a name, with its labels and a description
     #[cfg(feature = "tools")]
     Import(super::import::Args),
-    /// Print a model.toml to start from, and what the network says of photos under each rule that it may have been trained with
+    /// Print a model.toml to start from, and the network's classes for photos under each rule that it may have been trained with
     #[cfg(feature = "tools")]
     Describe(super::describe::Args),
     /// Check a model's file, and run it on the stored tensors beside it (test_data_set_N)
@@ -37,8 +36,8 @@ struct VerifyArgs {
     /// A model (`eyelet list models`) or an ONNX file
     #[arg(value_name = "NAME|FILE.onnx")]
     model: String,
-    /// The largest difference of one score that passes (otherwise 0.001; for 8-bit networks twelve steps of 8 bits; for
-    /// half-precision networks a 64th of the way from the smallest to the largest score)
+    /// The largest allowed difference of one score (by default 0.001; for 8-bit networks twelve steps of 8 bits; for
+    /// half-precision networks a 64th of the range from the smallest to the largest score)
     #[arg(long, value_name = "X", value_parser = limits::real_flag(limits::TOLERANCE))]
     tolerance: Option<f32>,
     /// Threads that run the network
@@ -46,7 +45,7 @@ struct VerifyArgs {
     threads: usize,
 }
 
-/// Fetches or verifies.
+/// Runs the chosen subcommand.
 pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.command {
         #[cfg(feature = "tools")]
@@ -67,7 +66,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     let looked = verify::look(&model, name)?;
     let file = &model.file;
     let checked = match stated.and_then(|file| file.sha256.as_ref()) {
-        Some(_) => "sha256 is the stated one",
+        Some(_) => "sha256 matches",
         None => "no sha256 is stated",
     };
     print_line(format_args!(
@@ -77,7 +76,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     ))?;
     let sets = verify::data_sets(file);
     if sets.is_empty() {
-        return print_line("no test_data_set_N folder is beside it, so no scores were compared");
+        return print_line("no test_data_set_N folder beside it, so no scores were compared");
     }
     let mut network = Network::load(&model, args.threads)?;
     let (mut wrong, mut other_classes) = (0, 0);
@@ -103,10 +102,10 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
             )
         };
         print_line(format_args!(
-            "{}: largest difference {} ({tolerance} passes{why}), {class}",
+            "{}: largest difference {} ({tolerance} allowed{why}), {class}",
             compared.data_set, compared.largest_difference
         ))?;
-        // A difference that is not a number passes nothing.
+        // NaN never passes.
         let within = compared.largest_difference <= tolerance;
         wrong += usize::from(!same_class || !within);
         other_classes += usize::from(!same_class);
@@ -116,10 +115,10 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     }
     let what = match other_classes {
         0 => {
-            "differ by more than passes, and have the same top class (--tolerance X lets more pass)"
+            "differ by more than the tolerance, but have the same top class (--tolerance X allows more)"
         }
         _ => {
-            "differ by more than passes or in their top class: they may be another model's (--tolerance lets more pass)"
+            "differ by more than the tolerance or in their top class: they may be another model's (--tolerance X allows more)"
         }
     };
     Err(Failure::new(
@@ -132,7 +131,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     ))
 }
 
-/// The definition of the model, when it has one.
+/// The model's definition, if it has one.
 fn stated(name_or_path: &str) -> Result<Option<Named>, Failure> {
     Ok(if find::is_path(name_or_path) {
         find::beside(Path::new(name_or_path))?

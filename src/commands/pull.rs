@@ -1,4 +1,4 @@
-//! `eyelet model pull`: getting a model's file, with a progress bar.
+//! `eyelet model pull`: downloads a model's file, with a progress bar.
 
 use super::print_line;
 use crate::Failure;
@@ -11,9 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Arguments of `eyelet model pull`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A model (`eyelet list models`), also NAME@VARIANT
+    /// A model (`eyelet list models`), or NAME@VARIANT
     name: String,
-    /// Fetch it from this folder, file or address of a folder instead (also in EYELET_MIRROR)
+    /// Fetch it from this folder, file or folder URL instead (also in EYELET_MIRROR)
     #[arg(long, value_name = "FOLDER|URL")]
     from: Option<String>,
 }
@@ -37,7 +37,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     );
     bar.bar.finish_and_clear();
     let (how, path) = match pulled? {
-        Pulled::Already(path) => ("was there already", path),
+        Pulled::Already(path) => ("was already there", path),
         Pulled::Fetched(path) => ("fetched", path),
     };
     print_line(format_args!(
@@ -47,7 +47,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ))
 }
 
-/// A bar on a terminal; elsewhere a line when bytes begin to come.
+/// A progress bar on a terminal; otherwise one line when a download starts.
 struct Bar {
     name: String,
     bar: ProgressBar,
@@ -71,7 +71,7 @@ impl Progress for Bar {
     fn begin(&mut self, source: &str, have: u64, size: u64) {
         if self.bar.is_hidden() {
             let name = &self.name;
-            output::tell(format_args!(
+            output::eprint_line(format_args!(
                 "{name}: {have} of {size} bytes are here, the rest comes from {source}"
             ));
         } else {

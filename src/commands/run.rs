@@ -1,4 +1,4 @@
-//! `eyelet run`: the product.
+//! `eyelet run`: runs the board.
 
 use super::{BoardArgs, stop_signal};
 use crate::board::DisplayConfig;
@@ -27,25 +27,25 @@ pub struct Args {
     /// Print versioned JSON lines instead of log lines
     #[arg(long)]
     pub(super) json: bool,
-    /// Tell counters, times and memory every N frames (without it, every minute)
+    /// Print counters, times and memory every N frames (by default every minute)
     #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::STATS_EVERY_FRAMES))]
     stats_every: Option<u64>,
-    /// Tell each frame's verdict, not changes only (a reader that is slower than the frames slows them down)
+    /// Print every frame's verdict, not only changes (a reader slower than the frames slows them down)
     #[arg(long)]
     every_frame: bool,
 }
 
-/// Runs the board until its end.
+/// Runs the board until it ends.
 pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let (board, chosen_by) = args.board.board()?;
     log::debug!("board {}: {chosen_by}", board.name);
     let mut care = Care::of_environment(board.policy.clone())?;
     let is_supervised = care.is_supervised();
-    // At a desk it is the shipped photos that are classified. A service that waits for those helps nobody.
+    // At a desk the shipped photos are classified. A service that did so would help nobody.
     if is_supervised && chosen_by == ChosenBy::Default && args.board.camera.is_none() {
         return Err(Failure::new(
             Cause::Board,
-            "this machine is none of the boards that Eyelet knows by their device tree: put a board file at \
+            "Eyelet does not recognise this machine's device tree as a known board: put a board file at \
              /etc/eyelet/board.toml (examples are in /usr/share/doc/eyelet/boards)",
         ));
     }
@@ -59,13 +59,13 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let model = args.board.model(&board).map_err(failed)?;
     let stop = stop_signal()?;
     let reload = Arc::new(AtomicBool::new(false));
-    // At a terminal the signal says that the terminal is gone, and ends the program as it ends others.
+    // At a terminal SIGHUP means that the terminal is gone, and ends the program as usual.
     if !std::io::stdin().is_terminal() {
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).map_err(|e| {
-            let what = "which reads the board file anew";
+            let what = "which rereads the board file";
             Failure::new(
                 Cause::Board,
-                format!("cannot take the signal {SIGHUP}, {what}: {e}"),
+                format!("cannot handle the signal {SIGHUP}, {what}: {e}"),
             )
         })?;
     }
@@ -74,7 +74,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     care.says("starting");
     let mut device = match Device::start(board, model, serial, care, &stop) {
         Ok(device) => device,
-        // Told to stop while it waited for its camera.
+        // Asked to stop while it waited for its camera.
         Err(_) if stop.load(Ordering::Relaxed) => return Ok(()),
         Err(failure) => return Err(failed(failure)),
     };
@@ -90,7 +90,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A board that cannot start says so on its displays, where it has any, before the program ends and is started again.
+/// A board that cannot start shows that on its displays, if it has any, before the program ends and is restarted.
 fn show_failure(displays: &[DisplayConfig], cause: Cause) {
     let scene = Scene::in_state(State::Failed(cause));
     for display in displays {

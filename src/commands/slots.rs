@@ -1,5 +1,5 @@
-//! `eyelet slots`: what the first program of a board asks of the card and of sticks (see `firmware::slots`). Each is a
-//! process of its own, because a damaged volume may lead whoever reads it anywhere. Not in the list of commands.
+//! `eyelet slots`: operations on the card and on sticks for a board's first program (see `firmware::slots`). Each is a separate
+//! process, because reading a damaged volume may never end. Not in the list of commands.
 
 use super::print_line;
 use super::update::open_card;
@@ -26,13 +26,13 @@ pub struct Args {
 enum What {
     /// Print the id of the system in SLOT
     Id,
-    /// Print the slot that LOADER boots, then the one that waits for its trial
+    /// Print the slot that LOADER boots by default, then the one that waits for its trial
     Current,
-    /// Make SLOT the one that LOADER boots
+    /// Make SLOT the one that LOADER boots by default
     Confirm,
-    /// Have nothing booted on trial
+    /// Cancel a pending trial
     TryNothing,
-    /// Print id and version of the update on a stick; nothing when there is none
+    /// Print id and version of the update on a stick; nothing if there is none
     Find,
 }
 
@@ -40,7 +40,7 @@ fn slot(text: &str) -> Result<Slot, String> {
     Slot::of_letter(text).ok_or_else(|| "a or b".to_owned())
 }
 
-/// Does one thing.
+/// Performs one operation.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let fail = |error: UpdateError| {
         Failure::new(Cause::Device, format!("{}: {error}", args.device.display()))

@@ -1,4 +1,4 @@
-//! `eyelet update`: puts a new system into the idle slot of a card.
+//! `eyelet update`: writes a new system to the idle slot of a card.
 
 use super::print_line;
 use crate::failure::{Cause, Failure};
@@ -7,11 +7,11 @@ use crate::update::{Chooser, Outcome, PublicKey, UpdateError, install, with_imag
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the command says beyond its arguments.
+/// The help text after the arguments.
 const HELP: &str = "\
-A card has two slots. The one that the board boots is not touched; the other one gets the new system, is read back, and \
-is booted once at the board's next start. When frames were classified and shown there for a minute (policy.trial_s of its \
-board file), it is the one that is booted from then on; otherwise the next start is the old one. Power may go at any \
+A card has two slots. The one that the board boots is not touched; the new system is written to the other one, read back, and \
+booted once at the board's next start. Once it has classified and shown frames for a minute (policy.trial_s of its \
+board file), it boots by default; otherwise the next start boots the old one. Power may fail at any \
 time.
 
 Where the card's system has a public key (`eyelet image --public-key`), IMAGE must be signed with its secret key: \
@@ -24,16 +24,16 @@ update_from_sticks under [firmware], boards/README.md.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub struct Args {
-    /// The new image, as `eyelet image` made it; or a FAT volume that has it as eyelet-update.img
+    /// The new image, made by `eyelet image`; or a FAT volume that contains it as eyelet-update.img
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// The card, as a whole device (/dev/sdX, /dev/mmcblkN), or the file of one
+    /// The card, as a whole device (/dev/sdX, /dev/mmcblkN), or a card image file
     #[arg(value_name = "CARD")]
     card: PathBuf,
-    /// What boots the card's board (otherwise the card says it)
+    /// The card's boot loader (by default as the card says)
     #[arg(long, hide = true)]
     loader: Option<Chooser>,
-    /// The public key of the card's system (otherwise the card says it)
+    /// The public key of the card's system (by default as the card says)
     #[arg(long, hide = true)]
     public_key: Option<PublicKey>,
 }
@@ -42,7 +42,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     named::check_apart(&args.image, &args.card).map_err(|error| {
         let (image, card) = (args.image.display(), args.card.display());
-        let message = format!("{card} cannot be updated from {image}: {error}");
+        let message = format!("cannot update {card} from {image}: {error}");
         Failure::new(Cause::Device, message)
     })?;
     let mut card = open_card(&args.card)?;
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             label,
             is_signed,
         } => print_line(format_args!(
-            "{shown}: {} {} is in slot {} and was read back, sha256 {}; it is tried at the next start",
+            "{shown}: {} {} is in slot {} and was read back, sha256 {}; it will be tried at the next start",
             if is_signed { "signed system" } else { "system" },
             label.version,
             slot.letter(),
@@ -73,33 +73,30 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             label,
             took_back,
         } => print_line(format_args!(
-            "{shown}: slot {} has this very system, {}; {}",
+            "{shown}: slot {} already has this system, {}; {}",
             slot.letter(),
             label.version,
             if took_back {
-                "the other slot, which waited for its trial, is not tried any more"
+                "the pending trial of the other slot is cancelled"
             } else {
-                "nothing is written"
+                "nothing was written"
             }
         )),
     }
 }
 
-/// Opens a card that nobody else has.
+/// Opens a card for exclusive use.
 pub(super) fn open_card(path: &Path) -> Result<std::fs::File, Failure> {
     named::open_disk_alone(path).map_err(|error| {
         let shown = path.display();
         let remedy = match error.raw_os_error() {
-            Some(libc::EBUSY) => "something has it open; unmount it".to_owned(),
+            Some(libc::EBUSY) => "it is in use; unmount it".to_owned(),
             Some(libc::EACCES | libc::EPERM) => {
-                "you may not write to it: use sudo, or join the group disk".to_owned()
+                "permission denied: use sudo, or join the group disk".to_owned()
             }
             _ => error.to_string(),
         };
-        Failure::new(
-            Cause::Device,
-            format!("{shown} cannot be updated: {remedy}"),
-        )
+        Failure::new(Cause::Device, format!("cannot update {shown}: {remedy}"))
     })
 }
 

@@ -1,10 +1,10 @@
-//! What the board file says of classes by name, once the model, and so its labels, are known.
+//! The board file's rules for single classes, resolved once the model, and so its labels, are known.
 //!
-//! A name is the whole label or what a display shows of it, letter by letter; or `class 17`, which names every class by its
-//! number. One that means no class, or two, is a fault of the board file.
+//! A rule names a class by its whole label or by what a display shows of it, exactly; or as `class 17`, which names any class by
+//! its number. A name that matches no class, or two, is a fault in the board file.
 //!
-//! A group of merged classes takes the place, and in JSON the number, of the first class in its list; the others have a probability
-//! of 0 from then on.
+//! A group of merged classes takes the place, and in JSON the number, of the first class in its list; the other members'
+//! probability is then 0.
 
 use crate::board::{Board, ClassRule, ClassRules};
 use crate::model::{Model, labels};
@@ -12,12 +12,12 @@ use crate::toml_file::nearest;
 use crate::{Cause, Failure};
 use std::collections::{BTreeMap, HashMap};
 
-/// Classes that something is said of.
+/// Classes that have rules.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Classes {
-    /// A class, and the first one of its group, whose place it takes.
+    /// A member of a group, and the group's first class, which it is added to.
     merged: Vec<(usize, usize)>,
-    /// The new name of a group, by its first class.
+    /// A group's new name, by its first class.
     names: Vec<(usize, String)>,
     /// Sorted.
     ignored: Vec<usize>,
@@ -26,10 +26,10 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// What the board's file says, for this model.
+    /// The board file's rules, for this model.
     ///
     /// # Errors
-    /// [`Cause::Board`]: one line for each name that means no class, or two.
+    /// [`Cause::Board`]: one line for each name that matches no class, or two.
     pub fn of(board: &Board, model: &Model) -> Result<Self, Failure> {
         Self::resolve(&board.decide.classes, &model.labels).map_err(|faults| {
             let (board, model) = (&board.name, &model.name);
@@ -39,7 +39,7 @@ impl Classes {
         })
     }
 
-    /// What `rules` say, for classes with these labels; every fault, one line each.
+    /// Resolves `rules` for classes with these labels; returns every fault, one line each.
     pub fn resolve(rules: &ClassRules, labels: &[String]) -> Result<Self, Vec<String>> {
         if rules.is_empty() {
             return Ok(Self::default());
@@ -62,7 +62,7 @@ impl Classes {
         let doubles = classes.rules.windows(2).filter(|two| two[0].0 == two[1].0);
         for two in doubles {
             let label = &labels[two[0].0];
-            let fault = format!("decide.class: \"{label}\" has two tables, by two of its names");
+            let fault = format!("decide.class: \"{label}\" has two tables, under two of its names");
             resolver.faults.push(fault);
         }
         if resolver.faults.is_empty() {
@@ -72,7 +72,7 @@ impl Classes {
         }
     }
 
-    /// The labels with the new names in their places.
+    /// The labels with the groups' new names in place.
     pub fn renamed(&self, labels: &[String]) -> Vec<String> {
         let mut labels = labels.to_vec();
         for (class, name) in &self.names {
@@ -90,7 +90,7 @@ impl Classes {
     pub(super) fn merge(&self, probabilities: &mut [f32]) {
         for &(class, first) in &self.merged {
             let part = std::mem::take(&mut probabilities[class]);
-            // Each is rounded, so the sum may pass 1 by a little.
+            // Rounding may take the sum slightly above 1.
             probabilities[first] = (probabilities[first] + part).min(1.0);
         }
     }
@@ -105,12 +105,12 @@ impl Classes {
     }
 }
 
-/// Looks up names, and notes what is wrong with them.
+/// Looks up names and collects faults.
 struct Resolver<'a> {
     labels: &'a [String],
-    /// The classes that have each name.
+    /// The classes with each name.
     by_name: HashMap<String, Vec<usize>>,
-    /// The group that each merged class is in.
+    /// The group of each merged class.
     group_of: BTreeMap<usize, String>,
     /// The first class of each group.
     groups: BTreeMap<String, usize>,
@@ -138,7 +138,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The one class with this label, of those that the model has.
+    /// The one class of the model with this label.
     fn labelled(&mut self, key: &str, name: &str) -> Option<usize> {
         match self.by_name.get(name).map(Vec::as_slice) {
             Some([class]) => return Some(*class),
@@ -159,24 +159,24 @@ impl<'a> Resolver<'a> {
         }
         let known = self.by_name.keys().chain(self.groups.keys());
         let mut known: Vec<_> = known.map(String::as_str).collect();
-        // Of names that are as near as each other always the same one.
+        // Sorted, so that equally near names always give the same suggestion.
         known.sort_unstable();
         let near = nearest(name, known)
             .map_or_else(String::new, |near| format!(", did you mean \"{near}\"?"));
         self.faults.push(format!(
-            "{key}: \"{name}\" is no class of the model{near} (the whole label, or what a display shows of it)"
+            "{key}: \"{name}\" is not a class of the model{near} (the whole label, or what a display shows of it)"
         ));
         None
     }
 
-    /// The class of this name: a group's first one, or one that is in no group.
+    /// The class with this name: a group's first one, or one in no group.
     fn class(&mut self, key: &str, name: &str) -> Option<usize> {
         if let Some(&first) = self.groups.get(name) {
             return Some(first);
         }
         let class = self.labelled(key, name)?;
         if let Some(group) = self.group_of.get(&class) {
-            let fault = format!("{key}: \"{name}\" is merged into \"{group}\": name that");
+            let fault = format!("{key}: \"{name}\" is merged into \"{group}\": use that name");
             self.faults.push(fault);
             return None;
         }
@@ -191,7 +191,7 @@ impl<'a> Resolver<'a> {
                 continue;
             };
             if let Some(other) = self.group_of.insert(class, name.to_owned()) {
-                let fault = format!("{key}: \"{member}\" is merged into \"{other}\" already");
+                let fault = format!("{key}: \"{member}\" is already merged into \"{other}\"");
                 self.faults.push(fault);
                 continue;
             }
@@ -206,7 +206,7 @@ impl<'a> Resolver<'a> {
             .find(|class| self.group_of.get(class).is_none_or(|group| group != name))
         {
             self.faults.push(format!(
-                "{key}: class {other} has this label too: put it into the list, or take another name"
+                "{key}: class {other} has this label too: add it to the list, or choose another name"
             ));
         }
         if let Some(first) = first {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn imagenets_labels_are_named_whole_or_as_they_are_shown() {
+    fn imagenets_labels_can_be_named_in_full_or_as_shown() {
         let model = Model::find("efficientnet-lite0", None).unwrap();
         for name in ["tabby", "tabby, tabby cat"] {
             let rules = rules(&[], &[name], &[]);
@@ -283,20 +283,20 @@ mod tests {
             &rules(&[], &[], &["tabby", "tabby, tabby cat"]),
             &model.labels,
         );
-        let fault = "decide.class: \"tabby, tabby cat\" has two tables, by two of its names";
+        let fault = "decide.class: \"tabby, tabby cat\" has two tables, under two of its names";
         assert_eq!(twice.unwrap_err(), [fault]);
     }
 
     #[test]
-    fn names_that_mean_no_class_or_two_are_faults() {
+    fn names_that_match_no_class_or_two_are_faults() {
         let cases: [(ClassRules, &str); 9] = [
             (
                 rules(&[], &["tabbby"], &[]),
-                "decide.ignore: \"tabbby\" is no class of the model, did you mean \"tabby\"? (the whole label, or what a display shows of it)",
+                "decide.ignore: \"tabbby\" is not a class of the model, did you mean \"tabby\"? (the whole label, or what a display shows of it)",
             ),
             (
                 rules(&[], &[], &["class 6"]),
-                "decide.class: \"class 6\" is no class of the model (the whole label, or what a display shows of it)",
+                "decide.class: \"class 6\" is not a class of the model (the whole label, or what a display shows of it)",
             ),
             (
                 rules(&[], &["crane"], &[]),
@@ -304,27 +304,27 @@ mod tests {
             ),
             (
                 rules(&[("cat", &["tabby", "tabby"])], &[], &[]),
-                "decide.merge.\"cat\": \"tabby\" is merged into \"cat\" already",
+                "decide.merge.\"cat\": \"tabby\" is already merged into \"cat\"",
             ),
             (
                 rules(&[("a", &["tabby"]), ("b", &["class 0"])], &[], &[]),
-                "decide.merge.\"b\": \"class 0\" is merged into \"a\" already",
+                "decide.merge.\"b\": \"class 0\" is already merged into \"a\"",
             ),
             (
                 rules(&[("dog", &["tabby"])], &[], &[]),
-                "decide.merge.\"dog\": class 5 has this label too: put it into the list, or take another name",
+                "decide.merge.\"dog\": class 5 has this label too: add it to the list, or choose another name",
             ),
             (
                 rules(&[("cat", &["tabby", "tiger cat"])], &["tiger cat"], &[]),
-                "decide.ignore: \"tiger cat\" is merged into \"cat\": name that",
+                "decide.ignore: \"tiger cat\" is merged into \"cat\": use that name",
             ),
             (
                 rules(&[("cat", &["tabby"])], &[], &["tabby"]),
-                "decide.class: \"tabby\" is merged into \"cat\": name that",
+                "decide.class: \"tabby\" is merged into \"cat\": use that name",
             ),
             (
                 rules(&[("kitten", &["tabby"])], &["kiten"], &[]),
-                "decide.ignore: \"kiten\" is no class of the model, did you mean \"kitten\"? (the whole label, or what a display shows of it)",
+                "decide.ignore: \"kiten\" is not a class of the model, did you mean \"kitten\"? (the whole label, or what a display shows of it)",
             ),
         ];
         for (rules, fault) in cases {

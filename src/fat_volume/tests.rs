@@ -1,4 +1,4 @@
-//! Volumes of each width with each kind of damage: refused, or read to the end; never followed for ever, never a panic.
+//! Volumes of each width with each kind of damage: refused, or read to the end; never an endless loop, never a panic.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,10 +14,10 @@ const WIDTHS: [(FatType, u64); 3] = [
 ];
 /// One long name and one short one.
 const NAMES: [&str; 2] = ["eyelet-update.img", "last.log"];
-/// Clusters of 512 bytes that each of the files has.
+/// How many 512-byte clusters each file has.
 const FILE_CLUSTERS: u32 = 20;
 
-/// A volume with both files, and one that nobody asks for.
+/// A volume with both files, and one that nobody opens.
 fn volume((kind, bytes): (FatType, u64)) -> Vec<u8> {
     let mut disk = vec![0; bytes as usize];
     let options = FormatVolumeOptions::new()
@@ -57,7 +57,7 @@ fn set_entry(disk: &mut [u8], cluster: u32, value: u32) {
     }
 }
 
-/// The first clusters of the files that are asked for.
+/// The first clusters of the requested files.
 fn first_clusters(disk: &mut [u8]) -> Vec<u32> {
     let mut cursor = Cursor::new(disk);
     let files = Check::of(&mut cursor).unwrap().files(&NAMES).unwrap();
@@ -72,7 +72,7 @@ fn refusal(disk: &mut [u8]) -> String {
 }
 
 #[test]
-fn a_sound_volume_of_any_width_is_opened_and_its_files_are_whole() {
+fn an_intact_volume_of_any_width_is_opened_and_its_files_are_complete() {
     for width in WIDTHS {
         let mut disk = volume(width);
         assert_eq!(first_clusters(&mut disk).len(), 2, "{width:?}");
@@ -88,7 +88,7 @@ fn a_sound_volume_of_any_width_is_opened_and_its_files_are_whole() {
 }
 
 #[test]
-fn chains_that_lead_in_circles_astray_or_into_each_other_are_refused() {
+fn circular_stray_and_crossing_chains_are_refused() {
     for width in WIDTHS {
         let sound = volume(width);
         let firsts = first_clusters(&mut sound.clone());
@@ -98,7 +98,7 @@ fn chains_that_lead_in_circles_astray_or_into_each_other_are_refused() {
             (last, one, "a second time"),
             (last, last, "a second time"),
             (last, other, "a second time"),
-            (last, 1, "leads to cluster 1, which it has not"),
+            (last, 1, "leads to cluster 1, which does not exist"),
             (one, 0xff0, ""),
             (one, 0x0fff_fff0, ""),
         ];
@@ -106,7 +106,7 @@ fn chains_that_lead_in_circles_astray_or_into_each_other_are_refused() {
             let mut disk = sound.clone();
             set_entry(&mut disk, cluster, link);
             if words.is_empty() {
-                // Wherever that leads, it ends.
+                // Wherever that leads, it must end.
                 let _ = open(Cursor::new(&mut disk), &NAMES).map(|_| ());
                 continue;
             }
@@ -114,7 +114,7 @@ fn chains_that_lead_in_circles_astray_or_into_each_other_are_refused() {
             assert!(said.contains("its FAT volume is damaged"), "{said}");
             assert!(said.contains(words), "{width:?}: {said}");
         }
-        // Nobody asks for this one's chain.
+        // Nobody follows this file's chain.
         let mut disk = sound.clone();
         let third = other + FILE_CLUSTERS;
         set_entry(&mut disk, third, third);
@@ -123,12 +123,12 @@ fn chains_that_lead_in_circles_astray_or_into_each_other_are_refused() {
 }
 
 #[test]
-fn a_root_folder_in_a_circle_or_without_end_is_refused() {
+fn a_circular_or_endless_root_folder_is_refused() {
     let sound = volume(WIDTHS[2]);
     let mut disk = sound.clone();
     set_entry(&mut disk, 2, 2);
     assert!(refusal(&mut disk).contains("the root folder leads to cluster 2 a second time"));
-    // All clusters from 5000 on are the folder.
+    // All clusters from 5000 on belong to the folder.
     let mut disk = sound.clone();
     set_entry(&mut disk, 2, 5000);
     for cluster in 5000..10_000 {
@@ -141,11 +141,11 @@ fn a_root_folder_in_a_circle_or_without_end_is_refused() {
     );
     let mut disk = sound;
     disk[44..48].copy_from_slice(&0x1234_5678_u32.to_le_bytes());
-    assert!(refusal(&mut disk).contains("which it has not"));
+    assert!(refusal(&mut disk).contains("which does not exist"));
 }
 
 #[test]
-fn boot_sectors_that_lie_are_refused_and_what_is_none_is_told_from_them() {
+fn false_boot_sectors_are_refused_and_distinguished_from_other_data() {
     for width in WIDTHS {
         let sound = volume(width);
         let cases: [(&str, usize, &[u8]); 6] = [
@@ -154,7 +154,7 @@ fn boot_sectors_that_lie_are_refused_and_what_is_none_is_told_from_them() {
             ("no table", 16, &[0]),
             ("no signature", 510, &[0, 0]),
             ("longer than the disk", 19, &[0, 0]),
-            ("no place for the table's own sector", 14, &[0xff, 0xff]),
+            ("no room for the table's own sector", 14, &[0xff, 0xff]),
         ];
         for (number, (what, at, bytes)) in cases.into_iter().enumerate() {
             let mut disk = sound.clone();
@@ -182,7 +182,7 @@ fn boot_sectors_that_lie_are_refused_and_what_is_none_is_told_from_them() {
     }
 }
 
-/// What whoever opens a volume does with it.
+/// Uses a volume in every way that its users do.
 fn use_all(disk: &mut [u8]) -> io::Result<()> {
     let volume = open(Cursor::new(disk), &NAMES)?;
     let root = volume.root_dir();
@@ -202,7 +202,7 @@ fn use_all(disk: &mut [u8]) -> io::Result<()> {
 }
 
 #[test]
-fn whatever_is_damaged_nothing_panics_and_everything_ends() {
+fn random_damage_never_panics_and_never_hangs() {
     let mut random = fastrand::Rng::with_seed(7);
     for width in WIDTHS {
         let sound = volume(width);
@@ -220,7 +220,7 @@ fn whatever_is_damaged_nothing_panics_and_everything_ends() {
                     0 => random.u64(11..64),
                     1 => geometry.table_start + random.u64(0..300),
                     2 => root + random.u64(0..256),
-                    // The sector with the count of free clusters, of FAT32.
+                    // FAT32's sector with the count of free clusters.
                     _ => 512 + random.u64(480..500),
                 };
                 disk[start as usize] = match random.u8(0..3) {

@@ -1,5 +1,5 @@
-//! What need not be waited for to start the program: modules, then the card with its data partition and slots, then sticks.
-//! Runs as a thread and says what it found.
+//! What happens beside the classifier's start: modules, then the card with its data partition and slots, then sticks. Runs as a
+//! thread and reports what it finds.
 
 use super::card::{self, Booted, Kind, NotFound};
 use super::command_line::CommandLine;
@@ -22,49 +22,49 @@ use std::time::Duration;
 pub const PROGRAM: &str = "/proc/self/exe";
 const SYS: &str = "/sys";
 const DEV: &str = "/dev";
-/// A card may be found a little after its driver was loaded.
+/// A card may appear a little after its driver was loaded.
 const CARD_PATIENCE: Duration = Duration::from_secs(3);
-/// The Raspberry Pi's own kernels have it, and only they can ask its firmware for a trial.
+/// Only the Raspberry Pi's own kernels have this device, and only they can ask its firmware for a trial boot.
 const PI_MAILBOX: &str = "/dev/vcio";
 
-/// What the thread says.
+/// What the thread reports.
 pub enum News {
     /// For the log.
     Line(String),
-    /// This module is being loaded from now on.
+    /// This module is being loaded now.
     Loading(PathBuf),
-    /// The modules are loaded, and it took so long.
+    /// How many modules were loaded, and how long it took.
     Loaded(usize, Duration),
-    /// The data partition was looked for, and why the last reboot was.
+    /// The data partition, if found, and the reason for the last reboot.
     Data(Option<Keeper>, Option<String>),
     /// The card's slots.
     Slots(Slots),
     /// The running slot is on trial.
     Trial,
-    /// The slot on trial was made the one that boots, or why not.
+    /// The slot on trial became the default, or why not.
     Confirmed(Result<(), String>),
-    /// The board is to reboot for this reason.
+    /// The board must reboot for this reason.
     Leave(String, End),
 }
 
-/// What the thread knows from the beginning.
+/// What the thread knows from the start.
 pub struct BringUp {
-    /// When the first program began, since kernel start.
+    /// When the first program started, since kernel start.
     pub init_at: Duration,
     /// The kernel's command line.
     pub line: CommandLine,
-    /// The system that runs, if it says what it is.
+    /// The running system, if it identifies itself.
     pub system: Option<System>,
-    /// Whether updates are taken from sticks.
+    /// Whether updates from sticks are accepted.
     pub takes_sticks: bool,
     /// False while the running system is on trial.
     pub is_settled: Arc<AtomicBool>,
-    /// Where it says what it found.
+    /// Receives the reports.
     pub news: Sender<News>,
 }
 
 impl BringUp {
-    /// Does all of it.
+    /// Does all of it in order.
     pub fn run(self) {
         self.load_modules();
         let Some(disk) = self.find_card() else {
@@ -73,7 +73,7 @@ impl BringUp {
         };
         let program = Path::new(PROGRAM);
         let keeper = Keeper::new(program, &disk.partition(data::NUMBER));
-        let reason = keeper.take_reason(|line| self.tell(line));
+        let reason = keeper.take_reason(|line| self.log(line));
         self.say(News::Data(Some(keeper.clone()), reason));
         let (Some(slot), Some(loader)) = (self.line.slot, self.line.loader) else {
             return;
@@ -86,7 +86,7 @@ impl BringUp {
             public_key: self.system.as_ref().and_then(|it| it.public_key.clone()),
         };
         self.say(News::Slots(slots.clone()));
-        if loader == Chooser::PiFirmware && self.does_as_u_boot_does(&slots) {
+        if loader == Chooser::PiFirmware && self.start_trial(&slots) {
             return;
         }
         if let (true, Some(system)) = (self.takes_sticks, &self.system) {
@@ -96,17 +96,17 @@ impl BringUp {
                 running_id: system.id.clone(),
                 is_settled: Arc::clone(&self.is_settled),
             };
-            let why = sticks.watch(Path::new(SYS), Path::new(DEV), |line| self.tell(line));
+            let why = sticks.watch(Path::new(SYS), Path::new(DEV), |line| self.log(line));
             self.say(News::Leave(why, End::Reboot));
         }
     }
 
     fn say(&self, news: News) {
-        // A receiver that has gone has left the loop; the board ends.
+        // If the receiver is gone, the loop has ended and the board shuts down.
         let _ = self.news.send(news);
     }
 
-    fn tell(&self, line: &str) {
+    fn log(&self, line: &str) {
         self.say(News::Line(line.to_owned()));
     }
 
@@ -116,7 +116,7 @@ impl BringUp {
             self.say(News::Loading(module.to_owned()));
             modules::load(module, options)
         };
-        let count = modules::load_all(Path::new(MODULES), load, |line| self.tell(line));
+        let count = modules::load_all(Path::new(MODULES), load, |line| self.log(line));
         let took = clock::now().saturating_sub(began);
         let text = Modules {
             init_at: self.init_at,
@@ -124,15 +124,15 @@ impl BringUp {
         }
         .to_text();
         if let Err(error) = std::fs::write(BOOT_FILE, text) {
-            self.tell(&format!("{BOOT_FILE} cannot be written: {error}"));
+            self.log(&format!("cannot write {BOOT_FILE}: {error}"));
         }
         self.say(News::Loaded(count, took));
     }
 
-    /// Waits a little for the card that was booted.
+    /// Waits a little for the card that the board booted from.
     fn find_card(&self) -> Option<card::Disk> {
         let booted = Booted {
-            // A Raspberry Pi that boots from USB does so because it has no card.
+            // A Raspberry Pi boots from USB only if it has no card.
             kind: self.line.disk.or_else(|| {
                 let is_pi = self.line.loader == Some(Chooser::PiFirmware);
                 is_pi.then_some(Kind::Mmc)
@@ -149,7 +149,7 @@ impl BringUp {
             match found {
                 Ok(disk) => return Some(disk),
                 Err(NotFound::Several) if is_late => {
-                    self.tell("two disks may be the one that booted, so neither is used; pull one out and start again");
+                    self.log("two disks may be the boot disk, so neither is used; unplug one and restart");
                     return None;
                 }
                 Err(NotFound::None) if is_late => return None,
@@ -158,7 +158,7 @@ impl BringUp {
         }
     }
 
-    /// A board that does not know what it runs takes every disk for one that has it.
+    /// A board that does not know which system it runs accepts every disk.
     fn holds_this_system(&self, disk: &card::Disk) -> bool {
         let (Some(system), Some(slot)) = (&self.system, self.line.slot) else {
             return true;
@@ -166,20 +166,20 @@ impl BringUp {
         slots::id_in(Path::new(PROGRAM), disk, slot).is_ok_and(|id| id == system.id)
     }
 
-    /// The Raspberry Pi's firmware does not read our file, so the first program does what `boot.scr` does elsewhere. Whether the
-    /// board is to reboot for that.
-    fn does_as_u_boot_does(&self, slots: &Slots) -> bool {
+    /// The Raspberry Pi's firmware does not read our file, so the first program does what `boot.scr` does elsewhere. Returns true
+    /// when the board must reboot for that.
+    fn start_trial(&self, slots: &Slots) -> bool {
         let (current, waiting): (Slot, Option<Slot>) = match slots.current() {
             Ok(slots) => slots,
             Err(why) => {
-                // Then it may be, and the other slot is not one to be written.
+                // It may be on trial, and then the other slot must not be written.
                 self.is_settled.store(false, Ordering::Relaxed);
-                self.tell(&format!("whether a slot is on trial is not known: {why}"));
+                self.log(&format!("cannot tell whether a slot is on trial: {why}"));
                 return false;
             }
         };
         if slots.slot != current {
-            // At once, not when the loop hears of it: sticks are looked for next.
+            // Set here, not when the loop gets the message: sticks are looked for next.
             self.is_settled.store(false, Ordering::Relaxed);
             self.say(News::Trial);
             return false;
@@ -188,14 +188,14 @@ impl BringUp {
             return false;
         };
         if let Err(why) = slots.try_nothing() {
-            self.tell(&format!(
-                "slot {} waits for its trial in vain: {why}",
+            self.log(&format!(
+                "slot {} is due for a trial and cannot be tried: {why}",
                 waiting.letter()
             ));
             return false;
         }
         if !Path::new(PI_MAILBOX).exists() {
-            self.tell(&format!(
+            self.log(&format!(
                 "slot {} cannot be tried: this kernel cannot ask the Raspberry Pi's firmware for it",
                 waiting.letter()
             ));
@@ -203,7 +203,7 @@ impl BringUp {
         }
         let argument = slots.loader.reboot_argument();
         let end = argument.map_or(End::Reboot, End::RebootWith);
-        let why = format!("update: slot {} is tried", waiting.letter());
+        let why = format!("update: trying slot {}", waiting.letter());
         self.say(News::Leave(why, end));
         true
     }

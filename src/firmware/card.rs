@@ -1,9 +1,8 @@
-//! The disk that the board was booted from, among all that have the signature of `eyelet image`.
+//! Finds the disk that the board was booted from, among all that have the signature of `eyelet image`.
 //!
-//! Images are made the same from the same inputs, so every card of a version has the same signature, and so has a stick that
-//! an image was written to. Which disk booted is told by two things together: the kind of disk that the boot loader read, and
-//! the id of the system in the slot that runs. Where two disks answer to both, neither is taken: a card that is not used is
-//! better than a stick that is taken for it.
+//! The same inputs give the same image, so every card of a version has the same signature, and so has a stick that an image was
+//! written to. Two things together identify the boot disk: the kind of disk that the boot loader read, and the id of the system
+//! in the running slot. When two disks match both, neither is used: better an unused card than a stick mistaken for it.
 
 use crate::mbr;
 use std::fs::File;
@@ -22,7 +21,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that U-Boot calls so (`devtype`).
+    /// The kind that U-Boot calls `name` (`devtype`).
     pub fn of_u_boot(name: &str) -> Self {
         match name {
             "mmc" => Self::Mmc,
@@ -39,7 +38,7 @@ pub struct Disk {
     pub name: String,
     /// Its device.
     pub device: PathBuf,
-    /// What it is.
+    /// What kind of disk it is.
     pub kind: Kind,
 }
 
@@ -51,7 +50,7 @@ impl Disk {
     }
 }
 
-/// The kernel's name of a partition: it puts a `p` between a name that ends in a digit and the number.
+/// The kernel's name for a partition: after a digit it puts a `p` before the number.
 fn partition_name(disk: &str, number: u32) -> String {
     let gap = if disk.ends_with(|c: char| c.is_ascii_digit()) {
         "p"
@@ -61,7 +60,7 @@ fn partition_name(disk: &str, number: u32) -> String {
     format!("{disk}{gap}{number}")
 }
 
-/// The disks that have hardware behind them, in the order of their names. `sys` is `/sys`, `dev` is `/dev`.
+/// The disks that have hardware behind them, sorted by name. `sys` is `/sys`, `dev` is `/dev`.
 pub fn disks(sys: &Path, dev: &Path) -> Vec<Disk> {
     let Ok(entries) = std::fs::read_dir(sys.join("block")) else {
         return Vec::new();
@@ -71,7 +70,7 @@ pub fn disks(sys: &Path, dev: &Path) -> Vec<Disk> {
         .filter(|entry| entry.path().join("device").exists())
         .map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
-            // The entry is a link into the tree of buses.
+            // The entry is a link into the device tree of buses.
             let place = entry.path().canonicalize().unwrap_or_default();
             let is_on_usb = place
                 .components()
@@ -92,7 +91,7 @@ pub fn disks(sys: &Path, dev: &Path) -> Vec<Disk> {
     disks
 }
 
-/// Those of the disks that have our signature and a data partition.
+/// The disks that have our signature and a data partition.
 pub fn ours(sys: &Path, dev: &Path) -> Vec<Disk> {
     let has_data = |disk: &Disk| {
         let partition = partition_name(&disk.name, super::data::NUMBER);
@@ -112,26 +111,26 @@ fn has_signature(device: &Path) -> bool {
         && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID)
 }
 
-/// What is known of the disk that booted.
+/// What is known about the boot disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Booted {
-    /// What the boot loader read; `None`: it did not say.
+    /// What the boot loader read; `None` if it did not say.
     pub kind: Option<Kind>,
-    /// Whether no other kind of disk comes into question, however long it is waited for.
+    /// Whether no other kind of disk is possible, however long we wait.
     pub is_kind_certain: bool,
 }
 
-/// Why no disk was taken.
+/// Why no disk was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotFound {
     /// None has the signature and holds the running system.
     None,
-    /// More than one has.
+    /// More than one does.
     Several,
 }
 
-/// The one among `candidates` that booted. `holds_this_system` says whether a disk's running slot has the running system;
-/// `is_late` is whether a better one has been waited for long enough.
+/// The boot disk among `candidates`. `holds_this_system` says whether a disk's running slot holds the running system; `is_late`
+/// says that we have waited long enough for a better candidate.
 ///
 /// # Errors
 /// See [`NotFound`].
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn disks_are_found_by_signature_and_told_apart_by_their_bus() {
+    fn disks_are_found_by_signature_and_distinguished_by_their_bus() {
         let folder = tempfile::tempdir().unwrap();
         let (sys, dev) = (folder.path().join("sys"), folder.path().join("dev"));
         fs::create_dir_all(sys.join("block")).unwrap();
@@ -221,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stick_with_an_image_on_it_is_never_taken_for_the_card() {
+    fn a_stick_with_an_image_is_never_mistaken_for_the_card() {
         let (card, stick) = (disk("mmcblk0", Kind::Mmc), disk("sda", Kind::Usb));
         let both = [card.clone(), stick.clone()];
         for booted in [Booted::default(), certain(Kind::Mmc)] {
-            // The very same image on both, and the stick alone while the card's driver is still being loaded.
+            // The very same image on both, and only the stick while the card's driver is still being loaded.
             assert_eq!(choose(&both, booted, true, |_| true), Ok(card.clone()));
             let alone = choose(&both[1..], booted, false, |_| true);
             assert_eq!(alone, Err(NotFound::None));
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_boots_from_usb_has_its_disk_and_two_that_are_alike_are_none() {
+    fn a_board_that_boots_from_usb_finds_its_disk_and_identical_disks_are_refused() {
         let stick = disk("sda", Kind::Usb);
         let found = choose(
             std::slice::from_ref(&stick),

@@ -1,5 +1,5 @@
-//! This program's own commands, each run as a process of its own with a time limit: what reads a volume that may be damaged
-//! must not be the first program.
+//! Runs this program's own commands, each in a separate process with a time limit: the first program itself must not read a
+//! volume that may be damaged.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Runs `program` with `arguments` and `input` to its end or the end of `patience`; its output, or its complaint in one line.
-/// `what` begins a complaint that is not the program's own.
+/// Runs `program` with `arguments` and `input` until it ends or `patience` is over; returns its output, or its error message in
+/// one line. `what` introduces errors that the program did not report itself.
 ///
 /// # Errors
-/// The complaint.
+/// The error message.
 pub fn run(
     program: &Path,
     arguments: &[&OsStr],
@@ -27,7 +27,7 @@ pub fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(fail)?;
-    // The pipe holds all of it, or the child takes it; one that does neither is ended below, which ends the writing.
+    // The pipe holds all of it, or the child reads it; a child that does neither is killed below, which ends the write.
     let mut stdin = child.stdin.take();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What the kernel's command line says to Eyelet: words that begin with `eyelet.`; all others are the kernel's.
+//! Eyelet's part of the kernel's command line: words that begin with `eyelet.`; all others belong to the kernel.
 
 use super::card::Kind;
 use crate::slot::Slot;
@@ -13,18 +13,18 @@ pub struct CommandLine {
     pub is_trial: bool,
     /// `eyelet.loader=pi` or `u-boot`: what read the slot.
     pub loader: Option<Chooser>,
-    /// `eyelet.disk=mmc`: U-Boot's word for the kind of disk that it read.
+    /// `eyelet.disk=mmc`: the kind of disk that U-Boot read, in its words.
     pub disk: Option<Kind>,
-    /// `eyelet.log=debug`: which log lines are wanted, as `RUST_LOG` for Eyelet alone.
+    /// `eyelet.log=debug`: the log level, like `RUST_LOG` for Eyelet alone.
     pub log: Option<String>,
-    /// `eyelet.test_hang=after:50`, for tests: hang after so many frames.
+    /// `eyelet.test_hang=after:50`, for tests: hang after this many frames.
     pub test_hang_after: Option<u64>,
-    /// Words that begin with `eyelet.` and mean nothing.
+    /// Words that begin with `eyelet.` and that we do not know.
     pub unknown: Vec<String>,
 }
 
 impl CommandLine {
-    /// Reads the words.
+    /// Parses the words.
     pub fn of_text(text: &str) -> Self {
         let mut line = Self::default();
         for word in text.split_whitespace() {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_ours_are_read_and_wrong_ones_are_kept_to_be_told() {
+    fn our_words_are_parsed_and_wrong_ones_are_kept_for_the_log() {
         let text = "console=ttyAMA0 eyelet.slot=b root=/dev/ram eyelet.test_hang=after:50 eyelet.log=debug \
                     eyelet.slot=c eyelet.test_hang=soon eyelet.trial eyelet.trial=1 eyelet.shell=1 \
                     eyelet.loader=u-boot eyelet.loader=grub eyelet.disk=mmc\n";

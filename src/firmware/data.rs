@@ -1,13 +1,13 @@
-//! The data partition: the one place on the card that a running board ever writes, and only when something went wrong.
+//! The data partition: the only place on the card that a running board ever writes, and only when something went wrong.
 //!
-//! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). It is read and written
-//! through its block device and never mounted, so in normal running nothing of it is touched. A volume that cannot be used
-//! is made anew, empty. What is done here is done by a process of its own (`eyelet keep`), because a damaged volume may
-//! lead whoever reads it anywhere; the first program gives it a time and then makes the volume anew.
+//! It is a FAT volume, the fourth partition of the disk whose MBR has our signature ([`super::card`]). We read and write it
+//! through its block device and never mount it, so normal running does not touch it. An unusable volume is formatted again. All
+//! of this runs in a separate process (`eyelet keep`), because reading a damaged volume may never end; the first program sets a
+//! time limit and then formats the volume.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
-//! | `reboot.txt` | why the board is about to reboot; deleted at the next start, when it was told |
+//! | `reboot.txt` | why the board is about to reboot; deleted at the next start, once logged |
 //! | `last.log` | the log until then, at most [`LOG_BYTES`] |
 //! | `tried.txt` | the ids of the last [`TRIED`] systems that were put into the idle slot from a stick and tried |
 
@@ -19,12 +19,12 @@ use std::path::Path;
 
 /// The data partition's number.
 pub const NUMBER: u32 = 4;
-/// The log is kept up to this size.
+/// The log is saved up to this size.
 pub const LOG_BYTES: usize = 64 << 10;
-/// A reason is one line, so no longer than this.
+/// A reason is one line, so it is no longer than this.
 const REASON_BYTES: u64 = 1000;
 
-/// So many systems that were tried are remembered.
+/// How many tried systems are remembered.
 pub const TRIED: usize = 16;
 
 const TRIED_FILE: &str = "tried.txt";
@@ -42,23 +42,23 @@ impl Data {
     /// Opens the block device (or image file) `device`.
     ///
     /// # Errors
-    /// The system's; or it is a whole card, which making the volume anew would destroy.
+    /// The system's error; or the device is a whole card, which formatting would destroy.
     pub fn open(device: &Path) -> io::Result<Self> {
         let mut device = named::open_disk_to_write(device)?;
         let mut sector = [0; mbr::SECTOR_BYTES as usize];
         let is_disk = device.read_exact(&mut sector).is_ok()
             && mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID);
         if is_disk {
-            let message = "it is a whole card, not the data partition of one";
+            let message = "it is a whole card, not a data partition";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         Ok(Self { device })
     }
 
-    /// The reason that was kept for the last reboot. Nothing is written.
+    /// The saved reason for the last reboot. Writes nothing.
     ///
     /// # Errors
-    /// The volume cannot be used.
+    /// The volume is unusable.
     pub fn reason(&self) -> io::Result<Option<String>> {
         let volume = self.volume()?;
         let mut text = String::new();
@@ -72,15 +72,15 @@ impl Data {
         ))
     }
 
-    /// Keeps `reason` and the end of `log`.
+    /// Saves `reason` and the end of `log`.
     ///
     /// # Errors
-    /// The volume cannot be used, or is full.
+    /// The volume is unusable or full.
     pub fn keep(&self, reason: &str, log: &[u8]) -> io::Result<()> {
         let volume = self.volume()?;
         let root = volume.root_dir();
         let end = &log[log.len().saturating_sub(LOG_BYTES)..];
-        // The reason comes last: where it is, the log is whole.
+        // The reason is written last: where it exists, the log is complete.
         for (name, contents) in [(LOG, end), (REASON, reason.as_bytes())] {
             let mut file = root.create_file(name)?;
             file.truncate()?;
@@ -92,10 +92,10 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// Forgets the reason; the log stays.
+    /// Deletes the reason; the log stays.
     ///
     /// # Errors
-    /// The volume cannot be used.
+    /// The volume is unusable.
     pub fn forget(&self) -> io::Result<()> {
         let volume = self.volume()?;
         match volume.root_dir().remove(REASON) {
@@ -106,10 +106,10 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// The ids of the systems that were tried, the newest last.
+    /// The ids of the systems that were tried, newest last.
     ///
     /// # Errors
-    /// The volume cannot be used.
+    /// The volume is unusable.
     pub fn tried(&self) -> io::Result<Vec<String>> {
         let volume = self.volume()?;
         let mut text = String::new();
@@ -121,10 +121,10 @@ impl Data {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
-    /// Keeps that the system `id` was tried.
+    /// Records that the system `id` was tried.
     ///
     /// # Errors
-    /// The volume cannot be used, or is full.
+    /// The volume is unusable or full.
     pub fn note_tried(&self, id: &str) -> io::Result<()> {
         let mut ids = self.tried()?;
         ids.retain(|known| known != id);
@@ -142,14 +142,14 @@ impl Data {
         self.device.sync_all()
     }
 
-    /// Makes the volume anew, empty.
+    /// Formats the volume: it is empty afterwards.
     ///
     /// # Errors
-    /// The system's, or the device is too small for a volume.
+    /// The system's error, or the device is too small for a volume.
     pub fn format(&self) -> io::Result<()> {
         let mut device = self.device.try_clone()?;
         let bytes = device.seek(SeekFrom::End(0))?;
-        // An old volume's traces must not outlive it: its tables are at the beginning.
+        // No trace of an old volume may survive: its tables are at the beginning.
         device.rewind()?;
         let blank = vec![0; usize::try_from(bytes.min(1 << 20)).unwrap_or(0)];
         device.write_all(&blank)?;
@@ -163,8 +163,7 @@ impl Data {
     }
 
     fn volume(&self) -> io::Result<FileSystem<File>> {
-        // Checked at the start so, and not when a reason is to be kept, where following a table of nonsense would take the time
-        // that is left.
+        // Checked on opening, not when a reason must be saved: following a corrupt table then would take the time that is left.
         fat_volume::open(self.device.try_clone()?, &[REASON, LOG, TRIED_FILE])
     }
 }
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_and_the_end_of_the_log_are_kept_until_they_are_told() {
+    fn a_reason_and_the_end_of_the_log_are_kept_until_they_are_logged() {
         let folder = tempfile::tempdir().unwrap();
         let path = image(folder.path(), 8 << 20);
         let data = Data::open(&path).unwrap();
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_behind_a_sound_boot_sector_is_no_volume() {
+    fn garbage_behind_a_valid_boot_sector_is_no_volume() {
         let folder = tempfile::tempdir().unwrap();
         let path = image(folder.path(), 16 << 20);
         let data = Data::open(&path).unwrap();
@@ -218,7 +217,7 @@ mod tests {
         let data = Data::open(&path).unwrap();
         let error = data.reason().unwrap_err();
         assert!(
-            error.to_string().contains("table does not begin"),
+            error.to_string().contains("table has no valid beginning"),
             "{error}"
         );
         data.format().unwrap();
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn systems_that_were_tried_are_remembered_the_newest_of_them() {
+    fn the_newest_tried_systems_are_remembered() {
         let folder = tempfile::tempdir().unwrap();
         let path = image(folder.path(), 8 << 20);
         let data = Data::open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The first program's loop: it starts the program that classifies, hears it, and does what [`super::oversee`] decides.
+//! The first program's loop: starts the classifier, listens to it, and carries out what [`super::oversee`] decides.
 
 use super::bring_up::{BringUp, News, PROGRAM};
 use super::command_line::CommandLine;
@@ -8,7 +8,7 @@ use super::oversee::{Order, Overseer};
 use super::shell::Shell;
 use super::slots::Slots;
 use super::watchdog::Watchdog;
-use super::{BOOT_FILE, Wishes};
+use super::{BOOT_FILE, Settings};
 use crate::board::policy::Policy;
 use crate::update::System;
 use crate::{care, clock};
@@ -26,53 +26,53 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// Where the program tells how it is.
+/// The socket on which the classifier reports.
 const NOTIFY: &str = "/run/eyelet/notify";
-/// At least this often the loop turns.
+/// The loop runs at least this often.
 const TICK: Duration = Duration::from_millis(100);
-/// So many pieces of output, and so many datagrams, are taken in one turn at the most.
+/// At most this many reads of output, and this many datagrams, per turn of the loop.
 const PIECES: usize = 32;
-/// A module that takes longer is told.
+/// A module that takes longer is logged.
 const SLOW_MODULE: Duration = Duration::from_secs(3);
-/// So long a reboot waits for the data partition, to keep its reason there.
+/// A reboot waits this long for the data partition, to save its reason there.
 const KEEP_PATIENCE: Duration = Duration::from_secs(6);
-/// What a program that is told to end may take: paper is made white, which takes two refreshes.
+/// How long a program that was told to exit may take: it blanks electronic paper to white, which takes two refreshes.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 
-/// How the board is to end.
+/// How the board shuts down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Start again.
+    /// Restart.
     Reboot,
-    /// Start again, and tell the boot loader this.
+    /// Restart and pass this to the boot loader.
     RebootWith(&'static str),
-    /// Switch off.
+    /// Power off.
     PowerOff,
 }
 
-/// Everything that the first program holds.
+/// The first program's state.
 pub struct First {
     journal: Journal,
     overseer: Overseer,
     policy: Policy,
     line: CommandLine,
     news: Receiver<News>,
-    /// For what this program asks of the card beside its loop.
+    /// For card operations that run beside the loop.
     sender: Sender<News>,
     notify: UnixDatagram,
     program: Option<Program>,
     watchdog: Option<Watchdog>,
     are_modules_loaded: bool,
-    /// The module that is being loaded, and since when; `None` once that was told.
+    /// The module being loaded, and since when; `None` once it was logged.
     loading: Option<(PathBuf, Duration)>,
     keeper: Option<Keeper>,
     slots: Option<Slots>,
     shell: Option<Shell>,
-    /// The card was found, or not.
+    /// The search for the card is over, whether or not it was found.
     is_card_sought: bool,
-    /// The slot on trial did its job for long enough, and is not confirmed yet.
+    /// The slot on trial has worked for long enough, and is not confirmed yet.
     is_trial_passed: bool,
-    /// Why the board is to reboot, and since when.
+    /// Why the board must reboot, and since when.
     due_reboot: Option<(String, Duration)>,
     /// The running system is not on trial.
     is_settled: Arc<AtomicBool>,
@@ -80,25 +80,25 @@ pub struct First {
     power_off: Arc<AtomicBool>,
 }
 
-/// The running program that classifies.
+/// The running classifier.
 struct Program {
     child: Child,
-    /// Both of its output streams; it does not block.
+    /// Both of its output streams, non-blocking.
     output: File,
-    /// The last line that began with `eyelet: `, its last words when it ends.
+    /// The last line that began with `eyelet: `: its last words when it ends.
     last_words: String,
-    /// The beginning of a line that is not whole yet.
+    /// The start of an incomplete line.
     partial: Vec<u8>,
 }
 
 impl First {
-    /// Prepares all and begins to load the modules.
+    /// Prepares everything and starts loading the modules.
     ///
     /// # Errors
-    /// The system's, when there is no place for the socket.
+    /// The system's, when the socket cannot be created.
     pub fn begin(
         mut journal: Journal,
-        wishes: Wishes,
+        settings: Settings,
         line: CommandLine,
         system: Option<System>,
     ) -> io::Result<Self> {
@@ -112,7 +112,7 @@ impl First {
             init_at,
             line: line.clone(),
             system,
-            takes_sticks: wishes.takes_sticks,
+            takes_sticks: settings.takes_sticks,
             is_settled: Arc::clone(&is_settled),
             news: sender.clone(),
         };
@@ -131,10 +131,10 @@ impl First {
             (SIGPWR, &power_off),
         ] {
             if let Err(error) = signal_hook::flag::register(signal, Arc::clone(flag)) {
-                journal.tell(&format!("signal {signal} cannot be taken: {error}"));
+                journal.log(&format!("cannot handle signal {signal}: {error}"));
             }
         }
-        let mut overseer = Overseer::new(wishes.policy);
+        let mut overseer = Overseer::new(settings.policy);
         if line.is_trial {
             overseer.begin_trial();
         }
@@ -152,7 +152,7 @@ impl First {
             loading: None,
             keeper: None,
             slots: None,
-            shell: wishes.has_shell.then(Shell::of_this_board),
+            shell: settings.has_shell.then(Shell::of_this_board),
             is_card_sought: false,
             is_trial_passed: false,
             due_reboot: None,
@@ -162,7 +162,7 @@ impl First {
         })
     }
 
-    /// Runs until the board is to end.
+    /// Runs until the board shuts down.
     pub fn run(&mut self) -> End {
         loop {
             if self.reboot.load(Ordering::Relaxed) {
@@ -175,7 +175,7 @@ impl First {
                 self.keep(&why);
                 return self.leave(&why, end);
             }
-            // Frames may have been finished for long enough before the card was found.
+            // Enough frames may have been finished before the card was found.
             if self.is_trial_passed && self.is_card_sought {
                 self.is_trial_passed = false;
                 self.confirm();
@@ -184,10 +184,10 @@ impl First {
                 self.keep(&reason);
                 return self.leave(&reason, End::Reboot);
             }
-            self.tell_slow_module();
+            self.log_slow_module();
             self.open_watchdog();
             if let Some(line) = self.shell.as_mut().and_then(Shell::tend) {
-                self.journal.tell(&line);
+                self.journal.log(&line);
             }
             self.read_output();
             let mut orders = VecDeque::from(self.hear());
@@ -209,20 +209,20 @@ impl First {
         match order {
             Order::Feed => self.feed(),
             Order::Start => {}
-            Order::Tell(line) => self.journal.tell(&line),
+            Order::Log(line) => self.journal.log(&line),
             Order::Keep(reason) => {
                 self.journal
-                    .tell(&format!("{reason}; the watchdog will reset the board"));
+                    .log(&format!("{reason}; the watchdog will reset the board"));
                 self.keep(&reason);
                 if self.watchdog.is_none() {
                     self.journal
-                        .tell("there is no hardware watchdog, so it is a reboot");
+                        .log("no hardware watchdog: rebooting by software");
                     return Some(self.leave(&reason, End::Reboot));
                 }
             }
             Order::Forget => {
                 if let Some(keeper) = self.keeper.clone() {
-                    keeper.forget(|line| self.journal.tell(line));
+                    keeper.forget(|line| self.journal.log(line));
                 }
             }
             Order::Confirm => self.is_trial_passed = true,
@@ -234,8 +234,8 @@ impl First {
         None
     }
 
-    /// The slot on trial has shown that it does the job. A slow card may take seconds for that, in which the watchdog is to be
-    /// fed, so it is asked beside the loop, which hears [`News::Confirmed`].
+    /// The slot on trial has proved itself. A slow card may take seconds to confirm it, and the watchdog must be fed meanwhile,
+    /// so a thread does that and sends [`News::Confirmed`] to the loop.
     fn confirm(&self) {
         let (slots, sender) = (self.slots.clone(), self.sender.clone());
         let confirm = move || {
@@ -243,7 +243,7 @@ impl First {
                 Some(slots) => slots.confirm(),
                 None => Err("its card was not found".to_owned()),
             };
-            // A receiver that has gone has left the loop; the board ends.
+            // If the receiver is gone, the loop has ended and the board shuts down.
             let _ = sender.send(News::Confirmed(confirmed));
         };
         let thread = std::thread::Builder::new().name("confirm".into());
@@ -252,18 +252,18 @@ impl First {
         }
     }
 
-    /// The slot on trial is the one that boots from now on.
+    /// The slot on trial is the default from now on.
     fn settle(&mut self) {
         let seconds = self.policy.trial.as_secs();
-        self.journal.tell(&format!(
-            "trial passed: frames were finished for {seconds} s; this slot is the one that boots from now on"
+        self.journal.log(&format!(
+            "trial passed: frames were finished for {seconds} s; this slot boots by default from now on"
         ));
         self.overseer.end_trial();
         self.is_settled.store(true, Ordering::Relaxed);
     }
 
-    /// The reason of a reboot that waits for nothing any more. A program may fail before the data partition is found, which is
-    /// waited for a little, so that the next start can say why.
+    /// The reason of a reboot that is ready to happen. A program may fail before the data partition is found; we wait a little
+    /// for it, so that the next start can report the reason.
     fn take_due_reboot(&mut self) -> Option<String> {
         let can_be_kept = self.keeper.is_some() || self.is_card_sought;
         self.due_reboot
@@ -274,10 +274,8 @@ impl First {
     fn keep(&mut self, reason: &str) {
         let log = self.journal.to_bytes();
         match self.keeper.clone() {
-            Some(keeper) => keeper.keep(reason, &log, |line| self.journal.tell(line)),
-            None => self
-                .journal
-                .tell("there is no data partition to keep the reason on"),
+            Some(keeper) => keeper.keep(reason, &log, |line| self.journal.log(line)),
+            None => self.journal.log("no data partition to save the reason on"),
         }
     }
 
@@ -286,19 +284,19 @@ impl First {
             && let Err(error) = watchdog.feed()
         {
             self.journal
-                .tell(&format!("the watchdog cannot be fed: {error}"));
+                .log(&format!("cannot feed the watchdog: {error}"));
         }
     }
 
-    /// Ends the program and says why the board ends.
+    /// Ends the classifier and logs why the board shuts down.
     fn leave(&mut self, why: &str, end: End) -> End {
         let word = match end {
             End::Reboot | End::RebootWith(_) => "rebooting",
-            End::PowerOff => "switching off",
+            End::PowerOff => "powering off",
         };
-        self.journal.tell(&format!("{word}: {why}"));
+        self.journal.log(&format!("{word}: {why}"));
         if let Some(mut program) = self.program.take() {
-            // SAFETY: the child has not been waited for, so the number is still its own.
+            // SAFETY: the child has not been waited for, so its process id is still valid.
             unsafe { libc::kill(program.child.id() as libc::pid_t, libc::SIGTERM) };
             let until = clock::now() + END_PATIENCE;
             while clock::now() < until && matches!(program.child.try_wait(), Ok(None)) {
@@ -306,7 +304,7 @@ impl First {
                 self.feed();
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // One that hangs in a driver cannot be ended, and is not waited for.
+            // A program that hangs in a driver cannot be killed; we do not wait for it.
             let _ = program.child.kill();
             self.read_lines(&mut program);
         }
@@ -317,28 +315,28 @@ impl First {
         end
     }
 
-    /// Takes what the other thread says; why and how the board is to end, if it says so.
+    /// Handles messages from the other thread; returns why and how to shut down, if one of them asks for it.
     fn read_news(&mut self) -> Option<(String, End)> {
         while let Ok(news) = self.news.try_recv() {
             match news {
-                News::Line(line) => self.journal.tell(&line),
+                News::Line(line) => self.journal.log(&line),
                 News::Loading(module) => self.loading = Some((module, clock::now())),
                 News::Loaded(count, took) => {
                     self.are_modules_loaded = true;
                     self.loading = None;
                     let seconds = took.as_secs_f64();
                     self.journal
-                        .tell(&format!("{count} modules loaded in {seconds:.2} s"));
+                        .log(&format!("{count} modules loaded in {seconds:.2} s"));
                 }
                 News::Data(keeper, reason) => {
                     if keeper.is_none() {
                         self.is_card_sought = true;
                         self.journal
-                            .tell("no data partition: the reason of a reboot cannot be kept");
+                            .log("no data partition: the reason for a reboot cannot be saved");
                     }
                     self.keeper = keeper;
                     self.open_watchdog();
-                    self.tell_last_reboot(reason);
+                    self.log_last_reboot(reason);
                 }
                 News::Slots(slots) => {
                     self.slots = Some(slots);
@@ -347,11 +345,11 @@ impl First {
                 News::Trial => {
                     self.overseer.begin_trial();
                     self.journal
-                        .tell("this slot is on trial: it is not yet the one that boots");
+                        .log("this slot is on trial: it does not boot by default yet");
                 }
                 News::Confirmed(Ok(())) => self.settle(),
                 News::Confirmed(Err(why)) => {
-                    let why = format!("the slot on trial cannot be confirmed: {why}");
+                    let why = format!("cannot confirm the slot on trial: {why}");
                     return Some((why, End::Reboot));
                 }
                 News::Leave(why, end) => return Some((why, end)),
@@ -360,18 +358,18 @@ impl First {
         None
     }
 
-    /// A driver that finds its hardware stuck may hold up all that come after it; that is to be seen on the log.
-    fn tell_slow_module(&mut self) {
+    /// A driver that finds its hardware stuck may hold up all modules after it; the log must show that.
+    fn log_slow_module(&mut self) {
         if let Some((module, since)) = &self.loading
             && clock::now().saturating_sub(*since) >= SLOW_MODULE
         {
             let line = format!("module {} is still being loaded", module.display());
             self.loading = None;
-            self.journal.tell(&line);
+            self.journal.log(&line);
         }
     }
 
-    fn tell_last_reboot(&mut self, reason: Option<String>) {
+    fn log_last_reboot(&mut self, reason: Option<String>) {
         let by_watchdog = self
             .watchdog
             .as_ref()
@@ -382,12 +380,12 @@ impl First {
                 reason
             }
             None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),
-            None => "power, or a reset from outside".to_owned(),
+            None => "power, or an external reset".to_owned(),
         };
-        self.journal.tell(&format!("last reboot: {why}"));
+        self.journal.log(&format!("last reboot: {why}"));
     }
 
-    /// The watchdog's module is one of many; until it is loaded there is no device.
+    /// The watchdog's module is one of many; before it is loaded there is no device.
     fn open_watchdog(&mut self) {
         if self.watchdog.is_some() || self.policy.watchdog.is_zero() {
             return;
@@ -395,28 +393,28 @@ impl First {
         match Watchdog::open(Path::new("/dev/watchdog"), self.policy.watchdog) {
             Ok(watchdog) => {
                 let seconds = watchdog.timeout.as_secs();
-                self.journal.tell(&format!(
-                    "watchdog armed: {seconds} s without a finished frame reset the board"
+                self.journal.log(&format!(
+                    "watchdog armed: {seconds} s without a finished frame resets the board"
                 ));
                 if watchdog.timeout < self.policy.watchdog {
-                    self.journal.tell(
-                        "it knows no longer time; policy.watchdog_s of the board file is longer",
+                    self.journal.log(
+                        "the hardware allows no longer time; policy.watchdog_s in the board file is longer",
                     );
                 }
                 self.watchdog = Some(watchdog);
             }
             Err(error) if error.kind() == ErrorKind::NotFound && !self.are_modules_loaded => {}
             Err(error) => {
-                self.journal.tell(&format!(
-                    "no hardware watchdog: {error}; a board that hangs is rebooted by software"
+                self.journal.log(&format!(
+                    "no hardware watchdog: {error}; a hung board is rebooted by software"
                 ));
-                // Asked once more only after the next start.
+                // Not tried again until the next start.
                 self.policy.watchdog = Duration::ZERO;
             }
         }
     }
 
-    /// Starts the program; what follows when it cannot be.
+    /// Starts the classifier; returns what follows if that fails.
     fn start(&mut self) -> Vec<Order> {
         let now = clock::now();
         self.overseer.started(now);
@@ -426,7 +424,7 @@ impl First {
                 Vec::new()
             }
             Err(error) => {
-                let how = format!("it cannot be started: {error}");
+                let how = format!("cannot start: {error}");
                 self.overseer.ended(&how, None, now)
             }
         }
@@ -501,7 +499,7 @@ impl First {
 
     fn read_lines(&mut self, program: &mut Program) {
         let mut text = [0; 4096];
-        // A program that writes without end must not keep the loop from turning.
+        // A program that writes without end must not starve the loop.
         for _ in 0..PIECES {
             let Ok(length @ 1..) = program.output.read(&mut text) else {
                 return;
@@ -511,7 +509,7 @@ impl First {
         }
     }
 
-    /// Sleeps until the program says or writes something, at most for a tick.
+    /// Sleeps until the classifier sends or writes something, at most for a tick.
     fn wait(&self) {
         let descriptor = |fd| libc::pollfd {
             fd,
@@ -523,10 +521,10 @@ impl First {
             .as_ref()
             .map_or(-1, |program| program.output.as_raw_fd());
         let mut descriptors = [descriptor(self.notify.as_raw_fd()), descriptor(output)];
-        // SAFETY: the array has two entries, of open descriptors or -1, which the kernel passes over.
+        // SAFETY: the array has two entries, of open descriptors or -1, which the kernel ignores.
         let ready =
             unsafe { libc::poll(descriptors.as_mut_ptr(), 2, TICK.as_millis() as libc::c_int) };
-        // A pipe whose writer has gone is always ready, and the child's end is seen a moment later.
+        // A pipe without a writer is always ready; we notice the child's end a moment later.
         if ready > 0 && descriptors[1].revents & libc::POLLHUP != 0 {
             std::thread::sleep(TICK / 10);
         }
@@ -557,6 +555,6 @@ fn how_ended(status: ExitStatus, last_words: &str) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "no reason known".to_owned(),
+        (None, None) => "unknown reason".to_owned(),
     }
 }

@@ -1,8 +1,8 @@
-//! What this program's file says of itself, for whoever cannot run it: images are made on machines of another kind.
+//! The program's version, readable from its file without running it: images are made on machines that cannot run it.
 
 use std::hint::black_box;
 
-/// How the words begin; the version and the end of the line follow.
+/// How the words begin; the version and a line end follow.
 const BEGIN: &str = "eyelet is the program, its version is ";
 /// The words.
 pub const WORDS: &str = concat!(
@@ -10,10 +10,10 @@ pub const WORDS: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\n"
 );
-/// A version is no longer.
+/// No version is longer.
 const LONGEST_BYTES: usize = 40;
 
-/// This program's version, read out of the words so that no linker leaves them out.
+/// This program's version, read from the words so that no linker removes them.
 pub fn version() -> &'static str {
     black_box(WORDS)
         .strip_prefix(BEGIN)
@@ -21,9 +21,9 @@ pub fn version() -> &'static str {
         .trim_end()
 }
 
-/// The version that a program's file says it has; `None`: it is no eyelet, or one from before it said so.
+/// The version in a program's file; `None` if it is no eyelet, or one too old to contain it.
 pub fn version_in(program: &[u8]) -> Option<String> {
-    // The beginning alone stands there too.
+    // The beginning alone appears there too.
     let places = program
         .windows(BEGIN.len())
         .enumerate()
@@ -36,7 +36,7 @@ pub fn version_in(program: &[u8]) -> Option<String> {
     })
 }
 
-/// Major, minor and patch number of a version, for comparing.
+/// Major, minor and patch number of a version, for comparison.
 pub fn numbers(version: &str) -> Option<[u64; 3]> {
     let mut numbers = version
         .split(['-', '+'])

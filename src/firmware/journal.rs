@@ -1,4 +1,4 @@
-//! The first program's log: its own lines, and all that the program that classifies writes, in the ring and on the console.
+//! The first program's log: its own lines and everything that the classifier writes, kept in the ring and shown on the console.
 
 use super::ring::Ring;
 use crate::clock;
@@ -7,9 +7,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// How much of the log is remembered.
+/// How much of the log is kept in memory.
 const RING_BYTES: usize = 48 << 10;
-/// How much of the kernel's log goes before it when it is kept.
+/// How much of the kernel's log is saved before it.
 const KERNEL_BYTES: usize = 16 << 10;
 
 /// The log.
@@ -17,12 +17,12 @@ const KERNEL_BYTES: usize = 16 << 10;
 pub struct Journal {
     ring: Ring,
     console: Option<File>,
-    /// How far the console has come.
+    /// How far the console has got.
     shown: u64,
 }
 
 impl Journal {
-    /// A log that is shown on the terminal `console`, as fast as that takes it.
+    /// A log that is shown on the terminal `console`, as fast as that accepts it.
     pub fn new(console: &Path) -> Self {
         let console = File::options()
             .write(true)
@@ -35,19 +35,19 @@ impl Journal {
         }
     }
 
-    /// Adds a line of the first program's own, with the time since kernel start.
-    pub fn tell(&mut self, line: &str) {
+    /// Adds a line from the first program, with the time since kernel start.
+    pub fn log(&mut self, line: &str) {
         let now = clock::now().as_secs_f64();
         self.write(format!("[{now:9.3}] init: {line}\n").as_bytes());
     }
 
-    /// Adds what the program wrote.
+    /// Adds the classifier's output.
     pub fn write(&mut self, text: &[u8]) {
         self.ring.write(text);
         self.show();
     }
 
-    /// Shows on the console what it takes without waiting.
+    /// Writes to the console what it accepts without blocking.
     pub fn show(&mut self) {
         let Some(console) = &mut self.console else {
             return;
@@ -60,7 +60,7 @@ impl Journal {
             }
             match console.write(piece) {
                 Ok(taken) if taken > 0 => self.shown += taken as u64,
-                // Full, or gone: the rest later, or never.
+                // Full or gone: the rest comes later or never.
                 _ => return,
             }
         }
@@ -75,7 +75,7 @@ impl Journal {
 }
 
 fn kernel_log() -> Vec<u8> {
-    /// Read the newest messages that are in the kernel's buffer, without removing them.
+    /// Read the newest messages in the kernel's buffer, without removing them.
     const SYSLOG_ACTION_READ_ALL: libc::c_int = 3;
     let mut buffer = vec![0u8; KERNEL_BYTES];
     // SAFETY: the kernel writes at most the given number of bytes to the buffer, which has as many.

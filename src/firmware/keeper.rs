@@ -1,11 +1,11 @@
-//! The data partition as the first program uses it: each thing by a process of its own, with a time limit, and the volume
-//! made anew when that fails.
+//! The data partition as the first program uses it: each operation in a separate process with a time limit; if one fails, the
+//! volume is formatted again.
 
 use super::child;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A card needs milliseconds for what is asked of it; a damaged volume may need for ever.
+/// A card needs milliseconds for each operation; a damaged volume may never finish.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The data partition, and the program that handles it.
@@ -16,7 +16,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// With this program and device.
+    /// Handles the data partition `device` with `program`.
     pub fn new(program: &Path, device: &Path) -> Self {
         Self {
             program: program.to_owned(),
@@ -24,13 +24,13 @@ impl Keeper {
         }
     }
 
-    /// The reason of the last reboot, which is forgotten by that. A volume that cannot be used is made anew, and `tell`
-    /// hears of it. Nothing is written where there is no reason and the volume is sound.
-    pub fn take_reason(&self, mut tell: impl FnMut(&str)) -> Option<String> {
+    /// Reads the reason for the last reboot and deletes it. An unusable volume is formatted again and logged. Writes nothing if
+    /// there is no reason and the volume is intact.
+    pub fn take_reason(&self, mut log: impl FnMut(&str)) -> Option<String> {
         let reason = match self.run("tell", "", &[]) {
             Ok(reason) => reason,
             Err(why) => {
-                self.format(&why, &mut tell);
+                self.format(&why, &mut log);
                 return None;
             }
         };
@@ -39,32 +39,32 @@ impl Keeper {
             return None;
         }
         if let Err(why) = self.run("forget", "", &[]) {
-            self.format(&why, &mut tell);
+            self.format(&why, &mut log);
         }
         Some(reason.to_owned())
     }
 
-    /// Keeps a reason and the log; on a volume that cannot be used, after making it anew.
-    pub fn keep(&self, reason: &str, log: &[u8], mut tell: impl FnMut(&str)) {
-        if let Err(why) = self.run("put", reason, log) {
-            self.format(&why, &mut tell);
-            if let Err(why) = self.run("put", reason, log) {
-                tell(&format!("the reason is not kept: {why}"));
+    /// Saves a reason and the log; formats an unusable volume first.
+    pub fn keep(&self, reason: &str, journal: &[u8], mut log: impl FnMut(&str)) {
+        if let Err(why) = self.run("put", reason, journal) {
+            self.format(&why, &mut log);
+            if let Err(why) = self.run("put", reason, journal) {
+                log(&format!("the reason was not saved: {why}"));
             }
         }
     }
 
-    /// Forgets a reason that did not come true.
-    pub fn forget(&self, mut tell: impl FnMut(&str)) {
+    /// Deletes a reason whose reset did not happen.
+    pub fn forget(&self, mut log: impl FnMut(&str)) {
         if let Err(why) = self.run("forget", "", &[]) {
-            tell(&format!("a reason is kept that was none: {why}"));
+            log(&format!("an obsolete reason was not deleted: {why}"));
         }
     }
 
-    fn format(&self, why: &str, tell: &mut impl FnMut(&str)) {
-        tell(&format!("{why}; making the data partition anew, empty"));
+    fn format(&self, why: &str, log: &mut impl FnMut(&str)) {
+        log(&format!("{why}; formatting the data partition"));
         if let Err(why) = self.run("format", "", &[]) {
-            tell(&format!("the data partition cannot be made anew: {why}"));
+            log(&format!("cannot format the data partition: {why}"));
         }
     }
 
@@ -74,13 +74,13 @@ impl Keeper {
         Ok(ids.lines().map(str::to_owned).collect())
     }
 
-    /// Keeps that the system `id` was tried; on a volume that cannot be used, after making it anew.
+    /// Records that the system `id` was tried; formats an unusable volume first.
     ///
     /// # Errors
-    /// Why it cannot be kept.
-    pub fn note_tried(&self, id: &str, mut tell: impl FnMut(&str)) -> Result<(), String> {
+    /// Why it cannot be recorded.
+    pub fn note_tried(&self, id: &str, mut log: impl FnMut(&str)) -> Result<(), String> {
         if let Err(why) = self.run("note-tried", id, &[]) {
-            self.format(&why, &mut tell);
+            self.format(&why, &mut log);
             self.run("note-tried", id, &[])?;
         }
         Ok(())

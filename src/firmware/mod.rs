@@ -1,17 +1,17 @@
-//! The first program of a board that has no other: `/init` of the initramfs is this very binary.
+//! The first and only program of a board: `/init` in the initramfs is this same binary.
 //!
 //! ```text
-//! kernel -> /init: mounts, console ---- loop: hears, feeds the watchdog, restarts, reboots
-//!                    |          '--- thread: modules in order, then the data partition and the last reboot's reason
-//!                    '--- eyelet run: loads the model meanwhile; camera, display, frames; says WATCHDOG=1 with each
+//! kernel -> /init: mounts, console ---- loop: listens, feeds the watchdog, restarts, reboots
+//!                    |          '--- thread: loads modules in order, then reads the data partition and the last reboot's reason
+//!                    '--- eyelet run: loads the model meanwhile; camera, display, frames; sends WATCHDOG=1 for each
 //! ```
 //!
-//! The program that classifies is a process of its own, so that whatever ends it (a driver, a model, too little memory)
-//! leaves this one to say so, to keep the log, and to start it again. It tells that frames are finished by the datagrams
-//! that it would send to systemd, so both are fed the same way ([`crate::care::notify`]).
+//! The classifier runs as a separate process, so that whatever kills it (a driver, a model, too little memory) leaves this one to
+//! report it, to save the log, and to restart it. It reports finished frames by the datagrams that it would send to systemd, so
+//! both are served the same way ([`crate::care::notify`]).
 //!
-//! This program writes nothing to the card unless something went wrong ([`data`]), it never ends, and a panic of it is a
-//! panic of the kernel, which reboots (`panic=10` on the kernel's command line).
+//! This program writes nothing to the card unless something went wrong ([`data`]). It never ends: its panic is a kernel panic,
+//! which reboots (`panic=10` on the kernel's command line).
 
 mod bring_up;
 pub mod card;
@@ -47,11 +47,11 @@ use std::time::Duration;
 const MODULES: &str = "/etc/eyelet/modules";
 /// The bill of materials.
 const MANIFEST: &str = "/etc/eyelet/manifest.json";
-/// Where the modules' time is told to the program that classifies.
+/// The file that passes the modules' load time to the classifier.
 const BOOT_FILE: &str = "/run/eyelet/boot";
 
-/// Whether this process is the first program of a machine: process 1, started as `/init`. (Process 1 of a container is
-/// started by another name.)
+/// Whether this process is a machine's first program: process 1, started as `/init`. (A container starts its process 1 by another
+/// name.)
 pub fn is_first_program() -> bool {
     std::process::id() == 1
         && std::env::args_os()
@@ -59,43 +59,43 @@ pub fn is_first_program() -> bool {
             .is_some_and(|name| Path::new(&name).file_name() == Some("init".as_ref()))
 }
 
-/// Runs the board until it is rebooted or switched off. Does not return.
+/// Runs the board until it reboots or powers off. Does not return.
 pub fn run() -> ! {
     let failed_mounts = mounts::mount_all();
     let console = mounts::take_console();
     let mut journal = Journal::new(Path::new("/dev/console"));
     for line in failed_mounts {
-        journal.tell(&line);
+        journal.log(&line);
     }
     if let Err(error) = console {
-        journal.tell(&format!("the console cannot be used: {error}"));
+        journal.log(&format!("the console cannot be used: {error}"));
     }
     // SAFETY: the call takes no pointers. From now on Ctrl-Alt-Del is a signal to this process.
     unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) };
     let line = CommandLine::of_text(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
     let system = system(&mut journal);
     greet(&mut journal, &line, system.as_ref());
-    let wishes = wishes(&mut journal);
-    if let (true, Some(system)) = (wishes.takes_sticks, &system) {
-        tell_whose_updates(&mut journal, system);
+    let settings = settings(&mut journal);
+    if let (true, Some(system)) = (settings.takes_sticks, &system) {
+        log_update_key(&mut journal, system);
     }
-    match First::begin(journal, wishes, line, system) {
+    match First::begin(journal, settings, line, system) {
         Ok(mut first) => end(first.run()),
         Err(error) => {
-            eprintln!("init: cannot begin: {error}; rebooting in 10 s");
+            eprintln!("init: cannot start: {error}; rebooting in 10 s");
             std::thread::sleep(Duration::from_secs(10));
             end(End::Reboot)
         }
     }
 }
 
-/// What the image says that it is; `None`: it was not made by `eyelet image`.
+/// The image's description of itself; `None` if it was not made by `eyelet image`.
 fn system(journal: &mut Journal) -> Option<System> {
     let text = std::fs::read_to_string(MANIFEST).ok()?;
     match System::of_manifest(&text) {
         Ok(system) => Some(system),
         Err(error) => {
-            journal.tell(&format!("{MANIFEST} cannot be read: {error}"));
+            journal.log(&format!("{MANIFEST} cannot be read: {error}"));
             None
         }
     }
@@ -110,50 +110,51 @@ fn greet(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
     let system = system.map_or_else(String::new, |system| {
         format!(", system {} ({})", system.version, &system.id[..8])
     });
-    journal.tell(&format!("eyelet {}{slot}{system}", identity::version()));
+    journal.log(&format!("eyelet {}{slot}{system}", identity::version()));
     for word in &line.unknown {
-        journal.tell(&format!(
-            "{word} on the kernel's command line means nothing"
+        journal.log(&format!(
+            "unknown word on the kernel's command line: {word}"
         ));
     }
 }
 
-/// Said at every start, so that a board that stands open does not stand open unnoticed.
-fn tell_whose_updates(journal: &mut Journal, system: &System) {
+/// Logged at every start, so that nobody runs an open board without knowing.
+fn log_update_key(journal: &mut Journal, system: &System) {
     match &system.public_key {
-        Some(key) => journal.tell(&format!(
-            "updates are taken from USB sticks, signed with the key of {key}"
+        Some(key) => journal.log(&format!(
+            "this system accepts updates from USB sticks, signed with the key of {key}"
         )),
-        None => journal.tell(
-            "updates are taken from USB sticks, and this system has no public key: whoever reaches the USB port can replace it (eyelet image --public-key)",
+        None => journal.log(
+            "this system has no public key: it accepts unsigned updates, so anyone with access to the USB port can replace it \
+             (eyelet image --public-key)",
         ),
     }
 }
 
-/// What the board file wants of the first program.
-struct Wishes {
+/// The board file's settings for the first program.
+struct Settings {
     policy: Policy,
-    /// Updates are taken from USB sticks.
+    /// Updates from USB sticks are accepted.
     takes_sticks: bool,
     /// A shell runs on the serial line.
     has_shell: bool,
 }
 
-/// The board's wishes. A board file that is wrong leaves the default ones; the program that classifies says what is wrong.
-fn wishes(journal: &mut Journal) -> Wishes {
+/// The board's settings. A faulty board file leaves the defaults; the classifier reports the fault.
+fn settings(journal: &mut Journal) -> Settings {
     let places = Places {
         roots: DataRoots::new(vec!["/".into()], None, None),
         ..Places::of_this_machine()
     };
     match Board::choose(None, None, &places) {
-        Ok((board, _)) => Wishes {
+        Ok((board, _)) => Settings {
             policy: board.policy,
             takes_sticks: board.firmware.update_from_sticks,
             has_shell: board.firmware.shell,
         },
         Err(error) => {
-            journal.tell(&format!("{error}; the default policy is used"));
-            Wishes {
+            journal.log(&format!("{error}; the default policy is used"));
+            Settings {
                 policy: Policy::default(),
                 takes_sticks: false,
                 has_shell: false,
@@ -162,20 +163,20 @@ fn wishes(journal: &mut Journal) -> Wishes {
     }
 }
 
-/// Ends the machine.
+/// Reboots or powers off the machine.
 fn end(end: End) -> ! {
     let command = match end {
         End::Reboot | End::RebootWith(_) => libc::LINUX_REBOOT_CMD_RESTART,
         End::PowerOff => libc::LINUX_REBOOT_CMD_POWER_OFF,
     };
-    // The console shows its last lines first.
+    // Let the console show its last lines first.
     std::thread::sleep(Duration::from_millis(200));
     // SAFETY: the call takes no pointers.
     unsafe { libc::sync() };
     if let End::RebootWith(words) = end
         && let Ok(words) = CString::new(words)
     {
-        // SAFETY: the words end in a NUL and live until the call returns; the kernel copies them.
+        // SAFETY: the string ends in a NUL and lives until the call returns; the kernel copies it.
         unsafe {
             libc::syscall(
                 libc::SYS_reboot,
@@ -185,11 +186,11 @@ fn end(end: End) -> ! {
                 words.as_ptr(),
             )
         };
-        // Refused: without the words, then.
+        // Refused: try without the argument.
     }
     // SAFETY: the call takes no pointers.
     unsafe { libc::reboot(command) };
-    // Refused: an armed watchdog, or the kernel's panic at the end of its first program, resets the board.
+    // Refused: an armed watchdog resets the board, or the kernel does when its first program ends.
     std::thread::sleep(Duration::from_secs(60));
     std::process::exit(1)
 }

@@ -1,7 +1,7 @@
-//! The kernel's modules, loaded in the order of `/etc/eyelet/modules`: one a line, `PATH [OPTIONS]`, `#` begins a comment.
+//! Loads the kernel's modules in the order of `/etc/eyelet/modules`: one per line, `PATH [OPTIONS]`, `#` begins a comment.
 //!
-//! One that cannot be loaded is told and passed over: another kernel may have it built in, another board may lack its
-//! hardware. A board that misses what it needs says so itself, at its camera or display.
+//! A module that cannot be loaded is logged and skipped: another kernel may have it built in, another board may lack its
+//! hardware. If it was needed, opening the camera or display will report that.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -16,19 +16,19 @@ struct Line<'a> {
     options: &'a str,
 }
 
-/// Loads the modules of the list at `list`; `load` loads one, and `tell` hears of each that does not load.
-/// Returns how many were loaded.
+/// Loads the modules of the list at `list`; `load` loads one, and `log` is called for each that does not load. Returns how many
+/// were loaded.
 pub fn load_all(
     list: &Path,
     mut load: impl FnMut(&Path, &str) -> io::Result<()>,
-    mut tell: impl FnMut(&str),
+    mut log: impl FnMut(&str),
 ) -> usize {
     let text = match std::fs::read_to_string(list) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return 0,
         Err(error) => {
-            tell(&format!(
-                "{} cannot be read: {error}; no module is loaded",
+            log(&format!(
+                "cannot read {}: {error}; no modules are loaded",
                 list.display()
             ));
             return 0;
@@ -38,18 +38,18 @@ pub fn load_all(
     for Line { path, options } in lines(&text) {
         match load(Path::new(path), options) {
             Ok(()) => loaded += 1,
-            // Built in, or named twice.
+            // Built in, or listed twice.
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
-            Err(error) => tell(&format!("module {path} is not loaded: {error}")),
+            Err(error) => log(&format!("module {path} not loaded: {error}")),
         }
     }
     loaded
 }
 
-/// Gives one module file (`.ko`, not compressed) to the kernel, which returns when the module has initialised itself.
+/// Passes one module file (`.ko`, not compressed) to the kernel, which returns when the module has initialised itself.
 ///
 /// # Errors
-/// The system's; `ENODEV` is a driver that found nothing to drive.
+/// The system's error; `ENODEV` means that the driver found no hardware.
 pub fn load(path: &Path, options: &str) -> io::Result<()> {
     let file = File::open(path)?;
     let options = CString::new(options)?;
@@ -94,7 +94,7 @@ mod tests {
             "# display first\n/m/virtio_gpu.ko\n\n  /m/vivid.ko n_devs=1  node_types=0x101 # camera\n/m/bad.ko\n/m/known.ko\n/m/last.ko",
         )
         .unwrap();
-        let (mut seen, mut told) = (Vec::new(), Vec::new());
+        let (mut seen, mut logged) = (Vec::new(), Vec::new());
         let load = |path: &Path, options: &str| {
             seen.push(format!("{}|{options}", path.display()));
             match path.to_str().unwrap() {
@@ -103,7 +103,10 @@ mod tests {
                 _ => Ok(()),
             }
         };
-        assert_eq!(load_all(&list, load, |line| told.push(line.to_owned())), 3);
+        assert_eq!(
+            load_all(&list, load, |line| logged.push(line.to_owned())),
+            3
+        );
         assert_eq!(
             seen,
             [
@@ -114,22 +117,22 @@ mod tests {
                 "/m/last.ko|"
             ]
         );
-        assert_eq!(told.len(), 1);
+        assert_eq!(logged.len(), 1);
         assert!(
-            told[0].starts_with("module /m/bad.ko is not loaded: "),
-            "{told:?}"
+            logged[0].starts_with("module /m/bad.ko not loaded: "),
+            "{logged:?}"
         );
     }
 
     #[test]
-    fn a_board_may_need_none() {
+    fn a_board_may_need_no_modules() {
         let never = |_: &Path, _: &str| unreachable!();
         assert_eq!(
             load_all(Path::new("/none/such"), never, |_| unreachable!()),
             0
         );
-        let mut told = 0;
-        assert_eq!(load_all(Path::new("/"), never, |_| told += 1), 0);
-        assert_eq!(told, 1);
+        let mut logged = 0;
+        assert_eq!(load_all(Path::new("/"), never, |_| logged += 1), 0);
+        assert_eq!(logged, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The kernel's own file systems, and the streams of the console.
+//! Mounts the kernel's virtual file systems and redirects the standard streams to the console.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -44,7 +44,7 @@ pub fn mount_all() -> Vec<String> {
             Ok(()) => {}
             // The kernel has mounted it already.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-            Err(error) => failed.push(format!("{kind} is not mounted at {place}: {error}")),
+            Err(error) => failed.push(format!("{kind} not mounted at {place}: {error}")),
         }
     }
     failed
@@ -73,12 +73,12 @@ fn mount(kind: &str, place: &str, flags: libc::c_ulong, options: &str) -> io::Re
     }
 }
 
-/// Makes `/dev/null` the input and `/dev/console` the outputs of this process, so that a panic's last words are seen.
+/// Makes `/dev/null` the input and `/dev/console` the outputs of this process, so that a panic message is visible.
 pub fn take_console() -> io::Result<()> {
     let null = File::open("/dev/null")?;
     let console = File::options().write(true).open("/dev/console")?;
     for (from, to) in [(&null, 0), (&console, 1), (&console, 2)] {
-        // SAFETY: both numbers are descriptors of this process, which has no other owner of 0, 1 and 2.
+        // SAFETY: both numbers are descriptors of this process, in which nothing else owns 0, 1 and 2.
         if unsafe { libc::dup2(from.as_raw_fd(), to) } < 0 {
             return Err(io::Error::last_os_error());
         }

@@ -1,13 +1,13 @@
-//! Whether the job is being done, and what follows when it is not: the decisions of the first program, without its acts.
+//! Decides whether the job is being done, and what to do when it is not. Pure decisions: the first program carries them out.
 //!
-//! The program that classifies says `READY=1` at its first finished frame and `WATCHDOG=1` with the later ones. Only that
-//! feeds the hardware's watchdog. Before the first frame it is fed for the policy's start time; while a program that has
-//! ended is waited for, until it is started again. Silence for two thirds of the watchdog's time makes us keep the reason;
-//! the hardware then resets the board, or a reboot does where it fails to.
+//! The classifier sends `READY=1` at its first finished frame and `WATCHDOG=1` with the later ones. Only that feeds the hardware
+//! watchdog, with two exceptions: it is also fed before the first frame, for the policy's start time, and while an ended program
+//! waits to be restarted. After two thirds of the watchdog's time without a frame we save the reason; then the hardware resets
+//! the board, or we reboot if it fails to.
 //!
-//! A slot on trial has no time to lose: it is left, by a reset, when its program ends once, and when no frame was finished
-//! within the start time or the watchdog's time, whatever it waits for; a frame that no display shows is not finished. It
-//! has passed when frames were finished for the policy's trial time without a wait.
+//! A slot on trial gets no second chance: the board leaves it, by a reset, as soon as its program ends once, or when no frame was
+//! finished within the start time or the watchdog's time, whatever the program waits for; a frame that no display shows does not
+//! count as finished. The trial has passed when frames were finished for the policy's trial time without a wait.
 //!
 //! All times are since kernel start.
 
@@ -16,59 +16,59 @@ use crate::board::policy::{Action, Policy};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The hardware is fed this often while the program starts or is waited for.
+/// The hardware is fed this often while the program starts or waits to be restarted.
 const FEED_PERIOD: Duration = Duration::from_secs(1);
-/// First and longest pause before the program is started again.
+/// First and longest pause before the program is restarted.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A program that ran for so long had a good start; the next pause is the first one.
+/// A program that ran this long had a good start; the next pause is the first one again.
 const GOOD_RUN: Duration = Duration::from_secs(120);
-/// So much later than the hardware should have reset the board, we do.
+/// If the hardware should have reset the board this long ago and did not, we reboot.
 const HARDWARE_GRACE: Duration = Duration::from_secs(3);
 
-/// What is to be done.
+/// What the first program must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// Feed the hardware's watchdog.
+    /// Feed the hardware watchdog.
     Feed,
     /// Start the program.
     Start,
-    /// Tell this on the log.
-    Tell(String),
-    /// Keep this as the reason of a reset that is about to come.
+    /// Log this line.
+    Log(String),
+    /// Save this as the reason for a reset that is about to come.
     Keep(String),
-    /// It does not come after all.
+    /// The reset does not come after all: delete the reason.
     Forget,
-    /// The trial has passed: make the slot the one that boots, and say [`Overseer::end_trial`], or reboot.
+    /// The trial has passed: make this slot the default and call [`Overseer::end_trial`], or reboot.
     Confirm,
-    /// Keep this as the reason, and reboot.
+    /// Save this as the reason, and reboot.
     Reboot(String),
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Not running; to be started at this time.
+    /// Not running; starts at this time.
     Ended { start_at: Duration },
-    /// No frame was finished yet; one is wanted by this time.
+    /// No frame was finished yet; the first one is due by this time.
     Starting { deadline: Duration },
     /// Frames are being finished, the last one at this time.
     Running { beat_at: Duration },
 }
 
-/// What is known while a slot is on trial.
+/// The state of a slot on trial.
 #[derive(Debug)]
 struct Trial {
-    /// The board's policy, for the time after.
+    /// The board's policy, for the time after the trial.
     policy: Policy,
-    /// Frames were finished without a wait since then.
+    /// Since when frames were finished without a wait.
     good_since: Option<Duration>,
     is_passed: bool,
 }
 
-/// What a program says with its beat when it has no frame and waits for one, and when it has no display to show it on. The
-/// policy allows that, but it is not what a slot on trial must show.
+/// What a program adds to its heartbeat when it waits for a frame, and when no display shows the frame. The policy allows both,
+/// but a slot on trial must do better.
 const NOT_THE_JOB: [&str; 2] = ["X_EYELET=waiting", "X_EYELET=unseen"];
 
-/// The overseer.
+/// Decides what to do when frames do not come.
 #[derive(Debug)]
 pub struct Overseer {
     policy: Policy,
@@ -77,21 +77,21 @@ pub struct Overseer {
     started_at: Duration,
     fed_at: Option<Duration>,
     pause: Duration,
-    /// When the program ended, the last times.
+    /// When the program ended, most recent times.
     ends: VecDeque<Duration>,
-    /// When it was found that the job is not being done.
+    /// When it was noticed that the job is not being done.
     doomed_at: Option<Duration>,
-    /// What the program says is the matter.
+    /// The problem that the program reported last.
     status: String,
-    /// The last reboot was for a program that ended too often, and no frame was finished since.
+    /// The last reboot was because a program ended too often, and no frame was finished since.
     is_rebooted_in_vain: bool,
 }
 
-/// How the reason of a reboot begins that a program that ended too often was rebooted for.
+/// How the reason begins when the board reboots because a program ended too often.
 const ENDED: &str = "the program ended";
 
 impl Overseer {
-    /// One that orders a start at once.
+    /// Orders a start at once.
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
@@ -109,7 +109,7 @@ impl Overseer {
         }
     }
 
-    /// The policy that holds now.
+    /// The current policy.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -131,15 +131,15 @@ impl Overseer {
         }
     }
 
-    /// The running slot has passed its trial and was confirmed.
+    /// The running slot passed its trial and was confirmed.
     pub fn end_trial(&mut self) {
         if let Some(trial) = self.trial.take() {
             self.policy = trial.policy;
         }
     }
 
-    /// The board was rebooted for this reason. A program that ended too often before the reboot and does so after it is
-    /// started again and again, but not rebooted for once more: a damaged model or board file would be for ever.
+    /// The board was rebooted for this reason. A program that ended too often before the reboot and still does is restarted again
+    /// and again, but does not cause another reboot: with a damaged model or board file that would never end.
     pub fn was_rebooted_for(&mut self, reason: &str) {
         self.is_rebooted_in_vain = self.trial.is_none() && reason.starts_with(ENDED);
     }
@@ -153,7 +153,7 @@ impl Overseer {
         };
     }
 
-    /// The program said `words`, lines of `KEY=VALUE`.
+    /// The program sent `words`, lines of `KEY=VALUE`.
     pub fn heard(&mut self, words: &str, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut counts = true;
@@ -175,7 +175,7 @@ impl Overseer {
                     self.fed_at = Some(now);
                     orders.push(Order::Feed);
                     if self.doomed_at.take().is_some() {
-                        orders.push(Order::Tell("frames are finished again".to_owned()));
+                        orders.push(Order::Log("frames are being finished again".to_owned()));
                         orders.push(Order::Forget);
                     }
                     orders.extend(self.trial.as_mut().and_then(|trial| {
@@ -198,7 +198,7 @@ impl Overseer {
         orders
     }
 
-    /// The program has ended: `how` says so in words, `code` is its exit code if it had one.
+    /// The program has ended: `how` describes it, `code` is its exit code if it had one.
     pub fn ended(&mut self, how: &str, code: Option<i32>, now: Duration) -> Vec<Order> {
         if code == Some(Cause::Policy as i32) {
             return vec![Order::Reboot(how.to_owned())];
@@ -217,7 +217,7 @@ impl Overseer {
                 return vec![Order::Reboot(format!("the slot on trial failed: {how}"))];
             }
             return vec![Order::Reboot(format!(
-                "{ENDED} {times} times within {within} s, at last: {how}"
+                "{ENDED} {times} times within {within} s, last time: {how}"
             ))];
         }
         if now - self.started_at >= GOOD_RUN {
@@ -230,8 +230,8 @@ impl Overseer {
             start_at: now + pause,
         };
         let again = pause.as_secs();
-        vec![Order::Tell(format!(
-            "{ENDED} ({how}); it is started again in {again} s"
+        vec![Order::Log(format!(
+            "{ENDED} ({how}); restarting it in {again} s"
         ))]
     }
 
@@ -267,7 +267,7 @@ impl Overseer {
         }
     }
 
-    /// Food while there is no program that could be asked for it.
+    /// Feeds the watchdog while there is no program that could ask for it.
     fn feed(&mut self, now: Duration) -> Vec<Order> {
         let is_running = matches!(self.phase, Phase::Running { .. });
         let is_due = self.fed_at.is_none_or(|at| now - at >= FEED_PERIOD);
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_finished_frames_feeds_the_watchdog_once_there_was_one() {
+    fn after_the_first_frame_only_finished_frames_feed_the_watchdog() {
         let mut overseer = running(s(5));
         for second in 6..15 {
             assert_eq!(overseer.tick(s(second)), []);
@@ -317,20 +317,20 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_come_again_in_time_undo_the_reason() {
+    fn frames_that_resume_in_time_delete_the_reason() {
         let mut overseer = running(s(5));
         let kept = overseer.tick(s(16));
         assert!(matches!(&kept[..], [Order::Keep(_)]), "{kept:?}");
         let orders = overseer.heard("WATCHDOG=1", s(17));
         assert!(
-            matches!(&orders[..], [Order::Feed, Order::Tell(_), Order::Forget]),
+            matches!(&orders[..], [Order::Feed, Order::Log(_), Order::Forget]),
             "{orders:?}"
         );
         assert_eq!(overseer.tick(s(20)), []);
     }
 
     #[test]
-    fn the_first_frame_has_its_time_which_a_waiting_program_prolongs() {
+    fn the_first_frame_has_a_deadline_that_a_waiting_program_extends() {
         let mut overseer = Overseer::new(Policy::default());
         overseer.started(s(0));
         assert_eq!(overseer.tick(s(1)), [Order::Feed]);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_is_started_again_until_it_was_too_often() {
+    fn a_program_that_ends_is_restarted_until_it_ended_too_often() {
         let mut overseer = Overseer::new(Policy::default());
         let (mut now, mut starts) = (s(1), 0);
         loop {
@@ -355,9 +355,9 @@ mod tests {
                     overseer.started(now);
                     let orders = overseer.ended("exit code 5: no camera", Some(5), now + s(2));
                     match &orders[..] {
-                        [Order::Tell(_)] => {}
+                        [Order::Log(_)] => {}
                         [Order::Reboot(why)] => {
-                            let expected = "the program ended 10 times within 600 s, at last: exit code 5: no camera";
+                            let expected = "the program ended 10 times within 600 s, last time: exit code 5: no camera";
                             assert_eq!(why, expected);
                             break;
                         }
@@ -374,22 +374,22 @@ mod tests {
     }
 
     #[test]
-    fn ends_that_are_far_between_and_a_policy_to_retry_never_reboot() {
+    fn rare_ends_and_a_retry_policy_never_reboot() {
         let mut overseer = Overseer::new(Policy::default());
         for run in 0..100 {
             overseer.started(s(run * 200));
             let orders = overseer.ended("signal 11", None, s(run * 200 + 190));
-            let told = "the program ended (signal 11); it is started again in 1 s";
-            assert_eq!(orders, [Order::Tell(told.into())]);
+            let line = "the program ended (signal 11); restarting it in 1 s";
+            assert_eq!(orders, [Order::Log(line.into())]);
         }
         let mut overseer = Overseer::new(Policy::default());
-        overseer.was_rebooted_for("the program ended 10 times within 600 s, at last: x");
+        overseer.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
         for run in 0..100 {
             overseer.started(s(run));
             let orders = overseer.ended("x", Some(4), s(run));
             assert!(
-                matches!(&orders[..], [Order::Tell(_)]),
-                "in vain once is enough"
+                matches!(&orders[..], [Order::Log(_)]),
+                "one reboot in vain is enough"
             );
         }
         overseer.started(s(100));
@@ -406,7 +406,7 @@ mod tests {
             overseer.started(s(run));
             assert!(matches!(
                 &overseer.ended("x", Some(4), s(run))[..],
-                [Order::Tell(_)]
+                [Order::Log(_)]
             ));
         }
         assert_eq!(overseer.ends.len(), 10, "bounded");
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_is_passed_by_frames_for_the_stated_time_and_not_by_waiting() {
+    fn frames_for_the_stated_time_pass_a_trial_and_waiting_does_not() {
         let policy = Policy {
             watchdog: Duration::ZERO,
             trial: s(20),
@@ -432,7 +432,7 @@ mod tests {
         for second in 6..24 {
             assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
         }
-        // The camera was away for a moment, so the time begins anew.
+        // The camera was away for a moment, so the time starts over.
         assert_eq!(overseer.heard("WATCHDOG=1\nX_EYELET=waiting", s(24)), []);
         for second in 25..45 {
             assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
@@ -444,12 +444,12 @@ mod tests {
         assert_eq!(*overseer.policy(), policy);
         assert!(matches!(
             &overseer.ended("x", None, s(47))[..],
-            [Order::Tell(_)]
+            [Order::Log(_)]
         ));
     }
 
     #[test]
-    fn waiting_for_a_camera_is_no_beat_of_a_trial() {
+    fn waiting_for_a_camera_is_no_heartbeat_in_a_trial() {
         let mut overseer = on_trial(Policy::default());
         overseer.started(s(1));
         overseer.heard("READY=1\nWATCHDOG=1", s(5));
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_no_display_shows_are_beats_but_not_those_of_a_trial() {
+    fn frames_that_no_display_shows_are_heartbeats_but_not_in_a_trial() {
         const FIRST: &str = "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen";
         const LATER: &str = "WATCHDOG=1\nX_EYELET=unseen";
         let mut overseer = Overseer::new(Policy::default());
@@ -480,7 +480,7 @@ mod tests {
         }
         let reason = "watchdog: no finished frame for 15 s, waiting for the display";
         assert_eq!(overseer.tick(s(15)), [Order::Keep(reason.into())]);
-        // A display that comes in time does no harm.
+        // A display that appears in time does no harm.
         let mut overseer = on_trial(Policy::default());
         overseer.started(s(1));
         assert_eq!(overseer.heard(FIRST, s(5)), []);
@@ -489,9 +489,9 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_on_trial_is_left_at_the_first_failure_and_does_not_wait_for_a_camera() {
+    fn a_trial_ends_at_the_first_failure_and_does_not_wait_for_a_camera() {
         let mut overseer = on_trial(Policy::default());
-        overseer.was_rebooted_for("the program ended 10 times within 600 s, at last: x");
+        overseer.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
         overseer.started(s(1));
         let orders = overseer.ended("no model", Some(4), s(2));
         let why = "the slot on trial failed: no model";
@@ -504,7 +504,7 @@ mod tests {
     }
 
     #[test]
-    fn the_boards_policy_reboots_at_once_and_without_a_watchdog_nothing_does() {
+    fn the_policy_reboots_at_once_and_without_a_watchdog_silence_does_not_reboot() {
         let mut overseer = running(s(5));
         let why = "policy: camera lost for 120 s";
         assert_eq!(

@@ -1,7 +1,7 @@
-//! The log of a board that writes nothing to its card: the newest lines, in memory of a fixed size.
+//! The log of a board that writes nothing to its card: the newest lines, in a fixed amount of memory.
 //!
-//! The serial console takes its text from here at its own pace. One that is slow, or stuck, misses what was pushed out of
-//! the ring meanwhile, and holds nobody up.
+//! The serial console reads from here at its own pace. A slow or stuck console misses what was pushed out of the ring meanwhile,
+//! and blocks nobody.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub struct Ring {
     bytes: VecDeque<u8>,
     capacity: usize,
-    /// Bytes that were ever written.
+    /// Bytes written so far.
     written: u64,
 }
 
@@ -24,7 +24,7 @@ impl Ring {
         }
     }
 
-    /// Appends `text`; what no longer fits is lost at the other end.
+    /// Appends `text`; the oldest text is dropped to make room.
     pub fn write(&mut self, text: &[u8]) {
         self.written += text.len() as u64;
         let kept = &text[text.len().saturating_sub(self.capacity)..];
@@ -33,8 +33,8 @@ impl Ring {
         self.bytes.extend(kept);
     }
 
-    /// A piece of what was written from position `from` on, and the position where the piece begins: `from`, or later when
-    /// that is lost already. Empty when there is nothing new.
+    /// Some of the text written from position `from` on, and the position where it begins: `from`, or later when that is gone
+    /// already. Empty when there is nothing new.
     pub fn piece(&self, from: u64) -> (u64, &[u8]) {
         let oldest = self.written - self.bytes.len() as u64;
         let from = from.clamp(oldest, self.written);
@@ -48,7 +48,7 @@ impl Ring {
         (from, piece)
     }
 
-    /// All that it has, from a line's beginning on.
+    /// All that the ring holds, starting at the beginning of a line.
     pub fn to_bytes(&self) -> Vec<u8> {
         let is_cut = self.written > self.bytes.len() as u64;
         let lost = self.bytes.iter().position(|&byte| byte == b'\n');
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_lines_are_kept_in_the_memory_that_it_had_at_first() {
+    fn the_newest_lines_are_kept_without_growing() {
         let mut ring = Ring::new(20);
         let capacity = ring.bytes.capacity();
         ring.write(b"one\n");
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_console_gets_all_that_is_still_there_in_order() {
+    fn a_slow_console_gets_what_is_left_in_order() {
         let mut ring = Ring::new(16);
         let (mut at, mut got) = (0, Vec::new());
         let mut drain = |ring: &Ring, at: &mut u64| {

@@ -1,7 +1,7 @@
-//! The shell on the serial line, on a board whose file asks for one: busybox, started again whenever it ends. Whoever is at
+//! The shell on the serial line, on a board whose file asks for one: busybox, restarted whenever it exits. Anyone with access to
 //! that line is root.
 //!
-//! The log goes to the same line. Nothing here waits for the shell, and what is typed there gives way to the classifier.
+//! The log goes to the same line. Nothing here waits for the shell, and what it runs has lower priority than the classifier.
 
 use crate::clock;
 use std::fs::File;
@@ -15,9 +15,9 @@ use std::time::Duration;
 pub const PROGRAM: &str = "/bin/busybox";
 /// The consoles of the kernel by name; the last one is `/dev/console`.
 const CONSOLES: &str = "/sys/class/tty/console/active";
-/// From one start to the next at the least.
+/// The shortest time from one start to the next.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How far the shell and what it starts stand behind the classifier for the processor.
+/// The nice value of the shell and of what it starts, compared with the classifier.
 const NICENESS: libc::c_int = 10;
 
 /// The shell.
@@ -28,14 +28,14 @@ pub struct Shell {
     terminal: PathBuf,
     child: Option<Child>,
     started_at: Option<Duration>,
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl Shell {
-    /// The board's, on the kernel's console.
+    /// This board's shell, on the kernel's console.
     pub fn of_this_board() -> Self {
         let consoles = std::fs::read_to_string(CONSOLES).unwrap_or_default();
-        // `/dev/console` is a name for another terminal, and no shell can be asked to stop (Ctrl-C) on it.
+        // `/dev/console` is an alias of another terminal and cannot be a controlling terminal (no Ctrl-C).
         let name = consoles.split_whitespace().next_back();
         Self::new(
             Path::new(PROGRAM),
@@ -49,11 +49,11 @@ impl Shell {
             terminal: terminal.to_owned(),
             child: None,
             started_at: None,
-            is_told: false,
+            is_logged: false,
         }
     }
 
-    /// Starts it when it does not run. What the log should know, once.
+    /// Starts the shell when it does not run. Returns what to log, once.
     pub fn tend(&mut self) -> Option<String> {
         let now = clock::now();
         if let Some(child) = &mut self.child {
@@ -70,14 +70,14 @@ impl Shell {
         let line = match self.start() {
             Ok(child) => {
                 self.child = Some(child);
-                format!("a shell runs on {place}: whoever is there is root")
+                format!("a shell runs on {place}: anyone there is root")
             }
             Err(error) => format!(
-                "no shell on {place}: {} cannot be started: {error}",
+                "no shell on {place}: cannot start {}: {error}",
                 self.program.display()
             ),
         };
-        (!std::mem::replace(&mut self.is_told, true)).then_some(line)
+        (!std::mem::replace(&mut self.is_logged, true)).then_some(line)
     }
 
     fn start(&self) -> io::Result<Child> {
@@ -95,29 +95,29 @@ impl Shell {
             .stdin(terminal.try_clone()?)
             .stdout(terminal.try_clone()?)
             .stderr(terminal);
-        // SAFETY: between fork and exec only system calls are made, each of which takes numbers alone.
+        // SAFETY: between fork and exec only system calls are made, each of which takes only numbers.
         unsafe { command.pre_exec(own_terminal) };
         command.spawn()
     }
 }
 
-/// Makes standard input the terminal of this process, whose group gets what is typed, Ctrl-C too.
+/// Makes standard input the controlling terminal of this process, whose group gets the typed input, Ctrl-C included.
 fn own_terminal() -> io::Result<()> {
-    // SAFETY: the calls take numbers alone.
+    // SAFETY: the calls take only numbers.
     unsafe {
         if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY as _, 1) < 0 {
             return Err(io::Error::last_os_error());
         }
-        // Who ignores Ctrl-C hands that on to all that it starts.
+        // An ignored Ctrl-C would be inherited by everything the shell starts.
         libc::signal(libc::SIGINT, libc::SIG_DFL);
         libc::signal(libc::SIGQUIT, libc::SIG_DFL);
-        // Refused: it competes with the classifier, as anything would.
+        // If refused, it competes with the classifier like any other program.
         libc::nice(NICENESS);
     }
     Ok(())
 }
 
-// Not under emulation, whose terminals and process groups are not a board's; tests/boot has the whole of it.
+// Not under emulation, whose terminals and process groups differ from a board's; tests/boot covers all of it.
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -125,10 +125,10 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::fd::{AsRawFd, FromRawFd};
 
-    /// A terminal of our own: the end that a person has, and the name of the other one.
+    /// A pseudo-terminal: the user's end, and the name of the other end.
     fn terminal() -> (File, PathBuf) {
         let mut name = [0u8; 64];
-        // SAFETY: the descriptor is opened here and has one owner; the name is written to a buffer of the length that is given.
+        // SAFETY: the descriptor is opened here and has one owner; the name is written to a buffer of the given length.
         unsafe {
             let person = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK);
             assert!(person >= 0 && libc::grantpt(person) == 0 && libc::unlockpt(person) == 0);
@@ -142,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_is_run_and_a_shell_that_ends_is_started_again() {
+    fn typed_commands_run_and_a_shell_that_exits_is_restarted() {
         let (mut person, name) = terminal();
         let mut shell = Shell::new(Path::new("/bin/sh"), &name);
-        let told = shell.tend().unwrap();
-        assert!(told.contains("whoever is there is root"), "{told}");
+        let line = shell.tend().unwrap();
+        assert!(line.contains("anyone there is root"), "{line}");
         let mut type_and_see = |typed: &str, seen: &str| {
             person.write_all(typed.as_bytes()).unwrap();
             let (began, mut screen) = (clock::now(), String::new());
@@ -160,7 +160,7 @@ mod tests {
             }
         };
         type_and_see("echo $((6 * 7)) $HOME\n", "42 /");
-        // Ctrl-C reaches what runs, which a process without a terminal of its own would not see.
+        // Ctrl-C reaches the running command, which needs a controlling terminal.
         type_and_see("sh -c 'echo $((5 * 5)); exec sleep 1000'\n", "25");
         type_and_see("\x03echo $((6 * 8))\n", "48");
         assert_eq!(shell.tend(), None, "it runs");
@@ -174,7 +174,7 @@ mod tests {
                 .is_some_and(|child| child.id() != first)
         };
         while !is_new(&shell) {
-            assert_eq!(shell.tend(), None, "told once");
+            assert_eq!(shell.tend(), None, "logged once");
             assert!(clock::now() - began < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn without_the_program_it_is_told_once() {
+    fn a_missing_program_is_logged_once() {
         let (person, name) = terminal();
         assert!(person.as_raw_fd() > 0);
         let mut shell = Shell::new(Path::new("/none/busybox"), &name);
-        let told = shell.tend().unwrap();
+        let line = shell.tend().unwrap();
         assert!(
-            told.contains("/none/busybox cannot be started: No such file"),
-            "{told}"
+            line.contains("cannot start /none/busybox: No such file"),
+            "{line}"
         );
         shell.started_at = None;
         assert_eq!(shell.tend(), None);

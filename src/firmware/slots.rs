@@ -1,5 +1,5 @@
-//! The card's slots as the first program uses them: each thing by a process of its own (`eyelet slots`, `eyelet update`),
-//! with a time limit.
+//! The card's slots as the first program uses them: each operation in a separate process (`eyelet slots`, `eyelet update`) with a
+//! time limit.
 
 use super::card::Disk;
 use super::child;
@@ -9,23 +9,23 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For a look at a volume, or one sector to be written.
+/// Time limit for reading a volume or writing one sector.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// For a slot to be written: a slow stick, a slow card.
+/// Time limit for writing a slot: a slow stick, a slow card.
 const INSTALL_PATIENCE: Duration = Duration::from_secs(900);
 
-/// The card that was booted, the slot, and what booted it.
+/// The card that the board booted from, the slot, and its boot loader.
 #[derive(Debug, Clone)]
 pub struct Slots {
     /// This program.
     pub program: PathBuf,
     /// The card.
     pub card: Disk,
-    /// The slot that runs.
+    /// The running slot.
     pub slot: Slot,
-    /// What chose it.
+    /// What chose the slot.
     pub loader: Chooser,
-    /// Whose updates the system that runs takes; `None`: anyone's.
+    /// The key that updates must be signed with; `None` if any update is accepted.
     pub public_key: Option<PublicKey>,
 }
 
@@ -34,12 +34,12 @@ pub struct Slots {
 pub struct Found {
     /// As in [`crate::update::Label`].
     pub id: String,
-    /// What a person calls it.
+    /// The version for humans.
     pub version: String,
 }
 
 impl Slots {
-    /// The slot that is booted when nothing is on trial, and the one that waits for its trial.
+    /// The slot that boots when nothing is on trial, and the one that waits for its trial.
     ///
     /// # Errors
     /// Why the card cannot be read.
@@ -52,7 +52,7 @@ impl Slots {
         }
     }
 
-    /// Makes the running slot the one that is booted from now on.
+    /// Makes the running slot the default.
     ///
     /// # Errors
     /// Why the card cannot be written.
@@ -61,7 +61,7 @@ impl Slots {
         self.ask(&["confirm"], &["--slot", &slot]).map(|_| ())
     }
 
-    /// Has nothing booted on trial.
+    /// Cancels a pending trial.
     ///
     /// # Errors
     /// Why the card cannot be written.
@@ -69,10 +69,10 @@ impl Slots {
         self.ask(&["try-nothing"], &[]).map(|_| ())
     }
 
-    /// Puts the update of `stick` into the other slot, to be tried at the next start; what was said of it.
+    /// Writes the update on `stick` to the other slot, to be tried at the next start; returns the command's message.
     ///
     /// # Errors
-    /// Why it was not.
+    /// Why it failed.
     pub fn install(&self, stick: &Path) -> Result<String, String> {
         let mut arguments = vec![
             OsStr::new("update"),
@@ -81,7 +81,7 @@ impl Slots {
             "--loader".as_ref(),
             self.loader.name().as_ref(),
         ];
-        // What runs lies in memory; a card may lose a bit.
+        // The running system is in memory; a card may lose a bit.
         let key = self.public_key.as_ref().map(PublicKey::to_string);
         if let Some(key) = &key {
             arguments.extend([OsStr::new("--public-key"), key.as_ref()]);

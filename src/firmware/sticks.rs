@@ -1,10 +1,10 @@
-//! Updates from USB sticks, where the board file allows them: a FAT volume with `eyelet-update.img` in its topmost folder,
-//! there at start or plugged in later.
+//! Updates from USB sticks, where the board file allows them: a FAT volume with `eyelet-update.img` in its top folder, present at
+//! start or plugged in later.
 //!
-//! A system is put into the idle slot when it is none that runs, and none that was tried from a stick before: one that did
-//! not hold would otherwise be tried for ever. Where the system that runs has a public key, the image must be signed by it
-//! ([`crate::update::signature`]). A disk with the signature of `eyelet image` is no stick: an old card in a
-//! reader must not become the board's system.
+//! A system is written to the idle slot unless it is the running one or was tried from a stick before: one that failed its trial
+//! would otherwise be tried forever. If the running system has a public key, the image must be signed with it
+//! ([`crate::update::signature`]). A disk with the signature of `eyelet image` does not count as a stick: an old card in a reader
+//! must not become the board's system.
 
 use super::card::{self, Disk};
 use super::keeper::Keeper;
@@ -14,24 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Disks are looked for so often.
+/// How often to look for disks.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Looks for updates.
 pub struct Sticks {
-    /// The card, which is none.
+    /// The card, which never counts as a stick.
     pub slots: Slots,
-    /// Remembers what was tried.
+    /// Remembers which systems were tried.
     pub keeper: Keeper,
-    /// The id of the system that runs.
+    /// The id of the running system.
     pub running_id: String,
-    /// False while the running system is on trial itself.
+    /// False while the running system is itself on trial.
     pub is_settled: Arc<AtomicBool>,
 }
 
 impl Sticks {
-    /// Looks at each disk that is there or comes, until an update is installed; returns why the board is to reboot.
-    pub fn watch(&self, sys: &Path, dev: &Path, mut tell: impl FnMut(&str)) -> String {
+    /// Checks each disk that is present or appears, until an update is installed; returns why the board must reboot.
+    pub fn watch(&self, sys: &Path, dev: &Path, mut log: impl FnMut(&str)) -> String {
         let mut seen: Vec<(Disk, String)> = Vec::new();
         loop {
             std::thread::sleep(PERIOD);
@@ -49,14 +49,14 @@ impl Sticks {
                     continue;
                 }
                 seen.push(disk.clone());
-                if let Some(why) = self.look_at(&volumes(sys, &disk.0), &mut tell) {
+                if let Some(why) = self.look_at(&volumes(sys, &disk.0), &mut log) {
                     return why;
                 }
             }
         }
     }
 
-    /// Disks with something in them that are not the card, nor one like it.
+    /// Disks that have a medium and are neither the card nor another one like it.
     fn candidates(&self, sys: &Path, dev: &Path) -> Vec<Disk> {
         let like_cards = card::ours(sys, dev);
         let is_empty = |disk: &Disk| {
@@ -70,58 +70,58 @@ impl Sticks {
             .collect()
     }
 
-    fn look_at(&self, volumes: &[PathBuf], tell: &mut impl FnMut(&str)) -> Option<String> {
+    fn look_at(&self, volumes: &[PathBuf], log: &mut impl FnMut(&str)) -> Option<String> {
         for volume in volumes {
             match self.slots.find(volume) {
                 Ok(None) => {}
-                Ok(Some(found)) => return self.take(volume, &found, tell),
-                Err(why) => tell(&format!("no update is taken: {why}")),
+                Ok(Some(found)) => return self.take(volume, &found, log),
+                Err(why) => log(&format!("no update: {why}")),
             }
         }
         None
     }
 
     /// Installs `found`, unless there is a reason not to.
-    fn take(&self, volume: &Path, found: &Found, tell: &mut impl FnMut(&str)) -> Option<String> {
+    fn take(&self, volume: &Path, found: &Found, log: &mut impl FnMut(&str)) -> Option<String> {
         let Found { id, version } = found;
         let place = volume.display();
         if *id == self.running_id {
-            tell(&format!("system {version} on {place} is the one that runs"));
+            log(&format!("system {version} on {place} is already running"));
             return None;
         }
         match self.keeper.tried() {
             Ok(tried) if tried.contains(id) => {
-                tell(&format!(
-                    "system {version} on {place} was tried before and did not hold; it is not tried again"
+                log(&format!(
+                    "system {version} on {place} was tried before and failed; it is not tried again"
                 ));
                 return None;
             }
-            // A volume that cannot be used is made anew below.
+            // An unusable volume is formatted below.
             Ok(_) | Err(_) => {}
         }
         let slot = self.slots.slot.other().letter();
-        tell(&format!(
-            "update: putting system {version} from {place} into slot {slot}"
+        log(&format!(
+            "update: writing system {version} from {place} to slot {slot}"
         ));
-        let told = match self.slots.install(volume) {
-            Ok(said) => self.keeper.note_tried(id, &mut *tell).map(|()| said),
+        let installed = match self.slots.install(volume) {
+            Ok(said) => self.keeper.note_tried(id, &mut *log).map(|()| said),
             Err(why) => {
-                tell(&format!("no update: {why}"));
+                log(&format!("no update: {why}"));
                 return None;
             }
         };
-        match told {
+        match installed {
             Ok(said) => {
-                tell(&format!("update: {said}"));
-                Some(format!("update: system {version} is tried in slot {slot}"))
+                log(&format!("update: {said}"));
+                Some(format!("update: trying system {version} in slot {slot}"))
             }
             Err(why) => {
-                // Without a memory of it a system that does not hold would be tried again and again.
-                tell(&format!(
-                    "no update, because it cannot be remembered: {why}"
+                // Otherwise a system that fails its trial would be tried again and again.
+                log(&format!(
+                    "no update, because the trial cannot be recorded: {why}"
                 ));
                 if let Err(why) = self.slots.try_nothing() {
-                    tell(&why);
+                    log(&why);
                 }
                 None
             }
@@ -129,14 +129,14 @@ impl Sticks {
     }
 }
 
-/// The kernel's number of a disk, which no other has since it started: a stick that is pulled out and another one put in between
-/// two looks have the same name. Empty where the kernel (before 5.15) has none.
+/// The kernel's sequence number of a disk, unique since boot: a stick that replaces another between two looks has the same name.
+/// Empty where the kernel (before 5.15) has none.
 fn sequence(sys: &Path, disk: &Disk) -> String {
     let file = sys.join("block").join(&disk.name).join("diskseq");
     std::fs::read_to_string(file).unwrap_or_default()
 }
 
-/// The devices of a disk that may be volumes: itself, and its partitions.
+/// The devices of a disk that may be volumes: the disk itself and its partitions.
 fn volumes(sys: &Path, disk: &Disk) -> Vec<PathBuf> {
     let folder = sys.join("block").join(&disk.name);
     let mut names: Vec<_> = std::fs::read_dir(folder)

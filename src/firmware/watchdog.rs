@@ -1,7 +1,7 @@
 //! The hardware watchdog, `/dev/watchdog`: it resets the board when it is not fed in time.
 //!
-//! Opening it arms it. It is fed by [`Watchdog::feed`] and never on a timer of its own; who may feed it is
-//! [`super::oversee`]'s to say. Numbers and structures: linux/Documentation/watchdog/watchdog-api.rst.
+//! Opening it arms it. It is fed only by [`Watchdog::feed`], never by a timer; [`super::oversee`] decides who may feed it.
+//! Numbers and structures: linux/Documentation/watchdog/watchdog-api.rst.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,16 +24,16 @@ const WDIOF_CARDRESET: i32 = 0x20;
 #[derive(Debug)]
 pub struct Watchdog {
     device: File,
-    /// After so long without food it resets the board.
+    /// It resets the board after this long without being fed.
     pub timeout: Duration,
 }
 
 impl Watchdog {
-    /// Opens and arms the watchdog at `path`. It gets `timeout`, or keeps its own where it cannot be set (so the Raspberry
-    /// Pi's, which knows 15 s at the most).
+    /// Opens and arms the watchdog at `path`. It gets `timeout`, or keeps its own if that cannot be set (the Raspberry Pi's
+    /// allows at most 15 s).
     ///
     /// # Errors
-    /// The system's: there is none, another program has it, or it is no watchdog.
+    /// The system's error: there is none, another program has it, or it is no watchdog.
     pub fn open(path: &Path, timeout: Duration) -> io::Result<Self> {
         let device = File::options().write(true).open(path)?;
         let seconds = i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX);
@@ -47,27 +47,27 @@ impl Watchdog {
         Ok(watchdog)
     }
 
-    /// Starts its time anew.
+    /// Restarts its countdown.
     ///
     /// # Errors
-    /// The system's, when the device has gone.
+    /// The system's error, when the device is gone.
     pub fn feed(&mut self) -> io::Result<()> {
         ask(&self.device, WDIOC_KEEPALIVE, 0).map(|_| ())
     }
 
-    /// Whether it says that it was what reset the board; not every driver knows.
+    /// Whether the watchdog reports that it reset the board; not every driver knows.
     pub fn has_reset_the_board(&self) -> bool {
         ask(&self.device, WDIOC_GETBOOTSTATUS, 0).is_ok_and(|status| status & WDIOF_CARDRESET != 0)
     }
 
-    /// Disarms it, for an orderly power-off, where the driver allows that.
+    /// Disarms it, for an orderly power-off, if the driver allows that.
     pub fn disarm(mut self) {
-        // A driver that keeps it armed resets the board instead of leaving it off; nothing can be done about it here.
+        // A driver that stays armed resets the board instead of leaving it off; we cannot change that.
         let _ = self.device.write_all(b"V");
     }
 }
 
-/// One call with a number in and out.
+/// One ioctl with a number in and out.
 fn ask(device: &File, request: u32, value: i32) -> io::Result<i32> {
     let mut value = value;
     // SAFETY: each of the requests above reads or writes one `int` at the pointer, which is valid for both.
@@ -85,13 +85,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_watchdog_is_refused() {
+    fn a_file_that_is_no_watchdog_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("watchdog");
         let open = || Watchdog::open(&path, Duration::from_secs(15)).unwrap_err();
         assert_eq!(open().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "").unwrap();
-        // QEMU's user mode emulation knows none of these calls, and says so in other words.
+        // QEMU's user-mode emulation knows none of these ioctls and returns another error.
         let refusals = [Some(libc::ENOTTY), Some(libc::ENOSYS)];
         assert!(refusals.contains(&open().raw_os_error()));
     }

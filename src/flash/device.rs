@@ -1,6 +1,6 @@
-//! What Linux says of a block device, and what of it speaks against overwriting it.
+//! Describes a block device as Linux reports it, and lists reasons not to overwrite it.
 //!
-//! Read from `/sys/class/block` and `/proc`; nothing is opened for writing here.
+//! Everything is read from `/sys/class/block` and `/proc`; nothing is opened for writing here.
 
 use crate::named;
 use std::collections::BTreeSet;
@@ -9,12 +9,12 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the sectors that `/sys/class/block/NAME/size` counts, whatever the device has.
+/// `/sys/class/block/NAME/size` counts sectors of this many bytes, whatever the device has.
 const SECTOR_BYTES: u64 = 512;
-/// What is mounted there is this machine's system.
+/// Whatever is mounted here is this machine's system.
 const SYSTEM_MOUNTS: [&str; 5] = ["/", "/usr", "/boot", "/boot/efi", "/boot/firmware"];
 
-/// Where the kernel tells of its devices; a test has a folder of its own.
+/// Where the kernel describes its devices; tests use their own folder.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// `/sys`
@@ -35,25 +35,25 @@ impl Default for Places {
 /// A reason not to write to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objection {
-    /// Something of it is mounted.
+    /// The device or a part of it is mounted.
     Mounted {
         /// The device or its partition.
         name: String,
         /// Where.
         mount_point: String,
     },
-    /// Something of it is in use without being mounted: swap space, LVM, RAID, an encrypted disk.
+    /// The device or a part of it is in use without being mounted: swap space, LVM, RAID, an encrypted disk.
     InUse {
         /// The device or its partition.
         name: String,
         /// What uses it.
         by: String,
     },
-    /// It is not a card or stick that can be taken out.
+    /// It is not a removable card or stick.
     NotRemovable,
     /// The system runs from it.
     RunsTheSystem,
-    /// It is a part of a device.
+    /// It is a partition of a device.
     Partition {
         /// The whole device.
         of: String,
@@ -65,14 +65,14 @@ pub enum Objection {
         /// The image's size.
         image_bytes: u64,
     },
-    /// Its little switch is at "lock".
+    /// Its write-protect switch is at "lock".
     ReadOnly,
-    /// The image lies on it, or it is the image (a loop device).
+    /// The image is stored on it, or it is the image (a loop device).
     HoldsTheImage,
 }
 
 impl Objection {
-    /// Whether a person who is sure may have it written all the same. What cannot work is no question of being sure.
+    /// Whether a user who is sure may overrule this. Some objections cannot be overruled: writing could not work.
     pub fn may_be_overruled(&self) -> bool {
         !matches!(
             self,
@@ -91,12 +91,12 @@ impl fmt::Display for Objection {
                 )
             }
             Self::InUse { name, by } => write!(f, "{name} is in use by {by}"),
-            Self::NotRemovable => f.write_str(
-                "it is no card or stick that can be taken out, but a disk of this machine",
-            ),
+            Self::NotRemovable => {
+                f.write_str("it is not a removable card or stick, but a disk of this machine")
+            }
             Self::RunsTheSystem => f.write_str("this machine's system runs from it"),
             Self::Partition { of } => {
-                write!(f, "it is a part of a device; the whole one is /dev/{of}")
+                write!(f, "it is a partition; the whole device is /dev/{of}")
             }
             Self::TooSmall {
                 device_bytes,
@@ -106,28 +106,30 @@ impl fmt::Display for Objection {
                 "it has {device_bytes} bytes, and the image has {image_bytes}: take a larger card"
             ),
             Self::ReadOnly => {
-                f.write_str("it is write-protected (the little switch at the card's side)")
+                f.write_str("it is write-protected (the small switch on the card's side)")
             }
-            Self::HoldsTheImage => f.write_str("the image lies on it: copy the image elsewhere"),
+            Self::HoldsTheImage => {
+                f.write_str("the image is stored on it: copy the image elsewhere")
+            }
         }
     }
 }
 
-/// What is known of a block device.
+/// A block device's description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     /// Its size.
     pub size_bytes: u64,
-    /// What its maker calls it, as far as it says.
+    /// Its maker's name for it, if known.
     pub model: String,
-    /// What speaks against writing it, worst first.
+    /// Reasons not to write it, worst first.
     pub objections: Vec<Objection>,
 }
 
-/// Looks at the block device `name` (such as `sdb` or `mmcblk0`), to which the file `image` is to be written.
+/// Examines the block device `name` (such as `sdb` or `mmcblk0`), to which the file `image` would be written.
 ///
 /// # Errors
-/// When the kernel does not know it.
+/// When the kernel does not know the device.
 pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result<Described> {
     let block = places.sys.join("class/block");
     let folder = block.join(name);
@@ -226,7 +228,7 @@ fn mounts(places: &Places) -> Vec<Mount> {
         .collect()
 }
 
-/// The disks that the devices with these numbers lie on, be it through LVM, RAID or encryption.
+/// The disks under the devices with these numbers, looking through LVM, RAID and encryption.
 fn disks_below(numbers: impl IntoIterator<Item = String>, block: &Path) -> BTreeSet<String> {
     let mut below: BTreeSet<String> = BTreeSet::new();
     let mut to_visit: Vec<String> = Vec::new();
@@ -252,12 +254,12 @@ fn is_loop_over(image: &Metadata, device: &Path) -> bool {
         .is_ok_and(|backing| named::is_same(&backing, image))
 }
 
-/// The name of the device that `name` is a partition of, or `name`.
+/// The name of the device that `name` is a partition of, or `name` itself.
 fn whole_device(folder: &Path, name: &str) -> String {
     if !folder.join("partition").exists() {
         return name.to_owned();
     }
-    // The folder is a link into the one of the whole device.
+    // The folder is a link into the whole device's folder.
     let parent = folder
         .canonicalize()
         .ok()
@@ -276,7 +278,7 @@ fn with_partitions(folder: &Path, name: &str) -> Vec<String> {
     names
 }
 
-/// A built-in card reader does not say that its cards can be taken out, but the card says that it is an SD card.
+/// A built-in card reader does not report its cards as removable, but the card reports that it is an SD card.
 fn is_removable(folder: &Path) -> bool {
     read(&folder.join("removable")).is_ok_and(|flag| flag == "1")
         || read(&folder.join("device/type")).is_ok_and(|kind| kind == "SD")
@@ -286,7 +288,7 @@ fn read(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path).map(|text| text.trim().to_owned())
 }
 
-/// The names in a folder, in order; none when it is not there.
+/// The names in a folder, sorted; empty if there is no such folder.
 fn entries(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .into_iter()
@@ -307,8 +309,8 @@ mod tests {
 
     const GIB: u64 = 1 << 30;
 
-    /// A machine: an internal disk `sda` with the system (through an encrypted `dm-0`), a stick `sdb`, a card `mmcblk0` in a
-    /// built-in reader.
+    /// A machine: an internal disk `sda` that holds the system (through an encrypted `dm-0`), a stick `sdb`, a card `mmcblk0` in
+    /// a built-in reader.
     struct Machine {
         root: TempDir,
         places: Places,
@@ -395,7 +397,7 @@ mod tests {
             );
         }
 
-        /// An image of that length, without any byte of its own.
+        /// A sparse image of this length.
         fn image(&self, bytes: u64) -> Metadata {
             let file = fs::File::create(self.root.path().join("image")).unwrap();
             file.set_len(bytes).unwrap();
@@ -417,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stick_and_a_card_are_taken() {
+    fn a_stick_and_a_card_are_accepted() {
         let machine = Machine::new();
         assert!(machine.objections("sdb", GIB).is_empty());
         assert!(machine.objections("mmcblk0", GIB).is_empty());
@@ -428,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_is_refused_with_the_place() {
+    fn a_mounted_device_is_refused_with_its_mount_point() {
         let machine = Machine::new();
         machine.mount("8:17", "/media/my\\040stick");
         assert_eq!(
@@ -438,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_is_refused() {
+    fn a_device_in_use_is_refused() {
         let machine = Machine::new();
         machine.file("proc/swaps", "Filename Type\n/dev/sdb1 partition\n");
         machine.file("sys/devices/mmcblk0/holders/md0", "");
@@ -453,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_of_the_system_is_refused_even_when_it_is_encrypted() {
+    fn the_systems_disk_is_refused_even_when_it_is_encrypted() {
         let machine = Machine::new();
         let described = machine.examine("sda", GIB).unwrap();
         assert_eq!(described.objections[0], Objection::RunsTheSystem);
@@ -465,7 +467,7 @@ mod tests {
                 .contains(&Objection::InUse { name, by })
         );
         assert!(described.objections.contains(&Objection::NotRemovable));
-        // A stick that the system runs from can be taken out, and is refused all the same.
+        // A stick that the system runs from is removable, and is refused anyway.
         let stick = Machine::new();
         stick.file("proc/self/mountinfo", "1 1 8:17 / / rw - ext4 x rw\n");
         let described = stick.examine("sdb", GIB).unwrap();
@@ -473,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_disk_a_part_and_a_small_or_locked_card_are_refused() {
+    fn a_fixed_disk_a_partition_and_a_small_or_locked_card_are_refused() {
         let machine = Machine::new();
         machine.device(
             "sdc",
@@ -481,11 +483,11 @@ mod tests {
         );
         assert_eq!(
             machine.objections("sdc", GIB),
-            ["it is no card or stick that can be taken out, but a disk of this machine"]
+            ["it is not a removable card or stick, but a disk of this machine"]
         );
         assert_eq!(
             machine.objections("sdb1", GIB),
-            ["it is a part of a device; the whole one is /dev/sdb"]
+            ["it is a partition; the whole device is /dev/sdb"]
         );
         assert_eq!(
             machine.objections("sdb", 1 << 40),
@@ -499,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn the_disk_that_the_image_lies_on_is_refused_whoever_is_sure() {
+    fn the_disk_that_holds_the_image_is_always_refused() {
         let machine = Machine::new();
         let device = machine.image(GIB).dev();
         let number = format!("{}:{}", libc::major(device), libc::minor(device));
@@ -508,7 +510,7 @@ mod tests {
         assert_eq!(described.objections, [Objection::HoldsTheImage]);
         assert!(!Objection::HoldsTheImage.may_be_overruled());
         assert!(machine.objections("mmcblk0", GIB).is_empty());
-        // A loop device over the image itself.
+        // A loop device backed by the image itself.
         machine.device(
             "loop0",
             &[("removable", "1"), ("size", "9000000"), ("dev", "7:0")],

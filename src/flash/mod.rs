@@ -1,8 +1,8 @@
 //! `eyelet flash`: writes an image to a card and reads it back.
 //!
-//! Before anything is written, [`device::examine`] finds what speaks against the device. While it is written, the card has no
-//! partition table: the first block is cleared first and written last, so a card that was pulled out half-way boots nothing
-//! rather than something broken.
+//! Before anything is written, [`device::examine`] looks for objections to the device. During writing the card has no partition
+//! table: the first block is cleared first and written last, so a card that was removed halfway boots nothing rather than
+//! something broken.
 
 pub mod device;
 
@@ -16,15 +16,15 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes a read or write.
+/// Bytes per read or write.
 const BLOCK_BYTES: usize = 4 << 20;
-/// After so many blocks the card has to have them, so that progress is the card's and not the memory's.
+/// Sync after this many blocks, so that the progress shown is the card's, not the page cache's.
 const BLOCKS_A_SYNC: u64 = 4;
 
 /// Why a card was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum FlashError {
-    /// The image cannot be read, or is none.
+    /// The image cannot be read, or is not an image.
     #[error("image {} cannot be used: {reason}", path.display())]
     Image {
         /// Which file.
@@ -32,30 +32,32 @@ pub enum FlashError {
         /// What is wrong.
         reason: String,
     },
-    /// The card takes no more bytes.
-    #[error("writing failed after {written_bytes} bytes: {error}; the card is not usable as it is")]
+    /// The card accepts no more bytes.
+    #[error(
+        "writing failed after {written_bytes} bytes: {error}; the card is unusable until it is written again"
+    )]
     Write {
-        /// How far it came.
+        /// How many bytes were written.
         written_bytes: u64,
-        /// The system's words.
+        /// The system's error.
         error: io::Error,
     },
-    /// The card gives no bytes back.
+    /// The card cannot be read back.
     #[error(
-        "reading back failed after {read_bytes} bytes: {error}; the card is worn out or was pulled out"
+        "reading back failed after {read_bytes} bytes: {error}; the card is worn out or was removed"
     )]
     Read {
-        /// How far it came.
+        /// How many bytes were read.
         read_bytes: u64,
-        /// The system's words.
+        /// The system's error.
         error: io::Error,
     },
-    /// The card gives back other bytes than it was given.
+    /// The card returns other bytes than were written.
     #[error(
-        "the card does not hold what was written (sha256 {got}, not {want}): it is worn out, or smaller than it says"
+        "the card does not hold what was written (sha256 {got}, not {want}): it is worn out, or smaller than it claims"
     )]
     Differs {
-        /// Digest of what was read back.
+        /// Digest of the bytes read back.
         got: String,
         /// Digest of the image.
         want: String,
@@ -68,11 +70,11 @@ impl From<FlashError> for Failure {
     }
 }
 
-/// What is told while a card is written.
+/// Receives the progress of writing a card.
 pub trait Progress {
-    /// `what` begins; it will go through `bytes`.
+    /// `what` begins; it will process `bytes`.
     fn begin(&mut self, what: &'static str, bytes: u64);
-    /// So many bytes are done.
+    /// The number of bytes done so far.
     fn reached(&mut self, bytes: u64);
 }
 
@@ -83,7 +85,7 @@ pub struct Image {
     path: PathBuf,
     /// Its length.
     pub size_bytes: u64,
-    /// Which file it is.
+    /// The file's metadata.
     pub metadata: Metadata,
 }
 
@@ -91,7 +93,7 @@ impl Image {
     /// Opens the image at `path`.
     ///
     /// # Errors
-    /// When it is no disk with a partition table, or shorter than its partitions.
+    /// When it has no partition table, or is shorter than its partitions.
     pub fn open(path: &Path) -> Result<Self, FlashError> {
         let wrong = |reason: String| FlashError::Image {
             path: path.to_owned(),
@@ -124,7 +126,7 @@ impl Image {
         })
     }
 
-    /// Writes the image to the beginning of `card` and reads it back; gives its sha256.
+    /// Writes the image to the beginning of `card` and reads it back; returns its sha256.
     pub fn write_to(
         &mut self,
         card: &mut dyn Disk,
@@ -184,7 +186,7 @@ impl Image {
             progress.reached(written_bytes);
         }
         if written_bytes != self.size_bytes {
-            let reason = io::Error::other("it changed while it was read");
+            let reason = io::Error::other("it changed while being read");
             return Err(unreadable(&self.path, reason));
         }
         card.sync()
@@ -238,8 +240,8 @@ mod tests {
         fn reached(&mut self, _: u64) {}
     }
 
-    /// A card in memory that keeps only its first `real_bytes` and begins again from there, as counterfeit cards do; and that
-    /// can be pulled out when so many bytes were written.
+    /// A card in memory that keeps only its first `real_bytes` and wraps around from there, as counterfeit cards do; it can be
+    /// removed after a number of written bytes.
     struct Fake {
         memory: Cursor<Vec<u8>>,
         real_bytes: u64,
@@ -300,7 +302,7 @@ mod tests {
 
     const SIZE_BYTES: u64 = 9 << 20;
 
-    /// A disk of four partitions and some bytes in them.
+    /// A disk with four partitions and some data in them.
     fn image(folder: &Path) -> PathBuf {
         let quarter = SIZE_BYTES / 4 / 512 * 512;
         let table = [0, 1, 2, 3].map(|number| Partition {
@@ -331,11 +333,11 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_is_smaller_than_it_says_is_found_out() {
+    fn a_card_that_is_smaller_than_it_claims_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let mut image = Image::open(&image(folder.path())).unwrap();
         let error = image.write_to(&mut Fake::new(5 << 20), &mut Silent);
-        // It has not even the bytes to give back; one that gives the first ones again has another digest.
+        // It cannot even return that many bytes; a card that repeats its first bytes gives another digest.
         assert!(matches!(error, Err(FlashError::Read { .. })), "{error:?}");
         struct Flipping(Fake);
         impl Read for Flipping {
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_was_pulled_out_half_way_has_no_partition_table() {
+    fn a_card_that_was_removed_halfway_has_no_partition_table() {
         let folder = tempfile::tempdir().unwrap();
         let mut image = Image::open(&image(folder.path())).unwrap();
         let mut card = Fake::new(SIZE_BYTES);
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_refused() {
+    fn a_file_that_is_no_image_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = image(folder.path());
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();

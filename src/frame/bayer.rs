@@ -1,7 +1,7 @@
-//! Raw pictures of an image sensor: one colour a pixel, in a mosaic of 2x2 (Bayer), at the sensor's own depth.
+//! Raw pictures of an image sensor: one colour per pixel, in a 2x2 mosaic (Bayer), at the sensor's own depth.
 //!
-//! Names and codes are those of the kernel's documentation of pixel formats, "Raw Bayer Formats", and `videodev2.h`
-//! (`V4L2_PIX_FMT_SRGGB8` to `V4L2_PIX_FMT_SBGGR12P`). The packed ones lie in memory as MIPI CSI-2 sends them (RAW10, RAW12).
+//! Names and codes follow the kernel's documentation of pixel formats, "Raw Bayer Formats", and `videodev2.h`
+//! (`V4L2_PIX_FMT_SRGGB8` to `V4L2_PIX_FMT_SBGGR12P`). The packed formats have the layout of MIPI CSI-2 (RAW10, RAW12).
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ pub enum BayerOrder {
     Bggr,
 }
 
-/// How the samples of a raw picture lie in a row.
+/// How the samples of a raw picture are stored in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum BayerDepth {
-    /// A byte a sample.
+    /// One byte per sample.
     Bits8,
     /// 10 bits in the low end of two bytes, the lower byte first.
     Bits10,
@@ -33,10 +33,10 @@ pub enum BayerDepth {
     Packed12,
 }
 
-/// A raw format: order of the colours and depth.
+/// A raw format: colour order and depth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BayerFormat {
-    /// Which colour is where.
+    /// The order of the colours.
     pub order: BayerOrder,
     /// How samples are stored.
     pub depth: BayerDepth,
@@ -46,7 +46,7 @@ impl BayerOrder {
     /// Every order.
     pub const ALL: [Self; 4] = [Self::Rggb, Self::Grbg, Self::Gbrg, Self::Bggr];
 
-    /// Column and row, each 0 or 1, of the red pixel in a mosaic's 2x2; blue is diagonally opposite, the others are green.
+    /// Column and row, each 0 or 1, of the red pixel in the 2x2 mosaic; blue is diagonally opposite, the others are green.
     pub const fn red_at(self) -> (usize, usize) {
         match self {
             Self::Rggb => (0, 0),
@@ -59,7 +59,7 @@ impl BayerOrder {
     /// 0 for red, 1 for green, 2 for blue: the colour of the pixel in this column and row.
     pub const fn colour_at(self, x_px: usize, y_px: usize) -> usize {
         let (red_x, red_y) = self.red_at();
-        // As many of the two that agree with red's place.
+        // Counts how many of the two coordinates match red's.
         2 - ((x_px % 2 == red_x) as usize + (y_px % 2 == red_y) as usize)
     }
 }
@@ -74,7 +74,7 @@ impl BayerDepth {
         Self::Packed12,
     ];
 
-    /// Bits of a sample.
+    /// Bits per sample.
     pub const fn bits(self) -> u32 {
         match self {
             Self::Bits8 => 8,
@@ -83,7 +83,7 @@ impl BayerDepth {
         }
     }
 
-    /// Bytes of a row without padding; packed rows end with a whole group.
+    /// Bytes of a row without padding; packed rows end with a complete group.
     pub const fn row_bytes(self, width_px: u32) -> u64 {
         let width = width_px as u64;
         match self {
@@ -170,16 +170,16 @@ impl BayerFormat {
         }
     }
 
-    /// Sample `x_px` of a row, `0..1 << bits`. For a few samples; whole rows have faster ways.
+    /// Sample `x_px` of a row, `0..1 << bits`. For single samples; whole rows have faster ways.
     ///
     /// # Panics
-    /// When the row ends before it.
+    /// When the row is too short.
     #[inline]
     pub fn row_sample(self, row: &[u8], x_px: usize) -> u16 {
         let byte = |at: usize| u16::from(row[at]);
         match self.depth {
             BayerDepth::Bits8 => byte(x_px),
-            // What a driver may leave in the unused bits is not light.
+            // Whatever a driver leaves in the unused bits is not light.
             BayerDepth::Bits10 | BayerDepth::Bits12 => {
                 let bits = byte(2 * x_px) | byte(2 * x_px + 1) << 8;
                 bits & ((1 << self.depth.bits()) - 1)
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_lie_where_the_kernels_documentation_has_them() {
+    fn samples_are_where_the_kernels_documentation_puts_them() {
         let format = |depth| BayerFormat {
             order: BayerOrder::Bggr,
             depth,
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_end_with_a_whole_group() {
+    fn rows_end_with_a_complete_group() {
         let bytes = |width_px| BayerDepth::ALL.map(|depth| depth.row_bytes(width_px));
         assert_eq!(bytes(1640), [1640, 3280, 3280, 2050, 2460]);
         assert_eq!(bytes(5), [5, 10, 10, 10, 9]);

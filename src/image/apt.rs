@@ -1,26 +1,26 @@
-//! Debian packages through the machine's own apt: downloaded into a folder, never installed, and apt's settings stay as
-//! they are. What apt does not know is told with the line that is missing.
+//! Gets Debian packages through the machine's own apt: it downloads them into a folder, installs nothing, and leaves apt's
+//! settings alone. If apt does not know a package, the error names the line missing from its sources.
 
 use crate::failure::{Cause, Failure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The kernel's meta package for 64-bit ARM in Debian and Ubuntu's Debian-like derivatives.
+/// The kernel's meta package for 64-bit ARM in Debian and its derivatives.
 pub const KERNEL: &str = "linux-image-arm64";
 
-/// Where packages are kept.
+/// The cache of downloaded packages.
 #[derive(Debug, Clone)]
 pub struct Apt {
     cache: PathBuf,
 }
 
 impl Apt {
-    /// Keeps packages in `cache`, which is made when it is missing.
+    /// Caches packages in `cache`, which is created if missing.
     pub fn new(cache: PathBuf) -> Self {
         Self { cache }
     }
 
-    /// Keeps packages in the user's own cache folder.
+    /// Caches packages in the user's own cache folder.
     pub fn of_this_user() -> Self {
         let variable = |name| {
             std::env::var_os(name)
@@ -33,8 +33,8 @@ impl Apt {
         Self::new(folder.join("eyelet/packages"))
     }
 
-    /// The kernel's packages that the meta package [`KERNEL`] stands for: those that apt would install, or, for a computer
-    /// that needs `at_least` (such as `7.2`), the newest that apt knows. Since Linux 7.2 a kernel is in several.
+    /// The kernel packages that the meta package [`KERNEL`] depends on: those that apt would install, or, for a machine that
+    /// needs `at_least` (such as `7.2`), the newest that apt knows. Since Linux 7.2 a kernel consists of several.
     pub fn kernel(&self, at_least: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
         let meta = format!("{KERNEL}:arm64");
         let text = output(Command::new("apt-cache").args(["show", &meta]))
@@ -64,7 +64,7 @@ impl Apt {
         }
     }
 
-    /// The kernel package `name` and those of the same kernel that it needs.
+    /// The kernel package `name` and the other packages of the same kernel that it needs.
     fn kernel_parts(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
         let full_name = format!("{name}:arm64");
         let text = output(Command::new("apt-cache").args(["show", &full_name]))
@@ -76,10 +76,10 @@ impl Apt {
         Ok(parts)
     }
 
-    /// The `.deb` that apt would install for `name`, downloaded unless it is there already. The name of a package for
-    /// another architecture ends in `:arm64`; one for all of them has its bare name.
+    /// The `.deb` that apt would install for `name`, downloaded unless cached. The name of a package for another architecture
+    /// ends in `:arm64`; one for all architectures has no suffix.
     pub fn package(&self, name: &str) -> Result<PathBuf, Failure> {
-        // Says where it would be loaded from, what it is called there, and how long it is; loads nothing.
+        // Prints the URL, file name and length without downloading.
         let text = output(Command::new("apt-get").args(["download", "-q", "--print-uris", name]))
             .map_err(|complaint| match complaint {
             Complaint::NotStarted(reason) => no_apt(&reason),
@@ -95,7 +95,7 @@ impl Apt {
             package(format!("cannot write to {}: {error}", self.cache.display()))
         };
         std::fs::create_dir_all(&self.cache).map_err(failed)?;
-        // apt checks the digest; the rename makes a broken download no package.
+        // apt checks the digest; the rename keeps a broken download out of the cache.
         let scratch = tempfile::tempdir_in(&self.cache).map_err(failed)?;
         let mut download = Command::new("apt-get");
         download
@@ -110,7 +110,7 @@ impl Apt {
     }
 }
 
-/// The Debian component that has to be in apt's sources for `name`, when it is not the usual one.
+/// The Debian component that `name` needs in apt's sources, unless it is the usual one.
 fn component(name: &str) -> Option<&'static str> {
     (name == "raspi-firmware").then_some("non-free-firmware")
 }
@@ -133,7 +133,9 @@ fn unknown(full_name: &str, component: Option<&str>) -> Failure {
         None => "run `sudo dpkg --add-architecture arm64 && sudo apt-get update`, or pass the file"
             .to_owned(),
     };
-    package(format!("apt knows no package {full_name}: {remedy}"))
+    package(format!(
+        "apt does not know the package {full_name}: {remedy}"
+    ))
 }
 
 /// One version of the meta package.
@@ -142,7 +144,7 @@ struct MetaPackage {
     kernel: String,
 }
 
-/// Reads what `apt-cache show` says of the meta package: one paragraph a version.
+/// Parses `apt-cache show` of the meta package: one paragraph per version.
 fn meta_packages(text: &str) -> Vec<MetaPackage> {
     let field = |paragraph: &str, name: &str| {
         paragraph.lines().find_map(|line| {
@@ -165,7 +167,7 @@ fn meta_packages(text: &str) -> Vec<MetaPackage> {
         .collect()
 }
 
-/// The packages of the same kernel that `linux-image-RELEASE` needs, from what `apt-cache show` says of it.
+/// The packages of the same kernel that `linux-image-RELEASE` needs, from `apt-cache show`.
 fn parts_of_kernel(text: &str, name: &str) -> Vec<String> {
     let Some(release) = name.strip_prefix("linux-image-") else {
         return Vec::new();
@@ -179,7 +181,7 @@ fn parts_of_kernel(text: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The numbers at the beginning of a version, for comparing: `6.12.95-1~bpo12+1` is 6, 12, 95, 1.
+/// The numbers at the beginning of a version, for comparison: `6.12.95-1~bpo12+1` is 6, 12, 95, 1.
 fn version_numbers(version: &str) -> Vec<u64> {
     version
         .split(|c: char| !c.is_ascii_digit())
@@ -187,7 +189,7 @@ fn version_numbers(version: &str) -> Vec<u64> {
         .collect()
 }
 
-/// The file's name and length of a line `'ADDRESS' NAME LENGTH DIGEST`.
+/// The file name and length in a line `'URL' NAME LENGTH DIGEST`.
 fn uri_line(text: &str) -> Option<(String, u64)> {
     text.lines().find_map(|line| {
         let mut words = line.strip_prefix('\'')?.split_whitespace().skip(1);
@@ -200,7 +202,9 @@ fn only_file(folder: &Path) -> std::io::Result<PathBuf> {
     let mut entries = std::fs::read_dir(folder)?;
     match (entries.next(), entries.next()) {
         (Some(entry), None) => Ok(entry?.path()),
-        _ => Err(std::io::Error::other("apt left not one file there")),
+        _ => Err(std::io::Error::other(
+            "apt did not leave exactly one file there",
+        )),
     }
 }
 
@@ -227,7 +231,7 @@ fn output(command: &mut Command) -> Result<String, Complaint> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr);
-    let last = complaint.lines().last().unwrap_or("it says nothing");
+    let last = complaint.lines().last().unwrap_or("no message");
     Err(Complaint::Failed(last.to_owned()))
 }
 
@@ -237,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn apts_words_are_understood() {
+    fn apts_output_is_parsed() {
         let line = "'http://host/pool/l/linux-image_6.1-2_arm64.deb' linux-image_6.1-2_arm64.deb 5981 SHA256:12\n";
         let expected = ("linux-image_6.1-2_arm64.deb".to_owned(), 5981);
         assert_eq!(uri_line(line), Some(expected));
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_in_parts_is_fetched_whole() {
+    fn all_parts_of_a_split_kernel_are_fetched() {
         let text = "Package: linux-image-7.3-arm64\n\
                     Depends: dracut | linux-initramfs-tool, linux-base-7.3-arm64 (= 7.3.4-1), linux-binary-7.3-arm64 (= 7.3.4-1)\n";
         assert_eq!(
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_missing_line_of_apts_sources_is_told() {
+    fn the_error_names_the_line_missing_from_apts_sources() {
         let message = unknown("raspi-firmware", component("raspi-firmware")).message;
         assert!(message.contains("non-free-firmware"), "{message}");
         let message = unknown("linux-image-arm64:arm64", None).message;

@@ -1,9 +1,9 @@
-//! The small texts that boot loaders read: `config.txt` and `cmdline.txt` of the Raspberry Pi's firmware, and `boot.scr` and
-//! `extlinux.conf` of U-Boot, which stands in for that firmware in emulation. What says which slot boots is written by
+//! The small text files that boot loaders read: `config.txt` and `cmdline.txt` for the Raspberry Pi's firmware, and `boot.scr`
+//! and `extlinux.conf` for U-Boot, which replaces that firmware in emulation. The files that choose the slot come from
 //! [`crate::update::chooser`].
 //!
-//! Both have the same two slots and the same kind of trial: the other slot is booted once, and unless it is confirmed the
-//! next boot is the old slot again.
+//! Both have the same two slots and the same kind of trial: the other slot boots once, and unless it is confirmed the next boot
+//! is the old slot again.
 
 use super::Slot;
 use crate::update::chooser::{Chooser, U_BOOT_STATE};
@@ -11,12 +11,12 @@ use std::fmt::Write;
 
 /// The kernel's file name in a slot.
 pub const KERNEL: &str = "vmlinuz";
-/// The initramfs's.
+/// The initramfs's file name in a slot.
 pub const INITRAMFS: &str = "initrd.gz";
-/// What the command line of the kernel says.
+/// The kernel's command line.
 #[derive(Debug, Clone, Copy)]
 pub struct CommandLine<'a> {
-    /// `console=` of the serial line.
+    /// `console=` for the serial line.
     pub console: &'a str,
     /// More words, from the board file.
     pub more: Option<&'a str>,
@@ -25,7 +25,7 @@ pub struct CommandLine<'a> {
 impl CommandLine<'_> {
     /// The command line for `slot`, without a newline.
     pub fn text(&self, slot: Slot) -> String {
-        // The text cursor would blink over the corner of the picture. Ten seconds after a panic the board starts again.
+        // Hide the text cursor, which would blink over the corner of the picture. Reboot ten seconds after a panic.
         let mut text = format!(
             "console={} loglevel=4 vt.global_cursor_default=0 panic=10 eyelet.slot={}",
             self.console,
@@ -39,11 +39,11 @@ impl CommandLine<'_> {
     }
 }
 
-/// `config.txt` of a slot; `more` are lines of the board file. `of_pi_os`: the kernel is Raspberry Pi OS's own, so device
-/// trees have its names.
+/// `config.txt` of a slot; `more` are lines from the board file. `of_pi_os`: the kernel is Raspberry Pi OS's, so the device trees
+/// have its names.
 pub fn config_txt(more: &[String], of_pi_os: bool) -> String {
     let mut text = format!(
-        "# Written by `eyelet image`. Lines of your own: config_txt under [firmware] in the board file.\n\
+        "# Written by `eyelet image`. Add your own lines with config_txt under [firmware] in the board file.\n\
          arm_64bit=1\n\
          kernel={KERNEL}\n\
          initramfs {INITRAMFS} followkernel\n\
@@ -66,7 +66,7 @@ pub fn config_txt(more: &[String], of_pi_os: bool) -> String {
     text
 }
 
-/// The line of `cmdline.txt`: it says that the Raspberry Pi's firmware has read it.
+/// The contents of `cmdline.txt`: the command line, marked as read by the Raspberry Pi's firmware.
 pub fn of_pi_firmware(command_line: &str) -> String {
     format!(
         "{command_line} eyelet.loader={}",
@@ -74,8 +74,8 @@ pub fn of_pi_firmware(command_line: &str) -> String {
     )
 }
 
-/// `extlinux.conf` of a slot: it says that U-Boot has read it, and from what kind of disk. The variables are set by
-/// [`u_boot_script`]: `sysboot` knows those of the environment only, and `devtype` is the shell's own.
+/// `extlinux.conf` of a slot: its command line is marked as read by U-Boot, with the kind of disk. [`u_boot_script`] sets the
+/// variables: `sysboot` sees only those in the environment, and `devtype` is a shell variable.
 pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
     let device_tree = device_tree.map_or_else(String::new, |name| format!("    fdt /{name}\n"));
     format!(
@@ -89,8 +89,8 @@ pub fn extlinux_conf(command_line: &str, device_tree: Option<&str>) -> String {
     )
 }
 
-/// `boot.scr`: chooses the slot, ends a trial before it begins (so that a hang in it leads back), and boots. When the chosen
-/// slot has no kernel that can be loaded, the other one is tried.
+/// `boot.scr`: chooses the slot, ends a trial before it begins (so that a hang in it leads back), and boots. If the chosen slot
+/// has no kernel that can be loaded, it tries the other one.
 pub fn u_boot_script() -> Vec<u8> {
     let text = format!(
         r#"setenv slot a
@@ -118,7 +118,7 @@ sysboot ${{devtype}} ${{devnum}}:${{second}} fat ${{pxefile_addr_r}} /extlinux.c
     legacy_script(text.as_bytes())
 }
 
-/// A script in U-Boot's legacy image form: a header of 64 bytes, the script's length, a zero, the script.
+/// A script as a U-Boot legacy image: a 64-byte header, the script's length, a zero, the script.
 /// Format: u-boot/include/image.h, `struct legacy_img_hdr`.
 fn legacy_script(script: &[u8]) -> Vec<u8> {
     const MAGIC: u32 = 0x2705_1956;

@@ -1,20 +1,20 @@
-//! What a card must hold for its `config.txt`: the Raspberry Pi's firmware says nothing of a file that is missing, it just does
-//! not start, or leaves the overlay out.
+//! Checks what a card must contain for its `config.txt`: the Raspberry Pi's firmware does not report a missing file, it just does
+//! not start, or ignores the overlay.
 //! Options: "config.txt" in the Raspberry Pi documentation.
 
 use crate::toml_file::did_you_mean;
 use std::collections::BTreeSet;
 
-/// Whose start files a machine's firmware has.
+/// Which start files a machine's firmware uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartFiles {
-    /// `start.elf` and its like: Zero 2 W, 3.
+    /// `start.elf` and its variants: Zero 2 W, 3.
     Pi3,
-    /// `start4.elf` and its like.
+    /// `start4.elf` and its variants.
     Pi4,
 }
 
-/// The start file and its fixup file, which a `config.txt` of these lines asks for.
+/// The start file and its fixup file for a `config.txt` with these lines.
 pub fn start_files(of: StartFiles, lines: &[String]) -> [String; 2] {
     let is_set = |key: &str| number(lines, key).is_some_and(|value| value != 0);
     let (number, kind) = match of {
@@ -26,7 +26,7 @@ pub fn start_files(of: StartFiles, lines: &[String]) -> [String; 2] {
     } else if is_set("start_debug") {
         kind[1]
     } else if self::number(lines, "gpu_mem") == Some(16) {
-        // So little memory is for the firmware that is cut down.
+        // This little memory selects the cut-down firmware.
         kind[2]
     } else {
         ""
@@ -38,15 +38,15 @@ pub fn start_files(of: StartFiles, lines: &[String]) -> [String; 2] {
     ]
 }
 
-/// The overlays that these lines name, in order.
+/// The overlays in these lines, in order.
 pub fn overlays(lines: &[String]) -> impl Iterator<Item = &str> {
     let values = lines.iter().filter_map(|line| value(line, "dtoverlay"));
     let names = values.filter_map(|value| value.split([',', ':']).next().map(str::trim));
-    // An empty name ends the parameters of the overlay before.
+    // An empty name ends the parameters of the previous overlay.
     names.filter(|name| !name.is_empty())
 }
 
-/// Holds the overlays that `lines` name against `there`, the paths of those that the packages have; `Err` is a fault for people.
+/// Checks the overlays in `lines` against `there`, the paths of those in the packages; `Err` is a message for the user.
 pub fn check_overlays(
     lines: &[String],
     there: &BTreeSet<String>,
@@ -62,7 +62,7 @@ pub fn check_overlays(
         }
         let hint = did_you_mean(name, known());
         let remedy = if hint.is_empty() {
-            "; Raspberry Pi OS's kernel has the usual ones: pass it by --kernel"
+            "; Raspberry Pi OS's kernel has the usual ones: pass it with --kernel"
         } else {
             ""
         };
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_that_is_not_to_be_had_is_told() {
+    fn a_missing_overlay_is_reported() {
         let there = ["overlays/imx219.dtbo", "overlays/README"].map(str::to_owned);
         let there = BTreeSet::from(there);
         let check = |text| check_overlays(&lines(text), &there, "linux-image");

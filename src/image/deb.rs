@@ -19,21 +19,21 @@ const HEADER_BYTES: usize = 60;
 pub struct DebError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: String,
 }
 
-/// A package, read as a whole.
+/// A package, read completely.
 pub struct Deb {
     /// Where it was read.
     pub path: PathBuf,
-    /// `Package` of its description.
+    /// `Package` in its description.
     pub name: String,
-    /// `Version` of its description.
+    /// `Version` in its description.
     pub version: String,
-    /// `Architecture` of its description.
+    /// `Architecture` in its description.
     pub architecture: String,
-    /// Digest of the `.deb` file in small hexadecimal digits.
+    /// Digest of the `.deb` file in lower-case hexadecimal.
     pub sha256: String,
     bytes: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl Deb {
             });
             found
                 .filter(|value| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()))
-                .ok_or_else(|| failed(format!("its description says no {name}")))
+                .ok_or_else(|| failed(format!("its description has no {name}")))
         };
         Ok(Self {
             path: path.to_owned(),
@@ -79,7 +79,7 @@ impl Deb {
         })
     }
 
-    /// Gives every regular file of the package to `visit`: its path without a leading `./` or `/`, and its contents.
+    /// Passes every regular file in the package to `visit`: its path without a leading `./` or `/`, and its contents.
     pub fn each_file(
         &self,
         visit: &mut dyn FnMut(&str, &mut dyn Read) -> io::Result<()>,
@@ -110,26 +110,26 @@ impl Deb {
     }
 }
 
-/// A member of the `ar` archive: its whole name and its bytes.
+/// A member of the `ar` archive: its full name and its bytes.
 type Member<'a> = (&'a str, &'a [u8]);
 
 /// The member of the archive whose name begins with `wanted`.
 fn member<'a>(archive: &'a [u8], wanted: &str) -> Result<Member<'a>, String> {
     let mut rest = archive
         .strip_prefix(MAGIC)
-        .ok_or("it is no Debian package")?;
+        .ok_or("it is not a Debian package")?;
     while rest.len() >= HEADER_BYTES {
         let (header, after) = rest.split_at(HEADER_BYTES);
         let text = |range| std::str::from_utf8(&header[range]).map(str::trim_end);
-        let name = text(0..16).map_err(|_| "a name in it is no text")?;
+        let name = text(0..16).map_err(|_| "a name in it is not text")?;
         let size = text(48..58).ok().and_then(|size| size.parse().ok());
-        let size: usize = size.ok_or("a length in it is no number")?;
+        let size: usize = size.ok_or("a length in it is not a number")?;
         let contents = after.get(..size).ok_or("it ends too early")?;
         let name = name.trim_end_matches('/');
         if name.starts_with(wanted) {
             return Ok((name, contents));
         }
-        // Members begin at even offsets.
+        // Members start at even offsets.
         rest = after.get(size.next_multiple_of(2)..).unwrap_or_default();
     }
     Err(format!("it has no {wanted}"))
@@ -145,7 +145,7 @@ fn each_file(
         ".xz" => Box::new(XzReader::new_mem_limit(bytes, true, limits::XZ_MEMORY_KIB)),
         other => {
             return Err(io::Error::other(format!(
-                "{name} is packed as {other}, which is not read here: repack it as .xz (dpkg-deb -R, then dpkg-deb -b -Zxz)"
+                "{name} is compressed as {other}, which Eyelet cannot read: repack it as .xz (dpkg-deb -R, then dpkg-deb -b -Zxz)"
             )));
         }
     };

@@ -1,4 +1,4 @@
-//! Where the partitions lie, and writing the disk as a sparse file.
+//! Lays out the partitions and writes the disk as a sparse file.
 
 use super::fat::{self, Files, Name};
 use super::mbr::{self, Partition, SECTOR_BYTES};
@@ -13,17 +13,17 @@ use std::ops::Range;
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
-/// Partitions begin at multiples of this, which is a multiple of the erase blocks of usual cards.
+/// Partitions start at multiples of this, which is a multiple of common cards' erase blocks.
 const ALIGNMENT_BYTES: u64 = 4 * MIB;
 const BOOT_BYTES: u64 = 44 * MIB;
-/// Half a card of 512 MiB would be two slots of 256; this leaves room for the boot partition and data.
+/// Half of a 512 MiB card would be two slots of 256 MiB; this leaves room for the boot partition and data.
 const SMALLEST_SLOT_BYTES: u64 = 192 * MIB;
 const SMALLEST_DISK_BYTES: u64 = 512 * MIB;
 const LARGEST_DISK_BYTES: u64 = 8192 * MIB;
-/// Blocks of nothing but zeros are holes in the file.
+/// Blocks of only zeros become holes in the file.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// The partitions' names. Serial numbers tell the file systems apart and are always the same.
+/// The partitions' labels and serial numbers, which are the same in every image.
 const NAMES: [Name; 4] = [
     Name {
         label: "EYELET-BOOT",
@@ -43,7 +43,7 @@ const NAMES: [Name; 4] = [
     },
 ];
 
-/// Where the partitions lie.
+/// Where the partitions are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     partitions: [Range<u64>; 4],
@@ -51,7 +51,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The smallest layout whose slots hold `files`; `None` when none does.
+    /// The smallest layout whose slots hold `files`; `None` if even the largest does not.
     pub fn for_slots(files: &Files) -> Option<Self> {
         let mut size_bytes = SMALLEST_DISK_BYTES;
         let mut slot_bytes = SMALLEST_SLOT_BYTES;
@@ -74,7 +74,7 @@ impl Layout {
         })
     }
 
-    /// Length of the disk.
+    /// The disk's length.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
@@ -89,7 +89,7 @@ impl Layout {
     }
 }
 
-/// Writes the disk to `output`, by way of a temporary file beside it.
+/// Writes the disk to `output`, through a temporary file beside it.
 pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Result<()> {
     let signals = HeldBack::new()?;
     let mut temporary = tempfile::Builder::new()
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_disk_grows_with_what_is_in_the_slots_and_stays_a_power_of_two() {
+    fn the_disk_grows_with_the_slots_contents_and_stays_a_power_of_two() {
         let layout = |mib: u64| {
             let contents = vec![0; usize::try_from(mib * MIB).unwrap()];
             Layout::for_slots(&Files::from([("x".to_owned(), contents)]))

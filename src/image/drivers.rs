@@ -1,5 +1,5 @@
-//! The kernel modules of an image: those of the machine, of its ribbon-cable camera and of the board file, and the list that
-//! `/init` follows. A kernel that cannot do the board's job is refused.
+//! Collects the kernel modules of an image: the machine's, its ribbon-cable camera's and the board file's, and writes the list
+//! that `/init` follows. Refuses a kernel that cannot do the board's job.
 
 use super::kernel::Kernel;
 use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
@@ -12,7 +12,7 @@ use crate::board::{Board, CameraConfig, DisplayConfig};
 use crate::failure::Failure;
 use std::fmt::Write;
 
-/// Whether something on the USB port has a part in the board's job.
+/// Whether the board's job needs something on the USB port.
 pub fn wants_usb(board: &Board) -> bool {
     has_usb_camera(board) || board.firmware.update_from_sticks
 }
@@ -21,8 +21,8 @@ fn has_usb_camera(board: &Board) -> bool {
     matches!(&board.camera, CameraConfig::V4l2(camera) if camera.sensor.is_none())
 }
 
-/// The drivers of the machine's display connectors, when it is one of those that the board shows on: `driver` of `[display.drm]` may
-/// name a display of another kind, whose module the board file brings.
+/// The drivers of the machine's display connectors, if the board shows on one of them: `driver` of `[display.drm]` may name a
+/// display of another kind, whose module the board file must list.
 pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
     let is_ours = |driver: &str| {
         let mut names = needs.drm.iter().flat_map(|known| known.names);
@@ -102,7 +102,7 @@ fn available(driver: &Driver, modules: &Modules) -> Option<&'static str> {
 fn is_needed(driver: &Driver, board: &Board, modules: &Modules) -> bool {
     match driver.job {
         Job::Usb => wants_usb(board),
-        // The board file may bring the driver of another camera.
+        // The board file may list another camera's driver.
         Job::UsbCamera => {
             let own = &board.firmware.modules;
             has_usb_camera(board) && !own.iter().any(|own| modules.has(&own.name))
@@ -127,18 +127,18 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
     };
     let remedy = match machine::needs(machine).kernel_at_least {
         _ if sensor == Some(Sensor::Firmware) => {
-            "Debian's Linux 6.1 and 6.12 have it, and Raspberry Pi OS's: pass one of them by --kernel".to_owned()
+            "Debian's Linux 6.1 and 6.12 have it, and Raspberry Pi OS's: pass one of them with --kernel".to_owned()
         }
         _ if sensor.is_some() => {
             "Debian's kernels have no drivers for such cameras: pass --kernel with Raspberry Pi OS's".to_owned()
         }
         Some(least) => format!(
-            "pass --kernel with Linux {least} or newer (Debian's backports have it in parts, each a --kernel), or with Raspberry Pi OS's"
+            "pass --kernel with Linux {least} or newer (in Debian's backports; repeat --kernel for its parts), or Raspberry Pi OS's"
         ),
         None => "pass --kernel with another kernel, Debian's or Raspberry Pi OS's".to_owned(),
     };
     package_failure(format!(
-        "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; a board that does its job without them names them in without_modules under [firmware]",
+        "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; if the board does its job without them, list them in without_modules under [firmware]",
         kernel.release,
         names(recipe.kernel),
         modules_of(lacking),

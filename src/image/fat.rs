@@ -1,22 +1,22 @@
-//! A FAT32 file system in memory, made of files that are all known beforehand.
+//! Makes a FAT32 file system in memory from files that are all known beforehand.
 //!
-//! Same label, serial number, size and files give the same bytes: files are written in the order of their paths, and every
-//! time stamp is FAT's first day, 1 January 1980.
+//! The same label, serial number, size and files give the same bytes: files are written in path order, and every timestamp is
+//! FAT's first day, 1 January 1980.
 
 use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions, format_volume};
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
-/// Bytes of a cluster: small enough that 40 MiB have the 65,525 clusters that make a FAT32.
+/// Bytes per cluster: small enough that 40 MiB have the 65,525 clusters that FAT32 requires.
 const CLUSTER_BYTES: u32 = 512;
-/// ... and larger where it may be, which halves the table that a boot loader walks through.
+/// ... and larger where possible, which halves the table that a boot loader walks through.
 const LARGE_CLUSTER_BYTES: u32 = 1024;
 const LARGE_FROM_BYTES: u64 = 80 << 20;
 
-/// Files by their path in the file system (`/` between the parts, none before the first).
+/// Files by their path in the file system (parts separated by `/`, no leading `/`).
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// What a volume is called.
+/// A volume's label and serial number.
 #[derive(Debug, Clone, Copy)]
 pub struct Name {
     /// Up to 11 capital letters, digits and `-`.
@@ -25,7 +25,7 @@ pub struct Name {
     pub serial: u32,
 }
 
-/// Whether `files` fit a volume of `size_bytes`, with a twentieth to spare.
+/// Whether `files` fit into a volume of `size_bytes`, with a twentieth to spare.
 pub fn fits(files: &Files, size_bytes: u64) -> bool {
     let cluster = u64::from(LARGE_CLUSTER_BYTES);
     let used: u64 = files
@@ -35,10 +35,10 @@ pub fn fits(files: &Files, size_bytes: u64) -> bool {
     used + used / 20 < size_bytes - size_bytes / 20
 }
 
-/// A file system of `size_bytes` with `files` in it, up to its last byte that is not zero.
+/// A file system of `size_bytes` that contains `files`, up to its last non-zero byte.
 ///
 /// # Errors
-/// When the files do not fit, or a path is none that FAT can hold.
+/// When the files do not fit, or FAT does not allow a path.
 pub fn volume(name: Name, size_bytes: u64, files: &Files) -> io::Result<Vec<u8>> {
     let mut disk = Disk {
         bytes: Vec::new(),
@@ -70,14 +70,14 @@ pub fn volume(name: Name, size_bytes: u64, files: &Files) -> io::Result<Vec<u8>>
             file.write_all(contents)?;
         }
         drop(root);
-        // Counts the free clusters, so that nobody has to later.
+        // Counts the free clusters once, so that nobody has to later.
         volume.stats()?;
         volume.unmount()?;
     }
     Ok(disk.bytes)
 }
 
-/// A disk in memory of which only the beginning that was written is kept; all behind it is zero.
+/// A disk in memory that stores only the part that was written; everything after it is zero.
 struct Disk {
     bytes: Vec<u8>,
     size_bytes: u64,
@@ -85,7 +85,7 @@ struct Disk {
 }
 
 impl Disk {
-    /// How many of `wanted` bytes there are from here to the end, and where "here" is.
+    /// How many of `wanted` bytes there are from the current position to the end, and the current position.
     fn window(&self, wanted: usize) -> (usize, usize) {
         let left = self.size_bytes.saturating_sub(self.at);
         let count = usize::try_from(left).map_or(wanted, |left| left.min(wanted));
@@ -113,7 +113,7 @@ impl Write for Disk {
         if end > self.bytes.len() && buffer.iter().any(|&byte| byte != 0) {
             self.bytes.resize(end, 0);
         }
-        // What is not kept is zero, as it is.
+        // Bytes beyond the stored part are zero already.
         if let Some(kept) = self.bytes.get_mut(at..) {
             let count = kept.len().min(count);
             kept[..count].copy_from_slice(&buffer[..count]);
@@ -141,11 +141,11 @@ impl Seek for Disk {
     }
 }
 
-/// The files of the file system in `bytes`, which [`volume`] made, and its label. (One that anybody made is checked first, by
+/// The files and the label of the file system in `bytes`, which [`volume`] made. (Check one from elsewhere first, with
 /// `fat_volume`.)
 ///
 /// # Errors
-/// When it is no FAT file system, or a damaged one.
+/// When it is not a FAT file system, or is damaged.
 pub fn read(bytes: &mut [u8]) -> io::Result<(String, Files)> {
     let volume = FileSystem::new(Cursor::new(bytes), FsOptions::new())?;
     let mut files = Files::new();
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_and_twice_the_same() {
+    fn a_round_trip_keeps_everything_and_gives_the_same_bytes_twice() {
         for mib in [40_usize, 96] {
             let mut one = volume(NAME, (mib as u64) << 20, &files()).unwrap();
-            assert!(one.len() < 4 << 20, "zeros behind the files are left out");
+            assert!(one.len() < 4 << 20, "zeros after the files are left out");
             assert!(one == volume(NAME, (mib as u64) << 20, &files()).unwrap());
             one.resize(mib << 20, 0);
             let (label, read) = read(&mut one).unwrap();

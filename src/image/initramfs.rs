@@ -1,7 +1,7 @@
-//! The root file system in RAM: a cpio archive in the "newc" form, written without root and without the cpio program.
+//! The root file system in RAM: a cpio archive in the "newc" format, written without root rights and without the cpio program.
 //! Format: linux/Documentation/driver-api/early-userspace/buffer-format.rst.
 //!
-//! Nothing but paths, modes and contents goes in: no time, no user, inode numbers in the order of the entries.
+//! It contains only paths, modes and contents: no times, no users, inode numbers in entry order.
 
 use flate2::{Compression, GzBuilder};
 use std::collections::BTreeSet;
@@ -14,10 +14,10 @@ const FILE: u32 = 0o100_644;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 const LINK: u32 = 0o120_777;
 
-/// gzip's "unknown system": the archive does not say where it was made.
+/// gzip's "unknown system": the archive does not record where it was made.
 const NO_SYSTEM: u8 = 255;
 
-/// An archive under construction. Paths may begin with `/` or not.
+/// An archive under construction. Paths may start with `/` or not.
 #[derive(Debug, Default)]
 pub struct Initramfs {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct Initramfs {
 }
 
 impl Initramfs {
-    /// Adds a folder, and those above it; a folder that is there already stays.
+    /// Adds a folder and its parents; does nothing if it exists.
     pub fn folder(&mut self, path: &str) {
         let path = path.trim_matches('/');
         let ends = path.match_indices('/').map(|(at, _)| at);
@@ -67,7 +67,7 @@ impl Initramfs {
         self.bytes
     }
 
-    /// The finished archive, compressed with gzip, which every kernel unpacks by itself.
+    /// The finished archive, compressed with gzip, which every kernel can unpack.
     pub fn finish_compressed(self) -> Vec<u8> {
         let mut gzip = GzBuilder::new()
             .mtime(0)
@@ -102,7 +102,7 @@ impl Initramfs {
             major,
             minor,
             length(path.len() + 1),
-            0, // checksum: none in this form
+            0, // checksum: none in this format
         ];
         self.bytes.extend(b"070701");
         for field in fields {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folders_come_before_what_is_in_them_and_only_once() {
+    fn folders_come_before_their_contents_and_only_once() {
         let mut archive = Initramfs::default();
         archive.file("/etc/eyelet/board.toml", b"x");
         archive.file("etc/eyelet/modules", b"");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_twice_is_the_same() {
+    fn compressing_twice_gives_the_same_bytes() {
         let archive = || {
             let mut archive = Initramfs::default();
             archive.program("/init", b"program");

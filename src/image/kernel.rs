@@ -1,35 +1,35 @@
-//! A kernel's Debian packages: the kernel itself, its device trees and its modules.
+//! Reads a kernel's Debian packages: the kernel itself, its device trees and its modules.
 
 use super::deb::{Deb, DebError};
 use super::modules::Modules;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// `ARM\x64` here says that a file is a kernel for 64-bit ARM.
+/// `ARM\x64` at this place marks a kernel for 64-bit ARM.
 const ARM64_MAGIC: std::ops::Range<usize> = 0x38..0x3c;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Whether releases and modules have such bytes in their names.
+/// Whether releases and modules may have this byte in their names.
 pub(super) fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.+~".contains(&byte)
 }
 
-/// What is in a kernel's packages.
+/// The contents of a kernel's packages.
 pub struct Kernel {
-    /// Its release, such as `6.1.0-56-arm64`: the name of its folder of modules.
+    /// Its release, such as `6.1.0-56-arm64`: the name of its module folder.
     pub release: String,
-    /// The kernel, as boot loaders want it: `Image`, perhaps compressed with gzip.
+    /// The kernel in the form that boot loaders load: `Image`, possibly compressed with gzip.
     pub image: Vec<u8>,
-    /// Device trees for Broadcom's computers, by file name.
+    /// Device trees for machines with Broadcom chips, by file name.
     pub device_trees: BTreeMap<String, Vec<u8>>,
-    /// Device-tree overlays, which Raspberry Pi's own kernels have, by file name.
+    /// Device-tree overlays, which only Raspberry Pi's own kernels have, by file name.
     pub overlays: BTreeMap<String, Vec<u8>>,
     /// Its modules.
     pub modules: Modules,
 }
 
 impl Kernel {
-    /// Reads a kernel out of the packages in these files.
+    /// Reads a kernel from the packages in these files.
     pub fn open(files: &[PathBuf]) -> Result<Self, DebError> {
         let packages: Vec<Deb> = files
             .iter()
@@ -38,8 +38,8 @@ impl Kernel {
         Self::of(&packages)
     }
 
-    /// Reads a kernel out of its packages: one (Debian's to Linux 6.12, Raspberry Pi OS's), or the parts that Debian has since
-    /// Linux 7.2 (`linux-binary-*`, `linux-modules-*`, `linux-base-*` with the device trees).
+    /// Reads a kernel from its packages: one (Debian's up to Linux 6.12, Raspberry Pi OS's), or the parts of Debian's since Linux
+    /// 7.2 (`linux-binary-*`, `linux-modules-*`, `linux-base-*` with the device trees).
     pub fn of(packages: &[Deb]) -> Result<Self, DebError> {
         let mut images: Vec<(String, Vec<u8>)> = Vec::new();
         let mut device_trees = BTreeMap::new();
@@ -74,28 +74,28 @@ impl Kernel {
         if images.len() > 1 {
             let releases: Vec<_> = images.iter().map(|(release, _)| release.as_str()).collect();
             return Err(wrong(&format!(
-                "with the others there are several kernels, and one boots: {}",
+                "with the others this makes several kernels, but only one can boot: {}",
                 releases.join(", ")
             )));
         }
         let (release, image) = images.pop().ok_or_else(|| {
             wrong(
-                "it has no boot/vmlinuz-* and no lib/modules/*/vmlinuz: of a kernel in parts, name each by a --kernel of its own \
+                "it has no boot/vmlinuz-* and no lib/modules/*/vmlinuz: for a kernel in several packages, repeat --kernel \
                  (Debian: linux-binary-*, linux-modules-*, linux-base-*)",
             )
         })?;
-        // It becomes the name of a folder, and words of a list.
+        // It becomes a folder's name and part of a list.
         if release.is_empty() || !release.bytes().all(is_of_a_name) {
-            return Err(wrong("its kernel's release is no name"));
+            return Err(wrong("its kernel's release is not a valid name"));
         }
         let is_kernel =
             image.get(ARM64_MAGIC) == Some(b"ARM\x64") || image.starts_with(&GZIP_MAGIC);
         if !is_kernel {
-            return Err(wrong("its kernel is not one for 64-bit ARM"));
+            return Err(wrong("its kernel is not for 64-bit ARM"));
         }
         if modules.is_empty() {
             return Err(wrong(
-                "it has no modules (lib/modules/*/*.ko, plain or .xz): of a kernel in parts, name linux-modules-* by a --kernel too",
+                "it has no modules (lib/modules/*/*.ko, plain or .xz): for a kernel in several packages, pass linux-modules-* with --kernel too",
             ));
         }
         Ok(Self {
@@ -108,7 +108,7 @@ impl Kernel {
     }
 }
 
-/// The release whose kernel lies at `path`, if one does.
+/// The release of the kernel at `path`, if there is a kernel.
 fn release_of(path: &str) -> Option<&str> {
     path.strip_prefix("boot/vmlinuz-").or_else(|| {
         let below = path.strip_prefix("usr/").unwrap_or(path);

@@ -1,17 +1,17 @@
-//! How much an image's inputs may be: packages and files come from elsewhere, and a few bytes of them can unpack to as many as
-//! there is memory for.
+//! Size limits of an image's inputs: packages and files come from elsewhere, and a few bytes of them can unpack to more than the
+//! memory holds.
 //!
-//! | what | at most | for comparison |
+//! | input | at most | for comparison |
 //! |---|---|---|
 //! | a package | [`PACKAGE_BYTES`] | Debian's kernels for 64-bit ARM, 6.1 and 6.12: 57 and 88 MiB |
-//! | what it unpacks to | [`unpacked_bytes`] | the same: 342 and 175 MiB |
+//! | its unpacked contents | [`unpacked_bytes`] | the same: 342 and 175 MiB |
 //! | memory of the xz decoder | [`XZ_MEMORY_KIB`] | `xz -9`: 65 MiB |
 //! | unpacked modules, all together | [`MODULES_BYTES`] | 5 to 30 MiB |
-//! | modules in a chain, each of which needs the next | [`MODULE_CHAIN`] | 6 |
+//! | modules in a chain of dependencies | [`MODULE_CHAIN`] | 6 |
 //! | the program | [`PROGRAM_BYTES`] | 16 MB |
 //! | a file of a model | [`MODEL_FILE_BYTES`] | 4 to 100 MiB |
 //! | a picture | [`PICTURE_BYTES`] | 1 to 10 MiB |
-//! | all files of an initramfs that are named by the board file | [`INITRAMFS_BYTES`] | |
+//! | all files that the board file puts into an initramfs | [`INITRAMFS_BYTES`] | |
 
 use std::io::{self, Read};
 
@@ -25,23 +25,23 @@ pub const PROGRAM_BYTES: u64 = 256 * MIB;
 pub const MODEL_FILE_BYTES: u64 = 2048 * MIB;
 /// A picture that a board file names.
 pub const PICTURE_BYTES: u64 = 512 * MIB;
-/// The files that go into the initramfs.
+/// The files in the initramfs.
 pub const INITRAMFS_BYTES: u64 = 2048 * MIB;
 /// The modules of an image, unpacked.
 pub const MODULES_BYTES: u64 = 256 * MIB;
-/// So many modules may wait for each other.
+/// The longest chain of modules that depend on each other.
 pub const MODULE_CHAIN: usize = 100;
-/// What the xz decoder may take for its dictionary.
+/// The xz decoder's limit for its dictionary.
 pub const XZ_MEMORY_KIB: u32 = 128 << 10;
 /// The description of a package.
 pub const DESCRIPTION_BYTES: u64 = MIB;
 
-/// What `packed_bytes` may unpack to: real packages unpack to two to six times what they have.
+/// The limit for unpacking `packed_bytes`: real packages grow by a factor of two to six.
 pub fn unpacked_bytes(packed_bytes: u64) -> u64 {
     (64 * MIB + 32 * packed_bytes).min(1024 * MIB)
 }
 
-/// A reader that fails where there is more than `bytes` to be read.
+/// A reader that fails if there are more than `bytes` to read.
 pub struct AtMost<R> {
     reader: R,
     bytes: u64,
@@ -49,7 +49,7 @@ pub struct AtMost<R> {
 }
 
 impl<R: Read> AtMost<R> {
-    /// The first `bytes` of `reader`, which may not have more.
+    /// Limits `reader` to `bytes`.
     pub fn new(reader: R, bytes: u64) -> Self {
         Self {
             reader,
@@ -61,7 +61,7 @@ impl<R: Read> AtMost<R> {
 
 impl<R: Read> Read for AtMost<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // One byte more than allowed is asked for, to tell an end from too much.
+        // Ask for one byte more than allowed, to distinguish the end from too much.
         let most = usize::try_from(self.left + 1).unwrap_or(usize::MAX);
         let length = buffer.len().min(most);
         let count = self.reader.read(&mut buffer[..length])?;
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_too_much_fails_and_what_has_just_enough_does_not() {
+    fn more_than_the_limit_fails_and_exactly_the_limit_does_not() {
         for (bytes, most, is_read) in [(3, 3, true), (4, 3, false), (0, 0, true), (9000, 3, false)]
         {
             let contents = vec![7; bytes];

@@ -1,65 +1,64 @@
-//! What each computer needs in its image: device trees, the Raspberry Pi's boot files, drivers, the serial line.
+//! What each machine needs in its image: device trees, the Raspberry Pi's boot files, drivers, the serial line.
 
 use super::config::StartFiles;
 use crate::board::firmware::Machine;
 
-/// One computer's row.
+/// One machine's row.
 #[derive(Debug)]
 pub struct Needs {
-    /// The oldest kernel that can do the computer's job, when Debian's usual one may be too old.
+    /// The oldest kernel that can do the machine's job, if Debian's usual one may be too old.
     pub kernel_at_least: Option<&'static str>,
-    /// Device trees: their names have one of these beginnings. A kernel of Raspberry Pi OS has other names than Linux's own.
+    /// Device trees whose names start with one of these. Raspberry Pi OS's kernels use other names than mainline Linux.
     pub device_trees: &'static [&'static str],
-    /// The one that U-Boot loads in emulation; `None`: U-Boot hands on what it was given.
+    /// The one that U-Boot loads in emulation; with `None` U-Boot passes on the one it was given.
     pub emulated_device_tree: Option<&'static str>,
-    /// The Pi firmware's files that go on the boot partition, where the boot ROM looks.
+    /// Files of the Pi's firmware that go on the boot partition, where the boot ROM looks.
     pub boot_files: &'static [&'static str],
-    /// Whose start files go into each slot; `None`: the firmware is not on the card.
+    /// Which start files go into each slot; `None` if the firmware is not on the card.
     pub start_files: Option<StartFiles>,
-    /// The serial line of Linux's own device trees.
+    /// The serial line in mainline Linux's device trees.
     pub console: &'static str,
-    /// Drivers in load order: the watchdog, so that it covers the others; then what the job needs; the disk last. No file
-    /// system: partitions are read and written by the program itself.
+    /// Drivers in load order: the watchdog first, so that it covers the others; then what the job needs; the disk last. No file
+    /// systems: the program itself reads and writes partitions.
     pub drivers: &'static [Driver],
     /// Drivers of its display connectors, for boards with `[display.drm]`, in load order.
     pub drm: &'static [Driver],
-    /// The overlay of Raspberry Pi OS's kernel that switches these connectors on; Linux's own device trees have them on.
+    /// The overlay of Raspberry Pi OS's kernel that enables these connectors; mainline's device trees enable them.
     pub drm_overlay: Option<&'static str>,
 }
 
 /// A driver of a machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Driver {
-    /// What the machine has not without it.
+    /// What the machine lacks without it.
     pub job: Job,
-    /// Its module, by the name that Linux itself has for it, then by those of Raspberry Pi OS's kernel. One is enough, built in or
-    /// loadable.
+    /// Its module, first by mainline Linux's name, then by Raspberry Pi OS's. One is enough, built in or loadable.
     pub names: &'static [&'static str],
-    /// What it drives, as a device tree of Linux calls it (`compatible`); empty where the device is found otherwise.
+    /// The device it drives, by the `compatible` of mainline's device trees; empty if the device is found in another way.
     pub compatible: &'static str,
 }
 
-/// What a driver is there for.
+/// What a driver is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
     /// The USB port.
     Usb,
-    /// A camera on USB, whichever it is.
+    /// Any camera on USB.
     UsbCamera,
     /// The camera that the board file names.
     Camera,
-    /// The card that the system lies on.
+    /// The card that holds the system.
     Card,
-    /// The display that the machine has unless the board file says another.
+    /// The machine's display, unless the board file names another.
     Display,
     /// The display that the board file names.
     Drm,
-    /// The watchdog, the thermometer, the processor's clock: a board does its job without.
+    /// The watchdog, the thermometer, the CPU clock: the board can do its job without them.
     Care,
 }
 
 impl Job {
-    /// As a sentence calls it.
+    /// The word in a sentence.
     pub fn name(self) -> &'static str {
         match self {
             Self::Usb => "USB",
@@ -84,7 +83,7 @@ pub(super) const fn driver(
     }
 }
 
-/// Modules for USB sticks: disks on USB, those of the newer protocol too.
+/// Modules for USB sticks: USB disks, including those with the newer protocol.
 pub const STICK_MODULES: [&str; 3] = ["usb_storage", "uas", "sd_mod"];
 
 /// The row of `machine`.
@@ -117,10 +116,10 @@ static VIRT: Needs = Needs {
     drm_overlay: None,
 };
 
-// The framebuffer of a Pi is the one that its firmware sets up (built into the kernel): there at once, and four megabytes of driver
-// less. `vc4` is for boards with `[display.drm]`. It asks the display by an I2C bus of its own, and does not begin its HDMI before the
-// sound driver of HDMI is there, where sound is built.
-// `console`: the small UART on pins 8 and 10; the large one belongs to Bluetooth.
+// A Pi's framebuffer is the one that its firmware sets up (built into the kernel): available at once, and without four megabytes
+// of driver. `vc4` is for boards with `[display.drm]`. It queries the display over its own I2C bus, and does not start its HDMI
+// before HDMI's sound driver is loaded, if the kernel is built with sound.
+// `console`: the mini UART on pins 8 and 10; Bluetooth uses the full one.
 static ZERO_2_W: Needs = Needs {
     device_trees: &["bcm2837-rpi-zero-2", "bcm2710-rpi-zero-2"],
     emulated_device_tree: Some("bcm2837-rpi-zero-2-w.dtb"),
@@ -145,7 +144,7 @@ static PI_3: Needs = Needs {
         driver(Job::Usb, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
         driver(Job::UsbCamera, &["uvcvideo"], ""),
         driver(Job::Care, &["bcm2835_thermal"], "brcm,bcm2837-thermal"),
-        // The supply of a compute module's base board; the boards themselves, a Zero 2 W among them, have none.
+        // The supply of a compute module's base board; the boards themselves, including the Zero 2 W, have none.
         driver(Job::Care, &["fixed"], ""),
         driver(
             Job::Card,
@@ -184,7 +183,7 @@ static PI_4: Needs = Needs {
         ),
         driver(Job::Usb, &["pcie_brcmstb"], "brcm,bcm2711-pcie"),
         driver(Job::Usb, &["xhci_pci"], ""),
-        // The USB-C port, which power comes in by.
+        // The USB-C port, which also supplies power.
         driver(Job::Care, &["phy_generic", "dwc_otg"], "usb-nop-xceiv"),
         driver(Job::Care, &["dwc2", "dwc_otg"], "brcm,bcm2835-usb"),
         driver(Job::UsbCamera, &["uvcvideo"], ""),
@@ -203,7 +202,7 @@ static PI_4: Needs = Needs {
     drm_overlay: Some("vc4-kms-v3d-pi4"),
 };
 
-// USB and the GPIO pins hang on a chip of their own, RP1, behind PCIe, whose interrupts come by the MIP.
+// USB and the GPIO pins are on a separate chip, RP1, behind PCIe, whose interrupts arrive through the MIP.
 static PI_5: Needs = Needs {
     kernel_at_least: Some("7.2"),
     device_trees: &[

@@ -1,7 +1,7 @@
 //! The bill of materials of an image: every package and file in it, with versions and digests.
 //!
-//! It lies as `manifest.json` in each slot. The initramfs has one too, `/etc/eyelet/manifest.json`, of what is in the
-//! initramfs and of the packages; it cannot hold its own archive's digest.
+//! It is `manifest.json` in each slot. The initramfs also has one, `/etc/eyelet/manifest.json`, for the initramfs's contents and
+//! the packages; it cannot contain the digest of its own archive.
 
 use super::deb::Deb;
 use crate::model::find::hex;
@@ -9,30 +9,30 @@ use crate::update::PublicKey;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// What `manifest.json` says.
+/// The contents of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Manifest {
-    /// Version of this form.
+    /// Version of this format.
     pub v: u32,
-    /// Digest of everything that makes the system what it is: [`Manifest::set_id`].
+    /// Digest that identifies the system: [`Manifest::set_id`].
     pub id: String,
-    /// The version of the image, as a person named it; both slots of a new image have it.
+    /// The image's version, as given by the user; both slots of a new image have it.
     pub version: String,
     /// The version of the program that made the image.
     pub made_by: String,
     /// The board file's name.
     pub board: String,
-    /// The computer.
+    /// The machine.
     pub machine: String,
-    /// The model, as the board file in the image says it.
+    /// The model, as the board file in the image names it.
     pub model: String,
     /// The kernel's release.
     pub kernel: String,
-    /// Whose updates the system takes; `None`: anyone's.
+    /// The key that updates must be signed with; `None` if any update is accepted.
     pub public_key: Option<PublicKey>,
     /// The packages that files came from.
     pub packages: Vec<Package>,
-    /// The files, in the order of their places.
+    /// The files, sorted by place.
     pub files: Vec<File>,
 }
 
@@ -86,8 +86,8 @@ impl File {
 }
 
 impl Manifest {
-    /// Sets the id from the files of slot and initramfs that are known before the initramfs is packed, from the kernel's
-    /// command line and from the public key. (The boot partition is no part of a system: updates leave it as it is.)
+    /// Sets the id from the files of slot and initramfs that are known before the initramfs is packed, from the kernel's command
+    /// line and from the public key. (The boot partition is not part of a system: updates do not touch it.)
     pub fn set_id(&mut self, files: &[File], command_line: &str) {
         let mut hasher = Sha256::new();
         hasher.update(format!("{}\n{command_line}\n", self.version));
@@ -100,7 +100,7 @@ impl Manifest {
         self.id = hex(&hasher.finalize());
     }
 
-    /// As JSON for people, with a newline at the end.
+    /// Pretty-printed JSON, with a newline at the end.
     pub fn json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("it holds nothing but texts");
         text.push('\n');

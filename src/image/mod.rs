@@ -1,38 +1,38 @@
-//! `eyelet image`: one file that is a whole system for a board, made without root and without loop devices.
+//! `eyelet image`: makes a whole system for a board as one file, without root rights and without loop devices.
 //!
 //! # The disk
 //!
-//! A partition table (MBR, disk identifier [`DISK_ID`]) and four FAT32 file systems. The size is a power of two, which QEMU
-//! wants of an SD card.
+//! A partition table (MBR, disk identifier [`DISK_ID`]) and four FAT32 file systems. The size is a power of two, as QEMU requires
+//! for an SD card.
 //!
-//! | partition | label | what is in it |
+//! | partition | label | contents |
 //! |---|---|---|
-//! | 1, bootable | `EYELET-BOOT` | what chooses the slot: the Pi's `autoboot.txt` (and `bootcode.bin`), U-Boot's `boot.scr` and `eyelet.env` |
+//! | 1, bootable | `EYELET-BOOT` | files that choose the slot: the Pi's `autoboot.txt` (and `bootcode.bin`), U-Boot's `boot.scr` and `eyelet.env` |
 //! | 2 | `EYELET-A` | slot A: kernel, initramfs, device trees, the Pi's firmware, `config.txt`, `cmdline.txt`, `extlinux.conf`, `manifest.json` |
 //! | 3 | `EYELET-B` | slot B, the same |
 //! | 4 | `EYELET-DATA` | empty; the only part that a running board may write to |
 //!
 //! # The initramfs
 //!
-//! | path | what it is |
+//! | path | contents |
 //! |---|---|
 //! | `/init` | the static aarch64 `eyelet` |
-//! | `/etc/eyelet/board.toml` | the board file; `model` and `font` are as they are found in the image |
-//! | `/etc/eyelet/modules` | one kernel module a line in load order, `PATH [OPTIONS]` |
+//! | `/etc/eyelet/board.toml` | the board file, with `model` and `font` changed to their paths in the image |
+//! | `/etc/eyelet/modules` | one kernel module per line in load order, `PATH [OPTIONS]` |
 //! | `/lib/modules/RELEASE/NAME.ko` | these modules, unpacked |
-//! | `/etc/eyelet/font/FILE` | the font that the board file names, and names there now |
+//! | `/etc/eyelet/font/FILE` | the font that the board file names |
 //! | `/models/NAME/...` | the model; `/init`'s folder is a data root |
 //! | `/etc/eyelet/manifest.json` | the bill of materials |
-//! | `/bin/busybox` | where the board file asks for a shell, and else not there |
+//! | `/bin/busybox` | only if the board file asks for a shell |
 //! | `/dev /proc /sys /run /tmp /data` | empty but for `/dev/console` and `/dev/null` |
 //!
-//! On the kernel's command line, `eyelet.slot=a` or `b` tells the running slot, and `eyelet.trial=1` that U-Boot has started
-//! it on trial.
+//! On the kernel's command line, `eyelet.slot=a` or `b` names the running slot, and `eyelet.trial=1` means that U-Boot started it
+//! on trial.
 //!
 //! # Invariants
 //!
-//! Same inputs, same bytes: no time, no random number and no path of the building machine goes in. The image appears under
-//! its name only when it is whole.
+//! The same inputs give the same bytes: the image contains no time, random number or path of the build machine. It appears under
+//! its name only when complete.
 
 pub mod apt;
 pub mod boot_files;
@@ -74,31 +74,31 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-/// What an image is made of.
+/// The inputs of an image.
 pub struct Recipe<'a> {
     /// The board, checked.
     pub board: &'a Board,
-    /// The text that it was read from.
+    /// The text of its file.
     pub board_text: &'a str,
-    /// The folder of the board file, for pictures that it names; `None` for a compiled-in board.
+    /// The board file's folder, for pictures that it names; `None` for a built-in board.
     pub board_folder: Option<&'a Path>,
     /// The model: a name or a path.
     pub model: &'a str,
     /// The static aarch64 `eyelet`.
     pub program: &'a Path,
-    /// The kernel's packages, one or its parts.
+    /// The kernel's packages: one, or its parts.
     pub kernel: &'a [Deb],
     /// The packages of the Raspberry Pi's firmware, for boards that need it.
     pub firmware: &'a [Deb],
     /// The package busybox-static, for boards whose file asks for a shell.
     pub busybox: Option<&'a Deb>,
-    /// What the image is called in its manifest.
+    /// The image's version in its manifest.
     pub version: &'a str,
-    /// Whose updates the system takes; `None`: anyone's.
+    /// The key that updates must be signed with; `None` if any update is accepted.
     pub public_key: Option<&'a PublicKey>,
 }
 
-/// An image that was made.
+/// A finished image.
 #[derive(Debug)]
 pub struct Made {
     /// Its bill of materials.
@@ -107,11 +107,11 @@ pub struct Made {
     pub size_bytes: u64,
     /// Each partition: label, length in bytes, bytes of the files in it.
     pub partitions: [(&'static str, u64, u64); 4],
-    /// What a person should know, one line each.
+    /// Notes for the user, one line each.
     pub notes: Vec<String>,
 }
 
-/// A fault of a package, or of something else that an image is made of.
+/// The failure for a faulty package or other input of an image.
 fn package_failure(message: impl std::fmt::Display) -> Failure {
     Failure::new(Cause::Package, message)
 }
@@ -122,11 +122,11 @@ impl From<deb::DebError> for Failure {
     }
 }
 
-/// The place for an image that is to be put at `output`: where that leads, when it is a link. Nothing is replaced but an
-/// empty file or an older image, so an input that is named by mistake stays what it is.
+/// Where an image for `output` will be written: the link's target, if it is a link. Replaces only an empty file or an older
+/// image, so an input that is named by mistake survives.
 ///
 /// # Errors
-/// Something else is there, or there is no such folder.
+/// Something else is there, or the folder does not exist.
 pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
     let shown = output.display();
     let refused = |reason: &dyn std::fmt::Display| {
@@ -136,7 +136,7 @@ pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
         std::fs::metadata(output).is_ok_and(|metadata| metadata.file_type().is_block_device());
     if is_device {
         return Err(refused(&format!(
-            "it is a block device; make the image as a file, and `eyelet flash FILE {shown}` writes it"
+            "it is a block device; write the image to a file first, then run `eyelet flash FILE {shown}`"
         )));
     }
     let place = named::output_place(output).map_err(|error| refused(&error))?;
@@ -154,11 +154,11 @@ pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
         return Ok(place);
     }
     Err(refused(
-        &"what is there is no image, and is not replaced: name another file, or remove that one",
+        &"the existing file is not an image: choose another name, or remove that file",
     ))
 }
 
-/// The folder that a file of this path lies in.
+/// The folder of this file.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -166,7 +166,7 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Makes the image of `recipe` and puts it at `output`.
+/// Makes the image of `recipe` and writes it to `output`.
 pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
     let system = system::gather(recipe)?;
     let partitions = system.partitions();

@@ -1,5 +1,5 @@
-//! The files of a model as they lie in an image, laid out so that the board finds them as a developer's machine does:
-//! `/models/NAME/model.toml` and what it names, or, for a bare ONNX file, `/models/NAME/FILE.onnx`.
+//! A model's files as stored in an image, laid out so that the board finds them as a developer's machine does:
+//! `/models/NAME/model.toml` and the files that it names, or, for a bare ONNX file, `/models/NAME/FILE.onnx`.
 
 use super::fat::Files;
 use super::limits;
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 /// A model for an image.
 pub struct ModelFiles {
-    /// What the board file says in the image: a name, or a whole path.
+    /// The model's name in the image's board file: a name, or an absolute path.
     pub name_or_path: String,
     /// Files by their path in the initramfs, without a leading `/`.
     pub files: Files,
 }
 
 impl ModelFiles {
-    /// Gathers the files of `name_or_path`, which is as a person or a board file says it. The model is checked as a board
-    /// would: lengths, digests, labels.
+    /// Collects the files of `name_or_path`, which a user or a board file gave. Checks the model as a board would: lengths,
+    /// digests, labels.
     pub fn gather(name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
         let model = Model::find_in(roots, name_or_path, None, find::look)?;
         if !find::is_path(name_or_path) {
@@ -61,7 +61,7 @@ impl ModelFiles {
     }
 }
 
-/// The files of a model with a description: that one as `folder/toml_name`, the network, the labels.
+/// The files of a model with a description: the description as `folder/toml_name`, the network, the labels.
 fn described(
     named: &Named,
     folder: &Path,
@@ -87,7 +87,7 @@ fn described(
                 let below = place.strip_prefix("models").unwrap_or(&place);
                 match shipped::text(shipped::LABELS, &text(below)) {
                     Some(text) => text.into(),
-                    // Told by `Model::find` already, when it cannot be read.
+                    // If it cannot be read, `Model::find` has already reported that.
                     None => return Ok(files),
                 }
             }
@@ -97,7 +97,7 @@ fn described(
     Ok(files)
 }
 
-/// The files beside a network that hold its weights, as they lie in `folder`.
+/// The files beside a network that hold its weights, with their paths in `folder`.
 fn side_files(network: &Path, folder: &Path) -> Result<Files, Failure> {
     let mut files = Files::new();
     for (location, path) in peek(network)?.side_files {
@@ -111,7 +111,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     named::read_file(path, limits::MODEL_FILE_BYTES).map_err(|error| {
         Failure::new(
             Cause::Model,
-            format!("{} cannot be read: {error}", path.display()),
+            format!("cannot read {}: {error}", path.display()),
         )
     })
 }
@@ -120,7 +120,7 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// A path from the image's root: what leads above the root stays in it, as it does for the kernel.
+/// A path from the image's root: `..` above the root stays at the root, as in the kernel.
 fn from_root(path: &Path) -> PathBuf {
     let plain = find::without_dots(path);
     plain
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::model::import::import;
 
-    /// What the board finds in the files, when they lie below some root.
+    /// Finds the model in the files, written below some root.
     fn found(gathered: &ModelFiles) -> Model {
         let root = tempfile::tempdir().unwrap();
         for (path, contents) in &gathered.files {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_in_a_second_file_come_along() {
+    fn weights_in_a_second_file_are_included() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/two-files.onnx");
         let roots = DataRoots::new(vec![], None, None);
         let gathered = ModelFiles::gather(&fixture.display().to_string(), &roots).unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ones_own_brings_its_description_and_labels() {
+    fn your_own_network_includes_its_description_and_labels() {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0");
         let folder = tempfile::tempdir().unwrap();
         let mine = folder.path().join("nets");

@@ -1,4 +1,4 @@
-//! A kernel's modules: which there are, what each needs, and the order in which they load.
+//! A kernel's modules: which exist, what each needs, and their load order.
 
 use super::deb::{Deb, DebError};
 use super::kernel::is_of_a_name;
@@ -8,10 +8,10 @@ use lzma_rust2::XzReader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-/// A kernel's modules by name; in names `-` and `_` are the same, and `_` is written.
+/// A kernel's modules by name; `-` and `_` in names are equivalent, and stored as `_`.
 #[derive(Default)]
 pub struct Modules {
-    /// As packed as they lie in the package: most are never looked into.
+    /// Compressed as in the package: most are never read.
     loadable: BTreeMap<String, Packed>,
     built_in: BTreeSet<String>,
 }
@@ -21,7 +21,7 @@ struct Packed {
     bytes: Vec<u8>,
 }
 
-/// One module, ready to be loaded.
+/// One module, ready to load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// Its name.
@@ -30,36 +30,36 @@ pub struct Module {
     pub contents: Vec<u8>,
 }
 
-/// Why a module cannot be had.
+/// Why a module is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum ModuleError {
-    /// The kernel has none of this name, loadable or built in.
+    /// The kernel has no module of this name, loadable or built in.
     #[error("the kernel has no module `{name}`{hint}")]
     Unknown {
-        /// What was asked for.
+        /// The requested name.
         name: String,
         /// `, did you mean ...?` or nothing.
         hint: String,
     },
-    /// The file is no module that can be read.
+    /// The file is not a readable module.
     #[error("the kernel's module `{name}` is damaged: {reason}")]
     Damaged {
         /// Which one.
         name: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
 }
 
 impl Modules {
-    /// The modules of a package, which has them below `lib/modules/`.
+    /// The modules in a package, below `lib/modules/`.
     pub fn of(package: &Deb) -> Result<Self, DebError> {
         let mut modules = Self::default();
         package.each_file(&mut |path, file| modules.add_file(path, file))?;
         Ok(modules)
     }
 
-    /// Takes a file of a kernel's package, when it belongs to the modules.
+    /// Adds a file of a kernel's package, if it belongs to the modules.
     pub(super) fn add_file(&mut self, path: &str, file: &mut dyn Read) -> io::Result<()> {
         let Some((_, below)) = path.split_once("lib/modules/") else {
             return Ok(());
@@ -75,7 +75,7 @@ impl Modules {
             let is_xz = match packing {
                 "" => false,
                 ".xz" => true,
-                // `.ko.zst` and the like count as absent, so the message names the module.
+                // `.ko.zst` and the like count as missing, so the message names the module.
                 _ => return Ok(()),
             };
             if !name.bytes().all(is_of_a_name) {
@@ -89,7 +89,7 @@ impl Modules {
         Ok(())
     }
 
-    /// Whether there is nothing to load at all.
+    /// Whether there are no loadable modules at all.
     pub fn is_empty(&self) -> bool {
         self.loadable.is_empty()
     }
@@ -100,7 +100,7 @@ impl Modules {
         self.built_in.contains(&name) || self.loadable.contains_key(&name)
     }
 
-    /// `wanted` and everything they need, each once, in an order in which they load. What is built in is left out.
+    /// `wanted` and everything they need, each once, in load order. Built-in modules are left out.
     pub fn in_load_order<'a>(
         &self,
         wanted: impl IntoIterator<Item = &'a str>,
@@ -112,7 +112,7 @@ impl Modules {
         Ok(order)
     }
 
-    /// `above` are those that wait for this one.
+    /// `above` are the modules that wait for this one.
     fn add(
         &self,
         name: &str,
@@ -137,7 +137,7 @@ impl Modules {
             reason,
         };
         if above.len() == limits::MODULE_CHAIN {
-            let reason = format!("it ends a chain of {} that need each other", above.len());
+            let reason = format!("it is the end of a chain of {} dependencies", above.len());
             return Err(damaged(reason));
         }
         let unpacked: u64 = order
@@ -148,9 +148,9 @@ impl Modules {
             .unpack(limits::MODULES_BYTES.saturating_sub(unpacked))
             .map_err(|error| damaged(error.to_string()))?;
         above.push(name.to_owned());
-        // A soft dependency is a wish: a kernel without it loads the module all the same.
-        let wishes = soft_dependencies(&contents);
-        for wish in wishes.iter().filter(|wish| self.has(wish)) {
+        // A soft dependency is optional: without it the kernel still loads the module.
+        let optional = soft_dependencies(&contents);
+        for wish in optional.iter().filter(|wish| self.has(wish)) {
             self.add(wish, order, above)?;
         }
         for needed in dependencies(&contents) {
@@ -184,7 +184,7 @@ pub fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// What a module needs: `depends=a,b` in its `.modinfo` section.
+/// The modules that a module needs: `depends=a,b` in its `.modinfo` section.
 fn dependencies(module: &[u8]) -> Vec<String> {
     let value = module_info(module, b"\0depends=").next();
     let names = value.iter().flat_map(|value| value.split(','));
@@ -194,7 +194,7 @@ fn dependencies(module: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// What is to be loaded before a module when it is there: `softdep=pre: a b post: c`.
+/// Modules to load before a module, if they exist: `softdep=pre: a b post: c`.
 fn soft_dependencies(module: &[u8]) -> Vec<String> {
     let mut names = Vec::new();
     for value in module_info(module, b"\0softdep=") {
@@ -211,14 +211,14 @@ fn soft_dependencies(module: &[u8]) -> Vec<String> {
     names
 }
 
-/// The texts after `key`, each of which ends with a NUL.
+/// The texts after `key`, each terminated by NUL.
 fn module_info<'a>(module: &'a [u8], key: &'a [u8]) -> impl Iterator<Item = String> + 'a {
     let mut rest = module;
     std::iter::from_fn(move || {
         let at = rest.windows(key.len()).position(|window| window == key)?;
         let value = &rest[at + key.len()..];
         let end = value.iter().position(|&byte| byte == 0)?;
-        // The NUL that ends this text may begin the next key.
+        // The NUL that ends this text may start the next key.
         rest = &value[end..];
         Some(String::from_utf8_lossy(&value[..end]).into_owned())
     })
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_is_loaded_before() {
+    fn dependencies_are_loaded_first() {
         let modules = modules(&[
             ("kernel/uvc-video.ko", "ELF\0license=x\0depends=core,usb\0"),
             ("kernel/core.ko", "ELF\0depends=\0"),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_module_is_told() {
+    fn a_damaged_module_is_reported() {
         let modules = modules(&[("kernel/a.ko.xz", "no xz"), ("kernel/b.ko.zst", "?")]);
         let error = order(&modules, &["a"]).unwrap_err();
         assert!(

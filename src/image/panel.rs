@@ -1,5 +1,5 @@
-//! What a panel on a board's pins needs on a card: its bus switched on, and the bus's drivers. The names are those of Linux's
-//! drivers and of the parameters in Raspberry Pi OS's device trees.
+//! What a panel on a board's pins needs on a card: its bus enabled, and the bus's drivers. The names are those of Linux's drivers
+//! and of the parameters in Raspberry Pi OS's device trees.
 
 use super::machine::{self, Driver, Job};
 use super::sensor::Parts;
@@ -28,7 +28,7 @@ const fn driver(names: &'static [&'static str]) -> Driver {
     machine::driver(Job::Display, names, "")
 }
 
-/// Adds what the board's panels need to what its camera does.
+/// Adds what the board's panels need to the camera's parts.
 pub fn add(parts: &mut Parts, board: &Board, machine: Machine) {
     if machine == Machine::Virt {
         return;
@@ -61,7 +61,7 @@ pub fn lack(display: &DisplayConfig, machine: Machine, of_pi_os: bool) -> Option
     let is_lacking = bus(display) == Some(Bus::Spi) && machine != Machine::Virt && !of_pi_os;
     is_lacking.then(|| {
         format!(
-            "the display ({display}) needs an SPI device, which the device trees of this kernel have not, nor overlays that add one: pass --kernel with Raspberry Pi OS's"
+            "the display ({display}) needs an SPI device, but this kernel's device trees have none, and no overlay adds one: pass --kernel with Raspberry Pi OS's"
         )
     })
 }

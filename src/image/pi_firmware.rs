@@ -1,4 +1,4 @@
-//! What a card needs for the Raspberry Pi's own firmware: start files, overlays, trial boots, and what it does for cameras.
+//! What a card needs for the Raspberry Pi's own firmware: start files, overlays, trial boots, and its camera settings.
 
 use super::config;
 use super::machine::needs;
@@ -10,7 +10,7 @@ use crate::board::firmware::Machine;
 use crate::failure::{Cause, Failure};
 use std::collections::BTreeSet;
 
-/// What the board's ribbon-cable camera needs, where it names one.
+/// What the board's ribbon-cable camera needs, if it has one.
 pub fn sensor_parts(recipe: &Recipe<'_>, machine: Machine) -> Result<sensor::Parts, Failure> {
     let named = match &recipe.board.camera {
         CameraConfig::V4l2(camera) => camera.sensor,
@@ -25,7 +25,7 @@ pub fn sensor_parts(recipe: &Recipe<'_>, machine: Machine) -> Result<sensor::Par
     })
 }
 
-/// Takes the Pi firmware's files from its packages, wherever in them they lie, and its licence.
+/// Copies the Pi firmware's files and its licence from the packages, wherever they are in them.
 pub fn add(
     recipe: &Recipe<'_>,
     machine: Machine,
@@ -60,17 +60,17 @@ pub fn add(
         return Ok(());
     }
     let given = match recipe.firmware {
-        [] => "no package of the Raspberry Pi's firmware is given, which".to_owned(),
+        [] => "no package of the Raspberry Pi's firmware was given, which".to_owned(),
         packages => format!("{} has no {}, which", names(packages), missing.join(", ")),
     };
     Err(package_failure(format!(
-        "{given} an image for {} needs with these lines of config_txt: pass the package raspi-firmware by --firmware",
+        "{given} an image for {} needs with these lines of config_txt: pass the package raspi-firmware with --firmware",
         machine.name(),
     )))
 }
 
-/// Whether the boot ROM's next stage knows trial boots: `autoboot.txt` with `tryboot_a_b`, which `bootcode.bin` has learnt
-/// between the Debian packages 1.20220830 and 1.20240424. Boards without that file have it in their EEPROM.
+/// Whether the boot ROM's next stage supports trial boots: `autoboot.txt` with `tryboot_a_b`, which `bootcode.bin` learnt between
+/// the Debian packages 1.20220830 and 1.20240424. Boards without that file have it in their EEPROM.
 pub fn trial_boots(recipe: &Recipe<'_>, boot: &Files) -> Result<Option<String>, Failure> {
     const WORD: &[u8] = b"tryboot_a_b";
     let Some(code) = boot.get("bootcode.bin") else {
@@ -80,18 +80,18 @@ pub fn trial_boots(recipe: &Recipe<'_>, boot: &Files) -> Result<Option<String>, 
         return Ok(None);
     }
     let why = format!(
-        "bootcode.bin of {} knows no trial boots, so no update would ever be taken: pass --firmware with raspi-firmware 1.20240424 or newer (Debian 13's)",
+        "bootcode.bin of {} does not support trial boots, so no update would ever be accepted: pass --firmware with raspi-firmware 1.20240424 or newer (Debian 13's)",
         names(recipe.firmware)
     );
     if recipe.board.firmware.update_from_sticks {
         return Err(package_failure(format!(
-            "the board takes updates from USB sticks, and {why}"
+            "the board accepts updates from USB sticks, but {why}"
         )));
     }
     Ok(Some(why))
 }
 
-/// Takes the overlays that `config.txt` names from the firmware's packages, where the kernel's have not brought them.
+/// Copies the overlays in `config.txt` from the firmware's packages, unless the kernel's packages had them.
 pub fn add_overlays(
     recipe: &Recipe<'_>,
     config_lines: &[String],
@@ -104,7 +104,7 @@ pub fn add_overlays(
     if wanted.is_empty() {
         return Ok(());
     }
-    // All of them, so that a misspelt name finds its neighbour.
+    // All of them, so that a misspelt name gets a suggestion.
     let mut there: BTreeSet<String> = slot
         .keys()
         .filter(|path| path.starts_with("overlays/"))

@@ -1,4 +1,4 @@
-//! The pictures that a board file names in place of a camera (`[camera.still]`), on the card.
+//! Puts the pictures that a board file names instead of a camera (`[camera.still]`) on the card.
 
 use super::system::{ETC, with_text};
 use super::{Files, Recipe, limits};
@@ -7,10 +7,10 @@ use crate::failure::{Cause, Failure};
 use crate::named;
 use std::path::{Component, Path, PathBuf};
 
-/// Where pictures from elsewhere lie.
+/// Where pictures from other folders are stored.
 const PICTURES: &str = "pictures";
 
-/// Adds the pictures to the initramfs. Returns the board file's text, which names them where they lie there.
+/// Adds the pictures to the initramfs. Returns the board file's text with their paths there.
 pub fn add(recipe: &Recipe<'_>, board_text: &str, files: &mut Files) -> Result<String, Failure> {
     let CameraConfig::Still(still) = &recipe.board.camera else {
         return Ok(board_text.to_owned());
@@ -24,8 +24,8 @@ pub fn add(recipe: &Recipe<'_>, board_text: &str, files: &mut Files) -> Result<S
     Ok(with_text(board_text, &["camera", "still", "files"], places))
 }
 
-/// Where the picture or folder that the board file names as number `index` lies in the initramfs: beside the board file when it lies
-/// below its folder, otherwise in a folder of its own, as its own path may be one that `/init` mounts something on.
+/// The place in the initramfs of the picture or folder that the board file names as number `index`: beside the board file if it
+/// is below its folder, otherwise in a separate folder, because `/init` may mount something on its original path.
 fn place_of(path: &Path, index: usize, board_folder: Option<&Path>) -> PathBuf {
     let below = board_folder.and_then(|folder| path.strip_prefix(folder).ok());
     let is_plain = |below: &&Path| {
@@ -45,7 +45,7 @@ fn add_pictures(path: &Path, place: &Path, files: &mut Files) -> Result<(), Fail
     let failed = |error: std::io::Error| {
         Failure::new(
             Cause::Picture,
-            format!("{} cannot be read: {error}", path.display()),
+            format!("cannot read {}: {error}", path.display()),
         )
     };
     if !path.is_dir() {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pictures_lie_beside_the_board_file_or_in_a_folder_of_their_own() {
+    fn pictures_go_beside_the_board_file_or_into_a_separate_folder() {
         let folder = Some(Path::new("/home/me/boards"));
         let here = Some(Path::new(""));
         for (path, folder, place) in [

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// Where `cargo static-aarch64` puts it, below the source tree.
 const BUILT: &str = "target/aarch64-unknown-linux-gnu/static/eyelet";
-/// What to do about a file that is none.
+/// What to do about an unsuitable file.
 const REMEDY: &str = "`cargo static-aarch64` in this tool's source makes one that fits";
 
-/// The program at `named`, or else this very program when it is one, or the one that was built below the current folder or
-/// beside the running program.
+/// The program at `named`; otherwise this very program, if it is suitable, or one built below the current folder or beside the
+/// running program.
 pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         check(path).map_err(|reason| unfit(path, &reason))?;
@@ -29,12 +29,12 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
         .find(|path| check(path).is_ok())
         .ok_or_else(|| {
             package_failure(format!(
-                "there is no program for the board, {BUILT}: `cargo static-aarch64` makes it, or pass --program FILE"
+                "there is no program for the board, {BUILT}: build it with `cargo static-aarch64`, or pass --program FILE"
             ))
         })
 }
 
-/// The program at `path` for an image that this tool makes, and what a person should know of it.
+/// Reads the program at `path` for an image, and returns a note for the user, if any.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), Failure> {
     let program = named::read_file(path, limits::PROGRAM_BYTES)
         .map_err(|error| unfit(path, &error.to_string()))?;
@@ -55,10 +55,10 @@ fn unfit(path: &Path, reason: &str) -> Failure {
     ))
 }
 
-/// A program that is older than the tool may not know what the tool puts into the image: keys of the board file, above all.
+/// A program older than the tool may not know what the tool puts into the image: above all, keys of the board file.
 fn check_version(program: Option<&str>, tool: &str) -> Result<Option<String>, String> {
     let Some(program) = program else {
-        return Err("it does not say that it is an eyelet".to_owned());
+        return Err("it does not identify itself as an eyelet".to_owned());
     };
     let (theirs, ours) = (identity::numbers(program), identity::numbers(tool));
     if theirs < ours {
@@ -70,7 +70,7 @@ fn check_version(program: Option<&str>, tool: &str) -> Result<Option<String>, St
         .then(|| format!("this program is eyelet {program}, newer than this tool, {tool}")))
 }
 
-/// Says why the file at `path` is no static 64-bit ARM program.
+/// Returns why the file at `path` is not a static 64-bit ARM program.
 fn check(path: &Path) -> Result<(), String> {
     let mut head = Vec::new();
     named::open_file(path, limits::PROGRAM_BYTES)
@@ -92,7 +92,7 @@ pub(super) fn check_elf(head: &[u8]) -> Result<(), String> {
             .fold(0u64, |number, &byte| number << 8 | u64::from(byte))
     };
     if !head.starts_with(&LITTLE_64) || field(18, 2) != AARCH64 {
-        return Err("it is no 64-bit ARM program".to_owned());
+        return Err("it is not a 64-bit ARM program".to_owned());
     }
     let (table, entry_bytes, entries) = (field(32, 8), field(54, 2), field(56, 2));
     let is_dynamic = (0..entries).any(|entry| {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_may_not_know_what_the_tool_knows_is_refused() {
+    fn a_program_older_than_the_tool_is_refused() {
         let check = |program| check_version(program, "1.10.0");
         assert_eq!(check(Some("1.10.0")), Ok(None));
         let note = check(Some("1.11.0")).unwrap().unwrap();
@@ -121,7 +121,11 @@ mod tests {
             error.contains("eyelet 1.9.5, older than this tool"),
             "{error}"
         );
-        assert!(check(None).unwrap_err().contains("does not say"));
+        assert!(
+            check(None)
+                .unwrap_err()
+                .contains("does not identify itself")
+        );
     }
 
     #[test]
@@ -129,7 +133,7 @@ mod tests {
         let mut elf = vec![0; 128];
         elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
         elf[18] = 62;
-        assert!(check_elf(&elf).unwrap_err().contains("no 64-bit ARM"));
+        assert!(check_elf(&elf).unwrap_err().contains("not a 64-bit ARM"));
         elf[18] = 183;
         (elf[32], elf[54], elf[56]) = (64, 56, 1);
         assert_eq!(check_elf(&elf), Ok(()));

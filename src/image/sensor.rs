@@ -8,9 +8,9 @@ use crate::board::sensor::Sensor;
 /// One camera's needs on one machine.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// Lines of `config.txt`, which come before those of the board file.
+    /// Lines of `config.txt`, which precede the board file's.
     pub config: Vec<String>,
-    /// Drivers, in the order in which they load.
+    /// Drivers, in load order.
     pub drivers: Vec<Driver>,
 }
 
@@ -18,10 +18,10 @@ const fn driver(names: &'static [&'static str]) -> Driver {
     machine::driver(Job::Camera, names, "")
 }
 
-/// The memory that the firmware wants to make pictures in, MiB.
+/// The memory that the firmware needs to process frames, MiB.
 const FIRMWARE_MEMORY_MIB: u32 = 128;
 
-/// What `sensor` needs on `machine`; `Err` says why it cannot be had there.
+/// What `sensor` needs on `machine`; `Err` says why it is not possible there.
 pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
     if machine == Machine::Virt {
         return Err("the machine virt has no connector for a ribbon-cable camera".to_owned());
@@ -30,7 +30,7 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
     let own: &[Driver] = match sensor {
         Sensor::Firmware if is_pi_5 => {
             return Err(
-                "the firmware of a Raspberry Pi 5 makes no pictures: name the camera's own sensor"
+                "the firmware of a Raspberry Pi 5 does not process frames: name the camera's own sensor"
                     .to_owned(),
             );
         }
@@ -45,7 +45,7 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
         }
         Sensor::Imx219 => &[driver(&["imx219"])],
         Sensor::Imx477 => &[driver(&["imx477"])],
-        // Its lens is moved by a chip of its own.
+        // A separate chip moves its lens.
         Sensor::Imx708 => &[driver(&["imx708"]), driver(&["dw9807_vcm"])],
         Sensor::Ov5647 => &[driver(&["ov5647"])],
     };

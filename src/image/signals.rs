@@ -1,4 +1,4 @@
-//! Signals that end a program, held back while a file is half written, so that it does not stay behind.
+//! Delays terminating signals while a file is half written, so that it is not left behind.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
@@ -6,19 +6,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Holds signals back as long as it lives. A second one ends the program all the same.
+/// Delays signals as long as it lives. A second signal still ends the program.
 pub struct HeldBack {
-    /// The first that came.
+    /// The first signal that arrived.
     came: Arc<AtomicUsize>,
     ends_at_once: Arc<AtomicBool>,
 }
 
 impl HeldBack {
-    /// Holds back what ends a program: from the keyboard, from another program, from the end of a terminal. Writing past a
-    /// limit for files is an error of the writing then, and no end either.
+    /// Delays the signals that end a program: from the keyboard, from another program, from a closing terminal. Exceeding the
+    /// file size limit then becomes a write error instead of a signal.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn new() -> io::Result<Self> {
         let held = Self {
             came: Arc::default(),
@@ -33,10 +33,10 @@ impl HeldBack {
         Ok(held)
     }
 
-    /// Fails when one came.
+    /// Fails if a signal arrived.
     ///
     /// # Errors
-    /// It says which.
+    /// The error names the signal.
     pub fn check(&self) -> io::Result<()> {
         let signal = self.came.load(Ordering::SeqCst);
         let name = i32::try_from(signal)
@@ -45,7 +45,7 @@ impl HeldBack {
         match name {
             None => Ok(()),
             Some(name) => Err(io::Error::other(format!(
-                "ended by {name}, nothing is left of it"
+                "ended by {name}; the unfinished file was removed"
             ))),
         }
     }

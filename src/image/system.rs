@@ -1,4 +1,4 @@
-//! Gathers what goes into an image: the initramfs, and the files of each partition.
+//! Collects the contents of an image: the initramfs, and the files of each partition.
 
 use super::boot_files::{self, CommandLine};
 use super::initramfs::Initramfs;
@@ -19,10 +19,10 @@ use toml::de::DeTable;
 
 /// Folders that `/init` mounts something on.
 const FOLDERS: [&str; 6] = ["dev", "proc", "sys", "run", "tmp", "data"];
-/// Where the board file lies, and what it names relative to itself.
+/// Where the board file is, and files that it names by relative path.
 pub(super) const ETC: &str = "etc/eyelet";
 
-/// Everything that goes into an image, and what is known about it.
+/// The contents of an image, and what is known about it.
 pub struct System {
     /// The same in both slots.
     slot: Files,
@@ -31,18 +31,18 @@ pub struct System {
     command_lines: [String; 2],
     needs: &'static Needs,
     manifest: Manifest,
-    /// What a person should know, one line each.
+    /// Notes for the user, one line each.
     pub notes: Vec<String>,
 }
 
-/// Gathers `recipe`.
+/// Collects the contents for `recipe`.
 pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     let machine = machine_of(recipe)?;
     let needs = needs(machine);
     if recipe.public_key.is_some() {
         check_version(recipe.version)?;
     }
-    // First what is found wrong at once: unpacking a kernel takes seconds.
+    // Report quick faults first: unpacking a kernel takes seconds.
     let (program, note) = program::read(recipe.program)?;
     let mut notes = Vec::from_iter(note);
     let model = ModelFiles::gather(recipe.model, &DataRoots::of_this_machine())?;
@@ -58,7 +58,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
     let mut config_lines = sensor.config.clone();
     if of_pi_os && machine == Machine::RaspberryPiZero2W {
-        // Its only USB port takes a camera, not a computer.
+        // Its only USB port must act as the host, for a camera.
         config_lines.push("dtoverlay=dwc2,dr_mode=host".to_owned());
     }
     let connectors = drivers::of_connectors(recipe.board, needs);
@@ -88,7 +88,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     }
     if machine == Machine::RaspberryPiZero2W && !of_pi_os && drivers::wants_usb(recipe.board) {
         notes.push(
-            "the USB port of a Raspberry Pi Zero 2 W takes a camera with an OTG adapter only (one whose plug says that it is the host's)"
+            "the USB port of a Raspberry Pi Zero 2 W takes a camera only through an OTG adapter (one that puts the port into host mode)"
                 .to_owned(),
         );
     }
@@ -109,11 +109,11 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     drivers::add(recipe, machine, &own, &kernel, &mut initramfs, &mut notes)?;
     if recipe.board.firmware.shell {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
-        notes.push("a shell runs on the serial line: whoever reaches it is root".to_owned());
+        notes.push("a shell runs on the serial line: anyone with access to it is root".to_owned());
     }
     if recipe.board.firmware.update_from_sticks && recipe.public_key.is_none() {
         notes.push(
-            "the board takes updates from USB sticks, and the image has no --public-key: whoever reaches the USB port can replace the system"
+            "the board accepts updates from USB sticks, and the image has no --public-key: anyone with access to the USB port can replace the system"
                 .to_owned(),
         );
     }
@@ -162,7 +162,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
 }
 
 impl System {
-    /// The files of each partition, and the bill of materials of all of it.
+    /// The files of each partition, and the bill of materials for everything.
     pub fn partitions(&self) -> Partitions {
         let mut common = self.slot.clone();
         common.insert(boot_files::INITRAMFS.into(), self.initramfs.clone());
@@ -206,12 +206,12 @@ fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
     })
 }
 
-/// A system with a key takes no older ones, so its version must be one that can be told to be older.
+/// A system with a key refuses older versions, so its version must be comparable.
 fn check_version(version: &str) -> Result<(), Failure> {
     match install::version(version) {
         Some(_) if version.len() <= label::VERSION_CHARACTERS => Ok(()),
         _ => Err(package_failure(format!(
-            "version {version:?} cannot be compared with others, and a system with a public key takes no older ones: pass --version with three numbers, such as 1.4.0 (semver.org)"
+            "version {version:?} cannot be compared with others, and a system with a public key refuses older ones: pass --version with three numbers, such as 1.4.0 (semver.org)"
         ))),
     }
 }
@@ -241,7 +241,7 @@ fn device_trees(
         .collect();
     if files.is_empty() && !needs.device_trees.is_empty() {
         return Err(package_failure(format!(
-            "{} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's (of a kernel in parts, linux-base-* has them)",
+            "{} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's (for a kernel in several packages, linux-base-* has them)",
             names(packages),
             machine.name(),
             needs.device_trees[0]
@@ -255,7 +255,7 @@ fn device_trees(
     Ok(files)
 }
 
-/// Packages by name and version, for people.
+/// Packages by name and version, for messages.
 pub(super) fn names(packages: &[Deb]) -> String {
     let names = packages
         .iter()
@@ -263,7 +263,7 @@ pub(super) fn names(packages: &[Deb]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// Takes the shell from its package, and its licence. Returns the package.
+/// Copies the shell and its licence from its package. Returns the package.
 fn add_shell(
     recipe: &Recipe<'_>,
     initramfs: &mut Files,
@@ -279,7 +279,7 @@ fn add_shell(
         let (name, version) = (&package.name, &package.version);
         let file = package.path.display();
         package_failure(format!(
-            "{name} {version} ({file}) {reason}: pass the package busybox-static for arm64 by --busybox"
+            "{name} {version} ({file}) {reason}: pass the package busybox-static for arm64 with --busybox"
         ))
     };
     package.each_file(&mut |path, file| {
@@ -302,7 +302,7 @@ fn add_shell(
     Ok(package.into())
 }
 
-/// The board file, the pictures and the font that it names, the model.
+/// The board file, the pictures and the font that it names, and the model.
 fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Failure> {
     let mut files = model.files.clone();
     let mut text = with_text(recipe.board_text, &["model"], &*model.name_or_path);
@@ -315,7 +315,7 @@ fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Fai
             let font = font.display();
             Failure::new(
                 Cause::Board,
-                format!("display.font: {font} cannot be read: {error}"),
+                format!("display.font: cannot read {font}: {error}"),
             )
         })?;
         files.insert(place, contents);
@@ -324,7 +324,7 @@ fn initramfs_files(recipe: &Recipe<'_>, model: &ModelFiles) -> Result<Files, Fai
     Ok(files)
 }
 
-/// The board file's text with another value of a key that it has; all else, comments too, stays as it is.
+/// The board file's text with a new value for an existing key; everything else, including comments, stays.
 pub(super) fn with_text(board_text: &str, key: &[&str], value: impl Into<toml::Value>) -> String {
     let (root, _) = DeTable::parse_recoverable(board_text);
     let (last, tables) = key.split_last().unwrap_or((&"", &[]));

@@ -1,10 +1,10 @@
-//! A JPEG's pixels, or why it has none. zune-jpeg does the work; whether the picture's data goes to its end is found here.
+//! Decodes a JPEG, or says why it cannot be decoded. zune-jpeg does the work; we check that the picture's data is complete.
 //!
-//! Where data ends early, behind an end marker or without one, decoders go on with zeros, and the rest of the picture is grey or
-//! smeared. So the decoder does not get to see the end marker. It reads ones instead: those are the padding of the last byte,
-//! and no Huffman code begins with more than fifteen of them (ITU-T T.81, F.1.2.1.2 and annex C), so a picture that goes on
-//! fails at once. Where bits need no code, as in a refinement scan, it is counted how many were taken. What is missing and goes
-//! unnoticed is at most [`READ_AHEAD_BYTES`].
+//! Where data ends early, with or without an end marker, decoders fill up with zeros, and the rest of the picture is grey or
+//! smeared. So we hide the end marker from the decoder and feed it ones instead: those are the padding of the last byte, and no
+//! Huffman code begins with more than fifteen of them (ITU-T T.81, F.1.2.1.2 and annex C), so an incomplete picture fails at
+//! once. Where bits need no code, as in a refinement scan, we count how many of them were read. At most [`READ_AHEAD_BYTES`] may
+//! be missing unnoticed.
 
 use super::Outline;
 use image::metadata::Orientation;
@@ -14,32 +14,32 @@ use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-/// The decoder has 64 bits at the most that it has not used yet.
+/// The decoder buffers at most 64 unused bits.
 const READ_AHEAD_BYTES: usize = 8;
 
-/// A byte of ones, as it stands in picture data.
+/// A byte of ones, as encoded in picture data.
 const ONES: [u8; 2] = [0xff, 0];
 
-/// Bytes of [`ONES`] between the data and the end marker, which progressive pictures need to come to their end.
+/// Bytes of [`ONES`] between the data and the end marker, which progressive pictures need to finish.
 const FILL: usize = 8 * READ_AHEAD_BYTES;
 
-/// What the decoder may take of them ahead of time.
+/// How much of them the decoder may read ahead.
 const READ_AHEAD: usize = READ_AHEAD_BYTES * ONES.len();
 
 /// The end marker (EOI).
 const END: [u8; 2] = [0xff, 0xd9];
 
-/// Why a JPEG has no pixels.
+/// Why a JPEG cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Its data ends before the picture does.
+    /// Its data ends before the picture is complete.
     Cut,
-    /// What is wrong with it, in one line.
+    /// The fault, in one line.
     Damaged(String),
 }
 
-/// Decodes the JPEG in `data`, which ends before the end marker, into RGB24 of the size that `outline` tells; `rgb` has room for
-/// it. Gives the orientation that its EXIF data asks for.
+/// Decodes the JPEG in `data`, which ends before the end marker, into `rgb`: RGB24 in the size of `outline`, for which `rgb` must
+/// have room. Returns the orientation that its EXIF data asks for.
 pub fn decode(data: &[u8], outline: &Outline, rgb: &mut [u8]) -> Result<Orientation, Fault> {
     if !outline.has_every_scan {
         return Err(Fault::Cut);
@@ -76,12 +76,12 @@ fn one_line(error: &dyn std::fmt::Display) -> String {
 struct Reader<'a> {
     data: &'a [u8],
     position: usize,
-    /// Bytes behind the data that were taken as picture data.
+    /// Bytes beyond the data that were read as picture data.
     taken: &'a Cell<usize>,
 }
 
 impl Reader<'_> {
-    /// The byte at `position`, which is not inside of the data.
+    /// The byte at `position`, which is beyond the data.
     fn behind(&self, position: usize) -> u8 {
         let offset = position.saturating_sub(self.data.len());
         match offset.checked_sub(FILL) {
@@ -96,7 +96,7 @@ impl Reader<'_> {
 }
 
 impl ZByteReaderTrait for Reader<'_> {
-    /// Picture data is read by this where it has a marker, or ends.
+    /// Called for picture data with a marker in it, or at its end.
     #[inline(always)]
     fn read_byte_no_error(&mut self) -> u8 {
         let position = self.position;
@@ -108,7 +108,7 @@ impl ZByteReaderTrait for Reader<'_> {
         self.behind(position)
     }
 
-    /// Picture data is read by this, four bytes at once; markers byte by byte.
+    /// Called for picture data, four bytes at once; byte by byte for markers.
     #[inline(always)]
     fn read_exact_bytes(&mut self, buf: &mut [u8]) -> Result<(), ZByteIoError> {
         let end = self.position.saturating_add(buf.len());

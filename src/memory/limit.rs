@@ -1,6 +1,5 @@
-//! A limit on what a model takes while it is loaded, also by code that cannot go on without the memory that it asks for: the
-//! system is told to give no more (`RLIMIT_AS`), and when it refuses, the program ends with one line and the exit code for a
-//! model.
+//! Limits the memory that loading a model may take, even in code that cannot handle a failed allocation: `RLIMIT_AS` makes the
+//! system refuse more, and then the program ends with one line and the exit code for a model.
 
 use super::{INSTALLED, free_bytes};
 use crate::Cause;
@@ -9,18 +8,18 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// What a model may take: its weights twice, as the file has them and packed.
+/// The most that a model may take: its weights twice, as stored in the file and packed.
 const LOADING_BYTES_MOST: u64 = 4 << 30;
-/// Addresses that are asked for and not used: stacks of threads, the system's allocator's own.
+/// Addresses that are reserved and not used: thread stacks, the system allocator's own.
 const UNUSED_BYTES: u64 = 256 << 20;
 
-/// The limit in bytes while one holds; 0 while none does.
+/// The limit in bytes while one is set; 0 otherwise.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
-/// Which model is loaded.
+/// The model being loaded.
 static WHAT: Mutex<Text<256>> = Mutex::new(Text::new());
 
-/// Runs `load`, which reads the model `file`, held to the limit: 4 GiB, or what this machine has. A program whose global
-/// allocator is not [`super::FixedPool`] (a test of the library) is held to none.
+/// Runs `load`, which reads the model `file`, under the limit: 4 GiB, or what this machine has. Sets no limit in a program whose
+/// global allocator is not [`super::FixedPool`] (a test of the library).
 pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
     let most = LOADING_BYTES_MOST.min(free_bytes());
     let (Some(taken), true) = (addresses_bytes(), INSTALLED.load(SeqCst)) else {
@@ -30,8 +29,8 @@ pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
         return load();
     };
     let wanted = taken.saturating_add(most).saturating_add(UNUSED_BYTES);
-    // In an address space of 32 bits the limit is its end.
-    #[allow(clippy::useless_conversion, reason = "rlim_t is of 32 bits elsewhere")]
+    // In a 32-bit address space the limit is its end.
+    #[allow(clippy::useless_conversion, reason = "rlim_t has 32 bits elsewhere")]
     let wanted = libc::rlim_t::try_from(wanted).unwrap_or(libc::RLIM_INFINITY);
     let held = libc::rlimit {
         rlim_cur: wanted.min(before.rlim_cur),
@@ -42,7 +41,7 @@ pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
         let name = file.display().to_string();
         let _ = write!(what, "{}", name.escape_debug());
     }
-    // One load at a time sets a limit and takes it back.
+    // Only one load at a time sets and resets the limit.
     let first = LIMIT.compare_exchange(
         0,
         usize::try_from(most).unwrap_or(usize::MAX),
@@ -59,7 +58,7 @@ pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
     made
 }
 
-/// A block that the system gave; when it gave none while a limit holds, the program ends.
+/// Passes on a block from the system; if the system refused while a limit is set, ends the program.
 pub(super) fn served(block: *mut u8, size: usize) -> *mut u8 {
     if block.is_null() {
         reached(size);
@@ -67,7 +66,7 @@ pub(super) fn served(block: *mut u8, size: usize) -> *mut u8 {
     block
 }
 
-/// There is no place for a block of that size: ends the program while a limit holds.
+/// An allocation of that size failed: ends the program while a limit is set.
 pub(super) fn reached(size: usize) {
     let limit = LIMIT.load(Relaxed);
     if limit != 0 {
@@ -75,31 +74,31 @@ pub(super) fn reached(size: usize) {
     }
 }
 
-/// Ends the program without another allocation.
+/// Ends the program without allocating.
 fn end(size: usize, limit: usize) -> ! {
     let mut line = Text::<1024>::new();
     let what = WHAT.try_lock();
     let name = what.as_ref().map_or("", |w| w.as_str());
     let _ = writeln!(
         line,
-        "eyelet: the model {name} asks for more memory than it may have while it is loaded: a block of {} KiB more, and {} MiB \
-         in all are the limit here; take a smaller network or picture",
+        "eyelet: the model {name} needs more memory to load than allowed: it asked for a block of {} KiB, and the limit here is \
+         {} MiB in all; use a smaller network or picture",
         size >> 10,
         limit >> 20
     );
     let bytes = line.as_str().as_bytes();
-    // SAFETY: `bytes` is that long; `_exit` runs nothing of this program's any more.
+    // SAFETY: `bytes` has that length; `_exit` runs no more code of this program.
     unsafe {
         libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len());
         libc::_exit(i32::from(Cause::Model as u8))
     }
 }
 
-/// Addresses that this process has, in bytes.
+/// Size of this process's address space, in bytes.
 fn addresses_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').next()?.parse().ok()?;
-    // SAFETY: it only asks for a number.
+    // SAFETY: it only reads a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     pages.checked_mul(u64::try_from(page).ok()?)
 }
@@ -119,7 +118,7 @@ fn set_address_limit(limit: &libc::rlimit) {
     unsafe { libc::setrlimit(libc::RLIMIT_AS, limit) };
 }
 
-/// Text in a place of its own, cut where it is full.
+/// A text buffer of fixed size that truncates what does not fit.
 struct Text<const N: usize> {
     bytes: [u8; N],
     len: usize,

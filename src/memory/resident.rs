@@ -1,8 +1,7 @@
 //! Maps the whole program in before frames run.
 //!
-//! Code, constants and stacks are mapped by the kernel a page at a time, when they are touched first: a branch that is taken
-//! for the first time in the thousandth frame would wait for the kernel there, and on a board that runs from a card even for
-//! the card. So the start asks for all of it.
+//! The kernel maps code, constants and stacks one page at a time, on first use: a branch first taken in the thousandth frame
+//! would wait for the kernel, and on a board that runs from a card even for the card. So the start maps all of it in.
 
 /// A readable mapping of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +11,8 @@ struct Mapping {
     is_writable: bool,
 }
 
-/// Of a line of `/proc/self/maps`, the mapping that it tells of, if it is memory of this process alone. Mappings that a driver
-/// shares are filled by the driver; those without any permission are guards and reserves.
+/// The mapping that a line of `/proc/self/maps` describes, if it is private memory of this process. Shared mappings are filled by
+/// their driver; those without any permission are guards and reserves.
 fn private_mapping(line: &str) -> Option<Mapping> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
@@ -28,11 +27,11 @@ fn private_mapping(line: &str) -> Option<Mapping> {
     })
 }
 
-/// Bytes of the calling thread's stack that are touched; the stack of a process grows only when it is.
+/// How much of the calling thread's stack is touched; a process's stack grows only on use.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Maps in every page of the program, its libraries, its data and the stacks of its threads. Without `/proc`, or on a kernel
-/// older than 5.14, nothing happens but that: pages are then mapped when they are used, as in any program.
+/// Maps in every page of the program, its libraries, its data and its threads' stacks. Without `/proc`, or on a kernel older than
+/// 5.14, it only touches this thread's stack: other pages are mapped on use, as in any program.
 pub fn map_in() {
     touch_stack();
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
@@ -44,7 +43,7 @@ pub fn map_in() {
         } else {
             libc::MADV_POPULATE_READ
         };
-        // SAFETY: populating changes no content; a range that has gone meanwhile, or that the kernel makes up (vvar), is refused.
+        // SAFETY: populating changes no content; a range that is gone meanwhile, or that the kernel makes up (vvar), is refused.
         unsafe { libc::madvise(mapping.start as *mut _, mapping.bytes, advice) };
     }
 }
@@ -64,7 +63,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     #[test]
-    fn private_mappings_are_told_from_shared_ones_and_guards() {
+    fn private_mappings_are_distinguished_from_shared_ones_and_guards() {
         let code = "a0a00000-a0a21000 r-xp 00002000 fe:00 1311 /usr/bin/eyelet";
         assert_eq!(
             private_mapping(code),
@@ -123,7 +122,7 @@ mod tests {
         };
         let before = faults();
         for page in (0..BYTES).step_by(4096) {
-            // SAFETY: inside of a mapping of `BYTES`, which nobody else knows.
+            // SAFETY: inside a mapping of `BYTES` bytes that nobody else knows.
             unsafe {
                 let page = map.add(page);
                 let byte = page.read_volatile();
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_touched_is_mapped_in() {
+    fn untouched_pages_are_mapped_in() {
         let [probe, to_write] = fresh_mappings();
         // SAFETY: populating changes no content.
         unsafe { libc::madvise(probe.cast(), BYTES, libc::MADV_POPULATE_READ) };
@@ -150,7 +149,7 @@ mod tests {
         assert_eq!(faults_of_use(read, false), 0);
         assert_eq!(faults_of_use(write, true), 0);
         for map in [probe, to_write, read, write] {
-            // SAFETY: made above, and used no more.
+            // SAFETY: mapped above and no longer used.
             unsafe { libc::munmap(map.cast(), BYTES) };
         }
     }

@@ -1,9 +1,9 @@
-//! A TOML file read key by key, so that *every* fault is found and reported with its place.
+//! Reads a TOML file key by key, so that *every* fault is found and reported with its place.
 //!
-//! Boards and models are described in TOML. Serde stops at the first fault; a person who edits a file wants all of them.
-//! So a [`Table`] is asked for each key by name, type and allowed values; what is wrong is noted and reading goes on; and
-//! when the table is dropped, every key that nobody asked for is a fault too. The list of allowed keys in a message is the
-//! list of keys that were asked for, so the two cannot differ.
+//! Boards and models are described in TOML. Serde stops at the first fault, but someone editing a file wants to see all of them.
+//! So code asks a [`Table`] for each key by name, type and allowed values; a fault is recorded and reading continues; and when
+//! the table is dropped, every key that nobody asked for is reported too. The list of allowed keys in a message is the list of
+//! keys that were asked for, so the two cannot differ.
 
 mod table;
 
@@ -16,21 +16,21 @@ use std::fmt;
 use std::path::Path;
 use toml::de::DeTable;
 
-/// So many faults of a file are told, the first ones; a file with more is none that a person wrote.
+/// At most this many faults of a file are reported, in file order; a file with more was not written by a person.
 const MAX_FAULTS: usize = 20;
 
-/// So many characters of a key or a value are told.
-const MAX_SPELT_CHARS: usize = 60;
+/// At most this many characters of a key or a value are shown.
+const MAX_SHOWN_CHARS: usize = 60;
 
-/// Everything that is wrong with one file: one line a fault, in the order of the file.
+/// All faults of one file, one line each, in file order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .lines.join("\n"))]
 pub struct Faults {
-    /// `FILE:LINE:COLUMN: KEY: what is wrong`
+    /// `FILE:LINE:COLUMN: KEY: fault`
     pub lines: Vec<String>,
 }
 
-/// The file that is being read: its name, its text, and what was found wrong so far.
+/// The file being read: its name, its text, and the faults found so far.
 #[derive(Debug)]
 struct Source<'t> {
     file: &'t str,
@@ -38,7 +38,7 @@ struct Source<'t> {
     faults: RefCell<Found>,
 }
 
-/// What was found wrong: the first faults by their byte offset, and how many others there are. Those cost nothing.
+/// The first faults by their byte offset, and the number of further ones, which cost nothing.
 #[derive(Debug, Default)]
 struct Found {
     first: BTreeSet<(usize, String)>,
@@ -46,7 +46,7 @@ struct Found {
 }
 
 impl Source<'_> {
-    /// Line and column (in characters) of a byte offset, both from 1.
+    /// Line and column (in characters) of a byte offset, both counted from 1.
     fn place(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
@@ -72,7 +72,7 @@ impl Source<'_> {
         }
     }
 
-    /// `FILE:LINE:COLUMN: KEY: what is wrong`, in the order of the file.
+    /// `FILE:LINE:COLUMN: KEY: fault`, in file order.
     fn lines(&self) -> Vec<String> {
         let found = self.faults.borrow();
         let file = self.file;
@@ -88,17 +88,17 @@ impl Source<'_> {
     }
 }
 
-/// The beginning of a text that a file brings.
+/// The beginning of a text from the file.
 fn shortened(text: &str) -> std::borrow::Cow<'_, str> {
-    match text.char_indices().nth(MAX_SPELT_CHARS) {
+    match text.char_indices().nth(MAX_SHOWN_CHARS) {
         Some((at, _)) => format!("{}...", &text[..at]).into(),
         None => text.into(),
     }
 }
 
-/// Reads `text` by `read`, which asks the outermost table for its keys. `file` is how messages name it.
+/// Parses `text` and passes the root table to `read`, which asks it for its keys. `file` names the file in messages.
 ///
-/// `read` gives `None` where a fault kept it from making its value.
+/// `read` returns `None` if a fault kept it from producing its value.
 pub fn read<T>(
     file: &str,
     text: &str,
@@ -127,8 +127,8 @@ pub fn read<T>(
     }
 }
 
-/// Reads a text file for people (board, model, labels), refusing what is not one: a folder, a device, more than `most_bytes`,
-/// bytes that are not UTF-8.
+/// Reads a text file (board, model, labels). Refuses a folder, a device, a file of more than `most_bytes`, and bytes that are not
+/// UTF-8.
 pub fn read_text(path: &Path, most_bytes: u64) -> Result<String, std::io::Error> {
     use std::io::{Error, ErrorKind};
     let bytes = named::read_file(path, most_bytes)?;
@@ -142,7 +142,7 @@ pub fn read_text(path: &Path, most_bytes: u64) -> Result<String, std::io::Error>
     })
 }
 
-/// "did you mean": the nearest of `allowed` to `word`, when one is near.
+/// "did you mean": the word in `allowed` nearest to `word`, if one is close enough.
 pub fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     allowed
         .into_iter()
@@ -191,8 +191,8 @@ mod tests {
             [
                 "f.toml:1:1: model: is missing",
                 "f.toml:1:1: name: is 3, needs text on one line",
-                "f.toml:3:9: camera.v4l3: is no key here, did you mean `v4l2`? (allowed: v4l2, still)",
-                "f.toml:7:1: decide.entre: is no key here, did you mean `enter`? (allowed: enter, hold_ms)",
+                "f.toml:3:9: camera.v4l3: unknown key, did you mean `v4l2`? (allowed: v4l2, still)",
+                "f.toml:7:1: decide.entre: unknown key, did you mean `enter`? (allowed: enter, hold_ms)",
                 "f.toml:8:1: decide.hold_ms: is -1, needs a whole number from 0 to 3600000",
             ]
         );
@@ -228,14 +228,14 @@ mod tests {
         });
         assert_eq!(
             both,
-            ["f.toml:2:4: d.none: `[d.png]` is there already, and only one is allowed"]
+            ["f.toml:2:4: d.none: `[d.png]` is already there, and only one is allowed"]
         );
         let neither = faults("[d]\n", |top| {
             top.choice("d", &kinds);
         });
         assert_eq!(
             neither,
-            ["f.toml:1:2: d: says no kind, needs one of [d.png], [d.none]"]
+            ["f.toml:1:2: d: names no kind, needs one of [d.png], [d.none]"]
         );
         let no_table = faults("d = 1\n", |top| {
             top.choice("d", &kinds);
@@ -277,7 +277,7 @@ mod tests {
             lines,
             [
                 "f.toml:3:1: d.spi.a: is missing",
-                "f.toml:4:1: d.spi.c: is no key here (allowed: a)",
+                "f.toml:4:1: d.spi.c: unknown key (allowed: a)",
             ]
         );
     }
@@ -322,8 +322,8 @@ mod tests {
         let clock = ThreadClock::of_this_thread().unwrap();
         let began = clock.time();
         for (text, first) in [
-            (keys.join("\n"), "f.toml:1:1: k99999: is no key here"),
-            (table, "f.toml:1:6: t.k99999: is no key here"),
+            (keys.join("\n"), "f.toml:1:1: k99999: unknown key"),
+            (table, "f.toml:1:6: t.k99999: unknown key"),
             ("= 1\n".repeat(20_000), "f.toml:1:1: "),
             ("[[".repeat(20_000), "f.toml:1:"),
             (
@@ -338,7 +338,7 @@ mod tests {
             assert!(lines.len() <= MAX_FAULTS + 1);
             assert!(lines.iter().all(|line| line.len() < 400), "{lines:?}");
         }
-        // Of the processor, not by the clock on the wall; an emulated one is many times as slow.
+        // CPU time, not wall-clock time; an emulated CPU is many times slower.
         let took = clock.time() - began;
         assert!(
             took.as_secs() < 5 || cfg!(not(target_arch = "x86_64")),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_refused_when_it_is_no_text() {
+    fn files_that_are_not_text_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(read_text(folder.path(), 100).is_err());
         assert!(read_text(Path::new("/dev/zero"), 100).is_err());

@@ -1,13 +1,13 @@
-//! One table of a TOML file, asked for its keys one by one.
+//! One table of a TOML file, which is asked for its keys one by one.
 
-use super::{MAX_SPELT_CHARS, Source, did_you_mean, shortened};
+use super::{MAX_SHOWN_CHARS, Source, did_you_mean, shortened};
 use crate::limits::{Real, Whole};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value of no settled kind.
+/// A value whose type the caller decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scalar {
     /// A whole number.
@@ -32,13 +32,13 @@ impl fmt::Display for Scalar {
 #[derive(Debug)]
 pub struct Table<'s, 't> {
     source: &'s Source<'t>,
-    /// Dotted name from the outermost table, empty for that one.
+    /// Dotted name from the root table; empty for the root itself.
     path: String,
     /// Where a fault of the table itself is reported.
     offset: usize,
     /// Keys that were not asked for yet.
     rest: BTreeMap<String, (usize, Spanned<DeValue<'t>>)>,
-    /// Where each key stands.
+    /// Where each key is in the file.
     places: BTreeMap<String, usize>,
     asked: Vec<String>,
 }
@@ -75,7 +75,7 @@ impl<'s, 't> Table<'s, 't> {
         }
     }
 
-    /// Notes a fault at `key`, or at the table when it has no such key.
+    /// Records a fault at `key`, or at the table if it has no such key.
     pub fn fault(&self, key: &str, message: impl fmt::Display) {
         let offset = self.places.get(key).copied().unwrap_or(self.offset);
         self.source.note(offset, &self.dotted(key), message);
@@ -86,7 +86,7 @@ impl<'s, 't> Table<'s, 't> {
         self.places.contains_key(key)
     }
 
-    /// Each of `keys` that the table lacks is a fault.
+    /// Records a fault for each of `keys` that is missing.
     pub fn must_have(&self, keys: &[&str]) {
         for key in keys.iter().filter(|key| !self.has(key)) {
             self.fault(key, "is missing");
@@ -98,7 +98,7 @@ impl<'s, 't> Table<'s, 't> {
         self.places.keys().cloned().collect()
     }
 
-    /// The same in the order of the file.
+    /// The same, in file order.
     pub fn names_in_order(&self) -> Vec<String> {
         let mut names: Vec<_> = self.places.iter().collect();
         names.sort_by_key(|(_, at)| **at);
@@ -111,42 +111,45 @@ impl<'s, 't> Table<'s, 't> {
         Some(value.into_inner())
     }
 
-    /// One value of `key`, made by `make`; when `make` cannot, the fault says what is `allowed`.
+    /// The value of `key`, parsed by `parse`; if that fails, the fault states what is `allowed`.
     fn value<T>(
         &mut self,
         key: &str,
         allowed: impl fmt::Display,
-        make: impl FnOnce(&DeValue<'t>) -> Option<T>,
+        parse: impl FnOnce(&DeValue<'t>) -> Option<T>,
     ) -> Option<T> {
         let value = self.take(key)?;
-        let made = make(&value);
-        if made.is_none() {
-            self.fault(key, format_args!("is {}, needs {allowed}", spelt(&value)));
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.fault(
+                key,
+                format_args!("is {}, needs {allowed}", as_written(&value)),
+            );
         }
-        made
+        parsed
     }
 
-    /// A list whose members are made by `make`; the first member that cannot be made is the fault.
+    /// A list whose members are parsed by `parse`; the first member that fails is the fault.
     fn list<T>(
         &mut self,
         key: &str,
         allowed: impl fmt::Display,
-        mut make: impl FnMut(&DeValue<'t>) -> Option<T>,
+        mut parse: impl FnMut(&DeValue<'t>) -> Option<T>,
     ) -> Option<Vec<T>> {
         let value = self.take(key)?;
         let DeValue::Array(members) = &value else {
             self.fault(
                 key,
-                format_args!("is {}, needs a list of {allowed}", spelt(&value)),
+                format_args!("is {}, needs a list of {allowed}", as_written(&value)),
             );
             return None;
         };
-        let mut made = Vec::with_capacity(members.len());
+        let mut parsed = Vec::with_capacity(members.len());
         for member in members {
-            if let Some(one) = make(member.get_ref()) {
-                made.push(one);
+            if let Some(one) = parse(member.get_ref()) {
+                parsed.push(one);
             } else {
-                let got = spelt(member.get_ref());
+                let got = as_written(member.get_ref());
                 self.source.note(
                     member.span().start,
                     &self.dotted(key),
@@ -155,10 +158,10 @@ impl<'s, 't> Table<'s, 't> {
                 return None;
             }
         }
-        Some(made)
+        Some(parsed)
     }
 
-    /// Text on one line, not empty.
+    /// Non-empty text on one line.
     pub fn text(&mut self, key: &str) -> Option<String> {
         self.value(key, "text on one line", one_line)
     }
@@ -197,12 +200,12 @@ impl<'s, 't> Table<'s, 't> {
         self.value(key, range, |value| number_in(value, range))
     }
 
-    /// Three numbers in `range`, one a colour.
+    /// Three numbers in `range`, one per colour.
     pub fn numbers(&mut self, key: &str, range: Real) -> Option<[f32; 3]> {
         self.numbers_of(key, range, "red, green, blue")
     }
 
-    /// `N` numbers in `range`; `which` says what they are, in their order.
+    /// `N` numbers in `range`; `which` names them in order.
     pub fn numbers_of<const N: usize>(
         &mut self,
         key: &str,
@@ -229,7 +232,7 @@ impl<'s, 't> Table<'s, 't> {
         found
     }
 
-    /// A list of one or more of `words`, none twice.
+    /// A list of one or more of `words`, without duplicates.
     pub fn words<T: Copy + PartialEq>(&mut self, key: &str, words: &[(&str, T)]) -> Option<Vec<T>> {
         let value = self.take(key)?;
         let members = match &value {
@@ -239,7 +242,7 @@ impl<'s, 't> Table<'s, 't> {
                     key,
                     format_args!(
                         "is {}, needs a list of one or more of {}",
-                        spelt(&value),
+                        as_written(&value),
                         alternatives(words)
                     ),
                 );
@@ -253,7 +256,7 @@ impl<'s, 't> Table<'s, 't> {
                 Some(one) if found.contains(&one) => self.source.note(
                     member.span().start,
                     &self.dotted(key),
-                    format_args!("has {} twice", spelt(word)),
+                    format_args!("has {} twice", as_written(word)),
                 ),
                 Some(one) => found.push(one),
                 None => self.source.note(
@@ -271,7 +274,7 @@ impl<'s, 't> Table<'s, 't> {
         self.one_of(key, [0, 90, 180, 270])
     }
 
-    /// One of these whole numbers, in decimal digits.
+    /// One of these whole numbers, in decimal.
     pub fn one_of<T: Copy + fmt::Display, const N: usize>(
         &mut self,
         key: &str,
@@ -291,7 +294,7 @@ impl<'s, 't> Table<'s, 't> {
         })
     }
 
-    /// A value whose kind somebody else decides: a whole number, a flag or text.
+    /// A value whose type the caller decides: a whole number, a flag or text.
     pub fn scalar(&mut self, key: &str) -> Option<Scalar> {
         let allowed = "a whole number of 64 bits, true or false, or text on one line";
         self.value(key, allowed, |value| match value {
@@ -309,7 +312,7 @@ impl<'s, 't> Table<'s, 't> {
         self.as_table(key, value)
     }
 
-    /// The tables that `key` is: one, or several where it is a list of tables, `[[key]]`.
+    /// The tables at `key`: one, or several if it is a list of tables, `[[key]]`.
     pub fn tables(&mut self, key: &str) -> Vec<Table<'s, 't>> {
         match self.take(key) {
             None => Vec::new(),
@@ -339,14 +342,14 @@ impl<'s, 't> Table<'s, 't> {
             other => {
                 self.fault(
                     key,
-                    format_args!("is {}, needs a table, `[{key}]`", spelt(&other)),
+                    format_args!("is {}, needs a table, `[{key}]`", as_written(&other)),
                 );
                 None
             }
         }
     }
 
-    /// The one table of `[key.KIND]` and which of `kinds` it is.
+    /// The single table `[key.KIND]`, and which of `kinds` it is.
     pub fn choice(
         &mut self,
         key: &str,
@@ -360,7 +363,7 @@ impl<'s, 't> Table<'s, 't> {
                     outer.take(kind);
                     outer.fault(
                         kind,
-                        format_args!("`[{key}.{first}]` is there already, and only one is allowed"),
+                        format_args!("`[{key}.{first}]` is already there, and only one is allowed"),
                     );
                 } else if let Some(table) = outer.table(kind) {
                     chosen = Some((kind, table));
@@ -373,8 +376,8 @@ impl<'s, 't> Table<'s, 't> {
         chosen
     }
 
-    /// All tables of `[key.KIND]`, each with which of `kinds` it is, in the order of the file; `[[key.KIND]]` gives several of one
-    /// kind. `others` asks for the keys beside the kinds.
+    /// All tables `[key.KIND]`, each with its kind from `kinds`, in file order; `[[key.KIND]]` gives several of one kind.
+    /// `others` reads the keys beside the kinds.
     pub fn choices(
         &mut self,
         key: &str,
@@ -394,14 +397,14 @@ impl<'s, 't> Table<'s, 't> {
         chosen
     }
 
-    /// It is a fault when `outer`, the table `key`, has none of `kinds` and nothing strange, which is a fault of its own.
+    /// Records a fault if `outer`, the table `key`, has none of `kinds` and no unknown key, which is already a fault.
     fn needs_kind(&self, key: &str, kinds: &[&'static str], outer: &Table<'_, '_>) {
         let has_kind = kinds.iter().any(|kind| outer.has(kind));
         if !has_kind && outer.rest.is_empty() {
             let names: Vec<_> = kinds.iter().map(|kind| format!("[{key}.{kind}]")).collect();
             self.fault(
                 key,
-                format_args!("says no kind, needs one of {}", names.join(", ")),
+                format_args!("names no kind, needs one of {}", names.join(", ")),
             );
         }
     }
@@ -410,7 +413,7 @@ impl<'s, 't> Table<'s, 't> {
 impl Drop for Table<'_, '_> {
     fn drop(&mut self) {
         let mut rest: Vec<_> = self.rest.iter().collect();
-        // In the order of the file: faults past the ones that are told are not even put into words.
+        // In file order: faults beyond the reported ones are not even formatted.
         rest.sort_by_key(|(_, (offset, _))| *offset);
         for (key, (offset, _)) in rest {
             let asked = &self.asked;
@@ -420,7 +423,7 @@ impl Drop for Table<'_, '_> {
     }
 }
 
-/// What is wrong with a key that nobody asked for.
+/// The message for a key that nobody asked for.
 struct NoKey<'a> {
     key: &'a str,
     asked: &'a [String],
@@ -429,11 +432,11 @@ struct NoKey<'a> {
 impl fmt::Display for NoKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.asked.is_empty() {
-            return f.write_str("is no key here, the table has none");
+            return f.write_str("unknown key; this table has no keys");
         }
         let near = did_you_mean(self.key, self.asked.iter().map(String::as_str));
         let allowed = self.asked.join(", ");
-        write!(f, "is no key here{near} (allowed: {allowed})")
+        write!(f, "unknown key{near} (allowed: {allowed})")
     }
 }
 
@@ -469,17 +472,17 @@ fn not_a_word<T>(value: &DeValue<'_>, words: &[(&str, T)]) -> String {
     let near = value.as_str().map_or_else(String::new, |word| {
         did_you_mean(word, words.iter().map(|(name, _)| *name))
     });
-    let mut message = format!("{} is not allowed{near}", spelt(value));
+    let mut message = format!("{} is not allowed{near}", as_written(value));
     // Writing to a String cannot fail.
     let _ = write!(message, " (allowed: {})", alternatives(words));
     message
 }
 
-/// The value as a person wrote it, shortened.
-fn spelt(value: &DeValue<'_>) -> String {
+/// The value as written in the file, shortened.
+fn as_written(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().nth(MAX_SPELT_CHARS).is_some() => {
-            let head: String = text.chars().take(MAX_SPELT_CHARS).collect();
+        DeValue::String(text) if text.chars().nth(MAX_SHOWN_CHARS).is_some() => {
+            let head: String = text.chars().take(MAX_SHOWN_CHARS).collect();
             format!("{head:?}...")
         }
         DeValue::String(text) => format!("{text:?}"),

@@ -1,9 +1,9 @@
-//! A look at a whole image before anything is written: whether the slot's bytes are those of the label, and, where a key is to
-//! have signed, whether it signed just these bytes.
+//! Checks a whole image before anything is written: the slot's bytes must match the label and, if a key is required, the
+//! signature must match exactly these bytes.
 //!
-//! A stick can give other bytes when it is read again. So all that is used afterwards comes from this one reading: the label
-//! and the partition table lie in [`Checked`], and of the slot the digest that the label has; [`super::write_slot`] reads
-//! the slot again and gives it a boot sector only if what it wrote has that digest.
+//! A stick can return other bytes when it is read again, so everything used afterwards comes from this one pass: [`Checked`]
+//! keeps the label, the partition table and the slot's digest from the label. [`super::write_slot`] reads the slot again and
+//! gives it a boot sector only if what it wrote has that digest.
 
 use super::label::{self, Label};
 use super::signature::{Permit, Verifier};
@@ -17,7 +17,7 @@ use std::ops::Range;
 /// The partition table and the label.
 const HEAD_BYTES: usize = label::START_BYTE as usize + label::BYTES;
 
-/// An image that was looked at.
+/// An image that passed the check.
 #[derive(Debug)]
 pub struct Checked {
     label: Label,
@@ -32,7 +32,7 @@ impl Checked {
         &self.label
     }
 
-    /// Which slot was looked at.
+    /// The checked slot.
     pub fn slot(&self) -> Slot {
         self.slot
     }
@@ -42,16 +42,16 @@ impl Checked {
         self.partition.clone()
     }
 
-    /// What the key's owner permits; `None`: no signature was asked for.
+    /// What the key's owner permits; `None` if no signature was required.
     pub fn permit(&self) -> Option<Permit> {
         self.permit
     }
 }
 
-/// Checks `slot` of `image` against the image's label, and all of the image against the signature of `verifier`.
+/// Checks `slot` of `image` against the image's label, and the whole image against the signature in `verifier`.
 ///
 /// # Errors
-/// The image has no label, is damaged, cannot be read, or is not what was signed.
+/// The image has no label, is damaged, cannot be read, or does not match its signature.
 pub fn check(
     image: &mut (impl Read + Seek + ?Sized),
     slot: Slot,
@@ -66,7 +66,7 @@ pub fn check(
     let contents = label.slot(slot);
     if contents.bytes > from.end - from.start {
         return Err(UpdateError::Misfit(
-            "its label says more than its slots hold".to_owned(),
+            "its label states more bytes than its slots hold".to_owned(),
         ));
     }
     let used = from.start..from.start + contents.bytes;
@@ -102,7 +102,7 @@ pub fn check(
     })
 }
 
-/// Reads the rest of the image for its signature.
+/// Reads the rest of the image to complete the signature check.
 fn to_the_end(
     image: &mut (impl Read + ?Sized),
     mut verifier: Verifier<'_>,

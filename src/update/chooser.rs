@@ -1,13 +1,13 @@
-//! Which slot boots next: one interface, two back ends.
+//! Which slot boots next: one interface, two backends.
 //!
 //! | | Raspberry Pi's firmware | U-Boot (in emulation) |
 //! |---|---|---|
 //! | current slot | `boot_partition` under `[all]` of `autoboot.txt` | `slot=` of `eyelet.env` |
-//! | trial | asked for by `trial=` of `eyelet.env`: the current slot's first program empties it and reboots with the argument `0 tryboot`; `autoboot.txt` stays | `trial=` of `eyelet.env`; U-Boot empties it before it boots |
+//! | trial | requested by `trial=` in `eyelet.env`: the current slot's first program clears it and reboots with the argument `0 tryboot`; `autoboot.txt` stays the same | `trial=` in `eyelet.env`; U-Boot clears it before it boots |
 //! | confirmed | `autoboot.txt` names the other slot | `slot=` names the other slot |
 //!
-//! Both files lie on the boot partition and are shorter than a sector, and are overwritten in place. A Raspberry Pi's card has
-//! both; its firmware reads `autoboot.txt` alone, and U-Boot, which stands in for it in emulation, `eyelet.env` alone.
+//! Both files are on the boot partition, shorter than a sector, and overwritten in place. A Raspberry Pi's card has both; its
+//! firmware reads only `autoboot.txt`, and U-Boot, which replaces it in emulation, only `eyelet.env`.
 
 use super::{Disk, UpdateError, Window, nth_partition};
 use crate::fat_volume;
@@ -15,18 +15,18 @@ use crate::slot::Slot;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::str::FromStr;
 
-/// Pi: which partition boots.
+/// Raspberry Pi: which partition boots.
 pub const AUTOBOOT: &str = "autoboot.txt";
-/// U-Boot: the slot that boots, and the one that is to be tried once.
+/// U-Boot: the default slot, and the one to try once.
 pub const U_BOOT_STATE: &str = "eyelet.env";
-/// What is followed on the boot partition: both, because writing one must not change the other.
+/// The files whose clusters are checked on the boot partition: both, because writing one must not change the other.
 const FILES: [&str; 2] = [AUTOBOOT, U_BOOT_STATE];
-/// Files are filled up with newlines to this length, so that they are overwritten in place and within one sector.
+/// Files are padded with newlines to this length, so that they are overwritten in place and within one sector.
 const FILE_BYTES: usize = 96;
 /// The boot partition, counted from 1.
 const BOOT_PARTITION: usize = 1;
 
-/// A back end.
+/// A backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chooser {
     /// The Raspberry Pi's firmware.
@@ -36,7 +36,7 @@ pub enum Chooser {
 }
 
 impl Chooser {
-    /// What `current` being the current slot looks like in the back end's file, and nothing on trial.
+    /// The contents of the backend's file when `current` is the current slot and nothing is on trial.
     pub fn text(self, current: Slot) -> String {
         self.text_with_trial(current, None)
     }
@@ -66,7 +66,7 @@ impl Chooser {
         }
     }
 
-    /// Its name on the kernel's command line and on ours.
+    /// The backend's name on the kernel's command line and on ours.
     pub fn name(self) -> &'static str {
         match self {
             Self::PiFirmware => "pi",
@@ -74,10 +74,10 @@ impl Chooser {
         }
     }
 
-    /// The back end of `card` in the board that it is for.
+    /// The backend that `card`'s own board uses.
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be read.
+    /// When we did not make the card, or it cannot be read.
     pub fn of_card(card: &mut dyn Disk) -> Result<Self, UpdateError> {
         Ok(match read(card, AUTOBOOT)? {
             Some(_) => Self::PiFirmware,
@@ -85,14 +85,14 @@ impl Chooser {
         })
     }
 
-    /// The slot that `card` boots when nothing is on trial; slot A when the file does not say.
+    /// The slot that `card` boots when nothing is on trial; slot A if the file does not say.
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be read.
+    /// When we did not make the card, or it cannot be read.
     pub fn current(self, card: &mut dyn Disk) -> Result<Slot, UpdateError> {
         let text = read(card, self.file())?.unwrap_or_default();
         let slot = match self {
-            // The first one is that of [all].
+            // The first one is under [all].
             Self::PiFirmware => value(&text, "boot_partition=").and_then(|number| {
                 [Slot::A, Slot::B]
                     .into_iter()
@@ -103,42 +103,42 @@ impl Chooser {
         Ok(slot.unwrap_or(Slot::A))
     }
 
-    /// The slot that is to be booted once and was not yet.
+    /// The slot that waits for its trial.
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be read.
+    /// When we did not make the card, or it cannot be read.
     pub fn waiting(card: &mut dyn Disk) -> Result<Option<Slot>, UpdateError> {
         let text = read(card, U_BOOT_STATE)?.unwrap_or_default();
         Ok(value(&text, "trial=").and_then(Slot::of_letter))
     }
 
-    /// Has `slot` booted once, at the next boot (on the Pi by way of the current slot).
+    /// Boots `slot` once, at the next boot (on the Pi via the current slot).
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be written.
+    /// When we did not make the card, or it cannot be written.
     pub fn try_once(self, card: &mut dyn Disk, slot: Slot) -> Result<(), UpdateError> {
         let text = Self::UBoot.text_with_trial(slot.other(), Some(slot));
         write(card, U_BOOT_STATE, &text)
     }
 
-    /// Has nothing booted on trial.
+    /// Cancels a pending trial.
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be written.
+    /// When we did not make the card, or it cannot be written.
     pub fn try_nothing(self, card: &mut dyn Disk) -> Result<(), UpdateError> {
         let current = self.current(card)?;
         write(card, U_BOOT_STATE, &Self::UBoot.text(current))
     }
 
-    /// Makes `slot` the one that is booted from now on.
+    /// Makes `slot` the default.
     ///
     /// # Errors
-    /// When the card is none of ours, or cannot be written.
+    /// When we did not make the card, or it cannot be written.
     pub fn confirm(self, card: &mut dyn Disk, slot: Slot) -> Result<(), UpdateError> {
         write(card, self.file(), &self.text(slot))
     }
 
-    /// What `reboot(2)` is to be given with `LINUX_REBOOT_CMD_RESTART2` for a boot on trial.
+    /// The argument for `reboot(2)` with `LINUX_REBOOT_CMD_RESTART2` that requests a trial boot.
     pub fn reboot_argument(self) -> Option<&'static str> {
         match self {
             Self::PiFirmware => Some("0 tryboot"),
@@ -150,7 +150,7 @@ impl Chooser {
 impl FromStr for Chooser {
     type Err = String;
 
-    /// The back end of that [`Chooser::name`].
+    /// The backend called `name`, as [`Chooser::name`] has it.
     fn from_str(name: &str) -> Result<Self, String> {
         [Self::PiFirmware, Self::UBoot]
             .into_iter()
@@ -165,7 +165,7 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     line.map(|value| value.trim_matches(['\0', ' ', '\r']))
 }
 
-/// A file of the boot partition; `None` when there is none of this name.
+/// Reads a file on the boot partition; `None` if it does not exist.
 fn read(card: &mut dyn Disk, name: &str) -> Result<Option<String>, UpdateError> {
     let range = nth_partition(card, "the card", BOOT_PARTITION)?;
     let volume = fat_volume::open(Window::new(card, range), &FILES)?;
@@ -183,7 +183,7 @@ fn write(card: &mut dyn Disk, name: &str, text: &str) -> Result<(), UpdateError>
     {
         let volume = fat_volume::open(Window::new(card, range), &FILES)?;
         let root = volume.root_dir();
-        // Not truncated: its cluster stays, and with it the length, when that is the same.
+        // Not truncated: the file keeps its cluster, and its length if that is unchanged.
         let mut file = root.create_file(name)?;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())?;
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_say_what_the_boot_loaders_read() {
+    fn the_files_have_the_form_that_the_boot_loaders_read() {
         let autoboot = Chooser::PiFirmware.text(Slot::B);
         assert_eq!(
             autoboot.trim_end(),

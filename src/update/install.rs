@@ -1,4 +1,4 @@
-//! A whole update of a card up to its trial: what speaks against it, the idle slot, the request for one boot of it.
+//! A whole update of a card up to its trial: checks, writing the idle slot, and requesting one boot of it.
 
 use super::signature::{Permit, PublicKey};
 use super::{
@@ -7,36 +7,36 @@ use super::{
 use crate::slot::Slot;
 use semver::Version;
 
-/// What came of an update.
+/// The result of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// This slot has the new system now, and it is booted once, at the next start.
+    /// The slot has the new system, which boots once, at the next start.
     Installed {
         /// The slot.
         slot: Slot,
         /// The system.
         label: Label,
-        /// The card asked for a signature, and it was right.
+        /// The card required a signature, and it was valid.
         is_signed: bool,
     },
-    /// The card runs this very system, so no slot was written.
+    /// The card already runs this system, so no slot was written.
     Same {
-        /// The slot that runs.
+        /// The running slot.
         slot: Slot,
         /// The system.
         label: Label,
-        /// Another one waited for its trial, and does not any more.
+        /// Another system waited for its trial, which was cancelled.
         took_back: bool,
     },
 }
 
-/// Puts the system that was `brought` into the idle slot of `card` and has it tried at the next start.
+/// Writes the system from `brought` to the idle slot of `card` and requests a trial at the next start.
 ///
-/// Where the system that runs has a public key, nothing is written unless the whole image was signed by it. `key` is that of
-/// the running system, where it is known better than from the card.
+/// If the running system has a public key, nothing is written unless it signed the whole image. `key` is the running system's
+/// key, for callers that know it from a safer source than the card.
 ///
 /// # Errors
-/// See [`UpdateError`]. The current slot stays as it is, whatever happens.
+/// See [`UpdateError`]. The current slot stays untouched in any case.
 pub fn install(
     card: &mut dyn Disk,
     brought: &mut Brought<'_>,
@@ -49,10 +49,10 @@ pub fn install(
     let system = System::in_slot(card, current).map_err(|error| {
         let slot = current.letter();
         UpdateError::Misfit(format!(
-            "slot {slot}, which it boots, has no system that says what it is ({error}): write the whole image to the card"
+            "its current slot, {slot}, has no system that identifies itself ({error}): write the whole image to the card"
         ))
     })?;
-    // The image is refused for these at once, rather than after all of it was read.
+    // Refuse the image for these at once, not after reading all of it.
     let first_said = Label::read(image, "the update")?;
     may_run(&first_said, &system, chooser)?;
     let from = partition(image, "the update", idle)?;
@@ -65,7 +65,7 @@ pub fn install(
     let checked = check(image, idle, verifier.transpose()?)?;
     let label = checked.label().clone();
     if label != first_said {
-        return Err(UpdateError::Misfit("it changes while it is read".into()));
+        return Err(UpdateError::Misfit("it changes while being read".into()));
     }
     if let Some(permit) = checked.permit() {
         may_follow(&label, &system, permit)?;
@@ -77,7 +77,7 @@ pub fn install(
             took_back: take_back_waiting(card, chooser)?,
         });
     }
-    // What is written now must not be booted before it is whole.
+    // An incomplete slot must not boot.
     take_back_waiting(card, chooser)?;
     write_slot(card, image, &checked)?;
     chooser.try_once(card, idle)?;
@@ -88,7 +88,7 @@ pub fn install(
     })
 }
 
-/// Whether the card's computer can run the new system, and can be asked for a trial of it.
+/// Whether the card's machine can run the new system and can request a trial of it.
 fn may_run(label: &Label, system: &System, chooser: Chooser) -> Result<(), UpdateError> {
     if label.machine != system.machine {
         return Err(UpdateError::Misfit(format!(
@@ -99,21 +99,21 @@ fn may_run(label: &Label, system: &System, chooser: Chooser) -> Result<(), Updat
     let is_other = label.id != system.id;
     if is_other && chooser == Chooser::PiFirmware && !system.can_ask_pi_firmware() {
         return Err(UpdateError::Misfit(format!(
-            "its kernel, {}, cannot ask the Raspberry Pi's firmware for a trial, only Raspberry Pi OS's can: write the whole image to the card",
+            "its kernel, {}, cannot ask the Raspberry Pi's firmware for a trial boot; only Raspberry Pi OS's can: write the whole image to the card",
             system.kernel
         )));
     }
     Ok(())
 }
 
-/// Whether a system that the key's owner signed may take the place of the one that runs.
+/// Whether a system that the key's owner signed may replace the running one.
 fn may_follow(label: &Label, system: &System, permit: Permit) -> Result<(), UpdateError> {
     if label.public_key.is_none() {
         return Err(UpdateError::Keyless);
     }
     let is_known_not_older = match (version(&label.version), version(&system.version)) {
         (Some(new), Some(running)) => new.cmp_precedence(&running).is_ge(),
-        // One of the two was not made by us: we refuse to put a key beside such a version.
+        // We did not make one of the two, so we cannot order the versions.
         _ => label.version == system.version,
     };
     if is_known_not_older || permit.allows_older {
@@ -125,12 +125,12 @@ fn may_follow(label: &Label, system: &System, permit: Permit) -> Result<(), Upda
     })
 }
 
-/// A version that can be told to be older or newer than another: those of <https://semver.org>.
+/// A version that can be ordered: those of <https://semver.org>.
 pub fn version(text: &str) -> Option<Version> {
     Version::parse(text).ok()
 }
 
-/// An earlier update that was not tried yet will not be. Whether there was one.
+/// Cancels the trial of an earlier update that was not tried yet. Returns whether there was one.
 fn take_back_waiting(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, UpdateError> {
     let waits = Chooser::waiting(card)?.is_some();
     if waits {

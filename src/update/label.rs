@@ -1,20 +1,20 @@
-//! The label of an image: what is in its slots, and what their bytes are to hash to.
+//! The label of an image: what its slots contain, and the digests of their bytes.
 //!
-//! It lies in the sectors behind the partition table, which belong to no partition: lines of text, the rest zeros.
+//! It is stored in the sectors after the partition table, outside any partition: lines of text, padded with zeros.
 //!
 //! ```text
 //! eyelet-image 1
-//! id SHA256               what makes the system what it is; the same in /etc/eyelet/manifest.json of the running system
+//! id SHA256               identifies the system; also in /etc/eyelet/manifest.json of the running system
 //! version TEXT
 //! machine raspberry-pi-3
-//! slot-a BYTES SHA256     so many bytes from the slot's beginning, and their digest; behind them is nothing
+//! slot-a BYTES SHA256     number of bytes used from the slot's beginning, and their digest
 //! slot-b BYTES SHA256
-//! public-key BASE64       where there is one: a system with it takes updates that this key signed, and no others
+//! public-key BASE64       optional: a system with it accepts only updates that this key signed
 //! ```
 //!
-//! The digests find a damaged image. They do not say who made it: whoever can write an image can write its label, and it is
-//! read before any signature is verified ([`super::signature`]), so that what is in it may come from anyone. Its length is
-//! limited, its texts hold no control characters, and nothing is done with it but to refuse the image.
+//! The digests detect a damaged image. They do not prove who made it: whoever can write an image can write its label, and we read
+//! it before any signature is verified ([`super::signature`]), so its contents are untrusted. Its length is limited, its texts
+//! hold no control characters, and before verification we use it only to refuse the image.
 
 use super::UpdateError;
 use super::signature::PublicKey;
@@ -24,31 +24,31 @@ use std::io::{Read, Seek, SeekFrom};
 
 /// Where the label begins on the disk.
 pub const START_BYTE: u64 = SECTOR_BYTES;
-/// How long it is.
+/// The label's length.
 pub const BYTES: usize = 7 * SECTOR_BYTES as usize;
-/// A version is cut off there.
+/// A longer version is truncated.
 pub const VERSION_CHARACTERS: usize = 100;
 const FIRST_LINE: &str = "eyelet-image 1";
 
 /// The label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// 64 hexadecimal digits that no other system has.
+    /// 64 hexadecimal digits, unique to this system.
     pub id: String,
-    /// What a person calls the image.
+    /// The version for humans.
     pub version: String,
-    /// The computer that it is for.
+    /// The machine that the system is for.
     pub machine: String,
-    /// What slots A and B hold.
+    /// The contents of slots A and B.
     pub slots: [Contents; 2],
-    /// Whose updates the system takes.
+    /// The key that updates must be signed with.
     pub public_key: Option<PublicKey>,
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// So many bytes from its beginning; whole sectors.
+    /// Number of bytes used from its beginning; whole sectors.
     pub bytes: u64,
     /// Their digest.
     pub sha256: String,
@@ -82,10 +82,10 @@ impl Label {
         sectors
     }
 
-    /// Reads the label of a disk; `what` names it in the error.
+    /// Reads a disk's label; `what` names the disk in the error.
     ///
     /// # Errors
-    /// When the disk cannot be read, or has none.
+    /// When the disk cannot be read or has no valid label.
     pub fn read(disk: &mut (impl Read + Seek + ?Sized), what: &str) -> Result<Self, UpdateError> {
         let mut sectors = [0; BYTES];
         disk.seek(SeekFrom::Start(START_BYTE))?;
@@ -93,12 +93,12 @@ impl Label {
         let text = String::from_utf8_lossy(&sectors);
         Self::parse(text.trim_end_matches('\0')).ok_or_else(|| {
             UpdateError::Misfit(format!(
-                "{what} has no label, or a damaged one: make the image anew by `eyelet image`"
+                "{what} has no label, or a damaged one: make the image again with `eyelet image`"
             ))
         })
     }
 
-    /// What `slot` holds.
+    /// The contents of `slot`.
     pub fn slot(&self, slot: Slot) -> &Contents {
         match slot {
             Slot::A => &self.slots[0],
@@ -121,7 +121,7 @@ impl Label {
             Contents::parse(value("slot-a")?)?,
             Contents::parse(value("slot-b")?)?,
         ];
-        // Lines of later versions may follow.
+        // Later versions may add lines.
         let public_key = match lines
             .next()
             .and_then(|line| line.strip_prefix("public-key "))
@@ -151,7 +151,7 @@ impl Contents {
     }
 }
 
-/// Whether this is a sha256 as we write it.
+/// Whether this is a sha256 in our form.
 pub fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_says_what_it_was_made_of_and_a_damaged_one_nothing() {
+    fn a_label_survives_a_round_trip_and_a_damaged_one_is_refused() {
         let mut disk = vec![0; SECTOR_BYTES as usize];
         disk.extend(label().sectors());
         assert_eq!(Label::read(&mut Cursor::new(&disk), "x").unwrap(), label());
@@ -193,7 +193,7 @@ mod tests {
             let read = Label::read(&mut Cursor::new(&damaged), "it");
             assert!(read.is_err(), "{word}: {read:?}");
         }
-        // What would be a command to a terminal.
+        // A terminal escape sequence.
         for word in ["7.1", "virt"] {
             let mut damaged = disk.clone();
             let at = damaged

@@ -1,23 +1,23 @@
-//! Updating a card that has two slots, from an image that `eyelet image` made. Power may go at any byte of it.
+//! Updates a card with two slots from an image that `eyelet image` made. Power may fail at any byte.
 //!
 //! ```text
-//! check               the image's slot against the digest in its label, and, for a system with a public key, the whole image
-//!                     against its signature; nothing is written before that
-//! write_slot          the idle slot's partition, copied out of the image and read back; its first block comes last
+//! check               compares the image's slot with the digest in its label and, for a system with a public key, verifies
+//!                     the signature of the whole image; nothing is written before that
+//! write_slot          copies the idle slot's partition out of the image and reads it back; its first block is written last
 //! Chooser::try_once   the next boot is the new slot, and the boot after it the old one again
-//! Chooser::confirm    the new slot is the one that is booted from now on
+//! Chooser::confirm    the new slot boots by default from now on
 //! ```
 //!
-//! Slots are updated, and nothing else: the boot partition and the data partition stay as they are.
+//! Only slots are updated: the boot partition and the data partition stay as they are.
 //!
 //! # Invariants
 //!
-//! - The slot that runs is never written.
-//! - A slot that is not whole has no boot sector, and nobody is told to boot it before it was read back.
-//! - What chooses the slot is a file on the boot partition of less than one sector, overwritten in place: a card writes a
-//!   sector or does not. Both slots are whole whenever it changes.
-//! - A slot gets a boot sector only if the bytes that were written to it have the digest of a label that was checked. Where a
-//!   signature is asked for, it was right for the very bytes that this label was read from ([`check`](mod@check)).
+//! - The running slot is never written.
+//! - An incomplete slot has no boot sector, and no boot loader is told to boot a slot before it was read back.
+//! - The slot is chosen by a file of less than one sector on the boot partition, overwritten in place: a card writes a sector
+//!   completely or not at all. Both slots are complete whenever this file changes.
+//! - A slot gets a boot sector only if the bytes written to it match the digest in a checked label. Where a signature is
+//!   required, it was verified over the very bytes that this label was read from ([`check`](mod@check)).
 
 pub mod check;
 pub mod chooser;
@@ -45,14 +45,14 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 
-/// Bytes a read or write.
+/// Bytes per read or write.
 const BLOCK_BYTES: u64 = 1 << 20;
 
-/// A card or an image: a disk that can be read and written anywhere.
+/// A card or an image: a disk with random access.
 pub trait Disk: Read + Write + Seek {
     /// Returns when everything written is on the disk.
     fn sync(&mut self) -> io::Result<()>;
-    /// Forgets what is remembered of the disk, so that reading reads the disk itself.
+    /// Drops cached data, so that reads come from the disk itself.
     fn forget(&mut self);
 }
 
@@ -63,58 +63,58 @@ impl Disk for std::fs::File {
 
     fn forget(&mut self) {
         use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open as long as `self` is; the call takes no memory of ours. What it returns does not
-        // matter: without it the check reads from memory what the disk holds all the same.
+        // SAFETY: the descriptor is open as long as `self` lives; the call takes no memory of ours. We ignore the result: without
+        // it the check may read the cache, which has what the disk should hold.
         unsafe { libc::posix_fadvise(self.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     }
 }
 
-/// Why a slot was not written. The other slot is as it was.
+/// Why a slot was not written. The other slot is untouched.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// The image is none that fits the card.
+    /// The image does not fit the card.
     #[error("the update does not fit this card: {0}")]
     Misfit(String),
-    /// The image does not hold what its label says.
-    #[error("the update is damaged: slot {} has sha256 {got}, and its label says {want}: fetch or make it anew", slot.letter())]
+    /// The image's contents do not match its label.
+    #[error("the update is damaged: slot {} has sha256 {got}, and its label says {want}: download or create it again", slot.letter())]
     Damaged {
         /// Which slot.
         slot: Slot,
-        /// Digest of what was read.
+        /// Digest of the bytes read.
         got: String,
-        /// Digest of the label.
+        /// Digest in the label.
         want: String,
     },
-    /// The card's system has a public key, and the image is not signed as it wants.
+    /// The card's system has a public key, and the image has no signature that it accepts.
     #[error(transparent)]
     Signature(Box<SignatureError>),
-    /// The image is older than the system that runs, which has a public key.
+    /// The image is older than the running system, which has a public key.
     #[error(
-        "its version, {new}, is older than the {running} that runs: to go back to it, sign it by `minisign -Sm IMAGE -t {}`",
+        "its version, {new}, is older than the running {running}: to go back to it, sign it with `minisign -Sm IMAGE -t {}`",
         signature::ALLOW_OLDER
     )]
     Older {
-        /// The version of the image.
+        /// The image's version.
         new: String,
-        /// The version of the system that runs.
+        /// The running system's version.
         running: String,
     },
-    /// The image has no public key, and the system that runs has one.
+    /// The image has no public key, but the running system has one.
     #[error(
-        "it has no public key, so the card would take anyone's updates from then on: make it by `eyelet image --public-key`, or write the whole image to the card"
+        "it has no public key, so the card would accept anyone's updates from then on: make it with `eyelet image --public-key`, or write the whole image to the card"
     )]
     Keyless,
     /// Reading or writing failed.
     #[error("the update cannot be read or written: {0}")]
     Io(#[from] io::Error),
-    /// The card gives back other bytes than it was given.
+    /// The card returns other bytes than were written.
     #[error("slot {} does not hold what was written (sha256 {got}, not {want}): the card is worn out", slot.letter())]
     Differs {
         /// Which slot.
         slot: Slot,
-        /// Digest of what was read back.
+        /// Digest of the bytes read back.
         got: String,
-        /// Digest of what was written.
+        /// Digest of the bytes written.
         want: String,
     },
 }
@@ -125,12 +125,12 @@ impl From<SignatureError> for UpdateError {
     }
 }
 
-/// Copies the slot of `image` that was [`check()`]ed into the same slot of `card`, which is the idle one, and reads it back.
+/// Copies the slot of `image` that passed [`check()`] to the same slot of `card`, which must be the idle one, and reads it back.
 ///
-/// Both slots of an image are the same but for the name of the slot.
+/// An image's two slots differ only in the slot's name.
 ///
 /// # Errors
-/// See [`UpdateError`]; after an error the slot has no boot sector, unless the error came before anything was written.
+/// See [`UpdateError`]. After an error the slot has no boot sector, unless the error came before anything was written.
 pub fn write_slot(
     card: &mut dyn Disk,
     image: &mut (impl Read + Seek + ?Sized),
@@ -143,7 +143,7 @@ pub fn write_slot(
     let mut hasher = Sha256::new();
     let mut first = Vec::new();
     let mut block = Vec::new();
-    // Once: a file on a FAT volume is followed from its beginning for each jump.
+    // Only once: on a FAT volume each seek follows the file from its beginning.
     image.seek(SeekFrom::Start(from.start))?;
     for at in (0..length).step_by(BLOCK_BYTES as usize) {
         let count = BLOCK_BYTES.min(length - at);
@@ -157,18 +157,18 @@ pub fn write_slot(
         card.seek(SeekFrom::Start(to.start + at))?;
         card.write_all(&block)?;
         if at == 0 {
-            // Nothing behind it may change while the old boot sector is there.
+            // Nothing after it may change while the old boot sector is there.
             card.sync()?;
         }
     }
     card.sync()?;
     let got = hex(&hasher.finalize());
     if got != contents.sha256 {
-        // Read twice with two results: a stick that fails, or was pulled out and changed. There is no boot sector yet.
+        // Two reads gave different results: a faulty stick, or one that was unplugged and changed. There is no boot sector yet.
         let want = contents.sha256.clone();
         return Err(UpdateError::Damaged { slot, got, want });
     }
-    // The tables first and the boot sector last of all.
+    // The tables first and the boot sector last.
     let (boot_sector, rest) = first.split_at(first.len().min(mbr::SECTOR_BYTES as usize));
     for (at, bytes) in [(boot_sector.len() as u64, rest), (0, boot_sector)] {
         card.seek(SeekFrom::Start(to.start + at))?;
@@ -195,7 +195,7 @@ fn digest(disk: &mut (impl Read + Seek + ?Sized), range: Range<u64>) -> io::Resu
     Ok(hex(&hasher.finalize()))
 }
 
-/// The bytes of `slot` on the card; as many as `from`, those of the image.
+/// The bytes of `slot` on the card; it must be as long as `from`, the image's slot.
 fn fitting(card: &mut dyn Disk, from: &Range<u64>, slot: Slot) -> Result<Range<u64>, UpdateError> {
     let to = partition(card, "the card", slot)?;
     if from.end - from.start != to.end - to.start {
@@ -232,7 +232,7 @@ fn nth_partition(
     nth_in_table(&sector, disk_bytes, what, number)
 }
 
-/// The same of a disk that begins with `sector` and has so many bytes.
+/// The same for a disk that starts with `sector` and has `disk_bytes` bytes.
 fn nth_in_table(
     sector: &[u8],
     disk_bytes: u64,
@@ -241,13 +241,12 @@ fn nth_in_table(
 ) -> Result<Range<u64>, UpdateError> {
     let table = mbr::partitions(sector)
         .filter(|table| table.len() == 4 && mbr::disk_id(sector) == Some(mbr::EYELET_DISK_ID));
-    let table = table.ok_or_else(|| {
-        UpdateError::Misfit(format!("{what} is no disk that `eyelet image` made"))
-    })?;
+    let table = table
+        .ok_or_else(|| UpdateError::Misfit(format!("{what} was not made by `eyelet image`")))?;
     let begins_behind = |end: u64, next: &mbr::Partition| {
         (next.bytes.start >= end && next.bytes.end > next.bytes.start).then_some(next.bytes.end)
     };
-    // Whoever writes one partition must not write into another, nor into the label.
+    // Writing one partition must not write into another, nor into the label.
     let label_end = label::START_BYTE + label::BYTES as u64;
     if table.iter().try_fold(label_end, begins_behind).is_none() {
         let message = format!("{what} has partitions that overlap: write a whole image to it");
@@ -255,7 +254,8 @@ fn nth_in_table(
     }
     let bytes = table[number - 1].bytes.clone();
     if bytes.end > disk_bytes {
-        let message = format!("{what} ends before its partition {number} does: it was cut off");
+        let message =
+            format!("{what} ends before the end of its partition {number}: it was cut off");
         return Err(UpdateError::Misfit(message));
     }
     Ok(bytes)

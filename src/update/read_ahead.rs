@@ -1,31 +1,31 @@
-//! A disk that is read in large pieces and never written, for the code that reads FAT volumes: it asks for four bytes at a time,
-//! of the table and of the file in turn, and follows a file from its beginning at each jump. On a stick each of these would be a
-//! call to the system, a hundred thousand for an image of 512 MiB.
+//! A disk that is read in large pieces and never written, for the code that reads FAT volumes. That asks for four bytes at a
+//! time, from the table and the file in turn, and follows a file from its beginning at each seek. On a stick each of these would
+//! be a system call, a hundred thousand for a 512 MiB image.
 
 use super::window::sought;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-/// Bytes a piece: what a USB stick gives in one command.
+/// Bytes per piece: what a USB stick returns for one command.
 const PIECE_BYTES: usize = 1 << 16;
-/// Pieces that are remembered: the table of an image of 512 MiB is two of them in clusters of 4 KiB.
+/// Cached pieces. The table for a 512 MiB image in 4 KiB clusters takes two of them.
 const PIECES: usize = 8;
 
-/// A disk behind its pieces.
+/// A disk with a cache of pieces.
 pub struct ReadAhead<D> {
     disk: D,
     at: u64,
-    /// The last used one comes last.
+    /// Most recently used last.
     pieces: Vec<Piece>,
 }
 
 struct Piece {
     start: u64,
-    /// Shorter than a piece at the disk's end.
+    /// Shorter than a piece at the end of the disk.
     bytes: Vec<u8>,
 }
 
 impl<D: Read + Seek> ReadAhead<D> {
-    /// The disk from its beginning.
+    /// Starts at the beginning of `disk`.
     pub fn new(disk: D) -> Self {
         Self {
             disk,
@@ -34,7 +34,7 @@ impl<D: Read + Seek> ReadAhead<D> {
         }
     }
 
-    /// The piece that begins at `start`.
+    /// The piece that starts at `start`.
     fn piece(&mut self, start: u64) -> io::Result<&Piece> {
         let known = self.pieces.iter().position(|piece| piece.start == start);
         let piece = match known {
@@ -77,7 +77,7 @@ impl<D: Read + Seek> Seek for ReadAhead<D> {
     }
 }
 
-/// Nothing is written to whatever holds an update.
+/// Whatever holds an update is never written.
 impl<D> Write for ReadAhead<D> {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
@@ -95,7 +95,7 @@ mod tests {
     use std::io::Cursor;
 
     #[test]
-    fn it_reads_as_the_disk_does() {
+    fn it_reads_the_same_bytes_as_the_disk() {
         let mut random = fastrand::Rng::with_seed(7);
         let bytes: Vec<u8> = (0..PIECE_BYTES * (PIECES + 3) + 1000)
             .map(|_| random.u8(..))
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_cannot_be_read_is_an_error_and_is_asked_for_again() {
+    fn a_piece_that_cannot_be_read_is_an_error_and_is_read_again_later() {
         /// Fails the first time.
         struct Shaky(Cursor<Vec<u8>>, bool);
         impl Read for Shaky {

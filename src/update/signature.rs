@@ -1,44 +1,44 @@
-//! Who may bring an update: a system with a public key takes those that the key's owner signed, by stock `minisign`.
+//! Who may provide an update: a system with a public key accepts only updates that the key's owner signed, with stock `minisign`.
 //!
-//! What is signed is the whole file, as `minisign -Sm new.img` reads it. The signature is a file beside it, `new.img.minisig`:
+//! The signature covers the whole file, as `minisign -Sm new.img` reads it, and is stored beside it, in `new.img.minisig`:
 //!
 //! ```text
-//! untrusted comment: ...     not signed, and not looked at
+//! untrusted comment: ...     not signed, ignored
 //! BASE64                     "ED", the key's id, Ed25519 signature of the file's BLAKE2b-512
-//! trusted comment: ...       signed; one that begins with `allow-older` lets an older version in
+//! trusted comment: ...       signed; if it begins with `allow-older`, an older version is accepted
 //! BASE64                     Ed25519 signature of the one above and the trusted comment
 //! ```
 //!
-//! The file's digest is made while the file is read once, from its beginning to its end, so a board with little memory can
-//! verify any. The form in which old versions of minisign sign the file itself ("Ed") would need all of it in memory, and is refused.
+//! The file's digest is computed in one pass from beginning to end, so a board with little memory can verify any file. Old
+//! versions of minisign sign the file itself ("Ed"); that format would need the whole file in memory, so we refuse it.
 //!
-//! The form is minisign's: <https://jedisct1.github.io/minisign/#signature-format>.
+//! The format is minisign's: <https://jedisct1.github.io/minisign/#signature-format>.
 
 use minisign_verify::{Error, StreamVerifier};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A signature's file is called as what it signs, and this.
+/// A signature's file name is the signed file's name with this suffix.
 pub const SUFFIX: &str = ".minisig";
 /// Longer files are no signatures: minisign's own limits are 1024 bytes for the untrusted comment and 8192 for the trusted one.
 pub const LONGEST_BYTES: usize = 10 << 10;
 /// The length of the second line of a secret key's file: 158 bytes in base64. A public key has 56, a signature 100.
 const SECRET_KEY_CHARACTERS: usize = 212;
-/// The first word of a trusted comment that lets an older version in.
+/// The first word of a trusted comment that accepts an older version.
 pub const ALLOW_OLDER: &str = "allow-older";
 
 /// A minisign public key: the second line of a `minisign.pub`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
-    /// In base64; the same key has the same text always.
+    /// In base64; the same key always has the same text.
     text: String,
     key: minisign_verify::PublicKey,
 }
 
 impl PublicKey {
-    /// The key in a file that `minisign -G` wrote, from the file's text.
+    /// Parses the text of a file that `minisign -G` wrote.
     ///
     /// # Errors
     /// What the file is instead.
@@ -46,7 +46,7 @@ impl PublicKey {
         let key = text.lines().nth(1).unwrap_or_default();
         if key.len() == SECRET_KEY_CHARACTERS {
             return Err(
-                "it is a secret key, which stays with you: pass the public one (minisign.pub)",
+                "it is a secret key, which you must keep to yourself: pass the public one (minisign.pub)",
             );
         }
         key.parse()
@@ -56,10 +56,10 @@ impl PublicKey {
 impl FromStr for PublicKey {
     type Err = &'static str;
 
-    /// The key of this base64 text.
+    /// Parses a key in base64.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let key = minisign_verify::PublicKey::from_base64(text)
-            .map_err(|_| "it is no public key of minisign: make one by `minisign -G`")?;
+            .map_err(|_| "it is no minisign public key: make one with `minisign -G`")?;
         Ok(Self {
             text: text.to_owned(),
             key,
@@ -87,48 +87,48 @@ impl fmt::Display for PublicKey {
     }
 }
 
-/// Why an update is not taken for signed by a key. `file` is the signature's.
+/// Why an update's signature is not accepted. `file` is the signature's file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// There is no signature.
     #[error(
-        "it is not signed, and this card takes nothing else: there is no {file}; sign the image by `minisign -Sm`, with the secret key of {key}, and put both files side by side"
+        "it is not signed, and this card accepts only signed updates: there is no {file}; sign the image with `minisign -Sm` and the secret key of {key}, and put both files side by side"
     )]
     Missing {
-        /// Which file would be one.
+        /// The signature's expected name.
         file: String,
-        /// The key that is wanted.
+        /// The required key.
         key: PublicKey,
     },
-    /// The file is none of minisign's.
+    /// The file is not a minisign signature.
     #[error(
-        "{file} is no signature of minisign, or is damaged: fetch it anew, or sign the image anew by `minisign -Sm`"
+        "{file} is no minisign signature, or is damaged: download it again, or sign the image again with `minisign -Sm`"
     )]
     Malformed {
         /// Which file.
         file: String,
     },
-    /// It signs the file itself and not its digest.
+    /// It signs the file itself instead of its digest.
     #[error(
-        "{file} has minisign's old form, for which the whole image would have to be in memory: sign the image anew by minisign 0.8 or newer (-S -H)"
+        "{file} has minisign's old format, which would need the whole image in memory: sign the image again with minisign 0.8 or newer (-S -H)"
     )]
     OldForm {
         /// Which file.
         file: String,
     },
-    /// Somebody else signed.
+    /// Another key signed it.
     #[error(
-        "{file} is of another key than this card's: sign the image with the secret key of {key}"
+        "{file} was made with another key than this card's: sign the image with the secret key of {key}"
     )]
     OtherKey {
         /// Which file.
         file: String,
-        /// The key that is wanted.
+        /// The required key.
         key: PublicKey,
     },
-    /// The signature is not one of this image, or one of the two was changed.
+    /// The signature does not match this image, or one of the two was changed.
     #[error(
-        "{file} is not right for this image: one of the two was changed, or they do not belong together; fetch both anew"
+        "{file} does not match this image: one of the two was changed, or they do not belong together; download both again"
     )]
     Wrong {
         /// Which file.
@@ -136,20 +136,20 @@ pub enum SignatureError {
     },
 }
 
-/// The file beside an image that may be its signature.
+/// The signature file beside an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureFile {
     /// Its name, for messages.
     pub name: String,
-    /// What is in it, cut off after [`LONGEST_BYTES`] and one more; `None` when there is no such file.
+    /// Its contents, cut off one byte after [`LONGEST_BYTES`]; `None` when there is no such file.
     pub contents: Option<Vec<u8>>,
 }
 
 impl SignatureFile {
-    /// The signature in it, which is to be of `key`.
+    /// Decodes the signature, which must be by `key`.
     ///
     /// # Errors
-    /// When it is none, or of a form that is not taken.
+    /// When it is no signature, or has a format that we refuse.
     pub fn decode(&self, key: &PublicKey) -> Result<Signature, SignatureError> {
         let file = self.name.clone();
         let Some(contents) = &self.contents else {
@@ -166,17 +166,17 @@ impl SignatureFile {
     }
 }
 
-/// A signature that is not verified yet.
+/// A signature before verification.
 pub struct Signature {
     file: String,
     signature: minisign_verify::Signature,
 }
 
 impl Signature {
-    /// Begins to verify that it is of `key`.
+    /// Starts verifying that it is by `key`.
     ///
     /// # Errors
-    /// When it is of another one, or of a form that is not taken.
+    /// When it is by another key, or has a format that we refuse.
     pub fn verifier<'a>(&'a self, key: &'a PublicKey) -> Result<Verifier<'a>, SignatureError> {
         let file = self.file.clone();
         let stream = key.key.verify_stream(&self.signature);
@@ -195,22 +195,22 @@ impl Signature {
     }
 }
 
-/// Takes a file's bytes, in order, and says whether the signature is right for them.
+/// Takes a file's bytes, in order, and checks the signature against them.
 pub struct Verifier<'a> {
     signature: &'a Signature,
     stream: StreamVerifier<'a>,
 }
 
 impl Verifier<'_> {
-    /// The next bytes.
+    /// Feeds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.stream.update(bytes);
     }
 
-    /// There are no more bytes: what the key's owner permits.
+    /// Ends the input; returns what the key's owner permits.
     ///
     /// # Errors
-    /// When the signature, or its trusted comment, is not right for the bytes.
+    /// When the signature or its trusted comment does not match the bytes.
     pub fn finish(mut self) -> Result<Permit, SignatureError> {
         if self.stream.finalize().is_err() {
             let file = self.signature.file.clone();
@@ -223,10 +223,10 @@ impl Verifier<'_> {
     }
 }
 
-/// What the owner of a key permits by a signature that is right.
+/// What a key's owner permits by a valid signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permit {
-    /// The system may be older than the one that runs.
+    /// The system may be older than the running one.
     pub allows_older: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Where an update comes from: an image's file, a disk that an image was written to, or a FAT volume (a USB stick) with the
-//! image as a file in it. Its signature is the file beside it whose name ends in [`SUFFIX`].
+//! Where an update comes from: an image file, a disk that an image was written to, or a FAT volume (a USB stick) that contains
+//! the image as a file. Its signature is the file beside it whose name ends in [`SUFFIX`].
 
 use super::UpdateError;
 use super::read_ahead::ReadAhead;
@@ -9,27 +9,27 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 
-/// The image's name on a stick, in its topmost folder.
+/// The image's name on a stick, in its top folder.
 pub const FILE_NAME: &str = "eyelet-update.img";
 
-/// An image that can be read anywhere.
+/// An image with random access.
 pub trait Image: Read + Seek {}
 
 impl<T: Read + Seek> Image for T {}
 
-/// An update as somebody brought it.
+/// An update as provided by the user.
 pub struct Brought<'a> {
     /// The image.
     pub image: &'a mut dyn Image,
-    /// What lies beside it.
+    /// The signature file beside it.
     pub signature: SignatureFile,
 }
 
-/// Calls `work` with the image at `path`: a file or block device that is one, or that is a FAT volume with one in it.
+/// Calls `work` with the image at `path`: an image file or block device, or a FAT volume that contains one.
 ///
 /// Nothing is written.
 ///
-/// # Errors
+/// `NotFound` when `path` is none of these; otherwise errors of the system and of `work`.
 /// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
 pub fn with_image<T>(
     path: &Path,
@@ -48,7 +48,7 @@ pub fn with_image<T>(
         });
     }
     let absent = || {
-        let what = format!("there is no image, and no FAT volume with {FILE_NAME}");
+        let what = format!("it is no image, and no FAT volume with {FILE_NAME}");
         UpdateError::Io(io::Error::new(ErrorKind::NotFound, what))
     };
     let name = format!("{FILE_NAME}{SUFFIX}");
@@ -83,7 +83,7 @@ fn beside(path: &Path) -> io::Result<SignatureFile> {
     let contents = match named::open_file(path, u64::MAX) {
         Ok(file) => Some(beginning(file)?),
         Err(error) => match error.kind() {
-            // The last one: what is no file is no signature.
+            // The last one: a path through a non-folder means no signature.
             ErrorKind::NotFound | ErrorKind::InvalidFilename | ErrorKind::InvalidInput => None,
             _ => return Err(error),
         },
@@ -94,7 +94,7 @@ fn beside(path: &Path) -> io::Result<SignatureFile> {
     })
 }
 
-/// So much of a file that one that is too long can be told.
+/// Reads one byte more than allowed, to detect a file that is too long.
 fn beginning(file: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LONGEST_BYTES as u64 + 1)

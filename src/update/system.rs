@@ -1,4 +1,4 @@
-//! What a system says of itself: the first keys of its bill of materials, `manifest.json`.
+//! How a system describes itself: the first keys of its bill of materials, `manifest.json`.
 
 use super::signature::PublicKey;
 use super::{Disk, UpdateError, Window, label, partition};
@@ -7,9 +7,9 @@ use crate::slot::Slot;
 use serde::Deserialize;
 use std::io::{self, Read};
 
-/// Where a slot has it.
+/// Its name in a slot.
 const FILE: &str = "manifest.json";
-/// A bill of materials is no longer.
+/// No bill of materials is longer.
 const LONGEST_BYTES: u64 = 4 << 20;
 
 /// A system, running or in a slot.
@@ -17,35 +17,35 @@ const LONGEST_BYTES: u64 = 4 << 20;
 pub struct System {
     /// As in [`label::Label`].
     pub id: String,
-    /// What a person calls it.
+    /// The version for humans.
     pub version: String,
-    /// The computer that it is for.
+    /// The machine that it is for.
     pub machine: String,
     /// The kernel's release.
     pub kernel: String,
-    /// Whose updates it takes; `None`: anyone's.
+    /// The key that updates must be signed with; `None` if any update is accepted.
     #[serde(default)]
     pub public_key: Option<PublicKey>,
 }
 
 impl System {
-    /// Reads a bill of materials.
+    /// Parses a bill of materials.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the text is not a bill of materials.
     pub fn of_manifest(text: &str) -> Result<Self, serde_json::Error> {
         let system: Self = serde_json::from_str(text)?;
         if label::is_digest(&system.id) {
             Ok(system)
         } else {
-            Err(serde::de::Error::custom("its id is no digest"))
+            Err(serde::de::Error::custom("its id is not a digest"))
         }
     }
 
     /// The system in `slot` of `card`.
     ///
     /// # Errors
-    /// When the slot is not whole, or cannot be read.
+    /// When the slot is incomplete or cannot be read.
     pub fn in_slot(card: &mut dyn Disk, slot: Slot) -> Result<Self, UpdateError> {
         let range = partition(card, "the card", slot)?;
         let volume = fat_volume::open(Window::new(card, range), &[FILE])?;
@@ -58,8 +58,8 @@ impl System {
         })
     }
 
-    /// Whether the kernel can ask the Raspberry Pi's firmware for a trial. That is a change of the Raspberry Pi's own
-    /// kernels (drivers/firmware/raspberrypi.c there); Linux's own driver does not look at the argument of a reboot.
+    /// Whether the kernel can ask the Raspberry Pi's firmware for a trial boot. The Raspberry Pi's own kernels add this
+    /// (drivers/firmware/raspberrypi.c there); mainline's driver ignores the argument of a reboot.
     pub fn can_ask_pi_firmware(&self) -> bool {
         self.kernel.contains("rpi") || self.kernel.contains("-v8")
     }

@@ -1,4 +1,4 @@
-//! Updates with power cut at any byte: what boots then is the old system or the new one, whole.
+//! Updates with a power cut at any byte: afterwards the old system or the new one boots, intact.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,11 +10,11 @@ use std::io::Cursor;
 
 const MIB: u64 = 1 << 20;
 const SLOT_BYTES: u64 = 3 * MIB + 4096;
-/// So much of a slot is used.
+/// How much of a slot is used.
 const USED_BYTES: u64 = 2 * MIB + 512;
-const BACK_ENDS: [Chooser; 2] = [Chooser::UBoot, Chooser::PiFirmware];
+const BACKENDS: [Chooser; 2] = [Chooser::UBoot, Chooser::PiFirmware];
 
-/// A card in memory whose power goes after so many written bytes.
+/// A card in memory that loses power after a number of written bytes.
 struct Card {
     memory: Cursor<Vec<u8>>,
     bytes_until_cut: u64,
@@ -101,8 +101,8 @@ fn disk(version: u8) -> Vec<u8> {
         .bytes_per_cluster(512);
     format_volume(Cursor::new(boot), options).unwrap();
     let mut card = powered(bytes);
-    for back_end in BACK_ENDS {
-        back_end.confirm(&mut card, Slot::A).unwrap();
+    for backend in BACKENDS {
+        backend.confirm(&mut card, Slot::A).unwrap();
     }
     card.memory.into_inner()
 }
@@ -114,17 +114,17 @@ fn powered(bytes: Vec<u8>) -> Card {
     }
 }
 
-/// The bytes of a slot that are used.
+/// The used bytes of a slot.
 fn slot_of(disk: &[u8], slot: Slot) -> &[u8] {
     let range = &ranges()[slot.partition() - 1];
     &disk[range.start as usize..(range.start + USED_BYTES) as usize]
 }
 
-/// The slot that boots, as the boot loader chooses; one without a boot sector is passed over.
-fn booted(back_end: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
+/// The slot that boots, chosen as the boot loader does; a slot without a boot sector is skipped.
+fn booted(backend: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
     let mut card = powered(disk);
     let trial = Chooser::waiting(&mut card).unwrap();
-    let slot = trial.unwrap_or(back_end.current(&mut card).unwrap());
+    let slot = trial.unwrap_or(backend.current(&mut card).unwrap());
     let disk = card.memory.into_inner();
     if slot_of(&disk, slot)[..512].iter().any(|&byte| byte != 0) {
         (slot, disk)
@@ -133,71 +133,71 @@ fn booted(back_end: Chooser, disk: Vec<u8>) -> (Slot, Vec<u8>) {
     }
 }
 
-/// A whole update: written, tried, confirmed. The running slot is A.
-fn update(back_end: Chooser, card: &mut Card, image: &[u8]) -> Result<(), UpdateError> {
+/// A complete update: written, tried, confirmed. The running slot is A.
+fn update(backend: Chooser, card: &mut Card, image: &[u8]) -> Result<(), UpdateError> {
     let image = &mut Cursor::new(image);
     let checked = check(image, Slot::B, None)?;
     write_slot(card, image, &checked)?;
-    back_end.try_once(card, Slot::B)?;
-    back_end.confirm(card, Slot::B)
+    backend.try_once(card, Slot::B)?;
+    backend.confirm(card, Slot::B)
 }
 
 #[test]
 fn power_cut_at_any_byte_leaves_the_old_system_or_the_new_one() {
     let (old, new) = (disk(1), disk(2));
     let mut random = fastrand::Rng::with_seed(50);
-    for back_end in BACK_ENDS {
+    for backend in BACKENDS {
         let mut card = powered(old.clone());
         card.bytes_until_cut = 1 << 40;
-        update(back_end, &mut card, &new).unwrap();
+        update(backend, &mut card, &new).unwrap();
         let whole = (1 << 40) - card.bytes_until_cut;
-        // The last bytes are those that decide, so all of them; before that, any.
+        // The last bytes decide, so try all of them, and a sample of those before.
         let last = whole.saturating_sub(60)..=whole;
         let cuts = (0..50).map(|_| random.u64(..whole)).chain(last);
         let mut seen = [0; 2];
         for cut in cuts {
             let mut card = powered(old.clone());
             card.bytes_until_cut = cut;
-            let result = update(back_end, &mut card, &new);
-            assert_eq!(result.is_ok(), cut == whole, "{back_end:?} at {cut}");
-            let (slot, disk) = booted(back_end, card.memory.into_inner());
+            let result = update(backend, &mut card, &new);
+            assert_eq!(result.is_ok(), cut == whole, "{backend:?} at {cut}");
+            let (slot, disk) = booted(backend, card.memory.into_inner());
             assert!(slot_of(&disk, Slot::A) == slot_of(&old, Slot::A));
             if slot == Slot::B {
                 assert!(
                     slot_of(&disk, Slot::B) == slot_of(&new, Slot::B),
-                    "{back_end:?}: a broken slot is booted after a cut at {cut}"
+                    "{backend:?}: a broken slot is booted after a cut at {cut}"
                 );
             }
             seen[slot.partition() - 2] += 1;
         }
-        assert!(seen[0] >= 40 && seen[1] >= 1, "{back_end:?}: {seen:?}");
+        assert!(seen[0] >= 40 && seen[1] >= 1, "{backend:?}: {seen:?}");
     }
 }
 
 #[test]
 fn a_slot_is_tried_once_and_then_confirmed_or_not() {
-    for back_end in BACK_ENDS {
+    for backend in BACKENDS {
         let mut card = powered(disk(1));
-        assert_eq!(back_end.current(&mut card).unwrap(), Slot::A);
-        back_end.try_once(&mut card, Slot::B).unwrap();
+        assert_eq!(backend.current(&mut card).unwrap(), Slot::A);
+        backend.try_once(&mut card, Slot::B).unwrap();
         assert_eq!(Chooser::waiting(&mut card).unwrap(), Some(Slot::B));
-        back_end.try_nothing(&mut card).unwrap();
+        backend.try_nothing(&mut card).unwrap();
         assert_eq!(Chooser::waiting(&mut card).unwrap(), None);
-        back_end.try_once(&mut card, Slot::B).unwrap();
+        backend.try_once(&mut card, Slot::B).unwrap();
         assert_eq!(
-            back_end.current(&mut card).unwrap(),
+            backend.current(&mut card).unwrap(),
             Slot::A,
             "until confirmed"
         );
-        back_end.confirm(&mut card, Slot::B).unwrap();
-        assert_eq!(back_end.current(&mut card).unwrap(), Slot::B);
+        backend.confirm(&mut card, Slot::B).unwrap();
+        assert_eq!(backend.current(&mut card).unwrap(), Slot::B);
     }
     assert_eq!(Chooser::PiFirmware.reboot_argument(), Some("0 tryboot"));
     assert_eq!(Chooser::UBoot.reboot_argument(), None);
 }
 
 #[test]
-fn an_image_of_another_layout_a_damaged_one_or_none_at_all_is_refused_untouched() {
+fn an_image_with_another_layout_a_damaged_one_or_none_is_refused_without_writing() {
     let old = disk(1);
     let mut card = powered(old.clone());
     let mut refused = |image: Vec<u8>| {
@@ -206,10 +206,7 @@ fn an_image_of_another_layout_a_damaged_one_or_none_at_all_is_refused_untouched(
         error.to_string()
     };
     let error = refused(vec![0; 4096]);
-    assert!(
-        error.contains("no disk that `eyelet image` made"),
-        "{error}"
-    );
+    assert!(error.contains("was not made by `eyelet image`"), "{error}");
 
     let mut other = disk(2);
     let mut table = ranges().map(|bytes| Partition {
@@ -232,7 +229,7 @@ fn an_image_of_another_layout_a_damaged_one_or_none_at_all_is_refused_untouched(
     assert!(error.contains("it was cut off"), "{error}");
 }
 
-/// A stick that gives other bytes the second time.
+/// A stick that returns other bytes on the second read.
 struct Fickle {
     disk: Cursor<Vec<u8>>,
     reads_until_change: u32,
@@ -287,7 +284,7 @@ impl Signer {
     }
 }
 
-/// The stick may give what it likes after the signature was verified: what boots was signed.
+/// The stick may return anything after the signature was verified: only signed bytes boot.
 #[test]
 fn an_image_that_changes_while_it_is_copied_leaves_a_slot_that_is_not_booted() {
     let signer = Signer::new();
@@ -358,7 +355,7 @@ fn one_flipped_bit_anywhere_in_a_signed_image_is_refused() {
         let result = signer.check(&mut Cursor::new(damaged), &signature);
         assert!(result.is_err(), "byte {at}");
     }
-    // Not a byte less or more.
+    // One byte less or more is refused too.
     for length in (0..image.len()).step_by(97) {
         let result = signer.check(&mut Cursor::new(&image[..length]), &signature);
         assert!(result.is_err(), "{length} bytes");
@@ -373,7 +370,7 @@ fn one_flipped_bit_anywhere_in_a_signed_image_is_refused() {
 }
 
 #[test]
-fn the_slots_of_an_image_do_not_lie_over_its_label() {
+fn the_slots_of_an_image_do_not_overlap_its_label() {
     let mut image = tiny_image();
     // The third entry's first sector.
     image[446 + 2 * 16 + 8..][..4].copy_from_slice(&1u32.to_le_bytes());

@@ -1,4 +1,4 @@
-//! A part of a disk that looks like a disk of its own, for the code that reads file systems.
+//! A part of a disk that looks like a disk, for the code that reads file systems.
 
 use super::Disk;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -12,12 +12,12 @@ pub struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// The bytes `range` of `disk`, at their beginning.
+    /// The bytes `range` of `disk`, positioned at their beginning.
     pub fn new(disk: &'a mut dyn Disk, range: Range<u64>) -> Self {
         Self { disk, range, at: 0 }
     }
 
-    /// Goes to the place on the disk; gives how many of `wanted` bytes are left there.
+    /// Seeks the disk to the current position; returns how many of `wanted` bytes are left there.
     fn reach(&mut self, wanted: usize) -> io::Result<usize> {
         let left = (self.range.end - self.range.start).saturating_sub(self.at);
         self.disk
@@ -55,7 +55,7 @@ impl Seek for Window<'_> {
     }
 }
 
-/// Where `position` is on a disk that stands `at` a byte and has so many.
+/// The absolute offset of `position` on a disk that is at byte `at` and has `bytes` bytes.
 pub(super) fn sought(
     position: SeekFrom,
     at: u64,

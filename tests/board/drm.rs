@@ -195,7 +195,7 @@ fn drm_display() {
         "{told}"
     );
     session.board.type_line("");
-    trouble(&mut session, "well again");
+    trouble(&mut session, "back to normal");
     session.screen(|screen| drawing.is_on(screen, &verdict));
     session.board.type_line("");
     session.event("end", |name, _| name == "end");
@@ -234,7 +234,7 @@ fn drm_card_pulled_out() {
     let told = trouble(&mut session, "failed");
     assert!(told.contains("of bochs-drm (/dev/dri/card1)"), "{told}");
     session.board.plug_display_of((800, 480));
-    trouble(&mut session, "well again");
+    trouble(&mut session, "back to normal");
     let screen = session.screen(|screen| drawing.is_on(screen, &verdict));
     assert_eq!(screen.dimensions(), (800, 480));
     session.board.type_line("");

@@ -135,7 +135,7 @@ fn a_corrupt_data_partition_is_made_anew() {
             .board
             .log
             .iter()
-            .any(|line| line.contains("making the data partition anew"));
+            .any(|line| line.contains("formatting the data partition"));
         assert!(anew, "{}", running.board.last_lines());
         running.line("hanging on purpose");
         assert_eq!(running.data().reason().unwrap(), None, "told, so forgotten");
@@ -157,15 +157,15 @@ fn a_corrupt_model_is_told_and_the_policy_decides() {
             ..setup(&board)
         },
     );
-    const WHY: &str = "the program ended 3 times within 60 s, at last: the model /model/net.onnx is not an ONNX file";
+    const WHY: &str = "the program ended 3 times within 60 s, last time: the model /model/net.onnx is not an ONNX file";
     running.line("eyelet: the model /model/net.onnx is not an ONNX file");
-    running.line("it is started again in 1 s");
-    running.line("it is started again in 2 s");
+    running.line("restarting it in 1 s");
+    running.line("restarting it in 2 s");
     running.line(&format!("rebooting: {WHY}"));
     running.next_boot(&[]);
     running.line(&format!("last reboot: {WHY}"));
     // A reboot that did not help is not tried again.
-    running.line_but("it is started again in 8 s", &["rebooting"]);
+    running.line_but("restarting it in 8 s", &["rebooting"]);
 }
 
 /// A USB camera that is not there at start, is pulled out for a minute, and sends garbage for more than a thousand frames.
@@ -275,7 +275,7 @@ fn a_display_that_goes_is_done_without_and_found_again() {
     assert!(second > first + 60, "{first} {second}");
 
     running.board.plug_display();
-    running.next_line_but("display: well again", &NEVER);
+    running.next_line_but("display: back to normal", &NEVER);
     running.board.screen(screen::shows_something);
     let log = &running.board.log[from..];
     let times = log.iter().filter(|line| line.contains(LOST)).count();

@@ -152,7 +152,7 @@ fn the_firmwares_own_camera_brings_its_start_files_and_drivers() {
     let (code, text) = workshop.complaint(&with_sensor(&workshop, "raspberry-pi-5", "firmware"));
     assert_eq!(code, BOARD, "{text}");
     assert!(
-        text.contains("makes no pictures: name the camera's own sensor"),
+        text.contains("does not process frames: name the camera's own sensor"),
         "{text}"
     );
 }
@@ -335,7 +335,7 @@ fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
     );
     let output = workshop.image(&["--board", "raspberry-pi-zero-2-w", "--output", "sd.img"]);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("with an OTG adapter only"), "{told}");
+    assert!(told.contains("through an OTG adapter"), "{told}");
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() 
     )
     .unwrap();
     let old = ["--firmware", "old.deb"];
-    let why = "knows no trial boots, so no update would ever be taken: pass --firmware with raspi-firmware 1.20240424";
+    let why = "does not support trial boots, so no update would ever be accepted: pass --firmware with raspi-firmware 1.20240424";
     let board = ["--board", "raspberry-pi-3", "--output", "sd.img"];
     let output = workshop.image(&[&board[..], &old].concat());
     let told = String::from_utf8(output.stderr).unwrap();

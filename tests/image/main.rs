@@ -416,7 +416,7 @@ fn a_shell_is_there_where_the_board_file_asks_for_one_and_else_no_byte_of_it() {
             "firmware.deb",
             "has no busybox: pass the package busybox-static",
         ),
-        ("amd64.deb", "it is no 64-bit ARM program: pass the package"),
+        ("amd64.deb", "it is not a 64-bit ARM program: pass the package"),
     ] {
         let (code, text) = workshop.complaint(&[&mine[..], &["--busybox", file]].concat());
         assert_eq!(code, PACKAGE, "{text}");
@@ -443,7 +443,7 @@ fn the_program_must_be_an_eyelet_that_is_not_older_than_the_tool() {
     assert!(text.contains(why), "{text}");
     write("none");
     let (_, text) = workshop.complaint(&other);
-    assert!(text.contains("does not say that it is an eyelet"), "{text}");
+    assert!(text.contains("does not identify itself as an eyelet"), "{text}");
     write("999.0.0");
     let output = workshop.image(&[&other[..], &["--output", "sd.img"]].concat());
     assert!(output.status.success());
@@ -534,7 +534,7 @@ fn what_is_missing_is_told_in_one_line_with_what_to_do() {
         (
             &["--kernel", "text"],
             PACKAGE,
-            "text cannot be used: it is no Debian package",
+            "text cannot be used: it is not a Debian package",
         ),
         (
             &["--kernel", "gone.deb"],
@@ -560,7 +560,7 @@ fn what_is_missing_is_told_in_one_line_with_what_to_do() {
         (
             &["--program", "/bin/sh"],
             PACKAGE,
-            "no 64-bit ARM program (`cargo static-aarch64` in this tool",
+            "not a 64-bit ARM program (`cargo static-aarch64` in this tool",
         ),
         (
             &["--model", "mobilenet-v3"],

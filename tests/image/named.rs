@@ -78,7 +78,7 @@ fn an_output_replaces_nothing_but_an_image() {
     fs::hard_link(workshop.path("kernel.deb"), workshop.path("hard")).unwrap();
     symlink("program", workshop.path("link")).unwrap();
     let before = workshop.inventory();
-    let is_kept = "what is there is no image, and is not replaced";
+    let is_kept = "the existing file is not an image";
     let mut cases = vec![
         ("kernel.deb", is_kept),
         ("hard", is_kept),
@@ -102,7 +102,7 @@ fn an_output_replaces_nothing_but_an_image() {
     if node.is_ok_and(|output| output.status.success()) {
         cases.push((
             "disk",
-            "it is a block device; make the image as a file, and `eyelet flash FILE disk`",
+            "it is a block device; write the image to a file first, then run `eyelet flash FILE disk`",
         ));
     } else {
         common::say_skipped("in part: who may make no block device cannot test that it is refused");
@@ -241,7 +241,7 @@ fn packages_that_lie_or_burst_are_refused() {
         (
             "a kernel whose release leads elsewhere",
             packages::with_entry(packages::file_named("boot/vmlinuz-../../../etc/x")),
-            "its kernel's release is no name",
+            "its kernel's release is not a valid name",
         ),
         (
             "a kernel that is a link",
@@ -256,17 +256,17 @@ fn packages_that_lie_or_burst_are_refused() {
         (
             "a package with no name",
             packages::called("", "1"),
-            "its description says no Package",
+            "its description has no Package",
         ),
         (
             "a version that writes to the terminal",
             packages::called("x", "1\x1b[2J"),
-            "its description says no Version",
+            "its description has no Version",
         ),
         (
             "modules that need each other without end",
             packages::kernel_with_chain(300),
-            "a chain of 100 that need each other",
+            "a chain of 100 dependencies",
         ),
     ];
     let xz = |head| packages::xz_of_zeros(head, 300 << 20);

@@ -89,11 +89,11 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
 
     let stranger = key(&workshop, "stranger.pub");
     sign(&workshop, &stranger, "new.img", "timestamp:1");
-    workshop.refuses_signed("new.img", 12, "new.img.minisig is of another key");
+    workshop.refuses_signed("new.img", 12, "new.img.minisig was made with another key");
 
     sign(&workshop, &owner, "new.img", "timestamp:1");
     let signature = workshop.path("new.img.minisig");
-    let wrong = "new.img.minisig is not right for this image";
+    let wrong = "new.img.minisig does not match this image";
     for (what, at, code, words) in [
         ("before the partition table", 100, 12, wrong),
         ("partition table", 446 + 14, 13, "partitions that overlap"),
@@ -117,8 +117,8 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     let text = fs::read_to_string(&signature).unwrap();
     let second = text.find('\n').unwrap() + 1;
     for (what, at, words) in [
-        ("kind", second + 1, "is no signature of minisign"),
-        ("key's id", second + 8, "is of another key"),
+        ("kind", second + 1, "is no minisign signature"),
+        ("key's id", second + 8, "was made with another key"),
         ("signature", second + 40, wrong),
         ("trusted comment", text.find("stamp").unwrap(), wrong),
     ] {
@@ -133,10 +133,10 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     fs::write(&signature, &text).unwrap();
     let shorter = File::options().write(true).open(&signature).unwrap();
     shorter.set_len(text.len() as u64 / 2).unwrap();
-    workshop.refuses_signed("new.img", 12, "is no signature of minisign");
+    workshop.refuses_signed("new.img", 12, "is no minisign signature");
     // A hole; nothing so long is read.
     shorter.set_len(100 << 30).unwrap();
-    workshop.refuses_signed("new.img", 12, "is no signature of minisign");
+    workshop.refuses_signed("new.img", 12, "is no minisign signature");
     // What never begins.
     fs::remove_file(&signature).unwrap();
     let made = Command::new("mkfifo").arg(&signature).status().unwrap();
@@ -176,7 +176,7 @@ fn an_older_system_comes_in_when_its_owner_says_so() {
     workshop.refuses_signed(
         "old.img",
         13,
-        "its version, 1.0.9, is older than the 1.1.0 that runs",
+        "its version, 1.0.9, is older than the running 1.1.0",
     );
     sign(&workshop, &owner, "old.img", "allow-older");
     let (code, said) = workshop.update("old.img", "card.img");
@@ -270,7 +270,7 @@ fn what_is_no_public_key_or_no_version_makes_no_image() {
     let long = format!("1.0.0-{}", "a".repeat(100));
     for (key, version, words) in [
         ("owner.key", "1.0.0", "it is a secret key"),
-        ("text", "1.0.0", "no public key of minisign"),
+        ("text", "1.0.0", "no minisign public key"),
         ("nothing", "1.0.0", "No such file"),
         ("owner.pub", "summer", "cannot be compared"),
         ("owner.pub", "7.1", "cannot be compared"),

@@ -92,7 +92,7 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
     Chooser::UBoot.confirm(&mut file, Slot::B).unwrap();
     let (code, said) = workshop.update("three.img", "card.img");
     assert_eq!(code, 0, "{said}");
-    assert!(said.contains("slot b has this very system, 3; nothing is written"));
+    assert!(said.contains("slot b already has this system, 3; nothing was written"));
     let (code, said) = workshop.update("two.img", "card.img");
     assert_eq!(code, 0, "{said}");
     assert_eq!(
@@ -103,7 +103,7 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
     let (code, said) = workshop.update("three.img", "card.img");
     assert_eq!(code, 0, "{said}");
     assert!(
-        said.contains("slot b has this very system, 3; the other slot, which waited for its trial"),
+        said.contains("slot b already has this system, 3; the pending trial of the other slot"),
         "{said}"
     );
     assert_eq!(
@@ -192,5 +192,5 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
 
     let (code, said) = workshop.update("two.img", "text");
     assert_eq!(code, 13, "{said}");
-    assert!(said.contains("no disk that `eyelet image` made"), "{said}");
+    assert!(said.contains("was not made by `eyelet image`"), "{said}");
 }

@@ -241,7 +241,7 @@ fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the
         assert_eq!(keeper.take_reason(|line| told.push(line.to_owned())), None);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(
-            told[0].contains("making the data partition anew"),
+            told[0].contains("formatting the data partition"),
             "{told:?}"
         );
         Data::open(&path).unwrap().keep("power", b"log").unwrap();
@@ -276,7 +276,7 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
     };
     let before: Vec<_> = stamps();
     let same = "both names lead to the same file or disk";
-    let no_card = "no disk that `eyelet image` made";
+    let no_card = "was not made by `eyelet image`";
     let mut cases = vec![
         (vec!["update", "two.img", "two.img"], CARD, same),
         (vec!["update", "two.img", "link.img"], CARD, same),
@@ -289,7 +289,7 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
         (
             vec!["update", "empty", "card.img"],
             PACKAGE,
-            "there is no image",
+            "it is no image",
         ),
         (vec!["update", "two.img", "empty"], CARD, "card"),
         (vec!["update", "cut.img", "card.img"], CARD, "was cut off"),

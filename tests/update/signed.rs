@@ -127,10 +127,10 @@ impl Desk {
         ));
         let seconds = began.elapsed().as_secs_f64();
         println!("{version} is verified and in slot {slot} after {seconds:.1} s");
-        wait(&format!("rebooting: update: system {version} is tried"));
+        wait(&format!("rebooting: update: trying system {version}"));
         wait(&format!("slot {slot} on trial, system {version} ("));
         wait("trial passed");
-        wait("is the one that runs");
+        wait("is already running");
         self.unplug(stick);
     }
 }
@@ -172,14 +172,14 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
             image: &new,
             flipped: None,
             signature: Some(keys.sign("stranger", &new, &[])),
-            refusal: "is of another key than this card's",
+            refusal: "was made with another key than this card's",
         },
         Wrong {
             what: "a bit of the label",
             image: &new,
             flipped: Some(512 + find(&new[512..HEAD], "1.2.0")),
             signature: Some(right.clone()),
-            refusal: "is not right for this image",
+            refusal: "does not match this image",
         },
         Wrong {
             what: "a bit of the slot that would be written",
@@ -193,7 +193,7 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
             image: &new,
             flipped: Some(slot_begin(&new, Slot::A) + (20 << 20)),
             signature: Some(right.clone()),
-            refusal: "is not right for this image",
+            refusal: "does not match this image",
         },
         Wrong {
             what: "a bit of the signature",
@@ -207,35 +207,35 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
             image: &new,
             flipped: None,
             signature: Some(with_flipped_bit(&right, find(&right, "timestamp:") + 12)),
-            refusal: "is not right for this image",
+            refusal: "does not match this image",
         },
         Wrong {
             what: "half of a signature",
             image: &new,
             flipped: None,
             signature: Some(right[..right.len() / 2].to_vec()),
-            refusal: "is no signature of minisign",
+            refusal: "is no minisign signature",
         },
         Wrong {
             what: "a signature of another file",
             image: &new,
             flipped: None,
             signature: Some(keys.sign("owner", b"another file", &[])),
-            refusal: "is not right for this image",
+            refusal: "does not match this image",
         },
         Wrong {
             what: "minisign's old form",
             image: &new,
             flipped: None,
             signature: Some(keys.sign("owner", &new, &["-l"])),
-            refusal: "has minisign's old form",
+            refusal: "has minisign's old format",
         },
         Wrong {
             what: "an older version",
             signature: Some(keys.sign("owner", &old, &[])),
             image: &old,
             flipped: None,
-            refusal: "its version, 1.0.0, is older than the 1.1.0 that runs",
+            refusal: "its version, 1.0.0, is older than the running 1.1.0",
         },
         Wrong {
             what: "another machine",

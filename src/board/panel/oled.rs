@@ -226,7 +226,7 @@ mod tests {
             "{lines:?}"
         );
         assert!(lines[3].contains("contrast: is 256"), "{lines:?}");
-        assert!(lines[4].contains("dc_gpio: is no key here"), "{lines:?}");
+        assert!(lines[4].contains("dc_gpio: unknown key"), "{lines:?}");
         assert_eq!(lines.len(), 5);
         assert!(read("bus = 'spi'").unwrap_err()[0].contains("dc_gpio: is missing"));
         assert!(read("address = 2").unwrap_err()[0].contains("needs a whole number from 8 to 119"));

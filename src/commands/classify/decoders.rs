@@ -1,8 +1,8 @@
-//! Pictures are read, decoded and made the network's input on all cores, while the network runs on those before them.
+//! Reads, decodes and preprocesses pictures on all cores, while the network runs on earlier ones.
 //!
-//! Results come in order. Decoders are ahead of the network by a bounded number of inputs, and the pictures that are decoded at
-//! the same time share a bounded number of bytes: one that does not fit waits, unless it is the first one of them, which always
-//! goes on, so that a single huge picture is decoded too. One picture alone is decoded by the thread that asks.
+//! Results come in order. Decoders are ahead of the network by a bounded number of inputs, and the pictures being decoded share a
+//! bounded number of bytes: one that does not fit waits, unless it is the first of them, which never waits, so that a single huge
+//! picture is decoded too. A single picture is decoded by the calling thread.
 
 use super::inputs::Picture;
 use crate::board::Mount;
@@ -20,14 +20,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The most that pictures may take while they are decoded, where a quarter of the free memory is more.
+/// The most that pictures may take while being decoded; less if a quarter of the free memory is less.
 const MOST_DECODING_BYTES: u64 = 1 << 30;
-/// The most that inputs may take that wait for the network.
+/// The most that inputs waiting for the network may take.
 const MOST_WAITING_BYTES: usize = 256 << 20;
-/// While nothing is ready, it is looked this often whether results still have a reader.
+/// How often to check, while nothing is ready, that the results still have a reader.
 const CHECK_PERIOD: Duration = Duration::from_millis(100);
 
-/// Values of the network's input, apart from the network.
+/// Values of the network's input, separate from the network.
 #[derive(Debug, Clone)]
 pub enum Values {
     F32(Vec<f32>),
@@ -35,7 +35,7 @@ pub enum Values {
 }
 
 impl Values {
-    /// As many as `input` has, zeros.
+    /// Zeros, as many as `input` has.
     pub fn like(input: &Input<'_>) -> Self {
         match input {
             Input::F32(values) => Self::F32(vec![0.0; values.len()]),
@@ -43,7 +43,7 @@ impl Values {
         }
     }
 
-    /// Copies them into the input that they were made like.
+    /// Copies them into an input of the same type and size.
     pub fn copy_to(&self, input: Input<'_>) {
         match (self, input) {
             (Self::F32(from), Input::F32(to)) => to.copy_from_slice(from),
@@ -75,18 +75,18 @@ pub struct Prepared {
     pub times: StageTimes,
 }
 
-/// That, or why the picture cannot be had, in one line.
+/// That, or in one line why there is none.
 pub type Outcome = Result<Prepared, String>;
 
-/// All pictures on their way to the network.
+/// Decodes all pictures for the network.
 pub struct Decoders {
     shared: Arc<Shared>,
-    /// Where no threads do it.
+    /// Decodes in the calling thread; `None` when there are threads.
     own: Option<Preparer>,
 }
 
 impl Decoders {
-    /// Begins with `pictures`; `like` is an input of the network, `input` and `encoder` say what goes into it.
+    /// Starts with `pictures`; `like` is an input of the network, `input` and `encoder` define its contents.
     pub fn start(
         pictures: Vec<Picture>,
         input: &InputSpec,
@@ -94,7 +94,7 @@ impl Decoders {
         like: &Values,
     ) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        // For one picture a thread would cost more than it saves.
+        // For a single picture a thread would cost more than it saves.
         let threads = match pictures.len() {
             1 => 0,
             several => cores.min(several).min(limits::THREADS.most as usize),
@@ -142,7 +142,7 @@ impl Decoders {
         }
     }
 
-    /// The next picture's name and what became of it; `None` after the last one.
+    /// The next picture's name and its outcome; `None` after the last one.
     ///
     /// # Errors
     /// Nobody reads the results any more.
@@ -160,12 +160,12 @@ impl Decoders {
         }
         let mut state = self.shared.lock();
         loop {
-            if state.waiting.is_empty() && state.begun == state.told {
+            if state.waiting.is_empty() && state.begun == state.handed_out {
                 return Ok(None);
             }
-            let number = state.told;
+            let number = state.handed_out;
             if let Some(result) = state.ready.remove(&number) {
-                state.told += 1;
+                state.handed_out += 1;
                 self.shared.changed.notify_all();
                 return Ok(Some(result));
             }
@@ -178,14 +178,14 @@ impl Decoders {
         }
     }
 
-    /// Values that are not needed any more, for a picture to come.
+    /// Returns values for reuse by a later picture.
     pub fn give_back(&self, values: Values) {
         self.shared.lock().spare.push(values);
     }
 }
 
 impl Drop for Decoders {
-    /// Nobody waits for what is being decoded: when results cannot be written, the program ends at once.
+    /// Does not wait for running decoders: when results cannot be written, the program ends at once.
     fn drop(&mut self) {
         self.shared.lock().is_stopped = true;
         self.shared.changed.notify_all();
@@ -196,11 +196,11 @@ impl Drop for Decoders {
 struct Shared {
     /// How many pictures decoders may be ahead of the network.
     ahead: usize,
-    /// What pictures may take while they are decoded.
+    /// How many bytes pictures may take while being decoded.
     budget_bytes: u64,
     like: Values,
     state: Mutex<State>,
-    /// For decoders: a result was taken, memory came free, or it is over.
+    /// For decoders: a result was taken, memory was freed, or we stop.
     changed: Condvar,
     /// For the network: a result is ready.
     arrived: Condvar,
@@ -211,11 +211,11 @@ struct State {
     waiting: VecDeque<Picture>,
     /// How many were taken from `waiting`.
     begun: usize,
-    /// How many results were given out.
-    told: usize,
+    /// How many results were handed out.
+    handed_out: usize,
     ready: BTreeMap<usize, (PathBuf, Outcome)>,
     spare: Vec<Values>,
-    /// Bytes of each picture that is being decoded.
+    /// Bytes of each picture being decoded.
     decoding: BTreeMap<usize, u64>,
     is_stopped: bool,
 }
@@ -225,13 +225,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something has changed.
+    /// Waits until something changes.
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let state = self.changed.wait(state);
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The work of one thread.
+    /// Runs one thread.
     fn serve(&self, preparer: &mut Preparer) {
         while let Some((number, picture, spare)) = self.take() {
             let values = spare.unwrap_or_else(|| self.like.clone());
@@ -241,17 +241,17 @@ impl Shared {
             state.decoding.remove(&number);
             let result = (picture.name().to_owned(), outcome);
             state.ready.insert(number, result);
-            if number == state.told {
+            if number == state.handed_out {
                 self.arrived.notify_one();
             }
             self.changed.notify_all();
         }
     }
 
-    /// The next picture's number, itself, and values that are spare, once it may be begun; `None` when there is none left.
+    /// The next picture with its number and spare values, once it may start; `None` when there is none left.
     fn take(&self) -> Option<(usize, Picture, Option<Values>)> {
         let mut state = self.lock();
-        while !state.is_stopped && state.begun - state.told >= self.ahead {
+        while !state.is_stopped && state.begun - state.handed_out >= self.ahead {
             state = self.wait(state);
         }
         if state.is_stopped {
@@ -264,7 +264,7 @@ impl Shared {
         Some((number, picture, state.spare.pop()))
     }
 
-    /// Waits until picture `number` may take so many bytes more.
+    /// Waits until picture `number` may take this many more bytes.
     fn wait_for_room(&self, number: usize, bytes: u64) {
         let mut state = self.lock();
         loop {
@@ -281,13 +281,13 @@ impl Shared {
     }
 }
 
-/// Makes pictures the network's input.
+/// Turns pictures into the network's input.
 struct Preparer(Preprocess);
 
 impl Preparer {
     fn prepare(&mut self, picture: &Picture, mut values: Values, room: Room<'_>) -> Outcome {
         let fill = AssertUnwindSafe(|| self.fill(picture, &mut values, room));
-        // One picture that a decoder has a fault for is no reason to leave the others out.
+        // A picture that crashes its decoder must not stop the others.
         let times = catch_unwind(fill).unwrap_or_else(|_| {
             let name = picture.name().display();
             Err(format!(
@@ -354,7 +354,7 @@ mod tests {
         std: [1.0; 3],
     };
 
-    /// Pictures of many sizes, each of one grey, its number; every seventh is none.
+    /// Pictures of many sizes, each uniformly grey with its number; every seventh is a fault.
     fn pictures(folder: &Path, count: usize) -> Vec<Picture> {
         let mut random = fastrand::Rng::with_seed(3);
         let picture = |number: usize| {
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_in_order_whatever_the_number_of_decoders_and_the_room() {
+    fn results_come_in_order_with_any_number_of_decoders_and_any_budget() {
         let folder = tempfile::tempdir().unwrap();
         let pictures = pictures(folder.path(), 60);
         for (threads, budget_bytes) in [
@@ -406,7 +406,7 @@ mod tests {
                     Err(why) => assert_eq!(why, format!("fault {number}")),
                 }
                 let state = decoders.shared.lock();
-                assert!(state.begun - state.told <= decoders.shared.ahead);
+                assert!(state.begun - state.handed_out <= decoders.shared.ahead);
             }
             assert!(decoders.next().unwrap().is_none());
         }
@@ -419,7 +419,7 @@ mod tests {
         shared.lock().decoding = BTreeMap::from([(4, 0), (5, 0), (6, 0)]);
         shared.wait_for_room(5, 60);
         shared.wait_for_room(6, 40);
-        // More than there is.
+        // More than the budget.
         shared.wait_for_room(4, 1000);
         let waiting = {
             let shared = Arc::clone(&shared);
@@ -430,7 +430,7 @@ mod tests {
         shared.lock().decoding.remove(&4);
         shared.changed.notify_all();
         thread::sleep(Duration::from_millis(20));
-        assert!(!waiting.is_finished(), "5 and 6 have all there is");
+        assert!(!waiting.is_finished(), "5 and 6 have the whole budget");
         shared.lock().decoding.remove(&5);
         shared.changed.notify_all();
         waiting.join().unwrap();
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn decoders_end_when_nobody_waits_for_them() {
+    fn decoders_stop_when_nobody_waits_for_them() {
         let folder = tempfile::tempdir().unwrap();
         let mut decoders = start(4, u64::MAX, pictures(folder.path(), 60));
         let first = decoders.next().unwrap();
@@ -446,7 +446,7 @@ mod tests {
         let shared = Arc::clone(&decoders.shared);
         drop(decoders);
         let began = Instant::now();
-        // Each of them holds it.
+        // Each thread holds a reference.
         while Arc::strong_count(&shared) > 1 {
             assert!(began.elapsed() < Duration::from_secs(10));
             thread::sleep(Duration::from_millis(2));

@@ -1,8 +1,8 @@
-//! Which pictures are meant: files, folders, patterns that no shell has expanded, a list of names, standard input.
+//! Finds the pictures to classify: files, folders, patterns that no shell has expanded, a list of names, standard input.
 //!
-//! They come in the order in which they are named. A folder is all of its pictures and those of the folders in it, in the order
-//! of names; hidden ones are left out, and links to folders are not followed. What is not there, or holds no picture, stands in
-//! the list as a fault, to be told at its turn.
+//! They come in the order in which they are named. A folder stands for its pictures and those in its subfolders, sorted by name;
+//! hidden ones are skipped, and links to folders are not followed. A name that does not exist or gives no picture becomes a fault
+//! in the list, reported in its turn.
 
 use crate::camera::{ENDINGS, is_picture};
 use crate::named;
@@ -14,22 +14,22 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-/// The longest list that is read: a million names of usual length.
+/// The longest list we read: a million names of usual length.
 const MOST_LIST_BYTES: u64 = 64 << 20;
 
-/// One picture to be classified.
+/// One picture to classify.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Picture {
     /// A file.
     File(PathBuf),
-    /// What comes on standard input.
+    /// The data on standard input.
     StandardInput,
-    /// Something was named that gives no picture, and why.
+    /// A name that gives no picture, and why.
     Fault(PathBuf, String),
 }
 
 impl Picture {
-    /// What it is called in results.
+    /// Its name in results.
     pub fn name(&self) -> &Path {
         match self {
             Self::File(path) | Self::Fault(path, _) => path,
@@ -59,7 +59,7 @@ pub fn list(named: &[PathBuf], files_from: Option<&Path>) -> Result<Vec<Picture>
         let text = read_list(file)?;
         let lines = text.split(|&byte| byte == b'\n');
         let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-        // Names in a list are meant as they are: whoever wrote it has seen them.
+        // Names in a list are taken literally: whoever wrote it has seen the files.
         for line in lines.filter(|line| !line.is_empty()) {
             add_path(Path::new(OsStr::from_bytes(line)), &mut pictures);
         }
@@ -93,7 +93,7 @@ fn read_list(file: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// A name of the command line: what is there under it, or else what it matches as a pattern.
+/// A name on the command line: an existing path, or else a pattern.
 fn add(name: &Path, pictures: &mut Vec<Picture>) {
     let pattern = name.to_str().filter(|text| text.contains(['*', '?', '[']));
     let Some(pattern) = pattern.filter(|_| name.symlink_metadata().is_err()) else {
@@ -105,7 +105,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
         require_literal_separator: true,
         require_literal_leading_dot: true,
     };
-    // What is no pattern either is a file that is not there.
+    // Neither a file nor a valid pattern: report a missing file.
     let Ok(found) = glob::glob_with(pattern, options) else {
         return add_path(name, pictures);
     };
@@ -114,7 +114,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
         match path {
             Ok(path) => add_path(&path, pictures),
             Err(error) => {
-                let why = format!("cannot look into it: {}", error.error());
+                let why = format!("cannot read it: {}", error.error());
                 pictures.push(Picture::Fault(error.path().to_owned(), why));
             }
         }
@@ -125,7 +125,7 @@ fn add(name: &Path, pictures: &mut Vec<Picture>) {
     }
 }
 
-/// A file, even a missing one (it is told at its turn), or a folder's pictures.
+/// Adds a file, even a missing one (reported in its turn), or a folder's pictures.
 fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
     if !path.is_dir() {
         pictures.push(Picture::File(path.to_owned()));
@@ -142,7 +142,7 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
             Err(error) => {
                 let folder = error.path().unwrap_or(path);
                 let cause = error.io_error().map(ToString::to_string);
-                let why = cause.unwrap_or_else(|| "it leads in circles".to_owned());
+                let why = cause.unwrap_or_else(|| "it is a link loop".to_owned());
                 let why = format!("cannot list the folder {}: {why}", folder.display());
                 pictures.push(Picture::Fault(folder.to_owned(), why));
             }
@@ -158,7 +158,7 @@ fn add_path(path: &Path, pictures: &mut Vec<Picture>) {
     }
 }
 
-/// Hidden files and folders are left out, unless one was named.
+/// Hidden files and folders are skipped, unless named explicitly.
 fn is_shown(entry: &DirEntry) -> bool {
     entry.depth() == 0 || !entry.file_name().as_bytes().starts_with(b".")
 }
@@ -198,7 +198,7 @@ mod tests {
         root
     }
 
-    /// Names below `root` of what is found; a fault is its words behind `!`.
+    /// The names found, relative to `root`; a fault is its message after `!`.
     fn found(root: &Path, named: &[&str], files_from: Option<&Path>) -> Vec<String> {
         let named: Vec<PathBuf> = named.iter().map(|name| root.join(name)).collect();
         let shown = |picture: &Picture| match picture {
@@ -236,18 +236,18 @@ mod tests {
                 ],
             ),
             (&["sub/deep", "b.jpg"], &["sub/deep/d.gif", "b.jpg"]),
-            // A hidden folder that is named is meant.
+            // A hidden folder that is named explicitly counts.
             (&[".cache"], &[".cache/e.jpg"]),
             (&["texts", "b.jpg"], &[no_pictures, "b.jpg"]),
-            // What a pattern matches is taken as if a shell had written it: files whatever they end in, no hidden ones.
+            // A pattern matches as in a shell: files with any ending, but no hidden ones.
             (&["*.jpg"], &["b.jpg", "odd[1].jpg"]),
             (&["?*.[jt][px][gt]"], &["b.jpg", "notes.txt", "odd[1].jpg"]),
             (&["su?"], &["sub/c.webp", "sub/deep/d.gif", "sub/link.jpg"]),
             (&["*/*/*.gif"], &["sub/deep/d.gif"]),
             (&["*.tif", "b.jpg"], &[nothing, "b.jpg"]),
-            // The file of that name, though as a pattern it would match another.
+            // The file with that name, though the pattern would match another one.
             (&["odd[1].jpg"], &["odd[1].jpg"]),
-            // No pattern, and no file.
+            // Neither a pattern nor a file.
             (&["odd[1.jpg"], &["odd[1.jpg"]),
         ] {
             assert_eq!(found(root, named, None), wanted, "{named:?}");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_names_is_told() {
+    fn a_list_without_names_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let names = folder.path().join("names");
         let error = || list(&[], Some(&names)).unwrap_err().to_string();

@@ -1,9 +1,9 @@
-//! How far it is: a bar on standard error, where that is a terminal and there are several pictures.
+//! A progress bar on standard error, if that is a terminal and there are several pictures.
 
 #[cfg(feature = "tools")]
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// The bar, or none. It goes when this is dropped.
+/// The bar, if there is one. Dropping it removes it.
 pub struct Progress {
     #[cfg(feature = "tools")]
     bar: Option<ProgressBar>,
@@ -11,7 +11,7 @@ pub struct Progress {
 
 #[cfg(feature = "tools")]
 impl Progress {
-    /// For so many pictures.
+    /// For this many pictures.
     pub fn of(pictures: usize) -> Self {
         if pictures < 2 {
             return Self { bar: None };
@@ -23,12 +23,12 @@ impl Progress {
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=> "));
         }
-        // Hidden is what is no terminal.
+        // The bar is hidden if there is no terminal.
         let bar = (!bar.is_hidden()).then_some(bar);
         Self { bar }
     }
 
-    /// Prints something with the bar out of the way: standard output may be the same terminal.
+    /// Prints with the bar out of the way: standard output may be the same terminal.
     pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -36,14 +36,14 @@ impl Progress {
         }
     }
 
-    /// One picture more is done.
+    /// One more picture is done.
     pub fn advance(&self) {
         if let Some(bar) = &self.bar {
             bar.inc(1);
         }
     }
 
-    /// All are done: what follows on standard error has its line for itself.
+    /// All are done: later output on standard error gets its own line.
     pub fn finish(self) {}
 }
 

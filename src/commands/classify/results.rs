@@ -1,4 +1,4 @@
-//! What is told of each picture: as text for people, as JSON lines (`boards/JSON.md`), or as a table.
+//! Prints the results for each picture: as text for people, as JSON lines (`boards/JSON.md`), or as a table.
 
 use crate::decide::Candidate;
 use crate::output::{print_json, print_line};
@@ -8,21 +8,21 @@ use serde_json::json;
 use std::fmt::{self, Display};
 use std::path::Path;
 
-/// How results are told.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A line a picture, and one a class below it.
+    /// A line per picture, then a line per class.
     Text,
-    /// An object a picture.
+    /// An object per picture.
     Json,
-    /// A header, then a line a picture: `image`, for each class `label_N`, `probability_N` and `class_N`, and `error`.
+    /// A header, then a line per picture: `image`, for each class `label_N`, `probability_N` and `class_N`, and `error`.
     Csv,
 }
 
-/// The writer of results.
+/// Prints results.
 pub struct Results<'a> {
     format: Format,
-    /// How many classes are told of each picture.
+    /// How many classes are printed per picture.
     classes: usize,
     labels: &'a [String],
 }
@@ -30,7 +30,7 @@ pub struct Results<'a> {
 const STAGES: [Stage; 3] = [Stage::Decode, Stage::Preprocess, Stage::Infer];
 
 impl<'a> Results<'a> {
-    /// At most `top` classes a picture are told.
+    /// Prints at most `top` classes per picture.
     pub fn new(format: Format, top: usize, labels: &'a [String]) -> Self {
         Self {
             format,
@@ -39,7 +39,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// What comes before the first picture.
+    /// Prints the header, if the format has one.
     pub fn begin(&self) -> Result<(), Failure> {
         if self.format != Format::Csv {
             return Ok(());
@@ -53,7 +53,7 @@ impl<'a> Results<'a> {
             .collect()))
     }
 
-    /// The best classes of a picture, best first.
+    /// Prints the best classes of a picture, best first.
     pub fn picture(
         &self,
         image: &Path,
@@ -76,7 +76,7 @@ impl<'a> Results<'a> {
         }
     }
 
-    /// A picture that could not be read.
+    /// Reports a picture that could not be read.
     pub fn fault(&self, image: &Path, why: &str) -> Result<(), Failure> {
         match self.format {
             Format::Text => {
@@ -134,7 +134,7 @@ impl<'a> Results<'a> {
     }
 }
 
-/// One line of a table, its cells quoted as RFC 4180 has it. (A line end within a cell is spelt out by `print_line`.)
+/// One line of a table, its cells quoted as in RFC 4180. (`print_line` escapes a line end within a cell.)
 struct Row(Vec<String>);
 
 impl Display for Row {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_where_they_must_be() {
+    fn cells_are_quoted_when_necessary() {
         for (cells, wanted) in [
             (&["a b", "0.5", ""][..], "a b,0.5,"),
             (&["a,b", "c"], "\"a,b\",c"),

@@ -1,4 +1,4 @@
-//! Signatures that stock minisign 0.11 made (`tests/fixtures/minisign`), and what is left of them after damage.
+//! Signatures made by stock minisign 0.11 (`tests/fixtures/minisign`), intact and damaged.
 
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +17,7 @@ fn key() -> PublicKey {
     PublicKey::of_file(KEY).unwrap()
 }
 
-/// What comes of a file `signed` in two pieces and a signature.
+/// Verifies the file `signed`, given in two pieces, against a signature.
 fn verified(signed: &[u8], signature: &[u8]) -> Result<Permit, SignatureError> {
     let file = SignatureFile {
         name: "it.minisig".to_owned(),
@@ -37,17 +37,17 @@ fn line(text: &str, number: usize) -> &str {
 }
 
 #[test]
-fn what_stock_minisign_signed_is_taken() {
+fn a_signature_by_stock_minisign_is_accepted() {
     let usual = verified(SIGNED, USUAL.as_bytes()).unwrap();
     assert!(!usual.allows_older);
-    // As a file that came by way of another system.
+    // As after a transfer through a system with other line ends.
     verified(SIGNED, USUAL.replace('\n', "\r\n").as_bytes()).unwrap();
     let older = verified(SIGNED, ALLOW_OLDER.as_bytes()).unwrap();
     assert!(older.allows_older);
 }
 
 #[test]
-fn each_wrong_signature_is_refused_for_its_reason() {
+fn each_wrong_signature_is_refused_with_its_reason() {
     let file = || "it.minisig".to_owned();
     let malformed = SignatureError::Malformed { file: file() };
     let wrong = SignatureError::Wrong { file: file() };
@@ -59,7 +59,7 @@ fn each_wrong_signature_is_refused_for_its_reason() {
         let lines = [line(from, 0), line(from, 1), comment, line(from, 3)];
         lines.join("\n")
     };
-    // The other key's signature, which says that it is of this one: the id ends in the fourteenth character.
+    // The other key's signature with this key's id, which ends in the fourteenth character.
     let disguised = {
         let mine = line(USUAL, 1);
         let theirs = line(OTHER_KEY, 1);
@@ -138,7 +138,7 @@ fn one_flipped_bit_of_a_signature_or_of_a_file_is_refused() {
 }
 
 #[test]
-fn a_signature_that_is_cut_off_is_refused() {
+fn a_truncated_signature_is_refused() {
     // The last byte is a newline.
     for length in 0..USUAL.len() - 1 {
         let result = verified(SIGNED, &USUAL.as_bytes()[..length]);
@@ -159,6 +159,6 @@ fn a_public_key_is_read_from_its_file_and_a_secret_one_is_not() {
     assert!(error.contains("it is a secret key"), "{error}");
     for text in ["", "\n", USUAL, line(KEY, 1), &KEY[..KEY.len() - 3]] {
         let error = PublicKey::of_file(text).unwrap_err();
-        assert!(error.contains("no public key of minisign"), "{error}");
+        assert!(error.contains("no minisign public key"), "{error}");
     }
 }
