@@ -416,7 +416,10 @@ fn a_shell_is_there_where_the_board_file_asks_for_one_and_else_no_byte_of_it() {
             "firmware.deb",
             "has no busybox: pass the package busybox-static",
         ),
-        ("amd64.deb", "it is not a 64-bit ARM program: pass the package"),
+        (
+            "amd64.deb",
+            "it is not a 64-bit ARM program: pass the package",
+        ),
     ] {
         let (code, text) = workshop.complaint(&[&mine[..], &["--busybox", file]].concat());
         assert_eq!(code, PACKAGE, "{text}");
@@ -443,7 +446,10 @@ fn the_program_must_be_an_eyelet_that_is_not_older_than_the_tool() {
     assert!(text.contains(why), "{text}");
     write("none");
     let (_, text) = workshop.complaint(&other);
-    assert!(text.contains("does not identify itself as an eyelet"), "{text}");
+    assert!(
+        text.contains("does not identify itself as an eyelet"),
+        "{text}"
+    );
     write("999.0.0");
     let output = workshop.image(&[&other[..], &["--output", "sd.img"]].concat());
     assert!(output.status.success());
