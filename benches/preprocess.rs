@@ -6,9 +6,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use eyelet::board::{Mount, RawTuning};
+use eyelet::frame::RawTuning;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::preprocess::{MjpegDecoder, Mount, Preprocess};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout};
 use image::GenericImageView;
 use image::imageops::{self, FilterType};

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use eyelet::board::{DecideConfig, Depth, Mount};
+use eyelet::decide::DecideConfig;
 use eyelet::decide::{Classes, Decider};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::Network;
+use eyelet::preprocess::Mount;
 use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State};
 use std::hint::black_box;

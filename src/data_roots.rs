@@ -125,6 +125,32 @@ impl DataRoots {
     }
 }
 
+/// What the relative paths of a board file are relative to.
+#[derive(Debug, Clone, Copy)]
+pub enum Base<'a> {
+    /// A file on disk: its own folder.
+    Folder(&'a Path),
+    /// A compiled-in board: `boards/` of the first data root that has the path; pictures are written below the current folder.
+    DataRoots(&'a DataRoots),
+}
+
+impl Base<'_> {
+    pub(crate) fn input(self, path: &str) -> PathBuf {
+        match self {
+            _ if Path::new(path).is_absolute() => path.into(),
+            Base::Folder(folder) => folder.join(path),
+            Base::DataRoots(roots) => roots.find_or_first(Path::new("boards").join(path)),
+        }
+    }
+
+    pub(crate) fn output(self, path: &str) -> PathBuf {
+        match self {
+            Base::Folder(folder) => folder.join(path),
+            Base::DataRoots(_) => path.into(),
+        }
+    }
+}
+
 /// Whether `root` is a root only as long as it is the current folder: the program is elsewhere.
 fn is_temporary(root: &Path) -> bool {
     let is_here = env::current_dir().is_ok_and(|here| here == root);

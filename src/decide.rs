@@ -6,10 +6,11 @@
 //! while an ignored class is the best one, none is decided. Nothing here allocates after [`Decider::new`].
 
 mod classes;
+mod config;
 
 pub use classes::Classes;
+pub use config::{ClassRule, ClassRules, DecideConfig};
 
-use crate::board::{ClassRule, DecideConfig};
 use crate::spec::{OutputKind, OutputSpec};
 use std::time::Duration;
 
@@ -195,7 +196,6 @@ impl Decider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::ClassRules;
 
     fn config() -> DecideConfig {
         DecideConfig {

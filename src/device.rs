@@ -23,6 +23,7 @@ use crate::{Cause, Failure, clock};
 use displays::Displays;
 pub use displays::OpenDisplay;
 use reload::Reload;
+pub use start::Parts;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! What went wrong, as one line for a person and one exit code for a program.
 
-use crate::camera::CameraError;
-use crate::output::{self, Escaped};
-use crate::show::DisplayError;
+use crate::escaped::Escaped;
 use std::fmt;
 
 /// Why the program ends; the number is its exit code.
@@ -63,15 +61,6 @@ impl Failure {
             message: lines.join("\n"),
         }
     }
-
-    /// Says it on standard error; the exit code that goes with it.
-    pub fn tell(&self) -> u8 {
-        for (first, line) in self.message.lines().enumerate() {
-            let program = if first == 0 { "eyelet: " } else { "" };
-            output::eprint_line(format_args!("{program}{line}"));
-        }
-        self.cause as u8
-    }
 }
 
 impl fmt::Display for Failure {
@@ -81,15 +70,3 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-impl From<CameraError> for Failure {
-    fn from(error: CameraError) -> Self {
-        Self::new(Cause::Camera, error)
-    }
-}
-
-impl From<DisplayError> for Failure {
-    fn from(error: DisplayError) -> Self {
-        Self::new(Cause::Display, error)
-    }
-}

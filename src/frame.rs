@@ -4,8 +4,10 @@
 //! nothing later needs to check. Sizes are computed in 64 bits with every overflow checked, because they come from drivers.
 
 mod bayer;
+mod raw;
 
 pub use bayer::{BayerDepth, BayerFormat, BayerOrder};
+pub use raw::RawTuning;
 
 use std::fmt;
 use std::time::Duration;

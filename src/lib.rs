@@ -34,6 +34,7 @@ pub mod commands;
 pub mod data_roots;
 pub mod decide;
 pub mod device;
+pub mod escaped;
 pub mod failure;
 mod fat_volume;
 pub mod firmware;

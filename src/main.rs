@@ -1,8 +1,8 @@
 //! The `eyelet` command: arguments, log, exit code. Everything else is in the library.
 
 use eyelet::commands::Cli;
+use eyelet::escaped::Escaped;
 use eyelet::memory::FixedPool;
-use eyelet::output::Escaped;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;

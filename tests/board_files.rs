@@ -2,17 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use eyelet::board::choose::SHIPPED;
-use eyelet::board::file::Base;
 use eyelet::board::firmware::{Firmware, Machine};
-use eyelet::board::{
-    Board, BoardError, CameraConfig, ClassRule, Depth, DisplayConfig, DrmConfig, Refresh, Shape,
-    Tier, WindowConfig,
-};
-use eyelet::data_roots::DataRoots;
+use eyelet::board::{Board, BoardError, Tier};
+use eyelet::camera::CameraConfig;
+use eyelet::data_roots::{Base, DataRoots};
+use eyelet::decide::ClassRule;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
 use eyelet::model::Definition;
+use eyelet::show::{Depth, DisplayConfig, DrmConfig, Refresh, Shape};
 use eyelet::spec::Resize;
+use eyelet::toml_file::Word;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
@@ -159,7 +159,7 @@ fn what_is_not_said_has_its_default() {
     let CameraConfig::Pattern(pattern) = board.camera else {
         panic!("{:?}", board.camera)
     };
-    assert_eq!((pattern.format, pattern.rate_fps), (PixelFormat::Rgb24, 30));
+    assert_eq!((pattern.format, pattern.rate_fps), (PixelFormat::Yuyv, 0));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_drm_display_is_chosen_and_set_by_key() {
     };
     let plain = DrmConfig::default();
     assert_eq!(of(""), Ok(vec![DisplayConfig::Drm(plain.clone())]));
-    assert!(!DisplayConfig::Drm(plain.clone()).is_required());
+    assert!(!DisplayConfig::Drm(plain.clone()).settings().is_required());
     let all = of(
         "connector = \"HDMI-A-1\"\ndriver = \"vc4\"\nwidth_px = 1024\nheight_px = 600\nrate_hz = 60\n\
          rotate_deg = 270\nmirror = true\nrequired = true\n",
@@ -189,7 +189,7 @@ fn a_drm_display_is_chosen_and_set_by_key() {
             required: true,
         })
     );
-    assert!(all.is_required());
+    assert!(all.settings().is_required());
     assert_eq!(all.to_string(), "DRM, HDMI-A-1 of vc4, 1024x600 at 60 Hz");
     assert_eq!(
         of("rate_hz = 0\n").unwrap_err(),
@@ -204,7 +204,7 @@ fn a_window_is_for_programs_that_have_windows() {
         "[display.window]\nwidth_px = 240\nheight_px = 135\nscale = 4\ndepth = \"rgb565\"\n",
     );
     let parsed = parse(&text);
-    assert_eq!(parsed.is_ok(), WindowConfig::IS_BUILT_IN);
+    assert_eq!(parsed.is_ok(), cfg!(feature = "window"));
     match parsed {
         Ok(board) => {
             let [DisplayConfig::Window(window)] = &*board.displays else {
@@ -303,7 +303,10 @@ fn displays_come_in_the_order_of_the_file() {
     let displays = parse(&SMALL.replace("[display.none]", &text))
         .unwrap()
         .displays;
-    let kinds: Vec<_> = displays.iter().map(DisplayConfig::kind).collect();
+    let kinds: Vec<_> = displays
+        .iter()
+        .map(|display| display.settings().kind())
+        .collect();
     assert_eq!(kinds, ["png", "framebuffer", "png"]);
     let names = DisplayConfig::names(&displays);
     assert_eq!(
@@ -311,7 +314,7 @@ fn displays_come_in_the_order_of_the_file() {
         ["display png 1", "display framebuffer", "display png 2"]
     );
     assert_eq!(DisplayConfig::names(&displays[1..2]), ["display"]);
-    assert!(displays[1].is_required());
+    assert!(displays[1].settings().is_required());
     let DisplayConfig::Png(last) = &displays[2] else {
         panic!("{displays:?}")
     };
@@ -374,7 +377,7 @@ fn firmware_says_the_machine_and_modules_with_their_options() {
             .unwrap()
             .firmware
             .machine;
-        let known = Machine::NAMES
+        let known = Machine::WORDS
             .iter()
             .find(|(name, _)| *name == shipped.name);
         assert_eq!(

@@ -5,16 +5,15 @@ mod common;
 
 use common::fixture;
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
-use eyelet::board::{
-    Area, Board, CameraConfig, ClassRules, DecideConfig, Firmware, Mount, PatternConfig, Region,
-    Tier,
-};
-use eyelet::camera::{Camera, CameraError, Next};
+use eyelet::board::{Board, Firmware, Region, Tier};
+use eyelet::camera::{Camera, CameraConfig, CameraError, CameraKind, Next, PatternConfig};
 use eyelet::care::Care;
 use eyelet::care::notify::Heartbeat;
-use eyelet::device::{Device, Limits, OpenDisplay};
+use eyelet::decide::{ClassRules, DecideConfig};
+use eyelet::device::{Device, Limits, OpenDisplay, Parts};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
+use eyelet::preprocess::{Area, Mount};
 use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
 use eyelet::{Failure, clock};
@@ -374,7 +373,7 @@ fn a_display_that_must_be_there_is_named_where_there_are_others() {
             board(),
             Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap(),
             Serial::new(true, Instant::now(), "unknown"),
-            Box::new(|| eyelet::camera::open(&CameraConfig::Pattern(PatternConfig::default()))),
+            Box::new(|| PatternConfig::default().open()),
             displays,
         )
     };
@@ -448,16 +447,15 @@ fn run_cared_on(
     };
     let serial = Serial::new(true, Instant::now(), "unknown");
     let stop = AtomicBool::new(false);
-    let mut device = Device::start_watched(
-        board(),
+    let parts = Parts {
+        board: board(),
         model,
         serial,
-        Box::new(open_camera),
+        open_camera: Box::new(open_camera),
         displays,
         care,
-        &stop,
-    )
-    .unwrap();
+    };
+    let mut device = Device::start_watched(parts, &stop).unwrap();
     let began = Instant::now();
     let limits = Limits {
         frames: None,

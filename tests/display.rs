@@ -6,7 +6,6 @@
 
 use embedded_graphics::prelude::Point;
 use eyelet::Cause;
-use eyelet::board::{Depth, Refresh, Shape};
 use eyelet::decide::{Candidate, Verdict};
 use eyelet::preprocess::Crop;
 use eyelet::show::canvas::Canvas;
@@ -14,6 +13,7 @@ use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::layout::Surface;
 use eyelet::show::png::write_png;
+use eyelet::show::{Depth, Refresh, Shape};
 use eyelet::show::{Region, Scene, State, TestPicture};
 use std::collections::BTreeSet;
 use std::fs;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{eyelet, run_eyelet};
-use eyelet::board::Depth;
+use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State, TestPicture};
 use std::io::{BufRead, BufReader};

@@ -6,17 +6,14 @@
 #[path = "common/skipped.rs"]
 mod skipped;
 
-use eyelet::board::file::Base;
-use eyelet::board::{
-    Area, Board, CameraConfig, ClassRules, DecideConfig, Depth, DisplayConfig, Mount,
-    PatternConfig, Refresh, Shape, StillConfig,
-};
-use eyelet::camera::{self, Camera, Next};
-use eyelet::decide::{Candidate, Classes, Decider, Verdict};
+use eyelet::board::Board;
+use eyelet::camera::{Camera, CameraKind, Next, PatternConfig, StillConfig};
+use eyelet::data_roots::Base;
+use eyelet::decide::{Candidate, ClassRules, Classes, DecideConfig, Decider, Verdict};
 use eyelet::frame::{BayerFormat, Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::Network;
-use eyelet::preprocess::{Crop, MjpegDecoder, Preprocess};
+use eyelet::preprocess::{Area, Crop, MjpegDecoder, Mount, Preprocess};
 use eyelet::show::bus::{self, Output, Wire, Wiring};
 use eyelet::show::canvas::{Orientation, Rotation};
 use eyelet::show::copy::{Holds, SceneCopy};
@@ -28,6 +25,7 @@ use eyelet::show::font::Letters;
 use eyelet::show::layout::Surface;
 use eyelet::show::oled::OledDisplay;
 use eyelet::show::spi::SpiDisplay;
+use eyelet::show::{Depth, DisplayConfig, Refresh, Shape};
 use eyelet::show::{Display, Region, Scene, State};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use std::alloc::{GlobalAlloc, Layout as AllocLayout, System};
@@ -121,12 +119,13 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
         .into_iter()
         .filter(|format| *format != PixelFormat::Mjpeg)
         .map(|format| {
-            camera::open(&CameraConfig::Pattern(PatternConfig {
+            PatternConfig {
                 width_px: 640,
                 height_px: 480,
                 format,
                 rate_fps: 0,
-            }))
+            }
+            .open()
             .unwrap()
         })
         .collect();
@@ -134,12 +133,13 @@ fn frames_allocate_nothing_but_the_jpeg_decoders_rows() {
     let file = folder.path().join("a.png");
     image::RgbImage::new(300, 200).save(&file).unwrap();
     cameras.push(
-        camera::open(&CameraConfig::Still(StillConfig {
+        StillConfig {
             files: vec![file],
             frames_each: 1000,
             repeat: false,
             rate_fps: 0,
-        }))
+        }
+        .open()
         .unwrap(),
     );
     for camera in &mut cameras {

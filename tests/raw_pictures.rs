@@ -6,10 +6,13 @@ mod common;
 mod mosaic;
 
 use common::{PHOTOS, argmax, emulated, shared};
-use eyelet::board::{Board, CameraConfig, Mount, RawTuning};
+use eyelet::board::Board;
+use eyelet::camera::CameraConfig;
+use eyelet::frame::RawTuning;
 use eyelet::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::Network;
+use eyelet::preprocess::Mount;
 use eyelet::preprocess::Preprocess;
 use eyelet::spec::InputSpec;
 use image::RgbImage;
@@ -157,7 +160,7 @@ fn photos_keep_their_class_through_each_sensor() {
             "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\npool_mib = 32\n[camera.v4l2]\n\
              width_px = 1640\nheight_px = 1232\nsensor = \"{name}\"\n[display.none]\n"
         );
-        let base = eyelet::board::file::Base::Folder(std::path::Path::new(""));
+        let base = eyelet::data_roots::Base::Folder(std::path::Path::new(""));
         let board = Board::parse("b", "b.toml", &text, base).unwrap();
         let CameraConfig::V4l2(v4l2) = &board.camera else {
             panic!("a V4L2 camera was asked for");
@@ -165,7 +168,7 @@ fn photos_keep_their_class_through_each_sensor() {
         let PixelFormat::Bayer(format) = v4l2.formats[0] else {
             panic!("{name} wants {:?}", v4l2.formats);
         };
-        let tuning = board.camera.raw_tuning();
+        let tuning = board.camera.settings().raw_tuning();
         let [warm, cool] = tuning.lights.unwrap();
         let between = |c: usize| warm[c].powf(0.4) * cool[c].powf(0.6);
         let sensor = Sensor {

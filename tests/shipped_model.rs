@@ -4,10 +4,10 @@
 mod common;
 
 use common::argmax;
-use eyelet::board::Mount;
 use eyelet::camera::read_picture;
 use eyelet::model::Model;
 use eyelet::network::Network;
+use eyelet::preprocess::Mount;
 use eyelet::preprocess::Preprocess;
 use eyelet::spec::Input;
 use std::path::{Path, PathBuf};

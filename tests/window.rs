@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use eyelet::board::{Depth, WindowConfig};
 use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
 use eyelet::show::window::WindowDisplay;
+use eyelet::show::{Depth, WindowConfig};
 use eyelet::show::{Display, DisplayError, Scene, State};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,8 +1,7 @@
 //! Which board this is: by flag, by `/etc/eyelet/board.toml`, by the device tree, or else the developer's machine.
 
-use super::file::Base;
 use super::{Board, BoardError};
-use crate::data_roots::DataRoots;
+use crate::data_roots::{Base, DataRoots};
 use crate::toml_file::did_you_mean;
 use std::fmt;
 use std::path::{Path, PathBuf};

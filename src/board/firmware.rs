@@ -1,6 +1,6 @@
 //! `[firmware]`: what `eyelet image` needs to know to make a whole system for the board, beyond what every board says.
 
-use crate::toml_file::Table;
+use crate::toml_file::{Table, Word};
 
 /// `[firmware]`; a board file without this table has the default one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,25 +46,20 @@ pub enum Machine {
     RaspberryPi5,
 }
 
-impl Machine {
-    /// Every machine by the name that a board file has for it.
-    pub const NAMES: [(&'static str, Self); 5] = [
+impl Word for Machine {
+    const WORDS: &'static [(&'static str, Self)] = &[
         ("virt", Self::Virt),
         ("raspberry-pi-zero-2-w", Self::RaspberryPiZero2W),
         ("raspberry-pi-3", Self::RaspberryPi3),
         ("raspberry-pi-4", Self::RaspberryPi4),
         ("raspberry-pi-5", Self::RaspberryPi5),
     ];
+}
 
+impl Machine {
     /// Whether the Raspberry Pi's own firmware starts it.
     pub fn is_raspberry_pi(self) -> bool {
         self != Self::Virt
-    }
-
-    /// Its name in a board file.
-    pub fn name(self) -> &'static str {
-        let named = Self::NAMES.iter().find(|(_, machine)| *machine == self);
-        named.map_or("", |(name, _)| name)
     }
 }
 
@@ -94,7 +89,7 @@ pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
     let Some(mut table) = top.table("firmware") else {
         return Firmware::default();
     };
-    let machine = table.word("machine", &Machine::NAMES);
+    let machine = table.word("machine", Machine::WORDS);
     let mut modules = Vec::new();
     for text in table.texts("modules").unwrap_or_default() {
         match KernelModule::parse(&text) {

@@ -1,9 +1,35 @@
 //! `[mount]`: how the camera is mounted, and which parts of its picture are classified.
 
-use super::{Area, Mount, Region};
 use crate::limits;
+use crate::preprocess::{Area, Mount};
 use crate::spec::RESIZES;
 use crate::toml_file::Table;
+use std::fmt;
+
+/// A part of the upright picture that is classified on its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Its name in `[mount.regions]`; none for the one of `region`.
+    pub name: Option<String>,
+    /// Where it lies.
+    pub area: Area,
+}
+
+impl fmt::Display for Region {
+    /// As the board file has it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(name) = &self.name {
+            write!(f, "{name} = ")?;
+        }
+        let Area {
+            left,
+            top,
+            width,
+            height,
+        } = self.area;
+        write!(f, "[{left}, {top}, {width}, {height}]")
+    }
+}
 
 /// What parts may be off by because they are written with few digits: 0.333 three times, say.
 const ROUNDING: f32 = 1e-4;

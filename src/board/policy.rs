@@ -122,32 +122,32 @@ impl Default for Policy {
     }
 }
 
-/// Reads `[policy]` of the board file.
-pub(super) fn policy(top: &mut Table<'_, '_>) -> Policy {
-    let default = Policy::default();
-    let Some(mut table) = top.table("policy") else {
-        return default;
-    };
-    Policy {
-        watchdog: watchdog(&mut table, default.watchdog),
-        start: seconds(&mut table, "start_s", limits::START_S, default.start),
-        trial: seconds(&mut table, "trial_s", limits::START_S, default.trial),
-        degraded_rate_fps: table
-            .number("degraded_rate_fps", limits::DEGRADED_RATE_FPS)
-            .unwrap_or(default.degraded_rate_fps),
-        failures: failures(&mut table, default.failures),
-        camera_lost: named_rule(&mut table, "camera_lost", &RETRY, default.camera_lost),
-        display_lost: named_rule(&mut table, "display_lost", &RETRY, default.display_lost),
-        hot: hot(&mut table, default.hot),
-        power_low: named_rule(&mut table, "power_low", &TELL_OR_DEGRADE, default.power_low),
-        memory_low: memory_low(&mut table, default.memory_low),
+impl Policy {
+    /// Reads `[policy]` of the board file.
+    pub(super) fn read(top: &mut Table<'_, '_>) -> Self {
+        let default = Self::default();
+        let Some(mut table) = top.table("policy") else {
+            return default;
+        };
+        Self {
+            watchdog: watchdog(&mut table, default.watchdog),
+            start: seconds(&mut table, "start_s", limits::START_S, default.start),
+            trial: seconds(&mut table, "trial_s", limits::START_S, default.trial),
+            degraded_rate_fps: table
+                .number("degraded_rate_fps", limits::DEGRADED_RATE_FPS)
+                .unwrap_or(default.degraded_rate_fps),
+            failures: failures(&mut table, default.failures),
+            camera_lost: named_rule(&mut table, "camera_lost", &RETRY, default.camera_lost),
+            display_lost: named_rule(&mut table, "display_lost", &RETRY, default.display_lost),
+            hot: hot(&mut table, default.hot),
+            power_low: named_rule(&mut table, "power_low", &TELL_OR_DEGRADE, default.power_low),
+            memory_low: memory_low(&mut table, default.memory_low),
+        }
     }
 }
 
 fn seconds(table: &mut Table<'_, '_>, key: &str, range: Whole, default: Duration) -> Duration {
-    table
-        .integer(key, range)
-        .map_or(default, Duration::from_secs)
+    table.seconds(key, range).unwrap_or(default)
 }
 
 fn watchdog(table: &mut Table<'_, '_>, default: Duration) -> Duration {
@@ -228,7 +228,7 @@ mod tests {
     use crate::toml_file;
 
     fn read(text: &str) -> Result<Policy, toml_file::Faults> {
-        toml_file::read("board.toml", text, |top| Some(policy(top)))
+        toml_file::read("board.toml", text, |top| Some(Policy::read(top)))
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! A [`Framer`] looks at a buffer whose front is the oldest byte that is not used yet, and says what to do with that front.
 
+use super::PipeConfig;
 use super::sniff::foreign;
 use super::y4m::{self, FrameLine, Header};
-use crate::board::PipeConfig;
 use crate::frame::{Geometry, PixelFormat};
 use crate::jpeg::{Progress, Walker};
 use std::ops::Range;

@@ -1,5 +1,9 @@
-//! Where frames come from. One file a kind; [`open`] picks the one that the board file names.
+//! Where frames come from.
+//!
+//! A kind of camera is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
+//! [`Camera`]. Beside that file it needs a variant of [`CameraConfig`], which [`CameraConfig::settings`] knows, and a line of [`KINDS`].
 
+mod formats;
 mod framing;
 mod pace;
 mod pattern;
@@ -10,25 +14,102 @@ mod still;
 pub mod v4l2;
 mod y4m;
 
-pub use pattern::PatternCamera;
+pub use pattern::{PatternCamera, PatternConfig};
 pub use picture::{
     MAX_PIXELS, Picture, PictureError, Room, decode_stream, read_picture, read_picture_in,
 };
-pub use pipe::PipeCamera;
-pub use still::StillCamera;
+pub use pipe::{PipeCamera, PipeConfig};
 pub(crate) use still::{ENDINGS, is_picture};
+pub use still::{StillCamera, StillConfig};
 
-use crate::board::CameraConfig;
-use crate::frame::{Frame, Geometry};
+use crate::data_roots::Base;
+use crate::failure::{Cause, Failure};
+use crate::frame::{Frame, Geometry, RawTuning};
+use crate::toml_file::Table;
+use std::fmt;
 use std::time::Duration;
 
-/// Opens the camera that the board file names.
-pub fn open(config: &CameraConfig) -> Result<Box<dyn Camera>, CameraError> {
-    match config {
-        CameraConfig::Still(still) => Ok(Box::new(StillCamera::open(still)?)),
-        CameraConfig::V4l2(v4l2) => Ok(Box::new(v4l2::V4l2Camera::open(v4l2)?)),
-        CameraConfig::Pipe(pipe) => Ok(Box::new(PipeCamera::open(pipe)?)),
-        CameraConfig::Pattern(pattern) => Ok(Box::new(PatternCamera::open(pattern)?)),
+/// One camera, of one kind: `[camera.KIND]`.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a program has one of it")]
+pub enum CameraConfig {
+    /// A V4L2 capture device.
+    V4l2(v4l2::V4l2Config),
+    /// MJPEG or Y4M on standard input.
+    Pipe(PipeConfig),
+    /// A drawn test picture.
+    Pattern(PatternConfig),
+    /// Picture files, one after the other.
+    Still(StillConfig),
+}
+
+/// Every kind, by which `[camera.KIND]` and `--camera SOURCE` are read. The last one takes any SOURCE.
+const KINDS: [&Kind; 4] = [&v4l2::KIND, &pipe::KIND, &pattern::KIND, &still::KIND];
+
+impl CameraConfig {
+    /// What its kind states.
+    pub fn settings(&self) -> &dyn CameraKind {
+        match self {
+            Self::V4l2(config) => config,
+            Self::Pipe(config) => config,
+            Self::Pattern(config) => config,
+            Self::Still(config) => config,
+        }
+    }
+
+    /// Reads `[camera]`: the table of one kind.
+    pub fn read(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<Self> {
+        let (kind, mut table) = top.choice("camera", &KINDS.map(|kind| kind.name))?;
+        let kind = KINDS.iter().find(|known| known.name == kind)?;
+        (kind.read)(&mut table, base)
+    }
+
+    /// The camera that `--camera SOURCE` means on a board that has this one. What `SOURCE` leaves open stays as the board
+    /// file says when the kind is the same, and is the kind's default when it is not.
+    pub fn replaced_by(&self, source: &str) -> Self {
+        let mut kinds = KINDS.iter();
+        let replaced = kinds.find_map(|kind| (kind.of_source)(source, self));
+        replaced.unwrap_or_else(|| self.clone())
+    }
+}
+
+impl fmt::Display for CameraConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings().fmt(f)
+    }
+}
+
+/// How a kind's settings are read.
+pub struct Kind {
+    /// Its name, as in `[camera.NAME]`.
+    name: &'static str,
+    /// Reads that table. What it leaves out is the kind's default.
+    read: fn(&mut Table<'_, '_>, Base<'_>) -> Option<CameraConfig>,
+    /// The settings that `--camera SOURCE` means on a board with this camera; `None`: SOURCE is none of this kind.
+    of_source: fn(&str, &CameraConfig) -> Option<CameraConfig>,
+}
+
+/// The settings of one kind. Displayed as a person would say them.
+pub trait CameraKind: fmt::Display {
+    /// Opens the camera.
+    ///
+    /// # Errors
+    /// Why it cannot be used, and what to do.
+    fn open(&self) -> Result<Box<dyn Camera>, CameraError>;
+
+    /// How long a frame may take before the stream counts as stalled; `None`: frames are never waited for.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// How raw pictures are developed, should there be any.
+    fn raw_tuning(&self) -> RawTuning {
+        RawTuning::default()
+    }
+
+    /// Whether a camera that has ended stays so until the program is started again.
+    fn ends_for_good(&self) -> bool {
+        false
     }
 }
 
@@ -70,7 +151,7 @@ pub struct Counts {
 /// Why there is no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
-    /// No frame came in time. The stream is to be rebuilt: the device loop calls [`open`] again.
+    /// No frame came in time. The stream is to be rebuilt: the device loop opens the camera again.
     #[error("no frame from {camera} for {waited:?}")]
     Timeout {
         /// Which camera.
@@ -92,4 +173,10 @@ pub enum CameraError {
     /// Standard input cannot be used, and there is no other one to be opened.
     #[error("{0}")]
     Spent(String),
+}
+
+impl From<CameraError> for Failure {
+    fn from(error: CameraError) -> Self {
+        Self::new(Cause::Camera, error)
+    }
 }

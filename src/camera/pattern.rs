@@ -1,11 +1,92 @@
 //! A drawn test picture: eight colour bars that move to the right, and below them a grey ramp that moves to the left.
 //! Needs no hardware and no files, in every format but MJPEG and raw ones.
 
+use super::formats::FORMATS;
 use super::pace::Pace;
-use super::{Camera, CameraError, Next};
-use crate::board::PatternConfig;
-use crate::clock;
+use super::{Camera, CameraConfig, CameraError, CameraKind, Kind, Next};
+use crate::data_roots::Base;
 use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::toml_file::Table;
+use crate::{clock, limits};
+use std::fmt;
+
+/// See the module.
+pub(super) const KIND: Kind = Kind {
+    name: "pattern",
+    read,
+    of_source,
+};
+
+/// `[camera.pattern]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatternConfig {
+    /// Width of the drawn picture.
+    pub width_px: u32,
+    /// Height of the drawn picture.
+    pub height_px: u32,
+    /// The format it is drawn in.
+    pub format: PixelFormat,
+    /// Frames a second; 0 is as fast as they are taken.
+    pub rate_fps: u32,
+}
+
+impl Default for PatternConfig {
+    /// 640x480 YUYV, as fast as the frames are taken.
+    fn default() -> Self {
+        Self {
+            width_px: 640,
+            height_px: 480,
+            format: PixelFormat::Yuyv,
+            rate_fps: 0,
+        }
+    }
+}
+
+fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<CameraConfig> {
+    table.must_have(&["width_px", "height_px"]);
+    let default = PatternConfig::default();
+    // It is drawn pixel by pixel, so it has no MJPEG.
+    let formats = FORMATS.iter().copied();
+    let formats: Vec<_> = formats
+        .filter(|(_, format)| *format != PixelFormat::Mjpeg)
+        .collect();
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let format = table.word("format", &formats);
+    let rate_fps = table.integer_u32("rate_fps", limits::DRAWN_RATE_FPS);
+    Some(CameraConfig::Pattern(PatternConfig {
+        width_px: width_px?,
+        height_px: height_px?,
+        format: format.unwrap_or(default.format),
+        rate_fps: rate_fps.unwrap_or(default.rate_fps),
+    }))
+}
+
+/// `pattern`
+fn of_source(source: &str, own: &CameraConfig) -> Option<CameraConfig> {
+    (source == KIND.name).then(|| match own {
+        CameraConfig::Pattern(_) => own.clone(),
+        _ => CameraConfig::Pattern(PatternConfig::default()),
+    })
+}
+
+impl CameraKind for PatternConfig {
+    fn open(&self) -> Result<Box<dyn Camera>, CameraError> {
+        Ok(Box::new(PatternCamera::open(self)?))
+    }
+}
+
+impl fmt::Display for PatternConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            width_px,
+            height_px,
+            format,
+            ..
+        } = self;
+        write!(f, "drawn pattern, {width_px}x{height_px} {format}")
+    }
+}
 
 /// White, yellow, cyan, green, magenta, red, blue, black.
 const BARS: [[u8; 3]; 8] = [
@@ -199,8 +280,7 @@ impl Camera for PatternCamera {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::Mount;
-    use crate::preprocess::Preprocess;
+    use crate::preprocess::{Mount, Preprocess};
     use crate::spec::{Encoder, Input};
 
     fn open(

@@ -14,11 +14,12 @@
 
 use super::framing::{ADVICE, Detected, Framer, Step, detect};
 use super::sniff::{HEAD_BYTES, guess};
-use super::{Camera, CameraError, Counts, Next};
-use crate::board::PipeConfig;
-use crate::clock;
+use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
+use crate::data_roots::Base;
 use crate::frame::{Frame, Geometry};
-use crate::poll;
+use crate::toml_file::Table;
+use crate::{clock, limits, poll};
+use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, IsTerminal, Read};
 use std::ops::Range;
@@ -31,6 +32,79 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// The stream on standard input while no camera has it.
 static STANDARD_INPUT: Mutex<Option<Stream>> = Mutex::new(None);
+
+/// See the module.
+pub(super) const KIND: Kind = Kind {
+    name: "pipe",
+    read,
+    of_source,
+};
+
+/// `[camera.pipe]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipeConfig {
+    /// The largest picture that is taken, in pixels each way; buffers are allocated for it at start.
+    pub max_width_px: u32,
+    /// See `max_width_px`.
+    pub max_height_px: u32,
+    /// How long a frame may take before the stream counts as stalled.
+    pub timeout: Duration,
+}
+
+impl Default for PipeConfig {
+    /// Up to full HD; a stalled sender is noticed after five seconds.
+    fn default() -> Self {
+        Self {
+            max_width_px: 1920,
+            max_height_px: 1080,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<CameraConfig> {
+    let default = PipeConfig::default();
+    let max_width_px = table.integer_u32("max_width_px", limits::SIDE_PX);
+    let max_height_px = table.integer_u32("max_height_px", limits::SIDE_PX);
+    let timeout = table.millis("timeout_ms", limits::PIPE_TIMEOUT_MS);
+    Some(CameraConfig::Pipe(PipeConfig {
+        max_width_px: max_width_px.unwrap_or(default.max_width_px),
+        max_height_px: max_height_px.unwrap_or(default.max_height_px),
+        timeout: timeout.unwrap_or(default.timeout),
+    }))
+}
+
+/// `-`
+fn of_source(source: &str, own: &CameraConfig) -> Option<CameraConfig> {
+    (source == "-").then(|| match own {
+        CameraConfig::Pipe(_) => own.clone(),
+        _ => CameraConfig::Pipe(PipeConfig::default()),
+    })
+}
+
+impl CameraKind for PipeConfig {
+    fn open(&self) -> Result<Box<dyn Camera>, CameraError> {
+        Ok(Box::new(PipeCamera::open(self)?))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        Some(self.timeout)
+    }
+
+    fn ends_for_good(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for PipeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (width_px, height_px) = (self.max_width_px, self.max_height_px);
+        write!(
+            f,
+            "standard input, MJPEG or Y4M up to {width_px}x{height_px}"
+        )
+    }
+}
 
 /// Takes pictures from standard input.
 #[derive(Debug)]
@@ -166,7 +240,7 @@ impl Stream {
                 });
             }
             let mut bytes = [0; 256];
-            match read(&mut input, &mut bytes)? {
+            match read_some(&mut input, &mut bytes)? {
                 Some(0) => return Err(no_picture(ENDED, &begin)),
                 count => begin.extend_from_slice(&bytes[..count.unwrap_or(0)]),
             }
@@ -257,7 +331,7 @@ impl Stream {
         }
         let room = &mut self.incoming[self.filled..];
         let most = room.len().min(READ_BYTES);
-        let Some(count) = read(&mut self.input, &mut room[..most])? else {
+        let Some(count) = read_some(&mut self.input, &mut room[..most])? else {
             return Ok(0);
         };
         let head = count.min(HEAD_BYTES - self.head.len());
@@ -356,7 +430,7 @@ fn readable(input: &File, deadline: Duration) -> Result<bool, CameraError> {
 }
 
 /// Reads what is there; 0 is the end, `None` that there is nothing after all.
-fn read(input: &mut File, bytes: &mut [u8]) -> Result<Option<usize>, CameraError> {
+fn read_some(input: &mut File, bytes: &mut [u8]) -> Result<Option<usize>, CameraError> {
     match input.read(bytes) {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),

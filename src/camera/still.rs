@@ -5,16 +5,97 @@
 
 use super::pace::Pace;
 use super::picture::{Picture, PictureError, read_picture};
-use super::{Camera, CameraError, Counts, Next};
-use crate::board::StillConfig;
+use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
+use crate::data_roots::Base;
 use crate::frame::{Frame, Geometry, PixelFormat};
-use crate::{built_in, clock};
+use crate::toml_file::Table;
+use crate::{built_in, clock, limits};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// File name endings that are taken from a folder.
 pub(crate) const ENDINGS: [&str; 9] = [
     "bmp", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
 ];
+
+/// See the module.
+pub(super) const KIND: Kind = Kind {
+    name: "still",
+    read,
+    of_source,
+};
+
+/// `[camera.still]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StillConfig {
+    /// Picture files and folders of picture files (taken in name order).
+    pub files: Vec<PathBuf>,
+    /// How many frames each picture is shown for.
+    pub frames_each: u32,
+    /// Start again after the last picture, for ever.
+    pub repeat: bool,
+    /// Frames a second; 0 is as fast as they are taken.
+    pub rate_fps: u32,
+}
+
+impl Default for StillConfig {
+    /// Each picture once for five frames, as fast as they are taken: with fewer than `frames_in_a_row` of `[decide]` no class is decided.
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            frames_each: 5,
+            repeat: false,
+            rate_fps: 0,
+        }
+    }
+}
+
+fn read(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<CameraConfig> {
+    table.must_have(&["files"]);
+    let default = StillConfig::default();
+    let files = table.texts("files");
+    if files.as_ref().is_some_and(Vec::is_empty) {
+        table.fault(
+            "files",
+            "is empty, needs at least one picture file or folder",
+        );
+    }
+    let frames_each = table.integer_u32("frames_each", limits::FRAMES_EACH);
+    let repeat = table.flag("repeat");
+    let rate_fps = table.integer_u32("rate_fps", limits::DRAWN_RATE_FPS);
+    Some(CameraConfig::Still(StillConfig {
+        files: files?.iter().map(|file| base.input(file)).collect(),
+        frames_each: frames_each.unwrap_or(default.frames_each),
+        repeat: repeat.unwrap_or(default.repeat),
+        rate_fps: rate_fps.unwrap_or(default.rate_fps),
+    }))
+}
+
+/// A file or folder of any name.
+fn of_source(source: &str, own: &CameraConfig) -> Option<CameraConfig> {
+    let config = match own {
+        CameraConfig::Still(own) => own.clone(),
+        _ => StillConfig::default(),
+    };
+    Some(CameraConfig::Still(StillConfig {
+        files: vec![source.into()],
+        ..config
+    }))
+}
+
+impl CameraKind for StillConfig {
+    fn open(&self) -> Result<Box<dyn Camera>, CameraError> {
+        Ok(Box::new(StillCamera::open(self)?))
+    }
+}
+
+impl fmt::Display for StillConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<String> = self.files.iter().map(|f| f.display().to_string()).collect();
+        let (files, frames) = (files.join(", "), self.frames_each);
+        write!(f, "still pictures {files}, {frames} frames each")
+    }
+}
 
 /// Shows picture files.
 #[derive(Debug)]

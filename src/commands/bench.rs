@@ -1,11 +1,11 @@
 //! `eyelet bench`: measures how fast a model runs on this machine.
 
 use super::{find_model, print_line};
-use crate::board::Mount;
 use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::model::Model;
 use crate::network::Network;
 use crate::output::print_json;
+use crate::preprocess::Mount;
 use crate::preprocess::Preprocess;
 use crate::spec::Input;
 use crate::{Cause, Failure, clock, limits, memory};

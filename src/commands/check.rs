@@ -3,11 +3,10 @@
 use super::{BoardArgs, print_facts, print_line};
 use crate::Failure;
 use crate::board::firmware::Machine;
-use crate::decide::Classes;
+use crate::board::labelling::Labelling;
 use crate::device::views;
 use crate::memory;
 use crate::network::Network;
-use crate::show::lettering::Lettering;
 
 /// Arguments of `eyelet check`.
 #[derive(Debug, clap::Args)]
@@ -35,8 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         print_line(format_args!("regions  {regions}"))?;
     }
     let model = args.board.model(&board)?;
-    let classes = Classes::of(&board, &model)?;
-    let lettering = Lettering::of(&board, &classes.shown(&model.labels))?;
+    let lettering = Labelling::of(&board, &model)?.lettering;
     if let (Some(path), Some(own)) = (&board.font, lettering.own) {
         let (path, count) = (path.display(), own.count());
         print_line(format_args!(

@@ -2,7 +2,6 @@
 //! preprocessing rule that it may have been trained with.
 
 use super::print_line;
-use crate::board::Mount;
 use crate::camera::read_picture;
 use crate::decide::{Candidate, best};
 use crate::model::describe::{self, Head};
@@ -11,6 +10,7 @@ use crate::model::rules::{Rule, plausible};
 use crate::model::{Model, find, labels};
 use crate::network::Network;
 use crate::network::error::NetworkError;
+use crate::preprocess::Mount;
 use crate::preprocess::Preprocess;
 use crate::spec::{ChannelOrder, Dtype};
 use crate::{Cause, Failure, limits, named};

@@ -1,8 +1,7 @@
 //! `eyelet display-test`: shows a test picture on each display of a board, and prints what to look for. For setting up a panel.
 
 use super::{BoardChoice, print_line, stop_signal};
-use crate::board::DisplayConfig;
-use crate::show::{self, Display, DisplayError, Scene, State, TestPicture};
+use crate::show::{Display, DisplayConfig, DisplayError, Scene, State, TestPicture};
 use crate::{Cause, Failure, limits};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -60,7 +59,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let mut shown = Vec::new();
     for (config, name) in configs.iter().zip(&names) {
-        let opened = show::open(config, None).and_then(|mut display| {
+        let opened = config.settings().open(None).and_then(|mut display| {
             display.show(&scene(config))?;
             Ok(display)
         });
@@ -112,8 +111,8 @@ fn keep(
 
 fn scene(config: &DisplayConfig) -> Scene<'static> {
     Scene::in_state(State::Test(TestPicture {
-        kind: config.kind(),
-        turned: config.turned(),
+        kind: config.settings().kind(),
+        turned: config.settings().turned(),
     }))
 }
 
@@ -154,7 +153,8 @@ const CHECKS: [(&str, &[&str]); 7] = [
 ];
 
 fn print_checks(one: &Shown<'_>) -> Result<(), Failure> {
-    let (kind, keys) = (one.config.kind(), one.config.setup_keys());
+    let settings = one.config.settings();
+    let (kind, keys) = (settings.kind(), settings.setup_keys());
     print_line(format_args!(
         "{}: is it like this? If not, these keys of [display.{kind}] in the board file fix it:",
         one.name
@@ -162,7 +162,7 @@ fn print_checks(one: &Shown<'_>) -> Result<(), Failure> {
     for (check, fixing) in CHECKS {
         let fixing = fixing.iter().copied().filter(|key| keys.contains(key));
         let fixing: Vec<&str> = fixing.collect();
-        let fix = match (&fixing[..], one.config.turned()) {
+        let fix = match (&fixing[..], settings.turned()) {
             ([], _) => String::new(),
             (["rotate_deg"], Some((rotate_deg, mirror))) => {
                 let way = if mirror { "anticlockwise" } else { "clockwise" };

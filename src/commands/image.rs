@@ -4,14 +4,13 @@ use super::print_line;
 use crate::Failure;
 use crate::board::Board;
 use crate::board::choose::SHIPPED;
+use crate::board::labelling::Labelling;
 use crate::data_roots::DataRoots;
-use crate::decide::Classes;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
 use crate::image::{self, Deb, Made, Recipe, machine};
 use crate::limits;
 use crate::model::Model;
-use crate::show::lettering::Lettering;
 use crate::toml_file::read_text;
 use crate::update::PublicKey;
 use std::path::{Path, PathBuf};
@@ -70,8 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
     let found = Model::find(model, None)?;
-    let classes = Classes::of(&board, &found)?;
-    if let Some(warning) = Lettering::of(&board, &classes.shown(&found.labels))?.warning() {
+    if let Some(warning) = Labelling::of(&board, &found)?.lettering.warning() {
         log::warn!("{warning}");
     }
     let packages = packages(args, &board, needs)?;

@@ -10,6 +10,7 @@ use crate::data_roots::DataRoots;
 use crate::model::{ModelError, Named, find};
 use crate::output::print_json;
 use crate::show::{self, drm, framebuffer};
+use crate::toml_file::Word;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -84,11 +85,12 @@ fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::with_capacity(SHIPPED.len());
     for shipped in SHIPPED {
         let board = Board::named(shipped.name, roots)?;
-        let (tier, tested) = match board.tier {
-            Tier::Hardware => ("hardware", "tested on hardware"),
-            Tier::Emulation => ("emulation", "tested in emulation"),
-            Tier::Untested => ("untested", "not tested"),
+        let tested = match board.tier {
+            Tier::Hardware => "tested on hardware",
+            Tier::Emulation => "tested in emulation",
+            Tier::Untested => "not tested",
         };
+        let tier = board.tier.word();
         let (name, description) = (board.name, board.description);
         entries.push(Entry {
             text: format!("{name:<22} {tested:<20} {description}"),

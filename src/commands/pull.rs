@@ -3,9 +3,10 @@
 use super::print_line;
 use crate::Failure;
 use crate::data_roots::DataRoots;
+use crate::escaped::Escaped;
 use crate::model::Named;
 use crate::model::pull::{Limits, Progress, Pulled, pull};
-use crate::output::{self, Escaped};
+use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Arguments of `eyelet model pull`.

@@ -1,14 +1,13 @@
 //! `eyelet run`: runs the board.
 
 use super::{BoardArgs, stop_signal};
-use crate::board::DisplayConfig;
 use crate::board::choose::ChosenBy;
 use crate::care::Care;
 use crate::device::reload::Reload;
 use crate::device::{Device, Limits};
 use crate::limits;
 use crate::show::serial::Serial;
-use crate::show::{self, Scene, State};
+use crate::show::{DisplayConfig, Scene, State};
 use crate::{Cause, Failure};
 use signal_hook::consts::SIGHUP;
 use std::io::IsTerminal;
@@ -94,7 +93,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
 fn show_failure(displays: &[DisplayConfig], cause: Cause) {
     let scene = Scene::in_state(State::Failed(cause));
     for display in displays {
-        let Ok(mut display) = show::open(display, None) else {
+        let Ok(mut display) = display.settings().open(None) else {
             continue;
         };
         if let Err(error) = display.show(&scene) {

@@ -6,10 +6,9 @@
 //! A group of merged classes takes the place, and in JSON the number, of the first class in its list; the other members'
 //! probability is then 0.
 
-use crate::board::{Board, ClassRule, ClassRules};
-use crate::model::{Model, labels};
+use super::{ClassRule, ClassRules};
+use crate::model::labels;
 use crate::toml_file::nearest;
-use crate::{Cause, Failure};
 use std::collections::{BTreeMap, HashMap};
 
 /// Classes that have rules.
@@ -26,19 +25,6 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// The board file's rules, for this model.
-    ///
-    /// # Errors
-    /// [`Cause::Board`]: one line for each name that matches no class, or two.
-    pub fn of(board: &Board, model: &Model) -> Result<Self, Failure> {
-        Self::resolve(&board.decide.classes, &model.labels).map_err(|faults| {
-            let (board, model) = (&board.name, &model.name);
-            let line = |fault| format!("board {board} with the model {model}: {fault}");
-            let lines: Vec<_> = faults.into_iter().map(line).collect();
-            Failure::of_lines(Cause::Board, &lines)
-        })
-    }
-
     /// Resolves `rules` for classes with these labels; returns every fault, one line each.
     pub fn resolve(rules: &ClassRules, labels: &[String]) -> Result<Self, Vec<String>> {
         if rules.is_empty() {
@@ -273,7 +259,7 @@ mod tests {
 
     #[test]
     fn imagenets_labels_can_be_named_in_full_or_as_shown() {
-        let model = Model::find("efficientnet-lite0", None).unwrap();
+        let model = crate::model::Model::find("efficientnet-lite0", None).unwrap();
         for name in ["tabby", "tabby, tabby cat"] {
             let rules = rules(&[], &[name], &[]);
             let classes = Classes::resolve(&rules, &model.labels).unwrap();

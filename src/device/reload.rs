@@ -3,7 +3,8 @@
 
 use super::Device;
 use crate::Failure;
-use crate::board::{Board, DecideConfig};
+use crate::board::Board;
+use crate::decide::DecideConfig;
 use std::sync::atomic::AtomicBool;
 
 /// Reads the board anew when it is asked for.

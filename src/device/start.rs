@@ -6,10 +6,10 @@
 use super::displays::Displays;
 use super::views::{self, Views};
 use super::{Device, OpenCamera, OpenDisplay, PICTURE_PERIOD, REOPEN_PAUSE, Trouble};
-use crate::board::{Board, CameraConfig, DisplayConfig};
-use crate::camera::{self, Camera, CameraError, Counts};
+use crate::board::Board;
+use crate::board::labelling::Labelling;
+use crate::camera::{Camera, CameraError, Counts};
 use crate::care::Care;
-use crate::decide::Classes;
 use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
 use crate::model::Model;
@@ -17,20 +17,35 @@ use crate::network::Network;
 use crate::preprocess::{MjpegDecoder, Preprocess, PreprocessError};
 use crate::show::copy::Holds;
 use crate::show::font::Letters;
-use crate::show::lettering::Lettering;
 use crate::show::serial::Serial;
-use crate::show::{self, Scene, State};
+use crate::show::{DisplayConfig, Scene, State};
 use crate::spec::InputSpec;
 use crate::stats::Stats;
 use crate::{Cause, Failure, clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// What a device is made of.
+pub struct Parts {
+    /// What holds for it.
+    pub board: Board,
+    /// The network that it runs.
+    pub model: Model,
+    /// Where it tells what happens.
+    pub serial: Serial,
+    /// Its camera.
+    pub open_camera: OpenCamera,
+    /// Its displays.
+    pub displays: Vec<OpenDisplay>,
+    /// Who looks after it.
+    pub care: Care,
+}
 
 impl Device {
     /// Loads and opens everything, runs the network once, and seals the memory pool.
     ///
-    /// `care` looks after the board; `stop` ends the waiting for a camera, as a [`Failure`] that is of no account then.
+    /// `care` looks after the board; `stop` ends the waiting for a camera, with an error that the caller ignores.
     pub fn start(
         board: Board,
         model: Model,
@@ -38,15 +53,20 @@ impl Device {
         care: Care,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
-        let camera = board.camera.clone();
-        let open_camera = Box::new(move || camera::open(&camera));
-        let shown = Classes::of(&board, &model)?.shown(&model.labels);
-        let lettering = Lettering::of(&board, &shown)?;
-        if let Some(warning) = lettering.warning() {
+        let labelling = Labelling::of(&board, &model)?;
+        if let Some(warning) = labelling.lettering.warning() {
             log::warn!("{warning}");
         }
-        let displays = displays_of(&board.displays, lettering.own);
-        Self::start_watched(board, model, serial, open_camera, displays, care, stop)
+        let camera = board.camera.clone();
+        let parts = Parts {
+            open_camera: Box::new(move || camera.settings().open()),
+            displays: displays_of(&board.displays, labelling.lettering.own),
+            board,
+            model,
+            serial,
+            care,
+        };
+        Self::start_labelled(parts, labelling, stop)
     }
 
     /// The same with a camera and displays of one's own, instead of those that the board names, and nobody watching.
@@ -57,24 +77,38 @@ impl Device {
         open_camera: OpenCamera,
         displays: Vec<OpenDisplay>,
     ) -> Result<Self, Failure> {
-        let care = Care::unwatched(board.policy.clone());
-        let never = AtomicBool::new(false);
-        Self::start_watched(board, model, serial, open_camera, displays, care, &never)
+        let parts = Parts {
+            care: Care::unwatched(board.policy.clone()),
+            board,
+            model,
+            serial,
+            open_camera,
+            displays,
+        };
+        Self::start_watched(parts, &AtomicBool::new(false))
     }
 
     /// The same with everything of one's own.
-    pub fn start_watched(
-        board: Board,
-        model: Model,
-        serial: Serial,
-        mut open_camera: OpenCamera,
-        displays: Vec<OpenDisplay>,
-        mut care: Care,
+    pub fn start_watched(parts: Parts, stop: &AtomicBool) -> Result<Self, Failure> {
+        let labelling = Labelling::of(&parts.board, &parts.model)?;
+        Self::start_labelled(parts, labelling, stop)
+    }
+
+    fn start_labelled(
+        parts: Parts,
+        labelling: Labelling,
         stop: &AtomicBool,
     ) -> Result<Self, Failure> {
-        let classes = Classes::of(&board, &model)?;
+        let Parts {
+            board,
+            model,
+            serial,
+            mut open_camera,
+            displays,
+            mut care,
+        } = parts;
         let mut ledger = Ledger::default();
-        if matches!(board.camera, CameraConfig::Pipe(_)) {
+        if board.camera.settings().ends_for_good() {
             care.needs_restart_for_frames();
         }
         memory::reserve(board.pool)?;
@@ -83,9 +117,8 @@ impl Device {
         ledger.account("network, one run", || network.run().map(|_| ()))?;
         let loaded_in = started.elapsed();
         let loaded_at = clock::now();
-        let shown: Arc<[String]> = classes.shown(&model.labels).into();
         let mut displays = ledger.account("display", || {
-            let holds = holds(&board, &model, &shown);
+            let holds = holds(&board, &model, &labelling.shown);
             Displays::open(displays, holds, &mut care)
         })?;
         let display_at = clock::now();
@@ -103,47 +136,20 @@ impl Device {
         }
         let geometry = camera.geometry();
         let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
-        let encoder = network.encoder().clone();
-        let mut preprocess = ledger.account("preprocess", || {
-            let areas: Vec<_> = board.regions.iter().map(|region| region.area).collect();
-            Preprocess::of_areas(&model.input, board.mount, &areas, encoder)
-                .with_raw_tuning(board.camera.raw_tuning())
-        });
-        ledger
-            .account("preprocess, tables", || {
-                preprocess.prepare(decoded(geometry))
-            })
-            .map_err(|e| {
-                let cause = match e {
-                    PreprocessError::TooSmall { .. } => Cause::Board,
-                    _ => Cause::Camera,
-                };
-                Failure::new(cause, format!("{}: {e}", camera.describe()))
-            })?;
+        let preprocess = prepared(&board, &model, &network, &*camera, &mut ledger)?;
         let views = ledger.account("decide", || {
-            Views::new(&board.regions, &board.decide, &classes, model.output)
+            Views::new(
+                &board.regions,
+                &board.decide,
+                &labelling.classes,
+                model.output,
+            )
         });
         let stats = ledger.account("statistics", Stats::default);
-        let mut parts = vec![
-            ("board", format!("{} ({})", board.name, board.description)),
-            (
-                "model",
-                format!(
-                    "{}, {}, loaded in {:.0} ms",
-                    model.name,
-                    network.describe(),
-                    loaded_in.as_secs_f32() * 1e3
-                ),
-            ),
-            ("camera", camera.describe()),
-            ("display", displays.describe()),
-        ];
-        if !board.regions.is_empty() {
-            parts.push(("regions", views::describe(&board.regions)));
-        }
+        let told = told(&board, &model, &network, &*camera, &displays, loaded_in);
         let mut device = Self {
-            shown,
-            labels: classes.renamed(&model.labels),
+            shown: labelling.shown,
+            labels: labelling.labels,
             camera: Some(camera),
             geometry,
             decoder,
@@ -167,11 +173,63 @@ impl Device {
         };
         ledger.account("first drawing", || device.draw());
         memory::settle();
-        device.serial.start(&parts, ledger.lines());
+        device.serial.start(&told, ledger.lines());
         (device.displays).tell_absent(&mut device.care, &device.serial);
         memory::seal()?;
         Ok(device)
     }
+}
+
+/// What makes the network's input of a frame, with its tables for the frames that the camera brings.
+fn prepared(
+    board: &Board,
+    model: &Model,
+    network: &Network,
+    camera: &dyn Camera,
+    ledger: &mut Ledger,
+) -> Result<Preprocess, Failure> {
+    let mut preprocess = ledger.account("preprocess", || {
+        let areas: Vec<_> = board.regions.iter().map(|region| region.area).collect();
+        Preprocess::of_areas(&model.input, board.mount, &areas, network.encoder().clone())
+            .with_raw_tuning(board.camera.settings().raw_tuning())
+    });
+    let tables = ledger.account("preprocess, tables", || {
+        preprocess.prepare(decoded(camera.geometry()))
+    });
+    tables.map_err(|error| {
+        let cause = match error {
+            PreprocessError::TooSmall { .. } => Cause::Board,
+            _ => Cause::Camera,
+        };
+        Failure::new(cause, format!("{}: {error}", camera.describe()))
+    })?;
+    Ok(preprocess)
+}
+
+/// What is told at start: each part by its name.
+fn told(
+    board: &Board,
+    model: &Model,
+    network: &Network,
+    camera: &dyn Camera,
+    displays: &Displays,
+    loaded_in: Duration,
+) -> Vec<(&'static str, String)> {
+    let (name, network, ms) = (
+        &model.name,
+        network.describe(),
+        loaded_in.as_secs_f32() * 1e3,
+    );
+    let mut told = vec![
+        ("board", format!("{} ({})", board.name, board.description)),
+        ("model", format!("{name}, {network}, loaded in {ms:.0} ms")),
+        ("camera", camera.describe()),
+        ("display", displays.describe()),
+    ];
+    if !board.regions.is_empty() {
+        told.push(("regions", views::describe(&board.regions)));
+    }
+    told
 }
 
 /// How the displays of a board are opened.
@@ -181,9 +239,9 @@ fn displays_of(configs: &[DisplayConfig], own: Option<&'static Letters>) -> Vec<
         let config = config.clone();
         OpenDisplay {
             name,
-            is_required: config.is_required(),
-            is_slow: config.is_slow(),
-            open: Arc::new(move || show::open(&config, own)),
+            is_required: config.settings().is_required(),
+            is_slow: config.settings().is_slow(),
+            open: Arc::new(move || config.settings().open(own)),
         }
     };
     configs.iter().zip(names).map(open).collect()

@@ -4,8 +4,8 @@
 //! many times as long as the one of a whole picture would be.
 
 use super::LIVE_FOR;
-use crate::board::{DecideConfig, Region};
-use crate::decide::{Classes, Decider, Verdict};
+use crate::board::Region;
+use crate::decide::{Classes, DecideConfig, Decider, Verdict};
 use crate::preprocess::Preprocess;
 use crate::show::{self, REGIONS};
 use crate::spec::OutputSpec;

@@ -6,10 +6,13 @@ use super::machine::{self, Driver, Job, Needs, STICK_MODULES};
 use super::modules::{Module, Modules, canonical};
 use super::system::{ETC, names};
 use super::{Files, Recipe, package_failure};
+use crate::board::Board;
 use crate::board::firmware::Machine;
-use crate::board::sensor::Sensor;
-use crate::board::{Board, CameraConfig, DisplayConfig};
+use crate::camera::CameraConfig;
+use crate::camera::v4l2::sensor::Sensor;
 use crate::failure::Failure;
+use crate::show::DisplayConfig;
+use crate::toml_file::Word;
 use std::fmt::Write;
 
 /// Whether the board's job needs something on the USB port.
@@ -142,7 +145,7 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
         kernel.release,
         names(recipe.kernel),
         modules_of(lacking),
-        machine.name(),
+        machine.word(),
         jobs.join(" and no ")
     ))
 }

@@ -3,25 +3,17 @@
 
 use super::machine::{self, Driver, Job};
 use super::sensor::Parts;
+use crate::board::Board;
 use crate::board::firmware::Machine;
-use crate::board::panel::oled::OledLink;
-use crate::board::{Board, DisplayConfig};
+use crate::show::DisplayConfig;
+use crate::show::panel::Bus;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Bus {
-    Spi,
-    I2c,
+fn is_on_spi(display: &DisplayConfig) -> bool {
+    matches!(display.settings().bus(), Some(Bus::Spi(_)))
 }
 
-fn bus(display: &DisplayConfig) -> Option<Bus> {
-    match display {
-        DisplayConfig::Spi(_) | DisplayConfig::Epaper(_) => Some(Bus::Spi),
-        DisplayConfig::Oled(oled) => Some(match oled.link {
-            OledLink::Spi(_) => Bus::Spi,
-            OledLink::I2c { .. } => Bus::I2c,
-        }),
-        _ => None,
-    }
+fn is_on_i2c(display: &DisplayConfig) -> bool {
+    matches!(display.settings().bus(), Some(Bus::I2c(..)))
 }
 
 const fn driver(names: &'static [&'static str]) -> Driver {
@@ -34,31 +26,31 @@ pub fn add(parts: &mut Parts, board: &Board, machine: Machine) {
         return;
     }
     let is_pi_5 = machine == Machine::RaspberryPi5;
-    for wanted in [Bus::Spi, Bus::I2c] {
-        if board
-            .displays
-            .iter()
-            .all(|display| bus(display) != Some(wanted))
-        {
-            continue;
-        }
-        let (parameter, drivers) = match wanted {
-            Bus::Spi if is_pi_5 => ("spi", [driver(&["spi_dw_mmio"]), driver(&["spidev"])]),
-            Bus::Spi => ("spi", [driver(&["spi_bcm2835"]), driver(&["spidev"])]),
-            Bus::I2c if is_pi_5 => (
-                "i2c_arm",
-                [driver(&["i2c_designware_platform"]), driver(&["i2c_dev"])],
-            ),
-            Bus::I2c => ("i2c_arm", [driver(&["i2c_bcm2835"]), driver(&["i2c_dev"])]),
-        };
+    let mut switch_on = |parameter: &str, drivers: [Driver; 2]| {
         parts.config.push(format!("dtparam={parameter}=on"));
         parts.drivers.extend(drivers);
+    };
+    if board.displays.iter().any(is_on_spi) {
+        let controller = if is_pi_5 {
+            &["spi_dw_mmio"]
+        } else {
+            &["spi_bcm2835"]
+        };
+        switch_on("spi", [driver(controller), driver(&["spidev"])]);
+    }
+    if board.displays.iter().any(is_on_i2c) {
+        let controller = if is_pi_5 {
+            &["i2c_designware_platform"]
+        } else {
+            &["i2c_bcm2835"]
+        };
+        switch_on("i2c_arm", [driver(controller), driver(&["i2c_dev"])]);
     }
 }
 
 /// Why a display will not be found on a card with this kernel.
 pub fn lack(display: &DisplayConfig, machine: Machine, of_pi_os: bool) -> Option<String> {
-    let is_lacking = bus(display) == Some(Bus::Spi) && machine != Machine::Virt && !of_pi_os;
+    let is_lacking = is_on_spi(display) && machine != Machine::Virt && !of_pi_os;
     is_lacking.then(|| {
         format!(
             "the display ({display}) needs an SPI device, but this kernel's device trees have none, and no overlay adds one: pass --kernel with Raspberry Pi OS's"

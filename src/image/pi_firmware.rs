@@ -5,9 +5,10 @@ use super::machine::needs;
 use super::sensor;
 use super::system::names;
 use super::{Files, Recipe, package_failure};
-use crate::board::CameraConfig;
 use crate::board::firmware::Machine;
+use crate::camera::CameraConfig;
 use crate::failure::{Cause, Failure};
+use crate::toml_file::Word;
 use std::collections::BTreeSet;
 
 /// What the board's ribbon-cable camera needs, if it has one.
@@ -20,7 +21,7 @@ pub fn sensor_parts(recipe: &Recipe<'_>, machine: Machine) -> Result<sensor::Par
         return Ok(sensor::Parts::default());
     };
     sensor::parts(named, machine).map_err(|why| {
-        let what = format!("camera.v4l2.sensor = {:?}: {why}", named.name());
+        let what = format!("camera.v4l2.sensor = {:?}: {why}", named.word());
         Failure::new(Cause::Board, what)
     })
 }
@@ -65,7 +66,7 @@ pub fn add(
     };
     Err(package_failure(format!(
         "{given} an image for {} needs with these lines of config_txt: pass the package raspi-firmware with --firmware",
-        machine.name(),
+        machine.word(),
     )))
 }
 

@@ -2,7 +2,7 @@
 
 use super::system::{ETC, with_text};
 use super::{Files, Recipe, limits};
-use crate::board::CameraConfig;
+use crate::camera::CameraConfig;
 use crate::failure::{Cause, Failure};
 use crate::named;
 use std::path::{Component, Path, PathBuf};

@@ -3,7 +3,8 @@
 
 use super::machine::{self, Driver, Job};
 use crate::board::firmware::Machine;
-use crate::board::sensor::Sensor;
+use crate::camera::v4l2::sensor::Sensor;
+use crate::toml_file::Word;
 
 /// One camera's needs on one machine.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
     Ok(Parts {
         config: vec![
             "camera_auto_detect=0".to_owned(),
-            format!("dtoverlay={}", sensor.name()),
+            format!("dtoverlay={}", sensor.word()),
         ],
         drivers: [receiver, own].concat(),
     })

@@ -12,6 +12,7 @@ use crate::data_roots::DataRoots;
 use crate::failure::{Cause, Failure};
 use crate::firmware::shell;
 use crate::named;
+use crate::toml_file::Word;
 use crate::update::chooser::{self, Chooser};
 use crate::update::{install, label};
 use std::path::Path;
@@ -94,7 +95,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     }
     for display in &recipe.board.displays {
         match panel::lack(display, machine, of_pi_os) {
-            Some(lack) if display.is_required() => return Err(package_failure(lack)),
+            Some(lack) if display.settings().is_required() => return Err(package_failure(lack)),
             lack => notes.extend(lack),
         }
     }
@@ -123,7 +124,7 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         version: recipe.version.to_owned(),
         made_by: format!("eyelet {}", env!("CARGO_PKG_VERSION")),
         board: recipe.board.name.clone(),
-        machine: machine.name().to_owned(),
+        machine: machine.word().to_owned(),
         model: model.name_or_path,
         kernel: kernel.release.clone(),
         public_key: recipe.public_key.cloned(),
@@ -194,7 +195,7 @@ impl System {
 
 fn machine_of(recipe: &Recipe<'_>) -> Result<Machine, Failure> {
     recipe.board.firmware.machine.ok_or_else(|| {
-        let names: Vec<_> = Machine::NAMES.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = Machine::WORDS.iter().map(|(name, _)| *name).collect();
         Failure::new(
             Cause::Board,
             format!(
@@ -243,7 +244,7 @@ fn device_trees(
         return Err(package_failure(format!(
             "{} has no device tree for {} ({}*.dtb): pass --kernel with a newer one, or with Raspberry Pi OS's (for a kernel in several packages, linux-base-* has them)",
             names(packages),
-            machine.name(),
+            machine.word(),
             needs.device_trees[0]
         )));
     }

@@ -3,7 +3,7 @@
 use super::facts::{self, Fact, Source};
 use super::file::{Definition, INPUT_KEYS, OUTPUT_KEYS};
 use super::{Model, ModelError, find};
-use crate::output::Escaped;
+use crate::escaped::Escaped;
 use crate::spec::{InputSpec, OutputSpec};
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};

@@ -2,7 +2,7 @@
 //! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
 
 use super::hints::{Labels, Said};
-use crate::output::Escaped;
+use crate::escaped::Escaped;
 use crate::spec::{
     CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec, RESIZES,
     Resize, quoted,

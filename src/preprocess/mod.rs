@@ -29,6 +29,7 @@ mod taps;
 
 pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use pipeline::{Preprocess, PreprocessError};
+pub use placement::{Area, Mount};
 
 /// The upright picture that the network sees (a crop, or one that is fitted in or stretched), packed 8-bit RGB.
 #[derive(Debug, Clone, Copy)]

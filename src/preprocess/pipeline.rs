@@ -4,11 +4,10 @@ use super::Crop;
 use super::develop::{Cell, Developer, Window};
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
-use super::placement::{Axis, Placement, Rule};
+use super::placement::{Area, Axis, Mount, Placement, Rule};
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
-use crate::board::{Area, Mount, RawTuning};
-use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
+use crate::frame::{Frame, FrameError, Geometry, PixelFormat, RawTuning};
 use crate::spec::{Encoder, Input, InputSpec};
 
 /// Turns frames into the network's input: the whole picture, or regions of it, each on its own.

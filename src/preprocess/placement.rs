@@ -14,9 +14,43 @@
 //! Nothing is rotated: an [`Axis`] says for one axis of the *camera's* picture which part of it is needed, where it goes, and
 //! whether it runs backwards.
 
-use crate::board::{Area, Mount};
 use crate::limits;
 use crate::spec::{InputSpec, Resize};
+
+/// How the camera is mounted: the picture is rotated clockwise by `rotate_deg`, then mirrored left-right. That is the upright
+/// picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mount {
+    /// 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right (after the rotation).
+    pub mirror: bool,
+    /// How the picture comes to the network's size; `None` is the model's own way.
+    pub resize: Option<Resize>,
+}
+
+/// A rectangle in parts of the upright picture: 0 is its left or upper rim, 1 the right or lower one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Area {
+    /// Left side.
+    pub left: f32,
+    /// Upper side.
+    pub top: f32,
+    /// Width, above 0; `left + width` is at most 1, but for rounding.
+    pub width: f32,
+    /// Height, likewise.
+    pub height: f32,
+}
+
+impl Area {
+    /// The whole picture.
+    pub const WHOLE: Self = Self {
+        left: 0.0,
+        top: 0.0,
+        width: 1.0,
+        height: 1.0,
+    };
+}
 
 /// One axis of the camera's picture, and the network's picture along it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

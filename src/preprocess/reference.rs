@@ -4,8 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{Preprocess, PreprocessError};
-use crate::board::{Area, Mount};
+use super::{Area, Mount, Preprocess, PreprocessError};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize, Table};
 use std::time::Duration;

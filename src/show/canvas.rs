@@ -4,7 +4,7 @@
 //! display of [`Depth::Mono`] nothing is blended: a pixel that is covered by half or more is set. Coordinates may lie
 //! anywhere; what is outside of the picture is dropped.
 
-use crate::board::Depth;
+use crate::toml_file::Word;
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
@@ -12,6 +12,25 @@ use std::convert::Infallible;
 
 /// A colour, R, G, B.
 pub type Rgb = [u8; 3];
+
+/// Bits a pixel of a display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Black and white.
+    Mono,
+    /// 5-6-5.
+    Rgb565,
+    /// 8-8-8.
+    Rgb888,
+}
+
+impl Word for Depth {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("mono", Self::Mono),
+        ("rgb565", Self::Rgb565),
+        ("rgb888", Self::Rgb888),
+    ];
+}
 
 /// By how much the drawing is turned, clockwise, on its way to the panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@
 
 use super::font::Face;
 use super::layout::{Doubt, Room, Surface, face, percent_width, square};
-use crate::board::{Depth, Refresh, Shape};
+use crate::show::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
 /// The lowest line that is legible: in black and white, in colour.

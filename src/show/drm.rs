@@ -23,16 +23,108 @@ pub use mode::Timing;
 
 use super::draw::Painter;
 use super::font::Letters;
-use super::{Display, DisplayError, Scene, orientation};
-use crate::board::{Depth, DrmConfig};
+use super::{
+    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, may_be_same, orientation,
+};
+use crate::data_roots::Base;
+use crate::limits;
+use crate::toml_file::Table;
 use buffer::Format;
 use card::Card;
 use mode::Wanted;
 use output::{Output, OutputError};
 use pair::Pair;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
+
+/// See the module.
+pub(super) const KIND: Kind = Kind { name: "drm", read };
+
+/// `[display.drm]`
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DrmConfig {
+    /// The connector as `eyelet list displays` names it (`HDMI-A-1`, `DSI-1`); `None` is the first one with a display.
+    pub connector: Option<String>,
+    /// The beginning of the driver's name (`vc4`, `virtio_gpu`, `tegra`); `None` is any.
+    pub driver: Option<String>,
+    /// Width of the mode; `None` leaves it to the display.
+    pub width_px: Option<u32>,
+    /// Height of the mode, likewise.
+    pub height_px: Option<u32>,
+    /// Pictures a second of the mode, likewise.
+    pub rate_hz: Option<u32>,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation).
+    pub mirror: bool,
+    /// End with an error when there is no such display; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
+    Some(DisplayConfig::Drm(DrmConfig {
+        connector: table.text("connector"),
+        driver: table.text("driver"),
+        width_px: table.integer_u32("width_px", limits::SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::SIDE_PX),
+        rate_hz: table.integer_u32("rate_hz", limits::MODE_RATE_HZ),
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+        required: table.flag("required").unwrap_or(false),
+    }))
+}
+
+impl DisplayKind for DrmConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(DrmDisplay::open(self, own)?))
+    }
+
+    fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// It waits until its last picture is seen.
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn turned(&self) -> Option<(u16, bool)> {
+        Some((self.rotate_deg, self.mirror))
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &["rotate_deg", "mirror", "width_px", "height_px", "rate_hz"]
+    }
+
+    /// The kernel lets one program at a time set the modes of a card, and each of these would be one.
+    fn clash(&self, other: &DisplayConfig) -> Option<String> {
+        let DisplayConfig::Drm(other) = other else {
+            return None;
+        };
+        may_be_same(self.driver.as_deref(), other.driver.as_deref()).then(|| {
+            "has two [display.drm] that may be of one card, which only one can use: each needs a `driver` of its own".to_owned()
+        })
+    }
+}
+
+impl fmt::Display for DrmConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connector = self.connector.as_deref();
+        let connector = connector.unwrap_or("the first connector with a display");
+        let driver = self.driver.as_deref().unwrap_or("any driver");
+        write!(f, "DRM, {connector} of {driver}")?;
+        if let (Some(w), Some(h)) = (self.width_px, self.height_px) {
+            write!(f, ", {w}x{h}")?;
+        }
+        self.rate_hz.map_or(Ok(()), |hz| write!(f, " at {hz} Hz"))
+    }
+}
 
 /// See the module.
 pub struct DrmDisplay {

@@ -4,6 +4,7 @@
 //! comes after them. Paper keeps what it shows without power, so at the end of the program it is made white, unless it says why the
 //! program could not start. When the power goes, the last class stays on it: nothing can change that.
 
+mod config;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod glass;
@@ -16,9 +17,11 @@ use super::font::Letters;
 use super::layout::Surface;
 use super::pixel::Packing;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
-use crate::board::panel::epaper::EpaperConfig;
-use crate::board::{self, Depth};
+use super::{Depth, Display, DisplayError, Scene, State, orientation};
+use crate::show;
+use crate::toml_file::Word;
+pub(super) use config::KIND;
+pub use config::{EpaperConfig, EpaperPanel};
 use ssd1680::{Refresh, Ssd1680};
 use standing::Standing;
 use std::convert::Infallible;
@@ -101,11 +104,11 @@ impl EpaperDisplay {
         let size_px = config.panel.size_px();
         let (width_px, height_px) = orientation.rotation.turn(size_px);
         let surface =
-            Surface::new(width_px, height_px, Depth::Mono).refreshed(board::Refresh::Standing);
+            Surface::new(width_px, height_px, Depth::Mono).refreshed(show::Refresh::Standing);
         let painter = Painter::on(surface, own)?;
         let name = format!(
             "{} on {}",
-            config.panel.name(),
+            config.panel.word(),
             config.link.device.display()
         );
         let mut controller = Ssd1680::new(wiring, busy, config.panel);

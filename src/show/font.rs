@@ -19,7 +19,7 @@ pub use own::Letters;
 
 use super::canvas::{Canvas, Rgb};
 use super::outline::Raster;
-use crate::board::Depth;
+use crate::show::Depth;
 use embedded_graphics::image::GetPixel;
 use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::pixelcolor::BinaryColor;

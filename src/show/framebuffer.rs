@@ -9,8 +9,13 @@ use super::draw::Painter;
 use super::fb_sys::{self, Mode};
 use super::font::Letters;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
-use crate::board::{Depth, FramebufferConfig};
+use super::{
+    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, State, may_be_same,
+    orientation,
+};
+use crate::data_roots::Base;
+use crate::limits;
+use crate::toml_file::Table;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,6 +25,83 @@ use std::time::{Duration, Instant};
 
 /// How often rows are written that did not change.
 const WHOLE_EVERY: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(super) const KIND: Kind = Kind {
+    name: "framebuffer",
+    read,
+};
+
+/// `[display.framebuffer]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct FramebufferConfig {
+    /// The beginning of the driver's name as in `/proc/fb` (`virtio_gpu`, `vc4`, `simple`); `None` is the first one.
+    pub driver: Option<String>,
+    /// The width that the board file promises, checked against the driver's; `None` takes the driver's.
+    pub width_px: Option<u32>,
+    /// The height likewise.
+    pub height_px: Option<u32>,
+    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
+    pub rotate_deg: u16,
+    /// Swap left and right of the panel (after the rotation): for a panel that is seen in a mirror.
+    pub mirror: bool,
+    /// End with an error when there is no such framebuffer; otherwise the serial log alone goes on.
+    pub required: bool,
+}
+
+fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
+    Some(DisplayConfig::Framebuffer(FramebufferConfig {
+        driver: table.text("driver"),
+        width_px: table.integer_u32("width_px", limits::SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::SIDE_PX),
+        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
+        mirror: table.flag("mirror").unwrap_or(false),
+        required: table.flag("required").unwrap_or(false),
+    }))
+}
+
+impl DisplayKind for FramebufferConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(FramebufferDisplay::open(self, own)?))
+    }
+
+    fn is_required(&self) -> bool {
+        self.required
+    }
+
+    fn turned(&self) -> Option<(u16, bool)> {
+        Some((self.rotate_deg, self.mirror))
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &["rotate_deg", "mirror", "width_px", "height_px"]
+    }
+
+    fn clash(&self, other: &DisplayConfig) -> Option<String> {
+        let DisplayConfig::Framebuffer(other) = other else {
+            return None;
+        };
+        may_be_same(self.driver.as_deref(), other.driver.as_deref()).then(|| {
+            "has two framebuffers that may be the same one: each needs a `driver` of its own"
+                .to_owned()
+        })
+    }
+}
+
+impl fmt::Display for FramebufferConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let driver = self.driver.as_deref().unwrap_or("the first driver");
+        write!(f, "framebuffer, {driver}")?;
+        match (self.width_px, self.height_px) {
+            (Some(w), Some(h)) => write!(f, ", {w}x{h}"),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug)]

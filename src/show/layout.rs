@@ -34,12 +34,12 @@ pub(super) use round::square;
 
 use super::font::Face;
 use super::ring::Ring;
-use crate::board::{Depth, Refresh, Shape};
+use crate::show::Depth;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
 pub use round::MIN_DIAMETER_PX;
-pub use surface::{MIN_SIDE_PX, Surface};
+pub use surface::{MIN_SIDE_PX, Refresh, Shape, Surface};
 
 /// The lowest line that a list is set in.
 const ROW_MIN_PX: i32 = 13;

@@ -2,9 +2,9 @@
 //! with letters that no font has are told, once.
 
 use super::font::{self, Letters};
-use crate::board::Board;
 use crate::{Cause, Failure};
 use std::fmt::{self, Write as _};
+use std::path::Path;
 
 /// So many labels with letters that no font has are named.
 const NAMED: usize = 5;
@@ -28,15 +28,14 @@ pub struct Lacking {
 }
 
 impl Lettering {
-    /// Reads the board's font file, where it names one. `names` are the labels as a display shows them.
+    /// Reads the board's font file, where it names one, for `words`: all that its displays show of labels.
     ///
     /// # Errors
     /// [`Cause::Board`] when the font file cannot be read or is no sound font.
-    pub fn of(board: &Board, names: &[String]) -> Result<Self, Failure> {
-        let words = || names.iter().chain([&board.decide.unknown_label]);
-        let own = match &board.font {
+    pub fn of(words: &[&str], font: Option<&Path>) -> Result<Self, Failure> {
+        let own = match font {
             Some(path) => {
-                let letters = words().flat_map(|name| name.chars());
+                let letters = words.iter().flat_map(|word| word.chars());
                 let letters = Letters::read(path, letters).map_err(|why| {
                     let path = path.display();
                     Failure::new(Cause::Board, format!("display.font: {path} {why}"))
@@ -46,13 +45,10 @@ impl Lettering {
             }
             None => None,
         };
-        let is_shown = !board.displays.is_empty();
+        let lacking = words.iter().filter_map(|label| Lacking::of(label, own));
         Ok(Self {
             own,
-            lacking: words()
-                .filter(|_| is_shown)
-                .filter_map(|label| Lacking::of(label, own))
-                .collect(),
+            lacking: lacking.collect(),
         })
     }
 
@@ -116,37 +112,30 @@ impl fmt::Display for Lacking {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::file::Base;
-    use std::path::Path;
 
-    fn board(display: &str) -> Board {
-        let text = format!(
-            "description = \"t\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\npool_mib = 64\n[camera.pattern]\nwidth_px = 64\nheight_px = 48\n{display}\n"
-        );
+    fn of(labels: &[&str], font: Option<&str>) -> Result<Lettering, Failure> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/fonts");
-        Board::parse("t", "t.toml", &text, Base::Folder(&folder)).unwrap()
+        let font = font.map(|file| folder.join(file));
+        Lettering::of(labels, font.as_deref())
     }
-
-    const PNG: &str = "[display.png]\nfolder = \"p\"\nwidth_px = 480\nheight_px = 320";
 
     #[test]
     fn labels_that_cannot_be_shown_are_named_with_their_letters() {
-        let labels = ["Łódź", "猫", "熊 bear", "ёж", "“q”", "שלום"].map(str::to_owned);
-        let told = |display: &str| Lettering::of(&board(display), &labels).unwrap().warning();
+        let labels = ["Łódź", "猫", "熊 bear", "ёж", "“q”", "שלום"];
+        let told = |font| of(&labels, font).unwrap().warning();
         assert_eq!(
-            told(PNG).unwrap(),
+            told(None).unwrap(),
             "labels with letters that no font has, shown as `?`: \"猫\" (猫 U+732B), \"熊 bear\" (熊 U+718A), \
              \"שלום\" (ש U+05E9, ל U+05DC, ו U+05D5, ם U+05DD: written from right to left or joined, which Eyelet does not do); \
              put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
         );
-        assert_eq!(told("[display.none]"), None);
-        let hebrew = Lettering::of(&board(PNG), &labels[5..]).unwrap().warning();
+        let hebrew = of(&labels[5..], None).unwrap().warning();
         assert!(
             hebrew
                 .unwrap()
                 .ends_with("; no font helps, write these labels in other letters")
         );
-        let with_font = told(&format!("[display]\nfont = \"chinese.ttf\"\n{PNG}")).unwrap();
+        let with_font = told(Some("chinese.ttf")).unwrap();
         assert!(
             with_font.contains("shown as `?`: \"熊 bear\" (熊 U+718A), \"ש"),
             "{with_font}"
@@ -166,8 +155,7 @@ mod tests {
                 "make.py is no TrueType or OpenType font (.ttf, .otf, .ttc)",
             ),
         ] {
-            let display = format!("[display]\nfont = \"{file}\"\n{PNG}");
-            let failure = Lettering::of(&board(&display), &[]).unwrap_err();
+            let failure = of(&[], Some(file)).unwrap_err();
             assert_eq!(failure.cause, Cause::Board);
             let message = failure.message;
             assert!(

@@ -7,9 +7,10 @@
 //!                                                                                    -> window
 //! ```
 //!
-//! Another kind of display is one file here that has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`], one variant of
-//! [`DisplayConfig`] and one arm of [`open`]. A board may have several displays; one whose pictures take long says so
-//! ([`DisplayConfig::is_slow`]) and has a thread of its own ([`apart`]).
+//! A kind of display is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
+//! [`Display`], which has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`]. Beside that file it needs a variant of
+//! [`DisplayConfig`], which [`DisplayConfig::settings`] knows, and a line of [`KINDS`]. A board may have several displays; one whose
+//! pictures take long says so ([`DisplayKind::is_slow`]) and has a thread of its own ([`apart`]).
 
 pub mod apart;
 pub mod bus;
@@ -26,187 +27,212 @@ pub mod layout;
 pub mod lettering;
 pub mod oled;
 pub mod outline;
+pub mod panel;
 pub mod picture;
 pub mod pixel;
 #[cfg(test)]
 mod played;
 pub mod png;
 pub mod ring;
+mod scene;
 pub mod serial;
 pub mod setting;
 pub mod shadow;
 pub mod spi;
-#[cfg(feature = "window")]
 pub mod window;
 pub mod words;
 
-use crate::Cause;
-use crate::board::{Depth, DisplayConfig};
-use crate::decide::Verdict;
+pub use canvas::Depth;
+pub use drm::DrmConfig;
+pub use epaper::{EpaperConfig, EpaperPanel};
+pub use framebuffer::FramebufferConfig;
+pub use layout::{Refresh, Shape};
+pub use oled::{OledConfig, OledController, OledLink};
+pub use png::PngConfig;
+pub use scene::{REGIONS, Region, Scene, State, TestPicture};
+pub use spi::{Controller, SpiConfig};
+pub use window::WindowConfig;
+
+use crate::data_roots::Base;
+use crate::failure::{Cause, Failure};
 use crate::limits;
-use crate::preprocess::Crop;
+use crate::toml_file::Table;
 use canvas::{Orientation, Rotation};
+use panel::Bus;
 use std::fmt;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-/// Opens a display. `own` are the letters of the board's own font file.
-pub fn open(
-    config: &DisplayConfig,
-    own: Option<&'static font::Letters>,
-) -> Result<Box<dyn Display>, DisplayError> {
-    Ok(match config {
-        DisplayConfig::Framebuffer(config) => {
-            Box::new(framebuffer::FramebufferDisplay::open(config, own)?)
-        }
-        DisplayConfig::Drm(config) => Box::new(drm::DrmDisplay::open(config, own)?),
-        DisplayConfig::Spi(config) => Box::new(spi::SpiDisplay::open(config, own)?),
-        DisplayConfig::Oled(config) => Box::new(oled::OledDisplay::open(config, own)?),
-        DisplayConfig::Epaper(config) => Box::new(epaper::EpaperDisplay::open(config, own)?),
-        #[cfg(feature = "window")]
-        DisplayConfig::Window(config) => Box::new(window::WindowDisplay::open(config, own)?),
-        #[cfg(not(feature = "window"))]
-        DisplayConfig::Window(_) => {
-            let why = crate::board::WindowConfig::NOT_BUILT_IN;
-            return Err(DisplayError::Unusable(format!("display.window: {why}")));
-        }
-        DisplayConfig::Png(config) => Box::new(png::PngDisplay::open(config, own)?),
-    })
+/// One display, of one kind: `[display.KIND]`. A board has up to [`crate::limits::DISPLAYS`] of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DisplayConfig {
+    /// A Linux framebuffer.
+    Framebuffer(FramebufferConfig),
+    /// A display of the kernel's display drivers, whose mode is ours to choose.
+    Drm(DrmConfig),
+    /// A colour panel on SPI.
+    Spi(SpiConfig),
+    /// A small panel of one colour.
+    Oled(OledConfig),
+    /// E-paper.
+    Epaper(EpaperConfig),
+    /// PNG files: what a display of that size would show.
+    Png(PngConfig),
+    /// A window on a desktop.
+    Window(WindowConfig),
 }
 
-/// Opens a display by `open` and divides it among `regions`, where there are several.
-pub(crate) fn open_divided(
-    open: &apart::Open,
-    regions: usize,
-) -> Result<Box<dyn Display>, DisplayError> {
-    let mut display = open()?;
-    if regions > 1 {
-        display.divide(regions)?;
+/// Every kind, by which `[display.KIND]` is read.
+const KINDS: [&Kind; 7] = [
+    &framebuffer::KIND,
+    &drm::KIND,
+    &spi::KIND,
+    &oled::KIND,
+    &epaper::KIND,
+    &png::KIND,
+    &window::KIND,
+];
+
+/// `[display.none]` stands alone and is no display.
+const NONE: &str = "none";
+
+/// How a kind's settings are read.
+pub struct Kind {
+    /// Its name, as in `[display.NAME]`.
+    name: &'static str,
+    /// Reads that table. What it leaves out is the kind's default.
+    read: fn(&mut Table<'_, '_>, Base<'_>) -> Option<DisplayConfig>,
+}
+
+/// The settings of one kind. Displayed as a person would say them.
+pub trait DisplayKind: fmt::Display {
+    /// Its kind, as in `[display.KIND]`.
+    fn kind(&self) -> &'static str;
+
+    /// Opens the display. `own` are the letters of the board's own font file.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be used, and what to do.
+    fn open(&self, own: Option<&'static font::Letters>) -> Result<Box<dyn Display>, DisplayError>;
+
+    /// Whether the board must not run without this display. A screen or a panel may be missing unless its table says otherwise.
+    fn is_required(&self) -> bool;
+
+    /// Whether a picture takes longer than a frame may wait, so that the display has a thread of its own. Memory and files are
+    /// quick; a panel behind a serial bus, or one that moves ink, is not.
+    fn is_slow(&self) -> bool {
+        false
     }
-    Ok(display)
+
+    /// `rotate_deg` and `mirror`, where the kind has them.
+    fn turned(&self) -> Option<(u16, bool)> {
+        None
+    }
+
+    /// The keys that change what its test picture looks like.
+    fn setup_keys(&self) -> &'static [&'static str];
+
+    /// Why this display and the other one cannot both be shown: they are the same one.
+    fn clash(&self, other: &DisplayConfig) -> Option<String> {
+        let _ = other;
+        None
+    }
+
+    /// Where a panel is wired to; none for displays that are not wired to the board's pins.
+    fn bus(&self) -> Option<Bus<'_>> {
+        None
+    }
 }
 
-/// A display of this machine. Printed in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// For `[display.framebuffer]`.
-    Framebuffer(framebuffer::Found),
-    /// For `[display.drm]`.
-    Drm(drm::Found),
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DisplayConfig {
+    /// What its kind states.
+    pub fn settings(&self) -> &dyn DisplayKind {
         match self {
-            Self::Framebuffer(found) => found.fmt(f),
-            Self::Drm(found) => found.fmt(f),
+            Self::Framebuffer(config) => config,
+            Self::Drm(config) => config,
+            Self::Spi(config) => config,
+            Self::Oled(config) => config,
+            Self::Epaper(config) => config,
+            Self::Png(config) => config,
+            Self::Window(config) => config,
         }
     }
-}
 
-/// The displays of this machine, for `eyelet list displays`. One panel may be there both ways.
-pub fn list() -> Vec<Found> {
-    let framebuffers = framebuffer::list().into_iter().map(Found::Framebuffer);
-    framebuffers
-        .chain(drm::list().into_iter().map(Found::Drm))
-        .collect()
-}
-
-/// How drawings lie on a display of `[display.KIND]`, by its keys.
-fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation, DisplayError> {
-    let rotation = Rotation::from_degrees(rotate_deg).ok_or_else(|| {
-        DisplayError::Unusable(format!(
-            "display.{kind}.rotate_deg is {rotate_deg}: it must be 0, 90, 180 or 270"
-        ))
-    })?;
-    Ok(Orientation { rotation, mirror })
-}
-
-/// A depth's name in a board file.
-fn depth_name(depth: Depth) -> &'static str {
-    match depth {
-        Depth::Mono => "mono",
-        Depth::Rgb565 => "rgb565",
-        Depth::Rgb888 => "rgb888",
-    }
-}
-
-/// Everything that a display shows.
-#[derive(Debug, Clone, Copy)]
-pub struct Scene<'a> {
-    /// Whether the verdict is live.
-    pub state: State,
-    /// The newest verdict; not shown as a class unless `state` is `Live`.
-    pub verdict: Option<&'a Verdict>,
-    /// One label a class.
-    pub labels: &'a [String],
-    /// The word for "no class is decided".
-    pub unknown_label: &'a str,
-    /// Frames a second, over the last window.
-    pub rate_fps: f32,
-    /// What the network sees, for displays that are large enough.
-    pub picture: Option<Crop<'a>>,
-    /// Several regions, each with a verdict and picture of its own, in place of `verdict` and `picture`; none is the usual case.
-    pub regions: &'a [Region<'a>],
-    /// What is the matter with the board, in a few words, while the class is live all the same.
-    pub notice: Option<&'a str>,
-}
-
-impl Scene<'static> {
-    /// A state without a class, a picture or anything else to tell.
-    pub const fn in_state(state: State) -> Self {
-        Self {
-            state,
-            verdict: None,
-            labels: &[],
-            unknown_label: "",
-            rate_fps: 0.0,
-            picture: None,
-            regions: &[],
-            notice: None,
+    /// Reads `[display]`: the tables of all displays in the order of the file, and `font`, a font file.
+    pub fn read_all(top: &mut Table<'_, '_>, base: Base<'_>) -> (Vec<Self>, Option<PathBuf>) {
+        let mut font = None;
+        let mut names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+        names.push(NONE);
+        let chosen = top.choices("display", &names, |outer| {
+            font = outer.text("font").map(|path| base.input(&path));
+        });
+        let count = chosen.len();
+        if count > 1 && chosen.iter().any(|(kind, _)| *kind == NONE) {
+            top.fault(
+                "display",
+                "has [display.none] beside another one: [display.none] is for a board without a display, and stands alone",
+            );
         }
+        let most = limits::DISPLAYS.most;
+        if count as u64 > most {
+            top.fault(
+                "display",
+                format_args!("has {count} displays, needs at most {most}"),
+            );
+        }
+        let mut displays: Vec<Self> = Vec::with_capacity(count);
+        for (name, mut table) in chosen {
+            let kind = KINDS.iter().find(|kind| kind.name == name);
+            displays.extend(kind.and_then(|kind| (kind.read)(&mut table, base)));
+        }
+        for (i, display) in displays.iter().enumerate() {
+            if let Some(why) = displays[..i].iter().find_map(|other| other.clash(display)) {
+                top.fault("display", why);
+            }
+        }
+        (displays, font)
+    }
+
+    fn clash(&self, other: &Self) -> Option<String> {
+        self.settings().clash(other).or_else(|| {
+            let bus = self.settings().bus()?;
+            (other.settings().bus() == Some(bus)).then(|| {
+                format!(
+                    "has two panels on {}: each needs a `device` of its own, or on I2C an `address`",
+                    bus.node().display()
+                )
+            })
+        })
+    }
+
+    /// What log and messages call each of `displays`: `display` where it is the only one, with its kind where there are others,
+    /// and with a number where there are others of its kind: `display spi 2`.
+    pub fn names(displays: &[Self]) -> Vec<String> {
+        let kinds: Vec<_> = displays
+            .iter()
+            .map(|display| display.settings().kind())
+            .collect();
+        let name = |(i, kind): (usize, &&'static str)| {
+            let alike = |kinds: &[&str]| kinds.iter().filter(|other| *other == kind).count();
+            match (displays.len(), alike(&kinds)) {
+                (1, _) => "display".to_owned(),
+                (_, 1) => format!("display {kind}"),
+                _ => format!("display {kind} {}", alike(&kinds[..=i])),
+            }
+        };
+        kinds.iter().enumerate().map(name).collect()
     }
 }
 
-/// One of several parts of the camera's picture that are classified in turn.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Region<'a> {
-    /// Its name in the board file.
-    pub name: &'a str,
-    /// The newest verdict, while it is live.
-    pub verdict: Option<&'a Verdict>,
-    /// What the network saw of it last, while the verdict is live.
-    pub picture: Option<Crop<'a>>,
+impl fmt::Display for DisplayConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings().fmt(f)
+    }
 }
 
-/// The most regions that there are.
-pub const REGIONS: usize = limits::REGIONS.most as usize;
-
-/// Whether frames come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// No frame has come yet.
-    Starting,
-    /// Frames come.
-    Live,
-    /// No frame has come for this long; the camera is being opened again and again.
-    CameraLost {
-        /// Since the last frame.
-        since: Duration,
-    },
-    /// The program cannot start; the log says why.
-    Failed(Cause),
-    /// Nothing is classified: the display itself is being looked at.
-    Test(TestPicture),
-}
-
-/// What a test picture says of its display, beside its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TestPicture {
-    /// The kind, as in `[display.KIND]`.
-    pub kind: &'static str,
-    /// `rotate_deg` and `mirror` of the board file, where the kind has them.
-    pub turned: Option<(u16, bool)>,
+/// Whether two beginnings of drivers' names can mean one driver.
+fn may_be_same(one: Option<&str>, other: Option<&str>) -> bool {
+    let [one, other] = [one, other].map(Option::unwrap_or_default);
+    one.starts_with(other) || other.starts_with(one)
 }
 
 /// A place where scenes are shown.
@@ -241,4 +267,58 @@ pub enum DisplayError {
     /// It was there, and failed (full disk, device gone).
     #[error("{0}")]
     Failed(String),
+}
+
+impl From<DisplayError> for Failure {
+    fn from(error: DisplayError) -> Self {
+        Self::new(Cause::Display, error)
+    }
+}
+
+/// Opens a display by `open` and divides it among `regions`, where there are several.
+pub(crate) fn open_divided(
+    open: &apart::Open,
+    regions: usize,
+) -> Result<Box<dyn Display>, DisplayError> {
+    let mut display = open()?;
+    if regions > 1 {
+        display.divide(regions)?;
+    }
+    Ok(display)
+}
+
+/// How drawings lie on a display of `[display.KIND]`, by its keys.
+fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation, DisplayError> {
+    let rotation = Rotation::from_degrees(rotate_deg).ok_or_else(|| {
+        DisplayError::Unusable(format!(
+            "display.{kind}.rotate_deg is {rotate_deg}: it must be 0, 90, 180 or 270"
+        ))
+    })?;
+    Ok(Orientation { rotation, mirror })
+}
+
+/// A display of this machine. Printed in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// For `[display.framebuffer]`.
+    Framebuffer(framebuffer::Found),
+    /// For `[display.drm]`.
+    Drm(drm::Found),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framebuffer(found) => found.fmt(f),
+            Self::Drm(found) => found.fmt(f),
+        }
+    }
+}
+
+/// The displays of this machine, for `eyelet list displays`. One panel may be there both ways.
+pub fn list() -> Vec<Found> {
+    let framebuffers = framebuffer::list().into_iter().map(Found::Framebuffer);
+    framebuffers
+        .chain(drm::list().into_iter().map(Found::Drm))
+        .collect()
 }

@@ -3,6 +3,7 @@
 //! Its memory has pages of 8 rows; a byte is a column of a page, the upper pixel lowest. Both controllers know page addressing,
 //! so one way of writing serves both. Only cells of 8 x 8 pixels that changed go out, and an unchanged drawing pushes nothing.
 
+mod config;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod glass;
@@ -12,9 +13,10 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::pixel::Packing;
 use super::shadow::{Grid, Patch, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
-use crate::board::Depth;
-use crate::board::panel::oled::{OledConfig, OledController, OledLink};
+use super::{Depth, Display, DisplayError, Scene, State, orientation};
+use crate::toml_file::Word;
+pub(super) use config::KIND;
+pub use config::{OledConfig, OledController, OledLink};
 use std::io;
 
 const DISPLAY_OFF: u8 = 0xae;
@@ -86,7 +88,7 @@ impl OledDisplay {
             OledLink::I2c { address, .. } => format!(" at address {address:#04x}"),
             OledLink::Spi(_) => String::new(),
         };
-        let (controller, node) = (config.controller.name(), config.link.device().display());
+        let (controller, node) = (config.controller.word(), config.link.bus().node().display());
         let name = format!("{controller} on {node}{name}");
         // u8g2 waits as long: some modules need it.
         let started = wiring.reset(100).and_then(|()| {

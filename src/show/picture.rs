@@ -2,8 +2,8 @@
 //! with a 4 x 4 ordered dither on a black-and-white display. A picture of other proportions than its place stands in the middle of it.
 
 use super::canvas::Canvas;
-use crate::board::Depth;
 use crate::preprocess::Crop;
+use crate::show::Depth;
 use embedded_graphics::prelude::{Point, Size};
 use embedded_graphics::primitives::Rectangle;
 

@@ -10,14 +10,112 @@ use super::canvas::{Canvas, Rgb};
 use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
-use super::{Display, DisplayError, REGIONS, Scene, State};
-use crate::board::{Depth, PngConfig};
+use super::{
+    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, REGIONS, Refresh, Scene, Shape,
+    State,
+};
+use crate::data_roots::Base;
 use crate::decide::Verdict;
+use crate::limits;
+use crate::toml_file::{Table, Word};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// See the module.
+pub(super) const KIND: Kind = Kind { name: "png", read };
+
+/// `[display.png]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PngConfig {
+    /// Folder for the pictures, made when it is missing.
+    pub folder: PathBuf,
+    /// How many pictures are kept: one a change of class, `001.png` first; the oldest is overwritten past this.
+    pub keep: u32,
+    /// Width of the drawn display.
+    pub width_px: u32,
+    /// Height of the drawn display.
+    pub height_px: u32,
+    /// Colour depth that is imitated.
+    pub depth: Depth,
+    /// Shape that is imitated.
+    pub shape: Shape,
+    /// Whether paper is imitated.
+    pub refresh: Refresh,
+}
+
+fn read(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
+    table.must_have(&["folder", "width_px", "height_px"]);
+    let folder = table.text("folder");
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
+    let depth = table.word("depth", Depth::WORDS);
+    let is_square = width_px.is_none() || width_px == height_px;
+    let shape = Shape::read(table, is_square, false);
+    let is_paper = table.flag("paper").unwrap_or(false);
+    if is_paper && depth.is_some_and(|depth| depth != Depth::Mono) {
+        table.fault(
+            "paper",
+            "is true, needs `depth` to be \"mono\", or left out",
+        );
+    }
+    let (refresh, default) = if is_paper {
+        (Refresh::Standing, Depth::Mono)
+    } else {
+        (Refresh::Live, Depth::Rgb888)
+    };
+    Some(DisplayConfig::Png(PngConfig {
+        folder: base.output(&folder?),
+        keep,
+        width_px: width_px?,
+        height_px: height_px?,
+        depth: depth.unwrap_or(default),
+        shape,
+        refresh,
+    }))
+}
+
+impl DisplayKind for PngConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(PngDisplay::open(self, own)?))
+    }
+
+    /// Files can be written, or something is wrong.
+    fn is_required(&self) -> bool {
+        true
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &["width_px", "height_px", "depth", "round", "paper"]
+    }
+
+    fn clash(&self, other: &DisplayConfig) -> Option<String> {
+        let DisplayConfig::Png(other) = other else {
+            return None;
+        };
+        let folder = self.folder.display();
+        (self.folder == other.folder).then(|| {
+            format!(
+                "has two [display.png] that write to {folder}: each needs a `folder` of its own"
+            )
+        })
+    }
+}
+
+impl fmt::Display for PngConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (w, h, folder) = (self.width_px, self.height_px, self.folder.display());
+        write!(f, "PNG files of {w}x{h} in {folder}")
+    }
+}
 
 /// Marks our files, in the PNG's own text chunk.
 const SOFTWARE: &str = "Eyelet";
@@ -155,7 +253,7 @@ impl Display for PngDisplay {
             self.folder.display(),
             canvas.width_px(),
             canvas.height_px(),
-            super::depth_name(canvas.depth())
+            canvas.depth().word()
         )
     }
 
@@ -267,7 +365,6 @@ pub(super) fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::board::{Refresh, Shape};
     use crate::decide::{Candidate, TOP, Verdict};
     use std::time::Duration;
 

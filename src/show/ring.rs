@@ -133,7 +133,7 @@ fn cross(a: (f32, f32), b: (f32, f32)) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::Depth;
+    use crate::show::Depth;
 
     const SIDE: u32 = 240;
 

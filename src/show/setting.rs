@@ -2,7 +2,7 @@
 //! Japanese letters, which are written without spaces.
 
 use super::font::{Face, Letters};
-use crate::board::Depth;
+use crate::show::Depth;
 
 /// The most lines that a label is broken into.
 pub const LINES: usize = 3;

@@ -195,7 +195,7 @@ mod tests {
     use super::super::canvas::Rotation;
     use super::super::pixel::Field;
     use super::*;
-    use crate::board::Depth;
+    use crate::show::Depth;
     use std::convert::Infallible;
 
     const RGB565: Packing = Packing::Fields {

@@ -3,6 +3,7 @@
 //! Nobody else draws on such a panel, so only what changed is pushed, and an unchanged drawing pushes nothing. SPI has no
 //! answer: a panel that was pulled out and put back is blank until the program starts anew.
 
+mod config;
 mod dcs;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -13,9 +14,10 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
-use crate::board::Depth;
-use crate::board::panel::{Controller, SpiConfig};
+use super::{Depth, Display, DisplayError, Scene, State, orientation};
+use crate::toml_file::Word;
+pub(super) use config::KIND;
+pub use config::{Controller, SpiConfig};
 use dcs::Panel;
 use std::io;
 
@@ -71,7 +73,7 @@ impl SpiDisplay {
         let painter = Painter::on(surface, own)?;
         let name = format!(
             "{} on {}",
-            config.controller.name(),
+            config.controller.word(),
             config.link.device.display()
         );
         // 120 ms: what an ILI9341 wants before it may be woken (mipidsi 0.10, `ili934x.rs`).

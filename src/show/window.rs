@@ -1,135 +1,89 @@
 //! A window on a desktop that imitates a display of any size and depth: for development.
-//!
-//! It asks the X server for its events whenever a scene is shown, some ten times a second. A window that is closed asks the program to
-//! end, as Ctrl-C does. When the X server ends, its library ends the program.
 
-use super::canvas::Canvas;
-use super::draw::Painter;
+#[cfg(feature = "window")]
+mod desktop;
+
+#[cfg(feature = "window")]
+pub use desktop::WindowDisplay;
+
 use super::font::Letters;
-use super::png::imitated;
-use super::{Display, DisplayError, Scene};
-use crate::board::WindowConfig;
-use minifb::{Scale, Window, WindowOptions};
-use std::env;
+use super::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind};
+use crate::data_roots::Base;
+use crate::limits;
+use crate::toml_file::{Table, Word};
+use std::fmt;
 
 /// See the module.
-pub struct WindowDisplay {
-    painter: Painter,
-    window: Window,
-    /// The window's pixels, `0RGB`, as the X server wants them.
-    pixels: Box<[u32]>,
-    scale: u32,
-    is_closed: bool,
+pub(super) const KIND: Kind = Kind {
+    name: "window",
+    read,
+};
+
+/// What is said where this program cannot open windows.
+#[cfg(not(feature = "window"))]
+const NOT_BUILT_IN: &str = "this program was built without windows: build it with `cargo build --release --features window`, or use [display.png]";
+
+/// `[display.window]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowConfig {
+    /// Width of the display that is imitated.
+    pub width_px: u32,
+    /// Height of it.
+    pub height_px: u32,
+    /// Each of its pixels is a square of so many in the window: 1, 2, 4 or 8.
+    pub scale: u32,
+    /// Colour depth that is imitated.
+    pub depth: Depth,
 }
 
-impl WindowDisplay {
-    /// Opens the window.
-    /// `own` are the letters of the board's own font file.
-    ///
-    /// # Errors
-    /// [`DisplayError::Unusable`]: there is no desktop, or not its libraries.
-    pub fn open(
-        config: &WindowConfig,
-        own: Option<&'static Letters>,
-    ) -> Result<Self, DisplayError> {
-        let WindowConfig {
-            width_px,
-            height_px,
-            scale,
-            depth,
-        } = *config;
-        if env::var_os("DISPLAY").is_none_or(|display| display.is_empty()) {
-            return Err(DisplayError::Unusable(
-                "cannot open a window: DISPLAY is not set; start eyelet on a desktop (over ssh: ssh -X), or use [display.png]"
-                    .to_owned(),
-            ));
-        }
-        let painter = Painter::with_letters(width_px, height_px, depth, own)?;
-        let options = WindowOptions {
-            scale: match scale {
-                8 => Scale::X8,
-                4 => Scale::X4,
-                2 => Scale::X2,
-                _ => Scale::X1,
-            },
-            ..WindowOptions::default()
-        };
-        let (width, height) = (width_px as usize, height_px as usize);
-        let window = Window::new("Eyelet", width, height, options).map_err(|error| {
-            DisplayError::Unusable(format!(
-                "cannot open a window of {width_px} x {height_px} pixels, {scale} times as large: {error}; check that DISPLAY names a running X server and that libX11 and libXcursor are installed"
-            ))
-        })?;
-        Ok(Self {
-            painter,
-            window,
-            pixels: vec![0; width * height].into_boxed_slice(),
-            scale,
-            is_closed: false,
-        })
-    }
+fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
+    #[cfg(not(feature = "window"))]
+    table.fault_of_all(NOT_BUILT_IN);
+    table.must_have(&["width_px", "height_px"]);
+    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let scale = table.one_of("scale", [1, 2, 4, 8]);
+    let depth = table.word("depth", Depth::WORDS);
+    Some(DisplayConfig::Window(WindowConfig {
+        width_px: width_px?,
+        height_px: height_px?,
+        scale: scale.unwrap_or(1),
+        depth: depth.unwrap_or(Depth::Rgb888),
+    }))
 }
 
-impl Display for WindowDisplay {
-    fn describe(&self) -> String {
-        let canvas = self.painter.canvas();
-        format!(
-            "window, {} x {} pixels, {}, {} times as large",
-            canvas.width_px(),
-            canvas.height_px(),
-            super::depth_name(canvas.depth()),
-            self.scale
-        )
+impl DisplayKind for WindowConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
     }
 
-    fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
-        self.painter.divide(regions)
+    #[cfg(feature = "window")]
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(WindowDisplay::open(self, own)?))
     }
 
-    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
-        if self.is_closed {
-            return Ok(());
-        }
-        if !self.window.is_open() {
-            self.is_closed = true;
-            log::info!("the window was closed");
-            return signal_hook::low_level::raise(signal_hook::consts::SIGTERM)
-                .map_err(|error| DisplayError::Failed(format!("cannot end the program: {error}")));
-        }
-        let canvas = self.painter.draw(scene);
-        fill(&mut self.pixels, canvas);
-        let (width, height) = (canvas.width_px() as usize, canvas.height_px() as usize);
-        // An unchanged picture too: an X server may forget what lies under other windows.
-        self.window
-            .update_with_buffer(&self.pixels, width, height)
-            .map_err(|error| DisplayError::Failed(format!("cannot draw in the window: {error}")))
+    #[cfg(not(feature = "window"))]
+    fn open(&self, _: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        let why = format!("display.window: {NOT_BUILT_IN}");
+        Err(DisplayError::Unusable(why))
+    }
+
+    /// Who wants a window wants to look at it.
+    fn is_required(&self) -> bool {
+        true
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &["width_px", "height_px", "scale", "depth"]
     }
 }
 
-/// The canvas as `0RGB`, in the colours that its depth has.
-fn fill(pixels: &mut [u32], canvas: &Canvas) {
-    let rows = pixels.chunks_exact_mut(canvas.width_px() as usize);
-    for (row, y) in rows.zip(0..) {
-        for (to, from) in row.iter_mut().zip(canvas.row(y).chunks_exact(3)) {
-            let [r, g, b] = imitated([from[0], from[1], from[2]], canvas.depth());
-            *to = u32::from_be_bytes([0, r, g, b]);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::board::Depth;
-
-    #[test]
-    fn pixels_are_in_the_order_and_colours_of_the_depth() {
-        for (depth, pixel) in [(Depth::Rgb888, 0x0012_9afe), (Depth::Rgb565, 0x0010_9aff)] {
-            let mut canvas = Canvas::new(3, 2, depth);
-            canvas.set(2, 1, [0x12, 0x9a, 0xfe]);
-            let mut pixels = [7; 6];
-            fill(&mut pixels, &canvas);
-            assert_eq!(pixels, [0, 0, 0, 0, 0, pixel]);
+impl fmt::Display for WindowConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "window of {}x{}", self.width_px, self.height_px)?;
+        match self.scale {
+            1 => Ok(()),
+            scale => write!(f, ", {scale} times as large"),
         }
     }
 }

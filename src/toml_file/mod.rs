@@ -7,7 +7,7 @@
 
 mod table;
 
-pub use table::{Scalar, Table};
+pub use table::{Auto, Scalar, Table, Word};
 
 use crate::named;
 use std::cell::RefCell;

@@ -4,6 +4,8 @@ use super::{MAX_SHOWN_CHARS, Source, did_you_mean, shortened};
 use crate::limits::{Real, Whole};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -25,6 +27,27 @@ impl fmt::Display for Scalar {
             Self::Flag(flag) => flag.fmt(f),
             Self::Text(text) => write!(f, "{text:?}"),
         }
+    }
+}
+
+/// Whether `auto` may stand in the place of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auto {
+    /// It may.
+    Allowed,
+    /// It is a path like any other, and none that starts at the root.
+    Refused,
+}
+
+/// What a file says in one word of several, such as which chip a panel has.
+pub trait Word: Copy + PartialEq + 'static {
+    /// All of them, by their words.
+    const WORDS: &'static [(&'static str, Self)];
+
+    /// Its word.
+    fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, one)| *one == self);
+        found.map_or("?", |(word, _)| word)
     }
 }
 
@@ -79,6 +102,11 @@ impl<'s, 't> Table<'s, 't> {
     pub fn fault(&self, key: &str, message: impl fmt::Display) {
         let offset = self.places.get(key).copied().unwrap_or(self.offset);
         self.source.note(offset, &self.dotted(key), message);
+    }
+
+    /// Notes a fault of the table as a whole.
+    pub fn fault_of_all(&self, message: impl fmt::Display) {
+        self.source.note(self.offset, &self.path, message);
     }
 
     /// Whether the file has this key.
@@ -166,6 +194,20 @@ impl<'s, 't> Table<'s, 't> {
         self.value(key, "text on one line", one_line)
     }
 
+    /// A path that starts at the root, like `like` (in quotes), or nothing where it is `auto` and that is allowed.
+    pub fn whole_path(&mut self, key: &str, auto: Auto, like: &str) -> Option<PathBuf> {
+        let may_be_auto = auto == Auto::Allowed;
+        let text = self.text(key)?;
+        if may_be_auto && text == "auto" {
+            return None;
+        }
+        if !text.starts_with('/') {
+            let auto = if may_be_auto { "\"auto\" or " } else { "" };
+            self.fault(key, format_args!("needs {auto}a whole path like {like}"));
+        }
+        Some(text.into())
+    }
+
     /// A list of texts.
     pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
         self.list(key, "texts, each on one line", one_line)
@@ -193,6 +235,16 @@ impl<'s, 't> Table<'s, 't> {
     pub fn integer_u32(&mut self, key: &str, range: Whole) -> Option<u32> {
         self.integer(key, range)
             .and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// A time: a whole number of milliseconds in `range`.
+    pub fn millis(&mut self, key: &str, range: Whole) -> Option<Duration> {
+        self.integer(key, range).map(Duration::from_millis)
+    }
+
+    /// A time: a whole number of seconds in `range`.
+    pub fn seconds(&mut self, key: &str, range: Whole) -> Option<Duration> {
+        self.integer(key, range).map(Duration::from_secs)
     }
 
     /// A number in `range`.

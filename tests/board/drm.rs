@@ -4,12 +4,14 @@
 use super::emulator::qemu::{DISPLAY_PX, DISPLAY_SOCKETS, virt, virt_with_display};
 use super::session::{Memory, Session};
 use super::{GUEST_MODEL, Scenario, Setting};
-use eyelet::board::file::Base;
-use eyelet::board::{Board, CameraConfig, DecideConfig, Depth, Mount, StillConfig};
-use eyelet::camera::{self, Next};
-use eyelet::decide::{Candidate, Classes, Verdict};
+use eyelet::board::Board;
+use eyelet::board::labelling::Labelling;
+use eyelet::camera::{CameraKind, Next, StillConfig};
+use eyelet::data_roots::Base;
+use eyelet::decide::{Candidate, DecideConfig, Verdict};
 use eyelet::model::Model;
-use eyelet::preprocess::Preprocess;
+use eyelet::preprocess::{Mount, Preprocess};
+use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State};
 use eyelet::spec::{Encoder, Input};
@@ -81,11 +83,11 @@ impl Drawing {
         let network = super::shared().unwrap().join(super::MODEL);
         let model = Model::find(network.to_str().unwrap(), None).unwrap();
         let board = Board::parse("drm", "drm.toml", board, Base::Folder(Path::new("/"))).unwrap();
-        let still = CameraConfig::Still(StillConfig {
+        let still = StillConfig {
             files: vec![file],
             ..StillConfig::default()
-        });
-        let mut camera = camera::open(&still).unwrap();
+        };
+        let mut camera = still.open().unwrap();
         let encoder = Encoder::of(&model.input);
         let mut preprocess = Preprocess::new(&model.input, Mount::default(), encoder);
         preprocess.prepare(camera.geometry()).unwrap();
@@ -104,11 +106,11 @@ impl Drawing {
     fn is_on(&self, screen: &RgbImage, verdict: &Verdict) -> Result<(), String> {
         let (width, height) = screen.dimensions();
         let mut painter = Painter::new(width, height, Depth::Rgb888).unwrap();
-        let classes = Classes::of(&self.board, &self.model).unwrap();
+        let labelling = Labelling::of(&self.board, &self.model).unwrap();
         let canvas = painter.draw(&Scene {
             state: State::Live,
             verdict: Some(verdict),
-            labels: &classes.shown(&self.model.labels),
+            labels: &labelling.shown,
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: 0.0,
             picture: Some(self.preprocess.crop()),

@@ -2,7 +2,7 @@
 
 use super::boot;
 use super::guest::Guest;
-use eyelet::board::Depth;
+use eyelet::show::Depth;
 use eyelet::show::layout::Layout;
 use image::RgbImage;
 

@@ -1,8 +1,8 @@
 //! What the display shows: reading QEMU's screendump, and finding label and picture in it.
 
 use embedded_graphics::primitives::Rectangle;
-use eyelet::board::Depth;
 use eyelet::decide::{self, Candidate, Verdict};
+use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State};
 use image::imageops::{self, FilterType};

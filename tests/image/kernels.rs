@@ -8,6 +8,7 @@ use eyelet::board::firmware::Machine;
 use eyelet::image::apt::Apt;
 use eyelet::image::kernel::Kernel;
 use eyelet::image::machine::{Job, needs};
+use eyelet::toml_file::Word;
 use std::path::PathBuf;
 
 /// The first two numbers of a release.
@@ -59,7 +60,7 @@ fn every_machines_drivers_and_what_they_drive_are_in_its_kernels() {
     let mut faults = Vec::new();
     for files in kernels {
         let kernel = Kernel::open(&files).unwrap();
-        for (name, machine) in Machine::NAMES {
+        for &(name, machine) in Machine::WORDS {
             let least = needs(machine).kernel_at_least.unwrap_or_default();
             if release(&kernel.release) < release(least) {
                 println!("{name}: Linux {} is too old", kernel.release);

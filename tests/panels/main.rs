@@ -14,7 +14,7 @@ mod trace;
 
 use embedded_graphics::geometry::{Dimensions, Point};
 use emulator::{or_skip, screen};
-use eyelet::board::Depth;
+use eyelet::show::Depth;
 use eyelet::show::State;
 use eyelet::show::draw::Painter;
 use eyelet::show::layout::Layout;

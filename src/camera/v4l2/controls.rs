@@ -4,7 +4,7 @@
 //! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it. Only what
 //! moves the ranges of others, the blanking of a raw sensor, is set before these are checked.
 
-use crate::board::{ControlSetting, Tuning};
+use crate::camera::v4l2::tuning::{ControlSetting, Tuning};
 use crate::toml_file::{Scalar, did_you_mean};
 use std::fmt;
 use std::io;

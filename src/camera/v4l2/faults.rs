@@ -1,8 +1,8 @@
 //! What the system's error numbers mean for someone with a camera in hand: one line, with what to do next.
 
 use super::negotiate::{Disagreement, FourCc};
-use crate::board::V4l2Config;
 use crate::camera::CameraError;
+use crate::camera::v4l2::V4l2Config;
 use crate::frame::PixelFormat;
 use std::fs;
 use std::io;
@@ -262,8 +262,8 @@ mod tests {
             sensor: None,
             media: None,
             timeout: Duration::from_secs(1),
-            tuning: crate::board::Tuning::default(),
-            raw: crate::board::RawTuning::default(),
+            tuning: crate::camera::v4l2::Tuning::default(),
+            raw: crate::frame::RawTuning::default(),
         }
     }
 

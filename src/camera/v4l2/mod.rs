@@ -6,6 +6,7 @@
 //! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
 
 mod bus;
+mod config;
 mod controls;
 mod exposure;
 mod faults;
@@ -14,15 +15,20 @@ mod media;
 mod negotiate;
 mod newest;
 mod node;
+pub mod sensor;
 mod setup;
 mod stream;
+mod tuning;
 
 pub use bus::BusFormat;
+pub(super) use config::KIND;
+pub use config::V4l2Config;
 pub use controls::{Control, Kind};
 pub use find::{Found, FoundFormat, list};
+pub use media::config::{FormatSetting, LinkSetting, MediaConfig, PadName};
 pub use negotiate::{FourCc, Sizes};
+pub use tuning::{ControlSetting, Tuning};
 
-use crate::board::V4l2Config;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
@@ -349,8 +355,8 @@ mod tests {
             sensor: None,
             media: None,
             timeout: Duration::from_millis(100),
-            tuning: crate::board::Tuning::default(),
-            raw: crate::board::RawTuning::default(),
+            tuning: crate::camera::v4l2::Tuning::default(),
+            raw: crate::frame::RawTuning::default(),
         }
     }
 

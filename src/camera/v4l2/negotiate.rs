@@ -3,7 +3,7 @@
 //! Pure over [`Driver`], so that it is tested without a device. The board's order of formats decides; within a format the
 //! driver chooses the size nearest to the one asked for, and what it answers is taken (V4L2's own rule for S_FMT).
 
-use crate::board::V4l2Config;
+use crate::camera::v4l2::V4l2Config;
 use crate::frame::{Geometry, PixelFormat};
 use std::fmt;
 use std::io;
@@ -240,8 +240,8 @@ mod tests {
             sensor: None,
             media: None,
             timeout: Duration::from_secs(2),
-            tuning: crate::board::Tuning::default(),
-            raw: crate::board::RawTuning::default(),
+            tuning: crate::camera::v4l2::Tuning::default(),
+            raw: crate::frame::RawTuning::default(),
         }
     }
 

@@ -4,8 +4,8 @@ use super::controls::{self, Control, Panel, Refusal};
 use super::exposure::{self, AutoExposure, Light, Plan, Wanted};
 use super::faults;
 use super::node::Node;
-use crate::board::V4l2Config;
 use crate::camera::CameraError;
+use crate::camera::v4l2::V4l2Config;
 use crate::frame::{Geometry, PixelFormat};
 use std::path::Path;
 use std::time::Duration;
@@ -126,10 +126,10 @@ fn plan(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::sensor::Sensor;
-    use crate::board::{ControlSetting, Tuning};
     use crate::camera::v4l2::controls::Knobs;
     use crate::camera::v4l2::exposure::imx219;
+    use crate::camera::v4l2::sensor::Sensor;
+    use crate::camera::v4l2::tuning::{ControlSetting, Tuning};
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
     use crate::toml_file::Scalar;
     use std::cell::RefCell;

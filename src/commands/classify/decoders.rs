@@ -5,10 +5,9 @@
 //! picture is decoded too. A single picture is decoded by the calling thread.
 
 use super::inputs::Picture;
-use crate::board::Mount;
 use crate::camera::{Room, decode_stream, read_picture_in};
 use crate::panics::catch_unwind;
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Mount, Preprocess};
 use crate::spec::{Encoder, Input, InputSpec};
 use crate::stats::{Stage, StageTimes};
 use crate::{Failure, limits, memory, output};

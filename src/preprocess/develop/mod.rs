@@ -12,8 +12,7 @@ mod tone;
 mod white;
 
 use super::source::AxisTaps;
-use crate::board::RawTuning;
-use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat};
+use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat, RawTuning};
 use quads::Quad;
 use std::time::Duration;
 use tone::{Scale, Tones};

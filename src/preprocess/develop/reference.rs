@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::Cell;
-use crate::board::{Area, Mount, RawTuning};
-use crate::frame::{BayerFormat, Frame, Geometry, PixelFormat};
-use crate::preprocess::{Preprocess, PreprocessError};
+use crate::frame::{BayerFormat, Frame, Geometry, PixelFormat, RawTuning};
+use crate::preprocess::{Area, Mount, Preprocess, PreprocessError};
 use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use super::gpio::OutputLine;
 use super::{Output, Remedy, Wire, cannot_open};
-use crate::board::panel::SpiLink;
 use crate::show::DisplayError;
+use crate::show::panel::SpiLink;
 use linux_embedded_hal::spidev::{SpiModeFlags, Spidev, SpidevOptions};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

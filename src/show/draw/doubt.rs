@@ -88,8 +88,8 @@ impl Painter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::Depth;
     use crate::decide::{Candidate, TOP};
+    use crate::show::Depth;
 
     fn verdict(probability: f32, enter: Option<f32>) -> Verdict {
         let best = Candidate {

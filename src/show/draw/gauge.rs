@@ -1,7 +1,7 @@
 //! A share as a bar that is filled from the left, or as a ring; with a mark at what is needed.
 
 use super::Painter;
-use crate::board::Depth;
+use crate::show::Depth;
 use crate::show::canvas::Rgb;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;

@@ -1,9 +1,9 @@
 //! What displays paint with.
 
-use crate::board::{Depth, Refresh};
 use crate::show::State;
 use crate::show::canvas::Rgb;
 use crate::show::layout::Surface;
+use crate::show::{Depth, Refresh};
 
 /// What a display of one depth paints with.
 #[derive(Debug, Clone, Copy)]

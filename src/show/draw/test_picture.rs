@@ -5,12 +5,12 @@
 //! there are stripes and checks of single pixels in place of colours and greys.
 
 use super::Painter;
-use crate::board::{Depth, Shape};
 use crate::show::TestPicture;
 use crate::show::canvas::{Canvas, Rgb};
 use crate::show::font::Face;
 use crate::show::layout::{Room, Side, square};
 use crate::show::words::Text;
+use crate::show::{Depth, Shape};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use std::fmt::Write as _;

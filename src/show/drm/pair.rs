@@ -121,7 +121,7 @@ mod tests {
     use super::super::super::canvas::Rotation;
     use super::super::buffer::{RGB565, XRGB8888};
     use super::*;
-    use crate::board::Depth;
+    use crate::show::Depth;
 
     /// Two buffers, and how they are used.
     struct Fake {

@@ -1,7 +1,7 @@
 //! Played e-paper: takes the SSD1680's commands, keeps both of its memories, and changes the paper as its waveforms would.
 
 use super::*;
-use crate::board::panel::epaper::EpaperPanel;
+use crate::show::EpaperPanel;
 use crate::show::bus::{Output, Wire};
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::NoDelay;

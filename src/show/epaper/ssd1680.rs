@@ -4,7 +4,7 @@
 //!
 //! A refresh is started here and runs by itself; the busy pin tells when it is over. Nothing here waits for it but [`Ssd1680::settle`].
 
-use crate::board::panel::epaper::EpaperPanel;
+use crate::show::EpaperPanel;
 use crate::show::bus::{Input, Wiring};
 use std::io;
 use std::time::Duration;

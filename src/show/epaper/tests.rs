@@ -2,13 +2,12 @@
 
 use super::glass::Paper;
 use super::*;
-use crate::board::panel::epaper::epaper;
 use crate::show::played::{scene, verdict};
 
 /// The keys of a `[display.epaper]`.
 fn config(keys: &str) -> EpaperConfig {
     let text = format!("dc_gpio = 25\nreset_gpio = 17\nbusy_gpio = 24\n{keys}");
-    crate::toml_file::read("t.toml", &text, epaper).unwrap()
+    crate::toml_file::read("t.toml", &text, config::config).unwrap()
 }
 
 const PANELS: [&str; 3] = [

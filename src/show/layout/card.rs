@@ -1,7 +1,7 @@
 //! A landscape or square display: the picture at the upper left, more about the classes beside it, the label below.
 
 use super::{Layout, List, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
-use crate::board::Depth;
+use crate::show::Depth;
 
 /// Below this height a smaller picture leaves the label two lines.
 const LOW_PX: i32 = 200;

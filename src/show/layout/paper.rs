@@ -2,7 +2,7 @@
 //! every frame (percent, bar, frame rate, the camera's picture) has no place.
 
 use super::{Layout, Places, Room, face};
-use crate::board::Depth;
+use crate::show::Depth;
 
 pub(super) fn paper(mut room: Room, depth: Depth) -> Layout {
     let shorter = room.width().min(room.height());

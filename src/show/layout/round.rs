@@ -2,7 +2,7 @@
 //! what the circle leaves of their height.
 
 use super::{Layout, Places, Room, Side, face};
-use crate::board::Depth;
+use crate::show::Depth;
 use crate::show::ring::Ring;
 use embedded_graphics::primitives::Rectangle;
 

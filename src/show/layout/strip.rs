@@ -1,7 +1,7 @@
 //! A low display: the label above, bar and percent below it, and the picture at the left where there is height for one.
 
 use super::{Layout, Places, Room, Side, face, percent_width};
-use crate::board::Depth;
+use crate::show::Depth;
 
 pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (mut room, height) = (room, room.height());

@@ -1,13 +1,50 @@
 //! What is drawn on.
 
 use super::MIN_DIAMETER_PX;
-use crate::board::{Depth, Refresh, Shape};
+use crate::show::Depth;
+use crate::toml_file::Table;
 
 /// The smallest side that anything is drawn for.
 pub const MIN_SIDE_PX: u32 = 32;
 
 /// The largest one.
 const MAX_SIDE_PX: u32 = 8192;
+
+/// What can be seen of a display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shape {
+    /// All of it.
+    #[default]
+    Rectangle,
+    /// The circle that touches all four sides, which are of one length.
+    Round,
+}
+
+impl Shape {
+    /// Reads `round`, which only a square display can be; `usual` where the file does not say.
+    pub(in crate::show) fn read(table: &mut Table<'_, '_>, is_square: bool, usual: bool) -> Self {
+        let is_round = table.flag("round").unwrap_or(usual);
+        if is_round && !is_square {
+            table.fault("round", "is true, needs width_px and height_px to be equal");
+        }
+        if is_round {
+            Self::Round
+        } else {
+            Self::Rectangle
+        }
+    }
+}
+
+/// How often a display may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// With every frame.
+    #[default]
+    Live,
+    /// With the class, the state and the notice alone: paper, which takes long to change and flickers when it does. It is drawn black
+    /// on white.
+    Standing,
+}
 
 /// What is drawn on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

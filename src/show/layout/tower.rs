@@ -1,7 +1,7 @@
 //! A display that is higher than wide: the picture across the top, the words below it.
 
 use super::{Layout, List, Places, Room, Side, face, list, percent_width};
-use crate::board::Depth;
+use crate::show::Depth;
 
 pub(super) fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
     // High enough for a list.

@@ -2,7 +2,6 @@
 //! stand below.
 
 use super::*;
-use crate::board::panel::oled::oled;
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{NoDelay, scene, verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,7 +129,7 @@ impl Wire for Glass {
 
 /// The keys of a `[display.oled]`.
 fn config(keys: &str) -> OledConfig {
-    crate::toml_file::read("t.toml", keys, oled).unwrap()
+    crate::toml_file::read("t.toml", keys, config::config).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! The controller's memory is used as it lies; rotation and mirror are the shadow's. What differs from module to module is how
 //! the glass lies on the memory: some are seen mirrored or upside down unless the addresses run the other way (MADCTL's MX, MY).
 
-use crate::board::panel::{Controller, SpiConfig};
+use super::{Controller, SpiConfig};
 use crate::show::bus::{Output, Wire, Wiring};
 use crate::show::pixel::{Field, Packing};
 use crate::show::shadow::Patch;

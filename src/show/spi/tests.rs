@@ -2,14 +2,13 @@
 
 use super::glass::{BGR, Glass, MX, MY, Module};
 use super::*;
-use crate::board::panel;
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{scene, verdict};
 
 /// The keys of a `[display.spi]`.
 fn config(keys: &str) -> SpiConfig {
     let text = format!("dc_gpio = 25\n{keys}");
-    crate::toml_file::read("t.toml", &text, panel::spi).unwrap()
+    crate::toml_file::read("t.toml", &text, config::config).unwrap()
 }
 
 /// Usual modules: board file keys, and what TFT_eSPI sets for its rotation 0, with the colours of `Controller::is_bgr`'s sources.

@@ -1,9 +1,8 @@
 //! One MJPEG frame of a camera: decoded, then prepared for a network.
 
 use super::assert_said;
-use eyelet::board::Mount;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::preprocess::{MjpegDecoder, Mount, Preprocess};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use image::codecs::jpeg::JpegEncoder;
 use std::time::Duration;

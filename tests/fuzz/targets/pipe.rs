@@ -2,7 +2,7 @@
 //! picture is taken.
 
 use super::{assert_said, file_of, mjpeg};
-use eyelet::board::PipeConfig;
+use eyelet::camera::PipeConfig;
 use eyelet::camera::{Camera, CameraError, Counts, Next, PipeCamera};
 use eyelet::frame::{Frame, PixelFormat};
 use eyelet::preprocess::MjpegDecoder;

@@ -3,7 +3,7 @@
 
 use super::assert_said;
 use eyelet::board::Board;
-use eyelet::board::file::Base;
+use eyelet::data_roots::Base;
 use eyelet::firmware::command_line::CommandLine;
 use eyelet::memory::PoolSize;
 use eyelet::model::{Definition, labels};

@@ -3,7 +3,8 @@
 //! Sources: the formulas stand in the data sheets (Sony's "analogue gain setting", OmniVision's AGC registers) and, checked
 //! against them, in libcamera's `CameraSensorHelper` classes and the Raspberry Pi's `CamHelper` classes; the delays in the latter.
 
-use crate::board::sensor::Sensor;
+use crate::camera::v4l2::sensor::Sensor;
+use crate::toml_file::Word;
 
 /// From a gain code to a factor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +76,7 @@ const fn known(law: Law) -> Known {
 /// What is known of the sensor that the board file names, or else of the one whose subdevice has this name ("imx219 10-0010").
 pub(super) fn of(sensor: Option<Sensor>, subdevice: &str) -> Option<Known> {
     let name = match sensor {
-        Some(sensor) => sensor.name(),
+        Some(sensor) => sensor.word(),
         None => subdevice.trim(),
     };
     let mut sensors = SENSORS.iter();
@@ -129,7 +130,7 @@ mod tests {
         for name in ["", "unicam-image", "imx2190", "ov56470 1-0036", "vivid"] {
             assert_eq!(of(None, name), None, "{name}");
         }
-        for (_, sensor) in Sensor::NAMES {
+        for &(_, sensor) in Sensor::WORDS {
             assert_eq!(of(Some(sensor), "").is_some(), sensor != Sensor::Firmware);
         }
     }

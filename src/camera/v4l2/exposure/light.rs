@@ -1,7 +1,7 @@
 //! The light of a picture's pixels: from bytes as a sensor's driver delivers them to parts of the brightest.
 
 use super::meter;
-use crate::board::RawTuning;
+use crate::frame::RawTuning;
 use crate::frame::{BayerFormat, Geometry, PixelFormat};
 
 /// How bright each pixel of a picture is, from its bytes.

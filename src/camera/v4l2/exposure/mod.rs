@@ -20,7 +20,7 @@ pub(super) use plan::tests::imx219;
 pub(super) use plan::{Plan, Wanted, blanking};
 
 use super::controls::Knobs;
-use crate::board::sensor::Sensor;
+use crate::camera::v4l2::sensor::Sensor;
 use controller::Controller;
 use gain::Known;
 use setting::Setting;
@@ -151,7 +151,7 @@ impl<K> fmt::Display for AutoExposure<K> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::RawTuning;
+    use crate::frame::RawTuning;
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Geometry, PixelFormat};
     use std::cell::RefCell;
 

@@ -190,7 +190,7 @@ fn line_us(controls: &[Control], geometry: Geometry) -> Option<f64> {
 pub(in crate::camera::v4l2) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::sensor::Sensor;
+    use crate::camera::v4l2::sensor::Sensor;
     use crate::frame::PixelFormat;
 
     fn control(id: u32, name: &str, range: (i64, i64), value: i64) -> Control {

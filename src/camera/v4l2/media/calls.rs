@@ -1,8 +1,8 @@
 //! What setting up a pipeline asks of the kernel, what is wished for, and what comes of it.
 
+use super::config::MediaConfig;
 use super::graph::Graph;
 use super::subdevice::PadFormat;
-use crate::board::MediaConfig;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::io;

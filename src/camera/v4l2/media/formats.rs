@@ -4,10 +4,10 @@
 //! picture formats it makes of what arrives. The board file's order of formats decides among them.
 
 use super::calls::{Calls, Fault, Pipeline, Wish, agree, shown};
+use super::config::FormatSetting;
 use super::graph::{Graph, listed};
 use super::subdevice::PadFormat;
 use super::walk::Way;
-use crate::board::FormatSetting;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::collections::HashMap;

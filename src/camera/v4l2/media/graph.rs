@@ -4,8 +4,8 @@
 //! not, or from a sink, is left out. So whoever walks a [`Graph`] meets valid places alone.
 
 use super::super::node::text;
+use super::config::PadName;
 use super::sys::Objects;
-use crate::board::PadName;
 use crate::toml_file::did_you_mean;
 use std::collections::HashMap;
 

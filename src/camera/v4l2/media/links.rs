@@ -5,9 +5,9 @@
 //! leaves the way is switched off, and what was switched for nothing is switched back.
 
 use super::calls::{Calls, Fault};
+use super::config::MediaConfig;
 use super::graph::{Graph, Link};
 use super::walk::Way;
-use crate::board::MediaConfig;
 use std::collections::HashMap;
 
 /// Links being switched.

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::super::calls::{Pipeline, Wish};
+use super::super::config::{LinkSetting, PadName};
 use super::super::fake::{Fake, Part, rp1_cfe, vimc};
 use super::super::setup::set_up;
 use super::*;
-use crate::board::{LinkSetting, PadName};
 use crate::frame::PixelFormat;
 
 const SRGGB10: u32 = 0x300f;

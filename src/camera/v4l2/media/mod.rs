@@ -6,6 +6,7 @@
 
 mod branches;
 mod calls;
+pub(super) mod config;
 mod device;
 #[cfg(test)]
 mod fake;
@@ -20,10 +21,12 @@ mod walk;
 use super::faults;
 use super::negotiate::Disagreement;
 use super::node::{Identity, Node};
-use crate::board::sensor::Sensor;
-use crate::board::{MediaConfig, V4l2Config};
+use super::sensor::Sensor;
 use crate::camera::CameraError;
+use crate::camera::v4l2::V4l2Config;
+use crate::toml_file::Word;
 use calls::{Fault, Wish};
+use config::MediaConfig;
 use device::Device;
 use graph::{Graph, listed};
 use links::Undo;
@@ -98,7 +101,7 @@ pub(super) fn prepare(
         height_px: config.height_px,
         rate_fps: config.rate_fps,
         formats: &config.formats,
-        sensor: by_hand.sensor.as_deref().or(sensor.map(Sensor::name)),
+        sensor: by_hand.sensor.as_deref().or(sensor.map(Sensor::word)),
         by_hand,
     };
     let Place {

@@ -1,9 +1,9 @@
 //! Pipelines of made-up media devices.
 #![allow(clippy::unwrap_used)]
 
+use super::super::config::{FormatSetting, LinkSetting, MediaConfig, PadName};
 use super::super::fake::{Build, Fake, Part, rp1_cfe, vimc};
 use super::*;
-use crate::board::{FormatSetting, LinkSetting, MediaConfig, PadName};
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::time::Duration;

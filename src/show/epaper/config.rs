@@ -1,9 +1,19 @@
-//! `[display.epaper]`: e-paper on SPI.
+//! `[display.epaper]`: what a board file says of such a panel.
 
-use super::{SpiLink, gpio, name_in, spi_link};
+use super::EpaperDisplay;
+use crate::data_roots::Base;
 use crate::limits;
-use crate::toml_file::Table;
+use crate::show::font::Letters;
+use crate::show::panel::{Bus, SpiLink, gpio, spi_link};
+use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind};
+use crate::toml_file::{Table, Word};
 use std::fmt;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: "epaper",
+    read: |table, _: Base<'_>| config(table).map(DisplayConfig::Epaper),
+};
 
 /// `[display.epaper]`
 #[derive(Debug, Clone, PartialEq)]
@@ -43,19 +53,15 @@ pub enum EpaperPanel {
     Waveshare2in9V2,
 }
 
-impl EpaperPanel {
-    /// All of them, by their names in a board file.
-    pub const ALL: [(&'static str, Self); 3] = [
+impl Word for EpaperPanel {
+    const WORDS: &'static [(&'static str, Self)] = &[
         ("waveshare-2in13-v3", Self::Waveshare2in13V3),
         ("waveshare-2in13-v4", Self::Waveshare2in13V4),
         ("waveshare-2in9-v2", Self::Waveshare2in9V2),
     ];
+}
 
-    /// Its name in a board file.
-    pub fn name(self) -> &'static str {
-        name_in(&Self::ALL, self)
-    }
-
+impl EpaperPanel {
     /// Columns (sources) and rows (gates), standing.
     pub fn size_px(self) -> (u32, u32) {
         match self {
@@ -65,22 +71,52 @@ impl EpaperPanel {
     }
 }
 
+impl DisplayKind for EpaperConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(EpaperDisplay::open(self, own)?))
+    }
+
+    fn is_required(&self) -> bool {
+        self.required
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn turned(&self) -> Option<(u16, bool)> {
+        Some((self.rotate_deg, self.mirror))
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &["rotate_deg", "mirror", "panel", "invert"]
+    }
+
+    fn bus(&self) -> Option<Bus<'_>> {
+        Some(Bus::Spi(&self.link.device))
+    }
+}
+
 impl fmt::Display for EpaperConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (width_px, height_px) = self.panel.size_px();
         write!(
             f,
             "e-paper {}, {width_px}x{height_px} on {}",
-            self.panel.name(),
+            self.panel.word(),
             self.link.device.display()
         )
     }
 }
 
 /// `[display.epaper]`
-pub(crate) fn epaper(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
+pub(super) fn config(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
     table.must_have(&["panel", "reset_gpio", "busy_gpio"]);
-    let panel = table.word("panel", &EpaperPanel::ALL);
+    let panel = table.word("panel", EpaperPanel::WORDS);
     let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
     let mirror = table.flag("mirror").unwrap_or(false);
     let invert = table.flag("invert").unwrap_or(false);
@@ -114,7 +150,7 @@ mod tests {
     use crate::toml_file;
 
     fn read(keys: &str) -> Result<EpaperConfig, Vec<String>> {
-        toml_file::read("b.toml", keys, epaper).map_err(|faults| faults.lines)
+        toml_file::read("b.toml", keys, config).map_err(|faults| faults.lines)
     }
 
     #[test]

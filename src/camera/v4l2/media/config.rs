@@ -1,6 +1,6 @@
 //! `[camera.v4l2.media]`: a camera's pipeline set up by hand, in the spelling of `media-ctl`.
 
-use crate::camera::v4l2::BusFormat;
+use crate::camera::v4l2::bus::BusFormat;
 use crate::limits;
 use crate::toml_file::{Table, did_you_mean};
 use std::fmt;
@@ -117,7 +117,7 @@ fn format(text: &str) -> Result<(BusFormat, u32, u32), String> {
 }
 
 /// `[camera.v4l2.media]`, when it is there.
-pub(super) fn media(camera: &mut Table<'_, '_>) -> Option<MediaConfig> {
+pub(in crate::camera::v4l2) fn media(camera: &mut Table<'_, '_>) -> Option<MediaConfig> {
     let mut table = camera.table("media")?;
     let device = table.text("device").filter(|device| device != "auto");
     let sensor = table.text("sensor");

@@ -1,10 +1,20 @@
-//! `[display.oled]`: a small panel of one colour, on I2C or SPI.
+//! `[display.oled]`: what a board file says of such a panel.
 
-use super::{SpiLink, fits, gpio, name_in, node, spi_link};
+use super::OledDisplay;
+use crate::data_roots::Base;
 use crate::limits;
-use crate::toml_file::Table;
+use crate::show::font::Letters;
+use crate::show::panel::{Bus, SpiLink, gpio, must_lie_within, node, spi_link};
+use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind};
+use crate::toml_file::{Table, Word};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: "oled",
+    read: |table, _: Base<'_>| config(table).map(DisplayConfig::Oled),
+};
 
 /// `[display.oled]`
 #[derive(Debug, Clone, PartialEq)]
@@ -50,19 +60,11 @@ pub enum OledLink {
 }
 
 impl OledLink {
-    /// The bus's node.
-    pub fn device(&self) -> &Path {
+    /// The bus, and where on it the panel is.
+    pub fn bus(&self) -> Bus<'_> {
         match self {
-            Self::I2c { device, .. } => device,
-            Self::Spi(link) => &link.device,
-        }
-    }
-
-    /// The panel's address on I2C.
-    pub fn address(&self) -> Option<u16> {
-        match self {
-            Self::I2c { address, .. } => Some(*address),
-            Self::Spi(_) => None,
+            Self::I2c { device, address } => Bus::I2c(device, *address),
+            Self::Spi(link) => Bus::Spi(&link.device),
         }
     }
 }
@@ -76,16 +78,12 @@ pub enum OledController {
     Sh1106,
 }
 
+impl Word for OledController {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("ssd1306", Self::Ssd1306), ("sh1106", Self::Sh1106)];
+}
+
 impl OledController {
-    /// All of them, by their names in a board file.
-    pub const ALL: [(&'static str, Self); 2] =
-        [("ssd1306", Self::Ssd1306), ("sh1106", Self::Sh1106)];
-
-    /// Its name in a board file.
-    pub fn name(self) -> &'static str {
-        name_in(&Self::ALL, self)
-    }
-
     /// Columns and rows of its memory (crates ssd1306 0.10 and sh1106 0.5).
     pub fn memory_px(self) -> (u32, u32) {
         match self {
@@ -95,15 +93,54 @@ impl OledController {
     }
 }
 
+impl DisplayKind for OledConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(OledDisplay::open(self, own)?))
+    }
+
+    fn is_required(&self) -> bool {
+        self.required
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn turned(&self) -> Option<(u16, bool)> {
+        Some((self.rotate_deg, self.mirror))
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &[
+            "controller",
+            "rotate_deg",
+            "mirror",
+            "width_px",
+            "height_px",
+            "left_px",
+            "invert",
+            "contrast",
+        ]
+    }
+
+    fn bus(&self) -> Option<Bus<'_>> {
+        Some(self.link.bus())
+    }
+}
+
 impl fmt::Display for OledConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "OLED {}, {}x{} on {}",
-            self.controller.name(),
+            self.controller.word(),
             self.width_px,
             self.height_px,
-            self.link.device().display()
+            self.link.bus().node().display()
         )?;
         match self.link {
             OledLink::I2c { address, .. } => write!(f, ", address {address:#04x}"),
@@ -113,9 +150,9 @@ impl fmt::Display for OledConfig {
 }
 
 /// `[display.oled]`
-pub(crate) fn oled(table: &mut Table<'_, '_>) -> Option<OledConfig> {
+pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
     let controller = table
-        .word("controller", &OledController::ALL)
+        .word("controller", OledController::WORDS)
         .unwrap_or(OledController::Ssd1306);
     let width_px = table.integer_u32("width_px", limits::SIDE_PX);
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
@@ -129,23 +166,13 @@ pub(crate) fn oled(table: &mut Table<'_, '_>) -> Option<OledConfig> {
     let left_px = table.integer_u32("left_px", limits::PANEL_OFFSET_PX);
     // Small panels are wired to the middle of the controller's columns (u8g2 and ssd1306 0.10: 72 x 40, 64 x 48, 64 x 32).
     let left_px = left_px.unwrap_or(memory_px.0.saturating_sub(width_px) / 2);
-    let name = controller.name();
-    let (right_px, bottom_px) = (width_px + left_px, height_px);
-    fits(
+    let end_px = (width_px + left_px, height_px);
+    must_lie_within(
         table,
-        name,
-        ["width_px", "left_px"],
-        "columns",
-        right_px,
-        memory_px.0,
-    );
-    fits(
-        table,
-        name,
-        ["height_px", "height_px"],
-        "rows",
-        bottom_px,
-        memory_px.1,
+        controller.word(),
+        memory_px,
+        end_px,
+        ["left_px", "height_px"],
     );
     let contrast = table.integer("contrast", limits::CONTRAST).unwrap_or(127);
     Some(OledConfig {
@@ -186,7 +213,7 @@ mod tests {
     use crate::toml_file;
 
     fn read(keys: &str) -> Result<OledConfig, Vec<String>> {
-        toml_file::read("b.toml", keys, oled).map_err(|faults| faults.lines)
+        toml_file::read("b.toml", keys, config).map_err(|faults| faults.lines)
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! How a V4L2 camera is set: its controls by name, the mains that lamps flicker with, and how raw pictures are developed.
 
-use super::RawTuning;
 use super::sensor::Sensor;
+use crate::frame::RawTuning;
 use crate::limits;
-use crate::toml_file::{Scalar, Table};
+use crate::toml_file::{Auto, Scalar, Table};
 use std::path::PathBuf;
 
 /// Keys of `[camera.v4l2]` that set the camera itself. Without any of them the driver's own settings stay.
@@ -58,16 +58,8 @@ pub(super) fn raw_tuning(table: &mut Table<'_, '_>, sensor: Option<Sensor>) -> R
 
 /// The keys of `[camera.v4l2]` that are read here.
 pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
-    let controls_device = table.text("controls_device");
-    if controls_device
-        .as_ref()
-        .is_some_and(|path| !path.starts_with('/'))
-    {
-        table.fault(
-            "controls_device",
-            "needs a whole path like \"/dev/v4l-subdev0\"",
-        );
-    }
+    let controls_device =
+        table.whole_path("controls_device", Auto::Refused, "\"/dev/v4l-subdev0\"");
     let mains_hz = table.one_of("mains_hz", [0, 50, 60]);
     let auto_exposure = table.flag("auto_exposure");
     let mut controls = Vec::new();
@@ -85,7 +77,7 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
         }
     }
     Tuning {
-        controls_device: controls_device.map(PathBuf::from),
+        controls_device,
         controls,
         mains_hz,
         auto_exposure,
@@ -96,21 +88,11 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::board::file::Base;
-    use crate::board::{Board, CameraConfig};
-    use std::path::Path;
+    use crate::toml_file;
 
-    /// The tuning of a board with these lines in `[camera.v4l2]`.
+    /// The tuning of these lines in `[camera.v4l2]`.
     fn of(lines: &str) -> Result<Tuning, Vec<String>> {
-        let text = format!(
-            "description = \"d\"\ntier = \"untested\"\nmodel = \"m\"\nthreads = 1\n[display.none]\n\
-             [camera.v4l2]\nwidth_px = 64\nheight_px = 48\n{lines}"
-        );
-        let board = Board::parse("t", "t.toml", &text, Base::Folder(Path::new("/b")));
-        match board.map_err(|faults| faults.lines)?.camera {
-            CameraConfig::V4l2(config) => Ok(config.tuning),
-            other => panic!("{other}"),
-        }
+        toml_file::read("t.toml", lines, |table| Some(tuning(table))).map_err(|faults| faults.lines)
     }
 
     #[test]
@@ -119,14 +101,11 @@ mod tests {
             ("", true),
             ("auto_exposure = true", true),
             ("auto_exposure = false", false),
-            ("[camera.v4l2.controls]\nexposure = 100", false),
-            ("[camera.v4l2.controls]\nanalogue_gain = 100", false),
-            ("[camera.v4l2.controls]\nvertical_blanking = 100", true),
+            ("[controls]\nexposure = 100", false),
+            ("[controls]\nanalogue_gain = 100", false),
+            ("[controls]\nvertical_blanking = 100", true),
             // A webcam's own automatic has the same name, in the table of its controls.
-            (
-                "[camera.v4l2.controls]\nauto_exposure = \"manual mode\"",
-                true,
-            ),
+            ("[controls]\nauto_exposure = \"manual mode\"", true),
         ] {
             assert_eq!(of(lines).unwrap().may_expose(), is_ours, "{lines}");
         }
@@ -134,8 +113,7 @@ mod tests {
 
     #[test]
     fn two_who_set_the_exposure_are_refused() {
-        let lines =
-            "auto_exposure = true\n[camera.v4l2.controls]\nexposure = 100\nanalogue_gain = 3";
+        let lines = "auto_exposure = true\n[controls]\nexposure = 100\nanalogue_gain = 3";
         let faults = of(lines).unwrap_err();
         assert_eq!(faults.len(), 2, "{faults:?}");
         for (fault, key) in faults.iter().zip(["exposure", "analogue_gain"]) {

@@ -1,11 +1,44 @@
-//! What `[decide]` says of single classes, by name: thresholds of their own, classes that are ignored, classes that are merged.
-//! Which class a name means is known with the model, see [`crate::decide::Classes`].
+//! `[decide]` of a board file: thresholds and smoothing; and of single classes, by name: thresholds of their own, classes that are
+//! ignored, classes that are merged. Which class a name means is known with the model, see [`super::Classes`].
 
-use super::DecideConfig;
 use crate::limits;
 use crate::model::labels::composed;
 use crate::toml_file::Table;
 use std::time::Duration;
+
+/// `[decide]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecideConfig {
+    /// Weight of the newest frame in the moving average of probabilities, 0 < x <= 1; 1 is no smoothing.
+    pub ema_weight: f32,
+    /// A class is decided when its smoothed probability is at least this.
+    pub enter: f32,
+    /// A decided class is kept while its smoothed probability is at least this (<= `enter`).
+    pub leave: f32,
+    /// A class must be the best one in this many frames in a row before it is decided.
+    pub frames_in_a_row: u32,
+    /// A decided class stays at least this long.
+    pub hold: Duration,
+    /// The word that is shown when no class is decided.
+    pub unknown_label: String,
+    /// What is said of single classes.
+    pub classes: ClassRules,
+}
+
+impl Default for DecideConfig {
+    /// What holds where `[decide]` does not say otherwise.
+    fn default() -> Self {
+        Self {
+            ema_weight: 0.4,
+            enter: 0.5,
+            leave: 0.35,
+            frames_in_a_row: 3,
+            hold: Duration::from_millis(500),
+            unknown_label: "unknown".to_owned(),
+            classes: ClassRules::default(),
+        }
+    }
+}
 
 /// When a class is decided and left.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,6 +72,34 @@ impl ClassRules {
 }
 
 impl DecideConfig {
+    /// Reads `[decide]`.
+    pub fn read(top: &mut Table<'_, '_>) -> Self {
+        let default = Self::default();
+        let Some(mut table) = top.table("decide") else {
+            return default;
+        };
+        let ema_weight = table.number("ema_weight", limits::EMA_WEIGHT);
+        let ClassRule {
+            enter,
+            leave,
+            frames_in_a_row,
+            hold,
+        } = rule(&mut table, default.rule());
+        let mut config = Self {
+            ema_weight: ema_weight.unwrap_or(default.ema_weight),
+            enter,
+            leave,
+            frames_in_a_row,
+            hold,
+            unknown_label: table
+                .text("unknown_label")
+                .map_or(default.unknown_label, |label| composed(&label)),
+            classes: ClassRules::default(),
+        };
+        config.classes = class_rules(&mut table, config.rule());
+        config
+    }
+
     /// What holds for a class of which nothing is said.
     pub fn rule(&self) -> ClassRule {
         ClassRule {
@@ -51,7 +112,7 @@ impl DecideConfig {
 }
 
 /// Reads `class`, `ignore` and `merge` of `[decide]`; `others` holds for what a class's table does not say.
-pub(super) fn class_rules(decide: &mut Table<'_, '_>, others: ClassRule) -> ClassRules {
+fn class_rules(decide: &mut Table<'_, '_>, others: ClassRule) -> ClassRules {
     let ignore = decide.texts("ignore").unwrap_or_default();
     let mut rules = Vec::new();
     if let Some(mut classes) = decide.table("class") {
@@ -89,7 +150,7 @@ fn check_name(table: &Table<'_, '_>, name: &str) {
 }
 
 /// `enter`, `leave`, `frames_in_a_row` and `hold_ms`, of `[decide]` itself or of a class; `others` holds for what is not there.
-pub(super) fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {
+fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {
     let enter = class
         .number("enter", limits::PROBABILITY)
         .unwrap_or(others.enter);
@@ -105,7 +166,7 @@ pub(super) fn rule(class: &mut Table<'_, '_>, others: ClassRule) -> ClassRule {
             .integer_u32("frames_in_a_row", limits::FRAMES_IN_A_ROW)
             .unwrap_or(others.frames_in_a_row),
         hold: class
-            .integer("hold_ms", limits::HOLD_MS)
-            .map_or(others.hold, Duration::from_millis),
+            .millis("hold_ms", limits::HOLD_MS)
+            .unwrap_or(others.hold),
     }
 }

@@ -1,15 +1,19 @@
-//! `[display.spi]`, `[display.oled]` and `[display.epaper]`: panels that are wired to the pins of a board, with the defaults of
-//! their controllers.
+//! `[display.spi]`: what a board file says of such a panel, with the defaults of its controller.
 
-pub mod epaper;
-pub mod oled;
-
-use super::Shape;
-use super::display::shape;
+use super::SpiDisplay;
+use crate::data_roots::Base;
 use crate::limits;
-use crate::toml_file::Table;
+use crate::show::font::Letters;
+use crate::show::panel::{Bus, SpiLink, gpio, must_lie_within, spi_link};
+use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind, Shape};
+use crate::toml_file::{Table, Word};
 use std::fmt;
-use std::path::PathBuf;
+
+/// See the module.
+pub const KIND: Kind = Kind {
+    name: "spi",
+    read: |table, _: Base<'_>| config(table).map(DisplayConfig::Spi),
+};
 
 /// `[display.spi]`: a colour panel on SPI.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,21 +50,6 @@ pub struct SpiConfig {
     pub required: bool,
 }
 
-/// SPI with a line that tells commands from data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SpiLink {
-    /// `/dev/spidevB.C`: bus B, chip select C.
-    pub device: PathBuf,
-    /// Clock.
-    pub speed_hz: u32,
-    /// 0 or 3.
-    pub spi_mode: u8,
-    /// The most bytes of one transfer; `None` is what spidev takes.
-    pub transfer_bytes: Option<u32>,
-    /// The line of the data/command pin.
-    pub dc_gpio: u32,
-}
-
 /// A colour panel's controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Controller {
@@ -76,21 +65,17 @@ pub enum Controller {
     Gc9a01,
 }
 
-impl Controller {
-    /// All of them, by their names in a board file.
-    pub const ALL: [(&'static str, Self); 5] = [
+impl Word for Controller {
+    const WORDS: &'static [(&'static str, Self)] = &[
         ("st7789", Self::St7789),
         ("st7735", Self::St7735),
         ("ili9341", Self::Ili9341),
         ("ili9488", Self::Ili9488),
         ("gc9a01", Self::Gc9a01),
     ];
+}
 
-    /// Its name in a board file.
-    pub fn name(self) -> &'static str {
-        name_in(&Self::ALL, self)
-    }
-
+impl Controller {
     /// Columns and rows of its memory (mipidsi 0.10, `FRAMEBUFFER_SIZE`).
     pub fn memory_px(self) -> (u32, u32) {
         match self {
@@ -155,9 +140,46 @@ impl Controller {
     }
 }
 
-fn name_in<T: PartialEq>(names: &[(&'static str, T)], wanted: T) -> &'static str {
-    let found = names.iter().find(|(_, one)| *one == wanted);
-    found.map_or("?", |(name, _)| name)
+impl DisplayKind for SpiConfig {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, own: Option<&'static Letters>) -> Result<Box<dyn Display>, DisplayError> {
+        Ok(Box::new(SpiDisplay::open(self, own)?))
+    }
+
+    fn is_required(&self) -> bool {
+        self.required
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+
+    fn turned(&self) -> Option<(u16, bool)> {
+        Some((self.rotate_deg, self.mirror))
+    }
+
+    fn setup_keys(&self) -> &'static [&'static str] {
+        &[
+            "controller",
+            "rotate_deg",
+            "mirror",
+            "width_px",
+            "height_px",
+            "left_px",
+            "top_px",
+            "invert",
+            "bgr",
+            "round",
+            "speed_hz",
+        ]
+    }
+
+    fn bus(&self) -> Option<Bus<'_>> {
+        Some(Bus::Spi(&self.link.device))
+    }
 }
 
 impl fmt::Display for SpiConfig {
@@ -165,7 +187,7 @@ impl fmt::Display for SpiConfig {
         write!(
             f,
             "SPI panel {}, {}x{} on {}",
-            self.controller.name(),
+            self.controller.word(),
             self.width_px,
             self.height_px,
             self.link.device.display()
@@ -174,9 +196,9 @@ impl fmt::Display for SpiConfig {
 }
 
 /// `[display.spi]`
-pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
+pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     table.must_have(&["controller"]);
-    let controller = table.word("controller", &Controller::ALL);
+    let controller = table.word("controller", Controller::WORDS);
     // Without a controller the other keys are read all the same, so that their faults are told.
     let known = controller.unwrap_or(Controller::St7789);
     let usual_px = known.size_px();
@@ -195,26 +217,17 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
         top_px.unwrap_or(offset_px.1),
     );
     if controller.is_some() {
-        let name = known.name();
-        fits(
+        let end_px = (size_px.0 + left_px, size_px.1 + top_px);
+        must_lie_within(
             table,
-            name,
-            ["width_px", "left_px"],
-            "columns",
-            size_px.0 + left_px,
-            memory_px.0,
-        );
-        fits(
-            table,
-            name,
-            ["height_px", "top_px"],
-            "rows",
-            size_px.1 + top_px,
-            memory_px.1,
+            known.word(),
+            memory_px,
+            end_px,
+            ["left_px", "top_px"],
         );
     }
     let is_square = size_px.0 == size_px.1;
-    let shape = shape(table, is_square, is_square && known == Controller::Gc9a01);
+    let shape = Shape::read(table, is_square, is_square && known == Controller::Gc9a01);
     let config = SpiConfig {
         controller: known,
         width_px: size_px.0,
@@ -235,54 +248,6 @@ pub(crate) fn spi(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     controller.map(|_| config)
 }
 
-/// A panel must lie within its controller's memory.
-fn fits(
-    table: &Table<'_, '_>,
-    name: &str,
-    [size, offset]: [&str; 2],
-    what: &str,
-    sum_px: u32,
-    most_px: u32,
-) {
-    if sum_px > most_px {
-        table.fault(
-            if table.has(size) { size } else { offset },
-            format_args!(
-                "{size} and {offset} make {sum_px}, and {name} has {most_px} {what}: give the size of the panel as its controller has it, and turn the drawing by rotate_deg"
-            ),
-        );
-    }
-}
-
-/// The keys of a panel on SPI.
-fn spi_link(table: &mut Table<'_, '_>, speed_hz: u32) -> SpiLink {
-    table.must_have(&["dc_gpio"]);
-    SpiLink {
-        device: node(table, "/dev/spidev0.0"),
-        speed_hz: table
-            .integer_u32("speed_hz", limits::SPI_SPEED_HZ)
-            .unwrap_or(speed_hz),
-        spi_mode: table.one_of("spi_mode", [0, 3]).unwrap_or(0),
-        transfer_bytes: table.integer_u32("transfer_bytes", limits::SPI_TRANSFER_BYTES),
-        // Without it the file is refused.
-        dc_gpio: gpio(table, "dc_gpio").unwrap_or(0),
-    }
-}
-
-/// A line of the GPIO chip.
-fn gpio(table: &mut Table<'_, '_>, key: &str) -> Option<u32> {
-    table.integer_u32(key, limits::GPIO_LINE)
-}
-
-/// `device`, a whole path.
-fn node(table: &mut Table<'_, '_>, usual: &str) -> PathBuf {
-    let device = table.text("device");
-    if device.as_ref().is_some_and(|path| !path.starts_with('/')) {
-        table.fault("device", format_args!("needs a whole path like {usual:?}"));
-    }
-    device.map_or_else(|| usual.into(), PathBuf::from)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -290,7 +255,7 @@ mod tests {
     use crate::toml_file;
 
     fn spi_of(keys: &str) -> Result<SpiConfig, Vec<String>> {
-        toml_file::read("b.toml", keys, spi).map_err(|faults| faults.lines)
+        toml_file::read("b.toml", keys, config).map_err(|faults| faults.lines)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `sensor` of `[camera.v4l2]`: which ribbon-cable (CSI) camera a Raspberry Pi has. `eyelet image` puts in place what it needs.
 
-use super::RawTuning;
+use crate::frame::RawTuning;
+use crate::toml_file::Word;
 
 /// A ribbon-cable camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,16 +18,17 @@ pub enum Sensor {
     Ov5647,
 }
 
-impl Sensor {
-    /// Each by the name that a board file has for it.
-    pub const NAMES: [(&'static str, Self); 5] = [
+impl Word for Sensor {
+    const WORDS: &'static [(&'static str, Self)] = &[
         ("firmware", Self::Firmware),
         ("imx219", Self::Imx219),
         ("imx477", Self::Imx477),
         ("imx708", Self::Imx708),
         ("ov5647", Self::Ov5647),
     ];
+}
 
+impl Sensor {
     /// Whether its own pictures are raw ones, by a driver of its own and a pipeline that has to be set up.
     pub fn is_raw(self) -> bool {
         self != Self::Firmware
@@ -84,12 +86,6 @@ impl Sensor {
             matrix,
         })
     }
-
-    /// Its name in a board file.
-    pub fn name(self) -> &'static str {
-        let named = Self::NAMES.iter().find(|(_, sensor)| *sensor == self);
-        named.map_or("", |(name, _)| name)
-    }
 }
 
 #[cfg(test)]
@@ -98,7 +94,7 @@ mod tests {
 
     #[test]
     fn matrices_keep_grey_and_lights_go_from_warm_to_cool() {
-        for (name, sensor) in Sensor::NAMES {
+        for &(name, sensor) in Sensor::WORDS {
             let Some(tuning) = sensor.raw_tuning() else {
                 assert_eq!(name, "firmware");
                 continue;

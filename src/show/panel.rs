@@ -1,0 +1,96 @@
+//! What board files say of panels that are wired to the pins of a board: which bus, and which lines.
+
+use crate::limits;
+use crate::toml_file::{Auto, Table};
+use std::path::{Path, PathBuf};
+
+/// The bus that a panel is wired to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus<'a> {
+    /// SPI, by its node.
+    Spi(&'a Path),
+    /// I2C, by its node and the panel's address there.
+    I2c(&'a Path, u16),
+}
+
+impl<'a> Bus<'a> {
+    /// The node.
+    pub fn node(self) -> &'a Path {
+        match self {
+            Self::Spi(node) | Self::I2c(node, _) => node,
+        }
+    }
+}
+
+/// SPI with a line that tells commands from data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpiLink {
+    /// `/dev/spidevB.C`: bus B, chip select C.
+    pub device: PathBuf,
+    /// Clock.
+    pub speed_hz: u32,
+    /// 0 or 3.
+    pub spi_mode: u8,
+    /// The most bytes of one transfer; `None` is what spidev takes.
+    pub transfer_bytes: Option<u32>,
+    /// The line of the data/command pin.
+    pub dc_gpio: u32,
+}
+
+/// A panel of this end (size and offset) must lie within its controller's memory. `offsets` are the keys of its first column and row;
+/// one without such a key has that of its size there.
+pub(super) fn must_lie_within(
+    table: &Table<'_, '_>,
+    controller: &str,
+    memory_px: (u32, u32),
+    end_px: (u32, u32),
+    offsets: [&str; 2],
+) {
+    let sides = [
+        ("width_px", offsets[0], end_px.0, memory_px.0, "columns"),
+        ("height_px", offsets[1], end_px.1, memory_px.1, "rows"),
+    ];
+    for (size, offset, end_px, most_px, what) in sides {
+        if end_px <= most_px {
+            continue;
+        }
+        let key = if table.has(size) { size } else { offset };
+        let sum = if size == offset {
+            format!("is {end_px}")
+        } else {
+            format!("{size} and {offset} make {end_px}")
+        };
+        table.fault(
+            key,
+            format_args!(
+                "{sum}, and {controller} has {most_px} {what}: give the size of the panel as its controller has it, and turn the drawing by rotate_deg"
+            ),
+        );
+    }
+}
+
+/// The keys of a panel on SPI.
+pub(super) fn spi_link(table: &mut Table<'_, '_>, speed_hz: u32) -> SpiLink {
+    table.must_have(&["dc_gpio"]);
+    SpiLink {
+        device: node(table, "/dev/spidev0.0"),
+        speed_hz: table
+            .integer_u32("speed_hz", limits::SPI_SPEED_HZ)
+            .unwrap_or(speed_hz),
+        spi_mode: table.one_of("spi_mode", [0, 3]).unwrap_or(0),
+        transfer_bytes: table.integer_u32("transfer_bytes", limits::SPI_TRANSFER_BYTES),
+        // Without it the file is refused.
+        dc_gpio: gpio(table, "dc_gpio").unwrap_or(0),
+    }
+}
+
+/// A line of the GPIO chip.
+pub(super) fn gpio(table: &mut Table<'_, '_>, key: &str) -> Option<u32> {
+    table.integer_u32(key, limits::GPIO_LINE)
+}
+
+/// `device`: the node of the bus.
+pub(super) fn node(table: &mut Table<'_, '_>, usual: &str) -> PathBuf {
+    let device = table.whole_path("device", Auto::Refused, &format!("{usual:?}"));
+    device.unwrap_or_else(|| usual.into())
+}
