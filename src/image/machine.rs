@@ -25,6 +25,31 @@ pub struct Needs {
     pub drm: &'static [Driver],
     /// The overlay of Raspberry Pi OS's kernel that enables these connectors; mainline's device trees enable them.
     pub drm_overlay: Option<&'static str>,
+    /// If its only USB port is a device's unless told otherwise: the overlay of Raspberry Pi OS's kernel that makes it the host, for a
+    /// camera. With mainline's device trees an OTG adapter does that.
+    pub usb_host_overlay: Option<&'static str>,
+    /// Its connector for a ribbon-cable camera, if it has one.
+    pub ribbon: Option<&'static Ribbon>,
+    /// Its pins for panels, if it has some.
+    pub pins: Option<&'static Pins>,
+}
+
+/// A connector for ribbon-cable cameras.
+#[derive(Debug)]
+pub struct Ribbon {
+    /// Drivers of the receiver and of the bus that the sensor is set by, in load order.
+    pub receiver: &'static [Driver],
+    /// The driver of the frames that the machine's firmware processes; `None` if it does not.
+    pub firmware: Option<Driver>,
+}
+
+/// The drivers of the buses at a machine's pins.
+#[derive(Debug)]
+pub struct Pins {
+    /// Of SPI.
+    pub spi: Driver,
+    /// Of I2C.
+    pub i2c: Driver,
 }
 
 /// A driver of a machine.
@@ -114,6 +139,9 @@ static VIRT: Needs = Needs {
     ],
     drm: &[driver(Job::Drm, &["virtio_gpu"], "")],
     drm_overlay: None,
+    usb_host_overlay: None,
+    ribbon: None,
+    pins: None,
 };
 
 // A Pi's framebuffer is the one that its firmware sets up (built into the kernel): available at once, and without four megabytes
@@ -123,6 +151,7 @@ static VIRT: Needs = Needs {
 static ZERO_2_W: Needs = Needs {
     device_trees: &["bcm2837-rpi-zero-2", "bcm2710-rpi-zero-2"],
     emulated_device_tree: Some("bcm2837-rpi-zero-2-w.dtb"),
+    usb_host_overlay: Some("dwc2,dr_mode=host"),
     ..PI_3
 };
 
@@ -165,6 +194,9 @@ static PI_3: Needs = Needs {
         driver(Job::Drm, &["vc4"], "brcm,bcm2835-vc4"),
     ],
     drm_overlay: Some("vc4-kms-v3d"),
+    usb_host_overlay: None,
+    ribbon: Some(&RIBBON_OF_BCM),
+    pins: Some(&PINS_OF_BCM),
 };
 
 static PI_4: Needs = Needs {
@@ -200,6 +232,9 @@ static PI_4: Needs = Needs {
         driver(Job::Drm, &["vc4"], "brcm,bcm2711-vc5"),
     ],
     drm_overlay: Some("vc4-kms-v3d-pi4"),
+    usb_host_overlay: None,
+    ribbon: Some(&RIBBON_OF_BCM),
+    pins: Some(&PINS_OF_BCM),
 };
 
 // USB and the GPIO pins are on a separate chip, RP1, behind PCIe, whose interrupts arrive through the MIP.
@@ -244,4 +279,38 @@ static PI_5: Needs = Needs {
         driver(Job::Drm, &["vc4"], "brcm,bcm2712-vc6"),
     ],
     drm_overlay: Some("vc4-kms-v3d-pi5"),
+    usb_host_overlay: None,
+    ribbon: Some(&RIBBON_OF_RP1),
+    pins: Some(&PINS_OF_RP1),
+};
+
+static RIBBON_OF_BCM: Ribbon = Ribbon {
+    receiver: &[
+        driver(Job::Camera, &["i2c_bcm2835"], ""),
+        driver(Job::Camera, &["i2c_mux_pinctrl"], ""),
+        driver(
+            Job::Camera,
+            &["bcm2835_unicam", "bcm2835_unicam_legacy"],
+            "",
+        ),
+    ],
+    firmware: Some(driver(Job::Camera, &["bcm2835_v4l2"], "")),
+};
+
+static RIBBON_OF_RP1: Ribbon = Ribbon {
+    receiver: &[
+        driver(Job::Camera, &["i2c_designware_platform"], ""),
+        driver(Job::Camera, &["rp1_cfe"], ""),
+    ],
+    firmware: None,
+};
+
+static PINS_OF_BCM: Pins = Pins {
+    spi: driver(Job::Display, &["spi_bcm2835"], ""),
+    i2c: driver(Job::Display, &["i2c_bcm2835"], ""),
+};
+
+static PINS_OF_RP1: Pins = Pins {
+    spi: driver(Job::Display, &["spi_dw_mmio"], ""),
+    i2c: driver(Job::Display, &["i2c_designware_platform"], ""),
 };

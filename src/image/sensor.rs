@@ -24,24 +24,25 @@ const FIRMWARE_MEMORY_MIB: u32 = 128;
 
 /// What `sensor` needs on `machine`; `Err` says why it is not possible there.
 pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
-    if machine == Machine::Virt {
-        return Err("the machine virt has no connector for a ribbon-cable camera".to_owned());
-    }
-    let is_pi_5 = machine == Machine::RaspberryPi5;
+    let name = machine.word();
+    let Some(ribbon) = machine::needs(machine).ribbon else {
+        return Err(format!(
+            "the machine {name} has no connector for a ribbon-cable camera"
+        ));
+    };
     let own: &[Driver] = match sensor {
-        Sensor::Firmware if is_pi_5 => {
-            return Err(
-                "the firmware of a Raspberry Pi 5 does not process frames: name the camera's own sensor"
-                    .to_owned(),
-            );
-        }
         Sensor::Firmware => {
+            let Some(driver) = ribbon.firmware else {
+                return Err(format!(
+                    "the firmware of a {name} does not process frames: name the camera's own sensor"
+                ));
+            };
             return Ok(Parts {
                 config: vec![
                     "start_x=1".to_owned(),
                     format!("gpu_mem={FIRMWARE_MEMORY_MIB}"),
                 ],
-                drivers: vec![driver(&["bcm2835_v4l2"])],
+                drivers: vec![driver],
             });
         }
         Sensor::Imx219 => &[driver(&["imx219"])],
@@ -50,20 +51,11 @@ pub fn parts(sensor: Sensor, machine: Machine) -> Result<Parts, String> {
         Sensor::Imx708 => &[driver(&["imx708"]), driver(&["dw9807_vcm"])],
         Sensor::Ov5647 => &[driver(&["ov5647"])],
     };
-    let receiver: &[Driver] = if is_pi_5 {
-        &[driver(&["i2c_designware_platform"]), driver(&["rp1_cfe"])]
-    } else {
-        &[
-            driver(&["i2c_bcm2835"]),
-            driver(&["i2c_mux_pinctrl"]),
-            driver(&["bcm2835_unicam", "bcm2835_unicam_legacy"]),
-        ]
-    };
     Ok(Parts {
         config: vec![
             "camera_auto_detect=0".to_owned(),
             format!("dtoverlay={}", sensor.word()),
         ],
-        drivers: [receiver, own].concat(),
+        drivers: [ribbon.receiver, own].concat(),
     })
 }

@@ -53,32 +53,20 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         .keys()
         .any(|name| name.starts_with("bcm2710-"));
     let mut sensor = pi_firmware::sensor_parts(recipe, machine)?;
-    panel::add(&mut sensor, recipe.board, machine);
+    panel::add(&mut sensor, recipe.board, needs);
     let mut packages: Vec<Package> = recipe.kernel.iter().map(Package::from).collect();
     let mut boot = Files::new();
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
-    let mut config_lines = sensor.config.clone();
-    if of_pi_os && machine == Machine::RaspberryPiZero2W {
-        // Its only USB port must act as the host, for a camera.
-        config_lines.push("dtoverlay=dwc2,dr_mode=host".to_owned());
-    }
     let connectors = drivers::of_connectors(recipe.board, needs);
-    let own_lines = &recipe.board.firmware.config_txt;
-    if let Some(overlay) = needs.drm_overlay
-        && of_pi_os
-        && !connectors.is_empty()
-        && !config::overlays(own_lines).any(|own| own.starts_with("vc4-kms-v3d"))
-    {
-        config_lines.push(format!("dtoverlay={overlay}"));
-    }
-    config_lines.extend(own_lines.iter().cloned());
+    let mut config_lines = sensor.config.clone();
+    config_lines.extend(more_config(recipe, needs, of_pi_os, !connectors.is_empty()));
     if let Some(start_files) = needs.start_files {
         packages.extend(recipe.firmware.iter().map(Package::from));
         let wanted = config::start_files(start_files, &config_lines);
         pi_firmware::add(recipe, machine, &wanted, &mut boot, &mut slot)?;
         notes.extend(pi_firmware::trial_boots(recipe, &boot)?);
     }
-    if machine != Machine::Virt {
+    if machine.is_raspberry_pi() {
         pi_firmware::add_overlays(recipe, &config_lines, &mut slot)?;
         boot.insert(
             chooser::AUTOBOOT.into(),
@@ -87,14 +75,14 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         let config = boot_files::config_txt(&config_lines, of_pi_os);
         slot.insert("config.txt".into(), config.into());
     }
-    if machine == Machine::RaspberryPiZero2W && !of_pi_os && drivers::wants_usb(recipe.board) {
-        notes.push(
-            "the USB port of a Raspberry Pi Zero 2 W takes a camera only through an OTG adapter (one that puts the port into host mode)"
-                .to_owned(),
-        );
+    if needs.usb_host_overlay.is_some() && !of_pi_os && drivers::wants_usb(recipe.board) {
+        notes.push(format!(
+            "the USB port of a {} takes a camera only through an OTG adapter (one that puts the port into host mode)",
+            machine.word()
+        ));
     }
     for display in &recipe.board.displays {
-        match panel::lack(display, machine, of_pi_os) {
+        match panel::lack(display, needs, of_pi_os) {
             Some(lack) if display.settings().is_required() => return Err(package_failure(lack)),
             lack => notes.extend(lack),
         }
@@ -160,6 +148,26 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         manifest,
         notes,
     })
+}
+
+/// Lines of `config.txt` beyond the camera's: the USB port, the display connectors, the board file's own.
+fn more_config(
+    recipe: &Recipe<'_>,
+    needs: &Needs,
+    of_pi_os: bool,
+    uses_connectors: bool,
+) -> Vec<String> {
+    let mut overlays = Vec::new();
+    overlays.extend(needs.usb_host_overlay);
+    let own = &recipe.board.firmware.config_txt;
+    let names_one = || config::overlays(own).any(|own| own.starts_with("vc4-kms-v3d"));
+    if uses_connectors && !names_one() {
+        overlays.extend(needs.drm_overlay);
+    }
+    // Mainline's device trees need none of these.
+    let overlays = overlays.into_iter().filter(|_| of_pi_os);
+    let lines = overlays.map(|overlay| format!("dtoverlay={overlay}"));
+    lines.chain(own.iter().cloned()).collect()
 }
 
 impl System {
