@@ -24,7 +24,7 @@ use crate::stats::Stats;
 use crate::{Cause, Failure, clock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What a device is made of.
 pub struct Parts {
@@ -146,7 +146,21 @@ impl Device {
             )
         });
         let stats = ledger.account("statistics", Stats::default);
-        let told = told(&board, &model, &network, &*camera, &displays, loaded_in);
+        let ms = loaded_in.as_secs_f32() * 1e3;
+        let model_line = format!(
+            "{}, {}, loaded in {ms:.0} ms",
+            model.name,
+            network.describe()
+        );
+        let mut told = vec![
+            ("board", format!("{} ({})", board.name, board.description)),
+            ("model", model_line),
+            ("camera", camera.describe()),
+            ("display", displays.describe()),
+        ];
+        if !board.regions.is_empty() {
+            told.push(("regions", views::describe(&board.regions)));
+        }
         let mut device = Self {
             shown: labelling.shown,
             labels: labelling.labels,
@@ -204,32 +218,6 @@ fn prepared(
         Failure::new(cause, format!("{}: {error}", camera.describe()))
     })?;
     Ok(preprocess)
-}
-
-/// What is told at start: each part by its name.
-fn told(
-    board: &Board,
-    model: &Model,
-    network: &Network,
-    camera: &dyn Camera,
-    displays: &Displays,
-    loaded_in: Duration,
-) -> Vec<(&'static str, String)> {
-    let (name, network, ms) = (
-        &model.name,
-        network.describe(),
-        loaded_in.as_secs_f32() * 1e3,
-    );
-    let mut told = vec![
-        ("board", format!("{} ({})", board.name, board.description)),
-        ("model", format!("{name}, {network}, loaded in {ms:.0} ms")),
-        ("camera", camera.describe()),
-        ("display", displays.describe()),
-    ];
-    if !board.regions.is_empty() {
-        told.push(("regions", views::describe(&board.regions)));
-    }
-    told
 }
 
 /// How the displays of a board are opened.

@@ -75,36 +75,19 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         let config = boot_files::config_txt(&config_lines, of_pi_os);
         slot.insert("config.txt".into(), config.into());
     }
-    if needs.usb_host_overlay.is_some() && !of_pi_os && drivers::wants_usb(recipe.board) {
-        notes.push(format!(
-            "the USB port of a {} takes a camera only through an OTG adapter (one that puts the port into host mode)",
-            machine.word()
-        ));
-    }
-    for display in &recipe.board.displays {
-        match panel::lack(display, needs, of_pi_os) {
-            Some(lack) if display.settings().is_required() => return Err(package_failure(lack)),
-            lack => notes.extend(lack),
-        }
-    }
     boot.insert("boot.scr".into(), boot_files::u_boot_script());
     boot.insert(
         chooser::U_BOOT_STATE.into(),
         Chooser::UBoot.text(Slot::A).into(),
     );
 
+    notes.extend(cautions(recipe, machine, of_pi_os)?);
     let mut initramfs = initramfs_files(recipe, &model)?;
     let own = [needs.drivers, connectors, &sensor.drivers].concat();
     drivers::add(recipe, machine, &own, &kernel, &mut initramfs, &mut notes)?;
     if recipe.board.firmware.shell {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
         notes.push("a shell runs on the serial line: anyone with access to it is root".to_owned());
-    }
-    if recipe.board.firmware.update_from_sticks && recipe.public_key.is_none() {
-        notes.push(
-            "the board accepts updates from USB sticks, and the image has no --public-key: anyone with access to the USB port can replace the system"
-                .to_owned(),
-        );
     }
     let mut manifest = Manifest {
         v: 1,
@@ -124,17 +107,8 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         .push(File::new("initramfs", "init", &program));
     manifest.files.sort();
 
-    let console = if of_pi_os {
-        "serial0,115200"
-    } else {
-        needs.console
-    };
-    let line = CommandLine {
-        console,
-        more: recipe.board.firmware.kernel_arguments.as_deref(),
-    };
     slot.insert(boot_files::KERNEL.into(), kernel.image);
-    let command_lines = [Slot::A, Slot::B].map(|slot| line.text(slot));
+    let command_lines = command_lines(recipe, needs, of_pi_os);
     let mut known = manifest.files.clone();
     known.extend(listed("slot", &slot));
     manifest.set_id(&known, &command_lines[0]);
@@ -148,6 +122,45 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         manifest,
         notes,
     })
+}
+
+/// What a person should know of a system for this machine and kernel, one line each; an error if the board cannot do its job with it.
+fn cautions(recipe: &Recipe<'_>, machine: Machine, of_pi_os: bool) -> Result<Vec<String>, Failure> {
+    let needs = needs(machine);
+    let mut notes = Vec::new();
+    if needs.usb_host_overlay.is_some() && !of_pi_os && drivers::wants_usb(recipe.board) {
+        notes.push(format!(
+            "the USB port of a {} takes a camera only through an OTG adapter (one that puts the port into host mode)",
+            machine.word()
+        ));
+    }
+    for display in &recipe.board.displays {
+        match panel::lack(display, needs, of_pi_os) {
+            Some(lack) if display.settings().is_required() => return Err(package_failure(lack)),
+            lack => notes.extend(lack),
+        }
+    }
+    if recipe.board.firmware.update_from_sticks && recipe.public_key.is_none() {
+        notes.push(
+            "the board accepts updates from USB sticks, and the image has no --public-key: anyone with access to the USB port can replace the system"
+                .to_owned(),
+        );
+    }
+    Ok(notes)
+}
+
+/// The kernel's command line of each slot.
+fn command_lines(recipe: &Recipe<'_>, needs: &Needs, of_pi_os: bool) -> [String; 2] {
+    let console = if of_pi_os {
+        "serial0,115200"
+    } else {
+        needs.console
+    };
+    let line = CommandLine {
+        console,
+        more: recipe.board.firmware.kernel_arguments.as_deref(),
+    };
+    [Slot::A, Slot::B].map(|slot| line.text(slot))
 }
 
 /// Lines of `config.txt` beyond the camera's: the USB port, the display connectors, the board file's own.
