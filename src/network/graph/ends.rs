@@ -1,12 +1,14 @@
 //! Which layers make and read each tensor: asked of every layer, so it is looked up and not searched for.
 
 use super::{Graph, TensorId};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 /// The maker and the readers of each tensor.
 pub(crate) struct Ends {
     maker: Vec<Option<usize>>,
-    /// In ascending order; those that read it no more may be among them.
-    readers: Vec<Vec<usize>>,
+    /// Those that read it no more may be among them, until one comes across them.
+    readers: Vec<RefCell<BTreeSet<usize>>>,
     /// It is taken out of the graph.
     taken: Vec<bool>,
 }
@@ -17,7 +19,7 @@ impl Ends {
         let count = graph.tensors.len();
         let mut ends = Self {
             maker: vec![None; count],
-            readers: vec![Vec::new(); count],
+            readers: vec![RefCell::default(); count],
             taken: vec![false; count],
         };
         for export in &graph.exports {
@@ -34,11 +36,7 @@ impl Ends {
         let layer = &graph.layers[i];
         self.maker[layer.output.0] = Some(i);
         for input in &layer.inputs {
-            let readers = &mut self.readers[input.0];
-            let at = readers.partition_point(|&r| r < i);
-            if readers.get(at) != Some(&i) {
-                readers.insert(at, i);
-            }
+            self.readers[input.0].get_mut().insert(i);
         }
     }
 
@@ -49,9 +47,17 @@ impl Ends {
 
     /// The layer that alone reads a tensor.
     pub(crate) fn only_reader(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
-        let readers = self.readers[tensor.0].iter().copied();
-        let mut readers = readers.filter(|&i| graph.layers[i].inputs.contains(&tensor));
-        let first = readers.next()?;
-        (readers.next().is_none() && !self.taken[tensor.0]).then_some(first)
+        let mut readers = self.readers[tensor.0].borrow_mut();
+        let mut found = None;
+        let mut at = 0;
+        while let Some(&reader) = readers.range(at..).next() {
+            if !graph.layers[reader].inputs.contains(&tensor) {
+                readers.remove(&reader);
+            } else if found.replace(reader).is_some() {
+                return None;
+            }
+            at = reader + 1;
+        }
+        found.filter(|_| !self.taken[tensor.0])
     }
 }

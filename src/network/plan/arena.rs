@@ -1,60 +1,119 @@
 //! Offsets of all activations in one block of memory, from the steps at which each is written and last read.
 
 use crate::network::kernels::SLACK;
-
-/// Something that needs memory from step `first` to step `last`, both included.
-#[derive(Debug, Clone, Copy)]
-pub struct Need {
-    /// Bytes, without the slack that kernels may read past them.
-    pub bytes: usize,
-    /// Step that writes it first.
-    pub first: usize,
-    /// Step that reads it last.
-    pub last: usize,
-}
+use crate::network::run::offset::Offset;
 
 /// An arena has no more bytes than this: half of what a pointer of 32 bits can count.
-pub const ARENA_BYTES_MOST: usize = 1 << 30;
+const ARENA_BYTES_MOST: usize = 1 << 30;
 
-/// Offsets (multiples of 64) in the order of `needs`, and the size of the whole. Two needs share memory only when no step
-/// needs both. Greedy: the largest first, each at the lowest place that is free for all of its steps. What is more than
-/// [`ARENA_BYTES_MOST`] has no places: its size is `usize::MAX`.
-pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
-    let size = |n: &Need| (n.bytes + SLACK).next_multiple_of(64);
-    if needs.iter().any(|n| n.bytes > ARENA_BYTES_MOST) {
-        return (vec![0; needs.len()], usize::MAX);
+/// Something that needs memory, by its number in [`Needs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Need(usize);
+
+/// How much memory is needed, from step `first` to step `last`, both included.
+#[derive(Debug, Clone, Copy)]
+struct Life {
+    /// Bytes, without the slack that kernels may read past them.
+    bytes: usize,
+    /// Step that writes it first.
+    first: usize,
+    /// Step that reads it last.
+    last: usize,
+}
+
+/// All that needs memory.
+#[derive(Debug, Default)]
+pub(super) struct Needs(Vec<Life>);
+
+/// Where everything lies.
+#[derive(Debug)]
+pub(super) struct Places {
+    offsets: Vec<Offset>,
+    /// Bytes of the whole.
+    pub(super) bytes: usize,
+}
+
+impl Places {
+    /// The place of a need.
+    pub(super) fn of(&self, need: Need) -> Offset {
+        self.offsets[need.0]
     }
-    let mut order: Vec<usize> = (0..needs.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(needs[i].bytes), i));
-    let mut offsets = vec![0; needs.len()];
-    let mut placed = Placed::new(needs.iter().map(|n| n.last + 1).max().unwrap_or(0));
+}
+
+impl Needs {
+    /// Bytes that live from step `first` to step `last`.
+    pub(super) fn add(&mut self, bytes: usize, first: usize, last: usize) -> Need {
+        self.0.push(Life { bytes, first, last });
+        Need(self.0.len() - 1)
+    }
+
+    /// Step `step` reads it, too.
+    pub(super) fn last_until(&mut self, need: Need, step: usize) {
+        let last = &mut self.0[need.0].last;
+        *last = step.max(*last);
+    }
+
+    /// It has so many bytes at least.
+    pub(super) fn grow(&mut self, need: Need, bytes: usize) {
+        let own = &mut self.0[need.0].bytes;
+        *own = bytes.max(*own);
+    }
+
+    /// Places for all in a run that ends with step `end`; the error says that they would be too large.
+    pub(super) fn place(mut self, end: usize) -> Result<Places, String> {
+        for life in &mut self.0 {
+            life.last = life.last.min(end);
+        }
+        let (offsets, bytes) = place(&self.0).ok_or_else(|| {
+            let most = ARENA_BYTES_MOST >> 20;
+            format!(
+                "its activations need more than {most} MiB at once, the limit: take a smaller picture or network"
+            )
+        })?;
+        let offsets = offsets.into_iter().map(Offset::at_byte).collect();
+        Ok(Places { offsets, bytes })
+    }
+}
+
+/// Offsets (multiples of 64) in the order of `lives`, and the size of the whole. Two share memory only when no step needs both.
+/// Greedy: the largest first, each at the lowest place that is free for all of its steps. `None` when all would be more than
+/// [`ARENA_BYTES_MOST`].
+fn place(lives: &[Life]) -> Option<(Vec<usize>, usize)> {
+    let size = |life: &Life| (life.bytes + SLACK).next_multiple_of(64);
+    if lives.iter().any(|life| life.bytes > ARENA_BYTES_MOST) {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    order.sort_by_key(|&i| (std::cmp::Reverse(lives[i].bytes), i));
+    let mut offsets = vec![0; lives.len()];
+    let mut placed = Placed::new(lives.iter().map(|life| life.last + 1).max().unwrap_or(0));
     let mut total = 0;
     for i in order {
-        let mut rivals: Vec<usize> = placed.together(&needs[i]).collect();
+        let mut rivals: Vec<usize> = placed.together(&lives[i]).collect();
         rivals.sort_by_key(|&p| offsets[p]);
         let mut at = 0;
         for p in rivals {
-            if at + size(&needs[i]) <= offsets[p] {
+            if at + size(&lives[i]) <= offsets[p] {
                 break;
             }
-            at = at.max(offsets[p] + size(&needs[p]));
+            at = at.max(offsets[p] + size(&lives[p]));
         }
         offsets[i] = at;
-        total = total.max(at + size(&needs[i]));
+        total = total.max(at + size(&lives[i]));
         if total > ARENA_BYTES_MOST {
-            return (offsets, usize::MAX);
+            return None;
         }
-        placed.add(i, &needs[i]);
+        placed.add(i, &lives[i]);
     }
-    (offsets, total)
+    Some((offsets, total))
 }
 
-/// Needs that have a place, found by the steps of another without a look at all of them.
+/// Lives that have a place, found by the steps of another without a look at all of them.
 struct Placed {
     steps: usize,
     /// Those that begin at each step.
     begin: Vec<Vec<usize>>,
-    /// A segment tree over the steps: a need is at the few nodes that are its steps together.
+    /// A segment tree over the steps: a life is at the few nodes that are its steps together.
     nodes: Vec<Vec<usize>>,
 }
 
@@ -67,9 +126,9 @@ impl Placed {
         }
     }
 
-    fn add(&mut self, number: usize, need: &Need) {
-        self.begin[need.first].push(number);
-        let (mut left, mut right) = (need.first + self.steps, need.last + 1 + self.steps);
+    fn add(&mut self, number: usize, life: &Life) {
+        self.begin[life.first].push(number);
+        let (mut left, mut right) = (life.first + self.steps, life.last + 1 + self.steps);
         while left < right {
             if left % 2 == 1 {
                 self.nodes[left].push(number);
@@ -83,12 +142,12 @@ impl Placed {
         }
     }
 
-    /// Those that need one of the steps of `need`: they are there at its first one, or begin later.
-    fn together(&self, need: &Need) -> impl Iterator<Item = usize> + '_ {
-        let first = need.first + self.steps;
+    /// Those that need one of the steps of `life`: they are there at its first one, or begin later.
+    fn together(&self, life: &Life) -> impl Iterator<Item = usize> + '_ {
+        let first = life.first + self.steps;
         let above = std::iter::successors(Some(first), |&node| (node > 1).then_some(node / 2));
         let there = above.flat_map(|node| &self.nodes[node]);
-        let later = self.begin[need.first + 1..=need.last].iter().flatten();
+        let later = self.begin[life.first + 1..=life.last].iter().flatten();
         there.chain(later).copied()
     }
 }
@@ -101,21 +160,21 @@ mod tests {
     fn what_lives_at_the_same_time_never_overlaps() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
-            let needs: Vec<Need> = (0..random.usize(1..20))
+            let lives: Vec<Life> = (0..random.usize(1..20))
                 .map(|_| {
                     let first = random.usize(0..12);
-                    Need {
+                    Life {
                         bytes: random.usize(0..5000),
                         first,
                         last: first + random.usize(0..4),
                     }
                 })
                 .collect();
-            let (offsets, total) = place(&needs);
-            for (i, a) in needs.iter().enumerate() {
+            let (offsets, total) = place(&lives).expect("they are small");
+            for (i, a) in lives.iter().enumerate() {
                 assert_eq!(offsets[i] % 64, 0);
                 assert!(offsets[i] + a.bytes + SLACK <= total);
-                for (j, b) in needs.iter().enumerate().skip(i + 1) {
+                for (j, b) in lives.iter().enumerate().skip(i + 1) {
                     let together = a.first <= b.last && b.first <= a.last;
                     let apart = offsets[i] + a.bytes + SLACK <= offsets[j]
                         || offsets[j] + b.bytes + SLACK <= offsets[i];
@@ -132,28 +191,29 @@ mod tests {
 
     #[test]
     fn what_is_too_large_has_no_place() {
-        let need = |bytes, first| Need {
+        let life = |bytes, first| Life {
             bytes,
             first,
             last: 1,
         };
         let half = ARENA_BYTES_MOST / 2;
-        assert!(place(&[need(half, 0), need(half / 2, 0)]).1 < ARENA_BYTES_MOST);
-        assert_eq!(place(&[need(half, 0), need(half, 0)]).1, usize::MAX);
-        assert_eq!(place(&[need(usize::MAX, 0)]).1, usize::MAX);
+        assert!(place(&[life(half, 0), life(half / 2, 0)]).is_some());
+        assert!(place(&[life(half, 0), life(half, 0)]).is_none());
+        assert!(place(&[life(usize::MAX, 0)]).is_none());
     }
 
     #[test]
     fn a_chain_needs_its_two_largest_neighbours_only() {
-        let needs: Vec<Need> = [1000, 2000, 500, 1500]
+        let lives: Vec<Life> = [1000, 2000, 500, 1500]
             .iter()
             .enumerate()
-            .map(|(i, &bytes)| Need {
+            .map(|(i, &bytes)| Life {
                 bytes,
                 first: i,
                 last: i + 1,
             })
             .collect();
-        assert!(place(&needs).1 <= 3000 + 3 * SLACK + 128);
+        let (_, total) = place(&lives).expect("they are small");
+        assert!(total <= 3000 + 3 * SLACK + 128);
     }
 }

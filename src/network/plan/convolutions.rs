@@ -1,235 +1,56 @@
-//! Convolutions: their weights packed, their padding laid out, and blocks of three of them by bands of rows.
+//! Convolutions: their padding laid out, whole layers, and blocks of three of them by bands of rows.
 
-use super::{BAND_PIXELS, Planner, conv_of};
-use crate::network::graph::{Conv, Layer, Shape, Tensor, TensorId, Weights, Window};
-use crate::network::kernels::split::Split;
-use crate::network::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
-};
+use super::Planner;
+use super::arena::{Need, Places};
+use super::groups::{Bands, conv_of};
+use super::pack::Pitches;
+use crate::network::graph::{Conv, Shape, Window};
 use crate::network::run::steps::{
-    AnyConv, AnyDepthwise, Block, ConvStep, DepthwiseStep, Front, Pad, Slots, Step, Work,
+    AnyConv, Block, ConvStep, DepthwiseStep, Front, Pad, Slots, Work,
 };
+
+/// A band has at least so many pixels, so that the convolution after it works on full tiles.
+const BAND_PIXELS: usize = 48;
+
+/// A convolution's step, made when places are known, and what is said of it.
+pub(super) struct PlannedConv<S> {
+    pub(super) step: S,
+    pub(super) op: &'static str,
+    pub(super) kernel: &'static str,
+}
+
+/// What a convolution reads, how it goes over it, and its packed weights, group by group.
+struct Input {
+    x: Need,
+    front: Front,
+    convs: Vec<AnyConv>,
+}
 
 impl Planner<'_> {
-    /// Weights of the convolution that makes a tensor.
-    fn weights(&self, id: TensorId) -> Result<&Weights, String> {
-        let weights = self.weights[id.0].as_ref();
-        weights.ok_or_else(|| "the weights are packed already".into())
-    }
-
-    /// Folded bias and multipliers of a quantised convolution.
-    fn folded(
-        &self,
-        conv: &Conv,
-        x: TensorId,
-        y: TensorId,
-    ) -> Result<(Vec<i32>, Vec<f32>), String> {
-        let Weights::Q8 {
-            w,
-            zero,
-            scale,
-            bias,
-        } = self.weights(y)?
-        else {
-            return Err("float weights on bytes".into());
-        };
-        let (qx, qy) = (self.quant(x), self.quant(y));
-        let (Some(qx), Some(qy)) = (qx, qy) else {
-            return Err("byte weights on floats".into());
-        };
-        let per = w.len() / conv.cout;
-        let zero_x = self.stored_zero(qx);
-        let mut folded = Vec::with_capacity(conv.cout);
-        let mut multipliers = Vec::with_capacity(conv.cout);
-        for n in 0..conv.cout {
-            let sum: i32 = w[n * per..][..per]
-                .iter()
-                .map(|&w| i32::from(w) - zero[n])
-                .fold(0, i32::wrapping_add);
-            folded.push(bias[n].wrapping_sub(zero_x.wrapping_mul(sum)));
-            let m = qx.scale * scale[n] / qy.scale;
-            if !m.is_finite() {
-                return Err(format!("the scale of channel {n} makes no sense"));
-            }
-            multipliers.push(m);
-        }
-        Ok((folded, multipliers))
-    }
-
-    /// Packs group `g` of a convolution whose input has these pitches in bytes.
-    fn pack_conv(
-        &mut self,
-        layer: &Layer,
-        conv: &Conv,
-        g: usize,
-        row_pitch: usize,
-        pixel_pitch: usize,
-        w_in: usize,
-    ) -> Result<AnyConv, String> {
-        let win = &conv.window;
-        let (x, y) = (layer.inputs[0], layer.output);
-        let per_group = conv.cin / conv.groups;
-        let n = conv.cout / conv.groups;
-        let (offsets, len): (Vec<usize>, usize) = if conv.groups == 1 && win.dw == 1 {
-            if win.dh == 1 && win.kw == w_in {
-                (vec![0], win.kh * win.kw * per_group)
-            } else {
-                let rows = (0..win.kh).map(|y| y * win.dh * row_pitch);
-                (rows.collect(), win.kw * per_group)
-            }
-        } else {
-            let taps = (0..win.kh).flat_map(|y| {
-                (0..win.kw).map(move |x| y * win.dh * row_pitch + x * win.dw * pixel_pitch)
-            });
-            (taps.collect(), per_group)
-        };
-        let mut runs = Runs { offsets, len, n };
-        let per = win.kh * win.kw * per_group;
-        let part = g * n..(g + 1) * n;
-        match self.weights(y)? {
-            Weights::F32 { w, bias, .. } => {
-                let raw = RawF32 {
-                    w: &w[part.start * per..part.end * per],
-                    bias: &bias[part],
-                };
-                let kernels = self.kernels;
-                let packed = ConvF32::new(kernels, runs, &raw, conv.sums_clamp());
-                Ok(AnyConv::F32(packed, kernels))
-            }
-            Weights::Q8 { w, zero, .. } => {
-                let (bias, multiplier) = self.folded(conv, x, y)?;
-                let raw = RawQ8 {
-                    w: &w[part.start * per..part.end * per],
-                    w_zero: &zero[part.clone()],
-                    bias: &bias[part.clone()],
-                    multiplier: &multiplier[part],
-                };
-                let kernels = self.kernels;
-                let split = Split::of(kernels, &raw);
-                let raw = split.instead(&raw);
-                runs.offsets = runs.offsets.repeat(split.parts);
-                let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
-                let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
-                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
-                Ok(AnyConv::Q8(packed, kernels))
-            }
-        }
-    }
-
-    fn pack_depthwise(&mut self, layer: &Layer, conv: &Conv) -> Result<AnyDepthwise, String> {
-        let (x, y) = (layer.inputs[0], layer.output);
-        let win = &conv.window;
-        let mut row = DepthwiseRow {
-            c: conv.cin,
-            kh: win.kh,
-            kw: win.kw,
-            stride: win.sw,
-            dilation: win.dw,
-            left: win.left,
-            w_in: self.tensor(x).shape.w,
-            w_out: self.tensor(y).shape.w,
-        };
-        match self.weights(y)? {
-            Weights::F32 { w, bias, .. } => {
-                let (kernels, raw) = (self.kernels, RawF32 { w, bias });
-                let packed = DepthwiseF32::new(kernels, row, &raw, conv.sums_clamp());
-                Ok(AnyDepthwise::F32(packed, kernels))
-            }
-            Weights::Q8 { w, zero, .. } => {
-                let (bias, multiplier) = self.folded(conv, x, y)?;
-                let raw = RawQ8 {
-                    w,
-                    w_zero: zero,
-                    bias: &bias,
-                    multiplier: &multiplier,
-                };
-                let kernels = self.kernels;
-                let split = Split::of(kernels, &raw);
-                let raw = split.instead(&raw);
-                row.kh *= split.parts;
-                let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
-                let end = self.requantise(y, conv.clamp)?;
-                let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
-                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
-                Ok(AnyDepthwise::Q8(packed, kernels))
-            }
-        }
-    }
-
-    /// A row of padding as wide as `bytes`, shared by all that pad with `value`; a need that lives for ever.
-    fn padding_row(&mut self, bytes: usize, value: u8) -> usize {
-        if let Some(fill) = self.fills.iter_mut().find(|f| f.2 == value) {
-            fill.1 = fill.1.max(bytes);
-            let need = fill.0;
-            self.needs[need].bytes = self.needs[need].bytes.max(bytes);
-            return need;
-        }
-        let need = self.need(bytes, 0, usize::MAX);
-        self.fills.push((need, bytes, value));
-        need
-    }
-
-    /// How a convolution reads its input: packed weights of every group, and where rows begin. Adds a step that lays out
-    /// padding when there is any. Returns the need that it reads and the byte pitches.
-    fn front(&mut self, index: usize, conv: &Conv) -> Result<(Front, Vec<AnyConv>), String> {
-        let layer = &self.graph.layers[index];
-        let x = layer.inputs[0];
-        let input = self.tensor(x).clone();
-        let elem = input.kind.bytes();
-        let win = conv.window;
-        let pixel_pitch = input.shape.c * elem;
-        let mut width = input.shape.w;
-        let mut source = self.read(x, self.steps.len());
-        if win.padded() {
-            let rows = input.shape.h + win.top + win.bottom;
-            width += win.left + win.right;
-            let padded = Shape::new(rows, width, input.shape.c)?;
-            let step = self.steps.len();
-            let scratch = self.need(padded.volume() * elem, step, step + 1);
-            self.steps.push(Step {
-                work: Work::Pad(Pad {
-                    x: source,
-                    y: scratch,
-                    shape: input.shape,
-                    elem,
-                    window: win,
-                    value: self.pad_byte(x),
-                }),
-                layers: (index, index),
-            });
-            source = scratch;
-        }
-        let row_pitch = width * pixel_pitch;
-        let convs = (0..conv.groups)
-            .map(|g| self.pack_conv(layer, conv, g, row_pitch, pixel_pitch, width))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok((
-            Front {
-                x: source,
-                row_pitch: row_pitch * win.sh,
-                pixel_pitch: pixel_pitch * win.sw,
-                group_pitch: conv.cin / conv.groups * elem,
-            },
-            convs,
-        ))
-    }
-
-    /// Memory of so many bytes for each thread, in one step.
-    fn slots(&mut self, bytes: usize, step: usize) -> Slots {
-        let pitch = Slots::pitch_of(bytes);
-        let at = self.need((self.threads - 1) * pitch + bytes, step, step);
-        Slots { at, pitch }
-    }
-
     pub(super) fn conv(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
-        let layer = &self.graph.layers[index];
-        let bias = self.bias_after(layer, conv);
-        let (front, convs) = self.front(index, conv)?;
-        let step = self.steps.len();
-        let y = self.define(layer.output, step);
-        let sums = self.sums(layer, conv, bias);
-        let Tensor { shape, kind } = *self.tensor(layer.output);
-        let name = convs[0].kernels().name();
+        let PlannedConv { step, op, kernel } = self.conv_step(index, conv)?;
+        self.step((index, index), move |at| Work::Conv(step(at)));
+        self.row(index, op, kernel, true);
+        Ok(())
+    }
+
+    pub(super) fn depthwise(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
+        let PlannedConv { step, op, kernel } = self.depthwise_step(index, conv)?;
+        self.step((index, index), move |at| Work::Depthwise(step(at)));
+        self.row(index, op, kernel, true);
+        Ok(())
+    }
+
+    /// A convolution's step to come, after one that lays out padding when there is any.
+    pub(super) fn conv_step(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+    ) -> Result<PlannedConv<impl FnOnce(&Places) -> ConvStep + use<>>, String> {
+        let Input { x, front, convs } = self.input(index, conv)?;
+        let output = self.graph.layers[index].output;
+        let y = self.define(output, self.steps.len());
+        let (shape, elem) = (self.tensor(output).shape, self.tensor(output).kind.bytes());
         // A pointwise convolution (or a whole-window one) sees all pixels as one row.
         let flat = conv.window == Window::POINT;
         let (rows, columns) = if flat {
@@ -237,154 +58,232 @@ impl Planner<'_> {
         } else {
             (shape.h, shape.w)
         };
-        self.steps.push(Step {
-            work: Work::Conv(ConvStep {
-                front,
-                convs,
-                y,
-                rows,
-                columns,
-                y_pixel: shape.c * kind.bytes(),
-                y_group: shape.c / conv.groups * kind.bytes(),
-                sums,
-            }),
-            layers: (index, index),
-        });
         let op = match (conv.groups, flat, shape.pixels()) {
             (1, _, 1) => "fully connected",
             (1, true, _) => "pointwise",
             (1, false, _) => "convolution",
             _ => "grouped convolution",
         };
-        self.row(index, op, name, true);
-        Ok(())
+        let group_channels = shape.c / conv.groups;
+        Ok(PlannedConv {
+            op,
+            kernel: convs[0].kernels().name(),
+            step: move |at: &Places| ConvStep {
+                x: at.of(x),
+                y: at.of(y),
+                front,
+                convs,
+                rows,
+                columns,
+                y_pixel: shape.c * elem,
+                y_group: group_channels * elem,
+            },
+        })
     }
 
-    pub(super) fn depthwise(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
+    /// A depthwise convolution's step to come.
+    pub(super) fn depthwise_step(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+    ) -> Result<PlannedConv<impl FnOnce(&Places) -> DepthwiseStep + use<>>, String> {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();
         let x = self.read(layer.inputs[0], step);
-        let input = self.tensor(layer.inputs[0]).clone();
-        let row_bytes = input.shape.w * input.shape.c * input.kind.bytes();
+        let input = self.tensor(layer.inputs[0]);
+        let (h_in, row_bytes) = (input.shape.h, row_bytes(input.shape, input.kind.bytes()));
         let padding = self.padding_row(row_bytes, self.pad_byte(layer.inputs[0]));
-        let bias = self.bias_after(layer, conv);
-        let conv_packed = self.pack_depthwise(layer, conv)?;
-        let name = conv_packed.kernels().name();
+        let packed = self.pack_depthwise(layer, conv)?;
         let y = self.define(layer.output, step);
-        let sums = self.sums(layer, conv, bias);
-        let Tensor { shape, kind } = *self.tensor(layer.output);
-        self.steps.push(Step {
-            work: Work::Depthwise(DepthwiseStep {
-                x,
-                y,
-                padding,
-                conv: conv_packed,
-                window: conv.window,
-                h_in: input.shape.h,
+        let output = self.tensor(layer.output);
+        let (shape, y_row) = (
+            output.shape,
+            self::row_bytes(output.shape, output.kind.bytes()),
+        );
+        let window = conv.window;
+        Ok(PlannedConv {
+            op: "depthwise",
+            kernel: packed.kernels().name(),
+            step: move |at: &Places| DepthwiseStep {
+                x: at.of(x),
+                y: at.of(y),
+                padding: at.of(padding),
+                conv: packed,
+                window,
+                h_in,
                 row_bytes,
                 rows: shape.h,
-                y_row: shape.w * shape.c * kind.bytes(),
+                y_row,
                 channels: shape.c,
-                sums,
-            }),
-            layers: (index, index),
-        });
-        self.row(index, "depthwise", name, true);
-        Ok(())
+            },
+        })
     }
 
-    pub(super) fn block(
-        &mut self,
-        expand: Option<usize>,
-        depthwise: usize,
-        project: Option<usize>,
-    ) -> Result<(), String> {
-        let graph = self.graph;
-        let dw_layer = &graph.layers[depthwise];
-        let dw_conv = conv_of(dw_layer).ok_or("not a convolution")?;
-        let mid = self.tensor(dw_layer.inputs[0]).clone();
-        let dw_out = self.tensor(dw_layer.output).clone();
-        let win = dw_conv.window;
-        let row_bytes = mid.shape.w * mid.shape.c * mid.kind.bytes();
-        let mut front = None;
-        if let Some(e) = expand {
-            let conv = conv_of(&graph.layers[e]).ok_or("not a convolution")?;
-            let (place, mut convs) = self.front(e, conv)?;
-            let packed = convs.pop().ok_or("no groups")?;
-            front = Some((place, packed));
+    /// What a convolution reads: its input, or a copy with the padding laid out, which a step of its own then makes.
+    fn input(&mut self, index: usize, conv: &Conv) -> Result<Input, String> {
+        let layer = &self.graph.layers[index];
+        let id = layer.inputs[0];
+        let (shape, elem) = (self.tensor(id).shape, self.tensor(id).kind.bytes());
+        let window = conv.window;
+        let mut width = shape.w;
+        let mut x = self.read(id, self.steps.len());
+        if window.padded() {
+            let rows = shape.h + window.top + window.bottom;
+            width += window.left + window.right;
+            let padded = Shape::new(rows, width, shape.c)?;
+            let step = self.steps.len();
+            let (from, value) = (x, self.pad_byte(id));
+            let to = self.needs.add(padded.volume() * elem, step, step + 1);
+            self.step((index, index), move |at| {
+                Work::Pad(Pad {
+                    x: at.of(from),
+                    y: at.of(to),
+                    shape,
+                    elem,
+                    window,
+                    value,
+                })
+            });
+            x = to;
         }
-        let step = self.steps.len();
-        let x = match &front {
-            Some((place, _)) => place.x,
-            None => self.read(dw_layer.inputs[0], step),
+        let pixel = shape.c * elem;
+        let pitches = Pitches {
+            row: width * pixel,
+            pixel,
+            width,
         };
-        let padding = self.padding_row(row_bytes, self.pad_byte(dw_layer.inputs[0]));
-        let packed = self.pack_depthwise(dw_layer, dw_conv)?;
-        let dw_name = packed.kernels().name();
-        let dw_row = dw_out.shape.w * dw_out.shape.c * dw_out.kind.bytes();
-        let band_rows = if project.is_some() {
-            BAND_PIXELS.div_ceil(dw_out.shape.w).min(dw_out.shape.h)
+        let convs = (0..conv.groups)
+            .map(|g| self.pack_conv(layer, conv, g, pitches))
+            .collect::<Result<Vec<_>, _>>()?;
+        let front = Front {
+            row_pitch: pitches.row * window.sh,
+            pixel_pitch: pixel * window.sw,
+            group_pitch: conv.cin / conv.groups * elem,
+        };
+        Ok(Input { x, front, convs })
+    }
+
+    /// A row of padding as wide as `bytes`, shared by all that pad with `value`; it lives for ever.
+    fn padding_row(&mut self, bytes: usize, value: u8) -> Need {
+        if let Some(fill) = self.fills.iter_mut().find(|f| f.2 == value) {
+            fill.1 = fill.1.max(bytes);
+            self.needs.grow(fill.0, bytes);
+            return fill.0;
+        }
+        let need = self.needs.add(bytes, 0, usize::MAX);
+        self.fills.push((need, bytes, value));
+        need
+    }
+
+    /// Memory of so many bytes for each thread, in one step.
+    fn slots(&mut self, bytes: usize, step: usize) -> impl FnOnce(&Places) -> Slots + use<> {
+        let pitch = Slots::pitch_of(bytes);
+        let need = (self.needs).add((self.threads - 1) * pitch + bytes, step, step);
+        move |at| Slots {
+            at: at.of(need),
+            pitch,
+        }
+    }
+
+    /// A depthwise convolution by bands of rows, with the convolution before it, the pointwise one after it, or both.
+    pub(super) fn block(&mut self, bands: Bands) -> Result<(), String> {
+        let graph = self.graph;
+        let layer = &graph.layers[bands.depthwise];
+        let conv = conv_of(layer).ok_or("not a convolution")?;
+        let (mid, made) = (self.tensor(layer.inputs[0]), self.tensor(layer.output));
+        let window = conv.window;
+        let row_bytes = row_bytes(mid.shape, mid.kind.bytes());
+        let dw_pixel = made.shape.c * made.kind.bytes();
+        let dw_row = made.shape.w * dw_pixel;
+        let expand = (bands.expand).map(|index| {
+            let conv = conv_of(&graph.layers[index]).ok_or("not a convolution")?;
+            self.input(index, conv)
+        });
+        let mut expand = expand.transpose()?;
+        let step = self.steps.len();
+        let x = match &expand {
+            Some(input) => input.x,
+            None => self.read(layer.inputs[0], step),
+        };
+        let padding = self.padding_row(row_bytes, self.pad_byte(layer.inputs[0]));
+        let depthwise = self.pack_depthwise(layer, conv)?;
+        let band_rows = if bands.project.is_some() {
+            BAND_PIXELS.div_ceil(made.shape.w).min(made.shape.h)
         } else {
             1
         };
         // What all threads hold is no larger than a tensor may be.
-        Shape::new(win.kh * self.threads, mid.shape.w, mid.shape.c)?;
-        Shape::new(band_rows * self.threads, dw_out.shape.w, dw_out.shape.c)?;
-        let mut last = None;
-        if let Some(p) = project {
-            let layer = &graph.layers[p];
+        Shape::new(window.kh * self.threads, mid.shape.w, mid.shape.c)?;
+        Shape::new(band_rows * self.threads, made.shape.w, made.shape.c)?;
+        let project = (bands.project).map(|index| {
+            let layer = &graph.layers[index];
             let conv = conv_of(layer).ok_or("not a convolution")?;
-            let pitch = dw_out.shape.c * dw_out.kind.bytes();
-            last = Some(self.pack_conv(
-                layer,
-                conv,
-                0,
-                pitch * dw_out.shape.w,
-                pitch,
-                dw_out.shape.w,
-            )?);
-        }
-        let ring = expand.map(|_| self.slots(row_bytes * win.kh, step));
-        let band = project.map(|_| self.slots(dw_row * band_rows, step));
-        let out = &graph.layers[project.unwrap_or(depthwise)];
-        let y = self.define(out.output, step);
-        let Tensor { shape, kind } = *self.tensor(out.output);
-        let names = (
-            front.as_ref().map(|(_, c)| c.kernels().name()),
-            last.as_ref().map(|c| c.kernels().name()),
-        );
-        self.steps.push(Step {
-            work: Work::Block(Box::new(Block {
-                x,
-                front,
-                ring,
-                padding,
-                depthwise: packed,
-                window: win,
-                h_in: mid.shape.h,
-                w_in: mid.shape.w,
-                row_bytes,
-                rows: dw_out.shape.h,
-                dw_row,
-                dw_pixel: dw_out.shape.c * dw_out.kind.bytes(),
-                band,
-                band_rows,
-                channels: dw_out.shape.c,
-                project: last,
-                y,
-                y_row: shape.w * shape.c * kind.bytes(),
-                y_pixel: shape.c * kind.bytes(),
-                columns: dw_out.shape.w,
-            })),
-            layers: (expand.unwrap_or(depthwise), project.unwrap_or(depthwise)),
+            let pitches = Pitches {
+                row: dw_row,
+                pixel: dw_pixel,
+                width: made.shape.w,
+            };
+            self.pack_conv(layer, conv, 0, pitches)
         });
-        if let (Some(e), Some(name)) = (expand, names.0) {
-            self.row(e, "convolution, by bands", name, false);
-        }
-        self.row(depthwise, "depthwise, by bands", dw_name, project.is_none());
-        if let (Some(p), Some(name)) = (project, names.1) {
-            self.row(p, "pointwise, by bands", name, true);
-        }
+        let project = project.transpose()?;
+        let ring = (expand.is_some()).then(|| self.slots(row_bytes * window.kh, step));
+        let band = (project.is_some()).then(|| self.slots(dw_row * band_rows, step));
+        let output = graph.layers[bands.last()].output;
+        let y = self.define(output, step);
+        let (shape, elem) = (self.tensor(output).shape, self.tensor(output).kind.bytes());
+        let front = expand.as_mut().and_then(|input| input.convs.pop());
+        let front = expand.map(|input| input.front).zip(front);
+        let kernels = [
+            front.as_ref().map(|(_, conv)| conv.kernels().name()),
+            Some(depthwise.kernels().name()),
+            project.as_ref().map(|conv| conv.kernels().name()),
+        ];
+        let (mid, made) = (mid.shape, made.shape);
+        self.step((bands.first(), bands.last()), move |at| {
+            Work::Block(Box::new(Block {
+                x: at.of(x),
+                front,
+                ring: ring.map(|ring| ring(at)),
+                padding: at.of(padding),
+                depthwise,
+                window,
+                h_in: mid.h,
+                w_in: mid.w,
+                row_bytes,
+                rows: made.h,
+                dw_row,
+                dw_pixel,
+                band: band.map(|band| band(at)),
+                band_rows,
+                channels: made.c,
+                project,
+                y: at.of(y),
+                y_row: shape.w * shape.c * elem,
+                y_pixel: shape.c * elem,
+                columns: made.w,
+            }))
+        });
+        self.block_rows(bands, kernels);
         Ok(())
     }
+
+    /// A line for each layer of a block.
+    fn block_rows(&mut self, bands: Bands, kernels: [Option<&'static str>; 3]) {
+        let layers = [bands.expand, Some(bands.depthwise), bands.project];
+        let names = [
+            "convolution, by bands",
+            "depthwise, by bands",
+            "pointwise, by bands",
+        ];
+        for ((layer, name), kernel) in layers.into_iter().zip(names).zip(kernels) {
+            if let (Some(layer), Some(kernel)) = (layer, kernel) {
+                self.row(layer, name, kernel, layer == bands.last());
+            }
+        }
+    }
+}
+
+/// Bytes of a row of a tensor whose values have so many.
+fn row_bytes(shape: Shape, elem: usize) -> usize {
+    shape.w * shape.c * elem
 }

@@ -1,97 +1,165 @@
 //! Planning quantisation whose scale is found anew in every run.
 
-use super::Planner;
-use crate::network::graph::{Conv, Layer, Op, TensorId, Weights};
-use crate::network::run::steps::{Parts, Step, Sums, Work};
+use super::arena::{Need, Places};
+use super::{MAX_KERNEL_ROWS, Planner};
+use crate::network::graph::{Conv, Graph, Layer, Op, TensorId, Weights};
+use crate::network::run::steps::{
+    DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums, Work,
+};
+
+/// What is asked of the graph again and again, looked up once.
+pub(super) struct Asked {
+    /// The tensor of each tensor's extremes, where they are wanted.
+    extremes: Vec<Option<TensorId>>,
+    /// The last layer that reads what lies in a tensor's memory, by the tensor that is the first there: a Reshape gives the same
+    /// memory another name. The greatest number where it is read outside, or must stay.
+    last_reader: Vec<usize>,
+    /// The first tensor in each tensor's memory.
+    first: Vec<usize>,
+}
+
+impl Asked {
+    pub(super) fn of(graph: &Graph) -> Self {
+        let mut asked = Self {
+            extremes: vec![None; graph.tensors.len()],
+            last_reader: vec![0; graph.tensors.len()],
+            first: (0..graph.tensors.len()).collect(),
+        };
+        for (i, layer) in graph.layers.iter().enumerate() {
+            for input in &layer.inputs {
+                asked.last_reader[asked.first[input.0]] = i;
+            }
+            match (&layer.op, &layer.inputs[..]) {
+                (Op::Reshape, &[x]) => asked.first[layer.output.0] = asked.first[x.0],
+                (Op::Extremes, &[x]) => {
+                    asked.extremes[x.0].get_or_insert(layer.output);
+                }
+                _ => {}
+            }
+        }
+        let constant = |layer: &&Layer| matches!(layer.op, Op::Constant(_));
+        let constants = graph.layers.iter().filter(constant).map(|l| l.output);
+        let outside = graph.exports.iter().map(|e| e.tensor);
+        let picture = graph.input.iter().map(|i| i.tensor);
+        for tensor in constants.chain(outside).chain(picture) {
+            asked.last_reader[asked.first[tensor.0]] = usize::MAX;
+        }
+        asked
+    }
+
+    /// Whether what lies in a tensor's memory is wanted by no layer after layer `index`, and not outside.
+    fn is_last_reader(&self, tensor: TensorId, index: usize) -> bool {
+        self.last_reader[self.first[tensor.0]] <= index
+    }
+}
 
 impl Planner<'_> {
+    /// A convolution over whole numbers.
+    pub(super) fn dynamic_conv(&mut self, index: usize, conv: &Conv) -> Result<(), String> {
+        let bias = self.bias_after(index, conv);
+        let (op, kernel);
+        if conv.depthwise() && conv.window.kh <= MAX_KERNEL_ROWS {
+            let depthwise = self.depthwise_step(index, conv)?;
+            (op, kernel) = (depthwise.op, depthwise.kernel);
+            let sums = self.sums(index, conv, bias);
+            self.step((index, index), move |at| {
+                Work::DynamicDepthwise(DynamicDepthwise {
+                    conv: (depthwise.step)(at),
+                    sums: sums(at),
+                })
+            });
+        } else {
+            let whole = self.conv_step(index, conv)?;
+            (op, kernel) = (whole.op, whole.kernel);
+            let sums = self.sums(index, conv, bias);
+            self.step((index, index), move |at| {
+                Work::DynamicConv(DynamicConv {
+                    conv: (whole.step)(at),
+                    sums: sums(at),
+                })
+            });
+        }
+        self.row(index, op, kernel, true);
+        Ok(())
+    }
+
     /// The bias of a convolution over whole numbers, taken out of its weights: it comes after the sums are scaled.
-    pub(super) fn bias_after(&mut self, layer: &Layer, conv: &Conv) -> Vec<f32> {
-        match &mut self.weights[layer.output.0] {
-            Some(Weights::F32 { bias, .. }) if conv.factors.is_some() => {
-                std::mem::replace(bias, vec![0.0; conv.cout])
-            }
+    fn bias_after(&mut self, index: usize, conv: &Conv) -> Vec<f32> {
+        match &mut self.weights[self.graph.layers[index].output.0] {
+            Some(Weights::F32 { bias, .. }) => std::mem::replace(bias, vec![0.0; conv.cout]),
             _ => Vec::new(),
         }
     }
 
-    /// What a convolution over whole numbers does with its sums in the step to come; `None` for any other.
-    pub(super) fn sums(&mut self, layer: &Layer, conv: &Conv, bias: Vec<f32>) -> Option<Sums> {
-        let factors = conv.factors.clone()?;
+    /// What a convolution over whole numbers does with its sums in the step to come.
+    fn sums(
+        &mut self,
+        index: usize,
+        conv: &Conv,
+        bias: Vec<f32>,
+    ) -> impl FnOnce(&Places) -> Sums + use<> {
+        let layer = &self.graph.layers[index];
         let step = self.steps.len();
         let of = self.read(layer.inputs[1], step);
         // Who asks for the extremes of the result gets them from here.
-        let mut layers = self.graph.layers.iter();
-        let asks = |l: &&Layer| l.op == Op::Extremes && l.inputs[0] == layer.output;
-        let extremes = layers.find(asks).map(|asks| self.parts(asks.output, step));
-        Some(Sums {
-            of: Parts { at: of },
+        let asks = self.dynamic.extremes[layer.output.0];
+        let extremes = asks.map(|tensor| self.parts(tensor, step));
+        let (factors, clamp) = (conv.factors.clone().unwrap_or_default(), conv.clamp);
+        move |at| Sums {
+            of: Parts { at: at.of(of) },
             factors,
             bias,
-            clamp: conv.clamp,
-            extremes,
-        })
+            clamp,
+            extremes: extremes.map(|need| Parts { at: at.of(need) }),
+        }
     }
 
     /// A pair of extremes for each thread.
-    fn parts(&mut self, tensor: TensorId, step: usize) -> Parts {
-        let at = self.need(self.threads * 8, step, step);
-        self.tensor_need[tensor.0] = Some(at);
-        Parts { at }
+    fn parts(&mut self, tensor: TensorId, step: usize) -> Need {
+        let need = self.needs.add(self.threads * 8, step, step);
+        self.tensor_need[tensor.0] = Some(need);
+        need
     }
 
-    /// Extremes, unless the layer that makes the tensor finds them, and whole numbers.
-    pub(super) fn dynamic(&mut self, index: usize) -> Result<(), String> {
+    /// Extremes, unless the layer that makes the tensor finds them.
+    pub(super) fn extremes(&mut self, index: usize) {
+        let layer = &self.graph.layers[index];
+        if self.tensor_need[layer.output.0].is_some() {
+            return;
+        }
+        let step = self.steps.len();
+        let len = self.tensor(layer.inputs[0]).shape.volume();
+        let x = self.read(layer.inputs[0], step);
+        let y = self.parts(layer.output, step);
+        self.step_and_row(index, move |at| {
+            Work::Extremes(FindExtremes {
+                x: at.of(x),
+                y: Parts { at: at.of(y) },
+                len,
+            })
+        });
+    }
+
+    /// Whole numbers: in the same place, where these are the last to want the real values.
+    pub(super) fn round(&mut self, index: usize) {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();
-        let x = layer.inputs[0];
-        let len = self.tensor(x).shape.volume();
-        let work = if layer.op == Op::Extremes {
-            if self.tensor_need[layer.output.0].is_some() {
-                return Ok(());
-            }
-            let x = self.read(x, step);
-            let y = self.parts(layer.output, step);
-            Work::Extremes { x, y, len }
+        let len = self.tensor(layer.inputs[0]).shape.volume();
+        let x = self.read(layer.inputs[0], step);
+        let of = self.read(layer.inputs[1], step);
+        let y = if self.dynamic.is_last_reader(layer.inputs[0], index) {
+            self.tensor_need[layer.output.0] = Some(x);
+            x
         } else {
-            let from = self.read(x, step);
-            let of = self.read(layer.inputs[1], step);
-            // In the same place, where these are the last to want the real values.
-            let y = if self.last_reader(x, index) {
-                self.tensor_need[layer.output.0] = Some(from);
-                from
-            } else {
-                self.define(layer.output, step)
-            };
-            let of = Parts { at: of };
-            Work::Round {
-                x: from,
-                of,
-                y,
-                len,
-            }
+            self.define(layer.output, step)
         };
-        let name = work.name();
-        self.steps.push(Step {
-            work,
-            layers: (index, index),
+        self.step_and_row(index, move |at| {
+            Work::Round(Round {
+                x: at.of(x),
+                of: Parts { at: at.of(of) },
+                y: at.of(y),
+                len,
+            })
         });
-        self.row(index, name, self.kernels.name(), true);
-        Ok(())
-    }
-
-    /// Whether what lies in a tensor's place is wanted by no layer after layer `index`, and not outside, under whatever name: a
-    /// Reshape gives the same place another one.
-    fn last_reader(&self, tensor: TensorId, index: usize) -> bool {
-        let graph = self.graph;
-        let place = self.tensor_need[tensor.0];
-        let there = |t: &TensorId| self.tensor_need[t.0] == place;
-        let later = graph.layers[index + 1..]
-            .iter()
-            .any(|l| l.inputs.iter().any(there));
-        let taken = graph.exports.iter().any(|e| there(&e.tensor));
-        let kept = graph.input.iter().any(|i| there(&i.tensor));
-        let constant = self.constants.iter().any(|c| Some(c.0) == place);
-        !(later || taken || kept || constant)
     }
 }

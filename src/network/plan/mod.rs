@@ -1,49 +1,85 @@
 //! From the graph to steps: weights packed, blocks recognised, every tensor and scratch buffer given its place in the arena.
+//!
+//! ```text
+//! mod           the planner, and the order of planning
+//! groups        which layers become one step
+//! arena         how long memory is needed, and where it lies
+//! pack          weights of convolutions
+//! convolutions  convolutions, their padding, and blocks of three of them by bands of rows
+//! layers        the other layers of convolutional networks
+//! transformer   products of matrices, values that move, LayerNormalization and Softmax
+//! dynamic       quantisation whose scale is found anew in every run
+//! verify        the proof of a plan, before it runs
+//! ```
+//! While it is planned, a step names its memory by [`Need`]s; it is made when each of these has its [`Offset`].
 
-pub(crate) mod arena;
+mod arena;
 mod convolutions;
 mod dynamic;
-mod product;
+mod groups;
+mod layers;
+mod pack;
+mod transformer;
 pub(crate) mod verify;
 
-use super::graph::requantise::{Requantise, quantise};
-use super::graph::{
-    Border, Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Tensor, TensorId, Unary, Weights,
-};
-use super::kernels::max_pool::MaxPool;
-use super::kernels::{BinaryQ8, Kernels};
+use super::graph::requantise::Requantise;
+use super::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor, TensorId, Weights};
+use super::kernels::Kernels;
 use super::run::border::Port;
-use super::run::steps::{Add, Average, MAX_KERNEL_ROWS, MaxPoolStep, Move, Step, Work};
+use super::run::offset::Offset;
+use super::run::steps::{MAX_KERNEL_ROWS, Step, Work};
 use super::run::{Plan, Row, Segment};
-use arena::{ARENA_BYTES_MOST, Need, place};
+use arena::{Need, Needs, Places};
+use groups::{Group, groups};
 use std::ops::Range;
 
-/// Expanded activations of this many bytes or more are made by bands of rows instead of whole.
-const BAND_FROM_BYTES: usize = 96 << 10;
-/// A band has at least so many pixels, so that the convolution after it works on full tiles.
-const BAND_PIXELS: usize = 48;
-/// Layers that become one step.
-enum Group {
-    One(usize),
-    /// Convolution, depthwise, pointwise: indices of layers.
-    Block(Option<usize>, usize, Option<usize>),
+/// A step without its places.
+struct Unplaced<'a> {
+    work: Box<dyn FnOnce(&Places) -> Work + 'a>,
+    /// As of [`Step`].
+    layers: (usize, usize),
 }
 
-pub(crate) struct Planner<'a> {
+/// A line of what is planned, without its place.
+struct UnplacedRow {
+    row: Row,
+    /// Where the result lies; `None` when it only ever exists by bands of rows.
+    place: Option<Need>,
+    /// The step that says what is done, where the row does not.
+    step: Option<usize>,
+}
+
+/// A plan in the making.
+struct Planner<'a> {
     graph: &'a Graph,
     /// Weights of the convolution that makes each tensor. They go when they are packed.
     weights: Vec<Option<Weights>>,
     kernels: &'static dyn Kernels,
     threads: usize,
-    needs: Vec<Need>,
-    tensor_need: Vec<Option<usize>>,
-    steps: Vec<Step>,
+    needs: Needs,
+    tensor_need: Vec<Option<Need>>,
+    steps: Vec<Unplaced<'a>>,
     segments: Vec<Range<usize>>,
-    rows: Vec<Row>,
-    fills: Vec<(usize, usize, u8)>,
-    constants: Vec<(usize, Vec<f32>)>,
+    rows: Vec<UnplacedRow>,
+    /// Rows of padding: its bytes, and the byte that they are filled with.
+    fills: Vec<(Need, usize, u8)>,
+    constants: Vec<(Need, Vec<f32>)>,
     /// The most scratch memory that a kernel wants.
     scratch_bytes: usize,
+    dynamic: dynamic::Asked,
+}
+
+/// What a layer reads and makes in its step.
+struct InOut {
+    x: Vec<Need>,
+    y: Need,
+    /// Sizes of what it reads.
+    inputs: Vec<Shape>,
+    /// Their quantisations, and that of the result.
+    from: Vec<Option<Quant>>,
+    to: Option<Quant>,
+    /// Size of the result.
+    shape: Shape,
 }
 
 /// The plan of a graph, whose weights are taken out of it.
@@ -59,13 +95,12 @@ pub(crate) fn plan(
         }
     }
     let graph = &*graph;
-    let groups = groups(graph);
     let mut planner = Planner {
         graph,
         weights,
         kernels,
         threads,
-        needs: Vec::new(),
+        needs: Needs::default(),
         tensor_need: vec![None; graph.tensors.len()],
         steps: Vec::new(),
         segments: Vec::new(),
@@ -73,41 +108,21 @@ pub(crate) fn plan(
         fills: Vec::new(),
         constants: Vec::new(),
         scratch_bytes: 0,
+        dynamic: dynamic::Asked::of(graph),
     };
     // The input is kept for the whole run, so that a second run without a new picture gives the same.
     if let Some(input) = &graph.input {
         planner.define(input.tensor, 0);
     }
-    let mut groups = groups.iter().peekable();
+    let mut groups = groups(graph).into_iter().peekable();
     for segment in 0..graph.segments() {
         let first = planner.steps.len();
         for import in graph.imports.iter().filter(|b| b.segment == segment) {
             planner.define(import.tensor, first);
         }
-        let of = |group: &Group| match *group {
-            Group::One(layer) | Group::Block(_, layer, _) => graph.layers[layer].segment,
-        };
-        while let Some(group) = groups.next_if(|group| of(group) == segment) {
-            let layers = match *group {
-                Group::One(layer) => [Some(layer), None, None],
-                Group::Block(expand, depthwise, project) => [expand, Some(depthwise), project],
-            };
-            for layer in layers.into_iter().flatten().map(|i| &graph.layers[i]) {
-                if let (Op::Conv(conv), Some(weights)) =
-                    (&layer.op, &mut planner.weights[layer.output.0])
-                {
-                    conv.finish(weights);
-                }
-            }
-            match *group {
-                Group::One(layer) => planner.one(layer)?,
-                Group::Block(expand, depthwise, project) => {
-                    planner.block(expand, depthwise, project)?;
-                }
-            }
-            for layer in layers.into_iter().flatten() {
-                planner.weights[graph.layers[layer].output.0] = None;
-            }
+        let belongs = |group: &Group| graph.layers[group.main()].segment == segment;
+        while let Some(group) = groups.next_if(belongs) {
+            planner.group(group)?;
         }
         let end = planner.steps.len();
         for export in graph.exports.iter().filter(|b| b.segment == segment) {
@@ -122,131 +137,23 @@ pub(crate) fn plan(
     planner.finish(end)
 }
 
-/// A function of each stored byte, as the stored byte.
-fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
-    let mut table = Box::new([0; 256]);
-    for q in 0..=255u8 {
-        let real = f.of(crate::network::graph::requantise::dequantise(q, from));
-        table[usize::from(q ^ flip)] = quantise(real, to) as u8 ^ flip;
-    }
-    table
-}
-
-fn conv_of(layer: &Layer) -> Option<&Conv> {
-    match &layer.op {
-        Op::Conv(conv) => Some(conv),
-        _ => None,
-    }
-}
-
-/// A convolution over whole numbers stands alone: what comes before it and after it needs whole tensors.
-fn takes_bands(conv: &Conv) -> bool {
-    conv.factors.is_none()
-        && conv.depthwise()
-        && conv.window.dh == 1
-        && conv.window.kh <= MAX_KERNEL_ROWS
-}
-
-/// Where a tensor is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    None,
-    /// By this layer alone.
-    One(usize),
-    /// By more than one, or outside.
-    Many,
-}
-
-/// The readers of every tensor.
-fn readers(graph: &Graph) -> Vec<Reader> {
-    let mut readers = vec![Reader::None; graph.tensors.len()];
-    for (i, layer) in graph.layers.iter().enumerate() {
-        for input in &layer.inputs {
-            let reader = &mut readers[input.0];
-            *reader = match *reader {
-                Reader::None => Reader::One(i),
-                Reader::One(before) if before == i => Reader::One(i),
-                _ => Reader::Many,
-            };
-        }
-    }
-    for export in &graph.exports {
-        readers[export.tensor.0] = Reader::Many;
-    }
-    readers
-}
-
-fn groups(graph: &Graph) -> Vec<Group> {
-    let readers = readers(graph);
-    let mut made = Vec::new();
-    let mut done = vec![false; graph.layers.len()];
-    for i in 0..graph.layers.len() {
-        if done[i] {
-            continue;
-        }
-        let layer = &graph.layers[i];
-        let large = |t: TensorId| graph.tensors[t.0].bytes() >= BAND_FROM_BYTES;
-        let next = |i: usize| {
-            let output = graph.layers[i].output;
-            match readers[output.0] {
-                Reader::One(reader) if large(output) => Some(reader),
-                _ => None,
-            }
-        };
-        let plain = |conv: &Conv| conv.groups == 1 && conv.factors.is_none();
-        let projects = |conv: &Conv| conv.pointwise() && conv.factors.is_none();
-        let mut expand = None;
-        let mut depthwise = None;
-        if let Some(conv) = conv_of(layer) {
-            if takes_bands(conv) {
-                depthwise = Some(i);
-            } else if plain(conv)
-                && let Some(d) = next(i)
-                && conv_of(&graph.layers[d]).is_some_and(takes_bands)
-            {
-                expand = Some(i);
-                depthwise = Some(d);
-            }
-        }
-        let project = depthwise
-            .and_then(|d| next(d).filter(|&p| conv_of(&graph.layers[p]).is_some_and(projects)));
-        match depthwise {
-            Some(d) if expand.is_some() || project.is_some() => {
-                for layer in [expand, depthwise, project].into_iter().flatten() {
-                    done[layer] = true;
-                }
-                made.push(Group::Block(expand, d, project));
-            }
-            _ => {
-                done[i] = true;
-                made.push(Group::One(i));
-            }
-        }
-    }
-    made
-}
-
-impl Planner<'_> {
-    /// Bytes that live from step `first` to step `last`.
-    fn need(&mut self, bytes: usize, first: usize, last: usize) -> usize {
-        self.needs.push(Need { bytes, first, last });
-        self.needs.len() - 1
-    }
-
-    fn define(&mut self, tensor: TensorId, step: usize) -> usize {
+impl<'a> Planner<'a> {
+    /// A tensor's memory, from the step that makes it on.
+    fn define(&mut self, tensor: TensorId, step: usize) -> Need {
         let bytes = self.graph.tensors[tensor.0].bytes();
-        let need = self.need(bytes, step, step);
+        let need = self.needs.add(bytes, step, step);
         self.tensor_need[tensor.0] = Some(need);
         need
     }
 
-    fn read(&mut self, tensor: TensorId, step: usize) -> usize {
+    /// A tensor's memory, which a step reads.
+    fn read(&mut self, tensor: TensorId, step: usize) -> Need {
         let need = self.tensor_need[tensor.0].expect("layers stand in the order of running");
-        self.needs[need].last = self.needs[need].last.max(step);
+        self.needs.last_until(need, step);
         need
     }
 
-    fn tensor(&self, id: TensorId) -> &Tensor {
+    fn tensor(&self, id: TensorId) -> &'a Tensor {
         &self.graph.tensors[id.0]
     }
 
@@ -262,6 +169,11 @@ impl Planner<'_> {
         quant.zero - if self.kernels.signed() { 128 } else { 0 }
     }
 
+    /// What the kernels' way of storing bytes changes in each.
+    fn flip(&self) -> u8 {
+        if self.kernels.signed() { 0x80 } else { 0 }
+    }
+
     /// The byte that pads a tensor.
     fn pad_byte(&self, id: TensorId) -> u8 {
         self.quant(id).map_or(0, |q| self.stored_zero(q) as u8)
@@ -272,6 +184,36 @@ impl Planner<'_> {
         Ok(Requantise::new(quant, clamp, self.kernels.signed()))
     }
 
+    /// What a layer reads and makes in the step to come.
+    fn in_out(&mut self, index: usize) -> InOut {
+        let layer = &self.graph.layers[index];
+        let step = self.steps.len();
+        InOut {
+            x: layer.inputs.iter().map(|&i| self.read(i, step)).collect(),
+            y: self.define(layer.output, step),
+            inputs: layer.inputs.iter().map(|&i| self.tensor(i).shape).collect(),
+            from: layer.inputs.iter().map(|&i| self.quant(i)).collect(),
+            to: self.quant(layer.output),
+            shape: self.tensor(layer.output).shape,
+        }
+    }
+
+    /// Adds a step of these layers, made when places are known.
+    fn step(&mut self, layers: (usize, usize), work: impl FnOnce(&Places) -> Work + 'a) {
+        let work = Box::new(work);
+        self.steps.push(Unplaced { work, layers });
+    }
+
+    /// Adds a step of one layer, and a row that is named after it.
+    fn step_and_row(&mut self, index: usize, work: impl FnOnce(&Places) -> Work + 'a) {
+        self.row(index, "", self.kernels.name(), true);
+        if let Some(row) = self.rows.last_mut() {
+            row.step = Some(self.steps.len());
+        }
+        self.step((index, index), work);
+    }
+
+    /// Adds a line of what is planned; `whole` when all of the result is in the arena at once.
     fn row(&mut self, layer: usize, op: &'static str, kernel: &'static str, whole: bool) {
         let layer = &self.graph.layers[layer];
         let (segment, tensor) = (layer.segment, self.tensor(layer.output));
@@ -280,278 +222,123 @@ impl Planner<'_> {
             Op::Product(of) => (of.y.volume() * of.depth()) as u64,
             _ => 0,
         };
-        self.rows.push(Row {
-            name: layer.name.clone(),
-            op,
-            shape: tensor.shape,
-            kernel,
-            multiply_adds,
-            // The need's number for now; `finish` makes an offset of it.
-            arena_offset: self.tensor_need[layer.output.0].filter(|_| whole),
-            bytes: tensor.bytes(),
-            segment,
+        self.rows.push(UnplacedRow {
+            row: Row {
+                name: layer.name.clone(),
+                op,
+                shape: tensor.shape,
+                kernel,
+                multiply_adds,
+                arena_offset: None,
+                bytes: tensor.bytes(),
+                segment,
+            },
+            place: self.tensor_need[layer.output.0].filter(|_| whole),
+            step: None,
         });
     }
 
-    fn one(&mut self, index: usize) -> Result<(), String> {
+    /// Plans a group of layers; their weights go when they are packed.
+    fn group(&mut self, group: Group) -> Result<(), String> {
         let graph = self.graph;
-        let layer = &graph.layers[index];
-        let inputs: Vec<Shape> = layer.inputs.iter().map(|&i| self.tensor(i).shape).collect();
-        let shape = self.tensor(layer.output).shape;
-        let bytes = self.quant(layer.output).is_some();
-        if let Op::Conv(conv) = &layer.op {
-            return if conv.depthwise() && conv.window.kh <= MAX_KERNEL_ROWS {
-                self.depthwise(index, conv)
-            } else {
-                self.conv(index, conv)
-            };
+        for layer in group.layers().map(|i| &graph.layers[i]) {
+            if let (Op::Conv(conv), Some(weights)) = (&layer.op, &mut self.weights[layer.output.0])
+            {
+                conv.finish(weights);
+            }
         }
-        let step = self.steps.len();
-        match &layer.op {
-            Op::Extremes | Op::Round => return self.dynamic(index),
-            Op::Reshape => {
-                self.tensor_need[layer.output.0] = Some(self.read(layer.inputs[0], step));
-                return Ok(());
-            }
-            Op::Constant(values) => {
-                // It stays from one run to the next.
-                let bytes = self.tensor(layer.output).bytes();
-                let need = self.need(bytes, 0, usize::MAX);
-                self.tensor_need[layer.output.0] = Some(need);
-                self.constants.push((need, values.to_vec()));
-                return Ok(());
-            }
-            _ => {}
+        match group {
+            Group::One(layer) => self.one(layer)?,
+            Group::Block(bands) => self.block(bands)?,
         }
-        let x: Vec<usize> = layer.inputs.iter().map(|&i| self.read(i, step)).collect();
-        let y = self.define(layer.output, step);
-        let qx: Vec<Option<Quant>> = layer.inputs.iter().map(|&i| self.quant(i)).collect();
-        let signed = self.kernels.signed();
-        let flip = if signed { 0x80 } else { 0 };
-        let work = match &layer.op {
-            Op::Add { clamp } | Op::Mul { clamp } => {
-                let product = matches!(layer.op, Op::Mul { .. });
-                let q8 = match (qx[0], qx[1], self.quant(layer.output)) {
-                    (Some(a), Some(b), Some(y)) => {
-                        let terms = if product {
-                            BinaryQ8::product
-                        } else {
-                            BinaryQ8::sum
-                        };
-                        Some(terms(a, b, y, *clamp, signed))
-                    }
-                    (None, None, None) => None,
-                    _ => return Err("operands of different kinds".into()),
-                };
-                let (len, period) = (shape.volume(), inputs[1].volume());
-                Work::Add(Add {
-                    a: x[0],
-                    b: x[1],
-                    y,
-                    len,
-                    period,
-                    product,
-                    q8,
-                    clamp: *clamp,
-                })
-            }
-            Op::AveragePool(window, pads) => Work::Average(Average {
-                x: x[0],
-                y,
-                input: inputs[0],
-                output: shape,
-                window: *window,
-                count_pads: *pads,
-                q8: match (qx[0], bytes) {
-                    (Some(q), true) => {
-                        let scale = self.quant(layer.output).map_or(1.0, |q| q.scale);
-                        let ratio = f64::from(q.scale) / f64::from(scale);
-                        let end = self.requantise(layer.output, FREE)?;
-                        Some((self.stored_zero(q), ratio, end))
-                    }
-                    _ => None,
-                },
-            }),
-            Op::MaxPool(window, zeros) => Work::Max(MaxPoolStep {
-                x: x[0],
-                y,
-                pool: MaxPool {
-                    input: inputs[0],
-                    output: shape,
-                    window: *window,
-                    zeros: *zeros,
-                    bytes: bytes.then(|| (flip, self.pad_byte(layer.inputs[0]))),
-                },
-            }),
-            Op::Affine { a, b } => Work::Affine {
-                x: x[0],
-                y,
-                pixels: shape.pixels(),
-                a: a.clone(),
-                b: b.clone(),
-            },
-            Op::Slopes(slopes) => Work::Slopes {
-                x: x[0],
-                y,
-                pixels: shape.pixels(),
-                slopes: slopes.clone(),
-            },
-            Op::Pick(from) => {
-                let elem = self.tensor(layer.output).kind.bytes();
-                Work::Pick {
-                    x: x[0],
-                    y,
-                    pixels: shape.pixels(),
-                    x_pixel: inputs[0].c * elem,
-                    runs: runs_of(from, elem),
-                }
-            }
-            Op::Unary(f) => match (qx[0], self.quant(layer.output)) {
-                (Some(from), Some(to)) => Work::Table {
-                    x: x[0],
-                    y,
-                    len: shape.volume(),
-                    table: table(*f, from, to, flip),
-                },
-                (None, None) => Work::Unary {
-                    x: x[0],
-                    y,
-                    len: shape.volume(),
-                    f: *f,
-                    gate: false,
-                },
-                _ => return Err("a function from bytes to floats".into()),
-            },
-            Op::Gate { f, inner, clamp } => match (qx[0], *inner, self.quant(layer.output)) {
-                (Some(from), Some(inner), Some(to)) => {
-                    let all: [u8; 256] = std::array::from_fn(|q| q as u8);
-                    let functions = table(*f, from, inner, flip);
-                    let product = BinaryQ8::product(from, inner, to, *clamp, signed);
-                    let mut table = Box::new([0; 256]);
-                    crate::network::kernels::plain::mul_q8(
-                        &product,
-                        &all,
-                        &functions[..],
-                        &mut table[..],
-                    );
-                    Work::Table {
-                        x: x[0],
-                        y,
-                        len: shape.volume(),
-                        table,
-                    }
-                }
-                (None, None, None) => Work::Unary {
-                    x: x[0],
-                    y,
-                    len: shape.volume(),
-                    f: *f,
-                    gate: true,
-                },
-                _ => return Err("operands of different kinds".into()),
-            },
-            Op::Softmax => Work::Softmax {
-                x: x[0],
-                y,
-                pixels: shape.pixels(),
-                c: shape.c,
-            },
-            Op::Norm(norm) => Work::Norm {
-                x: x[0],
-                y,
-                pixels: shape.pixels(),
-                norm: norm.clone(),
-            },
-            Op::Move(from) => Work::Move(Move {
-                x: x[0],
-                y,
-                from: *from,
-            }),
-            Op::Product(of) => self.product(of, [x[0], x[1], y]),
-            Op::Quantise => Work::Quantise {
-                x: x[0],
-                y,
-                len: shape.volume(),
-                quant: self
-                    .quant(layer.output)
-                    .ok_or("the result is not quantised")?,
-                flip,
-            },
-            Op::Dequantise => {
-                let quant = qx[0].ok_or("dequantises floats")?;
-                let mut table = Box::new([0.0; 256]);
-                for q in 0..=255u8 {
-                    table[usize::from(q ^ flip)] =
-                        crate::network::graph::requantise::dequantise(q, quant);
-                }
-                Work::Dequantise {
-                    x: x[0],
-                    y,
-                    len: shape.volume(),
-                    table,
-                }
-            }
-            Op::Concat => {
-                let elem = self.tensor(layer.output).kind.bytes();
-                Work::Concat {
-                    parts: x
-                        .iter()
-                        .zip(&inputs)
-                        .map(|(&x, s)| (x, s.c * elem))
-                        .collect(),
-                    y,
-                    pixels: shape.pixels(),
-                }
-            }
-            Op::ChannelsFirst => Work::ChannelsFirst { x: x[0], y, shape },
-            Op::Conv(_) | Op::Extremes | Op::Round | Op::Reshape | Op::Constant(_) => {
-                unreachable!("these were taken above")
-            }
-        };
-        let name = work.name();
-        self.steps.push(Step {
-            work,
-            layers: (index, index),
-        });
-        self.row(index, name, self.kernels.name(), true);
+        for layer in group.layers() {
+            self.weights[graph.layers[layer].output.0] = None;
+        }
         Ok(())
     }
 
-    /// Places everything and turns the steps' needs into offsets.
+    /// Plans a layer by itself.
+    fn one(&mut self, index: usize) -> Result<(), String> {
+        let graph = self.graph;
+        match &graph.layers[index].op {
+            Op::Conv(conv) if conv.factors.is_some() => self.dynamic_conv(index, conv)?,
+            Op::Conv(conv) if conv.depthwise() && conv.window.kh <= MAX_KERNEL_ROWS => {
+                self.depthwise(index, conv)?;
+            }
+            Op::Conv(conv) => self.conv(index, conv)?,
+            Op::Add { clamp } => self.sum(index, *clamp, false)?,
+            Op::Mul { clamp } => self.sum(index, *clamp, true)?,
+            Op::AveragePool(window, pads) => self.average(index, *window, *pads)?,
+            Op::MaxPool(window, zeros) => self.max_pool(index, *window, *zeros),
+            Op::Affine { a, b } => self.affine(index, a, b),
+            Op::Slopes(slopes) => self.slopes(index, slopes),
+            Op::Pick(from) => self.pick(index, from),
+            Op::Unary(f) => self.unary(index, *f)?,
+            Op::Gate { f, inner, clamp } => self.gate(index, *f, *inner, *clamp)?,
+            Op::Softmax => self.softmax(index),
+            Op::Norm(norm) => self.norm(index, norm),
+            Op::Reshape => self.reshape(index),
+            Op::Move(from) => self.moves(index, *from),
+            Op::Product(of) => self.product(index, of),
+            Op::Constant(values) => self.constant(index, values),
+            Op::Quantise => self.quantise(index)?,
+            Op::Dequantise => self.dequantise(index)?,
+            Op::Extremes => self.extremes(index),
+            Op::Round => self.round(index),
+            Op::Concat => self.concat(index),
+            Op::ChannelsFirst => self.channels_first(index),
+        }
+        Ok(())
+    }
+
+    /// Places everything, and makes the steps.
     fn finish(mut self, end: usize) -> Result<Plan, String> {
         let scratch_bytes = self.scratch_bytes.next_multiple_of(64);
-        let scratch = (scratch_bytes > 0)
-            .then(|| self.need(scratch_bytes.saturating_mul(self.threads), 0, end));
-        for need in &mut self.needs {
-            need.last = need.last.min(end);
-        }
-        let (offsets, arena_bytes) = place(&self.needs);
-        if arena_bytes > ARENA_BYTES_MOST {
-            let most = ARENA_BYTES_MOST >> 20;
-            return Err(format!(
-                "its activations need more than {most} MiB at once, the limit: take a smaller picture or network"
-            ));
-        }
-        for step in &mut self.steps {
-            step.work.settle(&offsets);
-        }
-        for row in &mut self.rows {
-            row.arena_offset = row.arena_offset.map(|need| offsets[need]);
-        }
-        for fill in &mut self.fills {
-            fill.0 = offsets[fill.0];
-        }
-        for constant in &mut self.constants {
-            constant.0 = offsets[constant.0];
-        }
-        let at = |id: TensorId| {
-            self.tensor_need[id.0]
-                .map(|need| offsets[need])
-                .ok_or("a tensor has no place")
+        let scratch = (scratch_bytes > 0).then(|| {
+            let all = scratch_bytes.saturating_mul(self.threads);
+            self.needs.add(all, 0, end)
+        });
+        let places = std::mem::take(&mut self.needs).place(end)?;
+        let step = |step: Unplaced<'_>| Step {
+            work: (step.work)(&places),
+            layers: step.layers,
         };
+        let steps: Vec<Step> = std::mem::take(&mut self.steps)
+            .into_iter()
+            .map(step)
+            .collect();
+        let row = |row: UnplacedRow| Row {
+            op: row.step.map_or(row.row.op, |at| steps[at].work.name()),
+            arena_offset: row.place.map(|need| places.of(need).byte()),
+            ..row.row
+        };
+        let rows = std::mem::take(&mut self.rows).into_iter().map(row);
+        let input = self.graph.input.as_ref();
+        let input = input.and_then(|input| self.tensor_need[input.tensor.0]);
+        Ok(Plan {
+            arena_bytes: places.bytes,
+            segments: self.placed_segments(&places)?,
+            input_offset: input.map(|need| places.of(need)),
+            rows: rows.collect(),
+            fills: (self.fills.iter())
+                .map(|&(need, bytes, value)| (places.of(need), bytes, value))
+                .collect(),
+            constants: (std::mem::take(&mut self.constants).into_iter())
+                .map(|(need, values)| (places.of(need), values))
+                .collect(),
+            scratch: (
+                scratch.map_or(Offset::at_byte(0), |need| places.of(need)),
+                scratch_bytes,
+            ),
+            steps,
+        })
+    }
+
+    fn placed_segments(&self, places: &Places) -> Result<Vec<Segment>, String> {
         let port = |border: &Border| {
+            let need = self.tensor_need[border.tensor.0].ok_or("a tensor has no place")?;
             Ok(Port {
-                offset: at(border.tensor)?,
+                offset: places.of(need),
                 shape: self.graph.tensors[border.tensor.0].shape,
                 channels_first: border.channels_first,
             })
@@ -560,37 +347,13 @@ impl Planner<'_> {
             let own = borders.iter().filter(|b| b.segment == segment);
             own.map(port).collect()
         };
-        let mut segments = Vec::new();
-        for (i, steps) in self.segments.iter().enumerate() {
-            segments.push(Segment {
+        let segments = self.segments.iter().enumerate().map(|(i, steps)| {
+            Ok(Segment {
                 steps: steps.clone(),
                 imports: ports(&self.graph.imports, i)?,
                 exports: ports(&self.graph.exports, i)?,
-            });
-        }
-        let input = self.graph.input.as_ref();
-        Ok(Plan {
-            arena_bytes,
-            segments,
-            input_offset: input.map(|i| at(i.tensor)).transpose()?,
-            steps: self.steps,
-            rows: self.rows,
-            fills: self.fills,
-            constants: self.constants,
-            scratch: (scratch.map_or(0, |need| offsets[need]), scratch_bytes),
-        })
+            })
+        });
+        segments.collect()
     }
-}
-
-/// Channels that are picked, as runs of bytes of a pixel: where each begins and how long it is.
-fn runs_of(from: &[usize], elem: usize) -> Vec<(usize, usize)> {
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    for &channel in from {
-        let at = channel * elem;
-        match runs.last_mut() {
-            Some((start, len)) if *start + *len == at => *len += elem,
-            _ => runs.push((at, elem)),
-        }
-    }
-    runs
 }

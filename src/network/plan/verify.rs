@@ -18,6 +18,7 @@
 use crate::network::error::NotFused;
 use crate::network::graph::{Border, Graph, Kind, Op, TensorId};
 use crate::network::run::border::Port;
+use crate::network::run::offset::Offset;
 use crate::network::run::steps::{Step, Work};
 use crate::network::run::touch::{Own, Read, Touches, Whose, Write};
 use crate::network::run::{Plan, Segment};
@@ -159,7 +160,7 @@ impl<'a> Proof<'a> {
         }
         let (at, bytes) = plan.scratch;
         let scratch = (bytes as u64).saturating_mul(team as u64);
-        proof.inside("scratch memory", at as u64, scratch, 64)?;
+        proof.inside("scratch memory", at.byte() as u64, scratch, 64)?;
         if let Some(input) = &graph.input {
             let at = plan.input_offset.ok_or(Fault::Wrong("no picture"))?;
             let tensor = &graph.tensors[input.tensor.0];
@@ -184,12 +185,12 @@ impl<'a> Proof<'a> {
     fn is_there(
         &mut self,
         what: &'static str,
-        at: usize,
+        at: Offset,
         bytes: u64,
         align: u64,
         value: Value,
     ) -> Result<(), Fault> {
-        let at = at as u64;
+        let at = at.byte() as u64;
         self.inside(what, at, bytes, align)?;
         if self.over(at, at + bytes).next().is_some() {
             return Err(Fault::Overlap(at, at + bytes));
@@ -291,7 +292,7 @@ impl<'a> Proof<'a> {
         if tensor.kind != Kind::F32 || port.shape != tensor.shape {
             return Err(Fault::Wrong("it is another tensor"));
         }
-        let (at, bytes) = (port.offset as u64, self.bytes(border.tensor));
+        let (at, bytes) = (port.offset.byte() as u64, self.bytes(border.tensor));
         self.inside("it", at, bytes, 4)?;
         Ok((at, at + bytes, Value::Tensor(self.root[border.tensor.0])))
     }
@@ -311,7 +312,8 @@ impl<'a> Proof<'a> {
         let Some(input) = &self.graph.input else {
             return Ok(());
         };
-        let at = self.plan.input_offset.unwrap_or_default() as u64;
+        let at = self.plan.input_offset.ok_or(Fault::Wrong("no picture"))?;
+        let at = at.byte() as u64;
         let value = Value::Tensor(self.root[input.tensor.0]);
         self.holds(at, at + self.bytes(input.tensor), value)
     }
@@ -417,7 +419,7 @@ impl<'a> Proof<'a> {
         let (at, bytes) = self.plan.scratch;
         let scratch = Own {
             what: "scratch memory",
-            at: at as u64,
+            at: at.byte() as u64,
             pitch: bytes as u64,
             bytes: touches.scratch_bytes,
             slack: 0,
@@ -511,7 +513,7 @@ impl Work {
     /// Whether it reads its input through a padded copy, where there is padding.
     fn has_front(&self) -> bool {
         match self {
-            Self::Conv(_) => true,
+            Self::Conv(_) | Self::DynamicConv(_) => true,
             Self::Block(block) => block.front.is_some(),
             _ => false,
         }

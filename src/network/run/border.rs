@@ -1,14 +1,13 @@
 //! Putting float tensors into the arena and taking them out, by a team of threads: outside a tensor may lie channel by channel
 //! (NCHW), in the arena it lies pixel by pixel.
 
-use super::threads::share;
+use super::offset::{Offset, Worker};
 use crate::network::graph::Shape;
 
 /// A float tensor of the arena that is put in before a segment or taken out after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Port {
-    /// Where it lies in the arena, in bytes.
-    pub(crate) offset: usize,
+    pub(crate) offset: Offset,
     pub(crate) shape: Shape,
     pub(crate) channels_first: bool,
 }
@@ -17,19 +16,16 @@ pub(crate) struct Port {
 const TILE: usize = 16;
 
 impl Port {
-    /// Thread `id`'s share of putting `values` in.
+    /// A worker's share of putting `values` in.
     ///
     /// # Safety
-    /// `arena` is that of the plan, which is proved; no other thread touches this tensor but with another `id` of the same team,
-    /// and `values` are as many as the shape says.
-    pub(crate) unsafe fn put(&self, arena: *mut u8, values: *const f32, id: usize, team: usize) {
+    /// The worker's arena is that of the plan, which is proved; no other thread touches this tensor but as another worker of the
+    /// same team, and `values` are as many as the shape says.
+    pub(super) unsafe fn put(&self, worker: &Worker, values: *const f32) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
-        let part = share(pixels, TILE, id, team);
+        let part = worker.share(pixels, TILE);
         // SAFETY: the verifier proves of imports: inside, aligned; `share` gives these pixels to no other thread.
-        let y = unsafe {
-            let start = arena.add(self.offset).cast::<f32>().add(part.start * c);
-            std::slice::from_raw_parts_mut(start, part.len() * c)
-        };
+        let y = unsafe { worker.floats_mut(self.offset + part.start * c * 4, part.len() * c) };
         // SAFETY: as many as the shape says, and only read.
         let x = unsafe { std::slice::from_raw_parts(values, self.shape.volume()) };
         if self.channels_first {
@@ -39,21 +35,20 @@ impl Port {
         }
     }
 
-    /// Thread `id`'s share of taking the tensor out to `values`.
+    /// A worker's share of taking the tensor out to `values`.
     ///
     /// # Safety
     /// As for [`Port::put`]; nobody else uses `values` meanwhile.
-    pub(crate) unsafe fn take(&self, arena: *const u8, values: *mut f32, id: usize, team: usize) {
+    pub(super) unsafe fn take(&self, worker: &Worker, values: *mut f32) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
         // SAFETY: the verifier proves of exports: inside, defined, aligned; nobody writes it after the last step.
-        let x =
-            unsafe { std::slice::from_raw_parts(arena.add(self.offset).cast::<f32>(), pixels * c) };
+        let x = unsafe { worker.floats(self.offset, pixels * c) };
         let (count, each) = if self.channels_first {
             (c, pixels)
         } else {
             (pixels, c)
         };
-        let part = share(count, TILE, id, team);
+        let part = worker.share(count, TILE);
         // SAFETY: as many as the shape says; `share` gives these channels or pixels to no other thread.
         let y = unsafe {
             let start = values.add(part.start * each);
@@ -108,16 +103,21 @@ mod tests {
             for channels_first in [false, true] {
                 for team in 1..4 {
                     let port = Port {
-                        offset: 64,
+                        offset: Offset::at_byte(64),
                         shape,
                         channels_first,
                     };
                     let mut arena = vec![0.0f32; 16 + shape.volume()];
                     let values: Vec<f32> = (0..shape.volume()).map(|i| i as f32).collect();
                     let mut out = vec![-1.0; shape.volume()];
-                    for id in 0..team {
+                    let scratch = (Offset::at_byte(0), 0);
+                    let arena_at = arena.as_mut_ptr().cast();
+                    let workers: Vec<Worker> = (0..team)
+                        .map(|id| Worker::new(arena_at, scratch, id, team))
+                        .collect();
+                    for worker in &workers {
                         // SAFETY: the arena and the values are as large as the port says.
-                        unsafe { port.put(arena.as_mut_ptr().cast(), values.as_ptr(), id, team) };
+                        unsafe { port.put(worker, values.as_ptr()) };
                     }
                     if channels_first {
                         let (pixel, channel) = (shape.pixels() - 1, c - 1);
@@ -126,9 +126,9 @@ mod tests {
                     } else {
                         assert_eq!(arena[16..], values);
                     }
-                    for id in 0..team {
+                    for worker in &workers {
                         // SAFETY: as above.
-                        unsafe { port.take(arena.as_ptr().cast(), out.as_mut_ptr(), id, team) };
+                        unsafe { port.take(worker, out.as_mut_ptr()) };
                     }
                     assert_eq!(out, values, "{shape} {channels_first} {team}");
                 }

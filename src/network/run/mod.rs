@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mod      a plan with its arena, kernels and threads, and the way of a frame through it
+//! offset   places in the arena, and the pointers that are made of them
 //! picture  how a picture goes in
 //! border   float tensors in and out, where only a part of the network is known
 //! steps/   what a team of threads does in each step
@@ -10,8 +11,8 @@
 //! ```
 
 pub(crate) mod border;
+pub(crate) mod offset;
 mod picture;
-mod pointwise;
 pub(crate) mod steps;
 pub(crate) mod threads;
 pub(crate) mod touch;
@@ -20,9 +21,10 @@ use super::graph::{GraphInput, Kind, Shape, Tensor};
 use super::kernels::{Aligned, Kernels};
 use crate::spec::Input;
 use border::Port;
+use offset::{Offset, Worker};
 use std::ops::Range;
 use std::time::{Duration, Instant};
-use steps::{Step, Worker};
+use steps::Step;
 use threads::Pool;
 
 /// One line of what was planned.
@@ -61,26 +63,20 @@ pub(crate) struct Plan {
     pub(crate) segments: Vec<Segment>,
     pub(crate) arena_bytes: usize,
     /// Where the picture lies, when there is one.
-    pub(crate) input_offset: Option<usize>,
+    pub(crate) input_offset: Option<Offset>,
     pub(crate) rows: Vec<Row>,
-    /// Rows of padding, one a distinct padding byte: `(offset, bytes, value)`, filled once.
-    pub(crate) fills: Vec<(usize, usize, u8)>,
-    /// Tensors that stay the same: `(offset, values)`, until they are in the arena.
-    pub(crate) constants: Vec<(usize, Vec<f32>)>,
+    /// Rows of padding, one for each padding byte: `(offset, bytes, value)`, filled once.
+    pub(crate) fills: Vec<(Offset, usize, u8)>,
+    /// Tensors that stay the same, until they are in the arena.
+    pub(crate) constants: Vec<(Offset, Vec<f32>)>,
     /// Where the scratch memory of the first thread lies, and its bytes; those of the others follow.
-    pub(crate) scratch: (usize, usize),
+    pub(crate) scratch: (Offset, usize),
 }
 
 impl Plan {
     /// Worker `id` of `team`, in `arena`.
     pub(crate) fn worker(&self, arena: *mut u8, id: usize, team: usize) -> Worker {
-        let (first, bytes) = self.scratch;
-        Worker {
-            arena,
-            scratch: arena.wrapping_add(first + id * bytes),
-            id,
-            team,
-        }
+        Worker::new(arena, self.scratch, id, team)
     }
 }
 
@@ -99,8 +95,7 @@ pub struct Fused {
 struct Picture {
     input: GraphInput,
     tensor: Tensor,
-    /// Where it lies in the arena, in bytes.
-    offset: usize,
+    offset: Offset,
 }
 
 impl Fused {
@@ -133,14 +128,13 @@ impl Fused {
         let Some(picture) = &self.picture else {
             return Input::F32(&mut []);
         };
-        let len = picture.tensor.shape.volume();
-        // SAFETY: the verifier proves of the picture: inside, aligned; the arena is borrowed exclusively, and every bit pattern is
-        // a float.
+        let (len, at) = (picture.tensor.shape.volume(), picture.offset);
+        let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
+        // SAFETY: the verifier proves of the picture: inside, aligned; the arena is borrowed exclusively while it is lent.
         unsafe {
-            let start = self.arena.as_mut_ptr().add(picture.offset);
             match picture.tensor.kind {
-                Kind::F32 => Input::F32(std::slice::from_raw_parts_mut(start.cast(), len)),
-                Kind::Q8(_) => Input::U8(std::slice::from_raw_parts_mut(start, len)),
+                Kind::F32 => Input::F32(worker.floats_mut(at, len)),
+                Kind::Q8(_) => Input::U8(worker.bytes_mut(at, len)),
             }
         }
     }
@@ -171,11 +165,9 @@ impl Fused {
         self.run_segment::<f32>(0, &[], &mut []);
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
         let Some(scores) = scores else { return &[] };
+        let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
         // SAFETY: the verifier proves of exports: inside, defined, aligned; the arena stays borrowed while they are.
-        unsafe {
-            let start = self.arena.as_ptr().add(scores.offset);
-            std::slice::from_raw_parts(start.cast(), scores.shape.volume())
-        }
+        unsafe { worker.floats(scores.offset, scores.shape.volume()) }
     }
 
     /// Runs one segment: its imports in the order of [`Partial`]'s graph, its exports likewise (left where they are when
@@ -219,7 +211,7 @@ impl Fused {
             for (port, values) in part.imports.iter().zip(imports) {
                 // SAFETY: the plan is proved, and the slice as long as the tensor, checked above; the team meets before anybody
                 // reads it.
-                unsafe { port.put(arena.0, values.as_ptr(), id, team.size()) };
+                unsafe { port.put(&worker, values.as_ptr()) };
             }
             if !imports.is_empty() {
                 team.meet();
@@ -235,7 +227,7 @@ impl Fused {
                 // each thread writes its own part of it, and a `Room` takes a float.
                 unsafe {
                     let values = (&raw mut **taken.0.add(i)).cast::<f32>();
-                    port.take(arena.0, values, id, team.size());
+                    port.take(&worker, values);
                 }
             }
         });
@@ -295,10 +287,10 @@ pub(crate) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
         format!("its activations need {needed} MiB, more than there is memory for")
     })?;
     for &(offset, bytes, value) in &plan.fills {
-        arena.bytes_mut()[offset..offset + bytes].fill(value);
+        arena.bytes_mut()[offset.byte()..][..bytes].fill(value);
     }
     for (offset, values) in std::mem::take(&mut plan.constants) {
-        let places = arena.bytes_mut()[offset..].chunks_exact_mut(4);
+        let places = arena.bytes_mut()[offset.byte()..].chunks_exact_mut(4);
         for (place, value) in places.zip(&values) {
             place.copy_from_slice(&value.to_ne_bytes());
         }

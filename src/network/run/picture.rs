@@ -3,7 +3,7 @@
 use super::{Fused, Picture};
 use crate::network::graph::requantise::quantise;
 use crate::network::graph::{InputType, Kind};
-use crate::spec::{ChannelOrder, Encoder, InputSpec, Layout, Table};
+use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
 
 impl Picture {
     /// What is stored for input value `x` of channel `c`, when the input tensor is bytes; `flip` is the kernels' top bit.
@@ -83,14 +83,14 @@ impl Fused {
             Layout::Nchw => i % shape.c * shape.pixels() + i / shape.c,
         };
         if matches!(picture.tensor.kind, Kind::F32) {
-            if let crate::spec::Input::F32(input) = self.input() {
+            if let Input::F32(input) = self.input() {
                 for (i, x) in input.iter_mut().enumerate() {
                     *x = values[from(i)];
                 }
             }
             return true;
         }
-        let bytes = &mut self.arena.bytes_mut()[picture.offset..][..values.len()];
+        let bytes = &mut self.arena.bytes_mut()[picture.offset.byte()..][..values.len()];
         for (i, byte) in bytes.iter_mut().enumerate() {
             *byte = picture.stored(values[from(i)], i % shape.c, flip);
         }

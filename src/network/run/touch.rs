@@ -4,6 +4,7 @@
 //! Numbers here are 64 bits and stay at the greatest instead of wrapping: every end is compared with the arena's, so a number
 //! that was cut off is never taken for one that fits.
 
+use super::offset::Offset;
 use super::threads::share;
 use crate::network::graph::{Shape, Window};
 use std::ops::Range;
@@ -120,7 +121,7 @@ impl Touches {
     }
 
     /// Reads of values of `align` bytes.
-    pub(crate) fn reads(&mut self, whose: Whose, at: usize, bytes: u64, align: usize) {
+    pub(crate) fn reads(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
         self.reads_past(whose, at, bytes, align, 0);
     }
 
@@ -128,14 +129,14 @@ impl Touches {
     pub(crate) fn reads_past(
         &mut self,
         whose: Whose,
-        at: usize,
+        at: Offset,
         bytes: u64,
         align: usize,
         slack: usize,
     ) {
         self.reads.push(Read {
             whose,
-            at: at as u64,
+            at: at.byte() as u64,
             bytes,
             slack: slack as u64,
             align: align as u64,
@@ -145,7 +146,7 @@ impl Touches {
     /// Writes of values of `align` bytes, see [`Write`]; `part` tells the places of a thread.
     pub(crate) fn writes(
         &mut self,
-        (whose, at, align): (Whose, usize, usize),
+        (whose, at, align): (Whose, Offset, usize),
         shared: &[(usize, usize)],
         each: &[(usize, usize)],
         unit: usize,
@@ -156,7 +157,7 @@ impl Touches {
         };
         self.writes.push(Write {
             whose,
-            at: at as u64,
+            at: at.byte() as u64,
             shared: wide(shared),
             each: wide(each),
             unit: unit as u64,
@@ -171,7 +172,7 @@ impl Touches {
     /// Writes of the result: `count` pieces of `unit` bytes behind each other, shared by multiples of `by`.
     pub(crate) fn fills_output(
         &mut self,
-        at: usize,
+        at: Offset,
         (count, by): (usize, usize),
         unit: usize,
         align: usize,
@@ -186,8 +187,15 @@ impl Touches {
         );
     }
 
+    /// A layer over `pixels` of `c` floats each, in and out.
+    pub(crate) fn maps_pixels(&mut self, x: Offset, y: Offset, pixels: usize, c: usize) {
+        let pixel = c.saturating_mul(4);
+        self.reads(Whose::Input(0), x, times(pixels, pixel), 4);
+        self.fills_output(y, (pixels, 1), pixel, 4);
+    }
+
     /// The first thread alone writes the result.
-    pub(crate) fn fills_output_alone(&mut self, at: usize, bytes: usize, align: usize) {
+    pub(crate) fn fills_output_alone(&mut self, at: Offset, bytes: usize, align: usize) {
         self.writes((Whose::Output, at, align), &[(1, 0)], &[], bytes, alone);
     }
 
@@ -195,14 +203,14 @@ impl Touches {
     pub(crate) fn owns(
         &mut self,
         what: &'static str,
-        (at, pitch): (usize, usize),
+        (at, pitch): (Offset, usize),
         bytes: u64,
         align: usize,
         slack: usize,
     ) {
         self.own.push(Own {
             what,
-            at: at as u64,
+            at: at.byte() as u64,
             pitch: pitch as u64,
             bytes,
             slack: slack as u64,

@@ -141,13 +141,13 @@ fn kind(work: &Work) -> String {
     let bytes = |is: bool| if is { "bytes" } else { "floats" };
     match work {
         Work::Pad(_) => "padding".into(),
-        Work::Conv(c) if c.sums.is_some() => "convolution of whole numbers".into(),
         Work::Conv(c) if c.convs.len() > 1 => {
             format!("grouped convolution of {}", of_conv(c.convs.first()))
         }
         Work::Conv(c) => format!("convolution of {}", of_conv(c.convs.first())),
-        Work::Depthwise(d) if d.sums.is_some() => "depthwise of whole numbers".into(),
+        Work::DynamicConv(_) => "convolution of whole numbers".into(),
         Work::Depthwise(d) => format!("depthwise of {}", of_depthwise(&d.conv)),
+        Work::DynamicDepthwise(_) => "depthwise of whole numbers".into(),
         Work::Block(b) => {
             let parts = match (b.front.is_some(), b.project.is_some()) {
                 (true, true) => "of three",
@@ -156,26 +156,26 @@ fn kind(work: &Work) -> String {
             };
             format!("block {parts} of {}", of_depthwise(&b.depthwise))
         }
-        Work::Add(a) if a.product => format!("product of {}", bytes(a.q8.is_some())),
-        Work::Add(a) => format!("sum of {}", bytes(a.q8.is_some())),
+        Work::Sum(s) if s.product => format!("product of {}", bytes(s.q8.is_some())),
+        Work::Sum(s) => format!("sum of {}", bytes(s.q8.is_some())),
         Work::Average(a) => format!("average of {}", bytes(a.q8.is_some())),
         Work::Max(m) => format!("largest of {}", bytes(m.pool.bytes.is_some())),
-        Work::Affine { .. } => "affine".into(),
-        Work::Slopes { .. } => "slopes".into(),
-        Work::Pick { .. } => "channels".into(),
-        Work::Table { .. } => "table".into(),
-        Work::Unary { gate: true, .. } => "gate".into(),
-        Work::Unary { .. } => "function".into(),
-        Work::Softmax { .. } => "softmax".into(),
-        Work::Norm { .. } => "normalisation".into(),
+        Work::Affine(_) => "affine".into(),
+        Work::Slopes(_) => "slopes".into(),
+        Work::Pick(_) => "channels".into(),
+        Work::Table(_) => "table".into(),
+        Work::Function(f) if f.gate => "gate".into(),
+        Work::Function(_) => "function".into(),
+        Work::Softmax(_) => "softmax".into(),
+        Work::Norm(_) => "normalisation".into(),
         Work::Move(_) => "move".into(),
         Work::Product(_) => "product of matrices".into(),
-        Work::Quantise { .. } => "quantise".into(),
-        Work::Dequantise { .. } => "dequantise".into(),
-        Work::Extremes { .. } => "extremes".into(),
-        Work::Round { .. } => "whole numbers".into(),
-        Work::Concat { .. } => "concatenate".into(),
-        Work::ChannelsFirst { .. } => "channels first".into(),
+        Work::Quantise(_) => "quantise".into(),
+        Work::Dequantise(_) => "dequantise".into(),
+        Work::Extremes(_) => "extremes".into(),
+        Work::Round(_) => "whole numbers".into(),
+        Work::Concat(_) => "concatenate".into(),
+        Work::ChannelsFirst(_) => "channels first".into(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Values that move: those at any places of a tensor, in the order of counting.
 
-use super::{Touches, Whose, Worker, floats_at};
+use super::Task;
 use crate::network::graph::axes::{Axes, MOST};
+use crate::network::kernels::Kernels;
+use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
-use crate::network::run::touch::{alone, span};
+use crate::network::run::touch::{Touches, Whose, alone, span};
 use std::ops::Range;
 
 /// Rows and columns of a block whose both sides stay in the first cache.
@@ -12,8 +14,8 @@ const TILE: usize = 16;
 /// A layer that moves values.
 #[derive(Debug)]
 pub(crate) struct Move {
-    pub(crate) x: usize,
-    pub(crate) y: usize,
+    pub(crate) x: Offset,
+    pub(crate) y: Offset,
     /// Where they come from.
     pub(crate) from: Axes,
 }
@@ -78,8 +80,19 @@ impl Move {
             near,
         }
     }
+}
 
-    pub(super) fn touches(&self, to: &mut Touches) {
+impl Task for Move {
+    fn name(&self) -> &'static str {
+        "move"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.x, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
         let (order, team) = (self.order(), to.team);
         let from = self.from.dims().iter().copied();
         let from: Vec<_> = from.zip(self.from.strides().iter().copied()).collect();
@@ -100,9 +113,7 @@ impl Move {
         }
     }
 
-    /// # Safety
-    /// As for `Work::run`.
-    pub(super) unsafe fn run(&self, worker: &Worker) {
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
         let order = self.order();
         let Order {
             axes,
@@ -114,7 +125,7 @@ impl Move {
         let y_row = near.map_or(0, |i| y_stride[i]);
         let (blocks, rows) = order.part(worker.id, worker.team);
         // SAFETY: the verifier proves of what `touches` declares to be read: inside, aligned, and not written meanwhile (apart).
-        let x = unsafe { worker.arena.add(self.x).cast::<f32>() };
+        let x = unsafe { worker.pointer(self.x).cast::<f32>() };
         for block in blocks {
             let (mut from, mut to, mut at) = (self.from.offset(), 0, block);
             for i in order.outer() {
@@ -130,7 +141,7 @@ impl Move {
             // verifier.
             unsafe {
                 if near.is_none() {
-                    let y = floats_at(worker.arena, self.y + to * 4, columns);
+                    let y = worker.floats_mut(self.y + to * 4, columns);
                     let x = x.add(from);
                     if x_column == 1 {
                         std::ptr::copy_nonoverlapping(x, y.as_mut_ptr(), columns);
@@ -141,7 +152,7 @@ impl Move {
                     }
                     continue;
                 }
-                let y = worker.arena.add(self.y).cast::<f32>().add(to);
+                let y = worker.pointer(self.y).cast::<f32>().add(to);
                 for r in rows.clone().step_by(TILE) {
                     for c in (0..columns).step_by(TILE) {
                         for r in r..(r + TILE).min(rows.end) {

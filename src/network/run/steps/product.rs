@@ -1,12 +1,13 @@
 //! Matrix products of two tensors: the right matrix is packed in every run, as a convolution's weights are once.
 
-use super::{Touches, Whose, Worker, floats_at};
+use super::Task;
 use crate::network::graph::Product;
 use crate::network::graph::axes::Axes;
 use crate::network::kernels::panels::{Matrix, Panels, pack_matrix};
 use crate::network::kernels::{ConvF32, Kernels, Pixels, SLACK};
+use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
-use crate::network::run::touch::span;
+use crate::network::run::touch::{Touches, Whose, span};
 use std::ops::Range;
 
 /// Rows that a thread takes at once, where it does not take whole matrices.
@@ -15,9 +16,9 @@ const ROWS: usize = 8;
 /// A layer of such products.
 #[derive(Debug)]
 pub(crate) struct ProductStep {
-    pub(crate) a: usize,
-    pub(crate) b: usize,
-    pub(crate) y: usize,
+    pub(crate) a: Offset,
+    pub(crate) b: Offset,
+    pub(crate) y: Offset,
     pub(crate) of: Product,
     /// How a right matrix is packed.
     pub(crate) panels: Panels,
@@ -36,8 +37,19 @@ impl ProductStep {
             share(count * rows, ROWS, id, team)
         }
     }
+}
 
-    pub(super) fn touches(&self, to: &mut Touches) {
+impl Task for ProductStep {
+    fn name(&self) -> &'static str {
+        "product of matrices"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.a, &mut self.b, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
         let (of, team) = (&self.of, to.team);
         let (rows, n, depth) = (of.rows(), of.columns(), of.depth());
         let rank = of.y.dims().len();
@@ -79,14 +91,12 @@ impl ProductStep {
         });
     }
 
-    /// # Safety
-    /// As for `Work::run`.
-    pub(super) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+    unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let (of, conv) = (&self.of, &self.convs[worker.id]);
         let (rows, n) = (of.rows(), of.columns());
         let batch = of.y.dims().len() - 2;
         let part = self.part(worker.id, worker.team);
-        conv.lend(worker.scratch);
+        conv.lend(worker.scratch());
         let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
         let mut at = part.start;
         while at < part.end {
@@ -98,22 +108,24 @@ impl ProductStep {
             unsafe {
                 let right = Matrix {
                     values: worker
-                        .arena
-                        .add(self.b)
+                        .pointer(self.b)
                         .cast::<f32>()
                         .add(of.b.start(matrix, batch)),
                     row: b[batch],
                     column: b[batch + 1],
                     factor: of.scale,
                 };
-                let packed = floats_at(worker.scratch, 0, self.panels.total_bytes() / 4);
+                let packed = std::slice::from_raw_parts_mut(
+                    worker.scratch().cast(),
+                    self.panels.total_bytes() / 4,
+                );
                 pack_matrix(self.panels, conv.runs(), &right, packed);
                 let x = of.a.start(matrix, batch) + first * a[batch];
                 let to = of.y.start(matrix, batch) + first * y[batch];
                 let pixels = Pixels {
-                    x: worker.arena.add(self.a + x * 4),
+                    x: worker.pointer(self.a + x * 4),
                     x_pitch: a[batch] * 4,
-                    y: worker.arena.add(self.y + to * 4),
+                    y: worker.pointer(self.y + to * 4),
                     y_pitch: y[batch] * 4,
                     count: taken,
                 };

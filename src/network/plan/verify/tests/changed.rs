@@ -3,6 +3,7 @@
 use super::networks::{block, forked};
 use super::*;
 use crate::network::graph::{Shape, Window};
+use crate::network::run::steps::{Block, ConvStep, DepthwiseStep, Front};
 use fastrand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -24,51 +25,59 @@ fn of_window(w: &mut Window, visit: Visit<'_>) {
     all.for_each(visit);
 }
 
+fn of_front(f: &mut Front, visit: Visit<'_>) {
+    let pitches = [&mut f.row_pitch, &mut f.pixel_pitch, &mut f.group_pitch];
+    pitches.into_iter().for_each(visit);
+}
+
+fn of_conv(c: &mut ConvStep, visit: Visit<'_>) {
+    of_front(&mut c.front, visit);
+    let sizes = [&mut c.rows, &mut c.columns, &mut c.y_pixel, &mut c.y_group];
+    sizes.into_iter().for_each(visit);
+}
+
+fn of_depthwise(d: &mut DepthwiseStep, visit: Visit<'_>) {
+    let sizes = [&mut d.h_in, &mut d.row_bytes, &mut d.rows, &mut d.y_row];
+    sizes.into_iter().for_each(&mut *visit);
+    visit(&mut d.channels);
+    of_window(&mut d.window, visit);
+}
+
+fn of_block(b: &mut Block, visit: Visit<'_>) {
+    let sizes = [&mut b.h_in, &mut b.w_in, &mut b.row_bytes, &mut b.rows];
+    sizes.into_iter().for_each(&mut *visit);
+    let sizes = [&mut b.dw_row, &mut b.dw_pixel, &mut b.band_rows];
+    sizes.into_iter().for_each(&mut *visit);
+    let sizes = [&mut b.channels, &mut b.y_row, &mut b.y_pixel];
+    sizes.into_iter().for_each(&mut *visit);
+    visit(&mut b.columns);
+    for slots in b.ring.iter_mut().chain(&mut b.band) {
+        visit(&mut slots.pitch);
+    }
+    if let Some((f, _)) = &mut b.front {
+        of_front(f, visit);
+    }
+    of_window(&mut b.window, visit);
+}
+
 /// All numbers of a step that say where it works or how much.
 fn numbers(work: &mut Work, visit: Visit<'_>) {
-    work.places().into_iter().for_each(&mut *visit);
+    let places = work.places().into_iter();
+    places.for_each(|place| visit(place.byte_mut()));
     match work {
         Work::Pad(p) => {
             visit(&mut p.elem);
             of_shape(&mut p.shape, visit);
             of_window(&mut p.window, visit);
         }
-        Work::Conv(c) => {
-            let f = &mut c.front;
-            let pitches = [&mut f.row_pitch, &mut f.pixel_pitch, &mut f.group_pitch];
-            let sizes = [&mut c.rows, &mut c.columns, &mut c.y_pixel, &mut c.y_group];
-            pitches.into_iter().chain(sizes).for_each(visit);
-        }
-        Work::Depthwise(d) => {
-            let sizes = [&mut d.h_in, &mut d.row_bytes, &mut d.rows, &mut d.y_row];
-            sizes.into_iter().for_each(&mut *visit);
-            visit(&mut d.channels);
-            of_window(&mut d.window, visit);
-        }
-        Work::Block(b) => {
-            let sizes = [&mut b.h_in, &mut b.w_in, &mut b.row_bytes, &mut b.rows];
-            sizes.into_iter().for_each(&mut *visit);
-            let sizes = [&mut b.dw_row, &mut b.dw_pixel, &mut b.band_rows];
-            sizes.into_iter().for_each(&mut *visit);
-            let sizes = [
-                &mut b.channels,
-                &mut b.y_row,
-                &mut b.y_pixel,
-                &mut b.columns,
-            ];
-            sizes.into_iter().for_each(&mut *visit);
-            for slots in b.ring.iter_mut().chain(&mut b.band) {
-                visit(&mut slots.pitch);
-            }
-            if let Some((f, _)) = &mut b.front {
-                visit(&mut f.row_pitch);
-                visit(&mut f.pixel_pitch);
-            }
-            of_window(&mut b.window, visit);
-        }
-        Work::Add(a) => {
-            visit(&mut a.len);
-            visit(&mut a.period);
+        Work::Conv(c) => of_conv(c, visit),
+        Work::DynamicConv(d) => of_conv(&mut d.conv, visit),
+        Work::Depthwise(d) => of_depthwise(d, visit),
+        Work::DynamicDepthwise(d) => of_depthwise(&mut d.conv, visit),
+        Work::Block(b) => of_block(b, visit),
+        Work::Sum(s) => {
+            visit(&mut s.len);
+            visit(&mut s.period);
         }
         Work::Average(a) => {
             of_shape(&mut a.input, visit);
@@ -80,31 +89,27 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
             of_shape(&mut m.pool.output, visit);
             of_window(&mut m.pool.window, visit);
         }
-        Work::Affine { pixels, .. } | Work::Slopes { pixels, .. } | Work::Norm { pixels, .. } => {
-            visit(pixels);
-        }
-        Work::Softmax { pixels, c, .. } => [pixels, c].into_iter().for_each(visit),
-        Work::Pick {
-            pixels,
-            x_pixel,
-            runs,
-            ..
-        } => {
-            [pixels, x_pixel].into_iter().for_each(&mut *visit);
-            let runs = runs.iter_mut().flat_map(|r| [&mut r.0, &mut r.1]);
+        Work::Affine(a) => visit(&mut a.pixels),
+        Work::Slopes(s) => visit(&mut s.pixels),
+        Work::Norm(n) => visit(&mut n.pixels),
+        Work::Softmax(s) => [&mut s.pixels, &mut s.c].into_iter().for_each(visit),
+        Work::Pick(p) => {
+            let sizes = [&mut p.pixels, &mut p.x_pixel];
+            sizes.into_iter().for_each(&mut *visit);
+            let runs = p.runs.iter_mut().flat_map(|r| [&mut r.0, &mut r.1]);
             runs.for_each(visit);
         }
-        Work::Table { len, .. }
-        | Work::Unary { len, .. }
-        | Work::Quantise { len, .. }
-        | Work::Dequantise { len, .. }
-        | Work::Extremes { len, .. }
-        | Work::Round { len, .. } => visit(len),
-        Work::Concat { parts, pixels, .. } => {
-            visit(pixels);
-            parts.iter_mut().for_each(|p| visit(&mut p.1));
+        Work::Table(t) => visit(&mut t.len),
+        Work::Function(f) => visit(&mut f.len),
+        Work::Quantise(q) => visit(&mut q.len),
+        Work::Dequantise(d) => visit(&mut d.len),
+        Work::Extremes(e) => visit(&mut e.len),
+        Work::Round(r) => visit(&mut r.len),
+        Work::Concat(c) => {
+            visit(&mut c.pixels);
+            c.parts.iter_mut().for_each(|p| visit(&mut p.1));
         }
-        Work::ChannelsFirst { shape, .. } => of_shape(shape, visit),
+        Work::ChannelsFirst(c) => of_shape(&mut c.shape, visit),
         Work::Move(_) | Work::Product(_) => {}
     }
 }
@@ -113,17 +118,20 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
 fn other_numbers(plan: &mut Plan, visit: Visit<'_>) {
     let ports = plan.segments.iter_mut();
     for port in ports.flat_map(|s| s.imports.iter_mut().chain(&mut s.exports)) {
-        visit(&mut port.offset);
+        visit(port.offset.byte_mut());
         of_shape(&mut port.shape, visit);
     }
-    plan.input_offset.iter_mut().for_each(&mut *visit);
+    if let Some(at) = &mut plan.input_offset {
+        visit(at.byte_mut());
+    }
     for fill in &mut plan.fills {
-        visit(&mut fill.0);
+        visit(fill.0.byte_mut());
         visit(&mut fill.1);
     }
-    let constants = plan.constants.iter_mut().map(|c| &mut c.0);
-    constants.for_each(&mut *visit);
-    visit(&mut plan.scratch.0);
+    for constant in &mut plan.constants {
+        visit(constant.0.byte_mut());
+    }
+    visit(plan.scratch.0.byte_mut());
     visit(&mut plan.scratch.1);
     visit(&mut plan.arena_bytes);
 }

@@ -3,7 +3,7 @@
 use super::networks::{block, forked, random, shape};
 use super::*;
 use crate::network::graph::Shape;
-use crate::network::run::steps::Block;
+use crate::network::run::steps::{Block, DynamicConv, DynamicDepthwise};
 use fastrand::Rng;
 
 /// A change of a plan; `false` where the plan has nothing to change so.
@@ -157,14 +157,8 @@ fn some_step(
 }
 
 /// The place of a step's result.
-fn result(work: &mut Work) -> &mut usize {
-    match work {
-        Work::Conv(c) => &mut c.y,
-        Work::Depthwise(d) => &mut d.y,
-        Work::Block(b) => &mut b.y,
-        Work::Extremes { y, .. } => &mut y.at,
-        other => other.places().pop().unwrap(),
-    }
+fn result(work: &mut Work) -> &mut Offset {
+    work.places().pop().unwrap()
 }
 
 /// The tensor that a step makes.
@@ -192,8 +186,13 @@ fn reads(planned: &Planned, step: usize, root: usize) -> bool {
     first.inputs.iter().any(|i| roots[i.0] == root)
 }
 
+/// Something lies 64 bytes further.
+fn move_on(place: &mut Offset) {
+    *place = *place + 64;
+}
+
 /// Everything that lies at `old` lies at `new`.
-fn replace(planned: &mut Planned, old: usize, new: usize) {
+fn replace(planned: &mut Planned, old: Offset, new: Offset) {
     let plan = &mut planned.plan;
     let steps = plan.steps.iter_mut().flat_map(|s| s.work.places());
     let ports = plan.segments.iter_mut();
@@ -209,7 +208,7 @@ fn input_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(step) = some_step(planned, random, |_| true) else {
         return false;
     };
-    *planned.plan.steps[step].work.places()[0] += 64;
+    move_on(planned.plan.steps[step].work.places().swap_remove(0));
     true
 }
 
@@ -225,18 +224,24 @@ fn result_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     if !exported && !read && !pads {
         return false;
     }
-    *result(&mut planned.plan.steps[step].work) += 64;
+    move_on(result(&mut planned.plan.steps[step].work));
     true
 }
 
 fn padding_moved(planned: &mut Planned, random: &mut Rng) -> bool {
-    let padded = |work: &Work| matches!(work, Work::Depthwise(_) | Work::Block(_));
+    let padded = |work: &Work| {
+        matches!(
+            work,
+            Work::Depthwise(_) | Work::DynamicDepthwise(_) | Work::Block(_)
+        )
+    };
     let Some(step) = some_step(planned, random, padded) else {
         return false;
     };
     match &mut planned.plan.steps[step].work {
-        Work::Depthwise(d) => d.padding += 64,
-        Work::Block(b) => b.padding += 64,
+        Work::Depthwise(d) => move_on(&mut d.padding),
+        Work::DynamicDepthwise(d) => move_on(&mut d.conv.padding),
+        Work::Block(b) => move_on(&mut b.padding),
         _ => return false,
     }
     true
@@ -257,29 +262,31 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         Work::Pad(p) => return rows(&mut p.shape, to),
         Work::Average(a) => return rows(&mut a.output, to),
         Work::Max(max) => return rows(&mut max.pool.output, to),
-        Work::ChannelsFirst { shape, .. } => return rows(shape, to),
-        Work::Conv(c) => {
+        Work::ChannelsFirst(c) => return rows(&mut c.shape, to),
+        Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. }) => {
             if c.rows == 1 {
                 &mut c.columns
             } else {
                 &mut c.rows
             }
         }
-        Work::Depthwise(d) => &mut d.rows,
+        Work::Depthwise(d) | Work::DynamicDepthwise(DynamicDepthwise { conv: d, .. }) => {
+            &mut d.rows
+        }
         Work::Block(b) => &mut b.rows,
-        Work::Add(a) => &mut a.len,
-        Work::Affine { pixels, .. }
-        | Work::Slopes { pixels, .. }
-        | Work::Pick { pixels, .. }
-        | Work::Softmax { pixels, .. }
-        | Work::Norm { pixels, .. }
-        | Work::Concat { pixels, .. } => pixels,
-        Work::Table { len, .. }
-        | Work::Unary { len, .. }
-        | Work::Quantise { len, .. }
-        | Work::Dequantise { len, .. }
-        | Work::Round { len, .. } => len,
-        Work::Extremes { .. } | Work::Move(_) | Work::Product(_) => return false,
+        Work::Sum(s) => &mut s.len,
+        Work::Affine(a) => &mut a.pixels,
+        Work::Slopes(s) => &mut s.pixels,
+        Work::Pick(p) => &mut p.pixels,
+        Work::Softmax(s) => &mut s.pixels,
+        Work::Norm(n) => &mut n.pixels,
+        Work::Concat(c) => &mut c.pixels,
+        Work::Table(t) => &mut t.len,
+        Work::Function(f) => &mut f.len,
+        Work::Quantise(q) => &mut q.len,
+        Work::Dequantise(d) => &mut d.len,
+        Work::Round(r) => &mut r.len,
+        Work::Extremes(_) | Work::Move(_) | Work::Product(_) => return false,
     };
     *number = to(*number);
     true
@@ -383,7 +390,11 @@ fn in_slots(planned: &mut Planned, random: &mut Rng) -> bool {
 fn rows_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let step = random.usize(..planned.plan.steps.len());
     match &mut planned.plan.steps[step].work {
-        Work::Depthwise(d) if d.rows > 1 => d.y_row -= 4,
+        Work::Depthwise(d) | Work::DynamicDepthwise(DynamicDepthwise { conv: d, .. })
+            if d.rows > 1 =>
+        {
+            d.y_row -= 4;
+        }
         Work::Block(b) if b.rows > 1 => b.y_row -= 4,
         _ => return false,
     }
@@ -392,10 +403,17 @@ fn rows_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
 
 fn pixels_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let step = random.usize(..planned.plan.steps.len());
-    match &mut planned.plan.steps[step].work {
-        Work::Conv(c) if c.rows * c.columns > 1 && c.y_pixel > 4 => c.y_pixel -= 4,
-        Work::Conv(c) if c.convs.len() > 1 => c.y_group = 0,
-        _ => return false,
+    let (Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. })) =
+        &mut planned.plan.steps[step].work
+    else {
+        return false;
+    };
+    if c.rows * c.columns > 1 && c.y_pixel > 4 {
+        c.y_pixel -= 4;
+    } else if c.convs.len() > 1 {
+        c.y_group = 0;
+    } else {
+        return false;
     }
     true
 }
@@ -412,7 +430,7 @@ fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 /// A step's result goes to `at`, which must stay.
-fn over(planned: &mut Planned, random: &mut Rng, at: Option<usize>) -> bool {
+fn over(planned: &mut Planned, random: &mut Rng, at: Option<Offset>) -> bool {
     let step = random.usize(..planned.plan.steps.len());
     let Some(at) = at else { return false };
     // There must be room.
@@ -478,7 +496,7 @@ fn export_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(port) = planned.plan.segments[segment].exports.first_mut() else {
         return false;
     };
-    port.offset += 64;
+    move_on(&mut port.offset);
     true
 }
 
@@ -496,7 +514,7 @@ fn import_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(port) = planned.plan.segments[segment].imports.first_mut() else {
         return false;
     };
-    port.offset += 64;
+    move_on(&mut port.offset);
     true
 }
 
@@ -520,7 +538,7 @@ fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
     if !floats
         || matches!(
             planned.plan.steps[step].work,
-            Work::Pick { .. } | Work::Concat { .. }
+            Work::Pick(_) | Work::Concat(_)
         )
     {
         return false;
@@ -540,8 +558,16 @@ fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
         *pitch > 0
     };
     match &mut planned.plan.steps[step].work {
-        Work::Depthwise(d) if d.conv.elem() == 4 => less(&mut d.row_bytes),
-        Work::Conv(c) if c.convs[0].elem() == 4 => less(&mut c.front.row_pitch),
+        Work::Depthwise(d) | Work::DynamicDepthwise(DynamicDepthwise { conv: d, .. })
+            if d.conv.elem() == 4 =>
+        {
+            less(&mut d.row_bytes)
+        }
+        Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. })
+            if c.convs[0].elem() == 4 =>
+        {
+            less(&mut c.front.row_pitch)
+        }
         _ => false,
     }
 }
@@ -577,14 +603,14 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
 }
 
 fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
-    let rounds = |work: &Work| matches!(work, Work::Round { x, y, .. } if x != y);
+    let rounds = |work: &Work| matches!(work, Work::Round(round) if round.x != round.y);
     let Some(step) = some_step(planned, random, rounds) else {
         return false;
     };
-    let Work::Round { x, y, .. } = &planned.plan.steps[step].work else {
+    let Work::Round(round) = &planned.plan.steps[step].work else {
         return false;
     };
-    let (x, y) = (*x, *y);
+    let (x, y) = (round.x, round.y);
     let roots = roots(&planned.graph);
     let input = planned.graph.layers[planned.plan.steps[step].layers.0].inputs[0];
     let later = (step + 1..planned.plan.steps.len()).any(|s| reads(planned, s, roots[input.0]));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::network::run::arena;
-use crate::network::run::steps::Worker;
+use crate::network::run::offset::Worker;
 use fastrand::Rng;
 
 /// Bytes that a thread may write, by what it declares: its part of the results, and its own memory.
@@ -22,7 +22,7 @@ fn may_write(planned: &Planned, touches: &Touches, id: usize) -> (Vec<bool>, Vec
     }
     if touches.scratch_bytes > 0 {
         let (first, bytes) = planned.plan.scratch;
-        let at = first + id * bytes;
+        let at = first.byte() + id * bytes;
         own[at..at + touches.scratch_bytes as usize].fill(true);
     }
     for own_memory in &touches.own {
@@ -73,8 +73,8 @@ pub(super) fn check(planned: &mut Planned, random: &mut Rng, name: &str) {
 }
 
 /// Random values of a tensor.
-fn put(arena: &mut Aligned, at: usize, tensor: &crate::network::graph::Tensor, random: &mut Rng) {
-    let bytes = &mut arena.bytes_mut()[at..at + tensor.bytes()];
+fn put(arena: &mut Aligned, at: Offset, tensor: &crate::network::graph::Tensor, random: &mut Rng) {
+    let bytes = &mut arena.bytes_mut()[at.byte()..][..tensor.bytes()];
     match tensor.kind {
         Kind::Q8(_) => bytes.fill_with(|| random.u8(..)),
         Kind::F32 => {

@@ -1,0 +1,175 @@
+//! Packing the weights of convolutions.
+
+use super::Planner;
+use crate::network::graph::{Conv, Layer, TensorId, Weights};
+use crate::network::kernels::split::Split;
+use crate::network::kernels::{
+    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
+};
+use crate::network::run::steps::{AnyConv, AnyDepthwise};
+
+/// How a convolution's input lies in memory, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pitches {
+    /// From row to row.
+    pub(super) row: usize,
+    /// From pixel to pixel.
+    pub(super) pixel: usize,
+    /// Pixels of a row.
+    pub(super) width: usize,
+}
+
+impl Planner<'_> {
+    /// Weights of the convolution that makes a tensor.
+    fn weights(&self, id: TensorId) -> Result<&Weights, String> {
+        let weights = self.weights[id.0].as_ref();
+        weights.ok_or_else(|| "the weights are packed already".into())
+    }
+
+    /// Folded bias and multipliers of a quantised convolution.
+    fn folded(
+        &self,
+        conv: &Conv,
+        x: TensorId,
+        y: TensorId,
+    ) -> Result<(Vec<i32>, Vec<f32>), String> {
+        let Weights::Q8 {
+            w,
+            zero,
+            scale,
+            bias,
+        } = self.weights(y)?
+        else {
+            return Err("float weights on bytes".into());
+        };
+        let (qx, qy) = (self.quant(x), self.quant(y));
+        let (Some(qx), Some(qy)) = (qx, qy) else {
+            return Err("byte weights on floats".into());
+        };
+        let per = w.len() / conv.cout;
+        let zero_x = self.stored_zero(qx);
+        let mut folded = Vec::with_capacity(conv.cout);
+        let mut multipliers = Vec::with_capacity(conv.cout);
+        for n in 0..conv.cout {
+            let sum: i32 = w[n * per..][..per]
+                .iter()
+                .map(|&w| i32::from(w) - zero[n])
+                .fold(0, i32::wrapping_add);
+            folded.push(bias[n].wrapping_sub(zero_x.wrapping_mul(sum)));
+            let m = qx.scale * scale[n] / qy.scale;
+            if !m.is_finite() {
+                return Err(format!("the scale of channel {n} makes no sense"));
+            }
+            multipliers.push(m);
+        }
+        Ok((folded, multipliers))
+    }
+
+    /// Packs group `g` of a convolution.
+    pub(super) fn pack_conv(
+        &mut self,
+        layer: &Layer,
+        conv: &Conv,
+        g: usize,
+        input: Pitches,
+    ) -> Result<AnyConv, String> {
+        let win = &conv.window;
+        let (x, y) = (layer.inputs[0], layer.output);
+        let per_group = conv.cin / conv.groups;
+        let n = conv.cout / conv.groups;
+        let mut runs = runs_of(conv, input);
+        let per = win.kh * win.kw * per_group;
+        let part = g * n..(g + 1) * n;
+        match self.weights(y)? {
+            Weights::F32 { w, bias, .. } => {
+                let raw = RawF32 {
+                    w: &w[part.start * per..part.end * per],
+                    bias: &bias[part],
+                };
+                let kernels = self.kernels;
+                let packed = ConvF32::new(kernels, runs, &raw, conv.sums_clamp());
+                Ok(AnyConv::F32(packed, kernels))
+            }
+            Weights::Q8 { w, zero, .. } => {
+                let (bias, multiplier) = self.folded(conv, x, y)?;
+                let raw = RawQ8 {
+                    w: &w[part.start * per..part.end * per],
+                    w_zero: &zero[part.clone()],
+                    bias: &bias[part.clone()],
+                    multiplier: &multiplier[part],
+                };
+                let kernels = self.kernels;
+                let split = Split::of(kernels, &raw);
+                let raw = split.instead(&raw);
+                runs.offsets = runs.offsets.repeat(split.parts);
+                let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
+                let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
+                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
+                Ok(AnyConv::Q8(packed, kernels))
+            }
+        }
+    }
+
+    pub(super) fn pack_depthwise(
+        &mut self,
+        layer: &Layer,
+        conv: &Conv,
+    ) -> Result<AnyDepthwise, String> {
+        let (x, y) = (layer.inputs[0], layer.output);
+        let win = &conv.window;
+        let mut row = DepthwiseRow {
+            c: conv.cin,
+            kh: win.kh,
+            kw: win.kw,
+            stride: win.sw,
+            dilation: win.dw,
+            left: win.left,
+            w_in: self.tensor(x).shape.w,
+            w_out: self.tensor(y).shape.w,
+        };
+        match self.weights(y)? {
+            Weights::F32 { w, bias, .. } => {
+                let (kernels, raw) = (self.kernels, RawF32 { w, bias });
+                let packed = DepthwiseF32::new(kernels, row, &raw, conv.sums_clamp());
+                Ok(AnyDepthwise::F32(packed, kernels))
+            }
+            Weights::Q8 { w, zero, .. } => {
+                let (bias, multiplier) = self.folded(conv, x, y)?;
+                let raw = RawQ8 {
+                    w,
+                    w_zero: zero,
+                    bias: &bias,
+                    multiplier: &multiplier,
+                };
+                let kernels = self.kernels;
+                let split = Split::of(kernels, &raw);
+                let raw = split.instead(&raw);
+                row.kh *= split.parts;
+                let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
+                let end = self.requantise(y, conv.clamp)?;
+                let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
+                self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
+                Ok(AnyDepthwise::Q8(packed, kernels))
+            }
+        }
+    }
+}
+
+/// The runs of memory under one output pixel of a group.
+fn runs_of(conv: &Conv, input: Pitches) -> Runs {
+    let win = &conv.window;
+    let per_group = conv.cin / conv.groups;
+    let rows = (0..win.kh).map(|y| y * win.dh * input.row);
+    let (offsets, len) = if conv.groups == 1 && win.dw == 1 {
+        if win.dh == 1 && win.kw == input.width {
+            (vec![0], win.kh * win.kw * per_group)
+        } else {
+            (rows.collect(), win.kw * per_group)
+        }
+    } else {
+        let columns = |row| (0..win.kw).map(move |x| row + x * win.dw * input.pixel);
+        (rows.flat_map(columns).collect(), per_group)
+    };
+    let n = conv.cout / conv.groups;
+    Runs { offsets, len, n }
+}

@@ -1,0 +1,232 @@
+//! Convolution, depthwise, pointwise by bands of rows: the widest activations exist only a few rows at a time.
+
+use super::depthwise::check_row;
+use super::{AnyConv, AnyDepthwise, Front, MAX_KERNEL_ROWS, Task};
+use crate::network::graph::Window;
+use crate::network::kernels::{Kernels, Pixels, SLACK};
+use crate::network::run::offset::{Offset, Worker};
+use crate::network::run::threads::share;
+use crate::network::run::touch::{Touches, Whose, span, times};
+use std::ops::Range;
+
+/// Memory of each thread's own within a step, one part after the other. Kernels read past what a thread uses, but never what
+/// the next one writes: the slack lies between.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slots {
+    pub(crate) at: Offset,
+    /// Bytes from one thread's part to the next one's.
+    pub(crate) pitch: usize,
+}
+
+impl Slots {
+    /// Bytes from part to part, if each thread uses so many.
+    pub(crate) fn pitch_of(bytes: usize) -> usize {
+        (bytes + SLACK).next_multiple_of(64)
+    }
+
+    /// The worker's.
+    ///
+    /// # Safety
+    /// It is inside the arena.
+    unsafe fn of(self, worker: &Worker) -> *mut u8 {
+        // SAFETY: handed on as it is.
+        unsafe { worker.pointer(self.at + worker.id * self.pitch) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) x: Offset,
+    /// The convolution that makes the depthwise input; without one that is `x` itself.
+    pub(crate) front: Option<(Front, AnyConv)>,
+    /// Its last `kh` rows, in turn, for each thread.
+    pub(crate) ring: Option<Slots>,
+    pub(crate) padding: Offset,
+    pub(crate) depthwise: AnyDepthwise,
+    pub(crate) window: Window,
+    pub(crate) h_in: usize,
+    pub(crate) w_in: usize,
+    pub(crate) row_bytes: usize,
+    pub(crate) rows: usize,
+    pub(crate) dw_row: usize,
+    pub(crate) dw_pixel: usize,
+    /// Depthwise output rows that wait for the projection, for each thread.
+    pub(crate) band: Option<Slots>,
+    pub(crate) band_rows: usize,
+    pub(crate) channels: usize,
+    pub(crate) project: Option<AnyConv>,
+    pub(crate) y: Offset,
+    pub(crate) y_row: usize,
+    pub(crate) y_pixel: usize,
+    pub(crate) columns: usize,
+}
+
+impl Block {
+    /// A thread's output rows.
+    fn share(&self, id: usize, team: usize) -> Range<usize> {
+        share(self.rows, 1, id, team)
+    }
+}
+
+impl Task for Block {
+    fn name(&self) -> &'static str {
+        "block"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        let slots = self.ring.iter_mut().chain(&mut self.band);
+        let inputs = [&mut self.x, &mut self.padding].into_iter();
+        let inputs = inputs.chain(slots.map(|slots| &mut slots.at));
+        inputs.chain([&mut self.y]).collect()
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        let (row, elem, w) = (self.depthwise.row(), self.depthwise.elem(), &self.window);
+        check_row(row, self.channels, w, (self.h_in, self.rows), to);
+        to.holds(w.dh == 1, "it has gaps between kernel rows");
+        to.holds(
+            self.rows == 0 || self.band_rows > 0,
+            "it has bands without rows",
+        );
+        to.holds(
+            row.w_in == self.w_in && row.w_out == self.columns,
+            "it has rows of other columns",
+        );
+        let pixel = self.channels.saturating_mul(elem);
+        let line = row.w_in.saturating_mul(pixel);
+        to.wants_scratch(self.depthwise.scratch_bytes());
+        to.reads_past(
+            Whose::Fill(self.depthwise.pad()),
+            self.padding,
+            line as u64,
+            elem,
+            SLACK,
+        );
+        match (&self.front, self.ring) {
+            (Some((front, conv)), Some(ring)) => {
+                let pixels = [(self.h_in, front.row_pitch), (self.w_in, front.pixel_pitch)];
+                let input = span(&pixels, 0).saturating_add(conv.reach());
+                to.reads_past(Whose::Front, self.x, input, conv.elem(), SLACK);
+                conv.steps_by(front, to);
+                to.wants_scratch(conv.scratch_bytes());
+                // The convolution writes what the depthwise one reads.
+                to.holds(
+                    (conv.n(), conv.elem()) == (self.channels, elem) && self.row_bytes == line,
+                    "it expands to other channels",
+                );
+                let used = times(w.kh, self.row_bytes);
+                to.owns("ring", (ring.at, ring.pitch), used, elem, SLACK);
+            }
+            (None, None) => {
+                let input = span(&[(self.h_in, self.row_bytes)], line);
+                to.reads_past(Whose::Front, self.x, input, elem, SLACK);
+                to.steps_by(&[self.row_bytes], elem);
+            }
+            _ => to.holds(false, "it has no place for rows, or no need of it"),
+        }
+        let y_elem = match (&self.project, self.band) {
+            (Some(conv), Some(band)) => {
+                let runs = conv.runs();
+                // The projection reads what the depthwise convolution writes.
+                to.holds(
+                    conv.elem() == elem
+                        && conv.reach() == pixel as u64
+                        && runs.offsets.iter().all(|&offset| offset == 0)
+                        && self.dw_pixel == pixel
+                        && self.dw_row == self.columns.saturating_mul(pixel),
+                    "it projects other channels",
+                );
+                to.holds(
+                    conv.n().saturating_mul(elem) == self.y_pixel,
+                    "it projects to other channels",
+                );
+                to.wants_scratch(conv.scratch_bytes());
+                let used = times(self.band_rows, self.dw_row);
+                to.owns("band", (band.at, band.pitch), used, elem, SLACK);
+                conv.elem()
+            }
+            (None, None) => {
+                to.holds(pixel == self.y_pixel, "it makes other channels");
+                elem
+            }
+            _ => {
+                to.holds(false, "it has no place for a band, or no need of it");
+                elem
+            }
+        };
+        to.holds(
+            self.y_row == self.columns.saturating_mul(self.y_pixel),
+            "its rows are of another size than its pixels",
+        );
+        let team = to.team;
+        to.writes(
+            (Whose::Output, self.y, y_elem),
+            &[(self.rows, self.y_row)],
+            &[],
+            self.y_row,
+            |id| self.share(id, team),
+        );
+    }
+
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
+        let rows = self.share(worker.id, worker.team);
+        let w = &self.window;
+        // SAFETY: of the kernels' contract the verifier proves, of what `touches` declares of this worker: reads and writes
+        // (inside), apart, aligned, ring and band (own); channels: all of them. A ring holds the last `kh` rows, which are those
+        // that an output row needs; a band's rows are made before the projection reads them.
+        unsafe {
+            let ring = self.ring.map(|ring| ring.of(worker));
+            let band = self.band.map(|band| band.of(worker));
+            let mut next = (rows.start * w.sh).saturating_sub(w.top);
+            let mut start = rows.start;
+            while start < rows.end {
+                let end = (start + self.band_rows).min(rows.end);
+                for r in start..end {
+                    let last = (r * w.sh + w.kh).saturating_sub(w.top).min(self.h_in);
+                    if let (Some((front, conv)), Some(ring)) = (&self.front, ring) {
+                        while next < last {
+                            let pixels = Pixels {
+                                x: worker.pointer(self.x + next * front.row_pitch),
+                                x_pitch: front.pixel_pitch,
+                                y: ring.add(next % w.kh * self.row_bytes),
+                                y_pitch: self.row_bytes / self.w_in,
+                                count: self.w_in,
+                            };
+                            conv.run(&pixels, 0..conv.n(), worker);
+                            next += 1;
+                        }
+                    }
+                    let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
+                    for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
+                        let from = (r * w.sh + k).wrapping_sub(w.top);
+                        *input = if from >= self.h_in {
+                            worker.pointer(self.padding)
+                        } else if let Some(ring) = ring {
+                            ring.add(from % w.kh * self.row_bytes)
+                        } else {
+                            worker.pointer(self.x + from * self.row_bytes)
+                        };
+                    }
+                    let y = match band {
+                        Some(band) => band.add((r - start) * self.dw_row),
+                        None => worker.pointer(self.y + r * self.y_row),
+                    };
+                    self.depthwise
+                        .run(&inputs[..w.kh], y, 0..self.channels, worker);
+                }
+                if let (Some(project), Some(band)) = (&self.project, band) {
+                    let pixels = Pixels {
+                        x: band,
+                        x_pitch: self.dw_pixel,
+                        y: worker.pointer(self.y + start * self.y_row),
+                        y_pitch: self.y_pixel,
+                        count: (end - start) * self.columns,
+                    };
+                    project.run(&pixels, 0..project.n(), worker);
+                }
+                start = end;
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Each value by itself: functions, tables, quantisation. Workers share the values by 64.
+
+use super::Task;
+use crate::network::graph::requantise::quantise;
+use crate::network::graph::{Quant, Unary};
+use crate::network::kernels::Kernels;
+use crate::network::run::offset::{Offset, Worker};
+use crate::network::run::touch::{Touches, Whose, times};
+
+/// A function of bytes.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) x: Offset,
+    pub(crate) y: Offset,
+    pub(crate) len: usize,
+    pub(crate) table: Box<[u8; 256]>,
+}
+
+/// A function of floats.
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) x: Offset,
+    pub(crate) y: Offset,
+    pub(crate) len: usize,
+    pub(crate) f: Unary,
+    /// Whether `x * f(x)` is wanted.
+    pub(crate) gate: bool,
+}
+
+/// Floats to bytes.
+#[derive(Debug)]
+pub(crate) struct Quantise {
+    pub(crate) x: Offset,
+    pub(crate) y: Offset,
+    pub(crate) len: usize,
+    pub(crate) quant: Quant,
+    /// The kernels' top bit.
+    pub(crate) flip: u8,
+}
+
+/// Bytes to floats.
+#[derive(Debug)]
+pub(crate) struct Dequantise {
+    pub(crate) x: Offset,
+    pub(crate) y: Offset,
+    pub(crate) len: usize,
+    pub(crate) table: Box<[f32; 256]>,
+}
+
+impl Task for Table {
+    fn name(&self) -> &'static str {
+        "table"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.x, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        to.reads(Whose::Input(0), self.x, self.len as u64, 1);
+        to.fills_output(self.y, (self.len, 64), 1, 1);
+    }
+
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
+        let part = worker.share(self.len, 64);
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
+        let (x, y) = unsafe {
+            (
+                worker.bytes(self.x + part.start, part.len()),
+                worker.bytes_mut(self.y + part.start, part.len()),
+            )
+        };
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = self.table[usize::from(x)];
+        }
+    }
+}
+
+impl Task for Function {
+    fn name(&self) -> &'static str {
+        "function"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.x, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        to.reads(Whose::Input(0), self.x, times(self.len, 4), 4);
+        to.fills_output(self.y, (self.len, 64), 4, 4);
+    }
+
+    unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+        let part = worker.share(self.len, 64);
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
+        let (x, y) = unsafe {
+            (
+                worker.floats(self.x + part.start * 4, part.len()),
+                worker.floats_mut(self.y + part.start * 4, part.len()),
+            )
+        };
+        kernels.unary_f32(self.f, self.gate, x, y);
+    }
+}
+
+impl Task for Quantise {
+    fn name(&self) -> &'static str {
+        "quantise"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.x, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        to.reads(Whose::Input(0), self.x, times(self.len, 4), 4);
+        to.fills_output(self.y, (self.len, 64), 1, 1);
+    }
+
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
+        let part = worker.share(self.len, 64);
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
+        let (x, y) = unsafe {
+            (
+                worker.floats(self.x + part.start * 4, part.len()),
+                worker.bytes_mut(self.y + part.start, part.len()),
+            )
+        };
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = quantise(x, self.quant) as u8 ^ self.flip;
+        }
+    }
+}
+
+impl Task for Dequantise {
+    fn name(&self) -> &'static str {
+        "dequantise"
+    }
+
+    #[cfg(test)]
+    fn places(&mut self) -> Vec<&mut Offset> {
+        vec![&mut self.x, &mut self.y]
+    }
+
+    fn touches(&self, to: &mut Touches) {
+        to.reads(Whose::Input(0), self.x, self.len as u64, 1);
+        to.fills_output(self.y, (self.len, 64), 4, 4);
+    }
+
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
+        let part = worker.share(self.len, 64);
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
+        let (x, y) = unsafe {
+            (
+                worker.bytes(self.x + part.start, part.len()),
+                worker.floats_mut(self.y + part.start * 4, part.len()),
+            )
+        };
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = self.table[usize::from(x)];
+        }
+    }
+}
