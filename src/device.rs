@@ -1,7 +1,8 @@
 //! The loop: newest frame, network, verdict, display; and what happens when one of them fails.
 //!
-//! Nothing queues. A camera that fails is opened again with growing pauses; meanwhile display and log say that it is lost,
-//! and no old class is shown as live. A display that fails is opened again too; the other displays and the serial log go on. How long that may
+//! Nothing queues. A camera is waited for in slices ([`camera::SLICE`](crate::camera::SLICE)), so that a class is withdrawn in time,
+//! also when the camera's own timeout is longer. One that fails is opened again with growing pauses; meanwhile display and log
+//! say that it is lost, and no old class is shown as live. A display that fails is opened again too; the other displays and the serial log go on. How long that may
 //! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
 
 mod displays;
@@ -70,7 +71,9 @@ pub struct Device {
     stats: Stats,
     /// When the newest verdict was made; `None` before the first one.
     live_at: Option<Instant>,
-    lost_at: Option<Instant>,
+    lost: Option<Lost>,
+    /// Measures the wait for the frame that is due.
+    waiting: Option<Stopwatch>,
     /// Counts of cameras that were lost since start, and damaged frames that only the decoder saw.
     past: Counts,
     drawn_at: Instant,
@@ -88,8 +91,18 @@ pub struct Device {
 /// How a board's camera is opened, at start and whenever it was lost.
 pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
 
+/// A camera without frames.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    since: Instant,
+    /// Whether it is known, and told, what is wrong with the camera; else it is open still and brings nothing.
+    is_explained: bool,
+}
+
 enum Step {
     Frame,
+    /// No frame yet.
+    Nothing,
     /// A frame that is of no use, and why.
     Skipped(Failure),
     CameraFailed(CameraError),
@@ -129,9 +142,9 @@ impl Device {
                 }
                 Step::Skipped(why) => {
                     self.skip(why)?;
-                    self.draw_if_stale();
                     self.go_without_frame()?;
                 }
+                Step::Nothing => self.go_without_frame()?,
                 Step::End => {
                     if let (0, Some((_, why))) = (self.stats.frames(), &self.skipped) {
                         return Err(no_frame(why));
@@ -169,9 +182,13 @@ impl Device {
         let Some(camera) = self.camera.as_mut() else {
             return Step::CameraFailed(CameraError::Unusable("the camera is not open".into()));
         };
-        let mut watch = Stopwatch::start();
+        let mut watch = self.waiting.take().unwrap_or_else(Stopwatch::start);
         let frame = match camera.next() {
             Ok(Next::Frame(frame)) => frame,
+            Ok(Next::NotYet) => {
+                self.waiting = Some(watch);
+                return Step::Nothing;
+            }
             Ok(Next::End) => return Step::End,
             Err(error) => return Step::CameraFailed(error),
         };
@@ -235,10 +252,15 @@ impl Device {
         }
     }
 
-    /// There is no usable frame. For a moment that is nothing; after it the policy says how long it may last.
+    /// There is no usable frame. For a moment that is nothing; after it the class is withdrawn, and the policy says how long it
+    /// may last.
     fn go_without_frame(&mut self) -> Result<(), Failure> {
+        self.withdraw_if_stale();
+        if self.lost.is_some() {
+            self.draw();
+        }
         let since = self.finished_at.elapsed();
-        if self.lost_at.is_some() || since > LIVE_FOR {
+        if self.lost.is_some() || since > LIVE_FOR {
             self.care.waiting(since)?;
         }
         Ok(())
@@ -260,29 +282,53 @@ impl Device {
 
     /// The camera failed: close it, forget what was seen, say so once.
     fn lose_camera(&mut self, why: &str) {
+        self.waiting = None;
         if let Some(camera) = self.camera.take() {
             let counts = camera.counts();
             self.past.stale += counts.stale;
             self.past.damaged += counts.damaged;
         }
-        if self.lost_at.is_none() {
-            self.lost_at = Some(Instant::now());
-            self.views.forget();
-            self.serial.camera_lost(why);
-            self.say_status();
+        match &mut self.lost {
+            None => self.withdraw(Instant::now(), true, why),
+            Some(lost) if !lost.is_explained => {
+                lost.is_explained = true;
+                self.serial.trouble("camera", why);
+            }
+            Some(_) => {}
         }
+    }
+
+    /// The newest verdict has become too old to be live, whatever the camera does.
+    fn withdraw_if_stale(&mut self) {
+        if let (None, Some(live_at)) = (self.lost, self.live_at)
+            && live_at.elapsed() > LIVE_FOR
+        {
+            let why = format!("no usable frame for {} s", LIVE_FOR.as_secs());
+            self.withdraw(live_at, false, &why);
+        }
+    }
+
+    /// What was seen does not count any more.
+    fn withdraw(&mut self, since: Instant, is_explained: bool, why: &str) {
+        self.lost = Some(Lost {
+            since,
+            is_explained,
+        });
+        self.views.forget();
+        self.serial.camera_lost(why);
+        self.say_status();
     }
 
     /// A frame came: if the camera was lost, say that it is back.
     fn find_camera(&mut self) {
-        let Some(lost_at) = self.lost_at.take() else {
+        let Some(lost) = self.lost.take() else {
             return;
         };
         let camera = self
             .camera
             .as_ref()
             .map_or_else(String::new, |c| c.describe());
-        self.serial.camera_back(&camera, lost_at.elapsed());
+        self.serial.camera_back(&camera, lost.since.elapsed());
         self.say_status();
     }
 
@@ -306,7 +352,6 @@ impl Device {
     fn wait(&mut self, pause: Duration, stop: &AtomicBool) -> Result<(), Failure> {
         let until = Instant::now() + pause;
         loop {
-            self.draw_if_stale();
             self.go_without_frame()?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || stop.load(Ordering::Relaxed) {
@@ -316,22 +361,12 @@ impl Device {
         }
     }
 
-    /// Without a new verdict the display still has to say that the old one is not live.
-    fn draw_if_stale(&mut self) {
-        if self.lost_at.is_some() || self.live_at.is_some_and(|at| at.elapsed() > LIVE_FOR) {
-            self.draw();
-        }
-    }
-
     fn state(&self) -> State {
-        match (self.lost_at, self.live_at) {
-            (Some(lost_at), _) => State::CameraLost {
-                since: lost_at.elapsed(),
+        match (self.lost, self.live_at) {
+            (Some(lost), _) => State::CameraLost {
+                since: lost.since.elapsed(),
             },
             (None, None) => State::Starting,
-            (None, Some(at)) if at.elapsed() > LIVE_FOR => State::CameraLost {
-                since: at.elapsed(),
-            },
             (None, Some(_)) => State::Live,
         }
     }
@@ -362,7 +397,7 @@ impl Device {
 
     /// Tells whoever watches what is the matter.
     fn say_status(&mut self) {
-        self.care.says(match self.lost_at {
+        self.care.says(match self.lost {
             Some(_) => "camera lost",
             None if self.care.is_display_lost() => "display lost",
             None => "classifying",

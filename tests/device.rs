@@ -6,10 +6,11 @@ mod common;
 use common::fixture;
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::board::{Board, Firmware, Region, Tier};
-use eyelet::camera::{Camera, CameraConfig, CameraError, CameraKind, Next, PatternConfig};
+use eyelet::camera::{Camera, CameraConfig, CameraError, CameraKind, Next, PatternConfig, SLICE};
 use eyelet::care::Care;
 use eyelet::care::notify::Heartbeat;
 use eyelet::decide::{ClassRules, DecideConfig};
+use eyelet::device::reload::Reload;
 use eyelet::device::{Device, Limits, OpenDisplay, Parts};
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
@@ -18,7 +19,7 @@ use eyelet::show::serial::Serial;
 use eyelet::show::{Display, DisplayError, Scene, State};
 use eyelet::{Failure, clock};
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,9 @@ enum Act {
     HalfJpeg,
     /// Fails as a pulled cable does.
     Lost,
-    /// Gives no picture in time.
+    /// Gives no picture in a slice of time.
+    Silent,
+    /// Has given no picture for its timeout.
     Stall,
 }
 
@@ -68,9 +71,14 @@ impl Camera for ScriptedCamera {
                 camera,
                 reason: "No such device".into(),
             }),
+            Some(Act::Silent) => {
+                std::thread::sleep(SLICE);
+                Ok(Next::NotYet)
+            }
             Some(Act::Stall) => Err(CameraError::Timeout {
                 camera,
                 waited: Duration::from_secs(2),
+                doubt: String::new(),
             }),
             Some(Act::Picture(grey)) => {
                 self.rgb.fill(grey);
@@ -651,4 +659,118 @@ fn regions_take_turns_and_a_lost_camera_leaves_none_of_them_live() {
     let shown = shown.lock().unwrap();
     let lost = shown.iter().filter(|(state, _)| is_lost(*state));
     assert!(lost.clone().count() > 0 && lost.clone().all(|(_, live)| *live == none));
+}
+
+/// When a display was given what: the state, and the class that it would show.
+type Timed = Arc<Mutex<Vec<(Instant, State, Option<usize>)>>>;
+
+struct TimedDisplay(Timed);
+
+impl Display for TimedDisplay {
+    fn describe(&self) -> String {
+        "timed".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let class = scene.verdict.and_then(|v| v.decided).map(|c| c.class);
+        let shown = (Instant::now(), scene.state, class);
+        self.0.lock().unwrap().push(shown);
+        Ok(())
+    }
+}
+
+/// How long a class counts as live.
+const LIVE_FOR: Duration = Duration::from_secs(3);
+/// A busy machine may take longer over a slice.
+const LATE: Duration = Duration::from_millis(800);
+
+/// The camera's own timeout (5 s for a pipe) is longer than that. It is open all the time, and goes on by itself, or fails.
+#[test]
+fn a_class_of_a_camera_that_stalls_is_withdrawn_before_the_camera_gives_up() {
+    for fails in [false, true] {
+        let mut script = vec![Act::Picture(1)];
+        script.extend((0..40).map(|_| Act::Silent));
+        if fails {
+            script.push(Act::Stall);
+        }
+        script.push(Act::Picture(1));
+        let shown = Timed::default();
+        let display = {
+            let shown = Arc::clone(&shown);
+            opened_by(move || Ok(Box::new(TimedDisplay(Arc::clone(&shown)))))
+        };
+        let beats = Counting::default();
+        let mut care = Care::unwatched(Policy::default());
+        care.watch(Box::new(beats.clone()));
+        let (frames, _) = run_cared_on(vec![display], script, care);
+        assert_eq!(frames, Ok(2));
+        let (finished, unseen, waiting) = *beats.0.lock().unwrap();
+        assert_eq!((finished, unseen), (2, 0));
+        assert!(waiting >= 5, "a watchdog would bite: {waiting}");
+
+        let shown = shown.lock().unwrap();
+        let is_live = |(_, state, class): &(_, State, Option<usize>)| {
+            *state == State::Live && class.is_some()
+        };
+        let live_at = shown.iter().position(is_live).unwrap();
+        let lost_at = shown.iter().position(|shown| is_lost(shown.1)).unwrap();
+        let back_at = shown.iter().rposition(is_live).unwrap();
+        assert!(live_at < lost_at && lost_at < back_at);
+        let withdrawn_after = shown[lost_at].0 - shown[live_at].0;
+        assert!(
+            (LIVE_FOR..LIVE_FOR + SLICE + LATE).contains(&withdrawn_after),
+            "{withdrawn_after:?}"
+        );
+        for (_, state, class) in &shown[lost_at..back_at] {
+            assert!(is_lost(*state) && class.is_none(), "{state:?} {class:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_are_heard_while_a_camera_is_silent() {
+    let script: Script = Arc::new(Mutex::new((0..100).map(|_| Act::Silent).collect()));
+    let open_camera = move || {
+        Ok(Box::new(ScriptedCamera {
+            script: Arc::clone(&script),
+            rgb: Vec::new(),
+            sequence: 0,
+        }) as Box<dyn Camera>)
+    };
+    let mut device = Device::start_with(
+        board(),
+        Model::find(&fixture("opset13.onnx").display().to_string(), None).unwrap(),
+        Serial::new(true, Instant::now(), "unknown"),
+        Box::new(open_camera),
+        Vec::new(),
+    )
+    .unwrap();
+    // A reload is wanted, and by reading the board anew the end.
+    let (stop, wanted) = (AtomicBool::new(false), AtomicBool::new(false));
+    let read = || {
+        stop.store(true, Ordering::Relaxed);
+        Ok(board())
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(150));
+            wanted.store(true, Ordering::Relaxed);
+        });
+        let started = Instant::now();
+        let limits = Limits {
+            frames: None,
+            stop: &stop,
+            stats_every: None,
+            reload: Some(Reload {
+                wanted: &wanted,
+                read: &read,
+            }),
+        };
+        assert_eq!(device.run(&limits), Ok(0));
+        let took = started.elapsed();
+        assert!(
+            took < Duration::from_millis(150) + SLICE * 2 + LATE,
+            "{took:?}"
+        );
+    });
 }

@@ -6,6 +6,7 @@
 mod formats;
 mod framing;
 mod pace;
+mod patience;
 mod pattern;
 mod picture;
 mod pipe;
@@ -14,6 +15,7 @@ mod still;
 pub mod v4l2;
 mod y4m;
 
+pub use patience::SLICE;
 pub use pattern::{PatternCamera, PatternConfig};
 pub use picture::{
     MAX_PIXELS, Picture, PictureError, Room, decode_stream, read_picture, read_picture_in,
@@ -121,7 +123,8 @@ pub trait Camera {
     /// The geometry of the frames to come (`still` may change it between frames; each [`Frame`] carries its own).
     fn geometry(&self) -> Geometry;
 
-    /// Waits for the newest frame, at most the camera's timeout; older ones that wait are dropped.
+    /// Waits for the newest frame, at most [`SLICE`]; older ones that wait are dropped. Of a camera with a timeout, the call
+    /// in which it runs out gives [`CameraError::Timeout`].
     fn next(&mut self) -> Result<Next<'_>, CameraError>;
 
     /// Counts since the camera was opened.
@@ -135,6 +138,8 @@ pub trait Camera {
 pub enum Next<'a> {
     /// The newest picture.
     Frame(Frame<'a>),
+    /// No picture yet; ask again.
+    NotYet,
     /// The source has ended (the last still picture, the end of a pipe that brought pictures); no frame will follow.
     End,
 }
@@ -152,12 +157,14 @@ pub struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// No frame came in time. The stream is to be rebuilt: the device loop opens the camera again.
-    #[error("no frame from {camera} for {waited:?}")]
+    #[error("no frame from {camera} for {waited:?}{}{}", if .doubt.is_empty() { "" } else { ": " }, .doubt)]
     Timeout {
         /// Which camera.
         camera: String,
         /// How long it was waited for.
         waited: Duration,
+        /// What was odd when its stream started, and may be why; empty when nothing was.
+        doubt: String,
     },
     /// The device has gone (unplugged, driver removed) or its stream broke; opening it again may help.
     #[error("{camera} is gone: {reason}")]

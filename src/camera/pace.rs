@@ -1,5 +1,6 @@
 //! Holds a source that is always ready to its frame rate.
 
+use super::SLICE;
 use crate::clock;
 use std::time::Duration;
 
@@ -22,21 +23,25 @@ impl Pace {
         }
     }
 
-    /// Waits until the next frame is due. The first one is due at once. Who comes late is not made to catch up: frames that
-    /// were due meanwhile are left out, as a camera would.
-    pub fn wait(&mut self) {
+    /// Waits until the next frame is due, at most [`SLICE`]; whether it is. The first one is due at once. Who comes late is not
+    /// made to catch up: frames that were due meanwhile are left out, as a camera would.
+    pub fn is_due(&mut self) -> bool {
         if self.interval.is_zero() {
-            return;
+            return true;
         }
         let now = clock::now();
         let due = match self.due {
             Some(due) if due > now => {
-                std::thread::sleep(due - now);
+                std::thread::sleep((due - now).min(SLICE));
+                if due - now > SLICE {
+                    return false;
+                }
                 due
             }
             _ => now,
         };
         self.due = Some(due + self.interval);
+        true
     }
 }
 
@@ -49,13 +54,26 @@ mod tests {
         let mut pace = Pace::new(200);
         let begin = clock::now();
         for _ in 0..5 {
-            pace.wait();
+            assert!(pace.is_due());
         }
         assert!(clock::now() - begin >= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(30));
-        pace.wait(); // late: at once
+        assert!(pace.is_due(), "late: at once");
         let begin = clock::now();
-        pace.wait();
+        assert!(pace.is_due());
         assert!(clock::now() - begin >= Duration::from_millis(4));
+    }
+
+    #[test]
+    fn a_long_wait_is_cut_into_slices() {
+        let mut pace = Pace::new(4);
+        assert!(pace.is_due());
+        let begin = clock::now();
+        let mut slices = 0;
+        while !pace.is_due() {
+            slices += 1;
+        }
+        assert!((1..=2).contains(&slices), "{slices}");
+        assert!(clock::now() - begin >= Duration::from_millis(240));
     }
 }

@@ -266,7 +266,9 @@ impl Camera for PatternCamera {
     }
 
     fn next(&mut self) -> Result<Next<'_>, CameraError> {
-        self.pace.wait();
+        if !self.pace.is_due() {
+            return Ok(Next::NotYet);
+        }
         self.draw();
         let sequence = self.sequence;
         self.sequence += 1;

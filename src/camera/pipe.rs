@@ -13,6 +13,7 @@
 //! closed, so that opening it again goes on where it stopped.
 
 use super::framing::{ADVICE, Detected, Framer, Step, detect};
+use super::patience::Patience;
 use super::sniff::{HEAD_BYTES, guess};
 use super::{Camera, CameraConfig, CameraError, CameraKind, Counts, Kind, Next};
 use crate::data_roots::Base;
@@ -111,7 +112,7 @@ impl fmt::Display for PipeConfig {
 pub struct PipeCamera {
     /// Gone only while it is being dropped.
     stream: Option<Stream>,
-    timeout: Duration,
+    patience: Patience,
     /// Whether the stream goes back to [`STANDARD_INPUT`].
     keep: bool,
 }
@@ -148,7 +149,7 @@ impl PipeCamera {
             && stream.config == *config
         {
             return Ok(Self {
-                timeout: config.timeout,
+                patience: Patience::new(config.timeout),
                 stream: Some(stream),
                 keep: true,
             });
@@ -167,7 +168,7 @@ impl PipeCamera {
     pub fn of(input: OwnedFd, config: &PipeConfig, keep: bool) -> Result<Self, CameraError> {
         let stream = Stream::start(File::from(input), config)?;
         Ok(Self {
-            timeout: config.timeout,
+            patience: Patience::new(config.timeout),
             stream: Some(stream),
             keep,
         })
@@ -209,7 +210,7 @@ impl Camera for PipeCamera {
 
     fn next(&mut self) -> Result<Next<'_>, CameraError> {
         match &mut self.stream {
-            Some(stream) => stream.next(self.timeout),
+            Some(stream) => stream.next(&mut self.patience),
             None => Ok(Next::End),
         }
     }
@@ -280,8 +281,8 @@ impl Stream {
         })
     }
 
-    fn next(&mut self, patience: Duration) -> Result<Next<'_>, CameraError> {
-        let deadline = clock::now() + patience;
+    fn next(&mut self, patience: &mut Patience) -> Result<Next<'_>, CameraError> {
+        let deadline = patience.slice_end(clock::now());
         // A sender that is faster than us must not keep us reading for ever.
         let mut budget = 2 * self.incoming.len();
         let mut found = None;
@@ -304,9 +305,12 @@ impl Stream {
                 if found.is_some() {
                     break;
                 }
+                if !patience.is_over(clock::now()) {
+                    return Ok(Next::NotYet);
+                }
                 return Err(match self.pictures {
-                    0 => no_picture(&came_in(patience), &self.head),
-                    _ => timeout(patience),
+                    0 => no_picture(&came_in(patience.timeout()), &self.head),
+                    _ => timeout(patience.timeout()),
                 });
             }
             budget = budget.saturating_sub(self.fill()?);
@@ -317,6 +321,7 @@ impl Stream {
             }
             return Ok(Next::End);
         };
+        patience.came();
         let data = &self.newest[self.picture.clone()];
         Frame::new(geometry, data, captured_at, self.pictures - 1)
             .map(Next::Frame)
@@ -448,6 +453,7 @@ fn timeout(waited: Duration) -> CameraError {
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,
+        doubt: String::new(),
     }
 }
 

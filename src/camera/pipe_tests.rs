@@ -25,9 +25,10 @@ fn camera(bytes: &[u8]) -> (PipeCamera, PipeWriter) {
 
 /// What the camera says when nothing more comes.
 fn impatient(camera: &mut PipeCamera) -> CameraError {
-    let patience = std::mem::replace(&mut camera.timeout, Duration::from_millis(30));
+    let patience = Patience::new(Duration::from_millis(30));
+    let patience = std::mem::replace(&mut camera.patience, patience);
     let error = camera.next().unwrap_err();
-    camera.timeout = patience;
+    camera.patience = patience;
     error
 }
 
@@ -36,16 +37,30 @@ fn refused(bytes: &[u8]) -> String {
     writer.write_all(bytes).unwrap();
     drop(writer);
     match PipeCamera::of(reader.into(), &config(), false) {
-        Ok(mut camera) => camera.next().unwrap_err().to_string(),
+        Ok(mut camera) => fails(&mut camera).to_string(),
         Err(error) => error.to_string(),
     }
 }
 
 /// The next picture's bytes; `None` at the end.
 fn next(camera: &mut PipeCamera) -> Option<Vec<u8>> {
-    match camera.next().unwrap() {
-        Next::Frame(frame) => Some(frame.data.to_vec()),
-        Next::End => None,
+    loop {
+        match camera.next().unwrap() {
+            Next::Frame(frame) => return Some(frame.data.to_vec()),
+            Next::NotYet => {}
+            Next::End => return None,
+        }
+    }
+}
+
+/// The error that comes instead of a picture.
+fn fails(camera: &mut PipeCamera) -> CameraError {
+    loop {
+        match camera.next() {
+            Ok(Next::NotYet) => {}
+            Err(error) => return error,
+            Ok(other) => panic!("{other:?}"),
+        }
     }
 }
 
@@ -218,7 +233,7 @@ fn a_stream_without_a_first_picture_is_given_up() {
         let (reader, mut writer) = pipe().unwrap();
         std::thread::spawn(move || while writer.write_all(&bytes).is_ok() {});
         let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
-        let error = camera.next().unwrap_err();
+        let error = fails(&mut camera);
         assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -250,6 +265,39 @@ fn an_endless_stream_of_noise_does_not_keep_us_reading() {
     // After a good picture it is waited for as long as the sender lives, a timeout after the other.
     let error = impatient(&mut camera);
     assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
+}
+
+/// The board file's timeout may be longer than a class counts as live.
+#[test]
+fn a_sender_that_stalls_is_waited_for_in_slices_up_to_the_timeout() {
+    let (mut camera, mut writer) = camera(&jpeg(1, 16));
+    let stalls = |camera: &mut PipeCamera| {
+        let (begin, mut slices) = (clock::now(), 0);
+        loop {
+            match camera.next() {
+                Ok(Next::NotYet) => slices += 1,
+                Err(error) => return (error, slices, clock::now() - begin),
+                Ok(other) => panic!("{other:?}"),
+            }
+        }
+    };
+    let timeout = Duration::from_millis(550);
+    for round in 0..2 {
+        assert!(next(&mut camera).is_some());
+        camera.patience = Patience::new(timeout);
+        // What does not become a picture is no reason to wait longer.
+        writer.write_all(&jpeg(1, 16)[..100]).unwrap();
+        let (error, slices, waited) = stalls(&mut camera);
+        assert!(
+            matches!(error, CameraError::Timeout { waited, .. } if waited == timeout),
+            "{error:?}"
+        );
+        // On a busy machine a slice may be late.
+        assert!((1..=5).contains(&slices), "round {round}: {slices}");
+        assert!(waited >= timeout, "{waited:?}");
+        camera.patience = Patience::new(config().timeout);
+        writer.write_all(&jpeg(1, 16)[100..]).unwrap();
+    }
 }
 
 #[test]
@@ -294,6 +342,6 @@ fn random_bytes_end_without_panic() {
         let Ok(mut camera) = PipeCamera::of(reader.into(), &config(), false) else {
             continue;
         };
-        while let Ok(Next::Frame(_)) = camera.next() {}
+        while let Ok(Next::Frame(_) | Next::NotYet) = camera.next() {}
     }
 }

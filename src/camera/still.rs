@@ -229,7 +229,9 @@ impl Camera for StillCamera {
         if self.picture.rgb.is_empty() || (self.shown == self.frames_each && !self.advance()?) {
             return Ok(Next::End);
         }
-        self.pace.wait();
+        if !self.pace.is_due() {
+            return Ok(Next::NotYet);
+        }
         self.shown += 1;
         let sequence = self.sequence;
         self.sequence += 1;
@@ -320,6 +322,7 @@ mod tests {
     fn grey(camera: &mut StillCamera) -> Option<u8> {
         match camera.next().unwrap() {
             Next::Frame(frame) => Some(frame.data[0]),
+            Next::NotYet => panic!("as fast as they are taken"),
             Next::End => None,
         }
     }

@@ -145,7 +145,7 @@ impl Serial {
                 Map::from_iter([("why".to_owned(), json!(why))]),
             );
         } else {
-            log::warn!("camera lost: {why}; opening it again until it is back");
+            log::warn!("camera lost: {why}; trying until it is back");
         }
     }
 

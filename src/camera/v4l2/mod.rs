@@ -29,6 +29,7 @@ pub use media::config::{FormatSetting, LinkSetting, MediaConfig, PadName};
 pub use negotiate::{FourCc, Sizes};
 pub use tuning::{ControlSetting, Tuning};
 
+use crate::camera::patience::Patience;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
@@ -52,7 +53,9 @@ pub struct V4l2Camera {
     description: String,
     geometry: Geometry,
     expected: Expected,
-    timeout: Duration,
+    patience: Patience,
+    /// Why no frame may come though the stream has started; empty when nothing speaks for that.
+    doubt: String,
     stream: Stream,
     /// The buffer that the last frame was borrowed from.
     held: Option<usize>,
@@ -123,7 +126,7 @@ impl V4l2Camera {
         has_pipeline: bool,
     ) -> Result<Self, CameraError> {
         let mut are_controls_set = false;
-        let (prepared, geometry, known, setup) = loop {
+        let (mut prepared, geometry, known, setup) = loop {
             let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
             let config = prepared.as_ref().map_or(config, |own| &own.config);
             let agreed = negotiate::negotiate(&mut node, config)
@@ -197,7 +200,11 @@ impl V4l2Camera {
                 picture_bytes,
                 interval: rate.unwrap_or(ASSUMED_INTERVAL),
             },
-            timeout: config.timeout,
+            patience: Patience::new(config.timeout),
+            doubt: prepared
+                .as_mut()
+                .and_then(|own| own.doubt.take())
+                .unwrap_or_default(),
             stream,
             held: None,
             broken: false,
@@ -238,17 +245,22 @@ impl Camera for V4l2Camera {
         if let Some(index) = self.held.take() {
             self.stream.give_back(index).map_err(lost)?;
         }
-        let filled = newest::newest(
-            &mut self.stream,
-            &self.expected,
-            self.timeout,
-            &mut self.counts,
-        )
-        .map_err(lost)?
-        .ok_or_else(|| CameraError::Timeout {
-            camera: self.path.display().to_string(),
-            waited: self.timeout,
-        })?;
+        let now = self.stream.now();
+        let wait = self.patience.slice_end(now).saturating_sub(now);
+        let came = newest::newest(&mut self.stream, &self.expected, wait, &mut self.counts)
+            .map_err(lost)?;
+        let Some(filled) = came else {
+            if self.patience.is_over(self.stream.now()) {
+                return Err(CameraError::Timeout {
+                    camera: self.path.display().to_string(),
+                    waited: self.patience.timeout(),
+                    doubt: self.doubt.clone(),
+                });
+            }
+            self.broken = false;
+            return Ok(Next::NotYet);
+        };
+        self.patience.came();
         self.broken = false;
         self.held = Some(filled.index);
         // A driver's clock that runs ahead would give negative latencies.

@@ -70,15 +70,15 @@ fn is_whole_jpeg(data: &[u8]) -> bool {
 /// A frame that is older than this many intervals when the driver ran out of buffers is not shown.
 const OLDEST_INTERVALS: u32 = 2;
 
-/// Takes the newest good picture; `None` when none came in `timeout`. The caller owns that buffer and gives it back before it
+/// Takes the newest good picture; `None` when none came in `wait`. The caller owns that buffer and gives it back before it
 /// calls again; every other one has gone back to the driver.
 pub(super) fn newest(
     queue: &mut impl Queue,
     expected: &Expected,
-    timeout: Duration,
+    wait: Duration,
     counts: &mut Counts,
 ) -> io::Result<Option<Filled>> {
-    let deadline = queue.now() + timeout;
+    let deadline = queue.now() + wait;
     let waiting = drain(queue, expected, counts)?;
     if let Some(best) = waiting.best {
         // One buffer was the caller's until just now and is empty still.
@@ -145,7 +145,7 @@ mod tests {
     use std::collections::VecDeque;
 
     const INTERVAL: Duration = Duration::from_millis(33);
-    const TIMEOUT: Duration = Duration::from_secs(2);
+    const WAIT: Duration = Duration::from_secs(2);
 
     /// A camera whose frames arrive at set times (milliseconds), in a world without other clocks.
     struct Fake {
@@ -231,7 +231,7 @@ mod tests {
 
     fn run(queue: &mut Fake, expected: &Expected) -> (Option<usize>, Counts) {
         let mut counts = Counts::default();
-        let filled = newest(queue, expected, TIMEOUT, &mut counts).unwrap();
+        let filled = newest(queue, expected, WAIT, &mut counts).unwrap();
         (filled.map(|f| f.index), counts)
     }
 
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_still_stream_times_out_and_so_does_a_damaged_one() {
+    fn a_still_stream_is_waited_for_and_so_is_a_damaged_one() {
         let mut queue = Fake::new(1000, &[]);
         assert_eq!(run(&mut queue, &raw()), (None, counts(0, 0)));
         assert_eq!(queue.now, Duration::from_millis(3000));
@@ -323,7 +323,7 @@ mod tests {
     fn an_error_of_the_device_is_passed_on() {
         let mut queue = Fake::new(1000, &[990]);
         queue.fails = true;
-        let error = newest(&mut queue, &raw(), TIMEOUT, &mut Counts::default()).unwrap_err();
+        let error = newest(&mut queue, &raw(), WAIT, &mut Counts::default()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
     }
 

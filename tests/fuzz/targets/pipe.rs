@@ -57,6 +57,7 @@ fn all_of(input: OwnedFd, bytes: usize, mut take: impl FnMut(&Frame<'_>)) -> (u6
                 assert!(frame.geometry.height_px <= MOST_PX);
                 take(&frame);
             }
+            Ok(Next::NotYet) => continue,
             Ok(Next::End) => break,
             Err(error) => {
                 assert_ended(&error);

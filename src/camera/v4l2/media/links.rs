@@ -69,7 +69,13 @@ impl<C: Calls> Links<'_, C> {
             match self.switch(link, false) {
                 Err(Fault::Call(_, error)) if error.raw_os_error() != Some(libc::ENODEV) => {
                     let spelt = self.graph.spelt_link(link);
-                    let words = format!("the link {spelt}, a branch, stays enabled: {error}");
+                    let why = match error.raw_os_error() {
+                        Some(libc::EBUSY) => {
+                            "another program streams over it; if no picture comes, end that".into()
+                        }
+                        _ => error.to_string(),
+                    };
+                    let words = format!("the link {spelt}, a branch, stays enabled: {why}");
                     log::warn!("{words}");
                     doubt.get_or_insert(words);
                 }

@@ -141,9 +141,10 @@ fn a_branch_that_is_in_use_is_a_doubt() {
     let nothing = MediaConfig::default();
     let (_, result) = run(&mut fake, CHANNEL, PixelFormat::Grey, &nothing);
     let doubt = result.unwrap().doubt.unwrap();
-    assert!(
-        doubt.starts_with("the link csi2:7 -> rp1-cfe-csi2_ch3:0, a branch, stays enabled:"),
-        "{doubt}"
+    assert_eq!(
+        doubt,
+        "the link csi2:7 -> rp1-cfe-csi2_ch3:0, a branch, stays enabled: another program streams over it; if no picture comes, \
+         end that"
     );
     assert_eq!(fake.held_by(CHANNEL), ["rp1-cfe-csi2_ch3"]);
 }

@@ -43,7 +43,7 @@ pub(super) struct Prepared {
     pub config: V4l2Config,
     /// For people.
     pub line: String,
-    /// Why it may not start after all.
+    /// Why it may not start after all, or start and bring no picture.
     pub doubt: Option<String>,
     /// Time between frames; `None` when the sensor does not say.
     pub interval: Option<Duration>,
