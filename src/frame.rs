@@ -1,15 +1,20 @@
 //! One picture as a camera delivers it: format, geometry, bytes, time. Borrowed from the camera, never copied.
 //!
+//! The planes of a picture lie one behind the other, or each in its own memory (the kernel's multi-planar devices).
+//!
 //! A [`Frame`] holds exactly one picture: [`Frame::new`] cuts off extra bytes from the driver and refuses a short picture, so
 //! nothing later needs to check. Sizes are computed in 64 bits with every overflow checked, because they come from drivers.
 
 mod bayer;
+mod grey;
 mod raw;
 
 pub use bayer::{BayerDepth, BayerFormat, BayerOrder};
+pub use grey::GreyDepth;
 pub use raw::RawTuning;
 
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// How a [`Frame`]'s bytes encode pixels.
@@ -31,6 +36,10 @@ pub enum PixelFormat {
     Grey,
     /// One JPEG picture per frame (FourCC `MJPG` or `JPEG`).
     Mjpeg,
+    /// As [`Self::Nv12`] with 10 bits per sample, in the high bits of two bytes, low byte first (FourCC `P010`).
+    P010,
+    /// Luma only, full range, of more than 8 bits.
+    DeepGrey(GreyDepth),
     /// A sensor's raw mosaic, one colour per pixel.
     Bayer(BayerFormat),
 }
@@ -44,13 +53,13 @@ pub struct Geometry {
     pub width_px: u32,
     /// Rows.
     pub height_px: u32,
-    /// Bytes from one row of the first plane to the next (chroma planes follow from it); 0 for MJPEG.
+    /// Bytes from one row of the first plane to the next (those of chroma planes follow from it); 0 for MJPEG.
     pub stride_bytes: u32,
 }
 
 impl PixelFormat {
     /// Every format except the raw ones, which are [`BayerFormat::ALL`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Yuyv,
         Self::Uyvy,
         Self::Nv12,
@@ -59,6 +68,12 @@ impl PixelFormat {
         Self::Bgr24,
         Self::Grey,
         Self::Mjpeg,
+        Self::P010,
+        Self::DeepGrey(GreyDepth::Bits16),
+        Self::DeepGrey(GreyDepth::Bits12),
+        Self::DeepGrey(GreyDepth::Bits10),
+        Self::DeepGrey(GreyDepth::Packed12),
+        Self::DeepGrey(GreyDepth::Packed10),
     ];
 
     /// The kernel's code for the format (`V4L2_PIX_FMT_*`).
@@ -72,20 +87,49 @@ impl PixelFormat {
             Self::Bgr24 => b"BGR3",
             Self::Grey => b"GREY",
             Self::Mjpeg => b"MJPG",
+            Self::P010 => b"P010",
+            Self::DeepGrey(depth) => return depth.fourcc(),
             Self::Bayer(format) => return format.fourcc(),
         }
     }
 
-    /// The format of a kernel code; `JPEG` is MJPEG too (one whole JPEG per frame). `None` if we cannot read it.
+    /// The format of a kernel code. `JPEG` is MJPEG too (one whole JPEG per frame); `NM12` and `YM12` are NV12 and YU12 with each
+    /// plane in its own memory. `None` if we cannot read it.
     pub fn from_fourcc(fourcc: [u8; 4]) -> Option<Self> {
-        if &fourcc == b"JPEG" {
-            return Some(Self::Mjpeg);
+        match &fourcc {
+            b"JPEG" => return Some(Self::Mjpeg),
+            b"NM12" => return Some(Self::Nv12),
+            b"YM12" => return Some(Self::Yu12),
+            _ => {}
         }
         let raw = BayerFormat::ALL.into_iter().map(Self::Bayer);
         Self::ALL
             .into_iter()
             .chain(raw)
             .find(|format| format.fourcc() == fourcc)
+    }
+
+    /// Whether its samples have more than 8 bits.
+    pub const fn is_deep(self) -> bool {
+        match self {
+            Self::P010 | Self::DeepGrey(_) => true,
+            Self::Bayer(format) => format.depth.bits() > 8,
+            _ => false,
+        }
+    }
+
+    /// Whether it is luma alone.
+    pub const fn is_grey(self) -> bool {
+        matches!(self, Self::Grey | Self::DeepGrey(_))
+    }
+
+    /// How many planes it has: one, or luma and one or two of chroma.
+    pub const fn planes(self) -> usize {
+        match self {
+            Self::Nv12 | Self::P010 => 2,
+            Self::Yu12 => 3,
+            _ => 1,
+        }
     }
 }
 
@@ -100,6 +144,8 @@ impl fmt::Display for PixelFormat {
             Self::Bgr24 => "BGR24",
             Self::Grey => "GREY",
             Self::Mjpeg => "MJPEG",
+            Self::P010 => "P010",
+            Self::DeepGrey(depth) => return depth.fmt(f),
             Self::Bayer(format) => return format.fmt(f),
         })
     }
@@ -128,7 +174,7 @@ impl Geometry {
     pub fn chroma_stride_bytes(&self) -> u64 {
         let stride = u64::from(self.stride_bytes);
         match self.format {
-            PixelFormat::Nv12 => stride,
+            PixelFormat::Nv12 | PixelFormat::P010 => stride,
             PixelFormat::Yu12 => stride.div_ceil(2),
             _ => 0,
         }
@@ -147,31 +193,49 @@ impl Geometry {
         if u64::from(self.stride_bytes) < self.min_stride_bytes() {
             return Err(FrameError::Stride(*self));
         }
-        self.checked_bytes().ok_or(FrameError::TooLarge(*self))
+        let planes = self.plane_ranges().ok_or(FrameError::TooLarge(*self))?;
+        Ok(planes[self.format.planes() - 1].end)
     }
 
-    fn checked_bytes(&self) -> Option<usize> {
+    /// Bytes of each plane alone, the padding after its last row left out; 0 for planes that the format does not have. As
+    /// [`Self::picture_bytes`], of which they are parts.
+    pub fn plane_bytes(&self) -> Result<[usize; 3], FrameError> {
+        let whole = self.picture_bytes()?;
+        if self.format == PixelFormat::Mjpeg {
+            return Ok([whole, 0, 0]);
+        }
+        let planes = self.plane_ranges().ok_or(FrameError::TooLarge(*self))?;
+        Ok(planes.map(|plane| plane.len()))
+    }
+
+    /// Where the bytes of each plane lie when the planes follow each other; empty for planes that the format does not have.
+    /// `None`: no memory holds them.
+    fn plane_ranges(&self) -> Option<[Range<usize>; 3]> {
         let (stride, rows) = (u64::from(self.stride_bytes), u64::from(self.height_px));
         let chroma_stride = self.chroma_stride_bytes();
-        let chroma_width = u64::from(self.width_px).div_ceil(2);
         let chroma_rows = rows.div_ceil(2);
-        let bytes = match self.format {
-            PixelFormat::Nv12 => stride
-                .checked_mul(rows)?
-                .checked_add(chroma_stride.checked_mul(chroma_rows - 1)?)?
-                .checked_add(2 * chroma_width)?,
-            PixelFormat::Yu12 => stride
-                .checked_mul(rows)?
-                .checked_add(chroma_stride.checked_mul(2 * chroma_rows - 1)?)?
-                .checked_add(chroma_width)?,
-            _ => stride
-                .checked_mul(rows - 1)?
-                .checked_add(self.min_stride_bytes())?,
+        let chroma_row = match self.format {
+            PixelFormat::Yu12 => u64::from(self.width_px).div_ceil(2),
+            _ => self.min_stride_bytes(),
         };
-        // A slice is never longer than isize::MAX.
-        usize::try_from(bytes)
-            .ok()
-            .filter(|&bytes| isize::try_from(bytes).is_ok())
+        let luma = self.min_stride_bytes();
+        let mut planes = [const { 0..0 }; 3];
+        for (i, plane) in planes.iter_mut().enumerate().take(self.format.planes()) {
+            let (start, stride, rows, row) = match i as u64 {
+                0 => (0, stride, rows, luma),
+                chroma => {
+                    let before = chroma_stride.checked_mul(chroma_rows * (chroma - 1))?;
+                    let start = stride.checked_mul(rows)?.checked_add(before)?;
+                    (start, chroma_stride, chroma_rows, chroma_row)
+                }
+            };
+            let bytes = stride.checked_mul(rows.checked_sub(1)?)?.checked_add(row)?;
+            let end = usize::try_from(start.checked_add(bytes)?).ok()?;
+            // A slice is never longer than isize::MAX.
+            isize::try_from(end).ok()?;
+            *plane = end - usize::try_from(bytes).ok()?..end;
+        }
+        Some(planes)
     }
 }
 
@@ -190,6 +254,8 @@ fn min_stride_bytes(format: PixelFormat, width_px: u32) -> u64 {
     match format {
         PixelFormat::Yuyv | PixelFormat::Uyvy => pairs * 4,
         PixelFormat::Nv12 => pairs * 2,
+        PixelFormat::P010 => pairs * 4,
+        PixelFormat::DeepGrey(depth) => depth.row_bytes(width_px),
         PixelFormat::Yu12 | PixelFormat::Grey => width,
         PixelFormat::Rgb24 | PixelFormat::Bgr24 => width * 3,
         PixelFormat::Mjpeg => 0,
@@ -197,13 +263,16 @@ fn min_stride_bytes(format: PixelFormat, width_px: u32) -> u64 {
     }
 }
 
-/// One picture, borrowed from the camera. `data` is exactly one picture long (see [`Frame::new`]).
+/// One picture, borrowed from the camera. `data` is exactly one picture long (see [`Frame::new`]), or its first plane
+/// ([`Frame::of_planes`]).
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
     /// Format and size of `data`.
     pub geometry: Geometry,
-    /// The picture's bytes.
+    /// The picture's bytes; of one whose planes lie apart the luma's.
     pub data: &'a [u8],
+    /// The planes of chroma, as far as the format has them.
+    chroma: [&'a [u8]; 2],
     /// When the driver captured it, on `CLOCK_MONOTONIC`.
     pub captured_at: Duration,
     /// The camera's own picture count; a gap means pictures dropped before they reached us.
@@ -227,12 +296,50 @@ impl<'a> Frame<'a> {
                 got: data.len(),
             })?,
         };
+        let chroma = match geometry.format.planes() {
+            1 => None,
+            _ => geometry.plane_ranges(),
+        };
         Ok(Self {
             geometry,
             data,
+            chroma: chroma.map_or_else(Default::default, |[_, u, v]| [&data[u], &data[v]]),
             captured_at,
             sequence,
         })
+    }
+
+    /// The same of planes that each have memory of their own; those that the format does not have are not looked at.
+    pub fn of_planes(
+        geometry: Geometry,
+        [luma, u, v]: [&'a [u8]; 3],
+        captured_at: Duration,
+        sequence: u64,
+    ) -> Result<Self, FrameError> {
+        if geometry.format.planes() == 1 {
+            return Self::new(geometry, luma, captured_at, sequence);
+        }
+        let needed = geometry.plane_bytes()?;
+        let cut = |data: &'a [u8], needed| {
+            data.get(..needed).ok_or(FrameError::Short {
+                geometry,
+                needed,
+                got: data.len(),
+            })
+        };
+        Ok(Self {
+            geometry,
+            data: cut(luma, needed[0])?,
+            chroma: [cut(u, needed[1])?, cut(v, needed[2])?],
+            captured_at,
+            sequence,
+        })
+    }
+
+    /// Its planes; those that the format does not have are empty. The first goes on with the others where they follow it.
+    pub fn planes(&self) -> [&'a [u8]; 3] {
+        let [u, v] = self.chroma;
+        [self.data, u, v]
     }
 }
 
@@ -283,6 +390,10 @@ mod tests {
         assert_eq!(bytes(PixelFormat::Yu12, 3, 3), 9 + 4 + 4);
         assert_eq!(bytes(PixelFormat::Rgb24, 5, 7), 105);
         assert_eq!(bytes(PixelFormat::Grey, 5, 7), 35);
+        assert_eq!(bytes(PixelFormat::P010, 640, 480), 921_600);
+        assert_eq!(bytes(PixelFormat::P010, 3, 3), 8 * 3 + 8 * 2);
+        let packed = PixelFormat::DeepGrey(GreyDepth::Packed10);
+        assert_eq!(bytes(packed, 1280, 800), 1_280_000);
         // The IMX219's half-size picture, as the Raspberry Pi's receiver stores it.
         let raw = BayerFormat {
             order: BayerOrder::Rggb,
@@ -342,6 +453,50 @@ mod tests {
     }
 
     #[test]
+    fn planes_lie_behind_each_other_or_apart() {
+        for format in PixelFormat::ALL {
+            let mut geometry = Geometry::packed(format, 5, 3);
+            geometry.stride_bytes += 4;
+            let data: Vec<u8> = (0..geometry.picture_bytes().unwrap() as u8 + 9).collect();
+            let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+            let planes = frame.planes();
+            if format == PixelFormat::Mjpeg {
+                assert_eq!(planes, [&data[..], &[], &[]]);
+                continue;
+            }
+            let needed = geometry.plane_bytes().unwrap();
+            assert_eq!(
+                planes.iter().filter(|p| !p.is_empty()).count(),
+                format.planes()
+            );
+            for (plane, &needed) in planes.iter().zip(&needed).skip(1) {
+                assert_eq!(plane.len(), needed, "{format}");
+            }
+            // A driver's planes are longer than they need be.
+            let apart = planes.map(|plane| [plane, &[77; 9]].concat());
+            let slices = [0, 1, 2].map(|i| &apart[i][..]);
+            let frame = Frame::of_planes(geometry, slices, Duration::ZERO, 0).unwrap();
+            let cut = frame.planes();
+            assert_eq!(cut.map(<[u8]>::len), needed, "{format}");
+            for (cut, whole) in cut.iter().zip(planes) {
+                assert_eq!(*cut, &whole[..cut.len()], "{format}");
+            }
+            for i in 0..format.planes() {
+                let mut short = slices;
+                short[i] = &short[i][..needed[i] - 1];
+                let error = Frame::of_planes(geometry, short, Duration::ZERO, 0).unwrap_err();
+                assert!(matches!(error, FrameError::Short { .. }), "{format} {i}");
+            }
+        }
+        // Luma with its padding, two rows of u, two of v.
+        let mut geometry = Geometry::packed(PixelFormat::Yu12, 4, 4);
+        geometry.stride_bytes = 6;
+        let data: Vec<u8> = (0..35).collect();
+        let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
+        assert_eq!(frame.planes()[1..], [&data[24..29], &data[30..35]]);
+    }
+
+    #[test]
     fn fourcc_both_ways() {
         for format in PixelFormat::ALL {
             assert_eq!(PixelFormat::from_fourcc(format.fourcc()), Some(format));
@@ -349,7 +504,13 @@ mod tests {
         for format in BayerFormat::ALL.map(PixelFormat::Bayer) {
             assert_eq!(PixelFormat::from_fourcc(format.fourcc()), Some(format));
         }
-        assert_eq!(PixelFormat::from_fourcc(*b"JPEG"), Some(PixelFormat::Mjpeg));
+        for (code, format) in [
+            (b"JPEG", PixelFormat::Mjpeg),
+            (b"NM12", PixelFormat::Nv12),
+            (b"YM12", PixelFormat::Yu12),
+        ] {
+            assert_eq!(PixelFormat::from_fourcc(*code), Some(format));
+        }
         assert_eq!(PixelFormat::from_fourcc(*b"PC1R"), None);
     }
 }

@@ -430,7 +430,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.v4l2]\nformats = [\"yuyv\", \"mjpg\"]",
-        "t.toml:8:20: camera.v4l2.formats: \"mjpg\" is not allowed, did you mean `mjpeg`? (allowed: yuyv, uyvy, nv12, yu12, rgb24, bgr24, mjpeg, grey, srggb8, sgrbg8, sgbrg8, sbggr8, srggb10, sgrbg10, sgbrg10, sbggr10, srggb12, sgrbg12, sgbrg12, sbggr12, srggb10p, sgrbg10p, sgbrg10p, sbggr10p, srggb12p, sgrbg12p, sgbrg12p, sbggr12p)",
+        "t.toml:8:20: camera.v4l2.formats: \"mjpg\" is not allowed, did you mean `mjpeg`? (allowed: yuyv, uyvy, nv12, yu12, rgb24, bgr24, mjpeg, grey, p010, y10, y12, y16, y10p, y12p, srggb8, sgrbg8, sgbrg8, sbggr8, srggb10, sgrbg10, sgbrg10, sbggr10, srggb12, sgrbg12, sgbrg12, sbggr12, srggb10p, sgrbg10p, sgbrg10p, sbggr10p, srggb12p, sgrbg12p, sgbrg12p, sbggr12p)",
     ),
     (
         "[camera.pattern]",

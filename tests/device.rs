@@ -89,12 +89,8 @@ impl Camera for ScriptedCamera {
             }
             Some(Act::HalfJpeg) => {
                 let data = &[0xFF, 0xD8, 0xFF, 0xE0, 0, 16, b'J', b'F'];
-                Ok(Next::Frame(Frame {
-                    geometry: self.geometry(),
-                    data,
-                    captured_at: clock::now(),
-                    sequence: self.sequence,
-                }))
+                let frame = Frame::new(self.geometry(), data, clock::now(), self.sequence);
+                Ok(Next::Frame(frame.unwrap()))
             }
         }
     }

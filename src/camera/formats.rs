@@ -1,6 +1,6 @@
 //! The words that board files have for pixel formats, and which formats are taken where they name none.
 
-use crate::frame::{BayerDepth, BayerFormat, PixelFormat};
+use crate::frame::{BayerDepth, BayerFormat, GreyDepth, PixelFormat};
 
 /// Pixel formats of ready pictures that a board file can name; as a default for `formats` they stand best first: those that cost least to
 /// convert, with MJPEG after them, because a JPEG has to be decoded.
@@ -15,15 +15,31 @@ pub const FORMATS: [(&str, PixelFormat); 8] = [
     ("grey", PixelFormat::Grey),
 ];
 
+/// Formats of more than 8 bits: they cost twice the memory reads and show a network nothing more, so they are taken only when a board
+/// file names them.
+const DEEP_FORMATS: [(&str, PixelFormat); 6] = [
+    ("p010", PixelFormat::P010),
+    ("y10", PixelFormat::DeepGrey(GreyDepth::Bits10)),
+    ("y12", PixelFormat::DeepGrey(GreyDepth::Bits12)),
+    ("y16", PixelFormat::DeepGrey(GreyDepth::Bits16)),
+    ("y10p", PixelFormat::DeepGrey(GreyDepth::Packed10)),
+    ("y12p", PixelFormat::DeepGrey(GreyDepth::Packed12)),
+];
+
+/// How many ready formats a board file can name.
+const READY: usize = FORMATS.len() + DEEP_FORMATS.len();
+
 /// The same and the raw ones of a sensor, which are taken only when a board file names them or such a sensor.
-pub const NAMED_FORMATS: [(&str, PixelFormat); FORMATS.len() + BayerFormat::ALL.len()] = {
-    let mut named = [FORMATS[0]; FORMATS.len() + BayerFormat::ALL.len()];
+pub const NAMED_FORMATS: [(&str, PixelFormat); READY + BayerFormat::ALL.len()] = {
+    let mut named = [FORMATS[0]; READY + BayerFormat::ALL.len()];
     let mut i = 0;
     while i < named.len() {
         named[i] = if i < FORMATS.len() {
             FORMATS[i]
+        } else if i < READY {
+            DEEP_FORMATS[i - FORMATS.len()]
         } else {
-            let format = BayerFormat::ALL[i - FORMATS.len()];
+            let format = BayerFormat::ALL[i - READY];
             (format.name(), PixelFormat::Bayer(format))
         };
         i += 1;

@@ -127,11 +127,12 @@ impl MjpegDecoder {
             Fault::Cut => truncated,
             Fault::Damaged(what) => MjpegError::Damaged(what),
         })?;
-        Ok(Frame {
+        Ok(Frame::new(
             geometry,
-            data: rgb,
-            ..frame
-        })
+            rgb,
+            frame.captured_at,
+            frame.sequence,
+        )?)
     }
 }
 

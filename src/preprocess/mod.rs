@@ -10,8 +10,9 @@
 //! that is needed is read, once (rows that two blocks share, twice); rotation and mirror are a choice of indices. What a fitted
 //! picture leaves free is filled when the tables are built, and never touched again.
 //!
-//! Colour: YUYV, UYVY, NV12 and YU12 are BT.601, limited range; their planes are resized first, chroma with taps of its own
-//! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range.
+//! Colour: YUYV, UYVY, NV12, YU12 and P010 are BT.601, limited range; their planes are resized first, chroma with taps of its own
+//! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range. Of samples
+//! with more than 8 bits the upper eight count (`narrow`).
 //! MJPEG is decoded before ([`MjpegDecoder`]). Raw mosaics of a sensor are developed into small RGB pictures (`develop`), which
 //! are then resized as others are.
 
@@ -20,6 +21,7 @@ mod encode;
 mod lanes;
 mod line;
 mod mjpeg;
+mod narrow;
 mod pipeline;
 mod placement;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::Crop;
 use super::develop::{Cell, Developer, Window};
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
+use super::narrow::Span;
 use super::placement::{Area, Axis, Mount, Placement, Rule};
 use super::source::{AxisTaps, Colours, Component, Plane, Source};
 use super::taps::Taps;
@@ -31,8 +32,40 @@ pub struct Preprocess {
     /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Likewise.
     pixels: Vec<[[u8; LANES]; 3]>,
     raw_tuning: RawTuning,
-    /// For raw frames.
-    developer: Option<Developer>,
+    /// For frames that are made others before they are resized.
+    maker: Option<Maker>,
+}
+
+/// Makes a frame one that can be resized.
+#[derive(Debug)]
+enum Maker {
+    /// Of raw ones.
+    Developer(Developer),
+    /// Of deep grey ones: room for the largest part.
+    Narrower(Vec<u8>),
+}
+
+/// What is made of a frame for one region.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Developed(Window),
+    Narrowed(Span),
+}
+
+impl Part {
+    fn geometry(&self) -> Geometry {
+        match self {
+            Self::Developed(window) => window.geometry(),
+            Self::Narrowed(span) => span.geometry(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Developed(window) => window.bytes(),
+            Self::Narrowed(span) => span.bytes(),
+        }
+    }
 }
 
 /// One region: its tables, and what the network saw of it.
@@ -43,8 +76,8 @@ struct View {
     crop: Vec<u8>,
     /// What holds for the geometry; `None` before there is one, and when the region is too small in it.
     placed: Option<(Placement, Source)>,
-    /// Of a raw frame: what is developed of it.
-    window: Option<Window>,
+    /// What is made of the frame first; `None` for one that is resized as it is.
+    part: Option<Part>,
     x: AxisTaps,
     y: AxisTaps,
 }
@@ -118,7 +151,7 @@ impl Preprocess {
             area,
             crop: vec![0; crop_bytes],
             placed: None,
-            window: None,
+            part: None,
             x: AxisTaps::default(),
             y: AxisTaps::default(),
         };
@@ -132,7 +165,7 @@ impl Preprocess {
             columns: Vec::new(),
             pixels: Vec::new(),
             raw_tuning: RawTuning::default(),
-            developer: None,
+            maker: None,
         }
     }
 
@@ -169,12 +202,14 @@ impl Preprocess {
         self.columns.resize(columns.unwrap_or(0), [0; LANES]);
         self.pixels
             .resize(pixels.unwrap_or(0) as usize, [[0; LANES]; 3]);
-        self.developer = match geometry.format {
+        let parts = self.views.iter().filter_map(|view| view.part.as_ref());
+        let most_bytes = parts.map(Part::bytes).max().unwrap_or(0);
+        self.maker = match geometry.format {
             PixelFormat::Bayer(format) => {
-                let windows = self.views.iter().filter_map(|view| view.window.as_ref());
-                let most_bytes = windows.map(Window::bytes).max().unwrap_or(0);
-                Some(Developer::new(format, &self.raw_tuning, most_bytes))
+                let developer = Developer::new(format, &self.raw_tuning, most_bytes);
+                Some(Maker::Developer(developer))
             }
+            PixelFormat::DeepGrey(_) => Some(Maker::Narrower(vec![0; most_bytes])),
             _ => None,
         };
         self.geometry = Some(geometry);
@@ -230,7 +265,10 @@ impl Preprocess {
     /// The cells that a raw frame's area is developed in.
     #[cfg(test)]
     pub(super) fn cell(&self, index: usize) -> Option<Cell> {
-        self.views[index].window.map(|window| window.cell())
+        match self.views[index].part {
+            Some(Part::Developed(window)) => Some(window.cell()),
+            _ => None,
+        }
     }
 
     fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), PreprocessError> {
@@ -242,12 +280,17 @@ impl Preprocess {
         let Some((placement, source)) = &view.placed else {
             return Ok(());
         };
-        let data = match (&view.window, &mut self.developer) {
-            (Some(window), Some(developer)) => developer.run(window, frame),
-            _ => frame.data,
+        let planes = match (&view.part, &mut self.maker) {
+            (Some(Part::Developed(window)), Some(Maker::Developer(developer))) => {
+                [developer.run(window, frame), &[], &[]]
+            }
+            (Some(Part::Narrowed(span)), Some(Maker::Narrower(grey))) => {
+                [span.narrow(frame, grey), &[], &[]]
+            }
+            _ => frame.planes(),
         };
         lanes::run(Resize {
-            data,
+            planes,
             placement,
             source,
             x: &view.x,
@@ -268,15 +311,21 @@ impl View {
         geometry: &Geometry,
         fill: [u8; 3],
     ) -> Result<(), PreprocessError> {
-        (self.placed, self.window) = (None, None);
+        (self.placed, self.part) = (None, None);
         let (cell, placement) = self.place(rule, geometry)?;
         for (taps, axis) in [(&mut self.x, &placement.x), (&mut self.y, &placement.y)] {
             taps.full.build(axis, 1);
             taps.half.build(axis, 2);
         }
-        self.window = cell.map(|cell| Window::of(cell, &mut self.x, &mut self.y));
-        let developed = self.window.map(|window| window.geometry());
-        let source = Source::of(developed.as_ref().unwrap_or(geometry), &self.x)
+        self.part = match (cell, geometry.format) {
+            (Some(cell), _) => Some(Part::Developed(Window::of(cell, &mut self.x, &mut self.y))),
+            (None, PixelFormat::DeepGrey(depth)) => {
+                Some(Part::Narrowed(Span::of(depth, &mut self.x, &mut self.y)))
+            }
+            _ => None,
+        };
+        let made = self.part.map(|part| part.geometry());
+        let source = Source::of(made.as_ref().unwrap_or(geometry), &self.x)
             .ok_or(PreprocessError::Compressed)?;
         if !placement.fills_input() {
             let pixels = self.crop.chunks_exact_mut(3);
@@ -329,7 +378,7 @@ impl View {
 
 /// From a frame's bytes to the crop, block by block.
 struct Resize<'a> {
-    data: &'a [u8],
+    planes: [&'a [u8]; 3],
     placement: &'a Placement,
     source: &'a Source,
     x: &'a AxisTaps,
@@ -346,10 +395,10 @@ impl Pass for Resize<'_> {
         for first_row in (0..count).step_by(LANES) {
             // Past the last row the last one is done again, and not written.
             let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
-            for plane in &self.source.planes {
+            for (plane, data) in self.source.planes.iter().zip(self.planes) {
                 let columns = &mut self.columns[plane.first_column..][..plane.len];
                 let taps = self.y.of(plane.rows);
-                vertical(vectors, self.data, plane, taps, &rows, columns);
+                vertical(vectors, data, plane, taps, &rows, columns);
             }
             block(vectors, self.source, self.x, self.columns, self.pixels);
             let lanes = LANES.min(count - first_row);

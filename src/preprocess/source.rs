@@ -44,7 +44,7 @@ impl AxisTaps {
 /// A plane of the frame, narrowed to the bytes of each row that the crop needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plane {
-    /// Byte of the frame at which the needed part of the plane's row 0 starts.
+    /// Byte of the plane at which the needed part of its row 0 starts.
     pub offset: usize,
     /// Bytes from row to row.
     pub stride: usize,
@@ -69,7 +69,7 @@ pub(super) struct Component {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub colours: Colours,
-    /// One to three planes.
+    /// One to three planes, in the order of the frame's.
     pub planes: Vec<Plane>,
     /// In the order of [`Colours`]; `Grey` uses the first alone.
     pub components: [Component; 3],
@@ -81,45 +81,48 @@ pub(super) struct Source {
     pub columns: usize,
 }
 
-/// One plane as the format has it: where its row 0 starts, its stride and vertical pitch, and the samples in it:
+/// One plane as the format has it: its stride and vertical pitch, and the samples in it:
 /// (component, byte of the first sample, step, horizontal pitch).
-type Layout<'a> = (usize, usize, Pitch, &'a [(usize, usize, usize, Pitch)]);
+type Layout<'a> = (usize, Pitch, &'a [(usize, usize, usize, Pitch)]);
 
 impl Source {
-    /// `None` for MJPEG. The geometry has been checked, so nothing here overflows.
+    /// `None` for formats that are made others before. The geometry has been checked, so nothing here overflows.
     pub fn of(geometry: &Geometry, x: &AxisTaps) -> Option<Self> {
         use Pitch::{Full, Half};
         let stride = geometry.stride_bytes as usize;
         let chroma_stride = geometry.chroma_stride_bytes() as usize;
-        let rows = geometry.height_px as usize;
-        let u_at = stride * rows;
-        let v_at = u_at + chroma_stride * rows.div_ceil(2);
         let rgb = |r, g, b| [(0, r, 3, Full), (1, g, 3, Full), (2, b, 3, Full)];
         let build = |colours, layout: &[Layout<'_>]| Some(Self::build(colours, layout, x));
         match geometry.format {
             PixelFormat::Yuyv => {
                 let samples = [(0, 0, 2, Full), (1, 1, 4, Half), (2, 3, 4, Half)];
-                build(Colours::Yuv, &[(0, stride, Full, &samples)])
+                build(Colours::Yuv, &[(stride, Full, &samples)])
             }
             PixelFormat::Uyvy => {
                 let samples = [(0, 1, 2, Full), (1, 0, 4, Half), (2, 2, 4, Half)];
-                build(Colours::Yuv, &[(0, stride, Full, &samples)])
+                build(Colours::Yuv, &[(stride, Full, &samples)])
             }
             PixelFormat::Nv12 => {
-                let y = (0, stride, Full, &[(0, 0, 1, Full)][..]);
+                let y = (stride, Full, &[(0, 0, 1, Full)][..]);
                 let uv = [(1, 0, 2, Half), (2, 1, 2, Half)];
-                build(Colours::Yuv, &[y, (u_at, chroma_stride, Half, &uv)])
+                build(Colours::Yuv, &[y, (chroma_stride, Half, &uv)])
+            }
+            // The second byte of a sample has its upper eight bits.
+            PixelFormat::P010 => {
+                let y = (stride, Full, &[(0, 1, 2, Full)][..]);
+                let uv = [(1, 1, 4, Half), (2, 3, 4, Half)];
+                build(Colours::Yuv, &[y, (chroma_stride, Half, &uv)])
             }
             PixelFormat::Yu12 => {
-                let y = (0, stride, Full, &[(0, 0, 1, Full)][..]);
-                let u = (u_at, chroma_stride, Half, &[(1, 0, 1, Half)][..]);
-                let v = (v_at, chroma_stride, Half, &[(2, 0, 1, Half)][..]);
+                let y = (stride, Full, &[(0, 0, 1, Full)][..]);
+                let u = (chroma_stride, Half, &[(1, 0, 1, Half)][..]);
+                let v = (chroma_stride, Half, &[(2, 0, 1, Half)][..]);
                 build(Colours::Yuv, &[y, u, v])
             }
-            PixelFormat::Rgb24 => build(Colours::Rgb, &[(0, stride, Full, &rgb(0, 1, 2))]),
-            PixelFormat::Bgr24 => build(Colours::Rgb, &[(0, stride, Full, &rgb(2, 1, 0))]),
-            PixelFormat::Grey => build(Colours::Grey, &[(0, stride, Full, &[(0, 0, 1, Full)])]),
-            PixelFormat::Mjpeg | PixelFormat::Bayer(_) => None,
+            PixelFormat::Rgb24 => build(Colours::Rgb, &[(stride, Full, &rgb(0, 1, 2))]),
+            PixelFormat::Bgr24 => build(Colours::Rgb, &[(stride, Full, &rgb(2, 1, 0))]),
+            PixelFormat::Grey => build(Colours::Grey, &[(stride, Full, &[(0, 0, 1, Full)])]),
+            PixelFormat::Mjpeg | PixelFormat::DeepGrey(_) | PixelFormat::Bayer(_) => None,
         }
     }
 
@@ -132,7 +135,7 @@ impl Source {
             chroma: Pitch::Full,
             columns: 0,
         };
-        for &(offset, stride, rows, samples) in layout {
+        for &(stride, rows, samples) in layout {
             let bytes = |&(_, byte, step, pitch): &(usize, usize, usize, Pitch)| {
                 let (first, end) = x.of(pitch).span();
                 (byte + first * step, byte + (end - 1) * step + 1)
@@ -153,7 +156,7 @@ impl Source {
                 }
             }
             source.planes.push(Plane {
-                offset: offset + begin,
+                offset: begin,
                 stride,
                 len: end - begin,
                 rows,

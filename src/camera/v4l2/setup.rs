@@ -6,7 +6,7 @@ use super::faults;
 use super::node::Node;
 use crate::camera::CameraError;
 use crate::camera::v4l2::V4l2Config;
-use crate::frame::{Geometry, PixelFormat};
+use crate::frame::Geometry;
 use std::path::Path;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn plan(
             )));
         }
         // A grey picture may be a webcam's, which sees to itself.
-        Err(_) if geometry.format == PixelFormat::Grey => return Ok(None),
+        Err(_) if geometry.format.is_grey() => return Ok(None),
         Err(why) => {
             log::warn!(
                 "exposure stays as the driver has it: {} {why}",
@@ -130,7 +130,7 @@ mod tests {
     use crate::camera::v4l2::exposure::imx219;
     use crate::camera::v4l2::sensor::Sensor;
     use crate::camera::v4l2::tuning::{ControlSetting, Tuning};
-    use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
+    use crate::frame::{BayerDepth, BayerFormat, BayerOrder, PixelFormat};
     use crate::toml_file::Scalar;
     use std::cell::RefCell;
     use std::io;

@@ -2,7 +2,7 @@
 
 use super::meter;
 use crate::frame::RawTuning;
-use crate::frame::{BayerFormat, Geometry, PixelFormat};
+use crate::frame::{BayerFormat, Geometry, GreyDepth, PixelFormat};
 
 /// How bright each pixel of a picture is, from its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,7 @@ pub(in crate::camera::v4l2) struct Light {
 #[derive(Debug, Clone, Copy)]
 enum Samples {
     Bytes,
+    Grey(GreyDepth),
     Bayer(BayerFormat),
 }
 
@@ -31,6 +32,8 @@ impl Light {
         let (samples, bits, black_level) = match geometry.format {
             // There is no telling whether the driver has taken the black level away.
             PixelFormat::Grey => (Samples::Bytes, 8, 0),
+            // The upper eight bits are enough to go by.
+            PixelFormat::DeepGrey(depth) => (Samples::Grey(depth), 8, 0),
             PixelFormat::Bayer(bayer) => {
                 (Samples::Bayer(bayer), bayer.depth.bits(), raw.black_level)
             }
@@ -57,6 +60,7 @@ impl Light {
         let row = bytes.get(y as usize * stride..).unwrap_or_default();
         let number = match self.samples {
             Samples::Bytes => row.get(x as usize).copied().map(u16::from),
+            Samples::Grey(depth) => depth.upper_bits_at(row, x as usize).map(u16::from),
             // The last row may lack its padding.
             Samples::Bayer(bayer) => (row.len() as u64
                 >= bayer.depth.row_bytes(self.geometry.width_px))
@@ -85,7 +89,7 @@ mod tests {
     fn only_what_comes_straight_from_a_sensor_is_measured() {
         for format in PixelFormat::ALL {
             let light = Light::of(Geometry::packed(format, 64, 48), RawTuning::default());
-            let is_straight = matches!(format, PixelFormat::Grey | PixelFormat::Bayer(_));
+            let is_straight = format.is_grey() || matches!(format, PixelFormat::Bayer(_));
             assert_eq!(light.is_some(), is_straight, "{format}");
         }
     }
