@@ -44,6 +44,13 @@ fn structures_are_as_long_as_the_kernels() {
         ("v4l2_timecode", size_of::<v4l2_timecode>(), 16, 16),
         ("timeval", size_of::<timeval>(), 16, 8),
         ("v4l2_buffer", size_of::<v4l2_buffer>(), 88, 68),
+        ("v4l2_plane", size_of::<v4l2_plane>(), 64, 60),
+        (
+            "v4l2_pix_format_mplane",
+            size_of::<v4l2_pix_format_mplane>(),
+            192,
+            192,
+        ),
         ("v4l2_exportbuffer", size_of::<v4l2_exportbuffer>(), 64, 64),
         ("v4l2_input", size_of::<v4l2_input>(), 80, 80),
         ("v4l2_queryctrl", size_of::<v4l2_queryctrl>(), 68, 68),

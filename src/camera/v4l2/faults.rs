@@ -1,6 +1,6 @@
 //! What the system's error numbers mean for someone with a camera in hand: one line, with what to do next.
 
-use super::negotiate::{Disagreement, FourCc};
+use super::negotiate::{Disagreement, FourCc, is_deep_otherwise};
 use crate::camera::CameraError;
 use crate::camera::v4l2::V4l2Config;
 use crate::frame::PixelFormat;
@@ -75,7 +75,15 @@ pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) 
                 .iter()
                 .filter_map(|code| PixelFormat::from_fourcc(code.0))
                 .collect();
-            let advice = if could.is_empty() {
+            let deep = offered.iter().copied();
+            let deep: Vec<FourCc> = deep.filter(|code| is_deep_otherwise(*code)).collect();
+            let advice = if could.is_empty() && !deep.is_empty() {
+                format!(
+                    "{} has more than 8 bits a sample in a packing that is not read here (P010, Y10, Y12, Y16, Y10P and Y12P are): \
+                     have what the camera is connected to, or its image processor, bring 8 bits",
+                    codes(&deep)
+                )
+            } else if could.is_empty() {
                 format!(
                     "none of them can be read here, only {} and raw formats of 8, 10 and 12 bits",
                     names(&PixelFormat::ALL)
@@ -94,7 +102,7 @@ pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) 
         }
         Disagreement::Nonsense(answer, reason) => format!(
             "{shown} answered with {} {}x{} and rows of {} bytes, but {reason}: choose another format or size",
-            answer.format, answer.width_px, answer.height_px, answer.stride_bytes
+            answer.format, answer.width_px, answer.height_px, answer.strides_bytes[0]
         ),
     })
 }
@@ -336,6 +344,14 @@ mod tests {
                     Disagreement::NoFormat(vec![FourCc(*b"H264"), FourCc(*b"NV12")]),
                 ),
                 "add one of NV12",
+            ),
+            (
+                disagreement(
+                    path,
+                    &wanted(),
+                    Disagreement::NoFormat(vec![FourCc(*b"NV15"), FourCc(*b"H264")]),
+                ),
+                "takes YUYV, MJPEG: NV15 has more than 8 bits a sample",
             ),
         ];
         for (fault, expected) in faults {

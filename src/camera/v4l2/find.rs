@@ -192,7 +192,7 @@ pub(super) fn unsuitable(identity: &Identity) -> Option<String> {
     let has = |flag| identity.caps & flag != 0;
     let output = sys::V4L2_CAP_VIDEO_OUTPUT | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE;
     let m2m = sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE;
-    let captures = has(sys::V4L2_CAP_VIDEO_CAPTURE);
+    let captures = has(sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE);
     let reason = if has(m2m) || (captures && has(output)) {
         "it is a codec or converter, not a camera"
     } else if CONVERTERS.contains(&identity.driver.as_str()) {
@@ -201,8 +201,6 @@ pub(super) fn unsuitable(identity: &Identity) -> Option<String> {
         "its driver cannot stream"
     } else if captures {
         return None;
-    } else if has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) {
-        "its driver captures in the multi-planar way only, which is not supported"
     } else if has(sys::V4L2_CAP_META_CAPTURE | sys::V4L2_CAP_META_OUTPUT) {
         "it carries metadata, not pictures"
     } else if has(output) {
@@ -281,11 +279,17 @@ mod tests {
         assert_eq!(unsuitable(&camera), None);
         let unicam = identity("unicam", sys::V4L2_CAP_VIDEO_CAPTURE | sys::V4L2_CAP_IO_MC);
         assert_eq!(unsuitable(&unicam), None);
+        let several = sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE;
+        let rkisp1 = identity("rkisp1", several | sys::V4L2_CAP_IO_MC);
+        assert_eq!(unsuitable(&rkisp1), None);
+        assert!(rkisp1.is_multi_planar() && !unicam.is_multi_planar());
+        // A driver that has both is talked to in the plain way.
+        let both = identity("both", several | sys::V4L2_CAP_VIDEO_CAPTURE);
+        assert!(!both.is_multi_planar());
 
         for (driver, caps, expected) in [
             ("uvcvideo", sys::V4L2_CAP_META_CAPTURE, "metadata"),
             ("vivid", sys::V4L2_CAP_VIDEO_OUTPUT, "gives none"),
-            ("vivid", sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE, "multi-planar"),
             ("vivid", sys::V4L2_CAP_RADIO, "cannot capture"),
             ("vicodec", sys::V4L2_CAP_VIDEO_M2M, "codec"),
             ("bcm2835-codec", sys::V4L2_CAP_VIDEO_M2M_MPLANE, "codec"),
@@ -298,6 +302,12 @@ mod tests {
                 "bcm2835-isp",
                 sys::V4L2_CAP_VIDEO_CAPTURE,
                 "image processor",
+            ),
+            ("pispbe", several, "image processor"),
+            (
+                "old-m2m",
+                several | sys::V4L2_CAP_VIDEO_OUTPUT_MPLANE,
+                "converter",
             ),
         ] {
             let reason = unsuitable(&identity(driver, caps)).unwrap();

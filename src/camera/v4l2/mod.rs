@@ -1,4 +1,4 @@
-//! A V4L2 capture device: a USB camera, a frame grabber, the kernel's test driver.
+//! A V4L2 capture device: a USB camera, a frame grabber, an image processor of a board, the kernel's test driver.
 //!
 //! `media` sets up the parts of a camera that has several, `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on
 //! format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's pictures at the right
@@ -52,6 +52,8 @@ pub struct V4l2Camera {
     path: PathBuf,
     description: String,
     geometry: Geometry,
+    /// Whether each plane has a piece of memory of its own.
+    is_apart: bool,
     expected: Expected,
     patience: Patience,
     /// Why no frame may come though the stream has started; empty when nothing speaks for that.
@@ -126,7 +128,7 @@ impl V4l2Camera {
         has_pipeline: bool,
     ) -> Result<Self, CameraError> {
         let mut are_controls_set = false;
-        let (mut prepared, geometry, known, setup) = loop {
+        let (mut prepared, agreed, known, setup) = loop {
             let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
             let config = prepared.as_ref().map_or(config, |own| &own.config);
             let agreed = negotiate::negotiate(&mut node, config)
@@ -138,13 +140,16 @@ impl V4l2Camera {
             // A sensor that is flipped has its colours in another order: once that is set, all is agreed anew.
             let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
             if are_controls_set || !is_raw || setup.settings == 0 {
-                break (prepared, agreed.geometry, known, setup);
+                break (prepared, agreed, known, setup);
             }
             are_controls_set = true;
         };
-        let picture_bytes = geometry
-            .picture_bytes()
-            .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
+        let geometry = agreed.geometry;
+        let piece_bytes = match agreed.is_apart {
+            true => geometry.plane_bytes(),
+            false => geometry.picture_bytes().map(|whole| [whole, 0, 0]),
+        }
+        .map_err(|error| CameraError::Unusable(format!("{}: {error}", path.display())))?;
         let stream = match Stream::start(node) {
             Ok(stream) => stream,
             Err((doing, error)) => {
@@ -195,9 +200,10 @@ impl V4l2Camera {
             path: path.to_owned(),
             description,
             geometry,
+            is_apart: agreed.is_apart,
             expected: Expected {
                 format: geometry.format,
-                picture_bytes,
+                piece_bytes,
                 interval: rate.unwrap_or(ASSUMED_INTERVAL),
             },
             patience: Patience::new(config.timeout),
@@ -269,14 +275,13 @@ impl Camera for V4l2Camera {
         let sequence = self.sequence.extend(filled.sequence);
         if let Some(exposure) = &mut self.exposure {
             let age = now.saturating_sub(captured_at);
-            exposure.watch(self.stream.bytes(&filled), sequence, age);
+            exposure.watch(self.stream.pieces(&filled)[0], sequence, age);
         }
-        let frame = Frame::new(
-            self.geometry,
-            self.stream.bytes(&filled),
-            captured_at,
-            sequence,
-        );
+        let pieces = self.stream.pieces(&filled);
+        let frame = match self.is_apart {
+            true => Frame::of_planes(self.geometry, pieces, captured_at, sequence),
+            false => Frame::new(self.geometry, pieces[0], captured_at, sequence),
+        };
         match frame {
             Ok(frame) => Ok(Next::Frame(frame)),
             // `newest` has checked the length; this cannot happen, and must not panic.

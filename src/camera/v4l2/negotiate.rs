@@ -47,8 +47,10 @@ pub(super) struct Accepted {
     pub format: FourCc,
     pub width_px: u32,
     pub height_px: u32,
-    /// 0 when the driver does not say.
-    pub stride_bytes: u32,
+    /// Of each piece of memory; 0 when the driver does not say, and for pieces that there are not.
+    pub strides_bytes: [u32; 3],
+    /// In how many pieces of memory a picture lies.
+    pub pieces: usize,
 }
 
 /// The part of a device that is negotiated with.
@@ -66,6 +68,8 @@ pub(super) trait Driver {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Agreement {
     pub geometry: Geometry,
+    /// Whether each plane has a piece of memory of its own.
+    pub is_apart: bool,
     /// Time between frames; `None` when the driver does not say.
     pub interval: Option<Duration>,
 }
@@ -129,7 +133,11 @@ pub(super) fn negotiate(
                         0 => None,
                         rate => driver.set_interval(rate).unwrap_or(None),
                     };
-                    return Ok(Agreement { geometry, interval });
+                    return Ok(Agreement {
+                        geometry,
+                        is_apart: answer.pieces > 1,
+                        interval,
+                    });
                 }
                 Err(reason) => refusal = Some(Disagreement::Nonsense(answer, reason)),
             }
@@ -146,13 +154,31 @@ fn geometry(format: PixelFormat, answer: &Accepted) -> Result<Geometry, String> 
     let mut geometry = Geometry::packed(format, answer.width_px, answer.height_px);
     if format == PixelFormat::Mjpeg {
         geometry.stride_bytes = 0;
-    } else if answer.stride_bytes != 0 {
-        geometry.stride_bytes = answer.stride_bytes;
+    } else if answer.strides_bytes[0] != 0 {
+        geometry.stride_bytes = answer.strides_bytes[0];
     }
-    match geometry.picture_bytes() {
-        Ok(_) => Ok(geometry),
-        Err(error) => Err(error.to_string()),
+    geometry
+        .picture_bytes()
+        .map_err(|error| error.to_string())?;
+    if answer.pieces == 1 {
+        return Ok(geometry);
     }
+    if answer.pieces != format.planes() {
+        return Err(format!(
+            "its pictures lie in {} pieces of memory, and {format} has planes for {}",
+            answer.pieces,
+            format.planes()
+        ));
+    }
+    let chroma = geometry.chroma_stride_bytes();
+    for &stride in &answer.strides_bytes[1..answer.pieces] {
+        if stride != 0 && u64::from(stride) != chroma {
+            return Err(format!(
+                "its planes of chroma have rows of {stride} bytes, where {chroma} belong to such rows of luma"
+            ));
+        }
+    }
+    Ok(geometry)
 }
 
 /// Whether a code names raw sensor data: Bayer mosaics of 8 to 16 bits, plain, packed or compressed
@@ -169,6 +195,18 @@ fn is_raw(code: FourCc) -> bool {
         || matches!(&[a, b, c], b"PC1" | b"PC2")
 }
 
+/// Whether a code names YUV or grey of more than 8 bits in a packing that is not read here: `V4L2_PIX_FMT_NV15`, `NV20`, `P012`, `Y210`,
+/// `Y212`, `Y216`, `Y10BPACK`, `Y012`, `Y14`, `Y14P` and tiled or big-endian ones.
+pub(super) fn is_deep_otherwise(code: FourCc) -> bool {
+    let big_endian_y16 = [b'Y', b'1', b'6', b' ' | 0x80];
+    code.0 == big_endian_y16
+        || matches!(
+            &code.0,
+            b"NV15" | b"NV20" | b"P012" | b"PM12" | b"T010" | b"Y210" | b"Y212" | b"Y216"
+        )
+        || matches!(&code.0, b"Y10B" | b"Y012" | b"Y14 " | b"Y14P")
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -183,6 +221,8 @@ mod tests {
         interval: Result<Option<Duration>, i32>,
         /// Formats that S_FMT refuses, and with what.
         refuses: Vec<(&'static [u8; 4], i32)>,
+        /// Pieces of memory by format, and how far chroma rows are longer than they should be; others have one.
+        pieces: Vec<(&'static [u8; 4], usize, u32)>,
         /// The format that S_FMT always ends at.
         stuck_at: Option<&'static [u8; 4]>,
         asked: Vec<String>,
@@ -195,6 +235,7 @@ mod tests {
                 size: (640, 480, 0),
                 interval: Ok(Some(Duration::from_millis(40))),
                 refuses: vec![],
+                pieces: vec![],
                 stuck_at: None,
                 asked: vec![],
             }
@@ -213,14 +254,22 @@ mod tests {
             }
             let format = self.stuck_at.map_or(format, |&f| FourCc(f));
             let (width_px, height_px, padding) = self.size;
-            let stride_bytes = PixelFormat::from_fourcc(format.0).map_or(0, |f| {
-                Geometry::packed(f, width_px, height_px).stride_bytes + padding
-            });
+            let mut strides_bytes = [0; 3];
+            let pieces = self.pieces.iter().find(|(code, ..)| **code == format.0);
+            let (pieces, longer) = pieces.map_or((1, 0), |&(_, pieces, longer)| (pieces, longer));
+            if let Some(known) = PixelFormat::from_fourcc(format.0) {
+                let mut geometry = Geometry::packed(known, width_px, height_px);
+                geometry.stride_bytes += padding;
+                let chroma = geometry.chroma_stride_bytes() as u32 + longer;
+                let strides = [geometry.stride_bytes, chroma, chroma];
+                strides_bytes[..pieces].copy_from_slice(&strides[..pieces]);
+            }
             Ok(Accepted {
                 format,
                 width_px,
                 height_px,
-                stride_bytes,
+                strides_bytes,
+                pieces,
             })
         }
 
@@ -259,6 +308,48 @@ mod tests {
         assert_eq!(agreed.geometry.stride_bytes, 704, "the driver's stride");
         assert_eq!(agreed.interval, Some(Duration::from_millis(40)));
         assert_eq!(driver.asked, ["NV12 800x600", "30 fps"]);
+    }
+
+    /// As rkisp1 and vivid answer.
+    #[test]
+    fn a_multi_planar_device_has_pictures_in_one_piece_or_in_one_a_plane() {
+        let device = || {
+            let mut driver = Fake::new(&[b"YUYV", b"NV12", b"NM12", b"YM12"]);
+            driver.pieces = vec![(b"NM12", 2, 0), (b"YM12", 3, 0)];
+            driver.size.2 = 64;
+            driver
+        };
+        let mut driver = device();
+        let agreed = negotiate(&mut driver, &wanted(&[PixelFormat::Nv12])).unwrap();
+        assert_eq!(driver.asked[0], "NV12 800x600");
+        assert!(!agreed.is_apart);
+        for (codes, format, stride_bytes) in [
+            (&[b"NM12"], PixelFormat::Nv12, 704),
+            (&[b"YM12"], PixelFormat::Yu12, 704),
+        ] {
+            let mut driver = device();
+            driver.formats = codes.to_vec();
+            let agreed = negotiate(&mut driver, &wanted(&[format])).unwrap();
+            assert!(agreed.is_apart);
+            let geometry = agreed.geometry;
+            assert_eq!(
+                (geometry.format, geometry.stride_bytes),
+                (format, stride_bytes)
+            );
+        }
+        // Other rows of chroma than follow from luma's, and pieces that belong to no plane.
+        for (pieces, expected) in [
+            ((2, 64), "rows of 768 bytes, where 704"),
+            ((3, 0), "in 3 pieces"),
+        ] {
+            let mut driver = device();
+            driver.formats = vec![b"NM12"];
+            driver.pieces = vec![(b"NM12", pieces.0, pieces.1)];
+            match negotiate(&mut driver, &wanted(&[PixelFormat::Nv12])) {
+                Err(Disagreement::Nonsense(_, why)) => assert!(why.contains(expected), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
@@ -375,7 +466,8 @@ mod tests {
                 format: FourCc(*b"YUYV"),
                 width_px: size.0,
                 height_px: size.1,
-                stride_bytes: stride,
+                strides_bytes: [stride, 0, 0],
+                pieces: 1,
             };
             assert!(geometry(PixelFormat::Yuyv, &answer).is_err(), "{answer:?}");
         }

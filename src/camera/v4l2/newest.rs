@@ -14,8 +14,8 @@ use std::time::Duration;
 pub(super) struct Filled {
     /// Which buffer.
     pub index: usize,
-    /// How much of it the driver filled.
-    pub used_bytes: usize,
+    /// Which part of each of its pieces of memory has the picture; empty for pieces that there are not.
+    pub parts: [Part; 3],
     /// The driver itself calls the content damaged.
     pub error_flag: bool,
     /// When it was captured, on `CLOCK_MONOTONIC`; `None` when the driver's clock is another.
@@ -24,14 +24,22 @@ pub(super) struct Filled {
     pub sequence: u32,
 }
 
+/// A part of a piece of memory, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Part {
+    pub first: usize,
+    /// One past the last; it may lie before the first, or past the end of the piece.
+    pub end: usize,
+}
+
 /// A driver's queue of buffers.
 pub(super) trait Queue {
     /// The oldest filled buffer; waits for one at most this long.
     fn take(&mut self, wait: Duration) -> io::Result<Option<Filled>>;
     /// Gives a buffer back to be filled again.
     fn give_back(&mut self, index: usize) -> io::Result<()>;
-    /// What the driver wrote into a buffer that was taken.
-    fn bytes(&self, filled: &Filled) -> &[u8];
+    /// What the driver wrote into a buffer that was taken, by its pieces of memory.
+    fn pieces(&self, filled: &Filled) -> [&[u8]; 3];
     /// How many buffers there are in all.
     fn buffers(&self) -> usize;
     /// `CLOCK_MONOTONIC`.
@@ -42,18 +50,19 @@ pub(super) trait Queue {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub format: PixelFormat,
-    /// The least number of bytes of one picture.
-    pub picture_bytes: usize,
+    /// The least number of bytes of one picture in each piece of memory; 0 for pieces that there are not.
+    pub piece_bytes: [usize; 3],
     /// Time between frames, as agreed on or assumed.
     pub interval: Duration,
 }
 
 impl Expected {
     /// Whether a buffer holds a whole picture.
-    fn met_by(&self, filled: &Filled, bytes: &[u8]) -> bool {
+    fn met_by(&self, filled: &Filled, pieces: [&[u8]; 3]) -> bool {
+        let mut pairs = pieces.iter().zip(self.piece_bytes);
         !filled.error_flag
-            && bytes.len() >= self.picture_bytes
-            && (self.format != PixelFormat::Mjpeg || is_whole_jpeg(bytes))
+            && pairs.all(|(piece, needed)| piece.len() >= needed)
+            && (self.format != PixelFormat::Mjpeg || is_whole_jpeg(pieces[0]))
     }
 }
 
@@ -96,7 +105,7 @@ pub(super) fn newest(
         let Some(first) = queue.take(left)? else {
             return Ok(None);
         };
-        if expected.met_by(&first, queue.bytes(&first)) {
+        if expected.met_by(&first, queue.pieces(&first)) {
             return Ok(Some(first));
         }
         counts.damaged += 1;
@@ -127,7 +136,7 @@ fn drain(queue: &mut impl Queue, expected: &Expected, counts: &mut Counts) -> io
             break;
         };
         drained.taken += 1;
-        if !expected.met_by(&filled, queue.bytes(&filled)) {
+        if !expected.met_by(&filled, queue.pieces(&filled)) {
             counts.damaged += 1;
             queue.give_back(filled.index)?;
         } else if let Some(older) = drained.best.replace(filled) {
@@ -166,7 +175,7 @@ mod tests {
                 .map(|(index, &at)| {
                     let filled = Filled {
                         index,
-                        used_bytes: 4,
+                        parts: [Part { first: 0, end: 4 }, Part::default(), Part::default()],
                         error_flag: false,
                         captured_at: Some(Duration::from_millis(at)),
                         sequence: index as u32,
@@ -208,8 +217,9 @@ mod tests {
             Ok(())
         }
 
-        fn bytes(&self, filled: &Filled) -> &[u8] {
-            &self.contents[filled.index][..filled.used_bytes]
+        fn pieces(&self, filled: &Filled) -> [&[u8]; 3] {
+            let contents = &self.contents[filled.index];
+            filled.parts.map(|part| &contents[part.first..part.end])
         }
 
         fn buffers(&self) -> usize {
@@ -224,7 +234,7 @@ mod tests {
     fn raw() -> Expected {
         Expected {
             format: PixelFormat::Grey,
-            picture_bytes: 4,
+            piece_bytes: [4, 0, 0],
             interval: INTERVAL,
         }
     }
@@ -286,7 +296,7 @@ mod tests {
         let mut queue = Fake::new(1000, &[950, 983, 990]);
         queue.buffers = 5;
         queue.script[1].1.error_flag = true;
-        queue.script[2].1.used_bytes = 3;
+        queue.script[2].1.parts[0].end = 3;
         assert_eq!(run(&mut queue, &raw()), (Some(0), counts(0, 2)));
         assert_eq!(queue.given_back, [1, 2]);
         // None is good: the next good one is waited for.
@@ -294,6 +304,19 @@ mod tests {
         queue.script[0].1.error_flag = true;
         queue.script[1].1.error_flag = true;
         assert_eq!(run(&mut queue, &raw()), (Some(2), counts(0, 2)));
+    }
+
+    #[test]
+    fn a_picture_is_whole_when_each_of_its_pieces_is() {
+        let planes = Expected {
+            piece_bytes: [3, 1, 0],
+            ..raw()
+        };
+        let mut queue = Fake::new(1000, &[950, 983]);
+        let apart = [Part { first: 1, end: 4 }, Part { first: 3, end: 4 }];
+        queue.script[0].1.parts[..2].copy_from_slice(&apart);
+        // The second has no chroma.
+        assert_eq!(run(&mut queue, &planes), (Some(0), counts(0, 1)));
     }
 
     #[test]

@@ -17,8 +17,14 @@ use std::time::{Duration, Instant};
 use v4l::v4l_sys as sys;
 use v4l::v4l2::{self, vidioc};
 
-/// The buffer type that everything here is about: single-planar video capture.
+/// Buffers of most devices: one piece of memory each.
 pub(super) const CAPTURE: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
+
+/// Buffers of multi-planar devices: several pieces of memory each, or one.
+pub(super) const CAPTURE_PLANES: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
+
+/// The pieces of one buffer, as the kernel tells of them (`VIDEO_MAX_PLANES`).
+pub(super) type Pieces = [sys::v4l2_plane; 8];
 
 /// Enumerations end by themselves; a driver that does not end is cut off here.
 const MOST_ENTRIES: u32 = 256;
@@ -65,6 +71,10 @@ mod plain {
     // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_buffer {}
     // SAFETY: see above.
+    unsafe impl Plain for sys::v4l2_plane {}
+    // SAFETY: an array of what is plain.
+    unsafe impl Plain for super::Pieces {}
+    // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_query_ext_ctrl {}
     // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_querymenu {}
@@ -88,6 +98,14 @@ pub(super) struct Identity {
     pub bus: String,
     /// `V4L2_CAP_*` of this node (not of the whole device).
     pub caps: u32,
+}
+
+impl Identity {
+    /// Whether it can be talked to about buffers of several pieces alone.
+    pub fn is_multi_planar(&self) -> bool {
+        let has = |flag| self.caps & flag != 0;
+        has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && !has(sys::V4L2_CAP_VIDEO_CAPTURE)
+    }
 }
 
 /// An open node.
@@ -128,11 +146,38 @@ impl Node {
         );
         loop {
             // SAFETY: the descriptor is open, the argument is as long as the number says (checked above) and lives for the
-            // call. No caller sets a pointer inside of it: buffers are of the mmap kind, formats and rates hold integers.
+            // call. No caller but `buffer_ioctl` sets a pointer inside of it: buffers are of the mmap kind, formats and rates
+            // hold integers.
             match unsafe { v4l2::ioctl(self.fd(), request, std::ptr::from_mut(argument).cast()) } {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
+        }
+    }
+
+    /// A call about a buffer; `pieces` are those of a multi-planar one, of which as many are told as it has.
+    pub fn buffer_ioctl(
+        &self,
+        request: vidioc::_IOC_TYPE,
+        buffer: &mut sys::v4l2_buffer,
+        pieces: &mut Pieces,
+    ) -> io::Result<()> {
+        if buffer.type_ != CAPTURE_PLANES {
+            return self.ioctl(request, buffer);
+        }
+        // The kernel reads and writes as many as it is told of here; they live for the call, after which nobody has the pointer.
+        buffer.m.planes = pieces.as_mut_ptr();
+        buffer.length = pieces.len() as u32;
+        let result = self.ioctl(request, buffer);
+        buffer.m.planes = std::ptr::null_mut();
+        result
+    }
+
+    /// Which buffers it captures into.
+    pub fn buffer_type(&self) -> u32 {
+        match self.identity() {
+            Ok(identity) if identity.is_multi_planar() => CAPTURE_PLANES,
+            _ => CAPTURE,
         }
     }
 
@@ -188,10 +233,11 @@ impl Node {
     /// (`V4L2_CAP_IO_MC`). Other drivers do not know the field and list all of theirs.
     pub fn formats_of(&self, code: BusFormat) -> Vec<FourCc> {
         let mut formats = Vec::new();
+        let buffer_type = self.buffer_type();
         for index in 0..MOST_ENTRIES {
             let mut entry: sys::v4l2_fmtdesc = zeroed();
             entry.index = index;
-            entry.type_ = CAPTURE;
+            entry.type_ = buffer_type;
             entry.mbus_code = code.0;
             if self.ioctl(vidioc::VIDIOC_ENUM_FMT, &mut entry).is_err() {
                 break;
@@ -315,6 +361,33 @@ impl Node {
     }
 }
 
+impl Node {
+    fn set_format_of_planes(
+        &self,
+        mut argument: sys::v4l2_format,
+        format: FourCc,
+        (width_px, height_px): (u32, u32),
+    ) -> io::Result<Accepted> {
+        // SAFETY: `pix_mp` is the member that a multi-planar type uses; integers alone, and zero so far.
+        let pix = unsafe { &mut argument.fmt.pix_mp };
+        pix.width = width_px;
+        pix.height = height_px;
+        pix.pixelformat = u32::from_le_bytes(format.0);
+        pix.field = FIELD_NONE;
+        self.ioctl(vidioc::VIDIOC_S_FMT, &mut argument)?;
+        // SAFETY: the driver has filled the same member.
+        let pix = unsafe { argument.fmt.pix_mp };
+        let planes = pix.plane_fmt;
+        Ok(Accepted {
+            format: FourCc(pix.pixelformat.to_le_bytes()),
+            width_px: pix.width,
+            height_px: pix.height,
+            strides_bytes: [0, 1, 2].map(|i| planes[i].bytesperline),
+            pieces: pix.num_planes.into(),
+        })
+    }
+}
+
 impl Knobs for Node {
     fn set(&self, id: u32, value: i32) -> io::Result<i32> {
         let mut control: sys::v4l2_control = zeroed();
@@ -337,7 +410,10 @@ impl Driver for Node {
         height_px: u32,
     ) -> io::Result<Accepted> {
         let mut argument: sys::v4l2_format = zeroed();
-        argument.type_ = CAPTURE;
+        argument.type_ = self.buffer_type();
+        if argument.type_ == CAPTURE_PLANES {
+            return self.set_format_of_planes(argument, format, (width_px, height_px));
+        }
         // SAFETY: `pix` is the member that a capture type uses; integers alone, and zero so far.
         let pix = unsafe { &mut argument.fmt.pix };
         pix.width = width_px;
@@ -351,13 +427,14 @@ impl Driver for Node {
             format: FourCc(pix.pixelformat.to_le_bytes()),
             width_px: pix.width,
             height_px: pix.height,
-            stride_bytes: pix.bytesperline,
+            strides_bytes: [pix.bytesperline, 0, 0],
+            pieces: 1,
         })
     }
 
     fn set_interval(&mut self, rate_fps: u32) -> io::Result<Option<Duration>> {
         let mut argument: sys::v4l2_streamparm = zeroed();
-        argument.type_ = CAPTURE;
+        argument.type_ = self.buffer_type();
         // SAFETY: `capture` is the member that a capture type uses; integers alone, and zero so far.
         let capture = unsafe { &mut argument.parm.capture };
         capture.timeperframe.numerator = 1;

@@ -1,10 +1,10 @@
 //! A running stream: buffers of the kernel mapped into our memory, filled by the driver in turn.
 //!
-//! A buffer is either the driver's (queued) or ours (taken); only ours are looked at. When the stream is dropped it is stopped,
+//! A buffer is one piece of memory, or several of a multi-planar device. It is either the driver's (queued) or ours (taken); only ours are looked at. When the stream is dropped it is stopped,
 //! unmapped and freed in that order, and no error of that is of interest: the device may have gone.
 
-use super::newest::{Filled, Queue};
-use super::node::{CAPTURE, Node, zeroed};
+use super::newest::{Filled, Part, Queue};
+use super::node::{CAPTURE_PLANES, Node, Pieces, zeroed};
 use crate::clock;
 use std::io;
 use std::ptr::NonNull;
@@ -19,7 +19,10 @@ const BUFFERS: u32 = 4;
 /// `V4L2_MEMORY_MMAP`.
 const MEMORY_MMAP: u32 = 1;
 
-/// A buffer of the kernel in our address space.
+/// Pieces of memory of one buffer that are looked at: no format that is taken has more planes.
+const MOST_PIECES: usize = 3;
+
+/// A piece of a buffer of the kernel in our address space.
 #[derive(Debug)]
 struct Mapping {
     start: NonNull<u8>,
@@ -63,15 +66,19 @@ impl Drop for Mapping {
 #[derive(Debug)]
 pub(super) struct Stream {
     node: Node,
-    mappings: Vec<Mapping>,
+    /// The kernel's type of its buffers.
+    buffer_type: u32,
+    /// Buffers by their pieces.
+    buffers: Vec<Vec<Mapping>>,
 }
 
 impl Stream {
     /// Maps the buffers, gives all of them to the driver and starts it. What was tried stands beside an error.
     pub fn start(node: Node) -> Result<Self, (&'static str, io::Error)> {
         let mut stream = Self {
+            buffer_type: node.buffer_type(),
             node,
-            mappings: Vec::new(),
+            buffers: Vec::new(),
         };
         let count = stream
             .request_buffers(BUFFERS)
@@ -81,15 +88,15 @@ impl Stream {
                 .map(index)
                 .map_err(|error| ("to map a buffer", error))?;
         }
-        for index in 0..stream.mappings.len() {
+        for index in 0..stream.buffers.len() {
             stream
                 .give_back(index)
                 .map_err(|error| ("to queue a buffer", error))?;
         }
-        let mut kind = CAPTURE as i32;
+        let mut buffer_type = stream.buffer_type as i32;
         stream
             .node
-            .ioctl(vidioc::VIDIOC_STREAMON, &mut kind)
+            .ioctl(vidioc::VIDIOC_STREAMON, &mut buffer_type)
             .map_err(|error| ("to start the stream", error))?;
         Ok(stream)
     }
@@ -97,20 +104,33 @@ impl Stream {
     fn request_buffers(&self, count: u32) -> io::Result<u32> {
         let mut request: sys::v4l2_requestbuffers = zeroed();
         request.count = count;
-        request.type_ = CAPTURE;
+        request.type_ = self.buffer_type;
         request.memory = MEMORY_MMAP;
         self.node.ioctl(vidioc::VIDIOC_REQBUFS, &mut request)?;
         Ok(request.count)
     }
 
     fn map(&mut self, index: u32) -> io::Result<()> {
-        let mut buffer = empty_buffer();
+        let mut buffer = empty_buffer(self.buffer_type);
+        let mut pieces: Pieces = zeroed();
         buffer.index = index;
-        self.node.ioctl(vidioc::VIDIOC_QUERYBUF, &mut buffer)?;
-        // SAFETY: a buffer of the mmap kind carries an offset.
-        let offset = unsafe { buffer.m.offset };
-        self.mappings
-            .push(Mapping::new(&self.node, offset, buffer.length as usize)?);
+        self.node
+            .buffer_ioctl(vidioc::VIDIOC_QUERYBUF, &mut buffer, &mut pieces)?;
+        let mapped = if self.buffer_type == CAPTURE_PLANES {
+            // As many as the driver says that the buffer has.
+            let pieces = pieces.iter().take(buffer.length as usize);
+            let map = |piece: &sys::v4l2_plane| {
+                // SAFETY: a piece of a buffer of the mmap kind carries an offset.
+                let offset = unsafe { piece.m.mem_offset };
+                Mapping::new(&self.node, offset, piece.length as usize)
+            };
+            pieces.take(MOST_PIECES).map(map).collect()
+        } else {
+            // SAFETY: a buffer of the mmap kind carries an offset.
+            let offset = unsafe { buffer.m.offset };
+            Mapping::new(&self.node, offset, buffer.length as usize).map(|whole| vec![whole])
+        };
+        self.buffers.push(mapped?);
         Ok(())
     }
 }
@@ -119,9 +139,13 @@ impl Queue for Stream {
     fn take(&mut self, wait: Duration) -> io::Result<Option<Filled>> {
         let mut waited = wait.is_zero();
         loop {
-            let mut buffer = empty_buffer();
-            match self.node.ioctl(vidioc::VIDIOC_DQBUF, &mut buffer) {
-                Ok(()) => return filled(&buffer, self.mappings.len()).map(Some),
+            let mut buffer = empty_buffer(self.buffer_type);
+            let mut pieces: Pieces = zeroed();
+            let taken = self
+                .node
+                .buffer_ioctl(vidioc::VIDIOC_DQBUF, &mut buffer, &mut pieces);
+            match taken {
+                Ok(()) => return filled(&buffer, &pieces, self.buffers.len()).map(Some),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if waited || !self.node.wait(wait)? {
                         return Ok(None);
@@ -134,21 +158,29 @@ impl Queue for Stream {
     }
 
     fn give_back(&mut self, index: usize) -> io::Result<()> {
-        let mut buffer = empty_buffer();
+        let mut buffer = empty_buffer(self.buffer_type);
         buffer.index = index as u32;
-        self.node.ioctl(vidioc::VIDIOC_QBUF, &mut buffer)
+        self.node
+            .buffer_ioctl(vidioc::VIDIOC_QBUF, &mut buffer, &mut zeroed())
     }
 
-    fn bytes(&self, filled: &Filled) -> &[u8] {
-        let mapping = &self.mappings[filled.index];
-        let used_bytes = filled.used_bytes.min(mapping.length_bytes);
-        // SAFETY: the mapping is at least `used_bytes` long and lives as long as `self`. The driver writes to queued buffers
-        // alone; this one was taken, and queueing it again needs `&mut self`, which the slice forbids.
-        unsafe { std::slice::from_raw_parts(mapping.start.as_ptr(), used_bytes) }
+    fn pieces(&self, filled: &Filled) -> [&[u8]; 3] {
+        let mut pieces = [&[][..]; MOST_PIECES];
+        let mappings = self.buffers[filled.index].iter().zip(filled.parts);
+        for (piece, (mapping, part)) in pieces.iter_mut().zip(mappings) {
+            // SAFETY: the mapping is so long and lives as long as `self`. The driver writes to queued buffers alone; this one was
+            // taken, and queueing it again needs `&mut self`, which the slice forbids.
+            let whole =
+                unsafe { std::slice::from_raw_parts(mapping.start.as_ptr(), mapping.length_bytes) };
+            *piece = whole
+                .get(part.first..part.end.min(whole.len()))
+                .unwrap_or_default();
+        }
+        pieces
     }
 
     fn buffers(&self) -> usize {
-        self.mappings.len()
+        self.buffers.len()
     }
 
     fn now(&self) -> Duration {
@@ -158,22 +190,22 @@ impl Queue for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut kind = CAPTURE as i32;
-        let _ = self.node.ioctl(vidioc::VIDIOC_STREAMOFF, &mut kind);
-        self.mappings.clear();
+        let mut buffer_type = self.buffer_type as i32;
+        let _ = self.node.ioctl(vidioc::VIDIOC_STREAMOFF, &mut buffer_type);
+        self.buffers.clear();
         let _ = self.request_buffers(0);
     }
 }
 
-fn empty_buffer() -> sys::v4l2_buffer {
+fn empty_buffer(buffer_type: u32) -> sys::v4l2_buffer {
     let mut buffer: sys::v4l2_buffer = zeroed();
-    buffer.type_ = CAPTURE;
+    buffer.type_ = buffer_type;
     buffer.memory = MEMORY_MMAP;
     buffer
 }
 
-/// What the driver says of a buffer that it filled; an error when it names one that there is not.
-fn filled(buffer: &sys::v4l2_buffer, buffers: usize) -> io::Result<Filled> {
+/// What the driver says of a buffer that it filled, and of its pieces where it has such; an error when it names one that there is not.
+fn filled(buffer: &sys::v4l2_buffer, pieces: &Pieces, buffers: usize) -> io::Result<Filled> {
     let index = buffer.index as usize;
     if index >= buffers {
         return Err(io::Error::other(format!(
@@ -186,9 +218,21 @@ fn filled(buffer: &sys::v4l2_buffer, buffers: usize) -> io::Result<Filled> {
     } else {
         None
     };
+    let mut parts = [Part::default(); MOST_PIECES];
+    if buffer.type_ == CAPTURE_PLANES {
+        for (part, piece) in parts.iter_mut().zip(pieces) {
+            // What comes before the picture counts as used.
+            *part = Part {
+                first: piece.data_offset as usize,
+                end: piece.bytesused as usize,
+            };
+        }
+    } else {
+        parts[0].end = buffer.bytesused as usize;
+    }
     Ok(Filled {
         index,
-        used_bytes: buffer.bytesused as usize,
+        parts,
         error_flag: buffer.flags & sys::V4L2_BUF_FLAG_ERROR != 0,
         captured_at,
         sequence: buffer.sequence,
@@ -207,20 +251,23 @@ fn duration(time: &sys::timeval) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::node::CAPTURE;
     use super::*;
 
     #[test]
     fn a_buffer_keeps_the_drivers_clock_only_when_it_is_ours() {
-        let mut buffer = empty_buffer();
+        let mut buffer = empty_buffer(CAPTURE);
         buffer.index = 3;
         buffer.bytesused = 77;
         buffer.sequence = 12;
         buffer.timestamp.tv_sec = 5;
         buffer.timestamp.tv_usec = 250_000;
         buffer.flags = sys::V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC | sys::V4L2_BUF_FLAG_ERROR;
-        let taken = filled(&buffer, 4).unwrap();
+        let taken = filled(&buffer, &zeroed(), 4).unwrap();
         assert_eq!(taken.captured_at, Some(Duration::from_millis(5250)));
-        assert_eq!((taken.index, taken.used_bytes, taken.sequence), (3, 77, 12));
+        assert_eq!((taken.index, taken.sequence), (3, 12));
+        let whole = Part { first: 0, end: 77 };
+        assert_eq!(taken.parts, [whole, Part::default(), Part::default()]);
         assert!(taken.error_flag);
 
         for other in [
@@ -228,7 +275,7 @@ mod tests {
             sys::V4L2_BUF_FLAG_TIMESTAMP_COPY,
         ] {
             buffer.flags = other;
-            let taken = filled(&buffer, 4).unwrap();
+            let taken = filled(&buffer, &zeroed(), 4).unwrap();
             assert_eq!(taken.captured_at, None);
             assert!(!taken.error_flag);
         }
@@ -236,9 +283,29 @@ mod tests {
 
     #[test]
     fn a_buffer_that_there_is_not_is_an_error() {
-        let mut buffer = empty_buffer();
+        let mut buffer = empty_buffer(CAPTURE);
         buffer.index = 4;
-        assert!(filled(&buffer, 4).is_err());
+        assert!(filled(&buffer, &zeroed(), 4).is_err());
+    }
+
+    /// vivid begins its YUYV and NV16M pictures 128 bytes after the start of the piece.
+    #[test]
+    fn the_pieces_of_a_multi_planar_buffer_have_the_picture() {
+        let mut buffer = empty_buffer(CAPTURE_PLANES);
+        // What the plain way would look at is not meant.
+        buffer.bytesused = 5;
+        let mut pieces: Pieces = zeroed();
+        (pieces[0].data_offset, pieces[0].bytesused) = (128, 428);
+        pieces[1].bytesused = 150;
+        let parts = filled(&buffer, &pieces, 1).unwrap().parts;
+        let (first, second) = (
+            Part {
+                first: 128,
+                end: 428,
+            },
+            Part { first: 0, end: 150 },
+        );
+        assert_eq!(parts, [first, second, Part::default()]);
     }
 
     #[test]
