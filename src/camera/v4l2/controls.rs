@@ -1,6 +1,6 @@
 //! Camera controls: what a driver has, what the board file wants, and how the two come together.
 //!
-//! Names are spelt as `v4l2-ctl -l` spells them. Everything is checked against the driver's own ranges and menus before anything
+//! Names are spelt as `v4l2-ctl -l` spells them; three have short ones ([`SHORT_NAMES`]). Everything is checked against the driver's own ranges and menus before anything
 //! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it. Only what
 //! moves the ranges of others, the blanking of a raw sensor, is set before these are checked.
 
@@ -11,6 +11,14 @@ use std::io;
 
 /// What an exposure's range follows from: `V4L2_CID_VBLANK` and `V4L2_CID_HBLANK`.
 const BLANKING: [&str; 2] = ["vertical_blanking", "horizontal_blanking"];
+
+/// What the same thing is called by a webcam's driver and by a sensor's: a name of the left that the driver does not have is the
+/// first of the right that it has.
+const SHORT_NAMES: [(&str, &[&str]); 3] = [
+    ("exposure", &["exposure_time_absolute", "exposure_absolute"]),
+    ("gain", &["analogue_gain"]),
+    ("focus", &["focus_absolute"]),
+];
 
 /// `V4L2_CID_POWER_LINE_FREQUENCY`
 const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
@@ -194,8 +202,10 @@ fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> 
 
 /// The control of this name, or what there is instead.
 fn named<'a>(found: &'a [Control], name: &str) -> Result<&'a Control, String> {
-    let control = found.iter().find(|control| control.name == name);
-    control.ok_or_else(|| {
+    let of = |name: &str| found.iter().find(|control| control.name == name);
+    let mut short = SHORT_NAMES.iter().filter(|(short, _)| *short == name);
+    let long = || short.find_map(|(_, names)| names.iter().find_map(|name| of(name)));
+    of(name).or_else(long).ok_or_else(|| {
         let names: Vec<_> = found.iter().map(|control| control.name.as_str()).collect();
         let near = did_you_mean(name, names.iter().copied());
         match names.is_empty() {
@@ -209,8 +219,8 @@ fn named<'a>(found: &'a [Control], name: &str) -> Result<&'a Control, String> {
 }
 
 fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String> {
-    let name = &wanted.name;
-    let control = named(found, name)?;
+    let control = named(found, &wanted.name)?;
+    let name = &control.name;
     let value = control.number(&wanted.value).map_err(|why| {
         format!("cannot be set as the board file asks: its control `{name}` {why}")
     })?;
@@ -360,7 +370,54 @@ mod tests {
             mains,
             automatic,
             fixed,
+            control(9, "focus_absolute", Kind::Whole, (0, 250, 5)),
         ]
+    }
+
+    #[test]
+    fn exposure_gain_focus_and_mains_have_one_name_for_every_driver() {
+        let sensor = [
+            control(21, "exposure", Kind::Whole, (4, 1759, 1)),
+            control(22, "analogue_gain", Kind::Whole, (0, 232, 1)),
+        ];
+        let old = [control(31, "exposure_absolute", Kind::Whole, (1, 5000, 1))];
+        for (found, name, value, expected) in [
+            (&webcam()[..], "exposure", Scalar::Whole(157), (1, 157)),
+            (&webcam(), "gain", Scalar::Whole(95), (4, 95)),
+            (&webcam(), "focus", Scalar::Whole(30), (9, 30)),
+            (
+                &webcam(),
+                "power_line_frequency",
+                text("60 Hz"),
+                (POWER_LINE_FREQUENCY, 2),
+            ),
+            (&sensor, "exposure", Scalar::Whole(1000), (21, 1000)),
+            (&sensor, "gain", Scalar::Whole(100), (22, 100)),
+            (&old, "exposure", Scalar::Whole(5000), (31, 5000)),
+        ] {
+            let settings = settings(found, &wanted(name, value)).unwrap();
+            assert_eq!((settings[0].id, settings[0].value), expected, "{name}");
+        }
+        for (name, number, expected) in [
+            (
+                "exposure",
+                2,
+                "`exposure_time_absolute` is 2, needs 3 to 2047",
+            ),
+            (
+                "focus",
+                251,
+                "`focus_absolute` is 251, needs 0 to 250 in steps of 5",
+            ),
+        ] {
+            let why = settings(&webcam(), &wanted(name, Scalar::Whole(number))).unwrap_err();
+            assert!(why.contains(expected), "{why}");
+        }
+        let why = settings(&sensor, &wanted("focus", Scalar::Whole(1))).unwrap_err();
+        assert!(
+            why.starts_with("has no control `focus` (it has exposure, analogue_gain)"),
+            "{why}"
+        );
     }
 
     fn wanted(name: &str, value: Scalar) -> Tuning {

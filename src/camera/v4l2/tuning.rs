@@ -20,7 +20,7 @@ pub struct Tuning {
 }
 
 /// Controls that `auto_exposure` sets.
-const EXPOSURE_CONTROLS: [&str; 2] = ["exposure", "analogue_gain"];
+const EXPOSURE_CONTROLS: [&str; 3] = ["exposure", "analogue_gain", "gain"];
 
 impl Tuning {
     /// Whether the board file sets this control.
