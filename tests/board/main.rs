@@ -129,7 +129,16 @@ fn usb_camera() {
     drop(camera);
 }
 
-/// The kernel's virtual video driver delivers a photo in each ready pixel format.
+/// Controls of the virtual driver that the board file sets, and their values then.
+const CONTROLS: [(&str, &str, i64); 5] = [
+    ("contrast", "100", 100),
+    ("gain_automatic", "false", 0),
+    ("gain", "77", 77),
+    ("menu", "\"menu item 4\"", 4),
+    ("boolean", "false", 0),
+];
+
+/// The kernel's virtual video driver delivers a photo in each ready pixel format, and takes controls by name.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
 fn pixel_formats() {
@@ -144,6 +153,57 @@ fn pixel_formats() {
         ("rgb24", b"RGB3", pictures::rgb24),
         ("grey", b"GREY", pictures::grey),
     ];
+    let controls: Vec<_> = CONTROLS
+        .iter()
+        .map(|(name, value, _)| format!("{name} = {value}"))
+        .collect();
+    let controls = format!("controls = {{ {} }}", controls.join(", "));
+    let deliveries = formats.iter().zip(&setting.photos);
+    let deliveries = deliveries.map(|(&(name, fourcc, convert), photo)| Delivery {
+        name,
+        fourcc: *fourcc,
+        photo,
+        bytes: convert(&photo.picture),
+        camera: format!("formats = [{name:?}]\n{controls}"),
+    });
+    let refused = board_file("formats = [\"yuyv\"]\ncontrols = { contrast = 256 }");
+    let afterwards = Afterwards {
+        files: vec![("boards/refused.toml".into(), refused.into_bytes())],
+        script: "eyelet list cameras --json\n\
+            eyelet run --board-file /boards/refused.toml 2>&1 | while read -r line; do echo \"refused: $line\"; done\n",
+    };
+    let mut session = deliver(&setting, &deliveries.collect::<Vec<_>>(), 1, afterwards);
+    let camera = session.event("the camera's controls", |_, line| {
+        line["camera"] == "/dev/video0"
+    });
+    for (name, _, value) in CONTROLS {
+        let mut controls = camera["controls"].as_array().unwrap().iter();
+        let control = controls.find(|control| control["name"] == name).unwrap();
+        assert_eq!(control["value"], value, "{control}");
+    }
+    let why = session.line("refused: ", "contrast");
+    assert!(
+        why.contains("its control `contrast` is 256, needs 0 to 255"),
+        "{why}"
+    );
+    session.wait_for_power_off();
+}
+
+/// The same driver as a multi-planar device: pictures whose planes lie in one piece of memory, which begins before the picture
+/// (YUYV) or not, or each in one of its own, of 8 bits and of 10.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
+fn multi_planar_formats() {
+    let Some(setting) = Setting::prepare() else {
+        return;
+    };
+    type Convert = fn(&RgbImage) -> Vec<u8>;
+    let formats: [(&str, &[u8; 4], Convert); 4] = [
+        ("nv12", b"NM12", pictures::nv12),
+        ("yuyv", b"YUYV", pictures::yuyv),
+        ("yu12", b"YM12", pictures::yu12),
+        ("y10", b"Y10 ", pictures::y10),
+    ];
     let deliveries = formats.iter().zip(&setting.photos);
     let deliveries = deliveries.map(|(&(name, fourcc, convert), photo)| Delivery {
         name,
@@ -152,7 +212,8 @@ fn pixel_formats() {
         bytes: convert(&photo.picture),
         camera: format!("formats = [{name:?}]"),
     });
-    deliver(&setting, &deliveries.collect::<Vec<_>>());
+    let deliveries: Vec<_> = deliveries.collect();
+    deliver(&setting, &deliveries, 2, Afterwards::default()).wait_for_power_off();
 }
 
 /// It delivers photos as a sensor's mosaic: every order of the colours, and every depth that it has (none is packed).
@@ -193,7 +254,14 @@ fn raw_formats() {
             camera: format!("formats = [{name:?}]\nblack_level = 0\nwhite_balance = [1, 1]"),
         }
     });
-    deliver(&setting, &deliveries);
+    deliver(&setting, &deliveries, 1, Afterwards::default()).wait_for_power_off();
+}
+
+/// What the guest does when all photos were delivered.
+#[derive(Default)]
+struct Afterwards {
+    files: Vec<(String, Vec<u8>)>,
+    script: &'static str,
 }
 
 /// A photo that the virtual video driver delivers.
@@ -210,12 +278,16 @@ struct Delivery<'a> {
 }
 
 /// Each picture through the virtual driver (vivid) and a run of its own: its label on log and display, nothing damaged, and no
-/// memory that grows.
-fn deliver(setting: &Setting, deliveries: &[Delivery<'_>]) {
+/// memory that grows. `multiplanar` is the driver's own word: 1, a plain device; 2, a multi-planar one.
+fn deliver(
+    setting: &Setting,
+    deliveries: &[Delivery<'_>],
+    multiplanar: u8,
+    afterwards: Afterwards,
+) -> Session {
     const FLAT_FROM: u64 = 20;
-    const MODULE: (&str, &str) = (
-        "vivid",
-        "n_devs=1 node_types=0x101 num_inputs=2 input_types=0x0c num_outputs=1 output_types=0x01 multiplanar=1",
+    let parameters = format!(
+        "n_devs=1 node_types=0x101 num_inputs=2 input_types=0x0c num_outputs=1 output_types=0x01 multiplanar={multiplanar}"
     );
     let mut files = vec![(GUEST_MODEL.to_string(), setting.model.clone())];
     let mut script = "wait_for /dev/video0\n".to_string();
@@ -226,14 +298,16 @@ fn deliver(setting: &Setting, deliveries: &[Delivery<'_>]) {
         files.push((format!("pictures/{name}"), delivery.bytes.clone()));
         files.push((format!("boards/{name}.toml"), board));
         script += &format!(
-            "vivid_feed {fourcc} 640 480 /pictures/{name} &\n\
+            "vivid_feed '{fourcc}' 640 480 /pictures/{name} &\n\
              eyelet run --board-file /boards/{name}.toml --json --stats-every 10 --frames 40\n\
              kill $!\n\
              wait\n"
         );
     }
+    script += afterwards.script;
+    files.extend(afterwards.files);
     let scenario = Scenario {
-        modules: &[MODULE],
+        modules: &[("vivid", &parameters)],
         script: &script,
         files,
     };
@@ -254,7 +328,7 @@ fn deliver(setting: &Setting, deliveries: &[Delivery<'_>]) {
         session.forget_stats();
         assert_eq!(end["damaged"], 0, "{end}");
     }
-    session.wait_for_power_off();
+    session
 }
 
 /// The board `virt` with these lines in place of its pixel formats.

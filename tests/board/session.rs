@@ -95,6 +95,26 @@ impl Session {
         }
     }
 
+    /// The next line of the serial log that begins so and has that word.
+    ///
+    /// # Panics
+    /// When none comes in time, or the guest ends before.
+    pub fn line(&mut self, begin: &str, word: &str) -> String {
+        loop {
+            let deadline = Instant::now() + PATIENCE;
+            match self.board.line(deadline, begin) {
+                Some(line) if line.starts_with(begin) && line.contains(word) => {
+                    return line.to_owned();
+                }
+                Some(_) => {}
+                None => panic!(
+                    "the guest ended before {begin}; {}",
+                    self.board.last_lines()
+                ),
+            }
+        }
+    }
+
     /// Waits until `label` is the decided class.
     pub fn label(&mut self, label: &str) -> Value {
         self.event(&format!("verdict {label:?}"), |name, event| {

@@ -2,8 +2,9 @@
 //! node delivers that picture in that pixel format, through the whole of V4L2.
 //!
 //! `vivid_feed FOURCC WIDTH HEIGHT FILE` sets capture (`/dev/video0`, HDMI input) and output (`/dev/video1`) to the same
-//! timings and format, joins them ("Loop Video"), and puts out the picture for ever. Structures are those of the 64-bit
-//! kernel's `linux/videodev2.h`. (A plain write() to the output node is refused by vivid.)
+//! timings and format, joins them ("Loop Video"), and puts out the picture for ever; where the nodes are multi-planar ones, cut
+//! into the pieces of memory that the driver wants. Structures are those of the 64-bit kernel's `linux/videodev2.h`. (A plain
+//! write() to the output node is refused by vivid.)
 //! It uses no crate, so that the test can build it for the board with rustc alone.
 
 use std::ffi::{c_int, c_long, c_ulong, c_void};
@@ -17,8 +18,13 @@ const OUTPUT_NODE: &str = "/dev/video1";
 /// The number of the HDMI input when vivid is loaded with `input_types=0x0c` (S-Video, HDMI).
 const HDMI_INPUT: i32 = 1;
 
-const BUFFER_VIDEO_CAPTURE: u32 = 1;
-const BUFFER_VIDEO_OUTPUT: u32 = 2;
+/// Buffer types of capture and output, by what the nodes are.
+const PLAIN: [u32; 2] = [1, 2];
+const MULTI_PLANAR: [u32; 2] = [9, 10];
+/// `V4L2_CAP_VIDEO_OUTPUT_MPLANE`.
+const OUTPUT_IS_MULTI_PLANAR: u32 = 0x2000;
+/// What vivid leaves free at most before the picture in a piece of memory.
+const MOST_OFFSET_BYTES: usize = 128;
 const FIELD_NONE: u32 = 1;
 const MEMORY_MMAP: u32 = 1;
 const CONTROL_NEXT: u32 = 0x8000_0000;
@@ -41,6 +47,15 @@ unsafe extern "C" {
 }
 
 #[repr(C)]
+struct Capability {
+    names: [u8; 80],
+    version: u32,
+    of_device: u32,
+    of_node: u32,
+    reserved: [u32; 3],
+}
+
+#[repr(C)]
 struct Format {
     buffer_type: u32,
     _padding: u32,
@@ -48,9 +63,22 @@ struct Format {
     height_px: u32,
     fourcc: [u8; 4],
     field: u32,
-    stride_bytes: u32,
-    size_bytes: u32,
-    rest: [u32; 44],
+    /// Plain: stride and size. Multi-planar: colour space, then of each of eight pieces size, stride and twelve bytes more, then
+    /// how many there are.
+    rest: [u32; 46],
+}
+
+impl Format {
+    /// Bytes of each piece of memory.
+    fn sizes(&self) -> Vec<usize> {
+        if PLAIN.contains(&self.buffer_type) {
+            return vec![self.rest[1] as usize];
+        }
+        let pieces = self.rest[41] & 0xff;
+        (0..pieces as usize)
+            .map(|i| self.rest[1 + 5 * i] as usize)
+            .collect()
+    }
 }
 
 #[repr(C)]
@@ -107,16 +135,30 @@ struct Buffer {
     timecode: [u32; 4],
     sequence: u32,
     memory: u32,
-    offset: u64,
-    length_bytes: u32,
+    /// Plain: the driver's token for the memory. Multi-planar: the address of the pieces.
+    place: u64,
+    /// Plain: bytes of the memory. Multi-planar: how many pieces.
+    length: u32,
     rest: [u32; 3],
 }
 
+/// A piece of a multi-planar buffer.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Piece {
+    used_bytes: u32,
+    length_bytes: u32,
+    /// The driver's token for the memory.
+    place: u64,
+    data_offset: u32,
+    reserved: [u32; 11],
+}
+
 impl Buffer {
-    fn numbered(index: u32) -> Self {
+    fn numbered(index: u32, buffer_type: u32) -> Self {
         Self {
             index,
-            buffer_type: BUFFER_VIDEO_OUTPUT,
+            buffer_type,
             used_bytes: 0,
             flags: 0,
             field: FIELD_NONE,
@@ -125,10 +167,31 @@ impl Buffer {
             timecode: [0; 4],
             sequence: 0,
             memory: MEMORY_MMAP,
-            offset: 0,
-            length_bytes: 0,
+            place: 0,
+            length: 0,
             rest: [0; 3],
         }
+    }
+
+    /// A call about this buffer, whose pieces of memory these are.
+    fn request(
+        &mut self,
+        name: &str,
+        node: &File,
+        number: u8,
+        pieces: &mut [Piece],
+    ) -> io::Result<()> {
+        if PLAIN.contains(&self.buffer_type) {
+            self.used_bytes = pieces[0].used_bytes;
+            request(name, node, number, self)?;
+            (pieces[0].place, pieces[0].length_bytes) = (self.place, self.length);
+            return Ok(());
+        }
+        (self.place, self.length) = (
+            pieces.as_mut_ptr().expose_provenance() as u64,
+            pieces.len() as u32,
+        );
+        request(name, node, number, self)
     }
 }
 
@@ -157,73 +220,115 @@ fn run() -> io::Result<()> {
     let capture = open(CAPTURE_NODE)?;
     let output = open(OUTPUT_NODE)?;
     request("VIDIOC_S_INPUT", &capture, 39, &mut { HDMI_INPUT })?;
-    for (node, buffer_type) in [
-        (&capture, BUFFER_VIDEO_CAPTURE),
-        (&output, BUFFER_VIDEO_OUTPUT),
-    ] {
+    let buffer_types = buffer_types(&output)?;
+    let mut pieces = Vec::new();
+    for (node, buffer_type) in [&capture, &output].into_iter().zip(buffer_types) {
         let mut timings = find_timings(node, width_px, height_px)?;
         request("VIDIOC_S_DV_TIMINGS", node, 87, &mut timings)?;
-        let size_bytes = set_format(node, buffer_type, fourcc, width_px, height_px)?;
-        if size_bytes as usize != picture.len() {
-            return Err(io::Error::other(format!(
-                "{file} has {} bytes, the driver's picture has {size_bytes}",
+        let sizes = set_format(node, buffer_type, fourcc, width_px, height_px)?;
+        pieces = cut(&picture, &sizes).ok_or_else(|| {
+            io::Error::other(format!(
+                "{file} has {} bytes, the driver's picture has {sizes:?}",
                 picture.len()
-            )));
-        }
+            ))
+        })?;
     }
     set_control(&capture, "OSD Text Mode", 2)?; // none
     set_control(&capture, "Loop Video", 1)?;
-    put_out(&output, &picture)?;
+    let [_, buffer_type] = buffer_types;
+    put_out(&output, buffer_type, &pieces)?;
     println!("vivid_feed: showing {file}");
     loop {
-        let mut buffer = Buffer::numbered(0);
-        request("VIDIOC_DQBUF", &output, 17, &mut buffer)?;
-        queue(&output, buffer.index, picture.len())?;
+        let mut buffer = Buffer::numbered(0, buffer_type);
+        let mut told = vec![Piece::default(); pieces.len()];
+        buffer.request("VIDIOC_DQBUF", &output, 17, &mut told)?;
+        queue(&output, buffer.index, buffer_type, &pieces)?;
     }
 }
 
+fn buffer_types(output: &File) -> io::Result<[u32; 2]> {
+    let mut capability = Capability {
+        names: [0; 80],
+        version: 0,
+        of_device: 0,
+        of_node: 0,
+        reserved: [0; 3],
+    };
+    const READ_ONLY: u32 = 2 << 30;
+    ioctl("VIDIOC_QUERYCAP", output, READ_ONLY, 0, &mut capability)?;
+    Ok(match capability.of_node & OUTPUT_IS_MULTI_PLANAR {
+        0 => PLAIN,
+        _ => MULTI_PLANAR,
+    })
+}
+
+/// The parts of a picture for pieces of memory of these sizes, of which each may have room before the picture; `None` when it does
+/// not fit.
+fn cut<'a>(mut picture: &'a [u8], sizes: &[usize]) -> Option<Vec<&'a [u8]>> {
+    let mut parts = Vec::new();
+    for &size in sizes {
+        let (part, rest) = picture.split_at(size.min(picture.len()));
+        if part.is_empty() || part.len() + MOST_OFFSET_BYTES < size {
+            return None;
+        }
+        parts.push(part);
+        picture = rest;
+    }
+    picture.is_empty().then_some(parts)
+}
+
 /// Writes the picture into each of the driver's buffers and starts the stream.
-fn put_out(output: &File, picture: &[u8]) -> io::Result<()> {
+fn put_out(output: &File, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> {
     let mut wish = RequestedBuffers {
         count: 3,
-        buffer_type: BUFFER_VIDEO_OUTPUT,
+        buffer_type,
         memory: MEMORY_MMAP,
         rest: [0; 2],
     };
     request("VIDIOC_REQBUFS", output, 8, &mut wish)?;
     for index in 0..wish.count {
-        let mut buffer = Buffer::numbered(index);
-        request("VIDIOC_QUERYBUF", output, 9, &mut buffer)?;
-        // SAFETY: a new shared mapping of the driver's buffer, of the length that the driver states; nothing else uses it.
-        let memory = unsafe {
-            mmap(
-                std::ptr::null_mut(),
-                buffer.length_bytes as usize,
-                READ_AND_WRITE_PAGES,
-                SHARED,
-                output.as_raw_fd(),
-                buffer.offset as c_long,
-            )
-        };
-        if memory.addr() == usize::MAX || (buffer.length_bytes as usize) < picture.len() {
-            return Err(io::Error::other("cannot map the driver's buffers"));
+        let mut buffer = Buffer::numbered(index, buffer_type);
+        let mut told = vec![Piece::default(); pieces.len()];
+        buffer.request("VIDIOC_QUERYBUF", output, 9, &mut told)?;
+        for (piece, bytes) in told.iter().zip(pieces) {
+            // SAFETY: a new shared mapping of the driver's memory, of the length that the driver states; nothing else uses it.
+            let memory = unsafe {
+                mmap(
+                    std::ptr::null_mut(),
+                    piece.length_bytes as usize,
+                    READ_AND_WRITE_PAGES,
+                    SHARED,
+                    output.as_raw_fd(),
+                    piece.place as c_long,
+                )
+            };
+            if memory.addr() == usize::MAX || (piece.length_bytes as usize) < bytes.len() {
+                return Err(io::Error::other("cannot map the driver's buffers"));
+            }
+            // SAFETY: the mapping is at least as long as the bytes, and lives until the process ends.
+            unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>(), bytes.len())
+            };
         }
-        // SAFETY: the mapping is at least as long as the picture, and lives until the process ends.
-        unsafe {
-            std::ptr::copy_nonoverlapping(picture.as_ptr(), memory.cast::<u8>(), picture.len())
-        };
-        queue(output, index, picture.len())?;
+        queue(output, index, buffer_type, pieces)?;
     }
     const WRITE_ONLY: u32 = 1 << 30;
     ioctl("VIDIOC_STREAMON", output, WRITE_ONLY, 18, &mut {
-        BUFFER_VIDEO_OUTPUT
+        buffer_type
     })
 }
 
-fn queue(output: &File, index: u32, size_bytes: usize) -> io::Result<()> {
-    let mut buffer = Buffer::numbered(index);
-    buffer.used_bytes = size_bytes as u32;
-    request("VIDIOC_QBUF", output, 15, &mut buffer)
+fn queue(output: &File, index: u32, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> {
+    let mut buffer = Buffer::numbered(index, buffer_type);
+    let mut told: Vec<Piece> = pieces
+        .iter()
+        .map(|bytes| Piece {
+            used_bytes: bytes.len() as u32,
+            length_bytes: bytes.len() as u32,
+            ..Piece::default()
+        })
+        .collect();
+    buffer.request("VIDIOC_QBUF", output, 15, &mut told)
 }
 
 fn open(node: &str) -> io::Result<File> {
@@ -263,7 +368,7 @@ fn set_format(
     fourcc: [u8; 4],
     width_px: u32,
     height_px: u32,
-) -> io::Result<u32> {
+) -> io::Result<Vec<usize>> {
     let mut format = Format {
         buffer_type,
         _padding: 0,
@@ -271,9 +376,7 @@ fn set_format(
         height_px,
         fourcc,
         field: FIELD_NONE,
-        stride_bytes: 0,
-        size_bytes: 0,
-        rest: [0; 44],
+        rest: [0; 46],
     };
     request("VIDIOC_S_FMT", node, 5, &mut format)?;
     if (format.fourcc, format.width_px, format.height_px) != (fourcc, width_px, height_px) {
@@ -284,7 +387,7 @@ fn set_format(
             format.height_px
         )));
     }
-    Ok(format.size_bytes)
+    Ok(format.sizes())
 }
 
 fn set_control(node: &File, name: &str, value: i32) -> io::Result<()> {

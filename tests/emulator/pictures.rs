@@ -106,6 +106,16 @@ pub fn nv12(picture: &RgbImage) -> Vec<u8> {
     luma
 }
 
+/// YU12: a plane of luma, then one of Cb and one of Cr for every 2x2 pixels.
+pub fn yu12(picture: &RgbImage) -> Vec<u8> {
+    let mut bytes = nv12(picture);
+    let chroma = bytes.split_off((WIDTH_PX * HEIGHT_PX) as usize);
+    for first in [0, 1] {
+        bytes.extend(chroma.iter().skip(first).step_by(2));
+    }
+    bytes
+}
+
 /// RGB24: the bytes as they are.
 pub fn rgb24(picture: &RgbImage) -> Vec<u8> {
     picture.as_raw().clone()
@@ -120,4 +130,11 @@ pub fn grey(picture: &RgbImage) -> Vec<u8> {
             ((luma - 16.0) * 255.0 / 219.0).round() as u8
         })
         .collect()
+}
+
+/// Y10: the same of ten bits, in two bytes.
+pub fn y10(picture: &RgbImage) -> Vec<u8> {
+    let widened = |luma: u8| u16::from(luma) << 2 | u16::from(luma) >> 6;
+    let samples = grey(picture).into_iter().map(widened);
+    samples.flat_map(u16::to_le_bytes).collect()
 }
