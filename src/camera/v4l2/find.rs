@@ -80,9 +80,14 @@ impl fmt::Display for Found {
         let taken = self
             .formats
             .iter()
-            .filter_map(|entry| entry.format.map(|format| (format, &entry.sizes)));
-        for (format, sizes) in taken {
-            write!(f, "\n  {format} {sizes}")?;
+            .filter_map(|entry| entry.format.map(|format| (format, entry)));
+        for (format, FoundFormat { code, sizes, .. }) in taken {
+            write!(f, "\n  {format} ")?;
+            // Planes that lie apart, or JPEG by its other name.
+            if code.0 != format.fourcc() {
+                write!(f, "({code}) ")?;
+            }
+            write!(f, "{sizes}")?;
         }
         let others: Vec<String> = self
             .formats
@@ -372,6 +377,11 @@ mod tests {
                     sizes: Sizes::Discrete(vec![(640, 480), (320, 240)]),
                 },
                 FoundFormat {
+                    code: FourCc(*b"NM12"),
+                    format: Some(PixelFormat::Nv12),
+                    sizes: Sizes::Discrete(vec![]),
+                },
+                FoundFormat {
                     code: FourCc(*b"H264"),
                     format: None,
                     sizes: Sizes::Discrete(vec![]),
@@ -383,7 +393,7 @@ mod tests {
         assert_eq!(
             found.to_string(),
             "/dev/video2  Emulated (uvcvideo, usb-1)\n  /dev/v4l/by-id/usb-edge-index0\n  pipeline: sensor:0 -> node:0\n  \
-             YUYV 640x480 320x240\n  not taken: H264"
+             YUYV 640x480 320x240\n  NV12 (NM12) any size\n  not taken: H264"
         );
     }
 }
