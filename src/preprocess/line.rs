@@ -5,7 +5,7 @@ use super::lanes::{self, Pass, Vectors};
 use crate::spec::{ChannelOrder, Encoder, Layout, Table};
 
 /// Fraction bits: 255 steps of half a unit in the last place are then 0.0001 of a byte.
-const FRACTION_BITS: u32 = 20;
+pub(super) const FRACTION_BITS: u32 = 20;
 /// Steeper lines would overflow 32 bits.
 const STEEPEST: f64 = 4.0;
 
@@ -56,17 +56,16 @@ impl Lines {
         struct Run<'a>(&'a Lines, &'a [u8], &'a mut [u8]);
         impl Pass for Run<'_> {
             #[inline(always)]
-            fn run<V: Vectors>(self, _: V) {
+            fn run<V: Vectors>(self, vectors: V) {
                 let Self(lines, rgb, values) = self;
-                let slope: [i32; 24] = std::array::from_fn(|i| lines.slope[i % 3]);
-                let start: [i32; 24] = std::array::from_fn(|i| lines.start[i % 3]);
-                let (blocks, rest) = rgb.as_chunks::<24>();
-                let (to, to_rest) = values.as_chunks_mut::<24>();
+                let slopes = std::array::from_fn(|i| lines.slope[i % 3]);
+                let starts = std::array::from_fn(|i| lines.start[i % 3]);
+                let (blocks, rest) = rgb.as_chunks();
+                let (to, to_rest) = values.as_chunks_mut();
                 for (to, block) in to.iter_mut().zip(blocks) {
-                    for i in 0..24 {
-                        let value = (i32::from(block[i]) * slope[i] + start[i]) >> FRACTION_BITS;
-                        to[i] = value.clamp(0, 255) as u8 ^ lines.flip;
-                    }
+                    *to = vectors
+                        .apply_lines(block, &slopes, &starts)
+                        .map(|byte| byte ^ lines.flip);
                 }
                 for (i, (to, &pixel)) in to_rest.iter_mut().zip(rest).enumerate() {
                     *to = lines.byte(pixel, i % 3);

@@ -5,15 +5,16 @@
 //! interpolation of missing colours, and never a picture of the sensor's size. Up to three columns and rows at the right
 //! and lower edge that make no whole cell are not looked at.
 
-mod quads;
 #[cfg(test)]
 mod reference;
+mod rows;
 mod tone;
 mod white;
 
+use super::lanes;
 use super::source::AxisTaps;
 use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Frame, Geometry, PixelFormat, RawTuning};
-use quads::Quad;
+use rows::{Bytes, Develop, Packed10, Packed12, Packing, Words};
 use std::time::Duration;
 use tone::{Scale, Tones};
 use white::White;
@@ -117,11 +118,9 @@ impl Developer {
         let tones = |samples: u32| {
             let green = Scale::of(bits, 2 * samples, black);
             let other = Scale::of(bits, samples, black);
-            Box::new(Tones::new(
-                [other, green, other],
-                tuning.matrix,
-                white.gains(),
-            ))
+            let matrix = tuning.matrix.map(|parts| by_columns(format.order, parts));
+            let gains = by_columns(format.order, white.gains());
+            Box::new(Tones::new([other, green, other], matrix, gains))
         };
         Self {
             format,
@@ -139,7 +138,7 @@ impl Developer {
         if self.seen != Some(now) {
             self.seen = Some(now);
             if self.white.measure(self.format, self.black, frame) {
-                let gains = self.white.gains();
+                let gains = by_columns(self.format.order, self.white.gains());
                 self.tones.iter_mut().for_each(|tones| tones.set(gains));
             }
         }
@@ -163,30 +162,39 @@ fn of_depth<const N: usize>(
 ) {
     let order = format.order;
     match format.depth {
-        BayerDepth::Bits8 => develop::<quads::Bits8, 4, N>(order, window, tones, frame, rgb),
-        BayerDepth::Bits10 => develop::<quads::Bits10, 8, N>(order, window, tones, frame, rgb),
-        BayerDepth::Bits12 => develop::<quads::Bits12, 8, N>(order, window, tones, frame, rgb),
-        BayerDepth::Packed10 => develop::<quads::Packed10, 5, N>(order, window, tones, frame, rgb),
-        BayerDepth::Packed12 => develop::<quads::Packed12, 6, N>(order, window, tones, frame, rgb),
+        BayerDepth::Bits8 => develop::<_, 16, N>(Bytes, order, window, tones, frame, rgb),
+        BayerDepth::Bits10 => develop::<_, 32, N>(Words(0x03ff), order, window, tones, frame, rgb),
+        BayerDepth::Bits12 => develop::<_, 32, N>(Words(0x0fff), order, window, tones, frame, rgb),
+        BayerDepth::Packed10 => develop::<_, 20, N>(Packed10, order, window, tones, frame, rgb),
+        BayerDepth::Packed12 => develop::<_, 24, N>(Packed12, order, window, tones, frame, rgb),
     }
 }
 
-fn develop<Q: Quad<BYTES>, const BYTES: usize, const N: usize>(
+fn develop<P: Packing<BYTES>, const BYTES: usize, const N: usize>(
+    packing: P,
     order: BayerOrder,
     window: &Window,
     tones: &Tones,
     frame: &Frame<'_>,
     rgb: &mut [u8],
 ) {
-    let stride = frame.geometry.stride_bytes as usize;
     let (red_x, red_y) = order.red_at();
-    let row =
-        |y: usize| &frame.data[y * stride + window.first_quad * BYTES..][..window.quads * BYTES];
-    let row_bytes = window.geometry().stride_bytes as usize;
-    for (i, rgb) in rgb.chunks_exact_mut(row_bytes).enumerate() {
-        let top = (window.first_row + i) * 2 * N;
-        let red_rows = std::array::from_fn(|k| row(top + 2 * k + red_y));
-        let blue_rows = std::array::from_fn(|k| row(top + 2 * k + 1 - red_y));
-        quads::develop_row::<Q, BYTES, N>(red_rows, blue_rows, red_x, tones, rgb);
+    lanes::run(Develop::<P, BYTES, N> {
+        packing,
+        window,
+        data: frame.data,
+        stride: frame.geometry.stride_bytes as usize,
+        first_row: red_x ^ red_y,
+        tones,
+        rgb,
+    });
+}
+
+/// Reorders red, green and blue as the sums are: the colour in the even columns of its rows, green, the colour in the odd columns.
+fn by_columns<T: Copy>(order: BayerOrder, [red, green, blue]: [T; 3]) -> [T; 3] {
+    if order.red_at().0 == 0 {
+        [red, green, blue]
+    } else {
+        [blue, green, red]
     }
 }

@@ -2,27 +2,20 @@
 //!
 //! Nothing but whole numbers, and nothing to fill anew when the gains change: they are a part of the matrix.
 
-/// Bits of linear light, an index of the curve. A step in the dark, where the curve is steepest, is less than half a level.
-const LIGHT_BITS: u32 = 13;
+use crate::preprocess::lanes::{
+    ColourTransform, LANES, LIGHT_BITS, LIGHT_FRACTION_BITS, Mosaic, SUM_BITS,
+};
+
+/// Values of linear light, which are the indices of the curve. A step in the dark, where the curve is steepest, is less than half
+/// a level.
 const LIGHTS: usize = 1 << LIGHT_BITS;
-/// Sums are shifted up to so many bits, so that what is taken from them and cut of them is exact enough.
-const SUM_BITS: u32 = 15;
-/// Fraction bits of the factors.
-const FRACTION_BITS: u32 = 13;
 
 /// For sums of so many samples of each colour.
 #[derive(Debug)]
 pub(super) struct Tones {
     /// sRGB of linear light.
     curve: [u8; LIGHTS],
-    /// How far the sums are shifted up.
-    up: [u32; 3],
-    /// What is then taken from them.
-    black: [i32; 3],
-    /// Sums without black are cut here, which is white, so that what is clipped in the sensor keeps no colour.
-    white: [i32; 3],
-    /// For red, green and blue of the result: the factors of the three sums.
-    factors: [[i32; 3]; 3],
+    transform: ColourTransform,
     scales: [Scale; 3],
     matrix: [[f32; 3]; 3],
 }
@@ -53,14 +46,17 @@ impl Scale {
 }
 
 impl Tones {
-    /// For sums of these scales in the order R, G, B, and a sensor's matrix, whose rows add up to 1.
+    /// Scales, gains and the columns of the matrix are in the order of the sums; the rows of the matrix are for red, green and blue
+    /// of the result, and each adds up to 1.
     pub fn new(scales: [Scale; 3], matrix: [[f32; 3]; 3], gains: [f32; 3]) -> Self {
+        let transform = ColourTransform {
+            up: scales.map(|scale| scale.up),
+            black: scales.map(|scale| scale.black.round() as u16),
+            ..ColourTransform::default()
+        };
         let mut tones = Self {
             curve: curve(),
-            up: scales.map(|scale| scale.up),
-            black: scales.map(|scale| scale.black.round() as i32),
-            white: [0; 3],
-            factors: [[0; 3]; 3],
+            transform,
             scales,
             matrix,
         };
@@ -70,34 +66,28 @@ impl Tones {
 
     /// Changes the gains, each at least 1.
     pub fn set(&mut self, gains: [f32; 3]) {
-        let one = (LIGHTS - 1) as f64 * f64::from(1_u32 << FRACTION_BITS);
+        let transform = &mut self.transform;
+        let one = (LIGHTS - 1) as f64 * f64::from(1_u32 << LIGHT_FRACTION_BITS);
         for (c, (scale, gain)) in self.scales.iter().zip(gains).enumerate() {
-            self.white[c] = (scale.range / f64::from(gain)).round() as i32;
-        }
-        for (row, result) in self.matrix.iter().enumerate() {
-            for (c, (part, gain)) in result.iter().zip(gains).enumerate() {
-                let factor = f64::from(*part) * f64::from(gain) / self.scales[c].range * one;
-                self.factors[row][c] = factor.round() as i32;
+            let white = scale.range / f64::from(gain);
+            transform.white[c] = white.round() as u16;
+            transform.lift[c] = SUM_BITS - transform.white[c].max(1).ilog2() - 1;
+            let lifted = white * f64::from(1_u32 << transform.lift[c]);
+            for (factors, parts) in transform.factors.iter_mut().zip(self.matrix) {
+                factors[c] = (f64::from(parts[c]) / lifted * one).round() as i16;
             }
         }
     }
 
-    /// A pixel's R, G, B from its three sums.
+    /// Eight pixels' R, G, B from their three sums.
     #[inline(always)]
-    pub fn pixel(&self, sums: [i32; 3]) -> [u8; 3] {
-        // At most white, so that the products fit 32 bits.
-        let light = |c: usize| {
-            let light = (sums[c] << self.up[c]) - self.black[c];
-            light.min(self.white[c]).max(0)
-        };
-        let light = [light(0), light(1), light(2)];
-        let value = |row: usize| {
-            let [r, g, b] = self.factors[row];
-            let half = 1 << (FRACTION_BITS - 1);
-            let sum = half + light[0] * r + light[1] * g + light[2] * b;
-            self.curve[(sum >> FRACTION_BITS).clamp(0, LIGHTS as i32 - 1) as usize]
-        };
-        [value(0), value(1), value(2)]
+    pub fn pixels<V: Mosaic>(&self, vectors: V, sums: [V::Samples; 3]) -> [[u8; 3]; LANES] {
+        let light = vectors.linear_light(sums, &self.transform);
+        let light = light.map(|light| vectors.words_of(light));
+        std::array::from_fn(|i| {
+            // Always less than `LIGHTS`, which the compiler cannot know.
+            light.map(|words| self.curve[(words[i / 4] >> (16 * (i % 4))) as usize % LIGHTS])
+        })
     }
 }
 
@@ -117,6 +107,12 @@ fn curve() -> [u8; LIGHTS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preprocess::lanes::Plain;
+
+    /// One pixel.
+    fn pixel(tones: &Tones, sums: [u16; 3]) -> [u8; 3] {
+        tones.pixels(Plain, sums.map(|sum| [sum; LANES]))[0]
+    }
 
     const PLAIN: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     const SENSOR: [[f32; 3]; 3] = [
@@ -137,15 +133,15 @@ mod tests {
                 ] {
                     let scale = Scale::of(bits, count, black);
                     let tones = Tones::new([scale; 3], matrix, gains);
-                    let full = ((1 << bits) - 1) * count as i32;
-                    assert_eq!(tones.pixel([full; 3]), [255; 3], "{gains:?}");
-                    assert_eq!(tones.pixel([0; 3]), [0; 3], "{gains:?}");
-                    let dark = (f64::from(full) * f64::from(black)).round() as i32;
-                    let noise = tones.pixel([dark; 3]);
+                    let full = ((1 << bits) - 1) * count as u16;
+                    assert_eq!(pixel(&tones, [full; 3]), [255; 3], "{gains:?}");
+                    assert_eq!(pixel(&tones, [0; 3]), [0; 3], "{gains:?}");
+                    let dark = (f64::from(full) * f64::from(black)).round() as u16;
+                    let noise = pixel(&tones, [dark; 3]);
                     assert!(noise.into_iter().all(|v| v < 30), "{noise:?}");
-                    // No mixture overflows, which would panic here.
+                    // No sum overflows, which would panic here.
                     for corner in 0..8 {
-                        tones.pixel([0, 1, 2].map(|c| full * (corner >> c & 1)));
+                        pixel(&tones, [0, 1, 2].map(|c| full * (corner >> c & 1)));
                     }
                 }
             }
@@ -156,10 +152,10 @@ mod tests {
     fn known_light_has_the_standards_values() {
         let tones = Tones::new([Scale::of(12, 1, 0.0); 3], PLAIN, [1.0, 2.0, 4.0]);
         // 18 % grey is 118, a quarter 137, half 188.
-        assert_eq!(tones.pixel([737, 1024, 512]), [118, 188, 188]);
-        assert_eq!(tones.pixel([1024, 512, 256]), [137, 137, 137]);
+        assert_eq!(pixel(&tones, [737, 1024, 512]), [118, 188, 188]);
+        assert_eq!(pixel(&tones, [1024, 512, 256]), [137, 137, 137]);
         // Grey stays grey under a matrix.
         let tones = Tones::new([Scale::of(12, 1, 0.0); 3], SENSOR, [1.0, 2.0, 4.0]);
-        assert_eq!(tones.pixel([1024, 512, 256]), [137, 137, 137]);
+        assert_eq!(pixel(&tones, [1024, 512, 256]), [137, 137, 137]);
     }
 }

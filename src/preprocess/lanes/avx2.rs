@@ -113,7 +113,7 @@ fn store(column: &mut Column, values: __m128i) {
 /// Two weights, for `_mm_madd_epi16` with interleaved values.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pair(first: i16, second: i16) -> __m128i {
+pub fn pair(first: i16, second: i16) -> __m128i {
     _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 

@@ -5,17 +5,26 @@
 //! them. This is the only place of the frame path with `unsafe`: the loads and stores of whole vectors, and the step into
 //! code for a CPU that was asked for its features.
 //!
+//! The loops that develop a raw mosaic are in `mosaic`, again one file per kind of CPU.
+//!
 //! A [`Pass`] is the loops around them. [`run`] chooses the vectors once for a whole pass, so that all of it is compiled
 //! for that kind of CPU and the innermost functions are inlined.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod mosaic;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod plain;
 
+pub(super) use mosaic::{
+    ColourTransform, FRACTION_BITS as LIGHT_FRACTION_BITS, LIGHT_BITS, Mosaic, SUM_BITS,
+};
+#[cfg(test)]
+pub(super) use plain::Plain;
 pub(super) use plain::vertical_byte;
 
+use super::line;
 use super::taps::WEIGHT_BITS;
 
 /// Values side by side.
@@ -31,7 +40,7 @@ pub(super) const TILE: usize = 16;
 const FRACTION_BITS: i32 = 6;
 
 /// The innermost loops for one kind of CPU. A value of it says that this CPU is of that kind.
-pub(super) trait Vectors: Copy {
+pub(super) trait Vectors: Mosaic {
     /// `LANES` values with [`FRACTION_BITS`].
     type Lanes: Copy;
 
@@ -80,6 +89,15 @@ pub(super) trait Vectors: Copy {
 
     /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
     fn rgb_of_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+
+    /// `(slope * pixel + start) >> line::FRACTION_BITS`, clamped to a byte, for the bytes of eight RGB pixels.
+    #[inline(always)]
+    fn apply_lines(self, pixels: &[u8; 24], slopes: &[i32; 24], starts: &[i32; 24]) -> [u8; 24] {
+        std::array::from_fn(|i| {
+            let value = i32::from(pixels[i]) * slopes[i] + starts[i];
+            (value >> line::FRACTION_BITS).clamp(0, 255) as u8
+        })
+    }
 
     /// Columns of bytes to rows: by swapping halves of bytes, of pairs and of fours within words of eight.
     #[inline(always)]
@@ -254,6 +272,27 @@ mod tests {
             run(Rows(&columns, &mut fast));
             assert_eq!(fast, want);
             assert_eq!(Plain.rows_of(&columns), want);
+        }
+    }
+
+    #[test]
+    fn pixels_are_on_their_lines() {
+        struct ApplyLines<'a>(&'a [u8; 24], [[i32; 24]; 2], &'a mut [u8; 24]);
+        impl Pass for ApplyLines<'_> {
+            fn run<V: Vectors>(self, vectors: V) {
+                let [slopes, starts] = &self.1;
+                *self.2 = vectors.apply_lines(self.0, slopes, starts);
+            }
+        }
+        let mut random = fastrand::Rng::with_seed(15);
+        for _ in 0..500 {
+            let pixels = [(); 24].map(|()| random.u8(..));
+            // Large enough that some are clamped on either side, small enough for 32 bits.
+            let lines = [1 << 21, 1 << 28].map(|most| [(); 24].map(|()| random.i32(-most..most)));
+            let (mut fast, mut plain) = ([0; 24], [1; 24]);
+            run(ApplyLines(&pixels, lines, &mut fast));
+            ApplyLines(&pixels, lines, &mut plain).run(Plain);
+            assert_eq!(fast, plain);
         }
     }
 

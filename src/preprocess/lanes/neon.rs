@@ -1,15 +1,9 @@
 //! The loops with NEON, which every AArch64 CPU that runs Linux has.
 
+use super::super::line;
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
-use core::arch::aarch64::{
-    int16x8_t, int32x4_t, uint8x16_t, vcombine_s16, vdupq_n_s16, vdupq_n_s32, vget_low_s16,
-    vget_low_u8, vld1q_s16, vld1q_u8, vmlal_high_n_s16, vmlal_n_s16, vmovl_high_u8, vmovl_u8,
-    vmull_high_n_s16, vmull_n_s16, vqmovn_s32, vqmovun_s16, vqrshrun_n_s16, vreinterpretq_s16_s32,
-    vreinterpretq_s16_s64, vreinterpretq_s16_u16, vreinterpretq_s32_s16, vreinterpretq_s64_s16,
-    vrshrq_n_s32, vshrn_n_s32, vst1_u8, vst1q_s16, vsubq_s16, vtrn1q_s16, vtrn1q_s32, vtrn1q_s64,
-    vtrn2q_s16, vtrn2q_s32, vtrn2q_s64,
-};
+use core::arch::aarch64::*;
 
 /// Vectors of eight 16-bit values.
 #[derive(Debug, Clone, Copy)]
@@ -29,39 +23,68 @@ impl Vectors for Neon {
         stride: usize,
         columns: &mut [Column; TILE],
     ) {
-        // SAFETY: the functions below only need NEON, which belongs to the target.
-        unsafe {
-            let mut filtered = [[vdupq_n_s16(0); LANES]; 2];
-            for (lane, (data, weights)) in rows.iter().enumerate() {
-                let [left, right] = filter(data, stride, weights);
-                filtered[0][lane] = left;
-                filtered[1][lane] = right;
-            }
-            let (left, right) = columns.split_at_mut(LANES);
-            for (columns, rows) in [left, right].into_iter().zip(filtered) {
-                for (column, values) in columns.iter_mut().zip(transposed(rows)) {
-                    store(column, values);
-                }
-            }
-        }
+        vertical(rows, stride, std::array::from_mut(columns));
+    }
+
+    #[inline(always)]
+    fn vertical_tiles(
+        self,
+        rows: &[(&[u8], &[i16]); LANES],
+        stride: usize,
+        columns: &mut [[Column; TILE]; 2],
+    ) {
+        vertical(rows, stride, columns);
     }
 
     #[inline(always)]
     fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
-        unsafe {
-            let round = vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1));
-            let (mut left, mut right) = (round, round);
-            for (column, &weight) in columns.chunks(STEP).zip(weights) {
-                let values = load(&column[0]);
-                left = vmlal_n_s16(left, vget_low_s16(values), weight);
-                right = vmlal_high_n_s16(right, values, weight);
+        let [lanes] = horizontal::<STEP, 1>([columns], weights);
+        lanes
+    }
+
+    #[inline(always)]
+    fn horizontal_twice<const STEP: usize>(
+        self,
+        columns: [&[Column]; 2],
+        weights: &[i16],
+    ) -> [Lanes; 2] {
+        horizontal::<STEP, 2>(columns, weights)
+    }
+
+    #[inline(always)]
+    fn apply_lines(self, pixels: &[u8; 24], slopes: &[i32; 24], starts: &[i32; 24]) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let eights = bytes
+            .as_chunks_mut::<8>()
+            .0
+            .iter_mut()
+            .zip(pixels.as_chunks::<8>().0);
+        let lines = slopes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .zip(starts.as_chunks::<8>().0);
+        for ((bytes, pixels), (slopes, starts)) in eights.zip(lines) {
+            // SAFETY: the references are good for as many values; NEON belongs to the target.
+            unsafe {
+                let pixels = vmovl_u8(vld1_u8(pixels.as_ptr()));
+                let fours = [vmovl_u16(vget_low_u16(pixels)), vmovl_high_u16(pixels)];
+                let four = |i: usize| {
+                    let (slopes, starts) = (
+                        vld1q_s32(slopes[4 * i..].as_ptr()),
+                        vld1q_s32(starts[4 * i..].as_ptr()),
+                    );
+                    vmlaq_s32(starts, vreinterpretq_s32_u32(fours[i]), slopes)
+                };
+                // The first part of the shift clamps negative values to 0, the rest clamps at 255.
+                const FIRST: i32 = 16;
+                const REST: i32 = line::FRACTION_BITS as i32 - FIRST;
+                let low = vqshrun_n_s32::<FIRST>(four(0));
+                let both = vqshrun_high_n_s32::<FIRST>(low, four(1));
+                vst1_u8(bytes.as_mut_ptr(), vqshrn_n_u16::<REST>(both));
             }
-            Lanes(vcombine_s16(
-                vshrn_n_s32::<HORIZONTAL_SHIFT>(left),
-                vshrn_n_s32::<HORIZONTAL_SHIFT>(right),
-            ))
         }
+        bytes
     }
 
     #[inline(always)]
@@ -98,10 +121,8 @@ fn load(column: &Column) -> int16x8_t {
     unsafe { vld1q_s16(column.as_ptr()) }
 }
 
-/// The first `TILE` bytes.
 #[inline(always)]
-fn tile(bytes: &[u8]) -> uint8x16_t {
-    let bytes: &[u8; TILE] = bytes.first_chunk().unwrap_or(&[0; TILE]); // the caller's rows are all at least a tile long
+fn load_bytes(bytes: &[u8; TILE]) -> uint8x16_t {
     // SAFETY: the reference is good for 16 bytes; NEON belongs to the target.
     unsafe { vld1q_u8(bytes.as_ptr()) }
 }
@@ -112,22 +133,89 @@ fn store(column: &mut Column, values: int16x8_t) {
     unsafe { vst1q_s16(column.as_mut_ptr(), values) }
 }
 
-/// One output row of a tile: bytes 0..8 and 8..16.
+/// Filters `N` tiles that lie side by side.
+#[inline(always)]
+fn vertical<const N: usize>(
+    rows: &[(&[u8], &[i16]); LANES],
+    stride: usize,
+    columns: &mut [[Column; TILE]; N],
+) {
+    // SAFETY: the functions and intrinsics only need NEON, which belongs to the target.
+    unsafe {
+        let mut filtered = [[[vdupq_n_s16(0); LANES]; 2]; N];
+        for (lane, (data, weights)) in rows.iter().enumerate() {
+            let tiles: [_; N] = filter(data, stride, weights);
+            for (filtered, [left, right]) in filtered.iter_mut().zip(tiles) {
+                filtered[0][lane] = left;
+                filtered[1][lane] = right;
+            }
+        }
+        for (filtered, columns) in filtered.into_iter().zip(columns) {
+            let (left, right) = columns.split_at_mut(LANES);
+            for (columns, rows) in [left, right].into_iter().zip(filtered) {
+                for (column, values) in columns.iter_mut().zip(transposed(rows)) {
+                    store(column, values);
+                }
+            }
+        }
+    }
+}
+
+/// One output row of `N` tiles: of each bytes 0..8 and 8..16.
 #[inline]
 #[target_feature(enable = "neon")]
-fn filter(data: &[u8], stride: usize, weights: &[i16]) -> [int16x8_t; 2] {
-    let mut sums = [vdupq_n_s32(1 << (VERTICAL_SHIFT - 1)); 4];
-    for (row, &weight) in data.chunks(stride).zip(weights) {
-        let bytes = tile(row);
-        let left = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(bytes)));
-        let right = vreinterpretq_s16_u16(vmovl_high_u8(bytes));
-        sums[0] = vmlal_n_s16(sums[0], vget_low_s16(left), weight);
-        sums[1] = vmlal_high_n_s16(sums[1], left, weight);
-        sums[2] = vmlal_n_s16(sums[2], vget_low_s16(right), weight);
-        sums[3] = vmlal_high_n_s16(sums[3], right, weight);
+fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[int16x8_t; 2]; N] {
+    let mut sums = [[vdupq_n_s32(1 << (VERTICAL_SHIFT - 1)); 4]; N];
+    let mut at = 0;
+    for &weight in weights {
+        let weight = vdupq_n_s16(weight);
+        let (tiles, _) = data[at..].as_chunks();
+        let tiles: &[[u8; TILE]; N] = tiles.first_chunk().unwrap_or(&[[0; TILE]; N]); // the caller's rows are at least that long
+        for (sums, tile) in sums.iter_mut().zip(tiles) {
+            let bytes = load_bytes(tile);
+            let left = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(bytes)));
+            let right = vreinterpretq_s16_u16(vmovl_high_u8(bytes));
+            sums[0] = vmlal_s16(sums[0], vget_low_s16(left), vget_low_s16(weight));
+            sums[1] = vmlal_high_s16(sums[1], left, weight);
+            sums[2] = vmlal_s16(sums[2], vget_low_s16(right), vget_low_s16(weight));
+            sums[3] = vmlal_high_s16(sums[3], right, weight);
+        }
+        at += stride;
     }
-    let [a, b, c, d] = sums.map(|sum| vshrn_n_s32::<VERTICAL_SHIFT>(sum));
-    [vcombine_s16(a, b), vcombine_s16(c, d)]
+    let mut tiles = [[vdupq_n_s16(0); 2]; N];
+    for (tile, sums) in tiles.iter_mut().zip(sums) {
+        tile[0] =
+            vshrn_high_n_s32::<VERTICAL_SHIFT>(vshrn_n_s32::<VERTICAL_SHIFT>(sums[0]), sums[1]);
+        tile[1] =
+            vshrn_high_n_s32::<VERTICAL_SHIFT>(vshrn_n_s32::<VERTICAL_SHIFT>(sums[2]), sums[3]);
+    }
+    tiles
+}
+
+/// `N` colours with the same weights.
+#[inline(always)]
+fn horizontal<const STEP: usize, const N: usize>(
+    columns: [&[Column]; N],
+    weights: &[i16],
+) -> [Lanes; N] {
+    // SAFETY: the intrinsics only need NEON, which belongs to the target.
+    unsafe {
+        let mut sums = [[vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
+        let mut at = 0;
+        for &weight in weights {
+            let weight = vdupq_n_s16(weight);
+            for (sums, columns) in sums.iter_mut().zip(columns) {
+                let values = load(&columns[at]);
+                sums[0] = vmlal_s16(sums[0], vget_low_s16(values), vget_low_s16(weight));
+                sums[1] = vmlal_high_s16(sums[1], values, weight);
+            }
+            at += STEP;
+        }
+        sums.map(|[low, high]| {
+            let low = vshrn_n_s32::<HORIZONTAL_SHIFT>(low);
+            Lanes(vshrn_high_n_s32::<HORIZONTAL_SHIFT>(low, high))
+        })
+    }
 }
 
 /// Rows to columns.
