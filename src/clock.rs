@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_wall_clock_is_given_only_if_it_was_set() {
-        for (milliseconds, told) in [
+        for (milliseconds, expected) in [
             (0, None),
             (1_735_689_599_999, None),
             (1_735_689_600_000, Some("2025-01-01T00:00:00.000Z")),
@@ -77,7 +77,7 @@ mod tests {
         ] {
             let time = UNIX_EPOCH + Duration::from_millis(milliseconds);
             let text = rfc3339(time).map(|time| time.to_string());
-            assert_eq!(text.as_deref(), told, "{milliseconds}");
+            assert_eq!(text.as_deref(), expected, "{milliseconds}");
         }
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert!(rfc3339(before).is_none());

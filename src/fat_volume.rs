@@ -99,9 +99,9 @@ impl Geometry {
         let root_sectors = (root_entries * ENTRY_BYTES as u64).div_ceil(sector_bytes);
         let data_sector = reserved + tables * table_sectors + root_sectors;
         if sectors * sector_bytes > disk_bytes {
-            let said = sectors * sector_bytes;
+            let claimed = sectors * sector_bytes;
             return Err(damaged(format!(
-                "it claims {said} bytes, but there are {disk_bytes}"
+                "it claims {claimed} bytes, but there are {disk_bytes}"
             )));
         }
         let clusters = sectors.saturating_sub(data_sector) / cluster_sectors;

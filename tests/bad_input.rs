@@ -265,7 +265,7 @@ fn displays() {
     let run = with(absent);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
-        run.stdout.contains("failed, the serial log goes on"),
+        run.stdout.contains("failed; the serial log continues"),
         "{}",
         run.stdout
     );

@@ -162,7 +162,7 @@ impl Care {
         let display = self.display(index);
         let is_news = !display.lasts();
         display.set(true);
-        let what = format_args!("failed, the serial log goes on: {why}");
+        let what = format_args!("failed; the serial log continues: {why}");
         display.log(serial, name, &what);
         is_news
     }

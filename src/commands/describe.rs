@@ -311,11 +311,11 @@ fn verdict(columns: &[Column], photos: usize) -> Result<(), Failure> {
         shown.push(rule.name);
         let facts = facts::of_input(&rule.input, |_| Source::Stated);
         let keys = ["input.scale", "input.mean", "input.std"];
-        let said = facts.iter().filter(|fact| keys.contains(&fact.key));
-        let said: Vec<String> = said
+        let stated = facts.iter().filter(|fact| keys.contains(&fact.key));
+        let stated: Vec<String> = stated
             .map(|fact| format!("{} = {}", fact.key.trim_start_matches("input."), fact.value))
             .collect();
-        print_line(format_args!("{:<10} {}", rule.name, said.join(", ")))?;
+        print_line(format_args!("{:<10} {}", rule.name, stated.join(", ")))?;
     }
     let described = if columns.iter().any(|column| column.rule.is_described) {
         "* marks the rule in the description. "

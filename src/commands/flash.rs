@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::flash::device::Objection;
 
-    fn said(objections: Vec<Objection>, force: u8) -> String {
+    fn refusal(objections: Vec<Objection>, force: u8) -> String {
         let described = Described {
             size_bytes: 1,
             model: "Stick".to_owned(),
@@ -208,12 +208,12 @@ mod tests {
     fn one_force_is_not_enough() {
         let objection = || vec![Objection::RunsTheSystem];
         assert_eq!(
-            said(objection(), 0),
+            refusal(objection(), 0),
             "not writing /dev/sdb (Stick): this machine's system runs from it; --force --force writes it anyway"
         );
-        assert!(said(objection(), 1).ends_with("give it twice"));
-        assert_eq!(said(objection(), 2), "written");
-        assert_eq!(said(vec![], 0), "written");
+        assert!(refusal(objection(), 1).ends_with("give it twice"));
+        assert_eq!(refusal(objection(), 2), "written");
+        assert_eq!(refusal(vec![], 0), "written");
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
             },
         ];
         assert_eq!(
-            said(objections, 2),
+            refusal(objections, 2),
             "not writing /dev/sdb (Stick): it has 1 bytes, and the image has 2: take a larger card"
         );
     }

@@ -8,7 +8,7 @@ use crate::board::labelling::Labelling;
 use crate::data_roots::DataRoots;
 use crate::failure::Cause;
 use crate::image::apt::Apt;
-use crate::image::{self, Deb, Made, Recipe, machine};
+use crate::image::{self, BuiltImage, Deb, Recipe, machine};
 use crate::limits;
 use crate::model::Model;
 use crate::toml_file::read_text;
@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         log::warn!("{warning}");
     }
     let packages = packages(args, &board, needs)?;
-    let made = image::make(
+    let built = image::make(
         &Recipe {
             board: &board,
             board_text: &text,
@@ -88,14 +88,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         },
         &args.output,
     )?;
-    for note in &made.notes {
+    for note in &built.notes {
         log::warn!("{note}");
     }
     if args.manifest {
-        let json = made.manifest.json();
+        let json = built.manifest.json();
         json.lines().try_for_each(print_line)
     } else {
-        summary(&made, &args.output)
+        summary(&built, &args.output)
     }
 }
 
@@ -185,9 +185,9 @@ fn board(args: &Args) -> Result<(Board, String), Failure> {
     Ok((board, shipped.map_or("", |shipped| shipped.text).to_owned()))
 }
 
-fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
+fn summary(built: &BuiltImage, output: &Path) -> Result<(), Failure> {
     const MIB: u64 = 1 << 20;
-    let manifest = &made.manifest;
+    let manifest = &built.manifest;
     print_line(format_args!(
         "{}: version {} for {}, model {}, Linux {}",
         output.display(),
@@ -202,7 +202,7 @@ fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
     if let Some(key) = &manifest.public_key {
         print_line(format_args!("  accepts only updates signed with {key}"))?;
     }
-    for (number, (label, size, used)) in (1..).zip(made.partitions) {
+    for (number, (label, size, used)) in (1..).zip(built.partitions) {
         print_line(format_args!(
             "  partition {number}  {label:<11} {:>4} MiB, {:>5.1} MiB used",
             size / MIB,
@@ -211,7 +211,7 @@ fn summary(made: &Made, output: &Path) -> Result<(), Failure> {
     }
     print_line(format_args!(
         "{} MiB; `eyelet flash {} DEVICE` writes it to a card",
-        made.size_bytes / MIB,
+        built.size_bytes / MIB,
         output.display()
     ))
 }

@@ -73,8 +73,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let mut card = open_card(&args.device)?;
             loader.try_nothing(&mut card).map_err(fail)
         }
-        What::Find => match with_image(&args.device, |brought| {
-            Label::read(brought.image, "the update")
+        What::Find => match with_image(&args.device, |update| {
+            Label::read(update.image, "the update")
         }) {
             Ok(label) => print_line(format_args!("{} {}", label.id, label.version)),
             Err(UpdateError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),

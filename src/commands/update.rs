@@ -52,8 +52,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => Chooser::of_card(&mut card).map_err(fail)?,
     };
     let key = args.public_key.as_ref();
-    let outcome = with_image(&args.image, |brought| {
-        install(&mut card, brought, key, chooser)
+    let outcome = with_image(&args.image, |update| {
+        install(&mut card, update, key, chooser)
     });
     let shown = args.card.display();
     match outcome.map_err(fail)? {
@@ -71,12 +71,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Outcome::Same {
             slot,
             label,
-            took_back,
+            cancelled_trial,
         } => print_line(format_args!(
             "{shown}: slot {} already has this system, {}; {}",
             slot.letter(),
             label.version,
-            if took_back {
+            if cancelled_trial {
                 "the pending trial of the other slot is cancelled"
             } else {
                 "nothing was written"

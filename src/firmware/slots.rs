@@ -44,8 +44,8 @@ impl Slots {
     /// # Errors
     /// Why the card cannot be read.
     pub fn current(&self) -> Result<(Slot, Option<Slot>), String> {
-        let said = self.ask(&["current"], &[])?;
-        let mut slots = said.lines().map(Slot::of_letter);
+        let output = self.ask(&["current"], &[])?;
+        let mut slots = output.lines().map(Slot::of_letter);
         match (slots.next().flatten(), slots.next().flatten()) {
             (Some(current), waiting) => Ok((current, waiting)),
             _ => Err(format!("{}: no slot is named", self.card.device.display())),
@@ -88,7 +88,7 @@ impl Slots {
         }
         let what = format!("update from {}", stick.display());
         child::run(&self.program, &arguments, &[], INSTALL_PATIENCE, &what)
-            .map(|said| said.trim().to_owned())
+            .map(|output| output.trim().to_owned())
     }
 
     /// The update on `stick`, a disk or partition.
@@ -98,8 +98,8 @@ impl Slots {
     pub fn find(&self, stick: &Path) -> Result<Option<Found>, String> {
         let arguments = [OsStr::new("slots"), "find".as_ref(), stick.as_os_str()];
         let what = stick.display().to_string();
-        let said = child::run(&self.program, &arguments, &[], PATIENCE, &what)?;
-        Ok(said.trim().split_once(' ').map(|(id, version)| Found {
+        let output = child::run(&self.program, &arguments, &[], PATIENCE, &what)?;
+        Ok(output.trim().split_once(' ').map(|(id, version)| Found {
             id: id.to_owned(),
             version: version.to_owned(),
         }))

@@ -104,15 +104,15 @@ impl Sticks {
             "update: writing system {version} from {place} to slot {slot}"
         ));
         let installed = match self.slots.install(volume) {
-            Ok(said) => self.keeper.note_tried(id, &mut *log).map(|()| said),
+            Ok(message) => self.keeper.note_tried(id, &mut *log).map(|()| message),
             Err(why) => {
                 log(&format!("no update: {why}"));
                 return None;
             }
         };
         match installed {
-            Ok(said) => {
-                log(&format!("update: {said}"));
+            Ok(message) => {
+                log(&format!("update: {message}"));
                 Some(format!("update: trying system {version} in slot {slot}"))
             }
             Err(why) => {

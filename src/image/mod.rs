@@ -100,7 +100,7 @@ pub struct Recipe<'a> {
 
 /// A finished image.
 #[derive(Debug)]
-pub struct Made {
+pub struct BuiltImage {
     /// Its bill of materials.
     pub manifest: Manifest,
     /// Its length in bytes.
@@ -167,7 +167,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Makes the image of `recipe` and writes it to `output`.
-pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
+pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<BuiltImage, Failure> {
     let system = system::gather(recipe)?;
     let partitions = system.partitions();
     let layout = Layout::for_slots(&partitions.slot_a).ok_or_else(|| {
@@ -180,7 +180,7 @@ pub fn make(recipe: &Recipe<'_>, output: &Path) -> Result<Made, Failure> {
         )
     };
     disk::write(&layout, &partitions, &output_place(output)?).map_err(written)?;
-    Ok(Made {
+    Ok(BuiltImage {
         manifest: partitions.manifest,
         size_bytes: layout.size_bytes(),
         partitions: layout.sizes([

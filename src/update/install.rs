@@ -2,7 +2,7 @@
 
 use super::signature::{Permit, PublicKey};
 use super::{
-    Brought, Chooser, Disk, Label, System, UpdateError, check, fitting, partition, write_slot,
+    Chooser, Disk, Label, System, Update, UpdateError, check, fitting, partition, write_slot,
 };
 use crate::slot::Slot;
 use semver::Version;
@@ -26,11 +26,11 @@ pub enum Outcome {
         /// The system.
         label: Label,
         /// Another system waited for its trial, which was cancelled.
-        took_back: bool,
+        cancelled_trial: bool,
     },
 }
 
-/// Writes the system from `brought` to the idle slot of `card` and requests a trial at the next start.
+/// Writes the system from `update` to the idle slot of `card` and requests a trial at the next start.
 ///
 /// If the running system has a public key, nothing is written unless it signed the whole image. `key` is the running system's
 /// key, for callers that know it from a safer source than the card.
@@ -39,11 +39,11 @@ pub enum Outcome {
 /// See [`UpdateError`]. The current slot stays untouched in any case.
 pub fn install(
     card: &mut dyn Disk,
-    brought: &mut Brought<'_>,
+    update: &mut Update<'_>,
     key: Option<&PublicKey>,
     chooser: Chooser,
 ) -> Result<Outcome, UpdateError> {
-    let image = &mut *brought.image;
+    let image = &mut *update.image;
     let current = chooser.current(card)?;
     let idle = current.other();
     let system = System::in_slot(card, current).map_err(|error| {
@@ -53,18 +53,18 @@ pub fn install(
         ))
     })?;
     // Refuse the image for these at once, not after reading all of it.
-    let first_said = Label::read(image, "the update")?;
-    may_run(&first_said, &system, chooser)?;
+    let first_label = Label::read(image, "the update")?;
+    may_run(&first_label, &system, chooser)?;
     let from = partition(image, "the update", idle)?;
     fitting(card, &from, idle)?;
 
     let key = key.or(system.public_key.as_ref());
-    let signature = key.map(|key| brought.signature.decode(key).map(|it| (key, it)));
+    let signature = key.map(|key| update.signature.decode(key).map(|it| (key, it)));
     let signature = signature.transpose()?;
     let verifier = signature.as_ref().map(|(key, it)| it.verifier(key));
     let checked = check(image, idle, verifier.transpose()?)?;
     let label = checked.label().clone();
-    if label != first_said {
+    if label != first_label {
         return Err(UpdateError::Misfit("it changes while being read".into()));
     }
     if let Some(permit) = checked.permit() {
@@ -74,11 +74,11 @@ pub fn install(
         return Ok(Outcome::Same {
             slot: current,
             label,
-            took_back: take_back_waiting(card, chooser)?,
+            cancelled_trial: cancel_waiting_trial(card, chooser)?,
         });
     }
     // An incomplete slot must not boot.
-    take_back_waiting(card, chooser)?;
+    cancel_waiting_trial(card, chooser)?;
     write_slot(card, image, &checked)?;
     chooser.try_once(card, idle)?;
     Ok(Outcome::Installed {
@@ -131,7 +131,7 @@ pub fn version(text: &str) -> Option<Version> {
 }
 
 /// Cancels the trial of an earlier update that was not tried yet. Returns whether there was one.
-fn take_back_waiting(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, UpdateError> {
+fn cancel_waiting_trial(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, UpdateError> {
     let waits = Chooser::waiting(card)?.is_some();
     if waits {
         chooser.try_nothing(card)?;

@@ -34,7 +34,7 @@ pub use chooser::Chooser;
 pub use install::{Outcome, install};
 pub use label::Label;
 pub use signature::{PublicKey, SignatureError, SignatureFile};
-pub use source::{Brought, with_image};
+pub use source::{Update, with_image};
 pub use system::System;
 pub use window::Window;
 

@@ -18,7 +18,7 @@ pub trait Image: Read + Seek {}
 impl<T: Read + Seek> Image for T {}
 
 /// An update as provided by the user.
-pub struct Brought<'a> {
+pub struct Update<'a> {
     /// The image.
     pub image: &'a mut dyn Image,
     /// The signature file beside it.
@@ -33,7 +33,7 @@ pub struct Brought<'a> {
 /// `NotFound` when `path` is neither; otherwise those of the system and of `work`.
 pub fn with_image<T>(
     path: &Path,
-    work: impl FnOnce(&mut Brought<'_>) -> Result<T, UpdateError>,
+    work: impl FnOnce(&mut Update<'_>) -> Result<T, UpdateError>,
 ) -> Result<T, UpdateError> {
     let mut file = named::open_disk(path)?;
     let mut sector = Vec::new();
@@ -42,7 +42,7 @@ pub fn with_image<T>(
         .read_to_end(&mut sector)?;
     file.rewind()?;
     if mbr::disk_id(&sector) == Some(mbr::EYELET_DISK_ID) {
-        return work(&mut Brought {
+        return work(&mut Update {
             image: &mut file,
             signature: beside(path)?,
         });
@@ -69,7 +69,7 @@ pub fn with_image<T>(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error.into()),
     };
-    work(&mut Brought {
+    work(&mut Update {
         image: &mut image,
         signature: SignatureFile { name, contents },
     })

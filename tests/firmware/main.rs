@@ -262,7 +262,7 @@ fn a_display_that_goes_is_done_without_and_found_again() {
 
     let from = running.board.log.len();
     running.board.unplug_display();
-    const LOST: &str = "display: failed, the serial log goes on: ";
+    const LOST: &str = "display: failed; the serial log continues: ";
     let told = running.next_line_but(LOST, &NEVER);
     assert!(told.contains("cannot write to the display bochs"), "{told}");
     let frames = |line: String| -> u64 {

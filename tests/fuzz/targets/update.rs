@@ -6,7 +6,7 @@ use super::{assert_said, file_of};
 use eyelet::mbr;
 use eyelet::slot::Slot;
 use eyelet::update::{
-    Brought, Chooser, Label, Outcome, PublicKey, SignatureFile, UpdateError, check, install,
+    Chooser, Label, Outcome, PublicKey, SignatureFile, Update, UpdateError, check, install,
     with_image,
 };
 use sha2::{Digest, Sha256};
@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
         let mut card = MemoryDisk::new(old, 0);
         let outcome = install(
             &mut card,
-            &mut brought(&mut Cursor::new(&image), data),
+            &mut update(&mut Cursor::new(&image), data),
             None,
             chooser,
         );
@@ -76,7 +76,7 @@ pub fn run(data: &[u8]) {
         let mut image = Cursor::new(&image);
         let outcome = install(
             &mut card,
-            &mut brought(&mut image, data),
+            &mut update(&mut image, data),
             Some(&key),
             chooser,
         );
@@ -90,12 +90,12 @@ fn key() -> PublicKey {
 }
 
 /// The input is its own signature, too.
-fn brought<'a>(image: &'a mut Cursor<&Vec<u8>>, data: &[u8]) -> Brought<'a> {
+fn update<'a>(image: &'a mut Cursor<&Vec<u8>>, data: &[u8]) -> Update<'a> {
     let signature = SignatureFile {
         name: "new.img.minisig".to_owned(),
         contents: Some(data.to_owned()),
     };
-    Brought { image, signature }
+    Update { image, signature }
 }
 
 /// A file beside an image that may be its signature.
@@ -103,7 +103,7 @@ pub fn signature(data: &[u8]) {
     let nothing = Vec::new();
     let mut nothing = Cursor::new(&nothing);
     let key = key();
-    match brought(&mut nothing, data).signature.decode(&key) {
+    match update(&mut nothing, data).signature.decode(&key) {
         Ok(signature) => {
             let error = match signature.verifier(&key) {
                 Ok(mut verifier) => {
@@ -170,12 +170,12 @@ fn card() -> &'static [u8] {
 
 pub fn stick(data: &[u8]) {
     let file = file_of(data, ".stick", IMAGE_BYTES as u64);
-    let read = with_image(file.path(), |brought| {
-        let label = Label::read(brought.image, "the update")?;
+    let read = with_image(file.path(), |update| {
+        let label = Label::read(update.image, "the update")?;
         for slot in [Slot::A, Slot::B] {
-            check(brought.image, slot, None)?;
+            check(update.image, slot, None)?;
         }
-        let _ = brought.signature.decode(&key());
+        let _ = update.signature.decode(&key());
         Ok(label)
     });
     match read {
