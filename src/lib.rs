@@ -25,6 +25,9 @@
 //! ```
 //! Which of them may import which is the order in `tests/module_order.rs`, which fails for an import from above.
 
+#[cfg(test)]
+#[path = "../tests/common/basics.rs"]
+mod basics;
 pub mod board;
 pub mod built_in;
 pub mod camera;

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Run, eyelet, fixture, run_eyelet_with_input};
+use common::{Run, eyelet, fixture, run_eyelet_with_input, send_signal};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -312,8 +312,7 @@ fn a_reader_that_goes_away_and_a_signal_end_it_at_once() {
         assert!(line.contains("a.png"), "{line}");
         let asked = Instant::now();
         if is_signal {
-            // SAFETY: the process is our child and has not been waited for, so the number is its own.
-            assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+            send_signal(&child, libc::SIGINT);
         }
         // One of the two alone: with both, the program may see either first.
         let reader = is_signal.then_some(reader);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{eyelet, run_eyelet};
+use common::{eyelet, run_eyelet, send_signal};
 use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State, TestPicture};
@@ -106,9 +106,7 @@ fn a_signal_ends_it_at_once() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while !lines.next().expect("it goes on").unwrap().contains("arrow") {}
-    let pid = i32::try_from(child.id()).unwrap();
-    // SAFETY: a signal to a child that was not waited for yet.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    send_signal(&child, libc::SIGINT);
     let began = Instant::now();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/skipped.rs"]
-mod skipped;
+#[path = "common/basics.rs"]
+mod basics;
 
 use eyelet::board::Board;
 use eyelet::camera::{Camera, CameraKind, Next, PatternConfig, StillConfig};
@@ -356,7 +356,7 @@ fn fused_network_and_decision_allocate_nothing(name: &str) {
     let model = Model::find(name, None).unwrap();
     let mut network = Network::load(&model, 1).unwrap();
     if let Err(why) = network.fused() {
-        skipped::say_skipped(why);
+        basics::say_skipped(why);
         return;
     }
     let config = DecideConfig::default();
@@ -635,7 +635,7 @@ fn an_island_allocates_nothing() {
     let model = Model::find(file, None).unwrap();
     let network = Network::load(&model, 1).unwrap();
     let Some(islands) = network.islands() else {
-        skipped::say_skipped("this CPU has no instruction set that the fast plan has kernels for");
+        basics::say_skipped("this CPU has no instruction set that the fast plan has kernels for");
         return;
     };
     let mut fused = islands.fused.lock().unwrap();

@@ -1,6 +1,10 @@
 //! Every model of the tree is sound; a `model.toml` that is not says where; names, paths, labels and checksums.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/basics.rs"]
+mod basics;
+
+use basics::names_in;
 use eyelet::data_roots::DataRoots;
 use eyelet::model::{Definition, Model, ModelError, Named, shipped};
 use eyelet::network::onnx::inspect::Inspected;
@@ -76,12 +80,8 @@ const ELSEWHERE: &str = match cfg!(feature = "tools") {
 #[test]
 fn every_model_in_the_folder_is_compiled_in_and_sound() {
     let models = Path::new(TREE).join("models");
-    let mut in_folder: Vec<String> = fs::read_dir(&models)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| models.join(name).join("model.toml").is_file())
-        .collect();
-    in_folder.sort();
+    let mut in_folder = names_in(&models);
+    in_folder.retain(|name| models.join(name).join("model.toml").is_file());
     let mut compiled_in: Vec<String> = shipped::names().map(str::to_owned).collect();
     compiled_in.sort();
     assert_eq!(in_folder, compiled_in);

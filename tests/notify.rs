@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{eyelet, fixture};
+use common::{eyelet, fixture, send_signal};
 use eyelet::Cause;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -59,8 +59,7 @@ fn board(folder: &Path, policy: &str) -> String {
 }
 
 fn terminate(child: &mut Child) -> i32 {
-    // SAFETY: the child has not been waited for, so the number is its own.
-    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    send_signal(child, libc::SIGTERM);
     child.wait().unwrap().code().unwrap()
 }
 

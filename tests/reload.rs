@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{eyelet, fixture};
+use common::{eyelet, fixture, send_signal};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -51,9 +51,8 @@ impl Running {
         }
     }
 
-    fn send(&self, signal: libc::c_int) {
-        // SAFETY: the process is this test's child, and has not been waited for.
-        unsafe { libc::kill(self.0.id() as libc::pid_t, signal) };
+    fn send(&self, signal: i32) {
+        send_signal(&self.0, signal);
     }
 }
 

@@ -3,9 +3,8 @@
 
 mod common;
 
-use common::{Run, eyelet, fixture, run_eyelet};
+use common::{Run, fixture, run_eyelet, send_signal, start_eyelet};
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -99,15 +98,10 @@ fn every_frame_is_told_when_asked_for() {
 fn a_signal_ends_the_run_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        let mut child = eyelet(folder.path());
-        child
-            .args(["run", "--board", "host", "--camera", "pattern", "--model"])
-            .arg(fixture("opset13.onnx"));
-        let mut child = child
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let model = fixture("opset13.onnx").display().to_string();
+        let words = ["run", "--board", "host", "--camera", "pattern"];
+        let words = [&words[..], &["--model", &model]].concat();
+        let mut child = start_eyelet(folder.path(), &words);
         let mut log = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         while !line.contains("frame 1:") {
@@ -115,8 +109,7 @@ fn a_signal_ends_the_run_cleanly() {
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "the run ended early");
         }
         let asked = Instant::now();
-        // SAFETY: the process is our child and has not been waited for, so the number is its own.
-        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        send_signal(&child, signal);
         let mut rest = String::new();
         log.read_to_string(&mut rest).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
@@ -158,7 +151,7 @@ fn every_list_says_something() {
     let folder = tempfile::tempdir().unwrap();
     for (what, word) in [
         ("boards", "raspberry-pi-4"),
-        ("models", "mobilenet-v2"),
+        ("models", "mobilenet-v2@12-int8"),
         ("cameras", ""),
         ("displays", ""),
     ] {

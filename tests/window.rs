@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/basics.rs"]
+mod basics;
+
+use basics::say_skipped;
 use eyelet::show::canvas::Canvas;
 use eyelet::show::draw::Painter;
 use eyelet::show::window::WindowDisplay;
@@ -61,7 +65,7 @@ fn a_window_shows_the_drawing_enlarged() {
         .stderr(Stdio::null())
         .spawn();
     let Ok(server) = server else {
-        println!("skipped: there is no Xvfb (apt install xvfb)");
+        say_skipped("there is no Xvfb (apt install xvfb)");
         return;
     };
     let mut server = Ended(server);
@@ -135,7 +139,7 @@ fn shows(file: &Path, canvas: &Canvas) -> Result<(), String> {
 #[test]
 fn without_a_desktop_the_error_says_so() {
     if std::env::var_os("DISPLAY").is_some() {
-        println!("skipped: there is a desktop");
+        say_skipped("there is a desktop");
         return;
     }
     let error = WindowDisplay::open(&CONFIG, None).map(|_| ()).unwrap_err();

@@ -140,7 +140,7 @@ mod tests {
         // SAFETY: populating changes no content.
         unsafe { libc::madvise(probe.cast(), BYTES, libc::MADV_POPULATE_READ) };
         if faults_of_use(probe, false) != 0 {
-            println!("skipped: this kernel (or emulator) does not map in on request");
+            crate::basics::say_skipped("this kernel (or emulator) does not map in on request");
             return;
         }
         assert!(faults_of_use(to_write, true) >= 64, "faults are seen");

@@ -315,6 +315,7 @@ fn put(folder: TempDir, place: &Path) -> io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::basics::names_in;
     use crate::model::facts::Source;
 
     /// A data root that takes new files, and a desk with `net.onnx`, its weights beside it, and `words.txt`.
@@ -352,12 +353,7 @@ mod tests {
 
         /// What is in the data root's `models`.
         fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(self.root.path().join("models")).unwrap();
-            let mut names: Vec<_> = entries
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
-            names.sort();
-            names
+            names_in(&self.root.path().join("models"))
         }
     }
 

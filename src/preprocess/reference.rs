@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Area, Mount, Preprocess, PreprocessError};
+use crate::basics;
 use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize, Table};
 use std::time::Duration;
@@ -559,39 +560,23 @@ fn wrong_tensors_and_frames_are_refused() {
     preprocess.run(&frame, Input::F32(&mut [0.0; 48])).unwrap();
 }
 
-/// A folder of `../shared`, or why there is none.
-fn shared(name: &str) -> Option<std::path::PathBuf> {
-    let shared = std::env::var_os("EYELET_SHARED").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        Into::into,
-    );
-    let folder = shared.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: there is no {}", folder.display());
-    None
-}
-
 #[test]
 fn photos_match_the_stored_crops() {
-    let (Some(photos), Some(stored)) = (shared("photos"), shared("reference")) else {
+    let Some(shared) = basics::shared() else {
         return;
     };
-    let mut names: Vec<_> = std::fs::read_dir(&photos)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "png"))
-        .collect();
-    names.sort();
+    let mut names = basics::names_in(&shared.join("photos"));
+    names.retain(|name| name.ends_with(".png"));
     assert!(names.len() >= 8);
-    for path in names {
-        let photo = image::open(&path).unwrap().to_rgb8();
+    for file in names {
+        let photo = image::open(shared.join("photos").join(&file))
+            .unwrap()
+            .to_rgb8();
         let geometry = Geometry::packed(PixelFormat::Rgb24, photo.width(), photo.height());
         let frame = Frame::new(geometry, photo.as_raw(), Duration::ZERO, 0).unwrap();
         let crop = crop_of(&frame, Mount::default(), &spec(224, 224, 256));
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let expected = image::open(stored.join(format!("{name}.224.png")))
+        let name = file.trim_end_matches(".png");
+        let expected = image::open(shared.join(format!("reference/{name}.224.png")))
             .unwrap()
             .to_rgb8();
         let differences = crop

@@ -365,6 +365,7 @@ pub(super) fn imitated([r, g, b]: Rgb, depth: Depth) -> Rgb {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::basics::{names_in, say_skipped};
     use crate::decide::{Candidate, TOP, Verdict};
     use std::time::Duration;
 
@@ -406,30 +407,21 @@ mod tests {
         }
     }
 
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
     #[test]
     fn one_file_a_change_in_a_ring() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("made/for it");
         let mut display = PngDisplay::open(&config(&folder, 3), None).unwrap();
         display.show(&scene(State::Starting, None)).unwrap();
-        assert!(names(&folder).is_empty() && display.last_file().is_none());
+        assert!(names_in(&folder).is_empty() && display.last_file().is_none());
         for (class, files) in [(Some(1), 1), (Some(1), 1), (None, 2), (Some(2), 3)] {
             for probability in [0.5, 0.9] {
                 let verdict = verdict(class, probability);
                 display.show(&scene(State::Live, Some(&verdict))).unwrap();
-                assert_eq!(names(&folder).len(), files);
+                assert_eq!(names_in(&folder).len(), files);
             }
         }
-        assert_eq!(names(&folder), ["001.png", "002.png", "003.png"]);
+        assert_eq!(names_in(&folder), ["001.png", "002.png", "003.png"]);
         for seconds in [1, 2] {
             let since = Duration::from_secs(seconds);
             display
@@ -450,7 +442,7 @@ mod tests {
         for files in 1..=3 {
             let mut display = PngDisplay::open(&config(folder.path(), 5), None).unwrap();
             display.show(&scene(State::Live, Some(&verdict))).unwrap();
-            assert_eq!(names(folder.path()).len(), files);
+            assert_eq!(names_in(folder.path()).len(), files);
         }
     }
 
@@ -461,10 +453,10 @@ mod tests {
         for _ in 0..2 {
             rings().remove(folder.path());
             let mut display = PngDisplay::open(&config(folder.path(), 2), None).unwrap();
-            assert!(names(folder.path()).is_empty());
+            assert!(names_in(folder.path()).is_empty());
             display.show(&scene(State::Live, Some(&verdict))).unwrap();
             display.show(&scene(State::Live, None)).unwrap();
-            assert_eq!(names(folder.path()).len(), 2);
+            assert_eq!(names_in(folder.path()).len(), 2);
         }
         rings().remove(folder.path());
         let photo = folder.path().join("002.png");
@@ -495,13 +487,13 @@ mod tests {
         let failed = display.show(&scene(State::Live, None)).unwrap_err();
         assert!(matches!(failed, DisplayError::Failed(_)));
         assert!(!failed.to_string().contains('\n'));
-        assert_eq!(names(folder.path()), ["001.png"]);
+        assert_eq!(names_in(folder.path()), ["001.png"]);
     }
 
     #[test]
     fn a_full_disk_is_an_error_of_the_writer() {
         let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
-            println!("skipped: there is no /dev/full");
+            say_skipped("there is no /dev/full");
             return;
         };
         let canvas = Canvas::new(640, 480, Depth::Rgb888);

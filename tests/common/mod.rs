@@ -1,26 +1,10 @@
-//! What several test programs need: the shared reference folder, and how a skipped test says so.
-#![allow(dead_code, reason = "each test program uses a part")]
+//! What several test programs need: files of the tree, and the program, run in one way or another.
+#![allow(dead_code, unused_imports, reason = "each test program uses a part")]
 
-mod skipped;
+mod basics;
 
-pub use skipped::{MODELS_ORIGIN, say_skipped};
+pub use basics::{names_in, say_skipped, shared};
 use std::path::{Path, PathBuf};
-
-/// The folder of reference models, photos and scores, which a user's machine need not have.
-///
-/// `EYELET_SHARED` names it; otherwise it is looked for beside the project. Without it the test says that it is skipped.
-pub fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("EYELET_SHARED").map_or(beside, PathBuf::from);
-    if folder.join("models").is_dir() {
-        return Some(folder);
-    }
-    say_skipped(format_args!(
-        "the reference models are not at {} ({MODELS_ORIGIN})",
-        folder.display()
-    ));
-    None
-}
 
 /// The photos that have references.
 pub const PHOTOS: [&str; 8] = [
@@ -94,6 +78,27 @@ pub fn run_eyelet_with_input<S: AsRef<std::ffi::OsStr>>(
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Starts `eyelet` in `folder` without standard input, what it prints in pipes.
+pub fn start_eyelet<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    arguments: &[S],
+) -> std::process::Child {
+    eyelet(folder)
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// Sends a signal to a program that a test started and has not seen end.
+pub fn send_signal(child: &std::process::Child, signal: i32) {
+    let id = i32::try_from(child.id()).expect("Linux counts processes so far");
+    // SAFETY: a call without pointers; the number is the child's own until it is waited for.
+    assert_eq!(unsafe { libc::kill(id, signal) }, 0, "signal {signal}");
 }
 
 /// Runs `command` to its end, for which it has five seconds of a processor's time; one that takes more, or that waits for

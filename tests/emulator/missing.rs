@@ -1,7 +1,7 @@
 //! Why a test cannot run on this machine, and what follows.
 
-#[path = "../common/skipped.rs"]
-pub mod skipped;
+#[path = "../common/basics.rs"]
+pub mod basics;
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub fn or_skip<T>(result: Result<T, Missing>) -> Option<T> {
                 .iter()
                 .any(|name| std::env::var_os(name).is_some());
             assert!(!required, "{missing}");
-            skipped::say_skipped(missing);
+            basics::say_skipped(missing);
             None
         }
     }

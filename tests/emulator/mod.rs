@@ -34,17 +34,14 @@ pub fn alone() -> MutexGuard<'static, ()> {
 
 /// The folder with the reference model and photos.
 pub fn shared() -> Result<PathBuf, Missing> {
-    let folder = std::env::var_os("EYELET_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let folder = missing::basics::shared_folder();
     if folder.join(MODEL).is_file() {
         Ok(folder)
     } else {
         Err(Missing(format!(
             "there is no {MODEL} in {} ({})",
             folder.display(),
-            missing::skipped::MODELS_ORIGIN
+            missing::basics::MODELS_ORIGIN
         )))
     }
 }

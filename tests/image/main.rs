@@ -612,10 +612,7 @@ fn what_is_missing_is_told_in_one_line_with_what_to_do() {
         text.contains("no module `vivvid`, did you mean `vivid`?"),
         "{text}"
     );
-    let left: Vec<_> = fs::read_dir(workshop.folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(".eyelet"))
-        .collect();
+    let mut left = common::names_in(workshop.folder.path());
+    left.retain(|name| name.starts_with(".eyelet"));
     assert!(left.is_empty(), "{left:?}");
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const BOARD: i32 = 3;
@@ -301,13 +301,10 @@ fn packages_that_lie_or_burst_are_refused() {
     }
 }
 
-/// The files of the folder whose names begin like those of images in the making.
-fn half_made(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap();
-    names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(".eyelet-image"))
-        .collect()
+/// Whether there is a file in the folder whose name begins like those of images in the making.
+fn is_half_made(folder: &Path) -> bool {
+    let names = common::names_in(folder);
+    names.iter().any(|name| name.starts_with(".eyelet-image"))
 }
 
 #[test]
@@ -319,53 +316,41 @@ fn a_signal_while_it_is_written_leaves_the_older_image_and_nothing_half_made() {
     let board = ["--board", "virt", "--output", "sd.img"];
     assert!(workshop.image(&board).status.success());
     let before = fs::read(workshop.path("sd.img")).unwrap();
-    for signal in ["TERM", "INT", "HUP"] {
+    for (signal, name) in [
+        (libc::SIGTERM, "SIGTERM"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGHUP, "SIGHUP"),
+    ] {
         // A program that was faster than the signal is started anew.
         let was_caught = (0..10).any(|_| {
-            let mut child = common::eyelet(workshop.folder.path())
-                .args([
-                    "image",
-                    "--kernel",
-                    "kernel.deb",
-                    "--program",
-                    "program",
-                    "--model",
-                    MODEL_NAME,
-                    "--version",
-                    "2",
-                ])
-                .args(board)
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+            let inputs = ["--kernel", "kernel.deb", "--program", "program"];
+            let words = ["image", "--model", MODEL_NAME, "--version", "2"];
+            let words = [&words[..], &inputs, &board].concat();
+            let mut child = common::start_eyelet(workshop.folder.path(), &words);
             let began = Instant::now();
-            while half_made(workshop.folder.path()).is_empty() {
-                assert!(began.elapsed() < Duration::from_secs(60));
-                if child.try_wait().unwrap().is_some() {
+            while child.try_wait().unwrap().is_none() {
+                if is_half_made(workshop.folder.path()) {
+                    common::send_signal(&child, signal);
                     break;
                 }
+                assert!(began.elapsed() < Duration::from_secs(60));
             }
-            let kill = Command::new("kill")
-                .args(["-s", signal, &child.id().to_string()])
-                .output();
             let output = child.wait_with_output().unwrap();
-            assert!(kill.is_ok());
-            assert!(half_made(workshop.folder.path()).is_empty(), "SIG{signal}");
+            assert!(!is_half_made(workshop.folder.path()), "{name}");
             if output.status.success() {
                 fs::write(workshop.path("sd.img"), &before).unwrap();
                 return false;
             }
             let said = String::from_utf8(output.stderr).unwrap();
-            let words = format!("cannot write sd.img: ended by SIG{signal}");
+            let words = format!("cannot write sd.img: ended by {name}");
             assert!(said.contains(&words), "{said}");
             assert_eq!(output.status.code(), Some(OUTPUT));
             true
         });
-        assert!(was_caught, "SIG{signal} always came too late");
+        assert!(was_caught, "{name} always came too late");
         assert!(
             fs::read(workshop.path("sd.img")).unwrap() == before,
-            "SIG{signal}"
+            "{name}"
         );
     }
 }
@@ -409,6 +394,6 @@ fn without_room_for_it_nothing_half_made_stays() {
         run.stderr
     );
     assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
-    assert!(half_made(workshop.folder.path()).is_empty());
+    assert!(!is_half_made(workshop.folder.path()));
     assert!(!workshop.path("sd.img").exists());
 }

@@ -221,12 +221,6 @@ fn a_card_without_a_key_is_not_bound_and_gets_one_by_an_update() {
     workshop.refuses_signed("next.img", 12, "there is no next.img.minisig");
 }
 
-fn in_initramfs(disk: &super::Disk, path: &str) -> String {
-    let files = disk.initramfs();
-    let file = files.into_iter().find(|(name, ..)| name == path).unwrap();
-    String::from_utf8(file.1).unwrap()
-}
-
 #[test]
 fn the_key_is_in_both_manifests_and_in_the_label_and_the_image_is_the_same_each_time() {
     let workshop = Workshop::new();
@@ -236,10 +230,10 @@ fn the_key_is_in_both_manifests_and_in_the_label_and_the_image_is_the_same_each_
     let disk = workshop.disk(&arguments);
     let text = owner.pk.to_base64();
     for manifest in [
-        disk.text(2, "manifest.json").to_owned(),
-        in_initramfs(&disk, "etc/eyelet/manifest.json"),
+        disk.file(2, "manifest.json").to_owned(),
+        disk.in_initramfs("etc/eyelet/manifest.json"),
     ] {
-        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
         assert_eq!(manifest["public_key"], text.as_str());
     }
     let label = String::from_utf8_lossy(&disk.bytes[512..4096]);
