@@ -14,16 +14,16 @@ fn described() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn load(file: &str) -> Result<(Model, Network), String> {
+fn load(file: &str, threads: usize) -> Result<(Model, Network), String> {
     let path = fixture(file).display().to_string();
     let model = Model::find(&path, None).map_err(|e| e.to_string())?;
-    let network = Network::load(&model, 1).map_err(|e| e.to_string())?;
+    let network = Network::load(&model, threads).map_err(|e| e.to_string())?;
     Ok((model, network))
 }
 
-/// Runs every picture of a fixture; the error tells what differs.
-fn check(entry: &Value, runs: usize, pictures: &[u8]) -> Result<(), String> {
-    let (model, mut network) = load(entry["file"].as_str().unwrap())?;
+/// Runs every picture of a fixture: the scores of all. The error tells what differs from ONNX Runtime's.
+fn check(entry: &Value, threads: usize, runs: usize, pictures: &[u8]) -> Result<Vec<f32>, String> {
+    let (model, mut network) = load(entry["file"].as_str().unwrap(), threads)?;
     let (input, output) = (&entry["input"], &entry["output"]);
     let layout = if input["layout"] == "NCHW" {
         Layout::Nchw
@@ -44,6 +44,7 @@ fn check(entry: &Value, runs: usize, pictures: &[u8]) -> Result<(), String> {
     let expected = read_f32(&fixture(output["file"].as_str().unwrap()));
     let count = output["count"].as_u64().unwrap() as usize;
     let tolerance = output["tolerance"].as_f64().unwrap() as f32;
+    let mut all = Vec::new();
     for run in 0..runs {
         let picture = &pictures[run * pictures.len() / runs..][..pictures.len() / runs];
         let encoder = network.encoder().clone();
@@ -65,12 +66,13 @@ fn check(entry: &Value, runs: usize, pictures: &[u8]) -> Result<(), String> {
                 "picture {run}: differs by {difference}, allowed {tolerance}"
             ));
         }
+        all.extend_from_slice(scores);
     }
-    Ok(())
+    Ok(all)
 }
 
 #[test]
-fn each_form_gives_the_scores_of_onnx_runtime() {
+fn each_form_gives_the_scores_of_onnx_runtime_and_the_same_bits_on_1_to_3_threads() {
     let described = described();
     let pictures = std::fs::read(fixture(described["pictures"].as_str().unwrap())).unwrap();
     let runs = described["runs"].as_u64().unwrap() as usize;
@@ -83,8 +85,19 @@ fn each_form_gives_the_scores_of_onnx_runtime() {
         .filter(|e| e["refused"].is_null())
     {
         checked += 1;
-        if let Err(fault) = check(entry, runs, &pictures) {
-            faults.push(format!("{} ({}): {fault}", entry["name"], entry["about"]));
+        let mut with_one = None;
+        for threads in 1..=3 {
+            let checked = check(entry, threads, runs, &pictures).and_then(|scores| {
+                let first = with_one.get_or_insert_with(|| scores.clone());
+                match *first == scores {
+                    true => Ok(()),
+                    false => Err("not the bits that one thread gives".to_owned()),
+                }
+            });
+            if let Err(fault) = checked {
+                let (name, about) = (&entry["name"], &entry["about"]);
+                faults.push(format!("{name} ({about}) on {threads} threads: {fault}"));
+            }
         }
     }
     assert!(checked > 20, "only {checked} fixtures");
@@ -106,8 +119,9 @@ fn what_is_no_classifier_is_refused_in_one_line() {
             }
             network.run().map(|_| ()).map_err(|e| e.to_string())
         };
-        let refusal = load(file).and_then(|(_, network)| run(network));
-        let message = refusal.expect_err(file);
+        let loaded = load(file, 1).map(|(_, network)| network);
+        assert_eq!(loaded.is_err(), entry["refused"] == "load", "{file}");
+        let message = loaded.and_then(run).expect_err(file);
         println!("{file}: {message}");
         assert_eq!(message.lines().count(), 1, "{file}: {message}");
     }
@@ -139,7 +153,7 @@ fn a_refusal_names_the_thing_and_says_what_to_do() {
         ("bad-side-file-short.onnx", "that file has 6144 bytes"),
         ("bad-side-file-words.onnx", "their offset is 'first'"),
     ] {
-        let message = load(file).map(|_| ()).expect_err(file);
+        let message = load(file, 1).map(|_| ()).expect_err(file);
         assert!(message.contains(says), "{file}: {message}");
     }
 }

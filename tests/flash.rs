@@ -83,7 +83,7 @@ fn what_is_no_card_is_refused_in_one_line() {
         ),
         (
             Path::new(text),
-            &["--to", "/tmp/never"],
+            &["--to", "never"],
             "it has no partition table",
         ),
         (
@@ -100,6 +100,7 @@ fn what_is_no_card_is_refused_in_one_line() {
         assert_eq!(output.status.code(), Some(DEVICE), "{said}");
     }
     assert_eq!(fs::read_to_string(text).unwrap(), "no image");
+    assert!(!Path::new("never").exists());
     assert_eq!(flash(&image, &[]).status.code(), Some(2), "no device named");
 }
 

@@ -387,5 +387,12 @@ fn all_that_apt_lacks_is_told_at_once() {
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(PACKAGE), "{told}");
-    assert_eq!(told.lines().count(), 3, "{told}");
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    for (line, package) in lines
+        .iter()
+        .zip(["linux-image", "raspi-firmware", "busybox-static"])
+    {
+        assert!(line.contains(package), "{package}: {told}");
+    }
 }
