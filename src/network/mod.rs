@@ -11,13 +11,15 @@
 //! plan/     graph -> steps, and the proof of each plan
 //! fused     the fast plan: our own kernels, for networks wholly of known layers
 //! tract/    any other network: tract's plan, with the known parts as islands of ours
-//! mod       a network that is loaded, whichever of both runs it
+//! load      a file checked and planned, by whichever of both
+//! mod       a network that is loaded
 //! ```
 
 pub mod error;
 pub mod fused;
 pub(crate) mod graph;
 pub(crate) mod kernels;
+mod load;
 pub(crate) mod lower;
 pub mod onnx;
 pub(crate) mod plan;
@@ -27,21 +29,17 @@ pub mod tract;
 
 use crate::memory;
 use crate::panics::catch_unwind;
-use crate::spec::{
-    ChannelOrder, DTYPES, Dtype, Encoder, Input, InputSpec, LAYOUTS, Layout, NetworkSpec,
-    OutputKind, OutputSpec, quoted,
-};
+use crate::spec::{Encoder, Input, InputSpec, NetworkSpec, OutputSpec};
 use error::NetworkError;
 use fused::Fused;
-use onnx::{budget, inspect, seems};
-use rewrite::{dequantise, forms};
+use load::{Loaded, Plan, WhySlow};
+use onnx::{budget, inspect};
+use rewrite::dequantise;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use tract::in_time;
-use tract::islands::{self, Islands, NoIslands, Outside};
+use tract::islands::{Islands, Outside};
 use tract::parse::one_line;
-use tract::plan::{Planned, Staging, TractPlan};
-use tract_onnx::pb::ModelProto;
+use tract::plan::Staging;
 
 /// A loaded network: write [`Network::input`], call [`Network::run`], read the scores.
 pub struct Network {
@@ -54,34 +52,6 @@ pub struct Network {
     why_slow: Option<WhySlow>,
     /// The model's file until tract has run for the first time, when it takes what memory it needs.
     not_run_yet: Option<PathBuf>,
-}
-
-/// Why there is no fast plan.
-struct WhySlow {
-    why: String,
-    /// Why each node is tract's, where there are no islands that tell.
-    outside: Vec<Outside>,
-}
-
-/// Who runs it.
-enum Plan {
-    /// Our own kernels: the whole network is of layers that they know.
-    Fast(Box<Fused>),
-    /// tract, in float, with islands of our own kernels where layers are known: any network.
-    Any(Box<TractPlan>),
-}
-
-impl Plan {
-    /// How pixels get into it: as the file has them, or as our kernels take them.
-    fn encoder_for(&self, input: &InputSpec) -> Encoder {
-        let plan = match self {
-            Self::Fast(fused) => return fused.input_encoding(input),
-            Self::Any(plan) => plan,
-        };
-        let islands = plan.islands.as_ref().filter(|i| i.takes_picture);
-        let fused = islands.and_then(|i| i.fused.lock().ok());
-        fused.map_or_else(|| Encoder::of(input), |fused| fused.input_encoding(input))
-    }
 }
 
 impl Network {
@@ -101,41 +71,11 @@ impl Network {
             path: model.file.clone(),
             why,
         };
-        let mut proto = onnx::read(&model.file)?;
-        let graph = proto
-            .graph
-            .as_mut()
-            .ok_or_else(|| unfit("holds no graph".into()))?;
-        let inspected = inspect::inspect(graph).map_err(unfit)?;
-        check_input(model, &inspected).map_err(unfit)?;
-        check_meaning(model, &inspected).map_err(unfit)?;
-        let is_recurrent = seems::is_recurrent(graph);
-        onnx::close_input_shape(graph, &input_shape(model));
-        forms::rewrite(&mut proto).map_err(unfit)?;
-        let (plan, why_slow) = match fused::kernels_here() {
-            Ok(()) => best_plan(model, proto, threads)?,
-            Err(why) => {
-                let (own, weights) = (model.clone(), weights_bytes(&proto));
-                let planned = in_time(weights, move || tract_plan(&own, proto));
-                let plan = ready(planned.and_then(|p| p)).map_err(unfit)?;
-                let outside = Vec::new();
-                (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
-            }
-        };
-        if let Some(WhySlow { why, .. }) = &why_slow {
-            let islands = match &plan {
-                Plan::Any(plan) => plan.islands.as_ref(),
-                Plan::Fast(_) => None,
-            };
-            match islands {
-                Some(islands) => log::info!(
-                    "{}: {} of its multiply-adds run in our own kernels; not one fast plan: {why}",
-                    model.name,
-                    islands.share_inside()
-                ),
-                None => log::info!("{}: planned by tract, which is slower: {why}", model.name),
-            }
-        }
+        let Loaded {
+            plan,
+            why_slow,
+            is_recurrent,
+        } = load::load(model, threads)?;
         let encoder = plan.encoder_for(&model.input);
         let network = Self {
             plan,
@@ -267,7 +207,7 @@ impl Network {
         model: impl Into<NetworkSpec>,
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
         let model = model.into();
-        let mut proto = read_again(&model)?;
+        let mut proto = load::read_again(&model)?;
         dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unfit {
             path: model.file,
             why: format!("cannot be compared: {why}"),
@@ -311,214 +251,4 @@ impl Network {
             Err(NetworkError::Run("a score is not a number".into()))
         }
     }
-}
-
-/// The fast plan; else tract's with islands, or without, and why it is not the fast one. Planners use up the file that they
-/// get, so that weights are in memory as seldom as can be. Whether a planner knows the network is seen, where it can be, before
-/// the weights are used up; else the file is read again for the next.
-fn best_plan(
-    model: &NetworkSpec,
-    proto: ModelProto,
-    threads: usize,
-) -> Result<(Plan, Option<WhySlow>), NetworkError> {
-    let unfit = |why: String| NetworkError::Unfit {
-        path: model.file.clone(),
-        why,
-    };
-    let known = proto.graph.as_ref().map_or(Ok(()), lower::all_known);
-    let (proto, why) = match known {
-        Err(why) => (proto, why.to_string()),
-        Ok(()) => match fast_plan(model, proto, threads) {
-            Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
-            Err(why) => (read_again(model)?, why),
-        },
-    };
-    let (own, weights) = (model.clone(), weights_bytes(&proto));
-    let planned = in_time(weights, move || slow_plan(&own, proto, threads, why));
-    let (planned, why) = planned.map_err(unfit)??;
-    let plan = ready(Ok(planned)).map_err(unfit)?;
-    Ok((Plan::Any(Box::new(plan)), Some(why)))
-}
-
-/// tract's plan with islands, or without, and why it is not the fast one.
-fn slow_plan(
-    model: &NetworkSpec,
-    proto: ModelProto,
-    threads: usize,
-    why: String,
-) -> Result<(Planned, WhySlow), NetworkError> {
-    let none = match island_plan(model, proto, threads) {
-        Ok(planned) => {
-            let outside = Vec::new();
-            return Ok((planned, WhySlow { why, outside }));
-        }
-        Err(none) => none,
-    };
-    let no_islands = none.why;
-    log::info!("{}: no islands: {no_islands}", model.name);
-    let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
-    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
-        path: model.file.clone(),
-        why: why + &doubt_of_size(model),
-    })?;
-    let why = format!("{why}; no islands: {no_islands}");
-    let outside = none.outside;
-    Ok((planned, WhySlow { why, outside }))
-}
-
-/// What is added when a network cannot be planned at a size that nobody has stated. Transformers, for one, take few.
-fn doubt_of_size(model: &NetworkSpec) -> String {
-    if !model.is_size_assumed {
-        return String::new();
-    }
-    let (width_px, height_px) = (model.input.width_px, model.input.height_px);
-    let (file, toml) = (&model.file, model.file.with_extension("toml"));
-    format!(
-        "; the file leaves the size of its picture open and {width_px} x {height_px} is assumed: if it is another one, \
-         `eyelet model describe {} -o {}` writes a file where width_px and height_px can be changed",
-        file.display(),
-        toml.display()
-    )
-}
-
-/// The file once more, for another planner.
-fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
-    let mut proto = onnx::read(&model.file)?;
-    if let Some(graph) = &mut proto.graph {
-        onnx::close_input_shape(graph, &input_shape(model));
-    }
-    forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
-        path: model.file.clone(),
-        why,
-    })?;
-    Ok(proto)
-}
-
-/// Bytes of a model's own weights.
-fn weights_bytes(proto: &ModelProto) -> u64 {
-    let weights = proto.graph.iter().flat_map(|g| &g.initializer);
-    weights.map(|t| t.raw_data.len() as u64).sum()
-}
-
-/// tract's plan with the state that it runs in.
-fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
-    TractPlan::new(planned?).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
-}
-
-/// The fast plan of a network that is wholly of known layers; the error says why there is none.
-fn fast_plan(model: &NetworkSpec, proto: ModelProto, threads: usize) -> Result<Fused, String> {
-    // A user's file must not take the program down, whatever is in it.
-    let fused = catch_unwind(AssertUnwindSafe(|| fused::understand(proto)?.plan(threads)));
-    let fused = fused
-        .map_err(|_| "the fast planner panicked on it".to_owned())?
-        .map_err(|e| e.to_string())?;
-    let shape = fused.input_shape().ok_or("it takes no picture")?;
-    if (shape.h, shape.w, shape.c)
-        != (
-            model.input.height_px as usize,
-            model.input.width_px as usize,
-            3,
-        )
-    {
-        return Err(format!("its input is {}x{}x{}", shape.h, shape.w, shape.c));
-    }
-    Ok(fused)
-}
-
-/// The ONNX shape of the input.
-fn input_shape(model: &NetworkSpec) -> [usize; 4] {
-    let (h, w) = (
-        model.input.height_px as usize,
-        model.input.width_px as usize,
-    );
-    match model.input.layout {
-        Layout::Nchw => [1, 3, h, w],
-        Layout::Nhwc => [1, h, w, 3],
-    }
-}
-
-/// tract's plan with islands of known layers.
-fn island_plan(
-    model: &NetworkSpec,
-    proto: ModelProto,
-    threads: usize,
-) -> Result<Planned, NoIslands> {
-    let shape = input_shape(model);
-    // A user's file must not take the program down, whatever is in it.
-    let made = catch_unwind(AssertUnwindSafe(|| {
-        let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
-        Planned::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
-            NoIslands::used_up(format!("tract cannot plan what is left: {}", one_line(&e)))
-        })
-    }));
-    made.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
-}
-
-/// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
-fn tract_plan(model: &NetworkSpec, mut proto: ModelProto) -> Result<Planned, String> {
-    let known = dequantise::Reals::new();
-    dequantise::dequantise(&mut proto, &known).map_err(|why| format!("cannot be run: {why}"))?;
-    // tract panics on some graphs that it cannot run.
-    let plan = catch_unwind(AssertUnwindSafe(|| {
-        Planned::new(proto, model.input.dtype, &input_shape(model), None)
-    }));
-    plan.map_err(|_| "cannot be planned: tract panicked on it".to_owned())?
-        .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
-}
-
-/// Whether the model contradicts its file: scores that are probabilities already would be flattened by a second softmax, and
-/// pixels that are normalised twice are told.
-fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
-    let given = model.input.scale * 255.0;
-    let is_plain = model.input.mean == [0.0; 3] && model.input.std == [1.0; 3];
-    if let (Some(scaling), Dtype::F32) = (&file.scaling, model.input.dtype)
-        && (!is_plain || (given - scaling.pixel_most).abs() > 0.01 * scaling.pixel_most)
-    {
-        log::warn!(
-            "{}: the network normalises its picture itself ({}), and its model.toml does so before: if the classes are wrong, \
-             take scale = {:?}, mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
-            model.name,
-            scaling.operators,
-            scaling.pixel_most / 255.0
-        );
-    }
-    if let (OutputKind::Logits, Some(operator)) = (model.output.kind, &file.last_operator) {
-        return Err(format!(
-            "ends in {operator}, so its scores are probabilities, and its model.toml says kind = \"logits\", which makes 55 % of \
-             93 %: correct [output] kind to \"probabilities\""
-        ));
-    }
-    Ok(())
-}
-
-fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
-    let spec = &model.input;
-    if spec.layout != file.layout || spec.dtype != file.dtype {
-        return Err(format!(
-            "takes layout = {}, dtype = {}, and its model.toml says layout = {}, dtype = {}: correct [input] layout and dtype",
-            quoted(&LAYOUTS, file.layout),
-            quoted(&DTYPES, file.dtype),
-            quoted(&LAYOUTS, spec.layout),
-            quoted(&DTYPES, spec.dtype)
-        ));
-    }
-    let same = |values: [f32; 3]| values.iter().all(|v| *v == values[0]);
-    if file.grey && (!same(spec.mean) || !same(spec.std) || spec.channels == ChannelOrder::Bgr) {
-        return Err(
-            "takes grey pictures, and its model.toml wants colours apart: give [input] mean and std each three equal numbers \
-             (mean = [0.5, 0.5, 0.5]), and no channels"
-                .to_owned(),
-        );
-    }
-    let fits = |file: Option<u32>, said: u32| file.is_none_or(|n| n == said);
-    if !fits(file.width_px, spec.width_px) || !fits(file.height_px, spec.height_px) {
-        return Err(format!(
-            "takes pictures of {}x{} pixels, and its model.toml says {}x{}: correct [input] width_px and height_px",
-            file.width_px.unwrap_or(spec.width_px),
-            file.height_px.unwrap_or(spec.height_px),
-            spec.width_px,
-            spec.height_px
-        ));
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Values of any rank: seen along other axes in place where that is possible, else moved by a layer of its own. Floats only.
 
-use super::shape::{axis_of, logical};
-use super::{Act, Lower, Made, Val, View};
+use super::ops::shape::{axis_of, logical};
+use super::{Activation, Lower, Lowered, Value, View};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
 use crate::network::graph::{Kind, Op, Shape, Sides, Tensor, TensorId};
@@ -14,7 +14,7 @@ const TOO_MANY: &str = "more axes or values than are followed";
 const NOT_THERE: &str = "picks a place that is not there";
 
 /// Height, width and channels of a tensor that lies in the order of `dims`, and how it is seen so.
-pub(super) fn plain_form(dims: &[usize]) -> Made<(Shape, View)> {
+pub(crate) fn plain_form(dims: &[usize]) -> Lowered<(Shape, View)> {
     Ok(match *dims {
         [1, c] => (Shape::new(1, 1, c)?, View::Flat),
         [1, h, w, c] => (Shape::new(h, w, c)?, View::Nhwc),
@@ -26,13 +26,13 @@ pub(super) fn plain_form(dims: &[usize]) -> Made<(Shape, View)> {
 }
 
 /// Size of a tensor of rows of the last axis.
-fn rows_of(axes: &Axes) -> Made<Shape> {
+fn rows_of(axes: &Axes) -> Lowered<Shape> {
     let c = axes.dims().last().copied().unwrap_or(1);
     Ok(Shape::new(1, axes.volume() / c, c)?)
 }
 
 /// Whether a tensor's values lie in the order of the ONNX value, whose last axis is the channels.
-pub(super) fn is_plain(shape: Shape, view: View) -> bool {
+pub(crate) fn is_plain(shape: Shape, view: View) -> bool {
     match view {
         View::Nhwc => true,
         View::Flat => shape.pixels() == 1,
@@ -46,8 +46,8 @@ pub(super) fn is_plain(shape: Shape, view: View) -> bool {
 
 impl Lower {
     /// Size of each axis of a computed value.
-    pub(super) fn dims_of(&self, value: &Val) -> Made<Vec<usize>> {
-        if let Val::Grouped { inner, groups, .. } = value {
+    pub(crate) fn dims_of(&self, value: &Value) -> Lowered<Vec<usize>> {
+        if let Value::Grouped { inner, groups, .. } = value {
             let Sides { h, w, c } = *self.extent(inner)?.0;
             return Ok(vec![1, *groups, c / groups, h, w]);
         }
@@ -56,8 +56,8 @@ impl Lower {
     }
 
     /// A float value's tensor and where its axes lie in it.
-    pub(super) fn strided(&mut self, value: &Val) -> Made<(TensorId, Axes)> {
-        if let Val::Grouped {
+    pub(crate) fn strided(&mut self, value: &Value) -> Lowered<(TensorId, Axes)> {
+        if let Value::Grouped {
             inner,
             groups,
             turned,
@@ -105,7 +105,7 @@ impl Lower {
     }
 
     /// The same memory as a tensor of another size.
-    pub(super) fn reshaped_tensor(&mut self, id: TensorId, shape: Shape) -> TensorId {
+    pub(crate) fn reshaped_tensor(&mut self, id: TensorId, shape: Shape) -> TensorId {
         if self.shape(id) == shape {
             return id;
         }
@@ -113,7 +113,7 @@ impl Lower {
     }
 
     /// Where these axes lie in a tensor as a value, seen in the way that most layers understand.
-    pub(super) fn seen(&mut self, id: TensorId, axes: Axes) -> Made<Act> {
+    pub(crate) fn seen(&mut self, id: TensorId, axes: Axes) -> Lowered<Activation> {
         let real = false;
         let dims = axes.dims().to_vec();
         let whole = axes.offset() == 0 && axes.volume() == self.shape(id).volume();
@@ -125,31 +125,35 @@ impl Lower {
         {
             let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
             let view = View::Nchw;
-            return Ok(Act { id, view, real });
+            return Ok(Activation { id, view, real });
         }
         if !whole || !plain {
             let view = View::Strided(axes);
-            return Ok(Act { id, view, real });
+            return Ok(Activation { id, view, real });
         }
         let (shape, view) = plain_form(&dims)?;
         let id = self.reshaped_tensor(id, shape);
-        Ok(Act { id, view, real })
+        Ok(Activation { id, view, real })
     }
 
     /// A value's floats as a tensor of rows of its last axis, in the order of counting; moved only where they lie otherwise.
-    pub(super) fn rows(&mut self, node: &NodeProto, value: &Val) -> Made<(TensorId, Vec<usize>)> {
+    pub(crate) fn rows(
+        &mut self,
+        node: &NodeProto,
+        value: &Value,
+    ) -> Lowered<(TensorId, Vec<usize>)> {
         let (id, axes) = self.strided(value)?;
         let id = self.in_order(node, id, axes)?;
         Ok((id, axes.dims().to_vec()))
     }
 
     /// These axes of a tensor in the order of counting.
-    pub(super) fn in_order(
+    pub(crate) fn in_order(
         &mut self,
         node: &NodeProto,
         id: TensorId,
         axes: Axes,
-    ) -> Made<TensorId> {
+    ) -> Lowered<TensorId> {
         let shape = rows_of(&axes)?;
         let whole = axes.offset() == 0 && axes.volume() == self.shape(id).volume();
         if whole && axes.is_plain() {
@@ -159,18 +163,18 @@ impl Lower {
     }
 
     /// A value whose floats are a whole tensor of our own, where that is not so already.
-    pub(super) fn settled(&mut self, node: &NodeProto, value: &Val) -> Made<Val> {
+    pub(crate) fn settled(&mut self, node: &NodeProto, value: &Value) -> Lowered<Value> {
         let (shape, view) = self.extent(value)?;
         if !matches!(view, View::Strided(_)) || is_plain(shape, view) {
             return Ok(value.clone());
         }
         let (id, dims) = self.rows(node, value)?;
         let axes = Axes::plain(&dims).ok_or(TOO_MANY)?;
-        Ok(Val::Act(self.seen(id, axes)?))
+        Ok(Value::Activation(self.seen(id, axes)?))
     }
 
     /// A value of four axes as batch, channels, rows, columns.
-    pub(super) fn channels_second(&mut self, node: &NodeProto, value: Val) -> Made<Val> {
+    pub(crate) fn channels_second(&mut self, node: &NodeProto, value: Value) -> Lowered<Value> {
         let (_, view) = self.extent(&value)?;
         if !matches!(view, View::Nhwc | View::Strided(_)) {
             return Ok(value);
@@ -183,7 +187,7 @@ impl Lower {
         let id = self.in_order(node, id, last)?;
         let id = self.reshaped_tensor(id, Shape::new(h, w, c)?);
         let view = View::Nchw;
-        Ok(Val::Act(Act {
+        Ok(Value::Activation(Activation {
             id,
             view,
             real: false,
@@ -191,19 +195,24 @@ impl Lower {
     }
 
     /// Reshape to `dims`, of as many values.
-    pub(super) fn reshaped(&mut self, node: &NodeProto, x: &Val, dims: &[usize]) -> Made<Val> {
+    pub(crate) fn reshaped(
+        &mut self,
+        node: &NodeProto,
+        x: &Value,
+        dims: &[usize],
+    ) -> Lowered<Value> {
         // A layer that is not made yet keeps what is folded into it.
-        if let Val::Lazy(lazy, view) = x
-            && is_plain(lazy.shape, *view)
-            && dims.last() == Some(&lazy.shape.c)
+        if let Value::Deferred(deferred, view) = x
+            && is_plain(deferred.shape, *view)
+            && dims.last() == Some(&deferred.shape.c)
         {
             let (shape, view) = plain_form(dims)?;
             let view = match view {
                 View::Strided(_) => view,
-                _ if shape == lazy.shape => view,
+                _ if shape == deferred.shape => view,
                 _ => View::Strided(Axes::plain(dims).ok_or(TOO_MANY)?),
             };
-            return Ok(Val::Lazy(Rc::clone(lazy), view));
+            return Ok(Value::Deferred(Rc::clone(deferred), view));
         }
         let (id, axes) = self.strided(x)?;
         let (id, axes) = match axes.reshaped(dims) {
@@ -213,11 +222,11 @@ impl Lower {
                 (id, Axes::plain(dims).ok_or(TOO_MANY)?)
             }
         };
-        Ok(Val::Act(self.seen(id, axes)?))
+        Ok(Value::Activation(self.seen(id, axes)?))
     }
 
     /// Transpose to any order.
-    pub(super) fn reordered(&mut self, x: &Val, order: &[i64]) -> Made<Val> {
+    pub(crate) fn reordered(&mut self, x: &Value, order: &[i64]) -> Lowered<Value> {
         let (id, axes) = self.strided(x)?;
         let order: Vec<usize> = if order.is_empty() {
             (0..axes.dims().len()).rev().collect()
@@ -229,11 +238,11 @@ impl Lower {
         };
         let turned = axes.transposed(&order);
         let turned = turned.ok_or_else(|| format!("{order:?} is no order of {:?}", axes.dims()))?;
-        Ok(Val::Act(self.seen(id, turned)?))
+        Ok(Value::Activation(self.seen(id, turned)?))
     }
 
     /// Split along any axis.
-    pub(super) fn split_axis(&mut self, node: &NodeProto) -> Made<()> {
+    pub(crate) fn split_axis(&mut self, node: &NodeProto) -> Lowered<()> {
         let x = self.input_value(node, 0)?;
         let (id, axes) = self.strided(&x)?;
         let axis = self.axis(node, 0, &axes)?;
@@ -243,20 +252,20 @@ impl Lower {
         for (name, count) in node.output.iter().zip(sizes) {
             let part = axes.sliced(axis, first, count, 1).ok_or(NOT_THERE)?;
             let part = self.seen(id, part)?;
-            self.values.insert(name.clone(), Val::Act(part));
+            self.values.insert(name.clone(), Value::Activation(part));
             first += count;
         }
         Ok(())
     }
 
-    fn axis(&self, node: &NodeProto, default: i64, axes: &Axes) -> Made<usize> {
+    fn axis(&self, node: &NodeProto, default: i64, axes: &Axes) -> Lowered<usize> {
         let axis = axis_of(int(node, "axis", default), axes.dims().len())?;
         let there = (axis < axes.dims().len()).then_some(axis);
         there.ok_or_else(|| format!("axis {axis} of {:?}", axes.dims()))
     }
 
     /// Slice along any axes.
-    pub(super) fn slice_axes(&mut self, x: &Val, lists: [&[i64]; 4]) -> Made<Val> {
+    pub(crate) fn slice_axes(&mut self, x: &Value, lists: [&[i64]; 4]) -> Lowered<Value> {
         let (id, mut axes) = self.strided(x)?;
         let [starts, ends, along, steps] = lists;
         for (i, &axis) in along.iter().enumerate() {
@@ -277,15 +286,15 @@ impl Lower {
             let part = axes.sliced(axis, start as usize, count, step);
             axes = part.ok_or(NOT_THERE)?;
         }
-        Ok(Val::Act(self.seen(id, axes)?))
+        Ok(Value::Activation(self.seen(id, axes)?))
     }
 
     /// Gather of one place, or of places that follow each other, along any axis.
-    pub(super) fn gather_axis(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn gather_axis(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let (id, axes) = self.strided(&x)?;
         let axis = self.axis(node, 0, &axes)?;
-        let Val::Const(indices) = self.input_value(node, 1)? else {
+        let Value::Const(indices) = self.input_value(node, 1)? else {
             return Err("its indices are not constant".into());
         };
         let size = axes.dims()[axis];
@@ -300,15 +309,15 @@ impl Lower {
         if indices.dims.is_empty() {
             part = part.and_then(|part| part.without(axis));
         }
-        Ok(Val::Act(self.seen(id, part.ok_or(NOT_THERE)?)?))
+        Ok(Value::Activation(self.seen(id, part.ok_or(NOT_THERE)?)?))
     }
 
     /// Concat along any axis, also of constants.
-    pub(super) fn concat_axis(&mut self, node: &NodeProto, values: &[Val]) -> Made<Val> {
+    pub(crate) fn concat_axis(&mut self, node: &NodeProto, values: &[Value]) -> Lowered<Value> {
         let mut parts: Vec<Option<(TensorId, Vec<usize>)>> = Vec::new();
         for value in values {
             parts.push(match value {
-                Val::Const(_) => None,
+                Value::Const(_) => None,
                 computed => Some(self.rows(node, computed)?),
             });
         }
@@ -322,7 +331,7 @@ impl Lower {
         for (value, part) in values.iter().zip(parts) {
             let (id, size) = match (part, value) {
                 (Some(part), _) => part,
-                (None, Val::Const(c)) => {
+                (None, Value::Const(c)) => {
                     let shape = Shape::new(1, 1, c.len())?;
                     (
                         self.constant_tensor(c.floats(), shape, like)?,
@@ -348,18 +357,18 @@ impl Lower {
             kind: Kind::F32,
         };
         let id = self.add_layer(Op::Concat, inputs, tensor, &node.name);
-        Ok(Val::Act(
+        Ok(Value::Activation(
             self.seen(id, Axes::plain(&dims).ok_or(TOO_MANY)?)?,
         ))
     }
 
     /// A tensor that is always the same, of the segment of `like`.
-    pub(super) fn constant_tensor(
+    pub(crate) fn constant_tensor(
         &mut self,
         values: Vec<f32>,
         shape: Shape,
         like: TensorId,
-    ) -> Made<TensorId> {
+    ) -> Lowered<TensorId> {
         self.spend(values.len())?;
         let kind = Kind::F32;
         let id = self.add_layer(
@@ -377,14 +386,14 @@ impl Lower {
     }
 
     /// Axes of a Reduce, counted from the first.
-    pub(super) fn reduced(&self, node: &NodeProto, rank: usize) -> Made<Vec<usize>> {
+    pub(crate) fn reduced(&self, node: &NodeProto, rank: usize) -> Lowered<Vec<usize>> {
         let axes = match ints(node, "axes") {
             Some(axes) => axes,
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
             None => return Err("is over all axes".into()),
         };
         let axes = axes.into_iter().map(|a| axis_of(a, rank));
-        let mut axes = axes.collect::<Made<Vec<_>>>()?;
+        let mut axes = axes.collect::<Lowered<Vec<_>>>()?;
         axes.sort_unstable();
         Ok(axes)
     }

@@ -64,7 +64,7 @@ impl Constants {
     }
 
     /// A constant's values; `None` when the file has no such constant.
-    pub(super) fn read(&self, name: &str) -> Option<Result<Rc<Const>, String>> {
+    pub(crate) fn read(&self, name: &str) -> Option<Result<Rc<Const>, String>> {
         let place = *self.places.get(name)?;
         let entry = &mut self.entries.borrow_mut()[place].1;
         let tensor = match entry {

@@ -1,37 +1,36 @@
-//! Making layers: a lazy float layer as float, or, when a QuantizeLinear follows, as bytes.
+//! Making layers: a deferred float layer as float, or, when a QuantizeLinear follows, as bytes.
 
-use super::conv::Bias;
-use super::{Act, Lazy, LazyOp, Lower, Made, Val, View};
-use crate::network::graph::{InputStep, InputType, Kind, Op, Quant, Tensor, Unary, Weights};
+use super::ops::conv::Bias;
+use super::{Activation, Deferred, DeferredOp, Lower, Lowered, Value, View};
+use crate::network::graph::{Conv, InputStep, InputType, Kind, Op, Quant, Tensor, Unary, Weights};
 
 use std::rc::Rc;
 
 impl Lower {
-    /// The tensor behind a value; a lazy layer is made in float now.
-    pub(super) fn materialise(&mut self, value: &Val) -> Made<Act> {
+    /// The tensor behind a value; a deferred layer is made in float now.
+    pub(crate) fn materialise(&mut self, value: &Value) -> Lowered<Activation> {
         match value {
-            Val::Act(act) => Ok(*act),
-            Val::Lazy(lazy, view) => {
-                let known = *lazy.made.borrow();
+            Value::Activation(act) => Ok(*act),
+            Value::Deferred(deferred, view) => {
+                let known = *deferred.made.borrow();
                 let act = match known {
                     Some(act) => act,
-                    None => self.emit_float(lazy)?,
+                    None => self.emit_float(deferred)?,
                 };
-                *lazy.made.borrow_mut() = Some(act);
-                Ok(Act { view: *view, ..act })
+                *deferred.made.borrow_mut() = Some(act);
+                Ok(Activation { view: *view, ..act })
             }
-            Val::Padded(..) => Err("padding that is not before a convolution".into()),
-            Val::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
-            Val::Dynamic(_) => Err(crate::network::lower::dynamic::ELSEWHERE.into()),
-            Val::Spelt(_) => Err(crate::network::lower::norm::ELSEWHERE.into()),
-            Val::Const(_) | Val::Quantised(_) | Val::Absent => {
+            Value::Padded(..) => Err("padding that is not before a convolution".into()),
+            Value::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Value::Intermediate(value) => Err(value.elsewhere().into()),
+            Value::Const(_) | Value::Quantised(_) | Value::Absent => {
                 Err("a constant where a computed value is needed".into())
             }
         }
     }
 
     /// The same values as a float tensor.
-    pub(super) fn float_of(&mut self, act: Act) -> Made<Act> {
+    pub(crate) fn float_of(&mut self, act: Activation) -> Lowered<Activation> {
         if self.quant(act.id).is_none() {
             return Ok(act);
         }
@@ -50,30 +49,30 @@ impl Lower {
                 self.add_layer(Op::Dequantise, vec![act.id], tensor, "dequantise")
             }
         };
-        Ok(Act {
+        Ok(Activation {
             id,
             real: false,
             ..act
         })
     }
 
-    fn emit_float(&mut self, lazy: &Lazy) -> Made<Act> {
+    fn emit_float(&mut self, deferred: &Deferred) -> Lowered<Activation> {
         let mut inputs = Vec::new();
-        for &i in &lazy.inputs {
+        for &i in &deferred.inputs {
             inputs.push(self.float_of(i)?.id);
         }
-        let op = match &lazy.op {
-            LazyOp::Conv(conv, bias) => Op::Conv(conv.to_float(bias)),
-            LazyOp::Add(clamp) => Op::Add { clamp: *clamp },
-            LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
-            LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
-            LazyOp::Unary(f) => Op::Unary(*f),
-            LazyOp::Slopes(slopes) => Op::Slopes(slopes.clone()),
-            LazyOp::Affine(steps) => {
-                self.spend(lazy.shape.c)?;
+        let op = match &deferred.op {
+            DeferredOp::Conv(conv, bias) => Op::Conv(conv.to_float(bias)),
+            DeferredOp::Add(clamp) => Op::Add { clamp: *clamp },
+            DeferredOp::Mul(clamp) => Op::Mul { clamp: *clamp },
+            DeferredOp::Average(window, pads) => Op::AveragePool(*window, *pads),
+            DeferredOp::Unary(f) => Op::Unary(*f),
+            DeferredOp::Slopes(slopes) => Op::Slopes(slopes.clone()),
+            DeferredOp::Affine(steps) => {
+                self.spend(deferred.shape.c)?;
                 let at = |x: f32, c| steps.iter().fold(x, |x, s| s.of(x, c));
-                let b: Vec<f32> = (0..lazy.shape.c).map(|c| at(0.0, c)).collect();
-                let a = (0..lazy.shape.c)
+                let b: Vec<f32> = (0..deferred.shape.c).map(|c| at(0.0, c)).collect();
+                let a = (0..deferred.shape.c)
                     .map(|c| {
                         steps.iter().fold(1.0, |a, s| match s {
                             InputStep::Mul(_) | InputStep::Div(_) => s.of(a, c),
@@ -83,16 +82,16 @@ impl Lower {
                     .collect();
                 Op::Affine { a, b }
             }
-            LazyOp::Product(product) => Op::Product(product.clone()),
-            LazyOp::Norm(norm) => Op::Norm(norm.clone()),
-            LazyOp::Concat => Op::Concat,
+            DeferredOp::Product(product) => Op::Product(product.clone()),
+            DeferredOp::Norm(norm) => Op::Norm(norm.clone()),
+            DeferredOp::Concat => Op::Concat,
         };
         let tensor = Tensor {
-            shape: lazy.shape,
+            shape: deferred.shape,
             kind: Kind::F32,
         };
-        let id = self.add_layer(op, inputs, tensor, &lazy.name);
-        Ok(Act {
+        let id = self.add_layer(op, inputs, tensor, &deferred.name);
+        Ok(Activation {
             id,
             view: View::Nchw,
             real: false,
@@ -100,21 +99,21 @@ impl Lower {
     }
 
     /// QuantizeLinear of a value: an integer tensor with this quantisation.
-    pub(super) fn quantise_value(&mut self, value: &Val, quant: Quant) -> Made<Act> {
+    pub(crate) fn quantise_value(&mut self, value: &Value, quant: Quant) -> Lowered<Activation> {
         if matches!(self.extent(value)?.1, View::Strided(_)) {
             return Err("bytes along such axes are not understood".into());
         }
-        if let Val::Lazy(lazy, view) = value
-            && lazy.made.borrow().is_none()
-            && let Some(mut act) = self.emit_bytes(lazy, quant)?
+        if let Value::Deferred(deferred, view) = value
+            && deferred.is_pending()
+            && let Some(mut act) = self.emit_bytes(deferred, quant)?
         {
             act.view = *view;
             return Ok(act);
         }
-        if let Val::Act(act) = value
+        if let Value::Activation(act) = value
             && self.fold_into_input(*act, &[], quant)
         {
-            return Ok(Act {
+            return Ok(Activation {
                 real: false,
                 ..*act
             });
@@ -130,53 +129,56 @@ impl Lower {
             Some(_) => self.add_layer(Op::Unary(Unary::NONE), vec![act.id], tensor, "requantise"),
             None => self.add_layer(Op::Quantise, vec![act.id], tensor, "quantise"),
         };
-        Ok(Act {
+        Ok(Activation {
             id,
             view: act.view,
             real: false,
         })
     }
 
-    /// The integer form of a lazy layer, when it has one.
-    fn emit_bytes(&mut self, lazy: &Lazy, quant: Quant) -> Made<Option<Act>> {
-        if let LazyOp::Affine(steps) = &lazy.op {
-            let input = lazy.inputs[0];
+    /// The integer form of a deferred layer, when it has one.
+    fn emit_bytes(&mut self, deferred: &Deferred, quant: Quant) -> Lowered<Option<Activation>> {
+        if let DeferredOp::Affine(steps) = &deferred.op {
+            let input = deferred.inputs[0];
             if self.fold_into_input(input, steps, quant) {
-                return Ok(Some(Act {
+                return Ok(Some(Activation {
                     real: false,
                     ..input
                 }));
             }
         }
-        let known: Option<Vec<Quant>> = lazy
+        let known: Option<Vec<Quant>> = deferred
             .inputs
             .iter()
             .map(|a| self.quant(a.id).filter(|_| a.real))
             .collect();
         let Some(quants) = known else { return Ok(None) };
-        let op = match &lazy.op {
-            LazyOp::Conv(conv, bias) => match &conv.weights {
+        let op = match &deferred.op {
+            DeferredOp::Conv(conv, bias) => match &conv.weights {
                 Weights::Q8 { .. } => Op::Conv(conv.to_bytes(bias, quants[0].scale)?),
                 Weights::F32 { .. } => return Ok(None),
             },
-            LazyOp::Add(clamp) => Op::Add { clamp: *clamp },
-            LazyOp::Mul(clamp) => Op::Mul { clamp: *clamp },
-            LazyOp::Average(window, pads) => Op::AveragePool(*window, *pads),
-            LazyOp::Unary(f) => Op::Unary(*f),
-            LazyOp::Affine(_) | LazyOp::Slopes(_) | LazyOp::Product(_) | LazyOp::Norm(_) => {
+            DeferredOp::Add(clamp) => Op::Add { clamp: *clamp },
+            DeferredOp::Mul(clamp) => Op::Mul { clamp: *clamp },
+            DeferredOp::Average(window, pads) => Op::AveragePool(*window, *pads),
+            DeferredOp::Unary(f) => Op::Unary(*f),
+            DeferredOp::Affine(_)
+            | DeferredOp::Slopes(_)
+            | DeferredOp::Product(_)
+            | DeferredOp::Norm(_) => {
                 return Ok(None);
             }
-            LazyOp::Concat => {
+            DeferredOp::Concat => {
                 let mut inputs = Vec::new();
-                for &i in &lazy.inputs {
-                    inputs.push(self.quantise_value(&Val::Act(i), quant)?.id);
+                for &i in &deferred.inputs {
+                    inputs.push(self.quantise_value(&Value::Activation(i), quant)?.id);
                 }
                 let tensor = Tensor {
-                    shape: lazy.shape,
+                    shape: deferred.shape,
                     kind: Kind::Q8(quant),
                 };
-                let id = self.add_layer(Op::Concat, inputs, tensor, &lazy.name);
-                return Ok(Some(Act {
+                let id = self.add_layer(Op::Concat, inputs, tensor, &deferred.name);
+                return Ok(Some(Activation {
                     id,
                     view: View::Nchw,
                     real: false,
@@ -184,12 +186,12 @@ impl Lower {
             }
         };
         let tensor = Tensor {
-            shape: lazy.shape,
+            shape: deferred.shape,
             kind: Kind::Q8(quant),
         };
-        let inputs = lazy.inputs.iter().map(|a| a.id).collect();
-        let id = self.add_layer(op, inputs, tensor, &lazy.name);
-        Ok(Some(Act {
+        let inputs = deferred.inputs.iter().map(|a| a.id).collect();
+        let id = self.add_layer(op, inputs, tensor, &deferred.name);
+        Ok(Some(Activation {
             id,
             view: View::Nchw,
             real: false,
@@ -197,7 +199,7 @@ impl Lower {
     }
 
     /// When the value is the network's own input, read once: its quantisation becomes part of putting the picture in.
-    fn fold_into_input(&mut self, act: Act, steps: &[InputStep], quant: Quant) -> bool {
+    fn fold_into_input(&mut self, act: Activation, steps: &[InputStep], quant: Quant) -> bool {
         let own = self.quant(act.id);
         let Some(input) = self.input.as_mut().filter(|i| i.tensor == act.id) else {
             return false;
@@ -222,7 +224,7 @@ impl Lower {
     }
 }
 
-impl crate::network::graph::Conv {
+impl Conv {
     /// With float weights and bias.
     fn to_float(&self, bias: &Bias) -> Self {
         let per = self.window.kh * self.window.kw * (self.cin / self.groups);
@@ -242,7 +244,7 @@ impl crate::network::graph::Conv {
     }
 
     /// With the bias in units of `input scale * weight scale`.
-    fn to_bytes(&self, bias: &Bias, input_scale: f32) -> Made<Self> {
+    fn to_bytes(&self, bias: &Bias, input_scale: f32) -> Lowered<Self> {
         let mut made = self.clone();
         if let Weights::Q8 {
             scale, bias: ints, ..

@@ -1,7 +1,7 @@
 //! Constant folding: Shape, and the small sums on constants that exporters put before a Reshape.
 
-use super::shape::{axis_of, logical, resolve};
-use super::{Lower, Made, Val};
+use super::ops::shape::{axis_of, logical, resolve};
+use super::{Lower, Lowered, Value};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
 use crate::network::onnx::attributes::{attribute, int, ints};
@@ -14,7 +14,7 @@ const VALUES_MOST: usize = 1 << 24;
 
 impl Lower {
     /// Constant, Shape and arithmetic on constants; `false` when the node is none of these.
-    pub(super) fn fold_constant(&mut self, node: &NodeProto) -> Made<bool> {
+    pub(crate) fn fold_constant(&mut self, node: &NodeProto) -> Lowered<bool> {
         let Some(output) = node.output.first() else {
             return Ok(true);
         };
@@ -27,8 +27,8 @@ impl Lower {
                 let dims = match known {
                     Some(dims) => dims.clone(),
                     None => match self.input_value(node, 0)? {
-                        Val::Const(c) => c.dims.clone(),
-                        Val::Quantised(q) => q.ints.dims.clone(),
+                        Value::Const(c) => c.dims.clone(),
+                        Value::Quantised(q) => q.ints.dims.clone(),
                         value => {
                             let (shape, view) = self.extent(&value)?;
                             logical(shape, view)
@@ -45,7 +45,7 @@ impl Lower {
                 let mut inputs = Vec::with_capacity(node.input.len());
                 for name in &node.input {
                     match self.values.get(name) {
-                        Some(Val::Const(c)) => inputs.push(c.clone()),
+                        Some(Value::Const(c)) => inputs.push(c.clone()),
                         _ => return Ok(false),
                     }
                 }
@@ -65,7 +65,7 @@ impl Lower {
             self.spend(made.len())?;
         }
         self.values
-            .insert(output.clone(), Val::Const(Rc::new(made)));
+            .insert(output.clone(), Value::Const(Rc::new(made)));
         Ok(true)
     }
 }
@@ -77,7 +77,7 @@ fn list(values: Vec<i64>) -> Const {
     }
 }
 
-fn constant(node: &NodeProto) -> Made<Const> {
+fn constant(node: &NodeProto) -> Lowered<Const> {
     if let Some(t) = attribute(node, "value").and_then(|a| a.t.as_ref()) {
         return Const::read(t.clone());
     }
@@ -104,7 +104,7 @@ fn constant(node: &NodeProto) -> Made<Const> {
 }
 
 /// The few operators on constants that lead to shapes and scales.
-fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     let Some(first) = inputs.first() else {
         return Ok(None);
     };
@@ -152,7 +152,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
                     let at = axis_of(i, values.len())?;
                     values.get(at).copied().ok_or("picks past the end".into())
                 })
-                .collect::<Made<Vec<_>>>()?;
+                .collect::<Lowered<Vec<_>>>()?;
             Const {
                 dims: inputs[1].dims.clone(),
                 data: Data::I64(picked),
@@ -189,7 +189,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
 }
 
 /// A sum, difference, product or quotient of constants of one type, whose shapes are broadcast.
-fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
+fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
     let Some((dims, from)) = broadcast(&a.dims, &b.dims) else {
         return Ok(None);
     };
@@ -241,11 +241,11 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Made<Option<Const>> {
 }
 
 /// For each value of a broadcast result, where it comes from in both operands.
-pub(super) type Sources = Vec<(usize, usize)>;
+pub(crate) type Sources = Vec<(usize, usize)>;
 
 /// The shape that two shapes are broadcast to, and where its values come from; `None` when they do not go together or the
 /// result is large.
-pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
+pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
     let rank = a.len().max(b.len());
     let size = |dims: &[usize], axis: usize| {
         let missing = rank - dims.len();
@@ -274,7 +274,7 @@ pub(super) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources
 }
 
 /// Transpose and Reshape of a constant.
-fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
+fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     let first = &inputs[0];
     if node.op_type == "Reshape" {
         let Some(target) = inputs.get(1) else {
@@ -291,7 +291,7 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
         (0..rank).rev().collect()
     } else {
         let order = perm.iter().map(|&a| axis_of(a, rank));
-        order.collect::<Made<_>>()?
+        order.collect::<Lowered<_>>()?
     };
     let Some(axes) = Axes::plain(&first.dims) else {
         return Ok(None);
@@ -316,14 +316,14 @@ fn picked(data: &Data, from: impl Iterator<Item = usize>) -> Data {
 }
 
 /// Sizes after Squeeze or Unsqueeze of these axes.
-fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Made<Vec<usize>> {
+fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Lowered<Vec<usize>> {
     let more = op == "Unsqueeze";
     let Some(axes) = axes else {
         return Ok(dims.iter().copied().filter(|&d| d != 1 || more).collect());
     };
     let rank = dims.len() + if more { axes.len() } else { 0 };
     let axes = axes.iter().map(|&a| axis_of(a, rank));
-    let mut axes = axes.collect::<Made<Vec<_>>>()?;
+    let mut axes = axes.collect::<Lowered<Vec<_>>>()?;
     axes.sort_unstable();
     let mut made = dims.to_vec();
     if more {
@@ -345,7 +345,7 @@ fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Made<Vec<usize>
 }
 
 /// Gather of constants along an axis.
-fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Made<Option<Const>> {
+fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>> {
     let axis = axis_of(int(node, "axis", 0), from.dims.len())?;
     let Some(&size) = from.dims.get(axis) else {
         return Ok(None);
@@ -379,8 +379,8 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Made<Option<Const>> {
 }
 
 /// Operators on constants whose shapes are broadcast: comparison, choice, repetition.
-fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Made<Option<Const>> {
-    let sizes = |c: &Const| -> Made<Vec<usize>> {
+fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
+    let sizes = |c: &Const| -> Lowered<Vec<usize>> {
         let of = |v| usize::try_from(v).map_err(|_| format!("a size of {v}"));
         c.ints().into_iter().map(of).collect()
     };

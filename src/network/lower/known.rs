@@ -1,21 +1,21 @@
 //! Which operators have a fused form, and which piece of code makes it.
 
-use super::{Lower, Made, Val};
+use super::{Lower, Lowered, Value};
 use crate::network::error::NotFused;
 use std::collections::HashSet;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// How a node is lowered.
-pub(super) enum Form {
+pub(crate) enum Form {
     /// To one value, its first result.
-    One(fn(&mut Lower, &NodeProto) -> Made<Val>),
+    One(fn(&mut Lower, &NodeProto) -> Lowered<Value>),
     /// To all its results at once.
-    All(fn(&mut Lower, &NodeProto) -> Made<()>),
+    All(fn(&mut Lower, &NodeProto) -> Lowered<()>),
 }
 
 /// The fused form of a node's operator; the error says that there is none.
-pub(super) fn form(node: &NodeProto) -> Made<Form> {
-    let one: fn(&mut Lower, &NodeProto) -> Made<Val> =
+pub(crate) fn form(node: &NodeProto) -> Lowered<Form> {
+    let one: fn(&mut Lower, &NodeProto) -> Lowered<Value> =
         match (node.domain.as_str(), node.op_type.as_str()) {
             ("" | "ai.onnx", "Split") => return Ok(Form::All(Lower::split)),
             ("" | "ai.onnx", "DynamicQuantizeLinear") => {

@@ -10,7 +10,7 @@
 use super::axes::plain_form;
 use super::constants::Constants;
 use super::order::keep_order;
-use super::{Act, Lower, Made, Val, View};
+use super::{Activation, Lower, Lowered, Value, View};
 use crate::network::error::NotFused;
 use crate::network::graph::sizes::volume;
 use crate::network::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor};
@@ -275,11 +275,11 @@ impl Walk<'_> {
     }
 
     /// Makes the file's constants that a node reads known.
-    fn read_constants(&self, found: &mut Found, node: &NodeProto) -> Made<()> {
+    fn read_constants(&self, found: &mut Found, node: &NodeProto) -> Lowered<()> {
         for name in &node.input {
             if let Some(read) = self.constants.read(name) {
                 let read = read.map_err(|why| format!("initialiser {name:?} {why}"))?;
-                found.lower.values.insert(name.clone(), Val::Const(read));
+                found.lower.values.insert(name.clone(), Value::Const(read));
             }
         }
         Ok(())
@@ -300,7 +300,7 @@ impl Walk<'_> {
         }
         for (name, dims, value) in known {
             let data = Data::I64(value);
-            let value = Val::Const(Rc::new(Const { dims, data }));
+            let value = Value::Const(Rc::new(Const { dims, data }));
             found.lower.values.insert(name.clone(), value);
         }
         true
@@ -333,14 +333,14 @@ impl Walk<'_> {
         match found.lower.values.get(name).cloned() {
             // An initialiser.
             None => Ok(0),
-            Some(Val::Const(_) | Val::Quantised(_)) if name == self.output => {
+            Some(Value::Const(_) | Value::Quantised(_)) if name == self.output => {
                 Err(Again::Never("the output is constant".into()))
             }
-            Some(Val::Const(c)) => {
+            Some(Value::Const(c)) => {
                 found.constants.insert(name.to_owned(), (*c).clone());
                 Ok(0)
             }
-            Some(Val::Quantised(_)) => {
+            Some(Value::Quantised(_)) => {
                 let node = self.producers.get(name).copied();
                 let node = node.ok_or_else(|| stays("and nothing makes it"))?;
                 if found.constant_nodes.insert(node) {
@@ -350,7 +350,7 @@ impl Walk<'_> {
                 }
                 Ok(0)
             }
-            Some(Val::Absent) => Err(stays("an optional output that is not made inside")),
+            Some(Value::Absent) => Err(stays("an optional output that is not made inside")),
             Some(value) => {
                 let act = found.lower.taken_out(&value).map_err(|why| stays(&why))?;
                 if found.lower.picture(act.id).is_some() {
@@ -415,10 +415,10 @@ impl Walk<'_> {
                 .add_layer(Op::Quantise, vec![id], Tensor { shape, kind }, name);
         }
         let real = false;
-        found
-            .lower
-            .values
-            .insert(name.to_owned(), Val::Act(Act { id, view, real }));
+        found.lower.values.insert(
+            name.to_owned(),
+            Value::Activation(Activation { id, view, real }),
+        );
     }
 
     /// Inside nodes that hang together without anything that an island is worth making for.
@@ -471,7 +471,7 @@ impl Found {
     /// Whether a node's result is constant.
     fn folded(&self, node: &NodeProto) -> bool {
         let value = node.output.first().and_then(|o| self.lower.values.get(o));
-        matches!(value, Some(Val::Const(_) | Val::Quantised(_)))
+        matches!(value, Some(Value::Const(_) | Value::Quantised(_)))
     }
 }
 
@@ -504,25 +504,24 @@ fn number(partial: &mut Partial) {
 
 impl Lower {
     /// The segment after which a value is there.
-    pub(super) fn segment_of(&self, value: &Val) -> usize {
+    pub(crate) fn segment_of(&self, value: &Value) -> usize {
         match value {
-            Val::Act(act) => self.segments[act.id.0],
-            Val::Lazy(lazy, _) => {
-                let inputs = lazy.inputs.iter().map(|a| self.segments[a.id.0]);
+            Value::Activation(act) => self.segments[act.id.0],
+            Value::Deferred(deferred, _) => {
+                let inputs = deferred.inputs.iter().map(|a| self.segments[a.id.0]);
                 inputs.max().unwrap_or(0)
             }
-            Val::Padded(inner, _) | Val::Grouped { inner, .. } => self.segment_of(inner),
-            Val::Dynamic(value) => self.segment_of_dynamic(value),
-            Val::Spelt(value) => self.segments[value.of.0],
-            Val::Const(_) | Val::Quantised(_) | Val::Absent => 0,
+            Value::Padded(inner, _) | Value::Grouped { inner, .. } => self.segment_of(inner),
+            Value::Intermediate(value) => self.segment_of_intermediate(value),
+            Value::Const(_) | Value::Quantised(_) | Value::Absent => 0,
         }
     }
 
     /// A value as floats; integers become the real numbers that they stand for.
-    fn taken_out(&mut self, value: &Val) -> Made<Act> {
+    fn taken_out(&mut self, value: &Value) -> Lowered<Activation> {
         let settled;
         let mut value = value;
-        if matches!(value, Val::Act(_) | Val::Lazy(..)) {
+        if matches!(value, Value::Activation(_) | Value::Deferred(..)) {
             settled = self.settled(&NodeProto::default(), value)?;
             value = &settled;
         }
@@ -531,6 +530,6 @@ impl Lower {
             return Ok(act);
         }
         let real = self.quant(act.id).is_some();
-        self.float_of(Act { real, ..act })
+        self.float_of(Activation { real, ..act })
     }
 }

@@ -1,8 +1,8 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
 use super::conv::Bias;
-use super::{Act, Lower, Made, PIXELS, QuantConst, Val};
 use crate::network::graph::{InputType, Kind, Quant};
+use crate::network::lower::{Activation, Lower, Lowered, PIXELS, QuantisedConst, Value};
 use crate::network::onnx::attributes::{float, int};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
@@ -10,14 +10,14 @@ use tract_onnx::pb::NodeProto;
 
 impl Lower {
     /// Scale and zero point of a whole tensor, from two inputs of a node.
-    fn quant_at(&self, node: &NodeProto, scale: usize, zero: usize) -> Made<Quant> {
+    fn quant_at(&self, node: &NodeProto, scale: usize, zero: usize) -> Lowered<Quant> {
         let scale = self.const_scalar(node, scale)?;
         if !(scale.is_finite() && scale > 0.0) {
             return Err(format!("a scale of {scale}"));
         }
         let zero = if self.has_input(node, zero) {
             match self.input_value(node, zero)? {
-                Val::Const(c) => c.one_byte().ok_or("a zero point is not one byte")?,
+                Value::Const(c) => c.one_byte().ok_or("a zero point is not one byte")?,
                 _ => return Err("a zero point is not constant".into()),
             }
         } else {
@@ -27,27 +27,28 @@ impl Lower {
     }
 
     /// The real values of integers.
-    fn dequantised(&mut self, value: Val, quant: Quant) -> Made<Val> {
+    fn dequantised(&mut self, value: Value, quant: Quant) -> Lowered<Value> {
         match value {
-            Val::Padded(inner, pads) => {
+            Value::Padded(inner, pads) => {
                 // The padding means 0 by the zero point that it was written with.
-                let same = matches!(*inner, Val::Act(act) if self.quant(act.id) == Some(quant));
+                let same =
+                    matches!(*inner, Value::Activation(act) if self.quant(act.id) == Some(quant));
                 if !same {
                     return Err("reads padded integers with another meaning".into());
                 }
                 let inner = self.dequantised(*inner, quant)?;
-                Ok(Val::Padded(Box::new(inner), pads))
+                Ok(Value::Padded(Box::new(inner), pads))
             }
-            Val::Grouped {
+            Value::Grouped {
                 inner,
                 groups,
                 turned,
-            } => Ok(Val::Grouped {
+            } => Ok(Value::Grouped {
                 inner: Box::new(self.dequantised(*inner, quant)?),
                 groups,
                 turned,
             }),
-            Val::Act(act) if !act.real => {
+            Value::Activation(act) if !act.real => {
                 let picture = self.picture(act.id);
                 let pixels = picture.is_some_and(|i| i.dtype == InputType::U8 && !i.quantised);
                 let untouched = pixels && !self.pixels_taken;
@@ -63,21 +64,21 @@ impl Lower {
                     }
                     Kind::F32 => return Err("dequantises floats".into()),
                 }
-                Ok(Val::Act(Act { real: true, ..act }))
+                Ok(Value::Activation(Activation { real: true, ..act }))
             }
             _ => Err("dequantises what is not a quantised value".into()),
         }
     }
 
     /// A constant's integers with scales and zero points from two inputs.
-    fn quant_const(
+    fn quantised_const(
         &self,
         node: &NodeProto,
         ints: &Const,
         scale: usize,
         zero: usize,
         axis: i64,
-    ) -> Made<QuantConst> {
+    ) -> Lowered<QuantisedConst> {
         let (scale, _) = self.const_floats(node, scale)?;
         let rank = ints.dims.len() as i64;
         let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(0);
@@ -97,7 +98,7 @@ impl Lower {
                 *z = given[i.min(given.len() - 1)] as i32;
             }
         }
-        Ok(QuantConst {
+        Ok(QuantisedConst {
             ints: ints.clone(),
             scale,
             zero: zeros,
@@ -105,24 +106,24 @@ impl Lower {
         })
     }
 
-    pub(super) fn quantize_linear(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn quantize_linear(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         match &x {
-            Val::Const(c) => self.quantise_const(node, c),
-            Val::Padded(inner, pads) => {
+            Value::Const(c) => self.quantise_const(node, c),
+            Value::Padded(inner, pads) => {
                 let quant = self.quant_at(node, 1, 2)?;
                 let act = self.quantise_value(inner, quant)?;
-                Ok(Val::Padded(Box::new(Val::Act(act)), *pads))
+                Ok(Value::Padded(Box::new(Value::Activation(act)), *pads))
             }
-            Val::Grouped {
+            Value::Grouped {
                 inner,
                 groups,
                 turned,
             } => {
                 let quant = self.quant_at(node, 1, 2)?;
-                let inner = Box::new(Val::Act(self.quantise_value(inner, quant)?));
+                let inner = Box::new(Value::Activation(self.quantise_value(inner, quant)?));
                 let (groups, turned) = (*groups, *turned);
-                Ok(Val::Grouped {
+                Ok(Value::Grouped {
                     inner,
                     groups,
                     turned,
@@ -130,17 +131,17 @@ impl Lower {
             }
             _ => {
                 let quant = self.quant_at(node, 1, 2)?;
-                Ok(Val::Act(self.quantise_value(&x, quant)?))
+                Ok(Value::Activation(self.quantise_value(&x, quant)?))
             }
         }
     }
 
     /// Float weights that the graph itself quantises.
-    fn quantise_const(&self, node: &NodeProto, c: &Const) -> Made<Val> {
+    fn quantise_const(&self, node: &NodeProto, c: &Const) -> Lowered<Value> {
         let axis = int(node, "axis", 1);
-        let q = self.quant_const(node, c, 1, 2, axis)?;
+        let q = self.quantised_const(node, c, 1, 2, axis)?;
         let signed = self.has_input(node, 2)
-            && matches!(self.input_value(node, 2)?, Val::Const(z) if matches!(z.data, Data::I8(_)));
+            && matches!(self.input_value(node, 2)?, Value::Const(z) if matches!(z.data, Data::I8(_)));
         let inner: usize = c.dims.iter().skip(q.axis + 1).product();
         let at = |i: usize| {
             if q.scale.len() == 1 {
@@ -159,17 +160,17 @@ impl Lower {
         } else {
             Data::U8(Rc::new(ints.map(|v| v as u8).collect()))
         };
-        Ok(Val::Const(Rc::new(Const {
+        Ok(Value::Const(Rc::new(Const {
             dims: c.dims.clone(),
             data,
         })))
     }
 
-    pub(super) fn dequantize_linear(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn dequantize_linear(&mut self, node: &NodeProto) -> Lowered<Value> {
         match self.input_value(node, 0)? {
-            Val::Const(c) => {
-                let q = self.quant_const(node, &c, 1, 2, int(node, "axis", 1))?;
-                Ok(Val::Quantised(Rc::new(q)))
+            Value::Const(c) => {
+                let q = self.quantised_const(node, &c, 1, 2, int(node, "axis", 1))?;
+                Ok(Value::Quantised(Rc::new(q)))
             }
             value => {
                 let quant = self.quant_at(node, 1, 2)?;
@@ -179,26 +180,38 @@ impl Lower {
     }
 
     /// Real values of inputs `at`, `at + 1`, `at + 2`.
-    fn real(&mut self, node: &NodeProto, at: usize) -> Made<Val> {
+    fn real(&mut self, node: &NodeProto, at: usize) -> Lowered<Value> {
         let value = self.input_value(node, at)?;
-        if let Val::Const(c) = &value {
-            let q = self.quant_const(node, c, at + 1, at + 2, 0)?;
-            return Ok(Val::Quantised(Rc::new(q)));
+        if let Value::Const(c) = &value {
+            let q = self.quantised_const(node, c, at + 1, at + 2, 0)?;
+            return Ok(Value::Quantised(Rc::new(q)));
         }
         let quant = self.quant_at(node, at + 1, at + 2)?;
         self.dequantised(value, quant)
     }
 
     /// Constant weights at input `at` with scale and zero point after them.
-    fn real_const(&self, node: &NodeProto, at: usize, axis: i64) -> Made<Rc<QuantConst>> {
+    fn real_const(&self, node: &NodeProto, at: usize, axis: i64) -> Lowered<Rc<QuantisedConst>> {
         match self.input_value(node, at)? {
-            Val::Const(c) => Ok(Rc::new(self.quant_const(node, &c, at + 1, at + 2, axis)?)),
+            Value::Const(c) => Ok(Rc::new(self.quantised_const(
+                node,
+                &c,
+                at + 1,
+                at + 2,
+                axis,
+            )?)),
             _ => Err("the weights are not constant".into()),
         }
     }
 
     /// A bias in units of input scale times weight scale.
-    fn exact_bias(&self, node: &NodeProto, at: usize, w: &QuantConst, n: usize) -> Made<Bias> {
+    fn exact_bias(
+        &self,
+        node: &NodeProto,
+        at: usize,
+        w: &QuantisedConst,
+        n: usize,
+    ) -> Lowered<Bias> {
         if !self.has_input(node, at) {
             return Ok(Bias::None);
         }
@@ -216,28 +229,28 @@ impl Lower {
         Ok(Bias::Exact(ints, scale))
     }
 
-    fn quantised_again(&mut self, node: &NodeProto, value: &Val, at: usize) -> Made<Val> {
+    fn quantised_again(&mut self, node: &NodeProto, value: &Value, at: usize) -> Lowered<Value> {
         let quant = self.quant_at(node, at, at + 1)?;
-        Ok(Val::Act(self.quantise_value(value, quant)?))
+        Ok(Value::Activation(self.quantise_value(value, quant)?))
     }
 
-    pub(super) fn qlinear_conv(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_conv(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let w = self.real_const(node, 3, 0)?;
         let cout = w.ints.dims.first().copied().unwrap_or(0);
         let bias = self.exact_bias(node, 8, &w, cout)?;
-        let y = self.conv_of(node, x, &Val::Quantised(w), bias)?;
+        let y = self.conv_of(node, x, &Value::Quantised(w), bias)?;
         self.quantised_again(node, &y, 6)
     }
 
-    pub(super) fn qlinear_matmul(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_matmul(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let w = self.real_const(node, 3, 1)?;
-        let y = self.fully_connected_of(node, x, &Val::Quantised(w), false, Bias::None)?;
+        let y = self.fully_connected_of(node, x, &Value::Quantised(w), false, Bias::None)?;
         self.quantised_again(node, &y, 6)
     }
 
-    pub(super) fn qgemm(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qgemm(&mut self, node: &NodeProto) -> Lowered<Value> {
         if int(node, "transA", 0) != 0 || float(node, "alpha", 1.0) != 1.0 {
             return Err("transA or alpha is not the default".into());
         }
@@ -247,7 +260,7 @@ impl Lower {
         let w = self.real_const(node, 3, axis as i64)?;
         let cout = w.ints.dims.get(axis).copied().unwrap_or(0);
         let bias = self.exact_bias(node, 6, &w, cout)?;
-        let y = self.fully_connected_of(node, x, &Val::Quantised(w), transposed, bias)?;
+        let y = self.fully_connected_of(node, x, &Value::Quantised(w), transposed, bias)?;
         if self.has_input(node, 7) {
             self.quantised_again(node, &y, 7)
         } else {
@@ -255,11 +268,11 @@ impl Lower {
         }
     }
 
-    pub(super) fn qlinear_binary(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_binary(&mut self, node: &NodeProto) -> Lowered<Value> {
         let (a, b) = (self.real(node, 0)?, self.real(node, 3)?);
         let add = node.op_type == "QLinearAdd";
         let y = match (a, b) {
-            (x, Val::Quantised(q)) | (Val::Quantised(q), x) => {
+            (x, Value::Quantised(q)) | (Value::Quantised(q), x) => {
                 self.with_constant(node, x, q.floats(), &q.ints.dims)?
             }
             (a, b) => self.binary_of(node, &a, &b, add, !add)?,
@@ -267,25 +280,25 @@ impl Lower {
         self.quantised_again(node, &y, 6)
     }
 
-    pub(super) fn qlinear_pool(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_pool(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let y = self.pool_of(node, &x)?;
         self.quantised_again(node, &y, 3)
     }
 
-    pub(super) fn qlinear_softmax(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_softmax(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let y = self.softmax_of(node, &x)?;
         self.quantised_again(node, &y, 3)
     }
 
-    pub(super) fn qlinear_unary(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_unary(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let y = self.unary_of(node, x)?;
         self.quantised_again(node, &y, 3)
     }
 
-    pub(super) fn qlinear_concat(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn qlinear_concat(&mut self, node: &NodeProto) -> Lowered<Value> {
         let mut parts = Vec::new();
         for at in (2..node.input.len()).step_by(3) {
             parts.push(self.real(node, at)?);

@@ -6,22 +6,25 @@
 //! integers is not understood.
 
 use super::conv::{Bias, unlimited};
-use super::{Act, Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
+use crate::network::lower::intermediate::Intermediate;
+use crate::network::lower::{
+    Activation, Deferred, DeferredOp, Lower, Lowered, QuantisedConst, Value, View,
+};
 use crate::network::onnx::constant::{Const, Data};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// Where such a value is read that only stands for something between these operators.
-pub(super) const ELSEWHERE: &str =
+pub(crate) const ELSEWHERE: &str =
     "what a DynamicQuantizeLinear made, in another place than quantize_dynamic has it";
 
 /// A value that hangs on a DynamicQuantizeLinear; its scale and zero point are known by the tensor of extremes.
 #[derive(Debug, Clone)]
-pub(super) enum Dynamic {
+pub(crate) enum Dynamic {
     /// The integers; the tensor holds them without their zero point.
-    Integers(Act, TensorId),
+    Integers(Activation, TensorId),
     /// The scale.
     Scale(TensorId),
     /// The scale times constants of this shape.
@@ -29,12 +32,16 @@ pub(super) enum Dynamic {
     /// The zero point.
     Zero(TensorId),
     /// Sums of products with the integers, before they are cast to floats.
-    Sums(Box<Val>),
+    Sums(Box<Value>),
 }
 
 impl Dynamic {
+    fn value(self) -> Value {
+        Value::Intermediate(Intermediate::Dynamic(self))
+    }
+
     /// Cast to float.
-    pub(super) fn into_float(self) -> Made<Val> {
+    pub(crate) fn into_float(self) -> Lowered<Value> {
         match self {
             Self::Sums(sums) => Ok(*sums),
             _ => Err(ELSEWHERE.into()),
@@ -43,7 +50,7 @@ impl Dynamic {
 }
 
 impl Lower {
-    pub(super) fn dynamic_quantize_linear(&mut self, node: &NodeProto) -> Made<()> {
+    pub(crate) fn dynamic_quantize_linear(&mut self, node: &NodeProto) -> Lowered<()> {
         let x = self.input_value(node, 0)?;
         let act = self.materialise(&x)?;
         let act = self.float_of(act)?;
@@ -60,30 +67,35 @@ impl Lower {
         let round = tensor(self.shape(act.id));
         let id = self.add_layer(Op::Round, vec![act.id, extremes], round, &node.name);
         let made = [
-            Dynamic::Integers(Act { id, ..act }, extremes),
+            Dynamic::Integers(Activation { id, ..act }, extremes),
             Dynamic::Scale(extremes),
             Dynamic::Zero(extremes),
         ];
         for (name, value) in node.output.iter().zip(made) {
-            self.values.insert(name.clone(), Val::Dynamic(value));
+            self.values.insert(name.clone(), value.value());
         }
         Ok(())
     }
 
     /// The integers at input 0 with the zero point at input 2, as whole numbers.
-    fn whole_numbers(&self, node: &NodeProto) -> Made<Act> {
-        let Val::Dynamic(Dynamic::Integers(act, of)) = self.input_value(node, 0)? else {
+    fn whole_numbers(&self, node: &NodeProto) -> Lowered<Activation> {
+        let value = self.input_value(node, 0)?;
+        let Value::Intermediate(Intermediate::Dynamic(Dynamic::Integers(act, of))) = value else {
             return Err("its input is not a DynamicQuantizeLinear's".into());
         };
         match self.has_input(node, 2).then(|| self.input_value(node, 2)) {
-            Some(Ok(Val::Dynamic(Dynamic::Zero(same)))) if same == of => Ok(act),
+            Some(Ok(Value::Intermediate(Intermediate::Dynamic(Dynamic::Zero(same)))))
+                if same == of =>
+            {
+                Ok(act)
+            }
             _ => Err("its zero point is not that of its input".into()),
         }
     }
 
     /// The weights at input 1 without the zero points at input 3, of which there is one or one for each place along `axis`.
-    fn whole_weights(&self, node: &NodeProto, axis: usize) -> Made<Val> {
-        let Val::Const(ints) = self.input_value(node, 1)? else {
+    fn whole_weights(&self, node: &NodeProto, axis: usize) -> Lowered<Value> {
+        let Value::Const(ints) = self.input_value(node, 1)? else {
             return Err("the weights are not constant".into());
         };
         if !matches!(ints.data, Data::I8(_) | Data::U8(_)) {
@@ -98,60 +110,60 @@ impl Lower {
             return Err(format!("{} zero points along axis {axis}", zero.len()));
         }
         let dims = ints.dims.clone();
-        let whole = QuantConst {
+        let whole = QuantisedConst {
             ints: (*ints).clone(),
             scale: vec![1.0; zero.len()],
             zero,
             axis,
         };
         let data = Data::F32(Rc::new(whole.floats()));
-        Ok(Val::Const(Rc::new(Const { dims, data })))
+        Ok(Value::Const(Rc::new(Const { dims, data })))
     }
 
-    pub(super) fn conv_integer(&mut self, node: &NodeProto) -> Made<Val> {
-        let x = Val::Act(self.whole_numbers(node)?);
+    pub(crate) fn conv_integer(&mut self, node: &NodeProto) -> Lowered<Value> {
+        let x = Value::Activation(self.whole_numbers(node)?);
         let w = self.whole_weights(node, 0)?;
         let sums = self.conv_of(node, x, &w, Bias::None)?;
-        Ok(Val::Dynamic(Dynamic::Sums(Box::new(sums))))
+        Ok(Dynamic::Sums(Box::new(sums)).value())
     }
 
-    pub(super) fn matmul_integer(&mut self, node: &NodeProto) -> Made<Val> {
-        let x = Val::Act(self.whole_numbers(node)?);
+    pub(crate) fn matmul_integer(&mut self, node: &NodeProto) -> Lowered<Value> {
+        let x = Value::Activation(self.whole_numbers(node)?);
         let w = self.whole_weights(node, 1)?;
         let sums = self.fully_connected_of(node, x, &w, false, Bias::None)?;
-        Ok(Val::Dynamic(Dynamic::Sums(Box::new(sums))))
+        Ok(Dynamic::Sums(Box::new(sums)).value())
     }
 
     /// A product of which one operand hangs on a DynamicQuantizeLinear, the other one being input `at`: the scales' product,
     /// or the sums' with it.
-    pub(super) fn by_dynamic(
+    pub(crate) fn by_dynamic(
         &mut self,
         node: &NodeProto,
         scale: &Dynamic,
-        other: &Val,
+        other: &Value,
         at: usize,
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         if node.op_type != "Mul" {
             return Err(ELSEWHERE.into());
         }
-        if let (Dynamic::Scale(of), Val::Const(_)) = (scale, other) {
+        if let (Dynamic::Scale(of), Value::Const(_)) = (scale, other) {
             let (values, dims) = self.const_floats(node, at)?;
             let scales = Dynamic::Scales(*of, Rc::new(values), dims);
-            return Ok(Val::Dynamic(scales));
+            return Ok(scales.value());
         }
         let (of, values, dims) = match scale {
             Dynamic::Scale(of) => (*of, vec![1.0], Vec::new()),
             Dynamic::Scales(of, values, dims) => (*of, values.to_vec(), dims.clone()),
             _ => return Err(ELSEWHERE.into()),
         };
-        let Val::Lazy(lazy, view) = other else {
+        let Value::Deferred(deferred, view) = other else {
             return Err(ELSEWHERE.into());
         };
-        let LazyOp::Conv(conv, Bias::None) = &lazy.op else {
+        let DeferredOp::Conv(conv, Bias::None) = &deferred.op else {
             return Err(ELSEWHERE.into());
         };
         let plain = matches!(&conv.weights, Weights::F32 { steps, .. } if steps.is_empty());
-        let free = lazy.made.borrow().is_none() && self.only_reader(node, at);
+        let free = deferred.is_pending() && self.only_reader(node, at);
         if !plain || !free || !unlimited(conv) || conv.factors.is_some() {
             return Err(ELSEWHERE.into());
         }
@@ -161,23 +173,23 @@ impl Lower {
             [one] => vec![one; conv.cout],
             _ => values,
         });
-        let extremes = Act {
+        let extremes = Activation {
             id: of,
             view: *view,
             real: false,
         };
-        let scaled = Lazy {
-            op: LazyOp::Conv(conv, Bias::None),
-            inputs: lazy.inputs.iter().copied().chain([extremes]).collect(),
-            shape: lazy.shape,
-            name: lazy.name.clone(),
+        let scaled = Deferred {
+            op: DeferredOp::Conv(conv, Bias::None),
+            inputs: deferred.inputs.iter().copied().chain([extremes]).collect(),
+            shape: deferred.shape,
+            name: deferred.name.clone(),
             made: RefCell::new(None),
         };
-        Ok(Val::Lazy(Rc::new(scaled), *view))
+        Ok(Value::Deferred(Rc::new(scaled), *view))
     }
 
     /// The segment after which such a value is there.
-    pub(super) fn segment_of_dynamic(&self, value: &Dynamic) -> usize {
+    pub(crate) fn segment_of_dynamic(&self, value: &Dynamic) -> usize {
         match value {
             Dynamic::Integers(act, _) => self.segments[act.id.0],
             Dynamic::Scale(of) | Dynamic::Scales(of, ..) | Dynamic::Zero(of) => self.segments[of.0],

@@ -3,21 +3,22 @@
 //!
 //! Values between these operators are known only by what they stand for; anything else that is done with them is not understood.
 
-use super::axes::plain_form;
 use super::shape::axis_of;
-use super::{Act, LazyOp, Lower, Made, TensorId, Val};
 use crate::network::graph::axes::Axes;
-use crate::network::graph::{InputStep, Norm};
+use crate::network::graph::{InputStep, Norm, TensorId};
+use crate::network::lower::axes::plain_form;
+use crate::network::lower::intermediate::Intermediate;
+use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value};
 use crate::network::onnx::attributes::{float, int};
 use tract_onnx::pb::NodeProto;
 
 /// Where such a value is read that only stands for something between these operators.
-pub(super) const ELSEWHERE: &str =
+pub(crate) const ELSEWHERE: &str =
     "a mean of the last axis in another place than LayerNormalization has it";
 
 /// Between the operators of a LayerNormalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The mean of each row.
     Mean,
     /// Rows less their mean.
@@ -34,14 +35,14 @@ pub(super) enum Part {
 
 /// A value of a LayerNormalization that is spelt out: what it is, the tensor of rows, and where the values' axes lie in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Spelt {
+pub(crate) struct DecomposedNorm {
     part: Part,
-    pub(super) of: TensorId,
+    pub(crate) of: TensorId,
     axes: Axes,
 }
 
 impl Lower {
-    pub(super) fn layer_norm(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn layer_norm(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         if node
             .output
@@ -75,48 +76,56 @@ impl Lower {
         self.norm_of(node, id, &dims, norm)
     }
 
-    fn norm_of(&mut self, node: &NodeProto, id: TensorId, dims: &[usize], norm: Norm) -> Made<Val> {
+    fn norm_of(
+        &mut self,
+        node: &NodeProto,
+        id: TensorId,
+        dims: &[usize],
+        norm: Norm,
+    ) -> Lowered<Value> {
         let (shape, view) = plain_form(dims)?;
         let id = self.reshaped_tensor(id, shape);
-        let act = Act {
+        let act = Activation {
             id,
             view,
             real: false,
         };
-        Ok(self.lazy(node, LazyOp::Norm(norm), vec![act], shape, view))
+        Ok(self.deferred(node, DeferredOp::Norm(norm), vec![act], shape, view))
     }
 
     /// ReduceMean over the last axis, kept: of a value, or of the square of what lies beside its mean.
-    pub(super) fn mean_of_rows(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+    pub(crate) fn mean_of_rows(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let rank = match x {
-            Val::Spelt(of) => of.axes.dims().len(),
+            Value::Intermediate(Intermediate::Norm(of)) => of.axes.dims().len(),
             other => self.dims_of(other)?.len(),
         };
         if self.reduced(node, rank)? != [rank - 1] || int(node, "keepdims", 1) == 0 {
             return Err("not the kept mean of the last axis".into());
         }
         match x {
-            Val::Spelt(of) if of.part == Part::Square => Ok(of.next(Part::Variance)),
-            Val::Spelt(_) => Err(ELSEWHERE.into()),
+            Value::Intermediate(Intermediate::Norm(of)) if of.part == Part::Square => {
+                Ok(of.next(Part::Variance))
+            }
+            Value::Intermediate(Intermediate::Norm(_)) => Err(ELSEWHERE.into()),
             other => {
                 let (of, axes) = self.strided(other)?;
                 let part = Part::Mean;
-                Ok(Val::Spelt(Spelt { part, of, axes }))
+                Ok(DecomposedNorm { part, of, axes }.value())
             }
         }
     }
 
     /// Pow and Sqrt, which are known here alone.
-    pub(super) fn power(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn power(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let root = node.op_type == "Sqrt";
         match x {
-            Val::Spelt(of)
+            Value::Intermediate(Intermediate::Norm(of))
                 if !root && of.part == Part::Off && self.const_scalar(node, 1)? == 2.0 =>
             {
                 Ok(of.next(Part::Square))
             }
-            Val::Spelt(of) => match of.part {
+            Value::Intermediate(Intermediate::Norm(of)) => match of.part {
                 Part::Raised(more) if root => Ok(of.next(Part::Deviation(more))),
                 _ => Err(ELSEWHERE.into()),
             },
@@ -125,23 +134,40 @@ impl Lower {
     }
 
     /// Sums, differences, products and quotients of which an operand is such a value.
-    pub(super) fn binary_spelt(&mut self, node: &NodeProto, a: &Val, b: &Val) -> Made<Val> {
+    pub(crate) fn binary_of_norm(
+        &mut self,
+        node: &NodeProto,
+        a: &Value,
+        b: &Value,
+    ) -> Lowered<Value> {
         match (node.op_type.as_str(), a, b) {
-            ("Sub", x, Val::Spelt(mean))
+            ("Sub", x, Value::Intermediate(Intermediate::Norm(mean)))
                 if mean.part == Part::Mean && self.strided(x)? == (mean.of, mean.axes) =>
             {
                 return Ok(mean.next(Part::Off));
             }
-            ("Mul", Val::Spelt(off), Val::Spelt(same)) if off == same && off.part == Part::Off => {
+            (
+                "Mul",
+                Value::Intermediate(Intermediate::Norm(off)),
+                Value::Intermediate(Intermediate::Norm(same)),
+            ) if off == same && off.part == Part::Off => {
                 return Ok(off.next(Part::Square));
             }
-            ("Add", Val::Spelt(variance), Val::Const(c)) if variance.part == Part::Variance => {
+            ("Add", Value::Intermediate(Intermediate::Norm(variance)), Value::Const(c))
+                if variance.part == Part::Variance =>
+            {
                 if let [more] = c.floats()[..] {
                     return Ok(variance.next(Part::Raised(more)));
                 }
             }
-            ("Add", Val::Const(_), Val::Spelt(_)) => return self.binary_spelt(node, b, a),
-            ("Div", Val::Spelt(off), Val::Spelt(by)) if off.part == Part::Off => {
+            ("Add", Value::Const(_), Value::Intermediate(Intermediate::Norm(_))) => {
+                return self.binary_of_norm(node, b, a);
+            }
+            (
+                "Div",
+                Value::Intermediate(Intermediate::Norm(off)),
+                Value::Intermediate(Intermediate::Norm(by)),
+            ) if off.part == Part::Off => {
                 if let Part::Deviation(epsilon) = by.part
                     && (off.of, off.axes) == (by.of, by.axes)
                 {
@@ -162,14 +188,19 @@ impl Lower {
     }
 }
 
-impl Spelt {
-    fn next(self, part: Part) -> Val {
-        Val::Spelt(Self { part, ..self })
+impl DecomposedNorm {
+    fn value(self) -> Value {
+        Value::Intermediate(Intermediate::Norm(self))
+    }
+
+    fn next(self, part: Part) -> Value {
+        Self { part, ..self }.value()
     }
 }
 
-/// Takes factors and addends, one or one a channel, into a normalisation.
-pub(super) fn fold(norm: &mut Norm, steps: &[InputStep]) {
+/// A normalisation with factors and addends taken in, one or one for each channel.
+pub(crate) fn norm_with_steps(norm: &Norm, steps: &[InputStep]) -> DeferredOp {
+    let mut norm = norm.clone();
     for (c, (scale, bias)) in norm.scale.iter_mut().zip(&mut norm.bias).enumerate() {
         for step in steps {
             if matches!(step, InputStep::Mul(_) | InputStep::Div(_)) {
@@ -178,4 +209,5 @@ pub(super) fn fold(norm: &mut Norm, steps: &[InputStep]) {
             *bias = step.of(*bias, c);
         }
     }
+    DeferredOp::Norm(norm)
 }

@@ -1,15 +1,15 @@
 //! Activations, sums, products, softmax and concatenation.
 
-use super::axes::is_plain;
-use super::conv::{relazy, unlimited};
+use super::conv::unlimited;
 use super::shape::logical;
-use super::{Act, LazyOp, Lower, Made, PIXELS, Val, View};
 use crate::network::graph::{FREE, InputStep, Op, Shape, Tensor, Unary};
+use crate::network::lower::axes::is_plain;
+use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, PIXELS, Value, View};
 use crate::network::onnx::attributes::{float, int, text};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
-    fn unary_function(&self, node: &NodeProto) -> Made<Unary> {
+    fn unary_function(&self, node: &NodeProto) -> Lowered<Unary> {
         Ok(match node.op_type.as_str() {
             "Relu" => Unary::Clamp(0.0, f32::INFINITY),
             "Clip" => {
@@ -40,51 +40,51 @@ impl Lower {
         })
     }
 
-    pub(super) fn unary(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn unary(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         self.unary_of(node, x)
     }
 
-    pub(super) fn unary_of(&mut self, node: &NodeProto, x: Val) -> Made<Val> {
+    pub(crate) fn unary_of(&mut self, node: &NodeProto, x: Value) -> Lowered<Value> {
         let function = self.unary_function(node)?;
-        if let (Val::Lazy(lazy, view), Unary::Clamp(low, high)) = (&x, function)
+        if let (Value::Deferred(deferred, view), Unary::Clamp(low, high)) = (&x, function)
             && self.only_reader(node, 0)
-            && lazy.made.borrow().is_none()
+            && deferred.is_pending()
         {
-            let op = match &lazy.op {
-                LazyOp::Conv(conv, bias) if unlimited(conv) => {
+            let op = match &deferred.op {
+                DeferredOp::Conv(conv, bias) if unlimited(conv) => {
                     let mut conv = conv.clone();
                     conv.clamp = (low, high);
-                    Some(LazyOp::Conv(conv, bias.clone()))
+                    Some(DeferredOp::Conv(conv, bias.clone()))
                 }
-                LazyOp::Add(clamp) if *clamp == FREE => Some(LazyOp::Add((low, high))),
-                LazyOp::Mul(clamp) if *clamp == FREE => Some(LazyOp::Mul((low, high))),
+                DeferredOp::Add(clamp) if *clamp == FREE => Some(DeferredOp::Add((low, high))),
+                DeferredOp::Mul(clamp) if *clamp == FREE => Some(DeferredOp::Mul((low, high))),
                 _ => None,
             };
             if let Some(op) = op {
-                return Ok(relazy(lazy, op, *view));
+                return Ok(deferred.with_op(op, *view));
             }
         }
         let (shape, view) = self.extent(&x)?;
         let act = self.materialise(&x)?;
-        Ok(self.lazy(node, LazyOp::Unary(function), vec![act], shape, view))
+        Ok(self.deferred(node, DeferredOp::Unary(function), vec![act], shape, view))
     }
 
     /// Gelu: the product of a number and the normal distribution's cumulative function, which `gate` takes together.
-    pub(super) fn gelu(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn gelu(&mut self, node: &NodeProto) -> Lowered<Value> {
         if !matches!(text(node, "approximate"), "" | "none") {
             return Err("is not the exact Gelu".into());
         }
         let x = self.input_value(node, 0)?;
         let (shape, view) = self.extent(&x)?;
         let act = self.materialise(&x)?;
-        let cdf = LazyOp::Unary(Unary::NormalCdf(1.0));
-        let cdf = self.lazy(node, cdf, vec![act], shape, view);
-        self.binary_of(node, &Val::Act(act), &cdf, false, true)
+        let cdf = DeferredOp::Unary(Unary::NormalCdf(1.0));
+        let cdf = self.deferred(node, cdf, vec![act], shape, view);
+        self.binary_of(node, &Value::Activation(act), &cdf, false, true)
     }
 
     /// PRelu: LeakyRelu with a constant slope a channel.
-    pub(super) fn prelu(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn prelu(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let (slopes, dims) = self.const_floats(node, 1)?;
         let slopes = self.per_channel(&x, slopes, &dims)?;
@@ -92,22 +92,19 @@ impl Lower {
         let act = self.materialise(&x)?;
         let op = match slopes[..] {
             [first, ref rest @ ..] if rest.iter().all(|&s| s == first) => {
-                LazyOp::Unary(Unary::LeakyRelu(first))
+                DeferredOp::Unary(Unary::LeakyRelu(first))
             }
-            _ => LazyOp::Slopes(slopes),
+            _ => DeferredOp::Slopes(slopes),
         };
-        Ok(self.lazy(node, op, vec![act], shape, view))
+        Ok(self.deferred(node, op, vec![act], shape, view))
     }
 
-    pub(super) fn binary(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn binary(&mut self, node: &NodeProto) -> Lowered<Value> {
         let (a, b) = (self.input_value(node, 0)?, self.input_value(node, 1)?);
-        let constant = |v: &Val| matches!(v, Val::Const(_) | Val::Quantised(_));
+        let constant = |v: &Value| matches!(v, Value::Const(_) | Value::Quantised(_));
         let op = node.op_type.as_str();
-        match (&a, &b) {
-            (Val::Spelt(_), _) | (_, Val::Spelt(_)) => return self.binary_spelt(node, &a, &b),
-            (Val::Dynamic(scale), other) => return self.by_dynamic(node, scale, other, 1),
-            (other, Val::Dynamic(scale)) => return self.by_dynamic(node, scale, other, 0),
-            _ => {}
+        if let (Value::Intermediate(_), _) | (_, Value::Intermediate(_)) = (&a, &b) {
+            return self.binary_of_intermediate(node, &a, &b);
         }
         if constant(&b) {
             let (values, dims) = self.const_floats(node, 1)?;
@@ -125,13 +122,13 @@ impl Lower {
     }
 
     /// A sum, difference, product or quotient whose second operand is constant.
-    pub(super) fn with_constant(
+    pub(crate) fn with_constant(
         &mut self,
         node: &NodeProto,
-        x: Val,
+        x: Value,
         values: Vec<f32>,
         dims: &[usize],
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         let values = match self.per_channel(&x, values.clone(), dims) {
             Ok(values) => values,
             Err(_) if !node.op_type.starts_with("QLinear") => {
@@ -148,18 +145,37 @@ impl Lower {
         self.affine(node, x, vec![step])
     }
 
-    pub(super) fn binary_of(
+    /// Steps for each channel of a value: taken into the layer that makes it, or a layer of their own.
+    pub(crate) fn affine(
         &mut self,
         node: &NodeProto,
-        a: &Val,
-        b: &Val,
+        x: Value,
+        steps: Vec<InputStep>,
+    ) -> Lowered<Value> {
+        if let Value::Deferred(layer, view) = &x
+            && self.only_reader(node, 0)
+            && layer.is_pending()
+            && let Some(op) = layer.op.with_steps(&steps)
+        {
+            return Ok(layer.with_op(op, *view));
+        }
+        let (shape, view) = self.extent(&x)?;
+        let act = self.materialise(&x)?;
+        Ok(self.deferred(node, DeferredOp::Affine(steps), vec![act], shape, view))
+    }
+
+    pub(crate) fn binary_of(
+        &mut self,
+        node: &NodeProto,
+        a: &Value,
+        b: &Value,
         add: bool,
         mul: bool,
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
         let op = match (add, mul) {
-            (true, _) => LazyOp::Add(FREE),
-            (_, true) => LazyOp::Mul(FREE),
+            (true, _) => DeferredOp::Add(FREE),
+            (_, true) => DeferredOp::Mul(FREE),
             _ => return Err("there is no fused form for two computed operands".into()),
         };
         let strided = [va, vb].iter().any(|v| matches!(v, View::Strided(_)));
@@ -183,11 +199,16 @@ impl Lower {
             return self.binary_rows(node, a, b, op);
         };
         let inputs = vec![self.materialise(first)?, self.materialise(second)?];
-        Ok(self.lazy(node, op, inputs, shape, va))
+        Ok(self.deferred(node, op, inputs, shape, va))
     }
 
     /// A constant operand as one value or one a channel of `x`.
-    pub(super) fn per_channel(&self, x: &Val, values: Vec<f32>, dims: &[usize]) -> Made<Vec<f32>> {
+    pub(crate) fn per_channel(
+        &self,
+        x: &Value,
+        values: Vec<f32>,
+        dims: &[usize],
+    ) -> Lowered<Vec<f32>> {
         let (shape, view) = self.extent(x)?;
         let rank = logical(shape, view).len();
         if dims.len() > rank {
@@ -215,12 +236,12 @@ impl Lower {
         }
     }
 
-    pub(super) fn softmax(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn softmax(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         self.softmax_of(node, &x)
     }
 
-    pub(super) fn softmax_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+    pub(crate) fn softmax_of(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let act = self.materialise(x)?;
         let act = self.float_of(act)?;
         let shape = self.shape(act.id);
@@ -236,20 +257,20 @@ impl Lower {
         };
         let rank = logical(shape, act.view).len() as i64;
         if !channels && (axis == -1 || axis == rank - 1) && self.quant(act.id).is_none() {
-            return self.softmax_rows(node, &Val::Act(act));
+            return self.softmax_rows(node, &Value::Activation(act));
         }
         if !channels {
             return Err(format!("axis {axis} is not the channels"));
         }
         let tensor = self.tensors[act.id.0].clone();
         let id = self.add_layer(Op::Softmax, vec![act.id], tensor, &node.name);
-        Ok(Val::Act(Act { id, ..act }))
+        Ok(Value::Activation(Activation { id, ..act }))
     }
 
-    pub(super) fn concat(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn concat(&mut self, node: &NodeProto) -> Lowered<Value> {
         let values = (0..node.input.len())
             .map(|i| self.input_value(node, i))
-            .collect::<Made<Vec<_>>>()?;
+            .collect::<Lowered<Vec<_>>>()?;
         let axis = int(node, "axis", 1);
         match self.concat_of(node, &values, axis) {
             Ok(made) => Ok(made),
@@ -259,7 +280,12 @@ impl Lower {
         }
     }
 
-    pub(super) fn concat_of(&mut self, node: &NodeProto, values: &[Val], axis: i64) -> Made<Val> {
+    pub(crate) fn concat_of(
+        &mut self,
+        node: &NodeProto,
+        values: &[Value],
+        axis: i64,
+    ) -> Lowered<Value> {
         let mut inputs = Vec::new();
         for value in values {
             inputs.push(self.materialise(value)?);
@@ -284,27 +310,27 @@ impl Lower {
             return Err(format!("axis {axis} is not the channels"));
         }
         let shape = size.with_channels(c)?;
-        Ok(self.lazy(node, LazyOp::Concat, inputs, shape, first.view))
+        Ok(self.deferred(node, DeferredOp::Concat, inputs, shape, first.view))
     }
 
     /// Cast: of the byte input to float; of floats to float.
-    pub(super) fn cast(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn cast(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         if int(node, "to", 0) != 1 {
             return Err("casts a computed value to something else than float".into());
         }
         match x {
-            Val::Dynamic(value) => value.into_float(),
-            Val::Act(act) if self.picture(act.id).is_some() && !act.real => {
+            Value::Intermediate(value) => value.into_float(),
+            Value::Activation(act) if self.picture(act.id).is_some() && !act.real => {
                 let own = self.quant(act.id);
                 if own.is_some_and(|own| own != PIXELS) {
                     return Err("casts pixels that were dequantised before".into());
                 }
                 let real = own.is_some();
                 self.pixels_taken |= real;
-                Ok(Val::Act(Act { real, ..act }))
+                Ok(Value::Activation(Activation { real, ..act }))
             }
-            Val::Act(act) if self.quant(act.id).is_some() && !act.real => {
+            Value::Activation(act) if self.quant(act.id).is_some() && !act.real => {
                 Err("casts integers".into())
             }
             other => Ok(other),
@@ -312,7 +338,7 @@ impl Lower {
     }
 
     /// A new tensor of the kind of `like` for layers that work on floats and bytes alike.
-    pub(super) fn same_kind(&self, like: Act, shape: Shape) -> Tensor {
+    pub(crate) fn same_kind(&self, like: Activation, shape: Shape) -> Tensor {
         Tensor {
             shape,
             kind: self.tensors[like.id.0].kind,

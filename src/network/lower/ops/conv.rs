@@ -1,21 +1,18 @@
 //! Convolutions, fully connected layers and the normalisation that folds into them.
 
 use super::shape::logical;
-use super::tokens::one_factor;
-use super::{Lazy, LazyOp, Lower, Made, QuantConst, Val, View};
 use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
+use crate::network::lower::axes::is_plain;
+use crate::network::lower::value::STEPS_MOST;
+use crate::network::lower::{DeferredOp, Lower, Lowered, QuantisedConst, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
 use crate::network::onnx::constant::{Const, Data};
-use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-/// So many steps in a row are folded into one layer: each is done again when the next one comes.
-const STEPS_MOST: usize = 64;
-
-/// The bias of a lazy convolution.
+/// The bias of a deferred convolution.
 #[derive(Debug, Clone)]
-pub(super) enum Bias {
+pub(crate) enum Bias {
     None,
     Real(Vec<f32>),
     /// Integers; a value is `ints[n] * scale[n]`.
@@ -25,7 +22,7 @@ pub(super) enum Bias {
 }
 
 impl Bias {
-    pub(super) fn floats(&self, count: usize) -> Vec<f32> {
+    pub(crate) fn floats(&self, count: usize) -> Vec<f32> {
         match self {
             Self::None => vec![0.0; count],
             Self::Real(v) => v.clone(),
@@ -36,7 +33,7 @@ impl Bias {
     }
 
     /// In the units that `unit` gives for each output channel.
-    pub(super) fn ints(&self, count: usize, unit: impl Fn(usize) -> f64) -> Made<Vec<i32>> {
+    pub(crate) fn ints(&self, count: usize, unit: impl Fn(usize) -> f64) -> Lowered<Vec<i32>> {
         let real = match self {
             Self::Exact(v, _) => return v.iter().map(|&v| small(v)).collect(),
             Self::Ints(v, s) => {
@@ -67,50 +64,50 @@ impl Bias {
     }
 }
 
-fn small(v: i64) -> Made<i32> {
+fn small(v: i64) -> Lowered<i32> {
     i32::try_from(v).map_err(|_| "a bias does not fit 32 bits".into())
 }
 
 /// Weights in output, kernel row, kernel column, input order, before the geometry is known.
-pub(super) enum Source<'a> {
+pub(crate) enum Source<'a> {
     Real(Rc<Vec<f32>>, Vec<usize>),
-    Ints(&'a QuantConst),
+    Ints(&'a QuantisedConst),
 }
 
 impl Lower {
-    pub(super) fn weights_of<'a>(&self, value: &'a Val) -> Made<Source<'a>> {
+    pub(crate) fn weights_of<'a>(&self, value: &'a Value) -> Lowered<Source<'a>> {
         match value {
-            Val::Const(c) => self.spend(c.len())?,
-            Val::Quantised(q) => self.spend(q.ints.len())?,
+            Value::Const(c) => self.spend(c.len())?,
+            Value::Quantised(q) => self.spend(q.ints.len())?,
             _ => {}
         }
         match value {
-            Val::Const(c) => Ok(Source::Real(
+            Value::Const(c) => Ok(Source::Real(
                 match &c.data {
                     Data::F32(v) => v.clone(),
                     _ => Rc::new(c.floats()),
                 },
                 c.dims.clone(),
             )),
-            Val::Quantised(q) if matches!(q.ints.data, Data::I8(_) | Data::U8(_)) => {
+            Value::Quantised(q) if matches!(q.ints.data, Data::I8(_) | Data::U8(_)) => {
                 Ok(Source::Ints(q))
             }
             _ => Err("the weights are not constant".into()),
         }
     }
 
-    pub(super) fn bias_of(&self, node: &NodeProto, at: usize, count: usize) -> Made<Bias> {
+    pub(crate) fn bias_of(&self, node: &NodeProto, at: usize, count: usize) -> Lowered<Bias> {
         if !self.has_input(node, at) {
             return Ok(Bias::None);
         }
         let spread = |s: &[f32]| (0..count).map(|n| s[n.min(s.len() - 1)]).collect();
         let bias = match self.input_value(node, at)? {
-            Val::Const(c) if c.len() == 1 && count > 1 => Bias::Real(vec![c.floats()[0]; count]),
-            Val::Const(c) => Bias::Real(c.floats()),
-            Val::Quantised(q) if q.zero.iter().all(|&z| z == 0) => {
+            Value::Const(c) if c.len() == 1 && count > 1 => Bias::Real(vec![c.floats()[0]; count]),
+            Value::Const(c) => Bias::Real(c.floats()),
+            Value::Quantised(q) if q.zero.iter().all(|&z| z == 0) => {
                 Bias::Ints(q.ints.ints(), spread(&q.scale))
             }
-            Val::Quantised(q) => Bias::Real(q.floats()),
+            Value::Quantised(q) => Bias::Real(q.floats()),
             _ => return Err("the bias is not constant".into()),
         };
         let len = bias.floats(count).len();
@@ -120,12 +117,12 @@ impl Lower {
         Ok(bias)
     }
 
-    pub(super) fn conv(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn conv(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let w = self.input_value(node, 1)?;
         let cout = match &w {
-            Val::Const(c) => c.dims.first(),
-            Val::Quantised(q) => q.ints.dims.first(),
+            Value::Const(c) => c.dims.first(),
+            Value::Quantised(q) => q.ints.dims.first(),
             _ => None,
         };
         let cout = *cout.ok_or("the weights are not constant")?;
@@ -134,9 +131,15 @@ impl Lower {
     }
 
     /// A convolution by `node`'s attributes.
-    pub(super) fn conv_of(&mut self, node: &NodeProto, x: Val, w: &Val, bias: Bias) -> Made<Val> {
+    pub(crate) fn conv_of(
+        &mut self,
+        node: &NodeProto,
+        x: Value,
+        w: &Value,
+        bias: Bias,
+    ) -> Lowered<Value> {
         let (x, extra) = match x {
-            Val::Padded(inner, pads) => (*inner, pads),
+            Value::Padded(inner, pads) => (*inner, pads),
             other => (other, [0; 4]),
         };
         if extra != [0; 4] && self.extent(&x)?.1 != View::Nchw {
@@ -188,18 +191,24 @@ impl Lower {
             factors: None,
         };
         let shape = Shape::new(h, w_, cout)?;
-        Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Nchw))
+        Ok(self.deferred(
+            node,
+            DeferredOp::Conv(conv, bias),
+            vec![x],
+            shape,
+            View::Nchw,
+        ))
     }
 
     /// Strides, dilations and padding of a convolution or pooling node.
-    pub(super) fn window(
+    pub(crate) fn window(
         &self,
         node: &NodeProto,
         (kh, kw): (usize, usize),
         input: Shape,
         extra: [usize; 4],
-    ) -> Made<Window> {
-        let list = |name: &str, count: usize, default: usize| -> Made<Vec<usize>> {
+    ) -> Lowered<Window> {
+        let list = |name: &str, count: usize, default: usize| -> Lowered<Vec<usize>> {
             let given = ints(node, name).unwrap_or_else(|| vec![default as i64; count]);
             let read: Option<Vec<usize>> = given
                 .iter()
@@ -251,7 +260,7 @@ impl Lower {
     }
 
     /// Gemm and MatMul: a convolution whose window is the whole input.
-    pub(super) fn fully_connected(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn fully_connected(&mut self, node: &NodeProto) -> Lowered<Value> {
         let gemm = node.op_type == "Gemm";
         let transposed = gemm && int(node, "transB", 0) != 0;
         if gemm
@@ -264,8 +273,8 @@ impl Lower {
         let x = self.input_value(node, 0)?;
         let w = self.input_value(node, 1)?;
         let cout = match &w {
-            Val::Const(c) => c.dims.clone(),
-            Val::Quantised(q) => q.ints.dims.clone(),
+            Value::Const(c) => c.dims.clone(),
+            Value::Quantised(q) => q.ints.dims.clone(),
             _ => Vec::new(),
         };
         let [k, n] = cout[..] else {
@@ -283,14 +292,14 @@ impl Lower {
         self.fully_connected_of(node, x, &w, transposed, bias)
     }
 
-    pub(super) fn fully_connected_of(
+    pub(crate) fn fully_connected_of(
         &mut self,
         node: &NodeProto,
-        x: Val,
-        w: &Val,
+        x: Value,
+        w: &Value,
         transposed: bool,
         bias: Bias,
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         let (_, view) = self.extent(&x)?;
         if !matches!(view, View::Flat | View::FlatChw) {
             return self.by_rows(node, &x, w, transposed, bias);
@@ -342,10 +351,16 @@ impl Lower {
             factors: None,
         };
         let shape = Shape::new(1, 1, n)?;
-        Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, View::Flat))
+        Ok(self.deferred(
+            node,
+            DeferredOp::Conv(conv, bias),
+            vec![x],
+            shape,
+            View::Flat,
+        ))
     }
 
-    pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn batch_norm(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let [gamma, beta, mean, var] = [1, 2, 3, 4].map(|i| self.const_floats(node, i));
         let (gamma, beta, mean, var) = (gamma?.0, beta?.0, mean?.0, var?.0);
@@ -357,8 +372,7 @@ impl Lower {
         {
             return Err(format!("its statistics are not {} channels", shape.c));
         }
-        let rows =
-            crate::network::lower::axes::is_plain(shape, view) && logical(shape, view).len() == 2;
+        let rows = is_plain(shape, view) && logical(shape, view).len() == 2;
         let elsewhere = matches!(view, View::Nhwc | View::Strided(_)) && !rows;
         if elsewhere || (view == View::FlatChw && shape.pixels() > 1) {
             return Err("the channels are not axis 1".into());
@@ -369,67 +383,18 @@ impl Lower {
         let b: Vec<f32> = (0..shape.c).map(|c| beta[c] - mean[c] * a[c]).collect();
         self.affine(node, x, vec![InputStep::Mul(a), InputStep::Add(b)])
     }
-
-    /// Per-channel steps on a value: folded into the convolution that makes it, or a layer.
-    pub(super) fn affine(&mut self, node: &NodeProto, x: Val, steps: Vec<InputStep>) -> Made<Val> {
-        if let Val::Lazy(lazy, view) = &x
-            && self.only_reader(node, 0)
-            && lazy.made.borrow().is_none()
-        {
-            match &lazy.op {
-                LazyOp::Conv(conv, bias) if unlimited(conv) => {
-                    let mut conv = conv.clone();
-                    if let Some(bias) = fold_steps(&mut conv, bias, &steps) {
-                        return Ok(relazy(lazy, LazyOp::Conv(conv, bias), *view));
-                    }
-                }
-                LazyOp::Product(product) if one_factor(&steps).is_some() => {
-                    let mut product = product.clone();
-                    product.scale *= one_factor(&steps).unwrap_or(1.0);
-                    return Ok(relazy(lazy, LazyOp::Product(product), *view));
-                }
-                LazyOp::Norm(norm) => {
-                    let mut norm = norm.clone();
-                    crate::network::lower::norm::fold(&mut norm, &steps);
-                    return Ok(relazy(lazy, LazyOp::Norm(norm), *view));
-                }
-                LazyOp::Affine(before) if before.len() < STEPS_MOST => {
-                    let all = before.iter().cloned().chain(steps).collect();
-                    return Ok(relazy(lazy, LazyOp::Affine(all), *view));
-                }
-                _ => {}
-            }
-        }
-        let (shape, view) = self.extent(&x)?;
-        let act = self.materialise(&x)?;
-        Ok(self.lazy(node, LazyOp::Affine(steps), vec![act], shape, view))
-    }
 }
 
-pub(super) fn unlimited(conv: &Conv) -> bool {
+pub(crate) fn unlimited(conv: &Conv) -> bool {
     conv.clamp == FREE
 }
 
-/// The same lazy layer with another operator.
-pub(super) fn relazy(lazy: &Lazy, op: LazyOp, view: View) -> Val {
-    Val::Lazy(
-        Rc::new(Lazy {
-            op,
-            inputs: lazy.inputs.clone(),
-            shape: lazy.shape,
-            name: lazy.name.clone(),
-            made: RefCell::new(None),
-        }),
-        view,
-    )
-}
-
-/// Folds steps into a float convolution; the bias after them. `None` for quantised weights (but a bias may be added to any).
-fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias> {
+/// A convolution with steps taken in, if it has no limits yet: bytes as weights take a bias alone.
+pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<DeferredOp> {
     let adds = steps
         .iter()
         .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
-    if !adds && matches!(conv.weights, Weights::Q8 { .. }) {
+    if !unlimited(conv) || !adds && matches!(conv.weights, Weights::Q8 { .. }) {
         return None;
     }
     // Sums of whole numbers keep their bits: one bias, as ONNX adds it.
@@ -441,6 +406,7 @@ fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias>
     {
         return None;
     }
+    let mut conv = conv.clone();
     let mut b = bias.floats(conv.cout);
     for step in steps {
         for (n, b) in b.iter_mut().enumerate() {
@@ -452,7 +418,7 @@ fn fold_steps(conv: &mut Conv, bias: &Bias, steps: &[InputStep]) -> Option<Bias>
             steps.push(step.clone());
         }
     }
-    Some(Bias::Real(b))
+    Some(DeferredOp::Conv(conv, Bias::Real(b)))
 }
 
 /// Weights in our order, from `order(n, row, column, channel)` in theirs, which is ours when `same`. `axis` is the output
@@ -463,7 +429,7 @@ fn place(
     size: (usize, usize, usize, usize),
     same: bool,
     order: impl Fn(usize, usize, usize, usize) -> usize,
-) -> Made<Weights> {
+) -> Lowered<Weights> {
     let cout = size.0;
     match source {
         Source::Real(values, _) => Ok(Weights::F32 {

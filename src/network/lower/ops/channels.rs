@@ -2,8 +2,8 @@
 //! groups, Transpose of groups and members, Reshape back.
 
 use super::shape::axis_of;
-use super::{Act, Lower, Made, Val, View};
 use crate::network::graph::{Op, Shape, Sides};
+use crate::network::lower::{Activation, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::{int, ints};
 use tract_onnx::pb::NodeProto;
 
@@ -19,7 +19,7 @@ impl Lower {
     }
 
     /// The value at `axis`'s input 0, which must be its channels.
-    fn by_channels(&mut self, node: &NodeProto, axis: i64) -> Made<(Act, Shape)> {
+    fn by_channels(&mut self, node: &NodeProto, axis: i64) -> Lowered<(Activation, Shape)> {
         let x = self.input_value(node, 0)?;
         let (shape, view) = self.extent(&x)?;
         let rank = if matches!(view, View::Nchw | View::Nhwc) {
@@ -35,7 +35,12 @@ impl Lower {
     }
 
     /// These channels of a tensor, in this order; bytes stay bytes.
-    fn pick(&mut self, node: &NodeProto, mut act: Act, mut from: Vec<usize>) -> Made<Val> {
+    fn pick(
+        &mut self,
+        node: &NodeProto,
+        mut act: Activation,
+        mut from: Vec<usize>,
+    ) -> Lowered<Value> {
         // Of channels that were picked already, the first source: a shuffle and the Split after it are one step.
         if let Some(layer) = self.makers[act.id.0].map(|at| &self.layers[at])
             && let Op::Pick(before) = &layer.op
@@ -46,16 +51,16 @@ impl Lower {
         self.spend(from.len())?;
         let shape = self.shape(act.id);
         if from.iter().copied().eq(0..shape.c) {
-            return Ok(Val::Act(act));
+            return Ok(Value::Activation(act));
         }
         let shape = shape.with_channels(from.len())?;
         let tensor = self.same_kind(act, shape);
         let id = self.add_layer(Op::Pick(from), vec![act.id], tensor, &node.name);
-        Ok(Val::Act(Act { id, ..act }))
+        Ok(Value::Activation(Activation { id, ..act }))
     }
 
     /// Split: its outputs become known here.
-    pub(super) fn split(&mut self, node: &NodeProto) -> Made<()> {
+    pub(crate) fn split(&mut self, node: &NodeProto) -> Lowered<()> {
         let Ok((act, shape)) = self.by_channels(node, int(node, "axis", 0)) else {
             return self.split_axis(node);
         };
@@ -71,7 +76,7 @@ impl Lower {
     }
 
     /// Sizes of the parts of an axis of `size` places.
-    pub(super) fn split_sizes(&self, node: &NodeProto, size: usize) -> Made<Vec<usize>> {
+    pub(crate) fn split_sizes(&self, node: &NodeProto, size: usize) -> Lowered<Vec<usize>> {
         let parts = node.output.len();
         let sizes = match ints(node, "split") {
             Some(sizes) => sizes,
@@ -92,7 +97,7 @@ impl Lower {
         Ok(sizes.into_iter().map(|s| s as usize).collect())
     }
 
-    pub(super) fn slice(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn slice(&mut self, node: &NodeProto) -> Lowered<Value> {
         let list = |lower: &Self, name: &str, at: usize| match ints(node, name) {
             Some(values) => Ok(Some(values)),
             None if lower.has_input(node, at) => lower.const_ints(node, at).map(Some),
@@ -119,11 +124,11 @@ impl Lower {
         self.pick(node, act, (start..end).collect())
     }
 
-    pub(super) fn gather(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn gather(&mut self, node: &NodeProto) -> Lowered<Value> {
         let Ok((act, shape)) = self.by_channels(node, int(node, "axis", 0)) else {
             return self.gather_axis(node);
         };
-        let Val::Const(indices) = self.input_value(node, 1)? else {
+        let Value::Const(indices) = self.input_value(node, 1)? else {
             return Err("its indices are not constant".into());
         };
         if indices.dims.is_empty() {
@@ -144,7 +149,7 @@ impl Lower {
     }
 
     /// A Reshape from 1xCxHxW to 1xGx(C/G)xHxW: groups of channels, which a Transpose may exchange with their members.
-    pub(super) fn grouped(x: &Val, shape: Shape, view: View, dims: &[usize]) -> Option<Val> {
+    pub(crate) fn grouped(x: &Value, shape: Shape, view: View, dims: &[usize]) -> Option<Value> {
         let Sides { h, w, c } = *shape;
         match *dims {
             [1, groups, members, dh, dw]
@@ -152,7 +157,7 @@ impl Lower {
                     && (dh, dw) == (h, w)
                     && groups.checked_mul(members) == Some(c) =>
             {
-                Some(Val::Grouped {
+                Some(Value::Grouped {
                     inner: Box::new(x.clone()),
                     groups,
                     turned: false,
@@ -163,15 +168,15 @@ impl Lower {
     }
 
     /// A Transpose of groups: only that of groups and members is understood.
-    pub(super) fn turn_groups(&self, x: Val, perm: &[i64]) -> Made<Val> {
+    pub(crate) fn turn_groups(&self, x: Value, perm: &[i64]) -> Lowered<Value> {
         match x {
-            Val::Grouped {
+            Value::Grouped {
                 inner,
                 groups,
                 turned,
             } if *perm == [0, 2, 1, 3, 4] => {
                 let (shape, _) = self.extent(&inner)?;
-                Ok(Val::Grouped {
+                Ok(Value::Grouped {
                     inner,
                     groups: shape.c / groups,
                     turned: !turned,
@@ -182,8 +187,8 @@ impl Lower {
     }
 
     /// The Reshape from groups back to channels.
-    pub(super) fn ungroup(&mut self, node: &NodeProto, x: Val, dims: &[usize]) -> Made<Val> {
-        let Val::Grouped {
+    pub(crate) fn ungroup(&mut self, node: &NodeProto, x: Value, dims: &[usize]) -> Lowered<Value> {
+        let Value::Grouped {
             inner,
             groups,
             turned,
@@ -202,6 +207,6 @@ impl Lower {
         // `groups` counts the new order's; in the old order there are as many members in each group.
         let members = shape.c / groups;
         let from = (0..shape.c).map(|to| to % members * groups + to / members);
-        self.pick(node, Act { view, ..act }, from.collect())
+        self.pick(node, Activation { view, ..act }, from.collect())
     }
 }

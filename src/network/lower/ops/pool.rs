@@ -1,20 +1,20 @@
 //! Pooling.
 
-use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::graph::{Op, Shape, Window};
+use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::{int, ints};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
-    pub(super) fn pool(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn pool(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         self.pool_of(node, &x)
     }
 
-    pub(super) fn pool_of(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+    pub(crate) fn pool_of(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let windowed = !node.op_type.contains("Global") && node.op_type != "ReduceMean";
         let (x, zeros) = match x {
-            Val::Padded(inner, pads) if windowed => (&**inner, *pads),
+            Value::Padded(inner, pads) if windowed => (&**inner, *pads),
             other => (other, [0; 4]),
         };
         if node.op_type == "ReduceMean"
@@ -34,7 +34,7 @@ impl Lower {
         if node.op_type == "ReduceMean" {
             let spatial = matches!(act.view, View::Nchw | View::Nhwc);
             return match self.reduce_mean(node, act, whole, one) {
-                Err(_) if !spatial => self.mean_of_tokens(node, &Val::Act(act)),
+                Err(_) if !spatial => self.mean_of_tokens(node, &Value::Activation(act)),
                 made => made,
             };
         }
@@ -53,11 +53,11 @@ impl Lower {
             let tensor = self.same_kind(act, shape);
             let op = Op::MaxPool(window, padded);
             let id = self.add_layer(op, vec![act.id], tensor, &node.name);
-            return Ok(Val::Act(Act { id, ..act }));
+            return Ok(Value::Activation(Activation { id, ..act }));
         }
         let pads = padded || int(node, "count_include_pad", 0) != 0;
-        let op = LazyOp::Average(window, pads);
-        Ok(self.lazy(node, op, vec![act], shape, act.view))
+        let op = DeferredOp::Average(window, pads);
+        Ok(self.deferred(node, op, vec![act], shape, act.view))
     }
 
     /// A pooling node's window over an input with `zeros` around it, which count as values, and the size of its result.
@@ -66,7 +66,7 @@ impl Lower {
         node: &NodeProto,
         input: Shape,
         zeros: [usize; 4],
-    ) -> Made<(Window, Shape)> {
+    ) -> Lowered<(Window, Shape)> {
         let size = ints(node, "kernel_shape").unwrap_or_default();
         let [kh, kw] = size[..] else {
             return Err(format!("kernel_shape is {size:?}"));
@@ -124,7 +124,13 @@ impl Lower {
         Ok((window, shape))
     }
 
-    fn reduce_mean(&mut self, node: &NodeProto, act: Act, whole: Window, one: Shape) -> Made<Val> {
+    fn reduce_mean(
+        &mut self,
+        node: &NodeProto,
+        act: Activation,
+        whole: Window,
+        one: Shape,
+    ) -> Lowered<Value> {
         let axes = self.reduced(node, 4)?;
         let spatial = match act.view {
             View::Nchw => axes == [2, 3],
@@ -139,6 +145,12 @@ impl Lower {
         } else {
             View::Flat
         };
-        Ok(self.lazy(node, LazyOp::Average(whole, false), vec![act], one, view))
+        Ok(self.deferred(
+            node,
+            DeferredOp::Average(whole, false),
+            vec![act],
+            one,
+            view,
+        ))
     }
 }

@@ -1,12 +1,12 @@
 //! Operators that only move or name things.
 
-use super::{Act, Lower, Made, Val, View};
 use crate::network::graph::Shape;
 use crate::network::graph::sizes::volume;
+use crate::network::lower::{Activation, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
 use tract_onnx::pb::NodeProto;
 
-pub(super) fn logical(shape: Shape, view: View) -> Vec<usize> {
+pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
     match view {
         View::Nchw => vec![1, shape.c, shape.h, shape.w],
         View::Nhwc => vec![1, shape.h, shape.w, shape.c],
@@ -15,7 +15,7 @@ pub(super) fn logical(shape: Shape, view: View) -> Vec<usize> {
     }
 }
 
-pub(super) fn axis_of(axis: i64, rank: usize) -> Made<usize> {
+pub(crate) fn axis_of(axis: i64, rank: usize) -> Lowered<usize> {
     let moved = if axis < 0 { axis + rank as i64 } else { axis };
     usize::try_from(moved)
         .ok()
@@ -24,9 +24,9 @@ pub(super) fn axis_of(axis: i64, rank: usize) -> Made<usize> {
 }
 
 impl Lower {
-    pub(super) fn reshape(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn reshape(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
-        if let Val::Grouped { .. } = &x {
+        if let Value::Grouped { .. } = &x {
             let dims = self.dims_of(&x)?;
             let target = match ints(node, "shape") {
                 Some(shape) => shape,
@@ -66,7 +66,7 @@ impl Lower {
     }
 
     /// The sizes after Squeeze or Unsqueeze.
-    fn squeezed_dims(&self, node: &NodeProto, dims: &[usize]) -> Made<Vec<usize>> {
+    fn squeezed_dims(&self, node: &NodeProto, dims: &[usize]) -> Lowered<Vec<usize>> {
         let mut axes = match ints(node, "axes") {
             Some(axes) => axes,
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
@@ -82,7 +82,7 @@ impl Lower {
             let gone = axes
                 .iter()
                 .map(|&a| axis_of(a, dims.len()))
-                .collect::<Made<Vec<_>>>()?;
+                .collect::<Lowered<Vec<_>>>()?;
             if gone.iter().any(|&a| dims.get(a) != Some(&1)) {
                 return Err(format!("axes {axes:?} of {dims:?} are not 1"));
             }
@@ -95,7 +95,7 @@ impl Lower {
             let mut at = axes
                 .iter()
                 .map(|&a| axis_of(a, rank))
-                .collect::<Made<Vec<_>>>()?;
+                .collect::<Lowered<Vec<_>>>()?;
             at.sort_unstable();
             for a in at {
                 if a > out.len() {
@@ -108,31 +108,31 @@ impl Lower {
     }
 
     /// Squeeze or Unsqueeze of a value that has no view of its own.
-    fn unsqueezed(&mut self, node: &NodeProto, x: &Val, dims: &[usize]) -> Made<Val> {
+    fn unsqueezed(&mut self, node: &NodeProto, x: &Value, dims: &[usize]) -> Lowered<Value> {
         let wanted = self.squeezed_dims(node, dims)?;
         self.reshaped(node, x, &wanted)
     }
 
-    pub(super) fn transpose(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn transpose(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let perm = ints(node, "perm").unwrap_or_default();
         self.turned(x, &perm)
     }
 
-    fn turned(&mut self, x: Val, perm: &[i64]) -> Made<Val> {
+    fn turned(&mut self, x: Value, perm: &[i64]) -> Lowered<Value> {
         let x = match x {
-            Val::Grouped { .. } => {
+            Value::Grouped { .. } => {
                 return match self.turn_groups(x.clone(), perm) {
                     Ok(turned) => Ok(turned),
                     Err(_) => self.reordered(&x, perm),
                 };
             }
             // Padding counts rows and columns: they stay so where the channels alone go elsewhere.
-            Val::Padded(inner, pads) => {
+            Value::Padded(inner, pads) => {
                 let (_, view) = self.extent(&inner)?;
                 return match (view, perm) {
                     (View::Nchw, [0, 2, 3, 1]) | (View::Nhwc, [0, 3, 1, 2]) => {
-                        Ok(Val::Padded(Box::new(self.turned(*inner, perm)?), pads))
+                        Ok(Value::Padded(Box::new(self.turned(*inner, perm)?), pads))
                     }
                     _ => Err(format!("the order {perm:?} of what is padded")),
                 };
@@ -150,7 +150,7 @@ impl Lower {
         with_view(x, turned)
     }
 
-    pub(super) fn pad(&mut self, node: &NodeProto) -> Made<Val> {
+    pub(crate) fn pad(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let pads = match ints(node, "pads") {
             Some(pads) => pads,
@@ -189,16 +189,16 @@ impl Lower {
         match (view, &read[..]) {
             (View::Nchw, &[0, 0, top, left, 0, 0, bottom, right])
             | (View::Nhwc, &[0, top, left, 0, 0, bottom, right, 0]) => {
-                Ok(Val::Padded(Box::new(x), [top, left, bottom, right]))
+                Ok(Value::Padded(Box::new(x), [top, left, bottom, right]))
             }
             _ => Err(format!("pads {pads:?}")),
         }
     }
 
     /// Whether what a Pad puts around `x` means 0: for integers it is their zero point.
-    fn pads_with_zero(&self, node: &NodeProto, x: &Val) -> Made<bool> {
+    fn pads_with_zero(&self, node: &NodeProto, x: &Value) -> Lowered<bool> {
         let integers = match x {
-            Val::Act(act) if !act.real => self.quant(act.id).map(|quant| (act, quant)),
+            Value::Activation(act) if !act.real => self.quant(act.id).map(|quant| (act, quant)),
             _ => None,
         };
         let Some((act, quant)) = integers else {
@@ -211,7 +211,7 @@ impl Lower {
         };
         let byte = if self.has_input(node, 2) {
             match self.input_value(node, 2)? {
-                Val::Const(c) => c.one_byte(),
+                Value::Const(c) => c.one_byte(),
                 _ => None,
             }
         } else {
@@ -223,7 +223,7 @@ impl Lower {
 }
 
 /// A Reshape target with its 0 and -1 filled in.
-pub(super) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Made<Vec<usize>> {
+pub(crate) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Lowered<Vec<usize>> {
     let total = volume(dims)?;
     let mut out = Vec::new();
     for (i, &t) in target.iter().enumerate() {
@@ -267,10 +267,10 @@ fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
     }
 }
 
-fn with_view(x: Val, view: View) -> Made<Val> {
+fn with_view(x: Value, view: View) -> Lowered<Value> {
     match x {
-        Val::Act(act) => Ok(Val::Act(Act { view, ..act })),
-        Val::Lazy(lazy, _) => Ok(Val::Lazy(lazy, view)),
+        Value::Activation(act) => Ok(Value::Activation(Activation { view, ..act })),
+        Value::Deferred(deferred, _) => Ok(Value::Deferred(deferred, view)),
         _ => Err("a constant where a computed value is needed".into()),
     }
 }

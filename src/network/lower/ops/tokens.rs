@@ -1,13 +1,13 @@
 //! What attention networks do with tokens: matrix products over the last axis and of two computed tensors, Softmax and
 //! averages.
 
-use super::axes::plain_form;
 use super::conv::{Bias, Source};
-use super::fold::broadcast;
-use super::{Act, LazyOp, Lower, Made, Val, View};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
-use crate::network::graph::{Conv, FREE, InputStep, Op, Product, Shape, Weights, Window};
+use crate::network::graph::{Conv, FREE, InputStep, Op, Product, Shape, TensorId, Weights, Window};
+use crate::network::lower::axes::plain_form;
+use crate::network::lower::fold::broadcast;
+use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::int;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -17,14 +17,14 @@ const CONSTANT_MOST: usize = 1 << 21;
 
 impl Lower {
     /// MatMul by constant weights over the last axis, and Gemm over rows: a convolution of one pixel.
-    pub(super) fn by_rows(
+    pub(crate) fn by_rows(
         &mut self,
         node: &NodeProto,
-        x: &Val,
-        w: &Val,
+        x: &Value,
+        w: &Value,
         transposed: bool,
         bias: Bias,
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         let Source::Real(values, size) = self.weights_of(w)? else {
             return Err("a matrix of bytes over the last of many axes".into());
         };
@@ -65,16 +65,16 @@ impl Lower {
         let (shape, view) = plain_form(&dims)?;
         let input = shape.with_channels(k)?;
         let id = self.reshaped_tensor(id, input);
-        let x = Act {
+        let x = Activation {
             id,
             view,
             real: false,
         };
-        Ok(self.lazy(node, LazyOp::Conv(conv, bias), vec![x], shape, view))
+        Ok(self.deferred(node, DeferredOp::Conv(conv, bias), vec![x], shape, view))
     }
 
     /// MatMul of two computed tensors, matrix by matrix.
-    pub(super) fn product(&mut self, node: &NodeProto, a: &Val, b: &Val) -> Made<Val> {
+    pub(crate) fn product(&mut self, node: &NodeProto, a: &Value, b: &Value) -> Lowered<Value> {
         let (a, mut x, sa) = self.factor(node, 0, a)?;
         let (b, w, sb) = self.factor(node, 1, b)?;
         let rank = x.dims().len().max(w.dims().len());
@@ -129,13 +129,13 @@ impl Lower {
             y,
             scale: sa * sb,
         };
-        let act = |id| Act {
+        let act = |id| Activation {
             id,
             view: View::Flat,
             real: false,
         };
         let inputs = vec![act(a), act(b)];
-        Ok(self.lazy(node, LazyOp::Product(product), inputs, shape, view))
+        Ok(self.deferred(node, DeferredOp::Product(product), inputs, shape, view))
     }
 
     /// An operand of a product: its tensor, where it lies, and a factor that is still to be taken in.
@@ -143,19 +143,19 @@ impl Lower {
         &mut self,
         node: &NodeProto,
         at: usize,
-        value: &Val,
-    ) -> Made<(crate::network::lower::TensorId, Axes, f32)> {
-        if let Val::Lazy(lazy, view) = value
-            && let LazyOp::Affine(steps) = &lazy.op
+        value: &Value,
+    ) -> Lowered<(TensorId, Axes, f32)> {
+        if let Value::Deferred(deferred, view) = value
+            && let DeferredOp::Affine(steps) = &deferred.op
             && let Some(scale) = one_factor(steps)
-            && lazy.made.borrow().is_none()
+            && deferred.is_pending()
             && self.only_reader(node, at)
         {
-            let x = Act {
+            let x = Activation {
                 view: *view,
-                ..lazy.inputs[0]
+                ..deferred.inputs[0]
             };
-            let (id, axes) = self.strided(&Val::Act(x))?;
+            let (id, axes) = self.strided(&Value::Activation(x))?;
             return Ok((id, axes, scale));
         }
         let (id, axes) = self.strided(value)?;
@@ -163,16 +163,16 @@ impl Lower {
     }
 
     /// Softmax over the last axis.
-    pub(super) fn softmax_rows(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+    pub(crate) fn softmax_rows(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let (id, dims) = self.rows(node, x)?;
         let tensor = self.tensors[id.0].clone();
         let id = self.add_layer(Op::Softmax, vec![id], tensor, &node.name);
         let axes = Axes::plain(&dims).ok_or("too many axes")?;
-        Ok(Val::Act(self.seen(id, axes)?))
+        Ok(Value::Activation(self.seen(id, axes)?))
     }
 
     /// The average over all axes but the first and the last.
-    pub(super) fn mean_of_tokens(&mut self, node: &NodeProto, x: &Val) -> Made<Val> {
+    pub(crate) fn mean_of_tokens(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let dims = self.dims_of(x)?;
         let axes = self.reduced(node, dims.len())?;
         let all_between = axes.iter().copied().eq(1..dims.len().saturating_sub(1));
@@ -186,7 +186,7 @@ impl Lower {
             kw: input.w,
             ..Window::POINT
         };
-        let act = Act {
+        let act = Activation {
             id,
             view: View::Flat,
             real: false,
@@ -199,17 +199,23 @@ impl Lower {
         } else {
             plain_form(&kept)?.1
         };
-        Ok(self.lazy(node, LazyOp::Average(whole, false), vec![act], one, view))
+        Ok(self.deferred(
+            node,
+            DeferredOp::Average(whole, false),
+            vec![act],
+            one,
+            view,
+        ))
     }
 
     /// A sum or product of two computed values whose axes lie in different orders, or of which one repeats.
-    pub(super) fn binary_rows(
+    pub(crate) fn binary_rows(
         &mut self,
         node: &NodeProto,
-        a: &Val,
-        b: &Val,
-        op: LazyOp,
-    ) -> Made<Val> {
+        a: &Value,
+        b: &Value,
+        op: DeferredOp,
+    ) -> Lowered<Value> {
         let (da, db) = (self.dims_of(a)?, self.dims_of(b)?);
         let (a, b, dims, other) = if volume(&db)? > volume(&da)? {
             (b, a, db, da)
@@ -222,28 +228,28 @@ impl Lower {
         let (x, _) = self.rows(node, a)?;
         let (y, _) = self.rows(node, b)?;
         let (shape, view) = plain_form(&dims)?;
-        let act = |id| Act {
+        let act = |id| Activation {
             id,
             view,
             real: false,
         };
         let x = self.reshaped_tensor(x, shape);
         let inputs = vec![act(x), act(y)];
-        Ok(self.lazy(node, op, inputs, shape, view))
+        Ok(self.deferred(node, op, inputs, shape, view))
     }
 
     /// A sum or product with constants that are more than one a channel.
-    pub(super) fn with_many_constants(
+    pub(crate) fn with_many_constants(
         &mut self,
         node: &NodeProto,
-        x: &Val,
+        x: &Value,
         values: Vec<f32>,
         dims: &[usize],
-    ) -> Made<Val> {
+    ) -> Lowered<Value> {
         let (op, values) = match node.op_type.as_str() {
-            "Add" => (LazyOp::Add(FREE), values),
-            "Sub" => (LazyOp::Add(FREE), values.iter().map(|v| -v).collect()),
-            "Mul" => (LazyOp::Mul(FREE), values),
+            "Add" => (DeferredOp::Add(FREE), values),
+            "Sub" => (DeferredOp::Add(FREE), values.iter().map(|v| -v).collect()),
+            "Mul" => (DeferredOp::Mul(FREE), values),
             _ => return Err("divides by more constants than one a channel".into()),
         };
         let size = self.dims_of(x)?;
@@ -272,8 +278,8 @@ impl Lower {
         let len = placed.len();
         let one = Shape::new(1, 1, len)?;
         let id = self.constant_tensor(placed, one, act.id)?;
-        let constant = Act { id, ..act };
-        Ok(self.lazy(node, op, vec![act, constant], shape, act.view))
+        let constant = Activation { id, ..act };
+        Ok(self.deferred(node, op, vec![act, constant], shape, act.view))
     }
 }
 
@@ -283,8 +289,15 @@ fn trimmed(dims: &[usize]) -> &[usize] {
     &dims[first..]
 }
 
+/// A product with steps taken in that only multiply or divide by one number each.
+pub(crate) fn product_with_steps(product: &Product, steps: &[InputStep]) -> Option<DeferredOp> {
+    let mut product = product.clone();
+    product.scale *= one_factor(steps)?;
+    Some(DeferredOp::Product(product))
+}
+
 /// The factor of steps that only multiply or divide by one number each.
-pub(super) fn one_factor(steps: &[InputStep]) -> Option<f32> {
+fn one_factor(steps: &[InputStep]) -> Option<f32> {
     let mut factor = 1.0;
     for step in steps {
         match step {

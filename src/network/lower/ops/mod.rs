@@ -1,0 +1,23 @@
+//! Lowering operators, a file per family.
+//!
+//! ```text
+//! conv        convolutions, fully connected layers, BatchNormalization
+//! arithmetic  activations, sums, products, softmax, concatenation
+//! pool        averages and largest values of windows
+//! shape       operators that only move or name things
+//! channels    Split, Slice and Gather along channels, the channel shuffle
+//! quantised   QuantizeLinear, DequantizeLinear and the QLinear operators
+//! tokens      what attention does: products of computed matrices, Softmax over the last axis
+//! norm        LayerNormalization, as one operator or written as its parts
+//! dynamic     DynamicQuantizeLinear and the integer operators after it
+//! ```
+
+pub(super) mod arithmetic;
+pub(super) mod channels;
+pub(super) mod conv;
+pub(super) mod dynamic;
+pub(super) mod norm;
+pub(super) mod pool;
+pub(super) mod quantised;
+pub(super) mod shape;
+pub(super) mod tokens;
