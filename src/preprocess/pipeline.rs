@@ -108,18 +108,20 @@ pub enum PreprocessError {
     },
     /// A region has too few pixels of this picture.
     #[error(
-        "the region at [{}, {}, {}, {}] has {}x{} pixels of a picture of {}x{}, and needs at least {} each way: make it larger in \
+        "the region at [{}, {}, {}, {}] has {}x{} pixels of a picture of {}x{}{}, and needs at least {} each way: make it larger in \
          the board file's [mount], or take larger pictures",
-        area.left, area.top, area.width, area.height, area_px.0, area_px.1, frame_px.0, frame_px.1,
+        area.left, area.top, area.width, area.height, area_px.0, area_px.1, frame_px.0, frame_px.1, once_developed(*developed_px),
         crate::limits::REGION_SIDE_PX.least
     )]
     TooSmall {
         /// Which one.
         area: Area,
-        /// Its pixels, width and height.
+        /// Its pixels, width and height, in the developed picture where there is one.
         area_px: (u32, u32),
         /// The camera's picture.
         frame_px: (u32, u32),
+        /// What a raw one is developed to.
+        developed_px: Option<(u32, u32)>,
     },
     /// The tensor is not the one that the encoder was made for.
     #[error("the network's input has {got}, the preprocess makes {expected}")]
@@ -129,6 +131,13 @@ pub enum PreprocessError {
         /// Count and type of the tensor.
         got: String,
     },
+}
+
+/// What becomes of the pixels of a raw picture, in words that follow its size.
+fn once_developed(developed_px: Option<(u32, u32)>) -> String {
+    developed_px.map_or_else(String::new, |(width_px, height_px)| {
+        format!(" (raw, {width_px}x{height_px} once it is developed)")
+    })
 }
 
 impl Preprocess {
@@ -343,15 +352,16 @@ impl View {
         geometry: &Geometry,
     ) -> Result<(Option<Cell>, Placement), PreprocessError> {
         let frame_px = (geometry.width_px, geometry.height_px);
-        let too_small = |area_px, frame_px| PreprocessError::TooSmall {
+        let too_small = |area_px, developed_px| PreprocessError::TooSmall {
             area: self.area,
             area_px,
             frame_px,
+            developed_px,
         };
         if !matches!(geometry.format, PixelFormat::Bayer(_)) {
             return match Placement::of(rule, frame_px, self.area) {
                 Ok(placement) => Ok((None, placement)),
-                Err(area_px) => Err(too_small(area_px, frame_px)),
+                Err(area_px) => Err(too_small(area_px, None)),
             };
         }
         let mut last = Err(PreprocessError::Mosaic(*geometry));
@@ -362,7 +372,7 @@ impl View {
             let placement = match Placement::of(rule, developed_px, self.area) {
                 Ok(placement) => placement,
                 Err(area_px) => {
-                    last = Err(too_small(area_px, developed_px));
+                    last = Err(too_small(area_px, Some(developed_px)));
                     continue;
                 }
             };

@@ -6,7 +6,7 @@
 
 use super::{Area, Mount, Preprocess, PreprocessError};
 use crate::basics;
-use crate::frame::{Frame, Geometry, PixelFormat};
+use crate::frame::{BayerDepth, BayerFormat, Frame, Geometry, PixelFormat};
 use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize, Table};
 use std::time::Duration;
 
@@ -417,6 +417,17 @@ fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
     preprocess
         .run_area(0, &frame, Input::F32(&mut tensor))
         .unwrap();
+    // Of a raw picture both sizes are told: the one that the camera was asked for, and the one that counts.
+    let format = BayerFormat {
+        depth: BayerDepth::Bits8,
+        ..BayerFormat::ALL[0]
+    };
+    let raw = Geometry::packed(PixelFormat::Bayer(format), 30, 60);
+    let error = preprocess.prepare(raw).unwrap_err().to_string();
+    assert!(
+        error.contains("has 7x30 pixels of a picture of 30x60 (raw, 15x30 once it is developed)"),
+        "{error}"
+    );
 }
 
 #[test]
