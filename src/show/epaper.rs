@@ -1,8 +1,9 @@
 //! E-paper on SPI: what it shows changes when the class, the state or a notice does, and not with each frame.
 //!
-//! A refresh takes up to some seconds. It is started and runs by itself; scenes that come meanwhile are passed over, for a newer one
-//! comes after them. Paper keeps what it shows without power, so at the end of the program it is made white, unless it says why the
-//! program could not start. When the power goes, the last class stays on it: nothing can change that.
+//! A refresh takes up to some seconds, and a scene counts as shown when its refresh is over. So whoever shows scenes waits: a thread of
+//! its own ([`super::apart`]), which then takes the newest scene and skips those in between. Paper keeps what it shows without power, so at
+//! the end of the program it is made white, unless it says why the program could not start. When the power goes, the last class stays
+//! on it: nothing can change that.
 
 mod config;
 #[cfg(test)]
@@ -39,14 +40,12 @@ pub struct EpaperDisplay {
     shadow: Shadow,
     controller: Ssd1680,
     power: Option<Box<dyn Output>>,
-    /// What the paper shows, or will when the refresh is over; and what comes next.
+    /// What the paper shows, and what comes next.
     shown: Box<[u8]>,
     next: Box<[u8]>,
     row_bytes: usize,
     name: String,
     standing: Standing,
-    busy_since: Option<Instant>,
-    busy_limit: Duration,
     partial_count: u32,
     full_every: u32,
     full_at: Option<Instant>,
@@ -136,8 +135,6 @@ impl EpaperDisplay {
             row_bytes,
             name,
             standing: Standing::default(),
-            busy_since: None,
-            busy_limit: BUSY_LIMIT,
             partial_count: 0,
             full_every: config.full_every,
             full_at: None,
@@ -145,29 +142,8 @@ impl EpaperDisplay {
         })
     }
 
-    /// Whether a refresh is under way.
-    fn is_refreshing(&mut self) -> io::Result<bool> {
-        let Some(since) = self.busy_since else {
-            return Ok(false);
-        };
-        if !self.controller.is_busy()? {
-            self.busy_since = None;
-            return Ok(false);
-        }
-        if since.elapsed() < self.busy_limit {
-            return Ok(true);
-        }
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!(
-                "a refresh is not over after {} s",
-                self.busy_limit.as_secs()
-            ),
-        ))
-    }
-
-    /// Draws the scene, and starts a refresh when anything changed.
-    fn start(&mut self, scene: &Scene<'_>) -> io::Result<()> {
+    /// Draws the scene, and refreshes the paper when anything changed.
+    fn refresh(&mut self, scene: &Scene<'_>) -> io::Result<()> {
         self.painter.draw(scene);
         let (next, row_bytes) = (&mut self.next, self.row_bytes);
         let mut changed = false;
@@ -193,11 +169,11 @@ impl EpaperDisplay {
             Refresh::Partial
         };
         self.controller.start(&self.shown, &self.next, refresh)?;
+        self.controller.settle(BUSY_LIMIT)?;
         self.shown.copy_from_slice(&self.next);
-        self.busy_since = Some(Instant::now());
         match refresh {
             Refresh::Full => {
-                self.full_at = self.busy_since;
+                self.full_at = Some(Instant::now());
                 self.partial_count = 0;
             }
             Refresh::Partial => self.partial_count += 1,
@@ -205,14 +181,13 @@ impl EpaperDisplay {
         Ok(())
     }
 
-    /// Waits for the refresh that is under way, makes the paper white where it must be, and switches the controller off.
+    /// Makes the paper white where it must be, and switches the controller off.
     fn finish(&mut self) -> io::Result<()> {
-        self.controller.settle(self.busy_limit)?;
         if self.end == End::White {
             self.next.fill(0xff);
             self.controller
                 .start(&self.shown, &self.next, Refresh::Full)?;
-            self.controller.settle(self.busy_limit)?;
+            self.controller.settle(BUSY_LIMIT)?;
         }
         self.controller.sleep()
     }
@@ -233,12 +208,10 @@ impl Display for EpaperDisplay {
 
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
         let is_old = self.full_at.is_some_and(|at| at.elapsed() >= FULL_AFTER);
-        let shown = match self.is_refreshing() {
-            Ok(true) => return Ok(()),
-            Ok(false) if !self.standing.becomes(scene) && !is_old => return Ok(()),
-            Ok(false) => self.start(&standing::coarse(scene)),
-            Err(error) => Err(error),
-        };
+        if !self.standing.becomes(scene) && !is_old {
+            return Ok(());
+        }
+        let shown = self.refresh(&standing::coarse(scene));
         self.end = match (&shown, scene.state) {
             (Err(_), _) => End::Failed,
             (Ok(()), State::Failed(_)) => End::Stays,

@@ -5,6 +5,7 @@ use crate::show::EpaperPanel;
 use crate::show::bus::{Output, Wire};
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::NoDelay;
+use embedded_hal::delay::DelayNs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Played {
@@ -78,11 +79,20 @@ impl Paper {
     }
 
     pub fn display(&self, config: &EpaperConfig) -> Result<EpaperDisplay, DisplayError> {
+        self.display_with(config, Box::new(NoDelay))
+    }
+
+    /// The same, which waits by `delay`.
+    pub fn display_with(
+        &self,
+        config: &EpaperConfig,
+        delay: Box<dyn DelayNs + Send>,
+    ) -> Result<EpaperDisplay, DisplayError> {
         let wiring = Wiring {
             wire: Box::new(self.clone()),
             reset: Some(Box::new(Reset(self.clone()))),
             backlight: None,
-            delay: Box::new(NoDelay),
+            delay,
         };
         let power = Some(Box::new(Power(self.clone())) as Box<dyn Output>);
         EpaperDisplay::wired(config, wiring, Box::new(self.clone()), power, None)

@@ -2,7 +2,10 @@
 
 use super::glass::Paper;
 use super::*;
+use crate::show::apart::{Apart, Open};
+use crate::show::copy::Holds;
 use crate::show::played::{scene, verdict};
+use std::sync::Arc;
 
 /// The keys of a `[display.epaper]`.
 fn config(keys: &str) -> EpaperConfig {
@@ -46,7 +49,7 @@ fn each_class_arrives_pixel_for_pixel_by_partial_refreshes_with_a_full_one_now_a
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte_and_scenes_within_a_refresh_are_passed_over() {
+fn what_did_not_change_costs_no_byte() {
     let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
     let paper = Paper::of(&config);
     let mut display = paper.display(&config).unwrap();
@@ -66,14 +69,58 @@ fn what_did_not_change_costs_no_byte_and_scenes_within_a_refresh_are_passed_over
     println!("122x250: {first} bytes for the first class, {change} for another, 0 for the same");
     // Two memories of 16 bytes a row, and few commands.
     assert!((8000..8100).contains(&change), "{change}");
-
-    paper.played().is_stuck = true;
-    paper.played().is_busy = true;
-    assert_eq!(cost(2), 0, "written to while a refresh runs");
-    paper.played().is_stuck = false;
-    paper.played().is_busy = false;
-    assert!(cost(3) > 0);
     paper.assert_shows(&config, display.painter.canvas());
+}
+
+#[test]
+fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
+    let config = config("panel = 'waveshare-2in13-v4'\nfull_every = 100");
+    let paper = Paper::of(&config);
+    let (inner, keys) = (paper.clone(), config.clone());
+    let open: Open = Arc::new(move || {
+        let delay = Box::new(linux_embedded_hal::Delay);
+        Ok(Box::new(inner.display_with(&keys, delay)?))
+    });
+    let labels: Arc<[String]> = scene(State::Live, None).labels.into();
+    let holds = Holds {
+        labels,
+        unknown_label: "unknown".into(),
+        picture_bytes: 0,
+        regions: 0,
+    };
+    let apart = Apart::start("paper", open, &holds).unwrap();
+    apart.wait_until_open().unwrap();
+    let wait_for = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    let counts = || {
+        let played = paper.played();
+        (played.full_count, played.partial_count)
+    };
+    paper.played().is_stuck = true;
+    let show = |class| {
+        apart
+            .show(&scene(State::Live, Some(&verdict(class, 0.9))))
+            .unwrap()
+    };
+    show(0);
+    wait_for("no refresh", &|| counts() == (1, 0));
+    // Nobody comes after the last one.
+    let shown: Vec<bool> = (1..=3).map(show).collect();
+    assert_eq!(shown, [false; 3], "its refresh is not over");
+    paper.played().is_stuck = false;
+    wait_for("the newest one is missing", &|| counts() == (1, 1));
+    let expected = Paper::of(&config);
+    let mut display = expected.display(&config).unwrap();
+    show_class(&mut display, 3);
+    wait_for("not that one", &|| {
+        paper.played().paper == expected.played().paper
+    });
+    assert_eq!(counts(), (1, 1));
 }
 
 #[test]
@@ -120,10 +167,11 @@ fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
     let mut display = paper.display(&config).unwrap();
     show_class(&mut display, 0);
     paper.played().is_stuck = true;
-    paper.played().is_busy = true;
-    display.busy_limit = Duration::ZERO;
     let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
-    assert!(error.contains("a refresh is not over after 0 s"), "{error}");
+    assert!(
+        error.contains("it says that it is busy for 10 s"),
+        "{error}"
+    );
     let began = Instant::now();
     drop(display);
     assert!(began.elapsed() < Duration::from_secs(1));
