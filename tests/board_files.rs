@@ -42,15 +42,23 @@ fn parse(text: &str) -> Result<Board, Vec<String>> {
 }
 
 #[test]
-fn every_board_in_the_folder_is_compiled_in_and_sound() {
-    let mut in_folder: Vec<String> = std::fs::read_dir(Path::new(TREE).join("boards"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
-        .collect();
-    in_folder.sort();
+fn every_board_and_kit_in_the_folders_is_compiled_in_and_sound() {
+    let in_folder = |folder: &str| {
+        let mut files: Vec<String> = std::fs::read_dir(Path::new(TREE).join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".toml"))
+            .map(|name| format!("{folder}/{name}"))
+            .collect();
+        files.sort();
+        files
+    };
+    let in_folders = [in_folder("boards"), in_folder("boards/kits")].concat();
+    let files: Vec<_> = SHIPPED.iter().map(|board| board.file).collect();
+    assert_eq!(in_folders, files);
     let compiled_in: Vec<_> = SHIPPED.iter().map(|board| board.name.to_owned()).collect();
-    assert_eq!(in_folder, compiled_in);
+    let names: HashSet<_> = compiled_in.iter().collect();
+    assert_eq!(names.len(), compiled_in.len(), "two files of one name");
     let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
     let mut beginnings = HashSet::new();
     for name in compiled_in {
@@ -63,6 +71,13 @@ fn every_board_in_the_folder_is_compiled_in_and_sound() {
             model.join("model.toml").is_file(),
             "{name}: {}",
             board.model
+        );
+        let is_kit = SHIPPED
+            .iter()
+            .any(|shipped| shipped.name == name && shipped.file.starts_with("boards/kits/"));
+        assert!(
+            !is_kit || board.device_tree_models.is_empty(),
+            "{name}: nothing but --board chooses a kit"
         );
         for beginning in board.device_tree_models {
             assert!(beginnings.insert(beginning.clone()), "{beginning} twice");
@@ -371,15 +386,17 @@ fn firmware_says_the_machine_and_modules_with_their_options() {
         modules,
         [("i2c-dev", ""), ("vivid", "n_devs=1 num_inputs=2")]
     );
-    // Every board that is a computer of its own says which, by its own name.
+    // Every board and kit that is a computer of its own says which, by the beginning of its name.
     for shipped in SHIPPED {
         let machine = Board::named(shipped.name, &tree())
             .unwrap()
             .firmware
             .machine;
-        let known = Machine::WORDS
-            .iter()
-            .find(|(name, _)| *name == shipped.name);
+        let mut known = Machine::WORDS.iter();
+        let known = known.find(|(name, _)| {
+            let rest = shipped.name.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        });
         assert_eq!(
             machine,
             known.map(|(_, machine)| *machine),

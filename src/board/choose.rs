@@ -20,7 +20,7 @@ pub struct Shipped {
     pub text: &'static str,
 }
 
-/// Every board of the tree: `build.rs` lists the files of `boards`.
+/// Every board of the tree, then every kit, which nothing but `--board` chooses: `build.rs` lists the files of `boards`.
 pub const SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// Where the machine says which board it is.

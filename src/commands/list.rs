@@ -83,6 +83,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::with_capacity(SHIPPED.len());
+    let width = SHIPPED.iter().map(|shipped| shipped.name.len()).max();
+    let width = width.unwrap_or(0);
     for shipped in SHIPPED {
         let board = Board::named(shipped.name, roots)?;
         let tested = match board.tier {
@@ -93,7 +95,7 @@ fn boards(roots: &DataRoots) -> Result<Vec<Entry>, Failure> {
         let tier = board.tier.word();
         let (name, description) = (board.name, board.description);
         entries.push(Entry {
-            text: format!("{name:<22} {tested:<20} {description}"),
+            text: format!("{name:<width$} {tested:<20} {description}"),
             json: json!({"board": name, "tier": tier, "description": description}),
         });
     }

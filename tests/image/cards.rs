@@ -1,6 +1,7 @@
 //! Cards for the cameras that people attach, kernels in several packages, and what is refused because it could not work.
 
 use super::{Disk, Workshop, common, packages};
+use eyelet::board::choose::SHIPPED;
 use std::fs;
 
 const BOARD: i32 = 3;
@@ -300,6 +301,179 @@ fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
     );
     // The bus's own driver is built into this kernel.
     assert_eq!(modules(&disk).last().unwrap(), "i2c_dev");
+}
+
+#[test]
+fn a_display_that_must_be_there_and_cannot_be_makes_no_card() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    let virt = "[display.framebuffer]\ndriver = \"virtio_gpu\"";
+    // This kernel has no i2c-dev.
+    for (board, from, table, told) in [
+        (
+            "raspberry-pi-3",
+            "[display.framebuffer]",
+            "[display.oled]",
+            "has no module i2c_dev, without which raspberry-pi-3 has no display: pass --kernel with another kernel, Debian's or \
+             Raspberry Pi OS's; a board that does its job without the panel says required = false in its table",
+        ),
+        (
+            "raspberry-pi-3",
+            "[display.framebuffer]",
+            "[display.spi]\ncontroller = \"st7789\"\ndc_gpio = 25",
+            "needs an SPI device, which the device trees of this kernel have not, nor overlays that add one: pass --kernel with \
+             Raspberry Pi OS's",
+        ),
+        (
+            "virt",
+            virt,
+            "[display.oled]",
+            "needs a bus on pins, which the machine virt has not: take a board that has them",
+        ),
+    ] {
+        for is_required in [true, false] {
+            let table = format!("{table}\nrequired = {is_required}");
+            let board = mine(&workshop, board, &[(from, &table)]);
+            if is_required {
+                let (code, text) = workshop.complaint(&board);
+                assert_eq!(code, PACKAGE, "{text}");
+                assert!(text.contains(told), "{text}");
+            } else {
+                let made = workshop.image(&[&board[..], &["--output", "told.img"]].concat());
+                let text = String::from_utf8_lossy(&made.stderr).into_owned();
+                assert!(made.status.success(), "{text}");
+                let module = "has no module i2c_dev: left out";
+                assert!(text.contains(told) || text.contains(module), "{text}");
+            }
+        }
+    }
+    // What is wrong with the file itself is told before anything is fetched or unpacked.
+    let twice = "[display.oled]\nreset_gpio = 2";
+    let (code, text) = workshop.complaint(&mine(
+        &workshop,
+        "raspberry-pi-3",
+        &[("[display.framebuffer]", twice)],
+    ));
+    assert_eq!(code, BOARD, "{text}");
+    assert!(
+        text.contains("has GPIO line 2 twice, as SDA of /dev/i2c-1 and as reset_gpio"),
+        "{text}"
+    );
+}
+
+#[test]
+fn each_kit_is_a_card_with_all_that_its_parts_need() {
+    if common::emulated() {
+        return;
+    }
+    let workshop = Workshop::new();
+    fs::write(workshop.path("pi-os.deb"), packages::kernel_of_pi_os()).unwrap();
+    fs::write(
+        workshop.path("cameras.deb"),
+        packages::firmware_for_cameras(),
+    )
+    .unwrap();
+    let pi_os = ["--kernel", "pi-os.deb", "--firmware", "cameras.deb"];
+    let debian = ["--firmware", "cameras.deb"];
+    // What `config.txt` has to say, and what is loaded.
+    let wanted: [(&str, &[&str], &[&str], &[&str]); 10] = [
+        (
+            "raspberry-pi-3-oled-0in96",
+            &pi_os,
+            &["dtparam=i2c_arm=on"],
+            &["i2c_dev", "uvcvideo"],
+        ),
+        (
+            "raspberry-pi-4-adafruit-240x240",
+            &pi_os,
+            &["dtparam=spi=on"],
+            &["spi_bcm2835", "spidev", "uvcvideo"],
+        ),
+        (
+            "raspberry-pi-4-camera-module-2",
+            &debian,
+            &["start_x=1", "gpu_mem=128"],
+            &["bcm2835_v4l2"],
+        ),
+        (
+            "raspberry-pi-4-camera-module-3",
+            &pi_os,
+            &["dtoverlay=imx708"],
+            &["bcm2835_unicam", "imx708", "dw9807_vcm"],
+        ),
+        (
+            "raspberry-pi-4-display-7in",
+            &pi_os,
+            &["dtoverlay=vc4-kms-v3d-pi4", "dtoverlay=vc4-kms-dsi-7inch"],
+            &[
+                "vc4",
+                "rpi_panel_attiny_regulator",
+                "tc358762",
+                "panel_simple",
+                "uvcvideo",
+            ],
+        ),
+        (
+            "raspberry-pi-4-webcam-hdmi",
+            &pi_os,
+            &["dtoverlay=vc4-kms-v3d-pi4"],
+            &["vc4", "uvcvideo"],
+        ),
+        (
+            "raspberry-pi-5-camera-module-2",
+            &pi_os,
+            &["dtoverlay=imx219"],
+            &["rp1_cfe", "imx219"],
+        ),
+        (
+            "raspberry-pi-5-camera-module-3",
+            &pi_os,
+            &["dtoverlay=imx708"],
+            &["rp1_cfe", "imx708", "dw9807_vcm"],
+        ),
+        (
+            "raspberry-pi-zero-2-w-display-hat-mini",
+            &pi_os,
+            &[
+                "dtparam=spi=on",
+                "dtoverlay=spi0-2cs,no_miso",
+                "dtoverlay=dwc2,dr_mode=host",
+            ],
+            &["spi_bcm2835", "spidev", "uvcvideo"],
+        ),
+        (
+            "raspberry-pi-zero-2-w-epaper-2in13",
+            &pi_os,
+            &["dtparam=spi=on"],
+            &["spi_bcm2835", "spidev", "uvcvideo"],
+        ),
+    ];
+    let kits = SHIPPED
+        .iter()
+        .filter(|shipped| shipped.file.starts_with("boards/kits/"));
+    let kits: Vec<_> = kits.map(|kit| kit.name).collect();
+    assert_eq!(kits[0], "jetson-orin-nano-drm");
+    assert_eq!(kits[1..], wanted.map(|(kit, ..)| kit));
+    for (kit, packages, config, drivers) in wanted {
+        let disk = workshop.disk(&[&["--board", kit], packages].concat());
+        let lines: Vec<_> = disk.text(2, "config.txt").lines().collect();
+        let loaded = modules(&disk);
+        for line in config {
+            assert!(lines.contains(line), "{kit} lacks {line}: {lines:?}");
+            if let Some(overlay) = line.strip_prefix("dtoverlay=") {
+                let name = overlay.split(',').next().unwrap();
+                disk.file(2, &format!("overlays/{name}.dtbo"));
+            }
+        }
+        for driver in drivers {
+            assert!(
+                loaded.iter().any(|there| there == driver),
+                "{kit} lacks {driver}: {loaded:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -30,6 +30,21 @@ const BUILT_IN: [&str; 17] = [
     "raspberrypi-cpufreq",
 ];
 
+/// A Raspberry Pi 5's drivers.
+const PI_5: [&str; 11] = [
+    "irq-bcm2712-mip",
+    "clk-rp1",
+    "pinctrl-rp1",
+    "rp1_pci",
+    "dwc3",
+    "xhci-plat-hcd",
+    "gpio-brcmstb",
+    "pinctrl-brcmstb-bcm2712",
+    "sdhci-brcmstb",
+    "i2c-designware-platform",
+    "i2c-brcmstb",
+];
+
 /// A list of what is built in.
 fn built_in(names: &[&str]) -> String {
     let lines = names
@@ -87,7 +102,7 @@ pub fn kernel_of_pi_os() -> Vec<u8> {
     let module = |info: &str| format!("\x7fELF\0{info}\0").into_bytes();
     let sensor = module("depends=v4l2-cci,videodev");
     let receiver = module("depends=videodev");
-    let known = built_in(&BUILT_IN);
+    let known = built_in(&BUILT_IN) + &built_in(&PI_5);
     deb(
         &format!("linux-image-{release}"),
         "1:6.12.25-1+rpt1",
@@ -101,7 +116,21 @@ pub fn kernel_of_pi_os() -> Vec<u8> {
             ),
             (&format!("{library}/broadcom/bcm2711-rpi-4-b.dtb"), b"pi 4"),
             (&format!("{library}/overlays/imx219.dtbo"), b"the sensor"),
+            (&format!("{library}/broadcom/bcm2712-rpi-5-b.dtb"), b"pi 5"),
             (&format!("{library}/overlays/ov5647.dtbo"), b"another"),
+            (&format!("{library}/overlays/imx708.dtbo"), b"a third"),
+            (
+                &format!("{library}/overlays/spi0-2cs.dtbo"),
+                b"chip selects",
+            ),
+            (
+                &format!("{library}/overlays/vc4-kms-dsi-7inch.dtbo"),
+                b"a display",
+            ),
+            (
+                &format!("{library}/overlays/vc4-kms-v3d-pi4.dtbo"),
+                b"connectors",
+            ),
             (&format!("{library}/overlays/dwc2.dtbo"), b"usb"),
             (
                 &format!("{library}/overlays/vc4-kms-v3d.dtbo"),
@@ -114,6 +143,16 @@ pub fn kernel_of_pi_os() -> Vec<u8> {
             (&format!("{modules}/kernel/spi-bcm2835.ko"), MODULE),
             (&format!("{modules}/kernel/spidev.ko"), MODULE),
             (&format!("{modules}/kernel/i2c-dev.ko"), MODULE),
+            (&format!("{modules}/kernel/imx708.ko"), &sensor),
+            (&format!("{modules}/kernel/dw9807-vcm.ko"), &receiver),
+            (&format!("{modules}/kernel/rp1-cfe.ko"), &receiver),
+            (&format!("{modules}/kernel/bcm2835-v4l2.ko"), &receiver),
+            (
+                &format!("{modules}/kernel/rpi-panel-attiny-regulator.ko"),
+                MODULE,
+            ),
+            (&format!("{modules}/kernel/tc358762.ko"), MODULE),
+            (&format!("{modules}/kernel/panel-simple.ko"), MODULE),
             (&format!("{modules}/kernel/v4l2-cci.ko"), MODULE),
             (&format!("{modules}/kernel/snd-soc-hdmi-codec.ko"), MODULE),
             (&format!("{modules}/kernel/vc4.ko"), &module("depends=cec")),
@@ -193,35 +232,49 @@ pub fn kernel_without_device_trees() -> Vec<u8> {
 
 /// The Raspberry Pi's boot files.
 pub fn firmware() -> Vec<u8> {
-    firmware_whose_boot_code_says(b"boot code that knows tryboot_a_b")
+    firmware_with(TRIALS, &[])
 }
+
+/// The same with a camera's start file for a Raspberry Pi 4.
+pub fn firmware_for_cameras() -> Vec<u8> {
+    let folder = "./usr/lib/raspi-firmware";
+    let files = ["start4x.elf", "fixup4x.dat"].map(|name| format!("{folder}/{name}"));
+    firmware_with(
+        TRIALS,
+        &files
+            .each_ref()
+            .map(|path| (&path[..], &b"with a camera"[..])),
+    )
+}
+
+const TRIALS: &[u8] = b"boot code that knows tryboot_a_b";
 
 /// The same from before trial boots.
 pub fn firmware_without_trials() -> Vec<u8> {
-    firmware_whose_boot_code_says(b"boot code")
+    firmware_with(b"boot code", &[])
 }
 
-fn firmware_whose_boot_code_says(boot_code: &[u8]) -> Vec<u8> {
+fn firmware_with(boot_code: &[u8], more: &[File<'_>]) -> Vec<u8> {
     let folder = "./usr/lib/raspi-firmware";
-    deb(
-        "raspi-firmware",
-        "1.2022",
-        ".gz",
-        &[
-            (
-                "./usr/share/doc/raspi-firmware/copyright",
-                b"may be shipped",
-            ),
-            (&format!("{folder}/bootcode.bin"), boot_code),
-            (&format!("{folder}/start.elf"), b"start"),
-            (&format!("{folder}/start4.elf"), b"start 4"),
-            (&format!("{folder}/fixup.dat"), b"fix"),
-            (&format!("{folder}/fixup4.dat"), b"fix 4"),
-            (&format!("{folder}/start_x.elf"), b"start with a camera"),
-            (&format!("{folder}/fixup_x.dat"), b"fix with a camera"),
-            (&format!("{folder}/overlays/pi4-spidev.dtbo"), b"spi"),
-        ],
-    )
+    let path = |name: &str| format!("{folder}/{name}");
+    let named: [(String, &[u8]); 8] = [
+        (path("bootcode.bin"), boot_code),
+        (path("start.elf"), b"start"),
+        (path("start4.elf"), b"start 4"),
+        (path("fixup.dat"), b"fix"),
+        (path("fixup4.dat"), b"fix 4"),
+        (path("start_x.elf"), b"start with a camera"),
+        (path("fixup_x.dat"), b"fix with a camera"),
+        (path("overlays/pi4-spidev.dtbo"), b"spi"),
+    ];
+    let licence: File<'_> = (
+        "./usr/share/doc/raspi-firmware/copyright",
+        b"may be shipped",
+    );
+    let mut files = vec![licence];
+    files.extend(named.iter().map(|(path, bytes)| (&path[..], *bytes)));
+    files.extend(more);
+    deb("raspi-firmware", "1.2022", ".gz", &files)
 }
 
 /// A package whose files are packed in a way that is not read.
