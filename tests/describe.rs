@@ -156,6 +156,47 @@ fn what_describe_prints_is_what_the_bare_file_is_used_as() {
     }
 }
 
+/// A shell makes or empties the file before the program begins.
+#[test]
+fn a_description_that_the_output_goes_to_is_not_read() {
+    let desk = Desk::with(net());
+    let printed = desk.does(&["model", "describe", "net.onnx"]);
+    let redirected = |words: &[&str], to: &str| {
+        let output = common::eyelet(desk.0.path())
+            .args(words)
+            .env("EYELET_HOME", desk.0.path())
+            .stdout(fs::File::create(desk.path(to)).unwrap())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (
+            output.status.code().unwrap(),
+            text,
+            fs::read_to_string(desk.path(to)).unwrap(),
+        )
+    };
+    for to in ["net.toml", "model.toml"] {
+        let (code, told, written) = redirected(&["model", "describe", "net.onnx"], to);
+        assert_eq!((code, &written), (0, &printed), "{told}");
+        assert!(told.contains(to) && told.contains("is not read"), "{told}");
+        // And it is one.
+        let lines = desk.explained();
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("its model.toml says so")),
+            "{lines:#?}"
+        );
+        fs::remove_file(desk.path(to)).unwrap();
+    }
+    // Of a model by name there is nothing else to go by.
+    fs::create_dir_all(desk.path("models/mine")).unwrap();
+    let (code, told, written) =
+        redirected(&["model", "describe", "mine"], "models/mine/model.toml");
+    assert_eq!((code, &*written), (MODEL, ""), "{told}");
+    assert!(told.contains("the shell has emptied it"), "{told}");
+}
+
 #[test]
 fn what_stands_beside_the_graph_is_believed_and_told() {
     let names =

@@ -15,7 +15,10 @@ use crate::{built_in, limits};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Networks of so many classes are taken for ImageNet's.
@@ -287,6 +290,14 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
         if !toml.is_file() {
             continue;
         }
+        if is_standard_output(toml) {
+            log::warn!(
+                "{} is where this program's output goes, so it is not read as a description of {}",
+                toml.display(),
+                path.display()
+            );
+            continue;
+        }
         let definition = read_definition(toml)?;
         let variant = match definition.variant_of_file(&file_name) {
             Some(variant) => variant.map(str::to_owned),
@@ -318,7 +329,23 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     Ok(None)
 }
 
+/// Whether standard output goes to the file `path`: a shell has emptied it before the program began (`describe X.onnx > X.toml`).
+fn is_standard_output(path: &Path) -> bool {
+    let stdout = std::io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(File::from);
+    let known = stdout.and_then(|file| Ok((file.metadata()?, std::fs::metadata(path)?)));
+    known.is_ok_and(|(stdout, file)| {
+        stdout.is_file() && (stdout.dev(), stdout.ino()) == (file.dev(), file.ino())
+    })
+}
+
 fn read_definition(path: &Path) -> Result<Definition, ModelError> {
+    if is_standard_output(path) {
+        let why = "this program's output goes there, and the shell has emptied it: restore it, and let the output go elsewhere";
+        return Err(unreadable(path, &why));
+    }
     let text =
         read_text(path, limits::TOML_FILE_BYTES).map_err(|error| unreadable(path, &error))?;
     Ok(Definition::parse(&path.display().to_string(), &text)?)
