@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let regions = views::describe(&board.regions);
         print_line(format_args!("regions  {regions}"))?;
     }
-    let model = args.board.model(&board)?;
+    let model = args.board.model(&board, &chosen_by)?;
     let lettering = Labelling::of(&board, &model)?.lettering;
     if let (Some(path), Some(own)) = (&board.font, lettering.own) {
         let (path, count) = (path.display(), own.count());

@@ -25,7 +25,7 @@ pub mod update;
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
 use crate::model::facts::{self, Source};
-use crate::model::{Fact, Model, is_path};
+use crate::model::{Fact, Model, ModelError, is_path};
 use crate::output;
 pub(crate) use crate::output::print_line;
 use crate::{Cause, Failure};
@@ -204,8 +204,12 @@ impl BoardArgs {
     }
 
     /// The board's model.
-    fn model(&self, board: &Board) -> Result<Model, Failure> {
-        let mut model = Model::find(&board.model, self.labels.as_deref())?;
+    fn model(&self, board: &Board, chosen_by: &ChosenBy) -> Result<Model, Failure> {
+        let is_named = self.model.is_some() || self.labels.is_some();
+        let mut model = match Model::find(&board.model, self.labels.as_deref()) {
+            Err(missing) if !is_named => until_fetched(missing, chosen_by)?,
+            found => found?,
+        };
         if let Some(resize) = board.mount.resize {
             facts::resize_by_board(&mut model.input, &mut model.facts, resize);
             let stated = model.facts.iter().filter(|f| f.source == Source::Board);
@@ -230,6 +234,22 @@ fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
             })?;
     }
     Ok(stop)
+}
+
+/// The shipped network, while the model of a board that its device tree chose is not fetched yet: nobody named that model, and a new board
+/// shows classes at once. Any other lack stays one.
+fn until_fetched(missing: ModelError, chosen_by: &ChosenBy) -> Result<Model, ModelError> {
+    let (ModelError::Missing { .. }, ChosenBy::DeviceTree(_)) = (&missing, chosen_by) else {
+        return Err(missing);
+    };
+    let Ok(shipped) = Model::find(classify::DEFAULT_MODEL, None) else {
+        return Err(missing);
+    };
+    log::warn!(
+        "{missing}; until it is here, the shipped network {} runs",
+        shipped.name
+    );
+    Ok(shipped)
 }
 
 /// A model by name or path. Assumptions about it are logged.
@@ -273,4 +293,37 @@ fn toml_of(model: &Model, name_or_path: &str) -> PathBuf {
 /// Prints what is believed about a model, and the source of each fact.
 fn print_facts(model: &Model) -> Result<(), Failure> {
     facts::lines(&model.facts).try_for_each(|line| print_line(format_args!("  {line}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_network_runs_until_the_one_that_nobody_named_is_here() {
+        let missing = || ModelError::Missing {
+            name: "mobilenet-v2@12-int8".into(),
+            looked: "/nowhere".into(),
+            remedy: "`eyelet model pull` fetches it".into(),
+        };
+        let of_device_tree = ChosenBy::DeviceTree("Raspberry Pi 4".into());
+        let model = until_fetched(missing(), &of_device_tree).unwrap();
+        assert_eq!(model.name, "efficientnet-lite0");
+        // Whoever chose the board, or its file, chose its model.
+        for chosen_by in [
+            ChosenBy::Flag,
+            ChosenBy::SystemFile("/etc/b.toml".into()),
+            ChosenBy::Default,
+        ] {
+            let error = until_fetched(missing(), &chosen_by).unwrap_err();
+            assert!(matches!(error, ModelError::Missing { .. }), "{error}");
+        }
+        let damaged = ModelError::Unreadable {
+            path: "net.onnx".into(),
+            reason: "it is a folder".into(),
+        };
+        let error = until_fetched(damaged, &of_device_tree).unwrap_err();
+        assert!(matches!(error, ModelError::Unreadable { .. }), "{error}");
+    }
 }

@@ -55,7 +55,7 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         }
         failure
     };
-    let model = args.board.model(&board).map_err(failed)?;
+    let model = args.board.model(&board, &chosen_by).map_err(failed)?;
     let stop = stop_signal()?;
     let reload = Arc::new(AtomicBool::new(false));
     // At a terminal SIGHUP means that the terminal is gone, and ends the program as usual.
