@@ -60,6 +60,10 @@ pub const TOML_FILE_BYTES: u64 = 64 << 10;
 pub const POOL_MIB: Whole = whole(1, 2048);
 /// Pixels per side: no camera picture or display is larger, and smaller ones show nothing useful.
 pub const SIDE_PX: Whole = whole(16, 8192);
+/// The same of a display: on smaller ones no word is legible.
+pub const DISPLAY_SIDE_PX: Whole = whole(32, 8192);
+/// Width and height of a round display.
+pub const ROUND_DISPLAY_PX: Whole = whole(96, DISPLAY_SIDE_PX.most);
 /// `rate_fps` of a camera.
 pub const CAMERA_RATE_FPS: Whole = whole(1, 240);
 /// `rate_fps` of pictures that we produce; 0 is as fast as possible.
@@ -237,6 +241,7 @@ mod tests {
             whole("threads", THREADS),
             whole("pool_mib", POOL_MIB),
             whole("width_px", SIDE_PX),
+            whole("width_px", DISPLAY_SIDE_PX),
             whole("max_width_px", SIDE_PX),
             whole("rate_fps", CAMERA_RATE_FPS),
             whole("rate_fps", DRAWN_RATE_FPS),

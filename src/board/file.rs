@@ -3,6 +3,7 @@
 //! A fault in a file is reported with file, line, column and key, all faults of the file at once. No file but the board's own
 //! is touched here: whether a camera, a picture or a model exists is found out by whoever opens it.
 
+use super::conflicts::{self, Header};
 use super::firmware::firmware;
 use super::mount::mount;
 use super::policy::Policy;
@@ -57,6 +58,8 @@ impl Board {
             let (displays, font) = DisplayConfig::read_all(top, base);
             let firmware = firmware(top);
             let policy = Policy::read(top);
+            let header = Header::of(&firmware, &device_tree_models);
+            conflicts::check(top, &displays, &regions, header.as_ref());
             if let Some(camera) = &camera {
                 check_timeout(top, camera, &policy);
             }

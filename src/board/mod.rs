@@ -3,6 +3,7 @@
 //! display, a decision is read by their modules.
 
 pub mod choose;
+mod conflicts;
 pub mod file;
 pub mod firmware;
 pub mod labelling;

@@ -139,6 +139,35 @@ impl Cells {
         })
     }
 
+    /// What is said where `count` regions have no places on this surface, with the smallest size like it on which they have.
+    pub fn no_room(surface: &Surface, count: usize) -> String {
+        let &Surface {
+            width_px,
+            height_px,
+            ..
+        } = surface;
+        let most = crate::limits::DISPLAY_SIDE_PX.most as u32;
+        let higher = (height_px..=most).map(|height_px| (width_px, height_px));
+        let wider = (width_px..=most).map(|width_px| (width_px, height_px));
+        let larger = (0..most).map(|more| (width_px + more, height_px + more));
+        let is_round = surface.shape == Shape::Round;
+        let like_it = higher.chain(wider).filter(|_| !is_round).chain(larger);
+        let room = like_it
+            .map(|(width_px, height_px)| Surface {
+                width_px,
+                height_px,
+                ..*surface
+            })
+            .find(|larger| larger.fault().is_none() && Self::on(larger, count).is_some());
+        let room = room.map_or_else(String::new, |room| {
+            format!(" (one of {} x {} has)", room.width_px, room.height_px)
+        });
+        format!(
+            "a display of {width_px} x {height_px} pixels has no room for {count} regions{room}: take fewer in the board file's \
+             [mount.regions], or [display.none]"
+        )
+    }
+
     /// Every place, with its name.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, Rectangle)> {
         let cells = self.cells.iter().flat_map(|cell| {

@@ -17,7 +17,7 @@ use super::layout::{Layout, Side, Surface};
 use super::picture::Scaler;
 use super::setting::Setting;
 use super::words::{self, Label, Number};
-use super::{DisplayError, Scene, State};
+use super::{DisplayError, DisplayKind, Scene, State};
 use crate::decide::Candidate;
 use crate::show::{Depth, Refresh};
 use embedded_graphics::prelude::*;
@@ -52,6 +52,17 @@ impl Painter {
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
         Self::on(Surface::new(width_px, height_px, depth), own)
+    }
+
+    /// A painter for a display whose table says what is drawn on.
+    pub(super) fn of(
+        display: &dyn DisplayKind,
+        own: Option<&'static Letters>,
+    ) -> Result<Self, DisplayError> {
+        let surface = display.surface().ok_or_else(|| {
+            DisplayError::Unusable(format!("{display}: its table does not say its size"))
+        })?;
+        Self::on(surface, own)
     }
 
     /// A painter for this surface: a round display, or paper, which changes with the class, the state and the notice alone.

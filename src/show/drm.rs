@@ -23,6 +23,7 @@ pub use mode::Timing;
 
 use super::draw::Painter;
 use super::font::Letters;
+use super::layout::Surface;
 use super::{
     Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, may_be_same, orientation,
 };
@@ -67,8 +68,8 @@ fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
     Some(DisplayConfig::Drm(DrmConfig {
         connector: table.text("connector"),
         driver: table.text("driver"),
-        width_px: table.integer_u32("width_px", limits::SIDE_PX),
-        height_px: table.integer_u32("height_px", limits::SIDE_PX),
+        width_px: table.integer_u32("width_px", limits::DISPLAY_SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::DISPLAY_SIDE_PX),
         rate_hz: table.integer_u32("rate_hz", limits::MODE_RATE_HZ),
         rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
         mirror: table.flag("mirror").unwrap_or(false),
@@ -102,14 +103,32 @@ impl DisplayKind for DrmConfig {
         &["rotate_deg", "mirror", "width_px", "height_px", "rate_hz"]
     }
 
+    fn surface(&self) -> Option<Surface> {
+        let size_px = (self.width_px?, self.height_px?);
+        Some(Surface::turned(size_px, self.rotate_deg, Depth::Rgb565))
+    }
+
     /// The kernel lets one program at a time set the modes of a card, and each of these would be one.
     fn clash(&self, other: &DisplayConfig) -> Option<String> {
-        let DisplayConfig::Drm(other) = other else {
-            return None;
-        };
-        may_be_same(self.driver.as_deref(), other.driver.as_deref()).then(|| {
-            "has two [display.drm] that may be of one card, which only one can use: each needs a `driver` of its own".to_owned()
-        })
+        let driver = self.driver.as_deref();
+        match other {
+            DisplayConfig::Drm(other) => may_be_same(driver, other.driver.as_deref()).then(|| {
+                "has two [display.drm] that may be of one card, which only one can use: each needs a `driver` of its own".to_owned()
+            }),
+            DisplayConfig::Framebuffer(other) => {
+                let framebuffer = other.driver.as_deref();
+                // As `/proc/fb` calls what the firmware of a Raspberry Pi sets up, until its driver takes the display over.
+                let mut of_firmware = ["simple", "BCM2708 FB"].into_iter();
+                let is_taken_over = may_be_same(Some("vc4"), driver)
+                    && framebuffer.is_some_and(|start| of_firmware.any(|name| name.starts_with(start)));
+                (is_taken_over || may_be_same(driver, framebuffer)).then(|| {
+                    "has a [display.framebuffer] and a [display.drm] that may be of one card, where only the latter is seen: leave out \
+                     one of them, or give each a `driver` of its own"
+                        .to_owned()
+                })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -15,11 +15,9 @@ mod standing;
 use super::bus::{self, Input, Output, Wiring, gpio};
 use super::draw::Painter;
 use super::font::Letters;
-use super::layout::Surface;
 use super::pixel::Packing;
 use super::shadow::{Grid, Shadow};
-use super::{Depth, Display, DisplayError, Scene, State, orientation};
-use crate::show;
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{EpaperConfig, EpaperPanel};
@@ -101,10 +99,7 @@ impl EpaperDisplay {
     ) -> Result<Self, DisplayError> {
         let orientation = orientation("epaper", config.rotate_deg, config.mirror)?;
         let size_px = config.panel.size_px();
-        let (width_px, height_px) = orientation.rotation.turn(size_px);
-        let surface =
-            Surface::new(width_px, height_px, Depth::Mono).refreshed(show::Refresh::Standing);
-        let painter = Painter::on(surface, own)?;
+        let painter = Painter::of(config, own)?;
         let name = format!(
             "{} on {}",
             config.panel.word(),

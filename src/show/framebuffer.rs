@@ -8,6 +8,7 @@ use super::canvas::{Canvas, Orientation};
 use super::draw::Painter;
 use super::fb_sys::{self, Mode};
 use super::font::Letters;
+use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
 use super::{
     Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, State, may_be_same,
@@ -52,8 +53,8 @@ pub struct FramebufferConfig {
 fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
     Some(DisplayConfig::Framebuffer(FramebufferConfig {
         driver: table.text("driver"),
-        width_px: table.integer_u32("width_px", limits::SIDE_PX),
-        height_px: table.integer_u32("height_px", limits::SIDE_PX),
+        width_px: table.integer_u32("width_px", limits::DISPLAY_SIDE_PX),
+        height_px: table.integer_u32("height_px", limits::DISPLAY_SIDE_PX),
         rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
         mirror: table.flag("mirror").unwrap_or(false),
         required: table.flag("required").unwrap_or(false),
@@ -79,6 +80,11 @@ impl DisplayKind for FramebufferConfig {
 
     fn setup_keys(&self) -> &'static [&'static str] {
         &["rotate_deg", "mirror", "width_px", "height_px"]
+    }
+
+    fn surface(&self) -> Option<Surface> {
+        let size_px = (self.width_px?, self.height_px?);
+        Some(Surface::turned(size_px, self.rotate_deg, Depth::Rgb565))
     }
 
     fn clash(&self, other: &DisplayConfig) -> Option<String> {

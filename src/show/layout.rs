@@ -38,8 +38,7 @@ use crate::show::Depth;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-pub use round::MIN_DIAMETER_PX;
-pub use surface::{MIN_SIDE_PX, Refresh, Shape, Surface};
+pub use surface::{Refresh, Shape, Surface};
 
 /// The lowest line that a list is set in.
 const ROW_MIN_PX: i32 = 13;
@@ -333,8 +332,9 @@ mod tests {
             for _ in 0..4000 {
                 let side = |r: &mut fastrand::Rng, most: u32| {
                     // Small displays as often as large ones.
-                    let most = r.u32(MIN_SIDE_PX..=most);
-                    r.u32(MIN_SIDE_PX..=most)
+                    let least = crate::limits::DISPLAY_SIDE_PX.least as u32;
+                    let most = r.u32(least..=most);
+                    r.u32(least..=most)
                 };
                 let (width_px, height_px) = (side(&mut random, 1920), side(&mut random, 1920));
                 check(width_px, height_px, depth);

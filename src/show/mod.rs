@@ -23,6 +23,9 @@ pub mod epaper;
 pub mod fb_sys;
 pub mod font;
 pub mod framebuffer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod hostile;
 pub mod layout;
 pub mod lettering;
 pub mod oled;
@@ -58,7 +61,8 @@ use crate::failure::{Cause, Failure};
 use crate::limits;
 use crate::toml_file::Table;
 use canvas::{Orientation, Rotation};
-use panel::Bus;
+use layout::Surface;
+use panel::{Bus, Lines};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -137,6 +141,14 @@ pub trait DisplayKind: fmt::Display {
         None
     }
 
+    /// What is drawn on, where the table says so: the size of other displays is their driver's.
+    fn surface(&self) -> Option<Surface>;
+
+    /// The GPIO lines that it takes.
+    fn lines(&self) -> Lines<'_> {
+        Lines::default()
+    }
+
     /// Where a panel is wired to; none for displays that are not wired to the board's pins.
     fn bus(&self) -> Option<Bus<'_>> {
         None
@@ -193,7 +205,8 @@ impl DisplayConfig {
     }
 
     fn clash(&self, other: &Self) -> Option<String> {
-        self.settings().clash(other).or_else(|| {
+        let either = self.settings().clash(other);
+        either.or_else(|| other.settings().clash(self)).or_else(|| {
             let bus = self.settings().bus()?;
             (other.settings().bus() == Some(bus)).then(|| {
                 format!(

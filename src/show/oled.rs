@@ -13,7 +13,7 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::pixel::Packing;
 use super::shadow::{Grid, Patch, Shadow};
-use super::{Depth, Display, DisplayError, Scene, State, orientation};
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{OledConfig, OledController, OledLink};
@@ -82,8 +82,7 @@ impl OledDisplay {
     ) -> Result<Self, DisplayError> {
         let orientation = orientation("oled", config.rotate_deg, config.mirror)?;
         let size_px = (config.width_px, config.height_px);
-        let (width_px, height_px) = orientation.rotation.turn(size_px);
-        let painter = Painter::with_letters(width_px, height_px, Depth::Mono, own)?;
+        let painter = Painter::of(config, own)?;
         let name = match config.link {
             OledLink::I2c { address, .. } => format!(" at address {address:#04x}"),
             OledLink::Spi(_) => String::new(),

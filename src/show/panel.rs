@@ -22,6 +22,30 @@ impl<'a> Bus<'a> {
     }
 }
 
+/// Labels of the GPIO chips that have the 40 pins of a Raspberry Pi: 5, 4, and the ones before. Their numbers move between kernels.
+pub const HEADER_CHIPS: [&str; 3] = ["pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"];
+
+/// The GPIO lines that a panel takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines<'a> {
+    /// Their chip: a path or a label; `None` is the one of the board's pins.
+    pub chip: Option<&'a str>,
+    /// Each with its key in the panel's table.
+    pub lines: Vec<(&'static str, u32)>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(chip: Option<&'a String>, lines: &[(&'static str, Option<u32>)]) -> Self {
+        let lines = lines
+            .iter()
+            .filter_map(|(key, line)| Some((*key, (*line)?)));
+        Self {
+            chip: chip.map(String::as_str),
+            lines: lines.collect(),
+        }
+    }
+}
+
 /// SPI with a line that tells commands from data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpiLink {
@@ -70,18 +94,19 @@ pub(super) fn must_lie_within(
 }
 
 /// The keys of a panel on SPI.
-pub(super) fn spi_link(table: &mut Table<'_, '_>, speed_hz: u32) -> SpiLink {
+pub(super) fn spi_link(table: &mut Table<'_, '_>, speed_hz: u32) -> Option<SpiLink> {
     table.must_have(&["dc_gpio"]);
-    SpiLink {
-        device: node(table, "/dev/spidev0.0"),
-        speed_hz: table
-            .integer_u32("speed_hz", limits::SPI_SPEED_HZ)
-            .unwrap_or(speed_hz),
-        spi_mode: table.one_of("spi_mode", [0, 3]).unwrap_or(0),
-        transfer_bytes: table.integer_u32("transfer_bytes", limits::SPI_TRANSFER_BYTES),
-        // Without it the file is refused.
-        dc_gpio: gpio(table, "dc_gpio").unwrap_or(0),
-    }
+    let device = node(table, "/dev/spidev0.0");
+    let stated_hz = table.integer_u32("speed_hz", limits::SPI_SPEED_HZ);
+    let spi_mode = table.one_of("spi_mode", [0, 3]);
+    let transfer_bytes = table.integer_u32("transfer_bytes", limits::SPI_TRANSFER_BYTES);
+    Some(SpiLink {
+        dc_gpio: gpio(table, "dc_gpio")?,
+        device,
+        speed_hz: stated_hz.unwrap_or(speed_hz),
+        spi_mode: spi_mode.unwrap_or(0),
+        transfer_bytes,
+    })
 }
 
 /// A line of the GPIO chip.

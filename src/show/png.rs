@@ -50,8 +50,8 @@ pub struct PngConfig {
 fn read(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<DisplayConfig> {
     table.must_have(&["folder", "width_px", "height_px"]);
     let folder = table.text("folder");
-    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
-    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let width_px = table.integer_u32("width_px", limits::DISPLAY_SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::DISPLAY_SIDE_PX);
     let keep = table.integer_u32("keep", limits::PNG_KEEP).unwrap_or(20);
     let depth = table.word("depth", Depth::WORDS);
     let is_square = width_px.is_none() || width_px == height_px;
@@ -95,6 +95,11 @@ impl DisplayKind for PngConfig {
 
     fn setup_keys(&self) -> &'static [&'static str] {
         &["width_px", "height_px", "depth", "round", "paper"]
+    }
+
+    fn surface(&self) -> Option<Surface> {
+        let surface = Surface::new(self.width_px, self.height_px, self.depth);
+        Some(surface.shaped(self.shape).refreshed(self.refresh))
     }
 
     fn clash(&self, other: &DisplayConfig) -> Option<String> {
@@ -180,11 +185,7 @@ impl PngDisplay {
     ///
     /// `own` are the letters of the board's own font file.
     pub fn open(config: &PngConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
-        let (width_px, height_px) = (config.width_px, config.height_px);
-        let surface = Surface::new(width_px, height_px, config.depth)
-            .shaped(config.shape)
-            .refreshed(config.refresh);
-        let painter = Painter::on(surface, own)?;
+        let painter = Painter::of(config, own)?;
         let folder = config.folder.clone();
         let keep = config.keep.clamp(1, KEEP_MAX);
         fs::create_dir_all(&folder).map_err(|error| {

@@ -12,9 +12,8 @@ mod glass;
 use super::bus::{self, Wiring, gpio};
 use super::draw::Painter;
 use super::font::Letters;
-use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
-use super::{Depth, Display, DisplayError, Scene, State, orientation};
+use super::{Display, DisplayError, Scene, State, orientation};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{Controller, SpiConfig};
@@ -63,14 +62,7 @@ impl SpiDisplay {
     ) -> Result<Self, DisplayError> {
         let orientation = orientation("spi", config.rotate_deg, config.mirror)?;
         let size_px = (config.width_px, config.height_px);
-        let (width_px, height_px) = orientation.rotation.turn(size_px);
-        // A display of 18 bits is drawn for as one of 24.
-        let depth = match config.controller {
-            Controller::Ili9488 => Depth::Rgb888,
-            _ => Depth::Rgb565,
-        };
-        let surface = Surface::new(width_px, height_px, depth).shaped(config.shape);
-        let painter = Painter::on(surface, own)?;
+        let painter = Painter::of(config, own)?;
         let name = format!(
             "{} on {}",
             config.controller.word(),

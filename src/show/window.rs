@@ -7,6 +7,7 @@ mod desktop;
 pub use desktop::WindowDisplay;
 
 use super::font::Letters;
+use super::layout::Surface;
 use super::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind};
 use crate::data_roots::Base;
 use crate::limits;
@@ -40,8 +41,8 @@ fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
     #[cfg(not(feature = "window"))]
     table.fault_of_all(NOT_BUILT_IN);
     table.must_have(&["width_px", "height_px"]);
-    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
-    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let width_px = table.integer_u32("width_px", limits::DISPLAY_SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::DISPLAY_SIDE_PX);
     let scale = table.one_of("scale", [1, 2, 4, 8]);
     let depth = table.word("depth", Depth::WORDS);
     Some(DisplayConfig::Window(WindowConfig {
@@ -71,6 +72,10 @@ impl DisplayKind for WindowConfig {
     /// Who wants a window wants to look at it.
     fn is_required(&self) -> bool {
         true
+    }
+
+    fn surface(&self) -> Option<Surface> {
+        Some(Surface::new(self.width_px, self.height_px, self.depth))
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {

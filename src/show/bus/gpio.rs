@@ -2,6 +2,7 @@
 
 use super::{Input, Output, Remedy, cannot_open, nodes};
 use crate::show::DisplayError;
+use crate::show::panel::HEADER_CHIPS;
 use linux_embedded_hal::gpio_cdev::{self, LineHandle, LineRequestFlags};
 use std::fs::File;
 use std::io;
@@ -12,9 +13,6 @@ const REMEDY: Remedy = Remedy {
     absent: "the kernel's GPIO driver is not loaded, or gpio_chip names another chip",
     group: "gpio",
 };
-
-/// Labels of the chips that have the 40 pins of a Raspberry Pi: 5, 4, and the ones before. Their numbers move between kernels.
-const HEADERS: [&str; 3] = ["pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"];
 
 /// Who holds a line, for others that ask.
 const CONSUMER: &str = "eyelet";
@@ -160,7 +158,7 @@ fn chosen(chips: &[(PathBuf, String)], label: Option<&str>) -> Result<PathBuf, S
             let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
             format!("no GPIO chip has the label {label:?} (there is {there}); set gpio_chip to one of them")
         }),
-        None => Ok(HEADERS
+        None => Ok(HEADER_CHIPS
             .into_iter()
             .find_map(by_label)
             .unwrap_or_else(|| "/dev/gpiochip0".into())),

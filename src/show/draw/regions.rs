@@ -12,13 +12,8 @@ use crate::show::{DisplayError, Region, Scene};
 impl Painter {
     /// Gives each of so many regions a place of its own; an error when they would not be legible.
     pub fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
-        let (width_px, height_px) = (self.canvas.width_px(), self.canvas.height_px());
-        let Some(cells) = Cells::on(&self.surface, regions) else {
-            return Err(DisplayError::Unusable(format!(
-                "a display of {width_px} x {height_px} pixels has no room for {regions} regions: take fewer in the board file's \
-                 [mount.regions], or [display.none]"
-            )));
-        };
+        let cells = Cells::on(&self.surface, regions)
+            .ok_or_else(|| DisplayError::Unusable(Cells::no_room(&self.surface, regions)))?;
         let pictures = cells.cells.iter().filter_map(|cell| cell.picture);
         let scalers = pictures.map(Scaler::new).collect();
         self.divided = Some((cells, scalers));

@@ -4,8 +4,9 @@ use super::EpaperDisplay;
 use crate::data_roots::Base;
 use crate::limits;
 use crate::show::font::Letters;
-use crate::show::panel::{Bus, SpiLink, gpio, spi_link};
-use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind};
+use crate::show::layout::Surface;
+use crate::show::panel::{Bus, Lines, SpiLink, gpio, spi_link};
+use crate::show::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Refresh};
 use crate::toml_file::{Table, Word};
 use std::fmt;
 
@@ -96,6 +97,21 @@ impl DisplayKind for EpaperConfig {
         &["rotate_deg", "mirror", "panel", "invert"]
     }
 
+    fn surface(&self) -> Option<Surface> {
+        let surface = Surface::turned(self.panel.size_px(), self.rotate_deg, Depth::Mono);
+        Some(surface.refreshed(Refresh::Standing))
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        let lines = [
+            ("dc_gpio", Some(self.link.dc_gpio)),
+            ("reset_gpio", Some(self.reset_gpio)),
+            ("busy_gpio", Some(self.busy_gpio)),
+            ("power_gpio", self.power_gpio),
+        ];
+        Lines::new(self.gpio_chip.as_ref(), &lines)
+    }
+
     fn bus(&self) -> Option<Bus<'_>> {
         Some(Bus::Spi(&self.link.device))
     }
@@ -134,7 +150,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
         mirror,
         invert,
         full_every: full_every.unwrap_or(20),
-        link,
+        link: link?,
         reset_gpio: reset_gpio?,
         busy_gpio: busy_gpio?,
         power_gpio,

@@ -6,9 +6,6 @@ use crate::show::Depth;
 use crate::show::ring::Ring;
 use embedded_graphics::primitives::Rectangle;
 
-/// The smallest round display that words are legible on.
-pub const MIN_DIAMETER_PX: u32 = 96;
-
 /// The smallest one with a picture.
 const PICTURE_DIAMETER_PX: i32 = 160;
 

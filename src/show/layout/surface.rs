@@ -1,14 +1,8 @@
 //! What is drawn on.
 
-use super::MIN_DIAMETER_PX;
+use crate::limits::{self, DISPLAY_SIDE_PX, ROUND_DISPLAY_PX};
 use crate::show::Depth;
 use crate::toml_file::Table;
-
-/// The smallest side that anything is drawn for.
-pub const MIN_SIDE_PX: u32 = 32;
-
-/// The largest one.
-const MAX_SIDE_PX: u32 = 8192;
 
 /// What can be seen of a display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,6 +67,15 @@ impl Surface {
         }
     }
 
+    /// A panel of this size as its controller has it, with the drawing turned by so many degrees.
+    pub fn turned((width_px, height_px): (u32, u32), rotate_deg: u16, depth: Depth) -> Self {
+        let (width_px, height_px) = match rotate_deg {
+            90 | 270 => (height_px, width_px),
+            _ => (width_px, height_px),
+        };
+        Self::new(width_px, height_px, depth)
+    }
+
     /// The same with this shape.
     pub const fn shaped(self, shape: Shape) -> Self {
         Self { shape, ..self }
@@ -85,19 +88,19 @@ impl Surface {
 
     /// Why nothing would be legible on it, in words that follow its size; none when all is well.
     pub fn fault(&self) -> Option<String> {
-        let (shorter, longer) = (
-            self.width_px.min(self.height_px),
-            self.width_px.max(self.height_px),
-        );
+        let (width_px, height_px) = (u64::from(self.width_px), u64::from(self.height_px));
+        let mut sides = [width_px, height_px].into_iter();
         match self.shape {
-            _ if shorter < MIN_SIDE_PX || longer > MAX_SIDE_PX => {
-                Some(format!("each side must be {MIN_SIDE_PX} to {MAX_SIDE_PX}"))
+            _ if sides.any(|side| DISPLAY_SIDE_PX.check(side).is_none()) => {
+                let limits::Whole { least, most } = DISPLAY_SIDE_PX;
+                Some(format!("each side must be {least} to {most}"))
             }
-            Shape::Round if shorter != longer => {
+            Shape::Round if width_px != height_px => {
                 Some("a round one has sides of one length".to_owned())
             }
-            Shape::Round if shorter < MIN_DIAMETER_PX => {
-                Some(format!("a round one needs {MIN_DIAMETER_PX} or more"))
+            Shape::Round if ROUND_DISPLAY_PX.check(width_px).is_none() => {
+                let least = ROUND_DISPLAY_PX.least;
+                Some(format!("a round one needs {least} or more"))
             }
             _ => None,
         }

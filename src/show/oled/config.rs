@@ -4,8 +4,9 @@ use super::OledDisplay;
 use crate::data_roots::Base;
 use crate::limits;
 use crate::show::font::Letters;
-use crate::show::panel::{Bus, SpiLink, gpio, must_lie_within, node, spi_link};
-use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind};
+use crate::show::layout::Surface;
+use crate::show::panel::{Bus, Lines, SpiLink, gpio, must_lie_within, node, spi_link};
+use crate::show::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind};
 use crate::toml_file::{Table, Word};
 use std::fmt;
 use std::path::PathBuf;
@@ -127,6 +128,20 @@ impl DisplayKind for OledConfig {
         ]
     }
 
+    fn surface(&self) -> Option<Surface> {
+        let size_px = (self.width_px, self.height_px);
+        Some(Surface::turned(size_px, self.rotate_deg, Depth::Mono))
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        let dc_gpio = match &self.link {
+            OledLink::I2c { .. } => None,
+            OledLink::Spi(link) => Some(link.dc_gpio),
+        };
+        let lines = [("dc_gpio", dc_gpio), ("reset_gpio", self.reset_gpio)];
+        Lines::new(self.gpio_chip.as_ref(), &lines)
+    }
+
     fn bus(&self) -> Option<Bus<'_>> {
         Some(self.link.bus())
     }
@@ -154,8 +169,8 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
     let controller = table
         .word("controller", OledController::WORDS)
         .unwrap_or(OledController::Ssd1306);
-    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
-    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let width_px = table.integer_u32("width_px", limits::DISPLAY_SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::DISPLAY_SIDE_PX);
     let (width_px, height_px) = (width_px.unwrap_or(128), height_px.unwrap_or(64));
     for (key, side_px) in [("width_px", width_px), ("height_px", height_px)] {
         if !side_px.is_multiple_of(8) {
@@ -175,35 +190,42 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
         ["left_px", "height_px"],
     );
     let contrast = table.integer("contrast", limits::CONTRAST).unwrap_or(127);
+    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
+    let mirror = table.flag("mirror").unwrap_or(false);
+    let invert = table.flag("invert").unwrap_or(false);
+    let link = link(table);
+    let reset_gpio = gpio(table, "reset_gpio");
+    let gpio_chip = table.text("gpio_chip");
+    let required = table.flag("required").unwrap_or(false);
     Some(OledConfig {
         controller,
         width_px,
         height_px,
         left_px,
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
-        invert: table.flag("invert").unwrap_or(false),
+        rotate_deg,
+        mirror,
+        invert,
         contrast: u8::try_from(contrast).unwrap_or(u8::MAX),
-        link: link(table),
-        reset_gpio: gpio(table, "reset_gpio"),
-        gpio_chip: table.text("gpio_chip"),
-        required: table.flag("required").unwrap_or(false),
+        link: link?,
+        reset_gpio,
+        gpio_chip,
+        required,
     })
 }
 
-fn link(table: &mut Table<'_, '_>) -> OledLink {
+fn link(table: &mut Table<'_, '_>) -> Option<OledLink> {
     let is_spi = table.word("bus", &[("i2c", false), ("spi", true)]);
     if is_spi.unwrap_or(false) {
         // As u8g2 has it for the SH1106; the SSD1306 would bear more.
-        return OledLink::Spi(spi_link(table, 4_000_000));
+        return spi_link(table, 4_000_000).map(OledLink::Spi);
     }
     let address = table
         .integer("address", limits::I2C_ADDRESS)
         .unwrap_or(0x3c);
-    OledLink::I2c {
+    Some(OledLink::I2c {
         device: node(table, "/dev/i2c-1"),
         address: u16::try_from(address).unwrap_or(u16::MAX),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! stand below.
 
 use super::*;
+use crate::show::Depth;
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{NoDelay, scene, verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

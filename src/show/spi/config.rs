@@ -4,8 +4,9 @@ use super::SpiDisplay;
 use crate::data_roots::Base;
 use crate::limits;
 use crate::show::font::Letters;
-use crate::show::panel::{Bus, SpiLink, gpio, must_lie_within, spi_link};
-use crate::show::{Display, DisplayConfig, DisplayError, DisplayKind, Kind, Shape};
+use crate::show::layout::Surface;
+use crate::show::panel::{Bus, Lines, SpiLink, gpio, must_lie_within, spi_link};
+use crate::show::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Shape};
 use crate::toml_file::{Table, Word};
 use std::fmt;
 
@@ -177,6 +178,25 @@ impl DisplayKind for SpiConfig {
         ]
     }
 
+    fn surface(&self) -> Option<Surface> {
+        // A display of 18 bits is drawn for as one of 24.
+        let depth = match self.controller {
+            Controller::Ili9488 => Depth::Rgb888,
+            _ => Depth::Rgb565,
+        };
+        let size_px = (self.width_px, self.height_px);
+        Some(Surface::turned(size_px, self.rotate_deg, depth).shaped(self.shape))
+    }
+
+    fn lines(&self) -> Lines<'_> {
+        let lines = [
+            ("dc_gpio", Some(self.link.dc_gpio)),
+            ("reset_gpio", self.reset_gpio),
+            ("backlight_gpio", self.backlight_gpio),
+        ];
+        Lines::new(self.gpio_chip.as_ref(), &lines)
+    }
+
     fn bus(&self) -> Option<Bus<'_>> {
         Some(Bus::Spi(&self.link.device))
     }
@@ -203,8 +223,8 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     let known = controller.unwrap_or(Controller::St7789);
     let usual_px = known.size_px();
     let memory_px = known.memory_px();
-    let width_px = table.integer_u32("width_px", limits::SIDE_PX);
-    let height_px = table.integer_u32("height_px", limits::SIDE_PX);
+    let width_px = table.integer_u32("width_px", limits::DISPLAY_SIDE_PX);
+    let height_px = table.integer_u32("height_px", limits::DISPLAY_SIDE_PX);
     let size_px = (
         width_px.unwrap_or(usual_px.0),
         height_px.unwrap_or(usual_px.1),
@@ -228,24 +248,32 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     }
     let is_square = size_px.0 == size_px.1;
     let shape = Shape::read(table, is_square, is_square && known == Controller::Gc9a01);
-    let config = SpiConfig {
-        controller: known,
+    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
+    let mirror = table.flag("mirror").unwrap_or(false);
+    let invert = table.flag("invert").unwrap_or(known.inverts(size_px));
+    let bgr = table.flag("bgr").unwrap_or(known.is_bgr(size_px));
+    let link = spi_link(table, known.speed_hz());
+    let reset_gpio = gpio(table, "reset_gpio");
+    let backlight_gpio = gpio(table, "backlight_gpio");
+    let gpio_chip = table.text("gpio_chip");
+    let required = table.flag("required").unwrap_or(false);
+    Some(SpiConfig {
+        controller: controller?,
         width_px: size_px.0,
         height_px: size_px.1,
         left_px,
         top_px,
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
-        invert: table.flag("invert").unwrap_or(known.inverts(size_px)),
-        bgr: table.flag("bgr").unwrap_or(known.is_bgr(size_px)),
+        rotate_deg,
+        mirror,
+        invert,
+        bgr,
         shape,
-        link: spi_link(table, known.speed_hz()),
-        reset_gpio: gpio(table, "reset_gpio"),
-        backlight_gpio: gpio(table, "backlight_gpio"),
-        gpio_chip: table.text("gpio_chip"),
-        required: table.flag("required").unwrap_or(false),
-    };
-    controller.map(|_| config)
+        link: link?,
+        reset_gpio,
+        backlight_gpio,
+        gpio_chip,
+        required,
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::glass::{BGR, Glass, MX, MY, Module};
 use super::*;
+use crate::show::Depth;
 use crate::show::canvas::{Canvas, Orientation, Rotation};
 use crate::show::played::{scene, verdict};
 
