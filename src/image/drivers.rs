@@ -110,8 +110,12 @@ fn is_needed(driver: &Driver, board: &Board, modules: &Modules) -> bool {
             let own = &board.firmware.modules;
             has_usb_camera(board) && !own.iter().any(|own| modules.has(&own.name))
         }
-        Job::Camera | Job::Card | Job::Drm => true,
-        Job::Display | Job::Care => false,
+        Job::Display => {
+            let mut displays = board.displays.iter();
+            displays.any(|display| matches!(display, DisplayConfig::Framebuffer(c) if c.required && c.driver.is_none()))
+        }
+        Job::Camera | Job::Card | Job::Drm | Job::Panel => true,
+        Job::Care => false,
     }
 }
 
@@ -140,8 +144,14 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
         ),
         None => "pass --kernel with another kernel, Debian's or Raspberry Pi OS's".to_owned(),
     };
+    let is_of_panels = lacking.iter().all(|driver| driver.job == Job::Panel);
+    let otherwise = if is_of_panels {
+        "if the board does its job without the panel, set required = false in its table"
+    } else {
+        "if the board does its job without them, list them in without_modules under [firmware]"
+    };
     package_failure(format!(
-        "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; if the board does its job without them, list them in without_modules under [firmware]",
+        "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; {otherwise}",
         kernel.release,
         names(recipe.kernel),
         modules_of(lacking),

@@ -78,6 +78,8 @@ pub enum Job {
     Display,
     /// The display that the board file names.
     Drm,
+    /// A panel on the board's pins that its file requires; the drivers of other panels are [`Self::Care`].
+    Panel,
     /// The watchdog, the thermometer, the CPU clock: the board can do its job without them.
     Care,
 }
@@ -89,7 +91,7 @@ impl Job {
             Self::Usb => "USB",
             Self::UsbCamera | Self::Camera => "camera",
             Self::Card => "card",
-            Self::Display | Self::Drm => "display",
+            Self::Display | Self::Drm | Self::Panel => "display",
             Self::Care => "care",
         }
     }

@@ -15,33 +15,36 @@ fn is_on_i2c(display: &DisplayConfig) -> bool {
     matches!(display.settings().bus(), Some(Bus::I2c(..)))
 }
 
-const fn driver(names: &'static [&'static str]) -> Driver {
-    machine::driver(Job::Display, names, "")
-}
-
 /// Adds what the board's panels need to the camera's parts.
 pub fn add(parts: &mut Parts, board: &Board, needs: &Needs) {
     let Some(pins) = needs.pins else {
         return;
     };
-    let mut enable = |parameter: &str, drivers: [Driver; 2]| {
+    let mut enable = |parameter: &str, is_on: fn(&DisplayConfig) -> bool, drivers: [Driver; 2]| {
+        let panels: Vec<_> = board.displays.iter().filter(|panel| is_on(panel)).collect();
+        let job = match panels.iter().any(|panel| panel.settings().is_required()) {
+            _ if panels.is_empty() => return,
+            true => Job::Panel,
+            false => Job::Care,
+        };
         parts.config.push(format!("dtparam={parameter}=on"));
+        let drivers = drivers.map(|driver| Driver { job, ..driver });
         parts.drivers.extend(drivers);
     };
-    if board.displays.iter().any(is_on_spi) {
-        enable("spi", [pins.spi, driver(&["spidev"])]);
-    }
-    if board.displays.iter().any(is_on_i2c) {
-        enable("i2c_arm", [pins.i2c, driver(&["i2c_dev"])]);
-    }
+    let node = |names| machine::driver(Job::Panel, names, "");
+    enable("spi", is_on_spi, [pins.spi, node(&["spidev"])]);
+    enable("i2c_arm", is_on_i2c, [pins.i2c, node(&["i2c_dev"])]);
 }
 
 /// Why a display will not be found on a card with this kernel.
 pub fn lack(display: &DisplayConfig, needs: &Needs, of_pi_os: bool) -> Option<String> {
-    let is_lacking = is_on_spi(display) && needs.pins.is_some() && !of_pi_os;
-    is_lacking.then(|| {
-        format!(
+    match display.settings().bus()? {
+        _ if needs.pins.is_none() => Some(format!(
+            "the display ({display}) needs a bus on the board's pins, but this machine has none: take another display"
+        )),
+        Bus::Spi(_) if !of_pi_os => Some(format!(
             "the display ({display}) needs an SPI device, but this kernel's device trees have none, and no overlay adds one: pass --kernel with Raspberry Pi OS's"
-        )
-    })
+        )),
+        Bus::Spi(_) | Bus::I2c(..) => None,
+    }
 }

@@ -317,20 +317,20 @@ fn a_display_that_must_be_there_and_cannot_be_makes_no_card() {
             "[display.framebuffer]",
             "[display.oled]",
             "has no module i2c_dev, without which raspberry-pi-3 has no display: pass --kernel with another kernel, Debian's or \
-             Raspberry Pi OS's; a board that does its job without the panel says required = false in its table",
+             Raspberry Pi OS's; if the board does its job without the panel, set required = false in its table",
         ),
         (
             "raspberry-pi-3",
             "[display.framebuffer]",
             "[display.spi]\ncontroller = \"st7789\"\ndc_gpio = 25",
-            "needs an SPI device, which the device trees of this kernel have not, nor overlays that add one: pass --kernel with \
-             Raspberry Pi OS's",
+            "needs an SPI device, but this kernel's device trees have none, and no overlay adds one: pass --kernel with Raspberry Pi \
+             OS's",
         ),
         (
             "virt",
             virt,
             "[display.oled]",
-            "needs a bus on pins, which the machine virt has not: take a board that has them",
+            "needs a bus on the board's pins, but this machine has none: take another display",
         ),
     ] {
         for is_required in [true, false] {
