@@ -59,6 +59,11 @@ impl CameraConfig {
         }
     }
 
+    /// Everything that `--camera SOURCE` can be, for the help.
+    pub fn sources() -> String {
+        KINDS.map(|kind| kind.sources).join(", ")
+    }
+
     /// Reads `[camera]`: the table of one kind.
     pub fn read(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<Self> {
         let (kind, mut table) = top.choice("camera", &KINDS.map(|kind| kind.name))?;
@@ -87,6 +92,8 @@ pub struct Kind {
     name: &'static str,
     /// Reads that table. What it leaves out is the kind's default.
     read: fn(&mut Table<'_, '_>, Base<'_>) -> Option<CameraConfig>,
+    /// What `--camera SOURCE` calls it, for the help.
+    sources: &'static str,
     /// The settings that `--camera SOURCE` means on a board with this camera; `None`: SOURCE is none of this kind.
     of_source: fn(&str, &CameraConfig) -> Option<CameraConfig>,
 }

@@ -14,6 +14,7 @@ use std::fmt;
 pub(super) const KIND: Kind = Kind {
     name: "pattern",
     read,
+    sources: "pattern (drawn)",
     of_source,
 };
 
@@ -45,11 +46,8 @@ impl Default for PatternConfig {
 fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<CameraConfig> {
     table.must_have(&["width_px", "height_px"]);
     let default = PatternConfig::default();
-    // It is drawn pixel by pixel, so it has no MJPEG.
     let formats = FORMATS.iter().copied();
-    let formats: Vec<_> = formats
-        .filter(|(_, format)| *format != PixelFormat::Mjpeg)
-        .collect();
+    let formats: Vec<_> = formats.filter(|(_, format)| is_drawn(*format)).collect();
     let width_px = table.integer_u32("width_px", limits::SIDE_PX);
     let height_px = table.integer_u32("height_px", limits::SIDE_PX);
     let format = table.word("format", &formats);
@@ -103,7 +101,7 @@ const BARS: [[u8; 3]; 8] = [
 /// Pixels that the drawing moves a frame.
 const STEP_PX: u64 = 2;
 
-/// Whether pictures of a format are drawn here.
+/// Whether pictures of a format are drawn here: pixel by pixel, so not as MJPEG.
 fn is_drawn(format: PixelFormat) -> bool {
     !matches!(format, PixelFormat::Mjpeg | PixelFormat::Bayer(_)) && !format.is_deep()
 }

@@ -38,6 +38,7 @@ static STANDARD_INPUT: Mutex<Option<Stream>> = Mutex::new(None);
 pub(super) const KIND: Kind = Kind {
     name: "pipe",
     read,
+    sources: "- (MJPEG or Y4M on standard input)",
     of_source,
 };
 

@@ -22,6 +22,7 @@ pub(crate) const ENDINGS: [&str; 9] = [
 pub(super) const KIND: Kind = Kind {
     name: "still",
     read,
+    sources: "picture files or a folder of them",
     of_source,
 };
 

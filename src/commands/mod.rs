@@ -24,6 +24,7 @@ pub mod update;
 
 use crate::board::Board;
 use crate::board::choose::{ChosenBy, Places};
+use crate::camera::CameraConfig;
 use crate::model::facts::{self, Source};
 use crate::model::{Fact, Model, ModelError, is_path};
 use crate::output;
@@ -178,9 +179,7 @@ impl BoardChoice {
 pub struct BoardArgs {
     #[command(flatten)]
     choice: BoardChoice,
-    /// Take frames from here instead: v4l2, a /dev/video node, picture files or a folder, pattern, or - (MJPEG or Y4M
-    /// on standard input)
-    #[arg(long, value_name = "SOURCE")]
+    #[arg(long, value_name = "SOURCE", help = camera_help())]
     camera: Option<String>,
     /// Run this model instead: a name (`eyelet list models`) or an ONNX file
     #[arg(long, value_name = "NAME|FILE.onnx")]
@@ -188,6 +187,10 @@ pub struct BoardArgs {
     /// Your own model's labels, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
+}
+
+fn camera_help() -> String {
+    format!("Take frames from here instead: {}", CameraConfig::sources())
 }
 
 impl BoardArgs {

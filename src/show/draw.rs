@@ -12,7 +12,7 @@ mod test_picture;
 
 use super::canvas::{Canvas, Rgb};
 use super::cells::Cells;
-use super::font::{Face, Letters, Pen};
+use super::font::{Face, Ink, Letters, Pen};
 use super::layout::{Layout, Side, Surface};
 use super::picture::Scaler;
 use super::setting::Setting;
@@ -332,7 +332,11 @@ impl Painter {
             };
         let top = place.top_left.y + (place.size.height as i32 - face.line_px() as i32) / 2;
         let (pen, canvas) = (&mut self.pen, &mut self.canvas);
-        let end = pen.draw(canvas, face, (left as f32, top), kept, colour, place);
-        pen.draw(canvas, face, (end, top), ellipsis, colour, place);
+        let ink = Ink {
+            colour,
+            clip: place,
+        };
+        let end = pen.draw(canvas, face, (left as f32, top), kept, ink);
+        pen.draw(canvas, face, (end, top), ellipsis, ink);
     }
 }

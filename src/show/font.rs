@@ -234,6 +234,15 @@ pub struct Pen {
     raster: Raster,
 }
 
+/// What text is drawn with.
+#[derive(Debug, Clone, Copy)]
+pub struct Ink {
+    /// Its colour.
+    pub colour: Rgb,
+    /// Nothing outside of this is touched.
+    pub clip: Rectangle,
+}
+
 impl Pen {
     /// A pen for a display of this height, which draws the letters of the board's own font file too.
     pub fn new(height_px: u32, own: Option<&Letters>) -> Self {
@@ -249,15 +258,14 @@ impl Pen {
         }
     }
 
-    /// Draws `text` from `left` on in a line whose top is `top`; nothing outside of `clip` is touched. Returns where it ended.
+    /// Draws `text` from `left` on in a line whose top is `top`. Returns where it ended.
     pub fn draw(
         &mut self,
         canvas: &mut Canvas,
         face: Face,
         (left, top): (f32, i32),
         text: &str,
-        colour: Rgb,
-        clip: Rectangle,
+        ink: Ink,
     ) -> f32 {
         let mut x = left;
         for c in text.chars() {
@@ -267,11 +275,11 @@ impl Pen {
             match &glyph {
                 Glyph::Pixel { font, index, scale } => {
                     let at = Point::new(x.round() as i32, top);
-                    pixel_glyph(canvas, (font, *index), *scale, at, colour, clip);
+                    pixel_glyph(canvas, (font, *index), *scale, at, ink);
                 }
                 Glyph::Shape(shape) => {
                     let baseline = top + shape.room.above_px.ceil() as i32;
-                    shape.draw(canvas, &mut self.raster, (x, baseline), colour, clip);
+                    shape.draw(canvas, &mut self.raster, (x, baseline), ink);
                 }
             }
             x += glyph.advance_px();
@@ -285,8 +293,7 @@ fn pixel_glyph(
     (font, index): (&MonoFont<'_>, u32),
     scale: u32,
     at: Point,
-    colour: Rgb,
-    clip: Rectangle,
+    ink: Ink,
 ) {
     let size = font.character_size;
     let columns = font.image.size().width / size.width;
@@ -297,7 +304,7 @@ fn pixel_glyph(
     for dot in Rectangle::new(Point::zero(), size).points() {
         if font.image.pixel(corner + dot) == Some(BinaryColor::On) {
             let square = Rectangle::new(at + dot * scale as i32, Size::new_equal(scale));
-            canvas.fill(square.intersection(&clip), colour);
+            canvas.fill(square.intersection(&ink.clip), ink.colour);
         }
     }
 }

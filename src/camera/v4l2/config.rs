@@ -18,6 +18,7 @@ use std::time::Duration;
 pub const KIND: Kind = Kind {
     name: "v4l2",
     read,
+    sources: "v4l2 or a /dev/video node",
     of_source,
 };
 

@@ -1,11 +1,10 @@
 //! An outline at one size: placed on the baseline, pressed into its line, drawn.
 
 use super::own::{Letter, Letters, Piece};
-use super::{ROBOTO, Rgb};
+use super::{Ink, ROBOTO};
 use crate::show::canvas::Canvas;
 use crate::show::outline::Raster;
 use embedded_graphics::prelude::*;
-use embedded_graphics::primitives::Rectangle;
 use ttf_parser::{GlyphId, OutlineBuilder};
 
 /// The parts of a line above and below the baseline.
@@ -79,20 +78,19 @@ impl Shape {
         }
     }
 
-    /// Draws it on the baseline at `x`; nothing outside of `clip` is touched.
+    /// Draws it on the baseline at `x`.
     pub fn draw(
         &self,
         canvas: &mut Canvas,
         raster: &mut Raster,
         (x, baseline): (f32, i32),
-        colour: Rgb,
-        clip: Rectangle,
+        ink: Ink,
     ) {
-        let Some(ink) = self.ink else {
+        let Some(bounds) = self.ink else {
             return; // a space
         };
         let [ink_left, ink_bottom, ink_right, ink_top] =
-            ink.map(|units| f32::from(units) * self.scale);
+            bounds.map(|units| f32::from(units) * self.scale);
         // By how much what is above the baseline, or below it, has to be lower.
         let pressed = |ink: f32, room: f32| if ink > room { room / ink } else { 1.0 };
         let up = pressed(ink_top, self.room.above_px);
@@ -115,8 +113,8 @@ impl Shape {
         let corner = Point::new(left as i32, baseline - above as i32);
         raster.finish(|x, y, coverage| {
             let at = corner + Point::new(x as i32, y as i32);
-            if clip.contains(at) {
-                canvas.blend(at.x, at.y, colour, coverage);
+            if ink.clip.contains(at) {
+                canvas.blend(at.x, at.y, ink.colour, coverage);
             }
         });
     }

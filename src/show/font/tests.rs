@@ -19,6 +19,11 @@ fn faces() -> impl Iterator<Item = Face> {
         .flat_map(|depth| (6..=120).map(move |line_px| Face::of_height(line_px, depth)))
 }
 
+fn white(clip: Rectangle) -> Ink {
+    let colour = [255; 3];
+    Ink { colour, clip }
+}
+
 #[test]
 fn a_face_is_no_higher_than_its_room() {
     for line_px in 6..400 {
@@ -41,7 +46,7 @@ fn every_glyph_stays_in_its_line_and_near_its_advance() {
             let width = face.width_px(&text) + 40;
             let mut canvas = Canvas::new(width, line_px as u32 + 40, Depth::Rgb888);
             let all = canvas.bounding_box();
-            pen.draw(&mut canvas, face, (20.0, 20), &text, [255; 3], all);
+            pen.draw(&mut canvas, face, (20.0, 20), &text, white(all));
             let mut inked = 0;
             for at in all.points() {
                 let ink = canvas.pixel(at.x as u32, at.y as u32)[0];
@@ -63,7 +68,7 @@ fn nothing_is_drawn_outside_of_the_clip() {
     let clip = Rectangle::new(Point::new(10, 10), Size::new(15, 9));
     for face in faces() {
         let mut canvas = Canvas::new(60, 50, Depth::Rgb888);
-        pen.draw(&mut canvas, face, (3.0, 4), "WgÖ@", [255; 3], clip);
+        pen.draw(&mut canvas, face, (3.0, 4), "WgÖ@", white(clip));
         for at in canvas.bounding_box().points() {
             let ink = canvas.pixel(at.x as u32, at.y as u32)[0];
             assert!(ink == 0 || clip.contains(at), "{face:?} at {at}");
@@ -106,7 +111,7 @@ fn inked(face: Face, own: &'static Letters, text: &str) -> u64 {
     let mut pen = Pen::new(200, Some(own));
     let mut canvas = Canvas::new(face.width_px(text) + 40, line_px + 40, Depth::Rgb888);
     let all = canvas.bounding_box();
-    pen.draw(&mut canvas, face, (20.0, 20), text, [255; 3], all);
+    pen.draw(&mut canvas, face, (20.0, 20), text, white(all));
     let mut sum = 0;
     for y in 0..line_px + 40 {
         let ink: u64 = canvas.row(y).iter().map(|v| u64::from(*v)).sum();
