@@ -2,10 +2,13 @@
 //! crate: whole-picture resize with its triangle filter, crop, conversion.
 //!
 //! `cargo bench --bench preprocess`
+//!
+//! For `benches/estimate-cycles`, the program itself takes a camera's frames through the preprocessing without any clock:
+//! `preprocess --frames COUNT FOURCC WIDTHxHEIGHT`.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use eyelet::frame::RawTuning;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::preprocess::{MjpegDecoder, Mount, Preprocess};
@@ -77,51 +80,98 @@ fn raw(c: &mut Criterion) {
     }
 }
 
-/// Raw pictures of sensors: cells of four pixels (IMX219, half its size) and of two, with the sensor's matrix.
-fn mosaics(c: &mut Criterion) {
-    let tuning = RawTuning {
-        matrix: [
-            [2.18, -0.71, -0.47],
-            [-0.70, 2.76, -1.06],
-            [-0.25, -0.72, 1.97],
-        ],
-        ..RawTuning::default()
-    };
-    for (fourcc, width_px, height_px) in [(b"pRAA", 1640, 1232), (b"RGGB", 1280, 720)] {
-        let format = PixelFormat::from_fourcc(*fourcc).unwrap();
+/// A camera's frame, and its way into the input of an int8 network: MJPEG is decoded, raw pictures are developed with a sensor's
+/// colour matrix.
+struct Camera {
+    geometry: Geometry,
+    bytes: Vec<u8>,
+    decoder: MjpegDecoder,
+    preprocess: Preprocess,
+    tensor: Vec<u8>,
+    sequence: u64,
+}
+
+impl Camera {
+    fn new(fourcc: [u8; 4], width_px: u32, height_px: u32) -> Self {
+        let format = PixelFormat::from_fourcc(fourcc).unwrap();
         let geometry = Geometry::packed(format, width_px, height_px);
-        let mut data = vec![0; geometry.picture_bytes().unwrap()];
-        fastrand::Rng::with_seed(1).fill(&mut data);
-        let mut preprocess = Preprocess::new(&spec(), Mount::default(), Encoder::of(&spec()))
-            .with_raw_tuning(tuning);
-        let mut tensor = vec![0.0; 224 * 224 * 3];
-        let mut sequence = 0;
-        c.bench_function(&format!("{width_px}x{height_px}/{format}"), |b| {
-            b.iter(|| {
-                sequence += 1;
-                let frame = Frame::new(geometry, &data, Duration::ZERO, sequence).unwrap();
-                let input = Input::F32(black_box(&mut tensor));
-                preprocess.run(black_box(&frame), input).unwrap();
-            });
-        });
+        let spec = InputSpec::imagenet(Layout::Nhwc, Dtype::U8, 224, 224);
+        let tuning = RawTuning {
+            matrix: [
+                [2.18, -0.71, -0.47],
+                [-0.70, 2.76, -1.06],
+                [-0.25, -0.72, 1.97],
+            ],
+            ..RawTuning::default()
+        };
+        let bytes = if format == PixelFormat::Mjpeg {
+            let mut jpeg = std::io::Cursor::new(Vec::new());
+            let picture = picture(width_px, height_px);
+            picture
+                .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+                .unwrap();
+            jpeg.into_inner()
+        } else {
+            let mut bytes = vec![0; geometry.picture_bytes().unwrap()];
+            fastrand::Rng::with_seed(1).fill(&mut bytes);
+            bytes
+        };
+        Self {
+            geometry,
+            bytes,
+            decoder: MjpegDecoder::new(geometry),
+            preprocess: Preprocess::new(&spec, Mount::default(), Encoder::of(&spec))
+                .with_raw_tuning(tuning),
+            tensor: vec![0; 224 * 224 * 3],
+            sequence: 0,
+        }
+    }
+
+    fn frame(&mut self) {
+        self.sequence += 1;
+        let bytes = black_box(&self.bytes);
+        let frame = Frame::new(self.geometry, bytes, Duration::ZERO, self.sequence).unwrap();
+        let frame = self.decoder.decode(frame).unwrap();
+        let input = Input::U8(black_box(&mut self.tensor));
+        self.preprocess.run(&frame, input).unwrap();
     }
 }
 
-fn mjpeg(c: &mut Criterion) {
-    let mut jpeg = std::io::Cursor::new(Vec::new());
-    picture(640, 480)
-        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
-        .unwrap();
-    let jpeg = jpeg.into_inner();
-    let geometry = Geometry::packed(PixelFormat::Mjpeg, 640, 480);
-    let frame = Frame::new(geometry, &jpeg, Duration::ZERO, 0).unwrap();
-    let mut decoder = MjpegDecoder::new(geometry);
-    c.bench_function("640x480/MJPEG to RGB24", |b| {
-        b.iter(|| {
-            black_box(decoder.decode(black_box(frame)).unwrap());
-        });
-    });
+/// What cameras usually deliver: the IMX219 at half its size, developed in cells of 4x4; a smaller raw picture, in cells of 2x2;
+/// webcams.
+fn cameras(c: &mut Criterion) {
+    for (fourcc, width_px, height_px) in [
+        (b"pRAA", 1640, 1232),
+        (b"RGGB", 1280, 720),
+        (b"YUYV", 640, 480),
+        (b"MJPG", 640, 480),
+    ] {
+        let mut camera = Camera::new(*fourcc, width_px, height_px);
+        let format = camera.geometry.format;
+        c.bench_function(
+            &format!("int8 input/{width_px}x{height_px} {format}"),
+            |b| {
+                b.iter(|| camera.frame());
+            },
+        );
+    }
 }
 
-criterion_group!(benches, raw, mosaics, mjpeg);
-criterion_main!(benches);
+criterion_group!(benches, raw, cameras);
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    if let [_, flag, count, fourcc, size] = &args[..]
+        && flag == "--frames"
+    {
+        let (width, height) = size.split_once('x').unwrap();
+        let fourcc = fourcc.as_bytes().try_into().unwrap();
+        let mut camera = Camera::new(fourcc, width.parse().unwrap(), height.parse().unwrap());
+        for _ in 0..count.parse().unwrap() {
+            camera.frame();
+        }
+        return;
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -1,6 +1,5 @@
 //! The loops with the 128-bit instructions of AVX2.
 
-use super::super::LANES;
 use super::super::avx2::{Avx2, pair};
 use super::{ColourTransform, FRACTION_BITS, LIGHT_BITS, Mosaic};
 use core::arch::x86_64::*;

@@ -7,8 +7,6 @@ mod avx2;
 mod neon;
 mod plain;
 
-use super::LANES;
-
 /// Bits of a sum of samples after its shift: one less than a lane has, so that it is also valid as a signed number.
 pub const SUM_BITS: u32 = 15;
 /// Bits of linear light.
@@ -34,7 +32,7 @@ pub struct ColourTransform {
 
 /// The loops for one kind of CPU.
 pub trait Mosaic: Copy {
-    /// `LANES` samples, or sums of samples, of 16 bits.
+    /// Eight samples, or sums of samples, of 16 bits.
     type Samples: Copy;
 
     /// The next sixteen samples of each of `N` rows, added up row by row. One byte per sample.
@@ -72,9 +70,10 @@ pub trait Mosaic: Copy {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::plain::Plain;
-    use super::super::{Pass, Vectors, run};
+    use super::super::{LANES, Pass, Vectors, run};
     use super::*;
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
 
