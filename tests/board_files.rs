@@ -432,7 +432,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.patern]",
-        "t.toml:7:9: camera.patern: unknown key, did you mean `pattern`? (allowed: v4l2, still, pipe, pattern)",
+        "t.toml:7:9: camera.patern: unknown key, did you mean `pattern`? (allowed: v4l2, pipe, pattern, still)",
     ),
     (
         "width_px = 64",

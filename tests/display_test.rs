@@ -39,7 +39,7 @@ fn each_display_has_its_picture_and_is_told_what_to_look_for() {
         "the arrow points up",
         "; else width_px, height_px\n",
         "R is red and B is blue (C cyan, Y yellow)\n",
-        "[display.png] of the board file",
+        "these keys of [display.png] in the board file fix it",
     ] {
         assert!(
             run.stdout.contains(words),
