@@ -225,7 +225,7 @@ fn a_region_or_a_display_that_is_too_small_is_refused() {
     );
     fs::write(desk.path().join("small.toml"), small).unwrap();
     let run = run_eyelet(desk.path(), &["run", "--board-file", "small.toml"]);
-    assert_eq!(run.code, 6, "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, 3, "{}{}", run.stdout, run.stderr);
     assert!(
         run.stderr
             .contains("a display of 64 x 64 pixels has no room for 8 regions"),
