@@ -323,7 +323,7 @@ mod tests {
             // Too narrow at any height.
             (
                 format!("{}{}", png(64, 64, "depth = 'mono'"), regions(2)),
-                "no room for 2 regions (one of 100 x 64 has)",
+                "no room for 2 regions (one of 96 x 64 has)",
             ),
             (
                 format!("{}{}", png(96, 96, "round = true"), regions(4)),

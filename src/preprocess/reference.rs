@@ -425,7 +425,7 @@ fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
     let raw = Geometry::packed(PixelFormat::Bayer(format), 30, 60);
     let error = preprocess.prepare(raw).unwrap_err().to_string();
     assert!(
-        error.contains("has 7x30 pixels of a picture of 30x60 (raw, 15x30 once it is developed)"),
+        error.contains("has 7x30 pixels of a picture of 30x60 (raw, 14x30 once it is developed)"),
         "{error}"
     );
 }

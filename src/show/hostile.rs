@@ -305,7 +305,7 @@ fn no_table_scene_or_bus_makes_a_display_panic() {
     let mut random = Rng::with_seed(11);
     let labels = WORDS.map(str::to_owned);
     let (mut refused, mut failed, mut shown) = (0, 0, 0);
-    for _ in 0..1500 {
+    for _ in 0..500 {
         let text = table(&mut random);
         let read = toml_file::read("t", &text, |top| {
             let (mut displays, _) = DisplayConfig::read_all(top, Base::Folder(Path::new("/b")));
@@ -359,7 +359,7 @@ fn no_table_scene_or_bus_makes_a_display_panic() {
     println!("{refused} tables refused, {failed} displays not opened, {shown} scenes shown");
     // The tables are neither all wrong nor all right.
     assert!(
-        refused > 100 && failed > 50 && shown > 1000,
+        refused > 30 && failed > 15 && shown > 300,
         "{refused} {failed} {shown}"
     );
 }
