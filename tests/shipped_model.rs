@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 /// A CPU without kernels of ours computes the network in float, by tract. The scores have steps of 0.0624, and where a value lies
 /// between two steps inside the network, right answers differ.
 const SCORE_TOLERANCE_IN_FLOAT: f32 = 4.0 * 0.0624;
-/// From the photo's file on. Two JPEG decoders and two ways to resize differ by a grey level here and there.
-const PROBABILITY_TOLERANCE: f32 = 0.03;
+/// From the photo's file on. Two JPEG decoders and two ways to resize differ by some grey levels, which moves a probability near one
+/// half (the rocket's) by as much as this.
+const PROBABILITY_TOLERANCE: f32 = 0.06;
 const GREY_LEVELS_MOST: u8 = 8;
 const GREY_LEVELS_MEAN: f32 = 0.75;
 

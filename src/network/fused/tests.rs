@@ -8,11 +8,13 @@ pub(crate) mod near;
 mod others;
 pub(crate) mod plainest;
 mod random;
+mod shipped;
 
 use super::*;
+use crate::basics::shared;
 use crate::spec::{Dtype, InputSpec, Layout, Table};
 use prost::Message;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const PHOTOS: [&str; 8] = [
     "cat",
@@ -25,21 +27,6 @@ const PHOTOS: [&str; 8] = [
     "packet",
 ];
 
-fn shared() -> Option<PathBuf> {
-    let dir = std::env::var_os("EYELET_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")),
-        PathBuf::from,
-    );
-    if dir.join("reference").is_dir() {
-        return Some(dir);
-    }
-    println!(
-        "skipped: no reference models ({} is missing)",
-        dir.display()
-    );
-    None
-}
-
 /// Of so many cases those that are run: all, or a few where another processor is emulated, which takes a hundred times as long.
 pub(crate) fn cases(count: usize) -> usize {
     let runner = format!(
@@ -50,20 +37,34 @@ pub(crate) fn cases(count: usize) -> usize {
     if emulated { count.div_ceil(40) } else { count }
 }
 
-pub(crate) fn model(name: &str) -> Option<ModelProto> {
-    let file = shared()?.join("models").join(name);
-    Some(ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap())
+fn onnx(file: &Path) -> ModelProto {
+    ModelProto::decode(&std::fs::read(file).unwrap()[..]).unwrap()
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
+}
+
+/// A form of MobileNet v2, where the developers' files are.
+fn model(name: &str) -> Option<ModelProto> {
+    Some(onnx(&shared()?.join("models").join(name)))
 }
 
 fn zoo_input() -> InputSpec {
     InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
-fn put_photo(net: &mut Fused, photo: &str) {
+/// Gives a network a reference photo.
+fn put_reference(net: &mut Fused, photo: &str) {
     let file = shared().unwrap().join(format!("reference/{photo}.224.png"));
     let rgb = image::open(file).unwrap().to_rgb8();
-    let tables = net.input_encoding(&zoo_input()).table;
-    let pixels = rgb.as_raw().iter().enumerate();
+    put_photo(net, rgb.as_raw(), &zoo_input());
+}
+
+/// Gives a network of this input a photo, RGB.
+fn put_photo(net: &mut Fused, rgb: &[u8], spec: &InputSpec) {
+    let tables = net.input_encoding(spec).table;
+    let pixels = rgb.iter().enumerate();
     match (net.input(), &tables) {
         (crate::spec::Input::F32(input), Table::F32(t)) => {
             pixels.for_each(|(i, &p)| input[i] = t[i % 3][usize::from(p)]);
@@ -79,9 +80,14 @@ fn reference(photo: &str, form: &str) -> Vec<f32> {
     let file = shared()
         .unwrap()
         .join(format!("reference/{photo}.{form}.logits.f32"));
+    floats_of(&file)
+}
+
+/// Little-endian f32 values of a file.
+fn floats_of(file: &Path) -> Vec<f32> {
     let bytes = std::fs::read(file).unwrap();
-    bytes
-        .chunks_exact(4)
+    let values = bytes.chunks_exact(4);
+    values
         .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
         .collect()
 }
@@ -107,7 +113,7 @@ fn float_scores_are_onnx_runtimes() {
     };
     let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
-        put_photo(&mut net, photo);
+        put_reference(&mut net, photo);
         let difference = largest_difference(net.run(), &reference(photo, "f32"));
         assert!(difference < 1e-3, "{photo}: {difference}");
     }
@@ -121,7 +127,7 @@ fn qlinear_scores_are_onnx_runtimes_to_the_bit() {
     };
     let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
-        put_photo(&mut net, photo);
+        put_reference(&mut net, photo);
         assert_eq!(net.run(), reference(photo, "qop"), "{photo}");
     }
 }
@@ -135,7 +141,7 @@ fn qdq_scores_are_those_of_the_qlinear_form() {
     };
     let mut net = fuse(model).unwrap();
     for photo in PHOTOS {
-        put_photo(&mut net, photo);
+        put_reference(&mut net, photo);
         let scores = net.run();
         assert_eq!(scores, reference(photo, "qop"), "{photo}");
         let other = reference(photo, "qdq");
@@ -147,44 +153,11 @@ fn qdq_scores_are_those_of_the_qlinear_form() {
 }
 
 #[test]
-fn every_kernel_and_thread_count_gives_the_same_bits() {
-    let Some(model) = model("mobilenetv2-1.0-qdq.onnx") else {
-        return;
-    };
-    let mut first: Option<Vec<f32>> = None;
-    for kernels in kernels::available() {
-        for threads in [1, 2, 3] {
-            if threads == 2 && kernels.name().starts_with("reference") {
-                continue;
-            }
-            let mut net = understand(model.clone())
-                .unwrap()
-                .plan_with(threads, kernels)
-                .unwrap();
-            put_photo(&mut net, "macaw");
-            net.run();
-            let again = net.run().to_vec();
-            let first = first.get_or_insert_with(|| again.clone());
-            assert_eq!(&again, first, "{} x {threads}", kernels.name());
-        }
-    }
-}
-
-#[test]
 fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_count() {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
-    let floats = |name: &str| -> Vec<f32> {
-        let bytes = std::fs::read(folder.join(name)).unwrap();
-        let values = bytes.chunks_exact(4);
-        values
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
-            .collect()
-    };
-    let pictures = floats("nchw.input.f32");
+    let pictures = floats_of(&fixture("nchw.input.f32"));
     for name in ["dynamic-fork", "dynamic-zero-points"] {
-        let file = std::fs::read(folder.join(format!("{name}.onnx"))).unwrap();
-        let model = ModelProto::decode(&file[..]).unwrap();
-        let scores = floats(&format!("{name}.output.f32"));
+        let model = onnx(&fixture(&format!("{name}.onnx")));
+        let scores = floats_of(&fixture(&format!("{name}.output.f32")));
         for kernels in kernels::available() {
             for threads in [1, 2, 3] {
                 let understood = understand(model.clone()).unwrap();
@@ -208,38 +181,15 @@ fn threads_do_not_change_float_scores() {
     };
     for threads in [2, 3] {
         let mut net = understand(model.clone()).unwrap().plan(threads).unwrap();
-        put_photo(&mut net, "cat");
+        put_reference(&mut net, "cat");
         let difference = largest_difference(net.run(), &reference("cat", "f32"));
         assert!(difference < 1e-3, "{threads}: {difference}");
     }
 }
 
 #[test]
-fn a_plain_tensor_goes_in_too() {
-    let Some(model) = model("mobilenetv2-1.0-qdq.onnx") else {
-        return;
-    };
-    let mut net = fuse(model).unwrap();
-    put_photo(&mut net, "cat");
-    let by_tables = net.run().to_vec();
-    let file = shared().unwrap().join("reference/cat.224.png");
-    let rgb = image::open(file).unwrap().to_rgb8();
-    let spec = zoo_input();
-    let mut nchw = vec![0.0; 3 * 224 * 224];
-    for (i, &p) in rgb.as_raw().iter().enumerate() {
-        let c = i % 3;
-        nchw[c * 224 * 224 + i / 3] = (f32::from(p) / 255.0 - spec.mean[c]) / spec.std[c];
-    }
-    assert!(net.set_f32(&nchw, Layout::Nchw));
-    assert_eq!(net.run(), by_tables);
-    assert!(!net.set_f32(&nchw[1..], Layout::Nchw));
-}
-
-#[test]
 fn what_is_not_understood_is_said() {
-    let Some(mut model) = model("mobilenetv2-1.0.onnx") else {
-        return;
-    };
+    let mut model = onnx(&fixture("opset7.onnx"));
     let graph = model.graph.as_mut().unwrap();
     graph.node[5].op_type = "Einsum".into();
     let failure = fuse(model).unwrap_err();

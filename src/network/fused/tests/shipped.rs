@@ -1,0 +1,101 @@
+//! The shipped network by every set of kernels that this machine has, on 1 to 3 threads, and by the plainest executor: all give
+//! ONNX Runtime's scores of the shipped photos, to the bit (`models/efficientnet-lite0/reference.py`).
+
+use super::{cases, floats_of, onnx, plainest, put_photo};
+use crate::network::fused::{fuse, understand};
+use crate::network::kernels;
+use crate::network::rewrite::forms;
+use crate::spec::{Dtype, InputSpec, Layout};
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::ModelProto;
+
+const PHOTOS: [&str; 4] = ["cat", "espresso", "rocket", "tripod"];
+
+fn file(name: &str) -> PathBuf {
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/models/efficientnet-lite0"
+    ))
+    .join(name)
+}
+
+fn model() -> ModelProto {
+    let mut model = onnx(&file("efficientnet-lite0-int8.onnx"));
+    forms::rewrite(&mut model).unwrap();
+    model
+}
+
+/// As its `model.toml` says.
+fn input() -> InputSpec {
+    InputSpec {
+        scale: 1.0,
+        mean: [127.0; 3],
+        std: [128.0; 3],
+        ..InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
+    }
+}
+
+/// What the network is given of a photo, RGB, and its scores.
+fn reference(photo: &str) -> (Vec<u8>, Vec<f32>) {
+    let crop = image::open(file(&format!("reference/{photo}.png"))).unwrap();
+    let scores = floats_of(&file(&format!("reference/{photo}.logits.f32")));
+    (crop.to_rgb8().into_raw(), scores)
+}
+
+/// The same as the ONNX input has it, but pixel by pixel.
+fn values(rgb: &[u8]) -> Vec<f32> {
+    rgb.iter()
+        .map(|&p| (f32::from(p) - 127.0) / 128.0)
+        .collect()
+}
+
+#[test]
+fn every_kernel_and_thread_count_gives_the_scores_of_onnx_runtime() {
+    let model = model();
+    let references = PHOTOS.map(reference);
+    for kernels in kernels::available() {
+        // Those that the others are held against are slow.
+        let is_reference = kernels.name().starts_with("reference");
+        let photos = if is_reference { 1 } else { cases(PHOTOS.len()) };
+        for threads in 1..=3 {
+            let understood = understand(model.clone()).unwrap();
+            let mut net = understood.plan_with(threads, kernels).unwrap();
+            // The first once more at the end: a run leaves nothing to the next one.
+            for at in (0..photos).chain([0]) {
+                let (rgb, scores) = &references[at];
+                put_photo(&mut net, rgb, &input());
+                let told = format!("{} on {} x {threads}", PHOTOS[at], kernels.name());
+                assert!(net.run() == scores, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_plainest_executor_gives_the_scores_of_onnx_runtime() {
+    let graph = understand(model()).unwrap().0;
+    let (rgb, scores) = reference(PHOTOS[0]);
+    let all = plainest::run(&graph, &values(&rgb), &[]);
+    let made = &all[graph.exports[0].tensor.0];
+    let wrong = made
+        .iter()
+        .zip(&scores)
+        .filter(|(made, score)| made.is != **score);
+    assert_eq!((made.len(), wrong.count()), (scores.len(), 0));
+}
+
+#[test]
+fn a_plain_tensor_goes_in_too() {
+    let mut net = fuse(model()).unwrap();
+    let (rgb, scores) = reference(PHOTOS[1]);
+    let values = values(&rgb);
+    assert!(net.set_f32(&values, Layout::Nhwc));
+    assert!(net.run() == scores, "by pixels");
+    let pixels = 224 * 224;
+    let nchw: Vec<f32> = (0..values.len())
+        .map(|i| values[i % pixels * 3 + i / pixels])
+        .collect();
+    assert!(net.set_f32(&nchw, Layout::Nchw));
+    assert!(net.run() == scores, "by channels");
+    assert!(!net.set_f32(&nchw[1..], Layout::Nchw));
+}
