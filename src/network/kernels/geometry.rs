@@ -300,3 +300,16 @@ impl BinaryQ8 {
         }
     }
 }
+
+/// An average over all pixels of a tensor of bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct AverageQ8 {
+    /// Channels.
+    pub c: usize,
+    /// Stored zero point of the input.
+    pub zero: i32,
+    /// `scale_x / scale_y` over the number of pixels.
+    pub multiplier: f32,
+    /// How sums become bytes.
+    pub end: Requantise,
+}

@@ -43,13 +43,12 @@ mod x86;
 
 pub use aligned::Aligned;
 pub use geometry::{
-    BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32, RawQ8,
-    Runs, SLACK,
+    AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
+    RawQ8, Runs, SLACK,
 };
 pub use panels::Panels;
 
 use super::graph::dynamic::{self, Extremes, Rescale};
-use super::graph::requantise::Requantise;
 use super::graph::{Norm, Unary};
 use max_pool::MaxPool;
 use std::ops::Range;
@@ -193,17 +192,9 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn max_q8(&self, pool: &MaxPool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
         pool.of_bytes(x, rows, y);
     }
-    /// Average over all pixels of `c` channels, bytes; `zero` is the input's stored zero point.
-    fn average_q8(
-        &self,
-        x: &[u8],
-        c: usize,
-        zero: i32,
-        multiplier: f32,
-        end: &Requantise,
-        y: &mut [u8],
-    ) {
-        plain::average_q8(x, c, self.signed(), zero, multiplier, end, y);
+    /// Average over all pixels, bytes.
+    fn average_q8(&self, average: &AverageQ8, x: &[u8], y: &mut [u8]) {
+        plain::average_q8(average, self.signed(), x, y);
     }
     /// Average over all pixels of `c` channels.
     fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {

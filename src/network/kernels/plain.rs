@@ -5,10 +5,9 @@
 
 use super::panels::{Panels, float_panels};
 use super::{
-    Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs,
+    Aligned, AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow,
+    Kernels, Pixels, RawF32, RawQ8, Runs,
 };
-use crate::network::graph::requantise::Requantise;
 use std::ops::Range;
 
 /// The reference kernels, in both forms of storing bytes.
@@ -267,15 +266,13 @@ pub fn mul_f32(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
 
 /// Average over all pixels, a block of channels at a time.
 #[inline(always)]
-pub fn average_q8(
-    x: &[u8],
-    c: usize,
-    signed: bool,
-    zero: i32,
-    multiplier: f32,
-    end: &Requantise,
-    y: &mut [u8],
-) {
+pub fn average_q8(average: &AverageQ8, signed: bool, x: &[u8], y: &mut [u8]) {
+    let &AverageQ8 {
+        c,
+        zero,
+        multiplier,
+        end,
+    } = average;
     let pixels = (x.len() / c) as i32;
     for (block, y) in y.chunks_mut(64).enumerate() {
         let mut sums = [0i32; 64];

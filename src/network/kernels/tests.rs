@@ -5,6 +5,7 @@ use super::panels::Packed;
 use super::split::Split;
 use super::*;
 use crate::network::graph::Quant;
+use crate::network::graph::requantise::Requantise;
 use fastrand::Rng;
 
 /// Memory that ends where its page does, with a page after it that nobody may touch: who reads or writes further dies.
@@ -428,12 +429,17 @@ fn sums_and_averages_are_bit_identical() {
         for kernels in available() {
             let none = (f32::NEG_INFINITY, f32::INFINITY);
             let add = BinaryQ8::sum(q[0], q[1], q[2], none, kernels.signed());
-            let end = Requantise::new(q[0], none, kernels.signed());
+            let average = AverageQ8 {
+                c,
+                zero: 3,
+                multiplier: m,
+                end: Requantise::new(q[0], none, kernels.signed()),
+            };
             let [got, want] = [kernels, partner(kernels)].map(|k| {
                 let mut y = vec![0; len];
                 k.add_q8(&add, &a[..len], &b[..len], &mut y);
                 let mut mean = vec![0; c];
-                k.average_q8(&x[..c * pixels], c, 3, m, &end, &mut mean);
+                k.average_q8(&average, &x[..c * pixels], &mut mean);
                 (y, mean)
             });
             assert_eq!(got, want, "{}", kernels.name());

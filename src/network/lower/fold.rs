@@ -144,39 +144,14 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
         },
         "Equal" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
         "Gather" if integers && inputs.len() == 2 && first.dims.len() == 1 => {
-            let values = first.ints();
-            let picked = inputs[1]
-                .ints()
-                .iter()
-                .map(|&i| {
-                    let at = axis_of(i, values.len())?;
-                    values.get(at).copied().ok_or("picks past the end".into())
-                })
-                .collect::<Lowered<Vec<_>>>()?;
-            Const {
-                dims: inputs[1].dims.clone(),
-                data: Data::I64(picked),
-            }
+            picked_numbers(&first.ints(), &inputs[1])?
         }
         "Gather" if inputs.len() == 2 => return gathered(node, first, &inputs[1]),
         "Concat" if integers && inputs.iter().all(|c| c.dims.len() == 1) => {
             list(inputs.iter().flat_map(|c| c.ints()).collect())
         }
         "Slice" if integers && inputs.len() >= 3 && first.dims.len() == 1 => {
-            let bound = |c: &Const| {
-                let rank = first.len() as i64;
-                let v = c.ints().first().copied().unwrap_or(0);
-                (if v < 0 { v + rank } else { v }).clamp(0, rank) as usize
-            };
-            if inputs.get(4).is_some_and(|s| s.ints() != [1]) {
-                return Ok(None);
-            }
-            let part = first.ints();
-            list(
-                part.get(bound(&inputs[1])..bound(&inputs[2]))
-                    .unwrap_or_default()
-                    .to_vec(),
-            )
+            return Ok(sliced_numbers(&first.ints(), inputs));
         }
         "Transpose" | "Reshape" => return moved(node, inputs),
         // A remainder of the divisor's sign is made of these, see `forms`.
@@ -186,6 +161,32 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// Gather of whole numbers in a list.
+fn picked_numbers(values: &[i64], at: &Const) -> Lowered<Const> {
+    let picked = at.ints().into_iter().map(|i| {
+        let at = axis_of(i, values.len())?;
+        values.get(at).copied().ok_or("picks past the end".into())
+    });
+    Ok(Const {
+        dims: at.dims.clone(),
+        data: Data::I64(picked.collect::<Lowered<_>>()?),
+    })
+}
+
+/// Slice of whole numbers in a list, without gaps.
+fn sliced_numbers(values: &[i64], inputs: &[Rc<Const>]) -> Option<Const> {
+    let size = values.len() as i64;
+    let bound = |c: &Const| {
+        let v = c.ints().first().copied().unwrap_or(0);
+        (if v < 0 { v + size } else { v }).clamp(0, size) as usize
+    };
+    if inputs.get(4).is_some_and(|s| s.ints() != [1]) {
+        return None;
+    }
+    let part = values.get(bound(&inputs[1])..bound(&inputs[2]));
+    Some(list(part.unwrap_or_default().to_vec()))
 }
 
 /// A sum, difference, product or quotient of constants of one type, whose shapes are broadcast.

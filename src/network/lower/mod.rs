@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! walk          the walk over a whole network
-//! partial       the same over one that is known in part, with `constants` and `order`
+//! partial       the same over one that is known in part, with `constants`, `worth` and `order`
 //! known         which operators are known, and the code for each
 //! value         what ONNX values stand for; `intermediate` those between the operators of a pattern
 //! emit          making the deferred layers, in float or bytes
@@ -30,6 +30,7 @@ mod order;
 mod partial;
 mod value;
 mod walk;
+mod worth;
 
 pub use constants::Constants;
 pub use known::all_known;

@@ -71,20 +71,6 @@ pub struct Partial {
 /// Nodes that all walks together look at: some walks over the largest graph, and many over a usual one.
 const VISITS_MOST: usize = 1 << 20;
 
-/// An island is worth making for this much of [`work`].
-const WORTH: usize = 2;
-
-/// How much an operator does for an island to be worth making: a single product of two computed matrices is not enough, since
-/// both of them would have to be brought in.
-fn work(node: &NodeProto, computed: impl Fn(&str) -> bool) -> usize {
-    match node.op_type.as_str() {
-        "MatMul" if node.input.iter().all(|i| computed(i)) => 1,
-        "Conv" | "QLinearConv" | "ConvInteger" | "Gemm" | "QGemm" | "MatMul" | "QLinearMatMul"
-        | "MatMulInteger" => WORTH,
-        _ => 0,
-    }
-}
-
 /// The layers that stand for the known nodes of a graph, whose initialisers are in `constants`: none where no convolution or
 /// matrix product is known.
 pub fn lower_partly(
@@ -146,15 +132,15 @@ enum Again {
     Never(String),
 }
 
-struct Walk<'a> {
-    model: &'a ModelProto,
-    graph: &'a GraphProto,
-    facts: &'a Facts,
-    output: &'a str,
-    constants: &'a Constants,
-    producers: HashMap<&'a str, usize>,
-    readers: HashMap<&'a str, Vec<usize>>,
-    used: Vec<bool>,
+pub(super) struct Walk<'a> {
+    pub(super) model: &'a ModelProto,
+    pub(super) graph: &'a GraphProto,
+    pub(super) facts: &'a Facts,
+    pub(super) output: &'a str,
+    pub(super) constants: &'a Constants,
+    pub(super) producers: HashMap<&'a str, usize>,
+    pub(super) readers: HashMap<&'a str, Vec<usize>>,
+    pub(super) used: Vec<bool>,
 }
 
 /// What one walk has found so far.
@@ -419,51 +405,6 @@ impl Walk<'_> {
             name.to_owned(),
             Value::Activation(Activation { id, view, real }),
         );
-    }
-
-    /// Inside nodes that hang together without anything that an island is worth making for.
-    fn idle(&self, partial: &Partial) -> Vec<usize> {
-        let nodes = &self.graph.node;
-        let mut group: Vec<usize> = (0..nodes.len()).collect();
-        fn root(group: &mut [usize], mut i: usize) -> usize {
-            while group[i] != i {
-                group[i] = group[group[i]];
-                i = group[i];
-            }
-            i
-        }
-        for (i, node) in nodes.iter().enumerate() {
-            let Place::Inside(segment) = partial.places[i] else {
-                continue;
-            };
-            for &from in node
-                .input
-                .iter()
-                .filter_map(|n| self.producers.get(n.as_str()))
-            {
-                if partial.places[from] == Place::Inside(segment) {
-                    let (a, b) = (root(&mut group, i), root(&mut group, from));
-                    group[a] = b;
-                }
-            }
-        }
-        let mut works = vec![0; nodes.len()];
-        let inside = |i: usize| matches!(partial.places[i], Place::Inside(_));
-        let computed = |name: &str| {
-            let made = self.producers.get(name);
-            made.is_none_or(|&i| partial.places[i] != Place::Folded)
-                && !self.constants.contains(name)
-        };
-        for i in (0..nodes.len()).filter(|&i| inside(i)) {
-            works[root(&mut group, i)] += work(&nodes[i], computed);
-        }
-        let mut idle = Vec::new();
-        for i in (0..nodes.len()).filter(|&i| inside(i)) {
-            if works[root(&mut group, i)] < WORTH {
-                idle.push(i);
-            }
-        }
-        idle
     }
 }
 

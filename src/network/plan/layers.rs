@@ -6,8 +6,8 @@ use crate::network::graph::{FREE, Quant, Unary, Window};
 use crate::network::kernels::max_pool::MaxPool;
 use crate::network::kernels::{BinaryQ8, plain};
 use crate::network::run::steps::{
-    Affine, Average, AverageQ8, ChannelsFirst, Concat, Dequantise, Function, MaxPoolStep, Pick,
-    Quantise, Slopes, Sum, Table, Work,
+    Affine, Average, ChannelsFirst, Concat, Dequantise, Function, MaxPoolStep, Pick, Quantise,
+    Slopes, Sum, Table, WindowsQ8, Work,
 };
 
 impl Planner<'_> {
@@ -53,7 +53,7 @@ impl Planner<'_> {
     ) -> Result<(), String> {
         let io = self.in_out(index);
         let q8 = match (io.from[0], io.to) {
-            (Some(from), Some(to)) => Some(AverageQ8 {
+            (Some(from), Some(to)) => Some(WindowsQ8 {
                 zero: self.stored_zero(from),
                 ratio: f64::from(from.scale) / f64::from(to.scale),
                 end: self.requantise(self.graph.layers[index].output, FREE)?,

@@ -15,6 +15,8 @@
 //!
 //! A plan that cannot be proved never runs. It is a fault of Eyelet, never of a model, and says so.
 
+mod memory;
+
 use crate::network::error::NotFused;
 use crate::network::graph::{Border, Graph, Kind, Op, TensorId};
 use crate::network::run::border::Port;
@@ -22,20 +24,8 @@ use crate::network::run::offset::Offset;
 use crate::network::run::steps::{Step, Work};
 use crate::network::run::touch::{Own, Read, Touches, Whose, Write};
 use crate::network::run::{Plan, Segment};
-use std::collections::{BTreeMap, HashMap};
-
-/// Whose value bytes hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
-    /// A tensor's; one that only has another shape is the same.
-    Tensor(usize),
-    /// That of a layer's input with its padding laid out.
-    Padded(usize),
-    /// A row of padding of this byte.
-    Fill(u8),
-    /// Nobody's after the step.
-    Own,
-}
+use memory::{Memory, Value};
+use std::collections::HashMap;
 
 /// What could not be proved. Bytes of the arena: from, to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,10 +96,8 @@ struct Proof<'a> {
     extremes_of: HashMap<usize, usize>,
     /// Tensors of extremes.
     pairs: Vec<bool>,
-    /// First byte to end and value; parts do not overlap.
-    held: BTreeMap<u64, (u64, Value)>,
-    /// Values that must stay.
-    kept: Vec<bool>,
+    /// What every byte holds.
+    memory: Memory,
 }
 
 impl<'a> Proof<'a> {
@@ -123,8 +111,7 @@ impl<'a> Proof<'a> {
             root: (0..graph.tensors.len()).collect(),
             extremes_of: HashMap::new(),
             pairs: vec![false; graph.tensors.len()],
-            held: BTreeMap::new(),
-            kept: vec![false; graph.tensors.len()],
+            memory: Memory::new(graph.tensors.len()),
         };
         let mut constants = plan.constants.iter();
         for layer in &graph.layers {
@@ -150,7 +137,7 @@ impl<'a> Proof<'a> {
                         return Err(Fault::Size("a constant", values.len() as u64 * 4, bytes));
                     }
                     proof.is_there("a constant", *at, bytes, 4, Value::Tensor(output))?;
-                    proof.kept[output] = true;
+                    proof.memory.keep(output);
                 }
                 _ => {}
             }
@@ -167,7 +154,7 @@ impl<'a> Proof<'a> {
             let (bytes, align) = (proof.bytes(input.tensor), tensor.kind.bytes() as u64);
             let value = Value::Tensor(proof.root[input.tensor.0]);
             proof.is_there("the picture", at, bytes, align, value)?;
-            proof.kept[proof.root[input.tensor.0]] = true;
+            proof.memory.keep(proof.root[input.tensor.0]);
         }
         Ok(proof)
     }
@@ -192,10 +179,10 @@ impl<'a> Proof<'a> {
     ) -> Result<(), Fault> {
         let at = at.byte() as u64;
         self.inside(what, at, bytes, align)?;
-        if self.over(at, at + bytes).next().is_some() {
+        if self.memory.over(at, at + bytes).next().is_some() {
             return Err(Fault::Overlap(at, at + bytes));
         }
-        self.hold(at, at + bytes, value)
+        self.memory.hold(at, at + bytes, value)
     }
 
     fn inside(&self, what: &'static str, at: u64, bytes: u64, align: u64) -> Result<(), Fault> {
@@ -207,52 +194,6 @@ impl<'a> Proof<'a> {
             return Err(Fault::Misaligned(what, at, align));
         }
         Ok(())
-    }
-
-    /// The parts that overlap some bytes.
-    fn over(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, Value)> + '_ {
-        let before = self.held.range(..from).next_back();
-        let before = before.filter(|(_, (end, _))| *end > from);
-        let within = self.held.range(from..to.max(from));
-        let all = before.into_iter().chain(within);
-        all.map(|(&start, &(end, value))| (start, end, value))
-    }
-
-    /// From now on these bytes hold a value, and what was there is gone.
-    fn hold(&mut self, from: u64, to: u64, value: Value) -> Result<(), Fault> {
-        if from >= to {
-            return Ok(());
-        }
-        let gone: Vec<_> = self.over(from, to).collect();
-        for (start, end, old) in gone {
-            let stays = match old {
-                Value::Tensor(tensor) => self.kept[tensor],
-                Value::Fill(_) => true,
-                Value::Padded(_) | Value::Own => false,
-            };
-            if stays {
-                return Err(Fault::Kept(start.max(from), end.min(to)));
-            }
-            self.held.remove(&start);
-            // What is left of it is not the whole value, but still no other's.
-            if start < from {
-                self.held.insert(start, (from, old));
-            }
-            if end > to {
-                self.held.insert(to, (end, Value::Own));
-            }
-        }
-        self.held.insert(from, (to, value));
-        Ok(())
-    }
-
-    /// Whether the value begins at `from` and is there up to `to`.
-    fn holds(&self, from: u64, to: u64, value: Value) -> Result<(), Fault> {
-        match self.held.get(&from) {
-            Some(&(end, held)) if held == value && to <= end => Ok(()),
-            _ if from == to => Ok(()),
-            _ => Err(Fault::Undefined(from, to)),
-        }
     }
 
     /// A segment: imports, steps, exports.
@@ -299,12 +240,12 @@ impl<'a> Proof<'a> {
 
     fn import(&mut self, port: &Port, border: &Border) -> Result<(), Fault> {
         let (from, to, value) = self.port(port, border)?;
-        self.hold(from, to, value)
+        self.memory.hold(from, to, value)
     }
 
     fn export(&self, port: &Port, border: &Border) -> Result<(), Fault> {
         let (from, to, value) = self.port(port, border)?;
-        self.holds(from, to, value)
+        self.memory.holds(from, to, value)
     }
 
     /// After the last step the picture is still there, for a second run without a new one.
@@ -315,7 +256,7 @@ impl<'a> Proof<'a> {
         let at = self.plan.input_offset.ok_or(Fault::Wrong("no picture"))?;
         let at = at.byte() as u64;
         let value = Value::Tensor(self.root[input.tensor.0]);
-        self.holds(at, at + self.bytes(input.tensor), value)
+        self.memory.holds(at, at + self.bytes(input.tensor), value)
     }
 
     /// The value that a step means, and its bytes.
@@ -391,7 +332,7 @@ impl<'a> Proof<'a> {
             if read.bytes > bytes {
                 return Err(Fault::Size("its input", bytes, read.bytes));
             }
-            self.holds(read.at, read.at + read.bytes, value)?;
+            self.memory.holds(read.at, read.at + read.bytes, value)?;
         }
         let mut made = Vec::new();
         for write in &touches.writes {
@@ -409,7 +350,7 @@ impl<'a> Proof<'a> {
         self.apart(&touches, &made)?;
         // Results last: the parts of a thread's own are nobody's.
         for (from, to, value) in made.into_iter().rev() {
-            self.hold(from, to, value)?;
+            self.memory.hold(from, to, value)?;
         }
         Ok(())
     }

@@ -10,12 +10,14 @@
 //!
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
-use super::forms::{MOVES, opset};
+mod operators;
+
+use super::STEP;
+use super::forms::opset;
 use super::outline::{float_outline, is_outline};
-use super::{ISLAND, STEP};
 use crate::network::graph::Quant;
-use crate::network::onnx::attributes::{attribute, float, int, of_float, of_int, text};
-use crate::network::onnx::{float_tensor, inner_graphs, int64_tensor, reads, values_f32};
+use crate::network::onnx::attributes::{int, of_float, of_int};
+use crate::network::onnx::{float_tensor, inner_graphs, reads, values_f32};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -138,183 +140,6 @@ struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    fn node(&mut self, node: NodeProto) -> Result<(), String> {
-        let at = |i: usize| node.input.get(i).map_or("", String::as_str);
-        let out = node.output.first().cloned().unwrap_or_default();
-        match node.op_type.as_str() {
-            "QuantizeLinear" => {
-                let q = self.quantisation(&node, at(1), at(2))?;
-                self.step(at(0), &out, q)
-            }
-            "DequantizeLinear" => {
-                let q = self.quantisation(&node, at(1), at(2))?;
-                let real = self.real(at(0), &q, int(&node, "axis", 1))?;
-                self.push("Identity", &[&real], &out, vec![]);
-                Ok(())
-            }
-            "QLinearConv" => {
-                let x = self.operand(&node, 0, 1)?;
-                let w = self.operand(&node, 3, 0)?;
-                let mut inputs = vec![x, w];
-                if !at(8).is_empty() {
-                    inputs.push(self.bias(at(8), at(1), at(4), &format!("{out}.bias"))?);
-                }
-                self.float_twin("Conv", &node, &inputs, (6, 7), &out)
-            }
-            "QLinearMatMul" => {
-                let inputs = [self.operand(&node, 0, -2)?, self.operand(&node, 3, -1)?];
-                self.float_twin("MatMul", &node, &inputs, (6, 7), &out)
-            }
-            "QGemm" if float(&node, "alpha", 1.0) != 1.0 => {
-                Err("has an alpha that is not 1, which Eyelet does not take".into())
-            }
-            "QGemm" => {
-                let per_column = if int(&node, "transB", 0) == 0 { 1 } else { 0 };
-                let mut inputs = vec![
-                    self.operand(&node, 0, 1)?,
-                    self.operand(&node, 3, per_column)?,
-                ];
-                if !at(6).is_empty() {
-                    inputs.push(self.bias(at(6), at(1), at(4), &format!("{out}.bias"))?);
-                }
-                self.float_twin("Gemm", &node, &inputs, (7, 8), &out)
-            }
-            "QLinearAdd" | "QLinearMul" => {
-                let inputs = [self.operand(&node, 0, 1)?, self.operand(&node, 3, 1)?];
-                self.float_twin(
-                    &node.op_type["QLinear".len()..],
-                    &node,
-                    &inputs,
-                    (6, 7),
-                    &out,
-                )
-            }
-            "QLinearGlobalAveragePool" | "QLinearAveragePool"
-                if int(&node, "channels_last", 0) != 0 =>
-            {
-                Err("pools with the channels last, which Eyelet does not take".into())
-            }
-            "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
-                Err("follows another opset's rule than the file's operators".into())
-            }
-            "QLinearSoftmax" if self.opset < 13 && attribute(&node, "axis").is_none() => {
-                // Its axis is the last where none is given; Softmax's was the second then.
-                let mut node = node;
-                node.attribute.push(of_int("axis", -1));
-                self.node(node)
-            }
-            "QLinearReduceMean" if self.opset >= 18 => self.mean(&node, &out),
-            "QLinearGlobalAveragePool"
-            | "QLinearAveragePool"
-            | "QLinearSigmoid"
-            | "QLinearLeakyRelu"
-            | "QLinearReduceMean"
-            | "QLinearSoftmax" => {
-                let inputs = [self.operand(&node, 0, 1)?];
-                self.float_twin(
-                    &node.op_type["QLinear".len()..],
-                    &node,
-                    &inputs,
-                    (3, 4),
-                    &out,
-                )
-            }
-            "QLinearConcat" => {
-                let parts = (2..node.input.len()).step_by(3);
-                let inputs = parts
-                    .map(|i| self.operand(&node, i, 1))
-                    .collect::<Result<Vec<_>, _>>()?;
-                self.float_twin("Concat", &node, &inputs, (0, 1), &out)
-            }
-            op if op.starts_with("QLinear") => Err("Eyelet does not know this operator".into()),
-            _ => self.other(node),
-        }
-    }
-
-    /// An operator that is not one of quantisation; it may move quantised values, but not compute with them.
-    fn other(&mut self, node: NodeProto) -> Result<(), String> {
-        if node.op_type == ISLAND {
-            // An island takes and gives real numbers.
-            for output in &node.output {
-                if let Some(q) = self.known.get(output) {
-                    self.reals.insert(output.clone(), q.clone());
-                }
-            }
-            self.nodes.push(node);
-            return Ok(());
-        }
-        // A shape is the same for integers and for what they stand for.
-        let inputs = if node.op_type == "Shape" {
-            [].iter()
-        } else {
-            node.input.iter()
-        };
-        let captured = &reads(&node)[node.input.iter().filter(|i| !i.is_empty()).count()..];
-        if let Some(read) = captured.iter().find(|i| self.reals.contains_key(**i)) {
-            return Err(format!(
-                "a graph inside of it reads the quantised integers '{read}'"
-            ));
-        }
-        let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
-        let by_value = matches!(text(&node, "mode"), "" | "constant");
-        if let ("Pad", true, [q]) = (node.op_type.as_str(), by_value, &quantised[..]) {
-            let q = q.clone();
-            return self.pad(node, q);
-        }
-        if let Some(first) = quantised.first() {
-            if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
-                return Err(
-                    "computes with quantised integers in a way that Eyelet does not know".into(),
-                );
-            }
-            if quantised.iter().any(|q| q != first) {
-                return Err(
-                    "joins values of different scales; export with QLinearConcat or in QDQ form"
-                        .into(),
-                );
-            }
-            for output in &node.output {
-                self.reals.insert(output.clone(), first.clone());
-            }
-        }
-        self.nodes.push(node);
-        Ok(())
-    }
-
-    /// QLinearReduceMean has its axes as an attribute; ReduceMean of opset 18 and up as an input.
-    fn mean(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
-        let mut inputs = vec![self.operand(node, 0, 1)?];
-        let mut node = node.clone();
-        if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
-            let axes = node.attribute.remove(at).ints;
-            let name = format!("{out}.axes");
-            self.made.push(int64_tensor(&name, &[axes.len()], axes));
-            inputs.push(name);
-        }
-        self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
-    }
-
-    /// A Pad of quantised integers; the integer that it pads with becomes the real number that it stands for.
-    fn pad(&mut self, mut node: NodeProto, q: Quantisation) -> Result<(), String> {
-        let value = match node.input.get(2).map_or("", String::as_str) {
-            "" => 0.0,
-            name => *values_f32(self.constant(name)?)?
-                .first()
-                .ok_or("pads with an empty value")?,
-        };
-        let out = node.output.first().cloned().unwrap_or_default();
-        let real = (value - q.zero_point(0)) * q.scale(0);
-        if !node.input.is_empty() {
-            let name = format!("{out}.value");
-            self.made.push(float_tensor(&name, &[], vec![real]));
-            node.input.resize(node.input.len().max(3), String::new());
-            node.input[2] = name;
-        }
-        self.reals.insert(out, q);
-        self.nodes.push(node);
-        Ok(())
-    }
-
     /// The real value of operand `i`, whose scale and zero point are the two inputs behind it.
     fn operand(&mut self, node: &NodeProto, i: usize, axis: i64) -> Result<String, String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
@@ -406,20 +231,16 @@ impl Rewrite<'_> {
         Ok(real)
     }
 
-    /// A bias of QLinearConv or QGemm: int32 in units of input scale times weight scale.
-    fn bias(
-        &mut self,
-        bias: &str,
-        x_scale: &str,
-        w_scale: &str,
-        name: &str,
-    ) -> Result<String, String> {
-        let integers = self.constant(bias)?;
+    /// The bias at input `at` of a QLinearConv or QGemm, where there is one: int32 in units of input scale times weight scale.
+    fn bias(&mut self, node: &NodeProto, at: usize, out: &str) -> Result<Option<String>, String> {
+        let input = |i: usize| node.input.get(i).map_or("", String::as_str);
+        if input(at).is_empty() {
+            return Ok(None);
+        }
+        let integers = self.constant(input(at))?;
         let dims: Vec<usize> = integers.dims.iter().map(|&d| d.max(0) as usize).collect();
-        let (x, w) = (
-            values_f32(self.constant(x_scale)?)?,
-            values_f32(self.constant(w_scale)?)?,
-        );
+        let x = values_f32(self.constant(input(1))?)?;
+        let w = values_f32(self.constant(input(4))?)?;
         let (Some(&x), false) = (x.first(), w.is_empty()) else {
             return Err("a scale is empty".into());
         };
@@ -429,8 +250,9 @@ impl Rewrite<'_> {
             .enumerate()
             .map(|(i, &b)| b * (x * w[i % w.len()]))
             .collect();
-        self.made.push(float_tensor(name, &dims, real));
-        Ok(name.to_owned())
+        let name = format!("{out}.bias");
+        self.made.push(float_tensor(&name, &dims, real));
+        Ok(Some(name))
     }
 
     fn constant(&self, name: &str) -> Result<&TensorProto, String> {

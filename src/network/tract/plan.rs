@@ -5,7 +5,7 @@ use super::island::attach;
 use super::islands::Islands;
 use super::parse::{datum_type, parse, unknown_operator};
 use crate::network::graph::sizes::{VALUES_MOST, volume};
-use crate::network::onnx::budget;
+use crate::network::onnx::budget::{self, Span};
 use crate::spec::{Dtype, Input};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -86,25 +86,7 @@ impl Planned {
         }
         let datum_type = datum_type(dtype);
         graph.analyse(false)?;
-        let dims_of = |fact: &InferenceFact| -> Option<Vec<usize>> {
-            let dims = fact.shape.concretize()?;
-            dims.iter().map(|d| d.to_usize().ok()).collect()
-        };
-        for span in spans {
-            let input = outlets.get(&span.input);
-            if let Some(dims) = input.and_then(|&o| dims_of(graph.outlet_fact(o).ok()?)) {
-                span.fits(&dims).map_err(|why| format_err!(why))?;
-            }
-        }
-        let sized = graph
-            .nodes()
-            .iter()
-            .flat_map(|n| n.outputs.iter().map(move |o| (n, o)));
-        for (node, outlet) in sized {
-            if let Some(dims) = dims_of(&outlet.fact) {
-                small_enough(&node.name, &dims)?;
-            }
-        }
+        check_sizes(&graph, &outlets, &spans)?;
         let mut graph = graph.into_typed()?;
         pick_by_index(&mut graph)?;
         let graph = graph.into_optimized()?;
@@ -138,6 +120,30 @@ impl Planned {
             islands,
         })
     }
+}
+
+/// Refuses a graph in which a tensor is larger than any may be, or a window does not fit its input.
+fn check_sizes(
+    graph: &InferenceModel,
+    outlets: &HashMap<String, OutletId>,
+    spans: &[Span],
+) -> TractResult<()> {
+    let dims_of = |fact: &InferenceFact| -> Option<Vec<usize>> {
+        let dims = fact.shape.concretize()?;
+        dims.iter().map(|d| d.to_usize().ok()).collect()
+    };
+    for span in spans {
+        let input = outlets.get(&span.input);
+        if let Some(dims) = input.and_then(|&o| dims_of(graph.outlet_fact(o).ok()?)) {
+            span.fits(&dims).map_err(|why| format_err!(why))?;
+        }
+    }
+    for node in graph.nodes() {
+        for dims in node.outputs.iter().filter_map(|o| dims_of(&o.fact)) {
+            small_enough(&node.name, &dims)?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a tensor that is larger than any may be.

@@ -137,28 +137,13 @@ macro_rules! wider_loops {
             unsafe { wide(pool, x, rows, y) }
         }
 
-        fn average_q8(
-            &self,
-            x: &[u8],
-            c: usize,
-            zero: i32,
-            m: f32,
-            end: &crate::network::kernels::Requantise,
-            y: &mut [u8],
-        ) {
+        fn average_q8(&self, average: &crate::network::kernels::AverageQ8, x: &[u8], y: &mut [u8]) {
             #[target_feature(enable = $features)]
-            fn wide(
-                x: &[u8],
-                c: usize,
-                zero: i32,
-                m: f32,
-                end: &crate::network::kernels::Requantise,
-                y: &mut [u8],
-            ) {
-                crate::network::kernels::plain::average_q8(x, c, false, zero, m, end, y);
+            fn wide(average: &crate::network::kernels::AverageQ8, x: &[u8], y: &mut [u8]) {
+                crate::network::kernels::plain::average_q8(average, false, x, y);
             }
             // SAFETY: `self` is there on a CPU with the instructions only.
-            unsafe { wide(x, c, zero, m, end, y) }
+            unsafe { wide(average, x, y) }
         }
 
         fn average_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {

@@ -35,43 +35,15 @@ impl Forms<'_> {
         let out = output(node);
         let part = |what: &str| format!("{out}.{what}");
         let heads = int(node, "q_num_heads", 0);
-        let (mut q, mut k, mut v) = (
-            input(node, 0).to_owned(),
-            part("keys"),
-            input(node, 2).to_owned(),
-        );
-        if heads > 0 {
-            let split = self.constant(int64_tensor(&part("split"), &[4], vec![0, 0, heads, -1]));
-            for (from, to) in [(0, "q"), (1, "k"), (2, "v")] {
-                self.push(
-                    node,
-                    "Reshape",
-                    &[input(node, from), &split],
-                    &part(to),
-                    vec![],
-                );
-            }
-            let by_head = || vec![of_ints("perm", &[0, 2, 1, 3])];
-            (q, v) = (part("queries"), part("values"));
-            self.push(node, "Transpose", &[&part("q")], &q, by_head());
-            self.push(node, "Transpose", &[&part("v")], &v, by_head());
-            self.push(
-                node,
-                "Transpose",
-                &[&part("k")],
-                &k,
-                vec![of_ints("perm", &[0, 2, 3, 1])],
-            );
+        let [q, k, v] = if heads > 0 {
+            self.split_by_heads(node, heads)
         } else {
-            self.push(
-                node,
-                "Transpose",
-                &[input(node, 1)],
-                &k,
-                vec![of_ints("perm", &[0, 1, 3, 2])],
-            );
-        }
-        k = self.scaled(node, &q, k);
+            let keys = part("keys");
+            let turned = vec![of_ints("perm", &[0, 1, 3, 2])];
+            self.push(node, "Transpose", &[input(node, 1)], &keys, turned);
+            [input(node, 0).to_owned(), keys, input(node, 2).to_owned()]
+        };
+        let k = self.scaled(node, &q, k);
         let mut scores = part("scores");
         self.push(node, "MatMul", &[&q, &k], &scores, vec![]);
         if let Some(mask) = self.mask(node) {
@@ -86,28 +58,45 @@ impl Forms<'_> {
             &part("weights"),
             vec![of_int("axis", -1)],
         );
+        let mixed = [&part("weights")[..], &v];
         if heads > 0 {
-            let join = self.constant(int64_tensor(&part("join"), &[3], vec![0, 0, -1]));
-            self.push(
-                node,
-                "MatMul",
-                &[&part("weights"), &v],
-                &part("mixed"),
-                vec![],
-            );
-            let by_place = vec![of_ints("perm", &[0, 2, 1, 3])];
-            self.push(
-                node,
-                "Transpose",
-                &[&part("mixed")],
-                &part("places"),
-                by_place,
-            );
-            self.push(node, "Reshape", &[&part("places"), &join], out, vec![]);
+            self.push(node, "MatMul", &mixed, &part("mixed"), vec![]);
+            self.join_heads(node, &part("mixed"));
         } else {
-            self.push(node, "MatMul", &[&part("weights"), &v], out, vec![]);
+            self.push(node, "MatMul", &mixed, out, vec![]);
         }
         Ok(())
+    }
+
+    /// Queries, keys (turned for the product with them) and values head by head.
+    fn split_by_heads(&mut self, node: &NodeProto, heads: i64) -> [String; 3] {
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        let split = self.constant(int64_tensor(&part("split"), &[4], vec![0, 0, heads, -1]));
+        let inputs = [
+            ("q", "queries", [0, 2, 1, 3]),
+            ("k", "keys", [0, 2, 3, 1]),
+            ("v", "values", [0, 2, 1, 3]),
+        ];
+        for (at, (split_up, _, _)) in inputs.iter().enumerate() {
+            let from = [input(node, at), &split];
+            self.push(node, "Reshape", &from, &part(split_up), vec![]);
+        }
+        for (split_up, name, order) in [inputs[0], inputs[2], inputs[1]] {
+            let order = vec![of_ints("perm", &order)];
+            self.push(node, "Transpose", &[&part(split_up)], &part(name), order);
+        }
+        inputs.map(|(_, name, _)| part(name))
+    }
+
+    /// Heads beside each other again, which is the node's result.
+    fn join_heads(&mut self, node: &NodeProto, mixed: &str) {
+        let out = output(node);
+        let part = |what: &str| format!("{out}.{what}");
+        let join = self.constant(int64_tensor(&part("join"), &[3], vec![0, 0, -1]));
+        let by_place = vec![of_ints("perm", &[0, 2, 1, 3])];
+        self.push(node, "Transpose", &[mixed], &part("places"), by_place);
+        self.push(node, "Reshape", &[&part("places"), &join], out, vec![]);
     }
 
     /// The keys times `scale`, which is 1 / sqrt(head) where the node does not say.

@@ -62,6 +62,69 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// What it reads to make the depthwise convolution's input, whose pixels have so many bytes, and where it makes it.
+    fn touches_front(&self, pixel: usize, to: &mut Touches) {
+        let (row, elem, w) = (self.depthwise.row(), self.depthwise.elem(), &self.window);
+        let line = row.w_in.saturating_mul(pixel);
+        match (&self.front, self.ring) {
+            (Some((front, conv)), Some(ring)) => {
+                let pixels = [(self.h_in, front.row_pitch), (self.w_in, front.pixel_pitch)];
+                let input = span(&pixels, 0).saturating_add(conv.reach());
+                to.reads_past(Whose::Front, self.x, input, conv.elem(), SLACK);
+                conv.steps_by(front, to);
+                to.wants_scratch(conv.scratch_bytes());
+                // The convolution writes what the depthwise one reads.
+                to.holds(
+                    (conv.n(), conv.elem()) == (self.channels, elem) && self.row_bytes == line,
+                    "it expands to other channels",
+                );
+                let used = times(w.kh, self.row_bytes);
+                to.owns("ring", (ring.at, ring.pitch), used, elem, SLACK);
+            }
+            (None, None) => {
+                let input = span(&[(self.h_in, self.row_bytes)], line);
+                to.reads_past(Whose::Front, self.x, input, elem, SLACK);
+                to.steps_by(&[self.row_bytes], elem);
+            }
+            _ => to.holds(false, "it has no place for rows, or no need of it"),
+        }
+    }
+
+    /// What it does with the depthwise convolution's pixels of so many bytes; bytes of a value of the result.
+    fn touches_result(&self, pixel: usize, to: &mut Touches) -> usize {
+        let elem = self.depthwise.elem();
+        match (&self.project, self.band) {
+            (Some(conv), Some(band)) => {
+                let runs = conv.runs();
+                // The projection reads what the depthwise convolution writes.
+                to.holds(
+                    conv.elem() == elem
+                        && conv.reach() == pixel as u64
+                        && runs.offsets.iter().all(|&offset| offset == 0)
+                        && self.dw_pixel == pixel
+                        && self.dw_row == self.columns.saturating_mul(pixel),
+                    "it projects other channels",
+                );
+                to.holds(
+                    conv.n().saturating_mul(elem) == self.y_pixel,
+                    "it projects to other channels",
+                );
+                to.wants_scratch(conv.scratch_bytes());
+                let used = times(self.band_rows, self.dw_row);
+                to.owns("band", (band.at, band.pitch), used, elem, SLACK);
+                conv.elem()
+            }
+            (None, None) => {
+                to.holds(pixel == self.y_pixel, "it makes other channels");
+                elem
+            }
+            _ => {
+                to.holds(false, "it has no place for a band, or no need of it");
+                elem
+            }
+        }
+    }
+
     /// A thread's output rows.
     fn share(&self, id: usize, team: usize) -> Range<usize> {
         share(self.rows, 1, id, team)
@@ -103,58 +166,8 @@ impl Task for Block {
             elem,
             SLACK,
         );
-        match (&self.front, self.ring) {
-            (Some((front, conv)), Some(ring)) => {
-                let pixels = [(self.h_in, front.row_pitch), (self.w_in, front.pixel_pitch)];
-                let input = span(&pixels, 0).saturating_add(conv.reach());
-                to.reads_past(Whose::Front, self.x, input, conv.elem(), SLACK);
-                conv.steps_by(front, to);
-                to.wants_scratch(conv.scratch_bytes());
-                // The convolution writes what the depthwise one reads.
-                to.holds(
-                    (conv.n(), conv.elem()) == (self.channels, elem) && self.row_bytes == line,
-                    "it expands to other channels",
-                );
-                let used = times(w.kh, self.row_bytes);
-                to.owns("ring", (ring.at, ring.pitch), used, elem, SLACK);
-            }
-            (None, None) => {
-                let input = span(&[(self.h_in, self.row_bytes)], line);
-                to.reads_past(Whose::Front, self.x, input, elem, SLACK);
-                to.steps_by(&[self.row_bytes], elem);
-            }
-            _ => to.holds(false, "it has no place for rows, or no need of it"),
-        }
-        let y_elem = match (&self.project, self.band) {
-            (Some(conv), Some(band)) => {
-                let runs = conv.runs();
-                // The projection reads what the depthwise convolution writes.
-                to.holds(
-                    conv.elem() == elem
-                        && conv.reach() == pixel as u64
-                        && runs.offsets.iter().all(|&offset| offset == 0)
-                        && self.dw_pixel == pixel
-                        && self.dw_row == self.columns.saturating_mul(pixel),
-                    "it projects other channels",
-                );
-                to.holds(
-                    conv.n().saturating_mul(elem) == self.y_pixel,
-                    "it projects to other channels",
-                );
-                to.wants_scratch(conv.scratch_bytes());
-                let used = times(self.band_rows, self.dw_row);
-                to.owns("band", (band.at, band.pitch), used, elem, SLACK);
-                conv.elem()
-            }
-            (None, None) => {
-                to.holds(pixel == self.y_pixel, "it makes other channels");
-                elem
-            }
-            _ => {
-                to.holds(false, "it has no place for a band, or no need of it");
-                elem
-            }
-        };
+        self.touches_front(pixel, to);
+        let y_elem = self.touches_result(pixel, to);
         to.holds(
             self.y_row == self.columns.saturating_mul(self.y_pixel),
             "its rows are of another size than its pixels",

@@ -34,7 +34,7 @@ pub(crate) use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Rou
 pub(crate) use moves::Move;
 pub(crate) use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
 pub(crate) use pad::Pad;
-pub(crate) use pool::{Average, AverageQ8, MaxPoolStep};
+pub(crate) use pool::{Average, MaxPoolStep, WindowsQ8};
 pub(crate) use product::ProductStep;
 pub(crate) use rows::{NormStep, Softmax};
 pub(crate) use sum::Sum;

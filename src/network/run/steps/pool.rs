@@ -3,8 +3,8 @@
 use super::Task;
 use crate::network::graph::requantise::Requantise;
 use crate::network::graph::{Shape, Window};
-use crate::network::kernels::Kernels;
 use crate::network::kernels::max_pool::MaxPool;
+use crate::network::kernels::{AverageQ8, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times, windows_fit};
 
@@ -18,12 +18,12 @@ pub(crate) struct Average {
     pub(crate) window: Window,
     /// Whether padding counts, as zeros.
     pub(crate) count_pads: bool,
-    pub(crate) q8: Option<AverageQ8>,
+    pub(crate) q8: Option<WindowsQ8>,
 }
 
 /// How sums of bytes become averages of bytes.
 #[derive(Debug)]
-pub(crate) struct AverageQ8 {
+pub(crate) struct WindowsQ8 {
     /// Stored zero point of the input.
     pub(crate) zero: i32,
     /// `scale_x / scale_y`.
@@ -133,7 +133,7 @@ impl Average {
     }
 
     /// Average of each window of bytes, stored with the top bit flipped when `signed`.
-    fn of_bytes(&self, q8: &AverageQ8, signed: bool, x: &[u8], y: &mut [u8]) {
+    fn of_bytes(&self, q8: &WindowsQ8, signed: bool, x: &[u8], y: &mut [u8]) {
         let c = self.input.c;
         // One channel at a time: no memory for sums is needed.
         for channel in 0..c {
@@ -194,8 +194,13 @@ impl Task for Average {
                     let x = worker.bytes(self.x, input.volume());
                     let y = worker.bytes_mut(self.y, output.volume());
                     if whole {
-                        let m = (q8.ratio / input.pixels() as f64) as f32;
-                        kernels.average_q8(x, input.c, q8.zero, m, &q8.end, y);
+                        let average = AverageQ8 {
+                            c: input.c,
+                            zero: q8.zero,
+                            multiplier: (q8.ratio / input.pixels() as f64) as f32,
+                            end: q8.end,
+                        };
+                        kernels.average_q8(&average, x, y);
                     } else {
                         self.of_bytes(q8, kernels.signed(), x, y);
                     }
