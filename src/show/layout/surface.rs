@@ -18,13 +18,13 @@ impl Shape {
     /// Reads `round`, which only a square display can be; `usual` where the file does not say.
     pub(in crate::show) fn read(table: &mut Table<'_, '_>, is_square: bool, usual: bool) -> Self {
         let is_round = table.flag("round").unwrap_or(usual);
-        if is_round && !is_square {
-            table.fault("round", "is true, needs width_px and height_px to be equal");
-        }
-        if is_round {
-            Self::Round
-        } else {
-            Self::Rectangle
+        match (is_round, is_square) {
+            (true, true) => Self::Round,
+            (true, false) => {
+                table.fault("round", "is true, needs width_px and height_px to be equal");
+                Self::Rectangle
+            }
+            (false, _) => Self::Rectangle,
         }
     }
 }
