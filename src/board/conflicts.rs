@@ -327,7 +327,7 @@ mod tests {
             ),
             (
                 format!("{}{}", png(96, 96, "round = true"), regions(4)),
-                "no room for 4 regions (one of 138 x 138 has)",
+                "no room for 4 regions (one of 136 x 136 has)",
             ),
             (
                 format!("[display.oled]\nrotate_deg = 90\n{}", regions(2)),
