@@ -13,7 +13,7 @@
 //! The invariants are those of [`super::layout`].
 
 use super::font::Face;
-use super::layout::{Doubt, Room, Surface, face, percent_width, square};
+use super::layout::{Doubt, Part, Room, Surface, face, percent_width, square};
 use crate::show::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
@@ -27,6 +27,14 @@ const WITH_STATUS_MIN_PX: i32 = 18;
 const BLOCK_MIN_PX: [i32; 2] = [26, 34];
 /// The lowest cell with room for a name, a label and a percent in lines of their own.
 const TALL_MIN_PX: i32 = 50;
+/// What is between a picture and the words beside it, of what is between two cells.
+const PICTURE_GAP: Part = Part(3, 2);
+/// The name's width in a cell of one line.
+const NAME: Part = Part(3, 8);
+/// The highest line that names are set in there, of their width: long ones must fit.
+const NAME_LINE_MOST: Part = Part(2, 5);
+/// The percent's line there, of the cell's height.
+const PERCENT: Part = Part(2, 3);
 /// The smallest picture that shows anything.
 const PICTURE_MIN_PX: i32 = 40;
 
@@ -221,7 +229,7 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
     }
     let side = height.min(width / 3);
     let picture = (is_pictured && side >= PICTURE_MIN_PX).then(|| {
-        let mut place = cell.take_left(side, gap * 3 / 2);
+        let mut place = cell.take_left(side, PICTURE_GAP.of(gap));
         place.take_top((height - side) / 2, 0);
         place.take_top(side, 0)
     });
@@ -261,7 +269,7 @@ fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
     let name = if is_block {
         cell.take_top(face.line_px() as i32, 0)
     } else {
-        cell.take_left(cell.width() * 3 / 8, (height / 4).max(3))
+        cell.take_left(NAME.of(cell.width()), (height / 4).max(3))
             .rectangle()
     };
     let cell = Cell {
@@ -301,11 +309,13 @@ fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
     let height = cell.height();
     let bar = (height >= 12).then(|| cell.take_bottom((height / 5).max(3), 1));
     let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
-    let percent_face = face((cell.height() * 2 / 3).max(line_min), depth);
+    let percent_face = face((PERCENT.of(cell.height())).max(line_min), depth);
     let percent = cell.take_right(percent_width(percent_face, cell), 2);
-    let name = cell.take_left(cell.width() * 3 / 8, (height / 4).max(3));
+    let name = cell.take_left(NAME.of(cell.width()), (height / 4).max(3));
     // Some six letters of a name.
-    let name_line = cell.height().min((name.width() * 2 / 5).max(line_min));
+    let name_line = cell
+        .height()
+        .min((NAME_LINE_MOST.of(name.width())).max(line_min));
     let face = face(name_line, depth);
     let cell = Cell {
         picture: None,

@@ -1,4 +1,5 @@
-//! E-paper on SPI: what it shows changes when the class, the state or a notice does, and not with each frame.
+//! E-paper on SPI: what it shows changes when the class, the state or a notice does, and not with each frame. That is how the painter
+//! draws on paper ([`super::Refresh::Standing`]), and a drawing that has not changed refreshes nothing.
 //!
 //! A refresh takes up to some seconds, and a scene counts as shown when its refresh is over. So whoever shows scenes waits: a thread of
 //! its own ([`super::apart`]), which then takes the newest scene and skips those in between. Paper keeps what it shows without power, so at
@@ -10,7 +11,6 @@ mod config;
 #[allow(clippy::unwrap_used)]
 mod glass;
 pub mod ssd1680;
-mod standing;
 
 use super::bus::{self, Input, Output, Wiring, gpio};
 use super::draw::Painter;
@@ -22,7 +22,6 @@ use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{EpaperConfig, EpaperPanel};
 use ssd1680::{Refresh, Ssd1680};
-use standing::Standing;
 use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
@@ -43,7 +42,6 @@ pub struct EpaperDisplay {
     next: Box<[u8]>,
     row_bytes: usize,
     name: String,
-    standing: Standing,
     partial_count: u32,
     full_every: u32,
     full_at: Option<Instant>,
@@ -129,7 +127,6 @@ impl EpaperDisplay {
             shown: white,
             row_bytes,
             name,
-            standing: Standing::default(),
             partial_count: 0,
             full_every: config.full_every,
             full_at: None,
@@ -202,11 +199,7 @@ impl Display for EpaperDisplay {
     }
 
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
-        let is_old = self.full_at.is_some_and(|at| at.elapsed() >= FULL_AFTER);
-        if !self.standing.becomes(scene) && !is_old {
-            return Ok(());
-        }
-        let shown = self.refresh(&standing::coarse(scene));
+        let shown = self.refresh(scene);
         self.end = match (&shown, scene.state) {
             (Err(_), _) => End::Failed,
             (Ok(()), State::Failed(_)) => End::Stays,

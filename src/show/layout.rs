@@ -29,7 +29,7 @@ mod strip;
 mod surface;
 mod tower;
 
-pub(super) use room::Room;
+pub(super) use room::{Part, Room};
 pub(super) use round::square;
 
 use super::font::Face;
@@ -39,6 +39,21 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
 pub use surface::{Refresh, Shape, Surface};
+
+/// The smallest display that shows a picture, by its shorter side: in black and white, in colour.
+const PICTURED_MIN_PX: [u32; 2] = [200, 72];
+/// A display that is so much higher than wide is a tower.
+const TOWER_PERCENT: u32 = 115;
+/// One that is so much wider than high is a strip: below [`LOW_PX`], and from there on.
+const STRIP_PERCENT: [u32; 2] = [160, 260];
+/// Below this height a picture takes so much room that the words need all of the width beside it sooner.
+const LOW_PX: u32 = 200;
+/// Below this height a display is a strip, however narrow.
+const STRIP_BELOW_PX: u32 = 100;
+/// The lowest strip with a picture.
+const PICTURED_STRIP_MIN_PX: u32 = 96;
+/// The most of a narrow display's width that the percent has.
+const PERCENT_MOST: Part = Part(2, 3);
 
 /// The lowest line that a list is set in.
 const ROW_MIN_PX: i32 = 13;
@@ -180,15 +195,14 @@ impl Layout {
         if surface.refresh == Refresh::Standing {
             return paper::paper(room, depth);
         }
-        let pictured = match depth {
-            Depth::Mono => width_px.min(height_px) >= 200,
-            _ => width_px.min(height_px) >= 72,
-        };
-        let is_flat = width_px * 10 > height_px * if height_px < 200 { 16 } else { 26 };
-        if height_px * 100 > width_px * 115 {
+        let shorter_px = width_px.min(height_px);
+        let pictured = shorter_px >= PICTURED_MIN_PX[usize::from(depth != Depth::Mono)];
+        let strip_percent = STRIP_PERCENT[usize::from(height_px >= LOW_PX)];
+        let is_flat = width_px * 100 > height_px * strip_percent;
+        if height_px * 100 > width_px * TOWER_PERCENT {
             tower::tower(room, depth, pictured)
-        } else if height_px < 100 || is_flat || !pictured {
-            strip::strip(room, depth, pictured && height_px >= 96)
+        } else if height_px < STRIP_BELOW_PX || is_flat || !pictured {
+            strip::strip(room, depth, pictured && height_px >= PICTURED_STRIP_MIN_PX)
         } else {
             card::card(room, depth, pictured)
         }
@@ -247,7 +261,7 @@ pub(super) fn face(line_px: i32, depth: Depth) -> Face {
 
 /// Room for "100%", but not all of a narrow display's width.
 pub(super) fn percent_width(face: Face, room: Room) -> i32 {
-    (face.width_px("100%") as i32 + 1).min(room.width() * 2 / 3)
+    (face.width_px("100%") as i32 + 1).min(PERCENT_MOST.of(room.width()))
 }
 
 /// The first of `counts` rows that fits, or none, spread over the room's height.

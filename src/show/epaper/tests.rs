@@ -73,6 +73,40 @@ fn what_did_not_change_costs_no_byte() {
 }
 
 #[test]
+fn the_paper_changes_with_class_state_and_notice_alone() {
+    let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
+    let paper = Paper::of(&config);
+    let mut display = paper.display(&config).unwrap();
+    let mut changes = |scene: &Scene<'_>| {
+        let before = paper.played().bytes;
+        display.show(scene).unwrap();
+        paper.played().bytes != before
+    };
+    assert!(changes(&scene(State::Starting, None)));
+    assert!(!changes(&scene(State::Starting, None)));
+    let mut undecided = verdict(2, 0.3);
+    undecided.decided = None;
+    let mut doubted = undecided;
+    doubted.top[0].probability = 0.4;
+    let (cat, surer, other) = (verdict(0, 0.6), verdict(0, 0.9), verdict(1, 0.6));
+    assert!(changes(&scene(State::Live, Some(&cat))));
+    assert!(!changes(&scene(State::Live, Some(&surer))));
+    assert!(changes(&scene(State::Live, Some(&undecided))));
+    assert!(!changes(&scene(State::Live, Some(&doubted))));
+    assert!(changes(&scene(State::Live, Some(&other))));
+    let mut low = scene(State::Live, Some(&other));
+    low.notice = Some("low power");
+    assert!(changes(&low));
+    low.rate_fps = 3.0;
+    assert!(!changes(&low));
+    for (seconds, is_new) in [(3, true), (70, false), (9000, false)] {
+        let since = Duration::from_secs(seconds);
+        let lost = State::CameraLost { since };
+        assert_eq!(changes(&scene(lost, None)), is_new, "{seconds} s");
+    }
+}
+
+#[test]
 fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
     let config = config("panel = 'waveshare-2in13-v4'\nfull_every = 100");
     let paper = Paper::of(&config);

@@ -1,15 +1,20 @@
 //! A landscape or square display: the picture at the upper left, more about the classes beside it, the label below.
 
-use super::{Layout, List, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
+use super::{Layout, List, Part, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
 use crate::show::Depth;
 
 /// Below this height a smaller picture leaves the label two lines.
 const LOW_PX: i32 = 200;
 
+/// The most of such a height that the picture has.
+const LOW_PICTURE_MOST: Part = Part(9, 20);
+/// What is between two places, of the margin.
+const GAP: Part = Part(3, 4);
+
 pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (height, mut room) = (room.height(), room);
     let margin = (height / 24).max(2);
-    let gap = (margin * 3 / 4).max(2);
+    let gap = GAP.of(margin).max(2);
     room = room.within(margin);
     let status_face = face((height / 17).max(15).min(height / 10), depth);
 
@@ -22,7 +27,7 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
     let picture = pictured.then(|| {
         let mut side = head.height().min(head.width() - margin - side_percent);
         if height < LOW_PX {
-            side = side.min(height * 9 / 20);
+            side = side.min(LOW_PICTURE_MOST.of(height));
         }
         head.bottom = head.top + side;
         head.take_left(side, margin).rectangle()
@@ -40,7 +45,11 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
     };
     if row_line < ROW_MIN_PX {
         let status = head.take_top(status_face.line_px() as i32, gap / 2);
-        return narrow(places, room, head, (height, gap), depth, status);
+        let places = Places {
+            status: Some(status),
+            ..places
+        };
+        return narrow(places, room, head, (height, gap), depth);
     }
     let row_face = face(row_line, depth);
     let status = head.take_top(status_face.line_px() as i32, gap / 2);
@@ -71,7 +80,6 @@ fn narrow(
     mut column: Room,
     (height, gap): (i32, i32),
     depth: Depth,
-    status: embedded_graphics::primitives::Rectangle,
 ) -> Layout {
     let row_face = face((height / 14).max(15), depth);
     let mut below = column;
@@ -87,7 +95,6 @@ fn narrow(
             label: room.rectangle(),
             percent: Some(percent),
             percent_side: Side::Left,
-            status: Some(status),
             list: List {
                 rows,
                 face: row_face,

@@ -3,6 +3,17 @@
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
+/// A part of a length.
+#[derive(Debug, Clone, Copy)]
+pub struct Part(pub i32, pub i32);
+
+impl Part {
+    /// So much of `length`, in whole pixels.
+    pub const fn of(self, length: i32) -> i32 {
+        length * self.0 / self.1
+    }
+}
+
 /// A rectangle that is eaten up from its sides.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {

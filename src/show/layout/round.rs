@@ -1,13 +1,20 @@
 //! A round display: the percent is a ring along its rim, open at the foot; picture, label, percent and status stand in the middle of
 //! what the circle leaves of their height.
 
-use super::{Layout, Places, Room, Side, face};
+use super::{Layout, Part, Places, Room, Side, face};
 use crate::show::Depth;
 use crate::show::ring::Ring;
 use embedded_graphics::primitives::Rectangle;
 
 /// The smallest one with a picture.
 const PICTURE_DIAMETER_PX: i32 = 160;
+
+/// The picture's side, of the diameter.
+const PICTURE: Part = Part(2, 5);
+/// Where the percent ends, of the diameter: above the status, which stands between the ends of the ring.
+const PERCENT_END: Part = Part(87, 100);
+/// The side of a square that the circle holds, of the diameter: 0.71 of it would touch the rim.
+const SQUARE: Part = Part(7, 10);
 
 pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
     let ring = Ring::on(diameter_px);
@@ -19,12 +26,12 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
     let gap = (diameter / 80).max(1);
     let mut top = diameter / 4;
     let picture = (depth != Depth::Mono && diameter >= PICTURE_DIAMETER_PX).then(|| {
-        let side = diameter * 2 / 5;
+        let side = PICTURE.of(diameter);
         let picture = inside.highest(side);
         top = picture.top_left.y + side + gap;
         picture
     });
-    let percent_bottom = diameter * 87 / 100;
+    let percent_bottom = PERCENT_END.of(diameter);
     let percent_top = percent_bottom - (diameter / 10).max(10);
     let status_face = face((diameter / 16).max(10), depth);
     // Between the ends of the ring there is room as far as the rim.
@@ -54,7 +61,7 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
 /// The largest upright square in the circle inside of the rim: what several regions share.
 pub(in crate::show) fn square(diameter_px: u32) -> Room {
     let diameter = diameter_px as i32;
-    let side = diameter * 7 / 10;
+    let side = SQUARE.of(diameter);
     Room::of(diameter_px, diameter_px).within((diameter - side) / 2)
 }
 

@@ -1,7 +1,14 @@
 //! A low display: the label above, bar and percent below it, and the picture at the left where there is height for one.
 
-use super::{Layout, Places, Room, Side, face, percent_width};
+use super::{Layout, Part, Places, Room, Side, face, percent_width};
 use crate::show::Depth;
+
+/// The percent's line where no status stands below it, of the display's height.
+const PERCENT_ALONE: Part = Part(3, 8);
+/// The bar's thickness, of the percent's line.
+const BAR: Part = Part(3, 5);
+/// The most of the width that the picture has: the larger part is for the words.
+const PICTURE_MOST: Part = Part(9, 20);
 
 pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (mut room, height) = (room, room.height());
@@ -18,14 +25,14 @@ pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let percent_height = if status.is_some() {
         height / 5 + 1
     } else {
-        height * 3 / 8
+        PERCENT_ALONE.of(height)
     };
     let percent_face = face(percent_height.max(8), depth);
     let mut foot = room;
     foot.top = room.bottom - percent_face.line_px() as i32;
     let percent = foot.take_right(percent_width(percent_face, room), gap * 2);
     room.bottom = foot.top - gap;
-    let thickness = (foot.height() * 3 / 5).max(3).min((height / 10).max(8));
+    let thickness = BAR.of(foot.height()).max(3).min((height / 10).max(8));
 
     Layout::of_places(
         Places {
@@ -45,7 +52,7 @@ pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
 fn beside_picture(mut room: Room, height: i32, depth: Depth) -> Layout {
     let gap = (height / 24).max(2);
     let bar = room.take_bottom((height / 16).max(4), gap);
-    let side = room.height().min(room.width() * 9 / 20);
+    let side = room.height().min(PICTURE_MOST.of(room.width()));
     let picture = room.take_left(side, gap * 2).middle(side);
     let status_face = face((height / 17).max(15), depth);
     let status = room.take_bottom(status_face.line_px() as i32, gap / 2);

@@ -1,11 +1,22 @@
 //! A display that is higher than wide: the picture across the top, the words below it.
 
-use super::{Layout, List, Places, Room, Side, face, list, percent_width};
+use super::{Layout, List, Part, Places, Room, Side, face, list, percent_width};
 use crate::show::Depth;
+
+/// The narrowest tower with a list.
+const LISTED_MIN_PX: i32 = 300;
+/// Its least height, of its width.
+const LISTED_PERCENT: i32 = 150;
+/// The most of the height that the picture has above a list of three or five classes.
+const LISTED_PICTURE_MOST: Part = Part(43, 100);
+/// The most that the percent's line has of what a picture leaves: the rest is the label's.
+const PERCENT_MOST: Part = Part(2, 5);
+/// The status's line, of the percent's.
+const STATUS: Part = Part(3, 4);
 
 pub(super) fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
     // High enough for a list.
-    if room.width() >= 300 && room.height() * 10 >= room.width() * 15 {
+    if room.width() >= LISTED_MIN_PX && room.height() * 100 >= room.width() * LISTED_PERCENT {
         listed(room, depth, pictured)
     } else {
         plain(room, depth, pictured)
@@ -18,7 +29,7 @@ fn listed(room: Room, depth: Depth, pictured: bool) -> Layout {
     let margin = width / 24;
     let gap = width / 30;
     room = room.within(margin);
-    let side = room.width().min(height * 43 / 100);
+    let side = room.width().min(LISTED_PICTURE_MOST.of(height));
     let picture = pictured.then(|| {
         let mut place = room;
         place.take_left((place.width() - side) / 2, 0);
@@ -89,10 +100,10 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
     room.bottom += margin / 3;
     let bar = attached.unwrap_or_else(|| room.take_top(thickness, gap / 2));
 
-    let percent_most = (room.height() - gap) * 2 / 5;
+    let percent_most = PERCENT_MOST.of(room.height() - gap);
     let percent_face = face((width / 9).max(8).min(percent_most), depth);
     let percent_line = percent_face.line_px() as i32;
-    let status_face = face((percent_line * 3 / 4).min((width / 17).max(15)), depth);
+    let status_face = face(STATUS.of(percent_line).min((width / 17).max(15)), depth);
     let status_width = status_face.width_px("99.9 fps") as i32;
     let mut foot = room;
     foot.top = foot.bottom - percent_line;
