@@ -152,15 +152,6 @@ impl Device {
             model.name,
             network.describe()
         );
-        let mut told = vec![
-            ("board", format!("{} ({})", board.name, board.description)),
-            ("model", model_line),
-            ("camera", camera.describe()),
-            ("display", displays.describe()),
-        ];
-        if !board.regions.is_empty() {
-            told.push(("regions", views::describe(&board.regions)));
-        }
         let mut device = Self {
             shown: labelling.shown,
             labels: labelling.labels,
@@ -188,10 +179,33 @@ impl Device {
         };
         ledger.account("first drawing", || device.draw());
         memory::settle();
-        device.serial.start(&told, ledger.lines());
+        device
+            .serial
+            .start(&device.described(model_line), ledger.lines());
         (device.displays).tell_absent(&mut device.care, &device.serial);
         memory::seal()?;
         Ok(device)
+    }
+
+    /// Each part by its name, for the start's log.
+    fn described(&self, model: String) -> Vec<(&'static str, String)> {
+        let Board {
+            name,
+            description,
+            regions,
+            ..
+        } = &self.board;
+        let camera = self.camera.as_ref();
+        let mut parts = vec![
+            ("board", format!("{name} ({description})")),
+            ("model", model),
+            ("camera", camera.map_or_else(String::new, |c| c.describe())),
+            ("display", self.displays.describe()),
+        ];
+        if !regions.is_empty() {
+            parts.push(("regions", views::describe(regions)));
+        }
+        parts
     }
 }
 

@@ -38,15 +38,14 @@ pub fn of_connectors(board: &Board, needs: &Needs) -> &'static [Driver] {
     if shows_there { needs.drm } else { &[] }
 }
 
-/// Adds the modules to `files`.
+/// Adds the modules to `files`. Returns what a person should know of those that are left out.
 pub fn add(
     recipe: &Recipe<'_>,
     machine: Machine,
     drivers: &[Driver],
     kernel: &Kernel,
     files: &mut Files,
-    notes: &mut Vec<String>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let firmware = &recipe.board.firmware;
     let mut wanted = Vec::new();
     let mut lacking: Vec<&Driver> = Vec::new();
@@ -69,13 +68,10 @@ pub fn add(
     if !fatal.is_empty() {
         return Err(refusal(recipe, machine, kernel, &fatal));
     }
-    if !care.is_empty() {
-        notes.push(format!(
-            "{} has no module {}: left out",
-            names(recipe.kernel),
-            modules_of(&care)
-        ));
-    }
+    let left_out = (!care.is_empty()).then(|| {
+        let (kernel, modules) = (names(recipe.kernel), modules_of(&care));
+        format!("{kernel} has no module {modules}: left out")
+    });
     let own = &firmware.modules;
     wanted.extend(own.iter().map(|module| module.name.as_str()));
     let wrong = |error: super::modules::ModuleError| {
@@ -93,7 +89,7 @@ pub fn add(
         files.insert(path, contents);
     }
     files.insert(format!("{ETC}/modules"), list.into());
-    Ok(())
+    Ok(left_out)
 }
 
 /// The first of the driver's modules that the kernel has, built in or loadable.

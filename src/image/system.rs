@@ -84,7 +84,13 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     notes.extend(cautions(recipe, machine, of_pi_os)?);
     let mut initramfs = initramfs_files(recipe, &model)?;
     let own = [needs.drivers, connectors, &sensor.drivers].concat();
-    drivers::add(recipe, machine, &own, &kernel, &mut initramfs, &mut notes)?;
+    notes.extend(drivers::add(
+        recipe,
+        machine,
+        &own,
+        &kernel,
+        &mut initramfs,
+    )?);
     if recipe.board.firmware.shell {
         packages.push(add_shell(recipe, &mut initramfs, &mut slot)?);
         notes.push("a shell runs on the serial line: anyone with access to it is root".to_owned());
