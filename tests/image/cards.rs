@@ -377,8 +377,9 @@ fn each_kit_is_a_card_with_all_that_its_parts_need() {
     .unwrap();
     let pi_os = ["--kernel", "pi-os.deb", "--firmware", "cameras.deb"];
     let debian = ["--firmware", "cameras.deb"];
-    // What `config.txt` has to say, and what is loaded.
-    let wanted: [(&str, &[&str], &[&str], &[&str]); 10] = [
+    /// A kit and its packages; what `config.txt` has to say, and what is loaded.
+    type Wanted<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+    let wanted: [Wanted<'_>; 10] = [
         (
             "raspberry-pi-3-oled-0in96",
             &pi_os,
