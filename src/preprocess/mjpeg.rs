@@ -4,7 +4,7 @@
 //! and sequential with a single scan, as all cameras send them, so that no picture makes the decoder keep all of its
 //! coefficients. It must be complete too (cut pictures would come out half grey): every block must be there, while the end
 //! marker, which some webcams leave out, and the last eight bytes before it may be missing. The decoder (zune-jpeg) still allocates and frees working
-//! rows for each frame: a constant count, and bytes that depend on the width alone (`tests/frame_path_allocations.rs`).
+//! rows for each frame: a constant count, and bytes that depend on the width alone (`tests/frame_path_allocations`).
 //!
 //! Webcams leave out the Huffman tables and mean the standard's own (ITU-T T.81, K.3); they are put in where none are.
 

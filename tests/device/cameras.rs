@@ -1,0 +1,195 @@
+//! A camera that is pulled out, stalls, is silent or sends damaged pictures: no old class stays, and signals are heard.
+
+use crate::Act::{HalfJpeg, Lost, Picture, Silent, Stall};
+use crate::{
+    Act, Counting, board, is_lost, model, opened_by, run, run_cared_on, scripted, serial, until,
+};
+use eyelet::board::policy::Policy;
+use eyelet::camera::SLICE;
+use eyelet::care::Care;
+use eyelet::device::reload::Reload;
+use eyelet::device::{Device, Limits};
+use eyelet::show::{Display, DisplayError, Scene, State};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_pulled_cable_is_shown_and_survived() {
+    let (frames, shown) = run(
+        vec![
+            Picture(200),
+            Picture(200),
+            Lost,
+            Lost,
+            Picture(40),
+            Picture(40),
+        ],
+        false,
+    );
+    assert_eq!(frames, 4);
+    let lost_at = shown
+        .iter()
+        .position(|(state, _)| is_lost(*state))
+        .expect("the loss was shown");
+    let back_at = shown
+        .iter()
+        .rposition(|(state, _)| is_lost(*state))
+        .unwrap()
+        + 1;
+    assert!(
+        shown[..lost_at]
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+    assert!(
+        shown[lost_at..back_at]
+            .iter()
+            .all(|(_, class)| class.is_none()),
+        "an old class was shown as live"
+    );
+    assert!(
+        shown[back_at..]
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+}
+
+#[test]
+fn a_stalled_camera_is_opened_again() {
+    let (frames, shown) = run(vec![Picture(1), Stall, Picture(1)], false);
+    assert_eq!(frames, 2);
+    assert!(shown.iter().any(|(state, _)| is_lost(*state)));
+    assert_eq!(shown.last().unwrap().0, State::Live);
+}
+
+#[test]
+fn damaged_pictures_are_skipped() {
+    let mut script: Vec<Act> = (0..1000).map(|_| HalfJpeg).collect();
+    script.insert(0, Picture(9));
+    script.push(Picture(9));
+    let (frames, _) = run(script, false);
+    assert_eq!(frames, 2);
+}
+
+#[test]
+fn the_stop_signal_is_heard_while_the_camera_is_lost() {
+    let stop = AtomicBool::new(false);
+    let script = (0..100).map(|_| Lost).collect();
+    let mut device =
+        Device::start_with(board(), model(), serial(), scripted(script), Vec::new()).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let started = Instant::now();
+        device.run(&until(&stop)).unwrap();
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            started.elapsed()
+        );
+    });
+}
+
+/// When a display was given what: the state, and the class that it would show.
+type Timed = Arc<Mutex<Vec<(Instant, State, Option<usize>)>>>;
+
+struct TimedDisplay(Timed);
+
+impl Display for TimedDisplay {
+    fn describe(&self) -> String {
+        "timed".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let class = scene.verdict.and_then(|v| v.decided).map(|c| c.class);
+        let shown = (Instant::now(), scene.state, class);
+        self.0.lock().unwrap().push(shown);
+        Ok(())
+    }
+}
+
+/// How long a class counts as live.
+const LIVE_FOR: Duration = Duration::from_secs(3);
+/// A busy machine may take longer over a slice.
+const LATE: Duration = Duration::from_millis(800);
+
+/// The camera's own timeout (5 s for a pipe) is longer than that. It is open all the time, and goes on by itself, or fails.
+#[test]
+fn a_class_of_a_camera_that_stalls_is_withdrawn_before_the_camera_gives_up() {
+    for fails in [false, true] {
+        let mut script = vec![Picture(1)];
+        script.extend((0..40).map(|_| Silent));
+        if fails {
+            script.push(Stall);
+        }
+        script.push(Picture(1));
+        let shown = Timed::default();
+        let display = {
+            let shown = Arc::clone(&shown);
+            opened_by(move || Ok(Box::new(TimedDisplay(Arc::clone(&shown)))))
+        };
+        let beats = Counting::default();
+        let mut care = Care::unwatched(Policy::default());
+        care.watch(Box::new(beats.clone()));
+        let (frames, _) = run_cared_on(vec![display], script, care);
+        assert_eq!(frames, Ok(2));
+        let (finished, unseen, waiting) = *beats.0.lock().unwrap();
+        assert_eq!((finished, unseen), (2, 0));
+        assert!(waiting >= 5, "a watchdog would bite: {waiting}");
+
+        let shown = shown.lock().unwrap();
+        let is_live = |(_, state, class): &(_, State, Option<usize>)| {
+            *state == State::Live && class.is_some()
+        };
+        let live_at = shown.iter().position(is_live).unwrap();
+        let lost_at = shown.iter().position(|shown| is_lost(shown.1)).unwrap();
+        let back_at = shown.iter().rposition(is_live).unwrap();
+        assert!(live_at < lost_at && lost_at < back_at);
+        let withdrawn_after = shown[lost_at].0 - shown[live_at].0;
+        assert!(
+            (LIVE_FOR..LIVE_FOR + SLICE + LATE).contains(&withdrawn_after),
+            "{withdrawn_after:?}"
+        );
+        for (_, state, class) in &shown[lost_at..back_at] {
+            assert!(is_lost(*state) && class.is_none(), "{state:?} {class:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_are_heard_while_a_camera_is_silent() {
+    let script = (0..100).map(|_| Silent).collect();
+    let mut device =
+        Device::start_with(board(), model(), serial(), scripted(script), Vec::new()).unwrap();
+    // A reload is wanted, and by reading the board anew the end.
+    let (stop, wanted) = (AtomicBool::new(false), AtomicBool::new(false));
+    let read = || {
+        stop.store(true, Ordering::Relaxed);
+        Ok(board())
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(150));
+            wanted.store(true, Ordering::Relaxed);
+        });
+        let started = Instant::now();
+        let limits = Limits {
+            frames: None,
+            stop: &stop,
+            stats_every: None,
+            reload: Some(Reload {
+                wanted: &wanted,
+                read: &read,
+            }),
+        };
+        assert_eq!(device.run(&limits), Ok(0));
+        let took = started.elapsed();
+        assert!(
+            took < Duration::from_millis(150) + SLICE * 2 + LATE,
+            "{took:?}"
+        );
+    });
+}

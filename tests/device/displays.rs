@@ -1,0 +1,138 @@
+//! Displays that fail, are slow or are not there: the frames and the other displays go on.
+
+use crate::Act::Picture;
+use crate::{
+    Counting, RecordingDisplay, Shown, board, model, opened_by, run, run_cared_on, serial,
+};
+use eyelet::board::policy::Policy;
+use eyelet::camera::{CameraKind, PatternConfig};
+use eyelet::care::Care;
+use eyelet::device::{Device, OpenDisplay};
+use eyelet::show::{Display, DisplayError, Scene, State};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[test]
+fn a_display_that_fails_does_not_stop_the_loop() {
+    let (frames, shown) = run((0..50).map(Picture).collect(), true);
+    assert_eq!((frames, shown.len()), (50, 0));
+}
+
+/// What a display saw: the grey of the picture, and the class.
+type Seen = Arc<Mutex<Vec<(Option<u8>, Option<usize>)>>>;
+
+/// Takes so long for each picture.
+struct SlowDisplay(Seen, Duration);
+
+impl Display for SlowDisplay {
+    fn describe(&self) -> String {
+        "slow".into()
+    }
+
+    fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
+        let grey = scene.picture.map(|picture| picture.rgb[0]);
+        let class = scene.verdict.and_then(|v| v.decided).map(|c| c.class);
+        std::thread::sleep(self.1);
+        self.0.lock().unwrap().push((grey, class));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_slow_display_holds_up_neither_frames_nor_the_others() {
+    let (slow, fast) = (Seen::default(), Seen::default());
+    let one = |seen: &Seen, takes, is_slow| {
+        let seen = Arc::clone(seen);
+        OpenDisplay {
+            is_slow,
+            ..opened_by(move || Ok(Box::new(SlowDisplay(Arc::clone(&seen), takes))))
+        }
+    };
+    let displays = vec![
+        one(&slow, Duration::from_millis(800), true),
+        one(&fast, Duration::from_millis(5), false),
+    ];
+    let script = (0..250).map(Picture).collect();
+    let beats = Counting::default();
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(beats.clone()));
+    let (frames, took) = run_cared_on(displays, script, care);
+    assert_eq!(frames, Ok(250));
+    // A frame counts once every display has shown something.
+    let (finished, unseen, waiting) = *beats.0.lock().unwrap();
+    assert_eq!((finished + unseen, waiting), (250, 0));
+    assert!(unseen > 0);
+    let (slow, fast) = (slow.lock().unwrap(), fast.lock().unwrap());
+    println!(
+        "250 frames in {took:?}; slow {}, fast {}",
+        slow.len(),
+        fast.len()
+    );
+    // As many pictures as the fast one had would have taken the slow one longer than this.
+    assert!(took < Duration::from_millis(600) * fast.len() as u32);
+    // What it misses it does not show later, and the last scene is shown before the end.
+    assert!(slow.len() < fast.len());
+    assert!(slow.is_sorted_by_key(|(grey, _)| *grey), "{slow:?}");
+    assert_eq!(slow.last(), fast.last());
+    assert!(slow.iter().all(|seen| fast.contains(seen)));
+}
+
+#[test]
+fn a_display_that_fails_leaves_the_others_on() {
+    let shown = [Shown::default(), Shown::default(), Shown::default()];
+    let one = |index: usize, fails: bool, is_slow: bool| {
+        let shown = Arc::clone(&shown[index]);
+        OpenDisplay {
+            name: format!("display {index}"),
+            is_slow,
+            ..opened_by(move || {
+                let shown = Arc::clone(&shown);
+                Ok(Box::new(RecordingDisplay { shown, fails }))
+            })
+        }
+    };
+    let displays = vec![
+        one(0, true, false),
+        one(1, false, false),
+        one(2, true, true),
+    ];
+    let beats = Counting::default();
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(beats.clone()));
+    let (frames, _) = run_cared_on(displays, (0..20).map(Picture).collect(), care);
+    assert_eq!(frames, Ok(20));
+    let [first, second, third] = shown.map(|shown| shown.lock().unwrap().clone());
+    assert_eq!((first, third), (vec![], vec![]));
+    assert!(
+        second
+            .iter()
+            .any(|(state, class)| *state == State::Live && class.is_some())
+    );
+    // A frame that one of the board's displays does not show does not count as finished.
+    assert_eq!(*beats.0.lock().unwrap(), (0, 20, 0));
+}
+
+#[test]
+fn a_display_that_must_be_there_is_named_where_there_are_others() {
+    let absent = |name: &str, is_required| OpenDisplay {
+        name: name.into(),
+        is_required,
+        ..opened_by(|| Err(DisplayError::Absent("no panel".into())))
+    };
+    let start = |displays| {
+        Device::start_with(
+            board(),
+            model(),
+            serial(),
+            Box::new(|| PatternConfig::default().open()),
+            displays,
+        )
+    };
+    assert!(start(vec![absent("display a", false), absent("display b", false)]).is_ok());
+    let failure = start(vec![absent("display a", false), absent("display b", true)]);
+    let failure = failure.err().unwrap();
+    assert_eq!(failure.cause, eyelet::Cause::Display);
+    assert_eq!(failure.message, "display b: no panel");
+    let failure = start(vec![absent("display", true)]).err().unwrap();
+    assert_eq!(failure.message, "no panel");
+}

@@ -1,0 +1,88 @@
+//! What the board's policy says: fewer frames when it is hot, a reboot, and what counts as a heartbeat.
+
+use crate::Act::{HalfJpeg, Lost, Picture};
+use crate::{Act, Counting, RecordingDisplay, Shown, opened_by, run_cared, run_cared_on};
+use eyelet::board::policy::{Action, Hot, Policy, Rule};
+use eyelet::care::Care;
+use eyelet::show::Display;
+use std::time::Duration;
+
+#[test]
+fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
+    let sys = tempfile::tempdir().unwrap();
+    let zone = sys.path().join("class/thermal/thermal_zone0");
+    std::fs::create_dir_all(&zone).unwrap();
+    let took = |temperature: &str, action: Action| {
+        std::fs::write(zone.join("temp"), temperature).unwrap();
+        let default = Policy::default();
+        let rule = Rule {
+            action,
+            after: Duration::ZERO,
+        };
+        let mut care = Care::unwatched(Policy {
+            degraded_rate_fps: 20.0,
+            hot: Hot {
+                rule,
+                ..default.hot
+            },
+            ..default
+        });
+        care.read_health_at(sys.path());
+        run_cared((0..10).map(Picture).collect(), care)
+    };
+    let (cool, cool_time) = took("79000", Action::Degrade);
+    let (hot, hot_time) = took("81000", Action::Degrade);
+    assert_eq!((cool, hot), (Ok(10), Ok(10)));
+    assert!(cool_time < Duration::from_millis(400), "{cool_time:?}");
+    assert!(hot_time >= Duration::from_millis(450), "{hot_time:?}");
+    let (failed, _) = took("81000", Action::Reboot);
+    let failure = failed.unwrap_err();
+    assert_eq!(
+        (failure.cause as u8, failure.message.as_str()),
+        (14, "policy: too hot for 0 s")
+    );
+}
+
+#[test]
+fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
+    let beats = Counting::default();
+    let watched = |rule: Rule| {
+        let mut care = Care::unwatched(Policy {
+            camera_lost: rule,
+            ..Policy::default()
+        });
+        care.watch(Box::new(beats.clone()));
+        care
+    };
+    let retry = Policy::default().camera_lost;
+    // Pictures that are damaged are no frames, and a few of them are no loss either.
+    let mut script: Vec<Act> = (0..5).map(Picture).collect();
+    script.extend((0..20).map(|_| HalfJpeg));
+    assert_eq!(run_cared(script, watched(retry)).0, Ok(5));
+    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (5, 0, 0));
+
+    let script = || vec![Picture(1), Lost, Lost, Picture(2)];
+    assert_eq!(run_cared(script(), watched(retry)).0, Ok(2));
+    let (finished, unseen, waiting) = std::mem::take(&mut *beats.0.lock().unwrap());
+    assert_eq!((finished, unseen), (2, 0));
+    assert!(waiting >= 4, "{waiting}");
+
+    let at_once = Rule {
+        action: Action::Reboot,
+        after: Duration::ZERO,
+    };
+    let failure = run_cared(script(), watched(at_once)).0.unwrap_err();
+    assert_eq!(failure.message, "policy: camera lost for 0 s");
+    assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
+
+    let fails = || {
+        Ok(Box::new(RecordingDisplay {
+            shown: Shown::default(),
+            fails: true,
+        }) as Box<dyn Display>)
+    };
+    let script = (0..5).map(Picture).collect();
+    let (result, _) = run_cared_on(vec![opened_by(fails)], script, watched(retry));
+    assert_eq!(result, Ok(5));
+    assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
+}
