@@ -15,6 +15,8 @@
 //! with more than 8 bits the upper eight count (`narrow`).
 //! MJPEG is decoded before ([`MjpegDecoder`]). Raw mosaics of a sensor are developed into small RGB pictures (`develop`), which
 //! are then resized as others are.
+//!
+//! [`Encoder`]: crate::spec::Encoder
 
 mod develop;
 mod encode;

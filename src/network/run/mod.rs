@@ -170,7 +170,7 @@ impl Fused {
         unsafe { worker.floats(scores.offset, scores.shape.volume()) }
     }
 
-    /// Runs one segment: its imports in the order of [`Partial`]'s graph, its exports likewise (left where they are when
+    /// Runs one segment: its imports in the order of the graph's, its exports likewise (left where they are when
     /// `exports` is empty, else every value of every slice is written). Allocates nothing. Segments must be run in their order;
     /// each reads what the ones before it left.
     ///
