@@ -15,6 +15,7 @@
 //! firmware   the first program of a board that has no other system: modules, watchdog, reboot
 //! spec       what goes into a network and what comes out: model, network and preprocess share it
 //! memory     the fixed pool that all of these allocate from
+//! escaped    text from elsewhere, made safe for a terminal
 //! image      a whole system for a board in one file (feature `tools`)
 //! update     writing the other slot of a card, trying it, confirming it
 //! flash      writing that file to a card (feature `tools`)
