@@ -231,7 +231,7 @@ fn packages_that_lie_or_burst_are_refused() {
         (
             "a member of a negative length",
             packages::with_length("-4"),
-            "a length in it is no number",
+            "a length in it is not a number",
         ),
         (
             "a file longer than the archive",

@@ -1,7 +1,7 @@
 //! Where the values of a tensor of any rank lie in memory: most of what an attention network does between tokens and heads moves
 //! nothing, it only counts along other axes.
 //!
-//! No axis is empty, there are at most [`VALUES_MOST`](super::sizes::VALUES_MOST) values, and each lies that near to the first of its tensor: the first
+//! No axis is empty, there are at most `VALUES_MOST` values, and each lies that near to the first of its tensor: the first
 //! axes come from [`Axes::plain`], and what is made of them only goes to fewer places or says `None`.
 
 use super::sizes::volume;

@@ -25,7 +25,7 @@ pub use sizes::{Shape, Sides};
 use axes::Axes;
 use std::rc::Rc;
 
-/// Limits that limit nothing.
+/// Unbounded.
 pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 
 /// Index of a tensor in [`Graph::tensors`].

@@ -55,7 +55,7 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// They in the place of the weights of `raw`.
+    /// `raw` with these weights.
     pub fn instead<'b>(&'b self, raw: &RawQ8<'b>) -> RawQ8<'b> {
         RawQ8 {
             w: &self.w,

@@ -47,7 +47,7 @@ pub(crate) fn take_together(graph: &mut Graph) {
     graph.layers.retain(|_| gone.next() != Some(true));
 }
 
-/// Whether limits limit nothing.
+/// Whether nothing is limited.
 fn is_free(clamp: (f32, f32)) -> bool {
     clamp == FREE
 }

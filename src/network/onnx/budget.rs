@@ -2,11 +2,12 @@
 //! planner alike. Each limit lies far above what picture classifiers have; `models/README.md` lists them with their reasons.
 //!
 //! ```text
-//! here       nodes, their inputs, windows, padding, weights that contradict a window, scores
-//! census     what a file is made of, counted before it is read into memory
-//! fused      sizes of tensors (`fused::VALUES_MOST`), the arena, folded constants
-//! tract_plan sizes of tensors that tract makes
-//! guard      memory and time of what plans as it likes
+//! here        nodes, their inputs, windows, padding, weights that contradict a window, scores
+//! census      what a file is made of, counted before it is read into memory
+//! sizes       sizes of tensors (`graph::sizes`)
+//! fold        folded constants (`lower::fold`)
+//! arena       all activations together (`plan::arena`)
+//! tract       sizes of tensors that tract makes (`tract::plan`), and its time (`tract::in_time`)
 //! ```
 
 use super::attributes::{attribute, int, ints, text};

@@ -53,7 +53,7 @@ impl Const {
         }
     }
 
-    /// A single byte as it counts in [`crate::network::lower::Quant`]: int8 from -128 on.
+    /// A single byte as it counts in [`Quant`](crate::network::graph::Quant): int8 from -128 on.
     pub fn one_byte(&self) -> Option<i32> {
         match &self.data {
             Data::I8(v) if v.len() == 1 => Some(i32::from(v[0]) + 128),

@@ -1,8 +1,8 @@
 //! The proof of a plan, before it runs for the first time: always, in microseconds, without a look at what the planner thought.
 //!
-//! Steps declare what they touch ([`crate::network::run::touch`]), the graph says what they mean, and the plan has the offsets. Over a map of
-//! the arena that knows whose value every byte holds, the plan is gone through once as it will run. What is proved, for every
-//! number of every step, each thread of the team, and every frame:
+//! Steps declare what they touch (`run::touch`), the graph says what they mean, and the plan has the offsets. Over a map of the
+//! arena that knows whose value every byte holds ([`memory`]), the plan is gone through once as it will run. What is proved, for
+//! every number of every step, each thread of the team, and every frame:
 //!
 //! | property | what it says |
 //! |---|---|

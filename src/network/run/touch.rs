@@ -1,4 +1,4 @@
-//! What a step touches: declared next to each step from the fields that it runs by, proved by [`crate::network::plan::verify`], and held to what
+//! What a step touches: declared next to each step from the fields that it runs by, proved by `plan::verify`, and held to what
 //! steps really do by that module's tests.
 //!
 //! Numbers here are 64 bits and stay at the greatest instead of wrapping: every end is compared with the arena's, so a number

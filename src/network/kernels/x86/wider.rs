@@ -1,7 +1,7 @@
 //! The plain loops, compiled for a CPU's wider vectors: the compiler makes the vectors.
 
-/// The methods of [`crate::network::kernels::Kernels`] that do the plain loops with these instructions, for a type of which there is a value on a
-/// CPU with them only.
+/// The methods of [`Kernels`](crate::network::kernels::Kernels) that do the plain loops with these instructions, for a type of
+/// which there is a value on a CPU with them only.
 macro_rules! wider_loops {
     ($features:literal) => {
         fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
