@@ -1,10 +1,9 @@
-//! Putting float tensors into the arena and taking them out, by a team of threads: outside a tensor may lie channel by channel
-//! (NCHW), in the arena it lies pixel by pixel.
+//! Copying float tensors into and out of the arena with a team of threads: outside a tensor may be NCHW, in the arena it is NHWC.
 
 use super::offset::{Offset, Worker};
 use crate::network::graph::Shape;
 
-/// A float tensor of the arena that is put in before a segment or taken out after it.
+/// A float tensor in the arena that is copied in before a segment or copied out after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Port {
     pub(crate) offset: Offset,
@@ -12,21 +11,21 @@ pub(crate) struct Port {
     pub(crate) channels_first: bool,
 }
 
-/// Pixels and channels of a tile whose both sides stay in the first cache.
+/// Pixels and channels of a tile: source and destination both fit in L1.
 const TILE: usize = 16;
 
 impl Port {
-    /// A worker's share of putting `values` in.
+    /// Copies a worker's share of `values` in.
     ///
     /// # Safety
-    /// The worker's arena is that of the plan, which is proved; no other thread touches this tensor but as another worker of the
-    /// same team, and `values` are as many as the shape says.
+    /// The worker's arena belongs to a verified plan; only workers of the same team touch this tensor, and `values` has as many
+    /// values as the shape.
     pub(super) unsafe fn put(&self, worker: &Worker, values: *const f32) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
         let part = worker.share(pixels, TILE);
         // SAFETY: the verifier proves of imports: inside, aligned; `share` gives these pixels to no other thread.
         let y = unsafe { worker.floats_mut(self.offset + part.start * c * 4, part.len() * c) };
-        // SAFETY: as many as the shape says, and only read.
+        // SAFETY: as many values as the shape says, only read.
         let x = unsafe { std::slice::from_raw_parts(values, self.shape.volume()) };
         if self.channels_first {
             to_pixels(&x[part.start..], pixels, c, y);
@@ -35,13 +34,13 @@ impl Port {
         }
     }
 
-    /// A worker's share of taking the tensor out to `values`.
+    /// Copies a worker's share of the tensor out to `values`.
     ///
     /// # Safety
-    /// As for [`Port::put`]; nobody else uses `values` meanwhile.
+    /// As for [`Port::put`]; nothing else uses `values` during the call.
     pub(super) unsafe fn take(&self, worker: &Worker, values: *mut f32) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
-        // SAFETY: the verifier proves of exports: inside, defined, aligned; nobody writes it after the last step.
+        // SAFETY: the verifier proves of exports: inside, defined, aligned; nothing writes it after the last step.
         let x = unsafe { worker.floats(self.offset, pixels * c) };
         let (count, each) = if self.channels_first {
             (c, pixels)
@@ -49,7 +48,7 @@ impl Port {
             (pixels, c)
         };
         let part = worker.share(count, TILE);
-        // SAFETY: as many as the shape says; `share` gives these channels or pixels to no other thread.
+        // SAFETY: as many values as the shape says; `share` gives these channels or pixels to no other thread.
         let y = unsafe {
             let start = values.add(part.start * each);
             std::slice::from_raw_parts_mut(start, part.len() * each)

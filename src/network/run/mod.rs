@@ -1,13 +1,13 @@
 //! Running a plan: the only place where an offset into the arena becomes a pointer.
 //!
 //! ```text
-//! mod      a plan with its arena, kernels and threads, and the way of a frame through it
-//! offset   places in the arena, and the pointers that are made of them
-//! picture  how a picture goes in
-//! border   float tensors in and out, where only a part of the network is known
-//! steps/   what a team of threads does in each step
-//! touch    what each step reads and writes, for the proof
-//! threads  the team
+//! mod      a plan with its arena, kernels and threads, and how a frame runs through it
+//! offset   offsets into the arena, and the pointers made from them
+//! picture  copying a picture in
+//! border   float tensors in and out, when only part of the network is known
+//! steps/   what the thread team does in each step
+//! touch    what each step reads and writes, for the verifier
+//! threads  the thread team
 //! ```
 
 pub(crate) mod border;
@@ -27,28 +27,28 @@ use std::time::{Duration, Instant};
 use steps::Step;
 use threads::Pool;
 
-/// One line of what was planned.
+/// One line of a plan's listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The ONNX node's name.
     pub name: String,
-    /// What is done.
+    /// What the step does.
     pub op: &'static str,
-    /// Size of the result.
+    /// Shape of the result.
     pub shape: Shape,
-    /// The kernels that do it.
+    /// The kernels that run it.
     pub kernel: &'static str,
     /// Multiply-adds.
     pub multiply_adds: u64,
-    /// Where the result lies in the arena; `None` when it only ever exists by bands of rows.
+    /// The result's offset in the arena; `None` if it exists only as bands of rows.
     pub arena_offset: Option<usize>,
     /// Bytes of the result.
     pub bytes: usize,
-    /// The segment that it belongs to; 0 for a whole network.
+    /// Its segment; 0 for a whole network.
     pub segment: usize,
 }
 
-/// Steps that run without leaving the arena, what is put in before them and taken out after them.
+/// Steps that run within the arena, with the tensors copied in before them and out after them.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) steps: Range<usize>,
@@ -56,20 +56,20 @@ pub(crate) struct Segment {
     pub(crate) exports: Vec<Port>,
 }
 
-/// Everything ready to run.
+/// A plan that is ready to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) arena_bytes: usize,
-    /// Where the picture lies, when there is one.
+    /// The picture's offset, if there is a picture.
     pub(crate) input_offset: Option<Offset>,
     pub(crate) rows: Vec<Row>,
-    /// Rows of padding, one for each padding byte: `(offset, bytes, value)`, filled once.
+    /// Rows of padding, one per padding byte: `(offset, bytes, value)`, filled once.
     pub(crate) fills: Vec<(Offset, usize, u8)>,
-    /// Tensors that stay the same, until they are in the arena.
+    /// Constant tensors, until they are copied into the arena.
     pub(crate) constants: Vec<(Offset, Vec<f32>)>,
-    /// Where the scratch memory of the first thread lies, and its bytes; those of the others follow.
+    /// Offset and bytes of the first thread's scratch memory; the other threads' follow.
     pub(crate) scratch: (Offset, usize),
 }
 
@@ -80,7 +80,7 @@ impl Plan {
     }
 }
 
-/// A network ready to run, or the known parts of one: then its segments are run one by one, in their order.
+/// A network that is ready to run, or the known parts of one; their segments run one by one, in order.
 #[derive(Debug)]
 pub struct Fused {
     pub(crate) plan: Plan,
@@ -99,7 +99,7 @@ struct Picture {
 }
 
 impl Fused {
-    /// Of a plan that is proved for as many threads as the pool has.
+    /// From a plan that is verified for the pool's number of threads.
     pub(crate) fn new(
         mut plan: Plan,
         kernels: &'static dyn Kernels,
@@ -122,15 +122,15 @@ impl Fused {
         })
     }
 
-    /// The input tensor's values, NHWC, to be written by [`Fused::input_encoding`]'s tables. They stay through a run. Empty
-    /// when the picture does not go in here, see [`Fused::input_shape`].
+    /// The input tensor's values, NHWC, to be written through [`Fused::input_encoding`]'s tables. A run does not change them. Empty if
+    /// the picture does not go in here, see [`Fused::input_shape`].
     pub fn input(&mut self) -> Input<'_> {
         let Some(picture) = &self.picture else {
             return Input::F32(&mut []);
         };
         let (len, at) = (picture.tensor.shape.volume(), picture.offset);
         let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
-        // SAFETY: the verifier proves of the picture: inside, aligned; the arena is borrowed exclusively while it is lent.
+        // SAFETY: the verifier proves of the picture: inside, aligned; the arena stays exclusively borrowed.
         unsafe {
             match picture.tensor.kind {
                 Kind::F32 => Input::F32(worker.floats_mut(at, len)),
@@ -139,28 +139,28 @@ impl Fused {
         }
     }
 
-    /// Size of the input picture; `None` when the layers that read it are not known, so that it does not go in here.
+    /// Size of the input picture; `None` if the layers that read it are not known, so it does not go in here.
     pub fn input_shape(&self) -> Option<Shape> {
         self.picture.as_ref().map(|p| p.tensor.shape)
     }
 
-    /// How many scores a run of a whole network gives.
+    /// Number of scores that a run of a whole network gives.
     pub fn score_count(&self) -> usize {
         self.output_shape().map_or(0, |shape| shape.volume())
     }
 
-    /// The shape of what a run of a whole network gives.
+    /// Shape of the output of a whole network.
     pub fn output_shape(&self) -> Option<Shape> {
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
         scores.map(|port| port.shape)
     }
 
-    /// How many segments there are; 1 for a whole network.
+    /// Number of segments; 1 for a whole network.
     pub fn segments(&self) -> usize {
         self.plan.segments.len()
     }
 
-    /// Runs a whole network on what is in the input; the scores, as the model gives them. Allocates nothing.
+    /// Runs a whole network on the input and returns its scores. Allocates nothing.
     pub fn run(&mut self) -> &[f32] {
         self.run_segment::<f32>(0, &[], &mut []);
         let scores = self.plan.segments.last().and_then(|s| s.exports.last());
@@ -170,13 +170,12 @@ impl Fused {
         unsafe { worker.floats(scores.offset, scores.shape.volume()) }
     }
 
-    /// Runs one segment: its imports in the order of the graph's, its exports likewise (left where they are when
-    /// `exports` is empty, else every value of every slice is written). Allocates nothing. Segments must be run in their order;
-    /// each reads what the ones before it left.
+    /// Runs one segment. Imports and exports are in the graph's order; exports stay in the arena if `exports` is empty, otherwise every
+    /// value of every slice is written. Allocates nothing. Segments must run in order: each reads what the earlier ones left.
     ///
     /// # Panics
-    /// When a slice has another length than its tensor, there are not as many slices as the segment has imports, or neither none
-    /// nor as many as it has exports.
+    /// If a slice's length differs from its tensor's, if the number of imports is wrong, or if the number of exports is neither 0 nor
+    /// the segment's.
     pub fn run_segment<R: Room>(
         &mut self,
         segment: usize,
@@ -209,22 +208,22 @@ impl Fused {
             let (arena, taken) = (&arena, &taken);
             let worker = plan.worker(arena.0, id, team.size());
             for (port, values) in part.imports.iter().zip(imports) {
-                // SAFETY: the plan is proved, and the slice as long as the tensor, checked above; the team meets before anybody
-                // reads it.
+                // SAFETY: the plan is verified, the slice is as long as the tensor (checked above), and the team meets before
+                // anything reads it.
                 unsafe { port.put(&worker, values.as_ptr()) };
             }
             if !imports.is_empty() {
                 team.meet();
             }
             for step in steps {
-                // SAFETY: the plan is proved for as many threads as the team has; the arena is its and borrowed exclusively; the
-                // team meets after each step.
+                // SAFETY: the plan is verified for the team's number of threads; the arena is the plan's and exclusively borrowed;
+                // the team meets after each step.
                 unsafe { step.work.run(kernels, &worker) };
                 team.meet();
             }
             for (i, port) in part.exports.iter().take(taken.1).enumerate() {
-                // SAFETY: `i` is within the list, which outlives the run; the slice was checked to be as long as the tensor,
-                // each thread writes its own part of it, and a `Room` takes a float.
+                // SAFETY: `i` is within the list, which outlives the run; the slice is as long as the tensor (checked above), each
+                // thread writes its own part of it, and a `Room` holds a float.
                 unsafe {
                     let values = (&raw mut **taken.0.add(i)).cast::<f32>();
                     port.take(&worker, values);
@@ -233,11 +232,10 @@ impl Fused {
         });
     }
 
-    /// How long each step took in all of `rounds` runs on the caller's thread alone, in the order of running: what it does, and
-    /// the sum of its times. A block of bands is one step.
+    /// The total time of each step over `rounds` runs on the caller's thread, in execution order. A block of bands is one step.
     ///
     /// # Panics
-    /// When the plan is for more than one thread.
+    /// If the plan is for more than one thread.
     pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, Duration)> {
         assert!(self.threads() == 1, "a profile is of one thread");
         let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
@@ -250,7 +248,7 @@ impl Fused {
         for _ in 0..rounds {
             for (step, sum) in self.plan.steps.iter().zip(&mut times) {
                 let start = Instant::now();
-                // SAFETY: the plan is proved for the one thread that there is; the arena is its and borrowed exclusively.
+                // SAFETY: the plan is verified for one thread; the arena is the plan's and exclusively borrowed.
                 unsafe { step.work.run(self.kernels, &worker) };
                 sum.1 += start.elapsed();
             }
@@ -258,12 +256,12 @@ impl Fused {
         times
     }
 
-    /// What was planned, in the order of running.
+    /// The planned steps, in execution order.
     pub fn explain(&self) -> &[Row] {
         &self.plan.rows
     }
 
-    /// Bytes of all activations, input and scores included.
+    /// Bytes of all activations, including input and scores.
     pub fn arena_bytes(&self) -> usize {
         self.plan.arena_bytes
     }
@@ -279,7 +277,7 @@ impl Fused {
     }
 }
 
-/// An arena for a plan, with the padding rows filled and the constants in their places.
+/// An arena for a plan, with padding rows filled and constants copied in.
 pub(crate) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
     let arena = Aligned::try_zeroed(plan.arena_bytes);
     let mut arena = arena.ok_or_else(|| {
@@ -298,22 +296,22 @@ pub(crate) fn arena(plan: &mut Plan) -> Result<Aligned, String> {
     Ok(arena)
 }
 
-/// The arena's address, for the team.
+/// The arena's address, shared with the team.
 struct Shared(*mut u8);
-// SAFETY: the verifier proves that what threads write within a step is apart, and they meet between steps.
+// SAFETY: the verifier proves that threads write disjoint memory within a step, and they meet between steps.
 unsafe impl Sync for Shared {}
 
-/// Where tensors are taken out to, for the team.
+/// The slices that tensors are copied out to, shared with the team.
 struct SharedList<'a, R>(*mut &'a mut [R], usize);
 // SAFETY: threads only read the list, and write to disjoint parts of each slice.
 unsafe impl<R: Room> Sync for SharedList<'_, R> {}
 
-/// What a float can be written to: a float, or memory that holds none yet.
+/// Memory that a float can be written to: a float, or uninitialised room for one.
 pub trait Room: room::Float {}
 impl Room for f32 {}
 impl Room for std::mem::MaybeUninit<f32> {}
 
-/// Nothing else is as large as a float and takes every bit pattern of one.
+/// Implementors have the size of a float and accept every bit pattern.
 mod room {
     pub trait Float {}
     impl Float for f32 {}

@@ -1,14 +1,14 @@
-//! Places in the arena, and the only code that makes pointers of them.
+//! Offsets into the arena, and the only code that turns them into pointers.
 
 use super::threads::share;
 use std::ops::{Add, Range};
 
-/// Where something lies in the arena, in bytes from its start.
+/// A place in the arena, in bytes from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offset(usize);
 
 impl Offset {
-    /// So many bytes after the start.
+    /// `byte` bytes from the start of the arena.
     pub(crate) const fn at_byte(byte: usize) -> Self {
         Self(byte)
     }
@@ -18,13 +18,13 @@ impl Offset {
         self.0
     }
 
-    /// The same, to change it.
+    /// The same, mutable.
     #[cfg(test)]
     pub(crate) fn byte_mut(&mut self) -> &mut usize {
         &mut self.0
     }
 
-    /// So many bytes further, or as far as can be counted.
+    /// This many bytes further; saturates.
     pub(super) fn saturating_add(self, bytes: usize) -> Self {
         Self(self.0.saturating_add(bytes))
     }
@@ -37,20 +37,20 @@ impl Add<usize> for Offset {
     }
 }
 
-/// A thread of the team that runs a step, and the memory that it works in.
+/// One thread of the team that runs a step, and the memory it works in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Worker {
     arena: *mut u8,
-    /// This thread's scratch memory, a part of the arena.
+    /// This thread's scratch memory, part of the arena.
     scratch: *mut u8,
     /// Its number, from 0.
     pub(super) id: usize,
-    /// How many threads there are.
+    /// Number of threads.
     pub(super) team: usize,
 }
 
 impl Worker {
-    /// Worker `id` of `team` in an arena; the threads' scratch memory begins at `scratch`, so many bytes for each.
+    /// Worker `id` of `team` in an arena; the threads' scratch memory begins at `scratch.0`, with `scratch.1` bytes per thread.
     pub(super) fn new(
         arena: *mut u8,
         (scratch, scratch_bytes): (Offset, usize),
@@ -65,7 +65,7 @@ impl Worker {
         }
     }
 
-    /// Its part of `0..count`, a multiple of `unit`.
+    /// Its share of `0..count`, in multiples of `unit`.
     pub(super) fn share(&self, count: usize, unit: usize) -> Range<usize> {
         share(count, unit, self.id, self.team)
     }
@@ -78,44 +78,44 @@ impl Worker {
     /// The byte at `at`.
     ///
     /// # Safety
-    /// It is inside the arena, or its end.
+    /// `at` is inside the arena, or at its end.
     pub(super) unsafe fn pointer(&self, at: Offset) -> *mut u8 {
         // SAFETY: inside the arena.
         unsafe { self.arena.add(at.0) }
     }
 
     /// # Safety
-    /// `len` bytes from `at` on are inside the arena, and nobody writes to them meanwhile.
+    /// The `len` bytes from `at` are inside the arena, and nothing writes them while the result lives.
     pub(super) unsafe fn bytes<'a>(&self, at: Offset, len: usize) -> &'a [u8] {
-        // SAFETY: inside the arena, all of whose bytes are initialised, and not written while it is lent.
+        // SAFETY: inside the arena, all of whose bytes are initialised, and not written during the borrow.
         unsafe { std::slice::from_raw_parts(self.pointer(at), len) }
     }
 
     /// # Safety
-    /// `len` bytes from `at` on are inside the arena, and nobody else uses them meanwhile.
+    /// The `len` bytes from `at` are inside the arena, and nothing else uses them while the result lives.
     pub(super) unsafe fn bytes_mut<'a>(&self, at: Offset, len: usize) -> &'a mut [u8] {
-        // SAFETY: inside the arena, all of whose bytes are initialised, and used by nobody else while it is lent.
+        // SAFETY: inside the arena, all of whose bytes are initialised, and used by nothing else during the borrow.
         unsafe { std::slice::from_raw_parts_mut(self.pointer(at), len) }
     }
 
     /// # Safety
     /// As for [`Worker::bytes`], for `len` floats; `at` is a multiple of 4.
     pub(super) unsafe fn floats<'a>(&self, at: Offset, len: usize) -> &'a [f32] {
-        // SAFETY: as in `bytes`; aligned, for the arena begins on a multiple of 64; every bit pattern is a float.
+        // SAFETY: as in `bytes`; aligned, because the arena begins at a multiple of 64; every bit pattern is a float.
         unsafe { std::slice::from_raw_parts(self.pointer(at).cast(), len) }
     }
 
     /// # Safety
     /// As for [`Worker::bytes_mut`], for `len` floats; `at` is a multiple of 4.
     pub(super) unsafe fn floats_mut<'a>(&self, at: Offset, len: usize) -> &'a mut [f32] {
-        // SAFETY: as in `bytes_mut`; aligned, for the arena begins on a multiple of 64; every bit pattern is a float.
+        // SAFETY: as in `bytes_mut`; aligned, because the arena begins at a multiple of 64; every bit pattern is a float.
         unsafe { std::slice::from_raw_parts_mut(self.pointer(at).cast(), len) }
     }
 
-    /// This worker's pixels of a layer from `x` to `y`, `c` floats each in both.
+    /// This worker's pixels of a layer from `x` to `y`, with `c` floats per pixel in both.
     ///
     /// # Safety
-    /// As for [`Worker::floats`] and [`Worker::floats_mut`] for all `pixels`, but that other workers use theirs.
+    /// As for [`Worker::floats`] and [`Worker::floats_mut`] for all `pixels`, except that other workers use their own.
     pub(super) unsafe fn pixels<'a>(
         &self,
         x: Offset,
@@ -125,7 +125,7 @@ impl Worker {
     ) -> (&'a [f32], &'a mut [f32]) {
         let part = self.share(pixels, 1);
         let (at, len) = (part.start * c * 4, part.len() * c);
-        // SAFETY: its own part of what the caller has.
+        // SAFETY: its own part of what the caller guarantees.
         unsafe { (self.floats(x + at, len), self.floats_mut(y + at, len)) }
     }
 }

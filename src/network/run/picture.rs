@@ -1,4 +1,4 @@
-//! Putting a picture in: pixel tables for the frame path, and plain tensors for tests and tools.
+//! Copying a picture in: pixel tables for the frame path, plain tensors for tests and tools.
 
 use super::{Fused, Picture};
 use crate::network::graph::requantise::quantise;
@@ -6,14 +6,14 @@ use crate::network::graph::{InputType, Kind};
 use crate::spec::{ChannelOrder, Encoder, Input, InputSpec, Layout, Table};
 
 impl Picture {
-    /// What is stored for input value `x` of channel `c`, when the input tensor is bytes; `flip` is the kernels' top bit.
+    /// The byte stored for input value `x` of channel `c` if the input tensor is bytes; `flip` is the kernels' top bit.
     fn stored(&self, x: f32, c: usize, flip: u8) -> u8 {
         let q = match self.tensor.kind {
             Kind::Q8(quant) if self.input.quantised => {
                 let value = self.input.steps.iter().fold(x, |x, step| step.of(x, c));
                 quantise(value, quant)
             }
-            // Bytes as they are.
+            // Bytes unchanged.
             _ => x.clamp(0.0, 255.0) as i32,
         };
         q as u8 ^ flip
@@ -21,14 +21,13 @@ impl Picture {
 }
 
 impl Fused {
-    /// What the kernels' way of storing bytes changes in each.
+    /// The bits that the kernels' storage format flips in each byte.
     fn flip(&self) -> u8 {
         if self.kernels.signed() { 0x80 } else { 0 }
     }
 
-    /// The tables that bring a picture's pixels into [`Fused::input`]: normalised as `spec` says and, for a quantised network,
-    /// quantised. Always NHWC, whatever the ONNX file's own layout; but as the file has it when the picture does not go in
-    /// here.
+    /// The tables that map a picture's pixels to [`Fused::input`]: normalised as `spec` says and, for a quantised network, quantised.
+    /// NHWC whatever the ONNX file's layout, except when the picture does not go in here: then the file's layout.
     pub fn input_encoding(&self, spec: &InputSpec) -> Encoder {
         let mut encoder = Encoder::of(spec);
         let Some(picture) = &self.picture else {
@@ -39,7 +38,7 @@ impl Fused {
             return encoder;
         }
         let mut bytes = Box::new([[0u8; 256]; 3]);
-        // Quantisation can sit exactly between two steps, where the last bit of the float decides: divide as people's scripts do.
+        // A value can be exactly between two quantisation steps, where the float's last bit decides: divide, as people's scripts do.
         let over = (1.0 / spec.scale).round();
         let divides = over > 1.0 && (spec.scale * over - 1.0).abs() < 1e-6;
         for (colour, values) in bytes.iter_mut().enumerate() {
@@ -68,7 +67,7 @@ impl Fused {
         picture.is_some_and(|p| p.input.dtype == InputType::U8)
     }
 
-    /// Puts a float tensor in, as the ONNX file's own input takes it, in either layout. `false` when its length is wrong.
+    /// Copies in a float tensor as the ONNX file's input takes it, in either layout. `false` if its length is wrong.
     pub fn set_f32(&mut self, values: &[f32], layout: Layout) -> bool {
         let flip = self.flip();
         let Some(picture) = &self.picture else {
@@ -97,8 +96,7 @@ impl Fused {
         true
     }
 
-    /// Puts a tensor of pixels in, for a model whose own input is uint8. `false` when its length is wrong or the model takes
-    /// floats.
+    /// Copies in a tensor of pixels, for a model whose own input is uint8. `false` if its length is wrong or the model takes floats.
     pub fn set_u8(&mut self, values: &[u8], layout: Layout) -> bool {
         let floats = values.iter().map(|&v| f32::from(v)).collect::<Vec<_>>();
         self.takes_pixels() && self.set_f32(&floats, layout)

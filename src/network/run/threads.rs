@@ -1,22 +1,22 @@
-//! A fixed set of threads that work on one frame together: woken once a frame, in step by a barrier, parked between frames.
-//! With one thread nothing here costs anything.
+//! A fixed team of threads that work on one frame together: woken once per frame, kept in step by a barrier, parked between frames.
+//! With one thread this costs nothing.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, Thread};
 
-/// Turns of waiting before a waiting thread gives its processor to others.
+/// Spins before a waiting thread yields its CPU.
 const SPINS: u32 = 4000;
 
-/// What all threads share.
+/// State shared by all threads.
 struct Shared {
     threads: usize,
-    /// Counts frames; a change is the call to work.
+    /// Frame counter; a change is the signal to work.
     frame: AtomicUsize,
     /// Address of the frame's work, a `&&(dyn Fn(usize, &Team) + Sync)` that outlives the frame.
     work: AtomicUsize,
-    /// Threads that are done with the frame.
+    /// Number of threads that have finished the frame.
     done: AtomicUsize,
     arrived: AtomicUsize,
     phase: AtomicUsize,
@@ -24,18 +24,18 @@ struct Shared {
     broken: AtomicBool,
 }
 
-/// The threads of one frame, as its work sees them.
+/// The team, as a frame's work sees it.
 pub struct Team<'a> {
     shared: Option<&'a Shared>,
 }
 
 impl Team<'_> {
-    /// How many threads work on this.
+    /// Number of threads that work on the frame.
     pub fn size(&self) -> usize {
         self.shared.map_or(1, |s| s.threads)
     }
 
-    /// Returns when every thread of the team has called it.
+    /// Barrier: returns once every thread of the team has called it.
     pub fn meet(&self) {
         let Some(shared) = self.shared else { return };
         let phase = shared.phase.load(Ordering::Acquire);
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// `threads` of them, the caller's included. Fewer when the system gives no more.
+    /// `threads` threads, including the caller's; fewer if the system grants fewer.
     pub fn new(threads: usize) -> Self {
         let make = |threads| {
             Arc::new(Shared {
@@ -127,15 +127,15 @@ impl Pool {
         }
     }
 
-    /// How many threads, the caller's included.
+    /// Number of threads, including the caller's.
     pub fn size(&self) -> usize {
         self.shared.threads
     }
 
-    /// Runs `work` on every thread, each with its number, and returns when all are done.
+    /// Runs `work` on every thread, with the thread's number, and returns when all have finished.
     ///
     /// # Panics
-    /// When `work` does, on any thread. Then the team is out of step for good, and every later call panics before it begins.
+    /// If `work` panics on any thread. The team is then out of step, and every later call panics before it starts.
     pub fn run(&mut self, work: &(dyn Fn(usize, &Team<'_>) + Sync)) {
         if self.workers.is_empty() {
             work(0, &Team { shared: None });
@@ -212,10 +212,10 @@ impl Drop for Pool {
     }
 }
 
-/// Part `id` of `of` nearly equal parts of `0..count`, each but the last a multiple of `unit`.
+/// Part `id` of `of` nearly equal parts of `0..count`; all but the last are multiples of `unit`.
 pub fn share(count: usize, unit: usize, id: usize, of: usize) -> std::ops::Range<usize> {
     let units = count.div_ceil(unit);
-    // `units * i / of`, which cannot wrap so.
+    // `units * i / of` in a form that cannot wrap.
     let part = |i: usize| units / of * i + units % of * i / of;
     let at = |i: usize| part(i).saturating_mul(unit).min(count);
     at(id)..at(id + 1)

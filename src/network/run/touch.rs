@@ -1,88 +1,87 @@
-//! What a step touches: declared next to each step from the fields that it runs by, proved by `plan::verify`, and held to what
-//! steps really do by that module's tests.
+//! The memory that a step touches: declared beside each step from the fields that drive it, verified by `plan::verify`, and compared
+//! with what steps really do by that module's tests.
 //!
-//! Numbers here are 64 bits and stay at the greatest instead of wrapping: every end is compared with the arena's, so a number
-//! that was cut off is never taken for one that fits.
+//! Numbers are 64-bit and saturate instead of wrapping: every end is compared with the arena's, so a saturated number never fits.
 
 use super::offset::Offset;
 use super::threads::share;
 use crate::network::graph::{Shape, Window};
 use std::ops::Range;
 
-/// Whose bytes a step touches.
+/// The tensor or memory whose bytes a step touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// The step's input of that number.
+    /// The step's input with this index.
     Input(usize),
-    /// A convolution's first input as the convolution reads it: the tensor, or its copy with the padding laid out.
+    /// A convolution's first input as the convolution reads it: the tensor, or its padded copy.
     Front,
-    /// That copy, where it is made.
+    /// That copy, in the step that makes it.
     Padded,
-    /// The step's result.
+    /// The step's output.
     Output,
-    /// Least and greatest value of each thread's part of the result.
+    /// Minimum and maximum of each thread's part of the output.
     Extremes,
     /// A row of padding of this byte.
     Fill(u8),
 }
 
-/// Bytes that any thread of the team may read, from where the tensor begins.
+/// Bytes that any thread of the team may read, from the tensor's start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Read {
     pub(crate) whose: Whose,
     pub(crate) at: u64,
     pub(crate) bytes: u64,
-    /// Bytes past these that may be read, too; what stands there changes nothing.
+    /// Bytes past these that may be read too, without effect on the result.
     pub(crate) slack: u64,
-    /// What `at` is a multiple of.
+    /// The alignment of `at`.
     pub(crate) align: u64,
 }
 
-/// A tensor that the team writes: pieces of `unit` bytes at all places of a grid. Each thread has some of the places.
+/// A tensor that the team writes: pieces of `unit` bytes at all points of a grid, which the threads divide among themselves.
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
     pub(crate) whose: Whose,
     pub(crate) at: u64,
-    /// `(count, bytes from one to the next)`, the slowest first. These are counted as one, and shared by the threads.
+    /// `(count, stride in bytes)`, slowest first. Flattened and divided among the threads.
     pub(crate) shared: Vec<(u64, u64)>,
-    /// The same within each such place; every thread goes through all of them.
+    /// The same within each such point; every thread covers all of them.
     pub(crate) each: Vec<(u64, u64)>,
     pub(crate) unit: u64,
     pub(crate) align: u64,
-    /// The places of each thread.
+    /// The points of each thread.
     pub(crate) parts: Vec<Range<u64>>,
 }
 
-/// Memory of which each thread has a part of its own, to write and then read within the step.
+/// Memory where each thread has its own part, written and then read within the step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Own {
     pub(crate) what: &'static str,
     pub(crate) at: u64,
-    /// Bytes from one thread's part to the next one's.
+    /// Bytes from one thread's part to the next.
     pub(crate) pitch: u64,
     /// Bytes that a thread uses.
     pub(crate) bytes: u64,
-    /// Bytes past these that it may read.
+    /// Bytes past these that it may read too.
     pub(crate) slack: u64,
     pub(crate) align: u64,
 }
 
-/// All that a step touches with a team of so many threads.
+/// Everything that a step touches with a team of `team` threads.
 #[derive(Debug)]
 pub(crate) struct Touches {
     pub(crate) team: usize,
     pub(crate) reads: Vec<Read>,
     pub(crate) writes: Vec<Write>,
     pub(crate) own: Vec<Own>,
-    /// Bytes of the plan's scratch memory that each thread wants.
+    /// Bytes of the plan's scratch memory that each thread needs.
     pub(crate) scratch_bytes: u64,
-    /// Each thread reads of its input only what it then writes itself, at the same place, if both lie there.
+    /// In place, each thread reads only the input that it then overwrites itself.
     pub(crate) in_place: bool,
-    /// What the step itself is wrong about.
+    /// Contradictions within the step itself.
     pub(crate) wrong: Option<&'static str>,
 }
 
-/// Bytes from the first of pieces of `unit` bytes to the end of the last; `dims` as in [`Write`].
+/// Bytes from the start of the first piece to the end of the last; `dims` as in [`Write`].
 pub(crate) fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
     if dims.iter().any(|d| d.0 == 0) {
         return 0;
@@ -91,7 +90,7 @@ pub(crate) fn span(dims: &[(usize, usize)], unit: usize) -> u64 {
     steps.fold(unit as u64, u64::saturating_add)
 }
 
-/// One place, which the first thread has.
+/// A single point, the first thread's.
 pub(crate) fn alone(id: usize) -> Range<usize> {
     if id == 0 { 0..1 } else { 1..1 }
 }
@@ -101,7 +100,7 @@ pub(crate) fn times(a: usize, b: usize) -> u64 {
     (a as u64).saturating_mul(b as u64)
 }
 
-/// Whether windows over such an input give such an output.
+/// Whether windows over this input give this output.
 pub(crate) fn windows_fit(window: &Window, input: Shape, output: Shape) -> bool {
     let fits = window.output(input.h, input.w) == Some((output.h, output.w));
     fits && input.c == output.c && window.dh > 0 && window.dw > 0
@@ -125,7 +124,7 @@ impl Touches {
         self.reads_past(whose, at, bytes, align, 0);
     }
 
-    /// The same, and `slack` bytes past the end.
+    /// The same, with `slack` bytes past the end.
     pub(crate) fn reads_past(
         &mut self,
         whose: Whose,
@@ -143,7 +142,7 @@ impl Touches {
         });
     }
 
-    /// Writes of values of `align` bytes, see [`Write`]; `part` tells the places of a thread.
+    /// Writes of values of `align` bytes, see [`Write`]; `part` gives the points of a thread.
     pub(crate) fn writes(
         &mut self,
         (whose, at, align): (Whose, Offset, usize),
@@ -169,7 +168,7 @@ impl Touches {
         });
     }
 
-    /// Writes of the result: `count` pieces of `unit` bytes behind each other, shared by multiples of `by`.
+    /// Writes of the output: `count` contiguous pieces of `unit` bytes, shared in multiples of `by`.
     pub(crate) fn fills_output(
         &mut self,
         at: Offset,
@@ -187,19 +186,19 @@ impl Touches {
         );
     }
 
-    /// A layer over `pixels` of `c` floats each, in and out.
+    /// A layer over `pixels` pixels of `c` floats, in and out.
     pub(crate) fn maps_pixels(&mut self, x: Offset, y: Offset, pixels: usize, c: usize) {
         let pixel = c.saturating_mul(4);
         self.reads(Whose::Input(0), x, times(pixels, pixel), 4);
         self.fills_output(y, (pixels, 1), pixel, 4);
     }
 
-    /// The first thread alone writes the result.
+    /// Only the first thread writes the output.
     pub(crate) fn fills_output_alone(&mut self, at: Offset, bytes: usize, align: usize) {
         self.writes((Whose::Output, at, align), &[(1, 0)], &[], bytes, alone);
     }
 
-    /// Memory of each thread's own.
+    /// Memory private to each thread.
     pub(crate) fn owns(
         &mut self,
         what: &'static str,
@@ -223,13 +222,13 @@ impl Touches {
         self.scratch_bytes = self.scratch_bytes.max(bytes as u64);
     }
 
-    /// Steps from value to value of `align` bytes, within what is read.
+    /// Strides between values of `align` bytes, within what is read.
     pub(crate) fn steps_by(&mut self, pitches: &[usize], align: usize) {
         let aligned = pitches.iter().all(|pitch| pitch.is_multiple_of(align));
         self.holds(aligned, "it steps to bytes that are not on a multiple of 4");
     }
 
-    /// Says what is wrong unless it holds.
+    /// Records `else_wrong` as a contradiction unless `it` holds.
     pub(crate) fn holds(&mut self, it: bool, else_wrong: &'static str) {
         if !it && self.wrong.is_none() {
             self.wrong = Some(else_wrong);

@@ -1,4 +1,4 @@
-//! Convolution, depthwise, pointwise by bands of rows: the widest activations exist only a few rows at a time.
+//! Expansion, depthwise and projection fused over bands of rows: the widest activations exist only a few rows at a time.
 
 use super::depthwise::check_row;
 use super::{AnyConv, AnyDepthwise, Front, MAX_KERNEL_ROWS, Task};
@@ -9,27 +9,27 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span, times};
 use std::ops::Range;
 
-/// Memory of each thread's own within a step, one part after the other. Kernels read past what a thread uses, but never what
-/// the next one writes: the slack lies between.
+/// Each thread's private memory within a step, one part after the other. Kernels read past what a thread uses, but never what the next
+/// thread writes: there is slack between the parts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slots {
     pub(crate) at: Offset,
-    /// Bytes from one thread's part to the next one's.
+    /// Bytes from one thread's part to the next.
     pub(crate) pitch: usize,
 }
 
 impl Slots {
-    /// Bytes from part to part, if each thread uses so many.
+    /// Bytes from part to part if each thread uses `bytes`.
     pub(crate) fn pitch_of(bytes: usize) -> usize {
         (bytes + SLACK).next_multiple_of(64)
     }
 
-    /// The worker's.
+    /// The worker's part.
     ///
     /// # Safety
-    /// It is inside the arena.
+    /// The part is inside the arena.
     unsafe fn of(self, worker: &Worker) -> *mut u8 {
-        // SAFETY: handed on as it is.
+        // SAFETY: the caller's contract is the same.
         unsafe { worker.pointer(self.at + worker.id * self.pitch) }
     }
 }
@@ -39,7 +39,7 @@ pub(crate) struct Block {
     pub(crate) x: Offset,
     /// The convolution that makes the depthwise input; without one that is `x` itself.
     pub(crate) front: Option<(Front, AnyConv)>,
-    /// Its last `kh` rows, in turn, for each thread.
+    /// Ring of its last `kh` rows, per thread.
     pub(crate) ring: Option<Slots>,
     pub(crate) padding: Offset,
     pub(crate) depthwise: AnyDepthwise,
@@ -50,7 +50,7 @@ pub(crate) struct Block {
     pub(crate) rows: usize,
     pub(crate) dw_row: usize,
     pub(crate) dw_pixel: usize,
-    /// Depthwise output rows that wait for the projection, for each thread.
+    /// Depthwise output rows waiting for the projection, per thread.
     pub(crate) band: Option<Slots>,
     pub(crate) band_rows: usize,
     pub(crate) channels: usize,
@@ -125,7 +125,7 @@ impl Block {
         }
     }
 
-    /// A thread's output rows.
+    /// A thread's share of the output rows.
     fn share(&self, id: usize, team: usize) -> Range<usize> {
         share(self.rows, 1, id, team)
     }

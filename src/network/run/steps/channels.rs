@@ -1,4 +1,4 @@
-//! Each pixel by itself: its channels scaled, bent, picked and joined.
+//! Work within each pixel: channels scaled, put through slopes, picked and concatenated.
 
 use super::Task;
 use crate::network::graph::Shape;
@@ -12,9 +12,9 @@ pub(crate) struct Affine {
     pub(crate) x: Offset,
     pub(crate) y: Offset,
     pub(crate) pixels: usize,
-    /// Factor for each channel.
+    /// Factor per channel.
     pub(crate) a: Vec<f32>,
-    /// Addend for each channel.
+    /// Addend per channel.
     pub(crate) b: Vec<f32>,
 }
 
@@ -35,20 +35,20 @@ pub(crate) struct Pick {
     pub(crate) pixels: usize,
     /// Bytes of a pixel of the input.
     pub(crate) x_pixel: usize,
-    /// `(start, length)` in bytes of each pixel.
+    /// `(start, length)` in bytes within each pixel.
     pub(crate) runs: Vec<(usize, usize)>,
 }
 
-/// Channels of several tensors one after the other.
+/// The channels of several tensors, concatenated.
 #[derive(Debug)]
 pub(crate) struct Concat {
-    /// Each tensor, and the bytes of its pixels.
+    /// Each tensor, and the bytes per pixel.
     pub(crate) parts: Vec<(Offset, usize)>,
     pub(crate) y: Offset,
     pub(crate) pixels: usize,
 }
 
-/// From row, column, channel to channel, row, column order.
+/// From NHWC to NCHW.
 #[derive(Debug)]
 pub(crate) struct ChannelsFirst {
     pub(crate) x: Offset,
@@ -199,7 +199,7 @@ impl Task for ChannelsFirst {
             return;
         }
         let shape = self.shape;
-        // SAFETY: what `touches` declares of the first worker alone: inside, aligned and apart by the verifier.
+        // SAFETY: what `touches` declares of only the first worker: inside, aligned and apart by the verifier.
         let (x, y) = unsafe {
             (
                 worker.floats(self.x, shape.volume()),
@@ -231,7 +231,7 @@ pub(crate) fn slopes(x: &[f32], slopes: &[f32], y: &mut [f32]) {
     }
 }
 
-/// Runs of bytes `(start, length)` of each pixel.
+/// Runs of bytes `(start, length)` within each pixel.
 pub(crate) fn pick(
     x: &[u8],
     x_pixel: usize,
@@ -239,7 +239,7 @@ pub(crate) fn pick(
     y_pixel: usize,
     y: &mut [u8],
 ) {
-    // Single bytes and floats, as a shuffle picks them, without a call for each.
+    // Single bytes and floats, as in a channel shuffle, without a call for each.
     let all_of = |bytes: usize| runs.iter().all(|&(_, len)| len == bytes);
     if all_of(4) {
         return pick_each::<4>(x, x_pixel, runs, y);

@@ -7,14 +7,14 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
 use std::ops::Range;
 
-/// How a convolution walks over its input.
+/// Strides of a convolution's input.
 #[derive(Debug)]
 pub(crate) struct Front {
-    /// Bytes from one output row's input to the next one's.
+    /// Bytes from one output row's input to the next.
     pub(crate) row_pitch: usize,
-    /// Bytes from one output pixel's input to the next one's.
+    /// Bytes from one output pixel's input to the next.
     pub(crate) pixel_pitch: usize,
-    /// Bytes from one group's channels to the next one's.
+    /// Bytes from one group's channels to the next.
     pub(crate) group_pitch: usize,
 }
 
@@ -23,38 +23,38 @@ pub(crate) struct ConvStep {
     pub(crate) x: Offset,
     pub(crate) y: Offset,
     pub(crate) front: Front,
-    /// One for each group.
+    /// One per group.
     pub(crate) convs: Vec<AnyConv>,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// Bytes from one output pixel to the next.
     pub(crate) y_pixel: usize,
-    /// Bytes from one group's output channels to the next one's.
+    /// Bytes from one group's output channels to the next.
     pub(crate) y_group: usize,
 }
 
-/// What the threads of a team share of a layer.
+/// How the threads of a team divide a layer.
 pub(super) enum By {
     Rows,
     Columns,
-    /// In groups of so many.
+    /// In groups of this many channels.
     Channels(usize),
 }
 
-/// Channels of some pixels that a convolution has just computed.
+/// The channels of the pixels that a convolution has just computed.
 pub(super) struct Computed {
-    /// The first pixel's first channel of these.
+    /// The first channel of the first pixel.
     pub(super) y: *mut u8,
     /// Bytes from pixel to pixel.
     pub(super) pitch: usize,
-    /// How many pixels.
+    /// Number of pixels.
     pub(super) count: usize,
     /// Which channels of the layer.
     pub(super) channels: Range<usize>,
 }
 
 impl ConvStep {
-    /// Enough pixels: share them. Else share the channels.
+    /// Divides the pixels if there are enough, otherwise the channels.
     fn shared(&self, team: usize) -> By {
         if self.rows >= team * 4 {
             By::Rows
@@ -71,7 +71,7 @@ impl ConvStep {
         self.convs.iter().map(AnyConv::n).sum()
     }
 
-    /// A worker's share, at most so many pixels at a time; `after` gets each such part.
+    /// Runs a worker's share, at most `pixels_most` pixels at a time; calls `after` with each part.
     ///
     /// # Safety
     /// As for [`Task::run`].
@@ -97,7 +97,7 @@ impl ConvStep {
             for r in rows.clone() {
                 for first in columns.clone().step_by(part) {
                     // SAFETY: of the kernels' contract the verifier proves, of what `touches` declares of this worker: reads and
-                    // writes (inside), apart, aligned; channels: `shared` takes them by the kernels' groups.
+                    // writes (inside), apart, aligned; channels: `shared` divides them by the kernels' groups.
                     unsafe {
                         let x = worker.pointer(self.x + g * f.group_pitch + r * f.row_pitch);
                         let row = r * self.columns * self.y_pixel;
@@ -176,7 +176,7 @@ impl Task for ConvStep {
     }
 
     unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
-        // SAFETY: handed on as it is.
+        // SAFETY: the caller's contract is the same.
         unsafe { self.each(worker, usize::MAX, |_| ()) };
     }
 }

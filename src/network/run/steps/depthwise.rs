@@ -27,10 +27,10 @@ pub(crate) struct DepthwiseStep {
     pub(crate) channels: usize,
 }
 
-/// Channels of a depthwise layer that a kernel takes at once, see [`Kernels::depthwise_q8`].
+/// Channels of a depthwise layer that a kernel processes at once, see [`Kernels::depthwise_q8`].
 const DEPTHWISE_GROUP: usize = 64;
 
-/// Whether a depthwise kernel's rows are those of its layer: windows over `h_in` rows that give `rows`.
+/// Checks that the row is the layer's: windows over `h_in` rows give `rows` rows.
 pub(super) fn check_row(
     row: &DepthwiseRow,
     channels: usize,
@@ -56,7 +56,7 @@ pub(super) fn check_row(
 }
 
 impl DepthwiseStep {
-    /// Rows where there are enough of them, else channels.
+    /// Divides the rows if there are enough, otherwise the channels.
     fn shared(&self, team: usize) -> By {
         if self.rows >= team * 4 || self.channels < team * DEPTHWISE_GROUP {
             By::Rows
@@ -65,7 +65,7 @@ impl DepthwiseStep {
         }
     }
 
-    /// A worker's share, row by row; `after` gets each.
+    /// Runs a worker's share row by row; calls `after` with each row.
     ///
     /// # Safety
     /// As for [`Task::run`].
@@ -81,9 +81,9 @@ impl DepthwiseStep {
         let (w, elem) = (&self.window, self.conv.elem());
         let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
         for r in rows {
-            // SAFETY: rows within the input come from it, others from the padding row. Of the kernels' contract the verifier
+            // SAFETY: rows inside the input point into it, others to the padding row. Of the kernels' contract the verifier
             // proves, of what `touches` declares of this worker: reads and writes (inside), apart, aligned; channels: `shared`
-            // takes them by 64.
+            // divides them by 64.
             unsafe {
                 for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
                     let from = (r * w.sh + k * w.dh).wrapping_sub(w.top);
@@ -145,7 +145,7 @@ impl Task for DepthwiseStep {
     }
 
     unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
-        // SAFETY: handed on as it is.
+        // SAFETY: the caller's contract is the same.
         unsafe { self.each(worker, |_| ()) };
     }
 }

@@ -1,5 +1,5 @@
-//! Quantisation whose scale is found anew in every run, see [`crate::network::graph::dynamic`]: each thread leaves the least and
-//! greatest value of its part, and the steps after it take them together.
+//! Dynamic quantisation, whose scale is computed in every run, see [`crate::network::graph::dynamic`]: each thread stores the minimum
+//! and maximum of its part, and the following steps combine them.
 
 use super::conv::Computed;
 use super::{ConvStep, DepthwiseStep, Task};
@@ -8,31 +8,31 @@ use crate::network::kernels::Kernels;
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
-/// Values that are worked on in one go, so that they stay in the nearest cache.
+/// Values processed at a time, so that they stay in L1.
 const NEAR_VALUES: usize = 4096;
-/// Pixels of a convolution's result that are worked on in one go.
+/// Pixels of a convolution's output processed at a time.
 const NEAR_PIXELS: usize = 48;
 
-/// Least and greatest values of the threads' parts.
+/// Minimum and maximum of each thread's part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parts {
     pub(crate) at: Offset,
 }
 
 impl Parts {
-    /// All are read.
+    /// Declares that all are read.
     fn read(&self, whose: Whose, to: &mut Touches) {
         to.reads(whose, self.at, times(to.team, 8), 4);
     }
 
-    /// Each thread writes its own.
+    /// Declares that each thread writes its own.
     fn written(&self, whose: Whose, to: &mut Touches) {
         let pairs = [(to.team, 8)];
         to.writes((whose, self.at, 4), &pairs, &[], 8, |id| id..id + 1);
     }
 
     /// # Safety
-    /// As for `Work::run`; the step declares that it reads them.
+    /// As for `Work::run`; the step declares these reads.
     unsafe fn whole(&self, worker: &Worker) -> Extremes {
         // SAFETY: the pairs that `read` declares: inside, aligned, defined and apart by the verifier.
         let parts = unsafe { worker.floats(self.at, 2 * worker.team) };
@@ -40,7 +40,7 @@ impl Parts {
     }
 
     /// # Safety
-    /// As for `Work::run`; the step declares that it writes them.
+    /// As for `Work::run`; the step declares these writes.
     unsafe fn leave(&self, worker: &Worker, found: Extremes) {
         // SAFETY: the pair that `written` declares of this worker: inside, aligned and apart by the verifier.
         let own = unsafe { worker.floats_mut(self.at + 8 * worker.id, 2) };
@@ -48,19 +48,19 @@ impl Parts {
     }
 }
 
-/// The end of a convolution over whole numbers.
+/// The end of an integer convolution.
 #[derive(Debug)]
 pub(crate) struct Sums {
-    /// Extremes of the tensor that the whole numbers stand for.
+    /// Extremes of the tensor that the integers represent.
     pub(crate) of: Parts,
     pub(crate) factors: Vec<f32>,
     pub(crate) bias: Vec<f32>,
     pub(crate) clamp: (f32, f32),
-    /// Where the extremes of the result are wanted, if they are.
+    /// Where to store the extremes of the output, if they are needed.
     pub(crate) extremes: Option<Parts>,
 }
 
-/// A worker at the end of a convolution.
+/// A worker in the end of a convolution.
 struct Ending<'a> {
     sums: &'a Sums,
     kernels: &'a dyn Kernels,
@@ -76,7 +76,7 @@ impl Sums {
         parts.map(|parts| &mut parts.at)
     }
 
-    /// Beside what the convolution of so many channels touches.
+    /// Adds what the end of a convolution with `channels` channels touches.
     fn touches(&self, channels: usize, to: &mut Touches) {
         to.holds(
             self.factors.len() == channels && self.bias.len() == channels,
@@ -94,7 +94,7 @@ impl Sums {
         Ending {
             sums: self,
             kernels,
-            // SAFETY: handed on as it is.
+            // SAFETY: the caller's contract is the same.
             scale: unsafe { self.of.whole(worker) }.scale(),
             found: Extremes::NONE,
         }
@@ -102,10 +102,10 @@ impl Sums {
 }
 
 impl Ending<'_> {
-    /// Does it with what the convolution has just computed.
+    /// Applies the end to what the convolution has just computed.
     ///
     /// # Safety
-    /// They are floats that nobody else uses meanwhile.
+    /// They are floats that nothing else uses during the call.
     unsafe fn pixels(&mut self, of: Computed) {
         let n = of.channels.len();
         let by = Rescale {
@@ -120,7 +120,7 @@ impl Ending<'_> {
             (of.count, n)
         };
         for run in 0..runs {
-            // SAFETY: what the caller has of its result: `count` pixels of `n` floats, `pitch` apart.
+            // SAFETY: the caller's part of its output: `count` pixels of `n` floats, `pitch` apart.
             let values =
                 unsafe { std::slice::from_raw_parts_mut(of.y.add(run * of.pitch).cast(), len) };
             self.kernels.rescale_f32(&by, values);
@@ -134,27 +134,27 @@ impl Ending<'_> {
     /// As for [`Parts::leave`].
     unsafe fn done(self, worker: &Worker) {
         if let Some(extremes) = &self.sums.extremes {
-            // SAFETY: handed on as it is.
+            // SAFETY: the caller's contract is the same.
             unsafe { extremes.leave(worker, self.found) };
         }
     }
 }
 
-/// A convolution over whole numbers. What still has to be done with its sums is done while they are near.
+/// An integer convolution. Its end is applied while the sums are still in cache.
 #[derive(Debug)]
 pub(crate) struct DynamicConv {
     pub(crate) conv: ConvStep,
     pub(crate) sums: Sums,
 }
 
-/// A depthwise convolution over whole numbers.
+/// An integer depthwise convolution.
 #[derive(Debug)]
 pub(crate) struct DynamicDepthwise {
     pub(crate) conv: DepthwiseStep,
     pub(crate) sums: Sums,
 }
 
-/// Least and greatest value of a tensor.
+/// Minimum and maximum of a tensor.
 #[derive(Debug)]
 pub(crate) struct FindExtremes {
     pub(crate) x: Offset,
@@ -162,7 +162,7 @@ pub(crate) struct FindExtremes {
     pub(crate) len: usize,
 }
 
-/// Real values to whole numbers, in place where `x` and `y` are the same.
+/// Floats to integers, in place if `x` and `y` are the same.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) x: Offset,
@@ -275,8 +275,8 @@ impl Task for Round {
 
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let part = worker.share(self.len, 64);
-        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier; where it works in place, the
-        // values are not lent to read but to write.
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier; in place, the
+        // values are borrowed only for writing.
         unsafe {
             let of = self.of.whole(worker);
             for start in part.clone().step_by(NEAR_VALUES) {

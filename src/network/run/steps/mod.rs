@@ -1,16 +1,16 @@
-//! The steps of a plan, and how a team of threads runs one: each thread takes its share of rows, pixels or channels.
+//! The steps of a plan, and how the thread team runs one: each thread takes its share of rows, pixels or channels.
 //!
 //! ```text
-//! pad, conv, depthwise, block  convolutions: padding laid out, whole layers, three of them by bands of rows
+//! pad, conv, depthwise, block  convolutions: padded copies, whole layers, three layers fused over bands of rows
 //! packed                       their weights
 //! sum                          sums and products of two tensors
-//! values                       each value by itself: functions, tables, quantisation
-//! channels                     each pixel by itself: affine, slopes, picked and joined channels
-//! pool                         averages and largest values of windows
-//! moves, product, rows         of transformers: values that move, products of matrices, LayerNormalization and Softmax
-//! dynamic                      quantisation whose scale is found anew in every run
+//! values                       elementwise: functions, tables, quantisation
+//! channels                     within each pixel: affine, slopes, picked and concatenated channels
+//! pool                         average and max pooling
+//! moves, product, rows         for transformers: data movement, matrix products, LayerNormalization and Softmax
+//! dynamic                      quantisation whose scale is computed in every run
 //! ```
-//! A new kind of step is a file (or a struct in one of these), a variant of [`Work`] and a line of `with_task`.
+//! A new kind of step is a file (or a struct in one of these), a variant of [`Work`] and a line in `with_task`.
 
 mod block;
 mod channels;
@@ -50,7 +50,7 @@ use crate::network::kernels::Kernels;
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) work: Work,
-    /// The graph's layers that it does, the first and the last: its inputs are the first one's, its result is the last one's.
+    /// The first and last of the graph's layers that it computes: it reads the first one's inputs and writes the last one's output.
     pub(crate) layers: (usize, usize),
 }
 
@@ -83,27 +83,27 @@ pub(crate) enum Work {
     ChannelsFirst(ChannelsFirst),
 }
 
-/// What there is to each kind of step.
+/// What every kind of step implements.
 pub(crate) trait Task {
-    /// What is printed.
+    /// Its name in listings.
     fn name(&self) -> &'static str;
 
-    /// All its places in the arena: its inputs first, its result last.
+    /// All its offsets into the arena: inputs first, output last.
     #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset>;
 
-    /// Declares what it touches with a team of so many as `to` says.
+    /// Declares what it touches, for `to`'s team.
     fn touches(&self, to: &mut Touches);
 
-    /// A worker's share.
+    /// Runs a worker's share.
     ///
     /// # Safety
-    /// The plan is proved (`plan::verify`) and the worker's arena is its; the worker is one of the team of the proof, and no
-    /// other has its number; no thread is at another step.
+    /// The plan is verified (`plan::verify`) and the arena is the plan's; the worker belongs to a team of the verified size, no other
+    /// worker has its number, and no thread is at another step.
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker);
 }
 
-/// `$do` with the task of a [`Work`], whichever it is.
+/// `$do` with the task inside a [`Work`].
 macro_rules! with_task {
     ($work:expr, $task:ident => $do:expr) => {
         match $work {
@@ -136,28 +136,28 @@ macro_rules! with_task {
 }
 
 impl Work {
-    /// What is printed.
+    /// Its name in listings.
     pub(crate) fn name(&self) -> &'static str {
         with_task!(self, task => task.name())
     }
 
-    /// What it touches with a team of so many.
+    /// What it touches with a team of `team` threads.
     pub(crate) fn touches(&self, team: usize) -> Touches {
         let mut to = Touches::new(team);
         with_task!(self, task => task.touches(&mut to));
         to
     }
 
-    /// A worker's share.
+    /// Runs a worker's share.
     ///
     /// # Safety
     /// As for [`Task::run`].
     pub(crate) unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
-        // SAFETY: handed on as it is.
+        // SAFETY: the caller's contract is the same.
         with_task!(self, task => unsafe { task.run(kernels, worker) });
     }
 
-    /// All its places in the arena, see [`Task::places`].
+    /// All its offsets into the arena, see [`Task::places`].
     #[cfg(test)]
     pub(crate) fn places(&mut self) -> Vec<&mut Offset> {
         with_task!(self, task => task.places())

@@ -1,4 +1,4 @@
-//! Values that move: those at any places of a tensor, in the order of counting.
+//! Data movement: a tensor seen along other axes, copied to a dense one.
 
 use super::Task;
 use crate::network::graph::axes::{Axes, MOST};
@@ -8,32 +8,32 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, alone, span};
 use std::ops::Range;
 
-/// Rows and columns of a block whose both sides stay in the first cache.
+/// Rows and columns of a block: source and destination both fit in L1.
 const TILE: usize = 16;
 
-/// A layer that moves values.
+/// A layer that only moves values.
 #[derive(Debug)]
 pub(crate) struct Move {
     pub(crate) x: Offset,
     pub(crate) y: Offset,
-    /// Where they come from.
+    /// Where the values come from.
     pub(crate) from: Axes,
 }
 
-/// The order in which values are moved: blocks of rows and columns.
+/// The copy order: blocks of rows and columns.
 struct Order {
-    /// Size of each axis, and values from place to place in `x`.
+    /// Size of each axis, and its stride in `x`.
     axes: [(usize, usize); MOST],
     /// The same in `y`.
     y_stride: [usize; MOST],
     /// The axis of the columns: the last one with more than one place.
     last: usize,
-    /// The axis of the rows: the one whose values are neighbours in `x`, where the columns are not. Else a block is one row.
+    /// The axis of the rows: the contiguous one in `x`, if the columns are not contiguous there. Otherwise a block is one row.
     near: Option<usize>,
 }
 
 impl Order {
-    /// The other axes, the fastest first: a block for each of their places.
+    /// The other axes, fastest first; one block per index.
     fn outer(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         (0..self.last).rev().filter(|&i| Some(i) != self.near)
     }
@@ -46,7 +46,7 @@ impl Order {
         self.near.map_or(1, |i| self.axes[i].0)
     }
 
-    /// Rows of one block are shared where there are few blocks.
+    /// The rows of one block are divided if there are few blocks.
     fn by_rows(&self, team: usize) -> bool {
         self.blocks() < team
     }
@@ -124,7 +124,7 @@ impl Task for Move {
         let (columns, x_column) = axes[last];
         let y_row = near.map_or(0, |i| y_stride[i]);
         let (blocks, rows) = order.part(worker.id, worker.team);
-        // SAFETY: the verifier proves of what `touches` declares to be read: inside, aligned, and not written meanwhile (apart).
+        // SAFETY: the verifier proves of what `touches` declares to be read: inside, aligned, and not written during the step (apart).
         let x = unsafe { worker.pointer(self.x).cast::<f32>() };
         for block in blocks {
             let (mut from, mut to, mut at) = (self.from.offset(), 0, block);

@@ -1,4 +1,4 @@
-//! Packed convolutions of bytes or floats, with the kernels that packed them.
+//! Packed convolutions, int8 or float, with the kernels that packed them.
 
 use super::Front;
 use crate::network::kernels::{
@@ -8,7 +8,7 @@ use crate::network::run::offset::Worker;
 use crate::network::run::touch::{Touches, times};
 use std::ops::Range;
 
-/// Kernel rows that a depthwise step can take.
+/// The most kernel rows of a depthwise step.
 pub(crate) const MAX_KERNEL_ROWS: usize = 16;
 
 /// A convolution.
@@ -40,12 +40,12 @@ impl AnyConv {
             Self::F32(..) => 4,
         }
     }
-    /// Bytes of a pixel's input from its first byte on, over all runs.
+    /// Bytes that a pixel's runs span.
     pub(super) fn reach(&self) -> u64 {
         let far = self.runs().offsets.iter().max().copied().unwrap_or(0);
         times(self.runs().len, self.elem()).saturating_add(far as u64)
     }
-    /// That its values are aligned, if pixels, rows and groups are so far apart.
+    /// Declares the strides between its values, for the alignment check.
     pub(super) fn steps_by(&self, front: &Front, to: &mut Touches) {
         let pitches = [front.row_pitch, front.pixel_pitch, front.group_pitch];
         to.steps_by(&pitches, self.elem());
@@ -60,7 +60,7 @@ impl AnyConv {
     /// # Safety
     /// The contract of [`Kernels`]: reads, writes, channels, apart, aligned.
     pub(super) unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>, worker: &Worker) {
-        // SAFETY: of the contract, the caller has the rest; packed: it goes by `runs` with the kernels that packed it; scratch:
+        // SAFETY: the caller guarantees the rest of the contract; packed: it follows `runs` with the kernels that packed it; scratch:
         // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
@@ -119,14 +119,14 @@ impl AnyDepthwise {
         channels: Range<usize>,
         worker: &Worker,
     ) {
-        // SAFETY: of the contract, the caller has the rest; packed: it goes by `row` with the kernels that packed it; scratch:
+        // SAFETY: the caller guarantees the rest of the contract; packed: it follows `row` with the kernels that packed it; scratch:
         // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
                 Self::Q8(c, k) if c.row().kh == rows.len() => {
                     k.depthwise_q8(c, rows, y, channels, worker.scratch());
                 }
-                // Each weight is a sum of bytes, see `kernels::split`.
+                // Each weight is a sum of int8 values, see `kernels::split`.
                 Self::Q8(c, k) => {
                     let mut again = [std::ptr::null(); MAX_KERNEL_ROWS * 3];
                     let again = &mut again[..c.row().kh];

@@ -1,4 +1,4 @@
-//! A picture laid out with its padding, for convolutions that read across it.
+//! A padded copy of a tensor, for convolutions whose windows reach across its edges.
 
 use super::Task;
 use crate::network::graph::{Shape, Window};
@@ -16,12 +16,12 @@ pub(crate) struct Pad {
     pub(crate) elem: usize,
     /// Whose padding it is.
     pub(crate) window: Window,
-    /// The byte that pads.
+    /// The padding byte.
     pub(crate) value: u8,
 }
 
 impl Pad {
-    /// Rows with those of padding, and bytes of a pixel, of a row of the input, and of one with its padding.
+    /// Rows including padding, and bytes per pixel, per input row, and per padded row.
     fn sizes(&self) -> (usize, usize, usize, usize) {
         let w = &self.window;
         let pixel = self.shape.c.saturating_mul(self.elem);

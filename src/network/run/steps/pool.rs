@@ -1,4 +1,4 @@
-//! Averages and largest values of windows.
+//! Average and max pooling.
 
 use super::Task;
 use crate::network::graph::requantise::Requantise;
@@ -8,7 +8,7 @@ use crate::network::kernels::{AverageQ8, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times, windows_fit};
 
-/// Averages, by the first worker alone.
+/// Average pooling, run by the first worker only.
 #[derive(Debug)]
 pub(crate) struct Average {
     pub(crate) x: Offset,
@@ -21,7 +21,7 @@ pub(crate) struct Average {
     pub(crate) q8: Option<WindowsQ8>,
 }
 
-/// How sums of bytes become averages of bytes.
+/// How int8 sums become int8 averages.
 #[derive(Debug)]
 pub(crate) struct WindowsQ8 {
     /// Stored zero point of the input.
@@ -31,7 +31,7 @@ pub(crate) struct WindowsQ8 {
     pub(crate) end: Requantise,
 }
 
-/// Largest values of windows.
+/// Max pooling.
 #[derive(Debug)]
 pub(crate) struct MaxPoolStep {
     pub(crate) x: Offset,
@@ -135,7 +135,7 @@ impl Average {
     /// Average of each window of bytes, stored with the top bit flipped when `signed`.
     fn of_bytes(&self, q8: &WindowsQ8, signed: bool, x: &[u8], y: &mut [u8]) {
         let c = self.input.c;
-        // One channel at a time: no memory for sums is needed.
+        // One channel at a time: needs no memory for sums.
         for channel in 0..c {
             let sum = std::cell::Cell::new(0i32);
             let tap = |_: usize, i: usize| {
@@ -187,7 +187,7 @@ impl Task for Average {
         let whole = output.pixels() == 1
             && !self.window.padded()
             && (self.window.kh, self.window.kw) == (input.h, input.w);
-        // SAFETY: what `touches` declares, of the first worker alone: inside, aligned and apart by the verifier.
+        // SAFETY: what `touches` declares, of only the first worker: inside, aligned and apart by the verifier.
         unsafe {
             match &self.q8 {
                 Some(q8) => {

@@ -1,4 +1,4 @@
-//! Matrix products of two tensors: the right matrix is packed in every run, as a convolution's weights are once.
+//! Matrix products of two computed tensors: the right matrix is packed in every run, as a convolution's weights are packed once.
 
 use super::Task;
 use crate::network::graph::Product;
@@ -10,10 +10,10 @@ use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
 use std::ops::Range;
 
-/// Rows that a thread takes at once, where it does not take whole matrices.
+/// Rows per thread at a time, unless it takes whole matrices.
 const ROWS: usize = 8;
 
-/// A layer of such products.
+/// A layer of matrix products.
 #[derive(Debug)]
 pub(crate) struct ProductStep {
     pub(crate) a: Offset,
@@ -22,12 +22,12 @@ pub(crate) struct ProductStep {
     pub(crate) of: Product,
     /// How a right matrix is packed.
     pub(crate) panels: Panels,
-    /// For each thread: the right matrix that it has packed in its scratch memory.
+    /// Per thread: which right matrix is packed in its scratch memory.
     pub(crate) convs: Vec<ConvF32>,
 }
 
 impl ProductStep {
-    /// A thread's rows of all results.
+    /// A thread's share of the output rows.
     fn part(&self, id: usize, team: usize) -> Range<usize> {
         let (count, rows) = (self.of.count(), self.of.rows());
         if count.is_multiple_of(team) {
@@ -103,8 +103,8 @@ impl Task for ProductStep {
             let (matrix, first) = (at / rows, at % rows);
             let taken = (rows - first).min(part.end - at);
             // SAFETY: what `touches` declares of this worker: both matrices and the rows of the result are inside, aligned and
-            // apart, and the scratch memory is its own and as large as the panels want, by the verifier. Of the kernels' contract
-            // that is reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs; channels: all of them.
+            // apart, and the scratch memory is private and large enough for the panels, by the verifier. In the kernels' contract
+            // these are reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs; channels: all of them.
             unsafe {
                 let right = Matrix {
                     values: worker

@@ -1,4 +1,4 @@
-//! Along the channels of each pixel: LayerNormalization and Softmax.
+//! LayerNormalization and Softmax along the channels of each pixel.
 
 use super::Task;
 use crate::network::graph::Norm;

@@ -11,7 +11,7 @@ pub(crate) struct Sum {
     pub(crate) b: Offset,
     pub(crate) y: Offset,
     pub(crate) len: usize,
-    /// Values of `b`, which repeats.
+    /// Length of `b`, which repeats.
     pub(crate) period: usize,
     pub(crate) product: bool,
     pub(crate) q8: Option<BinaryQ8>,
@@ -19,7 +19,7 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Whether the second operand is as large as the first.
+    /// Whether the second operand is as long as the first.
     fn whole(&self) -> bool {
         self.period == self.len
     }

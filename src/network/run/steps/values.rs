@@ -1,4 +1,4 @@
-//! Each value by itself: functions, tables, quantisation. Workers share the values by 64.
+//! Elementwise work: functions, tables, quantisation. Workers divide the values in multiples of 64.
 
 use super::Task;
 use crate::network::graph::requantise::quantise;
@@ -7,7 +7,7 @@ use crate::network::kernels::Kernels;
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
-/// A function of bytes.
+/// A function of bytes, as a table.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) x: Offset,
@@ -23,7 +23,7 @@ pub(crate) struct Function {
     pub(crate) y: Offset,
     pub(crate) len: usize,
     pub(crate) f: Unary,
-    /// Whether `x * f(x)` is wanted.
+    /// Computes `x * f(x)` instead of `f(x)`.
     pub(crate) gate: bool,
 }
 
