@@ -1,4 +1,4 @@
-//! Memory that begins where vectors and lines of the cache do.
+//! Memory aligned for vectors and cache lines.
 
 /// Bytes on a 64-byte boundary, for packed weights and for the arena.
 #[derive(Debug, Clone, Default)]
@@ -17,14 +17,14 @@ impl Aligned {
             lines: vec![Line([0; 64]); len.div_ceil(64)],
         }
     }
-    /// The same, if there is memory for it.
+    /// The same; `None` if memory is short.
     pub fn try_zeroed(len: usize) -> Option<Self> {
         let mut lines = Vec::new();
         lines.try_reserve_exact(len.div_ceil(64)).ok()?;
         lines.resize(len.div_ceil(64), Line([0; 64]));
         Some(Self { lines })
     }
-    /// How many bytes there are.
+    /// Length in bytes.
     pub fn len(&self) -> usize {
         self.lines.len() * 64
     }
@@ -32,7 +32,7 @@ impl Aligned {
     pub fn as_ptr(&self) -> *const u8 {
         self.lines.as_ptr().cast()
     }
-    /// The first byte, to write.
+    /// The first byte, mutable.
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.lines.as_mut_ptr().cast()
     }

@@ -1,4 +1,4 @@
-//! What a kernel is given: where values lie, weights as the plan has them, and the same packed.
+//! What a kernel is given: strides and sizes, weights as the plan has them, and packed weights.
 
 use super::Kernels;
 use super::aligned::Aligned;
@@ -16,16 +16,16 @@ pub const SLACK: usize = 64;
 pub struct RawQ8<'a> {
     /// `[output channel][run][byte of the run]`; for a depthwise one `[channel][kernel row][kernel column]`.
     pub w: &'a [i8],
-    /// Zero point of each output channel's weights.
+    /// Zero point of the weights, per output channel.
     pub w_zero: &'a [i32],
-    /// Bias with the input's zero point folded in, one an output channel.
+    /// Bias with the input's zero point folded in, per output channel.
     pub bias: &'a [i32],
-    /// `scale_x * scale_w / scale_y`, one an output channel.
+    /// `scale_x * scale_w / scale_y`, per output channel.
     pub multiplier: &'a [f32],
 }
 
 impl RawQ8<'_> {
-    /// Whether no sum of byte inputs, times its multiplier, can reach 2^31: then it becomes an integer without a check.
+    /// Whether no sum times its multiplier can reach 2^31; it is then converted to an integer without a check.
     pub fn bounded(&self) -> bool {
         let per = self.w.len() / self.bias.len().max(1);
         (0..self.bias.len()).all(|n| {
@@ -49,7 +49,7 @@ pub struct RawF32<'a> {
     pub bias: &'a [f32],
 }
 
-/// Where the values of an output pixel lie, and the layer's size.
+/// Where an output pixel's inputs are, and the layer's size.
 #[derive(Debug, Clone)]
 pub struct Runs {
     /// Byte offset of each run from the pixel's first byte.
@@ -60,14 +60,14 @@ pub struct Runs {
     pub n: usize,
 }
 
-/// A packed convolution over bytes. What is packed fits the geometry: neither can be had or changed without the other.
+/// A packed convolution over bytes. Weights and geometry always match: neither can be created or changed alone.
 #[derive(Debug, Clone)]
 pub struct ConvQ8 {
     /// Geometry.
     pub(super) runs: Runs,
     /// Weights, bias and multipliers in the kernel's own order.
     pub(super) packed: Aligned,
-    /// How sums become bytes.
+    /// How sums are requantised.
     pub(super) end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
@@ -76,7 +76,7 @@ pub struct ConvQ8 {
 }
 
 impl ConvQ8 {
-    /// Packs weights, for the same kernels to run.
+    /// Packs weights for the same kernels.
     pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
         Self {
             packed: kernels.pack_conv_q8(&runs, raw),
@@ -91,19 +91,19 @@ impl ConvQ8 {
     }
 }
 
-/// A packed float convolution. What is packed fits the geometry, as for [`ConvQ8`].
+/// A packed float convolution. Weights and geometry always match, as for [`ConvQ8`].
 #[derive(Debug)]
 pub struct ConvF32 {
     /// Geometry.
     pub(super) runs: Runs,
     /// Weights and bias in the kernel's own order.
     pub(super) packed: Packed,
-    /// Limits of the result.
+    /// Clamp of the output.
     pub(super) clamp: (f32, f32),
 }
 
 impl ConvF32 {
-    /// Packs weights, for the same kernels to run.
+    /// Packs weights for the same kernels.
     pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
         Self {
             packed: Packed::Own(kernels.pack_conv_f32(&runs, raw)),
@@ -111,7 +111,7 @@ impl ConvF32 {
             clamp,
         }
     }
-    /// Without weights: a step packs them in every run, into memory that it lends.
+    /// Without weights: a step packs them in every run, into its own memory.
     pub fn lent(runs: Runs) -> Self {
         Self {
             packed: Packed::Lent(AtomicPtr::default()),
@@ -123,24 +123,24 @@ impl ConvF32 {
     pub fn runs(&self) -> &Runs {
         &self.runs
     }
-    /// Says where lent weights are now.
+    /// Sets where the borrowed weights are.
     pub fn lend(&self, memory: *mut u8) {
         self.packed.lend(memory);
     }
 }
 
-/// Output pixels of one row (or of a whole picture, when they are evenly spaced): `count` of them.
+/// `count` output pixels of one row (or of a whole picture, if evenly spaced).
 #[derive(Debug, Clone, Copy)]
 pub struct Pixels {
     /// First byte of the first pixel's input.
     pub x: *const u8,
-    /// Bytes from one pixel's input to the next one's.
+    /// Bytes from one pixel's input to the next.
     pub x_pitch: usize,
     /// First byte of the first pixel's output.
     pub y: *mut u8,
-    /// Bytes from one pixel's output to the next one's.
+    /// Bytes from one pixel's output to the next.
     pub y_pitch: usize,
-    /// How many pixels.
+    /// Number of pixels.
     pub count: usize,
 }
 
@@ -149,7 +149,7 @@ pub struct Pixels {
 pub struct DepthwiseRow {
     /// Channels.
     pub c: usize,
-    /// Kernel rows (as many row pointers are given).
+    /// Kernel rows, and row pointers per call.
     pub kh: usize,
     /// Kernel columns.
     pub kw: usize,
@@ -157,7 +157,7 @@ pub struct DepthwiseRow {
     pub stride: usize,
     /// Column dilation.
     pub dilation: usize,
-    /// Columns of padding at the left.
+    /// Padding columns on the left.
     pub left: usize,
     /// Columns of the input.
     pub w_in: usize,
@@ -166,7 +166,7 @@ pub struct DepthwiseRow {
 }
 
 impl DepthwiseRow {
-    /// Outputs whose whole window lies in the picture's columns.
+    /// Outputs whose whole window is inside the picture's columns.
     #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
     pub(super) fn whole_windows(&self) -> Range<usize> {
         let span = (self.kw - 1) * self.dilation + 1;
@@ -176,16 +176,16 @@ impl DepthwiseRow {
     }
 }
 
-/// A packed depthwise convolution over bytes. What is packed fits the geometry, as for [`ConvQ8`].
+/// A packed depthwise convolution over bytes. Weights and geometry always match, as for [`ConvQ8`].
 #[derive(Debug, Clone)]
 pub struct DepthwiseQ8 {
     /// Geometry.
     pub(super) row: DepthwiseRow,
-    /// The stored byte that means 0 in the input: what padding columns hold.
+    /// The stored byte that means 0 in the input, used for padding columns.
     pub(super) pad: u8,
     /// Weights, bias and multipliers in the kernel's own order.
     pub(super) packed: Aligned,
-    /// How sums become bytes.
+    /// How sums are requantised.
     pub(super) end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
@@ -194,7 +194,7 @@ pub struct DepthwiseQ8 {
 }
 
 impl DepthwiseQ8 {
-    /// Packs weights, for the same kernels to run.
+    /// Packs weights for the same kernels.
     pub fn new(
         kernels: &dyn Kernels,
         row: DepthwiseRow,
@@ -214,25 +214,25 @@ impl DepthwiseQ8 {
     pub fn row(&self) -> &DepthwiseRow {
         &self.row
     }
-    /// What padding columns hold.
+    /// The byte used for padding columns.
     pub fn pad(&self) -> u8 {
         self.pad
     }
 }
 
-/// A packed float depthwise convolution. What is packed fits the geometry, as for [`ConvQ8`].
+/// A packed float depthwise convolution. Weights and geometry always match, as for [`ConvQ8`].
 #[derive(Debug, Clone)]
 pub struct DepthwiseF32 {
     /// Geometry.
     pub(super) row: DepthwiseRow,
     /// Weights and bias in the kernel's own order.
     pub(super) packed: Aligned,
-    /// Limits of the result.
+    /// Clamp of the output.
     pub(super) clamp: (f32, f32),
 }
 
 impl DepthwiseF32 {
-    /// Packs weights, for the same kernels to run.
+    /// Packs weights for the same kernels.
     pub fn new(
         kernels: &dyn Kernels,
         row: DepthwiseRow,
@@ -251,7 +251,7 @@ impl DepthwiseF32 {
     }
 }
 
-/// A sum (or product) of two tensors of bytes: see `requantise` for the formula.
+/// A sum (or product) of two int8 tensors; see `requantise` for the formula.
 #[derive(Debug, Clone, Copy)]
 pub struct BinaryQ8 {
     /// `scale_a / scale_y`; for a product `scale_a * scale_b / scale_y`.
@@ -262,9 +262,9 @@ pub struct BinaryQ8 {
     pub fixed: f32,
     /// Zero points of a product's operands, counted in -128..=127.
     pub zeros: (i32, i32),
-    /// Limits (of a sum counted in -128..=127, of a product from the zero point), and what is added at last.
+    /// Clamp (of a sum in -128..=127, of a product relative to the zero point), and what is added last.
     pub end: Requantise,
-    /// What brings a stored byte to i8: 0x80 when bytes are stored as u8.
+    /// XOR that turns a stored byte into i8: 0x80 if bytes are stored as u8.
     pub flip: u8,
 }
 
@@ -301,7 +301,7 @@ impl BinaryQ8 {
     }
 }
 
-/// An average over all pixels of a tensor of bytes.
+/// An average over all pixels of an int8 tensor.
 #[derive(Debug, Clone, Copy)]
 pub struct AverageQ8 {
     /// Channels.
@@ -310,6 +310,6 @@ pub struct AverageQ8 {
     pub zero: i32,
     /// `scale_x / scale_y` over the number of pixels.
     pub multiplier: f32,
-    /// How sums become bytes.
+    /// How sums are requantised.
     pub end: Requantise,
 }

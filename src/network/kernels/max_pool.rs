@@ -1,17 +1,17 @@
-//! Largest values of windows: a block of channels in registers over all taps of its window.
+//! Max pooling: a block of channels stays in registers over all taps of its window.
 
 use crate::network::graph::{Shape, Window};
 use std::ops::Range;
 
-/// A pooling of largest values.
+/// A max pooling.
 #[derive(Debug)]
 pub struct MaxPool {
     pub(crate) input: Shape,
     pub(crate) output: Shape,
     pub(crate) window: Window,
-    /// Whether padding counts as zeros, else it never wins.
+    /// Whether padding counts as zeros; otherwise it never wins.
     pub(crate) zeros: bool,
-    /// For bytes, what turns a stored one into one that orders as u8, and the stored zero point.
+    /// For bytes: the XOR that makes a stored byte order as u8, and the stored zero point.
     pub(crate) bytes: Option<(u8, u8)>,
 }
 
@@ -24,14 +24,14 @@ impl MaxPool {
         self.rows::<u8, 64, 8>(x, rows, y, (flip, zero), larger);
     }
 
-    /// Output rows `rows` of floats. What is not a number never wins.
+    /// Output rows `rows` of floats. NaN never wins.
     #[inline(always)]
     pub(crate) fn of_floats(&self, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
         let larger = |a: f32, b: f32| if b > a { b } else { a };
         self.rows::<f32, 32, 8>(x, rows, y, (f32::NEG_INFINITY, 0.0), larger);
     }
 
-    /// By blocks of `WIDE` channels, then of `NARROW`, then one by one. `least` and `zero`: what loses to all, and padding.
+    /// In blocks of `WIDE` channels, then `NARROW`, then one by one. `least` loses to every value; `zero` is the padding.
     #[inline(always)]
     fn rows<T: Copy, const WIDE: usize, const NARROW: usize>(
         &self,
@@ -72,7 +72,7 @@ impl MaxPool {
     }
 }
 
-/// The taps of a window, `step` apart from `at - before` on, that lie within `0..size`.
+/// The taps of a window, `step` apart from `at - before`, that are within `0..size`.
 fn inside(at: usize, step: usize, before: usize, taps: usize, size: usize) -> Range<usize> {
     let first = before.saturating_sub(at).div_ceil(step).min(taps);
     let end = (size + before)
@@ -82,7 +82,7 @@ fn inside(at: usize, step: usize, before: usize, taps: usize, size: usize) -> Ra
     first..end
 }
 
-/// The taps of one window that lie in the picture: values from the first one's channel 0 to the next one's.
+/// The taps of one window that are inside the picture: values from the first one's channel 0 to the next one's.
 struct Taps {
     start: usize,
     rows: usize,
@@ -92,7 +92,7 @@ struct Taps {
 }
 
 impl Taps {
-    /// Whole blocks of `N` channels of one pixel from channel `at` on; returns the first channel that is left.
+    /// Whole blocks of `N` channels of one pixel from channel `at`; returns the first remaining channel.
     #[inline(always)]
     fn blocks<T: Copy, const N: usize>(
         &self,
@@ -174,7 +174,7 @@ mod tests {
             };
             let bytes: Vec<u8> = (0..input.volume()).map(|_| random.u8(..)).collect();
             let floats: Vec<f32> = bytes.iter().map(|&b| f32::from(b as i8)).collect();
-            // The plain meaning: all taps, padding included.
+            // By definition: all taps, including padding.
             let largest = |at: &dyn Fn(usize) -> i32, pad: i32, least: i32| -> Vec<i32> {
                 (0..output.volume())
                     .map(|i| {

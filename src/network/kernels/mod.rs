@@ -4,20 +4,19 @@
 //! mod       the trait that each instruction set implements, its contract, and the choice
 //! geometry  what a kernel is given
 //! aligned   memory for weights and activations
-//! panels    how weights are packed, and channels and pixels cut
-//! split     weights with zero points as sums of plain bytes
-//! plain     the loops that every CPU can run, and that all others are tested against
-//! rows      those along the last axis: LayerNormalization and Softmax
-//! max_pool  those of a pooling of largest values
-//! x86, arm  a file or a few per instruction set
+//! panels    how weights are packed, and how channels and pixels are divided
+//! split     weights with zero points as sums of int8 values
+//! plain     portable loops: the reference for all others, and the fallback
+//! rows      LayerNormalization and Softmax along the last axis
+//! max_pool  max pooling
+//! x86, arm  one or more files per instruction set
 //! ```
 //!
-//! All of them share these shapes. Activations are NHWC. A convolution is a matrix product whose left side is read in place:
-//! the values under the window of one output pixel are a few *runs* of contiguous memory (one run for a pointwise
-//! convolution, one a kernel row else), at offsets that are the same for every pixel of a row. The caller lays padding out in
-//! memory beforehand. What a kernel touches exactly is the contract of [`Kernels`]; that steps keep it is proved of every plan
-//! before it runs ([`super::plan::verify`]), that kernels keep it is tested with memory that ends where they must stop.
-//! Quantised kernels give the same bits, those that `requantise` defines.
+//! All share this layout. Activations are NHWC. A convolution is a matrix product whose left side is read in place: the values under
+//! one output pixel's window are a few *runs* of contiguous memory (one run for a pointwise convolution, otherwise one per kernel row),
+//! at offsets that are the same for every pixel of a row. The caller adds padding in memory beforehand. The contract of [`Kernels`] says
+//! exactly what a kernel touches; every plan is verified to keep it before it runs ([`super::plan::verify`]), and kernels are tested
+//! against guard pages. All quantised kernels give the same bits, those that `requantise` defines.
 
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
@@ -54,42 +53,42 @@ use max_pool::MaxPool;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// One instruction set's loops.
+/// The loops of one instruction set.
 ///
-/// The contract of the `unsafe` ones, which take pointers. A kernel that is given what stands here touches nothing else:
+/// The contract of the `unsafe` methods, which take pointers. A kernel touches only what is listed here:
 ///
 /// - **reads**, [`Kernels::conv_q8`] and [`Kernels::conv_f32`]: of every pixel `i` and run `r`, `len` values from
-///   `x + i * x_pitch + offsets[r]` on; and up to [`SLACK`] bytes past the end of any run, which change no result.
+///   `x + i * x_pitch + offsets[r]`; and up to [`SLACK`] bytes past the end of any run, without effect on the result.
 /// - **reads**, [`Kernels::depthwise_q8`] and [`Kernels::depthwise_f32`]: of every row, `w_in * c` values; and up to [`SLACK`]
-///   bytes past them, which change no result. The same row may be given more than once.
+///   bytes past them, without effect on the result. The same row may be passed more than once.
 /// - **writes**: of every pixel the channels `channels`, each value once, from `y + i * y_pitch` (a depthwise row: from
-///   `y + i * c` values) on. Nothing between them, before or after.
-/// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], of a depthwise row at a multiple of 64; it ends at
-///   such a multiple or with the last channel.
-/// - **scratch**: as many bytes as were asked for, from a multiple of 64 on, of this thread alone; written before they are read.
-/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be had otherwise).
-/// - **apart**: no byte that is written is read, slack included, nor written by another thread meanwhile. Bytes in the slack may
-///   be anything that another thread does not write at the same time.
-/// - **aligned**: floats are on multiples of 4; bytes anywhere.
+///   `y + i * c` values). Nothing between, before or after them.
+/// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], in a depthwise row at a multiple of 64; it ends at
+///   such a multiple or at the last channel.
+/// - **scratch**: as many bytes as requested, aligned to 64, private to this thread; written before they are read.
+/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be created otherwise).
+/// - **apart**: no written byte is read (slack included) or written by another thread during the call. Slack bytes may hold anything
+///   that no other thread writes at the same time.
+/// - **aligned**: floats at multiples of 4; bytes anywhere.
 pub trait Kernels: Sync + std::fmt::Debug {
-    /// What is printed.
+    /// Its name in listings.
     fn name(&self) -> &'static str;
     /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
     fn signed(&self) -> bool;
 
-    /// Whether weights of these values can be packed as they are: their zero points must be 0.
+    /// Whether these weights can be packed directly: their zero points must be 0.
     fn takes(&self, raw: &RawQ8<'_>) -> bool {
         raw.w_zero.iter().all(|&z| z == 0)
     }
-    /// Output channels are worked on in groups of so many; a range's start must be a multiple of it.
+    /// Output channels are processed in groups of this size; a range must start at a multiple of it.
     fn channel_group(&self, n: usize) -> usize;
     /// Packs a convolution.
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
-    /// Bytes of scratch memory that [`Kernels::conv_q8`] wants.
+    /// Bytes of scratch memory for [`Kernels::conv_q8`].
     fn conv_q8_scratch_bytes(&self, _: &Runs) -> usize {
         0
     }
-    /// Computes output channels `channels` of some pixels.
+    /// Computes output channels `channels` of `pixels`.
     ///
     /// # Safety
     /// The contract of the trait: reads, writes, channels, scratch, packed, apart.
@@ -102,7 +101,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     );
     /// Packs a depthwise convolution.
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
-    /// Bytes of scratch memory that [`Kernels::depthwise_q8`] wants.
+    /// Bytes of scratch memory for [`Kernels::depthwise_q8`].
     fn depthwise_q8_scratch_bytes(&self, _: &DepthwiseRow) -> usize {
         0
     }
@@ -125,7 +124,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn pack_conv_f32(&self, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
         panels::pack_floats(self.float_panels(runs), runs, raw)
     }
-    /// Computes output channels `channels` of some pixels.
+    /// Computes output channels `channels` of `pixels`.
     ///
     /// # Safety
     /// The contract of the trait: reads, writes, channels, packed, apart, aligned.
@@ -164,7 +163,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn unary_f32(&self, f: Unary, gate: bool, x: &[f32], y: &mut [f32]) {
         f.run::<{ cfg!(target_arch = "aarch64") }>(gate, x, y);
     }
-    /// LayerNormalization of rows of as many values as there are factors.
+    /// LayerNormalization of rows that are as long as the factors.
     fn norm_f32(&self, norm: &Norm, x: &[f32], y: &mut [f32]) {
         rows::norm(norm, x, y);
     }
@@ -172,23 +171,23 @@ pub trait Kernels: Sync + std::fmt::Debug {
     fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
         rows::softmax::<{ cfg!(target_arch = "aarch64") }>(x, c, y);
     }
-    /// Least and greatest of these values and 0.
+    /// Minimum and maximum of these values and 0.
     fn extremes_f32(&self, x: &[f32]) -> Extremes {
         dynamic::extremes(x)
     }
-    /// Real values to whole numbers, see [`dynamic`].
+    /// Floats to integers, see [`dynamic`].
     fn round_f32(&self, of: Extremes, values: &mut [f32]) {
         dynamic::round(of, values);
     }
-    /// Sums of whole numbers to real values, see [`dynamic`].
+    /// Integer sums to floats, see [`dynamic`].
     fn rescale_f32(&self, by: &Rescale<'_>, values: &mut [f32]) {
         dynamic::rescale(by, values);
     }
-    /// Output rows `rows` of a pooling of floats.
+    /// Output rows `rows` of a float max pooling.
     fn max_f32(&self, pool: &MaxPool, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
         pool.of_floats(x, rows, y);
     }
-    /// Output rows `rows` of a pooling of bytes.
+    /// Output rows `rows` of an int8 max pooling.
     fn max_q8(&self, pool: &MaxPool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
         pool.of_bytes(x, rows, y);
     }
@@ -202,7 +201,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     }
 }
 
-/// The best kernels of this CPU. `EYELET_KERNELS` names another set (for tests and comparisons). Chosen once.
+/// The best kernels for this CPU, chosen once. `EYELET_KERNELS` names another set, for tests and comparisons.
 pub fn choose() -> &'static dyn Kernels {
     static CHOSEN: OnceLock<&'static dyn Kernels> = OnceLock::new();
     *CHOSEN.get_or_init(|| {

@@ -1,35 +1,35 @@
-//! How a convolution's output channels are cut into panels, and its pixels into tiles, and how weights are packed for them:
-//! shared by the vector kernels.
+//! How a convolution's output channels are divided into panels and its pixels into tiles, and how weights are packed for them; shared
+//! by the vector kernels.
 
 use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A panel: `first` output channel, `vectors` of `lanes` channels each, and where its packed bytes begin.
+/// A panel: its first output channel, its vectors of `lanes` channels, and where its packed bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panel {
     /// First output channel.
     pub first: usize,
-    /// Vectors of output channels.
+    /// Number of vectors of output channels.
     pub vectors: usize,
-    /// Channels that exist (the last vector may be partly empty).
+    /// Number of channels (the last vector may be partly empty).
     pub channels: usize,
     /// Offset of its packed bytes.
     pub offset: usize,
 }
 
-/// The cut of `n` output channels: all panels but the last have the same width.
+/// The panels of `n` output channels: all but the last have the same width.
 #[derive(Debug, Clone, Copy)]
 pub struct Panels {
     n: usize,
     lanes: usize,
     widest: usize,
-    /// Packed bytes of each vector of channels.
+    /// Packed bytes per vector of channels.
     bytes: usize,
 }
 
 impl Panels {
-    /// `lanes` channels a vector, at most `limit` vectors a panel, `bytes` packed bytes a vector. The width that leaves the
-    /// last panel fullest.
+    /// `lanes` channels per vector, at most `limit` vectors per panel, `bytes` packed bytes per vector. Takes the width that fills the
+    /// last panel best.
     pub fn new(n: usize, lanes: usize, limit: usize, bytes: usize) -> Self {
         let vectors = n.div_ceil(lanes);
         let widest = (2..=limit)
@@ -49,7 +49,7 @@ impl Panels {
         self.widest * self.lanes
     }
 
-    /// Packed bytes of all.
+    /// Packed bytes of all panels.
     pub fn total_bytes(&self) -> usize {
         self.n.div_ceil(self.lanes) * self.bytes
     }
@@ -71,15 +71,15 @@ impl Panels {
     }
 }
 
-/// Panels of convolutions of bytes, `lanes` channels a vector: biases, multipliers, then for each `step` values of a run those
-/// of every channel, channel by channel.
+/// Panels of int8 convolutions, `lanes` channels per vector: biases, multipliers, then for every `step` values of a run the weights of
+/// each channel in turn.
 pub fn byte_panels(runs: &Runs, lanes: usize, limit: usize, step: usize) -> Panels {
     let steps = runs.offsets.len() * runs.len.div_ceil(step);
     Panels::new(runs.n, lanes, limit, (8 + steps * step) * lanes)
 }
 
-/// Packs a convolution of bytes for [`byte_panels`]. `channel(vectors, place)` tells which channel of a panel of `vectors` is
-/// packed at `place`.
+/// Packs an int8 convolution for [`byte_panels`]. `channel(vectors, place)` is the channel packed at `place` of a panel of `vectors`
+/// vectors.
 pub fn pack_bytes(
     panels: Panels,
     runs: &Runs,
@@ -116,7 +116,7 @@ pub fn pack_bytes(
     packed
 }
 
-/// Panels of float convolutions: biases, then for each value of the runs a vector of weights, `lanes` channels a vector.
+/// Panels of float convolutions: biases, then for each value of the runs a vector of weights, `lanes` channels per vector.
 pub fn float_panels(runs: &Runs, lanes: usize, limit: usize) -> Panels {
     let vectors = 1 + runs.offsets.len() * runs.len;
     Panels::new(runs.n, lanes, limit, vectors * lanes * 4)
@@ -144,12 +144,12 @@ pub fn pack_floats(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
     packed
 }
 
-/// Weights of a float convolution: its own, or what a step packs in every run.
+/// Weights of a float convolution: owned, or packed by a step in every run.
 #[derive(Debug)]
 pub enum Packed {
-    /// Its own.
+    /// Owned.
     Own(Aligned),
-    /// In the scratch memory of a thread.
+    /// In a thread's scratch memory.
     Lent(AtomicPtr<u8>),
 }
 
@@ -161,7 +161,7 @@ impl Packed {
             Self::Lent(at) => at.load(Ordering::Relaxed),
         }
     }
-    /// Says where the weights are now. Those that a convolution owns stay where they are.
+    /// Sets where borrowed weights are. Has no effect on owned ones.
     pub fn lend(&self, memory: *mut u8) {
         if let Self::Lent(at) = self {
             at.store(memory, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Packed {
     }
 }
 
-/// A matrix in memory, the right one of a product.
+/// A matrix in memory: the right operand of a product.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix {
     /// Its first value.
@@ -178,17 +178,17 @@ pub struct Matrix {
     pub row: usize,
     /// Values from one column to the next.
     pub column: usize,
-    /// What all are multiplied by.
+    /// Factor on every value.
     pub factor: f32,
 }
 
-/// Packs a matrix for [`float_panels`] as the weights of a convolution without bias: a row for each value of its one run, a
-/// column for each output channel.
+/// Packs a matrix for [`float_panels`] as the weights of a convolution without bias: a row per value of its one run, a column per
+/// output channel.
 ///
 /// # Safety
-/// The matrix has its values where it says.
+/// The matrix's pointer and strides are valid for its size.
 pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: &mut [f32]) {
-    /// Rows that are read along before the next column.
+    /// Rows read before moving to the next column.
     const ROWS: usize = 16;
     let &Matrix {
         values,
@@ -205,7 +205,7 @@ pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: 
         let from = unsafe { values.add(panel.first * column) };
         if column == 1 {
             for (k, to) in to.chunks_exact_mut(width).enumerate() {
-                // SAFETY: row `k` has its channels there.
+                // SAFETY: row `k` holds these channels.
                 let from = unsafe { std::slice::from_raw_parts(from.add(k * row), panel.channels) };
                 for (to, &from) in to.iter_mut().zip(from) {
                     *to = from * factor;
@@ -230,8 +230,8 @@ pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: 
     }
 }
 
-/// Packs a float depthwise convolution: blocks of `lanes` channels, each its biases, then for each kernel row and column the
-/// block's weights.
+/// Packs a float depthwise convolution: blocks of `lanes` channels, each with its biases, then the block's weights for each kernel row
+/// and column.
 pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize) -> Aligned {
     let per = row.kh * row.kw;
     let mut packed = Aligned::zeroed(row.c.div_ceil(lanes) * (1 + per) * lanes * 4);
@@ -247,20 +247,20 @@ pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize)
     packed
 }
 
-/// Cuts `count` pixels into nearly equal tiles of at most `most`: `(first, size)` of each.
+/// Divides `count` pixels into nearly equal tiles of at most `most`: `(first, size)` of each.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let tiles = count.div_ceil(most).max(1);
-    // The first ones have the pixels that are over. One division, for this stands in inner loops.
+    // The first tiles take the remaining pixels. One division only: this runs in inner loops.
     let (size, longer) = (count / tiles, count % tiles);
     (0..tiles).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
-/// Cuts pixels into nearly equal tiles of at most `most` and calls `run(pixels, size)` for each. `at` is the byte of a pixel's
-/// output where the panel's begins.
+/// Divides pixels into nearly equal tiles of at most `most` and calls `run(pixels, size)` for each. `at` is the byte within a pixel's
+/// output where the panel's output begins.
 ///
 /// # Safety
-/// The pixels are as their geometry says.
+/// The pixels satisfy the kernel contract for their geometry.
 #[cfg(target_arch = "x86_64")]
 pub unsafe fn even_tiles(p: &Pixels, at: usize, most: usize, mut run: impl FnMut(&Pixels, usize)) {
     for (first, count) in tiles(p.count, most).filter(|&(_, count)| count > 0) {
@@ -270,11 +270,11 @@ pub unsafe fn even_tiles(p: &Pixels, at: usize, most: usize, mut run: impl FnMut
     }
 }
 
-/// Cuts pixels into full tiles of `most` and a last one of the rest, and calls `run(pixels, size, count)` for `count` tiles of
-/// `size` pixels (and so not by `pixels.count`). `at` is the byte of a pixel's output where the panel's begins.
+/// Divides pixels into full tiles of `most` and a last one with the rest, and calls `run(pixels, size, count)` for `count` tiles of
+/// `size` pixels (`pixels.count` does not apply). `at` is the byte within a pixel's output where the panel's output begins.
 ///
 /// # Safety
-/// The pixels are as their geometry says.
+/// The pixels satisfy the kernel contract for their geometry.
 #[cfg(target_arch = "aarch64")]
 pub unsafe fn whole_tiles(
     p: &Pixels,

@@ -1,7 +1,7 @@
-//! Plain Rust, written from the definitions: the oracle of every other kernel, and what runs on a CPU without one.
+//! Plain Rust, written from the definitions: the reference for every other kernel, and the fallback on a CPU without one.
 //!
-//! Packed form: bias, multipliers (bytes only), then weights in the given order (those of float convolutions as one panel); byte
-//! weights as i16 with their zero point taken off.
+//! Packed form: bias, multipliers (int8 only), then weights in the given order (float convolutions as one panel); int8 weights as i16
+//! with their zero point subtracted.
 
 use super::panels::{Panels, float_panels};
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use std::ops::Range;
 
-/// The reference kernels, in both forms of storing bytes.
+/// The reference kernels, for both storage formats of bytes.
 #[derive(Debug)]
 pub struct Reference {
     signed: bool,
@@ -21,7 +21,7 @@ pub static UNSIGNED: Reference = Reference { signed: false };
 /// Bytes stored as i8.
 pub static SIGNED: Reference = Reference { signed: true };
 
-/// A stored byte's number.
+/// The number that a stored byte represents.
 #[inline(always)]
 fn number(byte: u8, signed: bool) -> i32 {
     if signed {
@@ -61,7 +61,7 @@ fn pack_q8(raw: &RawQ8<'_>) -> Aligned {
     ])
 }
 
-/// `count` values of four or two bytes from `at` on.
+/// `count` values of four or two bytes from `at`.
 ///
 /// # Safety
 /// The packed bytes hold them, aligned.
@@ -99,7 +99,7 @@ impl Kernels for Reference {
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
-        // SAFETY: pack_q8 laid them out so; contract (reads, writes).
+        // SAFETY: the layout is that of pack_q8; contract (reads, writes).
         unsafe {
             let bias: &[i32] = view(&conv.packed, 0, *n);
             let multiplier: &[f32] = view(&conv.packed, n * 4, *n);
@@ -135,7 +135,7 @@ impl Kernels for Reference {
     ) {
         let d = &conv.row;
         let per = d.kh * d.kw;
-        // SAFETY: pack_q8 laid them out so; contract (reads, writes).
+        // SAFETY: the layout is that of pack_q8; contract (reads, writes).
         unsafe {
             let bias: &[i32] = view(&conv.packed, 0, d.c);
             let multiplier: &[f32] = view(&conv.packed, d.c * 4, d.c);
@@ -168,7 +168,7 @@ impl Kernels for Reference {
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
         let Runs { offsets, len, n } = &conv.runs;
         let per = offsets.len() * len;
-        // SAFETY: `pack_floats` laid them out so; contract (reads, writes).
+        // SAFETY: the layout is that of `pack_floats`; contract (reads, writes).
         unsafe {
             let packed = conv.packed.as_ptr().cast::<f32>();
             let bias = std::slice::from_raw_parts(packed, *n);
@@ -204,7 +204,7 @@ impl Kernels for Reference {
     ) {
         let d = &conv.row;
         let per = d.kh * d.kw;
-        // SAFETY: pack_depthwise_f32 laid them out so; contract (reads, writes).
+        // SAFETY: the layout is that of pack_depthwise_f32; contract (reads, writes).
         unsafe {
             let bias: &[f32] = view(&conv.packed, 0, d.c);
             let w: &[f32] = view(&conv.packed, d.c * 4, d.c * per);
@@ -287,8 +287,8 @@ pub fn average_q8(average: &AverageQ8, signed: bool, x: &[u8], y: &mut [u8]) {
     }
 }
 
-/// Average over all pixels, a block of channels at a time. Every fourth pixel goes to the same sum, the others to three more:
-/// ONNX Runtime's order on x86-64, for its bits.
+/// Average over all pixels, a block of channels at a time. Four sums, one for every fourth pixel:
+/// ONNX Runtime's order on x86-64, to give the same bits.
 #[inline(always)]
 pub fn average_f32(x: &[f32], c: usize, y: &mut [f32]) {
     let pixels = (x.len() / c) as f32;

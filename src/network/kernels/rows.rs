@@ -1,10 +1,10 @@
-//! Sums along the last axis: LayerNormalization and Softmax. Plain loops over so many values at once that the compiler makes
-//! vectors of them; the order of summing is the same on every CPU.
+//! Sums along the last axis: LayerNormalization and Softmax. Plain loops that the compiler vectorises; the order of summation is the
+//! same on every CPU.
 
 use crate::network::graph::Norm;
 use crate::network::graph::functions::exp;
 
-/// Partial sums that are kept.
+/// Number of partial sums.
 const LANES: usize = 16;
 
 /// The sum of `of(x)`.
@@ -30,7 +30,7 @@ fn sum(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sums[0]
 }
 
-/// LayerNormalization of rows of as many values as there are factors.
+/// LayerNormalization of rows that are as long as the factors.
 #[inline(always)]
 pub fn norm(norm: &Norm, x: &[f32], y: &mut [f32]) {
     let Norm {

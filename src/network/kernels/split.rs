@@ -1,27 +1,26 @@
-//! Weights with zero points as sums of plain bytes.
+//! Weights with zero points as sums of int8 values.
 //!
-//! `w - zero` is up to 255 large, and a kernel's weight is a byte. So it is written as a sum of bytes, and the kernel goes over
-//! the same inputs once for each: twice the work (three times for the rare `w - zero` of 255), by the kernels that are there,
-//! and the same sums to the bit.
+//! `w - zero` is up to 255, and a kernel's weight is an int8. So it is split into a sum of int8 values, and the kernel reads the same
+//! inputs once per part: twice the work (three times for the rare `w - zero` of 255), with the existing kernels and identical sums.
 
 use super::{Kernels, RawQ8};
 use std::borrow::Cow;
 
-/// Weights as a kernel takes them.
+/// Weights in the form that a kernel takes.
 #[derive(Debug)]
 pub struct Split<'a> {
     w: Cow<'a, [i8]>,
     w_zero: Cow<'a, [i32]>,
-    /// How many bytes each weight is a sum of.
+    /// Number of int8 values that each weight is split into.
     pub parts: usize,
 }
 
-/// The largest part: what no kernel's instructions overflow with.
+/// The largest part: no kernel's instructions overflow with it.
 const LARGEST: i32 = 127;
 
 impl<'a> Split<'a> {
-    /// The weights as they are, where `kernels` takes them so. Else as sums: an output channel's first parts come first, then
-    /// its second ones; for a depthwise convolution that is a kernel of `parts` times the rows.
+    /// The weights unchanged, if `kernels` takes them so. Otherwise split: an output channel's first parts, then its second ones; for a
+    /// depthwise convolution that is a kernel with `parts` times the rows.
     pub fn of(kernels: &dyn Kernels, raw: &RawQ8<'a>) -> Self {
         if kernels.takes(raw) {
             return Self {
@@ -41,7 +40,7 @@ impl<'a> Split<'a> {
         for n in 0..channels {
             for part in 0..parts as i32 {
                 w.extend((n * per..(n + 1) * per).map(|i| {
-                    // What is left after the parts before, which were as large as they could be.
+                    // The remainder after the earlier parts, each as large as possible.
                     let weight = weight(i);
                     let left = (weight.abs() - part * LARGEST).clamp(0, LARGEST);
                     (left * weight.signum()) as i8

@@ -8,7 +8,7 @@ use crate::network::graph::Quant;
 use crate::network::graph::requantise::Requantise;
 use fastrand::Rng;
 
-/// Memory that ends where its page does, with a page after it that nobody may touch: who reads or writes further dies.
+/// Memory that ends at the end of its page, followed by a guard page: an access past the end faults.
 struct Guarded<T> {
     map: *mut libc::c_void,
     bytes: usize,
@@ -68,12 +68,12 @@ impl<T> std::ops::DerefMut for Guarded<T> {
 
 impl<T> Drop for Guarded<T> {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and nobody has its address any more.
+        // SAFETY: mapped by `new`, and nothing refers to it any more.
         unsafe { libc::munmap(self.map, self.bytes) };
     }
 }
 
-/// Memory with slack after it, and nothing after that: any bytes, or those alone whose products are the largest.
+/// Memory followed by slack and then a guard page, holding random bytes, or only those whose products are the largest.
 fn memory(random: &mut Rng, len: usize) -> Guarded<u8> {
     let extreme = random.u8(..4) == 0;
     let byte = |_| {
@@ -119,7 +119,7 @@ struct Case {
 }
 
 fn case(random: &mut Rng, n: usize, per: usize) -> Case {
-    // Usual weights, small ones, and those alone whose products are the largest.
+    // Usual weights, small ones, and only those whose products are the largest.
     let kind = random.u8(..4);
     let mut weight = |_| match kind {
         0 => random.i8(-20..=20),
@@ -127,13 +127,13 @@ fn case(random: &mut Rng, n: usize, per: usize) -> Case {
         _ => random.i8(-127..=127),
     };
     let w = (0..n * per).map(&mut weight).collect();
-    // Results must stay off the limits to show a difference.
+    // Results must not saturate, or a difference would not show.
     let largest = [1e-1, 5e-3, 4e-2, 4e-2][usize::from(kind)];
     Case {
         w,
         bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
         multiplier: {
-            // Now and then so large that only saturation is left.
+            // Sometimes so large that everything saturates.
             let scale = if random.u8(..8) == 0 { 1e9 } else { largest };
             (0..n)
                 .map(|_| random.f32() * scale / (per as f32).sqrt())
@@ -175,7 +175,7 @@ fn runs(random: &mut Rng, size: usize, value: usize) -> (Runs, usize) {
     (Runs { offsets, len, n }, pitch)
 }
 
-/// Scratch memory with bytes behind it that must stay as they are.
+/// Scratch memory followed by bytes that must not change.
 struct Scratch {
     memory: Guarded<u8>,
     bytes: usize,
@@ -237,7 +237,7 @@ fn convolutions_of_bytes_are_bit_identical() {
                 };
                 let middle = kernels.channel_group(shape.n).min(shape.n);
                 let mut scratch = Scratch::new(k.conv_q8_scratch_bytes(&shape));
-                // SAFETY: x and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
+                // SAFETY: x and y are as long as the geometry says plus SLACK; the scratch is as long as requested.
                 unsafe {
                     k.conv_q8(&conv, &job, 0..middle, scratch.start());
                     k.conv_q8(&conv, &job, middle..shape.n, scratch.start());
@@ -313,7 +313,7 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                 let middle = 64.min(d.c);
                 let mut scratch = Scratch::new(k.depthwise_q8_scratch_bytes(&d));
                 let (y_start, start) = (y.as_mut_ptr(), scratch.start());
-                // SAFETY: rows and y are as long as the geometry says, and SLACK more; the scratch is as long as was asked for.
+                // SAFETY: rows and y are as long as the geometry says plus SLACK; the scratch is as long as requested.
                 unsafe {
                     k.depthwise_q8(&conv, &rows, y_start, 0..middle, start);
                     k.depthwise_q8(&conv, &rows, y_start, middle..d.c, start);
@@ -361,7 +361,7 @@ fn float_convolutions_agree() {
                 count: pixels,
             };
             let middle = k.channel_group(shape.n).min(shape.n);
-            // SAFETY: x and y are as long as the geometry says, and SLACK more.
+            // SAFETY: x and y are as long as the geometry says plus SLACK.
             unsafe {
                 k.conv_f32(&conv, &job, 0..middle);
                 k.conv_f32(&conv, &job, middle..shape.n);
@@ -396,7 +396,7 @@ fn float_depthwise_convolutions_agree() {
                 .collect();
             let mut y = Guarded::new(d.w_out * d.c, |_| 7.5f32);
             let middle = 64.min(d.c);
-            // SAFETY: rows and y are as long as the geometry says, and SLACK more.
+            // SAFETY: rows and y are as long as the geometry says plus SLACK.
             unsafe {
                 k.depthwise_f32(&conv, &rows, y.as_mut_ptr().cast(), 0..middle);
                 k.depthwise_f32(&conv, &rows, y.as_mut_ptr().cast(), middle..d.c);
