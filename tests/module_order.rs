@@ -306,3 +306,55 @@ fn every_module_is_in_the_lists() {
         assert_eq!(names, listed, "{folder}");
     }
 }
+
+/// The files that may hold unsafe code outside of their tests: folders, or the beginning of a file's name.
+const UNSAFE: &[&str] = &[
+    // Kernels, and the only place that turns an offset into a pointer; the mapped results of an island.
+    "src/network/kernels/",
+    "src/network/run/",
+    "src/network/tract/island.rs",
+    "src/preprocess/lanes/",
+    // The pool, and limits of the process.
+    "src/memory",
+    // System calls.
+    "src/camera/v4l2/media/",
+    "src/camera/v4l2/node.rs",
+    "src/camera/v4l2/stream.rs",
+    "src/care/mailbox_sys.rs",
+    "src/clock.rs",
+    "src/firmware/",
+    "src/poll.rs",
+    "src/show/drm/buffer.rs",
+    "src/show/fb_sys.rs",
+    "src/update/mod.rs",
+];
+
+#[test]
+fn unsafe_code_is_in_few_files() {
+    let mut found = BTreeSet::new();
+    for source in sources() {
+        let (lines, _) = lines_outside_of_tests(&source);
+        let is_unsafe = |line: &&Line<'_>| {
+            let code = line.text.split("//").next().unwrap_or_default();
+            code.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|word| word == "unsafe")
+        };
+        let file = source.file.to_str().unwrap();
+        let is_for_tests = file.contains("/tests/") || file.ends_with("tests.rs");
+        if is_for_tests || file.starts_with("src/camera/v4l2-sys/") {
+            continue;
+        }
+        if let Some(line) = lines.iter().find(is_unsafe) {
+            let listed = UNSAFE.iter().find(|listed| file.starts_with(**listed));
+            let listed = listed.unwrap_or_else(|| {
+                panic!(
+                    "{file}:{}: unsafe code in a file that is not listed for it",
+                    line.number
+                )
+            });
+            found.insert(*listed);
+        }
+    }
+    let all: BTreeSet<_> = UNSAFE.iter().copied().collect();
+    assert_eq!(found, all, "listed without need");
+}
