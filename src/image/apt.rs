@@ -38,7 +38,7 @@ impl Apt {
     pub fn kernel(&self, at_least: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
         let meta = format!("{KERNEL}:arm64");
         let text = output(Command::new("apt-cache").args(["show", &meta]))
-            .map_err(|_| unknown(&meta, None))?;
+            .map_err(|complaint| complaint.of_package(&meta))?;
         let candidate =
             output(Command::new("apt-cache").args(["policy", &meta])).unwrap_or_default();
         let candidate = candidate
@@ -68,7 +68,7 @@ impl Apt {
     fn kernel_parts(&self, name: &str) -> Result<Vec<PathBuf>, Failure> {
         let full_name = format!("{name}:arm64");
         let text = output(Command::new("apt-cache").args(["show", &full_name]))
-            .map_err(|_| unknown(&full_name, None))?;
+            .map_err(|complaint| complaint.of_package(&full_name))?;
         let mut parts = vec![self.package(&full_name)?];
         for part in parts_of_kernel(&text, name) {
             parts.push(self.package(&format!("{part}:arm64"))?);
@@ -81,10 +81,7 @@ impl Apt {
     pub fn package(&self, name: &str) -> Result<PathBuf, Failure> {
         // Prints the URL, file name and length without downloading.
         let text = output(Command::new("apt-get").args(["download", "-q", "--print-uris", name]))
-            .map_err(|complaint| match complaint {
-            Complaint::NotStarted(reason) => no_apt(&reason),
-            Complaint::Failed(_) => unknown(name, component(name)),
-        })?;
+            .map_err(|complaint| complaint.of_package(name))?;
         let (file_name, size_bytes) =
             uri_line(&text).ok_or_else(|| unknown(name, component(name)))?;
         let path = self.cache.join(&file_name);
@@ -119,9 +116,14 @@ fn package(message: impl std::fmt::Display) -> Failure {
     Failure::new(Cause::Package, message)
 }
 
-fn no_apt(reason: &str) -> Failure {
+fn no_apt(name: &str, reason: &str) -> Failure {
+    let option = match name {
+        "raspi-firmware" => "--firmware",
+        _ if name.starts_with("busybox") => "--busybox",
+        _ => "--kernel",
+    };
     package(format!(
-        "there is no apt on this machine ({reason}): download the packages and pass them, --kernel FILE.deb, --firmware FILE.deb, --busybox FILE.deb"
+        "there is no apt on this machine ({reason}) to download {name} with: download it yourself and pass it with {option} FILE.deb"
     ))
 }
 
@@ -218,6 +220,14 @@ impl Complaint {
     fn text(self) -> String {
         match self {
             Self::NotStarted(text) | Self::Failed(text) => text,
+        }
+    }
+
+    /// The failure to find the package `name`.
+    fn of_package(self, name: &str) -> Failure {
+        match self {
+            Self::NotStarted(reason) => no_apt(name, &reason),
+            Self::Failed(_) => unknown(name, component(name)),
         }
     }
 }
