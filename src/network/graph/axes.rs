@@ -1,26 +1,26 @@
-//! Where the values of a tensor of any rank lie in memory: most of what an attention network does between tokens and heads moves
-//! nothing, it only counts along other axes.
+//! Views of a tensor of any rank: sizes, strides and an offset. Most of what an attention network does between tokens and heads
+//! moves no data, it only reindexes.
 //!
-//! No axis is empty, there are at most `VALUES_MOST` values, and each lies that near to the first of its tensor: the first
-//! axes come from [`Axes::plain`], and what is made of them only goes to fewer places or says `None`.
+//! No axis is empty, there are at most `VALUES_MOST` values, and each is within that distance of its tensor's first value: the
+//! first axes come from [`Axes::plain`], and every view made from them only reaches fewer places or is `None`.
 
 use super::sizes::volume;
 
-/// The most axes that are followed.
+/// The most axes supported.
 pub const MOST: usize = 6;
 
-/// Sizes of all axes, and how many values lie between neighbours along each.
+/// Size of each axis, and the stride along it in values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axes {
     rank: usize,
     size: [usize; MOST],
-    /// 0 for an axis of one place, so that equal orders compare equal, and for one along which the values repeat.
+    /// 0 for an axis of size 1, so that equal orders compare equal, and for a broadcast axis.
     stride: [usize; MOST],
     offset: usize,
 }
 
 impl Axes {
-    /// The last axis fastest, without gaps; `None` for more than [`MOST`] axes, an empty one, or too many values.
+    /// Row-major, without gaps; `None` for more than [`MOST`] axes, an empty one, or too many values.
     pub fn plain(dims: &[usize]) -> Option<Self> {
         volume(dims).ok()?;
         let mut made = Self {
@@ -43,27 +43,27 @@ impl Axes {
         &self.size[..self.rank]
     }
 
-    /// Values from one place to the next along each axis.
+    /// Stride of each axis, in values.
     pub fn strides(&self) -> &[usize] {
         &self.stride[..self.rank]
     }
 
-    /// Where the first value lies.
+    /// Index of the first value.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// How many values.
+    /// Number of values.
     pub fn volume(&self) -> usize {
         self.dims().iter().product()
     }
 
-    /// Whether the values lie in the order in which they are counted, without gaps.
+    /// Whether the values are contiguous in row-major order.
     pub fn is_plain(&self) -> bool {
         Self::plain(self.dims()).is_some_and(|p| p.stride == self.stride)
     }
 
-    /// The axes in another order; `None` when it is no order of them.
+    /// The axes permuted; `None` if `order` is not a permutation of them.
     pub fn transposed(&self, order: &[usize]) -> Option<Self> {
         let mut made = *self;
         let mut seen = [false; MOST];
@@ -79,7 +79,7 @@ impl Axes {
         Some(made)
     }
 
-    /// Counted along other axes, where that moves nothing.
+    /// Reshaped, if that needs no copy.
     pub fn reshaped(&self, dims: &[usize]) -> Option<Self> {
         let mut made = Self::plain(dims)?;
         made.offset = self.offset;
@@ -109,7 +109,7 @@ impl Axes {
         old.next().is_none().then_some(made)
     }
 
-    /// `count` places along an axis from `first` on, every `step`-th of them; `None` when they are not all there.
+    /// `count` places along an axis, starting at `first`, every `step`-th of them; `None` if they are not all there.
     pub fn sliced(&self, axis: usize, first: usize, count: usize, step: usize) -> Option<Self> {
         let last = count.checked_sub(1)?.checked_mul(step)?;
         if last.checked_add(first)? >= *self.dims().get(axis)? {
@@ -126,7 +126,7 @@ impl Axes {
         Some(made)
     }
 
-    /// Without an axis of one place; `None` when it has more.
+    /// Without an axis of size 1; `None` if it is larger.
     pub fn without(&self, axis: usize) -> Option<Self> {
         if self.dims().get(axis) != Some(&1) {
             return None;
@@ -139,7 +139,7 @@ impl Axes {
         Some(made)
     }
 
-    /// With axes of one place before the others, `rank` axes in all; `None` when that is too many or there are more.
+    /// With axes of size 1 in front, `rank` axes in all; `None` if that is too many or fewer than there are.
     pub fn raised(&self, rank: usize) -> Option<Self> {
         let more = rank.checked_sub(self.rank).filter(|_| rank <= MOST)?;
         let mut made = *self;
@@ -152,7 +152,7 @@ impl Axes {
         Some(made)
     }
 
-    /// With axis `axis` of one place repeated `count` times; `None` when it has more, or that is too many values.
+    /// With axis `axis`, of size 1, repeated `count` times; `None` if it is larger, or the result has too many values.
     pub fn repeated(&self, axis: usize, count: usize) -> Option<Self> {
         if self.dims().get(axis) != Some(&1) {
             return None;
@@ -163,7 +163,7 @@ impl Axes {
         Some(made)
     }
 
-    /// Size and stride of the axes, those put together that lie behind each other; the rest of the list is `(1, 0)`.
+    /// Size and stride of the axes, with contiguous neighbours merged; the rest of the list is `(1, 0)`.
     pub fn merged(&self) -> [(usize, usize); MOST] {
         let mut made = [(1, 0); MOST];
         let mut count = 0;
@@ -181,7 +181,7 @@ impl Axes {
         made
     }
 
-    /// Where the first value of place `at` of the axes before `axis` lies, these counted as one.
+    /// Index of the first value at place `at` of the axes before `axis`, which are counted as one.
     pub fn start(&self, mut at: usize, axis: usize) -> usize {
         let mut start = self.offset;
         for i in (0..axis).rev() {
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::network::graph::sizes::VALUES_MOST;
 
-    /// Where every value lies, in the order of counting.
+    /// The index of every value, in row-major order.
     fn places(a: &Axes) -> Vec<usize> {
         (0..a.volume()).map(|i| a.start(i, a.rank)).collect()
     }

@@ -1,13 +1,13 @@
-//! Quantisation whose scale is found anew in every run: the arithmetic of ONNX's DynamicQuantizeLinear and of what follows the
-//! sums of its integers. Every step is one IEEE binary32 operation, rounded to nearest even, so that the bits are ONNX Runtime's
-//! whatever the kernels and the number of threads:
-//! - of a tensor with 0 among its values, `scale = (greatest - least) / 255`, or 1 if all are 0;
-//! - `zero point = round_half_even(-least / scale)`, limited to 0..=255;
-//! - an integer without its zero point is `round_half_even(x / scale)`, limited to `-zero point..=255 - zero point`: a whole
-//!   number, which a float holds exactly, as well as its products with those of the weights and their sums up to 2^24;
-//! - a sum is multiplied by `scale * weights' scale`, the bias is added, then come the limits.
+//! Quantisation whose scale is recomputed in every run: the arithmetic of ONNX's DynamicQuantizeLinear and of what follows the
+//! integer sums. Every step is one IEEE binary32 operation, rounded to nearest even, so the bits are ONNX Runtime's, whatever the
+//! kernels and the number of threads:
+//! - with 0 counted among the tensor's values, `scale = (greatest - least) / 255`, or 1 if all are 0;
+//! - `zero point = round_half_even(-least / scale)`, clamped to 0..=255;
+//! - an integer minus its zero point is `round_half_even(x / scale)`, clamped to `-zero point..=255 - zero point`: a whole
+//!   number, which a float holds exactly, as it does its products with those of the weights and their sums up to 2^24;
+//! - a sum is multiplied by `scale * weights' scale`, the bias is added, then the result is clamped.
 
-/// Least and greatest value of a tensor, or of a part of one, with 0 among them.
+/// Least and greatest value of a tensor or of part of one, with 0 counted among them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Extremes {
     /// The least.
@@ -17,13 +17,13 @@ pub struct Extremes {
 }
 
 impl Extremes {
-    /// Of no value but 0.
+    /// Those of no values: 0.
     pub const NONE: Self = Self {
         low: 0.0,
         high: 0.0,
     };
 
-    /// Those of both parts.
+    /// Those of both parts together.
     #[inline(always)]
     pub fn with(self, other: Self) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Extremes {
         }
     }
 
-    /// Of the whole tensor, from `(least, greatest)` of each part.
+    /// Those of the whole tensor, from `(least, greatest)` of each part.
     pub fn of_parts(parts: &[f32]) -> Self {
         parts.chunks_exact(2).fold(Self::NONE, |all, part| {
             all.with(Self {
@@ -42,7 +42,7 @@ impl Extremes {
         })
     }
 
-    /// The value of one step.
+    /// The quantisation step.
     pub fn scale(self) -> f32 {
         if self.low == self.high {
             1.0
@@ -51,14 +51,14 @@ impl Extremes {
         }
     }
 
-    /// The integer that means 0.
+    /// The integer that represents 0.
     pub fn zero_point(self) -> f32 {
         let steps = greatest(0.0, 0.0 - self.low / self.scale());
         least(255.0, steps).round_ties_even()
     }
 }
 
-// `f32::min` and `max` would not become vectors; NaN is passed over.
+// `f32::min` and `max` would not be vectorised; NaN is skipped.
 #[inline(always)]
 fn least(a: f32, b: f32) -> f32 {
     if b < a { b } else { a }
@@ -69,7 +69,7 @@ fn greatest(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// Of these values and 0.
+/// Those of these values and 0.
 #[inline(always)]
 pub fn extremes(x: &[f32]) -> Extremes {
     const LANES: usize = 32;
@@ -88,7 +88,7 @@ pub fn extremes(x: &[f32]) -> Extremes {
     lanes.chain(rest).fold(Extremes::NONE, Extremes::with)
 }
 
-/// Real values to whole numbers.
+/// Converts real values to whole numbers.
 #[inline(always)]
 pub fn round(of: Extremes, values: &mut [f32]) {
     let scale = of.scale();
@@ -98,20 +98,20 @@ pub fn round(of: Extremes, values: &mut [f32]) {
     }
 }
 
-/// What is done with a convolution's sums of whole numbers.
+/// How a convolution's sums of whole numbers become real values.
 #[derive(Debug, Clone, Copy)]
 pub struct Rescale<'a> {
     /// Scale of the integers that were summed.
     pub scale: f32,
-    /// The weights' scale, for each channel.
+    /// The weights' scale per channel.
     pub factors: &'a [f32],
-    /// As many biases.
+    /// Bias per channel.
     pub bias: &'a [f32],
-    /// Limits of the result.
+    /// Clamp limits of the result.
     pub clamp: (f32, f32),
 }
 
-/// Sums to real values: those of one or more pixels.
+/// Converts sums to real values, for one or more pixels.
 #[inline(always)]
 pub fn rescale(by: &Rescale<'_>, values: &mut [f32]) {
     let Rescale {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::network::kernels;
 
-    /// DynamicQuantizeLinear as its definition has it: scale, zero point, integers.
+    /// DynamicQuantizeLinear by its definition: scale, zero point, integers.
     fn plain(x: &[f32]) -> (f32, i32, Vec<i32>) {
         let low = x.iter().copied().fold(0.0, f32::min);
         let high = x.iter().copied().fold(0.0, f32::max);
@@ -201,7 +201,7 @@ mod tests {
     fn what_is_no_number_does_not_spread() {
         let of = extremes(&[1.0, f32::NAN, -1.0, 0.5]);
         assert_eq!((of.low, of.high), (-1.0, 1.0));
-        // A value that is none, an endless scale, and one that is so small that it is 0.
+        // A NaN, an infinite scale, and one so small that it is 0.
         for mut x in [
             vec![1.0, f32::NAN, -1.0, 0.5],
             vec![f32::INFINITY, 1.0, -1.0],

@@ -1,4 +1,4 @@
-//! Which layers make and read each tensor: asked of every layer, so it is looked up and not searched for.
+//! Which layers make and read each tensor: looked up, because it is asked of every layer.
 
 use super::{Graph, TensorId};
 use std::cell::RefCell;
@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 /// The maker and the readers of each tensor.
 pub(crate) struct Ends {
     maker: Vec<Option<usize>>,
-    /// Those that read it no more may be among them, until one comes across them.
+    /// May hold layers that no longer read the tensor; these are removed when they are found.
     readers: Vec<RefCell<BTreeSet<usize>>>,
-    /// It is taken out of the graph.
+    /// Whether the tensor is exported, so that something outside reads it.
     taken: Vec<bool>,
 }
 
 impl Ends {
-    /// Of all tensors of a graph.
+    /// Those of all tensors of a graph.
     pub(crate) fn of(graph: &Graph) -> Self {
         let count = graph.tensors.len();
         let mut ends = Self {
@@ -31,7 +31,7 @@ impl Ends {
         ends
     }
 
-    /// Layer `i` reads or makes others than before.
+    /// Layer `i` now reads or makes other tensors than before.
     pub(crate) fn changed(&mut self, graph: &Graph, i: usize) {
         let layer = &graph.layers[i];
         self.maker[layer.output.0] = Some(i);
@@ -45,7 +45,7 @@ impl Ends {
         self.maker[tensor.0].filter(|&i| graph.layers[i].output == tensor)
     }
 
-    /// The layer that alone reads a tensor.
+    /// The layer that is the tensor's only reader.
     pub(crate) fn only_reader(&self, graph: &Graph, tensor: TensorId) -> Option<usize> {
         let mut readers = self.readers[tensor.0].borrow_mut();
         let mut found = None;

@@ -1,7 +1,7 @@
-//! Functions of one value, over slices: every loop is without branches, so that the compiler makes vectors of it.
+//! Functions of one value, over slices: no loop has branches, so that the compiler vectorises all of them.
 //!
-//! FUSED: products are fused with the sums after them, for CPUs that do so in one instruction. Without it every step is a plain
-//! IEEE operation, so that tables made of these functions are the same on all CPUs.
+//! FUSED: multiply and add are fused, for CPUs that do so in one instruction. Without it every step is a plain IEEE operation, so
+//! that tables built from these functions are the same on all CPUs.
 
 use super::Unary;
 
@@ -11,18 +11,18 @@ fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// `e^x`, off by less than 2 in the last place between -87 and 88; beyond it stays at the last value, and NaN stays NaN.
+/// `e^x`, within 2 ULP between -87 and 88; constant beyond that, and NaN stays NaN.
 ///
-/// `e^x = 2^n * e^r` with `n` the whole number next to `x / ln 2`; `e^r` by its power series, whose eighth term is below 2^-27
-/// for `|r| <= ln 2 / 2`. `ln 2` is taken off in two parts, the first with so few digits that `n` times it is exact (Cody and
-/// Waite, Software Manual for the Elementary Functions, 1980).
+/// `e^x = 2^n * e^r` with `n` the integer nearest to `x / ln 2`; `e^r` by its power series, whose eighth term is below 2^-27 for
+/// `|r| <= ln 2 / 2`. `ln 2` is subtracted in two parts, the first with so few digits that `n` times it is exact (Cody and Waite,
+/// Software Manual for the Elementary Functions, 1980).
 #[inline(always)]
 pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    /// Added to a number of less than 2^22, it leaves the whole number in the lowest bits.
+    /// Added to a number below 2^22, it leaves the integer in the lowest bits.
     const TO_WHOLE: f32 = 12_582_912.0;
-    // `max` and `min` would make a number of NaN.
+    // `max` and `min` would turn NaN into a number.
     let x = if x < -87.0 { -87.0 } else { x };
     let x = if x > 88.0 { 88.0 } else { x };
     let whole = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, TO_WHOLE);
@@ -50,7 +50,7 @@ fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FUSED>(-x))
 }
 
-/// Near 0 by its power series, where `1 - 2 / (e^2x + 1)` would lose digits.
+/// Near 0 by its power series, because `1 - 2 / (e^2x + 1)` would lose digits there.
 #[inline(always)]
 fn tanh<const FUSED: bool>(x: f32) -> f32 {
     let square = x * x;
@@ -62,7 +62,7 @@ fn tanh<const FUSED: bool>(x: f32) -> f32 {
     if square < 0.09 { x * series } else { far }
 }
 
-/// Off by less than 5e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+/// Error below 5e-7: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
 #[inline(always)]
 fn erf<const FUSED: bool>(x: f32) -> f32 {
     let t = 1.0 / multiply_add::<FUSED>(0.327_591_1, x.abs(), 1.0);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_error_function_is_near_the_truth() {
-        // From tables, to the digits given.
+        // From published tables, to the digits given.
         for (x, want) in [
             (0.0, 0.0),
             (0.1, 0.112_462_92),

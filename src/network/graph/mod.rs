@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! mod         layers, tensors, the graph
-//! sizes       shapes whose volume was checked
-//! axes        how values of any rank lie in them
-//! requantise  the exact integer arithmetic
-//! dynamic     that of scales found anew in every run
+//! sizes       shapes with a checked volume
+//! axes        views of tensors of any rank
+//! requantise  exact integer arithmetic
+//! dynamic     arithmetic of scales that are recomputed in every run
 //! functions   functions of one value
 //! ends        which layers make and read each tensor
 //! ```
 //!
-//! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255
-//! (an ONNX int8 tensor is moved up by 128); whether `q` is stored as it is or with its top bit flipped is the kernels' choice.
+//! Every tensor is one picture (batch 1) in NHWC order. A quantised tensor means `(q - zero) * scale` with `q` in 0..=255 (an
+//! ONNX int8 tensor is shifted up by 128); the kernels choose whether `q` is stored unchanged or with its top bit flipped.
 
 pub mod axes;
 pub mod dynamic;
@@ -32,12 +32,12 @@ pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
 
-/// Scale and zero point of a quantised tensor; the zero point counts in 0..=255.
+/// Scale and zero point of a quantised tensor; the zero point is in 0..=255.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quant {
-    /// Value of one step.
+    /// The quantisation step.
     pub scale: f32,
-    /// The step that means 0.
+    /// The integer that represents 0.
     pub zero: i32,
 }
 
@@ -46,12 +46,12 @@ pub struct Quant {
 pub enum Kind {
     /// 32-bit float.
     F32,
-    /// One byte a value.
+    /// One byte per value.
     Q8(Quant),
 }
 
 impl Kind {
-    /// Bytes of one value.
+    /// Bytes per value.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -63,7 +63,7 @@ impl Kind {
 /// A tensor between layers.
 #[derive(Debug, Clone)]
 pub struct Tensor {
-    /// Size.
+    /// Shape.
     pub shape: Shape,
     /// Element type.
     pub kind: Kind,
@@ -129,16 +129,16 @@ impl Window {
         ))
     }
 
-    /// Whether any padding is asked for.
+    /// Whether there is any padding.
     pub fn padded(&self) -> bool {
         [self.top, self.left, self.bottom, self.right] != [0; 4]
     }
 }
 
-/// A function of one value, done after a layer or on its own.
+/// A function of one value, applied after a layer or on its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Unary {
-    /// Limits; infinite where there is none.
+    /// Clamp; a limit that is not set is infinite.
     Clamp(f32, f32),
     /// `x * clamp(x / 6 + 0.5, 0, 1)`.
     HardSwish,
@@ -152,28 +152,28 @@ pub enum Unary {
     Tanh,
     /// The error function.
     Erf,
-    /// So many times the normal distribution's cumulative function, `(1 + erf(x / sqrt 2)) / 2`: GELU is `x` times it.
+    /// This many times the normal distribution's cumulative function, `(1 + erf(x / sqrt 2)) / 2`: GELU is `x` times it.
     NormalCdf(f32),
 }
 
 impl Unary {
-    /// No change at all.
+    /// The identity.
     pub const NONE: Self = Self::Clamp(FREE.0, FREE.1);
 }
 
-/// Weights of a convolution, ordered output channel, kernel row, kernel column, input channel of the group.
+/// Weights of a convolution, in the order output channel, kernel row, kernel column, input channel of the group.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Weights {
     /// Float.
     F32 {
-        /// The weights; shared, because a large network has many.
+        /// The weights; shared, because a large network has many of them.
         w: Rc<Vec<f32>>,
-        /// What is still to be done with them when they are packed, filter by filter: normalisations that were folded.
+        /// Folded normalisations, still to be applied to each filter when it is packed.
         steps: Vec<InputStep>,
-        /// One an output channel.
+        /// One per output channel.
         bias: Vec<f32>,
     },
-    /// Bytes: a weight is `(w - zero[n]) * scale[n]`.
+    /// Bytes: the real weight is `(w - zero[n]) * scale[n]`.
     Q8 {
         /// The weights.
         w: Rc<Vec<i8>>,
@@ -181,7 +181,7 @@ pub enum Weights {
         zero: Vec<i32>,
         /// Scale of each output channel.
         scale: Vec<f32>,
-        /// In units of `input scale * scale[n]`, input zero point not yet folded in.
+        /// In units of `input scale * scale[n]`; the input's zero point is not folded in yet.
         bias: Vec<i32>,
     },
 }
@@ -196,12 +196,12 @@ impl Default for Weights {
     }
 }
 
-/// A convolution, also a fully connected layer (a window as large as its input).
+/// A convolution, or a fully connected layer (a window as large as its input).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Geometry.
     pub window: Window,
-    /// Groups; as many as input channels for a depthwise one.
+    /// Groups; a depthwise convolution has one per input channel.
     pub groups: usize,
     /// Input channels, all groups.
     pub cin: usize,
@@ -209,15 +209,15 @@ pub struct Conv {
     pub cout: usize,
     /// Weights and biases.
     pub weights: Weights,
-    /// Limits of the result (in real values); infinite where there is none.
+    /// Limits of the result (in real values); infinite where not set.
     pub clamp: (f32, f32),
-    /// Of a convolution over [`Op::Round`]'s whole numbers: a factor for each output channel. Its sums are multiplied by it and by
-    /// the scale of the layer's second input, an [`Op::Extremes`], before the bias and the limits.
+    /// For a convolution over [`Op::Round`]'s whole numbers: a factor per output channel. The sums are multiplied by it and by
+    /// the scale of the layer's second input, an [`Op::Extremes`], before bias and clamp.
     pub factors: Option<Vec<f32>>,
 }
 
 impl Conv {
-    /// Limits of the sums themselves.
+    /// Limits of the raw sums.
     pub fn sums_clamp(&self) -> (f32, f32) {
         if self.factors.is_some() {
             FREE
@@ -225,7 +225,7 @@ impl Conv {
             self.clamp
         }
     }
-    /// Does what is still to be done with this convolution's `weights`.
+    /// Applies this convolution's pending steps to `weights`.
     pub fn finish(&self, weights: &mut Weights) {
         let Weights::F32 { w, steps, .. } = weights else {
             return;
@@ -236,7 +236,7 @@ impl Conv {
         }
         let per = self.window.kh * self.window.kw * (self.cin / self.groups);
         for (n, filter) in Rc::make_mut(w).chunks_exact_mut(per).enumerate() {
-            // Step by step over a whole filter, so that what to do is not asked for each weight.
+            // One step over a whole filter at a time, so that the match on the step is not inside the loop over weights.
             for step in &steps {
                 for w in &mut *filter {
                     *w = step.of(*w, n);
@@ -244,7 +244,7 @@ impl Conv {
             }
         }
     }
-    /// One filter a channel.
+    /// One filter per channel.
     pub fn depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.cin && self.cout == self.cin
     }
@@ -252,7 +252,7 @@ impl Conv {
     pub fn pointwise(&self) -> bool {
         self.window == Window::POINT && self.groups == 1
     }
-    /// Multiply-adds for an output of that size.
+    /// Multiply-adds for an output of this shape.
     pub fn multiply_adds(&self, output: Shape) -> u64 {
         let each = [self.window.kh, self.window.kw, self.cin / self.groups];
         let each = each.iter().fold(1u64, |n, &f| n.saturating_mul(f as u64));
@@ -260,32 +260,32 @@ impl Conv {
     }
 }
 
-/// Values less their mean, over their deviation, then by factor and addend a channel.
+/// Mean subtracted, divided by the deviation, then a factor and an addend per channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
-    /// Factor a channel.
+    /// Factor per channel.
     pub scale: Vec<f32>,
-    /// Addend a channel.
+    /// Addend per channel.
     pub bias: Vec<f32>,
     /// Added to the variance.
     pub epsilon: f32,
 }
 
-/// Products of the matrices of two tensors, pair by pair. The last two axes are rows and columns.
+/// Matrix products of two tensors, pair by pair. The last two axes are rows and columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
-    /// Where the left matrices lie; the values of a row behind each other.
+    /// The left matrices; the values of a row are contiguous.
     pub a: Axes,
-    /// Where the right ones lie.
+    /// The right matrices.
     pub b: Axes,
-    /// Where the results lie; the values of a row behind each other.
+    /// The results; the values of a row are contiguous.
     pub y: Axes,
-    /// A factor of all results.
+    /// Multiplies all results.
     pub scale: f32,
 }
 
 impl Product {
-    /// How many products.
+    /// Number of products.
     pub fn count(&self) -> usize {
         self.y.volume() / (self.rows() * self.columns()).max(1)
     }
@@ -297,60 +297,60 @@ impl Product {
     pub fn columns(&self) -> usize {
         self.y.dims().last().copied().unwrap_or(1)
     }
-    /// Columns of a left matrix, rows of a right one.
+    /// Columns of a left matrix, which are the rows of a right one.
     pub fn depth(&self) -> usize {
         self.a.dims().last().copied().unwrap_or(1)
     }
 }
 
-/// What a layer does. Input and output kinds (float or byte) decide which form of it runs.
+/// What a layer does. Whether its inputs and output are floats or bytes decides which version runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// Convolution.
     Conv(Conv),
-    /// Sum of two tensors (the second may be 1x1xC), then limits.
+    /// Sum of two tensors (the second may be 1x1xC), then clamp.
     Add {
         /// Limits of the result in real values.
         clamp: (f32, f32),
     },
-    /// Product of two tensors (the second may be 1x1xC), then limits.
+    /// Product of two tensors (the second may be 1x1xC), then clamp.
     Mul {
         /// Limits of the result in real values.
         clamp: (f32, f32),
     },
-    /// Average over a window; `true` when padding counts as zeros.
+    /// Average over a window; `true` if padding counts as zeros.
     AveragePool(Window, bool),
-    /// Largest of a window; `true` when padding counts as zeros, else it never wins.
+    /// Maximum over a window; `true` if padding counts as zeros, else it never wins.
     MaxPool(Window, bool),
     /// `x * a[c] + b[c]`, float.
     Affine {
-        /// Factor a channel.
+        /// Factor per channel.
         a: Vec<f32>,
-        /// Addend a channel.
+        /// Addend per channel.
         b: Vec<f32>,
     },
     /// `x < 0 ? slope[c] * x : x`, float.
     Slopes(Vec<f32>),
-    /// These channels of the input, in this order; every kind.
+    /// These channels of the input, in this order; any element type.
     Pick(Vec<usize>),
-    /// A function of each value; for bytes a table, which also moves from one quantisation to another.
+    /// A function of each value; for bytes a table, which can also change the quantisation.
     Unary(Unary),
-    /// `x * f(x)`, and for bytes then limits. `inner` is the quantisation of `f(x)`, if the tensors are bytes.
+    /// `x * f(x)`, for bytes followed by a clamp. `inner` is the quantisation of `f(x)` if the tensors are bytes.
     Gate {
         /// The function.
         f: Unary,
-        /// How its value is rounded before the product.
+        /// How `f(x)` is rounded before the product.
         inner: Option<Quant>,
         /// Limits of the result in real values; none for floats.
         clamp: (f32, f32),
     },
-    /// Over the channels of each pixel, float.
+    /// Softmax over the channels of each pixel, float.
     Softmax,
-    /// LayerNormalization of each pixel's channels, float.
+    /// LayerNormalization over the channels of each pixel, float.
     Norm(Norm),
-    /// The same memory, another size.
+    /// The same memory with another shape.
     Reshape,
-    /// The values that lie at these places of the input, in the order of counting; float.
+    /// The values at these places of the input, in row-major order; float.
     Move(Axes),
     /// Matrix products of two float tensors.
     Product(Product),
@@ -360,14 +360,14 @@ pub enum Op {
     Quantise,
     /// Bytes to float.
     Dequantise,
-    /// Least and greatest value of a float tensor, which a DynamicQuantizeLinear's scale and zero point are made of: see
-    /// [`dynamic`]. A tensor of as many pairs as there are threads.
+    /// Least and greatest value of a float tensor, from which a DynamicQuantizeLinear's scale and zero point are computed: see
+    /// [`dynamic`]. The tensor holds one pair per thread.
     Extremes,
-    /// The first input in steps of the second one's scale, as whole numbers `q - zero point`, stored as floats.
+    /// The first input in units of the second one's scale, as whole numbers `q - zero point` stored as floats.
     Round,
-    /// Channels one after the other; every input of the output's kind.
+    /// Channels concatenated; every input has the output's element type.
     Concat,
-    /// From row, column, channel to channel, row, column order (the shape stays flat).
+    /// From NHWC to NCHW (the shape stays flat).
     ChannelsFirst,
 }
 
@@ -380,27 +380,27 @@ pub struct Layer {
     pub inputs: Vec<TensorId>,
     /// What it writes.
     pub output: TensorId,
-    /// Name of the ONNX node that it comes from.
+    /// Name of the ONNX node it comes from.
     pub name: String,
     /// The segment that runs it, see [`Graph`].
     pub segment: usize,
 }
 
-/// One step that an ONNX graph does to its float input before quantising it, a value a channel.
+/// One operation that an ONNX graph applies to its float input before quantising it, with one value per channel.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InputStep {
-    /// Times.
+    /// Multiply.
     Mul(Vec<f32>),
-    /// Plus.
+    /// Add.
     Add(Vec<f32>),
-    /// Minus.
+    /// Subtract.
     Sub(Vec<f32>),
-    /// Over.
+    /// Divide.
     Div(Vec<f32>),
 }
 
 impl InputStep {
-    /// The step on a value of channel `c`.
+    /// Applies the step to a value of channel `c`.
     pub fn of(&self, x: f32, c: usize) -> f32 {
         let at = |v: &[f32]| v[if v.len() == 1 { 0 } else { c }];
         match self {
@@ -412,7 +412,7 @@ impl InputStep {
     }
 }
 
-/// What the ONNX graph's own input is.
+/// Element type of the ONNX graph's own input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InputType {
     /// float32.
@@ -421,27 +421,27 @@ pub enum InputType {
     U8,
 }
 
-/// How the ONNX graph's input becomes the input tensor.
+/// How the ONNX graph's input becomes the first tensor.
 #[derive(Debug, Clone)]
 pub struct GraphInput {
     /// The tensor.
     pub tensor: TensorId,
-    /// The graph's own element type.
+    /// The ONNX graph's own element type.
     pub dtype: InputType,
-    /// Done to each value before it is quantised; empty and without meaning when the tensor has the graph's own type.
+    /// Applied to each value before it is quantised; empty and unused if the tensor has the graph's own type.
     pub steps: Vec<InputStep>,
-    /// The steps end in the tensor's quantisation (else values go in as they are).
+    /// Whether the steps end in the tensor's quantisation (else values are stored unchanged).
     pub quantised: bool,
 }
 
-/// A float tensor that is put in before a segment, or taken out after one.
+/// A float tensor that is copied in before a segment or copied out after one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Border {
     /// The ONNX value's name.
     pub name: String,
     /// The tensor.
     pub tensor: TensorId,
-    /// Outside, its values lie channel by channel (NCHW), not pixel by pixel.
+    /// Outside the graph its layout is NCHW, not NHWC.
     pub channels_first: bool,
     /// The segment.
     pub segment: usize,
@@ -449,25 +449,25 @@ pub struct Border {
 
 /// A network, or the known parts of one.
 ///
-/// A whole network is one segment. Where unknown operators stand between known layers, the layers are cut into segments that
-/// run one after the other: what an unknown operator reads is exported by an earlier segment, what it makes is imported by
-/// a later one. Tensors live across segments, so that a residual sum around an unknown operator stays inside.
+/// A whole network is one segment. If there are unknown operators between known layers, the layers are cut into segments that run
+/// one after the other: an earlier segment exports what an unknown operator reads, and a later one imports what it makes. Tensors
+/// live across segments, so that a residual sum around an unknown operator stays inside.
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// All tensors.
     pub tensors: Vec<Tensor>,
-    /// Layers in the order of running, segment by segment.
+    /// Layers in execution order, segment by segment.
     pub layers: Vec<Layer>,
-    /// The picture; `None` when the first layers read an import.
+    /// The picture; `None` if the first layers read an import.
     pub input: Option<GraphInput>,
-    /// What is put in, beside the picture.
+    /// Tensors copied in, apart from the picture.
     pub imports: Vec<Border>,
-    /// What is taken out; for a whole network the scores, as they lie.
+    /// Tensors copied out; for a whole network the scores, in NHWC order.
     pub exports: Vec<Border>,
 }
 
 impl Graph {
-    /// How many segments there are.
+    /// Number of segments.
     pub fn segments(&self) -> usize {
         let borders = self.imports.iter().chain(&self.exports);
         let last = borders.map(|b| b.segment).max();

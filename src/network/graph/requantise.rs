@@ -1,35 +1,34 @@
-//! The exact integer arithmetic of quantised layers: what every kernel on every CPU must give, bit for bit.
+//! The exact integer arithmetic of quantised layers, which every kernel on every CPU must match bit for bit.
 //!
-//! Quantised values `q` count in 0..=255 here. All float steps are IEEE binary32, round to nearest even, one rounding a step
-//! (a fused multiply-add only where it is named):
+//! Quantised values `q` are in 0..=255 here. All float steps are IEEE binary32, round to nearest even, one rounding per step (a
+//! fused multiply-add only where stated):
 //! - a convolution sums `(x - zero_x) * (w - zero_w)` and the bias in 32-bit integers, wrapping, in any order;
-//! - the sum becomes a float (rounded when beyond 2^24), is multiplied by `scale_x * scale_w / scale_y`
-//!   (itself computed in binary32, in this order), limited to
-//!   `low - zero_y ..= high - zero_y`, rounded half to even, and `zero_y` is added as an integer;
-//! - a residual sum, all numbers counted in -128..=127, is `a * ra + (b * rb + fixed)` with `ra = scale_a / scale_y`,
-//!   `rb = scale_b / scale_y`, `fixed = zero_y - (ra * zero_a + rb * zero_b)`; here the two products are fused with their
-//!   sums (one rounding each, IEEE fusedMultiplyAdd), limited and rounded half to even. This is what ONNX Runtime's QLinearAdd
-//!   does, so that quantised files that it runs give the same bits here;
-//! - a product is `(a - zero_a) * (b - zero_b)` in integers, then the end of a convolution;
-//! - an average is the integer sum of `x - zero_x`, times `scale_x / scale_y / count`, then the same end.
+//! - the sum becomes a float (rounded beyond 2^24), is multiplied by `scale_x * scale_w / scale_y` (itself computed in binary32,
+//!   in this order), clamped to `low - zero_y ..= high - zero_y`, rounded half to even, and `zero_y` is added as an integer;
+//! - a residual sum, with all numbers in -128..=127, is `a * ra + (b * rb + fixed)` with `ra = scale_a / scale_y`, `rb = scale_b
+//!   / scale_y`, `fixed = zero_y - (ra * zero_a + rb * zero_b)`; here the two multiply-adds are fused (one rounding each, IEEE
+//!   fusedMultiplyAdd), and the result is clamped and rounded half to even. This is what ONNX Runtime's QLinearAdd does, so
+//!   quantised files give the same bits here as there;
+//! - a product is `(a - zero_a) * (b - zero_b)` in integers, then it ends like a convolution;
+//! - an average is the integer sum of `x - zero_x`, times `scale_x / scale_y / count`, then it ends the same way.
 //!
-//! The limits are whole numbers, so limiting before rounding equals limiting after it, and no conversion can overflow.
+//! The limits are whole numbers, so clamping before rounding equals clamping after it, and no conversion can overflow.
 
 use super::Quant;
 
-/// The end of every quantised layer.
+/// The last step of every quantised layer: from a sum to a stored byte.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Requantise {
-    /// Smallest result minus the zero point.
+    /// Smallest result, minus the zero point.
     pub low: f32,
-    /// Largest result minus the zero point.
+    /// Largest result, minus the zero point.
     pub high: f32,
-    /// Zero point of the result, counted as the bytes are stored.
+    /// Zero point of the result, in the range of the stored bytes.
     pub zero: i32,
 }
 
 impl Requantise {
-    /// For an output quantised by `quant`, with real limits `clamp`, stored with the top bit flipped when `signed`.
+    /// For an output with quantisation `quant` and real limits `clamp`, stored with the top bit flipped if `signed`.
     pub fn new(quant: Quant, clamp: (f32, f32), signed: bool) -> Self {
         let bound = |real: f32| quantise(real, quant) - quant.zero;
         Self {
@@ -39,13 +38,13 @@ impl Requantise {
         }
     }
 
-    /// Whether the stored bytes are u8 with zero point 0 and no limits of their own.
+    /// Whether the stored bytes are u8 with zero point 0 and no further limits.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Other kernels store bytes signed.
     pub fn plain(&self) -> bool {
         self.zero == 0 && self.low == 0.0 && self.high == 255.0
     }
 
-    /// From a value in units of the output's step to the stored byte.
+    /// From a value in units of the output's scale to the stored byte.
     #[inline(always)]
     pub fn finish(&self, steps: f32) -> u8 {
         let limited = steps.max(self.low).min(self.high);

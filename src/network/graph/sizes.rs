@@ -1,16 +1,16 @@
-//! Sizes of tensors, as types that cannot wrap: a [`Shape`] or [`Axes`](super::axes::Axes) that is there has a product that was
-//! checked, so whatever is counted from it (pixels, values, bytes, offsets) fits a pointer of 32 bits too.
+//! Sizes of tensors, as types that cannot wrap: the product of a [`Shape`] or [`Axes`](super::axes::Axes) was checked when it was
+//! made, so everything counted from it (pixels, values, bytes, offsets) fits in 32 bits too.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The most values that a tensor may have. As floats they are 1 GiB, the largest power of two whose double still fits 32 bits;
-/// the largest of a picture classifier (64 channels of 2048 x 2048 pixels) are just as many.
+/// The most values a tensor may have. As floats they are 1 GiB, the largest power of two whose double still fits in 32 bits; the
+/// largest tensor of a picture classifier (64 channels of 2048 x 2048 pixels) has just as many.
 pub const VALUES_MOST: usize = 1 << 28;
 
-/// A tensor is empty, or has more values than [`VALUES_MOST`].
+/// A tensor that is empty, or has more than [`VALUES_MOST`] values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a tensor is empty, or larger than {VALUES_MOST} values")]
+#[error("a tensor is empty, or has more than {VALUES_MOST} values")]
 pub struct NoSize;
 
 impl From<NoSize> for String {
@@ -19,13 +19,13 @@ impl From<NoSize> for String {
     }
 }
 
-/// How many values axes of these sizes have: at least one, and at most [`VALUES_MOST`].
+/// Number of values for axes of these sizes: from 1 to [`VALUES_MOST`].
 pub fn volume(dims: &[usize]) -> Result<usize, NoSize> {
     let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     all.filter(|n| (1..=VALUES_MOST).contains(n)).ok_or(NoSize)
 }
 
-/// Height, width and channels, read from a [`Shape`].
+/// Height, width and channels of a [`Shape`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sides {
     /// Rows.
@@ -36,29 +36,29 @@ pub struct Sides {
     pub c: usize,
 }
 
-/// Size of a tensor: `Sides` with 1 to [`VALUES_MOST`] values.
+/// Shape of a tensor: `Sides` with 1 to [`VALUES_MOST`] values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape(Sides);
 
 impl Shape {
-    /// Rows, columns and channels, if a tensor may be so large.
+    /// Rows, columns and channels, if a tensor may be that large.
     pub fn new(h: usize, w: usize, c: usize) -> Result<Self, NoSize> {
         volume(&[h, w, c]).map(|_| Self(Sides { h, w, c }))
     }
-    /// One pixel for each channel of `self`.
+    /// One pixel with the channels of `self`.
     pub fn one_pixel(self) -> Self {
         let Sides { c, .. } = self.0;
         Self(Sides { h: 1, w: 1, c })
     }
-    /// As many pixels with another number of channels.
+    /// The same pixels with another number of channels.
     pub fn with_channels(self, c: usize) -> Result<Self, NoSize> {
         Self::new(self.h, self.w, c)
     }
-    /// Rows by columns.
+    /// Rows times columns.
     pub fn pixels(self) -> usize {
         self.h * self.w
     }
-    /// All values.
+    /// Number of values.
     pub fn volume(self) -> usize {
         self.h * self.w * self.c
     }
