@@ -1,65 +1,65 @@
-//! Offsets of all activations in one block of memory, from the steps at which each is written and last read.
+//! Offsets of all activations in one block of memory, from the steps in which each is first written and last read.
 
 use crate::network::kernels::SLACK;
 use crate::network::run::offset::Offset;
 
-/// An arena has no more bytes than this: half of what a pointer of 32 bits can count.
+/// The largest arena in bytes: half of what a 32-bit pointer can address.
 const ARENA_BYTES_MOST: usize = 1 << 30;
 
-/// Something that needs memory, by its number in [`Needs`].
+/// A block of memory that a plan needs, by its index in [`Needs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Need(usize);
 
-/// How much memory is needed, from step `first` to step `last`, both included.
+/// A need's size, and its life from step `first` to step `last` inclusive.
 #[derive(Debug, Clone, Copy)]
 struct Life {
-    /// Bytes, without the slack that kernels may read past them.
+    /// Bytes, without the slack that kernels may read beyond them.
     bytes: usize,
-    /// Step that writes it first.
+    /// The step that first writes it.
     first: usize,
-    /// Step that reads it last.
+    /// The step that last reads it.
     last: usize,
 }
 
-/// All that needs memory.
+/// All memory that a plan needs.
 #[derive(Debug, Default)]
 pub(super) struct Needs(Vec<Life>);
 
-/// Where everything lies.
+/// The offset of every need.
 #[derive(Debug)]
 pub(super) struct Places {
     offsets: Vec<Offset>,
-    /// Bytes of the whole.
+    /// Size of the arena.
     pub(super) bytes: usize,
 }
 
 impl Places {
-    /// The place of a need.
+    /// The offset of a need.
     pub(super) fn of(&self, need: Need) -> Offset {
         self.offsets[need.0]
     }
 }
 
 impl Needs {
-    /// Bytes that live from step `first` to step `last`.
+    /// Adds `bytes` that live from step `first` to step `last`.
     pub(super) fn add(&mut self, bytes: usize, first: usize, last: usize) -> Need {
         self.0.push(Life { bytes, first, last });
         Need(self.0.len() - 1)
     }
 
-    /// Step `step` reads it, too.
+    /// Extends its life to step `step`.
     pub(super) fn last_until(&mut self, need: Need, step: usize) {
         let last = &mut self.0[need.0].last;
         *last = step.max(*last);
     }
 
-    /// It has so many bytes at least.
+    /// Grows it to at least `bytes`.
     pub(super) fn grow(&mut self, need: Need, bytes: usize) {
         let own = &mut self.0[need.0].bytes;
         *own = bytes.max(*own);
     }
 
-    /// Places for all in a run that ends with step `end`; the error says that they would be too large.
+    /// Places all needs of a run that ends with step `end`; the error says that they would be too large.
     pub(super) fn place(mut self, end: usize) -> Result<Places, String> {
         for life in &mut self.0 {
             life.last = life.last.min(end);
@@ -75,8 +75,8 @@ impl Needs {
     }
 }
 
-/// Offsets (multiples of 64) in the order of `lives`, and the size of the whole. Two share memory only when no step needs both.
-/// Greedy: the largest first, each at the lowest place that is free for all of its steps. `None` when all would be more than
+/// Offsets (multiples of 64) in the order of `lives`, and the total size. Two share memory only if no step needs both. Greedy:
+/// the largest first, each at the lowest offset that is free in all of its steps. `None` if the total would exceed
 /// [`ARENA_BYTES_MOST`].
 fn place(lives: &[Life]) -> Option<(Vec<usize>, usize)> {
     let size = |life: &Life| (life.bytes + SLACK).next_multiple_of(64);
@@ -108,12 +108,12 @@ fn place(lives: &[Life]) -> Option<(Vec<usize>, usize)> {
     Some((offsets, total))
 }
 
-/// Lives that have a place, found by the steps of another without a look at all of them.
+/// Lives that are placed, indexed by step so that overlapping ones are found without scanning all.
 struct Placed {
     steps: usize,
-    /// Those that begin at each step.
+    /// The lives that begin at each step.
     begin: Vec<Vec<usize>>,
-    /// A segment tree over the steps: a life is at the few nodes that are its steps together.
+    /// A segment tree over the steps: a life is stored at the few nodes that together cover its steps.
     nodes: Vec<Vec<usize>>,
 }
 
@@ -142,7 +142,7 @@ impl Placed {
         }
     }
 
-    /// Those that need one of the steps of `life`: they are there at its first one, or begin later.
+    /// The lives that overlap `life`: they are alive at its first step, or begin later.
     fn together(&self, life: &Life) -> impl Iterator<Item = usize> + '_ {
         let first = life.first + self.steps;
         let above = std::iter::successors(Some(first), |&node| (node > 1).then_some(node / 2));

@@ -1,4 +1,4 @@
-//! Convolutions: their padding laid out, whole layers, and blocks of three of them by bands of rows.
+//! Convolutions: padded copies of their inputs, whole layers, and blocks of up to three convolutions fused over bands of rows.
 
 use super::Planner;
 use super::arena::{Need, Places};
@@ -9,17 +9,17 @@ use crate::network::run::steps::{
     AnyConv, Block, ConvStep, DepthwiseStep, Front, Pad, Slots, Work,
 };
 
-/// A band has at least so many pixels, so that the convolution after it works on full tiles.
+/// Minimum pixels of a band, so that the convolution after it works on full tiles.
 const BAND_PIXELS: usize = 48;
 
-/// A convolution's step, made when places are known, and what is said of it.
+/// A convolution's step, built once offsets are known, and what its row reports.
 pub(super) struct PlannedConv<S> {
     pub(super) step: S,
     pub(super) op: &'static str,
     pub(super) kernel: &'static str,
 }
 
-/// What a convolution reads, how it goes over it, and its packed weights, group by group.
+/// A convolution's input, how the kernel walks over it, and its packed weights, per group.
 struct Input {
     x: Need,
     front: Front,
@@ -41,7 +41,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A convolution's step to come, after one that lays out padding when there is any.
+    /// The next step for a convolution, after one that makes a padded copy of its input if it has padding.
     pub(super) fn conv_step(
         &mut self,
         index: usize,
@@ -51,7 +51,7 @@ impl Planner<'_> {
         let output = self.graph.layers[index].output;
         let y = self.define(output, self.steps.len());
         let (shape, elem) = (self.tensor(output).shape, self.tensor(output).kind.bytes());
-        // A pointwise convolution (or a whole-window one) sees all pixels as one row.
+        // A pointwise convolution (or one over the whole input) sees all pixels as one row.
         let flat = conv.window == Window::POINT;
         let (rows, columns) = if flat {
             (1, shape.pixels())
@@ -81,7 +81,7 @@ impl Planner<'_> {
         })
     }
 
-    /// A depthwise convolution's step to come.
+    /// The next step for a depthwise convolution.
     pub(super) fn depthwise_step(
         &mut self,
         index: usize,
@@ -119,7 +119,7 @@ impl Planner<'_> {
         })
     }
 
-    /// What a convolution reads: its input, or a copy with the padding laid out, which a step of its own then makes.
+    /// A convolution's input, or a padded copy of it, for which this adds a step.
     fn input(&mut self, index: usize, conv: &Conv) -> Result<Input, String> {
         let layer = &self.graph.layers[index];
         let id = layer.inputs[0];
@@ -163,7 +163,7 @@ impl Planner<'_> {
         Ok(Input { x, front, convs })
     }
 
-    /// A row of padding as wide as `bytes`, shared by all that pad with `value`; it lives for ever.
+    /// A row of padding of at least `bytes`, shared by all layers that pad with `value`; it lives for the whole run.
     fn padding_row(&mut self, bytes: usize, value: u8) -> Need {
         if let Some(fill) = self.fills.iter_mut().find(|f| f.2 == value) {
             fill.1 = fill.1.max(bytes);
@@ -175,7 +175,7 @@ impl Planner<'_> {
         need
     }
 
-    /// Memory of so many bytes for each thread, in one step.
+    /// `bytes` of memory per thread in one step.
     fn slots(&mut self, bytes: usize, step: usize) -> impl FnOnce(&Places) -> Slots + use<> {
         let pitch = Slots::pitch_of(bytes);
         let need = (self.needs).add((self.threads - 1) * pitch + bytes, step, step);
@@ -185,7 +185,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A depthwise convolution by bands of rows, with the convolution before it, the pointwise one after it, or both.
+    /// A depthwise convolution over bands of rows, fused with the convolution before it, the pointwise one after it, or both.
     pub(super) fn block(&mut self, bands: Bands) -> Result<(), String> {
         let graph = self.graph;
         let layer = &graph.layers[bands.depthwise];
@@ -212,7 +212,7 @@ impl Planner<'_> {
         } else {
             1
         };
-        // What all threads hold is no larger than a tensor may be.
+        // The memory of all threads together is no larger than a tensor may be.
         Shape::new(window.kh * self.threads, mid.shape.w, mid.shape.c)?;
         Shape::new(band_rows * self.threads, made.shape.w, made.shape.c)?;
         let project = (bands.project).map(|index| {
@@ -267,7 +267,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// A line for each layer of a block.
+    /// A row for each layer of a block.
     fn block_rows(&mut self, bands: Bands, kernels: [Option<&'static str>; 3]) {
         let layers = [bands.expand, Some(bands.depthwise), bands.project];
         let names = [
@@ -283,7 +283,7 @@ impl Planner<'_> {
     }
 }
 
-/// Bytes of a row of a tensor whose values have so many.
+/// Bytes of a tensor's row, with `value` bytes per value.
 fn row_bytes(shape: Shape, elem: usize) -> usize {
     shape.w * shape.c * elem
 }

@@ -1,4 +1,4 @@
-//! Planning quantisation whose scale is found anew in every run.
+//! Planning quantisation whose scale is recomputed in every run.
 
 use super::arena::{Need, Places};
 use super::{MAX_KERNEL_ROWS, Planner};
@@ -7,14 +7,14 @@ use crate::network::run::steps::{
     DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums, Work,
 };
 
-/// What is asked of the graph again and again, looked up once.
+/// Facts about the graph that planning needs often, looked up once.
 pub(super) struct Asked {
-    /// The tensor of each tensor's extremes, where they are wanted.
+    /// For each tensor, the tensor of its extremes, if any layer needs them.
     extremes: Vec<Option<TensorId>>,
-    /// The last layer that reads what lies in a tensor's memory, by the tensor that is the first there: a Reshape gives the same
-    /// memory another name. The greatest number where it is read outside, or must stay.
+    /// The last layer that reads each tensor's memory, indexed by the first tensor in that memory: a Reshape gives the same
+    /// memory another name. `usize::MAX` if it is read outside, or must stay.
     last_reader: Vec<usize>,
-    /// The first tensor in each tensor's memory.
+    /// For each tensor, the first tensor in its memory.
     first: Vec<usize>,
 }
 
@@ -47,7 +47,7 @@ impl Asked {
         asked
     }
 
-    /// Whether what lies in a tensor's memory is wanted by no layer after layer `index`, and not outside.
+    /// Whether a tensor's memory is read by no layer after layer `index`, and not outside.
     fn is_last_reader(&self, tensor: TensorId, index: usize) -> bool {
         self.last_reader[self.first[tensor.0]] <= index
     }
@@ -83,7 +83,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The bias of a convolution over whole numbers, taken out of its weights: it comes after the sums are scaled.
+    /// Takes the bias of a convolution over whole numbers out of its weights: it is added after the sums are scaled.
     fn bias_after(&mut self, index: usize, conv: &Conv) -> Vec<f32> {
         match &mut self.weights[self.graph.layers[index].output.0] {
             Some(Weights::F32 { bias, .. }) => std::mem::replace(bias, vec![0.0; conv.cout]),
@@ -91,7 +91,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What a convolution over whole numbers does with its sums in the step to come.
+    /// How a convolution over whole numbers converts its sums in the next step.
     fn sums(
         &mut self,
         index: usize,
@@ -101,7 +101,7 @@ impl Planner<'_> {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();
         let of = self.read(layer.inputs[1], step);
-        // Who asks for the extremes of the result gets them from here.
+        // If the extremes of the result are needed, this step computes them.
         let asks = self.dynamic.extremes[layer.output.0];
         let extremes = asks.map(|tensor| self.parts(tensor, step));
         let (factors, clamp) = (conv.factors.clone().unwrap_or_default(), conv.clamp);
@@ -114,14 +114,14 @@ impl Planner<'_> {
         }
     }
 
-    /// A pair of extremes for each thread.
+    /// A pair of extremes per thread.
     fn parts(&mut self, tensor: TensorId, step: usize) -> Need {
         let need = self.needs.add(self.threads * 8, step, step);
         self.tensor_need[tensor.0] = Some(need);
         need
     }
 
-    /// Extremes, unless the layer that makes the tensor finds them.
+    /// Extremes, unless the layer that makes the tensor computes them.
     pub(super) fn extremes(&mut self, index: usize) {
         let layer = &self.graph.layers[index];
         if self.tensor_need[layer.output.0].is_some() {
@@ -140,7 +140,7 @@ impl Planner<'_> {
         });
     }
 
-    /// Whole numbers: in the same place, where these are the last to want the real values.
+    /// Whole numbers: in place, if nothing later needs the real values.
     pub(super) fn round(&mut self, index: usize) {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();

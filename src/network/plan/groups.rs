@@ -3,17 +3,17 @@
 use crate::network::graph::{Conv, Graph, Layer, Op, TensorId};
 use crate::network::run::steps::MAX_KERNEL_ROWS;
 
-/// Expanded activations of this many bytes or more are made by bands of rows instead of whole.
+/// Expanded activations of at least this many bytes are made in bands of rows instead of whole.
 const BAND_FROM_BYTES: usize = 96 << 10;
 
-/// Layers that become one step, by their numbers.
+/// Layers that become one step, by index.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Group {
     One(usize),
     Block(Bands),
 }
 
-/// Convolution, depthwise, pointwise.
+/// Convolution, depthwise and pointwise layers of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bands {
     pub(super) expand: Option<usize>,
@@ -34,7 +34,7 @@ impl Bands {
 }
 
 impl Group {
-    /// The layer that says when they run.
+    /// The layer that determines when the group runs.
     pub(super) fn main(self) -> usize {
         match self {
             Self::One(layer) => layer,
@@ -52,7 +52,7 @@ impl Group {
     }
 }
 
-/// A layer's convolution. One over whole numbers stands alone: what comes before it and after it needs whole tensors.
+/// A layer's convolution, if it may be fused. One over whole numbers may not: the layers around it need whole tensors.
 pub(super) fn conv_of(layer: &Layer) -> Option<&Conv> {
     match &layer.op {
         Op::Conv(conv) if conv.factors.is_none() => Some(conv),
@@ -64,13 +64,13 @@ fn takes_bands(conv: &Conv) -> bool {
     conv.depthwise() && conv.window.dh == 1 && conv.window.kh <= MAX_KERNEL_ROWS
 }
 
-/// Where a tensor is read.
+/// Who reads a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     None,
-    /// By this layer alone.
+    /// Only this layer.
     One(usize),
-    /// By more than one, or outside.
+    /// More than one layer, or the outside.
     Many,
 }
 
@@ -93,7 +93,7 @@ fn readers(graph: &Graph) -> Vec<Reader> {
     readers
 }
 
-/// The layers of a graph in groups, in the order of running.
+/// The layers of a graph in groups, in execution order.
 pub(super) fn groups(graph: &Graph) -> Vec<Group> {
     let readers = readers(graph);
     let mut made = Vec::new();

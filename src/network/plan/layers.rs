@@ -1,4 +1,4 @@
-//! Planning the layers of convolutional networks that are no convolutions.
+//! Planning the layers of convolutional networks that are not convolutions.
 
 use super::{InOut, Planner};
 use crate::network::graph::requantise::{dequantise, quantise};
@@ -135,7 +135,7 @@ impl Planner<'_> {
         });
     }
 
-    /// A function: for bytes a table, which also goes from one quantisation to another.
+    /// A function of one value: for bytes a table, which can also change the quantisation.
     pub(super) fn unary(&mut self, index: usize, f: Unary) -> Result<(), String> {
         let io = self.in_out(index);
         match (io.from[0], io.to) {
@@ -149,7 +149,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// `x * f(x)`; `inner` is the quantisation of `f(x)`, if the tensors are bytes.
+    /// `x * f(x)`; `inner` is the quantisation of `f(x)` if the tensors are bytes.
     pub(super) fn gate(
         &mut self,
         index: usize,
@@ -255,14 +255,14 @@ impl Planner<'_> {
         });
     }
 
-    /// The same memory, another size.
+    /// The same memory with another shape.
     pub(super) fn reshape(&mut self, index: usize) {
         let layer = &self.graph.layers[index];
         let need = self.read(layer.inputs[0], self.steps.len());
         self.tensor_need[layer.output.0] = Some(need);
     }
 
-    /// A tensor that stays from one run to the next.
+    /// A tensor that keeps its values from run to run.
     pub(super) fn constant(&mut self, index: usize, values: &[f32]) {
         let output = self.graph.layers[index].output;
         let need = (self.needs).add(self.tensor(output).bytes(), 0, usize::MAX);
@@ -271,12 +271,12 @@ impl Planner<'_> {
     }
 }
 
-/// Bytes of a value of a layer's result.
+/// Bytes per value of a layer's result.
 fn bytes_of(io: &InOut) -> usize {
     if io.to.is_some() { 1 } else { 4 }
 }
 
-/// A function of each stored byte, as the stored byte.
+/// A function from stored byte to stored byte.
 fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
     let mut table = Box::new([0; 256]);
     for q in 0..=255u8 {
@@ -286,7 +286,7 @@ fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
     table
 }
 
-/// Channels that are picked, as runs of bytes of a pixel: where each begins and how long it is.
+/// Picked channels as runs of bytes within a pixel: `(start, length)`.
 fn runs_of(from: &[usize], elem: usize) -> Vec<(usize, usize)> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for &channel in from {

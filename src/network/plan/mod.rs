@@ -1,17 +1,17 @@
-//! From the graph to steps: weights packed, blocks recognised, every tensor and scratch buffer given its place in the arena.
+//! From graph to steps: weights packed, blocks recognised, every tensor and scratch buffer placed in the arena.
 //!
 //! ```text
 //! mod           the planner, and the order of planning
 //! groups        which layers become one step
-//! arena         how long memory is needed, and where it lies
+//! arena         how long memory is needed, and its offset
 //! pack          weights of convolutions
-//! convolutions  convolutions, their padding, and blocks of three of them by bands of rows
+//! convolutions  convolutions, their padding, and blocks of up to three of them over bands of rows
 //! layers        the other layers of convolutional networks
-//! transformer   products of matrices, values that move, LayerNormalization and Softmax
-//! dynamic       quantisation whose scale is found anew in every run
+//! transformer   matrix products, moves, LayerNormalization and Softmax
+//! dynamic       quantisation whose scale is recomputed in every run
 //! verify        the proof of a plan, before it runs
 //! ```
-//! While it is planned, a step names its memory by [`Need`]s; it is made when each of these has its [`Offset`].
+//! During planning a step refers to its memory by [`Need`]s; it is built once each of these has its [`Offset`].
 
 mod arena;
 mod convolutions;
@@ -33,26 +33,26 @@ use arena::{Need, Needs, Places};
 use groups::{Group, groups};
 use std::ops::Range;
 
-/// A step without its places.
+/// A step whose offsets are not known yet.
 struct Unplaced<'a> {
     work: Box<dyn FnOnce(&Places) -> Work + 'a>,
     /// As of [`Step`].
     layers: (usize, usize),
 }
 
-/// A line of what is planned, without its place.
+/// A row of the plan's listing whose offset is not known yet.
 struct UnplacedRow {
     row: Row,
-    /// Where the result lies; `None` when it only ever exists by bands of rows.
+    /// The result's memory; `None` if it exists only as bands of rows.
     place: Option<Need>,
-    /// The step that says what is done, where the row does not.
+    /// The step that describes what is done, if the row does not.
     step: Option<usize>,
 }
 
-/// A plan in the making.
+/// State of the planner.
 struct Planner<'a> {
     graph: &'a Graph,
-    /// Weights of the convolution that makes each tensor. They go when they are packed.
+    /// Weights of the convolution that makes each tensor; dropped once packed.
     weights: Vec<Option<Weights>>,
     kernels: &'static dyn Kernels,
     threads: usize,
@@ -61,10 +61,10 @@ struct Planner<'a> {
     steps: Vec<Unplaced<'a>>,
     segments: Vec<Range<usize>>,
     rows: Vec<UnplacedRow>,
-    /// Rows of padding: its bytes, and the byte that they are filled with.
+    /// Rows of padding: memory, bytes, and the byte they are filled with.
     fills: Vec<(Need, usize, u8)>,
     constants: Vec<(Need, Vec<f32>)>,
-    /// The most scratch memory that a kernel wants.
+    /// The most scratch memory that any kernel needs.
     scratch_bytes: usize,
     dynamic: dynamic::Asked,
 }
@@ -73,16 +73,16 @@ struct Planner<'a> {
 struct InOut {
     x: Vec<Need>,
     y: Need,
-    /// Sizes of what it reads.
+    /// Shapes of the inputs.
     inputs: Vec<Shape>,
-    /// Their quantisations, and that of the result.
+    /// Quantisations of the inputs, and of the result.
     from: Vec<Option<Quant>>,
     to: Option<Quant>,
-    /// Size of the result.
+    /// Shape of the result.
     shape: Shape,
 }
 
-/// The plan of a graph, whose weights are taken out of it.
+/// Plans a graph and takes its weights out of it.
 pub(crate) fn plan(
     graph: &mut Graph,
     kernels: &'static dyn Kernels,
@@ -110,7 +110,7 @@ pub(crate) fn plan(
         scratch_bytes: 0,
         dynamic: dynamic::Asked::of(graph),
     };
-    // The input is kept for the whole run, so that a second run without a new picture gives the same.
+    // The input lives for the whole run, so that a second run without a new picture gives the same result.
     if let Some(input) = &graph.input {
         planner.define(input.tensor, 0);
     }
@@ -138,7 +138,7 @@ pub(crate) fn plan(
 }
 
 impl<'a> Planner<'a> {
-    /// A tensor's memory, from the step that makes it on.
+    /// Adds memory for a tensor, alive from the step that makes it.
     fn define(&mut self, tensor: TensorId, step: usize) -> Need {
         let bytes = self.graph.tensors[tensor.0].bytes();
         let need = self.needs.add(bytes, step, step);
@@ -146,9 +146,9 @@ impl<'a> Planner<'a> {
         need
     }
 
-    /// A tensor's memory, which a step reads.
+    /// A tensor's memory, kept alive up to the step that reads it.
     fn read(&mut self, tensor: TensorId, step: usize) -> Need {
-        let need = self.tensor_need[tensor.0].expect("layers stand in the order of running");
+        let need = self.tensor_need[tensor.0].expect("layers are in execution order");
         self.needs.last_until(need, step);
         need
     }
@@ -164,12 +164,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Zero point as bytes are stored.
+    /// Zero point in the range of the stored bytes.
     fn stored_zero(&self, quant: Quant) -> i32 {
         quant.zero - if self.kernels.signed() { 128 } else { 0 }
     }
 
-    /// What the kernels' way of storing bytes changes in each.
+    /// The bits that the kernels' storage format flips in each byte.
     fn flip(&self) -> u8 {
         if self.kernels.signed() { 0x80 } else { 0 }
     }
@@ -184,7 +184,7 @@ impl<'a> Planner<'a> {
         Ok(Requantise::new(quant, clamp, self.kernels.signed()))
     }
 
-    /// What a layer reads and makes in the step to come.
+    /// What a layer reads and makes in the next step.
     fn in_out(&mut self, index: usize) -> InOut {
         let layer = &self.graph.layers[index];
         let step = self.steps.len();
@@ -198,13 +198,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds a step of these layers, made when places are known.
+    /// Adds a step for these layers, built once offsets are known.
     fn step(&mut self, layers: (usize, usize), work: impl FnOnce(&Places) -> Work + 'a) {
         let work = Box::new(work);
         self.steps.push(Unplaced { work, layers });
     }
 
-    /// Adds a step of one layer, and a row that is named after it.
+    /// Adds a step for one layer, and a row named after it.
     fn step_and_row(&mut self, index: usize, work: impl FnOnce(&Places) -> Work + 'a) {
         self.row(index, "", self.kernels.name(), true);
         if let Some(row) = self.rows.last_mut() {
@@ -213,7 +213,7 @@ impl<'a> Planner<'a> {
         self.step((index, index), work);
     }
 
-    /// Adds a line of what is planned; `whole` when all of the result is in the arena at once.
+    /// Adds a row to the listing; `whole` if the entire result is in the arena at once.
     fn row(&mut self, layer: usize, op: &'static str, kernel: &'static str, whole: bool) {
         let layer = &self.graph.layers[layer];
         let (segment, tensor) = (layer.segment, self.tensor(layer.output));
@@ -238,7 +238,7 @@ impl<'a> Planner<'a> {
         });
     }
 
-    /// Plans a group of layers; their weights go when they are packed.
+    /// Plans a group of layers and drops their weights once packed.
     fn group(&mut self, group: Group) -> Result<(), String> {
         let graph = self.graph;
         for layer in group.layers().map(|i| &graph.layers[i]) {
@@ -257,7 +257,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Plans a layer by itself.
+    /// Plans a single layer.
     fn one(&mut self, index: usize) -> Result<(), String> {
         let graph = self.graph;
         match &graph.layers[index].op {
@@ -291,7 +291,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Places everything, and makes the steps.
+    /// Places everything, then builds the steps.
     fn finish(mut self, end: usize) -> Result<Plan, String> {
         let scratch_bytes = self.scratch_bytes.next_multiple_of(64);
         let scratch = (scratch_bytes > 0).then(|| {

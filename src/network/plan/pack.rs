@@ -8,14 +8,14 @@ use crate::network::kernels::{
 };
 use crate::network::run::steps::{AnyConv, AnyDepthwise};
 
-/// How a convolution's input lies in memory, in bytes.
+/// Strides of a convolution's input in memory, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pitches {
     /// From row to row.
     pub(super) row: usize,
     /// From pixel to pixel.
     pub(super) pixel: usize,
-    /// Pixels of a row.
+    /// Pixels per row.
     pub(super) width: usize,
 }
 
@@ -26,7 +26,7 @@ impl Planner<'_> {
         weights.ok_or_else(|| "the weights are packed already".into())
     }
 
-    /// Folded bias and multipliers of a quantised convolution.
+    /// Bias with the zero points folded in, and multipliers, of a quantised convolution.
     fn folded(
         &self,
         conv: &Conv,
@@ -58,7 +58,7 @@ impl Planner<'_> {
             folded.push(bias[n].wrapping_sub(zero_x.wrapping_mul(sum)));
             let m = qx.scale * scale[n] / qy.scale;
             if !m.is_finite() {
-                return Err(format!("the scale of channel {n} makes no sense"));
+                return Err(format!("the scale of channel {n} is not usable"));
             }
             multipliers.push(m);
         }
@@ -155,7 +155,7 @@ impl Planner<'_> {
     }
 }
 
-/// The runs of memory under one output pixel of a group.
+/// The contiguous runs of memory under one output pixel of a group.
 fn runs_of(conv: &Conv, input: Pitches) -> Runs {
     let win = &conv.window;
     let per_group = conv.cin / conv.groups;

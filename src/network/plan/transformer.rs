@@ -1,4 +1,4 @@
-//! Planning the layers of transformers: products of matrices, values that move, LayerNormalization and Softmax.
+//! Planning the layers of transformers: matrix products, moves, LayerNormalization and Softmax.
 
 use super::Planner;
 use crate::network::graph::axes::Axes;
@@ -7,7 +7,7 @@ use crate::network::kernels::{ConvF32, Runs};
 use crate::network::run::steps::{Move, NormStep, ProductStep, Softmax, Work};
 
 impl Planner<'_> {
-    /// The step, and scratch memory for a right matrix in each thread.
+    /// The step, with scratch memory in each thread for a right matrix.
     pub(super) fn product(&mut self, index: usize, of: &Product) {
         let io = self.in_out(index);
         let runs = Runs {

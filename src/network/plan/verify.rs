@@ -1,19 +1,19 @@
-//! The proof of a plan, before it runs for the first time: always, in microseconds, without a look at what the planner thought.
+//! The proof of a plan, always made before it first runs, in microseconds, and independent of the planner's reasoning.
 //!
-//! Steps declare what they touch (`run::touch`), the graph says what they mean, and the plan has the offsets. Over a map of the
-//! arena that knows whose value every byte holds ([`memory`]), the plan is gone through once as it will run. What is proved, for
-//! every number of every step, each thread of the team, and every frame:
+//! Steps declare what they touch (`run::touch`), the graph says what they mean, and the plan has the offsets. The verifier walks
+//! through the plan once as it will run, with a map of the arena that knows whose value every byte holds ([`memory`]). It proves,
+//! for every step, each thread of the team, and every frame:
 //!
-//! | property | what it says |
+//! | property | meaning |
 //! |---|---|
-//! | inside | everything that is read (slack included) or written lies in the arena; a result is as large as its tensor, and no byte of it is left out or written by two threads |
-//! | defined | what is read is the value that the layer wants: put in or written before, from its first byte on, and not written over since |
-//! | apart | within a step nothing that is written overlaps what is read (slack included) or written otherwise, but for the thread's own memory and a step that says that it works in place |
-//! | own | the threads' own parts (ring, band, scratch) do not overlap, slack included, and hold what kernels ask for |
-//! | kept | constants, padding and the picture are never written over |
-//! | aligned | floats lie on multiples of 4, and so far apart; scratch memory lies on multiples of 64 |
+//! | inside | everything read (slack included) or written is in the arena; a result is as large as its tensor, and no byte of it is left out or written by two threads |
+//! | defined | what is read is the value that the layer needs: put in or written before, from its first byte on, and not overwritten since |
+//! | apart | within a step nothing written overlaps what is read (slack included) or written otherwise, except a thread's own memory and a step that declares that it works in place |
+//! | own | the threads' own parts (ring, band, scratch) do not overlap, slack included, and are as large as the kernels require |
+//! | kept | constants, padding and the picture are never overwritten |
+//! | aligned | floats are at multiples of 4, and so are their strides; scratch memory is at multiples of 64 |
 //!
-//! A plan that cannot be proved never runs. It is a fault of Eyelet, never of a model, and says so.
+//! A plan that cannot be proved never runs. That is a bug in Eyelet, never in a model, and the error says so.
 
 mod memory;
 
@@ -27,7 +27,7 @@ use crate::network::run::{Plan, Segment};
 use memory::{Memory, Value};
 use std::collections::HashMap;
 
-/// What could not be proved. Bytes of the arena: from, to.
+/// What could not be proved. Byte ranges of the arena are from, to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("{0} is bytes {1}..{2} of an arena of {3}")]
@@ -42,17 +42,17 @@ pub(crate) enum Fault {
     OwnParts(&'static str, u64),
     #[error("it wants {0} bytes of scratch memory of {1}")]
     Scratch(u64, u64),
-    #[error("it reads bytes {0}..{1}, where its input is not, or not any more")]
+    #[error("it reads bytes {0}..{1}, which do not hold its input (any more)")]
     Undefined(u64, u64),
-    #[error("bytes {0}..{1}, which it writes, are read or written beside")]
+    #[error("bytes {0}..{1}, which it writes, are also read or written elsewhere in the step")]
     Overlap(u64, u64),
-    #[error("it writes over what must stay, at bytes {0}..{1}")]
+    #[error("it overwrites bytes {0}..{1}, which must stay")]
     Kept(u64, u64),
     #[error("{0}")]
     Wrong(&'static str),
 }
 
-/// Proves a plan of a graph for a team of so many threads.
+/// Proves a plan of a graph for a team of `team` threads.
 pub(crate) fn verify(graph: &Graph, plan: &Plan, team: usize) -> Result<(), NotFused> {
     let none = |fault: Fault| refused(String::new(), "graph", "before the first step", &fault);
     let mut proof = Proof::new(graph, plan, team).map_err(none)?;
@@ -73,35 +73,35 @@ pub(crate) fn verify(graph: &Graph, plan: &Plan, team: usize) -> Result<(), NotF
     proof.input_stays().map_err(none)
 }
 
-/// The refusal of a plan.
+/// The error that rejects a plan.
 fn refused(node: String, op: &str, place: &str, fault: &Fault) -> NotFused {
     NotFused {
         node,
         op: op.into(),
         why: format!(
-            "its plan is not proved, which is a fault of Eyelet (please report it): {place}: {fault}"
+            "its plan cannot be proved, which is a bug in Eyelet (please report it): {place}: {fault}"
         ),
     }
 }
 
-/// The state of the proof.
+/// State of the proof.
 struct Proof<'a> {
     graph: &'a Graph,
     plan: &'a Plan,
     team: usize,
     arena: u64,
-    /// For every tensor the one whose value it is.
+    /// For every tensor the one whose value it shares.
     root: Vec<usize>,
-    /// The extremes that are asked for of a tensor.
+    /// For each tensor, the tensor of its extremes, if any layer needs them.
     extremes_of: HashMap<usize, usize>,
-    /// Tensors of extremes.
+    /// Which tensors are pairs of extremes.
     pairs: Vec<bool>,
     /// What every byte holds.
     memory: Memory,
 }
 
 impl<'a> Proof<'a> {
-    /// With what lies in the arena from the start.
+    /// Starts with what is in the arena before the first run.
     fn new(graph: &'a Graph, plan: &'a Plan, team: usize) -> Result<Self, Fault> {
         let mut proof = Self {
             graph,
@@ -168,7 +168,7 @@ impl<'a> Proof<'a> {
         sizes.into_iter().fold(value, times)
     }
 
-    /// Something that is in the arena before the first step: nothing else may be there.
+    /// Records something that is in the arena before the first step; nothing else may be there.
     fn is_there(
         &mut self,
         what: &'static str,
@@ -205,7 +205,7 @@ impl<'a> Proof<'a> {
     ) -> Result<(), NotFused> {
         let graph = self.graph;
         if imports.len() != segment.imports.len() || exports.len() != segment.exports.len() {
-            let fault = Fault::Wrong("it has other tensors to put in or to take out");
+            let fault = Fault::Wrong("its imports or exports are not the graph's");
             return Err(refused(String::new(), "graph", "a segment", &fault));
         }
         for (port, border) in segment.imports.iter().zip(imports) {
@@ -227,7 +227,7 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    /// What a port's tensor takes, if it is one of floats and of the port's size.
+    /// The byte range and value of a port's tensor, if it has floats and the port's shape.
     fn port(&self, port: &Port, border: &Border) -> Result<(u64, u64, Value), Fault> {
         let tensor = &self.graph.tensors[border.tensor.0];
         if tensor.kind != Kind::F32 || port.shape != tensor.shape {
@@ -248,7 +248,7 @@ impl<'a> Proof<'a> {
         self.memory.holds(from, to, value)
     }
 
-    /// After the last step the picture is still there, for a second run without a new one.
+    /// Checks that the picture is still there after the last step, for a second run without a new one.
     fn input_stays(&self) -> Result<(), Fault> {
         let Some(input) = &self.graph.input else {
             return Ok(());
@@ -259,9 +259,9 @@ impl<'a> Proof<'a> {
         self.memory.holds(at, at + self.bytes(input.tensor), value)
     }
 
-    /// The value that a step means, and its bytes.
+    /// The value that a step's `whose` means, and its bytes.
     fn meant(&self, step: &Step, whose: Whose) -> Result<(Value, u64), Fault> {
-        let none = Fault::Wrong("it is the step of no layer");
+        let none = Fault::Wrong("it belongs to no layer");
         let (first, last) = step.layers;
         let (Some(from), Some(to)) = (self.graph.layers.get(first), self.graph.layers.get(last))
         else {
@@ -303,19 +303,19 @@ impl<'a> Proof<'a> {
             }
             Whose::Extremes => {
                 let extremes = self.extremes_of.get(&to.output.0);
-                let extremes = extremes.ok_or(Fault::Wrong("nobody wants its extremes"))?;
+                let extremes = extremes.ok_or(Fault::Wrong("no layer reads its extremes"))?;
                 (Value::Tensor(*extremes), 8 * self.team as u64)
             }
             Whose::Fill(byte) => (Value::Fill(byte), u64::MAX),
         })
     }
 
-    /// If a tensor is one of extremes: a pair for each thread.
+    /// The value and bytes of a tensor of extremes, which has a pair per thread.
     fn pairs(&self, id: TensorId) -> Option<(Value, u64)> {
         self.pairs[id.0].then_some((Value::Tensor(id.0), 8 * self.team as u64))
     }
 
-    /// One step: what it reads is there, what it writes is apart, and then what it writes is held.
+    /// Checks one step: what it reads is there and what it writes is apart; then records what it writes.
     fn step(&mut self, step: &Step) -> Result<(), Fault> {
         let touches = step.work.touches(self.team);
         if let Some(wrong) = touches.wrong {
@@ -348,14 +348,14 @@ impl<'a> Proof<'a> {
             made.push((own.0, own.1, Value::Own));
         }
         self.apart(&touches, &made)?;
-        // Results last: the parts of a thread's own are nobody's.
+        // Results last: after the step, a thread's own parts hold no tensor's value.
         for (from, to, value) in made.into_iter().rev() {
             self.memory.hold(from, to, value)?;
         }
         Ok(())
     }
 
-    /// Memory of the threads' own, with the scratch memory if it is used: from, to, and the end with its slack.
+    /// The threads' own memory, with the scratch memory if used: from, to, and the end with slack.
     fn owned(&self, touches: &Touches) -> Result<Vec<(u64, u64)>, Fault> {
         let (at, bytes) = self.plan.scratch;
         let scratch = Own {
@@ -386,7 +386,7 @@ impl<'a> Proof<'a> {
         Ok(all)
     }
 
-    /// Nothing that a step writes overlaps anything else that it touches.
+    /// Checks that nothing a step writes overlaps anything else that it touches.
     fn apart(&self, touches: &Touches, made: &[(u64, u64, Value)]) -> Result<(), Fault> {
         let in_place = |read: &Read| {
             let same = |w: &Write| (w.at, whole(w)) == (read.at, Ok(read.bytes));
@@ -419,7 +419,7 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Bytes of what a team writes, if its parts together are all of it, without gaps, and no byte is in two of them.
+/// Bytes that a team writes, if its parts together cover all of it without gaps and no byte is in two of them.
 fn whole(write: &Write) -> Result<u64, Fault> {
     let bad = Fault::Parts(write.at);
     let count = write
@@ -436,7 +436,7 @@ fn whole(write: &Write) -> Result<u64, Fault> {
     if next != count {
         return Err(bad);
     }
-    // From the nearest neighbours to the farthest: each step is as long as all within it, so no place is met twice.
+    // From the smallest stride to the largest: each stride is at least the extent of all within it, so no byte is covered twice.
     let all = write.shared.iter().chain(&write.each);
     let mut dims: Vec<(u64, u64)> = all.copied().filter(|d| d.0 != 1).collect();
     dims.sort_unstable_by_key(|d| d.1);
@@ -451,7 +451,7 @@ fn whole(write: &Write) -> Result<u64, Fault> {
 }
 
 impl Work {
-    /// Whether it reads its input through a padded copy, where there is padding.
+    /// Whether it reads its input through a padded copy, if it has padding.
     fn has_front(&self) -> bool {
         match self {
             Self::Conv(_) | Self::DynamicConv(_) => true,

@@ -1,4 +1,4 @@
-//! What every byte of an arena holds, while a plan is gone through.
+//! What every byte of an arena holds while the verifier walks through a plan.
 
 use super::Fault;
 use std::collections::BTreeMap;
@@ -6,26 +6,26 @@ use std::collections::BTreeMap;
 /// Whose value bytes hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
-    /// A tensor's; one that only has another shape is the same.
+    /// A tensor's; one that differs only in shape is the same.
     Tensor(usize),
-    /// That of a layer's input with its padding laid out.
+    /// The padded copy of a layer's input.
     Padded(usize),
     /// A row of padding of this byte.
     Fill(u8),
-    /// Nobody's after the step.
+    /// No value after the step.
     Own,
 }
 
 /// A map of the arena.
 pub(super) struct Memory {
-    /// First byte to end and value; parts do not overlap.
+    /// From the first byte to the end and the value; ranges do not overlap.
     held: BTreeMap<u64, (u64, Value)>,
-    /// Tensors whose values must stay.
+    /// Tensors whose values must not be overwritten.
     kept: Vec<bool>,
 }
 
 impl Memory {
-    /// Nothing is held; there are so many tensors.
+    /// An empty map for `tensors` tensors.
     pub(super) fn new(tensors: usize) -> Self {
         Self {
             held: BTreeMap::new(),
@@ -33,12 +33,12 @@ impl Memory {
         }
     }
 
-    /// A tensor's value must stay.
+    /// Marks a tensor's value as never to be overwritten.
     pub(super) fn keep(&mut self, tensor: usize) {
         self.kept[tensor] = true;
     }
 
-    /// The parts that overlap some bytes.
+    /// The ranges that overlap these bytes.
     pub(super) fn over(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, u64, Value)> + '_ {
         let before = self.held.range(..from).next_back();
         let before = before.filter(|(_, (end, _))| *end > from);
@@ -47,7 +47,7 @@ impl Memory {
         all.map(|(&start, &(end, value))| (start, end, value))
     }
 
-    /// From now on these bytes hold a value, and what was there is gone.
+    /// Records that these bytes hold a value now, in place of what was there.
     pub(super) fn hold(&mut self, from: u64, to: u64, value: Value) -> Result<(), Fault> {
         if from >= to {
             return Ok(());
@@ -63,7 +63,7 @@ impl Memory {
                 return Err(Fault::Kept(start.max(from), end.min(to)));
             }
             self.held.remove(&start);
-            // What is left of it is not the whole value, but still no other's.
+            // The rest is no longer the whole value, but still nothing else's.
             if start < from {
                 self.held.insert(start, (from, old));
             }
@@ -75,7 +75,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether the value begins at `from` and is there up to `to`.
+    /// Whether the value begins at `from` and extends to `to`.
     pub(super) fn holds(&self, from: u64, to: u64, value: Value) -> Result<(), Fault> {
         match self.held.get(&from) {
             Some(&(end, held)) if held == value && to <= end => Ok(()),

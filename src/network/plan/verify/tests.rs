@@ -1,4 +1,4 @@
-//! That real plans are proved, that steps do what they declare ([`reality`]), and that faults are found ([`planted`]).
+//! Tests that real plans pass, that steps do what they declare ([`reality`]), and that faults are found ([`planted`]).
 #![allow(clippy::unwrap_used)]
 
 mod changed;
@@ -12,7 +12,7 @@ use crate::network::kernels::{Aligned, Kernels, available};
 use crate::network::plan;
 use networks::all;
 
-/// A plan that is not proved yet, its graph and its team.
+/// A plan that is not verified yet, its graph and its team.
 struct Planned {
     graph: Graph,
     plan: Plan,
@@ -54,11 +54,11 @@ fn plans_of_all_networks_are_proved() {
         }
     }
     println!("{steps:?}");
-    assert_eq!(steps.len(), 23, "a kind of step is in none: {steps:?}");
+    assert_eq!(steps.len(), 23, "a kind of step is in no plan: {steps:?}");
 }
 
-/// Ten thousand layers, half of them long-lived: in seconds, however busy the machine is. Looking at all pairs takes minutes.
-/// (`cargo bench --bench kernels -- proof` measures what every start waits for.)
+/// Ten thousand layers, half of them long-lived: seconds, however busy the machine is. Comparing all pairs takes minutes. (`cargo
+/// bench --bench kernels -- proof` measures how long every start waits for it.)
 #[test]
 fn many_layers_are_proved_before_the_deadline() {
     let layers = cases(10_000);

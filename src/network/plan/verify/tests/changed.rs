@@ -1,4 +1,4 @@
-//! Plans with any number changed at random: refused, or harmless.
+//! Plans with any one number changed at random: rejected, or harmless.
 
 use super::networks::{block, forked};
 use super::*;
@@ -7,7 +7,7 @@ use crate::network::run::steps::{Block, ConvStep, DepthwiseStep, Front};
 use fastrand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What is done with each number.
+/// Called on each number.
 type Visit<'a> = &'a mut dyn FnMut(&mut usize);
 
 fn of_shape(of: &mut Shape, visit: Visit<'_>) {
@@ -60,7 +60,7 @@ fn of_block(b: &mut Block, visit: Visit<'_>) {
     of_window(&mut b.window, visit);
 }
 
-/// All numbers of a step that say where it works or how much.
+/// All numbers of a step that say where it works or on how much.
 fn numbers(work: &mut Work, visit: Visit<'_>) {
     let places = work.places().into_iter();
     places.for_each(|place| visit(place.byte_mut()));
@@ -114,7 +114,7 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
     }
 }
 
-/// The numbers of a plan beside those of its steps.
+/// The numbers of a plan, apart from those of its steps.
 fn other_numbers(plan: &mut Plan, visit: Visit<'_>) {
     let ports = plan.segments.iter_mut();
     for port in ports.flat_map(|s| s.imports.iter_mut().chain(&mut s.exports)) {
@@ -192,7 +192,7 @@ fn a_changed_plan_is_refused_or_harmless() {
             continue;
         }
         harmless += 1;
-        // An arena that has become huge is only large.
+        // An arena that has become huge is only large, not unsafe.
         if planned.plan.arena_bytes < 1 << 18 && harmless % 4 == 0 {
             let name = format!("turn {turn}: {what}");
             let run = || reality::check(&mut planned, &mut random, &name);

@@ -1,4 +1,4 @@
-//! Networks for the tests: random ones of every kind of layer, and those of the fixtures.
+//! Networks for the tests: random ones with every kind of layer, and those of the fixtures.
 
 use crate::network::fused::understand;
 use crate::network::graph::axes::Axes;
@@ -13,7 +13,7 @@ pub(super) fn shape(h: usize, w: usize, c: usize) -> Shape {
     Shape::new(h, w, c).unwrap()
 }
 
-/// A network that is being made.
+/// A network under construction.
 struct Maker {
     random: Rng,
     graph: Graph,
@@ -101,7 +101,7 @@ impl Maker {
         })
     }
 
-    /// The kind of a result: floats from floats, bytes of another scale from bytes.
+    /// The element type of a result: floats from floats, bytes with another scale from bytes.
     fn like(&mut self, kind: Kind) -> Kind {
         match kind {
             Kind::F32 => Kind::F32,
@@ -163,7 +163,7 @@ impl Maker {
             },
             Kind::Q8(_) => Weights::Q8 {
                 w: Rc::new((0..count).map(|_| self.random.i8(..)).collect()),
-                // Now and then what some kernels take as sums of bytes only.
+                // Sometimes a zero point that some kernels handle only as sums of bytes.
                 zero: match self.random.u8(..4) {
                     0 => (0..cout).map(|_| self.random.i32(-128..128)).collect(),
                     _ => vec![0; cout],
@@ -194,7 +194,7 @@ impl Maker {
         self.conv(x, c, window, c)
     }
 
-    /// Whole numbers of `x` and a convolution of them; `x` may be read on.
+    /// `x` as whole numbers and a convolution over them; `x` may be read again.
     fn dynamic(&mut self, x: TensorId) -> TensorId {
         let (input, _) = self.of(x);
         let of = self.layer(Op::Extremes, &[x], shape(1, 1, 2), Kind::F32);
@@ -221,7 +221,7 @@ impl Maker {
         self.layer(Op::Reshape, &[x], to, kind)
     }
 
-    /// A layer of a random kind after `x`; `others` may be read, too.
+    /// A layer of a random kind after `x`; it may read `others`, too.
     fn any(&mut self, x: TensorId, others: &[TensorId]) -> TensorId {
         let (input, kind) = self.of(x);
         let float = kind == Kind::F32;
@@ -340,7 +340,7 @@ impl Maker {
                 self.layer(Op::Move(from), &[x], to, kind)
             }
             23 if float => {
-                // x times itself turned, row by row of the picture.
+                // x times its own transpose, one row of the picture at a time.
                 let a = Axes::plain(&[input.h, input.w, c]).unwrap();
                 let product = Product {
                     a,
@@ -358,7 +358,7 @@ impl Maker {
     }
 }
 
-/// A network of random layers, in one segment or several, that reads what was made long before now and then.
+/// A network of random layers, in one segment or several, that sometimes reads much older results.
 pub(super) fn random(seed: u64) -> Graph {
     let mut maker = Maker::new(seed);
     let size = shape(
@@ -387,12 +387,12 @@ pub(super) fn random(seed: u64) -> Graph {
         }
         x = maker.any(x, &made);
         made.push(x);
-        // Now and then two go on from the same tensor.
+        // Sometimes two layers read the same tensor.
         if maker.random.u8(..4) == 0 {
             x = made[maker.random.usize(..made.len())];
         }
     }
-    // So that every segment has a layer.
+    // Makes sure that every segment has a layer.
     let (size, kind) = maker.of(x);
     let to = maker.like(kind);
     let last = maker.layer(Op::Unary(Unary::Clamp(-2.0, 3.0)), &[x], size, to);
@@ -400,7 +400,7 @@ pub(super) fn random(seed: u64) -> Graph {
     maker.graph
 }
 
-/// A block by bands: expansion or not, depthwise, projection or not.
+/// A block over bands of rows: with or without expansion, depthwise, with or without projection.
 pub(super) fn block(seed: u64) -> Graph {
     let mut maker = Maker::new(seed);
     let quantised = maker.random.bool();
@@ -447,7 +447,7 @@ pub(super) fn block(seed: u64) -> Graph {
     maker.graph
 }
 
-/// Whole numbers of a tensor that is read on, also counted along other axes.
+/// A tensor as whole numbers, while the tensor itself is read again, also reshaped.
 pub(super) fn forked(seed: u64) -> Graph {
     let mut maker = Maker::new(seed);
     let x = maker.picture(shape(5, 6, 7), Kind::F32);
@@ -468,7 +468,7 @@ pub(super) fn forked(seed: u64) -> Graph {
     maker.graph
 }
 
-/// A chain of so many layers; every second result is read once more at the end.
+/// A chain of `count` layers; every second result is read once more at the end.
 pub(super) fn many_layers(count: usize) -> Graph {
     let mut maker = Maker::new(1);
     let size = shape(1, 1, 8);
@@ -490,7 +490,7 @@ pub(super) fn many_layers(count: usize) -> Graph {
     maker.graph
 }
 
-/// Networks of fixtures that are wholly known.
+/// The fixtures' networks that consist of known layers only.
 fn fixtures() -> Vec<(String, Graph)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
     let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -515,7 +515,7 @@ fn fixtures() -> Vec<(String, Graph)> {
     made
 }
 
-/// A number of each.
+/// Several networks of each kind.
 pub(super) fn all() -> Vec<(String, Graph)> {
     let mut made = fixtures();
     made.extend((0..150).map(|seed| (format!("random {seed}"), random(seed))));

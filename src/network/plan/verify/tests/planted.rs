@@ -1,4 +1,4 @@
-//! Plans with planted faults: each kind is found, and what a random change leaves unfound harms nothing.
+//! Plans with planted faults: each kind is found, and a random change that is not found does no harm.
 
 use super::networks::{block, forked, random, shape};
 use super::*;
@@ -6,27 +6,36 @@ use crate::network::graph::Shape;
 use crate::network::run::steps::{Block, DynamicConv, DynamicDepthwise};
 use fastrand::Rng;
 
-/// A change of a plan; `false` where the plan has nothing to change so.
+/// A change to a plan; `false` if it does not apply to the plan.
 type Plant = fn(&mut Planned, &mut Rng) -> bool;
 
-/// Every kind of fault, and what is said of it (one of these).
+/// Every kind of fault, and what the error says (one of these).
 const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "an input is moved by 64",
         input_moved,
-        &["input is not", "arena of"],
+        &["hold its input", "arena of"],
     ),
     (
         "a result is moved by 64",
         result_moved,
-        &["input is not", "beside", "must stay", "arena of"],
+        &[
+            "hold its input",
+            "elsewhere in the step",
+            "must stay",
+            "arena of",
+        ],
     ),
     (
         "padding is moved",
         padding_moved,
-        &["input is not", "arena of"],
+        &["hold its input", "arena of"],
     ),
-    ("padding of another byte", other_padding, &["input is not"]),
+    (
+        "padding of another byte",
+        other_padding,
+        &["hold its input"],
+    ),
     (
         "a length is one too long",
         longer,
@@ -60,12 +69,22 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "two tensors that live together overlap",
         overlap,
-        &["input is not", "beside", "must stay", "arena of"],
+        &[
+            "hold its input",
+            "elsewhere in the step",
+            "must stay",
+            "arena of",
+        ],
     ),
     (
-        "a tensor lies in the slots of a step",
+        "a tensor is in the slots of a step",
         in_slots,
-        &["beside", "input is not", "must stay", "arena of"],
+        &[
+            "elsewhere in the step",
+            "hold its input",
+            "must stay",
+            "arena of",
+        ],
     ),
     (
         "threads' rows overlap",
@@ -83,43 +102,43 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         &["too few threads"],
     ),
     (
-        "a constant is written over",
+        "a constant is overwritten",
         over_constant,
-        &["must stay", "beside"],
+        &["must stay", "elsewhere in the step"],
     ),
     (
-        "padding is written over",
+        "padding is overwritten",
         over_padding,
-        &["must stay", "beside"],
+        &["must stay", "elsewhere in the step"],
     ),
     (
-        "the picture is written over",
+        "the picture is overwritten",
         over_picture,
-        &["must stay", "beside"],
+        &["must stay", "elsewhere in the step"],
     ),
     (
         "a step reads what is not written yet",
         too_early,
-        &["input is not"],
+        &["hold its input"],
     ),
-    ("a step is left out", left_out, &["input is not"]),
+    ("a step is left out", left_out, &["hold its input"]),
     (
         "an export is elsewhere",
         export_moved,
-        &["input is not", "arena of"],
+        &["hold its input", "arena of"],
     ),
     ("an export is larger", export_larger, &["another tensor"]),
     (
         "an import is elsewhere",
         import_moved,
-        &["input is not", "must stay", "arena of"],
+        &["hold its input", "must stay", "arena of"],
     ),
     (
         "the picture is elsewhere",
         picture_moved,
-        &["input is not", "beside", "arena of"],
+        &["hold its input", "elsewhere in the step", "arena of"],
     ),
-    ("floats lie on odd bytes", misaligned, &["multiple of"]),
+    ("floats are at odd bytes", misaligned, &["multiple of"]),
     (
         "rows of floats are an odd number of bytes apart",
         odd_rows,
@@ -133,16 +152,21 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "the scratch memory is elsewhere",
         scratch_moved,
-        &["beside", "must stay", "input is not", "arena of"],
+        &[
+            "elsewhere in the step",
+            "must stay",
+            "hold its input",
+            "arena of",
+        ],
     ),
     (
         "whole numbers take the place of a tensor that is read on",
         in_place,
-        &["input is not"],
+        &["hold its input"],
     ),
 ];
 
-/// A random step of those that are wanted.
+/// A random step among those that `wanted` accepts.
 fn some_step(
     planned: &mut Planned,
     random: &mut Rng,
@@ -156,7 +180,7 @@ fn some_step(
     (!steps.is_empty()).then(|| steps[random.usize(..steps.len())])
 }
 
-/// The place of a step's result.
+/// The offset of a step's result.
 fn result(work: &mut Work) -> &mut Offset {
     work.places().pop().unwrap()
 }
@@ -168,7 +192,7 @@ fn made(planned: &Planned, step: usize) -> usize {
         .0
 }
 
-/// For every tensor the one whose value it is.
+/// For every tensor the one whose value it shares.
 fn roots(graph: &Graph) -> Vec<usize> {
     let mut root: Vec<usize> = (0..graph.tensors.len()).collect();
     for layer in &graph.layers {
@@ -186,12 +210,12 @@ fn reads(planned: &Planned, step: usize, root: usize) -> bool {
     first.inputs.iter().any(|i| roots[i.0] == root)
 }
 
-/// Something lies 64 bytes further.
+/// Moves an offset by 64 bytes.
 fn move_on(place: &mut Offset) {
     *place = *place + 64;
 }
 
-/// Everything that lies at `old` lies at `new`.
+/// Moves everything at `old` to `new`.
 fn replace(planned: &mut Planned, old: Offset, new: Offset) {
     let plan = &mut planned.plan;
     let steps = plan.steps.iter_mut().flat_map(|s| s.work.places());
@@ -216,7 +240,7 @@ fn result_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(step) = some_step(planned, random, |_| true) else {
         return false;
     };
-    // Of whose result there is a reader.
+    // A step whose result has a reader.
     let root = roots(&planned.graph)[made(planned, step)];
     let exported = planned.graph.exports.iter().any(|e| e.tensor.0 == root);
     let read = (0..planned.plan.steps.len()).any(|s| reads(planned, s, root));
@@ -330,7 +354,7 @@ fn some_block<'a>(planned: &'a mut Planned, random: &mut Rng) -> Option<&'a mut 
     }
 }
 
-/// As it was: each part on a multiple of 64, the slack in the next one.
+/// A past bug: each part at a multiple of 64, with its slack in the next one.
 fn old_slots(planned: &mut Planned, random: &mut Rng) -> bool {
     let team = planned.team;
     let Some(block) = some_block(planned, random) else {
@@ -368,7 +392,7 @@ fn overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let (first, second) = pairs[random.usize(..pairs.len())];
     let old = *result(&mut planned.plan.steps[second].work);
     let new = *result(&mut planned.plan.steps[first].work);
-    // There must be room.
+    // Make room in the arena.
     planned.plan.arena_bytes += 1 << 20;
     replace(planned, old, new);
     old != new
@@ -429,14 +453,14 @@ fn few_threads(planned: &mut Planned, random: &mut Rng) -> bool {
     }
 }
 
-/// A step's result goes to `at`, which must stay.
+/// Moves a step's result to `at`, which must stay.
 fn over(planned: &mut Planned, random: &mut Rng, at: Option<Offset>) -> bool {
     let step = random.usize(..planned.plan.steps.len());
     let Some(at) = at else { return false };
-    // There must be room.
+    // Make room in the arena.
     planned.plan.arena_bytes += 1 << 20;
     let work = &mut planned.plan.steps[step].work;
-    // Where it is what this very step reads, that is said.
+    // If this very step reads it, the error says that instead.
     *result(work) = at;
     true
 }
@@ -544,7 +568,7 @@ fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
         return false;
     }
     let place = *result(&mut planned.plan.steps[step].work);
-    // There must be room.
+    // Make room in the arena.
     planned.plan.arena_bytes += 64;
     replace(planned, place, place + 2);
     true
@@ -572,7 +596,7 @@ fn odd_rows(planned: &mut Planned, random: &mut Rng) -> bool {
     }
 }
 
-/// Whether a step uses scratch memory, all of it.
+/// Whether a step uses all of the scratch memory.
 fn scratch_is_used(planned: &Planned) -> bool {
     let (_, bytes) = planned.plan.scratch;
     let touches = planned
@@ -596,7 +620,7 @@ fn scratch_moved(planned: &mut Planned, random: &mut Rng) -> bool {
     let Some(step) = some_step(planned, random, uses) else {
         return false;
     };
-    // There must be room.
+    // Make room in the arena.
     planned.plan.arena_bytes += 1 << 20;
     planned.plan.scratch.0 = *result(&mut planned.plan.steps[step].work);
     true
@@ -614,7 +638,7 @@ fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
     let roots = roots(&planned.graph);
     let input = planned.graph.layers[planned.plan.steps[step].layers.0].inputs[0];
     let later = (step + 1..planned.plan.steps.len()).any(|s| reads(planned, s, roots[input.0]));
-    // The picture is kept: that is another fault.
+    // The picture must stay: that is another fault.
     if !later || planned.plan.input_offset == Some(x) {
         return false;
     }
@@ -650,7 +674,7 @@ fn every_kind_of_fault_is_found() {
                     Err(refused) => refused.to_string(),
                 };
                 let named = said.iter().any(|s| why.contains(s));
-                if named && why.contains("fault of Eyelet") {
+                if named && why.contains("bug in Eyelet") {
                     found += 1;
                 } else {
                     let kernels = kernels.name();
@@ -660,7 +684,7 @@ fn every_kind_of_fault_is_found() {
         }
         println!("{name}: {found}");
         if cases(60) == 60 && found < 8 {
-            wrong.push(format!("{name}: planted {found} times only"));
+            wrong.push(format!("{name}: found only {found} times"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

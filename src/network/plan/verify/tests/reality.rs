@@ -1,11 +1,11 @@
-//! What steps declare is what they do: each runs on memory full of canaries.
+//! Tests that steps do what they declare: each runs on memory full of canaries.
 
 use super::*;
 use crate::network::run::arena;
 use crate::network::run::offset::Worker;
 use fastrand::Rng;
 
-/// Bytes that a thread may write, by what it declares: its part of the results, and its own memory.
+/// Bytes that a thread may write by its declaration: its part of the results, and its own memory.
 fn may_write(planned: &Planned, touches: &Touches, id: usize) -> (Vec<bool>, Vec<bool>) {
     let bytes = planned.plan.arena_bytes;
     let (mut results, mut own) = (vec![false; bytes], vec![false; bytes]);
@@ -44,15 +44,15 @@ fn mark(bytes: &mut [bool], at: u64, dims: &[(u64, u64)], unit: u64) {
     }
 }
 
-/// One thread's share of a step.
+/// Runs one thread's share of a step.
 fn run(planned: &Planned, step: usize, arena: &mut Aligned, id: usize) {
     let worker: Worker = planned.plan.worker(arena.as_mut_ptr(), id, planned.team);
-    // SAFETY: the plan is proved, and one thread after the other runs.
+    // SAFETY: the plan is verified, and the threads run one after the other.
     unsafe { planned.plan.steps[step].work.run(planned.kernels, &worker) };
 }
 
-/// Runs a proved plan step by step and thread by thread: only what is declared is written, all of the results is, and it depends
-/// on nothing but what is declared to be read.
+/// Runs a verified plan step by step and thread by thread: each step writes only what it declares, writes all of its results, and
+/// depends only on what it declares to read.
 pub(super) fn check(planned: &mut Planned, random: &mut Rng, name: &str) {
     let mut arena = arena(&mut planned.plan).unwrap();
     let input = planned.graph.input.as_ref();
@@ -72,7 +72,7 @@ pub(super) fn check(planned: &mut Planned, random: &mut Rng, name: &str) {
     }
 }
 
-/// Random values of a tensor.
+/// Fills a tensor with random values.
 fn put(arena: &mut Aligned, at: Offset, tensor: &crate::network::graph::Tensor, random: &mut Rng) {
     let bytes = &mut arena.bytes_mut()[at.byte()..][..tensor.bytes()];
     match tensor.kind {
@@ -100,7 +100,7 @@ fn check_step(planned: &Planned, step: usize, arena: &mut Aligned, random: &mut 
     for id in 0..planned.team {
         let (results, own) = may_write(planned, &touches, id);
         let before = arena.clone();
-        // The same inputs among other canaries, where the results will be, too.
+        // The same inputs among other canaries, also where the results will be.
         let mut other = arena.clone();
         random.fill(other.bytes_mut());
         for read in &touches.reads {
@@ -122,7 +122,7 @@ fn check_step(planned: &Planned, step: usize, arena: &mut Aligned, random: &mut 
                 assert_eq!(
                     now,
                     other,
-                    "{}: byte {i} depends on what is not declared, or is not written",
+                    "{}: byte {i} depends on undeclared input, or is not written",
                     told(id)
                 );
             } else if !own[i] {
