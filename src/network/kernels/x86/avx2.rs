@@ -1,9 +1,9 @@
-//! Bytes by AVX2, for CPUs without dot products of bytes; floats by [`super::avx2_float`].
+//! Int8 kernels with AVX2, for CPUs without byte dot products; floats are in [`super::avx2_float`].
 //!
-//! `vpmaddubsw` multiplies bytes but saturates (255 * 127 twice is more than 16 bits hold), so bytes are widened to 16 bits and
-//! meet 16-bit weights in `vpmaddwd`, which is exact: 16 multiply-adds an instruction. The widening is done once for all that
-//! use the value: into a buffer that every output channel then reads ([`super::avx2_conv`]), or in registers, for all outputs
-//! that a column takes part in ([`super::avx2_depthwise`]).
+//! `vpmaddubsw` multiplies bytes but saturates (255 * 127 twice does not fit in 16 bits), so bytes are widened to 16 bits and
+//! multiplied by 16-bit weights with `vpmaddwd`, which is exact: 16 multiply-adds per instruction. Each value is widened once for
+//! all uses: into a buffer that every output channel then reads ([`super::avx2_conv`]), or in registers, for all outputs that use
+//! a column ([`super::avx2_depthwise`]).
 
 use super::{avx2_conv, avx2_depthwise, avx2_float};
 use crate::network::graph::requantise::Requantise;
@@ -15,12 +15,12 @@ use crate::network::kernels::{
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// The kernels. [`Avx2::detect`] alone gives them away, so whoever has them runs on a CPU with AVX2 and FMA.
+/// The kernels. Only [`Avx2::detect`] hands one out, so a value of this type proves that the CPU has AVX2 and FMA.
 #[derive(Debug)]
 pub struct Avx2(());
 
 impl Avx2 {
-    /// `None` on a CPU without what they need.
+    /// `None` if this CPU lacks the instructions.
     pub fn detect() -> Option<&'static Self> {
         static KERNELS: Avx2 = Avx2(());
         let has_all = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -50,7 +50,7 @@ impl Kernels for Avx2 {
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with AVX2 and FMA.
         unsafe { avx2_conv::run(conv, p, channels, scratch) }
     }
 
@@ -70,7 +70,7 @@ impl Kernels for Avx2 {
         channels: Range<usize>,
         scratch: *mut u8,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with AVX2 and FMA.
         unsafe { avx2_depthwise::run(conv, rows, y, channels, scratch) }
     }
 
@@ -79,7 +79,7 @@ impl Kernels for Avx2 {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with AVX2 and FMA.
         unsafe { avx2_float::conv(conv, p, channels) }
     }
 
@@ -94,25 +94,25 @@ impl Kernels for Avx2 {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with AVX2 and FMA only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with AVX2 and FMA.
         unsafe { avx2_float::depthwise(conv, rows, y, channels) }
     }
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-        // SAFETY: `self` is there on a CPU with AVX2 and FMA only.
+        // SAFETY: `self` exists only on a CPU with AVX2 and FMA.
         unsafe { add_bytes(add, a, b, y) }
     }
 
     crate::network::kernels::x86::wider::wider_loops!("avx2,fma");
 }
 
-/// The reference's `add_q8` by 8 values; every vector step is one of its steps.
+/// The reference's `add_q8`, 8 values at a time; each vector operation is one of its operations.
 #[target_feature(enable = "avx2,fma")]
 fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     let whole = y.len().min(a.len()).min(b.len()) / 8 * 8;
     let flip = _mm_set1_epi8(add.flip as i8);
     for i in (0..whole).step_by(8) {
-        // SAFETY: 8 values from `i` on are inside all three slices.
+        // SAFETY: 8 values from `i` are inside all three slices.
         unsafe {
             let number = |from: &[u8]| {
                 let bytes = _mm_xor_si128(_mm_loadl_epi64(from.as_ptr().add(i).cast()), flip);
@@ -136,12 +136,12 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     plain::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
 }
 
-/// Bytes that widened values should take, so that they stay in the nearest cache.
+/// Bytes that widened values may take, so that they stay in L1.
 pub(super) const NEAR_BYTES: usize = 24 << 10;
 
-/// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
-/// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,
-/// and sums that cannot overflow; then saturation is all there is to do.
+/// The last step of a quantised layer, in vectors. The lower limit is applied to the bytes: until then the saturating narrowing
+/// instructions keep small values small, which gives the same result. PLAIN: zero point 0, no limits except a byte's, and sums
+/// that cannot overflow; then saturation is all that is needed.
 pub(super) struct Ending<const PLAIN: bool> {
     high: __m256,
     zero: __m256i,
@@ -159,7 +159,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         }
     }
 
-    /// Four vectors of sums to bytes, each 128-bit lane holding the lane's values of the four in turn.
+    /// Converts four vectors of sums to bytes; each 128-bit lane holds the lane's values of the four in turn.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn bytes(&self, sums: [__m256i; 4], multipliers: [__m256; 4]) -> __m256i {
@@ -182,11 +182,11 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         _mm256_max_epu8(_mm256_packus_epi16(a, b), self.low)
     }
 
-    /// Finishes `MR` pixels of two vectors of sums each, whose lanes are the channels that [`channel`]`(2, ..)` says, and
-    /// stores the first `valid` bytes of each.
+    /// Finishes `MR` pixels of two vectors of sums each, whose lanes are the channels given by [`channel`]`(2, ..)`, and stores
+    /// the first `valid` bytes of each.
     ///
     /// # Safety
-    /// `y` is good for `MR` pixels, `y_pitch` bytes apart.
+    /// `y` is valid for `MR` pixels, `y_pitch` bytes apart.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn store_pairs<const MR: usize>(
@@ -208,7 +208,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
             ];
             let bytes = self.bytes(four, [m0, m1, m0, m1]);
             let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
-            // SAFETY: `y` is good for `valid` bytes of each of the MR pixels.
+            // SAFETY: `y` is valid for `valid` bytes of each of the MR pixels.
             unsafe {
                 store(y.add(first * y_pitch), _mm256_castsi256_si128(bytes), valid);
                 if first + 1 < MR {
@@ -220,7 +220,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
     }
 }
 
-/// The output channel, within a panel of `vectors`, of a vector's lane: what the narrowing instructions put in order again.
+/// The output channel, within a panel of `vectors`, of a vector's lane: the narrowing instructions restore the order.
 pub(super) fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
     lane / 4 * 4 * vectors + vector * 4 + lane % 4
 }
@@ -228,11 +228,11 @@ pub(super) fn channel(vectors: usize, vector: usize, lane: usize) -> usize {
 /// Stores the first `valid` of 16 bytes.
 ///
 /// # Safety
-/// `y` is good for them.
+/// `y` is valid for them.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn store(mut y: *mut u8, mut bytes: __m128i, valid: usize) {
-    // SAFETY: each part is stored only if `valid` has it.
+    // SAFETY: each part is stored only if `valid` includes it.
     unsafe {
         if valid >= 16 {
             _mm_storeu_si128(y.cast(), bytes);

@@ -1,12 +1,12 @@
-//! Convolution of bytes by AVX2; the idea stands in [`super::avx2`].
+//! Int8 convolution with AVX2; the approach is described in [`super::avx2`].
 //!
-//! The windows of a block of pixels are widened to 16 bits, each window's runs one behind the other, so that all runs together
-//! are padded only once. Over such a block goes panel after panel of output channels, in tiles of up to 6 pixels by two vectors
-//! of 8 channels (or 12 by one): 12 of the 16 registers are sums. A step takes four values of a pixel: twice a pair is broadcast
-//! by the load itself and meets a vector of weight pairs, which are widened on the way from memory: they stay bytes there, half
-//! as many to keep and to fetch, and a tile widens them once for all its pixels.
+//! The windows of a block of pixels are widened to 16 bits, with each window's runs concatenated, so that all runs together are
+//! padded only once. The panels of output channels are then computed over that block one after the other, in tiles of up to 6
+//! pixels by two vectors of 8 channels (or 12 by one): 12 of the 16 registers are sums. A step takes four values of a pixel: two
+//! pairs, each broadcast by its load and multiplied by a vector of weight pairs. Weights are widened when loaded: in memory they
+//! stay bytes, which halves their size and traffic, and a tile widens them once for all its pixels.
 //!
-//! Packed form of a panel: biases, multipliers, then for each pair of values 16 bytes of weight pairs for each 8 channels.
+//! Packed form of a panel: biases, multipliers, then for each pair of values 16 bytes of weight pairs per 8 channels.
 
 use super::avx2::{Ending, NEAR_BYTES, channel, store};
 use crate::network::kernels::panels::{Panel, Panels, tiles};
@@ -63,15 +63,15 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// Bytes of widened values where the near memory holds no whole tile: room for one window of nearly any layer.
+/// Bytes of widened values if no whole tile fits in L1: room for one window of nearly any layer.
 const FAR_BYTES: usize = 64 << 10;
 
-/// Widened windows: values from one pixel's to the next one's, and how many pixels are widened at a time.
+/// Widened windows: the pitch from pixel to pixel in values, and how many pixels are widened at a time.
 fn wide(runs: &Runs) -> (usize, usize) {
-    // Whole vectors are stored, so the last run takes some more.
+    // Whole vectors are stored, so the last run takes more than its length.
     let pitch = (runs.offsets.len() - 1) * runs.len + runs.len.next_multiple_of(16);
     let pitch = pitch.next_multiple_of(16);
-    // Whole tiles, in the near memory if it holds any.
+    // Whole tiles, in L1 if any fits.
     let near = NEAR_BYTES / (pitch * 2) / 12 * 12;
     (pitch, near.max((FAR_BYTES / (pitch * 2)).clamp(1, 12)))
 }
@@ -82,17 +82,17 @@ pub(super) fn scratch_bytes(runs: &Runs) -> usize {
     pitch * pixels * 2
 }
 
-/// Some pixels, some channels.
+/// Some channels of some pixels.
 ///
 /// # Safety
-/// AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
+/// The CPU has AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scratch: *mut u8) {
     let runs = &conv.runs;
     let (pitch, most) = wide(runs);
     let wide = scratch.cast::<i16>();
     for (start, count) in tiles(p.count, most) {
-        // SAFETY: contract (reads, writes), from pixel `start` on; the buffer holds `most` pixels of `pitch` values.
+        // SAFETY: contract (reads, writes), from pixel `start`; the buffer holds `most` pixels of `pitch` values.
         unsafe {
             let x = p.x.add(start * p.x_pitch);
             widen(runs, x, p.x_pitch, wide, pitch, count);
@@ -112,10 +112,10 @@ pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>, scra
     }
 }
 
-/// The windows of `count` pixels, each value 16 bits wide.
+/// The windows of `count` pixels, widened to 16 bits per value.
 ///
 /// # Safety
-/// AVX2; reading 15 bytes past a run is within the slack; `to` holds `count` times `pitch` values.
+/// The CPU has AVX2; reading 15 bytes past a run is within the slack; `to` holds `count` times `pitch` values.
 #[target_feature(enable = "avx2")]
 unsafe fn widen(
     runs: &Runs,
@@ -127,7 +127,7 @@ unsafe fn widen(
 ) {
     for m in 0..count {
         if runs.offsets.len() > 1 {
-            // What the last run leaves unwritten up to the pitch.
+            // The values that the last run leaves unwritten up to the pitch.
             // SAFETY: the last 16 values of pixel `m`: the buffer holds `count` times `pitch`.
             unsafe {
                 let end = to.add((m + 1) * pitch - 16);
@@ -136,8 +136,8 @@ unsafe fn widen(
         }
         for (r, &offset) in runs.offsets.iter().enumerate() {
             for i in (0..runs.len).step_by(16) {
-                // SAFETY: contract (reads): 16 bytes from a value of the run on end within the slack; the buffer holds
-                // `count` times `pitch`.
+                // SAFETY: contract (reads): 16 bytes from any value of the run end within the slack; the buffer holds `count`
+                // times `pitch`.
                 unsafe {
                     let bytes = _mm_loadu_si128(x.add(m * x_pitch + offset + i).cast());
                     let to = to.add(m * pitch + r * runs.len + i);
@@ -148,7 +148,7 @@ unsafe fn widen(
     }
 }
 
-/// Widened pixels, and where their results go. Pitches count values.
+/// Widened pixels, and where their results go. Pitches are in values.
 #[derive(Clone, Copy)]
 struct Block {
     x: *const i16,
@@ -158,10 +158,10 @@ struct Block {
 }
 
 impl Block {
-    /// From pixel `first` on, results from channel `channel` on.
+    /// The block from pixel `first`, with results from channel `channel`.
     ///
     /// # Safety
-    /// They exist.
+    /// That pixel and that channel exist.
     unsafe fn from(&self, first: usize, channel: usize) -> Self {
         // SAFETY: that pixel and that channel exist, so both stay in their memory.
         unsafe {
@@ -175,15 +175,15 @@ impl Block {
 }
 
 /// # Safety
-/// AVX2; `size` pixels as the geometry says.
+/// The CPU has AVX2; `size` pixels as the geometry says.
 unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
     let plain = conv.bounded && conv.end.plain();
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: handed on, `size` pixels.
+                // SAFETY: the caller's contract is the same, with `size` pixels.
                 $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, block) },
-                // SAFETY: handed on, `size` pixels.
+                // SAFETY: the caller's contract is the same, with `size` pixels.
                 ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, block) },)*)*
                 _ => {}
             }
@@ -195,15 +195,15 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
     }
 }
 
-/// 16 weights, 16 bits wide.
+/// 16 weights, widened to 16 bits.
 ///
 /// # Safety
-/// AVX2; `w` is good for 16 bytes.
+/// The CPU has AVX2; `w` is valid for 16 bytes.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn widened(w: *const __m128i) -> __m256i {
     let wide;
-    // SAFETY: it reads the 16 bytes that `w` is good for.
+    // SAFETY: it reads the 16 bytes that `w` is valid for.
     unsafe {
         asm!(
             "vpmovsxbw {wide}, [{w}]",
@@ -215,12 +215,12 @@ unsafe fn widened(w: *const __m128i) -> __m256i {
     wide
 }
 
-/// A pair of a pixel's values times the weights, added to the pixel's sums. Here and in [`widened`] the instructions stand in
-/// the order in which they run: the compiler would fetch the next weights while these are in use, for which there is no
-/// register left, and keep a sum in memory instead, at which every step then waits (a fifth of the time on Zen 3).
+/// Adds a pair of a pixel's values times the weights to the pixel's sums. Here and in [`widened`] the instructions are in
+/// execution order: the compiler would fetch the next weights while these are in use, for which no register is left, and keep a
+/// sum in memory instead, which every step then waits for (a fifth of the time on Zen 3).
 ///
 /// # Safety
-/// AVX2; `x` is good for two values.
+/// The CPU has AVX2; `x` is valid for two values.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_add<const NV: usize>(
@@ -229,7 +229,7 @@ unsafe fn multiply_add<const NV: usize>(
     weights: &[__m256i; NV],
 ) {
     let (last, first) = (NV - 1, 0);
-    // SAFETY: it reads the two values that `x` is good for.
+    // SAFETY: it reads the two values that `x` is valid for.
     unsafe {
         if NV == 1 {
             asm!(
@@ -263,7 +263,7 @@ unsafe fn multiply_add<const NV: usize>(
 }
 
 /// # Safety
-/// AVX2; MR pixels as the geometry says.
+/// The CPU has AVX2; MR pixels as the geometry says.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     conv: &ConvQ8,

@@ -1,15 +1,15 @@
-//! Depthwise convolution of bytes by AVX2; the idea stands in [`super::avx2`].
+//! Int8 depthwise convolution with AVX2; the approach is described in [`super::avx2`].
 //!
 //! 16 channels at a time. Two kernel rows are interleaved by unpack instructions into 16-bit pairs, which one `vpmaddwd`
-//! multiplies and adds; the last of an odd number of rows is paired with itself, one kernel column on, and used by every other
+//! multiplies and adds; the last of an odd number of rows is paired with itself one kernel column later, and used by every other
 //! kernel column. So a 3x3 kernel takes five such pairs, a 5x5 kernel thirteen.
 //!
-//! The usual kernels (3x3 and 5x5, stride 1 or 2) go along the row column by column: a column's pairs are made once, in
-//! registers, and added to the sums of all outputs that the column takes part in, at most 5 of them, with weights from memory
-//! ([`walk`]). All other kernels have their columns laid out in memory first and then read by tiles of outputs; there strides,
-//! dilations and padding matter only to the laying out and to the addresses ([`lay_out`], [`tile`]).
+//! The usual kernels (3x3 and 5x5, stride 1 or 2) walk along the row column by column: a column's pairs are made once, in
+//! registers, and added to the sums of all outputs that use the column, at most 5 of them, with weights from memory ([`walk`]).
+//! For all other kernels the columns are first laid out in memory and then read by tiles of outputs; there strides, dilations and
+//! padding affect only the layout and the addresses ([`lay_out`], [`tile`]).
 //!
-//! Packed form: blocks of 16 channels (the last may be partly empty), two vectors of each: biases, multipliers, then weight
+//! Packed form: blocks of 16 channels (the last may be partly empty), each part two vectors: biases, multipliers, then weight
 //! pairs, kernel column by kernel column.
 
 use super::avx2::{Ending, NEAR_BYTES, channel};
@@ -22,8 +22,8 @@ use std::ops::Range;
 /// Outputs of a tile.
 const TILE: usize = 6;
 
-/// The pairs of kernel positions that are multiplied together, in packed order: `[(row, column); 2]` each. The second may lie
-/// outside of the kernel.
+/// The pairs of kernel positions that are multiplied together, in packed order: `[(row, column); 2]` each. The second may be
+/// outside the kernel.
 fn pairs(row: &DepthwiseRow) -> impl Iterator<Item = [(usize, usize); 2]> {
     let (kh, kw) = (row.kh, row.kw);
     (0..kw).flat_map(move |kx| {
@@ -66,23 +66,23 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// Columns under the kernels of so many outputs.
+/// Columns under the kernels of `outputs` outputs.
 fn columns(row: &DepthwiseRow, outputs: usize) -> usize {
     (outputs - 1) * row.stride + (row.kw - 1) * row.dilation + 1
 }
 
-/// How many outputs are laid out at a time: as many as the near memory holds the columns of.
+/// How many outputs are laid out at a time: as many as have their columns fit in L1.
 fn outputs_at_a_time(row: &DepthwiseRow) -> usize {
     let room = NEAR_BYTES / column_bytes(row);
     1 + room.saturating_sub(columns(row, 1)) / row.stride
 }
 
-/// Bytes of a column that is laid out.
+/// Bytes of a laid-out column.
 fn column_bytes(row: &DepthwiseRow) -> usize {
     row.kh.div_ceil(2) * 64
 }
 
-/// Whether [`walk`] knows the kernel: then its size and stride.
+/// The kernel's size and stride, if [`walk`] supports it.
 fn usual(row: &DepthwiseRow) -> Option<(usize, usize)> {
     let square = row.kh == row.kw && row.dilation == 1;
     (square && matches!((row.kw, row.stride), (3 | 5, 1 | 2))).then_some((row.kw, row.stride))
@@ -96,10 +96,10 @@ pub(super) fn scratch_bytes(row: &DepthwiseRow) -> usize {
     columns(row, outputs_at_a_time(row).min(row.w_out)) * column_bytes(row)
 }
 
-/// One output row, some channels.
+/// Some channels of one output row.
 ///
 /// # Safety
-/// AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
+/// The CPU has AVX2; the contract of `Kernels`, `scratch` as [`scratch_bytes`].
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
@@ -112,8 +112,7 @@ pub(super) unsafe fn run(
     let plain = conv.bounded && conv.end.plain();
     for c in channels.step_by(16) {
         // SAFETY: contract (reads, writes); reading past the last channel is within the slack; the scratch memory holds the
-        // columns
-        // of as many outputs as are laid out at a time.
+        // columns of as many outputs as are laid out at a time.
         unsafe {
             let job = Job {
                 conv,
@@ -159,7 +158,7 @@ struct Job<'a> {
     packed: *const u8,
     /// The first output.
     y: *mut u8,
-    /// Channels from the block's first one on.
+    /// Channels left, from the block's first one.
     valid: usize,
 }
 
@@ -174,15 +173,15 @@ unsafe fn walk<const K: usize, const S: usize, const PLAIN: bool>(
     c: usize,
 ) {
     let row = &job.conv.row;
-    // Groups of S columns, counted from the padding on. With each an output begins, and from the (K - 1) / S-th on one ends.
+    // Groups of S columns, counted from the padding. An output begins with each, and from group (K - 1) / S on one ends with each, too.
     let groups = row.w_out + (K - 1) / S;
-    // Those whose columns, and the one after them, lie in the picture.
+    // Groups whose columns, and the one after them, are in the picture.
     let end = ((row.w_in + row.left - 1) / S).min(groups);
     let start = row.left.div_ceil(S).min(end);
-    // SAFETY: contract (reads, writes), as in `run`; `start..end` is as the function wants it.
+    // SAFETY: contract (reads, writes), as in `run`; `start..end` is as the function requires.
     unsafe {
         let mut sums: Sums = [Packed::new(job).bias; 5];
-        // Each is called at one place, so that the compiler takes them in.
+        // One call each, so that the compiler inlines them.
         for (i, groups) in [0..start, start..end, end..groups].into_iter().enumerate() {
             if i == 1 {
                 walk_columns::<K, S, PLAIN, true>(job, rows, c, groups, &mut sums);
@@ -193,11 +192,11 @@ unsafe fn walk<const K: usize, const S: usize, const PLAIN: bool>(
     }
 }
 
-/// Sums of the outputs that are under way, the newest first.
+/// Sums of the outputs in progress, the newest first.
 type Sums = [[__m256i; 2]; 5];
 
 /// # Safety
-/// As `walk`; if INSIDE, the columns of these groups, and the one after them, lie in the picture.
+/// As `walk`; if INSIDE, the columns of these groups, and the one after them, are in the picture.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const INSIDE: bool>(
@@ -211,7 +210,7 @@ unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const 
     let (channels, w_in, left) = (row.c, row.w_in, row.left);
     let pad = _mm256_set1_epi16(i16::from(job.conv.pad));
     let end = Ending::<PLAIN>::new(&job.conv.end);
-    // SAFETY: contract (reads); columns inside of the picture are read, at most 15 bytes past its end.
+    // SAFETY: contract (reads); columns inside the picture are read, at most 15 bytes past its end.
     unsafe {
         let block = Packed::new(job);
         let rows: [*const u8; K] = std::array::from_fn(|ky| rows[ky].add(c));
@@ -224,7 +223,7 @@ unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const 
             }
         };
         let pair = |a, b| [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
-        // Kernel column `kx`'s first pair of weights.
+        // The first pair of weights of kernel column `kx`.
         let weights = |kx: usize| block.weights.add((kx * (K / 2) + kx.div_ceil(2)) * 2);
         if groups.is_empty() {
             return;
@@ -263,7 +262,7 @@ unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const 
     }
 }
 
-/// Lays out `columns` columns from column `first` (counted from the padding) of 16 channels from `c` on.
+/// Lays out `columns` columns, starting at column `first` (counted from the padding), of 16 channels from `c`.
 ///
 /// # Safety
 /// As `run`.
@@ -271,11 +270,11 @@ unsafe fn walk_columns<const K: usize, const S: usize, const PLAIN: bool, const 
 #[target_feature(enable = "avx2,fma")]
 unsafe fn lay_out(job: &Job<'_>, rows: &[*const u8], c: usize, first: usize, columns: usize) {
     let row = &job.conv.row;
-    // Those that need no look whether they, and the ones that they are paired with, lie in the picture.
+    // Columns that need no check whether they, and the ones they are paired with, are in the picture.
     let end = (row.w_in + row.left).saturating_sub(row.dilation + first);
     let end = end.min(columns);
     let start = row.left.saturating_sub(first).min(end);
-    // SAFETY: contract (reads), as in `run`; `start..end` is as the function wants it.
+    // SAFETY: contract (reads), as in `run`; `start..end` is as the function requires.
     unsafe {
         lay_columns::<false>(job, rows, c, first, 0..start);
         lay_columns::<true>(job, rows, c, first, start..end);
@@ -284,7 +283,7 @@ unsafe fn lay_out(job: &Job<'_>, rows: &[*const u8], c: usize, first: usize, col
 }
 
 /// # Safety
-/// As `lay_out`; if INSIDE, all these columns and the ones that they are paired with lie in the picture.
+/// As `lay_out`; if INSIDE, all these columns and the ones they are paired with are in the picture.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn lay_columns<const INSIDE: bool>(
@@ -307,7 +306,7 @@ unsafe fn lay_columns<const INSIDE: bool>(
     let deep = rows.len().div_ceil(2);
     for column in columns {
         let from = (first + column).wrapping_sub(left);
-        // SAFETY: columns inside of the picture are read, at most 15 bytes past its end; the buffer holds all columns.
+        // SAFETY: columns inside the picture are read, at most 15 bytes past its end; the buffer holds all columns.
         unsafe {
             let value = |x: *const u8, from: usize| {
                 if INSIDE || from < w_in {
@@ -341,7 +340,7 @@ unsafe fn lay_columns<const INSIDE: bool>(
 #[target_feature(enable = "avx2,fma")]
 unsafe fn outputs<const PLAIN: bool>(job: &Job<'_>, count: usize) {
     for (at, size) in tiles(count, TILE) {
-        // SAFETY: handed on, `size` outputs.
+        // SAFETY: the caller's contract is the same, with `size` outputs.
         unsafe {
             match size {
                 1 => tile::<1, PLAIN>(job, at),
@@ -357,7 +356,7 @@ unsafe fn outputs<const PLAIN: bool>(job: &Job<'_>, count: usize) {
 }
 
 /// # Safety
-/// As `outputs`, of `MR` outputs from `at` on.
+/// As `outputs`, for `MR` outputs from `at`.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const MR: usize, const PLAIN: bool>(job: &Job<'_>, at: usize) {
     let row = &job.conv.row;
@@ -425,15 +424,15 @@ impl Packed {
     }
 }
 
-/// A pair of values of each channel times its weights, added to the channel's sum. The instructions stand in the order in
-/// which they run, so that the sums stay in registers: see `multiply_add` of [`super::avx2_conv`].
+/// Adds a pair of values of each channel times its weights to the channel's sum. The instructions are in execution order, so that
+/// the sums stay in registers: see `multiply_add` of [`super::avx2_conv`].
 ///
 /// # Safety
-/// AVX2; `weights` is good for two vectors.
+/// The CPU has AVX2; `weights` is valid for two vectors.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply_add(sums: &mut [__m256i; 2], x: &[__m256i; 2], weights: *const __m256i) {
-    // SAFETY: it reads the two vectors that `weights` is good for.
+    // SAFETY: it reads the two vectors that `weights` is valid for.
     unsafe {
         asm!(
             "vpmaddwd {product}, {x0}, [{weights}]",

@@ -1,22 +1,22 @@
-//! Floats by AVX2 and FMA: tiles of up to 6 pixels by up to 2 vectors of 8 output channels (12 of the 16 registers are sums);
-//! depthwise over 8 channels.
+//! Float kernels with AVX2 and FMA: tiles of up to 6 pixels by up to 2 vectors of 8 output channels (12 of the 16 registers are
+//! sums); depthwise over 8 channels.
 
 use crate::network::kernels::panels::{Panel, Panels, float_panels, pack_depthwise_floats, tiles};
 use crate::network::kernels::{Aligned, ConvF32, DepthwiseF32, DepthwiseRow, Pixels, RawF32, Runs};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+/// For each panel: biases, then for each value of the runs a vector of weights per vector of channels.
 pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 8, 2)
 }
 
 /// # Safety
-/// AVX2 and FMA; the contract of `Kernels`.
+/// The CPU has AVX2 and FMA; the contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     for panel in panels(&conv.runs).within(channels) {
         for (first, size) in tiles(p.count, 6) {
-            // SAFETY: contract (reads, writes), from pixel `first` on.
+            // SAFETY: contract (reads, writes), from pixel `first`.
             unsafe {
                 let t = Pixels {
                     x: p.x.add(first * p.x_pitch),
@@ -46,11 +46,11 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
 /// Stores the first `valid` of 8 floats.
 ///
 /// # Safety
-/// `y` is good for them.
+/// `y` is valid for them.
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn store(y: *mut f32, values: __m256, valid: usize) {
-    // SAFETY: each float is stored only if `valid` has it.
+    // SAFETY: each float is stored only if `valid` includes it.
     unsafe {
         if valid >= 8 {
             _mm256_storeu_ps(y, values);
@@ -63,10 +63,10 @@ unsafe fn store(y: *mut f32, values: __m256, valid: usize) {
 }
 
 /// # Safety
-/// AVX2 and FMA; MR pixels as the geometry says.
+/// The CPU has AVX2 and FMA; MR pixels as the geometry says.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
-    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors per value.
     unsafe {
         let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let mut sums = [[_mm256_setzero_ps(); NV]; MR];
@@ -106,15 +106,15 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, 
     }
 }
 
-/// Blocks of 8 channels: biases, then a vector for each kernel row and column.
+/// Blocks of 8 channels: biases, then a vector per kernel row and column.
 pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 8)
 }
 
-/// One output row, some channels: the usual kernels (3x3, 5x5 and 7x7, stride 1 or 2) by [`walk`], all others tap by tap.
+/// Some channels of one output row: the usual kernels (3x3, 5x5 and 7x7, stride 1 or 2) with [`walk`], all others tap by tap.
 ///
 /// # Safety
-/// AVX2 and FMA; the contract of `Kernels`.
+/// The CPU has AVX2 and FMA; the contract of `Kernels`.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn depthwise(
     conv: &DepthwiseF32,
@@ -130,7 +130,7 @@ pub(super) unsafe fn depthwise(
     } else {
         0
     };
-    // 3x3 has registers for 16 channels at a time, which are whole lines of memory.
+    // 3x3 leaves registers for 16 channels at a time, which fill whole cache lines.
     let most = if square == 3 { 16 } else { 8 };
     let mut c = channels.start;
     while c < channels.end {
@@ -169,35 +169,35 @@ pub(super) unsafe fn depthwise(
     }
 }
 
-/// A vector of 8 channels of a depthwise row, or two.
+/// One or two vectors of 8 channels of a depthwise row.
 struct DepthwiseJob<'a> {
     d: &'a DepthwiseRow,
     rows: &'a [*const u8],
     /// The first channel.
     c: usize,
-    /// Outputs whose whole window lies in the picture.
+    /// Outputs whose whole window is in the picture.
     inner: &'a Range<usize>,
-    /// For each vector biases, then weights by kernel row and column.
+    /// For each vector: biases, then weights by kernel row and column.
     w: *const f32,
-    /// Floats of these for a vector.
+    /// Floats in `w` per vector.
     block: usize,
     clamp: (f32, f32),
     /// The first output's channels.
     y: *mut f32,
-    /// Channels from the first one on.
+    /// Channels left, from the first one.
     valid: usize,
 }
 
 impl DepthwiseJob<'_> {
     /// # Safety
-    /// AVX2 and FMA; there is such an output, and vector `v` of it.
+    /// The CPU has AVX2 and FMA; output `ox` exists, and so does its vector `v`.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn finish(&self, sum: __m256, ox: usize, v: usize) {
         let low = _mm256_set1_ps(self.clamp.0);
         let high = _mm256_set1_ps(self.clamp.1);
         let limited = _mm256_min_ps(_mm256_max_ps(sum, low), high);
-        // SAFETY: contract (writes): output `ox` and vector `v` exist, and `store` keeps to the channels that do.
+        // SAFETY: contract (writes): output `ox` and vector `v` exist, and `store` writes only channels that exist.
         unsafe {
             let y = self.y.add(ox * self.d.c + v * 8);
             store(y, limited, self.valid - v * 8);
@@ -205,7 +205,7 @@ impl DepthwiseJob<'_> {
     }
 }
 
-/// One output of one vector, whose window may reach out of the picture.
+/// One output of one vector; its window may extend outside the picture.
 ///
 /// # Safety
 /// As `depthwise`.
@@ -230,7 +230,7 @@ unsafe fn tap_by_tap(job: &DepthwiseJob<'_>, ox: usize) {
     }
 }
 
-/// Independent sums of a tile: as many as keep two multiply-add units of latency 4 busy.
+/// Independent sums of a tile: enough to keep two multiply-add units of latency 4 busy.
 const SUMS: usize = 8;
 
 /// All outputs of K x K kernels, stride S, `NV` vectors of channels, in tiles.
@@ -240,16 +240,16 @@ const SUMS: usize = 8;
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn walk<const K: usize, const S: usize, const NV: usize>(job: &DepthwiseJob<'_>) {
-    // The weights of a kernel row lie in registers too.
+    // The weights of a kernel row are in registers too.
     let most = (SUMS / NV).min(14 - K * NV);
     for (ox, size) in tiles(job.d.w_out, most) {
         let inside = job.inner.start <= ox && ox + size <= job.inner.end;
         macro_rules! of_size {
             ($($size:literal)*) => {
                 match size {
-                    // SAFETY: handed on, `size` outputs.
+                    // SAFETY: the caller's contract is the same, with `size` outputs.
                     $($size if inside => unsafe { tile_of_columns::<$size, NV, K, S, true>(job, ox) },
-                    // SAFETY: handed on, `size` outputs.
+                    // SAFETY: the caller's contract is the same, with `size` outputs.
                     $size => unsafe { tile_of_columns::<$size, NV, K, S, false>(job, ox) },)*
                     _ => {}
                 }
@@ -263,8 +263,7 @@ unsafe fn walk<const K: usize, const S: usize, const NV: usize>(job: &DepthwiseJ
     }
 }
 
-/// `MR` outputs from `ox` on, whose windows lie in the picture if `INSIDE`. Each column is loaded once for all outputs that it
-/// takes part in.
+/// `MR` outputs from `ox`; their windows are in the picture if `INSIDE`. Each column is loaded once for all outputs that use it.
 ///
 /// # Safety
 /// As `depthwise`.
@@ -280,9 +279,9 @@ unsafe fn tile_of_columns<
     ox: usize,
 ) {
     let (d, first) = (job.d, ox * S);
-    // The columns that lie in the picture, counted from the first window's first.
+    // The columns that are in the picture, relative to the first window's first column.
     let real = d.left.saturating_sub(first)..(d.w_in + d.left).saturating_sub(first);
-    // The first of them may lie before the row.
+    // The first of these columns may be before the start of the row.
     let at = first
         .wrapping_sub(d.left)
         .wrapping_mul(d.c)

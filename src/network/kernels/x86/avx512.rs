@@ -1,5 +1,5 @@
-//! Floats by AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels that
-//! holds the weight vectors of a 3x3 or 5x5 kernel in registers: nine, or 25 beside five sums and the two limits.
+//! Float kernels with AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels
+//! that keeps the weight vectors of a 3x3 or 5x5 kernel in registers: nine, or 25 beside five sums and the two limits.
 
 use crate::network::kernels::panels::{
     Panel, Panels, even_tiles, float_panels, pack_depthwise_floats,
@@ -11,13 +11,13 @@ use std::ops::Range;
 /// Vectors of 16 channels in the widest panel.
 const WIDEST: usize = 4;
 
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+/// For each panel: biases, then for each value of the runs a vector of weights per vector of channels.
 pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 16, WIDEST)
 }
 
 /// # Safety
-/// AVX-512; the contract of `Kernels`.
+/// The CPU has AVX-512; the contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     macro_rules! by_size {
         ($panel:expr, $pixels:expr, $size:expr, $($vectors:literal: $($m:literal)*;)*) => {
@@ -44,10 +44,10 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
 }
 
 /// # Safety
-/// AVX-512; MR pixels as the geometry says.
+/// The CPU has AVX-512; MR pixels as the geometry says.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
-    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors per value.
     unsafe {
         let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let mut sums = [[_mm512_setzero_ps(); NV]; MR];
@@ -92,15 +92,15 @@ unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, 
     }
 }
 
-/// Blocks of 16 channels: biases, then a vector for each kernel row and column.
+/// Blocks of 16 channels: biases, then a vector per kernel row and column.
 pub(super) fn pack_depthwise(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 16)
 }
 
-/// One output row, some channels.
+/// Some channels of one output row.
 ///
 /// # Safety
-/// AVX-512; the contract of `Kernels`.
+/// The CPU has AVX-512; the contract of `Kernels`.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn depthwise(
     conv: &DepthwiseF32,
@@ -161,10 +161,10 @@ pub(super) unsafe fn depthwise(
     }
 }
 
-/// Outputs whose whole K x K window lies in the picture. `steps` are floats from column to column and from output to output.
+/// Outputs whose whole K x K window is in the picture. `steps` are the floats from column to column and from output to output.
 ///
 /// # Safety
-/// AVX-512; `rows` hold K rows, in each of which every window from `start` on can be read.
+/// The CPU has AVX-512; `rows` holds K rows, in each of which every window from `start` can be read.
 #[target_feature(enable = "avx512f")]
 #[inline]
 unsafe fn walk<const K: usize>(
@@ -176,14 +176,14 @@ unsafe fn walk<const K: usize>(
     outputs: Range<usize>,
     finish: &impl Fn(__m512, usize),
 ) {
-    // By columns.
+    // In column order.
     let k: [[__m512; K]; K] =
         std::array::from_fn(|column| std::array::from_fn(|row| weight(row * K + column)));
-    // SAFETY: contract (reads): all windows lie in the picture; reading past the last channel is within the slack.
+    // SAFETY: contract (reads): all windows are in the picture; reading past the last channel is within the slack.
     unsafe {
         let mut x: [*const f32; K] = std::array::from_fn(|r| rows[r].cast::<f32>().add(start));
         for ox in outputs {
-            // A sum for each row, so that no multiply-add waits for the one before.
+            // One sum per row, so that no multiply-add waits for the previous one.
             let mut sums: [__m512; K] = std::array::from_fn(|_| _mm512_setzero_ps());
             sums[0] = bias;
             for (column, weights) in k.iter().enumerate() {

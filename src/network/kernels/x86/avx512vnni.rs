@@ -1,13 +1,13 @@
-//! Bytes by AVX-512 VNNI (`vpdpbusd`: four u8 x i8 products and their sum into each 32-bit lane); floats by [`super::avx512`].
+//! Int8 kernels with AVX-512 VNNI (`vpdpbusd` adds four u8 x i8 products to each 32-bit lane); floats are in [`super::avx512`].
 //!
 //! Convolution: a tile of MR pixels by NV vectors of 16 output channels stays in registers (12x2, 8x3 or 6x4 sums of the 32
-//! registers). Four input channels of a pixel are broadcast and meet one packed weight vector for each NV. Activations are
-//! read in place. The weights' channel order undoes the interleaving of the two pack instructions that narrow the sums, so
-//! that a pixel's bytes come out in order. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
+//! registers). Four input channels of a pixel are broadcast and multiplied by NV packed weight vectors. Activations are read in
+//! place. The channel order of the weights undoes the interleaving of the two pack instructions that narrow the sums, so that a
+//! pixel's bytes come out in order. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
 //!
-//! Depthwise: the bytes of up to four kernel rows are interleaved by unpack instructions, so that one `vpdpbusd` does a whole
-//! kernel column of 16 channels; a column's interleaving is kept for all outputs of the row that use it. The unpack order is
-//! again what the pack instructions undo.
+//! Depthwise: the bytes of up to four kernel rows are interleaved by unpack instructions, so that one `vpdpbusd` computes a whole
+//! kernel column of 16 channels; a column's interleaved bytes are kept for all outputs of the row that use it. Again the pack
+//! instructions undo the order of the unpack instructions.
 
 use super::{avx512, avx512vnni_depthwise};
 use crate::network::graph::requantise::Requantise;
@@ -19,12 +19,12 @@ use crate::network::kernels::{
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-/// The kernels. [`Avx512Vnni::detect`] alone gives them away, so whoever has them runs on a CPU with all that it asks for.
+/// The kernels. Only [`Avx512Vnni::detect`] hands one out, so a value of this type proves that the CPU has all the instructions.
 #[derive(Debug)]
 pub struct Avx512Vnni(());
 
 impl Avx512Vnni {
-    /// `None` on a CPU without what they need.
+    /// `None` if this CPU lacks the instructions.
     pub fn detect() -> Option<&'static Self> {
         static KERNELS: Avx512Vnni = Avx512Vnni(());
         let has_all = is_x86_feature_detected!("avx512f")
@@ -44,7 +44,7 @@ fn panels(runs: &Runs) -> Panels {
     byte_panels(runs, 16, WIDEST, 4)
 }
 
-/// The output channel, within a panel of `vectors`, at a place among its lanes.
+/// The output channel, within a panel of `vectors`, at a given place among its lanes.
 fn channel(vectors: usize, place: usize) -> usize {
     let (vector, lane) = (place / 16, place % 16);
     lane / 4 * 4 * vectors + vector * 4 + lane % 4
@@ -70,7 +70,7 @@ impl Kernels for Avx512Vnni {
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
         for panel in panels(&conv.runs).within(channels) {
             let most = [12, 12, 8, 6][panel.vectors - 1];
-            // SAFETY: contract (reads, writes), tile by tile; `self` is there on a CPU with the instructions only.
+            // SAFETY: contract (reads, writes), tile by tile; `self` exists only on a CPU with the instructions.
             unsafe {
                 even_tiles(p, panel.first, most, |pixels, size| {
                     run_tile(conv, &panel, pixels, size);
@@ -91,7 +91,7 @@ impl Kernels for Avx512Vnni {
         channels: Range<usize>,
         _: *mut u8,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
         unsafe { avx512vnni_depthwise::run(conv, rows, y, channels) }
     }
 
@@ -100,7 +100,7 @@ impl Kernels for Avx512Vnni {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
         unsafe { avx512::conv(conv, p, channels) }
     }
 
@@ -115,19 +115,19 @@ impl Kernels for Avx512Vnni {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; `self` is there on a CPU with the instructions only.
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
         unsafe { avx512::depthwise(conv, rows, y, channels) }
     }
 
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-        // SAFETY: `self` is there on a CPU with the instructions only.
+        // SAFETY: `self` exists only on a CPU with the instructions.
         unsafe { add_bytes(add, a, b, y) }
     }
 
     crate::network::kernels::x86::wider::wider_loops!("avx512f,avx512bw,avx512vl,avx512dq,fma");
 }
 
-/// The reference's `add_q8` by 16 values; every vector step is one of its steps.
+/// The reference's `add_q8`, 16 values at a time; each vector operation is one of its operations.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
 fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     let whole = y.len().min(a.len()).min(b.len()) / 16 * 16;
@@ -140,7 +140,7 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     let (low, high) = (_mm512_set1_ps(add.end.low), _mm512_set1_ps(add.end.high));
     let zero = _mm_set1_epi8(add.end.zero as i8);
     for i in (0..whole).step_by(16) {
-        // SAFETY: 16 values from `i` on are inside all three slices.
+        // SAFETY: 16 values from `i` are inside all three slices.
         unsafe {
             let number = |from: &[u8]| {
                 let bytes = _mm_xor_si128(_mm_loadu_si128(from.as_ptr().add(i).cast()), flip);
@@ -157,15 +157,15 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
 }
 
 /// # Safety
-/// AVX-512 with VNNI; `size` pixels as the geometry says.
+/// The CPU has AVX-512 with VNNI; `size` pixels as the geometry says.
 unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
     let plain = conv.bounded && conv.end.plain();
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: handed on, `size` pixels.
+                // SAFETY: the caller's contract is the same, with `size` pixels.
                 $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
-                // SAFETY: handed on, `size` pixels.
+                // SAFETY: the caller's contract is the same, with `size` pixels.
                 ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
                 _ => {}
             }
@@ -180,15 +180,15 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
 }
 
 /// # Safety
-/// AVX-512 with VNNI; MR pixels as the geometry says.
+/// The CPU has AVX-512 with VNNI; MR pixels as the geometry says.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     conv: &ConvQ8,
     panel: &Panel,
     t: &Pixels,
 ) {
-    // SAFETY: contract (reads, writes) of MR pixels; a run's last step reads 3 bytes of slack at most; the packed panel is
-    // bias, multipliers, then a vector a step and NV.
+    // SAFETY: contract (reads, writes) of MR pixels; a run's last step reads at most 3 bytes of slack; the packed panel is
+    // biases, multipliers, then NV vectors per step.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let mut sums = [[_mm512_setzero_si512(); NV]; MR];
@@ -288,9 +288,9 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     }
 }
 
-/// The end of a quantised layer, in vectors. The lower limit is applied to the bytes: until there it is the saturation of the
-/// narrowing instructions that keeps small values small, which gives the same. PLAIN: zero point 0, no limits but a byte's,
-/// and sums that cannot overflow; then saturation is all there is to do.
+/// The last step of a quantised layer, in vectors. The lower limit is applied to the bytes: until then the saturating narrowing
+/// instructions keep small values small, which gives the same result. PLAIN: zero point 0, no limits except a byte's, and sums
+/// that cannot overflow; then saturation is all that is needed.
 pub(super) struct Ending<const PLAIN: bool> {
     high: __m512,
     zero: __m512i,
@@ -308,7 +308,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         }
     }
 
-    /// Sums to whole steps from the zero point, not limited below.
+    /// Converts sums to whole steps from the zero point, without the lower limit.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn steps(&self, sums: __m512i, multiplier: __m512) -> __m512i {
@@ -319,7 +319,7 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         _mm512_cvtps_epi32(steps)
     }
 
-    /// Four vectors to bytes, each 128-bit lane holding the lane's values of the four in turn.
+    /// Converts four vectors to bytes; each 128-bit lane holds the lane's values of the four in turn.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn bytes(&self, q: [__m512i; 4]) -> __m512i {

@@ -1,4 +1,4 @@
-//! Depthwise convolution of bytes by AVX-512 VNNI; the idea stands in [`super::avx512vnni`].
+//! Int8 depthwise convolution with AVX-512 VNNI; the approach is described in [`super::avx512vnni`].
 //!
 //! Packed form: blocks of 64 channels, then one of 32, then of 16 (the last may be partly empty). A block of `width` channels
 //! is four vectors of biases, four of multipliers, then for each kernel column and group of four kernel rows four vectors of
@@ -23,8 +23,8 @@ fn groups(row: &DepthwiseRow) -> usize {
     row.kh.div_ceil(4)
 }
 
-/// Packed bytes of one channel's worth of a block.
-fn bytes_a_channel(row: &DepthwiseRow) -> usize {
+/// Packed bytes of a block per channel.
+fn bytes_per_channel(row: &DepthwiseRow) -> usize {
     8 + row.kw * groups(row) * 4
 }
 
@@ -43,7 +43,7 @@ fn blocks(row: &DepthwiseRow, channels: Range<usize>) -> impl Iterator<Item = (u
 /// Packs weights, biases and multipliers.
 pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
     let g = groups(row);
-    let per = bytes_a_channel(row);
+    let per = bytes_per_channel(row);
     let mut packed = Aligned::zeroed((row.c + 64) * per);
     let bytes = packed.bytes_mut();
     for (first, width) in blocks(row, 0..row.c) {
@@ -71,10 +71,10 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// One output row, some channels.
+/// Some channels of one output row.
 ///
 /// # Safety
-/// AVX-512 with VNNI; the contract of `Kernels`.
+/// The CPU has AVX-512 with VNNI; the contract of `Kernels`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
@@ -83,10 +83,10 @@ pub(super) unsafe fn run(
     channels: Range<usize>,
 ) {
     let row = &conv.row;
-    let per = bytes_a_channel(row);
+    let per = bytes_per_channel(row);
     let usual = row.kw == 3 && row.kh == 3 && row.dilation == 1;
     for (first, width) in blocks(row, channels) {
-        // SAFETY: contract (reads, writes); a block's packed bytes begin `first` channels' worth in.
+        // SAFETY: contract (reads, writes); a block's packed bytes begin after those of the `first` channels before it.
         unsafe {
             let job = Job {
                 conv,
@@ -127,7 +127,7 @@ struct Job<'a> {
 macro_rules! width {
     ($column:ident, $rolling:ident, $any:ident, $finish:ident, $v:ty, $bytes:literal, $zero:ident, $load:ident, $splat:ident,
      $lo8:ident, $hi8:ident, $lo16:ident, $hi16:ident, $dot:ident) => {
-        /// The bytes of up to four rows at an input column, interleaved; padding outside of the picture.
+        /// The bytes of up to four rows at an input column, interleaved; padding outside the picture.
         ///
         /// # Safety
         /// As `run`.
@@ -152,7 +152,7 @@ macro_rules! width {
             }
         }
 
-        /// A 3x3 kernel, its columns kept from output to output.
+        /// A 3x3 kernel; its columns are kept from output to output.
         ///
         /// # Safety
         /// As `run`.

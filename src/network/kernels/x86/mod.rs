@@ -11,7 +11,7 @@ mod wider;
 
 use super::Kernels;
 
-/// Those that this CPU can run, best first.
+/// The sets that this CPU can run, best first.
 pub fn detected() -> impl Iterator<Item = &'static dyn Kernels> {
     let vnni = avx512vnni::Avx512Vnni::detect().map(|k| k as &dyn Kernels);
     let avx2 = avx2::Avx2::detect().map(|k| k as &dyn Kernels);

@@ -1,7 +1,7 @@
-//! The plain loops, compiled for a CPU's wider vectors: the compiler makes the vectors.
+//! The plain loops, compiled for a CPU's wider vectors: the compiler vectorises them.
 
-/// The methods of [`Kernels`](crate::network::kernels::Kernels) that do the plain loops with these instructions, for a type of
-/// which there is a value on a CPU with them only.
+/// The methods of [`Kernels`](crate::network::kernels::Kernels) that run the plain loops with these instructions, for a type
+/// whose values exist only on a CPU with them.
 macro_rules! wider_loops {
     ($features:literal) => {
         fn add_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
@@ -9,7 +9,7 @@ macro_rules! wider_loops {
             fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
                 crate::network::kernels::plain::add_f32(clamp, a, b, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(clamp, a, b, y) }
         }
 
@@ -18,7 +18,7 @@ macro_rules! wider_loops {
             fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
                 crate::network::kernels::plain::mul_f32(clamp, a, b, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(clamp, a, b, y) }
         }
 
@@ -33,7 +33,7 @@ macro_rules! wider_loops {
             fn wide(product: &crate::network::kernels::BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
                 crate::network::kernels::plain::mul_q8(product, a, b, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(product, a, b, y) }
         }
 
@@ -48,7 +48,7 @@ macro_rules! wider_loops {
             fn wide(f: crate::network::kernels::Unary, gate: bool, x: &[f32], y: &mut [f32]) {
                 f.run::<true>(gate, x, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(f, gate, x, y) }
         }
 
@@ -57,7 +57,7 @@ macro_rules! wider_loops {
             fn wide(norm: &crate::network::kernels::Norm, x: &[f32], y: &mut [f32]) {
                 crate::network::kernels::rows::norm(norm, x, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(norm, x, y) }
         }
 
@@ -66,7 +66,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32], c: usize, y: &mut [f32]) {
                 crate::network::kernels::rows::softmax::<true>(x, c, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(x, c, y) }
         }
 
@@ -75,7 +75,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32]) -> crate::network::kernels::Extremes {
                 crate::network::kernels::dynamic::extremes(x)
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(x) }
         }
 
@@ -84,7 +84,7 @@ macro_rules! wider_loops {
             fn wide(of: crate::network::kernels::Extremes, values: &mut [f32]) {
                 crate::network::kernels::dynamic::round(of, values);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(of, values) }
         }
 
@@ -93,7 +93,7 @@ macro_rules! wider_loops {
             fn wide(by: &crate::network::kernels::Rescale<'_>, values: &mut [f32]) {
                 crate::network::kernels::dynamic::rescale(by, values);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(by, values) }
         }
 
@@ -113,7 +113,7 @@ macro_rules! wider_loops {
             ) {
                 pool.of_floats(x, rows, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(pool, x, rows, y) }
         }
 
@@ -133,7 +133,7 @@ macro_rules! wider_loops {
             ) {
                 pool.of_bytes(x, rows, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(pool, x, rows, y) }
         }
 
@@ -142,7 +142,7 @@ macro_rules! wider_loops {
             fn wide(average: &crate::network::kernels::AverageQ8, x: &[u8], y: &mut [u8]) {
                 crate::network::kernels::plain::average_q8(average, false, x, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(average, x, y) }
         }
 
@@ -151,7 +151,7 @@ macro_rules! wider_loops {
             fn wide(x: &[f32], c: usize, y: &mut [f32]) {
                 crate::network::kernels::plain::average_f32(x, c, y);
             }
-            // SAFETY: `self` is there on a CPU with the instructions only.
+            // SAFETY: `self` exists only on a CPU with the instructions.
             unsafe { wide(x, c, y) }
         }
     };
