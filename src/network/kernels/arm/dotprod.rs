@@ -1,10 +1,9 @@
-//! Convolutions of bytes by NEON's dot products (`sdot`, Cortex-A55, A76 and later: four i8 products and their sum into each
-//! 32-bit lane).
+//! Int8 convolutions with NEON dot products (`sdot`, on Cortex-A55, A76 and later: adds four i8 products to each 32-bit lane).
 //!
-//! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers).
-//! 16 values of each pixel are loaded at once; four of them at a time, picked by lane, meet NV vectors of weights.
-//! The stable compiler has no intrinsics for these instructions, so they are single instructions of inline assembly; the rest
-//! is left to the compiler.
+//! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers). 16
+//! values of each pixel are loaded at once; four of them at a time, selected by lane, are multiplied by NV vectors of weights.
+//!
+//! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 
 use super::neon::{ByteLoops, Neon};
 use super::neon_end::{ANY, Ending, FULL, UPPER};
@@ -16,12 +15,13 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
 
-/// The convolutions of bytes. [`DotProduct::detect`] alone gives them away, so whoever has them runs on a CPU with dot products.
+/// The int8 convolutions. Only [`DotProduct::detect`] hands one out, so a value of this type proves that the CPU has dot
+/// products.
 #[derive(Debug)]
 pub struct DotProduct(());
 
 impl DotProduct {
-    /// `None` on a CPU without what they need.
+    /// `None` if this CPU lacks the instructions.
     pub fn detect() -> Option<&'static Neon<Self>> {
         static KERNELS: Neon<DotProduct> = Neon::new(DotProduct(()));
         std::arch::is_aarch64_feature_detected!("dotprod").then_some(&KERNELS)
@@ -68,18 +68,18 @@ impl ByteLoops for DotProduct {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on, which includes the instructions.
+        // SAFETY: the caller's contract is the same, which includes the instructions.
         unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
     }
 }
 
 /// # Safety
-/// Dot products; `count` times `size` pixels as the geometry says.
+/// The CPU has dot products; `count` times `size` pixels as the geometry says.
 unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count: usize) {
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: handed on, `size` pixels a tile.
+                // SAFETY: the caller's contract is the same, with `size` pixels per tile.
                 $($(($vectors, $size) => unsafe { tiles::<$size, $vectors>(conv, panel, p, count) },)*)*
                 _ => {}
             }
@@ -96,11 +96,11 @@ unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count
 /// The next NV vectors.
 ///
 /// # Safety
-/// `w` is good for them.
+/// `w` is valid for them.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
-    // SAFETY: it reads the NV vectors that `w` is good for.
+    // SAFETY: it reads the NV vectors that `w` is valid for.
     unsafe {
         let mut all = [vdupq_n_s8(0); NV];
         for (i, v) in all.iter_mut().enumerate() {
@@ -111,7 +111,7 @@ unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
 }
 
 /// # Safety
-/// Dot products; `count` times MR pixels as the geometry says.
+/// The CPU has dot products; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn tiles<const MR: usize, const NV: usize>(
     conv: &ConvQ8,
@@ -119,14 +119,14 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads 15 bytes of slack at most; the
-    // packed panel is as `byte_panels` says.
+    // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads at most 15 bytes of slack; the packed
+    // panel is as `byte_panels` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let whole = conv.runs.len / 16 * 16;
         let rest = (conv.runs.len % 16).div_ceil(4);
         let end = Ending::new(&conv.end);
-        // Four values of each pixel, those of lane `$lane`.
+        // Lane `$lane` of each pixel: four values.
         macro_rules! four {
             ($sums:ident, $values:ident, $w:ident, $lane:literal) => {
                 let weights = vectors::<NV>($w.add($lane * NV * 16));
@@ -210,7 +210,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
 }
 
 /// # Safety
-/// Dot products; MR pixels as the geometry says; `head` is the panel.
+/// The CPU has dot products; MR pixels as the geometry says; `head` is the panel.
 #[inline(always)]
 unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
     end: &Ending,
@@ -219,7 +219,7 @@ unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
     channels: usize,
     p: &Pixels,
 ) {
-    // SAFETY: as `tiles`.
+    // SAFETY: as in `tiles`.
     unsafe {
         let of = |i: usize| i.min(NV - 1);
         let m: [float32x4_t; 4] =

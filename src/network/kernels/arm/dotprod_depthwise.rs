@@ -1,10 +1,10 @@
-//! Depthwise convolution of bytes by NEON's dot products: blocks of 16 channels.
+//! Int8 depthwise convolution with NEON dot products, in blocks of 16 channels.
 //!
-//! `tbl` interleaves the bytes of up to three kernel rows (four in the general loop), so that one `sdot` does a whole kernel
-//! column of 4 channels. A column is interleaved once for all outputs that use it.
+//! `tbl` interleaves the bytes of up to three kernel rows (four in the general loop), so that one `sdot` computes a whole kernel
+//! column of 4 channels. Each column is interleaved once, for all outputs that use it.
 //!
-//! A block is 16 biases, 16 multipliers, then for each kernel column and group of four kernel rows 64 bytes: channel by
-//! channel the weights of the four rows.
+//! A block is 16 biases, 16 multipliers, then 64 bytes for each kernel column and group of four kernel rows: for each channel in
+//! turn, the weights of the four rows.
 
 use super::neon_end;
 use super::neon_end::{ANY, Ending, FULL, UPPER};
@@ -40,8 +40,8 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// Which bytes of four (or, the last being out of range and so 0, three) registers `tbl` puts where: channel by channel, the
-/// rows in turn.
+/// The `tbl` indices that interleave four registers, or three (the index of the fourth is out of range and gives 0): for each
+/// channel, its byte from every row in turn.
 const fn order(rows: usize) -> [u8; 64] {
     let mut order = [255; 64];
     let mut i = 0;
@@ -60,7 +60,7 @@ static THREE: Order = Order(order(3));
 static FOUR: Order = Order(order(4));
 
 /// # Safety
-/// Dot products; the contract of `Kernels`.
+/// The CPU has dot products; the contract of `Kernels`.
 pub(super) unsafe fn run(
     conv: &DepthwiseQ8,
     rows: &[*const u8],
@@ -102,21 +102,21 @@ struct Block<'a> {
     rows: &'a [*const u8],
     packed: *const u8,
     c: usize,
-    /// Channels from the first of the block on.
+    /// Channels left, from the block's first one.
     left: usize,
     y: *mut u8,
 }
 
-/// A kernel column's inputs of 16 channels, interleaved; or as many weights.
+/// A kernel column's inputs for 16 channels, interleaved; or its weights.
 type Column = [int8x16_t; 4];
 
-/// Three rows' bytes at `offset`, interleaved.
+/// The bytes of three rows at `offset`, interleaved.
 ///
 /// # Safety
 /// 16 bytes are readable there.
 #[inline(always)]
 unsafe fn column(rows: &[*const u8; 3], offset: usize) -> Column {
-    // SAFETY: it reads the 16 bytes that are readable; the block only reads memory.
+    // SAFETY: it reads the 16 readable bytes; the assembly only reads memory.
     unsafe {
         let (a, b, c, d);
         asm!(
@@ -145,10 +145,10 @@ unsafe fn column(rows: &[*const u8; 3], offset: usize) -> Column {
     }
 }
 
-/// `sum + x . w`, 16 channels.
+/// `sum + x . w` for 16 channels.
 ///
 /// # Safety
-/// Dot products.
+/// The CPU has dot products.
 #[inline(always)]
 unsafe fn dot(mut sums: [int32x4_t; 4], x: &Column, w: &Column) -> [int32x4_t; 4] {
     for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
@@ -181,7 +181,7 @@ impl Block<'_> {
         }
     }
 
-    /// Biases (at 0) or multipliers (at 64), loaded anew each time: they would need registers that the columns need.
+    /// Biases (at 0) or multipliers (at 64), reloaded each time: keeping them would take registers that the columns need.
     ///
     /// # Safety
     /// As `run`.
@@ -287,10 +287,10 @@ impl Block<'_> {
     #[target_feature(enable = "neon,dotprod")]
     unsafe fn three<const STRIDE: usize, const MODE: u8>(&self, end: &Ending) {
         let d = &self.conv.row;
-        // SAFETY: as `run`; columns that are not looked at are below `w_in`.
+        // SAFETY: as `run`; columns that are not checked are below `w_in`.
         unsafe {
             let w = [self.packed(128), self.packed(192), self.packed(256)];
-            // The column's offset is added to these.
+            // The column's offset is added to these pointers.
             let rows: [*const u8; 3] = std::array::from_fn(|r| self.rows[r].add(self.c));
             let pad = {
                 let p = u32::from(self.conv.pad) * 0x10101;
@@ -314,7 +314,7 @@ impl Block<'_> {
             let mut ox = 0;
             while ox < d.w_out {
                 let from = (ox * STRIDE).wrapping_sub(d.left);
-                // Several outputs whose new columns all lie in the picture: no checks, and no column changes its registers.
+                // Several outputs whose new columns are all in the picture: no checks, and each column stays in its registers.
                 let new = from.wrapping_add(3 - STRIDE);
                 let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
                 if new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out {

@@ -1,10 +1,10 @@
-//! Convolutions of bytes by NEON's matrix products (`smmla`, FEAT_I8MM: Cortex-A510, A710, X2, Neoverse N2, V1 and later; not
-//! the Cortex-A78AE of a Jetson Orin): 2x8 by 8x2 i8 products and their sums into four 32-bit lanes, twice an `sdot`'s work.
-//! Depthwise convolutions are those of [`super::dotprod_depthwise`]: each such CPU has dot products, too.
+//! Int8 convolutions with NEON matrix products (`smmla`, FEAT_I8MM: Cortex-A510, A710, X2, Neoverse N2, V1 and later; not the
+//! Cortex-A78AE of a Jetson Orin). One adds the 2x2 product of a 2x8 and an 8x2 i8 matrix to four 32-bit lanes, twice the work of
+//! an `sdot`. Depthwise convolutions are those of [`super::dotprod_depthwise`]: every such CPU has dot products, too.
 //!
-//! A tile of 4 pixels by 24 (or 16) output channels stays in registers: see [`super::i8mm_tile`]. That is one load or zip for
-//! six products, where a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the
-//! last one twice. (The 2x2 blocks of sums are how the instruction is meant; the tile follows from counting instructions.)
+//! A tile of 4 pixels by 24 (or 16) output channels stays in registers: see [`super::i8mm_tile`]. That takes one load or zip per
+//! six products; a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the last
+//! one twice. (The 2x2 blocks of sums follow from the instruction's definition, the tile from counting instructions.)
 
 use super::neon::{ByteLoops, Neon};
 use super::neon_end::{ANY, Ending, FULL, UPPER};
@@ -14,13 +14,13 @@ use crate::network::kernels::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-/// The convolutions of bytes. [`MatrixProduct::detect`] alone gives them away, so whoever has them runs on a CPU with matrix
+/// The int8 convolutions. Only [`MatrixProduct::detect`] hands one out, so a value of this type proves that the CPU has matrix
 /// products and dot products.
 #[derive(Debug)]
 pub struct MatrixProduct(());
 
 impl MatrixProduct {
-    /// `None` on a CPU without what they need.
+    /// `None` if this CPU lacks the instructions.
     pub fn detect() -> Option<&'static Neon<Self>> {
         static KERNELS: Neon<MatrixProduct> = Neon::new(MatrixProduct(()));
         let has_all = std::arch::is_aarch64_feature_detected!("i8mm")
@@ -77,15 +77,15 @@ impl ByteLoops for MatrixProduct {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on, which includes the instructions.
+        // SAFETY: the caller's contract is the same, which includes the instructions.
         unsafe { dotprod_depthwise::run(conv, rows, y, channels) }
     }
 }
 
-/// `count` tiles of `size` pixels, which are PAIRS pairs, the last of them perhaps of one pixel twice.
+/// `count` tiles of `size` pixels in PAIRS pairs; the last pair may be the same pixel twice.
 ///
 /// # Safety
-/// Matrix products; the pixels are as the geometry says.
+/// The CPU has matrix products; the pixels are as the geometry says.
 #[target_feature(enable = "neon,i8mm")]
 unsafe fn tiles<const PAIRS: usize, const NV: usize>(
     conv: &ConvQ8,
@@ -102,7 +102,7 @@ unsafe fn tiles<const PAIRS: usize, const NV: usize>(
     if offsets.is_empty() {
         return;
     }
-    // SAFETY: contract (reads, writes) of `count` times `size` pixels; a run's last load reads 15 bytes of slack at most; the
+    // SAFETY: contract (reads, writes) of `count` times `size` pixels; a run's last load reads at most 15 bytes of slack; the
     // packed panel is as `byte_panels` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
@@ -134,18 +134,18 @@ unsafe fn tiles<const PAIRS: usize, const NV: usize>(
     }
 }
 
-/// Where a tile's bytes go.
+/// Where a tile's output bytes go.
 struct Output {
     y: *mut u8,
     /// Bytes from one pixel to the next.
     pitch: usize,
     /// The same for the last pixel of the tile (see `Place`).
     last_pitch: usize,
-    /// Channels that exist.
+    /// Number of channels.
     channels: usize,
 }
 
-/// The first and the second pixel's bytes of two vectors that hold two channels of one and of the other in turn.
+/// The bytes of the first and of the second pixel, from two vectors that alternate between two channels of each.
 #[inline]
 #[target_feature(enable = "neon")]
 fn apart(a: int8x16_t, b: int8x16_t) -> [int8x16_t; 2] {
@@ -153,10 +153,10 @@ fn apart(a: int8x16_t, b: int8x16_t) -> [int8x16_t; 2] {
     [vuzp1q_u16(a, b), vuzp2q_u16(a, b)].map(|v| vreinterpretq_s8_u16(v))
 }
 
-/// Sums to bytes.
+/// Converts sums to bytes and stores them.
 ///
 /// # Safety
-/// `multipliers` is good for `NV * 8`, the output as its geometry says.
+/// `multipliers` is valid for `NV * 8` values, the output for what its geometry says.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
@@ -165,7 +165,7 @@ unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
     multipliers: *const u8,
     to: &Output,
 ) {
-    // SAFETY: as `tiles`.
+    // SAFETY: as in `tiles`.
     unsafe {
         let mut bytes = [[vdupq_n_s8(0); NV]; PAIRS];
         for v in 0..NV {
@@ -176,7 +176,7 @@ unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
                 bytes[v] = end.bytes::<MODE>(sums, m);
             }
         }
-        // The last vector of an odd number: the lower half is the first pair's, the upper one the second pair's.
+        // The last of an odd number of vectors: its lower half is the first pair's, the upper half the second pair's.
         let halves = apart(bytes[0][NV - 1], bytes[PAIRS - 1][NV - 1]);
         let mut y = to.y;
         for (pair, bytes) in bytes.iter().enumerate() {

@@ -1,48 +1,48 @@
-//! The sums of a tile by `smmla`, in assembly, because it needs every register: up to 2 pairs of pixels by up to 3 vectors of
-//! 8 output channels.
+//! The sums of a tile with `smmla`, in assembly because it needs every register: up to 2 pairs of pixels by up to 3 vectors of 8
+//! output channels.
 //!
-//! `smmla` multiplies two pixels' 8 values with two channels' 8 weights: four sums, those of the first pixel, then those of the
-//! second. The sums of the first pair are in v0 to v11, those of the second in v12 to v23. 16 values of each pixel are loaded
-//! at once and zipped by halves, so that v24 and v25 (v26 and v27) hold both pixels' first and second 8 values; the weights of
-//! 8 channels pass through v28 to v31.
+//! `smmla` multiplies 8 values of two pixels with 8 weights of two channels, which gives four sums: those of the first pixel,
+//! then those of the second. The sums of the first pair are in v0 to v11, those of the second in v12 to v23. 16 values of each
+//! pixel are loaded at once and zipped by halves, so that v24 and v25 (v26 and v27) hold both pixels' first and second 8 values;
+//! the weights of 8 channels pass through v28 to v31.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-/// Where a tile's values are.
+/// Where a tile's inputs are.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    /// Biases of the panel, `NV * 8` of 32 bits.
+    /// The panel's biases: `NV * 8` 32-bit integers.
     pub bias: *const u8,
-    /// Weights of the panel: 8 values of each channel, then the next 8, and so on, run by run.
+    /// The panel's weights: 8 values of each channel, then the next 8, and so on, run by run.
     pub w: *const u8,
     /// The first pixel's first value.
     pub x: *const u8,
     /// Bytes from one pixel to the next.
     pub pitch: usize,
-    /// The same for the last pixel of the tile: 0 for a pixel that is there twice, where there is an odd number of them.
+    /// The same for the last pixel of the tile: 0 if that pixel is computed twice because their number is odd.
     pub last_pitch: usize,
     /// The runs' offsets, at least one.
     pub offsets: *const usize,
-    /// How many there are.
+    /// Number of runs.
     pub runs: usize,
-    /// Values of a run that fill vectors of 16.
+    /// Values of a run in full vectors of 16.
     pub whole: usize,
-    /// Eights of values after these, the last perhaps in part: 0 to 2.
+    /// Groups of 8 values after these, the last possibly partial: 0 to 2.
     pub rest: usize,
 }
 
 /// Sums of a pair of pixels: for two channels at a time, those of the first pixel and those of the second.
 pub(super) type Pair = [int32x4_t; 12];
 
-/// One product and sum of a pair of pixels and two channels.
+/// One `smmla`: a pair of pixels by two channels.
 macro_rules! product {
     ($sum:literal $x:literal $w:literal) => {
         concat!("smmla v", $sum, ".4s, v", $x, ".16b, v", $w, ".16b\n")
     };
 }
 
-/// 8 values of one or two pairs of pixels, and 8 channels.
+/// 8 values of one or two pairs of pixels by 8 channels.
 macro_rules! eight_channels {
     (1 $x:literal $y:literal: $a:literal $b:literal $c:literal $d:literal, $($second:literal)*) => {
         concat!(
@@ -64,7 +64,7 @@ macro_rules! eight_channels {
     };
 }
 
-/// 8 values of all pixels and channels.
+/// 8 values of all pixels by all channels.
 macro_rules! eight_values {
     ($pairs:tt 1: $x:literal $y:literal) => {
         eight_channels!($pairs $x $y: "0" "1" "2" "3", "12" "13" "14" "15")
@@ -83,7 +83,7 @@ macro_rules! eight_values {
     };
 }
 
-/// Sums begin as biases: two channels' at a time, for both pixels of a pair.
+/// The sums start as the biases: two channels at a time, for both pixels of a pair.
 macro_rules! biases {
     (1 1) => {
         "ld4r {{v0.2d, v1.2d, v2.2d, v3.2d}}, [{bias}], #32\n"
@@ -113,7 +113,7 @@ macro_rules! biases {
     };
 }
 
-/// The other pixels' places from the first one's. (A comment names what one pair does not need.)
+/// The other pixels' addresses, from the first one's. (An assembly comment names the operands that one pair does not need.)
 macro_rules! pixels {
     (1) => {
         "add {x1}, {x0}, {last}\n// {x2} {x3} {pitch}\n"
@@ -123,7 +123,7 @@ macro_rules! pixels {
     };
 }
 
-/// 16 values of each pixel, paired.
+/// 16 values of each pixel, zipped by pairs.
 macro_rules! sixteen_values {
     (1) => {
         concat!(
@@ -149,11 +149,11 @@ macro_rules! sums {
         #[doc = concat!("Sums of ", $pairs, " pairs by ", $vectors, " vectors.")]
         ///
         /// # Safety
-        /// Matrix products; everything is where `Place` says.
+        /// The CPU has matrix products; everything is where `Place` says.
         #[inline]
         #[target_feature(enable = "neon,i8mm")]
         unsafe fn $name(p: &Place) -> [Pair; 2] {
-            // SAFETY: everything is where `Place` says; the loops only read memory. Sums that they do not make are not looked at.
+            // SAFETY: everything is where `Place` says; the loops only read memory. Sums that they do not compute are not used.
             unsafe {
                 let (a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11);
                 let (b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11);
@@ -182,7 +182,7 @@ macro_rules! sums {
                     "b.ne 2b",
                     bias = inout(reg) p.bias => _,
                     w = inout(reg) p.w => _,
-                    // Counted from the last whole vector's end, so that the loop ends at 0.
+                    // The end of the last whole vector: the loop counts up to 0 from there.
                     x = in(reg) p.x.wrapping_add(p.whole),
                     whole = in(reg) p.whole.wrapping_neg(),
                     k = out(reg) _,
@@ -221,14 +221,14 @@ sums!(two_by_one, 2, 1);
 sums!(two_by_two, 2, 2);
 sums!(two_by_three, 2, 3);
 
-/// Sums of PAIRS (1 or 2) pairs of pixels by NV (1 to 3) vectors of 8 channels; all else of the result means nothing.
+/// Sums of PAIRS (1 or 2) pairs of pixels by NV (1 to 3) vectors of 8 channels; the rest of the result is undefined.
 ///
 /// # Safety
-/// The CPU has matrix products; everything is where [`Place`] says, and 15 bytes after each run can be read.
+/// The CPU has matrix products; everything is where [`Place`] says, and the 15 bytes after each run can be read.
 #[inline]
 #[target_feature(enable = "neon,i8mm")]
 pub(super) unsafe fn run<const PAIRS: usize, const NV: usize>(p: &Place) -> [Pair; 2] {
-    // SAFETY: handed on.
+    // SAFETY: the caller's contract is the same.
     unsafe {
         match (PAIRS, NV) {
             (1, 1) => one_by_one(p),

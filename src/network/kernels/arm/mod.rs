@@ -15,7 +15,7 @@ mod neon_q8_steps;
 
 use super::Kernels;
 
-/// Those that this CPU can run, best first; NEON is there on every one.
+/// The sets that this CPU can run, best first; every one has NEON.
 pub fn detected() -> impl Iterator<Item = &'static dyn Kernels> {
     let i8mm = i8mm::MatrixProduct::detect().map(|k| k as &dyn Kernels);
     let dotprod = dotprod::DotProduct::detect().map(|k| k as &dyn Kernels);

@@ -1,5 +1,5 @@
-//! 64-bit ARM: what all its sets of kernels share. They differ in their convolutions of bytes ([`ByteLoops`]); floats are
-//! [`super::neon_f32`]'s. Bytes are stored signed.
+//! What all kernel sets for 64-bit ARM share. They differ in their int8 convolutions ([`ByteLoops`]); floats are in
+//! [`super::neon_f32`]. Bytes are stored signed.
 
 use super::{neon_depthwise, neon_end, neon_f32, neon_f32_depthwise, neon_q8};
 use crate::network::kernels::panels::Panels;
@@ -10,35 +10,35 @@ use crate::network::kernels::{
 use std::fmt::Debug;
 use std::ops::Range;
 
-/// The convolutions of bytes of one instruction set: see the methods of [`Kernels`]. The `unsafe` ones want the CPU to have
-/// the instructions, too; a value of the type says that it has them.
+/// The int8 convolutions of one instruction set: see the methods of [`Kernels`]. The `unsafe` ones also require the CPU to have
+/// the instructions; a value of the type proves that it has.
 pub trait ByteLoops: Debug + Sync {
-    /// What is printed.
+    /// Its name in listings.
     const NAME: &'static str;
     /// Output channels of a full panel.
     fn channel_group(n: usize) -> usize;
     /// Packs a convolution.
     fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned;
-    /// Computes output channels `channels` of some pixels.
+    /// Computes output channels `channels` of `pixels`.
     ///
     /// # Safety
-    /// As [`Kernels`] says.
+    /// As for [`Kernels`].
     unsafe fn conv(conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>);
     /// Packs a depthwise convolution.
     fn pack_depthwise(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned;
     /// Computes channels `channels` of one output row from `kh` input rows.
     ///
     /// # Safety
-    /// As [`Kernels`] says.
+    /// As for [`Kernels`].
     unsafe fn depthwise(conv: &DepthwiseQ8, rows: &[*const u8], y: *mut u8, channels: Range<usize>);
 }
 
-/// NEON's multiplications, which every 64-bit ARM CPU has (Cortex-A53, A72): `neon_q8` and `neon_depthwise`.
+/// NEON multiply instructions, which every 64-bit ARM CPU has (Cortex-A53, A72): `neon_q8` and `neon_depthwise`.
 #[derive(Debug)]
 pub struct Products(());
 
 impl Products {
-    /// Every CPU has what they need.
+    /// Always available: every CPU has the instructions.
     pub fn here() -> &'static Neon<Self> {
         static KERNELS: Neon<Products> = Neon::new(Products(()));
         &KERNELS
@@ -57,7 +57,7 @@ impl ByteLoops for Products {
     }
 
     unsafe fn conv(conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
+        // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
         unsafe { neon_q8::conv(conv, pixels, channels) }
     }
 
@@ -71,17 +71,17 @@ impl ByteLoops for Products {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
+        // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
         unsafe { neon_depthwise::run(conv, rows, y, channels) }
     }
 }
 
-/// The kernels with some instruction set's convolutions of bytes, and with them the proof that this CPU has the instructions.
+/// The kernels with one instruction set's int8 convolutions; these prove that this CPU has the instructions.
 #[derive(Debug)]
 pub struct Neon<B>(B);
 
 impl<B: ByteLoops> Neon<B> {
-    /// With these.
+    /// The kernels with these int8 convolutions.
     pub const fn new(loops: B) -> Self {
         Self(loops)
     }
@@ -106,7 +106,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>, _: *mut u8) {
-        // SAFETY: the contract of `Kernels` is handed on; there is a `B` in `self` on a CPU with the instructions only.
+        // SAFETY: the caller's contract is the same; the `B` in `self` exists only on a CPU with the instructions.
         unsafe { B::conv(conv, pixels, channels) }
     }
 
@@ -122,7 +122,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         channels: Range<usize>,
         _: *mut u8,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; there is a `B` in `self` on a CPU with the instructions only.
+        // SAFETY: the caller's contract is the same; the `B` in `self` exists only on a CPU with the instructions.
         unsafe { B::depthwise(conv, rows, y, channels) }
     }
 
@@ -131,7 +131,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     }
 
     unsafe fn conv_f32(&self, conv: &ConvF32, pixels: &Pixels, channels: Range<usize>) {
-        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
+        // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
         unsafe { neon_f32::conv(conv, pixels, channels) }
     }
 
@@ -146,7 +146,7 @@ impl<B: ByteLoops> Kernels for Neon<B> {
         y: *mut u8,
         channels: Range<usize>,
     ) {
-        // SAFETY: the contract of `Kernels` is handed on; every aarch64 CPU has NEON.
+        // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
         unsafe { neon_f32_depthwise::run(conv, rows, y, channels) }
     }
 

@@ -1,10 +1,9 @@
-//! Depthwise convolution of bytes by NEON without dot products: blocks of 16 channels.
+//! Int8 depthwise convolution with NEON, without dot products, in blocks of 16 channels.
 //!
-//! Two taps' products are added up in 16 bits, then to the 32-bit sums. A 3x3 kernel's nine weight vectors and nine
-//! input vectors stay in registers; an output loads only the columns that its left neighbour did not see. Of 5x5 and 7x7
-//! kernels the rows of each column go two by two.
-//! Two products overflow 16 bits only when both weights are -128: such blocks (no usual quantiser makes them) take the path
-//! for any kernel, which adds each product to 32 bits.
+//! The products of two taps are added in 16 bits, then to the 32-bit sums. A 3x3 kernel's nine weight vectors and nine input
+//! vectors stay in registers; each output loads only the columns that its left neighbour did not use. In 5x5 and 7x7 kernels, the
+//! rows of each column are processed in pairs. Two products overflow 16 bits only if both weights are -128: such blocks (no usual
+//! quantiser makes them) take the path for any kernel, which adds each product in 32 bits.
 //!
 //! A block is 16 biases, 16 multipliers, then 16 weights for each kernel row and column.
 
@@ -77,7 +76,7 @@ struct Block<'a> {
     rows: &'a [*const u8],
     packed: *const u8,
     c: usize,
-    /// Channels from the first of the block on.
+    /// Channels left, from the block's first one.
     left: usize,
     y: *mut u8,
 }
@@ -85,7 +84,7 @@ struct Block<'a> {
 /// 32-bit sums of 16 channels.
 type Sums = [int32x4_t; 4];
 
-/// `sums + products`, 16 channels.
+/// `sums + products` for 16 channels.
 macro_rules! widen {
     ($sums:expr, $low:expr, $high:expr) => {
         [
@@ -107,7 +106,7 @@ impl Block<'_> {
         unsafe { vld1q_s8(self.packed.add(128 + k * 16).cast()) }
     }
 
-    /// The row, for a K x K kernel whose pairs of products fit 16 bits, else `square` is 0.
+    /// Computes the row; `square` is K for a K x K kernel whose pairs of products fit in 16 bits, else 0.
     ///
     /// # Safety
     /// As `run`.
@@ -137,7 +136,7 @@ impl Block<'_> {
         }
     }
 
-    /// The 16 bytes of row `r`, column `column`; padding outside of the picture.
+    /// The 16 bytes at row `r`, column `column`; padding outside the picture.
     ///
     /// # Safety
     /// As `run`.
@@ -195,7 +194,7 @@ impl Block<'_> {
         }
     }
 
-    /// A K x K kernel, K odd, whose products fit by pairs.
+    /// A K x K kernel, K odd, whose pairs of products fit in 16 bits.
     ///
     /// # Safety
     /// As `run`.
@@ -205,7 +204,7 @@ impl Block<'_> {
         for ox in 0..d.w_out {
             let first = (ox * d.stride).wrapping_sub(d.left);
             let inside = first < d.w_in && first + K <= d.w_in;
-            // SAFETY: as `run`; columns that are not asked for lie in the picture.
+            // SAFETY: as `run`; columns that are not checked are in the picture.
             unsafe {
                 let bias = vld1q_s32_x4(self.packed.cast());
                 let sums = [bias.0, bias.1, bias.2, bias.3];
@@ -221,7 +220,7 @@ impl Block<'_> {
         }
     }
 
-    /// `sums` and all products of a window whose value of row `r` and column `kx` is `value(r, kx)`.
+    /// `sums` plus all products of a window whose value at row `r` and column `kx` is `value(r, kx)`.
     ///
     /// # Safety
     /// As `run`.
@@ -245,7 +244,7 @@ impl Block<'_> {
                     sums = two(sums, tap(r, kx), tap(r + 1, kx));
                 }
             }
-            // The last row is over.
+            // The last row is left over.
             for kx in (0..K - 1).step_by(2) {
                 sums = two(sums, tap(K - 1, kx), tap(K - 1, kx + 1));
             }
@@ -255,7 +254,7 @@ impl Block<'_> {
         }
     }
 
-    /// The output of a 3x3 kernel from its nine inputs, by column.
+    /// The output of a 3x3 kernel from its nine inputs, in column order.
     ///
     /// # Safety
     /// As `run`.
@@ -295,13 +294,13 @@ impl Block<'_> {
         let d = &self.conv.row;
         // SAFETY: as `run`; unchecked columns are below `w_in`.
         unsafe {
-            // By column, as the inputs are held.
+            // In column order, like the inputs.
             let mut w = [vdupq_n_s8(0); 9];
             for (i, w) in w.iter_mut().enumerate() {
                 *w = self.weight(i % 3 * 3 + i / 3);
             }
             let w = &w;
-            // A column's offset is added to these.
+            // A column's offset is added to these pointers.
             let rows: [*const u8; 3] = std::array::from_fn(|r| self.rows[r].add(self.c));
             let column = |i: usize| [self.at(0, i), self.at(1, i), self.at(2, i)];
             let first = 0usize.wrapping_sub(d.left);
@@ -310,7 +309,7 @@ impl Block<'_> {
             let mut ox = 0;
             while ox < d.w_out {
                 let from = (ox * STRIDE).wrapping_sub(d.left);
-                // Several outputs whose new columns all lie in the picture: no checks, and no column changes its registers.
+                // Several outputs whose new columns are all in the picture: no checks, and each column stays in its registers.
                 let new = from.wrapping_add(3 - STRIDE);
                 let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
                 let free = new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out;
@@ -324,7 +323,7 @@ impl Block<'_> {
                     self.output::<MODE>(end, w, [&b, &c, &a], y.add(c_bytes));
                     b = [at(2, 0), at(2, 1), at(2, 2)];
                     self.output::<MODE>(end, w, [&c, &a, &b], y.add(2 * c_bytes));
-                    // Now a and b are what the next output needs first and second.
+                    // Now a and b are the first and second column of the next output.
                     ox += 3;
                 } else if free {
                     b = [at(0, 0), at(0, 1), at(0, 2)];

@@ -1,21 +1,22 @@
-//! How NEON kernels end a quantised layer: sums of 16 channels become bytes by the arithmetic of `requantise`, and are stored.
+//! The last step of a quantised layer with NEON: sums of 16 channels become bytes by the arithmetic of `requantise`, and are
+//! stored.
 //!
-//! The limits are applied to bytes: until there the saturation of the conversions and narrowings keeps the order of values,
-//! which gives the same bits. Bytes are stored signed here, so a layer that ends in a ReLU mostly has the zero point -128 and
-//! no limits but those of a byte: it gets the shortest ending.
+//! The limits are applied to the bytes: until then the saturating conversions and narrowings keep the order of values, which
+//! gives the same bits. Bytes are stored signed here, so a layer that ends in a ReLU usually has zero point -128 and no limits
+//! except a byte's: it takes the shortest path.
 
 use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::BinaryQ8;
 use std::arch::aarch64::*;
 
-/// Zero point -128 and no limits inside the byte's range.
+/// Zero point -128 and no limits within the byte's range.
 pub(super) const FULL: u8 = 0;
 /// Zero point -128 and an upper limit.
 pub(super) const UPPER: u8 = 1;
 /// Any zero point and limits.
 pub(super) const ANY: u8 = 2;
 
-/// The end of a quantised layer, in vectors.
+/// The last step of a quantised layer, in vectors.
 #[derive(Clone, Copy)]
 pub(super) struct Ending {
     zero: int16x8_t,
@@ -42,7 +43,7 @@ impl Ending {
         }
     }
 
-    /// Sums of four times four channels to bytes, in this order. `MODE` is [`Ending::mode`].
+    /// Converts the sums of four times four channels to bytes, in this order. `MODE` is [`Ending::mode`].
     #[inline]
     #[target_feature(enable = "neon")]
     pub(super) fn bytes<const MODE: u8>(
@@ -54,7 +55,7 @@ impl Ending {
         self.narrow::<MODE>([step(0), step(1), step(2), step(3)])
     }
 
-    /// Whole steps from the zero point to bytes.
+    /// Converts whole steps from the zero point to bytes.
     #[inline]
     #[target_feature(enable = "neon")]
     pub(super) fn narrow<const MODE: u8>(&self, steps: [int32x4_t; 4]) -> int8x16_t {
@@ -79,11 +80,11 @@ impl Ending {
 /// Stores the first `count` (1 to 16) bytes.
 ///
 /// # Safety
-/// `y` is good for `count` bytes.
+/// `y` is valid for `count` bytes.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn store(y: *mut u8, bytes: int8x16_t, count: usize) {
-    // SAFETY: `y` is good for `count` bytes; each part is stored only when `count` has it.
+    // SAFETY: `y` is valid for `count` bytes; each part is stored only if `count` includes it.
     unsafe {
         if count >= 16 {
             vst1q_s8(y.cast(), bytes);

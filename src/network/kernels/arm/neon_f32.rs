@@ -1,8 +1,8 @@
-//! Floats by NEON.
+//! Float kernels with NEON.
 //!
 //! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers, 5
-//! vectors of pixels, 4 of weights). Four input channels of each pixel are loaded at once and multiplied by lane, so that an
-//! input value is loaded once a panel. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
+//! vectors of pixels, 4 of weights). Four input channels of each pixel are loaded at once and multiplied by lane, so that each
+//! input value is loaded once per panel. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
 //!
 //! Depthwise: [`super::neon_f32_depthwise`].
 
@@ -16,12 +16,12 @@ use std::ops::Range;
 /// Vectors of 4 channels in the widest panel.
 const WIDEST: usize = 4;
 
-/// Panel by panel: biases, then for each value of the runs a vector of weights for each vector of channels.
+/// For each panel: biases, then for each value of the runs a vector of weights per vector of channels.
 pub(super) fn panels(runs: &Runs) -> Panels {
     float_panels(runs, 4, WIDEST)
 }
 
-/// Channels that a range must begin at a multiple of.
+/// A range of channels must begin at a multiple of this.
 pub(super) fn channel_group(n: usize) -> usize {
     Panels::new(n, 4, WIDEST, 0).group()
 }
@@ -46,7 +46,7 @@ unsafe fn run_tiles(conv: &ConvF32, panel: &Panel, p: &Pixels, size: usize, coun
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: handed on, `size` pixels a tile; every aarch64 CPU has NEON.
+                // SAFETY: the caller's contract is the same, with `size` pixels per tile; every aarch64 CPU has NEON.
                 $($(($vectors, $size) => unsafe {
                     tiles::<$size, $vectors>(conv, panel, p, count)
                 },)*)*
@@ -65,11 +65,11 @@ unsafe fn run_tiles(conv: &ConvF32, panel: &Panel, p: &Pixels, size: usize, coun
 /// The next NV vectors.
 ///
 /// # Safety
-/// `w` is good for them.
+/// `w` is valid for them.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn vectors<const NV: usize>(w: *const f32) -> [float32x4_t; NV] {
-    // SAFETY: it reads the NV vectors that `w` is good for.
+    // SAFETY: it reads the NV vectors that `w` is valid for.
     unsafe {
         let mut all = [vdupq_n_f32(0.0); NV];
         let mut put = |from: &[float32x4_t]| all.copy_from_slice(from);
@@ -101,7 +101,7 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     p: &Pixels,
     count: usize,
 ) {
-    // SAFETY: contract (reads, writes) of `count` times MR pixels; the packed panel is biases, then NV vectors a value.
+    // SAFETY: contract (reads, writes) of `count` times MR pixels; the packed panel is biases, then NV vectors per value.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
         let fours = conv.runs.len / 4 * 4;
@@ -179,14 +179,14 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
     }
 }
 
-/// Stores the first `count` (1 to 4, more is 4) floats.
+/// Stores the first `count` floats (1 to 4; more counts as 4).
 ///
 /// # Safety
-/// `y` is good for them.
+/// `y` is valid for them.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn store(y: *mut f32, values: float32x4_t, count: usize) {
-    // SAFETY: each float is stored only if `count` has it.
+    // SAFETY: each float is stored only if `count` includes it.
     unsafe {
         if count >= 4 {
             vst1q_f32(y, values);

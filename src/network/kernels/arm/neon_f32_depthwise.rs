@@ -1,7 +1,8 @@
-//! Depthwise convolution of floats by NEON: blocks of 8 channels.
+//! Float depthwise convolution with NEON, in blocks of 8 channels.
 //!
-//! A 3x3 kernel's 18 weight vectors stay in registers, and two neighbouring outputs share the columns that both see. Of 5x5 and
-//! 7x7 kernels a row's weights stay there, beside the sums of up to 6 outputs, each column loaded once for all that see it.
+//! A 3x3 kernel's 18 weight vectors stay in registers, and two neighbouring outputs share the columns that both use. For 5x5 and
+//! 7x7 kernels, one row's weights stay in registers with the sums of up to 6 outputs, and each column is loaded once for all
+//! outputs that use it.
 
 use super::neon_f32::{store, vectors};
 use crate::network::kernels::panels::{pack_depthwise_floats, tiles};
@@ -9,15 +10,15 @@ use crate::network::kernels::{Aligned, DepthwiseF32, DepthwiseRow, RawF32};
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-/// Outputs of a tile: two vectors of sums each, beside 14 of weights and two of values in 32 registers.
+/// Outputs of a tile: two vectors of sums for each, 14 of weights and two of values, in 32 registers.
 const TILE: usize = 6;
 
-/// Blocks of 8 channels: biases, then two vectors for each kernel row and column.
+/// Blocks of 8 channels: biases, then two vectors per kernel row and column.
 pub(super) fn pack(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
     pack_depthwise_floats(row, raw, 8)
 }
 
-/// One output row, some channels.
+/// Some channels of one output row.
 ///
 /// # Safety
 /// The contract of `Kernels`.
@@ -126,7 +127,7 @@ impl Block<'_> {
     /// All outputs of K x K kernels, stride S, in tiles.
     ///
     /// # Safety
-    /// As `run`; the windows of `inner` lie in the picture.
+    /// As `run`; the windows of `inner` are in the picture.
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn walk<const K: usize, const S: usize>(
@@ -139,9 +140,9 @@ impl Block<'_> {
             macro_rules! of_size {
                 ($($size:literal)*) => {
                     match size {
-                        // SAFETY: handed on, `size` outputs.
+                        // SAFETY: the caller's contract is the same, with `size` outputs.
                         $($size if inside => unsafe { self.tile::<$size, K, S, true>(rows, ox) },
-                        // SAFETY: handed on, `size` outputs.
+                        // SAFETY: the caller's contract is the same, with `size` outputs.
                         $size => unsafe { self.tile::<$size, K, S, false>(rows, ox) },)*
                         _ => {}
                     }
@@ -151,8 +152,8 @@ impl Block<'_> {
         }
     }
 
-    /// `MR` outputs from `ox` on, whose windows lie in the picture if `INSIDE`. Each column is loaded once for all outputs that
-    /// it takes part in.
+    /// `MR` outputs from `ox`; their windows are in the picture if `INSIDE`. Each column is loaded once for all outputs that use
+    /// it.
     ///
     /// # Safety
     /// As `run`.
@@ -163,9 +164,9 @@ impl Block<'_> {
         ox: usize,
     ) {
         let (d, first) = (&self.conv.row, ox * S);
-        // The columns that lie in the picture, counted from the first window's first.
+        // The columns that are in the picture, relative to the first window's first column.
         let real = d.left.saturating_sub(first)..(d.w_in + d.left).saturating_sub(first);
-        // The first of them may lie before the row.
+        // The first of these columns may be before the start of the row.
         let at = first
             .wrapping_sub(d.left)
             .wrapping_mul(d.c)
@@ -197,10 +198,10 @@ impl Block<'_> {
         }
     }
 
-    /// A 3x3 kernel, columns inside the picture.
+    /// A 3x3 kernel, for columns inside the picture.
     ///
     /// # Safety
-    /// As `run`; every window lies in the picture.
+    /// As `run`; every window is in the picture.
     #[target_feature(enable = "neon")]
     unsafe fn three<const STRIDE: usize>(&self, rows: &[*const u8], outputs: Range<usize>) {
         let d = &self.conv.row;
@@ -256,7 +257,7 @@ impl Block<'_> {
         let d = &self.conv.row;
         for ox in outputs {
             let from = ox * d.stride;
-            // SAFETY: as `run`; the columns named lie in the picture.
+            // SAFETY: as `run`; the columns named are in the picture.
             unsafe {
                 if from + 1 == d.left && d.w_in >= 2 {
                     self.columns::<1, 3>(rows, ox);
@@ -269,10 +270,10 @@ impl Block<'_> {
         }
     }
 
-    /// An output of a 3x3 kernel from kernel columns `FROM` to below `TO`.
+    /// An output of a 3x3 kernel from kernel columns `FROM..TO`.
     ///
     /// # Safety
-    /// As `run`; those columns lie in the picture.
+    /// As `run`; those columns are in the picture.
     #[inline]
     #[target_feature(enable = "neon")]
     unsafe fn columns<const FROM: usize, const TO: usize>(&self, rows: &[*const u8], ox: usize) {

@@ -1,11 +1,11 @@
-//! The inner loop of the matrix products by lane (`fmla` and `sdot`), in assembly for the tiles that run most: 4 or 5 pixels by
-//! 4 vectors of output channels. It has the sums in v0 to v19, four vectors of weights in v20 to v23, a vector of each pixel
-//! in v24 to v28, and no instruction but loads, products and the count.
+//! The inner loop of matrix products by lane (`fmla` and `sdot`), in assembly for the most frequent tiles: 4 or 5 pixels by 4
+//! vectors of output channels. The sums are in v0 to v19, four vectors of weights in v20 to v23, one vector per pixel in v24 to
+//! v28, and the loop has only loads, products and the counter.
 
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-/// What is multiplied.
+/// Element type of the products.
 pub(super) trait Lanes {
     /// A value of the input and of the weights.
     type Value;
@@ -31,7 +31,7 @@ pub(super) trait Lanes {
 
 /// Floats: a step is four values of each pixel.
 pub(super) struct Floats;
-/// Bytes by `sdot`: a step is sixteen values of each pixel.
+/// Bytes with `sdot`: a step is sixteen values of each pixel.
 pub(super) struct Bytes;
 
 /// Whether there is a loop for this tile.
@@ -39,10 +39,10 @@ pub(super) const fn has(pixels: usize, vectors: usize) -> bool {
     vectors == 4 && (pixels == 4 || pixels == 5)
 }
 
-/// Sums of `count` (at least 1) steps of a tile that [`has`] a loop, on top of `bias`.
+/// Sums of `count` (at least 1) steps of a tile that [`has`] a loop, added to `bias`.
 ///
 /// # Safety
-/// `bias` is good for NV vectors, `x` for 16 bytes a step, `w` for 4 * NV * 16; the CPU has the instructions.
+/// `bias` is valid for NV vectors, `x` for 16 bytes per step, `w` for 4 * NV * 16 bytes per step; the CPU has the instructions.
 #[inline(always)]
 pub(super) unsafe fn run<L: Lanes, const MR: usize, const NV: usize>(
     bias: *const L::Value,
@@ -62,7 +62,7 @@ pub(super) unsafe fn run<L: Lanes, const MR: usize, const NV: usize>(
     }
 }
 
-/// One pixel's four products of lane `$l`.
+/// One pixel's four products with lane `$l`.
 macro_rules! pixel {
     ($op:literal $ws:literal $xs:literal $l:literal, $x:literal: $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
@@ -163,7 +163,7 @@ macro_rules! lanes {
                 w: *const $value,
                 count: usize,
             ) -> [[$sums; 4]; 5] {
-                // SAFETY: `bias`, `x` and `w` are good for what is read; the loop only reads memory.
+                // SAFETY: `bias`, `x` and `w` are valid for what is read; the loop only reads memory.
                 unsafe {
                     let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19);
                     asm!(
@@ -215,7 +215,7 @@ macro_rules! lanes {
                 w: *const $value,
                 count: usize,
             ) -> [[$sums; 4]; 4] {
-                // SAFETY: `bias`, `x` and `w` are good for what is read; the loop only reads memory.
+                // SAFETY: `bias`, `x` and `w` are valid for what is read; the loop only reads memory.
                 unsafe {
                     let (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15);
                     asm!(

@@ -1,13 +1,13 @@
-//! Convolution of bytes by NEON without dot products.
+//! Int8 convolution with NEON, without dot products.
 //!
 //! A tile of 4 pixels by 16 output channels (or 8 by 8) stays in registers as 32-bit sums. A step is eight values of a run:
-//! `ld4r` brings four pairs of a pixel's bytes, each pair repeated over a vector, and meets four vectors of weights that hold
-//! the same pair for 8 channels. Products are added up in 16 bits as far as they cannot overflow, then `sadalp` adds the
+//! `ld4r` loads four pairs of a pixel's bytes, each pair repeated over a vector, and each is multiplied by vectors of weights
+//! that hold the same pair for 8 channels. Products are added in 16 bits as long as they cannot overflow, then `sadalp` adds the
 //! two of a pair to the 32-bit sums. (The pairing is XNNPACK's "c2" idea.)
 //!
-//! How many products fit into 16 bits depends on the weights, which are known when packing: a chain of four when their
-//! magnitudes sum up to at most 255 (a byte's magnitude is at most 128), of two, or of one. Each step of a panel has the
-//! longest chain that is right for all of its channels: the sums are exact whatever the activations.
+//! How many products fit in 16 bits depends on the weights, which are known when packing: a chain of four if their magnitudes add
+//! up to at most 255 (a byte's magnitude is at most 128), of two, or of one. Each step of a panel uses the longest chain that is
+//! safe for all of its channels: the sums are exact whatever the activations.
 
 use super::neon_end::{ANY, Ending, FULL, UPPER};
 use super::{neon_end, neon_q8_steps};
@@ -19,16 +19,16 @@ use std::ops::Range;
 /// Vectors of 8 channels in the widest panel.
 const WIDEST: usize = 2;
 
-/// Full steps of 8 values in a run, and pairs after them.
+/// Full steps of 8 values in a run, and the number of pairs after them.
 fn steps(runs: &Runs) -> (usize, usize) {
     (runs.len / 8, (runs.len % 8).div_ceil(2))
 }
 
-/// A panel is, for each vector of 8 channels: biases (32 bytes), multipliers (32), a chain length for each full step (a
-/// byte), weights (16 bytes a pair of values). All vectors' biases come first, and so on.
+/// A panel is, for each vector of 8 channels: biases (32 bytes), multipliers (32), a chain length per full step (one byte),
+/// weights (16 bytes per pair of values). The biases of all vectors come first, and so on.
 struct Layout {
     panels: Panels,
-    /// Bytes of chain lengths, a vector.
+    /// Bytes of chain lengths, per vector.
     chains: usize,
 }
 
@@ -43,7 +43,7 @@ fn layout(runs: &Runs) -> Layout {
     }
 }
 
-/// Channels that a range must begin at a multiple of.
+/// A range of channels must begin at a multiple of this.
 pub(super) fn channel_group(n: usize) -> usize {
     Panels::new(n, 8, WIDEST, 0).group()
 }
@@ -93,7 +93,7 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
     packed
 }
 
-/// How many products of a step's even (and of its odd) weights can be added in 16 bits.
+/// How many products of a step's even weights (and of its odd ones) can be added in 16 bits.
 fn chain(weight: impl Fn(usize) -> i8) -> u8 {
     let fits = |taps: &[usize]| {
         let sum: u32 = taps
@@ -140,7 +140,7 @@ unsafe fn run_tiles(
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {
-                // SAFETY: handed on, `size` pixels a tile; every aarch64 CPU has NEON.
+                // SAFETY: the caller's contract is the same, with `size` pixels per tile; every aarch64 CPU has NEON.
                 $($(($vectors, $size) => unsafe {
                     tiles::<$size, $vectors>(conv, layout, panel, p, count)
                 },)*)*
@@ -154,7 +154,7 @@ unsafe fn run_tiles(
     }
 }
 
-/// The products of two vectors' lower halves, added to `sum` or (first) alone, and of their upper halves.
+/// The products of two vectors' lower halves and of their upper halves, added to `sum` or (first) on their own.
 macro_rules! products {
     ($w:expr, $x:expr) => {
         (
@@ -324,7 +324,7 @@ unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
     channels: usize,
     p: &Pixels,
 ) {
-    // SAFETY: as `tiles`.
+    // SAFETY: as in `tiles`.
     unsafe {
         let m = vld1q_f32_x2(head.add(NV * 32).cast());
         if NV == 2 {

@@ -1,6 +1,6 @@
-//! The inner loop of [`super::neon_q8`]'s widest tile, in assembly: a compiler moves sums to memory and back here, because the
-//! loop needs every register. 16 sums (v16 to v31), 8 vectors of weights (v8 to v15), a pixel's four pairs (v0 to v3), four
-//! sums of products in 16 bits (v4 to v7).
+//! The inner loop of [`super::neon_q8`]'s widest tile, in assembly because it needs every register and a compiler would spill
+//! sums to memory: 16 sums (v16 to v31), 8 vectors of weights (v8 to v15), a pixel's four pairs (v0 to v3), four 16-bit sums of
+//! products (v4 to v7).
 
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -44,7 +44,7 @@ macro_rules! products {
     };
 }
 
-/// Adds what is in v4 to v7 to a pixel's sums.
+/// Adds v4 to v7 to a pixel's sums.
 macro_rules! add {
     ($a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
@@ -84,7 +84,7 @@ macro_rules! by_four {
     };
 }
 
-/// Chains of two.
+/// Chains of two products.
 macro_rules! by_two {
     ($p:literal $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
@@ -99,7 +99,7 @@ macro_rules! by_two {
     };
 }
 
-/// Each product alone.
+/// Each product on its own.
 macro_rules! by_one {
     ($p:literal $a:literal $b:literal $c:literal $d:literal) => {
         concat!(
@@ -130,7 +130,7 @@ macro_rules! pixels {
 /// `count` (at least 1) steps of eight values for four pixels by 16 channels.
 ///
 /// # Safety
-/// Each of `x` is good for `8 * count` bytes, `w` for 128 and `chains` for 1 byte a step.
+/// Each of `x` is valid for `8 * count` bytes, `w` for 128 bytes and `chains` for 1 byte per step.
 #[inline]
 pub(super) unsafe fn four_pixels(
     sums: &mut [Sums; 4],
@@ -139,7 +139,7 @@ pub(super) unsafe fn four_pixels(
     chains: *const u8,
     count: usize,
 ) {
-    // SAFETY: `x`, `w` and `chains` are good for what is read; the loop only reads memory.
+    // SAFETY: `x`, `w` and `chains` are valid for what is read; the loop only reads memory.
     unsafe {
         asm!(
             "2:",
