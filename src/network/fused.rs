@@ -3,11 +3,11 @@
 //! ```text
 //! lower/    ONNX nodes -> graph: folded, quantised patterns recognised
 //! graph/    layers over NHWC tensors
-//! plan/     graph -> steps: weights packed, blocks by bands, places in the arena, and the proof of it
+//! plan/     graph -> steps: weights packed, blocks fused over bands of rows, places in the arena, and the proof
 //! run/      how a team of threads runs the steps
 //! kernels/  inner loops per instruction set
 //! ```
-//! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores there.
+//! After [`Understood::plan`] nothing is allocated: a run reads the input in the arena and leaves the scores in it.
 
 pub use super::run::Fused;
 
@@ -21,8 +21,8 @@ use super::run::threads::Pool;
 use std::time::{Duration, Instant};
 use tract_onnx::pb::ModelProto;
 
-/// Whether this CPU has kernels that are worth planning for: those that every other kernel is tested against are right on
-/// every CPU and fast on none. The error says that there are none.
+/// Whether this CPU has kernels worth planning for: the plain ones, which all others are tested against, are correct on every CPU
+/// but slow. The error says that there are none.
 pub fn kernels_here() -> Result<(), String> {
     if kernels::choose().name() == kernels::plain::UNSIGNED.name() {
         return Err("this CPU has no instruction set that the fast plan has kernels for".into());
@@ -30,8 +30,8 @@ pub fn kernels_here() -> Result<(), String> {
     Ok(())
 }
 
-/// A network that is understood, with weights of its own: the ONNX model that it came from is used up on the way, so that
-/// the weights are there once.
+/// A network that is understood, and owns its weights: the ONNX model it came from was consumed, so that the weights are in
+/// memory once.
 #[derive(Debug)]
 pub struct Understood(pub(crate) Graph);
 
@@ -57,7 +57,7 @@ impl Understood {
         self.plan_with(threads, kernels::choose())
     }
 
-    /// How long each of so many proofs of the plan takes; every plan is proved once.
+    /// Durations of `proofs` proofs of the plan. (Normally a plan is proved once, before it runs.)
     pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
         let (graph, plan) = self.planned(threads, kernels::choose())?;
         let one = |_| {
@@ -68,7 +68,7 @@ impl Understood {
         (0..proofs).map(one).collect()
     }
 
-    /// A plan that is not proved yet, and the graph that it is of.
+    /// A plan that is not verified yet, and its graph.
     fn planned(
         self,
         threads: usize,

@@ -27,7 +27,7 @@ const PHOTOS: [&str; 8] = [
     "packet",
 ];
 
-/// Of so many cases those that are run: all, or a few where another processor is emulated, which takes a hundred times as long.
+/// How many of `count` cases to run: all, or a few on an emulated processor, which takes a hundred times as long.
 pub(crate) fn cases(count: usize) -> usize {
     let runner = format!(
         "CARGO_TARGET_{}_UNKNOWN_LINUX_GNU_RUNNER",
@@ -45,7 +45,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
 }
 
-/// A form of MobileNet v2, where the developers' files are.
+/// A variant of MobileNet v2, if the developers' files are there.
 fn model(name: &str) -> Option<ModelProto> {
     Some(onnx(&shared()?.join("models").join(name)))
 }
@@ -54,14 +54,14 @@ fn zoo_input() -> InputSpec {
     InputSpec::imagenet(Layout::Nchw, Dtype::F32, 224, 224)
 }
 
-/// Gives a network a reference photo.
+/// Puts a reference photo into a network.
 fn put_reference(net: &mut Fused, photo: &str) {
     let file = shared().unwrap().join(format!("reference/{photo}.224.png"));
     let rgb = image::open(file).unwrap().to_rgb8();
     put_photo(net, rgb.as_raw(), &zoo_input());
 }
 
-/// Gives a network of this input a photo, RGB.
+/// Puts an RGB photo into a network with this input.
 fn put_photo(net: &mut Fused, rgb: &[u8], spec: &InputSpec) {
     let tables = net.input_encoding(spec).table;
     let pixels = rgb.iter().enumerate();
@@ -83,7 +83,7 @@ fn reference(photo: &str, form: &str) -> Vec<f32> {
     floats_of(&file)
 }
 
-/// Little-endian f32 values of a file.
+/// The little-endian f32 values of a file.
 fn floats_of(file: &Path) -> Vec<f32> {
     let bytes = std::fs::read(file).unwrap();
     let values = bytes.chunks_exact(4);
@@ -132,8 +132,8 @@ fn qlinear_scores_are_onnx_runtimes_to_the_bit() {
     }
 }
 
-/// ONNX Runtime runs 15 of this file's convolutions in float, so its scores differ by up to 5 steps from its own scores of the
-/// QLinear form of the same network; ours are those of the QLinear form to the bit.
+/// ONNX Runtime runs 15 of this file's convolutions in float, so its scores are up to 5 steps off its own scores for the QLinear
+/// form of the same network; ours match the QLinear form bit for bit.
 #[test]
 fn qdq_scores_are_those_of_the_qlinear_form() {
     let Some(model) = model("mobilenetv2-1.0-qdq.onnx") else {
@@ -163,7 +163,7 @@ fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_coun
                 let understood = understand(model.clone()).unwrap();
                 let mut net = understood.plan_with(threads, kernels).unwrap();
                 let runs = pictures.chunks_exact(3 * 32 * 32).zip(scores.chunks(10));
-                // Again and again: a run leaves nothing to the next one.
+                // Twice in a row: a run leaves nothing behind for the next one.
                 for (picture, scores) in runs.clone().chain(runs) {
                     assert!(net.set_f32(picture, Layout::Nchw));
                     let told = format!("{name} on {} x {threads}", kernels.name());

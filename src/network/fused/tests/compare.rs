@@ -1,14 +1,14 @@
 //! Random networks through two executors.
 //!
-//! Each is lowered, then planned with every set of kernels that this machine has, for one thread and for several, and run on
-//! one picture, another, and the first again: the plainest executor must give the same, every thread count the same bits, and
-//! nothing may be left over from the run before. Some of them also go through tract as the file has them, which sees what
-//! lowering does wrong, and some have unknown operators between their layers, so that they are cut into islands.
+//! Each is lowered, then planned with every set of kernels that this machine has, for one thread and for several, and run on one
+//! picture, another, and the first again: the results must match the plainest executor, all thread counts must give the same
+//! bits, and nothing may be left over from the previous run. Some of them also run in tract from the original file, which catches
+//! faults in lowering, and some have unknown operators between their layers, so that they are split into islands.
 //!
 //! ```text
 //! cargo test --lib -- random_networks                                                 a few thousand, in seconds
-//! EYELET_GRAPHS=1000000 cargo test --release --lib -- --ignored many_more_networks    as many as that
-//! EYELET_GRAPH_SEED=4711 cargo test --lib -- random_networks --nocapture              just that one
+//! EYELET_GRAPHS=1000000 cargo test --release --lib -- --ignored many_more_networks    that many
+//! EYELET_GRAPH_SEED=4711 cargo test --lib -- random_networks --nocapture              only that one
 //! ```
 
 use super::coverage::Seen;
@@ -28,11 +28,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-/// One network in so many is of large activations.
+/// One network in this many has large activations.
 const LARGE_EVERY: u64 = 50;
-/// One in so many has unknown operators.
+/// One in this many has unknown operators.
 const UNKNOWN_EVERY: u64 = 8;
-/// One in so many also goes through tract.
+/// One in this many also runs in tract.
 const TRACT_EVERY: u64 = 4;
 
 fn limits(seed: u64) -> Limits {
@@ -77,7 +77,7 @@ fn many_more_networks_are_the_same_on_every_executor() {
     seen.check();
 }
 
-/// Checks the networks of these seeds, as many at a time as there are processors. All that fail are told.
+/// Checks the networks of these seeds, one per processor at a time, and prints all failures.
 fn many(seeds: std::ops::Range<u64>) -> Seen {
     let next = AtomicU64::new(seeds.start);
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
@@ -108,7 +108,7 @@ fn many(seeds: std::ops::Range<u64>) -> Seen {
     seen
 }
 
-/// Checks one network; the error shows the smallest form of it that fails, and how to run it again.
+/// Checks one network; the error shows the smallest form that fails, and how to run it again.
 fn checked(seed: u64, seen: &mut Seen) -> Result<(), String> {
     let fault = |limits: Limits, seen: &mut Seen| {
         let network = random::network(seed, limits);
@@ -154,7 +154,7 @@ fn checked(seed: u64, seen: &mut Seen) -> Result<(), String> {
     ))
 }
 
-/// Leaves a network and its picture where other programs can be asked about them.
+/// Saves a network and its picture, so that other programs can run them.
 fn save(network: &Network, seed: u64, folder: &std::path::Path) {
     use prost::Message;
     let picture = picture(network, seed, 0);
@@ -167,7 +167,7 @@ fn save(network: &Network, seed: u64, folder: &std::path::Path) {
     write("f32", &bytes);
 }
 
-/// A picture in the order of the network's own input.
+/// A picture in the layout of the network's own input.
 pub fn picture(network: &Network, seed: u64, which: u64) -> Vec<f32> {
     let mut random = Rng::with_seed(seed ^ ((which + 1) << 40));
     let kind = random.u8(..12);
@@ -187,7 +187,7 @@ pub fn picture(network: &Network, seed: u64, which: u64) -> Vec<f32> {
     (0..count).map(|_| of(value())).collect()
 }
 
-/// The same, pixel by pixel.
+/// The same in NHWC order.
 pub fn by_pixels(network: &Network, picture: &[f32]) -> Vec<f32> {
     let [_, c, h, w] = network.input[..] else {
         unreachable!("pictures have four axes");
@@ -208,7 +208,7 @@ fn check(network: &Network, seed: u64, seen: &mut Seen) -> Result<(), String> {
     let mut model = network.model.clone();
     forms::rewrite(&mut model)?;
     let unknown = graph_of(&model).node.iter().any(|n| n.op_type == "Neg");
-    // What is unknown has a twin that is known.
+    // Unknown operators are replaced by known equivalents.
     let mut known = model.clone();
     if unknown {
         turn_by_product(&mut known);
@@ -243,7 +243,7 @@ fn check(network: &Network, seed: u64, seen: &mut Seen) -> Result<(), String> {
     by_every_plan(graph, &pictures, seed, seen)
 }
 
-/// The fast plan with all kernels and several numbers of threads against the plainest executor.
+/// The fast plan with all kernels and several thread counts against the plainest executor.
 fn by_every_plan(
     mut graph: Graph,
     pictures: &[Vec<f32>; 2],
@@ -273,11 +273,11 @@ fn by_every_plan(
     }
     seen.compared(&wanted[0]);
     let available = kernels::available();
-    // One of them also works in a team.
+    // One of them also runs on several threads.
     let teamed = random.usize(..available.len());
     for (i, kernels) in available.into_iter().enumerate() {
         let mut first: Option<Vec<Vec<f32>>> = None;
-        // References are slow, and there is nothing in them that a run could leave over.
+        // The reference kernels are slow, and a run leaves nothing behind in them.
         let reference = kernels.name().starts_with("reference");
         for threads in [1, random.usize(2..5)] {
             if threads > 1 && i != teamed {
@@ -301,7 +301,7 @@ fn by_every_plan(
     Ok(())
 }
 
-/// Some of the values on the way as results too.
+/// Exports some intermediate values too.
 fn take_more_out(graph: &mut Graph, random: &mut Rng) {
     let floats = graph.layers.iter().filter(|l| {
         let kind = graph.tensors[l.output.0].kind;
@@ -323,11 +323,11 @@ fn take_more_out(graph: &mut Graph, random: &mut Rng) {
     }
 }
 
-/// All results of a run, pixel by pixel.
+/// All results of a run, in NHWC order.
 fn outputs(net: &mut Fused, graph: &Graph, picture: &[f32]) -> Vec<Vec<f32>> {
     assert!(
         net.set_f32(picture, Layout::Nhwc),
-        "it takes another picture"
+        "its input has another length"
     );
     let shapes = graph
         .exports
@@ -373,7 +373,7 @@ fn same_bits(first: &[Vec<f32>], again: &[Vec<f32>]) -> Result<(), String> {
     let (first, again) = (bits(first), bits(again));
     match first.iter().zip(&again).position(|(a, b)| a != b) {
         Some(i) => Err(format!(
-            "value {i} has other bits than the first time, or with one thread: {} and {}",
+            "value {i} differs from the first run, or from one thread: {} and {}",
             f32::from_bits(first[i]),
             f32::from_bits(again[i])
         )),

@@ -1,5 +1,5 @@
-//! What random networks have reached: operators, layers, kinds of steps. A kind of step that none of them reaches fails the
-//! test, as does a step that is new and not listed here.
+//! What the random networks have covered: operators, layers, kinds of steps. The test fails for a kind of step that none of them
+//! covers, and for a new one that is not listed here.
 
 use super::near::Near;
 use crate::network::error::NotFused;
@@ -21,7 +21,7 @@ pub struct Seen {
     pub by_tract: u64,
     pub by_islands: u64,
     pub tract_fails: u64,
-    /// Values compared, those among them that must have the same bits, and those that may be off by much.
+    /// Values compared; those of them that must have the same bits; those with a wide tolerance.
     values: [u64; 3],
 }
 
@@ -210,7 +210,7 @@ fn layer(op: &Op) -> &'static str {
     }
 }
 
-/// A lowered graph for people: one line a layer.
+/// A readable listing of a lowered graph: one line per layer.
 pub fn told(graph: &Graph) -> String {
     let tensor = |i: usize| {
         let tensor = &graph.tensors[i];
@@ -235,14 +235,14 @@ pub fn told(graph: &Graph) -> String {
 }
 
 impl Seen {
-    /// A network that is not understood.
+    /// Counts a network that is not supported.
     pub fn refused(&mut self, why: &NotFused) {
         let mut text = format!("{}: {}", why.op, why.why);
         text.retain(|c| !c.is_ascii_digit());
         *self.refusals.entry(text).or_default() += 1;
     }
 
-    /// A network that is understood.
+    /// Counts a network that is supported.
     pub fn took(&mut self, model: &GraphProto, graph: &Graph) {
         self.networks += 1;
         let mut count = |what: &str| *self.operators.entry(what.to_owned()).or_default() += 1;
@@ -259,7 +259,7 @@ impl Seen {
         }
     }
 
-    /// A plan of it.
+    /// Counts its plan.
     pub fn planned(&mut self, net: &Fused) {
         self.plans += 1;
         for step in &net.plan.steps {
@@ -267,7 +267,7 @@ impl Seen {
         }
     }
 
-    /// Its results.
+    /// Counts its results.
     pub fn compared(&mut self, results: &[Vec<Near>]) {
         for result in results {
             let size = result.iter().fold(0.0, |most: f32, x| most.max(x.is.abs()));
@@ -297,17 +297,17 @@ impl Seen {
         }
     }
 
-    /// Everything was reached, most networks were understood, and what was compared could fail.
+    /// Checks that everything was covered, that most networks were supported, and that the comparisons could fail.
     pub fn check(&self) {
         let missing = |wanted: &[&'static str], there: &BTreeMap<String, u64>| {
             let missing = wanted.iter().filter(|&&w| !there.contains_key(w));
             missing.copied().collect::<Vec<_>>()
         };
-        assert_eq!(missing(STEPS, &self.steps), [""; 0], "steps of no network");
+        assert_eq!(missing(STEPS, &self.steps), [""; 0], "steps in no network");
         assert_eq!(
             missing(OPERATORS, &self.operators),
             [""; 0],
-            "operators of no network"
+            "operators in no network"
         );
         let unlisted = self.steps.keys().find(|s| !STEPS.contains(&&s[..]));
         assert_eq!(unlisted, None, "a step that is not listed");
@@ -318,10 +318,7 @@ impl Seen {
         );
         let fails = self.tract_fails;
         assert!(fails <= refused / 10, "tract fails {fails} times");
-        assert!(
-            self.by_tract > 0 && self.by_islands > 0,
-            "tract was not asked"
-        );
+        assert!(self.by_tract > 0 && self.by_islands > 0, "tract never ran");
         let [values, same, wide] = self.values;
         assert!(
             same > values / 5 && wide < values / 5,

@@ -1,4 +1,4 @@
-//! What random networks have found, each in a small form.
+//! Bugs that random networks have found, each in a small form.
 
 use super::plainest;
 use crate::network::fused::understand;
@@ -21,7 +21,7 @@ fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[AttributeProt
     }
 }
 
-/// From `picture` to `scores`.
+/// A model from `picture` to `scores`.
 fn model(
     kind: DataType,
     size: [i64; 4],
@@ -45,8 +45,7 @@ fn model(
     }
 }
 
-/// The largest of pixels, by whole numbers; on top of it the same largest values, counted along other axes before they are
-/// rounded.
+/// The maxima of a max pooling as whole numbers, and beside that the same maxima reshaped before they are rounded.
 fn quantised_beside_reshape() -> ModelProto {
     let last = [of_ints("perm", &[0, 2, 3, 1])];
     let kernel = [of_ints("kernel_shape", &[2, 2])];
@@ -149,7 +148,7 @@ fn padding_stays_with_its_axes() {
         &["z"],
         &[of_ints("perm", &[0, 1, 3, 2])],
     );
-    // Softmax leaves a value whose last axis lies as channels do; a turned value has other rows than it was padded by.
+    // Softmax leaves a value whose last axis is in channel order; a transposed value has other rows than it was padded for.
     for (before, after) in [
         ("Softmax", node("Identity", &["y"], &["z"], &[])),
         ("Relu", turn),
@@ -163,7 +162,7 @@ fn padding_stays_with_its_axes() {
 
 #[test]
 fn a_pool_whose_window_sees_nothing_is_refused() {
-    // The taps of the only window lie to the left and to the right of the only column.
+    // The taps of the only window are to the left and to the right of the only column.
     let pool = |left: i64| {
         let window = [
             of_ints("kernel_shape", &[1, 2]),

@@ -1,19 +1,19 @@
-//! Numbers that know how far another right executor may be from them: not at all where the bits are promised, else as far as
-//! rounding can lead when sums are taken in another order.
+//! Numbers with a tolerance for other correct executors: zero where the bits are guaranteed, else as far as rounding can lead if
+//! sums are taken in another order.
 
 use std::ops::{Add, Div, Mul, Sub};
 
-/// One rounding of a float moves it by less than this part of it.
+/// Rounding moves a float by less than this fraction of it.
 const ROUNDING: f32 = f32::EPSILON;
 
-/// A value, and the most that another executor's may differ.
+/// A value, and how far another executor's may be from it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Near {
     pub is: f32,
     pub off: f32,
 }
 
-/// A value whose bits are promised.
+/// A value whose bits are guaranteed.
 pub fn exact(is: f32) -> Near {
     Near { is, off: 0.0 }
 }
@@ -23,7 +23,7 @@ fn near(is: f32, off: f32) -> Near {
     Near { is, off }
 }
 
-/// The result of one IEEE operation on numbers that are off so much that its result is off by `off`.
+/// The result of one IEEE operation whose inputs make it inexact by `off`.
 fn rounded(is: f32, off: f32) -> Near {
     let rounding = if off > 0.0 { is.abs() * ROUNDING } else { 0.0 };
     near(is, off + rounding)
@@ -61,7 +61,7 @@ impl Div for Near {
 }
 
 impl Near {
-    /// A function that only rises or only falls, in bits that are promised.
+    /// A monotonic function whose bits are guaranteed.
     pub fn map(self, f: impl Fn(f32) -> f32) -> Self {
         let is = f(self.is);
         let away = |x: f32| (f(x) - is).abs();
@@ -72,7 +72,7 @@ impl Near {
         near(is, if above > below { above } else { below })
     }
 
-    /// Off by so much more.
+    /// The same value with `more` added to its tolerance.
     pub fn and_off(self, more: f32) -> Self {
         near(self.is, self.off + more)
     }
@@ -89,7 +89,7 @@ impl Near {
         }
     }
 
-    /// Whether another executor's value is right.
+    /// Whether another executor's value is within the tolerance.
     pub fn takes(self, value: f32) -> bool {
         self.is == value
             || (self.is.is_nan() && value.is_nan())
@@ -110,7 +110,7 @@ pub fn sum(terms: impl Iterator<Item = Near>) -> Near {
     near(is as f32, off + rounding * ROUNDING)
 }
 
-/// A sum of products in any order; of whole numbers that a float holds it is the same in every order.
+/// A sum of products in any order; sums of whole numbers that fit in a float are the same in every order.
 pub fn dot(pairs: impl Iterator<Item = (Near, f32)>, first: f32) -> Near {
     let (mut count, mut is, mut sizes, mut off) = (1, f64::from(first), first.abs(), 0.0);
     let mut whole = first.fract() == 0.0;

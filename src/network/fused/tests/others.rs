@@ -1,4 +1,4 @@
-//! Random networks as others compute them: tract, one layer after the other, and islands in tract's plan.
+//! Random networks as others compute them: tract, layer by layer, and islands in tract's plan.
 
 use super::compare::{by_pixels, picture};
 use super::coverage::Seen;
@@ -12,7 +12,7 @@ use crate::spec::{Dtype, Input, Layout};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
-/// A network that is not known as a whole: in islands as by tract alone.
+/// For a network that is only partly known: islands must match tract alone.
 pub fn in_part(
     network: &Network,
     model: ModelProto,
@@ -21,7 +21,7 @@ pub fn in_part(
 ) -> Result<(), String> {
     let picture = picture(network, seed, 0);
     let threads = 1 + (seed % 4) as usize;
-    // What tract alone cannot run, it cannot run around islands.
+    // If tract cannot run it alone, it cannot run it around islands.
     let Ok(want) = by_tract(network, model.clone(), &picture) else {
         seen.tract_fails += 1;
         return Ok(());
@@ -37,7 +37,7 @@ pub fn in_part(
     Ok(())
 }
 
-/// Neg as a product, which is known.
+/// Replaces Neg by a product, which is known.
 pub fn turn_by_product(model: &mut ModelProto) {
     let graph = model.graph.as_mut().expect("it was made with one");
     let minus = crate::network::onnx::float_tensor("minus", &[], vec![-1.0]);
@@ -48,7 +48,7 @@ pub fn turn_by_product(model: &mut ModelProto) {
     }
 }
 
-/// What tract makes of the network as the file has it, one layer after the other.
+/// Runs the network of the file in tract, layer by layer.
 pub fn by_tract(
     network: &Network,
     mut model: ModelProto,
@@ -81,7 +81,7 @@ fn dtype(network: &Network) -> Dtype {
     }
 }
 
-/// What comes of a network with unknown operators, cut into islands; `None` where there are none.
+/// Runs a network with unknown operators, split into islands; `None` if there are none.
 pub fn by_islands(
     network: &Network,
     model: ModelProto,
@@ -102,7 +102,7 @@ pub fn by_islands(
             Some(fused) => {
                 let mut fused = fused.lock().map_err(|e| e.to_string())?;
                 if !fused.set_f32(&by_pixels(network, picture), Layout::Nhwc) {
-                    return Err("the islands take another picture".into());
+                    return Err("the islands' input has another length".into());
                 }
                 match fused.input() {
                     Input::F32(values) => Staging::F32(values.to_vec()),
@@ -115,7 +115,7 @@ pub fn by_islands(
         plan.run().map_err(tract)?;
         match &first {
             Some(first) if *first != plan.scores => {
-                return Err("another answer the second time".into());
+                return Err("the second run gives another result".into());
             }
             _ => first = Some(plan.scores.clone()),
         }
@@ -123,8 +123,8 @@ pub fn by_islands(
     Ok(first)
 }
 
-/// Whether a result that was computed in another way altogether is that of the plainest executor. Where values are rounded to
-/// bytes on the way, some may fall on the other side of a half.
+/// Whether a result that was computed in an entirely different way matches the plainest executor. If intermediate values are
+/// rounded to bytes, some may be rounded the other way at a half.
 pub fn alike(got: &[f32], want: &[Near], rounds: bool) -> Result<(), String> {
     if got.len() != want.len() {
         return Err(format!("{} values for {}", got.len(), want.len()));

@@ -1,7 +1,7 @@
-//! The plainest executor: what each layer of a [`Graph`] means, written down as its definition has it. Every tensor is a list
-//! of its own, every value is computed by itself; there are no blocks, no bands, no places in an arena, no threads.
+//! The plainest executor: each layer of a [`Graph`] by its definition. Every tensor is its own list, every value is computed by
+//! itself; there are no blocks, no bands, no arena, no threads.
 //!
-//! It is what the fast plan is held against. Bytes are their numbers 0..=255, see `requantise` for their arithmetic.
+//! The fast plan is tested against it. Bytes are numbers 0..=255; their arithmetic is in `requantise`.
 
 mod bytes;
 mod rows;
@@ -16,11 +16,11 @@ use crate::network::graph::{
 use bytes::{byte, over_bytes, product_of_bytes, sum_of_bytes, through_bytes, whole_dot};
 use rows::{normalised, places, scale_of, softmax, whole_number};
 
-/// All values of a tensor, row by row, pixel by pixel.
+/// All values of a tensor, in NHWC order.
 pub type Values = Vec<Near>;
 
-/// Every tensor of a graph after a run on `picture` (in the order of the tensor, as the ONNX input has its values) and on what
-/// is brought in. A tensor that no layer makes stays empty.
+/// Every tensor of a graph after a run on `picture` (in the tensor's order, with the values of the ONNX input) and on the
+/// imports. A tensor that no layer makes stays empty.
 pub fn run(graph: &Graph, picture: &[f32], imports: &[&[f32]]) -> Vec<Values> {
     let mut all = vec![Values::new(); graph.tensors.len()];
     if let Some(input) = &graph.input {
@@ -51,7 +51,7 @@ pub fn run(graph: &Graph, picture: &[f32], imports: &[&[f32]]) -> Vec<Values> {
     all
 }
 
-/// What a layer makes.
+/// The output of a layer.
 fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
     let x: Vec<&Values> = layer.inputs.iter().map(|i| &all[i.0]).collect();
     let tensor = |at: usize| &graph.tensors[layer.inputs[at].0];
@@ -63,7 +63,7 @@ fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
     let out = &graph.tensors[layer.output.0];
     let (shape, qy) = (out.shape, quant(out.kind));
     let each = |f: &dyn Fn(Near) -> Near| -> Values { x[0].iter().map(|&x| f(x)).collect() };
-    // By channel.
+    // With the channel of each value.
     let each_of = |f: &dyn Fn(Near, usize) -> Near| -> Values {
         let values = x[0].iter().enumerate();
         values.map(|(i, &x)| f(x, i % shape.c)).collect()
@@ -190,20 +190,21 @@ fn limited(x: Near, (low, high): (f32, f32)) -> Near {
     x.map(|x| x.max(low).min(high))
 }
 
-/// A float function's value. Those made of an exponential are so exact as `functions` says, for each kernel in its own way.
+/// The value of a float function. Functions based on an exponential are as accurate as `functions` states, with different errors
+/// per kernel set.
 fn function(f: Unary, x: Near) -> Near {
     let y = x.map(|x| f.of(x));
     match f {
         Unary::Sigmoid | Unary::Erf => y.and_off(2e-6),
         Unary::NormalCdf(times) => y.and_off(2e-6 * times.abs()),
         Unary::Tanh => y.and_off(2e-6 * y.is.abs()),
-        // It turns at -1.5, so that both ends may lie higher.
+        // Its minimum is at -1.5, so both ends of an interval may be higher.
         Unary::HardSwish => y.and_off(x.off),
         _ => y,
     }
 }
 
-/// Where the taps of a window lie that are inside the picture, for each output pixel.
+/// For each output pixel, the taps of its window that are inside the picture.
 fn taps(window: &Window, input: Shape, output: Shape) -> impl Iterator<Item = Vec<(usize, usize)>> {
     let w = *window;
     (0..output.pixels()).map(move |at| {
@@ -240,8 +241,8 @@ fn pooled(
     y
 }
 
-/// The sum of an average over a whole picture, in ONNX Runtime's order: every fourth value to the same of four sums, what is left
-/// over after these are taken together.
+/// The sum for an average over a whole picture, in ONNX Runtime's order: four interleaved sums, and what is left over after these
+/// are combined.
 fn in_fours(values: &[Near]) -> Near {
     let mut sums = [exact(0.0); 4];
     let fours = values.chunks_exact(4);
@@ -264,7 +265,7 @@ fn convolution(
 ) -> Values {
     let per = conv.cin / conv.groups;
     let taps_in_all = conv.window.kh * conv.window.kw;
-    // A filter's weights, and what is added to the sum.
+    // A filter's weights, and its bias.
     let filter = |n: usize| -> (Vec<f32>, f32) {
         let part = n * taps_in_all * per..(n + 1) * taps_in_all * per;
         match &conv.weights {

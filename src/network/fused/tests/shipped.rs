@@ -1,5 +1,5 @@
-//! The shipped network by every set of kernels that this machine has, on 1 to 3 threads, and by the plainest executor: all give
-//! ONNX Runtime's scores of the shipped photos, to the bit (`models/efficientnet-lite0/reference.py`).
+//! The shipped network with every set of kernels that this machine has, on 1 to 3 threads, and with the plainest executor: all
+//! must give ONNX Runtime's scores of the shipped photos, bit for bit (`models/efficientnet-lite0/reference.py`).
 
 use super::{cases, floats_of, onnx, plainest, put_photo};
 use crate::network::fused::{fuse, understand};
@@ -25,7 +25,7 @@ fn model() -> ModelProto {
     model
 }
 
-/// As its `model.toml` says.
+/// The input that its `model.toml` states.
 fn input() -> InputSpec {
     InputSpec {
         scale: 1.0,
@@ -35,14 +35,14 @@ fn input() -> InputSpec {
     }
 }
 
-/// What the network is given of a photo, RGB, and its scores.
+/// The network's RGB input for a photo, and its scores.
 fn reference(photo: &str) -> (Vec<u8>, Vec<f32>) {
     let crop = image::open(file(&format!("reference/{photo}.png"))).unwrap();
     let scores = floats_of(&file(&format!("reference/{photo}.logits.f32")));
     (crop.to_rgb8().into_raw(), scores)
 }
 
-/// The same as the ONNX input has it, but pixel by pixel.
+/// The same as values of the ONNX input, but in NHWC order.
 fn values(rgb: &[u8]) -> Vec<f32> {
     rgb.iter()
         .map(|&p| (f32::from(p) - 127.0) / 128.0)
@@ -54,13 +54,13 @@ fn every_kernel_and_thread_count_gives_the_scores_of_onnx_runtime() {
     let model = model();
     let references = PHOTOS.map(reference);
     for kernels in kernels::available() {
-        // Those that the others are held against are slow.
+        // The reference kernels are slow.
         let is_reference = kernels.name().starts_with("reference");
         let photos = if is_reference { 1 } else { cases(PHOTOS.len()) };
         for threads in 1..=3 {
             let understood = understand(model.clone()).unwrap();
             let mut net = understood.plan_with(threads, kernels).unwrap();
-            // The first once more at the end: a run leaves nothing to the next one.
+            // The first once more at the end: a run leaves nothing behind for the next one.
             for at in (0..photos).chain([0]) {
                 let (rgb, scores) = &references[at];
                 put_photo(&mut net, rgb, &input());

@@ -1,10 +1,10 @@
-//! The arithmetic of bytes, see `requantise`.
+//! Byte arithmetic, see `requantise`.
 
 use crate::network::fused::tests::near::{Near, exact};
 use crate::network::graph::requantise::{dequantise, quantise};
 use crate::network::graph::{Quant, Unary};
 
-/// A sum of products of whole numbers, in 32 bits that wrap.
+/// A sum of products of whole numbers, in wrapping 32-bit arithmetic.
 pub(super) fn whole_dot(pairs: impl Iterator<Item = (Near, f32)>, bias: i32) -> Near {
     let (mut total, mut off) = (bias, 0.0);
     for (x, w) in pairs {
@@ -17,7 +17,7 @@ pub(super) fn whole_dot(pairs: impl Iterator<Item = (Near, f32)>, bias: i32) -> 
     }
 }
 
-/// From a whole sum to the byte of the result.
+/// From an integer sum to the byte of the result.
 pub(super) fn byte(total: Near, multiplier: f32, to: Quant, clamp: (f32, f32)) -> Near {
     let limit = |real: f32| (quantise(real, to) - to.zero) as f32;
     let (low, high) = (limit(clamp.0), limit(clamp.1));
@@ -25,7 +25,7 @@ pub(super) fn byte(total: Near, multiplier: f32, to: Quant, clamp: (f32, f32)) -
     total.map(|sum| steps(sum) + to.zero as f32)
 }
 
-/// The sum of two bytes: numbers from -128 on, both products fused with the sum that follows.
+/// The sum of two bytes, counted from -128; both multiply-adds are fused.
 pub(super) fn sum_of_bytes(a: Near, b: Near, [qa, qb, qy]: [Quant; 3], clamp: (f32, f32)) -> Near {
     let (ra, rb) = (qa.scale / qy.scale, qb.scale / qy.scale);
     let zero = |q: Quant| (q.zero - 128) as f32;
@@ -53,7 +53,7 @@ pub(super) fn product_of_bytes(
     corners(a, b, of)
 }
 
-/// A function of two numbers that rises or falls with each of them.
+/// A function of two numbers that is monotonic in each.
 pub(super) fn corners(a: Near, b: Near, of: impl Fn(f32, f32) -> f32) -> Near {
     let is = of(a.is, b.is);
     let mut off = 0.0f32;
@@ -70,7 +70,7 @@ pub(super) fn corners(a: Near, b: Near, of: impl Fn(f32, f32) -> f32) -> Near {
     Near { is, off }
 }
 
-/// A function of a byte's meaning, as a byte.
+/// A function of the real value of a byte, as a byte.
 pub(super) fn through_bytes(f: Unary, x: Near, from: Quant, to: Quant) -> Near {
     over_bytes(x, |q| {
         let real = f.of(dequantise(q as u8, from));
@@ -78,7 +78,7 @@ pub(super) fn through_bytes(f: Unary, x: Near, from: Quant, to: Quant) -> Near {
     })
 }
 
-/// A function of a byte that may be one of several.
+/// A function of a byte with a tolerance: the result covers every byte within it.
 pub(super) fn over_bytes(x: Near, f: impl Fn(f32) -> f32) -> Near {
     let is = f(x.is);
     let (low, high) = ((x.is - x.off).max(0.0), (x.is + x.off).min(255.0));

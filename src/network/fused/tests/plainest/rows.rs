@@ -1,4 +1,4 @@
-//! Sums along rows of values, products of matrices, places along axes, and scales that are found anew in every run.
+//! Sums along rows, matrix products, places along axes, and scales that are recomputed in every run.
 
 use super::Values;
 use crate::network::fused::tests::near::{Near, exact, sum};
@@ -17,7 +17,7 @@ pub(super) fn softmax(x: &[Near]) -> Values {
     let powers: Values = x.iter().map(power).collect();
     let all = sum(powers.iter().copied());
     let parts = powers.iter().map(|&p| p / all);
-    // However far they are off, they are parts of 1.
+    // Whatever their error, they are fractions of 1.
     parts
         .map(|p| Near {
             off: p.off.min(1.0),
@@ -31,7 +31,7 @@ pub(super) fn normalised(norm: &Norm, x: &[Near]) -> Values {
     let mean = sum(x.iter().copied()) / count;
     let variance = sum(x.iter().map(|&x| (x - mean) * (x - mean))) / count;
     let factor = variance.map(|v| 1.0 / (v.max(0.0) + norm.epsilon).sqrt());
-    // However few values there are, the steps of this may be fused.
+    // Whatever the number of values, these steps may be fused.
     let factor = factor.and_off(4.0 * f32::EPSILON * factor.is);
     let channels = norm.scale.iter().zip(&norm.bias);
     let values = x.iter().zip(channels);
@@ -40,7 +40,7 @@ pub(super) fn normalised(norm: &Norm, x: &[Near]) -> Values {
         .collect()
 }
 
-/// Where the values along these axes lie, in the order of counting.
+/// The index of every value of these axes, in row-major order.
 pub(super) fn places(axes: &Axes) -> impl Iterator<Item = usize> {
     let axes = *axes;
     (0..axes.volume()).map(move |mut i| {
@@ -53,7 +53,7 @@ pub(super) fn places(axes: &Axes) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Products of matrices.
+/// Matrix products.
 pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
     let (rows, columns, depth) = (of.rows(), of.columns(), of.depth());
     let [a_at, b_at, y_at] = [&of.a, &of.b, &of.y].map(|m| places(m).collect::<Vec<_>>());
@@ -66,13 +66,13 @@ pub fn product(of: &Product, a: &Values, b: &Values) -> Values {
             x * w * exact(of.scale)
         });
         let total = sum(terms);
-        // The factor may be taken in before the products or after them.
+        // The factor may be applied before or after the products.
         y[to] = total.and_off(4.0 * f32::EPSILON * total.is.abs());
     }
     y
 }
 
-/// The scale that a tensor of extremes stands for.
+/// The scale that a tensor of extremes gives.
 pub(super) fn scale_of(extremes: &Values) -> Near {
     match (extremes[1] - extremes[0]).map(|range| range / 255.0) {
         Near { is: 0.0, .. } => exact(1.0),
@@ -112,7 +112,7 @@ pub(super) fn whole_number(x: Near, extremes: &Values) -> Near {
             let other = at(moved(low, 0).min(0.0), moved(high, 1).max(0.0), moved(x, 2));
             off = off.max((other - is).abs());
         }
-        // Between the corners the zero point may fall on the other side of a half.
+        // Between the corners the zero point may be rounded the other way at a half.
         off += 1.0;
     }
     Near { is, off }

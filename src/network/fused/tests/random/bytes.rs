@@ -1,11 +1,11 @@
-//! Quantised layers: between QuantizeLinear and DequantizeLinear, as QLinear operators, and with scales found anew in every run.
+//! Quantised layers: between QuantizeLinear and DequantizeLinear, as QLinear operators, and with scales recomputed in every run.
 
 use super::{Bytes, Maker, Value, real};
 use crate::network::onnx::attributes::{of_float, of_int, of_ints};
 use tract_onnx::pb::AttributeProto;
 
 impl Maker {
-    /// A scale and a zero point of activations, as constants.
+    /// Scale and zero point of activations, as constants.
     fn quantisation(&mut self) -> (String, String, f32) {
         let by = (1.0 + 7.0 * self.random.f32()) / 255.0;
         let scale = self.floats(&[], vec![by]);
@@ -40,7 +40,7 @@ impl Maker {
         }
     }
 
-    /// A value's bytes, made now if there are none.
+    /// A value's bytes; quantises it if there are none.
     fn bytes_of(&mut self, x: &Value) -> Bytes {
         match &x.bytes {
             Some(bytes) => bytes.clone(),
@@ -48,7 +48,7 @@ impl Maker {
         }
     }
 
-    /// Byte weights, and scale and zero point of each output channel or of all.
+    /// Byte weights, with scale and zero point per output channel or for all.
     fn byte_weights(&mut self, dims: &[usize], axis: usize, terms: usize) -> [String; 3] {
         let signed = self.signed || self.random.bool();
         let few = self.random.u8(..3) == 0;
@@ -83,7 +83,7 @@ impl Maker {
         ]
     }
 
-    /// The scales of a constant that was just made.
+    /// The scales of a constant that was just added.
     fn scales_of(&self, name: &str, count: usize) -> Vec<f32> {
         let tensor = self.constants.iter().find(|t| t.name == name);
         let raw = tensor.map_or(&[][..], |t| &t.raw_data);
@@ -157,7 +157,7 @@ impl Maker {
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let name = self.node("Conv", &inputs, attributes);
         let mut made = real(name, dims);
-        // Blocks of large layers need bytes between them.
+        // Blocks of large layers need bytes between the layers.
         let kind = if self.limits.large {
             self.random.u8(1..3)
         } else {
@@ -322,13 +322,13 @@ impl Maker {
         Some(self.dequantise(bytes, dims))
     }
 
-    /// DynamicQuantizeLinear, ConvInteger and what scales its sums, as quantize_dynamic writes them. The input may have other
+    /// DynamicQuantizeLinear, ConvInteger and the scaling of its sums, as quantize_dynamic writes them. The input may have other
     /// readers, also under another name.
     pub(super) fn dynamic_conv(&mut self, x: &Value) -> Option<Value> {
         let c = x.dims[1];
         let mut x = x.clone();
         if self.random.u8(..3) == 0 {
-            // What is not folded into anything, seen along other axes.
+            // A value that is not folded into anything, reshaped.
             let kernel = vec![of_ints("kernel_shape", &[1, 1])];
             x = self.with("MaxPool", &x, kernel);
             let last = vec![of_ints("perm", &[0, 2, 3, 1])];
@@ -376,7 +376,7 @@ impl Maker {
         Some(made)
     }
 
-    /// Weights with one zero point.
+    /// Weights with a single scale and zero point.
     fn one_scale(&mut self, sizes: &[usize]) -> [String; 2] {
         let signed = self.random.bool();
         let values = (0..sizes.iter().product::<usize>()).map(|_| self.random.u8(..));

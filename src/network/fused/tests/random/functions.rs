@@ -1,4 +1,4 @@
-//! Layers that do the same to every value: functions of one value, by themselves or spelt out, normalisations, constants.
+//! Layers that treat all values alike: functions of one value, as one operator or spelled out, normalisations, constants.
 
 use super::{Maker, Value, real};
 use crate::network::onnx::attributes::of_float;
@@ -56,7 +56,7 @@ impl Maker {
         made
     }
 
-    /// HardSwish as Keras has it.
+    /// HardSwish as Keras writes it.
     pub(super) fn spelt_hard_swish(&mut self, x: &Value) -> Value {
         let [three, zero, six] = [3.0, 0.0, 6.0].map(|v| self.floats(&[], vec![v]));
         let moved = self.node("Add", &[&x.name, &three], vec![]);
@@ -71,7 +71,7 @@ impl Maker {
         real(name, x.dims.clone())
     }
 
-    /// GELU as before opset 20.
+    /// GELU as written before opset 20.
     pub(super) fn spelt_gelu(&mut self, x: &Value) -> Value {
         let [root, one, half] =
             [std::f32::consts::SQRT_2, 1.0, 0.5].map(|v| self.floats(&[], vec![v]));

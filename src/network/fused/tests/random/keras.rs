@@ -1,4 +1,4 @@
-//! Layers of a network whose channels are the last axis, between two that have them second; tokens in windows.
+//! Channels-last layers between two that are channels-first; tokens in windows.
 
 use super::{Maker, Value, real};
 use crate::network::onnx::attributes::{of_int, of_ints};
@@ -73,7 +73,7 @@ fn layer(maker: &mut Maker, x: &Value) -> Option<Value> {
     })
 }
 
-/// Tokens that see those of their window alone, two by two pixels each.
+/// Tokens grouped into windows of two by two pixels.
 pub(super) fn windows(maker: &mut Maker, x: &Value) -> Option<Value> {
     let [_, c, h, w] = x.dims[..] else {
         return None;

@@ -1,16 +1,16 @@
-//! Random networks as ONNX models: chains and forks of the operators that the fast plan knows, in the spellings that files have.
+//! Random networks as ONNX models: chains and forks of the operators that the fast plan knows, as real files spell them.
 //!
 //! ```text
-//! mod        names, constants, values with several readers; how a network is put together
+//! mod        names, constants, values with several readers; how a network is assembled
 //! pictures   layers over channels, rows and columns
-//! functions  the same for every value
-//! moves      values in other places
+//! functions  functions of each value
+//! moves      layers that move values
 //! tokens     layers over rows of values: what attention networks do
-//! keras      layers over channels, rows and columns that stand the other way round
-//! told       for people
-//! bytes      quantised layers: QDQ, QLinear, scales found anew in every run
+//! keras      channels-last layers
+//! told       readable listing
+//! bytes      quantised layers: QDQ, QLinear, scales recomputed in every run
 //! ```
-//! Everything hangs on the seed: the same seed and limits give the same model. With fewer turns it is the same model cut short.
+//! The seed determines everything: the same seed and limits give the same model. With fewer turns it is the same model cut short.
 
 mod bytes;
 mod functions;
@@ -31,16 +31,16 @@ use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
 };
 
-/// What a network may be.
+/// Limits of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many turns; each adds one layer or a few that belong together.
+    /// Number of turns; each adds one layer or a few that belong together.
     pub turns: usize,
-    /// The picture is halved so often.
+    /// How many times the picture is halved.
     pub halved: u32,
-    /// Activations of so many bytes that they are made by bands of rows.
+    /// Activations are large enough to be made in bands of rows.
     pub large: bool,
-    /// Unknown operators stand between the layers.
+    /// There are unknown operators between the layers.
     pub unknown: bool,
 }
 
@@ -48,7 +48,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Network {
     pub model: ModelProto,
-    /// Sizes of the input as ONNX has them.
+    /// Shape of the input in ONNX order.
     pub input: Vec<usize>,
     /// The input is bytes.
     pub pixels: bool,
@@ -64,7 +64,7 @@ struct Value {
     /// The real numbers.
     name: String,
     dims: Vec<usize>,
-    /// The bytes that these were made of.
+    /// The bytes that these were dequantised from.
     bytes: Option<Bytes>,
 }
 
@@ -77,12 +77,12 @@ struct Bytes {
     by: f32,
 }
 
-/// A network that is being put together.
+/// A network under construction.
 struct Maker {
     random: Rng,
     limits: Limits,
     opset: i64,
-    /// Of 100 values so many are quantised.
+    /// Percentage of values that are quantised.
     quantised: u32,
     /// Activations are int8, else uint8.
     signed: bool,
@@ -120,7 +120,7 @@ pub fn network(seed: u64, limits: Limits) -> Network {
     };
     let opset = [12, 17, 17, 20, 20][random.usize(..5)];
     let some = if limits.large { 100 } else { 0 };
-    // Scales of each channel came with opset 13.
+    // Per-channel scales came with opset 13.
     let quantised = [0, some, 50, 100][if opset < 13 { 0 } else { random.usize(..4) }];
     let mut maker = Maker {
         opset,
@@ -185,7 +185,7 @@ impl Maker {
         let mut bytes = None;
         if pixels {
             if self.quantised > 0 {
-                // The picture's bytes are quantised values as they are.
+                // The picture's bytes are used directly as quantised values.
                 let by = 1.0 / 64.0;
                 let scale = self.floats(&[], vec![by]);
                 let zero = self.byte(false, &[], vec![128]);
@@ -193,7 +193,7 @@ impl Maker {
                 let real = self.node("DequantizeLinear", &inputs, vec![]);
                 let picture = std::mem::replace(&mut name, real);
                 self.any_bytes = true;
-                // Its bytes are uint8: layers of int8 do not read them.
+                // Its bytes are uint8: int8 layers do not read them.
                 if !self.signed && !channels_last {
                     bytes = Some(Bytes {
                         name: picture,
@@ -221,7 +221,7 @@ impl Maker {
         self.values.push(Value { name, dims, bytes });
     }
 
-    /// One layer more, or a few that belong together.
+    /// Adds one layer, or a few that belong together.
     fn turn(&mut self) {
         for _ in 0..12 {
             let x = self.pick();
@@ -268,7 +268,7 @@ impl Maker {
         last
     }
 
-    /// A value to go on with: mostly the last one, now and then an older one, which then has several readers.
+    /// A value to continue with: usually the last one, sometimes an older one, which then has several readers.
     fn pick(&mut self) -> Value {
         let last = self.values.len() - 1;
         let back = if self.random.u8(..5) == 0 {
@@ -279,7 +279,7 @@ impl Maker {
         self.values[last - back].clone()
     }
 
-    /// Another value of the same or other sizes, if there is one that fits.
+    /// Another value that fits, if there is one.
     fn other(&mut self, fits: impl Fn(&Value) -> bool) -> Option<Value> {
         let all: Vec<&Value> = self.values.iter().filter(|v| fits(v)).collect();
         (!all.is_empty()).then(|| all[self.random.usize(..all.len())].clone())
@@ -300,7 +300,7 @@ impl Maker {
         self.of(&CHANNELS)
     }
 
-    /// Whether so many multiply-adds are left; then they are taken.
+    /// Takes these multiply-adds off the budget; `false` if they are not left.
     fn afford(&mut self, multiply_adds: usize) -> bool {
         let left = self.work.checked_sub(multiply_adds);
         self.work = left.unwrap_or(self.work);
@@ -312,7 +312,7 @@ impl Maker {
         format!("{}{}", kind.to_lowercase(), self.names)
     }
 
-    /// A node of one result, whose name it gives.
+    /// Adds a node with one result and returns its name.
     fn node(&mut self, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         self.node_of("", op, inputs, attributes)
     }
@@ -337,7 +337,7 @@ impl Maker {
         output
     }
 
-    /// A node of several results.
+    /// Adds a node with several results.
     fn nodes_of(
         &mut self,
         op: &str,
@@ -352,7 +352,7 @@ impl Maker {
         node.output.clone()
     }
 
-    /// An operator along these axes, which opsets have in different places.
+    /// Adds an operator along these axes, which are an attribute or an input depending on the opset.
     fn along(&mut self, op: &str, x: &str, axes: &[i64], since: i64, keep: bool) -> String {
         let keep = (!keep).then(|| of_int("keepdims", 0));
         let mut attributes: Vec<_> = keep.into_iter().collect();
@@ -364,7 +364,7 @@ impl Maker {
         self.node(op, &[x, &axes], attributes)
     }
 
-    /// An operator of one input that keeps sizes.
+    /// Adds an operator with one input that keeps the shape.
     fn with(&mut self, op: &str, x: &Value, attributes: Vec<AttributeProto>) -> Value {
         let name = self.node(op, &[&x.name], attributes);
         real(name, x.dims.clone())
@@ -383,7 +383,7 @@ impl Maker {
         self.floats(dims, values)
     }
 
-    /// Weights that keep values about as large as they are, for so many terms in a sum.
+    /// Weights that keep values at about the same size, for sums of `terms` terms.
     fn weights(&mut self, dims: &[usize], terms: usize) -> String {
         let size = (3.0 / terms.max(1) as f32).sqrt();
         self.some_floats(dims, -size, size)

@@ -1,4 +1,4 @@
-//! Layers that move values, or only count them otherwise.
+//! Layers that move values, or only reshape them.
 
 use super::{Maker, Value, real};
 use crate::network::onnx::attributes::{of_int, of_ints};
@@ -26,7 +26,7 @@ impl Maker {
         Some(real(name, vec![1, c, size[0], size[1]]))
     }
 
-    /// Along rows or columns, with a constant now and then.
+    /// Concatenates along rows or columns, sometimes with a constant.
     pub(super) fn concat_rows(&mut self, x: &Value) -> Option<Value> {
         let axis = 2 + self.random.usize(..2);
         let mut dims = x.dims.clone();
@@ -47,7 +47,7 @@ impl Maker {
         Some(real(name, dims))
     }
 
-    /// Parts of the channels; one of them goes on, another one is there to be read later.
+    /// Splits the channels; one part is returned, another can be read later.
     pub(super) fn split(&mut self, x: &Value) -> Option<Value> {
         let c = x.dims[1];
         if c < 2 {
@@ -123,7 +123,7 @@ impl Maker {
         Some(real(name, x.dims.clone()))
     }
 
-    /// Zeros around it, and a convolution or pooling of that.
+    /// Zero padding, then a convolution or pooling.
     pub(super) fn padded(&mut self, x: &Value) -> Option<Value> {
         let pads: [usize; 4] = std::array::from_fn(|_| self.random.usize(..3));
         let mut dims = x.dims.clone();
@@ -157,7 +157,7 @@ impl Maker {
         Some(real(name, vec![1, x.dims[1], of(2), of(3)]))
     }
 
-    /// Axes in another order or counted otherwise, the channels still second.
+    /// Axes transposed or reshaped, with the channels still second.
     pub(super) fn moved(&mut self, x: &Value) -> Value {
         let [_, c, h, w] = x.dims[..] else {
             return x.clone();
@@ -186,7 +186,7 @@ impl Maker {
                 real(name, vec![1, h, c, w])
             }
             _ => {
-                // As another framework has it, and back.
+                // As another framework writes it, and back.
                 let to = vec![of_ints("perm", &[0, 2, 3, 1])];
                 let last = self.node("Transpose", &[&x.name], to);
                 let act = self.node("Relu", &[&last], vec![]);

@@ -1,4 +1,4 @@
-//! Layers over channels, rows and columns: values of four axes, channels second.
+//! Layers over channels, rows and columns: values with four axes, channels second.
 
 use super::{Maker, Value, of_text, real};
 use crate::network::onnx::attributes::{of_int, of_ints};
@@ -18,7 +18,7 @@ impl Maker {
         if self.limits.large && self.random.bool() {
             kind = 4;
         }
-        // Bytes are rarely followed along other axes.
+        // Lowering rarely supports moves of bytes.
         if x.bytes.is_some() && matches!(kind, 24..=26 | 30 | 33..=35) && self.random.u8(..4) > 0 {
             return None;
         }
@@ -55,7 +55,7 @@ impl Maker {
         }
     }
 
-    /// Kernel, strides, dilations, padding; `None` where it does not fit.
+    /// Kernel, strides, dilations, padding; `None` if it does not fit.
     pub(super) fn window(&mut self, x: &Value, kernels: &[usize], pool: bool) -> Option<Window> {
         let size = [x.dims[2], x.dims[3]];
         let k = self.of(kernels);
@@ -99,7 +99,7 @@ impl Maker {
                 } else {
                     "SAME_LOWER"
                 };
-                // A kernel smaller than its stride needs nothing around it, which tract does not see.
+                // A kernel smaller than its stride needs no padding, which tract does not handle.
                 let fits = (0..2).all(|i| span(i) >= strides[i]);
                 if !fits || dilations != [1, 1] {
                     return None;
@@ -127,7 +127,7 @@ impl Maker {
         }
         if pool && self.random.u8(..4) == 0 {
             let left = |i: usize| (all(i) - span(i)) % strides[i];
-            // The last window must begin inside of the picture.
+            // The last window must begin inside the picture.
             let begins = |i: usize| left(i) == 0 || out[i] * strides[i] < size[i] + pads[i];
             if !(begins(0) && begins(1)) {
                 return None;
@@ -148,7 +148,7 @@ impl Maker {
         Some(self.after(made))
     }
 
-    /// A normalisation and an activation, or not.
+    /// Perhaps a normalisation and an activation.
     fn after(&mut self, mut made: Value) -> Value {
         if self.random.u8(..3) == 0 && made.bytes.is_none() {
             made = self.batch_norm(&made);
@@ -159,7 +159,7 @@ impl Maker {
         made
     }
 
-    /// A convolution to so many channels, or to any number of them.
+    /// A convolution to the given number of channels, or to any.
     pub(super) fn conv(&mut self, x: &Value, to: Option<(usize, &[usize], bool)>) -> Option<Value> {
         let c = x.dims[1];
         let kernels = to.map_or(&[1, 1, 2, 3, 3, 3, 5, 7][..], |t| t.1);
@@ -201,7 +201,7 @@ impl Maker {
         Some(real(name, dims))
     }
 
-    /// Expansion, depthwise, projection, and perhaps the input on top.
+    /// Expansion, depthwise, projection, and perhaps a residual sum.
     fn inverted_block(&mut self, x: &Value) -> Option<Value> {
         let wide = self.channels();
         let mut made = x.clone();
@@ -232,7 +232,7 @@ impl Maker {
         Some(made)
     }
 
-    /// Limits, and bytes again where it was made of bytes.
+    /// A clamp, quantised again if its input was made from bytes.
     fn clipped(&mut self, x: Value) -> Value {
         let made = match self.random.u8(..3) {
             0 => x,
@@ -245,7 +245,7 @@ impl Maker {
         made
     }
 
-    /// A sum or product with another value of the same size, or of one value a channel.
+    /// A sum or product with another value of the same shape, or with one value per channel.
     pub(super) fn residual(&mut self, x: &Value) -> Option<Value> {
         let c = x.dims[1];
         let other =
@@ -285,7 +285,7 @@ impl Maker {
         Some(real(name, vec![1, x.dims[1], h, w]))
     }
 
-    /// The average or the largest of each channel, with its axes kept.
+    /// The average or maximum of each channel, with the axes kept.
     pub(super) fn global_pool(&mut self, x: &Value) -> Value {
         let dims = vec![1, x.dims[1], 1, 1];
         let name = match self.random.u8(..4) {

@@ -1,4 +1,4 @@
-//! Layers over rows of values, as attention networks have them, and over single vectors.
+//! Layers over rows of values, as in attention networks, and over single vectors.
 
 use super::{Maker, Value, real};
 use crate::network::onnx::attributes::{of_float, of_int, of_ints};
@@ -35,7 +35,7 @@ impl Maker {
         }
     }
 
-    /// Pixels as tokens: their channels are the last axis, or their places are.
+    /// Pixels as tokens: the last axis is their channels, or their positions.
     pub(super) fn as_tokens(&mut self, x: &Value) -> Option<Value> {
         let [_, c, h, w] = x.dims[..] else {
             return None;
@@ -120,7 +120,7 @@ impl Maker {
         self.along("ReduceMean", x, &[-1], 18, true)
     }
 
-    /// MatMul by constant weights over the last axis, with what may follow it.
+    /// MatMul with constant weights over the last axis, and what may follow it.
     fn by_matrix(&mut self, x: &Value) -> Option<Value> {
         let to = self.channels();
         let mut made = self.linear(x, to)?;
@@ -153,7 +153,7 @@ impl Maker {
         Some(real(name, dims))
     }
 
-    /// Heads that look at each other's tokens.
+    /// Multi-head attention.
     fn attention(&mut self, x: &Value) -> Option<Value> {
         let [_, t, c] = x.dims[..] else {
             return None;
@@ -221,7 +221,7 @@ impl Maker {
         Some(made)
     }
 
-    /// A sum with another value of as many tokens, or of one token for all.
+    /// A sum with another value of as many tokens, or with one token for all.
     fn token_residual(&mut self, x: &Value) -> Option<Value> {
         let dims = x.dims.clone();
         let one = [1, 1, dims[2]];
@@ -258,7 +258,7 @@ impl Maker {
         real(name, x.dims.clone())
     }
 
-    /// Some of the tokens, or of their values; one of them alone.
+    /// Some of the tokens, or some of their values; or a single token.
     fn some_tokens(&mut self, x: &Value) -> Value {
         let axis = self.random.usize(1..3);
         let size = x.dims[axis];
@@ -282,7 +282,7 @@ impl Maker {
         real(name, dims)
     }
 
-    /// A constant token before the others.
+    /// A constant token in front of the others.
     fn with_class_token(&mut self, x: &Value) -> Value {
         let [_, t, c] = x.dims[..] else {
             return x.clone();

@@ -1,10 +1,10 @@
-//! A random network for people.
+//! A readable listing of a random network.
 
 use super::Network;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// For people: one line a node.
+/// The listing: one line per node.
 pub fn told(network: &Network) -> String {
     let graph = network.model.graph.as_ref();
     let graph = graph.expect("it was made with one");
