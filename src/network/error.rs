@@ -1,4 +1,4 @@
-//! Why a network cannot be loaded, run, or run by our own kernels.
+//! Why a network cannot be loaded or run, or has no fast plan.
 
 use crate::{Cause, Failure};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Why a network cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// The file is missing, damaged or no ONNX.
+    /// The file is missing, damaged or not ONNX.
     #[error("the model {path} {why}", path = path.display())]
     File {
         /// Which file.
@@ -14,7 +14,7 @@ pub enum NetworkError {
         /// What is wrong with it, and what to do.
         why: String,
     },
-    /// The file holds a network that Eyelet cannot run as `model.toml` (or Eyelet's own look into it) says.
+    /// The file holds a network that Eyelet cannot run as `model.toml` (or Eyelet's inspection) describes it.
     #[error("the model {path} {why}", path = path.display())]
     Unfit {
         /// Which file.
@@ -22,7 +22,7 @@ pub enum NetworkError {
         /// What does not fit, and what to do.
         why: String,
     },
-    /// A run failed or gave numbers that mean nothing.
+    /// A run failed or gave scores that are not finite.
     #[error("the network failed on a frame: {0}")]
     Run(String),
 }
@@ -41,7 +41,7 @@ pub struct NotFused {
     pub node: String,
     /// Its operator.
     pub op: String,
-    /// What is not understood.
+    /// Why it is not supported.
     pub why: String,
 }
 

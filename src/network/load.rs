@@ -1,4 +1,4 @@
-//! From a file to a plan: read, checked against what the model promises, and planned by whoever can run it best.
+//! From a file to a plan: read, checked against what the model promises, and planned by the best planner that can run it.
 
 use super::error::NetworkError;
 use super::fused::{self, Fused};
@@ -20,20 +20,20 @@ use tract_onnx::pb::ModelProto;
 /// Why there is no fast plan.
 pub(super) struct WhySlow {
     pub(super) why: String,
-    /// Why each node is tract's, where there are no islands that tell.
+    /// Why tract runs each node, if there are no islands to say so.
     pub(super) outside: Vec<Outside>,
 }
 
-/// Who runs it.
+/// What runs the network.
 pub(super) enum Plan {
-    /// Our own kernels: the whole network is of layers that they know.
+    /// Our own kernels: they know all layers of the network.
     Fast(Box<Fused>),
-    /// tract, in float, with islands of our own kernels where layers are known: any network.
+    /// tract, in float, with islands of our own kernels for known layers: any network.
     Any(Box<TractPlan>),
 }
 
 impl Plan {
-    /// How pixels get into it: as the file has them, or as our kernels take them.
+    /// How pixels become its input: in the file's layout, or in our kernels'.
     pub(super) fn encoder_for(&self, input: &InputSpec) -> Encoder {
         let plan = match self {
             Self::Fast(fused) => return fused.input_encoding(input),
@@ -45,12 +45,12 @@ impl Plan {
     }
 }
 
-/// A file that is planned.
+/// A planned file.
 pub(super) struct Loaded {
     pub(super) plan: Plan,
-    /// Why there is no fast plan; `None` when there is one.
+    /// Why there is no fast plan; `None` if there is one.
     pub(super) why_slow: Option<WhySlow>,
-    /// It has a memory from step to step.
+    /// Whether it keeps state from step to step.
     pub(super) is_recurrent: bool,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
             (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
         }
     };
-    tell(model, &plan, why_slow.as_ref());
+    log_why_slow(model, &plan, why_slow.as_ref());
     Ok(Loaded {
         plan,
         why_slow,
@@ -90,7 +90,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
 }
 
 /// Logs why a plan is not the fast one.
-fn tell(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
+fn log_why_slow(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
     let Some(WhySlow { why, .. }) = why_slow else {
         return;
     };
@@ -100,7 +100,7 @@ fn tell(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
     };
     match islands {
         Some(islands) => log::info!(
-            "{}: {} of its multiply-adds run in our own kernels; not one fast plan: {why}",
+            "{}: {} of its multiply-adds run in our own kernels; no fast plan for the whole: {why}",
             model.name,
             islands.share_inside()
         ),
@@ -108,9 +108,9 @@ fn tell(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
     }
 }
 
-/// The fast plan; else tract's with islands, or without, and why it is not the fast one. Planners use up the file that they
-/// get, so that weights are in memory as seldom as can be. Whether a planner knows the network is seen, where it can be, before
-/// the weights are used up; else the file is read again for the next.
+/// The fast plan; else tract's with islands, or without, and why it is not the fast one. Planners consume the file they are
+/// given, so that few copies of the weights are in memory. If possible, whether a planner knows the network is decided before the
+/// weights are consumed; else the file is read again for the next planner.
 fn best_plan(
     model: &NetworkSpec,
     proto: ModelProto,
@@ -161,7 +161,8 @@ fn slow_plan(
     Ok((planned, WhySlow { why, outside }))
 }
 
-/// What is added when a network cannot be planned at a size that nobody has stated. Transformers, for one, take few.
+/// Added to the error if a network cannot be planned at a size that nobody has stated. Transformers, for example, accept few
+/// sizes.
 fn doubt_of_size(model: &NetworkSpec) -> String {
     if !model.is_size_assumed {
         return String::new();
@@ -176,7 +177,7 @@ fn doubt_of_size(model: &NetworkSpec) -> String {
     )
 }
 
-/// The file once more, for another planner.
+/// Reads the file again, for another planner.
 pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
     let mut proto = onnx::read(&model.file)?;
     if let Some(graph) = &mut proto.graph {
@@ -200,9 +201,9 @@ fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
     TractPlan::new(planned?).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
-/// The fast plan of a network that is wholly of known layers; the error says why there is none.
+/// The fast plan of a network whose layers are all known; the error says why there is none.
 fn fast_plan(model: &NetworkSpec, proto: ModelProto, threads: usize) -> Result<Fused, String> {
-    // A user's file must not take the program down, whatever is in it.
+    // No user's file may crash the program.
     let fused = catch_unwind(AssertUnwindSafe(|| fused::understand(proto)?.plan(threads)));
     let fused = fused
         .map_err(|_| "the fast planner panicked on it".to_owned())?
@@ -239,7 +240,7 @@ fn island_plan(
     threads: usize,
 ) -> Result<Planned, NoIslands> {
     let shape = input_shape(model);
-    // A user's file must not take the program down, whatever is in it.
+    // No user's file may crash the program.
     let made = catch_unwind(AssertUnwindSafe(|| {
         let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
         Planned::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
@@ -261,8 +262,8 @@ fn tract_plan(model: &NetworkSpec, mut proto: ModelProto) -> Result<Planned, Str
         .map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
-/// Whether the model contradicts its file: scores that are probabilities already would be flattened by a second softmax, and
-/// pixels that are normalised twice are told.
+/// Whether the model contradicts its file: scores that are already probabilities would be flattened by a second softmax; pixels
+/// normalised twice are only logged.
 fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), String> {
     let given = model.input.scale * 255.0;
     let is_plain = model.input.mean == [0.0; 3] && model.input.std == [1.0; 3];
@@ -270,7 +271,7 @@ fn check_meaning(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), S
         && (!is_plain || (given - scaling.pixel_most).abs() > 0.01 * scaling.pixel_most)
     {
         log::warn!(
-            "{}: the network normalises its picture itself ({}), and its model.toml does so before: if the classes are wrong, \
+            "{}: the network normalises its picture itself ({}), and its model.toml does so as well: if the classes are wrong, \
              take scale = {:?}, mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0]",
             model.name,
             scaling.operators,

@@ -1,18 +1,18 @@
-//! The network: an ONNX file as a runnable plan. A room imports from those above it in this list only:
+//! The network: an ONNX file as a runnable plan. A module imports only from those above it in this list:
 //!
 //! ```text
 //! error     why a network cannot be loaded or run
 //! graph/    layers over tensors, and their exact arithmetic: no ONNX, no kernel, no offset
 //! onnx/     file -> clean ONNX graph
-//! rewrite/  ONNX -> ONNX: what would be computed wrong later, and quantised graphs as float ones
+//! rewrite/  ONNX -> ONNX: what would later be computed wrong, and quantised graphs as float ones
 //! lower/    ONNX -> graph
 //! kernels/  inner loops per instruction set
-//! run/      the steps of a plan, threads, the arena: the only place that makes a pointer of an offset
+//! run/      the steps of a plan, threads, the arena: the only place that turns an offset into a pointer
 //! plan/     graph -> steps, and the proof of each plan
-//! fused     the fast plan: our own kernels, for networks wholly of known layers
-//! tract/    any other network: tract's plan, with the known parts as islands of ours
-//! load      a file checked and planned, by whichever of both
-//! mod       a network that is loaded
+//! fused     the fast plan: our own kernels, for networks of known layers only
+//! tract/    any other network: tract's plan, with the known parts as islands of our kernels
+//! load      reads, checks and plans a file, as a fast plan or with tract
+//! mod       a loaded network
 //! ```
 
 pub mod error;
@@ -46,17 +46,17 @@ pub struct Network {
     plan: Plan,
     encoder: Encoder,
     scores: std::ops::Range<usize>,
-    /// For a network of two classes that gives one score: what its output means, and the scores that were made of it.
+    /// For a network of two classes with one score: what its output means, and the two scores computed from it.
     pair: Option<(OutputSpec, [f32; 2])>,
-    /// Why there is no fast plan; `None` when there is one.
+    /// Why there is no fast plan; `None` if there is one.
     why_slow: Option<WhySlow>,
-    /// The model's file until tract has run for the first time, when it takes what memory it needs.
+    /// The model's file until tract has run for the first time: only then does tract allocate its memory.
     not_run_yet: Option<PathBuf>,
 }
 
 impl Network {
-    /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads where the whole network
-    /// is of layers that it knows, tract's on one thread for any other, with islands on `threads` threads where some are known.
+    /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads if it knows all layers of the
+    /// network; otherwise tract's on one thread, with islands on `threads` threads where layers are known.
     pub fn load(model: impl Into<NetworkSpec>, threads: usize) -> Result<Self, NetworkError> {
         let model = model.into();
         memory::held_to(&model.file, || {
@@ -90,7 +90,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Which of the scores are the model's classes.
+    /// Decides which of the scores are the model's classes.
     fn choose_scores(&mut self, model: &NetworkSpec) -> Result<(), NetworkError> {
         let output = model.output;
         let wanted = output.label_offset..output.label_offset + output.class_count;
@@ -114,7 +114,8 @@ impl Network {
         Ok(())
     }
 
-    /// How many scores a network gives whose file does not say so: it is planned to find out. `model` needs no labels for it.
+    /// Number of scores of a network whose file does not state it: the network is planned to find out. `model` needs no labels
+    /// for it.
     pub fn count_scores(model: impl Into<NetworkSpec>) -> Result<usize, NetworkError> {
         let model = model.into();
         memory::held_to(&model.file, || Ok(Self::plan(&model, 1)?.score_count()))
@@ -138,7 +139,7 @@ impl Network {
         dims.into_iter().map(Some).collect()
     }
 
-    /// How it is run, for people.
+    /// How the network runs, in words.
     pub fn describe(&self) -> String {
         match &self.plan {
             Plan::Fast(fused) => {
@@ -172,18 +173,18 @@ impl Network {
             Plan::Fast(fused) => Ok(fused),
             Plan::Any(_) => {
                 let why = self.why_slow.as_ref().map(|w| w.why.as_str());
-                Err(why.unwrap_or("it was not asked for"))
+                Err(why.unwrap_or("it was not requested"))
             }
         }
     }
 
-    /// The nodes that tract runs, where that is known of each.
+    /// The nodes that tract runs, if known for each.
     pub fn outside(&self) -> &[Outside] {
         let none = self.why_slow.as_ref().map_or(&[][..], |w| &w.outside);
         self.islands().map_or(none, |islands| &islands.outside)
     }
 
-    /// The islands in tract's plan, when it has any.
+    /// The islands in tract's plan, if it has any.
     pub fn islands(&self) -> Option<&Islands> {
         match &self.plan {
             Plan::Fast(_) => None,
@@ -196,13 +197,12 @@ impl Network {
         &self.encoder
     }
 
-    /// How 8-bit pixels become the input's values by another rule of scale, mean, deviation and channels than the model's.
+    /// How 8-bit pixels become the input's values with another scale, mean, deviation and channel order than the model's.
     pub fn encoder_for(&self, input: &InputSpec) -> Encoder {
         self.plan.encoder_for(input)
     }
 
-    /// How the integers that a network gives stand for its scores; `None` where its scores are numbers as they are. The file is
-    /// read for it once more.
+    /// How the network's output integers map to its scores; `None` if its scores are plain floats. Reads the file once more.
     pub fn output_quantisation(
         model: impl Into<NetworkSpec>,
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
@@ -225,7 +225,7 @@ impl Network {
         }
     }
 
-    /// Runs the network on the input; gives one score a class.
+    /// Runs the network on the input and returns one score per class.
     pub fn run(&mut self) -> Result<&[f32], NetworkError> {
         let scores = match &mut self.plan {
             Plan::Fast(fused) => fused.run(),
