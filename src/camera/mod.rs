@@ -1,7 +1,7 @@
 //! Where frames come from.
 //!
 //! A kind of camera is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
-//! [`Camera`]. Beside that file it needs a variant of [`CameraConfig`], which [`CameraConfig::settings`] knows, and a line of [`KINDS`].
+//! [`Camera`]. Beside that file it needs a variant of [`CameraConfig`], which [`CameraConfig::settings`] knows, and a line of `KINDS`.
 
 mod formats;
 mod framing;

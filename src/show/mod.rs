@@ -9,7 +9,7 @@
 //!
 //! A kind of display is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
 //! [`Display`], which has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`]. Beside that file it needs a variant of
-//! [`DisplayConfig`], which [`DisplayConfig::settings`] knows, and a line of [`KINDS`]. A board may have several displays; one whose
+//! [`DisplayConfig`], which [`DisplayConfig::settings`] knows, and a line of `KINDS`. A board may have several displays; one whose
 //! pictures take long says so ([`DisplayKind::is_slow`]) and has a thread of its own ([`apart`]).
 
 pub mod apart;

@@ -7,8 +7,8 @@
 //!   in this order), clamped to `low - zero_y ..= high - zero_y`, rounded half to even, and `zero_y` is added as an integer;
 //! - a residual sum, with all numbers in -128..=127, is `a * ra + (b * rb + fixed)` with `ra = scale_a / scale_y`, `rb = scale_b
 //!   / scale_y`, `fixed = zero_y - (ra * zero_a + rb * zero_b)`; here the two multiply-adds are fused (one rounding each, IEEE
-//!   fusedMultiplyAdd), and the result is clamped and rounded half to even. This is what ONNX Runtime's QLinearAdd does, so
-//!   quantised files give the same bits here as there;
+//!   fusedMultiplyAdd), and the result is clamped and rounded half to even. This is what ONNX Runtime's QLinearAdd does
+//!   for int8 tensors, so such files give the same bits; uint8 ones can differ by a few steps, because rounding depends on the zero;
 //! - a product is `(a - zero_a) * (b - zero_b)` in integers, then it ends like a convolution;
 //! - an average is the integer sum of `x - zero_x`, times `scale_x / scale_y / count`, then it ends the same way.
 //!
