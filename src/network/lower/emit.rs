@@ -1,4 +1,4 @@
-//! Making layers: a deferred float layer as float, or, when a QuantizeLinear follows, as bytes.
+//! Emits layers: a deferred float layer as float or, if a QuantizeLinear follows, as bytes.
 
 use super::ops::conv::Bias;
 use super::{Activation, Deferred, DeferredOp, Lower, Lowered, Value, View};
@@ -7,7 +7,7 @@ use crate::network::graph::{Conv, InputStep, InputType, Kind, Op, Quant, Tensor,
 use std::rc::Rc;
 
 impl Lower {
-    /// The tensor behind a value; a deferred layer is made in float now.
+    /// The tensor behind a value; a deferred layer is emitted in float now.
     pub(crate) fn materialise(&mut self, value: &Value) -> Lowered<Activation> {
         match value {
             Value::Activation(act) => Ok(*act),
@@ -136,7 +136,7 @@ impl Lower {
         })
     }
 
-    /// The integer form of a deferred layer, when it has one.
+    /// The integer form of a deferred layer, if it has one.
     fn emit_bytes(&mut self, deferred: &Deferred, quant: Quant) -> Lowered<Option<Activation>> {
         if let DeferredOp::Affine(steps) = &deferred.op {
             let input = deferred.inputs[0];
@@ -198,7 +198,7 @@ impl Lower {
         }))
     }
 
-    /// When the value is the network's own input, read once: its quantisation becomes part of putting the picture in.
+    /// If the value is the network's own input and is read once, its quantisation becomes part of encoding the picture.
     fn fold_into_input(&mut self, act: Activation, steps: &[InputStep], quant: Quant) -> bool {
         let own = self.quant(act.id);
         let Some(input) = self.input.as_mut().filter(|i| i.tensor == act.id) else {

@@ -81,7 +81,7 @@ impl Lower {
             return Err("padding of its own around padding by zeros".into());
         }
         if int(node, "ceil_mode", 0) != 0 {
-            // Rounding up is more padding at the end, which never counts as values.
+            // Rounding up adds padding at the end, which never counts as values.
             let more = |size: usize, k: usize, d: usize, s: usize| {
                 let over = size.saturating_sub((k - 1) * d + 1) % s;
                 if over == 0 { 0 } else { s - over }
@@ -108,7 +108,7 @@ impl Lower {
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
         let shape = Shape::new(h, w, input.c)?;
-        // The first tap that is not before the picture must lie in it.
+        // The first tap after the padding must be inside the picture.
         let sees = |out: usize, size: usize, before: usize, k: usize, d: usize, s: usize| {
             (0..out).all(|at| {
                 let tap = before.saturating_sub(at * s).div_ceil(d);
