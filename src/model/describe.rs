@@ -71,7 +71,7 @@ pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
             }
         }
     }
-    // The text is parsed back: a key that the reader does not know fails here, and not at the user's.
+    // The text is parsed back: a key that the reader does not know fails here and not later for the user.
     Definition::parse(&format!("the description of {}", head.file), &text)?;
     Ok(text)
 }

@@ -216,7 +216,7 @@ pub fn compare(
             .iter()
             .zip(expected)
             .map(|(a, b)| (a - b).abs())
-            // A stored score that is NaN counts as an infinite difference.
+            // The difference to a stored NaN is NaN, which counts as larger.
             .fold(0.0, |largest, d| if d <= largest { largest } else { d }),
         stored_range: expected.iter().fold(f32::MIN, |a, b| a.max(*b))
             - expected.iter().fold(f32::MAX, |a, b| a.min(*b)),

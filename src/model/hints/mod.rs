@@ -200,7 +200,7 @@ fn size(text: &str) -> Option<[u32; 2]> {
     ])
 }
 
-/// Labels found without being asked for.
+/// Labels that were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     /// One per class.
