@@ -149,7 +149,7 @@ impl Named {
                 .to_owned();
         }
         format!(
-            "put it there, or import it anew: `eyelet model import FILE.onnx --name {} --force`",
+            "put it there, or import it again: `eyelet model import FILE.onnx --name {} --force`",
             self.name
         )
     }
@@ -217,7 +217,7 @@ impl Model {
             String::new()
         } else {
             format!(
-                "; {WHERE}`eyelet model pull {}` fetches it anew",
+                "; {WHERE}`eyelet model pull {}` fetches it again",
                 named.full_name()
             )
         };

@@ -255,7 +255,7 @@ fn uncopied(from: &Path, to: &Path, error: &io::Error) -> Failure {
     let (from, to) = (from.display(), to.display());
     not_written(match error.kind() {
         io::ErrorKind::AlreadyExists => format!(
-            "{from} cannot be imported: its name is that of another file of the model ({to}); rename it, and export the network anew"
+            "{from} cannot be imported: its name is that of another file of the model ({to}); rename it, and export the network again"
         ),
         _ => format!("{from} cannot be copied to {to}: {error}"),
     })

@@ -149,7 +149,7 @@ pub fn pull(
             Err(Fault::There(reason)) => {
                 let failure = format!("{}: {reason}", source.shown());
                 if let Some(next) = sources.get(number + 1) {
-                    log::warn!("{name}: {failure}; now from {}", next.shown());
+                    log::warn!("{name}: {failure}; trying {}", next.shown());
                 }
                 failures.push(failure);
             }
@@ -160,7 +160,7 @@ pub fn pull(
     let kept = match kept {
         0 => String::new(),
         kept => {
-            format!("; {kept} of {size} bytes are kept, and the same command goes on from there")
+            format!("; {kept} of {size} bytes are kept, and the same command continues from there")
         }
     };
     let other = match mirror {

@@ -33,9 +33,7 @@ pub enum MjpegError {
     #[error("the JPEG is damaged: {0}")]
     Damaged(String),
     /// The JPEG is not of a kind used for video.
-    #[error(
-        "the JPEG is progressive or has several scans; as a video frame only one with a single scan is taken"
-    )]
+    #[error("the JPEG is progressive or has several scans; a video frame must have a single scan")]
     Scans,
     /// The JPEG's size differs from the camera's frame size.
     #[error("the JPEG is {}x{} pixels, the camera promised {}x{}", .got.0, .got.1, .promised.0, .promised.1)]

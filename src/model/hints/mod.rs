@@ -136,7 +136,7 @@ fn in_metadata(key: &str) -> Source {
 pub fn other_task(metadata: &Metadata) -> Option<String> {
     let task = said(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
     Some(format!(
-        "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score a class"
+        "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score per class"
     ))
 }
 

@@ -77,7 +77,7 @@ impl Lower {
         }
         let act = self.materialise(value)?;
         if self.quant(act.id).is_some() {
-            return Err("moves of bytes along such axes are not understood".into());
+            return Err("moves of bytes along such axes are not supported".into());
         }
         let Sides { h, w, c } = *self.shape(act.id);
         let axes = match act.view {
@@ -237,7 +237,8 @@ impl Lower {
             order.collect()
         };
         let turned = axes.transposed(&order);
-        let turned = turned.ok_or_else(|| format!("{order:?} is no order of {:?}", axes.dims()))?;
+        let turned =
+            turned.ok_or_else(|| format!("{order:?} is no permutation of {:?}", axes.dims()))?;
         Ok(Value::Activation(self.seen(id, turned)?))
     }
 
@@ -303,7 +304,7 @@ impl Lower {
         let from = from.filter(|f| f.iter().all(|&i| i < size) && !f.is_empty());
         let from = from.ok_or(NOT_THERE)?;
         if from.windows(2).any(|w| w[1] != w[0] + 1) || indices.dims.len() > 1 {
-            return Err("picks places in another order".into());
+            return Err("selects indices in another order".into());
         }
         let mut part = axes.sliced(axis, from[0], from.len(), 1);
         if indices.dims.is_empty() {
@@ -343,7 +344,9 @@ impl Lower {
             let fits = size.len() == dims.len()
                 && (0..dims.len()).all(|i| i == axis || size[i] == dims[i]);
             if axis >= dims.len() || !fits {
-                return Err(format!("puts {size:?} beside {dims:?} along axis {axis}"));
+                return Err(format!(
+                    "concatenates {size:?} and {dims:?} along axis {axis}"
+                ));
             }
             along = size[axis].saturating_add(along);
             let c = volume(&size[axis..])?;

@@ -21,7 +21,7 @@ impl Lower {
                 Ok(Activation { view: *view, ..act })
             }
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             Value::Const(_) | Value::Quantised(_) | Value::Absent => {
                 Err("a constant where a computed value is needed".into())
@@ -101,7 +101,7 @@ impl Lower {
     /// QuantizeLinear of a value: an integer tensor with this quantisation.
     pub(crate) fn quantise_value(&mut self, value: &Value, quant: Quant) -> Lowered<Activation> {
         if matches!(self.extent(value)?.1, View::Strided(_)) {
-            return Err("bytes along such axes are not understood".into());
+            return Err("bytes along such axes are not supported".into());
         }
         if let Value::Deferred(deferred, view) = value
             && deferred.is_pending()

@@ -351,7 +351,7 @@ impl Lower {
             Value::Activation(a) => Ok((self.shape(a.id), a.view)),
             Value::Deferred(l, view) => Ok((l.shape, *view)),
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             _ => Err("a constant where a computed value is needed".into()),
         }

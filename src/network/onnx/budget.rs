@@ -49,7 +49,7 @@ pub fn scores(count: usize) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score a class, 1xN"
+        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score per class, 1xN"
     ))
 }
 
@@ -116,7 +116,7 @@ impl<'a> Look<'a> {
         for node in &self.graph.node {
             *left = left.checked_sub(1).ok_or_else(|| {
                 format!(
-                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it anew"
+                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it again"
                 )
             })?;
             self.node(node).map_err(|why| {

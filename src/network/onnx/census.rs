@@ -180,7 +180,7 @@ impl Census {
             self.nodes += 1;
             if self.nodes > FILE_NODES_MOST {
                 return Err(format!(
-                    "has more than {FILE_NODES_MOST} nodes; simplify it (onnxsim), or export it anew"
+                    "has more than {FILE_NODES_MOST} nodes; simplify it (onnxsim), or export it again"
                 ));
             }
         }
@@ -200,7 +200,7 @@ impl Census {
             return Ok(());
         }
         Err(format!(
-            "has more than {} MiB of nodes, names and shapes beside its weights; simplify it (onnxsim), or export it anew",
+            "has more than {} MiB of nodes, names and shapes besides its weights; simplify it (onnxsim), or export it again",
             BESIDE_BYTES_MOST >> 20
         ))
     }

@@ -40,11 +40,13 @@ pub struct Inspected {
 /// Inspects a graph's input and output; the error says why it is no image classifier that Eyelet can run.
 pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     if let Some(why) = seems::no_classifier(graph) {
-        return Err(format!("{why}; Eyelet runs classifiers: one score a class"));
+        return Err(format!(
+            "{why}; Eyelet runs classifiers: one score per class"
+        ));
     }
     let input = graph.input.first().ok_or("has no input")?;
     let (kind, shape) =
-        shape_of(input).ok_or_else(|| format!("says nothing of its input '{}'", input.name))?;
+        shape_of(input).ok_or_else(|| format!("does not describe its input '{}'", input.name))?;
     let dtype = match kind {
         DataType::Float => Dtype::F32,
         DataType::Uint8 => Dtype::U8,
@@ -156,7 +158,7 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
         (Some(n), None) => Ok(*n),
         (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
         _ => Err(format!(
-            "gives an output of shape {}; a classifier gives one score a class, 1xN",
+            "gives an output of shape {}; a classifier gives one score per class, 1xN",
             spelled(dims)
         )),
     }

@@ -145,10 +145,10 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
     let Some(type_proto::Value::TensorType(tensor)) =
         input.r#type.as_mut().and_then(|t| t.value.as_mut())
     else {
-        return Err(format!("says nothing of the type of its input '{name}'"));
+        return Err(format!("does not state the type of its input '{name}'"));
     };
     let Some(TensorShapeProto { dim }) = tensor.shape.as_mut().filter(|s| !s.dim.is_empty()) else {
-        return Err(format!("says nothing of the shape of its input '{name}'"));
+        return Err(format!("does not state the shape of its input '{name}'"));
     };
     let one = Some(tensor_shape_proto::dimension::Value::DimValue(1));
     let shape = shape.unwrap_or_default();

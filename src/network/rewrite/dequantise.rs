@@ -43,7 +43,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     for node in model.graph.iter().flat_map(|g| &g.node) {
         if inner_graphs(node).any(is_quantised) {
             return Err(format!(
-                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not know: export the float network, or \
+                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not support: export the float network, or \
                  quantise it without that part",
                 node.name, node.op_type
             ));
@@ -270,7 +270,7 @@ impl Rewrite<'_> {
         zero_point: &str,
     ) -> Result<Quantisation, String> {
         if int(node, "block_size", 0) != 0 {
-            return Err("is quantised by blocks, which Eyelet does not know".into());
+            return Err("is quantised in blocks, which Eyelet does not support".into());
         }
         let scale = values_f32(self.constant(scale)?)?;
         let (zero_point, kind) = if zero_point.is_empty() {

@@ -106,7 +106,7 @@ pub fn one_line(error: &TractError) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     if text.contains("Mask must be floating point") {
-        return "an Attention has a mask of truth values, which tract does not know: export it with a float mask (0 and -inf), \
+        return "an Attention has a boolean mask, which tract does not support: export it with a float mask (0 and -inf), \
                 or in opset 22 or before, where attention is written out"
             .to_owned();
     }

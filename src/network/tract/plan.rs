@@ -179,7 +179,7 @@ impl TractPlan {
                 match (fused.input(), &self.input) {
                     (Input::F32(input), Staging::F32(values)) => input.copy_from_slice(values),
                     (Input::U8(input), Staging::U8(values)) => input.copy_from_slice(values),
-                    _ => bail!("the picture is of another type than the islands take"),
+                    _ => bail!("the picture has a different type from the islands' input"),
                 }
             }
             None => {

@@ -317,7 +317,7 @@ impl Lower {
     pub(crate) fn cast(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         if int(node, "to", 0) != 1 {
-            return Err("casts a computed value to something else than float".into());
+            return Err("casts a computed value to a type other than float".into());
         }
         match x {
             Value::Intermediate(value) => value.into_float(),

@@ -92,7 +92,7 @@ impl Lower {
             || sizes.iter().any(|&s| s < 1 || s > size as i64)
             || sizes.iter().sum::<i64>() != size as i64
         {
-            return Err(format!("splits {size} places in {sizes:?}"));
+            return Err(format!("splits {size} elements into {sizes:?}"));
         }
         Ok(sizes.into_iter().map(|s| s as usize).collect())
     }
@@ -182,7 +182,7 @@ impl Lower {
                     turned: !turned,
                 })
             }
-            _ => Err(format!("the order {perm:?} of groups is not understood")),
+            _ => Err(format!("the order {perm:?} of groups is not supported")),
         }
     }
 

@@ -54,7 +54,7 @@ impl Lower {
         let act = self.materialise(&x)?;
         let act = self.float_of(act)?;
         if matches!(act.view, View::Strided(_)) {
-            return Err("whole numbers along such axes are not understood".into());
+            return Err("whole numbers along such axes are not supported".into());
         }
         let tensor = |shape| Tensor {
             shape,

@@ -78,7 +78,7 @@ impl Lower {
         let mut window = self.window(node, (kh, kw), input, zeros)?;
         let pads = [window.top, window.left, window.bottom, window.right];
         if zeros != [0; 4] && pads != zeros {
-            return Err("padding of its own around padding by zeros".into());
+            return Err("padding around padding by zeros".into());
         }
         if int(node, "ceil_mode", 0) != 0 {
             // Rounding up adds padding at the end, which never counts as values.
@@ -119,7 +119,7 @@ impl Lower {
         let rows = sees(h, input.h, window.top, kh, window.dh, window.sh);
         let columns = sees(w, input.w, window.left, kw, window.dw, window.sw);
         if !(counted || rows && columns) {
-            return Err("a window lies beside the picture".into());
+            return Err("a window is outside the picture".into());
         }
         Ok((window, shape))
     }

@@ -66,7 +66,7 @@ impl Lower {
                 }
                 Ok(Value::Activation(Activation { real: true, ..act }))
             }
-            _ => Err("dequantises what is not a quantised value".into()),
+            _ => Err("dequantises a value that is not quantised".into()),
         }
     }
 

@@ -163,7 +163,7 @@ impl Lower {
             return Ok(x);
         }
         if !self.pads_with_zero(node, &x)? {
-            return Err("pads with another value than 0".into());
+            return Err("pads with a value other than 0".into());
         }
         let read: Option<Vec<usize>> = pads
             .iter()

@@ -84,7 +84,7 @@ impl Lower {
         let (same, n) = (w.dims()[w.dims().len() - 2], w.dims()[w.dims().len() - 1]);
         if same != k {
             return Err(format!(
-                "{:?} and {:?} do not go together",
+                "shapes {:?} and {:?} do not match",
                 x.dims(),
                 w.dims()
             ));
@@ -222,7 +222,7 @@ impl Lower {
             (a, b, da, db)
         };
         if other.len() > dims.len() || !dims.ends_with(trimmed(&other)) {
-            return Err(format!("shapes {dims:?} and {other:?} do not go together"));
+            return Err(format!("shapes {dims:?} and {other:?} do not match"));
         }
         let (x, _) = self.rows(node, a)?;
         let (y, _) = self.rows(node, b)?;
@@ -249,11 +249,11 @@ impl Lower {
             "Add" => (DeferredOp::Add(FREE), values),
             "Sub" => (DeferredOp::Add(FREE), values.iter().map(|v| -v).collect()),
             "Mul" => (DeferredOp::Mul(FREE), values),
-            _ => return Err("divides by more constants than one a channel".into()),
+            _ => return Err("divides by more constants than one per channel".into()),
         };
         let size = self.dims_of(x)?;
         if volume(&size)? > CONSTANT_MOST {
-            return Err("as many constants as are not kept".into());
+            return Err("too many constants to keep".into());
         }
         let wanted = broadcast(&size, dims).filter(|(all, _)| *all == size);
         let (_, from) = wanted.ok_or_else(|| format!("{dims:?} is more than {size:?}"))?;

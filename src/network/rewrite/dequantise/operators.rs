@@ -40,7 +40,7 @@ impl Rewrite<'_> {
             "QLinearGlobalAveragePool" | "QLinearAveragePool"
                 if int(&node, "channels_last", 0) != 0 =>
             {
-                Err("pools with the channels last, which Eyelet does not take".into())
+                Err("pools with the channels last, which Eyelet does not support".into())
             }
             "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
                 Err("follows another opset's rule than the file's operators".into())
@@ -81,7 +81,7 @@ impl Rewrite<'_> {
 
     fn gemm(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
         if float(node, "alpha", 1.0) != 1.0 {
-            return Err("has an alpha that is not 1, which Eyelet does not take".into());
+            return Err("has an alpha that is not 1, which Eyelet does not support".into());
         }
         let per_column = i64::from(int(node, "transB", 0) == 0);
         let x = self.operand(node, 0, 1)?;
@@ -123,7 +123,7 @@ impl Rewrite<'_> {
         if let Some(first) = quantised.first() {
             if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
                 return Err(
-                    "computes with quantised integers in a way that Eyelet does not know".into(),
+                    "computes with quantised integers in a way that Eyelet does not support".into(),
                 );
             }
             if quantised.iter().any(|q| q != first) {

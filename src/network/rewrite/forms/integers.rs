@@ -93,7 +93,7 @@ impl Forms<'_> {
         }
         if int(node, "output_dtype", 1) > 1 {
             return Err(
-                "gives numbers of another type than float32, which Eyelet does not know".into(),
+                "gives numbers of a type other than float32, which Eyelet does not support".into(),
             );
         }
         let (operands, result) = places(node);
@@ -122,12 +122,12 @@ impl Forms<'_> {
     fn quantize_linear(&mut self, node: &mut NodeProto) -> Result<(), String> {
         if int(node, "precision", 1) > 1 {
             return Err(
-                "divides in another precision than float32, which Eyelet does not know".into(),
+                "divides in a precision other than float32, which Eyelet does not support".into(),
             );
         }
         if int(node, "block_size", 0) != 0 {
             return Err(
-                "quantises by blocks, which Eyelet does not know; quantise it by tensor or channel"
+                "quantises in blocks, which Eyelet does not support; quantise it per tensor or per channel"
                     .into(),
             );
         }
@@ -166,7 +166,7 @@ impl Forms<'_> {
     /// Constant weights with a scale per block of values along an axis, as real numbers.
     pub(super) fn blocks(&mut self, node: NodeProto) -> Result<(), String> {
         let unknown = || {
-            "is quantised by blocks, which Eyelet knows of constants of int8 and uint8 alone"
+            "is quantised in blocks, which Eyelet supports only for constants of int8 and uint8"
                 .to_owned()
         };
         let bytes = [DataType::Int8 as i32, DataType::Uint8 as i32];
