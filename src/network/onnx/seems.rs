@@ -26,7 +26,7 @@ pub fn no_classifier(graph: &GraphProto) -> Option<String> {
         ));
     }
     ends_in_unit_length(graph)
-        .then(|| "seems to be an embedding (its output is brought to length 1)".to_owned())
+        .then(|| "seems to be an embedding (its output is normalised to length 1)".to_owned())
 }
 
 /// Whether a graph processes a sequence.
@@ -42,10 +42,10 @@ pub fn of_shape(is_recurrent: bool, dims: &[usize]) -> &'static str {
     }
     match wide[..] {
         [a, b] if a.max(b) >= PLACES_LEAST && a.min(b) < SIDE_LEAST.max(a.max(b) / 2) => {
-            "it seems to be a detector (numbers of many places)"
+            "it seems to be a detector (its output is a table with many rows)"
         }
         [a, b] if a.min(b) >= SIDE_LEAST => {
-            "it seems to be a segmentation or depth network (a picture comes out)"
+            "it seems to be a segmentation or depth network (it outputs a picture)"
         }
         [_, _] => "it seems to be a text recogniser or a network without its last pooling",
         _ => "it seems to be a segmentation network, or a backbone without its classifier",
