@@ -1,19 +1,19 @@
-//! What the model, the network and the preprocessing share: what goes into a network and what comes out of it.
+//! Types shared by the model, the network and the preprocessing: a network's input and output.
 
 use std::path::PathBuf;
 
-/// What a network is loaded by: its file, and what goes in and comes out of it.
+/// Everything needed to load a network: its file, and its input and output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkSpec {
-    /// What messages call it.
+    /// The network's name in messages.
     pub name: String,
     /// The ONNX file.
     pub file: PathBuf,
-    /// What goes in.
+    /// The input.
     pub input: InputSpec,
-    /// What comes out.
+    /// The output.
     pub output: OutputSpec,
-    /// Nobody has said the size of its picture: it is a guess.
+    /// Nobody has stated the picture's size: it is a guess.
     pub is_size_assumed: bool,
 }
 
@@ -28,30 +28,30 @@ pub struct InputSpec {
     pub width_px: u32,
     /// Height of the network's picture.
     pub height_px: u32,
-    /// Which colour is channel 0.
+    /// Colour order of the channels.
     pub channels: ChannelOrder,
     /// Factor on the 8-bit pixel (1/255 brings it to 0..=1).
     pub scale: f32,
-    /// Taken off after scaling, in the order R, G, B (whatever `channels` says).
+    /// Subtracted after scaling, in the order R, G, B (whatever `channels` says).
     pub mean: [f32; 3],
-    /// Divided by after that, R, G, B.
+    /// Divisor after that, R, G, B.
     pub std: [f32; 3],
-    /// How the upright picture comes to the network's size.
+    /// How the upright picture is resized to the network's size.
     pub resize: Resize,
     /// With [`Resize::Crop`] the shorter side of the upright picture is resized to this before the centre crop.
     pub resize_shorter_px: u32,
-    /// With [`Resize::Fit`] what the picture leaves free has this colour, R, G, B.
+    /// With [`Resize::Fit`] the colour of the borders, R, G, B.
     pub fill: [u8; 3],
 }
 
-/// How a picture comes to the size of the network's picture.
+/// How a picture is resized to the network's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resize {
-    /// The middle of it, in its proportions: what is at the rims is not seen.
+    /// The centre of the picture, keeping proportions: the edges are cut off.
     Crop,
-    /// All of it, in its proportions, centred; the rest is filled with one colour.
+    /// The whole picture, keeping proportions, centred; the borders are filled with one colour.
     Fit,
-    /// All of it, each axis resized on its own.
+    /// The whole picture, with each axis resized separately.
     Stretch,
 }
 
@@ -71,11 +71,11 @@ pub enum Layout {
 pub enum Dtype {
     /// 32-bit float.
     F32,
-    /// Unsigned byte: pixels go in as they are (scale, mean and std are 1, 0, 1).
+    /// Unsigned byte: pixels go in unchanged (scale, mean and std are 1, 0, 1).
     U8,
 }
 
-/// Which colour is channel 0.
+/// Colour order of the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelOrder {
@@ -88,7 +88,7 @@ pub enum ChannelOrder {
 /// The scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputSpec {
-    /// Whether softmax is still to be done.
+    /// Whether softmax still has to be applied.
     pub kind: OutputKind,
     /// Classes that have a label.
     pub class_count: usize,
@@ -97,8 +97,8 @@ pub struct OutputSpec {
 }
 
 impl OutputSpec {
-    /// The scores of both classes of a network that gives one score, that of class 1: its probability, or a logit whose
-    /// sigmoid is the probability. (The softmax of 0 and x is the sigmoid of x.)
+    /// The scores of both classes of a network with one score, that of class 1: its probability, or a logit whose sigmoid is the
+    /// probability. (The softmax of 0 and x is the sigmoid of x.)
     pub fn of_one_score(&self, score: f32) -> [f32; 2] {
         match self.kind {
             OutputKind::Logits => [0.0, score],
@@ -107,36 +107,36 @@ impl OutputSpec {
     }
 }
 
-/// What the scores are.
+/// What the scores mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputKind {
-    /// Raw scores; softmax makes probabilities of them.
+    /// Raw scores; softmax turns them into probabilities.
     Logits,
     /// Probabilities already.
     Probabilities,
 }
 
-/// The words of `layout`.
+/// The words for `layout`.
 pub const LAYOUTS: [(&str, Layout); 2] = [("NCHW", Layout::Nchw), ("NHWC", Layout::Nhwc)];
-/// The words of `dtype`.
+/// The words for `dtype`.
 pub const DTYPES: [(&str, Dtype); 2] = [("f32", Dtype::F32), ("u8", Dtype::U8)];
-/// The words of `channels`.
+/// The words for `channels`.
 pub const CHANNELS: [(&str, ChannelOrder); 2] =
     [("rgb", ChannelOrder::Rgb), ("bgr", ChannelOrder::Bgr)];
-/// The words of `resize`, here and in a board file.
+/// The words for `resize`, here and in a board file.
 pub const RESIZES: [(&str, Resize); 3] = [
     ("crop", Resize::Crop),
     ("fit", Resize::Fit),
     ("stretch", Resize::Stretch),
 ];
-/// The words of `kind`.
+/// The words for `kind`.
 pub const KINDS: [(&str, OutputKind); 2] = [
     ("logits", OutputKind::Logits),
     ("probabilities", OutputKind::Probabilities),
 ];
 
-/// The word of `value` among such words, as TOML has it: in quotes.
+/// The word for `value` among these words, as TOML writes it: in quotes.
 pub fn quoted<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
     let known = words.iter().find(|(_, of)| *of == value);
     format!("{:?}", known.map_or("", |(word, _)| *word))
@@ -147,16 +147,16 @@ pub fn quoted<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
 pub enum Input<'a> {
     /// 32-bit float.
     F32(&'a mut [f32]),
-    /// Bytes: pixels as they are, or quantised values when the plan takes them (then through the plan's own table).
+    /// Bytes: unchanged pixels, or quantised values if the plan takes them (then through the plan's own table).
     U8(&'a mut [u8]),
 }
 
-/// How an 8-bit pixel value becomes a value of the input tensor: one table a colour, in the order R, G, B.
+/// How an 8-bit pixel value becomes a value of the input tensor: one table per colour, in the order R, G, B.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoder {
     /// Order of the tensor's axes.
     pub layout: Layout,
-    /// Which colour is channel 0 of the tensor.
+    /// Colour order of the tensor's channels.
     pub channels: ChannelOrder,
     /// The values.
     pub table: Table,
@@ -167,12 +167,12 @@ pub struct Encoder {
 pub enum Table {
     /// For an `Input::F32`.
     F32(Box<[[f32; 256]; 3]>),
-    /// For an `Input::U8`: pixels as they are, or quantised values (an i8 value by its bits).
+    /// For an `Input::U8`: unchanged pixels, or quantised values (an i8 value by its bits).
     U8(Box<[[u8; 256]; 3]>),
 }
 
 impl Encoder {
-    /// The encoder that a model's input asks for: `(pixel * scale - mean[c]) / std[c]`, or the pixel itself for bytes.
+    /// The encoder for a model's input: `(pixel * scale - mean[c]) / std[c]`, or the pixel itself for bytes.
     pub fn of(input: &InputSpec) -> Self {
         let table = match input.dtype {
             Dtype::F32 => {

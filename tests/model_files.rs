@@ -320,7 +320,7 @@ fn a_file_of_another_length_or_with_other_bytes_is_refused() {
     assert!(
         message.ends_with(&format!(
             "net.onnx has 4 bytes, its model.toml says 3: it is damaged or another file; {ELSEWHERE}`eyelet model pull tiny` \
-             fetches it anew"
+             fetches it again"
         )),
         "{message}"
     );

@@ -281,7 +281,7 @@ fn a_download_that_broke_off_goes_on_where_it_stopped() {
         &[
             "model `tiny` could not be fetched: http://127.0.0.1:",
             "/net.onnx: broke off after 70000 of 200000 bytes",
-            "70000 of 200000 bytes are kept, and the same command goes on from there",
+            "70000 of 200000 bytes are kept, and the same command continues from there",
         ],
     );
     assert_eq!(machine.part_length(), Some(70_000));

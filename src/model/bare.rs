@@ -1,4 +1,4 @@
-//! A bare `FILE.onnx` as a [`Model`]: what it says of itself, what lies beside it, and the usual rules for the rest.
+//! A bare `FILE.onnx` as a [`Model`]: what it says about itself, what the files beside it say, and the usual rules for the rest.
 
 use super::facts::{self, Fact, Source};
 use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
@@ -10,11 +10,11 @@ use crate::network::onnx::inspect::Inspected;
 use crate::spec::{ChannelOrder, Dtype, InputSpec, OutputKind, OutputSpec, Resize};
 use std::path::Path;
 
-/// A side of the input where nobody says it.
+/// Side of the input if nothing states it.
 const USUAL_SIDE_PX: u32 = 224;
 
 impl Model {
-    /// The model in the file `path`, which says `inspected` of itself. What neither it nor a file beside it says is assumed:
+    /// The model in the file `path`, which says `inspected` about itself. What neither it nor a file beside it says is assumed:
     /// pixels are normalised as for the published ImageNet models, 1001 scores are 1000 classes after a "background", and 1000
     /// classes without labels are ImageNet's.
     pub fn of_onnx(
@@ -40,7 +40,7 @@ impl Model {
         let score_count = match (inspected.score_count, labels) {
             (Some(count), _) => count,
             (None, Some(file)) => label_file::load_all(file)?.len(),
-            // It is known once the shapes of all that is before it are.
+            // Known once the shapes of all earlier values are known.
             (None, None) => Network::count_scores(&model(Vec::new(), 0))
                 .map_err(|error| ModelError::Network(error.to_string()))?,
         };
@@ -105,7 +105,7 @@ fn classes(
         labels,
         found,
     };
-    // A network of 1001 classes of its own comes with 1001 labels.
+    // A network with 1001 real classes comes with 1001 labels.
     if let Some(file) = asked {
         let labels = label_file::load(file, score_count);
         return Ok(match labels {
@@ -121,7 +121,7 @@ fn classes(
     Ok(all(usual_labels(score_count - background, roots)?, None))
 }
 
-/// What goes in, and who says what of it.
+/// The input, and the source of each of its facts.
 struct Prepared {
     input: InputSpec,
     size: Source,
@@ -144,7 +144,7 @@ fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
     let height_px = inspected.height_px.unwrap_or(usual[1]);
     let mut input = InputSpec::imagenet(inspected.layout, inspected.dtype, width_px, height_px);
     let (pixels, pixels_source) = match (&inspected.scaling, said.pixels) {
-        // A network that normalises its picture itself wants it as it is.
+        // A network that normalises its picture itself takes it unchanged.
         (Some(scaling), _) => {
             let place = format!("it normalises its picture itself ({})", scaling.operators);
             let pixels = Pixels::scaled(scaling.pixel_most / 255.0);
@@ -153,7 +153,7 @@ fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
         (None, Some(said)) if !inspected.grey || said.value.is_grey() => {
             (Some(said.value), said.source)
         }
-        // No rule of mean and deviation is usual for grey pictures.
+        // There is no usual mean and deviation for greyscale pictures.
         _ if inspected.grey => {
             let pixels = Pixels::scaled(1.0 / 255.0);
             (Some(pixels), Source::Assumed("grey pictures from 0 to 1"))

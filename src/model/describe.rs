@@ -1,4 +1,4 @@
-//! A model as a `model.toml`, each key with who says it: for `eyelet model describe` and `import`.
+//! Writes a model as a `model.toml`, with the source of each key: for `eyelet model describe` and `import`.
 
 use super::facts::{self, Fact, Source};
 use super::file::{Definition, INPUT_KEYS, OUTPUT_KEYS};
@@ -8,10 +8,10 @@ use crate::spec::{InputSpec, OutputSpec};
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
-/// Where comments begin, at the least.
+/// Minimum column at which comments begin.
 const COMMENT_COLUMN: usize = 32;
 
-/// What stands above the tables.
+/// The part above the tables.
 #[derive(Debug, Clone, Default)]
 pub struct Head {
     /// The comment at the top, line by line.
@@ -20,19 +20,19 @@ pub struct Head {
     pub description: String,
     /// The ONNX file's bare name.
     pub file: String,
-    /// Its digest and its length, where they are to be checked.
+    /// Its digest and its length, if they are to be checked.
     pub known_by: Option<(String, u64)>,
-    /// The label file, relative to the TOML's folder, where it is another one than the facts name.
+    /// The label file, relative to the TOML's folder, if it is not the one in the facts.
     pub labels: Option<String>,
-    /// Whether keys that are assumed are comments, as far as they may be left out: whoever did not look at them did not say so,
-    /// and they go on being told as assumed.
+    /// Whether assumed keys are written as comments where they may be omitted: a user who did not check them did not state them,
+    /// and they continue to be reported as assumed.
     pub leaves_assumed_open: bool,
 }
 
-/// The text of a `model.toml` that says of `model` what is held to be true of it.
+/// The text of a `model.toml` with everything that is assumed about `model`.
 ///
 /// # Errors
-/// [`Definition`] would not take it: the ONNX file's name has no `.onnx` at its end, say.
+/// [`Definition`] would refuse it: for example, the ONNX file's name does not end in `.onnx`.
 pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
     let mut text = String::new();
     for line in &head.introduction {
@@ -71,12 +71,12 @@ pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
             }
         }
     }
-    // What is written is read: a key that the reader does not know would be found out here, and not by the user.
+    // The text is parsed back: a key that the reader does not know fails here and not later for the user.
     Definition::parse(&format!("the description of {}", head.file), &text)?;
     Ok(text)
 }
 
-/// The keys that a description may leave out, with the values that they have then.
+/// The keys that a description may omit, with their default values.
 fn defaults(model: &Model) -> Vec<Fact> {
     let InputSpec {
         layout,
@@ -102,7 +102,7 @@ fn put_labels(text: &mut String, fact: &Fact, other: Option<&str>) {
         None if fact.value.starts_with('"') => {
             put_key(text, "labels", &fact.value, &fact.source);
         }
-        // Nothing that a label file says: without the key they are found the same way again.
+        // Not labels from a label file: without the key they are found the same way again.
         None => {
             let (value, source) = (Escaped(&fact.value), Escaped(&fact.source));
             put(text, format_args!("# labels: {value} ({source})"));
@@ -123,7 +123,7 @@ fn put(text: &mut String, line: impl std::fmt::Display) {
     let _ = writeln!(text, "{line}");
 }
 
-/// One line about `model`: that of its `model.toml`, else `name` and what it is.
+/// One line about `model`: from its `model.toml`, else `name` and the number of classes.
 pub fn description(model: &Model, name: &str) -> String {
     let stated = find::beside(&model.file).ok().flatten();
     match stated {
@@ -132,12 +132,12 @@ pub fn description(model: &Model, name: &str) -> String {
     }
 }
 
-/// The text that a fact's value is, if it is one.
+/// A fact's value as a string, if it is one.
 pub fn text_of(value: &str) -> Option<String> {
     serde_json::from_str(value).ok()
 }
 
-/// `file` as it is called from `folder`, if both are there.
+/// `file` relative to `folder`, if both exist.
 pub fn relative(folder: &Path, file: &Path) -> Option<String> {
     let folder = match folder {
         here if here == Path::new("") => Path::new("."),
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::data_roots::DataRoots;
 
-    /// What the description of the network in the file `path` is read as.
+    /// The description of the network in the file `path`, parsed back.
     fn read_back(path: &Path, model: &Model) -> Definition {
         let head = Head {
             introduction: vec!["one\ntwo".to_owned()],
@@ -175,7 +175,7 @@ mod tests {
         // Every fact is written; bytes have no scale.
         let fact = |key: &str| model.facts.iter().find(|fact| fact.key == key);
         assert!(whole.left_out.iter().all(|key| fact(key).is_none()));
-        // What is left open is what was assumed, and is no other for it.
+        // What is left open is what was assumed, and reads back the same.
         assert_eq!((&open.input, &open.output), (&whole.input, &whole.output));
         let is_assumed = |key: &str| fact(key).is_none_or(Fact::is_assumed);
         assert!(open.left_out.iter().all(|key| is_assumed(key)));

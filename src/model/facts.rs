@@ -1,5 +1,6 @@
-//! What is held to be true of a model, and who says so: its `model.toml`, the ONNX file itself, or nobody, and then a rule that
-//! is usual and can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied there and mended.
+//! What Eyelet assumes about a model, and the source of each fact: its `model.toml`, the ONNX file itself, or neither, in which
+//! case a usual rule applies that can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied
+//! there and corrected.
 
 use super::hints::{Labels, Said};
 use crate::escaped::Escaped;
@@ -10,31 +11,31 @@ use crate::spec::{
 use std::fmt;
 use std::path::Path;
 
-/// Who says it.
+/// The source of a fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The model's TOML file.
     Stated,
-    /// The ONNX file: where in it.
+    /// The ONNX file, and where in it.
     Graph(String),
-    /// A file beside the ONNX file: what in it.
+    /// A file beside the ONNX file, and what in it.
     Beside(String),
     /// The command line.
     Asked,
-    /// The board file, which goes before the model.
+    /// The board file, which takes precedence over the model.
     Board,
-    /// Nobody: the rule that is taken instead.
+    /// No source: the rule that applies instead.
     Assumed(&'static str),
 }
 
-/// One key of `model.toml`, with its value as it would stand there.
+/// One key of `model.toml`, with its value as it would be written there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     /// `input.mean`, say.
     pub key: &'static str,
-    /// TOML.
+    /// The value as TOML.
     pub value: String,
-    /// Who says it.
+    /// Its source.
     pub source: Source,
 }
 
@@ -64,13 +65,13 @@ impl fmt::Display for Fact {
     }
 }
 
-/// The rule of the published ImageNet models, as it is told.
+/// Description of the rule of the published ImageNet models.
 pub const IMAGENET_RULE: &str = "the rule of the published ImageNet models";
 
-/// The colour beside a picture that is fitted in, as it is told.
+/// Description of the borders of a fitted picture.
 pub const FILL_RULE: &str = "black, as most tools pad in training";
 
-/// Facts of an input; `source` says who says each key.
+/// Facts about an input; `source` returns the source of each key.
 pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
     let mut keys = vec![
         ("input.layout", quoted(&LAYOUTS, input.layout)),
@@ -91,7 +92,7 @@ pub fn of_input(input: &InputSpec, source: impl Fn(&'static str) -> Source) -> V
     all(keys, source)
 }
 
-/// How the picture comes to the network's size, and the key that says more of this way.
+/// The way of resizing, and the key that specifies it further.
 fn of_resize(input: &InputSpec) -> Vec<(&'static str, String)> {
     let mut keys = vec![("input.resize", quoted(&RESIZES, input.resize))];
     match input.resize {
@@ -105,7 +106,7 @@ fn of_resize(input: &InputSpec) -> Vec<(&'static str, String)> {
     keys
 }
 
-/// Puts the way of resizing that a board file asks for into a model's input and its facts.
+/// Applies a board file's way of resizing to a model's input and its facts.
 pub fn resize_by_board(input: &mut InputSpec, facts: &mut Vec<Fact>, resize: Resize) {
     let before = std::mem::replace(&mut input.resize, resize);
     let is_resize = |fact: &Fact| fact.key == "input.resize";
@@ -129,7 +130,7 @@ pub fn resize_by_board(input: &mut InputSpec, facts: &mut Vec<Fact>, resize: Res
     facts.extend(after);
 }
 
-/// Facts of an output.
+/// Facts about an output.
 pub fn of_output(output: &OutputSpec, source: impl Fn(&'static str) -> Source) -> Vec<Fact> {
     let keys = vec![
         ("output.kind", quoted(&KINDS, output.kind)),
@@ -148,8 +149,8 @@ fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Sourc
     keys.into_iter().map(fact).collect()
 }
 
-/// Whose labels they are: those of the file that was `asked` for, else of the one that is `stated`, else those that were
-/// `found`, else the usual ones.
+/// The source of the labels: the file that was `asked` for, else the one that is `stated`, else those that were `found`, else the
+/// usual ones.
 pub fn of_labels(
     asked: Option<&Path>,
     stated: Option<&str>,
@@ -174,28 +175,28 @@ pub fn of_labels(
     }
 }
 
-/// A text as TOML has it, on one line.
+/// A string as TOML, on one line.
 pub fn text(text: &str) -> String {
-    // A JSON string without control characters is one of TOML.
+    // A JSON string without control characters is a TOML string.
     Escaped(serde_json::Value::from(text)).to_string()
 }
 
-/// A layout as TOML has it.
+/// A layout as TOML.
 pub fn layout(layout: Layout) -> String {
     quoted(&LAYOUTS, layout)
 }
 
-/// An order of channels as TOML has it.
+/// A channel order as TOML.
 pub fn channels(channels: ChannelOrder) -> String {
     quoted(&CHANNELS, channels)
 }
 
-/// An element type as TOML has it.
+/// An element type as TOML.
 pub fn dtype(dtype: Dtype) -> String {
     quoted(&DTYPES, dtype)
 }
 
-/// A number that TOML takes for one with a point.
+/// A number that TOML reads as a float.
 fn number(value: f32) -> String {
     format!("{value:?}")
 }
@@ -204,7 +205,7 @@ fn numbers(values: [f32; 3]) -> String {
     format!("[{}]", values.map(number).join(", "))
 }
 
-/// The facts in lines for people, keys below each other.
+/// The facts as readable lines, with the keys aligned.
 pub fn lines(facts: &[Fact]) -> impl Iterator<Item = String> {
     let wide = |text: &dyn Fn(&Fact) -> usize| facts.iter().map(text).max().unwrap_or(0);
     let key_width = wide(&|fact| fact.key.len());

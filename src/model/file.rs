@@ -1,4 +1,4 @@
-//! The TOML of a model, read and checked into a [`Definition`]. Every key stands in `models/README.md`.
+//! Reads a model's TOML and checks it into a [`Definition`]. `models/README.md` documents every key.
 
 use crate::limits;
 use crate::spec::{
@@ -9,14 +9,14 @@ use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What the published ImageNet models are normalised with (R, G, B, for pixels in 0..=1).
+/// The mean by which pixels are normalised for the published ImageNet models (R, G, B, for pixels in 0..=1).
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// See [`IMAGENET_MEAN`].
+/// The standard deviation, see [`IMAGENET_MEAN`].
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// What [`Resize::Fit`] leaves free is black where nothing else is said, as it was in training with those tools that pad.
+/// The default borders of [`Resize::Fit`] are black, as in training with the tools that pad.
 pub const BLACK: [u8; 3] = [0; 3];
-/// Keys that may be left out of `[input]`, by their full names.
+/// Keys that may be omitted from `[input]`, by their full names.
 pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.layout",
     "input.channels",
@@ -27,10 +27,10 @@ pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.resize_shorter_px",
     "input.fill",
 ];
-/// The same of `[output]`.
+/// The same for `[output]`.
 pub(super) const OUTPUT_KEYS: [&str; 1] = ["output.label_offset"];
 
-/// Those of `keys` that the table has not.
+/// The `keys` that are missing from the table.
 fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {
     let bare = |key: &'static str| key.split_once('.').map_or(key, |(_, bare)| bare);
     let mut keys = keys.to_vec();
@@ -43,37 +43,37 @@ fn left_out(table: &Table<'_, '_>, keys: &[&'static str]) -> Vec<&'static str> {
 pub struct Definition {
     /// One line for `eyelet list models`.
     pub description: String,
-    /// The default file, and the network that it is.
+    /// The default file and its network.
     pub main: NetworkFile,
     /// Other files of the same model, by the word after `@`.
     pub variants: BTreeMap<String, NetworkFile>,
     /// The label file, relative to the folder of the `model.toml`.
     pub labels: Option<String>,
-    /// What goes into each of the files.
+    /// The input of each of the files.
     pub input: InputSpec,
-    /// What comes out.
+    /// The output.
     pub output: OutputSpec,
-    /// The keys of input and output that are not in it, and have their default (`input.mean`, say).
+    /// Keys of input and output that are omitted and have their default (`input.mean`, say).
     pub left_out: Vec<&'static str>,
 }
 
-/// One ONNX file of a model: what it is called, how to know it, where to get it.
+/// One ONNX file of a model: its name, how to verify it, where to get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkFile {
     /// The file's bare name, beside the `model.toml`.
     pub file: String,
-    /// Its digest in 64 small hexadecimal digits.
+    /// Its digest as 64 lower-case hexadecimal digits.
     pub sha256: Option<String>,
     /// Its length.
     pub size_bytes: Option<u64>,
-    /// Where it can be fetched, tried in this order.
+    /// URLs where it can be downloaded, tried in this order.
     pub urls: Vec<String>,
-    /// The name of the network's input, when it is stated.
+    /// The name of the network's input, if stated.
     pub input_name: Option<String>,
 }
 
 impl Definition {
-    /// Checks `text`, which messages call `file`.
+    /// Parses and checks `text`; messages call it `file`.
     pub fn parse(file: &str, text: &str) -> Result<Self, Faults> {
         read(file, text, |top| {
             top.must_have(&["description", "file", "input", "output"]);
@@ -121,7 +121,7 @@ impl Definition {
         }
     }
 
-    /// Which variant (`Some(None)` is the default) has the file `name`.
+    /// The variant (`Some(None)` is the default) that has the file `name`.
     pub fn variant_of_file(&self, name: &str) -> Option<Option<&str>> {
         if self.main.file == name {
             return Some(None);
@@ -133,7 +133,7 @@ impl Definition {
     }
 }
 
-/// `file`, `sha256`, `size_bytes` and `urls` of the outermost table or of a variant.
+/// `file`, `sha256`, `size_bytes` and `urls` of the top-level table or of a variant.
 fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
     let file = table.text("file");
     if let Some(name) = &file
@@ -164,7 +164,7 @@ fn network_file(table: &mut Table<'_, '_>) -> Option<NetworkFile> {
         }
     }
     if !urls.is_empty() {
-        // What comes from elsewhere must be known by its bytes.
+        // A file from elsewhere needs a digest.
         table.must_have(&["sha256", "size_bytes"]);
     }
     Some(NetworkFile {
@@ -249,7 +249,7 @@ fn input(table: &mut Table<'_, '_>) -> Option<InputSpec> {
     })
 }
 
-/// `fill`: three whole numbers.
+/// `fill`: three integers.
 fn fill(table: &mut Table<'_, '_>) -> Option<[u8; 3]> {
     let colour = table.numbers("fill", limits::COLOUR)?;
     if colour.iter().any(|value| value.fract() != 0.0) {
@@ -259,7 +259,7 @@ fn fill(table: &mut Table<'_, '_>) -> Option<[u8; 3]> {
     Some(colour.map(|value| value as u8))
 }
 
-/// Keys that say nothing with this way of resizing are faults: whoever wrote them meant another way.
+/// Keys that have no effect with this way of resizing are faults: whoever wrote them meant another way.
 fn check_resize(table: &Table<'_, '_>, resize: Resize) {
     let word = match resize {
         Resize::Crop => "crop",
@@ -281,8 +281,8 @@ fn check_resize(table: &Table<'_, '_>, resize: Resize) {
 }
 
 impl InputSpec {
-    /// The rule of the published ImageNet models: RGB, mean and standard deviation taken off, the shorter side resized to
-    /// 8/7 of the crop (256 for 224). Bytes go in as they are.
+    /// The rule of the published ImageNet models: RGB, normalised by mean and standard deviation, the shorter side resized to 8/7
+    /// of the crop (256 for 224). Bytes go in unchanged.
     pub fn imagenet(layout: Layout, dtype: Dtype, width_px: u32, height_px: u32) -> Self {
         let (scale, mean, std) = match dtype {
             Dtype::F32 => (1.0 / 255.0, IMAGENET_MEAN, IMAGENET_STD),

@@ -1,8 +1,8 @@
-//! From what a person says (`mobilenet-v2`, `mobilenet-v2@12-int8`, `./mine.onnx`) to a checked [`Model`].
+//! From what the user names (`mobilenet-v2`, `mobilenet-v2@12-int8`, `./mine.onnx`) to a checked [`Model`].
 //!
-//! A name is looked up in the data roots (`ROOT/models/NAME/model.toml`), then among the models that are compiled in. Its
-//! ONNX file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file
-//! says of itself is enough, together with the rules of the published ImageNet models.
+//! A name is looked up in the data roots (`ROOT/models/NAME/model.toml`), then among the models that are compiled in. Its ONNX
+//! file must have the length and the sha256 that the `model.toml` states. A path needs no `model.toml`: what the file says about
+//! itself is enough, together with the rules of the published ImageNet models.
 
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
@@ -21,36 +21,36 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Networks of so many classes are taken for ImageNet's.
+/// Networks with this many classes are assumed to use ImageNet's.
 pub(super) const IMAGENET_CLASSES: usize = 1000;
 
-/// Where models are fetched: the program of a board has no network code.
+/// Where models are downloaded: the board's program has no network code.
 const WHERE: &str = if cfg!(feature = "tools") {
     ""
 } else {
     "on a developer's machine "
 };
 
-/// Whether `text` means a path to an ONNX file, not the name of a model.
+/// Whether `text` is a path to an ONNX file rather than the name of a model.
 pub fn is_path(text: &str) -> bool {
     text.contains('/') || text.to_ascii_lowercase().ends_with(".onnx")
 }
 
-/// A named model: its definition, and where things of it are or would be.
+/// A named model: its definition, and where its files are or would be.
 #[derive(Debug, Clone)]
 pub struct Named {
     /// The folder's name below `models/`.
     pub name: String,
     /// The word after `@`.
     pub variant: Option<String>,
-    /// What the `model.toml` says.
+    /// The contents of the `model.toml`.
     pub definition: Definition,
-    /// The folder of the `model.toml`; `None` when it is the compiled-in one.
+    /// The folder of the `model.toml`; `None` if it is compiled in.
     pub folder: Option<PathBuf>,
 }
 
 impl Named {
-    /// The names that [`Self::find`] knows: those of compiled-in models, and of the folders with a `model.toml` in the data roots.
+    /// The names that [`Self::find`] knows: the compiled-in models, and the folders with a `model.toml` in the data roots.
     pub fn names(roots: &DataRoots) -> BTreeSet<String> {
         let mut names: BTreeSet<String> = shipped::names().map(str::to_owned).collect();
         for root in &roots.folders {
@@ -115,7 +115,7 @@ impl Named {
         }
     }
 
-    /// The ONNX file that is meant.
+    /// The selected ONNX file.
     pub fn network_file(&self) -> &NetworkFile {
         let file = self.definition.network_file(self.variant.as_deref());
         file.unwrap_or(&self.definition.main)
@@ -142,19 +142,19 @@ impl Named {
         })
     }
 
-    /// Where a file comes from that has no address.
+    /// Where to get a file that has no URL.
     fn comes_from(&self) -> String {
         if shipped::names().any(|name| name == self.name) {
             return "it comes with the source tree: set EYELET_HOME to the folder that holds models/"
                 .to_owned();
         }
         format!(
-            "put it there, or import it anew: `eyelet model import FILE.onnx --name {} --force`",
+            "put it there, or import it again: `eyelet model import FILE.onnx --name {} --force`",
             self.name
         )
     }
 
-    /// The labels: those of `override_file`, or else those that the `model.toml` names.
+    /// The labels: those of `override_file`, otherwise those that the `model.toml` names.
     fn labels(
         &self,
         override_file: Option<&Path>,
@@ -178,12 +178,12 @@ impl Named {
 }
 
 impl Model {
-    /// The model that a person means by `name_or_path`, with the labels of the file `labels` when there is one.
+    /// The model that `name_or_path` selects, with the labels of the file `labels` if given.
     pub fn find(name_or_path: &str, labels: Option<&Path>) -> Result<Self, ModelError> {
         Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, look)
     }
 
-    /// [`Self::find`] in data roots of one's own. `inspect` looks into an ONNX file that has no `model.toml` beside it.
+    /// Like [`Self::find`], with these data roots. `inspect` reads an ONNX file that has no `model.toml` beside it.
     pub fn find_in<E: Display>(
         roots: &DataRoots,
         name_or_path: &str,
@@ -217,7 +217,7 @@ impl Model {
             String::new()
         } else {
             format!(
-                "; {WHERE}`eyelet model pull {}` fetches it anew",
+                "; {WHERE}`eyelet model pull {}` fetches it again",
                 named.full_name()
             )
         };
@@ -252,7 +252,7 @@ impl Model {
     }
 }
 
-/// What a model without labels gets, for people.
+/// What a model without labels gets, in readable form.
 pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
     if class_count == IMAGENET_CLASSES {
         "ImageNet's"
@@ -261,7 +261,7 @@ pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
     }
 }
 
-/// Asks the ONNX file at `path` what it says of itself.
+/// Reads what the ONNX file at `path` says about itself.
 pub(crate) fn look(path: &Path) -> Result<Inspected, String> {
     let outline = peek(path).map_err(|error| error.to_string())?;
     let no_classifier = |why: String| format!("the model {} {why}", path.display());
@@ -275,7 +275,7 @@ pub(crate) fn look(path: &Path) -> Result<Inspected, String> {
     })
 }
 
-/// The `metadata_props` of the file at `path`; none, when it cannot be read, which is told when it is loaded.
+/// The `metadata_props` of the file at `path`; none if it cannot be read, which is reported when it is loaded.
 fn metadata_of(path: &Path) -> Vec<(String, String)> {
     peek(path).map_or_else(|_| Vec::new(), |outline| outline.metadata)
 }
@@ -329,7 +329,8 @@ pub fn beside(path: &Path) -> Result<Option<Named>, ModelError> {
     Ok(None)
 }
 
-/// Whether standard output goes to the file `path`: a shell has emptied it before the program began (`describe X.onnx > X.toml`).
+/// Whether standard output goes to the file `path`: a shell has truncated it before the program began (`describe X.onnx >
+/// X.toml`).
 fn is_standard_output(path: &Path) -> bool {
     let stdout = std::io::stdout()
         .as_fd()
@@ -386,7 +387,7 @@ fn shipped_labels(
     }
 }
 
-/// `a/../b` as `b`, by the text alone.
+/// `a/../b` as `b`, by text only, without the file system.
 pub(crate) fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -428,7 +429,7 @@ pub fn verify(path: &Path, stated: &NetworkFile, remedy: &str) -> Result<(), Mod
     Ok(())
 }
 
-/// The length of a model's file, which may be a built-in one.
+/// The length of a model's file, which may be built in.
 pub fn length_of(path: &Path) -> std::io::Result<u64> {
     match built_in::read(path) {
         Some(bytes) => Ok(bytes.len() as u64),
@@ -451,7 +452,7 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Bytes in small hexadecimal digits.
+/// Bytes in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut digits, byte| {

@@ -1,7 +1,7 @@
-//! `eyelet model import`: a network of one's own, its labels and a description of it, put where a name finds them.
+//! `eyelet model import`: puts a user's own network, its labels and a description of it where a name finds them.
 //!
-//! All is copied into a folder beside the place, described there, loaded and run once from there, and then renamed: at its place a
-//! model is whole or not at all.
+//! Everything is copied into a folder beside the destination, described there, loaded and run once from there, and then renamed:
+//! at the destination a model is complete or absent.
 
 use super::describe::{self, Head};
 use super::{Model, Named, find, shipped};
@@ -20,23 +20,23 @@ use tempfile::TempDir;
 
 /// The longest name of a model.
 const NAME_BYTES_MOST: usize = 64;
-/// What the label file is called at its place.
+/// Name of the label file at the destination.
 const LABELS: &str = "labels.txt";
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// What was put into place.
+/// The imported model.
 #[derive(Debug)]
 pub struct Imported {
     /// The folder `models/NAME`.
     pub folder: PathBuf,
-    /// The model as it is found there.
+    /// The model as found there.
     pub model: Model,
 }
 
 /// Checks a name for a new model.
 ///
 /// # Errors
-/// It could not be given to `--model`, or is that of a model of Eyelet's.
+/// It could not be given to `--model`, or is the name of one of Eyelet's models.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     let wrong = |why: &str| {
         Err(Failure::new(
@@ -58,8 +58,8 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// Puts the network in the file `path`, with the labels of the file `labels` when there is one, into a data root as `name`. One
-/// that is there already is replaced if `force` says so.
+/// Puts the network in the file `path`, with the labels of the file `labels` if given, into a data root as `name`. An existing
+/// one is replaced if `force` is set.
 pub fn import(
     path: &Path,
     labels: Option<&Path>,
@@ -107,12 +107,12 @@ fn not_written(message: String) -> Failure {
     Failure::new(Cause::Output, message)
 }
 
-/// Refuses a place where there is something that must stay, or where the model would not be found.
+/// Refuses a destination with something that must stay, or one where the model would not be found.
 fn check_place(name: &str, place: &Path, force: bool, roots: &DataRoots) -> Result<(), Failure> {
     let fail = |why: String| Err(Failure::new(Cause::Model, why));
     let found = match Named::find(name, roots) {
         Ok(named) => named.folder,
-        // What cannot be read is there all the same.
+        // A folder that cannot be read still exists.
         Err(_) => roots
             .find(Path::new("models").join(name).join("model.toml"))
             .and_then(|toml| toml.parent().map(Path::to_owned)),
@@ -146,7 +146,7 @@ fn is_empty(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Copies the network, the files with its weights and its labels into `folder`; gives what the description begins with.
+/// Copies the network, the files with its weights and its labels into `folder`; returns the start of the description.
 fn copy_all(
     source: &Model,
     asked: Option<&Path>,
@@ -182,8 +182,8 @@ fn copy_all(
     })
 }
 
-/// Puts the labels into the file `place`, as they were given: those of a label file, or those that the network's own file or its
-/// configuration names. Labels that are assumed are not written, so that they stay known as such.
+/// Writes the labels to the file `place` as they were given: those of a label file, or those that the network's own file or its
+/// configuration names. Assumed labels are not written, so that they stay known as assumed.
 fn copy_labels(source: &Model, asked: Option<&Path>, place: &Path) -> Result<bool, Failure> {
     let Some(fact) = source.facts.iter().find(|fact| fact.key == "labels") else {
         return Ok(false);
@@ -204,7 +204,7 @@ fn copy_labels(source: &Model, asked: Option<&Path>, place: &Path) -> Result<boo
     }
 }
 
-/// Copies a file to a place where there is none yet; gives its digest and its length.
+/// Copies a file to a new path; returns its digest and its length.
 fn copy(from: &Path, to: &Path) -> Result<(String, u64), Failure> {
     let most = limits::MODEL_BYTES.most;
     let mut source = named::open_file(from, most).map_err(|error| {
@@ -255,13 +255,13 @@ fn uncopied(from: &Path, to: &Path, error: &io::Error) -> Failure {
     let (from, to) = (from.display(), to.display());
     not_written(match error.kind() {
         io::ErrorKind::AlreadyExists => format!(
-            "{from} cannot be imported: its name is that of another file of the model ({to}); rename it, and export the network anew"
+            "{from} cannot be imported: its name is that of another file of the model ({to}); rename it, and export the network again"
         ),
         _ => format!("{from} cannot be copied to {to}: {error}"),
     })
 }
 
-/// Loads what was copied, runs it once, and compares it with what it was copied from.
+/// Loads the copy, runs it once, and compares it with the original.
 fn check(source: &Model, copy: &Path, roots: &DataRoots) -> Result<(), Failure> {
     let found = Model::find_in(roots, &copy.to_string_lossy(), None, find::look)?;
     let is_same = found.input == source.input
@@ -306,7 +306,7 @@ fn put(folder: TempDir, place: &Path) -> io::Result<()> {
         }
         return Err(error);
     }
-    // It is at its place, and no longer to be removed.
+    // It is at its destination now, and must not be removed.
     let _ = folder.keep();
     File::open(models)?.sync_all()
 }
@@ -351,7 +351,7 @@ mod tests {
             import(&at("net.onnx"), Some(&words), name, force, &self.roots())
         }
 
-        /// What is in the data root's `models`.
+        /// Contents of the data root's `models`.
         fn names(&self) -> Vec<String> {
             names_in(&self.root.path().join("models"))
         }
@@ -371,11 +371,11 @@ mod tests {
             fact.unwrap().source == Source::Stated
         };
         assert!(stated("input.width_px") && stated("labels"));
-        // A guess stays one.
+        // A guess stays a guess.
         assert!(!stated("input.mean") && !stated("input.channels"));
         let mode = fs::metadata(&folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o500, 0o500);
-        // A byte that changes later is seen.
+        // A byte that changes later is noticed.
         let net = folder.join("net.onnx");
         let mut bytes = fs::read(&net).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -408,7 +408,7 @@ mod tests {
             error.to_string().contains("did you mean `mine`?"),
             "{error}"
         );
-        // Something else that is called so stays, and so does a model that is found before.
+        // Something else with that name stays, and so does a model that is found first.
         fs::create_dir(place.root.path().join("models/notes")).unwrap();
         fs::write(place.root.path().join("models/notes/a.txt"), "").unwrap();
         for force in [false, true] {
@@ -445,7 +445,7 @@ mod tests {
         let error = place.import("mine", false).unwrap_err();
         assert!(error.message.contains("a pipe"), "{error:?}");
         fs::remove_file(at("words.txt")).unwrap();
-        // Weights that are called as the labels will be.
+        // A weights file with the same name as the label file will have.
         fs::write(at("labels.txt"), "x").unwrap();
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         for (fixture, why) in [

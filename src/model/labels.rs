@@ -1,6 +1,6 @@
-//! Label files: one label a line, in the order of the classes. A leading WordNet id (`n01440764 `) is taken off, so the
-//! `synset.txt` that comes with ImageNet models works as it is, and so do the numbers of Teachable Machine's `labels.txt`, where
-//! each line begins with its own. Empty lines at the end do not count.
+//! Label files: one label per line, in the order of the classes. A leading WordNet id (`n01440764 `) is removed, so the
+//! `synset.txt` that comes with ImageNet models works unchanged, and so does Teachable Machine's `labels.txt`, in which each line
+//! begins with its class number. Empty lines at the end do not count.
 
 use super::{ModelError, shipped};
 use crate::toml_file::read_text;
@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization;
 
-/// The longest file that is read: the most classes, with 40 bytes each.
+/// The longest file that is read: the maximum number of classes, with 40 bytes each.
 const FILE_BYTES: u64 = 4 << 20;
 
-/// Reads the label file at `path`, which has to have `class_count` labels.
+/// Reads the label file at `path`, which must have `class_count` labels.
 pub fn load(path: &Path, class_count: usize) -> Result<Vec<String>, ModelError> {
     let labels = load_all(path)?;
     counted(&path.display().to_string(), labels, class_count)
@@ -27,7 +27,7 @@ pub fn load_all(path: &Path) -> Result<Vec<String>, ModelError> {
     lines(&source_name, &text)
 }
 
-/// The labels in `text`, which messages call `source_name`.
+/// The labels in `text`; messages call it `source_name`.
 pub fn parse(source_name: &str, text: &str, class_count: usize) -> Result<Vec<String>, ModelError> {
     counted(source_name, lines(source_name, text)?, class_count)
 }
@@ -61,7 +61,7 @@ fn lines(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
         if label.is_empty() {
             return Err(fault(format!("line {} is empty", index + 1)));
         }
-        // A control character could rewrite the serial log's line.
+        // A control character could overwrite the line in the serial log.
         if label.contains(char::is_control) {
             let number = index + 1;
             return Err(fault(format!("line {number} has a control character")));
@@ -71,7 +71,7 @@ fn lines(source_name: &str, text: &str) -> Result<Vec<String>, ModelError> {
     Ok(without_numbers(labels))
 }
 
-/// Takes off the numbers of Teachable Machine's labels (`0 cat`, `1 dog`): where each label begins with its own.
+/// Removes the numbers from Teachable Machine's labels (`0 cat`, `1 dog`), if every label begins with its class number.
 fn without_numbers(labels: Vec<String>) -> Vec<String> {
     let named: Option<Vec<String>> = labels
         .iter()
@@ -84,8 +84,9 @@ fn without_numbers(labels: Vec<String>) -> Vec<String> {
     named.unwrap_or(labels)
 }
 
-/// What a display shows of each label, in composed letters (NFC: `é`, not `e` and an accent): all of it, but of ImageNet's labels, which are lists of synonyms (`tabby, tabby cat`), the
-/// first one where no other class has the same (`maillot` and `maillot, tank suit` are two).
+/// What a display shows of each label, in composed characters (NFC: `é`, not `e` and an accent): all of it, except that
+/// ImageNet's labels are lists of synonyms (`tabby, tabby cat`), of which it shows the first unless another class has the same
+/// (`maillot` and `maillot, tank suit` are two).
 pub fn shown(labels: &[String]) -> Vec<String> {
     if !are_imagenets(labels) {
         return labels.iter().map(|label| composed(label)).collect();
@@ -103,12 +104,13 @@ pub fn shown(labels: &[String]) -> Vec<String> {
     labels.iter().map(short).collect()
 }
 
-/// The text with each letter and its accents in one character, where there is one. Fonts have those; files from macOS often do not.
+/// The text with each letter and its accents composed to one character, if there is one. Fonts have those; files from macOS often
+/// do not.
 pub fn composed(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// Whether these are ImageNet's labels, but for a few that somebody corrected.
+/// Whether these are ImageNet's labels, except for a few that somebody corrected.
 fn are_imagenets(labels: &[String]) -> bool {
     const CORRECTED_MOST: usize = 20;
     let text = shipped::text(shipped::LABELS, shipped::IMAGENET_LABELS).unwrap_or_default();
@@ -124,7 +126,7 @@ pub fn numbered(class_count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Takes off `nXXXXXXXX` and the white space after it.
+/// Removes `nXXXXXXXX` and the white space after it.
 fn without_synset_id(line: &str) -> &str {
     let Some((id, label)) = line.split_once(char::is_whitespace) else {
         return line;
@@ -157,7 +159,7 @@ mod tests {
             parse("l", "0 cat\n1 sea dog\n", 2).unwrap(),
             ["cat", "sea dog"]
         );
-        // Numbers that mean something else stay.
+        // Numbers with another meaning stay.
         for text in ["1 cent\n2 cents\n", "0 cat\n1\n", "0 cat\n2 dog\n"] {
             let as_it_is: Vec<&str> = text.lines().collect();
             assert_eq!(parse("l", text, 2).unwrap(), as_it_is);

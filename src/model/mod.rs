@@ -1,5 +1,5 @@
 //! A model: a network file and what its numbers mean. `models/NAME/model.toml`, once checked, becomes a [`Model`]; a bare
-//! `FILE.onnx` becomes one by looking into the file. Every key stands in `models/README.md`.
+//! `FILE.onnx` becomes one by inspecting the file. `models/README.md` documents every key.
 
 mod bare;
 #[cfg(feature = "tools")]
@@ -32,7 +32,7 @@ use std::path::PathBuf;
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The `model.toml` is wrong: one line a fault.
+    /// The `model.toml` is wrong: one line per fault.
     #[error(transparent)]
     Faults(#[from] Faults),
     /// No model has this name.
@@ -40,7 +40,7 @@ pub enum ModelError {
         "there is no model `{name}`{hint} (`eyelet list models` names them; a path ends in .onnx)"
     )]
     UnknownName {
-        /// What was asked for.
+        /// The name as given.
         name: String,
         /// `, did you mean ...?` or nothing.
         hint: String,
@@ -50,14 +50,14 @@ pub enum ModelError {
     UnknownVariant {
         /// The model's name.
         model: String,
-        /// What was asked for.
+        /// The variant as given.
         variant: String,
         /// `, did you mean ...?` or nothing.
         hint: String,
         /// The variants that it has.
         known: String,
     },
-    /// The model is known, its ONNX file is not on this machine.
+    /// The model is known, but its ONNX file is not on this machine.
     #[error("model `{name}` is not on this machine: no {} ({remedy})", looked.display())]
     Missing {
         /// The model's name.
@@ -72,10 +72,10 @@ pub enum ModelError {
     Unreadable {
         /// Which file.
         path: PathBuf,
-        /// The system's words.
+        /// The operating system's error.
         reason: String,
     },
-    /// The file has another length than its `model.toml` says.
+    /// The file's length differs from the one in its `model.toml`.
     #[error("{} has {got} bytes, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
     Size {
         /// Which file.
@@ -87,7 +87,7 @@ pub enum ModelError {
         /// What to do, after a semicolon, or nothing.
         remedy: String,
     },
-    /// The file has other bytes than its `model.toml` says.
+    /// The file's digest differs from the one in its `model.toml`.
     #[error("{} has sha256 {got}, its model.toml says {want}: it is damaged or another file{remedy}", path.display())]
     Sha256 {
         /// Which file.
@@ -99,7 +99,7 @@ pub enum ModelError {
         /// What to do, after a semicolon, or nothing.
         remedy: String,
     },
-    /// The labels are no labels, or not as many as the model has classes.
+    /// The labels are not valid labels, or not as many as the model has classes.
     #[error("labels {source_name}: {reason}")]
     Labels {
         /// The file.
@@ -107,7 +107,7 @@ pub enum ModelError {
         /// What is wrong, and what would be right.
         reason: String,
     },
-    /// The ONNX file is no network that can be used.
+    /// The ONNX file is not a usable network.
     #[error("{0}")]
     Network(String),
 }
@@ -121,20 +121,20 @@ impl From<ModelError> for Failure {
     }
 }
 
-/// Everything that is true of a model.
+/// Everything known about a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// The folder's name under `models/`, or the file's stem.
     pub name: String,
     /// The ONNX file.
     pub file: PathBuf,
-    /// What goes in.
+    /// The input.
     pub input: InputSpec,
-    /// What comes out.
+    /// The output.
     pub output: OutputSpec,
-    /// One label a class, `output.class_count` of them.
+    /// One label per class, `output.class_count` of them.
     pub labels: Vec<String>,
-    /// Who says what of this, in the words of `model.toml`.
+    /// The source of each of these, in the words of `model.toml`.
     pub facts: Vec<Fact>,
 }
 

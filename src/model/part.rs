@@ -1,8 +1,8 @@
-//! The file into which a download grows: `FILE.part` beside the `FILE` that it will be.
+//! The file of a download in progress: `FILE.part` beside the final `FILE`.
 //!
-//! Bytes are hashed as they are written. What is in a `.part` may be right, so it is kept after a break and gone on with the
-//! next time; as soon as its bytes are known to be wrong it is emptied. Only [`Part::finish`] makes it the model, and only when
-//! length and sha256 are the stated ones, by a rename that is either done or not.
+//! Bytes are hashed as they are written. The contents of a `.part` may be right, so they are kept after an interruption and
+//! continued the next time; once they are known to be wrong the file is emptied. Only [`Part::finish`] turns it into the model,
+//! and only if length and sha256 are the stated ones, by an atomic rename.
 
 use super::find::hex;
 use sha2::{Digest, Sha256};
@@ -10,36 +10,36 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes a write.
+/// Bytes per write.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// A download under way, locked against a second one.
+/// A download in progress, locked against a second one.
 #[derive(Debug)]
 pub struct Part {
     file: File,
     path: PathBuf,
     target: PathBuf,
     hasher: Sha256,
-    /// Bytes that are in the file.
+    /// Bytes in the file so far.
     pub length: u64,
-    /// Bytes that the whole file has.
+    /// Bytes of the whole file.
     pub size: u64,
     sha256: String,
 }
 
-/// Why bytes were not taken.
+/// Why copying stopped.
 #[derive(Debug)]
 pub enum CopyError {
     /// They could not be read: what was read so far may be right.
     Read(io::Error),
     /// They could not be written (full disk).
     Write(io::Error),
-    /// There are more of them than the file has.
+    /// There are more bytes than the whole file has.
     TooLong,
 }
 
 impl Part {
-    /// Opens or makes the `.part` of `target`, which is to have `size` bytes with the digest `sha256`.
+    /// Opens or creates the `.part` of `target`, which must have `size` bytes with the digest `sha256`.
     pub fn open(target: &Path, size: u64, sha256: &str) -> io::Result<Self> {
         let mut name = target.as_os_str().to_owned();
         name.push(".part");
@@ -86,7 +86,7 @@ impl Part {
         }
     }
 
-    /// Throws away what is there.
+    /// Discards the contents.
     pub fn empty(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -95,7 +95,7 @@ impl Part {
         Ok(())
     }
 
-    /// Appends what `source` gives until its end; `progress` is told the length after each write.
+    /// Appends everything from `source`; `progress` gets the length after each write.
     pub fn take_from(
         &mut self,
         source: &mut dyn Read,
@@ -121,14 +121,14 @@ impl Part {
         }
     }
 
-    /// The digest of what is there, when it is not the stated one.
+    /// The digest of the contents, if it is not the stated one.
     pub fn wrong_digest(&self) -> Option<String> {
         let digest = hex(&self.hasher.clone().finalize());
         (digest != self.sha256).then_some(digest)
     }
 
-    /// Makes the file the model: flushes it to the disk, renames it, flushes the folder. To be called when the length is
-    /// `size` and [`Self::wrong_digest`] is `None`.
+    /// Turns the file into the model: flushes it to the disk, renames it, flushes the folder. Call it when the length is `size`
+    /// and [`Self::wrong_digest`] is `None`.
     pub fn finish(self) -> io::Result<()> {
         debug_assert!(self.length == self.size && self.wrong_digest().is_none());
         self.file.sync_all()?;
@@ -139,10 +139,10 @@ impl Part {
         Ok(())
     }
 
-    /// Ends a download that failed: an empty file is removed, bytes that may be right stay for the next time.
+    /// Ends a failed download: an empty file is removed, bytes that may be right stay for the next time.
     pub fn abandon(self) {
         if self.length == 0 {
-            // It is empty, so that it stays harms nobody.
+            // It is empty, so leaving it is harmless.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -188,7 +188,7 @@ mod tests {
         let error = part.take_from(&mut &b"abcdefg"[..], &mut |_| ());
         assert!(matches!(error, Err(CopyError::TooLong)));
         part.abandon();
-        // A part that is longer than the file is no part of it.
+        // A part longer than the file cannot be part of it.
         fs::write(folder.path().join("net.onnx.part"), "abcdefg").unwrap();
         let part = open(&target).unwrap();
         assert_eq!(part.length, 0);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_a_write_error() {
-        // /dev/full takes no byte.
+        // /dev/full accepts no bytes.
         let mut part = Part {
             file: OpenOptions::new().write(true).open("/dev/full").unwrap(),
             path: "unused".into(),

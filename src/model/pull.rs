@@ -1,7 +1,7 @@
-//! Fetching a model's ONNX file: from its addresses, from a mirror (an address or a folder), or from a file.
+//! Downloads a model's ONNX file: from its URLs, from a mirror (a URL or a folder), or from a file.
 //!
-//! Nothing is ever at the model's place but the whole file with the stated sha256: bytes go to `FILE.part` (see [`super::part`])
-//! and are renamed when they are right. Nothing waits without a limit ([`Limits`]).
+//! The model's path never holds anything but the whole file with the stated sha256: bytes go to `FILE.part` (see
+//! [`super::part`]), which is renamed once they are verified. Every wait has a timeout ([`Limits`]).
 
 use super::part::{CopyError, Part};
 use super::{Named, find};
@@ -14,10 +14,10 @@ use std::time::Duration;
 use ureq::http::StatusCode;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 
-/// How long to wait.
+/// Timeouts.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// For a name to be resolved, and for a connection, each.
+    /// For name resolution and for connecting, each.
     pub connect: Duration,
     /// For the next bytes.
     pub no_progress: Duration,
@@ -32,19 +32,19 @@ impl Default for Limits {
     }
 }
 
-/// One place where a file may be fetched.
+/// One source of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// An http(s) address.
+    /// An http(s) URL.
     Url(String),
     /// A file on this machine.
     File(PathBuf),
 }
 
 impl Source {
-    /// The places for `file`: the mirror alone when there is one, the stated addresses otherwise.
+    /// The sources of `file`: only the mirror if there is one, the stated URLs otherwise.
     ///
-    /// A mirror is the address of a folder, a folder, or the file itself.
+    /// A mirror is the URL of a folder, a folder, or the file itself.
     pub fn of(file: &str, urls: &[String], mirror: Option<&str>) -> Vec<Self> {
         match mirror {
             None => urls.iter().cloned().map(Self::Url).collect(),
@@ -62,7 +62,7 @@ impl Source {
         }
     }
 
-    /// For messages: without a password that the address may carry.
+    /// For messages: without a password that the URL may contain.
     fn shown(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
@@ -78,24 +78,24 @@ impl Source {
     }
 }
 
-/// What a download tells while it runs.
+/// Progress of a download.
 pub trait Progress {
-    /// Bytes from `source` will come; `have` of `size` are there already.
+    /// `source` is about to send; `have` of `size` bytes are already there.
     fn begin(&mut self, source: &str, have: u64, size: u64);
-    /// So many bytes are there now.
+    /// Number of bytes so far.
     fn reached(&mut self, have: u64);
 }
 
-/// What [`pull`] did.
+/// The result of [`pull`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
-    /// The file was there already, with the stated sha256.
+    /// The file was already there, with the stated sha256.
     Already(PathBuf),
-    /// The file was fetched.
+    /// The file was downloaded.
     Fetched(PathBuf),
 }
 
-/// Fetches the ONNX file of `named`, unless it is there and right.
+/// Downloads the ONNX file of `named`, unless it is there with the right digest.
 pub fn pull(
     named: &Named,
     roots: &DataRoots,
@@ -124,7 +124,7 @@ pub fn pull(
         )));
     }
     let target = match existing {
-        // A file that is there and wrong is replaced, or else it would still be found first.
+        // A wrong file at that path is replaced, or else it would still be found first.
         Some(path) => path,
         None => destination(named, roots)?.join(&file.file),
     };
@@ -149,7 +149,7 @@ pub fn pull(
             Err(Fault::There(reason)) => {
                 let failure = format!("{}: {reason}", source.shown());
                 if let Some(next) = sources.get(number + 1) {
-                    log::warn!("{name}: {failure}; now from {}", next.shown());
+                    log::warn!("{name}: {failure}; trying {}", next.shown());
                 }
                 failures.push(failure);
             }
@@ -160,7 +160,7 @@ pub fn pull(
     let kept = match kept {
         0 => String::new(),
         kept => {
-            format!("; {kept} of {size} bytes are kept, and the same command goes on from there")
+            format!("; {kept} of {size} bytes are kept, and the same command continues from there")
         }
     };
     let other = match mirror {
@@ -177,7 +177,7 @@ fn download(message: String) -> Failure {
     Failure::new(Cause::Download, message)
 }
 
-/// Where the file of `named` goes: beside its `model.toml`, or into the data root that takes new files.
+/// Where to put the file of `named`: beside its `model.toml`, or into the data root that takes new files.
 fn destination(named: &Named, roots: &DataRoots) -> Result<PathBuf, Failure> {
     let name = &named.name;
     let relative = Path::new("models").join(name);
@@ -191,22 +191,22 @@ fn destination(named: &Named, roots: &DataRoots) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Why one source did not give the file.
+/// Why a source did not deliver the file.
 enum Fault {
-    /// The source's fault: the next one may do better.
+    /// The source's fault: the next one may work.
     There(String),
     /// This machine's fault (full disk).
     Here(String),
 }
 
 impl From<std::io::Error> for Fault {
-    /// Of the `.part` file.
+    /// An error from the `.part` file.
     fn from(error: std::io::Error) -> Self {
         Self::Here(error.to_string())
     }
 }
 
-/// Brings `part` to its full length with the right digest, or says why not. Wrong bytes are thrown away.
+/// Completes `part` to its full length with the right digest, or says why not. Wrong bytes are discarded.
 fn fetch(
     source: &Source,
     part: &mut Part,
@@ -215,7 +215,7 @@ fn fetch(
 ) -> Result<(), Fault> {
     let resumed = part.length > 0;
     match fetch_once(source, part, limits, progress) {
-        // What was there from before may have been of another file: once more from the start.
+        // The bytes kept from before may be of another file: once more from the start.
         Err(Fault::There(_)) if resumed && part.length == 0 => {
             fetch_once(source, part, limits, progress)
         }
@@ -292,7 +292,7 @@ fn check_length(length: u64, size: u64) -> Result<(), Fault> {
     )))
 }
 
-/// Asks `url` for what `part` lacks; what comes goes to the end of `part`.
+/// Requests the missing bytes of `part` from `url`, and appends them to `part`.
 fn open_url(url: &str, part: &mut Part, limits: Limits) -> Result<Box<dyn Read>, Fault> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -324,7 +324,7 @@ fn open_url(url: &str, part: &mut Part, limits: Limits) -> Result<Box<dyn Read>,
     };
     match response.status() {
         StatusCode::OK => {
-            // The whole file comes, asked for or not.
+            // The server sends the whole file, whether or not that was requested.
             if let Some(length) = header(CONTENT_LENGTH).and_then(|text| text.parse().ok()) {
                 check_length(length, part.size)?;
             }
@@ -349,14 +349,14 @@ fn open_url(url: &str, part: &mut Part, limits: Limits) -> Result<Box<dyn Read>,
     Ok(Box::new(response.into_body().into_reader()))
 }
 
-/// The start, and the length of the whole, of `bytes START-END/WHOLE`.
+/// The start and the total length of `bytes START-END/WHOLE`.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     Some((start.trim().parse().ok()?, whole.trim().parse().ok()))
 }
 
-/// The words for a fault of the network.
+/// The text for a network error.
 fn plain(error: &std::io::Error, limits: Limits) -> String {
     let inner = error
         .get_ref()

@@ -1,5 +1,5 @@
-//! Rules by which pixels usually become a network's values, for `eyelet model describe`: what a network says of a photo under
-//! each of them shows a person which is its own.
+//! The usual rules by which pixels become a network's values, for `eyelet model describe`: the scores of a photo under each of
+//! them show which rule is the network's.
 
 use super::file;
 use super::hints::Pixels;
@@ -9,18 +9,18 @@ use crate::spec::{ChannelOrder, Dtype, InputSpec};
 /// Values of two rules that differ by less are the same: a hundredth of the step from one pixel to the next.
 const SAME: f32 = 0.01;
 
-/// A rule, by its name and for the channels in both orders.
+/// A rule: its name, and its input in both channel orders.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// For the head of a column.
+    /// Column heading.
     pub name: &'static str,
-    /// What goes in under it.
+    /// The input under it.
     pub input: InputSpec,
-    /// Whether the description says so.
+    /// Whether it is the rule in the description.
     pub is_described: bool,
 }
 
-/// The rules that make sense for a network that says `inspected` of itself and is described by `input`.
+/// The rules that make sense for a network that says `inspected` about itself and is described by `input`.
 pub fn plausible(input: &InputSpec, inspected: &Inspected) -> Vec<Rule> {
     let half = Pixels {
         scale: 1.0 / 255.0,
@@ -133,7 +133,7 @@ mod tests {
         let four = ["imagenet*", "0..1", "-1..1", "0..255"];
         let bgr = ["imagenet bgr", "0..1 bgr", "-1..1 bgr", "0..255 bgr"];
         assert_eq!(names(&usual, false, None), [four, bgr].concat());
-        // The same rule in other words, and one that is none of them.
+        // The same rule written differently, and one that is none of them.
         let same = names(&with(1.0 / 127.5, 1.0, 1.0), false, None);
         assert_eq!(same[..4], ["imagenet", "0..1", "-1..1*", "0..255"]);
         let own = names(&with(1.0, 127.0, 128.0), false, None);
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(own.len(), 10);
         let grey = names(&with(1.0 / 255.0, 0.0, 1.0), true, None);
         assert_eq!(grey, ["0..1*", "-1..1", "0..255"]);
-        // What the graph does itself, and bytes, leave nothing but the order of the channels open.
+        // With a graph that normalises, and with bytes, only the order of the channels is open.
         let itself = names(&with(1.0, 0.0, 1.0), false, Some(255.0));
         assert_eq!(itself, ["0..255*", "0..255 bgr"]);
         let bytes = InputSpec::imagenet(Layout::Nhwc, Dtype::U8, 224, 224);

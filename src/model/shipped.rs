@@ -1,9 +1,9 @@
-//! The `model.toml`s and labels of the tree, compiled in, so that a name is known without the source tree at hand.
+//! The repository's `model.toml`s and labels, compiled in, so that names work without the source tree.
 
-/// A file of the tree, by its path below `models/`.
+/// A file of the repository, by its path below `models/`.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
-    /// With `/` between the parts.
+    /// With `/` as separator.
     pub path: &'static str,
     /// Its text.
     pub text: &'static str,
@@ -18,13 +18,13 @@ macro_rules! shipped {
     };
 }
 
-/// Every `NAME/model.toml`. A test holds this against the folder.
+/// Every `NAME/model.toml`. A test compares this with the folder.
 pub const MODELS: &[Shipped] = shipped!["efficientnet-lite0/model.toml", "mobilenet-v2/model.toml"];
 
 /// The label files that these name.
 pub const LABELS: &[Shipped] = shipped!["efficientnet-lite0/labels.txt"];
 
-/// The labels of ImageNet's 1000 classes: for a network of 1000 classes that says nothing of its labels.
+/// The labels of ImageNet's 1000 classes: for a network with 1000 classes and no labels of its own.
 pub const IMAGENET_LABELS: &str = "efficientnet-lite0/labels.txt";
 
 /// The names of the shipped models.

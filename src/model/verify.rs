@@ -1,7 +1,7 @@
-//! Runs a model on the stored inputs beside it and compares with the stored outputs.
+//! Runs a model on the stored inputs beside it and compares its scores with the stored outputs.
 //!
 //! The published models come with folders `test_data_set_0`, `test_data_set_1`, ...; each has `input_0.pb` and `output_0.pb`,
-//! ONNX `TensorProto` messages: what goes in, and what the publisher's runtime made of it.
+//! ONNX `TensorProto` messages: the input, and the output of the publisher's runtime.
 
 use super::{Model, ModelError};
 use crate::network::Network;
@@ -16,32 +16,32 @@ use std::path::{Path, PathBuf};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
-/// A stored tensor is one picture or its scores; anything longer is no such thing.
+/// Limit on a stored tensor, which is one picture or its scores; a longer file is something else.
 const MAX_TENSOR_BYTES: u64 = 256 << 20;
 
-/// How far a stored input may be from the value of a pixel and still be that pixel, for plans that take quantised pixels:
-/// a hundredth of the step from one pixel value to the next.
+/// How far a stored input may be from a pixel's value and still count as that pixel, for plans that take quantised pixels: a
+/// hundredth of the step from one pixel value to the next.
 const PIXEL_TOLERANCE: f32 = 0.01;
 
-/// One stored input, run, and compared.
+/// The comparison for one stored input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     /// The folder's name, `test_data_set_0`.
     pub data_set: String,
     /// The largest difference of one score.
     pub largest_difference: f32,
-    /// The way from the smallest to the largest stored score.
+    /// The range from the smallest to the largest stored score.
     pub stored_range: f32,
-    /// The best class of our scores.
+    /// The best class by our scores.
     pub best: usize,
-    /// The best class of the stored ones.
+    /// The best class by the stored ones.
     pub stored_best: usize,
 }
 
-/// Why a comparison was not made.
+/// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// A stored tensor is missing, damaged or of another model.
+    /// A stored tensor is missing, damaged or from another model.
     #[error("{} {why}", path.display())]
     Stored {
         /// Which file.
@@ -60,32 +60,32 @@ impl From<VerifyError> for crate::Failure {
     }
 }
 
-/// Scores of a float network by two runtimes differ by the order of their sums, and by less than this.
+/// Scores of a float network from two runtimes differ because of the order of their sums, and by less than this.
 pub const FLOAT_TOLERANCE: f32 = 1e-3;
 
-/// Scores of an 8-bit network come in steps, and runtimes that round apart differ by some of them: over the fifty layers of
-/// MobileNet v2, ONNX Runtime's own levels of optimisation by up to 7, and ours from its lowest by up to 10. The step is taken
-/// as a 255th of the way from the smallest to the largest stored score: it is that or more.
+/// Scores of an 8-bit network come in steps, and runtimes that round differently differ by some of them: over the fifty layers of
+/// MobileNet v2, ONNX Runtime's own optimisation levels by up to 7, and ours from its lowest by up to 10. The step is taken as a
+/// 255th of the range from the smallest to the largest stored score: it is at least that.
 pub const QUANTISED_TOLERANCE_STEPS: f32 = 12.0;
 
-/// Stored scores of a half-precision network were rounded after each layer, to 2^-11 of their size (float16) or 2^-8
-/// (bfloat16). Eyelet runs such a network in float32 and rounds nothing, so by the depth of a network they come apart by
-/// some such steps. This share of the way from the smallest to the largest stored score is as much as passes for 8 bits.
+/// Stored scores of a half-precision network were rounded after each layer, to 2^-11 of their size (float16) or 2^-8 (bfloat16).
+/// Eyelet runs such a network in float32 without that rounding, so depending on the network's depth they differ by some such
+/// steps. This fraction of the range from the smallest to the largest stored score is the same tolerance as for 8 bits.
 pub const HALF_TOLERANCE_SHARE: f32 = 1.0 / 64.0;
 
-/// In what arithmetic a network was made, which says how near to stored scores others can come.
+/// The arithmetic for which a network was made, which determines the tolerance against stored scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
     /// float32.
     Float,
-    /// float16 or bfloat16, with so many significant bits.
+    /// float16 or bfloat16, with this many significant bits.
     Half(u32),
     /// 8-bit integers.
     Quantised,
 }
 
 impl std::fmt::Display for Precision {
-    /// Why its tolerance passes.
+    /// The reason for its tolerance.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Float => Ok(()),
@@ -98,20 +98,20 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// What the file says of the stored outputs.
+/// What the file says about the stored outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Looked {
-    /// In what arithmetic they were computed.
+    /// The arithmetic in which they were computed.
     pub precision: Precision,
-    /// Which of the outputs are the scores.
+    /// Index of the output with the scores.
     pub output: usize,
-    /// Whether the scores come as integers.
+    /// Whether the scores are integers.
     pub gives_integers: bool,
-    /// How those stand for numbers: runtimes store the integers, and Eyelet gives the numbers.
+    /// How those stand for numbers: runtimes store the integers, and Eyelet returns the numbers.
     pub quantisation: Option<Quantisation>,
 }
 
-/// Checks that the network's input has the name that the `model.toml` states, when it states one.
+/// Checks that the network's input has the name that the `model.toml` states, if it states one.
 pub fn look(model: &Model, stated_name: Option<&str>) -> Result<Looked, ModelError> {
     let file = model.file.display();
     let outline = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
@@ -173,8 +173,8 @@ pub fn data_sets(file: &Path) -> Vec<PathBuf> {
     numbered.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Runs `network`, which is `model`'s, on the input in the folder `data_set`, and compares with the stored output that
-/// `looked` tells of.
+/// Runs `network`, which belongs to `model`, on the input in the folder `data_set`, and compares with the stored output that
+/// `looked` describes.
 pub fn compare(
     network: &mut Network,
     model: &Model,
@@ -216,7 +216,7 @@ pub fn compare(
             .iter()
             .zip(expected)
             .map(|(a, b)| (a - b).abs())
-            // A stored score that is not a number differs by as much as there is.
+            // The difference to a stored NaN is NaN, which counts as larger.
             .fold(0.0, |largest, d| if d <= largest { largest } else { d }),
         stored_range: expected.iter().fold(f32::MIN, |a, b| a.max(*b))
             - expected.iter().fold(f32::MAX, |a, b| a.min(*b)),
@@ -226,7 +226,7 @@ pub fn compare(
 }
 
 impl Compared {
-    /// The largest difference that passes when the user states none.
+    /// The largest difference that passes if the user states none.
     pub fn usual_tolerance(&self, precision: Precision) -> f32 {
         match precision {
             Precision::Float => FLOAT_TOLERANCE,
@@ -236,8 +236,8 @@ impl Compared {
     }
 }
 
-/// Stored scores as the numbers that Eyelet gives. Floats are these already, also where the network gives integers: whoever
-/// stored them dequantised them.
+/// Stored scores as the numbers that Eyelet returns. Floats already are, even if the network outputs integers: whoever stored
+/// them dequantised them.
 fn numbers(values: Vec<f32>, kind: DataType, looked: &Looked) -> Result<Vec<f32>, String> {
     if kind == DataType::Float {
         return Ok(values);
@@ -303,7 +303,7 @@ fn fill(
     encoder: &Encoder,
 ) -> Result<(), String> {
     let wanted = spec.width_px as usize * spec.height_px as usize * 3;
-    // The picture of a grey network: its luma is the same when all three colours are that.
+    // The picture of a greyscale network: the luma of three equal colours is that same value.
     let pixels = spec.width_px as usize * spec.height_px as usize;
     let grey: Vec<f32> = match spec.layout {
         _ if values.len() != pixels => Vec::new(),
@@ -317,7 +317,7 @@ fn fill(
             values.len()
         ));
     }
-    // The plan's axes may stand in another order than the file's, in which the values are stored.
+    // The plan's axes may be in a different order from the file's, in which the values are stored.
     let channel_and_source = |place: usize| {
         let (pixel, channel) = match encoder.layout {
             Layout::Nchw => (place % pixels, place / pixels),
@@ -348,7 +348,7 @@ fn fill(
     Ok(())
 }
 
-/// What the plan takes for the pixel whose value is `value`: the plan has no place for a value that no pixel has.
+/// The plan's encoding of the pixel whose value is `value`: the plan cannot encode a value that no pixel has.
 fn byte_of(value: f32, colour: usize, spec: &InputSpec, encoder: &Encoder) -> Result<u8, String> {
     let pixel = (value * spec.std[colour] + spec.mean[colour]) / spec.scale;
     let whole = pixel.round();
@@ -391,7 +391,7 @@ mod tests {
             channels: ChannelOrder::Bgr,
             ..InputSpec::imagenet(Layout::Nchw, Dtype::F32, 1, 1)
         };
-        // The plan's own table: the pixel, turned around.
+        // The plan's own table: the pixel, inverted.
         let encoder = Encoder {
             table: Table::U8(Box::new(
                 [std::array::from_fn(|pixel| 255 - pixel as u8); 3],

@@ -1,10 +1,10 @@
-//! From the 8-bit crop to the tensor's values, by table.
+//! Converts the 8-bit crop to the tensor's values, by table.
 
 use super::pipeline::PreprocessError;
 use crate::spec::{ChannelOrder, Encoder, Input, Layout, Table};
 
 impl Encoder {
-    /// Fills `input` from a packed RGB picture of as many pixels; another count or element type is an error.
+    /// Fills `input` from a packed RGB picture with as many pixels; another count or element type is an error.
     pub fn encode(&self, rgb: &[u8], input: Input<'_>) -> Result<(), PreprocessError> {
         self.check(&input, rgb.len())?;
         match (&self.table, input) {
@@ -15,7 +15,7 @@ impl Encoder {
         Ok(())
     }
 
-    /// Whether `input` is of this encoder's type and has `values` values.
+    /// Whether `input` has this encoder's type and `values` values.
     pub(super) fn check(&self, input: &Input<'_>, values: usize) -> Result<(), PreprocessError> {
         let expected = match self.table {
             Table::F32(_) => "f32",

@@ -1,15 +1,15 @@
-//! A table of bytes that is a straight line, computed instead of looked up: `limit(slope * pixel + start)` for many values side by
-//! side. Normalisation and quantisation together are such a line. Only a line that gives every entry of its table is used.
+//! A table of bytes that is a straight line, computed instead of looked up: `limit(slope * pixel + start)` for many values in
+//! parallel. Normalisation and quantisation together are such a line. Only a line that gives every entry of its table is used.
 
 use super::lanes::{self, Pass, Vectors};
 use crate::spec::{ChannelOrder, Encoder, Layout, Table};
 
-/// Fraction bits: 255 steps of half a unit in the last place are then 0.0001 of a byte.
+/// Fraction bits: the error of 255 steps, each half a unit in the last place, is then 0.0001 of a byte.
 pub(super) const FRACTION_BITS: u32 = 20;
 /// Steeper lines would overflow 32 bits.
 const STEEPEST: f64 = 4.0;
 
-/// A line a colour: `clamp((slope * pixel + start) >> FRACTION_BITS, 0, 255) ^ flip`.
+/// One line per colour: `clamp((slope * pixel + start) >> FRACTION_BITS, 0, 255) ^ flip`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lines {
     slope: [i32; 3],
@@ -51,7 +51,7 @@ impl Lines {
         (value >> FRACTION_BITS).clamp(0, 255) as u8 ^ self.flip
     }
 
-    /// Packed RGB to as many values in the same order.
+    /// Converts packed RGB to as many values in the same order.
     pub fn run(&self, rgb: &[u8], values: &mut [u8]) {
         struct Run<'a>(&'a Lines, &'a [u8], &'a mut [u8]);
         impl Pass for Run<'_> {
@@ -76,9 +76,9 @@ impl Lines {
     }
 }
 
-/// The slope and start of the line through the middle of what a table leaves open; `None` when no line rounds to it.
+/// The slope and start of the line through the middle of a table's tolerance; `None` if no line rounds to it.
 fn line_of(table: &[u8; 256]) -> Option<(f64, f64)> {
-    // With a given slope, each entry leaves its line's start an interval; those at the limits are open to one side.
+    // For a given slope, each entry allows an interval for the line's start; entries at the limits are open on one side.
     let interval = |slope: f64| {
         let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
         for (pixel, &byte) in table.iter().enumerate() {
@@ -96,7 +96,7 @@ fn line_of(table: &[u8; 256]) -> Option<(f64, f64)> {
         let (low, high) = interval(slope);
         high - low
     };
-    // The room is a concave function of the slope.
+    // The interval's length is a concave function of the slope.
     let (mut left, mut right) = (-STEEPEST, STEEPEST);
     for _ in 0..100 {
         let third = (right - left) / 3.0;
@@ -108,7 +108,7 @@ fn line_of(table: &[u8; 256]) -> Option<(f64, f64)> {
     }
     let slope = f64::midpoint(left, right);
     let (low, high) = interval(slope);
-    // Steeper by a twentieth than the steepest would be at the border of the search.
+    // A slope within a twentieth of the steepest would be at the border of the search.
     let inside = slope.abs() < STEEPEST * 0.95 && low < high;
     (inside && low.is_finite() && high.is_finite()).then(|| (slope, f64::midpoint(low, high)))
 }

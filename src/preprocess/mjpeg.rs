@@ -1,23 +1,23 @@
 //! MJPEG frames become RGB24 frames; all other frames pass through untouched.
 //!
-//! The picture's buffer is allocated at start, and a picture is looked at before it is decoded: it must be of the frame's size,
-//! and sequential with a single scan, as all cameras send them, so that no picture makes the decoder keep all of its
-//! coefficients. It must be complete too (cut pictures would come out half grey): every block must be there, while the end
-//! marker, which some webcams leave out, and the last eight bytes before it may be missing. The decoder (zune-jpeg) still allocates and frees working
-//! rows for each frame: a constant count, and bytes that depend on the width alone (`tests/frame_path_allocations`).
+//! The picture's buffer is allocated at start, and a picture is checked before it is decoded: it must have the frame's size, and
+//! be sequential with a single scan, as all cameras send them, so that no picture makes the decoder keep all of its coefficients.
+//! It must be complete too (truncated pictures would come out half grey): every block must be there, but the end marker, which
+//! some webcams omit, and the last eight bytes before it may be missing. The decoder (zune-jpeg) still allocates and frees
+//! working rows for each frame: a constant count, and bytes that depend only on the width (`tests/frame_path_allocations`).
 //!
-//! Webcams leave out the Huffman tables and mean the standard's own (ITU-T T.81, K.3); they are put in where none are.
+//! Webcams omit the Huffman tables and imply the standard's own (ITU-T T.81, K.3); they are inserted if there are none.
 
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
 use crate::jpeg::{self, Fault, Progress, Walker};
 
-/// Decodes MJPEG frames into a buffer of its own.
+/// Decodes MJPEG frames into its own buffer.
 #[derive(Debug)]
 pub struct MjpegDecoder {
     largest: Geometry,
     /// The decoded picture.
     rgb: Vec<u8>,
-    /// A picture with tables put in.
+    /// A picture with inserted tables.
     completed: Vec<u8>,
     /// The DHT segment of the standard tables.
     tables: Vec<u8>,
@@ -32,12 +32,10 @@ pub enum MjpegError {
     /// The JPEG's structure or data is damaged.
     #[error("the JPEG is damaged: {0}")]
     Damaged(String),
-    /// The JPEG is not of the kind that video is made of.
-    #[error(
-        "the JPEG is progressive or has several scans; as a video frame only one with a single scan is taken"
-    )]
+    /// The JPEG is not of a kind used for video.
+    #[error("the JPEG is progressive or has several scans; a video frame must have a single scan")]
     Scans,
-    /// The JPEG is of another size than the camera said.
+    /// The JPEG's size differs from the camera's frame size.
     #[error("the JPEG is {}x{} pixels, the camera promised {}x{}", .got.0, .got.1, .promised.0, .promised.1)]
     Size {
         /// Width and height of the JPEG.
@@ -45,7 +43,7 @@ pub enum MjpegError {
         /// Width and height of the frame.
         promised: (u32, u32),
     },
-    /// The frame is larger than the buffers that were made at start.
+    /// The frame is larger than the buffers allocated at start.
     #[error("{0} is larger than the MJPEG buffers that were made at start")]
     TooLarge(Geometry),
     /// The frame's geometry is impossible.
@@ -54,7 +52,7 @@ pub enum MjpegError {
 }
 
 impl MjpegDecoder {
-    /// Makes buffers for pictures up to the size of `largest`, if its format is MJPEG; none otherwise.
+    /// Allocates buffers for pictures up to the size of `largest`, if its format is MJPEG; none otherwise.
     pub fn new(largest: Geometry) -> Self {
         let pixels = if largest.format == PixelFormat::Mjpeg {
             u64::from(largest.width_px) * u64::from(largest.height_px)
@@ -66,7 +64,7 @@ impl MjpegDecoder {
         Self {
             largest,
             rgb: vec![0; pixels * 3],
-            // Drivers give an MJPEG frame no more room than this.
+            // Drivers give an MJPEG frame no more space than this.
             completed: Vec::with_capacity(if pixels == 0 {
                 0
             } else {
@@ -76,7 +74,7 @@ impl MjpegDecoder {
         }
     }
 
-    /// The same picture as RGB24 if it is MJPEG, the same frame if it is not. Time and sequence are kept.
+    /// The same picture as RGB24 if it is MJPEG, otherwise the same frame. Time and sequence are kept.
     pub fn decode<'a>(&'a mut self, frame: Frame<'a>) -> Result<Frame<'a>, MjpegError> {
         if frame.geometry.format != PixelFormat::Mjpeg {
             return Ok(frame);
@@ -136,7 +134,7 @@ impl MjpegDecoder {
     }
 }
 
-/// Codes of each length 1..=16, then the values, of the tables K.3 to K.6.
+/// Number of codes for each length 1..=16, then the values, of the tables K.3 to K.6.
 const DC_LUMA: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
 const DC_CHROMA: [u8; 16] = [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0];
 const DC_VALUES: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
@@ -183,7 +181,7 @@ fn standard_tables() -> Vec<u8> {
         segment.extend_from_slice(lengths);
         segment.extend_from_slice(values);
     }
-    // The length counts itself and not the marker: 2 + 2 * (17 + 12) + 2 * (17 + 162).
+    // The length includes itself but not the marker: 2 + 2 * (17 + 12) + 2 * (17 + 162).
     segment[2..4].copy_from_slice(&418u16.to_be_bytes());
     segment
 }
@@ -281,7 +279,7 @@ mod tests {
         let mut decoder = decoder();
         let mut least_accepted = data_end;
         for end in 4..jpeg.len() {
-            // As a webcam that leaves the end marker out; with an end marker behind the cut; with a marker of the next picture.
+            // As from a webcam that omits the end marker; with an end marker after the cut; with a marker of the next picture.
             for behind in [&[][..], &[0xff, 0xd9], &[0xff]] {
                 let cut = [&jpeg[..end], behind].concat();
                 match decoder.decode(frame(&cut)) {
@@ -290,7 +288,7 @@ mod tests {
                     Err(MjpegError::Truncated(length)) if end < data_end => {
                         assert_eq!(length, cut.len());
                     }
-                    // In the headers the cut may leave a marker that is none.
+                    // In the headers the cut may leave an invalid marker.
                     Err(error) => assert!(end < scan_at, "{end}: {error}"),
                 }
             }
@@ -303,7 +301,7 @@ mod tests {
 
     #[test]
     fn flat_pictures_of_few_bits_are_whole() {
-        // Two bits a block: the decoder has read to the end before it comes to the last rows.
+        // Two bits per block: the decoder has read to the end before it reaches the last rows.
         for (w, h) in [(16, 16), (16, 400), (64, 64), (1, 1), (8, 2000)] {
             let mut jpeg = Vec::new();
             JpegEncoder::new_with_quality(&mut jpeg, 1)

@@ -4,17 +4,16 @@
 //! frame bytes --vertical taps--> columns of 8 rows --horizontal taps--> RGB crop --256-entry tables--> tensor
 //! ```
 //!
-//! Which part of the frame goes where is `placement`'s: crop, fit or stretch, of the whole picture or of a region of it.
-//! The resize yields 8-bit RGB (the crop, which the display shows too), and an [`Encoder`] turns each 8-bit value into the
-//! input's value by a 256-entry table a channel, or by the straight line that a table of bytes is. Only the part of the frame
-//! that is needed is read, once (rows that two blocks share, twice); rotation and mirror are a choice of indices. What a fitted
-//! picture leaves free is filled when the tables are built, and never touched again.
+//! `placement` decides which part of the frame goes where: crop, fit or stretch, of the whole picture or of a region of it. The
+//! resize yields 8-bit RGB (the crop, which the display shows too), and an [`Encoder`] turns each 8-bit value into the input's
+//! value by a 256-entry table per channel, or by the straight line that fits a table of bytes. Only the needed part of the frame
+//! is read, once (rows shared by two blocks, twice); rotation and mirroring only change indices. The borders of a fitted picture
+//! are filled when the tables are built, and never touched again.
 //!
-//! Colour: YUYV, UYVY, NV12, YU12 and P010 are BT.601, limited range; their planes are resized first, chroma with taps of its own
-//! (its samples taken to sit in the middle of the pixels that share them), and converted after that. GREY is full range. Of samples
-//! with more than 8 bits the upper eight count (`narrow`).
-//! MJPEG is decoded before ([`MjpegDecoder`]). Raw mosaics of a sensor are developed into small RGB pictures (`develop`), which
-//! are then resized as others are.
+//! Colour: YUYV, UYVY, NV12, YU12 and P010 are BT.601, limited range; their planes are resized first, chroma with separate taps
+//! (its samples are taken to be centred on the pixels that share them), and converted after that. GREY is full range. Of samples
+//! with more than 8 bits the upper eight count (`narrow`). MJPEG is decoded first ([`MjpegDecoder`]). A sensor's raw mosaics are
+//! developed into small RGB pictures (`develop`), which are then resized like any other.
 //!
 //! [`Encoder`]: crate::spec::Encoder
 
@@ -35,7 +34,7 @@ pub use mjpeg::{MjpegDecoder, MjpegError};
 pub use pipeline::{Preprocess, PreprocessError};
 pub use placement::{Area, Mount};
 
-/// The upright picture that the network sees (a crop, or one that is fitted in or stretched), packed 8-bit RGB.
+/// The upright picture that the network sees (cropped, fitted in or stretched), packed 8-bit RGB.
 #[derive(Debug, Clone, Copy)]
 pub struct Crop<'a> {
     /// Width.

@@ -1,6 +1,6 @@
-//! Grey pictures of more than 8 bits, made pictures of 8 bits: the part of the frame that one region needs.
+//! Converts grey pictures with more than 8 bits to 8 bits: only the part of the frame that one region needs.
 //!
-//! The upper eight bits of each sample are taken, as P010's are, whose bytes lie so that they need no pass of their own.
+//! The upper eight bits of each sample are taken, as for P010, whose byte layout needs no separate pass.
 
 use super::source::AxisTaps;
 use crate::frame::{Frame, Geometry, GreyDepth, PixelFormat};
@@ -9,7 +9,7 @@ use crate::frame::{Frame, Geometry, GreyDepth, PixelFormat};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     depth: GreyDepth,
-    /// Byte of a row at which it begins, with a whole group.
+    /// Offset in a row at which it begins, aligned to a whole group.
     first_byte: usize,
     width_px: usize,
     first_row: usize,
@@ -17,7 +17,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// What these taps need, which then count from its corner.
+    /// The part for these taps, which are then counted from its corner.
     pub fn of(depth: GreyDepth, x: &mut AxisTaps, y: &mut AxisTaps) -> Self {
         let ((left, right), (top, bottom)) = (x.full.span(), y.full.span());
         let (samples, bytes) = depth.group();
@@ -33,18 +33,18 @@ impl Span {
         }
     }
 
-    /// What it becomes.
+    /// The resulting geometry.
     pub fn geometry(&self) -> Geometry {
         Geometry::packed(PixelFormat::Grey, self.width_px as u32, self.rows as u32)
     }
 
-    /// Bytes of that picture.
+    /// Bytes of the resulting picture.
     pub fn bytes(&self) -> usize {
         self.width_px * self.rows
     }
 
-    /// The first [`Self::bytes`] of `grey` become a picture of [`Self::geometry`]. `frame` has the geometry that the taps were
-    /// made for.
+    /// Converts `frame` to a picture of [`Self::geometry`] in the first [`Self::bytes`] of `grey`. `frame` has the geometry for
+    /// which the taps were made.
     pub fn narrow<'a>(&self, frame: &Frame<'_>, grey: &'a mut [u8]) -> &'a [u8] {
         let stride = frame.geometry.stride_bytes as usize;
         let grey = &mut grey[..self.bytes()];
@@ -73,7 +73,7 @@ mod tests {
         height: 0.7,
     };
 
-    /// What the network sees of the whole and of a part, in every mounting.
+    /// What the network sees of the whole picture and of a part, in every mounting.
     fn crops(frame: &Frame<'_>) -> Vec<Vec<u8>> {
         let spec = spec(20, 16, 18);
         let mut crops = Vec::new();
@@ -99,7 +99,7 @@ mod tests {
         Frame::new(geometry, data, Duration::ZERO, 0).unwrap()
     }
 
-    /// A row of a grey picture at this depth; the lower bits are anything.
+    /// A row of a grey picture at this depth; the lower bits are arbitrary.
     fn deepened(depth: GreyDepth, row: &[u8], random: &mut Rng) -> Vec<u8> {
         let (samples, _) = depth.group();
         let groups = row.chunks(samples);

@@ -11,41 +11,42 @@ use super::taps::Taps;
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat, RawTuning};
 use crate::spec::{Encoder, Input, InputSpec};
 
-/// Turns frames into the network's input: the whole picture, or regions of it, each on its own.
+/// Turns frames into the network's input: the whole picture, or regions of it, each separately.
 ///
 /// Tables and buffers are built by [`Preprocess::prepare`]; after that, [`Preprocess::run`] allocates nothing as long as
 /// the frames keep their geometry.
 #[derive(Debug)]
 pub struct Preprocess {
     rule: Rule,
-    /// What a picture that is fitted in leaves free.
+    /// Colour of the borders around a fitted picture.
     fill: [u8; 3],
     encoder: Encoder,
-    /// The same as the encoder's table, if that is bytes in the crop's order and lines.
+    /// The same as the encoder's table, if that has bytes in the crop's order and consists of lines.
     lines: Option<Lines>,
-    /// One a region.
+    /// One per region.
     views: Vec<View>,
-    /// The geometry that the views are prepared for.
+    /// The geometry for which the views are prepared.
     geometry: Option<Geometry>,
-    /// One block after the vertical pass, as large as the largest region needs it.
+    /// One block after the vertical pass, large enough for the largest region.
     columns: Vec<Column>,
-    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Likewise.
+    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Also for the largest
+    /// region.
     pixels: Vec<[[u8; LANES]; 3]>,
     raw_tuning: RawTuning,
-    /// For frames that are made others before they are resized.
+    /// For frames that are converted before they are resized.
     maker: Option<Maker>,
 }
 
-/// Makes a frame one that can be resized.
+/// Converts a frame to one that can be resized.
 #[derive(Debug)]
 enum Maker {
-    /// Of raw ones.
+    /// For raw frames.
     Developer(Developer),
-    /// Of deep grey ones: room for the largest part.
+    /// For deep grey frames: space for the largest part.
     Narrower(Vec<u8>),
 }
 
-/// What is made of a frame for one region.
+/// The conversion of a frame for one region.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Developed(Window),
@@ -74,9 +75,9 @@ struct View {
     area: Area,
     /// The network's picture, packed RGB.
     crop: Vec<u8>,
-    /// What holds for the geometry; `None` before there is one, and when the region is too small in it.
+    /// Tables for the geometry; `None` before there is one, and if the region is too small in it.
     placed: Option<(Placement, Source)>,
-    /// What is made of the frame first; `None` for one that is resized as it is.
+    /// The conversion that comes first; `None` for a frame that is resized directly.
     part: Option<Part>,
     x: AxisTaps,
     y: AxisTaps,
@@ -85,13 +86,13 @@ struct View {
 /// Why a frame cannot become an input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
-    /// The frame is still a JPEG: it belongs through the MJPEG decoder first.
+    /// The frame is still a JPEG: it must go through the MJPEG decoder first.
     #[error("an MJPEG frame must be decoded before it is prepared for the network")]
     Compressed,
     /// The frame's geometry is impossible.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// A mosaic without a whole cell.
+    /// A mosaic without a complete cell.
     #[error("a {0} picture is too small for its mosaic, it needs at least 4x4 pixels")]
     Mosaic(Geometry),
     /// The model's picture has no pixels.
@@ -103,7 +104,7 @@ pub enum PreprocessError {
         width_px: u32,
         /// Height of the model's picture.
         height_px: u32,
-        /// What the shorter side is resized to.
+        /// Length to which the shorter side is resized.
         shorter_px: u32,
     },
     /// A region has too few pixels of this picture.
@@ -114,16 +115,16 @@ pub enum PreprocessError {
         crate::limits::REGION_SIDE_PX.least
     )]
     TooSmall {
-        /// Which one.
+        /// The region.
         area: Area,
-        /// Its pixels, width and height, in the developed picture where there is one.
+        /// Its width and height in pixels, in the developed picture if there is one.
         area_px: (u32, u32),
         /// The camera's picture.
         frame_px: (u32, u32),
-        /// What a raw one is developed to.
+        /// Size to which a raw picture is developed.
         developed_px: Option<(u32, u32)>,
     },
-    /// The tensor is not the one that the encoder was made for.
+    /// The tensor is not the one for which the encoder was made.
     #[error("the network's input has {got}, the preprocess makes {expected}")]
     Tensor {
         /// Count and type that the encoder makes.
@@ -133,7 +134,7 @@ pub enum PreprocessError {
     },
 }
 
-/// What becomes of the pixels of a raw picture, in words that follow its size.
+/// The developed size of a raw picture, as text that follows its size.
 fn once_developed(developed_px: Option<(u32, u32)>) -> String {
     developed_px.map_or_else(String::new, |(width_px, height_px)| {
         format!(" (raw, {width_px}x{height_px} once it is developed)")
@@ -141,12 +142,12 @@ fn once_developed(developed_px: Option<(u32, u32)>) -> String {
 }
 
 impl Preprocess {
-    /// For a model's input, a camera's mounting, and the encoder that the network asks for.
+    /// For a model's input, a camera's mounting, and the encoder that the network needs.
     pub fn new(input: &InputSpec, mount: Mount, encoder: Encoder) -> Self {
         Self::of_areas(input, mount, &[], encoder)
     }
 
-    /// The same for parts of the upright picture, which [`Preprocess::run_area`] takes by their index; without any, the whole
+    /// The same for regions of the upright picture, which [`Preprocess::run_area`] takes by index; without any, the whole
     /// picture.
     pub fn of_areas(input: &InputSpec, mount: Mount, areas: &[Area], encoder: Encoder) -> Self {
         let rule = Rule::of(input, mount);
@@ -178,14 +179,13 @@ impl Preprocess {
         }
     }
 
-    /// How raw frames are developed, if other than by default.
+    /// Sets how raw frames are developed, if not by default.
     pub fn with_raw_tuning(self, raw_tuning: RawTuning) -> Self {
         Self { raw_tuning, ..self }
     }
 
-    /// Builds tables and buffers for frames of `geometry`. [`Preprocess::run`] calls it when the geometry has changed;
-    /// calling it at start keeps that cost out of the first frame. An area that is too small is an error; the others are
-    /// prepared all the same.
+    /// Builds tables and buffers for frames of `geometry`. [`Preprocess::run`] calls it when the geometry has changed; calling it
+    /// at start keeps that cost out of the first frame. An area that is too small is an error, but the others are still prepared.
     pub fn prepare(&mut self, geometry: Geometry) -> Result<(), PreprocessError> {
         self.geometry = None;
         if geometry.format == PixelFormat::Mjpeg {
@@ -225,12 +225,12 @@ impl Preprocess {
         result
     }
 
-    /// Fills `input` from `frame` and keeps the crop. On an error `input` is as it was. Of several areas it is the first.
+    /// Fills `input` from `frame` and keeps the crop. On an error `input` is unchanged. With several areas it uses the first.
     pub fn run(&mut self, frame: &Frame<'_>, input: Input<'_>) -> Result<(), PreprocessError> {
         self.run_area(0, frame, input)
     }
 
-    /// The same for the area of this index, which must be one.
+    /// The same for the area with this index, which must exist.
     pub fn run_area(
         &mut self,
         index: usize,
@@ -240,7 +240,7 @@ impl Preprocess {
         self.encoder.check(&input, self.views[index].crop.len())?;
         if self.geometry != Some(frame.geometry) {
             match self.prepare(frame.geometry) {
-                // An area that is too small does not keep the others from being run.
+                // An area that is too small does not keep the others from running.
                 Ok(()) | Err(PreprocessError::TooSmall { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -261,7 +261,7 @@ impl Preprocess {
         self.crop_of_area(0)
     }
 
-    /// The same of the area of this index, which must be one.
+    /// The same for the area with this index, which must exist.
     pub fn crop_of_area(&self, index: usize) -> Crop<'_> {
         let (width_px, height_px) = self.rule.input_px;
         Crop {
@@ -271,7 +271,7 @@ impl Preprocess {
         }
     }
 
-    /// The cells that a raw frame's area is developed in.
+    /// The cell size with which a raw frame's area is developed.
     #[cfg(test)]
     pub(super) fn cell(&self, index: usize) -> Option<Cell> {
         match self.views[index].part {
@@ -283,7 +283,7 @@ impl Preprocess {
     fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), PreprocessError> {
         let view = &mut self.views[index];
         if view.placed.is_none() {
-            // It says why.
+            // The error says why.
             view.prepare(&self.rule, &frame.geometry, self.fill)?;
         }
         let Some((placement, source)) = &view.placed else {
@@ -313,7 +313,7 @@ impl Preprocess {
 }
 
 impl View {
-    /// Builds the tables, and fills what the picture leaves free.
+    /// Builds the tables, and fills the borders.
     fn prepare(
         &mut self,
         rule: &Rule,
@@ -344,8 +344,8 @@ impl View {
         Ok(())
     }
 
-    /// Where the region lies. In a raw frame it is that in the developed picture, of the coarsest cells that leave as many pixels
-    /// as the network's picture has.
+    /// The location of the region. In a raw frame it is the location in the developed picture, with the coarsest cells that leave
+    /// at least as many pixels as the network's picture has.
     fn place(
         &self,
         rule: &Rule,
@@ -403,7 +403,7 @@ impl Pass for Resize<'_> {
     fn run<V: Vectors>(self, vectors: V) {
         let count = self.y.full.len();
         for first_row in (0..count).step_by(LANES) {
-            // Past the last row the last one is done again, and not written.
+            // Lanes past the last row repeat it, and are not written.
             let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
             for (plane, data) in self.source.planes.iter().zip(self.planes) {
                 let columns = &mut self.columns[plane.first_column..][..plane.len];
@@ -447,7 +447,7 @@ fn vertical(
         return;
     }
     match columns.last_chunk_mut() {
-        // The last tile ends with the row, and does a part of its neighbour's work again.
+        // The last tile ends with the row, and repeats a part of its neighbour's work.
         Some(tile) => vectors.vertical_tile(&from(count - TILE), plane.stride, tile),
         None => {
             for (at, column) in columns.iter_mut().enumerate() {
@@ -522,7 +522,7 @@ fn at<'a, const STEP: usize>(
     &columns[component.first_column + (start - component.first_sample) * STEP..]
 }
 
-/// Writes a block's pixels where they belong in the upright crop; `lanes` of its rows are real.
+/// Writes a block's pixels to their place in the upright crop; only `lanes` of its rows are valid.
 #[inline(always)]
 fn write_block(
     vectors: impl Vectors,
@@ -533,7 +533,7 @@ fn write_block(
     crop: &mut [u8],
 ) {
     let (x, y) = (&placement.x, &placement.y);
-    // Where in the network's picture something of the crop stands.
+    // The position in the network's picture of a position in the crop.
     let upright = |axis: &Axis, i: usize| {
         let i = if axis.flipped {
             axis.crop_px as usize - 1 - i
@@ -543,7 +543,7 @@ fn write_block(
         axis.at_px as usize + i
     };
     if placement.transposed {
-        // A pixel's lanes lie side by side in one upright row.
+        // A pixel's lanes are adjacent in one upright row.
         let width = y.input_px as usize;
         let first = upright(y, first_row).min(upright(y, first_row + lanes - 1));
         for (i, pixel) in pixels.iter().enumerate() {
@@ -570,7 +570,7 @@ fn write_block(
     let mut i = 0;
     while i + LANES <= width {
         let block: [_; LANES] = std::array::from_fn(|k| pixel(i + k));
-        // The colours of these pixels one behind the other are as many columns; eight by eight of them become rows.
+        // The colours of these consecutive pixels are as many columns; each eight of them are transposed to rows.
         let (eights, _) = block.as_flattened().as_chunks::<LANES>();
         for (k, columns) in eights.iter().enumerate() {
             for (row, values) in rows.iter().zip(vectors.rows_of(columns)).take(lanes) {

@@ -1,15 +1,14 @@
-//! Where the camera's picture, or a region of it, lies in the network's picture.
+//! Where the camera's picture, or a region of it, is placed in the network's picture.
 //!
-//! `crop` is the model zoo's rule: the upright picture's shorter side becomes `shorter_px`, the longer one
-//! `shorter_px * longer / shorter` rounded, and the crop starts at half of the rest; halves are rounded to even. (The stored
-//! reference crops were made so. torchvision drops the fraction of the longer side: at most one pixel less of some hundred.)
-//! When such a picture would not cover the crop (a long crop, a small `shorter_px`), the picture is enlarged, with its
-//! proportions kept, until it does.
+//! `crop` is the model zoo's rule: the upright picture's shorter side becomes `shorter_px`, the longer one `shorter_px * longer /
+//! shorter` rounded, and the crop starts at half of the rest; halves are rounded to even. (The stored reference crops were made
+//! that way. torchvision truncates the longer side: at most one pixel less out of some hundred.) If such a picture would not
+//! cover the crop (a long crop, a small `shorter_px`), the picture is enlarged, keeping its proportions, until it does.
 //!
-//! `fit` shrinks or enlarges the picture, with its proportions kept, until one side is the network's and the other not longer;
-//! what is left is halved, as PIL's `ImageOps.pad` does. `stretch` takes each side for itself.
+//! `fit` shrinks or enlarges the picture, keeping its proportions, until one side equals the network's and the other is not
+//! longer; the rest is halved, as in PIL's `ImageOps.pad`. `stretch` resizes each side separately.
 //!
-//! A region is a picture of its own: nothing of what lies around it is looked at.
+//! A region is an independent picture: nothing around it is read.
 //!
 //! Nothing is rotated: an [`Axis`] says for one axis of the *camera's* picture which part of it is needed, where it goes, and
 //! whether it runs backwards.
@@ -17,7 +16,7 @@
 use crate::limits;
 use crate::spec::{InputSpec, Resize};
 
-/// How the camera is mounted: the picture is rotated clockwise by `rotate_deg`, then mirrored left-right. That is the upright
+/// How the camera is mounted: rotating the picture clockwise by `rotate_deg` and then mirroring it left-right gives the upright
 /// picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mount {
@@ -25,18 +24,18 @@ pub struct Mount {
     pub rotate_deg: u16,
     /// Swap left and right (after the rotation).
     pub mirror: bool,
-    /// How the picture comes to the network's size; `None` is the model's own way.
+    /// How the picture is resized to the network's size; `None` is the model's own way.
     pub resize: Option<Resize>,
 }
 
-/// A rectangle in parts of the upright picture: 0 is its left or upper rim, 1 the right or lower one.
+/// A rectangle in fractions of the upright picture: 0 is its left or upper edge, 1 the right or lower one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Area {
     /// Left side.
     pub left: f32,
     /// Upper side.
     pub top: f32,
-    /// Width, above 0; `left + width` is at most 1, but for rounding.
+    /// Width, above 0; `left + width` is at most 1, except for rounding.
     pub width: f32,
     /// Height, likewise.
     pub height: f32,
@@ -65,11 +64,11 @@ pub(super) struct Axis {
     pub offset_px: u64,
     /// Pixels of the crop.
     pub crop_px: u32,
-    /// Where in the network's upright picture the crop starts: not at 0 where it is fitted in.
+    /// Where in the network's upright picture the crop starts: not at 0 if the region is fitted in.
     pub at_px: u32,
     /// Pixels of the network's picture.
     pub input_px: u32,
-    /// Whether the upright picture runs against the camera's.
+    /// Whether the upright picture runs against the camera's direction.
     pub flipped: bool,
 }
 
@@ -84,7 +83,7 @@ pub(super) struct Placement {
     pub transposed: bool,
 }
 
-/// What does not change with the camera's picture.
+/// The part that does not change with the camera's picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Rule {
     pub mount: Mount,
@@ -95,7 +94,7 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    /// The board's way of resizing goes before the model's.
+    /// The board's way of resizing takes precedence over the model's.
     pub fn of(input: &InputSpec, mount: Mount) -> Self {
         Self {
             mount,
@@ -107,8 +106,8 @@ impl Rule {
 }
 
 impl Placement {
-    /// Places `area` of a picture of `source_px` (width, height, neither 0) in the network's picture. A region that is too small
-    /// is the error: its width and height in pixels.
+    /// Places `area` of a picture of `source_px` (width, height, neither 0) in the network's picture. If the region is too small,
+    /// the error is its width and height in pixels.
     pub fn of(rule: &Rule, source_px: (u32, u32), area: Area) -> Result<Self, (u32, u32)> {
         // Which camera axis runs along the upright picture's rows (u) and columns (v), and which run backwards.
         let (transposed, flip_u, flip_v) = match rule.mount.rotate_deg % 360 {
@@ -143,13 +142,13 @@ impl Placement {
         Ok(Self { x, y, transposed })
     }
 
-    /// Whether all of the network's picture is of the camera's.
+    /// Whether the camera's picture fills the whole network's picture.
     pub fn fills_input(&self) -> bool {
         [self.x, self.y].iter().all(|a| a.crop_px == a.input_px)
     }
 }
 
-/// First pixel and pixels of a part of `whole_px`, at least one.
+/// First pixel and pixel count of a part of `whole_px`, at least one.
 fn part_px(whole_px: u32, start: f32, length: f32) -> (u32, u32) {
     let edge = |part: f64| (part * f64::from(whole_px)).round() as u32;
     let first = edge(f64::from(start)).min(whole_px - 1);
@@ -211,11 +210,11 @@ fn cropped_px(upright_px: (u32, u32), shorter_px: u32, crop_px: (u32, u32)) -> (
     }
 }
 
-/// The largest size with the picture's proportions inside of the input; no side is below 1.
+/// The largest size with the picture's proportions that fits in the input; no side is below 1.
 fn fitted_px(upright_px: (u32, u32), input_px: (u32, u32)) -> (u32, u32) {
     let (w, h) = (u64::from(upright_px.0), u64::from(upright_px.1));
     let (input_w, input_h) = (u64::from(input_px.0), u64::from(input_px.1));
-    // A rounded side is at most as long as the input's, so it fits 32 bits again.
+    // A rounded side is at most as long as the input's, so it fits in 32 bits again.
     if w * input_h >= h * input_w {
         let high = rounded(h * input_w, w).clamp(1, input_h);
         (input_px.0, high as u32)
@@ -295,7 +294,7 @@ mod tests {
         assert_eq!(fit((480, 640), (224, 224)), [28, 0, 168, 224]);
         assert_eq!(fit((100, 100), (224, 224)), [0, 0, 224, 224]);
         assert_eq!(fit((10_000, 1), (224, 224)), [0, 112, 224, 1]);
-        // 12 rows of 17 are 5 and a half over: the even half is 2.
+        // 12 rows of 17 leave 5, and half of that is 2.5: the even half is 2.
         assert_eq!(fit((17, 12), (17, 17)), [0, 2, 17, 12]);
     }
 

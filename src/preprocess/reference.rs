@@ -1,4 +1,4 @@
-//! The same rule written plainly, in floating point, one sample at a time; and the tests that hold the fast one to it.
+//! A plain floating-point implementation of the same rule, one sample at a time, and the tests that compare the fast one with it.
 //!
 //! Here the planes really are rotated and mirrored before anything is resized, and nothing is rounded before the end.
 
@@ -62,8 +62,8 @@ impl Plane {
         }
     }
 
-    /// The filtered value at a point, with `ratio` source pixels a result pixel; of the samples that have a part in `area`
-    /// (left, top, right, bottom) alone.
+    /// The filtered value at a point, with `ratio` source pixels per result pixel, from only those samples that overlap `area`
+    /// (left, top, right, bottom).
     fn at(&self, x: f64, y: f64, ratio: (f64, f64), area: [f64; 4]) -> f64 {
         type Span = (f64, f64);
         let weights = |center: f64, begin: f64, pitch: f64, ratio: f64, count: usize, own: Span| {
@@ -96,7 +96,7 @@ impl Plane {
     }
 }
 
-/// The planes of a frame, in the order R, G, B or Y, U, V, or grey alone.
+/// The planes of a frame, in the order R, G, B or Y, U, V, or only grey.
 fn planes(frame: &Frame<'_>) -> Vec<Plane> {
     let stride = frame.geometry.stride_bytes as usize;
     let rows = frame.geometry.height_px as usize;
@@ -122,12 +122,12 @@ fn planes(frame: &Frame<'_>) -> Vec<Plane> {
         PixelFormat::Rgb24 => vec![packed(none, 3, 0), packed(none, 3, 1), packed(none, 3, 2)],
         PixelFormat::Bgr24 => vec![packed(none, 3, 2), packed(none, 3, 1), packed(none, 3, 0)],
         PixelFormat::Grey => vec![packed(none, 1, 0)],
-        // Held to others: by the tests of `narrow` and `develop`.
+        // Compared with other references, by the tests of `narrow` and `develop`.
         _ => unreachable!(),
     }
 }
 
-/// A picture's size after the resize, and where it starts in the network's picture (below 0: what is cut off).
+/// A picture's size after the resize, and where it starts in the network's picture (below 0: the part that is cut off).
 fn resized((w, h): (f64, f64), resize: Resize, spec: &InputSpec) -> ((f64, f64), (f64, f64)) {
     let (cw, ch) = (f64::from(spec.width_px), f64::from(spec.height_px));
     if resize == Resize::Stretch {
@@ -273,7 +273,7 @@ const RAW: [PixelFormat; 7] = [
 
 fn noise(random: &mut fastrand::Rng, geometry: &Geometry) -> Vec<u8> {
     let mut data = vec![0; geometry.picture_bytes().unwrap()];
-    // Flat, rough, or black and white: each stresses something else.
+    // Flat, random, or black and white: each stresses something else.
     match random.u8(0..3) {
         0 => random.fill(&mut data),
         1 => data.fill(random.u8(..)),
@@ -287,7 +287,7 @@ fn check(random: &mut fastrand::Rng, format: PixelFormat, size: (u32, u32), spec
     check_area(random, format, size, Area::WHOLE, spec);
 }
 
-/// The same for a part of it.
+/// The same for a region of it.
 fn check_area(
     random: &mut fastrand::Rng,
     format: PixelFormat,
@@ -371,7 +371,8 @@ fn regions_agree_on_random_shapes() {
     }
 }
 
-/// The board's way goes before the model's, several areas do not disturb each other, and borders stay filled from frame to frame.
+/// The board's way of resizing takes precedence over the model's, areas do not disturb each other, and borders stay filled from
+/// frame to frame.
 #[test]
 fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
     let mut random = fastrand::Rng::with_seed(6);
@@ -401,7 +402,7 @@ fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
             assert_eq!(alone[..3], s.fill, "a border is filled");
         }
     }
-    // In a small picture the areas are too small: an error, and no harm to what comes after it.
+    // In a small picture the areas are too small: an error, without harm to later frames.
     let small = Geometry::packed(PixelFormat::Grey, 15, 30);
     let data = vec![7; 15 * 30];
     let frame = Frame::new(small, &data, Duration::ZERO, 0).unwrap();
@@ -417,7 +418,7 @@ fn areas_are_run_in_any_order_with_one_set_of_tables_each() {
     preprocess
         .run_area(0, &frame, Input::F32(&mut tensor))
         .unwrap();
-    // Of a raw picture both sizes are told: the one that the camera was asked for, and the one that counts.
+    // For a raw picture both sizes are reported: the one requested from the camera, and the one that counts.
     let format = BayerFormat {
         depth: BayerDepth::Bits8,
         ..BayerFormat::ALL[0]
@@ -458,7 +459,7 @@ fn the_real_shape_agrees() {
     let frame = Frame::new(geometry, &data, Duration::ZERO, 0).unwrap();
     let worst = difference(&frame, Mount::default(), Area::WHOLE, &spec(224, 224, 256));
     assert!(worst <= 1.0, "off by {worst:.2} levels");
-    // A strong reduction: 30 rows and columns a pixel.
+    // A strong reduction: 30 rows and columns per pixel.
     let geometry = Geometry::packed(PixelFormat::Rgb24, 640, 480);
     let mut data = vec![0; geometry.picture_bytes().unwrap()];
     random.fill(&mut data);

@@ -1,12 +1,12 @@
-//! Where the samples of a colour lie in a frame's bytes, for every format that is not compressed.
+//! The location of each colour's samples in a frame's bytes, for every uncompressed format.
 //!
-//! The vertical pass filters rows of *bytes*, whatever they mean; a [`Component`] then picks its own bytes out of the
-//! result by a step. So packed formats are never taken apart.
+//! The vertical pass filters rows of *bytes*, whatever they mean; a [`Component`] then selects its own bytes from the result with
+//! a stride. So packed formats are never unpacked.
 
 use super::taps::Taps;
 use crate::frame::{Geometry, PixelFormat};
 
-/// What the components of a format are.
+/// The colour components of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colours {
     /// R, G, B.
@@ -17,7 +17,7 @@ pub(super) enum Colours {
     Grey,
 }
 
-/// A colour's samples: full resolution, or chroma that is halved along an axis.
+/// A colour's samples: full resolution, or chroma at half resolution along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pitch {
     Full,
@@ -44,11 +44,11 @@ impl AxisTaps {
 /// A plane of the frame, narrowed to the bytes of each row that the crop needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plane {
-    /// Byte of the plane at which the needed part of its row 0 starts.
+    /// Offset in the plane of the needed part of its row 0.
     pub offset: usize,
     /// Bytes from row to row.
     pub stride: usize,
-    /// Needed bytes of a row.
+    /// Needed bytes per row.
     pub len: usize,
     /// Vertical pitch.
     pub rows: Pitch,
@@ -71,7 +71,7 @@ pub(super) struct Source {
     pub colours: Colours,
     /// One to three planes, in the order of the frame's.
     pub planes: Vec<Plane>,
-    /// In the order of [`Colours`]; `Grey` uses the first alone.
+    /// In the order of [`Colours`]; `Grey` uses only the first.
     pub components: [Component; 3],
     /// Columns from one sample to the next: of component 0, and of components 1 and 2.
     pub steps: (usize, usize),
@@ -81,12 +81,12 @@ pub(super) struct Source {
     pub columns: usize,
 }
 
-/// One plane as the format has it: its stride and vertical pitch, and the samples in it:
+/// One plane in the format's terms: its stride and vertical pitch, and its samples:
 /// (component, byte of the first sample, step, horizontal pitch).
 type Layout<'a> = (usize, Pitch, &'a [(usize, usize, usize, Pitch)]);
 
 impl Source {
-    /// `None` for formats that are made others before. The geometry has been checked, so nothing here overflows.
+    /// `None` for formats that are converted first. The geometry has been checked, so nothing here overflows.
     pub fn of(geometry: &Geometry, x: &AxisTaps) -> Option<Self> {
         use Pitch::{Full, Half};
         let stride = geometry.stride_bytes as usize;

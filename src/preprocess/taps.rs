@@ -1,8 +1,8 @@
-//! The resize along one axis, as weights on neighbouring samples.
+//! The resize along one axis, as weights of neighbouring samples.
 //!
-//! A triangle filter as PIL's `BILINEAR` has it: output pixel `i` of the resized axis lies at `(i + 0.5) * ratio` in source
-//! pixels, and the filter reaches `max(ratio, 1)` to each side, so that shrinking averages and enlarging interpolates.
-//! Weights are whole numbers of 1/16384 that sum to exactly 1, so a flat picture stays flat.
+//! A triangle filter like PIL's `BILINEAR`: output pixel `i` of the resized axis is at `(i + 0.5) * ratio` in source pixels, and
+//! the filter extends `max(ratio, 1)` to each side, so that shrinking averages and enlarging interpolates. Weights are integer
+//! multiples of 1/16384 that sum to exactly 1, so a flat picture stays flat.
 
 use super::placement::Axis;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::ops::Range;
 /// Fraction bits of a weight.
 pub(super) const WEIGHT_BITS: u32 = 14;
 
-/// For each output along the camera's axis, in the camera's order: which samples, with which weights.
+/// For each output along the camera's axis, in the camera's order: its samples and their weights.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Taps {
     starts: Vec<usize>,
@@ -20,13 +20,13 @@ pub(super) struct Taps {
 }
 
 impl Taps {
-    /// Builds the taps for samples that are each `pitch_px` pixels wide: 1 for luma and RGB, 2 for halved chroma (whose
-    /// samples are taken to sit in the middle of the pixels that share them).
+    /// Builds the taps for samples that are each `pitch_px` pixels wide: 1 for luma and RGB, 2 for halved chroma (whose samples
+    /// are taken to be centred on the pixels that share them).
     pub fn build(&mut self, axis: &Axis, pitch_px: u32) {
         self.starts.clear();
         self.ends.clear();
         self.weights.clear();
-        // Samples that a region shares with what lies beside it are its own too.
+        // Samples that a region shares with its surroundings belong to it too.
         let end_px = axis.first_px + axis.source_px;
         let samples = axis.first_px / pitch_px..end_px.div_ceil(pitch_px);
         let pitch = f64::from(pitch_px);
@@ -50,11 +50,11 @@ impl Taps {
     /// Adds the taps of one output at `center`, in samples; sample `k` spans `k..k + 1`.
     fn push(&mut self, center: f64, reach: f64, samples: &Range<u32>) {
         let weight = |k: u32| (1.0 - ((f64::from(k) + 0.5 - center) / reach).abs()).max(0.0);
-        // A float to integer cast saturates, so what lies left of the picture becomes 0.
+        // A float to integer cast saturates, so positions left of the picture become 0.
         let first = ((center - reach + 0.5) as u32).clamp(samples.start, samples.end - 1);
         let end = ((center + reach + 0.5) as u32).clamp(first + 1, samples.end);
         let total: f64 = (first..end).map(weight).sum();
-        // Rounding the running sum and taking differences makes the whole weights sum to exactly 1.
+        // Rounding the running sum and taking differences makes the integer weights sum to exactly 1.
         let whole = |sum: f64| (sum / total * f64::from(1 << WEIGHT_BITS)).round() as i16;
         let (mut sum, mut before) = (0.0, 0);
         let begin = self.weights.len();
@@ -80,12 +80,12 @@ impl Taps {
         self.ends.push(self.weights.len());
     }
 
-    /// Counts samples from `first` on, before which none is needed.
+    /// Counts samples from `first` on; none before it may be needed.
     pub fn count_from(&mut self, first: usize) {
         self.starts.iter_mut().for_each(|start| *start -= first);
     }
 
-    /// How many outputs there are.
+    /// The number of outputs.
     pub fn len(&self) -> usize {
         self.starts.len()
     }

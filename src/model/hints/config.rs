@@ -6,12 +6,12 @@ use crate::model::facts::Source;
 use serde_json::Value;
 use std::path::Path;
 
-/// Hugging Face's: how pictures were prepared.
+/// Hugging Face's file on how pictures were prepared.
 const PREPROCESSOR: &str = "preprocessor_config.json";
-/// Hugging Face's and timm's: of the network.
+/// Hugging Face's and timm's file on the network.
 const CONFIG: &str = "config.json";
 
-/// What the files beside `path` say of pictures.
+/// What the files beside `path` say about pictures.
 pub fn preparation(path: &Path) -> Preparation {
     let of = |name, read: fn(&Value) -> Preparation| json(path, name).map(|value| read(&value));
     of(PREPROCESSOR, hugging_face)
@@ -27,13 +27,13 @@ pub fn labels(path: &Path) -> Option<Said<Vec<String>>> {
         source: Source::Beside(format!("{key} in {CONFIG}")),
     };
     if let Some(labels) = config.get("id2label").and_then(by_class) {
-        // What stands there when nobody gave labels.
+        // The placeholder when nobody gave labels.
         let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
         let unnamed = labels.iter().enumerate().all(is_unnamed);
         return (!unnamed).then(|| from(labels, "id2label"));
     }
     let names = texts(config.get("label_names")?)?;
-    // timm names ImageNet's classes by their WordNet ids, and describes those.
+    // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
     let described = config.get("label_descriptions").and_then(|all| {
         let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
         names.iter().map(one).collect::<Option<Vec<_>>>()
@@ -93,7 +93,7 @@ fn hugging_face_pixels(config: &Value) -> Option<Pixels> {
     let says_something = ["do_rescale", "do_normalize", "image_mean"]
         .iter()
         .any(|key| config.get(key).is_some());
-    // EfficientNet's takes 1 off between the two.
+    // EfficientNet's subtracts 1 between the two.
     if !says_something || flag("rescale_offset") == Some(true) {
         return None;
     }
@@ -132,7 +132,7 @@ fn hugging_face_resize(config: &Value) -> Option<Resized> {
     }
 }
 
-/// The side of a picture of which a crop of `side` is `part`.
+/// The side of a picture of which a crop of `side` is the fraction `part`.
 fn larger(side: u32, part: f64) -> Option<u32> {
     let whole = (f64::from(side) / part).floor();
     let is_right = part > 0.0 && whole <= limits::RESIZE_SHORTER_PX.most as f64;
@@ -191,7 +191,7 @@ mod tests {
         let vit = json!({"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
             "image_std": [0.5, 0.5, 0.5], "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224}});
         assert_eq!(of(vit), (Some(half), Some(Resized::Stretched)));
-        // An old one: rescaling is not spoken of.
+        // An old one, without a key for rescaling.
         let old = json!({"do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "size": 256});
         assert_eq!(of(old), (Some(half), Some(Resized::Shorter(256))));
         let convnext = json!({"do_normalize": false, "do_rescale": true, "crop_pct": 0.875, "size": {"shortest_edge": 224}});
@@ -200,7 +200,7 @@ mod tests {
         let bytes =
             json!({"do_normalize": false, "do_rescale": false, "do_resize": false, "size": 99});
         assert_eq!(of(bytes), (Some(Pixels::scaled(1.0)), None));
-        // What cannot be said in our words, or is nonsense.
+        // What `model.toml` cannot express, or nonsense.
         for odd in [
             json!({"do_normalize": true, "rescale_offset": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}),
             json!({"do_normalize": true, "image_mean": [0.5], "image_std": [0.5]}),

@@ -1,9 +1,10 @@
-//! What a network's file says beside its graph (`metadata_props`), and what the files beside it say: its labels, and how
+//! What a network's file says outside its graph (`metadata_props`), and what the files beside it say: its labels, and how
 //! pictures were prepared for it.
 //!
-//! Read are the keys that ONNX itself defines (`Image.BitmapPixelFormat`, `Image.NominalPixelRange`), Ultralytics' (`names`,
-//! `imgsz`, `task`), lists of labels under the usual names, Hugging Face's `preprocessor_config.json` and `config.json`, timm's
-//! `config.json`, and label files. What is not understood is left aside: the rule that is assumed then is told as any other.
+//! The sources are the keys that ONNX itself defines (`Image.BitmapPixelFormat`, `Image.NominalPixelRange`), Ultralytics'
+//! (`names`, `imgsz`, `task`), lists of labels under the usual names, Hugging Face's `preprocessor_config.json` and
+//! `config.json`, timm's `config.json`, and label files. What is not understood is ignored: the rule assumed instead is then
+//! reported like any other.
 
 mod config;
 mod names;
@@ -20,7 +21,7 @@ pub type Metadata = [(String, String)];
 /// Keys of `metadata_props` under which exporters keep labels.
 const LABEL_KEYS: [&str; 5] = ["names", "labels", "classes", "class_names", "id2label"];
 
-/// Names of label files; the first four begin with the network's own.
+/// Names of label files; the first four start with the network's own name.
 const LABEL_FILES: [&str; 7] = [
     "{}.txt",
     "{}.labels.txt",
@@ -31,18 +32,18 @@ const LABEL_FILES: [&str; 7] = [
     "synset.txt",
 ];
 
-/// What Ultralytics calls networks that are no classifiers.
+/// Ultralytics' tasks that are not classification.
 const OTHER_TASKS: [&str; 4] = ["detect", "segment", "pose", "obb"];
 
 /// The longest configuration file that is read: one with 100000 labels has 4 MiB.
 const CONFIG_BYTES: u64 = 8 << 20;
 
-/// A value, and who says it.
+/// A value, and its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Said<T> {
-    /// What is said.
+    /// The value.
     pub value: T,
-    /// By whom.
+    /// Its source.
     pub source: Source,
 }
 
@@ -51,9 +52,9 @@ pub struct Said<T> {
 pub struct Pixels {
     /// Factor on the 8-bit pixel.
     pub scale: f32,
-    /// Taken off after scaling.
+    /// Subtracted after scaling.
     pub mean: [f32; 3],
-    /// Divided by after that.
+    /// Divisor after that.
     pub std: [f32; 3],
 }
 
@@ -73,7 +74,7 @@ impl Pixels {
         same(self.mean) && same(self.std)
     }
 
-    /// It, when `model.toml` could say so.
+    /// The normalisation, if `model.toml` could express it.
     fn checked(self) -> Option<Self> {
         let is_right = limits::FACTOR.check(self.scale).is_some()
             && self.mean.iter().all(|v| limits::MEAN.check(*v).is_some())
@@ -82,32 +83,32 @@ impl Pixels {
     }
 }
 
-/// How pictures were prepared for a network, as far as somebody says so.
+/// How pictures were prepared for a network, as far as anything says so.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Preparation {
     /// Scale, mean and deviation.
     pub pixels: Option<Said<Pixels>>,
     /// Which colour is channel 0.
     pub channels: Option<Said<ChannelOrder>>,
-    /// Width and height, for a network that takes any.
+    /// Width and height, for a network that takes any size.
     pub size_px: Option<Said<[u32; 2]>>,
-    /// How pictures came to the network's size.
+    /// How pictures were resized to the network's size.
     pub resize: Option<Said<Resized>>,
 }
 
-/// How pictures came to a network's size.
+/// How pictures were resized to a network's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resized {
-    /// The shorter side to so many pixels; then the middle was cut out.
+    /// The shorter side to this many pixels; then the centre was cropped.
     Shorter(u32),
-    /// The shorter side to the longer one of the network's picture; then the middle was cut out.
+    /// The shorter side to the longer side of the network's picture; then the centre was cropped.
     ShorterToSide,
     /// Both sides, whatever their proportions.
     Stretched,
 }
 
 impl Preparation {
-    /// That of the network in the file `path`, which has this `metadata`; what the file says goes before what lies beside it.
+    /// The hints for the network in the file `path`, which has this `metadata`; the file takes precedence over those beside it.
     pub fn of(path: &Path, metadata: &Metadata) -> Self {
         let file = of_metadata(metadata);
         let beside = config::preparation(path);
@@ -131,11 +132,11 @@ fn in_metadata(key: &str) -> Source {
     Source::Graph(format!("{key} in its metadata_props"))
 }
 
-/// Why a network is no classifier by its own words.
+/// Why a network is no classifier, according to its own metadata.
 pub fn other_task(metadata: &Metadata) -> Option<String> {
     let task = said(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
     Some(format!(
-        "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score a class"
+        "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score per class"
     ))
 }
 
@@ -202,14 +203,14 @@ fn size(text: &str) -> Option<[u32; 2]> {
 /// Labels that were found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
-    /// One a class.
+    /// One per class.
     pub labels: Vec<String>,
-    /// The label file beside the network, by its bare name, when they are from one.
+    /// The bare name of the label file beside the network, if they come from one.
     pub file: Option<String>,
 }
 
-/// The labels of the network in the file `path`, which has this `metadata`: the first that are as many as one of `counts`. What
-/// looks like its labels and is not as many is told.
+/// The labels of the network in the file `path`, which has this `metadata`: the first whose number is one of `counts`. Apparent
+/// labels with another number are reported.
 pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said<Labels>> {
     counts
         .iter()
@@ -220,7 +221,7 @@ pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said
         })
 }
 
-/// Those in `metadata_props`.
+/// Labels in `metadata_props`.
 fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
     LABEL_KEYS.iter().find_map(|key| {
         let labels = names::parse(said(metadata, key)?).and_then(clean)?;
@@ -231,7 +232,7 @@ fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
     })
 }
 
-/// Those beside the file.
+/// Labels in files beside the network.
 fn beside(path: &Path, count: usize) -> Option<Said<Labels>> {
     let in_text = label_files(path).find_map(|name| {
         let labels = labels::load(&path.with_file_name(&name), count).ok()?;
@@ -286,7 +287,7 @@ fn tell_of_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
     }
 }
 
-/// Labels as a label file would have them; `None` where one is none.
+/// Labels as in a label file; `None` if one is invalid.
 fn clean(labels: Vec<String>) -> Option<Vec<String>> {
     let plain = |label: &String| !label.trim().is_empty() && !label.contains(char::is_control);
     if !labels.iter().all(plain) {
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(found.pixels.unwrap().value, Pixels::scaled(1.0 / 255.0));
         assert_eq!(found.size_px.unwrap().value, [224, 160]);
         assert_eq!(found.resize.unwrap().value, Resized::ShorterToSide);
-        // Somebody else's words, and sizes that no network has.
+        // Unknown values, and sizes that no network has.
         let other = of(&[("task", "classify"), ("imgsz", "[0, 99999]")]);
         assert_eq!(other, Preparation::default());
         assert!(other_task(&metadata(&[("task", "detect")])).is_some());
@@ -352,7 +353,7 @@ mod tests {
         let three = found(&[3]).unwrap();
         assert_eq!(three.file.as_deref(), Some("labels.txt"));
         assert_eq!(found(&[4]).unwrap().labels, ["x", "y", "z", "w"]);
-        // The network's own file goes first, and of two counts the first.
+        // The network's own file takes precedence, and of two counts the first.
         std::fs::write(folder.path().join("net.txt"), "1\n2\n3\n").unwrap();
         assert_eq!(found(&[3]).unwrap().file.as_deref(), Some("net.txt"));
         assert_eq!(found(&[2, 3]).unwrap().labels, ["cat", "dog"]);

@@ -1,11 +1,11 @@
-//! Labels as exporters write them into one text: a list or a dictionary of Python or JSON (`{0: 'cat', 1: "dog's"}`), or lines.
+//! Labels that exporters write into one string: a list or a dictionary in Python or JSON (`{0: 'cat', 1: "dog's"}`), or lines.
 
 use crate::limits;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The labels in `text`, by class; `None` where it is no such text.
+/// The labels in `text`, by class; `None` if it is no such string.
 pub fn parse(text: &str) -> Option<Vec<String>> {
     let mut reader = Reader(text.trim().chars().peekable());
     let labels = match reader.0.next()? {
@@ -18,7 +18,7 @@ pub fn parse(text: &str) -> Option<Vec<String>> {
     reader.0.next().is_none().then_some(labels)
 }
 
-/// Two lines or more: a single one could be anything.
+/// Two lines or more: a single line could be anything.
 fn lines(text: &str) -> Option<Vec<String>> {
     let lines: Vec<_> = text.trim().lines().map(str::to_owned).collect();
     (lines.len() > 1).then_some(lines)
@@ -31,7 +31,7 @@ impl Reader<'_> {
         while self.0.next_if(|c| c.is_whitespace()).is_some() {}
     }
 
-    /// Takes `wanted`, after white space.
+    /// Consumes `wanted`, after white space.
     fn takes(&mut self, wanted: char) -> bool {
         self.skip_space();
         self.0.next_if_eq(&wanted).is_some()
@@ -74,7 +74,7 @@ impl Reader<'_> {
         is_whole.then(|| labels.into_values().collect())
     }
 
-    /// A number, in quotation marks or not.
+    /// A number, with or without quotation marks.
     fn class(&mut self) -> Option<u64> {
         self.skip_space();
         if matches!(self.0.peek(), Some('"' | '\'')) {
@@ -87,7 +87,7 @@ impl Reader<'_> {
         digits.parse().ok()
     }
 
-    /// A text in quotation marks.
+    /// A string in quotation marks.
     fn text(&mut self) -> Option<String> {
         self.skip_space();
         let mark = self.0.next().filter(|c| matches!(c, '"' | '\''))?;
@@ -119,7 +119,7 @@ impl Reader<'_> {
         if !(0xd800..0xdc00).contains(&first) {
             return char::from_u32(first);
         }
-        // JSON writes letters beyond 16 bits as two.
+        // JSON writes characters beyond 16 bits as two escapes.
         if self.0.next()? != '\\' || self.0.next()? != 'u' {
             return None;
         }

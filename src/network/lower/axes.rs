@@ -1,4 +1,4 @@
-//! Values of any rank: seen along other axes in place where that is possible, else moved by a layer of its own. Floats only.
+//! Values of any rank: viewed along other axes in place if possible, otherwise moved by a separate layer. Floats only.
 
 use super::ops::shape::{axis_of, logical};
 use super::{Activation, Lower, Lowered, Value, View};
@@ -13,7 +13,7 @@ const TOO_MANY: &str = "more axes or values than are followed";
 
 const NOT_THERE: &str = "picks a place that is not there";
 
-/// Height, width and channels of a tensor that lies in the order of `dims`, and how it is seen so.
+/// Height, width and channels of a tensor stored in the order of `dims`, and the view of it.
 pub(crate) fn plain_form(dims: &[usize]) -> Lowered<(Shape, View)> {
     Ok(match *dims {
         [1, c] => (Shape::new(1, 1, c)?, View::Flat),
@@ -25,13 +25,13 @@ pub(crate) fn plain_form(dims: &[usize]) -> Lowered<(Shape, View)> {
     })
 }
 
-/// Size of a tensor of rows of the last axis.
+/// Size of a tensor of rows along the last axis.
 fn rows_of(axes: &Axes) -> Lowered<Shape> {
     let c = axes.dims().last().copied().unwrap_or(1);
     Ok(Shape::new(1, axes.volume() / c, c)?)
 }
 
-/// Whether a tensor's values lie in the order of the ONNX value, whose last axis is the channels.
+/// Whether a tensor's values are in the order of the ONNX value, whose last axis is the channels.
 pub(crate) fn is_plain(shape: Shape, view: View) -> bool {
     match view {
         View::Nhwc => true,
@@ -55,7 +55,7 @@ impl Lower {
         Ok(logical(shape, view))
     }
 
-    /// A float value's tensor and where its axes lie in it.
+    /// A float value's tensor and the order of its axes in it.
     pub(crate) fn strided(&mut self, value: &Value) -> Lowered<(TensorId, Axes)> {
         if let Value::Grouped {
             inner,
@@ -77,7 +77,7 @@ impl Lower {
         }
         let act = self.materialise(value)?;
         if self.quant(act.id).is_some() {
-            return Err("moves of bytes along such axes are not understood".into());
+            return Err("moves of bytes along such axes are not supported".into());
         }
         let Sides { h, w, c } = *self.shape(act.id);
         let axes = match act.view {
@@ -92,7 +92,7 @@ impl Lower {
         Ok((act.id, axes.ok_or(TOO_MANY)?))
     }
 
-    /// What a layer of one input makes; one that is there already serves again.
+    /// The result of a layer with one input; an identical existing layer is reused.
     fn once(&mut self, op: Op, x: TensorId, shape: Shape, name: &str) -> TensorId {
         let readers = self.readers[x.0].iter().map(|&at| &self.layers[at]);
         let mut same = readers.filter(|l| l.inputs == [x] && l.op == op);
@@ -112,7 +112,7 @@ impl Lower {
         self.once(Op::Reshape, id, shape, "reshape")
     }
 
-    /// Where these axes lie in a tensor as a value, seen in the way that most layers understand.
+    /// These axes of a tensor as a value, in the view that most layers support.
     pub(crate) fn seen(&mut self, id: TensorId, axes: Axes) -> Lowered<Activation> {
         let real = false;
         let dims = axes.dims().to_vec();
@@ -136,7 +136,7 @@ impl Lower {
         Ok(Activation { id, view, real })
     }
 
-    /// A value's floats as a tensor of rows of its last axis, in the order of counting; moved only where they lie otherwise.
+    /// A value's floats as a tensor of rows along its last axis, in row-major order; moved only if they are stored otherwise.
     pub(crate) fn rows(
         &mut self,
         node: &NodeProto,
@@ -147,7 +147,7 @@ impl Lower {
         Ok((id, axes.dims().to_vec()))
     }
 
-    /// These axes of a tensor in the order of counting.
+    /// These axes of a tensor in row-major order.
     pub(crate) fn in_order(
         &mut self,
         node: &NodeProto,
@@ -162,7 +162,7 @@ impl Lower {
         Ok(self.once(Op::Move(axes), id, shape, &node.name))
     }
 
-    /// A value whose floats are a whole tensor of our own, where that is not so already.
+    /// A value whose floats fill a tensor; copied unless they already do.
     pub(crate) fn settled(&mut self, node: &NodeProto, value: &Value) -> Lowered<Value> {
         let (shape, view) = self.extent(value)?;
         if !matches!(view, View::Strided(_)) || is_plain(shape, view) {
@@ -173,7 +173,7 @@ impl Lower {
         Ok(Value::Activation(self.seen(id, axes)?))
     }
 
-    /// A value of four axes as batch, channels, rows, columns.
+    /// A value with four axes as batch, channels, rows, columns.
     pub(crate) fn channels_second(&mut self, node: &NodeProto, value: Value) -> Lowered<Value> {
         let (_, view) = self.extent(&value)?;
         if !matches!(view, View::Nhwc | View::Strided(_)) {
@@ -194,14 +194,14 @@ impl Lower {
         }))
     }
 
-    /// Reshape to `dims`, of as many values.
+    /// Reshape to `dims`, with the same number of values.
     pub(crate) fn reshaped(
         &mut self,
         node: &NodeProto,
         x: &Value,
         dims: &[usize],
     ) -> Lowered<Value> {
-        // A layer that is not made yet keeps what is folded into it.
+        // A layer that is not yet emitted keeps what is folded into it.
         if let Value::Deferred(deferred, view) = x
             && is_plain(deferred.shape, *view)
             && dims.last() == Some(&deferred.shape.c)
@@ -237,7 +237,8 @@ impl Lower {
             order.collect()
         };
         let turned = axes.transposed(&order);
-        let turned = turned.ok_or_else(|| format!("{order:?} is no order of {:?}", axes.dims()))?;
+        let turned =
+            turned.ok_or_else(|| format!("{order:?} is no permutation of {:?}", axes.dims()))?;
         Ok(Value::Activation(self.seen(id, turned)?))
     }
 
@@ -289,7 +290,7 @@ impl Lower {
         Ok(Value::Activation(self.seen(id, axes)?))
     }
 
-    /// Gather of one place, or of places that follow each other, along any axis.
+    /// Gather of one index, or of consecutive indices, along any axis.
     pub(crate) fn gather_axis(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let (id, axes) = self.strided(&x)?;
@@ -303,7 +304,7 @@ impl Lower {
         let from = from.filter(|f| f.iter().all(|&i| i < size) && !f.is_empty());
         let from = from.ok_or(NOT_THERE)?;
         if from.windows(2).any(|w| w[1] != w[0] + 1) || indices.dims.len() > 1 {
-            return Err("picks places in another order".into());
+            return Err("selects indices in another order".into());
         }
         let mut part = axes.sliced(axis, from[0], from.len(), 1);
         if indices.dims.is_empty() {
@@ -343,7 +344,9 @@ impl Lower {
             let fits = size.len() == dims.len()
                 && (0..dims.len()).all(|i| i == axis || size[i] == dims[i]);
             if axis >= dims.len() || !fits {
-                return Err(format!("puts {size:?} beside {dims:?} along axis {axis}"));
+                return Err(format!(
+                    "concatenates {size:?} and {dims:?} along axis {axis}"
+                ));
             }
             along = size[axis].saturating_add(along);
             let c = volume(&size[axis..])?;
@@ -362,7 +365,7 @@ impl Lower {
         ))
     }
 
-    /// A tensor that is always the same, of the segment of `like`.
+    /// A constant tensor, in the segment of `like`.
     pub(crate) fn constant_tensor(
         &mut self,
         values: Vec<f32>,

@@ -1,5 +1,5 @@
-//! The constants of a file while its graph is cut. Together they are as large as the file, and the walk over the nodes reads
-//! them more than once: so each is there once, as the file has it or as it was read, and what is made of it shares its values.
+//! The constants of a file while its graph is cut. Together they are as large as the file, and the walk over the nodes reads them
+//! more than once: so each is kept once, either as the file has it or decoded, and values derived from it share its storage.
 
 use crate::network::graph::sizes::VALUES_MOST;
 use crate::network::onnx::constant::Const;
@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
-/// Up to so many bytes a constant is kept as the file has it after it was read.
+/// Largest constant, in bytes, that is kept in the file's form after it was decoded.
 const SMALL_BYTES: usize = 4096;
 
 /// Constants by name.
@@ -52,18 +52,18 @@ impl Constants {
         tensors.collect()
     }
 
-    /// Whether there is such a constant.
+    /// Whether there is a constant with this name.
     pub fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 
-    /// A constant's shape, as the file gives it.
+    /// A constant's shape in the file.
     pub fn dims(&self, name: &str) -> Option<Vec<i64>> {
         let place = *self.places.get(name)?;
         Some(self.entries.borrow()[place].0.clone())
     }
 
-    /// A constant's values; `None` when the file has no such constant.
+    /// A constant's values; `None` if the file has no such constant.
     pub(crate) fn read(&self, name: &str) -> Option<Result<Rc<Const>, String>> {
         let place = *self.places.get(name)?;
         let entry = &mut self.entries.borrow_mut()[place].1;
@@ -83,7 +83,7 @@ impl Constants {
     }
 }
 
-/// Whether a tensor is large and the same again after it was read.
+/// Whether a tensor is large, and can be restored exactly after decoding.
 fn moves(tensor: &TensorProto) -> bool {
     let width = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => 4,

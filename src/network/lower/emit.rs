@@ -1,4 +1,4 @@
-//! Making layers: a deferred float layer as float, or, when a QuantizeLinear follows, as bytes.
+//! Emits layers: a deferred float layer as float or, if a QuantizeLinear follows, as bytes.
 
 use super::ops::conv::Bias;
 use super::{Activation, Deferred, DeferredOp, Lower, Lowered, Value, View};
@@ -7,7 +7,7 @@ use crate::network::graph::{Conv, InputStep, InputType, Kind, Op, Quant, Tensor,
 use std::rc::Rc;
 
 impl Lower {
-    /// The tensor behind a value; a deferred layer is made in float now.
+    /// The tensor behind a value; a deferred layer is emitted in float now.
     pub(crate) fn materialise(&mut self, value: &Value) -> Lowered<Activation> {
         match value {
             Value::Activation(act) => Ok(*act),
@@ -21,7 +21,7 @@ impl Lower {
                 Ok(Activation { view: *view, ..act })
             }
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             Value::Const(_) | Value::Quantised(_) | Value::Absent => {
                 Err("a constant where a computed value is needed".into())
@@ -101,7 +101,7 @@ impl Lower {
     /// QuantizeLinear of a value: an integer tensor with this quantisation.
     pub(crate) fn quantise_value(&mut self, value: &Value, quant: Quant) -> Lowered<Activation> {
         if matches!(self.extent(value)?.1, View::Strided(_)) {
-            return Err("bytes along such axes are not understood".into());
+            return Err("bytes along such axes are not supported".into());
         }
         if let Value::Deferred(deferred, view) = value
             && deferred.is_pending()
@@ -136,7 +136,7 @@ impl Lower {
         })
     }
 
-    /// The integer form of a deferred layer, when it has one.
+    /// The integer form of a deferred layer, if it has one.
     fn emit_bytes(&mut self, deferred: &Deferred, quant: Quant) -> Lowered<Option<Activation>> {
         if let DeferredOp::Affine(steps) = &deferred.op {
             let input = deferred.inputs[0];
@@ -198,7 +198,7 @@ impl Lower {
         }))
     }
 
-    /// When the value is the network's own input, read once: its quantisation becomes part of putting the picture in.
+    /// If the value is the network's own input and is read once, its quantisation becomes part of encoding the picture.
     fn fold_into_input(&mut self, act: Activation, steps: &[InputStep], quant: Quant) -> bool {
         let own = self.quant(act.id);
         let Some(input) = self.input.as_mut().filter(|i| i.tensor == act.id) else {

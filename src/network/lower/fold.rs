@@ -1,4 +1,4 @@
-//! Constant folding: Shape, and the small sums on constants that exporters put before a Reshape.
+//! Constant folding: Shape, and the small computations on constants that exporters put before a Reshape.
 
 use super::ops::shape::{axis_of, logical, resolve};
 use super::{Lower, Lowered, Value};
@@ -9,7 +9,7 @@ use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-/// A sum or product of constants with more values than this is left to be computed in each run.
+/// A sum or product of constants with more values than this is computed in each run instead.
 const VALUES_MOST: usize = 1 << 24;
 
 impl Lower {
@@ -103,7 +103,7 @@ fn constant(node: &NodeProto) -> Lowered<Const> {
     Err("has no value that is understood".into())
 }
 
-/// The few operators on constants that lead to shapes and scales.
+/// The few operators on constants that produce shapes and scales.
 fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     let Some(first) = inputs.first() else {
         return Ok(None);
@@ -154,7 +154,7 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
             return Ok(sliced_numbers(&first.ints(), inputs));
         }
         "Transpose" | "Reshape" => return moved(node, inputs),
-        // A remainder of the divisor's sign is made of these, see `forms`.
+        // A remainder with the divisor's sign is built from these, see `forms`.
         "Mod" if int(node, "fmod", 0) == 0 => return Ok(None),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" if inputs.len() == 2 => {
             return arithmetic(&node.op_type, first, &inputs[1]);
@@ -175,7 +175,7 @@ fn picked_numbers(values: &[i64], at: &Const) -> Lowered<Const> {
     })
 }
 
-/// Slice of whole numbers in a list, without gaps.
+/// Slice of whole numbers in a list, with step 1.
 fn sliced_numbers(values: &[i64], inputs: &[Rc<Const>]) -> Option<Const> {
     let size = values.len() as i64;
     let bound = |c: &Const| {
@@ -189,7 +189,7 @@ fn sliced_numbers(values: &[i64], inputs: &[Rc<Const>]) -> Option<Const> {
     Some(list(part.unwrap_or_default().to_vec()))
 }
 
-/// A sum, difference, product or quotient of constants of one type, whose shapes are broadcast.
+/// A sum, difference, product or quotient of constants of one type, with broadcasting.
 fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
     let Some((dims, from)) = broadcast(&a.dims, &b.dims) else {
         return Ok(None);
@@ -219,7 +219,7 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
         (Data::I64(a), Data::I64(b)) => {
             let values = from.iter().map(|&(i, j)| whole(a[i], b[j]));
             let values: Option<Vec<i64>> = values.collect();
-            // int32 is kept as int64: what does not fit would wrap there.
+            // int32 is kept as int64: values that do not fit would wrap in the model.
             match values {
                 None => return Err("divides by zero, or is too large".into()),
                 Some(v) if v.iter().any(|&v| i32::try_from(v).is_err()) => return Ok(None),
@@ -241,11 +241,10 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
     Ok(Some(Const { dims, data }))
 }
 
-/// For each value of a broadcast result, where it comes from in both operands.
+/// For each value of a broadcast result, its index in both operands.
 pub(crate) type Sources = Vec<(usize, usize)>;
 
-/// The shape that two shapes are broadcast to, and where its values come from; `None` when they do not go together or the
-/// result is large.
+/// The broadcast of two shapes, and the indices of its values; `None` if the shapes are incompatible or the result is large.
 pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources)> {
     let rank = a.len().max(b.len());
     let size = |dims: &[usize], axis: usize| {
@@ -298,7 +297,7 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
         return Ok(None);
     };
     let turned = axes.transposed(&order);
-    let turned = turned.ok_or_else(|| format!("{perm:?} is no order of {:?}", first.dims))?;
+    let turned = turned.ok_or_else(|| format!("{perm:?} is no permutation of {:?}", first.dims))?;
     let from = (0..turned.volume()).map(|i| turned.start(i, rank));
     Ok(Some(Const {
         dims: turned.dims().to_vec(),
@@ -306,7 +305,7 @@ fn moved(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     }))
 }
 
-/// These values.
+/// Selects these values.
 fn picked(data: &Data, from: impl Iterator<Item = usize>) -> Data {
     match data {
         Data::F32(v) => Data::F32(Rc::new(from.map(|i| v[i]).collect())),
@@ -352,7 +351,7 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>
         return Ok(None);
     };
     let (before, after) = (&from.dims[..axis], &from.dims[axis + 1..]);
-    // An empty constant is left as it is.
+    // An empty constant stays unchanged.
     let (Ok(outer), Ok(inner)) = (volume(before), volume(after)) else {
         return Ok(None);
     };
@@ -379,7 +378,7 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>
     }))
 }
 
-/// Operators on constants whose shapes are broadcast: comparison, choice, repetition.
+/// Operators on constants with broadcasting: comparison, selection, repetition.
 fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     let sizes = |c: &Const| -> Lowered<Vec<usize>> {
         let of = |v| usize::try_from(v).map_err(|_| format!("a size of {v}"));

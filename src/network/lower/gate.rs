@@ -1,13 +1,13 @@
-//! `x * f(x)` as one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)` or, from Keras,
-//! four operators around Clip, and GELU before opset 20 is five operators around Erf.
+//! Fuses `x * f(x)` into one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)` or, from
+//! Keras, four operators around Clip, and GELU before opset 20 is five operators around Erf.
 //!
-//! For bytes all of it is one table, made of what the two layers would do with each of the 256 bytes, so the result is the same
-//! to the bit.
+//! For bytes it all becomes one table, computed from what the two layers would do with each of the 256 bytes, so the result is
+//! bit-identical.
 
 use crate::network::graph::ends::Ends;
 use crate::network::graph::{FREE, Graph, Kind, Op, TensorId, Unary};
 
-/// Makes one layer of each such group.
+/// Fuses each such group into one layer.
 pub(crate) fn take_together(graph: &mut Graph) {
     let mut gone = vec![false; graph.layers.len()];
     let mut ends = Ends::of(graph);
@@ -16,7 +16,7 @@ pub(crate) fn take_together(graph: &mut Graph) {
         let function = normal_cdf(graph, &ends, i, &mut new)
             .or_else(|| hard_sigmoid(graph, &ends, i, &mut new));
         if let Some(function) = function {
-            // They count as readers no more.
+            // They no longer count as readers.
             for &at in &new {
                 graph.layers[at].inputs.clear();
                 gone[at] = true;
@@ -52,7 +52,7 @@ fn is_free(clamp: (f32, f32)) -> bool {
     clamp == FREE
 }
 
-/// The function's layer, if layer `i` is the product of a number and its function, and nobody else reads the latter.
+/// The function's layer, if layer `i` is the product of a number and its function, and nothing else reads the function's result.
 fn gate_of(graph: &Graph, ends: &Ends, i: usize) -> Option<(usize, Unary)> {
     let layer = &graph.layers[i];
     let (Op::Mul { .. }, &[a, b]) = (&layer.op, &layer.inputs[..]) else {
@@ -69,7 +69,7 @@ fn gate_of(graph: &Graph, ends: &Ends, i: usize) -> Option<(usize, Unary)> {
     function_of(a, b).or_else(|| function_of(b, a))
 }
 
-/// The layer that makes a tensor, if layer `reader`, of the same segment, alone reads it.
+/// The layer that makes a tensor, if it is in the same segment as layer `reader`, which is the tensor's only reader.
 fn maker(graph: &Graph, ends: &Ends, tensor: TensorId, reader: usize) -> Option<usize> {
     let at = ends.maker(graph, tensor)?;
     let near = graph.layers[at].segment == graph.layers[reader].segment;
@@ -85,8 +85,8 @@ fn line(graph: &Graph, at: usize) -> Option<(f32, f32)> {
     Some((one(a)?, one(b)?))
 }
 
-/// If layer `i` is the product of a GELU that is spelt out: makes one function of `1 + Erf(x / sqrt 2)` and the halves before and
-/// after it. Gives the function's layer; `gone` then has the layers that are no more.
+/// If layer `i` is the product in a written-out GELU: fuses `1 + Erf(x / sqrt 2)` and the factor 1/2 before or after it into one
+/// function. Returns the function's layer; `gone` then has the removed layers.
 fn normal_cdf(graph: &mut Graph, ends: &Ends, i: usize, gone: &mut Vec<usize>) -> Option<usize> {
     let (Op::Mul { clamp }, &[a, b]) = (&graph.layers[i].op, &graph.layers[i].inputs[..]) else {
         return None;
@@ -108,7 +108,7 @@ fn normal_cdf(graph: &mut Graph, ends: &Ends, i: usize, gone: &mut Vec<usize>) -
     let mut times = 2.0 * half;
     let y = graph.layers[sum].output;
     let other = if a == y { b } else { a };
-    // The half before.
+    // The factor 1/2 before.
     if other != x {
         let halved = maker(graph, ends, other, i)?;
         let (half, none) = line(graph, halved)?;
@@ -130,7 +130,7 @@ fn normal_cdf(graph: &mut Graph, ends: &Ends, i: usize, gone: &mut Vec<usize>) -
     Some(sum)
 }
 
-/// The layer that alone reads what layer `i` makes, and its factor, if it does nothing but multiply by it.
+/// The layer that is the only reader of layer `i`'s result, and its factor, if it only multiplies by one.
 fn factor_after(graph: &Graph, ends: &Ends, i: usize) -> Option<(usize, f32)> {
     let after = ends.only_reader(graph, graph.layers[i].output)?;
     let near = graph.layers[after].segment == graph.layers[i].segment;
@@ -140,9 +140,9 @@ fn factor_after(graph: &Graph, ends: &Ends, i: usize) -> Option<(usize, f32)> {
     }
 }
 
-/// If layer `i` is the product of a HardSwish that is spelt out as `x * min(max(x + 3, 0), 6) / 6`, with the division before the
-/// product or after it: makes one HardSigmoid of what lies around the limits. Gives its layer; `gone` then has the layers that
-/// are no more.
+/// If layer `i` is the product in a HardSwish written out as `x * min(max(x + 3, 0), 6) / 6`, with the division before or after
+/// the product: fuses the operators around the limits into one HardSigmoid. Returns its layer; `gone` then has the removed
+/// layers.
 fn hard_sigmoid(graph: &mut Graph, ends: &Ends, i: usize, gone: &mut Vec<usize>) -> Option<usize> {
     let (Op::Mul { clamp }, &[a, b]) = (&graph.layers[i].op, &graph.layers[i].inputs[..]) else {
         return None;

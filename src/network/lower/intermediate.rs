@@ -1,4 +1,4 @@
-//! Values that only stand for something between the operators of a pattern. Anything else that is done with one is not understood.
+//! Values that only stand for something between the operators of a pattern. Any other use of one is refused.
 
 use super::ops::dynamic::{self, Dynamic};
 use super::ops::norm::{self, DecomposedNorm};
@@ -9,14 +9,14 @@ use tract_onnx::pb::NodeProto;
 /// Such a value.
 #[derive(Debug, Clone)]
 pub(super) enum Intermediate {
-    /// Of a quantisation whose scale is found anew in every run.
+    /// Of a quantisation whose scale is recomputed in every run.
     Dynamic(Dynamic),
-    /// Of a LayerNormalization that is written as its parts.
+    /// Of a LayerNormalization that is written out as its parts.
     Norm(DecomposedNorm),
 }
 
 impl Intermediate {
-    /// Why it cannot be read in another place.
+    /// Why it cannot be read elsewhere.
     pub(super) fn elsewhere(&self) -> &'static str {
         match self {
             Self::Dynamic(_) => dynamic::ELSEWHERE,
@@ -28,14 +28,14 @@ impl Intermediate {
     pub(super) fn into_float(self) -> Lowered<Value> {
         match self {
             Self::Dynamic(value) => value.into_float(),
-            // It is float.
+            // It is already float.
             Self::Norm(_) => Ok(Value::Intermediate(self)),
         }
     }
 }
 
 impl Lower {
-    /// A sum, difference, product or quotient of which an operand is such a value.
+    /// A sum, difference, product or quotient with such a value as an operand.
     pub(super) fn binary_of_intermediate(
         &mut self,
         node: &NodeProto,
@@ -53,7 +53,7 @@ impl Lower {
         }
     }
 
-    /// The segment after which such a value is there.
+    /// The segment that must have run before such a value is available.
     pub(super) fn segment_of_intermediate(&self, value: &Intermediate) -> usize {
         match value {
             Intermediate::Dynamic(value) => self.segment_of_dynamic(value),

@@ -1,4 +1,4 @@
-//! Which operators have a fused form, and which piece of code makes it.
+//! The operators with a fused form, and the function that lowers each.
 
 use super::{Lower, Lowered, Value};
 use crate::network::error::NotFused;
@@ -68,8 +68,8 @@ pub(crate) fn form(node: &NodeProto) -> Lowered<Form> {
     Ok(Form::One(one))
 }
 
-/// Whether every operator of a graph has a fused form, apart from those that constants alone go into. Seen before a weight is
-/// used up; the error is of the first that has none.
+/// Checks that every operator of a graph has a fused form, apart from those with only constant inputs. Runs before any weight is
+/// consumed; the error names the first operator without one.
 pub fn all_known(graph: &GraphProto) -> Result<(), NotFused> {
     let weights = graph.initializer.iter().map(|t| t.name.as_str());
     let mut constant: HashSet<&str> = weights.collect();

@@ -1,20 +1,20 @@
 //! From an ONNX graph to [`Graph`]: a walk over the nodes in which each ONNX value is known by what it stands for.
 //!
-//! A float result is not computed when its node is met, but kept as a [`Deferred`](value::Deferred) layer. When the next node is
-//! a normalisation or an activation it is folded in; when it is a QuantizeLinear and the layer's inputs are dequantised bytes, the
-//! whole becomes one integer layer; in every other case the float layer is made. So a quantised pattern that is not understood is
-//! served by the float path: right before fast. The QLinear operators are read as dequantise, float operator, quantise.
+//! A float result is not emitted when its node is visited, but kept as a [`Deferred`](value::Deferred) layer. If the next node is
+//! a normalisation or an activation, it is folded in; if it is a QuantizeLinear and the layer's inputs are dequantised bytes,
+//! they become one integer layer; otherwise the float layer is emitted. So a quantised pattern that is not recognised runs on the
+//! float path: correct before fast. The QLinear operators are read as dequantise, float operator, quantise.
 //!
 //! ```text
 //! walk          the walk over a whole network
-//! partial       the same over one that is known in part, with `constants`, `worth` and `order`
-//! known         which operators are known, and the code for each
-//! value         what ONNX values stand for; `intermediate` those between the operators of a pattern
-//! emit          making the deferred layers, in float or bytes
+//! partial       the same over a partly known network, with `constants`, `worth` and `order`
+//! known         the known operators, and the function that lowers each
+//! value         what ONNX values stand for; `intermediate` has those between the operators of a pattern
+//! emit          emits the deferred layers, in float or bytes
 //! fold          operators on constants
 //! axes          values of any rank
 //! ops/          a file per family of operators
-//! gate          `x * f(x)` as one layer, over the graph that is made
+//! gate          `x * f(x)` as one layer, in the finished graph
 //! ```
 //! A new operator is a line in `known` and its code in the file of its family.
 
@@ -42,16 +42,16 @@ use tract_onnx::pb::ModelProto;
 use value::{Activation, Deferred, DeferredOp, QuantisedConst, Value, View};
 use walk::Lower;
 
-/// What lowering gives; the error says what is not understood.
+/// The result of lowering; the error says what is not supported.
 type Lowered<T> = Result<T, String>;
 
-/// What the bytes of a picture mean until a file says otherwise.
+/// How the bytes of a picture are interpreted until a file says otherwise.
 const PIXELS: Quant = Quant {
     scale: 1.0,
     zero: 0,
 };
 
-/// The graph of a model, or why not. The model is used up on the way.
+/// The graph of a model, or why it has none. Consumes the model.
 pub fn lower(mut model: ModelProto) -> Result<Graph, NotFused> {
     let whole = |why: String| NotFused::whole(&why);
     let graph = model.graph.take();

@@ -1,4 +1,4 @@
-//! Borders around element-wise operators: what such an operator computes does not depend on the order of the values, so they
+//! Borders around element-wise operators: the result of such an operator does not depend on the order of the values, so they
 //! cross in our own order and come back in it, and nothing is transposed.
 
 use super::constants::Constants;
@@ -7,7 +7,7 @@ use crate::network::onnx::reads;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// Operators of one value each, and those of two where the other operand is one constant.
+/// Element-wise operators with one operand, and those with two if the other operand is one constant.
 const ELEMENTWISE: &[&str] = &[
     "Abs",
     "Acos",
@@ -61,7 +61,7 @@ const ELEMENTWISE: &[&str] = &[
     "ThresholdedRelu",
 ];
 
-/// Lets exports that only element-wise nodes read, and the imports that these make, keep our order of values.
+/// Keeps our order of values for exports that only element-wise nodes read, and for the imports that these produce.
 pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constants, facts: &Facts) {
     let mut readers: HashMap<&str, Vec<&NodeProto>> = HashMap::new();
     for (node, place) in graph.node.iter().zip(&partial.places) {
@@ -105,16 +105,16 @@ pub fn keep_order(partial: &mut Partial, graph: &GraphProto, constants: &Constan
 struct Chains<'a> {
     partial: &'a Partial,
     facts: &'a Facts,
-    /// The imports: whether each is in another order outside.
+    /// The imports, and whether each is in another order outside.
     channels_first: HashMap<&'a str, bool>,
-    /// Outside nodes by the values that they read.
+    /// Outside nodes, indexed by the values that they read.
     readers: HashMap<&'a str, Vec<&'a NodeProto>>,
     constants: &'a Constants,
     outputs: HashSet<&'a str>,
 }
 
 impl<'a> Chains<'a> {
-    /// Whether a value and all that outside nodes make of it may be in our order; `seen` collects their names.
+    /// Whether a value and everything that outside nodes derive from it may be in our order; `seen` collects their names.
     fn kept(&self, name: &'a str, seen: &mut HashSet<&'a str>) -> bool {
         let mut open = vec![name];
         while let Some(name) = open.pop() {

@@ -1,11 +1,11 @@
-//! Lowering the known parts of a graph that also holds operators without a fused form.
+//! Lowers the known parts of a graph that also has operators without a fused form.
 //!
-//! The walk is that of a whole network, but a node that is refused stays outside: what it reads is exported, what it makes
-//! comes back as an import. A known node belongs to segment `s` when the longest way to it from the picture crosses from
-//! a known node to an outside one `s` times, so the segments run one after another, with outside nodes between them.
+//! The walk is that of a whole network, but a refused node stays outside: its inputs are exported, and its results come back as
+//! imports. A known node belongs to segment `s` if the longest path to it from the picture crosses from a known node to an
+//! outside one `s` times, so the segments run one after another, with outside nodes between them.
 //!
-//! A border costs copies, so known nodes that hang together without a convolution or matrix product among them stay outside
-//! too. Each such decision starts the walk anew; the set of nodes that stay only grows.
+//! A border costs copies, so connected known nodes without a convolution or matrix product among them stay outside too. Each such
+//! decision restarts the walk; the set of nodes that stay outside only grows.
 
 use super::axes::plain_form;
 use super::constants::Constants;
@@ -21,32 +21,32 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-/// What is known of an ONNX value outside, after dequantisation.
+/// What is known about an ONNX value outside, after dequantisation.
 #[derive(Debug, Clone)]
 pub struct Fact {
     /// Its ONNX shape.
     pub dims: Vec<usize>,
     /// Element type.
     pub element: Element,
-    /// In the file it is bytes of this meaning; outside it is the real numbers that they stand for.
+    /// In the file it is bytes with this quantisation; outside it is the real numbers that they stand for.
     pub quant: Option<Quant>,
-    /// The values, when they are whole numbers that do not depend on the picture.
+    /// The values, if they are whole numbers that do not depend on the picture.
     pub value: Option<Vec<i64>>,
 }
 
-/// Facts by the values' names.
+/// Facts by value name.
 pub type Facts = HashMap<String, Fact>;
 
-/// Where a node of the ONNX graph is run.
+/// Where a node of the ONNX graph runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// By our own kernels, in this segment.
     Inside(usize),
     /// Nowhere: its result is constant.
     Folded,
-    /// Not by us.
+    /// Outside our kernels.
     Outside {
-        /// How many segments must have run before it.
+        /// Number of segments that must have run before it.
         after: usize,
         /// Why it is not fused.
         why: String,
@@ -60,19 +60,19 @@ pub enum Place {
 pub struct Partial {
     /// Their layers, in segments.
     pub graph: Graph,
-    /// One for each ONNX node.
+    /// One per ONNX node.
     pub places: Vec<Place>,
-    /// Folded nodes that make quantised constants which outside nodes read.
+    /// Folded nodes that make quantised constants read by outside nodes.
     pub constant_nodes: BTreeSet<usize>,
-    /// Constants made by folded nodes which outside nodes read.
+    /// Constants made by folded nodes and read by outside nodes.
     pub constants: BTreeMap<String, Const>,
 }
 
-/// Nodes that all walks together look at: some walks over the largest graph, and many over a usual one.
+/// Limit on nodes visited by all walks together: a few walks over the largest graph, and many over a usual one.
 const VISITS_MOST: usize = 1 << 20;
 
-/// The layers that stand for the known nodes of a graph, whose initialisers are in `constants`: none where no convolution or
-/// matrix product is known.
+/// The layers for the known nodes of a graph whose initialisers are in `constants`: none if it has no known convolution or matrix
+/// product.
 pub fn lower_partly(
     model: &ModelProto,
     constants: &Constants,
@@ -97,7 +97,7 @@ pub fn lower_partly(
     };
     let mut stays: HashMap<usize, String> = HashMap::new();
     let mut picture = true;
-    // Each turn adds a node to `stays` or, once, gives up the picture.
+    // Each iteration adds a node to `stays` or, once, gives up the picture.
     let turns = (graph.node.len() + 2).min(VISITS_MOST / graph.node.len().max(1));
     for _ in 0..turns {
         match walk.attempt(&stays, picture) {
@@ -122,7 +122,7 @@ pub fn lower_partly(
     Err(whole("no cut into known and unknown parts was found"))
 }
 
-/// Why a walk has to start anew.
+/// Why a walk has to restart.
 enum Again {
     /// This node has to stay outside.
     Stays(usize, String),
@@ -143,7 +143,7 @@ pub(super) struct Walk<'a> {
     pub(super) used: Vec<bool>,
 }
 
-/// What one walk has found so far.
+/// State of one walk.
 struct Found {
     lower: Lower,
     /// Values that are made outside, with the number of segments that must have run before.
@@ -230,7 +230,7 @@ impl Walk<'_> {
                         .read_constants(&mut found, node)
                         .and_then(|()| found.lower.node(node)),
                 };
-                // Outside nodes read the file's constants as they are; see `export`.
+                // Outside nodes read the file's constants unchanged; see `export`.
                 for name in &node.input {
                     if self.constants.contains(name) {
                         found.lower.values.remove(name);
@@ -260,7 +260,7 @@ impl Walk<'_> {
         Ok(partial)
     }
 
-    /// Makes the file's constants that a node reads known.
+    /// Makes the file's constants that a node reads known to the walk.
     fn read_constants(&self, found: &mut Found, node: &NodeProto) -> Lowered<()> {
         for name in &node.input {
             if let Some(read) = self.constants.read(name) {
@@ -271,7 +271,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Takes a node's results as constants when its values are known without running anything.
+    /// Turns a node's results into constants if their values are known without running anything.
     fn known_value(&self, found: &mut Found, node: &NodeProto) -> bool {
         let outputs = node.output.iter().filter(|o| !o.is_empty());
         let mut known = Vec::new();
@@ -292,7 +292,8 @@ impl Walk<'_> {
         true
     }
 
-    /// A node that stays outside: exports what it reads, brings in what it makes; how many segments must run before it.
+    /// A node that stays outside: exports its inputs and imports its results; returns the number of segments that must run before
+    /// it.
     fn leave(&self, found: &mut Found, node: &NodeProto) -> Result<usize, Again> {
         let mut after = 0;
         for name in reads(node) {
@@ -308,7 +309,7 @@ impl Walk<'_> {
         Ok(after)
     }
 
-    /// Makes a value that is known inside known outside too; how many segments must run before it is there.
+    /// Makes a value that is known inside known outside too; returns the number of segments that must run before it is available.
     fn export(&self, found: &mut Found, name: &str) -> Result<usize, Again> {
         let stays = |why: &str| match self.producers.get(name) {
             Some(&node) => {
@@ -362,7 +363,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Makes a value from outside known inside, when it is a picture of floats.
+    /// Makes a value from outside known inside, if it is a picture of floats.
     fn bring_in(&self, found: &mut Found, name: &str, after: usize) {
         found.outside.insert(name.to_owned(), after);
         let Some(fact) = self.facts.get(name).filter(|f| f.element == Element::F32) else {
@@ -378,7 +379,7 @@ impl Walk<'_> {
             [1, c, h, w] => (Shape::new(h, w, c), View::Nchw),
             [1, c] => (Shape::new(1, 1, c), View::Flat),
             [] => return,
-            // Bytes are not followed along other axes.
+            // Bytes are not tracked along other axes.
             _ if fact.quant.is_some() => return,
             ref dims => match plain_form(dims) {
                 Ok((shape, view)) => (Ok(shape), view),
@@ -416,7 +417,7 @@ impl Found {
     }
 }
 
-/// Gives the segments that have anything to do the numbers 0, 1, 2 and so on.
+/// Renumbers the segments that have layers as 0, 1, 2 and so on.
 fn number(partial: &mut Partial) {
     let graph = &mut partial.graph;
     let borders = graph
@@ -444,7 +445,7 @@ fn number(partial: &mut Partial) {
 }
 
 impl Lower {
-    /// The segment after which a value is there.
+    /// The segment that must have run before a value is available.
     pub(crate) fn segment_of(&self, value: &Value) -> usize {
         match value {
             Value::Activation(act) => self.segments[act.id.0],

@@ -10,7 +10,7 @@ use crate::network::onnx::constant::Const;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// So many steps in a row are folded into one layer: each is done again when the next one comes.
+/// Most steps in a row that are folded into one layer: each addition recomputes all of them.
 pub(super) const STEPS_MOST: usize = 64;
 
 /// How the axes of the ONNX value map to our rows, columns, channels.
@@ -22,9 +22,9 @@ pub(super) enum View {
     Nhwc,
     /// 1, N with N in our own order.
     Flat,
-    /// 1, N where N counts channels, rows, columns.
+    /// 1, N with N in the order channels, rows, columns.
     FlatChw,
-    /// Any axes, which lie so in the tensor.
+    /// Any axes, in the order in which the tensor stores them.
     Strided(Axes),
 }
 
@@ -33,7 +33,7 @@ pub(super) enum View {
 pub(super) struct Activation {
     pub(super) id: TensorId,
     pub(super) view: View,
-    /// The tensor is bytes and the value is what they mean (after DequantizeLinear).
+    /// The tensor holds bytes, and the value is the real numbers that they stand for (after DequantizeLinear).
     pub(super) real: bool,
 }
 
@@ -73,21 +73,21 @@ pub(super) enum Value {
     Quantised(Rc<QuantisedConst>),
     Activation(Activation),
     Deferred(Rc<Deferred>, View),
-    /// Zero padding that a convolution will take over.
+    /// Zero padding that a convolution will absorb.
     Padded(Box<Value>, [usize; 4]),
-    /// 1xCxHxW seen as 1xGx(C/G)xHxW; `turned` when it was seen so first and groups and members changed places then.
+    /// 1xCxHxW viewed as 1xGx(C/G)xHxW; `turned` if groups and members were exchanged after that.
     Grouped {
         inner: Box<Value>,
         groups: usize,
         turned: bool,
     },
-    /// Something between the operators of a pattern.
+    /// A value between the operators of a pattern.
     Intermediate(Intermediate),
-    /// An optional output that we do not make.
+    /// An optional output that we do not compute.
     Absent,
 }
 
-/// A float layer that is not made yet.
+/// A float layer that is not yet emitted.
 #[derive(Debug)]
 pub(super) struct Deferred {
     pub(super) op: DeferredOp,
@@ -110,22 +110,22 @@ impl Deferred {
         Value::Deferred(Rc::new(same), view)
     }
 
-    /// Whether it is still to be made.
+    /// Whether it is still to be emitted.
     pub(super) fn is_pending(&self) -> bool {
         self.made.borrow().is_none()
     }
 }
 
-/// What such a layer does.
+/// The operator of such a layer.
 #[derive(Debug, Clone)]
 pub(super) enum DeferredOp {
-    /// Weights and bias are kept in both forms' source; `graph::Conv::weights` is F32 or Q8 accordingly.
+    /// Weights and bias are kept in the source form, float or quantised; `graph::Conv::weights` is F32 or Q8 accordingly.
     Conv(Conv, Bias),
     Add((f32, f32)),
     Mul((f32, f32)),
     Average(Window, bool),
     Unary(Unary),
-    /// LeakyRelu with a slope a channel.
+    /// LeakyRelu with a slope per channel.
     Slopes(Vec<f32>),
     Affine(Vec<InputStep>),
     Product(Product),
@@ -134,7 +134,7 @@ pub(super) enum DeferredOp {
 }
 
 impl DeferredOp {
-    /// The same operator with steps for each channel taken in, where it can take them.
+    /// The same operator with steps per channel folded in, if it can absorb them.
     pub(super) fn with_steps(&self, steps: &[InputStep]) -> Option<Self> {
         match self {
             Self::Conv(conv, bias) => conv_with_steps(conv, bias, steps),

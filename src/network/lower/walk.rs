@@ -16,38 +16,38 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-/// Values of constants that a whole graph may read, fold and keep: as many floats as the largest weights, 2 GiB.
+/// Limit on the values of constants that a whole graph may read, fold and keep: as many floats as the largest weights, 2 GiB.
 const CONSTANTS_MOST: usize = 1 << 29;
 
 /// The walk over the nodes, and the graph so far.
 pub(super) struct Lower {
     pub(super) opset: i64,
-    /// Constants of the file that no node has read yet: together they are as large as the file, so each moves from here.
+    /// Constants of the file that no node has read yet: together they are as large as the file, so each is moved out of here.
     pub(super) initializers: HashMap<String, TensorProto>,
     pub(super) values: HashMap<String, Value>,
-    /// How many nodes read a value.
+    /// The number of nodes that read a value.
     pub(super) uses: HashMap<String, usize>,
-    /// How many of them are still to come; a value without any is dropped.
+    /// How many of them are still to come; a value with none left is dropped.
     pub(super) uses_left: HashMap<String, usize>,
     pub(super) tensors: Vec<Tensor>,
     /// The segment that makes each tensor (0 for the picture).
     pub(super) segments: Vec<usize>,
     pub(super) layers: Vec<Layer>,
-    /// The layer that makes each tensor, and those that read it first of all their inputs.
+    /// The layer that makes each tensor, and the layers that have it as their first input.
     pub(super) makers: Vec<Option<usize>>,
     pub(super) readers: Vec<Vec<usize>>,
-    /// Values of constants that may still be read, folded or kept, however often a file names the same ones.
+    /// Budget of constants' values that may still be read, folded or kept, however often a file names the same ones.
     pub(super) constants_left: Cell<usize>,
     pub(super) input: Option<GraphInput>,
-    /// How many nodes read the picture, under whatever name: it may be turned, named or dequantised before it is read.
+    /// The number of nodes that read the picture, under any name: it may be transposed, renamed or dequantised before it is read.
     pub(super) input_uses: usize,
-    /// The picture's bytes have been taken for numbers as they are.
+    /// The picture's bytes have been used directly as numbers.
     pub(super) pixels_taken: bool,
     /// ONNX shapes of values that are not known here, for the operator Shape.
     pub(super) outside: HashMap<String, Vec<usize>>,
 }
 
-/// The input's tensor, how its axes lie, and its type.
+/// The input's tensor, the order of its axes, and its type.
 fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, InputType)> {
     let Some(type_proto::Value::TensorType(t)) = of.and_then(|t| t.value.as_ref()) else {
         return Err("the input is not a tensor".into());
@@ -81,7 +81,7 @@ fn input_tensor(of: Option<&TypeProto>) -> Lowered<(Tensor, View, InputType)> {
 }
 
 impl Lower {
-    /// Nothing lowered yet.
+    /// A walk with nothing lowered yet.
     pub(super) fn new(model: &ModelProto, graph: &GraphProto) -> Self {
         let opset = model
             .opset_import
@@ -140,7 +140,7 @@ impl Lower {
         Ok(())
     }
 
-    /// The picture's description, when `id` is the picture's tensor.
+    /// The picture's description, if `id` is the picture's tensor.
     pub(super) fn picture(&self, id: TensorId) -> Option<&GraphInput> {
         self.input.as_ref().filter(|input| input.tensor == id)
     }
@@ -153,7 +153,7 @@ impl Lower {
         TensorId(self.tensors.len() - 1)
     }
 
-    /// The graph, without layers and imports whose results nothing reads.
+    /// The finished graph, without layers and imports whose results nothing reads.
     pub(super) fn finish(self, mut imports: Vec<Border>, exports: Vec<Border>) -> Graph {
         let mut layers = self.layers;
         let mut wanted = vec![false; self.tensors.len()];
@@ -179,7 +179,7 @@ impl Lower {
             first[tensor] = Some(first[tensor].map_or(segment, |f| f.min(segment)));
         }
         for import in &mut imports {
-            // As late as its first reader wants it.
+            // As late as its first reader allows.
             import.segment = first[import.tensor.0].unwrap_or(import.segment);
         }
         Graph {
@@ -214,7 +214,7 @@ impl Lower {
         Ok(())
     }
 
-    /// Where a result is the picture under another name, its readers are the picture's in place of this node.
+    /// If a result is the picture under another name, its readers count as the picture's in place of this node.
     pub(super) fn count_readers(&mut self, node: &NodeProto) {
         for name in &node.output {
             if self.values.get(name).is_some_and(|v| self.is_picture(v)) {
@@ -224,7 +224,7 @@ impl Lower {
         }
     }
 
-    /// Whether a value is the picture, at most with steps that the way in may take over.
+    /// Whether a value is the picture, at most with steps that the encoder may absorb.
     pub(super) fn is_picture(&self, value: &Value) -> bool {
         match value {
             Value::Activation(act) => self.picture(act.id).is_some(),
@@ -237,7 +237,7 @@ impl Lower {
         }
     }
 
-    /// Drops what this node was the last to read: an unfolded copy of its weights, above all.
+    /// Drops the values for which this node was the last reader: above all, an unfolded copy of its weights.
     pub(super) fn drop_read(&mut self, node: &NodeProto) {
         for name in &node.input {
             let Some(left) = self.uses_left.get_mut(name) else {
@@ -276,7 +276,7 @@ impl Lower {
         Ok(())
     }
 
-    /// Takes note of so many values of constants that a node reads or makes.
+    /// Charges this many values of constants, which a node reads or makes, to the budget.
     pub(super) fn spend(&self, values: usize) -> Lowered<()> {
         let left = self.constants_left.get().checked_sub(values);
         self.constants_left.set(left.ok_or_else(|| {
@@ -298,7 +298,7 @@ impl Lower {
             .is_some_and(|n| self.uses.get(n) == Some(&1))
     }
 
-    /// A constant's real values and shape, also when it went through DequantizeLinear.
+    /// A constant's real values and shape, even after DequantizeLinear.
     pub(super) fn const_floats(
         &self,
         node: &NodeProto,
@@ -351,7 +351,7 @@ impl Lower {
             Value::Activation(a) => Ok((self.shape(a.id), a.view)),
             Value::Deferred(l, view) => Ok((l.shape, *view)),
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
-            Value::Grouped { .. } => Err("channels seen as groups, not as a shuffle".into()),
+            Value::Grouped { .. } => Err("channels in groups that are no shuffle".into()),
             Value::Intermediate(value) => Err(value.elsewhere().into()),
             _ => Err("a constant where a computed value is needed".into()),
         }

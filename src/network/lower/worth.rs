@@ -1,13 +1,13 @@
-//! Which known nodes are worth an island: a border costs copies.
+//! Which groups of known nodes are worth an island: each border costs copies.
 
 use super::partial::{Partial, Place, Walk};
 use tract_onnx::pb::NodeProto;
 
-/// An island is worth making for this much of [`work`].
+/// Minimum [`work`] of an island.
 const WORTH: usize = 2;
 
-/// How much an operator does for an island to be worth making: a single product of two computed matrices is not enough, since
-/// both of them would have to be brought in.
+/// How much an operator counts towards an island: a single product of two computed matrices is not enough, since both would have
+/// to be copied in.
 fn work(node: &NodeProto, computed: impl Fn(&str) -> bool) -> usize {
     match node.op_type.as_str() {
         "MatMul" if node.input.iter().all(|i| computed(i)) => 1,
@@ -18,7 +18,7 @@ fn work(node: &NodeProto, computed: impl Fn(&str) -> bool) -> usize {
 }
 
 impl Walk<'_> {
-    /// Inside nodes that hang together without anything that an island is worth making for.
+    /// Inside nodes in connected groups whose work is too little for an island.
     pub(super) fn idle(&self, partial: &Partial) -> Vec<usize> {
         let nodes = &self.graph.node;
         let mut group: Vec<usize> = (0..nodes.len()).collect();

@@ -1,9 +1,9 @@
-//! What a model may ask for: the limits, and the look at a graph that holds it to them before anything is planned, for every
-//! planner alike. Each limit lies far above what picture classifiers have; `models/README.md` lists them with their reasons.
+//! Limits on what a model may ask for, and the check that enforces them on a graph before any planner sees it. Each limit is far
+//! above what image classifiers need; `models/README.md` lists them with their reasons.
 //!
 //! ```text
 //! here        nodes, their inputs, windows, padding, weights that contradict a window, scores
-//! census      what a file is made of, counted before it is read into memory
+//! census      the parts of a file, counted before it is read into memory
 //! sizes       sizes of tensors (`graph::sizes`)
 //! fold        folded constants (`lower::fold`)
 //! arena       all activations together (`plan::arena`)
@@ -18,58 +18,58 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-/// Nodes of a graph with those inside of nodes, once functions are written out. The largest classifiers have some thousands.
+/// Nodes of a graph, subgraphs included, once functions are inlined. The largest classifiers have some thousands.
 pub const NODES_MOST: usize = 16_384;
 /// Inputs, or outputs, of one node. The widest Concat of a DenseNet has 65.
 pub const ENDS_MOST: usize = 512;
-/// Outputs of a graph. Which of them are the scores is looked for.
+/// Outputs of a graph. The one with the scores is searched for among them.
 pub const OUTPUTS_MOST: usize = 64;
-/// Axes of a tensor. Attention by windows takes 6 to 8.
+/// Axes of a tensor. Window attention uses 6 to 8.
 pub const AXES_MOST: usize = 16;
-/// Places along a kernel, a stride, a dilation, or a padding: the longest side of a picture that is taken.
+/// Largest kernel size, stride, dilation or padding along an axis: the longest side that a picture may have.
 pub const SIDE_MOST: usize = 4096;
 /// Groups of a convolution. The widest depthwise ones have some thousands.
 pub const GROUPS_MOST: i64 = 16_384;
 /// Scores: the largest `class_count` of a `model.toml`.
 pub const SCORES_MOST: usize = 100_000;
-/// Bytes of a model's weights in memory: what a protobuf message can hold.
+/// Bytes of a model's weights in memory: the most that a protobuf message can hold.
 pub const WEIGHTS_BYTES_MOST: u64 = 2 << 30;
-/// How deep graphs may lie inside of nodes.
+/// Nesting depth of subgraphs.
 pub const DEPTH_MOST: usize = 16;
 
-/// Looks at a repaired graph; the error names the node, what it asks for and the limit.
+/// Checks a repaired graph; the error names the node, what it asks for and the limit.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
     let mut left = NODES_MOST;
     Look::of(graph, None).graph(0, &mut left)
 }
 
-/// Refuses more scores than there may be.
+/// Refuses more scores than the limit.
 pub fn scores(count: usize) -> Result<(), String> {
     if count <= SCORES_MOST {
         return Ok(());
     }
     Err(format!(
-        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score a class, 1xN"
+        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score per class, 1xN"
     ))
 }
 
-/// The window of a node, which must lie in its input.
+/// A node's window, which must fit in its input.
 pub struct Span {
     node: String,
-    /// The input's name; its last axes are those of the window.
+    /// The input's name; the window covers its last axes.
     pub input: String,
-    /// Along each axis: places of the window, and padding on both sides.
+    /// Per axis: size of the window, and padding of both sides together.
     sides: Vec<(i64, i64)>,
 }
 
-/// The windows of a checked graph whose padding is said in it.
+/// The windows of a checked graph that have explicit padding.
 pub fn spans(graph: &GraphProto) -> Vec<Span> {
     let look = Look::of(graph, None);
     graph.node.iter().filter_map(|n| look.span(n)).collect()
 }
 
 impl Span {
-    /// Refuses an input of these sizes, if the window is larger than it: tract computes with a part of the window.
+    /// Refuses an input of these sizes if the window is larger: tract would compute with part of the window.
     pub fn fits(&self, dims: &[usize]) -> Result<(), String> {
         let sizes = dims.iter().rev().zip(self.sides.iter().rev());
         for (&size, &(places, pads)) in sizes {
@@ -85,12 +85,12 @@ impl Span {
     }
 }
 
-/// A graph with what is known of its values.
+/// A graph and what is known of its values.
 struct Look<'a> {
     graph: &'a GraphProto,
     weights: HashMap<&'a str, &'a TensorProto>,
     makers: HashMap<&'a str, &'a NodeProto>,
-    /// The graph around this one, whose values it sees.
+    /// The enclosing graph, whose values it can read.
     around: Option<&'a Look<'a>>,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Look<'a> {
         for node in &self.graph.node {
             *left = left.checked_sub(1).ok_or_else(|| {
                 format!(
-                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it anew"
+                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it again"
                 )
             })?;
             self.node(node).map_err(|why| {
@@ -164,7 +164,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// A convolution, whose weights are input `at`.
+    /// A convolution whose weights are input `at`.
     fn convolution(&self, node: &NodeProto, at: usize) -> Result<(), String> {
         let groups = int(node, "group", 1);
         if !(1..=GROUPS_MOST).contains(&groups) {
@@ -188,7 +188,7 @@ impl<'a> Look<'a> {
                 spelled(dims)
             ));
         }
-        // Output channels, or for ConvTranspose input channels.
+        // Output channels, or input channels for ConvTranspose.
         if first % groups != 0 {
             return Err(format!(
                 "splits weights of {} into {groups} groups, which does not go",
@@ -232,13 +232,13 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Constant sizes of a result, or factors of them, that are input `at`.
+    /// A result's constant sizes, or factors of them, from input `at`.
     fn sizes(&self, node: &NodeProto, at: usize) -> Result<(), String> {
         let own = ints(node, "shape").filter(|sizes| !sizes.is_empty());
         let Some(sizes) = own.or_else(|| self.values(node, at)) else {
             return Ok(());
         };
-        // 0 and -1 stand for sizes that are found elsewhere.
+        // 0 and -1 stand for sizes that are determined elsewhere.
         let mut all = sizes.iter().map(|&d| d.max(1));
         let all = all.try_fold(1i64, i64::checked_mul);
         if all.is_some_and(|n| n <= VALUES_MOST as i64) {
@@ -268,10 +268,10 @@ impl<'a> Look<'a> {
         ))
     }
 
-    /// Scales of a Resize: whether its result is too large is seen when its input is known.
+    /// Scales of a Resize. Whether its result is too large is checked once its input is known.
     fn scales(&self, node: &NodeProto) -> Result<(), String> {
         let of_attribute = attribute(node, "scales").map(|a| a.floats.clone());
-        // Behind the region since opset 11.
+        // After the region of interest since opset 11.
         let at = if node.input.len() > 2 { 2 } else { 1 };
         let tensor = node.input.get(at).and_then(|name| self.weight(name));
         let of_input = tensor
@@ -288,13 +288,13 @@ impl<'a> Look<'a> {
         Ok(())
     }
 
-    /// A constant of this graph or one around it.
+    /// A constant of this graph or an enclosing one.
     fn weight(&self, name: &str) -> Option<&'a TensorProto> {
         let own = self.weights.get(name).copied();
         own.or_else(|| self.around.and_then(|around| around.weight(name)))
     }
 
-    /// The shape of a constant, also where it is quantised; `steps` bounds a file that goes round in a circle.
+    /// The shape of a constant, even if it is quantised; `steps` bounds the search in a file with a cycle.
     fn dims(&self, name: &str, steps: usize) -> Option<&'a [i64]> {
         if let Some(tensor) = self.weight(name) {
             return Some(&tensor.dims);
@@ -307,7 +307,7 @@ impl<'a> Look<'a> {
         self.dims(node.input.first()?, steps - 1)
     }
 
-    /// The whole numbers of a constant that is input `at`.
+    /// The integers of a constant that is input `at`.
     fn values(&self, node: &NodeProto, at: usize) -> Option<Vec<i64>> {
         let tensor = self.weight(node.input.get(at)?)?;
         let few = tensor.dims.iter().all(|&d| d <= 2 * AXES_MOST as i64);
@@ -316,7 +316,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Kernel, strides, dilations and padding; `sides` are the kernel's where weights say them.
+/// Kernel, strides, dilations and padding; `sides` are the kernel's size if the weights give it.
 fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
     let lists = [
         ("kernel_shape", 1, 1),
@@ -347,7 +347,7 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
                 "has {value} among its {name}; {least} to {most} can be run"
             ));
         }
-        // A window without sizes of its own covers everything, or has weights that are computed.
+        // A window without explicit sizes covers the whole input, or has computed weights.
         if rank.is_some_and(|rank| list.len() != rank * each) {
             return Err(format!(
                 "has {} {name} for a kernel of {} sides",
@@ -359,14 +359,14 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
     Ok(())
 }
 
-/// A constant whose values are as many as its shape says.
+/// A constant with as many values as its shape says.
 fn weights(tensor: &TensorProto) -> Result<(), String> {
     let dims = &tensor.dims;
     if dims.len() > AXES_MOST {
         return Err(format!("of {} axes; {AXES_MOST} is the limit", dims.len()));
     }
     let sizes: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-    // An empty axis counts as one, so that no part of a shape wraps either.
+    // An empty axis counts as one, so that no partial product of the shape wraps either.
     let all = sizes.and_then(|sizes| {
         let least_one: Vec<usize> = sizes.iter().map(|&d| d.max(1)).collect();
         let all = volume(&least_one).ok()?;
@@ -380,12 +380,12 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
         Ok(DataType::Int64) => (tensor.int64_data.len(), 64),
         Ok(DataType::Int32) => (tensor.int32_data.len(), 32),
         Ok(DataType::Int8 | DataType::Uint8 | DataType::Bool) => (tensor.int32_data.len(), 8),
-        // Rare ones are looked at where they are read.
+        // Rare types are checked where they are read.
         _ => return Ok(()),
     };
     let raw = tensor.raw_data.len();
     let held = if raw > 0 { raw / (bits / 8) } else { each };
-    // Without any values it is an outline, or is refused when it is read.
+    // A tensor without values is an outline, or is refused when it is read.
     let outline = raw == 0 && each == 0;
     if (held == count && raw.is_multiple_of(bits / 8)) || outline {
         return Ok(());

@@ -1,19 +1,19 @@
-//! What an ONNX file is made of, counted before it is read into memory: a message of two bytes becomes a structure of hundreds,
-//! so a small file could ask for any amount, and one message inside of another for any depth of the stack.
+//! Counts the parts of an ONNX file before it is read into memory. A two-byte message becomes a structure of hundreds of bytes,
+//! so a small file could demand any amount of memory, and nested messages any depth of stack.
 //!
-//! The walk follows the fields of `onnx.proto` that hold messages, and steps over all others.
+//! The walk follows the fields of `onnx.proto` that hold messages, and skips all others.
 
 use super::budget::{DEPTH_MOST, NODES_MOST, WEIGHTS_BYTES_MOST};
 use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
-/// Nodes in a file: `Constant` nodes, which become weights, stand beside the others.
+/// Nodes in a file. `Constant` nodes count too, though they become weights later.
 const FILE_NODES_MOST: usize = 4 * NODES_MOST;
-/// Bytes in memory of everything but weights. Names, shapes and the traces that exporters leave take some tens of MiB.
+/// Bytes in memory of everything but weights. Names, shapes and the traces left by exporters take some tens of MiB.
 const BESIDE_BYTES_MOST: u64 = 256 << 20;
 
-/// A message, by what its fields are.
+/// A message type, which determines its fields.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Model,
@@ -28,18 +28,18 @@ enum Kind {
     Type,
     TensorType,
     Shape,
-    /// Annotations of quantised tensors.
+    /// Quantisation annotations of tensors.
     Annotation,
-    /// Of names and numbers: nothing that nests.
+    /// Names and numbers only: nothing nested.
     Leaf,
 }
 
-/// What a field is.
+/// The kind of a field.
 enum Field {
     Message(Kind),
-    /// Bytes that stay bytes.
+    /// Bytes that are kept as bytes.
     Bytes,
-    /// Numbers, which take up to so many times the bytes in memory: one of one byte may become one of eight.
+    /// Numbers, and the factor by which they may grow in memory: a one-byte varint may become eight bytes.
     Numbers(u64),
 }
 
@@ -76,16 +76,16 @@ fn field(kind: Kind, tag: u32) -> Field {
     }
 }
 
-/// What was counted.
+/// The totals so far.
 #[derive(Debug, Default)]
 pub struct Census {
     nodes: usize,
-    /// Bytes in memory of values of weights.
+    /// Bytes in memory of the weights' values.
     pub weights_bytes: u64,
     beside_bytes: u64,
 }
 
-/// Counts what is in a message of a file of `len` bytes; the error says what there is too much of.
+/// Counts the parts of a message in a file of `len` bytes; the error says what there is too much of.
 pub fn take(buf: &mut impl Buf) -> Result<Census, String> {
     let mut census = Census::default();
     let len = buf.remaining();
@@ -96,7 +96,7 @@ pub fn take(buf: &mut impl Buf) -> Result<Census, String> {
 const DAMAGED: &str = "is not an ONNX file, or is cut short; export or fetch it again";
 
 impl Census {
-    /// A message of `len` bytes, inside of `depth` graphs.
+    /// A message of `len` bytes, nested in `depth` graphs.
     fn message(
         &mut self,
         buf: &mut impl Buf,
@@ -156,7 +156,7 @@ impl Census {
         Ok(())
     }
 
-    /// Steps over a number of `len` bytes, which takes `held` in memory.
+    /// Skips a number of `len` bytes that takes `held` bytes in memory.
     fn step(
         &mut self,
         buf: &mut impl Buf,
@@ -180,7 +180,7 @@ impl Census {
             self.nodes += 1;
             if self.nodes > FILE_NODES_MOST {
                 return Err(format!(
-                    "has more than {FILE_NODES_MOST} nodes; simplify it (onnxsim), or export it anew"
+                    "has more than {FILE_NODES_MOST} nodes; simplify it (onnxsim), or export it again"
                 ));
             }
         }
@@ -190,7 +190,7 @@ impl Census {
             Kind::Tensor | Kind::SparseTensor => size_of::<TensorProto>(),
             _ => size_of::<ValueInfoProto>(),
         };
-        // A list that grows is twice as long as what is in it.
+        // A growing list may have twice the capacity that its contents need.
         self.beside(2 * held as u64)
     }
 
@@ -200,7 +200,7 @@ impl Census {
             return Ok(());
         }
         Err(format!(
-            "has more than {} MiB of nodes, names and shapes beside its weights; simplify it (onnxsim), or export it anew",
+            "has more than {} MiB of nodes, names and shapes besides its weights; simplify it (onnxsim), or export it again",
             BESIDE_BYTES_MOST >> 20
         ))
     }
@@ -232,7 +232,7 @@ mod tests {
         take(&mut &model.encode_to_vec()[..])
     }
 
-    /// A graph inside of a node inside of a graph, so deep.
+    /// A graph inside a node inside a graph, `depth` levels deep.
     fn nested(depth: usize) -> GraphProto {
         let mut graph = GraphProto::default();
         for _ in 0..depth {
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        // A graph that says to be longer than the file, and a node longer than its graph.
+        // A graph that claims to be longer than the file, and a node longer than its graph.
         for bytes in [&[0x3a, 0x7f][..], &[0x3a, 0x02, 0x0a, 0x05, 0, 0, 0, 0, 0]] {
             assert_eq!(take(&mut &bytes[..]).unwrap_err(), DAMAGED);
         }

@@ -1,19 +1,19 @@
-//! A file as the source of a protobuf message, read by chunks: the message is never there twice, and what its reader skips
-//! is not read at all.
+//! A file as the source of a protobuf message, read in chunks: the message is never in memory twice, and what its reader skips is
+//! not read at all.
 
 use prost::bytes::Buf;
 use std::fs::File;
 use std::io::{Read, Seek};
 
-/// Bytes that are read ahead.
+/// Bytes to read ahead.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
-/// A file as [`Buf`]. A file that cannot be read to the length that it had ends early, and [`Chunked::error`] says why.
+/// A file as [`Buf`]. If the file cannot be read to its full length, the buffer ends early and [`Chunked::error`] says why.
 #[derive(Debug)]
 pub struct Chunked {
     file: File,
     chunk: Box<[u8]>,
-    /// What is still to be given of `chunk`.
+    /// The unread part of `chunk`.
     start: usize,
     end: usize,
     /// Bytes of the file after the chunk.
@@ -22,7 +22,7 @@ pub struct Chunked {
 }
 
 impl Chunked {
-    /// The next `len` bytes of a file, of which so many are read ahead.
+    /// The next `len` bytes of a file, with this many read ahead.
     pub fn new(file: File, len: usize, ahead: usize) -> Self {
         let mut new = Self {
             file,
@@ -41,7 +41,7 @@ impl Chunked {
         self.error
     }
 
-    /// Steps over bytes behind the chunk.
+    /// Skips bytes beyond the chunk.
     fn skip(&mut self, count: usize) {
         // Files are shorter than 2^63 bytes.
         if count > 0
@@ -54,7 +54,7 @@ impl Chunked {
         self.left -= count;
     }
 
-    /// The next chunk, once the last one is used up.
+    /// Reads the next chunk once the current one is used up.
     fn fill(&mut self) {
         (self.start, self.end) = (0, self.chunk.len().min(self.left));
         if let Err(error) = self.file.read_exact(&mut self.chunk[..self.end]) {

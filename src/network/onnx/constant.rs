@@ -1,4 +1,4 @@
-//! The values of a tensor in a file, every length checked.
+//! The values of a tensor in a file, with every length checked.
 
 use super::{float_tensor, int64_tensor, typed_tensor};
 use crate::network::graph::sizes::VALUES_MOST;
@@ -36,14 +36,14 @@ pub enum Data {
 /// A constant tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Const {
-    /// Its shape; empty for a scalar.
+    /// Shape; empty for a scalar.
     pub dims: Vec<usize>,
-    /// Its values, as many as the shape says.
+    /// Values, as many as the shape says.
     pub data: Data,
 }
 
 impl Const {
-    /// How many values.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match &self.data {
             Data::F32(v) => v.len(),
@@ -53,7 +53,7 @@ impl Const {
         }
     }
 
-    /// A single byte as it counts in [`Quant`](crate::network::graph::Quant): int8 from -128 on.
+    /// One byte in the encoding of [`Quant`](crate::network::graph::Quant): int8 counts from -128.
     pub fn one_byte(&self) -> Option<i32> {
         match &self.data {
             Data::I8(v) if v.len() == 1 => Some(i32::from(v[0]) + 128),
@@ -62,7 +62,7 @@ impl Const {
         }
     }
 
-    /// As whole numbers (floats are truncated).
+    /// As integers (floats are truncated).
     pub fn ints(&self) -> Vec<i64> {
         match &self.data {
             Data::F32(v) => v.iter().map(|&x| x as i64).collect(),
@@ -80,7 +80,7 @@ impl Const {
         }
     }
 
-    /// From an ONNX tensor, whose bytes are kept where they can be; the error says what is wrong with it.
+    /// Reads an ONNX tensor, without copying its bytes where possible; the error says what is wrong with it.
     pub fn read(t: TensorProto) -> Result<Self, String> {
         if t.data_location.unwrap_or(0) != 0 {
             return Err("its values are stored in another file".into());
@@ -133,7 +133,7 @@ impl Const {
         Ok(made)
     }
 
-    /// As an ONNX tensor, of this type where values of ours stand for several.
+    /// As an ONNX tensor of this type, since some variants stand for several types.
     pub fn tensor(&self, name: &str, element: Option<Element>) -> TensorProto {
         let dims = &self.dims;
         let bytes = |values: Vec<u8>, kind| typed_tensor(name, dims, kind, values);

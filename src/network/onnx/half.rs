@@ -1,14 +1,14 @@
-//! Half precision (float16, bfloat16) becomes float32 while a model is read.
+//! Converts half precision (float16, bfloat16) to float32 while a model is read.
 //!
-//! Every half-precision number is a float32 number, and every operator that takes the one takes the other, so the graph stays
-//! the same graph; it only rounds less between its nodes. Our kernels and tract's are for float32.
+//! Every half-precision number is a float32 number, and every operator that takes one type takes the other, so the graph keeps
+//! its nodes; it only rounds less between them. Our kernels and tract's are for float32.
 
 use super::{each_graph, tensors_of};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, ValueInfoProto, type_proto};
 use tract_onnx::prelude::f16;
 
-/// Attributes that name the type of a result or of the arithmetic on the way.
+/// Attributes that name the type of a result or of intermediate arithmetic.
 const TYPE_ATTRIBUTES: [&str; 6] = [
     "to",
     "dtype",
@@ -18,7 +18,7 @@ const TYPE_ATTRIBUTES: [&str; 6] = [
     "softmax_precision",
 ];
 
-/// The bits of a half-precision type's significand, the hidden one included; `None` for other types.
+/// Significand bits of a half-precision type, including the hidden one; `None` for other types.
 fn significant_bits(data_type: i32) -> Option<u32> {
     match DataType::try_from(data_type) {
         Ok(DataType::Float16) => Some(11),
@@ -27,7 +27,7 @@ fn significant_bits(data_type: i32) -> Option<u32> {
     }
 }
 
-/// Makes all that is of half precision in a graph float32; tells the bits of the coarsest such type that there was.
+/// Converts everything of half precision in a graph to float32; returns the significand bits of the coarsest such type.
 pub fn to_float(graph: &mut GraphProto) -> Option<u32> {
     let mut coarsest: Option<u32> = None;
     let mut found = |data_type: i32| {
@@ -68,7 +68,7 @@ fn type_attributes(node: &mut NodeProto) -> impl Iterator<Item = &mut i64> {
         .map(|a| &mut a.i)
 }
 
-/// A tensor as float32, if it is of half precision.
+/// Converts a tensor to float32 if it is of half precision.
 pub fn tensor_to_float(tensor: &mut TensorProto) {
     let widen: fn(u16) -> f32 = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float16) => f16_to_f32,
@@ -80,7 +80,7 @@ pub fn tensor_to_float(tensor: &mut TensorProto) {
     let pairs = raw
         .chunks_exact(2)
         .map(|b| u16::from_le_bytes([b[0], b[1]]));
-    // Without raw bytes the numbers stand in the low halves of 32-bit words.
+    // Without raw bytes the numbers are in the low halves of 32-bit words.
     let low_halves = words.iter().map(|&word| word as u16);
     let mut wide = Vec::with_capacity((raw.len() / 2 + words.len()) * 4);
     for bits in pairs.chain(low_halves) {

@@ -1,11 +1,11 @@
-//! Nodes in an order in which each reads what is there: ONNX wants that of a file, and not every tool keeps to it (the converter to
-//! half precision puts its Cast of the input last).
+//! Sorts nodes topologically. ONNX requires that of a file, but not every tool complies (the converter to half precision puts its
+//! Cast of the input last).
 
 use super::reads;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// Moves nodes behind those whose results they read, and as little as that takes. Nodes in a circle stay where they are.
+/// Moves nodes after those whose results they read, with as few moves as possible. Nodes in a cycle stay where they are.
 pub fn put(graph: &mut GraphProto) {
     let readers = match before_its_time(&graph.node) {
         Some(readers) => readers,
@@ -37,7 +37,7 @@ pub fn put(graph: &mut GraphProto) {
         .collect();
 }
 
-/// Which nodes read the results of each node, once each; `None` when every node comes after those that it reads.
+/// The readers of each node's results, each listed once; `None` if every node already comes after those that it reads.
 fn before_its_time(nodes: &[NodeProto]) -> Option<Vec<Vec<usize>>> {
     let mut makers = HashMap::new();
     for (at, node) in nodes.iter().enumerate() {

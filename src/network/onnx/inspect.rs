@@ -1,4 +1,4 @@
-//! What an ONNX file says of itself: input layout and size, how many scores, logits or probabilities.
+//! What an ONNX file says about itself: input layout and size, number of scores, logits or probabilities.
 
 use super::repair::LUMA;
 use super::scaling::Scaling;
@@ -8,43 +8,45 @@ use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// What a repaired graph ([`super::read`]) says of its input and output.
+/// What a repaired graph ([`super::read`]) says about its input and output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inspected {
     /// The input tensor's name.
     pub input_name: String,
     /// Order of the input's axes.
     pub layout: Layout,
-    /// Where in the file that stands.
+    /// Where in the file the layout comes from.
     pub layout_place: &'static str,
     /// The input's element type.
     pub dtype: Dtype,
-    /// Whether the network was made for grey pictures: it sees their luma.
+    /// Whether the network was made for greyscale pictures: it gets their luma.
     pub grey: bool,
-    /// Width, where the file fixes it.
+    /// Width, if the file fixes it.
     pub width_px: Option<u32>,
-    /// Height, where the file fixes it.
+    /// Height, if the file fixes it.
     pub height_px: Option<u32>,
-    /// What it does to its picture before its first layer.
+    /// The scaling that the network applies to its picture before its first layer.
     pub scaling: Option<Scaling>,
     /// Whether the last operator is a softmax.
     pub output_kind: OutputKind,
-    /// That operator, where there is one.
+    /// That operator, if there is one.
     pub last_operator: Option<String>,
-    /// How many scores, where the file says so.
+    /// Number of scores, if the file says so.
     pub score_count: Option<usize>,
-    /// What else the file says of itself (`metadata_props`), where the whole file was looked at and not its graph alone.
+    /// Other metadata of the file (`metadata_props`), if the whole file was read and not only its graph.
     pub metadata: Vec<(String, String)>,
 }
 
-/// Looks at a graph's input and output; the error says why it is no picture classifier that Eyelet can run.
+/// Inspects a graph's input and output; the error says why it is no image classifier that Eyelet can run.
 pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     if let Some(why) = seems::no_classifier(graph) {
-        return Err(format!("{why}; Eyelet runs classifiers: one score a class"));
+        return Err(format!(
+            "{why}; Eyelet runs classifiers: one score per class"
+        ));
     }
     let input = graph.input.first().ok_or("has no input")?;
     let (kind, shape) =
-        shape_of(input).ok_or_else(|| format!("says nothing of its input '{}'", input.name))?;
+        shape_of(input).ok_or_else(|| format!("does not describe its input '{}'", input.name))?;
     let dtype = match kind {
         DataType::Float => Dtype::F32,
         DataType::Uint8 => Dtype::U8,
@@ -58,7 +60,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     let (layout, height, width) = match shape.as_slice() {
         [_, Some(3), height, width] => (Layout::Nchw, *height, *width),
         [_, height, width, Some(3)] => (Layout::Nhwc, *height, *width),
-        // Exports with all axes open, as Hugging Face's are: the first convolution says how many channels there are.
+        // Exports with all axes open, such as Hugging Face's: the number of channels comes from the first convolution.
         [_, None, height, width] if channels_of_convolution(graph, &input.name) == Some(3) => {
             layout_place = "its first convolution takes three channels";
             (Layout::Nchw, *height, *width)
@@ -107,8 +109,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
     })
 }
 
-/// How many channels the first convolution of the picture `input` takes, when all that is done to the picture before it keeps
-/// them.
+/// The number of channels that the first convolution of the picture `input` takes, if everything before it keeps the channels.
 fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
     const KEEPS_CHANNELS: [&str; 9] = [
         "Add",
@@ -146,8 +147,8 @@ fn channels_of_convolution(graph: &GraphProto, input: &str) -> Option<i64> {
     None
 }
 
-/// The number of scores of an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` where the file leaves it open, 1 for a network
-/// of two classes.
+/// The number of scores in an output of shape 1xN, 1xNx1x1 or 1x1x1xN; `None` if the file leaves it open, 1 for a network with
+/// two classes.
 pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
     let without_batch = dims.get(1..).unwrap_or_default();
     let without_batch = if dims.len() == 1 { dims } else { without_batch };
@@ -157,13 +158,13 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
         (Some(n), None) => Ok(*n),
         (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
         _ => Err(format!(
-            "gives an output of shape {}; a classifier gives one score a class, 1xN",
+            "gives an output of shape {}; a classifier gives one score per class, 1xN",
             spelled(dims)
         )),
     }
 }
 
-/// The same of the output of a network, which may be recurrent; the error also says what seems to give such an output.
+/// The same for the output of a network, which may be recurrent; the error also says what seems to produce such an output.
 pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<usize>, String> {
     score_count(dims).map_err(|why| {
         let sizes: Vec<usize> = dims.iter().skip(1).map(|d| d.unwrap_or(2)).collect();
@@ -171,7 +172,7 @@ pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<us
     })
 }
 
-/// A shape as people write it.
+/// A shape in readable form.
 pub fn spelled(dims: &[Option<usize>]) -> String {
     let dims: Vec<_> = dims
         .iter()
@@ -180,12 +181,11 @@ pub fn spelled(dims: &[Option<usize>]) -> String {
     dims.join("x")
 }
 
-/// The operator that makes probabilities of the scores: walks back from the output over operators that do not change what the
-/// scores are.
+/// The operator that turns scores into probabilities: walks back from the output over operators that keep the scores' meaning.
 fn makes_probabilities(graph: &GraphProto) -> Option<String> {
     let producers = producers(graph);
     let mut name = graph.output.first().map_or("", |o| o.name.as_str());
-    // A graph is acyclic, but a file may lie.
+    // A graph should be acyclic, but a file may lie.
     for _ in 0..graph.node.len() {
         let node = producers.get(name)?;
         match node.op_type.as_str() {

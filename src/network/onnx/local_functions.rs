@@ -1,5 +1,5 @@
-//! Functions that a file brings along: an operator of the file's own, written out as nodes. PyTorch 2.1 to 2.4 writes each
-//! module as one. A node that calls one is replaced by the function's nodes.
+//! Inlines functions: operators that a file itself defines as nodes. PyTorch 2.1 to 2.4 writes each module as one. A node that
+//! calls a function is replaced by the function's nodes.
 
 use super::budget::NODES_MOST;
 use std::collections::HashMap;
@@ -7,16 +7,16 @@ use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
 };
 
-/// Functions may call functions; deeper than this is taken for a circle.
+/// Limit on calls of functions by functions; deeper nesting is taken for a cycle.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes of all that functions are written out to.
+/// Limit on the bytes of all inlined functions.
 const BYTES_MOST: usize = 256 << 20;
 
 const INLINE: &str = "export it without functions of its own (PyTorch 2.5 or later does), or write them out with \
                       onnx.inliner.inline_local_functions";
 
-/// Writes all functions of a file out; the error says what is wrong with one.
+/// Inlines all functions of a file; the error says what is wrong with one.
 pub fn write_out(model: &mut ModelProto) -> Result<(), String> {
     let functions = std::mem::take(&mut model.functions);
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else {
@@ -48,7 +48,7 @@ pub fn write_out(model: &mut ModelProto) -> Result<(), String> {
     writer.graph(graph, 0)
 }
 
-/// The standard operators' domain has two names.
+/// The domain of the standard operators has two names.
 fn domain(name: &str) -> &str {
     if name == "ai.onnx" { "" } else { name }
 }
@@ -104,7 +104,7 @@ impl Writer<'_> {
     }
 }
 
-/// The nodes of a function with the values and attributes of the node that calls it.
+/// The nodes of a function, with the values and attributes of the node that calls it.
 fn body(
     function: &FunctionProto,
     call: &NodeProto,
@@ -121,7 +121,7 @@ fn body(
         if wanted.is_empty() {
             continue;
         }
-        // What a function passes on as it got it, or gives twice, has a name already.
+        // A value that the function passes through unchanged, or returns twice, already has a name.
         match names.get(name.as_str()) {
             Some(known) => passed_on.push(NodeProto {
                 op_type: "Identity".to_owned(),
@@ -167,7 +167,7 @@ fn rename_in(node: &mut NodeProto, rename: &dyn Fn(&mut String)) {
     }
 }
 
-/// Attributes that stand for one of the call's become that one, or are left out where the call leaves it out.
+/// Replaces references to the call's attributes by those attributes, or drops them if the call omits them.
 fn fill_attributes(
     node: &mut NodeProto,
     function: &FunctionProto,
@@ -183,7 +183,7 @@ fn fill_attributes(
                 ..value.clone()
             });
         } else if !function.attribute.iter().any(|a| a == meant) {
-            // The function has a value for it, which is not read (it is not among the messages that are known here).
+            // The function has a default value for it, which is not read (it is not among the messages known here).
             return Err(format!(
                 "has a function '{}' that is called without its attribute '{meant}'; {INLINE}",
                 function.name()

@@ -1,23 +1,23 @@
 //! From an ONNX file to a clean graph.
 //!
 //! ```text
-//! mod              reading a file, and what is asked of a graph again and again
-//! census           what is in a file, counted before it is read
-//! chunked          reading by chunks
-//! side_files       weights in a file beside it
-//! repair           small repairs of its graph, with functions and half precision (`local_functions`, `half`) taken out, `in_order`
+//! mod              reads a file, and answers common questions about a graph
+//! census           counts the parts of a file before it is read
+//! chunked          reads in chunks
+//! side_files       weights in a file beside the model
+//! repair           small repairs of the graph, which remove functions and half precision (`local_functions`, `half`), `in_order`
 //! budget           what a graph may ask for
-//! peek             a look at a file without its weights
-//! inspect          what the file says of its input and output
-//! scaling          what it does to its picture before its first layer
-//! seems            what a network seems to be that is no classifier
-//! attributes       those of nodes
+//! peek             reads a file without its weights
+//! inspect          what the file says about its input and output
+//! scaling          scaling that the graph applies to its picture before its first layer
+//! seems            what a network that is no classifier seems to be
+//! attributes       attributes of nodes
 //! constant         a tensor's values
 //! ```
 //!
-//! After [`read`] a graph has its weights with it, no half precision, no functions of its own, no `Constant` nodes, no
-//! initialiser among its inputs, exactly one real input with batch 1, one output, and no intermediate shapes that could
-//! contradict that (see `repair`).
+//! After [`read`] a graph has its weights in memory, no half precision, no local functions, no `Constant` nodes, no initialiser
+//! among its inputs, exactly one real input with batch 1, one output, and no intermediate shapes that could contradict that (see
+//! `repair`).
 
 pub mod attributes;
 pub mod budget;
@@ -49,7 +49,7 @@ use tract_onnx::pb::{
     tensor_shape_proto, type_proto,
 };
 
-/// Bytes that are read ahead to count a file: between weights there are names and shapes.
+/// Bytes to read ahead while counting a file: between the weights there are names and shapes.
 const COUNTED_AHEAD_BYTES: usize = 4 << 10;
 
 /// Reads and repairs an ONNX file.
@@ -70,7 +70,7 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
     Ok(model)
 }
 
-/// The message in a file; the error says what is wrong with the file.
+/// Decodes the message in a file; the error says what is wrong with the file.
 pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
     if let Some(bytes) = built_in::read(path) {
         return M::decode(bytes).map_err(|e| format!("is damaged: {e}"));
@@ -85,7 +85,7 @@ pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
     if len == 0 {
         return Err("is empty".into());
     }
-    // Counted first: what it says may be much larger than it is.
+    // Counted first: in memory it may be much larger than in the file.
     let again = file.try_clone().map_err(unreadable)?;
     let mut counted = Chunked::new(again, len, COUNTED_AHEAD_BYTES);
     let census = census::take(&mut counted);
@@ -105,7 +105,7 @@ pub(super) fn decode<M: Message + Default>(path: &Path) -> Result<M, String> {
     }
 }
 
-/// Refuses weights that are more than this machine can hold.
+/// Refuses weights that do not fit in this machine's memory.
 fn memory_for(bytes: u64) -> Result<(), String> {
     let (needed, free) = (bytes >> 20, memory::free_bytes() >> 20);
     if needed <= free {
@@ -116,7 +116,7 @@ fn memory_for(bytes: u64) -> Result<(), String> {
     ))
 }
 
-/// Gives a repaired graph's input sizes where the file leaves them open.
+/// Sets a repaired graph's input sizes that the file leaves open.
 pub fn close_input_shape(graph: &mut GraphProto, shape: &[usize]) {
     let input = graph.input.first_mut().and_then(|i| i.r#type.as_mut());
     if let Some(type_proto::Value::TensorType(tensor)) = input.and_then(|t| t.value.as_mut())
@@ -148,7 +148,7 @@ pub fn shape_of(value: &ValueInfoProto) -> Option<(DataType, Vec<Option<usize>>)
     Some((DataType::try_from(tensor.elem_type).ok()?, dims.collect()))
 }
 
-/// The initialisers by name.
+/// Initialisers by name.
 pub fn initializers(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
     graph
         .initializer
@@ -157,7 +157,7 @@ pub fn initializers(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
         .collect()
 }
 
-/// Which node makes a value.
+/// For each value, the node that makes it.
 pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
     graph
         .node
@@ -166,7 +166,7 @@ pub fn producers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
         .collect()
 }
 
-/// Shows `see` each tensor that a file brings: weights, and those in attributes, in graphs inside of nodes and in functions too.
+/// Calls `see` with each tensor of a file: weights, and those in attributes, subgraphs and functions.
 pub fn each_tensor(
     model: &mut ModelProto,
     see: &mut dyn FnMut(&mut TensorProto) -> Result<(), String>,
@@ -194,7 +194,7 @@ pub fn each_tensor(
     seen
 }
 
-/// Shows `see` a graph and all graphs inside of its nodes.
+/// Calls `see` with a graph and all its subgraphs.
 pub fn each_graph(graph: &mut GraphProto, see: &mut dyn FnMut(&mut GraphProto)) {
     see(graph);
     for attribute in graph.node.iter_mut().flat_map(|n| &mut n.attribute) {
@@ -211,14 +211,14 @@ pub fn tensors_of(graph: &mut GraphProto) -> impl Iterator<Item = &mut TensorPro
     graph.initializer.iter_mut().chain(in_nodes)
 }
 
-/// The graphs inside of a node: branches and bodies.
+/// The subgraphs of a node: branches and bodies.
 pub fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute
         .iter()
         .flat_map(|a| a.g.iter().chain(&a.graphs))
 }
 
-/// The values that a node reads, those that only the graphs inside of it read included.
+/// The values that a node reads, including those that only its subgraphs read.
 pub fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
     for graph in inner_graphs(node) {
@@ -280,19 +280,19 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     Ok(values)
 }
 
-/// A float tensor.
+/// Makes a float tensor.
 pub fn float_tensor(name: &str, dims: &[usize], values: Vec<f32>) -> TensorProto {
     let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     typed_tensor(name, dims, DataType::Float, raw_data)
 }
 
-/// A 64-bit integer tensor.
+/// Makes a 64-bit integer tensor.
 pub fn int64_tensor(name: &str, dims: &[usize], values: Vec<i64>) -> TensorProto {
     let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     typed_tensor(name, dims, DataType::Int64, raw_data)
 }
 
-/// A tensor of little-endian values.
+/// Makes a tensor of little-endian values.
 pub fn typed_tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8>) -> TensorProto {
     TensorProto {
         name: name.to_owned(),
@@ -303,7 +303,7 @@ pub fn typed_tensor(name: &str, dims: &[usize], kind: DataType, raw_data: Vec<u8
     }
 }
 
-/// What a graph says of a tensor of this element type and shape.
+/// Makes a graph's description of a tensor with this element type and shape.
 pub fn value_info(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {
     let dims = dims.iter().map(|&size| tensor_shape_proto::Dimension {
         value: Some(tensor_shape_proto::dimension::Value::DimValue(size)),

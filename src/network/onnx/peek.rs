@@ -1,8 +1,8 @@
-//! A look at an ONNX file that leaves its weights where they are: they are most of the file, and what the file says of its
-//! input and output does not depend on them.
+//! Reads an ONNX file without its weights: they are most of the file, and what the file says about its input and output does not
+//! depend on them.
 //!
-//! The messages here are ONNX's own with most fields left out; the decoder steps over those, and `chunked` does not
-//! even read them. Field numbers are those of `onnx.proto`.
+//! The messages here are ONNX's with most fields left out; the decoder skips those, and `chunked` does not even read them. Field
+//! numbers are those of `onnx.proto`.
 
 use super::repair::Before;
 use super::side_files::SideFiles;
@@ -89,15 +89,15 @@ struct TensorHead {
     data_location: Option<i32>,
 }
 
-/// A tensor without its values, but for a few: what a picture is scaled by stands in the graph as such a one.
+/// A tensor without its values unless they are few, as the constants are by which a graph scales its picture.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct TensorOutline {
     head: TensorHead,
-    /// Little-endian; empty when there are more than [`FEW_BYTES`].
+    /// Little-endian; empty if there are more than [`FEW_BYTES`].
     values: Vec<u8>,
 }
 
-/// Values of more bytes are weights, and are stepped over.
+/// Values with more bytes are weights, and are skipped.
 const FEW_BYTES: u64 = 64;
 
 impl prost::Message for TensorOutline {
@@ -135,7 +135,7 @@ impl prost::Message for TensorOutline {
                 }
                 Ok(())
             }
-            // The error of a message that ends too early.
+            // The error for a message that ends too early.
             _ => decode_varint(&mut &[][..]).map(|_| ()),
         }
     }
@@ -159,20 +159,20 @@ struct FunctionOutline {
     domain: Option<String>,
 }
 
-/// What a look at a file shows.
+/// The result of a peek.
 #[derive(Debug, Default)]
 pub struct Outline {
-    /// The graph, checked and repaired as by [`super::read`], without values of weights and most attributes.
+    /// The graph, checked and repaired as in [`super::read`], without the values of weights and most attributes.
     pub graph: GraphProto,
     /// What was repaired.
     pub before: Before,
-    /// Files beside it that hold weights: as it names them, and where they are.
+    /// Side files that hold weights: the name in the model, and the path.
     pub side_files: Vec<(String, PathBuf)>,
-    /// `metadata_props`: keys and values, in the order of the file.
+    /// `metadata_props`: keys and values, in the file's order.
     pub metadata: Vec<(String, String)>,
 }
 
-/// A look at a file. That the files with its weights are there is seen too.
+/// Peeks at a file, and checks that its side files exist.
 pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
     let outline = decode(path).and_then(|mut model: ModelOutline| {
         let metadata = std::mem::take(&mut model.metadata_props).into_iter();
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(of(64).values, [7; 64]);
         assert!(of(65).values.is_empty());
         assert_eq!(of(65).head.name, "t");
-        // 127 bytes and 2^63 of raw_data, where there are none.
+        // 127 bytes and 2^63 of raw_data that do not exist.
         for bytes in [
             &[0x4a, 0x7f][..],
             &[0x4a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],

@@ -13,19 +13,19 @@ use tract_onnx::pb::{
     ValueInfoProto, attribute_proto, tensor_shape_proto, type_proto,
 };
 
-/// The weights of the luma of R, G and B, in a graph that sees grey pictures.
+/// Weights of R, G and B in luma, for a graph made for greyscale pictures.
 pub const LUMA: &str = "eyelet/luma";
 
-/// What was in a file before it was repaired.
+/// What the file held before the repair.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
-    /// The significant bits of the coarsest half-precision type.
+    /// Significand bits of the coarsest half-precision type.
     pub half_bits: Option<u32>,
-    /// Which of its outputs was kept.
+    /// Index of the output that was kept.
     pub output: usize,
 }
 
-/// Checks and repairs a file's graph, if it holds a network.
+/// Checks and repairs a file's graph, if the file holds a network.
 pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     local_functions::write_out(model)?;
     let graph = model.graph.as_mut().ok_or(
@@ -51,7 +51,7 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     Ok(Before { half_bits, output })
 }
 
-/// What a file may leave out and tract takes for something else: ConstantOfShape's value is the float 0.
+/// Adds a default that a file may omit and tract gets wrong: ConstantOfShape's value is the float 0.
 fn fill_defaults(graph: &mut GraphProto) {
     for node in &mut graph.node {
         if node.op_type == "ConstantOfShape" && attributes::attribute(node, "value").is_none() {
@@ -65,7 +65,7 @@ fn fill_defaults(graph: &mut GraphProto) {
     }
 }
 
-/// `Constant` nodes become initialisers.
+/// Turns `Constant` nodes into initialisers.
 fn constants_to_initializers(graph: &mut GraphProto) {
     let mut constants = Vec::new();
     graph.node.retain_mut(|node| {
@@ -101,7 +101,7 @@ fn constant_value(attribute: &mut AttributeProto) -> Option<TensorProto> {
     }
 }
 
-/// The inputs become the picture alone, with batch 1.
+/// Reduces the inputs to the picture alone, with batch 1.
 fn one_input(graph: &mut GraphProto) -> Result<(), String> {
     let known: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     graph
@@ -138,17 +138,17 @@ enum Batch {
     Added,
 }
 
-/// A symbolic or zero batch becomes 1; a picture without batch, HxWx3 or 3xHxW, gets one.
+/// Sets a symbolic or zero batch to 1, and adds one to a picture without batch (HxWx3 or 3xHxW).
 fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
     let shape = shape_of(input).map(|(_, dims)| dims);
     let name = input.name.clone();
     let Some(type_proto::Value::TensorType(tensor)) =
         input.r#type.as_mut().and_then(|t| t.value.as_mut())
     else {
-        return Err(format!("says nothing of the type of its input '{name}'"));
+        return Err(format!("does not state the type of its input '{name}'"));
     };
     let Some(TensorShapeProto { dim }) = tensor.shape.as_mut().filter(|s| !s.dim.is_empty()) else {
-        return Err(format!("says nothing of the shape of its input '{name}'"));
+        return Err(format!("does not state the shape of its input '{name}'"));
     };
     let one = Some(tensor_shape_proto::dimension::Value::DimValue(1));
     let shape = shape.unwrap_or_default();
@@ -177,7 +177,7 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
     }
 }
 
-/// The nodes go on to see the picture as the file has it, without batch.
+/// The nodes still see the picture as the file has it, without batch.
 fn take_batch_off(graph: &mut GraphProto) {
     let Some(name) = graph.input.first().map(|i| i.name.clone()) else {
         return;
@@ -190,15 +190,15 @@ fn take_batch_off(graph: &mut GraphProto) {
         name: inner.clone(),
         input: vec![name, zero.clone()],
         output: vec![inner],
-        // Its axis is 0 when it is not said.
+        // Its axis defaults to 0.
         ..NodeProto::default()
     };
     graph.node.insert(0, node);
     graph.initializer.push(int64_tensor(&zero, &[], vec![0]));
 }
 
-/// A network of one channel gets three: the luma of R, G and B (BT.601) is its picture. Luma is a sum whose weights add up to
-/// 1, so it may be taken after normalisation that is the same for all three.
+/// Gives a one-channel network three channels: its picture is the luma (BT.601) of R, G and B. The weights of luma add up to 1,
+/// so it may be taken after normalisation that is the same for all three.
 fn grey_of_colours(graph: &mut GraphProto) {
     let Some((DataType::Float, shape)) = graph.input.first().and_then(shape_of) else {
         return;
@@ -248,7 +248,7 @@ fn grey_of_colours(graph: &mut GraphProto) {
     graph.initializer.push(weights);
 }
 
-/// All nodes that read `from` read `to`.
+/// Makes all nodes that read `from` read `to`.
 fn rename_reads(graph: &mut GraphProto, from: &str, to: &str) {
     each_graph(graph, &mut |graph| {
         let reads = graph.node.iter_mut().flat_map(|n| &mut n.input);
@@ -258,13 +258,13 @@ fn rename_reads(graph: &mut GraphProto, from: &str, to: &str) {
     });
 }
 
-/// Of several outputs the one that looks like class scores stays, and the nodes that lead to it. It is the first that does,
-/// unless that one (features, say) is on the way to one with another number of scores. Tells its place among the outputs.
+/// Of several outputs, keeps the one that looks like class scores, and the nodes that lead to it. It is the first that does,
+/// unless that one (features, say) is on the way to another with a different number of scores. Returns its index.
 fn one_output(graph: &mut GraphProto) -> usize {
     if graph.output.len() < 2 {
         return 0;
     }
-    // A label is a whole number; a feature map is no row of scores.
+    // A label is an integer; a feature map is no row of scores.
     let count = |output: &ValueInfoProto| match shape_of(output) {
         Some((DataType::Int64 | DataType::Int32 | DataType::Bool | DataType::String, _)) => None,
         Some((_, dims)) => score_count(&dims).ok(),
@@ -300,7 +300,7 @@ fn one_output(graph: &mut GraphProto) -> usize {
     chosen
 }
 
-/// The nodes that a value depends on.
+/// The nodes on which a value depends.
 fn leads_to(graph: &GraphProto, value: &str) -> HashSet<usize> {
     let nodes = graph.node.iter().enumerate();
     let makers: HashMap<&str, usize> = nodes

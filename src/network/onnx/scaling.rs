@@ -1,33 +1,34 @@
-//! What a network does to its picture before its first layer: exporters put the normalisation into the graph (Keras' `Rescaling`
-//! and `Normalization`, a wrapper of `(x - mean) / std` in PyTorch). Pixels that were normalised already would be so twice.
+//! Finds the scaling that a network applies to its picture before its first layer: exporters put the normalisation into the graph
+//! (Keras' `Rescaling` and `Normalization`, a wrapper of `(x - mean) / std` in PyTorch). Pixels normalised beforehand would be
+//! normalised twice.
 
 use super::attributes::attribute;
 use super::{initializers, producers, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
-/// Factors below this (of pixels to what the network works on) are for pixels in 0..=255: 1/127.5, 1/(255 * 0.229).
+/// Factors (from pixels to the network's values) below this are for pixels in 0..=255: 1/127.5, 1/(255 * 0.229).
 const BYTES_FACTOR_MOST: f32 = 0.1;
-/// Those of pixels in 0..=1 are above this: 2, 1/0.229. Between the two is what turns pixels of ImageNet's normalisation into those
-/// of another (0.458: torchvision's Inception v3 with `transform_input`), and so wants that normalisation before.
+/// Factors above this are for pixels in 0..=1: 2, 1/0.229. Those in between convert ImageNet's normalisation to another (0.458:
+/// torchvision's Inception v3 with `transform_input`), and so need that normalisation first.
 const UNIT_FACTOR_LEAST: f32 = 1.5;
 
-/// So many operators are looked at: a file may hold a chain of thousands, or one in a circle.
+/// Number of operators to look at: a file may hold a chain of thousands, or a cycle.
 const STEPS_MOST: usize = 32;
 
 /// Arithmetic at a network's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scaling {
-    /// The largest pixel that it is made for: 255 or 1.
+    /// The largest pixel that it expects: 255 or 1.
     pub pixel_most: f32,
-    /// The operators, for people: `Mul Add`.
+    /// The operators, in readable form: `Mul Add`.
     pub operators: String,
 }
 
-/// The arithmetic that `graph` begins with, if it begins with any.
+/// The arithmetic at the start of `graph`, if there is any.
 ///
-/// Counts are additions, subtractions, products and quotients with constants of one value or one a channel. A
-/// BatchNormalization is none: it is learned, for pixels that were normalised before.
+/// Counted are additions, subtractions, products and quotients with constants of one value or one per channel. A
+/// BatchNormalization is not: it is learned, for pixels that were normalised before.
 pub fn of(graph: &GraphProto) -> Option<Scaling> {
     let (weights, made) = (initializers(graph), producers(graph));
     let constant = |name: &String| {
@@ -84,7 +85,7 @@ fn smallest(values: &[f32]) -> f32 {
         .fold(f32::INFINITY, |least, value| least.min(value.abs()))
 }
 
-/// The values of a float tensor of one or three.
+/// The values of a float tensor with one or three.
 fn few_values(tensor: &TensorProto) -> Option<Vec<f32>> {
     let count = tensor
         .dims
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
     use tract_onnx::pb::{NodeProto, ValueInfoProto};
 
-    /// A graph that begins with these operators on these constants (none: an operator of one input).
+    /// A graph that begins with these operators on these constants (no constants: an operator with one input).
     fn begins_with(operators: &[(&str, &[f32])]) -> GraphProto {
         let mut graph = GraphProto::default();
         graph.input.push(ValueInfoProto {

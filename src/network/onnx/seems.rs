@@ -1,15 +1,15 @@
-//! What a network seems to be that is no classifier: the refusal then says more than a shape. Nothing here refuses a network that
-//! gives one score a class, but for those whose scores are none by what makes them.
+//! Guesses what a network is if it is no classifier, so that the refusal says more than a shape. Nothing here refuses a network
+//! that gives one score per class, except those whose last operators show that its outputs are no scores.
 
 use super::producers;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// Rows from which on a table of numbers is a detector's: its places times its scales.
+/// A table with at least this many rows is a detector's: its positions times its scales.
 const PLACES_LEAST: usize = 500;
-/// A picture that a network gives has no shorter side.
+/// Shortest side of a picture that a network outputs.
 const SIDE_LEAST: usize = 48;
 
-/// Why a graph is no classifier although its output may look like one's.
+/// Why a graph is no classifier even if its output looks like one's.
 pub fn no_classifier(graph: &GraphProto) -> Option<String> {
     let named = |word: &str| {
         let mut outputs = graph.output.iter().map(|o| &o.name);
@@ -26,15 +26,15 @@ pub fn no_classifier(graph: &GraphProto) -> Option<String> {
         ));
     }
     ends_in_unit_length(graph)
-        .then(|| "seems to be an embedding (its output is brought to length 1)".to_owned())
+        .then(|| "seems to be an embedding (its output is normalised to length 1)".to_owned())
 }
 
-/// Whether a graph works along a row of things.
+/// Whether a graph processes a sequence.
 pub fn is_recurrent(graph: &GraphProto) -> bool {
     ["LSTM", "GRU", "RNN"].iter().any(|op| has(graph, op))
 }
 
-/// What gives an output of these sizes, the batch left out, which is not one score a class.
+/// The kind of network whose output has these sizes (without the batch), if not one score per class.
 pub fn of_shape(is_recurrent: bool, dims: &[usize]) -> &'static str {
     let wide: Vec<usize> = dims.iter().copied().filter(|n| *n > 1).collect();
     if is_recurrent {
@@ -42,10 +42,10 @@ pub fn of_shape(is_recurrent: bool, dims: &[usize]) -> &'static str {
     }
     match wide[..] {
         [a, b] if a.max(b) >= PLACES_LEAST && a.min(b) < SIDE_LEAST.max(a.max(b) / 2) => {
-            "it seems to be a detector (numbers of many places)"
+            "it seems to be a detector (its output is a table with many rows)"
         }
         [a, b] if a.min(b) >= SIDE_LEAST => {
-            "it seems to be a segmentation or depth network (a picture comes out)"
+            "it seems to be a segmentation or depth network (it outputs a picture)"
         }
         [_, _] => "it seems to be a text recogniser or a network without its last pooling",
         _ => "it seems to be a segmentation network, or a backbone without its classifier",
@@ -56,7 +56,7 @@ fn has(graph: &GraphProto, op_type: &str) -> bool {
     graph.node.iter().any(|node| node.op_type == op_type)
 }
 
-/// Whether the output is something divided by its Euclidean length.
+/// Whether the output is a vector divided by its Euclidean length.
 fn ends_in_unit_length(graph: &GraphProto) -> bool {
     let producers = producers(graph);
     let made_by = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
@@ -70,7 +70,7 @@ fn ends_in_unit_length(graph: &GraphProto) -> bool {
         "Div" => last.input.get(1),
         _ => None,
     };
-    // The length may be kept from 0, and made as large as the vector.
+    // The length may be clamped above 0, and broadcast to the vector's shape.
     for _ in 0..4 {
         let Some(node) = at.and_then(|name| made_by(name)) else {
             return false;

@@ -1,9 +1,9 @@
 //! Weights in a file beside the model, as PyTorch's exporter writes them (`model.onnx.data`).
 //!
-//! Such a tensor has, instead of values, a `location` below the model's folder, an `offset` and a `length`. Each tensor's
-//! bytes are read from there once, straight into their place, so a model in two files needs no more memory than one in one.
-//! What a file says is believed only after a look: nothing outside of the model's folder is opened, and no more is
-//! allocated than the side file is long.
+//! Such a tensor has, instead of values, a `location` below the model's folder, an `offset` and a `length`. Each tensor's bytes
+//! are read once, straight into their place, so a model in two files needs no more memory than one in a single file. What a file
+//! says is checked before it is believed: nothing outside the model's folder is opened, and no more memory is allocated than the
+//! side file is long.
 
 use super::budget::WEIGHTS_BYTES_MOST;
 use std::collections::HashMap;
@@ -16,11 +16,11 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 const AS_ONE_FILE: &str =
     "save the model as one file (onnx.save_model(..., save_as_external_data=False))";
 
-/// The side files of one model, opened as tensors ask for them.
+/// The side files of one model, opened when a tensor needs them.
 pub struct SideFiles {
     folder: PathBuf,
     open: HashMap<String, Side>,
-    /// Bytes that tensors may still ask for, who may all name the same ones.
+    /// Bytes that tensors may still read; several tensors may name the same bytes.
     left: u64,
 }
 
@@ -30,7 +30,7 @@ struct Side {
     len: u64,
 }
 
-/// Where a tensor's bytes are.
+/// Location of a tensor's bytes.
 struct Span {
     location: String,
     offset: u64,
@@ -38,7 +38,7 @@ struct Span {
 }
 
 impl SideFiles {
-    /// Those of the model in the file `model`.
+    /// The side files of the model in the file `model`.
     pub fn of(model: &Path) -> Self {
         let folder = match model.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -51,7 +51,7 @@ impl SideFiles {
         }
     }
 
-    /// The files that were asked for: as the model names them, and where they are.
+    /// The files opened so far: the name in the model, and the path.
     pub fn opened(self) -> Vec<(String, PathBuf)> {
         let sides = self.open.into_iter().map(|(name, side)| (name, side.path));
         let mut sides: Vec<_> = sides.collect();
@@ -59,12 +59,12 @@ impl SideFiles {
         sides
     }
 
-    /// Whether the values of `tensor` can be read, if they are in a side file.
+    /// Checks that the values of `tensor` can be read, if they are in a side file.
     pub fn check(&mut self, tensor: &TensorProto) -> Result<(), String> {
         self.span(tensor).map(|_| ())
     }
 
-    /// Brings the values of `tensor`, if they are in a side file.
+    /// Reads the values of `tensor`, if they are in a side file.
     pub fn read(&mut self, tensor: &mut TensorProto) -> Result<(), String> {
         let Some(Span {
             location,
@@ -98,7 +98,7 @@ impl SideFiles {
         Ok(())
     }
 
-    /// Where the values of `tensor` are; `None` when they are in the model itself.
+    /// Location of the values of `tensor`; `None` if they are in the model itself.
     fn span(&mut self, tensor: &TensorProto) -> Result<Option<Span>, String> {
         if tensor.data_location != Some(DataLocation::External as i32) {
             return Ok(None);
@@ -157,7 +157,7 @@ impl SideFiles {
         }))
     }
 
-    /// Opens a side file if it is not open; gives its length.
+    /// Opens a side file unless it is open; returns its length.
     fn open(&mut self, location: &str) -> Result<u64, String> {
         if let Some(side) = self.open.get(location) {
             return Ok(side.len);
@@ -186,7 +186,7 @@ impl SideFiles {
                 real.display()
             ));
         }
-        // Not a pipe, say, which would be waited for when it is opened.
+        // Not a pipe, for example, which would block when opened.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(format!(
                 "keeps weights in '{location}', which is no file; {AS_ONE_FILE}"
@@ -200,7 +200,7 @@ impl SideFiles {
     }
 }
 
-/// Bytes of a tensor by its type and shape.
+/// Bytes of a tensor, from its type and shape.
 fn byte_len(tensor: &TensorProto) -> Result<usize, String> {
     let bits = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Uint4 | DataType::Int4 | DataType::Float4e2m1) => 4,
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    /// A folder with a model's place, `w.bin` of ten bytes, a link that stays inside and links that do not.
+    /// A folder with a model's path, `w.bin` of ten bytes, a link that stays inside and links that do not.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");

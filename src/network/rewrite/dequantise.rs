@@ -1,8 +1,8 @@
-//! Quantised graphs as float graphs that give the same scores.
+//! Converts quantised graphs to float graphs that give the same scores.
 //!
-//! tract 0.23.9 refuses some quantised graphs and gives wrong scores for others (see `models/README.md`), so it never sees
-//! one. Here every quantised value becomes the real number that it stands for: weights are dequantised once, a quantised
-//! operator becomes its float twin, and every place that rounds becomes one [`STEP`] node:
+//! tract 0.23.9 refuses some quantised graphs and gives wrong scores for others (see `models/README.md`), so it never sees one.
+//! Here every quantised value becomes the real number that it stands for: weights are dequantised once, a quantised operator
+//! becomes its float twin, and each rounding becomes one [`STEP`] node:
 //!
 //! ```text
 //! real = clamp(round_half_to_even(x / scale), low, high) * scale      low = qmin - zero point, high = qmax - zero point
@@ -34,23 +34,23 @@ pub fn is_quantised(graph: &GraphProto) -> bool {
     })
 }
 
-/// Values that were quantised and are real numbers now, with the quantisation that they were rounded to.
+/// Values that were quantised and are now real numbers, with the quantisation that they were rounded to.
 pub type Reals = HashMap<String, Quantisation>;
 
-/// Makes the graph a float graph and tells which values were quantised; the error says which node is not understood. `known`
-/// are such values that come out of islands.
+/// Converts the graph to a float graph and returns the values that were quantised; the error names the node that is not
+/// supported. `known` has such values that come out of islands.
 pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String> {
     for node in model.graph.iter().flat_map(|g| &g.node) {
         if inner_graphs(node).any(is_quantised) {
             return Err(format!(
-                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not know: export the float network, or \
+                "the graph inside of node '{}' ({}) is quantised, which Eyelet does not support: export the float network, or \
                  quantise it without that part",
                 node.name, node.op_type
             ));
         }
     }
     let opset = opset(model);
-    // Between islands there may be nothing but moves of quantised values.
+    // Between islands, quantised values may only be moved.
     let quantised = |g: &&mut GraphProto| is_quantised(g) || !known.is_empty();
     let Some(graph) = model.graph.as_mut().filter(quantised) else {
         return Ok(Reals::new());
@@ -87,14 +87,14 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     Ok(reals)
 }
 
-/// How the integers at a graph's output stand for real numbers; `None` where it gives numbers as they are. Uses the model up.
+/// How the integers at a graph's output stand for real numbers; `None` if the output is real numbers already. Consumes the model.
 pub fn of_output(model: &mut ModelProto) -> Result<Option<Quantisation>, String> {
     let mut reals = dequantise(model, &Reals::new())?;
     let output = model.graph.as_ref().and_then(|graph| graph.output.first());
     Ok(output.and_then(|output| reals.remove(&output.name)))
 }
 
-/// Scale and zero point of one tensor, or one of each per slice along an axis.
+/// Scale and zero point of one tensor, or one pair per slice along an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantisation {
     scale: Vec<f32>,
@@ -104,7 +104,7 @@ pub struct Quantisation {
 }
 
 impl Quantisation {
-    /// As the fast plan has it, when the values are bytes with one scale.
+    /// In the fast plan's form, if the values are bytes with one scale.
     pub fn one_byte(&self) -> Option<Quant> {
         let one = self.scale.len() == 1 && self.zero_point.len() == 1;
         // The zero point counts from the lowest value, also for int8.
@@ -114,7 +114,7 @@ impl Quantisation {
         })
     }
 
-    /// The real number that an integer stands for; `None` when that depends on its place in the tensor.
+    /// The real number that an integer stands for; `None` if that depends on its position in the tensor.
     pub fn real(&self, integer: f32) -> Option<f32> {
         match (&self.scale[..], &self.zero_point[..]) {
             (&[scale], &[zero_point]) => Some((integer - zero_point) * scale),
@@ -140,14 +140,14 @@ struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    /// The real value of operand `i`, whose scale and zero point are the two inputs behind it.
+    /// The real value of operand `i`, whose scale and zero point are the next two inputs.
     fn operand(&mut self, node: &NodeProto, i: usize, axis: i64) -> Result<String, String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
         let q = self.quantisation(node, at(i + 1), at(i + 2))?;
         self.real(at(i), &q, axis)
     }
 
-    /// Emits the float operator, then the rounding that the quantised one ends with (where it has an output scale).
+    /// Emits the float operator, then the rounding at the end of the quantised one (if it has an output scale).
     fn float_twin(
         &mut self,
         op: &str,
@@ -189,7 +189,7 @@ impl Rewrite<'_> {
         Ok(())
     }
 
-    /// The name of the real-valued twin of `x`, whose integers mean `q`.
+    /// The name of the real-valued twin of `x`, whose integers have quantisation `q`.
     fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
         if let Some(&tensor) = self.constants.get(x) {
             let name = format!("{x}.real.{}", self.made.len());
@@ -207,7 +207,7 @@ impl Rewrite<'_> {
             Some(own) if own.scale == q.scale && own.zero_point == q.zero_point => {
                 return Ok(x.to_owned());
             }
-            // The integers are read with another meaning than they were written with.
+            // The integers are read with a different quantisation from the one they were written with.
             Some(own) => (
                 scale / own.scale[0],
                 (own.zero_point[0] - zero_point) * scale,
@@ -231,7 +231,7 @@ impl Rewrite<'_> {
         Ok(real)
     }
 
-    /// The bias at input `at` of a QLinearConv or QGemm, where there is one: int32 in units of input scale times weight scale.
+    /// The bias at input `at` of a QLinearConv or QGemm, if there is one: int32 in units of input scale times weight scale.
     fn bias(&mut self, node: &NodeProto, at: usize, out: &str) -> Result<Option<String>, String> {
         let input = |i: usize| node.input.get(i).map_or("", String::as_str);
         if input(at).is_empty() {
@@ -262,7 +262,7 @@ impl Rewrite<'_> {
             .ok_or_else(|| format!("'{name}' is not a constant of the file"))
     }
 
-    /// Reads a scale and a zero point (0 of type uint8 where it is left out, as the specification says).
+    /// Reads a scale and a zero point (if omitted, 0 of type uint8, as the specification says).
     fn quantisation(
         &self,
         node: &NodeProto,
@@ -270,7 +270,7 @@ impl Rewrite<'_> {
         zero_point: &str,
     ) -> Result<Quantisation, String> {
         if int(node, "block_size", 0) != 0 {
-            return Err("is quantised by blocks, which Eyelet does not know".into());
+            return Err("is quantised in blocks, which Eyelet does not support".into());
         }
         let scale = values_f32(self.constant(scale)?)?;
         let (zero_point, kind) = if zero_point.is_empty() {
@@ -342,7 +342,7 @@ fn dequantised(
             axis
         };
         let axis = usize::try_from(axis).unwrap_or(usize::MAX);
-        // A vector has one axis, whatever the default of the attribute says.
+        // A vector has one axis, whatever the attribute's default is.
         let axis = if dims.len() == 1 { 0 } else { axis };
         let slices = *dims
             .get(axis)
@@ -371,7 +371,7 @@ fn become_float(output: &mut ValueInfoProto) {
     }
 }
 
-/// The integer weights, scales and zero points are not needed any more.
+/// Removes the integer weights, scales and zero points that are no longer needed.
 fn drop_unused(graph: &mut GraphProto) {
     let used: std::collections::HashSet<&str> = graph
         .node

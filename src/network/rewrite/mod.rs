@@ -1,7 +1,7 @@
-//! From ONNX to ONNX.
+//! Rewrites of ONNX graphs as ONNX graphs.
 //!
 //! ```text
-//! forms       operators that would be computed wrong later, in forms that are computed right
+//! forms       replaces operators that later stages would compute wrong
 //! dequantise  a quantised graph as a float graph with the same scores
 //! outline     a model without the values of its large weights
 //! ```

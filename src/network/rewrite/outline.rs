@@ -1,14 +1,14 @@
-//! A model without the values of its large weights: what is known of shapes and types does not depend on them, and every
-//! step that copies or converts weights would cost as much memory as the file again.
+//! A model without the values of its large weights: its shapes and types do not depend on them, and every step that copies or
+//! converts weights would cost as much memory as the file again.
 
 use crate::network::onnx::value_info;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
 
-/// Constants with so many values at most are kept: shapes, axes and the like.
+/// Constants with at most this many values are kept: shapes, axes and the like.
 const VALUES_KEPT: i64 = 64;
 
-/// A model whose weights of two and more axes have shapes alone. Scales, zero points and all whole numbers stay.
+/// A model whose weights with two or more axes have only shapes. Scales, zero points and all whole numbers stay.
 pub fn outline(model: &ModelProto) -> ModelProto {
     let graph = model.graph.as_ref().map(|graph| GraphProto {
         name: graph.name.clone(),
@@ -45,7 +45,7 @@ pub fn float_outline(tensor: &TensorProto, name: &str) -> TensorProto {
     }
 }
 
-/// Makes such weights inputs of the graph: tract takes shape and type of an input, and does not ask for its values.
+/// Makes such weights inputs of the graph: tract takes the shape and type of an input, and does not ask for its values.
 pub fn weights_as_inputs(graph: &mut GraphProto) {
     let all = std::mem::take(&mut graph.initializer);
     let (weights, kept) = all.into_iter().partition(is_outline);

@@ -10,27 +10,27 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::expandable::{Expansion, expand};
 
-/// The fused plan that all islands of a network run in, in turn.
+/// The fused plan in which all islands of a network run, in turn.
 pub type Shared = Arc<Mutex<Fused>>;
 
 /// The tensors of one island's node in tract's plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ports {
-    /// Whether the node's first input only says that it is this island's turn.
+    /// Whether the node's first input is only the signal that it is this island's turn.
     pub turn: bool,
-    /// How many tensors it reads.
+    /// The number of tensors that it reads.
     pub imports: usize,
-    /// ONNX shapes of those that it makes, before the one that says that the next island may run.
+    /// ONNX shapes of its output tensors, before the signal that the next island may run.
     pub exports: Vec<Vec<usize>>,
 }
 
-/// One segment of a fused plan. Inputs: the turn (where [`Ports::turn`] says so), then the imports. Outputs: the exports, then
-/// the turn, whose value means nothing: that the next island reads it makes tract run the islands in their order.
+/// One segment of a fused plan. Inputs: the turn (if [`Ports::turn`] says so), then the imports. Outputs: the exports, then the
+/// turn, whose value means nothing: because the next island reads it, tract runs the islands in order.
 #[derive(Debug, Clone)]
 struct Island {
     segment: usize,
     ports: Ports,
-    /// There from [`attach`] on.
+    /// Set by [`attach`].
     fused: Option<Shared>,
     turn: Arc<Tensor>,
 }
@@ -43,7 +43,7 @@ impl PartialEq for Island {
 }
 impl Eq for Island {}
 
-/// Reads an island's node.
+/// Parses an island's node.
 pub fn island_from_onnx(
     _: &ParsingContext,
     node: &NodeProto,
@@ -130,7 +130,7 @@ impl Op for Island {
 }
 
 impl EvalOp for Island {
-    // What an island leaves in the arena is a part of the run, so it is never run ahead of it.
+    // What an island leaves in the arena is part of the run, so it never runs ahead of time as a constant.
     not_out_of_plan!();
 
     fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
@@ -153,7 +153,7 @@ impl EvalOp for Island {
         }
         let mut made = TVec::new();
         for shape in &self.ports.exports {
-            // SAFETY: `run_segment` writes every value before anybody reads one; until then they are no floats to the compiler.
+            // SAFETY: `run_segment` writes every value before anything reads one; until then they are not floats to the compiler.
             made.push(unsafe { Tensor::uninitialized::<f32>(shape)? });
         }
         {
@@ -169,7 +169,7 @@ impl EvalOp for Island {
                     continue;
                 }
                 let values = view.as_ptr_mut::<f32>()?.cast();
-                // SAFETY: the tensor is of `len` floats and borrowed exclusively while the slice is in use.
+                // SAFETY: the tensor has `len` floats and is borrowed exclusively while the slice is in use.
                 exports.push(unsafe { std::slice::from_raw_parts_mut(values, len) });
             }
             fused.run_segment(self.segment, &imports, &mut exports);

@@ -1,9 +1,9 @@
-//! Any network that our kernels do not know, by tract.
+//! Runs, with tract, any network that our kernels do not fully support.
 //!
 //! ```text
-//! parse    tract's reading of a float model, with operators of our own
-//! plan     its plan, and how a frame runs through it
-//! islands  the known parts of a network, as operators of ours in that plan
+//! parse    parses a float model with tract and our own operators
+//! plan     tract's plan, and how a frame runs through it
+//! islands  the known parts of a network, as our operators in that plan
 //! island   such an operator
 //! ```
 
@@ -15,14 +15,14 @@ pub(crate) mod plan;
 use crate::guard::{self, GivenUp};
 use std::time::Duration;
 
-/// Processor time for planning, beside that for weights. Real networks take up to a second on x86-64; the cores of small boards
-/// are some ten times as slow.
+/// Processor time limit of planning, besides that for weights. Real networks take up to a second on x86-64; the cores of small
+/// boards are some ten times as slow.
 const PLANNING: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") { 4 } else { 30 });
-/// So many bytes of weights are worth a second more: they are copied and packed.
+/// Bytes of weights that add one second to the limit: they are copied and packed.
 const WEIGHTS_BYTES_A_SECOND: u64 = 32 << 20;
 
-/// What `plan` makes, if it does so in time; the error says that it did not. It goes on behind the scenes then: whoever gets the
-/// error is about to end the program.
+/// The result of `plan`, if it finishes in time; the error says that it did not. The plan then continues in the background: a
+/// caller that gets the error is about to end the program.
 pub fn in_time<T: Send + 'static>(
     weights_bytes: u64,
     plan: impl FnOnce() -> T + Send + 'static,

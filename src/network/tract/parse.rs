@@ -1,4 +1,4 @@
-//! Reading a float model by tract, with two operators of our own: the step of a quantisation, and an island.
+//! Parses a float model with tract and two operators of our own: the step of a quantisation, and an island.
 
 use super::island::island_from_onnx;
 use crate::network::onnx::inner_graphs;
@@ -12,7 +12,7 @@ use tract_onnx::{Onnx, tract_core};
 
 tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low: f32, high: f32 },
     [f32] => |op, values| {
-        // Adding and taking off 1.5 * 2^23 rounds to an integer, half to even, for |x| < 2^22; low and high are far below that
+        // Adding and subtracting 1.5 * 2^23 rounds to an integer, half to even, for |x| < 2^22; low and high are far below that
         // for the 8-bit types.
         const ROUND: f32 = 12_582_912.0;
         for value in values.iter_mut() {
@@ -31,7 +31,7 @@ pub fn datum_type(dtype: Dtype) -> DatumType {
     }
 }
 
-/// What reads ONNX, with operators of our own.
+/// The ONNX parser, with our own operators.
 fn reader() -> Onnx {
     let mut onnx = tract_onnx::onnx()
         .with_ignore_output_shapes(true)
@@ -42,7 +42,7 @@ fn reader() -> Onnx {
     onnx
 }
 
-/// What to say of the first operator that tract does not know, also in graphs inside of nodes.
+/// The error for the first operator that tract does not support, subgraphs included.
 pub fn unknown_operator(model: &ModelProto) -> Option<String> {
     let known = reader().op_register.0;
     let mut graphs: Vec<&GraphProto> = model.graph.iter().collect();
@@ -81,7 +81,7 @@ fn refusal(node: &NodeProto) -> String {
     )
 }
 
-/// tract's reading of a float model whose input has this type and shape.
+/// tract's parse of a float model whose input has this type and shape.
 pub fn parse(
     model: &mut ModelProto,
     dtype: Dtype,
@@ -106,7 +106,7 @@ pub fn one_line(error: &TractError) -> String {
         .collect::<Vec<_>>()
         .join(" ");
     if text.contains("Mask must be floating point") {
-        return "an Attention has a mask of truth values, which tract does not know: export it with a float mask (0 and -inf), \
+        return "an Attention has a boolean mask, which tract does not support: export it with a float mask (0 and -inf), \
                 or in opset 22 or before, where attention is written out"
             .to_owned();
     }
@@ -126,7 +126,7 @@ fn step_from_onnx(
     Ok((op.into_hir(), vec![]))
 }
 
-/// tract wants a name of its own for each node, weights included; in a file only the values' names must differ.
+/// Renames all nodes: tract requires unique node names, weights included; in a file only the values' names must differ.
 fn name_nodes(model: &mut ModelProto) {
     for node in model
         .graph

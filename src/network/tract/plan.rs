@@ -1,5 +1,5 @@
-//! The plan that tract makes: any ONNX operator that tract knows, in float, on one thread; with islands of our own kernels
-//! where there are any.
+//! tract's plan: any ONNX operator that tract supports, in float, on one thread, with islands of our own kernels if there are
+//! any.
 
 use super::island::attach;
 use super::islands::Islands;
@@ -15,7 +15,7 @@ use tract_onnx::tract_core::ops::array::{Gather, StridedSlice};
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
-/// What is planned, before anything of it has run.
+/// A plan before its first run.
 pub struct Planned {
     plan: Arc<TypedSimplePlan>,
     remembers: bool,
@@ -28,20 +28,20 @@ pub struct Planned {
 /// A runnable plan and its running state.
 pub struct TractPlan {
     state: TypedSimpleState,
-    /// An operator keeps something from run to run (tract's Scan and GRU do: to them a run is the next piece of a stream).
+    /// An operator keeps state from run to run (tract's Scan and GRU do: they treat each run as the next piece of a stream).
     remembers: bool,
     tensor: Arc<Tensor>,
-    /// What goes in: dense, in the model's layout, or as the islands' encoder has it where they take the picture.
+    /// The input: dense, in the model's layout, or encoded by the islands' encoder if they take the picture.
     pub input: Staging,
     /// The output's sizes, with the batch.
     pub output_dims: Vec<usize>,
-    /// What came out of the last run, as f32.
+    /// The output of the last run, as f32.
     pub scores: Vec<f32>,
     /// The parts of the network that our own kernels run.
     pub islands: Option<Islands>,
 }
 
-/// The values of the next input tensor. tract keeps the tensor of the last run, so it is written here first.
+/// The values of the next input tensor. tract keeps the tensor of the last run, so they are written here first.
 pub enum Staging {
     /// 32-bit float.
     F32(Vec<f32>),
@@ -50,8 +50,8 @@ pub enum Staging {
 }
 
 impl Planned {
-    /// Analyses, optimises and uses up a repaired, float model with the islands that it has nodes for. The error is tract's own
-    /// words, or names an operator that tract does not know.
+    /// Analyses, optimises and consumes a repaired float model with nodes for these islands. The error is tract's own text, or
+    /// names an operator that tract does not support.
     pub fn new(
         mut model: ModelProto,
         dtype: Dtype,
@@ -63,7 +63,7 @@ impl Planned {
             Dtype::F32 => Staging::F32(vec![0.0; count]),
             Dtype::U8 => Staging::U8(vec![0; count]),
         };
-        // Where the islands take the picture, tract's own input is one float without meaning.
+        // If the islands take the picture, tract's own input is one dummy float.
         let (mut dtype, mut input_shape) = (dtype, input_shape);
         if let Some(islands) = islands.as_ref().filter(|i| i.takes_picture) {
             (dtype, input_shape) = (Dtype::F32, &[1]);
@@ -122,7 +122,7 @@ impl Planned {
     }
 }
 
-/// Refuses a graph in which a tensor is larger than any may be, or a window does not fit its input.
+/// Refuses a graph with a tensor over the size limit, or a window that does not fit its input.
 fn check_sizes(
     graph: &InferenceModel,
     outlets: &HashMap<String, OutletId>,
@@ -146,7 +146,7 @@ fn check_sizes(
     Ok(())
 }
 
-/// Refuses a tensor that is larger than any may be.
+/// Refuses a tensor over the size limit.
 fn small_enough(node: &str, dims: &[usize]) -> TractResult<()> {
     let small = dims.contains(&0) || volume(dims).is_ok();
     ensure!(
@@ -179,7 +179,7 @@ impl TractPlan {
                 match (fused.input(), &self.input) {
                     (Input::F32(input), Staging::F32(values)) => input.copy_from_slice(values),
                     (Input::U8(input), Staging::U8(values)) => input.copy_from_slice(values),
-                    _ => bail!("the picture is of another type than the islands take"),
+                    _ => bail!("the picture has a different type from the islands' input"),
                 }
             }
             None => {
@@ -192,7 +192,7 @@ impl TractPlan {
             }
         }
         if self.remembers {
-            // Each picture stands for itself.
+            // Pictures are independent of each other.
             self.state = self.state.plan().spawn()?;
         }
         let outputs = self
@@ -211,7 +211,7 @@ impl TractPlan {
     }
 }
 
-/// A Slice with steps becomes a Gather of the same places: tract would pull it up through a Reshape, and fails there.
+/// Turns a Slice with steps into a Gather of the same indices: tract would pull it up through a Reshape, and fails there.
 fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
     for id in 0..graph.nodes().len() {
         let node = graph.node(id);

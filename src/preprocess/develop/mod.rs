@@ -1,9 +1,9 @@
 //! From a sensor's raw mosaic to a small RGB picture, for the part of the frame that one region needs.
 //!
-//! Each 2x2 or 4x4 of the mosaic becomes one pixel: its samples of a colour are added (in linear light, which averages noise),
-//! then the black level is taken away, white balanced, the sensor's colours are mixed into those of sRGB, and its curve applied. So there is no
-//! interpolation of missing colours, and never a picture of the sensor's size. Up to three columns and rows at the right
-//! and lower edge that make no whole cell are not looked at.
+//! Each 2x2 or 4x4 cell of the mosaic becomes one pixel: its samples of each colour are added (in linear light, which averages
+//! noise), then the black level is subtracted, white is balanced, the sensor's colours are converted to sRGB's, and its curve is
+//! applied. So no missing colours are interpolated, and there is never a picture of the sensor's size. Up to three columns and
+//! rows at the right and lower edge that make no whole cell are ignored.
 
 #[cfg(test)]
 mod reference;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tone::{Scale, Tones};
 use white::White;
 
-/// How many columns and rows of the mosaic become one pixel.
+/// The number of columns and rows of the mosaic per pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
     Two,
@@ -37,7 +37,7 @@ impl Cell {
         }
     }
 
-    /// Width and height of the whole developed picture; `None` when the mosaic is smaller than 4x4.
+    /// Width and height of the whole developed picture; `None` if the mosaic is smaller than 4x4.
     pub fn picture_px(self, raw: &Geometry) -> Option<(u32, u32)> {
         let side_px = self.side_px();
         let size = (raw.width_px / 4 * 4 / side_px, raw.height_px / side_px);
@@ -58,7 +58,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The window for these taps, which then count from its corner.
+    /// The window for these taps, which are then counted from its corner.
     pub fn of(cell: Cell, x: &mut AxisTaps, y: &mut AxisTaps) -> Self {
         let quad_px = 4 / cell.side_px() as usize;
         let ((left, right), (top, bottom)) = (x.full.span(), y.full.span());
@@ -79,38 +79,38 @@ impl Window {
         self.cell
     }
 
-    /// What it is developed into.
+    /// The resulting geometry.
     pub fn geometry(&self) -> Geometry {
         let width_px = self.quads as u32 * 4 / self.cell.side_px();
         Geometry::packed(PixelFormat::Rgb24, width_px, self.rows as u32)
     }
 
-    /// Bytes of that picture.
+    /// Bytes of the resulting picture.
     pub fn bytes(&self) -> usize {
         self.geometry().stride_bytes as usize * self.rows
     }
 }
 
-/// A full sample in the unit of black levels.
+/// A full sample, in the unit of black levels.
 const FULL_SCALE: f32 = 65_536.0;
 
 /// Develops frames of one raw geometry.
 #[derive(Debug)]
 pub(super) struct Developer {
     format: BayerFormat,
-    /// Black level as a part of a full sample.
+    /// Black level as a fraction of a full sample.
     black: f32,
     white: White,
     /// For cells of two and of four.
     tones: [Box<Tones>; 2],
-    /// The developed window, packed RGB; as long as the largest.
+    /// The developed window, packed RGB; as long as the largest one needs.
     rgb: Vec<u8>,
-    /// Time and number of the last frame that white was measured in.
+    /// Time and number of the last frame in which white was measured.
     seen: Option<(Duration, u64)>,
 }
 
 impl Developer {
-    /// Builds the tables, and makes room for the largest window.
+    /// Builds the tables, and allocates space for the largest window.
     pub fn new(format: BayerFormat, tuning: &RawTuning, most_bytes: usize) -> Self {
         let white = White::new(tuning.white_balance, tuning.lights);
         let black = f32::from(tuning.black_level) / FULL_SCALE;
@@ -132,7 +132,7 @@ impl Developer {
         }
     }
 
-    /// Develops a window of `frame`, which has the geometry that the window was made for: packed RGB of `window.geometry()`.
+    /// Develops a window of `frame`, which has the geometry for which the window was made: packed RGB of `window.geometry()`.
     pub fn run(&mut self, window: &Window, frame: &Frame<'_>) -> &[u8] {
         let now = (frame.captured_at, frame.sequence);
         if self.seen != Some(now) {
@@ -190,7 +190,8 @@ fn develop<P: Packing<BYTES>, const BYTES: usize, const N: usize>(
     });
 }
 
-/// Reorders red, green and blue as the sums are: the colour in the even columns of its rows, green, the colour in the odd columns.
+/// Reorders red, green and blue to the order of the sums: the colour in the even columns of its rows, green, the colour in the
+/// odd columns.
 fn by_columns<T: Copy>(order: BayerOrder, [red, green, blue]: [T; 3]) -> [T; 3] {
     if order.red_at().0 == 0 {
         [red, green, blue]

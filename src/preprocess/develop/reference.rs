@@ -1,4 +1,5 @@
-//! The same written plainly: the whole mosaic, one sample at a time, in floating point; and the tests that hold the fast way to it.
+//! A plain floating-point implementation: the whole mosaic, one sample at a time; and the tests that compare the fast one with
+//! it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +9,7 @@ use crate::preprocess::{Area, Mount, Preprocess, PreprocessError};
 use crate::spec::{ChannelOrder, Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use std::time::Duration;
 
-/// The standard's curve, from linear light.
+/// sRGB's curve, from linear light.
 fn srgb(light: f64) -> f64 {
     let light = light.clamp(0.0, 1.0);
     if light <= 0.003_130_8 {
@@ -86,7 +87,7 @@ fn crop_of(preprocess: &mut Preprocess, frame: &Frame<'_>, spec: &InputSpec) -> 
     tensor
 }
 
-/// Checks one random picture against both sizes of cells; which of them it was.
+/// Checks one random picture against both cell sizes; returns which one was used.
 fn check(random: &mut fastrand::Rng, format: BayerFormat, spec: &InputSpec) -> Cell {
     let size = (random.u32(32..120), random.u32(32..120));
     let mut geometry = Geometry::packed(PixelFormat::Bayer(format), size.0, size.1);
@@ -136,7 +137,7 @@ fn check(random: &mut fastrand::Rng, format: BayerFormat, spec: &InputSpec) -> C
         let frame = Frame::new(geometry, &rgb, Duration::ZERO, 0).unwrap();
         let mut preprocess = new();
         if preprocess.prepare(geometry).is_err() {
-            return u8::MAX; // too small a region in the smaller picture
+            return u8::MAX; // the region is too small in the smaller picture
         }
         let plain = crop_of(&mut preprocess, &frame, spec);
         let both = fast.iter().zip(&plain);
@@ -193,7 +194,7 @@ fn the_coarsest_cells_that_leave_enough_pixels_are_taken() {
     }
 }
 
-/// Regions share one developer, and a frame's white is measured once, whichever of them is run.
+/// Regions share one developer, and a frame's white is measured once, whichever region runs.
 #[test]
 fn regions_are_developed_alike_and_a_new_geometry_starts_anew() {
     let mut random = fastrand::Rng::with_seed(8);

@@ -1,16 +1,16 @@
 //! From sums of samples to sRGB: black level, white balance and the sensor's colour matrix in linear light, then the tone curve.
 //!
-//! Nothing but whole numbers, and nothing to fill anew when the gains change: they are a part of the matrix.
+//! Uses only integers, and rebuilds no table when the gains change: they are part of the matrix.
 
 use crate::preprocess::lanes::{
     ColourTransform, LANES, LIGHT_BITS, LIGHT_FRACTION_BITS, Mosaic, SUM_BITS,
 };
 
-/// Values of linear light, which are the indices of the curve. A step in the dark, where the curve is steepest, is less than half
-/// a level.
+/// Levels of linear light, which are the indices of the curve. A step in the dark, where the curve is steepest, is less than half
+/// an output level.
 const LIGHTS: usize = 1 << LIGHT_BITS;
 
-/// For sums of so many samples of each colour.
+/// For sums of this many samples of each colour.
 #[derive(Debug)]
 pub(super) struct Tones {
     /// sRGB of linear light.
@@ -20,19 +20,19 @@ pub(super) struct Tones {
     matrix: [[f32; 3]; 3],
 }
 
-/// What a sum of `SUM_BITS` means.
+/// How a sum of `SUM_BITS` is interpreted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Scale {
-    /// The sum without light.
+    /// The sum of black.
     pub black: f64,
-    /// From there to the full sum.
+    /// The range from there to the full sum.
     pub range: f64,
-    /// How far the sum is shifted up.
+    /// Left shift of the sum.
     pub up: u32,
 }
 
 impl Scale {
-    /// For sums of `count` samples of `bits` bits; `black` is a part of a full sample.
+    /// For sums of `count` samples of `bits` bits; `black` is a fraction of a full sample.
     pub fn of(bits: u32, count: u32, black: f32) -> Self {
         let up = SUM_BITS - bits - count.ilog2();
         let full = f64::from((((1 << bits) - 1) * count) << up);
@@ -46,8 +46,8 @@ impl Scale {
 }
 
 impl Tones {
-    /// Scales, gains and the columns of the matrix are in the order of the sums; the rows of the matrix are for red, green and blue
-    /// of the result, and each adds up to 1.
+    /// Scales, gains and the columns of the matrix are in the order of the sums; the rows of the matrix are for red, green and
+    /// blue of the result, and each sums to 1.
     pub fn new(scales: [Scale; 3], matrix: [[f32; 3]; 3], gains: [f32; 3]) -> Self {
         let transform = ColourTransform {
             up: scales.map(|scale| scale.up),

@@ -1,34 +1,34 @@
 //! White balance: the gains of red and blue under which the picture's mean colour is grey.
 //!
 //! The mean is one of logarithms of the ratios red : green and blue : green over a grid of cells. Cells far from the mean count
-//! less, so that a coloured thing in front of a plain background does not shift it (a robust mean, with the weights of Cauchy).
-//! What is clipped or too dark says nothing and is left out.
+//! less, so that a coloured object in front of a plain background does not shift it (a robust mean, with Cauchy weights). Clipped
+//! and dark cells carry no information and are left out.
 //!
-//! Where the sensor is known, white lies on the line between its warmest and its coolest light, give or take a little: a picture
-//! that is green all over is then a green one, not one under a green lamp.
+//! If the sensor is known, white lies near the line between its warmest and its coolest light: a picture that is green all over
+//! is then a green scene, not one under a green lamp.
 
 use crate::frame::{BayerFormat, Frame};
 
 /// Columns and rows of the grid.
 const GRID: (usize, usize) = (32, 24);
-/// Gains of red and blue against green for an unknown sensor: what they need under lamps and sky lies within.
+/// Gains of red and blue relative to green for an unknown sensor: lamps and daylight need gains in this range.
 const LEAST_GAIN: f32 = 0.5;
 const MOST_GAIN: f32 = 4.0;
-/// A sample from here on, of a full one, may be clipped.
+/// A sample above this fraction of a full one may be clipped.
 const CLIPPED: f32 = 0.95;
-/// Less light than this, of a full sample, is noise.
+/// Light below this fraction of a full sample is noise.
 const DARK: f32 = 0.01;
-/// Ratios that are this far off, as a logarithm, count half.
+/// Ratios this far off, as a logarithm, have half weight.
 const HALF_WEIGHT: f32 = 0.25;
-/// How often the mean is taken anew around the last one. From frame to frame it goes on.
+/// Iterations in which the mean is recomputed around the last one. It continues from frame to frame.
 const FIRST_ROUNDS: u32 = 8;
-/// With fewer cells there is nothing to go by.
+/// With fewer cells there is no reliable estimate.
 const LEAST_CELLS: usize = GRID.0 * GRID.1 / 50;
-/// How far white may lie from the line of a known sensor, as a logarithm: so far lamps differ from black bodies.
+/// How far white may be from the line of a known sensor, as a logarithm: lamps differ that much from black bodies.
 const BESIDE_LINE: f32 = 0.06;
-/// The share of a new frame: a change of light is followed within a second or two.
+/// The weight of a new frame: a change of light is followed within a second or two.
 const SMOOTHING: f32 = 0.1;
-/// Differences that would not be seen.
+/// Differences too small to see.
 const SAME: f32 = 0.004;
 
 /// Logarithms of red : green and blue : green.
@@ -38,11 +38,11 @@ type Ratio = [f32; 2];
 #[derive(Debug)]
 pub(super) struct White {
     fixed: bool,
-    /// Of the warmest and the coolest light, where they are known.
+    /// Of the warmest and the coolest light, if known.
     lights: Option<[Ratio; 2]>,
-    /// Of what is grey.
+    /// The current estimate for grey.
     grey: Ratio,
-    /// The same as it was last told.
+    /// The estimate at the last reported change.
     told: Ratio,
     measured: bool,
     ratios: Vec<Ratio>,
@@ -67,14 +67,14 @@ impl White {
         }
     }
 
-    /// Gains of red, green and blue, of which the smallest is 1: a full sample is white whatever they are.
+    /// Gains of red, green and blue, of which the smallest is 1: a full sample is white under any gains.
     pub fn gains(&self) -> [f32; 3] {
         let gains = [-self.told[0], 0.0, -self.told[1]].map(f32::exp);
         let least = gains.into_iter().fold(f32::INFINITY, f32::min);
         gains.map(|gain| gain / least)
     }
 
-    /// Looks at a frame; whether the gains have changed. `black` is the black level as a part of a full sample.
+    /// Measures a frame; returns whether the gains have changed. `black` is the black level as a fraction of a full sample.
     pub fn measure(&mut self, format: BayerFormat, black: f32, frame: &Frame<'_>) -> bool {
         if self.fixed {
             return false;
@@ -108,7 +108,7 @@ impl White {
         changed
     }
 
-    /// What is possible, nearest to a measured ratio.
+    /// The possible value nearest to a measured ratio.
     fn bounded(&self, ratio: Ratio) -> Ratio {
         let Some([warm, cool]) = self.lights else {
             return ratio.map(|part| part.clamp(-MOST_GAIN.ln(), -LEAST_GAIN.ln()));
@@ -128,7 +128,7 @@ impl White {
         ]
     }
 
-    /// The ratios of the cells that say something.
+    /// The ratios of the informative cells.
     fn sample(&mut self, format: BayerFormat, black: f32, frame: &Frame<'_>) {
         self.ratios.clear();
         let stride = frame.geometry.stride_bytes as usize;
@@ -160,7 +160,7 @@ impl White {
     }
 }
 
-/// The middle of each logarithm. At least one is there.
+/// The median of each logarithm. There must be at least one.
 fn median(ratios: &mut [Ratio]) -> Ratio {
     let half = ratios.len() / 2;
     [0, 1].map(|c| {
@@ -169,7 +169,7 @@ fn median(ratios: &mut [Ratio]) -> Ratio {
     })
 }
 
-/// The mean, where what is far from `center` counts less.
+/// The mean, with less weight for values far from `center`.
 fn mean_around(ratios: &[Ratio], center: Ratio) -> Ratio {
     let (mut sum, mut weights) = ([0.0; 2], 0.0);
     for ratio in ratios {
@@ -293,7 +293,7 @@ mod tests {
         let mut white = White::new(None, Some(lights));
         let gains = measure(&mut white, &picture(grey_noise, response));
         assert_near(gains, response.map(|part| 1.0 / part), 0.02);
-        // A lawn is green, and a fire redder than any lamp.
+        // A lawn is green, and a fire is redder than any lamp.
         let lawn = picture(|_, _| [0.1, 0.4, 0.1], response);
         let gains = measure(&mut White::new(None, Some(lights)), &lawn);
         assert_near(gains, response.map(|part| 1.0 / part), 0.1);

@@ -1,4 +1,4 @@
-//! The loops with AVX2. Taps are taken in pairs: `vpmaddwd` multiplies two and adds them.
+//! The loops with AVX2. Taps are processed in pairs: `vpmaddwd` multiplies two and adds the products.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
@@ -24,7 +24,7 @@ impl Avx2 {
         fn with_avx2(pass: impl Pass, vectors: Avx2) {
             pass.run(vectors);
         }
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { with_avx2(pass, self) }
     }
 }
@@ -39,7 +39,7 @@ impl Vectors for Avx2 {
         stride: usize,
         columns: &mut [Column; TILE],
     ) {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { vertical_tile(rows, stride, columns) }
     }
 
@@ -50,19 +50,19 @@ impl Vectors for Avx2 {
         stride: usize,
         columns: &mut [[Column; TILE]; 2],
     ) {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { vertical_tiles(rows, stride, columns) }
     }
 
     #[inline(always)]
     fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { rows_of(columns) }
     }
 
     #[inline(always)]
     fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { horizontal::<STEP>(columns, weights) }
     }
 
@@ -72,19 +72,19 @@ impl Vectors for Avx2 {
         columns: [&[Column]; 2],
         weights: &[i16],
     ) -> [Lanes; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { horizontal_twice::<STEP>(columns, weights) }
     }
 
     #[inline(always)]
     fn bytes_of(self, values: Lanes) -> [u8; LANES] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { bytes_of(values) }
     }
 
     #[inline(always)]
     fn rgb_of_yuv(self, y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { rgb_of_yuv(y, u, v) }
     }
 }
@@ -92,21 +92,21 @@ impl Vectors for Avx2 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(column: &Column) -> __m128i {
-    // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
+    // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(column.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
-    // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
+    // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store(column: &mut Column, values: __m128i) {
-    // SAFETY: the reference is good for 16 bytes, and this store needs no alignment.
+    // SAFETY: the reference is valid for 16 bytes, and this store needs no alignment.
     unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), values) }
 }
 
@@ -168,7 +168,7 @@ fn vertical_tiles(
     }
 }
 
-/// Rows' left and right halves to columns.
+/// Transposes rows' left and right halves to columns.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
@@ -180,7 +180,7 @@ fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
     }
 }
 
-/// One output row of `N` tiles: of each bytes 0..8 and 8..16.
+/// One output row of `N` tiles: bytes 0..8 and 8..16 of each.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[__m128i; 2]; N] {
@@ -218,7 +218,7 @@ fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[__m1
     })
 }
 
-/// Columns of bytes to rows: pairs of columns, then pairs of pairs, then of fours.
+/// Transposes columns of bytes to rows: pairs of columns, then pairs of pairs, then pairs of fours.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn rows_of(columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
@@ -244,11 +244,11 @@ fn rows_of(columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
     })
 }
 
-/// Rows to columns.
+/// Transposes rows to columns.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
-    // Pairs of rows, then of pairs, then of fours: afterwards `i` holds columns 2i and 2i + 1.
+    // Pairs of rows, then pairs of pairs, then pairs of fours: afterwards `i` holds columns 2i and 2i + 1.
     let p = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
     let ([a0, a1], [b0, b1]) = (p(r[0], r[1]), p(r[2], r[3]));
     let ([c0, c1], [d0, d1]) = (p(r[4], r[5]), p(r[6], r[7]));
@@ -321,7 +321,7 @@ fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) 
     ]
 }
 
-/// The low 8 of 16-bit values, clamped to bytes.
+/// Eight 16-bit values, clamped to bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn narrow(values: __m128i) -> [u8; LANES] {

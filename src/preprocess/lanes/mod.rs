@@ -1,14 +1,14 @@
-//! The innermost loops of the resize, on [`LANES`] values side by side.
+//! The innermost loops of the resize, on [`LANES`] values in parallel.
 //!
-//! One file a kind of CPU, all with exactly the same results: AVX2 on x86-64 and NEON on AArch64, and plain Rust for the
-//! rest. The compiler's own vectors were two to three times slower here, and changed with every touch of the code around
-//! them. This is the only place of the frame path with `unsafe`: the loads and stores of whole vectors, and the step into
-//! code for a CPU that was asked for its features.
+//! One file per kind of CPU, all with exactly the same results: AVX2 on x86-64, NEON on AArch64, and plain Rust for the rest. The
+//! compiler's auto-vectorised code was two to three times slower here, and its speed varied with every change of the code around
+//! it. This is the only place in the frame path with `unsafe`: the loads and stores of whole vectors, and the calls into code for
+//! a CPU whose features were checked.
 //!
 //! The loops that develop a raw mosaic are in `mosaic`, again one file per kind of CPU.
 //!
-//! A [`Pass`] is the loops around them. [`run`] chooses the vectors once for a whole pass, so that all of it is compiled
-//! for that kind of CPU and the innermost functions are inlined.
+//! A [`Pass`] is the code around them. [`run`] chooses the vectors once for a whole pass, so that all of it is compiled for that
+//! kind of CPU and the innermost functions are inlined.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -27,7 +27,7 @@ pub(super) use plain::vertical_byte;
 use super::line;
 use super::taps::WEIGHT_BITS;
 
-/// Values side by side.
+/// Values processed in parallel.
 pub(super) const LANES: usize = 8;
 
 /// One column of a block: the same byte of `LANES` vertically filtered rows, with [`FRACTION_BITS`], 0..=16320.
@@ -39,14 +39,14 @@ pub(super) const TILE: usize = 16;
 /// Fraction bits between the passes.
 const FRACTION_BITS: i32 = 6;
 
-/// The innermost loops for one kind of CPU. A value of it says that this CPU is of that kind.
+/// The innermost loops for one kind of CPU. A value of this type proves that the CPU is of that kind.
 pub(super) trait Vectors: Mosaic {
     /// `LANES` values with [`FRACTION_BITS`].
     type Lanes: Copy;
 
-    /// Filters `TILE` bytes of `LANES` output rows. For each: the bytes from the first source row's first on, at least
-    /// `TILE` of every row, and the weights of that row and those that follow it by `stride`. The columns come out, one
-    /// for each byte.
+    /// Filters `TILE` bytes of `LANES` output rows. The input for each row: the bytes from the start of its first source row, at
+    /// least `TILE` of every row, and the row's weights and those that follow by `stride`. The output is columns, one for each
+    /// byte.
     fn vertical_tile(
         self,
         rows: &[(&[u8], &[i16]); LANES],
@@ -54,7 +54,7 @@ pub(super) trait Vectors: Mosaic {
         columns: &mut [Column; TILE],
     );
 
-    /// The same for two tiles that lie side by side: at least `2 * TILE` bytes of every row.
+    /// The same for two adjacent tiles: at least `2 * TILE` bytes of every row.
     #[inline(always)]
     fn vertical_tiles(
         self,
@@ -99,7 +99,7 @@ pub(super) trait Vectors: Mosaic {
         })
     }
 
-    /// Columns of bytes to rows: by swapping halves of bytes, of pairs and of fours within words of eight.
+    /// Transposes columns of bytes to rows, by swapping halves of bytes, of pairs and of fours within words of eight.
     #[inline(always)]
     fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
         const { assert!(LANES == 8) };
@@ -119,13 +119,13 @@ pub(super) trait Vectors: Mosaic {
     }
 }
 
-/// What is run with this CPU's vectors.
+/// Code to run with this CPU's vectors.
 pub(super) trait Pass {
-    /// To be `#[inline(always)]`, as everything in it.
+    /// Must be `#[inline(always)]`, like everything in it.
     fn run<V: Vectors>(self, vectors: V);
 }
 
-/// Runs `pass` with the best vectors of this CPU.
+/// Runs `pass` with the best vectors for this CPU.
 pub(super) fn run(pass: impl Pass) {
     #[cfg(target_arch = "x86_64")]
     match avx2::Avx2::detect() {
@@ -157,7 +157,7 @@ mod bt601 {
     pub const V_GREEN: i16 = 6660;
     /// 2.017232
     pub const U_BLUE: i16 = 16525;
-    /// What is taken off Y, and off U and V, with `FRACTION_BITS`.
+    /// Offset subtracted from Y, and from U and V, with `FRACTION_BITS`.
     pub const BLACK: i16 = 16 << super::FRACTION_BITS;
     pub const GREY: i16 = 128 << super::FRACTION_BITS;
     /// From the products to bytes.
@@ -207,7 +207,7 @@ mod tests {
             if random.bool() {
                 data.fill(255);
             }
-            // Each row ends with its last byte, so that a read past it would be past the data.
+            // Each row ends with its last byte, so that a read past it would be out of bounds.
             let rows = std::array::from_fn(|lane| {
                 let start = random.usize(0..4) * stride + at;
                 let end = start + (taps[lane].len() - 1) * stride + TILE;
@@ -287,7 +287,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(15);
         for _ in 0..500 {
             let pixels = [(); 24].map(|()| random.u8(..));
-            // Large enough that some are clamped on either side, small enough for 32 bits.
+            // Large enough that some are clamped at either end, small enough for 32 bits.
             let lines = [1 << 21, 1 << 28].map(|most| [(); 24].map(|()| random.i32(-most..most)));
             let (mut fast, mut plain) = ([0; 24], [1; 24]);
             run(ApplyLines(&pixels, lines, &mut fast));
@@ -296,7 +296,7 @@ mod tests {
         }
     }
 
-    /// Two colours' columns and their weights, in; bytes of the first, and RGB of both and a grey, out.
+    /// Inputs: two colours' columns and their weights. Outputs: bytes of the first, and RGB of both and a grey.
     struct Sums<'a, const STEP: usize> {
         columns: [&'a [Column]; 2],
         weights: &'a [i16],

@@ -65,7 +65,7 @@ impl Vectors for Neon {
             .iter()
             .zip(starts.as_chunks::<8>().0);
         for ((bytes, pixels), (slopes, starts)) in eights.zip(lines) {
-            // SAFETY: the references are good for as many values; NEON belongs to the target.
+            // SAFETY: the references are valid for that many values; NEON is part of the target.
             unsafe {
                 let pixels = vmovl_u8(vld1_u8(pixels.as_ptr()));
                 let fours = [vmovl_u16(vget_low_u16(pixels)), vmovl_high_u16(pixels)];
@@ -90,14 +90,14 @@ impl Vectors for Neon {
     #[inline(always)]
     fn bytes_of(self, Lanes(values): Lanes) -> [u8; LANES] {
         let mut bytes = [0; LANES];
-        // SAFETY: the array takes the 8 bytes that are stored; NEON belongs to the target.
+        // SAFETY: the array has room for the 8 bytes that are stored; NEON is part of the target.
         unsafe { vst1_u8(bytes.as_mut_ptr(), vqrshrun_n_s16::<FRACTION_BITS>(values)) };
         bytes
     }
 
     #[inline(always)]
     fn rgb_of_yuv(self, Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
-        // SAFETY: the functions below only need NEON, which belongs to the target.
+        // SAFETY: the functions below only need NEON, which is part of the target.
         unsafe {
             let y = vsubq_s16(y, vdupq_n_s16(BLACK));
             let u = vsubq_s16(u, vdupq_n_s16(GREY));
@@ -117,30 +117,30 @@ impl Vectors for Neon {
 
 #[inline(always)]
 fn load(column: &Column) -> int16x8_t {
-    // SAFETY: the reference is good for 8 values; NEON belongs to the target.
+    // SAFETY: the reference is valid for 8 values; NEON is part of the target.
     unsafe { vld1q_s16(column.as_ptr()) }
 }
 
 #[inline(always)]
 fn load_bytes(bytes: &[u8; TILE]) -> uint8x16_t {
-    // SAFETY: the reference is good for 16 bytes; NEON belongs to the target.
+    // SAFETY: the reference is valid for 16 bytes; NEON is part of the target.
     unsafe { vld1q_u8(bytes.as_ptr()) }
 }
 
 #[inline(always)]
 fn store(column: &mut Column, values: int16x8_t) {
-    // SAFETY: the reference is good for 8 values; NEON belongs to the target.
+    // SAFETY: the reference is valid for 8 values; NEON is part of the target.
     unsafe { vst1q_s16(column.as_mut_ptr(), values) }
 }
 
-/// Filters `N` tiles that lie side by side.
+/// Filters `N` adjacent tiles.
 #[inline(always)]
 fn vertical<const N: usize>(
     rows: &[(&[u8], &[i16]); LANES],
     stride: usize,
     columns: &mut [[Column; TILE]; N],
 ) {
-    // SAFETY: the functions and intrinsics only need NEON, which belongs to the target.
+    // SAFETY: the functions and intrinsics only need NEON, which is part of the target.
     unsafe {
         let mut filtered = [[[vdupq_n_s16(0); LANES]; 2]; N];
         for (lane, (data, weights)) in rows.iter().enumerate() {
@@ -161,7 +161,7 @@ fn vertical<const N: usize>(
     }
 }
 
-/// One output row of `N` tiles: of each bytes 0..8 and 8..16.
+/// One output row of `N` tiles: bytes 0..8 and 8..16 of each.
 #[inline]
 #[target_feature(enable = "neon")]
 fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[int16x8_t; 2]; N] {
@@ -198,7 +198,7 @@ fn horizontal<const STEP: usize, const N: usize>(
     columns: [&[Column]; N],
     weights: &[i16],
 ) -> [Lanes; N] {
-    // SAFETY: the intrinsics only need NEON, which belongs to the target.
+    // SAFETY: the intrinsics only need NEON, which is part of the target.
     unsafe {
         let mut sums = [[vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
         let mut at = 0;
@@ -218,7 +218,7 @@ fn horizontal<const STEP: usize, const N: usize>(
     }
 }
 
-/// Rows to columns.
+/// Transposes rows to columns.
 #[inline]
 #[target_feature(enable = "neon")]
 fn transposed(r: [int16x8_t; LANES]) -> [int16x8_t; LANES] {
@@ -251,13 +251,13 @@ fn add(sums: [int32x4_t; 2], values: int16x8_t, factor: i16) -> [int32x4_t; 2] {
     ]
 }
 
-/// Products to bytes, rounded and clamped.
+/// Converts products to bytes, rounded and clamped.
 #[inline]
 #[target_feature(enable = "neon")]
 fn narrow(sums: [int32x4_t; 2]) -> [u8; LANES] {
     let [low, high] = sums.map(|sum| vqmovn_s32(vrshrq_n_s32::<SHIFT>(sum)));
     let mut bytes = [0; LANES];
-    // SAFETY: the array takes the 8 bytes that are stored.
+    // SAFETY: the array has room for the 8 bytes that are stored.
     unsafe { vst1_u8(bytes.as_mut_ptr(), vqmovun_s16(vcombine_s16(low, high))) };
     bytes
 }

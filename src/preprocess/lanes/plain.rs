@@ -1,11 +1,11 @@
-//! The loops in plain Rust: what the others must equal, and what other CPUs run.
+//! The loops in plain Rust: the reference for the others, and the code for other CPUs.
 
 #![cfg_attr(any(target_arch = "aarch64", target_arch = "x86_64"), allow(dead_code))]
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
 
-/// No vectors: for every CPU.
+/// No vector instructions: for every CPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain;
 

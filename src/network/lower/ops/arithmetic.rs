@@ -70,7 +70,7 @@ impl Lower {
         Ok(self.deferred(node, DeferredOp::Unary(function), vec![act], shape, view))
     }
 
-    /// Gelu: the product of a number and the normal distribution's cumulative function, which `gate` takes together.
+    /// Gelu: the product of a number and the normal distribution's cumulative function, which `gate` fuses.
     pub(crate) fn gelu(&mut self, node: &NodeProto) -> Lowered<Value> {
         if !matches!(text(node, "approximate"), "" | "none") {
             return Err("is not the exact Gelu".into());
@@ -83,7 +83,7 @@ impl Lower {
         self.binary_of(node, &Value::Activation(act), &cdf, false, true)
     }
 
-    /// PRelu: LeakyRelu with a constant slope a channel.
+    /// PRelu: LeakyRelu with a constant slope per channel.
     pub(crate) fn prelu(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let (slopes, dims) = self.const_floats(node, 1)?;
@@ -121,7 +121,7 @@ impl Lower {
         self.binary_of(node, &a, &b, matches!(op, "Add"), matches!(op, "Mul"))
     }
 
-    /// A sum, difference, product or quotient whose second operand is constant.
+    /// A sum, difference, product or quotient with a constant second operand.
     pub(crate) fn with_constant(
         &mut self,
         node: &NodeProto,
@@ -145,7 +145,7 @@ impl Lower {
         self.affine(node, x, vec![step])
     }
 
-    /// Steps for each channel of a value: taken into the layer that makes it, or a layer of their own.
+    /// Steps per channel of a value: folded into the layer that makes it, or a separate layer.
     pub(crate) fn affine(
         &mut self,
         node: &NodeProto,
@@ -202,7 +202,7 @@ impl Lower {
         Ok(self.deferred(node, op, inputs, shape, va))
     }
 
-    /// A constant operand as one value or one a channel of `x`.
+    /// A constant operand with one value, or one per channel of `x`.
     pub(crate) fn per_channel(
         &self,
         x: &Value,
@@ -245,7 +245,7 @@ impl Lower {
         let act = self.materialise(x)?;
         let act = self.float_of(act)?;
         let shape = self.shape(act.id);
-        // QLinearSoftmax says itself which opset's rule it follows.
+        // QLinearSoftmax has an attribute for the opset whose rule it follows.
         let quantised = node.op_type == "QLinearSoftmax";
         let old = int(node, "opset", self.opset) < 13;
         let axis = int(node, "axis", if old && !quantised { 1 } else { -1 });
@@ -317,7 +317,7 @@ impl Lower {
     pub(crate) fn cast(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         if int(node, "to", 0) != 1 {
-            return Err("casts a computed value to something else than float".into());
+            return Err("casts a computed value to a type other than float".into());
         }
         match x {
             Value::Intermediate(value) => value.into_float(),
@@ -337,7 +337,7 @@ impl Lower {
         }
     }
 
-    /// A new tensor of the kind of `like` for layers that work on floats and bytes alike.
+    /// A new tensor of the same kind as `like`, for layers that work on floats and bytes alike.
     pub(crate) fn same_kind(&self, like: Activation, shape: Shape) -> Tensor {
         Tensor {
             shape,

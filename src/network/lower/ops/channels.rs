@@ -1,4 +1,4 @@
-//! Operators that pick channels: Split, Slice and Gather along them, and the channel shuffle, which files spell as Reshape to
+//! Operators that select channels: Split, Slice and Gather along them, and the channel shuffle, which files write as Reshape to
 //! groups, Transpose of groups and members, Reshape back.
 
 use super::shape::axis_of;
@@ -8,7 +8,7 @@ use crate::network::onnx::attributes::{int, ints};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
-    /// The channel axis of a view with that many axes.
+    /// The channel axis of a view with this many axes.
     fn channel_axis(view: View, shape: Shape) -> Option<usize> {
         match view {
             View::Nchw => Some(1),
@@ -18,7 +18,7 @@ impl Lower {
         }
     }
 
-    /// The value at `axis`'s input 0, which must be its channels.
+    /// The value at input 0, whose channels must be on `axis`.
     fn by_channels(&mut self, node: &NodeProto, axis: i64) -> Lowered<(Activation, Shape)> {
         let x = self.input_value(node, 0)?;
         let (shape, view) = self.extent(&x)?;
@@ -34,14 +34,14 @@ impl Lower {
         Ok((self.materialise(&x)?, shape))
     }
 
-    /// These channels of a tensor, in this order; bytes stay bytes.
+    /// Selects these channels of a tensor, in this order; bytes stay bytes.
     fn pick(
         &mut self,
         node: &NodeProto,
         mut act: Activation,
         mut from: Vec<usize>,
     ) -> Lowered<Value> {
-        // Of channels that were picked already, the first source: a shuffle and the Split after it are one step.
+        // If the channels were selected already, use the first source: a shuffle and the Split after it become one step.
         if let Some(layer) = self.makers[act.id.0].map(|at| &self.layers[at])
             && let Op::Pick(before) = &layer.op
         {
@@ -59,7 +59,7 @@ impl Lower {
         Ok(Value::Activation(Activation { id, ..act }))
     }
 
-    /// Split: its outputs become known here.
+    /// Split: registers its outputs itself.
     pub(crate) fn split(&mut self, node: &NodeProto) -> Lowered<()> {
         let Ok((act, shape)) = self.by_channels(node, int(node, "axis", 0)) else {
             return self.split_axis(node);
@@ -75,13 +75,13 @@ impl Lower {
         Ok(())
     }
 
-    /// Sizes of the parts of an axis of `size` places.
+    /// Sizes of the parts of an axis with `size` elements.
     pub(crate) fn split_sizes(&self, node: &NodeProto, size: usize) -> Lowered<Vec<usize>> {
         let parts = node.output.len();
         let sizes = match ints(node, "split") {
             Some(sizes) => sizes,
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
-            // Equal parts, the last one smaller where it does not divide.
+            // Equal parts; the last one is smaller if the division leaves a remainder.
             None => {
                 let part = size.div_ceil(parts.max(1));
                 let of = |i: usize| size.saturating_sub(i * part).min(part) as i64;
@@ -92,7 +92,7 @@ impl Lower {
             || sizes.iter().any(|&s| s < 1 || s > size as i64)
             || sizes.iter().sum::<i64>() != size as i64
         {
-            return Err(format!("splits {size} places in {sizes:?}"));
+            return Err(format!("splits {size} elements into {sizes:?}"));
         }
         Ok(sizes.into_iter().map(|s| s as usize).collect())
     }
@@ -167,7 +167,7 @@ impl Lower {
         }
     }
 
-    /// A Transpose of groups: only that of groups and members is understood.
+    /// A Transpose of groups: only an exchange of groups and members is supported.
     pub(crate) fn turn_groups(&self, x: Value, perm: &[i64]) -> Lowered<Value> {
         match x {
             Value::Grouped {
@@ -182,7 +182,7 @@ impl Lower {
                     turned: !turned,
                 })
             }
-            _ => Err(format!("the order {perm:?} of groups is not understood")),
+            _ => Err(format!("the order {perm:?} of groups is not supported")),
         }
     }
 
@@ -204,7 +204,7 @@ impl Lower {
             return Ok(*inner);
         }
         let act = self.materialise(&inner)?;
-        // `groups` counts the new order's; in the old order there are as many members in each group.
+        // `groups` is the count in the new order; in the old order it is the number of members per group.
         let members = shape.c / groups;
         let from = (0..shape.c).map(|to| to % members * groups + to / members);
         self.pick(node, Activation { view, ..act }, from.collect())

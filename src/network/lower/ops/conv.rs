@@ -1,4 +1,4 @@
-//! Convolutions, fully connected layers and the normalisation that folds into them.
+//! Convolutions, fully connected layers and the normalisation that is folded into them.
 
 use super::shape::logical;
 use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
@@ -17,7 +17,7 @@ pub(crate) enum Bias {
     Real(Vec<f32>),
     /// Integers; a value is `ints[n] * scale[n]`.
     Ints(Vec<i64>, Vec<f32>),
-    /// Integers in units of input scale times weight scale, as QLinearConv has it.
+    /// Integers in units of input scale times weight scale, as in QLinearConv.
     Exact(Vec<i64>, Vec<f32>),
 }
 
@@ -32,12 +32,12 @@ impl Bias {
         }
     }
 
-    /// In the units that `unit` gives for each output channel.
+    /// In the unit that `unit` gives for each output channel.
     pub(crate) fn ints(&self, count: usize, unit: impl Fn(usize) -> f64) -> Lowered<Vec<i32>> {
         let real = match self {
             Self::Exact(v, _) => return v.iter().map(|&v| small(v)).collect(),
             Self::Ints(v, s) => {
-                // The usual case: the bias has exactly these units already, up to the rounding of their product.
+                // The usual case: the bias already has exactly these units, up to the rounding of their product.
                 let same = |n: usize| (f64::from(s[n]) / unit(n) - 1.0).abs() < 1e-5;
                 if (0..count).all(same) {
                     return v.iter().map(|&v| small(v)).collect();
@@ -68,7 +68,7 @@ fn small(v: i64) -> Lowered<i32> {
     i32::try_from(v).map_err(|_| "a bias does not fit 32 bits".into())
 }
 
-/// Weights in output, kernel row, kernel column, input order, before the geometry is known.
+/// Weights in the order output, kernel row, kernel column, input, before the geometry is known.
 pub(crate) enum Source<'a> {
     Real(Rc<Vec<f32>>, Vec<usize>),
     Ints(&'a QuantisedConst),
@@ -130,7 +130,7 @@ impl Lower {
         self.conv_of(node, x, &w, bias)
     }
 
-    /// A convolution by `node`'s attributes.
+    /// A convolution with `node`'s attributes.
     pub(crate) fn conv_of(
         &mut self,
         node: &NodeProto,
@@ -178,7 +178,7 @@ impl Lower {
             .ok_or("the kernel is larger than the input")?;
         let order =
             |n: usize, y: usize, x: usize, c: usize| ((n * per_group + c) * kh + y) * kw + x;
-        // One pixel or one channel: their order is ours.
+        // One pixel or one channel: both orders are the same.
         let same = kh * kw == 1 || per_group == 1;
         let weights = place(&source, 0, (cout, kh, kw, per_group), same, order)?;
         let conv = Conv {
@@ -389,7 +389,7 @@ pub(crate) fn unlimited(conv: &Conv) -> bool {
     conv.clamp == FREE
 }
 
-/// A convolution with steps taken in, if it has no limits yet: bytes as weights take a bias alone.
+/// A convolution with these steps folded in, if it has no limits yet; one with byte weights accepts only a bias.
 pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<DeferredOp> {
     let adds = steps
         .iter()
@@ -397,7 +397,7 @@ pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> 
     if !unlimited(conv) || !adds && matches!(conv.weights, Weights::Q8 { .. }) {
         return None;
     }
-    // Sums of whole numbers keep their bits: one bias, as ONNX adds it.
+    // Sums of whole numbers stay bit-exact: only one bias is added, as in ONNX.
     if conv.factors.is_some() && !(adds && steps.len() == 1 && matches!(bias, Bias::None)) {
         return None;
     }
@@ -421,7 +421,7 @@ pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> 
     Some(DeferredOp::Conv(conv, Bias::Real(b)))
 }
 
-/// Weights in our order, from `order(n, row, column, channel)` in theirs, which is ours when `same`. `axis` is the output
+/// Weights in our order, from `order(n, row, column, channel)` in theirs, which equals ours if `same`. `axis` is the output
 /// channels' axis in theirs.
 fn place(
     source: &Source<'_>,

@@ -1,9 +1,8 @@
 //! DynamicQuantizeLinear, ConvInteger and MatMulInteger, as `quantize_dynamic` writes them: the integers are kept as whole
-//! numbers in floats, their zero point taken off, so that float convolutions sum them. Sums are right to the unit up to 2^24,
-//! beyond it they are rounded; ONNX rounds them only in the Cast that follows.
+//! numbers in floats, with their zero point subtracted, so that float convolutions sum them. Sums are exact up to 2^24 and
+//! rounded beyond it; ONNX rounds them only in the Cast that follows.
 //!
-//! The Cast, the product with both scales and the bias go into the convolution's end. Anything else that is done with the
-//! integers is not understood.
+//! The Cast, the product with both scales and the bias are fused into the convolution. Any other use of the integers is refused.
 
 use super::conv::{Bias, unlimited};
 use crate::network::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
@@ -16,18 +15,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-/// Where such a value is read that only stands for something between these operators.
+/// The error for reading such a value outside the pattern.
 pub(crate) const ELSEWHERE: &str =
     "what a DynamicQuantizeLinear made, in another place than quantize_dynamic has it";
 
-/// A value that hangs on a DynamicQuantizeLinear; its scale and zero point are known by the tensor of extremes.
+/// A value that depends on a DynamicQuantizeLinear; its scale and zero point are identified by the tensor of extremes.
 #[derive(Debug, Clone)]
 pub(crate) enum Dynamic {
     /// The integers; the tensor holds them without their zero point.
     Integers(Activation, TensorId),
     /// The scale.
     Scale(TensorId),
-    /// The scale times constants of this shape.
+    /// The scale times constants with this shape.
     Scales(TensorId, Rc<Vec<f32>>, Vec<usize>),
     /// The zero point.
     Zero(TensorId),
@@ -55,13 +54,13 @@ impl Lower {
         let act = self.materialise(&x)?;
         let act = self.float_of(act)?;
         if matches!(act.view, View::Strided(_)) {
-            return Err("whole numbers along such axes are not understood".into());
+            return Err("whole numbers along such axes are not supported".into());
         }
         let tensor = |shape| Tensor {
             shape,
             kind: Kind::F32,
         };
-        // Least and greatest; the planner makes a pair for each thread.
+        // Minimum and maximum; the planner makes a pair per thread.
         let pair = Shape::new(1, 1, 2)?;
         let extremes = self.add_layer(Op::Extremes, vec![act.id], tensor(pair), &node.name);
         let round = tensor(self.shape(act.id));
@@ -77,7 +76,7 @@ impl Lower {
         Ok(())
     }
 
-    /// The integers at input 0 with the zero point at input 2, as whole numbers.
+    /// The integers at input 0 minus the zero point at input 2, as whole numbers.
     fn whole_numbers(&self, node: &NodeProto) -> Lowered<Activation> {
         let value = self.input_value(node, 0)?;
         let Value::Intermediate(Intermediate::Dynamic(Dynamic::Integers(act, of))) = value else {
@@ -93,7 +92,7 @@ impl Lower {
         }
     }
 
-    /// The weights at input 1 without the zero points at input 3, of which there is one or one for each place along `axis`.
+    /// The weights at input 1 minus the zero points at input 3: one in all, or one per index along `axis`.
     fn whole_weights(&self, node: &NodeProto, axis: usize) -> Lowered<Value> {
         let Value::Const(ints) = self.input_value(node, 1)? else {
             return Err("the weights are not constant".into());
@@ -134,8 +133,8 @@ impl Lower {
         Ok(Dynamic::Sums(Box::new(sums)).value())
     }
 
-    /// A product of which one operand hangs on a DynamicQuantizeLinear, the other one being input `at`: the scales' product,
-    /// or the sums' with it.
+    /// A product in which one operand depends on a DynamicQuantizeLinear and the other is input `at`: the product of scales, or
+    /// of the sums with it.
     pub(crate) fn by_dynamic(
         &mut self,
         node: &NodeProto,
@@ -188,7 +187,7 @@ impl Lower {
         Ok(Value::Deferred(Rc::new(scaled), *view))
     }
 
-    /// The segment after which such a value is there.
+    /// The segment that must have run before such a value is available.
     pub(crate) fn segment_of_dynamic(&self, value: &Dynamic) -> usize {
         match value {
             Dynamic::Integers(act, _) => self.segments[act.id.0],

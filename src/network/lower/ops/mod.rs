@@ -3,12 +3,12 @@
 //! ```text
 //! conv        convolutions, fully connected layers, BatchNormalization
 //! arithmetic  activations, sums, products, softmax, concatenation
-//! pool        averages and largest values of windows
-//! shape       operators that only move or name things
+//! pool        average and maximum pooling
+//! shape       operators that only move or rename values
 //! channels    Split, Slice and Gather along channels, the channel shuffle
 //! quantised   QuantizeLinear, DequantizeLinear and the QLinear operators
-//! tokens      what attention does: products of computed matrices, Softmax over the last axis
-//! norm        LayerNormalization, as one operator or written as its parts
+//! tokens      operators of attention: products of computed matrices, Softmax over the last axis
+//! norm        LayerNormalization, as one operator or written out as its parts
 //! dynamic     DynamicQuantizeLinear and the integer operators after it
 //! ```
 

@@ -1,7 +1,7 @@
-//! LayerNormalization, as one operator or spelt out as before opset 17: the mean of the last axis, what lies beside it, its
-//! square, the mean of that, a small number more, the root, and the quotient.
+//! LayerNormalization, as one operator or written out as before opset 17: the mean of the last axis, the deviations from it,
+//! their squares, the mean of those, plus epsilon, the root, and the quotient.
 //!
-//! Values between these operators are known only by what they stand for; anything else that is done with them is not understood.
+//! Values between these operators are known only by what they stand for; any other use of them is refused.
 
 use super::shape::axis_of;
 use crate::network::graph::axes::Axes;
@@ -12,28 +12,28 @@ use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value};
 use crate::network::onnx::attributes::{float, int};
 use tract_onnx::pb::NodeProto;
 
-/// Where such a value is read that only stands for something between these operators.
+/// The error for reading such a value outside the pattern.
 pub(crate) const ELSEWHERE: &str =
     "a mean of the last axis in another place than LayerNormalization has it";
 
-/// Between the operators of a LayerNormalization.
+/// The stages between the operators of a LayerNormalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Part {
     /// The mean of each row.
     Mean,
-    /// Rows less their mean.
+    /// Rows minus their mean.
     Off,
-    /// The square of that.
+    /// The squares of those.
     Square,
-    /// The mean of the square.
+    /// The mean of the squares.
     Variance,
-    /// With this more.
+    /// That mean plus this epsilon.
     Raised(f32),
     /// The root of that.
     Deviation(f32),
 }
 
-/// A value of a LayerNormalization that is spelt out: what it is, the tensor of rows, and where the values' axes lie in it.
+/// A value of a written-out LayerNormalization: its stage, the tensor of rows, and the order of the value's axes in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct DecomposedNorm {
     part: Part,
@@ -93,7 +93,7 @@ impl Lower {
         Ok(self.deferred(node, DeferredOp::Norm(norm), vec![act], shape, view))
     }
 
-    /// ReduceMean over the last axis, kept: of a value, or of the square of what lies beside its mean.
+    /// ReduceMean over the last axis with the axis kept: of a value, or of its squared deviations.
     pub(crate) fn mean_of_rows(&mut self, node: &NodeProto, x: &Value) -> Lowered<Value> {
         let rank = match x {
             Value::Intermediate(Intermediate::Norm(of)) => of.axes.dims().len(),
@@ -115,7 +115,7 @@ impl Lower {
         }
     }
 
-    /// Pow and Sqrt, which are known here alone.
+    /// Pow and Sqrt, which are supported only here.
     pub(crate) fn power(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.input_value(node, 0)?;
         let root = node.op_type == "Sqrt";
@@ -133,7 +133,7 @@ impl Lower {
         }
     }
 
-    /// Sums, differences, products and quotients of which an operand is such a value.
+    /// Sums, differences, products and quotients with such a value as an operand.
     pub(crate) fn binary_of_norm(
         &mut self,
         node: &NodeProto,
@@ -198,7 +198,7 @@ impl DecomposedNorm {
     }
 }
 
-/// A normalisation with factors and addends taken in, one or one for each channel.
+/// A normalisation with factors and addends folded in, one in all or one per channel.
 pub(crate) fn norm_with_steps(norm: &Norm, steps: &[InputStep]) -> DeferredOp {
     let mut norm = norm.clone();
     for (c, (scale, bias)) in norm.scale.iter_mut().zip(&mut norm.bias).enumerate() {

@@ -78,10 +78,10 @@ impl Lower {
         let mut window = self.window(node, (kh, kw), input, zeros)?;
         let pads = [window.top, window.left, window.bottom, window.right];
         if zeros != [0; 4] && pads != zeros {
-            return Err("padding of its own around padding by zeros".into());
+            return Err("padding around padding by zeros".into());
         }
         if int(node, "ceil_mode", 0) != 0 {
-            // Rounding up is more padding at the end, which never counts as values.
+            // Rounding up adds padding at the end, which never counts as values.
             let more = |size: usize, k: usize, d: usize, s: usize| {
                 let over = size.saturating_sub((k - 1) * d + 1) % s;
                 if over == 0 { 0 } else { s - over }
@@ -108,7 +108,7 @@ impl Lower {
             .output(input.h, input.w)
             .ok_or("the kernel is larger than the input")?;
         let shape = Shape::new(h, w, input.c)?;
-        // The first tap that is not before the picture must lie in it.
+        // The first tap after the padding must be inside the picture.
         let sees = |out: usize, size: usize, before: usize, k: usize, d: usize, s: usize| {
             (0..out).all(|at| {
                 let tap = before.saturating_sub(at * s).div_ceil(d);
@@ -119,7 +119,7 @@ impl Lower {
         let rows = sees(h, input.h, window.top, kh, window.dh, window.sh);
         let columns = sees(w, input.w, window.left, kw, window.dw, window.sw);
         if !(counted || rows && columns) {
-            return Err("a window lies beside the picture".into());
+            return Err("a window is outside the picture".into());
         }
         Ok((window, shape))
     }

@@ -30,7 +30,7 @@ impl Lower {
     fn dequantised(&mut self, value: Value, quant: Quant) -> Lowered<Value> {
         match value {
             Value::Padded(inner, pads) => {
-                // The padding means 0 by the zero point that it was written with.
+                // The padding stands for 0 under the zero point that it was written with.
                 let same =
                     matches!(*inner, Value::Activation(act) if self.quant(act.id) == Some(quant));
                 if !same {
@@ -66,7 +66,7 @@ impl Lower {
                 }
                 Ok(Value::Activation(Activation { real: true, ..act }))
             }
-            _ => Err("dequantises what is not a quantised value".into()),
+            _ => Err("dequantises a value that is not quantised".into()),
         }
     }
 
@@ -179,7 +179,7 @@ impl Lower {
         }
     }
 
-    /// Real values of inputs `at`, `at + 1`, `at + 2`.
+    /// Real values of the integers at input `at`, with scale and zero point at `at + 1` and `at + 2`.
     fn real(&mut self, node: &NodeProto, at: usize) -> Lowered<Value> {
         let value = self.input_value(node, at)?;
         if let Value::Const(c) = &value {
@@ -190,7 +190,7 @@ impl Lower {
         self.dequantised(value, quant)
     }
 
-    /// Constant weights at input `at` with scale and zero point after them.
+    /// Constant weights at input `at`, followed by scale and zero point.
     fn real_const(&self, node: &NodeProto, at: usize, axis: i64) -> Lowered<Rc<QuantisedConst>> {
         match self.input_value(node, at)? {
             Value::Const(c) => Ok(Rc::new(self.quantised_const(

@@ -1,4 +1,4 @@
-//! Operators that only move or name things.
+//! Operators that only move or rename values.
 
 use crate::network::graph::Shape;
 use crate::network::graph::sizes::volume;
@@ -107,7 +107,7 @@ impl Lower {
         Ok(out)
     }
 
-    /// Squeeze or Unsqueeze of a value that has no view of its own.
+    /// Squeeze or Unsqueeze of a value that has no special view.
     fn unsqueezed(&mut self, node: &NodeProto, x: &Value, dims: &[usize]) -> Lowered<Value> {
         let wanted = self.squeezed_dims(node, dims)?;
         self.reshaped(node, x, &wanted)
@@ -127,7 +127,7 @@ impl Lower {
                     Err(_) => self.reordered(&x, perm),
                 };
             }
-            // Padding counts rows and columns: they stay so where the channels alone go elsewhere.
+            // Padding is along rows and columns: they keep their order if only the channels move.
             Value::Padded(inner, pads) => {
                 let (_, view) = self.extent(&inner)?;
                 return match (view, perm) {
@@ -163,7 +163,7 @@ impl Lower {
             return Ok(x);
         }
         if !self.pads_with_zero(node, &x)? {
-            return Err("pads with another value than 0".into());
+            return Err("pads with a value other than 0".into());
         }
         let read: Option<Vec<usize>> = pads
             .iter()
@@ -195,7 +195,7 @@ impl Lower {
         }
     }
 
-    /// Whether what a Pad puts around `x` means 0: for integers it is their zero point.
+    /// Whether the value that a Pad puts around `x` stands for 0: for integers that is their zero point.
     fn pads_with_zero(&self, node: &NodeProto, x: &Value) -> Lowered<bool> {
         let integers = match x {
             Value::Activation(act) if !act.real => self.quant(act.id).map(|quant| (act, quant)),
@@ -215,14 +215,14 @@ impl Lower {
                 _ => None,
             }
         } else {
-            // Of the picture it is known that it is uint8.
+            // The picture is known to be uint8.
             self.picture(act.id).map(|_| 0)
         };
         Ok(byte == Some(quant.zero))
     }
 }
 
-/// A Reshape target with its 0 and -1 filled in.
+/// A Reshape target with its 0 and -1 replaced by sizes.
 pub(crate) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Lowered<Vec<usize>> {
     let total = volume(dims)?;
     let mut out = Vec::new();
@@ -243,7 +243,7 @@ pub(crate) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Low
     Ok(out)
 }
 
-/// How a tensor is seen when its ONNX shape becomes `dims`.
+/// The view of a tensor whose ONNX shape becomes `dims`.
 fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
     if dims == logical(shape, view) {
         return Some(view);

@@ -1,5 +1,4 @@
-//! What attention networks do with tokens: matrix products over the last axis and of two computed tensors, Softmax and
-//! averages.
+//! Token operators of attention networks: matrix products over the last axis and of two computed tensors, Softmax and averages.
 
 use super::conv::{Bias, Source};
 use crate::network::graph::axes::Axes;
@@ -12,11 +11,11 @@ use crate::network::onnx::attributes::int;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
-/// Constants that stand for a whole tensor have no more values than this.
+/// Most values of constants that are stored as a whole tensor.
 const CONSTANT_MOST: usize = 1 << 21;
 
 impl Lower {
-    /// MatMul by constant weights over the last axis, and Gemm over rows: a convolution of one pixel.
+    /// MatMul by constant weights over the last axis, and Gemm over rows: a 1x1 convolution.
     pub(crate) fn by_rows(
         &mut self,
         node: &NodeProto,
@@ -85,7 +84,7 @@ impl Lower {
         let (same, n) = (w.dims()[w.dims().len() - 2], w.dims()[w.dims().len() - 1]);
         if same != k {
             return Err(format!(
-                "{:?} and {:?} do not go together",
+                "shapes {:?} and {:?} do not match",
                 x.dims(),
                 w.dims()
             ));
@@ -109,7 +108,7 @@ impl Lower {
             dims.push(p.max(q));
         }
         dims.extend([m, n]);
-        // Heads lie beside each other where they did so in the second operand: that is how they are put together again.
+        // Heads are adjacent in the result if they were in the second operand: the next nodes concatenate them.
         let heads = rank > 2 && dims[rank - 3] > 1 && n > 1 && w.strides()[rank - 1] == 1;
         let (shape, view, y) = if heads {
             let mut order: Vec<usize> = (0..rank).collect();
@@ -138,7 +137,7 @@ impl Lower {
         Ok(self.deferred(node, DeferredOp::Product(product), inputs, shape, view))
     }
 
-    /// An operand of a product: its tensor, where it lies, and a factor that is still to be taken in.
+    /// An operand of a product: its tensor, its axes, and a factor that is still to be folded in.
     fn factor(
         &mut self,
         node: &NodeProto,
@@ -208,7 +207,7 @@ impl Lower {
         ))
     }
 
-    /// A sum or product of two computed values whose axes lie in different orders, or of which one repeats.
+    /// A sum or product of two computed values whose axes are in different orders, or one of which is broadcast.
     pub(crate) fn binary_rows(
         &mut self,
         node: &NodeProto,
@@ -223,7 +222,7 @@ impl Lower {
             (a, b, da, db)
         };
         if other.len() > dims.len() || !dims.ends_with(trimmed(&other)) {
-            return Err(format!("shapes {dims:?} and {other:?} do not go together"));
+            return Err(format!("shapes {dims:?} and {other:?} do not match"));
         }
         let (x, _) = self.rows(node, a)?;
         let (y, _) = self.rows(node, b)?;
@@ -238,7 +237,7 @@ impl Lower {
         Ok(self.deferred(node, op, inputs, shape, view))
     }
 
-    /// A sum or product with constants that are more than one a channel.
+    /// A sum or product with constants that are not one per channel.
     pub(crate) fn with_many_constants(
         &mut self,
         node: &NodeProto,
@@ -250,11 +249,11 @@ impl Lower {
             "Add" => (DeferredOp::Add(FREE), values),
             "Sub" => (DeferredOp::Add(FREE), values.iter().map(|v| -v).collect()),
             "Mul" => (DeferredOp::Mul(FREE), values),
-            _ => return Err("divides by more constants than one a channel".into()),
+            _ => return Err("divides by more constants than one per channel".into()),
         };
         let size = self.dims_of(x)?;
         if volume(&size)? > CONSTANT_MOST {
-            return Err("as many constants as are not kept".into());
+            return Err("too many constants to keep".into());
         }
         let wanted = broadcast(&size, dims).filter(|(all, _)| *all == size);
         let (_, from) = wanted.ok_or_else(|| format!("{dims:?} is more than {size:?}"))?;
@@ -268,7 +267,7 @@ impl Lower {
             let place = placed.get_mut(axes.start(i, size.len()));
             *place.ok_or("values that lie apart")? = values[from];
         }
-        // What repeats is kept once.
+        // Repeated values are stored once.
         let part = volume(dims)?;
         if axes.is_plain() && size.ends_with(trimmed(dims)) {
             placed.truncate(part);
@@ -283,20 +282,20 @@ impl Lower {
     }
 }
 
-/// Sizes from the first one that is not 1 on.
+/// Sizes from the first one that is not 1.
 fn trimmed(dims: &[usize]) -> &[usize] {
     let first = dims.iter().position(|&d| d != 1).unwrap_or(dims.len());
     &dims[first..]
 }
 
-/// A product with steps taken in that only multiply or divide by one number each.
+/// Folds steps into a product if each only multiplies or divides by one number.
 pub(crate) fn product_with_steps(product: &Product, steps: &[InputStep]) -> Option<DeferredOp> {
     let mut product = product.clone();
     product.scale *= one_factor(steps)?;
     Some(DeferredOp::Product(product))
 }
 
-/// The factor of steps that only multiply or divide by one number each.
+/// The factor of steps that each only multiply or divide by one number.
 fn one_factor(steps: &[InputStep]) -> Option<f32> {
     let mut factor = 1.0;
     for step in steps {

@@ -1,4 +1,4 @@
-//! Operators one by one: a quantised one becomes its float twin, one that only moves values is left, any other is refused.
+//! Operator by operator: a quantised one becomes its float twin, one that only moves values is kept, any other is refused.
 
 use super::{Quantisation, Rewrite};
 use crate::network::onnx::attributes::{attribute, float, int, of_int, text};
@@ -40,13 +40,13 @@ impl Rewrite<'_> {
             "QLinearGlobalAveragePool" | "QLinearAveragePool"
                 if int(&node, "channels_last", 0) != 0 =>
             {
-                Err("pools with the channels last, which Eyelet does not take".into())
+                Err("pools with the channels last, which Eyelet does not support".into())
             }
             "QLinearSoftmax" if (int(&node, "opset", self.opset) < 13) != (self.opset < 13) => {
                 Err("follows another opset's rule than the file's operators".into())
             }
             "QLinearSoftmax" if self.opset < 13 && attribute(&node, "axis").is_none() => {
-                // Its axis is the last where none is given; Softmax's was the second then.
+                // Its axis defaults to the last; Softmax's defaulted to the second then.
                 let mut node = node;
                 node.attribute.push(of_int("axis", -1));
                 self.node(node)
@@ -81,7 +81,7 @@ impl Rewrite<'_> {
 
     fn gemm(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
         if float(node, "alpha", 1.0) != 1.0 {
-            return Err("has an alpha that is not 1, which Eyelet does not take".into());
+            return Err("has an alpha that is not 1, which Eyelet does not support".into());
         }
         let per_column = i64::from(int(node, "transB", 0) == 0);
         let x = self.operand(node, 0, 1)?;
@@ -90,10 +90,10 @@ impl Rewrite<'_> {
         self.float_twin("Gemm", node, &inputs, (7, 8), out)
     }
 
-    /// An operator that is not one of quantisation; it may move quantised values, but not compute with them.
+    /// A non-quantisation operator; it may move quantised values, but not compute with them.
     fn other(&mut self, node: NodeProto) -> Result<(), String> {
         if node.op_type == ISLAND {
-            // An island takes and gives real numbers.
+            // An island reads and writes real numbers.
             for output in &node.output {
                 if let Some(q) = self.known.get(output) {
                     self.reals.insert(output.clone(), q.clone());
@@ -102,7 +102,7 @@ impl Rewrite<'_> {
             self.nodes.push(node);
             return Ok(());
         }
-        // A shape is the same for integers and for what they stand for.
+        // A shape is the same for integers and for the numbers that they stand for.
         let inputs = if node.op_type == "Shape" {
             [].iter()
         } else {
@@ -123,7 +123,7 @@ impl Rewrite<'_> {
         if let Some(first) = quantised.first() {
             if node.op_type != "Pad" && !MOVES.contains(&node.op_type.as_str()) {
                 return Err(
-                    "computes with quantised integers in a way that Eyelet does not know".into(),
+                    "computes with quantised integers in a way that Eyelet does not support".into(),
                 );
             }
             if quantised.iter().any(|q| q != first) {
@@ -153,7 +153,7 @@ impl Rewrite<'_> {
         self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
     }
 
-    /// A Pad of quantised integers; the integer that it pads with becomes the real number that it stands for.
+    /// A Pad of quantised integers; its integer padding value becomes the real number that it stands for.
     fn pad(&mut self, mut node: NodeProto, q: Quantisation) -> Result<(), String> {
         let value = match node.input.get(2).map_or("", String::as_str) {
             "" => 0.0,

@@ -1,5 +1,5 @@
-//! Attention (opset 23), which exporters write for attention of vision networks: by the products and the softmax that it
-//! stands for. What only language models have of it (a cache, causal masks, grouped heads) is refused.
+//! Attention (opset 23), which exporters write for vision networks: replaced by the products and the softmax that define it. Its
+//! features for language models (a cache, causal masks, grouped heads) are refused.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, of_int, of_ints};
@@ -7,7 +7,7 @@ use crate::network::onnx::int64_tensor;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// What stands in the way of a node, if anything does.
+/// Why a node is refused, if it is.
 fn unusual(node: &NodeProto) -> Option<&'static str> {
     let heads = (int(node, "q_num_heads", 0), int(node, "kv_num_heads", 0));
     let has_more_inputs = (4..node.input.len()).any(|at| !input(node, at).is_empty());
@@ -21,7 +21,7 @@ fn unusual(node: &NodeProto) -> Option<&'static str> {
 }
 
 impl Forms<'_> {
-    /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, of Q, K and V as [batch, heads, sequence, head], or, with `q_num_heads`, as
+    /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, with Q, K and V as [batch, heads, sequence, head] or, with `q_num_heads`, as
     /// [batch, sequence, heads * head].
     pub(super) fn attention(&mut self, node: &NodeProto) -> Result<(), String> {
         let more = node.output.iter().skip(1).any(|o| self.read.contains(o));
@@ -68,7 +68,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// Queries, keys (turned for the product with them) and values head by head.
+    /// Queries, keys (transposed for the product with them) and values head by head.
     fn split_by_heads(&mut self, node: &NodeProto, heads: i64) -> [String; 3] {
         let out = output(node);
         let part = |what: &str| format!("{out}.{what}");
@@ -89,7 +89,7 @@ impl Forms<'_> {
         inputs.map(|(_, name, _)| part(name))
     }
 
-    /// Heads beside each other again, which is the node's result.
+    /// Concatenates the heads, which is the node's result.
     fn join_heads(&mut self, node: &NodeProto, mixed: &str) {
         let out = output(node);
         let part = |what: &str| format!("{out}.{what}");
@@ -99,7 +99,7 @@ impl Forms<'_> {
         self.push(node, "Reshape", &[&part("places"), &join], out, vec![]);
     }
 
-    /// The keys times `scale`, which is 1 / sqrt(head) where the node does not say.
+    /// The keys times `scale`, which defaults to 1 / sqrt(head).
     fn scaled(&mut self, node: &NodeProto, queries: &str, keys: String) -> String {
         let out = output(node);
         let part = |what: &str| format!("{out}.{what}");
@@ -126,7 +126,7 @@ impl Forms<'_> {
         scaled
     }
 
-    /// What is added to the scores: a mask of truth values keeps (0) or drops (the lowest number) each.
+    /// The addend of the scores: a boolean mask keeps (0) or drops (the lowest number) each.
     fn mask(&mut self, node: &NodeProto) -> Option<String> {
         let mask = input(node, 3);
         if mask.is_empty() {

@@ -1,5 +1,5 @@
-//! Quantised values whose meaning a file tells by halves: zero points that are left out and are of another type than uint8,
-//! and weights quantised by blocks.
+//! Quantised values that a file describes incompletely: omitted zero points whose type is not uint8, and weights quantised in
+//! blocks.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::int;
@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto, ValueInfoProto, type_proto};
 
-/// Operators that move values without computing with them: their results are of the type of their first input. (Pad brings a
-/// value of its own.)
+/// Operators that move values without computing with them: their results have the type of their first input. (Pad adds its own
+/// value.)
 pub const MOVES: &[&str] = &[
     "Concat",
     "Flatten",
@@ -53,7 +53,7 @@ pub(super) fn whole_numbers(tensor: &TensorProto) -> Option<(Vec<usize>, Vec<i64
     Some((read.dims, ints))
 }
 
-/// Where a quantised operator has its tensors with their zero points behind scales, and its result's zero point.
+/// For a quantised operator, the inputs whose zero points follow scales, and its result's zero point.
 fn places(node: &NodeProto) -> (Vec<(usize, usize)>, Option<usize>) {
     let op = node.op_type.as_str();
     match op {
@@ -72,8 +72,8 @@ fn places(node: &NodeProto) -> (Vec<(usize, usize)>, Option<usize>) {
 }
 
 impl Forms<'_> {
-    /// Follows the types of quantised values, and writes out zero points that are left out: they are 0 of the values' type,
-    /// which later steps take for uint8.
+    /// Tracks the types of quantised values, and writes out omitted zero points: they are 0 in the values' type, which later
+    /// steps take for uint8.
     pub(super) fn integer_types(&mut self, node: &mut NodeProto) -> Result<(), String> {
         // PyTorch's exporter casts bytes to bytes.
         let same = self.types.get(input(node, 0));
@@ -93,7 +93,7 @@ impl Forms<'_> {
         }
         if int(node, "output_dtype", 1) > 1 {
             return Err(
-                "gives numbers of another type than float32, which Eyelet does not know".into(),
+                "gives numbers of a type other than float32, which Eyelet does not support".into(),
             );
         }
         let (operands, result) = places(node);
@@ -101,7 +101,7 @@ impl Forms<'_> {
             .first()
             .and_then(|&(x, _)| self.types.get(input(node, x)).copied());
         for (x, zero_point) in operands {
-            // Of constants it is 0 whatever their type.
+            // For constants it is 0 whatever their type.
             let computed = !self.weights.contains_key(input(node, x));
             if let Some(&kind) = self.types.get(input(node, x)).filter(|_| computed) {
                 self.write_out(node, zero_point, kind);
@@ -122,12 +122,12 @@ impl Forms<'_> {
     fn quantize_linear(&mut self, node: &mut NodeProto) -> Result<(), String> {
         if int(node, "precision", 1) > 1 {
             return Err(
-                "divides in another precision than float32, which Eyelet does not know".into(),
+                "divides in a precision other than float32, which Eyelet does not support".into(),
             );
         }
         if int(node, "block_size", 0) != 0 {
             return Err(
-                "quantises by blocks, which Eyelet does not know; quantise it by tensor or channel"
+                "quantises in blocks, which Eyelet does not support; quantise it per tensor or per channel"
                     .into(),
             );
         }
@@ -144,7 +144,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// Writes out the zero point at input `at`, where it is left out; of uint8 it needs no writing.
+    /// Writes out the zero point at input `at` if it is omitted; for uint8 that is not needed.
     fn write_out(&mut self, node: &mut NodeProto, at: usize, kind: DataType) {
         if !input(node, at).is_empty() {
             return;
@@ -163,10 +163,10 @@ impl Forms<'_> {
         node.input[at] = self.constant(typed_tensor(&name, &[], kind, vec![0; bytes]));
     }
 
-    /// Constant weights with a scale for each block of values along an axis, as the real numbers that they are.
+    /// Constant weights with a scale per block of values along an axis, as real numbers.
     pub(super) fn blocks(&mut self, node: NodeProto) -> Result<(), String> {
         let unknown = || {
-            "is quantised by blocks, which Eyelet knows of constants of int8 and uint8 alone"
+            "is quantised in blocks, which Eyelet supports only for constants of int8 and uint8"
                 .to_owned()
         };
         let bytes = [DataType::Int8 as i32, DataType::Uint8 as i32];

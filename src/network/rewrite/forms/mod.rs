@@ -1,12 +1,12 @@
-//! Operators rewritten before anything else sees them: forms that the fast plan or tract 0.23.9 would compute otherwise than
-//! their definition says, without an error. What has no right form is refused by name.
+//! Rewrites operators before anything else sees them: forms that the fast plan or tract 0.23.9 would compute differently from
+//! their definition, without an error. A form that cannot be rewritten is refused by name.
 //!
 //! ```text
 //! attention  Attention of vision networks
-//! mod        activations and pools that tract reads wrong, layers in training mode
+//! mod        activations and pools that tract misreads, layers in training mode
 //! norm       BatchNormalization in training mode
-//! moves      Pad that crops, Resize whose scales give no whole size
-//! integers   zero points that a file leaves out, weights quantised by blocks
+//! moves      Pad that crops, Resize whose scales give fractional sizes
+//! integers   zero points that a file omits, weights quantised in blocks
 //! ```
 
 mod attention;
@@ -22,13 +22,13 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// Rewrites the nodes of a model, those of graphs inside of nodes included.
+/// Rewrites the nodes of a model, including those of subgraphs.
 pub fn rewrite(model: &mut ModelProto) -> Result<(), String> {
     let opset = opset(model);
     model.graph.as_mut().map_or(Ok(()), |g| graph(g, opset))
 }
 
-/// The version of ONNX's own operators.
+/// The model's opset version of the standard operators.
 pub fn opset(model: &ModelProto) -> i64 {
     let default = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let own = model.opset_import.iter().find(|o| default(&o.domain));
@@ -85,9 +85,9 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
 struct Forms<'a> {
     opset: i64,
     weights: HashMap<&'a str, &'a TensorProto>,
-    /// The values that any node reads, or that the graph gives.
+    /// The values that any node reads, or that the graph outputs.
     read: &'a HashSet<String>,
-    /// Types of the integers of a quantised graph.
+    /// Integer types in a quantised graph.
     types: HashMap<String, DataType>,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
@@ -142,7 +142,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// `Celu(x) = alpha * Elu(x / alpha)`; tract's leaves out the factor.
+    /// `Celu(x) = alpha * Elu(x / alpha)`; tract's omits the factor.
     fn celu(&mut self, node: &NodeProto) -> Result<(), String> {
         let alpha = float(node, "alpha", 1.0);
         if !(alpha.is_finite() && alpha > 0.0) {
@@ -157,7 +157,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// `Swish(x) = x * Sigmoid(alpha * x)`; tract takes alpha for 1.
+    /// `Swish(x) = x * Sigmoid(alpha * x)`; tract takes alpha as 1.
     fn swish(&mut self, node: &NodeProto) -> Result<(), String> {
         let alpha = float(node, "alpha", 1.0);
         let (x, out) = (input(node, 0), output(node));
@@ -173,7 +173,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// tract takes a constant dividend for the divisor: it becomes a computed one.
+    /// tract mistakes a constant dividend for the divisor: it becomes a computed one.
     fn computed_dividend(&mut self, node: &mut NodeProto) {
         if !self.weights.contains_key(input(node, 0)) {
             return;
@@ -185,8 +185,8 @@ impl Forms<'_> {
         node.input[0] = dividend;
     }
 
-    /// The remainder with the divisor's sign, from remainders with the dividend's, which tract gets right:
-    /// `rem(rem(a, b) + b, b)`.
+    /// The remainder with the divisor's sign, from remainders with the dividend's sign, which tract gets right: `rem(rem(a, b) +
+    /// b, b)`.
     fn modulo(&mut self, mut node: NodeProto) -> Result<(), String> {
         let truncated = || vec![of_int("fmod", 1)];
         let divisor = self.weights.get(input(&node, 1));
@@ -209,7 +209,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// The norm of each channel. The rank is not known here: the values of a channel are laid out in one row.
+    /// The norm of each channel. The rank is not known here: the values of a channel are flattened to one row.
     fn global_lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
         let p = int(node, "p", 2);
         let (x, out) = (input(node, 0), output(node));
@@ -227,7 +227,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// The norm of each window: from the mean of powers, padding counted as zeros.
+    /// The norm of each window: from the mean of powers, with padding counted as zeros.
     fn lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
         let p = int(node, "p", 2);
         let kernel = ints(node, "kernel_shape");
@@ -272,7 +272,7 @@ impl Forms<'_> {
         }
     }
 
-    /// A reduction over these axes, which keeps them.
+    /// A reduction over these axes, which keeps them as size 1.
     fn reduce(&mut self, node: &NodeProto, op: &str, x: &str, axes: &[i64], out: &str) {
         let by_input = self.opset >= if op == "ReduceSum" { 13 } else { 18 };
         let keep = of_int("keepdims", 1);
@@ -286,7 +286,7 @@ impl Forms<'_> {
         }
     }
 
-    /// The whole numbers of a constant of the file.
+    /// The integers of a constant of the file.
     fn ints(&self, name: &str) -> Option<Vec<i64>> {
         let tensor = self.weights.get(name)?;
         Some(integers::whole_numbers(tensor)?.1)
@@ -296,7 +296,7 @@ impl Forms<'_> {
         self.constant(float_tensor(name, dims, values))
     }
 
-    /// Adds a constant; gives its name.
+    /// Adds a constant; returns its name.
     fn constant(&mut self, tensor: TensorProto) -> String {
         let name = tensor.name.clone();
         self.made.push(tensor);
@@ -323,7 +323,7 @@ impl Forms<'_> {
     }
 }
 
-/// The name of input `at`; empty where it is left out.
+/// The name of input `at`; empty if it is omitted.
 fn input(node: &NodeProto, at: usize) -> &str {
     node.input.get(at).map_or("", String::as_str)
 }

@@ -1,4 +1,4 @@
-//! Pad that crops, and Resize whose scales give no whole size.
+//! Pad that crops, and Resize whose scales give fractional sizes.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{ints, of_int, of_ints, text};
@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
 impl Forms<'_> {
-    /// Negative padding crops: a Slice before the rest of it. tract takes it for a huge size.
+    /// Negative padding crops: a Slice before the rest of the Pad. tract takes it for a huge size.
     pub(super) fn pad(&mut self, mut node: NodeProto) -> Result<(), String> {
         self.one_value(&mut node);
         let by_attribute = node.attribute.iter().position(|a| a.name == "pads");
@@ -90,8 +90,8 @@ impl Forms<'_> {
         self.push(node, "Slice", &[x, &starts, &ends, &axes], out, vec![]);
     }
 
-    /// The padding's value, where it counts: tract pads by one that is given with reflections or edges too. And without an axis,
-    /// as the definition has it; ONNX Runtime takes one of shape \[1\] too.
+    /// The padding value, if it is used: tract also pads with a given value in reflect and edge modes. Also drops its axis, as
+    /// the specification has it; ONNX Runtime accepts shape \[1\] too.
     fn one_value(&mut self, node: &mut NodeProto) {
         if node.input.len() > 2 && !matches!(text(node, "mode"), "" | "constant") {
             node.input[2].clear();
@@ -109,7 +109,7 @@ impl Forms<'_> {
         }
     }
 
-    /// Corners are aligned by the whole size of the result, tract does it by `scale * size`: so it is given the size.
+    /// Corners are aligned by the integer size of the result, but tract uses `scale * size`: so it gets the size.
     pub(super) fn resize(&mut self, mut node: NodeProto) -> Result<(), String> {
         let how = text(&node, "coordinate_transformation_mode");
         let corners = matches!(how, "align_corners" | "tf_crop_and_resize");

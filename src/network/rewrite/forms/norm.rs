@@ -1,19 +1,20 @@
-//! BatchNormalization in training mode: it normalises by mean and variance of the values that come in, not by those in the
-//! file. With one picture that is well defined, but seldom what was meant.
+//! BatchNormalization in training mode: it normalises by the mean and variance of its input, not by those in the file. For a
+//! single picture that is well defined, but seldom what was meant.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int};
 use crate::network::onnx::{float_tensor, int64_tensor, values_f32};
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-/// Whether the node takes the statistics of its input: by its attribute, or, before that came, by asking for them as results.
+/// Whether the node uses the statistics of its input: by its attribute or, in older opsets, by having them as outputs.
 pub(super) fn in_training(node: &NodeProto, opset: i64) -> bool {
     let asked = node.output.iter().skip(1).any(|o| !o.is_empty());
     int(node, "training_mode", 0) != 0 || (opset < 14 && asked)
 }
 
 impl Forms<'_> {
-    /// By operators that compute the statistics. The rank is not known here: the values of a channel are laid out in one row.
+    /// Replaced by operators that compute the statistics. The rank is not known here: the values of a channel are flattened to
+    /// one row.
     pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Result<(), String> {
         if let Some(read) = node.output.iter().skip(1).find(|o| self.read.contains(*o)) {
             return Err(format!(
@@ -71,7 +72,7 @@ impl Forms<'_> {
         Ok(())
     }
 
-    /// The result where all is constant: exporters standardise weights (NFNet's, for one) by this operator.
+    /// The result if everything is constant: some exporters (NFNet's, for one) standardise weights with this operator.
     fn normalised(&self, node: &NodeProto, epsilon: f32) -> Result<Option<TensorProto>, String> {
         let at = |i: usize| self.weights.get(input(node, i)).copied();
         let (Some(x), Some(scale), Some(bias)) = (at(0), at(1), at(2)) else {

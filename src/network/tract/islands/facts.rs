@@ -14,10 +14,11 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::*;
 
-/// Whole-number results with so many values at most are kept: shapes, axes and the like.
+/// Integer results with at most this many values are kept: shapes, axes and the like.
 const VALUES_KEPT: usize = 64;
 
-/// The facts of a float graph (or of its outline) whose input has this type and shape; `reals` are the values that were quantised.
+/// The facts of a float graph (or of its outline) whose input has this type and shape; `reals` are the values that were
+/// quantised.
 pub fn facts(
     float: &mut ModelProto,
     reals: &Reals,
@@ -28,7 +29,7 @@ pub fn facts(
     let parsed = catch_unwind(AssertUnwindSafe(|| {
         float.graph.iter_mut().for_each(weights_as_inputs);
         let mut parsed = parse(float, dtype, input_shape)?;
-        // Where one node cannot be analysed, the facts of the others still hold.
+        // If one node cannot be analysed, the facts of the others still hold.
         if let Err(e) = parsed.model.analyse(true) {
             log::debug!("analysis stopped short: {}", one_line(&e));
         }

@@ -1,20 +1,20 @@
-//! A network that our kernels know in part: its known layers run as islands in tract's plan, everything else is tract's own.
+//! A network that our kernels support in part: its known layers run as islands in tract's plan, and tract runs everything else.
 //!
 //! ```text
 //! rewrite::outline  the model without its large weights
 //! facts             shapes and types of all values, from tract's analysis of the outline as a float graph
 //! lower::partial    lowers the known nodes, cut into segments
-//! rewrite           the graph with one node for each segment in place of the known nodes
+//! rewrite           the graph with one node per segment in place of the known nodes
 //! super::island     that node's operator in tract's plan
 //! ```
-//! All segments are of one fused plan: they share its arena, its kernels and its threads. Values between islands that no
-//! outside node reads never leave the arena; those at the borders are floats in tract's own tensors. So the integer
-//! arithmetic of a quantised network stays exact: what is quantised inside an island stays bytes, and what crosses a border
-//! is the real numbers that the bytes stand for.
+//! All segments belong to one fused plan: they share its arena, its kernels and its threads. Values between islands that no
+//! outside node reads never leave the arena; those at the borders are floats in tract's own tensors. So the integer arithmetic of
+//! a quantised network stays exact: quantised values inside an island stay bytes, and the values that cross a border are the real
+//! numbers that the bytes stand for.
 //!
-//! Bytes do not cross: an outside node computes with real numbers in any case, so a border converts where the file itself
-//! has its DequantizeLinear and QuantizeLinear. Only nodes that move bytes without computing (a Transpose of rows and columns,
-//! say) could do with them, and tract's graph would need a second form for those.
+//! Bytes do not cross: an outside node computes with real numbers in any case, so a border converts where the file itself has its
+//! DequantizeLinear and QuantizeLinear. Only nodes that move bytes without computing (a Transpose of rows and columns, say) could
+//! use them, and tract's graph would need a second form for those.
 
 mod facts;
 mod rewrite;
@@ -32,11 +32,11 @@ use tract_onnx::pb::{ModelProto, NodeProto};
 /// A node that tract runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outside {
-    /// Its name in the file; its first result's where it has none.
+    /// Its name in the file, or its first result's if it has none.
     pub name: String,
     /// Its operator.
     pub op: String,
-    /// How many islands run before it.
+    /// The number of islands that run before it.
     pub after: usize,
     /// Why it is not in an island.
     pub why: String,
@@ -49,13 +49,13 @@ pub struct Outside {
 pub struct Islands {
     /// The plan that runs them.
     pub fused: Shared,
-    /// Each island's tensors.
+    /// The tensors of each island.
     pub ports: Vec<Ports>,
     /// Whether the picture goes into the fused plan and not into tract's.
     pub takes_picture: bool,
-    /// What runs inside, in order; a row's segment is its island.
+    /// Layers that run inside, in order; a row's segment is its island.
     pub rows: Vec<Row>,
-    /// What runs outside, in order.
+    /// Nodes that run outside, in order.
     pub outside: Vec<Outside>,
     /// Bytes of all activations inside.
     pub arena_bytes: usize,
@@ -66,7 +66,7 @@ pub struct Islands {
 }
 
 impl Islands {
-    /// Multiply-adds inside, and in all.
+    /// Multiply-adds inside, and in total.
     pub fn multiply_adds(&self) -> (u64, u64) {
         let inside = self.rows.iter().map(|r| r.multiply_adds);
         let inside = inside.fold(0, u64::saturating_add);
@@ -74,13 +74,13 @@ impl Islands {
         (inside, outside.fold(inside, u64::saturating_add))
     }
 
-    /// The share of all multiply-adds that runs inside, in whole per cent, rounded down.
+    /// The share of all multiply-adds that runs inside, in per cent, rounded down.
     pub fn percent_inside(&self) -> u64 {
         let (inside, all) = self.multiply_adds();
         (u128::from(inside) * 100 / u128::from(all.max(1))) as u64
     }
 
-    /// The same for people, `99.7 %`: `100 %` are all of them.
+    /// The same as text, `99.7 %`: only all of them are `100 %`.
     pub fn share_inside(&self) -> String {
         let (inside, all) = self.multiply_adds();
         if inside == all {
@@ -94,16 +94,16 @@ impl Islands {
 /// Why a network has no islands.
 #[derive(Debug)]
 pub struct NoIslands {
-    /// What stands against them.
+    /// The reason.
     pub why: String,
-    /// The model, where its weights are not used up.
+    /// The model, if its weights are not consumed.
     pub model: Option<Box<ModelProto>>,
-    /// Why each node is outside, where that is known.
+    /// Why each node is outside, if that is known.
     pub outside: Vec<Outside>,
 }
 
 impl NoIslands {
-    /// Without a model to go on with.
+    /// Without a model to continue with.
     pub fn used_up(why: String) -> Self {
         Self {
             why,
@@ -113,7 +113,7 @@ impl NoIslands {
     }
 }
 
-/// Cuts a repaired model whose input has this type and shape, and uses it up. Gives the islands and the float graph that tract
+/// Cuts a repaired model whose input has this type and shape, and consumes it. Returns the islands and the float graph that tract
 /// plans.
 pub fn make(
     mut model: ModelProto,
@@ -144,19 +144,19 @@ pub fn make(
     islands_of(model, cut, threads).map_err(NoIslands::used_up)
 }
 
-/// A model that is cut.
+/// A cut model.
 struct Cut {
     /// Its known parts.
     partial: Partial,
     /// The weights of all parts.
     constants: Constants,
-    /// What is known of its values.
+    /// Facts about its values.
     facts: Facts,
     /// Which of them are quantised.
     reals: Reals,
 }
 
-/// The known parts of a model, whose weights move over unless there is an error.
+/// The known parts of a model, whose weights move there unless there is an error.
 fn cut(model: &mut ModelProto, dtype: Dtype, input_shape: &[usize]) -> Result<Cut, String> {
     let mut float = outline::outline(model);
     let reals = dequantise::dequantise(&mut float, &Reals::new())?;
@@ -177,7 +177,7 @@ fn cut(model: &mut ModelProto, dtype: Dtype, input_shape: &[usize]) -> Result<Cu
     }
 }
 
-/// Gives a model that is not cut its weights again.
+/// Restores the weights of a model that is not cut.
 fn put_back(model: &mut ModelProto, constants: Constants) {
     if let Some(graph) = &mut model.graph {
         graph.initializer = constants.back(None);
@@ -217,7 +217,7 @@ fn islands_of(
         facts,
         reals,
     } = cut;
-    // Every part has weights of its own from here on.
+    // From here on every part has its own weights.
     let (mut rewritten, ports) = rewrite::rewrite(&model, &partial, constants, &facts)?;
     drop(model);
     dequantise::dequantise(&mut rewritten, &reals)?;
@@ -253,7 +253,7 @@ mod tests {
     use crate::network::onnx;
     use std::path::Path;
 
-    /// Of each border of a fixture: its value's name, and whether it is transposed.
+    /// For each border of a fixture: its value's name, and whether it is transposed.
     fn borders(fixture: &str) -> Vec<(String, bool)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let mut model = onnx::read(&folder.join(fixture)).unwrap();

@@ -1,4 +1,4 @@
-//! The graph that tract gets: one node for each island in place of the nodes that run in it.
+//! The graph that tract gets: one node per island in place of the nodes that run in it.
 
 use crate::network::lower::{Constants, Facts, Partial, Place};
 use crate::network::onnx::attributes::of_int;
@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
 
-/// The graph with its islands and with those of the constants that it still reads, and the islands' tensors. The graph's input
-/// is a tensor of one value without meaning when the picture goes into the fused plan.
+/// The graph with its islands and the constants that it still reads, and the islands' tensors. The graph's input is a dummy
+/// tensor of one value if the picture goes into the fused plan.
 pub fn rewrite(
     model: &ModelProto,
     partial: &Partial,
@@ -72,7 +72,7 @@ pub fn rewrite(
     Ok((model, ports))
 }
 
-/// Checks that everything that is read is there: tract panics on a graph with gaps.
+/// Checks that every value that is read exists: tract panics on a graph with gaps.
 fn complete(
     nodes: &[NodeProto],
     graph: &GraphProto,
@@ -98,7 +98,7 @@ fn complete(
     }
 }
 
-/// The value that says that an island has run.
+/// The value that signals that an island has run.
 fn turn_after(island: usize) -> String {
     format!("eyelet island {island} has run")
 }
@@ -139,12 +139,12 @@ fn island_node(
     Ok((node, port))
 }
 
-/// Their product, or as much as fits.
+/// The product of these, saturated.
 fn product(factors: impl Iterator<Item = u64>) -> u64 {
     factors.fold(1, u64::saturating_mul)
 }
 
-/// Multiply-adds of a convolution or matrix product outside; 0 for others and where shapes are not known.
+/// Multiply-adds of an outside convolution or matrix product; 0 for other operators, and if shapes are not known.
 pub fn multiply_adds(node: &NodeProto, facts: &Facts, weights: &Constants) -> u64 {
     let volume = |name: Option<&String>| -> Option<u64> {
         let dims = &facts.get(name?)?.dims;

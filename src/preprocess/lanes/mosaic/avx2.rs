@@ -9,55 +9,55 @@ impl Mosaic for Avx2 {
 
     #[inline(always)]
     fn bytes<const N: usize>(self, rows: [&[u8; 16]; N]) -> [__m128i; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { bytes(rows) }
     }
 
     #[inline(always)]
     fn words<const N: usize>(self, rows: [&[u8; 32]; N], mask: u16) -> [__m128i; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { words(rows, mask) }
     }
 
     #[inline(always)]
     fn packed_10<const N: usize>(self, rows: [&[u8; 20]; N]) -> [__m128i; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { packed_10(rows) }
     }
 
     #[inline(always)]
     fn packed_12<const N: usize>(self, rows: [&[u8; 24]; N]) -> [__m128i; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { packed_12(rows) }
     }
 
     #[inline(always)]
     fn add(self, a: __m128i, b: __m128i) -> __m128i {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { _mm_add_epi16(a, b) }
     }
 
     #[inline(always)]
     fn deinterleave(self, samples: [__m128i; 2]) -> [__m128i; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { deinterleave(samples) }
     }
 
     #[inline(always)]
     fn add_pairs(self, [a, b]: [__m128i; 2]) -> __m128i {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { _mm_hadd_epi16(a, b) }
     }
 
     #[inline(always)]
     fn linear_light(self, sums: [__m128i; 3], transform: &ColourTransform) -> [__m128i; 3] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { linear_light(sums, transform) }
     }
 
     #[inline(always)]
     fn words_of(self, samples: __m128i) -> [u64; 2] {
-        // SAFETY: there is a value of this type on a CPU with AVX2 only.
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
         let words = unsafe { [_mm_cvtsi128_si64(samples), _mm_extract_epi64::<1>(samples)] };
         words.map(i64::cast_unsigned)
     }
@@ -66,7 +66,7 @@ impl Mosaic for Avx2 {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load(bytes: &[u8; 16]) -> __m128i {
-    // SAFETY: the reference is good for 16 bytes, and this load needs no alignment.
+    // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
@@ -98,7 +98,7 @@ fn words<const N: usize>(rows: [&[u8; 32]; N], mask: u16) -> [__m128i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn packed_10<const N: usize>(rows: [&[u8; 20]; N]) -> [__m128i; 2] {
-    // The low byte of each lane is the one that four samples share, the high byte the sample's own.
+    // The low byte of each lane is the one shared by four samples, the high byte the sample's own.
     let places = _mm_setr_epi8(4, 0, 4, 1, 4, 2, 4, 3, 9, 5, 9, 6, 9, 7, 9, 8);
     let masks = _mm_setr_epi16(0x03, 0x0c, 0x30, 0xc0, 0x03, 0x0c, 0x30, 0xc0);
     let factors = _mm_setr_epi16(64, 16, 4, 1, 64, 16, 4, 1);
@@ -114,7 +114,7 @@ fn packed_10<const N: usize>(rows: [&[u8; 20]; N]) -> [__m128i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn packed_12<const N: usize>(rows: [&[u8; 24]; N]) -> [__m128i; 2] {
-    // The low byte of each lane is the one that two samples share, the high byte the sample's own.
+    // The low byte of each lane is the one shared by two samples, the high byte the sample's own.
     let places = _mm_setr_epi8(2, 0, 2, 1, 5, 3, 5, 4, 8, 6, 8, 7, 11, 9, 11, 10);
     let masks = _mm_setr_epi16(0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0, 0x0f, 0xf0);
     let factors = _mm_setr_epi16(16, 1, 16, 1, 16, 1, 16, 1);
@@ -127,8 +127,9 @@ fn packed_12<const N: usize>(rows: [&[u8; 24]; N]) -> [__m128i; 2] {
     [eight(0, 0), eight(8, 4)]
 }
 
-/// Eight samples of `N` rows, whose lower bits are in bytes that several samples share: the sums of their upper 8 bits, and the
-/// sums of their lower bits, still at their place in the shared byte (`masks`). Each row has at least 16 bytes from `at` on.
+/// Eight samples of `N` rows, whose lower bits are in bytes shared by several samples: the sums of their upper 8 bits, and the
+/// sums of their lower bits, not yet shifted from their position in the shared byte (`masks`). Each row has at least 16 bytes
+/// from `at` on.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn packed<const N: usize, const BYTES: usize>(

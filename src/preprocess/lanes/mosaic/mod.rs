@@ -52,7 +52,7 @@ pub trait Mosaic: Copy {
     /// Adds lane by lane.
     fn add(self, a: Self::Samples, b: Self::Samples) -> Self::Samples;
 
-    /// Of sixteen samples those with even numbers, then those with odd numbers.
+    /// The even-numbered of sixteen samples, then the odd-numbered ones.
     fn deinterleave(self, samples: [Self::Samples; 2]) -> [Self::Samples; 2];
 
     /// Adds the first of sixteen to the second, the third to the fourth, and so on.
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder};
 
-    /// What each function makes of `N` rows of samples, and of three sums.
+    /// The output of each function for `N` rows of samples, and for three sums.
     struct All<'a, const N: usize> {
         rows: [&'a [u8; 32]; N],
         sums: [[u8; 32]; 3],
@@ -85,7 +85,7 @@ mod tests {
         out: &'a mut Vec<[u16; LANES]>,
     }
 
-    /// What each packing takes of [`All`]'s `out`.
+    /// Entries of [`All`]'s `out` per packing.
     const OUTS: usize = 6;
 
     impl<const N: usize> Pass for All<'_, N> {
@@ -137,7 +137,7 @@ mod tests {
             black: [(); 3].map(|()| random.u16(0..8192)),
             white,
             lift: white.map(|white| white.leading_zeros() - 1),
-            // Of three with the largest parts sums still fit 32 bits.
+            // Sums of three with the largest parts still fit in 32 bits.
             factors: [(); 3].map(|()| [(); 3].map(|()| random.i16(-10_000..=20_000))),
         }
     }

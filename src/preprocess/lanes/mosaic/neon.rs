@@ -10,7 +10,7 @@ impl Mosaic for Neon {
 
     #[inline(always)]
     fn bytes<const N: usize>(self, rows: [&[u8; 16]; N]) -> [uint16x8_t; 2] {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
         unsafe {
             let mut sums = [vdupq_n_u16(0); 2];
             for row in rows.map(load) {
@@ -23,7 +23,7 @@ impl Mosaic for Neon {
 
     #[inline(always)]
     fn words<const N: usize>(self, rows: [&[u8; 32]; N], mask: u16) -> [uint16x8_t; 2] {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
         unsafe {
             let mut sums = [vdupq_n_u16(0); 2];
             for row in rows {
@@ -50,25 +50,25 @@ impl Mosaic for Neon {
 
     #[inline(always)]
     fn add(self, a: uint16x8_t, b: uint16x8_t) -> uint16x8_t {
-        // SAFETY: the intrinsic only needs NEON, which belongs to the target.
+        // SAFETY: the intrinsic only needs NEON, which is part of the target.
         unsafe { vaddq_u16(a, b) }
     }
 
     #[inline(always)]
     fn deinterleave(self, [a, b]: [uint16x8_t; 2]) -> [uint16x8_t; 2] {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
         unsafe { [vuzp1q_u16(a, b), vuzp2q_u16(a, b)] }
     }
 
     #[inline(always)]
     fn add_pairs(self, [a, b]: [uint16x8_t; 2]) -> uint16x8_t {
-        // SAFETY: the intrinsic only needs NEON, which belongs to the target.
+        // SAFETY: the intrinsic only needs NEON, which is part of the target.
         unsafe { vpaddq_u16(a, b) }
     }
 
     #[inline(always)]
     fn linear_light(self, sums: [uint16x8_t; 3], transform: &ColourTransform) -> [uint16x8_t; 3] {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
         unsafe {
             let part = |c: usize| -> int16x8_t {
                 let sum = vshlq_u16(sums[c], vdupq_n_s16(transform.up[c] as i16));
@@ -93,7 +93,7 @@ impl Mosaic for Neon {
 
     #[inline(always)]
     fn words_of(self, samples: uint16x8_t) -> [u64; 2] {
-        // SAFETY: the intrinsics only need NEON, which belongs to the target.
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
         unsafe {
             let words = vreinterpretq_u64_u16(samples);
             [vgetq_lane_u64::<0>(words), vgetq_lane_u64::<1>(words)]
@@ -103,11 +103,11 @@ impl Mosaic for Neon {
 
 #[inline(always)]
 fn load(bytes: &[u8; 16]) -> uint8x16_t {
-    // SAFETY: the reference is good for 16 bytes; NEON belongs to the target.
+    // SAFETY: the reference is valid for 16 bytes; NEON is part of the target.
     unsafe { vld1q_u8(bytes.as_ptr()) }
 }
 
-/// Eight samples of `N` rows, whose lower `SHARED` bits are in a byte that `8 / SHARED` samples share, which follows them. The
+/// Eight samples of `N` rows, whose lower `SHARED` bits are in a byte shared by `8 / SHARED` samples, which follows them. The
 /// samples begin `first` bytes after byte `at`, from which on each row has at least 16 bytes.
 #[inline(always)]
 fn packed<const N: usize, const BYTES: usize, const SHARED: i32>(
@@ -125,7 +125,7 @@ fn packed<const N: usize, const BYTES: usize, const SHARED: i32>(
     let down: [i16; LANES] = std::array::from_fn(|i| (i % group) as i16 * -(SHARED as i16));
     let masks: [u16; LANES] =
         std::array::from_fn(|i| ((1 << SHARED) - 1) << (i % group * SHARED as usize));
-    // SAFETY: the references are good for 8 values; NEON belongs to the target.
+    // SAFETY: the references are valid for 8 values; NEON is part of the target.
     unsafe {
         let (places, down, masks) = (
             load(&places),
