@@ -212,16 +212,20 @@ pub fn compare(
         data_set: data_set
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        largest_difference: scores
-            .iter()
-            .zip(expected)
-            .map(|(a, b)| (a - b).abs())
-            // The difference to a stored NaN is NaN, which counts as larger.
-            .fold(0.0, |largest, d| if d <= largest { largest } else { d }),
+        largest_difference: largest_difference(scores, expected),
         stored_range: expected.iter().fold(f32::MIN, |a, b| a.max(*b))
             - expected.iter().fold(f32::MAX, |a, b| a.min(*b)),
         best: best(scores),
         stored_best: best(expected),
+    })
+}
+
+/// The largest difference of one score; NaN if any difference is NaN, which no tolerance accepts.
+fn largest_difference(scores: &[f32], expected: &[f32]) -> f32 {
+    let differences = scores.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    differences.fold(0.0, |largest, d| match (largest, d) {
+        (largest, d) if largest.is_nan() || d <= largest => largest,
+        (_, d) => d,
     })
 }
 
@@ -370,6 +374,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::spec::Dtype;
+
+    #[test]
+    fn a_nan_among_stored_scores_is_never_within_the_tolerance() {
+        assert_eq!(largest_difference(&[1.0, 2.0, 3.0], &[1.5, 2.0, 2.75]), 0.5);
+        for at in 0..3 {
+            let mut stored = [1.0; 3];
+            stored[at] = f32::NAN;
+            assert!(largest_difference(&[1.0, 1.0, 9.0], &stored).is_nan());
+        }
+    }
 
     #[test]
     fn data_sets_are_taken_by_number() {
