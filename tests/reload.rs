@@ -92,7 +92,10 @@ fn a_board_file_is_read_anew_and_what_needs_a_restart_is_told() {
 
     running.send(libc::SIGHUP);
     let line = running.wait_for("reread the board file");
-    assert!(line.contains("nothing that applies without a restart"), "{line}");
+    assert!(
+        line.contains("nothing that applies without a restart"),
+        "{line}"
+    );
     running.send(libc::SIGTERM);
     running.wait_for(" frames, ");
 }
