@@ -14,7 +14,13 @@ fn what_is_no_stream_of_pictures() {
         photo
     };
     let rows = [
-        row("nothing", "", Ends, CAMERA, "ended before a complete picture"),
+        row(
+            "nothing",
+            "",
+            Ends,
+            CAMERA,
+            "ended before a complete picture",
+        ),
         row(
             "one byte",
             "x",
