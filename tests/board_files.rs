@@ -462,7 +462,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.v4l2.media.formats]\n\"imx219 10-0010:0\" = \"SRGGB10/640x480\"\n[camera.v4l2]",
-        "t.toml:8:1: camera.v4l2.media.formats.imx219 10-0010:0: is \"SRGGB10/640x480\": \"SRGGB10\" is no media bus code, did you mean `SRGGB10_1X10`?",
+        "t.toml:8:1: camera.v4l2.media.formats.imx219 10-0010:0: is \"SRGGB10/640x480\": \"SRGGB10\" is not a media bus code, did you mean `SRGGB10_1X10`?",
     ),
     (
         "[camera.pattern]",
