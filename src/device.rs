@@ -1,9 +1,10 @@
 //! The loop: newest frame, network, verdict, display; and what happens when one of them fails.
 //!
-//! Nothing queues. A camera is waited for in slices ([`camera::SLICE`](crate::camera::SLICE)), so that a class is withdrawn in time,
-//! also when the camera's own timeout is longer. One that fails is opened again with growing pauses; meanwhile display and log
-//! say that it is lost, and no old class is shown as live. A display that fails is opened again too; the other displays and the serial log go on. How long that may
-//! last is the board's policy, which [`Care`] keeps; whoever watches over the board is told by it of each finished frame.
+//! Nothing queues. The loop waits for a camera in slices ([`camera::SLICE`](crate::camera::SLICE)), so a class is withdrawn in
+//! time even when the camera's own timeout is longer. A camera that fails is reopened with growing pauses; meanwhile display and
+//! log report it as lost, and no old class is shown as live. A display that fails is reopened too; the other displays and the
+//! serial log continue. How long that may last is the board's policy, which [`Care`] enforces; it also reports each finished
+//! frame to whatever supervises the board.
 
 mod displays;
 pub mod reload;
@@ -30,31 +31,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use views::Views;
 
-/// First and longest pause between two tries to open a lost camera.
+/// First and longest pause between two attempts to open a lost camera.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
-/// The picture on a display is renewed this often while the verdict stays.
+/// The picture on a display is refreshed this often while the verdict stays the same.
 const PICTURE_PERIOD: Duration = Duration::from_millis(100);
-/// A verdict older than this is not live any more, whatever the camera says.
+/// A verdict older than this is no longer live, whatever the camera reports.
 const LIVE_FOR: Duration = Duration::from_secs(3);
-/// How often counters and percentiles are told, unless asked for by frames.
+/// How often counters and percentiles are logged, unless the interval is set in frames.
 const STATS_PERIOD: Duration = Duration::from_secs(60);
-/// The same trouble is told this often at the most.
+/// The same problem is reported at most this often.
 const TROUBLE_PERIOD: Duration = Duration::from_secs(10);
 
-/// When the loop ends, and how often it tells its counters.
+/// When the loop ends, and how often it logs its counters.
 #[derive(Debug)]
 pub struct Limits<'a> {
     /// After this many frames.
     pub frames: Option<u64>,
-    /// When this becomes true (a signal).
+    /// When this becomes true (set by a signal).
     pub stop: &'a AtomicBool,
-    /// Tell the counters every this many frames, not by time.
+    /// Log the counters every this many frames instead of by time.
     pub stats_every: Option<u64>,
-    /// When the board file is read anew.
+    /// When to reread the board file.
     pub reload: Option<Reload<'a>>,
 }
 
-/// A board at work.
+/// A running board.
 pub struct Device {
     board: Board,
     labels: Vec<String>,
@@ -72,30 +73,30 @@ pub struct Device {
     /// When the newest verdict was made; `None` before the first one.
     live_at: Option<Instant>,
     lost: Option<Lost>,
-    /// Measures the wait for the frame that is due.
+    /// Measures the wait for the next frame.
     waiting: Option<Stopwatch>,
-    /// Counts of cameras that were lost since start, and damaged frames that only the decoder saw.
+    /// Number of times a camera was lost since start, and of damaged frames that only the decoder detected.
     past: Counts,
     drawn_at: Instant,
     trouble: Trouble,
     care: Care,
-    /// Whether all displays showed scenes when a frame was finished last.
+    /// Whether all displays were showing scenes when the last frame was finished.
     is_seen: bool,
-    /// When a frame was finished last; at first, when the device was started.
+    /// When the last frame was finished; initially, when the device was started.
     finished_at: Instant,
-    /// When a frame was of no use first, and why the last one was.
+    /// When the current run of unusable frames began, and why the last one was unusable.
     skipped: Option<(Instant, Failure)>,
     open_camera: OpenCamera,
 }
 
-/// How a board's camera is opened, at start and whenever it was lost.
+/// How a board's camera is opened, at start and after each loss.
 pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
 
 /// A camera without frames.
 #[derive(Debug, Clone, Copy)]
 struct Lost {
     since: Instant,
-    /// Whether it is known, and told, what is wrong with the camera; else it is open still and brings nothing.
+    /// Whether the camera's fault is known and reported; otherwise it is still open but delivers nothing.
     is_explained: bool,
 }
 
@@ -103,14 +104,14 @@ enum Step {
     Frame,
     /// No frame yet.
     Nothing,
-    /// A frame that is of no use, and why.
+    /// An unusable frame, and why.
     Skipped(Failure),
     CameraFailed(CameraError),
     End,
 }
 
 impl Device {
-    /// Runs until the frames or the camera's pictures are used up, or `stop`. Returns how many frames were classified.
+    /// Runs until the frame limit, the end of the camera's pictures, or `stop`. Returns the number of frames classified.
     pub fn run(&mut self, limits: &Limits<'_>) -> Result<u64, Failure> {
         let mut pause = REOPEN_PAUSE.0;
         let mut told_at = Instant::now();
@@ -165,8 +166,8 @@ impl Device {
         Ok(self.stats.frames())
     }
 
-    /// A frame was of no use. Once there were good ones, that passes; without one, whoever started this is told why. A board
-    /// that is watched over goes by its policy.
+    /// A frame was unusable. If there were good ones before, that may pass; otherwise the caller is told why. A supervised board
+    /// follows its policy.
     fn skip(&mut self, why: Failure) -> Result<(), Failure> {
         let since = self.skipped.as_ref().map_or_else(Instant::now, |s| s.0);
         let is_vain = self.live_at.is_none() && !self.care.is_supervised();
@@ -238,7 +239,7 @@ impl Device {
         Step::Frame
     }
 
-    /// The frame was shown: the job is being done.
+    /// The frame was shown: the board is doing its job.
     fn finish_frame(&mut self) {
         self.finished_at = Instant::now();
         let is_seen = self.displays.all_show();
@@ -252,8 +253,8 @@ impl Device {
         }
     }
 
-    /// There is no usable frame. For a moment that is nothing; after it the class is withdrawn, and the policy says how long it
-    /// may last.
+    /// There is no usable frame. Briefly, that is harmless; then the class is withdrawn, and the policy says how long it may
+    /// last.
     fn go_without_frame(&mut self) -> Result<(), Failure> {
         self.withdraw_if_stale();
         if self.lost.is_some() {
@@ -266,7 +267,7 @@ impl Device {
         Ok(())
     }
 
-    /// Sleeps until the next frame may be taken, where fewer frames a second are wanted.
+    /// Sleeps until the next frame is due, if the frame rate is reduced.
     fn keep_rate(&mut self, began: Instant, stop: &AtomicBool) {
         let Some(period) = self.care.frame_period() else {
             return;
@@ -280,7 +281,7 @@ impl Device {
         }
     }
 
-    /// The camera failed: close it, forget what was seen, say so once.
+    /// The camera failed: close it, drop the verdict, report it once.
     fn lose_camera(&mut self, why: &str) {
         self.waiting = None;
         if let Some(camera) = self.camera.take() {
@@ -308,7 +309,7 @@ impl Device {
         }
     }
 
-    /// What was seen does not count any more.
+    /// Drops the verdict and its history.
     fn withdraw(&mut self, since: Instant, is_explained: bool, why: &str) {
         self.lost = Some(Lost {
             since,
@@ -319,7 +320,7 @@ impl Device {
         self.say_status();
     }
 
-    /// A frame came: if the camera was lost, say that it is back.
+    /// A frame came: if the camera was lost, report that it is back.
     fn find_camera(&mut self) {
         let Some(lost) = self.lost.take() else {
             return;
@@ -348,7 +349,7 @@ impl Device {
         Ok(())
     }
 
-    /// Waits, in slices short enough for a signal and for the display's clock.
+    /// Waits, in slices short enough for signals and for the display's clock.
     fn wait(&mut self, pause: Duration, stop: &AtomicBool) -> Result<(), Failure> {
         let until = Instant::now() + pause;
         loop {
@@ -386,7 +387,7 @@ impl Device {
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: self.stats.rate_fps(),
             picture: preprocess.map(Preprocess::crop),
-            // One part alone has the whole display.
+            // A single region has the whole display.
             regions: &regions[..if count > 1 { count } else { 0 }],
             notice: notice.as_ref().map(|words| words.as_str()),
         };
@@ -395,7 +396,7 @@ impl Device {
         }
     }
 
-    /// Tells whoever watches what is the matter.
+    /// Reports the current problem to the supervisor.
     fn say_status(&mut self) {
         self.care.says(match self.lost {
             Some(_) => "camera lost",
@@ -423,13 +424,13 @@ impl Device {
     }
 }
 
-/// No frame was of any use since the start.
+/// No frame has been usable since the start.
 fn no_frame(why: &Failure) -> Failure {
     let message = format!("no frame could be used; the last one: {why}");
     Failure::new(why.cause, message)
 }
 
-/// Tells a trouble at once, and the same kind again only after a while, with how often it came in between.
+/// Reports a problem at once, and repeats of the same kind only at intervals, with the number suppressed in between.
 #[derive(Debug, Default)]
 struct Trouble {
     last: Option<(&'static str, Instant)>,

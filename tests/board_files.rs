@@ -462,7 +462,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[camera.pattern]",
         "[camera.v4l2.media.formats]\n\"imx219 10-0010:0\" = \"SRGGB10/640x480\"\n[camera.v4l2]",
-        "t.toml:8:1: camera.v4l2.media.formats.imx219 10-0010:0: is \"SRGGB10/640x480\": \"SRGGB10\" is no media bus code, did you mean `SRGGB10_1X10`?",
+        "t.toml:8:1: camera.v4l2.media.formats.imx219 10-0010:0: is \"SRGGB10/640x480\": \"SRGGB10\" is not a media bus code, did you mean `SRGGB10_1X10`?",
     ),
     (
         "[camera.pattern]",
@@ -497,7 +497,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[mount]\nregion = [0.5, 0, 0.5]",
-        "t.toml:13:1: mount.region: has 3 numbers, needs 4: left, top, width and height, in parts of the upright picture",
+        "t.toml:13:1: mount.region: has 3 numbers, needs 4: left, top, width and height, as fractions of the upright picture",
     ),
     (
         "[display.none]",
@@ -507,17 +507,17 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[mount.regions]\nleft = [0.5, 0, 0.75, 1]",
-        "t.toml:13:1: mount.regions.left: ends at 1.25 of the picture's width, needs to end at 1 or before",
+        "t.toml:13:1: mount.regions.left: ends at 1.25 of the picture's width, needs to end at 1 or less",
     ),
     (
         "[display.none]",
         "[display.none]\n[mount.regions]\nleft = [0.5, 0, 0.5, 0]",
-        "t.toml:13:1: mount.regions.left: has a height of 0, needs one above 0",
+        "t.toml:13:1: mount.regions.left: has a height of 0, needs more than 0",
     ),
     (
         "[display.none]",
         "[display.none]\n[mount]\nregion = [0, 0, 1, 1]\n[mount.regions]\na = [0, 0, 1, 1]",
-        "t.toml:13:1: mount.region: is there beside `regions`: give it a name and put it in there",
+        "t.toml:13:1: mount.region: cannot be used together with `regions`: give it a name and move it there",
     ),
     (
         "[display.none]",
@@ -632,7 +632,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[display.none]\n[firmware]\nmodules = [\"vivid n_devs=1\", \"../x.ko\"]",
-        "t.toml:13:1: firmware.modules: has \"../x.ko\", needs the name of a kernel module, then its options",
+        "t.toml:13:1: firmware.modules: has \"../x.ko\", needs the name of a kernel module, optionally followed by its options",
     ),
     (
         "[display.none]",

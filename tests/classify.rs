@@ -91,7 +91,7 @@ fn folders_patterns_lists_and_standard_input() {
             &["-"],
             "on standard input: it is empty",
         ),
-        (&["-"], Some(at("names")), PICTURE, &["-"], "none of BMP"),
+        (&["-"], Some(at("names")), PICTURE, &["-"], "not a BMP"),
         (
             &["-", "-"],
             Some(png.clone()),

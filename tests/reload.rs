@@ -74,16 +74,16 @@ fn a_board_file_is_read_anew_and_what_needs_a_restart_is_told() {
 
     fs::write(&board, "threads = many").unwrap();
     running.send(libc::SIGHUP);
-    let line = running.wait_for("anew");
+    let line = running.wait_for("reread the board file");
     assert!(
-        line.contains("board.toml") && line.contains("goes on as before"),
+        line.contains("board.toml") && line.contains("continues as before"),
         "{line}"
     );
 
     write_board(&board, 2, "0.0");
     running.send(libc::SIGHUP);
-    let line = running.wait_for("anew");
-    assert!(line.contains("decide and policy taken over"), "{line}");
+    let line = running.wait_for("reread the board file");
+    assert!(line.contains("decide and policy applied"), "{line}");
     let line = running.wait_for("need a restart");
     assert!(line.ends_with(": threads"), "{line}");
     // The new threshold holds: now a class is decided.
@@ -91,8 +91,11 @@ fn a_board_file_is_read_anew_and_what_needs_a_restart_is_told() {
     assert!(!line.contains("unknown"), "{line}");
 
     running.send(libc::SIGHUP);
-    let line = running.wait_for("anew");
-    assert!(line.contains("nothing that is taken over"), "{line}");
+    let line = running.wait_for("reread the board file");
+    assert!(
+        line.contains("nothing that applies without a restart"),
+        "{line}"
+    );
     running.send(libc::SIGTERM);
     running.wait_for(" frames, ");
 }

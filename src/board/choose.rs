@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 /// The board when nothing says otherwise.
 pub const DEFAULT: &str = "host";
 
-/// A board file of the tree, compiled into the program.
+/// A board file of the repository, compiled into the program.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
     /// The file's name without `.toml`.
     pub name: &'static str,
-    /// Where it is in the tree.
+    /// Its path in the repository.
     pub file: &'static str,
     /// The file's text.
     pub text: &'static str,
 }
 
-/// Every board of the tree, then every kit, which nothing but `--board` chooses: `build.rs` lists the files of `boards`.
+/// Every board of the repository, then every kit, which only `--board` can choose: `build.rs` lists the files of `boards`.
 pub const SHIPPED: &[Shipped] = include!(concat!(env!("OUT_DIR"), "/boards.rs"));
 
 /// Where the machine says which board it is.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// The board file of this very machine.
+    /// This machine's own board file.
     pub system_file: PathBuf,
-    /// The device tree's name of the board, ended by a NUL.
+    /// The device tree's name for the board, ended by a NUL.
     pub device_tree_model: PathBuf,
-    /// Where compiled-in boards find their files.
+    /// Where compiled-in boards look for their files.
     pub roots: DataRoots,
 }
 
@@ -48,13 +48,13 @@ impl Places {
 /// How a board was chosen, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChosenBy {
-    /// `--board` or `--board-file`.
+    /// By `--board` or `--board-file`.
     Flag,
-    /// The file of this machine.
+    /// By this machine's own file.
     SystemFile(PathBuf),
-    /// The device tree, which says this.
+    /// By the device tree's model string.
     DeviceTree(String),
-    /// Nothing else said anything.
+    /// By default: nothing else named a board.
     Default,
 }
 
@@ -83,7 +83,7 @@ impl Board {
         Ok(Self::parse(name, file, text, Base::DataRoots(roots))?)
     }
 
-    /// The board by name (`--board`) or file (`--board-file`), or else by what the machine says of itself.
+    /// The board by name (`--board`) or file (`--board-file`), or else the one that the machine itself names.
     pub fn choose(
         name: Option<&str>,
         file: Option<&Path>,
@@ -96,7 +96,7 @@ impl Board {
         if let Some(name) = name {
             return Ok((Self::named(name, roots)?, ChosenBy::Flag));
         }
-        // A file that is there and cannot be read is a fault, not a reason to run as another board.
+        // A file that exists but cannot be read is an error, not a reason to run as another board.
         match std::fs::symlink_metadata(&places.system_file) {
             Err(error) if is_absent(&error) => {}
             _ => {
@@ -112,7 +112,7 @@ impl Board {
         Ok((Self::named(DEFAULT, roots)?, ChosenBy::Default))
     }
 
-    /// The compiled-in board whose `device_tree_models` has the longest beginning of `model`.
+    /// The compiled-in board with the longest entry in `device_tree_models` that `model` starts with.
     fn of_device_tree(model: &str, roots: &DataRoots) -> Result<Option<Self>, BoardError> {
         let mut best: Option<(usize, Self)> = None;
         for shipped in SHIPPED {

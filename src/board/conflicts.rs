@@ -1,5 +1,5 @@
-//! What a board file says of its displays that only all of it together shows to be wrong: a GPIO line that is two pins, and sizes that
-//! no layout takes. Two displays that are one are found where they are read.
+//! Faults of a board file that show only when its displays are looked at together: a GPIO line used for two pins, and sizes that
+//! no layout fits. Two displays on one device are found where displays are read.
 
 use super::{Firmware, Region};
 use crate::show::DisplayConfig;
@@ -7,7 +7,7 @@ use crate::show::cells::Cells;
 use crate::show::panel::{Bus, HEADER_CHIPS, Lines};
 use crate::toml_file::Table;
 
-/// Notes everything of that kind as faults of the board file.
+/// Reports all of these as faults of the board file.
 pub(super) fn check(
     top: &Table<'_, '_>,
     displays: &[DisplayConfig],
@@ -34,13 +34,13 @@ pub(super) fn check(
     lines(top, displays, &names, header);
 }
 
-/// The 40 pins of a Raspberry Pi, on which the buses have GPIO lines of their own.
+/// The Raspberry Pi's 40-pin header, on which the buses use fixed GPIO lines.
 pub(super) struct Header<'a> {
     config_txt: &'a [String],
 }
 
 impl<'a> Header<'a> {
-    /// The one of this board, where it is known to have one.
+    /// This board's header, if it is known to have one.
     pub(super) fn of(firmware: &'a Firmware, device_tree_models: &[String]) -> Option<Self> {
         let mut models = device_tree_models.iter();
         let is_pi = firmware
@@ -52,9 +52,9 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The lines that a bus takes by itself. Not SPI's MISO, which no panel needs: Pimoroni's boards have a pin of the panel there.
+    /// The lines that a bus claims itself. Not SPI's MISO, which no panel needs: Pimoroni's boards use it for a pin of the panel.
     fn lines_of(&self, bus: Bus<'_>) -> &'static [(&'static str, u32)] {
-        // Overlays of this kind move chip selects or leave them out.
+        // Overlays of this kind move the chip selects or drop them.
         let mut config = self.config_txt.iter();
         let are_selects_moved = config.any(|line| line.trim_start().starts_with("dtoverlay=spi0-"));
         match bus.node().to_str() {
@@ -66,7 +66,7 @@ impl<'a> Header<'a> {
     }
 }
 
-/// Lines of SPI 0; both chip selects are the bus's, whichever of them a panel is on.
+/// Lines of SPI 0; the bus claims both chip selects, whichever of them a panel is on.
 const SPI_0: [(&str, u32); 4] = [
     ("MOSI", 10),
     ("SCLK", 11),
@@ -74,14 +74,14 @@ const SPI_0: [(&str, u32); 4] = [
     ("chip select 1", 7),
 ];
 
-/// A line of a GPIO chip, and what takes it.
+/// A line of a GPIO chip, and what uses it.
 struct Taken<'a> {
     chip: Option<&'a str>,
     line: u32,
     by: String,
 }
 
-/// No line can be two pins: the kernel gives it away once.
+/// No line can be two pins: the kernel hands it out only once.
 fn lines(
     top: &Table<'_, '_>,
     displays: &[DisplayConfig],
@@ -121,7 +121,7 @@ fn lines(
     }
 }
 
-/// Whether both are known to be the same chip. A path and a label that mean one are not seen.
+/// Whether both are known to be the same chip. A path and a label for the same chip are not recognised.
 fn is_one_chip(one: Option<&str>, other: Option<&str>) -> bool {
     let is_header = |chip: Option<&str>| chip.is_none_or(|chip| HEADER_CHIPS.contains(&chip));
     one == other || (is_header(one) && is_header(other))
@@ -200,7 +200,7 @@ mod tests {
                 format!("[display.oled]\nreset_gpio = 3\n{PI}"),
                 "as SCL of /dev/i2c-1 and as reset_gpio of display",
             ),
-            // Another machine's buses are not known, nor those of another bus.
+            // The lines of another machine's buses are not known, nor those of another bus.
             (format!("{SPI}dc_gpio = 8\n"), ""),
             (
                 format!("{SPI}dc_gpio = 8\ndevice = '/dev/spidev1.0'\n{PI}"),
@@ -320,7 +320,7 @@ mod tests {
                 format!("{}{}", png(128, 64, "depth = 'mono'"), regions(8)),
                 "",
             ),
-            // Too narrow at any height.
+            // Too narrow, whatever the height.
             (
                 format!("{}{}", png(64, 64, "depth = 'mono'"), regions(2)),
                 "no room for 2 regions (one of 96 x 64 has)",
@@ -340,7 +340,7 @@ mod tests {
                 ),
                 "a display of 64 x 64 pixels has no room",
             ),
-            // What the driver says is not known yet.
+            // The size that the driver reports is not known yet.
             (format!("[display.framebuffer]\n{}", regions(8)), ""),
         ] {
             let found = faults(&tables);

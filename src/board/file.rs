@@ -1,7 +1,7 @@
-//! The TOML of a board, read and checked into a [`Board`]. Every key stands in `boards/README.md`.
+//! Reads a board's TOML and checks it into a [`Board`]. Every key is documented in `boards/README.md`.
 //!
-//! A fault in a file is reported with file, line, column and key, all faults of the file at once. No file but the board's own
-//! is touched here: whether a camera, a picture or a model exists is found out by whoever opens it.
+//! Faults are reported with file, line, column and key, all faults of the file at once. Only the board file itself is read here:
+//! whether a camera, picture or model exists is checked by the code that opens it.
 
 use super::conflicts::{self, Header};
 use super::firmware::firmware;
@@ -86,7 +86,7 @@ impl Board {
     }
 }
 
-/// A watchdog must not take a camera that is waited for for a program that hangs.
+/// The watchdog must not mistake waiting for a camera for a hung program.
 fn check_timeout(top: &Table<'_, '_>, camera: &CameraConfig, policy: &Policy) {
     let Some(timeout) = camera.settings().timeout() else {
         return;
@@ -96,14 +96,14 @@ fn check_timeout(top: &Table<'_, '_>, camera: &CameraConfig, policy: &Policy) {
         top.fault(
             "camera",
             format_args!(
-                "its timeout_ms is {}, needs less than policy.watchdog_s, which is {watchdog_s} (0 is no watchdog)",
+                "its timeout_ms is {}, needs less than policy.watchdog_s, which is {watchdog_s} (0 disables the watchdog)",
                 timeout.as_millis()
             ),
         );
     }
 }
 
-/// A model's name stays as it is; a path is made relative to the board file.
+/// A model's name is kept; a path is resolved relative to the board file.
 fn model_of(model: String, base: Base<'_>) -> String {
     if crate::model::is_path(&model) {
         base.input(&model).to_string_lossy().into_owned()

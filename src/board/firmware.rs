@@ -1,28 +1,28 @@
-//! `[firmware]`: what `eyelet image` needs to know to make a whole system for the board, beyond what every board says.
+//! `[firmware]`: what `eyelet image` needs beyond the rest of the board file to build a whole system.
 
 use crate::toml_file::{Table, Word};
 
-/// `[firmware]`; a board file without this table has the default one.
+/// `[firmware]`; a board file without this table gets the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Firmware {
-    /// Which computer it is; `None`: no image can be made for this board.
+    /// The computer; `None`: no image can be built for this board.
     pub machine: Option<Machine>,
-    /// Kernel modules beyond those that the machine always has, in the order in which they are loaded.
+    /// Kernel modules beyond those the machine always loads, in load order.
     pub modules: Vec<KernelModule>,
-    /// Modules that the machine usually has and this board is not to have, by name.
+    /// Modules that the machine usually loads but this board must not, by name.
     pub without_modules: Vec<String>,
-    /// More words for the kernel's command line.
+    /// Extra words for the kernel command line.
     pub kernel_arguments: Option<String>,
-    /// More lines for the Raspberry Pi's `config.txt`.
+    /// Extra lines for the Raspberry Pi's `config.txt`.
     pub config_txt: Vec<String>,
-    /// Whether updates are taken from USB sticks.
+    /// Whether updates are accepted from USB sticks.
     pub update_from_sticks: bool,
     /// Whether a shell runs on the serial line.
     pub shell: bool,
 }
 
 impl Firmware {
-    /// Whether the module `name` is not to be loaded though the machine usually has it.
+    /// Whether the module `name`, which the machine usually loads, is left out.
     pub fn leaves_out(&self, name: &str) -> bool {
         let name = name.replace('-', "_");
         self.without_modules
@@ -31,7 +31,7 @@ impl Firmware {
     }
 }
 
-/// A computer for which `eyelet image` knows boot files, device trees and drivers.
+/// A computer whose boot files, device trees and drivers `eyelet image` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
     /// QEMU's `virt` for aarch64, booted by U-Boot.
@@ -57,23 +57,23 @@ impl Word for Machine {
 }
 
 impl Machine {
-    /// Whether the Raspberry Pi's own firmware starts it.
+    /// Whether it is started by the Raspberry Pi's own firmware.
     pub fn is_raspberry_pi(self) -> bool {
         self != Self::Virt
     }
 }
 
-/// One kernel module, as `modprobe` would be given it.
+/// One kernel module, with the arguments that `modprobe` would get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelModule {
-    /// Without `.ko`; `-` and `_` are the same.
+    /// Without `.ko`; `-` and `_` are equivalent.
     pub name: String,
     /// `KEY=VALUE` words, or nothing.
     pub options: String,
 }
 
 impl KernelModule {
-    /// `NAME` or `NAME OPTIONS`; `None` when the name is none.
+    /// Parses `NAME` or `NAME OPTIONS`; `None` if the name is not valid.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, options) = text.split_once(' ').unwrap_or((text, ""));
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -84,7 +84,7 @@ impl KernelModule {
     }
 }
 
-/// Reads `[firmware]` of the board file.
+/// Reads the board file's `[firmware]`.
 pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
     let Some(mut table) = top.table("firmware") else {
         return Firmware::default();
@@ -96,7 +96,7 @@ pub(super) fn firmware(top: &mut Table<'_, '_>) -> Firmware {
             Some(module) => modules.push(module),
             None => table.fault(
                 "modules",
-                format_args!("has {text:?}, needs the name of a kernel module, then its options"),
+                format_args!("has {text:?}, needs the name of a kernel module, optionally followed by its options"),
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! What a board shows of a model's classes: which of them it ignores, merges or renames, in which words, in which letters.
+//! How a board shows a model's classes: which it ignores, merges or renames, the label of each, and the font's letters.
 
 use super::Board;
 use crate::decide::Classes;
@@ -10,21 +10,21 @@ use std::sync::Arc;
 /// The classes of one model on one board.
 #[derive(Debug)]
 pub struct Labelling {
-    /// What the board file says of single classes.
+    /// The board file's settings for individual classes.
     pub classes: Classes,
-    /// One label a class, with the board file's new names: for the log.
+    /// One label per class, with the board file's renames: for the log.
     pub labels: Vec<String>,
-    /// The same as a display shows them.
+    /// The same labels as a display shows them.
     pub shown: Arc<[String]>,
-    /// The letters of those.
+    /// The glyphs of those labels.
     pub lettering: Lettering,
 }
 
 impl Labelling {
-    /// What `board` says of the classes of `model`. The board's font file is read, where it has one.
+    /// Applies the settings of `board` to the classes of `model`. Reads the board's font file, if it names one.
     ///
     /// # Errors
-    /// [`Cause::Board`]: one line for each name that means no class, or two; or the font file cannot be read or is no sound font.
+    /// [`Cause::Board`]: one line for each name that matches no class, or two; or the font file cannot be read or is invalid.
     pub fn of(board: &Board, model: &Model) -> Result<Self, Failure> {
         let classes = Classes::resolve(&board.decide.classes, &model.labels).map_err(|faults| {
             let (board, model) = (&board.name, &model.name);
@@ -35,7 +35,7 @@ impl Labelling {
         let shown: Arc<[String]> = classes.shown(&model.labels).into();
         let unknown = &board.decide.unknown_label;
         let words = shown.iter().chain([unknown]).map(String::as_str);
-        // A board without a display shows none of them.
+        // A board without a display shows no labels.
         let words: Vec<_> = words.filter(|_| !board.displays.is_empty()).collect();
         Ok(Self {
             lettering: Lettering::of(&words, board.font.as_deref())?,

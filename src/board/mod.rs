@@ -1,6 +1,6 @@
-//! A board: camera, model, display, limits. What a `boards/NAME.toml` says ([`mod@file`]) becomes, once checked, a [`Board`],
-//! and nothing after that validates again. Every key, its unit and default stand in `boards/README.md`. What it says of a camera, a
-//! display, a decision is read by their modules.
+//! A board: camera, model, display, limits. Once checked, a `boards/NAME.toml` ([`mod@file`]) becomes a [`Board`], and nothing
+//! after that validates again. Every key, its unit and default are documented in `boards/README.md`. The settings of cameras,
+//! displays and decisions are read by their own modules.
 
 pub mod choose;
 mod conflicts;
@@ -26,15 +26,15 @@ use std::path::PathBuf;
 /// Why there is no board.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// The file is there, and wrong: one line a fault.
+    /// The file exists but is wrong: one line per fault.
     #[error(transparent)]
     Faults(#[from] Faults),
     /// The file cannot be read.
     #[error("board file {} cannot be read: {reason}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// The system's words.
+        /// The operating system's error text.
         reason: String,
     },
     /// No compiled-in board has this name.
@@ -58,7 +58,7 @@ impl From<BoardError> for Failure {
     }
 }
 
-/// Everything that is true of a board.
+/// All settings of a board.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Board {
     /// The file's name without `.toml`.
@@ -67,36 +67,36 @@ pub struct Board {
     pub description: String,
     /// How well it is tested.
     pub tier: Tier,
-    /// Beginnings of the device-tree model string (`/proc/device-tree/model`) by which the board is recognised.
+    /// Prefixes of the device-tree model string (`/proc/device-tree/model`) that identify the board.
     pub device_tree_models: Vec<String>,
-    /// Which model: a name under `models/`, or a path to an ONNX file.
+    /// The model: a name under `models/`, or a path to an ONNX file.
     pub model: String,
-    /// Threads that run the network.
+    /// Number of threads that run the network.
     pub threads: usize,
-    /// The size of the fixed memory pool.
+    /// Size of the fixed memory pool.
     pub pool: PoolSize,
     /// Where frames come from.
     pub camera: CameraConfig,
     /// How the camera is mounted.
     pub mount: Mount,
-    /// The parts of the upright picture that are classified, in turn; none is the whole picture.
+    /// The parts of the upright picture to classify, in turn; empty means the whole picture.
     pub regions: Vec<Region>,
     /// How scores become a verdict.
     pub decide: DecideConfig,
-    /// Where the verdict is drawn, in the order of the file; none is the serial log alone.
+    /// Where the verdict is drawn, in the order of the file; if empty, it goes to the serial log only.
     pub displays: Vec<DisplayConfig>,
-    /// A font file for letters that the program's own fonts lack (`font` of `[display]`).
+    /// A font file for letters that the built-in fonts lack (`font` of `[display]`).
     pub font: Option<PathBuf>,
-    /// What an image for this board is made of.
+    /// What goes into an image for this board.
     pub firmware: Firmware,
-    /// What is done when something is wrong.
+    /// What to do when something is wrong.
     pub policy: Policy,
 }
 
 /// How well a board is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// On the hardware itself.
+    /// On real hardware.
     Hardware,
     /// In emulation only.
     Emulation,

@@ -9,14 +9,14 @@ use std::fmt;
 /// A part of the upright picture that is classified on its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {
-    /// Its name in `[mount.regions]`; none for the one of `region`.
+    /// Its name in `[mount.regions]`; `None` for the one given by `region`.
     pub name: Option<String>,
-    /// Where it lies.
+    /// Its position and size.
     pub area: Area,
 }
 
 impl fmt::Display for Region {
-    /// As the board file has it.
+    /// In the notation of the board file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {
             write!(f, "{name} = ")?;
@@ -31,10 +31,10 @@ impl fmt::Display for Region {
     }
 }
 
-/// What parts may be off by because they are written with few digits: 0.333 three times, say.
+/// Rounding tolerance for fractions written with few digits, such as 0.333 three times.
 const ROUNDING: f32 = 1e-4;
 
-/// Reads the table, which need not be there.
+/// Reads the table, which is optional.
 pub(super) fn mount(top: &mut Table<'_, '_>) -> (Mount, Vec<Region>) {
     let Some(mut table) = top.table("mount") else {
         return (Mount::default(), Vec::new());
@@ -53,7 +53,7 @@ pub(super) fn mount(top: &mut Table<'_, '_>) -> (Mount, Vec<Region>) {
     if table.has("region") {
         table.fault(
             "region",
-            "is there beside `regions`: give it a name and put it in there",
+            "cannot be used together with `regions`: give it a name and move it there",
         );
     }
     let names = named.names_in_order();
@@ -81,22 +81,22 @@ fn check_name(table: &Table<'_, '_>, name: &str) {
     }
 }
 
-/// `[left, top, width, height]`, all of it inside of the picture.
+/// `[left, top, width, height]`, entirely inside the picture.
 fn area(table: &mut Table<'_, '_>, key: &str) -> Option<Area> {
     let [left, top, width, height] = table.numbers_of(
         key,
         limits::REGION_PART,
-        "left, top, width and height, in parts of the upright picture",
+        "left, top, width and height, as fractions of the upright picture",
     )?;
     for (what, start, length) in [("width", left, width), ("height", top, height)] {
         if length <= 0.0 {
-            table.fault(key, format!("has a {what} of 0, needs one above 0"));
+            table.fault(key, format!("has a {what} of 0, needs more than 0"));
             return None;
         }
         if start + length > 1.0 + ROUNDING {
             let end = start + length;
             let message =
-                format!("ends at {end} of the picture's {what}, needs to end at 1 or before");
+                format!("ends at {end} of the picture's {what}, needs to end at 1 or less");
             table.fault(key, message);
             return None;
         }

@@ -1,7 +1,7 @@
-//! `[policy]`: what a board does when something is wrong, and how long it may be without a finished frame.
+//! `[policy]`: what a board does when something is wrong, and how long it may go without finishing a frame.
 //!
-//! The table holds for a board that runs `eyelet` as its first program, and under a service manager that asks for
-//! notifications. A board file without it has the default of every key; they stand in `boards/README.md`.
+//! The table applies to a board that runs `eyelet` as its init, and under a service manager that asks for notifications. A
+//! missing key or table means the defaults; they are documented in `boards/README.md`.
 
 use crate::limits::{self, Whole};
 use crate::toml_file::Table;
@@ -10,43 +10,43 @@ use std::time::Duration;
 /// `[policy]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Without a finished frame for so long the board is reset; zero is no watchdog.
+    /// The board is reset after this long without a finished frame; zero disables the watchdog.
     pub watchdog: Duration,
-    /// So long the program may take until its first finished frame (waiting for a camera that is not there is apart from it).
+    /// How long the program may take until its first finished frame (not counting the wait for a missing camera).
     pub start: Duration,
-    /// A system that was put in by an update is kept when frames were finished for so long.
+    /// A newly installed update is kept once frames have been finished for this long.
     pub trial: Duration,
     /// The frame rate of [`Action::Degrade`].
     pub degraded_rate_fps: f32,
-    /// What is done when the program ends by itself again and again.
+    /// What to do when the program exits by itself again and again.
     pub failures: Failures,
-    /// No frame comes.
+    /// No frames arrive.
     pub camera_lost: Rule,
     /// Nothing can be shown.
     pub display_lost: Rule,
-    /// The processor is hot.
+    /// The processor is too hot.
     pub hot: Hot,
-    /// The supply's voltage is too low, or the board's firmware has slowed the processor down.
+    /// The supply voltage is too low, or the board's firmware has throttled the processor.
     pub power_low: Rule,
-    /// The memory pool is nearly full.
+    /// The memory pool is almost full.
     pub memory_low: MemoryLow,
 }
 
-/// What is done about a trouble beyond telling it on log and display, which is done always.
+/// What to do about a problem besides reporting it on log and display, which always happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing more; what can be tried again is tried again, for ever.
+    /// Nothing more; whatever can be retried is retried, for ever.
     Retry,
-    /// Fewer frames a second while it lasts.
+    /// Run at a lower frame rate while it lasts.
     Degrade,
-    /// Reboot when it has lasted for the rule's time.
+    /// Reboot once it has lasted for the rule's time.
     Reboot,
 }
 
-/// One trouble's rule.
+/// The rule for one problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// What is done.
+    /// What to do.
     pub action: Action,
     /// How long the trouble must last before a reboot.
     pub after: Duration,
@@ -57,31 +57,31 @@ pub struct Rule {
 pub struct Failures {
     /// `Retry` or `Reboot`.
     pub action: Action,
-    /// So many ends...
+    /// This many exits...
     pub count: u32,
-    /// ...within so long a time are too many.
+    /// ...within this time are too many.
     pub within: Duration,
 }
 
 /// `[policy.hot]`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hot {
-    /// What is done.
+    /// What to do.
     pub rule: Rule,
-    /// Hot is this temperature and above; no longer hot is 5 degrees less.
+    /// At or above this temperature it is hot; 5 degrees below, it no longer is.
     pub at_celsius: f32,
 }
 
 /// `[policy.memory_low]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLow {
-    /// What is done.
+    /// What to do.
     pub rule: Rule,
-    /// Nearly full is so much of the pool, in percent.
+    /// The fill level that counts as almost full, in percent of the pool.
     pub at_percent: u32,
 }
 
-/// `do` of troubles that are retried, and of those that are only told.
+/// The values of `do` for problems that are retried, and for those that are only reported.
 const RETRY: [(&str, Action); 2] = [("retry", Action::Retry), ("reboot", Action::Reboot)];
 const TELL: [(&str, Action); 2] = [("tell", Action::Retry), ("reboot", Action::Reboot)];
 const TELL_OR_DEGRADE: [(&str, Action); 3] = [
@@ -91,7 +91,7 @@ const TELL_OR_DEGRADE: [(&str, Action); 3] = [
 ];
 
 impl Default for Policy {
-    /// What holds where `[policy]` does not say otherwise.
+    /// The defaults for everything that `[policy]` leaves out.
     fn default() -> Self {
         let rule = |action, after_s| Rule {
             action,
@@ -123,7 +123,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Reads `[policy]` of the board file.
+    /// Reads the board file's `[policy]`.
     pub(super) fn read(top: &mut Table<'_, '_>) -> Self {
         let default = Self::default();
         let Some(mut table) = top.table("policy") else {

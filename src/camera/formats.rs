@@ -1,9 +1,9 @@
-//! The words that board files have for pixel formats, and which formats are taken where they name none.
+//! The names that board files use for pixel formats, and the formats accepted by default.
 
 use crate::frame::{BayerDepth, BayerFormat, GreyDepth, PixelFormat};
 
-/// Pixel formats of ready pictures that a board file can name; as a default for `formats` they stand best first: those that cost least to
-/// convert, with MJPEG after them, because a JPEG has to be decoded.
+/// Pixel formats of finished pictures that a board file can name. This is also the default of `formats`, best first: those
+/// cheapest to convert, then MJPEG, because a JPEG has to be decoded.
 pub const FORMATS: [(&str, PixelFormat); 8] = [
     ("yuyv", PixelFormat::Yuyv),
     ("uyvy", PixelFormat::Uyvy),
@@ -15,8 +15,8 @@ pub const FORMATS: [(&str, PixelFormat); 8] = [
     ("grey", PixelFormat::Grey),
 ];
 
-/// Formats of more than 8 bits: they cost twice the memory reads and show a network nothing more, so they are taken only when a board
-/// file names them.
+/// Formats of more than 8 bits: they cost twice the memory reads and give a network no more detail, so they are used only when a
+/// board file names them.
 const DEEP_FORMATS: [(&str, PixelFormat); 6] = [
     ("p010", PixelFormat::P010),
     ("y10", PixelFormat::DeepGrey(GreyDepth::Bits10)),
@@ -26,10 +26,10 @@ const DEEP_FORMATS: [(&str, PixelFormat); 6] = [
     ("y12p", PixelFormat::DeepGrey(GreyDepth::Packed12)),
 ];
 
-/// How many ready formats a board file can name.
+/// How many finished formats a board file can name.
 const READY: usize = FORMATS.len() + DEEP_FORMATS.len();
 
-/// The same and the raw ones of a sensor, which are taken only when a board file names them or such a sensor.
+/// The same plus the raw ones of sensors, which are used only when a board file names them or such a sensor.
 pub const NAMED_FORMATS: [(&str, PixelFormat); READY + BayerFormat::ALL.len()] = {
     let mut named = [FORMATS[0]; READY + BayerFormat::ALL.len()];
     let mut i = 0;
@@ -47,7 +47,7 @@ pub const NAMED_FORMATS: [(&str, PixelFormat); READY + BayerFormat::ALL.len()] =
     named
 };
 
-/// What a raw sensor is asked for: 10 bits, which all of them have, before more, which cost more to read.
+/// What a raw sensor is asked for: first 10 bits, which all of them have, then more, which cost more to read.
 const RAW_DEPTHS: [BayerDepth; 5] = [
     BayerDepth::Packed10,
     BayerDepth::Bits10,
@@ -56,7 +56,7 @@ const RAW_DEPTHS: [BayerDepth; 5] = [
     BayerDepth::Bits8,
 ];
 
-/// Acceptable formats when the board file says nothing of them.
+/// Acceptable formats when the board file names none.
 pub fn default_formats(is_raw: bool) -> Vec<PixelFormat> {
     if !is_raw {
         return FORMATS.map(|(_, format)| format).to_vec();

@@ -1,6 +1,6 @@
-//! Finds pictures in a stream of bytes: MJPEG (JPEGs one after the other) or Y4M.
+//! Finds pictures in a byte stream: MJPEG (concatenated JPEGs) or Y4M.
 //!
-//! A [`Framer`] looks at a buffer whose front is the oldest byte that is not used yet, and says what to do with that front.
+//! A [`Framer`] looks at a buffer that starts with the oldest unused byte and says what to do with its front.
 
 use super::PipeConfig;
 use super::sniff::foreign;
@@ -9,30 +9,30 @@ use crate::frame::{Geometry, PixelFormat};
 use crate::jpeg::{Progress, Walker};
 use std::ops::Range;
 
-/// Room for the segments around an MJPEG picture (thumbnail, EXIF).
+/// Room for the segments that accompany an MJPEG picture (thumbnail, EXIF).
 const SEGMENTS_BYTES: usize = 64 * 1024;
 
-/// So many bytes tell for certain how a stream begins.
+/// This many bytes are enough to identify a stream.
 const BEGIN_BYTES: usize = 12;
 
-/// What to do about a stream that cannot be read.
+/// Advice for a stream that cannot be read.
 pub(super) const ADVICE: &str =
     "send MJPEG or Y4M, as in rpicam-vid -t 0 --codec mjpeg -o - | eyelet run --camera -";
 
-/// How every JPEG begins: SOI and the first byte of the next marker.
+/// The start of every JPEG: SOI and the first byte of the next marker.
 const JPEG_START: [u8; 3] = [0xff, 0xd8, 0xff];
 
-/// What stands at the front of the buffer.
+/// What is at the front of the buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Not enough to say: read on.
+    /// Not enough data to decide: read more.
     More,
-    /// A picture: these bytes of the buffer. All bytes up to its end are used up.
+    /// A picture: these bytes of the buffer. Everything up to its end is consumed.
     Picture(Range<usize>, Geometry),
-    /// This many bytes are no picture.
+    /// This many bytes are not a picture.
     Skip {
         bytes: usize,
-        /// Whether this is a new fault, or more of the last one.
+        /// Whether this is a new fault or a continuation of the last one.
         new_fault: bool,
     },
 }
@@ -43,30 +43,30 @@ pub(super) enum Framer {
     Mjpeg(MjpegFramer),
     Y4m {
         header: Header,
-        /// Whether the bytes before were no frame.
+        /// Whether the preceding bytes were no frame.
         lost: bool,
     },
 }
 
-/// What a stream turned out to be.
+/// What kind of stream it turned out to be.
 #[derive(Debug)]
 pub(super) enum Detected {
-    /// More bytes must come.
+    /// More bytes are needed.
     More,
-    /// This many bytes (Y4M's header) are used up.
+    /// The kind is known; this many bytes (Y4M's header) are consumed.
     Stream(Framer, usize),
-    /// Nothing that can be read, and why.
+    /// Not readable, and why.
     Unknown(String),
 }
 
-/// Tells the kind of a stream by its first bytes. Noise counts as MJPEG that was joined in the middle.
+/// Identifies a stream by its first bytes. Noise counts as MJPEG that was joined mid-picture.
 pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
     let is_mjpeg = data.starts_with(&JPEG_START);
     if data.len() < BEGIN_BYTES && !is_mjpeg {
         return Detected::More;
     }
     if let Some(what) = foreign(data) {
-        return Detected::Unknown(format!("standard input brings {what}: {ADVICE}"));
+        return Detected::Unknown(format!("standard input carries {what}: {ADVICE}"));
     }
     let begin = &data[..data.len().min(y4m::MAGIC.len())];
     if !y4m::MAGIC.starts_with(begin) {
@@ -78,12 +78,12 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
             return Detected::More;
         }
         return Detected::Unknown(format!(
-            "standard input brings Y4M whose header line has no end: {ADVICE}"
+            "standard input carries Y4M whose header line does not end: {ADVICE}"
         ));
     };
     match Header::parse(&line[..end]) {
         Err(reason) => Detected::Unknown(format!(
-            "standard input brings Y4M that cannot be read: {reason}"
+            "standard input carries Y4M that cannot be read: {reason}"
         )),
         Ok(header) => {
             let Geometry {
@@ -102,13 +102,13 @@ pub(super) fn detect(data: &[u8], config: &PipeConfig) -> Detected {
 
 fn too_large(width_px: u32, height_px: u32, config: &PipeConfig) -> String {
     format!(
-        "standard input brings {width_px}x{height_px} pictures, [camera.pipe] takes {}x{}: raise max_width_px and max_height_px in the board file, or send smaller ones",
+        "standard input carries {width_px}x{height_px} pictures, but [camera.pipe] takes at most {}x{}: raise max_width_px and max_height_px in the board file, or send smaller ones",
         config.max_width_px, config.max_height_px
     )
 }
 
 impl Framer {
-    /// Room that the longest picture needs.
+    /// Room needed for the largest picture.
     pub fn buffer_bytes(&self) -> Option<usize> {
         match self {
             Self::Mjpeg(mjpeg) => mjpeg.buffer_bytes(),
@@ -139,7 +139,7 @@ impl Framer {
         }
     }
 
-    /// Why the last bytes were no picture, where that is known.
+    /// Why the last bytes were not a picture, if known.
     pub fn refusal(&self) -> Option<String> {
         match self {
             Self::Mjpeg(mjpeg) => {
@@ -148,14 +148,14 @@ impl Framer {
             }
             Self::Y4m { lost, .. } => lost.then(|| {
                 format!(
-                    "standard input brings Y4M whose frames do not begin with a line FRAME of {} bytes at the most: {ADVICE}",
+                    "standard input carries Y4M whose frames do not begin with a FRAME line of at most {} bytes: {ADVICE}",
                     y4m::LONGEST_FRAME_LINE_BYTES
                 )
             }),
         }
     }
 
-    /// What to do with the front of `data`; `full` says that the buffer has no room for more.
+    /// What to do with the front of `data`; `full` means that the buffer has no room for more.
     pub fn advance(&mut self, data: &[u8], full: bool) -> Step {
         match self {
             Self::Mjpeg(mjpeg) => mjpeg.advance(data, full),
@@ -169,7 +169,7 @@ impl Framer {
                     let rest = data.get(1..).unwrap_or_default();
                     let bytes = match rest.windows(5).position(|w| w == b"FRAME") {
                         Some(at) => 1 + at,
-                        // The last bytes may be the beginning of the word.
+                        // The last bytes may be the start of the word.
                         None => data.len().saturating_sub(4).max(1),
                     };
                     let new_fault = !std::mem::replace(lost, true);
@@ -185,9 +185,9 @@ impl Framer {
 pub(super) struct MjpegFramer {
     config: PipeConfig,
     walker: Walker,
-    /// Whether the bytes before were no picture.
+    /// Whether the preceding bytes were no picture.
     lost: bool,
-    /// The last picture that was too large.
+    /// The last oversized picture.
     refused: Option<(u32, u32)>,
 }
 
@@ -201,7 +201,7 @@ impl MjpegFramer {
         }
     }
 
-    /// No encoder for live pictures writes more than two bytes a pixel.
+    /// No encoder for live pictures writes more than two bytes per pixel.
     fn buffer_bytes(&self) -> Option<usize> {
         let pixels = u64::from(self.config.max_width_px) * u64::from(self.config.max_height_px);
         usize::try_from(pixels)
@@ -214,7 +214,7 @@ impl MjpegFramer {
         let begin = &data[..data.len().min(JPEG_START.len())];
         if !JPEG_START.starts_with(begin) {
             let start = data.windows(JPEG_START.len()).position(|w| w == JPEG_START);
-            // The last two bytes may be the beginning of a picture.
+            // The last two bytes may be the start of a picture.
             let bytes = start.unwrap_or(data.len().saturating_sub(2).max(1));
             let new_fault = !std::mem::replace(&mut self.lost, true);
             return Step::Skip { bytes, new_fault };
@@ -243,7 +243,7 @@ impl MjpegFramer {
         }
     }
 
-    /// Whether the picture at the front is too large; remembers its size if so.
+    /// Whether the picture at the front is too large; if so, remembers its size.
     fn note_size(&mut self) -> bool {
         let Some((w, h)) = self.walker.outline().size_px else {
             return false;
@@ -256,7 +256,7 @@ impl MjpegFramer {
         large
     }
 
-    /// Gives up the picture at the front; `lost` says whether the bytes after it belong to it too.
+    /// Drops the picture at the front; `lost` says whether the bytes after it belong to it too.
     fn skip(&mut self, bytes: usize, lost: bool) -> Step {
         (self.walker, self.lost) = (Walker::default(), lost);
         Step::Skip {

@@ -1,7 +1,8 @@
 //! Where frames come from.
 //!
-//! A kind of camera is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
-//! [`Camera`]. Beside that file it needs a variant of [`CameraConfig`], which [`CameraConfig::settings`] knows, and a line of `KINDS`.
+//! Each kind of camera is one file here (or a folder): its board-file settings with their defaults, the code that opens it, and
+//! its [`Camera`]. Besides that file it needs a variant of [`CameraConfig`], an arm in [`CameraConfig::settings`], and a line in
+//! `KINDS`.
 
 mod formats;
 mod framing;
@@ -41,15 +42,15 @@ pub enum CameraConfig {
     Pipe(PipeConfig),
     /// A drawn test picture.
     Pattern(PatternConfig),
-    /// Picture files, one after the other.
+    /// Picture files, one after another.
     Still(StillConfig),
 }
 
-/// Every kind, by which `[camera.KIND]` and `--camera SOURCE` are read. The last one takes any SOURCE.
+/// Every kind, in the order in which `[camera.KIND]` and `--camera SOURCE` are matched. The last one accepts any SOURCE.
 const KINDS: [&Kind; 4] = [&v4l2::KIND, &pipe::KIND, &pattern::KIND, &still::KIND];
 
 impl CameraConfig {
-    /// What its kind states.
+    /// The settings of its kind.
     pub fn settings(&self) -> &dyn CameraKind {
         match self {
             Self::V4l2(config) => config,
@@ -59,20 +60,20 @@ impl CameraConfig {
         }
     }
 
-    /// Everything that `--camera SOURCE` can be, for the help.
+    /// All forms of `--camera SOURCE`, for the help.
     pub fn sources() -> String {
         KINDS.map(|kind| kind.sources).join(", ")
     }
 
-    /// Reads `[camera]`: the table of one kind.
+    /// Reads `[camera]`: the table of exactly one kind.
     pub fn read(top: &mut Table<'_, '_>, base: Base<'_>) -> Option<Self> {
         let (kind, mut table) = top.choice("camera", &KINDS.map(|kind| kind.name))?;
         let kind = KINDS.iter().find(|known| known.name == kind)?;
         (kind.read)(&mut table, base)
     }
 
-    /// The camera that `--camera SOURCE` means on a board that has this one. What `SOURCE` leaves open stays as the board
-    /// file says when the kind is the same, and is the kind's default when it is not.
+    /// The camera that `--camera SOURCE` selects on a board with this one. Whatever `SOURCE` leaves open keeps the board file's
+    /// value if the kind is the same, and otherwise gets the kind's default.
     pub fn replaced_by(&self, source: &str) -> Self {
         let mut kinds = KINDS.iter();
         let replaced = kinds.find_map(|kind| (kind.of_source)(source, self));
@@ -86,37 +87,37 @@ impl fmt::Display for CameraConfig {
     }
 }
 
-/// How a kind's settings are read.
+/// How to read a kind's settings.
 pub struct Kind {
     /// Its name, as in `[camera.NAME]`.
     name: &'static str,
-    /// Reads that table. What it leaves out is the kind's default.
+    /// Reads that table, with the kind's defaults for missing keys.
     read: fn(&mut Table<'_, '_>, Base<'_>) -> Option<CameraConfig>,
-    /// What `--camera SOURCE` calls it, for the help.
+    /// Its form of `--camera SOURCE`, for the help.
     sources: &'static str,
-    /// The settings that `--camera SOURCE` means on a board with this camera; `None`: SOURCE is none of this kind.
+    /// The settings that `--camera SOURCE` selects on a board with this camera; `None`: SOURCE is not of this kind.
     of_source: fn(&str, &CameraConfig) -> Option<CameraConfig>,
 }
 
-/// The settings of one kind. Displayed as a person would say them.
+/// The settings of one kind. `Display` describes them for people.
 pub trait CameraKind: fmt::Display {
     /// Opens the camera.
     ///
     /// # Errors
-    /// Why it cannot be used, and what to do.
+    /// Why it cannot be used, and what to do about it.
     fn open(&self) -> Result<Box<dyn Camera>, CameraError>;
 
-    /// How long a frame may take before the stream counts as stalled; `None`: frames are never waited for.
+    /// How long a frame may take before the stream counts as stalled; `None`: frames are always ready.
     fn timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// How raw pictures are developed, should there be any.
+    /// How raw pictures are developed, if there are any.
     fn raw_tuning(&self) -> RawTuning {
         RawTuning::default()
     }
 
-    /// Whether a camera that has ended stays so until the program is started again.
+    /// Whether a camera that has ended stays ended until the program restarts.
     fn ends_for_good(&self) -> bool {
         false
     }
@@ -124,14 +125,14 @@ pub trait CameraKind: fmt::Display {
 
 /// A source of frames.
 pub trait Camera {
-    /// What it is, for people: kind, device, format, size, rate.
+    /// Description for people: kind, device, format, size, rate.
     fn describe(&self) -> String;
 
     /// The geometry of the frames to come (`still` may change it between frames; each [`Frame`] carries its own).
     fn geometry(&self) -> Geometry;
 
-    /// Waits for the newest frame, at most [`SLICE`]; older ones that wait are dropped. Of a camera with a timeout, the call
-    /// in which it runs out gives [`CameraError::Timeout`].
+    /// Waits for the newest frame, at most [`SLICE`]; older frames are dropped. If the camera has a timeout, the call in which it
+    /// expires returns [`CameraError::Timeout`].
     fn next(&mut self) -> Result<Next<'_>, CameraError>;
 
     /// Counts since the camera was opened.
@@ -140,51 +141,52 @@ pub trait Camera {
     }
 }
 
-/// What [`Camera::next`] brings.
+/// The result of [`Camera::next`].
 #[derive(Debug)]
 pub enum Next<'a> {
     /// The newest picture.
     Frame(Frame<'a>),
     /// No picture yet; ask again.
     NotYet,
-    /// The source has ended (the last still picture, the end of a pipe that brought pictures); no frame will follow.
+    /// The source has ended (after the last still picture, or at the end of a pipe that delivered pictures); no more frames
+    /// follow.
     End,
 }
 
-/// What a camera dropped or could not use.
+/// Frames that a camera dropped or could not use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Frames that were older than the newest one and were dropped.
+    /// Frames dropped because a newer one was ready.
     pub stale: u64,
-    /// Frames that were damaged (short, truncated MJPEG, driver error flag) and were skipped.
+    /// Damaged frames that were skipped (short, truncated MJPEG, driver error flag).
     pub damaged: u64,
 }
 
 /// Why there is no frame.
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
-    /// No frame came in time. The stream is to be rebuilt: the device loop opens the camera again.
+    /// No frame came in time. The stream has to be rebuilt: the device loop reopens the camera.
     #[error("no frame from {camera} for {waited:?}{}{}", if .doubt.is_empty() { "" } else { ": " }, .doubt)]
     Timeout {
         /// Which camera.
         camera: String,
-        /// How long it was waited for.
+        /// How long the wait was.
         waited: Duration,
-        /// What was odd when its stream started, and may be why; empty when nothing was.
+        /// Anything odd seen when its stream started, which may be the reason; otherwise empty.
         doubt: String,
     },
-    /// The device has gone (unplugged, driver removed) or its stream broke; opening it again may help.
+    /// The device is gone (unplugged, driver removed) or its stream broke; reopening it may help.
     #[error("{camera} is gone: {reason}")]
     Lost {
         /// Which camera.
         camera: String,
-        /// The system's words.
+        /// The operating system's error text.
         reason: String,
     },
-    /// The camera cannot be used as the board file asks; opening it again will not help by itself.
+    /// The camera cannot be used as the board file asks; reopening it alone will not help.
     #[error("{0}")]
     Unusable(String),
-    /// Standard input cannot be used, and there is no other one to be opened.
+    /// Standard input cannot be used, and there is only one.
     #[error("{0}")]
     Spent(String),
 }

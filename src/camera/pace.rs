@@ -1,19 +1,19 @@
-//! Holds a source that is always ready to its frame rate.
+//! Paces a source that is always ready to its frame rate.
 
 use super::SLICE;
 use crate::clock;
 use std::time::Duration;
 
-/// Waits so that frames come at a rate.
+/// Waits so that frames come at a fixed rate.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Between two frames; zero is "as fast as they are taken".
+    /// Time between two frames; zero means no pacing.
     interval: Duration,
     due: Option<Duration>,
 }
 
 impl Pace {
-    /// `rate_fps` frames a second; 0 never waits.
+    /// `rate_fps` frames per second; 0 never waits.
     pub fn new(rate_fps: u32) -> Self {
         Self {
             interval: Duration::from_secs(1)
@@ -23,8 +23,8 @@ impl Pace {
         }
     }
 
-    /// Waits until the next frame is due, at most [`SLICE`]; whether it is. The first one is due at once. Who comes late is not
-    /// made to catch up: frames that were due meanwhile are left out, as a camera would.
+    /// Waits until the next frame is due, at most [`SLICE`]; returns whether it is. The first one is due at once. A late caller
+    /// need not catch up: frames that fell due in the meantime are skipped, as a camera would.
     pub fn is_due(&mut self) -> bool {
         if self.interval.is_zero() {
             return true;

@@ -1,16 +1,17 @@
-//! How long a camera waits for its next picture: in slices, each one call of [`Camera::next`](super::Camera::next), up to the
-//! timeout of the board file.
+//! How long a camera waits for its next picture: in slices, one per call of [`Camera::next`](super::Camera::next), up to the
+//! board file's timeout.
 
 use std::time::Duration;
 
-/// The longest that one call of [`Camera::next`](super::Camera::next) waits, so that the device loop sees to its clocks and signals.
+/// The longest that one call of [`Camera::next`](super::Camera::next) waits, so that the device loop can attend to its clocks and
+/// signals.
 pub const SLICE: Duration = Duration::from_millis(100);
 
 /// The wait for one picture. Times are those of `CLOCK_MONOTONIC`.
 #[derive(Debug)]
 pub(super) struct Patience {
     timeout: Duration,
-    /// When the wait for the picture that is due ends; `None` before it has begun.
+    /// When the wait for the next picture ends; `None` before it has begun.
     deadline: Option<Duration>,
 }
 
@@ -28,7 +29,7 @@ impl Patience {
         self.timeout
     }
 
-    /// Until when this call may wait. The wait for a picture begins with the first call.
+    /// The deadline of this call. The wait for a picture begins with the first call.
     pub fn slice_end(&mut self, now: Duration) -> Duration {
         let deadline = *self
             .deadline
@@ -36,12 +37,12 @@ impl Patience {
         deadline.min(now + SLICE)
     }
 
-    /// Whether the wait has been as long as it may be.
+    /// Whether the timeout has expired.
     pub fn is_over(&self, now: Duration) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// The picture came: the next wait begins anew.
+    /// The picture came: the next wait starts from zero.
     pub fn came(&mut self) {
         self.deadline = None;
     }
@@ -65,7 +66,7 @@ mod tests {
             assert_eq!(patience.slice_end(ms(now)), ms(end));
             assert_eq!(patience.is_over(ms(end)), end == 1250);
         }
-        // Who comes late has waited long enough.
+        // A late caller has waited long enough.
         assert_eq!(patience.slice_end(ms(1400)), ms(1250));
         assert!(patience.is_over(ms(1400)));
     }
@@ -75,7 +76,7 @@ mod tests {
         let mut patience = Patience::new(TIMEOUT);
         patience.slice_end(ms(1000));
         patience.came();
-        // Time that was spent on the picture does not count.
+        // Time spent on the picture does not count.
         assert_eq!(patience.slice_end(ms(5000)), ms(5100));
         assert!(!patience.is_over(ms(5249)));
         assert!(patience.is_over(ms(5250)));

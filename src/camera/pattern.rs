@@ -1,5 +1,5 @@
-//! A drawn test picture: eight colour bars that move to the right, and below them a grey ramp that moves to the left.
-//! Needs no hardware and no files, in every format of 8 bits but MJPEG and raw ones.
+//! A generated test picture: eight colour bars moving right, above a grey ramp moving left. Needs no hardware and no files, and
+//! works in every 8-bit format except MJPEG and the raw ones.
 
 use super::formats::FORMATS;
 use super::pace::Pace;
@@ -10,7 +10,7 @@ use crate::toml_file::Table;
 use crate::{clock, limits};
 use std::fmt;
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
     name: "pattern",
     read,
@@ -21,18 +21,18 @@ pub(super) const KIND: Kind = Kind {
 /// `[camera.pattern]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatternConfig {
-    /// Width of the drawn picture.
+    /// Width of the picture.
     pub width_px: u32,
-    /// Height of the drawn picture.
+    /// Height of the picture.
     pub height_px: u32,
     /// The format it is drawn in.
     pub format: PixelFormat,
-    /// Frames a second; 0 is as fast as they are taken.
+    /// Frames per second; 0 means unpaced.
     pub rate_fps: u32,
 }
 
 impl Default for PatternConfig {
-    /// 640x480 YUYV, as fast as the frames are taken.
+    /// 640x480 YUYV, unpaced.
     fn default() -> Self {
         Self {
             width_px: 640,
@@ -98,10 +98,10 @@ const BARS: [[u8; 3]; 8] = [
     [0, 0, 0],
 ];
 
-/// Pixels that the drawing moves a frame.
+/// Pixels that the drawing moves per frame.
 const STEP_PX: u64 = 2;
 
-/// Whether pictures of a format are drawn here: pixel by pixel, so not as MJPEG.
+/// Whether the pattern can be drawn in a format: it is drawn pixel by pixel, so not as MJPEG.
 fn is_drawn(format: PixelFormat) -> bool {
     !matches!(format, PixelFormat::Mjpeg | PixelFormat::Bayer(_)) && !format.is_deep()
 }
@@ -119,7 +119,7 @@ pub struct PatternCamera {
 }
 
 impl PatternCamera {
-    /// Makes room for one picture.
+    /// Allocates room for one picture.
     pub fn open(config: &PatternConfig) -> Result<Self, CameraError> {
         if !is_drawn(config.format) {
             return Err(CameraError::Unusable(format!(
@@ -158,7 +158,7 @@ impl PatternCamera {
         self.fill(bars_end, height);
     }
 
-    /// Packs `row` into the picture's rows `begin..end`. Rows that share chroma take that of the upper one.
+    /// Packs `row` into the picture's rows `begin..end`. Rows that share chroma use that of the upper one.
     fn fill(&mut self, begin: usize, end: usize) {
         if begin == end {
             return;
@@ -172,7 +172,7 @@ impl PatternCamera {
         let stride = geometry.stride_bytes as usize;
         let chroma_stride = geometry.chroma_stride_bytes() as usize;
         let rows = geometry.height_px as usize;
-        // The rows are packed, so every row of every plane is a whole stride long.
+        // Rows have no padding, so every row of every plane is a full stride long.
         let (luma, chroma) = data.split_at_mut(stride * rows);
         let first = &mut luma[begin * stride..][..stride];
         match geometry.format {
@@ -255,7 +255,7 @@ fn yuv_of([r, g, b]: [u8; 3]) -> [u8; 3] {
     let y = (16_829 * r + 33_039 * g + 6_416 * b + (1 << 15)) >> 16;
     let u = (-9_714 * r - 19_070 * g + 28_784 * b + (1 << 15)) >> 16;
     let v = (28_784 * r - 24_103 * g - 4_681 * b + (1 << 15)) >> 16;
-    // By the coefficients these stay in 16..=240.
+    // With these coefficients the results stay in 16..=240.
     [(y + 16) as u8, (u + 128) as u8, (v + 128) as u8]
 }
 
@@ -336,7 +336,7 @@ mod tests {
                 continue;
             };
             let first = crop(&mut camera, 64);
-            // The middle of each bar, and a dark and a light place of the ramp.
+            // The middle of each bar, and a dark and a light spot of the ramp.
             for (bar, colour) in BARS.iter().enumerate() {
                 let at = (10 * 64 + bar * 8 + 4) * 3;
                 let expected = match format {

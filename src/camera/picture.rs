@@ -1,9 +1,10 @@
-//! One picture file as packed RGB, for the still camera and for `eyelet classify`.
+//! Reads one picture file as packed RGB, for the still camera and for `eyelet classify`.
 //!
-//! The kind is told by the first bytes, not by the name: BMP, GIF (first picture), JPEG, PNG, TIFF, WebP. Whatever the file
-//! holds becomes 8-bit RGB: grey and palette are spread, 16 bits are rounded to 8, CMYK is converted by the JPEG decoder,
-//! transparent parts lie on white. EXIF orientation is applied; colour profiles are not. Size is checked before anything
-//! is decoded. A JPEG must have its end marker and every block but what fits in the last eight bytes (see `jpeg::decode`).
+//! The kind is recognised by the first bytes, not by the name: BMP, GIF (first picture), JPEG, PNG, TIFF, WebP. Everything
+//! becomes 8-bit RGB: grey and palette images are expanded, 16 bits are rounded to 8, CMYK is converted by the JPEG decoder,
+//! transparent parts are composited on white. EXIF orientation is applied; colour profiles are not. The size is checked before
+//! anything is decoded. A JPEG must have its end marker and every block except what fits in the last eight bytes (see
+//! `jpeg::decode`).
 
 use crate::clock;
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
@@ -14,10 +15,10 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-/// The most pixels that a picture may have: a phone's 50-megapixel photo is still taken.
+/// The most pixels a picture may have: a phone's 50-megapixel photo still fits.
 pub const MAX_PIXELS: u64 = 64_000_000;
 
-/// The largest file that is read.
+/// The largest file that is accepted.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
 /// An upright picture.
@@ -32,41 +33,41 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// It as a frame, captured just now.
+    /// Makes it a frame, captured just now.
     ///
     /// # Errors
-    /// Of [`Frame::new`]; a picture that was read here gives none.
+    /// Those of [`Frame::new`]; a picture that was read here causes none.
     pub fn frame(&self) -> Result<Frame<'_>, FrameError> {
         let geometry = Geometry::packed(PixelFormat::Rgb24, self.width_px, self.height_px);
         Frame::new(geometry, &self.rgb, clock::now(), 0)
     }
 }
 
-/// Why a file is not a picture for us; one line that names the file.
+/// Why a file is not a usable picture; one line that names the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read the picture {}: {reason}", .path.display())]
 pub struct PictureError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it, and what to do where that is not plain.
+    /// What is wrong with it, and what to do unless that is obvious.
     pub reason: String,
 }
 
-/// Is told of so many more bytes before a picture asks for them, and may wait until there is room for them.
+/// Called with a number of bytes before a picture allocates them; it may block until there is room.
 pub type Room<'a> = &'a mut dyn FnMut(u64);
 
 /// Reads and decodes a picture file.
 ///
 /// # Errors
-/// It cannot be read, or is no picture that is taken.
+/// The file cannot be read, or is not a supported picture.
 pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
     read_picture_in(path, &mut |_| {})
 }
 
-/// The same where several pictures share the memory that there is.
+/// The same, for several pictures that share the available memory.
 ///
 /// # Errors
-/// As of [`read_picture`].
+/// As for [`read_picture`].
 pub fn read_picture_in(path: &Path, room: Room<'_>) -> Result<Picture, PictureError> {
     read(path, room).map_err(|reason| PictureError {
         path: path.to_owned(),
@@ -74,7 +75,7 @@ pub fn read_picture_in(path: &Path, room: Room<'_>) -> Result<Picture, PictureEr
     })
 }
 
-/// Reads a stream to its end and decodes the one picture that it holds.
+/// Reads a stream to its end and decodes the one picture in it.
 ///
 /// # Errors
 /// What is wrong with it, in one line.
@@ -116,7 +117,7 @@ fn read(path: &Path, room: Room<'_>) -> Result<Picture, String> {
 
 fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     let format = image::guess_format(bytes)
-        .map_err(|_| "it is none of BMP, GIF, JPEG, PNG, TIFF, WebP".to_string())?;
+        .map_err(|_| "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP file".to_string())?;
     let name = format.extensions_str().first().copied().unwrap_or("?");
     let damaged = |error: image::ImageError| {
         format!("the {name} data is damaged or of an unknown kind: {error}")
@@ -140,7 +141,7 @@ fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     Ok(upright(picture, orientation))
 }
 
-/// How many pixels there are, unless there are none or too many.
+/// The number of pixels, unless it is zero or too many.
 fn check_size(width_px: u32, height_px: u32) -> Result<u64, String> {
     match u64::from(width_px) * u64::from(height_px) {
         0 => Err("the picture has no pixels".into()),
@@ -152,7 +153,7 @@ fn check_size(width_px: u32, height_px: u32) -> Result<u64, String> {
     }
 }
 
-/// Asks for the memory before the decoders do: they end the program when there is none.
+/// Reserves the memory before the decoders do: they abort the program if there is none.
 fn check_memory(width_px: u32, height_px: u32, needed: u64) -> Result<(), String> {
     let needed_bytes = usize::try_from(needed).unwrap_or(usize::MAX);
     if Vec::<u8>::new().try_reserve_exact(needed_bytes).is_ok() {
@@ -178,7 +179,7 @@ fn decode_jpeg(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
     let (width_px, height_px) = outline.size_px.unwrap_or_default();
     let (width_px, height_px) = (u32::from(width_px), u32::from(height_px));
     let pixels = check_size(width_px, height_px)?;
-    // Pictures of several scans are kept as coefficients until the last one has come: 16 bits for each of four colours.
+    // Pictures of several scans are kept as coefficients until the last one has arrived: 16 bits for each of four colours.
     let is_simple = outline.is_sequential && outline.scans == 1;
     let bytes_per_pixel = if is_simple { 6 } else { 6 + 8 };
     room(pixels * bytes_per_pixel);
@@ -349,7 +350,7 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
         };
         refuse("empty.png", b"", "the file is empty");
-        refuse("text.jpg", b"hello, this is text", "none of BMP");
+        refuse("text.jpg", b"hello, this is text", "not a BMP");
         let mut png = encoded(&four(), ImageFormat::Png);
         refuse("cut.png", &png[..png.len() - 20], "damaged");
         // 20,000 x 20,000 in the header alone, with its checksum.
@@ -375,11 +376,11 @@ mod tests {
         let file = read_picture_in(&path, &mut |bytes| from_file.push(bytes)).unwrap();
         let stream = decode_stream(&png[..], &mut |bytes| from_stream.push(bytes)).unwrap();
         assert_eq!((&file, file.rgb.len()), (&stream, 12));
-        // The file, then what its 2x2 pixels take while they are decoded.
+        // The file, then what its 2x2 pixels take while being decoded.
         let decoding = 12 + 12 + png.len() as u64;
         assert_eq!(from_file, [png.len() as u64, decoding]);
         assert_eq!(from_stream, from_file);
-        for (bytes, words) in [(&b""[..], "it is empty"), (b"words", "none of BMP")] {
+        for (bytes, words) in [(&b""[..], "it is empty"), (b"words", "not a BMP")] {
             let error = decode_stream(bytes, &mut |_| {}).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
@@ -416,7 +417,7 @@ mod tests {
             for end in (2..data_end).filter(|end| end % 7 == 0 || data_end - end < 40) {
                 let with_end = [&jpeg[..end], &[0xff, 0xd9]].concat();
                 match decode(&with_end) {
-                    // So little that the decoder has read it all before it is needed.
+                    // So little that the decoder has read it all before needing it.
                     Ok(picture) => {
                         assert!(data_end - end <= 8, "{end} of {data_end} bytes");
                         assert_eq!(picture.rgb.len(), whole.rgb.len());
@@ -425,7 +426,7 @@ mod tests {
                 }
                 assert!(decode(&jpeg[..end]).is_err(), "{end}");
             }
-            // What follows the picture is not looked at.
+            // Data after the picture is ignored.
             let followed = [&jpeg[..], &[0xff, 0xd8, 0xff, 0]].concat();
             assert_eq!(decode(&followed).unwrap(), whole);
         }

@@ -1,16 +1,16 @@
-//! Pictures on standard input: MJPEG or Y4M, told apart by the first bytes. This is how CSI cameras reach us:
-//! `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run ...`.
+//! Pictures on standard input: MJPEG or Y4M, recognised by the first bytes. This is how CSI cameras are read: `rpicam-vid -t 0
+//! --codec mjpeg -o - | eyelet run ...`.
 //!
-//! Two buffers are allocated when the kind of the stream is known, one that fills and one that holds the newest picture; a
-//! picture moves from one to the other by a swap. A pipe is read as far as it has bytes, and all complete pictures but the
-//! newest are dropped and counted. A file (`eyelet run < film.mjpeg`) waits for us, so none of its pictures is dropped.
+//! Two buffers are allocated once the kind of the stream is known: one being filled and one holding the newest picture; a picture
+//! moves from one to the other by a swap. A pipe is drained, and all complete pictures but the newest are dropped and counted. A
+//! file (`eyelet run < film.mjpeg`) waits for the reader, so none of its pictures is dropped.
 //!
-//! The end of the pipe is the end: after pictures it is [`Next::End`], without one it is an error. A stream that is none of
-//! ours is told apart by its beginning, or by bringing no picture in as many bytes as the largest one has, or in the camera's
-//! timeout. Later on, damage is skipped and counted for as long as the sender lives.
+//! The end of the pipe is final: after pictures it is [`Next::End`], without any it is an error. A stream that is neither MJPEG
+//! nor Y4M is recognised by its start, or by containing no picture in as many bytes as the largest one has, or within the
+//! camera's timeout. Later, damage is skipped and counted for as long as the sender lives.
 //!
-//! Standard input is one stream for the life of the process: what was read from it and not used is kept when the camera is
-//! closed, so that opening it again goes on where it stopped.
+//! Standard input is one stream for the life of the process: bytes that were read but not used are kept when the camera is
+//! closed, so that reopening it continues where it stopped.
 
 use super::framing::{ADVICE, Detected, Framer, Step, detect};
 use super::patience::Patience;
@@ -28,13 +28,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// Bytes that are read at once: what a Linux pipe holds.
+/// Bytes per read: the capacity of a Linux pipe.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The stream on standard input while no camera has it.
+/// The stream on standard input while no camera holds it.
 static STANDARD_INPUT: Mutex<Option<Stream>> = Mutex::new(None);
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
     name: "pipe",
     read,
@@ -45,9 +45,9 @@ pub(super) const KIND: Kind = Kind {
 /// `[camera.pipe]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct PipeConfig {
-    /// The largest picture that is taken, in pixels each way; buffers are allocated for it at start.
+    /// Largest accepted width, in pixels; buffers are allocated for it at start.
     pub max_width_px: u32,
-    /// See `max_width_px`.
+    /// Largest accepted height; see `max_width_px`.
     pub max_height_px: u32,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
@@ -108,13 +108,13 @@ impl fmt::Display for PipeConfig {
     }
 }
 
-/// Takes pictures from standard input.
+/// Reads pictures from standard input.
 #[derive(Debug)]
 pub struct PipeCamera {
-    /// Gone only while it is being dropped.
+    /// `None` only while it is being dropped.
     stream: Option<Stream>,
     patience: Patience,
-    /// Whether the stream goes back to [`STANDARD_INPUT`].
+    /// Whether the stream returns to [`STANDARD_INPUT`].
     keep: bool,
 }
 
@@ -125,19 +125,19 @@ struct Stream {
     waits_for_us: bool,
     config: PipeConfig,
     framer: Framer,
-    /// The first bytes that came, for saying what they seem to be.
+    /// The first bytes, for reporting what they seem to be.
     head: Vec<u8>,
-    /// Bytes that are not used yet: `incoming[used..filled]`.
+    /// Unused bytes: `incoming[used..filled]`.
     incoming: Vec<u8>,
     used: usize,
     filled: usize,
-    /// Bytes since the last picture that were no picture.
+    /// Bytes since the last picture that were not part of one.
     skipped: usize,
     /// The newest picture: `newest[picture]`.
     newest: Vec<u8>,
     picture: Range<usize>,
     ended: bool,
-    /// Pictures that were found.
+    /// Pictures found.
     pictures: u64,
     counts: Counts,
 }
@@ -164,8 +164,8 @@ impl PipeCamera {
         Self::of(input, config, true)
     }
 
-    /// Takes pictures from `input`, a pipe or a file; waits for its first bytes, at most the camera's timeout. `keep` has what
-    /// was read and not used go on when the camera is opened again, as is right for standard input alone.
+    /// Reads pictures from `input`, a pipe or a file; waits for its first bytes, at most the camera's timeout. With `keep`,
+    /// unused bytes survive until the camera is reopened, as is right for standard input only.
     pub fn of(input: OwnedFd, config: &PipeConfig, keep: bool) -> Result<Self, CameraError> {
         let stream = Stream::start(File::from(input), config)?;
         Ok(Self {
@@ -182,7 +182,7 @@ impl Drop for PipeCamera {
             && let Some(mut stream) = self.stream.take()
             && let Ok(mut kept) = STANDARD_INPUT.lock()
         {
-            // Counts are told since the camera was opened.
+            // Counts start when the camera is opened.
             stream.counts = Counts::default();
             *kept = Some(stream);
         }
@@ -202,7 +202,7 @@ impl Camera for PipeCamera {
     }
 
     fn geometry(&self) -> Geometry {
-        // The stream is there until the camera is dropped; a picture of nothing stands for the case that cannot be.
+        // The stream is present until the camera is dropped; an empty picture covers the impossible case.
         self.stream.as_ref().map_or(
             Geometry::packed(crate::frame::PixelFormat::Mjpeg, 0, 0),
             |stream| stream.framer.geometry(),
@@ -224,7 +224,7 @@ impl Camera for PipeCamera {
 }
 
 impl Stream {
-    /// Reads until the kind of the stream is known, then makes the buffers.
+    /// Reads until the kind of the stream is known, then allocates the buffers.
     fn start(mut input: File, config: &PipeConfig) -> Result<Self, CameraError> {
         let deadline = clock::now() + config.timeout;
         let mut begin = Vec::new();
@@ -250,7 +250,7 @@ impl Stream {
         let rest = &begin[used..];
         let too_large = || {
             CameraError::Spent(
-                "there is no memory for the pictures of standard input: lower max_width_px and max_height_px of [camera.pipe], \
+                "not enough memory for the pictures on standard input: lower max_width_px and max_height_px of [camera.pipe], \
                  or send smaller ones"
                     .into(),
             )
@@ -284,7 +284,7 @@ impl Stream {
 
     fn next(&mut self, patience: &mut Patience) -> Result<Next<'_>, CameraError> {
         let deadline = patience.slice_end(clock::now());
-        // A sender that is faster than us must not keep us reading for ever.
+        // A fast sender must not keep this loop reading for ever.
         let mut budget = 2 * self.incoming.len();
         let mut found = None;
         loop {
@@ -329,7 +329,7 @@ impl Stream {
             .map_err(|error| CameraError::Spent(error.to_string()))
     }
 
-    /// Reads once; gives how many bytes came. There is room, because the framer uses up what fills the buffer.
+    /// Reads once; returns how many bytes came. There is room, because the framer consumes whatever fills the buffer.
     fn fill(&mut self) -> Result<usize, CameraError> {
         if self.used > 0 {
             self.incoming.copy_within(self.used..self.filled, 0);
@@ -358,10 +358,10 @@ impl Stream {
         if let Some(refusal) = self.framer.refusal() {
             return Err(CameraError::Spent(refusal));
         }
-        // A sender that was joined in the middle of a picture begins another one by then.
+        // A sender that was joined mid-picture starts another one by then.
         if self.skipped > self.incoming.len() {
             let came = format!(
-                "standard input brought no picture in {} KiB",
+                "standard input delivered no picture in {} KiB",
                 self.skipped >> 10
             );
             return Err(no_picture(&came, &self.head));
@@ -369,7 +369,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Takes the complete pictures off the front of `incoming`: the newest one, or the first one of a file.
+    /// Takes the complete pictures off the front of `incoming`: all but the newest are dropped, or only the first is taken from a
+    /// file.
     fn take_pictures(&mut self, found: &mut Option<(Geometry, Duration)>) {
         while self.used < self.filled && !(self.waits_for_us && found.is_some()) {
             let front = &self.incoming[self.used..self.filled];
@@ -394,12 +395,12 @@ impl Stream {
         }
     }
 
-    /// Moves a picture from `incoming` to `newest`; what follows it stays.
+    /// Moves a picture from `incoming` to `newest`; the bytes after it stay.
     fn keep(&mut self, range: Range<usize>, geometry: Geometry) {
         let end = range.end;
         match &self.framer {
             Framer::Y4m { header, .. } if !header.as_is() => {
-                // The buffers were made for this size, and it was checked then.
+                // The buffers were allocated for this size, which was checked then.
                 let bytes = geometry.picture_bytes().unwrap_or(0);
                 header.unpack(&self.incoming[range], &mut self.newest[..bytes]);
                 self.picture = 0..bytes;
@@ -416,7 +417,7 @@ impl Stream {
     }
 }
 
-/// A buffer, when there is memory for it.
+/// A buffer, if there is memory for it.
 fn zeroed(bytes: usize) -> Option<Vec<u8>> {
     let mut buffer = Vec::new();
     buffer.try_reserve_exact(bytes).ok()?;
@@ -424,7 +425,7 @@ fn zeroed(bytes: usize) -> Option<Vec<u8>> {
     Some(buffer)
 }
 
-/// Waits until `input` has bytes or has ended, or until `deadline`; `false` is the deadline.
+/// Waits until `input` has bytes or has ended, or until `deadline`; `false` means the deadline passed.
 fn readable(input: &File, deadline: Duration) -> Result<bool, CameraError> {
     loop {
         match poll::readable(input, deadline.saturating_sub(clock::now())) {
@@ -435,12 +436,12 @@ fn readable(input: &File, deadline: Duration) -> Result<bool, CameraError> {
     }
 }
 
-/// Reads what is there; 0 is the end, `None` that there is nothing after all.
+/// Reads what is there; 0 means the end, `None` that there is nothing after all.
 fn read_some(input: &mut File, bytes: &mut [u8]) -> Result<Option<usize>, CameraError> {
     match input.read(bytes) {
         Ok(count) => Ok(Some(count)),
         Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-        // Somebody who shares the pipe made it one that does not block, and was faster.
+        // Another process made the shared pipe non-blocking and read first.
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(lost(error)),
     }
@@ -458,17 +459,17 @@ fn timeout(waited: Duration) -> CameraError {
     }
 }
 
-const ENDED: &str = "standard input ended before a whole picture came";
+const ENDED: &str = "standard input ended before a complete picture came";
 
 fn came_in(waited: Duration) -> String {
-    format!("standard input brought no whole picture in {waited:?}")
+    format!("standard input delivered no complete picture in {waited:?}")
 }
 
 /// What the stream seems to be, and what to do.
 fn no_picture(came: &str, head: &[u8]) -> CameraError {
     let seems = match head {
         [] => String::new(),
-        head => format!(", it seems to bring {}", guess(head)),
+        head => format!("; it seems to carry {}", guess(head)),
     };
     CameraError::Spent(format!("{came}{seems}: {ADVICE}"))
 }

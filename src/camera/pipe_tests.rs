@@ -23,7 +23,7 @@ fn camera(bytes: &[u8]) -> (PipeCamera, PipeWriter) {
     )
 }
 
-/// What the camera says when nothing more comes.
+/// The camera's error when nothing more comes.
 fn impatient(camera: &mut PipeCamera) -> CameraError {
     let patience = Patience::new(Duration::from_millis(30));
     let patience = std::mem::replace(&mut camera.patience, patience);
@@ -73,7 +73,7 @@ fn jpeg(grey: u8, size: u32) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// The same with a thumbnail inside of an APP1 segment.
+/// The same with a thumbnail inside an APP1 segment.
 fn jpeg_with_thumbnail(grey: u8) -> Vec<u8> {
     let (whole, thumbnail) = (jpeg(grey, 32), jpeg(9, 8));
     let length = u16::try_from(thumbnail.len() + 2).unwrap().to_be_bytes();
@@ -127,7 +127,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
     assert_eq!(camera.counts().damaged, 2);
-    // A picture that is cut by the next one.
+    // A picture cut short by the next one.
     writer.write_all(&a[..a.len() - 3]).unwrap();
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
@@ -153,7 +153,7 @@ fn pictures_that_are_too_large_are_refused_and_the_next_one_is_found() {
         impatient(&mut camera),
         CameraError::Timeout { .. }
     ));
-    // Longer than the buffer, without an end.
+    // Longer than the buffer, with no end.
     let endless = jpeg(1, 16);
     writer.write_all(&endless[..endless.len() - 2]).unwrap();
     let capacity = camera.stream.as_ref().unwrap().incoming.len();
@@ -200,13 +200,13 @@ fn a_file_gives_all_its_pictures() {
 
 #[test]
 fn what_is_no_stream_of_pictures_is_refused_with_advice() {
-    assert!(refused(b"").contains("ended before a whole picture"));
-    assert!(refused(b"hello, this is text").contains("ended before a whole picture"));
-    assert!(refused(b"hello, this is text").contains("to bring text"));
+    assert!(refused(b"").contains("ended before a complete picture"));
+    assert!(refused(b"hello, this is text").contains("ended before a complete picture"));
+    assert!(refused(b"hello, this is text").contains("to carry text"));
     assert!(refused(&[0, 0, 0, 1, 0x67, 1, 2, 3]).contains("--codec mjpeg"));
     assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").contains("brings a PNG picture"));
     let line = [b"YUV4MPEG2 W2 H2\nFRAME".as_slice(), &[b' '; 2000]].concat();
-    assert!(refused(&line).contains("line FRAME of 256 bytes"));
+    assert!(refused(&line).contains("FRAME line of at most 256 bytes"));
     assert!(refused(b"YUV4MPEG2 W640 H480\n").contains("raise max_width_px"));
     assert!(refused(b"YUV4MPEG2 W2 H2 C420p10\nFRAME\n").contains("C420p10"));
     assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("no end"));
@@ -237,13 +237,13 @@ fn a_stream_without_a_first_picture_is_given_up() {
         assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
     }
-    // Too few bytes to be sure: then it is the time that tells.
+    // Too few bytes to be sure: then the timeout decides.
     let whole = jpeg(1, 16);
     let (mut camera, _writer) = camera(&whole[..whole.len() - 40]);
     let error = impatient(&mut camera);
     assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
     assert!(
-        error.to_string().contains("no whole picture in 30ms"),
+        error.to_string().contains("no complete picture in 30ms"),
         "{error}"
     );
 }
@@ -262,7 +262,7 @@ fn an_endless_stream_of_noise_does_not_keep_us_reading() {
     std::thread::spawn(move || while writer.write_all(&[0x55; 4096]).is_ok() {});
     let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
     assert!(next(&mut camera).is_some());
-    // After a good picture it is waited for as long as the sender lives, a timeout after the other.
+    // After a good picture it waits for as long as the sender lives, one timeout after another.
     let error = impatient(&mut camera);
     assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
 }
@@ -285,7 +285,7 @@ fn a_sender_that_stalls_is_waited_for_in_slices_up_to_the_timeout() {
     for round in 0..2 {
         assert!(next(&mut camera).is_some());
         camera.patience = Patience::new(timeout);
-        // What does not become a picture is no reason to wait longer.
+        // Bytes that become no picture are no reason to wait longer.
         writer.write_all(&jpeg(1, 16)[..100]).unwrap();
         let (error, slices, waited) = stalls(&mut camera);
         assert!(
@@ -313,7 +313,7 @@ fn a_fast_sender_does_not_keep_us_reading() {
         assert!(next(&mut camera).is_some());
         assert!(clock::now() - begin < Duration::from_secs(5));
     }
-    // The sender may still wait for a processor; once it has had one, more than one picture lies in the pipe.
+    // The sender may still be waiting for a CPU; once it has run, more than one picture is in the pipe.
     for _ in 0..1000 {
         if camera.counts().stale > 0 {
             return;

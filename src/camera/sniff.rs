@@ -1,9 +1,9 @@
-//! What bytes on standard input are, when they are no stream of pictures.
+//! Guesses what bytes on standard input are when they are not a picture stream.
 
-/// So many bytes from the beginning tell.
+/// This many bytes from the beginning are enough.
 pub(super) const HEAD_BYTES: usize = 512;
 
-/// How other things begin: at this byte, with these bytes. No JPEG data begins so by chance.
+/// How other formats begin: at this offset, with these bytes. No JPEG data begins so by chance.
 const BEGINNINGS: [(usize, &[u8], &str); 17] = [
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"GIF8", "a GIF picture"),
@@ -24,7 +24,7 @@ const BEGINNINGS: [(usize, &[u8], &str); 17] = [
     (0, b"\x7fELF", "a program"),
 ];
 
-/// What `head` is beyond doubt, if it is something that is no stream of ours.
+/// What `head` certainly is, if it is a known format other than ours.
 pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     let begins = |&(at, with, _): &(usize, &[u8], _)| {
         head.get(at..).is_some_and(|rest| rest.starts_with(with))
@@ -32,12 +32,12 @@ pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     BEGINNINGS.iter().find(|b| begins(b)).map(|b| b.2)
 }
 
-/// What `head` looks like, when no picture was found.
+/// What `head` looks like, after no picture was found.
 pub(super) fn guess(head: &[u8]) -> &'static str {
     if let Some(name) = foreign(head) {
         return name;
     }
-    // The last character may be cut.
+    // The last character may be cut off.
     let is_text = match std::str::from_utf8(head) {
         Ok(_) => true,
         Err(error) => error.error_len().is_none(),

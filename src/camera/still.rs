@@ -1,7 +1,7 @@
-//! Picture files as a camera: each is shown for a number of frames, then the next one.
+//! Picture files as a camera: each is shown for a number of frames, then the next.
 //!
-//! One decoded picture is held at a time, and it is decoded once per change, not per frame. A file that cannot be read is
-//! reported once, counted as damaged and skipped; the camera cannot be opened when that is so for all of them.
+//! One decoded picture is held at a time, and it is decoded once per change, not per frame. An unreadable file is reported once,
+//! counted as damaged and skipped; the camera cannot be opened if all of them are unreadable.
 
 use super::pace::Pace;
 use super::picture::{Picture, PictureError, read_picture};
@@ -13,12 +13,12 @@ use crate::{built_in, clock, limits};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// File name endings that are taken from a folder.
+/// File name extensions that are picked up from a folder.
 pub(crate) const ENDINGS: [&str; 9] = [
     "bmp", "gif", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp",
 ];
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
     name: "still",
     read,
@@ -33,14 +33,14 @@ pub struct StillConfig {
     pub files: Vec<PathBuf>,
     /// How many frames each picture is shown for.
     pub frames_each: u32,
-    /// Start again after the last picture, for ever.
+    /// Start over after the last picture, for ever.
     pub repeat: bool,
-    /// Frames a second; 0 is as fast as they are taken.
+    /// Frames per second; 0 means unpaced.
     pub rate_fps: u32,
 }
 
 impl Default for StillConfig {
-    /// Each picture once for five frames, as fast as they are taken: with fewer than `frames_in_a_row` of `[decide]` no class is decided.
+    /// Each picture once for five frames, unpaced: with fewer than `frames_in_a_row` of `[decide]` no class is decided.
     fn default() -> Self {
         Self {
             files: Vec::new(),
@@ -72,7 +72,7 @@ fn read(table: &mut Table<'_, '_>, base: Base<'_>) -> Option<CameraConfig> {
     }))
 }
 
-/// A file or folder of any name.
+/// A file or folder, whatever its name.
 fn of_source(source: &str, own: &CameraConfig) -> Option<CameraConfig> {
     let config = match own {
         CameraConfig::Still(own) => own.clone(),
@@ -107,18 +107,18 @@ pub struct StillCamera {
     rate_fps: u32,
     pace: Pace,
     picture: Picture,
-    /// Index into `files` of the picture that is shown.
+    /// Index into `files` of the current picture.
     at: usize,
     /// For how many frames it has been shown.
     shown: u32,
-    /// Whether every file has had its turn once, so that bad ones have been reported.
+    /// Whether every file has had its turn, so that bad ones have been reported.
     reported: bool,
     sequence: u64,
     damaged: u64,
 }
 
 impl StillCamera {
-    /// Lists the files and decodes the first one that can be read.
+    /// Lists the files and decodes the first readable one.
     pub fn open(config: &StillConfig) -> Result<Self, CameraError> {
         let files = expand(&config.files)?;
         let mut camera = Self {
@@ -150,16 +150,16 @@ impl StillCamera {
         }
     }
 
-    /// The file that is shown.
+    /// The current file.
     pub fn file(&self) -> &Path {
         &self.files[self.at]
     }
 
-    /// Decodes the first readable file from `from` on. `Ok(false)` when there is none left and none failed.
+    /// Decodes the first readable file from `from` on. `Ok(false)` if none is left and none failed.
     fn load(&mut self, from: usize) -> Result<bool, PictureError> {
         let mut failed = None;
         for at in from..self.files.len() {
-            // The old picture goes first, so that there is never memory for two.
+            // The old picture is dropped first, so that two are never held at once.
             self.picture.rgb = Vec::new();
             match read_picture(&self.files[at]) {
                 Ok(picture) => {
@@ -180,7 +180,7 @@ impl StillCamera {
         failed.map_or(Ok(false), Err)
     }
 
-    /// Goes to the next picture; `false` at the end.
+    /// Moves on to the next picture; `false` at the end.
     fn advance(&mut self) -> Result<bool, CameraError> {
         if self.files.len() == 1 && self.repeat {
             self.shown = 0;
@@ -237,7 +237,7 @@ impl Camera for StillCamera {
         let sequence = self.sequence;
         self.sequence += 1;
         let frame = Frame::new(self.geometry(), &self.picture.rgb, clock::now(), sequence);
-        // A decoded picture is exactly as long as its size says.
+        // A decoded picture is exactly as long as its size requires.
         frame
             .map(Next::Frame)
             .map_err(|error| CameraError::Unusable(error.to_string()))
@@ -251,7 +251,7 @@ impl Camera for StillCamera {
     }
 }
 
-/// Folders become their picture files in name order; files stay, even missing ones (they are reported at their turn).
+/// Expands folders to their picture files in name order; files stay, even missing ones (they are reported at their turn).
 fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
     let mut files = Vec::new();
     for path in paths {
@@ -290,7 +290,7 @@ fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CameraError> {
     Ok(files)
 }
 
-/// Whether a file of a folder is taken, by its name: hidden ones are not.
+/// Whether a file in a folder is picked up, judged by its name: hidden ones are not.
 pub(crate) fn is_picture(file: &Path) -> bool {
     let hidden = file
         .file_name()

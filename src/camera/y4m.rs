@@ -1,8 +1,8 @@
 //! YUV4MPEG2 (Y4M): one header line, then frames, each a line that begins with `FRAME` and the planes without padding.
 //!
-//! 8 bits a sample; 4:2:0 of any siting is taken as it is (YU12), 4:2:2 is packed into YUYV, 4:4:4 is converted to RGB24,
-//! mono is GREY. Without `XCOLORRANGE` colour is limited range and mono is full range, as ffmpeg writes them; the other
-//! range is brought to that by a table.
+//! 8 bits per sample; 4:2:0 of any siting is used unchanged (YU12), 4:2:2 is packed into YUYV, 4:4:4 is converted to RGB24, mono
+//! is GREY. Without `XCOLORRANGE`, colour is limited range and mono is full range, as ffmpeg writes them; the other range is
+//! converted to that by a table.
 
 use crate::frame::{Geometry, PixelFormat};
 use std::ops::Range;
@@ -10,7 +10,7 @@ use std::ops::Range;
 /// How a Y4M stream begins.
 pub(super) const MAGIC: &[u8] = b"YUV4MPEG2 ";
 
-/// The longest header line and the longest `FRAME` line that are accepted.
+/// The longest accepted header line and `FRAME` line.
 pub(super) const LONGEST_HEADER_BYTES: usize = 1024;
 pub(super) const LONGEST_FRAME_LINE_BYTES: usize = 256;
 
@@ -22,13 +22,13 @@ enum Sampling {
     Yuv444,
 }
 
-/// What the header line says.
+/// The contents of the header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     width_px: u32,
     height_px: u32,
     sampling: Sampling,
-    /// Whether samples have the range that is not the usual one for their kind.
+    /// Whether samples have the less usual range for their kind.
     unusual_range: bool,
 }
 
@@ -81,7 +81,7 @@ impl Header {
         })
     }
 
-    /// The frames as they are handed out.
+    /// The geometry of the frames handed out.
     pub fn geometry(&self) -> Geometry {
         let format = match self.sampling {
             Sampling::Mono => PixelFormat::Grey,
@@ -104,7 +104,7 @@ impl Header {
         ((w, h), chroma)
     }
 
-    /// Bytes of a frame's planes. Sides are at most 65,535, so this fits 64 bits; `None` where it does not fit a `usize`.
+    /// Size of a frame's planes in bytes. Sides are at most 65,535, so this fits 64 bits; `None` if it does not fit a `usize`.
     pub fn payload_bytes(&self) -> Option<usize> {
         let ((w, h), (cw, ch)) = self.planes();
         w.checked_mul(h)?
@@ -129,17 +129,17 @@ impl Header {
         }
     }
 
-    /// Room that one frame with its line needs.
+    /// Room needed for one frame with its line.
     pub fn buffer_bytes(&self) -> Option<usize> {
         self.payload_bytes()?.checked_add(LONGEST_FRAME_LINE_BYTES)
     }
 
-    /// Whether frames can be handed out as they came.
+    /// Whether frames can be handed out unchanged.
     pub fn as_is(&self) -> bool {
         matches!(self.sampling, Sampling::Mono | Sampling::Yuv420) && !self.unusual_range
     }
 
-    /// Turns a frame's planes into what [`Header::geometry`] says. `out` has that many bytes.
+    /// Converts a frame's planes to [`Header::geometry`]. `out` has exactly that many bytes.
     pub fn unpack(&self, planes: &[u8], out: &mut [u8]) {
         let ((w, h), (cw, ch)) = self.planes();
         let luma_of = |v: u8| match (self.unusual_range, self.sampling) {
@@ -189,12 +189,12 @@ impl Header {
     }
 }
 
-/// What stands at the beginning of some bytes.
+/// What some bytes begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FrameLine {
-    /// A `FRAME` line, and all planes are there.
+    /// A `FRAME` line, followed by all planes.
     Planes(Range<usize>),
-    /// Perhaps a frame; more bytes must come.
+    /// Possibly a frame; more bytes are needed.
     More,
     /// No `FRAME` line.
     None,
@@ -212,7 +212,7 @@ fn rescale(value: i32, to: i32, from: i32, offset: i32) -> u8 {
     ((value * to + half) / from + offset).clamp(0, 255) as u8
 }
 
-/// BT.601 limited range, 16 fraction bits.
+/// BT.601 limited range, in fixed point with 16 fraction bits.
 fn rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
     let y = (i32::from(y) - 16) * 76_309 + (1 << 15);
     let (u, v) = (i32::from(u) - 128, i32::from(v) - 128);

@@ -1,6 +1,6 @@
-//! The board's displays: each is shown the newest scene. One that fails is closed and opened again later, and the others go on.
+//! The board's displays: each shows the newest scene. One that fails is closed and reopened later, and the others continue.
 //!
-//! A display is shown a scene in the loop, or on a thread of its own where its pictures take long ([`Apart`]).
+//! A display draws in the loop, or on its own thread if its pictures take long ([`Apart`]).
 
 use crate::care::Care;
 use crate::care::boot::Boot;
@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 
 /// Pause between two tries to open a failed display.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Pause between two looks for a display that comes while the board is booting.
+/// Pause between two checks for a display that appears while the board is booting.
 const BOOT_PAUSE: Duration = Duration::from_millis(50);
 
-/// One display of a board, and how it is opened: at start, and whenever it has failed.
+/// One display of a board, and how to open it: at start, and after each failure.
 #[derive(Clone)]
 pub struct OpenDisplay {
-    /// What log and messages call it, such as `display` or `display png`.
+    /// Its name in logs and messages, such as `display` or `display png`.
     pub name: String,
     /// Whether the board must not start without it.
     pub is_required: bool,
-    /// Whether its pictures take longer than a frame may wait.
+    /// Whether drawing takes longer than a frame may wait.
     pub is_slow: bool,
     /// Opens it.
     pub open: Open,
@@ -48,14 +48,14 @@ pub(super) struct Displays {
 struct Place {
     how: OpenDisplay,
     display: Option<Opened>,
-    /// What it said of itself when the board started.
+    /// Its description when the board started.
     description: String,
-    /// It has shown a scene since it was opened.
+    /// Whether it has shown a scene since it was opened.
     has_shown: bool,
     retry_at: Option<Instant>,
-    /// Why it was not there at start, until that is told.
+    /// Why it was missing at start, until that has been logged.
     absent: Option<DisplayError>,
-    /// What failed last on a thread of its own, until the thread has ended: two must not have the same device.
+    /// What last failed on its own thread, until that thread has ended: two must not use the same device.
     leaving: Option<Apart>,
 }
 
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Opened {
-    /// Shows the scene, or hands it over. `true` when a scene was shown.
+    /// Shows the scene, or hands it over. `true` if a scene was shown.
     fn show(&mut self, scene: &Scene<'_>) -> Result<bool, DisplayError> {
         match self {
             Self::Here(display) => display.show(scene).map(|()| true),
@@ -85,17 +85,17 @@ impl Opened {
 }
 
 impl Displays {
-    /// Opens all. Those that are not there and need not be are told as lost by [`Self::tell_absent`].
+    /// Opens all displays. [`Self::tell_absent`] later reports the optional ones that are missing.
     ///
     /// # Errors
-    /// [`Cause::Display`] for one that must be there and is not, or that is there and cannot be used.
+    /// [`Cause::Display`] for a required display that is missing, or for one that is present but unusable.
     pub fn open(all: Vec<OpenDisplay>, holds: Holds, care: &mut Care) -> Result<Self, Failure> {
         let has_others = all.len() > 1;
         let mut places = Vec::with_capacity(all.len());
         for how in all {
             let (display, description, absent) = match open_patiently(&how, &holds, care) {
                 Ok((display, description)) => (Some(display), description, None),
-                // A board without its panel still has its serial log, unless its file says that the panel must be there.
+                // A board without its panel still has its serial log, unless its file requires the panel.
                 Err(why @ DisplayError::Absent(_)) if !how.is_required => {
                     (None, String::new(), Some(why))
                 }
@@ -112,7 +112,7 @@ impl Displays {
                 display,
                 description,
                 has_shown: false,
-                // Also while the camera is waited for.
+                // Runs while the loop waits for the camera, too.
                 retry_at: absent.is_some().then(|| Instant::now() + PAUSE),
                 absent,
                 leaving: None,
@@ -121,7 +121,7 @@ impl Displays {
         Ok(Self { all: places, holds })
     }
 
-    /// What is shown on, for people.
+    /// What the scenes are shown on, for people.
     pub fn describe(&self) -> String {
         let open = self.all.iter().filter(|place| place.display.is_some());
         let words: Vec<_> = open.map(|place| place.description.as_str()).collect();
@@ -131,7 +131,7 @@ impl Displays {
         }
     }
 
-    /// Tells of the displays that were not there at start.
+    /// Reports the displays that were missing at start.
     pub fn tell_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
             if let Some(why) = place.absent.take() {
@@ -140,12 +140,12 @@ impl Displays {
         }
     }
 
-    /// Whether each of them shows scenes: none is lost, and none has yet to show its first one.
+    /// Whether all of them show scenes: none is lost, and none has yet to show its first one.
     pub fn all_show(&self) -> bool {
         self.all.iter().all(|place| place.has_shown)
     }
 
-    /// Shows the newest scene on all; `true` when one of them was lost or is back.
+    /// Shows the newest scene on all of them; `true` if one of them was lost or is back.
     pub fn show(&mut self, scene: &Scene<'_>, care: &mut Care, serial: &Serial) -> bool {
         let mut is_news = false;
         for (index, place) in self.all.iter_mut().enumerate() {
@@ -156,7 +156,7 @@ impl Displays {
                     None => Ok(false),
                 });
             is_news |= match result {
-                // Back is one that shows something, not one that can be opened.
+                // A display is back once it shows something, not once it can be opened.
                 Ok(true) => {
                     place.has_shown = true;
                     care.display_shows(index, &place.how.name, serial)
@@ -170,7 +170,7 @@ impl Displays {
 }
 
 impl Drop for Displays {
-    /// All that have threads close at once, rather than one after the other.
+    /// Those with threads all close at once rather than one after the other.
     fn drop(&mut self) {
         for place in &self.all {
             if let Some(Opened::Apart(apart)) = &place.display {
@@ -181,7 +181,7 @@ impl Drop for Displays {
 }
 
 impl Place {
-    /// Opens it again, when that is due.
+    /// Reopens it, if that is due.
     fn reopen(&mut self, holds: &Holds) -> Result<(), DisplayError> {
         if self.retry_at.is_none_or(|at| Instant::now() < at) {
             return Ok(());
@@ -195,7 +195,7 @@ impl Place {
         let display = open(&self.how, holds)?;
         self.description = match &display {
             Opened::Here(display) => display.describe(),
-            // What it is says its thread, once it is open.
+            // Its thread describes it once it is open.
             Opened::Apart(_) => self.how.name.clone(),
         };
         self.display = Some(display);
@@ -203,7 +203,7 @@ impl Place {
         Ok(())
     }
 
-    /// Closes it and tells; `true` when that is news.
+    /// Closes it and reports that; `true` if that is news.
     fn lose(&mut self, index: usize, why: &DisplayError, care: &mut Care, serial: &Serial) -> bool {
         if let Some(Opened::Apart(apart)) = self.display.take() {
             apart.abandon();
@@ -216,7 +216,7 @@ impl Place {
     }
 }
 
-/// Opens a display, or begins to on a thread of its own.
+/// Opens a display, or starts opening it on its own thread.
 fn open(how: &OpenDisplay, holds: &Holds) -> Result<Opened, DisplayError> {
     if how.is_slow {
         let apart = Apart::start(&how.name, how.open.clone(), holds)?;
@@ -225,7 +225,7 @@ fn open(how: &OpenDisplay, holds: &Holds) -> Result<Opened, DisplayError> {
     show::open_divided(&how.open, holds.regions).map(Opened::Here)
 }
 
-/// Opens a display until it is there, and says what it is; on a board that was booted just now, waits while its module may still be
+/// Tries to open a display until it is there, and describes it; on a freshly booted board, waits while its module may still be
 /// loading.
 fn open_patiently(
     how: &OpenDisplay,
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    /// Fails with its second picture, when it is the first display. Counts the displays that are open.
+    /// Fails on its second picture if it is the first display. Counts the displays that are open.
     struct Failing {
         pictures: u32,
         is_first: bool,
@@ -296,14 +296,14 @@ mod tests {
         }
     }
 
-    /// Has a lost display opened again now.
+    /// Makes a lost display due for reopening now.
     fn make_due(displays: &mut Displays) {
         for retry_at in displays.all.iter_mut().filter_map(|p| p.retry_at.as_mut()) {
             *retry_at = Instant::now();
         }
     }
 
-    /// Shows until it is news, for a while.
+    /// Shows until there is news, for a while.
     fn news(displays: &mut Displays, care: &mut Care, serial: &Serial) {
         let began = Instant::now();
         while !displays.show(&SCENE, care, serial) {
@@ -345,7 +345,7 @@ mod tests {
             // Until then nothing is tried.
             assert!(!displays.show(&SCENE, &mut care, &serial));
             assert_eq!(opened.load(Ordering::SeqCst), 1);
-            // The second opening fails, which is no news; the third does not.
+            // The second opening fails, which is no news; the third succeeds.
             while opened.load(Ordering::SeqCst) < 2 || displays.all[0].display.is_some() {
                 make_due(&mut displays);
                 assert!(!displays.show(&SCENE, &mut care, &serial));
@@ -360,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Blocks in its picture as long as somebody holds the lock.
+    /// Blocks while drawing as long as the lock is held elsewhere.
     struct Blocking(Arc<Mutex<()>>);
 
     impl Display for Blocking {

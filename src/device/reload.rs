@@ -1,5 +1,5 @@
-//! SIGHUP: the board file is read anew. Thresholds and the policy are taken over under way; of what else has changed it is told that
-//! it needs a restart. A file with a fault changes nothing.
+//! SIGHUP: rereads the board file. Thresholds and the policy are applied while running; other changes are logged as needing a
+//! restart. A file with a fault changes nothing.
 
 use super::Device;
 use crate::Failure;
@@ -7,11 +7,11 @@ use crate::board::Board;
 use crate::decide::DecideConfig;
 use std::sync::atomic::AtomicBool;
 
-/// Reads the board anew when it is asked for.
+/// Rereads the board on request.
 pub struct Reload<'a> {
-    /// Becomes true when somebody asks (a signal).
+    /// Becomes true on request (a signal).
     pub wanted: &'a AtomicBool,
-    /// The board as it is now, with what the command line replaces.
+    /// The current board, with the command line's overrides.
     pub read: &'a dyn Fn() -> Result<Board, Failure>,
 }
 
@@ -24,13 +24,13 @@ impl std::fmt::Debug for Reload<'_> {
 }
 
 impl Device {
-    /// Takes over what may change while frames are classified.
+    /// Applies what may change while frames are classified.
     pub(super) fn reload(&mut self, reload: &Reload<'_>) {
         let new = match (reload.read)() {
             Ok(new) => new,
             Err(failure) => {
                 log::error!(
-                    "read the board file anew: {failure}; nothing of it is taken, the board goes on as before"
+                    "reread the board file: {failure}; nothing is applied, the board continues as before"
                 );
                 return;
             }
@@ -51,10 +51,10 @@ impl Device {
             taken.push("policy");
         }
         let taken = match taken.is_empty() {
-            true => "nothing that is taken over has changed".to_owned(),
-            false => format!("{} taken over", taken.join(" and ")),
+            true => "nothing that applies without a restart has changed".to_owned(),
+            false => format!("{} applied", taken.join(" and ")),
         };
-        log::info!("read the board file anew: {taken}");
+        log::info!("reread the board file: {taken}");
         if !restart.is_empty() {
             log::warn!(
                 "these have changed and need a restart: {}",
@@ -64,7 +64,7 @@ impl Device {
     }
 }
 
-/// The new numbers, for the classes as they are called and merged now.
+/// The new thresholds, for the classes as they are currently renamed and merged.
 fn thresholds(old: &DecideConfig, new: DecideConfig) -> DecideConfig {
     DecideConfig {
         unknown_label: old.unknown_label.clone(),
@@ -73,7 +73,7 @@ fn thresholds(old: &DecideConfig, new: DecideConfig) -> DecideConfig {
     }
 }
 
-/// The keys that have changed and are looked at when the program starts, alone.
+/// The changed keys that are read only at start.
 fn needing_restart(old: &Board, new: &Board) -> Vec<&'static str> {
     let keys = [
         ("model", old.model != new.model),

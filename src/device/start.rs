@@ -1,7 +1,7 @@
-//! The start: everything is loaded and opened, the network has run once, and the memory pool is sealed.
+//! Startup: everything is loaded and opened, the network has run once, and the memory pool is sealed.
 //!
-//! The model comes first, then the display, so that it can say what is waited for, then the camera. Where somebody watches
-//! over the board ([`Care::is_supervised`]) a camera that is not there is waited for as the policy says.
+//! The model comes first, then the display, so that it can show what is being waited for, then the camera. On a supervised board
+//! ([`Care::is_supervised`]) the policy says how long to wait for a missing camera.
 
 use super::displays::Displays;
 use super::views::{self, Views};
@@ -26,26 +26,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// What a device is made of.
+/// The parts of a device.
 pub struct Parts {
-    /// What holds for it.
+    /// Its settings.
     pub board: Board,
     /// The network that it runs.
     pub model: Model,
-    /// Where it tells what happens.
+    /// Where it reports events.
     pub serial: Serial,
     /// Its camera.
     pub open_camera: OpenCamera,
     /// Its displays.
     pub displays: Vec<OpenDisplay>,
-    /// Who looks after it.
+    /// What supervises it.
     pub care: Care,
 }
 
 impl Device {
     /// Loads and opens everything, runs the network once, and seals the memory pool.
     ///
-    /// `care` looks after the board; `stop` ends the waiting for a camera, with an error that the caller ignores.
+    /// `care` supervises the board; `stop` ends the wait for a camera, with an error that the caller ignores.
     pub fn start(
         board: Board,
         model: Model,
@@ -69,7 +69,7 @@ impl Device {
         Self::start_labelled(parts, labelling, stop)
     }
 
-    /// The same with a camera and displays of one's own, instead of those that the board names, and nobody watching.
+    /// The same with the caller's camera and displays instead of those that the board names, unsupervised.
     pub fn start_with(
         board: Board,
         model: Model,
@@ -88,7 +88,7 @@ impl Device {
         Self::start_watched(parts, &AtomicBool::new(false))
     }
 
-    /// The same with everything of one's own.
+    /// The same with all parts given by the caller.
     pub fn start_watched(parts: Parts, stop: &AtomicBool) -> Result<Self, Failure> {
         let labelling = Labelling::of(&parts.board, &parts.model)?;
         Self::start_labelled(parts, labelling, stop)
@@ -187,7 +187,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Each part by its name, for the start's log.
+    /// Each part with its name, for the log at start.
     fn described(&self, model: String) -> Vec<(&'static str, String)> {
         let Board {
             name,
@@ -209,7 +209,7 @@ impl Device {
     }
 }
 
-/// What makes the network's input of a frame, with its tables for the frames that the camera brings.
+/// Turns frames into the network's input, with its tables for the frames that the camera delivers.
 fn prepared(
     board: &Board,
     model: &Model,
@@ -235,7 +235,7 @@ fn prepared(
     Ok(preprocess)
 }
 
-/// How the displays of a board are opened.
+/// How a board's displays are opened.
 fn displays_of(configs: &[DisplayConfig], own: Option<&'static Letters>) -> Vec<OpenDisplay> {
     let names = DisplayConfig::names(configs);
     let open = |(config, name): (&DisplayConfig, String)| {
@@ -261,7 +261,7 @@ fn holds(board: &Board, model: &Model, shown: &Arc<[String]>) -> Holds {
         labels: Arc::clone(shown),
         unknown_label: board.decide.unknown_label.as_str().into(),
         picture_bytes: width_px as usize * height_px as usize * 3,
-        // One part alone has the whole display.
+        // A single region has the whole display.
         regions: if board.regions.len() > 1 {
             board.regions.len()
         } else {
@@ -270,7 +270,7 @@ fn holds(board: &Board, model: &Model, shown: &Arc<[String]>) -> Holds {
     }
 }
 
-/// Opens the camera; where somebody watches, waits for one as long as the policy allows, and tells why once.
+/// Opens the camera; on a supervised board, waits for one as long as the policy allows and logs why once.
 fn open_camera_patiently(
     open: &mut OpenCamera,
     care: &mut Care,
@@ -305,7 +305,7 @@ fn open_camera_patiently(
     }
 }
 
-/// The geometry of a frame behind the JPEG decoder.
+/// The geometry of a frame after JPEG decoding.
 fn decoded(geometry: Geometry) -> Geometry {
     match geometry.format {
         PixelFormat::Mjpeg => {

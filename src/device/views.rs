@@ -1,7 +1,7 @@
 //! What is classified: the whole picture, or regions of it in turn, each with its own decision.
 //!
-//! Frame n is for region n mod count. So a region's verdict is made anew only with every count-th frame, and is live for as
-//! many times as long as the one of a whole picture would be.
+//! Frame n is for region n mod count. So a region's verdict is renewed only every count-th frame, and stays live count times as
+//! long as a whole picture's would.
 
 use super::LIVE_FOR;
 use crate::board::Region;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// All regions, at least one: the whole picture counts as one without a name.
 pub(super) struct Views {
     pub all: Vec<View>,
-    /// Whose turn it is.
+    /// Index of the region whose turn it is.
     turn: usize,
 }
 
@@ -22,13 +22,13 @@ pub(super) struct Views {
 pub(super) struct View {
     name: Option<String>,
     decider: Decider,
-    /// The newest verdict, and when it was made; `None` before the first one and after a loss of the camera.
+    /// The newest verdict, and when it was made; `None` before the first one and after the camera was lost.
     verdict: Option<(Verdict, Instant)>,
 }
 
 impl View {
-    /// Takes the scores of the region's own frame. Also gives whether there is something to tell: another class, or the first
-    /// verdict since the start or since the camera was lost.
+    /// Takes the scores of the region's own frame. Also returns whether there is something to report: a different class, or the
+    /// first verdict since the start or since the camera was lost.
     pub fn step(&mut self, scores: &[f32], captured_at: Duration) -> (Verdict, bool) {
         let verdict = self.decider.step(scores, captured_at);
         let is_told = self.verdict.is_none() || verdict.changed;
@@ -46,7 +46,7 @@ impl View {
         self.verdict.as_ref().map(|(verdict, _)| verdict)
     }
 
-    /// The newest verdict, unless it is older than this.
+    /// The newest verdict, unless it is too old.
     fn verdict_within(&self, limit: Duration) -> Option<&Verdict> {
         let (verdict, made_at) = self.verdict.as_ref()?;
         (made_at.elapsed() <= limit).then_some(verdict)
@@ -73,22 +73,22 @@ impl Views {
         Self { all, turn: 0 }
     }
 
-    /// The region that the next frame is for. A frame that turns out to be of no use is its turn all the same, so that one bad
-    /// region does not keep the others waiting.
+    /// The region that the next frame is for. An unusable frame still uses up its turn, so that one bad region does not hold up
+    /// the others.
     pub fn next_turn(&mut self) -> usize {
         let turn = self.turn;
         self.turn = (turn + 1) % self.all.len();
         turn
     }
 
-    /// All decide by these numbers from now on.
+    /// Applies these thresholds to all of them from now on.
     pub fn follow(&mut self, config: &DecideConfig) {
         for view in &mut self.all {
             view.decider.follow(config.clone());
         }
     }
 
-    /// Nothing that was seen counts any more.
+    /// Drops all verdicts and their history.
     pub fn forget(&mut self) {
         for view in &mut self.all {
             view.decider.reset();
@@ -96,7 +96,7 @@ impl Views {
         }
     }
 
-    /// What a display shows of each; `preprocess` has their pictures, when frames come.
+    /// What a display shows of each; `preprocess` has their pictures once frames arrive.
     pub fn regions<'a>(
         &'a self,
         preprocess: Option<&'a Preprocess>,

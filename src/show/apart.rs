@@ -1,10 +1,10 @@
-//! A display with a thread of its own, for one whose pictures take longer than a frame may wait: ink that moves, a slow bus.
+//! A display on its own thread, for displays whose pictures take longer than a frame may wait: moving ink, a slow bus.
 //!
-//! The loop puts the newest scene into a slot and goes on; the thread takes what lies there when it is done with the scene before.
-//! So a slow display misses scenes in between, shows none that is older than it must be, and holds up neither frames nor
-//! other displays. It is opened, drawn on and closed on its thread alone, so it need not be able to move between threads.
+//! The loop puts the newest scene into a slot and continues; the thread takes it once it has finished the previous scene. So a
+//! slow display skips scenes in between, never shows one older than necessary, and holds up neither frames nor other displays. It
+//! is opened, drawn on and closed only on its thread, so it need not be `Send`.
 //!
-//! A thread lives as long as its display: when that fails, both end, and another one is made to try again.
+//! A thread lives as long as its display: when the display fails, both end, and a new pair is created to try again.
 
 use super::copy::{Holds, SceneCopy};
 use super::{Display, DisplayError, Scene};
@@ -12,16 +12,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// The longest that opening or one picture may take; the slowest e-paper needs some seconds for a full refresh.
+/// The longest that opening or one picture may take; the slowest e-paper needs several seconds for a full refresh.
 const BUSY_LIMIT: Duration = Duration::from_secs(30);
-/// When the program ends, it waits so long for the last scene to be shown and the display to be closed.
+/// When the program ends, how long it waits for the last scene to be shown and the display to be closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
-/// How often it is looked whether a thread has ended.
+/// How often to check whether a thread has ended.
 const LOOK_PERIOD: Duration = Duration::from_millis(20);
-/// A display draws in the stack of this thread.
+/// A display draws on the stack of this thread.
 const STACK_BYTES: usize = 512 << 10;
 
-/// Opens a display, on whatever thread it is called.
+/// Opens a display, on whichever thread calls it.
 pub type Open = Arc<dyn Fn() -> Result<Box<dyn Display>, DisplayError> + Send + Sync>;
 
 /// A display on its thread.
@@ -38,17 +38,17 @@ struct Shared {
     changed: Condvar,
 }
 
-/// What the loop and the thread tell each other.
+/// The state shared by the loop and the thread.
 #[derive(Debug)]
 struct Slot {
     next: SceneCopy,
-    /// `next` was not taken yet.
+    /// `next` has not been taken yet.
     is_new: bool,
-    /// What the display says of itself, once it is open.
+    /// The display's description, once it is open.
     opened: Option<String>,
-    /// Since when it is being opened or drawn on.
+    /// When the current opening or drawing began.
     busy_since: Option<Instant>,
-    /// A scene has been shown since it was last asked.
+    /// Whether a scene has been shown since the last query.
     is_shown: bool,
     failed: Option<DisplayError>,
     is_ending: bool,
@@ -56,7 +56,7 @@ struct Slot {
 
 impl Shared {
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        // Nothing that holds the lock can panic half way, so what it guards is whole.
+        // No holder of the lock can panic halfway, so the guarded state is consistent.
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,7 +100,7 @@ impl Apart {
         })
     }
 
-    /// Waits until the display is open; what it says of itself.
+    /// Waits until the display is open; returns its description.
     pub fn wait_until_open(&self) -> Result<String, DisplayError> {
         loop {
             self.check()?;
@@ -108,16 +108,16 @@ impl Apart {
             if let Some(described) = &slot.opened {
                 return Ok(described.clone());
             }
-            // A thread that has ended by a panic wakes nobody, so no wait is long.
+            // A thread that ended by a panic wakes nobody, so each wait is short.
             let waited = self.shared.changed.wait_timeout(slot, LOOK_PERIOD);
             drop(waited);
         }
     }
 
-    /// Puts `scene` where the thread takes it from. `true` when a scene has been shown since the last call.
+    /// Hands `scene` to the thread. `true` if a scene has been shown since the last call.
     ///
     /// # Errors
-    /// The display's, of the scene before or of its opening; or that it is busy with one picture for too long.
+    /// The display's, from the previous scene or from its opening; or that it has been busy with one picture for too long.
     pub fn show(&self, scene: &Scene<'_>) -> Result<bool, DisplayError> {
         self.check()?;
         let mut slot = self.shared.slot();
@@ -135,7 +135,7 @@ impl Apart {
             return Err(error);
         }
         if self.is_over() {
-            let why = "its thread has ended, which is a fault of Eyelet's: please report it";
+            let why = "its thread has ended, which is a bug in Eyelet: please report it";
             return Err(DisplayError::Failed(why.to_owned()));
         }
         match slot.busy_since.map(|since| since.elapsed()) {
@@ -153,7 +153,7 @@ impl Apart {
         }
     }
 
-    /// Has the thread end as soon as it can, without the scene that it may not have taken yet.
+    /// Makes the thread end as soon as possible, discarding a scene that it has not taken yet.
     pub fn abandon(&self) {
         let mut slot = self.shared.slot();
         slot.is_new = false;
@@ -162,13 +162,13 @@ impl Apart {
         self.shared.changed.notify_all();
     }
 
-    /// Has the thread show the scene that it may not have taken yet, and end.
+    /// Makes the thread show any scene that it has not taken yet, and then end.
     pub fn end(&self) {
         self.shared.slot().is_ending = true;
         self.shared.changed.notify_all();
     }
 
-    /// Whether the thread has ended, and the display is closed.
+    /// Whether the thread has ended and the display is closed.
     pub fn is_over(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
@@ -183,13 +183,13 @@ impl Drop for Apart {
             std::thread::sleep(LOOK_PERIOD);
         }
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            // A panic was told when it came.
+            // A panic was reported when it happened.
             let _ = thread.join();
         }
     }
 }
 
-/// The thread: opens the display and shows what is newest, until it fails or is told to end.
+/// The thread: opens the display and shows the newest scene until it fails or is told to end.
 fn serve(shared: &Shared, open: &Open, mut own: SceneCopy, regions: usize) {
     let mut display = match super::open_divided(open, regions) {
         Ok(display) => display,
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// What a display does with the picture of this rate.
+    /// What a display does with a picture that has this rate.
     const FAILS: f32 = 13.0;
     const PANICS: f32 = 14.0;
     const HANGS: f32 = 15.0;
@@ -296,7 +296,7 @@ mod tests {
         (apart, receiver)
     }
 
-    /// The error that comes within a while.
+    /// The error, which must come within a while.
     fn error_of(apart: &Apart) -> String {
         let began = Instant::now();
         loop {
@@ -332,14 +332,14 @@ mod tests {
             (FAILS, "torn"),
             (
                 PANICS,
-                "its thread has ended, which is a fault of Eyelet's: please report it",
+                "its thread has ended, which is a bug in Eyelet: please report it",
             ),
             (
                 HANGS,
                 "it has been busy with one picture for 0 s; check its cable and power",
             ),
         ] {
-            // To tell of a panic takes a moment too.
+            // Reporting a panic takes a moment too.
             let limit = match rate {
                 HANGS => Duration::from_millis(100),
                 _ => BUSY_LIMIT,

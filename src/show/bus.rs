@@ -1,8 +1,8 @@
-//! The buses of panels that no driver of the kernel shows: spidev, i2c-dev and the lines of GPIO chips. What cannot be opened says
-//! what switches it on.
+//! The buses of panels that no kernel driver handles: spidev, i2c-dev and the lines of GPIO chips. The error for a node that
+//! cannot be opened says what enables it.
 //!
-//! Bytes go out by plain `write`: the SPI and I2C devices of linux-embedded-hal allocate with each transfer, and the frame path
-//! must not. What a panel sees of a bus are the traits here, so that tests put a played panel in its place.
+//! Bytes are sent by plain `write`: the SPI and I2C devices of linux-embedded-hal allocate with each transfer, which is not
+//! allowed in the frame path. A panel sees its bus only through the traits here, so tests can substitute a simulated panel.
 
 pub mod gpio;
 pub mod i2c;
@@ -14,22 +14,22 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The way to a panel's controller: bytes that are commands, and bytes that are their parameters or pixels.
+/// The connection to a panel's controller: bytes are either commands, or parameters and pixels.
 pub trait Wire: Send {
     /// Sends a command.
     ///
     /// # Errors
-    /// Those of the bus. What the controller has taken is not known then.
+    /// Those of the bus. What the controller has received is then unknown.
     fn command(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Sends what belongs to the last command.
+    /// Sends data that belongs to the last command.
     ///
     /// # Errors
     /// As for a command.
     fn data(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// A pin that the board drives.
+/// An output pin of the board.
 pub trait Output: Send {
     /// Drives it high or low.
     ///
@@ -38,7 +38,7 @@ pub trait Output: Send {
     fn set(&mut self, high: bool) -> io::Result<()>;
 }
 
-/// A pin that the panel drives.
+/// An input pin of the board, driven by the panel.
 pub trait Input: Send {
     /// Whether it is high.
     ///
@@ -47,21 +47,21 @@ pub trait Input: Send {
     fn is_high(&mut self) -> io::Result<bool>;
 }
 
-/// Everything that a panel's module is wired to.
+/// Everything that a panel module is wired to.
 pub struct Wiring {
     /// Commands and data.
     pub wire: Box<dyn Wire>,
-    /// The reset pin, low while it resets.
+    /// The reset pin, active low.
     pub reset: Option<Box<dyn Output>>,
-    /// The backlight, dark until the first picture.
+    /// The backlight, off until the first picture.
     pub backlight: Option<Box<dyn Output>>,
     /// Waits.
     pub delay: Box<dyn DelayNs + Send>,
 }
 
 impl Wiring {
-    /// Resets the controller, where its reset pin is wired: low for 2 ms, then a wait of `settle_ms`. Waveshare's e-paper boards
-    /// switch their supply by this pin, and need it as short as that (its examples; GxEPD2's README).
+    /// Resets the controller if its reset pin is wired: low for 2 ms, then a wait of `settle_ms`. Waveshare's e-paper boards
+    /// switch their supply with this pin and need the pulse this short (its examples; GxEPD2's README).
     ///
     /// # Errors
     /// Those of the GPIO chip.
@@ -77,18 +77,18 @@ impl Wiring {
     }
 }
 
-/// What switches a kind of node on.
+/// What enables a kind of device node.
 #[derive(Debug, Clone, Copy)]
 struct Remedy {
-    /// How the names of such nodes in `/dev` begin.
+    /// Prefix of such nodes' names in `/dev`.
     prefix: &'static str,
-    /// What a node lacks that is not there.
+    /// Why a node may be missing.
     absent: &'static str,
     /// Who may open them.
     group: &'static str,
 }
 
-/// A node that cannot be opened, with what to do.
+/// The error for a node that cannot be opened, with what to do.
 fn cannot_open(node: &Path, error: &io::Error, remedy: Remedy) -> DisplayError {
     let path = node.display();
     match error.kind() {
@@ -112,19 +112,19 @@ fn cannot_open(node: &Path, error: &io::Error, remedy: Remedy) -> DisplayError {
     }
 }
 
-/// A panel that does not take what sets it up.
+/// The error for a panel that rejects its setup.
 pub(super) fn cannot_set_up(name: &str, error: &io::Error) -> String {
     format!("cannot set the display {name} up: {error}; check its wiring and power")
 }
 
-/// A panel that was set up and takes nothing more.
+/// The error for a panel that was set up but rejects what follows.
 pub(super) fn cannot_write(name: &str, error: &io::Error) -> DisplayError {
     DisplayError::Failed(format!(
         "cannot write to the display {name}: {error}; check its wiring and power"
     ))
 }
 
-/// The nodes of `/dev` whose names begin so, in order.
+/// The nodes of `/dev` with this prefix, in order.
 fn nodes(prefix: &str) -> Vec<String> {
     let entries = fs::read_dir("/dev").into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
@@ -132,7 +132,7 @@ fn nodes(prefix: &str) -> Vec<String> {
         .filter(|name| name.starts_with(prefix))
         .map(|name| format!("/dev/{name}"))
         .collect();
-    // By length first: gpiochip2 is before gpiochip10.
+    // Shorter names first: gpiochip2 comes before gpiochip10.
     names.sort_by_key(|name| (name.len(), name.clone()));
     names
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex, PoisonError};
 
-    /// A pin and a clock that write down what happens.
+    /// A pin and a clock that record what happens.
     #[derive(Clone, Default)]
     struct Notes(Arc<Mutex<Vec<String>>>);
 

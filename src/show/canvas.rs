@@ -1,8 +1,8 @@
-//! The picture that is drawn, in memory: packed 8-bit RGB whatever the display's depth, allocated once at start.
+//! The picture being drawn, in memory: packed 8-bit RGB whatever the display's depth, allocated once at start.
 //!
-//! It is a `DrawTarget` of embedded-graphics, and has beside that what that crate lacks: blending, for smooth edges. On a
-//! display of [`Depth::Mono`] nothing is blended: a pixel that is covered by half or more is set. Coordinates may lie
-//! anywhere; what is outside of the picture is dropped.
+//! It is a `DrawTarget` of embedded-graphics, and adds what that crate lacks: blending, for smooth edges. On a display of
+//! [`Depth::Mono`] nothing is blended: a pixel that is at least half covered is set. Coordinates may be anywhere; drawing outside
+//! the picture is clipped.
 
 use crate::toml_file::Word;
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
@@ -13,7 +13,7 @@ use std::convert::Infallible;
 /// A colour, R, G, B.
 pub type Rgb = [u8; 3];
 
-/// Bits a pixel of a display.
+/// Colour depth of a display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     /// Black and white.
@@ -32,10 +32,10 @@ impl Word for Depth {
     ];
 }
 
-/// By how much the drawing is turned, clockwise, on its way to the panel.
+/// How far the drawing is rotated, clockwise, on its way to the panel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// As drawn.
+    /// Not rotated.
     None,
     /// A quarter turn.
     Quarter,
@@ -57,7 +57,7 @@ impl Rotation {
         }
     }
 
-    /// The size of the drawing for a panel of this size (and the other way round).
+    /// The size of the drawing for a panel of this size (and vice versa).
     pub fn turn(self, (width_px, height_px): (u32, u32)) -> (u32, u32) {
         match self {
             Self::None | Self::Half => (width_px, height_px),
@@ -66,17 +66,17 @@ impl Rotation {
     }
 }
 
-/// How the drawing lies on the panel: turned, then mirrored.
+/// Orientation of the drawing on the panel: rotated, then mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Orientation {
-    /// By how much it is turned.
+    /// The rotation.
     pub rotation: Rotation,
-    /// Whether left and right of the turned drawing are swapped.
+    /// Whether left and right of the rotated drawing are swapped.
     pub mirror: bool,
 }
 
 impl Orientation {
-    /// As drawn.
+    /// Unchanged.
     pub const UPRIGHT: Self = Self {
         rotation: Rotation::None,
         mirror: false,
@@ -125,13 +125,13 @@ impl Canvas {
         &self.rgb[y as usize * stride_bytes..][..stride_bytes]
     }
 
-    /// The pixel at `x`, `y`, which must lie inside.
+    /// The pixel at `x`, `y`, which must be inside.
     pub fn pixel(&self, x: u32, y: u32) -> Rgb {
         let at = (y as usize * self.width_px as usize + x as usize) * 3;
         [self.rgb[at], self.rgb[at + 1], self.rgb[at + 2]]
     }
 
-    /// Row `y` of a panel on which the drawing lies so, into `out` (three bytes a pixel of the panel's width).
+    /// Writes row `y` of a panel with this orientation into `out` (three bytes per pixel of the panel's width).
     pub fn turned_row(&self, orientation: Orientation, y: u32, out: &mut [u8]) {
         let Orientation { rotation, mirror } = orientation;
         let (panel_width_px, panel_height_px) = rotation.turn((self.width_px, self.height_px));
@@ -155,7 +155,7 @@ impl Canvas {
         }
     }
 
-    /// `pixels` pixels of row `y` from `x` on, which must all lie inside.
+    /// `pixels` pixels of row `y`, starting at `x`, which must all be inside.
     pub fn row_part_mut(&mut self, x: i32, y: i32, pixels: usize) -> &mut [u8] {
         let at = y as usize * self.width_px as usize + x as usize;
         &mut self.rgb[at * 3..][..pixels * 3]
@@ -168,7 +168,7 @@ impl Canvas {
         }
     }
 
-    /// Lays `colour` over one pixel, `coverage` of 255 thick.
+    /// Blends `colour` over one pixel, with an opacity of `coverage` / 255.
     pub fn blend(&mut self, x: i32, y: i32, colour: Rgb, coverage: u8) {
         let Some(at) = self.index(x, y) else { return };
         let coverage = match self.depth {
@@ -182,7 +182,7 @@ impl Canvas {
         }
     }
 
-    /// Fills the part of `area` that lies inside.
+    /// Fills the part of `area` that is inside.
     pub fn fill(&mut self, area: Rectangle, colour: Rgb) {
         let area = area.intersection(&self.bounding_box());
         let Some(first) = self.index(area.top_left.x, area.top_left.y) else {
@@ -198,7 +198,7 @@ impl Canvas {
         }
     }
 
-    /// Fills `area` with its corners rounded off.
+    /// Fills `area` with rounded corners.
     pub fn fill_rounded(&mut self, area: Rectangle, radius_px: u32, colour: Rgb) {
         let radius_px = radius_px.min(area.size.width / 2).min(area.size.height / 2);
         let radius = radius_px as f32;
@@ -206,7 +206,7 @@ impl Canvas {
             area.size.width.saturating_sub(radius_px),
             area.size.height.saturating_sub(radius_px),
         );
-        // How far pixel `i` of a side lies in the rounding at either end, from the circle's centre to the pixel's.
+        // How deep pixel `i` of a side is in the rounding at either end, from the circle's centre to the pixel's.
         let beyond = |i: u32, end: u32| {
             if i < radius_px {
                 radius - i as f32 - 0.5

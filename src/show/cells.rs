@@ -1,14 +1,14 @@
-//! Where everything stands on a display that several regions share: one cell a region, all of the same size, in as many columns
-//! as make the cells most like a line of text with its picture.
+//! The layout of a display shared by several regions: one cell per region, all of the same size, in the number of columns that
+//! makes the cells most like a line of text with its picture.
 //!
 //! | height of a cell | arrangement |
 //! |---|---|
-//! | 50 px and more | name above, label below it, percent and bar at the foot; the region's picture at the left where it has 40 px (never on small black-and-white displays) |
-//! | 26 px and more (34 in colour) | name and percent above, label below them, bar at the foot |
-//! | below that | name, label and percent in one line, over the bar; no bar below 12 px |
-//! | on paper | name and label alone: above each other from 26 px (34) on, else in one line |
+//! | 50 px and more | name above, label below it, percent and bar at the bottom; the region's picture on the left if it has 40 px (never on small black-and-white displays) |
+//! | 26 px and more (34 in colour) | name and percent above, label below them, bar at the bottom |
+//! | less than that | name, label and percent in one line, above the bar; no bar below 12 px |
+//! | on paper | only name and label: one above the other from 26 px (34), otherwise in one line |
 //!
-//! The frame rate has a line at the foot of the display where the cells have 18 px all the same.
+//! The frame rate has a line at the bottom of the display if that leaves the cells at least 18 px.
 //!
 //! The invariants are those of [`super::layout`].
 
@@ -17,58 +17,58 @@ use super::layout::{Doubt, Part, Room, Surface, face, percent_width, square};
 use crate::show::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
-/// The lowest line that is legible: in black and white, in colour.
+/// The lowest legible line: in black and white, in colour.
 const LINE_MIN_PX: [i32; 2] = [8, 10];
-/// The narrowest cell that has room for a name, a label and a percent; with others beside it, each needs more.
+/// The narrowest cell with room for a name, a label and a percent; with other cells beside it, each needs more.
 const WIDTH_MIN_PX: [i32; 2] = [96, 120];
-/// The lowest cell that the frame rate leaves its line to.
+/// The lowest cell next to which the frame rate gets its own line.
 const WITH_STATUS_MIN_PX: i32 = 18;
-/// The lowest cell with its parts above each other: in black and white, in colour.
+/// The lowest cell with its parts one above the other: in black and white, in colour.
 const BLOCK_MIN_PX: [i32; 2] = [26, 34];
-/// The lowest cell with room for a name, a label and a percent in lines of their own.
+/// The lowest cell with room for name, label and percent on separate lines.
 const TALL_MIN_PX: i32 = 50;
-/// What is between a picture and the words beside it, of what is between two cells.
+/// The gap between a picture and the words beside it, as a fraction of the gap between two cells.
 const PICTURE_GAP: Part = Part(3, 2);
 /// The name's width in a cell of one line.
 const NAME: Part = Part(3, 8);
-/// The highest line that names are set in there, of their width: long ones must fit.
+/// The highest line for names there, as a fraction of their width: long ones must fit.
 const NAME_LINE_MOST: Part = Part(2, 5);
-/// The percent's line there, of the cell's height.
+/// The percent's line there, as a fraction of the cell's height.
 const PERCENT: Part = Part(2, 3);
-/// The smallest picture that shows anything.
+/// The smallest useful picture.
 const PICTURE_MIN_PX: i32 = 40;
 
-/// The places of a divided display.
+/// The layout of a divided display.
 #[derive(Debug, Clone)]
 pub struct Cells {
-    /// One a region, row by row.
+    /// One per region, row by row.
     pub cells: Vec<Cell>,
     /// The frame rate.
     pub status: Option<Rectangle>,
-    /// Face of the names.
+    /// Typeface of the names.
     pub name_face: Face,
-    /// Face of the status.
+    /// Typeface of the status.
     pub status_face: Face,
 }
 
 /// One region's places.
 #[derive(Debug, Clone, Copy)]
 pub struct Cell {
-    /// What the network sees of it, a square.
+    /// The picture as the network sees it, a square.
     pub picture: Option<Rectangle>,
     /// Its name.
     pub name: Rectangle,
-    /// The label, left in its place.
+    /// The label, left-aligned.
     pub label: Rectangle,
     /// The same place while no class is decided.
     pub doubt: Doubt,
-    /// The percent, right in its place.
+    /// The percent, right-aligned.
     pub percent: Option<Rectangle>,
     /// The percent as a bar.
     pub bar: Option<Rectangle>,
 }
 
-/// Columns, the size of a cell, and what is between two.
+/// Columns, the size of a cell, and the gap between two.
 #[derive(Debug, Clone, Copy)]
 struct Grid {
     columns: i32,
@@ -78,8 +78,8 @@ struct Grid {
 }
 
 impl Cells {
-    /// The places of `count` regions on a rectangular display of this size that may change with every frame; `None` when they would not
-    /// be legible.
+    /// The places of `count` regions on a rectangular display of this size that may change with every frame; `None` if they would
+    /// not be legible.
     pub fn of(width_px: u32, height_px: u32, depth: Depth, count: usize) -> Option<Self> {
         Self::on(&Surface::new(width_px, height_px, depth), count)
     }
@@ -96,7 +96,7 @@ impl Cells {
         let is_rimmed = is_small || surface.shape == Shape::Round;
         let room = room.within(if is_rimmed { 0 } else { (shorter / 40).max(2) });
         let wide_gap = match is_small {
-            // No bars set the words of two columns apart.
+            // There are no bars to separate the words of two columns.
             _ if is_standing => (shorter / 8).max(6),
             true => 2,
             false => (shorter / 30).max(3),
@@ -110,7 +110,7 @@ impl Cells {
         let (grid, room, status) = match with_status {
             Some(grid) => (grid, above, Some(status)),
             None => {
-                // Rows stand as close as their letters need it.
+                // Rows are as close as their letters allow.
                 let mut gaps = [wide_gap, 1, 0].into_iter();
                 let grid = gaps.find_map(|gap| Grid::of(whole, gap, depth, count));
                 (grid?, whole, None)
@@ -147,7 +147,7 @@ impl Cells {
         })
     }
 
-    /// What is said where `count` regions have no places on this surface, with the smallest size like it on which they have.
+    /// The message for `count` regions that do not fit on this surface, with the smallest similar size on which they do.
     pub fn no_room(surface: &Surface, count: usize) -> String {
         let &Surface {
             width_px,
@@ -194,7 +194,7 @@ impl Cells {
 }
 
 impl Grid {
-    /// The one whose cells are nearest to three times as wide as high, with few empty cells.
+    /// The grid whose cells are nearest to three times as wide as high, with few empty cells.
     fn of(room: Room, gap: i32, depth: Depth, count: usize) -> Option<Self> {
         let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
         let count = count as i32;
@@ -221,7 +221,7 @@ impl Grid {
     }
 }
 
-/// Name, label, and percent with bar above each other, beside the picture.
+/// Name, label, and percent with bar, one above the other, beside the picture.
 fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Face) {
     let (width, height) = (cell.width(), cell.height());
     if height < TALL_MIN_PX {
@@ -233,7 +233,7 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
         place.take_top((height - side) / 2, 0);
         place.take_top(side, 0)
     });
-    // In colour, letters are smooth from a line of 15 px on. Long names and bars need the width.
+    // In colour, text is smooth from a line height of 15 px. Long names and bars need the width.
     let name_face = face((height / 5).min(width / 12).max(15), depth);
     let percent_face = face((height / 4).min(width / 10).max(LINE_MIN_PX[1]), depth);
     let name = cell.take_top(name_face.line_px() as i32, 0);
@@ -255,7 +255,7 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
     (cell, name_face)
 }
 
-/// Name and label alone, above each other or in one line.
+/// Only name and label, one above the other or in one line.
 fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
     let height = cell.height();
     let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
@@ -283,7 +283,7 @@ fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
     (cell, face)
 }
 
-/// Name and percent in one line, the label below them, and the bar at the foot.
+/// Name and percent in one line, the label below them, and the bar at the bottom.
 fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
     let height = cell.height();
     let line_min = LINE_MIN_PX[usize::from(depth != Depth::Mono)];
@@ -312,7 +312,7 @@ fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
     let percent_face = face((PERCENT.of(cell.height())).max(line_min), depth);
     let percent = cell.take_right(percent_width(percent_face, cell), 2);
     let name = cell.take_left(NAME.of(cell.width()), (height / 4).max(3));
-    // Some six letters of a name.
+    // About six letters of a name.
     let name_line = cell
         .height()
         .min((NAME_LINE_MOST.of(name.width())).max(line_min));

@@ -1,4 +1,4 @@
-//! A scene that outlives what it was made from: for a display that is drawn on later, or by another thread.
+//! An owned copy of a scene: for a display that is drawn on later, or by another thread.
 
 use super::words::Text;
 use super::{REGIONS, Region, Scene, State};
@@ -10,20 +10,20 @@ use std::sync::Arc;
 /// A region's name (up to 24 letters of up to four bytes), or a notice.
 type Words = Text<96>;
 
-/// What copies hold beside what changes from scene to scene, and the room that they need.
+/// What copies hold besides what changes from scene to scene, and the room that they need.
 #[derive(Debug, Clone)]
 pub struct Holds {
-    /// One label a class; those of the scenes, which are not looked at.
+    /// One label per class; used instead of the scenes' own, which are ignored.
     pub labels: Arc<[String]>,
-    /// The word for "no class is decided", likewise.
+    /// The word for "no class is decided"; also used instead of the scenes' own.
     pub unknown_label: Arc<str>,
-    /// Bytes of the largest picture.
+    /// Size of the largest picture in bytes.
     pub picture_bytes: usize,
-    /// The most regions that a scene has; 0 where the whole picture is classified.
+    /// The most regions that a scene has; 0 if the whole picture is classified.
     pub regions: usize,
 }
 
-/// The copy of one scene. Everything that it needs is allocated when it is made.
+/// The copy of one scene. Allocates everything it needs on creation.
 #[derive(Debug)]
 pub struct SceneCopy {
     labels: Arc<[String]>,
@@ -33,12 +33,12 @@ pub struct SceneCopy {
     rate_fps: f32,
     picture: Picture,
     regions: Vec<Place>,
-    /// How many of `regions` the scene has.
+    /// How many of `regions` the scene uses.
     region_count: usize,
     notice: Option<Words>,
 }
 
-/// A picture, where there is one.
+/// A picture, if there is one.
 #[derive(Debug)]
 struct Picture {
     size_px: Option<(u32, u32)>,
@@ -54,7 +54,7 @@ struct Place {
 }
 
 impl SceneCopy {
-    /// Of the board that is starting.
+    /// The scene of the board that is starting.
     pub fn new(holds: &Holds) -> Self {
         let place = |_| Place {
             name: Words::new(),
@@ -95,7 +95,7 @@ impl SceneCopy {
         }
     }
 
-    /// Has the scene looked at by `look`.
+    /// Calls `look` with the scene.
     pub fn with<T>(&self, look: impl FnOnce(&Scene<'_>) -> T) -> T {
         let regions: [Region<'_>; REGIONS] = std::array::from_fn(|i| {
             let place = self.regions.get(i);
@@ -144,7 +144,7 @@ impl Picture {
 
 fn words(text: &str) -> Words {
     let mut words = Words::new();
-    // What does not fit is left off, which cannot fail.
+    // Text that does not fit is cut off, which cannot fail.
     let _ = words.write_str(text);
     words
 }

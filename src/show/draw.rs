@@ -1,8 +1,8 @@
-//! A [`Scene`] into the places of a [`Layout`].
+//! Draws a [`Scene`] into a [`Layout`].
 //!
-//! A class is shown as live only in [`State::Live`]; in the other states the places of label, percent, list and picture say
-//! what is the matter instead, and no picture of the camera is left standing. Each thing is clipped to its own place, so
-//! nothing can run into its neighbour.
+//! A class is shown as live only in [`State::Live`]; in the other states the places of label, percent, list and picture say what
+//! is wrong instead, and no camera picture stays visible. Everything is clipped to its own place, so nothing can overlap its
+//! neighbour.
 
 mod doubt;
 mod gauge;
@@ -24,7 +24,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use palette::Palette;
 
-/// Draws scenes on one display. Everything it needs is allocated when it is made.
+/// Draws scenes on one display. Allocates everything it needs on creation.
 #[derive(Debug, Clone)]
 pub struct Painter {
     canvas: Canvas,
@@ -32,19 +32,19 @@ pub struct Painter {
     surface: Surface,
     pen: Pen,
     scaler: Option<Scaler>,
-    /// The places of several regions and the scalers of their pictures, on a display that is divided among them.
+    /// The places of several regions and the scalers of their pictures, on a display divided among them.
     divided: Option<(Cells, Vec<Scaler>)>,
     palette: Palette,
     own: Option<&'static Letters>,
 }
 
 impl Painter {
-    /// A painter for a display of this size and depth; an error when nothing would be legible on it.
+    /// A painter for a display of this size and depth; an error if nothing would be legible on it.
     pub fn new(width_px: u32, height_px: u32, depth: Depth) -> Result<Self, DisplayError> {
         Self::with_letters(width_px, height_px, depth, None)
     }
 
-    /// The same with letters of a font file of the board's own.
+    /// The same with the letters of the board's own font file.
     pub fn with_letters(
         width_px: u32,
         height_px: u32,
@@ -54,7 +54,7 @@ impl Painter {
         Self::on(Surface::new(width_px, height_px, depth), own)
     }
 
-    /// A painter for a display whose table says what is drawn on.
+    /// A painter for a display whose table defines its surface.
     pub(super) fn of(
         display: &dyn DisplayKind,
         own: Option<&'static Letters>,
@@ -65,7 +65,7 @@ impl Painter {
         Self::on(surface, own)
     }
 
-    /// A painter for this surface: a round display, or paper, which changes with the class, the state and the notice alone.
+    /// A painter for this surface: a round display, or paper, which changes only with class, state and notice.
     pub fn on(surface: Surface, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
         let Surface {
             width_px,
@@ -100,12 +100,12 @@ impl Painter {
         &self.canvas
     }
 
-    /// The places that things are drawn in.
+    /// The places to draw in.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// Draws the scene, whole.
+    /// Draws the whole scene.
     pub fn draw(&mut self, scene: &Scene<'_>) -> &Canvas {
         let all = self.canvas.bounding_box();
         self.palette = Palette::of(&self.surface, scene.state);
@@ -219,7 +219,7 @@ impl Painter {
         }
     }
 
-    /// The frame rate, or what is the matter with the board.
+    /// The frame rate, or what is wrong with the board.
     fn status(&mut self, scene: &Scene<'_>, place: Rectangle, face: Face, side: Side) {
         if self.is_standing() && scene.notice.is_none() {
             self.standing_status(scene, place, face);
@@ -230,13 +230,13 @@ impl Painter {
             Some(notice) => (notice, self.palette.alarm),
             None => (rate.as_str(), self.palette.quiet),
         };
-        // Before the second frame there is no rate to tell.
+        // Before the second frame there is no rate to show.
         if scene.rate_fps > 0.0 || scene.notice.is_some() {
             self.line(place, face, text, side, colour);
         }
     }
 
-    /// A state without a class: its name, how long it lasts, and what is being done (the longer words that fit, if any do).
+    /// A state without a class: its name, how long it has lasted, and what is being done (the longest wording that fits, if any).
     fn notice(&mut self, name: &str, time: &str, doing: [&str; 2], colour: Rgb) {
         if let Some(place) = self.layout.picture {
             self.no_picture(place, colour);
@@ -251,7 +251,7 @@ impl Painter {
         }
     }
 
-    /// The first of these texts that fits, if any does.
+    /// The first of these texts that fits, if any.
     fn fitting(&mut self, place: Rectangle, face: Face, texts: &[&str], colour: Rgb) {
         let fits = |text: &&&str| face.width_px(text) <= place.size.width;
         if let Some(text) = texts.iter().find(fits) {
@@ -263,7 +263,7 @@ impl Painter {
         }
     }
 
-    /// The drawing of a camera on a panel, where there is no picture.
+    /// A camera symbol on a panel, used when there is no picture.
     fn no_picture(&mut self, place: Rectangle, colour: Rgb) {
         let canvas = &mut self.canvas;
         canvas.fill(place, self.palette.panel);
@@ -280,7 +280,7 @@ impl Painter {
         canvas.fill_rounded(part(7, 7, 2, 2), unit, colour);
     }
 
-    /// The label as large as its place allows; gives the height of its lines.
+    /// The label as large as its place allows; returns the height of its lines.
     fn label(&mut self, text: &str, colour: Rgb) -> u32 {
         self.label_at(self.layout.label, text, self.layout.label_side, colour)
     }
@@ -299,8 +299,8 @@ impl Painter {
         line_px
     }
 
-    /// The percent, or a time in its place, as large as it fits and no larger than the label's lines, but at least half as high as
-    /// its place.
+    /// The percent, or a time in its place, as large as it fits and no larger than the label's lines, but at least half the
+    /// height of its place.
     fn percent(&mut self, text: &str, line_px: u32, colour: Rgb) {
         if let Some(place) = self.layout.percent {
             let line_px = line_px.max(place.size.height / 2);
@@ -318,7 +318,7 @@ impl Painter {
         self.line(place, face, text, side, colour);
     }
 
-    /// One line in the middle of its place's height, shortened to its width.
+    /// One line, vertically centred in its place and shortened to its width.
     fn line(&mut self, place: Rectangle, face: Face, text: &str, side: Side, colour: Rgb) {
         let face = face.with(self.own);
         let (kept, ellipsis) = face.shortened(text, place.size.width);

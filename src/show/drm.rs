@@ -1,12 +1,12 @@
-//! A display of the kernel's own display drivers (DRM/KMS): HDMI, DSI, DisplayPort, and panels whose driver is in the kernel.
+//! A display with a kernel display driver (DRM/KMS): HDMI, DSI, DisplayPort, and panels whose driver is in the kernel.
 //!
 //! ```text
 //! open: cards -> choice (connector) -> mode -> output (CRTC, two buffers)
 //! show: Painter -> pair (rows that changed) -> output (buffer, flip)
 //! ```
 //!
-//! In contrast to a framebuffer the mode is ours to choose, no half-drawn picture is seen, the console cannot draw over it, and
-//! a display that comes later, or another one, gets a mode of its own. While it is open no other program can draw on the card.
+//! Unlike on a framebuffer, we choose the mode, no half-drawn picture is ever visible, the console cannot draw over it, and a
+//! display that is plugged in later or replaced gets its own mode. While it is open no other program can draw on the card.
 
 mod buffer;
 mod card;
@@ -40,27 +40,27 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind { name: "drm", read };
 
 /// `[display.drm]`
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DrmConfig {
-    /// The connector as `eyelet list displays` names it (`HDMI-A-1`, `DSI-1`); `None` is the first one with a display.
+    /// The connector as listed by `eyelet list displays` (`HDMI-A-1`, `DSI-1`); `None` is the first one with a display.
     pub connector: Option<String>,
-    /// The beginning of the driver's name (`vc4`, `virtio_gpu`, `tegra`); `None` is any.
+    /// Prefix of the driver's name (`vc4`, `virtio_gpu`, `tegra`); `None` is any.
     pub driver: Option<String>,
-    /// Width of the mode; `None` leaves it to the display.
+    /// Width of the mode; `None` means the display's preferred one.
     pub width_px: Option<u32>,
-    /// Height of the mode, likewise.
+    /// Height of the mode; `None` means the display's preferred one.
     pub height_px: Option<u32>,
-    /// Pictures a second of the mode, likewise.
+    /// Refresh rate of the mode; `None` means the display's preferred one.
     pub rate_hz: Option<u32>,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
     /// Swap left and right of the panel (after the rotation).
     pub mirror: bool,
-    /// End with an error when there is no such display; otherwise the serial log alone goes on.
+    /// Exit with an error if there is no such display; otherwise continue with only the serial log.
     pub required: bool,
 }
 
@@ -90,7 +90,7 @@ impl DisplayKind for DrmConfig {
         self.required
     }
 
-    /// It waits until its last picture is seen.
+    /// It waits until its last picture is visible.
     fn is_slow(&self) -> bool {
         true
     }
@@ -108,7 +108,7 @@ impl DisplayKind for DrmConfig {
         Some(Surface::turned(size_px, self.rotate_deg, Depth::Rgb565))
     }
 
-    /// The kernel lets one program at a time set the modes of a card, and each of these would be one.
+    /// The kernel lets only one program at a time set a card's modes, and each of these displays would count as one.
     fn clash(&self, other: &DisplayConfig) -> Option<String> {
         let driver = self.driver.as_deref();
         match other {
@@ -117,7 +117,7 @@ impl DisplayKind for DrmConfig {
             }),
             DisplayConfig::Framebuffer(other) => {
                 let framebuffer = other.driver.as_deref();
-                // As `/proc/fb` calls what the firmware of a Raspberry Pi sets up, until its driver takes the display over.
+                // The name in `/proc/fb` of what a Raspberry Pi's firmware sets up, until the display's driver takes over.
                 let mut of_firmware = ["simple", "BCM2708 FB"].into_iter();
                 let is_taken_over = may_be_same(Some("vc4"), driver)
                     && framebuffer.is_some_and(|start| of_firmware.any(|name| name.starts_with(start)));
@@ -145,7 +145,7 @@ impl fmt::Display for DrmConfig {
     }
 }
 
-/// See the module.
+/// See the module's documentation.
 pub struct DrmDisplay {
     painter: Painter,
     pair: Pair,
@@ -157,10 +157,10 @@ pub struct DrmDisplay {
 
 impl DrmDisplay {
     /// Finds the connector, sets the mode and becomes the card's master.
-    /// `own` are the letters of the board's own font file.
+    /// `own` holds the letters of the board's own font file.
     ///
     /// # Errors
-    /// [`DisplayError::Absent`] when there is no such connector or nothing plugged in, [`DisplayError::Unusable`] when it cannot
+    /// [`DisplayError::Absent`] if there is no such connector or nothing is plugged in, [`DisplayError::Unusable`] if it cannot
     /// be drawn on: no permission, another program has it, no such mode.
     pub fn open(config: &DrmConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
         let orientation = orientation("drm", config.rotate_deg, config.mirror)?;
@@ -230,7 +230,7 @@ impl Display for DrmDisplay {
     }
 }
 
-/// The card and connector that the board file means.
+/// The card and connector that the board file specifies.
 fn find(config: &DrmConfig) -> Result<(Card, ::drm::control::connector::Info), DisplayError> {
     let mut ports = Vec::new();
     let mut outlets = Vec::new();
@@ -257,7 +257,7 @@ fn find(config: &DrmConfig) -> Result<(Card, ::drm::control::connector::Info), D
             let (card, info) = outlets.swap_remove(at);
             Ok((cards.swap_remove(card), info))
         }
-        // It may be on the card that could not be asked.
+        // It may be on the card that could not be queried.
         Err(reason) => Err(closed.unwrap_or(DisplayError::Absent(reason))),
     }
 }
@@ -268,7 +268,7 @@ fn unusable(node: &Path, error: &io::Error) -> DisplayError {
         io::ErrorKind::PermissionDenied => DisplayError::Unusable(format!(
             "cannot open the display {node}: {error}; add the user to the group video (usermod -aG video USER) and log in again"
         )),
-        // It went between being listed and being opened.
+        // It disappeared between being listed and being opened.
         io::ErrorKind::NotFound => DisplayError::Absent(format!(
             "cannot open the display {node}: {error}; check its cable and driver"
         )),

@@ -1,10 +1,10 @@
-//! E-paper on SPI: what it shows changes when the class, the state or a notice does, and not with each frame. That is how the painter
-//! draws on paper ([`super::Refresh::Standing`]), and a drawing that has not changed refreshes nothing.
+//! E-paper on SPI: the picture changes with the class, the state or a notice, not with each frame. That is how the painter draws
+//! on paper ([`super::Refresh::Standing`]), and an unchanged drawing refreshes nothing.
 //!
-//! A refresh takes up to some seconds, and a scene counts as shown when its refresh is over. So whoever shows scenes waits: a thread of
-//! its own ([`super::apart`]), which then takes the newest scene and skips those in between. Paper keeps what it shows without power, so at
-//! the end of the program it is made white, unless it says why the program could not start. When the power goes, the last class stays
-//! on it: nothing can change that.
+//! A refresh takes up to several seconds, and a scene counts as shown once its refresh is over. So showing a scene blocks, and
+//! runs on its own thread ([`super::apart`]), which then takes the newest scene and skips those in between. Paper keeps its
+//! picture without power, so it is made white at the end of the program, unless it says why the program could not start. If the
+//! power fails, the last class stays on it: nothing can change that.
 
 mod config;
 #[cfg(test)]
@@ -26,12 +26,12 @@ use std::convert::Infallible;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// A full refresh takes 2 s (Waveshare's wiki, 2.13") to 4 s (GxEPD2, 2.9" V2); more is for the cold.
+/// A full refresh takes 2 s (Waveshare's wiki, 2.13") to 4 s (GxEPD2, 2.9" V2); the rest is margin for cold.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
-/// Waveshare wants a refresh once a day, as a user quotes it (wiki of Madelena/esphome-weatherman-dashboard).
+/// Waveshare recommends a refresh once a day, as quoted by a user (wiki of Madelena/esphome-weatherman-dashboard).
 const FULL_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// See the module.
+/// See the module's documentation.
 pub struct EpaperDisplay {
     painter: Painter,
     shadow: Shadow,
@@ -48,24 +48,24 @@ pub struct EpaperDisplay {
     end: End,
 }
 
-/// What becomes of the picture when the program ends.
+/// What happens to the picture when the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// Nothing was shown.
     Nothing,
     /// Made white.
     White,
-    /// It stays: why the program could not start.
+    /// It stays: it says why the program could not start.
     Stays,
-    /// The display has failed, and is not to be waited for.
+    /// The display has failed; do not wait for it.
     Failed,
 }
 
 impl EpaperDisplay {
-    /// Opens the bus and the lines and sets the controller up. `own` are the letters of the board's own font file.
+    /// Opens the bus and the lines and sets up the controller. `own` holds the letters of the board's own font file.
     ///
     /// # Errors
-    /// There is no such bus or line, it cannot be used, or the controller is busy for ever.
+    /// There is no such bus or line, it cannot be used, or the controller stays busy.
     pub fn open(
         config: &EpaperConfig,
         own: Option<&'static Letters>,
@@ -84,10 +84,10 @@ impl EpaperDisplay {
         Self::wired(config, wiring, busy, power, own)
     }
 
-    /// The same on a bus that is open; `power` is high.
+    /// The same on an open bus; `power` is high.
     ///
     /// # Errors
-    /// As of [`Self::open`].
+    /// As for [`Self::open`].
     pub fn wired(
         config: &EpaperConfig,
         wiring: Wiring,
@@ -134,7 +134,7 @@ impl EpaperDisplay {
         })
     }
 
-    /// Draws the scene, and refreshes the paper when anything changed.
+    /// Draws the scene, and refreshes the paper if anything changed.
     fn refresh(&mut self, scene: &Scene<'_>) -> io::Result<()> {
         self.painter.draw(scene);
         let (next, row_bytes) = (&mut self.next, self.row_bytes);
@@ -173,7 +173,7 @@ impl EpaperDisplay {
         Ok(())
     }
 
-    /// Makes the paper white where it must be, and switches the controller off.
+    /// Makes the paper white if necessary, and switches the controller off.
     fn finish(&mut self) -> io::Result<()> {
         if self.end == End::White {
             self.next.fill(0xff);
@@ -211,7 +211,7 @@ impl Display for EpaperDisplay {
 
 impl Drop for EpaperDisplay {
     fn drop(&mut self) {
-        // What goes wrong is told by nobody: the display is gone, or the program is ending.
+        // Errors are ignored: the display is gone, or the program is ending.
         if self.end != End::Failed {
             let _ = self.finish();
         }

@@ -1,4 +1,4 @@
-//! The kernel's framebuffer interface (`linux/fb.h`): the structures, the requests, and safe calls around them.
+//! The kernel's framebuffer interface (`linux/fb.h`): the structures, the requests, and safe wrappers around them.
 
 use super::pixel::{Field, Packing};
 use std::fs::File;
@@ -20,15 +20,15 @@ const FB_VISUAL_STATIC_PSEUDOCOLOR: u32 = 5;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Bitfield {
-    /// Lowest bit.
+    /// Position of the lowest bit.
     pub offset: u32,
-    /// Bits.
+    /// Number of bits.
     pub length: u32,
     /// Whether the highest bit is on the right.
     pub msb_right: u32,
 }
 
-/// `struct fb_var_screeninfo`: what can be set.
+/// `struct fb_var_screeninfo`: the settings that can be changed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct VarInfo {
@@ -40,13 +40,13 @@ pub struct VarInfo {
     pub xres_virtual: u32,
     /// Height in memory.
     pub yres_virtual: u32,
-    /// Where the visible part begins.
+    /// X offset of the visible part.
     pub xoffset: u32,
-    /// Where the visible part begins.
+    /// Y offset of the visible part.
     pub yoffset: u32,
-    /// Bits a pixel.
+    /// Bits per pixel.
     pub bits_per_pixel: u32,
-    /// 0 colour, 1 grey, more a FourCC.
+    /// 0 for colour, 1 for grey, larger values are a FourCC.
     pub grayscale: u32,
     /// Red.
     pub red: Bitfield,
@@ -56,13 +56,13 @@ pub struct VarInfo {
     pub blue: Bitfield,
     /// Opacity.
     pub transp: Bitfield,
-    /// Non-standard pixels (planes and the like) when not 0.
+    /// Non-standard pixels (such as planes) if not 0.
     pub nonstd: u32,
     /// activate, height, width, accel_flags, pixclock, six margins and lengths, sync, vmode, rotate, colorspace, reserved.
     pub rest: [u32; 19],
 }
 
-/// `struct fb_fix_screeninfo`: what the driver fixes.
+/// `struct fb_fix_screeninfo`: properties fixed by the driver.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FixInfo {
@@ -70,13 +70,13 @@ pub struct FixInfo {
     pub id: [u8; 16],
     /// Physical address.
     pub smem_start: libc::c_ulong,
-    /// Bytes of memory.
+    /// Size of the memory in bytes.
     pub smem_len: u32,
-    /// Packed pixels, planes ...
+    /// Memory type: packed pixels, planes, and so on.
     pub kind: u32,
-    /// More on `kind`.
+    /// Details of `kind`.
     pub kind_aux: u32,
-    /// True colour, palette ...
+    /// Visual: true colour, palette, and so on.
     pub visual: u32,
     /// Panning steps.
     pub steps: [u16; 3],
@@ -105,7 +105,7 @@ struct ColourMap {
     transp: *const u16,
 }
 
-/// What the driver says of the screen.
+/// What the driver reports about the screen.
 pub fn screen_info(file: &File) -> io::Result<(VarInfo, FixInfo)> {
     let (mut var, mut fix) = (VarInfo::default(), FixInfo::default());
     let fd = file.as_raw_fd();
@@ -122,7 +122,7 @@ pub fn screen_info(file: &File) -> io::Result<(VarInfo, FixInfo)> {
     Ok((var, fix))
 }
 
-/// Switches the panel on. A driver that cannot is left alone.
+/// Turns the panel on. A driver that does not support this is left alone.
 pub fn unblank(file: &File) {
     // SAFETY: the request takes a number and no pointer.
     unsafe { libc::ioctl(file.as_raw_fd(), FBIOBLANK as _, FB_BLANK_UNBLANK) };
@@ -150,22 +150,22 @@ pub fn set_palette_332(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The screen as we need it.
+/// The screen's properties that we need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     /// Visible width.
     pub width_px: u32,
     /// Visible height.
     pub height_px: u32,
-    /// Bits a pixel.
+    /// Bits per pixel.
     pub bits_per_pixel: u32,
-    /// How pixels are spelt.
+    /// The pixel format.
     pub packing: Packing,
     /// Whether [`set_palette_332`] must be called first.
     pub palette: bool,
     /// Bytes from one row to the next.
     pub stride_bytes: usize,
-    /// Where the first visible pixel lies.
+    /// Offset of the first visible pixel.
     pub first_byte: usize,
 }
 
@@ -186,7 +186,8 @@ impl Mode {
         );
         let packing = match bits {
             1 => Packing::Mono {
-                // DRM's emulation has the left pixel highest; ssd1307fb, the other driver of such panels, lowest.
+                // In DRM's emulation the leftmost pixel is the highest bit; in ssd1307fb, the other driver of such panels, the
+                // lowest.
                 left_is_high: driver_name(fix).ends_with("drmfb"),
                 set_is_white: fix.visual != FB_VISUAL_MONO01,
             },
@@ -231,7 +232,7 @@ impl Mode {
                     opacity,
                 }
             }
-            _ => return Err(format!("{bits} bits a pixel are not supported")),
+            _ => return Err(format!("{bits} bits per pixel are not supported")),
         };
         let mode = Self {
             width_px: var.xres,
@@ -265,7 +266,7 @@ pub fn driver_name(fix: &FixInfo) -> &str {
 mod tests {
     use super::*;
 
-    /// As C has them; `long` is 8 bytes on the 64-bit targets and 4 on armv7.
+    /// As in C; `long` is 8 bytes on the 64-bit targets and 4 on armv7.
     #[test]
     fn the_structures_have_the_kernels_size() {
         assert_eq!(size_of::<VarInfo>(), 160);

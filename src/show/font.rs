@@ -1,15 +1,16 @@
-//! Type: faces of two kinds, chosen by the height that there is.
+//! Type: two kinds of faces, chosen by the available height.
 //!
-//! - *Outline*: the shipped Roboto Medium (see `font/README.md`), drawn smooth at any size. For colour displays, from 12 px up; in black
-//!   and white, where edges are not smoothed, from 20 px up.
-//! - *Pixel*: embedded-graphics' own bitmap fonts, enlarged by whole numbers. Where an outline would be too small to be
+//! - *Outline*: the shipped Roboto Medium (see `font/README.md`), drawn smooth at any size. Used from 12 px on colour displays,
+//!   and from 20 px in black and white, where edges are not smoothed.
+//! - *Pixel*: embedded-graphics' own bitmap fonts, enlarged by whole numbers. Used where an outline would be too small to be
 //!   sharp.
 //!
-//! Both hold the Latin letters of Europe, Greek and Cyrillic. A letter that the bitmap fonts lack is drawn as Roboto's outline; one
-//! that Roboto lacks too comes from the board's own font file ([`Letters`]), where there is one; else it is shown as '?'.
+//! Both contain the Latin letters of Europe, Greek and Cyrillic. A letter missing from the bitmap fonts is drawn as Roboto's
+//! outline; one missing from Roboto too comes from the board's own font file ([`Letters`]), if there is one; otherwise '?' is
+//! shown.
 //!
-//! A line of text is `line_px` high; the letters stand on `baseline_px` below its top. In both kinds a
-//! capital letter is centred in the line, and no glyph leaves it: one that is too tall is pressed into it.
+//! A line of text is `line_px` high; the baseline is `baseline_px` below its top. In both kinds a capital letter is centred in
+//! the line, and no glyph leaves it: one that is too tall is compressed to fit.
 
 mod own;
 mod pixel;
@@ -33,19 +34,19 @@ static ROBOTO: LazyLock<ttf_parser::Face<'static>> = LazyLock::new(|| {
         .expect("the shipped font parses: it is part of the program, and a test draws with it")
 });
 
-/// Roboto's line in its em, above and below the baseline: most glyphs lie between these.
+/// Extent of Roboto's line within its em, above and below the baseline: most glyphs are inside it.
 const OUTLINE_ABOVE: f32 = 0.95;
 const OUTLINE_BELOW: f32 = 0.235;
 /// The smallest outline that is sharp enough.
 const OUTLINE_MIN_PX: f32 = 12.0;
-/// The smallest outline whose strokes are even without grey.
+/// The smallest outline whose strokes are even without antialiasing.
 const OUTLINE_MONO_MIN_PX: f32 = 20.0;
 /// The largest em that is drawn.
 const OUTLINE_MAX_PX: f32 = 200.0;
-/// Where an outline's baseline is in a line of a bitmap font.
+/// Position of an outline's baseline in a line of a bitmap font.
 const PIXEL_ABOVE: f32 = 0.8;
 
-/// Letters of one size.
+/// A typeface at one size.
 #[derive(Debug, Clone, Copy)]
 pub struct Face {
     kind: Kind,
@@ -60,18 +61,18 @@ enum Kind {
     Outline { em_px: f32 },
 }
 
-/// Whether the program's own font has the letter.
+/// Whether the built-in font has the letter.
 fn is_shipped(c: char) -> bool {
     ROBOTO.glyph_index(c).is_some()
 }
 
-/// Whether the letter can be shown right, with the board's own font file or without.
+/// Whether the letter can be shown correctly, with or without the board's own font file.
 pub fn has(c: char, own: Option<&Letters>) -> bool {
     c.is_whitespace() || is_shipped(c) || own.is_some_and(|own| own.get(c).is_some())
 }
 
-/// Letters that are written from right to left, or whose shape and place depend on their neighbours. To set them one after the
-/// other would look like text and be none.
+/// Letters that are written right to left, or whose shape and position depend on their neighbours. Set one after another, they
+/// would look like text but be wrong.
 pub(super) fn needs_shaping(c: char) -> bool {
     matches!(c,
         '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefe}' // Hebrew, Arabic, Syriac, ...
@@ -102,7 +103,7 @@ impl Face {
         if line_px as f32 > least_px {
             let mut em_px = line_px as f32 / (OUTLINE_ABOVE + OUTLINE_BELOW);
             em_px = (em_px * 4.0).floor() / 4.0;
-            // Rounding of both parts to whole pixels may cost a pixel.
+            // Rounding both parts to whole pixels may cost a pixel.
             while of_kind(Kind::Outline { em_px }).line_px() > line_px {
                 em_px -= 0.25;
             }
@@ -114,7 +115,7 @@ impl Face {
         let mut best = of_kind(Kind::Pixel { size: 0, scale: 1 });
         for size in 0..pixel::SIZES {
             let height = pixel::height_px(size);
-            // The small fonts are too coarse to be enlarged.
+            // The small fonts are too coarse to enlarge.
             let most = if height < 13 { 1 } else { 12 };
             let scale = (line_px / height).min(most);
             let face = of_kind(Kind::Pixel { size, scale });
@@ -125,7 +126,7 @@ impl Face {
         best
     }
 
-    /// The same face with the letters of the board's own font file beside its own.
+    /// The same face, extended by the letters of the board's own font file.
     pub fn with(self, own: Option<&'static Letters>) -> Self {
         Self { own, ..self }
     }
@@ -153,7 +154,7 @@ impl Face {
         self.glyph(c).map_or(0.0, |glyph| glyph.advance_px())
     }
 
-    /// What is drawn for a letter: '?' for one that no font has.
+    /// The glyph drawn for a letter: '?' for one that no font has.
     fn glyph(self, c: char) -> Option<Glyph> {
         self.glyph_of(c).or_else(|| self.glyph_of('?'))
     }
@@ -181,7 +182,7 @@ impl Face {
         shipped.or_else(own).map(Glyph::Shape)
     }
 
-    /// What is put where text was cut off. (The bitmap fonts have no ellipsis of their own.)
+    /// What marks truncated text. (The bitmap fonts have no ellipsis.)
     pub fn ellipsis(self) -> &'static str {
         match self.kind {
             Kind::Pixel { .. } => "..",
@@ -189,7 +190,7 @@ impl Face {
         }
     }
 
-    /// The longest beginning of `text` that is at most `width_px` wide with what follows it ("" or the ellipsis).
+    /// The longest prefix of `text` that is at most `width_px` wide including the suffix ("" or the ellipsis).
     pub fn shortened(self, text: &str, width_px: u32) -> (&str, &'static str) {
         if self.width_px(text) <= width_px {
             return (text, "");
@@ -217,7 +218,7 @@ enum Glyph {
 }
 
 impl Glyph {
-    /// To the next letter.
+    /// Advance to the next letter.
     fn advance_px(&self) -> f32 {
         match self {
             Self::Pixel { font, scale, .. } => {
@@ -228,28 +229,28 @@ impl Glyph {
     }
 }
 
-/// Draws text. It owns the buffer that outlines are summed up in, allocated once.
+/// Draws text. It owns the buffer in which outlines are accumulated, allocated once.
 #[derive(Debug, Clone)]
 pub struct Pen {
     raster: Raster,
 }
 
-/// What text is drawn with.
+/// How text is drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Ink {
     /// Its colour.
     pub colour: Rgb,
-    /// Nothing outside of this is touched.
+    /// Nothing outside this is touched.
     pub clip: Rectangle,
 }
 
 impl Pen {
-    /// A pen for a display of this height, which draws the letters of the board's own font file too.
+    /// A pen for a display of this height, which also draws the letters of the board's own font file.
     pub fn new(height_px: u32, own: Option<&Letters>) -> Self {
-        // So that no drawing has to make them.
+        // Done here, so that no drawing has to do it.
         LazyLock::force(&ROBOTO);
         pixel::prepare();
-        // No face is larger than the display is high; none of Roboto's glyphs is wider than 1.4 em, and none higher than a line.
+        // No face is larger than the display's height; none of Roboto's glyphs is wider than 1.4 em, and none higher than a line.
         let em_px = (height_px as f32).min(OUTLINE_MAX_PX);
         let widest_em = own.map_or(0.0, |own| own.widest_em).max(1.4);
         let side = |ems: f32| (em_px * ems) as u32 + 4;
@@ -258,7 +259,7 @@ impl Pen {
         }
     }
 
-    /// Draws `text` from `left` on in a line whose top is `top`. Returns where it ended.
+    /// Draws `text` from `left` in a line whose top is `top`. Returns where it ended.
     pub fn draw(
         &mut self,
         canvas: &mut Canvas,

@@ -1,8 +1,8 @@
-//! A Linux framebuffer: found by its driver's name (numbers move), of whatever bits a pixel.
+//! A Linux framebuffer, found by its driver's name (the numbers change), with any number of bits per pixel.
 //!
-//! The picture goes out by `write`, not through a mapping: an unplugged or unbound driver is then an error that is told, where
-//! a mapping would end the program, and DRM's emulation flushes once a write instead of once a touched page. Rows that are as
-//! they were are not written; every two seconds all are, to cover what others (the console) may have drawn.
+//! The picture is sent by `write`, not through a mapping: an unplugged or unbound driver is then an error that can be reported,
+//! where a mapping would kill the program; and DRM's emulation flushes once per write instead of once per touched page. Unchanged
+//! rows are not written; every two seconds all rows are, to cover what others (the console) may have drawn.
 
 use super::canvas::{Canvas, Orientation};
 use super::draw::Painter;
@@ -24,10 +24,10 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How often rows are written that did not change.
+/// How often unchanged rows are rewritten.
 const WHOLE_EVERY: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
     name: "framebuffer",
     read,
@@ -36,17 +36,17 @@ pub(super) const KIND: Kind = Kind {
 /// `[display.framebuffer]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct FramebufferConfig {
-    /// The beginning of the driver's name as in `/proc/fb` (`virtio_gpu`, `vc4`, `simple`); `None` is the first one.
+    /// Prefix of the driver's name as in `/proc/fb` (`virtio_gpu`, `vc4`, `simple`); `None` is the first one.
     pub driver: Option<String>,
-    /// The width that the board file promises, checked against the driver's; `None` takes the driver's.
+    /// The expected width, checked against the driver's; `None` accepts the driver's.
     pub width_px: Option<u32>,
-    /// The height likewise.
+    /// The expected height, checked against the driver's; `None` accepts the driver's.
     pub height_px: Option<u32>,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
     /// Swap left and right of the panel (after the rotation): for a panel that is seen in a mirror.
     pub mirror: bool,
-    /// End with an error when there is no such framebuffer; otherwise the serial log alone goes on.
+    /// Exit with an error if there is no such framebuffer; otherwise continue with only the serial log.
     pub required: bool,
 }
 
@@ -109,7 +109,7 @@ impl fmt::Display for FramebufferConfig {
     }
 }
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct FramebufferDisplay {
     painter: Painter,
@@ -117,13 +117,13 @@ pub struct FramebufferDisplay {
     file: File,
     name: String,
     whole_at: Option<Instant>,
-    /// Whether what it shows must stay when the program ends: why it could not start.
+    /// Whether the picture must stay when the program ends: it says why the program could not start.
     stays: bool,
 }
 
 impl FramebufferDisplay {
-    /// Finds the driver, checks the size, switches the panel on and the console's cursor off.
-    /// `own` are the letters of the board's own font file.
+    /// Finds the driver, checks the size, turns the panel on and the console's cursor off.
+    /// `own` holds the letters of the board's own font file.
     pub fn open(
         config: &FramebufferConfig,
         own: Option<&'static Letters>,
@@ -192,7 +192,7 @@ impl Display for FramebufferDisplay {
             .panel
             .push(self.painter.canvas(), whole, &mut self.file);
         pushed.map_err(|error| {
-            // What did arrive is not known: the next picture goes out whole.
+            // How much was written is unknown: the next picture is sent whole.
             self.whole_at = None;
             DisplayError::Failed(format!(
                 "cannot write to the display {}: {error}; check its cable and driver",
@@ -207,37 +207,37 @@ impl Display for FramebufferDisplay {
 }
 
 impl Drop for FramebufferDisplay {
-    /// Nothing stays that might be taken for live.
+    /// Leaves nothing that might be taken for live.
     fn drop(&mut self) {
         if !self.stays {
             let canvas = self.painter.canvas();
             let empty = Canvas::new(canvas.width_px(), canvas.height_px(), canvas.depth());
-            // What cannot be cleared is told by nobody: the display is gone, or the program is ending.
+            // Errors of clearing are ignored: the display is gone, or the program is ending.
             let _ = self.panel.push(&empty, true, &mut self.file);
         }
         to_console("\x1b[?25h");
     }
 }
 
-/// A framebuffer of this machine, for `eyelet list displays`. Printed in one line.
+/// A framebuffer of this machine, for `eyelet list displays`. Displayed on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// `/dev/fbN`.
     pub path: PathBuf,
     /// The kernel driver's name.
     pub driver: String,
-    /// Its screen, or why it cannot be asked.
+    /// Its screen, or why it cannot be queried.
     pub screen: Result<FoundScreen, String>,
 }
 
-/// What a framebuffer says of its screen.
+/// A framebuffer's screen as its driver reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundScreen {
     /// Width.
     pub width_px: u32,
     /// Height.
     pub height_px: u32,
-    /// Bits of a pixel.
+    /// Bits per pixel.
     pub bits: u32,
 }
 
@@ -356,7 +356,7 @@ fn check_size(config: &FramebufferConfig, mode: &Mode, name: &str) -> Result<(),
     )))
 }
 
-/// Control sequences to the console of the display. Not allowed, or no console: nothing is lost but looks.
+/// Sends control sequences to the display's console. Without permission or a console, only the looks suffer.
 fn to_console(sequence: &str) {
     if let Ok(mut tty) = OpenOptions::new().write(true).open("/dev/tty0") {
         let _ = tty.write_all(sequence.as_bytes());
@@ -383,7 +383,7 @@ struct Panel {
 
 impl Panel {
     fn new(mode: Mode, orientation: Orientation) -> Self {
-        // Whole rows: DRM's emulation flushes once a write, so one write of many rows is cheaper than many of a few pixels.
+        // Whole rows: DRM's emulation flushes once per write, so one write of many rows is cheaper than many of a few pixels.
         let grid = Grid {
             x_px: mode.width_px as usize,
             y_px: 1,
@@ -395,7 +395,7 @@ impl Panel {
         }
     }
 
-    /// Writes the rows that changed (or all), neighbours together.
+    /// Writes the rows that changed (or all), merging neighbours.
     fn push(&mut self, canvas: &Canvas, whole: bool, memory: &mut impl Memory) -> io::Result<()> {
         let stride_bytes = self.mode.stride_bytes;
         let first_byte = self.mode.first_byte;
@@ -404,7 +404,7 @@ impl Panel {
             let at = first_byte + patch.top_px * stride_bytes;
             match patch.whole_rows() {
                 Some(bytes) if stride_bytes == row_bytes => memory.put(bytes, at),
-                // What lies between the rows is not ours.
+                // The bytes between the rows are not ours.
                 _ => (patch.rows().zip(0..))
                     .try_for_each(|(row, y)| memory.put(row, at + y * stride_bytes)),
             }
@@ -456,7 +456,7 @@ mod tests {
         );
     }
 
-    /// A 64 x 40 screen's mode, and memory that counts what is written.
+    /// A 64 x 40 screen's mode, and memory that counts the bytes written.
     fn screen(bits_per_pixel: u32, line_length: u32, yoffset: u32) -> (Mode, Fake) {
         let bits = |offset, length| Bitfield {
             offset,
@@ -534,7 +534,7 @@ mod tests {
             );
             let lit = memory.bytes.iter().filter(|b| **b == 255).count();
             assert_eq!(lit, colour);
-            // Padding and what is not shown stay as they were.
+            // Padding and invisible memory stay as they were.
             let kept = memory.bytes.iter().filter(|b| **b == 0x55).count();
             let shown = 64 * bytes * 40;
             assert_eq!(kept, memory.bytes.len() - shown);

@@ -1,5 +1,5 @@
-//! Whatever a board file, a network and a bus may say, a display gives an error or a picture. In the program of a card a panic on a
-//! display's thread would end all, so there must be none.
+//! Whatever a board file, a network or a bus contains, a display returns an error or draws a picture. On a board where `eyelet`
+//! is init, a panic on a display's thread would end everything, so there must be none.
 
 use super::bus::{Input, Output, Wire, Wiring};
 use super::draw::Painter;
@@ -19,7 +19,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// A bus and pins that answer as they like: after so many calls each is an error.
+/// A bus and pins with random answers: after a number of calls, each call is an error.
 struct Moody {
     left: u32,
     is_high: bool,
@@ -97,7 +97,7 @@ impl Display for Packed {
     }
 }
 
-/// A side as people and mistakes have it: small, usual, at the limits, beyond them.
+/// A side length as people and mistakes produce it: small, usual, at the limits, beyond them.
 fn side(random: &mut Rng) -> u32 {
     let usual = [
         0, 1, 8, 31, 32, 33, 48, 64, 72, 80, 96, 122, 128, 132, 135, 160, 240, 250, 296, 320,
@@ -109,7 +109,7 @@ fn side(random: &mut Rng) -> u32 {
     }
 }
 
-/// A table of `[display]` with any keys.
+/// A table of `[display]` with random keys.
 fn table(random: &mut Rng) -> String {
     let kind = random
         .choice(["framebuffer", "drm", "spi", "oled", "epaper", "png"])
@@ -119,7 +119,7 @@ fn table(random: &mut Rng) -> String {
     let (width_px, height_px) = (side(random), side(random));
     let is_square = random.u32(0..4) == 0;
     if kind == "png" || random.bool() && kind != "epaper" {
-        // Two of these sides at once would be hundreds of megabytes.
+        // Two such sides together would need hundreds of megabytes.
         let height_px = if is_square { width_px } else { height_px };
         let height_px = if width_px > 480 {
             height_px.min(64)
@@ -181,7 +181,7 @@ fn table(random: &mut Rng) -> String {
     text
 }
 
-/// The display of an accepted table, on a bus that is none.
+/// The display of an accepted table, on a fake bus.
 fn opened(config: &DisplayConfig, random: &mut Rng) -> Result<Box<dyn Display>, DisplayError> {
     let wiring = Wiring {
         wire: Moody::boxed(random),
@@ -338,7 +338,7 @@ fn no_table_scene_or_bus_makes_a_display_panic() {
                     picture,
                 })
                 .collect();
-            // Also another number of regions than the display was divided among.
+            // Also a different number of regions than the display was divided among.
             if !is_divided || random.u32(0..4) == 0 {
                 regions.truncate(random.usize(0..=count));
             }

@@ -1,25 +1,25 @@
-//! Where everything stands on a display of a given size. Worked out once at start; [`super::draw`] fills it in.
+//! The layout of a display of a given size. Computed once at start; [`super::draw`] fills it in.
 //!
-//! The policy, from the most important down: the **label** is the largest thing everywhere; then the **percent** with its bar;
-//! then the camera's **picture**; then the **list** of the best classes; then the **status** (frame rate).
-//! What does not fit legibly is left out whole rather than made tiny.
+//! The policy, most important first: the **label** is the largest element everywhere; then the **percent** with its bar; then the
+//! camera's **picture**; then the **list** of the best classes; then the **status** (frame rate). Whatever does not fit legibly
+//! is left out entirely rather than made tiny.
 //!
 //! | display | arrangement |
 //! |---|---|
-//! | *strip*: lower than 100 px, over 2.6 times as wide as high (1.6 times below 200 px of height), or landscape and too small for a picture | label above, bar and percent below; status only from 48 px of height; picture at the left from 96 px (never in black and white) |
-//! | *card*: landscape and square | picture at the upper left, list and status right of it, below them label and percent in one line, bar at the foot. Where the column beside the picture is too narrow for a list (under 7 times its line, or lines under 13 px), the percent stands there, and below it the names of the next two classes over their bars |
-//! | *tower*: over 1.15 times as high as wide | picture across the top, the bar at its foot, the label, status and percent in one line. From 300 px of width and 1.5 times that of height there is a list: picture, label, percent beside its bar, list, status |
-//! | *round* | the percent as a ring along the rim; picture, label, percent and status in the circle, in their middle |
-//! | *paper* ([`Refresh::Standing`]) | label, and a line at the foot for what is the matter: nothing that changes with every frame |
+//! | *strip*: lower than 100 px, over 2.6 times as wide as high (1.6 times below 200 px of height), or landscape and too small for a picture | label above, bar and percent below; status only from 48 px of height; picture on the left from 96 px (never in black and white) |
+//! | *card*: landscape and square | picture at the upper left, list and status right of it, below them label and percent in one line, bar at the bottom. If the column beside the picture is too narrow for a list (under 7 times its line, or lines under 13 px), the percent is there, and below it the names of the next two classes above their bars |
+//! | *tower*: over 1.15 times as high as wide | picture across the top with the bar at its bottom, the label, status and percent in one line. From 300 px of width and 1.5 times that height there is a list: picture, label, percent beside its bar, list, status |
+//! | *round* | the percent as a ring along the edge; picture, label, percent and status centred in the circle |
+//! | *paper* ([`Refresh::Standing`]) | label, and a line at the bottom for what is wrong: nothing that changes with every frame |
 //!
 //! Sizes in pixels follow from the height (card) or the width (tower): margin 1/24, label line 1/6 (tower with a list: 1/5) or what is left
 //! (in a strip half of the height), bar 1/28, list text 1/12 (1/14 with five rows, 1/15 in a tower). Five rows of the list from a height of
 //! 480 px, three below that.
-//! A black-and-white display has a picture (dithered) only when its shorter side is 200 px or more.
+//! A black-and-white display has a (dithered) picture only if its shorter side is 200 px or more.
 //!
-//! While no class is decided the label's place is shared by the word for that and a line with the best class: [`Doubt`].
+//! While no class is decided, the label's place is shared by the word for that and a line with the best class: [`Doubt`].
 //!
-//! Invariants, checked for random sizes by a test: all places lie inside of the display, and no two overlap.
+//! Invariants, checked by a test for random sizes: all places are inside the display, and no two overlap.
 
 mod card;
 mod paper;
@@ -42,63 +42,63 @@ pub use surface::{Refresh, Shape, Surface};
 
 /// The smallest display that shows a picture, by its shorter side: in black and white, in colour.
 const PICTURED_MIN_PX: [u32; 2] = [200, 72];
-/// A display that is so much higher than wide is a tower.
+/// A display with more than this ratio of height to width is a tower.
 const TOWER_PERCENT: u32 = 115;
-/// One that is so much wider than high is a strip: below [`LOW_PX`], and from there on.
+/// One with more than this ratio of width to height is a strip: below [`LOW_PX`], and from there on.
 const STRIP_PERCENT: [u32; 2] = [160, 260];
-/// Below this height a picture takes so much room that the words need all of the width beside it sooner.
+/// Below this height a picture takes so much room that the words need the full width beside it sooner.
 const LOW_PX: u32 = 200;
 /// Below this height a display is a strip, however narrow.
 const STRIP_BELOW_PX: u32 = 100;
 /// The lowest strip with a picture.
 const PICTURED_STRIP_MIN_PX: u32 = 96;
-/// The most of a narrow display's width that the percent has.
+/// The largest fraction of a narrow display's width for the percent.
 const PERCENT_MOST: Part = Part(2, 3);
 
-/// The lowest line that a list is set in.
+/// The lowest line height of a list.
 const ROW_MIN_PX: i32 = 13;
 
-/// One display's places.
+/// One display's layout.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The camera's picture, a square.
     pub picture: Option<Rectangle>,
     /// The label.
     pub label: Rectangle,
-    /// Where in its place the label stands.
+    /// Alignment of the label in its place.
     pub label_side: Side,
     /// The same place while no class is decided.
     pub doubt: Doubt,
     /// The percent.
     pub percent: Option<Rectangle>,
-    /// Where in its place the percent stands.
+    /// Alignment of the percent in its place.
     pub percent_side: Side,
     /// The percent as a bar.
     pub bar: Option<Rectangle>,
     /// The percent as a ring.
     pub ring: Option<Ring>,
-    /// More classes.
+    /// The next best classes.
     pub list: List,
     /// The frame rate, or what is being done about a lost camera.
     pub status: Option<Rectangle>,
-    /// Where in its place the frame rate stands.
+    /// Alignment of the frame rate in its place.
     pub status_side: Side,
-    /// Face of the status.
+    /// Typeface of the status.
     pub status_face: Face,
 }
 
-/// The best classes, one place a row, best first.
+/// The best classes, one row per class, best first.
 #[derive(Debug, Clone, Default)]
 pub struct List {
     /// Their places.
     pub rows: Vec<Row>,
-    /// Face of their text.
+    /// Typeface of their text.
     pub face: Face,
-    /// Whether it is too narrow for percents; then it also leaves out the class that is shown large.
+    /// Whether it is too narrow for percents; then it also omits the class that is shown large.
     pub is_narrow: bool,
 }
 
-/// Which side of its place text is set at.
+/// Alignment of text in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Side {
     /// Flush left.
@@ -122,21 +122,21 @@ pub struct Row {
 /// A label's place while no class is decided.
 #[derive(Debug, Clone, Copy)]
 pub struct Doubt {
-    /// All of it, for the word alone.
+    /// All of it, for the word only.
     pub whole: Rectangle,
     /// The word for that.
     pub word: Rectangle,
-    /// The best class, its percent and what it would need, where there is height for a second line.
+    /// The best class, its percent and the percent it would need, if the height allows a second line.
     pub guess: Option<Rectangle>,
-    /// Face of the guess.
+    /// Typeface of the guess.
     pub face: Face,
 }
 
 impl Doubt {
-    /// Shares out the place of a label.
+    /// Divides the place of a label.
     pub fn within(label: Rectangle, depth: Depth) -> Self {
         let height = label.size.height as i32;
-        // A third, and a line that is legible; the word keeps a larger one.
+        // A third, and a legible line; the word keeps the larger one.
         let least = if depth == Depth::Mono { 8 } else { 15 };
         let most = (label.size.width as i32 / 11).max(least);
         let face = face((height / 3).clamp(least, most), depth);
@@ -157,7 +157,7 @@ impl Doubt {
     }
 }
 
-/// What an arrangement works out; what it leaves out is not there.
+/// The result of an arrangement; what it leaves out is `None`.
 #[derive(Debug, Clone, Default)]
 struct Places {
     picture: Option<Rectangle>,
@@ -174,12 +174,12 @@ struct Places {
 }
 
 impl Layout {
-    /// The places for a rectangular display that may change with every frame.
+    /// The layout of a rectangular display that may change with every frame.
     pub fn of(width_px: u32, height_px: u32, depth: Depth) -> Self {
         Self::on(&Surface::new(width_px, height_px, depth))
     }
 
-    /// The places for a display without [`Surface::fault`].
+    /// The layout of a display without [`Surface::fault`].
     pub fn on(surface: &Surface) -> Self {
         let &Surface {
             width_px,
@@ -254,7 +254,7 @@ impl Layout {
     }
 }
 
-/// Faces of a height that is worked out in whole pixels.
+/// Faces of a height computed in whole pixels.
 pub(super) fn face(line_px: i32, depth: Depth) -> Face {
     Face::of_height(line_px.max(0) as u32, depth)
 }

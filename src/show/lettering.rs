@@ -1,37 +1,37 @@
-//! Whether the labels can be shown: the board's own font file is read at start for the letters that the labels need, and labels
-//! with letters that no font has are told, once.
+//! Checks whether the labels can be shown: reads the board's own font file at start for the letters that the labels need, and
+//! logs labels with letters that no font has, once.
 
 use super::font::{self, Letters};
 use crate::{Cause, Failure};
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// So many labels with letters that no font has are named.
+/// How many labels with missing letters are named.
 const NAMED: usize = 5;
 
 /// The letters of a model's labels on a board's display.
 #[derive(Debug, Default)]
 pub struct Lettering {
-    /// What the board's font file has of them, where the board has one. It stays for as long as the program runs.
+    /// Those that the board's font file has, if the board names one. They live as long as the program.
     pub own: Option<&'static Letters>,
-    /// The labels that cannot be shown whole.
+    /// The labels that cannot be shown completely.
     pub lacking: Vec<Lacking>,
 }
 
 /// A label with letters that no font has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
-    /// The label, as it is shown otherwise.
+    /// The label; its other letters are shown.
     pub label: String,
-    /// The letters, each once.
+    /// The missing letters, each once.
     pub letters: Vec<char>,
 }
 
 impl Lettering {
-    /// Reads the board's font file, where it names one, for `words`: all that its displays show of labels.
+    /// Reads the board's font file, if it names one, for `words`: every label text that its displays show.
     ///
     /// # Errors
-    /// [`Cause::Board`] when the font file cannot be read or is no sound font.
+    /// [`Cause::Board`] if the font file cannot be read or is invalid.
     pub fn of(words: &[&str], font: Option<&Path>) -> Result<Self, Failure> {
         let own = match font {
             Some(path) => {
@@ -40,7 +40,7 @@ impl Lettering {
                     let path = path.display();
                     Failure::new(Cause::Board, format!("display.font: {path} {why}"))
                 })?;
-                // Displays are opened anew when they fail, with the same letters.
+                // Displays are reopened after a failure, with the same letters.
                 Some(&*Box::leak(Box::new(letters)))
             }
             None => None,
@@ -52,7 +52,7 @@ impl Lettering {
         })
     }
 
-    /// What a person should know of labels that cannot be shown whole; none when all can.
+    /// A message about labels that cannot be shown completely; `None` if all can.
     pub fn warning(&self) -> Option<String> {
         let count = self.lacking.len();
         let named: Vec<_> = self

@@ -1,4 +1,4 @@
-//! The display: one [`Scene`] drawn with embedded-graphics for whatever size and depth there is; what changed of it is pushed.
+//! The display: one [`Scene`] drawn with embedded-graphics for any size and depth; only changes are pushed.
 //!
 //! ```text
 //! Scene -> draw::Painter (layout, setting, font, outline, picture) -> canvas::Canvas -> png
@@ -7,10 +7,10 @@
 //!                                                                                    -> window
 //! ```
 //!
-//! A kind of display is one file here (or a folder): its settings as board files state them, with their defaults; how it is opened; its
-//! [`Display`], which has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`]. Beside that file it needs a variant of
-//! [`DisplayConfig`], which [`DisplayConfig::settings`] knows, and a line of `KINDS`. A board may have several displays; one whose
-//! pictures take long says so ([`DisplayKind::is_slow`]) and has a thread of its own ([`apart`]).
+//! Each kind of display is one file here (or a folder): its board-file settings with their defaults, the code that opens it, and
+//! its [`Display`], which has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`]. Besides that file it needs
+//! a variant of [`DisplayConfig`], an arm in [`DisplayConfig::settings`], and a line in `KINDS`. A board may have several
+//! displays; one whose pictures take long says so ([`DisplayKind::is_slow`]) and gets its own thread ([`apart`]).
 
 pub mod apart;
 pub mod bus;
@@ -71,11 +71,11 @@ use std::path::{Path, PathBuf};
 pub enum DisplayConfig {
     /// A Linux framebuffer.
     Framebuffer(FramebufferConfig),
-    /// A display of the kernel's display drivers, whose mode is ours to choose.
+    /// A display with a kernel display driver, whose mode we choose.
     Drm(DrmConfig),
     /// A colour panel on SPI.
     Spi(SpiConfig),
-    /// A small panel of one colour.
+    /// A small monochrome panel.
     Oled(OledConfig),
     /// E-paper.
     Epaper(EpaperConfig),
@@ -85,7 +85,7 @@ pub enum DisplayConfig {
     Window(WindowConfig),
 }
 
-/// Every kind, by which `[display.KIND]` is read.
+/// Every kind, by the name in `[display.KIND]`.
 const KINDS: [&Kind; 7] = [
     &framebuffer::KIND,
     &drm::KIND,
@@ -96,38 +96,38 @@ const KINDS: [&Kind; 7] = [
     &window::KIND,
 ];
 
-/// `[display.none]` stands alone and is no display.
+/// `[display.none]` must be alone and is not a display.
 const NONE: &str = "none";
 
-/// How a kind's settings are read.
+/// How to read a kind's settings.
 pub struct Kind {
     /// Its name, as in `[display.NAME]`.
     name: &'static str,
-    /// Reads that table. What it leaves out is the kind's default.
+    /// Reads that table, with the kind's defaults for missing keys.
     read: fn(&mut Table<'_, '_>, Base<'_>) -> Option<DisplayConfig>,
 }
 
-/// The settings of one kind. Displayed as a person would say them.
+/// The settings of one kind. `Display` describes them for people.
 pub trait DisplayKind: fmt::Display {
     /// Its kind, as in `[display.KIND]`.
     fn kind(&self) -> &'static str;
 
-    /// Opens the display. `own` are the letters of the board's own font file.
+    /// Opens the display. `own` holds the letters of the board's own font file.
     ///
     /// # Errors
-    /// It is not there, or cannot be used, and what to do.
+    /// It does not exist or cannot be used, and what to do.
     fn open(&self, own: Option<&'static font::Letters>) -> Result<Box<dyn Display>, DisplayError>;
 
-    /// Whether the board must not run without this display. A screen or a panel may be missing unless its table says otherwise.
+    /// Whether the board must not run without this display. A screen or panel may be missing unless its table says otherwise.
     fn is_required(&self) -> bool;
 
-    /// Whether a picture takes longer than a frame may wait, so that the display has a thread of its own. Memory and files are
-    /// quick; a panel behind a serial bus, or one that moves ink, is not.
+    /// Whether a picture takes longer than a frame may wait, so that the display gets its own thread. Memory and files are fast;
+    /// a panel on a serial bus, or one that moves ink, is not.
     fn is_slow(&self) -> bool {
         false
     }
 
-    /// `rotate_deg` and `mirror`, where the kind has them.
+    /// `rotate_deg` and `mirror`, if the kind has them.
     fn turned(&self) -> Option<(u16, bool)> {
         None
     }
@@ -135,28 +135,28 @@ pub trait DisplayKind: fmt::Display {
     /// The keys that change what its test picture looks like.
     fn setup_keys(&self) -> &'static [&'static str];
 
-    /// Why this display and the other one cannot both be shown: they are the same one.
+    /// Why this display and the other cannot be used together: they are the same device.
     fn clash(&self, other: &DisplayConfig) -> Option<String> {
         let _ = other;
         None
     }
 
-    /// What is drawn on, where the table says so: the size of other displays is their driver's.
+    /// The drawing surface, if the table defines it: the size of other displays comes from their driver.
     fn surface(&self) -> Option<Surface>;
 
-    /// The GPIO lines that it takes.
+    /// The GPIO lines that it uses.
     fn lines(&self) -> Lines<'_> {
         Lines::default()
     }
 
-    /// Where a panel is wired to; none for displays that are not wired to the board's pins.
+    /// What a panel is wired to; `None` for displays that do not use the board's pins.
     fn bus(&self) -> Option<Bus<'_>> {
         None
     }
 }
 
 impl DisplayConfig {
-    /// What its kind states.
+    /// The settings of its kind.
     pub fn settings(&self) -> &dyn DisplayKind {
         match self {
             Self::Framebuffer(config) => config,
@@ -217,8 +217,8 @@ impl DisplayConfig {
         })
     }
 
-    /// What log and messages call each of `displays`: `display` where it is the only one, with its kind where there are others,
-    /// and with a number where there are others of its kind: `display spi 2`.
+    /// The name of each of `displays` in logs and messages: `display` if it is the only one, with its kind if there are others,
+    /// and with a number if there are others of its kind: `display spi 2`.
     pub fn names(displays: &[Self]) -> Vec<String> {
         let kinds: Vec<_> = displays
             .iter()
@@ -242,42 +242,42 @@ impl fmt::Display for DisplayConfig {
     }
 }
 
-/// Whether two beginnings of drivers' names can mean one driver.
+/// Whether two driver-name prefixes can match the same driver.
 fn may_be_same(one: Option<&str>, other: Option<&str>) -> bool {
     let [one, other] = [one, other].map(Option::unwrap_or_default);
     one.starts_with(other) || other.starts_with(one)
 }
 
-/// A place where scenes are shown.
+/// Something that scenes are shown on.
 pub trait Display {
-    /// What it is, for people: kind, driver, size, depth.
+    /// Description for people: kind, driver, size, depth.
     fn describe(&self) -> String;
 
     /// Draws the scene and pushes what changed. Called when something changed, and at most at the display's rate.
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError>;
 
-    /// Prepares for scenes of `regions` regions, once before the first one. An error when they have no room.
+    /// Prepares for scenes of `regions` regions, once before the first one. An error if they do not fit.
     fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
         let _ = regions;
         Ok(())
     }
 
-    /// The newest file that it wrote, for displays that write files.
+    /// The newest file, for displays that write files.
     fn last_file(&self) -> Option<&Path> {
         None
     }
 }
 
-/// Why a scene is not shown.
+/// Why a scene was not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum DisplayError {
-    /// There is no such display.
+    /// The display does not exist.
     #[error("{0}")]
     Absent(String),
-    /// It is there and cannot be used: another size, no permission.
+    /// It exists but cannot be used: wrong size, no permission.
     #[error("{0}")]
     Unusable(String),
-    /// It was there, and failed (full disk, device gone).
+    /// It worked, and then failed (full disk, device gone).
     #[error("{0}")]
     Failed(String),
 }
@@ -288,7 +288,7 @@ impl From<DisplayError> for Failure {
     }
 }
 
-/// Opens a display by `open` and divides it among `regions`, where there are several.
+/// Opens a display with `open` and divides it among `regions`, if there are several.
 pub(crate) fn open_divided(
     open: &apart::Open,
     regions: usize,
@@ -300,7 +300,7 @@ pub(crate) fn open_divided(
     Ok(display)
 }
 
-/// How drawings lie on a display of `[display.KIND]`, by its keys.
+/// The orientation of drawings on a display, from the keys of `[display.KIND]`.
 fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation, DisplayError> {
     let rotation = Rotation::from_degrees(rotate_deg).ok_or_else(|| {
         DisplayError::Unusable(format!(
@@ -310,7 +310,7 @@ fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation,
     Ok(Orientation { rotation, mirror })
 }
 
-/// A display of this machine. Printed in one line.
+/// A display of this machine. Displayed on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// For `[display.framebuffer]`.
@@ -328,7 +328,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// The displays of this machine, for `eyelet list displays`. One panel may be there both ways.
+/// The displays of this machine, for `eyelet list displays`. One panel may be listed both ways.
 pub fn list() -> Vec<Found> {
     let framebuffers = framebuffer::list().into_iter().map(Found::Framebuffer);
     framebuffers

@@ -1,7 +1,8 @@
-//! A small panel of one colour with an SSD1306 or SH1106, on I2C or SPI.
+//! A small monochrome panel with an SSD1306 or SH1106, on I2C or SPI.
 //!
-//! Its memory has pages of 8 rows; a byte is a column of a page, the upper pixel lowest. Both controllers know page addressing,
-//! so one way of writing serves both. Only cells of 8 x 8 pixels that changed go out, and an unchanged drawing pushes nothing.
+//! Its memory has pages of 8 rows; a byte is a column of a page, with the upper pixel in the lowest bit. Both controllers support
+//! page addressing, so one way of writing serves both. Only cells of 8 x 8 pixels that changed are sent, and an unchanged drawing
+//! pushes nothing.
 
 mod config;
 #[cfg(test)]
@@ -22,23 +23,23 @@ use std::io;
 const DISPLAY_OFF: u8 = 0xae;
 const DISPLAY_ON: u8 = 0xaf;
 
-/// See the module.
+/// See the module's documentation.
 pub struct OledDisplay {
     painter: Painter,
     shadow: Shadow,
     wiring: Wiring,
-    /// One page, before it goes out.
+    /// One page, ready to send.
     page: Box<[u8]>,
     left_px: usize,
     name: String,
-    /// Whether the panel shows what `shadow` has.
+    /// Whether the panel shows what `shadow` holds.
     is_known: bool,
-    /// Whether what it shows must stay when the program ends: why it ended.
+    /// Whether the picture must stay when the program ends: it says why.
     stays: bool,
 }
 
 impl OledDisplay {
-    /// Opens the bus and sets the controller up. `own` are the letters of the board's own font file.
+    /// Opens the bus and sets up the controller. `own` holds the letters of the board's own font file.
     ///
     /// # Errors
     /// There is no such bus or line, it cannot be used, nothing answers, or the panel is too small to draw on.
@@ -47,7 +48,7 @@ impl OledDisplay {
         let (wire, mut chip): (Box<dyn Wire>, _) = match &config.link {
             OledLink::I2c { device, address } => {
                 let wire = bus::i2c::I2cWire::open(device, *address)?;
-                // Most modules on I2C need no line at all, and the board may have no chip.
+                // Most I2C modules need no line at all, and the board may have no GPIO chip.
                 let chip = config.reset_gpio.map(|_| chip()).transpose()?;
                 (Box::new(wire), chip)
             }
@@ -71,10 +72,10 @@ impl OledDisplay {
         Self::wired(config, wiring, own)
     }
 
-    /// The same on a bus that is open.
+    /// The same on an open bus.
     ///
     /// # Errors
-    /// As of [`Self::open`].
+    /// As for [`Self::open`].
     pub fn wired(
         config: &OledConfig,
         mut wiring: Wiring,
@@ -89,7 +90,7 @@ impl OledDisplay {
         };
         let (controller, node) = (config.controller.word(), config.link.bus().node().display());
         let name = format!("{controller} on {node}{name}");
-        // u8g2 waits as long: some modules need it.
+        // The same delay as u8g2: some modules need it.
         let started = wiring.reset(100).and_then(|()| {
             let wire = &mut *wiring.wire;
             set_up(config, |command| wire.command(command))
@@ -124,7 +125,7 @@ impl OledDisplay {
         self.shadow
             .push(canvas, whole, |patch| put(wire, page, left_px, patch))?;
         if whole {
-            // Dark until then: the memory has noise after power came on.
+            // Off until then: after power-on the memory contains noise.
             self.wiring.wire.command(&[DISPLAY_ON])?;
         }
         self.is_known = true;
@@ -132,11 +133,11 @@ impl OledDisplay {
     }
 }
 
-/// Sends the commands that set the controller up, the panel dark. Commands: as the crates ssd1306 0.10 and sh1106 0.5 have them; values:
-/// as those and u8g2 set them.
+/// Sends the commands that set up the controller, with the panel off. Commands as in the crates ssd1306 0.10 and sh1106 0.5;
+/// values as set by those and u8g2.
 fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
     let rows = (config.height_px - 1) as u8;
-    // How the rows are wired: one after the other on flat panels, in turn from both sides on others.
+    // How the rows are wired: sequentially on flat panels, alternating from both sides on others.
     let is_flat = config.height_px <= 32 && config.width_px > 64;
     let common_pins = if is_flat { 0x02 } else { 0x12 };
     send(&[DISPLAY_OFF])?;
@@ -152,26 +153,26 @@ fn set_up(config: &OledConfig, mut send: impl FnMut(&[u8]) -> io::Result<()>) ->
             send(&[0x20, 0x02])?;
             send(&[0x2e])?;
             if (config.width_px, config.height_px) == (72, 40) {
-                // The panel of 0.42" wants the built-in reference of the current (u8g2, ssd1306 0.10).
+                // The 0.42" panel needs the internal current reference (u8g2, ssd1306 0.10).
                 send(&[0xad, 0x30])?;
             }
         }
         // Voltage converter on.
         OledController::Sh1106 => send(&[0xad, 0x8b])?,
     }
-    // Columns and rows the other way round: modules are seen with their pins above.
+    // Columns and rows reversed: modules are mounted with their pins at the top.
     send(&[0xa1])?;
     send(&[0xc8])?;
     send(&[0xda, common_pins])?;
     send(&[0x81, config.contrast])?;
-    // Precharge for the built-in voltage, level of unselected rows, not all pixels on, normal or inverted.
+    // Precharge for the internal supply, level of unselected rows, not all pixels on, normal or inverted.
     send(&[0xd9, 0xf1])?;
     send(&[0xdb, 0x40])?;
     send(&[0xa4])?;
     send(&[if config.invert { 0xa7 } else { 0xa6 }])
 }
 
-/// Writes a changed rectangle, whose sides are whole cells.
+/// Writes a changed rectangle, whose sides are multiples of a cell.
 fn put(wire: &mut dyn Wire, page: &mut [u8], left_px: usize, patch: Patch<'_>) -> io::Result<()> {
     let page = &mut page[..patch.width_px];
     let column = left_px + patch.left_px;
@@ -210,10 +211,10 @@ impl Display for OledDisplay {
 }
 
 impl Drop for OledDisplay {
-    /// Nothing stays that might be taken for live. Why the program could not start does stay.
+    /// Leaves nothing that might be taken for live, except the reason why the program could not start.
     fn drop(&mut self) {
         if !self.stays {
-            // What cannot be switched off is told by nobody: the display is gone, or the program is ending.
+            // Errors of switching off are ignored: the display is gone, or the program is ending.
             let _ = self.wiring.wire.command(&[DISPLAY_OFF]);
         }
     }

@@ -1,9 +1,9 @@
-//! Outlines (glyphs, polygons) to coverage: how much of each pixel lies inside, without hinting, non-zero winding for shapes
-//! whose parts do not overlap.
+//! Rasterises outlines (glyphs, polygons) to coverage: how much of each pixel is inside, without hinting, with non-zero winding
+//! for shapes whose parts do not overlap.
 //!
-//! Every edge is cut at the pixel grid. A piece of edge that falls by `h` within one pixel, at a mean distance `m` from the
-//! pixel's left side, adds `h * (1 - m)` to that pixel and `h` to all pixels right of it; so the sum from the left over a row
-//! of "what is added here" is the coverage. All arithmetic is plain `f32`, so that pictures are the same on every machine.
+//! Every edge is split at the pixel grid. A piece of edge that falls by `h` within one pixel, at a mean distance `m` from the
+//! pixel's left side, adds `h * (1 - m)` to that pixel and `h` to all pixels right of it; so the coverage is the running sum of
+//! these increments along a row. All arithmetic is plain `f32`, so pictures are the same on every machine.
 
 /// A point in pixels, y down.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -12,7 +12,7 @@ struct Spot {
     y: f32,
 }
 
-/// A box of pixels in which one shape is summed up. Its buffer is used again for each shape.
+/// A box of pixels in which one shape is accumulated. Its buffer is reused for each shape.
 #[derive(Debug, Clone)]
 pub struct Raster {
     sums: Vec<f32>,
@@ -37,7 +37,7 @@ impl Raster {
         }
     }
 
-    /// Begins a shape in an empty box. What is drawn outside of the box is moved onto its rim.
+    /// Begins a shape in an empty box. Anything drawn outside the box is clamped to its edge.
     pub fn begin(&mut self, width_px: u32, height_px: u32) {
         self.width_px = width_px as usize;
         self.height_px = height_px as usize;
@@ -45,7 +45,7 @@ impl Raster {
         self.sums.resize((self.width_px + 1) * self.height_px, 0.0);
     }
 
-    /// Begins a closed line.
+    /// Begins a closed contour.
     pub fn move_to(&mut self, x: f32, y: f32) {
         self.start = self.inside(x, y);
         self.at = self.start;
@@ -70,7 +70,7 @@ impl Raster {
         }
     }
 
-    /// A cubic Bézier curve, from where the line is over its two control points to its end, as straight pieces of about two
+    /// A cubic Bézier curve, from the current point over its two control points to its end, as straight pieces of about two
     /// pixels.
     pub fn curve_to(&mut self, points: [(f32, f32); 3]) {
         let from = self.at;
@@ -93,12 +93,12 @@ impl Raster {
         }
     }
 
-    /// Closes the line.
+    /// Closes the contour.
     pub fn close(&mut self) {
         self.line_to(self.start.x, self.start.y);
     }
 
-    /// Hands over every pixel that is covered at all: x, y in the box, coverage 1..=255.
+    /// Calls back for every pixel that is covered at all: x, y in the box, coverage 1..=255.
     pub fn finish(&self, mut pixel: impl FnMut(u32, u32, u8)) {
         for (y, row) in self.sums.chunks_exact(self.width_px + 1).enumerate() {
             let mut sum = 0.0;
@@ -146,7 +146,7 @@ impl Raster {
         }
     }
 
-    /// A piece of edge within one row, cut at the columns.
+    /// A piece of edge within one row, split at the columns.
     fn piece(&mut self, row: usize, top: Spot, bottom: Spot, sign: f32) {
         let fall = bottom.y - top.y;
         let (left, right) = (top.x.min(bottom.x), top.x.max(bottom.x));
@@ -210,7 +210,7 @@ mod tests {
                 .sum::<u32>()
         };
         assert!(sum(&raster).abs_diff(200 * 255) < 100);
-        // The other way round: taken off.
+        // The opposite direction: subtracted.
         raster.move_to(2.0, 10.0);
         raster.line_to(2.0, 18.0);
         raster.line_to(8.0, 18.0);

@@ -1,4 +1,4 @@
-//! What board files say of panels that are wired to the pins of a board: which bus, and which lines.
+//! Board-file settings of panels that are wired to a board's pins: which bus, and which lines.
 
 use crate::limits;
 use crate::toml_file::{Auto, Table};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 /// The bus that a panel is wired to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bus<'a> {
-    /// SPI, by its node.
+    /// SPI, by its device node.
     Spi(&'a Path),
-    /// I2C, by its node and the panel's address there.
+    /// I2C, by its device node and the panel's address.
     I2c(&'a Path, u16),
 }
 
 impl<'a> Bus<'a> {
-    /// The node.
+    /// The device node.
     pub fn node(self) -> &'a Path {
         match self {
             Self::Spi(node) | Self::I2c(node, _) => node,
@@ -22,13 +22,13 @@ impl<'a> Bus<'a> {
     }
 }
 
-/// Labels of the GPIO chips that have the 40 pins of a Raspberry Pi: 5, 4, and the ones before. Their numbers move between kernels.
+/// Labels of the GPIO chips for the Raspberry Pi's 40-pin header: 5, 4, and earlier models. Chip numbers change between kernels.
 pub const HEADER_CHIPS: [&str; 3] = ["pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"];
 
-/// The GPIO lines that a panel takes.
+/// The GPIO lines that a panel uses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lines<'a> {
-    /// Their chip: a path or a label; `None` is the one of the board's pins.
+    /// Their chip: a path or a label; `None` is the one for the board's header.
     pub chip: Option<&'a str>,
     /// Each with its key in the panel's table.
     pub lines: Vec<(&'static str, u32)>,
@@ -46,23 +46,23 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// SPI with a line that tells commands from data.
+/// SPI with a line that distinguishes commands from data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpiLink {
     /// `/dev/spidevB.C`: bus B, chip select C.
     pub device: PathBuf,
-    /// Clock.
+    /// Clock frequency.
     pub speed_hz: u32,
     /// 0 or 3.
     pub spi_mode: u8,
-    /// The most bytes of one transfer; `None` is what spidev takes.
+    /// The most bytes per transfer; `None` is spidev's limit.
     pub transfer_bytes: Option<u32>,
     /// The line of the data/command pin.
     pub dc_gpio: u32,
 }
 
-/// A panel of this end (size and offset) must lie within its controller's memory. `offsets` are the keys of its first column and row;
-/// one without such a key has that of its size there.
+/// The end of a panel (size plus offset) must be within its controller's memory. `offsets` are the keys of its first column and
+/// row; where there is no such key, the fault is reported at the key of the size.
 pub(super) fn must_lie_within(
     table: &Table<'_, '_>,
     controller: &str,

@@ -1,5 +1,5 @@
-//! The camera's picture, scaled into its place on the display: bilinear in 16.16 fixed point, so the same on every machine;
-//! with a 4 x 4 ordered dither on a black-and-white display. A picture of other proportions than its place stands in the middle of it.
+//! The camera's picture, scaled into its place on the display: bilinear in 16.16 fixed point, so it is the same on every machine;
+//! with a 4 x 4 ordered dither on a black-and-white display. A picture with a different aspect ratio is centred in its place.
 
 use super::canvas::Canvas;
 use crate::preprocess::Crop;
@@ -15,21 +15,21 @@ const DITHER: [[u32; 4]; 4] = [
     [248, 120, 216, 88],
 ];
 
-/// Scales pictures into one place. Its tables are made with the first picture, and again only for one of another size.
+/// Scales pictures into one place. Its tables are built for the first picture, and rebuilt only for one of a different size.
 #[derive(Debug, Clone)]
 pub struct Scaler {
     place: Rectangle,
     from_px: (u32, u32),
-    /// The part of the place that a picture of this size takes.
+    /// The part of the place that a picture of this size covers.
     inner: Rectangle,
-    /// Per column of that: where its two source pixels begin in a row, and the second one's part of 256.
+    /// Per column of that: where its two source pixels start in a row, and the weight of the second one in 1/256.
     across: Vec<(usize, usize, u32)>,
     /// One row, already mixed from its two source rows: values times 256.
     mixed: Vec<u32>,
 }
 
 impl Scaler {
-    /// For a place that lies in the canvas, and pictures of up to 512 pixels a row without allocating again.
+    /// For a place inside the canvas, and pictures up to 512 pixels wide without allocating again.
     pub fn new(place: Rectangle) -> Self {
         Self {
             place,
@@ -40,8 +40,8 @@ impl Scaler {
         }
     }
 
-    /// Draws `picture` as large as the place has room for it. A picture whose bytes do not fit its size is left out; the answer says whether
-    /// it was drawn.
+    /// Draws `picture` as large as its place allows. A picture whose bytes do not match its size is left out; returns whether it
+    /// was drawn.
     pub fn draw(&mut self, canvas: &mut Canvas, picture: &Crop<'_>) -> bool {
         let (width, height) = (picture.width_px as usize, picture.height_px as usize);
         if width == 0 || height == 0 || picture.rgb.len() != width * height * 3 {
@@ -90,14 +90,14 @@ impl Scaler {
     }
 }
 
-/// The largest part of `place`, in its middle, with the proportions of a picture of this size (no side 0).
+/// The largest part of `place`, centred, with the aspect ratio of a picture of this size (no side 0).
 fn fitted(place: Rectangle, (width_px, height_px): (u32, u32)) -> Rectangle {
     let Size { width, height } = place.size;
     let scaled = |side: u32, by: u32, of: u32| {
         let long = u64::from(side) * u64::from(by);
         ((long + u64::from(of) / 2) / u64::from(of)).max(1) as u32
     };
-    // A picture that is wide beside its place takes all of its width.
+    // A picture that is wider than its place, relative to height, takes the full width.
     let (width, height) =
         if u64::from(width_px) * u64::from(height) >= u64::from(height_px) * u64::from(width) {
             (width, scaled(width, height_px, width_px).min(height))
@@ -109,7 +109,7 @@ fn fitted(place: Rectangle, (width_px, height_px): (u32, u32)) -> Rectangle {
     Rectangle::new(corner, Size::new(width, height))
 }
 
-/// Row `y` of a picture to black and white.
+/// Dithers row `y` of a picture to black and white.
 fn dither(row: &mut [u8], y: usize) {
     for (x, pixel) in row.chunks_exact_mut(3).enumerate() {
         let [r, g, b] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
@@ -118,7 +118,7 @@ fn dither(row: &mut [u8], y: usize) {
     }
 }
 
-/// Where the pixels of a scaled side lie on the source side, centre on centre.
+/// The positions of a scaled side's pixels on the source side, centre to centre.
 struct Steps {
     step: u64,
     last: u64,
@@ -132,7 +132,7 @@ impl Steps {
         }
     }
 
-    /// The two source pixels around pixel `i`, and the second one's part of 256.
+    /// The two source pixels around pixel `i`, and the weight of the second one in 1/256.
     fn at(&self, i: u32) -> (usize, usize, u32) {
         let centre = (u64::from(i) * self.step + self.step / 2).saturating_sub(1 << 15);
         let first = (centre >> 16).min(self.last);

@@ -1,4 +1,4 @@
-//! How a panel's memory spells pixels, and rows of RGB put into that spelling.
+//! Pixel formats of a panel's memory, and the conversion of RGB rows to them.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use std::ops::Range;
 pub struct Field {
     /// Position of its lowest bit.
     pub offset: u32,
-    /// How many bits; 0 is a colour that the pixel does not have.
+    /// Number of bits; 0 if the pixel lacks this colour.
     pub length: u32,
 }
 
 impl Field {
-    /// An 8-bit value in this field: cut to fewer bits, or spread over more.
+    /// An 8-bit value in this field: truncated to fewer bits, or expanded to more.
     fn put(self, value: u8) -> u32 {
         let value = u32::from(value);
         let scaled = match self.length {
@@ -25,21 +25,21 @@ impl Field {
     }
 }
 
-/// One spelling.
+/// A pixel format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// One bit a pixel.
+    /// One bit per pixel.
     Mono {
-        /// The left pixel is the byte's highest bit, else its lowest.
+        /// Whether the leftmost pixel is the byte's highest bit; otherwise its lowest.
         left_is_high: bool,
-        /// A set bit is white, else black.
+        /// Whether a set bit is white; otherwise black.
         set_is_white: bool,
     },
-    /// One byte a pixel, luma.
+    /// One byte per pixel, luma.
     Grey,
     /// Bits of red, green, blue in a little-endian word.
     Fields {
-        /// Bytes a pixel, 1..=4.
+        /// Bytes per pixel, 1..=4.
         bytes: usize,
         /// Red.
         red: Field,
@@ -47,13 +47,13 @@ pub enum Packing {
         green: Field,
         /// Blue.
         blue: Field,
-        /// Opacity, all ones where there is such a field.
+        /// Opacity, all ones if there is such a field.
         opacity: Field,
     },
 }
 
 impl Packing {
-    /// Bytes that a row of this many pixels takes.
+    /// Number of bytes in a row of this many pixels.
     pub fn row_bytes(self, width_px: usize) -> usize {
         match self {
             Self::Mono { .. } => width_px.div_ceil(8),
@@ -62,7 +62,7 @@ impl Packing {
         }
     }
 
-    /// The pixels that some bytes of a row hold.
+    /// The number of pixels in this many bytes of a row.
     pub fn pixels_of_bytes(self, bytes: Range<usize>) -> Range<usize> {
         match self {
             Self::Mono { .. } => bytes.start * 8..bytes.end * 8,
@@ -71,7 +71,7 @@ impl Packing {
         }
     }
 
-    /// Puts a row of packed R, G, B into `out`, which is [`Self::row_bytes`] long.
+    /// Converts a row of packed R, G, B into `out`, which is [`Self::row_bytes`] long.
     pub fn pack(self, rgb: &[u8], out: &mut [u8]) {
         let pixels = rgb.chunks_exact(3);
         match self {

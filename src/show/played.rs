@@ -1,4 +1,4 @@
-//! What the tests of displays show.
+//! Scenes for the tests of displays.
 
 use super::{Scene, State};
 use crate::decide::{Candidate, Verdict};
@@ -47,7 +47,7 @@ pub fn scene(state: State, verdict: Option<&Verdict>) -> Scene<'_> {
     }
 }
 
-/// Played panels need no time.
+/// Simulated panels need no time.
 pub struct NoDelay;
 
 impl DelayNs for NoDelay {

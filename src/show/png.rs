@@ -1,10 +1,10 @@
-//! The PNG display: the picture that a display of the board file's size and depth would show, one file for every change of
-//! what is decided (or of the state), in a ring of `keep` files `001.png`, `002.png` and so on.
+//! The PNG display: the picture that a display of the board file's size and depth would show, one file for every change of what
+//! is decided (or of the state), in a ring of `keep` files `001.png`, `002.png` and so on.
 //!
-//! A file appears whole or not at all: it is written beside its place and renamed. Files that an earlier run left in the folder
-//! are removed at start, so that an old class is never taken for a new one; a file that Eyelet did not write is never touched.
-//! When the display is opened again in the same run (after a full disk, say), the ring goes on where it was.
-//! Rows are streamed into the encoder; there is no second picture in memory.
+//! A file appears whole or not at all: it is written to a temporary file and renamed. Files that an earlier run left in the
+//! folder are removed at start, so that an old class is never taken for a new one; a file that Eyelet did not write is never
+//! touched. If the display is reopened in the same run (after a full disk, say), the ring continues where it was. Rows are
+//! streamed into the encoder; there is no second picture in memory.
 
 use super::canvas::{Canvas, Rgb};
 use super::draw::Painter;
@@ -25,25 +25,25 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind { name: "png", read };
 
 /// `[display.png]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct PngConfig {
-    /// Folder for the pictures, made when it is missing.
+    /// Folder for the pictures, created if missing.
     pub folder: PathBuf,
-    /// How many pictures are kept: one a change of class, `001.png` first; the oldest is overwritten past this.
+    /// How many pictures are kept: one per change of class, `001.png` first; after this many the oldest is overwritten.
     pub keep: u32,
-    /// Width of the drawn display.
+    /// Width of the imitated display.
     pub width_px: u32,
-    /// Height of the drawn display.
+    /// Height of the imitated display.
     pub height_px: u32,
-    /// Colour depth that is imitated.
+    /// Colour depth to imitate.
     pub depth: Depth,
-    /// Shape that is imitated.
+    /// Shape to imitate.
     pub shape: Shape,
-    /// Whether paper is imitated.
+    /// Whether to imitate paper.
     pub refresh: Refresh,
 }
 
@@ -88,7 +88,7 @@ impl DisplayKind for PngConfig {
         Ok(Box::new(PngDisplay::open(self, own)?))
     }
 
-    /// Files can be written, or something is wrong.
+    /// Whether files can be written, or what is wrong.
     fn is_required(&self) -> bool {
         true
     }
@@ -122,21 +122,21 @@ impl fmt::Display for PngConfig {
     }
 }
 
-/// Marks our files, in the PNG's own text chunk.
+/// Marks our files, in a PNG text chunk.
 const SOFTWARE: &str = "Eyelet";
 
 /// The most files that are kept.
 const KEEP_MAX: u32 = 9999;
 
-/// The next number of each folder that this run writes to.
+/// The next number in each folder that this run writes to.
 static RINGS: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
 
 fn rings() -> MutexGuard<'static, BTreeMap<PathBuf, u32>> {
-    // Nothing in here can panic half way, so a poisoned map is a whole one.
+    // No holder of the lock can panic halfway, so a poisoned map is still consistent.
     RINGS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct PngDisplay {
     painter: Painter,
@@ -148,7 +148,7 @@ pub struct PngDisplay {
     last_file: Option<PathBuf>,
 }
 
-/// What makes a new file when it changes.
+/// A new file is written when this changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Essence {
     Unknown,
@@ -160,7 +160,7 @@ enum Essence {
 }
 
 impl Essence {
-    /// Nothing is written while the board is starting: the folder is empty then, which says as much.
+    /// Nothing is written while the board is starting: the empty folder says as much.
     fn of(scene: &Scene<'_>) -> Option<Self> {
         match scene.state {
             State::Starting | State::Failed(_) => None,
@@ -181,9 +181,9 @@ impl Essence {
 }
 
 impl PngDisplay {
-    /// Makes the folder when it is missing, and clears the ring's own files out of it.
+    /// Creates the folder if missing, and removes the ring's own files from it.
     ///
-    /// `own` are the letters of the board's own font file.
+    /// `own` holds the letters of the board's own font file.
     pub fn open(config: &PngConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
         let painter = Painter::of(config, own)?;
         let folder = config.folder.clone();
@@ -216,7 +216,7 @@ impl PngDisplay {
         self.folder.join(format!("{number:03}.png"))
     }
 
-    /// Removes a file of an earlier run; refuses a folder in which somebody else's file has the name.
+    /// Removes a file of an earlier run; fails if a file with that name was not written by Eyelet.
     fn clear(&self, path: &Path) -> Result<(), DisplayError> {
         match is_ours(path) {
             Ok(true) => fs::remove_file(path).map_err(|error| {
@@ -236,7 +236,7 @@ impl PngDisplay {
             .and_then(|file| write_png(self.painter.canvas(), file))
             .and_then(|()| fs::rename(&beside, path));
         written.map_err(|error| {
-            // What is half written goes; when even that fails, the first error is the one to report.
+            // Remove the half-written file; if even that fails, the first error is the one to report.
             let _ = fs::remove_file(&beside);
             DisplayError::Failed(format!(
                 "cannot write {}: {error}; check free space and permissions there",
@@ -300,11 +300,11 @@ fn is_ours(path: &Path) -> io::Result<bool> {
         .any(|bytes| bytes == mark.as_bytes()))
 }
 
-/// Writes the picture as a display of its depth shows it: 1-bit grey for black and white, else 8-bit RGB.
+/// Writes the picture as a display of its depth shows it: 1-bit grey for black and white, otherwise 8-bit RGB.
 pub fn write_png(canvas: &Canvas, to: impl Write) -> io::Result<()> {
     let mono = canvas.depth() == Depth::Mono;
     let mut encoder = png::Encoder::new(to, canvas.width_px(), canvas.height_px());
-    // A frame waits for this: the default takes five times as long for files that are hardly smaller.
+    // A frame waits for this: the default compression takes five times as long for files that are hardly smaller.
     encoder.set_compression(png::Compression::Fast);
     if mono {
         encoder.set_color(png::ColorType::Grayscale);
@@ -346,7 +346,7 @@ pub fn write_png(canvas: &Canvas, to: impl Write) -> io::Result<()> {
     writer.finish().map_err(io_error)
 }
 
-/// The system's own error, where there is one.
+/// The underlying system error, if there is one.
 fn io_error(error: png::EncodingError) -> io::Error {
     match error {
         png::EncodingError::IoError(error) => error,
@@ -483,7 +483,7 @@ mod tests {
     fn a_failed_write_is_one_line_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let mut display = PngDisplay::open(&config(folder.path(), 1), None).unwrap();
-        // The place is taken by a folder: the rename fails as it would on a read-only disk.
+        // A folder occupies the name: the rename fails as it would on a read-only disk.
         fs::create_dir(folder.path().join("001.png")).unwrap();
         let failed = display.show(&scene(State::Live, None)).unwrap_err();
         assert!(matches!(failed, DisplayError::Failed(_)));

@@ -1,6 +1,7 @@
-//! A share as a ring along the rim of a round display: three quarters of a circle, from the lower left over the top to the lower right.
+//! A fraction shown as a ring along the edge of a round display: three quarters of a circle, from the lower left over the top to
+//! the lower right.
 //!
-//! Only sums, products and square roots of `f32` are used, so that pictures are the same on every machine.
+//! Only sums, products and square roots of `f32` are used, so pictures are the same on every machine.
 
 use super::canvas::{Canvas, Rgb};
 
@@ -10,17 +11,17 @@ const STEPS: usize = 100;
 /// Cosine and sine of one step, 2.7 degrees.
 const STEP: (f64, f64) = (0.998_889_874_961_97, 0.047_106_450_709_642_665);
 
-/// Both parts of a direction half way between two axes.
+/// Both components of a direction halfway between two axes.
 const DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// The ring of one display.
 #[derive(Debug, Clone)]
 pub struct Ring {
-    /// Both coordinates of the middle: the corner between pixels for an even diameter.
+    /// Both coordinates of the centre: the corner between pixels for an even diameter.
     centre: f32,
     outer: f32,
     inner: f32,
-    /// Where each percent lies: a direction of length 1, y down.
+    /// The direction of each percent: a unit vector, y down.
     ways: [(f32, f32); STEPS + 1],
 }
 
@@ -46,12 +47,12 @@ impl Ring {
         }
     }
 
-    /// From the middle of the display to the ring's outer side.
+    /// From the display's centre to the ring's outer edge.
     pub fn outer_px(&self) -> u32 {
         self.outer as u32
     }
 
-    /// From the middle of the display to the ring's inner side.
+    /// From the display's centre to the ring's inner edge.
     pub fn inner_px(&self) -> u32 {
         self.inner as u32
     }
@@ -63,14 +64,14 @@ impl Ring {
         distance >= self.inner - 1.0 && distance <= self.outer + 1.0
     }
 
-    /// Draws the ring from its beginning as far as `share` of it, 0 to 1; what is no number is 0.
+    /// Draws the ring from its start up to `share`, 0 to 1; NaN counts as 0.
     pub fn fill(&self, canvas: &mut Canvas, share: f32, colour: Rgb) {
         let end = step(share);
         if end == 0 {
             return;
         }
         let (from, to) = (self.ways[0], self.ways[end]);
-        // 180 degrees are 66.7 steps: above that the two sides' halves are joined, below it they are cut.
+        // 180 degrees are 66.7 steps: above that the half-planes of the two sides are united, below it they are intersected.
         let is_wide = end > STEPS * 2 / 3;
         self.cover(canvas, colour, |at| {
             let (after, before) = (inside(cross(from, at)), inside(cross(at, to)));
@@ -93,7 +94,7 @@ impl Ring {
         });
     }
 
-    /// Lays `colour` over the ring's pixels; `part` of a place (seen from the middle) is 0 to 1.
+    /// Blends `colour` over the ring's pixels; `part` of a place (seen from the centre) is 0 to 1.
     fn cover(&self, canvas: &mut Canvas, colour: Rgb, part: impl Fn((f32, f32)) -> f32) {
         let side = (self.centre * 2.0) as u32;
         for y in 0..side {
@@ -116,16 +117,16 @@ impl Ring {
 
 /// The whole percent of a share.
 fn step(share: f32) -> usize {
-    // A cast from a float saturates, and makes 0 of NaN.
+    // A cast from float saturates, and turns NaN into 0.
     ((share * STEPS as f32 + 0.5) as usize).min(STEPS)
 }
 
-/// How much of a pixel lies inside of an edge that is so far from its middle.
+/// How much of a pixel is inside an edge at this distance from its centre.
 fn inside(distance: f32) -> f32 {
     (distance + 0.5).clamp(0.0, 1.0)
 }
 
-/// Above 0 where `b` lies clockwise of `a` (y down), by up to half a turn.
+/// Positive if `b` is clockwise of `a` (y down), by up to half a turn.
 fn cross(a: (f32, f32), b: (f32, f32)) -> f32 {
     a.0 * b.1 - a.1 * b.0
 }

@@ -13,22 +13,22 @@ pub struct Scene<'a> {
     pub state: State,
     /// The newest verdict; not shown as a class unless `state` is `Live`.
     pub verdict: Option<&'a Verdict>,
-    /// One label a class.
+    /// One label per class.
     pub labels: &'a [String],
     /// The word for "no class is decided".
     pub unknown_label: &'a str,
-    /// Frames a second, over the last window.
+    /// Frames per second, over the last window.
     pub rate_fps: f32,
     /// What the network sees, for displays that are large enough.
     pub picture: Option<Crop<'a>>,
-    /// Several regions, each with a verdict and picture of its own, in place of `verdict` and `picture`; none is the usual case.
+    /// Several regions, each with its own verdict and picture, instead of `verdict` and `picture`; usually empty.
     pub regions: &'a [Region<'a>],
-    /// What is the matter with the board, in a few words, while the class is live all the same.
+    /// What is wrong with the board, in a few words, although the class is live.
     pub notice: Option<&'a str>,
 }
 
 impl Scene<'static> {
-    /// A state without a class, a picture or anything else to tell.
+    /// A state with no class, no picture and nothing else to show.
     pub const fn in_state(state: State) -> Self {
         Self {
             state,
@@ -54,32 +54,32 @@ pub struct Region<'a> {
     pub picture: Option<Crop<'a>>,
 }
 
-/// The most regions that there are.
+/// The most regions possible.
 pub const REGIONS: usize = limits::REGIONS.most as usize;
 
-/// Whether frames come.
+/// Whether frames are arriving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// No frame has come yet.
     Starting,
-    /// Frames come.
+    /// Frames are arriving.
     Live,
-    /// No frame has come for this long; the camera is being opened again and again.
+    /// No frame has come for this long; the camera is repeatedly being reopened.
     CameraLost {
-        /// Since the last frame.
+        /// Time since the last frame.
         since: Duration,
     },
     /// The program cannot start; the log says why.
     Failed(Cause),
-    /// Nothing is classified: the display itself is being looked at.
+    /// Nothing is classified: the display itself is being tested.
     Test(TestPicture),
 }
 
-/// What a test picture says of its display, beside its size.
+/// What a test picture says about its display, besides its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestPicture {
     /// The kind, as in `[display.KIND]`.
     pub kind: &'static str,
-    /// `rotate_deg` and `mirror` of the board file, where the kind has them.
+    /// `rotate_deg` and `mirror` of the board file, if the kind has them.
     pub turned: Option<(u16, bool)>,
 }

@@ -1,8 +1,8 @@
-//! The serial log: one line a change, for people; or versioned JSON lines, for programs (`--json`).
+//! The serial log: one line per change, for people; or versioned JSON lines, for programs (`--json`).
 //!
-//! Lines for people are `log` records, so `RUST_LOG` chooses among them; a reader of theirs that goes away does not stop the
-//! board, what cannot be written is dropped. JSON lines are results: once one cannot be written, [`Serial::check`] says so, and
-//! the run ends.
+//! Lines for people are `log` records, so `RUST_LOG` filters them; if their reader goes away the board continues, and lines that
+//! cannot be written are dropped. JSON lines are results: once one cannot be written, [`Serial::check`] says so, and the run
+//! ends.
 
 use crate::camera::Counts;
 use crate::decide::Verdict;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
-/// It is looked this often whether JSON lines still have a reader.
+/// How often to check whether JSON lines still have a reader.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The writer of the serial log.
@@ -25,12 +25,12 @@ pub struct Serial {
     unknown_label: String,
     /// Why the last JSON line was not written.
     failure: OnceCell<Failure>,
-    /// When it was last looked whether JSON lines have a reader.
+    /// When that was last checked.
     checked_at: Cell<Instant>,
 }
 
 impl Serial {
-    /// Times are told since `started`.
+    /// Times are relative to `started`.
     pub fn new(json: bool, started: Instant, unknown_label: &str) -> Self {
         Self {
             json,
@@ -42,7 +42,7 @@ impl Serial {
         }
     }
 
-    /// Tells each frame's verdict, not changes only.
+    /// Reports each frame's verdict, not only changes.
     pub fn of_every_frame(self, every_frame: bool) -> Self {
         Self {
             every_frame,
@@ -50,15 +50,15 @@ impl Serial {
         }
     }
 
-    /// Whether a verdict is to be told although it is the one before.
+    /// Whether to report a verdict although it has not changed.
     pub fn tells_every_frame(&self) -> bool {
         self.every_frame
     }
 
-    /// Whether JSON lines can be written, as of the last one, or of a second ago: lines may be a minute apart.
+    /// Whether JSON lines can be written, judged by the last one or by a check at most a second ago: lines may be a minute apart.
     ///
     /// # Errors
-    /// [`crate::Cause::Output`] when one could not, or its reader is gone.
+    /// [`crate::Cause::Output`] if one could not be written, or its reader is gone.
     pub fn check(&self) -> Result<(), Failure> {
         if let Some(why) = self.failure.get() {
             return Err(why.clone());
@@ -70,7 +70,7 @@ impl Serial {
         Ok(())
     }
 
-    /// What is running, once at start.
+    /// The running configuration, once at start.
     pub fn start(&self, parts: &[(&str, String)], memory: impl Iterator<Item = String>) {
         if self.json {
             let parts = parts
@@ -86,7 +86,7 @@ impl Serial {
         memory.for_each(|line| log::info!("{line}"));
     }
 
-    /// The decided class has changed, or every frame is told; of which region, where there are several.
+    /// The decided class has changed, or every frame is reported; with the region, if there are several.
     pub fn verdict(
         &self,
         frame: u64,
@@ -102,7 +102,7 @@ impl Serial {
         };
         if self.json {
             let class = verdict.decided.map(|c| c.class);
-            // A network of fewer classes has no more to tell.
+            // A network of fewer classes has no more to list.
             let top: Vec<Value> = verdict
                 .top
                 .iter()
@@ -127,7 +127,7 @@ impl Serial {
         let (region, colon) = region.map_or(("", ""), |region| (region, ": "));
         let percent = shown.probability * 100.0;
         if verdict.decided.is_none() {
-            // The number is of a class that is the best one, and not, or not yet, sure enough.
+            // The number belongs to the best class, which is not sure enough, or not yet.
             let best = &labels[shown.class];
             log::info!(
                 "frame {frame}: {region}{colon}{label} (best: {best} {percent:.1}%) ({stages})"
@@ -137,7 +137,7 @@ impl Serial {
         log::info!("frame {frame}: {region}{colon}{label} {percent:.1}% ({stages})");
     }
 
-    /// No frame comes any more.
+    /// Frames have stopped arriving.
     pub fn camera_lost(&self, why: &str) {
         if self.json {
             self.line(
@@ -149,7 +149,7 @@ impl Serial {
         }
     }
 
-    /// Frames come again after this long.
+    /// Frames are arriving again after this long.
     pub fn camera_back(&self, camera: &str, after: Duration) {
         if self.json {
             let event = [
@@ -165,7 +165,7 @@ impl Serial {
         }
     }
 
-    /// Something went wrong and the loop goes on.
+    /// Something went wrong and the loop continues.
     pub fn trouble(&self, part: &str, why: &str) {
         if self.json {
             let event = [("part", json!(part)), ("why", json!(why))];
@@ -178,7 +178,7 @@ impl Serial {
         }
     }
 
-    /// Percentiles, counters and memory, from time to time and at the end (`event` "stats" or "end").
+    /// Percentiles, counters and memory, periodically and at the end (`event` "stats" or "end").
     pub fn stats(&self, event: &str, stats: &mut Stats, counts: Counts) {
         let usage = memory::usage();
         let (minor, major) = memory::page_faults();

@@ -1,4 +1,4 @@
-//! A label set as large as its place allows: in one line, two or three, broken at spaces and hyphens, and between Chinese and
+//! A label set as large as its place allows: on one, two or three lines, broken at spaces and hyphens, and between Chinese and
 //! Japanese letters, which are written without spaces.
 
 use super::font::{Face, Letters};
@@ -7,7 +7,7 @@ use crate::show::Depth;
 /// The most lines that a label is broken into.
 pub const LINES: usize = 3;
 
-/// A label in lines of one face.
+/// A label broken into lines of one face.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
     /// The face.
@@ -17,10 +17,10 @@ pub struct Setting<'a> {
 }
 
 impl<'a> Setting<'a> {
-    /// The largest face in which all of `text` fits into `width_px` x `height_px`. Where it would have to be lower than 8 px,
-    /// the lines are left too long, and are shortened when they are drawn.
+    /// The largest face in which all of `text` fits into `width_px` x `height_px`. If it would have to be lower than 8 px, the
+    /// lines stay too long and are shortened when drawn.
     ///
-    /// `own` are the letters of the board's own font file.
+    /// `own` holds the letters of the board's own font file.
     pub fn of(
         text: &'a str,
         (width_px, height_px): (u32, u32),
@@ -50,7 +50,7 @@ impl<'a> Setting<'a> {
         lines.all(|line| self.face.width_px(line) <= width_px)
     }
 
-    /// Fills line after line; what is left is the last one, however long.
+    /// Fills line after line; the rest becomes the last one, however long.
     fn broken(text: &'a str, face: Face, width_px: u32, most: usize) -> Self {
         let mut set = Self {
             face,
@@ -72,14 +72,14 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// As many words as fit, but at least one; none when there is but one word.
+/// As many words as fit, but at least one; `None` if there is only one word.
 fn first_line(text: &str, face: Face, width_px: u32) -> Option<(&str, &str)> {
     let ends = text.char_indices().filter_map(|(at, c)| match c {
         ' ' => Some(at),
         '-' => Some(at + 1),
         _ if is_unspaced(c) => {
             let end = at + c.len_utf8();
-            // No line begins with a small letter, a lengthening or a closing sign.
+            // No line begins with a small letter, a length mark or a closing mark.
             let may_begin = |c| is_unspaced(c) && !SMALL.contains(c);
             text[end..].starts_with(may_begin).then_some(end)
         }
@@ -96,10 +96,10 @@ fn first_line(text: &str, face: Face, width_px: u32) -> Option<(&str, &str)> {
     Some((&text[..end], text[end..].trim_start()))
 }
 
-/// Letters that belong to the one before.
+/// Letters that belong to the preceding one.
 const SMALL: &str = "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮー";
 
-/// Chinese and Japanese letters, between which there are no spaces.
+/// Chinese and Japanese letters, written without spaces between them.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{3041}'..='\u{30fc}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
@@ -140,7 +140,7 @@ mod tests {
         };
         assert_eq!(lines("金毛寻回犬"), "金毛寻|回犬");
         assert_eq!(lines("シャム猫"), "シャム|猫");
-        // Not before a small letter or a closing sign.
+        // Not before a small letter or a closing mark.
         assert_eq!(lines("ねこじゃらし"), "ねこ|じゃら|し");
         assert_eq!(lines("犬犬犬、猫"), "犬犬|犬、猫");
     }

@@ -1,20 +1,20 @@
-//! What a panel shows, kept in memory in the panel's own orientation and spelling, so that only what a new drawing changes is
-//! pushed. Every display that pushes pixels pushes through a [`Shadow`]; an unchanged drawing pushes nothing.
+//! A panel's current contents, kept in memory in the panel's own orientation and pixel format, so that only what a new drawing
+//! changes is pushed. Every display that pushes pixels uses a [`Shadow`]; an unchanged drawing pushes nothing.
 
 use super::canvas::{Canvas, Orientation};
 use super::pixel::Packing;
 use std::ops::Range;
 
-/// The steps of a panel's addresses: the sides of a changed rectangle are multiples of these, or lie at the panel's own rim.
+/// The address granularity of a panel: the edges of a changed rectangle are multiples of these, or are on the panel's own edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid {
-    /// Columns. A multiple of 8 where a byte holds eight pixels of a row; the panel's width for whole rows.
+    /// Columns. A multiple of 8 if a byte holds eight pixels of a row; the panel's width for whole rows.
     pub x_px: usize,
     /// Rows; 8 for panels whose bytes hold eight pixels of a column.
     pub y_px: usize,
 }
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Shadow {
     width_px: usize,
@@ -23,9 +23,9 @@ pub struct Shadow {
     orientation: Orientation,
     grid: Grid,
     row_bytes: usize,
-    /// All rows as they were pushed last.
+    /// All rows as last pushed.
     shown: Box<[u8]>,
-    /// One row in RGB, and in the panel's spelling.
+    /// One row in RGB, and in the panel's pixel format.
     rgb: Box<[u8]>,
     packed: Box<[u8]>,
 }
@@ -41,7 +41,7 @@ pub struct Patch<'a> {
     pub width_px: usize,
     /// Rows.
     pub height_px: usize,
-    /// From the patch's first row to its last, whole rows of the panel.
+    /// Whole rows of the panel, from the patch's first to its last.
     rows: &'a [u8],
     row_bytes: usize,
     part: (usize, usize),
@@ -56,15 +56,15 @@ impl<'a> Patch<'a> {
             .map(move |row| &row[start..end])
     }
 
-    /// All bytes in one piece, when the rectangle is as wide as the panel.
+    /// All bytes as one slice, if the rectangle is as wide as the panel.
     pub fn whole_rows(&self) -> Option<&'a [u8]> {
         (self.part == (0, self.row_bytes)).then_some(self.rows)
     }
 }
 
 impl Shadow {
-    /// For a panel of `width_px` x `height_px` pixels as its memory has them (not as the drawing is turned). It is taken to show
-    /// nothing that is known: the first push must be `whole`.
+    /// For a panel of `width_px` x `height_px` pixels in its memory's orientation (not the drawing's). Its contents are unknown
+    /// at first: the first push must be `whole`.
     pub fn new(
         (width_px, height_px): (u32, u32),
         packing: Packing,
@@ -87,16 +87,16 @@ impl Shadow {
         }
     }
 
-    /// The panel's width and height, as its memory has them.
+    /// The panel's width and height in its memory's orientation.
     pub fn size_px(&self) -> (usize, usize) {
         (self.width_px, self.height_px)
     }
 
-    /// Takes over `canvas` and hands what changed (or all of it, when `whole`) to `push`, from the top: one patch for each run of
-    /// rows that changed.
+    /// Copies `canvas` and passes what changed (or everything, if `whole`) to `push`, from the top: one patch per run of changed
+    /// rows.
     ///
     /// # Errors
-    /// The first one of `push`. What the panel shows is not known then, so the next call must be `whole`.
+    /// The first one from `push`. What the panel shows is then unknown, so the next call must be `whole`.
     pub fn push<E>(
         &mut self,
         canvas: &Canvas,
@@ -128,12 +128,12 @@ impl Shadow {
         run.map_or(Ok(()), |run| push(self.patch(&run)))
     }
 
-    /// These rows as they were pushed last, one behind the other, [`Packing::row_bytes`] each.
+    /// These rows as last pushed, contiguous, [`Packing::row_bytes`] each.
     pub fn rows(&self, rows: Range<usize>) -> &[u8] {
         &self.shown[rows.start * self.row_bytes..rows.end * self.row_bytes]
     }
 
-    /// Takes over some rows; the columns that changed, on the grid.
+    /// Copies some rows; returns the changed columns, aligned to the grid.
     fn take_rows(
         &mut self,
         canvas: &Canvas,
@@ -183,7 +183,7 @@ impl Shadow {
     }
 }
 
-/// Rows in a row that changed.
+/// A run of changed rows.
 struct Run {
     columns: Range<usize>,
     rows: Range<usize>,
@@ -224,7 +224,7 @@ mod tests {
 
     type Places = Vec<(usize, usize, usize, usize)>;
 
-    /// A panel that takes patches, in the shadow's own spelling.
+    /// A panel that takes patches in the shadow's own pixel format.
     struct Panel {
         shadow: Shadow,
         bytes: Vec<u8>,

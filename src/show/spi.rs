@@ -1,7 +1,7 @@
-//! A colour panel on SPI, driven from here: no driver of the kernel is needed but spidev.
+//! A colour panel on SPI, driven from user space: the only kernel driver needed is spidev.
 //!
-//! Nobody else draws on such a panel, so only what changed is pushed, and an unchanged drawing pushes nothing. SPI has no
-//! answer: a panel that was pulled out and put back is blank until the program starts anew.
+//! Nothing else draws on such a panel, so only changes are pushed, and an unchanged drawing pushes nothing. SPI has no
+//! acknowledgement: a panel that was unplugged and plugged in again stays blank until the program restarts.
 
 mod config;
 mod dcs;
@@ -20,21 +20,21 @@ pub use config::{Controller, SpiConfig};
 use dcs::Panel;
 use std::io;
 
-/// See the module.
+/// See the module's documentation.
 pub struct SpiDisplay {
     painter: Painter,
     shadow: Shadow,
     panel: Box<dyn Panel>,
     wiring: dcs::Rest,
     name: String,
-    /// Whether the panel shows what `shadow` has.
+    /// Whether the panel shows what `shadow` holds.
     is_known: bool,
-    /// Whether what it shows must stay when the program ends: why it ended.
+    /// Whether the picture must stay when the program ends: it says why.
     stays: bool,
 }
 
 impl SpiDisplay {
-    /// Opens the bus and the lines, resets the controller and sets it up. `own` are the letters of the board's own font file.
+    /// Opens the bus and the lines, resets the controller and sets it up. `own` holds the letters of the board's own font file.
     ///
     /// # Errors
     /// There is no such bus or line, it cannot be used, or the panel is too small to draw on.
@@ -51,10 +51,10 @@ impl SpiDisplay {
         Self::wired(config, wiring, own)
     }
 
-    /// The same on a bus that is open.
+    /// The same on an open bus.
     ///
     /// # Errors
-    /// As of [`Self::open`].
+    /// As for [`Self::open`].
     pub fn wired(
         config: &SpiConfig,
         mut wiring: Wiring,
@@ -68,7 +68,7 @@ impl SpiDisplay {
             config.controller.word(),
             config.link.device.display()
         );
-        // 120 ms: what an ILI9341 wants before it may be woken (mipidsi 0.10, `ili934x.rs`).
+        // 120 ms: what an ILI9341 needs before it may be woken (mipidsi 0.10, `ili934x.rs`).
         let started = wiring.reset(120).and_then(|()| dcs::start(config, wiring));
         let (panel, packing, wiring) =
             started.map_err(|error| DisplayError::Unusable(bus::cannot_set_up(&name, &error)))?;
@@ -119,13 +119,13 @@ impl Display for SpiDisplay {
 }
 
 impl Drop for SpiDisplay {
-    /// Nothing stays that might be taken for live. Why the program could not start does stay.
+    /// Leaves nothing that might be taken for live, except the reason why the program could not start.
     fn drop(&mut self) {
         if self.stays {
             return;
         }
         if let Some(backlight) = &mut self.wiring.backlight {
-            // What cannot be switched off is told by nobody: the display is gone, or the program is ending.
+            // Errors of switching off are ignored: the display is gone, or the program is ending.
             let _ = backlight.set(false);
         }
         let _ = self.panel.sleep(&mut *self.wiring.delay);

@@ -14,26 +14,26 @@ use crate::limits;
 use crate::toml_file::{Table, Word};
 use std::fmt;
 
-/// See the module.
+/// See the module's documentation.
 pub(super) const KIND: Kind = Kind {
     name: "window",
     read,
 };
 
-/// What is said where this program cannot open windows.
+/// The message of a program that was built without windows.
 #[cfg(not(feature = "window"))]
 const NOT_BUILT_IN: &str = "this program was built without windows: build it with `cargo build --release --features window`, or use [display.png]";
 
 /// `[display.window]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowConfig {
-    /// Width of the display that is imitated.
+    /// Width of the imitated display.
     pub width_px: u32,
-    /// Height of it.
+    /// Height of the imitated display.
     pub height_px: u32,
-    /// Each of its pixels is a square of so many in the window: 1, 2, 4 or 8.
+    /// Each of its pixels is a square of this many pixels in the window: 1, 2, 4 or 8.
     pub scale: u32,
-    /// Colour depth that is imitated.
+    /// Colour depth to imitate.
     pub depth: Depth,
 }
 
@@ -69,7 +69,7 @@ impl DisplayKind for WindowConfig {
         Err(DisplayError::Unusable(why))
     }
 
-    /// Who wants a window wants to look at it.
+    /// A window is opened to be looked at.
     fn is_required(&self) -> bool {
         true
     }

@@ -1,10 +1,10 @@
-//! Words and numbers for a display, written into fixed buffers: no allocation for a drawing.
+//! Words and numbers for a display, written into fixed buffers: drawing allocates nothing.
 
 use crate::Cause;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-/// Text of at most `N` bytes; what does not fit is left off at a character's border.
+/// Text of at most `N` bytes; anything longer is cut at a character boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -12,7 +12,7 @@ pub struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
-    /// No text.
+    /// Empty text.
     pub fn new() -> Self {
         Self {
             bytes: [0; N],
@@ -48,14 +48,14 @@ impl<const N: usize> Write for Text<N> {
     }
 }
 
-/// A label: as long as a display ever shows, in letters of two or three bytes too.
+/// A label: room for the longest that a display shows, even in letters of two or three bytes.
 pub type Label = Text<240>;
 
 /// A number with its unit.
 pub type Number = Text<24>;
 
-/// A label as it is set: quotes and dashes become plain ones, runs of white space one space, and what has no shape of its own
-/// is left out. (A letter that no font has is the face's matter.)
+/// A label as it is set: quotes and dashes become plain ones, runs of white space become one space, and characters without a
+/// shape are dropped. (Letters that no font has are left to the face.)
 pub fn legible(label: &str) -> Label {
     let mut text = Label::new();
     for (i, word) in label.split_whitespace().enumerate() {
@@ -73,7 +73,7 @@ pub fn letters(text: &str) -> impl Iterator<Item = char> {
         '\u{2018}'..='\u{201b}' | '\u{2032}' => Some('\''),
         '\u{201c}'..='\u{201f}' | '\u{2033}' => Some('"'),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
-        // Zero width, soft hyphens, marks of a text's direction, and which form of a letter is meant.
+        // Zero-width characters, soft hyphens, direction marks, and variation selectors.
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' => None,
         '\u{ad}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}' => None,
         _ => Some(c),
@@ -87,14 +87,14 @@ pub fn class_name(labels: &[String], class: usize) -> Label {
         .unwrap_or_else(|| written(format_args!("class {class}")))
 }
 
-/// "87%", rounded; what is no number is "0%".
+/// "87%", rounded; NaN gives "0%".
 pub fn percent(probability: f32) -> Number {
-    // A cast from a float saturates, and makes 0 of NaN.
+    // A cast from float saturates, and turns NaN into 0.
     let whole = (probability * 100.0).round() as u8;
     written(format_args!("{}%", whole.min(100)))
 }
 
-/// "14.2 fps", from 100 on without the tenths.
+/// "14.2 fps", without the tenths from 100 on.
 pub fn rate(rate_fps: f32) -> Number {
     if rate_fps >= 99.95 {
         written(format_args!("{:.0} fps", rate_fps.min(9999.0)))
@@ -103,7 +103,7 @@ pub fn rate(rate_fps: f32) -> Number {
     }
 }
 
-/// "12 s", "3 min", "5 h", "2 d": whole units, the largest that is there at least twice.
+/// "12 s", "3 min", "5 h", "2 d": whole units, the largest of which there are at least two.
 pub fn duration(time: Duration) -> Number {
     let seconds = time.as_secs();
     match seconds {
@@ -114,7 +114,7 @@ pub fn duration(time: Duration) -> Number {
     }
 }
 
-/// Why the program cannot start, as short as a display needs it.
+/// Why the program cannot start, in as few words as a display needs.
 pub fn fault(cause: Cause) -> &'static str {
     match cause {
         Cause::Board => "board file wrong",
@@ -126,10 +126,10 @@ pub fn fault(cause: Cause) -> &'static str {
     }
 }
 
-/// What `format!` makes, without allocating.
+/// What `format!` would produce, without allocating.
 pub(super) fn written<const N: usize>(arguments: fmt::Arguments<'_>) -> Text<N> {
     let mut text = Text::new();
-    // Writing into a `Text` never fails.
+    // Writing to a `Text` never fails.
     let _ = text.write_fmt(arguments);
     text
 }

@@ -14,13 +14,19 @@ fn what_is_no_stream_of_pictures() {
         photo
     };
     let rows = [
-        row("nothing", "", Ends, CAMERA, "ended before a whole picture"),
+        row(
+            "nothing",
+            "",
+            Ends,
+            CAMERA,
+            "ended before a complete picture",
+        ),
         row(
             "one byte",
             "x",
             Ends,
             CAMERA,
-            "ended before a whole picture",
+            "ended before a complete picture",
         ),
         row("a PNG", png.clone(), Ends, CAMERA, "a PNG picture"),
         row(
@@ -49,21 +55,21 @@ fn what_is_no_stream_of_pictures() {
             "hello, this is text\n",
             Ends,
             CAMERA,
-            "to bring text",
+            "to carry text",
         ),
         row(
             "text, sender lives",
             "hello, this is text\n",
             Waits,
             CAMERA,
-            "to bring text",
+            "to carry text",
         ),
         row(
             "text for ever",
             "yes\n".repeat(1000),
             Repeats,
             CAMERA,
-            "to bring text",
+            "to carry text",
         ),
         row("zeros", vec![0; 2 << 20], Ends, CAMERA, "nothing but zeros"),
         row(
@@ -163,7 +169,7 @@ fn what_is_no_stream_of_pictures() {
             jpeg(2560, 1440),
             Ends,
             CAMERA,
-            "2560x1440 pictures, [camera.pipe] takes 640x480: raise max_width_px",
+            "2560x1440 pictures, but [camera.pipe] takes at most 640x480: raise max_width_px",
         ),
         row(
             "MJPEG that is one too wide",
@@ -201,7 +207,7 @@ fn what_is_no_stream_of_pictures() {
             ),
             Ends,
             CAMERA,
-            "line FRAME of 256 bytes",
+            "FRAME line of at most 256 bytes",
         ),
         row(
             "Y4M, FRAME lines of 1 MB",
@@ -211,14 +217,14 @@ fn what_is_no_stream_of_pictures() {
             ),
             Repeats,
             CAMERA,
-            "line FRAME of 256 bytes",
+            "FRAME line of at most 256 bytes",
         ),
         row(
             "Y4M, header of 1 MB",
             y4m(&" ".repeat(1 << 20), b"FRAME\n"),
             Ends,
             CAMERA,
-            "no end",
+            "does not end",
         ),
         row(
             "Y4M, 10 bits",
@@ -232,14 +238,14 @@ fn what_is_no_stream_of_pictures() {
             "YUV4MPEG2 W64 H48 ",
             Waits,
             CAMERA,
-            "no whole picture in 1s",
+            "no complete picture in 1s",
         ),
         row(
             "Y4M, half a frame",
             &y4m("W64 H48", b"FRAME\n")[..3000],
             Ends,
             CAMERA,
-            "ended before a whole picture",
+            "ended before a complete picture",
         ),
     ];
     for row in &rows {

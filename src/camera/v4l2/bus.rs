@@ -1,17 +1,18 @@
-//! Formats on the wires between the parts of a camera's pipeline: the kernel's media bus codes, by the names of `media-ctl`.
+//! Formats on the links between the parts of a camera pipeline: the kernel's media bus codes, with the names that `media-ctl`
+//! uses.
 //!
-//! Names and numbers are those of `linux/media-bus-format.h` (`MEDIA_BUS_FMT_*`, without that beginning). A code that the table
-//! lacks is spelt as a number, `0x3042`, and read so too.
+//! Names and numbers are those of `linux/media-bus-format.h` (`MEDIA_BUS_FMT_*`, without the prefix). A code that is missing from
+//! the table is written and read as a number, `0x3042`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A media bus code: how a sensor's samples are ordered and how wide they are.
+/// A media bus code: order and width of a sensor's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BusFormat(pub u32);
 
 impl BusFormat {
-    /// The names that are known, for "did you mean".
+    /// The known names, for "did you mean".
     pub fn names() -> impl Iterator<Item = &'static str> {
         NAMES.iter().map(|(name, _)| *name)
     }
@@ -41,7 +42,7 @@ impl FromStr for BusFormat {
     }
 }
 
-/// In the order of their numbers.
+/// Sorted by number.
 #[rustfmt::skip]
 const NAMES: [(&str, u32); 115] = [
     ("RGB444_2X8_PADHI_BE", 0x1001),

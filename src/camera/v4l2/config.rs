@@ -1,4 +1,4 @@
-//! `[camera.v4l2]`: what a board file says of such a camera.
+//! `[camera.v4l2]`: the board file's settings for such a camera.
 
 use super::V4l2Camera;
 use super::media::config::{MediaConfig, media};
@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// See the module.
+/// See the module's documentation.
 pub const KIND: Kind = Kind {
     name: "v4l2",
     read,
@@ -25,19 +25,19 @@ pub const KIND: Kind = Kind {
 /// `[camera.v4l2]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct V4l2Config {
-    /// `/dev/videoN`, a link under `/dev/v4l/by-id` or `by-path`; `None` is "auto": the first node that can capture.
+    /// `/dev/videoN`, or a link under `/dev/v4l/by-id` or `by-path`; `None` is "auto": the first node that can capture.
     pub device: Option<PathBuf>,
-    /// Asked-for width; the driver may choose its nearest.
+    /// Requested width; the driver may choose the nearest it has.
     pub width_px: u32,
-    /// Asked-for height.
+    /// Requested height.
     pub height_px: u32,
-    /// Asked-for frame rate (S_PARM).
+    /// Requested frame rate (S_PARM).
     pub rate_fps: u32,
     /// Acceptable formats, best first.
     pub formats: Vec<PixelFormat>,
-    /// Which ribbon-cable camera it is, when it is one.
+    /// The ribbon-cable camera, if it is one.
     pub sensor: Option<Sensor>,
-    /// How its pipeline is set up, where it has one and the board file says so.
+    /// How its pipeline is set up, if it has one and the board file says so.
     pub media: Option<Box<MediaConfig>>,
     /// How long a frame may take before the stream counts as stalled.
     pub timeout: Duration,
@@ -48,7 +48,7 @@ pub struct V4l2Config {
 }
 
 impl Default for V4l2Config {
-    /// Any camera, 640x480 at 30 frames a second, every known format.
+    /// Any camera, 640x480 at 30 frames per second, every known format.
     fn default() -> Self {
         Self {
             device: None,
@@ -134,7 +134,7 @@ impl fmt::Display for V4l2Config {
         let (w, h, rate) = (self.width_px, self.height_px, self.rate_fps);
         write!(f, ", {w}x{h} at {rate} frames per second, ")?;
         let is_raw = |format: &&PixelFormat| matches!(format, PixelFormat::Bayer(_));
-        // Twenty names say no more than this.
+        // A list of twenty names would not help.
         if self.formats.iter().filter(is_raw).count() == BayerFormat::ALL.len() {
             return f.write_str("raw pictures");
         }

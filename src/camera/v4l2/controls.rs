@@ -1,19 +1,20 @@
-//! Camera controls: what a driver has, what the board file wants, and how the two come together.
+//! Camera controls: what a driver has, what the board file wants, and how the two are matched.
 //!
-//! Names are spelt as `v4l2-ctl -l` spells them; three have short ones ([`SHORT_NAMES`]). Everything is checked against the driver's own ranges and menus before anything
-//! is set. Switches (menus and booleans) are set before numbers: an automatic that is on locks the number behind it. Only what
-//! moves the ranges of others, the blanking of a raw sensor, is set before these are checked.
+//! Names are spelt as `v4l2-ctl -l` prints them; three have short forms ([`SHORT_NAMES`]). Everything is checked against the
+//! driver's own ranges and menus before anything is set. Switches (menus and booleans) are set before numbers, because an enabled
+//! automatic locks the number it controls. Only controls that change the ranges of others, the blanking of a raw sensor, are set
+//! before the checks.
 
 use crate::camera::v4l2::tuning::{ControlSetting, Tuning};
 use crate::toml_file::{Scalar, did_you_mean};
 use std::fmt;
 use std::io;
 
-/// What an exposure's range follows from: `V4L2_CID_VBLANK` and `V4L2_CID_HBLANK`.
+/// The controls that determine an exposure's range: `V4L2_CID_VBLANK` and `V4L2_CID_HBLANK`.
 const BLANKING: [&str; 2] = ["vertical_blanking", "horizontal_blanking"];
 
-/// What the same thing is called by a webcam's driver and by a sensor's: a name of the left that the driver does not have is the
-/// first of the right that it has.
+/// The same control has one name in a webcam's driver and another in a sensor's: if the driver lacks the name on the left, it
+/// stands for the first name on the right that the driver has.
 const SHORT_NAMES: [(&str, &[&str]); 3] = [
     ("exposure", &["exposure_time_absolute", "exposure_absolute"]),
     ("gain", &["analogue_gain"]),
@@ -28,44 +29,44 @@ const POWER_LINE_FREQUENCY: u32 = 0x0098_0918;
 pub struct Control {
     /// The kernel's number for it.
     pub id: u32,
-    /// As `v4l2-ctl` spells it: `exposure_time_absolute`.
+    /// Its name as in `v4l2-ctl`: `exposure_time_absolute`.
     pub name: String,
-    /// What its value is.
+    /// The type of its value.
     pub kind: Kind,
     /// The smallest value.
     pub least: i64,
     /// The largest value.
     pub most: i64,
-    /// Values are `least` and whole steps from it.
+    /// Valid values are `least` plus whole steps.
     pub step: u64,
     /// The driver's default.
     pub default: i64,
-    /// The value now; `None` when it cannot be read.
+    /// The current value; `None` if it cannot be read.
     pub value: Option<i64>,
-    /// Of a menu: values and their names.
+    /// Menu only: values and their names.
     pub entries: Vec<(i64, String)>,
-    /// It can be read, not set.
+    /// Read-only.
     pub is_read_only: bool,
-    /// Another control (an automatic) holds it at present.
+    /// Another control (an automatic) locks it at present.
     pub is_inactive: bool,
 }
 
-/// What the value of a control is.
+/// The type of a control's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A whole number of 32 bits.
+    /// A 32-bit integer.
     Whole,
     /// 0 or 1.
     Flag,
     /// One of named entries.
     Menu,
-    /// A set of bits.
+    /// A bit mask.
     Bits,
-    /// A button, a text, a table or a number of 64 bits, none of which is set here.
+    /// A button, a string, a table or a 64-bit integer; these cannot be set here.
     Other,
 }
 
-/// The name that `v4l2-ctl` gives a control: letters and digits in lower case, one `_` for what is between them.
+/// The name that `v4l2-ctl` gives a control: lower-case letters and digits, with one `_` for anything in between.
 pub(super) fn spelt(title: &str) -> String {
     let words = title
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -74,7 +75,7 @@ pub(super) fn spelt(title: &str) -> String {
 }
 
 impl Control {
-    /// What it can be set to, for people.
+    /// The values that it accepts, for people.
     fn range(&self) -> String {
         match self.kind {
             Kind::Flag => "true or false".to_owned(),
@@ -103,14 +104,14 @@ impl Control {
         }
     }
 
-    /// The kernel's number for a value of the board file, or what is wrong with that.
+    /// Converts a board-file value to the kernel's number, or says what is wrong with it.
     fn number(&self, value: &Scalar) -> Result<i32, String> {
         let wrong = |near: &str| format!("is {value}, needs {}{near}", self.range());
         if self.is_read_only {
-            return Err("can be read, not set".to_owned());
+            return Err("is read-only".to_owned());
         }
         let number = match (self.kind, value) {
-            (Kind::Other, _) => return Err("is of a kind that cannot be set here".to_owned()),
+            (Kind::Other, _) => return Err("is of a type that cannot be set here".to_owned()),
             (Kind::Flag, Scalar::Flag(flag)) => Some(i64::from(*flag)),
             (Kind::Flag, Scalar::Whole(number)) => Some(*number).filter(|n| matches!(n, 0 | 1)),
             (Kind::Menu, Scalar::Whole(number)) => {
@@ -133,7 +134,7 @@ impl Control {
             (Kind::Whole, Scalar::Whole(number)) => Some(*number).filter(|n| self.has(*n)),
             _ => None,
         };
-        // The bits of a set may reach the sign.
+        // The top bit of a bit mask may be the sign bit.
         let narrow = |n: i64| {
             i32::try_from(n)
                 .ok()
@@ -177,7 +178,7 @@ impl fmt::Display for Control {
     }
 }
 
-/// A control that is to be set.
+/// A control to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Setting {
     id: u32,
@@ -186,10 +187,10 @@ struct Setting {
     is_switch: bool,
 }
 
-/// What the board file wants of these controls, in the order in which it is set.
+/// Matches the board file's wishes with these controls, in the order in which they are set.
 ///
 /// # Errors
-/// What is wrong with the first that is wrong, for people.
+/// The first fault, for people.
 fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::with_capacity(tuning.controls.len() + 1);
     settings.extend(mains(found, tuning.mains_hz)?);
@@ -200,7 +201,7 @@ fn settings(found: &[Control], tuning: &Tuning) -> Result<Vec<Setting>, String> 
     Ok(settings)
 }
 
-/// The control of this name, or what there is instead.
+/// The control with this name, or what exists instead.
 fn named<'a>(found: &'a [Control], name: &str) -> Result<&'a Control, String> {
     let of = |name: &str| found.iter().find(|control| control.name == name);
     let mut short = SHORT_NAMES.iter().filter(|(short, _)| *short == name);
@@ -232,7 +233,7 @@ fn setting(found: &[Control], wanted: &ControlSetting) -> Result<Setting, String
     })
 }
 
-/// `mains_hz` as a setting; nothing where the driver has no such control.
+/// `mains_hz` as a setting; none if the driver has no such control.
 fn mains(found: &[Control], mains_hz: Option<u32>) -> Result<Option<Setting>, String> {
     let control = found
         .iter()
@@ -251,28 +252,28 @@ fn mains(found: &[Control], mains_hz: Option<u32>) -> Result<Option<Setting>, St
     setting(found, &wanted).map(Some)
 }
 
-/// Where controls are set.
+/// Something on which controls can be set.
 pub(super) trait Knobs {
-    /// Sets a control; the value that the driver took.
+    /// Sets a control; returns the value that the driver accepted.
     fn set(&self, id: u32, value: i32) -> io::Result<i32>;
 }
 
 /// A node whose controls can be listed and set.
 pub(super) trait Panel: Knobs {
-    /// As they are now.
+    /// The controls in their current state.
     fn list(&self) -> Vec<Control>;
 }
 
-/// Why a control is not set.
+/// Why a control was not set.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The board file asks for what there is not, in words.
+    /// The board file asks for something that does not exist; in words.
     Words(String),
-    /// The driver refused; what it was for.
+    /// The driver refused; with what was attempted.
     Call(String, io::Error),
 }
 
-/// Sets what the board file names; how many that are.
+/// Sets the controls that the board file names; returns how many.
 pub(super) fn set_all(panel: &impl Panel, tuning: &Tuning) -> Result<usize, Refusal> {
     let mut found = panel.list();
     let of = |controls| Tuning {
@@ -306,7 +307,7 @@ fn set_these(knobs: &impl Knobs, found: &[Control], tuning: &Tuning) -> Result<u
     Ok(settings.len())
 }
 
-/// Sets them all; the first that the driver refuses, with its reason.
+/// Sets them all; on error, returns the first that the driver refused, with its reason.
 fn apply(knobs: &impl Knobs, settings: &[Setting]) -> Result<(), (String, io::Error)> {
     for setting in settings {
         let Setting {
@@ -506,11 +507,11 @@ mod tests {
             ),
             ("leds", Scalar::Whole(8), "needs bits of 0x6"),
             ("leds", Scalar::Whole(-1), "needs bits of 0x6"),
-            ("pixel_rate", Scalar::Whole(2), "can be read, not set"),
+            ("pixel_rate", Scalar::Whole(2), "is read-only"),
             (
                 "reset",
                 Scalar::Whole(0),
-                "of a kind that cannot be set here",
+                "of a type that cannot be set here",
             ),
         ] {
             let why = settings(&webcam(), &wanted(name, value)).unwrap_err();
@@ -533,7 +534,7 @@ mod tests {
         assert_eq!(settings(&webcam(), &Tuning::default()), Ok(vec![]));
     }
 
-    /// Knobs that note what is set, and refuse one.
+    /// Knobs that record what is set, and refuse one.
     struct Noted(RefCell<Vec<(u32, i32)>>, Option<u32>);
 
     impl Knobs for Noted {

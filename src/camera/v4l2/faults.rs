@@ -1,4 +1,4 @@
-//! What the system's error numbers mean for someone with a camera in hand: one line, with what to do next.
+//! What the operating system's error numbers mean to someone holding a camera: one line, with what to do next.
 
 use super::negotiate::{Disagreement, FourCc, is_deep_otherwise};
 use crate::camera::CameraError;
@@ -8,11 +8,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How raw sensors are used.
+/// How to use raw sensors.
 pub(super) const RAW_ADVICE: &str = "delivers raw sensor data: name the node, and its formats or its sensor, in the board file's \
     [camera.v4l2], or have pictures made of it: a board file with [camera.pipe] and `rpicam-vid -t 0 --codec mjpeg -o - | eyelet run`";
 
-/// Errors after which the device has to be opened anew, if it comes back at all.
+/// Errors after which the device has to be reopened, if it comes back at all.
 fn means_gone(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -57,18 +57,18 @@ pub(super) fn identifying(path: &Path, error: &io::Error) -> CameraError {
 
 fn not_video(path: &Path) -> String {
     format!(
-        "{} is not a video device: name one of `eyelet list cameras`",
+        "{} is not a video device: choose one from `eyelet list cameras`",
         path.display()
     )
 }
 
-/// A node without a common format.
+/// A node with no format in common.
 pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) -> CameraError {
     let shown = path.display();
     CameraError::Unusable(match why {
         Disagreement::RawAlone => format!("{shown} {RAW_ADVICE}"),
         Disagreement::NoFormat(offered) if offered.is_empty() => {
-            format!("{shown} offers no picture format: name another of `eyelet list cameras`")
+            format!("{shown} offers no picture format: choose another from `eyelet list cameras`")
         }
         Disagreement::NoFormat(offered) => {
             let could: Vec<PixelFormat> = offered
@@ -107,7 +107,7 @@ pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) 
     })
 }
 
-/// A step of the setup that failed.
+/// A setup step that failed.
 pub(super) fn starting(path: &Path, doing: &str, error: &io::Error) -> CameraError {
     if means_gone(error) {
         return lost(path, format!("{doing}: {error}"));
@@ -148,7 +148,7 @@ pub(super) fn in_pipeline(
     })
 }
 
-/// A pipeline that is set up, and that the kernel does not start; `doubt` is what the parts said before.
+/// A pipeline that is set up but that the kernel does not start; `doubt` is what its parts reported before.
 pub(super) fn unlike_parts(path: &Path, pipeline: &str, doubt: Option<&str>) -> CameraError {
     let why = doubt.unwrap_or("two of its parts do not agree on a format");
     CameraError::Unusable(format!(
@@ -157,7 +157,7 @@ pub(super) fn unlike_parts(path: &Path, pipeline: &str, doubt: Option<&str>) -> 
     ))
 }
 
-/// A control that the driver did not set.
+/// A control that the driver did not accept.
 pub(super) fn setting(path: &Path, doing: &str, error: &io::Error) -> CameraError {
     match error.raw_os_error() {
         Some(libc::EACCES | libc::EBUSY) => CameraError::Unusable(format!(
@@ -169,12 +169,12 @@ pub(super) fn setting(path: &Path, doing: &str, error: &io::Error) -> CameraErro
     }
 }
 
-/// A stream that broke while it ran.
+/// A stream that broke while running.
 pub(super) fn streaming(path: &Path, error: &io::Error) -> CameraError {
     lost(path, error)
 }
 
-/// Keeps why a node does not work: of a node that is tried again, the last reason.
+/// Remembers why a node does not work; for a node that was tried twice, the last reason.
 pub(super) fn keep_last(
     reasons: &mut Vec<(PathBuf, CameraError)>,
     path: &Path,
@@ -186,7 +186,7 @@ pub(super) fn keep_last(
     }
 }
 
-/// "auto" without a camera that works. Of many reasons the first few are told.
+/// "auto" found no working camera. Only the first few of many reasons are listed.
 pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
     const MOST: usize = 3;
     if reasons.len() == 1 {
@@ -210,7 +210,7 @@ fn busy(path: &Path) -> String {
     format!("{} is in use by {holder}: end that first", path.display())
 }
 
-/// Another process that has the device open, as far as we may look.
+/// Another process that has the device open, as far as permissions allow us to look.
 fn holder(path: &Path) -> Option<(u32, String)> {
     let device = fs::canonicalize(path).ok()?;
     let own = std::process::id();
@@ -233,14 +233,14 @@ fn holder(path: &Path) -> Option<(u32, String)> {
     None
 }
 
-/// Formats for a message.
+/// Formats, for a message.
 pub(super) fn names(formats: &[PixelFormat]) -> String {
     let mut names: Vec<String> = formats.iter().map(ToString::to_string).collect();
     names.dedup();
     names.join(", ")
 }
 
-/// Driver's formats for a message; drivers can have a hundred.
+/// A driver's formats, for a message; drivers can have a hundred.
 fn codes(codes: &[FourCc]) -> String {
     const MOST: usize = 12;
     let mut names: Vec<String> = codes.iter().take(MOST).map(ToString::to_string).collect();
@@ -392,7 +392,7 @@ mod tests {
             .stdin(fs::File::open(&path).unwrap())
             .spawn()
             .unwrap();
-        // `spawn` returns after exec, when the name is the child's; under user mode emulation a little before.
+        // `spawn` returns after exec, when the process has the child's name; under user-mode emulation a little before that.
         let named =
             |found: &Option<(u32, String)>| found.as_ref().is_some_and(|(_, name)| name == "sleep");
         let mut found = holder(&path);

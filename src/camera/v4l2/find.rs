@@ -1,7 +1,7 @@
 //! The video nodes of this machine, and which of them are cameras.
 //!
-//! One piece of hardware makes several nodes: pictures, metadata, outputs, codecs, parts of an image processor. The
-//! capability flags tell most of them apart; a few drivers that only convert pictures are known by name.
+//! One piece of hardware provides several nodes: pictures, metadata, outputs, codecs, parts of an image processor. The capability
+//! flags distinguish most of them; a few drivers that only convert pictures are recognised by name.
 
 use super::controls::Control;
 use super::faults;
@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use v4l::v4l_sys as sys;
 
-/// Drivers whose capture nodes give back pictures that a program put in.
+/// Drivers whose capture nodes only return pictures that a program fed in.
 const CONVERTERS: [&str; 5] = [
     "bcm2835-isp",
     "bcm2835-codec",
@@ -23,12 +23,12 @@ const CONVERTERS: [&str; 5] = [
     "rpivid",
 ];
 
-/// Where nodes and links to them are.
+/// Where nodes and their links are.
 const DEV: &str = "/dev";
-/// Links by maker and serial number first: they name a camera, not a port.
+/// Links by maker and serial number first: they identify a camera, not a port.
 const LINK_FOLDERS: [&str; 2] = ["v4l/by-id", "v4l/by-path"];
 
-/// A video node, for `eyelet list cameras`. Printed over several lines.
+/// A video node, for `eyelet list cameras`. Displayed over several lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// `/dev/videoN`.
@@ -41,7 +41,7 @@ pub struct Found {
     pub card: String,
     /// Where it is connected.
     pub bus: String,
-    /// Of a node behind a media controller: the way of its pictures, or why there is none.
+    /// For a node behind a media controller: the path of its pictures, or why there is none.
     pub pipeline: Option<String>,
     /// What it can deliver.
     pub formats: Vec<FoundFormat>,
@@ -56,7 +56,7 @@ pub struct Found {
 pub struct FoundFormat {
     /// The driver's code.
     pub code: FourCc,
-    /// Our name for it; `None` when it is not one that we take.
+    /// Our name for it; `None` if it is not supported.
     pub format: Option<PixelFormat>,
     /// Its sizes.
     pub sizes: Sizes,
@@ -83,7 +83,7 @@ impl fmt::Display for Found {
             .filter_map(|entry| entry.format.map(|format| (format, entry)));
         for (format, FoundFormat { code, sizes, .. }) in taken {
             write!(f, "\n  {format} ")?;
-            // Planes that lie apart, or JPEG by its other name.
+            // Formats with planes in separate memory, or JPEG under its other name.
             if code.0 != format.fourcc() {
                 write!(f, "({code}) ")?;
             }
@@ -96,7 +96,7 @@ impl fmt::Display for Found {
             .map(|entry| entry.code.to_string())
             .collect();
         if !others.is_empty() {
-            write!(f, "\n  not taken: {}", others.join(" "))?;
+            write!(f, "\n  not supported: {}", others.join(" "))?;
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ impl fmt::Display for Sizes {
     }
 }
 
-/// Every video node, in the order of their numbers.
+/// Every video node, in numeric order.
 pub fn list() -> Vec<Found> {
     let dev = Path::new(DEV);
     nodes(dev)
@@ -157,7 +157,7 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
                 match media::describe(&node, &identity) {
                     Some(Ok((way, sensor))) => {
                         found.pipeline = Some(way);
-                        // The node's own are none, and the sensor's are those that are set.
+                        // The node has no controls itself; the sensor's are the ones that are set.
                         let sensor = sensor.and_then(|sensor| Node::open(&sensor).ok());
                         found
                             .controls
@@ -186,7 +186,7 @@ fn look_at(dev: &Path, path: PathBuf) -> Found {
             })
             .collect();
         if found.formats.iter().all(|entry| entry.format.is_none()) {
-            found.unusable = Some("it offers no format that can be read here".to_owned());
+            found.unusable = Some("it offers no supported format".to_owned());
         }
     }
     found
@@ -209,14 +209,14 @@ pub(super) fn unsuitable(identity: &Identity) -> Option<String> {
     } else if has(sys::V4L2_CAP_META_CAPTURE | sys::V4L2_CAP_META_OUTPUT) {
         "it carries metadata, not pictures"
     } else if has(output) {
-        "it takes pictures in and gives none"
+        "it is an output: it takes pictures and delivers none"
     } else {
         "it cannot capture pictures"
     };
     Some(reason.to_owned())
 }
 
-/// The nodes in a folder, by number.
+/// The nodes in a folder, in numeric order.
 pub(super) fn nodes(dev: &Path) -> Vec<PathBuf> {
     let mut numbers: Vec<u32> = fs::read_dir(dev)
         .into_iter()
@@ -288,7 +288,7 @@ mod tests {
         let rkisp1 = identity("rkisp1", several | sys::V4L2_CAP_IO_MC);
         assert_eq!(unsuitable(&rkisp1), None);
         assert!(rkisp1.is_multi_planar() && !unicam.is_multi_planar());
-        // A driver that has both is talked to in the plain way.
+        // A driver that supports both is used through the single-planar API.
         let both = identity("both", several | sys::V4L2_CAP_VIDEO_CAPTURE);
         assert!(!both.is_multi_planar());
 
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(
             found.to_string(),
             "/dev/video2  Emulated (uvcvideo, usb-1)\n  /dev/v4l/by-id/usb-edge-index0\n  pipeline: sensor:0 -> node:0\n  \
-             YUYV 640x480 320x240\n  NV12 (NM12) any size\n  not taken: H264"
+             YUYV 640x480 320x240\n  NV12 (NM12) any size\n  not supported: H264"
         );
     }
 }

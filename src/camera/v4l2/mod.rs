@@ -1,9 +1,10 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, an image processor of a board, the kernel's test driver.
 //!
-//! `media` sets up the parts of a camera that has several, `node` makes the kernel's calls, `find` knows the nodes, `negotiate` agrees on
-//! format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's pictures at the right
-//! brightness, `stream` holds the mapped buffers, `newest` picks the frame, `faults` words the errors. After the first frame nothing is allocated: a frame is
-//! borrowed from the buffer that the driver filled, which goes back to the driver at the next call.
+//! `media` sets up the parts of a camera that has several, `node` makes the kernel calls, `find` lists the nodes, `negotiate`
+//! agrees on format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's
+//! pictures at the right brightness, `stream` holds the mapped buffers, `newest` picks the frame, `faults` words the errors.
+//! After the first frame nothing is allocated: a frame is borrowed from the buffer that the driver filled, which returns to the
+//! driver at the next call.
 
 mod bus;
 mod config;
@@ -40,32 +41,32 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stream::Stream;
 
-/// The time between frames that is assumed of a driver that does not say.
+/// The frame interval assumed for a driver that does not report one.
 const ASSUMED_INTERVAL: Duration = Duration::from_millis(33);
 
-/// An open camera that streams.
+/// An open, streaming camera.
 ///
-/// After an error of [`Camera::next`] the stream is of no more use: drop it, then open it anew (a device has one stream at a
-/// time, so the other way round it is busy).
+/// After [`Camera::next`] has failed the stream is unusable: drop it, then reopen it (a device has only one stream at a time, so
+/// the other order finds it busy).
 #[derive(Debug)]
 pub struct V4l2Camera {
     path: PathBuf,
     description: String,
     geometry: Geometry,
-    /// Whether each plane has a piece of memory of its own.
+    /// Whether each plane has its own memory.
     is_apart: bool,
     expected: Expected,
     patience: Patience,
-    /// Why no frame may come though the stream has started; empty when nothing speaks for that.
+    /// Why frames may fail to arrive although the stream has started; empty if there is no reason to think so.
     doubt: String,
     stream: Stream,
     /// The buffer that the last frame was borrowed from.
     held: Option<usize>,
-    /// Whether `next` has failed: buffers may be in any state then.
+    /// Whether `next` has failed: then buffers may be in any state.
     broken: bool,
     counts: Counts,
     sequence: Sequence,
-    /// Of a sensor without an automatic of its own.
+    /// Present for a sensor without its own automatic exposure.
     exposure: Option<AutoExposure<Node>>,
 }
 
@@ -73,8 +74,8 @@ impl V4l2Camera {
     /// Opens the camera that the board file names, or the first one that works, and starts its stream.
     ///
     /// # Errors
-    /// [`CameraError::Lost`] when the device goes away meanwhile, else [`CameraError::Unusable`] with what to do. A device that
-    /// is not there is `Unusable` too: whether to wait for it is the caller's to know.
+    /// [`CameraError::Lost`] if the device goes away during the call, otherwise [`CameraError::Unusable`] with what to do. A
+    /// device that does not exist is `Unusable` too: the caller knows whether to wait for it.
     pub fn open(config: &V4l2Config) -> Result<Self, CameraError> {
         match &config.device {
             Some(path) => {
@@ -102,7 +103,8 @@ impl V4l2Camera {
                     Err(_) => {}
                 }
             }
-            // A camera that works by itself comes before one that has to be set up, unless the board file has such a one.
+            // A camera that works by itself is preferred to one that has to be set up, unless the board file describes one of the
+            // latter.
             let asked_for = media::is_asked_for(config);
             candidates.sort_by_key(|(_, _, identity)| media::needs_one(identity) != asked_for);
             for (path, node, identity) in candidates {
@@ -112,7 +114,7 @@ impl V4l2Camera {
                 }
             }
         }
-        // What is wrong with a camera matters more than which nodes are none.
+        // A fault of a real camera is worth more than the list of nodes that are not cameras.
         Err(faults::none_works(if cameras.is_empty() {
             others
         } else {
@@ -137,7 +139,7 @@ impl V4l2Camera {
             let known = by_pipeline.or(agreed.interval);
             let interval = known.unwrap_or(ASSUMED_INTERVAL);
             let setup = setup::set_up(path, &node, config, agreed.geometry, interval)?;
-            // A sensor that is flipped has its colours in another order: once that is set, all is agreed anew.
+            // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
             let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
             if are_controls_set || !is_raw || setup.settings == 0 {
                 break (prepared, agreed, known, setup);
@@ -158,7 +160,7 @@ impl V4l2Camera {
                     Some(own) if is_unlike => {
                         Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
                     }
-                    // A driver that does not say of its node that it is the end of a pipeline: its parts are set up after all.
+                    // The driver does not report that its node ends a pipeline: set up the parts after all.
                     None if is_unlike && !has_pipeline => {
                         let (node, identity) = screened(path)?;
                         Self::start(path, node, &identity, config, true).map_err(|why| match why {
@@ -173,12 +175,12 @@ impl V4l2Camera {
                 };
             }
         };
-        // Behind a media controller the node knows no rate, the sensor does.
+        // Behind a media controller the sensor knows the rate, the node does not.
         let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
         let rate = known.or(by_sensor);
 
         let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match rate {
             Some(interval) => write!(description, " at {} fps", Rate(interval)),
             None => write!(description, " at the driver's rate"),
@@ -245,7 +247,7 @@ impl Camera for V4l2Camera {
         if self.broken {
             return Err(self.gone("its stream has stopped"));
         }
-        // Until the frame is there, an early return leaves the stream marked.
+        // Until the frame is ready, an early return leaves the stream marked as failed.
         self.broken = true;
         let lost = |error| faults::streaming(&self.path, &error);
         if let Some(index) = self.held.take() {
@@ -269,7 +271,7 @@ impl Camera for V4l2Camera {
         self.patience.came();
         self.broken = false;
         self.held = Some(filled.index);
-        // A driver's clock that runs ahead would give negative latencies.
+        // A driver clock that runs ahead would give negative latencies.
         let now = self.stream.now();
         let captured_at = filled.captured_at.map_or(now, |at| at.min(now));
         let sequence = self.sequence.extend(filled.sequence);
@@ -297,8 +299,8 @@ impl Camera for V4l2Camera {
     }
 }
 
-/// What "auto" asks each node for: first for ready pictures, so that no raw sensor goes before a webcam; then for what is wished
-/// for at all, if that has raw formats too.
+/// What "auto" asks each node for: first finished pictures, so that a raw sensor is not preferred to a webcam; then everything
+/// that is wanted, if that includes raw formats.
 fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
     let is_ready = |format: &PixelFormat| !matches!(format, PixelFormat::Bayer(_));
     let ready: Vec<_> = config.formats.iter().copied().filter(is_ready).collect();
@@ -313,7 +315,7 @@ fn rounds(config: &V4l2Config) -> Vec<V4l2Config> {
     rounds
 }
 
-/// Opens a node, if it is a camera.
+/// Opens a node if it is a camera.
 fn screened(path: &Path) -> Result<(Node, Identity), CameraError> {
     let node = Node::open(path).map_err(|error| faults::opening(path, &error))?;
     let identity = node
@@ -329,7 +331,7 @@ fn screened(path: &Path) -> Result<(Node, Identity), CameraError> {
     }
 }
 
-/// The driver's 32-bit count of frames, carried on past its end.
+/// Extends the driver's 32-bit frame counter past its wrap-around.
 #[derive(Debug, Default)]
 struct Sequence {
     last: Option<u32>,
@@ -347,7 +349,7 @@ impl Sequence {
     }
 }
 
-/// Frames a second of an interval, without the digits that do not matter: 30, 29.97, 7.5.
+/// The frames per second of an interval, without insignificant digits: 30, 29.97, 7.5.
 struct Rate(Duration);
 
 impl std::fmt::Display for Rate {

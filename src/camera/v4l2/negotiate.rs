@@ -1,7 +1,7 @@
-//! Which format, size and rate a camera runs at: the board file's wishes against what the driver offers.
+//! Chooses format, size and rate of a camera: the board file's wishes against what the driver offers.
 //!
-//! Pure over [`Driver`], so that it is tested without a device. The board's order of formats decides; within a format the
-//! driver chooses the size nearest to the one asked for, and what it answers is taken (V4L2's own rule for S_FMT).
+//! Pure over [`Driver`], so it can be tested without a device. The board's order of formats decides; within a format the driver
+//! chooses the size nearest to the requested one, and its answer is accepted (V4L2's own rule for S_FMT).
 
 use crate::camera::v4l2::V4l2Config;
 use crate::frame::{Geometry, PixelFormat};
@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// The kernel's four-byte code of a format.
+/// The kernel's four-character code of a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FourCc(pub [u8; 4]);
 
@@ -30,9 +30,9 @@ impl fmt::Display for FourCc {
 /// The sizes that a driver lists for one format, width and height in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sizes {
-    /// These alone; empty when the driver does not say.
+    /// Only these; empty if the driver does not say.
     Discrete(Vec<(u32, u32)>),
-    /// Any between two, in the driver's steps.
+    /// Any size between two, in the driver's steps.
     Range {
         /// The smallest.
         least: (u32, u32),
@@ -41,54 +41,54 @@ pub enum Sizes {
     },
 }
 
-/// What a driver answers to a wish for a format.
+/// A driver's answer to a format request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Accepted {
     pub format: FourCc,
     pub width_px: u32,
     pub height_px: u32,
-    /// Of each piece of memory; 0 when the driver does not say, and for pieces that there are not.
+    /// Size of each piece of memory; 0 if the driver does not say, and for unused pieces.
     pub strides_bytes: [u32; 3],
-    /// In how many pieces of memory a picture lies.
+    /// How many pieces of memory hold a picture.
     pub pieces: usize,
 }
 
-/// The part of a device that is negotiated with.
+/// The part of a device that negotiation needs.
 pub(super) trait Driver {
-    /// What it can deliver (ENUM_FMT).
+    /// The formats that it can deliver (ENUM_FMT).
     fn formats(&mut self) -> Vec<FourCc>;
-    /// Asks for a format and size (S_FMT).
+    /// Requests a format and size (S_FMT).
     fn set_format(&mut self, format: FourCc, width_px: u32, height_px: u32)
     -> io::Result<Accepted>;
-    /// Asks for a rate (S_PARM); the time between frames that it will keep, `None` when it does not say.
+    /// Requests a rate (S_PARM); returns the frame interval that the driver will use, `None` if it does not say.
     fn set_interval(&mut self, rate_fps: u32) -> io::Result<Option<Duration>>;
 }
 
-/// What was agreed on.
+/// The result of the negotiation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Agreement {
     pub geometry: Geometry,
-    /// Whether each plane has a piece of memory of its own.
+    /// Whether each plane has its own memory.
     pub is_apart: bool,
-    /// Time between frames; `None` when the driver does not say.
+    /// Frame interval; `None` if the driver does not say.
     pub interval: Option<Duration>,
 }
 
-/// Why nothing was agreed on.
+/// Why the negotiation failed.
 #[derive(Debug)]
 pub(super) enum Disagreement {
-    /// The driver offers nothing that is asked for; this is what it offers.
+    /// The driver offers none of the requested formats; this is what it offers.
     NoFormat(Vec<FourCc>),
-    /// The driver offers raw sensor data alone.
+    /// The driver offers only raw sensor data.
     RawAlone,
     /// A format was offered and then refused; the last answer.
     Refused(FourCc, io::Error),
-    /// The driver's answer makes no picture.
+    /// The driver's answer does not describe a valid picture.
     Nonsense(Accepted, String),
 }
 
 impl Disagreement {
-    /// Nothing of what is offered is asked for.
+    /// None of the offered formats is requested.
     pub fn of_offered(offered: Vec<FourCc>, wanted: &[PixelFormat]) -> Self {
         let wants_raw = wanted.iter().any(|f| matches!(f, PixelFormat::Bayer(_)));
         if !wants_raw && !offered.is_empty() && offered.iter().all(|code| is_raw(*code)) {
@@ -99,7 +99,7 @@ impl Disagreement {
     }
 }
 
-/// Agrees on format, size and rate.
+/// Negotiates format, size and rate.
 pub(super) fn negotiate(
     driver: &mut impl Driver,
     wanted: &V4l2Config,
@@ -113,7 +113,7 @@ pub(super) fn negotiate(
         for &code in codes {
             let answer = match driver.set_format(code, wanted.width_px, wanted.height_px) {
                 Ok(answer) => answer,
-                // Someone else holds it, or it has gone: another format would not help.
+                // Someone else holds it, or it is gone: another format would not help.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EBUSY | libc::ENODEV)) => {
                     return Err(Disagreement::Refused(code, error));
                 }
@@ -122,7 +122,7 @@ pub(super) fn negotiate(
                     continue;
                 }
             };
-            // A driver may answer with another format than it was asked for: then the next wish is due.
+            // A driver may answer with another format than the requested one: then try the next wish.
             if PixelFormat::from_fourcc(answer.format.0) != Some(format) {
                 continue;
             }
@@ -165,7 +165,7 @@ fn geometry(format: PixelFormat, answer: &Accepted) -> Result<Geometry, String> 
     }
     if answer.pieces != format.planes() {
         return Err(format!(
-            "its pictures lie in {} pieces of memory, and {format} has planes for {}",
+            "its pictures are in {} pieces of memory, but {format} has planes for {}",
             answer.pieces,
             format.planes()
         ));
@@ -174,15 +174,15 @@ fn geometry(format: PixelFormat, answer: &Accepted) -> Result<Geometry, String> 
     for &stride in &answer.strides_bytes[1..answer.pieces] {
         if stride != 0 && u64::from(stride) != chroma {
             return Err(format!(
-                "its planes of chroma have rows of {stride} bytes, where {chroma} belong to such rows of luma"
+                "its chroma planes have rows of {stride} bytes, where {chroma} would match the luma rows"
             ));
         }
     }
     Ok(geometry)
 }
 
-/// Whether a code names raw sensor data: Bayer mosaics of 8 to 16 bits, plain, packed or compressed
-/// (the kernel's "Bayer Formats" and the `PC1` and `PC2` ones of the Raspberry Pi).
+/// Whether a code means raw sensor data: Bayer mosaics of 8 to 16 bits, plain, packed or compressed (the kernel's "Bayer Formats"
+/// and the `PC1` and `PC2` ones of the Raspberry Pi).
 fn is_raw(code: FourCc) -> bool {
     let [a, b, c, d] = code.0;
     let pattern = matches!(&[a, b], b"BG" | b"GB" | b"GR" | b"RG" | b"BA");
@@ -195,7 +195,7 @@ fn is_raw(code: FourCc) -> bool {
         || matches!(&[a, b, c], b"PC1" | b"PC2")
 }
 
-/// Whether a code names YUV or grey of more than 8 bits in a packing that is not read here: `V4L2_PIX_FMT_NV15`, `NV20`, `P012`, `Y210`,
+/// Whether a code means YUV or grey of more than 8 bits in an unsupported packing: `V4L2_PIX_FMT_NV15`, `NV20`, `P012`, `Y210`,
 /// `Y212`, `Y216`, `Y10BPACK`, `Y012`, `Y14`, `Y14P` and tiled or big-endian ones.
 pub(super) fn is_deep_otherwise(code: FourCc) -> bool {
     let big_endian_y16 = [b'Y', b'1', b'6', b' ' | 0x80];
@@ -215,15 +215,15 @@ mod tests {
     /// A driver that offers `formats` in `sizes`.
     struct Fake {
         formats: Vec<&'static [u8; 4]>,
-        /// The only size, and the padding of its rows.
+        /// The only size, and the row padding.
         size: (u32, u32, u32),
         /// Its answer to S_PARM.
         interval: Result<Option<Duration>, i32>,
-        /// Formats that S_FMT refuses, and with what.
+        /// Formats that S_FMT refuses, and the error.
         refuses: Vec<(&'static [u8; 4], i32)>,
-        /// Pieces of memory by format, and how far chroma rows are longer than they should be; others have one.
+        /// Pieces of memory per format, and how much longer than they should be chroma rows are; other formats have one piece.
         pieces: Vec<(&'static [u8; 4], usize, u32)>,
-        /// The format that S_FMT always ends at.
+        /// The format that S_FMT always settles on.
         stuck_at: Option<&'static [u8; 4]>,
         asked: Vec<String>,
     }
@@ -337,7 +337,7 @@ mod tests {
                 (format, stride_bytes)
             );
         }
-        // Other rows of chroma than follow from luma's, and pieces that belong to no plane.
+        // Chroma rows that do not follow from luma's, and pieces that belong to no plane.
         for (pieces, expected) in [
             ((2, 64), "rows of 768 bytes, where 704"),
             ((3, 0), "in 3 pieces"),
@@ -400,7 +400,7 @@ mod tests {
             negotiate(&mut driver, &wish).unwrap().geometry.format,
             PixelFormat::Uyvy
         );
-        // A driver that is stuck in one format: the wish for that one is met in the end.
+        // A driver that is stuck in one format: in the end, the wish for that one is met.
         let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
         driver.stuck_at = Some(b"UYVY");
         assert_eq!(

@@ -1,8 +1,8 @@
-//! The newest good frame of a driver's queue, and what happens to the others. Pure over [`Queue`].
+//! Picks the newest good frame of a driver's queue and returns the others. Pure over [`Queue`].
 //!
-//! Drivers hand out the oldest frame first. So everything that is ready is taken at once, the newest good one is kept and the
-//! rest goes back. When (nearly) every buffer was full, the driver has had none to write to for a while, and even the newest
-//! may be long past, by as much as the caller took over its last frame. An old one goes back too, and the next is waited for.
+//! Drivers hand out the oldest frame first. So everything that is ready is dequeued at once, the newest good frame is kept and
+//! the rest is requeued. If (nearly) all buffers were full, the driver has had none to write to for a while, and even the newest
+//! may be stale by as long as the caller spent on its last frame. A stale frame is requeued too, and the next one is waited for.
 
 use crate::camera::Counts;
 use crate::frame::PixelFormat;
@@ -12,15 +12,15 @@ use std::time::Duration;
 /// One filled buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Filled {
-    /// Which buffer.
+    /// The buffer's index.
     pub index: usize,
-    /// Which part of each of its pieces of memory has the picture; empty for pieces that there are not.
+    /// The part of each piece of memory that holds the picture; empty for unused pieces.
     pub parts: [Part; 3],
-    /// The driver itself calls the content damaged.
+    /// Whether the driver itself flags the content as damaged.
     pub error_flag: bool,
-    /// When it was captured, on `CLOCK_MONOTONIC`; `None` when the driver's clock is another.
+    /// Capture time on `CLOCK_MONOTONIC`; `None` if the driver uses another clock.
     pub captured_at: Option<Duration>,
-    /// The driver's count.
+    /// The driver's frame count.
     pub sequence: u32,
 }
 
@@ -28,21 +28,21 @@ pub(super) struct Filled {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub first: usize,
-    /// One past the last; it may lie before the first, or past the end of the piece.
+    /// One past the last byte; it may be before the first, or past the end of the piece.
     pub end: usize,
 }
 
 /// A driver's queue of buffers.
 pub(super) trait Queue {
-    /// The oldest filled buffer; waits for one at most this long.
+    /// Dequeues the oldest filled buffer; waits at most this long for one.
     fn take(&mut self, wait: Duration) -> io::Result<Option<Filled>>;
-    /// Gives a buffer back to be filled again.
+    /// Returns a buffer to the driver to be filled again.
     fn give_back(&mut self, index: usize) -> io::Result<()>;
-    /// What the driver wrote into a buffer that was taken, by its pieces of memory.
+    /// The content of a dequeued buffer, per piece of memory.
     fn pieces(&self, filled: &Filled) -> [&[u8]; 3];
-    /// How many buffers there are in all.
+    /// The number of buffers in all.
     fn buffers(&self) -> usize;
-    /// `CLOCK_MONOTONIC`.
+    /// The current time on `CLOCK_MONOTONIC`.
     fn now(&self) -> Duration;
 }
 
@@ -50,14 +50,14 @@ pub(super) trait Queue {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub format: PixelFormat,
-    /// The least number of bytes of one picture in each piece of memory; 0 for pieces that there are not.
+    /// The minimum number of bytes of a picture in each piece of memory; 0 for unused pieces.
     pub piece_bytes: [usize; 3],
-    /// Time between frames, as agreed on or assumed.
+    /// Frame interval, as negotiated or assumed.
     pub interval: Duration,
 }
 
 impl Expected {
-    /// Whether a buffer holds a whole picture.
+    /// Whether a buffer holds a complete picture.
     fn met_by(&self, filled: &Filled, pieces: [&[u8]; 3]) -> bool {
         let mut pairs = pieces.iter().zip(self.piece_bytes);
         !filled.error_flag
@@ -66,7 +66,7 @@ impl Expected {
     }
 }
 
-/// Whether data begins with SOI and ends with EOI (ITU-T T.81, B.1.1.3), zero padding after it aside.
+/// Whether data begins with SOI and ends with EOI (ITU-T T.81, B.1.1.3), ignoring zero padding after it.
 fn is_whole_jpeg(data: &[u8]) -> bool {
     let end = data
         .iter()
@@ -76,11 +76,11 @@ fn is_whole_jpeg(data: &[u8]) -> bool {
     data.len() >= 4 && data.starts_with(&[0xff, 0xd8]) && data.ends_with(&[0xff, 0xd9])
 }
 
-/// A frame that is older than this many intervals when the driver ran out of buffers is not shown.
+/// If the driver ran out of buffers, a frame older than this many intervals is not used.
 const OLDEST_INTERVALS: u32 = 2;
 
-/// Takes the newest good picture; `None` when none came in `wait`. The caller owns that buffer and gives it back before it
-/// calls again; every other one has gone back to the driver.
+/// Takes the newest good picture; `None` if none came within `wait`. The caller owns that buffer and returns it before the next
+/// call; all others have been requeued.
 pub(super) fn newest(
     queue: &mut impl Queue,
     expected: &Expected,
@@ -90,7 +90,7 @@ pub(super) fn newest(
     let deadline = queue.now() + wait;
     let waiting = drain(queue, expected, counts)?;
     if let Some(best) = waiting.best {
-        // One buffer was the caller's until just now and is empty still.
+        // One buffer was the caller's until just now and is still empty.
         let starved = waiting.taken + 1 >= queue.buffers();
         let oldest = expected.interval * OLDEST_INTERVALS;
         let is_old = |at: Duration| queue.now().saturating_sub(at) > oldest;
@@ -116,16 +116,16 @@ pub(super) fn newest(
     }
 }
 
-/// What was ready.
+/// The frames that were ready.
 struct Drained {
     /// The newest good one.
     best: Option<Filled>,
-    /// How many there were, good or not.
+    /// How many there were, good or bad.
     taken: usize,
 }
 
-/// Takes what is ready now, without waiting, and gives back all but the newest good one. At most as many as there are
-/// buffers, so that a camera that is faster than this loop cannot hold it.
+/// Takes what is ready now, without waiting, and requeues all but the newest good one. At most as many as there are buffers, so
+/// that a camera faster than this loop cannot keep it busy.
 fn drain(queue: &mut impl Queue, expected: &Expected, counts: &mut Counts) -> io::Result<Drained> {
     let mut drained = Drained {
         best: None,
@@ -156,11 +156,11 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(33);
     const WAIT: Duration = Duration::from_secs(2);
 
-    /// A camera whose frames arrive at set times (milliseconds), in a world without other clocks.
+    /// A camera whose frames arrive at fixed times (milliseconds), with simulated time only.
     struct Fake {
         now: Duration,
         buffers: usize,
-        /// Arrival, and what arrives.
+        /// Arrival time, and what arrives.
         script: VecDeque<(u64, Filled)>,
         contents: Vec<Vec<u8>>,
         given_back: Vec<usize>,
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_old_frame_of_a_driver_without_buffers_is_not_shown() {
-        // Half a second was spent on the last frame; the three free buffers were full after a tenth.
+        // The last frame took half a second; the three free buffers were full after a tenth of that time.
         let mut queue = Fake::new(1500, &[1033, 1066, 1100, 1516]);
         assert_eq!(run(&mut queue, &raw()), (Some(3), counts(3, 0)));
         assert_eq!(queue.given_back, [0, 1, 2]);
@@ -299,7 +299,7 @@ mod tests {
         queue.script[2].1.parts[0].end = 3;
         assert_eq!(run(&mut queue, &raw()), (Some(0), counts(0, 2)));
         assert_eq!(queue.given_back, [1, 2]);
-        // None is good: the next good one is waited for.
+        // None is good: it waits for the next good one.
         let mut queue = Fake::new(1000, &[990, 1020, 1053]);
         queue.script[0].1.error_flag = true;
         queue.script[1].1.error_flag = true;

@@ -1,8 +1,8 @@
-//! One `/dev/videoN`, opened: the kernel's calls as safe functions. Nothing here decides anything.
+//! One open `/dev/videoN`: the kernel calls as safe functions. No decisions are made here.
 //!
-//! The numbers, structures and call wrappers are those of the crate `v4l`. Its `Device` and `Stream` are not used: they panic
-//! on a card name that is cut inside a UTF-8 character, on every error of STREAMOFF, REQBUFS or munmap except ENODEV when they
-//! are dropped, and their `next` gives the kernel a buffer twice after a timeout.
+//! The numbers, structures and call wrappers are those of the crate `v4l`. Its `Device` and `Stream` are not used: they panic on
+//! a card name that is cut inside a UTF-8 character and, when dropped, on every error of STREAMOFF, REQBUFS or munmap except
+//! ENODEV; and their `next` gives the kernel a buffer twice after a timeout.
 
 use super::BusFormat;
 use super::controls::{self, Control, Kind, Knobs};
@@ -20,16 +20,16 @@ use v4l::v4l2::{self, vidioc};
 /// Buffers of most devices: one piece of memory each.
 pub(super) const CAPTURE: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE;
 
-/// Buffers of multi-planar devices: several pieces of memory each, or one.
+/// Buffers of multi-planar devices: one or several pieces of memory each.
 pub(super) const CAPTURE_PLANES: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 
-/// The pieces of one buffer, as the kernel tells of them (`VIDEO_MAX_PLANES`).
+/// The pieces of one buffer, as the kernel lists them (`VIDEO_MAX_PLANES`).
 pub(super) type Pieces = [sys::v4l2_plane; 8];
 
-/// Enumerations end by themselves; a driver that does not end is cut off here.
+/// Enumerations normally end; a driver that never ends is cut off here.
 const MOST_ENTRIES: u32 = 256;
 
-/// Likewise of controls, of which a test driver has some hundred.
+/// The same for controls, of which a test driver has a few hundred.
 const MOST_CONTROLS: u32 = 1024;
 
 /// `V4L2_CTRL_TYPE_CTRL_CLASS`: the heading of a group.
@@ -41,16 +41,16 @@ const TYPE_NUMBER_MENU: u32 = 9;
 /// `V4L2_FIELD_NONE`: whole frames, not interlaced fields.
 const FIELD_NONE: u32 = 1;
 
-/// In ENUM_FMT: whatever arrives.
+/// In ENUM_FMT: any bus format.
 const ANY_CODE: BusFormat = BusFormat(0);
 
 /// `V4L2_CAP_TIMEPERFRAME`: the driver can set its frame rate.
 const CAP_TIMEPERFRAME: u32 = 0x1000;
 
-/// Structures that consist of integers, arrays of them and raw pointers.
+/// Structures that consist only of integers, arrays of them and raw pointers.
 ///
 /// # Safety
-/// All bytes zero must be a valid value of the type.
+/// All-zero bytes must be a valid value of the type.
 pub(super) unsafe trait Plain {}
 
 // SAFETY: C structures of integers, integer arrays, unions of those and raw pointers; zero is valid for each.
@@ -72,7 +72,7 @@ mod plain {
     unsafe impl Plain for sys::v4l2_buffer {}
     // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_plane {}
-    // SAFETY: an array of what is plain.
+    // SAFETY: an array of plain elements.
     unsafe impl Plain for super::Pieces {}
     // SAFETY: see above.
     unsafe impl Plain for sys::v4l2_query_ext_ctrl {}
@@ -84,13 +84,13 @@ mod plain {
     unsafe impl Plain for std::os::raw::c_int {}
 }
 
-/// A structure with all bytes zero, as the kernel asks for.
+/// A zeroed structure, as the kernel requires.
 pub(super) fn zeroed<T: Plain>() -> T {
     // SAFETY: `Plain` promises that zero is a valid value.
     unsafe { mem::zeroed() }
 }
 
-/// What a driver says of itself and its node.
+/// What a driver reports about itself and its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub driver: String,
@@ -101,7 +101,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Whether it can be talked to about buffers of several pieces alone.
+    /// Whether it supports only the multi-planar API.
     pub fn is_multi_planar(&self) -> bool {
         let has = |flag| self.caps & flag != 0;
         has(sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE) && !has(sys::V4L2_CAP_VIDEO_CAPTURE)
@@ -125,7 +125,7 @@ impl Node {
         Ok(Self { file })
     }
 
-    /// The same open node once more, for whoever sets controls while another has the stream.
+    /// A second handle to the same open node, for setting controls while the first has the stream.
     pub fn again(&self) -> io::Result<Self> {
         let file = self.file.try_clone()?;
         Ok(Self { file })
@@ -135,7 +135,7 @@ impl Node {
         self.file.as_raw_fd()
     }
 
-    /// One call on the device; taken up again when a signal interrupts it. `request` must be the number for `T`.
+    /// One ioctl on the device; restarted if a signal interrupts it. `request` must be the number for `T`.
     pub fn ioctl<T: Plain>(&self, request: vidioc::_IOC_TYPE, argument: &mut T) -> io::Result<()> {
         // The size is part of the number, so a mismatch cannot reach the kernel.
         let size = (request as u32 >> 16) & 0x3fff;
@@ -155,7 +155,7 @@ impl Node {
         }
     }
 
-    /// A call about a buffer; `pieces` are those of a multi-planar one, of which as many are told as it has.
+    /// An ioctl about a buffer; `pieces` are those of a multi-planar one, which reports as many as it has.
     pub fn buffer_ioctl(
         &self,
         request: vidioc::_IOC_TYPE,
@@ -165,7 +165,7 @@ impl Node {
         if buffer.type_ != CAPTURE_PLANES {
             return self.ioctl(request, buffer);
         }
-        // The kernel reads and writes as many as it is told of here; they live for the call, after which nobody has the pointer.
+        // The kernel reads and writes as many as `length` says; they outlive the call, after which the pointer is cleared.
         buffer.m.planes = pieces.as_mut_ptr();
         buffer.length = pieces.len() as u32;
         let result = self.ioctl(request, buffer);
@@ -173,7 +173,7 @@ impl Node {
         result
     }
 
-    /// Which buffers it captures into.
+    /// The buffer type that it captures into.
     pub fn buffer_type(&self) -> u32 {
         match self.identity() {
             Ok(identity) if identity.is_multi_planar() => CAPTURE_PLANES,
@@ -181,12 +181,12 @@ impl Node {
         }
     }
 
-    /// Waits until a buffer is ready or the device reports an error; false when neither happened in time.
+    /// Waits until a buffer is ready or the device reports an error; `false` on timeout.
     pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            // Rounded up, so that the last part of a millisecond is not spent spinning.
+            // Rounded up, so that the last fraction of a millisecond is not spent spinning.
             let left_ms = i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
             let mut poll = libc::pollfd {
                 fd: self.fd(),
@@ -223,14 +223,14 @@ impl Node {
         })
     }
 
-    /// The numbers of its device, major and minor: its own, whatever its file is called.
+    /// Its device number, major and minor, which does not depend on the file's name.
     pub fn device_numbers(&self) -> io::Result<(u32, u32)> {
         let device = self.file.metadata()?.rdev();
         Ok((libc::major(device), libc::minor(device)))
     }
 
-    /// The formats that the driver makes of what arrives over the wire in `code`: of a node whose pipeline is set up by us
-    /// (`V4L2_CAP_IO_MC`). Other drivers do not know the field and list all of theirs.
+    /// The formats that the driver makes of the bus format `code`: for a node whose pipeline we set up (`V4L2_CAP_IO_MC`). Other
+    /// drivers ignore the field and list all their formats.
     pub fn formats_of(&self, code: BusFormat) -> Vec<FourCc> {
         let mut formats = Vec::new();
         let buffer_type = self.buffer_type();
@@ -277,14 +277,14 @@ impl Node {
 }
 
 impl Node {
-    /// The controls that the driver lists, with their values now.
+    /// The controls that the driver lists, with their current values.
     pub fn controls(&self) -> Vec<Control> {
         let mut controls = Vec::new();
         let mut last = 0;
         for _ in 0..MOST_CONTROLS {
             let mut query: sys::v4l2_query_ext_ctrl = zeroed();
             query.id = last | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
-            // One that does not count upwards would go round for ever.
+            // A driver whose ids do not increase would loop for ever.
             let asked = self.ioctl(vidioc::VIDIOC_QUERY_EXT_CTRL, &mut query);
             if asked.is_err() || query.id <= last {
                 break;
@@ -329,7 +329,7 @@ impl Node {
         }
     }
 
-    /// Values and names of a menu; those that the driver leaves out are left out.
+    /// Values and names of a menu, without the entries that the driver skips.
     fn menu(&self, query: &sys::v4l2_query_ext_ctrl) -> Vec<(i64, String)> {
         let first = u32::try_from(query.minimum).unwrap_or(0);
         let last = u32::try_from(query.maximum).unwrap_or(0);
@@ -352,7 +352,7 @@ impl Node {
         entries
     }
 
-    /// The value of a control of 32 bits.
+    /// The value of a 32-bit control.
     fn control(&self, id: u32) -> io::Result<i32> {
         let mut control: sys::v4l2_control = zeroed();
         control.id = id;
@@ -455,7 +455,8 @@ impl Driver for Node {
     }
 }
 
-/// A name in a fixed field: up to the first zero byte; bytes that are not UTF-8 become U+FFFD, control characters spaces.
+/// A name in a fixed-size field: up to the first zero byte; bytes that are not UTF-8 become U+FFFD, control characters become
+/// spaces.
 pub(super) fn text(field: &[u8]) -> String {
     let end = field.iter().position(|&b| b == 0).unwrap_or(field.len());
     String::from_utf8_lossy(&field[..end])
@@ -484,7 +485,7 @@ mod tests {
         let node = Node::open(Path::new("/dev/null"));
         if let Ok(node) = node {
             let error = node.identity().expect_err("no video device");
-            // User mode emulation does not pass such a call on and says ENOSYS.
+            // User-mode emulation does not forward such a call and returns ENOSYS.
             let errno = error.raw_os_error();
             assert!(
                 matches!(errno, Some(libc::ENOTTY | libc::ENOSYS)),

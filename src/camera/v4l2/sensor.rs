@@ -1,4 +1,4 @@
-//! `sensor` of `[camera.v4l2]`: which ribbon-cable (CSI) camera a Raspberry Pi has. `eyelet image` puts in place what it needs.
+//! `sensor` of `[camera.v4l2]`: which ribbon-cable (CSI) camera a Raspberry Pi has. `eyelet image` installs what it needs.
 
 use crate::frame::RawTuning;
 use crate::toml_file::Word;
@@ -6,7 +6,8 @@ use crate::toml_file::Word;
 /// A ribbon-cable camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sensor {
-    /// Any that the Raspberry Pi's own firmware knows (modules v1, v2, HQ): the firmware makes the pictures, on a Zero 2 W, 3 or 4.
+    /// Any that the Raspberry Pi's own firmware supports (modules v1, v2, HQ): the firmware produces the pictures, on a Zero 2 W,
+    /// 3 or 4.
     Firmware,
     /// Sony IMX219: Camera Module 2. Raw pictures.
     Imx219,
@@ -29,16 +30,16 @@ impl Word for Sensor {
 }
 
 impl Sensor {
-    /// Whether its own pictures are raw ones, by a driver of its own and a pipeline that has to be set up.
+    /// Whether it delivers raw pictures, through its own driver and a pipeline that has to be set up.
     pub fn is_raw(self) -> bool {
         self != Self::Firmware
     }
 
-    /// How its raw pictures are developed; `None`: its pictures are ready ones.
+    /// How its raw pictures are developed; `None`: it delivers finished pictures.
     ///
-    /// Black levels are those of the data sheets (64 of 1024 for Sony's, 16 of 1024 for the OV5647). Lights (from some 2500 to
-    /// some 7500 K) and matrix (at some 4600 K) are rounded from what the makers of the Raspberry Pi measured: `rpi.awb` and
-    /// `rpi.ccm` of `src/ipa/rpi/vc4/data` in their libcamera.
+    /// Black levels are from the data sheets (64 of 1024 for Sony's, 16 of 1024 for the OV5647). Lights (from about 2500 to about
+    /// 7500 K) and matrix (at about 4600 K) are rounded from the Raspberry Pi makers' measurements: `rpi.awb` and `rpi.ccm` of
+    /// `src/ipa/rpi/vc4/data` in their libcamera.
     pub fn raw_tuning(self) -> Option<RawTuning> {
         let (black_level, lights, matrix) = match self {
             Self::Firmware => return None,

@@ -1,4 +1,4 @@
-//! What is set before the stream starts: the controls that the board file names, and a raw sensor's rate and exposure.
+//! Applied before the stream starts: the controls that the board file names, and a raw sensor's rate and exposure.
 
 use super::controls::{self, Control, Panel, Refusal};
 use super::exposure::{self, AutoExposure, Light, Plan, Wanted};
@@ -10,12 +10,12 @@ use crate::frame::Geometry;
 use std::path::Path;
 use std::time::Duration;
 
-/// What was set, and what is set from now on.
+/// What was set, and what is adjusted from now on.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// Controls that the board file names.
+    /// Number of controls that the board file names.
     pub settings: usize,
-    /// `None` where the driver (or nobody) sees to exposure.
+    /// `None` if the driver (or nobody) controls the exposure.
     pub exposure: Option<AutoExposure<Node>>,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn set_up(
     let light = Light::of(geometry, config.raw).filter(|_| tuning.may_expose());
     if tuning.auto_exposure == Some(true) && light.is_none() {
         return Err(CameraError::Unusable(format!(
-            "{} brings {} pictures, of which the camera has set the exposure itself: leave auto_exposure out of the board file, \
+            "{} delivers {} pictures, for which the camera sets the exposure itself: leave auto_exposure out of the board file, \
              or choose a raw format",
             path.display(),
             geometry.format
@@ -78,7 +78,7 @@ pub(super) fn set_up(
     Ok(Setup { settings, exposure })
 }
 
-/// Makes the sensor's rate the one that is asked for, as far as it goes, and plans its exposure; `None`: that is not ours.
+/// Brings the sensor's rate as close as possible to the requested one, and plans its exposure; `None`: we do not control that.
 fn plan(
     path: &Path,
     panel: &impl Panel,
@@ -101,7 +101,7 @@ fn plan(
                 path.display()
             )));
         }
-        // A grey picture may be a webcam's, which sees to itself.
+        // A grey picture may be a webcam's, which adjusts itself.
         Err(_) if geometry.format.is_grey() => return Ok(None),
         Err(why) => {
             log::warn!(
@@ -118,7 +118,7 @@ fn plan(
     if let Err(error) = panel.set(id, lines) {
         log::warn!("the driver did not set the control `vertical_blanking` to {lines}: {error}");
     }
-    // How long an exposure may be depends on it.
+    // The longest exposure depends on it.
     Ok(Some(Plan::of(&panel.list(), &wanted).unwrap_or(plan)))
 }
 
@@ -135,7 +135,7 @@ mod tests {
     use std::cell::RefCell;
     use std::io;
 
-    /// A sensor's driver, in which the longest exposure follows the blanking, as in the kernel's.
+    /// A sensor's driver in which the longest exposure follows the blanking, as in the kernel's.
     struct Driver {
         controls: RefCell<Vec<Control>>,
         refuses: bool,

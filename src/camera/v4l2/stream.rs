@@ -1,7 +1,8 @@
-//! A running stream: buffers of the kernel mapped into our memory, filled by the driver in turn.
+//! A running stream: kernel buffers mapped into our memory, filled by the driver in turn.
 //!
-//! A buffer is one piece of memory, or several of a multi-planar device. It is either the driver's (queued) or ours (taken); only ours are looked at. When the stream is dropped it is stopped,
-//! unmapped and freed in that order, and no error of that is of interest: the device may have gone.
+//! A buffer is one piece of memory, or several on a multi-planar device. It is either the driver's (queued) or ours (dequeued);
+//! only ours are read. When the stream is dropped it is stopped, unmapped and freed in that order, and errors of that are
+//! ignored: the device may be gone.
 
 use super::newest::{Filled, Part, Queue};
 use super::node::{CAPTURE_PLANES, Node, Pieces, zeroed};
@@ -12,17 +13,17 @@ use std::time::Duration;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::{self, vidioc};
 
-/// Buffers that are asked for. One is with the caller, one is being written, two bridge a frame that takes longer than the
-/// camera's interval. The driver may give more or fewer.
+/// Number of buffers requested. One is with the caller, one is being written, two bridge a frame that takes longer than the
+/// camera's interval. The driver may grant more or fewer.
 const BUFFERS: u32 = 4;
 
 /// `V4L2_MEMORY_MMAP`.
 const MEMORY_MMAP: u32 = 1;
 
-/// Pieces of memory of one buffer that are looked at: no format that is taken has more planes.
+/// Pieces of memory per buffer that are used: no supported format has more planes.
 const MOST_PIECES: usize = 3;
 
-/// A piece of a buffer of the kernel in our address space.
+/// A piece of a kernel buffer in our address space.
 #[derive(Debug)]
 struct Mapping {
     start: NonNull<u8>,
@@ -31,11 +32,11 @@ struct Mapping {
 
 impl Mapping {
     fn new(node: &Node, offset: u32, length_bytes: usize) -> io::Result<Self> {
-        // The offset is the driver's token for the buffer. Where off_t has 32 bits it may turn negative here; the C library
-        // passes the same 32 bits on.
+        // The offset is the driver's token for the buffer. If off_t has 32 bits it may become negative here; the C library passes
+        // the same 32 bits on.
         let offset = offset as libc::off_t;
-        // SAFETY: a fresh mapping at an address that the kernel chooses; it takes nothing from anyone. Reading is enough: the
-        // driver alone writes.
+        // SAFETY: a fresh mapping at an address that the kernel chooses; it replaces no other mapping. Read-only is enough: only
+        // the driver writes.
         let start = unsafe {
             v4l2::mmap(
                 std::ptr::null_mut(),
@@ -57,23 +58,23 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range was mapped by `new` and is unmapped once; no slice of it outlives `self`. An error would leave it
-        // mapped, which harms nobody.
+        // mapped, which is harmless.
         let _ = unsafe { v4l2::munmap(self.start.as_ptr().cast(), self.length_bytes) };
     }
 }
 
-/// A stream that runs, with the node that it runs on.
+/// A running stream, with its node.
 #[derive(Debug)]
 pub(super) struct Stream {
     node: Node,
-    /// The kernel's type of its buffers.
+    /// The kernel's buffer type.
     buffer_type: u32,
-    /// Buffers by their pieces.
+    /// The pieces of each buffer.
     buffers: Vec<Vec<Mapping>>,
 }
 
 impl Stream {
-    /// Maps the buffers, gives all of them to the driver and starts it. What was tried stands beside an error.
+    /// Maps the buffers, queues them all and starts the stream. An error comes with what was attempted.
     pub fn start(node: Node) -> Result<Self, (&'static str, io::Error)> {
         let mut stream = Self {
             buffer_type: node.buffer_type(),
@@ -117,7 +118,7 @@ impl Stream {
         self.node
             .buffer_ioctl(vidioc::VIDIOC_QUERYBUF, &mut buffer, &mut pieces)?;
         let mapped = if self.buffer_type == CAPTURE_PLANES {
-            // As many as the driver says that the buffer has.
+            // As many pieces as the driver says the buffer has.
             let pieces = pieces.iter().take(buffer.length as usize);
             let map = |piece: &sys::v4l2_plane| {
                 // SAFETY: a piece of a buffer of the mmap kind carries an offset.
@@ -168,8 +169,8 @@ impl Queue for Stream {
         let mut pieces = [&[][..]; MOST_PIECES];
         let mappings = self.buffers[filled.index].iter().zip(filled.parts);
         for (piece, (mapping, part)) in pieces.iter_mut().zip(mappings) {
-            // SAFETY: the mapping is so long and lives as long as `self`. The driver writes to queued buffers alone; this one was
-            // taken, and queueing it again needs `&mut self`, which the slice forbids.
+            // SAFETY: the mapping has this length and lives as long as `self`. The driver writes to queued buffers only; this one
+            // was dequeued, and requeueing it needs `&mut self`, which the slice's borrow forbids.
             let whole =
                 unsafe { std::slice::from_raw_parts(mapping.start.as_ptr(), mapping.length_bytes) };
             *piece = whole
@@ -204,7 +205,8 @@ fn empty_buffer(buffer_type: u32) -> sys::v4l2_buffer {
     buffer
 }
 
-/// What the driver says of a buffer that it filled, and of its pieces where it has such; an error when it names one that there is not.
+/// What the driver reports about a buffer that it filled, and about its pieces if it has several; an error if it names a buffer
+/// that does not exist.
 fn filled(buffer: &sys::v4l2_buffer, pieces: &Pieces, buffers: usize) -> io::Result<Filled> {
     let index = buffer.index as usize;
     if index >= buffers {
@@ -221,7 +223,7 @@ fn filled(buffer: &sys::v4l2_buffer, pieces: &Pieces, buffers: usize) -> io::Res
     let mut parts = [Part::default(); MOST_PIECES];
     if buffer.type_ == CAPTURE_PLANES {
         for (part, piece) in parts.iter_mut().zip(pieces) {
-            // What comes before the picture counts as used.
+            // Data before the picture counts as used.
             *part = Part {
                 first: piece.data_offset as usize,
                 end: piece.bytesused as usize,
@@ -239,7 +241,7 @@ fn filled(buffer: &sys::v4l2_buffer, pieces: &Pieces, buffers: usize) -> io::Res
     })
 }
 
-/// A time of the kernel; `None` for one that is none (before the start, or with a million microseconds and more).
+/// A kernel timestamp; `None` for an invalid one (negative, or with a million microseconds or more).
 fn duration(time: &sys::timeval) -> Option<Duration> {
     let seconds = u64::try_from(time.tv_sec).ok()?;
     let micros = u32::try_from(time.tv_usec)
@@ -288,11 +290,11 @@ mod tests {
         assert!(filled(&buffer, &zeroed(), 4).is_err());
     }
 
-    /// vivid begins its YUYV and NV16M pictures 128 bytes after the start of the piece.
+    /// vivid's YUYV and NV16M pictures start 128 bytes into the piece.
     #[test]
     fn the_pieces_of_a_multi_planar_buffer_have_the_picture() {
         let mut buffer = empty_buffer(CAPTURE_PLANES);
-        // What the plain way would look at is not meant.
+        // The fields of the single-planar API must be ignored.
         buffer.bytesused = 5;
         let mut pieces: Pieces = zeroed();
         (pieces[0].data_offset, pieces[0].bytesused) = (128, 428);

@@ -1,4 +1,5 @@
-//! How a V4L2 camera is set: its controls by name, the mains that lamps flicker with, and how raw pictures are developed.
+//! How a V4L2 camera is tuned: its controls by name, the mains frequency at which lamps flicker, and how raw pictures are
+//! developed.
 
 use super::sensor::Sensor;
 use crate::frame::RawTuning;
@@ -6,16 +7,16 @@ use crate::limits;
 use crate::toml_file::{Auto, Scalar, Table};
 use std::path::PathBuf;
 
-/// Keys of `[camera.v4l2]` that set the camera itself. Without any of them the driver's own settings stay.
+/// Keys of `[camera.v4l2]` that set up the camera itself. Without any of them the driver's own settings stay.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tuning {
-    /// The node whose controls are used (`/dev/v4l-subdevN`); `None` is the camera's own.
+    /// The node whose controls are used (`/dev/v4l-subdevN`); `None` means the camera's own.
     pub controls_device: Option<PathBuf>,
-    /// What is set before the stream starts, in the order of the file.
+    /// Controls to set before the stream starts, in the order of the file.
     pub controls: Vec<ControlSetting>,
-    /// Frequency of the mains, in hertz: 50, 60, or 0 for none; `None` leaves the driver's alone.
+    /// Mains frequency in hertz: 50, 60, or 0 for none; `None` leaves the driver's setting.
     pub mains_hz: Option<u32>,
-    /// Whether we set a raw sensor's exposure and gain; `None`: where it has the controls and nobody else sets them.
+    /// Whether we control a raw sensor's exposure and gain; `None`: if it has the controls and nothing else sets them.
     pub auto_exposure: Option<bool>,
 }
 
@@ -28,7 +29,7 @@ impl Tuning {
         self.controls.iter().any(|setting| setting.name == control)
     }
 
-    /// Whether exposure and gain are ours to set where there are controls for them.
+    /// Whether we may set exposure and gain, provided there are controls for them.
     pub fn may_expose(&self) -> bool {
         let is_named = || EXPOSURE_CONTROLS.iter().any(|name| self.names(name));
         self.auto_exposure.unwrap_or_else(|| !is_named())
@@ -40,7 +41,7 @@ impl Tuning {
 pub struct ControlSetting {
     /// The control's name, as `eyelet list cameras --controls` prints it.
     pub name: String,
-    /// A whole number, a boolean, or the name of a menu's entry.
+    /// An integer, a boolean, or the name of a menu entry.
     pub value: Scalar,
 }
 
@@ -66,10 +67,10 @@ pub(super) fn tuning(table: &mut Table<'_, '_>) -> Tuning {
     if let Some(mut inner) = table.table("controls") {
         for name in inner.names_in_order() {
             if name == "power_line_frequency" && mains_hz.is_some() {
-                inner.fault(&name, "is what mains_hz sets: leave one of them out");
+                inner.fault(&name, "is set by mains_hz: remove one of them");
             }
             if auto_exposure == Some(true) && EXPOSURE_CONTROLS.contains(&name.as_str()) {
-                inner.fault(&name, "is what auto_exposure sets: leave one of them out");
+                inner.fault(&name, "is set by auto_exposure: remove one of them");
             }
             if let Some(value) = inner.scalar(&name) {
                 controls.push(ControlSetting { name, value });
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
     use crate::toml_file;
 
-    /// The tuning of these lines in `[camera.v4l2]`.
+    /// Parses these lines as tuning in `[camera.v4l2]`.
     fn of(lines: &str) -> Result<Tuning, Vec<String>> {
         toml_file::read("t.toml", lines, |table| Some(tuning(table))).map_err(|faults| faults.lines)
     }

@@ -1,45 +1,45 @@
-//! From how bright a picture is to exposure and gain: plain, stable, and without a guess at what it cannot see.
+//! Turns a picture's brightness into exposure and gain: simple, stable, and with no guesses about what it cannot see.
 //!
 //! In linear light a picture's brightness is proportional to exposure x gain, so one good reading gives the right setting in one
-//! step. What is left is patience: a sensor shows a setting some frames late, and a step before that would be taken twice. So
-//! each step waits until its effect is there. A picture that is all white or all black tells only the direction; the step is
-//! six stops then, after which there is something to measure.
+//! step. The rest is patience: a sensor shows a setting some frames late, and stepping again before that would apply the step
+//! twice. So each step waits until its effect is visible. An all-white or all-black picture tells only the direction; the step is
+//! then six stops, after which there is something to measure.
 
 use super::meter::Reading;
 use super::setting::{Limits, Setting};
 
-/// A mean of 18 % is a grey card in the middle of the scale.
+/// A mean of 18 % puts a grey card in the middle of the scale.
 const TARGET: f32 = 0.18;
 
-/// Where highlights are held, as far as [`GUARD_STOPS`] allow it: low enough that what [`BAND_STOPS`] leave alone does not clip.
+/// Target for highlights, as far as [`GUARD_STOPS`] allow: low enough that an error that [`BAND_STOPS`] tolerates does not clip.
 const HIGHLIGHTS_AT: f32 = 0.8;
 
-/// For the sake of highlights the picture is made darker by so many stops at the most.
+/// To protect highlights the picture is darkened by at most this many stops.
 const GUARD_STOPS: f32 = 1.0;
 
 /// The largest step, in stops.
 const STEP_STOPS: f32 = 6.0;
 
-/// A smaller error is none: gain comes in steps, light flickers, and a setting that moves is seen.
+/// Smaller errors are ignored: gain comes in steps, light flickers, and every change of setting is visible.
 const BAND_STOPS: f32 = 0.15;
 
-/// An error below this may be a passing thing: it must last for [`LASTS_FRAMES`].
+/// An error below this may be temporary: it must last for [`LASTS_FRAMES`].
 const SMALL_STOPS: f32 = 0.5;
 const LASTS_FRAMES: u32 = 3;
 
-/// When nothing has changed, a setting that should be visible is waited for for so many frames more.
+/// If nothing has changed, wait this many more frames for a setting that should already be visible.
 const PATIENCE_FRAMES: u64 = 4;
 
-/// No sensor is known that takes longer.
+/// No known sensor takes longer.
 const MOST_DELAY_FRAMES: u64 = 4;
 
-/// Below this a reading is darkness: a quarter of the smallest number that 8 bits can have.
+/// Below this a reading counts as darkness: a quarter of the smallest 8-bit value.
 const DARK: f32 = 0.001;
 
-/// More than this part of the picture clips: how much too bright it is cannot be told.
+/// If more than this fraction of the picture clips, there is no telling how much too bright it is.
 const BLIND_CLIPPED: f32 = 0.9;
 
-/// A step whose effect has not been seen.
+/// A step whose effect has not been seen yet.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     before: Reading,
@@ -54,7 +54,7 @@ pub(super) struct Controller {
     limits: Limits,
     setting: Setting,
     delay_frames: u64,
-    /// Frames before this one are not looked at.
+    /// Frames before this one are ignored.
     from: u64,
     step: Option<Step>,
     /// For how many readings a small error has lasted.
@@ -62,7 +62,7 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Starts from what is set now, which frame 0 shows; the first `skipped` frames are not looked at.
+    /// Starts from the current setting, which frame 0 shows; the first `skipped` frames are ignored.
     pub fn new(limits: Limits, setting: Setting, delay_frames: u64, skipped: u64) -> Self {
         Self {
             limits,
@@ -74,7 +74,7 @@ impl Controller {
         }
     }
 
-    /// What is to be set now, if anything is: the reading is of frame `frame`, and the sensor works on frame `current`.
+    /// The new setting, if one is needed: the reading is of frame `frame`, and the sensor is exposing frame `current`.
     pub fn next(&mut self, frame: u64, current: u64, reading: &Reading) -> Option<Setting> {
         if frame < self.from || self.is_late(frame, reading) {
             return None;
@@ -105,13 +105,13 @@ impl Controller {
         Some(next)
     }
 
-    /// The driver did not take the setting: what is set is this, and the next reading counts.
+    /// The driver did not accept the setting: this is the actual one, and the next reading counts.
     pub fn refused(&mut self, setting: Setting) {
         self.setting = setting;
         self.step = None;
     }
 
-    /// Whether the last step should be visible and is not. A delay that is longer than was thought is remembered.
+    /// Whether the last step should be visible but is not. If the delay turns out longer than assumed, that is remembered.
     fn is_late(&mut self, frame: u64, reading: &Reading) -> bool {
         let Some(step) = self.step else {
             return false;
@@ -130,7 +130,7 @@ impl Controller {
 }
 
 impl Step {
-    /// How long it is waited for: a step from white that ends in white may well be there already.
+    /// How long to wait for it: a step from white that ends in white may well have arrived already.
     fn patience_frames(&self) -> u64 {
         if is_blind(&self.before) {
             1
@@ -139,7 +139,7 @@ impl Step {
         }
     }
 
-    /// Whether the picture has gone at least a quarter of the way. A step too small to be told from noise counts as seen.
+    /// Whether the brightness has moved at least a quarter of the way. A step too small to tell from noise counts as seen.
     fn shows_in(&self, reading: &Reading) -> bool {
         if is_blind(&self.before) {
             return !is_blind(reading);
@@ -149,20 +149,20 @@ impl Step {
     }
 }
 
-/// Whether a picture is too white or too black to tell how much so.
+/// Whether a picture is too white or too black to tell by how much.
 fn is_blind(reading: &Reading) -> bool {
     reading.clipped > BLIND_CLIPPED || reading.mean < DARK
 }
 
 /// By how many stops the picture should be brighter.
 fn error_stops(reading: &Reading) -> f32 {
-    // What clips may be any white: the more of it, the larger the step; all white asks for the largest. In between it is about
-    // what a scene of five stops from dark to bright lacks.
+    // Clipped pixels may be arbitrarily bright: the more of them, the larger the step; all white asks for the largest. In
+    // between, the step is roughly what a scene with a range of five stops needs.
     let all_white = STEP_STOPS + TARGET.log2();
     let clipped = reading.clipped;
     let beyond_white = clipped * (1.5 + (all_white - 1.5) * clipped.powi(3));
     let mut stops = (TARGET / reading.mean.max(DARK / 4.0)).log2() - beyond_white;
-    // Highlights that clip are brighter than they look; taken as a stop brighter, they come down until they are seen.
+    // Clipped highlights are brighter than they look; treated as a stop brighter, they come down until they can be measured.
     let brightest = reading.highlights.max(DARK) * (1.0 + reading.blown());
     let for_highlights = (HIGHLIGHTS_AT / brightest).log2();
     if for_highlights < stops {
@@ -218,7 +218,7 @@ mod tests {
             let tiny = reading(if frame % 2 == 0 { 0.165 } else { 0.195 }, 0.5, 0.0);
             assert_eq!(controller.next(frame, frame + 1, &tiny), None);
         }
-        // Two frames of a cloud, then one without it.
+        // Two frames of a cloud, then one without.
         for frame in 100..129 {
             let mean = if frame % 3 == 2 { 0.18 } else { 0.14 };
             assert_eq!(

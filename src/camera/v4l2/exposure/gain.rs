@@ -1,17 +1,17 @@
-//! What the numbers of a sensor's `analogue_gain` control mean. Each maker has a formula of its own, and no driver tells it.
+//! What the values of a sensor's `analogue_gain` control mean. Each maker has its own formula, and no driver reports it.
 //!
-//! Sources: the formulas stand in the data sheets (Sony's "analogue gain setting", OmniVision's AGC registers) and, checked
-//! against them, in libcamera's `CameraSensorHelper` classes and the Raspberry Pi's `CamHelper` classes; the delays in the latter.
+//! Sources: the formulas are in the data sheets (Sony's "analogue gain setting", OmniVision's AGC registers), checked against
+//! libcamera's `CameraSensorHelper` classes and the Raspberry Pi's `CamHelper` classes; the delays are from the latter.
 
 use crate::camera::v4l2::sensor::Sensor;
 use crate::toml_file::Word;
 
-/// From a gain code to a factor.
+/// Converts a gain code to a factor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::camera::v4l2) enum Law {
     /// Factor = `full` / (`full` - code): most Sony sensors.
     Reciprocal {
-        /// The code of an infinite gain.
+        /// The code of infinite gain.
         full: u32,
     },
     /// Factor = code / `one`: OmniVision's.
@@ -19,12 +19,12 @@ pub(in crate::camera::v4l2) enum Law {
         /// The code of factor 1.
         one: u32,
     },
-    /// Tenths of a decibel: Sony's global shutters.
+    /// Tenths of a decibel: Sony's global-shutter sensors.
     Decibels,
 }
 
 impl Law {
-    /// The factor of a code; `None` for one that has none.
+    /// The factor of a code; `None` for an invalid one.
     pub fn factor(self, code: i64) -> Option<f64> {
         let code = code as f64;
         let factor = match self {
@@ -35,7 +35,7 @@ impl Law {
         (factor.is_finite() && factor > 0.0).then_some(factor)
     }
 
-    /// The code nearest to a factor, which is above 0.
+    /// The code nearest to a factor, which must be above 0.
     pub fn code(self, factor: f64) -> i64 {
         let code = match self {
             Self::Reciprocal { full } => f64::from(full) - f64::from(full) / factor,
@@ -46,15 +46,15 @@ impl Law {
     }
 }
 
-/// What has to be known of a sensor.
+/// What we need to know about a sensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::camera::v4l2) struct Known {
     pub law: Law,
-    /// So many frames after the one that the sensor works on, a new exposure or gain (the later of the two) holds.
+    /// A new exposure or gain (the later of the two) takes effect this many frames after the one that the sensor is exposing.
     pub delay_frames: u64,
 }
 
-/// By the beginning of the sensor's name.
+/// By prefix of the sensor's name.
 const SENSORS: [(&str, Known); 5] = [
     ("imx219", known(Law::Reciprocal { full: 256 })),
     ("imx296", known(Law::Decibels)),
@@ -63,7 +63,7 @@ const SENSORS: [(&str, Known); 5] = [
     ("ov5647", known(Law::Linear { one: 16 })),
 ];
 
-/// Two frames is what the Raspberry Pi's helpers have for each of these; what comes later is learnt on the way.
+/// Two frames is what the Raspberry Pi's helpers use for each of these; longer delays are learnt while running.
 pub(super) const USUAL_DELAY_FRAMES: u64 = 2;
 
 const fn known(law: Law) -> Known {
@@ -73,7 +73,8 @@ const fn known(law: Law) -> Known {
     }
 }
 
-/// What is known of the sensor that the board file names, or else of the one whose subdevice has this name ("imx219 10-0010").
+/// What is known about the sensor that the board file names, or else about the one whose subdevice has this name ("imx219
+/// 10-0010").
 pub(super) fn of(sensor: Option<Sensor>, subdevice: &str) -> Option<Known> {
     let name = match sensor {
         Some(sensor) => sensor.word(),
@@ -92,7 +93,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The ends of the ranges that the kernel's drivers give, and the largest gain that the data sheets name.
+    /// The limits of the ranges in the kernel's drivers, and the largest gain in the data sheets.
     #[test]
     fn codes_mean_what_the_data_sheets_say() {
         for (name, code, factor) in [

@@ -1,20 +1,20 @@
-//! The light of a picture's pixels: from bytes as a sensor's driver delivers them to parts of the brightest.
+//! Light of a picture's pixels: from bytes as a sensor's driver delivers them to fractions of full scale.
 
 use super::meter;
 use crate::frame::RawTuning;
 use crate::frame::{BayerFormat, Geometry, GreyDepth, PixelFormat};
 
-/// How bright each pixel of a picture is, from its bytes.
+/// Computes how bright each pixel of a picture is from its bytes.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::camera::v4l2) struct Light {
     geometry: Geometry,
     samples: Samples,
-    /// Numbers at black, and from there to the largest.
+    /// The value at black, and the range from there to the largest value.
     black: f32,
     range: f32,
 }
 
-/// How numbers lie in a row.
+/// How the values are packed in a row.
 #[derive(Debug, Clone, Copy)]
 enum Samples {
     Bytes,
@@ -23,16 +23,16 @@ enum Samples {
 }
 
 impl Light {
-    /// `None` for pictures that do not come straight from a sensor: their numbers are not proportional to light.
+    /// `None` for pictures that do not come straight from a sensor: their values are not proportional to light.
     pub fn of(geometry: Geometry, raw: RawTuning) -> Option<Self> {
-        // Less than a square of the mosaic has nothing to measure.
+        // Less than one square of the mosaic cannot be measured.
         if geometry.width_px.min(geometry.height_px) < 2 {
             return None;
         }
         let (samples, bits, black_level) = match geometry.format {
-            // There is no telling whether the driver has taken the black level away.
+            // Whether the driver has already subtracted the black level is unknown.
             PixelFormat::Grey => (Samples::Bytes, 8, 0),
-            // The upper eight bits are enough to go by.
+            // The upper eight bits are precise enough.
             PixelFormat::DeepGrey(depth) => (Samples::Grey(depth), 8, 0),
             PixelFormat::Bayer(bayer) => {
                 (Samples::Bayer(bayer), bayer.depth.bits(), raw.black_level)
@@ -54,7 +54,7 @@ impl Light {
         self.geometry
     }
 
-    /// Of the pixel at `x`, `y`: 0 at black, 1 at the largest number. What lies outside the bytes is black.
+    /// The light of the pixel at `x`, `y`: 0 at black, 1 at the largest value. Pixels outside the bytes are black.
     fn at(&self, bytes: &[u8], x: u32, y: u32) -> f32 {
         let stride = self.geometry.stride_bytes as usize;
         let row = bytes.get(y as usize * stride..).unwrap_or_default();
@@ -111,7 +111,7 @@ mod tests {
                 (mean(0) + 1.0 / 15.0).abs() < 1e-4,
                 "{bayer:?}: below black"
             );
-            // 0x44 in each byte is 4/15 of the range, but for the bits that unpacked samples do not have.
+            // 0x44 in each byte is 4/15 of the range, except for the bits that unpacked samples do not have.
             let between = match bayer.depth {
                 BayerDepth::Bits10 => f32::from(0x44u8) / 1023.0,
                 BayerDepth::Bits12 => f32::from(0x444u16) / 4095.0,
@@ -123,7 +123,7 @@ mod tests {
                 "{bayer:?}: {}",
                 mean(0x44)
             );
-            // Cut off, it is black, and no panic.
+            // A truncated picture reads as black and does not panic.
             assert!(light.read(&vec![0xff; bytes / 2]).mean < 0.6);
         }
     }

@@ -1,43 +1,45 @@
-//! How bright a sensor's picture is, in linear light, by a sparse grid: a few thousand of its pixels.
+//! Measures the brightness of a sensor's picture in linear light, on a sparse grid: a few thousand of its pixels.
 //!
-//! The driver's memory is often not cached, so that each pixel costs a trip to it; a grid of [`COLUMNS`] x [`ROWS`] squares of
-//! 2 x 2 pixels (all colours of a mosaic) takes well below a millisecond then, and its mean is as good as that of all pixels.
+//! The driver's memory is often uncached, so every pixel costs a memory access; a grid of [`COLUMNS`] x [`ROWS`] squares of 2 x 2
+//! pixels (all colours of a mosaic) still takes well below a millisecond, and its mean is as good as that of all pixels.
 
-/// Squares of the grid from left to right.
+/// Grid squares from left to right.
 pub(super) const COLUMNS: u32 = 32;
-/// Squares from top to bottom.
+/// Grid squares from top to bottom.
 pub(super) const ROWS: u32 = 24;
 
 const SQUARES: u32 = COLUMNS * ROWS;
 
-/// A pixel counts as clipped from this part of the range above black on: some sensors end a little below their largest number.
+/// A pixel counts as clipped from this fraction of the range above black: some sensors saturate a little below their largest
+/// value.
 const CLIPS_AT: f32 = 0.98;
 
-/// The highlights are so large a part of the picture: its brightest 4 %.
+/// The fraction of the picture that counts as highlights: its brightest 4 %.
 const HIGHLIGHT_PART: f32 = 0.04;
 
-/// Steps of brightness that the highlights are found with.
+/// Number of histogram bins for finding the highlights.
 const STEPS: usize = 256;
 
-/// What a picture's light is. 0 is black and 1 the brightest that the sensor can tell.
+/// A picture's light. 0 is black and 1 the brightest that the sensor can measure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Reading {
-    /// The mean, where the middle of the picture counts three times as much as its corners. Noise may bring it below 0.
+    /// The mean, with the middle of the picture weighted three times as much as its corners. Noise may make it negative.
     pub mean: f32,
-    /// The mean of the brightest 4 % of the picture; of a square its brightest pixel counts.
+    /// The mean of the brightest 4 % of the picture; each square counts with its brightest pixel.
     pub highlights: f32,
-    /// Which part of the pixels clips.
+    /// The fraction of pixels that clip.
     pub clipped: f32,
 }
 
 impl Reading {
-    /// Which part of the highlights clips.
+    /// The fraction of the highlights that clip.
     pub fn blown(&self) -> f32 {
         (self.clipped / HIGHLIGHT_PART).min(1.0)
     }
 }
 
-/// Reads a picture of `width_px` x `height_px` (each at least 2) whose pixels `light` gives: 0 at black, 1 at the largest number.
+/// Measures a picture of `width_px` x `height_px` (each at least 2) whose pixels `light` returns: 0 at black, 1 at the largest
+/// value.
 pub(super) fn read(width_px: u32, height_px: u32, light: impl Fn(u32, u32) -> f32) -> Reading {
     let (mut sum, mut weights, mut clipped) = (0.0, 0.0, 0);
     let mut brightest = [0u16; STEPS];
@@ -62,20 +64,20 @@ pub(super) fn read(width_px: u32, height_px: u32, light: impl Fn(u32, u32) -> f3
     }
 }
 
-/// The first pixel of a square: even, so that a mosaic's squares all begin with the same colour, and with one after it.
+/// The first pixel of a square: even, so that all squares of a mosaic start with the same colour, and with another one after it.
 fn first_of(square: u32, squares: u32, length_px: u32) -> u32 {
     let pairs = u64::from(length_px / 2);
     let middle = (2 * u64::from(square) + 1) * pairs / (2 * u64::from(squares));
     2 * middle.min(pairs.saturating_sub(1)) as u32
 }
 
-/// From 1 at the rim to the root of 3 in the middle.
+/// From 1 at the edge to the square root of 3 in the middle.
 fn weight(square: u32, squares: u32) -> f32 {
     let from_middle = ((2 * square + 1) as f32 / squares as f32 - 1.0).abs();
     1.0 + (3f32.sqrt() - 1.0) * (1.0 - from_middle)
 }
 
-/// The mean of the brightest squares, from how many there are of each step.
+/// The mean of the brightest squares, from the number in each bin.
 fn mean_of_brightest(counts: &[u16; STEPS]) -> f32 {
     let wanted = (HIGHLIGHT_PART * SQUARES as f32).ceil();
     let (mut left, mut sum) = (wanted, 0.0);
@@ -128,7 +130,7 @@ mod tests {
         assert!((middle + sides - 0.5).abs() < 1e-4, "{middle} {sides}");
         assert!(middle > 1.2 * sides, "{middle} {sides}");
 
-        // 1 of 24 parts of the picture.
+        // 1 of 24 squares of the picture.
         let lamp = read(640, 480, |_, y| if y < 20 { 1.0 } else { 0.1 });
         assert!((lamp.clipped - 1.0 / 24.0).abs() < 1e-4, "{lamp:?}");
         assert_eq!((lamp.highlights, lamp.blown()), (1.0, 1.0));

@@ -1,9 +1,9 @@
-//! Exposure and gain of a sensor that has no automatic of its own, by its V4L2 controls.
+//! Exposure and gain of a sensor without an automatic of its own, set through its V4L2 controls.
 //!
-//! `plan` finds out what can be set, `light` and `meter` read how bright a picture is, `controller` decides, `setting` divides that
-//! between exposure and gain, `gain` knows what sensors' codes mean. A raw sensor's controls are `exposure` (in lines),
-//! `analogue_gain` (a code) and `vertical_blanking` (lines without picture, which make the frame rate); read-only ones give the
-//! time of a line. Digital gain is left alone: it adds no light.
+//! `plan` finds out what can be set, `light` and `meter` measure how bright a picture is, `controller` decides, `setting` splits
+//! that between exposure and gain, `gain` knows what sensors' codes mean. A raw sensor's controls are `exposure` (in lines),
+//! `analogue_gain` (a code) and `vertical_blanking` (lines without picture, which determine the frame rate); read-only ones give
+//! the duration of a line. Digital gain is left alone: it adds no light.
 
 mod controller;
 mod gain;
@@ -28,18 +28,18 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-/// The first frames of a stream may be darker than their setting says (OV5647).
+/// The first frames of a stream may be darker than their setting implies (OV5647).
 const SKIPPED_FRAMES: u64 = 2;
 
-/// After so many settings in a row that the driver refuses, exposure is left alone.
+/// After the driver has refused this many settings in a row, exposure is left alone.
 const MOST_REFUSALS: u32 = 10;
 
-/// A frame is never taken to be older than so many intervals.
+/// A frame is never assumed to be older than this many intervals.
 const OLDEST_INTERVALS: u128 = 8;
 
-/// What is known of the sensor that the board file names, or else of the one behind the node that has the controls.
+/// What is known about the sensor that the board file names, or else about the one behind the node that has the controls.
 pub(super) fn known(sensor: Option<Sensor>, controls_device: &Path) -> Option<Known> {
-    // "imx219 10-0010"; a link in /dev/v4l has the name that it leads to.
+    // "imx219 10-0010"; for a link in /dev/v4l, the name of its target.
     let node = fs::canonicalize(controls_device).ok();
     let name = node.as_ref().and_then(|node| node.file_name());
     let name = name.and_then(|name| {
@@ -49,7 +49,7 @@ pub(super) fn known(sensor: Option<Sensor>, controls_device: &Path) -> Option<Kn
     gain::of(sensor, &name.unwrap_or_default())
 }
 
-/// Keeps a running stream at the right brightness. Nothing is allocated, but for the words about an error.
+/// Keeps a running stream at the right brightness. Allocates nothing except for error messages.
 #[derive(Debug)]
 pub(super) struct AutoExposure<K> {
     knobs: K,
@@ -57,11 +57,11 @@ pub(super) struct AutoExposure<K> {
     light: Light,
     controller: Controller,
     set: Setting,
-    /// The first frame's number, by which all are counted.
+    /// The sequence number of the first frame, from which all are counted.
     first: Option<u64>,
-    /// The least number that the next frame can have: some drivers do not count.
+    /// The smallest number that the next frame can have: some drivers do not count.
     next: u64,
-    /// Settings that the driver refused in a row.
+    /// Number of settings in a row that the driver refused.
     refusals: u32,
 }
 
@@ -83,12 +83,12 @@ impl<K: Knobs> AutoExposure<K> {
         }
     }
 
-    /// The time between frames that the sensor's blanking makes; `None` where the driver does not tell.
+    /// The frame interval that the sensor's blanking produces; `None` if the driver does not report it.
     pub fn interval(&self) -> Option<Duration> {
         self.plan.makes_rate.then_some(self.plan.frame_time)
     }
 
-    /// Looks at frame `sequence`, which was captured `age` ago, and sets what it asks for.
+    /// Measures frame `sequence`, which was captured `age` ago, and applies the new setting if it calls for one.
     pub fn watch(&mut self, bytes: &[u8], sequence: u64, age: Duration) {
         if self.refusals >= MOST_REFUSALS || bytes.is_empty() {
             return;
@@ -96,7 +96,7 @@ impl<K: Knobs> AutoExposure<K> {
         let frame = sequence.saturating_sub(*self.first.get_or_insert(sequence));
         let frame = frame.max(self.next);
         self.next = frame.saturating_add(1);
-        // The sensor is at the next frame, and further when this one has been waiting.
+        // The sensor is exposing the next frame, or a later one if this frame has been waiting.
         let waited = age.as_micros() / self.plan.frame_time.as_micros().max(1);
         let current = frame.saturating_add(1 + waited.min(OLDEST_INTERVALS) as u64);
         let reading = self.light.read(bytes);
@@ -108,7 +108,7 @@ impl<K: Knobs> AutoExposure<K> {
         }
     }
 
-    /// Sets what differs. What the driver took stays known, also when the second of two fails.
+    /// Sets what differs. Whatever the driver accepted is remembered, even if the second of two fails.
     fn apply(&mut self, next: Setting) -> Result<(), (&'static str, io::Error)> {
         if next.lines != self.set.lines {
             self.turn(self.plan.exposure_id, next.lines)
@@ -132,7 +132,9 @@ impl<K: Knobs> AutoExposure<K> {
         self.controller.refused(self.set);
         self.refusals += 1;
         if self.refusals == 1 {
-            log::warn!("the driver did not set the control `{name}`: {error}; it is tried again");
+            log::warn!(
+                "the driver did not set the control `{name}`: {error}; it will be tried again"
+            );
         } else if self.refusals == MOST_REFUSALS {
             log::warn!(
                 "exposure stays as it is from now on: the driver refused the control `{name}` {MOST_REFUSALS} times ({error})"
@@ -155,7 +157,7 @@ mod tests {
     use crate::frame::{BayerDepth, BayerFormat, BayerOrder, Geometry, PixelFormat};
     use std::cell::RefCell;
 
-    /// A driver that notes what is set, and refuses as long as it is told to.
+    /// A driver that records what is set, and refuses while told to.
     #[derive(Default)]
     struct Driver {
         set: RefCell<Vec<(u32, i32)>>,
@@ -200,7 +202,7 @@ mod tests {
         assert_eq!(*driver.set.borrow(), [], "the first frames do not count");
         automatic.watch(&picture(0.72), 102, AGE);
         assert_eq!(*driver.set.borrow(), [(0x0098_0911, 401)]);
-        // Its effect is not there yet, then it is.
+        // First its effect is not visible yet, then it is.
         automatic.watch(&picture(0.72), 104, AGE);
         automatic.watch(&picture(0.18), 105, AGE);
         assert_eq!(driver.set.borrow().len(), 1);
@@ -215,7 +217,7 @@ mod tests {
     fn a_frame_that_has_waited_is_followed_by_more_that_are_old() {
         let driver = Driver::default();
         let mut automatic = automatic(&driver);
-        // Three intervals old: the sensor is at frame 6, and frame 8 is the first that shows what is set now.
+        // Three intervals old: the sensor is at frame 6, and frame 8 is the first to show what is set now.
         automatic.watch(&picture(0.72), 0, AGE);
         automatic.watch(&picture(0.72), 2, Duration::from_millis(105));
         assert_eq!(driver.set.borrow().len(), 1);
@@ -253,7 +255,7 @@ mod tests {
         }
     }
 
-    /// A stranger's picture of the sensor's own size and depth is brought to 18 % by settings that the driver takes.
+    /// An unfamiliar picture of the sensor's own size and depth is brought to 18 % by settings that the driver accepts.
     #[test]
     fn a_packed_mosaic_ends_at_the_goal() {
         let bayer = BayerFormat {
@@ -276,7 +278,7 @@ mod tests {
                 group[4] = (number & 3) as u8 * 0b0101_0101;
             }
             automatic.watch(&picture, sequence, AGE);
-            // With a delay of nothing, which is soon enough.
+            // With no delay, which is soon enough.
             for (id, value) in driver.set.borrow_mut().drain(..) {
                 match id {
                     0x0098_0911 => lines = value,

@@ -1,4 +1,4 @@
-//! What of exposure and gain can be set by us: from the controls that a driver lists.
+//! Which parts of exposure and gain we can set, given the controls that a driver lists.
 
 use super::gain::{Known, USUAL_DELAY_FRAMES};
 use super::setting::{Limits, Setting};
@@ -15,7 +15,7 @@ const VERTICAL_BLANKING: u32 = 0x009e_0901;
 const HORIZONTAL_BLANKING: u32 = 0x009e_0902;
 /// `V4L2_CID_ANALOGUE_GAIN`, a code.
 const ANALOGUE_GAIN: u32 = 0x009e_0903;
-/// `V4L2_CID_PIXEL_RATE`, pixels a second: 64 bits, whose default is the rate of the mode that is set.
+/// `V4L2_CID_PIXEL_RATE`, pixels per second: 64 bits; its default is the rate of the current mode.
 const PIXEL_RATE: u32 = 0x009f_0902;
 
 /// What is set, and within which limits.
@@ -23,36 +23,36 @@ const PIXEL_RATE: u32 = 0x009f_0902;
 pub(in crate::camera::v4l2) struct Plan {
     pub(super) limits: Limits,
     pub(super) exposure_id: u32,
-    /// `None` when the gain stays as it is.
+    /// `None` if the gain is left alone.
     pub(super) gain_id: Option<u32>,
-    /// What is set now.
+    /// The current setting.
     pub(super) now: Setting,
     pub(super) delay_frames: u64,
-    /// The time from frame to frame, as the controls or else the stream have it.
+    /// The frame interval, as given by the controls or else by the stream.
     pub(super) frame_time: Duration,
-    /// Whether the controls have it.
+    /// Whether it comes from the controls.
     pub(super) makes_rate: bool,
     line_us: Option<f64>,
     mains_hz: u32,
 }
 
-/// What the board file and the stream say.
+/// What the board file and the stream specify.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::camera::v4l2) struct Wanted {
     pub geometry: Geometry,
     pub known: Option<Known>,
-    /// 0 when no light flickers, or nothing is said.
+    /// 0 if no light flickers or nothing is specified.
     pub mains_hz: u32,
-    /// The time between frames, if the controls do not tell it.
+    /// The frame interval, if the controls do not give it.
     pub interval: Duration,
 }
 
-/// Why exposure stays as the driver has it.
+/// Why exposure is left as the driver has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::camera::v4l2) enum Fixed {
     /// There is no such control.
     Absent,
-    /// It cannot be set, or its range is none.
+    /// It cannot be set, or its range is empty.
     Locked,
 }
 
@@ -67,7 +67,8 @@ impl fmt::Display for Fixed {
     }
 }
 
-/// The vertical blanking that makes `rate_fps`, as control and value: nothing where the driver does not tell the time of a line.
+/// The vertical blanking that gives `rate_fps`, as control and value: `None` if the driver does not report the duration of a
+/// line.
 pub(in crate::camera::v4l2) fn blanking(
     controls: &[Control],
     geometry: Geometry,
@@ -92,7 +93,7 @@ impl Plan {
         let gain = settable(controls, ANALOGUE_GAIN).ok();
         let law = wanted.known.map(|known| known.law);
         let gain = gain.zip(law).filter(|(control, law)| {
-            // A range that the formula does not cover is another sensor's.
+            // A range that the formula does not cover belongs to another sensor.
             let ends = (law.factor(control.least), law.factor(control.most));
             matches!(ends, (Some(least), Some(most)) if least <= most)
         });
@@ -147,7 +148,7 @@ impl fmt::Display for Plan {
             (Some(_), hertz) => write!(f, " in whole flashes of {hertz} Hz lamps")?,
             (None, 0) => {}
             (None, _) => f.write_str(
-                " (flicker cannot be met: the driver does not tell the time of a line)",
+                " (flicker cannot be avoided: the driver does not report the time of a line)",
             )?,
         }
         if self.limits.gain.is_none() {
@@ -177,12 +178,12 @@ fn number(controls: &[Control], id: u32) -> Option<i64> {
     Some(control.value.unwrap_or(control.default))
 }
 
-/// Microseconds from the start of a line to that of the next: pixels of a line, blanking included, by the pixel rate.
+/// Microseconds from the start of one line to the next: the pixels of a line, including blanking, divided by the pixel rate.
 fn line_us(controls: &[Control], geometry: Geometry) -> Option<f64> {
     let blanking = number(controls, HORIZONTAL_BLANKING).filter(|pixels| *pixels >= 0)?;
     let rate = number(controls, PIXEL_RATE).filter(|rate| *rate > 0)?;
     let line_us = 1e6 * (f64::from(geometry.width_px) + blanking as f64) / rate as f64;
-    // From the fastest line of any sensor to one that would make a frame of minutes.
+    // From the fastest line of any sensor to one that would make a frame take minutes.
     (0.1..1e5).contains(&line_us).then_some(line_us)
 }
 
@@ -278,7 +279,7 @@ pub(in crate::camera::v4l2) mod tests {
             |controls: &[Control], wanted: &Wanted| Plan::of(controls, wanted).unwrap().to_string();
         assert_eq!(
             text(&without(PIXEL_RATE), &wanted(60)),
-            "exposure by us, 4 to 1759 lines (flicker cannot be met: the driver does not tell the time of a line), gain 1 to 10.7"
+            "exposure by us, 4 to 1759 lines (flicker cannot be avoided: the driver does not report the time of a line), gain 1 to 10.7"
         );
         assert_eq!(
             Plan::of(&without(PIXEL_RATE), &wanted(0))
@@ -338,7 +339,7 @@ pub(in crate::camera::v4l2) mod tests {
     fn the_rate_comes_from_the_blanking() {
         let geometry = wanted(0).geometry;
         let at = |rate_fps| blanking(&imx219(), geometry, rate_fps);
-        // A line takes 18.9 us, so that 10 frames a second have 5290 lines.
+        // A line takes 18.9 us, so at 10 frames per second there are 5290 lines.
         assert_eq!(at(10), Some((VERTICAL_BLANKING, 5290 - 1232)));
         assert_eq!(at(1), Some((VERTICAL_BLANKING, 52900 - 1232)));
         assert_eq!(

@@ -1,29 +1,29 @@
-//! Exposure and gain as the controls have them, and how a brightness is divided between the two.
+//! Exposure and gain in units of the controls, and how a brightness is split between the two.
 
 use super::gain::Law;
 
-/// What is set: as the controls have it.
+/// A setting, in units of the controls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// Lines of exposure.
+    /// Exposure in lines.
     pub lines: i64,
-    /// Code of the gain; 0 where it is not ours to set.
+    /// Gain code; 0 if we do not control the gain.
     pub code: i64,
 }
 
-/// What can be set.
+/// The limits of what can be set.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Limits {
     /// Least and most lines of exposure.
     pub lines: (i64, i64),
-    /// Least and most code of the gain, and what codes mean; `None`: the gain stays as it is.
+    /// Least and greatest gain code, and what codes mean; `None`: the gain is left alone.
     pub gain: Option<(i64, i64, Law)>,
-    /// Lines in half a period of the mains, which is how long a lamp's flicker takes; `None`: it is not looked at.
+    /// Lines in half a mains period, which is the period of a lamp's flicker; `None`: flicker is ignored.
     pub flicker_lines: Option<f64>,
 }
 
 impl Limits {
-    /// The smallest and the largest factor of the gain.
+    /// The smallest and the largest gain factor.
     pub fn factors(&self) -> (f64, f64) {
         match self.gain {
             None => (1.0, 1.0),
@@ -40,8 +40,8 @@ impl Limits {
         setting.lines as f64 * factor.unwrap_or(1.0)
     }
 
-    /// The setting for a product: as long an exposure as there may be, and gain for what is missing. An exposure as long as a
-    /// lamp's flicker is a multiple of it, so that each line sees as many flashes as the others.
+    /// The setting for a product: the longest possible exposure, and gain for the rest. An exposure at least as long as a flicker
+    /// period is a multiple of it, so that every line sees the same number of flashes.
     pub fn split(&self, product: f64) -> Setting {
         let (least_factor, most_factor) = self.factors();
         let (least, most) = (self.lines.0 as f64, self.lines.1 as f64);
@@ -52,7 +52,7 @@ impl Limits {
             // Without gain to make up for it, the nearest.
             _ => wanted + 0.5,
         };
-        // A multiple that is a whole number of lines but for rounding is not to lose one.
+        // A multiple that is a whole number of lines except for rounding must not lose one.
         let lines = (lines + 1e-6).floor().clamp(least, most);
         let code = self.gain.map_or(0, |(least, most, law)| {
             let factor = (product / lines).clamp(least_factor, most_factor);
@@ -69,7 +69,7 @@ impl Limits {
 pub(super) mod tests {
     use super::*;
 
-    /// A setting comes so near to what is asked for: half of the error that the controller leaves alone.
+    /// A setting must come this close to the request: half of the error that the controller tolerates.
     const NEAR_STOPS: f64 = 0.075;
 
     /// An IMX219 at 1640 x 1232 and 30 frames a second.
@@ -93,7 +93,7 @@ pub(super) mod tests {
         assert_eq!(split(1000.0), (1000, 0));
         assert_eq!(split(3518.0), (1759, 128));
         assert_eq!(split(1e9), (1759, 232));
-        // Two and a half lines more than four: by gain.
+        // Half a line more than four: the gain makes up for it.
         assert_eq!(split(4.5).0, 4);
         let mut product = 4.0;
         while product < 1759.0 * 10.0 {

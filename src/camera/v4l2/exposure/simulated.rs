@@ -1,4 +1,4 @@
-//! The controller on a simulated sensor: delays, codes in steps, noise, black level, clipping, and a scene whose light changes.
+//! The controller on a simulated sensor: delays, stepped codes, noise, black level, clipping, and a scene whose light changes.
 
 use super::controller::Controller;
 use super::gain::Law;
@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 const WIDTH_PX: u32 = 128;
 const HEIGHT_PX: u32 = 96;
 
-/// A picture counts as settled within so many stops of the one that it settles at.
+/// A picture counts as settled within this many stops of its final brightness.
 const SETTLED_STOPS: f32 = 0.25;
 
-/// What the camera looks at, in light that reaches the sensor: 1 fills a pixel in one line of exposure at gain 1.
+/// What the camera sees, as light that reaches the sensor: 1 fills a pixel in one line of exposure at gain 1.
 type Scene = fn(u32, u32) -> f32;
 
 /// A grey wall.
@@ -20,13 +20,13 @@ fn wall(_: u32, _: u32) -> f32 {
     1.0
 }
 
-/// From dark to bright over five stops, as a room has it.
+/// A room: five stops from dark to bright.
 fn room(x: u32, y: u32) -> f32 {
     let spot = (x * 7 + y * 13) % 50;
     (spot as f32 / 10.0 - 3.0).exp2()
 }
 
-/// A room with a window that is 30 times as bright, a tenth of the picture.
+/// A room with a window that is 30 times as bright and covers a tenth of the picture.
 fn window(x: u32, y: u32) -> f32 {
     let is_window = x > 96 && y < 39;
     if is_window { 30.0 } else { room(x, y) }
@@ -34,14 +34,14 @@ fn window(x: u32, y: u32) -> f32 {
 
 struct Sensor {
     limits: Limits,
-    /// Of each pixel.
+    /// The light of each pixel.
     scene: Vec<f32>,
-    /// Nearly Gaussian, of a variance of a third.
+    /// Nearly Gaussian, with a variance of one third.
     noise: Vec<f32>,
     light: f32,
     bits: u32,
     black: u32,
-    /// A setting made after frame n holds from frame n + this.
+    /// A setting made after frame n takes effect from frame n + this.
     delay: u64,
     frame: u64,
     now: Setting,
@@ -70,7 +70,7 @@ impl Sensor {
             let at = (y * WIDTH_PX + x) as usize;
             let light = exposure * self.scene[at];
             let noise = self.noise[(start + at) % self.noise.len()];
-            // Read noise, and some that grows with the light.
+            // Read noise, plus some that grows with the light.
             let number = black + (full - black) * (light + noise * (0.004 + 0.02 * light.sqrt()));
             let number = number.round().clamp(0.0, full);
             (number - black) / (full - black)
@@ -127,7 +127,7 @@ impl Rig {
         }
     }
 
-    /// One frame from sensor to controller.
+    /// One frame, from sensor to controller.
     fn step(&mut self) -> Reading {
         let reading = self.sensor.picture();
         let frame = self.sensor.frame;
@@ -146,7 +146,7 @@ impl Rig {
     }
 }
 
-/// How many frames of the wrong brightness there are before all others are right.
+/// How many frames have the wrong brightness before all others are right.
 fn settles_after(readings: &[Reading]) -> usize {
     let last = readings[readings.len() - 1].mean;
     let is_right = |reading: &Reading| (reading.mean.max(1e-6) / last).log2().abs() < SETTLED_STOPS;
@@ -154,7 +154,7 @@ fn settles_after(readings: &[Reading]) -> usize {
     wrong.map_or(0, |at| at + 1)
 }
 
-/// Light that changes by eight stops and back, on each kind of sensor: settled within ten frames, without a change after that.
+/// Light that changes by eight stops and back, on each kind of sensor: settled within ten frames, with no changes after that.
 #[test]
 fn eight_stops_are_settled_within_ten_frames() {
     let mut slowest = 0;
@@ -206,7 +206,7 @@ fn eight_stops_are_settled_within_ten_frames() {
     );
 }
 
-/// Once something can be measured, one step is enough: the brightness does not swing past its goal.
+/// Once something can be measured, one step is enough: the brightness does not overshoot.
 #[test]
 fn a_step_does_not_overshoot() {
     for delay in 1..=4 {
@@ -241,7 +241,7 @@ fn a_step_does_not_overshoot() {
     }
 }
 
-/// Light that grows or shrinks over eight stops in some seconds is followed, at one stop off at the most.
+/// Light that rises or falls by eight stops within seconds is followed, at most one stop off.
 #[test]
 fn a_ramp_is_followed() {
     for delay in 1..=4 {
@@ -270,7 +270,7 @@ fn a_ramp_is_followed() {
     }
 }
 
-/// Noise and the small unrest of a scene move nothing, over minutes.
+/// Noise and small changes in a scene trigger no changes, over minutes.
 #[test]
 fn a_steady_scene_keeps_its_setting() {
     for scene in [wall as Scene, room, window] {
@@ -287,7 +287,8 @@ fn a_steady_scene_keeps_its_setting() {
     }
 }
 
-/// Under lamps on 50 Hz all exposures but those that are shorter than a flash are whole flashes, whatever the light does.
+/// Under lamps on 50 Hz mains every exposure is a whole number of flashes, unless it is shorter than one, whatever the light
+/// does.
 #[test]
 fn under_lamps_only_whole_flashes_are_exposed() {
     let flicker_lines = 1e4 / 18.9;
@@ -308,7 +309,7 @@ fn under_lamps_only_whole_flashes_are_exposed() {
     let mut flashes = [0; 4];
     for (_, setting) in &rig.changes {
         let count = setting.lines as f64 / flicker_lines;
-        // As much as a line less is a whole flash.
+        // Up to one line less still counts as a whole flash.
         if setting.lines as f64 + 1.0 >= flicker_lines {
             assert!(
                 (count - count.round()).abs() < 1.0 / flicker_lines * 2.0,
@@ -323,7 +324,7 @@ fn under_lamps_only_whole_flashes_are_exposed() {
     );
 }
 
-/// A sensor that is slower than it is thought to be makes no oscillation: its delay is learnt.
+/// A sensor slower than assumed causes no oscillation: its delay is learnt.
 #[test]
 fn a_sensor_that_is_late_is_waited_for() {
     for delay in 3..=7 {

@@ -1,5 +1,5 @@
-//! What leaves a pipeline's way by other links. STREAMON wants both ends of every enabled link to agree, those of side branches
-//! too (the kernel's `media_pipeline_start` follows them), so they are told the way's formats.
+//! Side branches of a pipeline. STREAMON requires both ends of every enabled link to agree, including those of side branches (the
+//! kernel's `media_pipeline_start` follows them), so they get the same formats as the main path.
 
 use super::calls::{Calls, Fault, agree, shown};
 use super::formats::Setup;
@@ -7,11 +7,11 @@ use super::walk::Way;
 use crate::camera::v4l2::BusFormat;
 
 impl<C: Calls> Setup<'_, C> {
-    /// Tells what leaves the way by other enabled links the way's formats, down to their ends. In words, the first part that
-    /// takes something else or nothing.
+    /// Passes the path's formats on to everything that leaves it by other enabled links, down to the ends. Returns a description
+    /// of the first part that takes a different format or none.
     ///
     /// # Errors
-    /// When the device goes away, and for a pad that the board file names and that does not take what that says.
+    /// If the device goes away, or if a pad that the board file names does not take the format given there.
     pub(super) fn side_complaint(&mut self, way: &Way) -> Result<Option<String>, Fault> {
         let graph = self.graph;
         let mut open: Vec<usize> = way
@@ -62,7 +62,7 @@ impl<C: Calls> Setup<'_, C> {
                     Ok(Err(words)) => {
                         complaint.get_or_insert(words);
                     }
-                    // In use, without a device file, out of order: the pictures need not come by here.
+                    // In use, without a device file, or broken: the pictures need not pass through here.
                     Err(Fault::Call(doing, error))
                         if error.raw_os_error() != Some(libc::ENODEV) =>
                     {

@@ -1,29 +1,29 @@
-//! `[camera.v4l2.media]`: a camera's pipeline set up by hand, in the spelling of `media-ctl`.
+//! `[camera.v4l2.media]`: manual setup of a camera's pipeline, in the notation of `media-ctl`.
 
 use crate::camera::v4l2::bus::BusFormat;
 use crate::limits;
 use crate::toml_file::{Table, did_you_mean};
 use std::fmt;
 
-/// What the board file says of the pipeline. What it leaves out is found.
+/// The board file's settings for the pipeline. Anything missing is found automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MediaConfig {
-    /// `/dev/mediaN`, or the name of its driver or model; `None` is the device that the camera's node belongs to.
+    /// `/dev/mediaN`, or the name of its driver or model; `None` means the device that the camera's node belongs to.
     pub device: Option<String>,
-    /// The beginning of the sensor's name; `None` is the one that is nearest.
+    /// Prefix of the sensor's name; `None` means the nearest sensor.
     pub sensor: Option<String>,
-    /// Links that are set, in the order of the file.
+    /// Links to set, in the order of the file.
     pub links: Vec<LinkSetting>,
-    /// Formats that are set, in the order of the file.
+    /// Formats to set, in the order of the file.
     pub formats: Vec<FormatSetting>,
 }
 
-/// A pad as `media-ctl` names it: `imx219 10-0010:0`.
+/// A pad in the notation of `media-ctl`: `imx219 10-0010:0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PadName {
     /// The entity's name.
     pub entity: String,
-    /// The pad's number in it.
+    /// The pad's number within the entity.
     pub index: u32,
 }
 
@@ -34,18 +34,18 @@ pub struct LinkSetting {
     pub source: PadName,
     /// Where they go.
     pub sink: PadName,
-    /// Whether it is to be enabled or disabled.
+    /// Whether to enable or disable it.
     pub enabled: bool,
 }
 
 /// One line of `[camera.v4l2.media.formats]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatSetting {
-    /// Of which pad.
+    /// The pad.
     pub pad: PadName,
     /// The media bus code.
     pub code: BusFormat,
-    /// Pixels a row.
+    /// Pixels per row.
     pub width_px: u32,
     /// Rows.
     pub height_px: u32,
@@ -57,7 +57,7 @@ impl fmt::Display for PadName {
     }
 }
 
-/// A pad's name, in quotes as `media-ctl` prints it (`'imx219 10-0010':0`) or without.
+/// A pad's name, quoted as `media-ctl` prints it (`'imx219 10-0010':0`) or unquoted.
 fn pad_name(text: &str) -> Option<PadName> {
     let (entity, index) = text.trim().rsplit_once(':')?;
     let entity = entity.trim();
@@ -67,7 +67,7 @@ fn pad_name(text: &str) -> Option<PadName> {
         .unwrap_or(entity);
     let index = index.trim();
     let plain = index.bytes().all(|digit| digit.is_ascii_digit());
-    // The kernel counts pads in 16 bits.
+    // The kernel numbers pads with 16 bits.
     let index = index.parse::<u16>().ok().filter(|_| plain)?;
     (!entity.is_empty()).then(|| PadName {
         entity: entity.to_owned(),
@@ -75,7 +75,7 @@ fn pad_name(text: &str) -> Option<PadName> {
     })
 }
 
-/// `SOURCE:PAD -> SINK:PAD`, with `[0]` behind it for a link that is to be off.
+/// `SOURCE:PAD -> SINK:PAD`, followed by `[0]` for a link to disable.
 fn link(text: &str) -> Option<LinkSetting> {
     let (source, sink) = text.split_once("->")?;
     let (sink, enabled) = match sink.trim().strip_suffix(']') {
@@ -111,12 +111,12 @@ fn format(text: &str) -> Result<(BusFormat, u32, u32), String> {
     let code = code.trim();
     let known = code.parse().map_err(|()| {
         let near = did_you_mean(&code.to_ascii_uppercase(), BusFormat::names());
-        format!("is {text:?}: {code:?} is no media bus code{near}")
+        format!("is {text:?}: {code:?} is not a media bus code{near}")
     })?;
     Ok((known, side(width)?, side(height)?))
 }
 
-/// `[camera.v4l2.media]`, when it is there.
+/// `[camera.v4l2.media]`, if it exists.
 pub(in crate::camera::v4l2) fn media(camera: &mut Table<'_, '_>) -> Option<MediaConfig> {
     let mut table = camera.table("media")?;
     let device = table.text("device").filter(|device| device != "auto");

@@ -1,4 +1,4 @@
-//! One `/dev/mediaN`, opened, with the subdevices and nodes of its entities: what [`Calls`] asks for, made by the kernel.
+//! One open `/dev/mediaN` with the subdevices and nodes of its entities: implements [`Calls`] with kernel calls.
 
 use super::super::node::Node;
 use super::calls::Calls;
@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 /// Where the nodes are.
 const DEV: &str = "/dev";
 
-/// The kernel's version since which pads tell their numbers (`MEDIA_V2_PAD_HAS_INDEX`).
+/// The kernel version since which pads report their numbers (`MEDIA_V2_PAD_HAS_INDEX`).
 const PADS_HAVE_NUMBERS_SINCE: u32 = 4 << 16 | 19 << 8;
 
-/// Enumerations end by themselves; a driver that does not end is cut off here.
+/// Enumerations normally end; a driver that never ends is cut off here.
 const MOST_ENTRIES: u32 = 256;
 
 /// An open media device.
@@ -29,11 +29,11 @@ pub(super) struct Device {
     pub path: PathBuf,
     pub info: Info,
     file: File,
-    /// Subdevices and video nodes that were needed so far, by the entity's place in the graph.
+    /// Subdevices and video nodes opened so far, by the entity's index in the graph.
     nodes: HashMap<usize, Node>,
 }
 
-/// The media devices of this machine, by number.
+/// The media devices of this machine, in numeric order.
 pub(super) fn paths() -> Vec<PathBuf> {
     let mut numbers: Vec<u32> = entries("media")
         .filter_map(|path| {
@@ -49,7 +49,7 @@ pub(super) fn paths() -> Vec<PathBuf> {
     numbers.into_iter().map(path).collect()
 }
 
-/// What of `/dev` begins so.
+/// The entries of `/dev` with this prefix.
 fn entries(beginning: &'static str) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(DEV).into_iter().flatten().flatten();
     entries
@@ -61,7 +61,7 @@ fn entries(beginning: &'static str) -> impl Iterator<Item = PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// The file of a device node, found by its number: names are udev's to choose.
+/// The device file with this number; names cannot be relied on, because udev chooses them.
 pub(super) fn path_of(node: DeviceNode) -> Option<PathBuf> {
     let beginning = if node.is_video { "video" } else { "v4l-subdev" };
     entries(beginning).find(|path| {
@@ -90,12 +90,12 @@ impl Device {
         })
     }
 
-    /// What it is made of now.
+    /// Its current parts.
     pub fn graph(&self) -> io::Result<Graph> {
         sys::objects(&self.file).map(|objects| Graph::new(&objects))
     }
 
-    /// Closes subdevices and video nodes; they are opened again when they are needed.
+    /// Closes subdevices and video nodes; they are reopened when needed.
     pub fn close_nodes(&mut self) {
         self.nodes.clear();
     }

@@ -1,4 +1,4 @@
-//! Media devices that tests make up: topologies as the kernel lists them, and drivers that answer as real ones do.
+//! Made-up media devices for tests: topologies as the kernel lists them, and drivers that answer as real ones do.
 
 use super::calls::Calls;
 use super::graph::{Graph, SENSOR};
@@ -12,7 +12,7 @@ use std::io;
 /// `MEDIA_ENT_F_IO_V4L`
 const NODE: u32 = 0x0001_0001;
 
-/// A topology in the making. Ids count upwards over all kinds of objects.
+/// A topology under construction. Ids count upwards over all kinds of objects.
 #[derive(Debug, Clone, Default)]
 pub struct Build {
     objects: Objects,
@@ -83,12 +83,12 @@ impl Build {
         });
     }
 
-    /// Enables the link that is spelt so.
+    /// Enables the link with this notation.
     pub fn enable(&mut self, spelt: &str) {
         self.flag(spelt, 1);
     }
 
-    /// Adds `MEDIA_LNK_FL_*` to the link that is spelt so.
+    /// Adds `MEDIA_LNK_FL_*` to the link with this notation.
     pub fn flag(&mut self, spelt: &str, flags: u32) {
         let graph = self.graph();
         let at = (0..graph.links.len()).find(|&at| graph.spelt_link(at) == spelt);
@@ -105,7 +105,7 @@ impl Build {
         Graph::new(&self.objects)
     }
 
-    /// Anything: ids that repeat and lead nowhere, circles, links from sinks, pads of nobody.
+    /// Nonsense: ids that repeat or lead nowhere, circles, links from sinks, pads without entity.
     pub fn random(random: &mut Rng) -> Self {
         let mut build = Self::default();
         let most = random.u32(1..60);
@@ -148,7 +148,7 @@ impl Build {
     }
 }
 
-/// The kernel's virtual media controller driver of Linux 6.12.
+/// The kernel's virtual media controller driver in Linux 6.12.
 pub fn vimc() -> Build {
     let mut build = Build::default();
     let mut sensor = |name: &str| {
@@ -175,8 +175,8 @@ pub fn vimc() -> Build {
     build
 }
 
-/// A Raspberry Pi 5's receiver with a Camera Module 2, as its kernel 6.6 lists it: pictures over channel 0, embedded data over 1.
-/// Channels with pictures lead to the front end too, which wants its settings from a node.
+/// A Raspberry Pi 5's receiver with a Camera Module 2, as kernel 6.6 lists it: pictures over channel 0, embedded data over 1.
+/// Picture channels also lead to the front end, which expects its settings from a node.
 pub fn rp1_cfe() -> Build {
     let mut build = Build::default();
     let csi2 = build.entity("csi2", 0x5002);
@@ -208,16 +208,16 @@ pub fn rp1_cfe() -> Build {
     build
 }
 
-/// What one entity does with formats.
+/// How one entity handles formats.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Codes that its sinks take (a sensor's or receiver's sources too), the default first.
+    /// Codes that its sinks take (for a sensor or receiver, its sources too), the default first.
     pub takes: Vec<u32>,
-    /// The codes that its sources give, when they are others.
+    /// The codes that its sources deliver, if different.
     pub makes: Option<Vec<u32>>,
-    /// Sizes that it has; empty is any, but for a sink's of a scaler.
+    /// Supported sizes; empty means any, except for a scaler's sink.
     pub sizes: Vec<(u32, u32)>,
-    /// Whether its source may have another size than its sink.
+    /// Whether its source may have a different size from its sink.
     pub scales: bool,
 }
 
@@ -232,23 +232,23 @@ impl Part {
     }
 }
 
-/// A media device that keeps what it is told.
+/// A media device that remembers its settings.
 pub struct Fake {
     pub graph: Graph,
-    /// By the entity's name; one without a part takes everything.
+    /// By the entity's name; an entity without an entry accepts everything.
     pub parts: HashMap<String, Part>,
     /// A node's formats by code.
     pub node_formats: Vec<(u32, [u8; 4])>,
-    /// What each pad is set to.
+    /// Each pad's current format.
     pub now: HashMap<usize, PadFormat>,
     pub nodes_now: HashMap<usize, (FourCc, u32, u32)>,
     pub links_set: Vec<String>,
-    /// Links over which another program streams.
+    /// Links over which another program is streaming.
     pub busy: Vec<String>,
     /// By the entity's name: the error with which its driver refuses a format.
     pub refuses: HashMap<String, i32>,
     pub calls: usize,
-    /// A call whose number is this fails with ENODEV.
+    /// The call with this number fails with ENODEV.
     pub dies_at: usize,
 }
 
@@ -284,7 +284,7 @@ impl Fake {
         Ok(())
     }
 
-    /// Whether the two ends of each enabled link agree, as STREAMON asks.
+    /// Whether the two ends of each enabled link agree, as STREAMON requires.
     pub fn disagreements(&self) -> Vec<String> {
         let links = self.graph.links.iter().enumerate();
         links
@@ -305,7 +305,7 @@ impl Fake {
             .collect()
     }
 
-    /// The nodes for which rp1-cfe holds the stream of `node` back: those with an enabled link, of which none else streams.
+    /// The nodes for which rp1-cfe holds back the stream of `node`: those with an enabled link, of which no other is streaming.
     pub fn held_by(&self, node: &str) -> Vec<&str> {
         let enabled = self.graph.links.iter().filter(|link| link.enabled);
         let ends = enabled.flat_map(|link| [link.source, link.sink]);
@@ -318,7 +318,7 @@ impl Fake {
 }
 
 impl Calls for Fake {
-    /// As the kernel's `__media_entity_setup_link`: no flag but one may differ.
+    /// As the kernel's `__media_entity_setup_link`: only one flag may differ.
     fn setup_link(&mut self, graph: &Graph, link: usize, flags: u32) -> io::Result<()> {
         self.count()?;
         let own = self.graph.links[link];

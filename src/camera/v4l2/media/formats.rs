@@ -1,7 +1,7 @@
-//! Formats along a pipeline: what the board file names, and for the rest what sensor, parts and node agree on.
+//! Formats along a pipeline: those that the board file names, and for the rest those that sensor, parts and node agree on.
 //!
-//! A sensor's codes are tried in its driver's order: each is handed from pad to pad down to the node, and the node says which
-//! picture formats it makes of what arrives. The board file's order of formats decides among them.
+//! A sensor's codes are tried in its driver's order: each is propagated from pad to pad down to the node, and the node reports
+//! which picture formats it makes of the result. The board file's order of formats decides among them.
 
 use super::calls::{Calls, Fault, Pipeline, Wish, agree, shown};
 use super::config::FormatSetting;
@@ -13,13 +13,13 @@ use crate::frame::PixelFormat;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Ways of setting a pipeline that are tried; the kernel's test driver has some twenty codes.
+/// Number of ways to set up a pipeline that are tried; the kernel's test driver has about twenty codes.
 const MOST_ATTEMPTS: usize = 256;
 
 /// `V4L2_FIELD_NONE`
 const FIELD_NONE: u32 = 1;
 
-/// Formats being set.
+/// Sets formats.
 pub(super) struct Setup<'a, C> {
     pub(super) calls: &'a mut C,
     pub(super) graph: &'a Graph,
@@ -27,19 +27,19 @@ pub(super) struct Setup<'a, C> {
     wish: &'a Wish<'a>,
     /// Pads that the board file names.
     by_hand: Vec<(usize, &'a FormatSetting)>,
-    /// What each pad was set to last.
+    /// The last format set on each pad.
     pub(super) now: HashMap<usize, PadFormat>,
 }
 
-/// One way of setting a pipeline.
+/// One way to set up a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Attempt {
     at_sensor: BusFormat,
-    /// What the parts are asked to make of it, those that can; `None` is what they are given.
+    /// What to ask the parts that can convert to make of it; `None`: what they are given.
     made: Option<BusFormat>,
 }
 
-/// How good an attempt was, the least is the best: whether a side branch disagrees, then the place among the wished formats.
+/// The rank of an attempt, the least is the best: whether a side branch disagrees, then the index among the wished formats.
 type Rank = (bool, usize);
 
 impl<'a, C: Calls> Setup<'a, C> {
@@ -60,7 +60,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         }
     }
 
-    /// Sets what the board file names and finds the rest of a way.
+    /// Sets what the board file names and finds formats for the rest of a path.
     pub fn along(&mut self, way: &Way) -> Result<Pipeline, Fault> {
         for (pad, _) in self.by_hand.clone() {
             if !self.is_on(way, pad) {
@@ -136,7 +136,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         Ok(pipeline)
     }
 
-    /// All that the board file names, in its order; the node takes what its link brings.
+    /// Sets everything that the board file names, in its order; the node takes what its link delivers.
     pub fn by_hand_alone(&mut self) -> Result<Pipeline, Fault> {
         let mut line = Vec::new();
         for (pad, setting) in self.by_hand.clone() {
@@ -183,7 +183,8 @@ impl<'a, C: Calls> Setup<'a, C> {
         })
     }
 
-    /// Sets every pad of the way, from the sensor on; what arrives at the node, or in words why the parts do not agree.
+    /// Sets every pad of the path, starting at the sensor; returns the format that reaches the node, or in words why the parts
+    /// disagree.
     fn attempt(&mut self, way: &Way, attempt: Attempt) -> Result<Result<PadFormat, String>, Fault> {
         let (width_px, height_px) = (self.wish.width_px, self.wish.height_px);
         let first = self.graph.links[way.hops[0]].source;
@@ -234,7 +235,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         Ok(Ok(brings))
     }
 
-    /// Codes that parts of the way could make beside `code`; the last is tried first.
+    /// Other codes that parts of the path could make besides `code`; the last one is tried first.
     fn others(&mut self, way: &Way, code: u32) -> Vec<Option<BusFormat>> {
         let mut others = Vec::new();
         for &hop in way.hops[1..].iter().rev() {
@@ -247,13 +248,13 @@ impl<'a, C: Calls> Setup<'a, C> {
         others.into_iter().map(Some).collect()
     }
 
-    /// What the last attempt brings to the node.
+    /// The format that the last attempt delivers to the node.
     fn arrives(&self, way: &Way) -> PadFormat {
         let exit = self.graph.links[way.hops[way.hops.len() - 1]].source;
         self.now.get(&exit).copied().unwrap_or_default()
     }
 
-    /// Sets one pad to what the board file says of it, else to `ask`. The outer error ends everything.
+    /// Sets one pad to the board file's format for it, or else to `ask`. An outer error ends the setup.
     pub(super) fn set(
         &mut self,
         pad: usize,
@@ -287,7 +288,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         }
     }
 
-    /// A pad that took something else than was asked, with what it could.
+    /// A pad that chose a different format from the request, with what it supports.
     pub(super) fn otherwise(&mut self, pad: usize, ask: &PadFormat, taken: &PadFormat) -> String {
         let codes = self.calls.codes(self.graph, pad);
         let sizes = self.calls.sizes(self.graph, pad, BusFormat(taken.code));
@@ -305,7 +306,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             format!("; of {}: {}", BusFormat(taken.code), listed(&sizes))
         };
         format!(
-            "`{}` takes {} in place of {} (its codes: {}{sizes})",
+            "`{}` takes {} instead of {} (its codes: {}{sizes})",
             self.graph.spelt(pad),
             shown(taken),
             shown(ask),
@@ -317,7 +318,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         if self.wish.rate_fps == 0 {
             return None;
         }
-        // Many sensors have no such call: their rate follows from their blanking controls.
+        // Many sensors lack this call: their rate follows from their blanking controls.
         let taken = self
             .calls
             .set_frame_rate(self.graph, sensor_pad, self.wish.rate_fps);
@@ -329,7 +330,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         }
     }
 
-    /// What the board file says of a pad.
+    /// The board file's format for a pad.
     fn own(&self, pad: usize) -> Option<&'a FormatSetting> {
         let mut by_hand = self.by_hand.iter();
         by_hand
@@ -346,7 +347,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         self.calls.node_formats(self.graph, self.node, code)
     }
 
-    /// The place of the best of these among the wished formats.
+    /// The index of the best of these among the wished formats.
     fn place_of(&self, made: &[FourCc]) -> Option<usize> {
         let known: Vec<_> = made
             .iter()
@@ -357,8 +358,8 @@ impl<'a, C: Calls> Setup<'a, C> {
     }
 }
 
-/// The size to ask a sensor for: the smallest that holds the wished one, else the largest; the wished one when the driver does not
-/// say.
+/// The size to request from a sensor: the smallest that contains the wished one, or else the largest; the wished one if the
+/// driver does not list sizes.
 fn nearest(sizes: &[[(u32, u32); 2]], wished: (u32, u32)) -> (u32, u32) {
     let area = |(width, height): &(u32, u32)| u64::from(*width) * u64::from(*height);
     let clamped = sizes.iter().map(|&[least, most]| {

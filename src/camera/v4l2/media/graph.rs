@@ -1,7 +1,7 @@
-//! What a media device is made of: entities with pads, links between pads, and the device nodes that stand for entities.
+//! The structure of a media device: entities with pads, links between pads, and the device nodes that represent entities.
 //!
-//! Made of the kernel's lists, and of nothing that they do not bear out: a pad without entity, a link to a pad that there is
-//! not, or from a sink, is left out. So whoever walks a [`Graph`] meets valid places alone.
+//! Built from the kernel's lists, leaving out anything inconsistent: a pad without an entity, and a link from a sink or to a pad
+//! that does not exist. So all indices in a [`Graph`] are valid.
 
 use super::super::node::text;
 use super::config::PadName;
@@ -29,43 +29,43 @@ pub(super) struct Entity {
     pub id: u32,
     pub name: String,
     pub is_sensor: bool,
-    /// Pads, by their places in [`Graph::pads`], in the order of their numbers.
+    /// Pads, as indices into [`Graph::pads`], in numeric order.
     pub pads: Vec<usize>,
     pub node: Option<DeviceNode>,
 }
 
-/// The device node that stands for an entity.
+/// The device node that represents an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DeviceNode {
-    /// Whether it is a `/dev/videoN`; else a subdevice, `/dev/v4l-subdevN`.
+    /// Whether it is a `/dev/videoN`; otherwise a subdevice, `/dev/v4l-subdevN`.
     pub is_video: bool,
     pub major: u32,
     pub minor: u32,
 }
 
-/// Where an entity is joined to others.
+/// Where links attach to an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pad {
-    /// Its entity's place in [`Graph::entities`].
+    /// Its entity's index in [`Graph::entities`].
     pub entity: usize,
     pub index: u16,
     pub is_source: bool,
 }
 
-/// From a source to a sink, by their places in [`Graph::pads`].
+/// From a source to a sink, as indices into [`Graph::pads`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     pub source: usize,
     pub sink: usize,
     pub enabled: bool,
     pub immutable: bool,
-    /// As the kernel has them: `MEDIA_LNK_FL_*`.
+    /// As in the kernel: `MEDIA_LNK_FL_*`.
     pub flags: u32,
 }
 
 impl Link {
-    /// The flags with which it is switched: the kernel takes no others than its own but for the one that is switched
-    /// (`MEDIA_IOC_SETUP_LINK`, of links that can be switched while pictures flow).
+    /// The flags with which to switch it: the kernel accepts only the link's own flags apart from the one being switched
+    /// (`MEDIA_IOC_SETUP_LINK`, for links that can be switched while streaming).
     pub fn switched_to(&self, enabled: bool) -> u32 {
         self.flags & !LINK_ENABLED | if enabled { LINK_ENABLED } else { 0 }
     }
@@ -79,7 +79,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// What of the kernel's lists holds together.
+    /// The consistent part of the kernel's lists.
     pub fn new(objects: &Objects) -> Self {
         let mut graph = Self::default();
         let mut entities = HashMap::new();
@@ -162,7 +162,7 @@ impl Graph {
         graph
     }
 
-    /// The entity that a `/dev/videoN` stands for.
+    /// The entity that a `/dev/videoN` represents.
     pub fn entity_of(&self, major: u32, minor: u32) -> Option<usize> {
         let node = DeviceNode {
             is_video: true,
@@ -174,13 +174,13 @@ impl Graph {
             .position(|entity| entity.node == Some(node))
     }
 
-    /// A pad by its number.
+    /// The pad with this number.
     pub fn pad(&self, entity: usize, index: u16) -> Option<usize> {
         let mut pads = self.entities[entity].pads.iter().copied();
         pads.find(|&pad| self.pads[pad].index == index)
     }
 
-    /// Pads of one direction, in the order of their numbers.
+    /// Pads of one direction, in numeric order.
     pub fn pads_of(&self, entity: usize, is_source: bool) -> Vec<usize> {
         let pads = self.entities[entity].pads.iter().copied();
         pads.filter(|&pad| self.pads[pad].is_source == is_source)
@@ -192,18 +192,18 @@ impl Graph {
         &self.entities[self.pads[pad].entity]
     }
 
-    /// A pad for people: `imx219 10-0010:0`.
+    /// A pad, for people: `imx219 10-0010:0`.
     pub fn spelt(&self, pad: usize) -> String {
         format!("{}:{}", self.entity_at(pad).name, self.pads[pad].index)
     }
 
-    /// A link for people.
+    /// A link, for people.
     pub fn spelt_link(&self, link: usize) -> String {
         let link = self.links[link];
         format!("{} -> {}", self.spelt(link.source), self.spelt(link.sink))
     }
 
-    /// The pad of this name, or what there is instead.
+    /// The pad with this name, or what exists instead.
     pub fn named(&self, name: &PadName) -> Result<usize, String> {
         let same = |entity: &Entity| entity.name == name.entity;
         let Some(entity) = self.entities.iter().position(same) else {
@@ -240,7 +240,7 @@ impl Graph {
             })
     }
 
-    /// The link between two pads, or which there are instead.
+    /// The link between two pads, or which links exist instead.
     pub fn link_between(&self, source: usize, sink: usize) -> Result<usize, String> {
         let mut links = self.links.iter();
         let found = links.position(|link| (link.source, link.sink) == (source, sink));
@@ -263,7 +263,7 @@ impl Graph {
     }
 }
 
-/// A list for a message, cut when it is long.
+/// A list for a message, truncated if it is long.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     const MOST: usize = 24;
     if names.is_empty() {

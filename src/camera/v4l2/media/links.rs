@@ -1,8 +1,8 @@
-//! A pipeline's links: those that the board file names, those of the way, and others, by which pictures would leave it.
+//! A pipeline's links: those that the board file names, those of the path, and others by which pictures would leave it.
 //!
-//! A receiver may wait until every node with an enabled link streams (Raspberry Pi's rp1-cfe, `cfe_start_streaming`: "Streaming on
-//! hold"), so a link that another program or a try of ours left enabled keeps a pipeline from its first picture. Hence what
-//! leaves the way is switched off, and what was switched for nothing is switched back.
+//! A receiver may wait until every node with an enabled link streams (Raspberry Pi's rp1-cfe, `cfe_start_streaming`: "Streaming
+//! on hold"), so a link that another program or an earlier attempt of ours left enabled blocks a pipeline's first picture. Hence
+//! links that leave the path are disabled, and links that were switched in vain are switched back.
 
 use super::calls::{Calls, Fault};
 use super::config::MediaConfig;
@@ -10,20 +10,20 @@ use super::graph::{Graph, Link};
 use super::walk::Way;
 use std::collections::HashMap;
 
-/// Links being switched.
+/// Switches links.
 pub(super) struct Links<'a, C> {
     pub calls: &'a mut C,
     pub graph: &'a mut Graph,
-    /// Those that were switched, in that order.
+    /// Those that were switched, in order.
     pub switched: &'a mut Vec<usize>,
 }
 
-/// Links that the board file names, and whether they are to be enabled; of each the last word.
+/// Links that the board file names, and whether to enable them; the last entry for each counts.
 #[derive(Debug, Default)]
 pub(super) struct Named(HashMap<usize, bool>);
 
 impl Named {
-    /// Those that are to stay disabled.
+    /// Those that must stay disabled.
     pub fn off(&self) -> Vec<usize> {
         let mut off: Vec<_> = self.0.iter().filter(|link| !link.1).map(|l| *l.0).collect();
         off.sort_unstable();
@@ -32,7 +32,7 @@ impl Named {
 }
 
 impl<C: Calls> Links<'_, C> {
-    /// Switches the links that the board file names; which these are.
+    /// Switches the links that the board file names, and returns them.
     pub fn by_hand(&mut self, config: &MediaConfig) -> Result<Named, Fault> {
         let mut named = Named::default();
         for setting in &config.links {
@@ -50,7 +50,7 @@ impl<C: Calls> Links<'_, C> {
         Ok(named)
     }
 
-    /// Enables the links of a way.
+    /// Enables the links of a path.
     pub fn open_way(&mut self, way: &Way) -> Result<(), Fault> {
         for &hop in &way.hops {
             self.open(hop)?;
@@ -58,8 +58,8 @@ impl<C: Calls> Links<'_, C> {
         Ok(())
     }
 
-    /// Disables the links by which pictures would leave the way, and those of the parts that they would come to, but for the
-    /// board file's. In words, the first that stays enabled: another program may stream over it.
+    /// Disables the links by which pictures would leave the path, and those of the parts they would reach, except for the board
+    /// file's. Returns a description of the first that stays enabled: another program may be streaming over it.
     pub fn close_branches(&mut self, way: &Way, by_hand: &Named) -> Result<Option<String>, Fault> {
         let mut doubt = None;
         for link in branches(self.graph, way) {
@@ -85,7 +85,7 @@ impl<C: Calls> Links<'_, C> {
         Ok(doubt)
     }
 
-    /// Enables a link, and disables others that lead into the same pad: a pad takes pictures from one place.
+    /// Enables a link, and disables others that lead to the same pad: a pad takes pictures from one source.
     fn open(&mut self, link: usize) -> Result<(), Fault> {
         let sink = self.graph.links[link].sink;
         for rival in 0..self.graph.links.len() {
@@ -118,8 +118,8 @@ impl<C: Calls> Links<'_, C> {
     }
 }
 
-/// Links that are enabled, can be disabled, and leave the way or belong to parts to which a link from the way leads or could.
-/// Parts that another sensor feeds are another camera's, and none of ours.
+/// Links that are enabled, can be disabled, and leave the path or belong to parts that the path leads to or could lead to. Parts
+/// fed by another sensor belong to another camera and are left alone.
 fn branches(graph: &Graph, way: &Way) -> Vec<usize> {
     let (source, sink) = (
         |link: &Link| graph.pads[link.source].entity,
@@ -148,7 +148,7 @@ fn branches(graph: &Graph, way: &Way) -> Vec<usize> {
         .collect()
 }
 
-/// By entity: whether it is one of these, or links that are followed lead to it.
+/// Per entity: whether it is one of these, or reachable from them over links that are followed.
 fn downstream(graph: &Graph, mut open: Vec<usize>, follows: impl Fn(&Link) -> bool) -> Vec<bool> {
     let mut reached = vec![false; graph.entities.len()];
     while let Some(entity) = open.pop() {
@@ -164,14 +164,14 @@ fn downstream(graph: &Graph, mut open: Vec<usize>, follows: impl Fn(&Link) -> bo
     reached
 }
 
-/// Switches links back, the last first. What does not go stays.
+/// Switches links back, last one first. Failures are skipped.
 pub(super) fn restore(calls: &mut impl Calls, graph: &mut Graph, switched: &mut Vec<usize>) {
     while let Some(link) = switched.pop() {
         let enabled = !graph.links[link].enabled;
         let flags = graph.links[link].switched_to(enabled);
         match calls.setup_link(graph, link, flags) {
             Ok(()) => graph.links[link].enabled = enabled,
-            // Nothing is left to be switched.
+            // Nothing is left to switch.
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => switched.clear(),
             Err(error) => log::warn!(
                 "the link {} is not switched back: {error}",
@@ -181,7 +181,7 @@ pub(super) fn restore(calls: &mut impl Calls, graph: &mut Graph, switched: &mut 
     }
 }
 
-/// Switches a pipeline's links back when it is dropped: it did not start after all.
+/// Switches a pipeline's links back when it is dropped, because it did not start after all.
 #[derive(Debug)]
 pub(super) struct Undo<C: Calls> {
     pub calls: C,
@@ -190,7 +190,7 @@ pub(super) struct Undo<C: Calls> {
 }
 
 impl<C: Calls> Undo<C> {
-    /// The pipeline runs.
+    /// The pipeline is running: keep its links.
     pub fn keep(mut self) {
         self.switched.clear();
     }

@@ -11,7 +11,7 @@ use crate::frame::PixelFormat;
 const SRGGB10: u32 = 0x300f;
 const CHANNEL: &str = "rp1-cfe-csi2_ch0";
 
-/// What libcamera leaves enabled on a Raspberry Pi 5, and a node of an earlier try.
+/// What libcamera leaves enabled on a Raspberry Pi 5, plus a node from an earlier attempt.
 const LEFT: [&str; 4] = [
     "csi2:4 -> pisp-fe:0",
     "pisp-fe:2 -> rp1-cfe-fe_image0:0",
@@ -75,7 +75,7 @@ fn what_another_program_left_enabled_holds_no_stream_back() {
     }
 }
 
-/// "auto" tries one node after the other; none that failed holds the next one back.
+/// "auto" tries one node after another; none that failed blocks the next one.
 #[test]
 fn a_try_that_fails_leaves_the_links_as_they_were() {
     let nothing = MediaConfig::default();
@@ -88,7 +88,7 @@ fn a_try_that_fails_leaves_the_links_as_they_were() {
         assert!(!fake.links_set.is_empty());
         assert_eq!((&fake.graph, &graph), (&before, &before));
     }
-    // A board file's links too, when what comes after them is wrong.
+    // A board file's links are switched back too if what follows them is wrong.
     let by_hand = MediaConfig {
         links: vec![
             setting(("csi2", 4), ("pisp-fe", 0), false),
@@ -124,7 +124,7 @@ fn a_stream_that_does_not_start_gives_the_links_back() {
         switched: result.unwrap().switched,
     };
     assert_ne!(undo.calls.graph, before);
-    // One that another program uses by now stays, the others go back.
+    // A link that another program uses by now stays, the others are switched back.
     undo.calls.busy = vec!["csi2:7 -> rp1-cfe-csi2_ch3:0".into()];
     undo.undo();
     let mut expected = before;
@@ -161,7 +161,7 @@ fn a_branch_that_the_board_file_names_stays() {
     assert_eq!(fake.held_by(CHANNEL), ["rp1-cfe-csi2_ch1"]);
 }
 
-/// The scaler could be fed by our sensor's debayer, but another sensor feeds it.
+/// Our sensor's debayer could feed the scaler, but another sensor does.
 #[test]
 fn another_cameras_links_are_left_alone() {
     let mut build = vimc();
@@ -195,7 +195,7 @@ fn a_link_that_the_board_file_disables_is_no_way() {
         "no link leads from a sensor to `rp1-cfe-csi2_ch0` (sensors: imx219 10-0010); \
          the board file disables csi2:4 -> rp1-cfe-csi2_ch0:0"
     );
-    // The last word is the one that holds; and without any the link is the way.
+    // The last entry counts; and with no entries the link is the path.
     let on = MediaConfig {
         links: vec![
             channel.clone(),
@@ -210,7 +210,7 @@ fn a_link_that_the_board_file_disables_is_no_way() {
         let (_, result) = run(&mut receiver(left), CHANNEL, formats, by_hand);
         assert!(result.unwrap().line.contains("csi2:4 -> rp1-cfe-csi2_ch0"));
     }
-    // A detour is taken where there is one.
+    // A detour is taken if there is one.
     let mut fake = receiver(&[]);
     let detour = MediaConfig {
         links: vec![setting(("csi2", 4), ("pisp-fe", 0), false)],

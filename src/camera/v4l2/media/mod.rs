@@ -1,8 +1,9 @@
 //! Cameras whose parts are devices of their own: sensor, receiver and node, joined by the kernel's media controller.
 //!
-//! Such a node gives no picture until somebody has enabled the links and set each part's format. `device` makes the kernel's
-//! calls, `graph` knows what there is, `walk` finds the way from sensor to node, `links` switches its links, `formats` agrees on what goes over them,
-//! `branches` on what leaves it, and `setup` does all of that; what `[camera.v4l2.media]` names has its say in each. Then the node is negotiated with like any other.
+//! Such a node delivers no pictures until the links have been enabled and each part's format has been set. `device` makes the
+//! kernel calls, `graph` knows the parts, `walk` finds the path from sensor to node, `links` switches its links, `formats`
+//! negotiates the formats on them, `branches` those on the side branches, and `setup` does all of that; settings in
+//! `[camera.v4l2.media]` take precedence in each. Then the node is negotiated with like any other.
 
 mod branches;
 mod calls;
@@ -36,18 +37,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use v4l::v4l_sys as sys_v4l;
 
-/// A pipeline that is set up, and what to ask of its node.
+/// A pipeline that has been set up, and what to request from its node.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The board file's wishes as the pipeline can meet them: its size, its formats, the sensor's controls.
+    /// The board file's wishes as far as the pipeline can meet them: its size, its formats, the sensor's controls.
     pub config: V4l2Config,
     /// For people.
     pub line: String,
-    /// Why it may not start after all, or start and bring no picture.
+    /// Why it may fail to start, or start and deliver no picture.
     pub doubt: Option<String>,
-    /// Time between frames; `None` when the sensor does not say.
+    /// Frame interval; `None` if the sensor does not report it.
     pub interval: Option<Duration>,
-    /// Without [`Self::keep`] the links are as before when this is dropped.
+    /// Dropping this without [`Self::keep`] restores the links.
     undo: Undo<Device>,
 }
 
@@ -66,7 +67,7 @@ struct Place {
     node: usize,
 }
 
-/// Sets up the pipeline of a node that needs one: its driver says so, the board file does, or the caller (`must`) knows.
+/// Sets up the pipeline of a node that needs one: because its driver says so, the board file does, or the caller knows (`must`).
 ///
 /// # Errors
 /// As [`super::V4l2Camera::open`].
@@ -82,15 +83,12 @@ pub(super) fn prepare(
     }
     let nothing = MediaConfig::default();
     let by_hand = config.media.as_deref().unwrap_or(&nothing);
-    // Not asked for by the board file, but the node may be set up by somebody else.
+    // The board file does not ask for it, and the node may have been set up by another program.
     let is_optional = config.media.is_none() && config.device.is_some();
     let mut place = match find(node, by_hand.device.as_deref()) {
         Ok(place) => place,
         Err(why) if is_optional => {
-            log::warn!(
-                "{}: {why}; its pipeline is used as it stands",
-                path.display()
-            );
+            log::warn!("{}: {why}; its pipeline is used unchanged", path.display());
             return Ok(None);
         }
         Err(why) => return Err(unusable(path, &why)),
@@ -112,10 +110,7 @@ pub(super) fn prepare(
     let pipeline = match setup::set_up(device, graph, *node, &wish) {
         Ok(pipeline) => pipeline,
         Err(Fault::NoWay(why)) if is_optional && wish.sensor.is_none() => {
-            log::warn!(
-                "{}: {why}; its pipeline is used as it stands",
-                path.display()
-            );
+            log::warn!("{}: {why}; its pipeline is used unchanged", path.display());
             return Ok(None);
         }
         Err(Fault::NoWay(why) | Fault::Words(why)) => {
@@ -157,7 +152,7 @@ pub(super) fn prepare(
     }))
 }
 
-/// The way of a node's pictures in one line, and the sensor's device; in words, why there is none. Nothing is changed.
+/// The path of a node's pictures in one line, and the sensor's device; or in words, why there is none. Changes nothing.
 pub(super) fn describe(
     node: &Node,
     identity: &Identity,
@@ -169,12 +164,12 @@ pub(super) fn describe(
     })
 }
 
-/// Whether a node's driver leaves the pipeline to user space.
+/// Whether a node's driver leaves the pipeline setup to user space.
 pub(super) fn needs_one(identity: &Identity) -> bool {
     identity.caps & sys_v4l::V4L2_CAP_IO_MC != 0
 }
 
-/// Whether the board file asks for a pipeline, so that a node with one is the likelier camera.
+/// Whether the board file asks for a pipeline, which makes a node with one the likelier camera.
 pub(super) fn is_asked_for(config: &V4l2Config) -> bool {
     config.media.is_some() || config.sensor.is_some_and(Sensor::is_raw)
 }
@@ -190,7 +185,7 @@ fn unusable(path: &Path, why: &str) -> CameraError {
     ))
 }
 
-/// The media device that a node belongs to, of those with this path, driver or model.
+/// The media device that a node belongs to, among those with this path, driver or model.
 fn find(node: &Node, wanted: Option<&str>) -> Result<Place, String> {
     let numbers = node.device_numbers().map_err(|error| error.to_string())?;
     let mut others = Vec::new();

@@ -1,4 +1,4 @@
-//! A pipeline from the board file's words to a node that can start: links first, then formats (`formats`).
+//! Sets up a pipeline from the board file's settings to a node that can start: links first, then formats (`formats`).
 
 use super::calls::{Calls, Fault, Pipeline, Wish};
 use super::formats::Setup;
@@ -6,7 +6,7 @@ use super::graph::Graph;
 use super::links::{self, Links};
 use super::walk::walk;
 
-/// Sets up the pipeline that ends at `node`. When that fails, the links are as they were.
+/// Sets up the pipeline that ends at `node`. On failure the links are restored.
 pub(super) fn set_up(
     calls: &mut impl Calls,
     graph: &mut Graph,

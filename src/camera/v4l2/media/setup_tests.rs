@@ -39,7 +39,7 @@ fn link(source: &str, sink: &str) -> LinkSetting {
     }
 }
 
-/// The kernel's test driver: sensors that make everything, debayers that take mosaics alone, a scaler of RGB.
+/// The kernel's test driver: sensors that make everything, debayers that take only mosaics, a scaler for RGB.
 fn vimc_driver() -> Fake {
     let mut fake = Fake::new(&vimc());
     for name in ["Sensor A", "Sensor B", "RGB/YUV Input"] {
@@ -115,7 +115,7 @@ fn formats_are_found_through_a_converter_and_a_scaler() {
     assert_eq!(pipeline.size_px, (320, 240));
     assert_eq!(pipeline.interval, Some(Duration::from_millis(40)));
     assert_eq!(fake.links_set, ["Debayer A:1 -> Scaler:0"]);
-    // The raw node, a branch of the sensor, was told the mosaic too.
+    // The raw node, a branch of the sensor, was set to the mosaic too.
     assert_eq!(fake.disagreements(), [""; 0]);
     let raw = fake.nodes_now.values().next().unwrap();
     assert_eq!(*raw, (FourCc(*b"BA81"), 320, 240));
@@ -178,7 +178,7 @@ fn a_rival_link_is_switched_off_first() {
     );
 }
 
-/// A link that another program, or an earlier board file, left enabled does not beat the one that is named.
+/// A link that another program, or an earlier board file, left enabled does not take precedence over the named one.
 #[test]
 fn a_link_that_is_named_is_the_one_that_is_used() {
     let mut build = vimc();
@@ -274,7 +274,7 @@ fn what_the_board_file_names_wrongly_is_told_with_what_there_is() {
                 sensor: Some("Sensor A".into()),
                 ..formats(vec![format("Debayer A:0", SRGGB10, (64, 48))])
             },
-            "`Debayer A:0` takes SRGGB8_1X8/64x48 in place of SRGGB10_1X10/64x48 (its codes: SRGGB8_1X8, SBGGR8_1X8)",
+            "`Debayer A:0` takes SRGGB8_1X8/64x48 instead of SRGGB10_1X10/64x48 (its codes: SRGGB8_1X8, SBGGR8_1X8)",
         ),
     ] {
         let told = wrong(by_hand);
@@ -344,7 +344,7 @@ fn a_branch_that_takes_no_such_format_is_a_doubt() {
     let pipeline = run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand).unwrap();
     let doubt = pipeline.doubt.unwrap();
     assert!(doubt.contains("`Debayer A:0` takes SRGGB8_1X8"), "{doubt}");
-    // A mosaic suits both, and is taken although it stands last.
+    // A mosaic suits both, and is chosen although it is last.
     fake.node_formats.push((SRGGB8, *b"GREY"));
     let formats = [PixelFormat::Rgb24, PixelFormat::Grey];
     let pipeline = run(&mut fake, "Raw Capture 0", &formats, &by_hand).unwrap();
@@ -387,7 +387,7 @@ fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() 
     }
 }
 
-/// A device that goes away at any call ends the setup with an error of the system.
+/// A device that goes away at any call ends the setup with a system error.
 #[test]
 fn a_device_that_goes_away_is_an_error_at_every_call() {
     let by_hand = MediaConfig {
@@ -416,7 +416,7 @@ fn a_device_that_goes_away_is_an_error_at_every_call() {
                 assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
                 ended += 1;
             }
-            // What comes last may be missed: a branch, or the rate.
+            // Failures of the last calls may go unnoticed: a branch, or the rate.
             Ok(_) => {}
             Err(other) => panic!("call {dies_at}: {other:?}"),
         }
@@ -424,7 +424,7 @@ fn a_device_that_goes_away_is_an_error_at_every_call() {
     assert!(ended > 10, "{ended} of {}", whole.calls);
 }
 
-/// Devices without sense, and drivers that answer anything: an end after a bounded number of calls, and no panic.
+/// Nonsensical devices and drivers with random answers: the setup ends after a bounded number of calls and does not panic.
 #[test]
 fn random_devices_end() {
     let mut random = fastrand::Rng::with_seed(31);

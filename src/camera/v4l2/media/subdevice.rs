@@ -1,8 +1,8 @@
-//! The kernel's interface to one part of a pipeline (`linux/v4l2-subdev.h`): the structures, the requests, and calls around them.
-//! Nothing here decides anything.
+//! The kernel's interface to one part of a pipeline (`linux/v4l2-subdev.h`): the structures, the requests, and wrappers around
+//! them. No decisions are made here.
 //!
-//! Every field has its natural place, so the same definitions serve 64-bit and 32-bit targets. Numbers and layouts are the
-//! kernel's; the tests hold them against those of its header as a C compiler sees it.
+//! Every field is naturally aligned, so the same definitions serve 64-bit and 32-bit targets. Numbers and layouts are the
+//! kernel's; the tests compare them with those of its header as a C compiler sees it.
 
 use super::super::node::{Node, Plain};
 use std::io;
@@ -17,11 +17,11 @@ const VIDIOC_SUBDEV_ENUM_FRAME_SIZE: vidioc::_IOC_TYPE = 0xc040_564a_u32 as _;
 /// `V4L2_SUBDEV_FORMAT_ACTIVE`: the format that the hardware uses.
 const ACTIVE: u32 = 1;
 
-/// `struct v4l2_mbus_framefmt`: what goes over one pad.
+/// `struct v4l2_mbus_framefmt`: the format on one pad.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PadFormat {
-    /// Pixels a row.
+    /// Pixels per row.
     pub width_px: u32,
     /// Rows.
     pub height_px: u32,
@@ -33,7 +33,7 @@ pub struct PadFormat {
     pub colorspace: u32,
     /// Encoding, quantisation, transfer function, flags.
     pub colours: [u16; 4],
-    /// Zero.
+    /// Reserved, zero.
     pub reserved: [u16; 10],
 }
 
@@ -94,7 +94,7 @@ unsafe impl Plain for SizeEntry {}
 // SAFETY: see above; zero is valid.
 unsafe impl Plain for Interval {}
 
-/// The `index`th code that a pad takes.
+/// The `index`th code that a pad accepts.
 pub fn bus_code(subdevice: &Node, pad: u32, index: u32) -> io::Result<u32> {
     let mut entry = CodeEntry {
         pad,
@@ -127,7 +127,7 @@ pub fn frame_size(
     ])
 }
 
-/// What a pad is set to.
+/// A pad's current format.
 pub fn format(subdevice: &Node, pad: u32) -> io::Result<PadFormat> {
     let mut argument = SubdeviceFormat {
         which: ACTIVE,
@@ -138,7 +138,7 @@ pub fn format(subdevice: &Node, pad: u32) -> io::Result<PadFormat> {
     Ok(argument.format)
 }
 
-/// Asks for a format of a pad; what the driver took.
+/// Requests a format of a pad; returns the one the driver chose.
 pub fn set_format(subdevice: &Node, pad: u32, format: PadFormat) -> io::Result<PadFormat> {
     let mut argument = SubdeviceFormat {
         which: ACTIVE,
@@ -150,7 +150,7 @@ pub fn set_format(subdevice: &Node, pad: u32, format: PadFormat) -> io::Result<P
     Ok(argument.format)
 }
 
-/// Asks for a frame rate of a pad; the time between frames that the driver took, as a fraction of seconds.
+/// Requests a frame rate of a pad; returns the frame interval that the driver chose, as a fraction of seconds.
 pub fn set_frame_rate(subdevice: &Node, pad: u32, rate_fps: u32) -> io::Result<(u32, u32)> {
     let mut argument = Interval {
         pad,
@@ -168,8 +168,8 @@ mod tests {
     use std::mem::{offset_of, size_of};
     use std::path::Path;
 
-    /// The sizes are literals that a C compiler gave for the kernel's header, the same on 64-bit and 32-bit ARM; each number is
-    /// also computed by the `_IOWR` rule of `asm-generic/ioctl.h`.
+    /// The sizes are literals that a C compiler computed from the kernel's header, the same on 64-bit and 32-bit ARM; each number
+    /// is also computed by the `_IOWR` rule of `asm-generic/ioctl.h`.
     #[test]
     fn structures_and_numbers_are_the_kernels() {
         for (number, command, ours, kernels) in [

@@ -1,8 +1,8 @@
-//! The kernel's media controller interface (`linux/media.h`): the structures, the requests, and safe calls around them. Nothing
-//! here decides anything.
+//! The kernel's media controller interface (`linux/media.h`): the structures, the requests, and safe wrappers around them. No
+//! decisions are made here.
 //!
-//! Every field has its natural place, so the same definitions serve 64-bit and 32-bit targets. Numbers and layouts are the
-//! kernel's; the tests hold them against those of its headers as a C compiler sees them.
+//! Every field is naturally aligned, so the same definitions serve 64-bit and 32-bit targets. Numbers and layouts are the
+//! kernel's; the tests compare them with those of its headers as a C compiler sees them.
 
 use super::super::node::text;
 use std::fs::File;
@@ -12,10 +12,10 @@ use std::os::fd::AsRawFd;
 const MEDIA_IOC_DEVICE_INFO: u32 = 0xc100_7c00;
 const MEDIA_IOC_SETUP_LINK: u32 = 0xc034_7c03;
 const MEDIA_IOC_G_TOPOLOGY: u32 = 0xc048_7c04;
-/// Objects of each kind that a device may have. The largest that are known (image processors of phones) have some hundred.
+/// The most objects of each kind that a device may have. The largest known devices (phone image processors) have a few hundred.
 const MOST_OBJECTS: u32 = 4096;
 
-/// How often a topology is read again when it changes meanwhile.
+/// How often a topology is reread if it keeps changing.
 const MOST_READS: usize = 8;
 
 /// `struct media_device_info`
@@ -43,7 +43,7 @@ pub struct RawEntity {
     pub function: u32,
     /// Default, connector.
     pub flags: u32,
-    /// Zero.
+    /// Reserved, zero.
     pub reserved: [u32; 5],
 }
 
@@ -57,11 +57,11 @@ pub struct RawInterface {
     pub kind: u32,
     /// None so far.
     pub flags: u32,
-    /// Zero.
+    /// Reserved, zero.
     pub reserved: [u32; 9],
-    /// The device node's number.
+    /// The device node's major number.
     pub major: u32,
-    /// Likewise.
+    /// The device node's minor number.
     pub minor: u32,
     /// The rest of a union.
     pub rest: [u32; 14],
@@ -73,13 +73,13 @@ pub struct RawInterface {
 pub struct RawPad {
     /// Unique among all objects of the device.
     pub id: u32,
-    /// Whose it is.
+    /// The id of its entity.
     pub entity_id: u32,
     /// Sink, source.
     pub flags: u32,
     /// Its number in its entity (since Linux 4.19).
     pub index: u32,
-    /// Zero.
+    /// Reserved, zero.
     pub reserved: [u32; 4],
 }
 
@@ -89,13 +89,13 @@ pub struct RawPad {
 pub struct RawLink {
     /// Unique among all objects of the device.
     pub id: u32,
-    /// A pad; of an interface link the interface.
+    /// A pad; for an interface link the interface.
     pub source_id: u32,
-    /// A pad; of an interface link the entity.
+    /// A pad; for an interface link the entity.
     pub sink_id: u32,
     /// Enabled, immutable, dynamic, and the kind of link.
     pub flags: u32,
-    /// Zero.
+    /// Reserved, zero.
     pub reserved: [u32; 6],
 }
 
@@ -138,7 +138,7 @@ struct LinkDescription {
     reserved: [u32; 2],
 }
 
-/// What a media device says of itself.
+/// What a media device reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// The kernel driver's name.
@@ -151,23 +151,23 @@ pub struct Info {
     pub media_version: u32,
 }
 
-/// Everything that a media device is made of, as the kernel lists it.
+/// All parts of a media device, as the kernel lists them.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// Sensors, receivers, image processors, nodes.
     pub entities: Vec<RawEntity>,
-    /// What user space opens.
+    /// The device nodes that user space opens.
     pub interfaces: Vec<RawInterface>,
-    /// Where entities are joined.
+    /// Where links attach to entities.
     pub pads: Vec<RawPad>,
-    /// What joins them.
+    /// The links between them.
     pub links: Vec<RawLink>,
 }
 
-/// One call; taken up again when a signal interrupts it.
+/// One ioctl; restarted if a signal interrupts it.
 ///
 /// # Safety
-/// `T` must be the structure of `request`, and every pointer in it must lead to as much memory as it says.
+/// `T` must be the structure of `request`, and every pointer in it must point to as much memory as it says.
 unsafe fn call<T>(file: &File, request: u32, argument: &mut T) -> io::Result<()> {
     loop {
         // SAFETY: the descriptor is open and the argument lives for the call; its layout and pointers are the caller's promise.
@@ -183,7 +183,7 @@ unsafe fn call<T>(file: &File, request: u32, argument: &mut T) -> io::Result<()>
     }
 }
 
-/// What the device says of itself.
+/// What the device reports about itself.
 pub fn info(media: &File) -> io::Result<Info> {
     let mut raw = RawInfo {
         driver: [0; 16],
@@ -205,10 +205,10 @@ pub fn info(media: &File) -> io::Result<Info> {
     })
 }
 
-/// Everything that the device is made of, at one moment.
+/// All parts of the device, at one moment.
 ///
 /// # Errors
-/// The system's; one of our own for a device that has too many objects or does not come to rest.
+/// The system's; or our own for a device with too many objects, or one that keeps changing.
 pub fn objects(media: &File) -> io::Result<Objects> {
     for _ in 0..MOST_READS {
         let mut counts = RawTopology::default();
@@ -228,7 +228,7 @@ pub fn objects(media: &File) -> io::Result<Objects> {
         }
         match objects_of(media, &counts) {
             Ok(Some(objects)) => return Ok(objects),
-            // Another object came between the two calls.
+            // Another object appeared between the two calls.
             Ok(None) => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {}
             Err(error) => return Err(error),
@@ -239,7 +239,7 @@ pub fn objects(media: &File) -> io::Result<Objects> {
     )))
 }
 
-/// The objects, of which there are as many as `counts` says; `None` when that is no longer so.
+/// The objects, as many as `counts` says; `None` if the counts are no longer right.
 fn objects_of(media: &File, counts: &RawTopology) -> io::Result<Option<Objects>> {
     let nothing = RawEntity {
         id: 0,
@@ -263,7 +263,7 @@ fn objects_of(media: &File, counts: &RawTopology) -> io::Result<Option<Objects>>
         pads: vec![RawPad::default(); counts.pads as usize],
         links: vec![RawLink::default(); counts.links as usize],
     };
-    // The kernel takes a null pointer as "not wanted", and an empty list has no memory.
+    // The kernel treats a null pointer as "not wanted", and an empty list has no memory.
     fn at<T>(list: &mut [T]) -> u64 {
         if list.is_empty() {
             0
@@ -282,8 +282,9 @@ fn objects_of(media: &File, counts: &RawTopology) -> io::Result<Option<Objects>>
         links_at: at(&mut objects.links),
         ..RawTopology::default()
     };
-    // SAFETY: the structure of this request. Each pointer is null or leads to a list of as many structures of the kernel's layout
-    // as the count beside it says; the kernel writes no more of them (ENOSPC). The lists live for the call and are not touched.
+    // SAFETY: the structure of this request. Each pointer is null or points to a list of as many structures of the kernel's
+    // layout as the count beside it says; the kernel writes no more than that (ENOSPC). The lists live for the call and are not
+    // touched during it.
     unsafe { call(media, MEDIA_IOC_G_TOPOLOGY, &mut topology) }?;
     let same = topology.version == counts.version
         && topology.entities == counts.entities
@@ -320,8 +321,8 @@ mod tests {
     use super::*;
     use std::mem::{offset_of, size_of};
 
-    /// The sizes are literals that a C compiler gave for the kernel's header, the same on 64-bit and 32-bit ARM; each number is
-    /// also computed by the `_IOWR` rule of `asm-generic/ioctl.h`.
+    /// The sizes are literals that a C compiler computed from the kernel's header, the same on 64-bit and 32-bit ARM; each number
+    /// is also computed by the `_IOWR` rule of `asm-generic/ioctl.h`.
     #[test]
     fn structures_and_numbers_are_the_kernels() {
         for (number, command, ours, kernels) in [

@@ -1,36 +1,36 @@
-//! The way from a sensor to a node: found backwards from the node, over links that are enabled or can be.
+//! Finds the path from a sensor to a node: backwards from the node, over links that are enabled or can be.
 //!
-//! Of several sensors the one that the board file names is taken; else the one to which the fewest links have to be changed,
-//! and of those the nearest. Each pad is looked at once, so a circle of links ends the walk no less than a straight line.
+//! Of several sensors the one that the board file names is chosen; otherwise the one that needs the fewest link changes, and of
+//! those the nearest. Each pad is visited once, so the walk ends even if links form a circle.
 
 use super::graph::{Graph, listed};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// One step of a way: a link, by its place in [`Graph::links`].
+/// One step of a path: a link, as an index into [`Graph::links`].
 pub(super) type Hop = usize;
 
-/// A sensor, and the links from it to the node, in the order in which pictures go.
+/// A sensor, and the links from it to the node, in the direction of the pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Way {
-    /// The sensor's place in [`Graph::entities`].
+    /// The sensor's index in [`Graph::entities`].
     pub sensor: usize,
     /// At least one.
     pub hops: Vec<Hop>,
 }
 
 impl Way {
-    /// The way in one line: `imx219 10-0010:0 -> csi2:0, csi2:4 -> rp1-cfe-csi2_ch0:0`.
+    /// The path in one line: `imx219 10-0010:0 -> csi2:0, csi2:4 -> rp1-cfe-csi2_ch0:0`.
     pub fn spelt(&self, graph: &Graph) -> String {
         let hops: Vec<String> = self.hops.iter().map(|&hop| graph.spelt_link(hop)).collect();
         hops.join(", ")
     }
 }
 
-/// What a way costs: links that have to be enabled, then links in all.
+/// The cost of a path: links that have to be enabled, then links in all.
 type Cost = (usize, usize);
 
-/// The way to `node` from a sensor whose name begins with `wanted`, or from any, over none of the links `off`.
+/// The path to `node` from a sensor whose name begins with `wanted`, or from any sensor, using none of the links `off`.
 ///
 /// # Errors
 /// In words, which sensors there are instead.
@@ -46,11 +46,11 @@ pub(super) fn walk(
             incoming[link.sink].push(at);
         }
     }
-    // By sink pad: the link by which pictures leave its entity for the node.
+    // By sink pad: the link by which pictures leave its entity towards the node.
     let mut onward: Vec<Option<Hop>> = vec![None; graph.pads.len()];
     let mut seen = vec![false; graph.pads.len()];
     let mut found: Vec<(Cost, Way)> = Vec::new();
-    // Of equal costs the one that was found first comes out first.
+    // Among equal costs, the one found first comes out first.
     let mut order = 0;
     let mut queue = BinaryHeap::new();
     for pad in graph.pads_of(node, false) {
@@ -96,7 +96,7 @@ pub(super) fn walk(
     })
 }
 
-/// The links from `first` to the node. Each one's sink was reached before its source, so there is an end.
+/// The links from `first` to the node. Each one's sink was reached before its source, so the loop ends.
 fn trace(graph: &Graph, onward: &[Option<Hop>], first: Hop) -> Vec<Hop> {
     let mut hops = vec![first];
     let mut at = first;
@@ -107,8 +107,8 @@ fn trace(graph: &Graph, onward: &[Option<Hop>], first: Hop) -> Vec<Hop> {
     hops
 }
 
-/// The sink pads whose pictures may leave by a source pad, the likeliest first: where an entity has as many sinks as sources,
-/// they usually belong together by their numbers.
+/// The sink pads whose pictures may leave by a source pad, the likeliest first: if an entity has as many sinks as sources, they
+/// usually correspond by number.
 fn through(graph: &Graph, source: usize) -> Vec<usize> {
     let entity = graph.pads[source].entity;
     let mut sinks = graph.pads_of(entity, false);
@@ -143,7 +143,7 @@ fn choose(
     if let Some(wanted) = wanted {
         found.retain(|(_, way)| graph.entities[way.sensor].name.starts_with(wanted));
     }
-    // The first of those that cost the least.
+    // The first of those with the lowest cost.
     let least = found.into_iter().min_by_key(|(cost, _)| *cost);
     least.map(|(_, way)| way).ok_or_else(|| {
         format!(
@@ -185,7 +185,7 @@ mod tests {
             way(&graph, "RGB/YUV Capture", Some("imx")).unwrap_err(),
             "no sensor whose name begins with `imx` leads to `RGB/YUV Capture` (those that do: RGB/YUV Input, Sensor A, Sensor B)"
         );
-        // A link that is enabled is worth a detour.
+        // An enabled link is worth a detour.
         build.enable("Debayer A:1 -> Scaler:0");
         assert_eq!(
             way(&build.graph(), "RGB/YUV Capture", None).unwrap(),
@@ -215,7 +215,7 @@ mod tests {
         build.link(pads[1], pads[2], 1);
         build.link(pads[3], pads[0], 1);
         build.link(pads[3], into, 0);
-        // Immutable and off: nobody can use it.
+        // Immutable and disabled: nobody can use it.
         let off = build.entity("off", SENSOR);
         let out = build.pad(off, 0, true);
         build.link(out, into, 2);
@@ -225,7 +225,7 @@ mod tests {
         );
     }
 
-    /// Shapes without sense: whatever way is found is one.
+    /// Nonsensical topologies: any path that is found is valid.
     #[test]
     fn random_graphs_give_a_way_or_none() {
         let mut random = fastrand::Rng::with_seed(13);
