@@ -114,7 +114,7 @@ fn cannot_open(node: &Path, error: &io::Error, remedy: Remedy) -> DisplayError {
 
 /// The error for a panel that rejects its setup.
 pub(super) fn cannot_set_up(name: &str, error: &io::Error) -> String {
-    format!("cannot set the display {name} up: {error}; check its wiring and power")
+    format!("cannot set up the display {name}: {error}; check its wiring and power")
 }
 
 /// The error for a panel that was set up but rejects what follows.

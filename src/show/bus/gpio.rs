@@ -1,4 +1,4 @@
-//! Lines of a GPIO chip, by the character device (`/dev/gpiochipN`).
+//! Lines of a GPIO chip, through the character device (`/dev/gpiochipN`).
 
 use super::{Input, Output, Remedy, cannot_open, nodes};
 use crate::show::DisplayError;
@@ -14,10 +14,10 @@ const REMEDY: Remedy = Remedy {
     group: "gpio",
 };
 
-/// Who holds a line, for others that ask.
+/// The consumer name that other programs see for a line.
 const CONSUMER: &str = "eyelet";
 
-/// A chip, open.
+/// An open chip.
 pub struct Chip {
     chip: gpio_cdev::Chip,
     /// Path and label.
@@ -25,7 +25,8 @@ pub struct Chip {
 }
 
 impl Chip {
-    /// The chip of this path or label; `None` is that of the board's pins: the one with a known label, or else `/dev/gpiochip0`.
+    /// The chip with this path or label; `None` is the one for the board's header: the one with a known label, or else
+    /// `/dev/gpiochip0`.
     ///
     /// # Errors
     /// There is no such chip, or it cannot be opened.
@@ -39,19 +40,19 @@ impl Chip {
         Ok(Self { chip, name })
     }
 
-    /// The line that the board file's `key` names, driven high or low.
+    /// The line named by the board file's `key`, driven high or low.
     ///
     /// # Errors
-    /// The chip has no such line, or somebody else holds it.
+    /// The chip has no such line, or it is already in use.
     pub fn output(&mut self, key: &str, line: u32, high: bool) -> Result<OutputLine, DisplayError> {
         let handle = self.request(key, line, LineRequestFlags::OUTPUT, high)?;
         Ok(OutputLine(handle))
     }
 
-    /// The same for a pin that need not be wired, in a box.
+    /// The same for an optional pin, boxed.
     ///
     /// # Errors
-    /// As of [`Self::output`].
+    /// As for [`Self::output`].
     pub fn optional_output(
         &mut self,
         key: &str,
@@ -62,10 +63,10 @@ impl Chip {
         Ok(output.map(|line| Box::new(line) as Box<dyn Output>))
     }
 
-    /// The line that the board file's `key` names, to be read.
+    /// The line named by the board file's `key`, as an input.
     ///
     /// # Errors
-    /// As of [`Self::output`].
+    /// As for [`Self::output`].
     pub fn input(&mut self, key: &str, line: u32) -> Result<InputLine, DisplayError> {
         let handle = self.request(key, line, LineRequestFlags::INPUT, false)?;
         Ok(InputLine(handle))
@@ -104,7 +105,7 @@ impl Chip {
     }
 }
 
-/// A line that is driven.
+/// An output line.
 pub struct OutputLine(LineHandle);
 
 impl Output for OutputLine {
@@ -113,7 +114,7 @@ impl Output for OutputLine {
     }
 }
 
-/// A line that is read.
+/// An input line.
 pub struct InputLine(LineHandle);
 
 impl Input for InputLine {
@@ -124,15 +125,15 @@ impl Input for InputLine {
 }
 
 fn opened(path: &Path) -> Result<gpio_cdev::Chip, DisplayError> {
-    // By hand first, for the system's own error.
+    // Opened by hand first, to get the system's own error.
     File::open(path).map_err(|error| cannot_open(path, &error, REMEDY))?;
     gpio_cdev::Chip::new(path).map_err(|error| {
         let path = path.display();
-        DisplayError::Unusable(format!("{path} is no GPIO chip: {error}; set gpio_chip"))
+        DisplayError::Unusable(format!("{path} is not a GPIO chip: {error}; set gpio_chip"))
     })
 }
 
-/// The chips of this machine; one that cannot be asked has an empty label.
+/// The chips of this machine; one that cannot be queried has an empty label.
 fn labelled() -> Vec<(PathBuf, String)> {
     let paths = nodes(REMEDY.prefix).into_iter().map(PathBuf::from);
     paths
@@ -211,6 +212,6 @@ mod tests {
         let error = |path| Chip::open(Some(path)).err().unwrap();
         assert!(matches!(error("/dev/gpiochip999"), DisplayError::Absent(_)));
         let told = error("/dev/null").to_string();
-        assert!(told.contains("/dev/null is no GPIO chip"), "{told}");
+        assert!(told.contains("/dev/null is not a GPIO chip"), "{told}");
     }
 }

@@ -1,4 +1,5 @@
-//! I2C by i2c-dev, as OLED controllers take it: each message begins with a byte that says whether commands or data follow.
+//! I2C through i2c-dev, in the form OLED controllers expect: each message begins with a byte that says whether commands or data
+//! follow.
 
 use super::{Remedy, Wire, cannot_open};
 use crate::show::DisplayError;
@@ -14,14 +15,15 @@ const REMEDY: Remedy = Remedy {
     group: "i2c",
 };
 
-/// Control bytes, as Linux's `ssd1307fb` sends them: one byte of a command follows, only data follow.
+/// Control bytes, as sent by Linux's `ssd1307fb`: one command byte follows, or only data follows.
 const COMMAND: u8 = 0x80;
 const DATA: u8 = 0x40;
 
-/// The most bytes of a message: the control byte, and a page of the widest controller.
+/// The longest message: the control byte, and a page of the widest controller.
 const MESSAGE_BYTES: usize = 1 + 132;
 
-/// A panel's I2C. The kernel gives up a transfer after a second unless the bus's driver says otherwise (`i2c_adapter.timeout`).
+/// A panel's I2C device. The kernel aborts a transfer after a second unless the bus driver says otherwise
+/// (`i2c_adapter.timeout`).
 pub struct I2cWire {
     device: LinuxI2CDevice,
     message: Box<[u8]>,
@@ -31,9 +33,9 @@ impl I2cWire {
     /// Opens the bus.
     ///
     /// # Errors
-    /// It is not there, may not be opened, or the address is taken by a driver of the kernel.
+    /// It does not exist, may not be opened, or a kernel driver uses the address.
     pub fn open(node: &Path, address: u16) -> Result<Self, DisplayError> {
-        // By hand first, for the system's own error.
+        // Opened by hand first, to get the system's own error.
         let file = OpenOptions::new().read(true).write(true).open(node);
         file.map_err(|error| cannot_open(node, &error, REMEDY))?;
         let device = LinuxI2CDevice::new(node, address).map_err(|error| {
@@ -59,7 +61,7 @@ impl I2cWire {
     }
 }
 
-/// A message with a command; its length.
+/// Builds a message with a command; returns its length.
 fn put_command(message: &mut [u8], bytes: &[u8]) -> usize {
     for (pair, byte) in message.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[COMMAND, *byte]);
@@ -67,7 +69,7 @@ fn put_command(message: &mut [u8], bytes: &[u8]) -> usize {
     2 * bytes.len()
 }
 
-/// A message with data; its length.
+/// Builds a message with data; returns its length.
 fn put_data(message: &mut [u8], bytes: &[u8]) -> usize {
     message[0] = DATA;
     message[1..=bytes.len()].copy_from_slice(bytes);
@@ -99,7 +101,7 @@ fn plain(error: LinuxI2CError) -> io::Error {
     }
 }
 
-/// Whether nothing has answered: the drivers of buses say so in several ways (Linux's `i2c/fault-codes.rst`; EREMOTEIO is that of
+/// Whether nothing answered: bus drivers report that in several ways (Linux's `i2c/fault-codes.rst`; EREMOTEIO is the one of
 /// `i2c-bcm2835`).
 pub fn is_no_answer(error: &io::Error) -> bool {
     let numbers = [libc::ENXIO, libc::EREMOTEIO, libc::ENODEV, libc::ETIMEDOUT];

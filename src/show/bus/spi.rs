@@ -1,4 +1,4 @@
-//! SPI by spidev, with a GPIO line that tells commands from data.
+//! SPI through spidev, with a GPIO line that distinguishes commands from data.
 
 use super::gpio::OutputLine;
 use super::{Output, Remedy, Wire, cannot_open};
@@ -14,23 +14,23 @@ const REMEDY: Remedy = Remedy {
     group: "spi",
 };
 
-/// The most bytes that spidev takes in one `write`.
+/// The most bytes that spidev accepts in one `write`.
 const BUFSIZ: &str = "/sys/module/spidev/parameters/bufsiz";
 
-/// What it is unless the kernel was told otherwise.
+/// Its value unless changed by a kernel parameter.
 const USUAL_BUFSIZ: usize = 4096;
 
-/// An SPI device, open.
+/// An open SPI device.
 pub struct Port {
     spi: Spidev,
     chunk_bytes: usize,
 }
 
 impl Port {
-    /// Opens and sets the device.
+    /// Opens and configures the device.
     ///
     /// # Errors
-    /// It is not there, may not be opened, or does not take the settings.
+    /// It does not exist, may not be opened, or rejects the settings.
     pub fn open(link: &SpiLink) -> Result<Self, DisplayError> {
         let node = &link.device;
         let file = OpenOptions::new().read(true).write(true).open(node);
@@ -61,7 +61,7 @@ impl Port {
         })
     }
 
-    /// Together with the line of the data/command pin.
+    /// Combines it with the line of the data/command pin.
     pub fn with_dc(self, dc: OutputLine) -> SpiWire {
         SpiWire {
             port: self,
@@ -71,7 +71,7 @@ impl Port {
     }
 }
 
-/// Bytes of one transfer: what spidev takes, or less when the board file says so.
+/// Bytes per transfer: spidev's limit, or less if the board file says so.
 fn chunk_bytes(bufsiz: Option<&str>, transfer_bytes: Option<u32>) -> usize {
     let taken = bufsiz
         .and_then(|text| text.trim().parse().ok())
@@ -84,7 +84,7 @@ fn chunk_bytes(bufsiz: Option<&str>, transfer_bytes: Option<u32>) -> usize {
 pub struct SpiWire {
     port: Port,
     dc: OutputLine,
-    /// What the data/command pin says, once it is known.
+    /// The level of the data/command pin, once it is known.
     is_data: Option<bool>,
 }
 
@@ -94,8 +94,8 @@ impl SpiWire {
             self.dc.set(is_data)?;
             self.is_data = Some(is_data);
         }
-        // Between two chunks the chip select goes up, and the controllers go on where they were: Pimoroni's library for the ST7789
-        // sends chunks of 4096 bytes, and Waveshare's examples for e-paper raise it after each byte.
+        // Between two chunks the chip select goes high, and the controllers continue where they were: Pimoroni's library for the
+        // ST7789 sends chunks of 4096 bytes, and Waveshare's examples for e-paper raise it after each byte.
         let mut chunks = bytes.chunks(self.port.chunk_bytes);
         chunks.try_for_each(|chunk| self.port.spi.write_all(chunk))
     }

@@ -1,5 +1,5 @@
-//! What is shown while no class is decided: the word for that alone is said as large as a class. The best class and its percent stand
-//! below it in small letters, with what would be needed; the bar shows the same, with a mark there.
+//! What is shown while no class is decided: the word for that, as large as a class on its own. The best class and its percent are
+//! below it in small letters, with the percent it would need; the bar shows the same, with a mark at that percent.
 
 use super::Painter;
 use crate::decide::Verdict;
@@ -9,18 +9,18 @@ use crate::show::layout::{Doubt, Side};
 use crate::show::words::{self, Text};
 use embedded_graphics::primitives::Rectangle;
 
-/// How far the bar is filled, and where its mark stands.
+/// How far the bar is filled, and where its mark is.
 pub(super) fn bar_of(verdict: Option<&Verdict>) -> (f32, Option<f32>) {
     verdict.map_or((0.0, None), |verdict| {
         (verdict.top[0].probability, verdict.enter)
     })
 }
 
-/// "best: tabby 42%, needs 50%", or as much of it as is at most `width_px` wide. The percent is always there: it is of the class with this
-/// name, which is the best one, and not, or not yet, sure enough; or which the board file ignores.
+/// "best: tabby 42%, needs 50%", or as much of it as fits into `width_px`. The percent is always included: it belongs to the
+/// named class, which is the best one but is not sure enough, or not yet, or is ignored by the board file.
 fn guess_of(verdict: &Verdict, name: &str, face: Face, width_px: u32) -> Text<320> {
     let percent = words::percent(verdict.top[0].probability);
-    // One that has what it needs was not the best one for long enough yet.
+    // One above its threshold has not been the best for long enough.
     let needed = verdict.enter.map(words::percent).filter(|needed| {
         let is_short = verdict.enter > Some(verdict.top[0].probability);
         is_short && *needed != percent
@@ -73,7 +73,7 @@ impl Painter {
         self.line(guess, face, text.as_str(), side, self.palette.quiet);
     }
 
-    /// What paper says at its foot.
+    /// The line at the bottom of paper.
     pub(super) fn standing_status(&mut self, scene: &Scene<'_>, place: Rectangle, face: Face) {
         let is_decided = scene
             .verdict
@@ -125,7 +125,7 @@ mod tests {
             let told = guess(0.42, Some(0.5), "tiger cat", letters);
             assert_eq!(told.trim_start_matches('.'), wanted, "{letters}");
         }
-        // Above the threshold, or so close below it that the numbers are the same.
+        // Above the threshold, or so close below it that the rounded numbers are equal.
         for probability in [0.7, 0.5, 0.498] {
             let told = guess(probability, Some(0.5), "tabby", 40);
             assert!(

@@ -1,4 +1,4 @@
-//! A share as a bar that is filled from the left, or as a ring; with a mark at what is needed.
+//! A fraction as a bar that fills from the left, or as a ring; with a mark at the value needed.
 
 use super::Painter;
 use crate::show::Depth;
@@ -7,7 +7,7 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
 impl Painter {
-    /// The share in the display's bar or ring, and a mark at what it would need.
+    /// The share in the display's bar or ring, and a mark at the value it would need.
     pub(super) fn share(&mut self, share: f32, needed: Option<f32>, colour: Rgb) {
         if let Some(bar) = self.layout.bar {
             self.gauge(bar, share, needed, colour);
@@ -21,14 +21,14 @@ impl Painter {
         }
     }
 
-    /// A bar that is filled from the left.
+    /// A bar that fills from the left.
     pub(super) fn gauge(&mut self, place: Rectangle, share: f32, needed: Option<f32>, colour: Rgb) {
         let Size { width, height } = place.size;
         let filled = (width as f32 * sound(share)).round() as u32;
         let part = Rectangle::new(place.top_left, Size::new(filled, height));
         let is_mono = self.canvas.depth() == Depth::Mono;
         if is_mono {
-            // A frame instead of a darker ground.
+            // A frame instead of a darker background.
             let inner = Rectangle::new(
                 place.top_left + Point::new(1, 1),
                 place.size.saturating_sub(Size::new(2, 2)),
@@ -42,7 +42,7 @@ impl Painter {
             self.canvas.fill_rounded(part, height / 2, colour);
         }
         let Some(needed) = needed else { return };
-        // A line across the bar, with as much of the ground at either side of it.
+        // A line across the bar, with as much background on either side of it.
         let line_px = (height / 5).max(if is_mono { 1 } else { 2 });
         let middle = (width as f32 * sound(needed)).round() as u32;
         let left = middle
@@ -57,7 +57,7 @@ impl Painter {
     }
 }
 
-/// A share between 0 and 1; what is no number is 0.
+/// Clamps a share to 0 to 1; NaN becomes 0.
 fn sound(share: f32) -> f32 {
     if share.is_finite() {
         share.clamp(0.0, 1.0)

@@ -1,11 +1,11 @@
-//! What displays paint with.
+//! The colours of displays.
 
 use crate::show::State;
 use crate::show::canvas::Rgb;
 use crate::show::layout::Surface;
 use crate::show::{Depth, Refresh};
 
-/// What a display of one depth paints with.
+/// The colours for a display of one depth.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Palette {
     pub ground: Rgb,
@@ -37,7 +37,7 @@ const MONO: Palette = Palette {
     alarm: [255; 3],
 };
 
-/// Black on white, as paper is.
+/// Black on white, like paper.
 const PAPER: Palette = Palette {
     ground: [255; 3],
     panel: [255; 3],
@@ -49,7 +49,7 @@ const PAPER: Palette = Palette {
 };
 
 impl Palette {
-    /// Paper has no colours for alarms: what is no class is white on black there.
+    /// Paper has no colours for alarms: whatever is not a class is white on black there.
     pub fn of(surface: &Surface, state: State) -> Self {
         match (surface.refresh, surface.depth) {
             (Refresh::Standing, _) if matches!(state, State::Live | State::Starting) => PAPER,

@@ -1,4 +1,4 @@
-//! A scene of several regions: each with its name, label, percent and bar in a cell of its own.
+//! A scene of several regions: each with its name, label, percent and bar in its own cell.
 
 use super::doubt::bar_of;
 use super::{Painter, Palette};
@@ -10,7 +10,7 @@ use crate::show::words;
 use crate::show::{DisplayError, Region, Scene};
 
 impl Painter {
-    /// Gives each of so many regions a place of its own; an error when they would not be legible.
+    /// Gives each of `regions` regions its own place; an error if they would not be legible.
     pub fn divide(&mut self, regions: usize) -> Result<(), DisplayError> {
         let cells = Cells::on(&self.surface, regions)
             .ok_or_else(|| DisplayError::Unusable(Cells::no_room(&self.surface, regions)))?;
@@ -30,7 +30,7 @@ impl Painter {
         if prepared != Some(scene.regions.len()) && self.divide(scene.regions.len()).is_err() {
             return;
         }
-        // Taken out for as long as it is drawn from, which moves a few words.
+        // Moved out while drawing from it, which copies only a few words.
         let Some((cells, mut scalers)) = self.divided.take() else {
             return;
         };
@@ -41,7 +41,7 @@ impl Painter {
                     self.no_picture(place, self.palette.quiet);
                 }
             }
-            // Where there is no line for what is the matter with the board, it takes the place of the first name.
+            // If there is no line for what is wrong with the board, that takes the place of the first name.
             let notice = scene.notice.filter(|_| i == 0 && cells.status.is_none());
             let name = words::legible(region.name);
             let (name, colour) = match notice {

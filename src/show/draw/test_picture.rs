@@ -1,8 +1,8 @@
-//! The picture of `eyelet display-test`: what shows at a glance how a panel is set up.
+//! The picture of `eyelet display-test`: shows at a glance how a panel is set up.
 //!
-//! A rim of one pixel round it all; the corners numbered clockwise from the upper left one; an arrow that points up; the kind, the
-//! size, how the drawing is turned; bars of the primary colours with their letters, and grey in steps. On a black-and-white display
-//! there are stripes and checks of single pixels in place of colours and greys.
+//! A one-pixel frame around everything; the corners numbered clockwise from the upper left; an arrow that points up; the kind,
+//! the size, the drawing's orientation; bars of the primary colours with their letters, and steps of grey. On a black-and-white
+//! display, stripes and checks of single pixels replace colours and greys.
 
 use super::Painter;
 use crate::show::TestPicture;
@@ -15,21 +15,21 @@ use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 use std::fmt::Write as _;
 
-/// What is written on it beside letters.
+/// The text on it besides letters.
 type Words = Text<40>;
 
 const BLACK: Rgb = [0; 3];
 const WHITE: Rgb = [255; 3];
-/// Neither black nor white, so that both are seen on it.
+/// Neither black nor white, so that both are visible on it.
 const GROUND: Rgb = [56; 3];
-/// The corners, clockwise from the upper left one, and what is written on them.
+/// The corners, clockwise from the upper left, and their labels.
 const CORNERS: [(&str, Rgb, Rgb); 4] = [
     ("1", [200, 0, 0], WHITE),
     ("2", [0, 170, 0], BLACK),
     ("3", [0, 0, 220], WHITE),
     ("4", [230, 200, 0], BLACK),
 ];
-/// Each primary colour by its letter.
+/// Each primary colour with its letter.
 const BARS: [(&str, Rgb); 8] = [
     ("R", [255, 0, 0]),
     ("G", [0, 255, 0]),
@@ -54,11 +54,11 @@ const PATTERNS: [fn(i32, i32) -> bool; 6] = [
 /// The lowest and highest lines of text.
 const TEXT_MIN_PX: i32 = 8;
 const TEXT_MAX_PX: i32 = 96;
-/// The lowest arrow that looks like one.
+/// The lowest arrow that is recognisable.
 const ARROW_MIN_PX: i32 = 12;
 
 impl Painter {
-    /// Draws the test picture on the empty canvas.
+    /// Draws the test picture on the blank canvas.
     pub(super) fn test_picture(&mut self, test: TestPicture) {
         let (width_px, height_px) = (self.canvas.width_px(), self.canvas.height_px());
         let is_mono = self.canvas.depth() == Depth::Mono;
@@ -71,7 +71,7 @@ impl Painter {
             Shape::Round => self.canvas.fill_rounded(inner, width_px / 2, ground),
         }
 
-        // Of a round display the corners of the square in its circle are numbered.
+        // On a round display the corners of the square inside its circle are numbered.
         let seen = match self.surface.shape {
             Shape::Rectangle => whole,
             Shape::Round => square(width_px),
@@ -113,7 +113,7 @@ impl Painter {
             return;
         }
         let bars = Room::around(room.take_top((room.height() - gap) / 2, gap));
-        // All letters are as large as the widest may be.
+        // All letters are as large as the widest allows.
         let face = self.largest(&part(&bars, 0, BARS.len() as u32).within(1), "W");
         for (i, (letter, colour)) in (0..).zip(BARS) {
             let bar = part(&bars, i, BARS.len() as u32);
@@ -131,7 +131,7 @@ impl Painter {
         }
     }
 
-    /// How the drawing is turned, in as many words as fit, and no line where none do.
+    /// The drawing's orientation, in the longest wording that fits; nothing if none does.
     fn turned(&mut self, test: TestPicture, room: &mut Room, mark_px: i32, gap: i32) {
         let Some((rotate_deg, mirror)) = test.turned else {
             return;
@@ -164,7 +164,7 @@ impl Painter {
         })
     }
 
-    /// One line in the middle of its place, as large as it fits; none where it does not.
+    /// One line, vertically centred in its place and as large as it fits; nothing if it does not.
     fn centred(&mut self, room: &Room, text: &str, colour: Rgb) {
         if let Some(face) = self.largest(room, text) {
             self.centred_in(face, room, text, colour);
@@ -192,7 +192,7 @@ impl Room {
     }
 }
 
-/// Part `i` of `count` of a place, from the left; all of them together are the place.
+/// Part `i` of `count` of a place, from the left; together they make up the whole place.
 fn part(room: &Room, i: u32, count: u32) -> Room {
     let edge = |i: u32| room.left + (room.width() as u32 * i / count) as i32;
     Room {
@@ -204,7 +204,7 @@ fn part(room: &Room, i: u32, count: u32) -> Room {
 
 fn words(arguments: std::fmt::Arguments<'_>) -> Words {
     let mut text = Words::new();
-    // What does not fit is left off, which cannot fail.
+    // Text that does not fit is cut off, which cannot fail.
     let _ = text.write_fmt(arguments);
     text
 }
@@ -214,7 +214,7 @@ fn arrow(canvas: &mut Canvas, room: &Room, colour: Rgb) {
     let (width, height) = (room.width(), room.height());
     let head = height / 2;
     for y in 0..height {
-        // Widths are as odd as the place's, so that each row stands in its middle.
+        // All widths have the parity of the place's, so that each row is centred.
         let row = match y < head {
             true => width * (y + 1) / head.max(1),
             false => width / 3,
@@ -225,7 +225,7 @@ fn arrow(canvas: &mut Canvas, room: &Room, colour: Rgb) {
     }
 }
 
-/// [`PATTERNS`] beside each other, in a frame.
+/// [`PATTERNS`] side by side, in a frame.
 fn patterns(canvas: &mut Canvas, room: &Room) {
     canvas.fill(room.rectangle(), WHITE);
     let room = room.within(1);

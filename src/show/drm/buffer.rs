@@ -1,7 +1,7 @@
-//! Memory that a display driver shows: a "dumb buffer", mapped into the process.
+//! Memory that a display driver scans out: a "dumb buffer", mapped into the process.
 //!
-//! When a driver goes, so may the memory behind its mapping, and a touch of ours would end the program by SIGBUS. So bytes go in
-//! through a pipe: the kernel writes them when we read, and says EFAULT instead. That costs a second copy.
+//! When a driver goes away, the memory behind its mapping may go too, and touching it would kill the program with SIGBUS. So
+//! bytes are copied through a pipe: the kernel writes them when we read, and returns EFAULT instead. That costs a second copy.
 
 use super::super::pixel::{Field, Packing};
 use super::card::Card;
@@ -12,12 +12,12 @@ use ::drm::control::framebuffer;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem;
 
-/// A pipe always takes so much at once, however little memory its user may have for pipes (pipe(7): one page).
+/// A pipe always accepts this much at once, however little pipe memory its user may have left (pipe(7): one page).
 const CHUNK_BYTES: usize = 4096;
 
 /// 5-6-5 bits, red highest: `DRM_FORMAT_RGB565`.
 pub const RGB565: Packing = fields(2, [(11, 5), (5, 6), (0, 5)]);
-/// 8 bits each in a word of 32, red highest: `DRM_FORMAT_XRGB8888`.
+/// 8 bits each in a 32-bit word, red highest: `DRM_FORMAT_XRGB8888`.
 pub const XRGB8888: Packing = fields(4, [(16, 8), (8, 8), (0, 8)]);
 
 const fn fields(bytes: usize, colours: [(u32, u32); 3]) -> Packing {
@@ -33,12 +33,12 @@ const fn fields(bytes: usize, colours: [(u32, u32); 3]) -> Packing {
     }
 }
 
-/// How a buffer's pixels are spelt.
+/// A buffer's pixel format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// 32 bits a pixel. Every driver is meant to take it.
+    /// 32 bits per pixel. Every driver is expected to support it.
     Xrgb8888,
-    /// 16 bits a pixel, for drivers of small displays.
+    /// 16 bits per pixel, for drivers of small displays.
     Rgb565,
 }
 
@@ -46,7 +46,7 @@ impl Format {
     /// In the order in which they are tried.
     pub const ALL: [Self; 2] = [Self::Xrgb8888, Self::Rgb565];
 
-    /// The spelling.
+    /// The format as a [`Packing`].
     pub fn packing(self) -> Packing {
         match self {
             Self::Xrgb8888 => XRGB8888,
@@ -54,7 +54,7 @@ impl Format {
         }
     }
 
-    /// Bits that a pixel takes.
+    /// Bits per pixel.
     pub fn bits(self) -> u32 {
         match self {
             Self::Xrgb8888 => 32,
@@ -62,7 +62,7 @@ impl Format {
         }
     }
 
-    /// Bits of a pixel that are colour.
+    /// Bits per pixel that hold colour.
     fn depth_bits(self) -> u32 {
         match self {
             Self::Xrgb8888 => 24,
@@ -78,23 +78,23 @@ impl Format {
     }
 }
 
-/// One buffer. [`Self::destroy`] gives it back; the end of the card's file does so too.
+/// One buffer. [`Self::destroy`] frees it; so does closing the card's file.
 pub struct Buffer {
-    /// By which a CRTC shows it.
+    /// The handle by which a CRTC shows it.
     pub framebuffer: framebuffer::Handle,
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     pub stride_bytes: usize,
     mapping: DumbMapping<'static>,
     dumb: DumbBuffer,
 }
 
 impl Buffer {
-    /// A black one.
+    /// Allocates a black one.
     pub fn new(card: &Card, size_px: (u32, u32), format: Format) -> io::Result<Self> {
         let mut dumb = card.create_dumb_buffer(size_px, format.code(), format.bits())?;
         let mapped = card.map_dumb_buffer(&mut dumb).map(|mapping| {
-            // SAFETY: the lifetime is that of a `PhantomData`; the mapping points to pages that are its own until it is dropped,
-            // not into the `DumbBuffer`, which is a handle that is copied about.
+            // SAFETY: the lifetime is that of a `PhantomData`; the mapping points to its own pages until it is dropped, not into
+            // the `DumbBuffer`, which is a handle that gets copied.
             unsafe { mem::transmute::<DumbMapping<'_>, DumbMapping<'static>>(mapping) }
         });
         let added = mapped.and_then(|mapping| {
@@ -109,14 +109,14 @@ impl Buffer {
                 dumb,
             }),
             Err(error) => {
-                // Nothing else has it; when even this fails, the first error is the one to report.
+                // Nothing else uses it; if even this fails, the first error is the one to report.
                 let _ = card.destroy_dumb_buffer(dumb);
                 Err(error)
             }
         }
     }
 
-    /// Its memory from byte `at` on.
+    /// Its memory, starting at byte `at`.
     pub fn memory(&mut self, at: usize) -> io::Result<&mut [u8]> {
         self.mapping.get_mut(at..).ok_or_else(|| {
             io::Error::new(
@@ -126,7 +126,7 @@ impl Buffer {
         })
     }
 
-    /// Gives it back. A card that is gone has taken it already.
+    /// Frees it. If the card is gone, it already has been.
     pub fn destroy(self, card: &Card) {
         let Self {
             framebuffer,
@@ -140,7 +140,7 @@ impl Buffer {
     }
 }
 
-/// Copies bytes to where memory may vanish.
+/// Copies bytes to memory that may vanish.
 #[derive(Debug)]
 pub struct Feed {
     reader: PipeReader,
@@ -154,10 +154,10 @@ impl Feed {
         Ok(Self { reader, writer })
     }
 
-    /// Copies `from` to the beginning of `to`, which must be as long at least.
+    /// Copies `from` to the beginning of `to`, which must be at least as long.
     ///
     /// # Errors
-    /// EFAULT when the memory is gone. The pipe holds what was not copied then, so it must not be used any more.
+    /// EFAULT if the memory is gone. The pipe then holds the rest, so it must not be used any more.
     pub fn copy(&mut self, from: &[u8], to: &mut [u8]) -> io::Result<()> {
         let to = to.get_mut(..from.len()).ok_or_else(|| {
             io::Error::new(

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where the kernel has its cards.
+/// Where the kernel lists its cards.
 const FOLDER: &str = "/dev/dri";
 
 /// An open card.
@@ -21,7 +21,7 @@ pub struct Card {
     file: File,
     /// `/dev/dri/cardN`.
     pub node: PathBuf,
-    /// The name of its driver.
+    /// The driver's name.
     pub driver: String,
 }
 
@@ -40,7 +40,7 @@ impl Card {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            // Nobody waits for an event without a limit.
+            // Nothing waits for an event without a timeout.
             .custom_flags(libc::O_NONBLOCK)
             .open(node)?;
         let mut card = Self {
@@ -52,8 +52,8 @@ impl Card {
         Ok(card)
     }
 
-    /// Asks each connector anew what is plugged in, which can take a tenth of a second where a display is. Empty for a card that
-    /// computes pictures and shows none.
+    /// Probes each connector for what is plugged in, which can take a tenth of a second for each display. Empty for a card that
+    /// renders pictures but shows none.
     pub fn connectors(&self) -> io::Result<Vec<connector::Info>> {
         let resources = match self.resource_handles() {
             Ok(resources) => resources,
@@ -66,7 +66,7 @@ impl Card {
             .collect()
     }
 
-    /// What is chosen by.
+    /// The properties used for choosing.
     pub fn port(&self, info: &connector::Info) -> Port {
         Port {
             node: self.node.display().to_string(),
@@ -76,14 +76,14 @@ impl Card {
         }
     }
 
-    /// The file in which the kernel tells whether a display is plugged into a connector.
+    /// The file in which the kernel reports whether a display is plugged into a connector.
     pub fn status_file(&self, connector: &str) -> PathBuf {
         let card = self.node.file_name().unwrap_or_default().to_string_lossy();
         PathBuf::from(format!("/sys/class/drm/{card}-{connector}/status"))
     }
 }
 
-/// The nodes of all cards, by number.
+/// The nodes of all cards, in numeric order.
 pub fn nodes() -> Vec<PathBuf> {
     // A kernel without such drivers has no such folder.
     let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
@@ -100,25 +100,25 @@ fn number(name: &str) -> Option<u32> {
     name.strip_prefix("card")?.parse().ok()
 }
 
-/// A connector of this machine, or a card that cannot be asked for its connectors; for `eyelet list displays`.
+/// A connector of this machine, or a card whose connectors cannot be queried; for `eyelet list displays`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// `/dev/dri/cardN`.
     pub path: PathBuf,
-    /// The card's driver; empty when it cannot be asked.
+    /// The card's driver; empty if it cannot be queried.
     pub driver: String,
-    /// The connector, or why the card cannot be asked.
+    /// The connector, or why the card cannot be queried.
     pub connector: Result<FoundConnector, String>,
 }
 
-/// What a connector says of itself.
+/// A connector's properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundConnector {
     /// `HDMI-A-1`.
     pub name: String,
     /// Whether a display is plugged in.
     pub state: State,
-    /// The mode that is set when the board file names none.
+    /// The mode that is used if the board file names none.
     pub mode: Option<Timing>,
 }
 

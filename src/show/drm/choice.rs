@@ -1,4 +1,4 @@
-//! Which connector of which card is drawn on, and what is said when there is none.
+//! Chooses the connector and card to draw on, and words the error if there is none.
 
 use ::drm::control::connector::State;
 use std::fmt;
@@ -10,7 +10,7 @@ pub struct Port {
     pub node: String,
     /// The card's driver, `vc4`.
     pub driver: String,
-    /// The connector as the kernel calls it, `HDMI-A-1`.
+    /// The connector's kernel name, `HDMI-A-1`.
     pub connector: String,
     /// Whether a display is plugged in.
     pub state: State,
@@ -28,7 +28,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// A state as the kernel spells it.
+/// A state in the kernel's spelling.
 pub fn word(state: State) -> &'static str {
     match state {
         State::Connected => "connected",
@@ -37,12 +37,12 @@ pub fn word(state: State) -> &'static str {
     }
 }
 
-/// The first of `ports` with a display, on a driver whose name begins with `driver`, and of the name `connector`. Some drivers
-/// cannot tell whether there is one (a Raspberry Pi's composite output); such a port is taken when it is named, or when no other one
-/// waits for a display.
+/// The first of `ports` with a display, on a driver whose name begins with `driver`, and named `connector`. Some drivers cannot
+/// detect a display (a Raspberry Pi's composite output); such a port is chosen if it is named, or if no other port could have a
+/// display.
 ///
 /// # Errors
-/// What was looked for and what there is.
+/// What was looked for and what exists.
 pub fn chosen(
     ports: &[Port],
     connector: Option<&str>,

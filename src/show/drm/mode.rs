@@ -1,26 +1,26 @@
-//! Which of a connector's modes is set.
+//! Chooses which of a connector's modes to set.
 
 use ::drm::control::{self, ModeFlags, ModeTypeFlags};
 use std::cmp::Reverse;
 use std::fmt;
 
-/// The rate that is taken where several are to be had and the board file names none: the display is drawn ten times a second.
+/// The preferred rate if several are available and the board file names none: the display is drawn ten times per second.
 const USUAL_RATE_HZ: u32 = 60;
-/// So many sizes are listed in an error.
+/// The most sizes listed in an error.
 const SIZES_TOLD: usize = 12;
 
-/// What counts of a mode.
+/// The relevant properties of a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// Columns.
     pub width_px: u32,
     /// Rows.
     pub height_px: u32,
-    /// Pictures a second, rounded.
+    /// Refresh rate in hertz, rounded.
     pub rate_hz: u32,
     /// Whether the display itself names this mode as its best.
     pub is_preferred: bool,
-    /// Whether rows come in two halves or doubled, so that a picture of a row's height flickers.
+    /// Whether the mode is interlaced or doubles rows, so that a picture one row high flickers.
     pub is_interlaced: bool,
 }
 
@@ -51,14 +51,14 @@ impl fmt::Display for Timing {
     }
 }
 
-/// What the board file says of the mode.
+/// The board file's settings for the mode.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Columns.
     pub width_px: Option<u32>,
     /// Rows.
     pub height_px: Option<u32>,
-    /// Pictures a second.
+    /// Refresh rate in hertz.
     pub rate_hz: Option<u32>,
 }
 
@@ -80,14 +80,14 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// Which of `modes` is set: of those that the board file admits one with all rows in each picture, then the display's own best,
-/// then the largest, then the one whose rate is nearest to 60 Hz.
+/// The mode to set: among those that the board file allows, first one that is neither interlaced nor doubled, then the display's
+/// preferred one, then the largest, then the one whose rate is nearest to 60 Hz.
 ///
 /// # Errors
-/// What there is, when nothing is admitted.
+/// The available modes, if none is allowed.
 pub fn chosen(modes: &[Timing], wanted: &Wanted) -> Result<usize, String> {
     let admitted = modes.iter().enumerate().filter(|(_, m)| wanted.admits(m));
-    // Of equals the first one in the driver's order, which is its own ranking.
+    // Among equals the first one in the driver's order, which is its own ranking.
     let best = admitted.min_by_key(|(_, mode)| {
         let area = u64::from(mode.width_px) * u64::from(mode.height_px);
         (
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(chosen(&modes, &Wanted::default()), Ok(2));
         modes[3].is_preferred = true;
         assert_eq!(chosen(&modes, &Wanted::default()), Ok(3));
-        // What the board file says counts more.
+        // The board file takes precedence.
         for (wanted, at) in [
             (wanted(1920, 0, 0), 2),
             (wanted(0, 1080, 0), 2),
@@ -187,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(chosen(&modes, &wanted), Ok(at), "{wanted}");
         }
-        // Of equals the first.
+        // Among equals, the first.
         assert_eq!(
             chosen(&[modes[1], modes[1]], &Wanted::default()),
             Ok(0),

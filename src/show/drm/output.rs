@@ -1,4 +1,4 @@
-//! One connector at work: a CRTC with a mode, two buffers, and the flips between them.
+//! One active connector: a CRTC with a mode, two buffers, and the flips between them.
 
 use super::buffer::{Buffer, Feed, Format};
 use super::card::Card;
@@ -11,14 +11,14 @@ use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So long a flip may take: the slowest modes show 24 pictures a second.
+/// The longest a flip may take: the slowest modes refresh at 24 Hz.
 const FLIP_LIMIT: Duration = Duration::from_secs(1);
-/// How often the end of a flip is looked for. Usually it has come long before the next picture.
+/// How often to check whether a flip has completed. Usually it has, long before the next picture.
 const FLIP_POLL: Duration = Duration::from_millis(1);
-/// How often the cable is looked at.
+/// How often to check the cable.
 const CABLE_PERIOD: Duration = Duration::from_secs(1);
 
-/// See the module. Dropping it shows again what was shown before.
+/// See the module's documentation. Dropping it restores what was shown before.
 pub struct Output {
     card: Card,
     connector: connector::Handle,
@@ -30,7 +30,7 @@ pub struct Output {
     buffers: Vec<Buffer>,
     feed: Feed,
     flipping_since: Option<Instant>,
-    /// The kernel's word on the cable, and when it was read last.
+    /// The kernel's report on the cable, and when it was last read.
     status: File,
     looked_at: Instant,
 }
@@ -40,12 +40,12 @@ pub struct Output {
 pub enum OutputError {
     /// Another program is the card's master.
     Busy(io::Error),
-    /// Anything else: what was tried, and the system's words.
+    /// Anything else: what was attempted, and the system's error text.
     Failed(&'static str, io::Error),
 }
 
 impl Output {
-    /// Becomes the card's master and shows a black picture in the first format that the driver takes.
+    /// Becomes the card's master and shows a black picture in the first format that the driver accepts.
     pub fn open(
         card: Card,
         info: &connector::Info,
@@ -54,7 +54,7 @@ impl Output {
         let failed = |what| move |error| OutputError::Failed(what, error);
         card.acquire_master_lock()
             .map_err(|error| match error.raw_os_error() {
-                // EACCES: who was never its master must be root to take it, even from nobody.
+                // EACCES: a process that has never been master must be root to become it, even if nobody else is.
                 Some(libc::EBUSY | libc::EACCES | libc::EPERM) => OutputError::Busy(error),
                 _ => OutputError::Failed("become its master", error),
             })?;
@@ -87,12 +87,13 @@ impl Output {
         Err(OutputError::Failed("set its mode", error))
     }
 
-    /// Bytes from a row of a buffer to the next.
+    /// Bytes from one row of a buffer to the next.
     pub fn stride_bytes(&self) -> usize {
         self.buffers.first().map_or(0, |buffer| buffer.stride_bytes)
     }
 
-    /// Whether the display is plugged in still. Looks once a second, at what the kernel knows: no display is asked, nothing waits.
+    /// Whether the display is still plugged in. Checks once a second, using what the kernel knows: no display is probed, nothing
+    /// blocks.
     pub fn is_plugged(&mut self, now: Instant) -> io::Result<bool> {
         if now.duration_since(self.looked_at) < CABLE_PERIOD {
             return Ok(true);
@@ -100,7 +101,7 @@ impl Output {
         self.looked_at = now;
         let mut word = [0; 32];
         let length = self.status.read_at(&mut word, 0)?;
-        // "unknown" is what a driver says that cannot tell.
+        // "unknown" means that the driver cannot tell.
         Ok(!word[..length].starts_with(b"disconnected"))
     }
 
@@ -174,7 +175,7 @@ impl Screen for Output {
                 self.flipping_since = Some(Instant::now());
                 Ok(())
             }
-            // A driver without page flips, or a CRTC that somebody has switched off: setting it does the same, and waits.
+            // The driver has no page flips, or somebody has switched the CRTC off: setting the mode does the same, and waits.
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -190,8 +191,8 @@ impl Screen for Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // The picture before us, a console as a rule. Nothing is to be done when it cannot be shown: the end of the card's file
-        // switches our own off and gives the mastery back.
+        // Restores the previous picture, usually a console. If that fails, nothing needs doing: closing the card's file turns
+        // ours off and gives up mastership.
         if let Some(former) = &self.former
             && former.mode().is_some()
             && former.framebuffer().is_some()
@@ -207,7 +208,7 @@ impl Drop for Output {
     }
 }
 
-/// The CRTC that drives the connector now; else one that can and drives nothing; else one that can.
+/// The CRTC that drives the connector now; otherwise one that could and is idle; otherwise any that could.
 fn crtc_for(card: &Card, info: &connector::Info) -> io::Result<crtc::Handle> {
     if let Some(encoder) = info.current_encoder()
         && let Some(crtc) = card.get_encoder(encoder)?.crtc()

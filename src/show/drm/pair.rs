@@ -1,49 +1,49 @@
-//! Two buffers of which one is shown while the other is drawn on: a picture is never seen half drawn.
+//! Two buffers, one shown while the other is drawn on: a half-drawn picture is never visible.
 //!
-//! The canvas is kept as it was pushed last, and for each row how many of the two buffers still lack it. So one copy serves both
-//! buffers, and a row is written to each of them once when it changes.
+//! The canvas is kept as last pushed, with, for each row, the number of buffers that still lack it. So one copy serves both
+//! buffers, and a changed row is written once to each of them.
 
 use super::super::canvas::{Canvas, Orientation};
 use super::super::pixel::Packing;
 use super::super::shadow::{Grid, Shadow};
 use std::io;
 
-/// What shows one of two buffers.
+/// A screen that shows one of two buffers.
 pub trait Screen {
-    /// Writes `bytes` into buffer `buffer` (0 or 1) from its byte `at` on.
+    /// Writes `bytes` into buffer `buffer` (0 or 1), starting at its byte `at`.
     ///
     /// # Errors
-    /// Those of the device; what the buffer holds is not known then.
+    /// Those of the device; what the buffer holds is then unknown.
     fn put(&mut self, buffer: usize, bytes: &[u8], at: usize) -> io::Result<()>;
 
-    /// Waits until the buffer that was shown before the last [`Self::flip`] is free to be drawn on.
+    /// Waits until the buffer that was shown before the last [`Self::flip`] may be drawn on.
     ///
     /// # Errors
-    /// Those of the device; one of kind `TimedOut` when it does not come.
+    /// Those of the device; one of kind `TimedOut` if it does not become free.
     fn wait(&mut self) -> io::Result<()>;
 
-    /// Shows `buffer` from the next picture on.
+    /// Shows `buffer` from the next refresh on.
     ///
     /// # Errors
     /// Those of the device.
     fn flip(&mut self, buffer: usize) -> io::Result<()>;
 }
 
-/// See the module.
+/// See the module's documentation.
 #[derive(Debug)]
 pub struct Pair {
     shadow: Shadow,
     stride_bytes: usize,
-    /// The buffer that is shown.
+    /// The buffer being shown.
     front: usize,
-    /// For each row, how many of the buffers do not have it as it is in the shadow.
+    /// For each row, how many buffers lack its current contents.
     lacking: Box<[u8]>,
-    /// Whether the shadow and the buffers are known to belong together.
+    /// Whether the shadow is known to match the buffers.
     is_known: bool,
 }
 
 impl Pair {
-    /// For two buffers of this size, of which buffer 0 is shown. What is in them is not known.
+    /// For two buffers of this size, of which buffer 0 is shown. Their contents are unknown.
     pub fn new(
         size_px: (u32, u32),
         stride_bytes: usize,
@@ -63,10 +63,10 @@ impl Pair {
         }
     }
 
-    /// Shows `canvas`. A canvas that is as the one before is neither written nor flipped to.
+    /// Shows `canvas`. If it equals the previous one, nothing is written or flipped.
     ///
     /// # Errors
-    /// The first one of `screen`. The next push writes everything anew.
+    /// The first one from `screen`. The next push then writes everything.
     pub fn push(&mut self, canvas: &Canvas, screen: &mut impl Screen) -> io::Result<()> {
         let whole = !self.is_known;
         let mut is_changed = false;
@@ -89,7 +89,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Writes the rows that `buffer` lacks, neighbours together.
+    /// Writes the rows that `buffer` lacks, merging neighbours.
     fn write(&mut self, buffer: usize, screen: &mut impl Screen) -> io::Result<()> {
         let mut top = 0;
         while let Some(skipped) = self.lacking[top..].iter().position(|lacks| *lacks > 0) {
@@ -123,11 +123,11 @@ mod tests {
     use super::*;
     use crate::show::Depth;
 
-    /// Two buffers, and how they are used.
+    /// Two buffers, and a record of their use.
     struct Fake {
         buffers: [Vec<u8>; 2],
         shown: usize,
-        /// A flip whose end was not waited for.
+        /// A flip that has not been waited for.
         is_flipping: bool,
         put_bytes: usize,
         flips: usize,
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    /// What the shown buffer must hold: the whole canvas, and `padding` behind each row as it was.
+    /// What the shown buffer must hold: the whole canvas, with `padding` after each row unchanged.
     fn assert_shows(fake: &Fake, canvas: &Canvas, packing: Packing, orientation: Orientation) {
         let (width_px, height_px) = orientation
             .rotation

@@ -1,4 +1,4 @@
-//! `[display.epaper]`: what a board file says of such a panel.
+//! `[display.epaper]`: the board file's settings for such a panel.
 
 use super::EpaperDisplay;
 use crate::data_roots::Base;
@@ -10,7 +10,7 @@ use crate::show::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind
 use crate::toml_file::{Table, Word};
 use std::fmt;
 
-/// See the module.
+/// See the module's documentation.
 pub const KIND: Kind = Kind {
     name: "epaper",
     read: |table, _: Base<'_>| config(table).map(DisplayConfig::Epaper),
@@ -19,31 +19,31 @@ pub const KIND: Kind = Kind {
 /// `[display.epaper]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpaperConfig {
-    /// Which module it is.
+    /// The module type.
     pub panel: EpaperPanel,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
     /// Swap left and right of the panel (after the rotation).
     pub mirror: bool,
-    /// White letters on black ground.
+    /// White letters on a black background.
     pub invert: bool,
-    /// After so many partial refreshes comes a full one, which takes away what they leave behind.
+    /// After this many partial refreshes comes a full one, which removes their ghosting.
     pub full_every: u32,
-    /// How it is connected.
+    /// SPI connection.
     pub link: SpiLink,
     /// The line of its reset pin.
     pub reset_gpio: u32,
-    /// The line by which it says that it is busy.
+    /// The line of its busy pin.
     pub busy_gpio: u32,
-    /// The line that switches its supply on, where it has one.
+    /// The line that switches its supply on, if it has one.
     pub power_gpio: Option<u32>,
-    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    /// The GPIO chip of all lines: a path or a label; `None` is the one for the board's header.
     pub gpio_chip: Option<String>,
-    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    /// Exit with an error if it cannot be opened; otherwise continue with only the serial log.
     pub required: bool,
 }
 
-/// A module of Waveshare's, all with an SSD1680 or one like it.
+/// A Waveshare module; all have an SSD1680 or a compatible controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EpaperPanel {
     /// 2.13", 122 x 250, V3.
@@ -63,7 +63,7 @@ impl Word for EpaperPanel {
 }
 
 impl EpaperPanel {
-    /// Columns (sources) and rows (gates), standing.
+    /// Columns (sources) and rows (gates), in portrait orientation.
     pub fn size_px(self) -> (u32, u32) {
         match self {
             Self::Waveshare2in13V3 | Self::Waveshare2in13V4 => (122, 250),

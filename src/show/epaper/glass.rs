@@ -1,4 +1,4 @@
-//! Played e-paper: takes the SSD1680's commands, keeps both of its memories, and changes the paper as its waveforms would.
+//! Simulated e-paper: accepts the SSD1680's commands, keeps both of its memories, and changes the paper as its waveforms would.
 
 use super::*;
 use crate::show::EpaperPanel;
@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Played {
     width_bytes: usize,
     rows: usize,
-    /// What is to be shown, and what is (0x24, 0x26).
+    /// The new picture and the current one (0x24, 0x26).
     memories: [Vec<u8>; 2],
-    /// After a partial refresh the controller swaps them, as some are set to.
+    /// After a partial refresh the controller swaps them, as some are configured to.
     pub swaps: bool,
     pub paper: Vec<u8>,
-    /// Whether the controller has a waveform built in for full and for partial refreshes.
+    /// Whether the controller has built-in waveforms for full and for partial refreshes.
     built_in: [bool; 2],
     command: u8,
     parameters: Vec<u8>,
@@ -24,7 +24,7 @@ pub(super) struct Played {
     y_range: (usize, usize),
     at: (usize, usize),
     pub waveform: Vec<u8>,
-    /// The last refresh's steps, and how many of each kind there were.
+    /// The steps of the last refresh, and the number of refreshes of each kind.
     steps: u8,
     pub full_count: usize,
     pub partial_count: usize,
@@ -82,7 +82,7 @@ impl Paper {
         self.display_with(config, Box::new(NoDelay))
     }
 
-    /// The same, which waits by `delay`.
+    /// The same, waiting with `delay`.
     pub fn display_with(
         &self,
         config: &EpaperConfig,
@@ -98,7 +98,7 @@ impl Paper {
         EpaperDisplay::wired(config, wiring, Box::new(self.clone()), power, None)
     }
 
-    /// The paper shows `canvas`, turned as `config` says, pixel for pixel.
+    /// The paper shows `canvas`, oriented as `config` says, pixel for pixel.
     pub fn assert_shows(&self, config: &EpaperConfig, canvas: &Canvas) {
         let orientation = Orientation {
             rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
@@ -153,7 +153,7 @@ impl Played {
         }
     }
 
-    /// What the steps of 0x22 do.
+    /// Simulates the steps of 0x22.
     fn refresh(&mut self) {
         if self.is_absent {
             return;
@@ -166,7 +166,7 @@ impl Played {
             self.waveform.clear();
         } else {
             assert_eq!(self.waveform.len(), 153);
-            // A full one drives a black pixel that stays black from the beginning on.
+            // A full one drives even a pixel that stays black, from the beginning.
             assert_eq!(self.waveform[0] == 0, is_partial, "the other waveform");
         }
         if !is_partial {
@@ -217,7 +217,7 @@ impl Wire for Paper {
 }
 
 impl Input for Paper {
-    /// Seen once, then over, unless it is stuck.
+    /// Busy when first polled, then not, unless it is stuck.
     fn is_high(&mut self) -> io::Result<bool> {
         let mut played = self.played();
         let was_busy = played.is_busy;

@@ -1,8 +1,9 @@
-//! The SSD1680, controller of e-paper: two memories (what is to be shown, and what is), and waveforms that turn one into the other.
-//! Commands: as Zephyr's `ssd16xx_regs.h` names them. Values: those of Waveshare's examples (`epd2in13_V3.py`, `epd2in13_V4.py`,
-//! `EPD_2in9_V2.c` in waveshareteam/e-Paper), and where they differ from module to module it is said.
+//! The SSD1680, an e-paper controller: two memories (the new picture and the current one), and waveforms that change one into the
+//! other. Commands are named as in Zephyr's `ssd16xx_regs.h`. Values are those of Waveshare's examples (`epd2in13_V3.py`,
+//! `epd2in13_V4.py`, `EPD_2in9_V2.c` in waveshareteam/e-Paper); differences between modules are noted.
 //!
-//! A refresh is started here and runs by itself; the busy pin tells when it is over. Nothing here waits for it but [`Ssd1680::settle`].
+//! A refresh is started here and runs by itself; the busy pin shows when it is over. Nothing here waits for it except
+//! [`Ssd1680::settle`].
 
 use crate::show::EpaperPanel;
 use crate::show::bus::{Input, Wiring};
@@ -30,27 +31,27 @@ const Y_RANGE: u8 = 0x45;
 const X_ADDRESS: u8 = 0x4e;
 const Y_ADDRESS: u8 = 0x4f;
 
-/// The parts of a refresh, bits of the parameter of [`UPDATE_CONTROL_2`] (`SSD16XX_CTRL2_` and `SSD16XX_GEN2_CTRL2_` in Zephyr).
+/// The steps of a refresh: bits of the parameter of [`UPDATE_CONTROL_2`] (`SSD16XX_CTRL2_` and `SSD16XX_GEN2_CTRL2_` in Zephyr).
 mod step {
     pub const CLOCK_AND_ANALOG_ON: u8 = 0xc0;
-    /// Temperature, then the built-in waveform for it.
+    /// Read the temperature, then load the built-in waveform for it.
     pub const LOAD_WAVEFORM: u8 = 0x30;
-    /// Mode 2: what is on the paper decides how a pixel is driven.
+    /// Mode 2: how a pixel is driven depends on what is on the paper.
     pub const MODE_2: u8 = 0x08;
     pub const SHOW: u8 = 0x04;
     pub const CLOCK_AND_ANALOG_OFF: u8 = 0x03;
 }
 
-/// How the picture is brought to the paper.
+/// The kinds of refresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refresh {
-    /// All pixels, through black and white: 2 to 4 s of flicker, and nothing is left of the old picture.
+    /// All pixels, through black and white: 2 to 4 s of flicker, and no trace of the old picture.
     Full,
-    /// Pixels that change: 0.3 to 0.8 s, with a shadow of the old picture.
+    /// Only pixels that change: 0.3 to 0.8 s, with ghosting of the old picture.
     Partial,
 }
 
-/// The controller, and what is wired to it.
+/// The controller and its wiring.
 pub struct Ssd1680 {
     wiring: Wiring,
     busy: Box<dyn Input>,
@@ -58,7 +59,7 @@ pub struct Ssd1680 {
 }
 
 impl Ssd1680 {
-    /// A controller that is not set up yet.
+    /// A controller that has not been set up.
     pub fn new(wiring: Wiring, busy: Box<dyn Input>, panel: EpaperPanel) -> Self {
         Self {
             wiring,
@@ -70,7 +71,7 @@ impl Ssd1680 {
     /// Resets it and sets it up.
     ///
     /// # Errors
-    /// Those of the bus; it says that it is busy for a second after a reset.
+    /// Those of the bus; it stays busy for more than a second after a reset.
     pub fn set_up(&mut self) -> io::Result<()> {
         self.wiring.reset(20)?;
         self.settle(Duration::from_secs(1))?;
@@ -81,9 +82,9 @@ impl Ssd1680 {
         self.send(DRIVER_OUTPUT, &[low, high, 0])?;
         // Both addresses count up.
         self.send(DATA_ENTRY, &[0x03])?;
-        // As Waveshare sets it for all three modules.
+        // As in Waveshare's examples for all three modules.
         self.send(UPDATE_CONTROL_1, &[0x00, 0x80])?;
-        // The built-in one.
+        // The built-in sensor.
         self.send(TEMPERATURE_SENSOR, &[0x80])
     }
 
@@ -91,7 +92,7 @@ impl Ssd1680 {
         (self.panel.size_px().1 - 1) as u16
     }
 
-    /// Whether it is at work.
+    /// Whether it is busy.
     ///
     /// # Errors
     /// Those of the GPIO chip.
@@ -102,7 +103,7 @@ impl Ssd1680 {
     /// Waits until it is not busy.
     ///
     /// # Errors
-    /// It is busy for longer than `limit`.
+    /// It stays busy for longer than `limit`.
     pub fn settle(&mut self, limit: Duration) -> io::Result<()> {
         const STEP_MS: u32 = 10;
         for _ in 0..=limit.as_millis() / u128::from(STEP_MS) {
@@ -113,17 +114,18 @@ impl Ssd1680 {
         }
         Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("it says that it is busy for {} s", limit.as_secs()),
+            format!("it stays busy for {} s", limit.as_secs()),
         ))
     }
 
-    /// Starts to bring `new` to the paper, which shows `old`. Rows of whole bytes, the left pixel highest, white is 1.
+    /// Starts changing the paper from `old` to `new`. Rows of whole bytes, the leftmost pixel in the highest bit, white is 1.
     ///
-    /// Both memories are written each time, so it does not matter what the controller makes of them in a refresh. Waveshare's example
-    /// for the V4 module leaves the old one alone, and old pictures shine through (waveshareteam/e-Paper, pull request 416).
+    /// Both memories are written each time, so it does not matter what the controller does with them during a refresh.
+    /// Waveshare's example for the V4 module leaves the old one alone, and old pictures shine through (waveshareteam/e-Paper,
+    /// pull request 416).
     ///
     /// # Errors
-    /// Those of the bus; the controller does not say that it is busy then.
+    /// Those of the bus; the controller does not become busy.
     pub fn start(&mut self, old: &[u8], new: &[u8], refresh: Refresh) -> io::Result<()> {
         let mut steps = step::CLOCK_AND_ANALOG_ON | step::SHOW | step::CLOCK_AND_ANALOG_OFF;
         match refresh {
@@ -144,7 +146,7 @@ impl Ssd1680 {
         self.write_memory(WRITE_NEW, new)?;
         self.send(UPDATE_CONTROL_2, &[steps])?;
         self.send(ACTIVATE, &[])?;
-        // A refresh takes 100 ms and more: one that is not seen is none.
+        // A refresh takes at least 100 ms: if busy is never seen, there was none.
         for _ in 0..50 {
             if self.busy.is_high()? {
                 return Ok(());
@@ -156,7 +158,7 @@ impl Ssd1680 {
         ))
     }
 
-    /// Nothing is heard until the next reset, and nothing but the picture kept.
+    /// Enters deep sleep: it ignores everything until the next reset, and only the picture is kept.
     ///
     /// # Errors
     /// Those of the bus.
@@ -182,9 +184,9 @@ impl Ssd1680 {
         self.send(command, rows)
     }
 
-    /// The waveform that must be sent for a refresh; `None` is the one that the controller has built in.
+    /// The waveform that must be sent for a refresh; `None` means the controller's built-in one.
     ///
-    /// Waveshare sends both to its 2.13" V3, and none to its V4. Its 2.9" V2 has none built in for partial refreshes (GxEPD2,
+    /// Waveshare sends both to its 2.13" V3, and none to its V4. Its 2.9" V2 has no built-in one for partial refreshes (GxEPD2,
     /// `GxEPD2_290_T94_V2`, which uses the built-in one for full refreshes).
     fn waveform(&self, refresh: Refresh) -> Option<&'static [u8; WAVEFORM_BYTES]> {
         match (self.panel, refresh) {
@@ -197,7 +199,7 @@ impl Ssd1680 {
         }
     }
 
-    /// Sends a waveform, with the voltages that Waveshare sets for it.
+    /// Sends a waveform with its voltages from Waveshare's examples.
     fn load_waveform(&mut self, waveform: &[u8]) -> io::Result<()> {
         let second_high = match self.panel {
             EpaperPanel::Waveshare2in9V2 => 0xb0,
@@ -220,9 +222,9 @@ type Phases = [u8; 3];
 /// A group's lengths in frames: phases A and B, -, phases C and D, -, repeats.
 type Lengths = [u8; 7];
 
-/// A waveform as Waveshare's examples have them: for each change of a pixel (stays black, to white, to black, stays white) and for the
-/// common electrode, which rests, 12 groups of phases; then each group's lengths; then the frame rates. No more than the first groups
-/// are used.
+/// A waveform in the layout of Waveshare's examples: for each pixel transition (stays black, to white, to black, stays white) and
+/// for the common electrode, which rests, 12 groups of phases; then each group's lengths; then the frame rates. Only the first
+/// groups are used.
 const fn waveform(changes: [Phases; 4], lengths: [Lengths; 4]) -> [u8; WAVEFORM_BYTES] {
     const LENGTHS: usize = 5 * GROUPS;
     const RATES: usize = LENGTHS + 7 * GROUPS;
@@ -250,7 +252,7 @@ const fn frames(first: u8) -> Lengths {
     [first, 0, 0, 0, 0, 0, 0]
 }
 
-/// A pixel that changes is driven first, then each for one frame, so that none fades; at the end all rest.
+/// A changing pixel is driven first, then every pixel for one frame, so that none fades; at the end all rest.
 const PARTIAL: [Phases; 4] = [[0, 0x40, 0], [0x80, 0x80, 0], [0x40, 0x40, 0], [0, 0x80, 0]];
 
 /// `lut_partial_update` of `epd2in13_V3.py`.

@@ -1,4 +1,4 @@
-//! E-paper on a played panel.
+//! E-paper on a simulated panel.
 
 use super::glass::Paper;
 use super::*;
@@ -67,7 +67,7 @@ fn what_did_not_change_costs_no_byte() {
     assert_eq!(cost(0), 0);
     let change = cost(1);
     println!("122x250: {first} bytes for the first class, {change} for another, 0 for the same");
-    // Two memories of 16 bytes a row, and few commands.
+    // Two memories of 16 bytes per row, and a few commands.
     assert!((8000..8100).contains(&change), "{change}");
     paper.assert_shows(&config, display.painter.canvas());
 }
@@ -143,7 +143,7 @@ fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
     };
     show(0);
     wait_for("no refresh", &|| counts() == (1, 0));
-    // Nobody comes after the last one.
+    // Nothing follows the last one.
     let shown: Vec<bool> = (1..=3).map(show).collect();
     assert_eq!(shown, [false; 3], "its refresh is not over");
     paper.played().is_stuck = false;
@@ -176,7 +176,7 @@ fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
     paper.assert_shows(&config, &canvas);
     assert!(paper.played().is_asleep);
 
-    // One that never showed anything leaves the paper alone.
+    // A display that never showed anything leaves the paper alone.
     paper.played().has_power = true;
     drop(paper.display(&config).unwrap());
     paper.assert_shows(&config, &canvas);
@@ -202,10 +202,7 @@ fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
     show_class(&mut display, 0);
     paper.played().is_stuck = true;
     let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
-    assert!(
-        error.contains("it says that it is busy for 10 s"),
-        "{error}"
-    );
+    assert!(error.contains("it stays busy for 10 s"), "{error}");
     let began = Instant::now();
     drop(display);
     assert!(began.elapsed() < Duration::from_secs(1));
@@ -213,5 +210,5 @@ fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
     // From the beginning.
     paper.played().has_power = true;
     let error = paper.display(&config).err().unwrap().to_string();
-    assert!(error.contains("it says that it is busy for 1 s"), "{error}");
+    assert!(error.contains("it stays busy for 1 s"), "{error}");
 }

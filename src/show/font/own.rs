@@ -1,8 +1,8 @@
-//! A font file of the board's own (`font` of `[display]`): what it has of the labels' letters is read out at start.
+//! The board's own font file (`font` of `[display]`): the letters that the labels need are extracted at start.
 //!
-//! Fonts with Chinese letters have some ten megabytes, of which a model's labels need some kilobytes. So the file is read and
-//! parsed once; the outlines of the letters that are wanted are kept, and the file is let go. What is drawn later was checked
-//! then. A file may be anything: its length, the time that it takes, and the outlines are bounded.
+//! Fonts with Chinese letters have tens of megabytes, of which a model's labels need a few kilobytes. So the file is read and
+//! parsed once; the outlines of the needed letters are kept, and the file is dropped. Everything drawn later was checked then. A
+//! file may contain anything: its length, the processing time, and the outlines are bounded.
 
 use super::{OUTLINE_ABOVE, OUTLINE_BELOW, is_shipped, needs_shaping};
 use crate::{guard, limits, named};
@@ -11,17 +11,17 @@ use std::path::Path;
 use std::time::Duration;
 use ttf_parser::{FaceParsingError, OutlineBuilder};
 
-/// Time of the processor for reading the letters out. A thousand letters of a sound font take a tenth of a second; outlines that
-/// are made of each other without end would take for ever.
+/// CPU time for extracting the letters. A thousand letters of a valid font take a tenth of a second; outlines that refer to each
+/// other endlessly would take for ever.
 const TIME: Duration = Duration::from_secs(20);
-/// Pieces of one letter's outline: the most intricate Chinese letters have some 400.
+/// Segments in one letter's outline: the most intricate Chinese letters have about 400.
 const LETTER_PIECES: usize = 4000;
-/// Pieces of all letters, 14 bytes each.
+/// Segments of all letters, 14 bytes each.
 const ALL_PIECES: usize = 400_000;
-/// A letter that is larger than this, in ems, is none.
+/// A letter larger than this, in ems, is rejected.
 const LARGEST_EM: f32 = 2.0;
 
-/// A piece of an outline, in the font's units, y up.
+/// A segment of an outline, in font units, y up.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Piece {
     Move([i16; 2]),
@@ -34,20 +34,20 @@ pub(super) enum Piece {
 /// One letter.
 #[derive(Debug, Clone)]
 pub(super) struct Letter {
-    /// To the next letter, in ems.
+    /// Advance to the next letter, in ems.
     pub advance_em: f32,
-    /// Its ink, in units: left, bottom, right, top; none of a space.
+    /// Its ink, in units: left, bottom, right, top; `None` for a space.
     pub ink: Option<[i16; 4]>,
     pub pieces: Vec<Piece>,
 }
 
-/// The letters of a font file that the shipped font lacks and the labels need.
+/// The letters of a font file that the labels need and the shipped font lacks.
 #[derive(Debug)]
 pub struct Letters {
     letters: Vec<(char, Letter)>,
     pub(super) units_per_em: f32,
-    /// How far the highest letter reaches above the baseline, and the lowest below it, in ems; at least as far as letters
-    /// without accents.
+    /// How far the highest letter reaches above the baseline, and the lowest below it, in ems; at least as far as unaccented
+    /// letters.
     pub(super) above_em: f32,
     pub(super) below_em: f32,
     /// The widest ink, in ems.
@@ -55,8 +55,8 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Reads out of the font file at `path` those of the `wanted` letters that the shipped font lacks. Those that the file lacks
-    /// too are simply not there.
+    /// Extracts from the font file at `path` those of the `wanted` letters that the shipped font lacks. Letters that the file
+    /// lacks too are omitted.
     ///
     /// # Errors
     /// Why the file cannot be used.
@@ -66,7 +66,7 @@ impl Letters {
         Self::of_bytes(bytes, wanted, TIME)
     }
 
-    /// The same from the bytes of a file, within this time of the processor.
+    /// The same from a file's bytes, within this much CPU time.
     pub(super) fn of_bytes(
         bytes: Vec<u8>,
         wanted: impl IntoIterator<Item = char>,
@@ -78,10 +78,10 @@ impl Letters {
             .collect();
         guard::run(time, move || parsed(&bytes, &wanted)).map_err(|why| match why {
             guard::GivenUp::Late => format!(
-                "is no sound font: its outlines take more than {} seconds of the processor's time",
+                "is not a valid font: its outlines take more than {} seconds of CPU time",
                 time.as_secs()
             ),
-            guard::GivenUp::Panicked => "is no sound font: its parser panicked on it".to_owned(),
+            guard::GivenUp::Panicked => "is not a valid font: its parser panicked on it".to_owned(),
             guard::GivenUp::NoThread(error) => format!("cannot be read: no thread for it: {error}"),
         })?
     }
@@ -91,7 +91,7 @@ impl Letters {
         at.ok().map(|at| &self.letters[at].1)
     }
 
-    /// How many letters were taken.
+    /// The number of letters extracted.
     pub fn count(&self) -> usize {
         self.letters.len()
     }
@@ -100,11 +100,11 @@ impl Letters {
 fn parsed(bytes: &[u8], wanted: &BTreeSet<char>) -> Result<Letters, String> {
     if !is_collection_sound(bytes) {
         return Err(
-            "is no sound font: the collection names more fonts than the file has room for"
+            "is not a valid font: the collection names more fonts than the file has room for"
                 .to_owned(),
         );
     }
-    // Of a collection (.ttc) the first font.
+    // The first font of a collection (.ttc).
     let face = ttf_parser::Face::parse(bytes, 0).map_err(|error| unusable(bytes, error))?;
     let tables = face.tables();
     let is_outlined = tables.glyf.is_some() || tables.cff.is_some();
@@ -146,12 +146,13 @@ fn parsed(bytes: &[u8], wanted: &BTreeSet<char>) -> Result<Letters, String> {
     })
 }
 
-/// Whether the list of a collection's fonts lies in the file, which the parser takes for granted. True of what is no collection.
+/// Whether a collection's list of fonts is inside the file, which the parser takes for granted. True for files that are no
+/// collection.
 fn is_collection_sound(bytes: &[u8]) -> bool {
     let Some(rest) = bytes.strip_prefix(b"ttcf") else {
         return true;
     };
-    // After the tag: version, number of fonts, where each begins.
+    // After the tag: version, number of fonts, offset of each.
     let count = rest.get(4..8).and_then(|field| field.try_into().ok());
     count.is_some_and(|field| u64::from(u32::from_be_bytes(field)) * 4 <= rest.len() as u64)
 }
@@ -164,11 +165,11 @@ fn unusable(bytes: &[u8], error: FaceParsingError) -> String {
         _ if matches!(error, FaceParsingError::UnknownMagic) => {
             "is no TrueType or OpenType font (.ttf, .otf, .ttc)".to_owned()
         }
-        _ => format!("is no sound font: {error}"),
+        _ => format!("is not a valid font: {error}"),
     }
 }
 
-/// The font's letter for `c`; none when it has none, or one that cannot be drawn.
+/// The font's letter for `c`; `None` if it has none, or one that cannot be drawn.
 fn letter(face: &ttf_parser::Face<'_>, c: char) -> Option<Letter> {
     let id = face.glyph_index(c).filter(|id| id.0 != 0)?;
     let em = f32::from(face.units_per_em());
@@ -194,7 +195,7 @@ fn letter(face: &ttf_parser::Face<'_>, c: char) -> Option<Letter> {
     })
 }
 
-/// Keeps an outline, as far as it is one.
+/// Collects an outline while it stays valid.
 #[derive(Default)]
 struct Outline {
     pieces: Vec<Piece>,
@@ -247,8 +248,8 @@ impl OutlineBuilder for Outline {
 }
 
 impl Letters {
-    /// The em in which the letters fill a line as the shipped font's do, for one of these parts above and below the baseline:
-    /// as large as the shipped font's em, `em_px`, unless a letter would leave the line.
+    /// The em at which the letters fill a line as the shipped font's do, for one of these parts above and below the baseline: as
+    /// large as the shipped font's em, `em_px`, unless a letter would leave the line.
     pub(super) fn em_px(&self, em_px: f32, above_px: f32, below_px: f32) -> f32 {
         em_px
             .min(above_px / self.above_em.min(OUTLINE_ABOVE * 1.5))

@@ -1,5 +1,5 @@
-//! The bitmap fonts: embedded-graphics' fonts of eight sizes, each size for eight sets of letters that overlap. A letter is taken
-//! from the first set that has it.
+//! The bitmap fonts: embedded-graphics' fonts in eight sizes, each with eight overlapping sets of letters. A letter is taken from
+//! the first set that has it.
 
 use embedded_graphics::mono_font::mapping::{self, StrGlyphMapping};
 use embedded_graphics::mono_font::{
@@ -8,10 +8,10 @@ use embedded_graphics::mono_font::{
 };
 use std::sync::LazyLock;
 
-/// How many sizes there are.
+/// Number of sizes.
 pub(super) const SIZES: usize = 8;
 
-/// One set of letters, smallest size first; bold where there is a bold one.
+/// One set of letters, smallest size first; bold if available.
 struct Set {
     letters: &'static StrGlyphMapping<'static>,
     fonts: [&'static MonoFont<'static>; SIZES],
@@ -35,8 +35,8 @@ macro_rules! set {
     };
 }
 
-/// Western, Central, Southern and Northern Europe, Cyrillic, Greek, Celtic, Romanian. The other parts of ISO 8859 have no letter
-/// of Europe that these lack.
+/// Western, Central, Southern and Northern Europe, Cyrillic, Greek, Celtic, Romanian. The other parts of ISO 8859 add no European
+/// letter.
 static SETS: [Set; 8] = [
     set!(iso_8859_1, ISO_8859_1),
     set!(iso_8859_2, ISO_8859_2),
@@ -48,7 +48,7 @@ static SETS: [Set; 8] = [
     set!(iso_8859_16, ISO_8859_16),
 ];
 
-/// Which set each letter comes from, sorted by letter.
+/// The set of each letter, sorted by letter.
 static INDEX: LazyLock<Vec<(char, usize)>> = LazyLock::new(|| {
     let sets = SETS.iter().enumerate();
     let mut all: Vec<_> = sets
@@ -59,7 +59,7 @@ static INDEX: LazyLock<Vec<(char, usize)>> = LazyLock::new(|| {
     all
 });
 
-/// Makes the index now, so that no drawing has to.
+/// Builds the index now, so that no drawing has to.
 pub(super) fn prepare() {
     LazyLock::force(&INDEX);
 }
@@ -69,7 +69,7 @@ pub(super) fn height_px(size: usize) -> u32 {
     SETS[0].fonts[size].character_size.height
 }
 
-/// The font that has the letter in this size, and which of its glyphs it is.
+/// The font that has the letter in this size, and the index of its glyph.
 pub(super) fn glyph(c: char, size: usize) -> Option<(&'static MonoFont<'static>, u32)> {
     let at = INDEX.binary_search_by_key(&c, |(letter, _)| *letter).ok()?;
     let font = SETS[INDEX[at].1].fonts[size];

@@ -1,4 +1,4 @@
-//! An outline at one size: placed on the baseline, pressed into its line, drawn.
+//! An outline at one size: placed on the baseline, compressed to its line, drawn.
 
 use super::own::{Letter, Letters, Piece};
 use super::{Ink, ROBOTO};
@@ -18,9 +18,9 @@ pub(super) struct Room {
 pub(super) struct Shape {
     outline: Outline,
     pub advance_px: f32,
-    /// Pixels a unit.
+    /// Pixels per unit.
     scale: f32,
-    /// The ink in units, y up: left, bottom, right, top; none of a space.
+    /// The ink in units, y up: left, bottom, right, top; `None` for a space.
     ink: Option<[i16; 4]>,
     pub room: Room,
 }
@@ -87,11 +87,11 @@ impl Shape {
         ink: Ink,
     ) {
         let Some(bounds) = self.ink else {
-            return; // a space
+            return; // A space.
         };
         let [ink_left, ink_bottom, ink_right, ink_top] =
             bounds.map(|units| f32::from(units) * self.scale);
-        // By how much what is above the baseline, or below it, has to be lower.
+        // The factors by which the parts above and below the baseline must shrink.
         let pressed = |ink: f32, room: f32| if ink > room { room / ink } else { 1.0 };
         let up = pressed(ink_top, self.room.above_px);
         let down = pressed(-ink_bottom, self.room.below_px);
@@ -124,7 +124,7 @@ impl Shape {
 struct Scaled<'a> {
     raster: &'a mut Raster,
     scale: f32,
-    /// Factors on what is above the baseline, and below it.
+    /// Factors for the parts above and below the baseline.
     up: f32,
     down: f32,
     x: f32,

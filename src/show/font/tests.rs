@@ -1,4 +1,4 @@
-//! Every letter at every size stays in its line; no font file does harm.
+//! Every letter at every size stays in its line; no font file causes harm.
 
 use super::*;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn a_face_is_no_higher_than_its_room() {
     }
 }
 
-/// Of all sizes every 7th, and of all letters every 5th, from another one on each time.
+/// Of all sizes every 7th, and of all letters every 5th, starting at a different one each time.
 #[test]
 fn every_glyph_stays_in_its_line_and_near_its_advance() {
     let mut pen = Pen::new(200, None);
@@ -51,7 +51,7 @@ fn every_glyph_stays_in_its_line_and_near_its_advance() {
             for at in all.points() {
                 let ink = canvas.pixel(at.x as u32, at.y as u32)[0];
                 inked += u32::from(ink > 0);
-                // An overhang is a fraction of a pixel to the left ('j') and right ('f') of the advance.
+                // An overhang to the left ('j') or right ('f') of the advance is a fraction of a pixel.
                 let overhang = line_px / 8 + 1;
                 let inside = (20..20 + line_px).contains(&at.y)
                     && (20 - overhang..=width as i32 - 20 + overhang).contains(&at.x);
@@ -99,13 +99,13 @@ fn fixture(name: &str) -> Vec<u8> {
 const CHINESE: &str = "埃及猫虎斑金毛寻回犬螺丝未知、";
 
 fn letters_of(bytes: Vec<u8>) -> Result<&'static Letters, String> {
-    // A letter that the file lacks, one of the shipped font's, one that would have to be joined.
+    // A letter that the file lacks, one of the shipped font's, one that would need joining.
     let wanted = CHINESE.chars().chain(['熊', 'A', 'ش']);
     Letters::of_bytes(bytes, wanted, Duration::from_secs(10))
         .map(|letters| &*Box::leak(Box::new(letters)))
 }
 
-/// The ink of a text in a line, from its top down; what is drawn outside of the line is a fault.
+/// The ink of a text in a line, from its top down; drawing outside the line fails the test.
 fn inked(face: Face, own: &'static Letters, text: &str) -> u64 {
     let line_px = face.line_px();
     let mut pen = Pen::new(200, Some(own));
@@ -127,7 +127,7 @@ fn inked(face: Face, own: &'static Letters, text: &str) -> u64 {
 #[test]
 fn a_font_file_brings_the_letters_that_are_lacking_and_no_others() {
     let [ttf, otf, ttc] = ["chinese.ttf", "chinese.otf", "chinese.ttc"]
-        .map(|name| letters_of(fixture(name)).expect("it is a sound font"));
+        .map(|name| letters_of(fixture(name)).expect("it is a valid font"));
     for own in [ttf, otf, ttc] {
         assert_eq!(own.count(), CHINESE.chars().count());
         assert!(CHINESE.chars().all(|c| has(c, Some(own)) && !has(c, None)));
@@ -147,7 +147,7 @@ fn a_font_file_brings_the_letters_that_are_lacking_and_no_others() {
             a.abs_diff(b) * 50 < a,
             "cubic curves: {a} and {b} at {line_px}"
         );
-        // A letter that the file lacks is a question mark.
+        // A letter that the file lacks becomes a question mark.
         let face = face(ttf);
         assert_eq!(face.width_px("熊"), face.width_px("?"));
         assert_eq!(inked(face, ttf, "熊"), inked(face, ttf, "?"));
@@ -164,7 +164,7 @@ fn broken_font_files_are_refused_or_drawn_and_do_no_harm() {
         let mut bytes = fixture(name);
         match random.u8(0..4) {
             0 => bytes.truncate(random.usize(0..bytes.len())),
-            // The head, where the tables are listed, or anywhere.
+            // In the head, where the tables are listed, or anywhere.
             kind => {
                 let end = if kind == 1 { 300 } else { bytes.len() };
                 for _ in 0..random.usize(1..30) {
@@ -208,22 +208,25 @@ fn what_is_no_font_is_refused_with_what_it_is() {
         (Vec::new(), "is no TrueType or OpenType font"),
         (vec![0; 5000], "is no TrueType or OpenType font"),
         (woff, "is a packed font of the web (WOFF)"),
-        (fixture("chinese.ttf")[..200].to_vec(), "is no sound font: "),
+        (
+            fixture("chinese.ttf")[..200].to_vec(),
+            "is not a valid font: ",
+        ),
     ];
     for (bytes, why) in cases {
         let message = letters_of(bytes).expect_err("no font");
         assert!(message.starts_with(why), "{message}");
     }
-    // Letters made of letters made of letters.
+    // Letters composed of letters composed of letters.
     let late = Letters::of_bytes(fixture("endless.ttf"), ['猫'], Duration::from_millis(50));
     let why = late.expect_err("it never ends");
     assert!(why.contains("its outlines take more than"), "{why}");
 }
 
-/// A letter that is higher than a line is pressed into it, and the others stay as they are.
+/// A letter that is higher than a line is compressed to fit, and the others stay unchanged.
 #[test]
 fn accents_on_capitals_and_commas_below_are_whole() {
-    let own = letters_of(fixture("chinese.ttf")).expect("a sound font");
+    let own = letters_of(fixture("chinese.ttf")).expect("a valid font");
     for line_px in 14..100 {
         let face = Face::of_height(line_px, Depth::Rgb888);
         for text in ["Ẵ", "Ǻ", "ș", "Ģ"] {

@@ -3,12 +3,12 @@
 use super::{Layout, List, Part, Places, ROW_MIN_PX, Room, Side, face, list, percent_width};
 use crate::show::Depth;
 
-/// Below this height a smaller picture leaves the label two lines.
+/// Below this height a smaller picture leaves room for two lines of label.
 const LOW_PX: i32 = 200;
 
-/// The most of such a height that the picture has.
+/// The largest fraction of such a height for the picture.
 const LOW_PICTURE_MOST: Part = Part(9, 20);
-/// What is between two places, of the margin.
+/// The gap between two places, as a fraction of the margin.
 const GAP: Part = Part(3, 4);
 
 pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
@@ -32,7 +32,7 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
         head.bottom = head.top + side;
         head.take_left(side, margin).rectangle()
     });
-    // What the picture left over goes to the label.
+    // Height that the picture leaves unused goes to the label.
     room.top = head.bottom + gap;
 
     let count = if height >= 480 { 5 } else { 3 };
@@ -72,8 +72,8 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
     )
 }
 
-/// The column beside the picture is too narrow for names with percents: it has the percent of the label, and below that the next best
-/// classes with bars alone.
+/// The column beside the picture is too narrow for names with percents: it has the label's percent, and below that the next best
+/// classes with bars only.
 fn narrow(
     places: Places,
     room: Room,

@@ -1,5 +1,5 @@
-//! A standing picture, for paper: the label as large as it can be, and one line at the foot for what is the matter. What changes with
-//! every frame (percent, bar, frame rate, the camera's picture) has no place.
+//! A standing picture, for paper: the label as large as possible, and one line at the bottom for what is wrong. Whatever changes
+//! with every frame (percent, bar, frame rate, the camera's picture) is left out.
 
 use super::{Layout, Places, Room, face};
 use crate::show::Depth;

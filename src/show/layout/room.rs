@@ -1,20 +1,20 @@
-//! The space that an arrangement takes its places from.
+//! The free space that an arrangement takes its places from.
 
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-/// A part of a length.
+/// A fraction of a length.
 #[derive(Debug, Clone, Copy)]
 pub struct Part(pub i32, pub i32);
 
 impl Part {
-    /// So much of `length`, in whole pixels.
+    /// This fraction of `length`, in whole pixels.
     pub const fn of(self, length: i32) -> i32 {
         length * self.0 / self.1
     }
 }
 
-/// A rectangle that is eaten up from its sides.
+/// A rectangle that is consumed from its sides.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
     pub left: i32,
@@ -24,7 +24,7 @@ pub struct Room {
 }
 
 impl Room {
-    /// A whole display.
+    /// The whole display.
     pub fn of(width_px: u32, height_px: u32) -> Self {
         Self {
             left: 0,
@@ -50,7 +50,7 @@ impl Room {
         self
     }
 
-    /// Takes `height` (at most what there is) from the bottom, and a gap above that.
+    /// Takes `height` (at most what is left) from the bottom, and a gap above it.
     pub fn take_bottom(&mut self, height: i32, gap: i32) -> Rectangle {
         let height = height.clamp(0, self.height());
         let taken = Self {
@@ -91,7 +91,7 @@ impl Room {
         taken
     }
 
-    /// A part of it, `height` high, in the middle of its height.
+    /// A part of it that is `height` high, vertically centred.
     pub fn middle(mut self, height: i32) -> Rectangle {
         self.take_top((self.height() - height) / 2, 0);
         self.take_top(height, 0)

@@ -1,5 +1,5 @@
-//! A round display: the percent is a ring along its rim, open at the foot; picture, label, percent and status stand in the middle of
-//! what the circle leaves of their height.
+//! A round display: the percent is a ring along its edge, open at the bottom; picture, label, percent and status are centred in
+//! the circle, in the height that is available.
 
 use super::{Layout, Part, Places, Room, Side, face};
 use crate::show::Depth;
@@ -9,11 +9,11 @@ use embedded_graphics::primitives::Rectangle;
 /// The smallest one with a picture.
 const PICTURE_DIAMETER_PX: i32 = 160;
 
-/// The picture's side, of the diameter.
+/// The picture's side, as a fraction of the diameter.
 const PICTURE: Part = Part(2, 5);
-/// Where the percent ends, of the diameter: above the status, which stands between the ends of the ring.
+/// Where the percent ends, as a fraction of the diameter: above the status, which is between the ends of the ring.
 const PERCENT_END: Part = Part(87, 100);
-/// The side of a square that the circle holds, of the diameter: 0.71 of it would touch the rim.
+/// The side of a square inside the circle, as a fraction of the diameter: 0.71 would touch the edge.
 const SQUARE: Part = Part(7, 10);
 
 pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
@@ -34,7 +34,7 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
     let percent_bottom = PERCENT_END.of(diameter);
     let percent_top = percent_bottom - (diameter / 10).max(10);
     let status_face = face((diameter / 16).max(10), depth);
-    // Between the ends of the ring there is room as far as the rim.
+    // Between the ends of the ring there is room up to the edge.
     let whole = Circle {
         centre: inside.centre,
         radius: ring.outer_px() as i32,
@@ -58,7 +58,7 @@ pub(super) fn round(diameter_px: u32, depth: Depth) -> Layout {
     )
 }
 
-/// The largest upright square in the circle inside of the rim: what several regions share.
+/// The largest upright square in the circle inside the edge: shared by several regions.
 pub(in crate::show) fn square(diameter_px: u32) -> Room {
     let diameter = diameter_px as i32;
     let side = SQUARE.of(diameter);
@@ -73,14 +73,14 @@ struct Circle {
 }
 
 impl Circle {
-    /// Half of the width of the circle so far from its centre.
+    /// Half the circle's width at this distance from its centre.
     fn half_width(self, distance: i32) -> i32 {
         (self.radius * self.radius - distance * distance)
             .max(0)
             .isqrt()
     }
 
-    /// The widest rectangle with these sides.
+    /// The widest rectangle with this top and bottom.
     fn band(self, top: i32, bottom: i32) -> Rectangle {
         let distance = (top - self.centre).abs().max((bottom - self.centre).abs());
         let half = self.half_width(distance);
@@ -93,7 +93,7 @@ impl Circle {
         .rectangle()
     }
 
-    /// The highest square of this side.
+    /// The highest square with this side.
     fn highest(self, side: i32) -> Rectangle {
         let left = self.centre - side / 2;
         let top = self.centre - self.half_width(side - side / 2);

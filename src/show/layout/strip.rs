@@ -1,18 +1,18 @@
-//! A low display: the label above, bar and percent below it, and the picture at the left where there is height for one.
+//! A low display: the label above, bar and percent below it, and the picture on the left if the height allows.
 
 use super::{Layout, Part, Places, Room, Side, face, percent_width};
 use crate::show::Depth;
 
-/// The percent's line where no status stands below it, of the display's height.
+/// The percent's line if there is no status below it, as a fraction of the display's height.
 const PERCENT_ALONE: Part = Part(3, 8);
-/// The bar's thickness, of the percent's line.
+/// The bar's thickness, as a fraction of the percent's line.
 const BAR: Part = Part(3, 5);
-/// The most of the width that the picture has: the larger part is for the words.
+/// The largest fraction of the width for the picture: the words get the larger part.
 const PICTURE_MOST: Part = Part(9, 20);
 
 pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (mut room, height) = (room, room.height());
-    // Small black-and-white panels have a black rim of their own.
+    // Small black-and-white panels have their own black edge.
     let rimmed = depth == Depth::Mono && height < 100;
     let margin = if rimmed { 0 } else { height / 24 };
     room = room.within(margin);
@@ -48,7 +48,7 @@ pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     )
 }
 
-/// The picture at the left, label, percent and status in a column beside it, the bar below both.
+/// The picture on the left, label, percent and status in a column beside it, the bar below both.
 fn beside_picture(mut room: Room, height: i32, depth: Depth) -> Layout {
     let gap = (height / 24).max(2);
     let bar = room.take_bottom((height / 16).max(4), gap);

@@ -1,21 +1,21 @@
-//! What is drawn on.
+//! The surface that is drawn on.
 
 use crate::limits::{self, DISPLAY_SIDE_PX, ROUND_DISPLAY_PX};
 use crate::show::Depth;
 use crate::toml_file::Table;
 
-/// What can be seen of a display.
+/// The visible part of a display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Shape {
     /// All of it.
     #[default]
     Rectangle,
-    /// The circle that touches all four sides, which are of one length.
+    /// The circle that touches all four sides, which are equal.
     Round,
 }
 
 impl Shape {
-    /// Reads `round`, which only a square display can be; `usual` where the file does not say.
+    /// Reads `round`, which only a square display can be; `usual` is the default.
     pub(in crate::show) fn read(table: &mut Table<'_, '_>, is_square: bool, usual: bool) -> Self {
         let is_round = table.flag("round").unwrap_or(usual);
         match (is_round, is_square) {
@@ -35,12 +35,12 @@ pub enum Refresh {
     /// With every frame.
     #[default]
     Live,
-    /// With the class, the state and the notice alone: paper, which takes long to change and flickers when it does. It is drawn black
+    /// Only with the class, the state and the notice: paper, which changes slowly and flickers while doing so. It is drawn black
     /// on white.
     Standing,
 }
 
-/// What is drawn on.
+/// The surface that is drawn on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surface {
     /// Width of the drawing, upright.
@@ -49,7 +49,7 @@ pub struct Surface {
     pub height_px: u32,
     /// Its colours.
     pub depth: Depth,
-    /// What of it can be seen.
+    /// Its visible part.
     pub shape: Shape,
     /// How often it may change.
     pub refresh: Refresh,
@@ -67,7 +67,7 @@ impl Surface {
         }
     }
 
-    /// A panel of this size as its controller has it, with the drawing turned by so many degrees.
+    /// A panel with this size in its controller's orientation, with the drawing rotated by this many degrees.
     pub fn turned((width_px, height_px): (u32, u32), rotate_deg: u16, depth: Depth) -> Self {
         let (width_px, height_px) = match rotate_deg {
             90 | 270 => (height_px, width_px),
@@ -81,12 +81,12 @@ impl Surface {
         Self { shape, ..self }
     }
 
-    /// The same, changed as often as this.
+    /// The same with this refresh.
     pub const fn refreshed(self, refresh: Refresh) -> Self {
         Self { refresh, ..self }
     }
 
-    /// Why nothing would be legible on it, in words that follow its size; none when all is well.
+    /// Why nothing would be legible on it, worded to follow its size; `None` if all is well.
     pub fn fault(&self) -> Option<String> {
         let (width_px, height_px) = (u64::from(self.width_px), u64::from(self.height_px));
         let mut sides = [width_px, height_px].into_iter();
@@ -96,7 +96,7 @@ impl Surface {
                 Some(format!("each side must be {least} to {most}"))
             }
             Shape::Round if width_px != height_px => {
-                Some("a round one has sides of one length".to_owned())
+                Some("a round one needs equal sides".to_owned())
             }
             Shape::Round if ROUND_DISPLAY_PX.check(width_px).is_none() => {
                 let least = ROUND_DISPLAY_PX.least;

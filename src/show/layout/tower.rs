@@ -5,13 +5,13 @@ use crate::show::Depth;
 
 /// The narrowest tower with a list.
 const LISTED_MIN_PX: i32 = 300;
-/// Its least height, of its width.
+/// Its least height, in percent of its width.
 const LISTED_PERCENT: i32 = 150;
-/// The most of the height that the picture has above a list of three or five classes.
+/// The largest fraction of the height for the picture above a list of three or five classes.
 const LISTED_PICTURE_MOST: Part = Part(43, 100);
-/// The most that the percent's line has of what a picture leaves: the rest is the label's.
+/// The largest fraction of what a picture leaves for the percent's line: the rest is the label's.
 const PERCENT_MOST: Part = Part(2, 5);
-/// The status's line, of the percent's.
+/// The status's line, as a fraction of the percent's.
 const STATUS: Part = Part(3, 4);
 
 pub(super) fn tower(room: Room, depth: Depth, pictured: bool) -> Layout {
@@ -74,7 +74,7 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
     let margin = (width / 24).max(1);
     let gap = (width / 30).max(2);
     let thickness = (width / 28).max(4);
-    // Two lines of a long label and one of the percent need their height.
+    // Two lines of a long label and one for the percent need their height.
     let side = width.min(height - (width / 2).max(48));
     let picture = (pictured && side >= 48).then(|| {
         // A picture that is narrower than the display is framed.
@@ -93,7 +93,7 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
         room.top += gap - margin;
     }
     room = room.within(margin);
-    // Below a picture the words need what height there is.
+    // Below a picture the words need all the height there is.
     if attached.is_some() {
         room.top -= margin / 3;
     }

@@ -1,4 +1,4 @@
-//! `[display.oled]`: what a board file says of such a panel.
+//! `[display.oled]`: the board file's settings for such a panel.
 
 use super::OledDisplay;
 use crate::data_roots::Base;
@@ -11,7 +11,7 @@ use crate::toml_file::{Table, Word};
 use std::fmt;
 use std::path::PathBuf;
 
-/// See the module.
+/// See the module's documentation.
 pub const KIND: Kind = Kind {
     name: "oled",
     read: |table, _: Base<'_>| config(table).map(DisplayConfig::Oled),
@@ -20,7 +20,7 @@ pub const KIND: Kind = Kind {
 /// `[display.oled]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct OledConfig {
-    /// The chip behind the glass.
+    /// The controller chip.
     pub controller: OledController,
     /// Columns, a multiple of 8.
     pub width_px: u32,
@@ -32,17 +32,17 @@ pub struct OledConfig {
     pub rotate_deg: u16,
     /// Swap left and right of the panel (after the rotation).
     pub mirror: bool,
-    /// Dark letters on light ground.
+    /// Dark letters on a light background.
     pub invert: bool,
     /// Brightness, 0 to 255.
     pub contrast: u8,
-    /// How it is connected.
+    /// Bus connection.
     pub link: OledLink,
-    /// The line of its reset pin, where it has one.
+    /// The line of its reset pin, if it has one.
     pub reset_gpio: Option<u32>,
-    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    /// The GPIO chip of all lines: a path or a label; `None` is the one for the board's header.
     pub gpio_chip: Option<String>,
-    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    /// Exit with an error if it cannot be opened; otherwise continue with only the serial log.
     pub required: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum OledLink {
     I2c {
         /// `/dev/i2c-N`.
         device: PathBuf,
-        /// The panel's address, without the bit for reading.
+        /// The panel's address, without the read bit.
         address: u16,
     },
     /// SPI.
@@ -61,7 +61,7 @@ pub enum OledLink {
 }
 
 impl OledLink {
-    /// The bus, and where on it the panel is.
+    /// The bus and the panel's address on it.
     pub fn bus(&self) -> Bus<'_> {
         match self {
             Self::I2c { device, address } => Bus::I2c(device, *address),
@@ -216,7 +216,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
 fn link(table: &mut Table<'_, '_>) -> Option<OledLink> {
     let is_spi = table.word("bus", &[("i2c", false), ("spi", true)]);
     if is_spi.unwrap_or(false) {
-        // As u8g2 has it for the SH1106; the SSD1306 would bear more.
+        // As in u8g2 for the SH1106; the SSD1306 would tolerate more.
         return spi_link(table, 4_000_000).map(OledLink::Spi);
     }
     let address = table

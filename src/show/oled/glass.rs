@@ -1,5 +1,5 @@
-//! A played OLED panel: takes its controller's commands, keeps its pages, and says what a viewer sees. The tests that need one
-//! stand below.
+//! A simulated OLED panel: accepts its controller's commands, keeps its pages, and returns what a viewer sees. The tests that
+//! need one are below.
 
 use super::*;
 use crate::show::Depth;
@@ -15,7 +15,7 @@ struct Played {
     column: usize,
     is_on: bool,
     is_inverted: bool,
-    /// What else was set: commands of one byte stand alone, those with a parameter before it.
+    /// Other settings: single-byte commands, and commands with a parameter.
     settings: Vec<Vec<u8>>,
     bytes: usize,
     error: Option<i32>,
@@ -29,7 +29,7 @@ impl Glass {
         let (columns, rows) = config.controller.memory_px();
         Self(Arc::new(Mutex::new(Played {
             columns: columns as usize,
-            // Whatever the memory has after power came on.
+            // Whatever the memory holds after power-on.
             pages: vec![vec![0x5a; columns as usize]; rows as usize / 8],
             page: 0,
             column: 0,
@@ -55,7 +55,7 @@ impl Glass {
         OledDisplay::wired(config, wiring, None)
     }
 
-    /// The panel shows `canvas`, turned as `config` says, pixel for pixel.
+    /// The panel shows `canvas`, oriented as `config` says, pixel for pixel.
     fn assert_shows(&self, config: &OledConfig, canvas: &Canvas) {
         let orientation = Orientation {
             rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
@@ -63,10 +63,10 @@ impl Glass {
         };
         let played = self.played();
         assert!(played.is_on);
-        // The built-in reference of the current.
+        // The internal current reference.
         let needs_reference = (config.width_px, config.height_px) == (72, 40);
         assert_eq!(played.settings.contains(&vec![0xad, 0x30]), needs_reference);
-        // Seen with the pins above, as modules are made.
+        // Mounted with the pins at the top, as modules are made.
         assert!(played.settings.contains(&vec![0xa1]) && played.settings.contains(&vec![0xc8]));
         assert!(
             played
@@ -191,7 +191,7 @@ fn what_did_not_change_costs_no_byte_and_the_panel_is_dark_at_the_end() {
         glass.played().bytes - before
     };
     let whole = cost(&mut display, 0);
-    // 8 pages of 3 commands and 128 columns, and the panel switched on.
+    // 8 pages of 3 commands and 128 columns, and the display-on command.
     assert_eq!(whole, 8 * (3 + 128) + 1);
     assert_eq!(cost(&mut display, 0), 0);
     let change = cost(&mut display, 2);
@@ -220,14 +220,14 @@ fn a_panel_that_does_not_answer_is_absent_or_has_failed() {
     glass.played().error = None;
     let mut display = glass.display(&config).unwrap();
     display.show(&scene(State::Starting, None)).unwrap();
-    // Pulled out.
+    // Unplugged.
     glass.played().error = Some(libc::ENXIO);
     let verdict = verdict(0, 0.8);
     let live = scene(State::Live, Some(&verdict));
     let error = display.show(&live).unwrap_err();
     assert!(matches!(&error, DisplayError::Failed(told) if told.contains("address 0x3d")));
     drop(display);
-    // Put back, with another memory: the display is opened anew.
+    // Plugged in again, with different memory contents: the display is reopened.
     let fresh = Arc::into_inner(Glass::of(&config).0).unwrap();
     *glass.played() = fresh.into_inner().unwrap();
     let mut display = glass.display(&config).unwrap();

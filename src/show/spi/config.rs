@@ -1,4 +1,4 @@
-//! `[display.spi]`: what a board file says of such a panel, with the defaults of its controller.
+//! `[display.spi]`: the board file's settings for such a panel, with its controller's defaults.
 
 use super::SpiDisplay;
 use crate::data_roots::Base;
@@ -10,7 +10,7 @@ use crate::show::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind
 use crate::toml_file::{Table, Word};
 use std::fmt;
 
-/// See the module.
+/// See the module's documentation.
 pub const KIND: Kind = Kind {
     name: "spi",
     read: |table, _: Base<'_>| config(table).map(DisplayConfig::Spi),
@@ -19,35 +19,35 @@ pub const KIND: Kind = Kind {
 /// `[display.spi]`: a colour panel on SPI.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpiConfig {
-    /// The chip behind the glass.
+    /// The controller chip.
     pub controller: Controller,
-    /// Columns of the panel, standing as its controller has it (not as the drawing is turned).
+    /// Columns of the panel in its controller's orientation (not the drawing's).
     pub width_px: u32,
-    /// Rows, likewise.
+    /// Rows, in the same orientation.
     pub height_px: u32,
     /// The panel's first column in the controller's memory, as the address that is sent (CASET).
     pub left_px: u32,
-    /// Its first row, likewise (RASET).
+    /// Its first row, as the address that is sent (RASET).
     pub top_px: u32,
     /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
     pub rotate_deg: u16,
     /// Swap left and right of the panel (after the rotation).
     pub mirror: bool,
-    /// Whether the controller inverts colours (INVON), as IPS panels need it.
+    /// Whether the controller inverts colours (INVON), as IPS panels need.
     pub invert: bool,
     /// Whether the panel's subpixels are in the order blue, green, red.
     pub bgr: bool,
-    /// What of the panel is seen.
+    /// The visible part of the panel.
     pub shape: Shape,
-    /// How it is connected.
+    /// SPI connection.
     pub link: SpiLink,
     /// The line of its reset pin.
     pub reset_gpio: Option<u32>,
     /// The line of its backlight: high from the first picture on.
     pub backlight_gpio: Option<u32>,
-    /// The GPIO chip of all lines: a path or a label; `None` is the one of the board's pins.
+    /// The GPIO chip of all lines: a path or a label; `None` is the one for the board's header.
     pub gpio_chip: Option<String>,
-    /// End with an error when it cannot be opened; otherwise the serial log alone goes on.
+    /// Exit with an error if it cannot be opened; otherwise continue with only the serial log.
     pub required: bool,
 }
 
@@ -60,7 +60,7 @@ pub enum Controller {
     St7735,
     /// Ilitek ILI9341.
     Ili9341,
-    /// Ilitek ILI9488, which takes 18 bits a pixel on SPI.
+    /// Ilitek ILI9488, which takes 18 bits per pixel on SPI.
     Ili9488,
     /// Galaxycore GC9A01, of round panels.
     Gc9a01,
@@ -87,7 +87,7 @@ impl Controller {
         }
     }
 
-    /// The panel that it most often has.
+    /// The panel that it most often drives.
     fn size_px(self) -> (u32, u32) {
         match self {
             Self::St7735 => (128, 160),
@@ -95,8 +95,8 @@ impl Controller {
         }
     }
 
-    /// Where panels of this size lie in its memory. 1.14" (135 x 240), 1.69" (240 x 280), 1.9" (170 x 320), 1.47" (172 x 320): as
-    /// TFT_eSPI and Adafruit's ST7735 library have them. 0.96" (80 x 160): Adafruit's revision B, and Pimoroni. 1.44" (128 x 128):
+    /// Offsets of panels of this size in its memory. 1.14" (135 x 240), 1.69" (240 x 280), 1.9" (170 x 320), 1.47" (172 x 320):
+    /// as in TFT_eSPI and Adafruit's ST7735 library. 0.96" (80 x 160): Adafruit's revision B, and Pimoroni. 1.44" (128 x 128):
     /// Linux's `st7735r`.
     fn offset_px(self, size_px: (u32, u32)) -> (u32, u32) {
         match (self, size_px) {
@@ -110,7 +110,7 @@ impl Controller {
         }
     }
 
-    /// Whether its panels mostly are IPS ones, whose colours must be inverted: as TFT_eSPI and Adafruit's library set them up.
+    /// Whether its panels are mostly IPS, whose colours must be inverted: as TFT_eSPI and Adafruit's library configure them.
     fn inverts(self, size_px: (u32, u32)) -> bool {
         match self {
             Self::St7789 | Self::Gc9a01 => true,
@@ -119,8 +119,8 @@ impl Controller {
         }
     }
 
-    /// Whether the subpixels of its panels mostly are in the order blue, green, red. Adafruit's library for ST7789 and 80 x 160; Linux's
-    /// `st7735r` for the other ST7735; TFT_eSPI for the rest.
+    /// Whether the subpixels of its panels are mostly in the order blue, green, red. From Adafruit's library for ST7789 and 80 x
+    /// 160; Linux's `st7735r` for the other ST7735; TFT_eSPI for the rest.
     fn is_bgr(self, size_px: (u32, u32)) -> bool {
         match self {
             Self::St7789 => false,
@@ -129,9 +129,9 @@ impl Controller {
         }
     }
 
-    /// A clock that its modules bear: Raspberry Pi's overlays for panels with ST7789 and ILI9341 have 32 MHz (`minipitft13`,
-    /// `pitft22`), and TFT_eSPI has 27 to 80 MHz for the GC9A01, and 20 MHz and more for the others. The ST7735's is below the 16 MHz
-    /// of Adafruit's library for Python.
+    /// A clock that its modules tolerate: Raspberry Pi's overlays for panels with ST7789 and ILI9341 use 32 MHz (`minipitft13`,
+    /// `pitft22`), and TFT_eSPI uses 27 to 80 MHz for the GC9A01, and 20 MHz and more for the others. The ST7735's is below the
+    /// 16 MHz of Adafruit's Python library.
     fn speed_hz(self) -> u32 {
         match self {
             Self::St7789 | Self::Ili9341 | Self::Gc9a01 => 32_000_000,
@@ -179,7 +179,7 @@ impl DisplayKind for SpiConfig {
     }
 
     fn surface(&self) -> Option<Surface> {
-        // A display of 18 bits is drawn for as one of 24.
+        // An 18-bit display is drawn as a 24-bit one.
         let depth = match self.controller {
             Controller::Ili9488 => Depth::Rgb888,
             _ => Depth::Rgb565,
@@ -219,7 +219,7 @@ impl fmt::Display for SpiConfig {
 pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     table.must_have(&["controller"]);
     let controller = table.word("controller", Controller::WORDS);
-    // Without a controller the other keys are read all the same, so that their faults are told.
+    // Without a controller the other keys are still read, so that their faults are reported.
     let known = controller.unwrap_or(Controller::St7789);
     let usual_px = known.size_px();
     let memory_px = known.memory_px();

@@ -1,7 +1,8 @@
-//! Controllers that speak the MIPI display command set, set up by `mipidsi`, whichever of them it is.
+//! Controllers with the MIPI display command set, all set up by `mipidsi`.
 //!
-//! The controller's memory is used as it lies; rotation and mirror are the shadow's. What differs from module to module is how
-//! the glass lies on the memory: some are seen mirrored or upside down unless the addresses run the other way (MADCTL's MX, MY).
+//! The controller's memory is used in its own orientation; the shadow handles rotation and mirroring. Modules differ in the
+//! orientation of the glass relative to the memory: some appear mirrored or upside down unless the addresses run the other way
+//! (MADCTL's MX, MY).
 
 use super::{Controller, SpiConfig};
 use crate::show::bus::{Output, Wire, Wiring};
@@ -16,22 +17,22 @@ use mipidsi::options::{ColorInversion, ColorOrder, Orientation, Rotation};
 use mipidsi::{Builder, InitError, NoResetPin};
 use std::io;
 
-/// Pixels are gathered to so many bytes before they go out: whole pixels of 2 and of 3 bytes, and within spidev's 4096.
+/// Pixels are collected into chunks of this many bytes: whole pixels of 2 and of 3 bytes, and within spidev's 4096.
 const GATHERED_BYTES: usize = 4092;
 
-/// A controller that was set up.
+/// A controller that has been set up.
 pub trait Panel: Send {
     /// Writes a changed rectangle.
     fn put(&mut self, patch: Patch<'_>) -> io::Result<()>;
 
-    /// Switches the panel off; takes 120 ms.
+    /// Turns the panel off; takes 120 ms.
     fn sleep(&mut self, delay: &mut dyn DelayNs) -> io::Result<()>;
 
-    /// Bits of a pixel.
+    /// Bits per pixel.
     fn bits(&self) -> u32;
 }
 
-/// What is left of the wiring beside the wire.
+/// The wiring besides the bus.
 pub struct Rest {
     pub backlight: Option<Box<dyn Output>>,
     pub delay: Box<dyn DelayNs + Send>,
@@ -39,7 +40,7 @@ pub struct Rest {
     _reset: Option<Box<dyn Output>>,
 }
 
-/// Sets the controller up and switches the panel on. Also gives how its pixels are spelt in the shadow.
+/// Sets up the controller and turns the panel on. Also returns the shadow's pixel format.
 pub fn start(config: &SpiConfig, wiring: Wiring) -> io::Result<(Box<dyn Panel>, Packing, Rest)> {
     let Wiring {
         wire,
@@ -56,7 +57,7 @@ pub fn start(config: &SpiConfig, wiring: Wiring) -> io::Result<(Box<dyn Panel>, 
         Controller::St7789 => set_up(models::ST7789, interface, config, delay_now),
         Controller::St7735 => set_up(models::ST7735s, interface, config, delay_now),
         Controller::Ili9341 => set_up(models::ILI9341Rgb565, interface, config, delay_now),
-        // On SPI it takes 18 bits a pixel (TFT_eSPI, `ILI9488_Init.h`; 16 are for its parallel bus).
+        // On SPI it takes 18 bits (TFT_eSPI, `ILI9488_Init.h`; 16 are for its parallel bus).
         Controller::Ili9488 => set_up(models::ILI9488Rgb666, interface, config, delay_now),
         Controller::Gc9a01 => set_up(models::GC9A01, interface, config, delay_now),
     }?;
@@ -68,9 +69,9 @@ pub fn start(config: &SpiConfig, wiring: Wiring) -> io::Result<(Box<dyn Panel>, 
     Ok((panel, packing, rest))
 }
 
-/// Which way a controller's addresses run on its usual modules, so that their first pixel is the upper left one of the glass
-/// that stands: as TFT_eSPI sets MADCTL for its rotation 0 (0x48 for the Ilitek ones, 0xc0 for the ST7735, no flip for the others).
-/// Linux's `fb_ili9341`, `st7735r` and `fb_st7789v` do the same. Adafruit's library has the ST7789 the other way up.
+/// The address directions on a controller's usual modules that put the first pixel at the upper left of the glass in portrait
+/// orientation: as TFT_eSPI sets MADCTL for its rotation 0 (0x48 for the Ilitek ones, 0xc0 for the ST7735, no flip for the
+/// others). Linux's `fb_ili9341`, `st7735r` and `fb_st7789v` do the same. Adafruit's library has the ST7789 the other way up.
 fn flips(controller: Controller) -> Orientation {
     match controller {
         Controller::St7789 | Controller::Gc9a01 => Orientation::new(),
@@ -91,7 +92,7 @@ where
 {
     let orientation = flips(config.controller);
     let (columns, rows) = M::FRAMEBUFFER_SIZE;
-    // The board file is checked against the controller's memory.
+    // The board file has been checked against the controller's memory.
     let px = |px: u32| u16::try_from(px).unwrap_or(u16::MAX);
     let (width_px, height_px) = (px(config.width_px), px(config.height_px));
     let (mut left_px, mut top_px) = (px(config.left_px), px(config.top_px));
@@ -128,7 +129,7 @@ where
     Ok((Box::new(display), M::ColorFormat::PACKING))
 }
 
-/// A colour of a pixel, as the shadow spells it and as mipidsi takes it.
+/// A pixel's colour, in the shadow's format and in mipidsi's.
 trait Colour: RgbColor + InterfacePixelFormat<u8> + Send {
     /// Bytes and bits in the shadow.
     const PACKING: Packing;
@@ -183,7 +184,7 @@ where
     M::ColorFormat: Colour,
 {
     fn put(&mut self, patch: Patch<'_>) -> io::Result<()> {
-        // Within the panel, whose sides are 16 bits.
+        // Within the panel, whose sides fit 16 bits.
         let [left, top, right, bottom] = [
             patch.left_px,
             patch.top_px,

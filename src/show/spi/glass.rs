@@ -1,5 +1,5 @@
-//! A played colour panel: takes the bytes of its controller's command set, keeps its memory, and says what a viewer sees on the
-//! glass.
+//! A simulated colour panel: accepts the bytes of its controller's command set, keeps its memory, and returns what a viewer sees
+//! on the glass.
 
 use super::*;
 use crate::show::bus::{Output, Wire};
@@ -11,7 +11,7 @@ pub(super) const MX: u8 = 0x40;
 pub(super) const MY: u8 = 0x80;
 pub(super) const BGR: u8 = 0x08;
 
-/// What the module's maker built: how the glass lies on the memory, and what it is made of.
+/// How the module's maker built it: the glass's orientation relative to the memory, and its properties.
 #[derive(Clone, Copy)]
 pub(super) struct Module {
     /// The MADCTL that shows a picture upright and in the right colours.
@@ -20,7 +20,7 @@ pub(super) struct Module {
     pub bits: usize,
 }
 
-/// The controller, and what was wired beside it.
+/// The controller, and what else was wired.
 pub(super) struct Played {
     module: Module,
     memory_px: (usize, usize),
@@ -52,7 +52,7 @@ impl Glass {
         Self(Arc::new(Mutex::new(Played {
             module,
             memory_px,
-            // Whatever the memory has after power came on.
+            // Whatever the memory holds after power-on.
             memory: vec![[0x5a; 3]; memory_px.0 * memory_px.1],
             madctl: 0xff,
             is_inverted: false,
@@ -85,7 +85,7 @@ impl Glass {
         }
     }
 
-    /// What is seen at a place of the panel that `config` describes.
+    /// What is visible at a place of the panel that `config` describes.
     fn seen(&self, config: &SpiConfig, x: usize, y: usize) -> [u8; 3] {
         let played = self.played();
         let place = (config.left_px as usize + x, config.top_px as usize + y);
@@ -106,7 +106,7 @@ impl Glass {
         [r & masks[0], g & masks[1], b & masks[2]]
     }
 
-    /// The panel shows `canvas`, turned as `config` says, pixel for pixel.
+    /// The panel shows `canvas`, oriented as `config` says, pixel for pixel.
     pub fn assert_shows(&self, config: &SpiConfig, canvas: &Canvas) {
         let orientation = Orientation {
             rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
@@ -137,7 +137,7 @@ impl Glass {
 }
 
 impl Played {
-    /// Where an address lies in the memory.
+    /// The memory index of an address.
     fn index(&self, (column, row): (usize, usize), madctl: u8) -> usize {
         let (width, height) = self.memory_px;
         assert!(

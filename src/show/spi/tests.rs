@@ -1,4 +1,4 @@
-//! Colour panels on a played glass.
+//! Colour panels on simulated glass.
 
 use super::glass::{BGR, Glass, MX, MY, Module};
 use super::*;
@@ -134,7 +134,7 @@ fn what_did_not_change_costs_no_byte_and_a_bus_error_is_told() {
     let scene = scene(State::Live, Some(&verdict));
     let error = display.show(&scene).unwrap_err();
     assert!(matches!(&error, DisplayError::Failed(told) if told.contains("/dev/spidev0.0")));
-    // What arrived is not known: all of it goes out again.
+    // What arrived is unknown: all of it is sent again.
     glass.played().is_broken = false;
     let before = glass.played().bytes;
     display.show(&scene).unwrap();
@@ -182,6 +182,6 @@ fn a_panel_that_cannot_be_set_up_says_so() {
     assert!(
         error
             .to_string()
-            .contains("cannot set the display ili9341 on /dev/spidev0.0 up")
+            .contains("cannot set up the display ili9341 on /dev/spidev0.0")
     );
 }

@@ -1,7 +1,7 @@
-//! The window, by the X server.
+//! The window, through the X server.
 //!
-//! It asks the X server for its events whenever a scene is shown, some ten times a second. A window that is closed asks the program to
-//! end, as Ctrl-C does. When the X server ends, its library ends the program.
+//! It polls the X server for events whenever a scene is shown, about ten times per second. Closing the window asks the program to
+//! end, as Ctrl-C does. If the X server ends, its library ends the program.
 
 use super::WindowConfig;
 use crate::show::canvas::Canvas;
@@ -13,11 +13,11 @@ use crate::toml_file::Word;
 use minifb::{Scale, Window, WindowOptions};
 use std::env;
 
-/// See the module.
+/// See the module's documentation.
 pub struct WindowDisplay {
     painter: Painter,
     window: Window,
-    /// The window's pixels, `0RGB`, as the X server wants them.
+    /// The window's pixels as `0RGB`, the X server's format.
     pixels: Box<[u32]>,
     scale: u32,
     is_closed: bool,
@@ -25,10 +25,10 @@ pub struct WindowDisplay {
 
 impl WindowDisplay {
     /// Opens the window.
-    /// `own` are the letters of the board's own font file.
+    /// `own` holds the letters of the board's own font file.
     ///
     /// # Errors
-    /// [`DisplayError::Unusable`]: there is no desktop, or not its libraries.
+    /// [`DisplayError::Unusable`]: there is no desktop, or its libraries are missing.
     pub fn open(
         config: &WindowConfig,
         own: Option<&'static Letters>,
@@ -100,14 +100,14 @@ impl Display for WindowDisplay {
         let canvas = self.painter.draw(scene);
         fill(&mut self.pixels, canvas);
         let (width, height) = (canvas.width_px() as usize, canvas.height_px() as usize);
-        // An unchanged picture too: an X server may forget what lies under other windows.
+        // An unchanged picture too: an X server may forget what is under other windows.
         self.window
             .update_with_buffer(&self.pixels, width, height)
             .map_err(|error| DisplayError::Failed(format!("cannot draw in the window: {error}")))
     }
 }
 
-/// The canvas as `0RGB`, in the colours that its depth has.
+/// The canvas as `0RGB`, in the colours of its depth.
 fn fill(pixels: &mut [u32], canvas: &Canvas) {
     let rows = pixels.chunks_exact_mut(canvas.width_px() as usize);
     for (row, y) in rows.zip(0..) {
