@@ -13,6 +13,7 @@ const FB_BLANK_UNBLANK: libc::c_ulong = 0;
 
 const FB_TYPE_PACKED_PIXELS: u32 = 0;
 const FB_VISUAL_MONO01: u32 = 0;
+const FB_VISUAL_TRUECOLOR: u32 = 2;
 const FB_VISUAL_PSEUDOCOLOR: u32 = 3;
 const FB_VISUAL_STATIC_PSEUDOCOLOR: u32 = 5;
 
@@ -173,7 +174,13 @@ impl Mode {
     /// The mode, or in words why it cannot be drawn in.
     pub fn of(var: &VarInfo, fix: &FixInfo) -> Result<Self, String> {
         let bits = var.bits_per_pixel;
-        if fix.kind != FB_TYPE_PACKED_PIXELS || var.nonstd != 0 || var.grayscale > 1 {
+        // Linux's drivers of SPI panels (fbtft) say 1 of pixels that are as their channels' places say.
+        let is_standard = match var.nonstd {
+            0 => true,
+            1 => fix.visual == FB_VISUAL_TRUECOLOR,
+            _ => false,
+        };
+        if fix.kind != FB_TYPE_PACKED_PIXELS || !is_standard || var.grayscale > 1 {
             return Err(format!(
                 "its pixels are not packed RGB (type {}, nonstd {}, grayscale {:#x})",
                 fix.kind, var.nonstd, var.grayscale
@@ -321,6 +328,13 @@ mod tests {
         let (mut var, fix) = screen(16, [(11, 5), (5, 6), (0, 5), (0, 0)], 2);
         var.xoffset = 3;
         assert_eq!(Mode::of(&var, &fix).unwrap().first_byte, 6);
+        // fbtft: RGB565 that calls itself non-standard.
+        let (mut var, mut fix) = screen(16, [(11, 5), (5, 6), (0, 5), (0, 0)], 2);
+        let standard = Mode::of(&var, &fix);
+        var.nonstd = 1;
+        assert_eq!(Mode::of(&var, &fix), standard);
+        fix.visual = FB_VISUAL_PSEUDOCOLOR;
+        Mode::of(&var, &fix).unwrap_err();
         // ssd1307fb.
         let (var, fix) = screen(1, [(0, 1), (0, 1), (0, 1), (0, 0)], 1);
         let mono = Packing::Mono {
@@ -344,7 +358,7 @@ mod tests {
         refused(&|var, _| var.bits_per_pixel = 4);
         refused(&|var, _| var.bits_per_pixel = 12);
         refused(&|var, _| var.grayscale = 0x3432_4742);
-        refused(&|var, _| var.nonstd = 1);
+        refused(&|var, _| var.nonstd = 2);
         refused(&|_, fix| fix.kind = 1);
         refused(&|_, fix| fix.line_length = 255);
         refused(&|var, _| var.xres = 0);

@@ -6,10 +6,10 @@ use super::emulator::usb_camera::{Seen, UsbCamera};
 use image::RgbImage;
 use serde_json::Value;
 use std::ffi::OsString;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long the serial log may be silent. Emulation is a hundred times slower than the board, and this machine may be busy.
+/// How long the serial log may be silent. Emulation is a hundred times slower than the board.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A booted guest.
@@ -68,8 +68,8 @@ impl Session {
         mut wanted: impl FnMut(&str, &Value) -> bool,
     ) -> Value {
         loop {
-            let deadline = Instant::now() + PATIENCE;
-            let Some(line) = self.board.line(deadline, waiting_for) else {
+            let patience = self.board.patience(PATIENCE);
+            let Some(line) = self.board.line(&patience, waiting_for) else {
                 panic!(
                     "the guest ended before {waiting_for}; {}",
                     self.board.last_lines()
@@ -101,8 +101,8 @@ impl Session {
     /// When none comes in time, or the guest ends before.
     pub fn line(&mut self, begin: &str, word: &str) -> String {
         loop {
-            let deadline = Instant::now() + PATIENCE;
-            match self.board.line(deadline, begin) {
+            let patience = self.board.patience(PATIENCE);
+            match self.board.line(&patience, begin) {
                 Some(line) if line.starts_with(begin) && line.contains(word) => {
                     return line.to_owned();
                 }
@@ -141,7 +141,8 @@ impl Session {
 
     /// Waits until the guest has switched itself off.
     pub fn wait_for_power_off(mut self) {
-        self.board.wait_for_power_off(Instant::now() + PATIENCE);
+        let patience = self.board.patience(PATIENCE);
+        self.board.wait_for_power_off(&patience);
     }
 
     /// What the display shows, once `shows` says true of it.

@@ -194,9 +194,9 @@ impl Console {
     /// # Panics
     /// When none comes in time, or the machine ends.
     pub fn wait_for(&mut self, text: &str, patience: Duration) -> String {
-        let deadline = Instant::now() + patience;
+        let patience = self.board.patience(patience);
         loop {
-            let Some(line) = self.board.line(deadline, text) else {
+            let Some(line) = self.board.line(&patience, text) else {
                 panic!(
                     "the machine ended before {text:?}; {}",
                     self.board.last_lines()

@@ -20,10 +20,13 @@ use machine::{Card, Console, Inputs};
 use raspberry_pi::{KERNEL_CONSOLE, Model, Pi};
 use std::time::Duration;
 
-/// From a sleeping QEMU to a class: U-Boot, the kernel, the model, on a machine that may be busy.
+/// From a sleeping QEMU to a class: U-Boot, the kernel, the model.
 const BOOT_PATIENCE: Duration = Duration::from_secs(300);
 /// The photos that are shown.
 const PHOTOS: [&str; 2] = ["cat", "daisy"];
+
+/// A board's clock goes on while its emulator waits for a processor, and its watchdog would reset it.
+const PATIENT: &str = "\n[policy]\nwatchdog_s = 300\nstart_s = 3600\n";
 
 /// A board file of `boards/`, changed where the test needs it, as a file.
 fn board_file(name: &str, changes: &[(&str, &str)]) -> tempfile::NamedTempFile {
@@ -33,6 +36,7 @@ fn board_file(name: &str, changes: &[(&str, &str)]) -> tempfile::NamedTempFile {
         assert!(text.contains(from), "{name}.toml has no {from:?}");
         text = text.replace(from, into);
     }
+    text += PATIENT;
     let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
     file

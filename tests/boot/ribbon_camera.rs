@@ -3,7 +3,7 @@
 
 use super::emulator::{alone, or_skip};
 use super::machine::{Card, Inputs};
-use super::raspberry_pi::{Model, Pi};
+use super::raspberry_pi::{self, PI_3_TREE, boot_without_u_boot};
 use super::{BOOT_PATIENCE, board_file};
 
 /// A small network: there is nothing to classify.
@@ -18,7 +18,7 @@ fn a_card_for_the_firmwares_camera_loads_its_drivers_and_waits() {
     let Some(inputs) = or_skip(Inputs::gather(NETWORK.into())) else {
         return;
     };
-    let Some(pi) = or_skip(Pi::gather(&inputs, Model::Three)) else {
+    let Some(firmware) = or_skip(raspberry_pi::firmware()) else {
         return;
     };
     // QEMU's reset controller knows no delay: a watchdog that is armed resets the board at once.
@@ -35,9 +35,9 @@ fn a_card_for_the_firmwares_camera_loads_its_drivers_and_waits() {
     let card = Card::make(
         &inputs,
         board.path(),
-        &["--firmware", pi.firmware.to_str().unwrap()],
+        &["--firmware", firmware.to_str().unwrap()],
     );
-    let mut console = pi.boot(&card);
+    let mut console = boot_without_u_boot(&card, &card.file(PI_3_TREE));
     // The kernel's own words: the camera's driver has called the one below it, which finds no firmware.
     console.wait_for(
         "bcm2835_mmal_vchiq: Failed to initialise VCHI instance",

@@ -6,9 +6,9 @@ use super::emulator::device_tree::DeviceTree;
 use super::emulator::kernel_modules::kernel_with;
 use super::emulator::{Missing, alone, or_skip, tool};
 use super::machine::{self, Card, Console, Inputs};
+use super::raspberry_pi::{PI_3_TREE, boot_without_u_boot};
 use super::{BOOT_PATIENCE, board_file, raspberry_pi};
 use eyelet::image::kernel::Kernel;
-use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -35,7 +35,7 @@ struct Connector {
 }
 
 const PI_3: Connector = Connector {
-    tree: "bcm2837-rpi-3-b.dtb",
+    tree: PI_3_TREE,
     bus_label: "i2c0",
     bus: "/soc/i2c@7e205000",
 };
@@ -83,7 +83,7 @@ fn a_card_for_a_sensor_loads_its_drivers_and_applies_its_overlay() {
     applied(&PI_4, &kernel.device_trees[PI_4.tree], &compiled(&PI_4));
     let tree = applied(&PI_3, &card.file(PI_3.tree), &overlay);
 
-    let mut console = booted(&card, &tree);
+    let mut console = boot_without_u_boot(&card, &tree);
     console.wait_for(" modules loaded in ", BOOT_PATIENCE);
     console.said("warn no camera yet", BOOT_PATIENCE);
     // The sensor's driver, which has found its node and asks an empty bus.
@@ -107,30 +107,6 @@ fn gather() -> Result<(Inputs, [PathBuf; 2]), Missing> {
     }
     let packages = [raspberry_pi::firmware()?, machine::busybox()?];
     Ok((Inputs::gather(NETWORK.into())?, packages))
-}
-
-/// A Raspberry Pi 3 that QEMU starts as the Pi's firmware does: kernel, initramfs and command line of the card's slot A, and this
-/// device tree.
-fn booted(card: &Card, tree: &[u8]) -> Console {
-    let folder = tempfile::tempdir().unwrap();
-    let line = String::from_utf8(card.file("cmdline.txt")).unwrap();
-    // Its four cores wait for each other; in one thread they do not wait for this machine's. The second serial line is the one on
-    // the board's pins.
-    let machine = "-accel tcg,thread=single -M raspi3b -serial null -serial stdio";
-    let mut arguments: Vec<OsString> = machine.split(' ').map(Into::into).collect();
-    arguments.extend(["-append".into(), line.trim_end().into()]);
-    arguments.extend(["-drive".into(), machine::drive("sd", card)]);
-    for (word, name, contents) in [
-        ("-kernel", "vmlinuz", card.file("vmlinuz")),
-        ("-initrd", "initrd.gz", card.file("initrd.gz")),
-        ("-dtb", "pi.dtb", tree.to_vec()),
-    ] {
-        let file = folder.path().join(name);
-        fs::write(&file, contents).unwrap();
-        arguments.extend([word.into(), file.into()]);
-    }
-    // QEMU has read the files when its control socket answers.
-    Console::boot(&arguments)
 }
 
 /// The overlay for a board.

@@ -83,7 +83,7 @@ impl Guest {
         archive.program("bin/busybox", &self.busybox);
         for applet in [
             "sh", "mount", "insmod", "lsmod", "usleep", "poweroff", "kill", "cat", "base64",
-            "dmesg",
+            "dmesg", "gzip",
         ] {
             archive.link(&format!("bin/{applet}"), "busybox");
         }

@@ -6,6 +6,7 @@ pub mod device_tree;
 pub mod guest;
 pub mod kernel_modules;
 pub mod missing;
+mod patience;
 pub mod pictures;
 pub mod programs;
 pub mod qemu;

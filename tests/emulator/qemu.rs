@@ -1,5 +1,6 @@
 //! A QEMU process: the emulated board with its serial line and its control socket (QMP).
 
+use super::patience::Patience;
 use super::usb_camera::{Mode, Seen, UsbCamera};
 use super::{pictures, screen};
 use image::RgbImage;
@@ -126,21 +127,33 @@ impl Board {
         Ok(board)
     }
 
+    /// Begins a wait for what the board does.
+    pub fn patience(&self, allowed: Duration) -> Patience {
+        Patience::begin(self.process.id(), allowed)
+    }
+
     /// The next line of the serial log; `None` when QEMU has ended.
     ///
     /// # Panics
-    /// When none comes until `deadline`; the message shows the end of the log.
-    pub fn line(&mut self, deadline: Instant, waiting_for: &str) -> Option<&str> {
-        let wait = deadline.saturating_duration_since(Instant::now());
-        match self.lines.recv_timeout(wait) {
-            Ok(line) => {
-                println!("  {line}");
-                self.log.push(line);
-                self.log.last().map(String::as_str)
-            }
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                panic!("no {waiting_for} in time; {}", self.last_lines())
+    /// When the patience ends before; the message shows the end of the log.
+    pub fn line(&mut self, patience: &Patience, waiting_for: &str) -> Option<&str> {
+        loop {
+            let is_over = patience.is_over();
+            let wait = if is_over {
+                Duration::ZERO
+            } else {
+                Duration::from_secs(1)
+            };
+            match self.lines.recv_timeout(wait) {
+                Ok(line) => {
+                    println!("  {line}");
+                    self.log.push(line);
+                    return self.log.last().map(String::as_str);
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    assert!(!is_over, "no {waiting_for} in time; {}", self.last_lines());
+                }
             }
         }
     }
@@ -261,12 +274,12 @@ impl Board {
     /// # Panics
     /// When it does not in time: with `shows`'s last complaint, and the picture kept in a file.
     pub fn screen(&mut self, shows: impl Fn(&RgbImage) -> Result<(), String>) -> RgbImage {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let patience = self.patience(Duration::from_secs(60));
         loop {
             let screen = screen::parse_ppm(&self.screendump().unwrap()).expect("QEMU writes PPM");
             match shows(&screen) {
                 Ok(()) => return screen,
-                Err(complaint) if Instant::now() > deadline => {
+                Err(complaint) if patience.is_over() => {
                     let file = super::target_folder().join("board/failed-screen.png");
                     screen.save(&file).unwrap();
                     panic!("{complaint}: see {}", file.display());
@@ -279,9 +292,9 @@ impl Board {
     /// Waits until the guest has powered off.
     ///
     /// # Panics
-    /// When it has not until `deadline`.
-    pub fn wait_for_power_off(&mut self, deadline: Instant) {
-        while self.line(deadline, "power off").is_some() {}
+    /// When the patience ends before.
+    pub fn wait_for_power_off(&mut self, patience: &Patience) {
+        while self.line(patience, "power off").is_some() {}
     }
 
     fn read_reply(&mut self) -> io::Result<Value> {

@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long a line may be waited for.
@@ -121,12 +121,12 @@ impl Running {
     /// When it does not come in time, or one of `never` does.
     pub fn line_but(&mut self, text: &str, never: &[&str]) -> String {
         let mut at = self.boot_at;
-        let deadline = Instant::now() + PATIENCE;
+        let patience = self.board.patience(PATIENCE);
         loop {
             while at == self.board.log.len() {
                 if self
                     .board
-                    .line(deadline, &format!("line with {text:?}"))
+                    .line(&patience, &format!("line with {text:?}"))
                     .is_none()
                 {
                     panic!(

@@ -13,13 +13,17 @@ mod pi;
 mod trace;
 
 use embedded_graphics::geometry::{Dimensions, Point};
+use emulator::device_tree::DeviceTree;
 use emulator::{or_skip, screen};
 use eyelet::show::Depth;
 use eyelet::show::State;
 use eyelet::show::draw::Painter;
 use eyelet::show::layout::Layout;
+use flate2::read::GzDecoder;
+use image::{Rgb, RgbImage};
 use pi::{BOARD, Pi, Run};
-use trace::{Bus, DATA_COMMAND};
+use std::io::{BufRead, BufReader};
+use trace::{Bus, DATA_COMMAND, Panel, TRACED_BYTES};
 
 /// What the photo on the board is.
 const LABEL: &str = "Egyptian cat";
@@ -29,6 +33,9 @@ const LABEL: &str = "Egyptian cat";
 const SEEN_PX: (u32, u32) = (96, 16);
 const SEEN_FROM_COLUMN: u32 = 36;
 const SQUARE_PX: u32 = 4;
+
+/// The bus's driver.
+const SPI: (&str, &str) = ("spi_bcm2835", "");
 
 /// An OLED on I2C. QEMU's controller is a relative of the SSD1306, with the 132 columns of an SH1106. It shows the upper half of a
 /// panel of 96 x 32, where the label is.
@@ -73,39 +80,137 @@ fn an_oled_on_i2c_shows_the_label() {
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test panels -- --ignored`"]
 fn what_goes_out_on_spi_is_the_picture() {
-    const SIDE_PX: u32 = 240;
     let Some(pi) = or_skip(Pi::prepare()) else {
         return;
     };
-    let size = format!("width_px = {SIDE_PX}\nheight_px = {SIDE_PX}\n");
-    // The tracing prints 64 bytes of a transfer, no more.
-    let spi = format!(
-        "{BOARD}[display.spi]\ncontroller = \"st7789\"\n{size}dc_gpio = {DATA_COMMAND}\ntransfer_bytes = 64\nrequired = true\n"
+    let panel = Panel {
+        width_px: 240,
+        height_px: 240,
+        orders: 0,
+        inverts: true,
+    };
+    let display = format!(
+        "[display.spi]\ncontroller = \"st7789\"\n{}dc_gpio = {DATA_COMMAND}\ntransfer_bytes = {TRACED_BYTES}\nrequired = true\n",
+        size(&panel)
     );
-    let png = format!("{BOARD}[display.png]\nfolder = \"/tmp/png\"\ndepth = \"rgb565\"\n{size}");
-    let mut running = pi.boot(&Run {
-        modules: &[("spi_bcm2835", "")],
+    let traced = Traced {
+        modules: &[SPI],
         change: pi::add_spidev,
-        devices: &[],
-        boards: &[("spi", &spi), ("png", &png)],
-        script: include_str!("spi-scenario.sh"),
-    });
-    running.wait_for("guest: the PNG");
-    let png = pi::decode_base64(&running.lines_before("guest: the trace").concat());
-    let png = image::load_from_memory(&png).unwrap().to_rgb8();
-    let bus = Bus::read(&running.lines_before("guest: done"));
-    let panel = bus.st7789(SIDE_PX, SIDE_PX);
-    pi::keep(&panel, "spi");
+        begin: "wait_for /dev/spidev0.0",
+        display: &display,
+    };
+    let (png, bus) = traced.run(&pi, &panel);
+    let shown = bus.pictures(&panel).last().unwrap();
+    pi::keep(&shown, "spi");
+    let wrong = difference(&shown, &png);
+    assert_eq!(wrong, None, "the panel's picture differs from the PNG");
+}
 
-    // Frames a second, where they have a place, differ from run to run.
-    let layout = Layout::of(SIDE_PX, SIDE_PX, Depth::Rgb565);
+/// A panel that the kernel drives and that is a framebuffer to the program, as Raspberry Pi OS has them. Debian's kernel is built without
+/// its driver, so `tests/kernel/build-modules` builds it. What an ILI9341 is sent is the picture, and an empty one at the end.
+#[test]
+#[ignore = "boots an emulated board: `cargo test --test panels -- --ignored`"]
+fn what_the_kernels_driver_of_a_panel_sends_is_the_picture() {
+    /// Columns from right to left, blue first (ILI9341 data sheet V1.11, 8.2.29).
+    const AS_MOUNTED: u8 = 0x48;
+    const DRIVER: &str = "fb_ili9341";
+    let Some(pi) = or_skip(Pi::prepare_with(&[DRIVER])) else {
+        return;
+    };
+    let panel = Panel {
+        width_px: 240,
+        height_px: 320,
+        orders: AS_MOUNTED,
+        inverts: false,
+    };
+    // The panel is set up anew, for the tracing to see.
+    let begin = format!(
+        "cd /sys/bus/spi/drivers/{DRIVER}\necho spi0.0 > unbind\necho spi0.0 > bind\ncd /sys/kernel/tracing\nwait_for /dev/fb0"
+    );
+    let traced = Traced {
+        modules: &[SPI, (DRIVER, "")],
+        change: pi::add_ili9341,
+        begin: &begin,
+        display: &format!("[display.framebuffer]\ndriver = {DRIVER:?}\nrequired = true\n"),
+    };
+    let (png, bus) = traced.run(&pi, &panel);
+    // The driver sends all of its memory now and then, which may be in the middle of a picture.
+    let pictures: Vec<_> = bus.pictures(&panel).collect();
+    let empty = pictures.last().unwrap();
+    assert!(
+        empty.pixels().all(|pixel| pixel.0 == [0; 3]),
+        "what is shown when the program has ended might be taken for live"
+    );
+    let wrong = |shown: &RgbImage| difference(shown, &png);
+    let Some(shown) = pictures.iter().find(|shown| wrong(shown).is_none()) else {
+        let last = pictures.iter().rev().nth(1);
+        last.inspect(|shown| pi::keep(shown, "framebuffer"));
+        panic!(
+            "none of {} pictures is the PNG; the last but the empty one differs at {:?}",
+            pictures.len(),
+            last.and_then(wrong)
+        );
+    };
+    pi::keep(shown, "framebuffer");
+}
+
+/// A scene on a panel on SPI, and the same as a PNG.
+struct Traced<'a> {
+    /// Kernel modules with their parameters.
+    modules: &'a [(&'a str, &'a str)],
+    change: fn(&mut DeviceTree),
+    /// What the script does before the program runs, with the tracing on.
+    begin: &'a str,
+    /// The display in the board file.
+    display: &'a str,
+}
+
+impl Traced<'_> {
+    /// The PNG, and what went over the bus.
+    fn run(&self, pi: &Pi, panel: &Panel) -> (RgbImage, Bus) {
+        let shown = format!("{BOARD}{}", self.display);
+        let png = format!(
+            "{BOARD}[display.png]\nfolder = \"/tmp/png\"\ndepth = \"rgb565\"\n{}",
+            size(panel)
+        );
+        let mut running = pi.boot(&Run {
+            modules: self.modules,
+            change: self.change,
+            devices: &[],
+            boards: &[("panel", &shown), ("png", &png)],
+            script: &format!(
+                "begin() {{\n{}\n}}\n{}",
+                self.begin,
+                include_str!("traced-scenario.sh")
+            ),
+        });
+        running.wait_for("guest: the PNG");
+        let png = pi::decode_base64(&running.lines_before("guest: the trace").concat());
+        let png = image::load_from_memory(&png).unwrap().to_rgb8();
+        let trace = pi::decode_base64(&running.lines_before("guest: done").concat());
+        let trace: Result<Vec<String>, _> = BufReader::new(GzDecoder::new(trace.as_slice()))
+            .lines()
+            .collect();
+        (screen::in_16_bits(png), Bus::read(&trace.unwrap()))
+    }
+}
+
+fn size(panel: &Panel) -> String {
+    format!(
+        "width_px = {}\nheight_px = {}\n",
+        panel.width_px, panel.height_px
+    )
+}
+
+/// A place where two pictures differ, and its colour in the first. Frames per second, where they have a place, differ from run to run.
+fn difference(shown: &RgbImage, png: &RgbImage) -> Option<(u32, u32, Rgb<u8>)> {
+    let layout = Layout::of(png.width(), png.height(), Depth::Rgb565);
     let rate = layout.places().find(|(name, _)| *name == "status");
     let is_rate = |x: u32, y: u32| {
         let point = Point::new(x as i32, y as i32);
         rate.is_some_and(|(_, place)| place.bounding_box().contains(point))
     };
-    let png = screen::in_16_bits(png);
-    let mut pixels = panel.enumerate_pixels();
+    let mut pixels = shown.enumerate_pixels();
     let wrong = pixels.find(|(x, y, colour)| !is_rate(*x, *y) && *colour != png.get_pixel(*x, *y));
-    assert_eq!(wrong, None, "the panel's picture differs from the PNG");
+    wrong.map(|(x, y, colour)| (x, y, *colour))
 }

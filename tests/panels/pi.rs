@@ -1,17 +1,19 @@
 //! An emulated Raspberry Pi 3B that runs a script: the kernel's own device tree, no card, the program with its shipped network and a photo.
 
-use super::emulator::device_tree::DeviceTree;
+use super::emulator::device_tree::{DeviceTree, Node};
 use super::emulator::guest::{Guest, Scenario};
+use super::emulator::kernel_modules::kernel_with;
 use super::emulator::qemu::Board;
 use super::emulator::{Missing, alone, target_folder};
+use super::trace::{DATA_COMMAND, TRACED_BYTES};
 use image::RgbImage;
 use std::fs;
 use std::path::Path;
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long the serial log may be silent: a network in emulation, on a machine that may be busy.
+/// How long the serial log may be silent: a network in emulation.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// The beginning of each board file: what is seen and by which network.
@@ -60,6 +62,16 @@ impl Pi {
         let alone = alone();
         Ok(Self {
             guest: Guest::prepare(&[])?,
+            _alone: alone,
+        })
+    }
+
+    /// The same with the drivers of these panels in the kernel.
+    pub fn prepare_with(drivers: &[&str]) -> Result<Self, Missing> {
+        let alone = alone();
+        let kernel = kernel_with("panel-modules", drivers, &[])?;
+        Ok(Self {
+            guest: Guest::with_kernel(&kernel, &[])?,
             _alone: alone,
         })
     }
@@ -133,7 +145,8 @@ impl Running {
     pub fn lines_before(&mut self, text: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            let Some(line) = self.board.line(Instant::now() + PATIENCE, text) else {
+            let patience = self.board.patience(PATIENCE);
+            let Some(line) = self.board.line(&patience, text) else {
                 panic!(
                     "the machine ended before {text:?}; {}",
                     self.board.last_lines()
@@ -160,19 +173,35 @@ impl Running {
     }
 }
 
-/// A device for user space on the first chip select of SPI 0, and no DMA there: QEMU has none for SPI, and a longer transfer would hang.
+/// A device for user space.
 pub fn add_spidev(tree: &mut DeviceTree) {
+    // A name on which the kernel's own list has spidev (drivers/spi/spidev.c).
+    add_to_spi(tree, "spidev@0", "rohm,dh2228fv");
+}
+
+/// A panel with an ILI9341 that the kernel's `fb_ili9341` drives, 64 bytes at a time (drivers/staging/fbtft/fbtft-core.c).
+pub fn add_ili9341(tree: &mut DeviceTree) {
+    let gpio = tree.node("/soc/gpio@7e200000").cell("phandle");
+    let panel = add_to_spi(tree, "panel@0", "ilitek,ili9341");
+    panel.set_cells("dc-gpios", &[gpio, DATA_COMMAND, 0]);
+    panel.set_cells("buswidth", &[8]);
+    panel.set_cells("txbuflen", &[TRACED_BYTES]);
+    panel.set("bgr", &[]);
+}
+
+/// A device on the first chip select of SPI 0, and no DMA there: QEMU has none for SPI, and a longer transfer would hang.
+fn add_to_spi<'a>(tree: &'a mut DeviceTree, name: &str, compatible: &str) -> &'a mut Node {
     let spi = tree.node("/soc/spi@7e204000");
     spi.remove("dmas");
     spi.remove("dma-names");
     spi.enable();
     // Children of `spi` that the board does not have would take the chip select.
     spi.clear();
-    let device = spi.add("spidev@0");
-    // A name on which the kernel's own list has spidev (drivers/spi/spidev.c).
-    device.set_text("compatible", "rohm,dh2228fv");
+    let device = spi.add(name);
+    device.set_text("compatible", compatible);
     device.set_cells("reg", &[0]);
     device.set_cells("spi-max-frequency", &[32_000_000]);
+    device
 }
 
 /// Keeps what a panel showed beside the build, for people to look at.

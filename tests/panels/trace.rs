@@ -8,7 +8,20 @@ pub struct Bus {
     commands: Vec<(u8, Vec<u8>)>,
 }
 
-/// ST7789 data sheet (V1.4), 9: set columns, set rows, write memory, invert, do not.
+/// How much of a transfer the tracing prints (include/trace/events/spi.h).
+pub const TRACED_BYTES: u32 = 64;
+
+/// A panel: its controller is told once of its glass.
+pub struct Panel {
+    pub width_px: u32,
+    pub height_px: u32,
+    /// Order of addresses and subpixels (MADCTL).
+    pub orders: u8,
+    /// Its glass is an inverting one.
+    pub inverts: bool,
+}
+
+/// ST7789 data sheet (V1.4), 9, and ILI9341 (V1.11), 8: set columns, set rows, write memory, invert, do not.
 const CASET: u8 = 0x2a;
 const RASET: u8 = 0x2b;
 const RAMWR: u8 = 0x2c;
@@ -45,41 +58,48 @@ impl Bus {
         Self { commands }
     }
 
-    /// What an ST7789 shows whose glass begins with its memory.
+    /// What a panel shows after each writing to its memory, with which its glass begins.
     ///
     /// # Panics
     /// When it is not set up as such a panel is, or written outside of its glass.
-    pub fn st7789(&self, width_px: u32, height_px: u32) -> RgbImage {
+    pub fn pictures(&self, panel: &Panel) -> impl Iterator<Item = RgbImage> {
         let parameter = |wanted: u8| {
             let found = self.commands.iter().find(|(command, _)| *command == wanted);
             found.map(|(_, parameters)| parameters.as_slice())
         };
         assert_eq!(
             parameter(MADCTL),
-            Some(&[0][..]),
-            "addresses as they are, red first"
+            Some(&[panel.orders][..]),
+            "order of addresses and subpixels"
         );
         assert_eq!(parameter(COLMOD), Some(&[0x55][..]), "16 bits a pixel");
-        assert!(parameter(INVON).is_some(), "its glass is an inverting one");
-        let mut picture = RgbImage::new(width_px, height_px);
+        assert_eq!(parameter(INVON).is_some(), panel.inverts, "inverts");
+        let mut picture = RgbImage::new(panel.width_px, panel.height_px);
         let (mut columns, mut rows) = ((0, 0), (0, 0));
-        for (command, parameters) in &self.commands {
-            match *command {
-                CASET => columns = range(parameters),
-                RASET => rows = range(parameters),
-                RAMWR => {
-                    let places = (rows.0..=rows.1)
-                        .flat_map(|y| (columns.0..=columns.1).map(move |x| (x, y)));
-                    let count = parameters.len() / 2;
-                    assert_eq!(places.clone().count(), count, "{columns:?} x {rows:?}");
-                    for ((x, y), pixel) in places.zip(parameters.chunks_exact(2)) {
-                        picture.put_pixel(x, y, colour(u16::from_be_bytes([pixel[0], pixel[1]])));
+        self.commands
+            .iter()
+            .filter_map(move |(command, parameters)| {
+                match *command {
+                    CASET => columns = range(parameters),
+                    RASET => rows = range(parameters),
+                    RAMWR => {
+                        let places = (rows.0..=rows.1)
+                            .flat_map(|y| (columns.0..=columns.1).map(move |x| (x, y)));
+                        let count = parameters.len() / 2;
+                        assert_eq!(places.clone().count(), count, "{columns:?} x {rows:?}");
+                        for ((x, y), pixel) in places.zip(parameters.chunks_exact(2)) {
+                            picture.put_pixel(
+                                x,
+                                y,
+                                colour(u16::from_be_bytes([pixel[0], pixel[1]])),
+                            );
+                        }
+                        return Some(picture.clone());
                     }
+                    _ => {}
                 }
-                _ => {}
-            }
-        }
-        picture
+                None
+            })
     }
 }
 
@@ -161,7 +181,14 @@ fn a_trace_is_a_picture() {
         "  eyelet-70  [001] .....  6.5: spi_transfer_start: spi0.0 00000000d1 len=3 tx=[f8-00-07] rx=[]",
         "  eyelet-70  [001] .....  6.6: spi_transfer_start: spi0.0 00000000d1 len=1 tx=[ff] rx=[]",
     ];
-    let picture = Bus::read(&lines.map(str::to_owned)).st7789(4, 1);
+    let panel = Panel {
+        width_px: 4,
+        height_px: 1,
+        orders: 0,
+        inverts: true,
+    };
+    let bus = Bus::read(&lines.map(str::to_owned));
+    let picture = bus.pictures(&panel).last().unwrap();
     let pixels: Vec<[u8; 3]> = picture.pixels().map(|pixel| pixel.0).collect();
     assert_eq!(pixels, [[0; 3], [0xf8, 0, 0], [0, 0xfc, 0xf8], [0; 3]]);
 }

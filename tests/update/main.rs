@@ -33,7 +33,7 @@ use tempfile::TempDir;
 const MODEL: &str = "tests/fixtures/qdq-whole.onnx";
 /// A network whose file is whole, so that `eyelet image` takes it, but which cannot be planned.
 const BAD_MODEL: &str = "tests/fixtures/bad-unknown-operator.onnx";
-/// From one line that is waited for to the next: U-Boot, the kernel, a slot that is written, on a machine that may be busy.
+/// From one line that is waited for to the next: U-Boot, the kernel, a slot that is written.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The board of the tests: the kernel's virtual camera, slow enough to leave the emulated processor to the update; a short
@@ -242,9 +242,9 @@ fn an_update_whose_kernel_panics_is_rolled_back() {
     let stick = sticks.with(&new);
     let mut console = boot(&inputs, &card, &[&stick]);
     console.wait_for("rebooting: update: trying system two in slot b", PATIENCE);
-    let deadline = Instant::now() + PATIENCE;
+    let patience = console.board.patience(PATIENCE);
     loop {
-        let line = console.board.line(deadline, "kernel panic").unwrap();
+        let line = console.board.line(&patience, "kernel panic").unwrap();
         if line.contains("Kernel panic") {
             break;
         }
