@@ -204,12 +204,12 @@ fn what_is_no_stream_of_pictures_is_refused_with_advice() {
     assert!(refused(b"hello, this is text").contains("ended before a complete picture"));
     assert!(refused(b"hello, this is text").contains("to carry text"));
     assert!(refused(&[0, 0, 0, 1, 0x67, 1, 2, 3]).contains("--codec mjpeg"));
-    assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").contains("brings a PNG picture"));
+    assert!(refused(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").contains("carries a PNG picture"));
     let line = [b"YUV4MPEG2 W2 H2\nFRAME".as_slice(), &[b' '; 2000]].concat();
     assert!(refused(&line).contains("FRAME line of at most 256 bytes"));
     assert!(refused(b"YUV4MPEG2 W640 H480\n").contains("raise max_width_px"));
     assert!(refused(b"YUV4MPEG2 W2 H2 C420p10\nFRAME\n").contains("C420p10"));
-    assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("no end"));
+    assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("does not end"));
     assert!(refused(&jpeg(1, 200)).contains("200x200"));
     let (reader, _writer) = pipe().unwrap();
     let mut impatient = config();

@@ -294,7 +294,7 @@ mod tests {
 
         for (driver, caps, expected) in [
             ("uvcvideo", sys::V4L2_CAP_META_CAPTURE, "metadata"),
-            ("vivid", sys::V4L2_CAP_VIDEO_OUTPUT, "gives none"),
+            ("vivid", sys::V4L2_CAP_VIDEO_OUTPUT, "delivers none"),
             ("vivid", sys::V4L2_CAP_RADIO, "cannot capture"),
             ("vicodec", sys::V4L2_CAP_VIDEO_M2M, "codec"),
             ("bcm2835-codec", sys::V4L2_CAP_VIDEO_M2M_MPLANE, "codec"),

@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(faults.len(), 2, "{faults:?}");
         for (fault, key) in faults.iter().zip(["exposure", "analogue_gain"]) {
             assert!(
-                fault.contains(key) && fault.contains("what auto_exposure sets"),
+                fault.contains(key) && fault.contains("is set by auto_exposure"),
                 "{fault}"
             );
         }
