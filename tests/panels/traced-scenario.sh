@@ -7,8 +7,6 @@ echo 1 > events/spi/spi_transfer_start/enable
 echo 1 > events/gpio/gpio_value/enable
 begin
 eyelet run --board-file /boards/panel.toml --frames 8
-# A driver may send what was drawn last a moment later.
-usleep 2000000
 echo 0 > tracing_on
 eyelet run --board-file /boards/png.toml --frames 8
 for file in /tmp/png/*.png; do
