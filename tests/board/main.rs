@@ -145,9 +145,7 @@ fn pixel_formats() {
     let Some(setting) = Setting::prepare() else {
         return;
     };
-    // The name in the board file, V4L2's name, and the photo's bytes.
-    type Convert = fn(&RgbImage) -> Vec<u8>;
-    let formats: [(&str, &[u8; 4], Convert); 4] = [
+    let formats: [Ready; 4] = [
         ("yuyv", b"YUYV", pictures::yuyv),
         ("nv12", b"NV12", pictures::nv12),
         ("rgb24", b"RGB3", pictures::rgb24),
@@ -158,21 +156,14 @@ fn pixel_formats() {
         .map(|(name, value, _)| format!("{name} = {value}"))
         .collect();
     let controls = format!("controls = {{ {} }}", controls.join(", "));
-    let deliveries = formats.iter().zip(&setting.photos);
-    let deliveries = deliveries.map(|(&(name, fourcc, convert), photo)| Delivery {
-        name,
-        fourcc: *fourcc,
-        photo,
-        bytes: convert(&photo.picture),
-        camera: format!("formats = [{name:?}]\n{controls}"),
-    });
+    let deliveries = deliveries(&formats, &setting.photos, &controls);
     let refused = board_file("formats = [\"yuyv\"]\ncontrols = { contrast = 256 }");
     let afterwards = Afterwards {
         files: vec![("boards/refused.toml".into(), refused.into_bytes())],
         script: "eyelet list cameras --json\n\
             eyelet run --board-file /boards/refused.toml 2>&1 | while read -r line; do echo \"refused: $line\"; done\n",
     };
-    let mut session = deliver(&setting, &deliveries.collect::<Vec<_>>(), 1, afterwards);
+    let mut session = deliver(&setting, &deliveries, 1, afterwards);
     let camera = session.event("the camera's controls", |_, line| {
         line["camera"] == "/dev/video0"
     });
@@ -197,22 +188,13 @@ fn multi_planar_formats() {
     let Some(setting) = Setting::prepare() else {
         return;
     };
-    type Convert = fn(&RgbImage) -> Vec<u8>;
-    let formats: [(&str, &[u8; 4], Convert); 4] = [
+    let formats: [Ready; 4] = [
         ("nv12", b"NM12", pictures::nv12),
         ("yuyv", b"YUYV", pictures::yuyv),
         ("yu12", b"YM12", pictures::yu12),
         ("y10", b"Y10 ", pictures::y10),
     ];
-    let deliveries = formats.iter().zip(&setting.photos);
-    let deliveries = deliveries.map(|(&(name, fourcc, convert), photo)| Delivery {
-        name,
-        fourcc: *fourcc,
-        photo,
-        bytes: convert(&photo.picture),
-        camera: format!("formats = [{name:?}]"),
-    });
-    let deliveries: Vec<_> = deliveries.collect();
+    let deliveries = deliveries(&formats, &setting.photos, "");
     deliver(&setting, &deliveries, 2, Afterwards::default()).wait_for_power_off();
 }
 
@@ -275,6 +257,22 @@ struct Delivery<'a> {
     bytes: Vec<u8>,
     /// What the board file says of the format.
     camera: String,
+}
+
+/// A ready pixel format: its name in the board file, V4L2's, and how a photo is made into it.
+type Ready = (&'static str, &'static [u8; 4], fn(&RgbImage) -> Vec<u8>);
+
+/// A photo in each of these formats, with further `keys` of the camera's table.
+fn deliveries<'a>(formats: &[Ready], photos: &'a [Photo], keys: &str) -> Vec<Delivery<'a>> {
+    let formats = formats.iter().zip(photos);
+    let delivery = |(&(name, fourcc, convert), photo): (&Ready, &'a Photo)| Delivery {
+        name,
+        fourcc: *fourcc,
+        photo,
+        bytes: convert(&photo.picture),
+        camera: format!("formats = [{name:?}]\n{keys}"),
+    };
+    formats.map(delivery).collect()
 }
 
 /// Each picture through the virtual driver (vivid) and a run of its own: its label on log and display, nothing damaged, and no

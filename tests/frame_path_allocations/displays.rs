@@ -1,6 +1,6 @@
 //! Drawing, and what brings a drawing to a display: copies for threads, buses, double buffers.
 
-use crate::allocations;
+use crate::{allocations, verdict_for};
 use eyelet::board::Board;
 use eyelet::data_roots::Base;
 use eyelet::decide::{Candidate, Verdict};
@@ -211,16 +211,7 @@ fn panels_on_a_bus_allocate_nothing_once_they_are_open() {
         let mut display = panel(table);
         let mut show = |turn: usize| {
             let class = turn % labels.len();
-            let best = Candidate {
-                class,
-                probability: 0.9,
-            };
-            let verdict = Verdict {
-                decided: Some(best),
-                top: [best; 5],
-                enter: Some(0.5),
-                changed: false,
-            };
+            let verdict = verdict_for(class);
             let shown = display.show(&Scene {
                 state: State::Live,
                 verdict: Some(&verdict),

@@ -1,8 +1,7 @@
 //! Frames from the camera to the tensor: ready pictures, raw ones, JPEGs, regions.
 
-use crate::allocations;
+use crate::{allocations, verdict_for};
 use eyelet::camera::{Camera, CameraKind, Next, PatternConfig, StillConfig};
-use eyelet::decide::{Candidate, Verdict};
 use eyelet::frame::{BayerFormat, Frame, Geometry, PixelFormat};
 use eyelet::preprocess::{Area, MjpegDecoder, Mount, Preprocess};
 use eyelet::show::draw::Painter;
@@ -158,16 +157,7 @@ fn regions_allocate_nothing() {
         };
         let input = Input::F32(&mut tensor);
         preprocess.run_area(turn % 3, &frame, input).unwrap();
-        let best = Candidate {
-            class: 0,
-            probability: 0.9,
-        };
-        let verdict = Verdict {
-            decided: Some(best),
-            top: [best; 5],
-            enter: Some(0.5),
-            changed: false,
-        };
+        let verdict = verdict_for(0);
         let region = |i| Region {
             name: "left",
             verdict: Some(&verdict),

@@ -76,6 +76,14 @@ impl Sums {
         parts.map(|parts| &mut parts.at)
     }
 
+    /// Its offsets among `of_conv`, those of the convolution: the output stays last.
+    #[cfg(test)]
+    fn places_with<'a>(&'a mut self, mut of_conv: Vec<&'a mut Offset>) -> Vec<&'a mut Offset> {
+        let last = of_conv.len() - 1;
+        of_conv.splice(last..last, self.places());
+        of_conv
+    }
+
     /// Adds what the end of a convolution with `channels` channels touches.
     fn touches(&self, channels: usize, to: &mut Touches) {
         to.holds(
@@ -178,10 +186,7 @@ impl Task for DynamicConv {
 
     #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
-        let mut all = self.conv.places();
-        let last = all.len() - 1;
-        all.splice(last..last, self.sums.places());
-        all
+        self.sums.places_with(self.conv.places())
     }
 
     fn touches(&self, to: &mut Touches) {
@@ -209,10 +214,7 @@ impl Task for DynamicDepthwise {
 
     #[cfg(test)]
     fn places(&mut self) -> Vec<&mut Offset> {
-        let mut all = self.conv.places();
-        let last = all.len() - 1;
-        all.splice(last..last, self.sums.places());
-        all
+        self.sums.places_with(self.conv.places())
     }
 
     fn touches(&self, to: &mut Touches) {
