@@ -10,6 +10,7 @@ use eyelet::decide::ClassRule;
 use eyelet::frame::PixelFormat;
 use eyelet::memory::PoolSize;
 use eyelet::model::Definition;
+use eyelet::show::canvas::{Orientation, Rotation};
 use eyelet::show::{Depth, DisplayConfig, DrmConfig, Refresh, Shape};
 use eyelet::spec::Resize;
 use eyelet::toml_file::Word;
@@ -199,8 +200,10 @@ fn a_drm_display_is_chosen_and_set_by_key() {
             width_px: Some(1024),
             height_px: Some(600),
             rate_hz: Some(60),
-            rotate_deg: 270,
-            mirror: true,
+            orientation: Orientation {
+                rotation: Rotation::ThreeQuarters,
+                mirror: true,
+            },
             required: true,
         })
     );

@@ -8,7 +8,7 @@ use embedded_graphics::prelude::Point;
 use eyelet::Cause;
 use eyelet::decide::{Candidate, Verdict};
 use eyelet::preprocess::Crop;
-use eyelet::show::canvas::Canvas;
+use eyelet::show::canvas::{Canvas, Orientation, Rotation};
 use eyelet::show::draw::Painter;
 use eyelet::show::font::Letters;
 use eyelet::show::layout::Surface;
@@ -311,9 +311,10 @@ fn displays_look_as_in_the_golden_pictures() {
 }
 
 const fn test(kind: &'static str, rotate_deg: u16, mirror: bool) -> TestPicture {
+    let rotation = Rotation::from_degrees(rotate_deg).expect("it is a quarter turn");
     TestPicture {
         kind,
-        turned: Some((rotate_deg, mirror)),
+        orientation: Some(Orientation { rotation, mirror }),
     }
 }
 
@@ -332,7 +333,7 @@ const GOLDEN_TESTS: [(u32, u32, Depth, TestPicture); 9] = [
         Depth::Rgb888,
         TestPicture {
             kind: "png",
-            turned: None,
+            orientation: None,
         },
     ),
     (1024, 600, Depth::Rgb888, test("framebuffer", 0, false)),

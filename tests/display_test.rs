@@ -50,7 +50,8 @@ fn each_display_has_its_picture_and_is_told_what_to_look_for() {
     let drawn = image::open(folder.path().join("large/001.png")).unwrap();
     let kind = "png";
     let mut painter = Painter::new(480, 320, Depth::Rgb888).unwrap();
-    let test = TestPicture { kind, turned: None };
+    let orientation = None;
+    let test = TestPicture { kind, orientation };
     let canvas = painter.draw(&Scene::in_state(State::Test(test)));
     let rows: Vec<u8> = (0..320).flat_map(|y| canvas.row(y).to_vec()).collect();
     assert_eq!(drawn.to_rgb8().into_raw(), rows);

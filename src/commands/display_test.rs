@@ -1,6 +1,7 @@
 //! `eyelet display-test`: shows a test picture on each display of a board, and prints what to look for. For setting up a panel.
 
 use super::{BoardChoice, print_line, stop_signal};
+use crate::show::canvas::Orientation;
 use crate::show::{Display, DisplayConfig, DisplayError, Scene, State, TestPicture};
 use crate::{Cause, Failure, limits};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +113,7 @@ fn keep(
 fn scene(config: &DisplayConfig) -> Scene<'static> {
     Scene::in_state(State::Test(TestPicture {
         kind: config.settings().kind(),
-        turned: config.settings().turned(),
+        orientation: config.settings().orientation(),
     }))
 }
 
@@ -162,15 +163,16 @@ fn print_checks(one: &Shown<'_>) -> Result<(), Failure> {
     for (check, fixing) in CHECKS {
         let fixing = fixing.iter().copied().filter(|key| keys.contains(key));
         let fixing: Vec<&str> = fixing.collect();
-        let fix = match (&fixing[..], settings.turned()) {
+        let fix = match (&fixing[..], settings.orientation()) {
             ([], _) => String::new(),
-            (["rotate_deg"], Some((rotate_deg, mirror))) => {
+            (["rotate_deg"], Some(Orientation { rotation, mirror })) => {
+                let rotate_deg = rotation.degrees();
                 let way = if mirror { "anticlockwise" } else { "clockwise" };
                 format!(
                     "; else rotate_deg, now {rotate_deg}: add the degrees that the arrow must turn {way}, modulo 360"
                 )
             }
-            (["mirror"], Some((_, mirror))) => {
+            (["mirror"], Some(Orientation { mirror, .. })) => {
                 format!("; else mirror, now {mirror}: set it to {}", !mirror)
             }
             (fixing, _) => format!("; else {}", fixing.join(", ")),

@@ -4,7 +4,7 @@
 //! [`Depth::Mono`] nothing is blended: a pixel that is at least half covered is set. Coordinates may be anywhere; drawing outside
 //! the picture is clipped.
 
-use crate::toml_file::Word;
+use crate::toml_file::{Table, Word};
 use embedded_graphics::pixelcolor::{Rgb888, RgbColor};
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
@@ -33,9 +33,10 @@ impl Word for Depth {
 }
 
 /// How far the drawing is rotated, clockwise, on its way to the panel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rotation {
     /// Not rotated.
+    #[default]
     None,
     /// A quarter turn.
     Quarter,
@@ -47,13 +48,23 @@ pub enum Rotation {
 
 impl Rotation {
     /// From a board file's 0, 90, 180 or 270.
-    pub fn from_degrees(degrees: u16) -> Option<Self> {
+    pub const fn from_degrees(degrees: u16) -> Option<Self> {
         match degrees {
             0 => Some(Self::None),
             90 => Some(Self::Quarter),
             180 => Some(Self::Half),
             270 => Some(Self::ThreeQuarters),
             _ => None,
+        }
+    }
+
+    /// Degrees, as in a board file.
+    pub const fn degrees(self) -> u16 {
+        match self {
+            Self::None => 0,
+            Self::Quarter => 90,
+            Self::Half => 180,
+            Self::ThreeQuarters => 270,
         }
     }
 
@@ -67,7 +78,7 @@ impl Rotation {
 }
 
 /// Orientation of the drawing on the panel: rotated, then mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orientation {
     /// The rotation.
     pub rotation: Rotation,
@@ -81,6 +92,16 @@ impl Orientation {
         rotation: Rotation::None,
         mirror: false,
     };
+
+    /// Reads `rotate_deg` and `mirror` of a display's table.
+    pub(super) fn read(table: &mut Table<'_, '_>) -> Self {
+        let degrees = table.quarter_turns("rotate_deg");
+        let rotation = degrees.and_then(Rotation::from_degrees);
+        Self {
+            rotation: rotation.unwrap_or_default(),
+            mirror: table.flag("mirror").unwrap_or(false),
+        }
+    }
 }
 
 /// The picture.

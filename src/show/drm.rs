@@ -21,12 +21,11 @@ pub use card::{Found, FoundConnector, list};
 pub use choice::word;
 pub use mode::Timing;
 
+use super::canvas::Orientation;
 use super::draw::Painter;
 use super::font::Letters;
 use super::layout::Surface;
-use super::{
-    Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, may_be_same, orientation,
-};
+use super::{Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, may_be_same};
 use crate::data_roots::Base;
 use crate::limits;
 use crate::toml_file::Table;
@@ -56,10 +55,8 @@ pub struct DrmConfig {
     pub height_px: Option<u32>,
     /// Refresh rate of the mode; `None` means the display's preferred one.
     pub rate_hz: Option<u32>,
-    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
-    pub rotate_deg: u16,
-    /// Swap left and right of the panel (after the rotation).
-    pub mirror: bool,
+    /// How the drawing is turned on the panel.
+    pub orientation: Orientation,
     /// Exit with an error if there is no such display; otherwise continue with only the serial log.
     pub required: bool,
 }
@@ -71,8 +68,7 @@ fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
         width_px: table.integer_u32("width_px", limits::DISPLAY_SIDE_PX),
         height_px: table.integer_u32("height_px", limits::DISPLAY_SIDE_PX),
         rate_hz: table.integer_u32("rate_hz", limits::MODE_RATE_HZ),
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
+        orientation: Orientation::read(table),
         required: table.flag("required").unwrap_or(false),
     }))
 }
@@ -95,8 +91,8 @@ impl DisplayKind for DrmConfig {
         true
     }
 
-    fn turned(&self) -> Option<(u16, bool)> {
-        Some((self.rotate_deg, self.mirror))
+    fn orientation(&self) -> Option<Orientation> {
+        Some(self.orientation)
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {
@@ -105,7 +101,11 @@ impl DisplayKind for DrmConfig {
 
     fn surface(&self) -> Option<Surface> {
         let size_px = (self.width_px?, self.height_px?);
-        Some(Surface::turned(size_px, self.rotate_deg, Depth::Rgb565))
+        Some(Surface::turned(
+            size_px,
+            self.orientation.rotation,
+            Depth::Rgb565,
+        ))
     }
 
     /// The kernel lets only one program at a time set a card's modes, and each of these displays would count as one.
@@ -163,7 +163,7 @@ impl DrmDisplay {
     /// [`DisplayError::Absent`] if there is no such connector or nothing is plugged in, [`DisplayError::Unusable`] if it cannot
     /// be drawn on: no permission, another program has it, no such mode.
     pub fn open(config: &DrmConfig, own: Option<&'static Letters>) -> Result<Self, DisplayError> {
-        let orientation = orientation("drm", config.rotate_deg, config.mirror)?;
+        let orientation = config.orientation;
         let (card, info) = find(config)?;
         let name = format!("{info} of {} ({})", card.driver, card.node.display());
         let timings: Vec<Timing> = info.modes().iter().map(Timing::from).collect();

@@ -17,7 +17,7 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::pixel::Packing;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
+use super::{Display, DisplayError, Scene, State};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{EpaperConfig, EpaperPanel};
@@ -95,7 +95,7 @@ impl EpaperDisplay {
         power: Option<Box<dyn Output>>,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let orientation = orientation("epaper", config.rotate_deg, config.mirror)?;
+        let orientation = config.orientation;
         let size_px = config.panel.size_px();
         let painter = Painter::of(config, own)?;
         let name = format!(

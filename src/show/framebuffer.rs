@@ -12,7 +12,6 @@ use super::layout::Surface;
 use super::shadow::{Grid, Shadow};
 use super::{
     Depth, Display, DisplayConfig, DisplayError, DisplayKind, Kind, Scene, State, may_be_same,
-    orientation,
 };
 use crate::data_roots::Base;
 use crate::limits;
@@ -42,10 +41,8 @@ pub struct FramebufferConfig {
     pub width_px: Option<u32>,
     /// The expected height, checked against the driver's; `None` accepts the driver's.
     pub height_px: Option<u32>,
-    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
-    pub rotate_deg: u16,
-    /// Swap left and right of the panel (after the rotation): for a panel that is seen in a mirror.
-    pub mirror: bool,
+    /// How the drawing is turned on the panel.
+    pub orientation: Orientation,
     /// Exit with an error if there is no such framebuffer; otherwise continue with only the serial log.
     pub required: bool,
 }
@@ -55,8 +52,7 @@ fn read(table: &mut Table<'_, '_>, _: Base<'_>) -> Option<DisplayConfig> {
         driver: table.text("driver"),
         width_px: table.integer_u32("width_px", limits::DISPLAY_SIDE_PX),
         height_px: table.integer_u32("height_px", limits::DISPLAY_SIDE_PX),
-        rotate_deg: table.quarter_turns("rotate_deg").unwrap_or(0),
-        mirror: table.flag("mirror").unwrap_or(false),
+        orientation: Orientation::read(table),
         required: table.flag("required").unwrap_or(false),
     }))
 }
@@ -74,8 +70,8 @@ impl DisplayKind for FramebufferConfig {
         self.required
     }
 
-    fn turned(&self) -> Option<(u16, bool)> {
-        Some((self.rotate_deg, self.mirror))
+    fn orientation(&self) -> Option<Orientation> {
+        Some(self.orientation)
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {
@@ -84,7 +80,11 @@ impl DisplayKind for FramebufferConfig {
 
     fn surface(&self) -> Option<Surface> {
         let size_px = (self.width_px?, self.height_px?);
-        Some(Surface::turned(size_px, self.rotate_deg, Depth::Rgb565))
+        Some(Surface::turned(
+            size_px,
+            self.orientation.rotation,
+            Depth::Rgb565,
+        ))
     }
 
     fn clash(&self, other: &DisplayConfig) -> Option<String> {
@@ -138,7 +138,7 @@ impl FramebufferDisplay {
             DisplayError::Unusable(format!("the display {name} cannot be drawn on: {reason}"))
         })?;
         check_size(config, &mode, &name)?;
-        let orientation = orientation("framebuffer", config.rotate_deg, config.mirror)?;
+        let orientation = config.orientation;
         if mode.palette {
             fb_sys::set_palette_332(&file).map_err(|error| unusable(&node, &error))?;
         }
@@ -442,8 +442,7 @@ mod tests {
             driver: None,
             width_px,
             height_px,
-            rotate_deg: 0,
-            mirror: false,
+            orientation: Orientation::UPRIGHT,
             required: false,
         };
         for (width_px, height_px) in [(None, None), (Some(64), None), (Some(64), Some(40))] {

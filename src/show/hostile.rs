@@ -2,12 +2,13 @@
 //! is init, a panic on a display's thread would end everything, so there must be none.
 
 use super::bus::{Input, Output, Wire, Wiring};
+use super::canvas::{Orientation, Rotation};
 use super::draw::Painter;
 use super::pixel::Packing;
 use super::played::NoDelay;
 use super::shadow::{Grid, Shadow};
 use super::{Display, DisplayConfig, DisplayError, REGIONS, Region, Scene, State, TestPicture};
-use super::{epaper, oled, orientation, spi};
+use super::{epaper, oled, spi};
 use crate::data_roots::Base;
 use crate::decide::{Candidate, TOP, Verdict};
 use crate::failure::Cause;
@@ -203,8 +204,7 @@ fn opened(config: &DisplayConfig, random: &mut Rng) -> Result<Box<dyn Display>, 
             )?)
         }
         other => {
-            let (rotate_deg, mirror) = other.settings().turned().unwrap_or_default();
-            let orientation = orientation("x", rotate_deg, mirror)?;
+            let orientation = other.settings().orientation().unwrap_or_default();
             let Some(surface) = other.settings().surface() else {
                 return Err(DisplayError::Absent("its size is the driver's".into()));
             };
@@ -294,7 +294,10 @@ fn state(random: &mut Rng) -> State {
         ),
         3 => State::Test(TestPicture {
             kind: "oled",
-            turned: Some((random.u16(..), random.bool())),
+            orientation: Some(Orientation {
+                rotation: Rotation::from_degrees(random.u16(0..4) * 90).unwrap(),
+                mirror: random.bool(),
+            }),
         }),
         _ => State::Live,
     }

@@ -60,7 +60,7 @@ use crate::data_roots::Base;
 use crate::failure::{Cause, Failure};
 use crate::limits;
 use crate::toml_file::Table;
-use canvas::{Orientation, Rotation};
+use canvas::Orientation;
 use layout::Surface;
 use panel::{Bus, Lines};
 use std::fmt;
@@ -128,7 +128,7 @@ pub trait DisplayKind: fmt::Display {
     }
 
     /// `rotate_deg` and `mirror`, if the kind has them.
-    fn turned(&self) -> Option<(u16, bool)> {
+    fn orientation(&self) -> Option<Orientation> {
         None
     }
 
@@ -298,16 +298,6 @@ pub(crate) fn open_divided(
         display.divide(regions)?;
     }
     Ok(display)
-}
-
-/// The orientation of drawings on a display, from the keys of `[display.KIND]`.
-fn orientation(kind: &str, rotate_deg: u16, mirror: bool) -> Result<Orientation, DisplayError> {
-    let rotation = Rotation::from_degrees(rotate_deg).ok_or_else(|| {
-        DisplayError::Unusable(format!(
-            "display.{kind}.rotate_deg is {rotate_deg}: it must be 0, 90, 180 or 270"
-        ))
-    })?;
-    Ok(Orientation { rotation, mirror })
 }
 
 /// A display of this machine. Displayed on one line.

@@ -14,7 +14,7 @@ use super::draw::Painter;
 use super::font::Letters;
 use super::pixel::Packing;
 use super::shadow::{Grid, Patch, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
+use super::{Display, DisplayError, Scene, State};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{OledConfig, OledController, OledLink};
@@ -81,7 +81,7 @@ impl OledDisplay {
         mut wiring: Wiring,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let orientation = orientation("oled", config.rotate_deg, config.mirror)?;
+        let orientation = config.orientation;
         let size_px = (config.width_px, config.height_px);
         let painter = Painter::of(config, own)?;
         let name = match config.link {

@@ -4,6 +4,7 @@ use crate::decide::Verdict;
 use crate::failure::Cause;
 use crate::limits;
 use crate::preprocess::Crop;
+use crate::show::canvas::Orientation;
 use std::time::Duration;
 
 /// Everything that a display shows.
@@ -81,5 +82,5 @@ pub struct TestPicture {
     /// The kind, as in `[display.KIND]`.
     pub kind: &'static str,
     /// `rotate_deg` and `mirror` of the board file, if the kind has them.
-    pub turned: Option<(u16, bool)>,
+    pub orientation: Option<Orientation>,
 }

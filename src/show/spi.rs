@@ -13,7 +13,7 @@ use super::bus::{self, Wiring, gpio};
 use super::draw::Painter;
 use super::font::Letters;
 use super::shadow::{Grid, Shadow};
-use super::{Display, DisplayError, Scene, State, orientation};
+use super::{Display, DisplayError, Scene, State};
 use crate::toml_file::Word;
 pub(super) use config::KIND;
 pub use config::{Controller, SpiConfig};
@@ -60,7 +60,7 @@ impl SpiDisplay {
         mut wiring: Wiring,
         own: Option<&'static Letters>,
     ) -> Result<Self, DisplayError> {
-        let orientation = orientation("spi", config.rotate_deg, config.mirror)?;
+        let orientation = config.orientation;
         let size_px = (config.width_px, config.height_px);
         let painter = Painter::of(config, own)?;
         let name = format!(

@@ -6,7 +6,7 @@
 
 use super::Painter;
 use crate::show::TestPicture;
-use crate::show::canvas::{Canvas, Rgb};
+use crate::show::canvas::{Canvas, Orientation, Rgb};
 use crate::show::font::Face;
 use crate::show::layout::{Room, Side, square};
 use crate::show::words::Text;
@@ -133,9 +133,10 @@ impl Painter {
 
     /// The drawing's orientation, in the longest wording that fits; nothing if none does.
     fn turned(&mut self, test: TestPicture, room: &mut Room, mark_px: i32, gap: i32) {
-        let Some((rotate_deg, mirror)) = test.turned else {
+        let Some(Orientation { rotation, mirror }) = test.orientation else {
             return;
         };
+        let rotate_deg = rotation.degrees();
         let on = if mirror { "on" } else { "off" };
         let mirrored = if mirror { " mirrored" } else { "" };
         let spoken = [

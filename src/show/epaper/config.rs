@@ -3,6 +3,7 @@
 use super::EpaperDisplay;
 use crate::data_roots::Base;
 use crate::limits;
+use crate::show::canvas::Orientation;
 use crate::show::font::Letters;
 use crate::show::layout::Surface;
 use crate::show::panel::{Bus, Lines, SpiLink, gpio, spi_link};
@@ -21,10 +22,8 @@ pub const KIND: Kind = Kind {
 pub struct EpaperConfig {
     /// The module type.
     pub panel: EpaperPanel,
-    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
-    pub rotate_deg: u16,
-    /// Swap left and right of the panel (after the rotation).
-    pub mirror: bool,
+    /// How the drawing is turned on the panel.
+    pub orientation: Orientation,
     /// White letters on a black background.
     pub invert: bool,
     /// After this many partial refreshes comes a full one, which removes their ghosting.
@@ -89,8 +88,8 @@ impl DisplayKind for EpaperConfig {
         true
     }
 
-    fn turned(&self) -> Option<(u16, bool)> {
-        Some((self.rotate_deg, self.mirror))
+    fn orientation(&self) -> Option<Orientation> {
+        Some(self.orientation)
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {
@@ -98,7 +97,7 @@ impl DisplayKind for EpaperConfig {
     }
 
     fn surface(&self) -> Option<Surface> {
-        let surface = Surface::turned(self.panel.size_px(), self.rotate_deg, Depth::Mono);
+        let surface = Surface::turned(self.panel.size_px(), self.orientation.rotation, Depth::Mono);
         Some(surface.refreshed(Refresh::Standing))
     }
 
@@ -133,8 +132,7 @@ impl fmt::Display for EpaperConfig {
 pub(super) fn config(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
     table.must_have(&["panel", "reset_gpio", "busy_gpio"]);
     let panel = table.word("panel", EpaperPanel::WORDS);
-    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
-    let mirror = table.flag("mirror").unwrap_or(false);
+    let orientation = Orientation::read(table);
     let invert = table.flag("invert").unwrap_or(false);
     let full_every = table.integer_u32("full_every", limits::FULL_EVERY);
     // As in Waveshare's `epdconfig.py`.
@@ -146,8 +144,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<EpaperConfig> {
     let required = table.flag("required").unwrap_or(false);
     Some(EpaperConfig {
         panel: panel?,
-        rotate_deg,
-        mirror,
+        orientation,
         invert,
         full_every: full_every.unwrap_or(20),
         link: link?,

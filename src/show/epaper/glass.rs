@@ -3,7 +3,7 @@
 use super::*;
 use crate::show::EpaperPanel;
 use crate::show::bus::{Output, Wire};
-use crate::show::canvas::{Canvas, Orientation, Rotation};
+use crate::show::canvas::Canvas;
 use crate::show::played::NoDelay;
 use embedded_hal::delay::DelayNs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -100,10 +100,7 @@ impl Paper {
 
     /// The paper shows `canvas`, oriented as `config` says, pixel for pixel.
     pub fn assert_shows(&self, config: &EpaperConfig, canvas: &Canvas) {
-        let orientation = Orientation {
-            rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
-            mirror: config.mirror,
-        };
+        let orientation = config.orientation;
         let played = self.played();
         let (width_px, height_px) = config.panel.size_px();
         let mut row = vec![0; width_px as usize * 3];

@@ -2,6 +2,7 @@
 
 use crate::limits::{self, DISPLAY_SIDE_PX, ROUND_DISPLAY_PX};
 use crate::show::Depth;
+use crate::show::canvas::Rotation;
 use crate::toml_file::Table;
 
 /// The visible part of a display.
@@ -67,12 +68,9 @@ impl Surface {
         }
     }
 
-    /// A panel with this size in its controller's orientation, with the drawing rotated by this many degrees.
-    pub fn turned((width_px, height_px): (u32, u32), rotate_deg: u16, depth: Depth) -> Self {
-        let (width_px, height_px) = match rotate_deg {
-            90 | 270 => (height_px, width_px),
-            _ => (width_px, height_px),
-        };
+    /// A panel with this size in its controller's orientation, with the drawing rotated by this much.
+    pub fn turned(size_px: (u32, u32), rotation: Rotation, depth: Depth) -> Self {
+        let (width_px, height_px) = rotation.turn(size_px);
         Self::new(width_px, height_px, depth)
     }
 

@@ -3,6 +3,7 @@
 use super::OledDisplay;
 use crate::data_roots::Base;
 use crate::limits;
+use crate::show::canvas::Orientation;
 use crate::show::font::Letters;
 use crate::show::layout::Surface;
 use crate::show::panel::{Bus, Lines, SpiLink, gpio, must_lie_within, node, spi_link};
@@ -28,10 +29,8 @@ pub struct OledConfig {
     pub height_px: u32,
     /// The panel's first column in the controller's memory.
     pub left_px: u32,
-    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
-    pub rotate_deg: u16,
-    /// Swap left and right of the panel (after the rotation).
-    pub mirror: bool,
+    /// How the drawing is turned on the panel.
+    pub orientation: Orientation,
     /// Dark letters on a light background.
     pub invert: bool,
     /// Brightness, 0 to 255.
@@ -111,8 +110,8 @@ impl DisplayKind for OledConfig {
         true
     }
 
-    fn turned(&self) -> Option<(u16, bool)> {
-        Some((self.rotate_deg, self.mirror))
+    fn orientation(&self) -> Option<Orientation> {
+        Some(self.orientation)
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {
@@ -130,7 +129,11 @@ impl DisplayKind for OledConfig {
 
     fn surface(&self) -> Option<Surface> {
         let size_px = (self.width_px, self.height_px);
-        Some(Surface::turned(size_px, self.rotate_deg, Depth::Mono))
+        Some(Surface::turned(
+            size_px,
+            self.orientation.rotation,
+            Depth::Mono,
+        ))
     }
 
     fn lines(&self) -> Lines<'_> {
@@ -190,8 +193,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
         ["left_px", "height_px"],
     );
     let contrast = table.integer("contrast", limits::CONTRAST).unwrap_or(127);
-    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
-    let mirror = table.flag("mirror").unwrap_or(false);
+    let orientation = Orientation::read(table);
     let invert = table.flag("invert").unwrap_or(false);
     let link = link(table);
     let reset_gpio = gpio(table, "reset_gpio");
@@ -202,8 +204,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<OledConfig> {
         width_px,
         height_px,
         left_px,
-        rotate_deg,
-        mirror,
+        orientation,
         invert,
         contrast: u8::try_from(contrast).unwrap_or(u8::MAX),
         link: link?,

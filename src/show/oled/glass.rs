@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::show::Depth;
-use crate::show::canvas::{Canvas, Orientation, Rotation};
+use crate::show::canvas::Canvas;
 use crate::show::played::{NoDelay, scene, verdict};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,10 +57,7 @@ impl Glass {
 
     /// The panel shows `canvas`, oriented as `config` says, pixel for pixel.
     fn assert_shows(&self, config: &OledConfig, canvas: &Canvas) {
-        let orientation = Orientation {
-            rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
-            mirror: config.mirror,
-        };
+        let orientation = config.orientation;
         let played = self.played();
         assert!(played.is_on);
         // The internal current reference.

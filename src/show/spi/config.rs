@@ -3,6 +3,7 @@
 use super::SpiDisplay;
 use crate::data_roots::Base;
 use crate::limits;
+use crate::show::canvas::Orientation;
 use crate::show::font::Letters;
 use crate::show::layout::Surface;
 use crate::show::panel::{Bus, Lines, SpiLink, gpio, must_lie_within, spi_link};
@@ -29,10 +30,8 @@ pub struct SpiConfig {
     pub left_px: u32,
     /// Its first row, as the address that is sent (RASET).
     pub top_px: u32,
-    /// Rotation of the drawing on the panel, clockwise: 0, 90, 180 or 270.
-    pub rotate_deg: u16,
-    /// Swap left and right of the panel (after the rotation).
-    pub mirror: bool,
+    /// How the drawing is turned on the panel.
+    pub orientation: Orientation,
     /// Whether the controller inverts colours (INVON), as IPS panels need.
     pub invert: bool,
     /// Whether the panel's subpixels are in the order blue, green, red.
@@ -158,8 +157,8 @@ impl DisplayKind for SpiConfig {
         true
     }
 
-    fn turned(&self) -> Option<(u16, bool)> {
-        Some((self.rotate_deg, self.mirror))
+    fn orientation(&self) -> Option<Orientation> {
+        Some(self.orientation)
     }
 
     fn setup_keys(&self) -> &'static [&'static str] {
@@ -185,7 +184,7 @@ impl DisplayKind for SpiConfig {
             _ => Depth::Rgb565,
         };
         let size_px = (self.width_px, self.height_px);
-        Some(Surface::turned(size_px, self.rotate_deg, depth).shaped(self.shape))
+        Some(Surface::turned(size_px, self.orientation.rotation, depth).shaped(self.shape))
     }
 
     fn lines(&self) -> Lines<'_> {
@@ -248,8 +247,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
     }
     let is_square = size_px.0 == size_px.1;
     let shape = Shape::read(table, is_square, is_square && known == Controller::Gc9a01);
-    let rotate_deg = table.quarter_turns("rotate_deg").unwrap_or(0);
-    let mirror = table.flag("mirror").unwrap_or(false);
+    let orientation = Orientation::read(table);
     let invert = table.flag("invert").unwrap_or(known.inverts(size_px));
     let bgr = table.flag("bgr").unwrap_or(known.is_bgr(size_px));
     let link = spi_link(table, known.speed_hz());
@@ -263,8 +261,7 @@ pub(super) fn config(table: &mut Table<'_, '_>) -> Option<SpiConfig> {
         height_px: size_px.1,
         left_px,
         top_px,
-        rotate_deg,
-        mirror,
+        orientation,
         invert,
         bgr,
         shape,

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::show::bus::{Output, Wire};
-use crate::show::canvas::{Canvas, Orientation, Rotation};
+use crate::show::canvas::Canvas;
 use crate::show::played::NoDelay;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -108,10 +108,7 @@ impl Glass {
 
     /// The panel shows `canvas`, oriented as `config` says, pixel for pixel.
     pub fn assert_shows(&self, config: &SpiConfig, canvas: &Canvas) {
-        let orientation = Orientation {
-            rotation: Rotation::from_degrees(config.rotate_deg).unwrap(),
-            mirror: config.mirror,
-        };
+        let orientation = config.orientation;
         let mut row = vec![0; config.width_px as usize * 3];
         for y in 0..config.height_px {
             canvas.turned_row(orientation, y, &mut row);
