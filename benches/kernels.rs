@@ -255,8 +255,8 @@ fn layers(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new(network.kernels(), id), |b| {
                 b.iter_custom(|rounds| {
                     let times = network.profile(rounds as usize);
-                    let last = times.iter().rfind(|(what, _)| *what == wanted);
-                    last.unwrap().1
+                    let last = times.iter().rfind(|step| step.op == wanted);
+                    last.unwrap().wall
                 });
             });
         }

@@ -312,7 +312,8 @@ fn a_reader_that_goes_away_and_a_signal_end_it_at_once() {
         assert!(line.contains("a.png"), "{line}");
         let asked = Instant::now();
         if is_signal {
-            send_signal(&child, libc::SIGINT);
+            // Not SIGINT, which a shell's background jobs ignore.
+            send_signal(&child, libc::SIGTERM);
         }
         // One of the two alone: with both, the program may see either first.
         let reader = is_signal.then_some(reader);
@@ -320,7 +321,7 @@ fn a_reader_that_goes_away_and_a_signal_end_it_at_once() {
         drop((input, reader));
         let stderr = String::from_utf8(output.stderr).unwrap();
         if is_signal {
-            assert_eq!(output.status.signal(), Some(libc::SIGINT), "{stderr}");
+            assert_eq!(output.status.signal(), Some(libc::SIGTERM), "{stderr}");
         } else {
             assert_eq!(output.status.code(), Some(OUTPUT), "{stderr}");
             assert!(stderr.contains("its reader is gone"), "{stderr}");

@@ -47,6 +47,12 @@ fn each_command_prints_what_the_schema_says() {
         ),
         (&[&bench[..], &[model]].concat(), 0, &["bench"], 1),
         (
+            &[&bench[..], &[model, "--by-step", "--threads", "2"]].concat(),
+            0,
+            &["bench"],
+            1,
+        ),
+        (
             &[&bench[..], &[islands, "--network-only"]].concat(),
             0,
             &["bench"],

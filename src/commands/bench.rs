@@ -1,5 +1,7 @@
 //! `eyelet bench`: measures how fast a model runs on this machine.
 
+mod by_step;
+
 use super::{find_model, print_line};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use crate::model::Model;
@@ -9,6 +11,7 @@ use crate::preprocess::Mount;
 use crate::preprocess::Preprocess;
 use crate::spec::Input;
 use crate::{Cause, Failure, clock, limits, memory};
+use by_step::Steps;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -31,6 +34,9 @@ pub struct Args {
     /// Leave out preprocessing: each iteration runs only the network
     #[arg(long)]
     network_only: bool,
+    /// Also show each step of the network: its time, its rate beside the best of this CPU, and how busy the threads are
+    #[arg(long)]
+    by_step: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -69,6 +75,10 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     } else {
         Some(time_preprocess(&mut network, &model, args.iterations)?)
     };
+    let steps = match args.by_step {
+        true => Some(Steps::measure(&mut network, args.iterations)?),
+        false => None,
+    };
     let peak_mib = memory::peak_rss_kib() as f64 / 1024.0;
     if args.json {
         return print_json(json!({
@@ -78,10 +88,14 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
             "islands": network.islands().map(|i| json!({
                 "count": i.ports.len(), "outside": i.outside.len(), "percent_inside": i.percent_inside(),
             })),
+            "steps": steps.map(|steps| steps.json()),
             "first_result_ms": first_result_ms, "peak_mib": peak_mib,
         }));
     }
     print_line(format_args!("{}, {}", model.name, network.describe()))?;
+    if let Some(steps) = steps {
+        steps.print()?;
+    }
     for (what, s) in [("infer", Some(infer)), ("preprocess", preprocess)] {
         let Some(s) = s else { continue };
         print_line(format_args!(

@@ -54,6 +54,11 @@ pub struct Network {
     not_run_yet: Option<PathBuf>,
 }
 
+fn why_no_fast_plan(why_slow: &Option<WhySlow>) -> &str {
+    let why = why_slow.as_ref().map(|w| w.why.as_str());
+    why.unwrap_or("it was not requested")
+}
+
 impl Network {
     /// Loads, checks against what `model` promises, and plans: the fast plan on `threads` threads if it knows all layers of the
     /// network; otherwise tract's on one thread, with islands on `threads` threads where layers are known.
@@ -171,10 +176,15 @@ impl Network {
     pub fn fused(&self) -> Result<&Fused, &str> {
         match &self.plan {
             Plan::Fast(fused) => Ok(fused),
-            Plan::Any(_) => {
-                let why = self.why_slow.as_ref().map(|w| w.why.as_str());
-                Err(why.unwrap_or("it was not requested"))
-            }
+            Plan::Any(_) => Err(why_no_fast_plan(&self.why_slow)),
+        }
+    }
+
+    /// The same, to measure its steps.
+    pub fn fused_mut(&mut self) -> Result<&mut Fused, &str> {
+        match &mut self.plan {
+            Plan::Fast(fused) => Ok(fused),
+            Plan::Any(_) => Err(why_no_fast_plan(&self.why_slow)),
         }
     }
 

@@ -9,6 +9,7 @@
 //! plain     portable loops: the reference for all others, and the fallback
 //! rows      LayerNormalization and Softmax along the last axis
 //! max_pool  max pooling
+//! best      the most that they reach on this CPU
 //! x86, arm  one or more files per instruction set
 //! ```
 //!
@@ -21,6 +22,7 @@
 pub mod aligned;
 #[cfg(target_arch = "aarch64")]
 mod arm;
+pub mod best;
 pub mod geometry;
 pub mod max_pool;
 #[cfg_attr(

@@ -45,8 +45,6 @@ struct UnplacedRow {
     row: Row,
     /// The result's memory; `None` if it exists only as bands of rows.
     place: Option<Need>,
-    /// The step that describes what is done, if the row does not.
-    step: Option<usize>,
 }
 
 /// State of the planner.
@@ -204,16 +202,14 @@ impl<'a> Planner<'a> {
         self.steps.push(Unplaced { work, layers });
     }
 
-    /// Adds a step for one layer, and a row named after it.
+    /// Adds a step for one layer, and a row with the step's name.
     fn step_and_row(&mut self, index: usize, work: impl FnOnce(&Places) -> Work + 'a) {
-        self.row(index, "", self.kernels.name(), true);
-        if let Some(row) = self.rows.last_mut() {
-            row.step = Some(self.steps.len());
-        }
         self.step((index, index), work);
+        self.row(index, "", self.kernels.name(), true);
     }
 
-    /// Adds a row to the listing; `whole` if the entire result is in the arena at once.
+    /// Adds a row for a result of the last step, with the step's name if `op` is empty; `whole` if the entire result is in the arena
+    /// at once.
     fn row(&mut self, layer: usize, op: &'static str, kernel: &'static str, whole: bool) {
         let layer = &self.graph.layers[layer];
         let (segment, tensor) = (layer.segment, self.tensor(layer.output));
@@ -232,9 +228,9 @@ impl<'a> Planner<'a> {
                 arena_offset: None,
                 bytes: tensor.bytes(),
                 segment,
+                step: self.steps.len().saturating_sub(1),
             },
             place: self.tensor_need[layer.output.0].filter(|_| whole),
-            step: None,
         });
     }
 
@@ -308,7 +304,10 @@ impl<'a> Planner<'a> {
             .map(step)
             .collect();
         let row = |row: UnplacedRow| Row {
-            op: row.step.map_or(row.row.op, |at| steps[at].work.name()),
+            op: match row.row.op {
+                "" => steps[row.row.step].work.name(),
+                op => op,
+            },
             arena_offset: row.place.map(|need| places.of(need).byte()),
             ..row.row
         };

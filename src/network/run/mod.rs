@@ -4,6 +4,7 @@
 //! mod      a plan with its arena, kernels and threads, and how a frame runs through it
 //! offset   offsets into the arena, and the pointers made from them
 //! picture  copying a picture in
+//! profile  how long each step takes
 //! border   float tensors in and out, when only part of the network is known
 //! steps/   what the thread team does in each step
 //! touch    what each step reads and writes, for the verifier
@@ -13,17 +14,19 @@
 pub(crate) mod border;
 pub(crate) mod offset;
 mod picture;
+mod profile;
 pub(crate) mod steps;
 pub(crate) mod threads;
 pub(crate) mod touch;
 
+pub use profile::StepTime;
+
 use super::graph::{GraphInput, Kind, Shape, Tensor};
-use super::kernels::{Aligned, Kernels};
+use super::kernels::{Aligned, Kernels, best};
 use crate::spec::Input;
 use border::Port;
 use offset::{Offset, Worker};
 use std::ops::Range;
-use std::time::{Duration, Instant};
 use steps::Step;
 use threads::Pool;
 
@@ -46,6 +49,8 @@ pub struct Row {
     pub bytes: usize,
     /// Its segment; 0 for a whole network.
     pub segment: usize,
+    /// The step that makes it, counted from 0.
+    pub step: usize,
 }
 
 /// Steps that run within the arena, with the tensors copied in before them and out after them.
@@ -232,30 +237,6 @@ impl Fused {
         });
     }
 
-    /// The total time of each step over `rounds` runs on the caller's thread, in execution order. A block of bands is one step.
-    ///
-    /// # Panics
-    /// If the plan is for more than one thread.
-    pub fn profile(&mut self, rounds: usize) -> Vec<(&'static str, Duration)> {
-        assert!(self.threads() == 1, "a profile is of one thread");
-        let worker = self.plan.worker(self.arena.as_mut_ptr(), 0, 1);
-        let mut times: Vec<_> = self
-            .plan
-            .steps
-            .iter()
-            .map(|s| (s.work.name(), Duration::ZERO))
-            .collect();
-        for _ in 0..rounds {
-            for (step, sum) in self.plan.steps.iter().zip(&mut times) {
-                let start = Instant::now();
-                // SAFETY: the plan is verified for one thread; the arena is the plan's and exclusively borrowed.
-                unsafe { step.work.run(self.kernels, &worker) };
-                sum.1 += start.elapsed();
-            }
-        }
-        times
-    }
-
     /// The planned steps, in execution order.
     pub fn explain(&self) -> &[Row] {
         &self.plan.rows
@@ -269,6 +250,12 @@ impl Fused {
     /// The instruction set's name.
     pub fn kernels(&self) -> &'static str {
         self.kernels.name()
+    }
+
+    /// The most multiply-adds per second that these kernels reach on one thread of this CPU, in bytes or in floats. Takes some
+    /// milliseconds.
+    pub fn best_rate(&self, in_bytes: bool) -> f64 {
+        best::multiply_adds_per_second(self.kernels, in_bytes)
     }
 
     /// Threads that work on a frame.
