@@ -13,7 +13,7 @@ struct Step {
     node: String,
     shape: String,
     multiply_adds: u64,
-    /// One run's, in milliseconds.
+    /// Milliseconds, the least of all runs.
     wall_ms: f64,
     /// Its part of the network's time, 0 to 1.
     share: f64,
@@ -41,8 +41,7 @@ impl Steps {
             Failure::new(
                 Cause::Model,
                 format!(
-                    "--by-step measures the steps of a fast plan, and this network has none: {why}; `eyelet explain` lists which \
-                     parts run where"
+                    "--by-step measures the steps of a fast plan: {why}; `eyelet explain` lists which parts run where"
                 ),
             )
         })?;
@@ -62,7 +61,6 @@ impl Steps {
         let all: f64 = times.iter().map(|step| step.wall.as_secs_f64()).sum();
         let of = Measured {
             rows,
-            runs,
             threads,
             all_s: all.max(1e-12),
             best: &best,
@@ -128,9 +126,8 @@ fn in_bytes(row: &Row) -> bool {
 /// What a step's line is made from.
 struct Measured<'a> {
     rows: &'a [Row],
-    runs: usize,
     threads: usize,
-    /// All steps together, over all runs.
+    /// All steps together.
     all_s: f64,
     /// See [`Steps::best`].
     best: &'a [(&'static str, f64)],
@@ -145,7 +142,7 @@ impl Measured<'_> {
         let best = self.best.iter().find(|(of, _)| *of == word);
         let multiply_adds = own().map(|row| row.multiply_adds).sum();
         let wall_s = time.wall.as_secs_f64().max(1e-12);
-        let giga_per_second = multiply_adds as f64 * self.runs as f64 / wall_s / 1e9;
+        let giga_per_second = multiply_adds as f64 / wall_s / 1e9;
         let is_product = multiply_adds > 0;
         Step {
             op: time.op,
@@ -154,7 +151,7 @@ impl Measured<'_> {
                 format!("{}x{}x{}", row.shape.h, row.shape.w, row.shape.c)
             }),
             multiply_adds,
-            wall_ms: wall_s * 1e3 / self.runs as f64,
+            wall_ms: wall_s * 1e3,
             share: wall_s / self.all_s,
             busy: (time.busy.as_secs_f64() / self.threads as f64 / wall_s).min(1.0),
             giga_per_second: is_product.then_some(giga_per_second),

@@ -7,8 +7,9 @@ use crate::network::kernels::max_pool::MaxPool;
 use crate::network::kernels::{AverageQ8, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times, windows_fit};
+use std::ops::Range;
 
-/// Average pooling, run by the first worker only.
+/// Average pooling.
 #[derive(Debug)]
 pub(crate) struct Average {
     pub(crate) x: Offset,
@@ -84,76 +85,76 @@ impl Task for MaxPoolStep {
     }
 }
 
-/// Calls `tap(output index of channel 0, input index of channel 0)` for every tap inside the picture, and `done(output index,
-/// taps inside, taps in all)` after each output pixel.
-fn windows(
-    input: Shape,
-    w: &Window,
-    output: Shape,
-    mut tap: impl FnMut(usize, usize),
-    mut done: impl FnMut(usize, usize, usize),
-) {
-    for oy in 0..output.h {
-        for ox in 0..output.w {
-            let o = (oy * output.w + ox) * output.c;
-            let mut inside = 0;
-            for ky in 0..w.kh {
-                let y = (oy * w.sh + ky * w.dh).wrapping_sub(w.top);
-                for kx in 0..w.kw {
-                    let x = (ox * w.sw + kx * w.dw).wrapping_sub(w.left);
-                    if y < input.h && x < input.w {
-                        inside += 1;
-                        tap(o, (y * input.w + x) * input.c);
-                    }
-                }
-            }
-            done(o, inside, w.kh * w.kw);
-        }
-    }
-}
+/// Channels whose sums are kept at a time.
+const SUMS: usize = 64;
 
 impl Average {
-    /// Average of each window.
-    fn of_floats(&self, x: &[f32], y: &mut [f32]) {
-        y.fill(0.0);
-        let c = self.input.c;
-        let y = std::cell::RefCell::new(y);
-        let tap = |o: usize, i: usize| {
-            for (y, &x) in y.borrow_mut()[o..o + c].iter_mut().zip(&x[i..i + c]) {
-                *y += x;
-            }
-        };
-        let done = |o: usize, inside: usize, all: usize| {
-            let count = if self.count_pads { all } else { inside };
-            for y in &mut y.borrow_mut()[o..o + c] {
-                *y /= count.max(1) as f32;
-            }
-        };
-        windows(self.input, &self.window, self.output, tap, done);
+    /// Where the pixels of an output pixel's window start in the input, without those outside of the picture.
+    fn taps(&self, row: usize, column: usize) -> impl Iterator<Item = usize> {
+        let (input, w) = (self.input, self.window);
+        let rows = (0..w.kh).map(move |ky| (row * w.sh + ky * w.dh).wrapping_sub(w.top));
+        rows.filter(move |&y| y < input.h).flat_map(move |y| {
+            let columns = (0..w.kw).map(move |kx| (column * w.sw + kx * w.dw).wrapping_sub(w.left));
+            let inside = columns.filter(move |&x| x < input.w);
+            inside.map(move |x| (y * input.w + x) * input.c)
+        })
     }
 
-    /// Average of each window of bytes, stored with the top bit flipped when `signed`.
-    fn of_bytes(&self, q8: &WindowsQ8, signed: bool, x: &[u8], y: &mut [u8]) {
-        let c = self.input.c;
-        // One channel at a time: needs no memory for sums.
-        for channel in 0..c {
-            let sum = std::cell::Cell::new(0i32);
-            let tap = |_: usize, i: usize| {
-                let x = x[i + channel];
-                let x = if signed {
-                    i32::from(x as i8)
-                } else {
-                    i32::from(x)
-                };
-                sum.set(sum.get() + x - q8.zero);
+    /// Calls `of(row, column, count, y)` for each pixel of some output rows: the number of values that its average is of, and the
+    /// pixel's channels in `y`, which holds these rows.
+    fn each_pixel<T>(
+        &self,
+        rows: Range<usize>,
+        y: &mut [T],
+        of: impl Fn(usize, usize, usize, &mut [T]),
+    ) {
+        let (columns, c) = (self.output.w, self.output.c);
+        for (at, y) in y.chunks_exact_mut(c).enumerate() {
+            let (row, column) = (rows.start + at / columns, at % columns);
+            let count = match self.count_pads {
+                true => self.window.kh * self.window.kw,
+                false => self.taps(row, column).count(),
             };
-            let done = |o: usize, inside: usize, all: usize| {
-                let count = if self.count_pads { all } else { inside };
-                let m = (q8.ratio / count.max(1) as f64) as f32;
-                y[o + channel] = q8.end.of(sum.take(), m);
-            };
-            windows(self.input, &self.window, self.output, tap, done);
+            of(row, column, count.max(1), y);
         }
+    }
+
+    /// Averages of floats: some output rows.
+    fn of_floats(&self, x: &[f32], rows: Range<usize>, y: &mut [f32]) {
+        self.each_pixel(rows, y, |row, column, count, y| {
+            y.fill(0.0);
+            for tap in self.taps(row, column) {
+                for (y, &x) in y.iter_mut().zip(&x[tap..]) {
+                    *y += x;
+                }
+            }
+            for y in y {
+                *y /= count as f32;
+            }
+        });
+    }
+
+    /// Averages of bytes, stored with the top bit flipped when `signed`: some output rows.
+    fn of_bytes(&self, q8: &WindowsQ8, signed: bool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
+        self.each_pixel(rows, y, |row, column, count, y| {
+            let multiplier = (q8.ratio / count as f64) as f32;
+            for (part, y) in y.chunks_mut(SUMS).enumerate() {
+                let mut sums = [0i32; SUMS];
+                for tap in self.taps(row, column) {
+                    let x = &x[tap + part * SUMS..][..y.len()];
+                    let numbers = x.iter().map(|&x| match signed {
+                        true => i32::from(x as i8),
+                        false => i32::from(x),
+                    });
+                    for (sum, number) in sums.iter_mut().zip(numbers) {
+                        *sum += number - q8.zero;
+                    }
+                }
+                for (y, &sum) in y.iter_mut().zip(&sums) {
+                    *y = q8.end.of(sum, multiplier);
+                }
+            }
+        });
     }
 }
 
@@ -169,30 +170,33 @@ impl Task for Average {
 
     fn touches(&self, to: &mut Touches) {
         let elem = if self.q8.is_some() { 1 } else { 4 };
-        let (from, made) = (self.input.volume(), self.output.volume());
+        let row = (self.output.w * self.output.c).saturating_mul(elem);
         to.holds(
             windows_fit(&self.window, self.input, self.output),
             "its windows do not fit its input",
         );
-        to.reads(Whose::Input(0), self.x, times(from, elem), elem);
-        to.fills_output_alone(self.y, made.saturating_mul(elem), elem);
+        let from = times(self.input.volume(), elem);
+        to.reads(Whose::Input(0), self.x, from, elem);
+        to.fills_output(self.y, (self.output.h, 1), row, elem);
     }
 
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
-        // Small, or sums over all pixels.
-        if worker.id != 0 {
-            return;
-        }
         let (input, output) = (self.input, self.output);
+        let rows = worker.share(output.h, 1);
+        let row = output.w * output.c;
+        let (start, len) = (rows.start * row, rows.len() * row);
         let whole = output.pixels() == 1
             && !self.window.padded()
             && (self.window.kh, self.window.kw) == (input.h, input.w);
-        // SAFETY: what `touches` declares, of only the first worker: inside, aligned and apart by the verifier.
+        if rows.is_empty() {
+            return;
+        }
+        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
         unsafe {
             match &self.q8 {
                 Some(q8) => {
                     let x = worker.bytes(self.x, input.volume());
-                    let y = worker.bytes_mut(self.y, output.volume());
+                    let y = worker.bytes_mut(self.y + start, len);
                     if whole {
                         let average = AverageQ8 {
                             c: input.c,
@@ -202,16 +206,16 @@ impl Task for Average {
                         };
                         kernels.average_q8(&average, x, y);
                     } else {
-                        self.of_bytes(q8, kernels.signed(), x, y);
+                        self.of_bytes(q8, kernels.signed(), x, rows, y);
                     }
                 }
                 None => {
                     let x = worker.floats(self.x, input.volume());
-                    let y = worker.floats_mut(self.y, output.volume());
+                    let y = worker.floats_mut(self.y + start * 4, len);
                     if whole {
                         kernels.average_f32(x, input.c, y);
                     } else {
-                        self.of_floats(x, y);
+                        self.of_floats(x, rows, y);
                     }
                 }
             }
