@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub struct StepTime {
     /// What the step does. A block of bands is one step.
     pub op: &'static str,
-    /// From its start until the last thread has finished.
+    /// From its start until the last thread has finished; at least what the thread with most work needs.
     pub wall: Duration,
     /// Time that the threads work, added up.
     pub busy: Duration,
@@ -53,10 +53,14 @@ impl Fused {
         };
         let busy = busy.chunks(threads.max(1));
         (plan.steps.iter().zip(wall.iter().zip(busy)))
-            .map(|(step, (wall, busy))| StepTime {
-                op: step.work.name(),
-                wall: Duration::from_nanos(nanoseconds(wall)),
-                busy: Duration::from_nanos(busy.iter().map(nanoseconds).sum()),
+            .map(|(step, (wall, busy))| {
+                // The first thread may come late to a step, when another is done with it.
+                let most = busy.iter().map(nanoseconds).max().unwrap_or(0);
+                StepTime {
+                    op: step.work.name(),
+                    wall: Duration::from_nanos(nanoseconds(wall).max(most)),
+                    busy: Duration::from_nanos(busy.iter().map(nanoseconds).sum()),
+                }
             })
             .collect()
     }
