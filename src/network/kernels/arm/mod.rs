@@ -11,7 +11,7 @@ mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_lanes;
 mod neon_q8;
-mod neon_q8_steps;
+mod neon_q8_tiles;
 
 use super::Kernels;
 
