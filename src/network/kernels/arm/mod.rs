@@ -6,6 +6,7 @@ mod i8mm;
 mod i8mm_tile;
 mod neon;
 mod neon_depthwise;
+mod neon_depthwise_rows;
 mod neon_end;
 mod neon_f32;
 mod neon_f32_depthwise;

@@ -130,6 +130,7 @@ pub(super) unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
 
 /// # Safety
 /// `count` times `size` pixels as the geometry says.
+#[inline(always)]
 unsafe fn run_tiles(
     conv: &ConvQ8,
     layout: &Layout,
@@ -159,20 +160,20 @@ unsafe fn run_tiles(
             limits,
             tile_pitch: size * p.x_pitch,
         };
-        if panel.channels == channels {
-            neon_q8_tiles::run(&tiles, size, vectors);
-            return;
+        // If the last vector is not full: tile by tile through memory of our own.
+        let full = panel.channels == channels;
+        let mut bytes = [0; PIXELS * WIDEST * 8];
+        if !full {
+            (tiles.y, tiles.y_pitch, tiles.count) = (bytes.as_mut_ptr(), channels, 1);
         }
-        // The last vector is not full: tile by tile through memory of our own.
-        let mut full = [0; PIXELS * WIDEST * 8];
-        tiles.y = full.as_mut_ptr();
-        tiles.y_pitch = channels;
-        tiles.count = 1;
-        for tile in 0..count {
-            neon_q8_tiles::run(&tiles, size, vectors);
-            for (i, full) in full.chunks_exact(channels).take(size).enumerate() {
+        for tile in 0..if full { 1 } else { count } {
+            neon_q8_tiles::run(&tiles, limits, size, vectors);
+            if full {
+                continue;
+            }
+            for (i, bytes) in bytes.chunks_exact(channels).take(size).enumerate() {
                 let y = p.y.add((tile * size + i) * p.y_pitch);
-                std::ptr::copy_nonoverlapping(full.as_ptr(), y, panel.channels);
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), y, panel.channels);
             }
             tiles.x = tiles.x.add(tiles.tile_pitch);
         }

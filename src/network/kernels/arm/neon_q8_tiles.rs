@@ -2,7 +2,7 @@
 //! instructions in order need them in the right one.
 
 use crate::network::graph::requantise::Requantise;
-use std::arch::naked_asm;
+use std::arch::asm;
 
 /// The tiles of a call, all of the same size. The assembly knows the fields' places.
 #[repr(C)]
@@ -40,7 +40,7 @@ pub(super) struct Limits {
     low: [i8; 16],
     zero: [i16; 8],
     /// Zero point -128 and no lower limit but a byte's.
-    upper: bool,
+    pub(super) upper: bool,
 }
 
 impl Limits {
@@ -72,23 +72,28 @@ pub(super) const PIXELS: usize = 4;
 ///
 /// # Safety
 /// The contract of `Kernels` for the pixels of these tiles; the panel is as `neon_q8` packs it, with [`AHEAD`] bytes behind it.
-pub(super) unsafe fn run(tiles: &Tiles, pixels: usize, vectors: usize) {
-    // SAFETY: `limits` is valid.
-    let upper = unsafe { (*tiles.limits).upper };
+#[inline(always)]
+pub(super) unsafe fn run(tiles: &Tiles, limits: &Limits, pixels: usize, vectors: usize) {
     let size = if vectors == 2 {
         pixels - 1
     } else {
         4 + usize::from(pixels == PIXELS)
     };
-    // SAFETY: the caller's contract is the same.
-    unsafe { assembly(tiles, size + if upper { 6 } else { 0 }) }
-}
-
-/// `which` is an entry of the table of branches.
-///
-/// # Safety
-/// As [`run`].
-#[unsafe(naked)]
-unsafe extern "C" fn assembly(tiles: &Tiles, which: usize) {
-    naked_asm!(include_str!("neon_q8_tiles.s"), options(raw))
+    let entry = size + if limits.upper { 6 } else { 0 };
+    // SAFETY: the caller's contract is the same; `entry` is in the table of branches.
+    unsafe {
+        asm!(
+            include_str!("neon_q8_tiles.s"),
+            inout("x0") tiles => _, inout("x1") entry => _,
+            out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
+            out("x10") _, out("x11") _, out("x12") _, out("x13") _, out("x14") _, out("x15") _, out("x16") _,
+            out("x17") _, out("x20") _, out("x21") _, out("x22") _, out("x23") _, out("x24") _,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
+            out("v15") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+            out("v22") _, out("v23") _, out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _,
+            out("v29") _, out("v30") _, out("v31") _,
+            options(raw, nostack),
+        );
+    }
 }

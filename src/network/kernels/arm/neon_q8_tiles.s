@@ -11,7 +11,7 @@
 // x13, x14 panel, its weights
 // x15      tiles left
 // x16, x17 for a moment
-// x19-x23  of the call: kinds, runs, offsets, limits, bytes from one tile's first pixel to the next one's
+// x20-x24  of the call: kinds, runs, offsets, limits, bytes from one tile's first pixel to the next one's
 
 // A pair of a pixel's values times the weights of 8 channels. `mull` begins sums, `mlal` adds to them.
 .macro eight op, w, x, a, b
@@ -401,13 +401,13 @@
 .endm
 .macro next_tile
     subs x15, x15, #1
-    ldr x17, [x21]
-    csel x16, xzr, x23, eq
+    ldr x17, [x22]
+    csel x16, xzr, x24, eq
 .endm
 .macro next_pixel
     add x4, x4, x16
     mov x8, x14
-    add x12, x21, #8
+    add x12, x22, #8
 .endm
 .macro addresses pixels
     add x0, x4, x17
@@ -418,17 +418,17 @@
     .endif
 .endm
 .macro restart
-    ldrb w10, [x19]
-    add x9, x19, #1
-    mov x11, x20
+    ldrb w10, [x20]
+    add x9, x20, #1
+    mov x11, x21
 .endm
 
 // All tiles of a call: \pixels by \channels, with \fours vectors of sums; \s as above.
 .macro tiles pixels, channels, fours, s, mode
     mov x8, x14
-    mov x9, x19
-    mov x11, x20
-    mov x12, x21
+    mov x9, x20
+    mov x11, x21
+    mov x12, x22
     start_\channels \pixels
     each \fours, first_biases_\channels
 5:  // A run.
@@ -482,13 +482,13 @@
     b 6b
 .endm
 .macro limits_upper
-    ldr q12, [x22]
+    ldr q12, [x23]
     movi v13.16b, #128
 .endm
 .macro limits_any
-    ldr q12, [x22]
-    ldr q13, [x22, #16]
-    ldr q14, [x22, #32]
+    ldr q12, [x23]
+    ldr q13, [x23, #16]
+    ldr q14, [x23, #32]
 .endm
 .macro first_biases_16 a, b, c, d, t
     ldr q\a, [x13]
@@ -539,20 +539,12 @@
     .endif
 .endm
 
-    sub sp, sp, #112
-    stp d8, d9, [sp]
-    stp d10, d11, [sp, #16]
-    stp d12, d13, [sp, #32]
-    stp d14, d15, [sp, #48]
-    stp x19, x20, [sp, #64]
-    stp x21, x22, [sp, #80]
-    str x23, [sp, #96]
     ldp x4, x5, [x0]
     ldp x6, x7, [x0, #16]
     ldp x13, x14, [x0, #32]
-    ldp x15, x19, [x0, #48]
-    ldp x20, x21, [x0, #64]
-    ldp x22, x23, [x0, #80]
+    ldp x15, x20, [x0, #48]
+    ldp x21, x22, [x0, #64]
+    ldp x23, x24, [x0, #80]
     adr x16, 9f
     add x16, x16, x1, lsl #2
     br x16
@@ -580,12 +572,64 @@
 24: tiles 4, 16, 4, 32, upper
 25: tiles 1, 8, 1, 0, upper
 28: tiles 4, 8, 2, 0, upper
-8:  ldp d8, d9, [sp]
-    ldp d10, d11, [sp, #16]
-    ldp d12, d13, [sp, #32]
-    ldp d14, d15, [sp, #48]
-    ldp x19, x20, [sp, #64]
-    ldp x21, x22, [sp, #80]
-    ldr x23, [sp, #96]
-    add sp, sp, #112
-    ret
+8:
+// This text may come more than once.
+.purgem eight
+.purgem weights
+.purgem next_a
+.purgem next_b
+.purgem next_kind
+.purgem even_a
+.purgem even_b
+.purgem odd_a
+.purgem odd_b
+.purgem sums_a
+.purgem sums_b
+.purgem single1
+.purgem single2
+.purgem double2
+.purgem quad1
+.purgem quad2
+.purgem single_16
+.purgem double_16
+.purgem quad_16
+.purgem start_16
+.purgem values_16
+.purgem even_8
+.purgem odd_8
+.purgem on_8
+.purgem sums_8
+.purgem values_8
+.purgem single_8
+.purgem double_8
+.purgem quad_8
+.purgem start_8
+.purgem convert
+.purgem scale
+.purgem round
+.purgem narrow
+.purgem narrow2
+.purgem bytes_upper
+.purgem bytes2_upper
+.purgem flip
+.purgem zero
+.purgem bytes_any
+.purgem bytes2_any
+.purgem lower
+.purgem upper
+.purgem each
+.purgem multipliers
+.purgem multipliers2
+.purgem biases
+.purgem biases2
+.purgem next_tile
+.purgem next_pixel
+.purgem addresses
+.purgem restart
+.purgem tiles
+.purgem limits_upper
+.purgem limits_any
+.purgem first_biases_16
+.purgem first_biases_8
+.purgem store_16
+.purgem store_8
