@@ -6,12 +6,13 @@ mod i8mm;
 mod i8mm_tile;
 mod neon;
 mod neon_depthwise;
+mod neon_depthwise_rows;
 mod neon_end;
 mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_lanes;
 mod neon_q8;
-mod neon_q8_steps;
+mod neon_q8_tiles;
 
 use super::Kernels;
 

@@ -1,20 +1,22 @@
 //! Int8 depthwise convolution with NEON, without dot products, in blocks of 16 channels.
 //!
 //! The products of two taps are added in 16 bits, then to the 32-bit sums. A 3x3 kernel's nine weight vectors and nine input
-//! vectors stay in registers; each output loads only the columns that its left neighbour did not use. In 5x5 and 7x7 kernels, the
-//! rows of each column are processed in pairs. Two products overflow 16 bits only if both weights are -128: such blocks (no usual
-//! quantiser makes them) take the path for any kernel, which adds each product in 32 bits.
+//! vectors stay in registers ([`super::neon_depthwise_rows`]); each output loads only the columns that its left neighbour did not
+//! use. In other square kernels, the rows of each column are processed in pairs. Two products overflow 16 bits only if both weights
+//! are -128: such blocks (no usual quantiser makes them) take the path for any kernel, which adds each product in 32 bits.
 //!
-//! A block is 16 biases, 16 multipliers, then 16 weights for each kernel row and column.
+//! A block is 16 biases, 16 multipliers, then 16 weights for each kernel row and column; and whether one of them is -128, in 16 bytes.
 
-use super::neon_end;
+use super::neon_depthwise_rows::Place;
 use super::neon_end::{ANY, Ending, FULL, UPPER};
+use super::neon_q8_tiles::Limits;
+use super::{neon_depthwise_rows, neon_end};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::aarch64::*;
 use std::ops::Range;
 
 fn block_bytes(row: &DepthwiseRow) -> usize {
-    128 + row.kh * row.kw * 16
+    128 + row.kh * row.kw * 16 + 16
 }
 
 /// Packs weights, biases and multipliers.
@@ -29,6 +31,9 @@ pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
         bytes[at + 64..at + 68].copy_from_slice(&raw.multiplier[c].to_ne_bytes());
         for k in 0..per {
             bytes[start + 128 + k * 16 + c % 16] = raw.w[c * per + k] as u8;
+            if raw.w[c * per + k] == -128 {
+                bytes[start + 128 + per * 16] = 1;
+            }
         }
     }
     packed
@@ -48,19 +53,40 @@ pub(super) unsafe fn run(
     } else {
         0
     };
+    let in_assembly = square == 3 && matches!(d.stride, 1 | 2) && d.left <= 2;
+    let (end, limits) = (&conv.end, Limits::new(&conv.end));
     for c in channels.step_by(16) {
         // SAFETY: contract (reads, writes); reading past the last channel is within the slack; every aarch64 CPU has NEON.
         unsafe {
+            let packed = conv.packed.as_ptr().add(c / 16 * block_bytes(d));
+            let (left, y) = (d.c - c, y.add(c));
+            let pairs_fit = *packed.add(block_bytes(d) - 16) == 0;
+            let mut from = 0;
+            if in_assembly && pairs_fit && left >= 16 {
+                let place = Place {
+                    rows: [rows[0].add(c), rows[1].add(c), rows[2].add(c)],
+                    columns: d.w_in,
+                    left: d.left,
+                    count: d.w_out,
+                    pitch: d.c,
+                    y,
+                };
+                from = neon_depthwise_rows::run(&place, d.stride, packed, &limits, conv.pad);
+                if from == d.w_out {
+                    continue;
+                }
+            }
             let block = Block {
                 conv,
                 rows,
-                packed: conv.packed.as_ptr().add(c / 16 * block_bytes(d)),
+                packed,
                 c,
-                left: d.c - c,
-                y: y.add(c),
+                left,
+                y,
+                from,
             };
-            let end = Ending::new(&conv.end);
-            let square = if block.pairs_fit() { square } else { 0 };
+            let end = Ending::new(end);
+            let square = if pairs_fit { square } else { 0 };
             match end.mode {
                 FULL => block.row::<FULL>(&end, square),
                 UPPER => block.row::<UPPER>(&end, square),
@@ -79,6 +105,8 @@ struct Block<'a> {
     /// Channels left, from the block's first one.
     left: usize,
     y: *mut u8,
+    /// The first output to compute.
+    from: usize,
 }
 
 /// 32-bit sums of 16 channels.
@@ -114,25 +142,12 @@ impl Block<'_> {
     unsafe fn row<const MODE: u8>(&self, end: &Ending, square: usize) {
         // SAFETY: as `run`.
         unsafe {
-            match (square, self.conv.row.stride) {
-                (3, 1) => self.three::<1, MODE>(end),
-                (3, 2) => self.three::<2, MODE>(end),
-                (5, _) => self.by_columns::<5, MODE>(end),
-                (7, _) => self.by_columns::<7, MODE>(end),
+            match square {
+                3 => self.by_columns::<3, MODE>(end),
+                5 => self.by_columns::<5, MODE>(end),
+                7 => self.by_columns::<7, MODE>(end),
                 _ => self.any::<MODE>(end),
             }
-        }
-    }
-
-    /// Whether no weight is -128.
-    ///
-    /// # Safety
-    /// As `run`.
-    #[target_feature(enable = "neon")]
-    unsafe fn pairs_fit(&self) -> bool {
-        // SAFETY: as `run`.
-        unsafe {
-            (0..self.conv.row.kh * self.conv.row.kw).all(|k| vminvq_s8(self.weight(k)) > -128)
         }
     }
 
@@ -178,7 +193,7 @@ impl Block<'_> {
         let d = &self.conv.row;
         // SAFETY: as `run`.
         unsafe {
-            for ox in 0..d.w_out {
+            for ox in self.from..d.w_out {
                 let bias = vld1q_s32_x4(self.packed.cast());
                 let mut sums = [bias.0, bias.1, bias.2, bias.3];
                 for r in 0..d.kh {
@@ -201,7 +216,7 @@ impl Block<'_> {
     #[target_feature(enable = "neon")]
     unsafe fn by_columns<const K: usize, const MODE: u8>(&self, end: &Ending) {
         let d = &self.conv.row;
-        for ox in 0..d.w_out {
+        for ox in self.from..d.w_out {
             let first = (ox * d.stride).wrapping_sub(d.left);
             let inside = first < d.w_in && first + K <= d.w_in;
             // SAFETY: as `run`; columns that are not checked are in the picture.
@@ -251,103 +266,6 @@ impl Block<'_> {
             let (x, w) = tap(K - 1, K - 1);
             let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
             widen!(sums, low, vmull_high_s8(x, w))
-        }
-    }
-
-    /// The output of a 3x3 kernel from its nine inputs, in column order.
-    ///
-    /// # Safety
-    /// As `run`.
-    #[inline(always)]
-    unsafe fn output<const MODE: u8>(
-        &self,
-        end: &Ending,
-        w: &[int8x16_t; 9],
-        columns: [&[int8x16_t; 3]; 3],
-        y: *mut u8,
-    ) {
-        // SAFETY: as `run`.
-        unsafe {
-            let bias = vld1q_s32_x4(self.packed.cast());
-            let mut sums = [bias.0, bias.1, bias.2, bias.3];
-            let tap = |i: usize| (columns[i / 3][i % 3], w[i]);
-            for i in [0, 2, 4, 6] {
-                let ((x, w), (x2, w2)) = (tap(i), tap(i + 1));
-                let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
-                let low = vmlal_s8(low, vget_low_s8(x2), vget_low_s8(w2));
-                let high = vmlal_high_s8(vmull_high_s8(x, w), x2, w2);
-                sums = widen!(sums, low, high);
-            }
-            let (x, w) = tap(8);
-            let low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
-            sums = widen!(sums, low, vmull_high_s8(x, w));
-            self.finish::<MODE>(end, sums, y);
-        }
-    }
-
-    /// A 3x3 kernel.
-    ///
-    /// # Safety
-    /// As `run`.
-    #[target_feature(enable = "neon")]
-    unsafe fn three<const STRIDE: usize, const MODE: u8>(&self, end: &Ending) {
-        let d = &self.conv.row;
-        // SAFETY: as `run`; unchecked columns are below `w_in`.
-        unsafe {
-            // In column order, like the inputs.
-            let mut w = [vdupq_n_s8(0); 9];
-            for (i, w) in w.iter_mut().enumerate() {
-                *w = self.weight(i % 3 * 3 + i / 3);
-            }
-            let w = &w;
-            // A column's offset is added to these pointers.
-            let rows: [*const u8; 3] = std::array::from_fn(|r| self.rows[r].add(self.c));
-            let column = |i: usize| [self.at(0, i), self.at(1, i), self.at(2, i)];
-            let first = 0usize.wrapping_sub(d.left);
-            let mut a = column(first);
-            let mut b = column(first.wrapping_add(1));
-            let mut ox = 0;
-            while ox < d.w_out {
-                let from = (ox * STRIDE).wrapping_sub(d.left);
-                // Several outputs whose new columns are all in the picture: no checks, and each column stays in its registers.
-                let new = from.wrapping_add(3 - STRIDE);
-                let (ahead, columns) = if STRIDE == 1 { (3, 3) } else { (2, 4) };
-                let free = new < d.w_in && new + columns <= d.w_in && ox + ahead <= d.w_out;
-                let (c_bytes, y) = (d.c, self.y.add(ox * d.c));
-                let start = new.wrapping_mul(c_bytes);
-                let at = |i: usize, r: usize| vld1q_s8(rows[r].add(start + i * c_bytes).cast());
-                if free && STRIDE == 1 {
-                    let c = [at(0, 0), at(0, 1), at(0, 2)];
-                    self.output::<MODE>(end, w, [&a, &b, &c], y);
-                    a = [at(1, 0), at(1, 1), at(1, 2)];
-                    self.output::<MODE>(end, w, [&b, &c, &a], y.add(c_bytes));
-                    b = [at(2, 0), at(2, 1), at(2, 2)];
-                    self.output::<MODE>(end, w, [&c, &a, &b], y.add(2 * c_bytes));
-                    // Now a and b are the first and second column of the next output.
-                    ox += 3;
-                } else if free {
-                    b = [at(0, 0), at(0, 1), at(0, 2)];
-                    let c = [at(1, 0), at(1, 1), at(1, 2)];
-                    self.output::<MODE>(end, w, [&a, &b, &c], y);
-                    b = [at(2, 0), at(2, 1), at(2, 2)];
-                    a = [at(3, 0), at(3, 1), at(3, 2)];
-                    self.output::<MODE>(end, w, [&c, &b, &a], y.add(c_bytes));
-                    ox += 2;
-                } else {
-                    if STRIDE == 2 {
-                        b = column(from.wrapping_add(1));
-                    }
-                    let c = column(from.wrapping_add(2));
-                    self.output::<MODE>(end, w, [&a, &b, &c], y);
-                    if STRIDE == 1 {
-                        a = b;
-                        b = c;
-                    } else {
-                        a = c;
-                    }
-                    ox += 1;
-                }
-            }
         }
     }
 }
