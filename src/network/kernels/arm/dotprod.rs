@@ -5,10 +5,11 @@
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 
-use super::dotprod_end::{ANY, End, NARROW, POSITIVE, Ranges, fresh, shifted, store};
+use super::dotprod_end::{ANY, End, FREE, POSITIVE, Ranges, shifted};
 use super::neon::{ByteLoops, Neon};
+use super::neon_end::{fresh, store_vectors};
 use super::{dotprod_depthwise, neon_end};
-use crate::network::kernels::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
+use crate::network::kernels::panels::{Panels, byte_panels, pack_bytes, whole_tiles};
 use crate::network::kernels::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels, RawQ8, Runs};
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -33,14 +34,14 @@ const WIDEST: usize = 4;
 const PIXELS: usize = 4;
 
 fn panels(runs: &Runs) -> Panels {
-    byte_panels(runs, 4, WIDEST, 4)
+    byte_panels(runs, 4, WIDEST, 4).widened(WIDEST)
 }
 
 impl ByteLoops for DotProduct {
     const NAME: &'static str = "neon-dotprod";
 
     fn channel_group(n: usize) -> usize {
-        Panels::new(n, 4, WIDEST, 0).group()
+        Panels::new(n, 4, WIDEST, 0).widened(WIDEST).group()
     }
 
     fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
@@ -53,7 +54,7 @@ impl ByteLoops for DotProduct {
             let ranges = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
             match Ranges::way(ranges, &conv.end) {
                 POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
-                NARROW => run_panels::<NARROW>(conv, p, channels),
+                FREE => run_panels::<FREE>(conv, p, channels),
                 _ => run_panels::<ANY>(conv, p, channels),
             }
         }
@@ -99,64 +100,77 @@ fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
 /// # Safety
 /// The CPU has dot products; the contract of `Kernels`.
 unsafe fn run_panels<const WAY: u8>(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
-    let panels = panels(&conv.runs);
-    let whole = panels.total_bytes();
-    for panel in panels.within(channels) {
+    let runs = &conv.runs;
+    let panels = panels(runs);
+    let channels = channels.start..channels.end.min(runs.n);
+    let wide = channels.start + channels.len() / panels.group() * panels.group();
+    // SAFETY: every aarch64 CPU has NEON.
+    let end = unsafe { End::new::<WAY>(&conv.end) };
+    for of in [channels.start..wide, wide..channels.end] {
+        let Some(first) = panels.within(of.clone()).next() else {
+            continue;
+        };
         // SAFETY: contract (reads, writes), tile by tile, which includes the instructions; the packed bytes are as `pack` says.
         unsafe {
-            let panel = Packed {
-                head: conv.packed.as_ptr().add(panel.offset),
-                shifted: conv
-                    .packed
-                    .as_ptr()
-                    .add(whole + Ranges::BYTES + panel.first * 8),
-                panel,
+            let packed = conv.packed.as_ptr();
+            let strip = Strip {
+                conv,
+                end: &end,
+                panels: of.len().div_ceil(first.vectors * 4),
+                channels: first.channels,
+                packed: packed.add(first.offset),
+                shifted: packed.add(panels.total_bytes() + Ranges::BYTES + first.first * 8),
             };
-            let all = panel.panel.channels == panel.panel.vectors * 4;
+            let all = first.channels == first.vectors * 4;
             let most = if all { PIXELS } else { PIXELS / 2 };
-            whole_tiles(p, panel.panel.first, most, |pixels, size, count| {
+            whole_tiles(p, first.first, most, |pixels, size, count| {
+                let size = (first.vectors, size);
                 if !all {
-                    run_tiles::<WAY, PART>(conv, &panel, pixels, size, count);
-                } else if conv.runs.offsets.len() == 1 && conv.runs.len >= 16 {
-                    run_tiles::<WAY, ONE>(conv, &panel, pixels, size, count);
+                    run_tiles::<WAY, PART>(&strip, pixels, size, count);
+                } else if runs.offsets.len() == 1 && runs.len >= 16 {
+                    run_tiles::<WAY, ONE>(&strip, pixels, size, count);
                 } else {
-                    run_tiles::<WAY, MANY>(conv, &panel, pixels, size, count);
+                    run_tiles::<WAY, MANY>(&strip, pixels, size, count);
                 }
             });
         }
     }
 }
 
-/// One run of at least 16 values; the panel is full.
+/// One run of at least 16 values; the panels are full.
 const ONE: u8 = 0;
-/// Any runs; the panel is full.
+/// Any runs; the panels are full.
 const MANY: u8 = 1;
 /// Any runs; the panel's last vector has fewer than 4 channels.
 const PART: u8 = 2;
 
-/// A panel and its packed bytes.
-struct Packed {
-    panel: Panel,
-    /// Biases, multipliers, weights.
-    head: *const u8,
-    /// Shifted biases, shifts.
+/// Neighbouring panels of the same width.
+struct Strip<'a> {
+    conv: &'a ConvQ8,
+    end: &'a End,
+    /// How many.
+    panels: usize,
+    /// Channels of each.
+    channels: usize,
+    /// Of each panel in turn biases, multipliers, weights.
+    packed: *const u8,
+    /// Of each panel in turn shifted biases, shifts.
     shifted: *const u8,
 }
 
 /// # Safety
-/// The CPU has dot products; `count` times `size` pixels as the geometry says.
+/// The CPU has dot products; `count` times as many pixels as the geometry says.
 unsafe fn run_tiles<const WAY: u8, const KIND: u8>(
-    conv: &ConvQ8,
-    panel: &Packed,
+    strip: &Strip<'_>,
     p: &Pixels,
-    size: usize,
+    (vectors, pixels): (usize, usize),
     count: usize,
 ) {
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
-            match (panel.panel.vectors, size) {
+            match (vectors, pixels) {
                 // SAFETY: the caller's contract is the same, with `size` pixels per tile.
-                $($(($vectors, $size) => unsafe { tiles::<$size, $vectors, WAY, KIND>(conv, panel, p, count) },)*)*
+                $($(($vectors, $size) => unsafe { tiles::<$size, $vectors, WAY, KIND>(strip, p, count) },)*)*
                 _ => {}
             }
         };
@@ -199,18 +213,18 @@ unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
 /// The CPU has dot products; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>(
-    conv: &ConvQ8,
-    panel: &Packed,
+    strip: &Strip<'_>,
     p: &Pixels,
     count: usize,
 ) {
+    let &Strip { conv, end, .. } = strip;
     let runs = conv.runs.offsets.as_slice();
     if runs.is_empty() {
         return;
     }
     let whole = conv.runs.len / 16 * 16;
     let rest = (conv.runs.len % 16).div_ceil(4);
-    let end = End::new::<WAY>(&conv.end);
+    let quads = runs.len() * conv.runs.len.div_ceil(4);
     // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads at most 15 bytes of slack; the packed
     // panel is as `pack` says.
     unsafe {
@@ -231,64 +245,69 @@ unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>
                 }
             };
         }
-        let (bias, shifts) = if WAY == POSITIVE {
-            (panel.shifted, panel.shifted.add(NV * 16))
-        } else {
-            (panel.head, panel.head)
-        };
-        let multipliers = panel.head.add(NV * 16);
-        for tile in 0..count {
-            let first = p.x.add(tile * MR * p.x_pitch);
-            let mut sums = [[vdupq_n_s32(0); NV]; MR];
-            for sums in &mut sums {
-                *sums = fresh::<NV>(bias);
-            }
-            let mut w = panel.head.add(NV * 32).cast::<i8>();
-            let mut run = 0;
-            loop {
-                let first = first.add(*runs.get_unchecked(run));
-                let x: [*const i8; MR] = std::array::from_fn(|m| first.add(m * p.x_pitch).cast());
-                let mut k = 0;
-                while KIND == ONE || k < whole {
-                    let values = x.map(|x| vld1q_s8(x.add(k)));
-                    four!(sums, values, w, 0);
-                    four!(sums, values, w, 1);
-                    four!(sums, values, w, 2);
-                    four!(sums, values, w, 3);
-                    k += 16;
-                    w = w.add(NV * 64);
-                    if KIND == ONE && k == whole {
+        for panel in 0..strip.panels {
+            let packed = strip.packed.add(panel * (NV * 32 + quads * NV * 16));
+            let shifted = strip.shifted.add(panel * NV * 32);
+            let (bias, shifts) = if WAY == POSITIVE {
+                (shifted, shifted.add(NV * 16))
+            } else {
+                (packed, packed)
+            };
+            let multipliers = packed.add(NV * 16);
+            for tile in 0..count {
+                let first = p.x.add(tile * MR * p.x_pitch);
+                let mut sums = [[vdupq_n_s32(0); NV]; MR];
+                for sums in &mut sums {
+                    *sums = fresh::<NV>(bias);
+                }
+                let mut w = packed.add(NV * 32).cast::<i8>();
+                let mut run = 0;
+                loop {
+                    let first = first.add(*runs.get_unchecked(run));
+                    let x: [*const i8; MR] =
+                        std::array::from_fn(|m| first.add(m * p.x_pitch).cast());
+                    let mut k = 0;
+                    while KIND == ONE || k < whole {
+                        let values = x.map(|x| vld1q_s8(x.add(k)));
+                        four!(sums, values, w, 0);
+                        four!(sums, values, w, 1);
+                        four!(sums, values, w, 2);
+                        four!(sums, values, w, 3);
+                        k += 16;
+                        w = w.add(NV * 64);
+                        if KIND == ONE && k == whole {
+                            break;
+                        }
+                    }
+                    if rest > 0 {
+                        let values = x.map(|x| vld1q_s8(x.add(whole)));
+                        four!(sums, values, w, 0);
+                        if rest > 1 {
+                            four!(sums, values, w, 1);
+                        }
+                        if rest > 2 {
+                            four!(sums, values, w, 2);
+                        }
+                        if rest > 3 {
+                            four!(sums, values, w, 3);
+                        }
+                        w = w.add(rest * NV * 16);
+                    }
+                    run += 1;
+                    if KIND == ONE || run == runs.len() {
                         break;
                     }
                 }
-                if rest > 0 {
-                    let values = x.map(|x| vld1q_s8(x.add(whole)));
-                    four!(sums, values, w, 0);
-                    if rest > 1 {
-                        four!(sums, values, w, 1);
+                let y = p.y.add(tile * MR * p.y_pitch + panel * NV * 4);
+                let m = fresh::<NV>(multipliers).map(|m| vreinterpretq_f32_s32(m));
+                for (i, &sums) in sums.iter().enumerate() {
+                    let bytes = end.bytes::<WAY, NV>(sums, m, shifts);
+                    let y = y.add(i * p.y_pitch);
+                    if KIND == PART {
+                        neon_end::store(y, bytes, strip.channels);
+                    } else {
+                        store_vectors::<NV>(y, bytes);
                     }
-                    if rest > 2 {
-                        four!(sums, values, w, 2);
-                    }
-                    if rest > 3 {
-                        four!(sums, values, w, 3);
-                    }
-                    w = w.add(rest * NV * 16);
-                }
-                run += 1;
-                if KIND == ONE || run == runs.len() {
-                    break;
-                }
-            }
-            let y = p.y.add(tile * MR * p.y_pitch);
-            let m = fresh::<NV>(multipliers).map(|m| vreinterpretq_f32_s32(m));
-            for (i, &sums) in sums.iter().enumerate() {
-                let bytes = end.bytes::<WAY, NV>(sums, m, shifts);
-                let y = y.add(i * p.y_pitch);
-                if KIND == PART {
-                    neon_end::store(y, bytes, panel.panel.channels);
-                } else {
-                    store::<NV>(y, bytes);
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! First come the ranges. A block is 16 biases, 16 multipliers, 16 shifted biases, 16 shifts, then 64 bytes for each kernel column and
 //! group of four kernel rows: for each channel in turn, the weights of the four rows.
 
-use super::dotprod_end::{End, NARROW, POSITIVE, Ranges, shifted};
+use super::dotprod_end::{End, FREE, POSITIVE, Ranges, shifted};
 use super::dotprod_three::{self, Column, Place, column};
 use super::neon_end;
 use super::neon_end::{ANY, Ending, FULL, UPPER};
@@ -89,9 +89,9 @@ pub(super) unsafe fn run(
         let blocks = channels.step_by(16).map(of);
         match (Three::of(d), d.stride, way) {
             (Some(three), 1, POSITIVE) => three.run::<1, POSITIVE>(conv, blocks),
-            (Some(three), 1, NARROW) => three.run::<1, NARROW>(conv, blocks),
+            (Some(three), 1, FREE) => three.run::<1, FREE>(conv, blocks),
             (Some(three), 2, POSITIVE) => three.run::<2, POSITIVE>(conv, blocks),
-            (Some(three), 2, NARROW) => three.run::<2, NARROW>(conv, blocks),
+            (Some(three), 2, FREE) => three.run::<2, FREE>(conv, blocks),
             _ => {
                 let end = Ending::new(&conv.end);
                 for block in blocks {

@@ -5,21 +5,20 @@
 //! So integers become floats and back by their bits: the floats from 2^23 to 2^24 are the whole numbers, in the order of their
 //! bits. That needs limits that are checked when weights are packed ([`Ranges`]), and gives the bits of `requantise`:
 //!
-//! - To round: adding 1.5 * 2^23 rounds half to even, and leaves the whole number in the sum's low bits ([`NARROW`]).
+//! - To round: adding 1.5 * 2^23 rounds half to even, and leaves the whole number in the sum's low bits ([`FREE`]).
 //! - To convert a sum: if the bits of 2^23 are part of the bias, then the sum's bits are those of the float 2^23 + sum, and
 //!   `(2^23 + sum) * m - 2^23 * m` with one rounding is the rounded product of sum and multiplier: 2^23 * m is exact. A negative sum
 //!   becomes some negative number. So this is for layers that end in a ReLU, which takes all of them to 0 ([`POSITIVE`]).
 
-use super::neon_end::{ANY as GENERAL, Ending};
+use super::neon_end::{ANY as GENERAL, Ending, fresh};
 use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::RawQ8;
 use std::arch::aarch64::*;
-use std::arch::asm;
 
 /// Zero point -128, no lower limit but 0, everything small.
 pub(super) const POSITIVE: u8 = 0;
-/// Any zero point and limits, steps are small.
-pub(super) const NARROW: u8 = 1;
+/// Any zero point, no limits but a byte's, steps are small.
+pub(super) const FREE: u8 = 1;
 /// Anything.
 pub(super) const ANY: u8 = 2;
 
@@ -64,9 +63,10 @@ impl Ranges {
     pub(super) unsafe fn way(packed: *const u8, end: &Requantise) -> u8 {
         // SAFETY: `write` wrote both.
         let [sums, steps] = unsafe { [*packed == 1, *packed.add(1) == 1] };
+        let (low, high) = (end.low as i32 + end.zero, end.high as i32 + end.zero);
         match (steps, sums) {
-            (true, true) if end.zero == -128 && end.low == 0.0 => POSITIVE,
-            (true, _) => NARROW,
+            (true, true) if (end.zero, low) == (-128, -128) => POSITIVE,
+            (true, _) if (low, high) == (-128, 127) => FREE,
             _ => ANY,
         }
     }
@@ -80,102 +80,21 @@ pub(super) fn shifted(bias: i32, multiplier: f32) -> [[u8; 4]; 2] {
     ]
 }
 
-/// N vectors from memory. They are read here and now, not copied from registers that hold them already: that takes a pipe's time.
-///
-/// # Safety
-/// `from` is valid for N (1 to 4) vectors.
-#[inline(always)]
-pub(super) unsafe fn fresh<const N: usize>(from: *const u8) -> [int32x4_t; N] {
-    // SAFETY: it reads the N vectors that `from` is valid for.
-    unsafe {
-        let mut all = [vdupq_n_s32(0); 4];
-        macro_rules! pair {
-            ($at:literal: $a:literal $b:literal) => {
-                asm!(
-                    concat!("ldp {a:q}, {b:q}, [{from}, ", $at, "]"),
-                    from = in(reg) from,
-                    a = out(vreg) all[$a],
-                    b = out(vreg) all[$b],
-                    options(readonly, nostack, preserves_flags),
-                )
-            };
-        }
-        macro_rules! single {
-            ($at:literal: $a:literal) => {
-                asm!(
-                    concat!("ldr {a:q}, [{from}, ", $at, "]"),
-                    from = in(reg) from,
-                    a = out(vreg) all[$a],
-                    options(readonly, nostack, preserves_flags),
-                )
-            };
-        }
-        if N == 1 {
-            single!("0": 0);
-        } else {
-            pair!("0": 0 1);
-        }
-        if N == 3 {
-            single!("32": 2);
-        } else if N == 4 {
-            pair!("32": 2 3);
-        }
-        std::array::from_fn(|i| all[i.min(3)])
-    }
-}
-
-/// Stores the bytes of 4 N channels. (`str` of a whole vector takes a pipe for longer than `st1`.)
-///
-/// # Safety
-/// `y` is valid for 4 N bytes.
-#[inline(always)]
-pub(super) unsafe fn store<const N: usize>(y: *mut u8, bytes: int8x16_t) {
-    // SAFETY: it writes the 4 N bytes that `y` is valid for.
-    unsafe {
-        macro_rules! store {
-            ($what:literal, $y:expr) => {
-                asm!(
-                    concat!("st1 {{{b:v}", $what, ", [{y}]"),
-                    y = in(reg) $y,
-                    b = in(vreg) bytes,
-                    options(nostack, preserves_flags),
-                )
-            };
-        }
-        match N {
-            1 => store!(".s}}[0]", y),
-            2 => store!(".8b}}", y),
-            3 => {
-                store!(".8b}}", y);
-                store!(".s}}[2]", y.add(8));
-            }
-            _ => store!(".16b}}", y),
-        }
-    }
-}
-
 /// The last step of a layer, in vectors.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     general: Ending,
     pub(super) round: float32x4_t,
-    pub(super) limits: Limits,
+    /// For [`FREE`].
+    pub(super) zero: int16x8_t,
+    /// For [`POSITIVE`].
     pub(super) high: int8x16_t,
-}
-
-/// What only [`NARROW`] needs.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(super) struct Limits {
-    zero: int16x8_t,
-    low: int8x16_t,
 }
 
 impl End {
     #[inline]
     #[target_feature(enable = "neon")]
     pub(super) fn new<const WAY: u8>(end: &Requantise) -> Self {
-        let (low, high) = (end.low as i32 + end.zero, end.high as i32 + end.zero);
         Self {
             general: Ending::new(end),
             round: vdupq_n_f32(if WAY == POSITIVE {
@@ -183,11 +102,8 @@ impl End {
             } else {
                 ROUND
             }),
-            limits: Limits {
-                zero: vdupq_n_s16(end.zero as i16),
-                low: vdupq_n_s8(low as i8),
-            },
-            high: vdupq_n_s8(high as i8),
+            zero: vdupq_n_s16(end.zero as i16),
+            high: vdupq_n_s8((end.high as i32 + end.zero) as i8),
         }
     }
 
@@ -232,20 +148,21 @@ impl End {
             }
             let mut a = vuzp1q_s16(whole[0], whole[of(1)]);
             let mut b = vuzp1q_s16(whole[of(2)], whole[of(3)]);
-            if WAY == NARROW {
-                a = vaddq_s16(a, self.limits.zero);
-                b = vaddq_s16(b, self.limits.zero);
+            if WAY == FREE {
+                a = vaddq_s16(a, self.zero);
+                b = vaddq_s16(b, self.zero);
             }
             let low = vqmovn_s16(a);
-            let mut bytes = if N > 2 {
+            let bytes = if N > 2 {
                 vqmovn_high_s16(low, b)
             } else {
                 vcombine_s8(low, low)
             };
-            if WAY == NARROW {
-                bytes = vmaxq_s8(bytes, self.limits.low);
+            if WAY == POSITIVE {
+                vminq_s8(bytes, self.high)
+            } else {
+                bytes
             }
-            vminq_s8(bytes, self.high)
         }
     }
 }

@@ -5,7 +5,7 @@
 //! everywhere, that of three is not on a Cortex-A76. Three columns stay in v0 to v11 and take turns; two columns of weights are in v12
 //! to v19. The third and all that the end needs are loaded when they are needed: loads have pipes of their own.
 
-use super::dotprod_end::{End, NARROW, POSITIVE};
+use super::dotprod_end::{End, FREE, POSITIVE};
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -143,7 +143,7 @@ macro_rules! end {
             "smin v24.16b, v24.16b, v31.16b\n",
         )
     };
-    (NARROW) => {
+    (FREE) => {
         concat!(
             "scvtf v20.4s, v20.4s\n",
             "scvtf v21.4s, v21.4s\n",
@@ -161,13 +161,10 @@ macro_rules! end {
             "fadd v27.4s, v27.4s, v30.4s\n",
             "uzp1 v24.8h, v24.8h, v25.8h\n",
             "uzp1 v26.8h, v26.8h, v27.8h\n",
-            "ldp q20, q21, [{limits}]\n",
-            "add v24.8h, v24.8h, v20.8h\n",
-            "add v26.8h, v26.8h, v20.8h\n",
+            "add v24.8h, v24.8h, v31.8h\n",
+            "add v26.8h, v26.8h, v31.8h\n",
             "sqxtn v24.8b, v24.8h\n",
             "sqxtn2 v24.16b, v26.8h\n",
-            "smax v24.16b, v24.16b, v21.16b\n",
-            "smin v24.16b, v24.16b, v31.16b\n",
         )
     };
 }
@@ -294,7 +291,7 @@ macro_rules! rows {
                     "ldp q16, q17, [{p}, #320]",
                     "ldp q18, q19, [{p}, #352]",
                     outputs!($stride $way $size),
-                    "// {limits} {left} {to}",
+                    "// {left} {to}",
                     p = in(reg) p.packed,
                     bias = const if $way == POSITIVE { 128 } else { 0 },
                     r0 = inout(reg) p.rows[0] => _,
@@ -309,7 +306,6 @@ macro_rules! rows {
                     e1 = in(reg) p.edge[1],
                     e2 = in(reg) p.edge[2],
                     es = in(reg) p.edge_step,
-                    limits = in(reg) &raw const end.limits,
                     left = in(reg) p.left,
                     to = out(reg) _,
                     inout("v0") a[0] => _, inout("v1") a[1] => _, inout("v2") a[2] => _, inout("v3") a[3] => _,
@@ -320,7 +316,7 @@ macro_rules! rows {
                     out("v20") _, out("v21") _, out("v22") _, out("v23") _,
                     out("v24") _, out("v25") _, out("v26") _, out("v27") _,
                     in("v28") vld1q_u8(ORDER[0].0.as_ptr()), in("v29") vld1q_u8(ORDER[1].0.as_ptr()),
-                    in("v30") end.round, in("v31") end.high,
+                    in("v30") end.round, in("v31") if $way == POSITIVE { end.high } else { vreinterpretq_s8_s16(end.zero) },
                     options(nostack),
                 );
             }
@@ -330,12 +326,12 @@ macro_rules! rows {
 
 rows!(positive: 1 POSITIVE ALL);
 rows!(positive_part: 1 POSITIVE PART);
-rows!(narrow: 1 NARROW ALL);
-rows!(narrow_part: 1 NARROW PART);
+rows!(free: 1 FREE ALL);
+rows!(free_part: 1 FREE PART);
 rows!(positive_two: 2 POSITIVE ALL);
 rows!(positive_two_part: 2 POSITIVE PART);
-rows!(narrow_two: 2 NARROW ALL);
-rows!(narrow_two_part: 2 NARROW PART);
+rows!(free_two: 2 FREE ALL);
+rows!(free_two_part: 2 FREE PART);
 
 /// The outputs of a row, for up to 16 channels.
 ///
@@ -348,12 +344,12 @@ pub(super) unsafe fn run<const WAY: u8, const STRIDE: usize>(p: &Place, end: &En
         match (STRIDE, WAY, p.left < 16) {
             (1, POSITIVE, false) => positive(p, end),
             (1, POSITIVE, true) => positive_part(p, end),
-            (1, _, false) => narrow(p, end),
-            (1, _, true) => narrow_part(p, end),
+            (1, _, false) => free(p, end),
+            (1, _, true) => free_part(p, end),
             (_, POSITIVE, false) => positive_two(p, end),
             (_, POSITIVE, true) => positive_two_part(p, end),
-            (_, _, false) => narrow_two(p, end),
-            (_, _, true) => narrow_two_part(p, end),
+            (_, _, false) => free_two(p, end),
+            (_, _, true) => free_two_part(p, end),
         }
     }
 }
