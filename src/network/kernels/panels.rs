@@ -44,6 +44,13 @@ impl Panels {
         }
     }
 
+    /// The same with the widest panels, even if the last one then is much narrower.
+    #[cfg(target_arch = "aarch64")]
+    pub fn widened(self, limit: usize) -> Self {
+        let widest = limit.min(self.n.div_ceil(self.lanes).max(1));
+        Self { widest, ..self }
+    }
+
     /// Channels of a full panel.
     pub fn group(&self) -> usize {
         self.widest * self.lanes

@@ -5,11 +5,11 @@
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 
+use super::dotprod_end::{ANY, End, FREE, POSITIVE, Ranges, shifted};
 use super::neon::{ByteLoops, Neon};
-use super::neon_end::{ANY, Ending, FULL, UPPER};
-use super::neon_lanes::Bytes;
-use super::{dotprod_depthwise, neon_end, neon_lanes};
-use crate::network::kernels::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
+use super::neon_end::{fresh, store_vectors};
+use super::{dotprod_depthwise, neon_end};
+use crate::network::kernels::panels::{Panels, byte_panels, pack_bytes, whole_tiles};
 use crate::network::kernels::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels, RawQ8, Runs};
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -30,30 +30,32 @@ impl DotProduct {
 
 /// Vectors of 4 channels in the widest panel.
 const WIDEST: usize = 4;
+/// Pixels of a tile.
+const PIXELS: usize = 4;
 
 fn panels(runs: &Runs) -> Panels {
-    byte_panels(runs, 4, WIDEST, 4)
+    byte_panels(runs, 4, WIDEST, 4).widened(WIDEST)
 }
 
 impl ByteLoops for DotProduct {
     const NAME: &'static str = "neon-dotprod";
 
     fn channel_group(n: usize) -> usize {
-        Panels::new(n, 4, WIDEST, 0).group()
+        Panels::new(n, 4, WIDEST, 0).widened(WIDEST).group()
     }
 
     fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        pack_bytes(panels(runs), runs, raw, 4, |_, place| place)
+        pack(runs, raw)
     }
 
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
-        for panel in panels(&conv.runs).within(channels) {
-            let most = [8, 8, 4, 5][panel.vectors - 1];
-            // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
-            unsafe {
-                whole_tiles(p, panel.first, most, |pixels, size, count| {
-                    run_tiles(conv, &panel, pixels, size, count);
-                });
+        // SAFETY: the caller's contract is the same, which includes the instructions.
+        unsafe {
+            let ranges = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
+            match Ranges::way(ranges, &conv.end) {
+                POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
+                FREE => run_panels::<FREE>(conv, p, channels),
+                _ => run_panels::<ANY>(conv, p, channels),
             }
         }
     }
@@ -73,23 +75,120 @@ impl ByteLoops for DotProduct {
     }
 }
 
+/// Packs panels; behind them come their ranges, and for each panel in turn [`shifted`] biases and shifts.
+fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+    let panels = panels(runs);
+    let mut packed = pack_bytes(panels, runs, raw, 4, |_, place| place);
+    let whole = panels.total_bytes();
+    let mut all = Aligned::zeroed(whole + Ranges::BYTES + runs.n.next_multiple_of(4) * 8);
+    let bytes = all.bytes_mut();
+    bytes[..whole].copy_from_slice(&packed.bytes_mut()[..whole]);
+    Ranges::of(raw).write(&mut bytes[whole..]);
+    for panel in panels.within(0..runs.n) {
+        let to = &mut bytes[whole + Ranges::BYTES + panel.first * 8..];
+        for i in 0..panel.channels {
+            let n = panel.first + i;
+            let of = shifted(raw.bias[n], raw.multiplier[n]);
+            for (part, of) in of.iter().enumerate() {
+                to[(part * panel.vectors * 4 + i) * 4..][..4].copy_from_slice(of);
+            }
+        }
+    }
+    all
+}
+
 /// # Safety
-/// The CPU has dot products; `count` times `size` pixels as the geometry says.
-unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, p: &Pixels, size: usize, count: usize) {
+/// The CPU has dot products; the contract of `Kernels`.
+unsafe fn run_panels<const WAY: u8>(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    let runs = &conv.runs;
+    let panels = panels(runs);
+    let channels = channels.start..channels.end.min(runs.n);
+    let wide = channels.start + channels.len() / panels.group() * panels.group();
+    // SAFETY: every aarch64 CPU has NEON.
+    let end = unsafe { End::new::<WAY>(&conv.end) };
+    for of in [channels.start..wide, wide..channels.end] {
+        let Some(first) = panels.within(of.clone()).next() else {
+            continue;
+        };
+        // SAFETY: contract (reads, writes), tile by tile, which includes the instructions; the packed bytes are as `pack` says.
+        unsafe {
+            let packed = conv.packed.as_ptr();
+            let strip = Strip {
+                conv,
+                end: &end,
+                panels: of.len().div_ceil(first.vectors * 4),
+                channels: first.channels,
+                packed: packed.add(first.offset),
+                shifted: packed.add(panels.total_bytes() + Ranges::BYTES + first.first * 8),
+            };
+            let all = first.channels == first.vectors * 4;
+            let most = if all { PIXELS } else { PIXELS / 2 };
+            whole_tiles(p, first.first, most, |pixels, size, count| {
+                let size = (first.vectors, size);
+                if !all {
+                    run_tiles::<WAY, PART>(&strip, pixels, size, count);
+                } else if runs.offsets.len() == 1 && runs.len >= 16 {
+                    run_tiles::<WAY, ONE>(&strip, pixels, size, count);
+                } else {
+                    run_tiles::<WAY, MANY>(&strip, pixels, size, count);
+                }
+            });
+        }
+    }
+}
+
+/// One run of at least 16 values; the panels are full.
+const ONE: u8 = 0;
+/// Any runs; the panels are full.
+const MANY: u8 = 1;
+/// Any runs; the panel's last vector has fewer than 4 channels.
+const PART: u8 = 2;
+
+/// Neighbouring panels of the same width.
+struct Strip<'a> {
+    conv: &'a ConvQ8,
+    end: &'a End,
+    /// How many.
+    panels: usize,
+    /// Channels of each.
+    channels: usize,
+    /// Of each panel in turn biases, multipliers, weights.
+    packed: *const u8,
+    /// Of each panel in turn shifted biases, shifts.
+    shifted: *const u8,
+}
+
+/// # Safety
+/// The CPU has dot products; `count` times as many pixels as the geometry says.
+unsafe fn run_tiles<const WAY: u8, const KIND: u8>(
+    strip: &Strip<'_>,
+    p: &Pixels,
+    (vectors, pixels): (usize, usize),
+    count: usize,
+) {
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
-            match (panel.vectors, size) {
+            match (vectors, pixels) {
                 // SAFETY: the caller's contract is the same, with `size` pixels per tile.
-                $($(($vectors, $size) => unsafe { tiles::<$size, $vectors>(conv, panel, p, count) },)*)*
+                $($(($vectors, $size) => unsafe { tiles::<$size, $vectors, WAY, KIND>(strip, p, count) },)*)*
                 _ => {}
             }
         };
     }
-    by_size! {
-        1: 1 2 3 4 5 6 7 8;
-        2: 1 2 3 4 5 6 7 8;
-        3: 1 2 3 4 5 6 7;
-        4: 1 2 3 4 5;
+    if KIND == PART {
+        by_size! {
+            1: 1 2;
+            2: 1 2;
+            3: 1 2;
+            4: 1 2;
+        }
+    } else {
+        by_size! {
+            1: 1 2 3 4;
+            2: 1 2 3 4;
+            3: 1 2 3 4;
+            4: 1 2 3 4;
+        }
     }
 }
 
@@ -113,19 +212,22 @@ unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
 /// # Safety
 /// The CPU has dot products; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon,dotprod")]
-unsafe fn tiles<const MR: usize, const NV: usize>(
-    conv: &ConvQ8,
-    panel: &Panel,
+unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>(
+    strip: &Strip<'_>,
     p: &Pixels,
     count: usize,
 ) {
+    let &Strip { conv, end, .. } = strip;
+    let runs = conv.runs.offsets.as_slice();
+    if runs.is_empty() {
+        return;
+    }
+    let whole = conv.runs.len / 16 * 16;
+    let rest = (conv.runs.len % 16).div_ceil(4);
+    let quads = runs.len() * conv.runs.len.div_ceil(4);
     // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads at most 15 bytes of slack; the packed
-    // panel is as `byte_panels` says.
+    // panel is as `pack` says.
     unsafe {
-        let head = conv.packed.as_ptr().add(panel.offset);
-        let whole = conv.runs.len / 16 * 16;
-        let rest = (conv.runs.len % 16).div_ceil(4);
-        let end = Ending::new(&conv.end);
         // Lane `$lane` of each pixel: four values.
         macro_rules! four {
             ($sums:ident, $values:ident, $w:ident, $lane:literal) => {
@@ -143,91 +245,71 @@ unsafe fn tiles<const MR: usize, const NV: usize>(
                 }
             };
         }
-        // The last values of a run, fewer than 16.
-        macro_rules! last {
-            ($sums:ident, $x:ident, $w:ident) => {
-                if rest > 0 {
-                    let values = $x.map(|x| vld1q_s8(x.add(whole)));
-                    four!($sums, values, $w, 0);
-                    if rest > 1 {
-                        four!($sums, values, $w, 1);
+        for panel in 0..strip.panels {
+            let packed = strip.packed.add(panel * (NV * 32 + quads * NV * 16));
+            let shifted = strip.shifted.add(panel * NV * 32);
+            let (bias, shifts) = if WAY == POSITIVE {
+                (shifted, shifted.add(NV * 16))
+            } else {
+                (packed, packed)
+            };
+            let multipliers = packed.add(NV * 16);
+            for tile in 0..count {
+                let first = p.x.add(tile * MR * p.x_pitch);
+                let mut sums = [[vdupq_n_s32(0); NV]; MR];
+                for sums in &mut sums {
+                    *sums = fresh::<NV>(bias);
+                }
+                let mut w = packed.add(NV * 32).cast::<i8>();
+                let mut run = 0;
+                loop {
+                    let first = first.add(*runs.get_unchecked(run));
+                    let x: [*const i8; MR] =
+                        std::array::from_fn(|m| first.add(m * p.x_pitch).cast());
+                    let mut k = 0;
+                    while KIND == ONE || k < whole {
+                        let values = x.map(|x| vld1q_s8(x.add(k)));
+                        four!(sums, values, w, 0);
+                        four!(sums, values, w, 1);
+                        four!(sums, values, w, 2);
+                        four!(sums, values, w, 3);
+                        k += 16;
+                        w = w.add(NV * 64);
+                        if KIND == ONE && k == whole {
+                            break;
+                        }
                     }
-                    if rest > 2 {
-                        four!($sums, values, $w, 2);
+                    if rest > 0 {
+                        let values = x.map(|x| vld1q_s8(x.add(whole)));
+                        four!(sums, values, w, 0);
+                        if rest > 1 {
+                            four!(sums, values, w, 1);
+                        }
+                        if rest > 2 {
+                            four!(sums, values, w, 2);
+                        }
+                        if rest > 3 {
+                            four!(sums, values, w, 3);
+                        }
+                        w = w.add(rest * NV * 16);
                     }
-                    if rest > 3 {
-                        four!($sums, values, $w, 3);
+                    run += 1;
+                    if KIND == ONE || run == runs.len() {
+                        break;
                     }
                 }
-            };
-        }
-        let w = head.add(NV * 32).cast::<i8>();
-        let looped = neon_lanes::has(MR, NV) && whole > 0 && conv.runs.offsets.len() == 1;
-        for tile in 0..count {
-            let first = p.x.add(tile * MR * p.x_pitch);
-            let y = p.y.add(tile * MR * p.y_pitch);
-            let p = Pixels { y, ..*p };
-            let at = |offset: usize| -> [*const i8; MR] {
-                std::array::from_fn(|m| first.add(offset + m * p.x_pitch).cast())
-            };
-            macro_rules! end {
-                ($sums:ident) => {
-                    match end.mode {
-                        FULL => finish::<MR, NV, FULL>(&end, &$sums, head, panel.channels, &p),
-                        UPPER => finish::<MR, NV, UPPER>(&end, &$sums, head, panel.channels, &p),
-                        _ => finish::<MR, NV, ANY>(&end, &$sums, head, panel.channels, &p),
+                let y = p.y.add(tile * MR * p.y_pitch + panel * NV * 4);
+                let m = fresh::<NV>(multipliers).map(|m| vreinterpretq_f32_s32(m));
+                for (i, &sums) in sums.iter().enumerate() {
+                    let bytes = end.bytes::<WAY, NV>(sums, m, shifts);
+                    let y = y.add(i * p.y_pitch);
+                    if KIND == PART {
+                        neon_end::store(y, bytes, strip.channels);
+                    } else {
+                        store_vectors::<NV>(y, bytes);
                     }
-                };
-            }
-            if looped {
-                let x = at(conv.runs.offsets[0]);
-                let mut sums = neon_lanes::run::<Bytes, MR, NV>(head.cast(), x, w, whole / 16);
-                let w = w.add(whole * NV * 4);
-                last!(sums, x, w);
-                end!(sums);
-                continue;
-            }
-            let mut sums = [vectors::<NV>(head.cast()).map(|v| vreinterpretq_s32_s8(v)); MR];
-            let mut w = w;
-            for &offset in &conv.runs.offsets {
-                let x = at(offset);
-                let mut k = 0;
-                while k < whole {
-                    let values = x.map(|x| vld1q_s8(x.add(k)));
-                    four!(sums, values, w, 0);
-                    four!(sums, values, w, 1);
-                    four!(sums, values, w, 2);
-                    four!(sums, values, w, 3);
-                    k += 16;
-                    w = w.add(NV * 64);
                 }
-                last!(sums, x, w);
-                w = w.add(rest * NV * 16);
             }
-            end!(sums);
-        }
-    }
-}
-
-/// # Safety
-/// The CPU has dot products; MR pixels as the geometry says; `head` is the panel.
-#[inline(always)]
-unsafe fn finish<const MR: usize, const NV: usize, const MODE: u8>(
-    end: &Ending,
-    sums: &[[int32x4_t; NV]; MR],
-    head: *const u8,
-    channels: usize,
-    p: &Pixels,
-) {
-    // SAFETY: as in `tiles`.
-    unsafe {
-        let of = |i: usize| i.min(NV - 1);
-        let m: [float32x4_t; 4] =
-            std::array::from_fn(|i| vld1q_f32(head.add(NV * 16 + of(i) * 16).cast()));
-        for (i, sums) in sums.iter().enumerate() {
-            let four = std::array::from_fn(|i| sums[of(i)]);
-            let bytes = end.bytes::<MODE>(four, m);
-            neon_end::store(p.y.add(i * p.y_pitch), bytes, channels);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod dotprod;
 mod dotprod_depthwise;
+mod dotprod_end;
+mod dotprod_three;
 mod i8mm;
 mod i8mm_tile;
 mod neon;

@@ -8,6 +8,7 @@
 use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::BinaryQ8;
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 /// Zero point -128 and no limits within the byte's range.
 pub(super) const FULL: u8 = 0;
@@ -107,35 +108,135 @@ pub(super) unsafe fn store(y: *mut u8, bytes: int8x16_t, count: usize) {
     }
 }
 
+/// N vectors from memory. They are read here and now, not copied from registers that hold them already: that takes a pipe's time.
+///
+/// # Safety
+/// `from` is valid for N (1 to 4) vectors.
+#[inline(always)]
+pub(super) unsafe fn fresh<const N: usize>(from: *const u8) -> [int32x4_t; N] {
+    // SAFETY: it reads the N vectors that `from` is valid for.
+    unsafe {
+        let mut all = [vdupq_n_s32(0); 4];
+        macro_rules! pair {
+            ($at:literal: $a:literal $b:literal) => {
+                asm!(
+                    concat!("ldp {a:q}, {b:q}, [{from}, ", $at, "]"),
+                    from = in(reg) from,
+                    a = out(vreg) all[$a],
+                    b = out(vreg) all[$b],
+                    options(readonly, nostack, preserves_flags),
+                )
+            };
+        }
+        macro_rules! single {
+            ($at:literal: $a:literal) => {
+                asm!(
+                    concat!("ldr {a:q}, [{from}, ", $at, "]"),
+                    from = in(reg) from,
+                    a = out(vreg) all[$a],
+                    options(readonly, nostack, preserves_flags),
+                )
+            };
+        }
+        if N == 1 {
+            single!("0": 0);
+        } else {
+            pair!("0": 0 1);
+        }
+        if N == 3 {
+            single!("32": 2);
+        } else if N == 4 {
+            pair!("32": 2 3);
+        }
+        std::array::from_fn(|i| all[i.min(3)])
+    }
+}
+
+/// Stores the bytes of 4 N channels. (`str` of a whole vector takes a pipe for longer than `st1`.)
+///
+/// # Safety
+/// `y` is valid for 4 N bytes.
+#[inline(always)]
+pub(super) unsafe fn store_vectors<const N: usize>(y: *mut u8, bytes: int8x16_t) {
+    // SAFETY: it writes the 4 N bytes that `y` is valid for.
+    unsafe {
+        macro_rules! store {
+            ($what:literal, $y:expr) => {
+                asm!(
+                    concat!("st1 {{{b:v}", $what, ", [{y}]"),
+                    y = in(reg) $y,
+                    b = in(vreg) bytes,
+                    options(nostack, preserves_flags),
+                )
+            };
+        }
+        match N {
+            1 => store!(".s}}[0]", y),
+            2 => store!(".8b}}", y),
+            3 => {
+                store!(".8b}}", y);
+                store!(".s}}[2]", y.add(8));
+            }
+            _ => store!(".16b}}", y),
+        }
+    }
+}
+
 /// `y = a + b` on bytes stored signed.
 #[target_feature(enable = "neon")]
 pub(super) fn add_q8(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
+    let largest = 128.0 * (add.a.abs() + add.b.abs()) + add.fixed.abs();
+    // Then the rounded result is the low bits of a sum, as in `dotprod_end`.
+    if largest < 32000.0 {
+        add_bytes::<true>(add, a, b, y);
+    } else {
+        add_bytes::<false>(add, a, b, y);
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn add_bytes<const SMALL: bool>(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
     let end = Ending {
         mode: ANY,
         zero: vdupq_n_s16(0),
         ..Ending::new(&add.end)
     };
     let (ra, rb) = (vdupq_n_f32(add.a), vdupq_n_f32(add.b));
-    let fixed = vdupq_n_f32(add.fixed);
+    let fixed = [vdupq_n_f32(add.fixed); 4];
+    // The floats from 2^23 to 2^24 are the whole numbers.
+    let (shift, shift_bits) = (vdupq_n_f32(12_582_912.0), vdupq_n_s32(0x4b40_0000));
     let wide = |bytes: int8x16_t| {
         let (low, high) = (vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes));
+        let float = |shifted| vsubq_f32(vreinterpretq_f32_s32(shifted), shift);
         [
-            vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))),
-            vcvtq_f32_s32(vmovl_high_s16(low)),
-            vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))),
-            vcvtq_f32_s32(vmovl_high_s16(high)),
+            float(vaddw_s16(shift_bits, vget_low_s16(low))),
+            float(vaddw_high_s16(shift_bits, low)),
+            float(vaddw_s16(shift_bits, vget_low_s16(high))),
+            float(vaddw_high_s16(shift_bits, high)),
         ]
     };
     let sum = |a: &[u8; 16], b: &[u8; 16], y: &mut [u8; 16]| {
-        // SAFETY: 16 bytes each.
+        // SAFETY: 16 bytes each, and four vectors.
         unsafe {
             let (a, b) = (
                 wide(vld1q_s8(a.as_ptr().cast())),
                 wide(vld1q_s8(b.as_ptr().cast())),
             );
-            let step = |i: usize| vcvtnq_s32_f32(vfmaq_f32(vfmaq_f32(fixed, b[i], rb), a[i], ra));
-            let bytes = end.narrow::<ANY>([step(0), step(1), step(2), step(3)]);
-            vst1q_s8(y.as_mut_ptr().cast(), bytes);
+            let fixed = fresh::<4>(fixed.as_ptr().cast());
+            let step = |i: usize| {
+                let first = vfmaq_f32(vreinterpretq_f32_s32(fixed[i]), b[i], rb);
+                vfmaq_f32(first, a[i], ra)
+            };
+            let bytes = if SMALL {
+                let whole = |i: usize| vreinterpretq_s16_f32(vaddq_f32(step(i), shift));
+                let low = vqmovn_s16(vuzp1q_s16(whole(0), whole(1)));
+                let bytes = vqmovn_high_s16(low, vuzp1q_s16(whole(2), whole(3)));
+                vminq_s8(vmaxq_s8(bytes, end.low), end.high)
+            } else {
+                let whole = |i: usize| vcvtnq_s32_f32(step(i));
+                end.narrow::<ANY>([whole(0), whole(1), whole(2), whole(3)])
+            };
+            store_vectors::<4>(y.as_mut_ptr(), bytes);
         }
     };
     let (a, a_rest) = a.as_chunks::<16>();
