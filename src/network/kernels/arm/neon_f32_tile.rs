@@ -19,11 +19,12 @@ pub(super) const PANELS: usize = 4;
 
 /// Limits of the sums.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(super) struct Limits {
-    /// 0: none; 1: from 0 on; 2: others.
-    kind: u32,
     pub(super) low: float32x4_t,
     pub(super) high: float32x4_t,
+    /// 0: none; 1: from 0 on; 2: others.
+    kind: u32,
 }
 
 impl Limits {
@@ -37,7 +38,17 @@ impl Limits {
             _ => 2,
         };
         let (low, high) = (vdupq_n_f32(low), vdupq_n_f32(high));
-        Self { kind, low, high }
+        Self { low, high, kind }
+    }
+
+    /// Whether they are compared as integers.
+    pub(super) fn from_zero(&self) -> bool {
+        self.kind == 1
+    }
+
+    /// Where both are in memory.
+    pub(super) fn pair(&self) -> *const float32x4_t {
+        std::ptr::from_ref(self).cast()
     }
 }
 
