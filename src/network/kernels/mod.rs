@@ -63,8 +63,8 @@ use std::sync::OnceLock;
 ///   `x + i * x_pitch + offsets[r]`; and up to [`SLACK`] bytes past the end of any run, without effect on the result.
 /// - **reads**, [`Kernels::depthwise_q8`] and [`Kernels::depthwise_f32`]: of every row, `w_in * c` values; and up to [`SLACK`]
 ///   bytes past them, without effect on the result. The same row may be passed more than once.
-/// - **writes**: of every pixel the channels `channels`, each value once, from `y + i * y_pitch` (a depthwise row: from
-///   `y + i * c` values). Nothing between, before or after them.
+/// - **writes**: of every pixel the channels `channels`, from `y + i * y_pitch` (a depthwise row: from `y + i * c` values). Nothing
+///   between, before or after them. Floats may hold partial sums during the call.
 /// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], in a depthwise row at a multiple of 64; it ends at
 ///   such a multiple or at the last channel.
 /// - **scratch**: as many bytes as requested, aligned to 64, private to this thread; written before they are read.

@@ -4,8 +4,8 @@
 use super::panels::Packed;
 use super::split::Split;
 use super::*;
-use crate::network::graph::Quant;
 use crate::network::graph::requantise::Requantise;
+use crate::network::graph::{FREE, Quant};
 use fastrand::Rng;
 
 /// Memory that ends at the end of its page, followed by a guard page: an access past the end faults.
@@ -337,7 +337,9 @@ fn float_convolutions_agree() {
     let mut random = Rng::with_seed(13);
     for _ in 0..150 {
         let (shape, pitch) = runs(&mut random, 150, 4);
-        let pixels = random.usize(1..40);
+        let most = [40, 40, 130][random.usize(..3)];
+        let pixels = random.usize(1..most);
+        let clamp = [FREE, (0.0, 6.0), (0.0, f32::INFINITY), (-0.5, 1.0)][random.usize(..4)];
         let x_pitch = random.usize(1..=pitch);
         let len = shape.offsets.last().unwrap() / 4 + (pixels - 1) * x_pitch + shape.len;
         let x = floats(&mut random, len);
@@ -350,7 +352,7 @@ fn float_convolutions_agree() {
             let conv = ConvF32 {
                 runs: shape.clone(),
                 packed: Packed::Own(k.pack_conv_f32(&shape, &raw)),
-                clamp: (0.0, 6.0),
+                clamp,
             };
             let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 7.5f32);
             let job = Pixels {
@@ -370,7 +372,7 @@ fn float_convolutions_agree() {
         };
         let want = run(&plain::UNSIGNED);
         for kernels in available() {
-            let what = format!("{}: {shape:?} x {pixels}", kernels.name());
+            let what = format!("{}: {shape:?} x {pixels}, {clamp:?}", kernels.name());
             close(&run(kernels), &want, per as f32, &what);
         }
     }

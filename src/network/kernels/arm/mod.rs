@@ -12,6 +12,8 @@ mod neon_depthwise_rows;
 mod neon_end;
 mod neon_f32;
 mod neon_f32_depthwise;
+mod neon_f32_three;
+mod neon_f32_tile;
 mod neon_lanes;
 mod neon_q8;
 mod neon_q8_tiles;

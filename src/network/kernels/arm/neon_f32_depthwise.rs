@@ -1,10 +1,10 @@
 //! Float depthwise convolution with NEON, in blocks of 8 channels.
 //!
-//! A 3x3 kernel's 18 weight vectors stay in registers, and two neighbouring outputs share the columns that both use. For 5x5 and
-//! 7x7 kernels, one row's weights stay in registers with the sums of up to 6 outputs, and each column is loaded once for all
-//! outputs that use it.
+//! For 5x5 and 7x7 kernels, one row's weights stay in registers with the sums of up to 6 outputs, and each column is loaded once for
+//! all outputs that use it. For 3x3 kernels see [`super::neon_f32_three`], which has blocks of 4 channels.
 
 use super::neon_f32::{store, vectors};
+use super::neon_f32_three;
 use crate::network::kernels::panels::{pack_depthwise_floats, tiles};
 use crate::network::kernels::{Aligned, DepthwiseF32, DepthwiseRow, RawF32};
 use std::arch::aarch64::*;
@@ -13,9 +13,9 @@ use std::ops::Range;
 /// Outputs of a tile: two vectors of sums for each, 14 of weights and two of values, in 32 registers.
 const TILE: usize = 6;
 
-/// Blocks of 8 channels: biases, then two vectors per kernel row and column.
+/// Blocks of 8 channels (or 4): biases, then two vectors (or one) per kernel row and column.
 pub(super) fn pack(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-    pack_depthwise_floats(row, raw, 8)
+    pack_depthwise_floats(row, raw, if neon_f32_three::takes(row) { 4 } else { 8 })
 }
 
 /// Some channels of one output row.
@@ -31,6 +31,26 @@ pub(super) unsafe fn run(
 ) {
     let d = &conv.row;
     let per = d.kh * d.kw;
+    let block = |c: usize, lanes: usize| Block {
+        conv,
+        w: conv.packed.as_ptr().wrapping_add(c * (1 + per) * 4).cast(),
+        c,
+        end: (c + lanes).min(d.c),
+        y: y.cast(),
+    };
+    if neon_f32_three::takes(d) {
+        let last = channels.end / 4 * 4;
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
+        unsafe {
+            if channels.start < last {
+                neon_f32_three::run(conv, rows, y, channels.start..last);
+            }
+            if last < channels.end {
+                block(last, 4).any::<1>(rows, 0..d.w_out);
+            }
+        }
+        return;
+    }
     let square = if d.kh == d.kw && d.dilation == 1 && d.stride <= 2 {
         d.kw
     } else {
@@ -40,36 +60,25 @@ pub(super) unsafe fn run(
     for c in channels.step_by(8) {
         // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
-            let block = Block {
-                conv,
-                w: conv.packed.as_ptr().add(c / 8 * (1 + per) * 32).cast(),
-                c,
-                y: y.cast(),
-            };
+            let block = block(c, 8);
             match (square, d.stride) {
                 (5, 1) => block.walk::<5, 1>(rows, &inner),
                 (5, 2) => block.walk::<5, 2>(rows, &inner),
                 (7, 1) => block.walk::<7, 1>(rows, &inner),
                 (7, 2) => block.walk::<7, 2>(rows, &inner),
-                (3, stride) => {
-                    block.edges(rows, 0..inner.start);
-                    match stride {
-                        1 => block.three::<1>(rows, inner.clone()),
-                        _ => block.three::<2>(rows, inner.clone()),
-                    }
-                    block.edges(rows, inner.end..d.w_out);
-                }
-                _ => block.any(rows, 0..d.w_out),
+                _ => block.any::<2>(rows, 0..d.w_out),
             }
         }
     }
 }
 
-/// 8 channels of a depthwise row.
+/// 8 channels (or 4) of a depthwise row.
 struct Block<'a> {
     conv: &'a DepthwiseF32,
     w: *const f32,
     c: usize,
+    /// Past its last channel.
+    end: usize,
     y: *mut f32,
 }
 
@@ -78,48 +87,43 @@ impl Block<'_> {
     /// As `run`.
     #[inline]
     #[target_feature(enable = "neon")]
-    unsafe fn finish(&self, sums: [float32x4_t; 2], ox: usize) {
+    unsafe fn finish(&self, sums: &[float32x4_t], ox: usize) {
         // SAFETY: as `run`.
         unsafe {
             let low = vdupq_n_f32(self.conv.clamp.0);
             let high = vdupq_n_f32(self.conv.clamp.1);
-            let sums = sums.map(|s| vminq_f32(vmaxq_f32(s, low), high));
-            let y = self.y.add(ox * self.conv.row.c + self.c);
-            let left = self.conv.row.c - self.c;
-            if left >= 8 {
-                vst1q_f32_x2(y, float32x4x2_t(sums[0], sums[1]));
-            } else {
-                store(y, sums[0], left);
-                if left > 4 {
-                    store(y.add(4), sums[1], left - 4);
-                }
+            let y = self.y.add(ox * self.conv.row.c);
+            for (c, &sum) in (self.c..self.end).step_by(4).zip(sums) {
+                let limited = vminq_f32(vmaxq_f32(sum, low), high);
+                store(y.add(c), limited, self.end - c);
             }
         }
     }
 
-    /// Any kernel, any columns.
+    /// Any kernel, any columns, V vectors of channels.
     ///
     /// # Safety
     /// As `run`.
     #[target_feature(enable = "neon")]
-    unsafe fn any(&self, rows: &[*const u8], outputs: Range<usize>) {
+    unsafe fn any<const V: usize>(&self, rows: &[*const u8], outputs: Range<usize>) {
         let d = &self.conv.row;
         // SAFETY: as `run`.
         unsafe {
             for ox in outputs {
-                let mut sums = vectors::<2>(self.w);
+                let mut sums = vectors::<V>(self.w);
                 for (ky, row) in rows.iter().enumerate() {
                     for kx in 0..d.kw {
                         let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
                         if ix < d.w_in {
-                            let x = vectors::<2>(row.cast::<f32>().add(ix * d.c + self.c));
-                            let w = vectors::<2>(self.w.add((1 + ky * d.kw + kx) * 8));
-                            sums[0] = vfmaq_f32(sums[0], x[0], w[0]);
-                            sums[1] = vfmaq_f32(sums[1], x[1], w[1]);
+                            let x = vectors::<V>(row.cast::<f32>().add(ix * d.c + self.c));
+                            let w = vectors::<V>(self.w.add((1 + ky * d.kw + kx) * V * 4));
+                            for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
+                                *sum = vfmaq_f32(*sum, x, w);
+                            }
                         }
                     }
                 }
-                self.finish(sums, ox);
+                self.finish(&sums, ox);
             }
         }
     }
@@ -193,105 +197,8 @@ impl Block<'_> {
                 }
             }
             for (m, sums) in sums.into_iter().enumerate() {
-                self.finish(sums, ox + m);
+                self.finish(&sums, ox + m);
             }
-        }
-    }
-
-    /// A 3x3 kernel, for columns inside the picture.
-    ///
-    /// # Safety
-    /// As `run`; every window is in the picture.
-    #[target_feature(enable = "neon")]
-    unsafe fn three<const STRIDE: usize>(&self, rows: &[*const u8], outputs: Range<usize>) {
-        let d = &self.conv.row;
-        if outputs.is_empty() {
-            return;
-        }
-        // SAFETY: as `run`.
-        unsafe {
-            let bias = vectors::<2>(self.w);
-            let mut k = [[vdupq_n_f32(0.0); 2]; 9];
-            for (i, k) in k.iter_mut().enumerate() {
-                *k = vectors::<2>(self.w.add((1 + i) * 8));
-            }
-            let start = (outputs.start * STRIDE - d.left) * d.c + self.c;
-            let mut x = [std::ptr::null(); 3];
-            for (x, row) in x.iter_mut().zip(rows) {
-                *x = row.cast::<f32>().add(start);
-            }
-            let mut ox = outputs.start;
-            while ox + 1 < outputs.end {
-                let mut sums = [bias; 2];
-                for (r, x) in x.iter_mut().enumerate() {
-                    let mut at = *x;
-                    for column in 0..STRIDE + 3 {
-                        let values = vectors::<2>(at);
-                        at = at.add(d.c);
-                        for (o, sums) in sums.iter_mut().enumerate() {
-                            let tap = column.wrapping_sub(o * STRIDE);
-                            if tap < 3 {
-                                sums[0] = vfmaq_f32(sums[0], values[0], k[r * 3 + tap][0]);
-                                sums[1] = vfmaq_f32(sums[1], values[1], k[r * 3 + tap][1]);
-                            }
-                        }
-                    }
-                    *x = x.add(2 * STRIDE * d.c);
-                }
-                self.finish(sums[0], ox);
-                self.finish(sums[1], ox + 1);
-                ox += 2;
-            }
-            if ox < outputs.end {
-                self.columns::<0, 3>(rows, ox);
-            }
-        }
-    }
-
-    /// A 3x3 kernel's outputs at the edges of the picture.
-    ///
-    /// # Safety
-    /// As `run`.
-    #[target_feature(enable = "neon")]
-    unsafe fn edges(&self, rows: &[*const u8], outputs: Range<usize>) {
-        let d = &self.conv.row;
-        for ox in outputs {
-            let from = ox * d.stride;
-            // SAFETY: as `run`; the columns named are in the picture.
-            unsafe {
-                if from + 1 == d.left && d.w_in >= 2 {
-                    self.columns::<1, 3>(rows, ox);
-                } else if from >= d.left && from - d.left + 2 == d.w_in {
-                    self.columns::<0, 2>(rows, ox);
-                } else {
-                    self.any(rows, ox..ox + 1);
-                }
-            }
-        }
-    }
-
-    /// An output of a 3x3 kernel from kernel columns `FROM..TO`.
-    ///
-    /// # Safety
-    /// As `run`; those columns are in the picture.
-    #[inline]
-    #[target_feature(enable = "neon")]
-    unsafe fn columns<const FROM: usize, const TO: usize>(&self, rows: &[*const u8], ox: usize) {
-        let d = &self.conv.row;
-        // SAFETY: as `run`.
-        unsafe {
-            let mut sums = vectors::<2>(self.w);
-            let start = (ox * d.stride + FROM - d.left) * d.c + self.c;
-            for (r, row) in rows[..3].iter().enumerate() {
-                let row = row.cast::<f32>().add(start);
-                for kx in FROM..TO {
-                    let x = vectors::<2>(row.add((kx - FROM) * d.c));
-                    let w = vectors::<2>(self.w.add((1 + r * 3 + kx) * 8));
-                    sums[0] = vfmaq_f32(sums[0], x[0], w[0]);
-                    sums[1] = vfmaq_f32(sums[1], x[1], w[1]);
-                }
-            }
-            self.finish(sums, ox);
         }
     }
 }

@@ -29,8 +29,6 @@ pub(super) trait Lanes {
     ) -> [[Self::Sums; 4]; 4];
 }
 
-/// Floats: a step is four values of each pixel.
-pub(super) struct Floats;
 /// Bytes with `sdot`: a step is sixteen values of each pixel.
 pub(super) struct Bytes;
 
@@ -258,7 +256,6 @@ macro_rules! lanes {
     };
 }
 
-lanes!(Floats, f32, float32x4_t, "", "fmla", "4s", "s");
 lanes!(
     Bytes,
     i8,
