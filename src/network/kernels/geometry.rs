@@ -3,6 +3,8 @@
 use super::Kernels;
 use super::aligned::Aligned;
 use super::panels::Packed;
+use super::split::Split;
+use super::wide::Wide;
 use crate::network::graph::requantise::Requantise;
 use crate::network::graph::{FREE, Quant};
 use std::ops::Range;
@@ -25,14 +27,17 @@ pub struct RawQ8<'a> {
 }
 
 impl RawQ8<'_> {
+    /// Weight `i`, of channel `n`, without its zero point.
+    pub(super) fn weight(&self, i: usize, n: usize) -> i32 {
+        i32::from(self.w[i]) - self.w_zero[n]
+    }
+
     /// The largest magnitude that each output channel's sum can have, and its multiplier.
     pub(super) fn largest(&self) -> impl Iterator<Item = (f64, f32)> {
         let per = self.w.len() / self.bias.len().max(1);
         (0..self.bias.len()).map(move |n| {
-            let zero = self.w_zero[n];
-            let weights: u64 = self.w[n * per..][..per]
-                .iter()
-                .map(|&w| u64::from((i32::from(w) - zero).unsigned_abs()))
+            let weights: u64 = (n * per..(n + 1) * per)
+                .map(|i| u64::from(self.weight(i, n).unsigned_abs()))
                 .sum();
             let sum = 255.0 * weights as f64 + f64::from(self.bias[n]).abs();
             (sum, self.multiplier[n])
@@ -73,6 +78,8 @@ pub struct ConvQ8 {
     pub(super) runs: Runs,
     /// Weights, bias and multipliers in the kernel's own order.
     pub(super) packed: Aligned,
+    /// Channels that are computed on their own, after the kernel.
+    pub(super) wide: Vec<Wide>,
     /// How sums are requantised.
     pub(super) end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
@@ -82,13 +89,35 @@ pub struct ConvQ8 {
 }
 
 impl ConvQ8 {
-    /// Packs weights for the same kernels.
-    pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
+    /// Packs weights for the same kernels. Split weights repeat the runs.
+    pub fn new(kernels: &dyn Kernels, mut runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
+        let split = Split::of(kernels, raw);
+        runs.offsets = runs.offsets.repeat(split.parts);
         Self {
-            packed: kernels.pack_conv_q8(&runs, raw),
+            packed: kernels.pack_conv_q8(&runs, &split.instead(raw)),
+            wide: split.wide,
             bounded: raw.bounded(),
             runs,
             end,
+        }
+    }
+    /// Computes output channels `channels` of `pixels` with the same kernels.
+    ///
+    /// # Safety
+    /// The contract of [`Kernels`]: reads, writes, channels, scratch, packed, apart.
+    pub unsafe fn run(
+        &self,
+        kernels: &dyn Kernels,
+        pixels: &Pixels,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    ) {
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            kernels.conv_q8(self, pixels, channels.clone(), scratch);
+            if !self.wide.is_empty() {
+                kernels.wide_conv_q8(self, pixels, channels);
+            }
         }
     }
     /// Geometry.
@@ -191,6 +220,8 @@ pub struct DepthwiseQ8 {
     pub(super) pad: u8,
     /// Weights, bias and multipliers in the kernel's own order.
     pub(super) packed: Aligned,
+    /// Channels that are computed on their own, after the kernel.
+    pub(super) wide: Vec<Wide>,
     /// How sums are requantised.
     pub(super) end: Requantise,
     /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
@@ -200,16 +231,19 @@ pub struct DepthwiseQ8 {
 }
 
 impl DepthwiseQ8 {
-    /// Packs weights for the same kernels.
+    /// Packs weights for the same kernels. Split weights repeat the kernel rows.
     pub fn new(
         kernels: &dyn Kernels,
-        row: DepthwiseRow,
+        mut row: DepthwiseRow,
         raw: &RawQ8<'_>,
         pad: u8,
         end: Requantise,
     ) -> Self {
+        let split = Split::of(kernels, raw);
+        row.kh *= split.parts;
         Self {
-            packed: kernels.pack_depthwise_q8(&row, raw),
+            packed: kernels.pack_depthwise_q8(&row, &split.instead(raw)),
+            wide: split.wide,
             bounded: raw.bounded(),
             row,
             pad,
@@ -223,6 +257,26 @@ impl DepthwiseQ8 {
     /// The byte used for padding columns.
     pub fn pad(&self) -> u8 {
         self.pad
+    }
+    /// Computes channels `channels` of one output row with the same kernels.
+    ///
+    /// # Safety
+    /// The contract of [`Kernels`]: reads, writes, channels, scratch, packed, apart.
+    pub unsafe fn run(
+        &self,
+        kernels: &dyn Kernels,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+        scratch: *mut u8,
+    ) {
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            kernels.depthwise_q8(self, rows, y, channels.clone(), scratch);
+            if !self.wide.is_empty() {
+                kernels.wide_depthwise_q8(self, rows, y, channels);
+            }
+        }
     }
 }
 

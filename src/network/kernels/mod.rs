@@ -5,7 +5,8 @@
 //! geometry  what a kernel is given
 //! aligned   memory for weights and activations
 //! panels    how weights are packed, and how channels and pixels are divided
-//! split     weights with zero points as sums of int8 values
+//! split     weights with zero points as int8 values
+//! wide      channels with weights beyond an int8
 //! plain     portable loops: the reference for all others, and the fallback
 //! rows      LayerNormalization and Softmax along the last axis
 //! max_pool  max pooling
@@ -39,6 +40,7 @@ pub mod rows;
 pub mod split;
 #[cfg(test)]
 mod tests;
+pub mod wide;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -78,7 +80,7 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Whether bytes are stored with the top bit flipped (as i8) rather than as u8.
     fn signed(&self) -> bool;
 
-    /// Whether these weights can be packed directly: their zero points must be 0.
+    /// Whether these weights can be packed directly: their zero points must be 0. Others are split.
     fn takes(&self, raw: &RawQ8<'_>) -> bool {
         raw.w_zero.iter().all(|&z| z == 0)
     }
@@ -119,6 +121,41 @@ pub trait Kernels: Sync + std::fmt::Debug {
         channels: Range<usize>,
         scratch: *mut u8,
     );
+
+    /// Computes the channels of `channels` in [`ConvQ8::wide`], which the kernel has computed with limited weights.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, apart.
+    unsafe fn wide_conv_q8(&self, conv: &ConvQ8, pixels: &Pixels, channels: Range<usize>) {
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            if self.signed() {
+                wide::conv::<true>(conv, pixels, channels);
+            } else {
+                wide::conv::<false>(conv, pixels, channels);
+            }
+        }
+    }
+    /// Computes the channels of `channels` in [`DepthwiseQ8::wide`], as [`Kernels::wide_conv_q8`] does.
+    ///
+    /// # Safety
+    /// The contract of the trait: reads, writes, apart.
+    unsafe fn wide_depthwise_q8(
+        &self,
+        conv: &DepthwiseQ8,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            if self.signed() {
+                wide::depthwise::<true>(conv, rows, y, channels);
+            } else {
+                wide::depthwise::<false>(conv, rows, y, channels);
+            }
+        }
+    }
 
     /// How float weights are packed.
     fn float_panels(&self, runs: &Runs) -> Panels;

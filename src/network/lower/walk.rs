@@ -406,24 +406,22 @@ impl Lower {
         output
     }
 
-    /// The scores: float, in the graph's own order.
+    /// The scores: float, in the graph's own order. Integers become the real numbers that they stand for.
     pub(super) fn output(&mut self, name: &str) -> Lowered<TensorId> {
         let value = self.values.get(name).cloned();
         let value = value.ok_or_else(|| format!("no node makes the output {name:?}"))?;
         let value = self.settled(&NodeProto::default(), &value)?;
         let mut act = self.materialise(&value)?;
         let shape = self.shape(act.id);
-        if !act.real && self.quant(act.id).is_some() {
-            return Err("the output is integers".into());
+        if self.picture(act.id).is_some() {
+            return Err("the output is the input".into());
         }
+        act.real |= self.quant(act.id).is_some();
         act = self.float_of(act)?;
         let chw = matches!(act.view, View::Nchw | View::FlatChw);
         if chw && shape.pixels() > 1 && shape.c > 1 {
             let tensor = self.tensors[act.id.0].clone();
             act.id = self.add_layer(Op::ChannelsFirst, vec![act.id], tensor, "output");
-        }
-        if self.picture(act.id).is_some() {
-            return Err("the output is the input".into());
         }
         Ok(act.id)
     }

@@ -2,7 +2,6 @@
 
 use super::Planner;
 use crate::network::graph::{Conv, Layer, TensorId, Weights};
-use crate::network::kernels::split::Split;
 use crate::network::kernels::{
     ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
 };
@@ -77,7 +76,7 @@ impl Planner<'_> {
         let (x, y) = (layer.inputs[0], layer.output);
         let per_group = conv.cin / conv.groups;
         let n = conv.cout / conv.groups;
-        let mut runs = runs_of(conv, input);
+        let runs = runs_of(conv, input);
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
         match self.weights(y)? {
@@ -99,11 +98,8 @@ impl Planner<'_> {
                     multiplier: &multiplier[part],
                 };
                 let kernels = self.kernels;
-                let split = Split::of(kernels, &raw);
-                let raw = split.instead(&raw);
-                runs.offsets = runs.offsets.repeat(split.parts);
-                let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
                 let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
+                let scratch_bytes = kernels.conv_q8_scratch_bytes(packed.runs());
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyConv::Q8(packed, kernels))
             }
@@ -117,7 +113,7 @@ impl Planner<'_> {
     ) -> Result<AnyDepthwise, String> {
         let (x, y) = (layer.inputs[0], layer.output);
         let win = &conv.window;
-        let mut row = DepthwiseRow {
+        let row = DepthwiseRow {
             c: conv.cin,
             kh: win.kh,
             kw: win.kw,
@@ -142,12 +138,9 @@ impl Planner<'_> {
                     multiplier: &multiplier,
                 };
                 let kernels = self.kernels;
-                let split = Split::of(kernels, &raw);
-                let raw = split.instead(&raw);
-                row.kh *= split.parts;
-                let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
                 let end = self.requantise(y, conv.clamp)?;
                 let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
+                let scratch_bytes = kernels.depthwise_q8_scratch_bytes(packed.row());
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyDepthwise::Q8(packed, kernels))
             }

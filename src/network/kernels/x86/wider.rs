@@ -13,6 +13,52 @@ macro_rules! wider_loops {
             unsafe { wide(clamp, a, b, y) }
         }
 
+        unsafe fn wide_conv_q8(
+            &self,
+            conv: &crate::network::kernels::ConvQ8,
+            pixels: &crate::network::kernels::Pixels,
+            channels: std::ops::Range<usize>,
+        ) {
+            /// # Safety
+            /// As for the method.
+            #[target_feature(enable = $features)]
+            unsafe fn wide(
+                conv: &crate::network::kernels::ConvQ8,
+                pixels: &crate::network::kernels::Pixels,
+                channels: std::ops::Range<usize>,
+            ) {
+                // SAFETY: the caller's contract is the same.
+                unsafe { crate::network::kernels::wide::conv::<false>(conv, pixels, channels) }
+            }
+            // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
+            unsafe { wide(conv, pixels, channels) }
+        }
+
+        unsafe fn wide_depthwise_q8(
+            &self,
+            conv: &crate::network::kernels::DepthwiseQ8,
+            rows: &[*const u8],
+            y: *mut u8,
+            channels: std::ops::Range<usize>,
+        ) {
+            /// # Safety
+            /// As for the method.
+            #[target_feature(enable = $features)]
+            unsafe fn wide(
+                conv: &crate::network::kernels::DepthwiseQ8,
+                rows: &[*const u8],
+                y: *mut u8,
+                channels: std::ops::Range<usize>,
+            ) {
+                // SAFETY: the caller's contract is the same.
+                unsafe {
+                    crate::network::kernels::wide::depthwise::<false>(conv, rows, y, channels)
+                }
+            }
+            // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
+            unsafe { wide(conv, rows, y, channels) }
+        }
+
         fn mul_f32(&self, clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {
             #[target_feature(enable = $features)]
             fn wide(clamp: (f32, f32), a: &[f32], b: &[f32], y: &mut [f32]) {

@@ -64,7 +64,7 @@ impl AnyConv {
         // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
-                Self::Q8(c, k) => k.conv_q8(c, pixels, channels, worker.scratch()),
+                Self::Q8(c, k) => c.run(*k, pixels, channels, worker.scratch()),
                 Self::F32(c, k) => k.conv_f32(c, pixels, channels),
             }
         }
@@ -124,7 +124,7 @@ impl AnyDepthwise {
         unsafe {
             match self {
                 Self::Q8(c, k) if c.row().kh == rows.len() => {
-                    k.depthwise_q8(c, rows, y, channels, worker.scratch());
+                    c.run(*k, rows, y, channels, worker.scratch());
                 }
                 // Each weight is a sum of int8 values, see `kernels::split`.
                 Self::Q8(c, k) => {
@@ -133,7 +133,7 @@ impl AnyDepthwise {
                     again
                         .chunks_mut(rows.len())
                         .for_each(|again| again.copy_from_slice(rows));
-                    k.depthwise_q8(c, again, y, channels, worker.scratch());
+                    c.run(*k, again, y, channels, worker.scratch());
                 }
                 Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels),
             }
