@@ -2,6 +2,7 @@
 
 use super::Kernels;
 use super::aligned::Aligned;
+use super::maps::Map;
 use super::panels::Packed;
 use crate::network::graph::requantise::Requantise;
 use crate::network::graph::{FREE, Quant};
@@ -73,6 +74,8 @@ pub struct ConvQ8 {
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
     pub(super) bounded: bool,
+    /// What is done with the bytes after that.
+    pub(super) then: Option<Map>,
 }
 
 impl ConvQ8 {
@@ -83,7 +86,17 @@ impl ConvQ8 {
             bounded: raw.bounded(),
             runs,
             end,
+            then: None,
         }
+    }
+    /// Puts its bytes through a function too.
+    pub fn with(mut self, then: Option<Map>) -> Self {
+        self.then = then;
+        self
+    }
+    /// The function, if there is one.
+    pub fn then(&self) -> Option<&Map> {
+        self.then.as_ref()
     }
     /// Geometry.
     pub fn runs(&self) -> &Runs {
@@ -191,6 +204,8 @@ pub struct DepthwiseQ8 {
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
     pub(super) bounded: bool,
+    /// What is done with the bytes after that.
+    pub(super) then: Option<Map>,
 }
 
 impl DepthwiseQ8 {
@@ -208,7 +223,17 @@ impl DepthwiseQ8 {
             row,
             pad,
             end,
+            then: None,
         }
+    }
+    /// Puts its bytes through a function too.
+    pub fn with(mut self, then: Option<Map>) -> Self {
+        self.then = then;
+        self
+    }
+    /// The function, if there is one.
+    pub fn then(&self) -> Option<&Map> {
+        self.then.as_ref()
     }
     /// Geometry.
     pub fn row(&self) -> &DepthwiseRow {

@@ -42,7 +42,7 @@ impl Planner<'_> {
         else {
             return Err("float weights on bytes".into());
         };
-        let (qx, qy) = (self.quant(x), self.quant(y));
+        let (qx, qy) = (self.quant(x), self.rounded(conv, y));
         let (Some(qx), Some(qy)) = (qx, qy) else {
             return Err("byte weights on floats".into());
         };
@@ -96,14 +96,16 @@ impl Planner<'_> {
                     w: &w[part.start * per..part.end * per],
                     w_zero: &zero[part.clone()],
                     bias: &bias[part.clone()],
-                    multiplier: &multiplier[part],
+                    multiplier: &multiplier[part.clone()],
                 };
                 let kernels = self.kernels;
                 let split = Split::of(kernels, &raw);
                 let raw = split.instead(&raw);
                 runs.offsets = runs.offsets.repeat(split.parts);
                 let scratch_bytes = kernels.conv_q8_scratch_bytes(&runs);
-                let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
+                let end = self.end_of(conv, y)?;
+                let packed = ConvQ8::new(kernels, runs, &raw, end);
+                let packed = packed.with(self.map_of(conv, part));
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyConv::Q8(packed, kernels))
             }
@@ -146,8 +148,9 @@ impl Planner<'_> {
                 let raw = split.instead(&raw);
                 row.kh *= split.parts;
                 let scratch_bytes = kernels.depthwise_q8_scratch_bytes(&row);
-                let end = self.requantise(y, conv.clamp)?;
+                let end = self.end_of(conv, y)?;
                 let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
+                let packed = packed.with(self.map_of(conv, 0..conv.cout));
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyDepthwise::Q8(packed, kernels))
             }
