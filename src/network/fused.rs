@@ -14,7 +14,7 @@ pub use super::run::Fused;
 use super::error::NotFused;
 use super::graph::Graph;
 use super::kernels::{self, Kernels};
-use super::lower::{self, Partial, gate};
+use super::lower::{self, Partial};
 use super::plan::{self, verify};
 use super::run::Plan;
 use super::run::threads::Pool;
@@ -75,7 +75,7 @@ impl Understood {
         kernels: &'static dyn Kernels,
     ) -> Result<(Graph, Plan), NotFused> {
         let Self(mut graph) = self;
-        gate::take_together(&mut graph);
+        lower::take_together(&mut graph);
         let plan = plan::plan(&mut graph, kernels, threads);
         let plan = plan.map_err(|why| NotFused::whole(&why))?;
         Ok((graph, plan))

@@ -12,6 +12,7 @@ mod shipped;
 
 use super::*;
 use crate::basics::shared;
+use crate::network::graph::Op;
 use crate::spec::{Dtype, InputSpec, Layout, Table};
 use prost::Message;
 use std::path::{Path, PathBuf};
@@ -172,6 +173,50 @@ fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_coun
             }
         }
     }
+}
+
+/// Only the classifier is float: a single byte that differs by one moves a score by more than the tolerance.
+#[test]
+fn chains_between_bytes_are_onnx_runtimes_with_every_kernel_and_thread_count() {
+    let pictures = floats_of(&fixture("nchw.input.f32"));
+    let model = onnx(&fixture("qop-chains.onnx"));
+    let scores = floats_of(&fixture("qop-chains.output.f32"));
+    for kernels in kernels::available() {
+        for threads in [1, 3] {
+            let understood = understand(model.clone()).unwrap();
+            let mut net = understood.plan_with(threads, kernels).unwrap();
+            let runs = pictures.chunks_exact(3 * 32 * 32).zip(scores.chunks(10));
+            for (picture, scores) in runs {
+                assert!(net.set_f32(picture, Layout::Nchw));
+                let difference = largest_difference(net.run(), scores);
+                assert!(difference < 2e-5, "{}: {difference}", kernels.name());
+            }
+        }
+    }
+}
+
+/// Only what depends on two tensors is left in float between bytes.
+#[test]
+fn chains_between_bytes_become_tables() {
+    for (name, sums) in [("qdq-norms", 0), ("qdq-chains", 1), ("qop-chains", 1)] {
+        let mut graph = understand(onnx(&fixture(&format!("{name}.onnx"))))
+            .unwrap()
+            .0;
+        lower::take_together(&mut graph);
+        let quantised = graph.layers.iter().filter(|l| l.op == Op::Quantise);
+        assert_eq!(quantised.count(), sums, "{name}");
+    }
+}
+
+/// MXNet's form in float: BatchNormalization not folded, initialisers listed as inputs.
+#[test]
+fn normalisations_are_folded_into_float_convolutions() {
+    let graph = understand(onnx(&fixture("opset7.onnx"))).unwrap().0;
+    let kept = graph
+        .layers
+        .iter()
+        .any(|l| matches!(l.op, Op::Affine { .. }));
+    assert!(!kept);
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Unary {
     pub(crate) fn run<const FUSED: bool>(self, gate: bool, x: &[f32], y: &mut [f32]) {
         match self {
             Self::Clamp(low, high) => gated(gate, x, y, |x| x.max(low).min(high)),
-            Self::HardSwish => gated(gate, x, y, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+            Self::HardSwish => gated(gate, x, y, |x| x * (x * (1.0 / 6.0) + 0.5).clamp(0.0, 1.0)),
             Self::HardSigmoid(a, b) => gated(gate, x, y, |x| (a * x + b).clamp(0.0, 1.0)),
             Self::Sigmoid => gated(gate, x, y, sigmoid::<FUSED>),
             Self::LeakyRelu(alpha) => gated(gate, x, y, |x| if x < 0.0 { alpha * x } else { x }),

@@ -7,6 +7,7 @@
 //! requantise  exact integer arithmetic
 //! dynamic     arithmetic of scales that are recomputed in every run
 //! functions   functions of one value
+//! tables      functions of a byte
 //! ends        which layers make and read each tensor
 //! ```
 //!
@@ -19,14 +20,22 @@ pub mod ends;
 pub mod functions;
 pub mod requantise;
 pub mod sizes;
+pub mod tables;
 
 pub use sizes::{Shape, Sides};
+pub use tables::{Tables, Then};
 
 use axes::Axes;
 use std::rc::Rc;
 
 /// Unbounded.
 pub const FREE: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+
+/// Limits that do what `first` and then `second` do. Where they exclude each other, the second decide.
+pub fn both_limits(first: (f32, f32), second: (f32, f32)) -> (f32, f32) {
+    let within = |limit: f32| limit.max(second.0).min(second.1);
+    (within(first.0), within(first.1))
+}
 
 /// Index of a tensor in [`Graph::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -214,6 +223,8 @@ pub struct Conv {
     /// For a convolution over [`Op::Round`]'s whole numbers: a factor per output channel. The sums are multiplied by it and by
     /// the scale of the layer's second input, an [`Op::Extremes`], before bias and clamp.
     pub factors: Option<Vec<f32>>,
+    /// What is done with the bytes of its result.
+    pub then: Option<Then>,
 }
 
 impl Conv {
@@ -333,8 +344,10 @@ pub enum Op {
     Slopes(Vec<f32>),
     /// These channels of the input, in this order; any element type.
     Pick(Vec<usize>),
-    /// A function of each value; for bytes a table, which can also change the quantisation.
+    /// A function of each value; of bytes it becomes tables before planning, as [`Op::Gate`] does.
     Unary(Unary),
+    /// Functions of bytes.
+    Tables(Tables),
     /// `x * f(x)`, for bytes followed by a clamp. `inner` is the quantisation of `f(x)` if the tensors are bytes.
     Gate {
         /// The function.

@@ -2,6 +2,7 @@
 
 use super::Kernels;
 use super::aligned::Aligned;
+use super::maps::Map;
 use super::panels::Packed;
 use super::split::Split;
 use super::wide::Wide;
@@ -86,6 +87,8 @@ pub struct ConvQ8 {
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
     pub(super) bounded: bool,
+    /// What is done with the bytes after that.
+    pub(super) then: Option<Map>,
 }
 
 impl ConvQ8 {
@@ -99,6 +102,7 @@ impl ConvQ8 {
             bounded: raw.bounded(),
             runs,
             end,
+            then: None,
         }
     }
     /// Computes output channels `channels` of `pixels` with the same kernels.
@@ -119,6 +123,15 @@ impl ConvQ8 {
                 kernels.wide_conv_q8(self, pixels, channels);
             }
         }
+    }
+    /// Puts its bytes through a function too.
+    pub fn with(mut self, then: Option<Map>) -> Self {
+        self.then = then;
+        self
+    }
+    /// The function, if there is one.
+    pub fn then(&self) -> Option<&Map> {
+        self.then.as_ref()
     }
     /// Geometry.
     pub fn runs(&self) -> &Runs {
@@ -228,6 +241,8 @@ pub struct DepthwiseQ8 {
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
     pub(super) bounded: bool,
+    /// What is done with the bytes after that.
+    pub(super) then: Option<Map>,
 }
 
 impl DepthwiseQ8 {
@@ -248,7 +263,17 @@ impl DepthwiseQ8 {
             row,
             pad,
             end,
+            then: None,
         }
+    }
+    /// Puts its bytes through a function too.
+    pub fn with(mut self, then: Option<Map>) -> Self {
+        self.then = then;
+        self
+    }
+    /// The function, if there is one.
+    pub fn then(&self) -> Option<&Map> {
+        self.then.as_ref()
     }
     /// Geometry.
     pub fn row(&self) -> &DepthwiseRow {

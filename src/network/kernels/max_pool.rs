@@ -59,9 +59,10 @@ impl MaxPool {
                 let taps = Taps {
                     start,
                     rows: down.len(),
-                    row_step: w.dh * self.input.w * c,
+                    // A dilation of a single row or column may be any number.
+                    row_step: w.dh.wrapping_mul(self.input.w * c),
                     columns: across.len(),
-                    column_step: w.dw * c,
+                    column_step: w.dw.wrapping_mul(c),
                 };
                 let mut at = 0;
                 at = taps.blocks::<T, WIDE>(x, y, at, first, &larger);

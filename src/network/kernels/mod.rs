@@ -11,6 +11,7 @@
 //! rows      LayerNormalization and Softmax along the last axis
 //! max_pool  max pooling
 //! best      the most that they reach on this CPU
+//! maps      functions of bytes
 //! x86, arm  one or more files per instruction set
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod aligned;
 mod arm;
 pub mod best;
 pub mod geometry;
+pub mod maps;
 pub mod max_pool;
 #[cfg_attr(
     not(any(target_arch = "aarch64", target_arch = "x86_64")),
@@ -49,6 +51,7 @@ pub use geometry::{
     AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
     RawQ8, Runs, SLACK,
 };
+pub use maps::Map;
 pub use panels::Panels;
 
 use super::graph::dynamic::{self, Extremes, Rescale};
@@ -229,6 +232,14 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// Output rows `rows` of an int8 max pooling.
     fn max_q8(&self, pool: &MaxPool, x: &[u8], rows: Range<usize>, y: &mut [u8]) {
         pool.of_bytes(x, rows, y);
+    }
+    /// Puts these channels of some pixels, which `y` holds one after the other, through their functions.
+    fn map_q8(&self, map: &Map, channels: Range<usize>, y: &mut [u8]) {
+        if self.signed() {
+            map.run::<true>(channels, y);
+        } else {
+            map.run::<false>(channels, y);
+        }
     }
     /// Average over all pixels, bytes.
     fn average_q8(&self, average: &AverageQ8, x: &[u8], y: &mut [u8]) {

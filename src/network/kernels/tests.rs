@@ -4,7 +4,7 @@
 use super::panels::Packed;
 use super::*;
 use crate::network::graph::requantise::Requantise;
-use crate::network::graph::{FREE, Quant};
+use crate::network::graph::{FREE, Quant, Tables};
 use fastrand::Rng;
 
 /// Memory that ends at the end of its page, followed by a guard page: an access past the end faults.
@@ -425,5 +425,61 @@ fn sums_and_averages_are_bit_identical() {
             });
             assert_eq!(got, want, "{}", kernels.name());
         }
+    }
+}
+
+/// Tables as layers have them: lines with limits, curves, anything.
+fn tables(random: &mut Rng, channels: Option<usize>) -> Tables {
+    let kind = random.u8(..4);
+    let (low, high) = (random.u8(..100), random.u8(150..));
+    let lines: Vec<(f32, f32)> = (0..channels.unwrap_or(1))
+        .map(|_| ((random.f32() - 0.4) * 4.0, random.f32() * 255.0))
+        .collect();
+    let mut any = [0u8; 256];
+    random.fill(&mut any);
+    Tables::new(channels, |c, q| {
+        let (a, b) = lines[c];
+        let line = a * (f32::from(q) - 128.0) + b;
+        match kind {
+            0 => any[usize::from(q)].wrapping_add(c as u8),
+            1 => (line * line / 300.0) as u8,
+            _ => (line.round_ties_even() as i32).clamp(low.into(), high.into()) as u8,
+        }
+    })
+}
+
+#[test]
+fn functions_of_bytes_are_bit_identical() {
+    let mut random = Rng::with_seed(8);
+    for kernels in available() {
+        let flip = if kernels.signed() { 0x80 } else { 0 };
+        let mut kinds = [0; 2];
+        for _ in 0..400 {
+            let all = random.usize(1..200);
+            let from = random.usize(..3);
+            let c = all - all.min(from).min(all - 1);
+            let by_channel = random.bool().then_some(all);
+            let tables = tables(&mut random, by_channel);
+            let map = Map::new(&tables, all - c..all, kernels.signed());
+            assert_eq!(map.channels(), c);
+            kinds[usize::from(map.looks_up())] += 1;
+            let first = if random.bool() { 0 } else { random.usize(..c) };
+            let part = first..if random.bool() {
+                c
+            } else {
+                random.usize(first + 1..=c)
+            };
+            let pixels = random.usize(..40);
+            let mut y = Guarded::new(pixels * part.len(), |_| random.u8(..));
+            let want: Vec<u8> = (y.iter().enumerate())
+                .map(|(i, &x)| {
+                    let channel = all - c + first + i % part.len();
+                    tables.of(channel)[usize::from(x ^ flip)] ^ flip
+                })
+                .collect();
+            kernels.map_q8(&map, part, &mut y);
+            assert!(y[..] == want[..], "{} {all} {c}", kernels.name());
+        }
+        assert!(kinds.iter().all(|&n| n > 50), "{kinds:?}");
     }
 }

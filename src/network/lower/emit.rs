@@ -69,18 +69,22 @@ impl Lower {
             DeferredOp::Unary(f) => Op::Unary(*f),
             DeferredOp::Slopes(slopes) => Op::Slopes(slopes.clone()),
             DeferredOp::Affine(steps) => {
-                self.spend(deferred.shape.c)?;
-                let at = |x: f32, c| steps.iter().fold(x, |x, s| s.of(x, c));
-                let b: Vec<f32> = (0..deferred.shape.c).map(|c| at(0.0, c)).collect();
-                let a = (0..deferred.shape.c)
-                    .map(|c| {
-                        steps.iter().fold(1.0, |a, s| match s {
-                            InputStep::Mul(_) | InputStep::Div(_) => s.of(a, c),
-                            _ => a,
-                        })
-                    })
-                    .collect();
-                Op::Affine { a, b }
+                // What is done with bytes has to round as often as the file does.
+                let parts = match deferred.inputs[0].real {
+                    true => rounded_apart(steps),
+                    false => vec![&steps[..]],
+                };
+                self.spend(deferred.shape.c * parts.len())?;
+                let (last, before) = parts.split_last().ok_or("no steps")?;
+                for part in before {
+                    let tensor = Tensor {
+                        shape: deferred.shape,
+                        kind: Kind::F32,
+                    };
+                    let op = affine(part, deferred.shape.c);
+                    inputs = vec![self.add_layer(op, inputs, tensor, &deferred.name)];
+                }
+                affine(last, deferred.shape.c)
             }
             DeferredOp::Product(product) => Op::Product(product.clone()),
             DeferredOp::Norm(norm) => Op::Norm(norm.clone()),
@@ -222,6 +226,27 @@ impl Lower {
         self.tensors[act.id.0].kind = Kind::Q8(quant);
         true
     }
+}
+
+/// Steps in groups that one multiplication and one addition compute with the same roundings.
+fn rounded_apart(steps: &[InputStep]) -> Vec<&[InputStep]> {
+    let factor = |step: &InputStep| matches!(step, InputStep::Mul(_) | InputStep::Div(_));
+    steps.chunk_by(|a, b| factor(a) && !factor(b)).collect()
+}
+
+/// Steps as one factor and one addend per channel.
+fn affine(steps: &[InputStep], channels: usize) -> Op {
+    let at = |x: f32, c| steps.iter().fold(x, |x, s| s.of(x, c));
+    let b: Vec<f32> = (0..channels).map(|c| at(0.0, c)).collect();
+    let a = (0..channels)
+        .map(|c| {
+            steps.iter().fold(1.0, |a, s| match s {
+                InputStep::Mul(_) | InputStep::Div(_) => s.of(a, c),
+                _ => a,
+            })
+        })
+        .collect();
+    Op::Affine { a, b }
 }
 
 impl Conv {

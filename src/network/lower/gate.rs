@@ -1,8 +1,7 @@
 //! Fuses `x * f(x)` into one layer: SiLU is `x * Sigmoid(x)` in ONNX, HardSwish before opset 14 is `x * HardSigmoid(x)` or, from
 //! Keras, four operators around Clip, and GELU before opset 20 is five operators around Erf.
 //!
-//! For bytes it all becomes one table, computed from what the two layers would do with each of the 256 bytes, so the result is
-//! bit-identical.
+//! For bytes it then becomes one table ([`super::chains`]).
 
 use crate::network::graph::ends::Ends;
 use crate::network::graph::{FREE, Graph, Kind, Op, TensorId, Unary};

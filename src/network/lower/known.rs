@@ -26,6 +26,7 @@ pub(crate) fn form(node: &NodeProto) -> Lowered<Form> {
                 "BatchNormalization" => Lower::batch_norm,
                 "Relu" | "Clip" | "HardSwish" | "HardSigmoid" | "Sigmoid" | "LeakyRelu"
                 | "Tanh" | "Erf" => Lower::unary,
+                "Min" | "Max" => Lower::min_or_max,
                 "Gelu" => Lower::gelu,
                 "PRelu" => Lower::prelu,
                 "Slice" => Lower::slice,

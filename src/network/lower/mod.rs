@@ -15,10 +15,12 @@
 //! axes          values of any rank
 //! ops/          a file per family of operators
 //! gate          `x * f(x)` as one layer, in the finished graph
+//! chains        elementwise layers between bytes as one, in the finished graph
 //! ```
 //! A new operator is a line in `known` and its code in the file of its family.
 
 mod axes;
+mod chains;
 mod constants;
 mod emit;
 mod fold;
@@ -32,6 +34,7 @@ mod value;
 mod walk;
 mod worth;
 
+pub(crate) use chains::take_together;
 pub use constants::Constants;
 pub use known::all_known;
 pub use partial::{Fact, Facts, Partial, Place, lower_partly};

@@ -5,7 +5,9 @@ use super::ops::conv::{Bias, conv_with_steps};
 use super::ops::norm::norm_with_steps;
 use super::ops::tokens::product_with_steps;
 use crate::network::graph::axes::Axes;
-use crate::network::graph::{Conv, InputStep, Norm, Product, Shape, TensorId, Unary, Window};
+use crate::network::graph::{
+    Conv, InputStep, Norm, Product, Shape, TensorId, Unary, Window, both_limits,
+};
 use crate::network::onnx::constant::Const;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -145,5 +147,23 @@ impl DeferredOp {
             }
             _ => None,
         }
+    }
+
+    /// The same operator with limits of its result, if it has any.
+    pub(super) fn with_limits(&self, limits: (f32, f32)) -> Option<Self> {
+        Some(match self {
+            Self::Conv(conv, bias) => {
+                let mut conv = conv.clone();
+                conv.clamp = both_limits(conv.clamp, limits);
+                Self::Conv(conv, bias.clone())
+            }
+            Self::Add(clamp) => Self::Add(both_limits(*clamp, limits)),
+            Self::Mul(clamp) => Self::Mul(both_limits(*clamp, limits)),
+            Self::Unary(Unary::Clamp(low, high)) => {
+                let (low, high) = both_limits((*low, *high), limits);
+                Self::Unary(Unary::Clamp(low, high))
+            }
+            _ => return None,
+        })
     }
 }

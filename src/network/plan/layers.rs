@@ -1,13 +1,13 @@
 //! Planning the layers of convolutional networks that are not convolutions.
 
 use super::{InOut, Planner};
-use crate::network::graph::requantise::{dequantise, quantise};
-use crate::network::graph::{FREE, Quant, Unary, Window};
+use crate::network::graph::requantise::dequantise;
+use crate::network::graph::{FREE, Unary, Window};
+use crate::network::kernels::BinaryQ8;
 use crate::network::kernels::max_pool::MaxPool;
-use crate::network::kernels::{BinaryQ8, plain};
 use crate::network::run::steps::{
     Affine, Average, ChannelsFirst, Concat, Dequantise, Function, MaxPoolStep, Pick, Quantise,
-    Slopes, Sum, Table, WindowsQ8, Work,
+    Slopes, Sum, WindowsQ8, Work,
 };
 
 impl Planner<'_> {
@@ -135,57 +135,12 @@ impl Planner<'_> {
         });
     }
 
-    /// A function of one value: for bytes a table, which can also change the quantisation.
-    pub(super) fn unary(&mut self, index: usize, f: Unary) -> Result<(), String> {
+    /// A function of floats; if `gate`, times the float itself.
+    pub(super) fn function(&mut self, index: usize, f: Unary, gate: bool) -> Result<(), String> {
         let io = self.in_out(index);
-        match (io.from[0], io.to) {
-            (Some(from), Some(to)) => {
-                let table = table(f, from, to, self.flip());
-                self.table(index, io, table);
-            }
-            (None, None) => self.function(index, io, f, false),
-            _ => return Err("a function from bytes to floats".into()),
+        if io.from[0].or(io.to).is_some() {
+            return Err("a function of bytes that is no table".into());
         }
-        Ok(())
-    }
-
-    /// `x * f(x)`; `inner` is the quantisation of `f(x)` if the tensors are bytes.
-    pub(super) fn gate(
-        &mut self,
-        index: usize,
-        f: Unary,
-        inner: Option<Quant>,
-        clamp: (f32, f32),
-    ) -> Result<(), String> {
-        let io = self.in_out(index);
-        match (io.from[0], inner, io.to) {
-            (Some(from), Some(inner), Some(to)) => {
-                let all: [u8; 256] = std::array::from_fn(|q| q as u8);
-                let functions = table(f, from, inner, self.flip());
-                let signed = self.kernels.signed();
-                let product = BinaryQ8::product(from, inner, to, clamp, signed);
-                let mut table = Box::new([0; 256]);
-                plain::mul_q8(&product, &all, &functions[..], &mut table[..]);
-                self.table(index, io, table);
-            }
-            (None, None, None) => self.function(index, io, f, true),
-            _ => return Err("operands of different kinds".into()),
-        }
-        Ok(())
-    }
-
-    fn table(&mut self, index: usize, io: InOut, table: Box<[u8; 256]>) {
-        self.step_and_row(index, move |at| {
-            Work::Table(Table {
-                x: at.of(io.x[0]),
-                y: at.of(io.y),
-                len: io.shape.volume(),
-                table,
-            })
-        });
-    }
-
-    fn function(&mut self, index: usize, io: InOut, f: Unary, gate: bool) {
         self.step_and_row(index, move |at| {
             Work::Function(Function {
                 x: at.of(io.x[0]),
@@ -195,6 +150,7 @@ impl Planner<'_> {
                 gate,
             })
         });
+        Ok(())
     }
 
     pub(super) fn quantise(&mut self, index: usize) -> Result<(), String> {
@@ -274,16 +230,6 @@ impl Planner<'_> {
 /// Bytes per value of a layer's result.
 fn bytes_of(io: &InOut) -> usize {
     if io.to.is_some() { 1 } else { 4 }
-}
-
-/// A function from stored byte to stored byte.
-fn table(f: Unary, from: Quant, to: Quant, flip: u8) -> Box<[u8; 256]> {
-    let mut table = Box::new([0; 256]);
-    for q in 0..=255u8 {
-        let real = f.of(dequantise(q, from));
-        table[usize::from(q ^ flip)] = quantise(real, to) as u8 ^ flip;
-    }
-    table
 }
 
 /// Picked channels as runs of bytes within a pixel: `(start, length)`.

@@ -7,6 +7,7 @@
 //! pack          weights of convolutions
 //! convolutions  convolutions, their padding, and blocks of up to three of them over bands of rows
 //! layers        the other layers of convolutional networks
+//! maps          functions of bytes
 //! transformer   matrix products, moves, LayerNormalization and Softmax
 //! dynamic       quantisation whose scale is recomputed in every run
 //! verify        the proof of a plan, before it runs
@@ -18,6 +19,7 @@ mod convolutions;
 mod dynamic;
 mod groups;
 mod layers;
+mod maps;
 mod pack;
 mod transformer;
 pub(crate) mod verify;
@@ -269,8 +271,9 @@ impl<'a> Planner<'a> {
             Op::Affine { a, b } => self.affine(index, a, b),
             Op::Slopes(slopes) => self.slopes(index, slopes),
             Op::Pick(from) => self.pick(index, from),
-            Op::Unary(f) => self.unary(index, *f)?,
-            Op::Gate { f, inner, clamp } => self.gate(index, *f, *inner, *clamp)?,
+            Op::Unary(f) => self.function(index, *f, false)?,
+            Op::Gate { f, .. } => self.function(index, *f, true)?,
+            Op::Tables(tables) => self.tables(index, tables),
             Op::Softmax => self.softmax(index),
             Op::Norm(norm) => self.norm(index, norm),
             Op::Reshape => self.reshape(index),

@@ -41,7 +41,7 @@ impl Planner<'_> {
         else {
             return Err("float weights on bytes".into());
         };
-        let (qx, qy) = (self.quant(x), self.quant(y));
+        let (qx, qy) = (self.quant(x), self.rounded(conv, y));
         let (Some(qx), Some(qy)) = (qx, qy) else {
             return Err("byte weights on floats".into());
         };
@@ -95,10 +95,12 @@ impl Planner<'_> {
                     w: &w[part.start * per..part.end * per],
                     w_zero: &zero[part.clone()],
                     bias: &bias[part.clone()],
-                    multiplier: &multiplier[part],
+                    multiplier: &multiplier[part.clone()],
                 };
                 let kernels = self.kernels;
-                let packed = ConvQ8::new(kernels, runs, &raw, self.requantise(y, conv.clamp)?);
+                let end = self.end_of(conv, y)?;
+                let packed = ConvQ8::new(kernels, runs, &raw, end);
+                let packed = packed.with(self.map_of(conv, part));
                 let scratch_bytes = kernels.conv_q8_scratch_bytes(packed.runs());
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyConv::Q8(packed, kernels))
@@ -138,8 +140,9 @@ impl Planner<'_> {
                     multiplier: &multiplier,
                 };
                 let kernels = self.kernels;
-                let end = self.requantise(y, conv.clamp)?;
+                let end = self.end_of(conv, y)?;
                 let packed = DepthwiseQ8::new(kernels, row, &raw, self.pad_byte(x), end);
+                let packed = packed.with(self.map_of(conv, 0..conv.cout));
                 let scratch_bytes = kernels.depthwise_q8_scratch_bytes(packed.row());
                 self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
                 Ok(AnyDepthwise::Q8(packed, kernels))

@@ -53,7 +53,9 @@ const STEPS: &[&str] = &[
     "affine",
     "slopes",
     "channels",
-    "table",
+    "function of bytes",
+    "convolution with a function of its bytes",
+    "depthwise with a function of its bytes",
     "function",
     "gate",
     "softmax",
@@ -96,7 +98,9 @@ const OPERATORS: &[&str] = &[
     "LeakyRelu",
     "MatMul",
     "MatMulInteger",
+    "Max",
     "MaxPool",
+    "Min",
     "Mul",
     "PRelu",
     "Pad",
@@ -163,7 +167,7 @@ fn kind(work: &Work) -> String {
         Work::Affine(_) => "affine".into(),
         Work::Slopes(_) => "slopes".into(),
         Work::Pick(_) => "channels".into(),
-        Work::Table(_) => "table".into(),
+        Work::Map(_) => "function of bytes".into(),
         Work::Function(f) if f.gate => "gate".into(),
         Work::Function(_) => "function".into(),
         Work::Softmax(_) => "softmax".into(),
@@ -177,6 +181,29 @@ fn kind(work: &Work) -> String {
         Work::Concat(_) => "concatenate".into(),
         Work::ChannelsFirst(_) => "channels first".into(),
     }
+}
+
+/// The functions of bytes within a step.
+fn maps(work: &Work) -> Vec<&'static str> {
+    let conv = |conv: &AnyConv| matches!(conv, AnyConv::Q8(c, _) if c.then().is_some());
+    let (convs, depthwise): (Vec<&AnyConv>, Option<&AnyDepthwise>) = match work {
+        Work::Conv(c) => (c.convs.iter().collect(), None),
+        Work::Depthwise(d) => (vec![], Some(&d.conv)),
+        Work::Block(b) => {
+            let front = b.front.as_ref().map(|front| &front.1);
+            let convs = front.into_iter().chain(&b.project);
+            (convs.collect(), Some(&b.depthwise))
+        }
+        _ => (vec![], None),
+    };
+    let mut found = Vec::new();
+    if convs.into_iter().any(conv) {
+        found.push("convolution with a function of its bytes");
+    }
+    if matches!(depthwise, Some(AnyDepthwise::Q8(d, _)) if d.then().is_some()) {
+        found.push("depthwise with a function of its bytes");
+    }
+    found
 }
 
 fn layer(op: &Op) -> &'static str {
@@ -194,6 +221,7 @@ fn layer(op: &Op) -> &'static str {
         Op::Slopes(_) => "slopes",
         Op::Pick(_) => "channels",
         Op::Unary(_) => "function",
+        Op::Tables(_) => "tables",
         Op::Gate { .. } => "gate",
         Op::Softmax => "softmax",
         Op::Norm(_) => "normalisation",
@@ -264,6 +292,9 @@ impl Seen {
         self.plans += 1;
         for step in &net.plan.steps {
             *self.steps.entry(kind(&step.work)).or_default() += 1;
+            for what in maps(&step.work) {
+                *self.steps.entry(what.into()).or_default() += 1;
+            }
         }
     }
 

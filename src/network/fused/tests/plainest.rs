@@ -13,7 +13,7 @@ use crate::network::graph::requantise::quantise;
 use crate::network::graph::{
     Conv, FREE, Graph, Kind, Layer, Op, Quant, Shape, Unary, Weights, Window,
 };
-use bytes::{byte, over_bytes, product_of_bytes, sum_of_bytes, through_bytes, whole_dot};
+use bytes::{byte, mapped, over_bytes, product_of_bytes, sum_of_bytes, through_bytes, whole_dot};
 use rows::{normalised, places, scale_of, softmax, whole_number};
 
 /// All values of a tensor, in NHWC order.
@@ -137,6 +137,7 @@ fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
             Some((from, to)) => each(&|x| through_bytes(*f, x, from, to)),
             None => each(&|x| function(*f, x)),
         },
+        Op::Tables(tables) => each_of(&|x, c| mapped(tables.of(c), x)),
         Op::Gate { f, inner, clamp } => match (qx(0), *inner, qy) {
             (Some(from), Some(inner), Some(to)) => each(&|x| {
                 let y = |q: f32| {
@@ -294,7 +295,10 @@ fn convolution(
                 (Weights::Q8 { scale, bias, .. }, Some((qx, qy))) => {
                     let pairs = pairs.map(|(x, w)| (x - exact(qx.zero as f32), w));
                     let total = whole_dot(pairs, bias[n]);
-                    byte(total, qx.scale * scale[n] / qy.scale, qy, conv.clamp)
+                    let own = conv.then.as_ref().map_or(qy, |then| then.quant);
+                    let made = byte(total, qx.scale * scale[n] / own.scale, own, conv.clamp);
+                    let then = conv.then.as_ref();
+                    then.map_or(made, |then| mapped(then.tables.of(n), made))
                 }
                 _ => match &conv.factors {
                     Some(factors) => {

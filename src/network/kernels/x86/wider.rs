@@ -183,6 +183,24 @@ macro_rules! wider_loops {
             unsafe { wide(pool, x, rows, y) }
         }
 
+        fn map_q8(
+            &self,
+            map: &crate::network::kernels::Map,
+            channels: std::ops::Range<usize>,
+            y: &mut [u8],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(
+                map: &crate::network::kernels::Map,
+                channels: std::ops::Range<usize>,
+                y: &mut [u8],
+            ) {
+                map.run::<false>(channels, y);
+            }
+            // SAFETY: `self` exists only on a CPU with the instructions.
+            unsafe { wide(map, channels, y) }
+        }
+
         fn average_q8(&self, average: &crate::network::kernels::AverageQ8, x: &[u8], y: &mut [u8]) {
             #[target_feature(enable = $features)]
             fn wide(average: &crate::network::kernels::AverageQ8, x: &[u8], y: &mut [u8]) {

@@ -1,6 +1,5 @@
 //! Activations, sums, products, softmax and concatenation.
 
-use super::conv::unlimited;
 use super::shape::logical;
 use crate::network::graph::{FREE, InputStep, Op, Shape, Tensor, Unary};
 use crate::network::lower::axes::is_plain;
@@ -47,23 +46,22 @@ impl Lower {
 
     pub(crate) fn unary_of(&mut self, node: &NodeProto, x: Value) -> Lowered<Value> {
         let function = self.unary_function(node)?;
+        self.function_of(node, x, function)
+    }
+
+    /// A function of the value at input 0: limits are folded into the layer that makes it.
+    pub(crate) fn function_of(
+        &mut self,
+        node: &NodeProto,
+        x: Value,
+        function: Unary,
+    ) -> Lowered<Value> {
         if let (Value::Deferred(deferred, view), Unary::Clamp(low, high)) = (&x, function)
             && self.only_reader(node, 0)
             && deferred.is_pending()
+            && let Some(op) = deferred.op.with_limits((low, high))
         {
-            let op = match &deferred.op {
-                DeferredOp::Conv(conv, bias) if unlimited(conv) => {
-                    let mut conv = conv.clone();
-                    conv.clamp = (low, high);
-                    Some(DeferredOp::Conv(conv, bias.clone()))
-                }
-                DeferredOp::Add(clamp) if *clamp == FREE => Some(DeferredOp::Add((low, high))),
-                DeferredOp::Mul(clamp) if *clamp == FREE => Some(DeferredOp::Mul((low, high))),
-                _ => None,
-            };
-            if let Some(op) = op {
-                return Ok(deferred.with_op(op, *view));
-            }
+            return Ok(deferred.with_op(op, *view));
         }
         let (shape, view) = self.extent(&x)?;
         let act = self.materialise(&x)?;

@@ -189,6 +189,7 @@ impl Lower {
             weights,
             clamp: FREE,
             factors: None,
+            then: None,
         };
         let shape = Shape::new(h, w_, cout)?;
         Ok(self.deferred(
@@ -349,6 +350,7 @@ impl Lower {
             weights,
             clamp: FREE,
             factors: None,
+            then: None,
         };
         let shape = Shape::new(1, 1, n)?;
         Ok(self.deferred(
@@ -377,8 +379,9 @@ impl Lower {
         if elsewhere || (view == View::FlatChw && shape.pixels() > 1) {
             return Err("the channels are not axis 1".into());
         }
+        // ONNX Runtime's order, for the same bits between bytes.
         let a: Vec<f32> = (0..shape.c)
-            .map(|c| (f64::from(gamma[c]) / (f64::from(var[c]) + f64::from(epsilon)).sqrt()) as f32)
+            .map(|c| gamma[c] * (1.0 / (var[c] + epsilon).sqrt()))
             .collect();
         let b: Vec<f32> = (0..shape.c).map(|c| beta[c] - mean[c] * a[c]).collect();
         self.affine(node, x, vec![InputStep::Mul(a), InputStep::Add(b)])
@@ -389,12 +392,12 @@ pub(crate) fn unlimited(conv: &Conv) -> bool {
     conv.clamp == FREE
 }
 
-/// A convolution with these steps folded in, if it has no limits yet; one with byte weights accepts only a bias.
+/// A convolution with these steps folded in, if it has no limits yet. The scales of byte weights take the factors.
 pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<DeferredOp> {
     let adds = steps
         .iter()
         .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
-    if !unlimited(conv) || !adds && matches!(conv.weights, Weights::Q8 { .. }) {
+    if !unlimited(conv) {
         return None;
     }
     // Sums of whole numbers stay bit-exact: only one bias is added, as in ONNX.
@@ -412,10 +415,20 @@ pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> 
         for (n, b) in b.iter_mut().enumerate() {
             *b = step.of(*b, n);
         }
-        if let (Weights::F32 { steps, .. }, InputStep::Mul(_) | InputStep::Div(_)) =
-            (&mut conv.weights, step)
-        {
-            steps.push(step.clone());
+        match (&mut conv.weights, step) {
+            (Weights::F32 { steps, .. }, InputStep::Mul(_) | InputStep::Div(_)) => {
+                steps.push(step.clone());
+            }
+            (Weights::Q8 { scale, .. }, InputStep::Mul(_) | InputStep::Div(_)) => {
+                for (n, scale) in scale.iter_mut().enumerate() {
+                    *scale = step.of(*scale, n);
+                    // The bias is in its units.
+                    if !scale.is_normal() {
+                        return None;
+                    }
+                }
+            }
+            _ => {}
         }
     }
     Some(DeferredOp::Conv(conv, Bias::Real(b)))

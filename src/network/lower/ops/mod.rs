@@ -3,6 +3,7 @@
 //! ```text
 //! conv        convolutions, fully connected layers, BatchNormalization
 //! arithmetic  activations, sums, products, softmax, concatenation
+//! limits      Min and Max with constants
 //! pool        average and maximum pooling
 //! shape       operators that only move or rename values
 //! channels    Split, Slice and Gather along channels, the channel shuffle
@@ -16,6 +17,7 @@ pub(super) mod arithmetic;
 pub(super) mod channels;
 pub(super) mod conv;
 pub(super) mod dynamic;
+pub(super) mod limits;
 pub(super) mod norm;
 pub(super) mod pool;
 pub(super) mod quantised;

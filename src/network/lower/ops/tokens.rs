@@ -58,6 +58,7 @@ impl Lower {
             },
             clamp: FREE,
             factors: None,
+            then: None,
         };
         dims.pop();
         dims.push(n);

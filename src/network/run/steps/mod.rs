@@ -4,7 +4,8 @@
 //! pad, conv, depthwise, block  convolutions: padded copies, whole layers, three layers fused over bands of rows
 //! packed                       their weights
 //! sum                          sums and products of two tensors
-//! values                       elementwise: functions, tables, quantisation
+//! values                       elementwise: functions, quantisation
+//! map                          functions of bytes
 //! channels                     within each pixel: affine, slopes, picked and concatenated channels
 //! pool                         average and max pooling
 //! moves, product, rows         for transformers: data movement, matrix products, LayerNormalization and Softmax
@@ -17,6 +18,7 @@ mod channels;
 mod conv;
 mod depthwise;
 mod dynamic;
+mod map;
 mod moves;
 mod packed;
 mod pad;
@@ -31,6 +33,7 @@ pub(crate) use channels::{Affine, ChannelsFirst, Concat, Pick, Slopes};
 pub(crate) use conv::{ConvStep, Front};
 pub(crate) use depthwise::DepthwiseStep;
 pub(crate) use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Round, Sums};
+pub(crate) use map::MapStep;
 pub(crate) use moves::Move;
 pub(crate) use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
 pub(crate) use pad::Pad;
@@ -38,7 +41,7 @@ pub(crate) use pool::{Average, MaxPoolStep, WindowsQ8};
 pub(crate) use product::ProductStep;
 pub(crate) use rows::{NormStep, Softmax};
 pub(crate) use sum::Sum;
-pub(crate) use values::{Dequantise, Function, Quantise, Table};
+pub(crate) use values::{Dequantise, Function, Quantise};
 
 #[cfg(test)]
 use super::offset::Offset;
@@ -67,7 +70,7 @@ pub(crate) enum Work {
     Affine(Affine),
     Slopes(Slopes),
     Pick(Pick),
-    Table(Table),
+    Map(MapStep),
     Function(Function),
     Softmax(Softmax),
     Norm(NormStep),
@@ -117,7 +120,7 @@ macro_rules! with_task {
             Work::Affine($task) => $do,
             Work::Slopes($task) => $do,
             Work::Pick($task) => $do,
-            Work::Table($task) => $do,
+            Work::Map($task) => $do,
             Work::Function($task) => $do,
             Work::Softmax($task) => $do,
             Work::Norm($task) => $do,

@@ -2,7 +2,7 @@
 
 use super::Front;
 use crate::network::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels, Runs,
+    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Map, Pixels, Runs,
 };
 use crate::network::run::offset::Worker;
 use crate::network::run::touch::{Touches, times};
@@ -10,6 +10,11 @@ use std::ops::Range;
 
 /// The most kernel rows of a depthwise step.
 pub(crate) const MAX_KERNEL_ROWS: usize = 16;
+
+/// A convolution's bytes are put through a function when about so many have been made.
+const PART_BYTES: usize = 64 << 10;
+/// The kernels' tiles divide this many pixels.
+const TILES: usize = 48;
 
 /// A convolution.
 #[derive(Debug)]
@@ -64,9 +69,66 @@ impl AnyConv {
         // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
         unsafe {
             match self {
-                Self::Q8(c, k) => c.run(*k, pixels, channels, worker.scratch()),
+                Self::Q8(c, k) => match c.then() {
+                    Some(map) => mapped(*k, (c, map), pixels, &channels, worker),
+                    None => c.run(*k, pixels, channels, worker.scratch()),
+                },
                 Self::F32(c, k) => k.conv_f32(c, pixels, channels),
             }
+        }
+    }
+}
+
+/// A convolution and a function of its bytes, which are still in the cache when the function reads them.
+///
+/// # Safety
+/// As for [`AnyConv::run`].
+unsafe fn mapped(
+    kernels: &dyn Kernels,
+    (conv, map): (&ConvQ8, &Map),
+    pixels: &Pixels,
+    channels: &Range<usize>,
+    worker: &Worker,
+) {
+    // Few parts, because each reads all weights.
+    let parts = (pixels.count * channels.len() / PART_BYTES).max(1);
+    let part = pixels.count.div_ceil(parts).max(1).next_multiple_of(TILES);
+    for first in (0..pixels.count).step_by(part) {
+        // SAFETY: the caller's contract, for some of its pixels.
+        unsafe {
+            let part = Pixels {
+                x: pixels.x.add(first * pixels.x_pitch),
+                y: pixels.y.add(first * pixels.y_pitch),
+                count: part.min(pixels.count - first),
+                ..*pixels
+            };
+            conv.run(kernels, &part, channels.clone(), worker.scratch());
+            map_pixels(kernels, map, (part.y, part.y_pitch, part.count), channels);
+        }
+    }
+}
+
+/// Puts channels of pixels through their functions. `pixels` is where the first one is, the bytes from one to the next, and their
+/// number.
+///
+/// # Safety
+/// These channels of the pixels were just written, and nothing else uses them.
+unsafe fn map_pixels(
+    kernels: &dyn Kernels,
+    map: &Map,
+    (y, pitch, count): (*mut u8, usize, usize),
+    channels: &Range<usize>,
+) {
+    // SAFETY: all bytes of the pixels, or of each the channels, which the caller guarantees.
+    unsafe {
+        if channels.len() == pitch {
+            let all = std::slice::from_raw_parts_mut(y, count * pitch);
+            return kernels.map_q8(map, channels.clone(), all);
+        }
+        for i in 0..count {
+            let first = y.add(i * pitch + channels.start);
+            let pixel = std::slice::from_raw_parts_mut(first, channels.len());
+            kernels.map_q8(map, channels.clone(), pixel);
         }
     }
 }
@@ -124,7 +186,7 @@ impl AnyDepthwise {
         unsafe {
             match self {
                 Self::Q8(c, k) if c.row().kh == rows.len() => {
-                    c.run(*k, rows, y, channels, worker.scratch());
+                    c.run(*k, rows, y, channels.clone(), worker.scratch());
                 }
                 // Each weight is a sum of int8 values, see `kernels::split`.
                 Self::Q8(c, k) => {
@@ -133,9 +195,15 @@ impl AnyDepthwise {
                     again
                         .chunks_mut(rows.len())
                         .for_each(|again| again.copy_from_slice(rows));
-                    c.run(*k, again, y, channels, worker.scratch());
+                    c.run(*k, again, y, channels.clone(), worker.scratch());
                 }
-                Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels),
+                Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels.clone()),
+            }
+            if let Self::Q8(c, k) = self
+                && let Some(map) = c.then()
+            {
+                let row = (y, c.row().c, c.row().w_out);
+                map_pixels(*k, map, row, &channels);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Elementwise work: functions, tables, quantisation. Workers divide the values in multiples of 64.
+//! Elementwise work: functions, quantisation. Workers divide the values in multiples of 64.
 
 use super::Task;
 use crate::network::graph::requantise::quantise;
@@ -6,15 +6,6 @@ use crate::network::graph::{Quant, Unary};
 use crate::network::kernels::Kernels;
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
-
-/// A function of bytes, as a table.
-#[derive(Debug)]
-pub(crate) struct Table {
-    pub(crate) x: Offset,
-    pub(crate) y: Offset,
-    pub(crate) len: usize,
-    pub(crate) table: Box<[u8; 256]>,
-}
 
 /// A function of floats.
 #[derive(Debug)]
@@ -45,36 +36,6 @@ pub(crate) struct Dequantise {
     pub(crate) y: Offset,
     pub(crate) len: usize,
     pub(crate) table: Box<[f32; 256]>,
-}
-
-impl Task for Table {
-    fn name(&self) -> &'static str {
-        "table"
-    }
-
-    #[cfg(test)]
-    fn places(&mut self) -> Vec<&mut Offset> {
-        vec![&mut self.x, &mut self.y]
-    }
-
-    fn touches(&self, to: &mut Touches) {
-        to.reads(Whose::Input(0), self.x, self.len as u64, 1);
-        to.fills_output(self.y, (self.len, 64), 1, 1);
-    }
-
-    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
-        let part = worker.share(self.len, 64);
-        // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
-        let (x, y) = unsafe {
-            (
-                worker.bytes(self.x + part.start, part.len()),
-                worker.bytes_mut(self.y + part.start, part.len()),
-            )
-        };
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = self.table[usize::from(x)];
-        }
-    }
 }
 
 impl Task for Function {

@@ -2,6 +2,7 @@
 
 use crate::network::fused::tests::near::{Near, exact};
 use crate::network::graph::requantise::{dequantise, quantise};
+use crate::network::graph::tables::Table;
 use crate::network::graph::{Quant, Unary};
 
 /// A sum of products of whole numbers, in wrapping 32-bit arithmetic.
@@ -76,6 +77,11 @@ pub(super) fn through_bytes(f: Unary, x: Near, from: Quant, to: Quant) -> Near {
         let real = f.of(dequantise(q as u8, from));
         quantise(real, to) as f32
     })
+}
+
+/// A table's value.
+pub(super) fn mapped(table: &Table, x: Near) -> Near {
+    over_bytes(x, |q| f32::from(table[q as usize]))
 }
 
 /// A function of a byte with a tolerance: the result covers every byte within it.

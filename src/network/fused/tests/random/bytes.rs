@@ -168,6 +168,7 @@ impl Maker {
             1 => made = self.with("Relu", &made, vec![]),
             2 => made = self.clip(&made),
             3 => made = self.activation(&made),
+            4 => made = self.batch_norm(&made),
             _ => {}
         }
         self.quantise(&made)

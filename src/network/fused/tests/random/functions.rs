@@ -7,9 +7,14 @@ impl Maker {
     pub(super) fn clip(&mut self, x: &Value) -> Value {
         let (low, high) = [(0.0, 6.0), (-1.0, 1.0), (0.0, 1.5)][self.random.usize(..3)];
         let (low, high) = (self.floats(&[], vec![low]), self.floats(&[], vec![high]));
-        let name = match self.random.u8(..4) {
+        let name = match self.random.u8(..6) {
             0 => self.node("Clip", &[&x.name, &low], vec![]),
             1 => self.node("Clip", &[&x.name, "", &high], vec![]),
+            2 => self.node("Min", &[&x.name, &high], vec![]),
+            3 => {
+                let limited = self.node("Max", &[&low, &x.name], vec![]);
+                self.node("Min", &[&limited, &high], vec![])
+            }
             _ => self.node("Clip", &[&x.name, &low, &high], vec![]),
         };
         real(name, x.dims.clone())

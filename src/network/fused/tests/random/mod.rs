@@ -9,10 +9,12 @@
 //! keras      channels-last layers
 //! told       readable listing
 //! bytes      quantised layers: QDQ, QLinear, scales recomputed in every run
+//! chains     elementwise layers between bytes and bytes
 //! ```
 //! The seed determines everything: the same seed and limits give the same model. With fewer turns it is the same model cut short.
 
 mod bytes;
+mod chains;
 mod functions;
 mod keras;
 mod moves;
@@ -241,6 +243,14 @@ impl Maker {
             }
             if made.bytes.is_none() && self.chance(self.quantised) && made.dims.len() != 3 {
                 made = self.quantise(&made);
+            }
+            // The few large networks are for blocks, which chains would thin out.
+            let chained = match self.limits.large {
+                true => self.names.is_multiple_of(8),
+                false => self.chance(33),
+            };
+            if made.bytes.is_some() && made.dims.len() == 4 && chained {
+                made = self.chain(&made);
             }
             self.values.push(made);
             return;

@@ -99,7 +99,7 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
             let runs = p.runs.iter_mut().flat_map(|r| [&mut r.0, &mut r.1]);
             runs.for_each(visit);
         }
-        Work::Table(t) => visit(&mut t.len),
+        Work::Map(m) => visit(&mut m.pixels),
         Work::Function(f) => visit(&mut f.len),
         Work::Quantise(q) => visit(&mut q.len),
         Work::Dequantise(d) => visit(&mut d.len),

@@ -3,7 +3,7 @@
 use crate::network::fused::understand;
 use crate::network::graph::axes::Axes;
 use crate::network::graph::*;
-use crate::network::lower::gate;
+use crate::network::lower::take_together;
 use fastrand::Rng;
 use prost::Message;
 use std::rc::Rc;
@@ -33,6 +33,12 @@ impl Maker {
             },
             segment: 0,
         }
+    }
+
+    /// The network as it is planned.
+    fn done(mut self) -> Graph {
+        take_together(&mut self.graph);
+        self.graph
     }
 
     fn tensor(&mut self, shape: Shape, kind: Kind) -> TensorId {
@@ -181,6 +187,7 @@ impl Maker {
             weights,
             clamp: (0.0, 6.0),
             factors,
+            then: None,
         };
         self.layer(Op::Conv(conv), inputs, shape(h, w, cout), kind)
     }
@@ -397,7 +404,7 @@ pub(super) fn random(seed: u64) -> Graph {
     let to = maker.like(kind);
     let last = maker.layer(Op::Unary(Unary::Clamp(-2.0, 3.0)), &[x], size, to);
     maker.export(last);
-    maker.graph
+    maker.done()
 }
 
 /// A block over bands of rows: with or without expansion, depthwise, with or without projection.
@@ -444,7 +451,7 @@ pub(super) fn block(seed: u64) -> Graph {
         x = maker.pointwise(x, cout);
     }
     maker.export(x);
-    maker.graph
+    maker.done()
 }
 
 /// A tensor as whole numbers, while the tensor itself is read again, also reshaped.
@@ -465,7 +472,7 @@ pub(super) fn forked(seed: u64) -> Graph {
     let beside = maker.layer(Op::Add { clamp }, &[seen, first], size, Kind::F32);
     maker.export(second);
     maker.export(beside);
-    maker.graph
+    maker.done()
 }
 
 /// A chain of `count` layers; every second result is read once more at the end.
@@ -487,7 +494,7 @@ pub(super) fn many_layers(count: usize) -> Graph {
         x = maker.layer(f.clone(), &[x], size, Kind::F32);
     }
     maker.export(x);
-    maker.graph
+    maker.done()
 }
 
 /// The fixtures' networks that consist of known layers only.
@@ -508,7 +515,7 @@ fn fixtures() -> Vec<(String, Graph)> {
             continue;
         };
         let mut graph = understood.0;
-        gate::take_together(&mut graph);
+        take_together(&mut graph);
         made.push((path.file_stem().unwrap().display().to_string(), graph));
     }
     assert!(made.len() > 10, "the fixtures are not understood");

@@ -305,7 +305,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         Work::Softmax(s) => &mut s.pixels,
         Work::Norm(n) => &mut n.pixels,
         Work::Concat(c) => &mut c.pixels,
-        Work::Table(t) => &mut t.len,
+        Work::Map(m) => &mut m.pixels,
         Work::Function(f) => &mut f.len,
         Work::Quantise(q) => &mut q.len,
         Work::Dequantise(d) => &mut d.len,
