@@ -211,6 +211,9 @@ impl Maker {
         if self.random.u8(..4) > 0 {
             made = self.conv(&made, Some((wide, &[1, 1, 1, 3], false)))?;
             made = self.clipped(made);
+        } else if self.quantised > 0 && made.bytes.is_none() {
+            // Bytes that no convolution made.
+            made = self.quantise(&made);
         }
         made = self.conv(&made, Some((0, &[3, 3, 5, 7], true)))?;
         made = self.clipped(made);
