@@ -118,11 +118,11 @@ struct Case {
 }
 
 fn case(random: &mut Rng, n: usize, per: usize) -> Case {
-    // Usual weights, small ones, and only those whose products are the largest.
+    // Usual weights, small ones, and only those whose products are the largest; or some of each.
     let kind = random.u8(..4);
-    let mut weight = |_| match kind {
-        0 => random.i8(-20..=20),
-        1 => [-128, -127, 127][random.usize(..3)],
+    let mut weight = |i: usize| match (kind, i % per / 4 % 3) {
+        (0, _) | (3, 0) => random.i8(-20..=20),
+        (1, _) | (3, 1) => [-128, -127, 127][random.usize(..3)],
         _ => random.i8(-127..=127),
     };
     let w = (0..n * per).map(&mut weight).collect();

@@ -230,6 +230,8 @@
     output_\stride 25, 26, 27, 28, 29, 30, 31, 8, 9
     .set ENDS, 1
     b.eq 3f
+    b 2f
+    .p2align 10  // The loop takes less than 1 KB.
 2:  .if \stride == 1
     output_1 28, 29, 30, 31, 8, 9, 25, 26, 27
     .else

@@ -83,6 +83,8 @@ pub(super) unsafe fn run(tiles: &Tiles, limits: &Limits, pixels: usize, vectors:
     // SAFETY: the caller's contract is the same; `entry` is in the table of branches.
     unsafe {
         asm!(
+            include_str!("neon_q8_order.s"),
+            include_str!("neon_q8_steps.s"),
             include_str!("neon_q8_tiles.s"),
             inout("x0") tiles => _, inout("x1") entry => _,
             out("x2") _, out("x3") _, out("x4") _, out("x5") _, out("x6") _, out("x7") _, out("x8") _, out("x9") _,
