@@ -148,23 +148,18 @@ impl Three {
         let d = &conv.row;
         let end = End::new::<WAY>(&conv.end);
         let pad = [vdupq_n_s8(conv.pad as i8); 4];
+        let mut edge = [[[conv.pad; EDGE]; 2]; 3];
         // SAFETY: as `run`: columns below `w_in` are in the picture. The edge has as many columns as are new.
         unsafe {
             for block in blocks {
                 let at = |i: usize| std::array::from_fn(|r| block.rows[r].add(i * d.c + block.c));
-                let old = |i: usize| {
-                    // Columns `first - 2` and `first - 1`; none is behind the picture, whose column `first` exists.
-                    match (self.first + i).checked_sub(2) {
-                        Some(i) => column(at(i)),
-                        None => pad,
-                    }
+                // Columns `first - 2` and `first - 1`; none is behind the picture, whose column `first` exists.
+                let columns: [Column; 2] = match (STRIDE, self.first) {
+                    (1, 1) => [pad, column(at(0))],
+                    (1, 2) => [column(at(0)), column(at(1))],
+                    (2, 1) => [column(at(0)), pad],
+                    _ => [pad, pad],
                 };
-                let columns: [Column; 2] = if STRIDE == 1 {
-                    [old(0), old(1)]
-                } else {
-                    [old(1), pad]
-                };
-                let mut edge = [[[conv.pad; EDGE]; 2]; 3];
                 let next = self.first + self.count * STRIDE;
                 if self.extra > 0 && next < d.w_in {
                     for (edge, from) in edge.iter_mut().zip(at(next)) {
