@@ -33,22 +33,16 @@ impl RawQ8<'_> {
         i32::from(self.w[i]) - self.w_zero[n]
     }
 
-    /// The largest magnitude that each output channel's sum can have, and its multiplier.
-    pub(super) fn largest(&self) -> impl Iterator<Item = (f64, f32)> {
+    /// Whether no sum times its multiplier can reach 2^31; it is then converted to an integer without a check.
+    pub fn bounded(&self) -> bool {
         let per = self.w.len() / self.bias.len().max(1);
-        (0..self.bias.len()).map(move |n| {
+        (0..self.bias.len()).all(|n| {
             let weights: u64 = (n * per..(n + 1) * per)
                 .map(|i| u64::from(self.weight(i, n).unsigned_abs()))
                 .sum();
             let sum = 255.0 * weights as f64 + f64::from(self.bias[n]).abs();
-            (sum, self.multiplier[n])
+            sum < 2e9 && sum * f64::from(self.multiplier[n]).abs() < 2e9
         })
-    }
-
-    /// Whether no sum times its multiplier can reach 2^31; it is then converted to an integer without a check.
-    pub fn bounded(&self) -> bool {
-        self.largest()
-            .all(|(sum, m)| sum < 2e9 && sum * f64::from(m).abs() < 2e9)
     }
 }
 

@@ -125,17 +125,36 @@ fn case(random: &mut Rng, n: usize, per: usize) -> Case {
         (1, _) | (3, 1) => [-128, -127, 127][random.usize(..3)],
         _ => random.i8(-127..=127),
     };
-    let w = (0..n * per).map(&mut weight).collect();
+    let mut w: Vec<i8> = (0..n * per).map(&mut weight).collect();
+    let mut bias: Vec<i32> = (0..n).map(|_| random.i32(-20000..20000)).collect();
+    // Sometimes channels that never change, and those whose sums are far from 0.
+    let odd = random.u8(..3) == 0;
+    for (bias, w) in bias.iter_mut().zip(w.chunks_exact_mut(per)) {
+        match if odd { random.u8(..24) } else { 3 } {
+            0 => w.fill(0),
+            1 => *bias = random.i32(-300_000_000..300_000_000),
+            2 => {
+                w.fill(0);
+                *bias = random.i32(-300_000_000..300_000_000);
+            }
+            _ => {}
+        }
+    }
     // Results must not saturate, or a difference would not show.
     let largest = [1e-1, 5e-3, 4e-2, 4e-2][usize::from(kind)];
     Case {
         w,
-        bias: (0..n).map(|_| random.i32(-20000..20000)).collect(),
+        bias,
         multiplier: {
             // Sometimes so large that everything saturates.
             let scale = if random.u8(..8) == 0 { 1e9 } else { largest };
+            // Powers of two, so that many steps are halfway between whole numbers.
+            let halves = random.u8(..4) == 0;
             (0..n)
-                .map(|_| random.f32() * scale / (per as f32).sqrt())
+                .map(|_| match random.f32() * scale / (per as f32).sqrt() {
+                    m if halves => f32::from_bits(m.to_bits() & 0x7f80_0000),
+                    m => m,
+                })
                 .collect()
         },
         // None, all of them, or only some channels have any.

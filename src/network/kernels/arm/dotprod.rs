@@ -5,7 +5,7 @@
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 
-use super::dotprod_end::{ANY, End, FREE, POSITIVE, Ranges, shifted};
+use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
 use super::neon::{ByteLoops, Neon};
 use super::neon_end::{fresh, store_vectors};
 use super::{dotprod_depthwise, neon_end};
@@ -51,8 +51,8 @@ impl ByteLoops for DotProduct {
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
         // SAFETY: the caller's contract is the same, which includes the instructions.
         unsafe {
-            let ranges = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
-            match Ranges::way(ranges, &conv.end) {
+            let ways = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
+            match Ways::read(ways, &conv.end) {
                 POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
                 FREE => run_panels::<FREE>(conv, p, channels),
                 _ => run_panels::<ANY>(conv, p, channels),
@@ -75,21 +75,19 @@ impl ByteLoops for DotProduct {
     }
 }
 
-/// Packs panels; behind them come their ranges, and for each panel in turn [`shifted`] biases and shifts.
+/// Packs panels; behind them come the ways to end, and for each panel in turn its [`Channels`]: shifted biases, multipliers, shifts.
 fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
     let panels = panels(runs);
     let mut packed = pack_bytes(panels, runs, raw, 4, |_, place| place);
     let whole = panels.total_bytes();
-    let mut all = Aligned::zeroed(whole + Ranges::BYTES + runs.n.next_multiple_of(4) * 8);
+    let mut all = Aligned::zeroed(whole + Ways::BYTES + runs.n.next_multiple_of(4) * 12);
     let bytes = all.bytes_mut();
     bytes[..whole].copy_from_slice(&packed.bytes_mut()[..whole]);
-    Ranges::of(raw).write(&mut bytes[whole..]);
+    let channels = Channels::pack(raw, &mut bytes[whole..]);
     for panel in panels.within(0..runs.n) {
-        let to = &mut bytes[whole + Ranges::BYTES + panel.first * 8..];
+        let to = &mut bytes[whole + Ways::BYTES + panel.first * 12..];
         for i in 0..panel.channels {
-            let n = panel.first + i;
-            let of = shifted(raw.bias[n], raw.multiplier[n]);
-            for (part, of) in of.iter().enumerate() {
+            for (part, of) in channels.of(panel.first + i).iter().enumerate() {
                 to[(part * panel.vectors * 4 + i) * 4..][..4].copy_from_slice(of);
             }
         }
@@ -119,7 +117,7 @@ unsafe fn run_panels<const WAY: u8>(conv: &ConvQ8, p: &Pixels, channels: Range<u
                 panels: of.len().div_ceil(first.vectors * 4),
                 channels: first.channels,
                 packed: packed.add(first.offset),
-                shifted: packed.add(panels.total_bytes() + Ranges::BYTES + first.first * 8),
+                shifted: packed.add(panels.total_bytes() + Ways::BYTES + first.first * 12),
             };
             let all = first.channels == first.vectors * 4;
             let most = if all { PIXELS } else { PIXELS / 2 };
@@ -154,7 +152,7 @@ struct Strip<'a> {
     channels: usize,
     /// Of each panel in turn biases, multipliers, weights.
     packed: *const u8,
-    /// Of each panel in turn shifted biases, shifts.
+    /// Of each panel in turn shifted biases, multipliers, shifts.
     shifted: *const u8,
 }
 
@@ -247,13 +245,13 @@ unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>
         }
         for panel in 0..strip.panels {
             let packed = strip.packed.add(panel * (NV * 32 + quads * NV * 16));
-            let shifted = strip.shifted.add(panel * NV * 32);
+            let shifted = strip.shifted.add(panel * NV * 48);
             let (bias, shifts) = if WAY == POSITIVE {
-                (shifted, shifted.add(NV * 16))
+                (shifted, shifted.add(NV * 32))
             } else {
                 (packed, packed)
             };
-            let multipliers = packed.add(NV * 16);
+            let multipliers = bias.add(NV * 16);
             for tile in 0..count {
                 let first = p.x.add(tile * MR * p.x_pitch);
                 let mut sums = [[vdupq_n_s32(0); NV]; MR];

@@ -3,13 +3,13 @@
 //! The bytes of up to four kernel rows are interleaved, so that one `sdot` computes a whole kernel column of 4 channels. The usual
 //! kernels (3x3) are in [`super::dotprod_three`].
 //!
-//! First come the ranges. A block is 16 biases, 16 multipliers, 16 shifted biases, 16 shifts, then 64 bytes for each kernel column and
+//! First come the ways to end. A block is 16 biases, 16 multipliers, 16 shifted biases, multipliers and shifts, then 64 bytes for each kernel column and
 //! group of four kernel rows: for each channel in turn, the weights of the four rows.
 
-use super::dotprod_end::{End, FREE, POSITIVE, Ranges, shifted};
+use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
 use super::dotprod_three::{self, Column, Place, column};
 use super::neon_end;
-use super::neon_end::{ANY, Ending, FULL, UPPER};
+use super::neon_end::{ANY as GENERAL, Ending, FULL, UPPER};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -21,7 +21,7 @@ fn groups(row: &DepthwiseRow) -> usize {
 }
 
 /// Bytes of a block before the weights.
-const HEAD: usize = 256;
+pub(super) const HEAD: usize = 320;
 
 fn block_bytes(row: &DepthwiseRow) -> usize {
     HEAD + row.kw * groups(row) * 64
@@ -29,17 +29,17 @@ fn block_bytes(row: &DepthwiseRow) -> usize {
 
 /// Packs weights, biases and multipliers.
 pub(super) fn pack(row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
-    let mut packed = Aligned::zeroed(Ranges::BYTES + row.c.div_ceil(16) * block_bytes(row));
+    let mut packed = Aligned::zeroed(Ways::BYTES + row.c.div_ceil(16) * block_bytes(row));
     let bytes = packed.bytes_mut();
-    Ranges::of(raw).write(bytes);
-    let bytes = &mut bytes[Ranges::BYTES..];
+    let channels = Channels::pack(raw, bytes);
+    let bytes = &mut bytes[Ways::BYTES..];
     for c in 0..row.c {
         let at = c / 16 * block_bytes(row) + c % 16 * 4;
         bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
         bytes[at + 64..at + 68].copy_from_slice(&raw.multiplier[c].to_ne_bytes());
-        let [bias, shift] = shifted(raw.bias[c], raw.multiplier[c]);
-        bytes[at + 128..at + 132].copy_from_slice(&bias);
-        bytes[at + 192..at + 196].copy_from_slice(&shift);
+        for (part, of) in channels.of(c).iter().enumerate() {
+            bytes[at + 128 + part * 64..][..4].copy_from_slice(of);
+        }
         for kx in 0..row.kw {
             for ky in 0..row.kh {
                 let at = at + HEAD + (kx * groups(row) + ky / 4) * 64 + ky % 4;
@@ -76,8 +76,8 @@ pub(super) unsafe fn run(
     let d = &conv.row;
     // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
     unsafe {
-        let way = Ranges::way(conv.packed.as_ptr(), &conv.end);
-        let blocks = conv.packed.as_ptr().add(Ranges::BYTES);
+        let way = Ways::read(conv.packed.as_ptr(), &conv.end);
+        let blocks = conv.packed.as_ptr().add(Ways::BYTES);
         let of = |c: usize| Block {
             conv,
             rows,
@@ -90,15 +90,17 @@ pub(super) unsafe fn run(
         match (Three::of(d), d.stride, way) {
             (Some(three), 1, POSITIVE) => three.run::<1, POSITIVE>(conv, blocks),
             (Some(three), 1, FREE) => three.run::<1, FREE>(conv, blocks),
+            (Some(three), 1, _) => three.run::<1, ANY>(conv, blocks),
             (Some(three), 2, POSITIVE) => three.run::<2, POSITIVE>(conv, blocks),
             (Some(three), 2, FREE) => three.run::<2, FREE>(conv, blocks),
-            _ => {
+            (Some(three), _, _) => three.run::<2, ANY>(conv, blocks),
+            (None, _, _) => {
                 let end = Ending::new(&conv.end);
                 for block in blocks {
                     match end.mode {
                         FULL => block.any::<FULL>(&end),
                         UPPER => block.any::<UPPER>(&end),
-                        _ => block.any::<ANY>(&end),
+                        _ => block.any::<GENERAL>(&end),
                     }
                 }
             }
@@ -146,23 +148,18 @@ impl Three {
         let d = &conv.row;
         let end = End::new::<WAY>(&conv.end);
         let pad = [vdupq_n_s8(conv.pad as i8); 4];
+        let mut edge = [[[conv.pad; EDGE]; 2]; 3];
         // SAFETY: as `run`: columns below `w_in` are in the picture. The edge has as many columns as are new.
         unsafe {
             for block in blocks {
                 let at = |i: usize| std::array::from_fn(|r| block.rows[r].add(i * d.c + block.c));
-                let old = |i: usize| {
-                    // Columns `first - 2` and `first - 1`; none is behind the picture, whose column `first` exists.
-                    match (self.first + i).checked_sub(2) {
-                        Some(i) => column(at(i)),
-                        None => pad,
-                    }
+                // Columns `first - 2` and `first - 1`; none is behind the picture, whose column `first` exists.
+                let columns: [Column; 2] = match (STRIDE, self.first) {
+                    (1, 1) => [pad, column(at(0))],
+                    (1, 2) => [column(at(0)), column(at(1))],
+                    (2, 1) => [column(at(0)), pad],
+                    _ => [pad, pad],
                 };
-                let columns: [Column; 2] = if STRIDE == 1 {
-                    [old(0), old(1)]
-                } else {
-                    [old(1), pad]
-                };
-                let mut edge = [[[conv.pad; EDGE]; 2]; 3];
                 let next = self.first + self.count * STRIDE;
                 if self.extra > 0 && next < d.w_in {
                     for (edge, from) in edge.iter_mut().zip(at(next)) {

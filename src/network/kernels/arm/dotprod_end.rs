@@ -3,7 +3,7 @@
 //!
 //! On a Cortex-A76 a conversion between integers and floats takes one of two pipes for two cycles, an addition either pipe for one.
 //! So integers become floats and back by their bits: the floats from 2^23 to 2^24 are the whole numbers, in the order of their
-//! bits. That needs limits that are checked when weights are packed ([`Ranges`]), and gives the bits of `requantise`:
+//! bits. That needs small numbers, which is checked when weights are packed ([`Channels`]), and gives the bits of `requantise`:
 //!
 //! - To round: adding 1.5 * 2^23 rounds half to even, and leaves the whole number in the sum's low bits ([`FREE`]).
 //! - To convert a sum: if the bits of 2^23 are part of the bias, then the sum's bits are those of the float 2^23 + sum, and
@@ -28,64 +28,117 @@ const SHIFT: f32 = 8_388_608.0;
 /// Added to a step, it leaves a whole number in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// How large sums and steps can get, known when weights are packed.
+/// Steps below this (in magnitude) and zero points fit 16 bits together.
+const LARGE_STEP: f32 = 32000.0;
+
+/// Which ways a layer can end, as packed memory begins or ends with it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ranges {
-    /// All sums are below 2^23.
-    sums: bool,
-    /// All multipliers are small and not negative, and all sums times their multipliers are below 2^15 - 256.
-    steps: bool,
+pub(super) struct Ways {
+    positive: bool,
+    free: bool,
 }
 
-impl Ranges {
+impl Ways {
     /// Bytes of packed memory.
     pub(super) const BYTES: usize = 16;
 
-    pub(super) fn of(raw: &RawQ8<'_>) -> Self {
-        Self {
-            sums: raw.largest().all(|(sum, _)| sum < f64::from(SHIFT)),
-            steps: raw.largest().all(|(sum, m)| {
-                (0.0..128.0).contains(&m) && sum * f64::from(m) < f64::from(1 << 15) - 256.0
-            }),
-        }
+    fn write(self, to: &mut [u8]) {
+        to[0] = u8::from(self.positive);
+        to[1] = u8::from(self.free);
     }
 
-    /// Writes them to packed memory.
-    pub(super) fn write(self, to: &mut [u8]) {
-        to[0] = u8::from(self.sums);
-        to[1] = u8::from(self.steps);
-    }
-
-    /// Reads them from packed memory: the way to end a layer.
+    /// The way to end a layer.
     ///
     /// # Safety
-    /// They were written there.
-    pub(super) unsafe fn way(packed: *const u8, end: &Requantise) -> u8 {
+    /// [`Channels::pack`] has written to `packed`.
+    pub(super) unsafe fn read(packed: *const u8, end: &Requantise) -> u8 {
         // SAFETY: `write` wrote both.
-        let [sums, steps] = unsafe { [*packed == 1, *packed.add(1) == 1] };
+        let [positive, free] = unsafe { [*packed == 1, *packed.add(1) == 1] };
         let (low, high) = (end.low as i32 + end.zero, end.high as i32 + end.zero);
-        match (steps, sums) {
-            (true, true) if (end.zero, low) == (-128, -128) => POSITIVE,
-            (true, _) if (low, high) == (-128, 127) => FREE,
-            _ => ANY,
+        if positive && (end.zero, low) == (-128, -128) {
+            POSITIVE
+        } else if free && (low, high) == (-128, 127) {
+            FREE
+        } else {
+            ANY
         }
     }
 }
 
-/// What a channel's [`POSITIVE`] end needs beside the multiplier: the bias from which its sum starts, and what is added to the product.
-pub(super) fn shifted(bias: i32, multiplier: f32) -> [[u8; 4]; 2] {
-    [
-        bias.wrapping_add(SHIFT_BITS).to_ne_bytes(),
-        (-SHIFT * multiplier).to_ne_bytes(),
-    ]
+/// What the channels of a [`POSITIVE`] layer need: the bias with which a sum starts, the multiplier, and what is added to the product.
+pub(super) struct Channels(Vec<[[u8; 4]; 3]>);
+
+impl Channels {
+    /// Writes the ways that a layer can end, and returns its channels.
+    pub(super) fn pack(raw: &RawQ8<'_>, to: &mut [u8]) -> Self {
+        let per = raw.w.len() / raw.bias.len().max(1);
+        let mut ways = Ways {
+            positive: true,
+            free: true,
+        };
+        let mut all = Vec::new();
+        for (n, (&bias, &m)) in raw.bias.iter().zip(raw.multiplier).enumerate() {
+            let (mut low, mut high) = (i64::from(bias), i64::from(bias));
+            for &w in &raw.w[n * per..][..per] {
+                let (a, b) = (i64::from(w) * -128, i64::from(w) * 127);
+                (low, high) = (low + a.min(b), high + a.max(b));
+            }
+            let small = |sum: i64| (sum as f32 * m).abs() < LARGE_STEP;
+            ways.free &= i32::try_from(low).is_ok() && i32::try_from(high).is_ok();
+            ways.free &= small(low) && small(high);
+            match positive(bias, low, high, m) {
+                Some([shifted, m, shift]) => all.push([shifted, m, shift].map(u32::to_ne_bytes)),
+                None => ways.positive = false,
+            }
+        }
+        ways.write(to);
+        if !ways.positive {
+            all.clear();
+        }
+        Self(all)
+    }
+
+    /// The three numbers of channel `n`.
+    pub(super) fn of(&self, n: usize) -> [[u8; 4]; 3] {
+        self.0.get(n).copied().unwrap_or_default()
+    }
+}
+
+/// Shifted bias, multiplier and shift of a channel whose sums are `low` to `high`; `None` if some are too large.
+fn positive(bias: i32, low: i64, high: i64, m: f32) -> Option<[u32; 3]> {
+    let step = |sum: i64| sum as f32 * m;
+    if !(0.0..128.0).contains(&m) || i32::try_from(low).is_err() || i32::try_from(high).is_err() {
+        return None;
+    }
+    // Channels that are always the same: real networks have some, and their numbers are the largest.
+    let constant = if low == high {
+        Some(step(low).clamp(-LARGE_STEP, LARGE_STEP))
+    } else if high <= 0 {
+        Some(0.0)
+    } else {
+        (step(low) >= 256.0).then_some(256.0)
+    };
+    let bias = i64::from(bias);
+    if let Some(step) = constant {
+        let finite = high - bias < 1 << 29 && bias - low < 1 << 29;
+        return finite.then_some([SHIFT_BITS as u32, 0, step.to_bits()]);
+    }
+    let fits = high < 1 << 23
+        && low > -i64::from(SHIFT_BITS)
+        && step(high) < LARGE_STEP
+        && step(low.max(-1 << 23)) > -LARGE_STEP;
+    let shifted = (bias + i64::from(SHIFT_BITS)) as u32;
+    fits.then_some([shifted, m.to_bits(), (-SHIFT * m).to_bits()])
 }
 
 /// The last step of a layer, in vectors.
 #[derive(Clone, Copy)]
 pub(super) struct End {
     general: Ending,
+    /// The bytes' limits, for [`ANY`].
+    pub(super) limits: [int8x16_t; 2],
     pub(super) round: float32x4_t,
-    /// For [`FREE`].
+    /// The zero point, not for [`POSITIVE`].
     pub(super) zero: int16x8_t,
     /// For [`POSITIVE`].
     pub(super) high: int8x16_t,
@@ -97,6 +150,7 @@ impl End {
     pub(super) fn new<const WAY: u8>(end: &Requantise) -> Self {
         Self {
             general: Ending::new(end),
+            limits: [end.low, end.high].map(|limit| vdupq_n_s8((limit as i32 + end.zero) as i8)),
             round: vdupq_n_f32(if WAY == POSITIVE {
                 ROUND - 128.0
             } else {
@@ -107,7 +161,7 @@ impl End {
         }
     }
 
-    /// Converts the sums of 4 N channels to bytes, in this order. `shifts` is what [`shifted`] gave for each of them, if the way is
+    /// Converts the sums of 4 N channels to bytes, in this order. `shifts` are those of [`Channels`] if the way is
     /// [`POSITIVE`].
     ///
     /// # Safety

@@ -5,7 +5,8 @@
 //! everywhere, that of three is not on a Cortex-A76. Three columns stay in v0 to v11 and take turns; two columns of weights are in v12
 //! to v19. The third and all that the end needs are loaded when they are needed: loads have pipes of their own.
 
-use super::dotprod_end::{End, FREE, POSITIVE};
+use super::dotprod_depthwise::HEAD;
+use super::dotprod_end::{ANY, End, FREE, POSITIVE};
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -124,12 +125,12 @@ macro_rules! dot {
 macro_rules! end {
     (POSITIVE) => {
         concat!(
-            "ldp q24, q25, [{p}, #192]\n",
-            "ldp q26, q27, [{p}, #64]\n",
+            "ldp q24, q25, [{p}, {bias} + 128]\n",
+            "ldp q26, q27, [{p}, {bias} + 64]\n",
             "fmla v24.4s, v20.4s, v26.4s\n",
             "fmla v25.4s, v21.4s, v27.4s\n",
-            "ldp q20, q21, [{p}, #224]\n",
-            "ldp q26, q27, [{p}, #96]\n",
+            "ldp q20, q21, [{p}, {bias} + 160]\n",
+            "ldp q26, q27, [{p}, {bias} + 96]\n",
             "fmla v20.4s, v22.4s, v26.4s\n",
             "fmla v21.4s, v23.4s, v27.4s\n",
             "fadd v24.4s, v24.4s, v30.4s\n",
@@ -145,16 +146,7 @@ macro_rules! end {
     };
     (FREE) => {
         concat!(
-            "scvtf v20.4s, v20.4s\n",
-            "scvtf v21.4s, v21.4s\n",
-            "scvtf v22.4s, v22.4s\n",
-            "scvtf v23.4s, v23.4s\n",
-            "ldp q24, q25, [{p}, #64]\n",
-            "ldp q26, q27, [{p}, #96]\n",
-            "fmul v24.4s, v20.4s, v24.4s\n",
-            "fmul v25.4s, v21.4s, v25.4s\n",
-            "fmul v26.4s, v22.4s, v26.4s\n",
-            "fmul v27.4s, v23.4s, v27.4s\n",
+            end!(steps),
             "fadd v24.4s, v24.4s, v30.4s\n",
             "fadd v25.4s, v25.4s, v30.4s\n",
             "fadd v26.4s, v26.4s, v30.4s\n",
@@ -165,6 +157,40 @@ macro_rules! end {
             "add v26.8h, v26.8h, v31.8h\n",
             "sqxtn v24.8b, v24.8h\n",
             "sqxtn2 v24.16b, v26.8h\n",
+        )
+    };
+    (ANY) => {
+        concat!(
+            end!(steps),
+            "fcvtns v24.4s, v24.4s\n",
+            "fcvtns v25.4s, v25.4s\n",
+            "fcvtns v26.4s, v26.4s\n",
+            "fcvtns v27.4s, v27.4s\n",
+            "sqxtn v24.4h, v24.4s\n",
+            "sqxtn2 v24.8h, v25.4s\n",
+            "sqxtn v26.4h, v26.4s\n",
+            "sqxtn2 v26.8h, v27.4s\n",
+            "ldp q20, q21, [{limits}]\n",
+            "sqadd v24.8h, v24.8h, v31.8h\n",
+            "sqadd v26.8h, v26.8h, v31.8h\n",
+            "sqxtn v24.8b, v24.8h\n",
+            "sqxtn2 v24.16b, v26.8h\n",
+            "smax v24.16b, v24.16b, v20.16b\n",
+            "smin v24.16b, v24.16b, v21.16b\n",
+        )
+    };
+    (steps) => {
+        concat!(
+            "scvtf v20.4s, v20.4s\n",
+            "scvtf v21.4s, v21.4s\n",
+            "scvtf v22.4s, v22.4s\n",
+            "scvtf v23.4s, v23.4s\n",
+            "ldp q24, q25, [{p}, {bias} + 64]\n",
+            "ldp q26, q27, [{p}, {bias} + 96]\n",
+            "fmul v24.4s, v20.4s, v24.4s\n",
+            "fmul v25.4s, v21.4s, v25.4s\n",
+            "fmul v26.4s, v22.4s, v26.4s\n",
+            "fmul v27.4s, v23.4s, v27.4s\n",
         )
     };
 }
@@ -203,8 +229,8 @@ macro_rules! output {
         concat!(
             "ldp q20, q21, [{p}, {bias}]\n",
             "ldp q22, q23, [{p}, {bias} + 32]\n",
-            "ldp q24, q25, [{p}, #384]\n",
-            "ldp q26, q27, [{p}, #416]\n",
+            "ldp q24, q25, [{p}, {w} + 128]\n",
+            "ldp q26, q27, [{p}, {w} + 160]\n",
             dot!($($a)*, "12" "13" "14" "15"),
             dot!($($b)*, "16" "17" "18" "19"),
             dot!($($c)*, "24" "25" "26" "27"),
@@ -286,13 +312,14 @@ macro_rules! rows {
             unsafe {
                 asm!(
                     ".arch_extension dotprod",
-                    "ldp q12, q13, [{p}, #256]",
-                    "ldp q14, q15, [{p}, #288]",
-                    "ldp q16, q17, [{p}, #320]",
-                    "ldp q18, q19, [{p}, #352]",
+                    "ldp q12, q13, [{p}, {w}]",
+                    "ldp q14, q15, [{p}, {w} + 32]",
+                    "ldp q16, q17, [{p}, {w} + 64]",
+                    "ldp q18, q19, [{p}, {w} + 96]",
                     outputs!($stride $way $size),
-                    "// {left} {to}",
+                    "// {limits} {left} {to}",
                     p = in(reg) p.packed,
+                    w = const HEAD,
                     bias = const if $way == POSITIVE { 128 } else { 0 },
                     r0 = inout(reg) p.rows[0] => _,
                     r1 = inout(reg) p.rows[1] => _,
@@ -306,6 +333,7 @@ macro_rules! rows {
                     e1 = in(reg) p.edge[1],
                     e2 = in(reg) p.edge[2],
                     es = in(reg) p.edge_step,
+                    limits = in(reg) &raw const end.limits,
                     left = in(reg) p.left,
                     to = out(reg) _,
                     inout("v0") a[0] => _, inout("v1") a[1] => _, inout("v2") a[2] => _, inout("v3") a[3] => _,
@@ -328,10 +356,14 @@ rows!(positive: 1 POSITIVE ALL);
 rows!(positive_part: 1 POSITIVE PART);
 rows!(free: 1 FREE ALL);
 rows!(free_part: 1 FREE PART);
+rows!(any: 1 ANY ALL);
+rows!(any_part: 1 ANY PART);
 rows!(positive_two: 2 POSITIVE ALL);
 rows!(positive_two_part: 2 POSITIVE PART);
 rows!(free_two: 2 FREE ALL);
 rows!(free_two_part: 2 FREE PART);
+rows!(any_two: 2 ANY ALL);
+rows!(any_two_part: 2 ANY PART);
 
 /// The outputs of a row, for up to 16 channels.
 ///
@@ -344,12 +376,16 @@ pub(super) unsafe fn run<const WAY: u8, const STRIDE: usize>(p: &Place, end: &En
         match (STRIDE, WAY, p.left < 16) {
             (1, POSITIVE, false) => positive(p, end),
             (1, POSITIVE, true) => positive_part(p, end),
-            (1, _, false) => free(p, end),
-            (1, _, true) => free_part(p, end),
+            (1, FREE, false) => free(p, end),
+            (1, FREE, true) => free_part(p, end),
+            (1, _, false) => any(p, end),
+            (1, _, true) => any_part(p, end),
             (_, POSITIVE, false) => positive_two(p, end),
             (_, POSITIVE, true) => positive_two_part(p, end),
-            (_, _, false) => free_two(p, end),
-            (_, _, true) => free_two_part(p, end),
+            (_, FREE, false) => free_two(p, end),
+            (_, FREE, true) => free_two_part(p, end),
+            (_, _, false) => any_two(p, end),
+            (_, _, true) => any_two_part(p, end),
         }
     }
 }
