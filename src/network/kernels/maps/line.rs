@@ -4,6 +4,8 @@
 //! pass below some points and above others. For a slope, the room between both (`Room`) is a concave function, largest where two
 //! tangents meet.
 
+use std::ops::Range;
+
 /// Slopes tried for a table.
 const TRIES_MOST: usize = 48;
 /// Steeper lines are a step from limit to limit already.
@@ -26,7 +28,7 @@ impl Room {
     }
 
     /// For `y[i]` at `first + i`.
-    fn of(slope: f64, first: i32, y: &[i32; 256], (least, most): (i32, i32)) -> Self {
+    fn of(slope: f64, first: i32, y: &[i32], (least, most): (i32, i32)) -> Self {
         let (mut low, mut high) = ((f64::NEG_INFINITY, 0.0), (f64::INFINITY, 0.0));
         for (x, &y) in (first..).zip(y) {
             let x = f64::from(x);
@@ -58,8 +60,10 @@ pub(super) fn through(
     if y.iter().all(|&v| v == y[0]) {
         return Some((0.0, y[0] as f32)).filter(|&line| is_right(line));
     }
+    let steep = steep_part(y, limits);
+    let (steep_first, steep) = (first + steep.start as i32, &y[steep]);
     let try_room = |slope: f64| {
-        let room = Room::of(slope, first, y, limits);
+        let room = Room::of(slope, steep_first, steep, limits);
         // Near the middle first: the farther from a tie, the less rounding matters.
         let lines = [0.5, 0.25, 0.75].map(|part| {
             let b = room.low + part * room.width();
@@ -98,6 +102,14 @@ pub(super) fn through(
         }
     }
     None
+}
+
+/// The part that decides: of a run at a limit, only its last value before the others matters.
+fn steep_part(y: &[i32; 256], (least, most): (i32, i32)) -> Range<usize> {
+    let is_limit = |v: i32| v == least || v == most;
+    let start = (y.iter().position(|&v| v != y[0])).filter(|_| is_limit(y[0]));
+    let end = (y.iter().rposition(|&v| v != y[255])).filter(|_| is_limit(y[255]));
+    start.map_or(0, |at| at.saturating_sub(1))..end.map_or(256, |at| (at + 2).min(256))
 }
 
 /// The slope of the part that is at neither limit, and how much the line's can differ.

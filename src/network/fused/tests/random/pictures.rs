@@ -208,7 +208,8 @@ impl Maker {
         if self.quantised == 100 && made.bytes.is_none() {
             made = self.quantise(&made);
         }
-        if self.random.u8(..4) > 0 {
+        let expanded = if self.limits.large { 2 } else { 4 };
+        if self.random.u8(..expanded) > 0 {
             made = self.conv(&made, Some((wide, &[1, 1, 1, 3], false)))?;
             made = self.clipped(made);
         } else if self.quantised > 0 && made.bytes.is_none() {
