@@ -7,6 +7,7 @@
 //! pack          weights of convolutions
 //! convolutions  convolutions, their padding, and blocks of up to three of them over bands of rows
 //! layers        the other layers of convolutional networks
+//! pictures      LocalResponseNormalization and resized pictures
 //! transformer   matrix products, moves, LayerNormalization and Softmax
 //! dynamic       quantisation whose scale is recomputed in every run
 //! verify        the proof of a plan, before it runs
@@ -19,6 +20,7 @@ mod dynamic;
 mod groups;
 mod layers;
 mod pack;
+mod pictures;
 mod transformer;
 pub(crate) mod verify;
 
@@ -277,6 +279,8 @@ impl<'a> Planner<'a> {
             Op::Gate { f, inner, clamp } => self.gate(index, *f, *inner, *clamp)?,
             Op::Softmax => self.softmax(index),
             Op::Norm(norm) => self.norm(index, norm),
+            Op::Lrn(of) => self.lrn(index, *of),
+            Op::Resize(of) => self.resize(index, of),
             Op::Reshape => self.reshape(index),
             Op::Move(from) => self.moves(index, *from),
             Op::Product(of) => self.product(index, of),

@@ -3,7 +3,9 @@
 //! ```text
 //! conv        convolutions, fully connected layers, BatchNormalization
 //! arithmetic  activations, sums, products, softmax, concatenation
+//! sum         sums of any number of operands
 //! pool        average and maximum pooling
+//! pictures    LocalResponseNormalization and Resize
 //! shape       operators that only move or rename values
 //! channels    Split, Slice and Gather along channels, the channel shuffle
 //! quantised   QuantizeLinear, DequantizeLinear and the QLinear operators
@@ -17,7 +19,9 @@ pub(super) mod channels;
 pub(super) mod conv;
 pub(super) mod dynamic;
 pub(super) mod norm;
+pub(super) mod pictures;
 pub(super) mod pool;
 pub(super) mod quantised;
 pub(super) mod shape;
+pub(super) mod sum;
 pub(super) mod tokens;

@@ -7,6 +7,7 @@
 //! values                       elementwise: functions, tables, quantisation
 //! channels                     within each pixel: affine, slopes, picked and concatenated channels
 //! pool                         average and max pooling
+//! pictures                     LocalResponseNormalization and resizing
 //! moves, product, rows         for transformers: data movement, matrix products, LayerNormalization and Softmax
 //! dynamic                      quantisation whose scale is computed in every run
 //! ```
@@ -20,6 +21,7 @@ mod dynamic;
 mod moves;
 mod packed;
 mod pad;
+mod pictures;
 mod pool;
 mod product;
 mod rows;
@@ -34,6 +36,7 @@ pub(crate) use dynamic::{DynamicConv, DynamicDepthwise, FindExtremes, Parts, Rou
 pub(crate) use moves::Move;
 pub(crate) use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
 pub(crate) use pad::Pad;
+pub(crate) use pictures::{LrnStep, ResizeStep};
 pub(crate) use pool::{Average, MaxPoolStep, WindowsQ8};
 pub(crate) use product::ProductStep;
 pub(crate) use rows::{NormStep, Softmax};
@@ -71,6 +74,8 @@ pub(crate) enum Work {
     Function(Function),
     Softmax(Softmax),
     Norm(NormStep),
+    Lrn(LrnStep),
+    Resize(ResizeStep),
     Move(Move),
     Product(Box<ProductStep>),
     Quantise(Quantise),
@@ -121,6 +126,8 @@ macro_rules! with_task {
             Work::Function($task) => $do,
             Work::Softmax($task) => $do,
             Work::Norm($task) => $do,
+            Work::Lrn($task) => $do,
+            Work::Resize($task) => $do,
             Work::Move($task) => $do,
             Work::Product($task) => $do,
             Work::Quantise($task) => $do,
