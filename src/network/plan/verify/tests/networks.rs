@@ -164,10 +164,15 @@ impl Maker {
             },
             Kind::Q8(_) => Weights::Q8 {
                 w: Rc::new((0..count).map(|_| self.random.i8(..)).collect()),
-                // Sometimes a zero point that some kernels handle only as sums of bytes.
-                zero: match self.random.u8(..4) {
-                    0 => (0..cout).map(|_| self.random.i32(-128..128)).collect(),
-                    _ => vec![0; cout],
+                // Sometimes zero points that kernels handle only as sums of bytes, or by themselves if few channels have any.
+                zero: {
+                    let every = [0, 0, 1, 9][self.random.usize(..4)];
+                    let has = |n: &usize| every > 0 && n.is_multiple_of(every);
+                    let mut zero = vec![0; cout];
+                    for n in (0..cout).filter(has) {
+                        zero[n] = self.random.i32(-128..128);
+                    }
+                    zero
                 },
                 scale: vec![0.01; cout],
                 bias: (0..cout).map(|_| self.random.i32(-999..999)).collect(),
