@@ -75,7 +75,7 @@ impl Task for ResizeStep {
         );
         to.holds(
             self.of.fits(self.input, self.output),
-            "it takes other rows and columns than there are",
+            "its rows and columns do not fit its input",
         );
         let bytes = times(self.input.volume(), self.elem);
         to.reads(Whose::Input(0), self.x, bytes, self.elem);

@@ -41,13 +41,14 @@ impl Maker {
             let rules = ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"];
             attributes.push(of_text("nearest_mode", rules[self.random.usize(..4)]));
         }
-        // Opset 11 has the regions in any case, and tract wants them there.
-        let regions = if self.opset < 13 {
+        // Opset 11 has the regions in any case; tract wants them there, and knows no sizes.
+        let old = self.opset < 13;
+        let regions = if old {
             self.floats(&[8], [vec![0.0; 4], vec![1.0; 4]].concat())
         } else {
             String::new()
         };
-        let name = if self.random.bool() {
+        let name = if !old && self.random.bool() {
             let sizes = self.ints(&[one, c, to_h, to_w].map(|d| d as i64));
             self.node("Resize", &[&x.name, &regions, "", &sizes], attributes)
         } else {
