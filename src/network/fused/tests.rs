@@ -220,6 +220,30 @@ fn normalisations_are_folded_into_float_convolutions() {
 }
 
 #[test]
+fn integers_at_the_end_are_the_real_numbers_that_they_stand_for() {
+    let pictures = floats_of(&fixture("nchw.input.f32"));
+    for name in ["qop", "qop-u8-weights", "qdq-whole-s8"] {
+        let model = onnx(&fixture(&format!("{name}.onnx")));
+        let mut cut = model.clone();
+        let graph = cut.graph.as_mut().unwrap();
+        let last = graph.node.pop().unwrap();
+        assert_eq!(last.op_type, "DequantizeLinear");
+        graph.output[0].name.clone_from(&last.input[0]);
+        let mut whole = fuse(model).unwrap();
+        for kernels in kernels::available() {
+            let mut net = understand(cut.clone())
+                .unwrap()
+                .plan_with(2, kernels)
+                .unwrap();
+            for picture in pictures.chunks_exact(3 * 32 * 32) {
+                assert!(net.set_f32(picture, Layout::Nchw) && whole.set_f32(picture, Layout::Nchw));
+                assert_eq!(net.run(), whole.run(), "{name} on {}", kernels.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn threads_do_not_change_float_scores() {
     let Some(model) = model("mobilenetv2-1.0.onnx") else {
         return;

@@ -5,6 +5,7 @@
 //! sizes       shapes with a checked volume
 //! axes        views of tensors of any rank
 //! requantise  exact integer arithmetic
+//! resize      where a resized picture's values come from
 //! dynamic     arithmetic of scales that are recomputed in every run
 //! functions   functions of one value
 //! tables      functions of a byte
@@ -19,6 +20,7 @@ pub mod dynamic;
 pub mod ends;
 pub mod functions;
 pub mod requantise;
+pub mod resize;
 pub mod sizes;
 pub mod tables;
 
@@ -26,6 +28,7 @@ pub use sizes::{Shape, Sides};
 pub use tables::{Tables, Then};
 
 use axes::Axes;
+use resize::Resize;
 use std::rc::Rc;
 
 /// Unbounded.
@@ -282,6 +285,26 @@ pub struct Norm {
     pub epsilon: f32,
 }
 
+/// Each value divided by a power of the squares around it: `x / (bias + alpha / size * sum)^beta`, with the sum over `size` channels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lrn {
+    /// Channels of the sum; those that the picture lacks count as 0.
+    pub size: usize,
+    /// Factor of the sum's mean.
+    pub alpha: f32,
+    /// The exponent.
+    pub beta: f32,
+    /// Added before the power is taken.
+    pub bias: f32,
+}
+
+impl Lrn {
+    /// How many of the channels come before the value's own.
+    pub fn before(&self) -> usize {
+        self.size.saturating_sub(1) / 2
+    }
+}
+
 /// Matrix products of two tensors, pair by pair. The last two axes are rows and columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
@@ -361,6 +384,10 @@ pub enum Op {
     Softmax,
     /// LayerNormalization over the channels of each pixel, float.
     Norm(Norm),
+    /// Normalisation of each value by the channels around it, float.
+    Lrn(Lrn),
+    /// Rows and columns copied or blended.
+    Resize(Resize),
     /// The same memory with another shape.
     Reshape,
     /// The values at these places of the input, in row-major order; float.

@@ -12,6 +12,7 @@
 //! max_pool  max pooling
 //! best      the most that they reach on this CPU
 //! maps      functions of bytes
+//! pictures  LocalResponseNormalization and linear resizing
 //! x86, arm  one or more files per instruction set
 //! ```
 //!
@@ -37,6 +38,7 @@ pub mod max_pool;
     )
 )]
 pub mod panels;
+pub mod pictures;
 pub mod plain;
 pub mod rows;
 pub mod split;
@@ -55,7 +57,8 @@ pub use maps::Map;
 pub use panels::Panels;
 
 use super::graph::dynamic::{self, Extremes, Rescale};
-use super::graph::{Norm, Unary};
+use super::graph::resize::Between;
+use super::graph::{Lrn, Norm, Unary};
 use max_pool::MaxPool;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -208,6 +211,21 @@ pub trait Kernels: Sync + std::fmt::Debug {
     /// LayerNormalization of rows that are as long as the factors.
     fn norm_f32(&self, norm: &Norm, x: &[f32], y: &mut [f32]) {
         rows::norm(norm, x, y);
+    }
+    /// LocalResponseNormalization of pixels of `c` channels.
+    fn lrn_f32(&self, of: &Lrn, c: usize, x: &[f32], y: &mut [f32]) {
+        pictures::lrn(of, c, x, y);
+    }
+    /// A row of a picture of `c` channels between two others: see [`pictures::blend`].
+    fn blend_f32(
+        &self,
+        columns: &[Between],
+        c: usize,
+        rows: [&[f32]; 2],
+        share: f32,
+        y: &mut [f32],
+    ) {
+        pictures::blend(columns, c, rows, share, y);
     }
     /// Softmax of rows of `c` values.
     fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {

@@ -8,6 +8,7 @@
 //! convolutions  convolutions, their padding, and blocks of up to three of them over bands of rows
 //! layers        the other layers of convolutional networks
 //! maps          functions of bytes
+//! pictures      LocalResponseNormalization and resized pictures
 //! transformer   matrix products, moves, LayerNormalization and Softmax
 //! dynamic       quantisation whose scale is recomputed in every run
 //! verify        the proof of a plan, before it runs
@@ -21,6 +22,7 @@ mod groups;
 mod layers;
 mod maps;
 mod pack;
+mod pictures;
 mod transformer;
 pub(crate) mod verify;
 
@@ -276,6 +278,8 @@ impl<'a> Planner<'a> {
             Op::Tables(tables) => self.tables(index, tables),
             Op::Softmax => self.softmax(index),
             Op::Norm(norm) => self.norm(index, norm),
+            Op::Lrn(of) => self.lrn(index, *of),
+            Op::Resize(of) => self.resize(index, of),
             Op::Reshape => self.reshape(index),
             Op::Move(from) => self.moves(index, *from),
             Op::Product(of) => self.product(index, of),

@@ -3,6 +3,7 @@
 
 use super::near::Near;
 use crate::network::error::NotFused;
+use crate::network::graph::resize::Resize;
 use crate::network::graph::{Graph, InputType, Op, Weights};
 use crate::network::run::Fused;
 use crate::network::run::steps::{AnyConv, AnyDepthwise, Work};
@@ -60,6 +61,10 @@ const STEPS: &[&str] = &[
     "gate",
     "softmax",
     "normalisation",
+    "local normalisation",
+    "nearest of bytes",
+    "nearest of floats",
+    "linear",
     "move",
     "product of matrices",
     "quantise",
@@ -94,6 +99,7 @@ const OPERATORS: &[&str] = &[
     "HardSigmoid",
     "HardSwish",
     "Identity",
+    "LRN",
     "LayerNormalization",
     "LeakyRelu",
     "MatMul",
@@ -120,6 +126,7 @@ const OPERATORS: &[&str] = &[
     "ReduceMean",
     "Relu",
     "Reshape",
+    "Resize",
     "Sigmoid",
     "Slice",
     "Softmax",
@@ -127,6 +134,7 @@ const OPERATORS: &[&str] = &[
     "Sqrt",
     "Squeeze",
     "Sub",
+    "Sum",
     "Tanh",
     "Transpose",
     "Unsqueeze",
@@ -172,6 +180,11 @@ fn kind(work: &Work) -> String {
         Work::Function(_) => "function".into(),
         Work::Softmax(_) => "softmax".into(),
         Work::Norm(_) => "normalisation".into(),
+        Work::Lrn(_) => "local normalisation".into(),
+        Work::Resize(r) => match r.of {
+            Resize::Nearest { .. } => format!("nearest of {}", bytes(r.elem == 1)),
+            Resize::Linear { .. } => "linear".into(),
+        },
         Work::Move(_) => "move".into(),
         Work::Product(_) => "product of matrices".into(),
         Work::Quantise(_) => "quantise".into(),
@@ -225,6 +238,8 @@ fn layer(op: &Op) -> &'static str {
         Op::Gate { .. } => "gate",
         Op::Softmax => "softmax",
         Op::Norm(_) => "normalisation",
+        Op::Lrn(_) => "local normalisation",
+        Op::Resize(_) => "resize",
         Op::Reshape => "reshape",
         Op::Move(_) => "move",
         Op::Product(_) => "product of matrices",

@@ -4,6 +4,7 @@
 //! The fast plan is tested against it. Bytes are numbers 0..=255; their arithmetic is in `requantise`.
 
 mod bytes;
+mod pictures;
 mod rows;
 
 pub use rows::product;
@@ -150,6 +151,8 @@ fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
         },
         Op::Softmax => rows(&softmax),
         Op::Norm(norm) => rows(&|x| normalised(norm, x)),
+        Op::Lrn(of) => rows(&|x| pictures::lrn(of, x)),
+        Op::Resize(of) => pictures::resized(of, x[0], tensor(0).shape),
         Op::Reshape => x[0].clone(),
         Op::Move(axes) => places(axes).map(|at| x[0][at]).collect(),
         Op::Product(of) => product(of, x[0], x[1]),

@@ -107,6 +107,37 @@ macro_rules! wider_loops {
             unsafe { wide(norm, x, y) }
         }
 
+        fn lrn_f32(&self, of: &crate::network::kernels::Lrn, c: usize, x: &[f32], y: &mut [f32]) {
+            #[target_feature(enable = $features)]
+            fn wide(of: &crate::network::kernels::Lrn, c: usize, x: &[f32], y: &mut [f32]) {
+                crate::network::kernels::pictures::lrn(of, c, x, y);
+            }
+            // SAFETY: `self` exists only on a CPU with the instructions.
+            unsafe { wide(of, c, x, y) }
+        }
+
+        fn blend_f32(
+            &self,
+            columns: &[crate::network::kernels::Between],
+            c: usize,
+            rows: [&[f32]; 2],
+            share: f32,
+            y: &mut [f32],
+        ) {
+            #[target_feature(enable = $features)]
+            fn wide(
+                columns: &[crate::network::kernels::Between],
+                c: usize,
+                rows: [&[f32]; 2],
+                share: f32,
+                y: &mut [f32],
+            ) {
+                crate::network::kernels::pictures::blend(columns, c, rows, share, y);
+            }
+            // SAFETY: `self` exists only on a CPU with the instructions.
+            unsafe { wide(columns, c, rows, share, y) }
+        }
+
         fn softmax_f32(&self, x: &[f32], c: usize, y: &mut [f32]) {
             #[target_feature(enable = $features)]
             fn wide(x: &[f32], c: usize, y: &mut [f32]) {

@@ -4,7 +4,9 @@
 //! conv        convolutions, fully connected layers, BatchNormalization
 //! arithmetic  activations, sums, products, softmax, concatenation
 //! limits      Min and Max with constants
+//! sum         sums of any number of operands
 //! pool        average and maximum pooling
+//! pictures    LocalResponseNormalization and Resize
 //! shape       operators that only move or rename values
 //! channels    Split, Slice and Gather along channels, the channel shuffle
 //! quantised   QuantizeLinear, DequantizeLinear and the QLinear operators
@@ -19,7 +21,9 @@ pub(super) mod conv;
 pub(super) mod dynamic;
 pub(super) mod limits;
 pub(super) mod norm;
+pub(super) mod pictures;
 pub(super) mod pool;
 pub(super) mod quantised;
 pub(super) mod shape;
+pub(super) mod sum;
 pub(super) mod tokens;

@@ -54,7 +54,7 @@ fn plans_of_all_networks_are_proved() {
         }
     }
     println!("{steps:?}");
-    assert_eq!(steps.len(), 23, "a kind of step is in no plan: {steps:?}");
+    assert_eq!(steps.len(), 25, "a kind of step is in no plan: {steps:?}");
 }
 
 /// Ten thousand layers, half of them long-lived: seconds, however busy the machine is. Comparing all pairs takes minutes. (`cargo

@@ -8,6 +8,7 @@
 //! map                          functions of bytes
 //! channels                     within each pixel: affine, slopes, picked and concatenated channels
 //! pool                         average and max pooling
+//! pictures                     LocalResponseNormalization and resizing
 //! moves, product, rows         for transformers: data movement, matrix products, LayerNormalization and Softmax
 //! dynamic                      quantisation whose scale is computed in every run
 //! ```
@@ -22,6 +23,7 @@ mod map;
 mod moves;
 mod packed;
 mod pad;
+mod pictures;
 mod pool;
 mod product;
 mod rows;
@@ -37,6 +39,7 @@ pub(crate) use map::MapStep;
 pub(crate) use moves::Move;
 pub(crate) use packed::{AnyConv, AnyDepthwise, MAX_KERNEL_ROWS};
 pub(crate) use pad::Pad;
+pub(crate) use pictures::{LrnStep, ResizeStep};
 pub(crate) use pool::{Average, MaxPoolStep, WindowsQ8};
 pub(crate) use product::ProductStep;
 pub(crate) use rows::{NormStep, Softmax};
@@ -74,6 +77,8 @@ pub(crate) enum Work {
     Function(Function),
     Softmax(Softmax),
     Norm(NormStep),
+    Lrn(LrnStep),
+    Resize(ResizeStep),
     Move(Move),
     Product(Box<ProductStep>),
     Quantise(Quantise),
@@ -124,6 +129,8 @@ macro_rules! with_task {
             Work::Function($task) => $do,
             Work::Softmax($task) => $do,
             Work::Norm($task) => $do,
+            Work::Lrn($task) => $do,
+            Work::Resize($task) => $do,
             Work::Move($task) => $do,
             Work::Product($task) => $do,
             Work::Quantise($task) => $do,

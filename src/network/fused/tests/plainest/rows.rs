@@ -12,7 +12,8 @@ pub(super) fn softmax(x: &[Near]) -> Values {
         .fold(exact(f32::NEG_INFINITY), |top, &x| top.max(x));
     let power = |&x: &Near| {
         let y = (x - top).map(|x| f64::from(x).exp() as f32);
-        y.and_off(1e-6 * y.is + f32::MIN_POSITIVE)
+        // Ours are constant below e^-87.
+        y.and_off(1e-6 * y.is + 2.0 * f32::MIN_POSITIVE)
     };
     let powers: Values = x.iter().map(power).collect();
     let all = sum(powers.iter().copied());

@@ -3,6 +3,7 @@
 //! ```text
 //! mod        names, constants, values with several readers; how a network is assembled
 //! pictures   layers over channels, rows and columns
+//! sizes      LRN, Resize and Sum
 //! functions  functions of each value
 //! moves      layers that move values
 //! tokens     layers over rows of values: what attention networks do
@@ -19,6 +20,7 @@ mod functions;
 mod keras;
 mod moves;
 mod pictures;
+mod sizes;
 mod tokens;
 mod told;
 

@@ -13,7 +13,7 @@ pub(super) struct Window {
 
 impl Maker {
     pub(super) fn picture_layer(&mut self, x: &Value) -> Option<Value> {
-        let most = if self.limits.large { 12 } else { 37 };
+        let most = if self.limits.large { 12 } else { 41 };
         let mut kind = self.random.u8(..most);
         if self.limits.large && self.random.bool() {
             kind = 4;
@@ -48,6 +48,9 @@ impl Maker {
             32 => Some(self.named(x)),
             33 | 34 => crate::network::fused::tests::random::keras::layers(self, x),
             35 => crate::network::fused::tests::random::keras::windows(self, x),
+            37 => Some(self.local_norm(x)),
+            38 | 39 => self.resized(x),
+            40 => self.summed(x),
             _ => {
                 let pooled = self.global_pool(x);
                 Some(self.flatten(&pooled))
@@ -212,9 +215,6 @@ impl Maker {
         if self.random.u8(..expanded) > 0 {
             made = self.conv(&made, Some((wide, &[1, 1, 1, 3], false)))?;
             made = self.clipped(made);
-        } else if self.quantised > 0 && made.bytes.is_none() {
-            // Bytes that no convolution made.
-            made = self.quantise(&made);
         }
         made = self.conv(&made, Some((0, &[3, 3, 5, 7], true)))?;
         made = self.clipped(made);

@@ -2,6 +2,7 @@
 
 use super::networks::{block, forked};
 use super::*;
+use crate::network::graph::resize::Resize;
 use crate::network::graph::{Shape, Window};
 use crate::network::run::steps::{Block, ConvStep, DepthwiseStep, Front};
 use fastrand::Rng;
@@ -92,6 +93,22 @@ fn numbers(work: &mut Work, visit: Visit<'_>) {
         Work::Affine(a) => visit(&mut a.pixels),
         Work::Slopes(s) => visit(&mut s.pixels),
         Work::Norm(n) => visit(&mut n.pixels),
+        Work::Lrn(n) => [&mut n.pixels, &mut n.c].into_iter().for_each(visit),
+        Work::Resize(r) => {
+            visit(&mut r.elem);
+            of_shape(&mut r.input, visit);
+            of_shape(&mut r.output, visit);
+            match &mut r.of {
+                Resize::Nearest { rows, columns } => {
+                    rows.iter_mut().chain(columns).for_each(visit);
+                }
+                Resize::Linear { rows, columns } => {
+                    let all = rows.iter_mut().chain(columns);
+                    let all = all.flat_map(|b| [&mut b.first, &mut b.second]);
+                    all.for_each(visit);
+                }
+            }
+        }
         Work::Softmax(s) => [&mut s.pixels, &mut s.c].into_iter().for_each(visit),
         Work::Pick(p) => {
             let sizes = [&mut p.pixels, &mut p.x_pixel];

@@ -2,6 +2,7 @@
 
 use crate::network::fused::understand;
 use crate::network::graph::axes::Axes;
+use crate::network::graph::resize::{Between, Resize};
 use crate::network::graph::*;
 use crate::network::lower::take_together;
 use fastrand::Rng;
@@ -169,10 +170,15 @@ impl Maker {
             },
             Kind::Q8(_) => Weights::Q8 {
                 w: Rc::new((0..count).map(|_| self.random.i8(..)).collect()),
-                // Sometimes a zero point that some kernels handle only as sums of bytes.
-                zero: match self.random.u8(..4) {
-                    0 => (0..cout).map(|_| self.random.i32(-128..128)).collect(),
-                    _ => vec![0; cout],
+                // Sometimes zero points that kernels handle only as sums of bytes, or by themselves if few channels have any.
+                zero: {
+                    let every = [0, 0, 1, 9][self.random.usize(..4)];
+                    let has = |n: &usize| every > 0 && n.is_multiple_of(every);
+                    let mut zero = vec![0; cout];
+                    for n in (0..cout).filter(has) {
+                        zero[n] = self.random.i32(-128..128);
+                    }
+                    zero
                 },
                 scale: vec![0.01; cout],
                 bias: (0..cout).map(|_| self.random.i32(-999..999)).collect(),
@@ -228,6 +234,36 @@ impl Maker {
         self.layer(Op::Reshape, &[x], to, kind)
     }
 
+    /// `x` with other rows and columns.
+    fn resized(&mut self, x: TensorId) -> TensorId {
+        let (input, kind) = self.of(x);
+        let (h, w) = (self.random.usize(1..12), self.random.usize(1..12));
+        let random = &mut self.random;
+        let of = if kind == Kind::F32 && random.bool() {
+            let mut all = |count: usize, size: usize| -> Vec<Between> {
+                let mut one = || Between {
+                    first: random.usize(..size),
+                    second: random.usize(..size),
+                    share: random.f32(),
+                };
+                (0..count).map(|_| one()).collect()
+            };
+            Resize::Linear {
+                rows: all(h, input.h),
+                columns: all(w, input.w),
+            }
+        } else {
+            let mut all = |count: usize, size: usize| -> Vec<usize> {
+                (0..count).map(|_| random.usize(..size)).collect()
+            };
+            Resize::Nearest {
+                rows: all(h, input.h),
+                columns: all(w, input.w),
+            }
+        };
+        self.layer(Op::Resize(of), &[x], shape(h, w, input.c), kind)
+    }
+
     /// A layer of a random kind after `x`; it may read `others`, too.
     fn any(&mut self, x: TensorId, others: &[TensorId]) -> TensorId {
         let (input, kind) = self.of(x);
@@ -235,7 +271,17 @@ impl Maker {
         let to = self.like(kind);
         let c = input.c;
         let other = others[self.random.usize(..others.len())];
-        match self.random.u8(..26) {
+        match self.random.u8(..29) {
+            26 if float => {
+                let of = Lrn {
+                    size: self.random.usize(1..8),
+                    alpha: 0.5,
+                    beta: [0.5, 0.75, 0.6][self.random.usize(..3)],
+                    bias: 1.0,
+                };
+                self.layer(Op::Lrn(of), &[x], input, kind)
+            }
+            27 | 28 => self.resized(x),
             0 => {
                 let window = self.window(input);
                 let cout = self.random.usize(1..50);

@@ -286,6 +286,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         Work::Pad(p) => return rows(&mut p.shape, to),
         Work::Average(a) => return rows(&mut a.output, to),
         Work::Max(max) => return rows(&mut max.pool.output, to),
+        Work::Resize(r) => return rows(&mut r.output, to),
         Work::ChannelsFirst(c) => return rows(&mut c.shape, to),
         Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. }) => {
             if c.rows == 1 {
@@ -304,6 +305,7 @@ fn resize(work: &mut Work, to: fn(usize) -> usize) -> bool {
         Work::Pick(p) => &mut p.pixels,
         Work::Softmax(s) => &mut s.pixels,
         Work::Norm(n) => &mut n.pixels,
+        Work::Lrn(n) => &mut n.pixels,
         Work::Concat(c) => &mut c.pixels,
         Work::Map(m) => &mut m.pixels,
         Work::Function(f) => &mut f.len,
