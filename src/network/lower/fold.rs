@@ -135,10 +135,13 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
                 data: first.data.clone(),
             }
         }
-        "Sqrt" => match &first.data {
+        op @ ("Sqrt" | "Floor") => match &first.data {
             Data::F32(v) => Const {
                 dims: first.dims.clone(),
-                data: Data::F32(Rc::new(v.iter().map(|v| v.sqrt()).collect())),
+                data: Data::F32(Rc::new({
+                    let of = if op == "Sqrt" { f32::sqrt } else { f32::floor };
+                    v.iter().map(|&v| of(v)).collect()
+                })),
             },
             _ => return Ok(None),
         },

@@ -5,7 +5,7 @@ use crate::network::onnx::attributes::{of_float, of_int};
 
 impl Maker {
     pub(super) fn local_norm(&mut self, x: &Value) -> Value {
-        let mut attributes = vec![of_int("size", 1 + self.random.i64(..7))];
+        let mut attributes = vec![of_int("size", self.random.i64(1..8))];
         attributes.push(of_float("alpha", 0.3));
         if self.random.bool() {
             attributes.push(of_float("beta", [0.5, 0.75, 0.9][self.random.usize(..3)]));
