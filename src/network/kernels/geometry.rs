@@ -120,6 +120,8 @@ impl ConvQ8 {
     }
     /// Puts its bytes through a function too.
     pub fn with(mut self, then: Option<Map>) -> Self {
+        let fits = |map: &Map| map.channels() == self.runs.n;
+        debug_assert!(then.as_ref().is_none_or(fits));
         self.then = then;
         self
     }
@@ -262,6 +264,8 @@ impl DepthwiseQ8 {
     }
     /// Puts its bytes through a function too.
     pub fn with(mut self, then: Option<Map>) -> Self {
+        let fits = |map: &Map| map.channels() == self.row.c;
+        debug_assert!(then.as_ref().is_none_or(fits));
         self.then = then;
         self
     }

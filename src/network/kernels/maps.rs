@@ -12,7 +12,9 @@ use std::ops::Range;
 /// `1.5 * 2^23`: added to a number below 2^22, it leaves the nearest integer (half to even) in the lowest bits.
 const TO_WHOLE: f32 = 12_582_912.0;
 
-/// Lines of a few channels are repeated up to this many values, so that vectors are full.
+/// Lines of a few channels are repeated to at least so many values, so that vectors are full and loops are long,
+const PERIOD_LEAST: usize = 512;
+/// and to no more than this.
 const PERIOD_MOST: usize = 4096;
 /// A period is a multiple of this.
 const VECTOR: usize = 64;
@@ -155,7 +157,9 @@ impl Lines {
                 is_right,
             )?);
         }
-        let times = (1..=VECTOR).find(|n| (n * channels).is_multiple_of(VECTOR));
+        let whole = |n: &usize| (n * channels).is_multiple_of(VECTOR);
+        let least = PERIOD_LEAST.div_ceil(channels.max(1));
+        let times = (least..).take(VECTOR).find(whole);
         let times = times.filter(|n| n * channels <= PERIOD_MOST).unwrap_or(1);
         let spread = |of: fn(&(f32, f32)) -> f32| {
             let channel = |i: usize| of(&found[i % channels % found.len()]);

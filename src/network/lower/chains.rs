@@ -13,8 +13,8 @@ use std::rc::Rc;
 
 /// Most layers of a chain: each QuantizeLinear at the end of one computes all of them.
 const LAYERS_MOST: usize = 64;
-/// Most values of a float tensor in a chain: 256 for every channel.
-const VALUES_MOST: usize = 1 << 22;
+/// Most values of all float tensors in a graph's chains, 256 for every channel: more than ten times what MobileNet v2 has.
+const VALUES_MOST: usize = 1 << 27;
 
 /// Fuses every layer that can be fused with others, without changing any value.
 pub(crate) fn take_together(graph: &mut Graph) {
@@ -52,6 +52,8 @@ struct Chain<'a> {
     graph: &'a Graph,
     ends: &'a Ends,
     known: HashMap<TensorId, Option<Traced>>,
+    /// What is left of the values.
+    left: &'a mut usize,
 }
 
 impl Chain<'_> {
@@ -91,6 +93,7 @@ impl Chain<'_> {
         }
         let x = self.trace(first)?;
         let of = x.of;
+        *self.left = self.left.checked_sub(256 * shape.c)?;
         let map = |f: &dyn Fn(usize, f32) -> f32, by_channel: bool| {
             let count = if by_channel { shape.c } else { 1 };
             let values = (0..count).flat_map(|c| (0..=255).map(move |q| (c, q)));
@@ -100,9 +103,6 @@ impl Chain<'_> {
                 values: Rc::new(values),
             })
         };
-        if shape.c > VALUES_MOST / 256 {
-            return None;
-        }
         let function = |f: Unary, gate: bool| {
             let mut values = vec![0.0; x.values.len()];
             f.run::<false>(gate, &x.values, &mut values);
@@ -149,7 +149,7 @@ fn into_tables(graph: &mut Graph) {
         Kind::Q8(quant) => Some(quant),
         Kind::F32 => None,
     };
-    let mut any = false;
+    let (mut any, mut left) = (false, VALUES_MOST);
     for i in 0..graph.layers.len() {
         let layer = &graph.layers[i];
         let (Some(&x), Some(to)) = (layer.inputs.first(), quant(graph, layer.output)) else {
@@ -165,7 +165,7 @@ fn into_tables(graph: &mut Graph) {
                 },
                 Some(from),
             ) => Some((x, Tables::of_gate(f, from, inner, to, clamp))),
-            (Op::Quantise, None) => chain(graph, &ends, x, to),
+            (Op::Quantise, None) => chain(graph, &ends, &mut left, x, to),
             _ => None,
         };
         if let Some((x, tables)) = made {
@@ -181,11 +181,18 @@ fn into_tables(graph: &mut Graph) {
 }
 
 /// The bytes that a QuantizeLinear's input depends on, and its function of them.
-fn chain(graph: &Graph, ends: &Ends, x: TensorId, to: Quant) -> Option<(TensorId, Tables)> {
+fn chain(
+    graph: &Graph,
+    ends: &Ends,
+    left: &mut usize,
+    x: TensorId,
+    to: Quant,
+) -> Option<(TensorId, Tables)> {
     let mut chain = Chain {
         graph,
         ends,
         known: HashMap::new(),
+        left,
     };
     let traced = chain.trace(x)?;
     let channels = graph.tensors[x.0].shape.c;
@@ -212,7 +219,7 @@ fn drop_unread(graph: &mut Graph) {
 
 /// Moves tables into the layer that makes the bytes, if nothing else reads these.
 fn into_makers(graph: &mut Graph) {
-    let mut gone = vec![false; graph.layers.len()];
+    let mut gone = Vec::new();
     let mut ends = Ends::of(graph);
     for i in 0..graph.layers.len() {
         let Op::Tables(tables) = &graph.layers[i].op else {
@@ -262,11 +269,12 @@ fn into_makers(graph: &mut Graph) {
         };
         if taken {
             graph.layers[i].inputs.clear();
-            gone[i] = true;
+            gone.push(i);
             graph.layers[at].output = y;
             ends.changed(graph, at);
         }
     }
-    let mut gone = gone.into_iter();
-    graph.layers.retain(|_| gone.next() != Some(true));
+    let mut at = 0..graph.layers.len();
+    let stays = |at: Option<usize>| at.is_none_or(|i| gone.binary_search(&i).is_err());
+    graph.layers.retain(|_| stays(at.next()));
 }
