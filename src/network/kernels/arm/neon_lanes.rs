@@ -1,4 +1,4 @@
-//! The inner loop of matrix products by lane (`fmla` and `sdot`), in assembly for the most frequent tiles: 4 or 5 pixels by 4
+//! The inner loop of matrix products by lane (`fmla`), in assembly for the most frequent tiles: 4 or 5 pixels by 4
 //! vectors of output channels. The sums are in v0 to v19, four vectors of weights in v20 to v23, one vector per pixel in v24 to
 //! v28, and the loop has only loads, products and the counter.
 
@@ -31,8 +31,6 @@ pub(super) trait Lanes {
 
 /// Floats: a step is four values of each pixel.
 pub(super) struct Floats;
-/// Bytes with `sdot`: a step is sixteen values of each pixel.
-pub(super) struct Bytes;
 
 /// Whether there is a loop for this tile.
 pub(super) const fn has(pixels: usize, vectors: usize) -> bool {
@@ -259,12 +257,3 @@ macro_rules! lanes {
 }
 
 lanes!(Floats, f32, float32x4_t, "", "fmla", "4s", "s");
-lanes!(
-    Bytes,
-    i8,
-    int32x4_t,
-    ".arch_extension dotprod",
-    "sdot",
-    "16b",
-    "4b"
-);
