@@ -3,6 +3,7 @@
 mod dotprod;
 mod dotprod_depthwise;
 mod dotprod_end;
+mod dotprod_five;
 mod dotprod_three;
 mod i8mm;
 mod i8mm_tile;
