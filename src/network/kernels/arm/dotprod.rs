@@ -1,7 +1,8 @@
 //! Int8 convolutions with NEON dot products (`sdot`, on Cortex-A55, A76 and later: adds four i8 products to each 32-bit lane).
 //!
-//! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (5x4 sums of the 32 registers). 16
-//! values of each pixel are loaded at once; four of them at a time, selected by lane, are multiplied by NV vectors of weights.
+//! Convolution: a tile of MR pixels by NV vectors of 4 output channels stays in registers (4x4 sums of the 32 registers: that keeps
+//! the pipes busy with products, and leaves registers for the end, see [`super::dotprod_end`]). 16 values of each pixel are loaded at
+//! once; four of them at a time, selected by lane, are multiplied by NV vectors of weights.
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 

@@ -1,13 +1,15 @@
 //! Int8 depthwise convolution with NEON dot products, in blocks of 16 channels.
 //!
 //! The bytes of up to four kernel rows are interleaved, so that one `sdot` computes a whole kernel column of 4 channels. The usual
-//! kernels (3x3) are in [`super::dotprod_three`].
+//! kernels are in [`super::dotprod_three`] and [`super::dotprod_five`].
 //!
 //! First come the ways to end. A block is 16 biases, 16 multipliers, 16 shifted biases, multipliers and shifts, then 64 bytes for each kernel column and
 //! group of four kernel rows: for each channel in turn, the weights of the four rows.
 
 use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
-use super::dotprod_three::{self, Column, Place, column};
+use super::dotprod_five;
+pub(super) use super::dotprod_three::Column;
+use super::dotprod_three::{self, Place, column};
 use super::neon_end;
 use super::neon_end::{ANY as GENERAL, Ending, FULL, UPPER};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
@@ -87,6 +89,7 @@ pub(super) unsafe fn run(
             y: y.add(c),
         };
         let blocks = channels.step_by(16).map(of);
+        let five = dotprod_five::takes(d);
         match (Three::of(d), d.stride, way) {
             (Some(three), 1, POSITIVE) => three.run::<1, POSITIVE>(conv, blocks),
             (Some(three), 1, FREE) => three.run::<1, FREE>(conv, blocks),
@@ -94,6 +97,12 @@ pub(super) unsafe fn run(
             (Some(three), 2, POSITIVE) => three.run::<2, POSITIVE>(conv, blocks),
             (Some(three), 2, FREE) => three.run::<2, FREE>(conv, blocks),
             (Some(three), _, _) => three.run::<2, ANY>(conv, blocks),
+            (None, 1, POSITIVE) if five => dotprod_five::run::<1, POSITIVE>(blocks, &conv.end),
+            (None, 1, FREE) if five => dotprod_five::run::<1, FREE>(blocks, &conv.end),
+            (None, 1, _) if five => dotprod_five::run::<1, ANY>(blocks, &conv.end),
+            (None, _, POSITIVE) if five => dotprod_five::run::<2, POSITIVE>(blocks, &conv.end),
+            (None, _, FREE) if five => dotprod_five::run::<2, FREE>(blocks, &conv.end),
+            (None, _, _) if five => dotprod_five::run::<2, ANY>(blocks, &conv.end),
             (None, _, _) => {
                 let end = Ending::new(&conv.end);
                 for block in blocks {
@@ -185,36 +194,34 @@ impl Three {
 }
 
 /// 16 channels of a row.
-struct Block<'a> {
-    conv: &'a DepthwiseQ8,
-    rows: &'a [*const u8],
-    packed: *const u8,
-    c: usize,
+pub(super) struct Block<'a> {
+    pub conv: &'a DepthwiseQ8,
+    pub rows: &'a [*const u8],
+    pub packed: *const u8,
+    pub c: usize,
     /// Channels left, from the block's first one.
-    left: usize,
-    y: *mut u8,
+    pub left: usize,
+    pub y: *mut u8,
 }
 
-/// `sum + x . w` for 16 channels.
+/// `sum + x . w` for 4 channels.
 ///
 /// # Safety
 /// The CPU has dot products.
 #[inline(always)]
-unsafe fn dot(mut sums: [int32x4_t; 4], x: &Column, w: &Column) -> [int32x4_t; 4] {
-    for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
-        // SAFETY: the CPU has dot products.
-        unsafe {
-            asm!(
-                ".arch_extension dotprod",
-                "sdot {s:v}.4s, {x:v}.16b, {w:v}.16b",
-                s = inout(vreg) *sum,
-                x = in(vreg) *x,
-                w = in(vreg) *w,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
+pub(super) unsafe fn dot(mut sum: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
+    // SAFETY: the CPU has dot products.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {s:v}.4s, {x:v}.16b, {w:v}.16b",
+            s = inout(vreg) sum,
+            x = in(vreg) x,
+            w = in(vreg) w,
+            options(pure, nomem, nostack, preserves_flags),
+        );
     }
-    sums
+    sum
 }
 
 impl Block<'_> {
@@ -301,7 +308,9 @@ impl Block<'_> {
                             vqtbl4q_s8(table, order.2),
                             vqtbl4q_s8(table, order.3),
                         ];
-                        sums = dot(sums, &x, &self.packed(weights));
+                        for ((sum, x), w) in sums.iter_mut().zip(x).zip(self.packed(weights)) {
+                            *sum = dot(*sum, x, w);
+                        }
                         weights += 64;
                     }
                 }

@@ -6,8 +6,8 @@
 //! six products; a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the last
 //! one twice. (The 2x2 blocks of sums follow from the instruction's definition, the tile from counting instructions.)
 
+use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
 use super::neon::{ByteLoops, Neon};
-use super::neon_end::{ANY, Ending, FULL, UPPER};
 use super::{dotprod_depthwise, i8mm_tile, neon_end};
 use crate::network::kernels::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
 use crate::network::kernels::{Aligned, ConvQ8, DepthwiseQ8, DepthwiseRow, Pixels, RawQ8, Runs};
@@ -46,23 +46,17 @@ impl ByteLoops for MatrixProduct {
     }
 
     fn pack_conv(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        pack_bytes(panels(runs), runs, raw, 8, |_, place| place)
+        pack(runs, raw)
     }
 
     unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
-        for panel in panels(&conv.runs).within(channels) {
-            // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
-            unsafe {
-                whole_tiles(p, panel.first, PIXELS, |pixels, size, count| {
-                    match (size.div_ceil(2), panel.vectors) {
-                        (1, 1) => tiles::<1, 1>(conv, &panel, pixels, size, count),
-                        (1, 2) => tiles::<1, 2>(conv, &panel, pixels, size, count),
-                        (1, _) => tiles::<1, 3>(conv, &panel, pixels, size, count),
-                        (_, 1) => tiles::<2, 1>(conv, &panel, pixels, size, count),
-                        (_, 2) => tiles::<2, 2>(conv, &panel, pixels, size, count),
-                        (_, _) => tiles::<2, 3>(conv, &panel, pixels, size, count),
-                    }
-                });
+        // SAFETY: the caller's contract is the same, which includes the instructions.
+        unsafe {
+            let ways = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
+            match Ways::read(ways, &conv.end) {
+                POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
+                FREE => run_panels::<FREE>(conv, p, channels),
+                _ => run_panels::<ANY>(conv, p, channels),
             }
         }
     }
@@ -82,19 +76,70 @@ impl ByteLoops for MatrixProduct {
     }
 }
 
+/// Bytes of 8 [`Channels`].
+const SHIFTED: usize = 160;
+
+/// Packs panels; behind them come the ways to end, and for each panel in turn its [`Channels`]: shifted biases, then multipliers and
+/// shifts, two channels at a time and twice, as in the sums.
+fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
+    let panels = panels(runs);
+    let mut packed = pack_bytes(panels, runs, raw, 8, |_, place| place);
+    let whole = panels.total_bytes();
+    let mut all = Aligned::zeroed(whole + Ways::BYTES + runs.n.div_ceil(8) * SHIFTED);
+    let bytes = all.bytes_mut();
+    bytes[..whole].copy_from_slice(&packed.bytes_mut()[..whole]);
+    let channels = Channels::pack(raw, &mut bytes[whole..]);
+    for panel in panels.within(0..runs.n) {
+        let to = &mut bytes[whole + Ways::BYTES + panel.first / 8 * SHIFTED..];
+        let (biases, rest) = to.split_at_mut(panel.vectors * 32);
+        for i in 0..panel.channels {
+            let [bias, m, shift] = channels.of(panel.first + i);
+            biases[i * 4..][..4].copy_from_slice(&bias);
+            for (part, of) in [m, shift].iter().enumerate() {
+                let at = part * panel.vectors * 64 + i / 2 * 16 + i % 2 * 4;
+                rest[at..][..4].copy_from_slice(of);
+                rest[at + 8..][..4].copy_from_slice(of);
+            }
+        }
+    }
+    all
+}
+
+/// # Safety
+/// The CPU has matrix products; the contract of `Kernels`.
+unsafe fn run_panels<const WAY: u8>(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
+    // SAFETY: every aarch64 CPU has NEON.
+    let end = unsafe { End::new::<WAY>(&conv.end) };
+    for panel in panels(&conv.runs).within(channels) {
+        // SAFETY: contract (reads, writes), tile by tile, which includes the instructions.
+        unsafe {
+            whole_tiles(p, panel.first, PIXELS, |pixels, size, count| {
+                match (size.div_ceil(2), panel.vectors) {
+                    (1, 1) => tiles::<1, 1, WAY>(conv, &end, &panel, pixels, size, count),
+                    (1, 2) => tiles::<1, 2, WAY>(conv, &end, &panel, pixels, size, count),
+                    (1, _) => tiles::<1, 3, WAY>(conv, &end, &panel, pixels, size, count),
+                    (_, 1) => tiles::<2, 1, WAY>(conv, &end, &panel, pixels, size, count),
+                    (_, 2) => tiles::<2, 2, WAY>(conv, &end, &panel, pixels, size, count),
+                    (_, _) => tiles::<2, 3, WAY>(conv, &end, &panel, pixels, size, count),
+                }
+            });
+        }
+    }
+}
+
 /// `count` tiles of `size` pixels in PAIRS pairs; the last pair may be the same pixel twice.
 ///
 /// # Safety
 /// The CPU has matrix products; the pixels are as the geometry says.
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn tiles<const PAIRS: usize, const NV: usize>(
+unsafe fn tiles<const PAIRS: usize, const NV: usize, const WAY: u8>(
     conv: &ConvQ8,
+    end: &End,
     panel: &Panel,
     p: &Pixels,
     size: usize,
     count: usize,
 ) {
-    let end = Ending::new(&conv.end);
     let odd = size % 2 == 1;
     let last = |pitch: usize| if odd { 0 } else { pitch };
     let runs = &conv.runs;
@@ -103,12 +148,16 @@ unsafe fn tiles<const PAIRS: usize, const NV: usize>(
         return;
     }
     // SAFETY: contract (reads, writes) of `count` times `size` pixels; a run's last load reads at most 15 bytes of slack; the
-    // packed panel is as `byte_panels` says.
+    // packed panel is as `pack` says.
     unsafe {
-        let head = conv.packed.as_ptr().add(panel.offset);
+        let packed = conv.packed.as_ptr();
+        let head = packed.add(panel.offset);
+        let shifted = panel.first / 8 * SHIFTED + Ways::BYTES;
+        let shifted = packed.add(panels(runs).total_bytes() + shifted);
+        let bias = if WAY == POSITIVE { shifted } else { head };
         for tile in 0..count {
             let sums = i8mm_tile::run::<PAIRS, NV>(&i8mm_tile::Place {
-                bias: head,
+                bias,
                 w: head.add(NV * 64),
                 x: p.x.add(tile * size * p.x_pitch),
                 pitch: p.x_pitch,
@@ -124,12 +173,7 @@ unsafe fn tiles<const PAIRS: usize, const NV: usize>(
                 last_pitch: last(p.y_pitch),
                 channels: panel.channels,
             };
-            let multipliers = head.add(NV * 32);
-            match end.mode {
-                FULL => finish::<PAIRS, NV, FULL>(&end, &sums, multipliers, &to),
-                UPPER => finish::<PAIRS, NV, UPPER>(&end, &sums, multipliers, &to),
-                _ => finish::<PAIRS, NV, ANY>(&end, &sums, multipliers, &to),
-            }
+            finish::<PAIRS, NV, WAY>(end, &sums, bias.add(NV * 32), &to);
         }
     }
 }
@@ -156,11 +200,11 @@ fn apart(a: int8x16_t, b: int8x16_t) -> [int8x16_t; 2] {
 /// Converts sums to bytes and stores them.
 ///
 /// # Safety
-/// `multipliers` is valid for `NV * 8` values, the output for what its geometry says.
+/// `multipliers` is valid for NV vectors of channels (and shifts behind them), the output for what its geometry says.
 #[inline]
 #[target_feature(enable = "neon")]
-unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
-    end: &Ending,
+unsafe fn finish<const PAIRS: usize, const NV: usize, const WAY: u8>(
+    end: &End,
     sums: &[i8mm_tile::Pair; 2],
     multipliers: *const u8,
     to: &Output,
@@ -169,11 +213,17 @@ unsafe fn finish<const PAIRS: usize, const NV: usize, const MODE: u8>(
     unsafe {
         let mut bytes = [[vdupq_n_s8(0); NV]; PAIRS];
         for v in 0..NV {
-            let m = vld4q_dup_s64(multipliers.add(v * 32).cast());
-            let m = [m.0, m.1, m.2, m.3].map(|m| vreinterpretq_f32_s64(m));
+            let m = if WAY == POSITIVE {
+                let m = vld1q_f32_x4(multipliers.add(v * 64).cast());
+                [m.0, m.1, m.2, m.3]
+            } else {
+                let m = vld4q_dup_s64(multipliers.add(v * 32).cast());
+                [m.0, m.1, m.2, m.3].map(|m| vreinterpretq_f32_s64(m))
+            };
+            let shifts = multipliers.wrapping_add((NV + v) * 64);
             for (bytes, sums) in bytes.iter_mut().zip(sums) {
                 let sums = std::array::from_fn(|i| sums[v * 4 + i]);
-                bytes[v] = end.bytes::<MODE>(sums, m);
+                bytes[v] = end.bytes::<WAY, 4>(sums, m, shifts);
             }
         }
         // The last of an odd number of vectors: its lower half is the first pair's, the upper half the second pair's.

@@ -3,6 +3,7 @@
 mod dotprod;
 mod dotprod_depthwise;
 mod dotprod_end;
+mod dotprod_five;
 mod dotprod_three;
 mod i8mm;
 mod i8mm_tile;
@@ -14,7 +15,6 @@ mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_f32_three;
 mod neon_f32_tile;
-mod neon_lanes;
 mod neon_q8;
 mod neon_q8_tiles;
 
