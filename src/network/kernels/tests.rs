@@ -225,7 +225,7 @@ fn convolutions_of_bytes_are_bit_identical() {
                     runs: shape.clone(),
                     packed: k.pack_conv_q8(&shape, &raw),
                     end,
-                    bounded: case.raw().bounded(),
+                    sums: case.raw().sums(),
                 };
                 let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 0xa5u8);
                 let job = Pixels {
@@ -307,7 +307,7 @@ fn depthwise_convolutions_of_bytes_are_bit_identical() {
                     pad,
                     packed: k.pack_depthwise_q8(&d, &raw),
                     end,
-                    bounded: case.raw().bounded(),
+                    sums: case.raw().sums(),
                 };
                 let mut y = Guarded::new(d.w_out * d.c, |_| 0xa5u8);
                 let middle = 64.min(d.c);

@@ -14,7 +14,7 @@ use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::panels::{Panel, Panels, byte_panels, even_tiles, pack_bytes};
 use crate::network::kernels::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
-    RawF32, RawQ8, Runs, plain,
+    RawF32, RawQ8, Runs, Sums, plain,
 };
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -159,15 +159,17 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
 /// # Safety
 /// The CPU has AVX-512 with VNNI; `size` pixels as the geometry says.
 unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
-    let plain = conv.bounded && conv.end.plain();
+    let kind = kind(conv.sums, &conv.end);
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
-            match (panel.vectors, size) {
-                // SAFETY: the caller's contract is the same, with `size` pixels.
-                $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
-                // SAFETY: the caller's contract is the same, with `size` pixels.
-                ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
-                _ => {}
+            // SAFETY: the caller's contract is the same, with `size` pixels.
+            unsafe {
+                match (panel.vectors, size, kind) {
+                    $($(($vectors, $size, SMALL) => tile::<$size, $vectors, SMALL>(conv, panel, t),
+                    ($vectors, $size, FREE) => tile::<$size, $vectors, FREE>(conv, panel, t),
+                    ($vectors, $size, _) => tile::<$size, $vectors, LIMITED>(conv, panel, t),)*)*
+                    _ => {}
+                }
             }
         };
     }
@@ -182,7 +184,7 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
 /// # Safety
 /// The CPU has AVX-512 with VNNI; MR pixels as the geometry says.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
+unsafe fn tile<const MR: usize, const NV: usize, const KIND: u8>(
     conv: &ConvQ8,
     panel: &Panel,
     t: &Pixels,
@@ -193,7 +195,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
         let head = conv.packed.as_ptr().add(panel.offset);
         let mut sums = [[_mm512_setzero_si512(); NV]; MR];
         for v in 0..NV {
-            let bias = _mm512_load_si512(head.add(v * 64).cast());
+            let bias = Ending::<KIND>::start(_mm512_load_si512(head.add(v * 64).cast()));
             for sums in &mut sums {
                 sums[v] = bias;
             }
@@ -218,11 +220,10 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
                 w = w.add(NV * 64);
             }
         }
-        let mut multipliers = [_mm512_setzero_ps(); NV];
-        for (v, m) in multipliers.iter_mut().enumerate() {
-            *m = _mm512_load_ps(head.add(NV * 64 + v * 64).cast());
-        }
-        let end = Ending::<PLAIN>::new(&conv.end);
+        let multipliers: [Multiplier; NV] = std::array::from_fn(|v| {
+            Ending::<KIND>::multiplier(_mm512_load_ps(head.add(NV * 64 + v * 64).cast()))
+        });
+        let end = Ending::<KIND>::new(&conv.end);
         // As many pixels at a time as fill a vector of bytes.
         let together = if NV == 3 { 1 } else { 4 / NV };
         let order = match NV {
@@ -288,16 +289,38 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
     }
 }
 
+/// What is known of the last step of a quantised layer: its limits are applied.
+pub(super) const LIMITED: u8 = 0;
+/// Sums are bounded, and there are no limits except a byte's: the saturation of the narrowing instructions is all that is needed.
+pub(super) const FREE: u8 = 1;
+/// As `FREE`, with zero point 0 and small sums: see [`Ending::steps`].
+pub(super) const SMALL: u8 = 2;
+
+/// One of these, for a layer.
+pub(super) fn kind(sums: Sums, end: &Requantise) -> u8 {
+    match sums {
+        Sums::Small if end.plain() => SMALL,
+        Sums::Small | Sums::Bounded if end.free() => FREE,
+        _ => LIMITED,
+    }
+}
+
 /// The last step of a quantised layer, in vectors. The lower limit is applied to the bytes: until then the saturating narrowing
-/// instructions keep small values small, which gives the same result. PLAIN: zero point 0, no limits except a byte's, and sums
-/// that cannot overflow; then saturation is all that is needed.
-pub(super) struct Ending<const PLAIN: bool> {
+/// instructions keep small values small, which gives the same result.
+pub(super) struct Ending<const KIND: u8> {
     high: __m512,
     zero: __m512i,
     low: __m512i,
 }
 
-impl<const PLAIN: bool> Ending<PLAIN> {
+/// Multipliers; and what is added to a product.
+#[derive(Clone, Copy)]
+pub(super) struct Multiplier(__m512, __m512);
+
+/// As a float, `TO_FLOAT + n` is 2^23 + n, if 0 <= n < 2^23.
+const TO_FLOAT: i32 = 0x4b00_0000;
+
+impl<const KIND: u8> Ending<KIND> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn new(end: &Requantise) -> Self {
@@ -308,12 +331,35 @@ impl<const PLAIN: bool> Ending<PLAIN> {
         }
     }
 
-    /// Converts sums to whole steps from the zero point, without the lower limit.
+    /// What a sum begins with, given its bias.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn steps(&self, sums: __m512i, multiplier: __m512) -> __m512i {
-        let mut steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
-        if !PLAIN {
+    pub(super) fn start(bias: __m512i) -> __m512i {
+        if KIND == SMALL {
+            _mm512_add_epi32(bias, _mm512_set1_epi32(TO_FLOAT))
+        } else {
+            bias
+        }
+    }
+
+    /// For [`Ending::steps`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn multiplier(m: __m512) -> Multiplier {
+        Multiplier(m, _mm512_mul_ps(m, _mm512_set1_ps(-8_388_608.0)))
+    }
+
+    /// Converts sums to whole steps from the zero point, without the lower limit. Small sums are not converted: taken as floats they
+    /// are 2^23 more, and `m * (2^23 + sum) - m * 2^23`, rounded once, is `m * sum` rounded, because `m * 2^23` is exact. A sum
+    /// below 0 is not itself as a float, but the result is below 0 or 0 all the same, and ends as 0.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn steps(&self, sums: __m512i, m: Multiplier) -> __m512i {
+        if KIND == SMALL {
+            return _mm512_cvtps_epi32(_mm512_fmadd_ps(_mm512_castsi512_ps(sums), m.0, m.1));
+        }
+        let mut steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), m.0);
+        if KIND == LIMITED {
             steps = _mm512_min_ps(steps, self.high);
         }
         _mm512_cvtps_epi32(steps)
@@ -325,13 +371,17 @@ impl<const PLAIN: bool> Ending<PLAIN> {
     pub(super) fn bytes(&self, q: [__m512i; 4]) -> __m512i {
         let a = _mm512_packs_epi32(q[0], q[1]);
         let b = _mm512_packs_epi32(q[2], q[3]);
-        if PLAIN {
+        if KIND == SMALL {
             return _mm512_packus_epi16(a, b);
         }
         let (a, b) = (
             _mm512_adds_epi16(a, self.zero),
             _mm512_adds_epi16(b, self.zero),
         );
-        _mm512_max_epu8(_mm512_packus_epi16(a, b), self.low)
+        let bytes = _mm512_packus_epi16(a, b);
+        if KIND == LIMITED {
+            return _mm512_max_epu8(bytes, self.low);
+        }
+        bytes
     }
 }
