@@ -7,7 +7,7 @@
 //! is four vectors of biases, four of multipliers, then for each kernel column and group of four kernel rows four vectors of
 //! weights; a vector is `width` bytes. Vector v, 128-bit lane l, 32-bit lane i is channel `16 l + 4 v + i` of the block.
 
-use super::avx512vnni::{Ending, LIMITED, Multiplier, SMALL, kind};
+use super::avx512_ending::{Ending, LIMITED, Multiplier, SMALL, kind};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -141,6 +141,14 @@ unsafe fn block<const P: usize, const KIND: u8>(job: &Job<'_>) {
 }
 
 impl Job<'_> {
+    /// How many outputs exist in every part, with all channels of the block.
+    fn whole<const P: usize>(&self) -> usize {
+        if self.valid < 64 / P {
+            return 0;
+        }
+        self.part - (P * self.part - self.conv.row.w_out).min(self.part)
+    }
+
     /// Vector `i` of the packed bytes, for every part.
     ///
     /// # Safety
@@ -257,21 +265,20 @@ impl<'a, const P: usize, const KIND: u8> Ends<'a, P, KIND> {
         }
     }
 
-    /// Stores output `ox` of every part.
+    /// Stores output `ox` of every part. WHOLE: all these outputs exist, and so do all channels of the block.
     ///
     /// # Safety
     /// As `run`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-    unsafe fn finish(&self, sums: &[__m512i; 4], ox: usize) {
+    unsafe fn finish<const WHOLE: bool>(&self, sums: &[__m512i; 4], ox: usize) {
         let (job, row) = (self.job, &self.job.conv.row);
         let q = std::array::from_fn(|v| self.end.steps(sums[v], self.multipliers[v]));
         let bytes = self.end.bytes(q);
-        let all = (P - 1) * job.part + ox < row.w_out;
         // SAFETY: contract (writes): only channels and outputs that exist.
         unsafe {
             let at = |part: usize| job.y.add((part * job.part + ox) * row.c);
-            if !all || job.valid < 64 / P {
+            if !WHOLE {
                 for part in (0..P).filter(|part| part * job.part + ox < row.w_out) {
                     let mask = (u64::MAX >> (64 - job.valid)) << (part * 64 / P);
                     let at = at(part).wrapping_sub(part * 64 / P);
@@ -313,10 +320,10 @@ fn add(sums: &mut [__m512i; 4], x: &[__m512i; 4], weights: &[__m512i; 4]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn three<const S: usize, const P: usize, const KIND: u8>(job: &Job<'_>) {
     let row = &job.conv.row;
-    // Outputs whose new columns are in the picture, in every part: their last S ones.
+    // Outputs that are whole and whose new columns are in the picture, in every part: their last S ones.
     let last = 2 + (P - 1) * job.part * S;
     let end = (row.w_in + row.left).saturating_sub(last).div_ceil(S);
-    let end = end.min(job.part);
+    let end = end.min(job.whole::<P>());
     let start = row.left.saturating_sub(3 - S).div_ceil(S).min(end);
     // SAFETY: as `block`; `start..end` is as `steps` requires.
     unsafe {
@@ -353,7 +360,7 @@ impl<const P: usize, const KIND: u8> Walk<'_, P, KIND> {
     /// Finishes some outputs. `sums` are those of the next two, the older first.
     ///
     /// # Safety
-    /// As `three`; if INSIDE, the last S columns of these outputs are in the picture, in every part.
+    /// As `three`; if INSIDE, the last S columns of these outputs are in the picture, in every part, and the outputs are whole.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     unsafe fn steps<const S: usize, const INSIDE: bool>(
@@ -373,7 +380,7 @@ impl<const P: usize, const KIND: u8> Walk<'_, P, KIND> {
                 }
                 let x = job.column::<P, INSIDE>(&self.rows, ox * S + 2);
                 add(&mut older, &x, third);
-                self.ends.finish(&older, ox);
+                self.ends.finish::<INSIDE>(&older, ox);
                 if S == 1 {
                     older = newer;
                     add(&mut older, &x, second);
@@ -411,7 +418,11 @@ unsafe fn any<const P: usize, const KIND: u8>(job: &Job<'_>) {
                     at += 4;
                 }
             }
-            ends.finish(&sums, ox);
+            if ox < job.whole::<P>() {
+                ends.finish::<true>(&sums, ox);
+            } else {
+                ends.finish::<false>(&sums, ox);
+            }
         }
     }
 }
