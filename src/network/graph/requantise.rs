@@ -41,7 +41,14 @@ impl Requantise {
     /// Whether the stored bytes are u8 with zero point 0 and no further limits.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // Other kernels store bytes signed.
     pub fn plain(&self) -> bool {
-        self.zero == 0 && self.low == 0.0 && self.high == 255.0
+        self.zero == 0 && self.free()
+    }
+
+    /// Whether the stored bytes are u8 with no further limits.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))] // As `plain`.
+    pub fn free(&self) -> bool {
+        let zero = self.zero as f32;
+        self.low + zero == 0.0 && self.high + zero == 255.0
     }
 
     /// From a value in units of the output's scale to the stored byte.

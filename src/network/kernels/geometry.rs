@@ -33,16 +33,43 @@ impl RawQ8<'_> {
         i32::from(self.w[i]) - self.w_zero[n]
     }
 
-    /// Whether no sum times its multiplier can reach 2^31; it is then converted to an integer without a check.
-    pub fn bounded(&self) -> bool {
+    /// How large sums can be.
+    pub fn sums(&self) -> Sums {
         let per = self.w.len() / self.bias.len().max(1);
-        (0..self.bias.len()).all(|n| {
+        let mut all = Sums::Small;
+        for (n, &multiplier) in self.multiplier.iter().enumerate() {
             let weights: u64 = (n * per..(n + 1) * per)
                 .map(|i| u64::from(self.weight(i, n).unsigned_abs()))
                 .sum();
             let sum = 255.0 * weights as f64 + f64::from(self.bias[n]).abs();
-            sum < 2e9 && sum * f64::from(self.multiplier[n]).abs() < 2e9
-        })
+            let multiplier = f64::from(multiplier);
+            let small = sum < f64::from(1 << 23) && (0.0..1.0).contains(&multiplier);
+            if !(sum < 2e9 && sum * multiplier.abs() < 2e9) {
+                return Sums::Any;
+            } else if !small {
+                all = Sums::Bounded;
+            }
+        }
+        all
+    }
+}
+
+/// How large the sums of a convolution can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sums {
+    /// Unknown: a result may have to be limited before it is converted to an integer.
+    Any,
+    /// A sum times its multiplier is below 2^31.
+    Bounded,
+    /// Also, sums are below 2^23 and multipliers from 0 to 1.
+    Small,
+}
+
+impl Sums {
+    /// Whether every result fits in 32 bits.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub fn bounded(self) -> bool {
+        self != Self::Any
     }
 }
 
@@ -77,10 +104,10 @@ pub struct ConvQ8 {
     pub(super) wide: Vec<Wide>,
     /// How sums are requantised.
     pub(super) end: Requantise,
-    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    /// How large sums can be.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
-    pub(super) bounded: bool,
+    pub(super) sums: Sums,
     /// What is done with the bytes after that.
     pub(super) then: Option<Map>,
 }
@@ -93,7 +120,7 @@ impl ConvQ8 {
         Self {
             packed: kernels.pack_conv_q8(&runs, &split.instead(raw)),
             wide: split.wide,
-            bounded: raw.bounded(),
+            sums: raw.sums(),
             runs,
             end,
             then: None,
@@ -233,10 +260,10 @@ pub struct DepthwiseQ8 {
     pub(super) wide: Vec<Wide>,
     /// How sums are requantised.
     pub(super) end: Requantise,
-    /// No sum times its multiplier can reach 2^31 ([`RawQ8::bounded`]).
+    /// How large sums can be.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     // Only x86's conversions do not saturate.
-    pub(super) bounded: bool,
+    pub(super) sums: Sums,
     /// What is done with the bytes after that.
     pub(super) then: Option<Map>,
 }
@@ -255,7 +282,7 @@ impl DepthwiseQ8 {
         Self {
             packed: kernels.pack_depthwise_q8(&row, &split.instead(raw)),
             wide: split.wide,
-            bounded: raw.bounded(),
+            sums: raw.sums(),
             row,
             pad,
             end,

@@ -51,7 +51,7 @@ mod x86;
 pub use aligned::Aligned;
 pub use geometry::{
     AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
-    RawQ8, Runs, SLACK,
+    RawQ8, Runs, SLACK, Sums,
 };
 pub use maps::Map;
 pub use panels::Panels;

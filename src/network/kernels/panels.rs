@@ -263,18 +263,29 @@ pub fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> 
     (0..tiles).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
-/// Divides pixels into nearly equal tiles of at most `most` and calls `run(pixels, size)` for each. `at` is the byte within a pixel's
-/// output where the panel's output begins.
+/// Divides pixels into nearly equal tiles of at most `most` and calls `run(pixels, size, count)` for `count` tiles of `size` pixels
+/// (`pixels.count` does not apply). `at` is the byte within a pixel's output where the panel's output begins.
 ///
 /// # Safety
 /// The pixels satisfy the kernel contract for their geometry.
 #[cfg(target_arch = "x86_64")]
-pub unsafe fn even_tiles(p: &Pixels, at: usize, most: usize, mut run: impl FnMut(&Pixels, usize)) {
-    for (first, count) in tiles(p.count, most).filter(|&(_, count)| count > 0) {
-        // SAFETY: pixel `first` is one of the caller's.
-        let (x, y) = unsafe { (p.x.add(first * p.x_pitch), p.y.add(first * p.y_pitch + at)) };
-        run(&Pixels { x, y, count, ..*p }, count);
-    }
+pub unsafe fn even_tiles(
+    p: &Pixels,
+    at: usize,
+    most: usize,
+    mut run: impl FnMut(&Pixels, usize, usize),
+) {
+    let all = p.count.div_ceil(most).max(1);
+    let (size, longer) = (p.count / all, p.count % all);
+    let mut tiles = |first: usize, size: usize, count: usize| {
+        if size * count > 0 {
+            // SAFETY: pixel `first` is one of the caller's.
+            let (x, y) = unsafe { (p.x.add(first * p.x_pitch), p.y.add(first * p.y_pitch + at)) };
+            run(&Pixels { x, y, ..*p }, size, count);
+        }
+    };
+    tiles(0, size + 1, longer);
+    tiles(longer * (size + 1), size, all - longer);
 }
 
 /// Divides pixels into full tiles of `most` and a last one with the rest, and calls `run(pixels, size, count)` for `count` tiles of

@@ -177,7 +177,7 @@ impl Block {
 /// # Safety
 /// The CPU has AVX2; `size` pixels as the geometry says.
 unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, block: &Block, size: usize) {
-    let plain = conv.bounded && conv.end.plain();
+    let plain = conv.sums.bounded() && conv.end.plain();
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
             match (panel.vectors, size) {

@@ -109,7 +109,7 @@ pub(super) unsafe fn run(
     scratch: *mut u8,
 ) {
     let row = &conv.row;
-    let plain = conv.bounded && conv.end.plain();
+    let plain = conv.sums.bounded() && conv.end.plain();
     for c in channels.step_by(16) {
         // SAFETY: contract (reads, writes); reading past the last channel is within the slack; the scratch memory holds the
         // columns of as many outputs as are laid out at a time.

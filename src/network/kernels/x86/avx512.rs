@@ -20,9 +20,9 @@ pub(super) fn panels(runs: &Runs) -> Panels {
 /// The CPU has AVX-512; the contract of `Kernels`.
 pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
     macro_rules! by_size {
-        ($panel:expr, $pixels:expr, $size:expr, $($vectors:literal: $($m:literal)*;)*) => {
+        ($panel:expr, $pixels:expr, $size:expr, $count:expr, $($vectors:literal: $($m:literal)*;)*) => {
             match ($panel.vectors, $size) {
-                $($(($vectors, $m) => tile::<$m, $vectors>(conv, $panel, $pixels),)*)*
+                $($(($vectors, $m) => tiles::<$m, $vectors>(conv, $panel, $pixels, $count),)*)*
                 _ => {}
             }
         };
@@ -31,8 +31,8 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
         let most = [12, 12, 8, 6][panel.vectors - 1];
         // SAFETY: contract (reads, writes), tile by tile.
         unsafe {
-            even_tiles(p, panel.first * 4, most, |pixels, size| {
-                by_size! { &panel, pixels, size,
+            even_tiles(p, panel.first * 4, most, |pixels, size, count| {
+                by_size! { &panel, pixels, size, count,
                     1: 1 2 3 4 5 6 7 8 9 10 11 12;
                     2: 1 2 3 4 5 6 7 8 9 10 11 12;
                     3: 1 2 3 4 5 6 7 8;
@@ -44,48 +44,56 @@ pub(super) unsafe fn conv(conv: &ConvF32, p: &Pixels, channels: Range<usize>) {
 }
 
 /// # Safety
-/// The CPU has AVX-512; MR pixels as the geometry says.
+/// The CPU has AVX-512; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const MR: usize, const NV: usize>(conv: &ConvF32, panel: &Panel, p: &Pixels) {
-    // SAFETY: contract (reads, writes) of MR pixels; the packed panel is biases, then NV vectors per value.
+unsafe fn tiles<const MR: usize, const NV: usize>(
+    conv: &ConvF32,
+    panel: &Panel,
+    p: &Pixels,
+    count: usize,
+) {
+    let low = _mm512_set1_ps(conv.clamp.0);
+    let high = _mm512_set1_ps(conv.clamp.1);
+    // SAFETY: contract (reads, writes) of MR pixels at a time; the packed panel is biases, then NV vectors per value.
     unsafe {
-        let mut w = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
-        let mut sums = [[_mm512_setzero_ps(); NV]; MR];
-        for v in 0..NV {
-            let bias = _mm512_load_ps(w.add(v * 16));
-            for sums in &mut sums {
-                sums[v] = bias;
-            }
-        }
-        w = w.add(NV * 16);
-        for &offset in &conv.runs.offsets {
-            let mut x = p.x.add(offset);
-            for _ in 0..conv.runs.len {
-                let mut weights = [_mm512_setzero_ps(); NV];
-                for (v, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm512_load_ps(w.add(v * 16));
+        let packed = conv.packed.as_ptr().add(panel.offset).cast::<f32>();
+        for tile in 0..count {
+            let (from, to) = (tile * MR * p.x_pitch, tile * MR * p.y_pitch);
+            let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+            for v in 0..NV {
+                let bias = _mm512_load_ps(packed.add(v * 16));
+                for sums in &mut sums {
+                    sums[v] = bias;
                 }
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let value = _mm512_set1_ps(*x.add(m * p.x_pitch).cast::<f32>());
-                    for v in 0..NV {
-                        sums[v] = _mm512_fmadd_ps(value, weights[v], sums[v]);
+            }
+            let mut w = packed.add(NV * 16);
+            for &offset in &conv.runs.offsets {
+                let mut x = p.x.add(from + offset);
+                for _ in 0..conv.runs.len {
+                    let mut weights = [_mm512_setzero_ps(); NV];
+                    for (v, weights) in weights.iter_mut().enumerate() {
+                        *weights = _mm512_load_ps(w.add(v * 16));
                     }
+                    for (m, sums) in sums.iter_mut().enumerate() {
+                        let value = _mm512_set1_ps(*x.add(m * p.x_pitch).cast::<f32>());
+                        for v in 0..NV {
+                            sums[v] = _mm512_fmadd_ps(value, weights[v], sums[v]);
+                        }
+                    }
+                    x = x.add(4);
+                    w = w.add(NV * 16);
                 }
-                x = x.add(4);
-                w = w.add(NV * 16);
             }
-        }
-        let low = _mm512_set1_ps(conv.clamp.0);
-        let high = _mm512_set1_ps(conv.clamp.1);
-        for (m, sums) in sums.iter().enumerate() {
-            let y = p.y.add(m * p.y_pitch).cast::<f32>();
-            for (v, &sum) in sums.iter().enumerate() {
-                let limited = _mm512_min_ps(_mm512_max_ps(sum, low), high);
-                let left = panel.channels - v * 16;
-                if left >= 16 {
-                    _mm512_storeu_ps(y.add(v * 16), limited);
-                } else {
-                    _mm512_mask_storeu_ps(y.add(v * 16), u16::MAX >> (16 - left), limited);
+            for (m, sums) in sums.iter().enumerate() {
+                let y = p.y.add(to + m * p.y_pitch).cast::<f32>();
+                for (v, &sum) in sums.iter().enumerate() {
+                    let limited = _mm512_min_ps(_mm512_max_ps(sum, low), high);
+                    let left = panel.channels - v * 16;
+                    if left >= 16 {
+                        _mm512_storeu_ps(y.add(v * 16), limited);
+                    } else {
+                        _mm512_mask_storeu_ps(y.add(v * 16), u16::MAX >> (16 - left), limited);
+                    }
                 }
             }
         }

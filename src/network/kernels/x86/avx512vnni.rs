@@ -9,8 +9,8 @@
 //! kernel column of 16 channels; a column's interleaved bytes are kept for all outputs of the row that use it. Again the pack
 //! instructions undo the order of the unpack instructions.
 
+use super::avx512_ending::{Ending, FREE, LIMITED, Multiplier, SMALL, kind, one_by_one};
 use super::{avx512, avx512vnni_depthwise};
-use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::panels::{Panel, Panels, byte_panels, even_tiles, pack_bytes};
 use crate::network::kernels::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
@@ -40,14 +40,21 @@ impl Avx512Vnni {
 /// Vectors of 16 channels in the widest panel.
 const WIDEST: usize = 4;
 
+/// Values of a window that is short.
+const SHORT: usize = 32;
+
 fn panels(runs: &Runs) -> Panels {
     byte_panels(runs, 16, WIDEST, 4)
 }
 
-/// The output channel, within a panel of `vectors`, at a given place among its lanes.
+/// The output channel, within a panel of `vectors`, at a given place among its lanes. Of three vectors the last is one by itself.
 fn channel(vectors: usize, place: usize) -> usize {
     let (vector, lane) = (place / 16, place % 16);
-    lane / 4 * 4 * vectors + vector * 4 + lane % 4
+    match (vectors, vector) {
+        (3, 2) => 32 + lane,
+        (3, _) => lane / 4 * 8 + vector * 4 + lane % 4,
+        _ => lane / 4 * 4 * vectors + vector * 4 + lane % 4,
+    }
 }
 
 impl Kernels for Avx512Vnni {
@@ -68,12 +75,15 @@ impl Kernels for Avx512Vnni {
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
-        for panel in panels(&conv.runs).within(channels) {
-            let most = [12, 12, 8, 6][panel.vectors - 1];
+        let runs = &conv.runs;
+        // A sum of few products is soon complete; then smaller tiles let the CPU end one while it multiplies the next.
+        let short = runs.offsets.len() * runs.len <= SHORT;
+        for panel in panels(runs).within(channels) {
+            let most = if short { [8, 6, 4, 3] } else { [12, 12, 8, 6] }[panel.vectors - 1];
             // SAFETY: contract (reads, writes), tile by tile; `self` exists only on a CPU with the instructions.
             unsafe {
-                even_tiles(p, panel.first, most, |pixels, size| {
-                    run_tile(conv, &panel, pixels, size);
+                even_tiles(p, panel.first, most, |pixels, size, count| {
+                    run_tiles(conv, &panel, pixels, size, count);
                 });
             }
         }
@@ -127,47 +137,69 @@ impl Kernels for Avx512Vnni {
     crate::network::kernels::x86::wider::wider_loops!("avx512f,avx512bw,avx512vl,avx512dq,fma");
 }
 
-/// The reference's `add_q8`, 16 values at a time; each vector operation is one of its operations.
+/// The reference's `add_q8`; each vector operation is one of its operations. 64 values at a time if there are no limits except a
+/// byte's, which saturation applies, and 16 otherwise.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
 fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
-    let whole = y.len().min(a.len()).min(b.len()) / 16 * 16;
+    let len = y.len().min(a.len()).min(b.len());
     let flip = _mm_set1_epi8(add.flip as i8);
     let (fixed, ra, rb) = (
         _mm512_set1_ps(add.fixed),
         _mm512_set1_ps(add.a),
         _mm512_set1_ps(add.b),
     );
-    let (low, high) = (_mm512_set1_ps(add.end.low), _mm512_set1_ps(add.end.high));
-    let zero = _mm_set1_epi8(add.end.zero as i8);
-    for i in (0..whole).step_by(16) {
-        // SAFETY: 16 values from `i` are inside all three slices.
+    // SAFETY: 16 values from `i` are inside both slices.
+    let sum = |i: usize| unsafe {
+        let number = |from: &[u8]| {
+            let bytes = _mm_xor_si128(_mm_loadu_si128(from.as_ptr().add(i).cast()), flip);
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
+        };
+        let sum = _mm512_fmadd_ps(number(b), rb, fixed);
+        _mm512_fmadd_ps(number(a), ra, sum)
+    };
+    let largest = 128.0 * (add.a.abs() + add.b.abs()) + add.fixed.abs();
+    let free = (add.end.low, add.end.high) == (-128.0, 127.0) && largest < 2e9;
+    let (done, whole) = (if free { len / 64 * 64 } else { 0 }, len / 16 * 16);
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    let zero = _mm512_set1_epi8(add.end.zero as i8);
+    for i in (0..done).step_by(64) {
+        let q: [__m512i; 4] = std::array::from_fn(|v| _mm512_cvtps_epi32(sum(i + v * 16)));
+        let words = (
+            _mm512_packs_epi32(q[0], q[1]),
+            _mm512_packs_epi32(q[2], q[3]),
+        );
+        let bytes = _mm512_permutexvar_epi32(order, _mm512_packs_epi16(words.0, words.1));
+        // SAFETY: 64 values from `i` are inside the slice.
         unsafe {
-            let number = |from: &[u8]| {
-                let bytes = _mm_xor_si128(_mm_loadu_si128(from.as_ptr().add(i).cast()), flip);
-                _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))
-            };
-            let sum = _mm512_fmadd_ps(number(b), rb, fixed);
-            let sum = _mm512_fmadd_ps(number(a), ra, sum);
-            let limited = _mm512_min_ps(_mm512_max_ps(sum, low), high);
-            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(limited));
-            _mm_storeu_si128(y.as_mut_ptr().add(i).cast(), _mm_add_epi8(bytes, zero));
+            let y = y.as_mut_ptr().add(i);
+            _mm512_storeu_si512(y.cast(), _mm512_add_epi8(bytes, zero));
         }
+    }
+    let (low, high) = (_mm512_set1_ps(add.end.low), _mm512_set1_ps(add.end.high));
+    let zero = _mm512_castsi512_si128(zero);
+    for i in (done..whole).step_by(16) {
+        let limited = _mm512_min_ps(_mm512_max_ps(sum(i), low), high);
+        let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(limited));
+        // SAFETY: 16 values from `i` are inside the slice.
+        unsafe { _mm_storeu_si128(y.as_mut_ptr().add(i).cast(), _mm_add_epi8(bytes, zero)) };
     }
     plain::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
 }
 
 /// # Safety
-/// The CPU has AVX-512 with VNNI; `size` pixels as the geometry says.
-unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
-    let plain = conv.bounded && conv.end.plain();
+/// The CPU has AVX-512 with VNNI; `count` times `size` pixels as the geometry says.
+unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize, count: usize) {
+    let kind = kind(conv.sums, &conv.end);
     macro_rules! by_size {
         ($($vectors:literal: $($size:literal)*;)*) => {
-            match (panel.vectors, size) {
-                // SAFETY: the caller's contract is the same, with `size` pixels.
-                $($(($vectors, $size) if plain => unsafe { tile::<$size, $vectors, true>(conv, panel, t) },
-                // SAFETY: the caller's contract is the same, with `size` pixels.
-                ($vectors, $size) => unsafe { tile::<$size, $vectors, false>(conv, panel, t) },)*)*
-                _ => {}
+            // SAFETY: the caller's contract is the same, with `count` times `size` pixels.
+            unsafe {
+                match (panel.vectors, size, kind) {
+                    $($(($vectors, $size, SMALL) => tiles::<$size, $vectors, SMALL>(conv, panel, t, count),
+                    ($vectors, $size, FREE) => tiles::<$size, $vectors, FREE>(conv, panel, t, count),
+                    ($vectors, $size, _) => tiles::<$size, $vectors, LIMITED>(conv, panel, t, count),)*)*
+                    _ => {}
+                }
             }
         };
     }
@@ -180,25 +212,57 @@ unsafe fn run_tile(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize) {
 }
 
 /// # Safety
-/// The CPU has AVX-512 with VNNI; MR pixels as the geometry says.
+/// The CPU has AVX-512 with VNNI; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
+unsafe fn tiles<const MR: usize, const NV: usize, const KIND: u8>(
     conv: &ConvQ8,
     panel: &Panel,
     t: &Pixels,
+    count: usize,
 ) {
-    // SAFETY: contract (reads, writes) of MR pixels; a run's last step reads at most 3 bytes of slack; the packed panel is
-    // biases, multipliers, then NV vectors per step.
+    // SAFETY: contract (reads, writes) of MR pixels at a time; the packed panel is biases, multipliers, then NV vectors per step.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
-        let mut sums = [[_mm512_setzero_si512(); NV]; MR];
-        for v in 0..NV {
-            let bias = _mm512_load_si512(head.add(v * 64).cast());
-            for sums in &mut sums {
-                sums[v] = bias;
-            }
+        let start = || -> [__m512i; NV] {
+            let bias = |v: usize| _mm512_load_si512(head.add(v * 64).cast());
+            std::array::from_fn(|v| Ending::<KIND>::start(bias(v)))
+        };
+        let multipliers = || -> [Multiplier; NV] {
+            let m = |v: usize| _mm512_load_ps(head.add((NV + v) * 64).cast());
+            std::array::from_fn(|v| Ending::<KIND>::multiplier(m(v)))
+        };
+        // Kept from tile to tile, if the sums leave registers for them.
+        let keep = MR * NV <= 12;
+        let kept = (start(), multipliers());
+        let end = Ending::<KIND>::new(&conv.end);
+        for i in 0..count {
+            let t = Pixels {
+                x: t.x.add(i * MR * t.x_pitch),
+                y: t.y.add(i * MR * t.y_pitch),
+                ..*t
+            };
+            let mut sums = [if keep { kept.0 } else { start() }; MR];
+            multiply::<MR, NV, KIND>(conv, head.add(NV * 128), &t, &mut sums);
+            let multipliers = if keep { kept.1 } else { multipliers() };
+            store(panel.channels, &end, &multipliers, &t, &sums);
         }
-        let mut w = head.add(NV * 128);
+    }
+}
+
+/// Adds the products of MR pixels. For every KIND on its own, because the compiler inlines what has one call.
+///
+/// # Safety
+/// As `tiles`; `w` are the panel's weights.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn multiply<const MR: usize, const NV: usize, const KIND: u8>(
+    conv: &ConvQ8,
+    mut w: *const u8,
+    t: &Pixels,
+    sums: &mut [[__m512i; NV]; MR],
+) {
+    // SAFETY: contract (reads) of MR pixels; a run's last step reads at most 3 bytes of slack.
+    unsafe {
         let steps = conv.runs.len.div_ceil(4);
         for &offset in &conv.runs.offsets {
             let mut x = t.x.add(offset);
@@ -218,120 +282,77 @@ unsafe fn tile<const MR: usize, const NV: usize, const PLAIN: bool>(
                 w = w.add(NV * 64);
             }
         }
-        let mut multipliers = [_mm512_setzero_ps(); NV];
-        for (v, m) in multipliers.iter_mut().enumerate() {
-            *m = _mm512_load_ps(head.add(NV * 64 + v * 64).cast());
-        }
-        let end = Ending::<PLAIN>::new(&conv.end);
-        // As many pixels at a time as fill a vector of bytes.
-        let together = if NV == 3 { 1 } else { 4 / NV };
-        let order = match NV {
-            1 => _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-            2 => _mm512_setr_epi32(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15),
-            _ => _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15),
+    }
+}
+
+/// Ends and stores MR pixels, as many at a time as fill a vector of bytes.
+///
+/// # Safety
+/// As `tiles`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn store<const MR: usize, const NV: usize, const KIND: u8>(
+    channels: usize,
+    end: &Ending<KIND>,
+    multipliers: &[Multiplier; NV],
+    t: &Pixels,
+    sums: &[[__m512i; NV]; MR],
+) {
+    let bytes = |places: [(usize, usize); 4]| {
+        end.bytes(places.map(|(m, v)| {
+            let v = v.min(NV - 1);
+            end.steps(sums[m.min(MR - 1)][v], multipliers[v])
+        }))
+    };
+    // SAFETY: contract (writes): of MR pixels the channels that exist.
+    unsafe {
+        // 16 channels of up to four pixels, 32 of up to two, 64 of one.
+        let fours = |m: usize, v: usize| {
+            let four = one_by_one(bytes([(m, v), (m + 1, v), (m + 2, v), (m + 3, v)]));
+            for (i, &bytes) in four.iter().enumerate().take(MR - m) {
+                let y = t.y.add((m + i) * t.y_pitch + v * 16);
+                if channels < (v + 1) * 16 {
+                    _mm_mask_storeu_epi8(y.cast(), u16::MAX >> ((v + 1) * 16 - channels), bytes);
+                } else {
+                    _mm_storeu_si128(y.cast(), bytes);
+                }
+            }
         };
-        let mut first = 0;
-        while first < MR {
-            let mut q = [_mm512_setzero_si512(); 4];
-            for (i, q) in q.iter_mut().enumerate() {
-                let (m, v) = (first + i / NV, i % NV);
-                if i < together * NV && m < MR {
-                    *q = end.steps(sums[m][v], multipliers[v]);
+        let pairs = |m: usize| {
+            let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+            let bytes = bytes([(m, 0), (m, 1), (m + 1, 0), (m + 1, 1)]);
+            let bytes = _mm512_permutexvar_epi64(order, bytes);
+            let two = [
+                _mm512_castsi512_si256(bytes),
+                _mm512_extracti64x4_epi64::<1>(bytes),
+            ];
+            for (i, &bytes) in two.iter().enumerate().take(MR - m) {
+                let y = t.y.add((m + i) * t.y_pitch);
+                if channels < 32 {
+                    _mm256_mask_storeu_epi8(y.cast(), u32::MAX >> (32 - channels), bytes);
+                } else {
+                    _mm256_storeu_si256(y.cast(), bytes);
                 }
             }
-            let mut bytes = end.bytes(q);
-            if NV != 4 {
-                bytes = _mm512_permutexvar_epi32(order, bytes);
-            }
-            let y = t.y.add(first * t.y_pitch);
-            if panel.channels < NV * 16 {
-                let mask = u64::MAX >> (64 - panel.channels);
-                for i in 0..together.min(MR - first) {
-                    let mask = mask << (i * NV * 16);
-                    let y = y.add(i * t.y_pitch).wrapping_sub(i * NV * 16);
-                    _mm512_mask_storeu_epi8(y.cast(), mask, bytes);
-                }
-            } else {
-                match NV {
-                    1 => {
-                        _mm_storeu_si128(y.cast(), _mm512_castsi512_si128(bytes));
-                        if first + 1 < MR {
-                            let part = _mm512_extracti32x4_epi32::<1>(bytes);
-                            _mm_storeu_si128(y.add(t.y_pitch).cast(), part);
-                        }
-                        if first + 2 < MR {
-                            let part = _mm512_extracti32x4_epi32::<2>(bytes);
-                            _mm_storeu_si128(y.add(2 * t.y_pitch).cast(), part);
-                        }
-                        if first + 3 < MR {
-                            let part = _mm512_extracti32x4_epi32::<3>(bytes);
-                            _mm_storeu_si128(y.add(3 * t.y_pitch).cast(), part);
-                        }
-                    }
-                    2 => {
-                        _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes));
-                        if first + 1 < MR {
-                            let part = _mm512_extracti64x4_epi64::<1>(bytes);
-                            _mm256_storeu_si256(y.add(t.y_pitch).cast(), part);
-                        }
-                    }
-                    3 => {
-                        _mm256_storeu_si256(y.cast(), _mm512_castsi512_si256(bytes));
-                        let part = _mm512_extracti32x4_epi32::<2>(bytes);
-                        _mm_storeu_si128(y.add(32).cast(), part);
-                    }
-                    _ => _mm512_storeu_si512(y.cast(), bytes),
+        };
+        if matches!(NV, 2 | 3) {
+            (0..MR).step_by(2).for_each(pairs);
+        }
+        if matches!(NV, 1 | 3) {
+            (0..MR).step_by(4).for_each(|m| fours(m, NV - 1));
+        }
+        if NV == 4 {
+            for m in 0..MR {
+                let (y, bytes) = (
+                    t.y.add(m * t.y_pitch),
+                    bytes([(m, 0), (m, 1), (m, 2), (m, 3)]),
+                );
+                if channels < 64 {
+                    _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (64 - channels), bytes);
+                } else {
+                    _mm512_storeu_si512(y.cast(), bytes);
                 }
             }
-            first += together;
         }
-    }
-}
-
-/// The last step of a quantised layer, in vectors. The lower limit is applied to the bytes: until then the saturating narrowing
-/// instructions keep small values small, which gives the same result. PLAIN: zero point 0, no limits except a byte's, and sums
-/// that cannot overflow; then saturation is all that is needed.
-pub(super) struct Ending<const PLAIN: bool> {
-    high: __m512,
-    zero: __m512i,
-    low: __m512i,
-}
-
-impl<const PLAIN: bool> Ending<PLAIN> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn new(end: &Requantise) -> Self {
-        Self {
-            high: _mm512_set1_ps(end.high),
-            zero: _mm512_set1_epi16(end.zero as i16),
-            low: _mm512_set1_epi8((end.low as i32 + end.zero) as i8),
-        }
-    }
-
-    /// Converts sums to whole steps from the zero point, without the lower limit.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn steps(&self, sums: __m512i, multiplier: __m512) -> __m512i {
-        let mut steps = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), multiplier);
-        if !PLAIN {
-            steps = _mm512_min_ps(steps, self.high);
-        }
-        _mm512_cvtps_epi32(steps)
-    }
-
-    /// Converts four vectors to bytes; each 128-bit lane holds the lane's values of the four in turn.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw")]
-    pub(super) fn bytes(&self, q: [__m512i; 4]) -> __m512i {
-        let a = _mm512_packs_epi32(q[0], q[1]);
-        let b = _mm512_packs_epi32(q[2], q[3]);
-        if PLAIN {
-            return _mm512_packus_epi16(a, b);
-        }
-        let (a, b) = (
-            _mm512_adds_epi16(a, self.zero),
-            _mm512_adds_epi16(b, self.zero),
-        );
-        _mm512_max_epu8(_mm512_packus_epi16(a, b), self.low)
     }
 }

@@ -1,10 +1,13 @@
 //! Int8 depthwise convolution with AVX-512 VNNI; the approach is described in [`super::avx512vnni`].
 //!
+//! A vector holds 64 channels of an output. Where fewer are left, the row is divided into two or four parts of as many outputs, and
+//! a vector holds 32 channels of two outputs or 16 of four: one of each part.
+//!
 //! Packed form: blocks of 64 channels, then one of 32, then of 16 (the last may be partly empty). A block of `width` channels
 //! is four vectors of biases, four of multipliers, then for each kernel column and group of four kernel rows four vectors of
 //! weights; a vector is `width` bytes. Vector v, 128-bit lane l, 32-bit lane i is channel `16 l + 4 v + i` of the block.
 
-use super::avx512vnni::Ending;
+use super::avx512_ending::{Ending, LIMITED, Multiplier, SMALL, kind};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -84,8 +87,9 @@ pub(super) unsafe fn run(
 ) {
     let row = &conv.row;
     let per = bytes_per_channel(row);
-    let usual = row.kw == 3 && row.kh == 3 && row.dilation == 1;
+    let small = kind(conv.sums, &conv.end) == SMALL;
     for (first, width) in blocks(row, channels) {
+        let parts = 64 / width;
         // SAFETY: contract (reads, writes); a block's packed bytes begin after those of the `first` channels before it.
         unsafe {
             let job = Job {
@@ -95,18 +99,15 @@ pub(super) unsafe fn run(
                 first,
                 valid: width.min(row.c - first),
                 packed: conv.packed.as_ptr().add(first * per),
-                plain: conv.bounded && conv.end.plain(),
+                part: row.w_out.div_ceil(parts),
             };
-            match (width, usual, row.stride) {
-                (64, true, 1) => rolling64::<1>(&job),
-                (64, true, 2) => rolling64::<2>(&job),
-                (64, ..) => any64(&job),
-                (32, true, 1) => rolling32::<1>(&job),
-                (32, true, 2) => rolling32::<2>(&job),
-                (32, ..) => any32(&job),
-                (_, true, 1) => rolling16::<1>(&job),
-                (_, true, 2) => rolling16::<2>(&job),
-                _ => any16(&job),
+            match (parts, small) {
+                (1, true) => block::<1, SMALL>(&job),
+                (1, false) => block::<1, LIMITED>(&job),
+                (2, true) => block::<2, SMALL>(&job),
+                (2, false) => block::<2, LIMITED>(&job),
+                (_, true) => block::<4, SMALL>(&job),
+                (_, false) => block::<4, LIMITED>(&job),
             }
         }
     }
@@ -120,239 +121,308 @@ struct Job<'a> {
     first: usize,
     valid: usize,
     packed: *const u8,
-    plain: bool,
+    /// Outputs of each part of the row; the last may have fewer.
+    part: usize,
 }
 
-/// The loops for one block width, given its vector type and instructions.
-macro_rules! width {
-    ($column:ident, $rolling:ident, $any:ident, $finish:ident, $v:ty, $bytes:literal, $zero:ident, $load:ident, $splat:ident,
-     $lo8:ident, $hi8:ident, $lo16:ident, $hi16:ident, $dot:ident) => {
-        /// The bytes of up to four rows at an input column, interleaved; padding outside the picture.
-        ///
-        /// # Safety
-        /// As `run`.
-        #[inline]
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        unsafe fn $column(job: &Job<'_>, rows: &[*const u8], column: usize, pad: $v) -> [$v; 4] {
-            let row = &job.conv.row;
-            if column >= row.w_in {
-                return [pad; 4];
+/// # Safety
+/// As `run`; the row is divided into `P` parts.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn block<const P: usize, const KIND: u8>(job: &Job<'_>) {
+    let row = &job.conv.row;
+    // SAFETY: the caller's contract is the same.
+    unsafe {
+        match (row.kw, row.kh, row.dilation, row.stride) {
+            (3, 3, 1, 1) => three::<1, P, KIND>(job),
+            (3, 3, 1, 2) => three::<2, P, KIND>(job),
+            _ => any::<P, KIND>(job),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// How many outputs exist in every part, with all channels of the block.
+    fn whole<const P: usize>(&self) -> usize {
+        if self.valid < 64 / P {
+            return 0;
+        }
+        self.part - (P * self.part - self.conv.row.w_out).min(self.part)
+    }
+
+    /// Vector `i` of the packed bytes, for every part.
+    ///
+    /// # Safety
+    /// As `run`; the block has that vector.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn packed<const P: usize>(&self, i: usize) -> __m512i {
+        // SAFETY: the vector is as long as `width` says.
+        unsafe {
+            let at = self.packed.add(i * 64 / P);
+            match P {
+                1 => _mm512_loadu_si512(at.cast()),
+                2 => _mm512_broadcast_i64x4(_mm256_loadu_si256(at.cast())),
+                _ => _mm512_broadcast_i32x4(_mm_loadu_si128(at.cast())),
             }
-            // SAFETY: the column is in the picture; reading past the last channel is within the slack.
-            unsafe {
-                let at = column * row.c + job.first;
-                let load = |r: usize| match rows.get(r) {
-                    Some(row) => $load(row.add(at).cast()),
-                    None => $zero(),
+        }
+    }
+
+    /// The bytes of a kernel row at a column (counted from the padding) of every part; padding outside the picture. INSIDE: all these
+    /// columns are in the picture.
+    ///
+    /// # Safety
+    /// As `run`; `from` is one of its rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn gather<const P: usize, const INSIDE: bool>(
+        &self,
+        from: *const u8,
+        column: usize,
+    ) -> __m512i {
+        let row = &self.conv.row;
+        let apart = self.part * row.stride;
+        // SAFETY: only columns of the picture are read; reading past the last channel is within the slack.
+        unsafe {
+            if INSIDE {
+                let at = from.add((column - row.left) * row.c + self.first);
+                let at = |part: usize| at.add(part * apart * row.c);
+                let half = |part| _mm256_loadu_si256(at(part).cast());
+                let quarter = |part| _mm_loadu_si128(at(part).cast());
+                let two = |a, b| {
+                    _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(quarter(a)), quarter(b))
                 };
-                let (a, b, c, d) = (load(0), load(1), load(2), load(3));
-                let (ab, cd) = ($lo8(a, b), $lo8(c, d));
-                let (ef, gh) = ($hi8(a, b), $hi8(c, d));
-                [$lo16(ab, cd), $hi16(ab, cd), $lo16(ef, gh), $hi16(ef, gh)]
+                return match P {
+                    1 => _mm512_loadu_si512(at(0).cast()),
+                    2 => _mm512_inserti64x4::<1>(_mm512_castsi256_si512(half(0)), half(1)),
+                    _ => _mm512_inserti64x4::<1>(_mm512_castsi256_si512(two(0, 1)), two(2, 3)),
+                };
+            }
+            let mut all = _mm512_set1_epi8(self.conv.pad as i8);
+            for part in 0..P {
+                let column = (part * apart + column).wrapping_sub(row.left);
+                if column < row.w_in {
+                    let lanes = (u16::MAX >> (16 - 16 / P)) << (part * 16 / P);
+                    let at = from.add(column * row.c + self.first);
+                    let at = at.wrapping_sub(part * 64 / P);
+                    all = _mm512_mask_loadu_epi32(all, lanes, at.cast());
+                }
+            }
+            all
+        }
+    }
+
+    /// The bytes of up to four kernel rows at a column of every part, interleaved.
+    ///
+    /// # Safety
+    /// As `gather`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn column<const P: usize, const INSIDE: bool>(
+        &self,
+        rows: &[*const u8],
+        column: usize,
+    ) -> [__m512i; 4] {
+        // SAFETY: the caller's contract is the same. Instead of a row that is missing any other will do: its weights are 0.
+        unsafe {
+            let at = |r: usize| self.gather::<P, INSIDE>(rows[r.min(rows.len() - 1)], column);
+            let (a, b, c, d) = (at(0), at(1), at(2), at(3));
+            let (ab, cd) = (_mm512_unpacklo_epi8(a, b), _mm512_unpacklo_epi8(c, d));
+            let (ef, gh) = (_mm512_unpackhi_epi8(a, b), _mm512_unpackhi_epi8(c, d));
+            [
+                _mm512_unpacklo_epi16(ab, cd),
+                _mm512_unpackhi_epi16(ab, cd),
+                _mm512_unpacklo_epi16(ef, gh),
+                _mm512_unpackhi_epi16(ef, gh),
+            ]
+        }
+    }
+}
+
+/// How the sums of a block begin and end.
+struct Ends<'a, const P: usize, const KIND: u8> {
+    job: &'a Job<'a>,
+    start: [__m512i; 4],
+    multipliers: [Multiplier; 4],
+    end: Ending<KIND>,
+}
+
+impl<'a, const P: usize, const KIND: u8> Ends<'a, P, KIND> {
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn new(job: &'a Job<'a>) -> Self {
+        // SAFETY: the packed block is as the module says.
+        unsafe {
+            Self {
+                job,
+                start: std::array::from_fn(|v| Ending::<KIND>::start(job.packed::<P>(v))),
+                multipliers: std::array::from_fn(|v| {
+                    Ending::<KIND>::multiplier(_mm512_castsi512_ps(job.packed::<P>(4 + v)))
+                }),
+                end: Ending::new(&job.conv.end),
             }
         }
+    }
 
-        /// A 3x3 kernel; its columns are kept from output to output.
-        ///
-        /// # Safety
-        /// As `run`.
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        unsafe fn $rolling<const STRIDE: usize>(job: &Job<'_>) {
-            let row = &job.conv.row;
-            // SAFETY: as `run`.
+    /// Stores output `ox` of every part. WHOLE: all these outputs exist, and so do all channels of the block.
+    ///
+    /// # Safety
+    /// As `run`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn finish<const WHOLE: bool>(&self, sums: &[__m512i; 4], ox: usize) {
+        let (job, row) = (self.job, &self.job.conv.row);
+        let q = std::array::from_fn(|v| self.end.steps(sums[v], self.multipliers[v]));
+        let bytes = self.end.bytes(q);
+        // SAFETY: contract (writes): only channels and outputs that exist.
+        unsafe {
+            let at = |part: usize| job.y.add((part * job.part + ox) * row.c);
+            if !WHOLE {
+                for part in (0..P).filter(|part| part * job.part + ox < row.w_out) {
+                    let mask = (u64::MAX >> (64 - job.valid)) << (part * 64 / P);
+                    let at = at(part).wrapping_sub(part * 64 / P);
+                    _mm512_mask_storeu_epi8(at.cast(), mask, bytes);
+                }
+                return;
+            }
+            match P {
+                1 => _mm512_storeu_si512(at(0).cast(), bytes),
+                2 => {
+                    let upper = _mm512_extracti64x4_epi64::<1>(bytes);
+                    _mm256_storeu_si256(at(0).cast(), _mm512_castsi512_si256(bytes));
+                    _mm256_storeu_si256(at(1).cast(), upper);
+                }
+                _ => {
+                    _mm_storeu_si128(at(0).cast(), _mm512_castsi512_si128(bytes));
+                    _mm_storeu_si128(at(1).cast(), _mm512_extracti32x4_epi32::<1>(bytes));
+                    _mm_storeu_si128(at(2).cast(), _mm512_extracti32x4_epi32::<2>(bytes));
+                    _mm_storeu_si128(at(3).cast(), _mm512_extracti32x4_epi32::<3>(bytes));
+                }
+            }
+        }
+    }
+}
+
+/// Adds a column of kernel weights times values to the sums.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn add(sums: &mut [__m512i; 4], x: &[__m512i; 4], weights: &[__m512i; 4]) {
+    for v in 0..4 {
+        sums[v] = _mm512_dpbusd_epi32(sums[v], x[v], weights[v]);
+    }
+}
+
+/// A 3x3 kernel, stride S: each column is added to the sums of all outputs that use it.
+///
+/// # Safety
+/// As `block`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn three<const S: usize, const P: usize, const KIND: u8>(job: &Job<'_>) {
+    let row = &job.conv.row;
+    // Outputs that are whole and whose new columns are in the picture, in every part: their last S ones.
+    let last = 2 + (P - 1) * job.part * S;
+    let end = (row.w_in + row.left).saturating_sub(last).div_ceil(S);
+    let end = end.min(job.whole::<P>());
+    let start = row.left.saturating_sub(3 - S).div_ceil(S).min(end);
+    // SAFETY: as `block`; `start..end` is as `steps` requires.
+    unsafe {
+        let weights = |k: usize| std::array::from_fn(|v| job.packed::<P>(8 + k * 4 + v));
+        let walk = Walk::<P, KIND> {
+            ends: Ends::new(job),
+            rows: [job.rows[0], job.rows[1], job.rows[2]],
+            weights: [weights(0), weights(1), weights(2)],
+        };
+        let mut sums = [walk.ends.start; 2];
+        let [older, newer] = &mut sums;
+        for column in 0..3 - S {
+            let x = job.column::<P, false>(&walk.rows, column);
+            add(older, &x, &walk.weights[column]);
+            if column == 1 {
+                add(newer, &x, &walk.weights[0]);
+            }
+        }
+        walk.steps::<S, false>(&mut sums, 0..start);
+        walk.steps::<S, true>(&mut sums, start..end);
+        walk.steps::<S, false>(&mut sums, end..job.part);
+    }
+}
+
+/// A 3x3 kernel on its way along a row.
+struct Walk<'a, const P: usize, const KIND: u8> {
+    ends: Ends<'a, P, KIND>,
+    rows: [*const u8; 3],
+    /// By column.
+    weights: [[__m512i; 4]; 3],
+}
+
+impl<const P: usize, const KIND: u8> Walk<'_, P, KIND> {
+    /// Finishes some outputs. `sums` are those of the next two, the older first.
+    ///
+    /// # Safety
+    /// As `three`; if INSIDE, the last S columns of these outputs are in the picture, in every part, and the outputs are whole.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    unsafe fn steps<const S: usize, const INSIDE: bool>(
+        &self,
+        sums: &mut [[__m512i; 4]; 2],
+        outputs: Range<usize>,
+    ) {
+        let job = self.ends.job;
+        let [first, second, third] = &self.weights;
+        let [mut older, mut newer] = *sums;
+        for ox in outputs {
+            // SAFETY: as `three`.
             unsafe {
-                let pad = $splat(job.conv.pad as i8);
-                let rows = [job.rows[0], job.rows[1], job.rows[2]];
-                let at = |i: usize| $load(job.packed.add(i * $bytes).cast());
-                let w: [[$v; 4]; 3] =
-                    std::array::from_fn(|k| std::array::from_fn(|v| at(8 + k * 4 + v)));
-                let bias: [$v; 4] = std::array::from_fn(at);
-                let mut a = $column(job, &rows, 0usize.wrapping_sub(row.left), pad);
-                let mut b = [pad; 4];
-                if STRIDE == 1 {
-                    b = $column(job, &rows, 1usize.wrapping_sub(row.left), pad);
+                if S == 2 {
+                    let x = job.column::<P, INSIDE>(&self.rows, ox * S + 1);
+                    add(&mut older, &x, second);
                 }
-                for ox in 0..row.w_out {
-                    let from = (ox * STRIDE).wrapping_sub(row.left);
-                    if STRIDE == 2 {
-                        b = $column(job, &rows, from.wrapping_add(1), pad);
-                    }
-                    let c = $column(job, &rows, from.wrapping_add(2), pad);
-                    let mut sums = bias;
-                    for v in 0..4 {
-                        sums[v] = $dot(sums[v], a[v], w[0][v]);
-                        sums[v] = $dot(sums[v], b[v], w[1][v]);
-                        sums[v] = $dot(sums[v], c[v], w[2][v]);
-                    }
-                    $finish(job, sums, ox);
-                    if STRIDE == 1 {
-                        a = b;
-                        b = c;
-                    } else {
-                        a = c;
-                    }
+                let x = job.column::<P, INSIDE>(&self.rows, ox * S + 2);
+                add(&mut older, &x, third);
+                self.ends.finish::<INSIDE>(&older, ox);
+                if S == 1 {
+                    older = newer;
+                    add(&mut older, &x, second);
+                }
+                newer = self.ends.start;
+                add(&mut newer, &x, first);
+                if S == 2 {
+                    older = newer;
                 }
             }
         }
+        *sums = [older, newer];
+    }
+}
 
-        /// Any kernel.
-        ///
-        /// # Safety
-        /// As `run`.
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        unsafe fn $any(job: &Job<'_>) {
-            let row = &job.conv.row;
-            // SAFETY: as `run`.
-            unsafe {
-                let pad = $splat(job.conv.pad as i8);
-                let at = |i: usize| $load(job.packed.add(i * $bytes).cast());
-                for ox in 0..row.w_out {
-                    let mut sums: [$v; 4] = std::array::from_fn(at);
-                    let mut weights = 8;
-                    for kx in 0..row.kw {
-                        let from = (ox * row.stride + kx * row.dilation).wrapping_sub(row.left);
-                        for rows in job.rows.chunks(4) {
-                            let x = $column(job, rows, from, pad);
-                            for v in 0..4 {
-                                sums[v] = $dot(sums[v], x[v], at(weights + v));
-                            }
-                            weights += 4;
-                        }
-                    }
-                    $finish(job, sums, ox);
+/// Any kernel.
+///
+/// # Safety
+/// As `block`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn any<const P: usize, const KIND: u8>(job: &Job<'_>) {
+    let row = &job.conv.row;
+    // SAFETY: as `block`.
+    unsafe {
+        let ends = Ends::<P, KIND>::new(job);
+        for ox in 0..job.part {
+            let mut sums = ends.start;
+            let mut at = 8;
+            for kx in 0..row.kw {
+                let column = ox * row.stride + kx * row.dilation;
+                for rows in job.rows.chunks(4) {
+                    let x = job.column::<P, false>(rows, column);
+                    let weights = std::array::from_fn(|v| job.packed::<P>(at + v));
+                    add(&mut sums, &x, &weights);
+                    at += 4;
                 }
             }
+            if ox < job.whole::<P>() {
+                ends.finish::<true>(&sums, ox);
+            } else {
+                ends.finish::<false>(&sums, ox);
+            }
         }
-    };
-}
-
-width!(
-    column64,
-    rolling64,
-    any64,
-    finish64,
-    __m512i,
-    64,
-    _mm512_setzero_si512,
-    _mm512_loadu_si512,
-    _mm512_set1_epi8,
-    _mm512_unpacklo_epi8,
-    _mm512_unpackhi_epi8,
-    _mm512_unpacklo_epi16,
-    _mm512_unpackhi_epi16,
-    _mm512_dpbusd_epi32
-);
-width!(
-    column32,
-    rolling32,
-    any32,
-    finish32,
-    __m256i,
-    32,
-    _mm256_setzero_si256,
-    _mm256_loadu_si256,
-    _mm256_set1_epi8,
-    _mm256_unpacklo_epi8,
-    _mm256_unpackhi_epi8,
-    _mm256_unpacklo_epi16,
-    _mm256_unpackhi_epi16,
-    _mm256_dpbusd_epi32
-);
-width!(
-    column16,
-    rolling16,
-    any16,
-    finish16,
-    __m128i,
-    16,
-    _mm_setzero_si128,
-    _mm_loadu_si128,
-    _mm_set1_epi8,
-    _mm_unpacklo_epi8,
-    _mm_unpackhi_epi8,
-    _mm_unpacklo_epi16,
-    _mm_unpackhi_epi16,
-    _mm_dpbusd_epi32
-);
-
-/// # Safety
-/// As `run`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn finish64(job: &Job<'_>, sums: [__m512i; 4], ox: usize) {
-    // SAFETY: as `run`.
-    unsafe {
-        if job.plain {
-            finish64_as::<true>(job, sums, ox);
-        } else {
-            finish64_as::<false>(job, sums, ox);
-        }
-    }
-}
-
-/// # Safety
-/// As `run`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn finish64_as<const PLAIN: bool>(job: &Job<'_>, sums: [__m512i; 4], ox: usize) {
-    // SAFETY: as `run`.
-    unsafe {
-        let end = Ending::<PLAIN>::new(&job.conv.end);
-        let m = |v: usize| _mm512_loadu_ps(job.packed.add((4 + v) * 64).cast());
-        let q = std::array::from_fn(|v| end.steps(sums[v], m(v)));
-        let y = job.y.add(ox * job.conv.row.c).cast::<i8>();
-        if job.valid == 64 {
-            _mm512_storeu_si512(y.cast(), end.bytes(q));
-        } else {
-            _mm512_mask_storeu_epi8(y, u64::MAX >> (64 - job.valid), end.bytes(q));
-        }
-    }
-}
-
-/// # Safety
-/// As `run`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn finish32(job: &Job<'_>, sums: [__m256i; 4], ox: usize) {
-    // SAFETY: as `run`.
-    unsafe {
-        let end = &job.conv.end;
-        let high = _mm256_set1_ps(end.high);
-        let zero = _mm256_set1_epi16(end.zero as i16);
-        let low = _mm256_set1_epi8((end.low as i32 + end.zero) as i8);
-        let q: [__m256i; 4] = std::array::from_fn(|v| {
-            let m = _mm256_loadu_ps(job.packed.add((4 + v) * 32).cast());
-            let steps = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), m);
-            _mm256_cvtps_epi32(_mm256_min_ps(steps, high))
-        });
-        let a = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), zero);
-        let b = _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), zero);
-        let bytes = _mm256_max_epu8(_mm256_packus_epi16(a, b), low);
-        let y = job.y.add(ox * job.conv.row.c).cast();
-        _mm256_mask_storeu_epi8(y, u32::MAX >> (32 - job.valid), bytes);
-    }
-}
-
-/// # Safety
-/// As `run`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn finish16(job: &Job<'_>, sums: [__m128i; 4], ox: usize) {
-    // SAFETY: as `run`.
-    unsafe {
-        let end = &job.conv.end;
-        let high = _mm_set1_ps(end.high);
-        let zero = _mm_set1_epi16(end.zero as i16);
-        let low = _mm_set1_epi8((end.low as i32 + end.zero) as i8);
-        let q: [__m128i; 4] = std::array::from_fn(|v| {
-            let m = _mm_loadu_ps(job.packed.add((4 + v) * 16).cast());
-            let steps = _mm_mul_ps(_mm_cvtepi32_ps(sums[v]), m);
-            _mm_cvtps_epi32(_mm_min_ps(steps, high))
-        });
-        let a = _mm_adds_epi16(_mm_packs_epi32(q[0], q[1]), zero);
-        let b = _mm_adds_epi16(_mm_packs_epi32(q[2], q[3]), zero);
-        let bytes = _mm_max_epu8(_mm_packus_epi16(a, b), low);
-        let y = job.y.add(ox * job.conv.row.c).cast();
-        _mm_mask_storeu_epi8(y, u16::MAX >> (16 - job.valid), bytes);
     }
 }

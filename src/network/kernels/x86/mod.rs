@@ -5,6 +5,7 @@ mod avx2_conv;
 mod avx2_depthwise;
 mod avx2_float;
 mod avx512;
+mod avx512_ending;
 mod avx512vnni;
 mod avx512vnni_depthwise;
 mod wider;
