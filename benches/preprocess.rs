@@ -4,14 +4,14 @@
 //! `cargo bench --bench preprocess`
 //!
 //! For `benches/estimate-cycles`, the program itself takes a camera's frames through the preprocessing without any clock:
-//! `preprocess --frames COUNT FOURCC WIDTHxHEIGHT`.
+//! `preprocess --frames COUNT FOURCC WIDTHxHEIGHT`, or `preprocess --frames COUNT FILE.jpg` for a JPEG of a camera.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, criterion_group};
 use eyelet::frame::RawTuning;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::preprocess::{MjpegDecoder, Mount, Preprocess};
+use eyelet::preprocess::{Mount, Preprocess};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout};
 use image::GenericImageView;
 use image::imageops::{self, FilterType};
@@ -85,7 +85,6 @@ fn raw(c: &mut Criterion) {
 struct Camera {
     geometry: Geometry,
     bytes: Vec<u8>,
-    decoder: MjpegDecoder,
     preprocess: Preprocess,
     tensor: Vec<u8>,
     sequence: u64,
@@ -95,15 +94,6 @@ impl Camera {
     fn new(fourcc: [u8; 4], width_px: u32, height_px: u32) -> Self {
         let format = PixelFormat::from_fourcc(fourcc).unwrap();
         let geometry = Geometry::packed(format, width_px, height_px);
-        let spec = InputSpec::imagenet(Layout::Nhwc, Dtype::U8, 224, 224);
-        let tuning = RawTuning {
-            matrix: [
-                [2.18, -0.71, -0.47],
-                [-0.70, 2.76, -1.06],
-                [-0.25, -0.72, 1.97],
-            ],
-            ..RawTuning::default()
-        };
         let bytes = if format == PixelFormat::Mjpeg {
             let mut jpeg = std::io::Cursor::new(Vec::new());
             let picture = picture(width_px, height_px);
@@ -116,10 +106,28 @@ impl Camera {
             fastrand::Rng::with_seed(1).fill(&mut bytes);
             bytes
         };
+        Self::with(geometry, bytes)
+    }
+
+    fn of_jpeg(file: &str) -> Self {
+        let (width_px, height_px) = image::image_dimensions(file).unwrap();
+        let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
+        Self::with(geometry, std::fs::read(file).unwrap())
+    }
+
+    fn with(geometry: Geometry, bytes: Vec<u8>) -> Self {
+        let spec = InputSpec::imagenet(Layout::Nhwc, Dtype::U8, 224, 224);
+        let tuning = RawTuning {
+            matrix: [
+                [2.18, -0.71, -0.47],
+                [-0.70, 2.76, -1.06],
+                [-0.25, -0.72, 1.97],
+            ],
+            ..RawTuning::default()
+        };
         Self {
             geometry,
             bytes,
-            decoder: MjpegDecoder::new(geometry),
             preprocess: Preprocess::new(&spec, Mount::default(), Encoder::of(&spec))
                 .with_raw_tuning(tuning),
             tensor: vec![0; 224 * 224 * 3],
@@ -131,7 +139,6 @@ impl Camera {
         self.sequence += 1;
         let bytes = black_box(&self.bytes);
         let frame = Frame::new(self.geometry, bytes, Duration::ZERO, self.sequence).unwrap();
-        let frame = self.decoder.decode(frame).unwrap();
         let input = Input::U8(black_box(&mut self.tensor));
         self.preprocess.run(&frame, input).unwrap();
     }
@@ -161,15 +168,18 @@ criterion_group!(benches, raw, cameras);
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    if let [_, flag, count, fourcc, size] = &args[..]
-        && flag == "--frames"
-    {
-        let (width, height) = size.split_once('x').unwrap();
-        let fourcc = fourcc.as_bytes().try_into().unwrap();
-        let mut camera = Camera::new(fourcc, width.parse().unwrap(), height.parse().unwrap());
-        for _ in 0..count.parse().unwrap() {
-            camera.frame();
+    let camera = match args.get(1..) {
+        Some([flag, count, file]) if flag == "--frames" => Some((count, Camera::of_jpeg(file))),
+        Some([flag, count, fourcc, size]) if flag == "--frames" => {
+            let (width, height) = size.split_once('x').unwrap();
+            let fourcc = fourcc.as_bytes().try_into().unwrap();
+            let camera = Camera::new(fourcc, width.parse().unwrap(), height.parse().unwrap());
+            Some((count, camera))
         }
+        _ => None,
+    };
+    if let Some((count, mut camera)) = camera {
+        (0..count.parse().unwrap()).for_each(|_: u32| camera.frame());
         return;
     }
     benches();

@@ -10,7 +10,7 @@ use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::model::Model;
 use eyelet::network::Network;
 use eyelet::preprocess::Mount;
-use eyelet::preprocess::{MjpegDecoder, Preprocess};
+use eyelet::preprocess::Preprocess;
 use eyelet::show::Depth;
 use eyelet::show::draw::Painter;
 use eyelet::show::{Scene, State};
@@ -23,7 +23,6 @@ const HEIGHT_PX: u32 = 480;
 /// Everything in the loop except camera and display.
 struct Stages {
     model: Model,
-    decoder: MjpegDecoder,
     preprocess: Preprocess,
     network: Network,
     decider: Decider,
@@ -39,7 +38,6 @@ impl Stages {
         let network = Network::load(&model, 1).unwrap();
         let geometry = Geometry::packed(format, WIDTH_PX, HEIGHT_PX);
         let mut new = Self {
-            decoder: MjpegDecoder::new(geometry),
             preprocess: Preprocess::new(&model.input, Mount::default(), network.encoder().clone()),
             decider: Decider::new(DecideConfig::default(), Classes::default(), model.output),
             painter: Painter::new(480, 320, Depth::Rgb565).unwrap(),
@@ -51,7 +49,6 @@ impl Stages {
         };
         // Run every stage once, so that each has its input.
         let frame = Frame::new(new.geometry, &new.bytes, new.now, 0).unwrap();
-        let frame = new.decoder.decode(frame).unwrap();
         new.preprocess.run(&frame, new.network.input()).unwrap();
         new.network.run().unwrap();
         new
@@ -59,7 +56,6 @@ impl Stages {
 
     fn frame(&mut self) {
         let frame = Frame::new(self.geometry, &self.bytes, self.now, 0).unwrap();
-        let frame = self.decoder.decode(frame).unwrap();
         self.preprocess.run(&frame, self.network.input()).unwrap();
         self.now += Duration::from_millis(33);
         let verdict = self.decider.step(self.network.run().unwrap(), self.now);
@@ -100,15 +96,17 @@ fn stages(c: &mut Criterion) {
         if format == PixelFormat::Mjpeg {
             group.bench_function("1 decode", |b| {
                 b.iter(|| {
-                    black_box(s.decoder.decode(black_box(frame)).unwrap());
+                    drop(black_box(
+                        s.preprocess.decode(0, black_box(&frame)).unwrap(),
+                    ))
                 });
             });
         }
-        let decoded = s.decoder.decode(frame).unwrap();
+        // Of MJPEG with the decoding.
         group.bench_function("2 preprocess", |b| {
             b.iter(|| {
                 s.preprocess
-                    .run(black_box(&decoded), s.network.input())
+                    .run(black_box(&frame), s.network.input())
                     .unwrap()
             });
         });

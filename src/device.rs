@@ -14,10 +14,9 @@ pub(crate) mod views;
 use crate::board::Board;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::care::Care;
-use crate::frame::Geometry;
 use crate::memory;
 use crate::network::Network;
-use crate::preprocess::{MjpegDecoder, Preprocess};
+use crate::preprocess::Preprocess;
 use crate::show::serial::Serial;
 use crate::show::{Scene, State};
 use crate::stats::{Stage, Stats, Stopwatch};
@@ -62,8 +61,6 @@ pub struct Device {
     /// The same as a display has them.
     shown: Arc<[String]>,
     camera: Option<Box<dyn Camera>>,
-    geometry: Geometry,
-    decoder: MjpegDecoder,
     preprocess: Preprocess,
     network: Network,
     views: Views,
@@ -195,18 +192,10 @@ impl Device {
         };
         watch.lap(Stage::Camera);
         let captured_at = frame.captured_at;
-        let frame = match self.decoder.decode(frame) {
-            Ok(frame) => frame,
-            Err(error) => {
-                self.past.damaged += 1;
-                self.trouble.tell(&self.serial, "frame skipped", &error);
-                return Step::Skipped(Failure::new(Cause::Camera, error));
-            }
-        };
-        watch.lap(Stage::Decode);
         let turn = self.views.next_turn();
-        let input = self.network.input();
-        if let Err(error) = self.preprocess.run_area(turn, &frame, input) {
+        let decoded = self.preprocess.decode(turn, &frame);
+        watch.lap(Stage::Decode);
+        if let Err(error) = decoded.and_then(|decoded| decoded.fill(self.network.input())) {
             self.past.damaged += 1;
             self.trouble.tell(&self.serial, "frame skipped", &error);
             return Step::Skipped(Failure::new(Cause::Camera, error));
@@ -335,14 +324,7 @@ impl Device {
 
     fn reopen_camera(&mut self) -> Result<(), Failure> {
         match (self.open_camera)() {
-            Ok(camera) => {
-                let geometry = camera.geometry();
-                if geometry != self.geometry {
-                    self.decoder = MjpegDecoder::new(geometry);
-                    self.geometry = geometry;
-                }
-                self.camera = Some(camera);
-            }
+            Ok(camera) => self.camera = Some(camera),
             Err(error @ CameraError::Spent(_)) => return Err(error.into()),
             Err(error) => log::debug!("camera: {error}"),
         }

@@ -10,11 +10,10 @@ use crate::board::Board;
 use crate::board::labelling::Labelling;
 use crate::camera::{Camera, CameraError, Counts};
 use crate::care::Care;
-use crate::frame::{Geometry, PixelFormat};
 use crate::memory::{self, Ledger};
 use crate::model::Model;
 use crate::network::Network;
-use crate::preprocess::{MjpegDecoder, Preprocess, PreprocessError};
+use crate::preprocess::{Preprocess, PreprocessError};
 use crate::show::copy::Holds;
 use crate::show::font::Letters;
 use crate::show::serial::Serial;
@@ -134,8 +133,6 @@ impl Device {
             boot.camera = boot.camera_at.saturating_sub(display_at);
             boot.display = display_at.saturating_sub(loaded_at);
         }
-        let geometry = camera.geometry();
-        let decoder = ledger.account("jpeg decoder", || MjpegDecoder::new(geometry));
         let preprocess = prepared(&board, &model, &network, &*camera, &mut ledger)?;
         let views = ledger.account("decide", || {
             Views::new(
@@ -156,8 +153,6 @@ impl Device {
             shown: labelling.shown,
             labels: labelling.labels,
             camera: Some(camera),
-            geometry,
-            decoder,
             preprocess,
             network,
             views,
@@ -223,7 +218,7 @@ fn prepared(
             .with_raw_tuning(board.camera.settings().raw_tuning())
     });
     let tables = ledger.account("preprocess, tables", || {
-        preprocess.prepare(decoded(camera.geometry()))
+        preprocess.prepare(camera.geometry())
     });
     tables.map_err(|error| {
         let cause = match error {
@@ -302,15 +297,5 @@ fn open_camera_patiently(
         } else {
             REOPEN_PAUSE.0
         });
-    }
-}
-
-/// The geometry of a frame after JPEG decoding.
-fn decoded(geometry: Geometry) -> Geometry {
-    match geometry.format {
-        PixelFormat::Mjpeg => {
-            Geometry::packed(PixelFormat::Rgb24, geometry.width_px, geometry.height_px)
-        }
-        _ => geometry,
     }
 }

@@ -12,8 +12,9 @@
 //!
 //! Colour: YUYV, UYVY, NV12, YU12 and P010 are BT.601, limited range; their planes are resized first, chroma with separate taps
 //! (its samples are taken to be centred on the pixels that share them), and converted after that. GREY is full range. Of samples
-//! with more than 8 bits the upper eight count (`narrow`). MJPEG is decoded first ([`MjpegDecoder`]). A sensor's raw mosaics are
-//! developed into small RGB pictures (`develop`), which are then resized like any other.
+//! with more than 8 bits the upper eight count (`narrow`). Of an MJPEG frame the part that the network sees is decoded (`mjpeg`), to
+//! planes of Y, Cb, Cr in full range that are then resized likewise. A sensor's raw mosaics are developed into small RGB pictures
+//! (`develop`), which are then resized like any other.
 //!
 //! [`Encoder`]: crate::spec::Encoder
 
@@ -30,8 +31,8 @@ mod reference;
 mod source;
 mod taps;
 
-pub use mjpeg::{MjpegDecoder, MjpegError};
-pub use pipeline::{Preprocess, PreprocessError};
+pub use mjpeg::MjpegError;
+pub use pipeline::{Decoded, Preprocess, PreprocessError};
 pub use placement::{Area, Mount};
 
 /// The upright picture that the network sees (cropped, fitted in or stretched), packed 8-bit RGB.

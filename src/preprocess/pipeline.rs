@@ -4,9 +4,10 @@ use super::Crop;
 use super::develop::{Cell, Developer, Window};
 use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
 use super::line::Lines;
+use super::mjpeg::{self, MjpegError, Sampling};
 use super::narrow::Span;
 use super::placement::{Area, Axis, Mount, Placement, Rule};
-use super::source::{AxisTaps, Colours, Component, Plane, Source};
+use super::source::{AxisTaps, Colours, Component, Pitch, Plane, Source};
 use super::taps::Taps;
 use crate::frame::{Frame, FrameError, Geometry, PixelFormat, RawTuning};
 use crate::spec::{Encoder, Input, InputSpec};
@@ -44,6 +45,8 @@ enum Maker {
     Developer(Developer),
     /// For deep grey frames: space for the largest part.
     Narrower(Vec<u8>),
+    /// For MJPEG frames.
+    Decoder(mjpeg::Decoder),
 }
 
 /// The conversion of a frame for one region.
@@ -51,13 +54,16 @@ enum Maker {
 enum Part {
     Developed(Window),
     Narrowed(Span),
+    Decoded(mjpeg::Window),
 }
 
 impl Part {
-    fn geometry(&self) -> Geometry {
+    /// The source that it makes; of a JPEG, whose sampling is not yet known, the largest.
+    fn source(&self, x: &AxisTaps) -> Option<Source> {
         match self {
-            Self::Developed(window) => window.geometry(),
-            Self::Narrowed(span) => span.geometry(),
+            Self::Developed(window) => Source::of(&window.geometry(), x),
+            Self::Narrowed(span) => Source::of(&span.geometry(), x),
+            Self::Decoded(window) => Some(window.widest(x)),
         }
     }
 
@@ -65,6 +71,7 @@ impl Part {
         match self {
             Self::Developed(window) => window.bytes(),
             Self::Narrowed(span) => span.bytes(),
+            Self::Decoded(window) => window.bytes(),
         }
     }
 }
@@ -79,6 +86,8 @@ struct View {
     placed: Option<(Placement, Source)>,
     /// The conversion that comes first; `None` for a frame that is resized directly.
     part: Option<Part>,
+    /// How the last JPEG was sampled.
+    sampling: Option<Sampling>,
     x: AxisTaps,
     y: AxisTaps,
 }
@@ -86,9 +95,9 @@ struct View {
 /// Why a frame cannot become an input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocessError {
-    /// The frame is still a JPEG: it must go through the MJPEG decoder first.
-    #[error("an MJPEG frame must be decoded before it is prepared for the network")]
-    Compressed,
+    /// An MJPEG frame cannot be decoded.
+    #[error(transparent)]
+    Mjpeg(#[from] MjpegError),
     /// The frame's geometry is impossible.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -162,6 +171,7 @@ impl Preprocess {
             crop: vec![0; crop_bytes],
             placed: None,
             part: None,
+            sampling: None,
             x: AxisTaps::default(),
             y: AxisTaps::default(),
         };
@@ -188,10 +198,12 @@ impl Preprocess {
     /// at start keeps that cost out of the first frame. An area that is too small is an error, but the others are still prepared.
     pub fn prepare(&mut self, geometry: Geometry) -> Result<(), PreprocessError> {
         self.geometry = None;
-        if geometry.format == PixelFormat::Mjpeg {
-            return Err(PreprocessError::Compressed);
-        }
         geometry.picture_bytes()?;
+        if geometry.format == PixelFormat::Mjpeg
+            && geometry.width_px.max(geometry.height_px) > mjpeg::MOST_PX
+        {
+            return Err(FrameError::TooLarge(geometry).into());
+        }
         let (width_px, height_px) = self.rule.input_px;
         if width_px == 0 || height_px == 0 || self.rule.shorter_px == 0 {
             return Err(PreprocessError::NoPixels {
@@ -219,6 +231,14 @@ impl Preprocess {
                 Some(Maker::Developer(developer))
             }
             PixelFormat::DeepGrey(_) => Some(Maker::Narrower(vec![0; most_bytes])),
+            PixelFormat::Mjpeg => {
+                let mut decoder = match self.maker.take() {
+                    Some(Maker::Decoder(decoder)) => decoder,
+                    _ => mjpeg::Decoder::default(),
+                };
+                decoder.make_room(most_bytes);
+                Some(Maker::Decoder(decoder))
+            }
             _ => None,
         };
         self.geometry = Some(geometry);
@@ -237,7 +257,15 @@ impl Preprocess {
         frame: &Frame<'_>,
         input: Input<'_>,
     ) -> Result<(), PreprocessError> {
-        self.encoder.check(&input, self.views[index].crop.len())?;
+        self.decode(index, frame)?.fill(input)
+    }
+
+    /// The first half of [`Preprocess::run_area`]: decodes a frame if it is MJPEG, as far as the area needs it.
+    pub fn decode<'a>(
+        &'a mut self,
+        index: usize,
+        frame: &'a Frame<'a>,
+    ) -> Result<Decoded<'a>, PreprocessError> {
         if self.geometry != Some(frame.geometry) {
             match self.prepare(frame.geometry) {
                 // An area that is too small does not keep the others from running.
@@ -245,15 +273,28 @@ impl Preprocess {
                 Err(error) => return Err(error),
             }
         }
-        self.fill_crop(index, frame)?;
-        let crop = &self.views[index].crop;
-        match (&self.lines, input) {
-            (Some(lines), Input::U8(tensor)) => {
-                lines.run(crop, tensor);
-                Ok(())
-            }
-            (_, input) => self.encoder.encode(crop, input),
+        let view = &mut self.views[index];
+        if view.placed.is_none() {
+            // The error says why.
+            view.prepare(&self.rule, &frame.geometry, self.fill)?;
         }
+        if let (Some(Part::Decoded(window)), Some(Maker::Decoder(decoder))) =
+            (&view.part, &mut self.maker)
+        {
+            let size_px = (frame.geometry.width_px, frame.geometry.height_px);
+            let sampling = decoder.decode(window, size_px, frame.data)?;
+            if view.sampling != Some(sampling)
+                && let Some((_, source)) = &mut view.placed
+            {
+                *source = window.source(sampling, &view.x);
+                view.sampling = Some(sampling);
+            }
+        }
+        Ok(Decoded {
+            preprocess: self,
+            index,
+            frame,
+        })
     }
 
     /// What the network saw in the last run, before its values were scaled. Black before the first run.
@@ -280,14 +321,10 @@ impl Preprocess {
         }
     }
 
-    fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) -> Result<(), PreprocessError> {
+    fn fill_crop(&mut self, index: usize, frame: &Frame<'_>) {
         let view = &mut self.views[index];
-        if view.placed.is_none() {
-            // The error says why.
-            view.prepare(&self.rule, &frame.geometry, self.fill)?;
-        }
         let Some((placement, source)) = &view.placed else {
-            return Ok(());
+            return;
         };
         let planes = match (&view.part, &mut self.maker) {
             (Some(Part::Developed(window)), Some(Maker::Developer(developer))) => {
@@ -296,6 +333,7 @@ impl Preprocess {
             (Some(Part::Narrowed(span)), Some(Maker::Narrower(grey))) => {
                 [span.narrow(frame, grey), &[], &[]]
             }
+            (Some(Part::Decoded(_)), Some(Maker::Decoder(decoder))) => decoder.planes(),
             _ => frame.planes(),
         };
         lanes::run(Resize {
@@ -308,7 +346,32 @@ impl Preprocess {
             pixels: &mut self.pixels[..placement.x.crop_px as usize],
             crop: &mut view.crop,
         });
-        Ok(())
+    }
+}
+
+/// A frame that is ready for the network, once it is [filled in](Decoded::fill).
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    preprocess: &'a mut Preprocess,
+    index: usize,
+    frame: &'a Frame<'a>,
+}
+
+impl Decoded<'_> {
+    /// The second half of [`Preprocess::run_area`]: fills `input`, and keeps the crop. On an error both are unchanged.
+    pub fn fill(self, input: Input<'_>) -> Result<(), PreprocessError> {
+        let preprocess = self.preprocess;
+        let pixels = preprocess.views[self.index].crop.len();
+        preprocess.encoder.check(&input, pixels)?;
+        preprocess.fill_crop(self.index, self.frame);
+        let crop = &preprocess.views[self.index].crop;
+        match (&preprocess.lines, input) {
+            (Some(lines), Input::U8(tensor)) => {
+                lines.run(crop, tensor);
+                Ok(())
+            }
+            (_, input) => preprocess.encoder.encode(crop, input),
+        }
     }
 }
 
@@ -320,27 +383,33 @@ impl View {
         geometry: &Geometry,
         fill: [u8; 3],
     ) -> Result<(), PreprocessError> {
-        (self.placed, self.part) = (None, None);
+        (self.placed, self.part, self.sampling) = (None, None, None);
         let (cell, placement) = self.place(rule, geometry)?;
         for (taps, axis) in [(&mut self.x, &placement.x), (&mut self.y, &placement.y)] {
-            taps.full.build(axis, 1);
-            taps.half.build(axis, 2);
+            taps.full.build(axis, Pitch::Full.px());
+            taps.half.build(axis, Pitch::Half.px());
         }
         self.part = match (cell, geometry.format) {
             (Some(cell), _) => Some(Part::Developed(Window::of(cell, &mut self.x, &mut self.y))),
             (None, PixelFormat::DeepGrey(depth)) => {
                 Some(Part::Narrowed(Span::of(depth, &mut self.x, &mut self.y)))
             }
+            (None, PixelFormat::Mjpeg) => {
+                let window = mjpeg::Window::of(&placement, &mut self.x, &mut self.y);
+                Some(Part::Decoded(window))
+            }
             _ => None,
         };
-        let made = self.part.map(|part| part.geometry());
-        let source = Source::of(made.as_ref().unwrap_or(geometry), &self.x)
-            .ok_or(PreprocessError::Compressed)?;
+        let source = match &self.part {
+            Some(part) => part.source(&self.x),
+            None => Source::of(geometry, &self.x),
+        };
         if !placement.fills_input() {
             let pixels = self.crop.chunks_exact_mut(3);
             pixels.for_each(|pixel| pixel.copy_from_slice(&fill));
         }
-        self.placed = Some((placement, source));
+        // Formats without a source have a part.
+        self.placed = source.map(|source| (placement, source));
         Ok(())
     }
 
@@ -405,7 +474,8 @@ impl Pass for Resize<'_> {
         for first_row in (0..count).step_by(LANES) {
             // Lanes past the last row repeat it, and are not written.
             let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
-            for (plane, data) in self.source.planes.iter().zip(self.planes) {
+            let planes = self.source.planes.iter().zip(self.planes);
+            for (plane, data) in planes.filter(|(plane, _)| plane.len > 0) {
                 let columns = &mut self.columns[plane.first_column..][..plane.len];
                 let taps = self.y.of(plane.rows);
                 vertical(vectors, data, plane, taps, &rows, columns);
@@ -486,29 +556,37 @@ fn block<V: Vectors>(
                 *pixel = [vectors.bytes_of(vectors.horizontal::<1>(columns, weights)); 3];
             }
         }
-        (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(vectors, components, x, columns, pixels),
-        (Colours::Yuv, (1, 2)) => block_yuv::<1, 2>(vectors, components, x, columns, pixels),
-        (Colours::Yuv, _) => block_yuv::<1, 1>(vectors, components, x, columns, pixels),
+        (Colours::Yuv, (2, 4)) => block_yuv::<2, 4>(vectors, source, x, columns, pixels),
+        (Colours::Yuv, (1, 2)) => block_yuv::<1, 2>(vectors, source, x, columns, pixels),
+        (Colours::Yuv | Colours::FullYuv, _) => {
+            block_yuv::<1, 1>(vectors, source, x, columns, pixels)
+        }
     }
 }
 
 #[inline(always)]
 fn block_yuv<const LUMA: usize, const CHROMA: usize>(
     vectors: impl Vectors,
-    components: &[Component; 3],
+    source: &Source,
     x: &AxisTaps,
     columns: &[Column],
     pixels: &mut [[[u8; LANES]; 3]],
 ) {
-    let full: &Taps = &x.full;
+    let components = &source.components;
+    let (full, chroma): (&Taps, &Taps) = (&x.full, x.of(source.chroma));
+    let is_full = source.colours == Colours::FullYuv;
     for (i, pixel) in pixels.iter_mut().enumerate() {
         let (start, weights) = full.get(i);
         let y = at::<LUMA>(&components[0], columns, start);
         let y = vectors.horizontal::<LUMA>(y, weights);
-        let (start, weights) = x.half.get(i);
-        let chroma = [&components[1], &components[2]].map(|c| at::<CHROMA>(c, columns, start));
-        let [u, v] = vectors.horizontal_twice::<CHROMA>(chroma, weights);
-        *pixel = vectors.rgb_of_yuv(y, u, v);
+        let (start, weights) = chroma.get(i);
+        let both = [&components[1], &components[2]].map(|c| at::<CHROMA>(c, columns, start));
+        let [u, v] = vectors.horizontal_twice::<CHROMA>(both, weights);
+        *pixel = if LUMA == 1 && is_full {
+            vectors.rgb_of_full_yuv(y, u, v)
+        } else {
+            vectors.rgb_of_yuv(y, u, v)
+        };
     }
 }
 

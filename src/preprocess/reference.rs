@@ -561,8 +561,11 @@ fn wrong_tensors_and_frames_are_refused() {
         "the network's input has 48 u8 values, the preprocess makes 48 f32 values"
     );
     assert!(preprocess.run(&frame, Input::F32(&mut [0.0; 47])).is_err());
-    let jpeg = Geometry::packed(PixelFormat::Mjpeg, 10, 10);
-    assert_eq!(preprocess.prepare(jpeg), Err(PreprocessError::Compressed));
+    let jpeg = Geometry::packed(PixelFormat::Mjpeg, 65536, 10);
+    assert!(matches!(
+        preprocess.prepare(jpeg),
+        Err(PreprocessError::Frame(_))
+    ));
     let nothing = Geometry::packed(PixelFormat::Grey, 0, 10);
     assert!(matches!(
         preprocess.prepare(nothing),

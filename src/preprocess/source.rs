@@ -13,22 +13,38 @@ pub(super) enum Colours {
     Rgb,
     /// Y, U (Cb), V (Cr), BT.601, limited range.
     Yuv,
+    /// The same in full range: of a JPEG.
+    FullYuv,
     /// One full-range grey value.
     Grey,
 }
 
-/// A colour's samples: full resolution, or chroma at half resolution along an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A colour's samples: full resolution, or chroma at a half or a quarter of it along an axis. (A JPEG that is shrunk while it is
+/// decoded has samples that span more pixels than that; see `mjpeg::window`.)
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Pitch {
+    #[default]
     Full,
     Half,
+    Quarter,
 }
 
-/// The taps of one axis for both pitches.
+impl Pitch {
+    pub const ALL: [Self; 3] = [Self::Full, Self::Half, Self::Quarter];
+
+    /// Pixels that a sample spans.
+    pub fn px(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// The taps of one axis for each pitch.
 #[derive(Debug, Default)]
 pub(super) struct AxisTaps {
     pub full: Taps,
     pub half: Taps,
+    /// Only a JPEG has such samples.
+    pub quarter: Taps,
 }
 
 impl AxisTaps {
@@ -37,12 +53,21 @@ impl AxisTaps {
         match pitch {
             Pitch::Full => &self.full,
             Pitch::Half => &self.half,
+            Pitch::Quarter => &self.quarter,
+        }
+    }
+
+    pub fn of_mut(&mut self, pitch: Pitch) -> &mut Taps {
+        match pitch {
+            Pitch::Full => &mut self.full,
+            Pitch::Half => &mut self.half,
+            Pitch::Quarter => &mut self.quarter,
         }
     }
 }
 
 /// A plane of the frame, narrowed to the bytes of each row that the crop needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Plane {
     /// Offset in the plane of the needed part of its row 0.
     pub offset: usize,
@@ -69,8 +94,8 @@ pub(super) struct Component {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Source {
     pub colours: Colours,
-    /// One to three planes, in the order of the frame's.
-    pub planes: Vec<Plane>,
+    /// One to three planes, in the order of the frame's; those that the format does not have are empty.
+    pub planes: [Plane; 3],
     /// In the order of [`Colours`]; `Grey` uses only the first.
     pub components: [Component; 3],
     /// Columns from one sample to the next: of component 0, and of components 1 and 2.
@@ -126,16 +151,17 @@ impl Source {
         }
     }
 
-    fn build(colours: Colours, layout: &[Layout<'_>], x: &AxisTaps) -> Self {
+    /// Of this layout, with these taps along its rows. Allocates nothing.
+    pub fn build(colours: Colours, layout: &[Layout<'_>], x: &AxisTaps) -> Self {
         let mut source = Self {
             colours,
-            planes: Vec::with_capacity(layout.len()),
+            planes: [Plane::default(); 3],
             components: [Component::default(); 3],
             steps: (1, 1),
             chroma: Pitch::Full,
             columns: 0,
         };
-        for &(stride, rows, samples) in layout {
+        for (plane, &(stride, rows, samples)) in source.planes.iter_mut().zip(layout) {
             let bytes = |&(_, byte, step, pitch): &(usize, usize, usize, Pitch)| {
                 let (first, end) = x.of(pitch).span();
                 (byte + first * step, byte + (end - 1) * step + 1)
@@ -155,13 +181,13 @@ impl Source {
                     source.chroma = pitch;
                 }
             }
-            source.planes.push(Plane {
+            *plane = Plane {
                 offset: begin,
                 stride,
                 len: end - begin,
                 rows,
                 first_column: source.columns,
-            });
+            };
             source.columns += end - begin;
         }
         source

@@ -3,7 +3,7 @@
 use crate::{allocations, verdict_for};
 use eyelet::camera::{Camera, CameraKind, Next, PatternConfig, StillConfig};
 use eyelet::frame::{BayerFormat, Frame, Geometry, PixelFormat};
-use eyelet::preprocess::{Area, MjpegDecoder, Mount, Preprocess};
+use eyelet::preprocess::{Area, Mount, Preprocess};
 use eyelet::show::draw::Painter;
 use eyelet::show::{Depth, Region, Scene, State};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout, Resize};
@@ -71,40 +71,40 @@ fn frames_allocate_nothing() {
     }
 }
 
+/// Those with halved chroma and without, with tables of their own, and with a sampling that changes from one to the next.
 #[test]
-fn jpegs_allocate_the_decoders_rows_alone() {
-    let decode = |name: &str, jpeg: &[u8], width_px, height_px| {
-        let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
-        let frame = Frame::new(geometry, jpeg, Duration::ZERO, 0).unwrap();
-        let mut decoder = MjpegDecoder::new(geometry);
-        let mut decode = || {
-            allocations(|| {
-                decoder.decode(frame).unwrap();
-            })
-        };
-        let (count, bytes) = decode();
-        for _ in 0..5 {
-            assert_eq!(decode(), (count, bytes));
-        }
-        println!(
-            "{name} {width_px}x{height_px}: {count} allocations a frame, {bytes} bytes at most at once"
-        );
-        (count, bytes)
-    };
-    // Twice the height costs the same: no buffer grows with the picture.
-    let low = decode("MJPEG 4:4:4", &mjpeg(640, 480), 640, 480);
-    let high = decode("MJPEG 4:4:4", &mjpeg(640, 960), 640, 960);
-    assert_eq!(low, high);
-    assert!(low.0 <= 40 && low.1 <= 200 * 640, "{low:?}");
-    // A photo with halved chroma, as cameras send them.
+fn jpegs_allocate_nothing() {
     let photo = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/photos/cat.jpg");
-    let jpeg = std::fs::read(photo).unwrap();
+    let halved = std::fs::read(photo).unwrap();
     let (width_px, height_px) = image::image_dimensions(photo).unwrap();
-    let (count, bytes) = decode("MJPEG 4:2:0", &jpeg, width_px, height_px);
-    assert!(
-        count <= 40 && bytes <= 400 * width_px as usize,
-        "{count} {bytes}"
-    );
+    let whole = mjpeg(width_px, height_px);
+    let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);
+    let areas = [
+        Area::WHOLE,
+        Area {
+            left: 0.5,
+            ..Area::WHOLE
+        },
+    ]
+    .map(|area| Area {
+        width: 1.0 - area.left,
+        ..area
+    });
+    let mut preprocess =
+        Preprocess::of_areas(&spec(), Mount::default(), &areas, Encoder::of(&spec()));
+    let mut tensor = vec![0.0; 224 * 224 * 3];
+    preprocess.prepare(geometry).unwrap();
+    let (count, _) = allocations(|| {
+        for jpeg in [&halved, &whole, &halved, &halved, &whole] {
+            let frame = Frame::new(geometry, jpeg, Duration::ZERO, 0).unwrap();
+            for area in 0..areas.len() {
+                preprocess
+                    .run_area(area, &frame, Input::F32(&mut tensor))
+                    .unwrap();
+            }
+        }
+    });
+    assert_eq!(count, 0);
 }
 
 /// White is measured and followed in each frame.

@@ -1,7 +1,9 @@
 //! The loops with AVX2. Taps are processed in pairs: `vpmaddwd` multiplies two and adds the products.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
+use super::{
+    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors, full_range,
+};
 use core::arch::x86_64::*;
 
 /// AVX2, on a CPU that has it.
@@ -87,11 +89,21 @@ impl Vectors for Avx2 {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { rgb_of_yuv(y, u, v) }
     }
+
+    #[inline(always)]
+    fn rgb_of_full_yuv(
+        self,
+        Lanes(y): Lanes,
+        Lanes(u): Lanes,
+        Lanes(v): Lanes,
+    ) -> [[u8; LANES]; 3] {
+        full_range(self, y, u, v).map(|colour| self.bytes_of(Lanes(colour)))
+    }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(column: &Column) -> __m128i {
+pub(super) fn load(column: &Column) -> __m128i {
     // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(column.as_ptr().cast()) }
 }
@@ -247,7 +259,7 @@ fn rows_of(columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
 /// Transposes rows to columns.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
+pub(super) fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
     // Pairs of rows, then pairs of pairs, then pairs of fours: afterwards `i` holds columns 2i and 2i + 1.
     let p = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
     let ([a0, a1], [b0, b1]) = (p(r[0], r[1]), p(r[2], r[3]));
@@ -324,7 +336,7 @@ fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) 
 /// Eight 16-bit values, clamped to bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn narrow(values: __m128i) -> [u8; LANES] {
+pub(super) fn narrow(values: __m128i) -> [u8; LANES] {
     _mm_cvtsi128_si64(_mm_packus_epi16(values, values)).to_le_bytes()
 }
 

@@ -5,13 +5,14 @@
 //! it. This is the only place in the frame path with `unsafe`: the loads and stores of whole vectors, and the calls into code for
 //! a CPU whose features were checked.
 //!
-//! The loops that develop a raw mosaic are in `mosaic`, again one file per kind of CPU.
+//! The loops that develop a raw mosaic are in `mosaic`, a JPEG's transform is in `dct`, again one file per kind of CPU.
 //!
 //! A [`Pass`] is the code around them. [`run`] chooses the vectors once for a whole pass, so that all of it is compiled for that
 //! kind of CPU and the innermost functions are inlined.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+pub(super) mod dct;
 mod mosaic;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -26,6 +27,7 @@ pub(super) use plain::vertical_byte;
 
 use super::line;
 use super::taps::WEIGHT_BITS;
+use dct::Eights;
 
 /// Values processed in parallel.
 pub(super) const LANES: usize = 8;
@@ -40,7 +42,7 @@ pub(super) const TILE: usize = 16;
 const FRACTION_BITS: i32 = 6;
 
 /// The innermost loops for one kind of CPU. A value of this type proves that the CPU is of that kind.
-pub(super) trait Vectors: Mosaic {
+pub(super) trait Vectors: Mosaic + Eights {
     /// `LANES` values with [`FRACTION_BITS`].
     type Lanes: Copy;
 
@@ -89,6 +91,9 @@ pub(super) trait Vectors: Mosaic {
 
     /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
     fn rgb_of_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+
+    /// The same for BT.601 full range, as in a JPEG: Y, U and V are 0..=255, U and V around 128.
+    fn rgb_of_full_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
 
     /// `(slope * pixel + start) >> line::FRACTION_BITS`, clamped to a byte, for the bytes of eight RGB pixels.
     #[inline(always)]
@@ -162,6 +167,27 @@ mod bt601 {
     pub const GREY: i16 = 128 << super::FRACTION_BITS;
     /// From the products to bytes.
     pub const SHIFT: i32 = 13 + super::FRACTION_BITS;
+}
+
+/// From full-range Y, U, V to R, G, B, all with [`FRACTION_BITS`]: 2 (1 - Kr) and 2 (1 - Kb), and their shares in green. Unlike those
+/// of the limited range, the sums fit in 16 bits.
+#[inline(always)]
+fn full_range<E: Eights>(eights: E, y: E::Eight, u: E::Eight, v: E::Eight) -> [E::Eight; 3] {
+    /// 1.402 and 1.772 without their whole parts, 0.344136 and 0.714136.
+    const V_RED: i16 = 13173;
+    const U_BLUE: i16 = 25297;
+    const U_GREEN: i16 = 11277;
+    const V_GREEN: i16 = 23401;
+    let grey = eights.eight(&[bt601::GREY; LANES]);
+    let (u, v) = (eights.minus(u, grey), eights.minus(v, grey));
+    let red = eights.plus(v, eights.part_of(v, V_RED));
+    let blue = eights.plus(u, eights.part_of(u, U_BLUE));
+    let green = eights.plus(eights.part_of(u, U_GREEN), eights.part_of(v, V_GREEN));
+    [
+        eights.plus(y, red),
+        eights.minus(y, green),
+        eights.plus(y, blue),
+    ]
 }
 
 #[cfg(test)]
@@ -296,11 +322,30 @@ mod tests {
         }
     }
 
-    /// Inputs: two colours' columns and their weights. Outputs: bytes of the first, and RGB of both and a grey.
+    #[test]
+    fn full_range_is_that_of_the_definition() {
+        for (y, u, v) in (0..4096).map(|i| (i % 16 * 17, i / 16 % 16 * 17, i / 256 * 17)) {
+            let lanes = [y, u, v].map(|value: i16| [value << FRACTION_BITS; LANES]);
+            let got = Plain
+                .rgb_of_full_yuv(lanes[0], lanes[1], lanes[2])
+                .map(|c| c[0]);
+            let [y, u, v] = [y, u - 128, v - 128].map(f64::from);
+            let exact = [
+                y + 1.402 * v,
+                y - 0.344_136 * u - 0.714_136 * v,
+                y + 1.772 * u,
+            ];
+            for (exact, got) in exact.into_iter().zip(got) {
+                assert!((exact.clamp(0.0, 255.0) - f64::from(got)).abs() < 0.55);
+            }
+        }
+    }
+
+    /// Inputs: two colours' columns and their weights. Outputs: bytes of two, and RGB of three in either range.
     struct Sums<'a, const STEP: usize> {
         columns: [&'a [Column]; 2],
         weights: &'a [i16],
-        out: &'a mut [[u8; LANES]; 5],
+        out: &'a mut [[u8; LANES]; 8],
     }
 
     impl<const STEP: usize> Pass for Sums<'_, STEP> {
@@ -309,7 +354,8 @@ mod tests {
             let [u, v] = vectors.horizontal_twice::<STEP>(self.columns, self.weights);
             self.out[0] = vectors.bytes_of(one);
             self.out[1] = vectors.bytes_of(v);
-            self.out[2..].copy_from_slice(&vectors.rgb_of_yuv(one, u, v));
+            self.out[2..5].copy_from_slice(&vectors.rgb_of_yuv(one, u, v));
+            self.out[5..].copy_from_slice(&vectors.rgb_of_full_yuv(one, u, v));
         }
     }
 
@@ -321,7 +367,7 @@ mod tests {
             let columns: [Vec<Column>; 2] =
                 std::array::from_fn(|_| (0..count).map(|_| column(random)).collect());
             let columns = [&columns[0][..], &columns[1][..]];
-            let (mut fast, mut plain) = ([[1; LANES]; 5], [[2; LANES]; 5]);
+            let (mut fast, mut plain) = ([[1; LANES]; 8], [[2; LANES]; 8]);
             let sums = |out| Sums::<STEP> {
                 columns,
                 weights: &taps,

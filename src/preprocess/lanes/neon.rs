@@ -2,7 +2,9 @@
 
 use super::super::line;
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
+use super::{
+    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors, full_range,
+};
 use core::arch::aarch64::*;
 
 /// Vectors of eight 16-bit values.
@@ -113,10 +115,48 @@ impl Vectors for Neon {
             ]
         }
     }
+
+    #[inline(always)]
+    fn rgb_of_full_yuv(
+        self,
+        Lanes(y): Lanes,
+        Lanes(u): Lanes,
+        Lanes(v): Lanes,
+    ) -> [[u8; LANES]; 3] {
+        full_range(self, y, u, v).map(|colour| self.bytes_of(Lanes(colour)))
+    }
+
+    #[inline(always)]
+    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+        // SAFETY: the references are valid for that many bytes; NEON is part of the target.
+        unsafe {
+            // Two columns, then pairs of two such, fours of two such, byte by byte.
+            let c: [uint8x8_t; LANES] = std::array::from_fn(|i| vld1_u8(columns[i].as_ptr()));
+            let near: [uint8x16_t; 4] = std::array::from_fn(|i| vcombine_u8(c[i], c[i + 4]));
+            let zip = |a: uint8x16_t, b: uint8x16_t| (vzip1q_u8(a, b), vzip2q_u8(a, b));
+            // Columns 0 2 and 4 6, 1 3 and 5 7; then all even ones with all odd ones.
+            let ((a, b), (d, e)) = (zip(near[0], near[2]), zip(near[1], near[3]));
+            let ((low_a, high_a), (low_b, high_b)) = (zip(a, d), zip(b, e));
+            let four = |a: uint8x16_t, b: uint8x16_t| {
+                let (a, b) = (vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b));
+                [vzip1q_u32(a, b), vzip2q_u32(a, b)]
+            };
+            let [r01, r23] = four(low_a, low_b);
+            let [r45, r67] = four(high_a, high_b);
+            let mut rows = [[0; LANES]; LANES];
+            for (two, rows) in [r01, r23, r45, r67]
+                .into_iter()
+                .zip(rows.as_chunks_mut::<2>().0)
+            {
+                vst1q_u8(rows.as_mut_ptr().cast(), vreinterpretq_u8_u32(two));
+            }
+            rows
+        }
+    }
 }
 
 #[inline(always)]
-fn load(column: &Column) -> int16x8_t {
+pub(super) fn load(column: &Column) -> int16x8_t {
     // SAFETY: the reference is valid for 8 values; NEON is part of the target.
     unsafe { vld1q_s16(column.as_ptr()) }
 }
@@ -221,7 +261,7 @@ fn horizontal<const STEP: usize, const N: usize>(
 /// Transposes rows to columns.
 #[inline]
 #[target_feature(enable = "neon")]
-fn transposed(r: [int16x8_t; LANES]) -> [int16x8_t; LANES] {
+pub(super) fn transposed(r: [int16x8_t; LANES]) -> [int16x8_t; LANES] {
     // Single values of two rows, pairs of two such, fours of two such.
     let mut p = r;
     for i in (0..LANES).step_by(2) {

@@ -3,7 +3,9 @@
 #![cfg_attr(any(target_arch = "aarch64", target_arch = "x86_64"), allow(dead_code))]
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
+use super::{
+    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors, full_range,
+};
 
 /// No vector instructions: for every CPU.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +65,11 @@ impl Vectors for Plain {
             rgb[2][lane] = byte(y + u * wide(U_BLUE));
         }
         rgb
+    }
+
+    #[inline(always)]
+    fn rgb_of_full_yuv(self, y: Column, u: Column, v: Column) -> [[u8; LANES]; 3] {
+        full_range(self, y, u, v).map(|colour| self.bytes_of(colour))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::assert_said;
 use eyelet::frame::{Frame, Geometry, PixelFormat};
-use eyelet::preprocess::{MjpegDecoder, Mount, Preprocess};
+use eyelet::preprocess::{MjpegError, Mount, Preprocess, PreprocessError};
 use eyelet::spec::{Dtype, Encoder, Input, InputSpec, Layout, Resize};
 use image::codecs::jpeg::JpegEncoder;
 use std::time::Duration;
@@ -26,21 +26,17 @@ pub fn run(data: &[u8]) {
     let Ok(frame) = Frame::new(geometry, data, Duration::ZERO, 0) else {
         return;
     };
-    let mut fresh = MjpegDecoder::new(geometry);
-    let pixels = match fresh.decode(frame) {
-        Ok(rgb) => {
-            let pixels = rgb.data.to_vec();
-            prepare(&rgb);
-            pixels
-        }
+    let seen = match prepare(&frame) {
+        Ok(seen) => seen,
         Err(error) => return assert_said(&error.to_string()),
     };
     // A picture that is taken is taken whole: nothing of the one before shows through.
-    let mut used = MjpegDecoder::new(geometry);
+    let (mut used, mut tensor) = (preprocess(&geometry), tensor());
     let white = white(width_px, height_px);
     let before = Frame::new(geometry, &white, Duration::ZERO, 0).unwrap();
-    used.decode(before).unwrap();
-    assert!(used.decode(frame).unwrap().data == pixels, "a stale part");
+    used.run(&before, Input::U8(&mut tensor)).unwrap();
+    used.run(&frame, Input::U8(&mut tensor)).unwrap();
+    assert!(tensor == seen, "a stale part");
 }
 
 fn white(width_px: u32, height_px: u32) -> Vec<u8> {
@@ -52,17 +48,27 @@ fn white(width_px: u32, height_px: u32) -> Vec<u8> {
     jpeg
 }
 
-/// From a frame to a network's input; any geometry that a frame has is taken.
-pub fn prepare(frame: &Frame<'_>) {
-    let geometry = frame.geometry;
+/// From a frame to a network's input; any geometry that a frame has is taken. An error is one of the JPEG.
+pub fn prepare(frame: &Frame<'_>) -> Result<Vec<u8>, MjpegError> {
+    let mut tensor = tensor();
+    match preprocess(&frame.geometry).run(frame, Input::U8(&mut tensor)) {
+        Ok(()) => Ok(tensor),
+        Err(PreprocessError::Mjpeg(error)) => Err(error),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn tensor() -> Vec<u8> {
+    vec![0; (SIDE_PX * SIDE_PX * 3) as usize]
+}
+
+/// Mounted in one way or another.
+fn preprocess(geometry: &Geometry) -> Preprocess {
     let mount = Mount {
         rotate_deg: (geometry.width_px % 4) as u16 * 90,
         mirror: geometry.height_px % 2 == 1,
         resize: [None, Some(Resize::Fit), Some(Resize::Stretch)][geometry.width_px as usize % 3],
     };
     let spec = InputSpec::imagenet(Layout::Nchw, Dtype::U8, SIDE_PX, SIDE_PX);
-    let mut tensor = vec![0; (SIDE_PX * SIDE_PX * 3) as usize];
     Preprocess::new(&spec, mount, Encoder::of(&spec))
-        .run(frame, Input::U8(&mut tensor))
-        .unwrap();
 }

@@ -5,7 +5,6 @@ use super::{assert_said, file_of, mjpeg};
 use eyelet::camera::PipeConfig;
 use eyelet::camera::{Camera, CameraError, Counts, Next, PipeCamera};
 use eyelet::frame::{Frame, PixelFormat};
-use eyelet::preprocess::MjpegDecoder;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -79,10 +78,6 @@ fn assert_ended(error: &CameraError) {
 }
 
 fn use_frame(frame: &Frame<'_>) {
-    if frame.geometry.format != PixelFormat::Mjpeg {
-        return mjpeg::prepare(frame);
-    }
-    if let Ok(rgb) = MjpegDecoder::new(frame.geometry).decode(*frame) {
-        mjpeg::prepare(&rgb);
-    }
+    let is_jpeg = frame.geometry.format == PixelFormat::Mjpeg;
+    assert!(mjpeg::prepare(frame).is_ok() || is_jpeg);
 }
