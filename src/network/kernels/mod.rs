@@ -5,6 +5,7 @@
 //! geometry  what a kernel is given
 //! aligned   memory for weights and activations
 //! panels    how weights are packed, and how channels and pixels are divided
+//! half      values of half precision, and the loops over them
 //! split     weights with zero points as sums of int8 values
 //! plain     portable loops: the reference for all others, and the fallback
 //! rows      LayerNormalization and Softmax along the last axis
@@ -22,6 +23,7 @@ pub mod aligned;
 #[cfg(target_arch = "aarch64")]
 mod arm;
 pub mod geometry;
+pub mod half;
 pub mod max_pool;
 #[cfg_attr(
     not(any(target_arch = "aarch64", target_arch = "x86_64")),
@@ -45,6 +47,7 @@ pub use geometry::{
     AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
     RawQ8, Runs, SLACK,
 };
+pub use half::{ConvF16, DepthwiseF16, Half};
 pub use panels::Panels;
 
 use super::graph::dynamic::{self, Extremes, Rescale};
@@ -142,6 +145,11 @@ pub trait Kernels: Sync + std::fmt::Debug {
         y: *mut u8,
         channels: Range<usize>,
     );
+
+    /// The loops over values of half precision, if this CPU computes with them.
+    fn half(&self) -> Option<&'static dyn Half> {
+        None
+    }
 
     /// `y = a + b`, bytes.
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {

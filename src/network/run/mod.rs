@@ -134,7 +134,7 @@ impl Fused {
         unsafe {
             match picture.tensor.kind {
                 Kind::F32 => Input::F32(worker.floats_mut(at, len)),
-                Kind::Q8(_) => Input::U8(worker.bytes_mut(at, len)),
+                Kind::Q8(_) | Kind::F16 => Input::U8(worker.bytes_mut(at, len)),
             }
         }
     }
@@ -269,6 +269,12 @@ impl Fused {
     /// The instruction set's name.
     pub fn kernels(&self) -> &'static str {
         self.kernels.name()
+    }
+
+    /// Whether weights and activations are of half precision.
+    pub fn is_half(&self) -> bool {
+        let half = self.kernels.half().map(|half| half.name());
+        self.plan.rows.iter().any(|row| Some(row.kernel) == half)
     }
 
     /// Threads that work on a frame.
