@@ -15,6 +15,17 @@ pub struct NetworkSpec {
     pub output: OutputSpec,
     /// Nobody has stated the picture's size: it is a guess.
     pub is_size_assumed: bool,
+    /// In which precision a float network runs, if it can.
+    pub precision: Precision,
+}
+
+/// Precision of a float network's weights and activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits.
+    Single,
+    /// 16 bits, where the CPU computes in them and all layers have kernels for them.
+    Half,
 }
 
 /// The input tensor, batch 1, and how pixels become its values: `(pixel * scale - mean[c]) / std[c]`, pixel in 0..=255.
@@ -130,6 +141,9 @@ pub const RESIZES: [(&str, Resize); 3] = [
     ("fit", Resize::Fit),
     ("stretch", Resize::Stretch),
 ];
+/// The words for `precision`, here and in a board file.
+pub const PRECISIONS: [(&str, Precision); 2] =
+    [("single", Precision::Single), ("half", Precision::Half)];
 /// The words for `kind`.
 pub const KINDS: [(&str, OutputKind); 2] = [
     ("logits", OutputKind::Logits),

@@ -414,7 +414,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "threads = 1",
         "thread = 1\nthreads = 1",
-        "t.toml:4:1: thread: unknown key, did you mean `threads`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
+        "t.toml:4:1: thread: unknown key, did you mean `threads`? (allowed: description, tier, device_tree_models, model, precision, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
     ),
     (
         "\"untested\"",
@@ -640,7 +640,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "[display.none]",
         "[displays.none]",
-        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: unknown key, did you mean `display`? (allowed: description, tier, device_tree_models, model, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
+        "t.toml:1:1: display: is missing\nt.toml:11:2: displays: unknown key, did you mean `display`? (allowed: description, tier, device_tree_models, model, precision, threads, pool_mib, camera, mount, decide, display, firmware, policy)",
     ),
 ];
 

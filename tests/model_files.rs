@@ -169,7 +169,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "file = ",
         "fiel = 1\nfile = ",
-        "m.toml:2:1: fiel: unknown key, did you mean `file`? (allowed: description, file, sha256, size_bytes, urls, variants, labels, input, output)",
+        "m.toml:2:1: fiel: unknown key, did you mean `file`? (allowed: description, file, sha256, size_bytes, urls, variants, precision, labels, input, output)",
     ),
     ("file = \"net.onnx\"\n", "", "m.toml:1:1: file: is missing"),
     (

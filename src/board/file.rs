@@ -14,6 +14,7 @@ use crate::decide::DecideConfig;
 use crate::limits;
 use crate::memory::PoolSize;
 use crate::show::DisplayConfig;
+use crate::spec::PRECISIONS;
 use crate::toml_file::{Faults, Table, Word, read, read_text};
 use std::path::Path;
 
@@ -50,6 +51,7 @@ impl Board {
             let tier = top.word("tier", Tier::WORDS);
             let device_tree_models = top.texts("device_tree_models").unwrap_or_default();
             let model = top.text("model").map(|model| model_of(model, base));
+            let precision = top.word("precision", &PRECISIONS);
             let threads = top.integer_u32("threads", limits::THREADS);
             let pool_mib = top.integer_u32("pool_mib", limits::POOL_MIB);
             let camera = CameraConfig::read(top, base);
@@ -69,6 +71,7 @@ impl Board {
                 tier: tier?,
                 device_tree_models,
                 model: model?,
+                precision,
                 threads: threads? as usize,
                 pool: pool_mib.map_or(PoolSize::AsNeeded, |mib| {
                     PoolSize::Bytes((mib as usize) << 20)

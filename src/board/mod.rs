@@ -19,6 +19,7 @@ use crate::failure::{Cause, Failure};
 use crate::memory::PoolSize;
 use crate::preprocess::Mount;
 use crate::show::DisplayConfig;
+use crate::spec::Precision;
 use crate::toml_file::{Faults, Word};
 use policy::Policy;
 use std::path::PathBuf;
@@ -71,6 +72,8 @@ pub struct Board {
     pub device_tree_models: Vec<String>,
     /// The model: a name under `models/`, or a path to an ONNX file.
     pub model: String,
+    /// In which precision a float network runs, whatever its `model.toml` says.
+    pub precision: Option<Precision>,
     /// Number of threads that run the network.
     pub threads: usize,
     /// Size of the fixed memory pool.

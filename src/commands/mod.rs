@@ -213,6 +213,9 @@ impl BoardArgs {
             Err(missing) if !is_named => until_fetched(missing, chosen_by)?,
             found => found?,
         };
+        if let Some(precision) = board.precision {
+            model.precision = precision;
+        }
         if let Some(resize) = board.mount.resize {
             facts::resize_by_board(&mut model.input, &mut model.facts, resize);
             let stated = model.facts.iter().filter(|f| f.source == Source::Board);

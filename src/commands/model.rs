@@ -2,9 +2,12 @@
 
 use super::print_line;
 use crate::data_roots::DataRoots;
+use crate::decide::softmax;
 use crate::limits;
 use crate::model::{Model, Named, find, verify};
 use crate::network::Network;
+use crate::network::fused::Fused;
+use crate::spec::{OutputKind, Precision};
 use crate::{Cause, Failure};
 use clap::Subcommand;
 use std::path::Path;
@@ -78,7 +81,17 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     if sets.is_empty() {
         return print_line("no test_data_set_N folder beside it, so no scores were compared");
     }
-    let mut network = Network::load(&model, args.threads)?;
+    // Stored scores are of single precision; half precision is compared with it.
+    let single = Model {
+        precision: Precision::Single,
+        ..model.clone()
+    };
+    let mut network = Network::load(&single, args.threads)?;
+    let half = match model.precision {
+        Precision::Half => Some(Network::load(&model, args.threads)?),
+        Precision::Single => None,
+    };
+    let mut half = half.filter(|network| network.fused().is_ok_and(Fused::is_half));
     let (mut wrong, mut other_classes) = (0, 0);
     let why = match args.tolerance {
         Some(_) => String::new(),
@@ -109,6 +122,16 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         let within = compared.largest_difference <= tolerance;
         wrong += usize::from(!same_class || !within);
         other_classes += usize::from(!same_class);
+        if let Some(half) = &mut half {
+            let mut both = [&mut network, half].map(|n| verify::scores(n, &model, set));
+            for scores in both.iter_mut().flatten() {
+                if model.output.kind == OutputKind::Logits {
+                    softmax(scores);
+                }
+            }
+            let [single, half] = both;
+            wrong += usize::from(!half_is_near(&compared.data_set, &single?, &half?)?);
+        }
     }
     if wrong == 0 {
         return Ok(());
@@ -129,6 +152,20 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
             file.display()
         ),
     ))
+}
+
+/// Prints how far probabilities in half precision are from those in single precision; whether that is allowed.
+fn half_is_near(data_set: &str, single: &[f32], half: &[f32]) -> Result<bool, Failure> {
+    let most = verify::HALF_PROBABILITY_TOLERANCE;
+    let difference = verify::largest_difference(half, single);
+    let same_class = verify::best(half) == verify::best(single);
+    let class = if same_class { "equal" } else { "another" };
+    print_line(format_args!(
+        "{data_set}: in half precision the largest difference of a probability from single is {difference} ({most} allowed), \
+         top class {class}"
+    ))?;
+    // NaN never passes.
+    Ok(same_class && difference <= most)
 }
 
 /// The model's definition, if it has one.

@@ -77,6 +77,7 @@ fn thresholds(old: &DecideConfig, new: DecideConfig) -> DecideConfig {
 fn needing_restart(old: &Board, new: &Board) -> Vec<&'static str> {
     let keys = [
         ("model", old.model != new.model),
+        ("precision", old.precision != new.precision),
         ("threads", old.threads != new.threads),
         ("pool_mib", old.pool != new.pool),
         ("camera", old.camera != new.camera),

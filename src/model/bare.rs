@@ -7,7 +7,7 @@ use super::{Model, ModelError, labels as label_file};
 use crate::data_roots::DataRoots;
 use crate::network::Network;
 use crate::network::onnx::inspect::Inspected;
-use crate::spec::{ChannelOrder, Dtype, InputSpec, OutputKind, OutputSpec, Resize};
+use crate::spec::{ChannelOrder, Dtype, InputSpec, OutputKind, OutputSpec, Precision, Resize};
 use std::path::Path;
 
 /// Side of the input if nothing states it.
@@ -35,6 +35,7 @@ impl Model {
                 class_count: labels.len(),
                 label_offset,
             },
+            precision: Precision::Single,
             labels,
         };
         let score_count = match (inspected.score_count, labels) {

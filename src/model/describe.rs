@@ -4,7 +4,7 @@ use super::facts::{self, Fact, Source};
 use super::file::{Definition, INPUT_KEYS, OUTPUT_KEYS};
 use super::{Model, ModelError, find};
 use crate::escaped::Escaped;
-use crate::spec::{InputSpec, OutputSpec};
+use crate::spec::{InputSpec, OutputSpec, Precision};
 use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
@@ -49,6 +49,9 @@ pub fn toml(model: &Model, head: &Head) -> Result<String, ModelError> {
     if let Some((sha256, size_bytes)) = &head.known_by {
         put(&mut text, format_args!("sha256 = {}", facts::text(sha256)));
         put(&mut text, format_args!("size_bytes = {size_bytes}"));
+    }
+    if model.precision == Precision::Half {
+        put(&mut text, format_args!("precision = \"half\""));
     }
     let labels = model.facts.iter().filter(|fact| fact.key == "labels");
     for fact in labels {

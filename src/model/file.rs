@@ -2,8 +2,8 @@
 
 use crate::limits;
 use crate::spec::{
-    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec, RESIZES,
-    Resize,
+    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec,
+    PRECISIONS, Precision, RESIZES, Resize,
 };
 use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub struct Definition {
     pub main: NetworkFile,
     /// Other files of the same model, by the word after `@`.
     pub variants: BTreeMap<String, NetworkFile>,
+    /// In which precision a float network runs.
+    pub precision: Precision,
     /// The label file, relative to the folder of the `model.toml`.
     pub labels: Option<String>,
     /// The input of each of the files.
@@ -80,6 +82,7 @@ impl Definition {
             let description = top.text("description");
             let main = network_file(top);
             let variants = variants(top);
+            let precision = top.word("precision", &PRECISIONS);
             let labels = top.text("labels");
             if labels
                 .as_ref()
@@ -105,6 +108,7 @@ impl Definition {
                     ..main?
                 },
                 variants,
+                precision: precision.unwrap_or(Precision::Single),
                 labels,
                 input,
                 output: output?,

@@ -243,6 +243,7 @@ impl Model {
             file: path,
             input,
             output,
+            precision: named.definition.precision,
             labels: match found {
                 Some(found) => found.value.labels,
                 None => named.labels(labels, roots)?,

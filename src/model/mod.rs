@@ -25,7 +25,7 @@ pub use file::Definition;
 pub use find::{Named, is_path};
 
 use crate::failure::{Cause, Failure};
-use crate::spec::{InputSpec, NetworkSpec, OutputSpec};
+use crate::spec::{InputSpec, NetworkSpec, OutputSpec, Precision};
 use crate::toml_file::Faults;
 use std::path::PathBuf;
 
@@ -132,6 +132,8 @@ pub struct Model {
     pub input: InputSpec,
     /// The output.
     pub output: OutputSpec,
+    /// In which precision it runs if it is a float network.
+    pub precision: Precision,
     /// One label per class, `output.class_count` of them.
     pub labels: Vec<String>,
     /// The source of each of these, in the words of `model.toml`.
@@ -148,6 +150,7 @@ impl From<&Model> for NetworkSpec {
             input: model.input.clone(),
             output: model.output,
             is_size_assumed: model.facts.iter().any(is_guess),
+            precision: model.precision,
         }
     }
 }

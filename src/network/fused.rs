@@ -12,7 +12,7 @@
 pub use super::run::Fused;
 
 use super::error::NotFused;
-use super::graph::Graph;
+use super::graph::{Graph, Op, Weights};
 use super::kernels::{self, Kernels};
 use super::lower::{self, Partial};
 use super::plan::{self, verify};
@@ -28,6 +28,11 @@ pub fn kernels_here() -> Result<(), String> {
         return Err("this CPU has no instruction set that the fast plan has kernels for".into());
     }
     Ok(())
+}
+
+/// Whether this CPU computes in half precision.
+pub fn computes_half() -> bool {
+    kernels::choose().half().is_some()
 }
 
 /// A network that is understood, and owns its weights: the ONNX model it came from was consumed, so that the weights are in
@@ -52,6 +57,26 @@ pub fn fuse(model: ModelProto) -> Result<Fused, NotFused> {
 }
 
 impl Understood {
+    /// The same network with weights and activations of half precision; the error says why there is none.
+    pub fn in_half(self) -> Result<Self, String> {
+        let Self(mut graph) = self;
+        lower::take_together(&mut graph);
+        plan::half::halve(&mut graph)?;
+        Ok(Self(graph))
+    }
+
+    /// Number of its convolutions' weights.
+    pub fn weight_count(&self) -> usize {
+        let weights = self.0.layers.iter().map(|layer| match &layer.op {
+            Op::Conv(conv) => match &conv.weights {
+                Weights::F32 { w, .. } => w.len(),
+                Weights::Q8 { w, .. } => w.len(),
+            },
+            _ => 0,
+        });
+        weights.sum()
+    }
+
     /// The plan for `threads` threads (the caller's one included), with the best kernels of this CPU.
     pub fn plan(self, threads: usize) -> Result<Fused, NotFused> {
         self.plan_with(threads, kernels::choose())

@@ -12,7 +12,7 @@ use super::tract::plan::{Planned, TractPlan};
 use crate::panics::catch_unwind;
 use crate::spec::{
     ChannelOrder, DTYPES, Dtype, Encoder, InputSpec, LAYOUTS, Layout, NetworkSpec, OutputKind,
-    quoted,
+    Precision, quoted,
 };
 use std::panic::AssertUnwindSafe;
 use tract_onnx::pb::ModelProto;
@@ -98,6 +98,9 @@ fn log_why_slow(model: &NetworkSpec, plan: &Plan, why_slow: Option<&WhySlow>) {
         Plan::Any(plan) => plan.islands.as_ref(),
         Plan::Fast(_) => None,
     };
+    if model.precision == Precision::Half {
+        log_single(model, "not all of its layers are known");
+    }
     match islands {
         Some(islands) => log::info!(
             "{}: {} of its multiply-adds run in our own kernels; no fast plan for the whole: {why}",
@@ -201,13 +204,52 @@ fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
     TractPlan::new(planned?).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
-/// The fast plan of a network whose layers are all known; the error says why there is none.
-fn fast_plan(model: &NetworkSpec, proto: ModelProto, threads: usize) -> Result<Fused, String> {
+/// The fast plan of a network whose layers are all known, in the precision that is asked for or else in single precision; the error
+/// says why there is none.
+fn fast_plan(model: &NetworkSpec, mut proto: ModelProto, threads: usize) -> Result<Fused, String> {
+    if model.precision == Precision::Half {
+        if fused::computes_half() {
+            match fast_plan_in(Precision::Half, model, proto, threads) {
+                Ok(fused) => return Ok(fused),
+                Err(why) => log_single(model, &why),
+            }
+            proto = read_again(model).map_err(|e| e.to_string())?;
+        } else {
+            log_single(model, "this CPU does not compute in it");
+        }
+    }
+    fast_plan_in(Precision::Single, model, proto, threads)
+}
+
+/// Logs why a network runs in single precision after all.
+fn log_single(model: &NetworkSpec, why: &str) {
+    let name = &model.name;
+    log::warn!("{name}: half precision was asked for, but {why}: single precision");
+}
+
+fn fast_plan_in(
+    precision: Precision,
+    model: &NetworkSpec,
+    proto: ModelProto,
+    threads: usize,
+) -> Result<Fused, String> {
     // No user's file may crash the program.
-    let fused = catch_unwind(AssertUnwindSafe(|| fused::understand(proto)?.plan(threads)));
-    let fused = fused
-        .map_err(|_| "the fast planner panicked on it".to_owned())?
-        .map_err(|e| e.to_string())?;
+    let fused = catch_unwind(AssertUnwindSafe(|| -> Result<Fused, String> {
+        let understood = fused::understand(proto).map_err(|e| e.to_string())?;
+        if precision == Precision::Single {
+            return understood.plan(threads).map_err(|e| e.to_string());
+        }
+        let understood = understood.in_half()?;
+        let weights = understood.weight_count() * 2;
+        let fused = understood.plan(threads).map_err(|e| e.why)?;
+        let mib = (weights + fused.arena_bytes()).div_ceil(1 << 20);
+        log::info!(
+            "{}: float network in half precision: weights and activations take {mib} MiB",
+            model.name
+        );
+        Ok(fused)
+    }));
+    let fused = fused.map_err(|_| "the fast planner panicked on it".to_owned())??;
     let shape = fused.input_shape().ok_or("it takes no picture")?;
     if (shape.h, shape.w, shape.c)
         != (

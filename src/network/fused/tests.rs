@@ -4,6 +4,7 @@
 mod compare;
 mod coverage;
 mod found;
+mod half;
 pub(crate) mod near;
 mod others;
 pub(crate) mod plainest;

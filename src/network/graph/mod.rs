@@ -58,6 +58,8 @@ pub struct Quant {
 pub enum Kind {
     /// 32-bit float.
     F32,
+    /// 16-bit float; only [`super::plan`] makes layers of it.
+    F16,
     /// One byte per value.
     Q8(Quant),
 }
@@ -67,7 +69,15 @@ impl Kind {
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
+            Self::F16 => 2,
             Self::Q8(_) => 1,
+        }
+    }
+    /// Scale and zero point of bytes.
+    pub fn quant(self) -> Option<Quant> {
+        match self {
+            Self::F32 | Self::F16 => None,
+            Self::Q8(quant) => Some(quant),
         }
     }
 }

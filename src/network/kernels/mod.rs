@@ -5,6 +5,7 @@
 //! geometry  what a kernel is given
 //! aligned   memory for weights and activations
 //! panels    how weights are packed, and how channels and pixels are divided
+//! half      values of half precision, and the loops over them
 //! split     weights with zero points as int8 values
 //! wide      channels with weights beyond an int8
 //! plain     portable loops: the reference for all others, and the fallback
@@ -27,6 +28,7 @@ pub mod aligned;
 mod arm;
 pub mod best;
 pub mod geometry;
+pub mod half;
 pub mod maps;
 pub mod max_pool;
 #[cfg_attr(
@@ -53,6 +55,7 @@ pub use geometry::{
     AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
     RawQ8, Runs, SLACK, Sums,
 };
+pub use half::{ConvF16, DepthwiseF16, Half};
 pub use maps::Map;
 pub use panels::Panels;
 
@@ -187,6 +190,11 @@ pub trait Kernels: Sync + std::fmt::Debug {
         y: *mut u8,
         channels: Range<usize>,
     );
+
+    /// The loops over values of half precision, if this CPU computes with them.
+    fn half(&self) -> Option<&'static dyn Half> {
+        None
+    }
 
     /// `y = a + b`, bytes.
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {

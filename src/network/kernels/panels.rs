@@ -1,7 +1,7 @@
 //! How a convolution's output channels are divided into panels and its pixels into tiles, and how weights are packed for them; shared
 //! by the vector kernels.
 
-use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs};
+use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs, half};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A panel: its first output channel, its vectors of `lanes` channels, and where its packed bytes begin.
@@ -125,26 +125,49 @@ pub fn pack_bytes(
 
 /// Panels of float convolutions: biases, then for each value of the runs a vector of weights, `lanes` channels per vector.
 pub fn float_panels(runs: &Runs, lanes: usize, limit: usize) -> Panels {
+    value_panels(runs, lanes, limit, 4)
+}
+
+/// The same for values of half precision.
+pub fn half_panels(runs: &Runs, lanes: usize, limit: usize) -> Panels {
+    value_panels(runs, lanes, limit, 2)
+}
+
+fn value_panels(runs: &Runs, lanes: usize, limit: usize, bytes: usize) -> Panels {
     let vectors = 1 + runs.offsets.len() * runs.len;
-    Panels::new(runs.n, lanes, limit, vectors * lanes * 4)
+    Panels::new(runs.n, lanes, limit, vectors * lanes * bytes)
 }
 
 /// Packs a float convolution for [`float_panels`].
 pub fn pack_floats(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+    pack_values(panels, runs, raw, f32::to_ne_bytes)
+}
+
+/// Packs a float convolution for [`half_panels`].
+pub fn pack_halves(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
+    pack_values(panels, runs, raw, |x| half::of_f32(x).to_ne_bytes())
+}
+
+fn pack_values<const N: usize>(
+    panels: Panels,
+    runs: &Runs,
+    raw: &RawF32<'_>,
+    of: impl Fn(f32) -> [u8; N],
+) -> Aligned {
     let mut packed = Aligned::zeroed(panels.total_bytes());
     let bytes = packed.bytes_mut();
     let per = runs.offsets.len() * runs.len;
     for panel in panels.within(0..runs.n) {
-        let row_bytes = panel.vectors * panels.lanes * 4;
+        let row_bytes = panel.vectors * panels.lanes * N;
         let channels = panel.first..panel.first + panel.channels;
         let (biases, rest) = bytes[panel.offset..].split_at_mut(row_bytes);
-        for (to, bias) in biases.chunks_exact_mut(4).zip(&raw.bias[channels]) {
-            to.copy_from_slice(&bias.to_ne_bytes());
+        for (to, &bias) in biases.chunks_exact_mut(N).zip(&raw.bias[channels]) {
+            to.copy_from_slice(&of(bias));
         }
         let w = &raw.w[panel.first * per..];
         for (k, to) in rest.chunks_exact_mut(row_bytes).take(per).enumerate() {
-            for (i, to) in to.chunks_exact_mut(4).take(panel.channels).enumerate() {
-                to.copy_from_slice(&w[i * per + k].to_ne_bytes());
+            for (i, to) in to.chunks_exact_mut(N).take(panel.channels).enumerate() {
+                to.copy_from_slice(&of(w[i * per + k]));
             }
         }
     }
@@ -240,15 +263,29 @@ pub unsafe fn pack_matrix(panels: Panels, runs: &Runs, matrix: &Matrix, packed: 
 /// Packs a float depthwise convolution: blocks of `lanes` channels, each with its biases, then the block's weights for each kernel row
 /// and column.
 pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize) -> Aligned {
+    pack_depthwise_values(row, raw, lanes, f32::to_ne_bytes)
+}
+
+/// The same for values of half precision.
+pub fn pack_depthwise_halves(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize) -> Aligned {
+    pack_depthwise_values(row, raw, lanes, |x| half::of_f32(x).to_ne_bytes())
+}
+
+fn pack_depthwise_values<const N: usize>(
+    row: &DepthwiseRow,
+    raw: &RawF32<'_>,
+    lanes: usize,
+    of: impl Fn(f32) -> [u8; N],
+) -> Aligned {
     let per = row.kh * row.kw;
-    let mut packed = Aligned::zeroed(row.c.div_ceil(lanes) * (1 + per) * lanes * 4);
+    let mut packed = Aligned::zeroed(row.c.div_ceil(lanes) * (1 + per) * lanes * N);
     let bytes = packed.bytes_mut();
     for c in 0..row.c {
-        let at = (c / lanes * (1 + per) * lanes + c % lanes) * 4;
-        bytes[at..at + 4].copy_from_slice(&raw.bias[c].to_ne_bytes());
+        let at = (c / lanes * (1 + per) * lanes + c % lanes) * N;
+        bytes[at..at + N].copy_from_slice(&of(raw.bias[c]));
         for k in 0..per {
-            let at = at + (1 + k) * lanes * 4;
-            bytes[at..at + 4].copy_from_slice(&raw.w[c * per + k].to_ne_bytes());
+            let at = at + (1 + k) * lanes * N;
+            bytes[at..at + N].copy_from_slice(&of(raw.w[c * per + k]));
         }
     }
     packed

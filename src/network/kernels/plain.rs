@@ -5,8 +5,8 @@
 
 use super::panels::{Panels, float_panels};
 use super::{
-    Aligned, AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow,
-    Kernels, Pixels, RawF32, RawQ8, Runs,
+    Aligned, AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Half,
+    Kernels, Pixels, RawF32, RawQ8, Runs, half,
 };
 use std::ops::Range;
 
@@ -159,6 +159,10 @@ impl Kernels for Reference {
                 }
             }
         }
+    }
+
+    fn half(&self) -> Option<&'static dyn Half> {
+        Some(&half::Reference)
     }
 
     fn float_panels(&self, runs: &Runs) -> Panels {

@@ -502,3 +502,130 @@ fn functions_of_bytes_are_bit_identical() {
         assert!(kinds.iter().all(|&n| n > 50), "{kinds:?}");
     }
 }
+
+fn halves(random: &mut Rng, len: usize) -> Guarded<u16> {
+    Guarded::new(len + SLACK / 2, |_| half::of_f32(random.f32() * 2.0 - 1.0))
+}
+
+/// Sums of products below 1/2: roundings of the result and of the partial sums.
+fn half_close(got: &[u16], want: &[u16], products: usize, what: &str) {
+    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
+        let (g, w) = (half::to_f32(g), half::to_f32(w));
+        let most = 2f32.powi(-10) * (2.0 + w.abs() + (products as f32).sqrt());
+        assert!((g - w).abs() <= most, "{what}: {i}: {g} {w} {most}");
+    }
+}
+
+fn half_loops() -> impl Iterator<Item = &'static dyn Half> {
+    let best = available().into_iter().find_map(|k| k.half());
+    best.into_iter()
+}
+
+#[test]
+fn half_convolutions_agree() {
+    let mut random = Rng::with_seed(16);
+    for _ in 0..150 {
+        let (shape, pitch) = runs(&mut random, 150, 2);
+        let pixels = random.usize(1..40);
+        let x_pitch = random.usize(1..=pitch);
+        let len = shape.offsets.last().unwrap() / 2 + (pixels - 1) * x_pitch + shape.len;
+        let x = halves(&mut random, len);
+        let per = shape.offsets.len() * shape.len;
+        let w: Vec<f32> = (0..shape.n * per).map(|_| random.f32() - 0.5).collect();
+        let bias: Vec<f32> = (0..shape.n).map(|_| random.f32() - 0.5).collect();
+        let raw = RawF32 { w: &w, bias: &bias };
+        let y_pitch = shape.n + random.usize(..20);
+        let run = |k: &dyn Half| {
+            let conv = ConvF16::new(k, shape.clone(), &raw, (-2.0, 6.0));
+            let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 0x4780u16);
+            let job = Pixels {
+                x: x.as_ptr().cast(),
+                x_pitch: x_pitch * 2,
+                y: y.as_mut_ptr().cast(),
+                y_pitch: y_pitch * 2,
+                count: pixels,
+            };
+            let middle = k.channel_group(shape.n).min(shape.n);
+            // SAFETY: x and y are as long as the geometry says plus SLACK.
+            unsafe {
+                k.conv(&conv, &job, 0..middle);
+                k.conv(&conv, &job, middle..shape.n);
+            }
+            y
+        };
+        let want = run(&half::Reference);
+        for half in half_loops() {
+            let what = format!("{}: {shape:?} x {pixels}", half.name());
+            half_close(&run(half), &want, per, &what);
+        }
+    }
+}
+
+#[test]
+fn half_depthwise_convolutions_agree() {
+    let mut random = Rng::with_seed(17);
+    for _ in 0..200 {
+        let d = row(&mut random);
+        let x = halves(&mut random, d.kh * d.w_in * d.c);
+        let per = d.kh * d.kw;
+        let w: Vec<f32> = (0..d.c * per).map(|_| random.f32() - 0.5).collect();
+        let bias: Vec<f32> = (0..d.c).map(|_| random.f32() - 0.5).collect();
+        let run = |k: &dyn Half| {
+            let conv = DepthwiseF16::new(k, d, &RawF32 { w: &w, bias: &bias }, (-0.5, 6.0));
+            let rows: Vec<*const u8> = (0..d.kh)
+                .map(|r| x[r * d.w_in * d.c..].as_ptr().cast())
+                .collect();
+            let mut y = Guarded::new(d.w_out * d.c, |_| 0x4780u16);
+            let middle = 64.min(d.c);
+            // SAFETY: rows and y are as long as the geometry says plus SLACK.
+            unsafe {
+                k.depthwise(&conv, &rows, y.as_mut_ptr().cast(), 0..middle);
+                k.depthwise(&conv, &rows, y.as_mut_ptr().cast(), middle..d.c);
+            }
+            y
+        };
+        let want = run(&half::Reference);
+        for half in half_loops() {
+            half_close(&run(half), &want, per, &format!("{}: {d:?}", half.name()));
+        }
+    }
+}
+
+#[test]
+fn half_sums_averages_and_conversions_are_bit_identical() {
+    let mut random = Rng::with_seed(18);
+    let numbers = |random: &mut Rng, len| -> Vec<u16> {
+        let number = |_| {
+            let any = random.u16(..);
+            if half::to_f32(any).is_nan() {
+                any & 0xfc00
+            } else {
+                any
+            }
+        };
+        (0..len).map(number).collect()
+    };
+    for _ in 0..300 {
+        let (c, pixels) = (random.usize(1..150), random.usize(1..20));
+        let len = c * pixels;
+        let (a, b) = (numbers(&mut random, len), numbers(&mut random, len));
+        let floats: Vec<f32> = (0..len)
+            .map(|_| (random.f32() - 0.5) * 2f32.powi(random.i32(-30..20)))
+            .collect();
+        let finite: Vec<u16> = (0..len).map(|_| half::of_f32(random.f32() - 0.5)).collect();
+        let clamp = [(f32::NEG_INFINITY, f32::INFINITY), (-1.5, 6.0)][random.usize(..2)];
+        let run = |k: &dyn Half| {
+            let (mut sum, mut product) = (vec![0; len], vec![0; len]);
+            k.add(clamp, &a, &finite, &mut sum);
+            k.mul(clamp, &finite, &b, &mut product);
+            let (mut mean, mut narrow, mut wide) = (vec![0; c], vec![0; len], vec![0.0; len]);
+            k.average(&finite, c, &mut mean);
+            k.narrow(&floats, &mut narrow);
+            k.widen(&a, &mut wide);
+            (sum, product, mean, narrow, wide)
+        };
+        for half in half_loops() {
+            assert_eq!(run(half), run(&half::Reference), "{}", half.name());
+        }
+    }
+}

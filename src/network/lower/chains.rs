@@ -147,7 +147,7 @@ fn into_tables(graph: &mut Graph) {
     let ends = Ends::of(graph);
     let quant = |graph: &Graph, tensor: TensorId| match graph.tensors[tensor.0].kind {
         Kind::Q8(quant) => Some(quant),
-        Kind::F32 => None,
+        Kind::F32 | Kind::F16 => None,
     };
     let (mut any, mut left) = (false, VALUES_MOST);
     for i in 0..graph.layers.len() {

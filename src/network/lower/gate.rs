@@ -4,7 +4,7 @@
 //! For bytes it then becomes one table ([`super::chains`]).
 
 use crate::network::graph::ends::Ends;
-use crate::network::graph::{FREE, Graph, Kind, Op, TensorId, Unary};
+use crate::network::graph::{FREE, Graph, Op, TensorId, Unary};
 
 /// Fuses each such group into one layer.
 pub(crate) fn take_together(graph: &mut Graph) {
@@ -30,10 +30,7 @@ pub(crate) fn take_together(graph: &mut Graph) {
             continue;
         };
         let layer = &graph.layers[function];
-        let inner = match graph.tensors[layer.output.0].kind {
-            Kind::Q8(quant) => Some(quant),
-            Kind::F32 => None,
-        };
+        let inner = graph.tensors[layer.output.0].kind.quant();
         if inner.is_none() && !is_free(clamp) {
             continue;
         }

@@ -339,10 +339,7 @@ impl Lower {
     }
 
     pub(super) fn quant(&self, id: TensorId) -> Option<Quant> {
-        match self.tensors[id.0].kind {
-            Kind::Q8(quant) => Some(quant),
-            Kind::F32 => None,
-        }
+        self.tensors[id.0].kind.quant()
     }
 
     /// Size and view of a computed value.

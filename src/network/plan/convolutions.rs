@@ -67,7 +67,7 @@ impl Planner<'_> {
         let group_channels = shape.c / conv.groups;
         Ok(PlannedConv {
             op,
-            kernel: convs[0].kernels().name(),
+            kernel: convs[0].by(),
             step: move |at: &Places| ConvStep {
                 x: at.of(x),
                 y: at.of(y),
@@ -103,7 +103,7 @@ impl Planner<'_> {
         let window = conv.window;
         Ok(PlannedConv {
             op: "depthwise",
-            kernel: packed.kernels().name(),
+            kernel: packed.by(),
             step: move |at: &Places| DepthwiseStep {
                 x: at.of(x),
                 y: at.of(y),
@@ -234,9 +234,9 @@ impl Planner<'_> {
         let front = expand.as_mut().and_then(|input| input.convs.pop());
         let front = expand.map(|input| input.front).zip(front);
         let kernels = [
-            front.as_ref().map(|(_, conv)| conv.kernels().name()),
-            Some(depthwise.kernels().name()),
-            project.as_ref().map(|conv| conv.kernels().name()),
+            front.as_ref().map(|(_, conv)| conv.by()),
+            Some(depthwise.by()),
+            project.as_ref().map(|conv| conv.by()),
         ];
         let (mid, made) = (mid.shape, made.shape);
         self.step((bands.first(), bands.last()), move |at| {

@@ -20,6 +20,7 @@ impl Planner<'_> {
     ) -> Result<(), String> {
         let signed = self.kernels.signed();
         let io = self.in_out(index);
+        let half = self.half(self.graph.layers[index].output)?;
         let q8 = match (io.from[0], io.from[1], io.to) {
             (Some(a), Some(b), Some(y)) if product => {
                 Some(BinaryQ8::product(a, b, y, clamp, signed))
@@ -39,6 +40,7 @@ impl Planner<'_> {
                 period,
                 product,
                 q8,
+                half,
                 clamp,
             })
         });
@@ -52,6 +54,7 @@ impl Planner<'_> {
         count_pads: bool,
     ) -> Result<(), String> {
         let io = self.in_out(index);
+        let half = self.half(self.graph.layers[index].output)?;
         let q8 = match (io.from[0], io.to) {
             (Some(from), Some(to)) => Some(WindowsQ8 {
                 zero: self.stored_zero(from),
@@ -69,12 +72,19 @@ impl Planner<'_> {
                 window,
                 count_pads,
                 q8,
+                half,
             })
         });
         Ok(())
     }
 
-    pub(super) fn max_pool(&mut self, index: usize, window: Window, zeros: bool) {
+    pub(super) fn max_pool(
+        &mut self,
+        index: usize,
+        window: Window,
+        zeros: bool,
+    ) -> Result<(), String> {
+        let half = self.half(self.graph.layers[index].output)?.is_some();
         let io = self.in_out(index);
         let pad = self.pad_byte(self.graph.layers[index].inputs[0]);
         let pool = MaxPool {
@@ -89,8 +99,10 @@ impl Planner<'_> {
                 x: at.of(io.x[0]),
                 y: at.of(io.y),
                 pool,
+                half,
             })
         });
+        Ok(())
     }
 
     pub(super) fn affine(&mut self, index: usize, a: &[f32], b: &[f32]) {
@@ -122,7 +134,7 @@ impl Planner<'_> {
 
     pub(super) fn pick(&mut self, index: usize, from: &[usize]) {
         let io = self.in_out(index);
-        let elem = bytes_of(&io);
+        let elem = io.elem;
         let runs = runs_of(from, elem);
         self.step_and_row(index, move |at| {
             Work::Pick(Pick {
@@ -141,6 +153,8 @@ impl Planner<'_> {
         if io.from[0].or(io.to).is_some() {
             return Err("a function of bytes that is no table".into());
         }
+        let layer = &self.graph.layers[index];
+        let (from, to) = (self.half(layer.inputs[0])?, self.half(layer.output)?);
         self.step_and_row(index, move |at| {
             Work::Function(Function {
                 x: at.of(io.x[0]),
@@ -148,6 +162,8 @@ impl Planner<'_> {
                 len: io.shape.volume(),
                 f,
                 gate,
+                from,
+                to,
             })
         });
         Ok(())
@@ -189,7 +205,7 @@ impl Planner<'_> {
 
     pub(super) fn concat(&mut self, index: usize) {
         let io = self.in_out(index);
-        let elem = bytes_of(&io);
+        let elem = io.elem;
         self.step_and_row(index, move |at| {
             let parts = io.x.iter().zip(&io.inputs);
             Work::Concat(Concat {
@@ -225,11 +241,6 @@ impl Planner<'_> {
         self.tensor_need[output.0] = Some(need);
         self.constants.push((need, values.to_vec()));
     }
-}
-
-/// Bytes per value of a layer's result.
-fn bytes_of(io: &InOut) -> usize {
-    if io.to.is_some() { 1 } else { 4 }
 }
 
 /// Picked channels as runs of bytes within a pixel: `(start, length)`.

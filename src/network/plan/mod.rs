@@ -6,6 +6,7 @@
 //! arena         how long memory is needed, and its offset
 //! pack          weights of convolutions
 //! convolutions  convolutions, their padding, and blocks of up to three of them over bands of rows
+//! half          a graph of floats as one of half precision
 //! layers        the other layers of convolutional networks
 //! maps          functions of bytes
 //! pictures      LocalResponseNormalization and resized pictures
@@ -19,6 +20,7 @@ mod arena;
 mod convolutions;
 mod dynamic;
 mod groups;
+pub(crate) mod half;
 mod layers;
 mod maps;
 mod pack;
@@ -28,7 +30,7 @@ pub(crate) mod verify;
 
 use super::graph::requantise::Requantise;
 use super::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor, TensorId, Weights};
-use super::kernels::Kernels;
+use super::kernels::{Half, Kernels};
 use super::run::border::Port;
 use super::run::offset::Offset;
 use super::run::steps::{MAX_KERNEL_ROWS, Step, Work};
@@ -82,6 +84,8 @@ struct InOut {
     to: Option<Quant>,
     /// Shape of the result.
     shape: Shape,
+    /// Bytes of a value of the result.
+    elem: usize,
 }
 
 /// Plans a graph and takes its weights out of it.
@@ -160,10 +164,14 @@ impl<'a> Planner<'a> {
     }
 
     fn quant(&self, id: TensorId) -> Option<Quant> {
-        match self.tensor(id).kind {
-            Kind::Q8(quant) => Some(quant),
-            Kind::F32 => None,
-        }
+        self.tensor(id).kind.quant()
+    }
+
+    /// The loops over a tensor's values, if they are of half precision.
+    fn half(&self, id: TensorId) -> Result<Option<&'static dyn Half>, String> {
+        let half = || self.kernels.half().ok_or("no kernels for half precision");
+        let needed = self.tensor(id).kind == Kind::F16;
+        Ok(needed.then(half).transpose()?)
     }
 
     /// Zero point in the range of the stored bytes.
@@ -197,6 +205,7 @@ impl<'a> Planner<'a> {
             from: layer.inputs.iter().map(|&i| self.quant(i)).collect(),
             to: self.quant(layer.output),
             shape: self.tensor(layer.output).shape,
+            elem: self.tensor(layer.output).kind.bytes(),
         }
     }
 
@@ -269,7 +278,7 @@ impl<'a> Planner<'a> {
             Op::Add { clamp } => self.sum(index, *clamp, false)?,
             Op::Mul { clamp } => self.sum(index, *clamp, true)?,
             Op::AveragePool(window, pads) => self.average(index, *window, *pads)?,
-            Op::MaxPool(window, zeros) => self.max_pool(index, *window, *zeros),
+            Op::MaxPool(window, zeros) => self.max_pool(index, *window, *zeros)?,
             Op::Affine { a, b } => self.affine(index, a, b),
             Op::Slopes(slopes) => self.slopes(index, slopes),
             Op::Pick(from) => self.pick(index, from),

@@ -3,7 +3,8 @@
 use super::Planner;
 use crate::network::graph::{Conv, Layer, TensorId, Weights};
 use crate::network::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8, Runs,
+    ConvF16, ConvF32, ConvQ8, DepthwiseF16, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8,
+    Runs, half,
 };
 use crate::network::run::steps::{AnyConv, AnyDepthwise};
 
@@ -79,12 +80,18 @@ impl Planner<'_> {
         let runs = runs_of(conv, input);
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
+        let half = self.half(x)?;
         match self.weights(y)? {
             Weights::F32 { w, bias, .. } => {
                 let raw = RawF32 {
                     w: &w[part.start * per..part.end * per],
                     bias: &bias[part],
                 };
+                if let Some(half) = half {
+                    fits_half(layer, &raw)?;
+                    let packed = ConvF16::new(half, runs, &raw, conv.clamp);
+                    return Ok(AnyConv::F16(packed, half));
+                }
                 let kernels = self.kernels;
                 let packed = ConvF32::new(kernels, runs, &raw, conv.sums_clamp());
                 Ok(AnyConv::F32(packed, kernels))
@@ -125,8 +132,15 @@ impl Planner<'_> {
             w_in: self.tensor(x).shape.w,
             w_out: self.tensor(y).shape.w,
         };
+        let half = self.half(x)?;
         match self.weights(y)? {
             Weights::F32 { w, bias, .. } => {
+                if let Some(half) = half {
+                    let raw = RawF32 { w, bias };
+                    fits_half(layer, &raw)?;
+                    let packed = DepthwiseF16::new(half, row, &raw, conv.clamp);
+                    return Ok(AnyDepthwise::F16(packed, half));
+                }
                 let (kernels, raw) = (self.kernels, RawF32 { w, bias });
                 let packed = DepthwiseF32::new(kernels, row, &raw, conv.sums_clamp());
                 Ok(AnyDepthwise::F32(packed, kernels))
@@ -149,6 +163,15 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// Whether half precision has these weights.
+fn fits_half(layer: &Layer, raw: &RawF32<'_>) -> Result<(), String> {
+    let mut all = raw.w.iter().chain(raw.bias);
+    if all.all(|w| w.abs() <= half::MOST) {
+        return Ok(());
+    }
+    Err(format!("{} has weights beyond {}", layer.name, half::MOST))
 }
 
 /// The contiguous runs of memory under one output pixel of a group.

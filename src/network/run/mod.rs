@@ -139,7 +139,7 @@ impl Fused {
         unsafe {
             match picture.tensor.kind {
                 Kind::F32 => Input::F32(worker.floats_mut(at, len)),
-                Kind::Q8(_) => Input::U8(worker.bytes_mut(at, len)),
+                Kind::Q8(_) | Kind::F16 => Input::U8(worker.bytes_mut(at, len)),
             }
         }
     }
@@ -256,6 +256,12 @@ impl Fused {
     /// milliseconds.
     pub fn best_rate(&self, in_bytes: bool) -> f64 {
         best::multiply_adds_per_second(self.kernels, in_bytes)
+    }
+
+    /// Whether weights and activations are of half precision.
+    pub fn is_half(&self) -> bool {
+        let half = self.kernels.half().map(|half| half.name());
+        self.plan.rows.iter().any(|row| Some(row.kernel) == half)
     }
 
     /// Threads that work on a frame.

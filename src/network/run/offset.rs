@@ -112,6 +112,20 @@ impl Worker {
         unsafe { std::slice::from_raw_parts_mut(self.pointer(at).cast(), len) }
     }
 
+    /// # Safety
+    /// As for [`Worker::bytes`], for `len` values of half precision; `at` is a multiple of 2.
+    pub(super) unsafe fn halves<'a>(&self, at: Offset, len: usize) -> &'a [u16] {
+        // SAFETY: as in `bytes`; aligned, because the arena begins at a multiple of 64.
+        unsafe { std::slice::from_raw_parts(self.pointer(at).cast(), len) }
+    }
+
+    /// # Safety
+    /// As for [`Worker::bytes_mut`], for `len` values of half precision; `at` is a multiple of 2.
+    pub(super) unsafe fn halves_mut<'a>(&self, at: Offset, len: usize) -> &'a mut [u16] {
+        // SAFETY: as in `bytes_mut`; aligned, because the arena begins at a multiple of 64.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer(at).cast(), len) }
+    }
+
     /// This worker's pixels of a layer from `x` to `y`, with `c` floats per pixel in both.
     ///
     /// # Safety

@@ -148,7 +148,7 @@ fn kind(work: &Work) -> String {
     };
     let of_depthwise = |conv: &AnyDepthwise| match conv {
         AnyDepthwise::Q8(..) => "bytes",
-        AnyDepthwise::F32(..) => "floats",
+        AnyDepthwise::F32(..) | AnyDepthwise::F16(..) => "floats",
     };
     let bytes = |is: bool| if is { "bytes" } else { "floats" };
     match work {

@@ -56,13 +56,9 @@ pub fn run(graph: &Graph, picture: &[f32], imports: &[&[f32]]) -> Vec<Values> {
 fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
     let x: Vec<&Values> = layer.inputs.iter().map(|i| &all[i.0]).collect();
     let tensor = |at: usize| &graph.tensors[layer.inputs[at].0];
-    let quant = |kind: Kind| match kind {
-        Kind::Q8(quant) => Some(quant),
-        Kind::F32 => None,
-    };
-    let qx = |at: usize| quant(tensor(at).kind);
+    let qx = |at: usize| tensor(at).kind.quant();
     let out = &graph.tensors[layer.output.0];
-    let (shape, qy) = (out.shape, quant(out.kind));
+    let (shape, qy) = (out.shape, out.kind.quant());
     let each = |f: &dyn Fn(Near) -> Near| -> Values { x[0].iter().map(|&x| f(x)).collect() };
     // With the channel of each value.
     let each_of = |f: &dyn Fn(Near, usize) -> Near| -> Values {

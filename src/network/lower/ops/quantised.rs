@@ -62,7 +62,7 @@ impl Lower {
                             quant.scale, quant.zero, own.scale, own.zero
                         ));
                     }
-                    Kind::F32 => return Err("dequantises floats".into()),
+                    Kind::F32 | Kind::F16 => return Err("dequantises floats".into()),
                 }
                 Ok(Value::Activation(Activation { real: true, ..act }))
             }

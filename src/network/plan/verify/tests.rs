@@ -57,6 +57,30 @@ fn plans_of_all_networks_are_proved() {
     assert_eq!(steps.len(), 25, "a kind of step is in no plan: {steps:?}");
 }
 
+#[test]
+fn steps_in_half_precision_do_what_they_declare() {
+    let mut random = fastrand::Rng::with_seed(21);
+    let kernels = available()
+        .into_iter()
+        .find(|k| k.half().is_some())
+        .unwrap();
+    let mut halved = 0;
+    for (name, mut graph) in all() {
+        if plan::half::halve(&mut graph).is_err() {
+            continue;
+        }
+        halved += 1;
+        for team in [1, 3] {
+            let mut planned = Planned::new(&graph, kernels, team);
+            planned.verify().unwrap();
+            if planned.plan.arena_bytes < 1 << 20 {
+                reality::check(&mut planned, &mut random, &name);
+            }
+        }
+    }
+    assert!(halved > 3, "only {halved} networks run in half precision");
+}
+
 /// Ten thousand layers, half of them long-lived: seconds, however busy the machine is. Comparing all pairs takes minutes. (`cargo
 /// bench --bench kernels -- proof` measures how long every start waits for it.)
 #[test]

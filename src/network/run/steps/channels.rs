@@ -244,6 +244,9 @@ pub(crate) fn pick(
     if all_of(4) {
         return pick_each::<4>(x, x_pixel, runs, y);
     }
+    if all_of(2) {
+        return pick_each::<2>(x, x_pixel, runs, y);
+    }
     if all_of(1) {
         return pick_each::<1>(x, x_pixel, runs, y);
     }

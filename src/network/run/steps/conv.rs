@@ -61,8 +61,7 @@ impl ConvStep {
         } else if self.rows == 1 && self.columns >= team * 24 {
             By::Columns
         } else {
-            let conv = &self.convs[0];
-            By::Channels(conv.kernels().channel_group(conv.n()))
+            By::Channels(self.convs[0].channel_group())
         }
     }
 

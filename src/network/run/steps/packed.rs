@@ -1,8 +1,9 @@
-//! Packed convolutions, int8 or float, with the kernels that packed them.
+//! Packed convolutions, int8 or float of either precision, with the kernels that packed them.
 
 use super::Front;
 use crate::network::kernels::{
-    ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Map, Pixels, Runs,
+    ConvF16, ConvF32, ConvQ8, DepthwiseF16, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Half, Kernels,
+    Map, Pixels, Runs,
 };
 use crate::network::run::offset::Worker;
 use crate::network::run::touch::{Touches, times};
@@ -21,18 +22,29 @@ const TILES: usize = 48;
 pub(crate) enum AnyConv {
     Q8(ConvQ8, &'static dyn Kernels),
     F32(ConvF32, &'static dyn Kernels),
+    F16(ConvF16, &'static dyn Half),
 }
 
 impl AnyConv {
-    pub(crate) fn kernels(&self) -> &'static dyn Kernels {
+    /// The kernels' name.
+    pub(crate) fn by(&self) -> &'static str {
         match self {
-            Self::Q8(_, k) | Self::F32(_, k) => *k,
+            Self::Q8(_, k) | Self::F32(_, k) => k.name(),
+            Self::F16(_, half) => half.name(),
+        }
+    }
+    /// A range of output channels starts at a multiple of this.
+    pub(super) fn channel_group(&self) -> usize {
+        match self {
+            Self::Q8(_, k) | Self::F32(_, k) => k.channel_group(self.n()),
+            Self::F16(_, half) => half.channel_group(self.n()),
         }
     }
     pub(super) fn runs(&self) -> &Runs {
         match self {
             Self::Q8(c, _) => c.runs(),
             Self::F32(c, _) => c.runs(),
+            Self::F16(c, _) => c.runs(),
         }
     }
     pub(super) fn n(&self) -> usize {
@@ -43,6 +55,7 @@ impl AnyConv {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,
+            Self::F16(..) => 2,
         }
     }
     /// Bytes that a pixel's runs span.
@@ -59,7 +72,7 @@ impl AnyConv {
     pub(super) fn scratch_bytes(&self) -> usize {
         match self {
             Self::Q8(c, k) => k.conv_q8_scratch_bytes(c.runs()),
-            Self::F32(..) => 0,
+            Self::F32(..) | Self::F16(..) => 0,
         }
     }
     /// # Safety
@@ -74,6 +87,7 @@ impl AnyConv {
                     None => c.run(*k, pixels, channels, worker.scratch()),
                 },
                 Self::F32(c, k) => k.conv_f32(c, pixels, channels),
+                Self::F16(c, half) => half.conv(c, pixels, channels),
             }
         }
     }
@@ -138,18 +152,22 @@ unsafe fn map_pixels(
 pub(crate) enum AnyDepthwise {
     Q8(DepthwiseQ8, &'static dyn Kernels),
     F32(DepthwiseF32, &'static dyn Kernels),
+    F16(DepthwiseF16, &'static dyn Half),
 }
 
 impl AnyDepthwise {
-    pub(crate) fn kernels(&self) -> &'static dyn Kernels {
+    /// The kernels' name.
+    pub(crate) fn by(&self) -> &'static str {
         match self {
-            Self::Q8(_, k) | Self::F32(_, k) => *k,
+            Self::Q8(_, k) | Self::F32(_, k) => k.name(),
+            Self::F16(_, half) => half.name(),
         }
     }
     pub(super) fn row(&self) -> &DepthwiseRow {
         match self {
             Self::Q8(c, _) => c.row(),
             Self::F32(c, _) => c.row(),
+            Self::F16(c, _) => c.row(),
         }
     }
     /// Bytes of a value.
@@ -157,19 +175,20 @@ impl AnyDepthwise {
         match self {
             Self::Q8(..) => 1,
             Self::F32(..) => 4,
+            Self::F16(..) => 2,
         }
     }
     /// The byte that padding rows are filled with.
     pub(super) fn pad(&self) -> u8 {
         match self {
             Self::Q8(c, _) => c.pad(),
-            Self::F32(..) => 0,
+            Self::F32(..) | Self::F16(..) => 0,
         }
     }
     pub(super) fn scratch_bytes(&self) -> usize {
         match self {
             Self::Q8(c, k) => k.depthwise_q8_scratch_bytes(c.row()),
-            Self::F32(..) => 0,
+            Self::F32(..) | Self::F16(..) => 0,
         }
     }
     /// # Safety
@@ -198,6 +217,7 @@ impl AnyDepthwise {
                     c.run(*k, again, y, channels.clone(), worker.scratch());
                 }
                 Self::F32(c, k) => k.depthwise_f32(c, rows, y, channels.clone()),
+                Self::F16(c, half) => half.depthwise(c, rows, y, channels.clone()),
             }
             if let Self::Q8(c, k) = self
                 && let Some(map) = c.then()

@@ -4,7 +4,7 @@ use super::Task;
 use crate::network::graph::requantise::Requantise;
 use crate::network::graph::{Shape, Window};
 use crate::network::kernels::max_pool::MaxPool;
-use crate::network::kernels::{AverageQ8, Kernels};
+use crate::network::kernels::{AverageQ8, Half, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times, windows_fit};
 use std::ops::Range;
@@ -20,6 +20,8 @@ pub(crate) struct Average {
     /// Whether padding counts, as zeros.
     pub(crate) count_pads: bool,
     pub(crate) q8: Option<WindowsQ8>,
+    /// The loops for half precision, if the tensors are of it; the window is then the whole picture.
+    pub(crate) half: Option<&'static dyn Half>,
 }
 
 /// How int8 sums become int8 averages.
@@ -38,6 +40,8 @@ pub(crate) struct MaxPoolStep {
     pub(crate) x: Offset,
     pub(crate) y: Offset,
     pub(crate) pool: MaxPool,
+    /// Whether floats are of half precision.
+    pub(crate) half: bool,
 }
 
 impl Task for MaxPoolStep {
@@ -51,7 +55,11 @@ impl Task for MaxPoolStep {
     }
 
     fn touches(&self, to: &mut Touches) {
-        let elem = if self.pool.bytes.is_some() { 1 } else { 4 };
+        let elem = match (self.pool.bytes, self.half) {
+            (Some(_), _) => 1,
+            (None, true) => 2,
+            (None, false) => 4,
+        };
         let row = (self.pool.output.w * self.pool.output.c).saturating_mul(elem);
         to.holds(
             windows_fit(&self.pool.window, self.pool.input, self.pool.output),
@@ -76,6 +84,10 @@ impl Task for MaxPoolStep {
                 let x = worker.bytes(self.x, self.pool.input.volume());
                 let y = worker.bytes_mut(self.y + start, len);
                 kernels.max_q8(&self.pool, x, rows, y);
+            } else if self.half {
+                let x = worker.halves(self.x, self.pool.input.volume());
+                let y = worker.halves_mut(self.y + start * 2, len);
+                self.pool.of_halves(x, rows, y);
             } else {
                 let x = worker.floats(self.x, self.pool.input.volume());
                 let y = worker.floats_mut(self.y + start * 4, len);
@@ -89,6 +101,13 @@ impl Task for MaxPoolStep {
 const SUMS: usize = 64;
 
 impl Average {
+    /// Whether the window is the whole picture.
+    fn is_whole(&self) -> bool {
+        self.output.pixels() == 1
+            && !self.window.padded()
+            && (self.window.kh, self.window.kw) == (self.input.h, self.input.w)
+    }
+
     /// Where the pixels of an output pixel's window start in the input, without those outside of the picture.
     fn taps(&self, row: usize, column: usize) -> impl Iterator<Item = usize> {
         let (input, w) = (self.input, self.window);
@@ -169,7 +188,15 @@ impl Task for Average {
     }
 
     fn touches(&self, to: &mut Touches) {
-        let elem = if self.q8.is_some() { 1 } else { 4 };
+        let elem = match (&self.q8, self.half) {
+            (Some(_), _) => 1,
+            (None, Some(_)) => 2,
+            (None, None) => 4,
+        };
+        to.holds(
+            self.half.is_none() || self.is_whole(),
+            "it has windows of half precision",
+        );
         let row = (self.output.w * self.output.c).saturating_mul(elem);
         to.holds(
             windows_fit(&self.window, self.input, self.output),
@@ -185,16 +212,14 @@ impl Task for Average {
         let rows = worker.share(output.h, 1);
         let row = output.w * output.c;
         let (start, len) = (rows.start * row, rows.len() * row);
-        let whole = output.pixels() == 1
-            && !self.window.padded()
-            && (self.window.kh, self.window.kw) == (input.h, input.w);
+        let whole = self.is_whole();
         if rows.is_empty() {
             return;
         }
         // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
         unsafe {
-            match &self.q8 {
-                Some(q8) => {
+            match (&self.q8, self.half) {
+                (Some(q8), _) => {
                     let x = worker.bytes(self.x, input.volume());
                     let y = worker.bytes_mut(self.y + start, len);
                     if whole {
@@ -209,7 +234,12 @@ impl Task for Average {
                         self.of_bytes(q8, kernels.signed(), x, rows, y);
                     }
                 }
-                None => {
+                (None, Some(half)) => {
+                    let x = worker.halves(self.x, input.volume());
+                    let y = worker.halves_mut(self.y + start * 2, len);
+                    half.average(x, input.c, y);
+                }
+                (None, None) => {
                     let x = worker.floats(self.x, input.volume());
                     let y = worker.floats_mut(self.y + start * 4, len);
                     if whole {

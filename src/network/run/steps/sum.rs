@@ -1,7 +1,7 @@
 //! Sums and products of two tensors.
 
 use super::Task;
-use crate::network::kernels::{BinaryQ8, Kernels};
+use crate::network::kernels::{BinaryQ8, Half, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
@@ -15,6 +15,8 @@ pub(crate) struct Sum {
     pub(crate) period: usize,
     pub(crate) product: bool,
     pub(crate) q8: Option<BinaryQ8>,
+    /// The loops for half precision, if the tensors are of it.
+    pub(crate) half: Option<&'static dyn Half>,
     pub(crate) clamp: (f32, f32),
 }
 
@@ -36,7 +38,11 @@ impl Task for Sum {
     }
 
     fn touches(&self, to: &mut Touches) {
-        let elem = if self.q8.is_some() { 1 } else { 4 };
+        let elem = match (&self.q8, self.half) {
+            (Some(_), _) => 1,
+            (None, Some(_)) => 2,
+            (None, None) => 4,
+        };
         to.reads(Whose::Input(0), self.a, times(self.len, elem), elem);
         to.reads(Whose::Input(1), self.b, times(self.period, elem), elem);
         if self.whole() {
@@ -69,6 +75,17 @@ impl Task for Sum {
                         kernels.mul_q8(q, a, b, y);
                     } else {
                         kernels.add_q8(q, a, b, y);
+                    }
+                }
+            } else if let Some(half) = self.half {
+                let a = worker.halves(self.a + part.start * 2, part.len());
+                let b = worker.halves(self.b + b_at * 2, b_len);
+                let y = worker.halves_mut(self.y + part.start * 2, part.len());
+                for (a, y) in a.chunks(b_len.max(1)).zip(y.chunks_mut(b_len.max(1))) {
+                    if self.product {
+                        half.mul(self.clamp, a, b, y);
+                    } else {
+                        half.add(self.clamp, a, b, y);
                     }
                 }
             } else {

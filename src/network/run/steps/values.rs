@@ -3,11 +3,12 @@
 use super::Task;
 use crate::network::graph::requantise::quantise;
 use crate::network::graph::{Quant, Unary};
-use crate::network::kernels::Kernels;
+use crate::network::kernels::half::AT_ONCE;
+use crate::network::kernels::{Half, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
 
-/// A function of floats.
+/// A function of floats of either precision, computed in single precision.
 #[derive(Debug)]
 pub(crate) struct Function {
     pub(crate) x: Offset,
@@ -16,6 +17,10 @@ pub(crate) struct Function {
     pub(crate) f: Unary,
     /// Computes `x * f(x)` instead of `f(x)`.
     pub(crate) gate: bool,
+    /// The loops for half precision, if the input is of it.
+    pub(crate) from: Option<&'static dyn Half>,
+    /// The same for the result.
+    pub(crate) to: Option<&'static dyn Half>,
 }
 
 /// Floats to bytes.
@@ -38,6 +43,16 @@ pub(crate) struct Dequantise {
     pub(crate) table: Box<[f32; 256]>,
 }
 
+impl Function {
+    fn of(&self, kernels: &dyn Kernels, x: &[f32], y: &mut [f32]) {
+        if self.f == Unary::NONE && !self.gate {
+            y.copy_from_slice(x);
+        } else {
+            kernels.unary_f32(self.f, self.gate, x, y);
+        }
+    }
+}
+
 impl Task for Function {
     fn name(&self) -> &'static str {
         "function"
@@ -49,20 +64,54 @@ impl Task for Function {
     }
 
     fn touches(&self, to: &mut Touches) {
-        to.reads(Whose::Input(0), self.x, times(self.len, 4), 4);
-        to.fills_output(self.y, (self.len, 64), 4, 4);
+        let elem = |half: Option<_>| if half.is_some() { 2 } else { 4 };
+        let (from, made) = (elem(self.from), elem(self.to));
+        to.reads(Whose::Input(0), self.x, times(self.len, from), from);
+        to.fills_output(self.y, (self.len, 64), made, made);
     }
 
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
         let part = worker.share(self.len, 64);
+        let (start, len) = (part.start, part.len());
         // SAFETY: what `touches` declares of this worker: inside, aligned and apart by the verifier.
-        let (x, y) = unsafe {
-            (
-                worker.floats(self.x + part.start * 4, part.len()),
-                worker.floats_mut(self.y + part.start * 4, part.len()),
-            )
-        };
-        kernels.unary_f32(self.f, self.gate, x, y);
+        unsafe {
+            match (self.from, self.to) {
+                (None, None) => {
+                    let x = worker.floats(self.x + start * 4, len);
+                    let y = worker.floats_mut(self.y + start * 4, len);
+                    kernels.unary_f32(self.f, self.gate, x, y);
+                }
+                (None, Some(to)) => {
+                    let x = worker.floats(self.x + start * 4, len);
+                    let y = worker.halves_mut(self.y + start * 2, len);
+                    for (x, y) in x.chunks(AT_ONCE).zip(y.chunks_mut(AT_ONCE)) {
+                        let made = &mut [0.0; AT_ONCE][..x.len()];
+                        self.of(kernels, x, made);
+                        to.narrow(made, y);
+                    }
+                }
+                (Some(from), None) => {
+                    let x = worker.halves(self.x + start * 2, len);
+                    let y = worker.floats_mut(self.y + start * 4, len);
+                    for (x, y) in x.chunks(AT_ONCE).zip(y.chunks_mut(AT_ONCE)) {
+                        let wide = &mut [0.0; AT_ONCE][..x.len()];
+                        from.widen(x, wide);
+                        self.of(kernels, wide, y);
+                    }
+                }
+                (Some(from), Some(to)) => {
+                    let x = worker.halves(self.x + start * 2, len);
+                    let y = worker.halves_mut(self.y + start * 2, len);
+                    for (x, y) in x.chunks(AT_ONCE).zip(y.chunks_mut(AT_ONCE)) {
+                        let wide = &mut [0.0; AT_ONCE][..x.len()];
+                        let made = &mut [0.0; AT_ONCE][..x.len()];
+                        from.widen(x, wide);
+                        self.of(kernels, wide, made);
+                        to.narrow(made, y);
+                    }
+                }
+            }
+        }
     }
 }
 

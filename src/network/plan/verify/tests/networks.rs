@@ -111,7 +111,7 @@ impl Maker {
     /// The element type of a result: floats from floats, bytes with another scale from bytes.
     fn like(&mut self, kind: Kind) -> Kind {
         match kind {
-            Kind::F32 => Kind::F32,
+            Kind::F32 | Kind::F16 => kind,
             Kind::Q8(_) => self.quant(),
         }
     }
@@ -163,7 +163,7 @@ impl Maker {
     ) -> TensorId {
         let count = cout * window.kh * window.kw * (input.c / groups);
         let weights = match kind {
-            Kind::F32 => Weights::F32 {
+            Kind::F32 | Kind::F16 => Weights::F32 {
                 w: Rc::new(self.floats(count)),
                 steps: Vec::new(),
                 bias: self.floats(cout),
@@ -305,10 +305,7 @@ impl Maker {
                 self.layer(Op::Unary(f), &[x], input, to)
             }
             7 => {
-                let inner = match self.like(kind) {
-                    Kind::F32 => None,
-                    Kind::Q8(quant) => Some(quant),
-                };
+                let inner = self.like(kind).quant();
                 let f = Unary::Sigmoid;
                 let clamp = FREE;
                 self.layer(Op::Gate { f, inner, clamp }, &[x], input, to)

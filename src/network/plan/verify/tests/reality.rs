@@ -1,6 +1,7 @@
 //! Tests that steps do what they declare: each runs on memory full of canaries.
 
 use super::*;
+use crate::network::kernels::half;
 use crate::network::run::arena;
 use crate::network::run::offset::Worker;
 use fastrand::Rng;
@@ -77,6 +78,11 @@ fn put(arena: &mut Aligned, at: Offset, tensor: &crate::network::graph::Tensor, 
     let bytes = &mut arena.bytes_mut()[at.byte()..][..tensor.bytes()];
     match tensor.kind {
         Kind::Q8(_) => bytes.fill_with(|| random.u8(..)),
+        Kind::F16 => {
+            for value in bytes.as_chunks_mut().0 {
+                *value = half::of_f32(random.f32() * 4.0 - 2.0).to_ne_bytes();
+            }
+        }
         Kind::F32 => {
             for value in bytes.as_chunks_mut().0 {
                 *value = (random.f32() * 4.0 - 2.0).to_ne_bytes();

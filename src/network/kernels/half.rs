@@ -1,0 +1,307 @@
+//! Values of half precision (IEEE 754 binary16, stored as `u16`), and the loops over them.
+//!
+//! Weights and activations have 16 bits, 11 of them significant. A convolution may round sums of some hundred products to half
+//! precision; it adds those sums in single precision, and rounds the result once more.
+
+use super::panels::{Panels, half_panels, pack_depthwise_halves, pack_halves};
+use super::{Aligned, DepthwiseRow, Pixels, RawF32, Runs, plain};
+use std::ops::Range;
+
+/// The largest finite number.
+pub const MOST: f32 = 65504.0;
+
+/// Values that are converted at once, for what is computed in single precision.
+pub const AT_ONCE: usize = 64;
+
+/// The number with these bits.
+pub fn to_f32(h: u16) -> f32 {
+    /// 2^112, the ratio of the two formats' smallest normal numbers.
+    const RATIO: f32 = f32::from_bits(0x7780_0000);
+    let sign = u32::from(h & 0x8000) << 16;
+    let bits = u32::from(h & 0x7fff) << 13;
+    let size = if h & 0x7c00 == 0x7c00 {
+        f32::from_bits(bits | 0x7f80_0000)
+    } else {
+        // Exact, for subnormal numbers too.
+        f32::from_bits(bits) * RATIO
+    };
+    f32::from_bits(size.to_bits() | sign)
+}
+
+/// The nearest number, of two the even one; infinity from 65520.
+pub fn of_f32(x: f32) -> u16 {
+    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
+    let bits = x.to_bits() & 0x7fff_ffff;
+    let size = if bits > 0x7f80_0000 {
+        0x7e00
+    } else if bits >= 0x477f_f000 {
+        0x7c00
+    } else if bits < 0x3880_0000 {
+        // Below 2^-14. Floats from 0.5 have steps of 2^-24, as have these numbers.
+        (f32::from_bits(bits) + 0.5).to_bits() - 0x3f00_0000
+    } else {
+        (bits - 0x3800_0000 + 0xfff + (bits >> 13 & 1)) >> 13
+    };
+    sign | size as u16
+}
+
+/// The loops of one instruction set. The contract of the `unsafe` methods is that of [`super::Kernels`], for values of two bytes at
+/// multiples of two.
+pub trait Half: Sync + std::fmt::Debug {
+    /// Its name in listings.
+    fn name(&self) -> &'static str;
+    /// How weights are packed.
+    fn panels(&self, runs: &Runs) -> Panels;
+    /// A range of output channels must start at a multiple of this.
+    fn channel_group(&self, n: usize) -> usize;
+    /// Computes output channels `channels` of `pixels`.
+    ///
+    /// # Safety
+    /// The contract of [`super::Kernels`]: reads, writes, channels, packed, apart, aligned.
+    unsafe fn conv(&self, conv: &ConvF16, pixels: &Pixels, channels: Range<usize>);
+    /// Channels of a depthwise convolution that are packed together.
+    fn depthwise_lanes(&self) -> usize;
+    /// Computes channels `channels` of one output row from `kh` input rows.
+    ///
+    /// # Safety
+    /// The contract of [`super::Kernels`]: reads, writes, channels, packed, apart, aligned.
+    unsafe fn depthwise(
+        &self,
+        conv: &DepthwiseF16,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    );
+    /// To single precision.
+    fn widen(&self, x: &[u16], y: &mut [f32]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = to_f32(x);
+        }
+    }
+    /// From single precision.
+    fn narrow(&self, x: &[f32], y: &mut [u16]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = of_f32(x);
+        }
+    }
+    /// `y = limit(a + b)`.
+    fn add(&self, clamp: (f32, f32), a: &[u16], b: &[u16], y: &mut [u16]) {
+        self.in_single(a, b, y, &|a, b, y| plain::add_f32(clamp, a, b, y));
+    }
+    /// `y = limit(a * b)`.
+    fn mul(&self, clamp: (f32, f32), a: &[u16], b: &[u16], y: &mut [u16]) {
+        self.in_single(a, b, y, &|a, b, y| plain::mul_f32(clamp, a, b, y));
+    }
+    /// `y = f(a, b)`, computed in single precision.
+    fn in_single(
+        &self,
+        a: &[u16],
+        b: &[u16],
+        y: &mut [u16],
+        f: &dyn Fn(&[f32], &[f32], &mut [f32]),
+    ) {
+        let operands = a.chunks(AT_ONCE).zip(b.chunks(AT_ONCE));
+        for ((a, b), y) in operands.zip(y.chunks_mut(AT_ONCE)) {
+            let mut wide = [[0.0; AT_ONCE]; 3];
+            let [wide_a, wide_b, wide_y] = &mut wide;
+            self.widen(a, wide_a);
+            self.widen(b, wide_b);
+            f(
+                &wide_a[..a.len()],
+                &wide_b[..a.len()],
+                &mut wide_y[..a.len()],
+            );
+            self.narrow(wide_y, y);
+        }
+    }
+    /// Average over all pixels of `c` channels, summed in single precision.
+    fn average(&self, x: &[u16], c: usize, y: &mut [u16]) {
+        let pixels = (x.len() / c) as f32;
+        for (block, y) in y.chunks_mut(AT_ONCE).enumerate() {
+            let (mut sums, mut wide) = ([0f32; AT_ONCE], [0f32; AT_ONCE]);
+            for pixel in x.chunks_exact(c) {
+                self.widen(&pixel[block * AT_ONCE..][..y.len()], &mut wide);
+                for (sum, x) in sums.iter_mut().zip(&wide) {
+                    *sum += x;
+                }
+            }
+            self.narrow(&sums.map(|sum| sum / pixels), y);
+        }
+    }
+}
+
+/// A packed convolution. Weights and geometry always match, as for [`super::ConvQ8`].
+#[derive(Debug, Clone)]
+pub struct ConvF16 {
+    /// Geometry.
+    pub(super) runs: Runs,
+    /// Weights and bias, see [`half_panels`].
+    pub(super) packed: Aligned,
+    /// Limits of the output.
+    pub(super) clamp: (f32, f32),
+}
+
+impl ConvF16 {
+    /// Packs weights for the same loops.
+    pub fn new(half: &dyn Half, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        Self {
+            packed: pack_halves(half.panels(&runs), &runs, raw),
+            runs,
+            clamp,
+        }
+    }
+    /// Geometry.
+    pub fn runs(&self) -> &Runs {
+        &self.runs
+    }
+}
+
+/// A packed depthwise convolution. Weights and geometry always match, as for [`super::ConvQ8`].
+#[derive(Debug, Clone)]
+pub struct DepthwiseF16 {
+    /// Geometry.
+    pub(super) row: DepthwiseRow,
+    /// Weights and bias, see [`pack_depthwise_halves`].
+    pub(super) packed: Aligned,
+    /// Limits of the output.
+    pub(super) clamp: (f32, f32),
+}
+
+impl DepthwiseF16 {
+    /// Packs weights for the same loops.
+    pub fn new(half: &dyn Half, row: DepthwiseRow, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        Self {
+            packed: pack_depthwise_halves(&row, raw, half.depthwise_lanes()),
+            row,
+            clamp,
+        }
+    }
+    /// Geometry.
+    pub fn row(&self) -> &DepthwiseRow {
+        &self.row
+    }
+}
+
+/// Plain Rust, written from the definitions: the reference for the others.
+#[derive(Debug)]
+pub struct Reference;
+
+impl Half for Reference {
+    fn name(&self) -> &'static str {
+        "reference-half"
+    }
+
+    fn panels(&self, runs: &Runs) -> Panels {
+        half_panels(runs, runs.n.max(1), 1)
+    }
+
+    fn channel_group(&self, _: usize) -> usize {
+        1
+    }
+
+    unsafe fn conv(&self, conv: &ConvF16, p: &Pixels, channels: Range<usize>) {
+        let Runs { offsets, len, n } = &conv.runs;
+        // SAFETY: the layout is that of `pack_halves`; contract (reads, writes).
+        unsafe {
+            let packed = conv.packed.as_ptr().cast::<u16>();
+            let values = std::slice::from_raw_parts(packed, n * (1 + offsets.len() * len));
+            for i in 0..p.count {
+                let x = p.x.add(i * p.x_pitch);
+                for o in channels.clone() {
+                    let mut sum = to_f32(values[o]);
+                    for (r, &offset) in offsets.iter().enumerate() {
+                        let run = std::slice::from_raw_parts(x.add(offset).cast::<u16>(), *len);
+                        for (i, &x) in run.iter().enumerate() {
+                            sum += to_f32(x) * to_f32(values[(1 + r * len + i) * n + o]);
+                        }
+                    }
+                    let y = p.y.add(i * p.y_pitch).cast::<u16>();
+                    *y.add(o) = of_f32(sum.max(conv.clamp.0).min(conv.clamp.1));
+                }
+            }
+        }
+    }
+
+    fn depthwise_lanes(&self) -> usize {
+        1
+    }
+
+    unsafe fn depthwise(
+        &self,
+        conv: &DepthwiseF16,
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) {
+        let d = &conv.row;
+        let per = d.kh * d.kw;
+        // SAFETY: the layout is that of `pack_depthwise_halves`; contract (reads, writes).
+        unsafe {
+            let packed = conv.packed.as_ptr().cast::<u16>();
+            let y = y.cast::<u16>();
+            for ox in 0..d.w_out {
+                for c in channels.clone() {
+                    let w = std::slice::from_raw_parts(packed.add(c * (1 + per)), 1 + per);
+                    let mut sum = to_f32(w[0]);
+                    for (ky, row) in rows.iter().enumerate() {
+                        for kx in 0..d.kw {
+                            let ix = (ox * d.stride + kx * d.dilation).wrapping_sub(d.left);
+                            if ix < d.w_in {
+                                let x = *row.cast::<u16>().add(ix * d.c + c);
+                                sum += to_f32(x) * to_f32(w[1 + ky * d.kw + kx]);
+                            }
+                        }
+                    }
+                    *y.add(ox * d.c + c) = of_f32(sum.max(conv.clamp.0).min(conv.clamp.1));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_comes_back_and_others_become_the_nearest() {
+        for bits in 0..=u16::MAX {
+            let number = to_f32(bits);
+            if number.is_nan() {
+                assert_eq!(of_f32(number) & 0x7fff, 0x7e00);
+                continue;
+            }
+            assert_eq!(of_f32(number), bits);
+            let next = to_f32(bits.wrapping_add(1));
+            if bits & 0x7fff >= 0x7bff || next.is_nan() {
+                continue;
+            }
+            // Exactly between two numbers the even one is taken.
+            let middle = (number + next) / 2.0;
+            let even = bits + (bits & 1);
+            assert_eq!(of_f32(middle), even, "{middle}");
+            let towards = |to: f32| {
+                f32::from_bits(if to.abs() > middle.abs() {
+                    middle.to_bits() + 1
+                } else {
+                    middle.to_bits() - 1
+                })
+            };
+            assert_eq!(of_f32(towards(next)), bits + 1);
+            assert_eq!(of_f32(towards(number)), bits);
+        }
+        assert_eq!(
+            (to_f32(0x3c00), to_f32(0xc000), to_f32(0x7bff)),
+            (1.0, -2.0, MOST)
+        );
+        assert_eq!(
+            (to_f32(0x0001), to_f32(0x3555)),
+            (5.960_464_5e-8, 0.333_251_95)
+        );
+        assert_eq!(
+            (of_f32(65519.9), of_f32(65520.0), of_f32(-1e30)),
+            (0x7bff, 0x7c00, 0xfc00)
+        );
+        assert_eq!((of_f32(0.0), of_f32(-0.0), of_f32(1e-30)), (0, 0x8000, 0));
+    }
+}
