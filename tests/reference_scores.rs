@@ -6,7 +6,7 @@ mod common;
 use common::{PHOTOS, argmax, read_f32, say_skipped, shared};
 use eyelet::model::Model;
 use eyelet::network::Network;
-use eyelet::spec::{Dtype, InputSpec, Layout, OutputKind, OutputSpec};
+use eyelet::spec::{Dtype, InputSpec, Layout, OutputKind, OutputSpec, Precision};
 use std::path::Path;
 
 fn mobilenet(file: &Path) -> Model {
@@ -19,6 +19,7 @@ fn mobilenet(file: &Path) -> Model {
             class_count: 1000,
             label_offset: 0,
         },
+        precision: Precision::Single,
         labels: (0..1000).map(|n| format!("class {n}")).collect(),
         facts: Vec::new(),
     }

@@ -93,6 +93,7 @@ pub trait Half: Sync + std::fmt::Debug {
         self.in_single(a, b, y, &|a, b, y| plain::mul_f32(clamp, a, b, y));
     }
     /// `y = f(a, b)`, computed in single precision.
+    #[allow(clippy::type_complexity, reason = "a function of two operands")]
     fn in_single(
         &self,
         a: &[u16],

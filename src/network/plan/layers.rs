@@ -1,6 +1,6 @@
 //! Planning the layers of convolutional networks that are not convolutions.
 
-use super::{InOut, Planner};
+use super::Planner;
 use crate::network::graph::requantise::dequantise;
 use crate::network::graph::{FREE, Unary, Window};
 use crate::network::kernels::BinaryQ8;

@@ -111,10 +111,11 @@ impl<'a> Header<'a> {
                     header.restart_interval = u16::from_be_bytes([high, low]).into();
                 }
                 // Adobe's segment says whether the colours are transformed.
-                0xee if matches!(segment, [b'A', b'd', b'o', b'b', b'e', ..]) => {
-                    if segment.get(11) == Some(&0) && header.component_count != 1 {
-                        return Err(MjpegError::Kind("its colours are not Y, Cb, Cr"));
-                    }
+                0xee if segment.starts_with(b"Adobe")
+                    && segment.get(11) == Some(&0)
+                    && header.component_count != 1 =>
+                {
+                    return Err(MjpegError::Kind("its colours are not Y, Cb, Cr"));
                 }
                 _ => {}
             }
@@ -155,7 +156,7 @@ impl<'a> Header<'a> {
                 self.components[i].pitch = (1, 1);
             } else {
                 let pitch = |most: u8, own: u8| match (own, most) {
-                    (1..=4, ..=4) if most % own == 0 && most != 3 => Some(u32::from(most / own)),
+                    (1..=4, ..=4) if most.is_multiple_of(own) && most != 3 => Some(u32::from(most / own)),
                     _ => None,
                 };
                 let pitch = pitch(most.0, sampling.0).zip(pitch(most.1, sampling.1));
