@@ -10,6 +10,7 @@ mod neon_end;
 mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_lanes;
+mod neon_look_up;
 mod neon_q8;
 mod neon_q8_steps;
 
