@@ -137,7 +137,9 @@ impl Measured<'_> {
     fn step(&self, at: usize, time: &StepTime) -> Step {
         let own = || self.rows.iter().filter(move |row| row.step == at);
         // A copy with padding makes no result of its own, and goes before the step that does.
-        let last = own().next_back().or(self.rows.iter().find(|row| row.step > at));
+        let last = own()
+            .next_back()
+            .or(self.rows.iter().find(|row| row.step > at));
         let word = last.map_or("", |row| if in_bytes(row) { "bytes" } else { "floats" });
         let best = self.best.iter().find(|(of, _)| *of == word);
         let multiply_adds = own().map(|row| row.multiply_adds).sum();

@@ -176,21 +176,23 @@ fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_coun
     }
 }
 
-/// Only the classifier is float: a single byte that differs by one moves a score by more than the tolerance.
+/// A single byte that differs by one moves a score by more than the tolerance, which is for float classifiers.
 #[test]
 fn chains_between_bytes_are_onnx_runtimes_with_every_kernel_and_thread_count() {
     let pictures = floats_of(&fixture("nchw.input.f32"));
-    let model = onnx(&fixture("qop-chains.onnx"));
-    let scores = floats_of(&fixture("qop-chains.output.f32"));
-    for kernels in kernels::available() {
-        for threads in [1, 3] {
-            let understood = understand(model.clone()).unwrap();
-            let mut net = understood.plan_with(threads, kernels).unwrap();
-            let runs = pictures.chunks_exact(3 * 32 * 32).zip(scores.chunks(10));
-            for (picture, scores) in runs {
-                assert!(net.set_f32(picture, Layout::Nchw));
-                let difference = largest_difference(net.run(), scores);
-                assert!(difference < 2e-5, "{}: {difference}", kernels.name());
+    for name in ["qop-chains", "qdq-chains", "qdq-norms"] {
+        let model = onnx(&fixture(&format!("{name}.onnx")));
+        let scores = floats_of(&fixture(&format!("{name}.output.f32")));
+        for kernels in kernels::available() {
+            for threads in [1, 3] {
+                let understood = understand(model.clone()).unwrap();
+                let mut net = understood.plan_with(threads, kernels).unwrap();
+                let runs = pictures.chunks_exact(3 * 32 * 32).zip(scores.chunks(10));
+                for (picture, scores) in runs {
+                    assert!(net.set_f32(picture, Layout::Nchw));
+                    let difference = largest_difference(net.run(), scores);
+                    assert!(difference < 2e-5, "{name} {}: {difference}", kernels.name());
+                }
             }
         }
     }

@@ -117,10 +117,23 @@ impl Map {
     /// Puts these channels of some pixels, which `y` holds one after the other, through their functions.
     #[inline(always)]
     pub fn run<const SIGNED: bool>(&self, channels: Range<usize>, y: &mut [u8]) {
+        self.run_with::<SIGNED>(channels, y, |table, y| {
+            y.iter_mut().for_each(|y| *y = table[usize::from(*y)]);
+        });
+    }
+
+    /// The same, with an instruction set's own loop for one table of all channels.
+    #[inline(always)]
+    pub(super) fn run_with<const SIGNED: bool>(
+        &self,
+        channels: Range<usize>,
+        y: &mut [u8],
+        look_up: impl Fn(&Table, &mut [u8]),
+    ) {
         match &self.of {
             Of::Lines(lines) => lines.run::<SIGNED>(self.channels, channels, y),
             Of::Tables(tables) => match &tables[..] {
-                [table] => y.iter_mut().for_each(|y| *y = table[usize::from(*y)]),
+                [table] => look_up(table, y),
                 tables => {
                     for pixel in y.chunks_exact_mut(channels.len()) {
                         for (y, table) in pixel.iter_mut().zip(&tables[channels.clone()]) {

@@ -156,7 +156,9 @@ impl<'a> Header<'a> {
                 self.components[i].pitch = (1, 1);
             } else {
                 let pitch = |most: u8, own: u8| match (own, most) {
-                    (1..=4, ..=4) if most.is_multiple_of(own) && most != 3 => Some(u32::from(most / own)),
+                    (1..=4, ..=4) if most.is_multiple_of(own) && most != 3 => {
+                        Some(u32::from(most / own))
+                    }
                     _ => None,
                 };
                 let pitch = pitch(most.0, sampling.0).zip(pitch(most.1, sampling.1));

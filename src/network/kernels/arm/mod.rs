@@ -18,6 +18,7 @@ mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_f32_three;
 mod neon_f32_tile;
+mod neon_look_up;
 mod neon_q8;
 mod neon_q8_tiles;
 

@@ -1,11 +1,13 @@
 //! What all kernel sets for 64-bit ARM share. They differ in their int8 convolutions ([`ByteLoops`]); floats are in
 //! [`super::neon_f32`]. Bytes are stored signed.
 
-use super::{neon_depthwise, neon_end, neon_f16, neon_f32, neon_f32_depthwise, neon_q8};
+use super::{
+    neon_depthwise, neon_end, neon_f16, neon_f32, neon_f32_depthwise, neon_look_up, neon_q8,
+};
 use crate::network::kernels::panels::Panels;
 use crate::network::kernels::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Half, Kernels,
-    Pixels, RawF32, RawQ8, Runs,
+    Map, Pixels, RawF32, RawQ8, Runs,
 };
 use std::fmt::Debug;
 use std::ops::Range;
@@ -157,6 +159,13 @@ impl<B: ByteLoops> Kernels for Neon<B> {
     fn add_q8(&self, add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
         // SAFETY: every aarch64 CPU has NEON.
         unsafe { neon_end::add_q8(add, a, b, y) }
+    }
+
+    fn map_q8(&self, map: &Map, channels: Range<usize>, y: &mut [u8]) {
+        map.run_with::<true>(channels, y, |table, y| {
+            // SAFETY: every aarch64 CPU has NEON.
+            unsafe { neon_look_up::look_up(table, y) }
+        });
     }
 }
 
