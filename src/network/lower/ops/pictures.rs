@@ -104,7 +104,7 @@ impl Lower {
             } else {
                 ((from * value).floor(), value)
             };
-            if !((1.0..=1e6).contains(&size) && scale.is_finite()) {
+            if !(1.0..=1e6).contains(&size) || !scale.is_finite() {
                 return Err(format!("resizes {from} to {size}"));
             }
             all[axis] = Along {
