@@ -11,7 +11,7 @@
 
 use super::neon_q8_tiles;
 use super::neon_q8_tiles::{AHEAD, DOUBLE, Limits, PIXELS, QUAD, SINGLE, Tiles};
-use crate::network::kernels::panels::{Panel, Panels, whole_tiles};
+use crate::network::kernels::panels::{Panel, Panels};
 use crate::network::kernels::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::ops::Range;
 
@@ -113,23 +113,36 @@ fn fits(chain: usize, weight: impl Fn(usize) -> i8) -> bool {
 pub(super) unsafe fn conv(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     let layout = layout(&conv.runs);
     let limits = Limits::new(&conv.end);
+    let rest = p.count % PIXELS;
     for panel in layout.panels.within(channels) {
-        // SAFETY: contract (reads, writes), tile by tile.
-        unsafe {
-            whole_tiles(p, panel.first, PIXELS, |pixels, size, count| {
-                // Panels of one vector have tiles of one pixel instead of two or three.
-                let (size, count) = match panel.vectors {
-                    1 if size < PIXELS => (1, size * count),
-                    _ => (size, count),
-                };
-                run_tiles(conv, &layout, &panel, &limits, pixels, size, count);
-            });
+        // Full tiles, then one with the rest. In one place, so that the call below is in line.
+        for (first, size, count) in [
+            (0, PIXELS, p.count / PIXELS),
+            (p.count - rest, rest, usize::from(rest > 0)),
+        ] {
+            // Panels of one vector have tiles of one pixel instead of two or three.
+            let (size, count) = match panel.vectors {
+                1 if size < PIXELS => (1, size * count),
+                _ => (size, count),
+            };
+            if count == 0 {
+                continue;
+            }
+            // SAFETY: contract (reads, writes): these pixels are some of the caller's.
+            unsafe {
+                let x = p.x.add(first * p.x_pitch);
+                let y = p.y.add(first * p.y_pitch + panel.first);
+                let pixels = Pixels { x, y, count, ..*p };
+                run_tiles(conv, &layout, &panel, &limits, &pixels, size);
+            }
         }
     }
 }
 
+/// Computes `p.count` tiles of `size` pixels.
+///
 /// # Safety
-/// `count` times `size` pixels as the geometry says.
+/// The contract of `Kernels` for these pixels.
 #[inline(always)]
 unsafe fn run_tiles(
     conv: &ConvQ8,
@@ -138,11 +151,10 @@ unsafe fn run_tiles(
     limits: &Limits,
     p: &Pixels,
     size: usize,
-    count: usize,
 ) {
     let vectors = panel.vectors;
     let channels = vectors * 8;
-    // SAFETY: contract (reads, writes) of `count` times `size` pixels; the packed panel is as `Layout` says.
+    // SAFETY: contract (reads, writes) of these pixels; the packed panel is as `Layout` says.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset);
         let kinds = head.add(vectors * 64);
@@ -153,7 +165,7 @@ unsafe fn run_tiles(
             y_pitch: p.y_pitch,
             panel: head,
             weights: kinds.add(vectors * layout.kinds),
-            count,
+            count: p.count,
             kinds,
             runs: conv.runs.offsets.len(),
             offsets: conv.runs.offsets.as_ptr(),
@@ -166,7 +178,7 @@ unsafe fn run_tiles(
         if !full {
             (tiles.y, tiles.y_pitch, tiles.count) = (bytes.as_mut_ptr(), channels, 1);
         }
-        for tile in 0..if full { 1 } else { count } {
+        for tile in 0..if full { 1 } else { p.count } {
             neon_q8_tiles::run(&tiles, limits, size, vectors);
             if full {
                 continue;
