@@ -39,7 +39,7 @@ pub(crate) struct Block {
     pub(crate) x: Offset,
     /// The convolution that makes the depthwise input; without one that is `x` itself.
     pub(crate) front: Option<(Front, AnyConv)>,
-    /// Ring of its last `kh` rows, per thread.
+    /// Ring of its last [`Block::ring_rows`] rows, per thread.
     pub(crate) ring: Option<Slots>,
     pub(crate) padding: Offset,
     pub(crate) depthwise: AnyDepthwise,
@@ -52,6 +52,7 @@ pub(crate) struct Block {
     pub(crate) dw_pixel: usize,
     /// Depthwise output rows waiting for the projection, per thread.
     pub(crate) band: Option<Slots>,
+    /// Output rows made together.
     pub(crate) band_rows: usize,
     pub(crate) channels: usize,
     pub(crate) project: Option<AnyConv>,
@@ -61,7 +62,80 @@ pub(crate) struct Block {
     pub(crate) columns: usize,
 }
 
+/// Bytes of each pixel that go through the depthwise convolution for all rows of a band before the next: an input row is used by
+/// several output rows while it is in the L1 cache.
+const NEAR_BYTES: usize = 256;
+
 impl Block {
+    /// Rows of the depthwise input that a band of output rows needs.
+    pub(crate) fn ring_rows(window: &Window, band_rows: usize, h_in: usize) -> usize {
+        let apart = band_rows.saturating_sub(1).saturating_mul(window.sh);
+        apart.saturating_add(window.kh).min(h_in)
+    }
+
+    /// Makes the depthwise input's rows `rows` in the ring, several at a time if the front sees them as one.
+    ///
+    /// # Safety
+    /// As `run`.
+    unsafe fn make_front(&self, mut rows: Range<usize>, ring: *mut u8, worker: &Worker) {
+        let Some((front, conv)) = &self.front else {
+            return;
+        };
+        let held = Self::ring_rows(&self.window, self.band_rows, self.h_in);
+        let even = front.row_pitch == self.w_in * front.pixel_pitch;
+        while !rows.is_empty() {
+            let place = rows.start % held;
+            let count = if even {
+                rows.len().min(held - place)
+            } else {
+                1
+            };
+            // SAFETY: the caller's contract is the same; the rows are next to each other in the ring.
+            unsafe {
+                let pixels = Pixels {
+                    x: worker.pointer(self.x + rows.start * front.row_pitch),
+                    x_pitch: front.pixel_pitch,
+                    y: ring.add(place * self.row_bytes),
+                    y_pitch: self.row_bytes / self.w_in,
+                    count: count * self.w_in,
+                };
+                conv.run(&pixels, 0..conv.n(), worker);
+            }
+            rows.start += count;
+        }
+    }
+
+    /// The depthwise convolution's output row `r` from its input rows; channels `channels`.
+    ///
+    /// # Safety
+    /// As `run`.
+    unsafe fn depthwise_row(
+        &self,
+        r: usize,
+        ring: Option<*mut u8>,
+        y: *mut u8,
+        channels: Range<usize>,
+        worker: &Worker,
+    ) {
+        let w = &self.window;
+        let held = Self::ring_rows(w, self.band_rows, self.h_in);
+        let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
+        // SAFETY: the caller's contract is the same.
+        unsafe {
+            for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
+                let from = (r * w.sh + k).wrapping_sub(w.top);
+                *input = if from >= self.h_in {
+                    worker.pointer(self.padding)
+                } else if let Some(ring) = ring {
+                    ring.add(from % held * self.row_bytes)
+                } else {
+                    worker.pointer(self.x + from * self.row_bytes)
+                };
+            }
+            self.depthwise.run(&inputs[..w.kh], y, channels, worker);
+        }
+    }
+
     /// What it reads to make the depthwise convolution's input, whose pixels have so many bytes, and where it makes it.
     fn touches_front(&self, pixel: usize, to: &mut Touches) {
         let (row, elem, w) = (self.depthwise.row(), self.depthwise.elem(), &self.window);
@@ -78,7 +152,8 @@ impl Block {
                     (conv.n(), conv.elem()) == (self.channels, elem) && self.row_bytes == line,
                     "it expands to other channels",
                 );
-                let used = times(w.kh, self.row_bytes);
+                let held = Self::ring_rows(w, self.band_rows, self.h_in);
+                let used = times(held, self.row_bytes);
                 to.owns("ring", (ring.at, ring.pitch), used, elem, SLACK);
             }
             (None, None) => {
@@ -185,9 +260,10 @@ impl Task for Block {
     unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
         let rows = self.share(worker.id, worker.team);
         let w = &self.window;
+        let near = (NEAR_BYTES / self.depthwise.elem()).max(64);
         // SAFETY: of the kernels' contract the verifier proves, of what `touches` declares of this worker: reads and writes
-        // (inside), apart, aligned, ring and band (own); channels: all of them. A ring holds the last `kh` rows, which are those
-        // that an output row needs; a band's rows are made before the projection reads them.
+        // (inside), apart, aligned, ring and band (own); channels: all of them, from multiples of 64. A ring holds the rows that a
+        // band's output rows need; a band's rows are made before the projection reads them.
         unsafe {
             let ring = self.ring.map(|ring| ring.of(worker));
             let band = self.band.map(|band| band.of(worker));
@@ -195,38 +271,25 @@ impl Task for Block {
             let mut start = rows.start;
             while start < rows.end {
                 let end = (start + self.band_rows).min(rows.end);
-                for r in start..end {
-                    let last = (r * w.sh + w.kh).saturating_sub(w.top).min(self.h_in);
-                    if let (Some((front, conv)), Some(ring)) = (&self.front, ring) {
-                        while next < last {
-                            let pixels = Pixels {
-                                x: worker.pointer(self.x + next * front.row_pitch),
-                                x_pitch: front.pixel_pitch,
-                                y: ring.add(next % w.kh * self.row_bytes),
-                                y_pitch: self.row_bytes / self.w_in,
-                                count: self.w_in,
-                            };
-                            conv.run(&pixels, 0..conv.n(), worker);
-                            next += 1;
-                        }
-                    }
-                    let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
-                    for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
-                        let from = (r * w.sh + k).wrapping_sub(w.top);
-                        *input = if from >= self.h_in {
-                            worker.pointer(self.padding)
-                        } else if let Some(ring) = ring {
-                            ring.add(from % w.kh * self.row_bytes)
-                        } else {
-                            worker.pointer(self.x + from * self.row_bytes)
+                let last = ((end - 1) * w.sh + w.kh).saturating_sub(w.top);
+                let last = last.min(self.h_in);
+                if let Some(ring) = ring
+                    && next < last
+                {
+                    self.make_front(next..last, ring, worker);
+                    next = last;
+                }
+                // One row takes all channels at once.
+                let step = if end - start > 1 { near } else { self.channels };
+                for first in (0..self.channels).step_by(step.max(1)) {
+                    let channels = first..(first + step).min(self.channels);
+                    for r in start..end {
+                        let y = match band {
+                            Some(band) => band.add((r - start) * self.dw_row),
+                            None => worker.pointer(self.y + r * self.y_row),
                         };
+                        self.depthwise_row(r, ring, y, channels.clone(), worker);
                     }
-                    let y = match band {
-                        Some(band) => band.add((r - start) * self.dw_row),
-                        None => worker.pointer(self.y + r * self.y_row),
-                    };
-                    self.depthwise
-                        .run(&inputs[..w.kh], y, 0..self.channels, worker);
                 }
                 if let (Some(project), Some(band)) = (&self.project, band) {
                     let pixels = Pixels {

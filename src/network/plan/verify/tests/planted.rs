@@ -366,7 +366,7 @@ fn old_slots(planned: &mut Planned, random: &mut Rng) -> bool {
         return false;
     }
     let (ring_bytes, band_bytes) = (
-        block.row_bytes * block.window.kh,
+        block.row_bytes * Block::ring_rows(&block.window, block.band_rows, block.h_in),
         block.dw_row * block.band_rows,
     );
     match (&mut block.ring, &mut block.band) {
