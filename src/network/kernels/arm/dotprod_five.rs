@@ -23,13 +23,13 @@ pub(super) fn takes(d: &DepthwiseRow) -> bool {
     d.kh == WIDTH && d.kw == WIDTH && d.dilation == 1 && d.stride <= 2
 }
 
-/// The bytes of five rows, interleaved.
+/// Interleaves the bytes of five rows.
 ///
 /// # Safety
 /// 16 bytes are readable at each.
 #[inline(always)]
-unsafe fn column(rows: [*const u8; WIDTH]) -> [Column; 2] {
-    // SAFETY: it reads the readable bytes.
+unsafe fn interleave(rows: [*const u8; WIDTH], to: &mut [Column; 2]) {
+    // SAFETY: it reads the readable bytes; each vector holds 16 bytes.
     unsafe {
         let [a, b, c, d, e] = rows.map(|row| vld1q_s8(row.cast()));
         let pairs = |a, b| [vzip1q_s8(a, b), vzip2q_s8(a, b)].map(|v| vreinterpretq_s16_s8(v));
@@ -43,7 +43,10 @@ unsafe fn column(rows: [*const u8; WIDTH]) -> [Column; 2] {
             .map(|v| vreinterpretq_s8_s16(v))
         };
         let last = pairs(e, e);
-        [fours(pairs(a, b), pairs(c, d)), fours(last, last)]
+        let all = [fours(pairs(a, b), pairs(c, d)), fours(last, last)];
+        for (to, all) in to.as_flattened_mut().iter_mut().zip(all.as_flattened()) {
+            store_vectors::<4>((&raw mut *to).cast(), *all);
+        }
     }
 }
 
@@ -81,11 +84,15 @@ unsafe fn row<const STRIDE: usize, const WAY: u8>(block: &Block<'_>, end: &End) 
             let used = (count - 1) * STRIDE + WIDTH;
             for (i, to) in columns[..used].iter_mut().enumerate() {
                 let at = first.wrapping_add(i);
-                *to = if at < d.w_in {
-                    column(rows.map(|row| row.add(at * d.c)))
-                } else {
-                    column([pad.as_ptr(); WIDTH])
-                };
+                let inside = at < d.w_in;
+                let from = rows.map(|row| {
+                    if inside {
+                        row.add(at * d.c)
+                    } else {
+                        pad.as_ptr()
+                    }
+                });
+                interleave(from, to);
             }
             for at in (0..count).step_by(TOGETHER) {
                 outputs::<STRIDE, WAY>(
