@@ -53,7 +53,7 @@ mod x86;
 pub use aligned::Aligned;
 pub use geometry::{
     AverageQ8, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Pixels, RawF32,
-    RawQ8, Runs, SLACK, Sums,
+    RawQ8, Runs, SLACK,
 };
 pub use half::{ConvF16, DepthwiseF16, Half};
 pub use maps::Map;

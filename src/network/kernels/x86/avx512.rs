@@ -1,4 +1,4 @@
-//! Float kernels with AVX-512F: the tile of [`super::avx512vnni`] with fused multiply-adds, and a depthwise loop over 16 channels
+//! Float kernels with AVX-512F: the tile of [`super::avx512vnni_conv`] with fused multiply-adds, and a depthwise loop over 16 channels
 //! that keeps the weight vectors of a 3x3 or 5x5 kernel in registers: nine, or 25 beside five sums and the two limits.
 
 use crate::network::kernels::panels::{

@@ -1,7 +1,7 @@
 //! The last step of int8 layers with AVX-512.
 
 use crate::network::graph::requantise::Requantise;
-use crate::network::kernels::Sums;
+use crate::network::kernels::geometry::Sums;
 use std::arch::x86_64::*;
 
 /// What is known of the last step of a quantised layer: its limits are applied.

@@ -1,17 +1,8 @@
-//! Int8 kernels with AVX-512 VNNI (`vpdpbusd` adds four u8 x i8 products to each 32-bit lane); floats are in [`super::avx512`].
-//!
-//! Convolution: a tile of MR pixels by NV vectors of 16 output channels stays in registers (12x2, 8x3 or 6x4 sums of the 32
-//! registers). Four input channels of a pixel are broadcast and multiplied by NV packed weight vectors. Activations are read in
-//! place. The channel order of the weights undoes the interleaving of the two pack instructions that narrow the sums, so that a
-//! pixel's bytes come out in order. (The tile is the usual one of GEMM kernels, as in BLIS and XNNPACK.)
-//!
-//! Depthwise: the bytes of up to four kernel rows are interleaved by unpack instructions, so that one `vpdpbusd` computes a whole
-//! kernel column of 16 channels; a column's interleaved bytes are kept for all outputs of the row that use it. Again the pack
-//! instructions undo the order of the unpack instructions.
+//! Int8 kernels with AVX-512 VNNI (`vpdpbusd` adds four u8 x i8 products to each 32-bit lane): convolutions are in
+//! [`super::avx512vnni_conv`], depthwise ones in [`super::avx512vnni_depthwise`], floats in [`super::avx512`].
 
-use super::avx512_ending::{Ending, FREE, LIMITED, Multiplier, SMALL, kind, one_by_one};
-use super::{avx512, avx512vnni_depthwise};
-use crate::network::kernels::panels::{Panel, Panels, byte_panels, even_tiles, pack_bytes};
+use super::{avx512, avx512vnni_conv, avx512vnni_depthwise};
+use crate::network::kernels::panels::Panels;
 use crate::network::kernels::{
     Aligned, BinaryQ8, ConvF32, ConvQ8, DepthwiseF32, DepthwiseQ8, DepthwiseRow, Kernels, Pixels,
     RawF32, RawQ8, Runs, plain,
@@ -37,26 +28,6 @@ impl Avx512Vnni {
     }
 }
 
-/// Vectors of 16 channels in the widest panel.
-const WIDEST: usize = 4;
-
-/// Values of a window that is short.
-const SHORT: usize = 32;
-
-fn panels(runs: &Runs) -> Panels {
-    byte_panels(runs, 16, WIDEST, 4)
-}
-
-/// The output channel, within a panel of `vectors`, at a given place among its lanes. Of three vectors the last is one by itself.
-fn channel(vectors: usize, place: usize) -> usize {
-    let (vector, lane) = (place / 16, place % 16);
-    match (vectors, vector) {
-        (3, 2) => 32 + lane,
-        (3, _) => lane / 4 * 8 + vector * 4 + lane % 4,
-        _ => lane / 4 * 4 * vectors + vector * 4 + lane % 4,
-    }
-}
-
 impl Kernels for Avx512Vnni {
     fn name(&self) -> &'static str {
         "avx512-vnni"
@@ -67,26 +38,16 @@ impl Kernels for Avx512Vnni {
     }
 
     fn channel_group(&self, n: usize) -> usize {
-        Panels::new(n, 16, WIDEST, 0).group()
+        avx512vnni_conv::channel_group(n)
     }
 
     fn pack_conv_q8(&self, runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
-        pack_bytes(panels(runs), runs, raw, 4, channel)
+        avx512vnni_conv::pack(runs, raw)
     }
 
     unsafe fn conv_q8(&self, conv: &ConvQ8, p: &Pixels, channels: Range<usize>, _: *mut u8) {
-        let runs = &conv.runs;
-        // A sum of few products is soon complete; then smaller tiles let the CPU end one while it multiplies the next.
-        let short = runs.offsets.len() * runs.len <= SHORT;
-        for panel in panels(runs).within(channels) {
-            let most = if short { [8, 6, 4, 3] } else { [12, 12, 8, 6] }[panel.vectors - 1];
-            // SAFETY: contract (reads, writes), tile by tile; `self` exists only on a CPU with the instructions.
-            unsafe {
-                even_tiles(p, panel.first, most, |pixels, size, count| {
-                    run_tiles(conv, &panel, pixels, size, count);
-                });
-            }
-        }
+        // SAFETY: the caller's contract is the same; `self` exists only on a CPU with the instructions.
+        unsafe { avx512vnni_conv::run(conv, p, channels) }
     }
 
     fn pack_depthwise_q8(&self, row: &DepthwiseRow, raw: &RawQ8<'_>) -> Aligned {
@@ -184,175 +145,4 @@ fn add_bytes(add: &BinaryQ8, a: &[u8], b: &[u8], y: &mut [u8]) {
         unsafe { _mm_storeu_si128(y.as_mut_ptr().add(i).cast(), _mm_add_epi8(bytes, zero)) };
     }
     plain::add_q8(add, &a[whole..], &b[whole..], &mut y[whole..]);
-}
-
-/// # Safety
-/// The CPU has AVX-512 with VNNI; `count` times `size` pixels as the geometry says.
-unsafe fn run_tiles(conv: &ConvQ8, panel: &Panel, t: &Pixels, size: usize, count: usize) {
-    let kind = kind(conv.sums, &conv.end);
-    macro_rules! by_size {
-        ($($vectors:literal: $($size:literal)*;)*) => {
-            // SAFETY: the caller's contract is the same, with `count` times `size` pixels.
-            unsafe {
-                match (panel.vectors, size, kind) {
-                    $($(($vectors, $size, SMALL) => tiles::<$size, $vectors, SMALL>(conv, panel, t, count),
-                    ($vectors, $size, FREE) => tiles::<$size, $vectors, FREE>(conv, panel, t, count),
-                    ($vectors, $size, _) => tiles::<$size, $vectors, LIMITED>(conv, panel, t, count),)*)*
-                    _ => {}
-                }
-            }
-        };
-    }
-    by_size! {
-        1: 1 2 3 4 5 6 7 8 9 10 11 12;
-        2: 1 2 3 4 5 6 7 8 9 10 11 12;
-        3: 1 2 3 4 5 6 7 8;
-        4: 1 2 3 4 5 6;
-    }
-}
-
-/// # Safety
-/// The CPU has AVX-512 with VNNI; `count` times MR pixels as the geometry says.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn tiles<const MR: usize, const NV: usize, const KIND: u8>(
-    conv: &ConvQ8,
-    panel: &Panel,
-    t: &Pixels,
-    count: usize,
-) {
-    // SAFETY: contract (reads, writes) of MR pixels at a time; the packed panel is biases, multipliers, then NV vectors per step.
-    unsafe {
-        let head = conv.packed.as_ptr().add(panel.offset);
-        let start = || -> [__m512i; NV] {
-            let bias = |v: usize| _mm512_load_si512(head.add(v * 64).cast());
-            std::array::from_fn(|v| Ending::<KIND>::start(bias(v)))
-        };
-        let multipliers = || -> [Multiplier; NV] {
-            let m = |v: usize| _mm512_load_ps(head.add((NV + v) * 64).cast());
-            std::array::from_fn(|v| Ending::<KIND>::multiplier(m(v)))
-        };
-        // Kept from tile to tile, if the sums leave registers for them.
-        let keep = MR * NV <= 12;
-        let kept = (start(), multipliers());
-        let end = Ending::<KIND>::new(&conv.end);
-        for i in 0..count {
-            let t = Pixels {
-                x: t.x.add(i * MR * t.x_pitch),
-                y: t.y.add(i * MR * t.y_pitch),
-                ..*t
-            };
-            let mut sums = [if keep { kept.0 } else { start() }; MR];
-            multiply::<MR, NV, KIND>(conv, head.add(NV * 128), &t, &mut sums);
-            let multipliers = if keep { kept.1 } else { multipliers() };
-            store(panel.channels, &end, &multipliers, &t, &sums);
-        }
-    }
-}
-
-/// Adds the products of MR pixels. For every KIND on its own, because the compiler inlines what has one call.
-///
-/// # Safety
-/// As `tiles`; `w` are the panel's weights.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn multiply<const MR: usize, const NV: usize, const KIND: u8>(
-    conv: &ConvQ8,
-    mut w: *const u8,
-    t: &Pixels,
-    sums: &mut [[__m512i; NV]; MR],
-) {
-    // SAFETY: contract (reads) of MR pixels; a run's last step reads at most 3 bytes of slack.
-    unsafe {
-        let steps = conv.runs.len.div_ceil(4);
-        for &offset in &conv.runs.offsets {
-            let mut x = t.x.add(offset);
-            for _ in 0..steps {
-                let mut weights = [_mm512_setzero_si512(); NV];
-                for (v, weights) in weights.iter_mut().enumerate() {
-                    *weights = _mm512_load_si512(w.add(v * 64).cast());
-                }
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let four = x.add(m * t.x_pitch).cast::<i32>().read_unaligned();
-                    let four = _mm512_set1_epi32(four);
-                    for v in 0..NV {
-                        sums[v] = _mm512_dpbusd_epi32(sums[v], four, weights[v]);
-                    }
-                }
-                x = x.add(4);
-                w = w.add(NV * 64);
-            }
-        }
-    }
-}
-
-/// Ends and stores MR pixels, as many at a time as fill a vector of bytes.
-///
-/// # Safety
-/// As `tiles`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-unsafe fn store<const MR: usize, const NV: usize, const KIND: u8>(
-    channels: usize,
-    end: &Ending<KIND>,
-    multipliers: &[Multiplier; NV],
-    t: &Pixels,
-    sums: &[[__m512i; NV]; MR],
-) {
-    let bytes = |places: [(usize, usize); 4]| {
-        end.bytes(places.map(|(m, v)| {
-            let v = v.min(NV - 1);
-            end.steps(sums[m.min(MR - 1)][v], multipliers[v])
-        }))
-    };
-    // SAFETY: contract (writes): of MR pixels the channels that exist.
-    unsafe {
-        // 16 channels of up to four pixels, 32 of up to two, 64 of one.
-        let fours = |m: usize, v: usize| {
-            let four = one_by_one(bytes([(m, v), (m + 1, v), (m + 2, v), (m + 3, v)]));
-            for (i, &bytes) in four.iter().enumerate().take(MR - m) {
-                let y = t.y.add((m + i) * t.y_pitch + v * 16);
-                if channels < (v + 1) * 16 {
-                    _mm_mask_storeu_epi8(y.cast(), u16::MAX >> ((v + 1) * 16 - channels), bytes);
-                } else {
-                    _mm_storeu_si128(y.cast(), bytes);
-                }
-            }
-        };
-        let pairs = |m: usize| {
-            let order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
-            let bytes = bytes([(m, 0), (m, 1), (m + 1, 0), (m + 1, 1)]);
-            let bytes = _mm512_permutexvar_epi64(order, bytes);
-            let two = [
-                _mm512_castsi512_si256(bytes),
-                _mm512_extracti64x4_epi64::<1>(bytes),
-            ];
-            for (i, &bytes) in two.iter().enumerate().take(MR - m) {
-                let y = t.y.add((m + i) * t.y_pitch);
-                if channels < 32 {
-                    _mm256_mask_storeu_epi8(y.cast(), u32::MAX >> (32 - channels), bytes);
-                } else {
-                    _mm256_storeu_si256(y.cast(), bytes);
-                }
-            }
-        };
-        if matches!(NV, 2 | 3) {
-            (0..MR).step_by(2).for_each(pairs);
-        }
-        if matches!(NV, 1 | 3) {
-            (0..MR).step_by(4).for_each(|m| fours(m, NV - 1));
-        }
-        if NV == 4 {
-            for m in 0..MR {
-                let (y, bytes) = (
-                    t.y.add(m * t.y_pitch),
-                    bytes([(m, 0), (m, 1), (m, 2), (m, 3)]),
-                );
-                if channels < 64 {
-                    _mm512_mask_storeu_epi8(y.cast(), u64::MAX >> (64 - channels), bytes);
-                } else {
-                    _mm512_storeu_si512(y.cast(), bytes);
-                }
-            }
-        }
-    }
 }

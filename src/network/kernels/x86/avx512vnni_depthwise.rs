@@ -1,4 +1,8 @@
-//! Int8 depthwise convolution with AVX-512 VNNI; the approach is described in [`super::avx512vnni`].
+//! Int8 depthwise convolution with AVX-512 VNNI.
+//!
+//! The bytes of up to four kernel rows are interleaved by unpack instructions, so that one `vpdpbusd` computes a whole kernel column of
+//! 16 channels; the pack instructions that narrow the sums undo the order. Each column of a 3x3 kernel is interleaved once and added to
+//! the sums of all outputs that use it.
 //!
 //! A vector holds 64 channels of an output. Where fewer are left, the row is divided into two or four parts of as many outputs, and
 //! a vector holds 32 channels of two outputs or 16 of four: one of each part.

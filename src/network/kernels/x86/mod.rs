@@ -7,7 +7,9 @@ mod avx2_float;
 mod avx512;
 mod avx512_ending;
 mod avx512vnni;
+mod avx512vnni_conv;
 mod avx512vnni_depthwise;
+mod avx512vnni_narrow;
 mod wider;
 
 use super::Kernels;
