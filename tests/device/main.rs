@@ -154,6 +154,7 @@ fn board() -> Board {
         tier: Tier::Untested,
         device_tree_models: Vec::new(),
         model: String::new(),
+        precision: None,
         threads: 1,
         pool: eyelet::memory::PoolSize::Bytes(32 << 20),
         camera: CameraConfig::Pattern(PatternConfig::default()),

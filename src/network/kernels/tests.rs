@@ -160,7 +160,8 @@ fn case(random: &mut Rng, n: usize, per: usize) -> Case {
         // None, all of them, or only some channels have any.
         zero: {
             let every = [0, 1, 12][random.usize(..3)];
-            let mut zero = |n: usize| (every > 0 && n % every == 0).then(|| random.i32(-128..128));
+            let mut zero =
+                |n: usize| (every > 0 && n.is_multiple_of(every)).then(|| random.i32(-128..128));
             (0..n).map(|n| zero(n).unwrap_or(0)).collect()
         },
     }

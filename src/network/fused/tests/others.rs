@@ -95,7 +95,10 @@ pub fn by_islands(
     let taken = made.takes_picture.then(|| made.fused.clone());
     let tract = |e: TractError| format!("tract fails: {e:#}");
     let planned = Planned::new(rest, dtype, &network.input, Some(made));
-    let mut plan = planned.and_then(TractPlan::new).map_err(tract)?;
+    // If tract cannot plan what is around the islands, it runs the network alone.
+    let Ok(mut plan) = planned.and_then(TractPlan::new) else {
+        return Ok(None);
+    };
     let mut first: Option<Vec<f32>> = None;
     for _ in 0..2 {
         plan.input = match &taken {

@@ -247,13 +247,9 @@ impl Recipe {
             &frame,
         );
         for class in (0..2).filter(|_| self.tells_codes) {
-            for slot in 0..slots {
+            for (slot, code) in codes[class].iter().enumerate().take(slots) {
                 let kind = (class << 4 | slot) as u8;
-                segment(
-                    &mut jpeg,
-                    0xc4,
-                    &[&[kind][..], &codes[class][slot]].concat(),
-                );
+                segment(&mut jpeg, 0xc4, &[&[kind][..], code].concat());
             }
         }
         if self.restart_interval > 0 {

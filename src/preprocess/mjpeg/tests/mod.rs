@@ -41,7 +41,11 @@ fn recipe(size_px: (usize, usize), sampling: &[(u8, u8)]) -> Recipe {
 /// A picture of waves, edges and noise.
 fn sample(random: &mut Rng, component: usize, x: usize, y: usize) -> f64 {
     let wave = ((x + 3 * component) as f64 / 5.0).sin() * ((y * y) as f64 / 300.0).cos();
-    let edge = if (x / 9 + y / 7) % 3 == 0 { 60.0 } else { 0.0 };
+    let edge = if (x / 9 + y / 7).is_multiple_of(3) {
+        60.0
+    } else {
+        0.0
+    };
     110.0 + wave * 80.0 + edge + random.f64() * 20.0
 }
 
