@@ -508,11 +508,12 @@ fn halves(random: &mut Rng, len: usize) -> Guarded<u16> {
     Guarded::new(len + SLACK / 2, |_| half::of_f32(random.f32() * 2.0 - 1.0))
 }
 
-/// Sums of products below 1/2: roundings of the result and of the partial sums.
+/// Sums of products below 1/2. A partial sum of a few is rounded by up to 2^-9 for each product: of thousands of results the worst is
+/// several deviations off.
 fn half_close(got: &[u16], want: &[u16], products: usize, what: &str) {
     for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
         let (g, w) = (half::to_f32(g), half::to_f32(w));
-        let most = 2f32.powi(-10) * (2.0 + w.abs() + (products as f32).sqrt());
+        let most = 2f32.powi(-10) * (2.0 + w.abs() + 4.0 * (products as f32).sqrt());
         assert!((g - w).abs() <= most, "{what}: {i}: {g} {w} {most}");
     }
 }
