@@ -14,6 +14,7 @@
 use super::avx512_ending::{Ending, LIMITED, Multiplier, SMALL, kind};
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Width of the block that begins `left` channels before the end.
@@ -331,6 +332,8 @@ unsafe fn three<const S: usize, const P: usize, const KIND: u8>(job: &Job<'_>) {
     let start = row.left.saturating_sub(3 - S).div_ceil(S).min(end);
     // SAFETY: as `block`; `start..end` is as `steps` requires.
     unsafe {
+        // Aligns the stack frame, so that each vector that finds no register lies in one cache line.
+        std::hint::black_box(&MaybeUninit::<__m512i>::uninit());
         let weights = |k: usize| std::array::from_fn(|v| job.packed::<P>(8 + k * 4 + v));
         let walk = Walk::<P, KIND> {
             ends: Ends::new(job),
