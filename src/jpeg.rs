@@ -67,11 +67,6 @@ impl Walker {
         &self.outline
     }
 
-    /// Whether the data so far ends inside a scan: at most the end marker may be missing.
-    pub fn ends_in_scan(&self) -> bool {
-        self.in_scan
-    }
-
     /// Reads the data that has arrived; `data` begins with the picture and only grows from call to call.
     pub fn advance(&mut self, data: &[u8]) -> Progress {
         loop {
