@@ -26,7 +26,6 @@ use crate::spec::Layout;
 use fastrand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use tract_onnx::pb::ModelProto;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 /// One network in this many has large activations.
