@@ -22,6 +22,10 @@ fn main() {
     if for_this_system() && this_system_unpacks() {
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    if is_static() && variable("CARGO_CFG_PANIC") == "abort" {
+        // The index of unwind tables: 130 KB that nothing reads, because our code has no such tables.
+        println!("cargo:rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+    }
 }
 
 /// The board files below `tree` as a list in Rust: the value of `board::choose::SHIPPED`.
@@ -53,14 +57,16 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
+fn is_static() -> bool {
+    let features = variable("CARGO_CFG_TARGET_FEATURE");
+    features.split(',').any(|feature| feature == "crt-static")
+}
+
 /// Whether it is a dynamic x86-64 program for the system that builds it: linkers of other targets learnt it later.
 fn for_this_system() -> bool {
-    let is_static = variable("CARGO_CFG_TARGET_FEATURE")
-        .split(',')
-        .any(|feature| feature == "crt-static");
     variable("TARGET") == variable("HOST")
         && variable("CARGO_CFG_TARGET_ARCH") == "x86_64"
-        && !is_static
+        && !is_static()
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
