@@ -192,10 +192,16 @@ impl Device {
         };
         watch.lap(Stage::Camera);
         let captured_at = frame.captured_at;
-        let turn = self.views.next_turn();
-        let decoded = self.preprocess.decode(turn, &frame);
-        watch.lap(Stage::Decode);
-        if let Err(error) = decoded.and_then(|decoded| decoded.fill(self.network.input())) {
+        let turn = self.views.turn();
+        let filled = match self.preprocess.decode(turn, &frame) {
+            Ok(decoded) => {
+                watch.lap(Stage::Decode);
+                self.views.end_turn();
+                decoded.fill(self.network.input())
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = filled {
             self.past.damaged += 1;
             self.trouble.tell(&self.serial, "frame skipped", &error);
             return Step::Skipped(Failure::new(Cause::Camera, error));

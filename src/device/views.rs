@@ -73,12 +73,14 @@ impl Views {
         Self { all, turn: 0 }
     }
 
-    /// The region that the next frame is for. An unusable frame still uses up its turn, so that one bad region does not hold up
-    /// the others.
-    pub fn next_turn(&mut self) -> usize {
-        let turn = self.turn;
-        self.turn = (turn + 1) % self.all.len();
-        turn
+    /// The region whose turn it is.
+    pub fn turn(&self) -> usize {
+        self.turn
+    }
+
+    /// Ends its turn: after each frame that is whole. If only this region cannot use the frame, it does not hold up the others.
+    pub fn end_turn(&mut self) {
+        self.turn = (self.turn + 1) % self.all.len();
     }
 
     /// Applies these thresholds to all of them from now on.
