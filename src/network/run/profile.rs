@@ -16,7 +16,7 @@ pub struct StepTime {
 }
 
 impl Fused {
-    /// The times of each step over `rounds` runs, in execution order; [`super::Row::step`] counts them from 0. The scores of these
+    /// The times of each step over `rounds` runs, in execution order; `Row::step` counts them from 0. The scores of these
     /// runs are the same as otherwise; the clock adds some 50 ns per step.
     pub fn profile(&mut self, rounds: usize) -> Vec<StepTime> {
         let (threads, steps) = (self.threads(), self.plan.steps.len());
