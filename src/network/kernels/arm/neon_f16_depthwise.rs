@@ -221,17 +221,20 @@ impl Row<'_> {
                     let row = row.wrapping_add(c);
                     let weights: [uint16x8_t; K] =
                         std::array::from_fn(|kx| vld1q_u16(w.add((1 + ky * K + kx) * 8)));
-                    for column in 0..columns {
-                        if missing(column) {
-                            continue;
-                        }
-                        let x = vld1q_u16(row.wrapping_add(column * d.c));
-                        for (m, sum) in sums.iter_mut().enumerate() {
-                            if m * S <= column && column < m * S + K {
-                                *sum = multiply_add(*sum, x, weights[column - m * S]);
-                            }
-                        }
+                    // Written out, because the compiler keeps a loop with its branches.
+                    macro_rules! columns {
+                        ($($column:literal)*) => {
+                            $(if $column < columns && !missing($column) {
+                                let x = vld1q_u16(row.wrapping_add($column * d.c));
+                                for (m, sum) in sums.iter_mut().enumerate() {
+                                    if m * S <= $column && $column < m * S + K {
+                                        *sum = multiply_add(*sum, x, weights[$column - m * S]);
+                                    }
+                                }
+                            })*
+                        };
                     }
+                    columns!(0 1 2 3 4 5 6 7 8 9 10 11 12);
                 }
                 for (m, sum) in sums.into_iter().enumerate() {
                     self.finish(sum, ox + m, c);
