@@ -180,8 +180,8 @@ fn pixel_formats() {
     session.wait_for_power_off();
 }
 
-/// The same driver as a multi-planar device: pictures whose planes lie in one piece of memory, which begins before the picture
-/// (YUYV) or not, or each in one of its own, of 8 bits and of 10.
+/// The same driver as a multi-planar device: pictures in one piece of memory, which begins before the picture (YUYV) or not, of 8
+/// bits and of 10. (Planes in pieces of their own are left to the tests with fakes.)
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
 fn multi_planar_formats() {
@@ -189,9 +189,9 @@ fn multi_planar_formats() {
         return;
     };
     let formats: [Ready; 4] = [
-        ("nv12", b"NM12", pictures::nv12),
+        // In one piece: vivid offers that before NM12 and YM12, and joins its nodes only if both have the same format.
+        ("nv12", b"NV12", pictures::nv12),
         ("yuyv", b"YUYV", pictures::yuyv),
-        // In one piece: vivid offers that before YM12, and joins its nodes only if both have the same format.
         ("yu12", b"YU12", pictures::yu12),
         ("y10", b"Y10 ", pictures::y10),
     ];
