@@ -1,7 +1,7 @@
-//! Kernels, strides, dilations, padding and groups that make no sense.
+//! Kernels, strides, dilations, padding, groups and sizes that make no sense.
 
 use crate::graph::{Net, int, ints, text};
-use crate::{Like, Refused, Row, floats, row};
+use crate::{Like, Refused, RefusedOrRun, Row, floats, row};
 use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -123,6 +123,16 @@ pub fn windows() -> Vec<Row> {
                 .list("to", &[1, 3, 1 << 31, 1 << 31])
                 .head("a", 3),
             Refused(&[]),
+        ),
+        row(
+            "LRN of no channels",
+            pool("LRN", &[int("size", 0)]),
+            Refused(&[]),
+        ),
+        row(
+            "LRN of 10^9 channels",
+            pool("LRN", &[int("size", 1_000_000_000)]),
+            RefusedOrRun,
         ),
         row(
             "8192 channels of 4096x4096",
