@@ -53,6 +53,11 @@ pub fn read(path: &Path) -> Option<&'static [u8]> {
     file.map(|&(_, bytes)| bytes)
 }
 
+/// The bytes of every built-in file.
+pub fn contents() -> impl Iterator<Item = &'static [u8]> {
+    FILES.iter().map(|&(_, bytes)| bytes)
+}
+
 /// The files in the built-in folder `path`, in name order; none for anything else.
 pub fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
     let paths = FILES.iter().map(|(path, _)| Path::new(ROOT).join(path));

@@ -1,7 +1,12 @@
 //! Maps the whole program in before frames run.
 //!
 //! The kernel maps code, constants and stacks one page at a time, on first use: a branch first taken in the thousandth frame
-//! would wait for the kernel, and on a board that runs from a card even for the card. So the start maps all of it in.
+//! would wait for the kernel, and on a board that runs from a card even for the card. So the start maps all of it in, except what no
+//! frame reads: the built-in files, which a start reads once or never, and the tables that unwind the stack after a panic.
+
+use crate::built_in;
+use std::num::NonZero;
+use std::ops::Range;
 
 /// A readable mapping of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +14,12 @@ struct Mapping {
     start: usize,
     bytes: usize,
     is_writable: bool,
+}
+
+impl Mapping {
+    fn range(&self) -> Range<usize> {
+        self.start..self.start + self.bytes
+    }
 }
 
 /// The mapping that a line of `/proc/self/maps` describes, if it is private memory of this process. Shared mappings are filled by
@@ -27,6 +38,11 @@ fn private_mapping(line: &str) -> Option<Mapping> {
     })
 }
 
+#[cfg(target_pointer_width = "64")]
+type Header = libc::Elf64_Phdr;
+#[cfg(target_pointer_width = "32")]
+type Header = libc::Elf32_Phdr;
+
 /// How much of the calling thread's stack is touched; a process's stack grows only on use.
 const STACK_BYTES: usize = 256 << 10;
 
@@ -37,15 +53,86 @@ pub fn map_in() {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else {
         return;
     };
+    let unread = unread();
     for mapping in maps.lines().filter_map(private_mapping) {
-        let advice = if mapping.is_writable {
-            libc::MADV_POPULATE_WRITE
-        } else {
-            libc::MADV_POPULATE_READ
-        };
-        // SAFETY: populating changes no content; a range that is gone meanwhile, or that the kernel makes up (vvar), is refused.
-        unsafe { libc::madvise(mapping.start as *mut _, mapping.bytes, advice) };
+        if mapping.is_writable {
+            populate(mapping.range(), libc::MADV_POPULATE_WRITE);
+            continue;
+        }
+        for range in without(mapping.range(), &unread) {
+            populate(range, libc::MADV_POPULATE_READ);
+        }
     }
+}
+
+fn populate(range: Range<usize>, advice: libc::c_int) {
+    // SAFETY: populating changes no content; a range that is gone meanwhile, or that the kernel makes up (vvar), is refused.
+    unsafe { libc::madvise(range.start as *mut _, range.len(), advice) };
+}
+
+/// The whole pages of this program that no frame reads, in order.
+fn unread() -> Vec<Range<usize>> {
+    let files = built_in::contents().map(|file| {
+        let start = file.as_ptr().addr();
+        start..start + file.len()
+    });
+    // SAFETY: it only reads a number.
+    let page_bytes = unsafe { libc::getauxval(libc::AT_PAGESZ) } as usize;
+    let Some(page_bytes) = NonZero::new(page_bytes) else {
+        return Vec::new();
+    };
+    let whole_pages = |range: Range<usize>| {
+        range.start.next_multiple_of(page_bytes.get())..range.end - range.end % page_bytes
+    };
+    let ranges = files.chain(unwind_tables()).map(whole_pages);
+    let mut ranges: Vec<_> = ranges.filter(|range| !range.is_empty()).collect();
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges
+}
+
+/// Where the tables for unwinding lie: from their index, which a program header names, to the end of its segment. Every linker puts
+/// them last. `None` in a program without them.
+fn unwind_tables() -> Option<Range<usize>> {
+    // SAFETY: the kernel gives every process its own program headers, which stay mapped; their number is `AT_PHNUM`.
+    let headers = unsafe {
+        let headers = libc::getauxval(libc::AT_PHDR) as *const Header;
+        if headers.is_null() {
+            return None;
+        }
+        std::slice::from_raw_parts(headers, libc::getauxval(libc::AT_PHNUM) as usize)
+    };
+    let of_kind = |kind: u32| headers.iter().filter(move |header| header.p_type == kind);
+    // How far the program lies from the addresses in its file.
+    let moved_by = of_kind(libc::PT_PHDR).next().map_or(0, |header| {
+        headers
+            .as_ptr()
+            .addr()
+            .wrapping_sub(header.p_vaddr as usize)
+    });
+    let index = of_kind(libc::PT_GNU_EH_FRAME).next()?.p_vaddr as usize;
+    let end = |segment: &Header| (segment.p_vaddr + segment.p_memsz) as usize;
+    let segment = of_kind(libc::PT_LOAD)
+        .find(|segment| (segment.p_vaddr as usize) <= index && index < end(segment))?;
+    let is_read_only = segment.p_flags & (libc::PF_W | libc::PF_X) == 0;
+    is_read_only.then(|| moved_by.wrapping_add(index)..moved_by.wrapping_add(end(segment)))
+}
+
+/// `range` without the ordered ranges in `unread`.
+fn without(range: Range<usize>, unread: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut rest = Vec::new();
+    let mut start = range.start;
+    for hole in unread {
+        if hole.end > start && hole.start < range.end {
+            if hole.start > start {
+                rest.push(start..hole.start);
+            }
+            start = hole.end;
+        }
+    }
+    if start < range.end {
+        rest.push(start..range.end);
+    }
+    rest
 }
 
 #[inline(never)]
@@ -83,6 +170,46 @@ mod tests {
             "r--p",
         ] {
             assert_eq!(private_mapping(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn holes_are_left_out() {
+        let without = |holes: &[Range<usize>]| without(100..200, holes);
+        assert_eq!(without(&[]), [100..200]);
+        assert_eq!(without(&[20..30, 200..210, 300..400]), [100..200]);
+        assert_eq!(
+            without(&[110..120, 120..130, 150..160]),
+            [100..110, 130..150, 160..200]
+        );
+        assert_eq!(without(&[90..110, 190..210]), [110..190]);
+        assert_eq!(without(&[100..200]), []);
+        assert_eq!(without(&[50..250]), []);
+    }
+
+    #[test]
+    fn what_no_frame_reads_lies_in_read_only_parts_of_this_program() {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+        let program = std::env::current_exe().expect("a program knows its file");
+        let of_program = |line: &&str| line.ends_with(program.to_str().expect("a plain path"));
+        let mappings: Vec<_> = maps
+            .lines()
+            .filter(of_program)
+            .filter_map(private_mapping)
+            .collect();
+        let code = without as fn(Range<usize>, &[Range<usize>]) -> Vec<Range<usize>> as usize;
+        let ranges = unread();
+        assert!(cfg!(panic = "abort") || !ranges.is_empty());
+        for range in ranges {
+            let mapping = mappings
+                .iter()
+                .map(Mapping::range)
+                .find(|m| m.contains(&range.start));
+            let mapping = mapping.unwrap_or_else(|| panic!("{range:x?} is not of this program"));
+            assert!(
+                range.end <= mapping.end && !mapping.contains(&code),
+                "{range:x?}"
+            );
         }
     }
 

@@ -165,5 +165,52 @@ pub fn windows() -> Vec<Row> {
         }
         rows.push(row(format!("{op} of 64"), sides(64, 0, 1), Refused(&[])));
     }
+    rows.extend(too_few_axes());
+    rows
+}
+
+/// Operators of a tensor with fewer axes than they need, which tract reads without a check.
+fn too_few_axes() -> Vec<Row> {
+    let operators: [(&str, &[&str]); 8] = [
+        ("BatchNormalization", &["c", "c", "c", "c"]),
+        ("Conv", &["w"]),
+        ("ConvTranspose", &["w"]),
+        ("MaxPool", &[]),
+        ("AveragePool", &[]),
+        ("GlobalAveragePool", &[]),
+        ("GlobalMaxPool", &[]),
+        ("LRN", &[]),
+    ];
+    let of_axes = |(op, parameters): (&str, &[&str]), axes: usize| {
+        let shape = [vec![1; axes.saturating_sub(1)], vec![-1; axes.min(1)]].concat();
+        let inputs = [&["flat"], parameters].concat();
+        let attributes = match op {
+            "MaxPool" | "AveragePool" => vec![ints("kernel_shape", &vec![1; axes])],
+            "LRN" => vec![int("size", 1)],
+            _ => vec![],
+        };
+        let net = Net::new()
+            .node("Reshape", &["x", "shape"], "flat", &[])
+            .list("shape", &shape)
+            .node(op, &inputs, "a", &attributes)
+            .weights("w", &vec![1; axes])
+            .tensor("c", &[1], DataType::Float, floats(&[1.0]))
+            .head("a", 3);
+        row(format!("{op} of {axes} axes"), net, Refused(&[]))
+    };
+    let axes = 0..3;
+    let mut rows: Vec<Row> = axes
+        .flat_map(|axes| operators.map(|operator| of_axes(operator, axes)))
+        .collect();
+    // Found by fuzzing: with a constant in place of a tensor it is tract that looks at it first.
+    rows.push(row(
+        "BatchNormalization of a constant of 1 axis",
+        Net::new()
+            .node("BatchNormalization", &["c"; 5], "b", &[])
+            .tensor("c", &[1], DataType::Float, floats(&[1.0]))
+            .node("Add", &["x", "b"], "a", &[])
+            .head("a", 3),
+        Refused(&[]),
+    ));
     rows
 }

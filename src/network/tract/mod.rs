@@ -5,12 +5,14 @@
 //! plan     tract's plan, and how a frame runs through it
 //! islands  the known parts of a network, as our operators in that plan
 //! island   such an operator
+//! ranks    operators of tract's that are only asked about tensors of enough axes
 //! ```
 
 pub(crate) mod island;
 pub mod islands;
 pub(crate) mod parse;
 pub(crate) mod plan;
+mod ranks;
 
 use crate::guard::{self, GivenUp};
 use std::time::Duration;

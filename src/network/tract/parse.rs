@@ -1,6 +1,7 @@
 //! Parses a float model with tract and two operators of our own: the step of a quantisation, and an island.
 
 use super::island::island_from_onnx;
+use super::ranks::guard;
 use crate::network::onnx::inner_graphs;
 use crate::network::rewrite::{ISLAND, STEP};
 use crate::spec::Dtype;
@@ -39,6 +40,7 @@ fn reader() -> Onnx {
     onnx.ignore_value_info = true;
     onnx.op_register.insert(STEP, step_from_onnx);
     onnx.op_register.insert(ISLAND, island_from_onnx);
+    guard(&mut onnx.op_register);
     onnx
 }
 

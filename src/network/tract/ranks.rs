@@ -1,0 +1,165 @@
+//! Convolutions, pools and BatchNormalizations that refuse a tensor of too few axes.
+//!
+//! tract (0.23) looks up the channels and pixels of a shape without a check, and so reads outside of a shape that has fewer axes than
+//! the operator needs. Each such operator is wrapped: it looks at the number of axes whenever tract knows it, before tract does.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use tract_onnx::model::{OnnxOpRegister, ParsingContext};
+use tract_onnx::pb::NodeProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::internal::*;
+
+/// The operators, and the fewest axes that ONNX allows for what they read and write: batch and channels; with a window, at least one
+/// axis of pixels.
+const LEAST_AXES: [(&str, usize); 12] = [
+    ("AveragePool", 3),
+    ("BatchNormalization", 2),
+    ("Conv", 3),
+    ("ConvInteger", 3),
+    ("ConvTranspose", 3),
+    ("GlobalAveragePool", 2),
+    ("GlobalLpPool", 2),
+    ("GlobalMaxPool", 2),
+    ("InstanceNormalization", 2),
+    ("LRN", 2),
+    ("MaxPool", 3),
+    ("QLinearConv", 3),
+];
+
+type Facts = TVec<InferenceFact>;
+
+/// Wraps these operators in tract's register.
+pub fn guard(register: &mut OnnxOpRegister) {
+    for (operator, _) in LEAST_AXES {
+        register.insert(operator, guarded);
+    }
+}
+
+fn guarded(
+    context: &ParsingContext,
+    node: &NodeProto,
+) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
+    static TRACTS: OnceLock<OnnxOpRegister> = OnceLock::new();
+    let register = TRACTS.get_or_init(|| tract_onnx::onnx().op_register);
+    let operator = node.op_type.as_str();
+    let build = register.0.get(operator);
+    let build = build.with_context(|| format!("tract has no operator {operator}"))?;
+    let (inner, closures) = build(context, node)?;
+    let least = LEAST_AXES.iter().find(|(name, _)| *name == operator);
+    let least_axes = least.map_or(0, |&(_, axes)| axes);
+    Ok((Box::new(Ranked { inner, least_axes }), closures))
+}
+
+/// An operator of tract's that is only asked about tensors with at least so many axes.
+#[derive(Debug, Clone)]
+struct Ranked {
+    inner: Box<dyn InferenceOp>,
+    least_axes: usize,
+}
+
+impl Ranked {
+    /// What is read first and what is written have equally many axes, so that either tells them.
+    fn check(&self, inputs: &[&InferenceFact], outputs: &[&InferenceFact]) -> TractResult<()> {
+        for fact in inputs.iter().take(1).chain(outputs) {
+            if let Some(axes) = fact.shape.rank().concretize() {
+                ensure!(
+                    axes >= self.least_axes as i64,
+                    "{} of a tensor of rank {axes}, where it needs {} or more",
+                    self.inner.name(),
+                    self.least_axes
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+impl Eq for Ranked {}
+
+impl Op for Ranked {
+    fn name(&self) -> StaticName {
+        self.inner.name()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        self.inner.info()
+    }
+
+    fn validation(&self) -> Validation {
+        self.inner.validation()
+    }
+
+    not_a_typed_op!();
+}
+
+impl EvalOp for Ranked {
+    fn eval(&self, context: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        self.inner.eval(context, inputs)
+    }
+
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        self.inner.eval_out_of_plan(inputs)
+    }
+}
+
+impl InferenceOp for Ranked {
+    fn infer(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(Facts, Facts, Facts)> {
+        self.check(&inputs, &outputs)?;
+        self.inner.infer(inputs, outputs, observed)
+    }
+
+    fn infer_facts(
+        &mut self,
+        inputs: TVec<&InferenceFact>,
+        outputs: TVec<&InferenceFact>,
+        observed: TVec<&InferenceFact>,
+    ) -> TractResult<(Facts, Facts, Facts)> {
+        self.check(&inputs, &outputs)?;
+        self.inner.infer_facts(inputs, outputs, observed)
+    }
+
+    fn observe_outlets(
+        &self,
+        model: &InferenceModel,
+        node: &InferenceNode,
+    ) -> TractResult<Vec<OutletId>> {
+        self.inner.observe_outlets(model, node)
+    }
+
+    fn incorporate(
+        &self,
+        model: &InferenceModel,
+        node: &InferenceNode,
+    ) -> TractResult<Option<InferenceModelPatch>> {
+        self.inner.incorporate(model, node)
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        self.inner.nboutputs()
+    }
+
+    fn to_typed(
+        &self,
+        source: &InferenceModel,
+        node: &InferenceNode,
+        target: &mut TypedModel,
+        mapping: &HashMap<OutletId, OutletId>,
+    ) -> TractResult<TVec<OutletId>> {
+        self.inner.to_typed(source, node, target, mapping)
+    }
+
+    as_op!();
+}
