@@ -70,7 +70,9 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     check_meaning(model, &inspected).map_err(unfit)?;
     let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
-    forms::rewrite(&mut proto).map_err(unfit)?;
+    lower::settle(&mut proto)
+        .and_then(|()| forms::rewrite(&mut proto))
+        .map_err(unfit)?;
     let (plan, why_slow) = match fused::kernels_here() {
         Ok(()) => best_plan(model, proto, threads)?,
         Err(why) => {
@@ -187,7 +189,8 @@ pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
     }
-    forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
+    let rewritten = lower::settle(&mut proto).and_then(|()| forms::rewrite(&mut proto));
+    rewritten.map_err(|why| NetworkError::Unfit {
         path: model.file.clone(),
         why,
     })?;

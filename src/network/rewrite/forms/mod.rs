@@ -15,6 +15,7 @@ mod moves;
 mod norm;
 
 pub use integers::MOVES;
+pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, reads};
