@@ -20,7 +20,7 @@ impl Forms<'_> {
             .output
             .iter()
             .skip(1)
-            .find(|o| self.read.contains(*o))
+            .find(|o| self.read.contains_key(*o))
         {
             return Err(format!(
                 "is in training mode and its statistics '{read}' are read: export it after model.eval()"
