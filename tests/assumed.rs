@@ -214,19 +214,61 @@ fn of_one_size(side_px: i64) -> Net {
         .weights("fc", &[8 * 30 * 30, 10])
 }
 
-#[test]
-fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
+/// The same for 32 pixels, whose file leaves the size open.
+fn of_open_size() -> Net {
     let mut net = of_one_size(32);
-    let kind = net.graph.input[0].r#type.as_mut().unwrap();
+    open(&mut net.graph.input[0], 2);
+    net
+}
+
+/// Leaves the sizes of a value from an axis on open.
+fn open(value: &mut tract_onnx::pb::ValueInfoProto, from: usize) {
+    let kind = value.r#type.as_mut().unwrap();
     let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = &mut kind.value else {
-        panic!("the picture is a tensor");
+        panic!("not a tensor");
     };
-    for dim in &mut tensor.shape.as_mut().unwrap().dim[2..] {
+    for dim in &mut tensor.shape.as_mut().unwrap().dim[from..] {
         dim.value = None;
     }
-    let desk = Desk::with(net, None);
+}
+
+#[test]
+fn a_size_that_a_configuration_beside_the_file_states_is_taken() {
+    let desk = Desk::with(of_open_size(), None);
+    // Hugging Face's MobileViT has such a one, for 256 pixels.
+    let config = r#"{"crop_size": {"height": 32, "width": 32}, "do_center_crop": true, "do_flip_channel_order": true,
+        "do_rescale": true, "size": {"shortest_edge": 36}}"#;
+    fs::write(desk.0.path().join("preprocessor_config.json"), config).unwrap();
+    assert_has(
+        &desk.explained(),
+        &[
+            "input.width_px = 32 a file beside it says so: crop_size in preprocessor_config.json",
+            "input.channels = \"bgr\" a file beside it says so: do_flip_channel_order in preprocessor_config.json",
+            "input.resize_shorter_px = 36 a file beside it says so: size in preprocessor_config.json",
+        ],
+    );
+}
+
+#[test]
+fn a_size_that_was_assumed_is_doubted_too_where_the_number_of_scores_is_open() {
+    let mut net = of_open_size();
+    open(&mut net.graph.output[0], 1);
+    let run = Desk::with(net, None).run(&["explain", "net.onnx"]);
+    assert_eq!(run.code, MODEL, "{}", run.stdout);
+    assert!(
+        run.stderr.contains("224 x 224 is assumed: if"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
+    let desk = Desk::with(of_open_size(), None);
     let run = desk.run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
+    let first = "net.onnx leaves the size of its picture open";
+    assert!(run.stderr.contains(first), "{}", run.stderr);
     let told = "224 x 224 is assumed: if it is another one, `eyelet model describe net.onnx -o net.toml` writes";
     assert!(run.stderr.contains(told), "{}", run.stderr);
     // What is said there holds, on a machine whose program has `describe`: a board's has not.

@@ -49,6 +49,9 @@ const WHOLE: &[&str] = &[
     "attention",
     "attention-windows",
     "attention-thinned",
+    "standardised",
+    "qdq-by-channel",
+    "qdq-clipped",
 ];
 
 /// Fixture, islands, per cent of multiply-adds in them, an operator that is left to tract: tensors of three and five axes, and
@@ -58,6 +61,7 @@ const AROUND: &[(&str, usize, u64, &str)] = &[
     ("qdq-rank-3", 2, 35, "LayerNormalization"),
     ("qdq-rank-5", 2, 56, "Conv"),
     ("dynamic-rank-3", 3, 67, "MatMulInteger"),
+    ("dynamic-dense", 2, 100, "DequantizeLinear"),
     ("if-settled", 1, 100, "If"),
     ("if-picture", 1, 100, "If"),
     ("scan", 2, 100, "Scan"),

@@ -24,9 +24,10 @@ impl Model {
         roots: &DataRoots,
     ) -> Result<Self, ModelError> {
         let prepared = prepared(path, inspected);
+        let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let model = |labels: Vec<String>, label_offset| Self {
-            facts: Vec::new(),
+        let model = |labels: Vec<String>, label_offset, facts| Self {
+            facts,
             name: name.clone().into_owned(),
             file: path.to_owned(),
             input: prepared.input.clone(),
@@ -42,7 +43,7 @@ impl Model {
             (Some(count), _) => count,
             (None, Some(file)) => label_file::load_all(file)?.len(),
             // Known once the shapes of all earlier values are known.
-            (None, None) => Network::count_scores(&model(Vec::new(), 0))
+            (None, None) => Network::count_scores(&model(Vec::new(), 0, facts.clone()))
                 .map_err(|error| ModelError::Network(error.to_string()))?,
         };
         let score_count = classes_of_scores(path, score_count, inspected.output_kind)?;
@@ -51,8 +52,7 @@ impl Model {
             label_offset,
             found,
         } = classes(path, inspected, score_count, labels, roots)?;
-        let output = model(own.clone(), label_offset).output;
-        let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
+        let output = model(own.clone(), label_offset, Vec::new()).output;
         facts.extend(facts_of_output(&output, inspected));
         facts.push(facts::of_labels(
             labels,
@@ -62,7 +62,7 @@ impl Model {
         ));
         Ok(Self {
             facts,
-            ..model(own, label_offset)
+            ..model(own, label_offset, Vec::new())
         })
     }
 }

@@ -70,13 +70,16 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     check_meaning(model, &inspected).map_err(unfit)?;
     let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
-    forms::rewrite(&mut proto).map_err(unfit)?;
+    lower::settle(&mut proto)
+        .and_then(|()| forms::rewrite(&mut proto))
+        .map_err(unfit)?;
     let (plan, why_slow) = match fused::kernels_here() {
         Ok(()) => best_plan(model, proto, threads)?,
         Err(why) => {
             let (own, weights) = (model.clone(), weights_bytes(&proto));
             let planned = in_time(weights, move || tract_plan(&own, proto));
-            let plan = ready(planned.and_then(|p| p)).map_err(unfit)?;
+            let plan = ready(planned.and_then(|p| p));
+            let plan = plan.map_err(|why| unfit(doubt_of_size(model) + &why))?;
             let outside = Vec::new();
             (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
         }
@@ -157,14 +160,14 @@ fn slow_plan(
     let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
     let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
         path: model.file.clone(),
-        why: why + &doubt_of_size(model),
+        why: doubt_of_size(model) + &why,
     })?;
     let why = format!("{why}; no islands: {no_islands}");
     let outside = none.outside;
     Ok((planned, WhySlow { why, outside }))
 }
 
-/// Added to the error if a network cannot be planned at a size that nobody has stated. Transformers, for example, accept few
+/// Put before the error if a network cannot be planned at a size that nobody has stated. Transformers, for example, accept few
 /// sizes.
 fn doubt_of_size(model: &NetworkSpec) -> String {
     if !model.is_size_assumed {
@@ -173,8 +176,8 @@ fn doubt_of_size(model: &NetworkSpec) -> String {
     let (width_px, height_px) = (model.input.width_px, model.input.height_px);
     let (file, toml) = (&model.file, model.file.with_extension("toml"));
     format!(
-        "; the file leaves the size of its picture open and {width_px} x {height_px} is assumed: if it is another one, \
-         `eyelet model describe {} -o {}` writes a file where width_px and height_px can be changed",
+        "leaves the size of its picture open, and {width_px} x {height_px} is assumed: if it is another one, \
+         `eyelet model describe {} -o {}` writes a file where width_px and height_px can be changed. At the assumed size it ",
         file.display(),
         toml.display()
     )
@@ -186,7 +189,8 @@ pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
     }
-    forms::rewrite(&mut proto).map_err(|why| NetworkError::Unfit {
+    let rewritten = lower::settle(&mut proto).and_then(|()| forms::rewrite(&mut proto));
+    rewritten.map_err(|why| NetworkError::Unfit {
         path: model.file.clone(),
         why,
     })?;

@@ -189,6 +189,16 @@ fn constants_that_grow() {
 }
 
 #[test]
+fn weights_that_are_computed() {
+    check(&sizes::computed());
+}
+
+#[test]
+fn scales_by_channel() {
+    check(&sizes::channels());
+}
+
+#[test]
 fn more_nodes_than_a_network_has() {
     check(&counts::counts());
 }

@@ -1,7 +1,7 @@
 //! Sizes that wrap, numbers of scores that no classifier has, constants that grow.
 
 use crate::graph::{Net, int, ints};
-use crate::{Like, Refused, Row, floats, row};
+use crate::{Like, Refused, RefusedOrRun, Row, floats, row};
 use tract_onnx::pb::tensor_proto::DataType;
 
 /// Four values in a row, `c`, seen as `[size, 4]`.
@@ -106,6 +106,101 @@ pub fn scores() -> Vec<Row> {
         Refused(&["gives 10 scores"]),
     ));
     rows
+}
+
+/// Weights that are computed again and again, or that a computation makes unfit.
+pub fn computed() -> Vec<Row> {
+    // Each of the products is read; a million values each where the file has two thousand.
+    let many = |count: usize| {
+        let mut net = Net::new().stem();
+        let mut last = "c".to_owned();
+        for at in 0..count {
+            let (product, mean, sum) = (format!("p{at}"), format!("m{at}"), format!("s{at}"));
+            net = net
+                .node("Mul", &["p", "q"], &product, &[])
+                .node("ReduceMean", &[&product], &mean, &[int("keepdims", 0)])
+                .node("Add", &[&last, &mean], &sum, &[]);
+            last = sum;
+        }
+        let net = net.weights("p", &[1000, 1]).weights("q", &[1, 1000]);
+        net.head(&last, 8)
+    };
+    let norm = |dims: &[i64], channels: i64| {
+        Net::new()
+            .node(
+                "BatchNormalization",
+                &["w", "one", "one", "one", "one"],
+                "n",
+                &[],
+            )
+            .weights("w", dims)
+            .weights("one", &[channels])
+            .node("Conv", &["x", "n"], "c", &[])
+            .head("c", 8)
+    };
+    let to = |dims: &[i64]| {
+        Net::new()
+            .weights("w", &[8, 3, 3, 3])
+            .float("two", &[], 2.0)
+            .node("Mul", &["w", "two"], "m", &[])
+            .node("Reshape", &["m", "to"], "k", &[])
+            .list("to", dims)
+            .node("Conv", &["x", "k"], "c", &[])
+            .head("c", 8)
+    };
+    vec![
+        row(
+            "as it is",
+            to(&[8, 3, 3, 3]),
+            Like(to(&[8, 3, 3, -1]).bytes()),
+        ),
+        row("of another size", to(&[8, 3, 3, 4]), Refused(&[])),
+        row("wrapped", to(&[1 << 62, 3, 3, 3]), Refused(&[])),
+        row("many products", many(3000), RefusedOrRun),
+        row("some products", many(20), RefusedOrRun),
+        row("statistics of others", norm(&[8, 3, 3, 3], 7), Refused(&[])),
+        row("no channels", norm(&[8, 0, 3, 3], 0), Refused(&[])),
+        row("a vector", norm(&[8], 8), Refused(&[])),
+    ]
+}
+
+/// Activations with scales by channel that do not fit.
+pub fn channels() -> Vec<Row> {
+    let of = |scales: i64, axis: i64, again: usize| {
+        let mut net = Net::new().stem().weights("s", &[scales]);
+        // The scales are positive.
+        let raw = vec![floats(&[0.05]); scales as usize].concat();
+        net.graph.initializer.last_mut().unwrap().raw_data = raw;
+        let mut last = "c".to_owned();
+        for at in 0..again {
+            let (bytes, real) = (format!("q{at}"), format!("r{at}"));
+            net = net
+                .node(
+                    "QuantizeLinear",
+                    &[&last, "s"],
+                    &bytes,
+                    &[int("axis", axis)],
+                )
+                .node(
+                    "DequantizeLinear",
+                    &[&bytes, "s"],
+                    &real,
+                    &[int("axis", axis)],
+                );
+            last = real;
+        }
+        net.head(&last, 8)
+    };
+    vec![
+        row("by channel", of(8, 1, 1), Like(of(8, -3, 1).bytes())),
+        row("too few", of(7, 1, 1), Refused(&[])),
+        row("along rows", of(30, 2, 1), Like(of(30, -2, 1).bytes())),
+        row("along no axis", of(8, 4, 1), Refused(&[])),
+        row("far away", of(8, i64::MIN, 1), Refused(&[])),
+        row("far up", of(8, i64::MAX, 1), Refused(&[])),
+        row("again and again", of(8, 1, 3000), RefusedOrRun),
+        row("many again and again", of(1 << 20, 1, 3000), Refused(&[])),
+    ]
 }
 
 /// Constants that are small in the file and large when they are computed. `e` is the large one.

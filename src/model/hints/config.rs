@@ -3,6 +3,7 @@
 use super::{Pixels, Preparation, Resized, Said, text_beside};
 use crate::limits;
 use crate::model::facts::Source;
+use crate::spec::ChannelOrder;
 use serde_json::Value;
 use std::path::Path;
 
@@ -14,9 +15,17 @@ const CONFIG: &str = "config.json";
 /// What the files beside `path` say about pictures.
 pub fn preparation(path: &Path) -> Preparation {
     let of = |name, read: fn(&Value) -> Preparation| json(path, name).map(|value| read(&value));
-    of(PREPROCESSOR, hugging_face)
-        .or_else(|| of(CONFIG, timm))
-        .unwrap_or_default()
+    let found = of(PREPROCESSOR, hugging_face).or_else(|| of(CONFIG, timm));
+    let mut found = found.unwrap_or_default();
+    if found.size_px.is_none() {
+        found.size_px = json(path, CONFIG).and_then(|config| {
+            Some(Said {
+                value: sides(config.get("image_size")?)?,
+                source: Source::Beside(format!("image_size in {CONFIG}")),
+            })
+        });
+    }
+    found
 }
 
 /// The labels in `config.json`.
@@ -71,6 +80,21 @@ fn pixels_side(value: &Value) -> Option<u32> {
     u32::try_from(side).ok()
 }
 
+/// Width and height: one number for both, `{"height": 256, "width": 256}` or `[256, 256]`, the height first.
+fn sides(value: &Value) -> Option<[u32; 2]> {
+    let side = |value: &Value| {
+        let side = limits::INPUT_SIDE_PX.check(value.as_u64()?)?;
+        u32::try_from(side).ok()
+    };
+    if let Some(both) = side(value) {
+        return Some([both; 2]);
+    }
+    if let Some([height, width]) = value.as_array().map(Vec::as_slice) {
+        return Some([side(width)?, side(height)?]);
+    }
+    Some([side(value.get("width")?)?, side(value.get("height")?)?])
+}
+
 fn hugging_face(config: &Value) -> Preparation {
     let source = |keys: &str| Source::Beside(format!("{keys} in {PREPROCESSOR}"));
     let pixels = hugging_face_pixels(config).map(|value| Said {
@@ -81,10 +105,20 @@ fn hugging_face(config: &Value) -> Preparation {
         value,
         source: source("size"),
     });
+    let flips = config.get("do_flip_channel_order").and_then(Value::as_bool);
+    let channels = flips.filter(|flips| *flips).map(|_| Said {
+        value: ChannelOrder::Bgr,
+        source: source("do_flip_channel_order"),
+    });
+    let size_px = hugging_face_size(config).map(|(value, key)| Said {
+        value,
+        source: source(key),
+    });
     Preparation {
         pixels,
+        channels,
+        size_px,
         resize,
-        ..Preparation::default()
     }
 }
 
@@ -111,6 +145,24 @@ fn hugging_face_pixels(config: &Value) -> Option<Pixels> {
         std: three(config.get("image_std")?)?,
     };
     pixels.checked()
+}
+
+/// The size of the picture in the end, and the key that says so: what was cropped, else what it was resized to.
+fn hugging_face_size(config: &Value) -> Option<([u32; 2], &'static str)> {
+    let flag = |key: &str| config.get(key).and_then(Value::as_bool);
+    let crops = flag("do_center_crop");
+    if let Some(crop) = config.get("crop_size").filter(|_| crops != Some(false)) {
+        return Some((sides(crop)?, "crop_size"));
+    }
+    let size = config.get("size")?;
+    if crops == Some(true) || flag("do_resize") == Some(false) {
+        return None;
+    }
+    // ConvNeXt's size is that of the crop; else only the shorter side is known.
+    let crop = size
+        .get("shortest_edge")
+        .filter(|_| config.get("crop_pct").is_some());
+    Some((sides(crop.unwrap_or(size))?, "size"))
 }
 
 /// How pictures were resized.
@@ -156,6 +208,8 @@ fn timm(config: &Value) -> Preparation {
         let side = pixels_side(size.get(1)?)?.max(pixels_side(size.get(2)?)?);
         larger(side, own.get("crop_pct")?.as_f64()?)
     };
+    // Channels first.
+    let size = || sides(&Value::from(own.get("input_size")?.as_array()?.get(1..)?));
     Preparation {
         pixels: pixels().map(|value| Said {
             value,
@@ -164,6 +218,10 @@ fn timm(config: &Value) -> Preparation {
         resize: resize().map(|side| Said {
             value: Resized::Shorter(side),
             source: source("input_size, crop_pct"),
+        }),
+        size_px: size().map(|value| Said {
+            value,
+            source: source("input_size"),
         }),
         ..Preparation::default()
     }
@@ -212,6 +270,42 @@ mod tests {
         ] {
             assert_eq!(of(odd.clone()), (None, None), "{odd}");
         }
+    }
+
+    #[test]
+    fn the_size_of_the_picture_stands_in_a_configuration() {
+        let of = |config: Value| hugging_face(&config).size_px.map(|said| said.value);
+        let mobile_vit = json!({"crop_size": {"height": 256, "width": 320}, "do_center_crop": true, "do_rescale": true,
+            "do_flip_channel_order": true, "size": {"shortest_edge": 288}});
+        let channels = hugging_face(&mobile_vit).channels;
+        assert_eq!(channels.unwrap().value, ChannelOrder::Bgr);
+        assert_eq!(of(mobile_vit), Some([320, 256]));
+        assert_eq!(
+            of(json!({"size": {"height": 384, "width": 384}})),
+            Some([384; 2])
+        );
+        assert_eq!(of(json!({"size": 256, "do_resize": true})), Some([256; 2]));
+        let convnext = json!({"crop_pct": 0.875, "size": {"shortest_edge": 224}});
+        assert_eq!(of(convnext), Some([224; 2]));
+        for open in [
+            json!({"size": {"shortest_edge": 224}}),
+            json!({"size": 256, "do_center_crop": true}),
+            json!({"crop_size": {"height": -1, "width": 1e300}}),
+            json!({"crop_size": [256]}),
+            json!({"crop_size": 100_000}),
+            json!({}),
+        ] {
+            assert_eq!(of(open.clone()), None, "{open}");
+        }
+        let own = timm(&json!({"pretrained_cfg": {"input_size": [3, 160, 192]}}));
+        assert_eq!(own.size_px.unwrap().value, [192, 160]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.onnx");
+        let size = || preparation(&path).size_px.map(|said| said.value);
+        std::fs::write(folder.path().join(CONFIG), r#"{"image_size": 256}"#).unwrap();
+        assert_eq!(size(), Some([256; 2]));
+        std::fs::write(folder.path().join(PREPROCESSOR), r#"{"crop_size": 240}"#).unwrap();
+        assert_eq!(size(), Some([240; 2]));
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! Constant folding: Shape, and the small computations on constants that exporters put before a Reshape.
 
 use super::ops::shape::{axis_of, logical, resolve};
+use super::settle::{self, COMPUTES};
+use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
-use crate::network::onnx::attributes::{attribute, int, ints};
+use crate::network::onnx::attributes::{attribute, float, int, ints};
 use crate::network::onnx::constant::{Const, Data};
+use crate::network::rewrite::forms;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// A sum or product of constants with more values than this is computed in each run instead.
 const VALUES_MOST: usize = 1 << 24;
+/// A value that is computed here takes about as long as this many that are read. Weights were computed before, see `settle`.
+const COMPUTED: usize = 16;
 
 impl Lower {
     /// Constant, Shape and arithmetic on constants; `false` when the node is none of these.
@@ -35,11 +40,7 @@ impl Lower {
                         }
                     },
                 };
-                let rank = dims.len();
-                let start = axis_of(int(node, "start", 0), rank)?;
-                let end = axis_of(int(node, "end", rank as i64), rank)?;
-                let part = dims.get(start..end).unwrap_or_default();
-                Some(list(part.iter().map(|&d| d as i64).collect()))
+                Some(shape_of(node, &dims)?)
             }
             _ => {
                 let mut inputs = Vec::with_capacity(node.input.len());
@@ -52,7 +53,12 @@ impl Lower {
                 // Whole numbers are copied on the way.
                 let whole = inputs.iter().filter(|c| matches!(c.data, Data::I64(_)));
                 self.spend(whole.map(|c| c.len()).sum())?;
-                fold(node, &inputs)?
+                if COMPUTES.contains(&node.op_type.as_str()) {
+                    let most = inputs.iter().map(|c| c.len()).max().unwrap_or(0);
+                    let most = most.max(settle::most(node, &inputs));
+                    self.spend(most.saturating_mul(COMPUTED))?;
+                }
+                fold(node, &inputs, self.opset)?
             }
         };
         let Some(made) = made else { return Ok(false) };
@@ -68,6 +74,15 @@ impl Lower {
             .insert(output.clone(), Value::Const(Rc::new(made)));
         Ok(true)
     }
+}
+
+/// The result of the operator Shape for a value of this shape.
+pub(super) fn shape_of(node: &NodeProto, dims: &[usize]) -> Lowered<Const> {
+    let rank = dims.len();
+    let start = axis_of(int(node, "start", 0), rank)?;
+    let end = axis_of(int(node, "end", rank as i64), rank)?;
+    let part = dims.get(start..end).unwrap_or_default();
+    Ok(list(part.iter().map(|&d| d as i64).collect()))
 }
 
 fn list(values: Vec<i64>) -> Const {
@@ -103,8 +118,8 @@ fn constant(node: &NodeProto) -> Lowered<Const> {
     Err("has no value that is understood".into())
 }
 
-/// The few operators on constants that produce shapes and scales.
-fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
+/// The few operators on constants that produce shapes, scales and weights.
+pub(super) fn fold(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowered<Option<Const>> {
     let Some(first) = inputs.first() else {
         return Ok(None);
     };
@@ -135,16 +150,34 @@ fn fold(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
                 data: first.data.clone(),
             }
         }
-        op @ ("Sqrt" | "Floor") => match &first.data {
-            Data::F32(v) => Const {
+        "Abs" | "Exp" | "Floor" | "Neg" | "Reciprocal" | "Sqrt" => {
+            let Data::F32(values) = &first.data else {
+                return Ok(None);
+            };
+            let of: fn(f32) -> f32 = match node.op_type.as_str() {
+                "Abs" => f32::abs,
+                "Exp" => f32::exp,
+                "Floor" => f32::floor,
+                "Neg" => |v| -v,
+                "Reciprocal" => f32::recip,
+                _ => f32::sqrt,
+            };
+            Const {
                 dims: first.dims.clone(),
-                data: Data::F32(Rc::new({
-                    let of = if op == "Sqrt" { f32::sqrt } else { f32::floor };
-                    v.iter().map(|&v| of(v)).collect()
-                })),
-            },
-            _ => return Ok(None),
-        },
+                data: Data::F32(Rc::new(values.iter().map(|&v| of(v)).collect())),
+            }
+        }
+        "Flatten" => {
+            let axis = axis_of(int(node, "axis", 1), first.dims.len())?;
+            let (rows, columns) = first.dims.split_at(axis);
+            Const {
+                dims: vec![volume(rows)?, volume(columns)?],
+                data: first.data.clone(),
+            }
+        }
+        "Clip" => return clipped(node, inputs),
+        "ReduceL2" | "ReduceMean" | "ReduceSum" => return reduced(node, inputs),
+        "BatchNormalization" => return normalised(node, inputs, forms::in_training(node, opset)),
         "Equal" | "Where" | "Expand" | "ConstantOfShape" => return spread(node, inputs),
         "Gather" if integers && inputs.len() == 2 && first.dims.len() == 1 => {
             picked_numbers(&first.ints(), &inputs[1])?
@@ -274,6 +307,36 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources
         dims.push(both);
     }
     Some((dims, from))
+}
+
+/// Clip of floats or bytes.
+fn clipped(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
+    let first = &inputs[0];
+    let limit = |at: usize, name: &str, free: f32| match inputs.get(at) {
+        Some(c) if c.len() == 1 => Ok(c.floats()[0]),
+        Some(_) => Err("a limit is not one value".to_owned()),
+        None => Ok(float(node, name, free)),
+    };
+    let low = limit(1, "min", f32::NEG_INFINITY)?;
+    let high = limit(2, "max", f32::INFINITY)?;
+    if low.is_nan() || high.is_nan() {
+        return Ok(None);
+    }
+    let within = |v: f32| v.max(low).min(high);
+    let data = match &first.data {
+        Data::F32(v) => Data::F32(Rc::new(v.iter().map(|&v| within(v)).collect())),
+        Data::I8(v) => {
+            let byte = |&v: &i8| within(f32::from(v)) as i8;
+            Data::I8(Rc::new(v.iter().map(byte).collect()))
+        }
+        Data::U8(v) => {
+            let byte = |&v: &u8| within(f32::from(v)) as u8;
+            Data::U8(Rc::new(v.iter().map(byte).collect()))
+        }
+        Data::I64(_) => return Ok(None),
+    };
+    let dims = first.dims.clone();
+    Ok(Some(Const { dims, data }))
 }
 
 /// Transpose and Reshape of a constant.

@@ -11,7 +11,8 @@
 //! known         the known operators, and the function that lowers each
 //! value         what ONNX values stand for; `intermediate` has those between the operators of a pattern
 //! emit          emits the deferred layers, in float or bytes
-//! fold          operators on constants
+//! settle        constants that the file computes, before the walk
+//! fold          operators on constants; `statistics` has means and normalisations
 //! axes          values of any rank
 //! ops/          a file per family of operators
 //! gate          `x * f(x)` as one layer, in the finished graph
@@ -30,6 +31,8 @@ mod known;
 mod ops;
 mod order;
 mod partial;
+mod settle;
+mod statistics;
 mod value;
 mod walk;
 mod worth;
@@ -38,6 +41,7 @@ pub(crate) use chains::take_together;
 pub use constants::Constants;
 pub use known::all_known;
 pub use partial::{Fact, Facts, Partial, Place, lower_partly};
+pub use settle::settle;
 
 use super::error::NotFused;
 use super::graph::{Border, Graph, Quant};

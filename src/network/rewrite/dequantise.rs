@@ -18,7 +18,7 @@ use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
 use crate::network::onnx::attributes::{int, of_float, of_int};
 use crate::network::onnx::{float_tensor, inner_graphs, reads, values_f32};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, type_proto,
@@ -57,11 +57,16 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     };
     let nodes = std::mem::take(&mut graph.node);
     let initializers = std::mem::take(&mut graph.initializer);
+    let dynamic = nodes
+        .iter()
+        .filter(|n| n.op_type == "DynamicQuantizeLinear");
+    let scales = dynamic.filter_map(|n| n.output.get(1).cloned()).collect();
     let constants = initializers.iter().map(|t| (t.name.as_str(), t)).collect();
     let mut rewrite = Rewrite {
         opset,
         constants,
         known,
+        scales,
         reals: HashMap::new(),
         nodes: Vec::new(),
         made: Vec::new(),
@@ -134,6 +139,8 @@ struct Rewrite<'a> {
     opset: i64,
     constants: HashMap<&'a str, &'a TensorProto>,
     known: &'a Reals,
+    /// Scales that DynamicQuantizeLinear finds: one number each.
+    scales: HashSet<String>,
     reals: Reals,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
@@ -373,7 +380,7 @@ fn become_float(output: &mut ValueInfoProto) {
 
 /// Removes the integer weights, scales and zero points that are no longer needed.
 fn drop_unused(graph: &mut GraphProto) {
-    let used: std::collections::HashSet<&str> = graph
+    let used: HashSet<&str> = graph
         .node
         .iter()
         .flat_map(reads)

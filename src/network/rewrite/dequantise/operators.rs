@@ -6,6 +6,7 @@ use crate::network::onnx::{float_tensor, int64_tensor, reads, values_f32};
 use crate::network::rewrite::ISLAND;
 use crate::network::rewrite::forms::MOVES;
 use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
 
 /// The float operator that a QLinear one is named after.
 fn float_name(node: &NodeProto) -> &str {
@@ -21,6 +22,7 @@ impl Rewrite<'_> {
                 let q = self.quantisation(&node, at(1), at(2))?;
                 self.step(at(0), &out, q)
             }
+            "DequantizeLinear" if self.scales.contains(at(1)) => self.by_computed(&node, &out),
             "DequantizeLinear" => {
                 let q = self.quantisation(&node, at(1), at(2))?;
                 let real = self.real(at(0), &q, int(&node, "axis", 1))?;
@@ -71,6 +73,26 @@ impl Rewrite<'_> {
             op if op.starts_with("QLinear") => Err("Eyelet does not know this operator".into()),
             _ => self.other(node),
         }
+    }
+
+    /// DequantizeLinear by the scale of a DynamicQuantizeLinear, as tf2onnx writes a TFLite file of dynamic range.
+    fn by_computed(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
+        let at = |i: usize| node.input.get(i).map_or("", String::as_str);
+        if self.reals.contains_key(at(0)) || int(node, "block_size", 0) != 0 {
+            return Err("has a computed scale for integers of another quantisation".into());
+        }
+        let part = |what: &str| format!("{out}.{what}");
+        let float = || vec![of_int("to", DataType::Float as i64)];
+        let mut steps = part("integers");
+        self.push("Cast", &[at(0)], &steps, float());
+        if !at(2).is_empty() {
+            let (zero, moved) = (part("zero"), part("steps"));
+            self.push("Cast", &[at(2)], &zero, float());
+            self.push("Sub", &[&steps, &zero], &moved, vec![]);
+            steps = moved;
+        }
+        self.push("Mul", &[&steps, at(1)], out, vec![]);
+        Ok(())
     }
 
     fn conv(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {

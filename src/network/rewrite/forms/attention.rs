@@ -24,7 +24,11 @@ impl Forms<'_> {
     /// `softmax(Q Kᵀ / sqrt(head) + mask) V`, with Q, K and V as [batch, heads, sequence, head] or, with `q_num_heads`, as
     /// [batch, sequence, heads * head].
     pub(super) fn attention(&mut self, node: &NodeProto) -> Result<(), String> {
-        let more = node.output.iter().skip(1).any(|o| self.read.contains(o));
+        let more = node
+            .output
+            .iter()
+            .skip(1)
+            .any(|o| self.read.contains_key(o));
         if let Some(what) =
             unusual(node).or(more.then_some("has results beside the first that are read"))
         {

@@ -7,14 +7,17 @@
 //! norm       BatchNormalization in training mode
 //! moves      Pad that crops, Resize whose scales give fractional sizes
 //! integers   zero points that a file omits, weights quantised in blocks
+//! channels   activations quantised with one scale a channel
 //! ```
 
 mod attention;
+mod channels;
 mod integers;
 mod moves;
 mod norm;
 
 pub use integers::MOVES;
+pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, reads};
@@ -37,12 +40,11 @@ pub fn opset(model: &ModelProto) -> i64 {
 
 fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     let mut nodes = std::mem::take(&mut graph.node);
-    let read: HashSet<String> = nodes
-        .iter()
-        .flat_map(reads)
-        .chain(graph.output.iter().map(|o| o.name.as_str()))
-        .map(str::to_owned)
-        .collect();
+    let mut read: HashMap<String, usize> = HashMap::new();
+    let outputs = graph.output.iter().map(|o| o.name.as_str());
+    for name in nodes.iter().flat_map(reads).chain(outputs) {
+        *read.entry(name.to_owned()).or_default() += 1;
+    }
     for inner in nodes.iter_mut().flat_map(|n| &mut n.attribute) {
         let graphs = inner.g.iter_mut().chain(&mut inner.graphs);
         for inner in graphs {
@@ -55,6 +57,15 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         weights: initializers.iter().map(|t| (t.name.as_str(), t)).collect(),
         read: &read,
         types: integers::types_of(&initializers, &graph.input),
+        ranks: graph
+            .input
+            .iter()
+            .filter_map(|i| Some((i.name.clone(), channels::rank_of(i)?)))
+            .collect(),
+        fixed: HashSet::new(),
+        scaled: HashMap::new(),
+        loose: HashSet::new(),
+        channels_left: channels::CHANNELS_MOST,
         nodes: Vec::with_capacity(nodes.len()),
         made: Vec::new(),
         folded: false,
@@ -66,11 +77,16 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
             .map_err(|why| format!("cannot be run: the node '{name}' ({op}) {why}"))?;
     }
     let Forms {
-        nodes,
+        mut nodes,
         made,
-        folded,
+        mut folded,
+        loose,
         ..
     } = forms;
+    if !loose.is_empty() {
+        channels::tidy(&mut nodes, &graph.output, &loose);
+        folded = true;
+    }
     graph.node = nodes;
     graph.initializer = initializers;
     graph.initializer.extend(made);
@@ -85,10 +101,20 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
 struct Forms<'a> {
     opset: i64,
     weights: HashMap<&'a str, &'a TensorProto>,
-    /// The values that any node reads, or that the graph outputs.
-    read: &'a HashSet<String>,
+    /// How many nodes read a value; one more if the graph outputs it.
+    read: &'a HashMap<String, usize>,
     /// Integer types in a quantised graph.
     types: HashMap<String, DataType>,
+    /// Numbers of axes, as far as they are known.
+    ranks: HashMap<String, usize>,
+    /// Values that depend on constants alone.
+    fixed: HashSet<String>,
+    /// Activations that are another one times a scale per channel.
+    scaled: HashMap<String, channels::Scaled>,
+    /// Results that may have lost their last reader.
+    loose: HashSet<String>,
+    /// Channels' scales that may still be read.
+    channels_left: usize,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
     /// Some constants have lost a reader.
@@ -98,10 +124,15 @@ struct Forms<'a> {
 impl Forms<'_> {
     fn node(&mut self, mut node: NodeProto) -> Result<(), String> {
         self.integer_types(&mut node)?;
+        self.follow(&node);
         let known = matches!(node.domain.as_str(), "" | "ai.onnx");
         match node.op_type.as_str() {
             _ if !known => {}
             "Attention" => return self.attention(&node),
+            // tract reads past the end of such a shape.
+            "BatchNormalization" if self.rank(input(&node, 0)).is_some_and(|r| r < 2) => {
+                return Err("normalises a value without channels; export it again".into());
+            }
             "BatchNormalization" if norm::in_training(&node, self.opset) => {
                 return self.batch_norm(&node);
             }
@@ -121,6 +152,8 @@ impl Forms<'_> {
             "DequantizeLinear" if int(&node, "block_size", 0) != 0 => {
                 return self.blocks(node);
             }
+            "QuantizeLinear" | "DequantizeLinear" if self.by_channels(&node) => return Ok(()),
+            "Conv" => self.depthwise(&mut node),
             _ => {}
         }
         self.nodes.push(node);

@@ -3,11 +3,11 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int};
-use crate::network::onnx::{float_tensor, int64_tensor, values_f32};
-use tract_onnx::pb::{NodeProto, TensorProto};
+use crate::network::onnx::int64_tensor;
+use tract_onnx::pb::NodeProto;
 
 /// Whether the node uses the statistics of its input: by its attribute or, in older opsets, by having them as outputs.
-pub(super) fn in_training(node: &NodeProto, opset: i64) -> bool {
+pub fn in_training(node: &NodeProto, opset: i64) -> bool {
     let asked = node.output.iter().skip(1).any(|o| !o.is_empty());
     int(node, "training_mode", 0) != 0 || (opset < 14 && asked)
 }
@@ -16,18 +16,18 @@ impl Forms<'_> {
     /// Replaced by operators that compute the statistics. The rank is not known here: the values of a channel are flattened to
     /// one row.
     pub(super) fn batch_norm(&mut self, node: &NodeProto) -> Result<(), String> {
-        if let Some(read) = node.output.iter().skip(1).find(|o| self.read.contains(*o)) {
+        if let Some(read) = node
+            .output
+            .iter()
+            .skip(1)
+            .find(|o| self.read.contains_key(*o))
+        {
             return Err(format!(
                 "is in training mode and its statistics '{read}' are read: export it after model.eval()"
             ));
         }
         let (x, out) = (input(node, 0), output(node));
         let epsilon = float(node, "epsilon", 1e-5);
-        if let Some(made) = self.normalised(node, epsilon)? {
-            self.made.push(made);
-            self.folded = true;
-            return Ok(());
-        }
         log::warn!(
             "the node '{}' (BatchNormalization) was exported in training mode: it normalises by the statistics of each \
              picture, as ONNX Runtime does; if that is not meant, export it after model.eval()",
@@ -70,39 +70,5 @@ impl Forms<'_> {
         let ins = [part("moved"), part("shape")];
         self.push(node, "Reshape", &[&ins[0], &ins[1]], out, vec![]);
         Ok(())
-    }
-
-    /// The result if everything is constant: some exporters (NFNet's, for one) standardise weights with this operator.
-    fn normalised(&self, node: &NodeProto, epsilon: f32) -> Result<Option<TensorProto>, String> {
-        let at = |i: usize| self.weights.get(input(node, i)).copied();
-        let (Some(x), Some(scale), Some(bias)) = (at(0), at(1), at(2)) else {
-            return Ok(None);
-        };
-        let dims: Vec<usize> = x.dims.iter().map(|&d| d.max(0) as usize).collect();
-        let (mut values, scale, bias) = (values_f32(x)?, values_f32(scale)?, values_f32(bias)?);
-        let channels = dims.get(1).copied().unwrap_or(0);
-        if channels == 0 || scale.len() != channels || bias.len() != channels {
-            return Err(format!(
-                "normalises {channels} channels by {} factors",
-                scale.len()
-            ));
-        }
-        let row = dims[2..].iter().product::<usize>().max(1);
-        for c in 0..channels {
-            let of = |i: &usize| i / row % channels == c;
-            let rows = (c * row..values.len()).step_by(channels * row);
-            let places: Vec<usize> = rows.flat_map(|start| start..start + row).collect();
-            debug_assert!(places.iter().all(of));
-            let count = places.len().max(1) as f64;
-            let mean = places.iter().map(|&i| f64::from(values[i])).sum::<f64>() / count;
-            let square = |&i: &usize| (f64::from(values[i]) - mean).powi(2);
-            let variance = places.iter().map(square).sum::<f64>() / count;
-            let factor = f64::from(scale[c]) / (variance + f64::from(epsilon)).sqrt();
-            for i in places {
-                let normal = (f64::from(values[i]) - mean) * factor;
-                values[i] = (normal + f64::from(bias[c])) as f32;
-            }
-        }
-        Ok(Some(float_tensor(output(node), &dims, values)))
     }
 }
