@@ -205,7 +205,7 @@ fn chains_between_bytes_become_tables() {
         let mut graph = understand(onnx(&fixture(&format!("{name}.onnx"))))
             .unwrap()
             .0;
-        lower::take_together(&mut graph);
+        lower::merge_layers(&mut graph);
         let quantised = graph.layers.iter().filter(|l| l.op == Op::Quantise);
         assert_eq!(quantised.count(), sums, "{name}");
     }
