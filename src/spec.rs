@@ -20,9 +20,10 @@ pub struct NetworkSpec {
 }
 
 /// Precision of a float network's weights and activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 32 bits.
+    #[default]
     Single,
     /// 16 bits, where the CPU computes in them and all layers have kernels for them.
     Half,

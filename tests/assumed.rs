@@ -63,6 +63,7 @@ fn a_bare_file_is_given_the_usual_rule_and_says_so() {
             &format!("input.mean = [0.485, 0.456, 0.406] {IMAGENET}"),
             "output.kind = \"logits\" assumed: it ends in no Softmax or Sigmoid",
             "output.class_count = 10 the ONNX file says so",
+            "precision = \"single\" the default, for float networks",
             "labels = numbers assumed: ",
         ],
     );
@@ -149,7 +150,9 @@ fn a_softmax_after_a_softmax_is_refused_with_the_key_that_mends_it() {
 #[test]
 fn keys_that_a_model_toml_leaves_out_are_assumed() {
     let net = || Net::new().stem().head("c", 8);
-    let desk = Desk::with(net(), Some(&toml("logits", "mean = [0.5, 0.5, 0.5]\n")));
+    let toml = toml("logits", "mean = [0.5, 0.5, 0.5]\n");
+    let toml = toml.replace("[input]", "precision = \"half\"\n[input]");
+    let desk = Desk::with(net(), Some(&toml));
     assert_has(
         &desk.explained(),
         &[
@@ -157,6 +160,7 @@ fn keys_that_a_model_toml_leaves_out_are_assumed() {
             &format!("input.std = [0.229, 0.224, 0.225] {IMAGENET}"),
             "output.class_count = 10 its model.toml says so",
             "output.label_offset = 0 assumed: score 0 is a class",
+            "precision = \"half\" its model.toml says so",
         ],
     );
 }

@@ -120,12 +120,18 @@ fn a_board_goes_before_its_model_and_says_so() {
     let run = run_board(desk.path(), "[mount]\nresize = \"fit\"", &[]);
     let told = "net: input.resize = \"fit\" (the board file says so)";
     assert!(run.stdout.contains(told), "{}", run.stdout);
+    let text = format!(
+        "precision = \"half\"\n{}",
+        board("[mount]\nresize = \"fit\"")
+    );
+    fs::write(desk.path().join("board.toml"), text).unwrap();
     let run = run_eyelet(desk.path(), &["check", "--board-file", "board.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let squeezed = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for wanted in [
         "input.resize = \"fit\" the board file says so",
         "input.fill = [0, 0, 0] assumed: black, as most tools pad in training",
+        "precision = \"half\" the board file says so",
     ] {
         assert!(squeezed.contains(wanted), "{}", run.stdout);
     }

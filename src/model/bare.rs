@@ -54,6 +54,7 @@ impl Model {
         let output = model(own.clone(), label_offset).output;
         let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
         facts.extend(facts_of_output(&output, inspected));
+        facts.push(facts::of_precision(None));
         facts.push(facts::of_labels(
             labels,
             None,

@@ -40,8 +40,8 @@ pub struct Definition {
     pub main: NetworkFile,
     /// Other files of the same model, by the word after `@`.
     pub variants: BTreeMap<String, NetworkFile>,
-    /// In which precision a float network runs.
-    pub precision: Precision,
+    /// In which precision a float network runs, if stated.
+    pub precision: Option<Precision>,
     /// The label file, relative to the folder of the `model.toml`.
     pub labels: Option<String>,
     /// The input of each of the files.
@@ -101,7 +101,7 @@ impl Definition {
                     ..main?
                 },
                 variants,
-                precision: precision.unwrap_or(Precision::Single),
+                precision,
                 labels,
                 input,
                 output: output?,
