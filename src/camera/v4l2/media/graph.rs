@@ -5,7 +5,7 @@
 
 use super::super::node::text;
 use super::config::PadName;
-use super::sys::Objects;
+use super::sys::{Objects, RawInterface};
 use crate::toml_file::did_you_mean;
 use std::collections::HashMap;
 
@@ -41,6 +41,20 @@ pub(super) struct DeviceNode {
     pub is_video: bool,
     pub major: u32,
     pub minor: u32,
+}
+
+impl Entity {
+    /// The first video node or subdevice of an entity represents it.
+    fn add_node(&mut self, interface: &RawInterface) {
+        let is_video = interface.kind == INTERFACE_VIDEO;
+        if is_video || interface.kind == INTERFACE_SUBDEVICE {
+            self.node.get_or_insert(DeviceNode {
+                is_video,
+                major: interface.major,
+                minor: interface.minor,
+            });
+        }
+    }
 }
 
 /// Where links attach to an entity.
@@ -125,41 +139,36 @@ impl Graph {
             match raw.flags & LINK_KIND {
                 0 => {
                     let ends = (pads.get(&raw.source_id), pads.get(&raw.sink_id));
-                    let (Some(&source), Some(&sink)) = ends else {
-                        continue;
-                    };
-                    if graph.pads[source].is_source && !graph.pads[sink].is_source {
-                        graph.links.push(Link {
-                            source,
-                            sink,
-                            enabled: raw.flags & LINK_ENABLED != 0,
-                            immutable: raw.flags & LINK_IMMUTABLE != 0,
-                            flags: raw.flags,
-                        });
+                    if let (Some(&source), Some(&sink)) = ends {
+                        graph.add_link(source, sink, raw.flags);
                     }
                 }
                 LINK_TO_INTERFACE => {
-                    let interface = objects
-                        .interfaces
-                        .iter()
-                        .find(|interface| interface.id == raw.source_id);
-                    let (Some(interface), Some(&entity)) = (interface, entities.get(&raw.sink_id))
-                    else {
-                        continue;
-                    };
-                    let is_video = interface.kind == INTERFACE_VIDEO;
-                    if is_video || interface.kind == INTERFACE_SUBDEVICE {
-                        graph.entities[entity].node.get_or_insert(DeviceNode {
-                            is_video,
-                            major: interface.major,
-                            minor: interface.minor,
-                        });
+                    let mut interfaces = objects.interfaces.iter();
+                    let interface = interfaces.find(|interface| interface.id == raw.source_id);
+                    if let (Some(interface), Some(&entity)) =
+                        (interface, entities.get(&raw.sink_id))
+                    {
+                        graph.entities[entity].add_node(interface);
                     }
                 }
                 _ => {}
             }
         }
         graph
+    }
+
+    /// Adds a link between two pads if it leads from a source to a sink.
+    fn add_link(&mut self, source: usize, sink: usize, flags: u32) {
+        if self.pads[source].is_source && !self.pads[sink].is_source {
+            self.links.push(Link {
+                source,
+                sink,
+                enabled: flags & LINK_ENABLED != 0,
+                immutable: flags & LINK_IMMUTABLE != 0,
+                flags,
+            });
+        }
     }
 
     /// The entity that a `/dev/videoN` represents.
