@@ -34,8 +34,10 @@ use crate::camera::patience::Patience;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
+use negotiate::Agreement;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
+use setup::Setup;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,25 +131,11 @@ impl V4l2Camera {
         config: &V4l2Config,
         has_pipeline: bool,
     ) -> Result<Self, CameraError> {
-        let mut are_controls_set = false;
-        let (mut prepared, agreed, known, setup) = loop {
-            let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
-            let config = prepared.as_ref().map_or(config, |own| &own.config);
-            let agreed = negotiate::negotiate(&mut node, config)
-                .map_err(|why| faults::disagreement(path, config, why))?;
-            let by_pipeline = prepared.as_ref().and_then(|own| own.interval);
-            let known = by_pipeline.or(agreed.interval);
-            let interval = known.unwrap_or(ASSUMED_INTERVAL);
-            let setup = setup::set_up(path, &node, config, agreed.geometry, interval)?;
-            // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
-            let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
-            if are_controls_set || !is_raw || setup.settings == 0 {
-                break (prepared, agreed, known, setup);
-            }
-            are_controls_set = true;
-        };
-        let geometry = agreed.geometry;
-        let piece_bytes = match agreed.is_apart {
+        let ready = Ready::new(path, &mut node, identity, config, has_pipeline)?;
+        let Agreement {
+            geometry, is_apart, ..
+        } = ready.agreed;
+        let piece_bytes = match is_apart {
             true => geometry.plane_bytes(),
             false => geometry.picture_bytes().map(|whole| [whole, 0, 0]),
         }
@@ -156,7 +144,7 @@ impl V4l2Camera {
             Ok(stream) => stream,
             Err((doing, error)) => {
                 let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
-                return match prepared {
+                return match ready.pipeline {
                     Some(own) if is_unlike => {
                         Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
                     }
@@ -175,41 +163,25 @@ impl V4l2Camera {
                 };
             }
         };
-        // Behind a media controller the sensor knows the rate, the node does not.
-        let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
-        let rate = known.or(by_sensor);
-
-        let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
-        // Writing to a string cannot fail.
-        let _ = match rate {
-            Some(interval) => write!(description, " at {} fps", Rate(interval)),
-            None => write!(description, " at the driver's rate"),
-        };
-        let _ = write!(description, ", {} buffers", stream.buffers());
-        if setup.settings != 0 {
-            let _ = write!(description, ", {} controls set", setup.settings);
-        }
-        if let Some(exposure) = &setup.exposure {
-            let _ = write!(description, ", {exposure}");
-        }
-        if let Some(own) = &prepared {
-            let _ = write!(description, ", pipeline {}", own.line);
-        }
-        if matches!(geometry.format, PixelFormat::Bayer(_)) {
-            let _ = write!(description, ", raw: {}", config.raw);
-        }
+        let description = ready.describe(path, identity, config, stream.buffers());
+        let Ready {
+            mut pipeline,
+            setup,
+            interval,
+            ..
+        } = ready;
         let camera = Self {
             path: path.to_owned(),
             description,
             geometry,
-            is_apart: agreed.is_apart,
+            is_apart,
             expected: Expected {
                 format: geometry.format,
                 piece_bytes,
-                interval: rate.unwrap_or(ASSUMED_INTERVAL),
+                interval: interval.unwrap_or(ASSUMED_INTERVAL),
             },
             patience: Patience::new(config.timeout),
-            doubt: prepared
+            doubt: pipeline
                 .as_mut()
                 .and_then(|own| own.doubt.take())
                 .unwrap_or_default(),
@@ -220,7 +192,7 @@ impl V4l2Camera {
             sequence: Sequence::default(),
             exposure: setup.exposure,
         };
-        if let Some(own) = prepared {
+        if let Some(own) = pipeline {
             own.keep();
         }
         Ok(camera)
@@ -231,6 +203,83 @@ impl V4l2Camera {
             camera: self.path.display().to_string(),
             reason: reason.to_owned(),
         }
+    }
+}
+
+/// What a device agreed to, before its stream starts.
+struct Ready {
+    /// The parts of a camera that has several.
+    pipeline: Option<media::Prepared>,
+    agreed: Agreement,
+    setup: Setup,
+    /// The frame interval, if anyone knows it.
+    interval: Option<Duration>,
+}
+
+impl Ready {
+    /// Negotiates with a device, and sets what the board file names.
+    fn new(
+        path: &Path,
+        node: &mut Node,
+        identity: &Identity,
+        config: &V4l2Config,
+        has_pipeline: bool,
+    ) -> Result<Self, CameraError> {
+        let mut are_controls_set = false;
+        loop {
+            let pipeline = media::prepare(path, node, identity, config, has_pipeline)?;
+            let config = pipeline.as_ref().map_or(config, |own| &own.config);
+            let agreed = negotiate::negotiate(node, config)
+                .map_err(|why| faults::disagreement(path, config, why))?;
+            let by_pipeline = pipeline.as_ref().and_then(|own| own.interval);
+            let known = by_pipeline.or(agreed.interval);
+            let interval = known.unwrap_or(ASSUMED_INTERVAL);
+            let setup = setup::set_up(path, node, config, agreed.geometry, interval)?;
+            // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
+            let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
+            if are_controls_set || !is_raw || setup.settings == 0 {
+                // Behind a media controller the sensor knows the rate, the node does not.
+                let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
+                return Ok(Self {
+                    pipeline,
+                    agreed,
+                    setup,
+                    interval: known.or(by_sensor),
+                });
+            }
+            are_controls_set = true;
+        }
+    }
+
+    /// The camera in one line.
+    fn describe(
+        &self,
+        path: &Path,
+        identity: &Identity,
+        config: &V4l2Config,
+        buffers: usize,
+    ) -> String {
+        let geometry = self.agreed.geometry;
+        let mut line = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
+        // Writing to a string cannot fail.
+        let _ = match self.interval {
+            Some(interval) => write!(line, " at {} fps", Rate(interval)),
+            None => write!(line, " at the driver's rate"),
+        };
+        let _ = write!(line, ", {buffers} buffers");
+        if self.setup.settings != 0 {
+            let _ = write!(line, ", {} controls set", self.setup.settings);
+        }
+        if let Some(exposure) = &self.setup.exposure {
+            let _ = write!(line, ", {exposure}");
+        }
+        if let Some(own) = &self.pipeline {
+            let _ = write!(line, ", pipeline {}", own.line);
+        }
+        if matches!(geometry.format, PixelFormat::Bayer(_)) {
+            let _ = write!(line, ", raw: {}", config.raw);
+        }
+        line
     }
 }
 
