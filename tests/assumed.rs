@@ -126,7 +126,7 @@ fn with_softmax() -> Net {
 }
 
 #[test]
-fn a_softmax_after_a_softmax_is_refused_with_the_key_that_mends_it() {
+fn a_softmax_after_a_softmax_is_refused_with_the_key_to_correct() {
     assert_has(
         &Desk::with(with_softmax(), None).explained(),
         &["output.kind = \"probabilities\" the ONNX file says so: it ends in Softmax"],
@@ -184,7 +184,7 @@ fn pixels_that_would_be_normalised_twice_are_warned_about() {
 }
 
 #[test]
-fn what_is_no_classifier_is_refused_as_what_it_seems() {
+fn other_networks_than_classifiers_are_refused_as_what_they_seem() {
     let whole_picture = || {
         let mut net = Net::new().stem();
         net.graph.node[0].output = vec!["out".to_owned()];
@@ -219,7 +219,7 @@ fn of_one_size(side_px: i64) -> Net {
 }
 
 #[test]
-fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
+fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
     let mut net = of_one_size(32);
     let kind = net.graph.input[0].r#type.as_mut().unwrap();
     let Some(tract_onnx::pb::type_proto::Value::TensorType(tensor)) = &mut kind.value else {
@@ -247,7 +247,7 @@ fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
 }
 
 #[test]
-fn of_a_size_that_the_file_states_nobody_doubts() {
+fn a_size_that_the_file_states_is_not_doubted() {
     let run = Desk::with(of_one_size(40), None).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
     assert!(!run.stderr.contains("is assumed: if"), "{}", run.stderr);

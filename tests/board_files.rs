@@ -93,7 +93,7 @@ fn every_board_and_kit_in_the_folders_is_compiled_in_and_sound() {
 }
 
 #[test]
-fn the_readme_tells_of_every_key() {
+fn the_readme_documents_every_key() {
     let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
     let text = SMALL.replace(
         "[camera.pattern]",
@@ -165,7 +165,7 @@ fn host_and_virt_say_what_they_are_for() {
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn omitted_keys_have_their_default() {
     let board = parse(SMALL).unwrap();
     assert_eq!(board.pool, PoolSize::Bytes(64 << 20));
     assert_eq!(board.displays, []);

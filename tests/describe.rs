@@ -124,7 +124,7 @@ fn keys(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn what_describe_prints_is_what_the_bare_file_is_used_as() {
+fn describe_prints_what_the_bare_file_is_used_as() {
     let softmax = Net::new()
         .stem()
         .node("GlobalAveragePool", &["c"], "pooled", &[])
@@ -199,7 +199,7 @@ fn a_description_that_the_output_goes_to_is_not_read() {
 }
 
 #[test]
-fn what_stands_beside_the_graph_is_believed_and_told() {
+fn files_and_metadata_beside_the_graph_are_used_and_reported() {
     let names =
         "{0: 'a', 1: 'b', 2: 'c', 3: 'd', 4: 'e', 5: 'f', 6: 'g', 7: 'h', 8: 'i', 9: 'it\\'s'}";
     let desk = Desk::with_metadata(
@@ -277,7 +277,7 @@ fn what_stands_beside_the_graph_is_believed_and_told() {
 }
 
 #[test]
-fn a_description_is_written_once_and_calls_the_labels_from_its_place() {
+fn a_description_is_written_once_and_names_the_labels_relative_to_itself() {
     let desk = Desk::with(net());
     fs::create_dir(desk.path("words")).unwrap();
     desk.write("words/l.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");

@@ -164,7 +164,7 @@ fn threads_and_repetition_do_not_change_the_scores() {
 }
 
 #[test]
-fn explain_tells_the_islands_and_why_a_node_is_outside() {
+fn explain_lists_the_islands_and_says_why_a_node_is_outside() {
     if !has_kernels() {
         return;
     }
@@ -190,7 +190,7 @@ fn explain_tells_the_islands_and_why_a_node_is_outside() {
 }
 
 #[test]
-fn explain_tells_of_a_network_without_islands_why_each_node_is_outside() {
+fn explain_says_why_each_node_is_outside_in_a_network_without_islands() {
     if !has_kernels() {
         return;
     }

@@ -106,7 +106,7 @@ fn names_that_are_no_class_are_faults_at_start_and_for_check() {
 }
 
 #[test]
-fn letters_that_no_font_has_are_told_by_check_and_once_by_run() {
+fn letters_that_no_font_has_are_reported_by_check_and_once_by_run() {
     let png = "[display.png]\nfolder = \"p\"\nwidth_px = 480\nheight_px = 320";
     let chinese = "[decide.merge]\n\"埃及猫\" = [\"Egyptian cat\"]\n\"熊\" = [\"brown bear\"]";
     let with_font = format!("[display]\nfont = \"chinese.ttf\"\n{png}");

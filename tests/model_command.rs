@@ -29,7 +29,7 @@ fn said(output: &Output) -> (i32, String, String) {
 
 #[test]
 #[cfg(feature = "tools")]
-fn pull_from_a_folder_says_what_is_wrong() {
+fn pull_from_a_folder_reports_what_is_wrong() {
     let (home, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let from = mirror.path().to_str().unwrap();
     let arguments = ["model", "pull", "mobilenet-v2", "--from", from];

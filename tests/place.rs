@@ -102,7 +102,7 @@ fn a_wide_network_sees_what_its_model_toml_says() {
 }
 
 #[test]
-fn a_board_goes_before_its_model_and_says_so() {
+fn a_board_takes_precedence_over_its_model_and_says_so() {
     let desk = desk(
         &toml("resize = \"crop\"\nresize_shorter_px = 200"),
         striped(),
@@ -191,7 +191,7 @@ fn regions_are_classified_in_turn_each_with_its_own_verdict() {
 }
 
 #[test]
-fn one_region_without_a_name_is_told_of_as_a_whole_picture_is() {
+fn one_region_without_a_name_is_logged_like_a_whole_picture() {
     let desk = desk(&toml(""), halved());
     let run = run_board(
         desk.path(),

@@ -273,7 +273,7 @@ fn progress_goes_from_what_is_there_to_the_size() {
 }
 
 #[test]
-fn a_download_that_broke_off_goes_on_where_it_stopped() {
+fn an_interrupted_download_resumes() {
     let server = Server::start(&[Manner::HangsUpAfter(70_000), Manner::Honest]);
     let machine = Machine::of(&server);
     machine.fails(
@@ -290,7 +290,7 @@ fn a_download_that_broke_off_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn the_next_address_goes_on_where_the_first_one_broke_off() {
+fn the_next_address_resumes_where_the_first_one_stopped() {
     let first = Server::start(&[Manner::EndsSilentlyAfter(50_000)]);
     let second = Server::start(&[Manner::Honest]);
     let urls = [&first, &second].map(|server| format!("{}/net.onnx", server.url));
@@ -324,14 +324,14 @@ fn a_server_that_sends_another_range_is_asked_for_the_whole() {
 }
 
 #[test]
-fn wrong_bytes_are_thrown_away() {
+fn wrong_bytes_are_discarded() {
     let machine = Machine::of(&Server::start(&[Manner::WrongBytes]));
     machine.fails(None, &["gave wrong bytes (sha256 ", "thrown away"]);
     assert_eq!(machine.part_length(), None);
 }
 
 #[test]
-fn a_part_with_wrong_bytes_is_fetched_anew() {
+fn a_part_with_wrong_bytes_is_fetched_again() {
     let server = Server::start(&[Manner::Honest]);
     for length in [9, 200_000] {
         let machine = Machine::of(&server);
@@ -374,7 +374,7 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
-fn a_server_that_stalls_is_left() {
+fn a_stalling_server_is_given_up() {
     let machine = Machine::of(&Server::start(&[Manner::StallsAfter(70_000)]));
     machine.fails(
         None,
@@ -384,7 +384,7 @@ fn a_server_that_stalls_is_left() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_left() {
+fn a_silent_server_is_given_up() {
     let machine = Machine::of(&Server::start(&[Manner::Mute]));
     machine.fails(None, &["nothing came for 300ms"]);
 }
@@ -421,7 +421,7 @@ fn a_mirror_may_be_an_address_a_folder_or_a_file() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_said() {
+fn an_unwritable_folder_is_reported() {
     let mut machine = Machine::of(&Server::start(&[Manner::Honest]));
     // Nothing can be made below a file, not even by root.
     let file = machine.root.path().join("a-file");

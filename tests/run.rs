@@ -36,7 +36,7 @@ fn without_arguments_the_sample_photos_are_classified_and_drawn() {
 }
 
 #[test]
-fn json_lines_tell_the_same_with_a_version() {
+fn json_lines_say_the_same_with_a_version() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_eyelet(folder.path(), &["run", "--json", "--stats-every", "10"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -65,7 +65,7 @@ fn json_lines_tell_the_same_with_a_version() {
 }
 
 #[test]
-fn every_frame_is_told_when_asked_for() {
+fn every_frame_is_logged_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture("opset13.onnx").display().to_string();
     let frames = |more: &[&str]| {
@@ -147,7 +147,7 @@ fn check_opens_no_hardware() {
 }
 
 #[test]
-fn every_list_says_something() {
+fn every_list_prints_something() {
     let folder = tempfile::tempdir().unwrap();
     for (what, word) in [
         ("boards", "raspberry-pi-4"),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_goes_on_where_it_stopped_and_becomes_the_file() {
+    fn a_partial_download_resumes_and_becomes_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("net.onnx");
         let mut part = open(&target).unwrap();

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_cannot_be_opened_says_what_to_do() {
+    fn a_node_that_cannot_be_opened_is_reported_with_advice() {
         let remedy = Remedy {
             prefix: "no-such-node",
             absent: "switch it on",

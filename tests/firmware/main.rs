@@ -52,7 +52,7 @@ fn setup(board: &str) -> Setup<'_> {
 /// The loop hangs: the hardware resets the board, and the next start says why.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_hang_is_ended_by_the_watchdog_and_told_at_the_next_start() {
+fn a_hang_is_ended_by_the_watchdog_and_reported_at_the_next_start() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -97,7 +97,7 @@ fn ten_thousand_frames_write_nothing_to_the_card() {
 /// A data partition that cannot be used is made anew, and the job does not wait for it.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_corrupt_data_partition_is_made_anew() {
+fn a_corrupt_data_partition_is_formatted_again() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -141,7 +141,7 @@ fn a_corrupt_data_partition_is_made_anew() {
 /// A model that does not load: said on the log, tried again, and rebooted for as the policy says.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_corrupt_model_is_told_and_the_policy_decides() {
+fn a_corrupt_model_is_reported_and_the_policy_decides() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -167,7 +167,7 @@ fn a_corrupt_model_is_told_and_the_policy_decides() {
 /// A USB camera that is not there at start, is pulled out for a minute, and sends garbage for more than a thousand frames.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
+fn a_late_missing_or_misbehaving_camera_is_waited_for() {
     const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
     let Some(parts) = or_skip(Parts::get()) else {
         return;
@@ -265,7 +265,7 @@ fn with_display_in_socket<'a>(board: &'a str) -> Setup<'a> {
 /// The display goes with its driver, and another one comes: told once each, and the job goes on meanwhile.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_display_that_goes_is_done_without_and_found_again() {
+fn a_display_that_disappears_is_survived_and_found_again() {
     const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
     let Some(parts) = or_skip(Parts::get()) else {
         return;

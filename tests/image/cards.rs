@@ -253,7 +253,7 @@ fn a_drm_display_brings_its_drivers_and_overlay() {
 }
 
 #[test]
-fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
+fn a_panel_on_the_pins_has_its_bus_enabled_or_is_reported() {
     if common::emulated() {
         return;
     }
@@ -492,7 +492,7 @@ fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
 }
 
 #[test]
-fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() {
+fn a_boot_code_without_trials_is_reported_and_refused_where_updates_come_by_stick() {
     if common::emulated() {
         return;
     }
@@ -520,7 +520,7 @@ fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() 
 }
 
 #[test]
-fn all_that_apt_lacks_is_told_at_once() {
+fn all_packages_that_apt_lacks_are_reported_together() {
     if common::emulated() {
         return;
     }

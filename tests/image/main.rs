@@ -522,7 +522,7 @@ fn the_bill_of_materials_is_json_on_standard_output() {
 }
 
 #[test]
-fn what_is_missing_is_told_in_one_line_with_what_to_do() {
+fn missing_inputs_are_reported_in_one_line_with_advice() {
     if common::emulated() {
         return;
     }

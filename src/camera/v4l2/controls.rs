@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_says_what_can() {
+    fn a_control_that_cannot_be_set_lists_those_that_can() {
         for (name, value, words) in [
             (
                 "gian",

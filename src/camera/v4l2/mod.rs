@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_camera_is_refused_with_what_to_do() {
+    fn a_file_that_is_no_camera_is_refused_with_advice() {
         for (device, expected) in [
             ("/dev/video-that-is-not-there", "plug it in"),
             ("/dev/null", "not a video device"),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn every_node_is_asked_for_ready_pictures_before_any_for_raw_ones() {
+    fn every_node_is_tried_for_finished_pictures_before_any_for_raw_ones() {
         let raw = PixelFormat::from_fourcc(*b"pRAA").unwrap();
         let asked = |formats: &[PixelFormat]| {
             let config = V4l2Config {

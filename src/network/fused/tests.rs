@@ -260,7 +260,7 @@ fn threads_do_not_change_float_scores() {
 }
 
 #[test]
-fn what_is_not_understood_is_said() {
+fn the_error_names_the_operator_that_is_not_understood() {
     let mut model = onnx(&fixture("opset7.onnx"));
     let graph = model.graph.as_mut().unwrap();
     graph.node[5].op_type = "Einsum".into();

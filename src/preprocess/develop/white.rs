@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_scene_is_grey_at_once_and_a_new_light_is_followed() {
+    fn a_grey_scene_is_grey_at_once_and_white_follows_a_new_light() {
         let mut white = White::new(None, None);
         let gains = measure(&mut white, &picture(grey_noise, DAYLIGHT));
         assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.02);

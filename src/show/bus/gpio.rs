@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chip_is_refused() {
+    fn a_file_that_is_no_chip_is_refused() {
         let error = |path| Chip::open(Some(path)).err().unwrap();
         assert!(matches!(error("/dev/gpiochip999"), DisplayError::Absent(_)));
         let told = error("/dev/null").to_string();

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bus_is_refused_with_what_to_do() {
+    fn a_file_that_is_no_bus_is_refused_with_advice() {
         let told = |node| {
             let opened = I2cWire::open(Path::new(node), 0x3c);
             opened

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_class_is_told_with_what_it_needs_as_far_as_there_is_room() {
+    fn the_best_class_is_named_with_its_threshold_if_there_is_room() {
         let cases = [
             (30, "best: tiger cat 42%, needs 50%"),
             (29, "best: tiger cat 42%"),

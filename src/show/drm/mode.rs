@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_is_not_there_is_refused_with_those_that_are() {
+    fn a_missing_mode_is_refused_with_those_that_exist() {
         let modes = [
             mode(1920, 1080, 60),
             mode(1920, 1080, 50),

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_unknown_is_told_at_once() {
+    fn missing_and_unknown_keys_are_reported_together() {
         let lines = read("panel = 'waveshare-2in13-v2'\nfull_every = 0").unwrap_err();
         let told = |part: &str| lines.iter().any(|line| line.contains(part));
         assert_eq!(lines.len(), 5, "{lines:?}");

@@ -49,7 +49,7 @@ fn each_class_arrives_pixel_for_pixel_by_partial_refreshes_with_a_full_one_now_a
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte() {
+fn an_unchanged_drawing_sends_no_byte() {
     let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
     let paper = Paper::of(&config);
     let mut display = paper.display(&config).unwrap();
@@ -183,7 +183,7 @@ fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
 }
 
 #[test]
-fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
+fn a_missing_or_hanging_panel_is_reported_and_not_waited_for() {
     let config = config("panel = 'waveshare-2in13-v4'");
     let paper = Paper::of(&config);
     let told = |error: DisplayError| {

@@ -170,7 +170,7 @@ fn random_drawings_arrive_pixel_for_pixel() {
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte_and_the_panel_is_dark_at_the_end() {
+fn an_unchanged_drawing_sends_no_byte_and_the_panel_is_dark_at_the_end() {
     let config = config("");
     let glass = Glass::of(&config);
     let mut display = glass.display(&config).unwrap();

@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_size_that_holds_the_wished_one_is_taken() {
+    fn the_smallest_size_that_holds_the_requested_one_is_chosen() {
         // Camera Module 2 (imx219).
         let imx219 =
             [(3280, 2464), (1920, 1080), (1640, 1232), (640, 480)].map(|size| [size, size]);

@@ -293,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_hold_together_is_left_out() {
+    fn inconsistent_objects_are_left_out() {
         let mut build = Build::default();
         let sensor = build.entity("sensor", SENSOR);
         let node = build.entity("node", 0x10001);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_is() {
+    fn missing_objects_are_reported_with_those_that_exist() {
         let mut build = Build::default();
         let sensor = build.entity("imx219 10-0010", SENSOR);
         let receiver = build.entity("csi2", 0);
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_lists_are_truncated() {
         assert!(listed(&["x"; 30]).ends_with("x, 6 more"));
         assert_eq!(listed::<&str>(&[]), "none");
     }

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_end_and_what_leads_nowhere_is_told() {
+    fn circles_end_and_dead_ends_are_reported() {
         let mut build = Build::default();
         let (a, b) = (build.entity("a", 0), build.entity("b", 0));
         let node = build.entity("node", 0);
