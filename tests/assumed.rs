@@ -1,4 +1,4 @@
-//! What is assumed of a model is told where it is used, what its file says is believed, and what contradicts it is refused.
+//! Assumptions about a model are logged when it is used, its file's statements are used, and contradictions are refused.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
 
 mod common;
@@ -70,8 +70,8 @@ fn a_bare_file_is_given_the_usual_rule_and_says_so() {
     // Where it is used, each assumption is a line, with the file that changes it.
     let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
     for key in ["input.mean", "input.channels", "output.kind", "labels"] {
-        let told = format!("net: {key} = ");
-        assert!(run.stderr.contains(&told), "{key}: {}", run.stderr);
+        let expected = format!("net: {key} = ");
+        assert!(run.stderr.contains(&expected), "{key}: {}", run.stderr);
     }
     assert!(
         run.stderr.contains("correct wrong assumptions in net.toml"),
@@ -231,8 +231,8 @@ fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
     let desk = Desk::with(net, None);
     let run = desk.run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
-    let told = "224 x 224 is assumed: if it is another one, `eyelet model describe net.onnx -o net.toml` writes";
-    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let expected = "224 x 224 is assumed: if it is another one, `eyelet model describe net.onnx -o net.toml` writes";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
     // What is said there holds, on a machine whose program has `describe`: a board's has not.
     if cfg!(not(feature = "tools")) {
         return;

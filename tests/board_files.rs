@@ -695,8 +695,8 @@ fn regions_keep_the_order_of_the_file() {
     );
     let board = parse(&text).unwrap();
     assert_eq!(board.mount.resize, Some(Resize::Fit));
-    let told: Vec<_> = board.regions.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["z = [0, 0, 0.5, 1]", "a b = [0.5, 0, 0.5, 0.25]"]);
+    let shown: Vec<_> = board.regions.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["z = [0, 0, 0.5, 1]", "a b = [0.5, 0, 0.5, 0.25]"]);
     let nine: String = (0..9).map(|i| format!("r{i} = [0, 0, 1, 1]\n")).collect();
     let faults = parse(&format!("{SMALL}[mount.regions]\n{nine}")).unwrap_err();
     assert_eq!(

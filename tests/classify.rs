@@ -217,11 +217,11 @@ fn a_broken_picture_in_the_middle_is_reported_in_order_and_all_others_are_classi
         "{}",
         run.stdout
     );
-    let told = run
+    let lines = run
         .stderr
         .lines()
         .filter(|line| line.contains("cannot read the picture"));
-    assert_eq!(told.count(), 4, "{}", run.stderr);
+    assert_eq!(lines.count(), 4, "{}", run.stderr);
 }
 
 #[test]

@@ -177,9 +177,12 @@ fn a_description_that_the_output_goes_to_is_not_read() {
         )
     };
     for to in ["net.toml", "model.toml"] {
-        let (code, told, written) = redirected(&["model", "describe", "net.onnx"], to);
-        assert_eq!((code, &written), (0, &printed), "{told}");
-        assert!(told.contains(to) && told.contains("is not read"), "{told}");
+        let (code, stderr, written) = redirected(&["model", "describe", "net.onnx"], to);
+        assert_eq!((code, &written), (0, &printed), "{stderr}");
+        assert!(
+            stderr.contains(to) && stderr.contains("is not read"),
+            "{stderr}"
+        );
         // And it is one.
         let lines = desk.explained();
         assert!(
@@ -192,10 +195,10 @@ fn a_description_that_the_output_goes_to_is_not_read() {
     }
     // Of a model by name there is nothing else to go by.
     fs::create_dir_all(desk.path("models/mine")).unwrap();
-    let (code, told, written) =
+    let (code, stderr, written) =
         redirected(&["model", "describe", "mine"], "models/mine/model.toml");
-    assert_eq!((code, &*written), (MODEL, ""), "{told}");
-    assert!(told.contains("the shell has emptied it"), "{told}");
+    assert_eq!((code, &*written), (MODEL, ""), "{stderr}");
+    assert!(stderr.contains("the shell has emptied it"), "{stderr}");
 }
 
 #[test]
@@ -246,7 +249,7 @@ fn files_and_metadata_beside_the_graph_are_used_and_reported() {
             "input.resize_shorter_px = 40 a file beside it says so: size in preprocessor_config.json",
         ],
     );
-    // The graph goes before a configuration, and labels that are not as many are told and left.
+    // The graph takes precedence over a configuration; labels whose number does not match are reported and ignored.
     let desk = Desk::with(rescaling(1.0 / 255.0));
     desk.write("net.txt", "a\nb\n");
     desk.write(
@@ -299,7 +302,7 @@ fn a_description_is_written_once_and_names_the_labels_relative_to_itself() {
     );
     desk.refuses(&write, OUTPUT, "--force replaces it");
     desk.does(&[&write[..], &["--force"]].concat());
-    // Where it describes nothing it is told so.
+    // Where there is nothing to describe it says so.
     let run = desk.run(&["model", "describe", "net.onnx", "-o", "words/other.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains("has no effect there"), "{}", run.stderr);
@@ -598,7 +601,7 @@ fn a_model_that_is_not_here_says_the_command_that_fetches_it() {
     ] {
         let (code, _, error) = installed.run(installed.0.path(), words);
         assert_eq!(code, Some(MODEL), "{words:?}: {error}");
-        let told = "`eyelet model pull mobilenet-v2";
-        assert!(error.contains(told), "{words:?}: {error}");
+        let expected = "`eyelet model pull mobilenet-v2";
+        assert!(error.contains(expected), "{words:?}: {error}");
     }
 }

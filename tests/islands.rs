@@ -102,9 +102,9 @@ fn known_layers_run_in_islands_and_unknown_ones_in_tract() {
             );
         }
         let plural = if count == 1 { "" } else { "s" };
-        let told = network.describe();
+        let description = network.describe();
         let start = format!("tract plan with {count} island{plural} (100 % of multiply-adds) on ");
-        assert!(told.starts_with(&start), "{name}: {told}");
+        assert!(description.starts_with(&start), "{name}: {description}");
     }
 }
 
@@ -205,10 +205,10 @@ fn explain_says_why_each_node_is_outside_in_a_network_without_islands() {
     );
     for op in ["DynamicQuantizeLinear", "MatMulInteger"] {
         let start = format!("outside: {op} ");
-        let told = run.stdout.lines().filter(|l| l.starts_with(&start));
+        let lines = run.stdout.lines().filter(|l| l.starts_with(&start));
         let why = "in another place than quantize_dynamic has it";
         assert!(
-            told.clone().count() > 0 && told.clone().all(|l| l.ends_with(why)),
+            lines.clone().count() > 0 && lines.clone().all(|l| l.ends_with(why)),
             "{op} in\n{}",
             run.stdout
         );

@@ -120,9 +120,9 @@ fn verify_compares_with_the_stored_scores() {
     fs::write(&output, tensor.encode_to_vec()).unwrap();
     let (code, out, error) = verify();
     assert_eq!(code, 10, "{out}{error}");
-    let told = out.split("largest difference ").nth(1).unwrap();
-    let told: f32 = told.split(' ').next().unwrap().parse().unwrap();
-    assert!((told - 0.5).abs() < 0.01, "{out}");
+    let difference = out.split("largest difference ").nth(1).unwrap();
+    let difference: f32 = difference.split(' ').next().unwrap().parse().unwrap();
+    assert!((difference - 0.5).abs() < 0.01, "{out}");
     assert!(
         error.contains("1 of 1 stored outputs of net.onnx differ"),
         "{error}"

@@ -83,8 +83,8 @@ fn results_that_cannot_be_written_are_an_error() {
         let output = run(folder.path(), &words, full(), Stdio::piped());
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
-        let told = stderr.contains("eyelet: cannot write to standard output");
-        assert_eq!(told, code == OUTPUT, "{words:?}: {stderr}");
+        let is_reported = stderr.contains("eyelet: cannot write to standard output");
+        assert_eq!(is_reported, code == OUTPUT, "{words:?}: {stderr}");
         // Beside what the log tells of the model.
         let complaints = stderr.lines().filter(|line| !line.starts_with('['));
         assert!(complaints.count() <= 1, "{words:?}: {stderr}");

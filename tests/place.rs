@@ -118,8 +118,8 @@ fn a_board_takes_precedence_over_its_model_and_says_so() {
     assert_eq!(label("[mount]\nresize = \"stretch\""), "red");
     assert_eq!(label("[mount]\nresize = \"fit\""), "red");
     let run = run_board(desk.path(), "[mount]\nresize = \"fit\"", &[]);
-    let told = "net: input.resize = \"fit\" (the board file says so)";
-    assert!(run.stdout.contains(told), "{}", run.stdout);
+    let expected = "net: input.resize = \"fit\" (the board file says so)";
+    assert!(run.stdout.contains(expected), "{}", run.stdout);
     let text = format!(
         "precision = \"half\"\n{}",
         board("[mount]\nresize = \"fit\"")
@@ -167,7 +167,7 @@ fn regions_are_classified_in_turn_each_with_its_own_verdict() {
             )
         })
         .collect();
-    // Neither changes the other's: each is told once.
+    // Neither changes the other's: each is reported once.
     let west = (1, "west".to_owned(), "red".to_owned());
     let east = (2, "east side".to_owned(), "green".to_owned());
     assert_eq!(verdicts, [west, east]);

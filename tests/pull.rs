@@ -252,8 +252,8 @@ fn a_damaged_file_is_replaced() {
 
 #[test]
 fn progress_goes_from_what_is_there_to_the_size() {
-    struct Told(Vec<u64>);
-    impl Progress for Told {
+    struct Reported(Vec<u64>);
+    impl Progress for Reported {
         fn begin(&mut self, source: &str, have: u64, size: u64) {
             assert!(source.starts_with("http://127.0.0.1"));
             assert_eq!(size, 200_000);
@@ -266,10 +266,20 @@ fn progress_goes_from_what_is_there_to_the_size() {
     let machine = Machine::of(&Server::start(&[Manner::Honest]));
     fs::write(machine.file("net.onnx.part"), &content()[..1234]).unwrap();
     let named = Named::find("tiny", &machine.roots).unwrap();
-    let mut told = Told(Vec::new());
-    pull(&named, &machine.roots, None, Limits::default(), &mut told).unwrap();
-    assert_eq!((told.0[0], *told.0.last().unwrap()), (1234, 200_000));
-    assert!(told.0.is_sorted());
+    let mut reported = Reported(Vec::new());
+    pull(
+        &named,
+        &machine.roots,
+        None,
+        Limits::default(),
+        &mut reported,
+    )
+    .unwrap();
+    assert_eq!(
+        (reported.0[0], *reported.0.last().unwrap()),
+        (1234, 200_000)
+    );
+    assert!(reported.0.is_sorted());
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Cli {
                 return COMMAND_LINE;
             }
             let printed = error.print().and_then(|()| io::stdout().flush());
-            printed.map_or_else(|error| output::cannot_print(error).tell(), |()| 0)
+            printed.map_or_else(|error| output::cannot_print(error).report(), |()| 0)
         })
     }
 

@@ -177,7 +177,7 @@ impl Device {
         device
             .serial
             .start(&device.described(model_line), ledger.lines());
-        (device.displays).tell_absent(&mut device.care, &device.serial);
+        (device.displays).report_absent(&mut device.care, &device.serial);
         memory::seal()?;
         Ok(device)
     }
@@ -273,7 +273,7 @@ fn open_camera_patiently(
     mut show_waiting: impl FnMut(&mut Care),
 ) -> Result<Box<dyn Camera>, Failure> {
     let began = Instant::now();
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         let error = match open() {
             Ok(camera) => return Ok(camera),
@@ -287,8 +287,8 @@ fn open_camera_patiently(
         show_waiting(care);
         care.waiting(began.elapsed())?;
         let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
-        if !is_booting && !is_told {
-            is_told = true;
+        if !is_booting && !is_logged {
+            is_logged = true;
             log::warn!("no camera yet: {error}; opening it again until it is there");
             care.says("waiting for the camera");
         }

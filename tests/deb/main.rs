@@ -181,7 +181,7 @@ fn the_package_is_installed_waits_for_the_user_and_is_started() {
     println!("{}", guest.journal());
 }
 
-/// Frames feed systemd's watchdog and nothing else does; a loop that hangs is killed, told of, and started again.
+/// Frames feed systemd's watchdog and nothing else does; a loop that hangs is killed, reported, and started again.
 #[test]
 #[ignore = "boots a Debian container: `cargo test --test deb -- --ignored`"]
 fn a_hang_is_ended_by_systemd_and_the_service_starts_again() {

@@ -134,7 +134,11 @@ fn a_corrupt_data_partition_is_formatted_again() {
             .any(|line| line.contains("formatting the data partition"));
         assert!(anew, "{}", running.board.last_lines());
         running.line("hanging on purpose");
-        assert_eq!(running.data().reason().unwrap(), None, "told, so forgotten");
+        assert_eq!(
+            running.data().reason().unwrap(),
+            None,
+            "logged, so forgotten"
+        );
     }
 }
 
@@ -204,7 +208,7 @@ fn a_late_missing_or_misbehaving_camera_is_waited_for() {
     camera.show(garbage);
     std::thread::sleep(Duration::from_secs(40));
     camera.show(sound);
-    // Counts are told once a minute: the first may be of the garbage's time alone.
+    // Counts are logged once a minute: the first may cover only the time of the garbage.
     let first = counts(&running.next_line_but(" frames, ", &NEVER));
     let second = counts(&running.next_line_but(" frames, ", &NEVER));
     // At a pace that emulation keeps when it is busy.
@@ -262,7 +266,7 @@ fn with_display_in_socket<'a>(board: &'a str) -> Setup<'a> {
     }
 }
 
-/// The display goes with its driver, and another one comes: told once each, and the job goes on meanwhile.
+/// The display goes with its driver, and another one comes: each is logged once, and the job goes on meanwhile.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_display_that_disappears_is_survived_and_found_again() {
@@ -280,8 +284,8 @@ fn a_display_that_disappears_is_survived_and_found_again() {
     let from = running.board.log.len();
     running.board.unplug_display();
     const LOST: &str = "display: failed; the serial log continues: ";
-    let told = running.next_line_but(LOST, &NEVER);
-    assert!(told.contains("cannot write to the display bochs"), "{told}");
+    let line = running.next_line_but(LOST, &NEVER);
+    assert!(line.contains("cannot write to the display bochs"), "{line}");
     let first = counts(&running.next_line_but(" frames, ", &NEVER)).frames;
     let second = counts(&running.next_line_but(" frames, ", &NEVER)).frames;
     // A minute, at a pace that emulation keeps when it is busy.
@@ -292,7 +296,7 @@ fn a_display_that_disappears_is_survived_and_found_again() {
     running.board.screen(screen::shows_something);
     let log = &running.board.log[from..];
     let times = log.iter().filter(|line| line.contains(LOST)).count();
-    assert_eq!(times, 1, "tried every 10 s, told once");
+    assert_eq!(times, 1, "tried every 10 s, logged once");
 }
 
 /// The board's policy may want a reboot for a lost display.

@@ -192,14 +192,14 @@ pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
     if reasons.len() == 1 {
         return reasons.remove(0);
     }
-    let mut told: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
+    let mut listed: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
     if reasons.len() > MOST {
-        told.push(format!(
+        listed.push(format!(
             "and {} more nodes (see `eyelet list cameras`)",
             reasons.len() - MOST
         ));
     }
-    CameraError::Unusable(format!("no camera can be used: {}", told.join("; ")))
+    CameraError::Unusable(format!("no camera can be used: {}", listed.join("; ")))
 }
 
 fn busy(path: &Path) -> String {

@@ -168,8 +168,8 @@ fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_coun
                 // Twice in a row: a run leaves nothing behind for the next one.
                 for (picture, scores) in runs.clone().chain(runs) {
                     assert!(net.set_f32(picture, Layout::Nchw));
-                    let told = format!("{name} on {} x {threads}", kernels.name());
-                    assert_eq!(net.run(), scores, "{told}");
+                    let case = format!("{name} on {} x {threads}", kernels.name());
+                    assert_eq!(net.run(), scores, "{case}");
                 }
             }
         }

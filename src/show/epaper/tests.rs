@@ -186,13 +186,13 @@ fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
 fn a_missing_or_hanging_panel_is_reported_and_not_waited_for() {
     let config = config("panel = 'waveshare-2in13-v4'");
     let paper = Paper::of(&config);
-    let told = |error: DisplayError| {
+    let message = |error: DisplayError| {
         assert!(matches!(error, DisplayError::Failed(_)), "{error}");
         error.to_string()
     };
     paper.played().is_absent = true;
     let mut display = paper.display(&config).unwrap();
-    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    let error = message(display.show(&scene(State::Starting, None)).unwrap_err());
     assert!(error.contains("nothing is connected"), "{error}");
     drop(display);
     paper.played().is_absent = false;
@@ -201,7 +201,7 @@ fn a_missing_or_hanging_panel_is_reported_and_not_waited_for() {
     let mut display = paper.display(&config).unwrap();
     show_class(&mut display, 0);
     paper.played().is_stuck = true;
-    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    let error = message(display.show(&scene(State::Starting, None)).unwrap_err());
     assert!(error.contains("it stays busy for 10 s"), "{error}");
     let began = Instant::now();
     drop(display);

@@ -133,7 +133,7 @@ fn an_unchanged_drawing_sends_no_byte_and_a_bus_error_is_reported() {
     let verdict = verdict(2, 0.9);
     let scene = scene(State::Live, Some(&verdict));
     let error = display.show(&scene).unwrap_err();
-    assert!(matches!(&error, DisplayError::Failed(told) if told.contains("/dev/spidev0.0")));
+    assert!(matches!(&error, DisplayError::Failed(why) if why.contains("/dev/spidev0.0")));
     // What arrived is unknown: all of it is sent again.
     glass.played().is_broken = false;
     let before = glass.played().bytes;

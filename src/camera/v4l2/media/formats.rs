@@ -128,8 +128,8 @@ impl<'a, C: Calls> Setup<'a, C> {
         };
         let doubt = self.side_complaint(way)?;
         let interval = self.set_rate(first);
-        let way_told = way.spelt(self.graph);
-        let mut pipeline = self.pipeline(&way_told, arrives)?;
+        let way_line = way.spelt(self.graph);
+        let mut pipeline = self.pipeline(&way_line, arrives)?;
         pipeline.sensor = Some(way.sensor);
         pipeline.doubt = doubt;
         pipeline.interval = interval;

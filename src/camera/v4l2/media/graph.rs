@@ -278,12 +278,12 @@ pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut told: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    let mut shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
     let more = format!("{} more", names.len().saturating_sub(MOST));
     if names.len() > MOST {
-        told.push(&more);
+        shown.push(&more);
     }
-    told.join(", ")
+    shown.join(", ")
 }
 
 #[cfg(test)]

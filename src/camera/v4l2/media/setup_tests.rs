@@ -277,8 +277,8 @@ fn wrong_names_in_the_board_file_are_refused_with_the_right_ones() {
             "`Debayer A:0` takes SRGGB8_1X8/64x48 instead of SRGGB10_1X10/64x48 (its codes: SRGGB8_1X8, SBGGR8_1X8)",
         ),
     ] {
-        let told = wrong(by_hand);
-        assert!(told.contains(expected), "{told}");
+        let message = wrong(by_hand);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
@@ -321,13 +321,13 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
     let mut fake = Fake::new(&build);
     fake.node_formats = vec![(RGB888, *b"RGB3")];
     let nothing = MediaConfig::default();
-    let told = words(run(
+    let message = words(run(
         &mut fake,
         "unicam-image",
         &[PixelFormat::Rgb24],
         &nothing,
     ));
-    assert!(told.contains("no link leads from a sensor"), "{told}");
+    assert!(message.contains("no link leads from a sensor"), "{message}");
     let by_hand = MediaConfig {
         formats: vec![format("tc358743 10-000f:0", RGB888, (1280, 720))],
         ..MediaConfig::default()

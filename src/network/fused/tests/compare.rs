@@ -51,7 +51,7 @@ fn limits(seed: u64) -> Limits {
 fn random_networks_are_the_same_on_every_executor() {
     if let Ok(seed) = std::env::var("EYELET_GRAPH_SEED") {
         let seed: u64 = seed.parse().expect("EYELET_GRAPH_SEED is a number");
-        println!("{}", random::told(&random::network(seed, limits(seed))));
+        println!("{}", random::listing(&random::network(seed, limits(seed))));
         let mut seen = Seen::default();
         checked(seed, &mut seen).unwrap_or_else(|fault| panic!("{fault}"));
         println!("{seen}");
@@ -152,11 +152,11 @@ fn checked(seed: u64, seen: &mut Seen) -> Result<(), String> {
     }
     let lowered = understand(network.model.clone()).map_or_else(
         |why| why.to_string(),
-        |understood| crate::network::fused::tests::coverage::told(&understood.0),
+        |understood| crate::network::fused::tests::coverage::listing(&understood.0),
     );
-    let told = random::told(&network);
+    let nodes = random::listing(&network);
     Err(format!(
-        "EYELET_GRAPH_SEED={seed} ({limits:?}): {why}\n{told}\n{lowered}"
+        "EYELET_GRAPH_SEED={seed} ({limits:?}): {why}\n{nodes}\n{lowered}"
     ))
 }
 
@@ -302,17 +302,17 @@ fn by_every_plan(
             if threads > 1 && i != teamed {
                 continue;
             }
-            let told = |why: String| format!("{} x {threads}: {why}", kernels.name());
+            let in_case = |why: String| format!("{} x {threads}: {why}", kernels.name());
             let planned = Understood(graph.clone()).plan_with(threads, kernels);
-            let mut net = planned.map_err(|why| told(why.to_string()))?;
+            let mut net = planned.map_err(|why| in_case(why.to_string()))?;
             seen.planned(&net);
             let runs: &[usize] = if reference { &[0] } else { &[0, 1, 0] };
             for &which in runs {
                 let got = outputs(&mut net, &graph, &pictures[which]);
-                compare(&got, &wanted[which]).map_err(told)?;
+                compare(&got, &wanted[which]).map_err(in_case)?;
                 if which == 0 {
                     let first = first.get_or_insert_with(|| got.clone());
-                    same_bits(first, &got).map_err(told)?;
+                    same_bits(first, &got).map_err(in_case)?;
                 }
             }
         }

@@ -121,11 +121,11 @@ mod tests {
                 Layout::Nchw => [1, 3, 32, 32],
                 Layout::Nhwc => [1, 32, 32, 3],
             };
-            let told = |mut float: ModelProto| {
+            let facts_of = |mut float: ModelProto| {
                 let reals = dequantise(&mut float, &Reals::new())?;
                 facts(&mut float, &reals, seen.dtype, &shape)
             };
-            let (whole, outline) = (told(model.clone()), told(outline(&model)));
+            let (whole, outline) = (facts_of(model.clone()), facts_of(outline(&model)));
             let (Ok(whole), Ok(outline)) = (whole, outline) else {
                 continue;
             };
