@@ -313,7 +313,7 @@ impl Node {
             .map(i64::from);
         Control {
             id: query.id,
-            name: controls::spelt(&text(&query.name.map(|c| c.to_ne_bytes()[0]))),
+            name: controls::name_of(&text(&query.name.map(|c| c.to_ne_bytes()[0]))),
             kind,
             least: query.minimum,
             most: query.maximum,

@@ -202,14 +202,18 @@ impl Graph {
     }
 
     /// A pad, for people: `imx219 10-0010:0`.
-    pub fn spelt(&self, pad: usize) -> String {
+    pub fn pad_name(&self, pad: usize) -> String {
         format!("{}:{}", self.entity_at(pad).name, self.pads[pad].index)
     }
 
     /// A link, for people.
-    pub fn spelt_link(&self, link: usize) -> String {
+    pub fn link_name(&self, link: usize) -> String {
         let link = self.links[link];
-        format!("{} -> {}", self.spelt(link.source), self.spelt(link.sink))
+        format!(
+            "{} -> {}",
+            self.pad_name(link.source),
+            self.pad_name(link.sink)
+        )
     }
 
     /// The pad with this name, or what exists instead.
@@ -260,12 +264,12 @@ impl Graph {
                     let Link { source, sink, .. } = self.links[at];
                     self.pads[source].entity == ends[0] || self.pads[sink].entity == ends[1]
                 })
-                .map(|at| self.spelt_link(at))
+                .map(|at| self.link_name(at))
                 .collect();
             format!(
                 "there is no link {} -> {} (their entities have {})",
-                self.spelt(source),
-                self.spelt(sink),
+                self.pad_name(source),
+                self.pad_name(sink),
                 listed(&near)
             )
         })

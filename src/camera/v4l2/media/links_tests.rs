@@ -128,7 +128,7 @@ fn a_stream_that_does_not_start_restores_the_links() {
     undo.calls.busy = vec!["csi2:7 -> rp1-cfe-csi2_ch3:0".into()];
     undo.undo();
     let mut expected = before;
-    let busy = (0..expected.links.len()).find(|&at| expected.spelt_link(at) == undo.calls.busy[0]);
+    let busy = (0..expected.links.len()).find(|&at| expected.link_name(at) == undo.calls.busy[0]);
     expected.links[busy.unwrap()].enabled = false;
     assert_eq!(undo.calls.graph, expected);
     assert_eq!(undo.switched, [0; 0]);
