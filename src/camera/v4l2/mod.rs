@@ -1,8 +1,9 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, an image processor of a board, the kernel's test driver.
 //!
 //! `media` sets up the parts of a camera that has several, `node` makes the kernel calls, `find` lists the nodes, `negotiate`
-//! agrees on format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's
-//! pictures at the right brightness, `stream` holds the mapped buffers, `newest` picks the frame, `faults` words the errors.
+//! agrees on format, size and rate, `controls` and `setup` set what the board file names, `ready` has all of this done before
+//! the stream starts, `exposure` keeps a raw sensor's pictures at the right brightness, `stream` holds the mapped buffers,
+//! `newest` picks the frame, `faults` words the errors.
 //! After the first frame nothing is allocated: a frame is borrowed from the buffer that the driver filled, which returns to the
 //! driver at the next call.
 
@@ -16,6 +17,7 @@ mod media;
 mod negotiate;
 mod newest;
 mod node;
+mod ready;
 pub mod sensor;
 mod setup;
 mod stream;
@@ -37,8 +39,7 @@ use exposure::AutoExposure;
 use negotiate::Agreement;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
-use setup::Setup;
-use std::fmt::Write as _;
+use ready::Ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stream::Stream;
@@ -206,83 +207,6 @@ impl V4l2Camera {
     }
 }
 
-/// What a device agreed to, before its stream starts.
-struct Ready {
-    /// The parts of a camera that has several.
-    pipeline: Option<media::Prepared>,
-    agreed: Agreement,
-    setup: Setup,
-    /// The frame interval, if anyone knows it.
-    interval: Option<Duration>,
-}
-
-impl Ready {
-    /// Negotiates with a device, and sets what the board file names.
-    fn new(
-        path: &Path,
-        node: &mut Node,
-        identity: &Identity,
-        config: &V4l2Config,
-        has_pipeline: bool,
-    ) -> Result<Self, CameraError> {
-        let mut are_controls_set = false;
-        loop {
-            let pipeline = media::prepare(path, node, identity, config, has_pipeline)?;
-            let config = pipeline.as_ref().map_or(config, |own| &own.config);
-            let agreed = negotiate::negotiate(node, config)
-                .map_err(|why| faults::disagreement(path, config, why))?;
-            let by_pipeline = pipeline.as_ref().and_then(|own| own.interval);
-            let known = by_pipeline.or(agreed.interval);
-            let interval = known.unwrap_or(ASSUMED_INTERVAL);
-            let setup = setup::set_up(path, node, config, agreed.geometry, interval)?;
-            // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
-            let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
-            if are_controls_set || !is_raw || setup.settings == 0 {
-                // Behind a media controller the sensor knows the rate, the node does not.
-                let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
-                return Ok(Self {
-                    pipeline,
-                    agreed,
-                    setup,
-                    interval: known.or(by_sensor),
-                });
-            }
-            are_controls_set = true;
-        }
-    }
-
-    /// The camera in one line.
-    fn describe(
-        &self,
-        path: &Path,
-        identity: &Identity,
-        config: &V4l2Config,
-        buffers: usize,
-    ) -> String {
-        let geometry = self.agreed.geometry;
-        let mut line = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
-        // Writing to a string cannot fail.
-        let _ = match self.interval {
-            Some(interval) => write!(line, " at {} fps", Rate(interval)),
-            None => write!(line, " at the driver's rate"),
-        };
-        let _ = write!(line, ", {buffers} buffers");
-        if self.setup.settings != 0 {
-            let _ = write!(line, ", {} controls set", self.setup.settings);
-        }
-        if let Some(exposure) = &self.setup.exposure {
-            let _ = write!(line, ", {exposure}");
-        }
-        if let Some(own) = &self.pipeline {
-            let _ = write!(line, ", pipeline {}", own.line);
-        }
-        if matches!(geometry.format, PixelFormat::Bayer(_)) {
-            let _ = write!(line, ", raw: {}", config.raw);
-        }
-        line
-    }
-}
-
 impl Camera for V4l2Camera {
     fn describe(&self) -> String {
         self.description.clone()
@@ -398,16 +322,6 @@ impl Sequence {
     }
 }
 
-/// The frames per second of an interval, without insignificant digits: 30, 29.97, 7.5.
-struct Rate(Duration);
-
-impl std::fmt::Display for Rate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rate_fps = (100.0 / self.0.as_secs_f64().max(1e-9)).round() / 100.0;
-        write!(f, "{rate_fps}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -475,17 +389,5 @@ mod tests {
         assert_eq!(sequence.extend(u32::MAX - 1), u64::from(u32::MAX) - 1);
         assert_eq!(sequence.extend(1), u64::from(u32::MAX) + 2);
         assert_eq!(sequence.extend(4), u64::from(u32::MAX) + 5);
-    }
-
-    #[test]
-    fn rates_print_as_people_write_them() {
-        let rates = [
-            (1.0 / 30.0, "30"),
-            (1001.0 / 30000.0, "29.97"),
-            (2.0 / 15.0, "7.5"),
-        ];
-        for (seconds, expected) in rates {
-            assert_eq!(Rate(Duration::from_secs_f64(seconds)).to_string(), expected);
-        }
     }
 }
