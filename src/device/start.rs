@@ -172,14 +172,18 @@ impl Device {
             open_camera,
             board,
         };
-        ledger.account("first drawing", || device.draw());
-        memory::settle();
-        device
-            .serial
-            .start(&device.described(model_line), ledger.lines());
-        (device.displays).report_absent(&mut device.care, &device.serial);
-        memory::seal()?;
+        device.finish_start(model_line, ledger)?;
         Ok(device)
+    }
+
+    /// Draws for the first time, logs each part and its memory, and seals the memory pool.
+    fn finish_start(&mut self, model: String, mut ledger: Ledger) -> Result<(), Failure> {
+        ledger.account("first drawing", || self.draw());
+        memory::settle();
+        self.serial.start(&self.described(model), ledger.lines());
+        (self.displays).report_absent(&mut self.care, &self.serial);
+        memory::seal()?;
+        Ok(())
     }
 
     /// Each part with its name, for the log at start.
