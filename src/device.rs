@@ -111,7 +111,7 @@ impl Device {
     /// Runs until the frame limit, the end of the camera's pictures, or `stop`. Returns the number of frames classified.
     pub fn run(&mut self, limits: &Limits<'_>) -> Result<u64, Failure> {
         let mut pause = REOPEN_PAUSE.0;
-        let mut told_at = Instant::now();
+        let mut reported_at = Instant::now();
         while !limits.stop.load(Ordering::Relaxed)
             && limits.frames.is_none_or(|n| self.stats.frames() < n)
         {
@@ -130,11 +130,11 @@ impl Device {
                     self.finish_frame();
                     let due = match limits.stats_every {
                         Some(frames) => self.stats.frames().is_multiple_of(frames.max(1)),
-                        None => told_at.elapsed() >= STATS_PERIOD,
+                        None => reported_at.elapsed() >= STATS_PERIOD,
                     };
                     if due {
-                        told_at = Instant::now();
-                        self.tell("stats");
+                        reported_at = Instant::now();
+                        self.report_stats("stats");
                     }
                     self.keep_rate(began, limits.stop);
                 }
@@ -158,7 +158,7 @@ impl Device {
                 }
             }
         }
-        self.tell("end");
+        self.report_stats("end");
         self.serial.check()?;
         Ok(self.stats.frames())
     }
@@ -203,15 +203,15 @@ impl Device {
         };
         if let Err(error) = filled {
             self.past.damaged += 1;
-            self.trouble.tell(&self.serial, "frame skipped", &error);
+            self.trouble.report(&self.serial, "frame skipped", &error);
             return Step::Skipped(Failure::new(Cause::Camera, error));
         }
         watch.lap(Stage::Preprocess);
         let view = &mut self.views.all[turn];
-        let (verdict, is_told) = match self.network.run() {
+        let (verdict, is_news) = match self.network.run() {
             Ok(scores) => view.step(scores, captured_at),
             Err(error) => {
-                self.trouble.tell(&self.serial, "frame skipped", &error);
+                self.trouble.report(&self.serial, "frame skipped", &error);
                 return Step::Skipped(error.into());
             }
         };
@@ -221,12 +221,12 @@ impl Device {
             .set(Stage::Latency, clock::now().saturating_sub(captured_at));
         self.live_at = Some(Instant::now());
         self.find_camera();
-        if is_told || self.drawn_at.elapsed() >= PICTURE_PERIOD {
+        if is_news || self.drawn_at.elapsed() >= PICTURE_PERIOD {
             self.draw();
         }
         watch.lap(Stage::Show);
         self.stats.record(watch.times);
-        if is_told || self.serial.tells_every_frame() {
+        if is_news || self.serial.reports_every_frame() {
             let (frame, region) = (self.stats.frames(), self.views.all[turn].name());
             self.serial
                 .verdict(frame, region, &verdict, &self.labels, &watch.times);
@@ -393,7 +393,7 @@ impl Device {
         });
     }
 
-    fn tell(&mut self, event: &str) {
+    fn report_stats(&mut self, event: &str) {
         let open = self
             .camera
             .as_ref()
@@ -407,7 +407,7 @@ impl Device {
         if event == "stats" && overflow > 0 {
             let why = format!("{overflow} bytes did not fit; raise pool_mib in the board file");
             self.trouble
-                .tell(&self.serial, "memory pool exhausted", &why);
+                .report(&self.serial, "memory pool exhausted", &why);
         }
     }
 }
@@ -422,25 +422,25 @@ fn no_frame(why: &Failure) -> Failure {
 #[derive(Debug, Default)]
 struct Trouble {
     last: Option<(&'static str, Instant)>,
-    untold: u64,
+    suppressed: u64,
 }
 
 impl Trouble {
-    fn tell(&mut self, serial: &Serial, part: &'static str, why: &dyn std::fmt::Display) {
+    fn report(&mut self, serial: &Serial, part: &'static str, why: &dyn std::fmt::Display) {
         if self
             .last
             .is_some_and(|(last, at)| last == part && at.elapsed() < TROUBLE_PERIOD)
         {
-            self.untold += 1;
+            self.suppressed += 1;
             return;
         }
-        let more = if self.untold > 0 {
-            format!(" ({} more before)", self.untold)
+        let more = if self.suppressed > 0 {
+            format!(" ({} more before)", self.suppressed)
         } else {
             String::new()
         };
         serial.trouble(part, &format!("{why}{more}"));
         self.last = Some((part, Instant::now()));
-        self.untold = 0;
+        self.suppressed = 0;
     }
 }

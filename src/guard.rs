@@ -68,7 +68,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn what_ends_in_time_is_there_and_what_does_not_is_given_up() {
+    fn work_that_ends_in_time_is_returned_and_other_work_is_given_up() {
         let limit = Duration::from_secs(30);
         assert!(matches!(run(limit, || 7), Ok(7)));
         // Waiting is not working.

@@ -1,5 +1,5 @@
-//! The structure of a JPEG, without decoding it: where it ends, its size, and whether it contains its Huffman tables. Used to
-//! frame a stream of JPEGs and to check a picture before decoding.
+//! The structure of a JPEG, without decoding it: where it ends, its size, and its scans. Used to frame a stream of JPEGs and to
+//! check a picture before decoding.
 //!
 //! It goes from marker to marker and skips segments by their length, so that a thumbnail inside an APPn segment, which has its
 //! own markers, does not end the picture. [`decode()`] decodes a picture whose outline is known.
@@ -22,10 +22,6 @@ const MAX_COMPONENTS: usize = 4;
 pub struct Outline {
     /// Width and height from the frame header (SOF), if one was seen.
     pub size_px: Option<(u16, u16)>,
-    /// Whether Huffman tables (DHT) precede the first scan.
-    pub has_huffman_tables: bool,
-    /// Byte offset of the first scan's marker (SOS).
-    pub scan_at: Option<usize>,
     /// Scans so far; a progressive picture, or one with one scan per component, has several.
     pub scans: usize,
     /// Whether the frame header is that of a baseline or extended sequential picture (SOF0, SOF1).
@@ -124,15 +120,11 @@ impl Walker {
                             self.outline.is_sequential = matches!(marker, 0xc0 | 0xc1);
                             self.note_components(components);
                         }
-                        DHT if self.outline.scan_at.is_none() => {
-                            self.outline.has_huffman_tables = true;
-                        }
                         SOS => {
                             let Some(scan) = start.get(2..length) else {
                                 return Progress::More;
                             };
                             self.note_scan(scan);
-                            self.outline.scan_at.get_or_insert(self.at);
                             self.outline.scans += 1;
                             self.in_scan = true;
                         }
@@ -228,8 +220,6 @@ mod tests {
         assert_eq!(walker.advance(&data), Progress::Complete(length));
         let outline = walker.outline();
         assert_eq!(outline.size_px, Some((64, 48)));
-        assert!(!outline.has_huffman_tables); // they follow the first scan
-        assert_eq!(outline.scan_at, Some(29));
         assert_eq!((outline.scans, outline.is_sequential), (2, true));
     }
 

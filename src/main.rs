@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     start_log(started, cli.prints_serial_log());
     match cli.run(started) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ExitCode::from(failure.tell()),
+        Err(failure) => ExitCode::from(failure.report()),
     }
 }
 

@@ -48,8 +48,8 @@ pub fn eprint_line(line: impl Display) {
 }
 
 impl Failure {
-    /// Says it on standard error; the exit code that goes with it.
-    pub fn tell(&self) -> u8 {
+    /// Prints it on standard error; returns its exit code.
+    pub fn report(&self) -> u8 {
         for (first, line) in self.message.lines().enumerate() {
             let program = if first == 0 { "eyelet: " } else { "" };
             eprint_line(format_args!("{program}{line}"));

@@ -20,9 +20,10 @@ pub struct NetworkSpec {
 }
 
 /// Precision of a float network's weights and activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// 32 bits.
+    #[default]
     Single,
     /// 16 bits, where the CPU computes in them and all layers have kernels for them.
     Half,
@@ -53,6 +54,38 @@ pub struct InputSpec {
     pub resize_shorter_px: u32,
     /// With [`Resize::Fit`] the colour of the borders, R, G, B.
     pub fill: [u8; 3],
+}
+
+/// The mean by which pixels are normalised for the published ImageNet models (R, G, B, for pixels in 0..=1).
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// The standard deviation, see [`IMAGENET_MEAN`].
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// The default borders of [`Resize::Fit`] are black, as in training with the tools that pad.
+const BLACK: [u8; 3] = [0; 3];
+
+impl InputSpec {
+    /// The rule of the published ImageNet models: RGB, normalised by mean and standard deviation, the shorter side resized to 8/7
+    /// of the crop (256 for 224). Bytes go in unchanged.
+    pub fn imagenet(layout: Layout, dtype: Dtype, width_px: u32, height_px: u32) -> Self {
+        let (scale, mean, std) = match dtype {
+            Dtype::F32 => (1.0 / 255.0, IMAGENET_MEAN, IMAGENET_STD),
+            Dtype::U8 => (1.0, [0.0; 3], [1.0; 3]),
+        };
+        Self {
+            layout,
+            dtype,
+            width_px,
+            height_px,
+            channels: ChannelOrder::Rgb,
+            scale,
+            mean,
+            std,
+            resize: Resize::Crop,
+            resize_shorter_px: (width_px.max(height_px) * 8).div_ceil(7),
+            fill: BLACK,
+        }
+    }
 }
 
 /// How a picture is resized to the network's size.

@@ -88,7 +88,7 @@ fn a_picture_is_classified_by_the_network_in_the_program() {
 }
 
 #[test]
-fn a_folders_own_network_goes_before_the_programs() {
+fn a_folders_own_network_takes_precedence_over_the_programs() {
     if emulated() {
         return;
     }

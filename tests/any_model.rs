@@ -105,7 +105,7 @@ fn each_form_gives_the_scores_of_onnx_runtime_and_the_same_bits_on_1_to_3_thread
 }
 
 #[test]
-fn what_is_no_classifier_is_refused_in_one_line() {
+fn other_networks_than_classifiers_are_refused_in_one_line() {
     for entry in described()["fixtures"]
         .as_array()
         .unwrap()

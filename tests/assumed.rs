@@ -1,4 +1,4 @@
-//! What is assumed of a model is told where it is used, what its file says is believed, and what contradicts it is refused.
+//! Assumptions about a model are logged when it is used, its file's statements are used, and contradictions are refused.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
 
 mod common;
@@ -63,14 +63,15 @@ fn a_bare_file_is_given_the_usual_rule_and_says_so() {
             &format!("input.mean = [0.485, 0.456, 0.406] {IMAGENET}"),
             "output.kind = \"logits\" assumed: it ends in no Softmax or Sigmoid",
             "output.class_count = 10 the ONNX file says so",
+            "precision = \"single\" the default, for float networks",
             "labels = numbers assumed: ",
         ],
     );
     // Where it is used, each assumption is a line, with the file that changes it.
     let run = desk.run(&["bench", "--model", "net.onnx", "--iterations", "1"]);
     for key in ["input.mean", "input.channels", "output.kind", "labels"] {
-        let told = format!("net: {key} = ");
-        assert!(run.stderr.contains(&told), "{key}: {}", run.stderr);
+        let expected = format!("net: {key} = ");
+        assert!(run.stderr.contains(&expected), "{key}: {}", run.stderr);
     }
     assert!(
         run.stderr.contains("correct wrong assumptions in net.toml"),
@@ -125,7 +126,7 @@ fn with_softmax() -> Net {
 }
 
 #[test]
-fn a_softmax_after_a_softmax_is_refused_with_the_key_that_mends_it() {
+fn a_softmax_after_a_softmax_is_refused_with_the_key_to_correct() {
     assert_has(
         &Desk::with(with_softmax(), None).explained(),
         &["output.kind = \"probabilities\" the ONNX file says so: it ends in Softmax"],
@@ -149,7 +150,9 @@ fn a_softmax_after_a_softmax_is_refused_with_the_key_that_mends_it() {
 #[test]
 fn keys_that_a_model_toml_leaves_out_are_assumed() {
     let net = || Net::new().stem().head("c", 8);
-    let desk = Desk::with(net(), Some(&toml("logits", "mean = [0.5, 0.5, 0.5]\n")));
+    let toml = toml("logits", "mean = [0.5, 0.5, 0.5]\n");
+    let toml = toml.replace("[input]", "precision = \"half\"\n[input]");
+    let desk = Desk::with(net(), Some(&toml));
     assert_has(
         &desk.explained(),
         &[
@@ -157,6 +160,7 @@ fn keys_that_a_model_toml_leaves_out_are_assumed() {
             &format!("input.std = [0.229, 0.224, 0.225] {IMAGENET}"),
             "output.class_count = 10 its model.toml says so",
             "output.label_offset = 0 assumed: score 0 is a class",
+            "precision = \"half\" its model.toml says so",
         ],
     );
 }
@@ -180,7 +184,7 @@ fn pixels_that_would_be_normalised_twice_are_warned_about() {
 }
 
 #[test]
-fn what_is_no_classifier_is_refused_as_what_it_seems() {
+fn other_networks_than_classifiers_are_refused_as_what_they_seem() {
     let whole_picture = || {
         let mut net = Net::new().stem();
         net.graph.node[0].output = vec!["out".to_owned()];
@@ -250,7 +254,7 @@ fn a_size_that_a_configuration_beside_the_file_states_is_taken() {
 }
 
 #[test]
-fn a_size_that_was_assumed_is_doubted_too_where_the_number_of_scores_is_open() {
+fn an_assumed_size_is_doubted_too_where_the_number_of_scores_is_open() {
     let mut net = of_open_size();
     open(&mut net.graph.output[0], 1);
     let run = Desk::with(net, None).run(&["explain", "net.onnx"]);
@@ -263,14 +267,14 @@ fn a_size_that_was_assumed_is_doubted_too_where_the_number_of_scores_is_open() {
 }
 
 #[test]
-fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
+fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
     let desk = Desk::with(of_open_size(), None);
     let run = desk.run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
     let first = "net.onnx leaves the size of its picture open";
     assert!(run.stderr.contains(first), "{}", run.stderr);
-    let told = "224 x 224 is assumed: if it is another one, `eyelet model describe net.onnx -o net.toml` writes";
-    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let expected = "224 x 224 is assumed: if it is another one, `eyelet model describe net.onnx -o net.toml` writes";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
     // What is said there holds, on a machine whose program has `describe`: a board's has not.
     if cfg!(not(feature = "tools")) {
         return;
@@ -285,7 +289,7 @@ fn a_size_that_was_assumed_and_does_not_fit_is_told_with_how_to_change_it() {
 }
 
 #[test]
-fn of_a_size_that_the_file_states_nobody_doubts() {
+fn a_size_that_the_file_states_is_not_doubted() {
     let run = Desk::with(of_one_size(40), None).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
     assert!(!run.stderr.contains("is assumed: if"), "{}", run.stderr);

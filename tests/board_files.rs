@@ -93,7 +93,7 @@ fn every_board_and_kit_in_the_folders_is_compiled_in_and_sound() {
 }
 
 #[test]
-fn the_readme_tells_of_every_key() {
+fn the_readme_documents_every_key() {
     let readme = std::fs::read_to_string(Path::new(TREE).join("boards/README.md")).unwrap();
     let text = SMALL.replace(
         "[camera.pattern]",
@@ -165,7 +165,7 @@ fn host_and_virt_say_what_they_are_for() {
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn omitted_keys_have_their_default() {
     let board = parse(SMALL).unwrap();
     assert_eq!(board.pool, PoolSize::Bytes(64 << 20));
     assert_eq!(board.displays, []);
@@ -695,8 +695,8 @@ fn regions_keep_the_order_of_the_file() {
     );
     let board = parse(&text).unwrap();
     assert_eq!(board.mount.resize, Some(Resize::Fit));
-    let told: Vec<_> = board.regions.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["z = [0, 0, 0.5, 1]", "a b = [0.5, 0, 0.5, 0.25]"]);
+    let shown: Vec<_> = board.regions.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["z = [0, 0, 0.5, 1]", "a b = [0.5, 0, 0.5, 0.25]"]);
     let nine: String = (0..9).map(|i| format!("r{i} = [0, 0, 1, 1]\n")).collect();
     let faults = parse(&format!("{SMALL}[mount.regions]\n{nine}")).unwrap_err();
     assert_eq!(

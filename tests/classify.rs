@@ -176,7 +176,7 @@ fn folders_patterns_lists_and_standard_input() {
 }
 
 #[test]
-fn a_broken_picture_in_the_middle_is_told_at_its_place_and_all_others_are_classified() {
+fn a_broken_picture_in_the_middle_is_reported_in_order_and_all_others_are_classified() {
     let folder = tempfile::tempdir().unwrap();
     let name = |n: usize| format!("{n:02}.png");
     for n in 0..40 {
@@ -217,15 +217,15 @@ fn a_broken_picture_in_the_middle_is_told_at_its_place_and_all_others_are_classi
         "{}",
         run.stdout
     );
-    let told = run
+    let lines = run
         .stderr
         .lines()
         .filter(|line| line.contains("cannot read the picture"));
-    assert_eq!(told.count(), 4, "{}", run.stderr);
+    assert_eq!(lines.count(), 4, "{}", run.stderr);
 }
 
 #[test]
-fn a_table_has_one_line_a_picture_and_quotes_what_must_be() {
+fn a_table_has_one_line_per_picture_and_quotes_where_necessary() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let names = [

@@ -113,6 +113,7 @@ fn keys(lines: &[String]) -> Vec<String> {
             "the ONNX file",
             "assumed",
             "a file beside",
+            "the default",
         ]
         .iter()
         .filter_map(|source| line.find(source))
@@ -123,7 +124,7 @@ fn keys(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn what_describe_prints_is_what_the_bare_file_is_used_as() {
+fn describe_prints_what_the_bare_file_is_used_as() {
     let softmax = Net::new()
         .stem()
         .node("GlobalAveragePool", &["c"], "pooled", &[])
@@ -151,8 +152,8 @@ fn what_describe_prints_is_what_the_bare_file_is_used_as() {
         let stated = described
             .iter()
             .filter(|line| line.contains("its model.toml says so"));
-        // All but the labels, which nobody names.
-        assert_eq!(stated.count(), described.len() - 1, "{described:#?}");
+        // All but the labels, which nobody names, and the precision, which the user chooses.
+        assert_eq!(stated.count(), described.len() - 2, "{described:#?}");
     }
 }
 
@@ -176,9 +177,12 @@ fn a_description_that_the_output_goes_to_is_not_read() {
         )
     };
     for to in ["net.toml", "model.toml"] {
-        let (code, told, written) = redirected(&["model", "describe", "net.onnx"], to);
-        assert_eq!((code, &written), (0, &printed), "{told}");
-        assert!(told.contains(to) && told.contains("is not read"), "{told}");
+        let (code, stderr, written) = redirected(&["model", "describe", "net.onnx"], to);
+        assert_eq!((code, &written), (0, &printed), "{stderr}");
+        assert!(
+            stderr.contains(to) && stderr.contains("is not read"),
+            "{stderr}"
+        );
         // And it is one.
         let lines = desk.explained();
         assert!(
@@ -191,14 +195,14 @@ fn a_description_that_the_output_goes_to_is_not_read() {
     }
     // Of a model by name there is nothing else to go by.
     fs::create_dir_all(desk.path("models/mine")).unwrap();
-    let (code, told, written) =
+    let (code, stderr, written) =
         redirected(&["model", "describe", "mine"], "models/mine/model.toml");
-    assert_eq!((code, &*written), (MODEL, ""), "{told}");
-    assert!(told.contains("the shell has emptied it"), "{told}");
+    assert_eq!((code, &*written), (MODEL, ""), "{stderr}");
+    assert!(stderr.contains("the shell has emptied it"), "{stderr}");
 }
 
 #[test]
-fn what_stands_beside_the_graph_is_believed_and_told() {
+fn files_and_metadata_beside_the_graph_are_used_and_reported() {
     let names =
         "{0: 'a', 1: 'b', 2: 'c', 3: 'd', 4: 'e', 5: 'f', 6: 'g', 7: 'h', 8: 'i', 9: 'it\\'s'}";
     let desk = Desk::with_metadata(
@@ -245,7 +249,7 @@ fn what_stands_beside_the_graph_is_believed_and_told() {
             "input.resize_shorter_px = 40 a file beside it says so: size in preprocessor_config.json",
         ],
     );
-    // The graph goes before a configuration, and labels that are not as many are told and left.
+    // The graph takes precedence over a configuration; labels whose number does not match are reported and ignored.
     let desk = Desk::with(rescaling(1.0 / 255.0));
     desk.write("net.txt", "a\nb\n");
     desk.write(
@@ -276,7 +280,7 @@ fn what_stands_beside_the_graph_is_believed_and_told() {
 }
 
 #[test]
-fn a_description_is_written_once_and_calls_the_labels_from_its_place() {
+fn a_description_is_written_once_and_names_the_labels_relative_to_itself() {
     let desk = Desk::with(net());
     fs::create_dir(desk.path("words")).unwrap();
     desk.write("words/l.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
@@ -298,7 +302,7 @@ fn a_description_is_written_once_and_calls_the_labels_from_its_place() {
     );
     desk.refuses(&write, OUTPUT, "--force replaces it");
     desk.does(&[&write[..], &["--force"]].concat());
-    // Where it describes nothing it is told so.
+    // Where there is nothing to describe it says so.
     let run = desk.run(&["model", "describe", "net.onnx", "-o", "words/other.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.contains("has no effect there"), "{}", run.stderr);
@@ -597,7 +601,7 @@ fn a_model_that_is_not_here_says_the_command_that_fetches_it() {
     ] {
         let (code, _, error) = installed.run(installed.0.path(), words);
         assert_eq!(code, Some(MODEL), "{words:?}: {error}");
-        let told = "`eyelet model pull mobilenet-v2";
-        assert!(error.contains(told), "{words:?}: {error}");
+        let expected = "`eyelet model pull mobilenet-v2";
+        assert!(error.contains(expected), "{words:?}: {error}");
     }
 }

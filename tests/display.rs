@@ -499,7 +499,7 @@ fn golden_regions(labels: &[String]) -> impl Iterator<Item = (String, Painter)> 
 
 /// Whatever the size and the words, each region keeps to its own places, and its label can be seen.
 #[test]
-fn regions_keep_to_their_places() {
+fn regions_stay_in_their_places() {
     let mut random = fastrand::Rng::with_seed(12);
     let labels: Vec<String> = labels().iter().map(|label| label.repeat(2)).collect();
     let mut divided = 0;

@@ -27,7 +27,7 @@ fn write_board(folder: &Path, displays: &str) {
 const TEST: [&str; 5] = ["display-test", "--board-file", "b.toml", "--seconds", "0"];
 
 #[test]
-fn each_display_has_its_picture_and_is_told_what_to_look_for() {
+fn each_display_shows_its_picture_and_says_what_to_look_for() {
     let folder = tempfile::tempdir().unwrap();
     let displays = png("small", 128, 64, "mono") + &png("large", 480, 320, "rgb888");
     write_board(folder.path(), &displays);

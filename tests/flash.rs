@@ -57,7 +57,7 @@ fn a_file_gets_every_byte_and_nothing_else() {
 }
 
 #[test]
-fn what_is_no_card_is_refused_in_one_line() {
+fn a_target_that_is_no_card_is_refused_in_one_line() {
     const DEVICE: i32 = 13;
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path());
@@ -105,7 +105,7 @@ fn what_is_no_card_is_refused_in_one_line() {
 }
 
 #[test]
-fn nothing_that_is_named_twice_or_wrongly_is_destroyed_or_waited_for() {
+fn outputs_that_are_named_twice_or_wrongly_are_neither_destroyed_nor_waited_for() {
     const DEVICE: i32 = 13;
     const OUTPUT: i32 = 11;
     if common::emulated() {

@@ -106,9 +106,9 @@ fn known_layers_run_in_islands_and_unknown_ones_in_tract() {
             );
         }
         let plural = if count == 1 { "" } else { "s" };
-        let told = network.describe();
+        let description = network.describe();
         let start = format!("tract plan with {count} island{plural} (100 % of multiply-adds) on ");
-        assert!(told.starts_with(&start), "{name}: {told}");
+        assert!(description.starts_with(&start), "{name}: {description}");
     }
 }
 
@@ -168,7 +168,7 @@ fn threads_and_repetition_do_not_change_the_scores() {
 }
 
 #[test]
-fn explain_tells_the_islands_and_why_a_node_is_outside() {
+fn explain_lists_the_islands_and_says_why_a_node_is_outside() {
     if !has_kernels() {
         return;
     }
@@ -194,7 +194,7 @@ fn explain_tells_the_islands_and_why_a_node_is_outside() {
 }
 
 #[test]
-fn explain_tells_of_a_network_without_islands_why_each_node_is_outside() {
+fn explain_says_why_each_node_is_outside_in_a_network_without_islands() {
     if !has_kernels() {
         return;
     }
@@ -209,10 +209,10 @@ fn explain_tells_of_a_network_without_islands_why_each_node_is_outside() {
     );
     for op in ["DynamicQuantizeLinear", "MatMulInteger"] {
         let start = format!("outside: {op} ");
-        let told = run.stdout.lines().filter(|l| l.starts_with(&start));
+        let lines = run.stdout.lines().filter(|l| l.starts_with(&start));
         let why = "in another place than quantize_dynamic has it";
         assert!(
-            told.clone().count() > 0 && told.clone().all(|l| l.ends_with(why)),
+            lines.clone().count() > 0 && lines.clone().all(|l| l.ends_with(why)),
             "{op} in\n{}",
             run.stdout
         );

@@ -76,7 +76,7 @@ fn each_command_prints_what_the_schema_says() {
 }
 
 #[test]
-fn a_network_of_two_classes_tells_of_two() {
+fn a_network_of_two_classes_lists_two() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture("one-score.onnx").display().to_string();
     let words = ["run", "--json", "--camera", "pattern", "--frames", "1"];
@@ -202,7 +202,7 @@ fn a_lost_camera_and_a_trouble_are_what_the_schema_says() {
 }
 
 #[test]
-fn what_is_not_so_is_refused_by_the_check() {
+fn the_schema_check_refuses_lines_that_do_not_match() {
     let schema = Schema::load();
     let picture = json!({
         "v": 1, "image": "a.png", "top": [{"class": 1, "label": "cat", "probability": 0.5}],
@@ -244,7 +244,7 @@ fn what_is_not_so_is_refused_by_the_check() {
 }
 
 #[test]
-fn the_page_tells_of_every_key() {
+fn the_page_documents_every_key() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("boards/JSON.md")).unwrap();
     let text = std::fs::read_to_string(root.join("boards/json.schema.json")).unwrap();

@@ -57,10 +57,10 @@ fn merged_cats_are_a_cat() {
     // In JSON a group has the number of the first class of its list.
     assert_eq!((merged[1].0, merged[1].1.as_str()), (Some(281), "cat"));
     assert!(merged[1].2 > alone[1].2 + 0.02, "{merged:?} {alone:?}");
-    let told = run(&board(CATS, NONE), &["run"]).stdout;
+    let output = run(&board(CATS, NONE), &["run"]).stdout;
     assert!(
-        told.contains("frame 1: unknown (best: cat 9") && told.contains("frame 2: cat 9"),
-        "{told}"
+        output.contains("frame 1: unknown (best: cat 9") && output.contains("frame 2: cat 9"),
+        "{output}"
     );
 }
 
@@ -106,7 +106,7 @@ fn names_that_are_no_class_are_faults_at_start_and_for_check() {
 }
 
 #[test]
-fn letters_that_no_font_has_are_told_by_check_and_once_by_run() {
+fn letters_that_no_font_has_are_reported_by_check_and_once_by_run() {
     let png = "[display.png]\nfolder = \"p\"\nwidth_px = 480\nheight_px = 320";
     let chinese = "[decide.merge]\n\"埃及猫\" = [\"Egyptian cat\"]\n\"熊\" = [\"brown bear\"]";
     let with_font = format!("[display]\nfont = \"chinese.ttf\"\n{png}");
@@ -126,14 +126,14 @@ fn letters_that_no_font_has_are_told_by_check_and_once_by_run() {
         assert_eq!(run.code, 0, "{}", run.stderr);
         // Log lines for people are on standard output, as the labels' own letters.
         assert!(run.stdout.contains("frame 2: 埃及猫 "), "{}", run.stdout);
-        for told in [&check.stdout, &run.stdout] {
-            assert_eq!(told.matches(bear).count(), 1, "{told}");
+        for output in [&check.stdout, &run.stdout] {
+            assert_eq!(output.matches(bear).count(), 1, "{output}");
             assert_eq!(
-                told.contains("\"埃及猫\" (埃 U+57C3"),
+                output.contains("\"埃及猫\" (埃 U+57C3"),
                 cat_is_lacking,
-                "{told}"
+                "{output}"
             );
-            assert!(told.contains(remedy), "{told}");
+            assert!(output.contains(remedy), "{output}");
         }
         assert!(
             check.stdout.ends_with("all else is well\n"),

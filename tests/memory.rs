@@ -10,7 +10,7 @@ use std::process::Command;
 const FIRST: u64 = 20;
 const LAST: u64 = 2000;
 
-/// `eyelet run` with a small network and a drawn camera picture, counters told every 20 frames.
+/// `eyelet run` with a small network and a drawn camera picture, counters reported every 20 frames.
 fn arguments() -> Vec<String> {
     let words = [
         "run",
@@ -119,16 +119,16 @@ fn no_memory_system_call_after_the_first_frames() {
     }
     let trace = std::fs::read_to_string(&trace).unwrap();
     // The counters of frame 20 are the first of the run, those of frame 2000 the hundredth.
-    let mut told = 0;
+    let mut reports = 0;
     let mut between = Vec::new();
     for line in trace.lines() {
         if line.contains(r#"\"event\":\"stats\""#) {
-            told += 1;
-        } else if (1..LAST / FIRST).contains(&told) && !line.contains("write(") {
+            reports += 1;
+        } else if (1..LAST / FIRST).contains(&reports) && !line.contains("write(") {
             between.push(line);
         }
     }
-    assert_eq!(told, LAST / FIRST, "counters were told");
+    assert_eq!(reports, LAST / FIRST, "counters were reported");
     assert!(
         between.is_empty(),
         "{} calls, the first: {:?}",

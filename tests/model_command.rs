@@ -29,7 +29,7 @@ fn said(output: &Output) -> (i32, String, String) {
 
 #[test]
 #[cfg(feature = "tools")]
-fn pull_from_a_folder_says_what_is_wrong() {
+fn pull_from_a_folder_reports_what_is_wrong() {
     let (home, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let from = mirror.path().to_str().unwrap();
     let arguments = ["model", "pull", "mobilenet-v2", "--from", from];
@@ -120,9 +120,9 @@ fn verify_compares_with_the_stored_scores() {
     fs::write(&output, tensor.encode_to_vec()).unwrap();
     let (code, out, error) = verify();
     assert_eq!(code, 10, "{out}{error}");
-    let told = out.split("largest difference ").nth(1).unwrap();
-    let told: f32 = told.split(' ').next().unwrap().parse().unwrap();
-    assert!((told - 0.5).abs() < 0.01, "{out}");
+    let difference = out.split("largest difference ").nth(1).unwrap();
+    let difference: f32 = difference.split(' ').next().unwrap().parse().unwrap();
+    assert!((difference - 0.5).abs() < 0.01, "{out}");
     assert!(
         error.contains("1 of 1 stored outputs of net.onnx differ"),
         "{error}"

@@ -121,7 +121,7 @@ fn mobilenet_is_the_model_cards() {
 }
 
 #[test]
-fn a_name_that_is_no_model_gets_a_suggestion() {
+fn an_unknown_model_name_gets_a_suggestion() {
     let roots = DataRoots::new(vec![], None, None);
     for (name, message) in [
         (
@@ -142,7 +142,7 @@ fn a_name_that_is_no_model_gets_a_suggestion() {
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn omitted_keys_have_their_default() {
     let definition = parse(SMALL).unwrap();
     let input = definition.input;
     assert_eq!(

@@ -64,7 +64,7 @@ fn terminate(child: &mut Child) -> i32 {
 }
 
 #[test]
-fn finished_frames_are_told_and_nothing_after_the_end() {
+fn only_finished_frames_are_reported_and_nothing_after_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let socket = manager(folder.path());
     let model = fixture("opset13.onnx").display().to_string();
@@ -113,7 +113,7 @@ fn a_hang_is_silence() {
 }
 
 #[test]
-fn a_camera_that_is_not_there_yet_is_waited_for() {
+fn a_camera_that_is_missing_at_start_is_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let socket = manager(folder.path());
     let board = board(folder.path(), "");
@@ -196,7 +196,7 @@ fn where_the_policy_says_so_the_wait_ends_with_its_exit_code() {
 }
 
 #[test]
-fn at_a_desk_a_camera_that_is_not_there_is_an_error_and_so_is_a_manager() {
+fn without_supervision_a_missing_camera_is_an_error_and_so_is_a_manager() {
     let folder = tempfile::tempdir().unwrap();
     let board = board(folder.path(), "");
     let run = common::run_eyelet(folder.path(), &["run", "--board-file", &board]);

@@ -83,8 +83,8 @@ fn results_that_cannot_be_written_are_an_error() {
         let output = run(folder.path(), &words, full(), Stdio::piped());
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
-        let told = stderr.contains("eyelet: cannot write to standard output");
-        assert_eq!(told, code == OUTPUT, "{words:?}: {stderr}");
+        let is_reported = stderr.contains("eyelet: cannot write to standard output");
+        assert_eq!(is_reported, code == OUTPUT, "{words:?}: {stderr}");
         // Beside what the log tells of the model.
         let complaints = stderr.lines().filter(|line| !line.starts_with('['));
         assert!(complaints.count() <= 1, "{words:?}: {stderr}");
@@ -92,7 +92,7 @@ fn results_that_cannot_be_written_are_an_error() {
 }
 
 #[test]
-fn words_that_cannot_be_written_are_lost_and_the_exit_code_stays() {
+fn messages_that_cannot_be_written_are_lost_and_the_exit_code_stays() {
     let folder = tempfile::tempdir().unwrap();
     for (words, code) in [
         (words(&["classify", "nofile"]), PICTURE),
@@ -244,7 +244,7 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_in_one_line() {
+fn a_wrong_command_line_is_reported_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     for (words, says) in [
         (
@@ -298,7 +298,7 @@ fn a_panic_that_is_caught_says_nothing_by_itself() {
 }
 
 #[test]
-fn numbers_out_of_range_are_told_with_their_range() {
+fn numbers_out_of_range_are_refused_with_their_range() {
     let folder = tempfile::tempdir().unwrap();
     let (threads, from) = ("--threads", "a whole number from ");
     let wrong = [

@@ -102,7 +102,7 @@ fn a_wide_network_sees_what_its_model_toml_says() {
 }
 
 #[test]
-fn a_board_goes_before_its_model_and_says_so() {
+fn a_board_takes_precedence_over_its_model_and_says_so() {
     let desk = desk(
         &toml("resize = \"crop\"\nresize_shorter_px = 200"),
         striped(),
@@ -118,14 +118,20 @@ fn a_board_goes_before_its_model_and_says_so() {
     assert_eq!(label("[mount]\nresize = \"stretch\""), "red");
     assert_eq!(label("[mount]\nresize = \"fit\""), "red");
     let run = run_board(desk.path(), "[mount]\nresize = \"fit\"", &[]);
-    let told = "net: input.resize = \"fit\" (the board file says so)";
-    assert!(run.stdout.contains(told), "{}", run.stdout);
+    let expected = "net: input.resize = \"fit\" (the board file says so)";
+    assert!(run.stdout.contains(expected), "{}", run.stdout);
+    let text = format!(
+        "precision = \"half\"\n{}",
+        board("[mount]\nresize = \"fit\"")
+    );
+    fs::write(desk.path().join("board.toml"), text).unwrap();
     let run = run_eyelet(desk.path(), &["check", "--board-file", "board.toml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     let squeezed = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     for wanted in [
         "input.resize = \"fit\" the board file says so",
         "input.fill = [0, 0, 0] assumed: black, as most tools pad in training",
+        "precision = \"half\" the board file says so",
     ] {
         assert!(squeezed.contains(wanted), "{}", run.stdout);
     }
@@ -161,7 +167,7 @@ fn regions_are_classified_in_turn_each_with_its_own_verdict() {
             )
         })
         .collect();
-    // Neither changes the other's: each is told once.
+    // Neither changes the other's: each is reported once.
     let west = (1, "west".to_owned(), "red".to_owned());
     let east = (2, "east side".to_owned(), "green".to_owned());
     assert_eq!(verdicts, [west, east]);
@@ -185,7 +191,7 @@ fn regions_are_classified_in_turn_each_with_its_own_verdict() {
 }
 
 #[test]
-fn one_region_without_a_name_is_told_of_as_a_whole_picture_is() {
+fn one_region_without_a_name_is_logged_like_a_whole_picture() {
     let desk = desk(&toml(""), halved());
     let run = run_board(
         desk.path(),

@@ -252,8 +252,8 @@ fn a_damaged_file_is_replaced() {
 
 #[test]
 fn progress_goes_from_what_is_there_to_the_size() {
-    struct Told(Vec<u64>);
-    impl Progress for Told {
+    struct Reported(Vec<u64>);
+    impl Progress for Reported {
         fn begin(&mut self, source: &str, have: u64, size: u64) {
             assert!(source.starts_with("http://127.0.0.1"));
             assert_eq!(size, 200_000);
@@ -266,14 +266,24 @@ fn progress_goes_from_what_is_there_to_the_size() {
     let machine = Machine::of(&Server::start(&[Manner::Honest]));
     fs::write(machine.file("net.onnx.part"), &content()[..1234]).unwrap();
     let named = Named::find("tiny", &machine.roots).unwrap();
-    let mut told = Told(Vec::new());
-    pull(&named, &machine.roots, None, Limits::default(), &mut told).unwrap();
-    assert_eq!((told.0[0], *told.0.last().unwrap()), (1234, 200_000));
-    assert!(told.0.is_sorted());
+    let mut reported = Reported(Vec::new());
+    pull(
+        &named,
+        &machine.roots,
+        None,
+        Limits::default(),
+        &mut reported,
+    )
+    .unwrap();
+    assert_eq!(
+        (reported.0[0], *reported.0.last().unwrap()),
+        (1234, 200_000)
+    );
+    assert!(reported.0.is_sorted());
 }
 
 #[test]
-fn a_download_that_broke_off_goes_on_where_it_stopped() {
+fn an_interrupted_download_resumes() {
     let server = Server::start(&[Manner::HangsUpAfter(70_000), Manner::Honest]);
     let machine = Machine::of(&server);
     machine.fails(
@@ -290,7 +300,7 @@ fn a_download_that_broke_off_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn the_next_address_goes_on_where_the_first_one_broke_off() {
+fn the_next_address_resumes_where_the_first_one_stopped() {
     let first = Server::start(&[Manner::EndsSilentlyAfter(50_000)]);
     let second = Server::start(&[Manner::Honest]);
     let urls = [&first, &second].map(|server| format!("{}/net.onnx", server.url));
@@ -324,14 +334,14 @@ fn a_server_that_sends_another_range_is_asked_for_the_whole() {
 }
 
 #[test]
-fn wrong_bytes_are_thrown_away() {
+fn wrong_bytes_are_discarded() {
     let machine = Machine::of(&Server::start(&[Manner::WrongBytes]));
     machine.fails(None, &["gave wrong bytes (sha256 ", "thrown away"]);
     assert_eq!(machine.part_length(), None);
 }
 
 #[test]
-fn a_part_with_wrong_bytes_is_fetched_anew() {
+fn a_part_with_wrong_bytes_is_fetched_again() {
     let server = Server::start(&[Manner::Honest]);
     for length in [9, 200_000] {
         let machine = Machine::of(&server);
@@ -374,7 +384,7 @@ fn a_file_that_is_not_there() {
 }
 
 #[test]
-fn a_server_that_stalls_is_left() {
+fn a_stalling_server_is_given_up() {
     let machine = Machine::of(&Server::start(&[Manner::StallsAfter(70_000)]));
     machine.fails(
         None,
@@ -384,7 +394,7 @@ fn a_server_that_stalls_is_left() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_left() {
+fn a_silent_server_is_given_up() {
     let machine = Machine::of(&Server::start(&[Manner::Mute]));
     machine.fails(None, &["nothing came for 300ms"]);
 }
@@ -421,7 +431,7 @@ fn a_mirror_may_be_an_address_a_folder_or_a_file() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_said() {
+fn an_unwritable_folder_is_reported() {
     let mut machine = Machine::of(&Server::start(&[Manner::Honest]));
     // Nothing can be made below a file, not even by root.
     let file = machine.root.path().join("a-file");

@@ -64,7 +64,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_board_file_is_read_anew_and_what_needs_a_restart_is_told() {
+fn a_board_file_is_reloaded_and_keys_that_need_a_restart_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let board = folder.path().join("board.toml");
     write_board(&board, 1, "1.0");

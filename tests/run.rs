@@ -36,7 +36,7 @@ fn without_arguments_the_sample_photos_are_classified_and_drawn() {
 }
 
 #[test]
-fn json_lines_tell_the_same_with_a_version() {
+fn json_lines_say_the_same_with_a_version() {
     let folder = tempfile::tempdir().unwrap();
     let run = run_eyelet(folder.path(), &["run", "--json", "--stats-every", "10"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -65,7 +65,7 @@ fn json_lines_tell_the_same_with_a_version() {
 }
 
 #[test]
-fn every_frame_is_told_when_asked_for() {
+fn every_frame_is_logged_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture("opset13.onnx").display().to_string();
     let frames = |more: &[&str]| {
@@ -76,10 +76,10 @@ fn every_frame_is_told_when_asked_for() {
         assert_eq!(run.code, 0, "{}", run.stderr);
         run
     };
-    let told = |run: &Run| run.stdout.matches("] frame ").count();
+    let logged = |run: &Run| run.stdout.matches("] frame ").count();
     let (changes, all) = (frames(&[]), frames(&["--every-frame"]));
-    assert!(told(&changes) < 9, "{}", changes.stdout);
-    assert_eq!(told(&all), 9, "{}", all.stdout);
+    assert!(logged(&changes) < 9, "{}", changes.stdout);
+    assert_eq!(logged(&all), 9, "{}", all.stdout);
     let lines = frames(&["--every-frame", "--json"]).json_lines();
     let verdicts = lines.iter().filter(|line| line["event"] == "verdict");
     let (mut before, mut numbers) = (Some(serde_json::Value::Null), Vec::new());
@@ -147,7 +147,7 @@ fn check_opens_no_hardware() {
 }
 
 #[test]
-fn every_list_says_something() {
+fn every_list_prints_something() {
     let folder = tempfile::tempdir().unwrap();
     for (what, word) in [
         ("boards", "raspberry-pi-4"),

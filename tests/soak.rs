@@ -82,7 +82,7 @@ fn a_hundred_thousand_frames_change_nothing() {
     }
     assert!(child.wait().unwrap().success());
 
-    // Counters: each is told when it is due, none is lost, and nothing was dropped or damaged.
+    // Counters: each is reported when due, none is lost, and nothing was dropped or damaged.
     assert_eq!(stats.len() as u64, FRAMES / EVERY + 1);
     for (n, event) in stats.iter().take((FRAMES / EVERY) as usize).enumerate() {
         assert_eq!(event["frame"].as_u64(), Some((n as u64 + 1) * EVERY));

@@ -84,10 +84,10 @@ fn a_window_shows_the_drawing_enlarged() {
     while let Err(complaint) = shows(&folder.path().join("Xvfb_screen0"), canvas) {
         if window.0.try_wait().unwrap().is_some() || Instant::now() > deadline {
             window.0.kill().unwrap();
-            let mut told = String::new();
+            let mut output = String::new();
             let mut stderr = window.0.stderr.take().unwrap();
-            stderr.read_to_string(&mut told).unwrap();
-            panic!("{complaint}; {told}");
+            stderr.read_to_string(&mut output).unwrap();
+            panic!("{complaint}; {output}");
         }
         std::thread::sleep(Duration::from_millis(100));
     }

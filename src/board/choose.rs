@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_goes_before_the_file_the_file_before_the_device_tree_and_host_is_last() {
+    fn the_flag_takes_precedence_over_the_file_then_the_device_tree_then_host() {
         let folder = tempfile::tempdir().unwrap();
         let places = bare(folder.path());
         assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_board_gets_a_suggestion() {
+    fn an_unknown_board_name_gets_a_suggestion() {
         let roots = DataRoots::new(vec![], None, None);
         let error = Board::named("raspbery-pi-4", &roots).unwrap_err();
         assert_eq!(

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn no_gpio_line_is_two_pins() {
-        for (tables, told) in [
+        for (tables, expected) in [
             (
                 format!("{SPI}dc_gpio = 25\nreset_gpio = 25\n"),
                 "has GPIO line 25 twice, as dc_gpio of display and as reset_gpio of display: each pin needs a line of its own",
@@ -215,7 +215,8 @@ mod tests {
         ] {
             let found = faults(&tables);
             assert!(
-                found.contains(told) && found.lines().count() == usize::from(!told.is_empty()),
+                found.contains(expected)
+                    && found.lines().count() == usize::from(!expected.is_empty()),
                 "{tables}\n{found}"
             );
         }
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn no_device_is_two_displays() {
         let same_card = "has a [display.framebuffer] and a [display.drm] that may be of one card";
-        for (tables, told) in [
+        for (tables, expected) in [
             ("[display.framebuffer]\n[display.drm]\n", same_card),
             (
                 "[display.framebuffer]\n[display.drm]\ndriver = 'vc4'\n",
@@ -274,7 +275,8 @@ mod tests {
         ] {
             let found = faults(tables);
             assert!(
-                found.contains(told) && found.lines().count() == usize::from(!told.is_empty()),
+                found.contains(expected)
+                    && found.lines().count() == usize::from(!expected.is_empty()),
                 "{tables}\n{found}"
             );
         }
@@ -293,7 +295,7 @@ mod tests {
                 .collect();
             format!("[mount.regions]\n{all}")
         };
-        for (tables, told) in [
+        for (tables, expected) in [
             (
                 png(31, 64, ""),
                 "width_px: is 31, needs a whole number from 32 to 8192",
@@ -345,7 +347,8 @@ mod tests {
         ] {
             let found = faults(&tables);
             assert!(
-                found.contains(told) && found.lines().count() == usize::from(!told.is_empty()),
+                found.contains(expected)
+                    && found.lines().count() == usize::from(!expected.is_empty()),
                 "{tables}\n{found}"
             );
         }

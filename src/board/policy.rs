@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_does_not_say_is_the_default() {
+    fn omitted_keys_have_their_default() {
         assert_eq!(read("").unwrap(), Policy::default());
         let policy = read(
             "[policy]\nwatchdog_s = 30\ndegraded_rate_fps = 2.5\n[policy.camera_lost]\ndo = \"reboot\"\nafter_s = 120\n\
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_told_with_its_key() {
+    fn each_fault_is_reported_with_its_key() {
         let faults = read(
             "[policy]\nwatchdog_s = -1\nstart = 5\n[policy.camera_lost]\ndo = \"degrade\"\n\
              [policy.memory_low]\nat_percent = 101",

@@ -289,7 +289,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::preprocess::{Mount, Preprocess};
-    use crate::spec::{Encoder, Input};
+    use crate::spec::{Dtype, Encoder, Input, InputSpec, Layout};
 
     fn open(
         format: PixelFormat,
@@ -306,18 +306,9 @@ mod tests {
 
     /// What the network sees of frame `number`, at full size.
     fn crop(camera: &mut PatternCamera, size: u32) -> Vec<u8> {
-        let spec = crate::spec::InputSpec {
-            layout: crate::spec::Layout::Nhwc,
-            dtype: crate::spec::Dtype::U8,
-            width_px: size,
-            height_px: size,
-            channels: crate::spec::ChannelOrder::Rgb,
-            scale: 1.0,
-            mean: [0.0; 3],
-            std: [1.0; 3],
-            resize: crate::spec::Resize::Crop,
+        let spec = InputSpec {
             resize_shorter_px: size,
-            fill: crate::model::file::BLACK,
+            ..InputSpec::imagenet(Layout::Nhwc, Dtype::U8, size, size)
         };
         let mut preprocess = Preprocess::new(&spec, Mount::default(), Encoder::of(&spec));
         let mut tensor = vec![0; (size * size * 3) as usize];

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_one_picture_and_memory_is_told_of_before_it_is_asked_for() {
+    fn a_stream_is_one_picture_and_memory_is_announced_before_it_is_allocated() {
         let png = encoded(&four(), ImageFormat::Png);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("four.png");

@@ -145,7 +145,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
 }
 
 #[test]
-fn pictures_that_are_too_large_are_refused_and_the_next_one_is_found() {
+fn oversized_pictures_are_refused_and_the_next_one_is_found() {
     let (mut camera, mut writer) = camera(&jpeg(1, 16));
     assert!(next(&mut camera).is_some());
     writer.write_all(&jpeg(1, 200)).unwrap();
@@ -199,7 +199,7 @@ fn a_file_gives_all_its_pictures() {
 }
 
 #[test]
-fn what_is_no_stream_of_pictures_is_refused_with_advice() {
+fn other_data_than_a_stream_of_pictures_is_refused_with_advice() {
     assert!(refused(b"").contains("ended before a complete picture"));
     assert!(refused(b"hello, this is text").contains("ended before a complete picture"));
     assert!(refused(b"hello, this is text").contains("to carry text"));

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_it_is_not_is_named() {
+    fn other_kinds_of_data_are_named() {
         for (head, name) in [
             (b"\x89PNG\r\n\x1a\n".as_slice(), "a PNG picture"),
             (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP picture"),

@@ -182,7 +182,7 @@ fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
             Ok(cells) => rows.push((photo.as_path(), cells)),
             Err(failure) if failure.cause == Cause::Picture => {
                 unread += 1;
-                failure.tell();
+                failure.report();
             }
             Err(failure) => return Err(failure),
         }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_cannot_be_forced() {
+    fn a_device_that_cannot_work_cannot_be_forced() {
         let objections = vec![
             Objection::NotRemovable,
             Objection::TooSmall {

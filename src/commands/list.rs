@@ -250,7 +250,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn every_board_has_a_line() {
+    fn every_board_is_listed() {
         let entries = boards(&DataRoots::new(vec![], None, None)).unwrap();
         assert_eq!(entries.len(), SHIPPED.len());
         let virt = entries.iter().find(|entry| entry.json["board"] == "virt");

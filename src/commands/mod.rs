@@ -98,7 +98,7 @@ impl Cli {
                 return COMMAND_LINE;
             }
             let printed = error.print().and_then(|()| io::stdout().flush());
-            printed.map_or_else(|error| output::cannot_print(error).tell(), |()| 0)
+            printed.map_or_else(|error| output::cannot_print(error).report(), |()| 0)
         })
     }
 
@@ -215,12 +215,13 @@ impl BoardArgs {
         };
         if let Some(precision) = board.precision {
             model.precision = precision;
+            facts::precision_by_board(&mut model.facts, precision);
         }
         if let Some(resize) = board.mount.resize {
             facts::resize_by_board(&mut model.input, &mut model.facts, resize);
-            let stated = model.facts.iter().filter(|f| f.source == Source::Board);
-            stated.for_each(|fact| log::info!("{}: {fact}", model.name));
         }
+        let stated = model.facts.iter().filter(|f| f.source == Source::Board);
+        stated.for_each(|fact| log::info!("{}: {fact}", model.name));
         log_assumed(&model, &board.model);
         Ok(model)
     }

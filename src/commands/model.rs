@@ -102,35 +102,21 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
         let tolerance = args
             .tolerance
             .unwrap_or_else(|| compared.usual_tolerance(looked.precision));
-        let same_class = compared.best == compared.stored_best;
-        let class = if same_class {
-            format!("top class equal ({})", model.labels[compared.best])
-        } else {
-            format!(
-                "top class {} ({}), stored {} ({})",
-                compared.best,
-                model.labels[compared.best],
-                compared.stored_best,
-                model.labels[compared.stored_best]
-            )
-        };
         print_line(format_args!(
-            "{}: largest difference {} ({tolerance} allowed{why}), {class}",
-            compared.data_set, compared.largest_difference
+            "{}: largest difference {} ({tolerance} allowed{why}), {}",
+            compared.data_set,
+            compared.largest_difference,
+            top_classes(&compared, &model.labels)
         ))?;
+        let same_class = compared.best == compared.stored_best;
         // NaN never passes.
         let within = compared.largest_difference <= tolerance;
         wrong += usize::from(!same_class || !within);
         other_classes += usize::from(!same_class);
         if let Some(half) = &mut half {
-            let mut both = [&mut network, half].map(|n| verify::scores(n, &model, set));
-            for scores in both.iter_mut().flatten() {
-                if model.output.kind == OutputKind::Logits {
-                    softmax(scores);
-                }
-            }
-            let [single, half] = both;
-            wrong += usize::from(!half_is_near(&compared.data_set, &single?, &half?)?);
+            let single = probabilities(&mut network, &model, set)?;
+            let half = probabilities(half, &model, set)?;
+            wrong += usize::from(!half_is_near(&compared.data_set, &single, &half)?);
         }
     }
     if wrong == 0 {
@@ -152,6 +138,31 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
             file.display()
         ),
     ))
+}
+
+/// The top class of the stored scores and of ours.
+fn top_classes(compared: &verify::Compared, labels: &[String]) -> String {
+    let (best, stored) = (compared.best, compared.stored_best);
+    if best == stored {
+        return format!("top class equal ({})", labels[best]);
+    }
+    format!(
+        "top class {best} ({}), stored {stored} ({})",
+        labels[best], labels[stored]
+    )
+}
+
+/// The probabilities of the classes for the input in the folder `data_set`.
+fn probabilities(
+    network: &mut Network,
+    model: &Model,
+    data_set: &Path,
+) -> Result<Vec<f32>, Failure> {
+    let mut scores = verify::scores(network, model, data_set)?;
+    if model.output.kind == OutputKind::Logits {
+        softmax(&mut scores);
+    }
+    Ok(scores)
 }
 
 /// Prints how far probabilities in half precision are from those in single precision; whether that is allowed.

@@ -85,7 +85,7 @@ impl Opened {
 }
 
 impl Displays {
-    /// Opens all displays. [`Self::tell_absent`] later reports the optional ones that are missing.
+    /// Opens all displays. [`Self::report_absent`] later reports the optional ones that are missing.
     ///
     /// # Errors
     /// [`Cause::Display`] for a required display that is missing, or for one that is present but unusable.
@@ -132,7 +132,7 @@ impl Displays {
     }
 
     /// Reports the displays that were missing at start.
-    pub fn tell_absent(&mut self, care: &mut Care, serial: &Serial) {
+    pub fn report_absent(&mut self, care: &mut Care, serial: &Serial) {
         for (index, place) in self.all.iter_mut().enumerate() {
             if let Some(why) = place.absent.take() {
                 place.lose(index, &why, care, serial);

@@ -172,14 +172,18 @@ impl Device {
             open_camera,
             board,
         };
-        ledger.account("first drawing", || device.draw());
-        memory::settle();
-        device
-            .serial
-            .start(&device.described(model_line), ledger.lines());
-        (device.displays).tell_absent(&mut device.care, &device.serial);
-        memory::seal()?;
+        device.finish_start(model_line, ledger)?;
         Ok(device)
+    }
+
+    /// Draws for the first time, logs each part and its memory, and seals the memory pool.
+    fn finish_start(&mut self, model: String, mut ledger: Ledger) -> Result<(), Failure> {
+        ledger.account("first drawing", || self.draw());
+        memory::settle();
+        self.serial.start(&self.described(model), ledger.lines());
+        (self.displays).report_absent(&mut self.care, &self.serial);
+        memory::seal()?;
+        Ok(())
     }
 
     /// Each part with its name, for the log at start.
@@ -273,7 +277,7 @@ fn open_camera_patiently(
     mut show_waiting: impl FnMut(&mut Care),
 ) -> Result<Box<dyn Camera>, Failure> {
     let began = Instant::now();
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         let error = match open() {
             Ok(camera) => return Ok(camera),
@@ -287,8 +291,8 @@ fn open_camera_patiently(
         show_waiting(care);
         care.waiting(began.elapsed())?;
         let is_booting = care.boot.as_mut().is_some_and(|boot| boot.may_bring_more());
-        if !is_booting && !is_told {
-            is_told = true;
+        if !is_booting && !is_logged {
+            is_logged = true;
             log::warn!("no camera yet: {error}; opening it again until it is there");
             care.says("waiting for the camera");
         }

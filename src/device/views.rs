@@ -31,9 +31,9 @@ impl View {
     /// first verdict since the start or since the camera was lost.
     pub fn step(&mut self, scores: &[f32], captured_at: Duration) -> (Verdict, bool) {
         let verdict = self.decider.step(scores, captured_at);
-        let is_told = self.verdict.is_none() || verdict.changed;
+        let is_news = self.verdict.is_none() || verdict.changed;
         self.verdict = Some((verdict, Instant::now()));
-        (verdict, is_told)
+        (verdict, is_news)
     }
 
     /// Its name in the board file.

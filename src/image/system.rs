@@ -55,32 +55,15 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
     let mut sensor = pi_firmware::sensor_parts(recipe, machine)?;
     panel::add(&mut sensor, recipe.board, needs);
     let mut packages: Vec<Package> = recipe.kernel.iter().map(Package::from).collect();
-    let mut boot = Files::new();
     let mut slot = device_trees(&kernel, needs, machine, recipe.kernel)?;
     let connectors = drivers::of_connectors(recipe.board, needs);
     let mut config_lines = sensor.config.clone();
     config_lines.extend(more_config(recipe, needs, of_pi_os, !connectors.is_empty()));
-    if let Some(start_files) = needs.start_files {
+    if needs.start_files.is_some() {
         packages.extend(recipe.firmware.iter().map(Package::from));
-        let wanted = config::start_files(start_files, &config_lines);
-        pi_firmware::add(recipe, machine, &wanted, &mut boot, &mut slot)?;
-        notes.extend(pi_firmware::trial_boots(recipe, &boot)?);
     }
-    if machine.is_raspberry_pi() {
-        pi_firmware::add_overlays(recipe, &config_lines, &mut slot)?;
-        boot.insert(
-            chooser::AUTOBOOT.into(),
-            Chooser::PiFirmware.text(Slot::A).into(),
-        );
-        let config = boot_files::config_txt(&config_lines, of_pi_os);
-        slot.insert("config.txt".into(), config.into());
-    }
-    boot.insert("boot.scr".into(), boot_files::u_boot_script());
-    boot.insert(
-        chooser::U_BOOT_STATE.into(),
-        Chooser::UBoot.text(Slot::A).into(),
-    );
-
+    let boot = boot_partition(recipe, machine, &config_lines, of_pi_os, &mut slot)?;
+    notes.extend(pi_firmware::trial_boots(recipe, &boot)?);
     notes.extend(cautions(recipe, machine, of_pi_os)?);
     let mut initramfs = initramfs_files(recipe, &model)?;
     let own = [needs.drivers, connectors, &sensor.drivers].concat();
@@ -128,6 +111,36 @@ pub fn gather(recipe: &Recipe<'_>) -> Result<System, Failure> {
         manifest,
         notes,
     })
+}
+
+/// What the boot loaders read on the boot partition: the Raspberry Pi's firmware, and U-Boot. What they read in a slot is added to it.
+fn boot_partition(
+    recipe: &Recipe<'_>,
+    machine: Machine,
+    config_lines: &[String],
+    of_pi_os: bool,
+    slot: &mut Files,
+) -> Result<Files, Failure> {
+    let mut boot = Files::new();
+    if let Some(start_files) = needs(machine).start_files {
+        let wanted = config::start_files(start_files, config_lines);
+        pi_firmware::add(recipe, machine, &wanted, &mut boot, slot)?;
+    }
+    if machine.is_raspberry_pi() {
+        pi_firmware::add_overlays(recipe, config_lines, slot)?;
+        boot.insert(
+            chooser::AUTOBOOT.into(),
+            Chooser::PiFirmware.text(Slot::A).into(),
+        );
+        let config = boot_files::config_txt(config_lines, of_pi_os);
+        slot.insert("config.txt".into(), config.into());
+    }
+    boot.insert("boot.scr".into(), boot_files::u_boot_script());
+    boot.insert(
+        chooser::U_BOOT_STATE.into(),
+        Chooser::UBoot.text(Slot::A).into(),
+    );
+    Ok(boot)
 }
 
 /// What a person should know of a system for this machine and kernel, one line each; an error if the board cannot do its job with it.

@@ -54,6 +54,7 @@ impl Model {
         } = classes(path, inspected, score_count, labels, roots)?;
         let output = model(own.clone(), label_offset, Vec::new()).output;
         facts.extend(facts_of_output(&output, inspected));
+        facts.push(facts::of_precision(None));
         facts.push(facts::of_labels(
             labels,
             None,

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_back_to_the_last_bit() {
+    fn numbers_are_read_back_to_the_last_bit() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let path = folder.join("mobile-v3.onnx");
         let roots = DataRoots::new(vec![], None, None);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_called_from_a_folder() {
+    fn a_path_is_written_relative_to_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("a/b")).unwrap();

@@ -5,8 +5,8 @@
 use super::hints::{Labels, Said};
 use crate::escaped::Escaped;
 use crate::spec::{
-    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec, RESIZES,
-    Resize, quoted,
+    CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec,
+    PRECISIONS, Precision, RESIZES, Resize, quoted,
 };
 use std::fmt;
 use std::path::Path;
@@ -26,6 +26,8 @@ pub enum Source {
     Board,
     /// No source: the rule that applies instead.
     Assumed(&'static str),
+    /// A setting that is left out, so no guess about the network; and where it has an effect.
+    Default(&'static str),
 }
 
 /// One key of `model.toml`, with its value as it would be written there.
@@ -55,6 +57,7 @@ impl fmt::Display for Source {
             Self::Asked => out.write_str("the command line says so"),
             Self::Board => out.write_str("the board file says so"),
             Self::Assumed(rule) => write!(out, "assumed: {rule}"),
+            Self::Default(scope) => write!(out, "the default, {scope}"),
         }
     }
 }
@@ -147,6 +150,30 @@ fn all(keys: Vec<(&'static str, String)>, source: impl Fn(&'static str) -> Sourc
         source: source(key),
     };
     keys.into_iter().map(fact).collect()
+}
+
+/// The precision that the model's TOML file states, or the default.
+pub fn of_precision(stated: Option<Precision>) -> Fact {
+    let source = match stated {
+        Some(_) => Source::Stated,
+        None => Source::Default("for float networks"),
+    };
+    precision(stated.unwrap_or_default(), source)
+}
+
+fn precision(precision: Precision, source: Source) -> Fact {
+    Fact {
+        key: "precision",
+        value: quoted(&PRECISIONS, precision),
+        source,
+    }
+}
+
+/// Replaces the fact about the precision by what a board file says.
+pub fn precision_by_board(facts: &mut [Fact], by_board: Precision) {
+    for fact in facts.iter_mut().filter(|fact| fact.key == "precision") {
+        *fact = precision(by_board, Source::Board);
+    }
 }
 
 /// The source of the labels: the file that was `asked` for, else the one that is `stated`, else those that were `found`, else the

@@ -9,13 +9,6 @@ use crate::toml_file::{Faults, Table, read};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The mean by which pixels are normalised for the published ImageNet models (R, G, B, for pixels in 0..=1).
-pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// The standard deviation, see [`IMAGENET_MEAN`].
-pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-/// The default borders of [`Resize::Fit`] are black, as in training with the tools that pad.
-pub const BLACK: [u8; 3] = [0; 3];
 /// Keys that may be omitted from `[input]`, by their full names.
 pub(super) const INPUT_KEYS: [&str; 8] = [
     "input.layout",
@@ -47,8 +40,8 @@ pub struct Definition {
     pub main: NetworkFile,
     /// Other files of the same model, by the word after `@`.
     pub variants: BTreeMap<String, NetworkFile>,
-    /// In which precision a float network runs.
-    pub precision: Precision,
+    /// In which precision a float network runs, if stated.
+    pub precision: Option<Precision>,
     /// The label file, relative to the folder of the `model.toml`.
     pub labels: Option<String>,
     /// The input of each of the files.
@@ -108,7 +101,7 @@ impl Definition {
                     ..main?
                 },
                 variants,
-                precision: precision.unwrap_or(Precision::Single),
+                precision,
                 labels,
                 input,
                 output: output?,
@@ -281,30 +274,6 @@ fn check_resize(table: &Table<'_, '_>, resize: Resize) {
             "is for resize = \"fit\" alone, and resize is {word:?}, which leaves nothing free: take one of the two out"
         );
         table.fault("fill", message);
-    }
-}
-
-impl InputSpec {
-    /// The rule of the published ImageNet models: RGB, normalised by mean and standard deviation, the shorter side resized to 8/7
-    /// of the crop (256 for 224). Bytes go in unchanged.
-    pub fn imagenet(layout: Layout, dtype: Dtype, width_px: u32, height_px: u32) -> Self {
-        let (scale, mean, std) = match dtype {
-            Dtype::F32 => (1.0 / 255.0, IMAGENET_MEAN, IMAGENET_STD),
-            Dtype::U8 => (1.0, [0.0; 3], [1.0; 3]),
-        };
-        Self {
-            layout,
-            dtype,
-            width_px,
-            height_px,
-            channels: ChannelOrder::Rgb,
-            scale,
-            mean,
-            std,
-            resize: Resize::Crop,
-            resize_shorter_px: (width_px.max(height_px) * 8).div_ceil(7),
-            fill: BLACK,
-        }
     }
 }
 

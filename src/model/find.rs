@@ -237,13 +237,14 @@ impl Model {
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);
+        said.push(facts::of_precision(named.definition.precision));
         said.push(facts::of_labels(labels, stated, found.as_ref(), usual));
         Ok(Self {
             name: named.full_name(),
             file: path,
             input,
             output,
-            precision: named.definition.precision,
+            precision: named.definition.precision.unwrap_or_default(),
             labels: match found {
                 Some(found) => found.value.labels,
                 None => named.labels(labels, roots)?,

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_there_is_replaced_only_when_asked() {
+    fn an_existing_model_is_replaced_only_on_request() {
         let place = Place::new();
         place.import("mine", false).unwrap();
         let words = place.desk.path().join("words.txt");
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_of_what_cannot_be_imported() {
+    fn a_failed_import_leaves_nothing_behind() {
         let place = Place::new();
         let at = |file: &str| place.desk.path().join(file);
         place.import("first", false).unwrap();
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_one_that_can_be_asked_for() {
+    fn an_imported_name_must_be_one_that_model_accepts() {
         for name in ["mine", "Größe-2", "a.b", "x"] {
             assert!(check_name(name).is_ok(), "{name}");
         }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_imagenets_labels_are_shortened_and_none_to_anothers() {
+    fn only_imagenets_labels_are_shortened_and_all_stay_distinct() {
         let text = shipped::text(shipped::LABELS, shipped::IMAGENET_LABELS).unwrap();
         let imagenets = parse("l", text, 1000).unwrap();
         let short = shown(&imagenets);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_goes_on_where_it_stopped_and_becomes_the_file() {
+    fn a_partial_download_resumes_and_becomes_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("net.onnx");
         let mut part = open(&target).unwrap();
@@ -170,10 +170,10 @@ mod tests {
         assert!(!target.exists());
         let mut part = open(&target).unwrap();
         assert_eq!(part.length, 3);
-        let mut told = Vec::new();
-        part.take_from(&mut &b"def"[..], &mut |length| told.push(length))
+        let mut lengths = Vec::new();
+        part.take_from(&mut &b"def"[..], &mut |length| lengths.push(length))
             .unwrap();
-        assert_eq!(told, [6]);
+        assert_eq!(lengths, [6]);
         assert_eq!(part.wrong_digest(), None);
         part.finish().unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"abcdef");

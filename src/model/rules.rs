@@ -1,10 +1,9 @@
 //! The usual rules by which pixels become a network's values, for `eyelet model describe`: the scores of a photo under each of
 //! them show which rule is the network's.
 
-use super::file;
 use super::hints::Pixels;
 use crate::network::onnx::inspect::Inspected;
-use crate::spec::{ChannelOrder, Dtype, InputSpec};
+use crate::spec::{ChannelOrder, Dtype, IMAGENET_MEAN, IMAGENET_STD, InputSpec};
 
 /// Values of two rules that differ by less are the same: a hundredth of the step from one pixel to the next.
 const SAME: f32 = 0.01;
@@ -29,8 +28,8 @@ pub fn plausible(input: &InputSpec, inspected: &Inspected) -> Vec<Rule> {
     };
     let imagenet = Pixels {
         scale: 1.0 / 255.0,
-        mean: file::IMAGENET_MEAN,
-        std: file::IMAGENET_STD,
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
     };
     let unit = ("0..1", Pixels::scaled(1.0 / 255.0));
     let bytes = ("0..255", Pixels::scaled(1.0));

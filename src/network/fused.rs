@@ -46,6 +46,10 @@ impl From<Partial> for Understood {
     }
 }
 
+/// A network in the form that is planned: layers that can be computed as one are one, and the precision is final.
+#[derive(Debug)]
+pub struct Merged(pub(crate) Graph);
+
 /// What the layers of a model compute, if all of them are known.
 pub fn understand(model: ModelProto) -> Result<Understood, NotFused> {
     Ok(Understood(lower::lower(model)?))
@@ -57,14 +61,46 @@ pub fn fuse(model: ModelProto) -> Result<Fused, NotFused> {
 }
 
 impl Understood {
-    /// The same network with weights and activations of half precision; the error says why there is none.
-    pub fn in_half(self) -> Result<Self, String> {
+    fn merged(self) -> Merged {
         let Self(mut graph) = self;
-        lower::take_together(&mut graph);
-        plan::half::halve(&mut graph)?;
-        Ok(Self(graph))
+        lower::merge_layers(&mut graph);
+        Merged(graph)
     }
 
+    /// The network with weights and activations of half precision; the error says why there is none.
+    pub fn in_half(self) -> Result<Merged, String> {
+        let Merged(mut graph) = self.merged();
+        plan::half::halve(&mut graph)?;
+        Ok(Merged(graph))
+    }
+
+    /// The plan for `threads` threads (the caller's one included), with the best kernels of this CPU.
+    pub fn plan(self, threads: usize) -> Result<Fused, NotFused> {
+        self.merged().plan(threads)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plan_with(
+        self,
+        threads: usize,
+        kernels: &'static dyn Kernels,
+    ) -> Result<Fused, NotFused> {
+        self.merged().plan_with(threads, kernels)
+    }
+
+    /// Durations of `proofs` proofs of the plan. (Normally a plan is proved once, before it runs.)
+    pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
+        let (graph, plan) = self.merged().planned(threads, kernels::choose())?;
+        let one = |_| {
+            let start = Instant::now();
+            verify::verify(&graph, std::hint::black_box(&plan), threads)?;
+            Ok(start.elapsed())
+        };
+        (0..proofs).map(one).collect()
+    }
+}
+
+impl Merged {
     /// Number of its convolutions' weights.
     pub fn weight_count(&self) -> usize {
         let weights = self.0.layers.iter().map(|layer| match &layer.op {
@@ -77,20 +113,9 @@ impl Understood {
         weights.sum()
     }
 
-    /// The plan for `threads` threads (the caller's one included), with the best kernels of this CPU.
+    /// As [`Understood::plan`].
     pub fn plan(self, threads: usize) -> Result<Fused, NotFused> {
         self.plan_with(threads, kernels::choose())
-    }
-
-    /// Durations of `proofs` proofs of the plan. (Normally a plan is proved once, before it runs.)
-    pub fn time_proof(self, threads: usize, proofs: u64) -> Result<Vec<Duration>, NotFused> {
-        let (graph, plan) = self.planned(threads, kernels::choose())?;
-        let one = |_| {
-            let start = Instant::now();
-            verify::verify(&graph, std::hint::black_box(&plan), threads)?;
-            Ok(start.elapsed())
-        };
-        (0..proofs).map(one).collect()
     }
 
     /// A plan that is not verified yet, and its graph.
@@ -100,7 +125,6 @@ impl Understood {
         kernels: &'static dyn Kernels,
     ) -> Result<(Graph, Plan), NotFused> {
         let Self(mut graph) = self;
-        lower::take_together(&mut graph);
         let plan = plan::plan(&mut graph, kernels, threads);
         let plan = plan.map_err(|why| NotFused::whole(&why))?;
         Ok((graph, plan))

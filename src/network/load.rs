@@ -243,9 +243,9 @@ fn fast_plan_in(
         if precision == Precision::Single {
             return understood.plan(threads).map_err(|e| e.to_string());
         }
-        let understood = understood.in_half()?;
-        let weights = understood.weight_count() * 2;
-        let fused = understood.plan(threads).map_err(|e| e.why)?;
+        let halved = understood.in_half()?;
+        let weights = halved.weight_count() * 2;
+        let fused = halved.plan(threads).map_err(|e| e.why)?;
         let mib = (weights + fused.arena_bytes()).div_ceil(1 << 20);
         log::info!(
             "{}: float network in half precision: weights and activations take {mib} MiB",

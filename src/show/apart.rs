@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_panics_and_hangs_are_told() {
+    fn failures_panics_and_hangs_are_reported() {
         for (rate, says) in [
             (FAILS, "torn"),
             (
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_a_display_from_opening_is_told() {
+    fn the_reason_why_a_display_cannot_be_opened_is_reported() {
         let open: Open = Arc::new(|| Err(DisplayError::Absent("no panel".into())));
         let apart = Apart::start("t", open, &holds()).unwrap();
         let error = apart.wait_until_open().unwrap_err();

@@ -195,21 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_cannot_be_opened_says_what_to_do() {
+    fn a_node_that_cannot_be_opened_is_reported_with_advice() {
         let remedy = Remedy {
             prefix: "no-such-node",
             absent: "switch it on",
             group: "spi",
         };
-        let told = |kind: io::ErrorKind| {
+        let message = |kind: io::ErrorKind| {
             cannot_open(Path::new("/dev/spidev9.9"), &kind.into(), remedy).to_string()
         };
         assert_eq!(
-            told(io::ErrorKind::NotFound),
+            message(io::ErrorKind::NotFound),
             "there is no /dev/spidev9.9 for the display (there is none of its kind): switch it on"
         );
-        assert!(told(io::ErrorKind::PermissionDenied).contains("usermod -aG spi USER"));
-        assert!(told(io::ErrorKind::InvalidInput).starts_with("cannot open /dev/spidev9.9"));
+        assert!(message(io::ErrorKind::PermissionDenied).contains("usermod -aG spi USER"));
+        assert!(message(io::ErrorKind::InvalidInput).starts_with("cannot open /dev/spidev9.9"));
         assert!(nodes("nul").contains(&"/dev/null".to_owned()));
     }
 }

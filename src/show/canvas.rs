@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_outside_is_dropped() {
+    fn pixels_outside_are_dropped() {
         let mut canvas = Canvas::new(4, 3, Depth::Rgb888);
         canvas.set(-1, 0, [255; 3]);
         canvas.blend(4, 2, [255; 3], 255);

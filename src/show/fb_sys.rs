@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_that_make_no_sense_are_refused() {
+    fn implausible_modes_are_refused() {
         let rgb = [(16, 8), (8, 8), (0, 8), (0, 0)];
         let refused = |change: &dyn Fn(&mut VarInfo, &mut FixInfo)| {
             let (mut var, mut fix) = screen(32, rgb, 2);

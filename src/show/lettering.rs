@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn labels_that_cannot_be_shown_are_named_with_their_letters() {
         let labels = ["Łódź", "猫", "熊 bear", "ёж", "“q”", "שלום"];
-        let told = |font| of(&labels, font).unwrap().warning();
+        let warning = |font| of(&labels, font).unwrap().warning();
         assert_eq!(
-            told(None).unwrap(),
+            warning(None).unwrap(),
             "labels with letters that no font has, shown as `?`: \"猫\" (猫 U+732B), \"熊 bear\" (熊 U+718A), \
              \"שלום\" (ש U+05E9, ל U+05DC, ו U+05D5, ם U+05DD: written from right to left or joined, which Eyelet does not do); \
              put `font = \"FILE.ttf\"` into [display] of the board file, a font that has them"
@@ -135,7 +135,7 @@ mod tests {
                 .unwrap()
                 .ends_with("; no font helps, write these labels in other letters")
         );
-        let with_font = told(Some("chinese.ttf")).unwrap();
+        let with_font = warning(Some("chinese.ttf")).unwrap();
         assert!(
             with_font.contains("shown as `?`: \"熊 bear\" (熊 U+718A), \"ש"),
             "{with_font}"

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_of_the_box_does_no_harm() {
+    fn points_outside_the_box_do_no_harm() {
         let mut raster = Raster::new(5, 5);
         raster.begin(5, 5);
         raster.move_to(-9.0, -9.0);

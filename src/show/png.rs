@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn one_file_a_change_in_a_ring() {
+    fn one_file_per_change_in_a_ring() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("made/for it");
         let mut display = PngDisplay::open(&config(&folder, 3), None).unwrap();

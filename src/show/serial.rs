@@ -51,7 +51,7 @@ impl Serial {
     }
 
     /// Whether to report a verdict although it has not changed.
-    pub fn tells_every_frame(&self) -> bool {
+    pub fn reports_every_frame(&self) -> bool {
         self.every_frame
     }
 

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_nowhere_is_left_to_be_shortened() {
+    fn a_label_that_fits_nowhere_is_left_to_be_shortened() {
         let (line_px, lines) = set("Staffordshire bullterrier", (30, 40));
         assert_eq!((line_px, lines), (8, vec!["Staffordshire", "bullterrier"]));
         assert_eq!(set("", (30, 40)).1, [""]);

@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn many_faults_are_counted_and_cost_little() {
+    fn many_faults_are_counted_at_little_cost() {
         let keys: Vec<String> = (0..100_000).rev().map(|n| format!("k{n} = 1")).collect();
         let table = format!("t = {{{}}}", keys.join(", "));
         let clock = ThreadClock::of_this_thread().unwrap();

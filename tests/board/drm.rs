@@ -150,7 +150,7 @@ fn trouble(session: &mut Session, words: &str) -> String {
     event["why"].as_str().unwrap().to_owned()
 }
 
-/// The connectors are listed; the picture is ours, pixel for pixel; a pulled cable is told, and the picture is back with the cable.
+/// The connectors are listed; the picture is ours, pixel for pixel; a pulled cable is reported, and the picture is back with the cable.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
 fn drm_display() {
@@ -191,10 +191,10 @@ fn drm_display() {
     assert_eq!(Memory::of(&stats), early, "{stats}");
 
     session.board.type_line("");
-    let told = trouble(&mut session, "failed");
+    let message = trouble(&mut session, "failed");
     assert!(
-        told.contains("Virtual-1 of virtio_gpu (/dev/dri/card0) was unplugged"),
-        "{told}"
+        message.contains("Virtual-1 of virtio_gpu (/dev/dri/card0) was unplugged"),
+        "{message}"
     );
     session.board.type_line("");
     trouble(&mut session, "back to normal");
@@ -204,7 +204,7 @@ fn drm_display() {
     session.wait_for_power_off();
 }
 
-/// A card that is pulled out at work is told, with the memory that we draw in; another one of another size is found, and gets its own mode.
+/// A card that is pulled out at work, with the memory that we draw in, is reported; one of another size is found, and gets its own mode.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test board -- --ignored`"]
 fn drm_card_pulled_out() {
@@ -233,8 +233,11 @@ fn drm_card_pulled_out() {
     assert_eq!(screen.dimensions(), DISPLAY_PX);
 
     session.board.unplug_display();
-    let told = trouble(&mut session, "failed");
-    assert!(told.contains("of bochs-drm (/dev/dri/card1)"), "{told}");
+    let message = trouble(&mut session, "failed");
+    assert!(
+        message.contains("of bochs-drm (/dev/dri/card1)"),
+        "{message}"
+    );
     session.board.plug_display_of((800, 480));
     trouble(&mut session, "back to normal");
     let screen = session.screen(|screen| drawing.is_on(screen, &verdict));

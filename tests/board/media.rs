@@ -116,14 +116,14 @@ fn board_file(camera: &str) -> String {
 /// Somewhere on the display a row has the colours of the bars in their order, each at least 8 pixels wide, but for bars that
 /// the crop to a square takes away at both sides.
 fn shows_bars(screen: &RgbImage) -> Result<(), String> {
-    let told = |pixel: &image::Rgb<u8>| pixel.0.map(|value| value > 96);
+    let bright = |pixel: &image::Rgb<u8>| pixel.0.map(|value| value > 96);
     let mut best = 0;
     for row in screen.rows() {
         let mut runs: Vec<([bool; 3], u32)> = Vec::new();
         for pixel in row {
             match runs.last_mut() {
-                Some((colour, length)) if *colour == told(pixel) => *length += 1,
-                _ => runs.push((told(pixel), 1)),
+                Some((colour, length)) if *colour == bright(pixel) => *length += 1,
+                _ => runs.push((bright(pixel), 1)),
             }
         }
         runs.retain(|(_, length)| *length >= 8);

@@ -129,8 +129,8 @@ impl Session {
 
     /// The memory's figures at a frame for which a `stats` event is due: an earlier one, or the one to come.
     pub fn memory_at(&mut self, frame: u64) -> Memory {
-        let told = self.stats.iter().find(|event| event["frame"] == frame);
-        let event = match told {
+        let earlier = self.stats.iter().find(|event| event["frame"] == frame);
+        let event = match earlier {
             Some(event) => event.clone(),
             None => self.event(&format!("stats at frame {frame}"), |name, event| {
                 name == "stats" && event["frame"] == frame

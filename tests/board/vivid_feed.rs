@@ -240,8 +240,8 @@ fn run() -> io::Result<()> {
     println!("vivid_feed: showing {file}");
     loop {
         let mut buffer = Buffer::numbered(0, buffer_type);
-        let mut told = vec![Piece::default(); pieces.len()];
-        buffer.request("VIDIOC_DQBUF", &output, 17, &mut told)?;
+        let mut described = vec![Piece::default(); pieces.len()];
+        buffer.request("VIDIOC_DQBUF", &output, 17, &mut described)?;
         queue(&output, buffer.index, buffer_type, &pieces)?;
     }
 }
@@ -288,9 +288,9 @@ fn put_out(output: &File, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> 
     request("VIDIOC_REQBUFS", output, 8, &mut wish)?;
     for index in 0..wish.count {
         let mut buffer = Buffer::numbered(index, buffer_type);
-        let mut told = vec![Piece::default(); pieces.len()];
-        buffer.request("VIDIOC_QUERYBUF", output, 9, &mut told)?;
-        for (piece, bytes) in told.iter().zip(pieces) {
+        let mut described = vec![Piece::default(); pieces.len()];
+        buffer.request("VIDIOC_QUERYBUF", output, 9, &mut described)?;
+        for (piece, bytes) in described.iter().zip(pieces) {
             // SAFETY: a new shared mapping of the driver's memory, of the length that the driver states; nothing else uses it.
             let memory = unsafe {
                 mmap(
@@ -320,7 +320,7 @@ fn put_out(output: &File, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> 
 
 fn queue(output: &File, index: u32, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> {
     let mut buffer = Buffer::numbered(index, buffer_type);
-    let mut told: Vec<Piece> = pieces
+    let mut described: Vec<Piece> = pieces
         .iter()
         .map(|bytes| Piece {
             used_bytes: bytes.len() as u32,
@@ -328,7 +328,7 @@ fn queue(output: &File, index: u32, buffer_type: u32, pieces: &[&[u8]]) -> io::R
             ..Piece::default()
         })
         .collect();
-    buffer.request("VIDIOC_QBUF", output, 15, &mut told)
+    buffer.request("VIDIOC_QBUF", output, 15, &mut described)
 }
 
 fn open(node: &str) -> io::Result<File> {

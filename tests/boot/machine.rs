@@ -224,7 +224,7 @@ impl Console {
         }
     }
 
-    /// Waits until a frame is told to be `label`.
+    /// Waits until a frame's class is `label`.
     pub fn class(&mut self, label: &str, patience: Duration) -> String {
         self.wait_for(&format!(": {label} "), patience)
     }

@@ -1,5 +1,5 @@
 //! Cards for a Raspberry Pi's ribbon-cable camera, as far as emulation goes: no emulator has such a camera. Drivers load in their
-//! order, what they say is told, and the board waits for its camera.
+//! order, their messages are logged, and the board waits for its camera.
 
 use super::emulator::{alone, or_skip};
 use super::machine::{Card, Inputs};

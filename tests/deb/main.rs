@@ -138,7 +138,7 @@ fn is_held(guest: &Guest, exit_code: &str, words: &[&str]) {
 /// What a person meets, in order: no board file, no model, then a class.
 #[test]
 #[ignore = "boots a Debian container: `cargo test --test deb -- --ignored`"]
-fn it_is_installed_held_where_a_person_is_needed_and_started() {
+fn the_package_is_installed_waits_for_the_user_and_is_started() {
     let Some((_alone, guest)) = boot() else {
         return;
     };
@@ -181,7 +181,7 @@ fn it_is_installed_held_where_a_person_is_needed_and_started() {
     println!("{}", guest.journal());
 }
 
-/// Frames feed systemd's watchdog and nothing else does; a loop that hangs is killed, told of, and started again.
+/// Frames feed systemd's watchdog and nothing else does; a loop that hangs is killed, reported, and started again.
 #[test]
 #[ignore = "boots a Debian container: `cargo test --test deb -- --ignored`"]
 fn a_hang_is_ended_by_systemd_and_the_service_starts_again() {

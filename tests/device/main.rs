@@ -1,4 +1,4 @@
-//! The loop with a camera and a display of the test's own: what is told and shown when one of them fails.
+//! The loop with a camera and a display of the test's own: what is reported and shown when one of them fails.
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first fault")]
 
 mod cameras;
@@ -250,7 +250,7 @@ fn run_cared_on(
     (device.run(&limits), began.elapsed())
 }
 
-/// Counts what it is told: frames that were finished, and unseen, and waits.
+/// Counts what is reported to it: frames that were finished, and unseen, and waits.
 #[derive(Clone, Default)]
 struct Counting(Arc<Mutex<(u32, u32, u32)>>);
 

@@ -52,7 +52,7 @@ fn setup(board: &str) -> Setup<'_> {
 /// The loop hangs: the hardware resets the board, and the next start says why.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_hang_is_ended_by_the_watchdog_and_told_at_the_next_start() {
+fn a_hang_is_ended_by_the_watchdog_and_reported_at_the_next_start() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -97,7 +97,7 @@ fn ten_thousand_frames_write_nothing_to_the_card() {
 /// A data partition that cannot be used is made anew, and the job does not wait for it.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_corrupt_data_partition_is_made_anew() {
+fn a_corrupt_data_partition_is_formatted_again() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -134,14 +134,18 @@ fn a_corrupt_data_partition_is_made_anew() {
             .any(|line| line.contains("formatting the data partition"));
         assert!(anew, "{}", running.board.last_lines());
         running.line("hanging on purpose");
-        assert_eq!(running.data().reason().unwrap(), None, "told, so forgotten");
+        assert_eq!(
+            running.data().reason().unwrap(),
+            None,
+            "logged, so forgotten"
+        );
     }
 }
 
 /// A model that does not load: said on the log, tried again, and rebooted for as the policy says.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_corrupt_model_is_told_and_the_policy_decides() {
+fn a_corrupt_model_is_reported_and_the_policy_decides() {
     let Some(parts) = or_skip(Parts::get()) else {
         return;
     };
@@ -167,7 +171,7 @@ fn a_corrupt_model_is_told_and_the_policy_decides() {
 /// A USB camera that is not there at start, is pulled out for a minute, and sends garbage for more than a thousand frames.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
+fn a_late_missing_or_misbehaving_camera_is_waited_for() {
     const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
     let Some(parts) = or_skip(Parts::get()) else {
         return;
@@ -204,7 +208,7 @@ fn a_camera_that_is_late_gone_or_mad_is_waited_for() {
     camera.show(garbage);
     std::thread::sleep(Duration::from_secs(40));
     camera.show(sound);
-    // Counts are told once a minute: the first may be of the garbage's time alone.
+    // Counts are logged once a minute: the first may cover only the time of the garbage.
     let first = counts(&running.next_line_but(" frames, ", &NEVER));
     let second = counts(&running.next_line_but(" frames, ", &NEVER));
     // At a pace that emulation keeps when it is busy.
@@ -262,10 +266,10 @@ fn with_display_in_socket<'a>(board: &'a str) -> Setup<'a> {
     }
 }
 
-/// The display goes with its driver, and another one comes: told once each, and the job goes on meanwhile.
+/// The display goes with its driver, and another one comes: each is logged once, and the job goes on meanwhile.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
-fn a_display_that_goes_is_done_without_and_found_again() {
+fn a_display_that_disappears_is_survived_and_found_again() {
     const NEVER: [&str; 2] = ["init: watchdog:", "init: eyelet "];
     let Some(parts) = or_skip(Parts::get()) else {
         return;
@@ -280,8 +284,8 @@ fn a_display_that_goes_is_done_without_and_found_again() {
     let from = running.board.log.len();
     running.board.unplug_display();
     const LOST: &str = "display: failed; the serial log continues: ";
-    let told = running.next_line_but(LOST, &NEVER);
-    assert!(told.contains("cannot write to the display bochs"), "{told}");
+    let line = running.next_line_but(LOST, &NEVER);
+    assert!(line.contains("cannot write to the display bochs"), "{line}");
     let first = counts(&running.next_line_but(" frames, ", &NEVER)).frames;
     let second = counts(&running.next_line_but(" frames, ", &NEVER)).frames;
     // A minute, at a pace that emulation keeps when it is busy.
@@ -292,7 +296,7 @@ fn a_display_that_goes_is_done_without_and_found_again() {
     running.board.screen(screen::shows_something);
     let log = &running.board.log[from..];
     let times = log.iter().filter(|line| line.contains(LOST)).count();
-    assert_eq!(times, 1, "tried every 10 s, told once");
+    assert_eq!(times, 1, "tried every 10 s, logged once");
 }
 
 /// The board's policy may want a reboot for a lost display.

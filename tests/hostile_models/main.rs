@@ -78,9 +78,9 @@ fn classify(folder: &Path, model: &Path) -> Run {
 /// The processor's time that a run says it took, from the shell's `times`; other programs of the machine do not count.
 fn processor_time(run: &mut Run) -> Duration {
     let times = run.stderr.rsplit_once("TIMES\n");
-    let (rest, told) = times.expect("the shell tells its times");
+    let (rest, times) = times.expect("the shell prints its times");
     // The last line is the children's: user and system, like 0m0.010s.
-    let last = told.lines().nth(1).unwrap_or_default().to_owned();
+    let last = times.lines().nth(1).unwrap_or_default().to_owned();
     run.stderr = rest.to_owned();
     let seconds = |word: &str| -> f64 {
         let (minutes, seconds) = word.trim_end_matches('s').split_once('m').unwrap();
@@ -106,11 +106,11 @@ fn judge(folder: &Path, number: usize, (name, bytes, right): &Row) -> Option<Str
         run.stderr.lines().last().unwrap_or("")
     );
     let wrong = |what: &str| Some(format!("{name}: {what}: exit {}, {}", run.code, run.stderr));
-    let told = run.stderr.lines().filter(|l| l.starts_with("eyelet: "));
+    let complaints = run.stderr.lines().filter(|l| l.starts_with("eyelet: "));
     if took > SECONDS_MOST {
         return wrong(&format!("it took {took:?}"));
     }
-    if run.code != 0 && (run.code != MODEL || told.count() != 1) {
+    if run.code != 0 && (run.code != MODEL || complaints.count() != 1) {
         return wrong("it is not refused in one line");
     }
     match right {

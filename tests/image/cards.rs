@@ -93,10 +93,10 @@ fn a_kernel_that_cannot_do_the_boards_job_is_refused_with_the_one_that_can() {
     let workshop = Workshop::new();
     let (code, text) = workshop.complaint(&["--board", "raspberry-pi-5"]);
     assert_eq!(code, PACKAGE, "{text}");
-    let told = "has no module irq_bcm2712_mip, clk_rp1, pinctrl_rp1, rp1_pci, dwc3, xhci_plat_hcd, gpio_brcmstb, \
+    let expected = "has no module irq_bcm2712_mip, clk_rp1, pinctrl_rp1, rp1_pci, dwc3, xhci_plat_hcd, gpio_brcmstb, \
                 pinctrl_brcmstb_bcm2712, sdhci_brcmstb, without which raspberry-pi-5 has no USB and no card: \
                 pass --kernel with Linux 7.2 or newer";
-    assert!(text.contains(told), "{text}");
+    assert!(text.contains(expected), "{text}");
     // A board that says that it needs none of them is believed.
     let left_out = "machine = \"raspberry-pi-5\"\nwithout_modules = [\"irq_bcm2712_mip\", \"clk-rp1\", \"pinctrl-rp1\", \
                     \"rp1_pci\", \"dwc3\", \"xhci-plat-hcd\", \"gpio-brcmstb\", \"pinctrl-brcmstb-bcm2712\", \"sdhci-brcmstb\"]";
@@ -186,13 +186,13 @@ fn a_sensor_brings_its_overlay_and_drivers_from_raspberry_pi_os() {
 
     let (code, text) = workshop.complaint(&board);
     assert_eq!(code, PACKAGE, "{text}");
-    let told = "names the overlay `imx219`, which none of the packages has";
-    assert!(text.contains(told), "{text}");
+    let expected = "names the overlay `imx219`, which none of the packages has";
+    assert!(text.contains(expected), "{text}");
     let board = with_sensor(&workshop, "raspberry-pi-3", "ov5647");
     let (code, text) = workshop.complaint(&[&board[..], &pi_os].concat());
     assert_eq!(code, PACKAGE, "{text}");
-    let told = "has no module ov5647, without which raspberry-pi-3 has no camera: Debian's kernels have no drivers";
-    assert!(text.contains(told), "{text}");
+    let expected = "has no module ov5647, without which raspberry-pi-3 has no camera: Debian's kernels have no drivers";
+    assert!(text.contains(expected), "{text}");
     let board = with_sensor(&workshop, "virt", "imx219");
     let (code, text) = workshop.complaint(&board);
     assert_eq!(code, BOARD, "{text}");
@@ -248,12 +248,12 @@ fn a_drm_display_brings_its_drivers_and_overlay() {
     // The made-up Debian kernel has no such driver.
     let (code, text) = workshop.complaint(&with_drm("raspberry-pi-3", "", ""));
     assert_eq!(code, PACKAGE, "{text}");
-    let told = "has no module vc4, without which raspberry-pi-3 has no display: pass --kernel with another kernel";
-    assert!(text.contains(told), "{text}");
+    let expected = "has no module vc4, without which raspberry-pi-3 has no display: pass --kernel with another kernel";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]
-fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
+fn a_panel_on_the_pins_has_its_bus_enabled_or_is_reported() {
     if common::emulated() {
         return;
     }
@@ -278,13 +278,13 @@ fn a_panel_on_the_pins_has_its_bus_switched_on_or_is_told() {
     );
     // Debian's kernel has no SPI device.
     let made = workshop.image(&[&board[..], &["--output", "debian.img"]].concat());
-    let told = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert!(made.status.success(), "{told}");
+    let stderr = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.success(), "{stderr}");
     assert!(
-        told.contains(
+        stderr.contains(
             "the display (SPI panel st7789, 240x320 on /dev/spidev0.0) needs an SPI device"
         ),
-        "{told}"
+        "{stderr}"
     );
     let (code, text) = workshop.complaint(&with(&format!("{spi}\nrequired = true")));
     assert_eq!(code, PACKAGE, "{text}");
@@ -311,7 +311,7 @@ fn a_display_that_must_be_there_and_cannot_be_makes_no_card() {
     let workshop = Workshop::new();
     let virt = "[display.framebuffer]\ndriver = \"virtio_gpu\"";
     // This kernel has no i2c-dev.
-    for (board, from, table, told) in [
+    for (board, from, table, expected) in [
         (
             "raspberry-pi-3",
             "[display.framebuffer]",
@@ -339,17 +339,17 @@ fn a_display_that_must_be_there_and_cannot_be_makes_no_card() {
             if is_required {
                 let (code, text) = workshop.complaint(&board);
                 assert_eq!(code, PACKAGE, "{text}");
-                assert!(text.contains(told), "{text}");
+                assert!(text.contains(expected), "{text}");
             } else {
-                let made = workshop.image(&[&board[..], &["--output", "told.img"]].concat());
+                let made = workshop.image(&[&board[..], &["--output", "left-out.img"]].concat());
                 let text = String::from_utf8_lossy(&made.stderr).into_owned();
                 assert!(made.status.success(), "{text}");
                 let module = "has no module i2c_dev: left out";
-                assert!(text.contains(told) || text.contains(module), "{text}");
+                assert!(text.contains(expected) || text.contains(module), "{text}");
             }
         }
     }
-    // What is wrong with the file itself is told before anything is fetched or unpacked.
+    // Faults of the file itself are reported before anything is fetched or unpacked.
     let twice = "[display.oled]\nreset_gpio = 2";
     let (code, text) = workshop.complaint(&mine(
         &workshop,
@@ -487,12 +487,12 @@ fn overlays_that_config_txt_names_are_on_the_card_or_refused() {
             .contains("\ndtoverlay=dwc2,dr_mode=host\n")
     );
     let output = workshop.image(&["--board", "raspberry-pi-zero-2-w", "--output", "sd.img"]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("through an OTG adapter"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("through an OTG adapter"), "{stderr}");
 }
 
 #[test]
-fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() {
+fn a_boot_code_without_trials_is_reported_and_refused_where_updates_come_by_stick() {
     if common::emulated() {
         return;
     }
@@ -506,8 +506,8 @@ fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() 
     let why = "does not support trial boots, so no update would ever be accepted: pass --firmware with raspi-firmware 1.20240424";
     let board = ["--board", "raspberry-pi-3", "--output", "sd.img"];
     let output = workshop.image(&[&board[..], &old].concat());
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && told.contains(why), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.contains(why), "{stderr}");
     let sticks = "machine = \"raspberry-pi-3\"\nupdate_from_sticks = true";
     let board = mine(
         &workshop,
@@ -520,7 +520,7 @@ fn a_boot_code_without_trials_is_told_and_refused_where_updates_come_by_stick() 
 }
 
 #[test]
-fn all_that_apt_lacks_is_told_at_once() {
+fn all_packages_that_apt_lacks_are_reported_together() {
     if common::emulated() {
         return;
     }
@@ -538,14 +538,14 @@ fn all_that_apt_lacks_is_told_at_once() {
         .env("PATH", workshop.folder.path())
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(PACKAGE), "{told}");
-    let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines.len(), 3, "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(PACKAGE), "{stderr}");
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{stderr}");
     for (line, package) in lines
         .iter()
         .zip(["linux-image", "raspi-firmware", "busybox-static"])
     {
-        assert!(line.contains(package), "{package}: {told}");
+        assert!(line.contains(package), "{package}: {stderr}");
     }
 }

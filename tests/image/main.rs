@@ -351,11 +351,11 @@ fn a_font_of_the_board_file_comes_along_and_is_named_where_it_is() {
     let board = format!("{virt}\n[display]\nfont = \"mine.toml\"\n");
     fs::write(workshop.path("mine.toml"), board).unwrap();
     let refused = workshop.image(&["--board-file", "mine.toml", "--output", "no.img"]);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(3), "{told}");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{stderr}");
     assert!(
-        told.contains("mine.toml is no TrueType or OpenType font"),
-        "{told}"
+        stderr.contains("mine.toml is no TrueType or OpenType font"),
+        "{stderr}"
     );
 }
 
@@ -453,10 +453,10 @@ fn the_program_must_be_an_eyelet_that_is_not_older_than_the_tool() {
     write("999.0.0");
     let output = workshop.image(&[&other[..], &["--output", "sd.img"]].concat());
     assert!(output.status.success());
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("eyelet 999.0.0, newer than this tool"),
-        "{told}"
+        stderr.contains("eyelet 999.0.0, newer than this tool"),
+        "{stderr}"
     );
 }
 
@@ -522,7 +522,7 @@ fn the_bill_of_materials_is_json_on_standard_output() {
 }
 
 #[test]
-fn what_is_missing_is_told_in_one_line_with_what_to_do() {
+fn missing_inputs_are_reported_in_one_line_with_advice() {
     if common::emulated() {
         return;
     }

@@ -250,7 +250,7 @@ fn the_key_is_in_both_manifests_and_in_the_label_and_the_image_is_the_same_each_
 }
 
 #[test]
-fn what_is_no_public_key_or_no_version_makes_no_image() {
+fn an_invalid_public_key_or_version_makes_no_image() {
     let workshop = Workshop::new();
     let owner = key(&workshop, "owner.pub");
     let secret = owner.sk.to_box(None).unwrap().into_string();

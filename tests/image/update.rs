@@ -145,7 +145,7 @@ pub fn stick(path: &Path, image: &Path) {
 }
 
 #[test]
-fn what_is_wrong_is_said_and_nothing_is_written() {
+fn an_unusable_update_is_reported_and_nothing_is_written() {
     let workshop = Workshop::new();
     workshop.version("1", "card.img", &[]);
     workshop.version("2", "two.img", &[]);

@@ -237,12 +237,12 @@ fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the
         patch(&workshop.path("data.img"), &damage);
         let path = workshop.path("data.img");
         let keeper = Keeper::new(Path::new(env!("CARGO_BIN_EXE_eyelet")), &path);
-        let mut told = Vec::new();
-        assert_eq!(keeper.take_reason(|line| told.push(line.to_owned())), None);
-        assert_eq!(told.len(), 1, "{told:?}");
+        let mut lines = Vec::new();
+        assert_eq!(keeper.take_reason(|line| lines.push(line.to_owned())), None);
+        assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(
-            told[0].contains("formatting the data partition"),
-            "{told:?}"
+            lines[0].contains("formatting the data partition"),
+            "{lines:?}"
         );
         Data::open(&path).unwrap().keep("power", b"log").unwrap();
         let again = Data::open(&path).unwrap().reason().unwrap();

@@ -79,7 +79,7 @@ fn an_oled_on_i2c_shows_the_label() {
 /// played on that has the picture that the PNG display has of the same scene.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test panels -- --ignored`"]
-fn what_goes_out_on_spi_is_the_picture() {
+fn the_bytes_sent_on_spi_are_the_picture() {
     let Some(pi) = or_skip(Pi::prepare()) else {
         return;
     };

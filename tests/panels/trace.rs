@@ -11,7 +11,7 @@ pub struct Bus {
 /// How much of a transfer the tracing prints (include/trace/events/spi.h).
 pub const TRACED_BYTES: u32 = 64;
 
-/// A panel: its controller is told once of its glass.
+/// A panel: its controller is set up for its glass once.
 pub struct Panel {
     pub width_px: u32,
     pub height_px: u32,

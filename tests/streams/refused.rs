@@ -4,7 +4,7 @@ use crate::Then::{Ends, Repeats, Waits};
 use crate::{CAMERA, check, cut, encoded, jpeg, noise, row, send, y4m};
 
 #[test]
-fn what_is_no_stream_of_pictures() {
+fn other_data_than_streams_of_pictures() {
     let png = encoded(image::ImageFormat::Png, 64, 48);
     let photo = jpeg(64, 48);
     let no_size = {

@@ -185,7 +185,7 @@ fn a_good_update_is_kept() {
 
 /// Boots `card` with `new` on a stick until it is tried, waits for `failure`, and sees that the old system comes back and
 /// does not try it again.
-fn is_rolled_back(inputs: &Inputs, new: &Card, failure: &str, told_afterwards: &str) {
+fn is_rolled_back(inputs: &Inputs, new: &Card, failure: &str, line_afterwards: &str) {
     let card = image(inputs, &sound_board(), "one");
     let sticks = Sticks::new();
     let stick = sticks.with(new);
@@ -195,7 +195,7 @@ fn is_rolled_back(inputs: &Inputs, new: &Card, failure: &str, told_afterwards: &
     console.wait_for("slot b on trial, system two (", PATIENCE);
     console.wait_for(failure, PATIENCE);
     console.wait_for("slot a, system one (", PATIENCE);
-    console.wait_for(told_afterwards, PATIENCE);
+    console.wait_for(line_afterwards, PATIENCE);
     console.wait_for("was tried before and failed", PATIENCE);
     console.wait_for(" frames, ", PATIENCE);
     drop(console);

@@ -67,7 +67,7 @@ pub enum Kind {
 }
 
 /// The name that `v4l2-ctl` gives a control: lower-case letters and digits, with one `_` for anything in between.
-pub(super) fn spelt(title: &str) -> String {
+pub(super) fn name_of(title: &str) -> String {
     let words = title
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_spelt_as_v4l2_ctl_does() {
+    fn names_are_written_as_v4l2_ctl_does() {
         for (title, name) in [
             ("Exposure Time, Absolute", "exposure_time_absolute"),
             ("White Balance, Automatic", "white_balance_automatic"),
@@ -442,7 +442,7 @@ mod tests {
             ("Region of Interest (ROI)", "region_of_interest_roi"),
             ("Énergie 2", "nergie_2"),
         ] {
-            assert_eq!(spelt(title), name);
+            assert_eq!(name_of(title), name);
         }
     }
 
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_set_says_what_can() {
+    fn a_control_that_cannot_be_set_lists_those_that_can() {
         for (name, value, words) in [
             (
                 "gian",

@@ -192,14 +192,14 @@ pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
     if reasons.len() == 1 {
         return reasons.remove(0);
     }
-    let mut told: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
+    let mut listed: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
     if reasons.len() > MOST {
-        told.push(format!(
+        listed.push(format!(
             "and {} more nodes (see `eyelet list cameras`)",
             reasons.len() - MOST
         ));
     }
-    CameraError::Unusable(format!("no camera can be used: {}", told.join("; ")))
+    CameraError::Unusable(format!("no camera can be used: {}", listed.join("; ")))
 }
 
 fn busy(path: &Path) -> String {
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_reasons_a_few_are_told() {
+    fn only_a_few_of_many_reasons_are_listed() {
         let reason = |n: usize| CameraError::Unusable(format!("/dev/video{n} is in use"));
         assert_eq!(
             none_works(vec![reason(4)]).to_string(),
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_tried_twice_is_told_once() {
+    fn a_node_that_is_tried_twice_is_reported_once() {
         let mut reasons = Vec::new();
         for (path, why) in [
             ("/dev/video0", "a"),
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_lists_are_truncated() {
         let many = vec![FourCc(*b"YUYV"); 80];
         assert!(codes(&many).ends_with("YUYV, 68 more"));
     }

@@ -1,8 +1,9 @@
 //! A V4L2 capture device: a USB camera, a frame grabber, an image processor of a board, the kernel's test driver.
 //!
 //! `media` sets up the parts of a camera that has several, `node` makes the kernel calls, `find` lists the nodes, `negotiate`
-//! agrees on format, size and rate, `controls` and `setup` set what the board file names, `exposure` keeps a raw sensor's
-//! pictures at the right brightness, `stream` holds the mapped buffers, `newest` picks the frame, `faults` words the errors.
+//! agrees on format, size and rate, `controls` and `setup` set what the board file names, `ready` has all of this done before
+//! the stream starts, `exposure` keeps a raw sensor's pictures at the right brightness, `stream` holds the mapped buffers,
+//! `newest` picks the frame, `faults` words the errors.
 //! After the first frame nothing is allocated: a frame is borrowed from the buffer that the driver filled, which returns to the
 //! driver at the next call.
 
@@ -16,6 +17,7 @@ mod media;
 mod negotiate;
 mod newest;
 mod node;
+mod ready;
 pub mod sensor;
 mod setup;
 mod stream;
@@ -34,9 +36,10 @@ use crate::camera::patience::Patience;
 use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::frame::{Frame, Geometry, PixelFormat};
 use exposure::AutoExposure;
+use negotiate::Agreement;
 use newest::{Expected, Queue};
 use node::{Identity, Node};
-use std::fmt::Write as _;
+use ready::Ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stream::Stream;
@@ -129,25 +132,11 @@ impl V4l2Camera {
         config: &V4l2Config,
         has_pipeline: bool,
     ) -> Result<Self, CameraError> {
-        let mut are_controls_set = false;
-        let (mut prepared, agreed, known, setup) = loop {
-            let prepared = media::prepare(path, &node, identity, config, has_pipeline)?;
-            let config = prepared.as_ref().map_or(config, |own| &own.config);
-            let agreed = negotiate::negotiate(&mut node, config)
-                .map_err(|why| faults::disagreement(path, config, why))?;
-            let by_pipeline = prepared.as_ref().and_then(|own| own.interval);
-            let known = by_pipeline.or(agreed.interval);
-            let interval = known.unwrap_or(ASSUMED_INTERVAL);
-            let setup = setup::set_up(path, &node, config, agreed.geometry, interval)?;
-            // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
-            let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
-            if are_controls_set || !is_raw || setup.settings == 0 {
-                break (prepared, agreed, known, setup);
-            }
-            are_controls_set = true;
-        };
-        let geometry = agreed.geometry;
-        let piece_bytes = match agreed.is_apart {
+        let ready = Ready::new(path, &mut node, identity, config, has_pipeline)?;
+        let Agreement {
+            geometry, is_apart, ..
+        } = ready.agreed;
+        let piece_bytes = match is_apart {
             true => geometry.plane_bytes(),
             false => geometry.picture_bytes().map(|whole| [whole, 0, 0]),
         }
@@ -156,7 +145,7 @@ impl V4l2Camera {
             Ok(stream) => stream,
             Err((doing, error)) => {
                 let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
-                return match prepared {
+                return match ready.pipeline {
                     Some(own) if is_unlike => {
                         Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
                     }
@@ -175,41 +164,25 @@ impl V4l2Camera {
                 };
             }
         };
-        // Behind a media controller the sensor knows the rate, the node does not.
-        let by_sensor = setup.exposure.as_ref().and_then(AutoExposure::interval);
-        let rate = known.or(by_sensor);
-
-        let mut description = format!("v4l2 {} ({}), {geometry}", path.display(), identity.card);
-        // Writing to a string cannot fail.
-        let _ = match rate {
-            Some(interval) => write!(description, " at {} fps", Rate(interval)),
-            None => write!(description, " at the driver's rate"),
-        };
-        let _ = write!(description, ", {} buffers", stream.buffers());
-        if setup.settings != 0 {
-            let _ = write!(description, ", {} controls set", setup.settings);
-        }
-        if let Some(exposure) = &setup.exposure {
-            let _ = write!(description, ", {exposure}");
-        }
-        if let Some(own) = &prepared {
-            let _ = write!(description, ", pipeline {}", own.line);
-        }
-        if matches!(geometry.format, PixelFormat::Bayer(_)) {
-            let _ = write!(description, ", raw: {}", config.raw);
-        }
+        let description = ready.describe(path, identity, config, stream.buffers());
+        let Ready {
+            mut pipeline,
+            setup,
+            interval,
+            ..
+        } = ready;
         let camera = Self {
             path: path.to_owned(),
             description,
             geometry,
-            is_apart: agreed.is_apart,
+            is_apart,
             expected: Expected {
                 format: geometry.format,
                 piece_bytes,
-                interval: rate.unwrap_or(ASSUMED_INTERVAL),
+                interval: interval.unwrap_or(ASSUMED_INTERVAL),
             },
             patience: Patience::new(config.timeout),
-            doubt: prepared
+            doubt: pipeline
                 .as_mut()
                 .and_then(|own| own.doubt.take())
                 .unwrap_or_default(),
@@ -220,7 +193,7 @@ impl V4l2Camera {
             sequence: Sequence::default(),
             exposure: setup.exposure,
         };
-        if let Some(own) = prepared {
+        if let Some(own) = pipeline {
             own.keep();
         }
         Ok(camera)
@@ -349,16 +322,6 @@ impl Sequence {
     }
 }
 
-/// The frames per second of an interval, without insignificant digits: 30, 29.97, 7.5.
-struct Rate(Duration);
-
-impl std::fmt::Display for Rate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let rate_fps = (100.0 / self.0.as_secs_f64().max(1e-9)).round() / 100.0;
-        write!(f, "{rate_fps}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -380,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_camera_is_refused_with_what_to_do() {
+    fn a_file_that_is_no_camera_is_refused_with_advice() {
         for (device, expected) in [
             ("/dev/video-that-is-not-there", "plug it in"),
             ("/dev/null", "not a video device"),
@@ -404,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn every_node_is_asked_for_ready_pictures_before_any_for_raw_ones() {
+    fn every_node_is_tried_for_finished_pictures_before_any_for_raw_ones() {
         let raw = PixelFormat::from_fourcc(*b"pRAA").unwrap();
         let asked = |formats: &[PixelFormat]| {
             let config = V4l2Config {
@@ -426,17 +389,5 @@ mod tests {
         assert_eq!(sequence.extend(u32::MAX - 1), u64::from(u32::MAX) - 1);
         assert_eq!(sequence.extend(1), u64::from(u32::MAX) + 2);
         assert_eq!(sequence.extend(4), u64::from(u32::MAX) + 5);
-    }
-
-    #[test]
-    fn rates_print_as_people_write_them() {
-        let rates = [
-            (1.0 / 30.0, "30"),
-            (1001.0 / 30000.0, "29.97"),
-            (2.0 / 15.0, "7.5"),
-        ];
-        for (seconds, expected) in rates {
-            assert_eq!(Rate(Duration::from_secs_f64(seconds)).to_string(), expected);
-        }
     }
 }

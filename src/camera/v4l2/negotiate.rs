@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_formats_are_taken_when_they_are_wished_for() {
+    fn raw_formats_are_taken_on_request() {
         let raw = PixelFormat::from_fourcc(*b"pRAA").unwrap();
         let mut driver = Fake::new(&[b"pBAA", b"pRAA", b"YUYV"]);
         let agreed = negotiate(&mut driver, &wanted(&[raw])).unwrap();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_without_a_rate_is_taken() {
+    fn a_driver_without_a_rate_is_accepted() {
         for answer in [Ok(None), Err(libc::ENOTTY), Err(libc::EINVAL)] {
             let mut driver = Fake::new(&[b"GREY"]);
             driver.interval = answer;
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_common_lists_what_there_is() {
+    fn without_a_common_format_the_offered_ones_are_listed() {
         let mut driver = Fake::new(&[b"H264", b"pBAA"]);
         let wish = wanted(&[PixelFormat::Yuyv]);
         assert!(matches!(
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_makes_no_picture_is_refused() {
+    fn an_implausible_answer_is_refused() {
         for (size, stride) in [
             ((0, 480), 0),
             ((640, 480), 100),

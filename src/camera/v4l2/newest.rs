@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_still_stream_is_waited_for_and_so_is_a_damaged_one() {
+    fn a_silent_stream_is_waited_for_and_so_is_a_damaged_one() {
         let mut queue = Fake::new(1000, &[]);
         assert_eq!(run(&mut queue, &raw()), (None, counts(0, 0)));
         assert_eq!(queue.now, Duration::from_millis(3000));

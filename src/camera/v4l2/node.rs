@@ -313,7 +313,7 @@ impl Node {
             .map(i64::from);
         Control {
             id: query.id,
-            name: controls::spelt(&text(&query.name.map(|c| c.to_ne_bytes()[0]))),
+            name: controls::name_of(&text(&query.name.map(|c| c.to_ne_bytes()[0]))),
             kind,
             least: query.minimum,
             most: query.maximum,
@@ -472,7 +472,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_cut_inside_a_character_is_no_panic() {
+    fn a_name_truncated_inside_a_character_does_not_panic() {
         let mut field = [0u8; 8];
         field[..7].copy_from_slice(b"Cam\n\xc3\xa9\xc3");
         assert_eq!(text(&field), "Cam \u{e9}\u{fffd}");

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_raw_pictures_are_taken_for_is_told_with_its_keys() {
+    fn the_description_of_raw_pictures_names_the_keys() {
         let unknown = RawTuning::default().to_string();
         assert_eq!(
             unknown,

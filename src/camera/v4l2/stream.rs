@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_there_is_not_is_an_error() {
+    fn a_buffer_that_does_not_exist_is_an_error() {
         let mut buffer = empty_buffer(CAPTURE);
         buffer.index = 4;
         assert!(filled(&buffer, &zeroed(), 4).is_err());
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_none_are_not_taken() {
+    fn implausible_times_are_ignored() {
         for (sec, usec) in [(-1, 0), (0, -1), (0, 1_000_000)] {
             let time = sys::timeval {
                 tv_sec: sec,

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn two_who_set_the_exposure_are_refused() {
+    fn two_settings_of_the_exposure_are_refused() {
         let lines = "auto_exposure = true\n[controls]\nexposure = 100\nanalogue_gain = 3";
         let faults = of(lines).unwrap_err();
         assert_eq!(faults.len(), 2, "{faults:?}");

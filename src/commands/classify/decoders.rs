@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn decoders_stop_when_nobody_waits_for_them() {
+    fn decoders_stop_when_nobody_waits() {
         let folder = tempfile::tempdir().unwrap();
         let mut decoders = start(4, u64::MAX, pictures(folder.path(), 60));
         let first = decoders.next().unwrap();

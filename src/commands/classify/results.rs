@@ -80,7 +80,7 @@ impl<'a> Results<'a> {
     pub fn fault(&self, image: &Path, why: &str) -> Result<(), Failure> {
         match self.format {
             Format::Text => {
-                Failure::new(Cause::Picture, why).tell();
+                Failure::new(Cause::Picture, why).report();
                 Ok(())
             }
             Format::Json => print_json(json!({"image": image.to_string_lossy(), "error": why})),

@@ -216,7 +216,7 @@ pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said
         .iter()
         .find_map(|&count| of_file(metadata, count).or_else(|| beside(path, count)))
         .or_else(|| {
-            tell_of_others(path, metadata, counts);
+            report_others(path, metadata, counts);
             None
         })
 }
@@ -264,7 +264,7 @@ fn label_files(path: &Path) -> impl Iterator<Item = String> {
         .filter(move |name| **name != *own)
 }
 
-fn tell_of_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
+fn report_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
     let Some(classes) = counts.last() else {
         return;
     };

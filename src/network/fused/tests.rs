@@ -168,8 +168,8 @@ fn dynamic_scores_are_onnx_runtimes_to_the_bit_with_every_kernel_and_thread_coun
                 // Twice in a row: a run leaves nothing behind for the next one.
                 for (picture, scores) in runs.clone().chain(runs) {
                     assert!(net.set_f32(picture, Layout::Nchw));
-                    let told = format!("{name} on {} x {threads}", kernels.name());
-                    assert_eq!(net.run(), scores, "{told}");
+                    let case = format!("{name} on {} x {threads}", kernels.name());
+                    assert_eq!(net.run(), scores, "{case}");
                 }
             }
         }
@@ -205,7 +205,7 @@ fn chains_between_bytes_become_tables() {
         let mut graph = understand(onnx(&fixture(&format!("{name}.onnx"))))
             .unwrap()
             .0;
-        lower::take_together(&mut graph);
+        lower::merge_layers(&mut graph);
         let quantised = graph.layers.iter().filter(|l| l.op == Op::Quantise);
         assert_eq!(quantised.count(), sums, "{name}");
     }
@@ -260,7 +260,7 @@ fn threads_do_not_change_float_scores() {
 }
 
 #[test]
-fn what_is_not_understood_is_said() {
+fn the_error_names_the_operator_that_is_not_understood() {
     let mut model = onnx(&fixture("opset7.onnx"));
     let graph = model.graph.as_mut().unwrap();
     graph.node[5].op_type = "Einsum".into();

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_does_not_spread() {
+    fn nan_does_not_spread() {
         let of = extremes(&[1.0, f32::NAN, -1.0, 0.5]);
         assert_eq!((of.low, of.high), (-1.0, 1.0));
         // A NaN, an infinite scale, and one so small that it is 0.

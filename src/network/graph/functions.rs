@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn sigmoid_and_tanh_are_near_the_truth() {
+    fn sigmoid_and_tanh_are_near_the_exact_values() {
         let small = (-1000..1000).map(|i| i as f32 * 1e-6);
         let x: Vec<f32> = numbers().chain(small).collect();
         let mut y = vec![0.0; x.len()];
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_function_is_near_the_truth() {
+    fn the_error_function_is_near_the_exact_values() {
         // From published tables, to the digits given.
         for (x, want) in [
             (0.0, 0.0),

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_is_one() {
+    fn two_tables_in_sequence_become_one() {
         let first = Tables::new(Some(3), |c, q| q.wrapping_mul(c as u8 + 1));
         let next = Tables::new(None, |_, q| 255 - q);
         let both = first.then(&next);

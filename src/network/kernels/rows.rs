@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_so() {
+    fn nan_stays_nan() {
         for kernels in available() {
             let mut y = [0.0; 20];
             let mut x = [1.0; 20];

@@ -16,9 +16,9 @@ const LAYERS_MOST: usize = 64;
 /// Most values of all float tensors in a graph's chains, 256 for every channel: more than ten times what MobileNet v2 has.
 const VALUES_MOST: usize = 1 << 27;
 
-/// Fuses every layer that can be fused with others, without changing any value.
-pub(crate) fn take_together(graph: &mut Graph) {
-    gate::take_together(graph);
+/// Merges every layer that can be merged with others, without changing any value.
+pub(crate) fn merge_layers(graph: &mut Graph) {
+    gate::merge(graph);
     into_tables(graph);
     into_makers(graph);
 }

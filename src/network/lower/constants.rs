@@ -107,7 +107,7 @@ mod tests {
     use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor};
 
     #[test]
-    fn what_was_read_is_shared_and_comes_back_as_it_was() {
+    fn constants_that_were_read_are_shared_and_returned_unchanged() {
         let floats = (0..5000).map(|i| i as f32 * 0.1 - 77.0).collect();
         let bytes: Vec<u8> = (0..6000).map(|i| (i * 7) as u8).collect();
         let tensors = vec![

@@ -7,7 +7,7 @@ use crate::network::graph::ends::Ends;
 use crate::network::graph::{FREE, Graph, Op, TensorId, Unary};
 
 /// Fuses each such group into one layer.
-pub(crate) fn take_together(graph: &mut Graph) {
+pub(crate) fn merge(graph: &mut Graph) {
     let mut gone = vec![false; graph.layers.len()];
     let mut ends = Ends::of(graph);
     for i in 0..graph.layers.len() {

@@ -37,7 +37,7 @@ mod value;
 mod walk;
 mod worth;
 
-pub(crate) use chains::take_together;
+pub(crate) use chains::merge_layers;
 pub use constants::Constants;
 pub use known::all_known;
 pub use partial::{Fact, Facts, Partial, Place, lower_partly};

@@ -290,7 +290,7 @@ mod tests {
     use prost::Message;
 
     #[test]
-    fn a_look_says_of_every_file_what_the_whole_file_says() {
+    fn a_peek_at_every_file_agrees_with_the_whole_file() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let mut looked = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_brings_no_weights() {
+    fn a_peek_reads_no_weights() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("models/efficientnet-lite0/efficientnet-lite0-int8.onnx");
         let graph = peek(&path).unwrap().graph;

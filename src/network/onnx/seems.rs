@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_classifier_is_said_to_be_what_it_seems() {
+    fn other_networks_than_classifiers_are_named_by_what_they_seem() {
         let why = |nodes, outputs| no_classifier(&graph(nodes, outputs)).unwrap_or_default();
         assert!(why(&[("NonMaxSuppression", &["x"], "y")], &["y"]).contains("detector"));
         assert!(why(&[("Conv", &["x"], "y")], &["scores", "Boxes"]).contains("\"Boxes\""));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_told_apart() {
+    fn shapes_are_distinguished() {
         assert!(of_shape(true, &[40, 97]).contains("recogniser"));
         assert!(of_shape(false, &[84, 8400]).contains("detector"));
         assert!(of_shape(false, &[1, 224, 224]).contains("segmentation"));

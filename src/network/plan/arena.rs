@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_lives_at_the_same_time_never_overlaps() {
+    fn tensors_that_live_at_the_same_time_never_overlap() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let lives: Vec<Life> = (0..random.usize(1..20))
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_has_no_place() {
+    fn oversized_tensors_get_no_place() {
         let life = |bytes, first| Life {
             bytes,
             first,

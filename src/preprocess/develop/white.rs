@@ -43,7 +43,7 @@ pub(super) struct White {
     /// The current estimate for grey.
     grey: Ratio,
     /// The estimate at the last reported change.
-    told: Ratio,
+    reported: Ratio,
     measured: bool,
     ratios: Vec<Ratio>,
 }
@@ -61,7 +61,7 @@ impl White {
             fixed: fixed.is_some(),
             lights,
             grey,
-            told: grey,
+            reported: grey,
             measured: false,
             ratios: Vec::with_capacity(GRID.0 * GRID.1),
         }
@@ -69,7 +69,7 @@ impl White {
 
     /// Gains of red, green and blue, of which the smallest is 1: a full sample is white under any gains.
     pub fn gains(&self) -> [f32; 3] {
-        let gains = [-self.told[0], 0.0, -self.told[1]].map(f32::exp);
+        let gains = [-self.reported[0], 0.0, -self.reported[1]].map(f32::exp);
         let least = gains.into_iter().fold(f32::INFINITY, f32::min);
         gains.map(|gain| gain / least)
     }
@@ -99,11 +99,11 @@ impl White {
         let moved = self
             .grey
             .iter()
-            .zip(self.told)
-            .map(|(now, told)| (now - told).abs());
+            .zip(self.reported)
+            .map(|(now, reported)| (now - reported).abs());
         let changed = moved.fold(0.0, f32::max) > SAME;
         if changed {
-            self.told = self.grey;
+            self.reported = self.grey;
         }
         changed
     }
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_scene_is_grey_at_once_and_a_new_light_is_followed() {
+    fn a_grey_scene_is_grey_at_once_and_white_follows_a_new_light() {
         let mut white = White::new(None, None);
         let gains = measure(&mut white, &picture(grey_noise, DAYLIGHT));
         assert_near(gains, [2.0, 1.0, 1.0 / 0.6], 0.02);

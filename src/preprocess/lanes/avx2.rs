@@ -1,18 +1,12 @@
 //! The loops with AVX2. Taps are processed in pairs: `vpmaddwd` multiplies two and adds the products.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{
-    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors, full_range,
-};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
 use core::arch::x86_64::*;
 
 /// AVX2, on a CPU that has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Avx2(());
-
-/// `LANES` values with `FRACTION_BITS`.
-#[derive(Clone, Copy)]
-pub struct Lanes(__m128i);
 
 impl Avx2 {
     /// `None` on a CPU without it.
@@ -32,8 +26,6 @@ impl Avx2 {
 }
 
 impl Vectors for Avx2 {
-    type Lanes = Lanes;
-
     #[inline(always)]
     fn vertical_tile(
         self,
@@ -63,7 +55,7 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
-    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> __m128i {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { horizontal::<STEP>(columns, weights) }
     }
@@ -73,31 +65,21 @@ impl Vectors for Avx2 {
         self,
         columns: [&[Column]; 2],
         weights: &[i16],
-    ) -> [Lanes; 2] {
+    ) -> [__m128i; 2] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { horizontal_twice::<STEP>(columns, weights) }
     }
 
     #[inline(always)]
-    fn bytes_of(self, values: Lanes) -> [u8; LANES] {
+    fn bytes_of(self, values: __m128i) -> [u8; LANES] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { bytes_of(values) }
     }
 
     #[inline(always)]
-    fn rgb_of_yuv(self, y: Lanes, u: Lanes, v: Lanes) -> [[u8; LANES]; 3] {
+    fn rgb_of_yuv(self, y: __m128i, u: __m128i, v: __m128i) -> [[u8; LANES]; 3] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { rgb_of_yuv(y, u, v) }
-    }
-
-    #[inline(always)]
-    fn rgb_of_full_yuv(
-        self,
-        Lanes(y): Lanes,
-        Lanes(u): Lanes,
-        Lanes(v): Lanes,
-    ) -> [[u8; LANES]; 3] {
-        full_range(self, y, u, v).map(|colour| self.bytes_of(Lanes(colour)))
     }
 }
 
@@ -277,7 +259,7 @@ pub(super) fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
+fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> __m128i {
     let round = _mm_set1_epi32(1 << (HORIZONTAL_SHIFT - 1));
     let (mut left, mut right) = (round, round);
     let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
@@ -297,16 +279,16 @@ fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> Lanes {
     if let [weight] = odd {
         add(load(&columns[at]), _mm_setzero_si128(), pair(*weight, 0));
     }
-    Lanes(_mm_packs_epi32(
+    _mm_packs_epi32(
         _mm_srai_epi32::<HORIZONTAL_SHIFT>(left),
         _mm_srai_epi32::<HORIZONTAL_SHIFT>(right),
-    ))
+    )
 }
 
 /// Two colours, one in each half of the vectors.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) -> [Lanes; 2] {
+fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) -> [__m128i; 2] {
     let both = |at: usize| _mm256_set_m128i(load(&v[at]), load(&u[at]));
     let mut sums = [_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2];
     let mut add = |a: __m256i, b: __m256i, weights: __m256i| {
@@ -328,8 +310,8 @@ fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) 
     let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
     let values = _mm256_packs_epi32(low, high);
     [
-        Lanes(_mm256_castsi256_si128(values)),
-        Lanes(_mm256_extracti128_si256::<1>(values)),
+        _mm256_castsi256_si128(values),
+        _mm256_extracti128_si256::<1>(values),
     ]
 }
 
@@ -342,14 +324,14 @@ pub(super) fn narrow(values: __m128i) -> [u8; LANES] {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bytes_of(Lanes(values): Lanes) -> [u8; LANES] {
+fn bytes_of(values: __m128i) -> [u8; LANES] {
     let half = _mm_set1_epi16(1 << (FRACTION_BITS - 1));
     narrow(_mm_srai_epi16::<FRACTION_BITS>(_mm_add_epi16(values, half)))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rgb_of_yuv(Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
+fn rgb_of_yuv(y: __m128i, u: __m128i, v: __m128i) -> [[u8; LANES]; 3] {
     let y = _mm_sub_epi16(y, _mm_set1_epi16(BLACK));
     let u = _mm_sub_epi16(u, _mm_set1_epi16(GREY));
     let v = _mm_sub_epi16(v, _mm_set1_epi16(GREY));

@@ -41,11 +41,9 @@ pub(super) const TILE: usize = 16;
 /// Fraction bits between the passes.
 const FRACTION_BITS: i32 = 6;
 
-/// The innermost loops for one kind of CPU. A value of this type proves that the CPU is of that kind.
+/// The innermost loops for one kind of CPU. A value of this type proves that the CPU is of that kind. Values between the passes
+/// have [`FRACTION_BITS`].
 pub(super) trait Vectors: Mosaic + Eights {
-    /// `LANES` values with [`FRACTION_BITS`].
-    type Lanes: Copy;
-
     /// Filters `TILE` bytes of `LANES` output rows. The input for each row: the bytes from the start of its first source row, at
     /// least `TILE` of every row, and the row's weights and those that follow by `stride`. The output is columns, one for each
     /// byte.
@@ -74,7 +72,7 @@ pub(super) trait Vectors: Mosaic + Eights {
     }
 
     /// The weighted sum of every `STEP`th column: one colour of one pixel in `LANES` rows.
-    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Lanes;
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Eight;
 
     /// The same for two colours with the same weights.
     #[inline(always)]
@@ -82,18 +80,21 @@ pub(super) trait Vectors: Mosaic + Eights {
         self,
         columns: [&[Column]; 2],
         weights: &[i16],
-    ) -> [Self::Lanes; 2] {
+    ) -> [Self::Eight; 2] {
         columns.map(|columns| self.horizontal::<STEP>(columns, weights))
     }
 
     /// Values rounded to bytes.
-    fn bytes_of(self, values: Self::Lanes) -> [u8; LANES];
+    fn bytes_of(self, values: Self::Eight) -> [u8; LANES];
 
     /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
-    fn rgb_of_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+    fn rgb_of_yuv(self, y: Self::Eight, u: Self::Eight, v: Self::Eight) -> [[u8; LANES]; 3];
 
     /// The same for BT.601 full range, as in a JPEG: Y, U and V are 0..=255, U and V around 128.
-    fn rgb_of_full_yuv(self, y: Self::Lanes, u: Self::Lanes, v: Self::Lanes) -> [[u8; LANES]; 3];
+    #[inline(always)]
+    fn rgb_of_full_yuv(self, y: Self::Eight, u: Self::Eight, v: Self::Eight) -> [[u8; LANES]; 3] {
+        full_range(self, y, u, v).map(|colour| self.bytes_of(colour))
+    }
 
     /// `(slope * pixel + start) >> line::FRACTION_BITS`, clamped to a byte, for the bytes of eight RGB pixels.
     #[inline(always)]

@@ -2,22 +2,14 @@
 
 use super::super::line;
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{
-    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors, full_range,
-};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
 use core::arch::aarch64::*;
 
 /// Vectors of eight 16-bit values.
 #[derive(Debug, Clone, Copy)]
 pub struct Neon;
 
-/// `LANES` values with `FRACTION_BITS`.
-#[derive(Clone, Copy)]
-pub struct Lanes(int16x8_t);
-
 impl Vectors for Neon {
-    type Lanes = Lanes;
-
     #[inline(always)]
     fn vertical_tile(
         self,
@@ -39,7 +31,7 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Lanes {
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> int16x8_t {
         let [lanes] = horizontal::<STEP, 1>([columns], weights);
         lanes
     }
@@ -49,7 +41,7 @@ impl Vectors for Neon {
         self,
         columns: [&[Column]; 2],
         weights: &[i16],
-    ) -> [Lanes; 2] {
+    ) -> [int16x8_t; 2] {
         horizontal::<STEP, 2>(columns, weights)
     }
 
@@ -90,7 +82,7 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn bytes_of(self, Lanes(values): Lanes) -> [u8; LANES] {
+    fn bytes_of(self, values: int16x8_t) -> [u8; LANES] {
         let mut bytes = [0; LANES];
         // SAFETY: the array has room for the 8 bytes that are stored; NEON is part of the target.
         unsafe { vst1_u8(bytes.as_mut_ptr(), vqrshrun_n_s16::<FRACTION_BITS>(values)) };
@@ -98,7 +90,7 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn rgb_of_yuv(self, Lanes(y): Lanes, Lanes(u): Lanes, Lanes(v): Lanes) -> [[u8; LANES]; 3] {
+    fn rgb_of_yuv(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [[u8; LANES]; 3] {
         // SAFETY: the functions below only need NEON, which is part of the target.
         unsafe {
             let y = vsubq_s16(y, vdupq_n_s16(BLACK));
@@ -114,16 +106,6 @@ impl Vectors for Neon {
                 narrow(add(luma, u, U_BLUE)),
             ]
         }
-    }
-
-    #[inline(always)]
-    fn rgb_of_full_yuv(
-        self,
-        Lanes(y): Lanes,
-        Lanes(u): Lanes,
-        Lanes(v): Lanes,
-    ) -> [[u8; LANES]; 3] {
-        full_range(self, y, u, v).map(|colour| self.bytes_of(Lanes(colour)))
     }
 
     #[inline(always)]
@@ -237,7 +219,7 @@ fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[int1
 fn horizontal<const STEP: usize, const N: usize>(
     columns: [&[Column]; N],
     weights: &[i16],
-) -> [Lanes; N] {
+) -> [int16x8_t; N] {
     // SAFETY: the intrinsics only need NEON, which is part of the target.
     unsafe {
         let mut sums = [[vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
@@ -253,7 +235,7 @@ fn horizontal<const STEP: usize, const N: usize>(
         }
         sums.map(|[low, high]| {
             let low = vshrn_n_s32::<HORIZONTAL_SHIFT>(low);
-            Lanes(vshrn_high_n_s32::<HORIZONTAL_SHIFT>(low, high))
+            vshrn_high_n_s32::<HORIZONTAL_SHIFT>(low, high)
         })
     }
 }

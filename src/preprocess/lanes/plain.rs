@@ -3,17 +3,13 @@
 #![cfg_attr(any(target_arch = "aarch64", target_arch = "x86_64"), allow(dead_code))]
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{
-    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors, full_range,
-};
+use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
 
 /// No vector instructions: for every CPU.
 #[derive(Debug, Clone, Copy)]
 pub struct Plain;
 
 impl Vectors for Plain {
-    type Lanes = Column;
-
     #[inline(always)]
     fn vertical_tile(
         self,
@@ -65,11 +61,6 @@ impl Vectors for Plain {
             rgb[2][lane] = byte(y + u * wide(U_BLUE));
         }
         rgb
-    }
-
-    #[inline(always)]
-    fn rgb_of_full_yuv(self, y: Column, u: Column, v: Column) -> [[u8; LANES]; 3] {
-        full_range(self, y, u, v).map(|colour| self.bytes_of(colour))
     }
 }
 

@@ -208,10 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_chip_is_refused() {
+    fn a_file_that_is_no_chip_is_refused() {
         let error = |path| Chip::open(Some(path)).err().unwrap();
         assert!(matches!(error("/dev/gpiochip999"), DisplayError::Absent(_)));
-        let told = error("/dev/null").to_string();
-        assert!(told.contains("/dev/null is not a GPIO chip"), "{told}");
+        let message = error("/dev/null").to_string();
+        assert!(
+            message.contains("/dev/null is not a GPIO chip"),
+            "{message}"
+        );
     }
 }

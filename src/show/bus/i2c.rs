@@ -126,16 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bus_is_refused_with_what_to_do() {
-        let told = |node| {
+    fn a_file_that_is_no_bus_is_refused_with_advice() {
+        let refusal = |node| {
             let opened = I2cWire::open(Path::new(node), 0x3c);
             opened
                 .err()
                 .map_or_else(String::new, |error| error.to_string())
         };
-        let absent = told("/dev/i2c-99");
+        let absent = refusal("/dev/i2c-99");
         assert!(absent.contains("no /dev/i2c-99") && absent.contains("dtparam=i2c_arm=on"));
-        let other = told("/dev/null");
+        let other = refusal("/dev/null");
         assert!(
             other.starts_with("cannot use address 0x3c of /dev/null"),
             "{other}"

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_spi_device_is_refused_with_what_to_do() {
+    fn a_file_that_is_no_spi_device_is_refused_with_advice() {
         let absent = error("/dev/spidev99.7");
         assert!(absent.contains("no /dev/spidev99.7") && absent.contains("dtparam=spi=on"));
         let other = error("/dev/null");

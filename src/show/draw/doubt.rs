@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_class_is_told_with_what_it_needs_as_far_as_there_is_room() {
+    fn the_best_class_is_named_with_its_threshold_if_there_is_room() {
         let cases = [
             (30, "best: tiger cat 42%, needs 50%"),
             (29, "best: tiger cat 42%"),
@@ -122,15 +122,15 @@ mod tests {
             (3, " 42%"),
         ];
         for (letters, wanted) in cases {
-            let told = guess(0.42, Some(0.5), "tiger cat", letters);
-            assert_eq!(told.trim_start_matches('.'), wanted, "{letters}");
+            let line = guess(0.42, Some(0.5), "tiger cat", letters);
+            assert_eq!(line.trim_start_matches('.'), wanted, "{letters}");
         }
         // Above the threshold, or so close below it that the rounded numbers are equal.
         for probability in [0.7, 0.5, 0.498] {
-            let told = guess(probability, Some(0.5), "tabby", 40);
+            let line = guess(probability, Some(0.5), "tabby", 40);
             assert!(
-                told.starts_with("best: tabby") && !told.contains("needs"),
-                "{told}"
+                line.starts_with("best: tabby") && !line.contains("needs"),
+                "{line}"
             );
         }
         assert_eq!(guess(0.91, None, "tabby", 40), "ignored: tabby 91%");

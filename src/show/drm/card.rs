@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cards_are_told_from_other_nodes() {
+    fn cards_are_distinguished_from_other_nodes() {
         for (name, is) in [
             ("card0", Some(0)),
             ("card12", Some(12)),

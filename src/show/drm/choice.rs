@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_is() {
+    fn a_missing_display_connector_or_driver_is_refused_with_those_that_exist() {
         let ports = [
             port(0, "vc4", "HDMI-A-1", State::Disconnected),
             port(0, "vc4", "HDMI-A-2", State::Disconnected),

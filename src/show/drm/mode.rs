@@ -7,7 +7,7 @@ use std::fmt;
 /// The preferred rate if several are available and the board file names none: the display is drawn ten times per second.
 const USUAL_RATE_HZ: u32 = 60;
 /// The most sizes listed in an error.
-const SIZES_TOLD: usize = 12;
+const SIZES_LISTED: usize = 12;
 
 /// The relevant properties of a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,13 +103,13 @@ pub fn chosen(modes: &[Timing], wanted: &Wanted) -> Result<usize, String> {
         }
         format!(
             "it has no mode of {wanted}, but {}: change width_px, height_px and rate_hz of display.drm, or leave them out",
-            told(modes)
+            listed(modes)
         )
     })
 }
 
 /// The modes for people: each size once, with its rates.
-fn told(modes: &[Timing]) -> String {
+fn listed(modes: &[Timing]) -> String {
     let mut sizes: Vec<((u32, u32), Vec<u32>)> = Vec::new();
     for mode in modes {
         let size = (mode.width_px, mode.height_px);
@@ -122,10 +122,10 @@ fn told(modes: &[Timing]) -> String {
             sizes[at].1.push(mode.rate_hz);
         }
     }
-    let more = sizes.len().saturating_sub(SIZES_TOLD);
+    let more = sizes.len().saturating_sub(SIZES_LISTED);
     let mut words: Vec<String> = sizes
         .iter()
-        .take(SIZES_TOLD)
+        .take(SIZES_LISTED)
         .map(|((width_px, height_px), rates)| {
             let rates: Vec<String> = rates.iter().map(u32::to_string).collect();
             format!("{width_px} x {height_px} ({} Hz)", rates.join(", "))
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_that_is_not_there_is_refused_with_those_that_are() {
+    fn a_missing_mode_is_refused_with_those_that_exist() {
         let modes = [
             mode(1920, 1080, 60),
             mode(1920, 1080, 50),

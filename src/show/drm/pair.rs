@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_error_everything_is_written_anew() {
+    fn after_an_error_everything_is_written_again() {
         let mut fake = Fake::new(16 * 2 * 16);
         let mut pair = Pair::new((16, 16), 16 * 2, RGB565, Orientation::UPRIGHT);
         let mut canvas = Canvas::new(16, 16, Depth::Rgb888);

@@ -179,16 +179,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_unknown_is_told_at_once() {
+    fn missing_and_unknown_keys_are_reported_together() {
         let lines = read("panel = 'waveshare-2in13-v2'\nfull_every = 0").unwrap_err();
-        let told = |part: &str| lines.iter().any(|line| line.contains(part));
+        let is_reported = |part: &str| lines.iter().any(|line| line.contains(part));
         assert_eq!(lines.len(), 5, "{lines:?}");
-        assert!(told("did you mean `waveshare-2in13-v"), "{lines:?}");
-        assert!(told(
+        assert!(is_reported("did you mean `waveshare-2in13-v"), "{lines:?}");
+        assert!(is_reported(
             "full_every: is 0, needs a whole number from 1 to 1000"
         ));
         for key in ["dc_gpio", "reset_gpio", "busy_gpio"] {
-            assert!(told(&format!("{key}: is missing")), "{lines:?}");
+            assert!(is_reported(&format!("{key}: is missing")), "{lines:?}");
         }
     }
 }

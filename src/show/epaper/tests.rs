@@ -49,7 +49,7 @@ fn each_class_arrives_pixel_for_pixel_by_partial_refreshes_with_a_full_one_now_a
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte() {
+fn an_unchanged_drawing_sends_no_byte() {
     let config = config("panel = 'waveshare-2in13-v4'\nrotate_deg = 90");
     let paper = Paper::of(&config);
     let mut display = paper.display(&config).unwrap();
@@ -183,16 +183,16 @@ fn the_paper_is_white_at_the_end_unless_it_says_why_it_failed() {
 }
 
 #[test]
-fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
+fn a_missing_or_hanging_panel_is_reported_and_not_waited_for() {
     let config = config("panel = 'waveshare-2in13-v4'");
     let paper = Paper::of(&config);
-    let told = |error: DisplayError| {
+    let message = |error: DisplayError| {
         assert!(matches!(error, DisplayError::Failed(_)), "{error}");
         error.to_string()
     };
     paper.played().is_absent = true;
     let mut display = paper.display(&config).unwrap();
-    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    let error = message(display.show(&scene(State::Starting, None)).unwrap_err());
     assert!(error.contains("nothing is connected"), "{error}");
     drop(display);
     paper.played().is_absent = false;
@@ -201,7 +201,7 @@ fn a_panel_that_is_not_there_or_hangs_is_told_and_not_waited_for() {
     let mut display = paper.display(&config).unwrap();
     show_class(&mut display, 0);
     paper.played().is_stuck = true;
-    let error = told(display.show(&scene(State::Starting, None)).unwrap_err());
+    let error = message(display.show(&scene(State::Starting, None)).unwrap_err());
     assert!(error.contains("it stays busy for 10 s"), "{error}");
     let began = Instant::now();
     drop(display);

@@ -77,7 +77,7 @@ fn nothing_is_drawn_outside_of_the_clip() {
 }
 
 #[test]
-fn text_is_cut_where_it_no_longer_fits() {
+fn text_is_truncated_where_it_no_longer_fits() {
     let face = Face::of_height(18, Depth::Mono);
     assert_eq!(face.shortened("tabby", 45), ("tabby", ""));
     assert_eq!(face.shortened("tabby", 44), ("ta", ".."));
@@ -201,7 +201,7 @@ fn broken_font_files_are_refused_or_drawn_and_do_no_harm() {
 }
 
 #[test]
-fn what_is_no_font_is_refused_with_what_it_is() {
+fn other_files_than_fonts_are_refused_by_kind() {
     let mut woff = fixture("chinese.ttf");
     woff[..4].copy_from_slice(b"wOF2");
     let cases = [

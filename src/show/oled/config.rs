@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_oled_can_be_is_refused() {
+    fn implausible_oled_tables_are_refused() {
         let lines =
             read("width_px = 132\nheight_px = 60\ncontrast = 256\ndc_gpio = 3").unwrap_err();
         assert!(

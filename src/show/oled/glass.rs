@@ -170,7 +170,7 @@ fn random_drawings_arrive_pixel_for_pixel() {
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte_and_the_panel_is_dark_at_the_end() {
+fn an_unchanged_drawing_sends_no_byte_and_the_panel_is_dark_at_the_end() {
     let config = config("");
     let glass = Glass::of(&config);
     let mut display = glass.display(&config).unwrap();
@@ -211,7 +211,7 @@ fn a_panel_that_does_not_answer_is_absent_or_has_failed() {
     glass.played().error = Some(libc::EREMOTEIO);
     let error = glass.display(&config).err().unwrap();
     assert!(
-        matches!(&error, DisplayError::Absent(told) if told.contains("nothing answers as the display ssd1306 on /dev/i2c-1 at address 0x3d")),
+        matches!(&error, DisplayError::Absent(why) if why.contains("nothing answers as the display ssd1306 on /dev/i2c-1 at address 0x3d")),
         "{error}"
     );
     glass.played().error = None;
@@ -222,7 +222,7 @@ fn a_panel_that_does_not_answer_is_absent_or_has_failed() {
     let verdict = verdict(0, 0.8);
     let live = scene(State::Live, Some(&verdict));
     let error = display.show(&live).unwrap_err();
-    assert!(matches!(&error, DisplayError::Failed(told) if told.contains("address 0x3d")));
+    assert!(matches!(&error, DisplayError::Failed(why) if why.contains("address 0x3d")));
     drop(display);
     // Plugged in again, with different memory contents: the display is reopened.
     let fresh = Arc::into_inner(Glass::of(&config).0).unwrap();

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_colour_panel_can_be_is_refused_with_its_place() {
+    fn implausible_panel_tables_are_refused_with_their_place() {
         assert_eq!(
             spi_of("controller = 'st7789'\nwidth_px = 320\nheight_px = 240\ndc_gpio = 2000")
                 .unwrap_err(),

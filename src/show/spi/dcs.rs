@@ -136,8 +136,8 @@ trait Colour: RgbColor + InterfacePixelFormat<u8> + Send {
     const BYTES: usize;
     const BITS: u32;
 
-    /// From the shadow's bytes.
-    fn spelt(bytes: &[u8]) -> Self;
+    /// A pixel from its bytes in the shadow.
+    fn from_shadow(bytes: &[u8]) -> Self;
 }
 
 const fn field(offset: u32, length: u32) -> Field {
@@ -155,7 +155,7 @@ impl Colour for Rgb565 {
     const BYTES: usize = 2;
     const BITS: u32 = 16;
 
-    fn spelt(bytes: &[u8]) -> Self {
+    fn from_shadow(bytes: &[u8]) -> Self {
         RawU16::new(u16::from_le_bytes([bytes[0], bytes[1]])).into()
     }
 }
@@ -171,7 +171,7 @@ impl Colour for Rgb666 {
     const BYTES: usize = 3;
     const BITS: u32 = 18;
 
-    fn spelt(bytes: &[u8]) -> Self {
+    fn from_shadow(bytes: &[u8]) -> Self {
         let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
         let [r, g, b] = [word >> 12, word >> 6, word].map(|bits| (bits & 0x3f) as u8);
         Self::new(r, g, b)
@@ -195,7 +195,13 @@ where
         let pixels = patch
             .rows()
             .flat_map(|row| row.chunks_exact(M::ColorFormat::BYTES));
-        self.set_pixels(left, top, right, bottom, pixels.map(M::ColorFormat::spelt))
+        self.set_pixels(
+            left,
+            top,
+            right,
+            bottom,
+            pixels.map(M::ColorFormat::from_shadow),
+        )
     }
 
     fn sleep(&mut self, mut delay: &mut dyn DelayNs) -> io::Result<()> {

@@ -98,7 +98,7 @@ fn invert_and_bgr_are_for_glass_of_the_other_kind() {
 }
 
 #[test]
-fn what_did_not_change_costs_no_byte_and_a_bus_error_is_told() {
+fn an_unchanged_drawing_sends_no_byte_and_a_bus_error_is_reported() {
     let config = config("controller='st7789'\nwidth_px=240\nheight_px=240\nbacklight_gpio=26");
     let module = Module {
         madctl: 0,
@@ -133,7 +133,7 @@ fn what_did_not_change_costs_no_byte_and_a_bus_error_is_told() {
     let verdict = verdict(2, 0.9);
     let scene = scene(State::Live, Some(&verdict));
     let error = display.show(&scene).unwrap_err();
-    assert!(matches!(&error, DisplayError::Failed(told) if told.contains("/dev/spidev0.0")));
+    assert!(matches!(&error, DisplayError::Failed(why) if why.contains("/dev/spidev0.0")));
     // What arrived is unknown: all of it is sent again.
     glass.played().is_broken = false;
     let before = glass.played().bytes;

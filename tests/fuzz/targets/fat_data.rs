@@ -1,4 +1,4 @@
-//! The data partition: told, kept, forgotten, and made anew. The input is the volume.
+//! The data partition: a reason is read, kept and forgotten, and the volume formatted again. The input is the volume.
 
 use super::file_of;
 use eyelet::firmware::data::Data;

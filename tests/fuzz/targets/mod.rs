@@ -69,7 +69,7 @@ fn file_of(data: &[u8], suffix: &str, least_bytes: u64) -> NamedTempFile {
     file
 }
 
-/// An error says something; control characters are spelt out by whoever tells it.
+/// An error says something; whoever prints it escapes control characters.
 fn assert_said(message: &str) {
     assert!(!message.trim().is_empty(), "an empty message");
 }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_measured_is_a_step_in_its_direction() {
+    fn a_brightness_beyond_the_meter_is_a_step_in_its_direction() {
         let near =
             |found: f32, wanted: f32| assert!((found - wanted).abs() < 0.01, "{found} {wanted}");
         near(error_stops(&reading(1.0, 1.0, 1.0)), -6.0);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_error_must_last_and_a_tiny_one_is_none() {
+    fn a_small_error_must_last_and_a_tiny_one_is_ignored() {
         let start = Setting {
             lines: 500,
             code: 0,
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn at_its_limits_it_is_silent() {
+    fn at_its_limits_the_controller_changes_nothing() {
         let most = Setting {
             lines: 1759,
             code: 232,

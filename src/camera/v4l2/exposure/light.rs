@@ -86,7 +86,7 @@ mod tests {
     use crate::frame::BayerDepth;
 
     #[test]
-    fn only_what_comes_straight_from_a_sensor_is_measured() {
+    fn only_raw_sensor_pictures_are_measured() {
         for format in PixelFormat::ALL {
             let light = Light::of(Geometry::packed(format, 64, 48), RawTuning::default());
             let is_straight = format.is_grey() || matches!(format, PixelFormat::Bayer(_));

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_even_picture_reads_as_what_it_is() {
+    fn an_even_picture_is_measured_at_its_brightness() {
         for (width_px, height_px) in [(2, 2), (3, 5), (64, 48), (1640, 1232), (8192, 16)] {
             let reading = read(width_px, height_px, |x, y| {
                 assert!(

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn short_pictures_and_strange_numbers_do_no_harm() {
+    fn short_pictures_and_implausible_numbers_do_no_harm() {
         let driver = Driver::default();
         let mut automatic = automatic(&driver);
         for bytes in [&[][..], &[7], &[255; 100]] {

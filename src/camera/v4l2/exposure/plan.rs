@@ -269,7 +269,7 @@ pub(in crate::camera::v4l2) mod tests {
     }
 
     #[test]
-    fn what_a_driver_does_not_tell_is_not_guessed() {
+    fn missing_driver_information_is_not_guessed() {
         let without = |id: u32| {
             let mut controls = imx219();
             controls.retain(|control| control.id != id);

@@ -19,7 +19,7 @@ impl<C: Calls> Setup<'_, C> {
             .iter()
             .map(|&hop| graph.links[hop].source)
             .collect();
-        let mut told: Vec<usize> = way.hops.iter().map(|&hop| graph.links[hop].sink).collect();
+        let mut visited: Vec<usize> = way.hops.iter().map(|&hop| graph.links[hop].sink).collect();
         let mut complaint = None;
         while let Some(source) = open.pop() {
             let Some(brings) = self.now.get(&source).copied() else {
@@ -30,10 +30,10 @@ impl<C: Calls> Setup<'_, C> {
                 .iter()
                 .filter(|l| l.enabled && l.source == source)
             {
-                if told.contains(&link.sink) {
+                if visited.contains(&link.sink) {
                     continue;
                 }
-                told.push(link.sink);
+                visited.push(link.sink);
                 let entity = graph.pads[link.sink].entity;
                 if graph.entities[entity]
                     .node

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_spelt_as_media_ctl_prints_them() {
+    fn links_are_written_as_media_ctl_prints_them() {
         for text in [
             "imx219 10-0010:0 -> csi2:4",
             "'imx219 10-0010':0->'csi2':4[1]",

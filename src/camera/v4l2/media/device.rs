@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_media_device_is_refused() {
+    fn a_file_that_is_no_media_device_is_refused() {
         assert!(Device::open(Path::new("/dev/null")).is_err());
         assert!(Device::open(Path::new("/dev/media-that-is-not-there")).is_err());
         let nowhere = DeviceNode {

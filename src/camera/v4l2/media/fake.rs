@@ -84,15 +84,15 @@ impl Build {
     }
 
     /// Enables the link with this notation.
-    pub fn enable(&mut self, spelt: &str) {
-        self.flag(spelt, 1);
+    pub fn enable(&mut self, link: &str) {
+        self.flag(link, 1);
     }
 
     /// Adds `MEDIA_LNK_FL_*` to the link with this notation.
-    pub fn flag(&mut self, spelt: &str, flags: u32) {
+    pub fn flag(&mut self, link: &str, flags: u32) {
         let graph = self.graph();
-        let at = (0..graph.links.len()).find(|&at| graph.spelt_link(at) == spelt);
-        let at = at.unwrap_or_else(|| panic!("no link {spelt}"));
+        let at = (0..graph.links.len()).find(|&at| graph.link_name(at) == link);
+        let at = at.unwrap_or_else(|| panic!("no link {link}"));
         let data = self
             .objects
             .links
@@ -301,7 +301,7 @@ impl Fake {
                         _ => false,
                     }
             })
-            .map(|(at, _)| self.graph.spelt_link(at))
+            .map(|(at, _)| self.graph.link_name(at))
             .collect()
     }
 
@@ -326,12 +326,12 @@ impl Calls for Fake {
         if (own.flags ^ flags) & !1 != 0 || own.immutable {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        let spelt = graph.spelt_link(link);
-        if self.busy.contains(&spelt) {
+        let name = graph.link_name(link);
+        if self.busy.contains(&name) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
         let off = if enabled { "" } else { " off" };
-        self.links_set.push(format!("{spelt}{off}"));
+        self.links_set.push(format!("{name}{off}"));
         self.graph.links[link].enabled = enabled;
         Ok(())
     }

@@ -74,7 +74,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         };
         if codes.is_empty() {
             let now = self.calls.format(self.graph, first);
-            let doing = || format!("to ask `{}` for its format", self.graph.spelt(first));
+            let doing = || format!("to ask `{}` for its format", self.graph.pad_name(first));
             let now = now.map_err(|error| Fault::Call(doing(), error))?;
             codes.push(BusFormat(now.code));
         }
@@ -128,8 +128,8 @@ impl<'a, C: Calls> Setup<'a, C> {
         };
         let doubt = self.side_complaint(way)?;
         let interval = self.set_rate(first);
-        let way_told = way.spelt(self.graph);
-        let mut pipeline = self.pipeline(&way_told, arrives)?;
+        let way_line = way.describe(self.graph);
+        let mut pipeline = self.pipeline(&way_line, arrives)?;
         pipeline.sensor = Some(way.sensor);
         pipeline.doubt = doubt;
         pipeline.interval = interval;
@@ -156,7 +156,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             .calls
             .format(self.graph, feeds.source)
             .map_err(|error| {
-                let pad = self.graph.spelt(feeds.source);
+                let pad = self.graph.pad_name(feeds.source);
                 Fault::Call(format!("to ask `{pad}` for its format"), error)
             })?;
         self.pipeline(&line.join(", "), arrives)
@@ -277,7 +277,7 @@ impl<'a, C: Calls> Setup<'a, C> {
                 Ok(Ok(taken))
             }
             Err(error) => {
-                let what = format!("to set `{}` to {}", self.graph.spelt(pad), shown(&ask));
+                let what = format!("to set `{}` to {}", self.graph.pad_name(pad), shown(&ask));
                 match error.raw_os_error() {
                     Some(libc::EINVAL | libc::ERANGE) if own.is_none() => {
                         Ok(Err(format!("a driver refused {what}: {error}")))
@@ -307,7 +307,7 @@ impl<'a, C: Calls> Setup<'a, C> {
         };
         format!(
             "`{}` takes {} instead of {} (its codes: {}{sizes})",
-            self.graph.spelt(pad),
+            self.graph.pad_name(pad),
             shown(taken),
             shown(ask),
             listed(&codes)
@@ -378,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_size_that_holds_the_wished_one_is_taken() {
+    fn the_smallest_size_that_holds_the_requested_one_is_chosen() {
         // Camera Module 2 (imx219).
         let imx219 =
             [(3280, 2464), (1920, 1080), (1640, 1232), (640, 480)].map(|size| [size, size]);

@@ -5,7 +5,7 @@
 
 use super::super::node::text;
 use super::config::PadName;
-use super::sys::Objects;
+use super::sys::{Objects, RawInterface};
 use crate::toml_file::did_you_mean;
 use std::collections::HashMap;
 
@@ -41,6 +41,20 @@ pub(super) struct DeviceNode {
     pub is_video: bool,
     pub major: u32,
     pub minor: u32,
+}
+
+impl Entity {
+    /// The first video node or subdevice of an entity represents it.
+    fn add_node(&mut self, interface: &RawInterface) {
+        let is_video = interface.kind == INTERFACE_VIDEO;
+        if is_video || interface.kind == INTERFACE_SUBDEVICE {
+            self.node.get_or_insert(DeviceNode {
+                is_video,
+                major: interface.major,
+                minor: interface.minor,
+            });
+        }
+    }
 }
 
 /// Where links attach to an entity.
@@ -125,41 +139,36 @@ impl Graph {
             match raw.flags & LINK_KIND {
                 0 => {
                     let ends = (pads.get(&raw.source_id), pads.get(&raw.sink_id));
-                    let (Some(&source), Some(&sink)) = ends else {
-                        continue;
-                    };
-                    if graph.pads[source].is_source && !graph.pads[sink].is_source {
-                        graph.links.push(Link {
-                            source,
-                            sink,
-                            enabled: raw.flags & LINK_ENABLED != 0,
-                            immutable: raw.flags & LINK_IMMUTABLE != 0,
-                            flags: raw.flags,
-                        });
+                    if let (Some(&source), Some(&sink)) = ends {
+                        graph.add_link(source, sink, raw.flags);
                     }
                 }
                 LINK_TO_INTERFACE => {
-                    let interface = objects
-                        .interfaces
-                        .iter()
-                        .find(|interface| interface.id == raw.source_id);
-                    let (Some(interface), Some(&entity)) = (interface, entities.get(&raw.sink_id))
-                    else {
-                        continue;
-                    };
-                    let is_video = interface.kind == INTERFACE_VIDEO;
-                    if is_video || interface.kind == INTERFACE_SUBDEVICE {
-                        graph.entities[entity].node.get_or_insert(DeviceNode {
-                            is_video,
-                            major: interface.major,
-                            minor: interface.minor,
-                        });
+                    let mut interfaces = objects.interfaces.iter();
+                    let interface = interfaces.find(|interface| interface.id == raw.source_id);
+                    if let (Some(interface), Some(&entity)) =
+                        (interface, entities.get(&raw.sink_id))
+                    {
+                        graph.entities[entity].add_node(interface);
                     }
                 }
                 _ => {}
             }
         }
         graph
+    }
+
+    /// Adds a link between two pads if it leads from a source to a sink.
+    fn add_link(&mut self, source: usize, sink: usize, flags: u32) {
+        if self.pads[source].is_source && !self.pads[sink].is_source {
+            self.links.push(Link {
+                source,
+                sink,
+                enabled: flags & LINK_ENABLED != 0,
+                immutable: flags & LINK_IMMUTABLE != 0,
+                flags,
+            });
+        }
     }
 
     /// The entity that a `/dev/videoN` represents.
@@ -193,14 +202,18 @@ impl Graph {
     }
 
     /// A pad, for people: `imx219 10-0010:0`.
-    pub fn spelt(&self, pad: usize) -> String {
+    pub fn pad_name(&self, pad: usize) -> String {
         format!("{}:{}", self.entity_at(pad).name, self.pads[pad].index)
     }
 
     /// A link, for people.
-    pub fn spelt_link(&self, link: usize) -> String {
+    pub fn link_name(&self, link: usize) -> String {
         let link = self.links[link];
-        format!("{} -> {}", self.spelt(link.source), self.spelt(link.sink))
+        format!(
+            "{} -> {}",
+            self.pad_name(link.source),
+            self.pad_name(link.sink)
+        )
     }
 
     /// The pad with this name, or what exists instead.
@@ -251,12 +264,12 @@ impl Graph {
                     let Link { source, sink, .. } = self.links[at];
                     self.pads[source].entity == ends[0] || self.pads[sink].entity == ends[1]
                 })
-                .map(|at| self.spelt_link(at))
+                .map(|at| self.link_name(at))
                 .collect();
             format!(
                 "there is no link {} -> {} (their entities have {})",
-                self.spelt(source),
-                self.spelt(sink),
+                self.pad_name(source),
+                self.pad_name(sink),
                 listed(&near)
             )
         })
@@ -269,12 +282,12 @@ pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut told: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
+    let mut shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
     let more = format!("{} more", names.len().saturating_sub(MOST));
     if names.len() > MOST {
-        told.push(&more);
+        shown.push(&more);
     }
-    told.join(", ")
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -284,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_hold_together_is_left_out() {
+    fn inconsistent_objects_are_left_out() {
         let mut build = Build::default();
         let sensor = build.entity("sensor", SENSOR);
         let node = build.entity("node", 0x10001);
@@ -306,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_is() {
+    fn missing_objects_are_reported_with_those_that_exist() {
         let mut build = Build::default();
         let sensor = build.entity("imx219 10-0010", SENSOR);
         let receiver = build.entity("csi2", 0);
@@ -336,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lists_are_cut() {
+    fn long_lists_are_truncated() {
         assert!(listed(&["x"; 30]).ends_with("x, 6 more"));
         assert_eq!(listed::<&str>(&[]), "none");
     }

@@ -68,14 +68,14 @@ impl<C: Calls> Links<'_, C> {
             }
             match self.switch(link, false) {
                 Err(Fault::Call(_, error)) if error.raw_os_error() != Some(libc::ENODEV) => {
-                    let spelt = self.graph.spelt_link(link);
+                    let link_name = self.graph.link_name(link);
                     let why = match error.raw_os_error() {
                         Some(libc::EBUSY) => {
                             "another program streams over it; if no picture comes, end that".into()
                         }
                         _ => error.to_string(),
                     };
-                    let words = format!("the link {spelt}, a branch, stays enabled: {why}");
+                    let words = format!("the link {link_name}, a branch, stays enabled: {why}");
                     log::warn!("{words}");
                     doubt.get_or_insert(words);
                 }
@@ -102,16 +102,16 @@ impl<C: Calls> Links<'_, C> {
             return Ok(());
         }
         let doing = if enabled { "enable" } else { "disable" };
-        let spelt = self.graph.spelt_link(link);
+        let link_name = self.graph.link_name(link);
         if self.graph.links[link].immutable {
             return Err(Fault::Words(format!(
-                "the link {spelt} cannot be switched, and the board file wants to {doing} it"
+                "the link {link_name} cannot be switched, and the board file wants to {doing} it"
             )));
         }
         let flags = self.graph.links[link].switched_to(enabled);
         self.calls
             .setup_link(self.graph, link, flags)
-            .map_err(|error| Fault::Call(format!("to {doing} the link {spelt}"), error))?;
+            .map_err(|error| Fault::Call(format!("to {doing} the link {link_name}"), error))?;
         self.graph.links[link].enabled = enabled;
         self.switched.push(link);
         Ok(())
@@ -175,7 +175,7 @@ pub(super) fn restore(calls: &mut impl Calls, graph: &mut Graph, switched: &mut 
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => switched.clear(),
             Err(error) => log::warn!(
                 "the link {} is not switched back: {error}",
-                graph.spelt_link(link)
+                graph.link_name(link)
             ),
         }
     }

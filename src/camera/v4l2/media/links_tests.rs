@@ -64,7 +64,7 @@ fn setting(source: (&str, u32), sink: (&str, u32), enabled: bool) -> LinkSetting
 }
 
 #[test]
-fn what_another_program_left_enabled_holds_no_stream_back() {
+fn links_that_another_program_left_enabled_do_not_block_the_stream() {
     let nothing = MediaConfig::default();
     for left in [&LEFT[..], &LEFT[..1], &LEFT[1..3], &LEFT[3..], &[]] {
         let mut fake = receiver(left);
@@ -77,7 +77,7 @@ fn what_another_program_left_enabled_holds_no_stream_back() {
 
 /// "auto" tries one node after another; none that failed blocks the next one.
 #[test]
-fn a_try_that_fails_leaves_the_links_as_they_were() {
+fn a_failed_attempt_restores_the_links() {
     let nothing = MediaConfig::default();
     let mut fake = receiver(&LEFT[..3]);
     let before = fake.graph.clone();
@@ -113,7 +113,7 @@ fn a_try_that_fails_leaves_the_links_as_they_were() {
 }
 
 #[test]
-fn a_stream_that_does_not_start_gives_the_links_back() {
+fn a_stream_that_does_not_start_restores_the_links() {
     let mut fake = receiver(&LEFT);
     let before = fake.graph.clone();
     let nothing = MediaConfig::default();
@@ -128,7 +128,7 @@ fn a_stream_that_does_not_start_gives_the_links_back() {
     undo.calls.busy = vec!["csi2:7 -> rp1-cfe-csi2_ch3:0".into()];
     undo.undo();
     let mut expected = before;
-    let busy = (0..expected.links.len()).find(|&at| expected.spelt_link(at) == undo.calls.busy[0]);
+    let busy = (0..expected.links.len()).find(|&at| expected.link_name(at) == undo.calls.busy[0]);
     expected.links[busy.unwrap()].enabled = false;
     assert_eq!(undo.calls.graph, expected);
     assert_eq!(undo.switched, [0; 0]);
@@ -177,7 +177,7 @@ fn another_cameras_links_are_left_alone() {
 }
 
 #[test]
-fn a_link_that_the_board_file_disables_is_no_way() {
+fn a_link_that_the_board_file_disables_is_not_used() {
     let nothing = MediaConfig::default();
     let (left, formats) = (&["csi2:4 -> rp1-cfe-csi2_ch0:0"], PixelFormat::Grey);
     let channel = setting(("csi2", 4), (CHANNEL, 0), false);

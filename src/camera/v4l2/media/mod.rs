@@ -160,7 +160,7 @@ pub(super) fn describe(
     needs_one(identity).then(|| {
         let Place { graph, node, .. } = find(node, None)?;
         let way = walk::walk(&graph, node, None, &[])?;
-        Ok((way.spelt(&graph), sensor_path(&graph, Some(way.sensor))))
+        Ok((way.describe(&graph), sensor_path(&graph, Some(way.sensor))))
     })
 }
 

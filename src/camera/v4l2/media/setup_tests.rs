@@ -145,7 +145,7 @@ fn the_boards_order_of_formats_decides() {
 }
 
 #[test]
-fn what_no_code_can_make_is_told_with_what_there_is() {
+fn a_format_that_no_code_makes_is_refused_with_those_available() {
     let mut fake = vimc_driver();
     let by_hand = MediaConfig::default();
     let result = run(&mut fake, "RGB/YUV Capture", &[PixelFormat::Nv12], &by_hand);
@@ -208,7 +208,7 @@ fn a_link_that_is_named_is_the_one_that_is_used() {
 }
 
 #[test]
-fn what_the_board_file_names_is_set_and_the_rest_found() {
+fn settings_of_the_board_file_are_applied_and_the_rest_is_found() {
     let mut fake = vimc_driver();
     let by_hand = MediaConfig {
         links: vec![link("Debayer A:1", "Scaler:0")],
@@ -228,7 +228,7 @@ fn what_the_board_file_names_is_set_and_the_rest_found() {
 }
 
 #[test]
-fn what_the_board_file_names_wrongly_is_told_with_what_there_is() {
+fn wrong_names_in_the_board_file_are_refused_with_the_right_ones() {
     let wrong = |by_hand: MediaConfig| {
         words(run(
             &mut vimc_driver(),
@@ -277,8 +277,8 @@ fn what_the_board_file_names_wrongly_is_told_with_what_there_is() {
             "`Debayer A:0` takes SRGGB8_1X8/64x48 instead of SRGGB10_1X10/64x48 (its codes: SRGGB8_1X8, SBGGR8_1X8)",
         ),
     ] {
-        let told = wrong(by_hand);
-        assert!(told.contains(expected), "{told}");
+        let message = wrong(by_hand);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
@@ -321,13 +321,13 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
     let mut fake = Fake::new(&build);
     fake.node_formats = vec![(RGB888, *b"RGB3")];
     let nothing = MediaConfig::default();
-    let told = words(run(
+    let message = words(run(
         &mut fake,
         "unicam-image",
         &[PixelFormat::Rgb24],
         &nothing,
     ));
-    assert!(told.contains("no link leads from a sensor"), "{told}");
+    assert!(message.contains("no link leads from a sensor"), "{message}");
     let by_hand = MediaConfig {
         formats: vec![format("tc358743 10-000f:0", RGB888, (1280, 720))],
         ..MediaConfig::default()

@@ -21,8 +21,8 @@ pub(super) struct Way {
 
 impl Way {
     /// The path in one line: `imx219 10-0010:0 -> csi2:0, csi2:4 -> rp1-cfe-csi2_ch0:0`.
-    pub fn spelt(&self, graph: &Graph) -> String {
-        let hops: Vec<String> = self.hops.iter().map(|&hop| graph.spelt_link(hop)).collect();
+    pub fn describe(&self, graph: &Graph) -> String {
+        let hops: Vec<String> = self.hops.iter().map(|&hop| graph.link_name(hop)).collect();
         hops.join(", ")
     }
 }
@@ -90,7 +90,7 @@ pub(super) fn walk(
     choose(graph, node, found, wanted).map_err(|why| match off {
         [] => why,
         off => {
-            let off: Vec<_> = off.iter().map(|&link| graph.spelt_link(link)).collect();
+            let off: Vec<_> = off.iter().map(|&link| graph.link_name(link)).collect();
             format!("{why}; the board file disables {}", listed(&off))
         }
     })
@@ -164,7 +164,7 @@ mod tests {
     fn way(graph: &Graph, node: &str, wanted: Option<&str>) -> Result<String, String> {
         let mut entities = graph.entities.iter();
         let node = entities.position(|entity| entity.name == node).unwrap();
-        walk(graph, node, wanted, &[]).map(|way| way.spelt(graph))
+        walk(graph, node, wanted, &[]).map(|way| way.describe(graph))
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_end_and_what_leads_nowhere_is_told() {
+    fn circles_end_and_dead_ends_are_reported() {
         let mut build = Build::default();
         let (a, b) = (build.entity("a", 0), build.entity("b", 0));
         let node = build.entity("node", 0);

@@ -19,7 +19,7 @@ use super::{cases, plainest, random};
 use crate::network::fused::{Understood, understand};
 use crate::network::graph::{Border, Graph, Kind, Layer, Op};
 use crate::network::kernels;
-use crate::network::lower::{gate, take_together};
+use crate::network::lower::{gate, merge_layers};
 use crate::network::rewrite::forms;
 use crate::network::run::Fused;
 use crate::spec::Layout;
@@ -51,7 +51,7 @@ fn limits(seed: u64) -> Limits {
 fn random_networks_are_the_same_on_every_executor() {
     if let Ok(seed) = std::env::var("EYELET_GRAPH_SEED") {
         let seed: u64 = seed.parse().expect("EYELET_GRAPH_SEED is a number");
-        println!("{}", random::told(&random::network(seed, limits(seed))));
+        println!("{}", random::listing(&random::network(seed, limits(seed))));
         let mut seen = Seen::default();
         checked(seed, &mut seen).unwrap_or_else(|fault| panic!("{fault}"));
         println!("{seen}");
@@ -152,11 +152,11 @@ fn checked(seed: u64, seen: &mut Seen) -> Result<(), String> {
     }
     let lowered = understand(network.model.clone()).map_or_else(
         |why| why.to_string(),
-        |understood| crate::network::fused::tests::coverage::told(&understood.0),
+        |understood| crate::network::fused::tests::coverage::listing(&understood.0),
     );
-    let told = random::told(&network);
+    let nodes = random::listing(&network);
     Err(format!(
-        "EYELET_GRAPH_SEED={seed} ({limits:?}): {why}\n{told}\n{lowered}"
+        "EYELET_GRAPH_SEED={seed} ({limits:?}): {why}\n{nodes}\n{lowered}"
     ))
 }
 
@@ -260,33 +260,33 @@ fn by_every_plan(
     if random.u8(..3) == 0 {
         take_more_out(&mut graph, &mut random);
     }
-    let mut together = graph.clone();
-    take_together(&mut together);
+    let mut merged = graph.clone();
+    merge_layers(&mut merged);
     let wanted = pictures.each_ref().map(|picture| {
-        let mut all = plainest::run(&together, picture, &[]);
+        let mut all = plainest::run(&merged, picture, &[]);
         let exports = graph.exports.iter();
         exports
             .map(|e| std::mem::take(&mut all[e.tensor.0]))
             .collect::<Vec<_>>()
     });
     let rounds = |l: &Layer| matches!(l.op, Op::Quantise | Op::Round);
-    if together.layers.len() < graph.layers.len() && !graph.layers.iter().any(rounds) {
+    if merged.layers.len() < graph.layers.len() && !graph.layers.iter().any(rounds) {
         let apart = plainest::run(&graph, &pictures[0], &[]);
-        for (export, together) in graph.exports.iter().zip(&wanted[0]) {
+        for (export, merged) in graph.exports.iter().zip(&wanted[0]) {
             let apart: Vec<f32> = apart[export.tensor.0].iter().map(|x| x.is).collect();
-            alike(&apart, together, false).map_err(|why| format!("taken together: {why}"))?;
+            alike(&apart, merged, false).map_err(|why| format!("merged layers: {why}"))?;
         }
     }
     // Between bytes nothing may change.
     let mut gates = graph.clone();
-    gate::take_together(&mut gates);
+    gate::merge(&mut gates);
     if graph.layers.iter().any(|l| l.op == Op::Quantise) {
         let apart = plainest::run(&gates, &pictures[0], &[]);
-        for (export, together) in graph.exports.iter().zip(&wanted[0]) {
+        for (export, merged) in graph.exports.iter().zip(&wanted[0]) {
             let apart = apart[export.tensor.0].iter();
             let same = |(a, b): (&Near, &Near)| a.is == b.is || a.is.is_nan() && b.is.is_nan();
-            if !apart.zip(together).all(same) {
-                return Err("taken together, chains of bytes differ".into());
+            if !apart.zip(merged).all(same) {
+                return Err("merged layers, chains of bytes differ".into());
             }
         }
     }
@@ -302,17 +302,17 @@ fn by_every_plan(
             if threads > 1 && i != teamed {
                 continue;
             }
-            let told = |why: String| format!("{} x {threads}: {why}", kernels.name());
+            let in_case = |why: String| format!("{} x {threads}: {why}", kernels.name());
             let planned = Understood(graph.clone()).plan_with(threads, kernels);
-            let mut net = planned.map_err(|why| told(why.to_string()))?;
+            let mut net = planned.map_err(|why| in_case(why.to_string()))?;
             seen.planned(&net);
             let runs: &[usize] = if reference { &[0] } else { &[0, 1, 0] };
             for &which in runs {
                 let got = outputs(&mut net, &graph, &pictures[which]);
-                compare(&got, &wanted[which]).map_err(told)?;
+                compare(&got, &wanted[which]).map_err(in_case)?;
                 if which == 0 {
                     let first = first.get_or_insert_with(|| got.clone());
-                    same_bits(first, &got).map_err(told)?;
+                    same_bits(first, &got).map_err(in_case)?;
                 }
             }
         }

@@ -254,7 +254,7 @@ fn layer(op: &Op) -> &'static str {
 }
 
 /// A readable listing of a lowered graph: one line per layer.
-pub fn told(graph: &Graph) -> String {
+pub fn listing(graph: &Graph) -> String {
     let tensor = |i: usize| {
         let tensor = &graph.tensors[i];
         format!("t{i} {} {:?}", tensor.shape, tensor.kind)

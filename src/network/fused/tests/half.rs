@@ -3,7 +3,7 @@
 use super::near::Near;
 use super::random::{self, Limits};
 use super::{PHOTOS, cases, compare, largest_difference, model, plainest, put_reference, top};
-use crate::network::fused::{Understood, understand};
+use crate::network::fused::{Merged, Understood, understand};
 use crate::network::graph::{Graph, Kind};
 use crate::network::kernels::{self, Kernels};
 use crate::network::lower::gate;
@@ -44,7 +44,7 @@ fn check(seed: u64) -> bool {
     let Ok(Understood(mut graph)) = understand(proto) else {
         return false;
     };
-    gate::take_together(&mut graph);
+    gate::merge(&mut graph);
     let Ok(half) = Understood(graph.clone()).in_half() else {
         return false;
     };
@@ -56,7 +56,7 @@ fn check(seed: u64) -> bool {
     let want = &want[graph.exports[0].tensor.0];
     let mut first: Option<Vec<f32>> = None;
     for threads in [1, 3] {
-        let planned = Understood(half.0.clone()).plan_with(threads, computes_half());
+        let planned = Merged(half.0.clone()).plan_with(threads, computes_half());
         let mut net = planned.unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         assert!(net.set_f32(&picture, Layout::Nhwc));
         let got = net.run().to_vec();

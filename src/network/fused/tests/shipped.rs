@@ -66,8 +66,8 @@ fn every_kernel_and_thread_count_gives_the_scores_of_onnx_runtime() {
             for at in (0..photos).chain([0]) {
                 let (rgb, scores) = &references[at];
                 put_photo(&mut net, rgb, &input());
-                let told = format!("{} on {} x {threads}", PHOTOS[at], kernels.name());
-                assert!(net.run() == scores, "{told}");
+                let case = format!("{} on {} x {threads}", PHOTOS[at], kernels.name());
+                assert!(net.run() == scores, "{case}");
             }
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly; the compiler does the rest.
 
-use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
+use super::dotprod_end::{Channels, End, POSITIVE, Ways, for_way};
 use super::neon::{ByteLoops, Neon};
 use super::neon_end::{fresh, store_vectors};
 use super::{dotprod_depthwise, neon_end};
@@ -53,11 +53,7 @@ impl ByteLoops for DotProduct {
         // SAFETY: the caller's contract is the same, which includes the instructions.
         unsafe {
             let ways = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
-            match Ways::read(ways, &conv.end) {
-                POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
-                FREE => run_panels::<FREE>(conv, p, channels),
-                _ => run_panels::<ANY>(conv, p, channels),
-            }
+            for_way!(Ways::read(ways, &conv.end), WAY => run_panels::<WAY>(conv, p, channels));
         }
     }
 

@@ -6,7 +6,7 @@
 //! First come the ways to end. A block is 16 biases, 16 multipliers, 16 shifted biases, multipliers and shifts, then 64 bytes for each kernel column and
 //! group of four kernel rows: for each channel in turn, the weights of the four rows.
 
-use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
+use super::dotprod_end::{Channels, End, Ways, for_way};
 use super::dotprod_five;
 pub(super) use super::dotprod_three::Column;
 use super::dotprod_three::{self, Place, column};
@@ -90,20 +90,16 @@ pub(super) unsafe fn run(
         };
         let blocks = channels.step_by(16).map(of);
         let five = dotprod_five::takes(d);
-        match (Three::of(d), d.stride, way) {
-            (Some(three), 1, POSITIVE) => three.run::<1, POSITIVE>(conv, blocks),
-            (Some(three), 1, FREE) => three.run::<1, FREE>(conv, blocks),
-            (Some(three), 1, _) => three.run::<1, ANY>(conv, blocks),
-            (Some(three), 2, POSITIVE) => three.run::<2, POSITIVE>(conv, blocks),
-            (Some(three), 2, FREE) => three.run::<2, FREE>(conv, blocks),
-            (Some(three), _, _) => three.run::<2, ANY>(conv, blocks),
-            (None, 1, POSITIVE) if five => dotprod_five::run::<1, POSITIVE>(blocks, &conv.end),
-            (None, 1, FREE) if five => dotprod_five::run::<1, FREE>(blocks, &conv.end),
-            (None, 1, _) if five => dotprod_five::run::<1, ANY>(blocks, &conv.end),
-            (None, _, POSITIVE) if five => dotprod_five::run::<2, POSITIVE>(blocks, &conv.end),
-            (None, _, FREE) if five => dotprod_five::run::<2, FREE>(blocks, &conv.end),
-            (None, _, _) if five => dotprod_five::run::<2, ANY>(blocks, &conv.end),
-            (None, _, _) => {
+        match (Three::of(d), d.stride) {
+            (Some(three), 1) => for_way!(way, WAY => three.run::<1, WAY>(conv, blocks)),
+            (Some(three), _) => for_way!(way, WAY => three.run::<2, WAY>(conv, blocks)),
+            (None, 1) if five => {
+                for_way!(way, WAY => dotprod_five::run::<1, WAY>(blocks, &conv.end));
+            }
+            (None, _) if five => {
+                for_way!(way, WAY => dotprod_five::run::<2, WAY>(blocks, &conv.end));
+            }
+            (None, _) => {
                 let end = Ending::new(&conv.end);
                 for block in blocks {
                     match end.mode {

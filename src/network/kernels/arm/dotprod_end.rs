@@ -65,6 +65,28 @@ impl Ways {
     }
 }
 
+/// Runs code with a layer's way to end, which [`Ways::read`] gives, as a constant: `for_way!(way, WAY => run::<WAY>(...))`.
+macro_rules! for_way {
+    ($way:expr, $constant:ident => $run:expr) => {{
+        use $crate::network::kernels::arm::dotprod_end::{ANY, FREE, POSITIVE};
+        match $way {
+            POSITIVE => {
+                const $constant: u8 = POSITIVE;
+                $run
+            }
+            FREE => {
+                const $constant: u8 = FREE;
+                $run
+            }
+            _ => {
+                const $constant: u8 = ANY;
+                $run
+            }
+        }
+    }};
+}
+pub(super) use for_way;
+
 /// What the channels of a [`POSITIVE`] layer need: the bias with which a sum starts, the multiplier, and what is added to the product.
 pub(super) struct Channels(Vec<[[u8; 4]; 3]>);
 

@@ -6,7 +6,7 @@
 //! six products; a squarer tile needs more loads or zips of pixels. An odd number of pixels is made even by computing the last
 //! one twice. (The 2x2 blocks of sums follow from the instruction's definition, the tile from counting instructions.)
 
-use super::dotprod_end::{ANY, Channels, End, FREE, POSITIVE, Ways};
+use super::dotprod_end::{Channels, End, POSITIVE, Ways, for_way};
 use super::neon::{ByteLoops, Neon};
 use super::{dotprod_depthwise, i8mm_tile, neon_end};
 use crate::network::kernels::panels::{Panel, Panels, byte_panels, pack_bytes, whole_tiles};
@@ -53,11 +53,7 @@ impl ByteLoops for MatrixProduct {
         // SAFETY: the caller's contract is the same, which includes the instructions.
         unsafe {
             let ways = conv.packed.as_ptr().add(panels(&conv.runs).total_bytes());
-            match Ways::read(ways, &conv.end) {
-                POSITIVE => run_panels::<POSITIVE>(conv, p, channels),
-                FREE => run_panels::<FREE>(conv, p, channels),
-                _ => run_panels::<ANY>(conv, p, channels),
-            }
+            for_way!(Ways::read(ways, &conv.end), WAY => run_panels::<WAY>(conv, p, channels));
         }
     }
 

@@ -14,6 +14,7 @@ mod neon_end;
 mod neon_f16;
 mod neon_f16_depthwise;
 mod neon_f16_tiles;
+mod neon_f16_vectors;
 mod neon_f32;
 mod neon_f32_depthwise;
 mod neon_f32_three;

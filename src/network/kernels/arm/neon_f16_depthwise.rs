@@ -3,7 +3,7 @@
 //! A 3x3 kernel's weights stay in registers with the sums of up to 6 outputs, a larger square one's row by row; each column is loaded
 //! once for all outputs that use it. Sums are of half precision: they have few products.
 
-use super::neon_f16::{larger, limits, multiply_add, smaller, store};
+use super::neon_f16_vectors::{larger, limits, multiply_add, smaller, store};
 use crate::network::kernels::panels::tiles;
 use crate::network::kernels::{DepthwiseF16, DepthwiseRow};
 use std::arch::aarch64::*;

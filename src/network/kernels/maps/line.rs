@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn curves_and_jumps_are_no_line() {
+    fn curves_and_jumps_are_not_lines() {
         let curve: [i32; 256] = std::array::from_fn(|x| (x * x / 255) as i32);
         assert_eq!(found(&curve, (0, 255)), None);
         let mut jump = stairs(0.7, 3.0, (0, 255));

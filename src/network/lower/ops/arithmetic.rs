@@ -78,7 +78,7 @@ impl Lower {
         let act = self.materialise(&x)?;
         let cdf = DeferredOp::Unary(Unary::NormalCdf(1.0));
         let cdf = self.deferred(node, cdf, vec![act], shape, view);
-        self.binary_of(node, &Value::Activation(act), &cdf, false, true)
+        self.binary_of(node, &Value::Activation(act), &cdf, DeferredOp::Mul(FREE))
     }
 
     /// PRelu: LeakyRelu with a constant slope per channel.
@@ -116,7 +116,12 @@ impl Lower {
             turned.input.swap(0, 1);
             return self.binary(&turned);
         }
-        self.binary_of(node, &a, &b, matches!(op, "Add"), matches!(op, "Mul"))
+        let op = match op {
+            "Add" => DeferredOp::Add(FREE),
+            "Mul" => DeferredOp::Mul(FREE),
+            _ => return Err("there is no fused form for two computed operands".into()),
+        };
+        self.binary_of(node, &a, &b, op)
     }
 
     /// A sum, difference, product or quotient with a constant second operand.
@@ -162,20 +167,15 @@ impl Lower {
         Ok(self.deferred(node, DeferredOp::Affine(steps), vec![act], shape, view))
     }
 
+    /// The sum or product (`op`) of two computed values.
     pub(crate) fn binary_of(
         &mut self,
         node: &NodeProto,
         a: &Value,
         b: &Value,
-        add: bool,
-        mul: bool,
+        op: DeferredOp,
     ) -> Lowered<Value> {
         let ((sa, va), (sb, vb)) = (self.extent(a)?, self.extent(b)?);
-        let op = match (add, mul) {
-            (true, _) => DeferredOp::Add(FREE),
-            (_, true) => DeferredOp::Mul(FREE),
-            _ => return Err("there is no fused form for two computed operands".into()),
-        };
         let strided = [va, vb].iter().any(|v| matches!(v, View::Strided(_)));
         if strided && (va != vb || sa != sb) {
             return self.binary_rows(node, a, b, op);

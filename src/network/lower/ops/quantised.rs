@@ -1,8 +1,10 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
 use super::conv::Bias;
-use crate::network::graph::{InputType, Kind, Quant};
-use crate::network::lower::{Activation, Lower, Lowered, PIXELS, QuantisedConst, Value};
+use crate::network::graph::{FREE, InputType, Kind, Quant};
+use crate::network::lower::{
+    Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
+};
 use crate::network::onnx::attributes::{float, int};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
@@ -270,12 +272,15 @@ impl Lower {
 
     pub(crate) fn qlinear_binary(&mut self, node: &NodeProto) -> Lowered<Value> {
         let (a, b) = (self.real(node, 0)?, self.real(node, 3)?);
-        let add = node.op_type == "QLinearAdd";
+        let op = match node.op_type.as_str() {
+            "QLinearAdd" => DeferredOp::Add(FREE),
+            _ => DeferredOp::Mul(FREE),
+        };
         let y = match (a, b) {
             (x, Value::Quantised(q)) | (Value::Quantised(q), x) => {
                 self.with_constant(node, x, q.floats(), &q.ints.dims)?
             }
-            (a, b) => self.binary_of(node, &a, &b, add, !add)?,
+            (a, b) => self.binary_of(node, &a, &b, op)?,
         };
         self.quantised_again(node, &y, 6)
     }

@@ -1,6 +1,7 @@
 //! Sums of any number of operands.
 
-use crate::network::lower::{Lower, Lowered, Value};
+use crate::network::graph::FREE;
+use crate::network::lower::{DeferredOp, Lower, Lowered, Value};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
@@ -21,7 +22,8 @@ impl Lower {
                 }
                 (None, first) => Some((at, first)),
                 (Some((from, before)), value) => {
-                    Some((from, self.binary_of(&add, &before, &value, true, false)?))
+                    let sum = self.binary_of(&add, &before, &value, DeferredOp::Add(FREE))?;
+                    Some((from, sum))
                 }
             };
         }

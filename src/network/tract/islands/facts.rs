@@ -103,7 +103,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn an_outline_tells_of_every_node_what_the_whole_model_tells() {
+    fn an_outline_has_the_same_facts_about_every_node_as_the_whole_model() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let mut compared = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -121,11 +121,11 @@ mod tests {
                 Layout::Nchw => [1, 3, 32, 32],
                 Layout::Nhwc => [1, 32, 32, 3],
             };
-            let told = |mut float: ModelProto| {
+            let facts_of = |mut float: ModelProto| {
                 let reals = dequantise(&mut float, &Reals::new())?;
                 facts(&mut float, &reals, seen.dtype, &shape)
             };
-            let (whole, outline) = (told(model.clone()), told(outline(&model)));
+            let (whole, outline) = (facts_of(model.clone()), facts_of(outline(&model)));
             let (Ok(whole), Ok(outline)) = (whole, outline) else {
                 continue;
             };
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_brings_no_weights() {
+    fn an_outline_has_no_weights() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("models/efficientnet-lite0/efficientnet-lite0-int8.onnx");
         let outline = outline(&onnx::read(&path).unwrap());

@@ -258,7 +258,7 @@ fn every_sampling_has_the_colours_of_zune() {
 #[test]
 fn missing_huffman_tables_are_the_standards() {
     let recipe = recipe((50, 40), &[(2, 1), (1, 1), (1, 1)]);
-    let told = encoded(&recipe, 1).jpeg;
+    let with_tables = encoded(&recipe, 1).jpeg;
     let mut bare = encoded(
         &Recipe {
             tells_codes: false,
@@ -267,8 +267,8 @@ fn missing_huffman_tables_are_the_standards() {
         1,
     )
     .jpeg;
-    assert!(bare.len() + 400 < told.len());
-    let expected = decode(&told, recipe.size_px).unwrap();
+    assert!(bare.len() + 400 < with_tables.len());
+    let expected = decode(&with_tables, recipe.size_px).unwrap();
     assert_eq!(decode(&bare, recipe.size_px).unwrap(), expected);
     bare.extend([0; 100]); // padding after the end, as drivers leave it
     assert_eq!(decode(&bare, recipe.size_px).unwrap(), expected);

@@ -8,7 +8,7 @@
 //! moves      layers that move values
 //! tokens     layers over rows of values: what attention networks do
 //! keras      channels-last layers
-//! told       readable listing
+//! listing    readable listing
 //! bytes      quantised layers: QDQ, QLinear, scales recomputed in every run
 //! chains     elementwise layers between bytes and bytes
 //! ```
@@ -18,13 +18,13 @@ mod bytes;
 mod chains;
 mod functions;
 mod keras;
+mod listing;
 mod moves;
 mod pictures;
 mod sizes;
 mod tokens;
-mod told;
 
-pub use told::told;
+pub use listing::listing;
 
 use crate::network::onnx::attributes::{of_int, of_ints};
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};

@@ -4,7 +4,7 @@ use crate::network::fused::understand;
 use crate::network::graph::axes::Axes;
 use crate::network::graph::resize::{Between, Resize};
 use crate::network::graph::*;
-use crate::network::lower::take_together;
+use crate::network::lower::merge_layers;
 use fastrand::Rng;
 use prost::Message;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ impl Maker {
 
     /// The network as it is planned.
     fn done(mut self) -> Graph {
-        take_together(&mut self.graph);
+        merge_layers(&mut self.graph);
         self.graph
     }
 
@@ -558,7 +558,7 @@ fn fixtures() -> Vec<(String, Graph)> {
             continue;
         };
         let mut graph = understood.0;
-        take_together(&mut graph);
+        merge_layers(&mut graph);
         made.push((path.file_stem().unwrap().display().to_string(), graph));
     }
     assert!(made.len() > 10, "the fixtures are not understood");

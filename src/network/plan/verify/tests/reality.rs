@@ -94,7 +94,7 @@ fn put(arena: &mut Aligned, at: Offset, tensor: &crate::network::graph::Tensor, 
 fn check_step(planned: &Planned, step: usize, arena: &mut Aligned, random: &mut Rng, name: &str) {
     let work = &planned.plan.steps[step].work;
     let touches = work.touches(planned.team);
-    let told = |id: usize| {
+    let place = |id: usize| {
         format!(
             "{name} on {}, step {step} ({}), thread {id} of {}",
             planned.kernels.name(),
@@ -129,11 +129,11 @@ fn check_step(planned: &Planned, step: usize, arena: &mut Aligned, random: &mut 
                     now,
                     other,
                     "{}: byte {i} depends on undeclared input, or is not written",
-                    told(id)
+                    place(id)
                 );
             } else if !own[i] {
                 let same = now == before && other == painted;
-                assert!(same, "{}: byte {i} is written", told(id));
+                assert!(same, "{}: byte {i} is written", place(id));
             }
         }
     }

@@ -5,7 +5,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 
 /// The listing: one line per node.
-pub fn told(network: &Network) -> String {
+pub fn listing(network: &Network) -> String {
     let graph = network.model.graph.as_ref();
     let graph = graph.expect("it was made with one");
     let mut lines = vec![format!(
@@ -13,7 +13,7 @@ pub fn told(network: &Network) -> String {
         network.input,
         if network.pixels { " of bytes" } else { "" }
     )];
-    let told = |name: &String| {
+    let operand = |name: &String| {
         let constant = graph.initializer.iter().find(|t| &t.name == name);
         constant.map_or(name.clone(), |t| {
             let count: i64 = t.dims.iter().product();
@@ -33,7 +33,7 @@ pub fn told(network: &Network) -> String {
         })
     };
     for node in &graph.node {
-        let inputs: Vec<String> = node.input.iter().map(told).collect();
+        let inputs: Vec<String> = node.input.iter().map(operand).collect();
         let attributes: Vec<String> = node
             .attribute
             .iter()
