@@ -17,11 +17,11 @@ mod neon_f16_tiles;
 mod neon_f16_vectors;
 mod neon_f32;
 mod neon_f32_depthwise;
-mod neon_f32_three;
 mod neon_f32_tile;
 mod neon_look_up;
 mod neon_q8;
 mod neon_q8_tiles;
+mod neon_three;
 
 use super::Kernels;
 

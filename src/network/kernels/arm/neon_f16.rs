@@ -1,7 +1,8 @@
 //! Kernels for half precision with NEON (`fmla .8h`, on Cortex-A55, A76 and later).
 //!
 //! Convolution: the sums of a tile, for example 5 pixels by 4 vectors of 8 output channels, stay in registers over at most [`BLOCK`]
-//! products ([`super::neon_f16_tiles`]); those of more are added to sums of single precision, which are in memory.
+//! products ([`super::neon_f16_tiles`]). Those of a few blocks are added where the result goes, those of more to sums of single
+//! precision.
 
 use super::neon_f16_depthwise;
 use super::neon_f16_tiles::*;
@@ -16,6 +17,9 @@ use std::ops::Range;
 /// The most products that are added in half precision. The probabilities of MobileNet v2's photos differ from those in single
 /// precision by up to 0.0075; by up to 0.005 with half as many products, as with sums in single precision.
 const BLOCK: usize = 256;
+
+/// The most blocks whose sums are added in half precision.
+const BLOCKS: usize = 4;
 
 /// Vectors of 8 channels in the widest panel.
 const WIDEST: usize = 4;
@@ -46,10 +50,9 @@ impl Half for Fp16 {
     }
 
     unsafe fn conv(&self, conv: &ConvF16, p: &Pixels, channels: Range<usize>) {
-        for panel in self.panels(&conv.runs).within(channels) {
-            // SAFETY: contract (reads, writes), tile by tile; `self` proves that the CPU has the instructions.
-            unsafe { run_panel(conv, &panel, p) };
-        }
+        let panels = self.panels(&conv.runs).within(channels);
+        // SAFETY: contract (reads, writes), tile by tile; `self` proves that the CPU has the instructions.
+        unsafe { run_panels(conv, p, panels) };
     }
 
     fn depthwise_lanes(&self) -> usize {
@@ -83,8 +86,11 @@ impl Half for Fp16 {
     }
 }
 
-/// The most sums of a tile, in whole pairs of vectors.
-const SUMS: usize = 22 * 8;
+/// The most sums of a tile, and one pixel more.
+const SUMS: usize = 24 * 8;
+
+/// No sums yet.
+static NONE: [u16; 32] = [0; 32];
 
 /// Sums of a tile, pixel by pixel.
 type Sums = MaybeUninit<[u16; SUMS]>;
@@ -104,28 +110,80 @@ fn shapes(vectors: usize) -> &'static [Shape] {
     }
 }
 
+/// What all panels of a convolution have in common.
+struct Way {
+    /// Least and most of what is stored, if there are any.
+    limits: Option<[[u16; 8]; 2]>,
+    /// Bytes from each run to the next, if they are always as many.
+    run_pitch: Option<usize>,
+    /// Blocks of products.
+    blocks: usize,
+    /// Runs of a block.
+    together: usize,
+    /// Values of a run in a block.
+    len: usize,
+}
+
+impl Way {
+    fn of(conv: &ConvF16) -> Self {
+        let Runs { offsets, len, .. } = &conv.runs;
+        let limits = [conv.clamp.0, conv.clamp.1].map(|limit| [of_f32(limit); 8]);
+        let mut pitches = offsets.windows(2).map(|two| two[1].wrapping_sub(two[0]));
+        let first = pitches.next().unwrap_or(0);
+        let parts = len.div_ceil(BLOCK).max(1);
+        let together = (BLOCK / (*len).max(1)).clamp(1, offsets.len());
+        Self {
+            limits: (conv.clamp != FREE).then_some(limits),
+            run_pitch: pitches.all(|pitch| pitch == first).then_some(first),
+            blocks: offsets.len().div_ceil(together) * parts,
+            together,
+            len: if parts > 1 {
+                len.div_ceil(parts).next_multiple_of(8)
+            } else {
+                *len
+            },
+        }
+    }
+}
+
+/// Pixels in tiles: the first of some, the pixels of each and its shape, and how many.
+type Tiles = (usize, usize, &'static Shape, usize);
+
+/// Nearly equal tiles for so many vectors of channels: first those that take one more of the remaining pixels.
+fn tiles(pixels: usize, vectors: usize) -> [Tiles; 2] {
+    let shapes = shapes(vectors);
+    let tiles = pixels.div_ceil(shapes[0].0).max(1);
+    let (size, longer) = (pixels / tiles, pixels % tiles);
+    let shape = |size| shapes.iter().rfind(|shape| shape.0 >= size);
+    let some = |first, size, tiles| (first, size, shape(size).unwrap_or(&shapes[0]), tiles);
+    let after = longer * (size + 1);
+    [some(0, size + 1, longer), some(after, size, tiles - longer)]
+}
+
 /// # Safety
 /// The CPU has the instructions; pixels as the geometry says.
-unsafe fn run_panel(conv: &ConvF16, panel: &Panel, p: &Pixels) {
-    let shapes = shapes(panel.vectors);
-    // Nearly equal tiles: first those that take one more of the remaining pixels.
-    let tiles = p.count.div_ceil(shapes[0].0).max(1);
-    let (size, longer) = (p.count / tiles, p.count % tiles);
-    let after = longer * (size + 1);
-    for (first, size, tiles) in [(0, size + 1, longer), (after, size, tiles - longer)] {
-        if size * tiles > 0 {
-            let shape = shapes.iter().rfind(|shape| shape.0 >= size);
-            // SAFETY: pixel `first` is one of the caller's; the shape is for the panel's vectors and at least as many pixels.
-            unsafe {
-                let x = p.x.add(first * p.x_pitch);
-                let y = p.y.add(first * p.y_pitch + panel.first * 2);
-                let pixels = Pixels {
-                    x,
-                    y,
-                    count: size,
-                    ..*p
-                };
-                run_tiles(conv, panel, &pixels, shape.unwrap_or(&shapes[0]), tiles);
+unsafe fn run_panels(conv: &ConvF16, p: &Pixels, panels: impl Iterator<Item = Panel>) {
+    let way = Way::of(conv);
+    let (mut vectors, mut parts) = (0, None);
+    for panel in panels {
+        if panel.vectors != vectors {
+            vectors = panel.vectors;
+            parts = Some(tiles(p.count, vectors));
+        }
+        for &(first, size, shape, tiles) in parts.iter().flatten() {
+            if size * tiles > 0 {
+                // SAFETY: pixel `first` is one of the caller's; the shape is for the panel's vectors and at least as many pixels.
+                unsafe {
+                    let x = p.x.add(first * p.x_pitch);
+                    let y = p.y.add(first * p.y_pitch + panel.first * 2);
+                    let pixels = Pixels {
+                        x,
+                        y,
+                        count: size,
+                        ..*p
+                    };
+                    run_tiles(conv, &way, &panel, &pixels, shape, tiles);
+                }
             }
         }
     }
@@ -134,9 +192,17 @@ unsafe fn run_panel(conv: &ConvF16, panel: &Panel, p: &Pixels) {
 /// `tiles` tiles of `p.count` pixels.
 ///
 /// # Safety
-/// As [`run_panel`]; the shape is for the panel's vectors and at least as many pixels.
-unsafe fn run_tiles(conv: &ConvF16, panel: &Panel, p: &Pixels, shape: &Shape, tiles: usize) {
+/// As [`run_panels`]; the shape is for the panel's vectors and at least as many pixels.
+unsafe fn run_tiles(
+    conv: &ConvF16,
+    way: &Way,
+    panel: &Panel,
+    p: &Pixels,
+    shape: &Shape,
+    tiles: usize,
+) {
     let values = panel.vectors * 8;
+    let Runs { offsets, len, .. } = &conv.runs;
     // SAFETY: contract (reads, writes) of these pixels; the packed panel is biases, then vectors per value.
     unsafe {
         let head = conv.packed.as_ptr().add(panel.offset).cast::<u16>();
@@ -144,18 +210,23 @@ unsafe fn run_tiles(conv: &ConvF16, panel: &Panel, p: &Pixels, shape: &Shape, ti
             tiles,
             from: head,
             from_pitch: 0,
-            x: p.x.add(conv.runs.offsets[0]),
+            x: p.x.add(offsets[0]),
             x_pitch: p.x_pitch,
             last: p.count - 1,
+            runs: 1,
+            run_pitch: 0,
             w: head.add(values),
-            count: conv.runs.len,
+            count: *len,
             y: p.y,
             y_pitch: p.y_pitch,
-            limits: [conv.clamp.0, conv.clamp.1].map(of_f32),
+            more: false,
+            limits: way.limits,
         };
-        let whole = conv.runs.offsets.len() == 1 && conv.runs.len <= BLOCK;
-        if whole && p.count == shape.0 && panel.channels == values {
-            return (shape.1)(&job);
+        if let Some(pitch) = way.run_pitch {
+            (job.runs, job.run_pitch) = (offsets.len(), pitch);
+            if p.count == shape.0 && panel.channels == values && way.blocks <= BLOCKS {
+                return run_blocks(job, way, values, shape.1);
+            }
         }
         job.tiles = 1;
         for tile in 0..tiles {
@@ -166,10 +237,35 @@ unsafe fn run_tiles(conv: &ConvF16, panel: &Panel, p: &Pixels, shape: &Shape, ti
     }
 }
 
-/// A tile of many products, of several runs, or of fewer pixels or channels than its shape has.
+/// Whole tiles, block by block: the weights of a block stay near, and the sums of the blocks before are where the result goes.
 ///
 /// # Safety
-/// As [`run_tiles`] for one; `job` begins it, but for its input.
+/// As [`run_tiles`]; the job has all runs and values, in tiles of as many pixels and `values` sums as the shape.
+unsafe fn run_blocks(all: Job, way: &Way, values: usize, tile: unsafe fn(&Job)) {
+    if way.blocks == 1 {
+        // SAFETY: the caller's contract is the same.
+        return unsafe { tile(&all) };
+    }
+    let mut job = all;
+    for run in (0..all.runs).step_by(way.together) {
+        for first in (0..all.count).step_by(way.len) {
+            job.runs = way.together.min(all.runs - run);
+            job.count = way.len.min(all.count - first);
+            let ends = run + job.runs == all.runs && first + job.count == all.count;
+            job.limits = if ends { all.limits } else { None };
+            job.x = all.x.wrapping_add(run * all.run_pitch + first * 2);
+            // SAFETY: the caller's contract, for these runs and values.
+            unsafe { tile(&job) };
+            job.w = job.w.wrapping_add(job.runs * job.count * values);
+            (job.from, job.more) = (NONE.as_ptr(), true);
+        }
+    }
+}
+
+/// A tile of many products, of runs that are not evenly apart, or of fewer pixels or channels than its shape has.
+///
+/// # Safety
+/// As [`run_tiles`] for one; `job` begins it, with all runs if they are evenly apart.
 #[target_feature(enable = "neon")]
 unsafe fn run_parts(
     conv: &ConvF16,
@@ -178,51 +274,40 @@ unsafe fn run_parts(
     &(pixels, tile): &Shape,
     mut job: Job,
 ) {
-    /// No sums yet.
-    static NONE: [u16; 32] = [0; 32];
     let Runs { offsets, len, .. } = &conv.runs;
     let (values, products) = (panel.vectors * 8, offsets.len() * len);
-    let mut gathered = [[0u16; GATHERED]; 8];
-    // SAFETY: contract (reads) of these pixels.
-    let one = (offsets.len() > 1 && products <= GATHERED - 8)
-        .then(|| unsafe { gather(conv, p, &mut gathered) });
-    let (offsets, len, x) = match one {
-        Some(x) => (&[0][..], products, x),
-        None => (&offsets[..], *len, p.x),
-    };
-    if one.is_some() {
-        (job.x, job.x_pitch, job.count) = (x, GATHERED * 2, products);
-        if p.count == pixels && panel.channels == values {
-            // SAFETY: the gathered values of these pixels, all at once.
-            return unsafe { tile(&job) };
-        }
-    }
     let block = products.div_ceil(products.div_ceil(BLOCK).max(1));
     let block = block.next_multiple_of(8);
     let (mut sums, mut wide) = (Sums::uninit(), None);
     job.y = sums.as_mut_ptr().cast();
     job.y_pitch = values * 2;
-    job.limits = [f32::NEG_INFINITY, f32::INFINITY].map(of_f32);
+    job.limits = None;
     let mut room = block;
     // SAFETY: contract (reads, writes) of these pixels; the sums have room for every shape, and a tile writes them before they are
     // read.
     unsafe {
-        for &offset in offsets {
-            let mut k = 0;
-            while k < len {
-                let left = len - k;
-                if room < left.min(8) {
-                    add_to(&mut wide, &sums, pixels * values);
-                    (job.from, job.from_pitch) = (NONE.as_ptr(), 0);
-                    room = block;
+        if job.runs == offsets.len() && products <= BLOCK {
+            job.x = p.x.add(offsets[0]);
+            tile(&job);
+        } else {
+            job.runs = 1;
+            for &offset in offsets {
+                let mut k = 0;
+                while k < *len {
+                    let left = len - k;
+                    if room < left.min(8) {
+                        add_to(&mut wide, &sums, pixels * values);
+                        (job.from, job.from_pitch) = (NONE.as_ptr(), 0);
+                        room = block;
+                    }
+                    job.count = if left <= room { left } else { room / 8 * 8 };
+                    job.x = p.x.add(offset + k * 2);
+                    tile(&job);
+                    job.w = job.w.add(job.count * values);
+                    (job.from, job.from_pitch) = (job.y.cast(), job.y_pitch);
+                    k += job.count;
+                    room -= job.count;
                 }
-                job.count = if left <= room { left } else { room / 8 * 8 };
-                job.x = x.add(offset + k * 2);
-                tile(&job);
-                job.w = job.w.add(job.count * values);
-                (job.from, job.from_pitch) = (job.y.cast(), job.y_pitch);
-                k += job.count;
-                room -= job.count;
             }
         }
         for m in 0..p.count {
@@ -234,31 +319,6 @@ unsafe fn run_parts(
             finish(conv.clamp, sums, wide, y, panel.channels);
         }
     }
-}
-
-/// Values of a pixel that are gathered from several runs.
-const GATHERED: usize = 64;
-
-/// Copies the runs of each pixel one after the other; returns where.
-///
-/// # Safety
-/// The pixels, at most 8, are as the geometry says, of at most `GATHERED - 8` values.
-#[target_feature(enable = "neon")]
-unsafe fn gather(conv: &ConvF16, p: &Pixels, to: &mut [[u16; GATHERED]; 8]) -> *const u8 {
-    let Runs { offsets, len, .. } = &conv.runs;
-    for (m, to) in to.iter_mut().enumerate().take(p.count) {
-        for (r, offset) in offsets.iter().enumerate() {
-            for k in (0..*len).step_by(8) {
-                // SAFETY: contract (reads): at most 14 bytes past a run. What is written past its place is within the pixel's and
-                // is overwritten by the next run.
-                unsafe {
-                    let x = p.x.add(m * p.x_pitch + offset + k * 2).cast();
-                    vst1q_u16(to.as_mut_ptr().add(r * len + k), vld1q_u16(x));
-                }
-            }
-        }
-    }
-    to.as_ptr().cast()
 }
 
 /// Adds sums of half precision to sums of single precision, if there are any yet.

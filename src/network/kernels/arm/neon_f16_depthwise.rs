@@ -1,9 +1,10 @@
 //! Depthwise convolution in half precision with NEON, in blocks of 8 channels: one vector.
 //!
-//! A 3x3 kernel's weights stay in registers with the sums of up to 6 outputs, a larger square one's row by row; each column is loaded
-//! once for all outputs that use it. Sums are of half precision: they have few products.
+//! For 5x5 and 7x7 kernels, one row's weights stay in registers with the sums of up to 7 outputs, and each column is loaded once for
+//! all outputs that use it. For 3x3 kernels see [`super::neon_three`]. Sums are of half precision: they have few products.
 
 use super::neon_f16_vectors::{larger, limits, multiply_add, smaller, store};
+use super::neon_three;
 use crate::network::kernels::panels::tiles;
 use crate::network::kernels::{DepthwiseF16, DepthwiseRow};
 use std::arch::aarch64::*;
@@ -11,17 +12,6 @@ use std::ops::Range;
 
 /// Outputs of a tile of stride 1, and of others.
 const TILE: [usize; 2] = [7, 4];
-
-/// Columns of a tile's windows that are not in the picture: none.
-const INSIDE: u8 = 0;
-/// The first column.
-const FIRST: u8 = 1;
-/// The last column.
-const LAST: u8 = 2;
-/// The first and the last.
-const BOTH: u8 = FIRST + LAST;
-/// Any: each is tested.
-const ANY: u8 = 4;
 
 /// Some channels of one output row.
 ///
@@ -35,7 +25,7 @@ pub(super) unsafe fn run(
     channels: Range<usize>,
 ) {
     let d = &conv.row;
-    let row = Row {
+    let mut row = Row {
         d,
         limits: limits(conv.clamp),
         packed: conv.packed.as_ptr().cast(),
@@ -43,6 +33,17 @@ pub(super) unsafe fn run(
         y: y.cast(),
         channels,
     };
+    if neon_three::takes(d) {
+        let last = row.channels.end / 8 * 8;
+        // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
+        unsafe {
+            if row.channels.start < last {
+                neon_three::run_half(conv, rows, y, row.channels.start..last);
+                row.channels.start = last;
+            }
+            return row.any();
+        }
+    }
     let square = if d.kh == d.kw && d.dilation == 1 && d.stride <= 2 {
         d.kw
     } else {
@@ -51,8 +52,8 @@ pub(super) unsafe fn run(
     // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
     unsafe {
         match (square, d.stride) {
-            (3, 1) => row.three::<1>(),
-            (3, 2) => row.three::<2>(),
+            (3, 1) => row.walk::<3, 1>(),
+            (3, 2) => row.walk::<3, 2>(),
             (5, 1) => row.walk::<5, 1>(),
             (5, 2) => row.walk::<5, 2>(),
             (7, 1) => row.walk::<7, 1>(),
@@ -139,9 +140,9 @@ impl Row<'_> {
                 ($($size:literal)*) => {
                     match size {
                         // SAFETY: the caller's contract is the same, with `size` outputs.
-                        $($size if inside => unsafe { self.tile::<$size, K, S, INSIDE>(ox) },
+                        $($size if inside => unsafe { self.tile::<$size, K, S, true>(ox) },
                         // SAFETY: the caller's contract is the same, with `size` outputs.
-                        $size => unsafe { self.tile::<$size, K, S, ANY>(ox) },)*
+                        $size => unsafe { self.tile::<$size, K, S, false>(ox) },)*
                         _ => {}
                     }
                 };
@@ -150,53 +151,13 @@ impl Row<'_> {
         }
     }
 
-    /// The same for 3x3 kernels with a column of padding or none at each side.
+    /// `MR` outputs from `ox`, of all channels; their windows are in the picture if `INSIDE`. Each column is loaded once for all
+    /// outputs that use it.
     ///
     /// # Safety
     /// As `run`.
     #[target_feature(enable = "neon,fp16")]
-    unsafe fn three<const S: usize>(&self) {
-        let d = self.d;
-        let end = ((d.w_out - 1) * S + 3).saturating_sub(d.left);
-        if d.left > 1 || end > d.w_in + 1 {
-            // SAFETY: the caller's contract is the same.
-            return unsafe { self.walk::<3, S>() };
-        }
-        for (ox, size) in tiles(d.w_out, TILE[S - 1]) {
-            let first = if ox == 0 && d.left == 1 { FIRST } else { 0 };
-            let last = if ox + size == d.w_out && end > d.w_in {
-                LAST
-            } else {
-                0
-            };
-            macro_rules! of_size {
-                ($($size:literal)*) => {
-                    match (size, first + last) {
-                        $(
-                            // SAFETY: the caller's contract is the same; the columns said to be missing are.
-                            ($size, INSIDE) => unsafe { self.tile::<$size, 3, S, INSIDE>(ox) },
-                            // SAFETY: as above.
-                            ($size, FIRST) => unsafe { self.tile::<$size, 3, S, FIRST>(ox) },
-                            // SAFETY: as above.
-                            ($size, LAST) => unsafe { self.tile::<$size, 3, S, LAST>(ox) },
-                            // SAFETY: as above.
-                            ($size, _) => unsafe { self.tile::<$size, 3, S, BOTH>(ox) },
-                        )*
-                        _ => {}
-                    }
-                };
-            }
-            of_size!(1 2 3 4 5 6 7);
-        }
-    }
-
-    /// `MR` outputs from `ox`, of all channels; `MISSING` says which columns of their windows are not in the picture. Each column is
-    /// loaded once for all outputs that use it.
-    ///
-    /// # Safety
-    /// As `run`.
-    #[target_feature(enable = "neon,fp16")]
-    unsafe fn tile<const MR: usize, const K: usize, const S: usize, const MISSING: u8>(
+    unsafe fn tile<const MR: usize, const K: usize, const S: usize, const INSIDE: bool>(
         &self,
         ox: usize,
     ) {
@@ -204,10 +165,7 @@ impl Row<'_> {
         let columns = (MR - 1) * S + K;
         // The columns that are in the picture, relative to the first window's first column.
         let real = d.left.saturating_sub(first)..(d.w_in + d.left).saturating_sub(first);
-        let missing = |column: usize| match MISSING {
-            ANY => !real.contains(&column),
-            of => of & FIRST != 0 && column == 0 || of & LAST != 0 && column + 1 == columns,
-        };
+        let missing = |column: usize| !INSIDE && !real.contains(&column);
         // The first of these columns may be before the start of the row.
         let at = first.wrapping_sub(d.left).wrapping_mul(d.c);
         let rows: [*const u16; K] =

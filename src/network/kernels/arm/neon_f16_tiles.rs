@@ -3,6 +3,9 @@
 //! channel are in the last registers. A vector of weights is loaded as soon as the last one in its register is used, which is long
 //! before it is needed.
 
+//!
+//! A tile ends with the next one's first sums, so that they are loaded while this one's are limited.
+
 use std::arch::asm;
 
 /// What one tile or several neighbouring ones work on.
@@ -10,9 +13,9 @@ use std::arch::asm;
 pub(super) struct Job {
     /// Tiles; of several, every pixel has the same sums so far, and none is left out.
     pub(super) tiles: usize,
-    /// The first pixel's sums so far, a vector per vector of channels.
+    /// The first pixel's sums so far, a vector per vector of channels. Those of one pixel past the last are read too.
     pub(super) from: *const u16,
-    /// Bytes from one pixel's to the next one's.
+    /// Bytes from one pixel's to the next one's; 0 for several tiles.
     pub(super) from_pitch: usize,
     /// The first pixel's input.
     pub(super) x: *const u8,
@@ -20,22 +23,51 @@ pub(super) struct Job {
     pub(super) x_pitch: usize,
     /// Pixels from this one on are read where this one is.
     pub(super) last: usize,
-    /// A vector of weights per input channel and vector of channels.
+    /// Runs of input channels, at least 1.
+    pub(super) runs: usize,
+    /// Bytes from run to run.
+    pub(super) run_pitch: usize,
+    /// A vector of weights per input channel of each run and vector of channels.
     pub(super) w: *const u16,
-    /// Input channels.
+    /// Input channels of a run.
     pub(super) count: usize,
     /// Where the first pixel's sums go.
     pub(super) y: *mut u8,
     /// Bytes from pixel to pixel.
     pub(super) y_pitch: usize,
-    /// Least and most of what is stored.
-    pub(super) limits: [u16; 2],
+    /// Whether what is there is added.
+    pub(super) more: bool,
+    /// Least and most of what is stored, if there are any.
+    pub(super) limits: Option<[[u16; 8]; 2]>,
 }
+
+/// Bits of how a tile ends: what is there is added; there are no limits.
+const MORE: u32 = 1;
+const FREE: u32 = 2;
 
 impl Job {
     /// The input of pixel `m`.
     fn pixel(&self, m: usize) -> *const u8 {
         self.x.wrapping_add(m.min(self.last) * self.x_pitch)
+    }
+
+    /// Bytes that a pointer to a pixel goes through a run.
+    fn walked(&self) -> usize {
+        self.count / 8 * 16
+    }
+
+    /// From where a tile of `pixels` leaves a pixel to the next tile's.
+    fn ahead(&self, pixels: usize) -> usize {
+        let walked = (self.runs - 1)
+            .wrapping_mul(self.run_pitch)
+            .wrapping_add(self.walked());
+        (pixels * self.x_pitch).wrapping_sub(walked)
+    }
+
+    /// How it ends.
+    fn end(&self) -> u32 {
+        let more = if self.more { MORE } else { 0 };
+        more | if self.limits.is_none() { FREE } else { 0 }
     }
 }
 
@@ -118,7 +150,7 @@ macro_rules! rest {
         concat!(
             $("ldr q", $w, ", [{w}], #16\n",)*
             $($shape!($lane $v),)*
-            "subs {rest}, {rest}, #1\n",
+            "subs {count}, {count}, #1\n",
             "b.eq 4f\n",
         )
     };
@@ -137,10 +169,11 @@ macro_rules! tile {
             unsafe {
                 asm!(
                     ".arch_extension fp16",
-                    "5:",
                     $(start!($sums),)*
+                    "5:",
                     "mov {w}, {all_w}",
-                    "mov {rest}, {all_rest}",
+                    "mov {runs}, {all_runs}",
+                    "6:",
                     "mov {count}, {all_count}",
                     "cbz {count}, 3f",
                     "2:",
@@ -157,8 +190,11 @@ macro_rules! tile {
                     concat!("add {w}, {w}, #(", $vectors, " * 128)"),
                     "subs {count}, {count}, #1",
                     "b.ne 2b",
+                    "cbz {tail}, 7f",
+                    // Channels that are left of the run, then the next run.
                     "3:",
-                    "cbz {rest}, 4f",
+                    "mov {count}, {all_rest}",
+                    "cbz {count}, 4f",
                     $(concat!("ldr q", $x, ", [{", stringify!($pointer), "}]"),)*
                     with_weights!(rest, $shape $vectors "0", $weights),
                     with_weights!(rest, $shape $vectors "1", $weights),
@@ -168,27 +204,48 @@ macro_rules! tile {
                     with_weights!(rest, $shape $vectors "5", $weights),
                     with_weights!(rest, $shape $vectors "6", $weights),
                     "4:",
-                    "dup v0.8h, {least:w}",
-                    "dup v1.8h, {most:w}",
+                    "subs {runs}, {runs}, #1",
+                    "b.eq 7f",
+                    $(concat!("add {", stringify!($pointer), "}, {", stringify!($pointer), "}, {to_run}"),)*
+                    "b 6b",
+                    "7:",
+                    "cbnz {end:w}, 22f",
+                    "23:",
+                    "ldp q0, q1, [{limits}]",
+                    $(limit!($sums),)*
                     $(end!($sums),)*
                     $(concat!("add {", stringify!($pointer), "}, {", stringify!($pointer), "}, {ahead}"),)*
                     "subs {tiles}, {tiles}, #1",
                     "b.ne 5b",
+                    "b 9f",
+                    "22:",
+                    "tbz {end:w}, #0, 8f",
+                    "mov {count}, {y}",
+                    $(more!($sums $weights),)*
+                    "tbz {end:w}, #1, 23b",
+                    "8:",
+                    $(end!($sums),)*
+                    $(concat!("add {", stringify!($pointer), "}, {", stringify!($pointer), "}, {ahead}"),)*
+                    "subs {tiles}, {tiles}, #1",
+                    "b.ne 5b",
+                    "9:",
                     from = inout(reg) job.from => _,
                     from_pitch = in(reg) job.from_pitch,
                     y = inout(reg) job.y => _,
                     y_pitch = in(reg) job.y_pitch,
                     tiles = inout(reg) job.tiles => _,
                     all_w = in(reg) job.w,
+                    all_runs = in(reg) job.runs,
                     all_count = in(reg) job.count / 8,
                     all_rest = in(reg) job.count % 8,
-                    // To the next tile's pixels, from where a tile leaves them.
-                    ahead = in(reg) ([$($x),*].len() * job.x_pitch).wrapping_sub(job.count / 8 * 16),
+                    tail = in(reg) (job.runs - 1) | (job.count % 8),
+                    to_run = in(reg) job.run_pitch.wrapping_sub(job.walked()),
+                    ahead = in(reg) job.ahead([$($x),*].len()),
                     w = out(reg) _,
+                    runs = out(reg) _,
                     count = out(reg) _,
-                    rest = out(reg) _,
-                    least = in(reg) u32::from(job.limits[0]),
-                    most = in(reg) u32::from(job.limits[1]),
+                    end = in(reg) job.end(),
+                    limits = in(reg) job.limits.as_ref().map_or(std::ptr::null(), |pair| pair.as_ptr()),
                     $($pointer = inout(reg) job.pixel($x) => _,)*
                     out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
                     out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _,
@@ -227,15 +284,33 @@ macro_rules! start {
     };
 }
 
-/// Stores a pixel's sums within the limits.
+/// Puts a pixel's sums within the limits.
+macro_rules! limit {
+    (($($sum:literal)*)) => {
+        concat!(
+            $("fmax v", $sum, ".8h, v", $sum, ".8h, v0.8h\n",)*
+            $("fmin v", $sum, ".8h, v", $sum, ".8h, v1.8h\n",)*
+        )
+    };
+}
+
+/// Adds what is there, from `{count}` on, to a pixel's sums; the weights' registers are free.
+macro_rules! more {
+    (($first_sum:literal $($sum:literal)*) ($first_v:tt $first:literal $($v:tt $w:literal)*)) => {
+        concat!(
+            "ld1 {{v", $first, ".8h", $(", v", $w, ".8h",)* "}}, [{count}], {y_pitch}\n",
+            "fadd v", $first_sum, ".8h, v", $first_sum, ".8h, v", $first, ".8h\n",
+            $("fadd v", $sum, ".8h, v", $sum, ".8h, v", $w, ".8h\n",)*
+        )
+    };
+}
+
+/// Stores a pixel's sums, and loads those of the next tile.
 macro_rules! end {
     (($first:literal $($sum:literal)*)) => {
         concat!(
-            "fmax v", $first, ".8h, v", $first, ".8h, v0.8h\n",
-            $("fmax v", $sum, ".8h, v", $sum, ".8h, v0.8h\n",)*
-            "fmin v", $first, ".8h, v", $first, ".8h, v1.8h\n",
-            $("fmin v", $sum, ".8h, v", $sum, ".8h, v1.8h\n",)*
             "st1 {{v", $first, ".8h", $(", v", $sum, ".8h",)* "}}, [{y}], {y_pitch}\n",
+            "ld1 {{v", $first, ".8h", $(", v", $sum, ".8h",)* "}}, [{from}]\n",
         )
     };
 }

@@ -2,6 +2,7 @@
 //!
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly.
 
+use crate::network::graph::FREE;
 use crate::network::kernels::half::{of_f32, to_f32};
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -140,20 +141,32 @@ pub(super) fn narrow(x: &[f32], y: &mut [u16]) {
 #[target_feature(enable = "neon,fp16")]
 pub(super) fn add(clamp: (f32, f32), a: &[u16], b: &[u16], y: &mut [u16]) {
     let [least, most] = limits(clamp);
-    let eights = a.chunks(8).zip(b.chunks(8)).zip(y.chunks_mut(8));
-    for ((a, b), y) in eights {
-        // SAFETY: eight values each, or fewer in all, and as many as `y` has.
-        unsafe {
-            let load = |x: &[u16]| {
-                if x.len() == 8 {
-                    return vld1q_u16(x.as_ptr());
-                }
-                let mut all = [0; 8];
-                all[..x.len()].copy_from_slice(x);
-                vld1q_u16(all.as_ptr())
-            };
-            let sums = sum(load(a), load(b));
-            store(y.as_mut_ptr(), smaller(larger(sums, least), most), y.len());
+    let limited = |sum| smaller(larger(sum, least), most);
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let (y, y_rest) = y.as_chunks_mut::<8>();
+    let eights = a.iter().zip(b).zip(y);
+    // SAFETY: eight values each.
+    let added =
+        |a: &[u16; 8], b: &[u16; 8]| unsafe { sum(vld1q_u16(a.as_ptr()), vld1q_u16(b.as_ptr())) };
+    if clamp == FREE {
+        for ((a, b), y) in eights {
+            // SAFETY: eight values.
+            unsafe { vst1q_u16(y.as_mut_ptr(), added(a, b)) };
         }
+    } else {
+        for ((a, b), y) in eights {
+            // SAFETY: eight values.
+            unsafe { vst1q_u16(y.as_mut_ptr(), limited(added(a, b))) };
+        }
+    }
+    if !y_rest.is_empty() {
+        let eight = |x: &[u16]| {
+            let mut all = [0; 8];
+            all[..x.len()].copy_from_slice(x);
+            all
+        };
+        let sums = limited(added(&eight(a_rest), &eight(b_rest)));
+        // SAFETY: as many values as are left.
+        unsafe { store(y_rest.as_mut_ptr(), sums, y_rest.len()) };
     }
 }

@@ -1,10 +1,10 @@
 //! Float depthwise convolution with NEON, in blocks of 8 channels.
 //!
 //! For 5x5 and 7x7 kernels, one row's weights stay in registers with the sums of up to 6 outputs, and each column is loaded once for
-//! all outputs that use it. For 3x3 kernels see [`super::neon_f32_three`], which has blocks of 4 channels.
+//! all outputs that use it. For 3x3 kernels see [`super::neon_three`], which has blocks of 4 channels.
 
 use super::neon_f32::{store, vectors};
-use super::neon_f32_three;
+use super::neon_three;
 use crate::network::kernels::panels::{pack_depthwise_floats, tiles};
 use crate::network::kernels::{Aligned, DepthwiseF32, DepthwiseRow, RawF32};
 use std::arch::aarch64::*;
@@ -15,7 +15,7 @@ const TILE: usize = 6;
 
 /// Blocks of 8 channels (or 4): biases, then two vectors (or one) per kernel row and column.
 pub(super) fn pack(row: &DepthwiseRow, raw: &RawF32<'_>) -> Aligned {
-    pack_depthwise_floats(row, raw, if neon_f32_three::takes(row) { 4 } else { 8 })
+    pack_depthwise_floats(row, raw, if neon_three::takes(row) { 4 } else { 8 })
 }
 
 /// Some channels of one output row.
@@ -38,12 +38,12 @@ pub(super) unsafe fn run(
         end: (c + lanes).min(d.c),
         y: y.cast(),
     };
-    if neon_f32_three::takes(d) {
+    if neon_three::takes(d) {
         let last = channels.end / 4 * 4;
         // SAFETY: contract (reads, writes); reading past the last channel is within the slack.
         unsafe {
             if channels.start < last {
-                neon_f32_three::run(conv, rows, y, channels.start..last);
+                neon_three::run(conv, rows, y, channels.start..last);
             }
             if last < channels.end {
                 block(last, 4).any::<1>(rows, 0..d.w_out);

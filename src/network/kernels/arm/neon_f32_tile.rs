@@ -45,11 +45,6 @@ impl Limits {
     pub(super) fn from_zero(&self) -> bool {
         self.kind == 1
     }
-
-    /// Where both are in memory.
-    pub(super) fn pair(&self) -> *const float32x4_t {
-        std::ptr::from_ref(self).cast()
-    }
 }
 
 /// A tile of `N` pixels.

@@ -120,6 +120,8 @@ impl Block {
         let w = &self.window;
         let held = Self::ring_rows(w, self.band_rows, self.h_in);
         let mut inputs = [std::ptr::null(); MAX_KERNEL_ROWS];
+        // One division only: this runs for every row and part of the channels.
+        let mut place = (r * w.sh).saturating_sub(w.top) % held.max(1);
         // SAFETY: the caller's contract is the same.
         unsafe {
             for (k, input) in inputs[..w.kh].iter_mut().enumerate() {
@@ -127,7 +129,9 @@ impl Block {
                 *input = if from >= self.h_in {
                     worker.pointer(self.padding)
                 } else if let Some(ring) = ring {
-                    ring.add(from % held * self.row_bytes)
+                    let at = place;
+                    place = if at + 1 == held { 0 } else { at + 1 };
+                    ring.add(at * self.row_bytes)
                 } else {
                     worker.pointer(self.x + from * self.row_bytes)
                 };

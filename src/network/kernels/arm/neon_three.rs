@@ -1,12 +1,24 @@
-//! Float depthwise convolution of 3x3 kernels with NEON, strides 1 and 2, in blocks of 4 channels.
+//! Depthwise convolution of 3x3 kernels with NEON, strides 1 and 2, in blocks of one vector: 4 floats or 8 values of half precision.
 //!
 //! A tile is up to 8 outputs of one row (stride 2: up to 7), and walks through the channels: each input row's columns are loaded once
 //! for the tile, all before their products (see [`super::neon_f32_tile`] for why). A column outside the picture is loaded from zeros.
 
 use super::neon_f32_tile::Limits;
-use crate::network::kernels::{DepthwiseF32, DepthwiseRow};
+use crate::network::kernels::half::of_f32;
+use crate::network::kernels::{DepthwiseF16, DepthwiseF32, DepthwiseRow};
+use std::arch::aarch64::*;
 use std::arch::asm;
 use std::ops::Range;
+
+/// Bytes of a vector.
+const VECTOR: usize = 16;
+
+/// Values of single precision, limited from 0 on: they are compared as integers.
+const FROM_ZERO: u8 = 0;
+/// Values of single precision.
+const SINGLE: u8 = 1;
+/// Values of half precision.
+const HALF: u8 = 2;
 
 /// Whether this is a kernel for [`run`]: 3x3, at most one column outside the picture on each side.
 pub(super) fn takes(d: &DepthwiseRow) -> bool {
@@ -21,126 +33,230 @@ pub(super) fn takes(d: &DepthwiseRow) -> bool {
 ///
 /// # Safety
 /// The contract of `Kernels`; the kernel [`takes`] it.
+#[target_feature(enable = "neon")]
 pub(super) unsafe fn run(
     conv: &DepthwiseF32,
     rows: &[*const u8],
     y: *mut u8,
     channels: Range<usize>,
 ) {
-    let d = &conv.row;
-    let row = Row {
-        conv,
-        x: [rows[0].cast(), rows[1].cast(), rows[2].cast()],
-        y: y.cast(),
-        channels,
-    };
-    let most = if d.stride == 1 { 8 } else { 7 };
-    // Nearly equal tiles, of two sizes.
-    let tiles = d.w_out.div_ceil(most).max(1);
-    let (size, longer) = (d.w_out / tiles, d.w_out % tiles);
-    // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
+    let limits = Limits::new(conv.clamp);
+    // SAFETY: the caller's contract is the same.
     unsafe {
-        row.tiles(0, size + 1, longer);
-        row.tiles(longer * (size + 1), size, tiles - longer);
+        let row = Row::new(&conv.row, (conv.packed.as_ptr(), 4), rows, y, channels);
+        let pair = [limits.low, limits.high];
+        if limits.from_zero() {
+            row.all::<FROM_ZERO>(&pair);
+        } else {
+            row.all::<SINGLE>(&pair);
+        }
     }
 }
 
-/// An output row.
-struct Row<'a> {
-    conv: &'a DepthwiseF32,
-    x: [*const f32; 3],
-    y: *mut f32,
+/// The same of half precision, a multiple of 8 channels.
+///
+/// # Safety
+/// As [`run`]; the CPU computes in half precision.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn run_half(
+    conv: &DepthwiseF16,
+    rows: &[*const u8],
+    y: *mut u8,
     channels: Range<usize>,
+) {
+    let limits = [conv.clamp.0, conv.clamp.1];
+    let limits = limits.map(|limit| vreinterpretq_f32_u16(vdupq_n_u16(of_f32(limit))));
+    // SAFETY: the caller's contract is the same.
+    unsafe {
+        let row = Row::new(&conv.row, (conv.packed.as_ptr(), 2), rows, y, channels);
+        row.all::<HALF>(&limits);
+    }
 }
 
-impl Row<'_> {
-    /// `count` tiles of `size` outputs.
+/// Some channels of an output row; all sizes are in bytes.
+struct Row<'a> {
+    d: &'a DepthwiseRow,
+    /// From a column to the next.
+    pitch: usize,
+    x: [*const u8; 3],
+    y: *mut u8,
+    /// A block is biases, then 9 vectors of weights.
+    w: *const u8,
+    blocks: usize,
+}
+
+impl<'a> Row<'a> {
+    /// `packed` are the weights of all channels, and the bytes of a value.
     ///
     /// # Safety
-    /// The contract of `Kernels`; those outputs are in the row.
-    unsafe fn tiles(&self, first: usize, size: usize, count: usize) {
-        macro_rules! by_size {
-            ($($stride:literal: $($size:literal)*;)*) => {
-                match (self.conv.row.stride, size) {
-                    // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
-                    $($(($stride, $size) => unsafe { self.tiles_of::<$stride, $size>(first, count) },)*)*
-                    _ => {}
-                }
-            };
-        }
-        by_size! {
-            1: 1 2 3 4 5 6 7 8;
-            2: 1 2 3 4 5 6 7;
+    /// As [`run`].
+    unsafe fn new(
+        d: &'a DepthwiseRow,
+        (packed, elem): (*const u8, usize),
+        rows: &[*const u8],
+        y: *mut u8,
+        channels: Range<usize>,
+    ) -> Self {
+        let start = channels.start * elem;
+        // SAFETY: contract (reads, writes): the first of these channels.
+        unsafe {
+            Self {
+                d,
+                pitch: d.c * elem,
+                x: [rows[0].add(start), rows[1].add(start), rows[2].add(start)],
+                y: y.add(start),
+                w: packed.add(start * 10),
+                blocks: channels.len() * elem / VECTOR,
+            }
         }
     }
 
+    /// All outputs, in nearly equal tiles of two sizes.
+    ///
     /// # Safety
-    /// As `tiles`, of N outputs.
-    #[target_feature(enable = "neon")]
-    unsafe fn tiles_of<const S: usize, const N: usize>(&self, first: usize, count: usize)
+    /// As [`run`], for values of this kind.
+    unsafe fn all<const KIND: u8>(&self, limits: &[float32x4_t; 2])
     where
-        Tile<S, N>: Loop<true> + Loop<false>,
+        Self: Sizes<KIND>,
     {
-        static ZEROS: [f32; 4] = [0.0; 4];
-        let d = &self.conv.row;
-        let start = self.channels.start;
-        let blocks = self.channels.len() / 4;
-        let limits = Limits::new(self.conv.clamp);
-        // SAFETY: contract (reads, writes); a block is biases, then 9 vectors of weights.
+        let tiles = if self.d.stride == 1 {
+            self.d.w_out.div_ceil(8)
+        } else {
+            self.d.w_out.div_ceil(7)
+        };
+        let tiles = tiles.max(1);
+        let (size, longer) = (self.d.w_out / tiles, self.d.w_out % tiles);
+        // SAFETY: the caller's contract is the same.
         unsafe {
-            let w = self.conv.packed.as_ptr().cast::<f32>().add(start * 10);
-            for ox in (first..first + count * N).step_by(N) {
-                // The second column, which is in the picture.
-                let at = (ox * S + 1 - d.left) * d.c + start;
-                let x = self.x.map(|x| x.wrapping_add(at));
-                let edge = ([ZEROS.as_ptr(); 3], 0);
-                let columns = Columns {
-                    x,
-                    first: if ox * S >= d.left {
-                        (x.map(|x| x.wrapping_sub(d.c)), 16)
-                    } else {
-                        edge
-                    },
-                    last: if (ox + N - 1) * S + 2 < d.w_in + d.left {
-                        (x.map(|x| x.wrapping_add(d.c * ((N - 1) * S + 1))), 16)
-                    } else {
-                        edge
-                    },
-                    pitch: d.c * 4,
-                };
-                let y = self.y.add(ox * d.c + start);
-                if limits.from_zero() {
-                    <Tile<S, N> as Loop<true>>::run(&columns, w, y, blocks, &limits);
+            self.tiles(limits, 0, size + 1, longer);
+            self.tiles(limits, longer * (size + 1), size, tiles - longer);
+        }
+    }
+
+    /// `count` tiles of N outputs.
+    ///
+    /// # Safety
+    /// As `all`; those outputs are in the row.
+    #[target_feature(enable = "neon")]
+    unsafe fn tiles_of<const KIND: u8, const S: usize, const N: usize>(
+        &self,
+        limits: &[float32x4_t; 2],
+        first: usize,
+        count: usize,
+    ) where
+        Tile<S, N>: Loop<KIND>,
+    {
+        static ZEROS: [u32; 4] = [0; 4];
+        let (d, pitch) = (self.d, self.pitch);
+        let edge = ([ZEROS.as_ptr().cast(); 3], 0);
+        for ox in (first..first + count * N).step_by(N) {
+            // The second column, which is in the picture.
+            let x = self
+                .x
+                .map(|x| x.wrapping_add((ox * S + 1 - d.left) * pitch));
+            let columns = Columns {
+                x,
+                first: if ox * S >= d.left {
+                    (x.map(|x| x.wrapping_sub(pitch)), VECTOR)
                 } else {
-                    <Tile<S, N> as Loop<false>>::run(&columns, w, y, blocks, &limits);
-                }
+                    edge
+                },
+                last: if (ox + N - 1) * S + 2 < d.w_in + d.left {
+                    let last = pitch * ((N - 1) * S + 1);
+                    (x.map(|x| x.wrapping_add(last)), VECTOR)
+                } else {
+                    edge
+                },
+                pitch,
+            };
+            // SAFETY: contract (reads, writes): these outputs and their columns.
+            unsafe {
+                let y = self.y.add(ox * pitch);
+                <Tile<S, N> as Loop<KIND>>::run(&columns, self.w, y, self.blocks, limits);
             }
         }
     }
 }
 
+/// Tiles of any size.
+trait Sizes<const KIND: u8> {
+    /// `count` tiles of `size` outputs.
+    ///
+    /// # Safety
+    /// As [`Row::tiles_of`].
+    unsafe fn tiles(&self, limits: &[float32x4_t; 2], first: usize, size: usize, count: usize);
+}
+
+macro_rules! sizes {
+    ($($kind:ident)*; $ones:tt $twos:tt) => {$(
+        impl Sizes<$kind> for Row<'_> {
+            unsafe fn tiles(&self, limits: &[float32x4_t; 2], first: usize, size: usize, count: usize) {
+                // SAFETY: the caller's contract is the same; every aarch64 CPU has NEON.
+                unsafe { by_size!(self limits first size count $kind: 1 $ones 2 $twos) }
+            }
+        }
+    )*};
+}
+
+macro_rules! by_size {
+    ($row:ident $limits:ident $first:ident $size:ident $count:ident $kind:ident: $($stride:literal ($($n:literal)*))*) => {
+        match ($row.d.stride, $size) {
+            $($(($stride, $n) => $row.tiles_of::<$kind, $stride, $n>($limits, $first, $count),)*)*
+            _ => {}
+        }
+    };
+}
+
+sizes!(FROM_ZERO SINGLE HALF; (1 2 3 4 5 6 7 8) (1 2 3 4 5 6 7));
+
 /// A tile's columns in three input rows.
 struct Columns {
     /// The second columns.
-    x: [*const f32; 3],
+    x: [*const u8; 3],
     /// Bytes from a column to the next, in the output as well.
     pitch: usize,
     /// The first columns, and the bytes from a block of channels to the next.
-    first: ([*const f32; 3], usize),
+    first: ([*const u8; 3], usize),
     /// The last columns.
-    last: ([*const f32; 3], usize),
+    last: ([*const u8; 3], usize),
 }
 
 /// A tile of `N` outputs, stride `S`.
 struct Tile<const S: usize, const N: usize>;
 
-/// The loop over the channels; `FROM_ZERO` is that of the limits.
-trait Loop<const FROM_ZERO: bool> {
-    /// Computes `blocks` (at least 1) blocks of 4 channels.
+/// The loop over the channels.
+trait Loop<const KIND: u8> {
+    /// Computes `blocks` (at least 1) blocks of channels.
     ///
     /// # Safety
     /// The columns and the outputs `y` are valid for all blocks; `w` is valid for 10 vectors per block.
-    unsafe fn run(columns: &Columns, w: *const f32, y: *mut f32, blocks: usize, limits: &Limits);
+    unsafe fn run(
+        columns: &Columns,
+        w: *const u8,
+        y: *mut u8,
+        blocks: usize,
+        limits: &[float32x4_t; 2],
+    );
+}
+
+/// What the assembler must know.
+macro_rules! begin {
+    (".4s") => {
+        ""
+    };
+    (".8h") => {
+        ".arch_extension fp16"
+    };
+}
+
+/// The sums' biases: in-order CPUs, for floats, move them faster.
+macro_rules! early_biases {
+    (".4s": $($sum:literal)*) => { "ldr q9, [{w}]\n" };
+    (".8h": $($sum:literal)*) => { concat!($("ldr q", $sum, ", [{w}]\n",)*) };
+}
+macro_rules! late_biases {
+    (".4s": $($sum:literal)*) => { concat!($("mov v", $sum, ".16b, v9.16b\n",)*) };
+    (".8h": $($sum:literal)*) => { "" };
 }
 
 /// A row's weights.
@@ -172,18 +288,26 @@ macro_rules! next {
 
 /// A row's products: kernel columns in turn, so that a sum rests between two of its own.
 macro_rules! products {
-    ($w0:literal $w1:literal $w2:literal: $(($sum:literal $v0:literal $v1:literal $v2:literal))*) => {
+    ($t:literal $w0:literal $w1:literal $w2:literal: $(($sum:literal $v0:literal $v1:literal $v2:literal))*) => {
         concat!(
-            $("fmla v", $sum, ".4s, v", $v0, ".4s, v", $w0, ".4s\n",)*
-            $("fmla v", $sum, ".4s, v", $v1, ".4s, v", $w1, ".4s\n",)*
-            $("fmla v", $sum, ".4s, v", $v2, ".4s, v", $w2, ".4s\n",)*
+            $("fmla v", $sum, $t, ", v", $v0, $t, ", v", $w0, $t, "\n",)*
+            $("fmla v", $sum, $t, ", v", $v1, $t, ", v", $w1, $t, "\n",)*
+            $("fmla v", $sum, $t, ", v", $v2, $t, ", v", $w2, $t, "\n",)*
         )
     };
 }
 
 /// Limits all sums and stores them.
 macro_rules! end {
-    ($max:literal $min:literal $low:literal $high:literal: $(($sum:literal $to:literal))*) => {
+    (".8h" $max:literal $min:literal $low:literal $high:literal: $(($sum:literal $to:literal))*) => {
+        concat!(
+            $($max, " v", $sum, ".8h, v", $sum, ".8h, v", $low, ".8h\n",)*
+            $($min, " v", $sum, ".8h, v", $sum, ".8h, v", $high, ".8h\n",)*
+            "mov {at}, {y}\n",
+            $("st1 {{v", $sum, ".8h}}, [{at}], {o1}\n",)*
+        )
+    };
+    (".4s" $max:literal $min:literal $low:literal $high:literal: $(($sum:literal $to:literal))*) => {
         concat!(
             $($max, " v", $sum, ".4s, v", $sum, ".4s, v", $low, ".4s\n",)*
             $($min, " v", $sum, ".4s, v", $sum, ".4s, v", $high, ".4s\n",)*
@@ -194,36 +318,37 @@ macro_rules! end {
 
 /// Stride 1. Of each output: where it is (and its second column), its sum, its three columns.
 macro_rules! one {
-    ($from_zero:literal $max:literal $min:literal; $last:literal;
+    ($kind:ident $t:tt $max:literal $min:literal; $last:literal;
         $(($o:literal $s:literal $v0:literal $v1:literal $v2:literal))*) => {
-        impl Loop<$from_zero> for Tile<1, { [$($o),*].len() }> {
+        impl Loop<$kind> for Tile<1, { [$($o),*].len() }> {
             #[inline(always)]
-            unsafe fn run(columns: &Columns, w: *const f32, y: *mut f32, blocks: usize, limits: &Limits) {
+            unsafe fn run(columns: &Columns, w: *const u8, y: *mut u8, blocks: usize, limits: &[float32x4_t; 2]) {
                 let pitch = columns.pitch;
                 // SAFETY: the columns and `y` are valid.
                 unsafe {
                     asm!(
-                        "// small tiles do not use {o1} {o2} {o3} {o4} {o5} {o6} {o7}",
+                        "// small tiles do not use {o1} {o2} {o3} {o4} {o5} {o6} {o7} {at}",
+                        begin!($t),
                         "2:",
-                        "ldr q9, [{w}]",
+                        early_biases!($t: $($s)*),
                         load_weights!("16" "0" "32" "1" "48" "2"),
                         "ldr q20, [{e0}]",
                         $(concat!("ldr q", $v1, ", [{x0}", $o, "]"),)*
                         concat!("ldr q", $last, ", [{f0}]"),
-                        $(concat!("mov v", $s, ".16b, v9.16b"),)*
-                        products!("0" "1" "2": $(($s $v0 $v1 $v2))*),
+                        late_biases!($t: $($s)*),
+                        products!($t "0" "1" "2": $(($s $v0 $v1 $v2))*),
                         load_weights!("64" "3" "80" "4" "96" "5"),
                         "ldr q20, [{e1}]",
                         $(concat!("ldr q", $v1, ", [{x1}", $o, "]"),)*
                         concat!("ldr q", $last, ", [{f1}]"),
-                        products!("3" "4" "5": $(($s $v0 $v1 $v2))*),
+                        products!($t "3" "4" "5": $(($s $v0 $v1 $v2))*),
                         load_weights!("112" "6" "128" "7" "144" "8"),
                         "ldr q20, [{e2}]",
                         $(concat!("ldr q", $v1, ", [{x2}", $o, "]"),)*
                         concat!("ldr q", $last, ", [{f2}]"),
                         next!(),
-                        products!("6" "7" "8": $(($s $v0 $v1 $v2))*),
-                        end!($max $min "10" "11": $(($s $o))*),
+                        products!($t "6" "7" "8": $(($s $v0 $v1 $v2))*),
+                        end!($t $max $min "10" "11": $(($s $o))*),
                         "b.ne 2b",
                         x0 = inout(reg) columns.x[0] => _,
                         x1 = inout(reg) columns.x[1] => _,
@@ -237,7 +362,8 @@ macro_rules! one {
                         f2 = inout(reg) columns.last.0[2] => _,
                         f = in(reg) columns.last.1,
                         w = inout(reg) w => _,
-                        y = inout(reg) y.wrapping_sub(4) => _,
+                        y = inout(reg) y.wrapping_sub(VECTOR) => _,
+                        at = out(reg) _,
                         blocks = inout(reg) blocks => _,
                         o1 = in(reg) pitch,
                         o2 = in(reg) pitch * 2,
@@ -249,7 +375,7 @@ macro_rules! one {
                         out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _,
                         out("v5") _, out("v6") _, out("v7") _, out("v8") _,
                         out("v9") _,
-                        in("v10") limits.low, in("v11") limits.high,
+                        in("v10") limits[0], in("v11") limits[1],
                         out("v12") _, out("v13") _, out("v14") _, out("v15") _,
                         out("v16") _, out("v17") _, out("v18") _, out("v19") _,
                         out("v20") _, out("v21") _, out("v22") _, out("v23") _, out("v24") _,
@@ -264,17 +390,18 @@ macro_rules! one {
 
 /// Stride 2. Of each output: where it is, its sum, its three columns, where the second is; and where the third is of all but the last.
 macro_rules! two {
-    ($from_zero:literal $max:literal $min:literal; $last:literal;
+    ($kind:ident $t:tt $max:literal $min:literal; $last:literal;
         $(($third:literal $third_at:literal))*;
         $(($o:literal $s:literal $v0:literal $v1:literal $v2:literal $at:literal))*) => {
-        impl Loop<$from_zero> for Tile<2, { [$($o),*].len() }> {
+        impl Loop<$kind> for Tile<2, { [$($o),*].len() }> {
             #[inline(always)]
-            unsafe fn run(columns: &Columns, w: *const f32, y: *mut f32, blocks: usize, limits: &Limits) {
+            unsafe fn run(columns: &Columns, w: *const u8, y: *mut u8, blocks: usize, limits: &[float32x4_t; 2]) {
                 let pitch = columns.pitch;
                 // SAFETY: the columns, `y`, the bias and the limits are valid.
                 unsafe {
                     asm!(
-                        "// small tiles do not use {o1} {o2} {o3} {o4} {o5} {o6} {o7} {o8} {o9} {o10} {o11} {o12}",
+                        "// small tiles do not use {o1} {o2} {o3} {o4} {o5} {o6} {o7} {o8} {o9} {o10} {o11} {o12} {at}",
+                        begin!($t),
                         "2:",
                         $(concat!("ldr q", $s, ", [{w}]"),)*
                         load_weights!("16" "0" "32" "1" "48" "2"),
@@ -282,22 +409,22 @@ macro_rules! two {
                         $(concat!("ldr q", $v1, ", [{x0}", $at, "]"),)*
                         $(concat!("ldr q", $third, ", [{x0}", $third_at, "]"),)*
                         concat!("ldr q", $last, ", [{f0}]"),
-                        products!("0" "1" "2": $(($s $v0 $v1 $v2))*),
+                        products!($t "0" "1" "2": $(($s $v0 $v1 $v2))*),
                         load_weights!("64" "3" "80" "4" "96" "5"),
                         "ldr q16, [{e1}]",
                         $(concat!("ldr q", $v1, ", [{x1}", $at, "]"),)*
                         $(concat!("ldr q", $third, ", [{x1}", $third_at, "]"),)*
                         concat!("ldr q", $last, ", [{f1}]"),
-                        products!("3" "4" "5": $(($s $v0 $v1 $v2))*),
+                        products!($t "3" "4" "5": $(($s $v0 $v1 $v2))*),
                         load_weights!("112" "6" "128" "7" "144" "8"),
                         "ldr q16, [{e2}]",
                         $(concat!("ldr q", $v1, ", [{x2}", $at, "]"),)*
                         $(concat!("ldr q", $third, ", [{x2}", $third_at, "]"),)*
                         concat!("ldr q", $last, ", [{f2}]"),
                         next!(),
-                        products!("6" "7" "8": $(($s $v0 $v1 $v2))*),
+                        products!($t "6" "7" "8": $(($s $v0 $v1 $v2))*),
                         "ldp q16, q17, [{limits}]",
-                        end!($max $min "16" "17": $(($s $o))*),
+                        end!($t $max $min "16" "17": $(($s $o))*),
                         "b.ne 2b",
                         x0 = inout(reg) columns.x[0] => _,
                         x1 = inout(reg) columns.x[1] => _,
@@ -311,9 +438,10 @@ macro_rules! two {
                         f2 = inout(reg) columns.last.0[2] => _,
                         f = in(reg) columns.last.1,
                         w = inout(reg) w => _,
-                        y = inout(reg) y.wrapping_sub(4) => _,
+                        y = inout(reg) y.wrapping_sub(VECTOR) => _,
+                        at = out(reg) _,
                         blocks = inout(reg) blocks => _,
-                        limits = in(reg) limits.pair(),
+                        limits = in(reg) limits.as_ptr(),
                         o1 = in(reg) pitch,
                         o2 = in(reg) pitch * 2,
                         o3 = in(reg) pitch * 3,
@@ -345,8 +473,9 @@ macro_rules! two {
 macro_rules! ones {
     ($done:tt) => {};
     ([$($done:tt)*] ($o:literal $s:literal $v0:literal $v1:literal $v2:literal) $($rest:tt)*) => {
-        one!(true "smax" "smin"; $v2; $($done)* ($o $s $v0 $v1 $v2));
-        one!(false "fmax" "fmin"; $v2; $($done)* ($o $s $v0 $v1 $v2));
+        one!(FROM_ZERO ".4s" "smax" "smin"; $v2; $($done)* ($o $s $v0 $v1 $v2));
+        one!(SINGLE ".4s" "fmax" "fmin"; $v2; $($done)* ($o $s $v0 $v1 $v2));
+        one!(HALF ".8h" "fmax" "fmin"; $v2; $($done)* ($o $s $v0 $v1 $v2));
         ones!([$($done)* ($o $s $v0 $v1 $v2)] $($rest)*);
     };
 }
@@ -366,8 +495,9 @@ macro_rules! twos {
     ($done:tt $thirds:tt) => {};
     ([$($done:tt)*] [$($thirds:tt)*]
         ($o:literal $s:literal $v0:literal $v1:literal $v2:literal $at:literal $third_at:literal) $($rest:tt)*) => {
-        two!(true "smax" "smin"; $v2; $($thirds)*; $($done)* ($o $s $v0 $v1 $v2 $at));
-        two!(false "fmax" "fmin"; $v2; $($thirds)*; $($done)* ($o $s $v0 $v1 $v2 $at));
+        two!(FROM_ZERO ".4s" "smax" "smin"; $v2; $($thirds)*; $($done)* ($o $s $v0 $v1 $v2 $at));
+        two!(SINGLE ".4s" "fmax" "fmin"; $v2; $($thirds)*; $($done)* ($o $s $v0 $v1 $v2 $at));
+        two!(HALF ".8h" "fmax" "fmin"; $v2; $($thirds)*; $($done)* ($o $s $v0 $v1 $v2 $at));
         twos!([$($done)* ($o $s $v0 $v1 $v2 $at)] [$($thirds)* ($v2 $third_at)] $($rest)*);
     };
 }
