@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// Operators whose results become constants if they are floats.
+/// Operators whose results become constants if they are floats; Clip's also if they are bytes.
 pub(super) const COMPUTES: [&str; 15] = [
     "Abs",
     "Add",
@@ -81,6 +81,14 @@ pub fn settle(model: &mut ModelProto) -> Result<(), String> {
     budget::check(graph)
 }
 
+/// The type of a constant.
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Float,
+    Byte,
+    Whole,
+}
+
 /// The nodes that depend on constants alone.
 struct Plan {
     /// Their results are to become constants.
@@ -92,12 +100,12 @@ struct Plan {
 impl Plan {
     fn of(graph: &GraphProto, opset: i64) -> Self {
         let output: HashSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
-        // Whether each constant is of floats.
-        let mut fixed: HashMap<&str, bool> = HashMap::new();
+        let mut fixed: HashMap<&str, Type> = HashMap::new();
         for tensor in &graph.initializer {
             match DataType::try_from(tensor.data_type) {
-                Ok(DataType::Float) => fixed.insert(&tensor.name, true),
-                Ok(DataType::Int64) => fixed.insert(&tensor.name, false),
+                Ok(DataType::Float) => fixed.insert(&tensor.name, Type::Float),
+                Ok(DataType::Int64) => fixed.insert(&tensor.name, Type::Whole),
+                Ok(DataType::Int8 | DataType::Uint8) => fixed.insert(&tensor.name, Type::Byte),
                 _ => None,
             };
         }
@@ -112,7 +120,7 @@ impl Plan {
             };
             let read = inputs(node, opset);
             let known = read.iter().map(|name| fixed.get(name.as_str()).copied());
-            let Some(floats) = known.collect::<Option<Vec<bool>>>() else {
+            let Some(types) = known.collect::<Option<Vec<Type>>>() else {
                 continue;
             };
             // A name that exists is a file's fault: whose value it is depends on the reader.
@@ -120,16 +128,20 @@ impl Plan {
             if !standard || !fresh || read.is_empty() || inner_graphs(node).next().is_some() {
                 continue;
             }
-            let is_float = match op {
-                "Cast" => attributes::int(node, "to", 0) == 1,
-                "ConstantOfShape" => true,
-                "Equal" | "Shape" => false,
-                "Where" => floats.get(1) == Some(&true),
-                _ => floats[0],
+            let of = match op {
+                "Cast" if attributes::int(node, "to", 0) == 1 => Type::Float,
+                "ConstantOfShape" => Type::Float,
+                "Cast" | "Equal" | "Shape" => Type::Whole,
+                "Where" => types.get(1).copied().unwrap_or(Type::Whole),
+                _ => types[0],
             };
-            fixed.insert(result, is_float);
+            fixed.insert(result, of);
             follows[at] = true;
-            makes[at] = computes && is_float;
+            makes[at] = match of {
+                Type::Float => computes,
+                Type::Byte => op == "Clip",
+                Type::Whole => false,
+            };
         }
         let mut needed = makes.clone();
         let mut names: HashSet<&str> = HashSet::new();
@@ -215,7 +227,7 @@ impl<'a> Settle<'a> {
             return;
         };
         let kept = self.kept.saturating_add(made.len());
-        if kept > self.kept_most || (makes && !matches!(made.data, Data::F32(_))) {
+        if kept > self.kept_most || (makes && matches!(made.data, Data::I64(_))) {
             return;
         }
         self.kept = kept;

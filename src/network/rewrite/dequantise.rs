@@ -130,6 +130,11 @@ impl Quantisation {
     fn zero_point(&self, slice: usize) -> f32 {
         self.zero_point[slice % self.zero_point.len()]
     }
+    /// The least and the most that an integer may stand for, in scales.
+    fn limits(&self, slice: usize) -> (f32, f32) {
+        let moved = self.zero_point[0] - self.zero_point(slice);
+        (self.low + moved, self.high + moved)
+    }
     fn scale(&self, slice: usize) -> f32 {
         self.scale[slice % self.scale.len()]
     }
@@ -180,6 +185,19 @@ impl Rewrite<'_> {
         self.step(&exact, out, q)
     }
 
+    /// QuantizeLinear: of a constant by scales along `axis` it is done here.
+    fn quantise(&mut self, x: &str, out: &str, q: Quantisation, axis: i64) -> Result<(), String> {
+        let Some(&tensor) = self.constants.get(x).filter(|_| q.scale.len() != 1) else {
+            return self.step(x, out, q);
+        };
+        self.made.push(by_slices(tensor, &q, axis, out, |v, slice| {
+            let (low, high) = q.limits(slice);
+            (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
+        })?);
+        self.reals.insert(out.to_owned(), q);
+        Ok(())
+    }
+
     fn step(&mut self, x: &str, out: &str, q: Quantisation) -> Result<(), String> {
         if q.scale.len() != 1 || q.zero_point.len() != 1 {
             return Err(
@@ -203,6 +221,9 @@ impl Rewrite<'_> {
             let tensor = dequantised(tensor, q, axis, &name)?;
             self.made.push(tensor);
             return Ok(name);
+        }
+        if self.reals.get(x) == Some(q) {
+            return Ok(x.to_owned());
         }
         if q.scale.len() != 1 {
             return Err(
@@ -333,15 +354,26 @@ fn dequantised(
     axis: i64,
     name: &str,
 ) -> Result<TensorProto, String> {
+    by_slices(tensor, q, axis, name, |v, slice| {
+        (v - q.zero_point(slice)) * q.scale(slice)
+    })
+}
+
+/// A function of each value of a constant and of the number of its slice along `axis`.
+fn by_slices(
+    tensor: &TensorProto,
+    q: &Quantisation,
+    axis: i64,
+    name: &str,
+    f: impl Fn(f32, usize) -> f32,
+) -> Result<TensorProto, String> {
     if is_outline(tensor) {
         return Ok(float_outline(tensor, name));
     }
     let dims: Vec<usize> = tensor.dims.iter().map(|&d| d.max(0) as usize).collect();
     let mut values = values_f32(tensor)?;
     if q.scale.len() == 1 && q.zero_point.len() == 1 {
-        values
-            .iter_mut()
-            .for_each(|v| *v = (*v - q.zero_point[0]) * q.scale[0]);
+        values.iter_mut().for_each(|v| *v = f(*v, 0));
     } else {
         let axis = if axis < 0 {
             axis + dims.len() as i64
@@ -363,8 +395,7 @@ fn dequantised(
         }
         let inner: usize = dims[axis + 1..].iter().product();
         for (i, v) in values.iter_mut().enumerate() {
-            let slice = i / inner.max(1) % slices;
-            *v = (*v - q.zero_point(slice)) * q.scale(slice);
+            *v = f(*v, i / inner.max(1) % slices);
         }
     }
     Ok(float_tensor(name, &dims, values))

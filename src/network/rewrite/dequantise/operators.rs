@@ -20,7 +20,7 @@ impl Rewrite<'_> {
         match node.op_type.as_str() {
             "QuantizeLinear" => {
                 let q = self.quantisation(&node, at(1), at(2))?;
-                self.step(at(0), &out, q)
+                self.quantise(at(0), &out, q, int(&node, "axis", 1))
             }
             "DequantizeLinear" if self.scales.contains(at(1)) => self.by_computed(&node, &out),
             "DequantizeLinear" => {
