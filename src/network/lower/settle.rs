@@ -69,9 +69,9 @@ pub fn settle(model: &mut ModelProto) -> Result<(), String> {
         return Ok(());
     }
     let mut settle = Settle::new(graph, opset);
-    for at in 0..plan.needed.len() {
-        if plan.needed[at] {
-            settle.node(at, plan.makes[at]);
+    for (at, (&needed, &makes)) in plan.needed.iter().zip(&plan.makes).enumerate() {
+        if needed {
+            settle.node(at, makes);
         }
     }
     if !settle.put_back() {
