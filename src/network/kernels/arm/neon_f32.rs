@@ -19,9 +19,6 @@ const WIDTH: usize = 8;
 /// Floats that stay in the L1 cache (24 of at least 32 KiB): pixels, and the panel that passes by.
 const NEAR: usize = 6 << 10;
 
-/// The same where there are many parts anyway, so that smaller ones cost little.
-const NEARER: usize = 5 << 10;
-
 /// Pixels of a part, if there are more values than stay in the L1 cache.
 const PIXELS: usize = 56;
 
@@ -66,11 +63,6 @@ fn parts(runs: &Runs, pixels: usize, mut run: impl FnMut(Part<'_>)) {
         }
         return;
     }
-    let most = if runs.len > 3 * most {
-        (NEARER / (pixels + WIDTH)).max(LARGEST)
-    } else {
-        most
-    };
     // Nearly equal parts of whole steps.
     let len = runs
         .len
