@@ -174,6 +174,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::single_range_in_vec_init)] // lists of ranges are meant
     fn holes_are_left_out() {
         let without = |holes: &[Range<usize>]| without(100..200, holes);
         assert_eq!(without(&[]), [100..200]);
