@@ -6,7 +6,7 @@
 
 use super::fold::{fold, shape_of};
 use crate::network::onnx::constant::{Const, Data};
-use crate::network::onnx::{attributes, budget, inner_graphs, reads};
+use crate::network::onnx::{attributes, budget, inner_graphs, read_counts, reads};
 use crate::network::rewrite::forms;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -191,11 +191,7 @@ impl<'a> Settle<'a> {
     fn new(graph: &'a mut GraphProto, opset: i64) -> Self {
         let weights = graph.initializer.iter().enumerate();
         let weights = weights.map(|(at, t)| (t.name.clone(), at)).collect();
-        let mut readers: HashMap<String, usize> = HashMap::new();
-        let outputs = graph.output.iter().map(|o| o.name.as_str());
-        for name in graph.node.iter().flat_map(reads).chain(outputs) {
-            *readers.entry(name.to_owned()).or_default() += 1;
-        }
+        let readers = read_counts(&graph.node, &graph.output);
         let values = graph.initializer.iter().map(count);
         let values = values.fold(0, usize::saturating_add);
         Self {

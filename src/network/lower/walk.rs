@@ -7,7 +7,7 @@ use crate::network::graph::{
     Border, Graph, GraphInput, InputType, Kind, Layer, Op, Quant, Shape, Tensor, TensorId,
 };
 use crate::network::onnx::constant::Const;
-use crate::network::onnx::reads;
+use crate::network::onnx::read_counts;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -88,13 +88,7 @@ impl Lower {
             .iter()
             .find(|o| o.domain.is_empty() || o.domain == "ai.onnx")
             .map_or(1, |o| o.version);
-        let mut uses: HashMap<String, usize> = HashMap::new();
-        for name in graph.node.iter().flat_map(reads) {
-            *uses.entry(name.to_owned()).or_default() += 1;
-        }
-        for o in &graph.output {
-            *uses.entry(o.name.clone()).or_default() += 1;
-        }
+        let uses = read_counts(&graph.node, &graph.output);
         Self {
             opset,
             initializers: HashMap::new(),

@@ -218,6 +218,23 @@ pub fn inner_graphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
         .flat_map(|a| a.g.iter().chain(&a.graphs))
 }
 
+/// How many times nodes read each value; once more if the graph outputs it.
+pub fn read_counts(nodes: &[NodeProto], outputs: &[ValueInfoProto]) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    let outputs = outputs.iter().map(|o| o.name.as_str());
+    for name in nodes.iter().flat_map(reads).chain(outputs) {
+        *counts.entry(name.to_owned()).or_default() += 1;
+    }
+    counts
+}
+
+/// Removes the weights that no node reads and the graph does not output.
+pub fn drop_unread_weights(graph: &mut GraphProto) {
+    let outputs = graph.output.iter().map(|o| o.name.as_str());
+    let read: HashSet<&str> = graph.node.iter().flat_map(reads).chain(outputs).collect();
+    graph.initializer.retain(|t| read.contains(t.name.as_str()));
+}
+
 /// The values that a node reads, including those that only its subgraphs read.
 pub fn reads(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();

@@ -17,7 +17,7 @@ use super::forms::opset;
 use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
 use crate::network::onnx::attributes::{int, of_float, of_int};
-use crate::network::onnx::{float_tensor, inner_graphs, reads, values_f32};
+use crate::network::onnx::{drop_unread_weights, float_tensor, inner_graphs, values_f32};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{
@@ -88,7 +88,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
     graph.node = nodes;
     graph.initializer = initializers;
     graph.initializer.extend(made);
-    drop_unused(graph);
+    drop_unread_weights(graph);
     Ok(reals)
 }
 
@@ -407,15 +407,4 @@ fn become_float(output: &mut ValueInfoProto) {
     {
         t.elem_type = DataType::Float as i32;
     }
-}
-
-/// Removes the integer weights, scales and zero points that are no longer needed.
-fn drop_unused(graph: &mut GraphProto) {
-    let used: HashSet<&str> = graph
-        .node
-        .iter()
-        .flat_map(reads)
-        .chain(graph.output.iter().map(|o| o.name.as_str()))
-        .collect();
-    graph.initializer.retain(|t| used.contains(t.name.as_str()));
 }

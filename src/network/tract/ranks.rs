@@ -111,16 +111,6 @@ impl EvalOp for Ranked {
 }
 
 impl InferenceOp for Ranked {
-    fn infer(
-        &mut self,
-        inputs: TVec<&InferenceFact>,
-        outputs: TVec<&InferenceFact>,
-        observed: TVec<&InferenceFact>,
-    ) -> TractResult<(Facts, Facts, Facts)> {
-        self.check(&inputs, &outputs)?;
-        self.inner.infer(inputs, outputs, observed)
-    }
-
     fn infer_facts(
         &mut self,
         inputs: TVec<&InferenceFact>,

@@ -12,7 +12,7 @@
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, of_int};
 use crate::network::onnx::budget::AXES_MOST;
-use crate::network::onnx::{float_tensor, reads, typed_tensor, values_f32};
+use crate::network::onnx::{float_tensor, read_counts, reads, typed_tensor, values_f32};
 use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, ValueInfoProto, type_proto};
@@ -353,12 +353,6 @@ pub(super) fn tidy(
     outputs: &[ValueInfoProto],
     loose: &HashSet<String>,
 ) {
-    let outputs = outputs.iter().map(|o| o.name.as_str());
-    let read: HashSet<String> = nodes
-        .iter()
-        .flat_map(reads)
-        .chain(outputs)
-        .map(str::to_owned)
-        .collect();
-    nodes.retain(|n| !loose.contains(output(n)) || read.contains(output(n)));
+    let read = read_counts(nodes, outputs);
+    nodes.retain(|n| !loose.contains(output(n)) || read.contains_key(output(n)));
 }

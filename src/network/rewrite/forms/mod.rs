@@ -20,7 +20,7 @@ pub use integers::MOVES;
 pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
-use crate::network::onnx::{float_tensor, int64_tensor, reads};
+use crate::network::onnx::{drop_unread_weights, float_tensor, int64_tensor, read_counts};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -40,11 +40,7 @@ pub fn opset(model: &ModelProto) -> i64 {
 
 fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     let mut nodes = std::mem::take(&mut graph.node);
-    let mut read: HashMap<String, usize> = HashMap::new();
-    let outputs = graph.output.iter().map(|o| o.name.as_str());
-    for name in nodes.iter().flat_map(reads).chain(outputs) {
-        *read.entry(name.to_owned()).or_default() += 1;
-    }
+    let read = read_counts(&nodes, &graph.output);
     for inner in nodes.iter_mut().flat_map(|n| &mut n.attribute) {
         let graphs = inner.g.iter_mut().chain(&mut inner.graphs);
         for inner in graphs {
@@ -91,9 +87,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     graph.initializer = initializers;
     graph.initializer.extend(made);
     if folded {
-        let outputs = graph.output.iter().map(|o| o.name.as_str());
-        let read: HashSet<&str> = graph.node.iter().flat_map(reads).chain(outputs).collect();
-        graph.initializer.retain(|t| read.contains(t.name.as_str()));
+        drop_unread_weights(graph);
     }
     Ok(())
 }
@@ -129,10 +123,6 @@ impl Forms<'_> {
         match node.op_type.as_str() {
             _ if !known => {}
             "Attention" => return self.attention(&node),
-            // tract reads past the end of such a shape.
-            "BatchNormalization" if self.rank(input(&node, 0)).is_some_and(|r| r < 2) => {
-                return Err("normalises a value without channels; export it again".into());
-            }
             "BatchNormalization" if norm::in_training(&node, self.opset) => {
                 return self.batch_norm(&node);
             }
