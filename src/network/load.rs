@@ -5,17 +5,24 @@ use super::fused::{self, Fused};
 use super::lower;
 use super::onnx::{self, inspect, seems};
 use super::rewrite::{dequantise, forms};
-use super::tract::in_time;
 use super::tract::islands::{self, NoIslands, Outside};
 use super::tract::parse::one_line;
 use super::tract::plan::{Planned, TractPlan};
+use crate::guard::{self, GivenUp};
 use crate::panics::catch_unwind;
 use crate::spec::{
     ChannelOrder, DTYPES, Dtype, Encoder, InputSpec, LAYOUTS, Layout, NetworkSpec, OutputKind,
     Precision, quoted,
 };
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 use tract_onnx::pb::ModelProto;
+
+/// Processor time limit of planning, besides that for weights. Real networks take up to a second on x86-64; the cores of small
+/// boards are some ten times as slow.
+const PLANNING: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") { 4 } else { 30 });
+/// Bytes of weights that add one second to the limit: they are copied and packed.
+const WEIGHTS_BYTES_A_SECOND: u64 = 32 << 20;
 
 /// Why there is no fast plan.
 pub(super) struct WhySlow {
@@ -70,25 +77,73 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     check_meaning(model, &inspected).map_err(unfit)?;
     let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
-    lower::settle(&mut proto)
-        .and_then(|()| forms::rewrite(&mut proto))
-        .map_err(unfit)?;
-    let (plan, why_slow) = match fused::kernels_here() {
-        Ok(()) => best_plan(model, proto, threads)?,
-        Err(why) => {
-            let (own, weights) = (model.clone(), weights_bytes(&proto));
-            let planned = in_time(weights, move || tract_plan(&own, proto));
-            let plan = ready(planned.and_then(|p| p));
-            let plan = plan.map_err(|why| unfit(doubt_of_size(model) + &why))?;
-            let outside = Vec::new();
-            (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
-        }
+    let (own, weights) = (model.clone(), weights_bytes(&proto));
+    let (planned, why_slow) =
+        in_time(weights, move || plan(&own, proto, threads)).map_err(unfit)??;
+    let plan = match planned {
+        BestPlan::Fast(fused) => Plan::Fast(fused),
+        BestPlan::Any(planned) => Plan::Any(Box::new(ready(*planned).map_err(unfit)?)),
     };
     log_why_slow(model, &plan, why_slow.as_ref());
     Ok(Loaded {
         plan,
         why_slow,
         is_recurrent,
+    })
+}
+
+/// The result of `plan`, if it finishes in time; the error says that it did not. The plan then continues in the background: a
+/// caller that gets the error is about to end the program.
+fn in_time<T: Send + 'static>(
+    weights_bytes: u64,
+    plan: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let limit = PLANNING + Duration::from_secs(weights_bytes / WEIGHTS_BYTES_A_SECOND);
+    guard::run(limit, plan).map_err(|why| match why {
+        GivenUp::NoThread(error) => format!("cannot be planned: no thread for it: {error}"),
+        GivenUp::Panicked => "cannot be planned: the planner panicked on it".to_owned(),
+        GivenUp::Late => format!(
+            "cannot be planned in {} seconds of the processor's time, the limit: simplify it (onnxsim), or take a network \
+             with fewer nodes that `eyelet explain` leaves to tract",
+            limit.as_secs()
+        ),
+    })
+}
+
+/// A plan without the state that it runs in.
+enum BestPlan {
+    Fast(Box<Fused>),
+    Any(Box<Planned>),
+}
+
+/// Rewrites and plans a file; says why the plan is not the fast one.
+fn plan(
+    model: &NetworkSpec,
+    mut proto: ModelProto,
+    threads: usize,
+) -> Result<(BestPlan, Option<WhySlow>), NetworkError> {
+    rewritten(model, &mut proto)?;
+    let why = match fused::kernels_here() {
+        Ok(()) => return best_plan(model, proto, threads),
+        Err(why) => why,
+    };
+    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
+        path: model.file.clone(),
+        why: doubt_of_size(model) + &why,
+    })?;
+    let outside = Vec::new();
+    Ok((
+        BestPlan::Any(Box::new(planned)),
+        Some(WhySlow { why, outside }),
+    ))
+}
+
+/// Computes what depends on constants alone, and rewrites what planners would misread.
+fn rewritten(model: &NetworkSpec, proto: &mut ModelProto) -> Result<(), NetworkError> {
+    let done = lower::settle(proto).and_then(|()| forms::rewrite(proto));
+    done.map_err(|why| NetworkError::Unfit {
+        path: model.file.clone(),
+        why,
     })
 }
 
@@ -121,24 +176,17 @@ fn best_plan(
     model: &NetworkSpec,
     proto: ModelProto,
     threads: usize,
-) -> Result<(Plan, Option<WhySlow>), NetworkError> {
-    let unfit = |why: String| NetworkError::Unfit {
-        path: model.file.clone(),
-        why,
-    };
+) -> Result<(BestPlan, Option<WhySlow>), NetworkError> {
     let known = proto.graph.as_ref().map_or(Ok(()), lower::all_known);
     let (proto, why) = match known {
         Err(why) => (proto, why.to_string()),
         Ok(()) => match fast_plan(model, proto, threads) {
-            Ok(fused) => return Ok((Plan::Fast(Box::new(fused)), None)),
+            Ok(fused) => return Ok((BestPlan::Fast(Box::new(fused)), None)),
             Err(why) => (read_again(model)?, why),
         },
     };
-    let (own, weights) = (model.clone(), weights_bytes(&proto));
-    let planned = in_time(weights, move || slow_plan(&own, proto, threads, why));
-    let (planned, why) = planned.map_err(unfit)??;
-    let plan = ready(Ok(planned)).map_err(unfit)?;
-    Ok((Plan::Any(Box::new(plan)), Some(why)))
+    let (planned, why) = slow_plan(model, proto, threads, why)?;
+    Ok((BestPlan::Any(Box::new(planned)), Some(why)))
 }
 
 /// tract's plan with islands, or without, and why it is not the fast one.
@@ -189,11 +237,7 @@ pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
     }
-    let rewritten = lower::settle(&mut proto).and_then(|()| forms::rewrite(&mut proto));
-    rewritten.map_err(|why| NetworkError::Unfit {
-        path: model.file.clone(),
-        why,
-    })?;
+    rewritten(model, &mut proto)?;
     Ok(proto)
 }
 
@@ -204,8 +248,8 @@ fn weights_bytes(proto: &ModelProto) -> u64 {
 }
 
 /// tract's plan with the state that it runs in.
-fn ready(planned: Result<Planned, String>) -> Result<TractPlan, String> {
-    TractPlan::new(planned?).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
+fn ready(planned: Planned) -> Result<TractPlan, String> {
+    TractPlan::new(planned).map_err(|e| format!("cannot be planned by tract: {}", one_line(&e)))
 }
 
 /// The fast plan of a network whose layers are all known, in the precision that is asked for or else in single precision; the error

@@ -8,6 +8,7 @@ mod counts;
 mod files;
 #[path = "../common/graph.rs"]
 mod graph;
+mod lists;
 mod sizes;
 mod windows;
 
@@ -196,6 +197,11 @@ fn weights_that_are_computed() {
 #[test]
 fn scales_by_channel() {
     check(&sizes::channels());
+}
+
+#[test]
+fn long_lists_and_names_that_stand_twice() {
+    check(&lists::lists());
 }
 
 #[test]

@@ -20,8 +20,10 @@ pub fn parse(text: &str) -> Option<Vec<String>> {
 
 /// Two lines or more: a single line could be anything.
 fn lines(text: &str) -> Option<Vec<String>> {
-    let lines: Vec<_> = text.trim().lines().map(str::to_owned).collect();
-    (lines.len() > 1).then_some(lines)
+    let lines = text.trim().lines().map(str::to_owned);
+    let lines: Vec<_> = lines.take(limits::CLASS_COUNT.most as usize + 1).collect();
+    let count = lines.len() as u64;
+    (count > 1 && count <= limits::CLASS_COUNT.most).then_some(lines)
 }
 
 struct Reader<'t>(Peekable<Chars<'t>>);

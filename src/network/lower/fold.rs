@@ -1,6 +1,6 @@
 //! Constant folding: Shape, and the small computations on constants that exporters put before a Reshape.
 
-use super::ops::shape::{axis_of, logical, resolve};
+use super::ops::shape::{axis_of, few_axes, logical, resolve, squeezed};
 use super::settle::{self, COMPUTES};
 use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
@@ -120,6 +120,20 @@ fn constant(node: &NodeProto) -> Lowered<Const> {
 
 /// The few operators on constants that produce shapes, scales and weights.
 pub(super) fn fold(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowered<Option<Const>> {
+    // A long list of axes is not even read.
+    let list = match node.op_type.as_str() {
+        "ConstantOfShape" => inputs.first(),
+        "Expand" | "ReduceL2" | "ReduceMean" | "ReduceSum" | "Reshape" | "Squeeze"
+        | "Unsqueeze" => inputs.get(1),
+        _ => None,
+    };
+    few_axes(list.map_or(0, |list| list.len()))?;
+    let made = computed(node, inputs, opset)?;
+    few_axes(made.as_ref().map_or(0, |made| made.dims.len()))?;
+    Ok(made)
+}
+
+fn computed(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowered<Option<Const>> {
     let Some(first) = inputs.first() else {
         return Ok(None);
     };
@@ -145,10 +159,13 @@ pub(super) fn fold(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowere
         },
         "Unsqueeze" | "Squeeze" => {
             let axes = ints(node, "axes").or_else(|| inputs.get(1).map(|a| a.ints()));
-            Const {
-                dims: squeezed(&node.op_type, axes, &first.dims)?,
-                data: first.data.clone(),
-            }
+            let dims = match axes {
+                Some(axes) => squeezed(&node.op_type, &axes, &first.dims)?,
+                None if node.op_type == "Unsqueeze" => return Err("has no axes".into()),
+                None => first.dims.iter().copied().filter(|&d| d != 1).collect(),
+            };
+            let data = first.data.clone();
+            Const { dims, data }
         }
         "Abs" | "Exp" | "Floor" | "Neg" | "Reciprocal" | "Sqrt" => {
             let Data::F32(values) = &first.data else {
@@ -218,7 +235,7 @@ fn sliced_numbers(values: &[i64], inputs: &[Rc<Const>]) -> Option<Const> {
         let v = c.ints().first().copied().unwrap_or(0);
         (if v < 0 { v + size } else { v }).clamp(0, size) as usize
     };
-    if inputs.get(4).is_some_and(|s| s.ints() != [1]) {
+    if inputs[1..].iter().any(|c| c.len() != 1) || inputs.get(4).is_some_and(|s| s.ints() != [1]) {
         return None;
     }
     let part = values.get(bound(&inputs[1])..bound(&inputs[2]));
@@ -227,6 +244,27 @@ fn sliced_numbers(values: &[i64], inputs: &[Rc<Const>]) -> Option<Const> {
 
 /// A sum, difference, product or quotient of constants of one type, with broadcasting.
 fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
+    let real: fn(f32, f32) -> f32 = match op {
+        "Add" => |a, b| a + b,
+        "Sub" => |a, b| a - b,
+        "Mul" => |a, b| a * b,
+        "Pow" => f32::powf,
+        _ => |a, b| a / b,
+    };
+    // Most weights, without a list of where each value comes from.
+    if let (Data::F32(x), Data::F32(y)) = (&a.data, &b.data)
+        && (a.dims == b.dims || (y.len() == 1 && b.dims.len() <= a.dims.len()))
+        && op != "Mod"
+        && !y.is_empty()
+        && x.len() <= VALUES_MOST
+    {
+        let values = x.iter().zip(y.iter().cycle());
+        let values = values.map(|(&x, &y)| real(x, y)).collect();
+        return Ok(Some(Const {
+            dims: a.dims.clone(),
+            data: Data::F32(Rc::new(values)),
+        }));
+    }
     let Some((dims, from)) = broadcast(&a.dims, &b.dims) else {
         return Ok(None);
     };
@@ -243,14 +281,8 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
     }
     let data = match (&a.data, &b.data) {
         (Data::F32(a), Data::F32(b)) => {
-            let real = |&(i, j): &(usize, usize)| match op {
-                "Add" => a[i] + b[j],
-                "Sub" => a[i] - b[j],
-                "Mul" => a[i] * b[j],
-                "Pow" => a[i].powf(b[j]),
-                _ => a[i] / b[j],
-            };
-            Data::F32(Rc::new(from.iter().map(real).collect()))
+            let values = from.iter().map(|&(i, j)| real(a[i], b[j]));
+            Data::F32(Rc::new(values.collect()))
         }
         (Data::I64(a), Data::I64(b)) => {
             let values = from.iter().map(|&(i, j)| whole(a[i], b[j]));
@@ -379,35 +411,6 @@ fn picked(data: &Data, from: impl Iterator<Item = usize>) -> Data {
         Data::I8(v) => Data::I8(Rc::new(from.map(|i| v[i]).collect())),
         Data::U8(v) => Data::U8(Rc::new(from.map(|i| v[i]).collect())),
     }
-}
-
-/// Sizes after Squeeze or Unsqueeze of these axes.
-fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Lowered<Vec<usize>> {
-    let more = op == "Unsqueeze";
-    let Some(axes) = axes else {
-        return Ok(dims.iter().copied().filter(|&d| d != 1 || more).collect());
-    };
-    let rank = dims.len() + if more { axes.len() } else { 0 };
-    let axes = axes.iter().map(|&a| axis_of(a, rank));
-    let mut axes = axes.collect::<Lowered<Vec<_>>>()?;
-    axes.sort_unstable();
-    let mut made = dims.to_vec();
-    if more {
-        for a in axes {
-            if a > made.len() {
-                return Err(format!("axis {a} of {dims:?}"));
-            }
-            made.insert(a, 1);
-        }
-    } else {
-        for a in axes.into_iter().rev() {
-            if made.get(a) != Some(&1) {
-                return Err(format!("axis {a} of {dims:?} is not 1"));
-            }
-            made.remove(a);
-        }
-    }
-    Ok(made)
 }
 
 /// Gather of constants along an axis.

@@ -249,11 +249,13 @@ impl<'a> Settle<'a> {
             };
             return shape_of(node, &dims).ok();
         }
-        let mut read = Vec::with_capacity(names.len());
-        for name in names {
-            read.push(match self.made.get(name) {
-                Some(made) => Rc::clone(made),
-                None => {
+        let mut read: Vec<Rc<Const>> = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            let before = names[..at].iter().position(|n| n == name);
+            read.push(match (before, self.made.get(name)) {
+                (Some(before), _) => Rc::clone(&read[before]),
+                (None, Some(made)) => Rc::clone(made),
+                (None, None) => {
                     let tensor = &self.graph.initializer[*self.weights.get(name)?];
                     self.work_left = self.work_left.checked_sub(count(tensor))?;
                     Rc::new(Const::read(tensor.clone()).ok()?)
@@ -261,7 +263,13 @@ impl<'a> Settle<'a> {
             });
         }
         let most = most(node, &read);
-        let all = read.iter().fold(most, |n, c| n.saturating_add(c.len()));
+        // The only two that take much longer than reading a value.
+        let each = match node.op_type.as_str() {
+            "Exp" | "Pow" => 8,
+            _ => 1,
+        };
+        let made = most.saturating_mul(each);
+        let all = read.iter().fold(made, |n, c| n.saturating_add(c.len()));
         self.work_left = self.work_left.checked_sub(all)?;
         fold(node, &read, self.opset).ok()?
     }

@@ -7,14 +7,15 @@
 //! sizes       sizes of tensors (`graph::sizes`)
 //! fold        folded constants (`lower::fold`)
 //! arena       all activations together (`plan::arena`)
-//! tract       sizes of tensors that tract makes (`tract::plan`), and its time (`tract::in_time`)
+//! tract       sizes of tensors that tract makes (`tract::plan`)
+//! time        of all that follows once a file is read (`load`)
 //! ```
 
 use super::attributes::{attribute, int, ints, text};
 use super::constant::Const;
-use super::inner_graphs;
+use super::{holds_at_most, inner_graphs};
 use crate::network::graph::sizes::{VALUES_MOST, volume};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
@@ -26,6 +27,8 @@ pub const ENDS_MOST: usize = 512;
 pub const OUTPUTS_MOST: usize = 64;
 /// Axes of a tensor. Window attention uses 6 to 8.
 pub const AXES_MOST: usize = 16;
+/// Numbers in a list of sizes or axes; two per axis for padding.
+pub const LIST_MOST: usize = 2 * AXES_MOST;
 /// Largest kernel size, stride, dilation or padding along an axis: the longest side that a picture may have.
 pub const SIDE_MOST: usize = 4096;
 /// Groups of a convolution. The widest depthwise ones have some thousands.
@@ -113,6 +116,11 @@ impl<'a> Look<'a> {
         for tensor in &self.graph.initializer {
             weights(tensor).map_err(|why| format!("has weights '{}' {why}", tensor.name))?;
         }
+        if self.weights.contains_key("") {
+            return Err("has weights without a name; export it again".into());
+        }
+        let inputs = self.graph.input.iter().map(|i| i.name.as_str());
+        let mut names: HashSet<&str> = self.weights.keys().copied().chain(inputs).collect();
         for node in &self.graph.node {
             *left = left.checked_sub(1).ok_or_else(|| {
                 format!(
@@ -124,6 +132,12 @@ impl<'a> Look<'a> {
                 let name = name.unwrap_or(&node.name);
                 format!("cannot be run: the node '{name}' ({}) {why}", node.op_type)
             })?;
+            let results = node.output.iter().filter(|o| !o.is_empty());
+            if let Some(twice) = results.into_iter().find(|o| !names.insert(o)) {
+                return Err(format!(
+                    "has two values named '{twice}': its file is damaged, export it again"
+                ));
+            }
             for inner in inner_graphs(node) {
                 Look::of(inner, Some(self)).graph(depth + 1, left)?;
             }
@@ -136,6 +150,18 @@ impl<'a> Look<'a> {
             if count > ENDS_MOST {
                 return Err(format!("has {count} {what}; {ENDS_MOST} is the limit"));
             }
+        }
+        let lists = ["axes", "pads", "perm", "shape"];
+        let mut lists = node
+            .attribute
+            .iter()
+            .filter(|a| lists.contains(&a.name.as_str()));
+        if let Some(long) = lists.find(|a| a.ints.len() > LIST_MOST) {
+            return Err(format!(
+                "has {} numbers in its {}; {LIST_MOST} is the limit",
+                long.ints.len(),
+                long.name
+            ));
         }
         for tensor in node
             .attribute
@@ -224,7 +250,10 @@ impl<'a> Look<'a> {
     }
 
     fn pad(&self, node: &NodeProto) -> Result<(), String> {
-        let pads = ints(node, "pads").or_else(|| self.values(node, 1));
+        let pads = match ints(node, "pads") {
+            Some(pads) => Some(pads),
+            None => self.values(node, 1)?,
+        };
         let far = |p: &&i64| p.unsigned_abs() > SIDE_MOST as u64;
         match pads.iter().flatten().find(far) {
             Some(p) => Err(format!("pads by {p}; {SIDE_MOST} is the limit")),
@@ -235,7 +264,11 @@ impl<'a> Look<'a> {
     /// A result's constant sizes, or factors of them, from input `at`.
     fn sizes(&self, node: &NodeProto, at: usize) -> Result<(), String> {
         let own = ints(node, "shape").filter(|sizes| !sizes.is_empty());
-        let Some(sizes) = own.or_else(|| self.values(node, at)) else {
+        let sizes = match own {
+            Some(sizes) => Some(sizes),
+            None => self.values(node, at)?,
+        };
+        let Some(sizes) = sizes else {
             return Ok(());
         };
         // 0 and -1 stand for sizes that are determined elsewhere.
@@ -253,7 +286,8 @@ impl<'a> Look<'a> {
     fn range(&self, node: &NodeProto) -> Result<(), String> {
         let one = |at: usize| {
             let tensor = self.weight(node.input.get(at)?)?;
-            let read = Const::read(tensor.clone()).ok()?;
+            let one = holds_at_most(tensor, 1).then(|| Const::read(tensor.clone()));
+            let read = one?.ok()?;
             read.floats().first().copied()
         };
         let (Some(start), Some(end), Some(step)) = (one(0), one(1), one(2)) else {
@@ -274,6 +308,12 @@ impl<'a> Look<'a> {
         // After the region of interest since opset 11.
         let at = if node.input.len() > 2 { 2 } else { 1 };
         let tensor = node.input.get(at).and_then(|name| self.weight(name));
+        if let Some(long) = tensor.filter(|t| !holds_at_most(t, LIST_MOST)) {
+            return Err(format!(
+                "has scales of {}; {LIST_MOST} are the limit",
+                spelled(&long.dims)
+            ));
+        }
         let of_input = tensor
             .filter(|t| t.data_type == DataType::Float as i32)
             .and_then(|t| crate::network::onnx::values_f32(t).ok());
@@ -307,12 +347,19 @@ impl<'a> Look<'a> {
         self.dims(node.input.first()?, steps - 1)
     }
 
-    /// The integers of a constant that is input `at`.
-    fn values(&self, node: &NodeProto, at: usize) -> Option<Vec<i64>> {
-        let tensor = self.weight(node.input.get(at)?)?;
-        let few = tensor.dims.iter().all(|&d| d <= 2 * AXES_MOST as i64);
-        let read = few.then(|| Const::read(tensor.clone()).ok())??;
-        Some(read.ints())
+    /// The sizes in a constant that is input `at`; the error says that they are too many.
+    fn values(&self, node: &NodeProto, at: usize) -> Result<Option<Vec<i64>>, String> {
+        let Some(tensor) = node.input.get(at).and_then(|name| self.weight(name)) else {
+            return Ok(None);
+        };
+        if !holds_at_most(tensor, LIST_MOST) {
+            return Err(format!(
+                "has a list of {} sizes; {LIST_MOST} are the limit",
+                spelled(&tensor.dims)
+            ));
+        }
+        let read = Const::read(tensor.clone());
+        Ok(read.ok().map(|read| read.ints()))
     }
 }
 

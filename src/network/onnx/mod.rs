@@ -254,6 +254,14 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
+/// Whether a tensor's shape states at most `most` values. A node can name any tensor of the file, and many nodes the same one: its
+/// length is looked at before it is read.
+pub fn holds_at_most(tensor: &TensorProto, most: usize) -> bool {
+    let mut sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
+    let count = sizes.try_fold(1usize, |n, d| n.checked_mul(d?));
+    count.is_some_and(|count| count <= most)
+}
+
 /// The values of an integer or float tensor as f32 (exact for the 8-bit types, and for 32-bit integers up to 2^24).
 pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     let kind = DataType::try_from(tensor.data_type).unwrap_or(DataType::Undefined);

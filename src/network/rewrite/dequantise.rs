@@ -11,6 +11,9 @@
 //! which is exactly QuantizeLinear followed by DequantizeLinear (ONNX operator specification, opset 13).
 
 mod operators;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use super::STEP;
 use super::forms::opset;
@@ -68,6 +71,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         known,
         scales,
         reals: HashMap::new(),
+        sliced: HashMap::new(),
         nodes: Vec::new(),
         made: Vec::new(),
     };
@@ -111,9 +115,8 @@ pub struct Quantisation {
 impl Quantisation {
     /// In the fast plan's form, if the values are bytes with one scale.
     pub fn one_byte(&self) -> Option<Quant> {
-        let one = self.scale.len() == 1 && self.zero_point.len() == 1;
         // The zero point counts from the lowest value, also for int8.
-        (one && self.high - self.low == 255.0).then(|| Quant {
+        (self.is_whole() && self.high - self.low == 255.0).then(|| Quant {
             scale: self.scale[0],
             zero: -self.low as i32,
         })
@@ -125,6 +128,11 @@ impl Quantisation {
             (&[scale], &[zero_point]) => Some((integer - zero_point) * scale),
             _ => None,
         }
+    }
+
+    /// Whether one scale and zero point are those of the whole tensor.
+    fn is_whole(&self) -> bool {
+        self.scale.len() == 1 && self.zero_point.len() == 1
     }
 
     fn zero_point(&self, slice: usize) -> f32 {
@@ -147,6 +155,8 @@ struct Rewrite<'a> {
     /// Scales that DynamicQuantizeLinear finds: one number each.
     scales: HashSet<String>,
     reals: Reals,
+    /// The axis and the number of axes of those that were quantised slice by slice.
+    sliced: HashMap<String, (usize, usize)>,
     nodes: Vec<NodeProto>,
     made: Vec<TensorProto>,
 }
@@ -180,7 +190,7 @@ impl Rewrite<'_> {
             return Ok(());
         }
         let q = self.quantisation(node, at(scale), at(zero_point))?;
-        let exact = format!("{out}.exact");
+        let exact = format!("eyelet/{out}.exact");
         self.push(op, &inputs, &exact, attributes);
         self.step(&exact, out, q)
     }
@@ -190,6 +200,10 @@ impl Rewrite<'_> {
         let Some(&tensor) = self.constants.get(x).filter(|_| q.scale.len() != 1) else {
             return self.step(x, out, q);
         };
+        let rank = tensor.dims.len();
+        if let Some(axis) = slice_axis(axis, rank) {
+            self.sliced.insert(out.to_owned(), (axis, rank));
+        }
         self.made.push(by_slices(tensor, &q, axis, out, |v, slice| {
             let (low, high) = q.limits(slice);
             (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
@@ -199,7 +213,7 @@ impl Rewrite<'_> {
     }
 
     fn step(&mut self, x: &str, out: &str, q: Quantisation) -> Result<(), String> {
-        if q.scale.len() != 1 || q.zero_point.len() != 1 {
+        if !q.is_whole() {
             return Err(
                 "quantises activations with one scale a channel; use one scale a tensor".into(),
             );
@@ -217,21 +231,29 @@ impl Rewrite<'_> {
     /// The name of the real-valued twin of `x`, whose integers have quantisation `q`.
     fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
         if let Some(&tensor) = self.constants.get(x) {
-            let name = format!("{x}.real.{}", self.made.len());
+            let name = format!("eyelet/{x}.real.{}", self.made.len());
             let tensor = dequantised(tensor, q, axis, &name)?;
             self.made.push(tensor);
             return Ok(name);
         }
-        if self.reals.get(x) == Some(q) {
-            return Ok(x.to_owned());
+        let own = self.reals.get(x);
+        if let Some(own) = own.filter(|own| !own.is_whole()) {
+            let axes = self.sliced.get(x);
+            let same = axes.is_some_and(|&(own, rank)| slice_axis(axis, rank) == Some(own));
+            if own == q && same {
+                return Ok(x.to_owned());
+            }
+            return Err(
+                "reads weights by other scales than those of each slice that they were quantised by".into(),
+            );
         }
-        if q.scale.len() != 1 {
+        if !q.is_whole() {
             return Err(
                 "dequantises activations with one scale a channel; use one scale a tensor".into(),
             );
         }
         let (scale, zero_point) = (q.scale[0], q.zero_point[0]);
-        let (factor, offset, start) = match self.reals.get(x) {
+        let (factor, offset, start) = match own {
             Some(own) if own.scale == q.scale && own.zero_point == q.zero_point => {
                 return Ok(x.to_owned());
             }
@@ -243,17 +265,23 @@ impl Rewrite<'_> {
             ),
             // Integers from outside: the graph's input.
             None => {
-                let name = format!("{x}.float.{}", self.made.len());
+                let name = format!("eyelet/{x}.float.{}", self.made.len());
                 let to = of_int("to", DataType::Float as i64);
                 self.push("Cast", &[x], &name, vec![to]);
                 (scale, -zero_point * scale, name)
             }
         };
         let n = self.made.len();
-        let (f, o) = (format!("{x}.factor.{n}"), format!("{x}.offset.{n}"));
+        let (f, o) = (
+            format!("eyelet/{x}.factor.{n}"),
+            format!("eyelet/{x}.offset.{n}"),
+        );
         self.made.push(float_tensor(&f, &[], vec![factor]));
         self.made.push(float_tensor(&o, &[], vec![offset]));
-        let (scaled, real) = (format!("{x}.scaled.{n}"), format!("{x}.real.{n}"));
+        let (scaled, real) = (
+            format!("eyelet/{x}.scaled.{n}"),
+            format!("eyelet/{x}.real.{n}"),
+        );
         self.push("Mul", &[&start, &f], &scaled, vec![]);
         self.push("Add", &[&scaled, &o], &real, vec![]);
         Ok(real)
@@ -278,7 +306,7 @@ impl Rewrite<'_> {
             .enumerate()
             .map(|(i, &b)| b * (x * w[i % w.len()]))
             .collect();
-        let name = format!("{out}.bias");
+        let name = format!("eyelet/{out}.bias");
         self.made.push(float_tensor(&name, &dims, real));
         Ok(Some(name))
     }
@@ -375,17 +403,9 @@ fn by_slices(
     if q.scale.len() == 1 && q.zero_point.len() == 1 {
         values.iter_mut().for_each(|v| *v = f(*v, 0));
     } else {
-        let axis = if axis < 0 {
-            axis + dims.len() as i64
-        } else {
-            axis
-        };
-        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
-        // A vector has one axis, whatever the attribute's default is.
-        let axis = if dims.len() == 1 { 0 } else { axis };
-        let slices = *dims
-            .get(axis)
+        let axis = slice_axis(axis, dims.len())
             .ok_or("has a quantisation axis that its weights do not have")?;
+        let slices = dims[axis];
         let count = q.scale.len().max(q.zero_point.len());
         if slices != count {
             return Err(format!(
@@ -399,6 +419,20 @@ fn by_slices(
         }
     }
     Ok(float_tensor(name, &dims, values))
+}
+
+/// The axis along which a tensor of this many axes has its scales.
+fn slice_axis(axis: i64, rank: usize) -> Option<usize> {
+    // A vector has one axis, whatever the attribute's default is.
+    if rank == 1 {
+        return Some(0);
+    }
+    let from_start = if axis < 0 {
+        axis.checked_add(rank as i64)?
+    } else {
+        axis
+    };
+    usize::try_from(from_start).ok().filter(|&a| a < rank)
 }
 
 fn become_float(output: &mut ValueInfoProto) {

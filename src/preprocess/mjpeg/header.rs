@@ -65,6 +65,7 @@ impl<'a> Header<'a> {
             codes: [[None; SLOTS]; 2],
             data: &[],
         };
+        let mut is_rgb = false;
         let mut at = 2;
         if jpeg.get(..at).is_some_and(|start| start != [0xff, 0xd8]) {
             return Err(MjpegError::NoMarker(0));
@@ -100,6 +101,9 @@ impl<'a> Header<'a> {
                 0xc2..=0xcf => return Err(MjpegError::Scans),
                 0xda => {
                     header.take_scan(segment)?;
+                    if is_rgb && header.component_count > 1 {
+                        return Err(MjpegError::Kind("its colours are not Y, Cb, Cr"));
+                    }
                     header.data = &jpeg[at..];
                     return Ok(header);
                 }
@@ -110,13 +114,8 @@ impl<'a> Header<'a> {
                     };
                     header.restart_interval = u16::from_be_bytes([high, low]).into();
                 }
-                // Adobe's segment says whether the colours are transformed.
-                0xee if segment.starts_with(b"Adobe")
-                    && segment.get(11) == Some(&0)
-                    && header.component_count != 1 =>
-                {
-                    return Err(MjpegError::Kind("its colours are not Y, Cb, Cr"));
-                }
+                // Adobe's segment says whether the colours are transformed. It may come before the frame header.
+                0xee if segment.starts_with(b"Adobe") => is_rgb = segment.get(11) == Some(&0),
                 _ => {}
             }
         }

@@ -4,6 +4,7 @@ use crate::network::graph::Shape;
 use crate::network::graph::sizes::volume;
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
+use crate::network::onnx::budget::AXES_MOST;
 use tract_onnx::pb::NodeProto;
 
 pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
@@ -72,39 +73,11 @@ impl Lower {
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
             None => Vec::new(),
         };
-        let mut out = dims.to_vec();
-        if node.op_type == "Squeeze" {
-            if axes.is_empty() {
-                axes = (1..dims.len() as i64)
-                    .filter(|&a| dims[a as usize] == 1)
-                    .collect();
-            }
-            let gone = axes
-                .iter()
-                .map(|&a| axis_of(a, dims.len()))
-                .collect::<Lowered<Vec<_>>>()?;
-            if gone.iter().any(|&a| dims.get(a) != Some(&1)) {
-                return Err(format!("axes {axes:?} of {dims:?} are not 1"));
-            }
-            out = (0..dims.len())
-                .filter(|a| !gone.contains(a))
-                .map(|a| dims[a])
-                .collect();
-        } else {
-            let rank = dims.len() + axes.len();
-            let mut at = axes
-                .iter()
-                .map(|&a| axis_of(a, rank))
-                .collect::<Lowered<Vec<_>>>()?;
-            at.sort_unstable();
-            for a in at {
-                if a > out.len() {
-                    return Err(format!("axes {axes:?} of {dims:?}"));
-                }
-                out.insert(a, 1);
-            }
+        if node.op_type == "Squeeze" && axes.is_empty() {
+            let ones = (1..dims.len() as i64).filter(|&a| dims[a as usize] == 1);
+            axes = ones.collect();
         }
-        Ok(out)
+        squeezed(&node.op_type, &axes, dims)
     }
 
     /// Squeeze or Unsqueeze of a value that has no special view.
@@ -222,10 +195,44 @@ impl Lower {
     }
 }
 
+/// Refuses a list of sizes or axes that is longer than a tensor may have axes.
+pub(crate) fn few_axes(count: usize) -> Lowered<()> {
+    if count <= AXES_MOST {
+        return Ok(());
+    }
+    Err(format!("asks for {count} axes; {AXES_MOST} is the limit"))
+}
+
+/// Sizes after Squeeze or Unsqueeze of these axes.
+pub(crate) fn squeezed(op: &str, axes: &[i64], dims: &[usize]) -> Lowered<Vec<usize>> {
+    let more = op == "Unsqueeze";
+    few_axes(axes.len())?;
+    let rank = dims.len() + if more { axes.len() } else { 0 };
+    let places = axes.iter().map(|&a| axis_of(a, rank));
+    let mut places = places.collect::<Lowered<Vec<_>>>()?;
+    places.sort_unstable();
+    let twice = places.windows(2).any(|pair| pair[0] == pair[1]);
+    if twice || places.last().is_some_and(|&a| a >= rank) {
+        return Err(format!("axes {axes:?} of {dims:?}"));
+    }
+    let mut out = dims.to_vec();
+    if more {
+        places.into_iter().for_each(|a| out.insert(a, 1));
+        return Ok(out);
+    }
+    for a in places.into_iter().rev() {
+        if out.remove(a) != 1 {
+            return Err(format!("axes {axes:?} of {dims:?} are not 1"));
+        }
+    }
+    Ok(out)
+}
+
 /// A Reshape target with its 0 and -1 replaced by sizes.
 pub(crate) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Lowered<Vec<usize>> {
+    few_axes(target.len())?;
     let total = volume(dims)?;
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(target.len());
     for (i, &t) in target.iter().enumerate() {
         out.push(match t {
             -1 => 0,

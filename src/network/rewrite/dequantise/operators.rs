@@ -78,10 +78,11 @@ impl Rewrite<'_> {
     /// DequantizeLinear by the scale of a DynamicQuantizeLinear, as tf2onnx writes a TFLite file of dynamic range.
     fn by_computed(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
-        if self.reals.contains_key(at(0)) || int(node, "block_size", 0) != 0 {
+        let rounded = |i: usize| self.reals.contains_key(at(i));
+        if rounded(0) || rounded(2) || int(node, "block_size", 0) != 0 {
             return Err("has a computed scale for integers of another quantisation".into());
         }
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let float = || vec![of_int("to", DataType::Float as i64)];
         let mut steps = part("integers");
         self.push("Cast", &[at(0)], &steps, float());
@@ -137,6 +138,9 @@ impl Rewrite<'_> {
             ));
         }
         let quantised: Vec<_> = inputs.filter_map(|i| self.reals.get(i)).cloned().collect();
+        if quantised.iter().any(|q| !q.is_whole()) {
+            return Err("moves weights that have a scale for each slice".into());
+        }
         let by_value = matches!(text(&node, "mode"), "" | "constant");
         if let ("Pad", true, [q]) = (node.op_type.as_str(), by_value, &quantised[..]) {
             let q = q.clone();
@@ -168,7 +172,7 @@ impl Rewrite<'_> {
         let mut node = node.clone();
         if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
             let axes = node.attribute.remove(at).ints;
-            let name = format!("{out}.axes");
+            let name = format!("eyelet/{out}.axes");
             self.made.push(int64_tensor(&name, &[axes.len()], axes));
             inputs.push(name);
         }
@@ -186,7 +190,7 @@ impl Rewrite<'_> {
         let out = node.output.first().cloned().unwrap_or_default();
         let real = (value - q.zero_point(0)) * q.scale(0);
         if !node.input.is_empty() {
-            let name = format!("{out}.value");
+            let name = format!("eyelet/{out}.value");
             self.made.push(float_tensor(&name, &[], vec![real]));
             node.input.resize(node.input.len().max(3), String::new());
             node.input[2] = name;

@@ -37,7 +37,7 @@ impl Forms<'_> {
             ));
         }
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let heads = int(node, "q_num_heads", 0);
         let [q, k, v] = if heads > 0 {
             self.split_by_heads(node, heads)
@@ -75,7 +75,7 @@ impl Forms<'_> {
     /// Queries, keys (transposed for the product with them) and values head by head.
     fn split_by_heads(&mut self, node: &NodeProto, heads: i64) -> [String; 3] {
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let split = self.constant(int64_tensor(&part("split"), &[4], vec![0, 0, heads, -1]));
         let inputs = [
             ("q", "queries", [0, 2, 1, 3]),
@@ -96,7 +96,7 @@ impl Forms<'_> {
     /// Concatenates the heads, which is the node's result.
     fn join_heads(&mut self, node: &NodeProto, mixed: &str) {
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let join = self.constant(int64_tensor(&part("join"), &[3], vec![0, 0, -1]));
         let by_place = vec![of_ints("perm", &[0, 2, 1, 3])];
         self.push(node, "Transpose", &[mixed], &part("places"), by_place);
@@ -106,7 +106,7 @@ impl Forms<'_> {
     /// The keys times `scale`, which defaults to 1 / sqrt(head).
     fn scaled(&mut self, node: &NodeProto, queries: &str, keys: String) -> String {
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let scaled = part("scaled");
         let stated = float(node, "scale", 0.0);
         if stated != 0.0 {
@@ -145,7 +145,7 @@ impl Forms<'_> {
             return Some(mask.to_owned());
         }
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let keep = self.float(&part("keep"), &[], vec![0.0]);
         let drop = self.float(&part("drop"), &[], vec![f32::MIN]);
         self.push(node, "Where", &[mask, &keep, &drop], &part("mask"), vec![]);

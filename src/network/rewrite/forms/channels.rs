@@ -2,17 +2,19 @@
 //! scale a tensor, so the channels' scales become a division before and a product after:
 //!
 //! ```text
-//! QuantizeLinear(x, s, z)    QuantizeLinear(x / s + (z - base), 1, base)
+//! QuantizeLinear(x, s, z)    QuantizeLinear(round(x / s) + (z - base), 1, base)
 //! DequantizeLinear(q, s, z)  (DequantizeLinear(q, 1, base) - (z - base)) * s
 //! ```
 //!
-//! `base` is the zero point where all channels have the same, else 0. The bytes stay the same. Of a depthwise convolution, the
+//! `base` is the zero point where all channels have the same, which needs no rounding before, else 0. The bytes stay the same. Of a depthwise convolution, the
 //! product becomes part of its weights' scales, so that it computes with the bytes.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, of_int};
 use crate::network::onnx::budget::AXES_MOST;
-use crate::network::onnx::{float_tensor, read_counts, reads, typed_tensor, values_f32};
+use crate::network::onnx::{
+    float_tensor, holds_at_most, read_counts, reads, typed_tensor, values_f32,
+};
 use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, ValueInfoProto, type_proto};
@@ -167,7 +169,10 @@ impl Forms<'_> {
         }
         let zeros = match zero {
             "" => vec![0.0],
-            _ => values_f32(self.weights.get(zero)?).ok()?,
+            _ => {
+                let zeros = self.weights.get(zero).filter(|t| holds_at_most(t, count))?;
+                values_f32(zeros).ok()?
+            }
         };
         if zeros.len() != 1 && zeros.len() != scales.len() {
             return None;
@@ -200,7 +205,7 @@ impl Forms<'_> {
             return false;
         };
         let out = output(node).to_owned();
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let one = self.float(&part("one"), &[], vec![1.0]);
         let base = vec![channels.base as u8];
         let base = self.constant(typed_tensor(&part("base"), &[], channels.kind, base));
@@ -226,7 +231,10 @@ impl Forms<'_> {
                 whole = positive;
             }
             if let Some(shifts) = shifts {
-                let moved = part("moved");
+                // Rounded before: a half-way value goes to the even integer, and an odd shift would make it the other one.
+                let (rounded, moved) = (part("rounded"), part("moved"));
+                self.push(node, "Round", &[&whole], &rounded, vec![]);
+                whole = rounded;
                 self.push(node, "Add", &[&whole, &shifts], &moved, vec![]);
                 whole = moved;
             }
@@ -261,8 +269,8 @@ impl Forms<'_> {
         let limit = |at: usize, name: &str, free: f32| match input(node, at) {
             "" => Some(float(node, name, free)),
             given => {
-                let values = values_f32(self.weights.get(given)?).ok()?;
-                (values.len() == 1).then(|| values[0])
+                let tensor = self.weights.get(given).filter(|t| holds_at_most(t, 1))?;
+                values_f32(tensor).ok()?.first().copied()
             }
         };
         let most = if channels.kind == DataType::Int8 {
@@ -294,24 +302,31 @@ impl Forms<'_> {
         if groups != scaled.scales.len() || node.input.len() < 2 {
             return;
         }
-        let made = self.nodes.iter().rev();
-        let mut made = made.filter(|n| n.op_type == "DequantizeLinear");
-        let Some(own) = made.find(|n| output(n) == input(node, 1)) else {
+        let Some(own) = self.quantiser("DequantizeLinear", input(node, 1)) else {
             return;
         };
         let known = self.is_fixed(input(own, 0)) && int(own, "block_size", 0) == 0;
         let Some(tensor) = self.weights.get(input(own, 1)).filter(|_| known) else {
             return;
         };
+        let Some(count) = self.depthwise_channels(own, groups) else {
+            return;
+        };
+        let Some(channels_left) = self.channels_left.checked_sub(count) else {
+            return;
+        };
+        if !holds_at_most(tensor, count) {
+            return;
+        }
         let Ok(scales) = values_f32(tensor) else {
             return;
         };
         let axis = int(own, "axis", 1);
-        let count = match (tensor.dims.len(), scales.len()) {
-            (1, count) if count > 1 && axis == 0 && count.is_multiple_of(groups) => count,
-            (0 | 1, 1) if self.depth_multiplier(own, groups) == Some(1) => groups,
+        match (tensor.dims.len(), scales.len()) {
+            (1, many) if many > 1 && axis == 0 && many == count => {}
+            (0 | 1, 1) if count == groups => {}
             _ => return,
-        };
+        }
         let each = count / groups;
         let both = (0..count).map(|m| scales[m.min(scales.len() - 1)] * scaled.scales[m / each]);
         let both: Vec<f32> = both.collect();
@@ -319,8 +334,12 @@ impl Forms<'_> {
             return;
         }
         let (own, from) = (own.clone(), scaled.from.clone());
+        self.channels_left = channels_left;
         let out = output(node).to_owned();
-        let (name, weights) = (format!("{out}.scales"), format!("{out}.weights"));
+        let (name, weights) = (
+            format!("eyelet/{out}.scales"),
+            format!("eyelet/{out}.weights"),
+        );
         let both = self.constant(float_tensor(&name, &[count], both));
         let ins: Vec<&str> = match input(&own, 2) {
             "" => vec![input(&own, 0), &both],
@@ -334,16 +353,28 @@ impl Forms<'_> {
         node.input[1] = weights;
     }
 
-    /// Output channels for each group of weights with one scale, if their shape is known.
-    fn depth_multiplier(&self, own: &NodeProto, groups: usize) -> Option<usize> {
-        let made = self.nodes.iter().rev();
-        let quantised = made
-            .filter(|n| n.op_type == "QuantizeLinear")
-            .find(|n| output(n) == input(own, 0));
+    /// Output channels of dequantised weights in this many groups, if their shape is known.
+    fn depthwise_channels(&self, own: &NodeProto, groups: usize) -> Option<usize> {
+        let quantised = self.quantiser("QuantizeLinear", input(own, 0));
         let name = quantised.map_or(input(own, 0), |n| input(n, 0));
         let first = *self.weights.get(name)?.dims.first()?;
         let first = usize::try_from(first).ok()?;
-        first.is_multiple_of(groups).then(|| first / groups)
+        first.is_multiple_of(groups).then_some(first)
+    }
+
+    /// The quantisation or dequantisation that makes a value.
+    fn quantiser(&self, op: &str, result: &str) -> Option<&NodeProto> {
+        let node = self.nodes.get(*self.quantisers.get(result)?)?;
+        (node.op_type == op).then_some(node)
+    }
+
+    /// Notes which of the nodes from `first` on quantise or dequantise.
+    pub(super) fn remember_quantisers(&mut self, first: usize) {
+        for (at, node) in self.nodes.iter().enumerate().skip(first) {
+            if matches!(node.op_type.as_str(), "DequantizeLinear" | "QuantizeLinear") {
+                self.quantisers.insert(output(node).to_owned(), at);
+            }
+        }
     }
 }
 

@@ -155,7 +155,7 @@ impl Forms<'_> {
             DataType::Int32 => 4,
             _ => return,
         };
-        let name = format!("{}.zero_point.{at}", output(node));
+        let name = format!("eyelet/{}.zero_point.{at}", output(node));
         self.types.insert(name.clone(), kind);
         if node.input.len() <= at {
             node.input.resize(at + 1, String::new());

@@ -9,6 +9,8 @@
 //! integers   zero points that a file omits, weights quantised in blocks
 //! channels   activations quantised with one scale a channel
 //! ```
+//!
+//! What is added to a graph has names that begin with `eyelet/`, which no exporter gives.
 
 mod attention;
 mod channels;
@@ -20,7 +22,10 @@ pub use integers::MOVES;
 pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
-use crate::network::onnx::{drop_unread_weights, float_tensor, int64_tensor, read_counts};
+use crate::network::onnx::budget::LIST_MOST;
+use crate::network::onnx::{
+    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, read_counts,
+};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
@@ -61,6 +66,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         fixed: HashSet::new(),
         scaled: HashMap::new(),
         loose: HashSet::new(),
+        quantisers: HashMap::new(),
         channels_left: channels::CHANNELS_MOST,
         nodes: Vec::with_capacity(nodes.len()),
         made: Vec::new(),
@@ -68,9 +74,11 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     };
     for node in nodes {
         let (name, op) = (node.name.clone(), node.op_type.clone());
+        let before = forms.nodes.len();
         forms
             .node(node)
             .map_err(|why| format!("cannot be run: the node '{name}' ({op}) {why}"))?;
+        forms.remember_quantisers(before);
     }
     let Forms {
         mut nodes,
@@ -107,6 +115,8 @@ struct Forms<'a> {
     scaled: HashMap<String, channels::Scaled>,
     /// Results that may have lost their last reader.
     loose: HashSet<String>,
+    /// Where the quantisations and dequantisations are among the nodes, by their results.
+    quantisers: HashMap<String, usize>,
     /// Channels' scales that may still be read.
     channels_left: usize,
     nodes: Vec<NodeProto>,
@@ -172,8 +182,8 @@ impl Forms<'_> {
             return Err(format!("has an alpha of {alpha}; it must be above 0"));
         }
         let out = output(node);
-        let (scaled, bent) = (format!("{out}.scaled"), format!("{out}.elu"));
-        let alpha = self.float(&format!("{out}.alpha"), &[], vec![alpha]);
+        let (scaled, bent) = (format!("eyelet/{out}.scaled"), format!("eyelet/{out}.elu"));
+        let alpha = self.float(&format!("eyelet/{out}.alpha"), &[], vec![alpha]);
         self.push(node, "Div", &[input(node, 0), &alpha], &scaled, vec![]);
         self.push(node, "Elu", &[&scaled], &bent, vec![]);
         self.push(node, "Mul", &[&bent, &alpha], out, vec![]);
@@ -184,10 +194,10 @@ impl Forms<'_> {
     fn swish(&mut self, node: &NodeProto) -> Result<(), String> {
         let alpha = float(node, "alpha", 1.0);
         let (x, out) = (input(node, 0), output(node));
-        let (scaled, gate) = (format!("{out}.scaled"), format!("{out}.gate"));
+        let (scaled, gate) = (format!("eyelet/{out}.scaled"), format!("eyelet/{out}.gate"));
         let mut inner = x;
         if alpha != 1.0 {
-            let alpha = self.float(&format!("{out}.alpha"), &[], vec![alpha]);
+            let alpha = self.float(&format!("eyelet/{out}.alpha"), &[], vec![alpha]);
             self.push(node, "Mul", &[x, &alpha], &scaled, vec![]);
             inner = &scaled;
         }
@@ -202,7 +212,10 @@ impl Forms<'_> {
             return;
         }
         let (a, b, out) = (input(node, 0), input(node, 1), output(node));
-        let (zero, dividend) = (format!("{out}.zero"), format!("{out}.dividend"));
+        let (zero, dividend) = (
+            format!("eyelet/{out}.zero"),
+            format!("eyelet/{out}.dividend"),
+        );
         self.push(node, "Sub", &[b, b], &zero, vec![]);
         self.push(node, "Add", &[a, &zero], &dividend, vec![]);
         node.input[0] = dividend;
@@ -225,7 +238,7 @@ impl Forms<'_> {
             return Ok(());
         }
         let (a, b, out) = (input(&node, 0), input(&node, 1), output(&node));
-        let (first, moved) = (format!("{out}.first"), format!("{out}.moved"));
+        let (first, moved) = (format!("eyelet/{out}.first"), format!("eyelet/{out}.moved"));
         self.push(&node, "Mod", &[a, b], &first, truncated());
         self.push(&node, "Add", &[&first, b], &moved, vec![]);
         self.push(&node, "Mod", &[&moved, b], out, truncated());
@@ -236,7 +249,7 @@ impl Forms<'_> {
     fn global_lp_pool(&mut self, node: &NodeProto) -> Result<(), String> {
         let p = int(node, "p", 2);
         let (x, out) = (input(node, 0), output(node));
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let rows = int64_tensor(&part("rows"), &[3], vec![0, 0, -1]);
         let rows = self.constant(rows);
         self.push(node, "Reshape", &[x, &rows], &part("row"), vec![]);
@@ -256,7 +269,7 @@ impl Forms<'_> {
         let kernel = ints(node, "kernel_shape");
         let taps: i64 = kernel.map_or(1, |sides| sides.iter().product());
         let out = output(node);
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         self.power(node, input(node, 0), p, &part("power"));
         let mut attributes = node.attribute.clone();
         attributes.retain(|a| a.name != "p");
@@ -275,9 +288,9 @@ impl Forms<'_> {
             1 => self.push(node, "Abs", &[x], out, vec![]),
             2 => self.push(node, "Mul", &[x, x], out, vec![]),
             _ => {
-                let absolute = format!("{out}.absolute");
+                let absolute = format!("eyelet/{out}.absolute");
                 self.push(node, "Abs", &[x], &absolute, vec![]);
-                let p = self.float(&format!("{out}.p"), &[], vec![p as f32]);
+                let p = self.float(&format!("eyelet/{out}.p"), &[], vec![p as f32]);
                 self.push(node, "Pow", &[&absolute, &p], out, vec![]);
             }
         }
@@ -289,7 +302,7 @@ impl Forms<'_> {
             1 => self.push(node, "Identity", &[x], out, vec![]),
             2 => self.push(node, "Sqrt", &[x], out, vec![]),
             _ => {
-                let p = self.float(&format!("{out}.root"), &[], vec![1.0 / p as f32]);
+                let p = self.float(&format!("eyelet/{out}.root"), &[], vec![1.0 / p as f32]);
                 self.push(node, "Pow", &[x, &p], out, vec![]);
             }
         }
@@ -300,7 +313,7 @@ impl Forms<'_> {
         let by_input = self.opset >= if op == "ReduceSum" { 13 } else { 18 };
         let keep = of_int("keepdims", 1);
         if by_input {
-            let axes = int64_tensor(&format!("{out}.axes"), &[axes.len()], axes.to_vec());
+            let axes = int64_tensor(&format!("eyelet/{out}.axes"), &[axes.len()], axes.to_vec());
             let axes = self.constant(axes);
             self.push(node, op, &[x, &axes], out, vec![keep]);
         } else {
@@ -309,9 +322,12 @@ impl Forms<'_> {
         }
     }
 
-    /// The integers of a constant of the file.
+    /// The integers of a short constant of the file.
     fn ints(&self, name: &str) -> Option<Vec<i64>> {
         let tensor = self.weights.get(name)?;
+        if !holds_at_most(tensor, LIST_MOST) {
+            return None;
+        }
         Some(integers::whole_numbers(tensor)?.1)
     }
 

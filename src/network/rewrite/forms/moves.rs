@@ -2,7 +2,8 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{ints, of_int, of_ints, text};
-use crate::network::onnx::{int64_tensor, values_f32};
+use crate::network::onnx::budget::LIST_MOST;
+use crate::network::onnx::{holds_at_most, int64_tensor, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
@@ -31,7 +32,7 @@ impl Forms<'_> {
             return Err(format!("pads {} axes by {pads:?}", axes.len()));
         }
         let (before, after) = pads.split_at(count);
-        let mut starts: Vec<i64> = before.iter().map(|&p| (-p).max(0)).collect();
+        let mut starts: Vec<i64> = before.iter().map(|&p| p.min(0).saturating_neg()).collect();
         let mut ends: Vec<i64> = after
             .iter()
             .map(|&p| if p < 0 { p } else { i64::MAX })
@@ -51,12 +52,12 @@ impl Forms<'_> {
             self.crop(&node, starts, ends, axes, &out);
             return Ok(());
         }
-        let cropped = format!("{out}.cropped");
+        let cropped = format!("eyelet/{out}.cropped");
         self.crop(&node, starts, ends, axes, &cropped);
         match by_attribute {
             Some(at) => node.attribute[at].ints = rest,
             None => {
-                let rest = int64_tensor(&format!("{out}.pads"), &[rest.len()], rest);
+                let rest = int64_tensor(&format!("eyelet/{out}.pads"), &[rest.len()], rest);
                 node.input[1] = self.constant(rest);
             }
         }
@@ -82,7 +83,7 @@ impl Forms<'_> {
         }
         let [starts, ends, axes] = lists.map(|(name, values)| {
             self.constant(int64_tensor(
-                &format!("{out}.{name}"),
+                &format!("eyelet/{out}.{name}"),
                 &[values.len()],
                 values,
             ))
@@ -99,7 +100,7 @@ impl Forms<'_> {
         if let Some(&value) = self.weights.get(input(node, 2))
             && value.dims == [1]
         {
-            let name = format!("{}.value", output(node));
+            let name = format!("eyelet/{}.value", output(node));
             let scalar = TensorProto {
                 name,
                 dims: Vec::new(),
@@ -114,6 +115,7 @@ impl Forms<'_> {
         let how = text(&node, "coordinate_transformation_mode");
         let corners = matches!(how, "align_corners" | "tf_crop_and_resize");
         let scales = self.weights.get(input(&node, 2)).copied();
+        let scales = scales.filter(|scales| holds_at_most(scales, LIST_MOST));
         let nearest = matches!(text(&node, "mode"), "" | "nearest");
         if nearest && matches!(how, "tf_crop_and_resize" | "half_pixel_symmetric") {
             return Err(format!(
@@ -131,7 +133,7 @@ impl Forms<'_> {
         }
         let axes = ints(&node, "axes");
         let out = output(&node).to_owned();
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let x = input(&node, 0).to_owned();
         self.push(&node, "Shape", &[&x], &part("from"), vec![]);
         let mut from = part("from");

@@ -33,7 +33,7 @@ impl Forms<'_> {
              picture, as ONNX Runtime does; if that is not meant, export it after model.eval()",
             node.name
         );
-        let part = |what: &str| format!("{out}.{what}");
+        let part = |what: &str| format!("eyelet/{out}.{what}");
         let rows = self.constant(int64_tensor(&part("rows"), &[3], vec![0, 0, -1]));
         let channels = self.constant(int64_tensor(&part("channels"), &[3], vec![1, -1, 1]));
         let epsilon = self.float(&part("epsilon"), &[], vec![epsilon]);

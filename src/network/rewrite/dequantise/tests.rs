@@ -1,0 +1,81 @@
+use super::*;
+use crate::network::onnx::attributes::of_ints;
+use crate::network::onnx::value_info;
+
+fn node(op: &str, inputs: &[&str], output: &str, axis: i64) -> NodeProto {
+    let attribute = match op {
+        "QuantizeLinear" | "DequantizeLinear" => vec![of_int("axis", axis)],
+        "Pad" => vec![of_ints("pads", &[0, 0, 0, 1])],
+        _ => Vec::new(),
+    };
+    NodeProto {
+        op_type: op.to_owned(),
+        input: inputs.iter().map(|&i| i.to_owned()).collect(),
+        output: vec![output.to_owned()],
+        attribute,
+        ..NodeProto::default()
+    }
+}
+
+/// Weights of 2x2 that are quantised by two scales along the first axis, then what `nodes` do with them.
+fn dequantised_graph(nodes: Vec<NodeProto>) -> Result<GraphProto, String> {
+    let quantised = node("QuantizeLinear", &["w", "s"], "q", 0);
+    let graph = GraphProto {
+        node: [vec![quantised], nodes].concat(),
+        initializer: vec![
+            float_tensor("w", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]),
+            float_tensor("s", &[2], vec![0.5, 1.0]),
+            float_tensor("t", &[], vec![0.5]),
+        ],
+        output: vec![value_info("y", 1, &[2, 2])],
+        ..GraphProto::default()
+    };
+    let mut model = ModelProto {
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    dequantise(&mut model, &Reals::new())?;
+    Ok(model.graph.unwrap())
+}
+
+#[test]
+fn weights_with_a_scale_per_slice_are_read_only_as_they_were_written() {
+    let read = |scale: &str, axis: i64| {
+        dequantised_graph(vec![
+            node("DequantizeLinear", &["q", scale], "r", axis),
+            node("Add", &["x", "r"], "y", 0),
+        ])
+    };
+    for axis in [0, -2] {
+        let graph = read("s", axis).unwrap();
+        let made = graph.initializer.iter().find(|t| t.name == "q").unwrap();
+        assert_eq!(values_f32(made).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    }
+    for (scale, axis) in [("s", 1), ("s", -1), ("s", 2), ("t", 0)] {
+        let why = read(scale, axis).unwrap_err();
+        assert!(why.contains("by other scales"), "{scale} {axis}: {why}");
+    }
+    for op in ["Transpose", "Identity", "Pad"] {
+        let why = dequantised_graph(vec![
+            node(op, &["q"], "p", 0),
+            node("DequantizeLinear", &["p", "s"], "y", 0),
+        ]);
+        let why = why.unwrap_err();
+        assert!(why.contains("a scale for each slice"), "{op}: {why}");
+    }
+}
+
+#[test]
+fn integers_by_a_computed_scale_have_a_zero_point_of_their_own() {
+    let dynamic = NodeProto {
+        output: ["d", "ds", "dz"].map(str::to_owned).to_vec(),
+        ..node("DynamicQuantizeLinear", &["x"], "d", 0)
+    };
+    let read = |zero: &str| {
+        let taken = node("DequantizeLinear", &["d", "ds", zero], "y", 1);
+        dequantised_graph(vec![dynamic.clone(), taken])
+    };
+    assert!(read("dz").is_ok());
+    let why = read("q").unwrap_err();
+    assert!(why.contains("another quantisation"), "{why}");
+}
