@@ -2,7 +2,7 @@
 
 use super::facts::{self, Fact, Source};
 use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
-use super::hints::{self, Labels, Pixels, Preparation, Resized, Said};
+use super::hints::{Hints, Labels, Pixels, Resized, Said};
 use super::{Model, ModelError, labels as label_file};
 use crate::data_roots::DataRoots;
 use crate::network::Network;
@@ -23,7 +23,8 @@ impl Model {
         labels: Option<&Path>,
         roots: &DataRoots,
     ) -> Result<Self, ModelError> {
-        let prepared = prepared(path, inspected);
+        let hints = Hints::of(path, &inspected.metadata);
+        let prepared = prepared(&hints, inspected);
         let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let model = |labels: Vec<String>, label_offset, facts| Self {
@@ -51,7 +52,7 @@ impl Model {
             labels: own,
             label_offset,
             found,
-        } = classes(path, inspected, score_count, labels, roots)?;
+        } = classes(&hints, score_count, labels, roots)?;
         let output = model(own.clone(), label_offset, Vec::new()).output;
         facts.extend(facts_of_output(&output, inspected));
         facts.push(facts::of_precision(None));
@@ -95,8 +96,7 @@ struct Classes {
 }
 
 fn classes(
-    path: &Path,
-    inspected: &Inspected,
+    hints: &Hints<'_>,
     score_count: usize,
     asked: Option<&Path>,
     roots: &DataRoots,
@@ -117,7 +117,7 @@ fn classes(
     }
     let counts = [score_count, score_count - background];
     let counts = &counts[..=background];
-    if let Some(found) = hints::labels(path, &inspected.metadata, counts) {
+    if let Some(found) = hints.labels(counts) {
         return Ok(all(found.value.labels.clone(), Some(found)));
     }
     Ok(all(usual_labels(score_count - background, roots)?, None))
@@ -132,9 +132,9 @@ struct Prepared {
     resize: Source,
 }
 
-fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
+fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
     let rule = || Source::Assumed(facts::IMAGENET_RULE);
-    let said = Preparation::of(path, &inspected.metadata);
+    let said = hints.preparation();
     let (usual, size) = match said.size_px {
         Some(Said { value, source }) => (value, source),
         None => (

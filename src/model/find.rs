@@ -6,7 +6,8 @@
 
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
-use super::{Model, ModelError, hints, labels, shipped};
+use super::hints::{self, Hints};
+use super::{Model, ModelError, labels, shipped};
 use crate::data_roots::DataRoots;
 use crate::network::onnx::inspect::{Inspected, inspect};
 use crate::network::onnx::peek::peek;
@@ -233,7 +234,7 @@ impl Model {
         said.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();
         let found = match (labels, stated) {
-            (None, None) => hints::labels(&path, &metadata_of(&path), &[output.class_count]),
+            (None, None) => Hints::of(&path, &metadata_of(&path)).labels(&[output.class_count]),
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);

@@ -5,6 +5,7 @@ use crate::limits;
 use crate::model::facts::Source;
 use crate::spec::ChannelOrder;
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::path::Path;
 
 /// Hugging Face's file on how pictures were prepared.
@@ -12,42 +13,63 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Hugging Face's and timm's file on the network.
 const CONFIG: &str = "config.json";
 
-/// What the files beside `path` say about pictures.
-pub fn preparation(path: &Path) -> Preparation {
-    let of = |name, read: fn(&Value) -> Preparation| json(path, name).map(|value| read(&value));
-    let found = of(PREPROCESSOR, hugging_face).or_else(|| of(CONFIG, timm));
-    let mut found = found.unwrap_or_default();
-    if found.size_px.is_none() {
-        found.size_px = json(path, CONFIG).and_then(|config| {
-            Some(Said {
-                value: sides(config.get("image_size")?)?,
-                source: Source::Beside(format!("image_size in {CONFIG}")),
-            })
-        });
-    }
-    found
+/// The configuration files beside a network. `config.json` is read when it is first needed, and only once.
+pub struct ConfigFiles<'a> {
+    network: &'a Path,
+    config: OnceCell<Option<Value>>,
 }
 
-/// The labels in `config.json`.
-pub fn labels(path: &Path) -> Option<Said<Vec<String>>> {
-    let config = json(path, CONFIG)?;
-    let from = |value, key: &str| Said {
-        value,
-        source: Source::Beside(format!("{key} in {CONFIG}")),
-    };
-    if let Some(labels) = config.get("id2label").and_then(by_class) {
-        // The placeholder when nobody gave labels.
-        let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
-        let unnamed = labels.iter().enumerate().all(is_unnamed);
-        return (!unnamed).then(|| from(labels, "id2label"));
+impl<'a> ConfigFiles<'a> {
+    /// Those beside the network in the file `path`.
+    pub fn beside(path: &'a Path) -> Self {
+        Self {
+            network: path,
+            config: OnceCell::new(),
+        }
     }
-    let names = texts(config.get("label_names")?)?;
-    // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
-    let described = config.get("label_descriptions").and_then(|all| {
-        let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
-        names.iter().map(one).collect::<Option<Vec<_>>>()
-    });
-    Some(from(described.unwrap_or(names), "label_names"))
+
+    fn config(&self) -> Option<&Value> {
+        let read = || json(self.network, CONFIG);
+        self.config.get_or_init(read).as_ref()
+    }
+
+    /// What they say about pictures.
+    pub fn preparation(&self) -> Preparation {
+        let found = json(self.network, PREPROCESSOR).map(|config| hugging_face(&config));
+        let found = found.or_else(|| self.config().map(timm));
+        let mut found = found.unwrap_or_default();
+        if found.size_px.is_none() {
+            found.size_px = self.config().and_then(|config| {
+                Some(Said {
+                    value: sides(config.get("image_size")?)?,
+                    source: Source::Beside(format!("image_size in {CONFIG}")),
+                })
+            });
+        }
+        found
+    }
+
+    /// The labels in `config.json`.
+    pub fn labels(&self) -> Option<Said<Vec<String>>> {
+        let config = self.config()?;
+        let from = |value, key: &str| Said {
+            value,
+            source: Source::Beside(format!("{key} in {CONFIG}")),
+        };
+        if let Some(labels) = config.get("id2label").and_then(by_class) {
+            // The placeholder when nobody gave labels.
+            let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
+            let unnamed = labels.iter().enumerate().all(is_unnamed);
+            return (!unnamed).then(|| from(labels, "id2label"));
+        }
+        let names = texts(config.get("label_names")?)?;
+        // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
+        let described = config.get("label_descriptions").and_then(|all| {
+            let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
+            names.iter().map(one).collect::<Option<Vec<_>>>()
+        });
+        Some(from(described.unwrap_or(names), "label_names"))
+    }
 }
 
 fn json(path: &Path, name: &str) -> Option<Value> {
@@ -301,7 +323,12 @@ mod tests {
         assert_eq!(own.size_px.unwrap().value, [192, 160]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.onnx");
-        let size = || preparation(&path).size_px.map(|said| said.value);
+        let size = || {
+            ConfigFiles::beside(&path)
+                .preparation()
+                .size_px
+                .map(|said| said.value)
+        };
         std::fs::write(folder.path().join(CONFIG), r#"{"image_size": 256}"#).unwrap();
         assert_eq!(size(), Some([256; 2]));
         std::fs::write(folder.path().join(PREPROCESSOR), r#"{"crop_size": 240}"#).unwrap();
@@ -331,7 +358,8 @@ mod tests {
         let path = folder.path().join("net.onnx");
         let of = |config: Value| {
             std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
-            labels(&path).map(|said| said.value)
+            let labels = ConfigFiles::beside(&path).labels();
+            labels.map(|said| said.value)
         };
         assert_eq!(
             of(json!({"id2label": {"1": "b", "0": "a"}})).unwrap(),

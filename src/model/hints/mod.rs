@@ -13,6 +13,7 @@ use super::facts::Source;
 use super::labels;
 use crate::spec::ChannelOrder;
 use crate::{limits, named};
+use config::ConfigFiles;
 use std::path::Path;
 
 /// `metadata_props`: keys and values.
@@ -107,17 +108,65 @@ pub enum Resized {
     Stretched,
 }
 
-impl Preparation {
-    /// The hints for the network in the file `path`, which has this `metadata`; the file takes precedence over those beside it.
-    pub fn of(path: &Path, metadata: &Metadata) -> Self {
-        let file = of_metadata(metadata);
-        let beside = config::preparation(path);
+/// What is known about a network from outside its graph: its metadata, and the files beside it.
+pub struct Hints<'a> {
+    path: &'a Path,
+    metadata: &'a Metadata,
+    files: ConfigFiles<'a>,
+}
+
+impl<'a> Hints<'a> {
+    /// The hints for the network in the file `path`, which has this `metadata`.
+    pub fn of(path: &'a Path, metadata: &'a Metadata) -> Self {
         Self {
+            path,
+            metadata,
+            files: ConfigFiles::beside(path),
+        }
+    }
+
+    /// How pictures were prepared; the network's own file takes precedence over those beside it.
+    pub fn preparation(&self) -> Preparation {
+        let file = of_metadata(self.metadata);
+        let beside = self.files.preparation();
+        Preparation {
             pixels: file.pixels.or(beside.pixels),
             channels: file.channels.or(beside.channels),
             size_px: file.size_px.or(beside.size_px),
             resize: file.resize.or(beside.resize),
         }
+    }
+
+    /// The labels: the first whose number is one of `counts`. Apparent labels with another number are reported.
+    pub fn labels(&self, counts: &[usize]) -> Option<Said<Labels>> {
+        counts
+            .iter()
+            .find_map(|&count| of_file(self.metadata, count).or_else(|| self.beside(count)))
+            .or_else(|| {
+                report_others(self.path, self.metadata, counts);
+                None
+            })
+    }
+
+    /// Labels in files beside the network.
+    fn beside(&self, count: usize) -> Option<Said<Labels>> {
+        let in_text = label_files(self.path).find_map(|name| {
+            let labels = labels::load(&self.path.with_file_name(&name), count).ok()?;
+            let source = Source::Beside(format!("{name} has {count} labels"));
+            let file = Some(name);
+            Some(Said {
+                value: Labels { labels, file },
+                source,
+            })
+        });
+        in_text.or_else(|| {
+            let Said { value, source } = self.files.labels()?;
+            let labels = clean(value).filter(|labels| labels.len() == count)?;
+            Some(Said {
+                value: Labels { labels, file: None },
+                source,
+            })
+        })
     }
 }
 
@@ -209,18 +258,6 @@ pub struct Labels {
     pub file: Option<String>,
 }
 
-/// The labels of the network in the file `path`, which has this `metadata`: the first whose number is one of `counts`. Apparent
-/// labels with another number are reported.
-pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said<Labels>> {
-    counts
-        .iter()
-        .find_map(|&count| of_file(metadata, count).or_else(|| beside(path, count)))
-        .or_else(|| {
-            report_others(path, metadata, counts);
-            None
-        })
-}
-
 /// Labels in `metadata_props`.
 fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
     LABEL_KEYS.iter().find_map(|key| {
@@ -228,27 +265,6 @@ fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
         (labels.len() == count).then(|| Said {
             value: Labels { labels, file: None },
             source: in_metadata(key),
-        })
-    })
-}
-
-/// Labels in files beside the network.
-fn beside(path: &Path, count: usize) -> Option<Said<Labels>> {
-    let in_text = label_files(path).find_map(|name| {
-        let labels = labels::load(&path.with_file_name(&name), count).ok()?;
-        let source = Source::Beside(format!("{name} has {count} labels"));
-        let file = Some(name);
-        Some(Said {
-            value: Labels { labels, file },
-            source,
-        })
-    });
-    in_text.or_else(|| {
-        let Said { value, source } = config::labels(path)?;
-        let labels = clean(value).filter(|labels| labels.len() == count)?;
-        Some(Said {
-            value: Labels { labels, file: None },
-            source,
         })
     })
 }
@@ -341,7 +357,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.onnx");
         let names = metadata(&[("names", "{0: 'cat', 1: 'dog'}")]);
-        let found = |counts: &[usize]| labels(&path, &names, counts).map(|said| said.value);
+        let found = |counts: &[usize]| {
+            let labels = Hints::of(&path, &names).labels(counts);
+            labels.map(|said| said.value)
+        };
         assert_eq!(found(&[2]).unwrap().labels, ["cat", "dog"]);
         assert_eq!(found(&[3]), None);
         std::fs::write(folder.path().join("labels.txt"), "a\nb\nc\n").unwrap();
@@ -363,6 +382,6 @@ mod tests {
         assert!(made.unwrap().success());
         assert_eq!(found(&[5]), None);
         let odd = metadata(&[("names", r#"["a", "b\u001b[2J"]"#)]);
-        assert_eq!(labels(&pipe, &odd, &[2]), None);
+        assert_eq!(Hints::of(&pipe, &odd).labels(&[2]), None);
     }
 }
