@@ -6,7 +6,7 @@ use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
-use crate::network::onnx::attributes::{attribute, float, int, ints};
+use crate::network::onnx::attributes::{attribute, float, int, ints, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
 use crate::network::rewrite::forms;
 use std::rc::Rc;
@@ -427,7 +427,7 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>
     if all.is_none_or(|n| n > VALUES_MOST) {
         return Ok(None);
     }
-    let place = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+    let place = |i: i64| normalised_index(i, size);
     let places: Option<Vec<usize>> = at.ints().into_iter().map(place).collect();
     let places = places.filter(|p| p.iter().all(|&i| i < size));
     let places = places.ok_or("picks past the end")?;

@@ -16,7 +16,7 @@ use super::STEP;
 use super::forms::opset;
 use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
-use crate::network::onnx::attributes::{int, of_float, of_int};
+use crate::network::onnx::attributes::{int, normalised_index, of_float, of_int};
 use crate::network::onnx::{drop_unread_weights, float_tensor, inner_graphs, values_f32};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -375,17 +375,13 @@ fn by_slices(
     if q.scale.len() == 1 && q.zero_point.len() == 1 {
         values.iter_mut().for_each(|v| *v = f(*v, 0));
     } else {
-        let axis = if axis < 0 {
-            axis + dims.len() as i64
-        } else {
-            axis
-        };
-        let axis = usize::try_from(axis).unwrap_or(usize::MAX);
         // A vector has one axis, whatever the attribute's default is.
-        let axis = if dims.len() == 1 { 0 } else { axis };
-        let slices = *dims
-            .get(axis)
-            .ok_or("has a quantisation axis that its weights do not have")?;
+        let axis = match dims.len() {
+            1 => Some(0),
+            rank => normalised_index(axis, rank).filter(|&a| a < rank),
+        };
+        let axis = axis.ok_or("has a quantisation axis that its weights do not have")?;
+        let slices = dims[axis];
         let count = q.scale.len().max(q.zero_point.len());
         if slices != count {
             return Err(format!(

@@ -5,7 +5,7 @@ use crate::network::graph::{FREE, InputType, Kind, Quant};
 use crate::network::lower::{
     Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
 };
-use crate::network::onnx::attributes::{float, int};
+use crate::network::onnx::attributes::{float, int, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -82,8 +82,7 @@ impl Lower {
         axis: i64,
     ) -> Lowered<QuantisedConst> {
         let (scale, _) = self.const_floats(node, scale)?;
-        let rank = ints.dims.len() as i64;
-        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(0);
+        let axis = normalised_index(axis, ints.dims.len()).unwrap_or(0);
         if scale.len() != 1 && ints.dims.get(axis) != Some(&scale.len()) {
             return Err(format!("{} scales along axis {axis}", scale.len()));
         }

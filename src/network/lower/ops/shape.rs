@@ -3,7 +3,7 @@
 use crate::network::graph::Shape;
 use crate::network::graph::sizes::volume;
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
-use crate::network::onnx::attributes::{float, int, ints, text};
+use crate::network::onnx::attributes::{float, int, ints, normalised_index, text};
 use tract_onnx::pb::NodeProto;
 
 pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
@@ -16,9 +16,7 @@ pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
 }
 
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Lowered<usize> {
-    let moved = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(moved)
-        .ok()
+    normalised_index(axis, rank)
         .filter(|&a| a <= rank)
         .ok_or_else(|| format!("axis {axis} of {rank}"))
 }

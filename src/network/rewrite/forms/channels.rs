@@ -10,7 +10,7 @@
 //! product becomes part of its weights' scales, so that it computes with the bytes.
 
 use super::{Forms, input, output};
-use crate::network::onnx::attributes::{float, int, of_int};
+use crate::network::onnx::attributes::{float, int, normalised_index, of_int};
 use crate::network::onnx::budget::AXES_MOST;
 use crate::network::onnx::{float_tensor, read_counts, reads, typed_tensor, values_f32};
 use std::collections::HashSet;
@@ -175,13 +175,7 @@ impl Forms<'_> {
         let same = zeros.iter().all(|z| *z == zeros[0]);
         let base = if same { zeros[0] } else { 0.0 };
         let rank = self.rank(x).filter(|&r| r <= AXES_MOST)?;
-        let axis = int(node, "axis", 1);
-        let axis = if axis < 0 {
-            axis.checked_add(i64::try_from(rank).ok()?)?
-        } else {
-            axis
-        };
-        let axis = usize::try_from(axis).ok().filter(|&a| a < rank)?;
+        let axis = normalised_index(int(node, "axis", 1), rank).filter(|&a| a < rank)?;
         let mut dims = vec![scales.len()];
         dims.resize(rank - axis, 1);
         Some(Channels {
