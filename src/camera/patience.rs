@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn each_picture_is_waited_for_anew() {
+    fn each_picture_has_a_timeout_of_its_own() {
         let mut patience = Patience::new(TIMEOUT);
         patience.slice_end(ms(1000));
         patience.came();

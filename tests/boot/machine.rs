@@ -139,7 +139,7 @@ impl Card {
         });
     }
 
-    /// Makes a partition anew with other files.
+    /// Recreates a partition with other files.
     fn change(&self, number: usize, change: impl FnOnce(&mut Files)) {
         let mut bytes = fs::read(&self.path).unwrap();
         let partition = mbr::partitions(&bytes).unwrap()[number - 1].bytes.clone();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const RELEASE: &str = "bookworm";
 /// From starting the container to systemd's word that all is up, on a machine that may be busy.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
-/// With this systemd-nspawn ends when the guest wants to be booted anew.
+/// With this systemd-nspawn ends when the guest wants to be booted again.
 const REBOOT: i32 = 133;
 const POLL: Duration = Duration::from_millis(200);
 

@@ -231,7 +231,7 @@ fn a_missing_camera_is_waited_for_and_rebooted_for_as_the_policy_says() {
     let camera = "[camera.v4l2]\nwidth_px = 640\nheight_px = 480\n";
     let board = [&BOARD[..still], camera, &BOARD[display..]].concat();
     configure(&guest, &board);
-    // The second one is an upgrade, which starts the service anew.
+    // The second one is an upgrade, which restarts the service.
     for times in [1, 2] {
         let took = install(&guest);
         assert!(took < Duration::from_secs(30), "dpkg waited for {took:?}");

@@ -321,7 +321,7 @@ fn a_signal_while_it_is_written_leaves_the_older_image_and_nothing_half_made() {
         (libc::SIGINT, "SIGINT"),
         (libc::SIGHUP, "SIGHUP"),
     ] {
-        // A program that was faster than the signal is started anew.
+        // A program that was faster than the signal is started again.
         let was_caught = (0..10).any(|_| {
             let inputs = ["--kernel", "kernel.deb", "--program", "program"];
             let words = ["image", "--model", MODEL_NAME, "--version", "2"];

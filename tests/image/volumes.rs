@@ -1,5 +1,5 @@
 //! Cards, sticks and data partitions whose tables lead in circles or astray: refused in one line within five seconds by
-//! whatever reads them, with the code for a card, and a data partition is made anew by the board.
+//! whatever reads them, with the code for a card, and the board formats such a data partition.
 
 use super::{Workshop, common};
 use eyelet::firmware::data::Data;
@@ -194,7 +194,7 @@ fn a_stick_whose_table_leads_in_circles_is_refused() {
 }
 
 #[test]
-fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the_board() {
+fn a_data_partition_whose_table_leads_in_circles_is_refused_and_formatted_by_the_board() {
     if common::emulated() {
         return;
     }
