@@ -279,14 +279,14 @@ fn cut<'a>(mut picture: &'a [u8], sizes: &[usize]) -> Option<Vec<&'a [u8]>> {
 
 /// Writes the picture into each of the driver's buffers and starts the stream.
 fn put_out(output: &File, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> {
-    let mut wish = RequestedBuffers {
+    let mut requested = RequestedBuffers {
         count: 3,
         buffer_type,
         memory: MEMORY_MMAP,
         rest: [0; 2],
     };
-    request("VIDIOC_REQBUFS", output, 8, &mut wish)?;
-    for index in 0..wish.count {
+    request("VIDIOC_REQBUFS", output, 8, &mut requested)?;
+    for index in 0..requested.count {
         let mut buffer = Buffer::numbered(index, buffer_type);
         let mut described = vec![Piece::default(); pieces.len()];
         buffer.request("VIDIOC_QUERYBUF", output, 9, &mut described)?;

@@ -1,7 +1,7 @@
 //! Links of made-up receivers.
 #![allow(clippy::unwrap_used)]
 
-use super::super::calls::{Pipeline, Wish};
+use super::super::calls::{Pipeline, Request};
 use super::super::config::{LinkSetting, PadName};
 use super::super::fake::{Fake, Part, rp1_cfe, vimc};
 use super::super::setup::set_up;
@@ -39,7 +39,7 @@ fn run(
 ) -> (Graph, Result<Pipeline, Fault>) {
     let mut graph = fake.graph.clone();
     let node = graph.entities.iter().position(|e| e.name == node).unwrap();
-    let wish = Wish {
+    let request = Request {
         width_px: 640,
         height_px: 480,
         rate_fps: 30,
@@ -47,7 +47,7 @@ fn run(
         sensor: None,
         by_hand,
     };
-    let result = set_up(fake, &mut graph, node, &wish);
+    let result = set_up(fake, &mut graph, node, &request);
     (graph, result)
 }
 

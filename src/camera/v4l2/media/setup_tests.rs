@@ -75,7 +75,7 @@ fn run(
 ) -> Result<Pipeline, Fault> {
     let mut graph = fake.graph.clone();
     let node = graph.entities.iter().position(|e| e.name == node).unwrap();
-    let wish = Wish {
+    let request = Request {
         width_px: 320,
         height_px: 240,
         rate_fps: 25,
@@ -83,7 +83,7 @@ fn run(
         sensor: by_hand.sensor.as_deref(),
         by_hand,
     };
-    set_up(fake, &mut graph, node, &wish)
+    set_up(fake, &mut graph, node, &request)
 }
 
 fn words(result: Result<Pipeline, Fault>) -> String {
@@ -457,7 +457,7 @@ fn random_devices_end() {
         };
         for node in 0..fake.graph.entities.len() {
             let mut graph = fake.graph.clone();
-            let wish = Wish {
+            let request = Request {
                 width_px: 64,
                 height_px: 48,
                 rate_fps: 30,
@@ -466,7 +466,7 @@ fn random_devices_end() {
                 by_hand: &by_hand,
             };
             fake.calls = 0;
-            set += usize::from(set_up(&mut fake, &mut graph, node, &wish).is_ok());
+            set += usize::from(set_up(&mut fake, &mut graph, node, &request).is_ok());
             assert!(fake.calls < 100_000, "{} calls", fake.calls);
         }
     }
