@@ -455,7 +455,7 @@ fn timeout(waited: Duration) -> CameraError {
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,
-        doubt: String::new(),
+        warning: String::new(),
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
             let (own, weights) = (model.clone(), weights_bytes(&proto));
             let planned = in_time(weights, move || tract_plan(&own, proto));
             let plan = ready(planned.and_then(|p| p));
-            let plan = plan.map_err(|why| unfit(doubt_of_size(model) + &why))?;
+            let plan = plan.map_err(|why| unfit(assumed_size_note(model) + &why))?;
             let outside = Vec::new();
             (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
         }
@@ -160,7 +160,7 @@ fn slow_plan(
     let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
     let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
         path: model.file.clone(),
-        why: doubt_of_size(model) + &why,
+        why: assumed_size_note(model) + &why,
     })?;
     let why = format!("{why}; no islands: {no_islands}");
     let outside = none.outside;
@@ -169,7 +169,7 @@ fn slow_plan(
 
 /// Put before the error if a network cannot be planned at a size that nobody has stated. Transformers, for example, accept few
 /// sizes.
-fn doubt_of_size(model: &NetworkSpec) -> String {
+fn assumed_size_note(model: &NetworkSpec) -> String {
     if !model.is_size_assumed {
         return String::new();
     }

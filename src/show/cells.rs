@@ -13,7 +13,7 @@
 //! The invariants are those of [`super::layout`].
 
 use super::font::Face;
-use super::layout::{Doubt, Part, Room, Surface, face, percent_width, square};
+use super::layout::{Part, Room, Surface, Undecided, face, percent_width, square};
 use crate::show::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
@@ -61,7 +61,7 @@ pub struct Cell {
     /// The label, left-aligned.
     pub label: Rectangle,
     /// The same place while no class is decided.
-    pub doubt: Doubt,
+    pub undecided: Undecided,
     /// The percent, right-aligned.
     pub percent: Option<Rectangle>,
     /// The percent as a bar.
@@ -248,7 +248,7 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
         picture,
         name,
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar: Some(foot.rectangle()),
     };
@@ -276,7 +276,7 @@ fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
         picture: None,
         name,
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: None,
         bar: None,
     };
@@ -297,7 +297,7 @@ fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
         picture: None,
         name: head.rectangle(),
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar: Some(bar),
     };
@@ -321,7 +321,7 @@ fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
         picture: None,
         name: name.rectangle(),
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar,
     };

@@ -148,9 +148,9 @@ pub(super) fn in_pipeline(
     })
 }
 
-/// A pipeline that is set up but that the kernel does not start; `doubt` is what its parts reported before.
-pub(super) fn unlike_parts(path: &Path, pipeline: &str, doubt: Option<&str>) -> CameraError {
-    let why = doubt.unwrap_or("two of its parts do not agree on a format");
+/// A pipeline that is set up but that the kernel does not start; `warning` is what its parts reported before.
+pub(super) fn mismatched_parts(path: &Path, pipeline: &str, warning: Option<&str>) -> CameraError {
+    let why = warning.unwrap_or("two of its parts do not agree on a format");
     CameraError::Unusable(format!(
         "the pipeline of {} does not start ({pipeline}): {why}; set its formats in [camera.v4l2.media]",
         path.display()
@@ -314,11 +314,11 @@ mod tests {
                 "group video",
             ),
             (
-                unlike_parts(path, "a:0 -> b:0", None),
+                mismatched_parts(path, "a:0 -> b:0", None),
                 "does not start (a:0 -> b:0): two of its parts do not agree",
             ),
             (
-                unlike_parts(path, "a:0 -> b:0", Some("`c:0` takes Y8_1X8/64x48")),
+                mismatched_parts(path, "a:0 -> b:0", Some("`c:0` takes Y8_1X8/64x48")),
                 "`c:0` takes Y8_1X8/64x48; set its formats",
             ),
             (

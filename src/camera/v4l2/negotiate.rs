@@ -69,7 +69,7 @@ pub(super) trait Driver {
 pub(super) struct Agreement {
     pub geometry: Geometry,
     /// Whether each plane has its own memory.
-    pub is_apart: bool,
+    pub has_separate_planes: bool,
     /// Frame interval; `None` if the driver does not say.
     pub interval: Option<Duration>,
 }
@@ -135,7 +135,7 @@ pub(super) fn negotiate(
                     };
                     return Ok(Agreement {
                         geometry,
-                        is_apart: answer.pieces > 1,
+                        has_separate_planes: answer.pieces > 1,
                         interval,
                     });
                 }
@@ -322,7 +322,7 @@ mod tests {
         let mut driver = device();
         let agreed = negotiate(&mut driver, &wanted(&[PixelFormat::Nv12])).unwrap();
         assert_eq!(driver.asked[0], "NV12 800x600");
-        assert!(!agreed.is_apart);
+        assert!(!agreed.has_separate_planes);
         for (codes, format, stride_bytes) in [
             (&[b"NM12"], PixelFormat::Nv12, 704),
             (&[b"YM12"], PixelFormat::Yu12, 704),
@@ -330,7 +330,7 @@ mod tests {
             let mut driver = device();
             driver.formats = codes.to_vec();
             let agreed = negotiate(&mut driver, &wanted(&[format])).unwrap();
-            assert!(agreed.is_apart);
+            assert!(agreed.has_separate_planes);
             let geometry = agreed.geometry;
             assert_eq!(
                 (geometry.format, geometry.stride_bytes),

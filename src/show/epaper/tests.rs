@@ -86,13 +86,13 @@ fn the_paper_changes_with_class_state_and_notice_alone() {
     assert!(!changes(&scene(State::Starting, None)));
     let mut undecided = verdict(2, 0.3);
     undecided.decided = None;
-    let mut doubted = undecided;
-    doubted.top[0].probability = 0.4;
+    let mut still_undecided = undecided;
+    still_undecided.top[0].probability = 0.4;
     let (cat, surer, other) = (verdict(0, 0.6), verdict(0, 0.9), verdict(1, 0.6));
     assert!(changes(&scene(State::Live, Some(&cat))));
     assert!(!changes(&scene(State::Live, Some(&surer))));
     assert!(changes(&scene(State::Live, Some(&undecided))));
-    assert!(!changes(&scene(State::Live, Some(&doubted))));
+    assert!(!changes(&scene(State::Live, Some(&still_undecided))));
     assert!(changes(&scene(State::Live, Some(&other))));
     let mut low = scene(State::Live, Some(&other));
     low.notice = Some("low power");

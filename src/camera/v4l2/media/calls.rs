@@ -63,7 +63,7 @@ pub(super) struct Pipeline {
     pub formats: Vec<PixelFormat>,
     pub size_px: (u32, u32),
     /// Describes a branch that takes another format or stays enabled: the pipeline may fail to start because of it.
-    pub doubt: Option<String>,
+    pub warning: Option<String>,
     /// Frame interval; `None` if the sensor does not report it.
     pub interval: Option<Duration>,
     /// Links that were switched for it, in order.

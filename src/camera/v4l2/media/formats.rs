@@ -126,12 +126,12 @@ impl<'a, C: Calls> Setup<'a, C> {
         } else {
             self.attempt(way, best)?.map_err(Fault::Words)?
         };
-        let doubt = self.side_complaint(way)?;
+        let warning = self.side_complaint(way)?;
         let interval = self.set_rate(first);
         let way_line = way.describe(self.graph);
         let mut pipeline = self.pipeline(&way_line, arrives)?;
         pipeline.sensor = Some(way.sensor);
-        pipeline.doubt = doubt;
+        pipeline.warning = warning;
         pipeline.interval = interval;
         Ok(pipeline)
     }
@@ -183,7 +183,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             sensor: None,
             formats,
             size_px: (arrives.width_px, arrives.height_px),
-            doubt: None,
+            warning: None,
             interval: None,
             switched: Vec::new(),
         })

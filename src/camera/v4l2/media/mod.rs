@@ -45,7 +45,7 @@ pub(super) struct Prepared {
     /// For people.
     pub line: String,
     /// Why it may fail to start, or start and deliver no picture.
-    pub doubt: Option<String>,
+    pub warning: Option<String>,
     /// Frame interval; `None` if the sensor does not report it.
     pub interval: Option<Duration>,
     /// Dropping this without [`Self::keep`] restores the links.
@@ -142,7 +142,7 @@ pub(super) fn prepare(
     Ok(Some(Prepared {
         config,
         line: pipeline.line,
-        doubt: pipeline.doubt,
+        warning: pipeline.warning,
         interval: pipeline.interval,
         undo: Undo {
             calls,

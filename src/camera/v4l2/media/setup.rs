@@ -62,7 +62,7 @@ fn attempt(
     links.open_way(&way)?;
     let branch = links.close_branches(&way, &named)?;
     let mut pipeline = Setup::new(calls, graph, node, request, by_hand).along(&way)?;
-    pipeline.doubt = pipeline.doubt.or(branch);
+    pipeline.warning = pipeline.warning.or(branch);
     Ok(pipeline)
 }
 

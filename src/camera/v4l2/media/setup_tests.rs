@@ -338,25 +338,28 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
 
 /// The sensor can make RGB, which the raw node would take, but the debayer on its other link would not.
 #[test]
-fn a_branch_that_takes_no_such_format_is_a_doubt() {
+fn a_branch_that_takes_no_such_format_is_a_warning() {
     let mut fake = vimc_driver();
     let by_hand = MediaConfig::default();
     let pipeline = run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand).unwrap();
-    let doubt = pipeline.doubt.unwrap();
-    assert!(doubt.contains("`Debayer A:0` takes SRGGB8_1X8"), "{doubt}");
+    let warning = pipeline.warning.unwrap();
+    assert!(
+        warning.contains("`Debayer A:0` takes SRGGB8_1X8"),
+        "{warning}"
+    );
     // A mosaic suits both, and is chosen although it is last.
     fake.node_formats.push((SRGGB8, *b"GREY"));
     let formats = [PixelFormat::Rgb24, PixelFormat::Grey];
     let pipeline = run(&mut fake, "Raw Capture 0", &formats, &by_hand).unwrap();
     assert_eq!(
-        (pipeline.doubt, pipeline.formats),
+        (pipeline.warning, pipeline.formats),
         (None, vec![PixelFormat::Grey])
     );
     assert_eq!(fake.disagreements(), [""; 0]);
 }
 
 #[test]
-fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() {
+fn a_branch_whose_driver_refuses_is_a_warning_and_a_device_that_is_gone_the_end() {
     let by_hand = MediaConfig::default();
     for errno in [
         libc::EBUSY,
@@ -369,11 +372,11 @@ fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() 
         fake.refuses.insert("Debayer A".into(), errno);
         match run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand) {
             Ok(pipeline) => {
-                let doubt = pipeline.doubt.unwrap();
+                let warning = pipeline.warning.unwrap();
                 let expected = "a driver refused to set `Debayer A:0` to";
                 assert!(
-                    errno != libc::ENODEV && doubt.starts_with(expected),
-                    "{doubt}"
+                    errno != libc::ENODEV && warning.starts_with(expected),
+                    "{warning}"
                 );
             }
             Err(Fault::Call(_, error)) => {
