@@ -2,9 +2,9 @@
 
 use super::glass::Paper;
 use super::*;
-use crate::show::apart::{Apart, Open};
 use crate::show::copy::Holds;
 use crate::show::played::{scene, verdict};
+use crate::show::threaded::{Open, Threaded};
 use std::sync::Arc;
 
 /// The keys of a `[display.epaper]`.
@@ -122,8 +122,8 @@ fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
         picture_bytes: 0,
         regions: 0,
     };
-    let apart = Apart::start("paper", open, &holds).unwrap();
-    apart.wait_until_open().unwrap();
+    let threaded = Threaded::start("paper", open, &holds).unwrap();
+    threaded.wait_until_open().unwrap();
     let wait_for = |what: &str, is_so: &dyn Fn() -> bool| {
         let began = Instant::now();
         while !is_so() {
@@ -137,7 +137,7 @@ fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
     };
     paper.played().is_stuck = true;
     let show = |class| {
-        apart
+        threaded
             .show(&scene(State::Live, Some(&verdict(class, 0.9))))
             .unwrap()
     };

@@ -26,7 +26,7 @@ pub type Open = Arc<dyn Fn() -> Result<Box<dyn Display>, DisplayError> + Send + 
 
 /// A display on its thread.
 #[derive(Debug)]
-pub struct Apart {
+pub struct Threaded {
     busy_limit: Duration,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -61,7 +61,7 @@ impl Shared {
     }
 }
 
-impl Apart {
+impl Threaded {
     /// Starts the thread, which opens the display; see [`Self::wait_until_open`].
     pub fn start(name: &str, open: Open, holds: &Holds) -> Result<Self, DisplayError> {
         Self::start_within(BUSY_LIMIT, name, open, holds)
@@ -174,7 +174,7 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for Threaded {
     /// Shows the last scene and closes the display, unless that takes too long.
     fn drop(&mut self) {
         self.end();
@@ -243,11 +243,11 @@ mod tests {
     const PANICS: f32 = 14.0;
     const HANGS: f32 = 15.0;
 
-    struct Telling(Sender<f32>);
+    struct Reporting(Sender<f32>);
 
-    impl Display for Telling {
+    impl Display for Reporting {
         fn describe(&self) -> String {
-            "telling".into()
+            "reporting".into()
         }
 
         fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
@@ -286,21 +286,21 @@ mod tests {
         }
     }
 
-    fn telling(busy_limit: Duration) -> (Apart, Receiver<f32>) {
+    fn reporting(busy_limit: Duration) -> (Threaded, Receiver<f32>) {
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         let open =
-            move || Ok(Box::new(Telling(sender.lock().unwrap().clone())) as Box<dyn Display>);
-        let apart = Apart::start_within(busy_limit, "t", Arc::new(open), &holds()).unwrap();
-        assert_eq!(apart.wait_until_open().unwrap(), "telling");
-        (apart, receiver)
+            move || Ok(Box::new(Reporting(sender.lock().unwrap().clone())) as Box<dyn Display>);
+        let threaded = Threaded::start_within(busy_limit, "t", Arc::new(open), &holds()).unwrap();
+        assert_eq!(threaded.wait_until_open().unwrap(), "reporting");
+        (threaded, receiver)
     }
 
     /// The error, which must come within a while.
-    fn error_of(apart: &Apart) -> String {
+    fn error_of(threaded: &Threaded) -> String {
         let began = Instant::now();
         loop {
-            if let Err(error) = apart.check() {
+            if let Err(error) = threaded.check() {
                 return error.to_string();
             }
             assert!(began.elapsed() < Duration::from_secs(20));
@@ -311,16 +311,19 @@ mod tests {
     #[test]
     fn the_last_scene_is_shown_before_the_end_unless_it_is_abandoned() {
         for is_abandoned in [false, true] {
-            let (apart, seen) = telling(BUSY_LIMIT);
-            assert!(!apart.show(&scene(HANGS)).unwrap(), "nothing was shown yet");
+            let (threaded, seen) = reporting(BUSY_LIMIT);
+            assert!(
+                !threaded.show(&scene(HANGS)).unwrap(),
+                "nothing was shown yet"
+            );
             assert_eq!(seen.recv().unwrap(), HANGS);
             for rate in 1..=3 {
-                apart.show(&scene(rate as f32)).unwrap();
+                threaded.show(&scene(rate as f32)).unwrap();
             }
             if is_abandoned {
-                apart.abandon();
+                threaded.abandon();
             }
-            drop(apart);
+            drop(threaded);
             let rest: Vec<_> = seen.iter().collect();
             assert_eq!(rest, if is_abandoned { vec![] } else { vec![3.0] });
         }
@@ -344,19 +347,19 @@ mod tests {
                 HANGS => Duration::from_millis(100),
                 _ => BUSY_LIMIT,
             };
-            let (apart, seen) = telling(limit);
-            apart.show(&scene(1.0)).unwrap();
+            let (threaded, seen) = reporting(limit);
+            threaded.show(&scene(1.0)).unwrap();
             assert_eq!(seen.recv().unwrap(), 1.0);
-            apart.show(&scene(rate)).unwrap();
-            assert_eq!(error_of(&apart), says);
+            threaded.show(&scene(rate)).unwrap();
+            assert_eq!(error_of(&threaded), says);
         }
     }
 
     #[test]
     fn the_reason_why_a_display_cannot_be_opened_is_reported() {
         let open: Open = Arc::new(|| Err(DisplayError::Absent("no panel".into())));
-        let apart = Apart::start("t", open, &holds()).unwrap();
-        let error = apart.wait_until_open().unwrap_err();
+        let threaded = Threaded::start("t", open, &holds()).unwrap();
+        let error = threaded.wait_until_open().unwrap_err();
         assert!(matches!(error, DisplayError::Absent(why) if why == "no panel"));
     }
 }
