@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Bytes of stack; pages of it that are not needed are never there. tract's planner calls itself along chains of nodes.
 const STACK_BYTES: usize = 64 << 20;
 /// How often the clock is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
 
 /// Why work was given up.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub fn run<T: Send + 'static>(
         .map_err(GivenUp::NoThread)?;
     let clock = clock_in.recv().ok().flatten();
     loop {
-        match made.recv_timeout(LOOK) {
+        match made.recv_timeout(CHECK_PERIOD) {
             Ok(made) => {
                 // Its stack and what it kept for itself are gone before the next step.
                 let _ = thread.join();

@@ -137,7 +137,7 @@ impl Named {
             };
             ModelError::Missing {
                 name,
-                looked: beside.unwrap_or_else(|| roots.find_or_first(&relative)),
+                expected_at: beside.unwrap_or_else(|| roots.find_or_first(&relative)),
                 remedy,
             }
         })
@@ -181,7 +181,12 @@ impl Named {
 impl Model {
     /// The model that `name_or_path` selects, with the labels of the file `labels` if given.
     pub fn find(name_or_path: &str, labels: Option<&Path>) -> Result<Self, ModelError> {
-        Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, look)
+        Self::find_in(
+            &DataRoots::of_this_machine(),
+            name_or_path,
+            labels,
+            inspect_file,
+        )
     }
 
     /// Like [`Self::find`], with these data roots. `inspect` reads an ONNX file that has no `model.toml` beside it.
@@ -265,7 +270,7 @@ pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
 }
 
 /// Reads what the ONNX file at `path` says about itself.
-pub(crate) fn look(path: &Path) -> Result<Inspected, String> {
+pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
     let outline = peek(path).map_err(|error| error.to_string())?;
     let no_classifier = |why: String| format!("the model {} {why}", path.display());
     if let Some(why) = hints::other_task(&outline.metadata) {

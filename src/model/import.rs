@@ -68,7 +68,7 @@ pub fn import(
     roots: &DataRoots,
 ) -> Result<Imported, Failure> {
     check_name(name)?;
-    let source = Model::find_in(roots, &path.to_string_lossy(), labels, find::look)?;
+    let source = Model::find_in(roots, &path.to_string_lossy(), labels, find::inspect_file)?;
     let models = roots
         .folder_for_new(Path::new("models"), None)
         .map_err(|faults| {
@@ -96,7 +96,7 @@ pub fn import(
     write_new(&toml, &text).map_err(unwritten)?;
     check(&source, &folder.path().join(&head.file), roots)?;
     put(folder, &place).map_err(unwritten)?;
-    let found = Model::find_in(roots, name, None, find::look)?;
+    let found = Model::find_in(roots, name, None, find::inspect_file)?;
     Ok(Imported {
         folder: place,
         model: found,
@@ -263,7 +263,7 @@ fn uncopied(from: &Path, to: &Path, error: &io::Error) -> Failure {
 
 /// Loads the copy, runs it once, and compares it with the original.
 fn check(source: &Model, copy: &Path, roots: &DataRoots) -> Result<(), Failure> {
-    let found = Model::find_in(roots, &copy.to_string_lossy(), None, find::look)?;
+    let found = Model::find_in(roots, &copy.to_string_lossy(), None, find::inspect_file)?;
     let is_same = found.input == source.input
         && found.output == source.output
         && found.labels == source.labels;
@@ -380,7 +380,7 @@ mod tests {
         let mut bytes = fs::read(&net).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&net, bytes).unwrap();
-        let error = Model::find_in(&place.roots(), "mine", None, find::look).unwrap_err();
+        let error = Model::find_in(&place.roots(), "mine", None, find::inspect_file).unwrap_err();
         assert!(
             matches!(error, crate::model::ModelError::Sha256 { .. }),
             "{error}"
@@ -397,13 +397,13 @@ mod tests {
         let error = place.import("mine", false).unwrap_err();
         assert!(error.message.contains("--force"), "{error:?}");
         let labels = || {
-            let found = Model::find_in(&place.roots(), "mine", None, find::look);
+            let found = Model::find_in(&place.roots(), "mine", None, find::inspect_file);
             found.unwrap().labels[0].clone()
         };
         assert_eq!(labels(), "thing 0");
         place.import("mine", true).unwrap();
         assert_eq!(labels(), "item 0");
-        let error = Model::find_in(&place.roots(), "mime", None, find::look).unwrap_err();
+        let error = Model::find_in(&place.roots(), "mime", None, find::inspect_file).unwrap_err();
         assert!(
             error.to_string().contains("did you mean `mine`?"),
             "{error}"

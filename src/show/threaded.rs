@@ -17,7 +17,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(30);
 /// When the program ends, how long it waits for the last scene to be shown and the display to be closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// How often to check whether a thread has ended.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);
+const CHECK_PERIOD: Duration = Duration::from_millis(20);
 /// A display draws on the stack of this thread.
 const STACK_BYTES: usize = 512 << 10;
 
@@ -109,7 +109,7 @@ impl Threaded {
                 return Ok(described.clone());
             }
             // A thread that ended by a panic wakes nobody, so each wait is short.
-            let waited = self.shared.changed.wait_timeout(slot, LOOK_PERIOD);
+            let waited = self.shared.changed.wait_timeout(slot, CHECK_PERIOD);
             drop(waited);
         }
     }
@@ -180,7 +180,7 @@ impl Drop for Threaded {
         self.end();
         let began = Instant::now();
         while !self.is_over() && began.elapsed() < CLOSE_LIMIT {
-            std::thread::sleep(LOOK_PERIOD);
+            std::thread::sleep(CHECK_PERIOD);
         }
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
             // A panic was reported when it happened.

@@ -232,9 +232,9 @@ impl Camera for V4l2Camera {
         }
         let now = self.stream.now();
         let wait = self.patience.slice_end(now).saturating_sub(now);
-        let came = newest::newest(&mut self.stream, &self.expected, wait, &mut self.counts)
+        let arrived = newest::newest(&mut self.stream, &self.expected, wait, &mut self.counts)
             .map_err(lost)?;
-        let Some(filled) = came else {
+        let Some(filled) = arrived else {
             if self.patience.is_over(self.stream.now()) {
                 return Err(CameraError::Timeout {
                     camera: self.path.display().to_string(),
@@ -245,7 +245,7 @@ impl Camera for V4l2Camera {
             self.broken = false;
             return Ok(Next::NotYet);
         };
-        self.patience.came();
+        self.patience.arrived();
         self.broken = false;
         self.held = Some(filled.index);
         // A driver clock that runs ahead would give negative latencies.

@@ -40,7 +40,7 @@ pub const DEPTH_MOST: usize = 16;
 /// Checks a repaired graph; the error names the node, what it asks for and the limit.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
     let mut left = NODES_MOST;
-    Look::of(graph, None).graph(0, &mut left)
+    Scope::of(graph, None).graph(0, &mut left)
 }
 
 /// Refuses more scores than the limit.
@@ -64,8 +64,8 @@ pub struct Span {
 
 /// The windows of a checked graph that have explicit padding.
 pub fn spans(graph: &GraphProto) -> Vec<Span> {
-    let look = Look::of(graph, None);
-    graph.node.iter().filter_map(|n| look.span(n)).collect()
+    let scope = Scope::of(graph, None);
+    graph.node.iter().filter_map(|n| scope.span(n)).collect()
 }
 
 impl Span {
@@ -86,16 +86,16 @@ impl Span {
 }
 
 /// A graph and what is known of its values.
-struct Look<'a> {
+struct Scope<'a> {
     graph: &'a GraphProto,
     weights: HashMap<&'a str, &'a TensorProto>,
     makers: HashMap<&'a str, &'a NodeProto>,
     /// The enclosing graph, whose values it can read.
-    around: Option<&'a Look<'a>>,
+    around: Option<&'a Scope<'a>>,
 }
 
-impl<'a> Look<'a> {
-    fn of(graph: &'a GraphProto, around: Option<&'a Look<'a>>) -> Self {
+impl<'a> Scope<'a> {
+    fn of(graph: &'a GraphProto, around: Option<&'a Scope<'a>>) -> Self {
         Self {
             graph,
             weights: crate::network::onnx::initializers(graph),
@@ -125,7 +125,7 @@ impl<'a> Look<'a> {
                 format!("cannot be run: the node '{name}' ({}) {why}", node.op_type)
             })?;
             for inner in inner_graphs(node) {
-                Look::of(inner, Some(self)).graph(depth + 1, left)?;
+                Scope::of(inner, Some(self)).graph(depth + 1, left)?;
             }
         }
         Ok(())
@@ -176,7 +176,7 @@ impl<'a> Look<'a> {
             return window(node, None);
         };
         let ([first, _, sides @ ..], true) = (dims, dims.iter().all(|&d| d > 0)) else {
-            return Err(format!("has weights of {}", spelled(dims)));
+            return Err(format!("has weights of {}", shape_text(dims)));
         };
         if let Some(kernel) = ints(node, "kernel_shape")
             && !kernel.is_empty()
@@ -184,15 +184,15 @@ impl<'a> Look<'a> {
         {
             return Err(format!(
                 "says kernel_shape {}, and its weights are {}: its file is damaged, export it again",
-                spelled(&kernel),
-                spelled(dims)
+                shape_text(&kernel),
+                shape_text(dims)
             ));
         }
         // Output channels, or input channels for ConvTranspose.
         if first % groups != 0 {
             return Err(format!(
                 "splits weights of {} into {groups} groups, which does not go",
-                spelled(dims)
+                shape_text(dims)
             ));
         }
         window(node, Some(sides))
@@ -246,7 +246,7 @@ impl<'a> Look<'a> {
         }
         Err(format!(
             "makes a tensor of {}; {VALUES_MOST} values are the limit",
-            spelled(&sizes)
+            shape_text(&sizes)
         ))
     }
 
@@ -373,7 +373,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
         Some(if sizes.contains(&0) { 0 } else { all })
     });
     let count =
-        all.ok_or_else(|| format!("of {} values; {VALUES_MOST} is the limit", spelled(dims)))?;
+        all.ok_or_else(|| format!("of {} values; {VALUES_MOST} is the limit", shape_text(dims)))?;
     let (each, bits) = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => (tensor.float_data.len(), 32),
         Ok(DataType::Double) => (tensor.double_data.len(), 64),
@@ -395,7 +395,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
     ))
 }
 
-fn spelled(dims: &[i64]) -> String {
+fn shape_text(dims: &[i64]) -> String {
     let dims: Vec<String> = dims.iter().map(i64::to_string).collect();
     dims.join("x")
 }

@@ -1,7 +1,7 @@
 //! Small repairs of a graph that make every later step simpler.
 
 use super::budget::OUTPUTS_MOST;
-use super::inspect::{score_count, spelled};
+use super::inspect::{score_count, shape_text};
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
     shape_of,
@@ -166,7 +166,7 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
         Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 && dim.len() == 4 => {
             Err(format!(
                 "takes {n} pictures at a time (its input is {}); export it with batch 1 or a symbolic batch",
-                spelled(&shape)
+                shape_text(&shape)
             ))
         }
         Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 => Ok(Batch::Fixed),

@@ -35,8 +35,8 @@ impl Maker {
             9 => self.with("Erf", x, vec![]),
             10 if self.opset == 20 => self.with("Gelu", x, vec![]),
             11 | 12 => self.gated(x),
-            13 => self.spelt_hard_swish(x),
-            _ => self.spelt_gelu(x),
+            13 => self.decomposed_hard_swish(x),
+            _ => self.decomposed_gelu(x),
         }
     }
 
@@ -62,7 +62,7 @@ impl Maker {
     }
 
     /// HardSwish as Keras writes it.
-    pub(super) fn spelt_hard_swish(&mut self, x: &Value) -> Value {
+    pub(super) fn decomposed_hard_swish(&mut self, x: &Value) -> Value {
         let [three, zero, six] = [3.0, 0.0, 6.0].map(|v| self.floats(&[], vec![v]));
         let moved = self.node("Add", &[&x.name, &three], vec![]);
         let limited = self.node("Clip", &[&moved, &zero, &six], vec![]);
@@ -77,7 +77,7 @@ impl Maker {
     }
 
     /// GELU as written before opset 20.
-    pub(super) fn spelt_gelu(&mut self, x: &Value) -> Value {
+    pub(super) fn decomposed_gelu(&mut self, x: &Value) -> Value {
         let [root, one, half] =
             [std::f32::consts::SQRT_2, 1.0, 0.5].map(|v| self.floats(&[], vec![v]));
         let scaled = self.node("Div", &[&x.name, &root], vec![]);
