@@ -56,7 +56,7 @@ pub(super) struct Loaded {
 
 /// Loads, checks and plans a file.
 pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, NetworkError> {
-    let unfit = |why: String| NetworkError::Unfit {
+    let unsupported = |why: String| NetworkError::Unsupported {
         path: model.file.clone(),
         why,
     };
@@ -64,22 +64,22 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     let graph = proto
         .graph
         .as_mut()
-        .ok_or_else(|| unfit("holds no graph".into()))?;
-    let inspected = inspect::inspect(graph).map_err(unfit)?;
-    check_input(model, &inspected).map_err(unfit)?;
-    check_meaning(model, &inspected).map_err(unfit)?;
+        .ok_or_else(|| unsupported("holds no graph".into()))?;
+    let inspected = inspect::inspect(graph).map_err(unsupported)?;
+    check_input(model, &inspected).map_err(unsupported)?;
+    check_meaning(model, &inspected).map_err(unsupported)?;
     let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
     lower::settle(&mut proto)
         .and_then(|()| forms::rewrite(&mut proto))
-        .map_err(unfit)?;
+        .map_err(unsupported)?;
     let (plan, why_slow) = match fused::kernels_here() {
         Ok(()) => best_plan(model, proto, threads)?,
         Err(why) => {
             let (own, weights) = (model.clone(), weights_bytes(&proto));
             let planned = in_time(weights, move || tract_plan(&own, proto));
             let plan = ready(planned.and_then(|p| p));
-            let plan = plan.map_err(|why| unfit(assumed_size_note(model) + &why))?;
+            let plan = plan.map_err(|why| unsupported(assumed_size_note(model) + &why))?;
             let outside = Vec::new();
             (Plan::Any(Box::new(plan)), Some(WhySlow { why, outside }))
         }
@@ -122,7 +122,7 @@ fn best_plan(
     proto: ModelProto,
     threads: usize,
 ) -> Result<(Plan, Option<WhySlow>), NetworkError> {
-    let unfit = |why: String| NetworkError::Unfit {
+    let unsupported = |why: String| NetworkError::Unsupported {
         path: model.file.clone(),
         why,
     };
@@ -136,8 +136,8 @@ fn best_plan(
     };
     let (own, weights) = (model.clone(), weights_bytes(&proto));
     let planned = in_time(weights, move || slow_plan(&own, proto, threads, why));
-    let (planned, why) = planned.map_err(unfit)??;
-    let plan = ready(Ok(planned)).map_err(unfit)?;
+    let (planned, why) = planned.map_err(unsupported)??;
+    let plan = ready(Ok(planned)).map_err(unsupported)?;
     Ok((Plan::Any(Box::new(plan)), Some(why)))
 }
 
@@ -158,7 +158,7 @@ fn slow_plan(
     let no_islands = none.why;
     log::info!("{}: no islands: {no_islands}", model.name);
     let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
-    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
+    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unsupported {
         path: model.file.clone(),
         why: assumed_size_note(model) + &why,
     })?;
@@ -190,7 +190,7 @@ pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError
         onnx::close_input_shape(graph, &input_shape(model));
     }
     let rewritten = lower::settle(&mut proto).and_then(|()| forms::rewrite(&mut proto));
-    rewritten.map_err(|why| NetworkError::Unfit {
+    rewritten.map_err(|why| NetworkError::Unsupported {
         path: model.file.clone(),
         why,
     })?;
