@@ -120,8 +120,8 @@ fn outputs_that_are_named_twice_or_wrongly_are_neither_destroyed_nor_waited_for(
     fs::create_dir(at("folder")).unwrap();
     symlink("folder/none/file", at("nowhere")).unwrap();
     symlink("/dev/zero", at("zero")).unwrap();
-    let made = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
-    assert!(made.success());
+    let status = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(status.success());
     let _socket = UnixListener::bind(at("socket")).unwrap();
     fs::write(at("cut.img"), &before[..4 << 20]).unwrap();
     fs::write(at("empty.img"), "").unwrap();

@@ -52,10 +52,10 @@ pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
         return load();
     }
     set_address_limit(&held);
-    let made = load();
+    let loaded = load();
     set_address_limit(&before);
     LIMIT.store(0, SeqCst);
-    made
+    loaded
 }
 
 /// Passes on a block from the system; if the system refused while a limit is set, ends the program.

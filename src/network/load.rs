@@ -287,13 +287,13 @@ fn island_plan(
 ) -> Result<Planned, NoIslands> {
     let shape = input_shape(model);
     // No user's file may crash the program.
-    let made = catch_unwind(AssertUnwindSafe(|| {
+    let planned = catch_unwind(AssertUnwindSafe(|| {
         let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
         Planned::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
             NoIslands::used_up(format!("tract cannot plan what is left: {}", one_line(&e)))
         })
     }));
-    made.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
+    planned.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.

@@ -56,8 +56,8 @@ impl Workshop {
 
     /// A pipe that nobody writes to, a socket, a folder, links to nowhere and to a device without end.
     pub fn add_traps(&self) -> UnixListener {
-        let made = Command::new("mkfifo").arg(self.path("pipe")).status();
-        assert!(made.unwrap().success());
+        let status = Command::new("mkfifo").arg(self.path("pipe")).status();
+        assert!(status.unwrap().success());
         fs::create_dir(self.path("folder")).unwrap();
         symlink("gone", self.path("nowhere")).unwrap();
         symlink("/dev/zero", self.path("zero")).unwrap();
@@ -137,11 +137,11 @@ fn an_older_image_and_an_empty_file_are_replaced_also_through_a_link() {
     symlink("sd.img", workshop.path("link.img")).unwrap();
     for (version, output) in [("1", "sd.img"), ("2", "sd.img"), ("3", "link.img")] {
         let board = ["--board", "virt", "--version", version, "--output", output];
-        let made = workshop.image(&board);
+        let output = workshop.image(&board);
         assert!(
-            made.status.success(),
+            output.status.success(),
             "{}",
-            String::from_utf8_lossy(&made.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
         assert!(workshop.path("link.img").is_symlink());
         let manifest = super::Disk::read(&workshop.path("sd.img"));

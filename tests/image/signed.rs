@@ -139,8 +139,8 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     workshop.refuses_signed("new.img", 12, "is no minisign signature");
     // What never begins.
     fs::remove_file(&signature).unwrap();
-    let made = Command::new("mkfifo").arg(&signature).status().unwrap();
-    assert!(made.success());
+    let status = Command::new("mkfifo").arg(&signature).status().unwrap();
+    assert!(status.success());
     workshop.refuses_signed("new.img", 12, "there is no new.img.minisig");
     fs::remove_file(&signature).unwrap();
     // A signature of the owner's, of another file.

@@ -378,8 +378,8 @@ mod tests {
         assert_eq!(found(&[2, 3]).unwrap().labels, ["cat", "dog"]);
         // A pipe is not waited for, and a control character is no part of a label.
         let pipe = folder.path().join("classes.txt");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
         assert_eq!(found(&[5]), None);
         let odd = metadata(&[("names", r#"["a", "b\u001b[2J"]"#)]);
         assert_eq!(Hints::of(&pipe, &odd).labels(&[2]), None);

@@ -131,8 +131,8 @@ impl Chain<'_> {
                 let values = (0..count).flat_map(|c| (0..=255).map(move |q| (c, q)));
                 let value = |(c, q)| {
                     let (x, y) = (x.at(c, q), y.at(c, q));
-                    let made = if adds { x + y } else { x * y };
-                    made.max(clamp.0).min(clamp.1)
+                    let result = if adds { x + y } else { x * y };
+                    result.max(clamp.0).min(clamp.1)
                 };
                 let values = Rc::new(values.map(value).collect());
                 Some(Traced { of, values })
@@ -155,7 +155,7 @@ fn into_tables(graph: &mut Graph) {
         let (Some(&x), Some(to)) = (layer.inputs.first(), quant(graph, layer.output)) else {
             continue;
         };
-        let made = match (&layer.op, quant(graph, x)) {
+        let result = match (&layer.op, quant(graph, x)) {
             (Op::Unary(f), Some(from)) => Some((x, Tables::of_function(*f, from, to))),
             (
                 &Op::Gate {
@@ -168,7 +168,7 @@ fn into_tables(graph: &mut Graph) {
             (Op::Quantise, None) => chain(graph, &ends, &mut left, x, to),
             _ => None,
         };
-        if let Some((x, tables)) = made {
+        if let Some((x, tables)) = result {
             any |= matches!(layer.op, Op::Quantise);
             let layer = &mut graph.layers[i];
             layer.op = Op::Tables(tables);

@@ -23,7 +23,7 @@ impl Lower {
         let Some(output) = node.output.first() else {
             return Ok(true);
         };
-        let made = match node.op_type.as_str() {
+        let result = match node.op_type.as_str() {
             "Constant" => Some(constant(node)?),
             // Weights stay quantised.
             "DequantizeLinear" => None,
@@ -61,17 +61,19 @@ impl Lower {
                 fold(node, &inputs, self.opset)?
             }
         };
-        let Some(made) = made else { return Ok(false) };
+        let Some(result) = result else {
+            return Ok(false);
+        };
         // Floats and bytes that only change their shape are shared.
         let shared = matches!(
             node.op_type.as_str(),
             "Identity" | "Reshape" | "Squeeze" | "Unsqueeze"
-        ) && !matches!(made.data, Data::I64(_));
+        ) && !matches!(result.data, Data::I64(_));
         if !shared {
-            self.spend(made.len())?;
+            self.spend(result.len())?;
         }
         self.values
-            .insert(output.clone(), Value::Const(Rc::new(made)));
+            .insert(output.clone(), Value::Const(Rc::new(result)));
         Ok(true)
     }
 }
@@ -391,23 +393,23 @@ fn squeezed(op: &str, axes: Option<Vec<i64>>, dims: &[usize]) -> Lowered<Vec<usi
     let axes = axes.iter().map(|&a| axis_of(a, rank));
     let mut axes = axes.collect::<Lowered<Vec<_>>>()?;
     axes.sort_unstable();
-    let mut made = dims.to_vec();
+    let mut result = dims.to_vec();
     if more {
         for a in axes {
-            if a > made.len() {
+            if a > result.len() {
                 return Err(format!("axis {a} of {dims:?}"));
             }
-            made.insert(a, 1);
+            result.insert(a, 1);
         }
     } else {
         for a in axes.into_iter().rev() {
-            if made.get(a) != Some(&1) {
+            if result.get(a) != Some(&1) {
                 return Err(format!("axis {a} of {dims:?} is not 1"));
             }
-            made.remove(a);
+            result.remove(a);
         }
     }
-    Ok(made)
+    Ok(result)
 }
 
 /// Gather of constants along an axis.

@@ -158,13 +158,13 @@ struct Found {
 
 fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
     let of = |(i, n): (usize, &'_ NodeProto)| (i, n.output.len());
-    let mut made = HashMap::new();
+    let mut all = HashMap::new();
     for (i, count) in graph.node.iter().enumerate().map(of) {
         for o in 0..count {
-            made.insert(graph.node[i].output[o].as_str(), i);
+            all.insert(graph.node[i].output[o].as_str(), i);
         }
     }
-    made
+    all
 }
 
 fn readers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {

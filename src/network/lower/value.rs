@@ -96,7 +96,7 @@ pub(super) struct Deferred {
     pub(super) inputs: Vec<Activation>,
     pub(super) shape: Shape,
     pub(super) name: String,
-    pub(super) made: RefCell<Option<Activation>>,
+    pub(super) emitted: RefCell<Option<Activation>>,
 }
 
 impl Deferred {
@@ -107,14 +107,14 @@ impl Deferred {
             inputs: self.inputs.clone(),
             shape: self.shape,
             name: self.name.clone(),
-            made: RefCell::new(None),
+            emitted: RefCell::new(None),
         };
         Value::Deferred(Rc::new(same), view)
     }
 
     /// Whether it is still to be emitted.
     pub(super) fn is_pending(&self) -> bool {
-        self.made.borrow().is_none()
+        self.emitted.borrow().is_none()
     }
 }
 

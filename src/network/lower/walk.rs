@@ -361,14 +361,14 @@ impl Lower {
         } else {
             node.name.clone()
         };
-        let made = RefCell::new(None);
+        let emitted = RefCell::new(None);
         Value::Deferred(
             Rc::new(Deferred {
                 op,
                 inputs,
                 shape,
                 name,
-                made,
+                emitted,
             }),
             view,
         )

@@ -126,11 +126,14 @@ impl Const {
             Ok(DataType::Uint8 | DataType::Bool) => Data::U8(Rc::new(raw)),
             _ => return Err(format!("has element type {}", t.data_type)),
         };
-        let made = Self { dims, data };
-        if made.len() != count {
-            return Err(format!("holds {} values instead of {count}", made.len()));
+        let constant = Self { dims, data };
+        if constant.len() != count {
+            return Err(format!(
+                "holds {} values instead of {count}",
+                constant.len()
+            ));
         }
-        Ok(made)
+        Ok(constant)
     }
 
     /// As an ONNX tensor of this type, since some variants stand for several types.

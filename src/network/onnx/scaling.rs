@@ -30,9 +30,11 @@ pub struct Scaling {
 /// Counted are additions, subtractions, products and quotients with constants of one value or one per channel. A
 /// BatchNormalization is not: it is learned, for pixels that were normalised before.
 pub fn of(graph: &GraphProto) -> Option<Scaling> {
-    let (weights, made) = (initializers(graph), producers(graph));
+    let (weights, producers) = (initializers(graph), producers(graph));
     let constant = |name: &String| {
-        let node = made.get(name.as_str()).filter(|n| n.op_type == "Constant");
+        let node = producers
+            .get(name.as_str())
+            .filter(|n| n.op_type == "Constant");
         let value = || attribute(node?, "value")?.t.as_ref();
         few_values(weights.get(name.as_str()).copied().or_else(value)?)
     };

@@ -59,8 +59,8 @@ fn has(graph: &GraphProto, op_type: &str) -> bool {
 /// Whether the output is a vector divided by its Euclidean length.
 fn ends_in_unit_length(graph: &GraphProto) -> bool {
     let producers = producers(graph);
-    let made_by = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
-    let Some(last) = graph.output.first().and_then(|o| made_by(&o.name)) else {
+    let producer_of = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
+    let Some(last) = graph.output.first().and_then(|o| producer_of(&o.name)) else {
         return false;
     };
     if last.op_type == "LpNormalization" {
@@ -72,7 +72,7 @@ fn ends_in_unit_length(graph: &GraphProto) -> bool {
     };
     // The length may be clamped above 0, and broadcast to the vector's shape.
     for _ in 0..4 {
-        let Some(node) = at.and_then(|name| made_by(name)) else {
+        let Some(node) = at.and_then(|name| producer_of(name)) else {
             return false;
         };
         match node.op_type.as_str() {
@@ -81,7 +81,7 @@ fn ends_in_unit_length(graph: &GraphProto) -> bool {
             _ => return false,
         }
         if node.op_type == "ReduceSum" {
-            let squared = node.input.first().and_then(|name| made_by(name));
+            let squared = node.input.first().and_then(|name| producer_of(name));
             return squared.is_some_and(|n| matches!(n.op_type.as_str(), "Pow" | "Mul"));
         }
         at = node.input.first();

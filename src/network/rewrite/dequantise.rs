@@ -69,7 +69,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         scales,
         reals: HashMap::new(),
         nodes: Vec::new(),
-        made: Vec::new(),
+        new_constants: Vec::new(),
     };
     for node in nodes {
         let (name, op) = (node.name.clone(), node.op_type.clone());
@@ -83,11 +83,14 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         }
     }
     let Rewrite {
-        reals, nodes, made, ..
+        reals,
+        nodes,
+        new_constants,
+        ..
     } = rewrite;
     graph.node = nodes;
     graph.initializer = initializers;
-    graph.initializer.extend(made);
+    graph.initializer.extend(new_constants);
     drop_unread_weights(graph);
     Ok(reals)
 }
@@ -148,7 +151,7 @@ struct Rewrite<'a> {
     scales: HashSet<String>,
     reals: Reals,
     nodes: Vec<NodeProto>,
-    made: Vec<TensorProto>,
+    new_constants: Vec<TensorProto>,
 }
 
 impl Rewrite<'_> {
@@ -190,10 +193,11 @@ impl Rewrite<'_> {
         let Some(&tensor) = self.constants.get(x).filter(|_| q.scale.len() != 1) else {
             return self.step(x, out, q);
         };
-        self.made.push(by_slices(tensor, &q, axis, out, |v, slice| {
-            let (low, high) = q.limits(slice);
-            (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
-        })?);
+        self.new_constants
+            .push(by_slices(tensor, &q, axis, out, |v, slice| {
+                let (low, high) = q.limits(slice);
+                (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
+            })?);
         self.reals.insert(out.to_owned(), q);
         Ok(())
     }
@@ -217,9 +221,9 @@ impl Rewrite<'_> {
     /// The name of the real-valued twin of `x`, whose integers have quantisation `q`.
     fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
         if let Some(&tensor) = self.constants.get(x) {
-            let name = format!("{x}.real.{}", self.made.len());
+            let name = format!("{x}.real.{}", self.new_constants.len());
             let tensor = dequantised(tensor, q, axis, &name)?;
-            self.made.push(tensor);
+            self.new_constants.push(tensor);
             return Ok(name);
         }
         if self.reals.get(x) == Some(q) {
@@ -243,16 +247,16 @@ impl Rewrite<'_> {
             ),
             // Integers from outside: the graph's input.
             None => {
-                let name = format!("{x}.float.{}", self.made.len());
+                let name = format!("{x}.float.{}", self.new_constants.len());
                 let to = of_int("to", DataType::Float as i64);
                 self.push("Cast", &[x], &name, vec![to]);
                 (scale, -zero_point * scale, name)
             }
         };
-        let n = self.made.len();
+        let n = self.new_constants.len();
         let (f, o) = (format!("{x}.factor.{n}"), format!("{x}.offset.{n}"));
-        self.made.push(float_tensor(&f, &[], vec![factor]));
-        self.made.push(float_tensor(&o, &[], vec![offset]));
+        self.new_constants.push(float_tensor(&f, &[], vec![factor]));
+        self.new_constants.push(float_tensor(&o, &[], vec![offset]));
         let (scaled, real) = (format!("{x}.scaled.{n}"), format!("{x}.real.{n}"));
         self.push("Mul", &[&start, &f], &scaled, vec![]);
         self.push("Add", &[&scaled, &o], &real, vec![]);
@@ -279,7 +283,7 @@ impl Rewrite<'_> {
             .map(|(i, &b)| b * (x * w[i % w.len()]))
             .collect();
         let name = format!("{out}.bias");
-        self.made.push(float_tensor(&name, &dims, real));
+        self.new_constants.push(float_tensor(&name, &dims, real));
         Ok(Some(name))
     }
 

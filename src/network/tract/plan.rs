@@ -239,8 +239,9 @@ fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
         let values = patch.tap_model(graph, node.inputs[0])?;
         let places = patch.add_const(format!("{}.places", node.name), tensor1(&places))?;
         let gather = Gather::new(steps.axis);
-        let made = patch.wire_node(format!("{}.gather", node.name), gather, &[values, places])?;
-        patch.shunt_outside(graph, id.into(), made[0])?;
+        let gathered =
+            patch.wire_node(format!("{}.gather", node.name), gather, &[values, places])?;
+        patch.shunt_outside(graph, id.into(), gathered[0])?;
         patch.apply(graph)?;
     }
     Ok(())

@@ -110,8 +110,8 @@ impl Decoder {
             let (x, y) = window.sides(component);
             weights.make(&header.quantiser(component)?, (x.count, y.count));
             for (class, (slot, codes)) in self.codes.iter_mut().zip(header.codes(component)?) {
-                let made = class[slot].make(codes);
-                made.ok_or(MjpegError::Damaged("a Huffman table that cannot be"))?;
+                let table = class[slot].make(codes);
+                table.ok_or(MjpegError::Damaged("a Huffman table that cannot be"))?;
             }
         }
         let mut rest = &mut self.planes[..];

@@ -36,7 +36,7 @@ pub(super) struct Setup<'a, C> {
 struct Attempt {
     at_sensor: BusFormat,
     /// What to ask the parts that can convert to make of it; `None`: what they are given.
-    made: Option<BusFormat>,
+    converted: Option<BusFormat>,
 }
 
 /// The rank of an attempt, the least is the best: whether a side branch disagrees, then the index among the requested formats.
@@ -84,12 +84,15 @@ impl<'a, C: Calls> Setup<'a, C> {
             |best: &Option<(Rank, Attempt)>| best.is_some_and(|(rank, _)| rank == (false, 0));
         'codes: for at_sensor in codes {
             let mut ends = vec![None];
-            while let Some(made) = ends.pop() {
+            while let Some(converted) = ends.pop() {
                 count += 1;
                 if count > MOST_ATTEMPTS || perfect(&best) {
                     break 'codes;
                 }
-                let attempt = Attempt { at_sensor, made };
+                let attempt = Attempt {
+                    at_sensor,
+                    converted,
+                };
                 last = Some(attempt);
                 let arrives = match self.attempt(way, attempt)? {
                     Ok(arrives) => arrives,
@@ -98,14 +101,14 @@ impl<'a, C: Calls> Setup<'a, C> {
                         continue;
                     }
                 };
-                let pictures = self.made_of(BusFormat(arrives.code));
+                let pictures = self.pictures_of(BusFormat(arrives.code));
                 if let Some(place) = self.place_of(&pictures) {
                     let rank = (self.side_complaint(way)?.is_some(), place);
                     if best.is_none_or(|(other, _)| rank < other) {
                         best = Some((rank, attempt));
                     }
                 }
-                if made.is_none() {
+                if converted.is_none() {
                     ends.extend(self.others(way, arrives.code));
                 }
                 for code in pictures {
@@ -163,9 +166,10 @@ impl<'a, C: Calls> Setup<'a, C> {
     }
 
     fn pipeline(&mut self, way: &str, arrives: PadFormat) -> Result<Pipeline, Fault> {
-        let made = self.made_of(BusFormat(arrives.code));
-        let is_made = |format: &PixelFormat| {
-            made.iter()
+        let pictures = self.pictures_of(BusFormat(arrives.code));
+        let is_offered = |format: &PixelFormat| {
+            pictures
+                .iter()
                 .any(|code| PixelFormat::from_fourcc(code.0) == Some(*format))
         };
         let formats: Vec<_> = self
@@ -173,10 +177,10 @@ impl<'a, C: Calls> Setup<'a, C> {
             .formats
             .iter()
             .copied()
-            .filter(is_made)
+            .filter(is_offered)
             .collect();
         if formats.is_empty() {
-            return Err(Fault::NoFormat(made));
+            return Err(Fault::NoFormat(pictures));
         }
         Ok(Pipeline {
             line: format!("{way}, {}", shown(&arrives)),
@@ -223,8 +227,10 @@ impl<'a, C: Calls> Setup<'a, C> {
                 return Ok(Err(self.otherwise(sink, &brings, &taken)));
             }
             let exit = self.graph.links[next].source;
-            let code = match attempt.made {
-                Some(made) if self.calls.codes(self.graph, exit).contains(&made) => made.0,
+            let code = match attempt.converted {
+                Some(converted) if self.calls.codes(self.graph, exit).contains(&converted) => {
+                    converted.0
+                }
                 _ => taken.code,
             };
             let ask = PadFormat {
@@ -349,13 +355,13 @@ impl<'a, C: Calls> Setup<'a, C> {
         links.any(|link| link.source == pad || link.sink == pad)
     }
 
-    fn made_of(&mut self, code: BusFormat) -> Vec<FourCc> {
+    fn pictures_of(&mut self, code: BusFormat) -> Vec<FourCc> {
         self.calls.node_formats(self.graph, self.node, code)
     }
 
     /// The index of the best of these among the requested formats.
-    fn place_of(&self, made: &[FourCc]) -> Option<usize> {
-        let known: Vec<_> = made
+    fn place_of(&self, pictures: &[FourCc]) -> Option<usize> {
+        let known: Vec<_> = pictures
             .iter()
             .map(|code| PixelFormat::from_fourcc(code.0))
             .collect();

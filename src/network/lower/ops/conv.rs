@@ -484,13 +484,13 @@ fn ordered<T: Copy>(
     (cout, kh, kw, cin): (usize, usize, usize, usize),
     order: impl Fn(usize, usize, usize, usize) -> usize,
 ) -> Vec<T> {
-    let mut made = Vec::with_capacity(values.len());
+    let mut reordered = Vec::with_capacity(values.len());
     for n in 0..cout {
         for y in 0..kh {
             for x in 0..kw {
-                made.extend((0..cin).map(|c| values[order(n, y, x, c)]));
+                reordered.extend((0..cin).map(|c| values[order(n, y, x, c)]));
             }
         }
     }
-    made
+    reordered
 }

@@ -65,12 +65,12 @@ impl Lower {
         let extremes = self.add_layer(Op::Extremes, vec![act.id], tensor(pair), &node.name);
         let round = tensor(self.shape(act.id));
         let id = self.add_layer(Op::Round, vec![act.id, extremes], round, &node.name);
-        let made = [
+        let results = [
             Dynamic::Integers(Activation { id, ..act }, extremes),
             Dynamic::Scale(extremes),
             Dynamic::Zero(extremes),
         ];
-        for (name, value) in node.output.iter().zip(made) {
+        for (name, value) in node.output.iter().zip(results) {
             self.values.insert(name.clone(), value.value());
         }
         Ok(())
@@ -182,7 +182,7 @@ impl Lower {
             inputs: deferred.inputs.iter().copied().chain([extremes]).collect(),
             shape: deferred.shape,
             name: deferred.name.clone(),
-            made: RefCell::new(None),
+            emitted: RefCell::new(None),
         };
         Ok(Value::Deferred(Rc::new(scaled), *view))
     }

@@ -169,7 +169,8 @@ impl Rewrite<'_> {
         if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
             let axes = node.attribute.remove(at).ints;
             let name = format!("{out}.axes");
-            self.made.push(int64_tensor(&name, &[axes.len()], axes));
+            self.new_constants
+                .push(int64_tensor(&name, &[axes.len()], axes));
             inputs.push(name);
         }
         self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
@@ -187,7 +188,8 @@ impl Rewrite<'_> {
         let real = (value - q.zero_point(0)) * q.scale(0);
         if !node.input.is_empty() {
             let name = format!("{out}.value");
-            self.made.push(float_tensor(&name, &[], vec![real]));
+            self.new_constants
+                .push(float_tensor(&name, &[], vec![real]));
             node.input.resize(node.input.len().max(3), String::new());
             node.input[2] = name;
         }

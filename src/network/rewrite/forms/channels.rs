@@ -250,8 +250,8 @@ impl Forms<'_> {
     /// of the convolution before. So may a Clip from 0 on whose other limit the bytes have too.
     fn before_relu(&self, x: &str, channels: &Channels) -> Option<String> {
         let alone = |name: &str| self.read.get(name) == Some(&1);
-        let mut made = self.nodes.iter().rev().take(NODES_BETWEEN);
-        let node = made.find(|n| output(n) == x)?;
+        let mut earlier = self.nodes.iter().rev().take(NODES_BETWEEN);
+        let node = earlier.find(|n| output(n) == x)?;
         let limit = |at: usize, name: &str, free: f32| match input(node, at) {
             "" => Some(float(node, name, free)),
             given => {
@@ -288,9 +288,9 @@ impl Forms<'_> {
         if groups != scaled.scales.len() || node.input.len() < 2 {
             return;
         }
-        let made = self.nodes.iter().rev();
-        let mut made = made.filter(|n| n.op_type == "DequantizeLinear");
-        let Some(own) = made.find(|n| output(n) == input(node, 1)) else {
+        let earlier = self.nodes.iter().rev();
+        let mut earlier = earlier.filter(|n| n.op_type == "DequantizeLinear");
+        let Some(own) = earlier.find(|n| output(n) == input(node, 1)) else {
             return;
         };
         let known = self.is_fixed(input(own, 0)) && int(own, "block_size", 0) == 0;
@@ -330,8 +330,8 @@ impl Forms<'_> {
 
     /// Output channels for each group of weights with one scale, if their shape is known.
     fn depth_multiplier(&self, own: &NodeProto, groups: usize) -> Option<usize> {
-        let made = self.nodes.iter().rev();
-        let quantised = made
+        let earlier = self.nodes.iter().rev();
+        let quantised = earlier
             .filter(|n| n.op_type == "QuantizeLinear")
             .find(|n| output(n) == input(own, 0));
         let name = quantised.map_or(input(own, 0), |n| input(n, 0));

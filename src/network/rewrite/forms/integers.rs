@@ -206,7 +206,7 @@ impl Forms<'_> {
         }
         let real = float_tensor(output(&node), &dims, values);
         self.types.insert(real.name.clone(), DataType::Float);
-        self.made.push(real);
+        self.new_constants.push(real);
         self.folded = true;
         Ok(())
     }

@@ -63,7 +63,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         loose: HashSet::new(),
         channels_left: channels::CHANNELS_MOST,
         nodes: Vec::with_capacity(nodes.len()),
-        made: Vec::new(),
+        new_constants: Vec::new(),
         folded: false,
     };
     for node in nodes {
@@ -74,7 +74,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     }
     let Forms {
         mut nodes,
-        made,
+        new_constants,
         mut folded,
         loose,
         ..
@@ -85,7 +85,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     }
     graph.node = nodes;
     graph.initializer = initializers;
-    graph.initializer.extend(made);
+    graph.initializer.extend(new_constants);
     if folded {
         drop_unread_weights(graph);
     }
@@ -110,7 +110,7 @@ struct Forms<'a> {
     /// Channels' scales that may still be read.
     channels_left: usize,
     nodes: Vec<NodeProto>,
-    made: Vec<TensorProto>,
+    new_constants: Vec<TensorProto>,
     /// Some constants have lost a reader.
     folded: bool,
 }
@@ -322,7 +322,7 @@ impl Forms<'_> {
     /// Adds a constant; returns its name.
     fn constant(&mut self, tensor: TensorProto) -> String {
         let name = tensor.name.clone();
-        self.made.push(tensor);
+        self.new_constants.push(tensor);
         name
     }
 

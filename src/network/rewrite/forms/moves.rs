@@ -148,9 +148,9 @@ impl Forms<'_> {
             ("Floor", vec![part("scaled")], "whole", vec![]),
             ("Cast", vec![part("whole")], "sizes", cast(DataType::Int64)),
         ];
-        for (op, ins, made, attributes) in steps {
+        for (op, ins, result, attributes) in steps {
             let ins: Vec<&str> = ins.iter().map(String::as_str).collect();
-            self.push(&node, op, &ins, &part(made), attributes);
+            self.push(&node, op, &ins, &part(result), attributes);
         }
         node.input.resize(4, String::new());
         node.input[2].clear();

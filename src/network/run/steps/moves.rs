@@ -188,20 +188,20 @@ pub(super) mod tests {
             channels_first: false,
             segment: 0,
         };
-        let made = inputs.len();
+        let result = inputs.len();
         let sizes = inputs.iter().map(|x| x.len()).chain([count]);
         let graph = Graph {
             tensors: sizes.map(tensor).collect(),
             layers: vec![Layer {
                 op: op.clone(),
-                inputs: (0..made).map(TensorId).collect(),
-                output: TensorId(made),
+                inputs: (0..result).map(TensorId).collect(),
+                output: TensorId(result),
                 name: "layer".into(),
                 segment: 0,
             }],
             input: None,
-            imports: (0..made).map(border).collect(),
-            exports: vec![border(made)],
+            imports: (0..result).map(border).collect(),
+            exports: vec![border(result)],
         };
         let mut all = Vec::new();
         for kernels in available() {

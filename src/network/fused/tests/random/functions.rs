@@ -54,11 +54,11 @@ impl Maker {
         let turned = self.random.bool();
         let (a, b) = if turned { (&gate, x) } else { (x, &gate) };
         let name = self.node("Mul", &[&a.name, &b.name], vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..4) == 0 {
-            made = self.clip(&made);
+            out = self.clip(&out);
         }
-        made
+        out
     }
 
     /// HardSwish as Keras writes it.
@@ -135,10 +135,10 @@ impl Maker {
             [&x.name[..], &values]
         };
         let name = self.node(op, &inputs, vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..4) == 0 {
-            made = self.with("Relu", &made, vec![]);
+            out = self.with("Relu", &out, vec![]);
         }
-        made
+        out
     }
 }

@@ -424,7 +424,7 @@ pub(super) fn random(seed: u64) -> Graph {
         }
         _ => maker.picture(size, Kind::F32),
     };
-    let mut made = vec![x];
+    let mut values = vec![x];
     for turn in 0..maker.random.usize(1..9) {
         if maker.of(x).0.volume() > 60_000 {
             break;
@@ -435,11 +435,11 @@ pub(super) fn random(seed: u64) -> Graph {
             let size = maker.of(x).0;
             x = maker.import(size);
         }
-        x = maker.any(x, &made);
-        made.push(x);
+        x = maker.any(x, &values);
+        values.push(x);
         // Sometimes two layers read the same tensor.
         if maker.random.u8(..4) == 0 {
-            x = made[maker.random.usize(..made.len())];
+            x = values[maker.random.usize(..values.len())];
         }
     }
     // Makes sure that every segment has a layer.
@@ -549,7 +549,7 @@ fn fixtures() -> Vec<(String, Graph)> {
         .filter(|path| path.extension().is_some_and(|e| e == "onnx"))
         .collect();
     names.sort();
-    let mut made = Vec::new();
+    let mut networks = Vec::new();
     for path in names {
         let Ok(model) = ModelProto::decode(&std::fs::read(&path).unwrap()[..]) else {
             continue;
@@ -559,17 +559,17 @@ fn fixtures() -> Vec<(String, Graph)> {
         };
         let mut graph = understood.0;
         merge_layers(&mut graph);
-        made.push((path.file_stem().unwrap().display().to_string(), graph));
+        networks.push((path.file_stem().unwrap().display().to_string(), graph));
     }
-    assert!(made.len() > 10, "the fixtures are not understood");
-    made
+    assert!(networks.len() > 10, "the fixtures are not understood");
+    networks
 }
 
 /// Several networks of each kind.
 pub(super) fn all() -> Vec<(String, Graph)> {
-    let mut made = fixtures();
-    made.extend((0..150).map(|seed| (format!("random {seed}"), random(seed))));
-    made.extend((0..8).map(|seed| (format!("block {seed}"), block(seed))));
-    made.extend((0..3).map(|seed| (format!("forked {seed}"), forked(seed))));
-    made
+    let mut networks = fixtures();
+    networks.extend((0..150).map(|seed| (format!("random {seed}"), random(seed))));
+    networks.extend((0..8).map(|seed| (format!("block {seed}"), block(seed))));
+    networks.extend((0..3).map(|seed| (format!("forked {seed}"), forked(seed))));
+    networks
 }
