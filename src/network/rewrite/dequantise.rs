@@ -162,13 +162,14 @@ impl Rewrite<'_> {
         self.real(at(i), &q, axis)
     }
 
-    /// Emits the float operator, then the rounding at the end of the quantised one (if it has an output scale).
+    /// Emits the float operator, then the rounding at the end of the quantised one, if it has an output scale: input `scale`, which
+    /// the zero point follows.
     fn float_twin(
         &mut self,
         op: &str,
         node: &NodeProto,
         inputs: &[String],
-        (scale, zero_point): (usize, usize),
+        scale: usize,
         out: &str,
     ) -> Result<(), String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
@@ -182,7 +183,7 @@ impl Rewrite<'_> {
             self.push(op, &inputs, out, attributes);
             return Ok(());
         }
-        let q = self.quantisation(node, at(scale), at(zero_point))?;
+        let q = self.quantisation(node, at(scale), at(scale + 1))?;
         let exact = format!("{out}.exact");
         self.push(op, &inputs, &exact, attributes);
         self.step(&exact, out, q)
