@@ -4,7 +4,7 @@
 //!
 //! The Cast, the product with both scales and the bias are fused into the convolution. Any other use of the integers is refused.
 
-use super::conv::{Bias, unlimited};
+use super::conv::{Bias, Dense, unlimited};
 use crate::network::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
 use crate::network::lower::intermediate::Intermediate;
 use crate::network::lower::{
@@ -129,7 +129,7 @@ impl Lower {
     pub(crate) fn matmul_integer(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = Value::Activation(self.whole_numbers(node)?);
         let w = self.whole_weights(node, 1)?;
-        let sums = self.fully_connected_of(node, x, &w, false, Bias::None)?;
+        let sums = self.fully_connected_of(node, x, Dense::matrix(&w))?;
         Ok(Dynamic::Sums(Box::new(sums)).value())
     }
 

@@ -1,6 +1,6 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
-use super::conv::Bias;
+use super::conv::{Bias, Dense};
 use crate::network::graph::{FREE, InputType, Kind, Quant};
 use crate::network::lower::{
     Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
@@ -241,7 +241,7 @@ impl Lower {
     pub(crate) fn qlinear_matmul(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let w = self.real_const(node, 3, 1)?;
-        let y = self.fully_connected_of(node, x, &Value::Quantised(w), false, Bias::None)?;
+        let y = self.fully_connected_of(node, x, Dense::matrix(&Value::Quantised(w)))?;
         self.quantised_again(node, &y, 6)
     }
 
@@ -255,7 +255,12 @@ impl Lower {
         let w = self.real_const(node, 3, axis as i64)?;
         let cout = w.ints.dims.get(axis).copied().unwrap_or(0);
         let bias = self.exact_bias(node, 6, &w, cout)?;
-        let y = self.fully_connected_of(node, x, &Value::Quantised(w), transposed, bias)?;
+        let of = Dense {
+            w: &Value::Quantised(w),
+            transposed,
+            bias,
+        };
+        let y = self.fully_connected_of(node, x, of)?;
         if self.has_input(node, 7) {
             self.quantised_again(node, &y, 7)
         } else {
