@@ -14,6 +14,13 @@ pub(super) fn shape(h: usize, w: usize, c: usize) -> Shape {
     Shape::new(h, w, c).unwrap()
 }
 
+/// The shape of a convolution's weights.
+struct Filters {
+    cout: usize,
+    window: Window,
+    groups: usize,
+}
+
 /// A network under construction.
 struct Maker {
     random: Rng,
@@ -147,20 +154,27 @@ impl Maker {
     fn conv(&mut self, x: TensorId, cout: usize, window: Window, groups: usize) -> TensorId {
         let (input, kind) = self.of(x);
         let kind = self.like(kind);
-        self.conv_as(&[x], input, kind, cout, window, groups, None)
+        let filters = Filters {
+            cout,
+            window,
+            groups,
+        };
+        self.conv_as(&[x], input, kind, filters, None)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn conv_as(
         &mut self,
         inputs: &[TensorId],
         input: Shape,
         kind: Kind,
-        cout: usize,
-        window: Window,
-        groups: usize,
+        filters: Filters,
         factors: Option<Vec<f32>>,
     ) -> TensorId {
+        let Filters {
+            cout,
+            window,
+            groups,
+        } = filters;
         let count = cout * window.kh * window.kw * (input.c / groups);
         let weights = match kind {
             Kind::F32 | Kind::F16 => Weights::F32 {
@@ -213,14 +227,21 @@ impl Maker {
         let of = self.layer(Op::Extremes, &[x], shape(1, 1, 2), Kind::F32);
         let whole = self.layer(Op::Round, &[x, of], input, Kind::F32);
         let depthwise = input.c > 1 && self.random.bool();
-        let (window, cout, groups) = if depthwise {
-            (self.window(input), input.c, input.c)
+        let filters = if depthwise {
+            Filters {
+                cout: input.c,
+                window: self.window(input),
+                groups: input.c,
+            }
         } else {
-            (Window::POINT, self.random.usize(1..40), 1)
+            Filters {
+                cout: self.random.usize(1..40),
+                window: Window::POINT,
+                groups: 1,
+            }
         };
-        let factors = Some(self.floats(cout));
-        let inputs = [whole, of];
-        self.conv_as(&inputs, input, Kind::F32, cout, window, groups, factors)
+        let factors = Some(self.floats(filters.cout));
+        self.conv_as(&[whole, of], input, Kind::F32, filters, factors)
     }
 
     fn reshape(&mut self, x: TensorId) -> TensorId {
