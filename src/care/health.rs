@@ -23,7 +23,7 @@ use std::path::Path;
 pub const MAILBOX: &str = "/dev/vcio";
 
 /// After this many unanswered questions in a row we stop asking: each may have taken a second.
-const MOST_SILENCES: u32 = 3;
+const MAX_SILENCES: u32 = 3;
 
 /// Open files of `/sys`, and the firmware's mailbox.
 #[derive(Debug, Default)]
@@ -115,10 +115,10 @@ impl Health {
             }
             Err(error) => {
                 self.silences += 1;
-                if self.silences == MOST_SILENCES {
+                if self.silences == MAX_SILENCES {
                     self.mailbox = None;
                     log::warn!(
-                        "the firmware did not answer {MOST_SILENCES} times ({error}): low voltage is no longer detected"
+                        "the firmware did not answer {MAX_SILENCES} times ({error}): low voltage is no longer detected"
                     );
                 }
                 None
@@ -197,7 +197,7 @@ mod tests {
         std::fs::write(sys.join("vcio"), "").unwrap();
         let mut silent = Health::open(sys).or_mailbox(&sys.join("vcio"));
         assert!(silent.reports_power());
-        for _ in 0..MOST_SILENCES {
+        for _ in 0..MAX_SILENCES {
             assert!(silent.mailbox.is_some());
             assert_eq!(silent.read(), Reading::default());
         }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The longest name of a model.
-const NAME_BYTES_MOST: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 /// Name of the label file at the destination.
 const LABELS: &str = "labels.txt";
 const CHUNK_BYTES: usize = 1 << 20;
@@ -47,7 +47,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '\\' | '@');
     match name {
         "" => wrong("it is empty"),
-        _ if name.len() > NAME_BYTES_MOST => wrong("it has more than 64 bytes"),
+        _ if name.len() > MAX_NAME_BYTES => wrong("it has more than 64 bytes"),
         _ if name.starts_with(['.', '-']) => wrong("it begins with a dot or a dash"),
         _ if name.contains(is_odd) => wrong("it has a slash, @ or white space in it"),
         _ if find::is_path(name) => wrong("a name that ends in .onnx is taken for a file"),

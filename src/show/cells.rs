@@ -32,7 +32,7 @@ const PICTURE_GAP: Part = Part(3, 2);
 /// The name's width in a cell of one line.
 const NAME: Part = Part(3, 8);
 /// The highest line for names there, as a fraction of their width: long ones must fit.
-const NAME_LINE_MOST: Part = Part(2, 5);
+const MAX_NAME_LINE: Part = Part(2, 5);
 /// The percent's line there, as a fraction of the cell's height.
 const PERCENT: Part = Part(2, 3);
 /// The smallest useful picture.
@@ -315,7 +315,7 @@ fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
     // About six letters of a name.
     let name_line = cell
         .height()
-        .min((NAME_LINE_MOST.of(name.width())).max(line_min));
+        .min((MAX_NAME_LINE.of(name.width())).max(line_min));
     let face = face(name_line, depth);
     let cell = Cell {
         picture: None,

@@ -53,7 +53,7 @@ const STRIP_BELOW_PX: u32 = 100;
 /// The lowest strip with a picture.
 const PICTURED_STRIP_MIN_PX: u32 = 96;
 /// The largest fraction of a narrow display's width for the percent.
-const PERCENT_MOST: Part = Part(2, 3);
+const MAX_PERCENT: Part = Part(2, 3);
 
 /// The lowest line height of a list.
 const ROW_MIN_PX: i32 = 13;
@@ -261,7 +261,7 @@ pub(super) fn face(line_px: i32, depth: Depth) -> Face {
 
 /// Room for "100%", but not all of a narrow display's width.
 pub(super) fn percent_width(face: Face, room: Room) -> i32 {
-    (face.width_px("100%") as i32 + 1).min(PERCENT_MOST.of(room.width()))
+    (face.width_px("100%") as i32 + 1).min(MAX_PERCENT.of(room.width()))
 }
 
 /// The first of `counts` rows that fits, or none, spread over the room's height.

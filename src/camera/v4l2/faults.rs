@@ -188,15 +188,19 @@ pub(super) fn keep_last(
 
 /// "auto" found no working camera. Only the first few of many reasons are listed.
 pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
-    const MOST: usize = 3;
+    const MAX_SHOWN: usize = 3;
     if reasons.len() == 1 {
         return reasons.remove(0);
     }
-    let mut listed: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
-    if reasons.len() > MOST {
+    let mut listed: Vec<String> = reasons
+        .iter()
+        .take(MAX_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if reasons.len() > MAX_SHOWN {
         listed.push(format!(
             "and {} more nodes (see `eyelet list cameras`)",
-            reasons.len() - MOST
+            reasons.len() - MAX_SHOWN
         ));
     }
     CameraError::Unusable(format!("no camera can be used: {}", listed.join("; ")))
@@ -242,10 +246,14 @@ pub(super) fn names(formats: &[PixelFormat]) -> String {
 
 /// A driver's formats, for a message; drivers can have a hundred.
 fn codes(codes: &[FourCc]) -> String {
-    const MOST: usize = 12;
-    let mut names: Vec<String> = codes.iter().take(MOST).map(ToString::to_string).collect();
-    if codes.len() > MOST {
-        names.push(format!("{} more", codes.len() - MOST));
+    const MAX_SHOWN: usize = 12;
+    let mut names: Vec<String> = codes
+        .iter()
+        .take(MAX_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if codes.len() > MAX_SHOWN {
+        names.push(format!("{} more", codes.len() - MAX_SHOWN));
     }
     names.join(", ")
 }

@@ -1,32 +1,32 @@
 //! Views of a tensor of any rank: sizes, strides and an offset. Most of what an attention network does between tokens and heads
 //! moves no data, it only reindexes.
 //!
-//! No axis is empty, there are at most `VALUES_MOST` values, and each is within that distance of its tensor's first value: the
+//! No axis is empty, there are at most `MAX_VALUES` values, and each is within that distance of its tensor's first value: the
 //! first axes come from [`Axes::plain`], and every view made from them only reaches fewer places or is `None`.
 
 use super::sizes::volume;
 
 /// The most axes supported.
-pub const MOST: usize = 6;
+pub const MAX_RANK: usize = 6;
 
 /// Size of each axis, and the stride along it in values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axes {
     rank: usize,
-    size: [usize; MOST],
+    size: [usize; MAX_RANK],
     /// 0 for an axis of size 1, so that equal orders compare equal, and for a broadcast axis.
-    stride: [usize; MOST],
+    stride: [usize; MAX_RANK],
     offset: usize,
 }
 
 impl Axes {
-    /// Row-major, without gaps; `None` for more than [`MOST`] axes, an empty one, or too many values.
+    /// Row-major, without gaps; `None` for more than [`MAX_RANK`] axes, an empty one, or too many values.
     pub fn plain(dims: &[usize]) -> Option<Self> {
         volume(dims).ok()?;
         let mut view = Self {
             rank: dims.len(),
-            size: [1; MOST],
-            stride: [0; MOST],
+            size: [1; MAX_RANK],
+            stride: [0; MAX_RANK],
             offset: 0,
         };
         view.size.get_mut(..dims.len())?.copy_from_slice(dims);
@@ -66,7 +66,7 @@ impl Axes {
     /// The axes permuted; `None` if `order` is not a permutation of them.
     pub fn transposed(&self, order: &[usize]) -> Option<Self> {
         let mut view = *self;
-        let mut seen = [false; MOST];
+        let mut seen = [false; MAX_RANK];
         if order.len() != self.rank {
             return None;
         }
@@ -141,7 +141,7 @@ impl Axes {
 
     /// With axes of size 1 in front, `rank` axes in all; `None` if that is too many or fewer than there are.
     pub fn raised(&self, rank: usize) -> Option<Self> {
-        let more = rank.checked_sub(self.rank).filter(|_| rank <= MOST)?;
+        let more = rank.checked_sub(self.rank).filter(|_| rank <= MAX_RANK)?;
         let mut view = *self;
         view.rank = rank;
         for i in (0..rank).rev() {
@@ -164,8 +164,8 @@ impl Axes {
     }
 
     /// Size and stride of the axes, with contiguous neighbours merged; the rest of the list is `(1, 0)`.
-    pub fn merged(&self) -> [(usize, usize); MOST] {
-        let mut merged = [(1, 0); MOST];
+    pub fn merged(&self) -> [(usize, usize); MAX_RANK] {
+        let mut merged = [(1, 0); MAX_RANK];
         let mut count = 0;
         for (&size, &stride) in self.dims().iter().zip(self.strides()) {
             if size == 1 {
@@ -196,7 +196,7 @@ impl Axes {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::network::graph::sizes::VALUES_MOST;
+    use crate::network::graph::sizes::MAX_VALUES;
 
     /// The index of every value, in row-major order.
     fn places(a: &Axes) -> Vec<usize> {
@@ -277,7 +277,7 @@ mod tests {
         let quarter = (1 << (usize::BITS - 2)) + 1;
         for dims in [
             &[quarter, 4][..],
-            &[VALUES_MOST, 2],
+            &[MAX_VALUES, 2],
             &[0, 3],
             &[0, usize::MAX, 2],
         ] {
@@ -300,7 +300,7 @@ mod tests {
         assert!(axes.sliced(1, 5, 1, usize::MAX).is_some());
         assert_eq!(axes.without(1), None);
         assert_eq!(axes.repeated(0, 2), None);
-        assert_eq!(axes.repeated(2, VALUES_MOST), None);
+        assert_eq!(axes.repeated(2, MAX_VALUES), None);
         assert_eq!(axes.reshaped(&[quarter, 24]), None);
     }
 }

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Most layers of a chain: each QuantizeLinear at the end of one computes all of them.
-const LAYERS_MOST: usize = 64;
+const MAX_LAYERS: usize = 64;
 /// Most values of all float tensors in a graph's chains, 256 for every channel: more than ten times what MobileNet v2 has.
-const VALUES_MOST: usize = 1 << 27;
+const MAX_VALUES: usize = 1 << 27;
 
 /// Merges every layer that can be merged with others, without changing any value.
 pub(crate) fn merge_layers(graph: &mut Graph) {
@@ -61,7 +61,7 @@ impl Chain<'_> {
         if let Some(known) = self.known.get(&tensor) {
             return known.clone();
         }
-        if self.known.len() >= LAYERS_MOST {
+        if self.known.len() >= MAX_LAYERS {
             return None;
         }
         self.known.insert(tensor, None);
@@ -149,7 +149,7 @@ fn into_tables(graph: &mut Graph) {
         Kind::Q8(quant) => Some(quant),
         Kind::F32 | Kind::F16 => None,
     };
-    let (mut any, mut left) = (false, VALUES_MOST);
+    let (mut any, mut left) = (false, MAX_VALUES);
     for i in 0..graph.layers.len() {
         let layer = &graph.layers[i];
         let (Some(&x), Some(to)) = (layer.inputs.first(), quant(graph, layer.output)) else {

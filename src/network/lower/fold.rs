@@ -13,7 +13,7 @@ use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// A sum or product of constants with more values than this is computed in each run instead.
-const VALUES_MOST: usize = 1 << 24;
+const MAX_VALUES: usize = 1 << 24;
 /// A value that is computed here takes about as long as this many that are read. Weights were computed before, see `settle`.
 const COMPUTED: usize = 16;
 
@@ -298,7 +298,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources
             (1, n) | (n, 1) => n,
             _ => return None,
         };
-        if from.len().checked_mul(both)? > VALUES_MOST {
+        if from.len().checked_mul(both)? > MAX_VALUES {
             return None;
         }
         let step = |n: usize, at: usize| if n == 1 { 0 } else { at };
@@ -426,7 +426,7 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>
     let all = outer
         .checked_mul(at.len())
         .and_then(|n| n.checked_mul(inner));
-    if all.is_none_or(|n| n > VALUES_MOST) {
+    if all.is_none_or(|n| n > MAX_VALUES) {
         return Ok(None);
     }
     let place = |i: i64| normalised_index(i, size);
@@ -454,7 +454,7 @@ fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     };
     let few = |dims: &[usize]| {
         let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        all.is_some_and(|n| n <= VALUES_MOST)
+        all.is_some_and(|n| n <= MAX_VALUES)
     };
     let first = &inputs[0];
     Ok(match (node.op_type.as_str(), &inputs[1..]) {

@@ -13,43 +13,43 @@
 use super::attributes::{attribute, int, ints, text};
 use super::constant::Const;
 use super::inner_graphs;
-use crate::network::graph::sizes::{VALUES_MOST, volume};
+use crate::network::graph::sizes::{MAX_VALUES, volume};
 use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// Nodes of a graph, subgraphs included, once functions are inlined. The largest classifiers have some thousands.
-pub const NODES_MOST: usize = 16_384;
+pub const MAX_NODES: usize = 16_384;
 /// Inputs, or outputs, of one node. The widest Concat of a DenseNet has 65.
-pub const ENDS_MOST: usize = 512;
+pub const MAX_ENDS: usize = 512;
 /// Outputs of a graph. The one with the scores is searched for among them.
-pub const OUTPUTS_MOST: usize = 64;
+pub const MAX_OUTPUTS: usize = 64;
 /// Axes of a tensor. Window attention uses 6 to 8.
-pub const AXES_MOST: usize = 16;
+pub const MAX_AXES: usize = 16;
 /// Largest kernel size, stride, dilation or padding along an axis: the longest side that a picture may have.
-pub const SIDE_MOST: usize = 4096;
+pub const MAX_SIDE: usize = 4096;
 /// Groups of a convolution. The widest depthwise ones have some thousands.
-pub const GROUPS_MOST: i64 = 16_384;
+pub const MAX_GROUPS: i64 = 16_384;
 /// Scores: the largest `class_count` of a `model.toml`.
-pub const SCORES_MOST: usize = 100_000;
+pub const MAX_SCORES: usize = 100_000;
 /// Bytes of a model's weights in memory: the most that a protobuf message can hold.
-pub const WEIGHTS_BYTES_MOST: u64 = 2 << 30;
+pub const MAX_WEIGHTS_BYTES: u64 = 2 << 30;
 /// Nesting depth of subgraphs.
-pub const DEPTH_MOST: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 
 /// Checks a repaired graph; the error names the node, what it asks for and the limit.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
-    let mut left = NODES_MOST;
+    let mut left = MAX_NODES;
     Scope::of(graph, None).graph(0, &mut left)
 }
 
 /// Refuses more scores than the limit.
 pub fn scores(count: usize) -> Result<(), String> {
-    if count <= SCORES_MOST {
+    if count <= MAX_SCORES {
         return Ok(());
     }
     Err(format!(
-        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score per class, 1xN"
+        "gives {count} scores; {MAX_SCORES} is the limit: a classifier gives one score per class, 1xN"
     ))
 }
 
@@ -105,9 +105,9 @@ impl<'a> Scope<'a> {
     }
 
     fn graph(&self, depth: usize, left: &mut usize) -> Result<(), String> {
-        if depth > DEPTH_MOST {
+        if depth > MAX_DEPTH {
             return Err(format!(
-                "has graphs inside of graphs, deeper than {DEPTH_MOST}; export it without branches"
+                "has graphs inside of graphs, deeper than {MAX_DEPTH}; export it without branches"
             ));
         }
         for tensor in &self.graph.initializer {
@@ -116,7 +116,7 @@ impl<'a> Scope<'a> {
         for node in &self.graph.node {
             *left = left.checked_sub(1).ok_or_else(|| {
                 format!(
-                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it again"
+                    "has more than {MAX_NODES} nodes, those of its functions included; simplify it (onnxsim), or export it again"
                 )
             })?;
             self.node(node).map_err(|why| {
@@ -133,8 +133,8 @@ impl<'a> Scope<'a> {
 
     fn node(&self, node: &NodeProto) -> Result<(), String> {
         for (what, count) in [("inputs", node.input.len()), ("results", node.output.len())] {
-            if count > ENDS_MOST {
-                return Err(format!("has {count} {what}; {ENDS_MOST} is the limit"));
+            if count > MAX_ENDS {
+                return Err(format!("has {count} {what}; {MAX_ENDS} is the limit"));
             }
         }
         for tensor in node
@@ -167,9 +167,9 @@ impl<'a> Scope<'a> {
     /// A convolution whose weights are input `at`.
     fn convolution(&self, node: &NodeProto, at: usize) -> Result<(), String> {
         let groups = int(node, "group", 1);
-        if !(1..=GROUPS_MOST).contains(&groups) {
+        if !(1..=MAX_GROUPS).contains(&groups) {
             return Err(format!(
-                "has a group of {groups}; 1 to {GROUPS_MOST} can be run"
+                "has a group of {groups}; 1 to {MAX_GROUPS} can be run"
             ));
         }
         let Some(dims) = node.input.get(at).and_then(|name| self.dims(name, 4)) else {
@@ -225,9 +225,9 @@ impl<'a> Scope<'a> {
 
     fn pad(&self, node: &NodeProto) -> Result<(), String> {
         let pads = ints(node, "pads").or_else(|| self.values(node, 1));
-        let far = |p: &&i64| p.unsigned_abs() > SIDE_MOST as u64;
+        let far = |p: &&i64| p.unsigned_abs() > MAX_SIDE as u64;
         match pads.iter().flatten().find(far) {
-            Some(p) => Err(format!("pads by {p}; {SIDE_MOST} is the limit")),
+            Some(p) => Err(format!("pads by {p}; {MAX_SIDE} is the limit")),
             None => Ok(()),
         }
     }
@@ -241,11 +241,11 @@ impl<'a> Scope<'a> {
         // 0 and -1 stand for sizes that are determined elsewhere.
         let mut all = sizes.iter().map(|&d| d.max(1));
         let all = all.try_fold(1i64, i64::checked_mul);
-        if all.is_some_and(|n| n <= VALUES_MOST as i64) {
+        if all.is_some_and(|n| n <= MAX_VALUES as i64) {
             return Ok(());
         }
         Err(format!(
-            "makes a tensor of {}; {VALUES_MOST} values are the limit",
+            "makes a tensor of {}; {MAX_VALUES} values are the limit",
             shape_text(&sizes)
         ))
     }
@@ -260,11 +260,11 @@ impl<'a> Scope<'a> {
             return Ok(());
         };
         let count = (end - start) / step;
-        if count <= VALUES_MOST as f32 {
+        if count <= MAX_VALUES as f32 {
             return Ok(());
         }
         Err(format!(
-            "counts from {start} to {end} by {step}; {VALUES_MOST} values are the limit"
+            "counts from {start} to {end} by {step}; {MAX_VALUES} values are the limit"
         ))
     }
 
@@ -279,9 +279,9 @@ impl<'a> Scope<'a> {
             .and_then(|t| crate::network::onnx::values_f32(t).ok());
         let scales = of_attribute.into_iter().chain(of_input).flatten();
         for scale in scales {
-            if !(scale > 0.0 && scale <= SIDE_MOST as f32) {
+            if !(scale > 0.0 && scale <= MAX_SIDE as f32) {
                 return Err(format!(
-                    "scales by {scale}; it must be above 0, and {SIDE_MOST} is the limit"
+                    "scales by {scale}; it must be above 0, and {MAX_SIDE} is the limit"
                 ));
             }
         }
@@ -310,7 +310,7 @@ impl<'a> Scope<'a> {
     /// The integers of a constant that is input `at`.
     fn values(&self, node: &NodeProto, at: usize) -> Option<Vec<i64>> {
         let tensor = self.weight(node.input.get(at)?)?;
-        let few = tensor.dims.iter().all(|&d| d <= 2 * AXES_MOST as i64);
+        let few = tensor.dims.iter().all(|&d| d <= 2 * MAX_AXES as i64);
         let read = few.then(|| Const::read(tensor.clone()).ok())??;
         Some(read.ints())
     }
@@ -328,11 +328,11 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
     let kernel = ints(node, "kernel_shape");
     let taps = sides.or(kernel.as_deref()).unwrap_or_default();
     let taps = taps.iter().try_fold(1i64, |n, &d| n.checked_mul(d));
-    if taps.is_none_or(|n| n > VALUES_MOST as i64) {
+    if taps.is_none_or(|n| n > MAX_VALUES as i64) {
         return Err("has a kernel of more values than a tensor may have".into());
     }
     let rank = sides.or(kernel.as_deref()).map(<[i64]>::len);
-    let most = SIDE_MOST as i64;
+    let most = MAX_SIDE as i64;
     for (name, least, each) in lists {
         let own = ints(node, name);
         let list = match (name, sides) {
@@ -362,8 +362,8 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
 /// A constant with as many values as its shape says.
 fn weights(tensor: &TensorProto) -> Result<(), String> {
     let dims = &tensor.dims;
-    if dims.len() > AXES_MOST {
-        return Err(format!("of {} axes; {AXES_MOST} is the limit", dims.len()));
+    if dims.len() > MAX_AXES {
+        return Err(format!("of {} axes; {MAX_AXES} is the limit", dims.len()));
     }
     let sizes: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     // An empty axis counts as one, so that no partial product of the shape wraps either.
@@ -373,7 +373,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
         Some(if sizes.contains(&0) { 0 } else { all })
     });
     let count =
-        all.ok_or_else(|| format!("of {} values; {VALUES_MOST} is the limit", shape_text(dims)))?;
+        all.ok_or_else(|| format!("of {} values; {MAX_VALUES} is the limit", shape_text(dims)))?;
     let (each, bits) = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => (tensor.float_data.len(), 32),
         Ok(DataType::Double) => (tensor.double_data.len(), 64),

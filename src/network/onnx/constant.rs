@@ -1,7 +1,7 @@
 //! The values of a tensor in a file, with every length checked.
 
 use super::{float_tensor, int64_tensor, typed_tensor};
-use crate::network::graph::sizes::VALUES_MOST;
+use crate::network::graph::sizes::MAX_VALUES;
 use std::rc::Rc;
 use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
@@ -93,7 +93,7 @@ impl Const {
         let count = dims
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n <= VALUES_MOST)
+            .filter(|&n| n <= MAX_VALUES)
             .ok_or("is too large")?;
         let raw = t.raw_data;
         let narrow = |bits: u32| -> Vec<i64> {

@@ -1,6 +1,6 @@
 //! Small repairs of a graph that make every later step simpler.
 
-use super::budget::OUTPUTS_MOST;
+use super::budget::MAX_OUTPUTS;
 use super::inspect::{score_count, shape_text};
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
@@ -34,9 +34,9 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     if graph.node.is_empty() || graph.output.is_empty() {
         return Err("holds no network: its graph has no nodes or no output".into());
     }
-    if graph.output.len() > OUTPUTS_MOST {
+    if graph.output.len() > MAX_OUTPUTS {
         return Err(format!(
-            "has {} outputs; {OUTPUTS_MOST} is the limit: a picture classifier has one, its scores",
+            "has {} outputs; {MAX_OUTPUTS} is the limit: a picture classifier has one, its scores",
             graph.output.len()
         ));
     }

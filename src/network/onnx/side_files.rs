@@ -5,7 +5,7 @@
 //! says is checked before it is believed: nothing outside the model's folder is opened, and no more memory is allocated than the
 //! side file is long.
 
-use super::budget::WEIGHTS_BYTES_MOST;
+use super::budget::MAX_WEIGHTS_BYTES;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -47,7 +47,7 @@ impl SideFiles {
         Self {
             folder: folder.to_owned(),
             open: HashMap::new(),
-            left: WEIGHTS_BYTES_MOST,
+            left: MAX_WEIGHTS_BYTES,
         }
     }
 
@@ -147,7 +147,7 @@ impl SideFiles {
         self.left = self.left.checked_sub(len as u64).ok_or_else(|| {
             format!(
                 "has weights of more than {} MiB, the limit; quantise it, or take a smaller network",
-                WEIGHTS_BYTES_MOST >> 20
+                MAX_WEIGHTS_BYTES >> 20
             )
         })?;
         Ok(Some(Span {

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Number of ways to set up a pipeline that are tried; the kernel's test driver has about twenty codes.
-const MOST_ATTEMPTS: usize = 256;
+const MAX_ATTEMPTS: usize = 256;
 
 /// `V4L2_FIELD_NONE`
 const FIELD_NONE: u32 = 1;
@@ -86,7 +86,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             let mut ends = vec![None];
             while let Some(converted) = ends.pop() {
                 count += 1;
-                if count > MOST_ATTEMPTS || perfect(&best) {
+                if count > MAX_ATTEMPTS || perfect(&best) {
                     break 'codes;
                 }
                 let attempt = Attempt {

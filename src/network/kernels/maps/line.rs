@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 /// Slopes tried for a table.
-const TRIES_MOST: usize = 48;
+const MAX_TRIES: usize = 48;
 /// Steeper lines are a step from limit to limit already.
-const SLOPE_MOST: f64 = 1024.0;
+const MAX_SLOPE: f64 = 1024.0;
 
 /// How far the lines of one slope can be moved.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ pub(super) fn through(
     let near = slope_between(y, limits)
         .into_iter()
         .flat_map(|(s, by)| [(s - by, s + by)]);
-    for (from, to) in near.chain([(-SLOPE_MOST, SLOPE_MOST)]) {
+    for (from, to) in near.chain([(-MAX_SLOPE, MAX_SLOPE)]) {
         let ((mut left, found), (mut right, other)) = (try_room(from), try_room(to));
         if let Some(line) = found.or(other) {
             return Some(line);
@@ -84,7 +84,7 @@ pub(super) fn through(
         if left.growth <= 0.0 || right.growth >= 0.0 {
             continue;
         }
-        for _ in 0..TRIES_MOST {
+        for _ in 0..MAX_TRIES {
             let risen = right.width() - left.width();
             let run = left.growth * left.slope - right.growth * right.slope;
             let slope = (risen + run) / (left.growth - right.growth);

@@ -3,7 +3,7 @@
 use super::shape::logical;
 use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
 use crate::network::lower::axes::is_plain;
-use crate::network::lower::value::STEPS_MOST;
+use crate::network::lower::value::MAX_STEPS;
 use crate::network::lower::{DeferredOp, Lower, Lowered, QuantisedConst, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
 use crate::network::onnx::constant::{Const, Data};
@@ -433,7 +433,7 @@ pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> 
         return None;
     }
     if let Weights::F32 { steps, .. } = &conv.weights
-        && steps.len() >= STEPS_MOST
+        && steps.len() >= MAX_STEPS
     {
         return None;
     }

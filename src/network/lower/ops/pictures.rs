@@ -7,12 +7,12 @@ use crate::network::onnx::attributes::{float, int, ints, normalised_index, text}
 use tract_onnx::pb::NodeProto;
 
 /// The most channels that a LocalResponseNormalization sums up.
-const LRN_MOST: i64 = 1024;
+const MAX_LRN: i64 = 1024;
 
 impl Lower {
     pub(crate) fn lrn(&mut self, node: &NodeProto) -> Lowered<Value> {
         let size = int(node, "size", 0);
-        if !(1..=LRN_MOST).contains(&size) {
+        if !(1..=MAX_LRN).contains(&size) {
             return Err(format!("sums up {size} channels"));
         }
         let of = Lrn {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// Most values of constants that are stored as a whole tensor.
-const CONSTANT_MOST: usize = 1 << 21;
+const MAX_CONSTANT: usize = 1 << 21;
 
 impl Lower {
     /// A dense layer over the last axis: a 1x1 convolution.
@@ -239,7 +239,7 @@ impl Lower {
             _ => return Err("divides by more constants than one per channel".into()),
         };
         let size = self.dims_of(x)?;
-        if volume(&size)? > CONSTANT_MOST {
+        if volume(&size)? > MAX_CONSTANT {
             return Err("too many constants to keep".into());
         }
         let wanted = broadcast(&size, dims).filter(|(all, _)| *all == size);

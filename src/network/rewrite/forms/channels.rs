@@ -11,7 +11,7 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, normalised_index, of_int};
-use crate::network::onnx::budget::AXES_MOST;
+use crate::network::onnx::budget::MAX_AXES;
 use crate::network::onnx::{float_tensor, read_counts, reads, typed_tensor, values_f32};
 use std::collections::HashSet;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -64,7 +64,7 @@ const SAME_RANK: &[&str] = &[
 const BROADCAST: &[&str] = &["Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum"];
 
 /// Channels' scales that a file may have in all. The networks that people make have some ten thousands.
-pub(super) const CHANNELS_MOST: usize = 1 << 20;
+pub(super) const MAX_CHANNELS: usize = 1 << 20;
 
 /// Nodes among which a Relu is looked for: before it may stand those of the weights.
 const NODES_BETWEEN: usize = 16;
@@ -102,7 +102,7 @@ impl Forms<'_> {
         if !read.is_empty() && read.iter().all(|name| self.is_fixed(name)) {
             self.fixed.extend(node.output.iter().cloned());
         }
-        if let Some(rank) = self.rank_of_results(node).filter(|&r| r <= AXES_MOST) {
+        if let Some(rank) = self.rank_of_results(node).filter(|&r| r <= MAX_AXES) {
             let results = node.output.iter().filter(|o| !o.is_empty());
             self.ranks.extend(results.map(|o| (o.clone(), rank)));
         }
@@ -174,7 +174,7 @@ impl Forms<'_> {
         }
         let same = zeros.iter().all(|z| *z == zeros[0]);
         let base = if same { zeros[0] } else { 0.0 };
-        let rank = self.rank(x).filter(|&r| r <= AXES_MOST)?;
+        let rank = self.rank(x).filter(|&r| r <= MAX_AXES)?;
         let axis = normalised_index(int(node, "axis", 1), rank).filter(|&a| a < rank)?;
         let mut dims = vec![scales.len()];
         dims.resize(rank - axis, 1);

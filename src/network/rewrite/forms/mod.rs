@@ -61,7 +61,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         fixed: HashSet::new(),
         scaled: HashMap::new(),
         loose: HashSet::new(),
-        channels_left: channels::CHANNELS_MOST,
+        channels_left: channels::MAX_CHANNELS,
         nodes: Vec::with_capacity(nodes.len()),
         new_constants: Vec::new(),
         folded: false,
