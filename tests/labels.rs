@@ -80,8 +80,8 @@ fn single_classes_have_thresholds_and_can_be_ignored() {
         ("ignore = [\"tabby, tabby cat\"]", "Egyptian cat"),
     ] {
         let decide = format!("unknown_label = \"nothing\"\n{decide}");
-        let said = verdicts(&run(&board(&decide, NONE), &["run", "--json"]));
-        assert_eq!(said.last().unwrap().1, last, "{decide}");
+        let printed = verdicts(&run(&board(&decide, NONE), &["run", "--json"]));
+        assert_eq!(printed.last().unwrap().1, last, "{decide}");
     }
 }
 

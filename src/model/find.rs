@@ -235,16 +235,16 @@ impl Model {
             "input.fill" => Source::Assumed(facts::FILL_RULE),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         };
-        let mut said = facts::of_input(&input, source);
-        said.extend(facts::of_output(&output, source));
+        let mut all_facts = facts::of_input(&input, source);
+        all_facts.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();
         let found = match (labels, stated) {
             (None, None) => Hints::of(&path, &metadata_of(&path)).labels(&[output.class_count]),
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);
-        said.push(facts::of_precision(named.definition.precision));
-        said.push(facts::of_labels(labels, stated, found.as_ref(), usual));
+        all_facts.push(facts::of_precision(named.definition.precision));
+        all_facts.push(facts::of_labels(labels, stated, found.as_ref(), usual));
         Ok(Self {
             name: named.full_name(),
             file: path,
@@ -255,7 +255,7 @@ impl Model {
                 Some(found) => found.value.labels,
                 None => named.labels(labels, roots)?,
             },
-            facts: said,
+            facts: all_facts,
         })
     }
 }

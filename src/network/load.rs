@@ -352,7 +352,7 @@ fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), Str
                 .to_owned(),
         );
     }
-    let fits = |file: Option<u32>, said: u32| file.is_none_or(|n| n == said);
+    let fits = |file: Option<u32>, stated: u32| file.is_none_or(|n| n == stated);
     if !fits(file.width_px, spec.width_px) || !fits(file.height_px, spec.height_px) {
         return Err(format!(
             "takes pictures of {}x{} pixels, and its model.toml says {}x{}: correct [input] width_px and height_px",

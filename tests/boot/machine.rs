@@ -218,7 +218,7 @@ impl Console {
     }
 
     /// The same for a line that may have come already.
-    pub fn said(&mut self, text: &str, patience: Duration) {
+    pub fn expect_line(&mut self, text: &str, patience: Duration) {
         if !self.board.log.iter().any(|line| line.contains(text)) {
             self.wait_for(text, patience);
         }

@@ -173,9 +173,9 @@ impl Guest {
 
     /// Waits until the journal says `words` that often.
     pub fn wait_for_words(&self, words: &str, times: usize, patience: Duration) {
-        let said = || self.journal().matches(words).count() >= times;
+        let is_logged = || self.journal().matches(words).count() >= times;
         assert!(
-            wait(patience, said),
+            wait(patience, is_logged),
             "{words:?} was not said {times} times within {patience:?}:\n{}",
             self.journal()
         );

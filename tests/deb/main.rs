@@ -94,8 +94,8 @@ fn make_package(path: &Path) {
         .arg(path)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo deb: {said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo deb: {message}");
 }
 
 /// A guest with nothing of ours. One at a time: two would take the processor from each other.

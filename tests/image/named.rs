@@ -109,9 +109,9 @@ fn an_output_replaces_nothing_but_an_image() {
     }
     let with_disk = workshop.inventory();
     for (output, words) in cases {
-        let (code, said) = workshop.refusal(&["--board-file", "mine.toml", "--output", output]);
-        assert_eq!(code, OUTPUT, "{output}: {said}");
-        assert!(said.contains(words), "{output}: {said}");
+        let (code, message) = workshop.refusal(&["--board-file", "mine.toml", "--output", output]);
+        assert_eq!(code, OUTPUT, "{output}: {message}");
+        assert!(message.contains(words), "{output}: {message}");
         assert!(workshop.inventory() == with_disk, "{output}");
     }
     assert!(
@@ -179,9 +179,9 @@ fn inputs_that_are_no_files_are_refused_without_waiting() {
     ];
     let before = workshop.inventory();
     let refused = |more: &[&str], code: i32, words: &str| {
-        let (got, said) = workshop.refusal(more);
-        assert_eq!(got, code, "{more:?}: {said}");
-        assert!(said.contains(words), "{more:?}: {said}");
+        let (got, message) = workshop.refusal(more);
+        assert_eq!(got, code, "{more:?}: {message}");
+        assert!(message.contains(words), "{more:?}: {message}");
         assert!(workshop.inventory() == before, "{more:?}");
     };
     for (trap, words) in traps {
@@ -293,10 +293,10 @@ fn packages_that_lie_or_burst_are_refused() {
     }
     for (what, package, words) in cases {
         fs::write(workshop.path("bad.deb"), package).unwrap();
-        let (code, said) = workshop.refusal(&["--kernel", "bad.deb"]);
-        assert_eq!(code, PACKAGE, "{what}: {said}");
-        assert!(said.contains(words), "{what}: {said}");
-        assert!(!said.contains('\x1b'), "{said:?}");
+        let (code, message) = workshop.refusal(&["--kernel", "bad.deb"]);
+        assert_eq!(code, PACKAGE, "{what}: {message}");
+        assert!(message.contains(words), "{what}: {message}");
+        assert!(!message.contains('\x1b'), "{message:?}");
         assert!(!workshop.path("none.img").exists());
     }
 }
@@ -341,9 +341,9 @@ fn a_signal_while_it_is_written_leaves_the_older_image_and_nothing_half_made() {
                 fs::write(workshop.path("sd.img"), &before).unwrap();
                 return false;
             }
-            let said = String::from_utf8(output.stderr).unwrap();
+            let message = String::from_utf8(output.stderr).unwrap();
             let words = format!("cannot write sd.img: ended by {name}");
-            assert!(said.contains(&words), "{said}");
+            assert!(message.contains(&words), "{message}");
             assert_eq!(output.status.code(), Some(OUTPUT));
             true
         });

@@ -1,6 +1,6 @@
 //! The configuration files of Hugging Face and timm beside a network.
 
-use super::{Pixels, Preparation, Resized, Said, text_beside};
+use super::{Hint, Pixels, Preparation, Resized, text_beside};
 use crate::limits;
 use crate::model::facts::Source;
 use crate::spec::ChannelOrder;
@@ -40,7 +40,7 @@ impl<'a> ConfigFiles<'a> {
         let mut found = found.unwrap_or_default();
         if found.size_px.is_none() {
             found.size_px = self.config().and_then(|config| {
-                Some(Said {
+                Some(Hint {
                     value: sides(config.get("image_size")?)?,
                     source: Source::Beside(format!("image_size in {CONFIG}")),
                 })
@@ -50,9 +50,9 @@ impl<'a> ConfigFiles<'a> {
     }
 
     /// The labels in `config.json`.
-    pub fn labels(&self) -> Option<Said<Vec<String>>> {
+    pub fn labels(&self) -> Option<Hint<Vec<String>>> {
         let config = self.config()?;
-        let from = |value, key: &str| Said {
+        let from = |value, key: &str| Hint {
             value,
             source: Source::Beside(format!("{key} in {CONFIG}")),
         };
@@ -119,20 +119,20 @@ fn sides(value: &Value) -> Option<[u32; 2]> {
 
 fn hugging_face(config: &Value) -> Preparation {
     let source = |keys: &str| Source::Beside(format!("{keys} in {PREPROCESSOR}"));
-    let pixels = hugging_face_pixels(config).map(|value| Said {
+    let pixels = hugging_face_pixels(config).map(|value| Hint {
         value,
         source: source("image_mean, image_std, rescale_factor"),
     });
-    let resize = hugging_face_resize(config).map(|value| Said {
+    let resize = hugging_face_resize(config).map(|value| Hint {
         value,
         source: source("size"),
     });
     let flips = config.get("do_flip_channel_order").and_then(Value::as_bool);
-    let channels = flips.filter(|flips| *flips).map(|_| Said {
+    let channels = flips.filter(|flips| *flips).map(|_| Hint {
         value: ChannelOrder::Bgr,
         source: source("do_flip_channel_order"),
     });
-    let size_px = hugging_face_size(config).map(|(value, key)| Said {
+    let size_px = hugging_face_size(config).map(|(value, key)| Hint {
         value,
         source: source(key),
     });
@@ -233,15 +233,15 @@ fn timm(config: &Value) -> Preparation {
     // Channels first.
     let size = || sides(&Value::from(own.get("input_size")?.as_array()?.get(1..)?));
     Preparation {
-        pixels: pixels().map(|value| Said {
+        pixels: pixels().map(|value| Hint {
             value,
             source: source("mean, std"),
         }),
-        resize: resize().map(|side| Said {
+        resize: resize().map(|side| Hint {
             value: Resized::Shorter(side),
             source: source("input_size, crop_pct"),
         }),
-        size_px: size().map(|value| Said {
+        size_px: size().map(|value| Hint {
             value,
             source: source("input_size"),
         }),
@@ -256,8 +256,8 @@ mod tests {
     use serde_json::json;
 
     fn pixels_and_side(found: Preparation) -> (Option<Pixels>, Option<Resized>) {
-        let resize = found.resize.map(|said| said.value);
-        (found.pixels.map(|said| said.value), resize)
+        let resize = found.resize.map(|hint| hint.value);
+        (found.pixels.map(|hint| hint.value), resize)
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_size_of_the_picture_stands_in_a_configuration() {
-        let of = |config: Value| hugging_face(&config).size_px.map(|said| said.value);
+        let of = |config: Value| hugging_face(&config).size_px.map(|hint| hint.value);
         let mobile_vit = json!({"crop_size": {"height": 256, "width": 320}, "do_center_crop": true, "do_rescale": true,
             "do_flip_channel_order": true, "size": {"shortest_edge": 288}});
         let channels = hugging_face(&mobile_vit).channels;
@@ -327,7 +327,7 @@ mod tests {
             ConfigFiles::beside(&path)
                 .preparation()
                 .size_px
-                .map(|said| said.value)
+                .map(|hint| hint.value)
         };
         std::fs::write(folder.path().join(CONFIG), r#"{"image_size": 256}"#).unwrap();
         assert_eq!(size(), Some([256; 2]));
@@ -359,7 +359,7 @@ mod tests {
         let of = |config: Value| {
             std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
             let labels = ConfigFiles::beside(&path).labels();
-            labels.map(|said| said.value)
+            labels.map(|hint| hint.value)
         };
         assert_eq!(
             of(json!({"id2label": {"1": "b", "0": "a"}})).unwrap(),

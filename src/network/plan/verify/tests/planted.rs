@@ -664,7 +664,7 @@ fn networks() -> Vec<Graph> {
 fn every_kind_of_fault_is_found() {
     let networks = networks();
     let mut wrong = Vec::new();
-    for &(name, plant, said) in FAULTS {
+    for &(name, plant, words) in FAULTS {
         let mut random = Rng::with_seed(9);
         let mut found = 0;
         for (i, graph) in networks.iter().enumerate() {
@@ -678,7 +678,7 @@ fn every_kind_of_fault_is_found() {
                     Ok(()) => "not found".to_owned(),
                     Err(refused) => refused.to_string(),
                 };
-                let named = said.iter().any(|s| why.contains(s));
+                let named = words.iter().any(|s| why.contains(s));
                 if named && why.contains("bug in Eyelet") {
                     found += 1;
                 } else {
