@@ -361,7 +361,7 @@ mod tests {
     }
 
     /// Rules for classes labelled a, b and c.
-    fn said(rules: &ClassRules) -> Classes {
+    fn resolved(rules: &ClassRules) -> Classes {
         Classes::resolve(rules, &["a", "b", "c"].map(str::to_owned)).expect("the names are right")
     }
 
@@ -380,7 +380,7 @@ mod tests {
         let b = |p: f32| [1.0 - p, p, 0.0];
         // Entered at the second frame, held for two milliseconds, left below 0.7; class a uses the common 0.5 and 0.3.
         let frames = [b(0.9), b(0.85), b(0.6), b(0.6), b(0.6), b(0.2)];
-        let decided = run_with(config(), said(&rules), &frames);
+        let decided = run_with(config(), resolved(&rules), &frames);
         assert_eq!(decided, [None, Some(1), Some(1), None, None, Some(0)]);
     }
 
@@ -402,7 +402,7 @@ mod tests {
             [0.8, 0.2, 0.0],
             [0.9, 0.1, 0.0],
         ];
-        let decided = run_with(low, said(&rules), &frames);
+        let decided = run_with(low, resolved(&rules), &frames);
         assert_eq!(decided, [None, None, Some(1), Some(1), None]);
     }
 
@@ -412,7 +412,7 @@ mod tests {
             merge: vec![("bc".into(), vec!["c".into(), "b".into()])],
             ..ClassRules::default()
         };
-        let mut decider = Decider::new(config(), said(&rules), OUTPUT);
+        let mut decider = Decider::new(config(), resolved(&rules), OUTPUT);
         let verdict = decider.step(&[0.4, 0.25, 0.35], Duration::ZERO);
         let sum = Candidate {
             class: 2,

@@ -122,7 +122,7 @@ impl Device {
                 self.reload(reload);
             }
             let step = self.step();
-            self.care.look(memory::usage(), &self.serial)?;
+            self.care.check(memory::usage(), &self.serial)?;
             self.serial.check()?;
             match step {
                 Step::Frame => {

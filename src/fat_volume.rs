@@ -18,7 +18,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 /// Bytes per folder entry.
 const ENTRY_BYTES: usize = 32;
 /// The maximum number of entries in a folder (Microsoft's specification of FAT32).
-const MOST_ENTRIES: u64 = 65_536;
+const MAX_ENTRIES: u64 = 65_536;
 /// A file's length is a 32-bit number.
 const LONGEST_FILE_BYTES: u64 = 1 << 32;
 /// The first cluster's number.
@@ -236,7 +236,7 @@ impl<'a, D: Read + Seek> Check<'a, D> {
     }
 
     fn root_folder(&mut self) -> io::Result<Vec<u8>> {
-        let most_bytes = MOST_ENTRIES * ENTRY_BYTES as u64;
+        let most_bytes = MAX_ENTRIES * ENTRY_BYTES as u64;
         let mut pieces = Vec::new();
         match self.geometry.root {
             Root::Bytes { start, length } => pieces.push((start, length)),

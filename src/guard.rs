@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Bytes of stack; pages of it that are not needed are never there. tract's planner calls itself along chains of nodes.
 const STACK_BYTES: usize = 64 << 20;
 /// How often the clock is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
 
 /// Why work was given up.
 #[derive(Debug)]
@@ -29,12 +29,12 @@ pub fn run<T: Send + 'static>(
     plan: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, GivenUp> {
     let (clock_out, clock_in) = mpsc::sync_channel(1);
-    let (out, made) = mpsc::sync_channel(1);
+    let (out, results) = mpsc::sync_channel(1);
     let work = move || {
         let _ = clock_out.send(ThreadClock::of_this_thread());
         // A panic leaves the channel without anything.
-        if let Ok(made) = catch_unwind(AssertUnwindSafe(plan)) {
-            let _ = out.send(made);
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(plan)) {
+            let _ = out.send(result);
         }
     };
     let thread = std::thread::Builder::new()
@@ -44,11 +44,11 @@ pub fn run<T: Send + 'static>(
         .map_err(GivenUp::NoThread)?;
     let clock = clock_in.recv().ok().flatten();
     loop {
-        match made.recv_timeout(LOOK) {
-            Ok(made) => {
+        match results.recv_timeout(CHECK_PERIOD) {
+            Ok(result) => {
                 // Its stack and what it kept for itself are gone before the next step.
                 let _ = thread.join();
-                return Ok(made);
+                return Ok(result);
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(GivenUp::Panicked);

@@ -276,12 +276,12 @@ mod tests {
             whole("within_s", WITHIN_S),
         ] {
             let key = format!("`{key}`");
-            let said = readme.lines().any(|row| {
+            let is_stated = readme.lines().any(|row| {
                 let mut cells = row.split('|').skip(1);
                 cells.next().is_some_and(|cell| cell.contains(&key))
                     && cells.next().is_some_and(|cell| cell.contains(&range))
             });
-            assert!(said, "boards/README.md does not say {key}: {range}");
+            assert!(is_stated, "boards/README.md does not say {key}: {range}");
         }
     }
 }

@@ -260,14 +260,16 @@ mod tests {
                 output_place(&path).unwrap_err(),
             ];
             if name == "nowhere" {
-                let made = errors.split_off(4);
+                let creating = errors.split_off(4);
                 assert!(
                     errors.iter().all(|e| e.kind() == ErrorKind::NotFound),
                     "{errors:?}"
                 );
                 assert!(
-                    made.iter().all(|e| e.to_string().contains("leads nowhere")),
-                    "{made:?}"
+                    creating
+                        .iter()
+                        .all(|e| e.to_string().contains("leads nowhere")),
+                    "{creating:?}"
                 );
             } else {
                 assert!(

@@ -115,14 +115,14 @@ impl Default for Stats {
             scratch: Vec::with_capacity(WINDOW_FRAMES),
             frames: 0,
         };
-        new.rehearse();
+        new.warm_up();
         new
     }
 }
 
 impl Stats {
     /// Sorts once at start, so that the sorting code is mapped in before frames run: short and long windows use different code.
-    fn rehearse(&mut self) {
+    fn warm_up(&mut self) {
         for count in [8, 32, 128, WINDOW_FRAMES] {
             for (factor, modulus) in [(1, usize::MAX), (7919, 1009), (7919, 5)] {
                 self.scratch.clear();

@@ -45,8 +45,8 @@ impl Alone {
         let run = self.run(arguments);
         assert_eq!(run.code, 0, "{arguments:?}: {}{}", run.stdout, run.stderr);
         for word in words {
-            let said = run.stdout.contains(word);
-            assert!(said, "{arguments:?}: no {word:?} in {}", run.stdout);
+            let is_printed = run.stdout.contains(word);
+            assert!(is_printed, "{arguments:?}: no {word:?} in {}", run.stdout);
         }
         let left = std::fs::read_dir(self.folder.path().join("home")).unwrap();
         assert_eq!(left.count(), 0, "{arguments:?} wrote to the home folder");

@@ -254,7 +254,7 @@ fn a_size_that_a_configuration_beside_the_file_states_is_taken() {
 }
 
 #[test]
-fn an_assumed_size_is_doubted_too_where_the_number_of_scores_is_open() {
+fn an_assumed_size_is_named_too_where_the_number_of_scores_is_open() {
     let mut net = of_open_size();
     open(&mut net.graph.output[0], 1);
     let run = Desk::with(net, None).run(&["explain", "net.onnx"]);
@@ -289,7 +289,7 @@ fn an_assumed_size_that_does_not_fit_is_reported_with_how_to_change_it() {
 }
 
 #[test]
-fn a_size_that_the_file_states_is_not_doubted() {
+fn a_size_that_the_file_states_is_not_called_assumed() {
     let run = Desk::with(of_one_size(40), None).run(&["explain", "net.onnx"]);
     assert_eq!(run.code, MODEL, "{}", run.stdout);
     assert!(!run.stderr.contains("is assumed: if"), "{}", run.stderr);

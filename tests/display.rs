@@ -1,6 +1,6 @@
 //! What displays of all sizes show, against pictures in `tests/golden/` that people have looked at.
 //!
-//! `EYELET_BLESS=1 cargo test --test display` draws the golden pictures anew; files whose pixels did not change are left alone.
+//! `EYELET_BLESS=1 cargo test --test display` redraws the golden pictures; files whose pixels did not change are left alone.
 
 #![allow(clippy::unwrap_used)]
 

@@ -44,10 +44,10 @@ fn a_file_gets_every_byte_and_nothing_else() {
     let output = flash(&image, &["--to", target.to_str().unwrap()]);
     assert!(output.status.success(), "{output:?}");
     assert!(fs::read(&target).unwrap() == fs::read(&image).unwrap());
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("10485760 bytes written and read back, sha256 "),
-        "{said}"
+        printed.contains("10485760 bytes written and read back, sha256 "),
+        "{printed}"
     );
     let stages = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
@@ -94,10 +94,10 @@ fn a_target_that_is_no_card_is_refused_in_one_line() {
     ];
     for (image, more, message) in cases {
         let output = flash(image, more);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(message), "{more:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert_eq!(output.status.code(), Some(DEVICE), "{said}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert!(printed.contains(message), "{more:?}: {printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert_eq!(output.status.code(), Some(DEVICE), "{printed}");
     }
     assert_eq!(fs::read_to_string(text).unwrap(), "no image");
     assert!(!Path::new("never").exists());
@@ -120,8 +120,8 @@ fn outputs_that_are_named_twice_or_wrongly_are_neither_destroyed_nor_waited_for(
     fs::create_dir(at("folder")).unwrap();
     symlink("folder/none/file", at("nowhere")).unwrap();
     symlink("/dev/zero", at("zero")).unwrap();
-    let made = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
-    assert!(made.success());
+    let status = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(status.success());
     let _socket = UnixListener::bind(at("socket")).unwrap();
     fs::write(at("cut.img"), &before[..4 << 20]).unwrap();
     fs::write(at("empty.img"), "").unwrap();
@@ -206,10 +206,10 @@ fn outputs_that_are_named_twice_or_wrongly_are_neither_destroyed_nor_waited_for(
         let mut command = common::eyelet(folder.path());
         command.arg("flash").arg(image).args(more);
         let run = common::run_promptly(&command);
-        let said = &run.stderr;
-        assert_eq!(run.code, code, "{image} {more:?}: {said}");
-        assert!(said.contains(words), "{image} {more:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let printed = &run.stderr;
+        assert_eq!(run.code, code, "{image} {more:?}: {printed}");
+        assert!(printed.contains(words), "{image} {more:?}: {printed}");
+        assert_eq!(printed.lines().count(), 1, "{printed}");
         assert!(
             fs::read(at("sd.img")).unwrap() == before,
             "{image} {more:?}"

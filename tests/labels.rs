@@ -80,8 +80,8 @@ fn single_classes_have_thresholds_and_can_be_ignored() {
         ("ignore = [\"tabby, tabby cat\"]", "Egyptian cat"),
     ] {
         let decide = format!("unknown_label = \"nothing\"\n{decide}");
-        let said = verdicts(&run(&board(&decide, NONE), &["run", "--json"]));
-        assert_eq!(said.last().unwrap().1, last, "{decide}");
+        let printed = verdicts(&run(&board(&decide, NONE), &["run", "--json"]));
+        assert_eq!(printed.last().unwrap().1, last, "{decide}");
     }
 }
 
@@ -119,7 +119,7 @@ fn letters_that_no_font_has_are_reported_by_check_and_once_by_run() {
             "the file that `font` in [display] names lacks them too",
         ),
     ];
-    for (display, cat_is_lacking, remedy) in cases {
+    for (display, is_cat_missing, remedy) in cases {
         let check = run(&board(chinese, display), &["check"]);
         assert_eq!(check.code, 0, "{}", check.stderr);
         let run = run(&board(chinese, display), &["run"]);
@@ -130,7 +130,7 @@ fn letters_that_no_font_has_are_reported_by_check_and_once_by_run() {
             assert_eq!(output.matches(bear).count(), 1, "{output}");
             assert_eq!(
                 output.contains("\"埃及猫\" (埃 U+57C3"),
-                cat_is_lacking,
+                is_cat_missing,
                 "{output}"
             );
             assert!(output.contains(remedy), "{output}");

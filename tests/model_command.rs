@@ -21,7 +21,7 @@ fn eyelet(folder: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> (i32, String, String) {
+fn code_and_texts(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let code = output.status.code().expect("no signal ends it");
     (code, text(&output.stdout), text(&output.stderr))
@@ -33,7 +33,7 @@ fn pull_from_a_folder_reports_what_is_wrong() {
     let (home, mirror) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let from = mirror.path().to_str().unwrap();
     let arguments = ["model", "pull", "mobilenet-v2", "--from", from];
-    let (code, out, error) = said(&eyelet(home.path(), &arguments));
+    let (code, out, error) = code_and_texts(&eyelet(home.path(), &arguments));
     assert_eq!((code, out.as_str()), (9, ""));
     assert!(
         error.contains("mobilenetv2-7.onnx: No such file"),
@@ -42,7 +42,7 @@ fn pull_from_a_folder_reports_what_is_wrong() {
     assert_eq!(error.lines().count(), 1, "{error}");
 
     fs::write(mirror.path().join("mobilenetv2-7.onnx"), "x").unwrap();
-    let (code, _, error) = said(&eyelet(home.path(), &arguments));
+    let (code, _, error) = code_and_texts(&eyelet(home.path(), &arguments));
     assert_eq!(code, 9);
     assert!(
         error.contains("has 1 bytes where the model.toml states 14246826"),
@@ -51,7 +51,7 @@ fn pull_from_a_folder_reports_what_is_wrong() {
     let left = fs::read_dir(home.path().join("models/mobilenet-v2")).unwrap();
     assert_eq!(left.count(), 0, "nothing is left behind");
 
-    let (code, _, error) = said(&eyelet(home.path(), &["model", "pull", "mobilnet"]));
+    let (code, _, error) = code_and_texts(&eyelet(home.path(), &["model", "pull", "mobilnet"]));
     assert_eq!(code, 4);
     assert!(error.contains("did you mean `mobilenet-v2`?"), "{error}");
 }
@@ -63,11 +63,11 @@ fn the_shipped_model_is_there_and_right() {
     std::os::unix::fs::symlink(tree.join("models"), folder.path().join("models")).unwrap();
     if cfg!(feature = "tools") {
         let pull = ["model", "pull", "efficientnet-lite0"];
-        let (code, out, error) = said(&eyelet(folder.path(), &pull));
+        let (code, out, error) = code_and_texts(&eyelet(folder.path(), &pull));
         assert_eq!((code, error.as_str()), (0, ""));
         assert!(out.contains("was already there, sha256 checked"), "{out}");
     }
-    let (code, out, error) = said(&eyelet(
+    let (code, out, error) = code_and_texts(&eyelet(
         folder.path(),
         &["model", "verify", "efficientnet-lite0"],
     ));
@@ -97,7 +97,7 @@ fn verify_compares_with_the_stored_scores() {
         };
         fs::write(to, tensor.encode_to_vec()).unwrap();
     }
-    let verify = || said(&eyelet(folder.path(), &["model", "verify", "net.onnx"]));
+    let verify = || code_and_texts(&eyelet(folder.path(), &["model", "verify", "net.onnx"]));
     let (code, out, error) = verify();
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     assert!(
@@ -106,7 +106,7 @@ fn verify_compares_with_the_stored_scores() {
     );
     assert!(out.contains("top class equal ("), "{out}");
 
-    let (code, out, _) = said(&eyelet(
+    let (code, out, _) = code_and_texts(&eyelet(
         folder.path(),
         &["model", "verify", "net.onnx", "--tolerance", "0"],
     ));
@@ -152,7 +152,7 @@ fn another_input_name_than_stated_is_refused() {
     let toml = "description = \"n\"\nfile = \"net.onnx\"\n[input]\nname = \"picture\"\nwidth_px = 32\nheight_px = 32\n\
                 [output]\nkind = \"logits\"\nclass_count = 10\n";
     fs::write(folder.path().join("model.toml"), toml).unwrap();
-    let (code, _, error) = said(&eyelet(folder.path(), &["model", "verify", "net.onnx"]));
+    let (code, _, error) = code_and_texts(&eyelet(folder.path(), &["model", "verify", "net.onnx"]));
     assert_eq!(code, 4);
     assert!(
         error.contains("is named \"data\", its model.toml says \"picture\""),

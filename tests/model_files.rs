@@ -52,7 +52,7 @@ fn find(roots: &DataRoots, name: &str) -> Result<Model, ModelError> {
     Model::find_in(roots, name, None, no_look)
 }
 
-fn looked(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspected, String> {
+fn inspected(score_count: Option<usize>) -> impl FnOnce(&Path) -> Result<Inspected, String> {
     move |_| {
         Ok(Inspected {
             input_name: "x".into(),
@@ -357,7 +357,7 @@ fn a_bare_file_is_a_model_by_what_it_says_of_itself() {
     let path = file.to_str().unwrap();
     let tree = DataRoots::new(vec![TREE.into()], None, None);
 
-    let five = Model::find_in(&tree, path, None, looked(Some(5))).unwrap();
+    let five = Model::find_in(&tree, path, None, inspected(Some(5))).unwrap();
     assert_eq!((five.name.as_str(), &five.file), ("mine", &file));
     assert_eq!((five.input.width_px, five.input.height_px), (64, 224));
     assert_eq!(five.input.layout, Layout::Nhwc);
@@ -369,19 +369,19 @@ fn a_bare_file_is_a_model_by_what_it_says_of_itself() {
 
     let labels = folder.path().join("l.txt");
     fs::write(&labels, "a\nb\nc\nd\n").unwrap();
-    let wrong = Model::find_in(&tree, path, Some(&labels), looked(Some(5))).unwrap_err();
+    let wrong = Model::find_in(&tree, path, Some(&labels), inspected(Some(5))).unwrap_err();
     assert!(
         wrong.to_string().contains("4 labels for 5 classes"),
         "{wrong}"
     );
     // The labels tell how many classes there are where the file does not.
-    let open = Model::find_in(&tree, path, Some(&labels), looked(None)).unwrap();
+    let open = Model::find_in(&tree, path, Some(&labels), inspected(None)).unwrap();
     assert_eq!(open.output.class_count, 4);
-    let pair = Model::find_in(&tree, path, None, looked(Some(1))).unwrap();
+    let pair = Model::find_in(&tree, path, None, inspected(Some(1))).unwrap();
     assert_eq!(pair.labels, ["class 0", "class 1"]);
 
     for (scores, offset) in [(1000, 0), (1001, 1)] {
-        let imagenet = Model::find_in(&tree, path, None, looked(Some(scores))).unwrap();
+        let imagenet = Model::find_in(&tree, path, None, inspected(Some(scores))).unwrap();
         assert_eq!(imagenet.output.class_count, 1000);
         assert_eq!(imagenet.output.label_offset, offset);
         assert!(imagenet.labels[285].contains("Egyptian cat"));
@@ -389,7 +389,7 @@ fn a_bare_file_is_a_model_by_what_it_says_of_itself() {
     // 1001 scores and 1001 labels: the first score has a label of its own.
     let all: String = (0..1001).map(|n| format!("l{n}\n")).collect();
     fs::write(&labels, &all).unwrap();
-    let own = Model::find_in(&tree, path, Some(&labels), looked(Some(1001))).unwrap();
+    let own = Model::find_in(&tree, path, Some(&labels), inspected(Some(1001))).unwrap();
     assert_eq!((own.output.class_count, own.output.label_offset), (1001, 0));
 
     let failed = Model::find_in(&tree, path, None, |_: &Path| Err("m.onnx holds no graph"));
@@ -404,7 +404,7 @@ fn a_toml_beside_a_file_has_to_mean_that_file() {
     let other = folder.join("other.onnx");
     let other = other.to_str().unwrap();
     // model.toml is of another file: the file itself is asked.
-    let model = Model::find_in(&roots, other, None, looked(Some(7))).unwrap();
+    let model = Model::find_in(&roots, other, None, inspected(Some(7))).unwrap();
     assert_eq!(model.output.class_count, 7);
     // other.toml has to be of other.onnx.
     fs::write(folder.join("other.toml"), SMALL).unwrap();

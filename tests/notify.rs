@@ -155,8 +155,8 @@ fn a_sender_that_hangs_is_not_waited_for() {
         .unwrap();
     let mut buffer = [0; 512];
     while let Ok(length) = socket.recv(&mut buffer) {
-        let said = String::from_utf8_lossy(&buffer[..length]);
-        assert!(said.starts_with("STATUS="), "{said}");
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        assert!(text.starts_with("STATUS="), "{text}");
     }
     let photo = std::fs::read(common::tree_file("boards/photos/cat.jpg")).unwrap();
     sender.write_all(&photo).unwrap();
@@ -169,8 +169,8 @@ fn a_sender_that_hangs_is_not_waited_for() {
         .set_read_timeout(Some(Duration::from_secs(2)))
         .unwrap();
     while let Ok(length) = socket.recv(&mut buffer) {
-        let said = String::from_utf8_lossy(&buffer[..length]);
-        assert!(said.starts_with("STATUS="), "{said}");
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        assert!(text.starts_with("STATUS="), "{text}");
     }
     assert!(child.try_wait().unwrap().is_none(), "it waits");
     // Its end is the end.

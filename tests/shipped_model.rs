@@ -18,7 +18,7 @@ const SCORE_TOLERANCE_IN_FLOAT: f32 = 4.0 * 0.0624;
 /// From the photo's file on. Two JPEG decoders and two ways to resize differ by some grey levels, which moves a probability near one
 /// half (the rocket's) by as much as this.
 const PROBABILITY_TOLERANCE: f32 = 0.06;
-const GREY_LEVELS_MOST: u8 = 8;
+const MAX_GREY_LEVELS: u8 = 8;
 const GREY_LEVELS_MEAN: f32 = 0.75;
 
 /// What ONNX Runtime makes of a photo.
@@ -121,7 +121,7 @@ fn photos_reach_the_network_as_pillow_prepares_them() {
         let photo = reference.photo;
         println!("{photo}: {most} grey levels at most, {mean:.3} on average");
         assert_eq!(crop.len(), reference.crop.len());
-        assert!(most <= GREY_LEVELS_MOST, "{photo}: {most}");
+        assert!(most <= MAX_GREY_LEVELS, "{photo}: {most}");
         assert!(mean <= GREY_LEVELS_MEAN, "{photo}: {mean}");
     }
 }

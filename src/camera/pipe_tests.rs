@@ -24,7 +24,7 @@ fn camera(bytes: &[u8]) -> (PipeCamera, PipeWriter) {
 }
 
 /// The camera's error when nothing more comes.
-fn impatient(camera: &mut PipeCamera) -> CameraError {
+fn timeout_error(camera: &mut PipeCamera) -> CameraError {
     let patience = Patience::new(Duration::from_millis(30));
     let patience = std::mem::replace(&mut camera.patience, patience);
     let error = camera.next().unwrap_err();
@@ -104,7 +104,7 @@ fn the_newest_picture_is_taken_and_older_ones_are_counted() {
     // Half a picture waits for the rest.
     writer.write_all(&pictures[1][..100]).unwrap();
     assert!(matches!(
-        impatient(&mut camera),
+        timeout_error(&mut camera),
         CameraError::Timeout { .. }
     ));
     writer.write_all(&pictures[1][100..]).unwrap();
@@ -122,7 +122,7 @@ fn garbage_between_pictures_is_skipped_and_counted_once() {
     assert_eq!(next(&mut camera).unwrap(), a);
     assert_eq!(camera.counts().damaged, 1);
     writer.write_all(&noise).unwrap();
-    impatient(&mut camera);
+    timeout_error(&mut camera);
     writer.write_all(&noise).unwrap();
     writer.write_all(&b).unwrap();
     assert_eq!(next(&mut camera).unwrap(), b);
@@ -150,7 +150,7 @@ fn oversized_pictures_are_refused_and_the_next_one_is_found() {
     assert!(next(&mut camera).is_some());
     writer.write_all(&jpeg(1, 200)).unwrap();
     assert!(matches!(
-        impatient(&mut camera),
+        timeout_error(&mut camera),
         CameraError::Timeout { .. }
     ));
     // Longer than the buffer, with no end.
@@ -212,9 +212,9 @@ fn other_data_than_a_stream_of_pictures_is_refused_with_advice() {
     assert!(refused(&[b"YUV4MPEG2 ".as_slice(), &[b'x'; 2000]].concat()).contains("does not end"));
     assert!(refused(&jpeg(1, 200)).contains("200x200"));
     let (reader, _writer) = pipe().unwrap();
-    let mut impatient = config();
-    impatient.timeout = Duration::from_millis(30);
-    let error = PipeCamera::of(reader.into(), &impatient, false).unwrap_err();
+    let mut timeout_error = config();
+    timeout_error.timeout = Duration::from_millis(30);
+    let error = PipeCamera::of(reader.into(), &timeout_error, false).unwrap_err();
     assert!(matches!(error, CameraError::Timeout { .. }));
 }
 
@@ -240,7 +240,7 @@ fn a_stream_without_a_first_picture_is_given_up() {
     // Too few bytes to be sure: then the timeout decides.
     let whole = jpeg(1, 16);
     let (mut camera, _writer) = camera(&whole[..whole.len() - 40]);
-    let error = impatient(&mut camera);
+    let error = timeout_error(&mut camera);
     assert!(matches!(error, CameraError::Spent(_)), "{error:?}");
     assert!(
         error.to_string().contains("no complete picture in 30ms"),
@@ -263,7 +263,7 @@ fn an_endless_stream_of_noise_does_not_keep_us_reading() {
     let mut camera = PipeCamera::of(reader.into(), &config(), false).unwrap();
     assert!(next(&mut camera).is_some());
     // After a good picture it waits for as long as the sender lives, one timeout after another.
-    let error = impatient(&mut camera);
+    let error = timeout_error(&mut camera);
     assert!(matches!(error, CameraError::Timeout { .. }), "{error:?}");
 }
 

@@ -11,7 +11,7 @@
 //! three (6.1's configuration lacks `SENSORS_RASPBERRYPI_HWMON`; `BCM_VCIO` is not in the mainline kernel), so Eyelet never sees
 //! undervoltage there.
 //!
-//! The files are opened once; each look reads them into a fixed buffer and allocates nothing. A missing file reports no fault, so
+//! The files are opened once; each `read` uses a fixed buffer and allocates nothing. A missing file reports no fault, so
 //! a machine without these files always counts as healthy.
 
 use super::mailbox_sys::Mailbox;
@@ -23,7 +23,7 @@ use std::path::Path;
 pub const MAILBOX: &str = "/dev/vcio";
 
 /// After this many unanswered questions in a row we stop asking: each may have taken a second.
-const MOST_SILENCES: u32 = 3;
+const MAX_SILENCES: u32 = 3;
 
 /// Open files of `/sys`, and the firmware's mailbox.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub struct Health {
     zones: Vec<File>,
 }
 
-/// The result of one look.
+/// The result of one reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Reading {
     /// The supply's voltage is too low.
@@ -82,7 +82,7 @@ impl Health {
     }
 
     /// Reads the board's state now.
-    pub fn look(&mut self) -> Reading {
+    pub fn read(&mut self) -> Reading {
         let bits = self.throttled.as_ref().and_then(|file| {
             number(file, |text| {
                 u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
@@ -115,10 +115,10 @@ impl Health {
             }
             Err(error) => {
                 self.silences += 1;
-                if self.silences == MOST_SILENCES {
+                if self.silences == MAX_SILENCES {
                     self.mailbox = None;
                     log::warn!(
-                        "the firmware did not answer {MOST_SILENCES} times ({error}): low voltage is no longer detected"
+                        "the firmware did not answer {MAX_SILENCES} times ({error}): low voltage is no longer detected"
                     );
                 }
                 None
@@ -156,7 +156,7 @@ mod tests {
     fn a_pi_reports_its_faults_and_a_machine_without_the_files_is_healthy() {
         let folder = tempfile::tempdir().unwrap();
         let sys = folder.path();
-        assert_eq!(Health::open(sys).look(), Reading::default());
+        assert_eq!(Health::open(sys).read(), Reading::default());
 
         let write = |path: &str, text: &str| {
             let path = sys.join(path);
@@ -170,22 +170,22 @@ mod tests {
         write("class/hwmon/hwmon0/name", "cpu_thermal\n");
         write("class/hwmon/hwmon0/in0_lcrit_alarm", "1\n");
         let mut health = Health::open(sys);
-        let reading = health.look();
+        let reading = health.read();
         assert_eq!((reading.undervoltage, reading.throttled), (true, true));
         assert_eq!(reading.celsius, Some(61.322));
         // Bits 16 and up are about the past.
         write(throttled, "50000\n");
         assert_eq!(
-            (health.look().undervoltage, health.look().throttled),
+            (health.read().undervoltage, health.read().throttled),
             (false, false)
         );
 
         write("class/hwmon/hwmon1/name", "rpi_volt\n");
         write("class/hwmon/hwmon1/in0_lcrit_alarm", "1\n");
-        assert!(Health::open(sys).look().undervoltage);
+        assert!(Health::open(sys).read().undervoltage);
         write(throttled, "not a number\n");
         write("class/hwmon/hwmon1/in0_lcrit_alarm", "0\n");
-        assert!(!Health::open(sys).look().undervoltage);
+        assert!(!Health::open(sys).read().undervoltage);
     }
     #[test]
     fn the_mailbox_is_queried_only_without_files_and_dropped_when_it_does_not_answer() {
@@ -197,12 +197,12 @@ mod tests {
         std::fs::write(sys.join("vcio"), "").unwrap();
         let mut silent = Health::open(sys).or_mailbox(&sys.join("vcio"));
         assert!(silent.reports_power());
-        for _ in 0..MOST_SILENCES {
+        for _ in 0..MAX_SILENCES {
             assert!(silent.mailbox.is_some());
-            assert_eq!(silent.look(), Reading::default());
+            assert_eq!(silent.read(), Reading::default());
         }
         assert!(silent.mailbox.is_none());
-        assert_eq!(silent.look(), Reading::default());
+        assert_eq!(silent.read(), Reading::default());
 
         let hwmon = sys.join("class/hwmon/hwmon0");
         std::fs::create_dir_all(&hwmon).unwrap();

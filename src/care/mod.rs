@@ -39,7 +39,7 @@ pub struct Care {
     needs_restart_for_frames: bool,
     policy: Policy,
     health: Health,
-    looked_at: Option<Instant>,
+    checked_at: Option<Instant>,
     power: Trouble,
     heat: Trouble,
     memory: Trouble,
@@ -58,7 +58,7 @@ impl Care {
             needs_restart_for_frames: false,
             policy,
             health: Health::default(),
-            looked_at: None,
+            checked_at: None,
             power: Trouble::default(),
             heat: Trouble::default(),
             memory: Trouble::default(),
@@ -198,12 +198,12 @@ impl Care {
     }
 
     /// Checks the board when a check is due: logs what has changed, and fails when the policy wants a reboot.
-    pub fn look(&mut self, usage: Usage, serial: &Serial) -> Result<(), Failure> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < PERIOD) {
+    pub fn check(&mut self, usage: Usage, serial: &Serial) -> Result<(), Failure> {
+        if self.checked_at.is_some_and(|at| at.elapsed() < PERIOD) {
             return Ok(());
         }
-        self.looked_at = Some(Instant::now());
-        let reading = self.health.look();
+        self.checked_at = Some(Instant::now());
+        let reading = self.health.read();
         self.note(reading, usage);
         let limit = self.policy.hot.at_celsius;
         let degrades = |rule: Rule| match rule.action {
@@ -381,13 +381,13 @@ mod tests {
         assert_eq!(failure.cause, Cause::Policy);
         assert_eq!(failure.message, "policy: camera lost for 121 s");
         let serial = Serial::new(false, Instant::now(), "unknown");
-        let failure = care.look(POOL, &serial).unwrap_err();
+        let failure = care.check(POOL, &serial).unwrap_err();
         assert_eq!(failure.message, "policy: memory pool nearly full for 0 s");
 
         let mut care = Care::unwatched(Policy::default());
         assert_eq!(care.waiting(Duration::from_secs(1_000_000)), Ok(()));
         care.display_fails(0, "display", &serial, &"no cable");
-        assert_eq!(care.look(POOL, &serial), Ok(()));
+        assert_eq!(care.check(POOL, &serial), Ok(()));
     }
 
     #[test]
@@ -404,11 +404,11 @@ mod tests {
         assert!(care.display_fails(1, "display png", &serial, &"full"));
         assert!(!care.display_shows(0, "display framebuffer", &serial));
         assert!(care.is_display_lost());
-        let failure = care.look(POOL, &serial).unwrap_err();
+        let failure = care.check(POOL, &serial).unwrap_err();
         assert_eq!(failure.message, "policy: display lost for 0 s");
         assert!(care.display_shows(1, "display png", &serial));
         assert!(!care.is_display_lost());
-        care.looked_at = None;
-        assert_eq!(care.look(POOL, &serial), Ok(()));
+        care.checked_at = None;
+        assert_eq!(care.check(POOL, &serial), Ok(()));
     }
 }

@@ -160,7 +160,8 @@ type Cell = Option<Vec<Candidate>>;
 
 /// Shows the network's classes for each photo under each rule.
 fn compare(args: &Args, model: &Model) -> Result<(), Failure> {
-    let inspected = find::look(&model.file).map_err(|why| Failure::new(Cause::Model, why))?;
+    let inspected =
+        find::inspect_file(&model.file).map_err(|why| Failure::new(Cause::Model, why))?;
     let mut network = Network::load(model, args.threads)?;
     let column = |rule: Rule| Column {
         preprocess: Preprocess::new(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How often to redraw over whatever else draws on the display (a console).
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often to check for a request to stop.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
+const CHECK_PERIOD: Duration = Duration::from_millis(50);
 
 /// Arguments of `eyelet display-test`.
 #[derive(Debug, clap::Args)]
@@ -95,7 +95,7 @@ fn keep(
     let mut drawn_at = began;
     let is_over = |began: Instant| until.is_some_and(|until| began.elapsed() >= until);
     while !shown.is_empty() && !stop.load(Ordering::Relaxed) && !is_over(began) {
-        std::thread::sleep(LOOK_PERIOD);
+        std::thread::sleep(CHECK_PERIOD);
         if drawn_at.elapsed() < PERIOD {
             continue;
         }

@@ -141,18 +141,18 @@ fn model(named: &Named, roots: &DataRoots) -> Entry {
             let length = find::length_of(&path).unwrap_or(0);
             let stated = named.network_file().size_bytes;
             let fits = stated.is_none_or(|size| size == length);
-            let doubt = (!fits).then(|| "its length differs from the stated one".to_owned());
+            let fault = (!fits).then(|| "its length differs from the stated one".to_owned());
             let file = match built_in::read(&path) {
                 Some(_) => "in the program itself".to_owned(),
                 None => path.display().to_string(),
             };
-            (Some(file), doubt)
+            (Some(file), fault)
         }
         Err(ModelError::Missing { remedy, .. }) => (None, Some(format!("not here ({remedy})"))),
         Err(error) => (None, Some(error.to_string())),
     };
     let state = match (&file, &fault) {
-        (Some(file), Some(doubt)) => format!("{file} ({doubt})"),
+        (Some(file), Some(fault)) => format!("{file} ({fault})"),
         (Some(state), None) | (None, Some(state)) => state.clone(),
         (None, None) => String::new(),
     };

@@ -311,7 +311,7 @@ mod tests {
     fn the_shipped_network_runs_until_the_one_that_nobody_named_is_here() {
         let missing = || ModelError::Missing {
             name: "mobilenet-v2@12-int8".into(),
-            looked: "/nowhere".into(),
+            expected_at: "/nowhere".into(),
             remedy: "`eyelet model pull` fetches it".into(),
         };
         let of_device_tree = ChosenBy::DeviceTree("Raspberry Pi 4".into());

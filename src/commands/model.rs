@@ -66,7 +66,7 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     let stated = stated(&args.model)?;
     let stated = stated.as_ref().map(|named| named.network_file());
     let name = stated.and_then(|file| file.input_name.as_deref());
-    let looked = verify::look(&model, name)?;
+    let outputs = verify::stored_outputs(&model, name)?;
     let file = &model.file;
     let checked = match stated.and_then(|file| file.sha256.as_ref()) {
         Some(_) => "sha256 matches",
@@ -95,13 +95,13 @@ fn run_verify(args: &VerifyArgs) -> Result<(), Failure> {
     let (mut wrong, mut other_classes) = (0, 0);
     let why = match args.tolerance {
         Some(_) => String::new(),
-        None => looked.precision.to_string(),
+        None => outputs.precision.to_string(),
     };
     for set in &sets {
-        let compared = verify::compare(&mut network, &model, set, &looked)?;
+        let compared = verify::compare(&mut network, &model, set, &outputs)?;
         let tolerance = args
             .tolerance
-            .unwrap_or_else(|| compared.usual_tolerance(looked.precision));
+            .unwrap_or_else(|| compared.usual_tolerance(outputs.precision));
         print_line(format_args!(
             "{}: largest difference {} ({tolerance} allowed{why}), {}",
             compared.data_set,

@@ -186,8 +186,8 @@ impl<'a> Resolver<'a> {
                 Some(first) => classes.merged.push((class, first)),
             }
         }
-        let namesakes = self.by_name.get(name).into_iter().flatten();
-        if let Some(other) = namesakes
+        let same_name = self.by_name.get(name).into_iter().flatten();
+        if let Some(other) = same_name
             .copied()
             .find(|class| self.group_of.get(class).is_none_or(|group| group != name))
         {

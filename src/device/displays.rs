@@ -1,12 +1,12 @@
 //! The board's displays: each shows the newest scene. One that fails is closed and reopened later, and the others continue.
 //!
-//! A display draws in the loop, or on its own thread if its pictures take long ([`Apart`]).
+//! A display draws in the loop, or on its own thread if its pictures take long ([`Threaded`]).
 
 use crate::care::Care;
 use crate::care::boot::Boot;
-use crate::show::apart::{Apart, Open};
 use crate::show::copy::Holds;
 use crate::show::serial::Serial;
+use crate::show::threaded::{Open, Threaded};
 use crate::show::{self, Display, DisplayError, Scene};
 use crate::{Cause, Failure};
 use std::time::{Duration, Instant};
@@ -56,20 +56,20 @@ struct Place {
     /// Why it was missing at start, until that has been logged.
     absent: Option<DisplayError>,
     /// What last failed on its own thread, until that thread has ended: two must not use the same device.
-    leaving: Option<Apart>,
+    leaving: Option<Threaded>,
 }
 
 /// A display that is open, or is being opened on its thread.
 enum Opened {
     Here(Box<dyn Display>),
-    Apart(Apart),
+    Threaded(Threaded),
 }
 
 impl std::fmt::Debug for Opened {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Here(_) => "Here",
-            Self::Apart(_) => "Apart",
+            Self::Threaded(_) => "Threaded",
         })
     }
 }
@@ -79,7 +79,7 @@ impl Opened {
     fn show(&mut self, scene: &Scene<'_>) -> Result<bool, DisplayError> {
         match self {
             Self::Here(display) => display.show(scene).map(|()| true),
-            Self::Apart(apart) => apart.show(scene),
+            Self::Threaded(threaded) => threaded.show(scene),
         }
     }
 }
@@ -173,8 +173,8 @@ impl Drop for Displays {
     /// Those with threads all close at once rather than one after the other.
     fn drop(&mut self) {
         for place in &self.all {
-            if let Some(Opened::Apart(apart)) = &place.display {
-                apart.end();
+            if let Some(Opened::Threaded(threaded)) = &place.display {
+                threaded.end();
             }
         }
     }
@@ -196,7 +196,7 @@ impl Place {
         self.description = match &display {
             Opened::Here(display) => display.describe(),
             // Its thread describes it once it is open.
-            Opened::Apart(_) => self.how.name.clone(),
+            Opened::Threaded(_) => self.how.name.clone(),
         };
         self.display = Some(display);
         self.absent = None;
@@ -205,9 +205,9 @@ impl Place {
 
     /// Closes it and reports that; `true` if that is news.
     fn lose(&mut self, index: usize, why: &DisplayError, care: &mut Care, serial: &Serial) -> bool {
-        if let Some(Opened::Apart(apart)) = self.display.take() {
-            apart.abandon();
-            self.leaving = Some(apart);
+        if let Some(Opened::Threaded(threaded)) = self.display.take() {
+            threaded.abandon();
+            self.leaving = Some(threaded);
         }
         self.absent = None;
         self.has_shown = false;
@@ -219,8 +219,8 @@ impl Place {
 /// Opens a display, or starts opening it on its own thread.
 fn open(how: &OpenDisplay, holds: &Holds) -> Result<Opened, DisplayError> {
     if how.is_slow {
-        let apart = Apart::start(&how.name, how.open.clone(), holds)?;
-        return Ok(Opened::Apart(apart));
+        let threaded = Threaded::start(&how.name, how.open.clone(), holds)?;
+        return Ok(Opened::Threaded(threaded));
     }
     show::open_divided(&how.open, holds.regions).map(Opened::Here)
 }
@@ -236,7 +236,7 @@ fn open_patiently(
         let result = open(how, holds).and_then(|display| {
             let description = match &display {
                 Opened::Here(display) => display.describe(),
-                Opened::Apart(apart) => apart.wait_until_open()?,
+                Opened::Threaded(threaded) => threaded.wait_until_open()?,
             };
             Ok((display, description))
         });

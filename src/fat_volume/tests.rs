@@ -110,9 +110,9 @@ fn circular_stray_and_crossing_chains_are_refused() {
                 let _ = open(Cursor::new(&mut disk), &NAMES).map(|_| ());
                 continue;
             }
-            let said = refusal(&mut disk);
-            assert!(said.contains("its FAT volume is damaged"), "{said}");
-            assert!(said.contains(words), "{width:?}: {said}");
+            let text = refusal(&mut disk);
+            assert!(text.contains("its FAT volume is damaged"), "{text}");
+            assert!(text.contains(words), "{width:?}: {text}");
         }
         // Nobody follows this file's chain.
         let mut disk = sound.clone();
@@ -134,10 +134,10 @@ fn a_circular_or_endless_root_folder_is_refused() {
     for cluster in 5000..10_000 {
         set_entry(&mut disk, cluster, cluster + 1);
     }
-    let said = refusal(&mut disk);
+    let text = refusal(&mut disk);
     assert!(
-        said.contains("the root folder has more than 4096 clusters"),
-        "{said}"
+        text.contains("the root folder has more than 4096 clusters"),
+        "{text}"
     );
     let mut disk = sound;
     disk[44..48].copy_from_slice(&0x1234_5678_u32.to_le_bytes());

@@ -140,11 +140,12 @@ pub fn choose(
     is_late: bool,
     mut holds_this_system: impl FnMut(&Disk) -> bool,
 ) -> Result<Disk, NotFound> {
-    let (fit, unfit): (Vec<_>, Vec<_>) = candidates.iter().partition(|disk| match booted.kind {
-        Some(kind) => disk.kind == kind,
-        // Boards boot from USB when they have nothing else.
-        None => disk.kind != Kind::Usb,
-    });
+    let (expected, others): (Vec<_>, Vec<_>) =
+        candidates.iter().partition(|disk| match booted.kind {
+            Some(kind) => disk.kind == kind,
+            // Boards boot from USB when they have nothing else.
+            None => disk.kind != Kind::Usb,
+        });
     let mut only = |disks: &[&Disk]| {
         let mut holders = disks.iter().filter(|disk| holds_this_system(disk));
         match (holders.next(), holders.next()) {
@@ -153,8 +154,8 @@ pub fn choose(
             (Some(_), Some(_)) => Err(NotFound::Several),
         }
     };
-    match only(&fit) {
-        Err(NotFound::None) if is_late && !booted.is_kind_certain => only(&unfit),
+    match only(&expected) {
+        Err(NotFound::None) if is_late && !booted.is_kind_certain => only(&others),
         found => found,
     }
 }

@@ -1,12 +1,12 @@
-//! The first program's loop: starts the classifier, listens to it, and carries out what [`super::oversee`] decides.
+//! The first program's loop: starts the classifier, listens to it, and carries out what [`super::supervisor`] decides.
 
 use super::bring_up::{BringUp, News, PROGRAM};
 use super::command_line::CommandLine;
 use super::journal::Journal;
 use super::keeper::Keeper;
-use super::oversee::{Order, Overseer};
 use super::shell::Shell;
 use super::slots::Slots;
+use super::supervisor::{Order, Supervisor};
 use super::watchdog::Watchdog;
 use super::{BOOT_FILE, Settings};
 use crate::board::policy::Policy;
@@ -53,7 +53,7 @@ pub enum End {
 /// The first program's state.
 pub struct First {
     journal: Journal,
-    overseer: Overseer,
+    supervisor: Supervisor,
     policy: Policy,
     line: CommandLine,
     news: Receiver<News>,
@@ -69,7 +69,7 @@ pub struct First {
     slots: Option<Slots>,
     shell: Option<Shell>,
     /// The search for the card is over, whether or not it was found.
-    is_card_sought: bool,
+    is_card_search_over: bool,
     /// The slot on trial has worked for long enough, and is not confirmed yet.
     is_trial_passed: bool,
     /// Why the board must reboot, and since when.
@@ -134,14 +134,14 @@ impl First {
                 journal.log(&format!("cannot handle signal {signal}: {error}"));
             }
         }
-        let mut overseer = Overseer::new(settings.policy);
+        let mut supervisor = Supervisor::new(settings.policy);
         if line.is_trial {
-            overseer.begin_trial();
+            supervisor.begin_trial();
         }
         Ok(Self {
             journal,
-            policy: overseer.policy().clone(),
-            overseer,
+            policy: supervisor.policy().clone(),
+            supervisor,
             line,
             news,
             sender,
@@ -153,7 +153,7 @@ impl First {
             keeper: None,
             slots: None,
             shell: settings.has_shell.then(Shell::of_this_board),
-            is_card_sought: false,
+            is_card_search_over: false,
             is_trial_passed: false,
             due_reboot: None,
             is_settled,
@@ -176,7 +176,7 @@ impl First {
                 return self.leave(&why, end);
             }
             // Enough frames may have been finished before the card was found.
-            if self.is_trial_passed && self.is_card_sought {
+            if self.is_trial_passed && self.is_card_search_over {
                 self.is_trial_passed = false;
                 self.confirm();
             }
@@ -186,17 +186,17 @@ impl First {
             }
             self.log_slow_module();
             self.open_watchdog();
-            if let Some(line) = self.shell.as_mut().and_then(Shell::tend) {
+            if let Some(line) = self.shell.as_mut().and_then(Shell::keep_running) {
                 self.journal.log(&line);
             }
             self.read_output();
-            let mut orders = VecDeque::from(self.hear());
+            let mut orders = VecDeque::from(self.receive());
             orders.extend(self.reap());
-            orders.extend(self.overseer.tick(clock::now()));
+            orders.extend(self.supervisor.tick(clock::now()));
             while let Some(order) = orders.pop_front() {
                 if order == Order::Start {
                     orders.extend(self.start());
-                } else if let Some(end) = self.obey(order) {
+                } else if let Some(end) = self.execute(order) {
                     return end;
                 }
             }
@@ -205,7 +205,7 @@ impl First {
         }
     }
 
-    fn obey(&mut self, order: Order) -> Option<End> {
+    fn execute(&mut self, order: Order) -> Option<End> {
         match order {
             Order::Feed => self.feed(),
             Order::Start => {}
@@ -258,14 +258,14 @@ impl First {
         self.journal.log(&format!(
             "trial passed: frames were finished for {seconds} s; this slot boots by default from now on"
         ));
-        self.overseer.end_trial();
+        self.supervisor.end_trial();
         self.is_settled.store(true, Ordering::Relaxed);
     }
 
     /// The reason of a reboot that is ready to happen. A program may fail before the data partition is found; we wait a little
     /// for it, so that the next start can report the reason.
     fn take_due_reboot(&mut self) -> Option<String> {
-        let can_be_kept = self.keeper.is_some() || self.is_card_sought;
+        let can_be_kept = self.keeper.is_some() || self.is_card_search_over;
         self.due_reboot
             .take_if(|(_, since)| can_be_kept || clock::now() - *since > KEEP_PATIENCE)
             .map(|(reason, _)| reason)
@@ -330,7 +330,7 @@ impl First {
                 }
                 News::Data(keeper, reason) => {
                     if keeper.is_none() {
-                        self.is_card_sought = true;
+                        self.is_card_search_over = true;
                         self.journal
                             .log("no data partition: the reason for a reboot cannot be saved");
                     }
@@ -340,10 +340,10 @@ impl First {
                 }
                 News::Slots(slots) => {
                     self.slots = Some(slots);
-                    self.is_card_sought = true;
+                    self.is_card_search_over = true;
                 }
                 News::Trial => {
-                    self.overseer.begin_trial();
+                    self.supervisor.begin_trial();
                     self.journal
                         .log("this slot is on trial: it does not boot by default yet");
                 }
@@ -376,7 +376,7 @@ impl First {
             .is_some_and(Watchdog::has_reset_the_board);
         let why = match reason {
             Some(reason) => {
-                self.overseer.was_rebooted_for(&reason);
+                self.supervisor.was_rebooted_for(&reason);
                 reason
             }
             None if by_watchdog => "watchdog: the kernel or the first program hung".to_owned(),
@@ -417,7 +417,7 @@ impl First {
     /// Starts the classifier; returns what follows if that fails.
     fn start(&mut self) -> Vec<Order> {
         let now = clock::now();
-        self.overseer.started(now);
+        self.supervisor.started(now);
         match self.spawn() {
             Ok(program) => {
                 self.program = Some(program);
@@ -425,7 +425,7 @@ impl First {
             }
             Err(error) => {
                 let how = format!("cannot start: {error}");
-                self.overseer.ended(&how, None, now)
+                self.supervisor.ended(&how, None, now)
             }
         }
     }
@@ -462,7 +462,7 @@ impl First {
         })
     }
 
-    fn hear(&mut self) -> Vec<Order> {
+    fn receive(&mut self) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut words = [0; 512];
         for _ in 0..PIECES {
@@ -470,7 +470,7 @@ impl First {
                 break;
             };
             let text = String::from_utf8_lossy(&words[..length]);
-            orders.extend(self.overseer.heard(&text, clock::now()));
+            orders.extend(self.supervisor.received(&text, clock::now()));
         }
         orders
     }
@@ -487,7 +487,7 @@ impl First {
             return Vec::new();
         };
         let how = how_ended(status, &program.last_words);
-        self.overseer.ended(&how, status.code(), clock::now())
+        self.supervisor.ended(&how, status.code(), clock::now())
     }
 
     fn read_output(&mut self) {

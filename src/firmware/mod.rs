@@ -24,11 +24,11 @@ mod journal;
 pub mod keeper;
 pub mod modules;
 mod mounts;
-pub mod oversee;
 pub mod ring;
 pub mod shell;
 pub mod slots;
 mod sticks;
+pub mod supervisor;
 pub mod watchdog;
 
 use crate::board::Board;
@@ -74,7 +74,7 @@ pub fn run() -> ! {
     unsafe { libc::reboot(libc::LINUX_REBOOT_CMD_CAD_OFF) };
     let line = CommandLine::of_text(&std::fs::read_to_string("/proc/cmdline").unwrap_or_default());
     let system = system(&mut journal);
-    greet(&mut journal, &line, system.as_ref());
+    log_start(&mut journal, &line, system.as_ref());
     let settings = settings(&mut journal);
     if let (true, Some(system)) = (settings.takes_sticks, &system) {
         log_update_key(&mut journal, system);
@@ -101,7 +101,7 @@ fn system(journal: &mut Journal) -> Option<System> {
     }
 }
 
-fn greet(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
+fn log_start(journal: &mut Journal, line: &CommandLine, system: Option<&System>) {
     let slot = match (line.slot, line.is_trial) {
         (Some(slot), true) => format!(", slot {} on trial", slot.letter()),
         (Some(slot), false) => format!(", slot {}", slot.letter()),

@@ -54,7 +54,7 @@ impl Shell {
     }
 
     /// Starts the shell when it does not run. Returns what to log, once.
-    pub fn tend(&mut self) -> Option<String> {
+    pub fn keep_running(&mut self) -> Option<String> {
         let now = clock::now();
         if let Some(child) = &mut self.child {
             if matches!(child.try_wait(), Ok(None)) {
@@ -145,7 +145,7 @@ mod tests {
     fn typed_commands_run_and_a_shell_that_exits_is_restarted() {
         let (mut person, name) = terminal();
         let mut shell = Shell::new(Path::new("/bin/sh"), &name);
-        let line = shell.tend().unwrap();
+        let line = shell.keep_running().unwrap();
         assert!(line.contains("anyone there is root"), "{line}");
         let mut type_and_see = |typed: &str, seen: &str| {
             person.write_all(typed.as_bytes()).unwrap();
@@ -163,7 +163,7 @@ mod tests {
         // Ctrl-C reaches the running command, which needs a controlling terminal.
         type_and_see("sh -c 'echo $((5 * 5)); exec sleep 1000'\n", "25");
         type_and_see("\x03echo $((6 * 8))\n", "48");
-        assert_eq!(shell.tend(), None, "it runs");
+        assert_eq!(shell.keep_running(), None, "it runs");
         let first = shell.child.as_ref().unwrap().id();
         type_and_see("echo $((6 * 9)); exit\n", "54");
         let began = clock::now();
@@ -174,7 +174,7 @@ mod tests {
                 .is_some_and(|child| child.id() != first)
         };
         while !is_new(&shell) {
-            assert_eq!(shell.tend(), None, "logged once");
+            assert_eq!(shell.keep_running(), None, "logged once");
             assert!(clock::now() - began < Duration::from_secs(60));
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -189,12 +189,12 @@ mod tests {
         let (person, name) = terminal();
         assert!(person.as_raw_fd() > 0);
         let mut shell = Shell::new(Path::new("/none/busybox"), &name);
-        let line = shell.tend().unwrap();
+        let line = shell.keep_running().unwrap();
         assert!(
             line.contains("cannot start /none/busybox: No such file"),
             "{line}"
         );
         shell.started_at = None;
-        assert_eq!(shell.tend(), None);
+        assert_eq!(shell.keep_running(), None);
     }
 }

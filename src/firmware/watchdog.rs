@@ -1,6 +1,6 @@
 //! The hardware watchdog, `/dev/watchdog`: it resets the board when it is not fed in time.
 //!
-//! Opening it arms it. It is fed only by [`Watchdog::feed`], never by a timer; [`super::oversee`] decides who may feed it.
+//! Opening it arms it. It is fed only by [`Watchdog::feed`], never by a timer; [`super::supervisor`] decides who may feed it.
 //! Numbers and structures: linux/Documentation/watchdog/watchdog-api.rst.
 
 use std::fs::File;

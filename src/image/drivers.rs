@@ -48,21 +48,21 @@ pub fn add(
 ) -> Result<Option<String>, Failure> {
     let firmware = &recipe.board.firmware;
     let mut wanted = Vec::new();
-    let mut lacking: Vec<&Driver> = Vec::new();
+    let mut missing: Vec<&Driver> = Vec::new();
     for driver in drivers {
         if driver.names.iter().any(|name| firmware.leaves_out(name)) {
             continue;
         }
         match available(driver, &kernel.modules) {
             Some(name) => wanted.push(name),
-            None => lacking.push(driver),
+            None => missing.push(driver),
         }
     }
     if firmware.update_from_sticks {
         let sticks = STICK_MODULES.iter().copied();
         wanted.extend(sticks.filter(|name| kernel.modules.has(name) && !firmware.leaves_out(name)));
     }
-    let (fatal, care): (Vec<&Driver>, Vec<&Driver>) = lacking
+    let (fatal, care): (Vec<&Driver>, Vec<&Driver>) = missing
         .into_iter()
         .partition(|driver| is_needed(driver, recipe.board, &kernel.modules));
     if !fatal.is_empty() {
@@ -120,8 +120,8 @@ fn modules_of(drivers: &[&Driver]) -> String {
     names.join(", ")
 }
 
-fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&Driver]) -> Failure {
-    let mut jobs: Vec<&str> = lacking.iter().map(|driver| driver.job.name()).collect();
+fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, missing: &[&Driver]) -> Failure {
+    let mut jobs: Vec<&str> = missing.iter().map(|driver| driver.job.name()).collect();
     jobs.sort_unstable();
     jobs.dedup();
     let sensor = match &recipe.board.camera {
@@ -140,7 +140,7 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
         ),
         None => "pass --kernel with another kernel, Debian's or Raspberry Pi OS's".to_owned(),
     };
-    let is_of_panels = lacking.iter().all(|driver| driver.job == Job::Panel);
+    let is_of_panels = missing.iter().all(|driver| driver.job == Job::Panel);
     let otherwise = if is_of_panels {
         "if the board does its job without the panel, set required = false in its table"
     } else {
@@ -150,7 +150,7 @@ fn refusal(recipe: &Recipe<'_>, machine: Machine, kernel: &Kernel, lacking: &[&D
         "Linux {} ({}) has no module {}, without which {} has no {}: {remedy}; {otherwise}",
         kernel.release,
         names(recipe.kernel),
-        modules_of(lacking),
+        modules_of(missing),
         machine.word(),
         jobs.join(" and no ")
     ))

@@ -22,7 +22,7 @@ impl ModelFiles {
     /// Collects the files of `name_or_path`, which a user or a board file gave. Checks the model as a board would: lengths,
     /// digests, labels.
     pub fn gather(name_or_path: &str, roots: &DataRoots) -> Result<Self, Failure> {
-        let model = Model::find_in(roots, name_or_path, None, find::look)?;
+        let model = Model::find_in(roots, name_or_path, None, find::inspect_file)?;
         if !find::is_path(name_or_path) {
             let named = Named::find(name_or_path, roots)?;
             let folder = PathBuf::from("models").join(&named.name);

@@ -150,8 +150,8 @@ impl Modules {
         above.push(name.to_owned());
         // A soft dependency is optional: without it the kernel still loads the module.
         let optional = soft_dependencies(&contents);
-        for wish in optional.iter().filter(|wish| self.has(wish)) {
-            self.add(wish, order, above)?;
+        for module in optional.iter().filter(|module| self.has(module)) {
+            self.add(module, order, above)?;
         }
         for needed in dependencies(&contents) {
             self.add(&needed, order, above)?;

@@ -16,7 +16,7 @@ const REMEDY: &str = "`cargo static-aarch64` in this tool's source makes one tha
 /// running program.
 pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
-        check(path).map_err(|reason| unfit(path, &reason))?;
+        check(path).map_err(|reason| unsuitable(path, &reason))?;
         return Ok(path.to_owned());
     }
     let running = std::env::current_exe().ok();
@@ -37,18 +37,18 @@ pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
 /// Reads the program at `path` for an image, and returns a note for the user, if any.
 pub(super) fn read(path: &Path) -> Result<(Vec<u8>, Option<String>), Failure> {
     let program = named::read_file(path, limits::PROGRAM_BYTES)
-        .map_err(|error| unfit(path, &error.to_string()))?;
-    check_elf(&program).map_err(|reason| unfit(path, &reason))?;
+        .map_err(|error| unsuitable(path, &error.to_string()))?;
+    check_elf(&program).map_err(|reason| unsuitable(path, &reason))?;
     let version = identity::version_in(&program);
     let note = check_version(version.as_deref(), identity::version())
-        .map_err(|reason| unfit(path, &reason))?;
+        .map_err(|reason| unsuitable(path, &reason))?;
     Ok((
         program,
         note.map(|note| format!("{}: {note}", path.display())),
     ))
 }
 
-fn unfit(path: &Path, reason: &str) -> Failure {
+fn unsuitable(path: &Path, reason: &str) -> Failure {
     let shown = path.display();
     package_failure(format!(
         "{shown} cannot be an image's program: {reason} ({REMEDY})"

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Delays signals as long as it lives. A second signal still ends the program.
 pub struct HeldBack {
     /// The first signal that arrived.
-    came: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
     ends_at_once: Arc<AtomicBool>,
 }
 
@@ -21,13 +21,13 @@ impl HeldBack {
     /// The system's error.
     pub fn new() -> io::Result<Self> {
         let held = Self {
-            came: Arc::default(),
+            received: Arc::default(),
             ends_at_once: Arc::default(),
         };
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             flag::register_conditional_default(signal, Arc::clone(&held.ends_at_once))?;
             flag::register(signal, Arc::clone(&held.ends_at_once))?;
-            flag::register_usize(signal, Arc::clone(&held.came), signal as usize)?;
+            flag::register_usize(signal, Arc::clone(&held.received), signal as usize)?;
         }
         flag::register(SIGXFSZ, Arc::<AtomicBool>::default())?;
         Ok(held)
@@ -38,7 +38,7 @@ impl HeldBack {
     /// # Errors
     /// The error names the signal.
     pub fn check(&self) -> io::Result<()> {
-        let signal = self.came.load(Ordering::SeqCst);
+        let signal = self.received.load(Ordering::SeqCst);
         let name = i32::try_from(signal)
             .ok()
             .and_then(signal_hook::low_level::signal_name);

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// The most that a model may take: its weights twice, as stored in the file and packed.
-const LOADING_BYTES_MOST: u64 = 4 << 30;
+const MAX_LOADING_BYTES: u64 = 4 << 30;
 /// Addresses that are reserved and not used: thread stacks, the system allocator's own.
 const UNUSED_BYTES: u64 = 256 << 20;
 
@@ -21,7 +21,7 @@ static WHAT: Mutex<Text<256>> = Mutex::new(Text::new());
 /// Runs `load`, which reads the model `file`, under the limit: 4 GiB, or what this machine has. Sets no limit in a program whose
 /// global allocator is not [`super::FixedPool`] (a test of the library).
 pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
-    let most = LOADING_BYTES_MOST.min(free_bytes());
+    let most = MAX_LOADING_BYTES.min(free_bytes());
     let (Some(taken), true) = (addresses_bytes(), INSTALLED.load(SeqCst)) else {
         return load();
     };
@@ -52,10 +52,10 @@ pub fn held_to<T>(file: &Path, load: impl FnOnce() -> T) -> T {
         return load();
     }
     set_address_limit(&held);
-    let made = load();
+    let loaded = load();
     set_address_limit(&before);
     LIMIT.store(0, SeqCst);
-    made
+    loaded
 }
 
 /// Passes on a block from the system; if the system refused while a limit is set, ends the program.

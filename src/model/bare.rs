@@ -2,7 +2,7 @@
 
 use super::facts::{self, Fact, Source};
 use super::find::{IMAGENET_CLASSES, usual_labels, usual_labels_name};
-use super::hints::{self, Labels, Pixels, Preparation, Resized, Said};
+use super::hints::{Hint, Hints, Labels, Pixels, Resized};
 use super::{Model, ModelError, labels as label_file};
 use crate::data_roots::DataRoots;
 use crate::network::Network;
@@ -23,7 +23,8 @@ impl Model {
         labels: Option<&Path>,
         roots: &DataRoots,
     ) -> Result<Self, ModelError> {
-        let prepared = prepared(path, inspected);
+        let hints = Hints::of(path, &inspected.metadata);
+        let prepared = prepared(&hints, inspected);
         let mut facts = facts::of_input(&prepared.input, |key| prepared.source(key, inspected));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let model = |labels: Vec<String>, label_offset, facts| Self {
@@ -51,7 +52,7 @@ impl Model {
             labels: own,
             label_offset,
             found,
-        } = classes(path, inspected, score_count, labels, roots)?;
+        } = classes(&hints, score_count, labels, roots)?;
         let output = model(own.clone(), label_offset, Vec::new()).output;
         facts.extend(facts_of_output(&output, inspected));
         facts.push(facts::of_precision(None));
@@ -91,12 +92,11 @@ struct Classes {
     labels: Vec<String>,
     label_offset: usize,
     /// Labels that were found without being asked for.
-    found: Option<Said<Labels>>,
+    found: Option<Hint<Labels>>,
 }
 
 fn classes(
-    path: &Path,
-    inspected: &Inspected,
+    hints: &Hints<'_>,
     score_count: usize,
     asked: Option<&Path>,
     roots: &DataRoots,
@@ -117,7 +117,7 @@ fn classes(
     }
     let counts = [score_count, score_count - background];
     let counts = &counts[..=background];
-    if let Some(found) = hints::labels(path, &inspected.metadata, counts) {
+    if let Some(found) = hints.labels(counts) {
         return Ok(all(found.value.labels.clone(), Some(found)));
     }
     Ok(all(usual_labels(score_count - background, roots)?, None))
@@ -132,11 +132,11 @@ struct Prepared {
     resize: Source,
 }
 
-fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
+fn prepared(hints: &Hints<'_>, inspected: &Inspected) -> Prepared {
     let rule = || Source::Assumed(facts::IMAGENET_RULE);
-    let said = Preparation::of(path, &inspected.metadata);
-    let (usual, size) = match said.size_px {
-        Some(Said { value, source }) => (value, source),
+    let preparation = hints.preparation();
+    let (usual, size) = match preparation.size_px {
+        Some(Hint { value, source }) => (value, source),
         None => (
             [USUAL_SIDE_PX; 2],
             Source::Assumed("the file leaves it open"),
@@ -145,15 +145,15 @@ fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
     let width_px = inspected.width_px.unwrap_or(usual[0]);
     let height_px = inspected.height_px.unwrap_or(usual[1]);
     let mut input = InputSpec::imagenet(inspected.layout, inspected.dtype, width_px, height_px);
-    let (pixels, pixels_source) = match (&inspected.scaling, said.pixels) {
+    let (pixels, pixels_source) = match (&inspected.scaling, preparation.pixels) {
         // A network that normalises its picture itself takes it unchanged.
         (Some(scaling), _) => {
             let place = format!("it normalises its picture itself ({})", scaling.operators);
             let pixels = Pixels::scaled(scaling.pixel_most / 255.0);
             (Some(pixels), Source::Graph(place))
         }
-        (None, Some(said)) if !inspected.grey || said.value.is_grey() => {
-            (Some(said.value), said.source)
+        (None, Some(hint)) if !inspected.grey || hint.value.is_grey() => {
+            (Some(hint.value), hint.source)
         }
         // There is no usual mean and deviation for greyscale pictures.
         _ if inspected.grey => {
@@ -170,16 +170,16 @@ fn prepared(path: &Path, inspected: &Inspected) -> Prepared {
             ..input
         };
     }
-    let channels = match said.channels.filter(|_| !inspected.grey) {
-        Some(Said { value, source }) => {
+    let channels = match preparation.channels.filter(|_| !inspected.grey) {
+        Some(Hint { value, source }) => {
             input.channels = value;
             source
         }
         None => rule(),
     };
     let longer_px = width_px.max(height_px);
-    let resize = match said.resize {
-        Some(Said { value, source }) => match value {
+    let resize = match preparation.resize {
+        Some(Hint { value, source }) => match value {
             Resized::Stretched => {
                 input.resize = Resize::Stretch;
                 source

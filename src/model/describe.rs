@@ -195,7 +195,9 @@ mod tests {
             if path.extension().is_none_or(|e| e != "onnx") {
                 continue;
             }
-            let Ok(model) = Model::find_in(&roots, path.to_str().unwrap(), None, find::look) else {
+            let Ok(model) =
+                Model::find_in(&roots, path.to_str().unwrap(), None, find::inspect_file)
+            else {
                 continue;
             };
             let read = read_back(&path, &model);
@@ -211,7 +213,8 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
         let path = folder.join("mobile-v3.onnx");
         let roots = DataRoots::new(vec![], None, None);
-        let model = Model::find_in(&roots, path.to_str().unwrap(), None, find::look).unwrap();
+        let model =
+            Model::find_in(&roots, path.to_str().unwrap(), None, find::inspect_file).unwrap();
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..1000 {
             let mut number = || 10f32.powf(random.f32() * 11.0 - 5.5);

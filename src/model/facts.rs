@@ -2,7 +2,7 @@
 //! case a usual rule applies that can be wrong for it. Facts are in the words of `model.toml`, so that a wrong one can be copied
 //! there and corrected.
 
-use super::hints::{Labels, Said};
+use super::hints::{Hint, Labels};
 use crate::escaped::Escaped;
 use crate::spec::{
     CHANNELS, ChannelOrder, DTYPES, Dtype, InputSpec, KINDS, LAYOUTS, Layout, OutputSpec,
@@ -181,7 +181,7 @@ pub fn precision_by_board(facts: &mut [Fact], by_board: Precision) {
 pub fn of_labels(
     asked: Option<&Path>,
     stated: Option<&str>,
-    found: Option<&Said<Labels>>,
+    found: Option<&Hint<Labels>>,
     usual: &'static str,
 ) -> Fact {
     const RULE: &str =
@@ -189,7 +189,7 @@ pub fn of_labels(
     let (value, source) = match (asked, stated, found) {
         (Some(file), _, _) => (text(&file.display().to_string()), Source::Asked),
         (None, Some(file), _) => (text(file), Source::Stated),
-        (None, None, Some(Said { value, source })) => {
+        (None, None, Some(Hint { value, source })) => {
             let value = value.file.as_deref().map_or("its own".to_owned(), text);
             (value, source.clone())
         }

@@ -6,7 +6,8 @@
 
 use super::facts::{self, Source};
 use super::file::{Definition, NetworkFile};
-use super::{Model, ModelError, hints, labels, shipped};
+use super::hints::{self, Hints};
+use super::{Model, ModelError, labels, shipped};
 use crate::data_roots::DataRoots;
 use crate::network::onnx::inspect::{Inspected, inspect};
 use crate::network::onnx::peek::peek;
@@ -136,7 +137,7 @@ impl Named {
             };
             ModelError::Missing {
                 name,
-                looked: beside.unwrap_or_else(|| roots.find_or_first(&relative)),
+                expected_at: beside.unwrap_or_else(|| roots.find_or_first(&relative)),
                 remedy,
             }
         })
@@ -180,7 +181,12 @@ impl Named {
 impl Model {
     /// The model that `name_or_path` selects, with the labels of the file `labels` if given.
     pub fn find(name_or_path: &str, labels: Option<&Path>) -> Result<Self, ModelError> {
-        Self::find_in(&DataRoots::of_this_machine(), name_or_path, labels, look)
+        Self::find_in(
+            &DataRoots::of_this_machine(),
+            name_or_path,
+            labels,
+            inspect_file,
+        )
     }
 
     /// Like [`Self::find`], with these data roots. `inspect` reads an ONNX file that has no `model.toml` beside it.
@@ -229,16 +235,16 @@ impl Model {
             "input.fill" => Source::Assumed(facts::FILL_RULE),
             _ => Source::Assumed(facts::IMAGENET_RULE),
         };
-        let mut said = facts::of_input(&input, source);
-        said.extend(facts::of_output(&output, source));
+        let mut all_facts = facts::of_input(&input, source);
+        all_facts.extend(facts::of_output(&output, source));
         let stated = named.definition.labels.as_deref();
         let found = match (labels, stated) {
-            (None, None) => hints::labels(&path, &metadata_of(&path), &[output.class_count]),
+            (None, None) => Hints::of(&path, &metadata_of(&path)).labels(&[output.class_count]),
             _ => None,
         };
         let usual = usual_labels_name(output.class_count);
-        said.push(facts::of_precision(named.definition.precision));
-        said.push(facts::of_labels(labels, stated, found.as_ref(), usual));
+        all_facts.push(facts::of_precision(named.definition.precision));
+        all_facts.push(facts::of_labels(labels, stated, found.as_ref(), usual));
         Ok(Self {
             name: named.full_name(),
             file: path,
@@ -249,7 +255,7 @@ impl Model {
                 Some(found) => found.value.labels,
                 None => named.labels(labels, roots)?,
             },
-            facts: said,
+            facts: all_facts,
         })
     }
 }
@@ -264,7 +270,7 @@ pub(super) fn usual_labels_name(class_count: usize) -> &'static str {
 }
 
 /// Reads what the ONNX file at `path` says about itself.
-pub(crate) fn look(path: &Path) -> Result<Inspected, String> {
+pub(crate) fn inspect_file(path: &Path) -> Result<Inspected, String> {
     let outline = peek(path).map_err(|error| error.to_string())?;
     let no_classifier = |why: String| format!("the model {} {why}", path.display());
     if let Some(why) = hints::other_task(&outline.metadata) {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// The longest name of a model.
-const NAME_BYTES_MOST: usize = 64;
+const MAX_NAME_BYTES: usize = 64;
 /// Name of the label file at the destination.
 const LABELS: &str = "labels.txt";
 const CHUNK_BYTES: usize = 1 << 20;
@@ -47,7 +47,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '\\' | '@');
     match name {
         "" => wrong("it is empty"),
-        _ if name.len() > NAME_BYTES_MOST => wrong("it has more than 64 bytes"),
+        _ if name.len() > MAX_NAME_BYTES => wrong("it has more than 64 bytes"),
         _ if name.starts_with(['.', '-']) => wrong("it begins with a dot or a dash"),
         _ if name.contains(is_odd) => wrong("it has a slash, @ or white space in it"),
         _ if find::is_path(name) => wrong("a name that ends in .onnx is taken for a file"),
@@ -68,7 +68,7 @@ pub fn import(
     roots: &DataRoots,
 ) -> Result<Imported, Failure> {
     check_name(name)?;
-    let source = Model::find_in(roots, &path.to_string_lossy(), labels, find::look)?;
+    let source = Model::find_in(roots, &path.to_string_lossy(), labels, find::inspect_file)?;
     let models = roots
         .folder_for_new(Path::new("models"), None)
         .map_err(|faults| {
@@ -96,7 +96,7 @@ pub fn import(
     write_new(&toml, &text).map_err(unwritten)?;
     check(&source, &folder.path().join(&head.file), roots)?;
     put(folder, &place).map_err(unwritten)?;
-    let found = Model::find_in(roots, name, None, find::look)?;
+    let found = Model::find_in(roots, name, None, find::inspect_file)?;
     Ok(Imported {
         folder: place,
         model: found,
@@ -263,7 +263,7 @@ fn uncopied(from: &Path, to: &Path, error: &io::Error) -> Failure {
 
 /// Loads the copy, runs it once, and compares it with the original.
 fn check(source: &Model, copy: &Path, roots: &DataRoots) -> Result<(), Failure> {
-    let found = Model::find_in(roots, &copy.to_string_lossy(), None, find::look)?;
+    let found = Model::find_in(roots, &copy.to_string_lossy(), None, find::inspect_file)?;
     let is_same = found.input == source.input
         && found.output == source.output
         && found.labels == source.labels;
@@ -380,7 +380,7 @@ mod tests {
         let mut bytes = fs::read(&net).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&net, bytes).unwrap();
-        let error = Model::find_in(&place.roots(), "mine", None, find::look).unwrap_err();
+        let error = Model::find_in(&place.roots(), "mine", None, find::inspect_file).unwrap_err();
         assert!(
             matches!(error, crate::model::ModelError::Sha256 { .. }),
             "{error}"
@@ -397,13 +397,13 @@ mod tests {
         let error = place.import("mine", false).unwrap_err();
         assert!(error.message.contains("--force"), "{error:?}");
         let labels = || {
-            let found = Model::find_in(&place.roots(), "mine", None, find::look);
+            let found = Model::find_in(&place.roots(), "mine", None, find::inspect_file);
             found.unwrap().labels[0].clone()
         };
         assert_eq!(labels(), "thing 0");
         place.import("mine", true).unwrap();
         assert_eq!(labels(), "item 0");
-        let error = Model::find_in(&place.roots(), "mime", None, find::look).unwrap_err();
+        let error = Model::find_in(&place.roots(), "mime", None, find::inspect_file).unwrap_err();
         assert!(
             error.to_string().contains("did you mean `mine`?"),
             "{error}"

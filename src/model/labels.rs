@@ -112,11 +112,11 @@ pub fn composed(text: &str) -> String {
 
 /// Whether these are ImageNet's labels, except for a few that somebody corrected.
 fn are_imagenets(labels: &[String]) -> bool {
-    const CORRECTED_MOST: usize = 20;
+    const MAX_CORRECTED: usize = 20;
     let text = shipped::text(shipped::LABELS, shipped::IMAGENET_LABELS).unwrap_or_default();
     let own = text.lines().map(|line| without_synset_id(line.trim()));
     let other = own.clone().zip(labels).filter(|(own, label)| own != label);
-    own.count() == labels.len() && other.count() <= CORRECTED_MOST
+    own.count() == labels.len() && other.count() <= MAX_CORRECTED
 }
 
 /// `class 0`, `class 1`, ...: for a network whose classes have no names.

@@ -58,12 +58,12 @@ pub enum ModelError {
         known: String,
     },
     /// The model is known, but its ONNX file is not on this machine.
-    #[error("model `{name}` is not on this machine: no {} ({remedy})", looked.display())]
+    #[error("model `{name}` is not on this machine: no {} ({remedy})", expected_at.display())]
     Missing {
         /// The model's name.
         name: String,
         /// Where the file would have to be.
-        looked: PathBuf,
+        expected_at: PathBuf,
         /// What to do.
         remedy: String,
     },

@@ -104,7 +104,7 @@ impl std::fmt::Display for Precision {
 
 /// What the file says about the stored outputs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Looked {
+pub struct StoredOutputs {
     /// The arithmetic in which they were computed.
     pub precision: Precision,
     /// Index of the output with the scores.
@@ -115,8 +115,11 @@ pub struct Looked {
     pub quantisation: Option<Quantisation>,
 }
 
-/// Checks that the network's input has the name that the `model.toml` states, if it states one.
-pub fn look(model: &Model, stated_name: Option<&str>) -> Result<Looked, ModelError> {
+/// What the file says about stored outputs. Checks also that its input has the name that the `model.toml` states, if it states one.
+pub fn stored_outputs(
+    model: &Model,
+    stated_name: Option<&str>,
+) -> Result<StoredOutputs, ModelError> {
     let file = model.file.display();
     let outline = peek(&model.file).map_err(|error| ModelError::Network(error.to_string()))?;
     let found = inspect(&outline.graph)
@@ -134,7 +137,7 @@ pub fn look(model: &Model, stated_name: Option<&str>) -> Result<Looked, ModelErr
                     .map_err(|error| ModelError::Network(error.to_string()))?,
                 false => None,
             };
-            Ok(Looked {
+            Ok(StoredOutputs {
                 precision: match outline.before.half_bits {
                     _ if is_quantised(&outline.graph) || is_dynamic(&outline.graph) => {
                         Precision::Quantised
@@ -192,12 +195,12 @@ pub fn scores(
 }
 
 /// Runs `network`, which belongs to `model`, on the input in the folder `data_set`, and compares with the stored output that
-/// `looked` describes.
+/// `outputs` describes.
 pub fn compare(
     network: &mut Network,
     model: &Model,
     data_set: &Path,
-    looked: &Looked,
+    outputs: &StoredOutputs,
 ) -> Result<Compared, VerifyError> {
     let stored = |path: &Path, why: String| VerifyError::Stored {
         path: path.to_owned(),
@@ -212,9 +215,9 @@ pub fn compare(
     let (values, _) = tensor(&input)?;
     let encoder = network.encoder().clone();
     fill(network.input(), &values, &model.input, &encoder).map_err(|why| stored(&input, why))?;
-    let output = data_set.join(format!("output_{}.pb", looked.output));
+    let output = data_set.join(format!("output_{}.pb", outputs.output));
     let (expected, kind) = tensor(&output)?;
-    let expected = numbers(expected, kind, looked).map_err(|why| stored(&output, why))?;
+    let expected = numbers(expected, kind, outputs).map_err(|why| stored(&output, why))?;
     let expected = match expected.as_slice() {
         &[score] if model.output.class_count == 2 => model.output.of_one_score(score).to_vec(),
         _ => expected,
@@ -260,17 +263,17 @@ impl Compared {
 
 /// Stored scores as the numbers that Eyelet returns. Floats already are, even if the network outputs integers: whoever stored
 /// them dequantised them.
-fn numbers(values: Vec<f32>, kind: DataType, looked: &Looked) -> Result<Vec<f32>, String> {
+fn numbers(values: Vec<f32>, kind: DataType, outputs: &StoredOutputs) -> Result<Vec<f32>, String> {
     if kind == DataType::Float {
         return Ok(values);
     }
-    if !looked.gives_integers {
+    if !outputs.gives_integers {
         return Err(
             "holds integers, and the network gives floats: it is another network's output"
                 .to_owned(),
         );
     }
-    let Some(quantisation) = &looked.quantisation else {
+    let Some(quantisation) = &outputs.quantisation else {
         return Ok(values);
     };
     let reals = values.iter().map(|value| quantisation.real(*value));

@@ -16,7 +16,7 @@ pub enum NetworkError {
     },
     /// The file holds a network that Eyelet cannot run as `model.toml` (or Eyelet's inspection) describes it.
     #[error("the model {path} {why}", path = path.display())]
-    Unfit {
+    Unsupported {
         /// Which file.
         path: PathBuf,
         /// What does not fit, and what to do.

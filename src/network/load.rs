@@ -63,7 +63,7 @@ pub(super) struct Loaded {
 
 /// Loads, checks and plans a file.
 pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, NetworkError> {
-    let unfit = |why: String| NetworkError::Unfit {
+    let unsupported = |why: String| NetworkError::Unsupported {
         path: model.file.clone(),
         why,
     };
@@ -71,18 +71,18 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
     let graph = proto
         .graph
         .as_mut()
-        .ok_or_else(|| unfit("holds no graph".into()))?;
-    let inspected = inspect::inspect(graph).map_err(unfit)?;
-    check_input(model, &inspected).map_err(unfit)?;
-    check_meaning(model, &inspected).map_err(unfit)?;
+        .ok_or_else(|| unsupported("holds no graph".into()))?;
+    let inspected = inspect::inspect(graph).map_err(unsupported)?;
+    check_input(model, &inspected).map_err(unsupported)?;
+    check_meaning(model, &inspected).map_err(unsupported)?;
     let is_recurrent = seems::is_recurrent(graph);
     onnx::close_input_shape(graph, &input_shape(model));
     let (own, weights) = (model.clone(), weights_bytes(&proto));
     let (planned, why_slow) =
-        in_time(weights, move || plan(&own, proto, threads)).map_err(unfit)??;
+        in_time(weights, move || plan(&own, proto, threads)).map_err(unsupported)??;
     let plan = match planned {
         BestPlan::Fast(fused) => Plan::Fast(fused),
-        BestPlan::Any(planned) => Plan::Any(Box::new(ready(*planned).map_err(unfit)?)),
+        BestPlan::Any(planned) => Plan::Any(Box::new(ready(*planned).map_err(unsupported)?)),
     };
     log_why_slow(model, &plan, why_slow.as_ref());
     Ok(Loaded {
@@ -127,9 +127,9 @@ fn plan(
         Ok(()) => return best_plan(model, proto, threads),
         Err(why) => why,
     };
-    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
+    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unsupported {
         path: model.file.clone(),
-        why: doubt_of_size(model) + &why,
+        why: assumed_size_note(model) + &why,
     })?;
     let outside = Vec::new();
     Ok((
@@ -141,7 +141,7 @@ fn plan(
 /// Computes what depends on constants alone, and rewrites what planners would misread.
 fn rewritten(model: &NetworkSpec, proto: &mut ModelProto) -> Result<(), NetworkError> {
     let done = lower::settle(proto).and_then(|()| forms::rewrite(proto));
-    done.map_err(|why| NetworkError::Unfit {
+    done.map_err(|why| NetworkError::Unsupported {
         path: model.file.clone(),
         why,
     })
@@ -206,9 +206,9 @@ fn slow_plan(
     let no_islands = none.why;
     log::info!("{}: no islands: {no_islands}", model.name);
     let proto = none.model.map_or_else(|| read_again(model), |m| Ok(*m))?;
-    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unfit {
+    let planned = tract_plan(model, proto).map_err(|why| NetworkError::Unsupported {
         path: model.file.clone(),
-        why: doubt_of_size(model) + &why,
+        why: assumed_size_note(model) + &why,
     })?;
     let why = format!("{why}; no islands: {no_islands}");
     let outside = none.outside;
@@ -217,7 +217,7 @@ fn slow_plan(
 
 /// Put before the error if a network cannot be planned at a size that nobody has stated. Transformers, for example, accept few
 /// sizes.
-fn doubt_of_size(model: &NetworkSpec) -> String {
+fn assumed_size_note(model: &NetworkSpec) -> String {
     if !model.is_size_assumed {
         return String::new();
     }
@@ -331,13 +331,13 @@ fn island_plan(
 ) -> Result<Planned, NoIslands> {
     let shape = input_shape(model);
     // No user's file may crash the program.
-    let made = catch_unwind(AssertUnwindSafe(|| {
+    let planned = catch_unwind(AssertUnwindSafe(|| {
         let (islands, rewritten) = islands::make(proto, model.input.dtype, &shape, threads)?;
         Planned::new(rewritten, model.input.dtype, &shape, Some(islands)).map_err(|e| {
             NoIslands::used_up(format!("tract cannot plan what is left: {}", one_line(&e)))
         })
     }));
-    made.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
+    planned.unwrap_or_else(|_| Err(NoIslands::used_up("the planner panicked on it".to_owned())))
 }
 
 /// tract's plan of the graph with its quantised parts made float; the error says what tract cannot do.
@@ -396,7 +396,7 @@ fn check_input(model: &NetworkSpec, file: &inspect::Inspected) -> Result<(), Str
                 .to_owned(),
         );
     }
-    let fits = |file: Option<u32>, said: u32| file.is_none_or(|n| n == said);
+    let fits = |file: Option<u32>, stated: u32| file.is_none_or(|n| n == stated);
     if !fits(file.width_px, spec.width_px) || !fits(file.height_px, spec.height_px) {
         return Err(format!(
             "takes pictures of {}x{} pixels, and its model.toml says {}x{}: correct [input] width_px and height_px",

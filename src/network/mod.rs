@@ -72,7 +72,7 @@ impl Network {
     }
 
     fn plan(model: &NetworkSpec, threads: usize) -> Result<Self, NetworkError> {
-        let unfit = |why: String| NetworkError::Unfit {
+        let unsupported = |why: String| NetworkError::Unsupported {
             path: model.file.clone(),
             why,
         };
@@ -90,8 +90,8 @@ impl Network {
             why_slow,
             not_run_yet: Some(model.file.clone()),
         };
-        budget::scores(network.score_count()).map_err(unfit)?;
-        inspect::scores_of(&network.output_dims(), is_recurrent).map_err(unfit)?;
+        budget::scores(network.score_count()).map_err(unsupported)?;
+        inspect::scores_of(&network.output_dims(), is_recurrent).map_err(unsupported)?;
         Ok(network)
     }
 
@@ -106,7 +106,7 @@ impl Network {
             return Ok(());
         }
         if count != wanted.end {
-            return Err(NetworkError::Unfit {
+            return Err(NetworkError::Unsupported {
                 path: model.file.clone(),
                 why: format!(
                     "gives {count} scores where {} are expected ({} classes after an offset of {}); correct class_count and \
@@ -218,7 +218,7 @@ impl Network {
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
         let model = model.into();
         let mut proto = load::read_again(&model)?;
-        dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unfit {
+        dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unsupported {
             path: model.file,
             why: format!("cannot be compared: {why}"),
         })

@@ -200,7 +200,7 @@ impl Preprocess {
         self.geometry = None;
         geometry.picture_bytes()?;
         if geometry.format == PixelFormat::Mjpeg
-            && geometry.width_px.max(geometry.height_px) > mjpeg::MOST_PX
+            && geometry.width_px.max(geometry.height_px) > mjpeg::MAX_PX
         {
             return Err(FrameError::TooLarge(geometry).into());
         }

@@ -13,7 +13,7 @@
 //! The invariants are those of [`super::layout`].
 
 use super::font::Face;
-use super::layout::{Doubt, Part, Room, Surface, face, percent_width, square};
+use super::layout::{Part, Room, Surface, Undecided, face, percent_width, square};
 use crate::show::{Depth, Refresh, Shape};
 use embedded_graphics::primitives::Rectangle;
 
@@ -32,7 +32,7 @@ const PICTURE_GAP: Part = Part(3, 2);
 /// The name's width in a cell of one line.
 const NAME: Part = Part(3, 8);
 /// The highest line for names there, as a fraction of their width: long ones must fit.
-const NAME_LINE_MOST: Part = Part(2, 5);
+const MAX_NAME_LINE: Part = Part(2, 5);
 /// The percent's line there, as a fraction of the cell's height.
 const PERCENT: Part = Part(2, 3);
 /// The smallest useful picture.
@@ -61,7 +61,7 @@ pub struct Cell {
     /// The label, left-aligned.
     pub label: Rectangle,
     /// The same place while no class is decided.
-    pub doubt: Doubt,
+    pub undecided: Undecided,
     /// The percent, right-aligned.
     pub percent: Option<Rectangle>,
     /// The percent as a bar.
@@ -248,7 +248,7 @@ fn block(mut cell: Room, gap: i32, depth: Depth, is_pictured: bool) -> (Cell, Fa
         picture,
         name,
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar: Some(foot.rectangle()),
     };
@@ -276,7 +276,7 @@ fn standing(mut cell: Room, is_block: bool, depth: Depth) -> (Cell, Face) {
         picture: None,
         name,
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: None,
         bar: None,
     };
@@ -297,7 +297,7 @@ fn low_block(mut cell: Room, gap: i32, depth: Depth) -> (Cell, Face) {
         picture: None,
         name: head.rectangle(),
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar: Some(bar),
     };
@@ -315,13 +315,13 @@ fn line(mut cell: Room, depth: Depth) -> (Cell, Face) {
     // About six letters of a name.
     let name_line = cell
         .height()
-        .min((NAME_LINE_MOST.of(name.width())).max(line_min));
+        .min((MAX_NAME_LINE.of(name.width())).max(line_min));
     let face = face(name_line, depth);
     let cell = Cell {
         picture: None,
         name: name.rectangle(),
         label: cell.rectangle(),
-        doubt: Doubt::within(cell.rectangle(), depth),
+        undecided: Undecided::within(cell.rectangle(), depth),
         percent: Some(percent.rectangle()),
         bar,
     };

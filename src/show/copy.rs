@@ -95,8 +95,8 @@ impl SceneCopy {
         }
     }
 
-    /// Calls `look` with the scene.
-    pub fn with<T>(&self, look: impl FnOnce(&Scene<'_>) -> T) -> T {
+    /// Calls `use_scene` with the scene.
+    pub fn with<T>(&self, use_scene: impl FnOnce(&Scene<'_>) -> T) -> T {
         let regions: [Region<'_>; REGIONS] = std::array::from_fn(|i| {
             let place = self.regions.get(i);
             place.map_or_else(Region::default, |place| Region {
@@ -105,7 +105,7 @@ impl SceneCopy {
                 picture: place.picture.crop(),
             })
         });
-        look(&Scene {
+        use_scene(&Scene {
             state: self.state,
             verdict: self.verdict.as_ref(),
             labels: &self.labels,

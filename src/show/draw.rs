@@ -4,11 +4,11 @@
 //! is wrong instead, and no camera picture stays visible. Everything is clipped to its own place, so nothing can overlap its
 //! neighbour.
 
-mod doubt;
 mod gauge;
 mod palette;
 mod regions;
 mod test_picture;
+mod undecided;
 
 use super::canvas::{Canvas, Rgb};
 use super::cells::Cells;
@@ -114,7 +114,7 @@ impl Painter {
             State::Live if !scene.regions.is_empty() => self.live_regions(scene),
             State::Live => self.live(scene),
             State::Starting => {
-                let colour = self.palette.doubt;
+                let colour = self.palette.warning;
                 self.notice(
                     "starting",
                     "",
@@ -162,9 +162,14 @@ impl Painter {
             self.percent(words::percent(probability).as_str(), line_px, palette.text);
             self.share(probability, None, palette.good);
         } else {
-            self.undecided(scene, verdict, self.layout.doubt, self.layout.label_side);
-            let (share, needed) = doubt::bar_of(verdict);
-            self.share(share, needed, palette.doubt);
+            self.undecided(
+                scene,
+                verdict,
+                self.layout.undecided,
+                self.layout.label_side,
+            );
+            let (share, needed) = undecided::bar_of(verdict);
+            self.share(share, needed, palette.warning);
         }
         self.details(scene);
     }

@@ -2,7 +2,7 @@
 //! on paper ([`super::Refresh::Standing`]), and an unchanged drawing refreshes nothing.
 //!
 //! A refresh takes up to several seconds, and a scene counts as shown once its refresh is over. So showing a scene blocks, and
-//! runs on its own thread ([`super::apart`]), which then takes the newest scene and skips those in between. Paper keeps its
+//! runs on its own thread ([`super::threaded`]), which then takes the newest scene and skips those in between. Paper keeps its
 //! picture without power, so it is made white at the end of the program, unless it says why the program could not start. If the
 //! power fails, the last class stays on it: nothing can change that.
 

@@ -21,12 +21,12 @@ use std::path::Path;
 use std::time::Duration;
 
 /// A bus and pins with random answers: after a number of calls, each call is an error.
-struct Moody {
+struct RandomBus {
     left: u32,
     is_high: bool,
 }
 
-impl Moody {
+impl RandomBus {
     fn boxed(random: &mut Rng) -> Box<Self> {
         let left = if random.bool() {
             u32::MAX
@@ -48,7 +48,7 @@ impl Moody {
     }
 }
 
-impl Wire for Moody {
+impl Wire for RandomBus {
     fn command(&mut self, _: &[u8]) -> io::Result<()> {
         self.answer()
     }
@@ -58,13 +58,13 @@ impl Wire for Moody {
     }
 }
 
-impl Output for Moody {
+impl Output for RandomBus {
     fn set(&mut self, _: bool) -> io::Result<()> {
         self.answer()
     }
 }
 
-impl Input for Moody {
+impl Input for RandomBus {
     fn is_high(&mut self) -> io::Result<bool> {
         self.is_high = !self.is_high;
         self.answer().map(|()| self.is_high)
@@ -185,16 +185,16 @@ fn table(random: &mut Rng) -> String {
 /// The display of an accepted table, on a fake bus.
 fn opened(config: &DisplayConfig, random: &mut Rng) -> Result<Box<dyn Display>, DisplayError> {
     let wiring = Wiring {
-        wire: Moody::boxed(random),
-        reset: Some(Moody::boxed(random)),
-        backlight: Some(Moody::boxed(random)),
+        wire: RandomBus::boxed(random),
+        reset: Some(RandomBus::boxed(random)),
+        backlight: Some(RandomBus::boxed(random)),
         delay: Box::new(NoDelay),
     };
     Ok(match config {
         DisplayConfig::Spi(c) => Box::new(spi::SpiDisplay::wired(c, wiring, None)?),
         DisplayConfig::Oled(c) => Box::new(oled::OledDisplay::wired(c, wiring, None)?),
         DisplayConfig::Epaper(c) => {
-            let (busy, power) = (Moody::boxed(random), Moody::boxed(random));
+            let (busy, power) = (RandomBus::boxed(random), RandomBus::boxed(random));
             Box::new(epaper::EpaperDisplay::wired(
                 c,
                 wiring,

@@ -17,7 +17,7 @@
 //! 480 px, three below that.
 //! A black-and-white display has a (dithered) picture only if its shorter side is 200 px or more.
 //!
-//! While no class is decided, the label's place is shared by the word for that and a line with the best class: [`Doubt`].
+//! While no class is decided, the label's place is shared by the word for that and a line with the best class: [`Undecided`].
 //!
 //! Invariants, checked by a test for random sizes: all places are inside the display, and no two overlap.
 
@@ -53,7 +53,7 @@ const STRIP_BELOW_PX: u32 = 100;
 /// The lowest strip with a picture.
 const PICTURED_STRIP_MIN_PX: u32 = 96;
 /// The largest fraction of a narrow display's width for the percent.
-const PERCENT_MOST: Part = Part(2, 3);
+const MAX_PERCENT: Part = Part(2, 3);
 
 /// The lowest line height of a list.
 const ROW_MIN_PX: i32 = 13;
@@ -68,7 +68,7 @@ pub struct Layout {
     /// Alignment of the label in its place.
     pub label_side: Side,
     /// The same place while no class is decided.
-    pub doubt: Doubt,
+    pub undecided: Undecided,
     /// The percent.
     pub percent: Option<Rectangle>,
     /// Alignment of the percent in its place.
@@ -121,7 +121,7 @@ pub struct Row {
 
 /// A label's place while no class is decided.
 #[derive(Debug, Clone, Copy)]
-pub struct Doubt {
+pub struct Undecided {
     /// All of it, for the word only.
     pub whole: Rectangle,
     /// The word for that.
@@ -132,7 +132,7 @@ pub struct Doubt {
     pub face: Face,
 }
 
-impl Doubt {
+impl Undecided {
     /// Divides the place of a label.
     pub fn within(label: Rectangle, depth: Depth) -> Self {
         let height = label.size.height as i32;
@@ -226,7 +226,7 @@ impl Layout {
             picture,
             label,
             label_side,
-            doubt: Doubt::within(label, depth),
+            undecided: Undecided::within(label, depth),
             percent,
             percent_side,
             bar,
@@ -261,7 +261,7 @@ pub(super) fn face(line_px: i32, depth: Depth) -> Face {
 
 /// Room for "100%", but not all of a narrow display's width.
 pub(super) fn percent_width(face: Face, room: Room) -> i32 {
-    (face.width_px("100%") as i32 + 1).min(PERCENT_MOST.of(room.width()))
+    (face.width_px("100%") as i32 + 1).min(MAX_PERCENT.of(room.width()))
 }
 
 /// The first of `counts` rows that fits, or none, spread over the room's height.
@@ -302,13 +302,13 @@ mod tests {
             ..
         } = surface;
         let layout = Layout::on(&surface);
-        let doubt = layout.doubt;
-        if let Some(guess) = doubt.guess {
-            for part in [guess, doubt.word] {
+        let undecided = layout.undecided;
+        if let Some(guess) = undecided.guess {
+            for part in [guess, undecided.word] {
                 assert_eq!(part.intersection(&layout.label), part, "{surface:?}");
             }
-            assert!(doubt.word.intersection(&guess).is_zero_sized());
-            assert!(guess.size.height <= doubt.word.size.height);
+            assert!(undecided.word.intersection(&guess).is_zero_sized());
+            assert!(guess.size.height <= undecided.word.size.height);
         }
         let whole = Rectangle::new(Point::zero(), Size::new(width_px, height_px));
         let places: Vec<_> = layout.places().collect();

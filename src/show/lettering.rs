@@ -15,12 +15,12 @@ pub struct Lettering {
     /// Those that the board's font file has, if the board names one. They live as long as the program.
     pub own: Option<&'static Letters>,
     /// The labels that cannot be shown completely.
-    pub lacking: Vec<Lacking>,
+    pub missing: Vec<MissingLetters>,
 }
 
 /// A label with letters that no font has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lacking {
+pub struct MissingLetters {
     /// The label; its other letters are shown.
     pub label: String,
     /// The missing letters, each once.
@@ -45,28 +45,30 @@ impl Lettering {
             }
             None => None,
         };
-        let lacking = words.iter().filter_map(|label| Lacking::of(label, own));
+        let missing = words
+            .iter()
+            .filter_map(|label| MissingLetters::of(label, own));
         Ok(Self {
             own,
-            lacking: lacking.collect(),
+            missing: missing.collect(),
         })
     }
 
     /// A message about labels that cannot be shown completely; `None` if all can.
     pub fn warning(&self) -> Option<String> {
-        let count = self.lacking.len();
+        let count = self.missing.len();
         let named: Vec<_> = self
-            .lacking
+            .missing
             .iter()
             .take(NAMED)
-            .map(Lacking::to_string)
+            .map(MissingLetters::to_string)
             .collect();
         let mut named = named.join(", ");
         if count > NAMED {
             // Writing to a String cannot fail.
             let _ = write!(named, " and {} more", count - NAMED);
         }
-        let mut letters = self.lacking.iter().flat_map(|lacking| &lacking.letters);
+        let mut letters = self.missing.iter().flat_map(|missing| &missing.letters);
         let what = match self.own {
             _ if letters.all(|c| font::needs_shaping(*c)) => {
                 "no font helps, write these labels in other letters"
@@ -81,7 +83,7 @@ impl Lettering {
     }
 }
 
-impl Lacking {
+impl MissingLetters {
     fn of(label: &str, own: Option<&Letters>) -> Option<Self> {
         let mut letters = Vec::new();
         for c in super::words::letters(label) {
@@ -94,7 +96,7 @@ impl Lacking {
     }
 }
 
-impl fmt::Display for Lacking {
+impl fmt::Display for MissingLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\" (", self.label)?;
         for (i, &c) in self.letters.iter().enumerate() {

@@ -10,9 +10,8 @@
 //! Each kind of display is one file here (or a folder): its board-file settings with their defaults, the code that opens it, and
 //! its [`Display`], which has a [`draw::Painter`] and pushes its canvas through a [`shadow::Shadow`]. Besides that file it needs
 //! a variant of [`DisplayConfig`], an arm in [`DisplayConfig::settings`], and a line in `KINDS`. A board may have several
-//! displays; one whose pictures take long says so ([`DisplayKind::is_slow`]) and gets its own thread ([`apart`]).
+//! displays; one whose pictures take long says so ([`DisplayKind::is_slow`]) and gets its own thread ([`threaded`]).
 
-pub mod apart;
 pub mod bus;
 pub mod canvas;
 pub mod cells;
@@ -42,6 +41,7 @@ pub mod serial;
 pub mod setting;
 pub mod shadow;
 pub mod spi;
+pub mod threaded;
 pub mod window;
 pub mod words;
 
@@ -290,7 +290,7 @@ impl From<DisplayError> for Failure {
 
 /// Opens a display with `open` and divides it among `regions`, if there are several.
 pub(crate) fn open_divided(
-    open: &apart::Open,
+    open: &threaded::Open,
     regions: usize,
 ) -> Result<Box<dyn Display>, DisplayError> {
     let mut display = open()?;

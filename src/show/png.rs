@@ -144,13 +144,13 @@ pub struct PngDisplay {
     keep: u32,
     /// Number of the next file, 1..=keep.
     next: u32,
-    shown: Option<Essence>,
+    shown: Option<Content>,
     last_file: Option<PathBuf>,
 }
 
 /// A new file is written when this changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Essence {
+enum Content {
     Unknown,
     Class(usize),
     Lost,
@@ -159,7 +159,7 @@ enum Essence {
     Regions([Option<Option<usize>>; REGIONS]),
 }
 
-impl Essence {
+impl Content {
     /// Nothing is written while the board is starting: the empty folder says as much.
     fn of(scene: &Scene<'_>) -> Option<Self> {
         match scene.state {
@@ -263,8 +263,8 @@ impl Display for PngDisplay {
     }
 
     fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
-        let essence = Essence::of(scene);
-        if essence.is_none() || essence == self.shown {
+        let content = Content::of(scene);
+        if content.is_none() || content == self.shown {
             return Ok(());
         }
         self.painter.draw(scene);
@@ -274,7 +274,7 @@ impl Display for PngDisplay {
         if let Some(next) = rings().get_mut(&self.folder) {
             *next = self.next;
         }
-        self.shown = essence;
+        self.shown = content;
         self.last_file = Some(path);
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! time, from the table and the file in turn, and follows a file from its beginning at each seek. On a stick each of these would
 //! be a system call, a hundred thousand for a 512 MiB image.
 
-use super::window::sought;
+use super::window::seek_target;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 /// Bytes per piece: what a USB stick returns for one command.
@@ -72,7 +72,7 @@ impl<D: Read + Seek> Read for ReadAhead<D> {
 
 impl<D: Read + Seek> Seek for ReadAhead<D> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.at = sought(position, self.at, || self.disk.seek(SeekFrom::End(0)))?;
+        self.at = seek_target(position, self.at, || self.disk.seek(SeekFrom::End(0)))?;
         Ok(self.at)
     }
 }
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn a_piece_that_cannot_be_read_is_an_error_and_is_read_again_later() {
         /// Fails the first time.
-        struct Shaky(Cursor<Vec<u8>>, bool);
-        impl Read for Shaky {
+        struct FailsOnce(Cursor<Vec<u8>>, bool);
+        impl Read for FailsOnce {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
                 if std::mem::replace(&mut self.1, false) {
                     return Err(io::ErrorKind::TimedOut.into());
@@ -136,12 +136,12 @@ mod tests {
                 self.0.read(buffer)
             }
         }
-        impl Seek for Shaky {
+        impl Seek for FailsOnce {
             fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
                 self.0.seek(position)
             }
         }
-        let mut ahead = ReadAhead::new(Shaky(Cursor::new(vec![5; 10]), true));
+        let mut ahead = ReadAhead::new(FailsOnce(Cursor::new(vec![5; 10]), true));
         let mut buffer = [0; 4];
         assert!(ahead.read(&mut buffer).is_err());
         assert_eq!(ahead.read(&mut buffer).unwrap(), 4);

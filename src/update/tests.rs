@@ -230,12 +230,12 @@ fn an_image_with_another_layout_a_damaged_one_or_none_is_refused_without_writing
 }
 
 /// A stick that returns other bytes on the second read.
-struct Fickle {
+struct ChangingDisk {
     disk: Cursor<Vec<u8>>,
     reads_until_change: u32,
 }
 
-impl Read for Fickle {
+impl Read for ChangingDisk {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.disk.read(buffer)?;
         self.reads_until_change = self.reads_until_change.saturating_sub(1);
@@ -246,7 +246,7 @@ impl Read for Fickle {
     }
 }
 
-impl Seek for Fickle {
+impl Seek for ChangingDisk {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
         self.disk.seek(position)
     }
@@ -290,7 +290,7 @@ fn an_image_that_changes_while_it_is_copied_leaves_a_slot_that_is_not_booted() {
     let signer = Signer::new();
     let signature = signer.sign(&disk(2));
     for is_signed in [false, true] {
-        let mut stick = Fickle {
+        let mut stick = ChangingDisk {
             disk: Cursor::new(disk(2)),
             reads_until_change: u32::MAX,
         };

@@ -50,13 +50,13 @@ impl Write for Window<'_> {
 
 impl Seek for Window<'_> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        self.at = sought(position, self.at, || Ok(self.range.end - self.range.start))?;
+        self.at = seek_target(position, self.at, || Ok(self.range.end - self.range.start))?;
         Ok(self.at)
     }
 }
 
 /// The absolute offset of `position` on a disk that is at byte `at` and has `bytes` bytes.
-pub(super) fn sought(
+pub(super) fn seek_target(
     position: SeekFrom,
     at: u64,
     bytes: impl FnOnce() -> io::Result<u64>,

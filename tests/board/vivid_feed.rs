@@ -24,7 +24,7 @@ const MULTI_PLANAR: [u32; 2] = [9, 10];
 /// `V4L2_CAP_VIDEO_OUTPUT_MPLANE`.
 const OUTPUT_IS_MULTI_PLANAR: u32 = 0x2000;
 /// What vivid leaves free at most before the picture in a piece of memory.
-const MOST_OFFSET_BYTES: usize = 128;
+const MAX_OFFSET_BYTES: usize = 128;
 const FIELD_NONE: u32 = 1;
 const MEMORY_MMAP: u32 = 1;
 const CONTROL_NEXT: u32 = 0x8000_0000;
@@ -268,7 +268,7 @@ fn cut<'a>(mut picture: &'a [u8], sizes: &[usize]) -> Option<Vec<&'a [u8]>> {
     let mut parts = Vec::new();
     for &size in sizes {
         let (part, rest) = picture.split_at(size.min(picture.len()));
-        if part.is_empty() || part.len() + MOST_OFFSET_BYTES < size {
+        if part.is_empty() || part.len() + MAX_OFFSET_BYTES < size {
             return None;
         }
         parts.push(part);
@@ -279,14 +279,14 @@ fn cut<'a>(mut picture: &'a [u8], sizes: &[usize]) -> Option<Vec<&'a [u8]>> {
 
 /// Writes the picture into each of the driver's buffers and starts the stream.
 fn put_out(output: &File, buffer_type: u32, pieces: &[&[u8]]) -> io::Result<()> {
-    let mut wish = RequestedBuffers {
+    let mut requested = RequestedBuffers {
         count: 3,
         buffer_type,
         memory: MEMORY_MMAP,
         rest: [0; 2],
     };
-    request("VIDIOC_REQBUFS", output, 8, &mut wish)?;
-    for index in 0..wish.count {
+    request("VIDIOC_REQBUFS", output, 8, &mut requested)?;
+    for index in 0..requested.count {
         let mut buffer = Buffer::numbered(index, buffer_type);
         let mut described = vec![Piece::default(); pieces.len()];
         buffer.request("VIDIOC_QUERYBUF", output, 9, &mut described)?;

@@ -139,7 +139,7 @@ impl Card {
         });
     }
 
-    /// Makes a partition anew with other files.
+    /// Recreates a partition with other files.
     fn change(&self, number: usize, change: impl FnOnce(&mut Files)) {
         let mut bytes = fs::read(&self.path).unwrap();
         let partition = mbr::partitions(&bytes).unwrap()[number - 1].bytes.clone();
@@ -218,7 +218,7 @@ impl Console {
     }
 
     /// The same for a line that may have come already.
-    pub fn said(&mut self, text: &str, patience: Duration) {
+    pub fn expect_line(&mut self, text: &str, patience: Duration) {
         if !self.board.log.iter().any(|line| line.contains(text)) {
             self.wait_for(text, patience);
         }

@@ -99,9 +99,9 @@ fn a_trial_of_the_other_slot_lasts_one_boot() {
     ] {
         let mut console = Console::boot_virt(&inputs, &card, &[]);
         console.wait_for(&format!("eyelet: slot {slot}"), BOOT_PATIENCE);
-        let said = console.wait_for("append: ", BOOT_PATIENCE);
+        let appended = console.wait_for("append: ", BOOT_PATIENCE);
         let words = format!(" eyelet.slot={slot} {line}");
-        assert!(said.trim_end().ends_with(&words), "{said}");
+        assert!(appended.trim_end().ends_with(&words), "{appended}");
         console.wait_for(&format!("slot {slot}"), BOOT_PATIENCE);
     }
     assert_eq!(card.u_boot_state().trim_end_matches(['\n', '\0']), "slot=a");
@@ -233,7 +233,7 @@ fn raspberry_pi_4_boots_its_image_into_the_classifier() {
     console.wait_for("eyelet: slot a", BOOT_PATIENCE);
     console.class(&photos[0].label, BOOT_PATIENCE);
     // Said before or after the first class, and only where the card's data partition can be read.
-    console.said("last reboot: power", BOOT_PATIENCE);
+    console.expect_line("last reboot: power", BOOT_PATIENCE);
     let first = console.first_class();
     println!("raspberry-pi-4: {first}");
     console

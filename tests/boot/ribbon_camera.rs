@@ -43,7 +43,7 @@ fn a_card_for_the_firmwares_camera_loads_its_drivers_and_waits() {
         "bcm2835_mmal_vchiq: Failed to initialise VCHI instance",
         BOOT_PATIENCE,
     );
-    console.said("warn no camera yet: there is no camera", BOOT_PATIENCE);
-    console.said(" modules loaded in ", BOOT_PATIENCE);
+    console.expect_line("warn no camera yet: there is no camera", BOOT_PATIENCE);
+    console.expect_line(" modules loaded in ", BOOT_PATIENCE);
     console.wait_for("rebooting: policy: camera lost for 2", BOOT_PATIENCE);
 }

@@ -85,10 +85,10 @@ fn a_card_for_a_sensor_loads_its_drivers_and_applies_its_overlay() {
 
     let mut console = boot_without_u_boot(&card, &tree);
     console.wait_for(" modules loaded in ", BOOT_PATIENCE);
-    console.said("warn no camera yet", BOOT_PATIENCE);
+    console.expect_line("warn no camera yet", BOOT_PATIENCE);
     // The sensor's driver, which has found its node and asks an empty bus.
-    console.said("failed to read chip id 219", BOOT_PATIENCE);
-    console.said("a shell runs on /dev/ttyS1", BOOT_PATIENCE);
+    console.expect_line("failed to read chip id 219", BOOT_PATIENCE);
+    console.expect_line("a shell runs on /dev/ttyS1", BOOT_PATIENCE);
     let loaded = answer(&mut console, "in-kernel", "sed 's/ .*//' /proc/modules");
     for module in MODULES {
         let name = module.replace('-', "_");

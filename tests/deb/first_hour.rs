@@ -35,9 +35,9 @@ fn the_first_hour() {
     let Some((_alone, guest)) = boot() else {
         return;
     };
-    let said = guest.run_well("sh /mnt/first-hour.sh /mnt");
-    println!("{said}");
-    let shown = said.lines().find_map(|line| line.strip_prefix("PNG "));
+    let printed = guest.run_well("sh /mnt/first-hour.sh /mnt");
+    println!("{printed}");
+    let shown = printed.lines().find_map(|line| line.strip_prefix("PNG "));
     let png = read(&guest, shown.expect("the script names a picture"));
     let shown = image::load_from_memory(&png).unwrap().to_rgb8();
     assert_eq!(shown.dimensions(), (320, 240));

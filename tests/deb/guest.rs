@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const RELEASE: &str = "bookworm";
 /// From starting the container to systemd's word that all is up, on a machine that may be busy.
 const BOOT_PATIENCE: Duration = Duration::from_secs(120);
-/// With this systemd-nspawn ends when the guest wants to be booted anew.
+/// With this systemd-nspawn ends when the guest wants to be booted again.
 const REBOOT: i32 = 133;
 const POLL: Duration = Duration::from_millis(200);
 
@@ -173,9 +173,9 @@ impl Guest {
 
     /// Waits until the journal says `words` that often.
     pub fn wait_for_words(&self, words: &str, times: usize, patience: Duration) {
-        let said = || self.journal().matches(words).count() >= times;
+        let is_logged = || self.journal().matches(words).count() >= times;
         assert!(
-            wait(patience, said),
+            wait(patience, is_logged),
             "{words:?} was not said {times} times within {patience:?}:\n{}",
             self.journal()
         );

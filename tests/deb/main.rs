@@ -94,8 +94,8 @@ fn make_package(path: &Path) {
         .arg(path)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "cargo deb: {said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo deb: {message}");
 }
 
 /// A guest with nothing of ours. One at a time: two would take the processor from each other.
@@ -231,7 +231,7 @@ fn a_missing_camera_is_waited_for_and_rebooted_for_as_the_policy_says() {
     let camera = "[camera.v4l2]\nwidth_px = 640\nheight_px = 480\n";
     let board = [&BOARD[..still], camera, &BOARD[display..]].concat();
     configure(&guest, &board);
-    // The second one is an upgrade, which starts the service anew.
+    // The second one is an upgrade, which restarts the service.
     for times in [1, 2] {
         let took = install(&guest);
         assert!(took < Duration::from_secs(30), "dpkg waited for {took:?}");

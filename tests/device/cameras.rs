@@ -164,7 +164,7 @@ fn signals_are_heard_while_a_camera_is_silent() {
     let script = (0..100).map(|_| Silent).collect();
     let mut device =
         Device::start_with(board(), model(), serial(), scripted(script), Vec::new()).unwrap();
-    // A reload is wanted, and by reading the board anew the end.
+    // A reload is requested; reading the board for it requests the end.
     let (stop, wanted) = (AtomicBool::new(false), AtomicBool::new(false));
     let read = || {
         stop.store(true, Ordering::Relaxed);

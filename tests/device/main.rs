@@ -82,7 +82,7 @@ impl Camera for ScriptedCamera {
             Some(Act::Stall) => Err(CameraError::Timeout {
                 camera,
                 waited: Duration::from_secs(2),
-                doubt: String::new(),
+                warning: String::new(),
             }),
             Some(Act::Picture(grey)) => {
                 self.rgb.fill(grey);

@@ -73,7 +73,7 @@ pub struct Setup {
     pub data: Vec<u8>,
 }
 
-/// A wish for bulk data: at most `length` bytes, to be answered under `id`.
+/// A request for bulk data: at most `length` bytes, to be answered under `id`.
 #[derive(Debug, Clone, Copy)]
 pub struct BulkRequest {
     pub id: u64,

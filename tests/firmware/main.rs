@@ -94,7 +94,7 @@ fn ten_thousand_frames_write_nothing_to_the_card() {
     assert_eq!(running.written(), (0, 0), "bytes and operations");
 }
 
-/// A data partition that cannot be used is made anew, and the job does not wait for it.
+/// A data partition that cannot be used is formatted, and the job does not wait for it.
 #[test]
 #[ignore = "boots an emulated board: `cargo test --test firmware -- --ignored`"]
 fn a_corrupt_data_partition_is_formatted_again() {
@@ -127,12 +127,12 @@ fn a_corrupt_data_partition_is_formatted_again() {
         running.line("the watchdog will reset the board");
         running.next_boot(&[]);
         running.line("last reboot: watchdog: no finished frame for 12 s");
-        let anew = running
+        let is_formatted = running
             .board
             .log
             .iter()
             .any(|line| line.contains("formatting the data partition"));
-        assert!(anew, "{}", running.board.last_lines());
+        assert!(is_formatted, "{}", running.board.last_lines());
         running.line("hanging on purpose");
         assert_eq!(
             running.data().reason().unwrap(),

@@ -7,17 +7,17 @@ use tract_onnx::pb::{StringStringEntryProto, TensorProto};
 
 /// A protobuf field of bytes.
 fn field(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut made = vec![tag << 3 | 2];
-    prost::encoding::encode_varint(content.len() as u64, &mut made);
-    made.extend_from_slice(content);
-    made
+    let mut bytes = vec![tag << 3 | 2];
+    prost::encoding::encode_varint(content.len() as u64, &mut bytes);
+    bytes.extend_from_slice(content);
+    bytes
 }
 
 /// A field's key and length, without what it should hold.
 fn lie(tag: u8, len: u64) -> Vec<u8> {
-    let mut made = vec![tag << 3 | 2];
-    prost::encoding::encode_varint(len, &mut made);
-    made
+    let mut bytes = vec![tag << 3 | 2];
+    prost::encoding::encode_varint(len, &mut bytes);
+    bytes
 }
 
 /// Files that lie about what is in them, or are small and become large.

@@ -19,10 +19,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-const SECONDS_MOST: Duration = Duration::from_secs(5);
+const MAX_SECONDS: Duration = Duration::from_secs(5);
 /// Much more than any run takes on a machine that does other things too.
 const HANG: Duration = Duration::from_secs(100);
-const ADDRESSES_KIB_MOST: usize = 2 << 20;
+const MAX_ADDRESSES_KIB: usize = 2 << 20;
 const MODEL: i32 = 4;
 
 /// What is right for a model.
@@ -54,7 +54,7 @@ fn classify(folder: &Path, model: &Path) -> Run {
         .args([
             "-c",
             &format!(
-                "ulimit -v {ADDRESSES_KIB_MOST} && \"$@\"; code=$?; echo TIMES >&2; times >&2; exit $code"
+                "ulimit -v {MAX_ADDRESSES_KIB} && \"$@\"; code=$?; echo TIMES >&2; times >&2; exit $code"
             ),
             "sh",
         ])
@@ -108,7 +108,7 @@ fn judge(folder: &Path, number: usize, (name, bytes, right): &Row) -> Option<Str
     );
     let wrong = |what: &str| Some(format!("{name}: {what}: exit {}, {}", run.code, run.stderr));
     let complaints = run.stderr.lines().filter(|l| l.starts_with("eyelet: "));
-    if took > SECONDS_MOST {
+    if took > MAX_SECONDS {
         return wrong(&format!("it took {took:?}"));
     }
     if run.code != 0 && (run.code != MODEL || complaints.count() != 1) {

@@ -277,9 +277,9 @@ fn a_panel_on_the_pins_has_its_bus_enabled_or_is_reported() {
         "{loaded:?}"
     );
     // Debian's kernel has no SPI device.
-    let made = workshop.image(&[&board[..], &["--output", "debian.img"]].concat());
-    let stderr = String::from_utf8_lossy(&made.stderr).into_owned();
-    assert!(made.status.success(), "{stderr}");
+    let output = workshop.image(&[&board[..], &["--output", "debian.img"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
     assert!(
         stderr.contains(
             "the display (SPI panel st7789, 240x320 on /dev/spidev0.0) needs an SPI device"
@@ -341,9 +341,9 @@ fn a_display_that_must_be_there_and_cannot_be_makes_no_card() {
                 assert_eq!(code, PACKAGE, "{text}");
                 assert!(text.contains(expected), "{text}");
             } else {
-                let made = workshop.image(&[&board[..], &["--output", "left-out.img"]].concat());
-                let text = String::from_utf8_lossy(&made.stderr).into_owned();
-                assert!(made.status.success(), "{text}");
+                let output = workshop.image(&[&board[..], &["--output", "left-out.img"]].concat());
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success(), "{text}");
                 let module = "has no module i2c_dev: left out";
                 assert!(text.contains(expected) || text.contains(module), "{text}");
             }

@@ -56,8 +56,8 @@ impl Workshop {
 
     /// A pipe that nobody writes to, a socket, a folder, links to nowhere and to a device without end.
     pub fn add_traps(&self) -> UnixListener {
-        let made = Command::new("mkfifo").arg(self.path("pipe")).status();
-        assert!(made.unwrap().success());
+        let status = Command::new("mkfifo").arg(self.path("pipe")).status();
+        assert!(status.unwrap().success());
         fs::create_dir(self.path("folder")).unwrap();
         symlink("gone", self.path("nowhere")).unwrap();
         symlink("/dev/zero", self.path("zero")).unwrap();
@@ -109,9 +109,9 @@ fn an_output_replaces_nothing_but_an_image() {
     }
     let with_disk = workshop.inventory();
     for (output, words) in cases {
-        let (code, said) = workshop.refusal(&["--board-file", "mine.toml", "--output", output]);
-        assert_eq!(code, OUTPUT, "{output}: {said}");
-        assert!(said.contains(words), "{output}: {said}");
+        let (code, message) = workshop.refusal(&["--board-file", "mine.toml", "--output", output]);
+        assert_eq!(code, OUTPUT, "{output}: {message}");
+        assert!(message.contains(words), "{output}: {message}");
         assert!(workshop.inventory() == with_disk, "{output}");
     }
     assert!(
@@ -137,11 +137,11 @@ fn an_older_image_and_an_empty_file_are_replaced_also_through_a_link() {
     symlink("sd.img", workshop.path("link.img")).unwrap();
     for (version, output) in [("1", "sd.img"), ("2", "sd.img"), ("3", "link.img")] {
         let board = ["--board", "virt", "--version", version, "--output", output];
-        let made = workshop.image(&board);
+        let output = workshop.image(&board);
         assert!(
-            made.status.success(),
+            output.status.success(),
             "{}",
-            String::from_utf8_lossy(&made.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
         assert!(workshop.path("link.img").is_symlink());
         let manifest = super::Disk::read(&workshop.path("sd.img"));
@@ -179,9 +179,9 @@ fn inputs_that_are_no_files_are_refused_without_waiting() {
     ];
     let before = workshop.inventory();
     let refused = |more: &[&str], code: i32, words: &str| {
-        let (got, said) = workshop.refusal(more);
-        assert_eq!(got, code, "{more:?}: {said}");
-        assert!(said.contains(words), "{more:?}: {said}");
+        let (got, message) = workshop.refusal(more);
+        assert_eq!(got, code, "{more:?}: {message}");
+        assert!(message.contains(words), "{more:?}: {message}");
         assert!(workshop.inventory() == before, "{more:?}");
     };
     for (trap, words) in traps {
@@ -293,10 +293,10 @@ fn packages_that_lie_or_burst_are_refused() {
     }
     for (what, package, words) in cases {
         fs::write(workshop.path("bad.deb"), package).unwrap();
-        let (code, said) = workshop.refusal(&["--kernel", "bad.deb"]);
-        assert_eq!(code, PACKAGE, "{what}: {said}");
-        assert!(said.contains(words), "{what}: {said}");
-        assert!(!said.contains('\x1b'), "{said:?}");
+        let (code, message) = workshop.refusal(&["--kernel", "bad.deb"]);
+        assert_eq!(code, PACKAGE, "{what}: {message}");
+        assert!(message.contains(words), "{what}: {message}");
+        assert!(!message.contains('\x1b'), "{message:?}");
         assert!(!workshop.path("none.img").exists());
     }
 }
@@ -321,7 +321,7 @@ fn a_signal_while_it_is_written_leaves_the_older_image_and_nothing_half_made() {
         (libc::SIGINT, "SIGINT"),
         (libc::SIGHUP, "SIGHUP"),
     ] {
-        // A program that was faster than the signal is started anew.
+        // A program that was faster than the signal is started again.
         let was_caught = (0..10).any(|_| {
             let inputs = ["--kernel", "kernel.deb", "--program", "program"];
             let words = ["image", "--model", MODEL_NAME, "--version", "2"];
@@ -341,9 +341,9 @@ fn a_signal_while_it_is_written_leaves_the_older_image_and_nothing_half_made() {
                 fs::write(workshop.path("sd.img"), &before).unwrap();
                 return false;
             }
-            let said = String::from_utf8(output.stderr).unwrap();
+            let message = String::from_utf8(output.stderr).unwrap();
             let words = format!("cannot write sd.img: ended by {name}");
-            assert!(said.contains(&words), "{said}");
+            assert!(message.contains(&words), "{message}");
             assert_eq!(output.status.code(), Some(OUTPUT));
             true
         });

@@ -73,10 +73,10 @@ impl Workshop {
                 .unwrap()
         };
         let before = modified();
-        let (exit, said) = self.update(image, "card.img");
-        assert_eq!(exit, code, "{said}");
-        assert!(said.contains(words), "{words:?}: {said}");
-        assert_eq!(modified(), before, "{said}");
+        let (exit, message) = self.update(image, "card.img");
+        assert_eq!(exit, code, "{message}");
+        assert!(message.contains(words), "{words:?}: {message}");
+        assert_eq!(modified(), before, "{message}");
     }
 }
 
@@ -139,8 +139,8 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     workshop.refuses_signed("new.img", 12, "is no minisign signature");
     // What never begins.
     fs::remove_file(&signature).unwrap();
-    let made = Command::new("mkfifo").arg(&signature).status().unwrap();
-    assert!(made.success());
+    let status = Command::new("mkfifo").arg(&signature).status().unwrap();
+    assert!(status.success());
     workshop.refuses_signed("new.img", 12, "there is no new.img.minisig");
     fs::remove_file(&signature).unwrap();
     // A signature of the owner's, of another file.
@@ -150,9 +150,12 @@ fn a_card_with_a_key_takes_what_its_owner_signed_and_nothing_else() {
     assert!(fs::read(workshop.path("card.img")).unwrap() == card);
 
     fs::write(&signature, &text).unwrap();
-    let (code, said) = workshop.update("new.img", "card.img");
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("signed system 1.2.0 is in slot b"), "{said}");
+    let (code, message) = workshop.update("new.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    assert!(
+        message.contains("signed system 1.2.0 is in slot b"),
+        "{message}"
+    );
     let mut file = workshop.open("card.img");
     assert_eq!(Chooser::waiting(&mut file).unwrap(), Some(Slot::B));
     let mut card = Vec::new();
@@ -179,9 +182,9 @@ fn an_older_system_comes_in_when_its_owner_says_so() {
         "its version, 1.0.9, is older than the running 1.1.0",
     );
     sign(&workshop, &owner, "old.img", "allow-older");
-    let (code, said) = workshop.update("old.img", "card.img");
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("signed system 1.0.9"), "{said}");
+    let (code, message) = workshop.update("old.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    assert!(message.contains("signed system 1.0.9"), "{message}");
 }
 
 #[test]
@@ -212,9 +215,9 @@ fn a_card_without_a_key_is_not_bound_and_gets_one_by_an_update() {
     workshop.version("1.0.0", "card.img", &[]);
     workshop.keyed("0.1.0", "new.img");
     fs::write(workshop.path("new.img.minisig"), "whatever this is").unwrap();
-    let (code, said) = workshop.update("new.img", "card.img");
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains(": system 0.1.0 is in slot b"), "{said}");
+    let (code, message) = workshop.update("new.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    assert!(message.contains(": system 0.1.0 is in slot b"), "{message}");
     let mut card = workshop.open("card.img");
     Chooser::UBoot.confirm(&mut card, Slot::B).unwrap();
     workshop.version("0.2.0", "next.img", &[]);
@@ -270,8 +273,8 @@ fn an_invalid_public_key_or_version_makes_no_image() {
         ("owner.pub", "7.1", "cannot be compared"),
         ("owner.pub", &long, "cannot be compared"),
     ] {
-        let (code, said) = complaint(key, version);
-        assert_eq!(code, 12, "{said}");
-        assert!(said.contains(words), "{said}");
+        let (code, message) = complaint(key, version);
+        assert_eq!(code, 12, "{message}");
+        assert!(message.contains(words), "{message}");
     }
 }

@@ -13,8 +13,8 @@ impl Workshop {
     pub fn version(&self, version: &str, name: &str, more: &[&str]) {
         let output = ["--board", "virt", "--version", version, "--output", name];
         let output = self.image(&[&output, more].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{message}");
     }
 
     /// Runs `eyelet update`: its exit code, and the one line that it prints.
@@ -59,9 +59,9 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
     workshop.version("1", "one.img", &[]);
     workshop.version("2", "two.img", &[]);
     copy(&workshop, "one.img", "card.img");
-    let (code, said) = workshop.update("two.img", "card.img");
-    assert_eq!(code, 0, "{said}");
-    assert!(said.starts_with("card.img: system 2 is in slot b and was read back, sha256 "));
+    let (code, message) = workshop.update("two.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    assert!(message.starts_with("card.img: system 2 is in slot b and was read back, sha256 "));
     assert_eq!(
         workshop.state("card.img"),
         (versions("1", "2"), Slot::A, Some(Slot::B))
@@ -77,8 +77,8 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
 
     // Once more: an update that was not tried yet is replaced by another.
     workshop.version("3", "three.img", &[]);
-    let (code, said) = workshop.update("three.img", "card.img");
-    assert_eq!(code, 0, "{said}");
+    let (code, message) = workshop.update("three.img", "card.img");
+    assert_eq!(code, 0, "{message}");
     assert_eq!(
         workshop.state("card.img"),
         (versions("1", "3"), Slot::A, Some(Slot::B))
@@ -90,21 +90,21 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
         .open(workshop.path("card.img"))
         .unwrap();
     Chooser::UBoot.confirm(&mut file, Slot::B).unwrap();
-    let (code, said) = workshop.update("three.img", "card.img");
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("slot b already has this system, 3; nothing was written"));
-    let (code, said) = workshop.update("two.img", "card.img");
-    assert_eq!(code, 0, "{said}");
+    let (code, message) = workshop.update("three.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    assert!(message.contains("slot b already has this system, 3; nothing was written"));
+    let (code, message) = workshop.update("two.img", "card.img");
+    assert_eq!(code, 0, "{message}");
     assert_eq!(
         workshop.state("card.img"),
         (versions("2", "3"), Slot::B, Some(Slot::A))
     );
     // Whoever wants the running system does not want the one that waits.
-    let (code, said) = workshop.update("three.img", "card.img");
-    assert_eq!(code, 0, "{said}");
+    let (code, message) = workshop.update("three.img", "card.img");
+    assert_eq!(code, 0, "{message}");
     assert!(
-        said.contains("slot b already has this system, 3; the pending trial of the other slot"),
-        "{said}"
+        message.contains("slot b already has this system, 3; the pending trial of the other slot"),
+        "{message}"
     );
     assert_eq!(
         workshop.state("card.img"),
@@ -119,8 +119,8 @@ fn a_stick_with_the_image_as_a_file_is_as_good_as_the_image() {
     workshop.version("2", "two.img", &[]);
     stick(&workshop.path("stick.img"), &workshop.path("two.img"));
     let before = fs::read(workshop.path("stick.img")).unwrap();
-    let (code, said) = workshop.update("stick.img", "card.img");
-    assert_eq!(code, 0, "{said}");
+    let (code, message) = workshop.update("stick.img", "card.img");
+    assert_eq!(code, 0, "{message}");
     assert_eq!(workshop.state("card.img").0, versions("1", "2"));
     let after = fs::read(workshop.path("stick.img")).unwrap();
     assert!(before == after, "a stick is only read");
@@ -151,9 +151,9 @@ fn an_unusable_update_is_reported_and_nothing_is_written() {
     workshop.version("2", "two.img", &[]);
     let before = fs::read(workshop.path("card.img")).unwrap();
     let refused = |image: &str, code: i32, words: &str| {
-        let (exit, said) = workshop.update(image, "card.img");
-        assert_eq!(exit, code, "{said}");
-        assert!(said.contains(words), "{said}");
+        let (exit, message) = workshop.update(image, "card.img");
+        assert_eq!(exit, code, "{message}");
+        assert!(message.contains(words), "{message}");
         assert!(fs::read(workshop.path("card.img")).unwrap() == before);
     };
     refused("none.img", 12, "No such file");
@@ -186,11 +186,14 @@ fn an_unusable_update_is_reported_and_nothing_is_written() {
         "pi9.img",
     ];
     assert!(workshop.image(&newer).status.success());
-    let (code, said) = workshop.update("pi9.img", "pi.img");
-    assert_eq!(code, 13, "{said}");
-    assert!(said.contains("only Raspberry Pi OS's can"), "{said}");
+    let (code, message) = workshop.update("pi9.img", "pi.img");
+    assert_eq!(code, 13, "{message}");
+    assert!(message.contains("only Raspberry Pi OS's can"), "{message}");
 
-    let (code, said) = workshop.update("two.img", "text");
-    assert_eq!(code, 13, "{said}");
-    assert!(said.contains("was not made by `eyelet image`"), "{said}");
+    let (code, message) = workshop.update("two.img", "text");
+    assert_eq!(code, 13, "{message}");
+    assert!(
+        message.contains("was not made by `eyelet image`"),
+        "{message}"
+    );
 }

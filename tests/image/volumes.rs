@@ -1,5 +1,5 @@
 //! Cards, sticks and data partitions whose tables lead in circles or astray: refused in one line within five seconds by
-//! whatever reads them, with the code for a card, and a data partition is made anew by the board.
+//! whatever reads them, with the code for a card, and the board formats such a data partition.
 
 use super::{Workshop, common};
 use eyelet::firmware::data::Data;
@@ -92,10 +92,10 @@ impl Workshop {
         let stamps = || files.iter().map(|name| stamp(&self.path(name))).collect();
         let before: Vec<_> = stamps();
         for words in commands {
-            let (code, said) = self.eyelet(words);
-            assert_eq!(code, CARD, "{words:?}: {said}");
-            assert!(said.contains(says), "{words:?}: {said}");
-            assert_eq!(said.lines().count(), 1, "{said}");
+            let (code, text) = self.eyelet(words);
+            assert_eq!(code, CARD, "{words:?}: {text}");
+            assert!(text.contains(says), "{words:?}: {text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
             assert_eq!(stamps(), before, "{words:?}");
         }
         let mended: Vec<Patch> = damage
@@ -154,8 +154,8 @@ fn a_card_whose_tables_lead_in_circles_is_refused() {
         workshop.refuses(card, &damage, &commands, "partitions that overlap", &files);
     }
     assert!(fs::read(workshop.path("card.img")).unwrap() == sound);
-    let (code, said) = workshop.eyelet(update);
-    assert_eq!(code, 0, "it is sound again: {said}");
+    let (code, text) = workshop.eyelet(update);
+    assert_eq!(code, 0, "it is sound again: {text}");
 }
 
 #[test]
@@ -189,12 +189,12 @@ fn a_stick_whose_table_leads_in_circles_is_refused() {
             &files,
         );
     }
-    let (code, said) = workshop.eyelet(&["update", "stick.img", "card.img"]);
-    assert_eq!(code, 0, "it is sound again: {said}");
+    let (code, text) = workshop.eyelet(&["update", "stick.img", "card.img"]);
+    assert_eq!(code, 0, "it is sound again: {text}");
 }
 
 #[test]
-fn a_data_partition_whose_table_leads_in_circles_is_refused_and_made_anew_by_the_board() {
+fn a_data_partition_whose_table_leads_in_circles_is_refused_and_formatted_by_the_board() {
     if common::emulated() {
         return;
     }
@@ -329,10 +329,10 @@ fn names_that_lead_to_the_same_or_to_nothing_of_use_are_refused() {
         }
     }
     for (command, code, words) in cases {
-        let (got, said) = workshop.eyelet(&command);
-        assert_eq!(got, code, "{command:?}: {said}");
-        assert!(said.contains(words), "{command:?}: {said}");
-        assert_eq!(said.lines().count(), usize::from(code != 0), "{said}");
+        let (got, text) = workshop.eyelet(&command);
+        assert_eq!(got, code, "{command:?}: {text}");
+        assert!(text.contains(words), "{command:?}: {text}");
+        assert_eq!(text.lines().count(), usize::from(code != 0), "{text}");
         assert_eq!(stamps(), before, "{command:?}");
     }
     assert!(fs::read(workshop.path("card.img")).unwrap() == card);

@@ -27,7 +27,7 @@ MODULES = ("maker_torch", "maker_keras", "maker_paddle", "maker_mxnet", "maker_p
 
 def main():
     parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="+", help="words in the names of models that are made, anew")
+    parser.add_argument("--only", nargs="+", help="words in the names of models that are made again")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     folder = Folder(args.folder, photos(args.photos), args.only)

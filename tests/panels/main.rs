@@ -125,7 +125,7 @@ fn what_the_kernels_driver_of_a_panel_sends_is_the_picture() {
         orders: AS_MOUNTED,
         inverts: false,
     };
-    // The panel is set up anew, for the tracing to see.
+    // The panel is set up again, for the tracing to see.
     let begin = format!(
         "cd /sys/bus/spi/drivers/{DRIVER}\necho spi0.0 > unbind\necho spi0.0 > bind\ncd /sys/kernel/tracing\nwait_for /dev/fb0"
     );

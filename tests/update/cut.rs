@@ -144,12 +144,12 @@ pub fn check_file_systems(card: &Path, slot: Slot) {
             .arg(&path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
+        let text = String::from_utf8_lossy(&output.stdout);
         let sound = match output.status.code() {
             Some(0) => true,
             Some(1) => !is_whole,
             _ => false,
         };
-        assert!(sound, "partition {number}: {said}");
+        assert!(sound, "partition {number}: {text}");
     }
 }

@@ -261,9 +261,9 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
         sticks: Sticks::new(),
         count: 0,
     };
-    let said = desk.console.wait_for("signed with the key of ", PATIENCE);
+    let message = desk.console.wait_for("signed with the key of ", PATIENCE);
     let key = fs::read_to_string(&owner).unwrap();
-    assert!(said.ends_with(key.lines().nth(1).unwrap()), "{said}");
+    assert!(message.ends_with(key.lines().nth(1).unwrap()), "{message}");
     desk.console.wait_for("first class after ", PATIENCE);
     for wrong in wrong {
         let began = Instant::now();
@@ -272,8 +272,8 @@ fn a_system_with_a_key_takes_signed_sticks_alone() {
             None => wrong.image.to_vec(),
         };
         let stick = desk.plug(image, wrong.signature.as_deref());
-        let said = desk.console.wait_for("no update: ", PATIENCE);
-        assert!(said.contains(wrong.refusal), "{}: {said}", wrong.what);
+        let message = desk.console.wait_for("no update: ", PATIENCE);
+        assert!(message.contains(wrong.refusal), "{}: {message}", wrong.what);
         let seconds = began.elapsed().as_secs_f64();
         println!("refused after {seconds:.1} s: {}", wrong.what);
         desk.unplug(stick);

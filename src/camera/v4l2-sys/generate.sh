@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes src/bindings.rs anew from the kernel's own header, for a 64-bit and a 32-bit ARM target, and compares the two: they are
+# Regenerates src/bindings.rs from the kernel's own header, for a 64-bit and a 32-bit ARM target, and compares the two: they are
 # the same text, because every type whose size differs is spelt with c_long, c_ulong or a pointer. So one file is checked in.
 #
 # Needs, on Debian 12:

@@ -187,7 +187,7 @@ struct Setting {
     is_switch: bool,
 }
 
-/// Matches the board file's wishes with these controls, in the order in which they are set.
+/// Matches the board file's settings with these controls, in the order in which they are set.
 ///
 /// # Errors
 /// The first fault, for people.

@@ -148,9 +148,9 @@ pub(super) fn in_pipeline(
     })
 }
 
-/// A pipeline that is set up but that the kernel does not start; `doubt` is what its parts reported before.
-pub(super) fn unlike_parts(path: &Path, pipeline: &str, doubt: Option<&str>) -> CameraError {
-    let why = doubt.unwrap_or("two of its parts do not agree on a format");
+/// A pipeline that is set up but that the kernel does not start; `warning` is what its parts reported before.
+pub(super) fn mismatched_parts(path: &Path, pipeline: &str, warning: Option<&str>) -> CameraError {
+    let why = warning.unwrap_or("two of its parts do not agree on a format");
     CameraError::Unusable(format!(
         "the pipeline of {} does not start ({pipeline}): {why}; set its formats in [camera.v4l2.media]",
         path.display()
@@ -188,15 +188,19 @@ pub(super) fn keep_last(
 
 /// "auto" found no working camera. Only the first few of many reasons are listed.
 pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
-    const MOST: usize = 3;
+    const MAX_SHOWN: usize = 3;
     if reasons.len() == 1 {
         return reasons.remove(0);
     }
-    let mut listed: Vec<String> = reasons.iter().take(MOST).map(ToString::to_string).collect();
-    if reasons.len() > MOST {
+    let mut listed: Vec<String> = reasons
+        .iter()
+        .take(MAX_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if reasons.len() > MAX_SHOWN {
         listed.push(format!(
             "and {} more nodes (see `eyelet list cameras`)",
-            reasons.len() - MOST
+            reasons.len() - MAX_SHOWN
         ));
     }
     CameraError::Unusable(format!("no camera can be used: {}", listed.join("; ")))
@@ -242,10 +246,14 @@ pub(super) fn names(formats: &[PixelFormat]) -> String {
 
 /// A driver's formats, for a message; drivers can have a hundred.
 fn codes(codes: &[FourCc]) -> String {
-    const MOST: usize = 12;
-    let mut names: Vec<String> = codes.iter().take(MOST).map(ToString::to_string).collect();
-    if codes.len() > MOST {
-        names.push(format!("{} more", codes.len() - MOST));
+    const MAX_SHOWN: usize = 12;
+    let mut names: Vec<String> = codes
+        .iter()
+        .take(MAX_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if codes.len() > MAX_SHOWN {
+        names.push(format!("{} more", codes.len() - MAX_SHOWN));
     }
     names.join(", ")
 }
@@ -314,11 +322,11 @@ mod tests {
                 "group video",
             ),
             (
-                unlike_parts(path, "a:0 -> b:0", None),
+                mismatched_parts(path, "a:0 -> b:0", None),
                 "does not start (a:0 -> b:0): two of its parts do not agree",
             ),
             (
-                unlike_parts(path, "a:0 -> b:0", Some("`c:0` takes Y8_1X8/64x48")),
+                mismatched_parts(path, "a:0 -> b:0", Some("`c:0` takes Y8_1X8/64x48")),
                 "`c:0` takes Y8_1X8/64x48; set its formats",
             ),
             (

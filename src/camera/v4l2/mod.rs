@@ -57,11 +57,11 @@ pub struct V4l2Camera {
     description: String,
     geometry: Geometry,
     /// Whether each plane has its own memory.
-    is_apart: bool,
+    has_separate_planes: bool,
     expected: Expected,
     patience: Patience,
     /// Why frames may fail to arrive although the stream has started; empty if there is no reason to think so.
-    doubt: String,
+    warning: String,
     stream: Stream,
     /// The buffer that the last frame was borrowed from.
     held: Option<usize>,
@@ -134,9 +134,11 @@ impl V4l2Camera {
     ) -> Result<Self, CameraError> {
         let ready = Ready::new(path, &mut node, identity, config, has_pipeline)?;
         let Agreement {
-            geometry, is_apart, ..
+            geometry,
+            has_separate_planes,
+            ..
         } = ready.agreed;
-        let piece_bytes = match is_apart {
+        let piece_bytes = match has_separate_planes {
             true => geometry.plane_bytes(),
             false => geometry.picture_bytes().map(|whole| [whole, 0, 0]),
         }
@@ -146,9 +148,11 @@ impl V4l2Camera {
             Err((doing, error)) => {
                 let is_unlike = error.raw_os_error() == Some(libc::EPIPE);
                 return match ready.pipeline {
-                    Some(own) if is_unlike => {
-                        Err(faults::unlike_parts(path, &own.line, own.doubt.as_deref()))
-                    }
+                    Some(own) if is_unlike => Err(faults::mismatched_parts(
+                        path,
+                        &own.line,
+                        own.warning.as_deref(),
+                    )),
                     // The driver does not report that its node ends a pipeline: set up the parts after all.
                     None if is_unlike && !has_pipeline => {
                         let (node, identity) = screened(path)?;
@@ -175,16 +179,16 @@ impl V4l2Camera {
             path: path.to_owned(),
             description,
             geometry,
-            is_apart,
+            has_separate_planes,
             expected: Expected {
                 format: geometry.format,
                 piece_bytes,
                 interval: interval.unwrap_or(ASSUMED_INTERVAL),
             },
             patience: Patience::new(config.timeout),
-            doubt: pipeline
+            warning: pipeline
                 .as_mut()
-                .and_then(|own| own.doubt.take())
+                .and_then(|own| own.warning.take())
                 .unwrap_or_default(),
             stream,
             held: None,
@@ -228,20 +232,20 @@ impl Camera for V4l2Camera {
         }
         let now = self.stream.now();
         let wait = self.patience.slice_end(now).saturating_sub(now);
-        let came = newest::newest(&mut self.stream, &self.expected, wait, &mut self.counts)
+        let arrived = newest::newest(&mut self.stream, &self.expected, wait, &mut self.counts)
             .map_err(lost)?;
-        let Some(filled) = came else {
+        let Some(filled) = arrived else {
             if self.patience.is_over(self.stream.now()) {
                 return Err(CameraError::Timeout {
                     camera: self.path.display().to_string(),
                     waited: self.patience.timeout(),
-                    doubt: self.doubt.clone(),
+                    warning: self.warning.clone(),
                 });
             }
             self.broken = false;
             return Ok(Next::NotYet);
         };
-        self.patience.came();
+        self.patience.arrived();
         self.broken = false;
         self.held = Some(filled.index);
         // A driver clock that runs ahead would give negative latencies.
@@ -253,7 +257,7 @@ impl Camera for V4l2Camera {
             exposure.watch(self.stream.pieces(&filled)[0], sequence, age);
         }
         let pieces = self.stream.pieces(&filled);
-        let frame = match self.is_apart {
+        let frame = match self.has_separate_planes {
             true => Frame::of_planes(self.geometry, pieces, captured_at, sequence),
             false => Frame::new(self.geometry, pieces[0], captured_at, sequence),
         };

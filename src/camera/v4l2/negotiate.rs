@@ -1,4 +1,4 @@
-//! Chooses format, size and rate of a camera: the board file's wishes against what the driver offers.
+//! Chooses format, size and rate of a camera: what the board file requests against what the driver offers.
 //!
 //! Pure over [`Driver`], so it can be tested without a device. The board's order of formats decides; within a format the driver
 //! chooses the size nearest to the requested one, and its answer is accepted (V4L2's own rule for S_FMT).
@@ -69,7 +69,7 @@ pub(super) trait Driver {
 pub(super) struct Agreement {
     pub geometry: Geometry,
     /// Whether each plane has its own memory.
-    pub is_apart: bool,
+    pub has_separate_planes: bool,
     /// Frame interval; `None` if the driver does not say.
     pub interval: Option<Duration>,
 }
@@ -122,7 +122,7 @@ pub(super) fn negotiate(
                     continue;
                 }
             };
-            // A driver may answer with another format than the requested one: then try the next wish.
+            // A driver may answer with another format than the requested one: then try the next format.
             if PixelFormat::from_fourcc(answer.format.0) != Some(format) {
                 continue;
             }
@@ -135,7 +135,7 @@ pub(super) fn negotiate(
                     };
                     return Ok(Agreement {
                         geometry,
-                        is_apart: answer.pieces > 1,
+                        has_separate_planes: answer.pieces > 1,
                         interval,
                     });
                 }
@@ -298,8 +298,8 @@ mod tests {
     fn the_boards_order_decides_and_the_drivers_size_is_taken() {
         let mut driver = Fake::new(&[b"MJPG", b"YUYV", b"NV12"]);
         driver.size.2 = 64;
-        let wish = wanted(&[PixelFormat::Nv12, PixelFormat::Yuyv]);
-        let agreed = negotiate(&mut driver, &wish).unwrap();
+        let request = wanted(&[PixelFormat::Nv12, PixelFormat::Yuyv]);
+        let agreed = negotiate(&mut driver, &request).unwrap();
         assert_eq!(agreed.geometry.format, PixelFormat::Nv12);
         assert_eq!(
             (agreed.geometry.width_px, agreed.geometry.height_px),
@@ -322,7 +322,7 @@ mod tests {
         let mut driver = device();
         let agreed = negotiate(&mut driver, &wanted(&[PixelFormat::Nv12])).unwrap();
         assert_eq!(driver.asked[0], "NV12 800x600");
-        assert!(!agreed.is_apart);
+        assert!(!agreed.has_separate_planes);
         for (codes, format, stride_bytes) in [
             (&[b"NM12"], PixelFormat::Nv12, 704),
             (&[b"YM12"], PixelFormat::Yu12, 704),
@@ -330,7 +330,7 @@ mod tests {
             let mut driver = device();
             driver.formats = codes.to_vec();
             let agreed = negotiate(&mut driver, &wanted(&[format])).unwrap();
-            assert!(agreed.is_apart);
+            assert!(agreed.has_separate_planes);
             let geometry = agreed.geometry;
             assert_eq!(
                 (geometry.format, geometry.stride_bytes),
@@ -385,9 +385,9 @@ mod tests {
             assert_eq!(agreed.interval, None);
         }
         let mut driver = Fake::new(&[b"GREY"]);
-        let mut wish = wanted(&[PixelFormat::Grey]);
-        wish.rate_fps = 0;
-        negotiate(&mut driver, &wish).unwrap();
+        let mut request = wanted(&[PixelFormat::Grey]);
+        request.rate_fps = 0;
+        negotiate(&mut driver, &request).unwrap();
         assert_eq!(driver.asked, ["GREY 800x600"], "0 leaves the rate alone");
     }
 
@@ -395,16 +395,16 @@ mod tests {
     fn a_refused_format_gives_way_to_the_next() {
         let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
         driver.refuses = vec![(b"YUYV", libc::EINVAL)];
-        let wish = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        let request = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
         assert_eq!(
-            negotiate(&mut driver, &wish).unwrap().geometry.format,
+            negotiate(&mut driver, &request).unwrap().geometry.format,
             PixelFormat::Uyvy
         );
-        // A driver that is stuck in one format: in the end, the wish for that one is met.
+        // A driver that is stuck in one format: in the end, the request for that one is met.
         let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
         driver.stuck_at = Some(b"UYVY");
         assert_eq!(
-            negotiate(&mut driver, &wish).unwrap().geometry.format,
+            negotiate(&mut driver, &request).unwrap().geometry.format,
             PixelFormat::Uyvy
         );
     }
@@ -413,9 +413,9 @@ mod tests {
     fn a_busy_driver_is_asked_once() {
         let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
         driver.refuses = vec![(b"YUYV", libc::EBUSY), (b"UYVY", libc::EBUSY)];
-        let wish = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        let request = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
         assert!(matches!(
-            negotiate(&mut driver, &wish),
+            negotiate(&mut driver, &request),
             Err(Disagreement::Refused(_, error)) if error.raw_os_error() == Some(libc::EBUSY)
         ));
         assert_eq!(driver.asked.len(), 1);
@@ -424,14 +424,14 @@ mod tests {
     #[test]
     fn without_a_common_format_the_offered_ones_are_listed() {
         let mut driver = Fake::new(&[b"H264", b"pBAA"]);
-        let wish = wanted(&[PixelFormat::Yuyv]);
+        let request = wanted(&[PixelFormat::Yuyv]);
         assert!(matches!(
-            negotiate(&mut driver, &wish),
+            negotiate(&mut driver, &request),
             Err(Disagreement::NoFormat(offered)) if offered.len() == 2
         ));
         let mut driver = Fake::new(&[]);
         assert!(matches!(
-            negotiate(&mut driver, &wish),
+            negotiate(&mut driver, &request),
             Err(Disagreement::NoFormat(offered)) if offered.is_empty()
         ));
     }

@@ -27,10 +27,10 @@ pub(super) const CAPTURE_PLANES: u32 = sys::v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CA
 pub(super) type Pieces = [sys::v4l2_plane; 8];
 
 /// Enumerations normally end; a driver that never ends is cut off here.
-const MOST_ENTRIES: u32 = 256;
+const MAX_ENTRIES: u32 = 256;
 
 /// The same for controls, of which a test driver has a few hundred.
-const MOST_CONTROLS: u32 = 1024;
+const MAX_CONTROLS: u32 = 1024;
 
 /// `V4L2_CTRL_TYPE_CTRL_CLASS`: the heading of a group.
 const TYPE_CLASS: u32 = 6;
@@ -234,7 +234,7 @@ impl Node {
     pub fn formats_of(&self, code: BusFormat) -> Vec<FourCc> {
         let mut formats = Vec::new();
         let buffer_type = self.buffer_type();
-        for index in 0..MOST_ENTRIES {
+        for index in 0..MAX_ENTRIES {
             let mut entry: sys::v4l2_fmtdesc = zeroed();
             entry.index = index;
             entry.type_ = buffer_type;
@@ -250,7 +250,7 @@ impl Node {
     /// The sizes that the driver lists for a format.
     pub fn sizes(&self, format: FourCc) -> Sizes {
         let mut discrete = Vec::new();
-        for index in 0..MOST_ENTRIES {
+        for index in 0..MAX_ENTRIES {
             let mut entry: sys::v4l2_frmsizeenum = zeroed();
             entry.index = index;
             entry.pixel_format = u32::from_le_bytes(format.0);
@@ -281,7 +281,7 @@ impl Node {
     pub fn controls(&self) -> Vec<Control> {
         let mut controls = Vec::new();
         let mut last = 0;
-        for _ in 0..MOST_CONTROLS {
+        for _ in 0..MAX_CONTROLS {
             let mut query: sys::v4l2_query_ext_ctrl = zeroed();
             query.id = last | sys::V4L2_CTRL_FLAG_NEXT_CTRL;
             // A driver whose ids do not increase would loop for ever.
@@ -334,7 +334,7 @@ impl Node {
         let first = u32::try_from(query.minimum).unwrap_or(0);
         let last = u32::try_from(query.maximum).unwrap_or(0);
         let mut entries = Vec::new();
-        for index in first..=last.min(first.saturating_add(MOST_ENTRIES)) {
+        for index in first..=last.min(first.saturating_add(MAX_ENTRIES)) {
             let mut entry: sys::v4l2_querymenu = zeroed();
             entry.id = query.id;
             entry.index = index;

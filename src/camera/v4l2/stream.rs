@@ -21,7 +21,7 @@ const BUFFERS: u32 = 4;
 const MEMORY_MMAP: u32 = 1;
 
 /// Pieces of memory per buffer that are used: no supported format has more planes.
-const MOST_PIECES: usize = 3;
+const MAX_PIECES: usize = 3;
 
 /// A piece of a kernel buffer in our address space.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Stream {
                 let offset = unsafe { piece.m.mem_offset };
                 Mapping::new(&self.node, offset, piece.length as usize)
             };
-            pieces.take(MOST_PIECES).map(map).collect()
+            pieces.take(MAX_PIECES).map(map).collect()
         } else {
             // SAFETY: a buffer of the mmap kind carries an offset.
             let offset = unsafe { buffer.m.offset };
@@ -166,7 +166,7 @@ impl Queue for Stream {
     }
 
     fn pieces(&self, filled: &Filled) -> [&[u8]; 3] {
-        let mut pieces = [&[][..]; MOST_PIECES];
+        let mut pieces = [&[][..]; MAX_PIECES];
         let mappings = self.buffers[filled.index].iter().zip(filled.parts);
         for (piece, (mapping, part)) in pieces.iter_mut().zip(mappings) {
             // SAFETY: the mapping has this length and lives as long as `self`. The driver writes to queued buffers only; this one
@@ -220,7 +220,7 @@ fn filled(buffer: &sys::v4l2_buffer, pieces: &Pieces, buffers: usize) -> io::Res
     } else {
         None
     };
-    let mut parts = [Part::default(); MOST_PIECES];
+    let mut parts = [Part::default(); MAX_PIECES];
     if buffer.type_ == CAPTURE_PLANES {
         for (part, piece) in parts.iter_mut().zip(pieces) {
             // Data before the picture counts as used.

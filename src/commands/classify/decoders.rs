@@ -20,9 +20,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The most that pictures may take while being decoded; less if a quarter of the free memory is less.
-const MOST_DECODING_BYTES: u64 = 1 << 30;
+const MAX_DECODING_BYTES: u64 = 1 << 30;
 /// The most that inputs waiting for the network may take.
-const MOST_WAITING_BYTES: usize = 256 << 20;
+const MAX_WAITING_BYTES: usize = 256 << 20;
 /// How often to check, while nothing is ready, that the results still have a reader.
 const CHECK_PERIOD: Duration = Duration::from_millis(100);
 
@@ -98,7 +98,7 @@ impl Decoders {
             1 => 0,
             several => cores.min(several).min(limits::THREADS.most as usize),
         };
-        let budget_bytes = (memory::free_bytes() / 4).min(MOST_DECODING_BYTES);
+        let budget_bytes = (memory::free_bytes() / 4).min(MAX_DECODING_BYTES);
         Self::of_threads(threads, budget_bytes, pictures, like, || {
             Preparer(Preprocess::new(input, Mount::default(), encoder.clone()))
         })
@@ -111,7 +111,7 @@ impl Decoders {
         like: &Values,
         preparer: impl Fn() -> Preparer,
     ) -> Self {
-        let most_waiting = (MOST_WAITING_BYTES / like.bytes().max(1)).max(2);
+        let most_waiting = (MAX_WAITING_BYTES / like.bytes().max(1)).max(2);
         let shared = Arc::new(Shared {
             ahead: (2 * threads + 2).min(most_waiting),
             budget_bytes,

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 /// The longest list we read: a million names of usual length.
-const MOST_LIST_BYTES: u64 = 64 << 20;
+const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// One picture to classify.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,14 +75,14 @@ pub fn list(named: &[PathBuf], files_from: Option<&Path>) -> Result<Vec<Picture>
 fn read_list(file: &Path) -> Result<Vec<u8>, Failure> {
     let text = if file == Path::new("-") {
         let mut text = Vec::new();
-        let input = std::io::stdin().lock().take(MOST_LIST_BYTES + 1);
+        let input = std::io::stdin().lock().take(MAX_LIST_BYTES + 1);
         let read = { input }.read_to_end(&mut text);
-        read.and_then(|bytes| match bytes as u64 > MOST_LIST_BYTES {
+        read.and_then(|bytes| match bytes as u64 > MAX_LIST_BYTES {
             true => Err(std::io::ErrorKind::FileTooLarge.into()),
             false => Ok(text),
         })
     } else {
-        named::read_file(file, MOST_LIST_BYTES)
+        named::read_file(file, MAX_LIST_BYTES)
     };
     text.map_err(|error| {
         let message = format!(

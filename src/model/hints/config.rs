@@ -1,10 +1,11 @@
 //! The configuration files of Hugging Face and timm beside a network.
 
-use super::{Pixels, Preparation, Resized, Said, text_beside};
+use super::{Hint, Pixels, Preparation, Resized, text_beside};
 use crate::limits;
 use crate::model::facts::Source;
 use crate::spec::ChannelOrder;
 use serde_json::Value;
+use std::cell::OnceCell;
 use std::path::Path;
 
 /// Hugging Face's file on how pictures were prepared.
@@ -12,54 +13,75 @@ const PREPROCESSOR: &str = "preprocessor_config.json";
 /// Hugging Face's and timm's file on the network.
 const CONFIG: &str = "config.json";
 
-/// What the files beside `path` say about pictures.
-pub fn preparation(path: &Path) -> Preparation {
-    let of = |name, read: fn(&Value) -> Preparation| json(path, name).map(|value| read(&value));
-    let found = of(PREPROCESSOR, hugging_face).or_else(|| of(CONFIG, timm));
-    let mut found = found.unwrap_or_default();
-    if found.size_px.is_none() {
-        found.size_px = json(path, CONFIG).and_then(|config| {
-            Some(Said {
-                value: sides(config.get("image_size")?)?,
-                source: Source::Beside(format!("image_size in {CONFIG}")),
-            })
-        });
-    }
-    found
+/// The configuration files beside a network. `config.json` is read when it is first needed, and only once.
+pub struct ConfigFiles<'a> {
+    network: &'a Path,
+    config: OnceCell<Option<Value>>,
 }
 
-/// The labels in `config.json`.
-pub fn labels(path: &Path) -> Option<Said<Vec<String>>> {
-    let config = json(path, CONFIG)?;
-    let from = |value, key: &str| Said {
-        value,
-        source: Source::Beside(format!("{key} in {CONFIG}")),
-    };
-    if let Some(labels) = config.get("id2label").and_then(by_class) {
-        // The placeholder when nobody gave labels.
-        let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
-        let unnamed = labels.iter().enumerate().all(is_unnamed);
-        return (!unnamed).then(|| from(labels, "id2label"));
+impl<'a> ConfigFiles<'a> {
+    /// Those beside the network in the file `path`.
+    pub fn beside(path: &'a Path) -> Self {
+        Self {
+            network: path,
+            config: OnceCell::new(),
+        }
     }
-    let names = texts(config.get("label_names")?)?;
-    // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
-    let described = config.get("label_descriptions").and_then(|all| {
-        let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
-        names.iter().map(one).collect::<Option<Vec<_>>>()
-    });
-    Some(from(described.unwrap_or(names), "label_names"))
+
+    fn config(&self) -> Option<&Value> {
+        let read = || json(self.network, CONFIG);
+        self.config.get_or_init(read).as_ref()
+    }
+
+    /// What they say about pictures.
+    pub fn preparation(&self) -> Preparation {
+        let found = json(self.network, PREPROCESSOR).map(|config| hugging_face(&config));
+        let found = found.or_else(|| self.config().map(timm));
+        let mut found = found.unwrap_or_default();
+        if found.size_px.is_none() {
+            found.size_px = self.config().and_then(|config| {
+                Some(Hint {
+                    value: sides(config.get("image_size")?)?,
+                    source: Source::Beside(format!("image_size in {CONFIG}")),
+                })
+            });
+        }
+        found
+    }
+
+    /// The labels in `config.json`.
+    pub fn labels(&self) -> Option<Hint<Vec<String>>> {
+        let config = self.config()?;
+        let from = |value, key: &str| Hint {
+            value,
+            source: Source::Beside(format!("{key} in {CONFIG}")),
+        };
+        if let Some(labels) = config.get("id2label").and_then(by_class) {
+            // The placeholder when nobody gave labels.
+            let is_unnamed = |(class, label): (usize, &String)| *label == format!("LABEL_{class}");
+            let unnamed = labels.iter().enumerate().all(is_unnamed);
+            return (!unnamed).then(|| from(labels, "id2label"));
+        }
+        let names = texts(config.get("label_names")?)?;
+        // timm names ImageNet's classes by their WordNet ids, and adds descriptions.
+        let described = config.get("label_descriptions").and_then(|all| {
+            let one = |name: &String| all.get(name)?.as_str().map(str::to_owned);
+            names.iter().map(one).collect::<Option<Vec<_>>>()
+        });
+        Some(from(described.unwrap_or(names), "label_names"))
+    }
 }
 
 /// Lists and dictionaries in a configuration file that is read: they take up to 90 times their bytes in memory. Most files have
 /// under a hundred.
-const LISTS_MOST: usize = 10_000;
+const MAX_LISTS: usize = 10_000;
 /// Their entries; 21,843 classes of ImageNet have three each at most.
-const ENTRIES_MOST: usize = 400_000;
+const MAX_ENTRIES: usize = 400_000;
 
 fn json(path: &Path, name: &str) -> Option<Value> {
     let text = text_beside(path, name)?;
     let count = |of: &[u8]| text.bytes().filter(|byte| of.contains(byte)).count();
-    if count(b"{[") > LISTS_MOST || count(b",") > ENTRIES_MOST {
+    if count(b"{[") > MAX_LISTS || count(b",") > MAX_ENTRIES {
         log::warn!(
             "{name} beside the model has more lists or entries than a configuration has, and is not read"
         );
@@ -111,20 +133,20 @@ fn sides(value: &Value) -> Option<[u32; 2]> {
 
 fn hugging_face(config: &Value) -> Preparation {
     let source = |keys: &str| Source::Beside(format!("{keys} in {PREPROCESSOR}"));
-    let pixels = hugging_face_pixels(config).map(|value| Said {
+    let pixels = hugging_face_pixels(config).map(|value| Hint {
         value,
         source: source("image_mean, image_std, rescale_factor"),
     });
-    let resize = hugging_face_resize(config).map(|value| Said {
+    let resize = hugging_face_resize(config).map(|value| Hint {
         value,
         source: source("size"),
     });
     let flips = config.get("do_flip_channel_order").and_then(Value::as_bool);
-    let channels = flips.filter(|flips| *flips).map(|_| Said {
+    let channels = flips.filter(|flips| *flips).map(|_| Hint {
         value: ChannelOrder::Bgr,
         source: source("do_flip_channel_order"),
     });
-    let size_px = hugging_face_size(config).map(|(value, key)| Said {
+    let size_px = hugging_face_size(config).map(|(value, key)| Hint {
         value,
         source: source(key),
     });
@@ -225,15 +247,15 @@ fn timm(config: &Value) -> Preparation {
     // Channels first.
     let size = || sides(&Value::from(own.get("input_size")?.as_array()?.get(1..)?));
     Preparation {
-        pixels: pixels().map(|value| Said {
+        pixels: pixels().map(|value| Hint {
             value,
             source: source("mean, std"),
         }),
-        resize: resize().map(|side| Said {
+        resize: resize().map(|side| Hint {
             value: Resized::Shorter(side),
             source: source("input_size, crop_pct"),
         }),
-        size_px: size().map(|value| Said {
+        size_px: size().map(|value| Hint {
             value,
             source: source("input_size"),
         }),
@@ -248,8 +270,8 @@ mod tests {
     use serde_json::json;
 
     fn pixels_and_side(found: Preparation) -> (Option<Pixels>, Option<Resized>) {
-        let resize = found.resize.map(|said| said.value);
-        (found.pixels.map(|said| said.value), resize)
+        let resize = found.resize.map(|hint| hint.value);
+        (found.pixels.map(|hint| hint.value), resize)
     }
 
     #[test]
@@ -288,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_size_of_the_picture_stands_in_a_configuration() {
-        let of = |config: Value| hugging_face(&config).size_px.map(|said| said.value);
+        let of = |config: Value| hugging_face(&config).size_px.map(|hint| hint.value);
         let mobile_vit = json!({"crop_size": {"height": 256, "width": 320}, "do_center_crop": true, "do_rescale": true,
             "do_flip_channel_order": true, "size": {"shortest_edge": 288}});
         let channels = hugging_face(&mobile_vit).channels;
@@ -315,7 +337,12 @@ mod tests {
         assert_eq!(own.size_px.unwrap().value, [192, 160]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.onnx");
-        let size = || preparation(&path).size_px.map(|said| said.value);
+        let size = || {
+            ConfigFiles::beside(&path)
+                .preparation()
+                .size_px
+                .map(|hint| hint.value)
+        };
         std::fs::write(folder.path().join(CONFIG), r#"{"image_size": 256}"#).unwrap();
         assert_eq!(size(), Some([256; 2]));
         std::fs::write(folder.path().join(PREPROCESSOR), r#"{"crop_size": 240}"#).unwrap();
@@ -345,7 +372,8 @@ mod tests {
         let path = folder.path().join("net.onnx");
         let of = |config: Value| {
             std::fs::write(folder.path().join(CONFIG), config.to_string()).unwrap();
-            labels(&path).map(|said| said.value)
+            let labels = ConfigFiles::beside(&path).labels();
+            labels.map(|hint| hint.value)
         };
         assert_eq!(
             of(json!({"id2label": {"1": "b", "0": "a"}})).unwrap(),

@@ -13,6 +13,7 @@ use super::facts::Source;
 use super::labels;
 use crate::spec::ChannelOrder;
 use crate::{limits, named};
+use config::ConfigFiles;
 use std::path::Path;
 
 /// `metadata_props`: keys and values.
@@ -40,7 +41,7 @@ const CONFIG_BYTES: u64 = 8 << 20;
 
 /// A value, and its source.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said<T> {
+pub struct Hint<T> {
     /// The value.
     pub value: T,
     /// Its source.
@@ -87,13 +88,13 @@ impl Pixels {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Preparation {
     /// Scale, mean and deviation.
-    pub pixels: Option<Said<Pixels>>,
+    pub pixels: Option<Hint<Pixels>>,
     /// Which colour is channel 0.
-    pub channels: Option<Said<ChannelOrder>>,
+    pub channels: Option<Hint<ChannelOrder>>,
     /// Width and height, for a network that takes any size.
-    pub size_px: Option<Said<[u32; 2]>>,
+    pub size_px: Option<Hint<[u32; 2]>>,
     /// How pictures were resized to the network's size.
-    pub resize: Option<Said<Resized>>,
+    pub resize: Option<Hint<Resized>>,
 }
 
 /// How pictures were resized to a network's size.
@@ -107,22 +108,70 @@ pub enum Resized {
     Stretched,
 }
 
-impl Preparation {
-    /// The hints for the network in the file `path`, which has this `metadata`; the file takes precedence over those beside it.
-    pub fn of(path: &Path, metadata: &Metadata) -> Self {
-        let file = of_metadata(metadata);
-        let beside = config::preparation(path);
+/// What is known about a network from outside its graph: its metadata, and the files beside it.
+pub struct Hints<'a> {
+    path: &'a Path,
+    metadata: &'a Metadata,
+    files: ConfigFiles<'a>,
+}
+
+impl<'a> Hints<'a> {
+    /// The hints for the network in the file `path`, which has this `metadata`.
+    pub fn of(path: &'a Path, metadata: &'a Metadata) -> Self {
         Self {
+            path,
+            metadata,
+            files: ConfigFiles::beside(path),
+        }
+    }
+
+    /// How pictures were prepared; the network's own file takes precedence over those beside it.
+    pub fn preparation(&self) -> Preparation {
+        let file = of_metadata(self.metadata);
+        let beside = self.files.preparation();
+        Preparation {
             pixels: file.pixels.or(beside.pixels),
             channels: file.channels.or(beside.channels),
             size_px: file.size_px.or(beside.size_px),
             resize: file.resize.or(beside.resize),
         }
     }
+
+    /// The labels: the first whose number is one of `counts`. Apparent labels with another number are reported.
+    pub fn labels(&self, counts: &[usize]) -> Option<Hint<Labels>> {
+        counts
+            .iter()
+            .find_map(|&count| of_file(self.metadata, count).or_else(|| self.beside(count)))
+            .or_else(|| {
+                report_others(self.path, self.metadata, counts);
+                None
+            })
+    }
+
+    /// Labels in files beside the network.
+    fn beside(&self, count: usize) -> Option<Hint<Labels>> {
+        let in_text = label_files(self.path).find_map(|name| {
+            let labels = labels::load(&self.path.with_file_name(&name), count).ok()?;
+            let source = Source::Beside(format!("{name} has {count} labels"));
+            let file = Some(name);
+            Some(Hint {
+                value: Labels { labels, file },
+                source,
+            })
+        });
+        in_text.or_else(|| {
+            let Hint { value, source } = self.files.labels()?;
+            let labels = clean(value).filter(|labels| labels.len() == count)?;
+            Some(Hint {
+                value: Labels { labels, file: None },
+                source,
+            })
+        })
+    }
 }
 
 /// The value of a key, if it is no longer than a configuration file.
-fn said<'m>(metadata: &'m Metadata, key: &str) -> Option<&'m str> {
+fn metadata_value<'m>(metadata: &'m Metadata, key: &str) -> Option<&'m str> {
     let found = metadata.iter().find(|(name, _)| name == key);
     let value = found.map(|(_, value)| value.trim());
     value.filter(|value| value.len() as u64 <= CONFIG_BYTES)
@@ -134,7 +183,7 @@ fn in_metadata(key: &str) -> Source {
 
 /// Why a network is no classifier, according to its own metadata.
 pub fn other_task(metadata: &Metadata) -> Option<String> {
-    let task = said(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
+    let task = metadata_value(metadata, "task").filter(|task| OTHER_TASKS.contains(task))?;
     Some(format!(
         "says of itself that its task is {task:?} (task in its metadata_props); Eyelet runs classifiers: one score per class"
     ))
@@ -144,16 +193,16 @@ fn of_metadata(metadata: &Metadata) -> Preparation {
     const FORMAT: &str = "Image.BitmapPixelFormat";
     const RANGE: &str = "Image.NominalPixelRange";
     let mut found = Preparation::default();
-    let channels = match said(metadata, FORMAT) {
+    let channels = match metadata_value(metadata, FORMAT) {
         Some("Bgr8" | "Bgra8") => Some(ChannelOrder::Bgr),
         Some("Rgb8" | "Rgba8") => Some(ChannelOrder::Rgb),
         _ => None,
     };
-    found.channels = channels.map(|value| Said {
+    found.channels = channels.map(|value| Hint {
         value,
         source: in_metadata(FORMAT),
     });
-    let pixels = match said(metadata, RANGE) {
+    let pixels = match metadata_value(metadata, RANGE) {
         Some("NominalRange_0_255") => Some(Pixels::scaled(1.0)),
         Some("Normalized_0_1") => Some(Pixels::scaled(1.0 / 255.0)),
         Some("Normalized_1_1") => Some(Pixels {
@@ -163,26 +212,29 @@ fn of_metadata(metadata: &Metadata) -> Preparation {
         }),
         _ => None,
     };
-    found.pixels = pixels.map(|value| Said {
+    found.pixels = pixels.map(|value| Hint {
         value,
         source: in_metadata(RANGE),
     });
-    let is_ultralytics = said(metadata, "author").is_some_and(|a| a.contains("Ultralytics"));
-    if is_ultralytics && said(metadata, "task") == Some("classify") {
+    let is_ultralytics =
+        metadata_value(metadata, "author").is_some_and(|a| a.contains("Ultralytics"));
+    if is_ultralytics && metadata_value(metadata, "task") == Some("classify") {
         let source = || Source::Graph("author in its metadata_props is Ultralytics".to_owned());
-        found.pixels.get_or_insert_with(|| Said {
+        found.pixels.get_or_insert_with(|| Hint {
             value: Pixels::scaled(1.0 / 255.0),
             source: source(),
         });
-        found.resize = Some(Said {
+        found.resize = Some(Hint {
             value: Resized::ShorterToSide,
             source: source(),
         });
     }
-    found.size_px = said(metadata, "imgsz").and_then(size).map(|value| Said {
-        value,
-        source: in_metadata("imgsz"),
-    });
+    found.size_px = metadata_value(metadata, "imgsz")
+        .and_then(size)
+        .map(|value| Hint {
+            value,
+            source: in_metadata("imgsz"),
+        });
     found
 }
 
@@ -209,46 +261,13 @@ pub struct Labels {
     pub file: Option<String>,
 }
 
-/// The labels of the network in the file `path`, which has this `metadata`: the first whose number is one of `counts`. Apparent
-/// labels with another number are reported.
-pub fn labels(path: &Path, metadata: &Metadata, counts: &[usize]) -> Option<Said<Labels>> {
-    counts
-        .iter()
-        .find_map(|&count| of_file(metadata, count).or_else(|| beside(path, count)))
-        .or_else(|| {
-            report_others(path, metadata, counts);
-            None
-        })
-}
-
 /// Labels in `metadata_props`.
-fn of_file(metadata: &Metadata, count: usize) -> Option<Said<Labels>> {
+fn of_file(metadata: &Metadata, count: usize) -> Option<Hint<Labels>> {
     LABEL_KEYS.iter().find_map(|key| {
-        let labels = names::parse(said(metadata, key)?).and_then(clean)?;
-        (labels.len() == count).then(|| Said {
+        let labels = names::parse(metadata_value(metadata, key)?).and_then(clean)?;
+        (labels.len() == count).then(|| Hint {
             value: Labels { labels, file: None },
             source: in_metadata(key),
-        })
-    })
-}
-
-/// Labels in files beside the network.
-fn beside(path: &Path, count: usize) -> Option<Said<Labels>> {
-    let in_text = label_files(path).find_map(|name| {
-        let labels = labels::load(&path.with_file_name(&name), count).ok()?;
-        let source = Source::Beside(format!("{name} has {count} labels"));
-        let file = Some(name);
-        Some(Said {
-            value: Labels { labels, file },
-            source,
-        })
-    });
-    in_text.or_else(|| {
-        let Said { value, source } = config::labels(path)?;
-        let labels = clean(value).filter(|labels| labels.len() == count)?;
-        Some(Said {
-            value: Labels { labels, file: None },
-            source,
         })
     })
 }
@@ -270,7 +289,7 @@ fn report_others(path: &Path, metadata: &Metadata, counts: &[usize]) {
     };
     let file = path.display();
     for key in LABEL_KEYS {
-        if let Some(labels) = said(metadata, key).and_then(names::parse) {
+        if let Some(labels) = metadata_value(metadata, key).and_then(names::parse) {
             let count = labels.len();
             log::warn!(
                 "{file}: {key} in its metadata_props has {count} labels for {classes} classes, so they are not taken"
@@ -341,7 +360,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("net.onnx");
         let names = metadata(&[("names", "{0: 'cat', 1: 'dog'}")]);
-        let found = |counts: &[usize]| labels(&path, &names, counts).map(|said| said.value);
+        let found = |counts: &[usize]| {
+            let labels = Hints::of(&path, &names).labels(counts);
+            labels.map(|hint| hint.value)
+        };
         assert_eq!(found(&[2]).unwrap().labels, ["cat", "dog"]);
         assert_eq!(found(&[3]), None);
         std::fs::write(folder.path().join("labels.txt"), "a\nb\nc\n").unwrap();
@@ -359,10 +381,10 @@ mod tests {
         assert_eq!(found(&[2, 3]).unwrap().labels, ["cat", "dog"]);
         // A pipe is not waited for, and a control character is no part of a label.
         let pipe = folder.path().join("classes.txt");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
         assert_eq!(found(&[5]), None);
         let odd = metadata(&[("names", r#"["a", "b\u001b[2J"]"#)]);
-        assert_eq!(labels(&pipe, &odd, &[2]), None);
+        assert_eq!(Hints::of(&pipe, &odd).labels(&[2]), None);
     }
 }

@@ -1,41 +1,41 @@
 //! Views of a tensor of any rank: sizes, strides and an offset. Most of what an attention network does between tokens and heads
 //! moves no data, it only reindexes.
 //!
-//! No axis is empty, there are at most `VALUES_MOST` values, and each is within that distance of its tensor's first value: the
+//! No axis is empty, there are at most `MAX_VALUES` values, and each is within that distance of its tensor's first value: the
 //! first axes come from [`Axes::plain`], and every view made from them only reaches fewer places or is `None`.
 
 use super::sizes::volume;
 
 /// The most axes supported.
-pub const MOST: usize = 6;
+pub const MAX_RANK: usize = 6;
 
 /// Size of each axis, and the stride along it in values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axes {
     rank: usize,
-    size: [usize; MOST],
+    size: [usize; MAX_RANK],
     /// 0 for an axis of size 1, so that equal orders compare equal, and for a broadcast axis.
-    stride: [usize; MOST],
+    stride: [usize; MAX_RANK],
     offset: usize,
 }
 
 impl Axes {
-    /// Row-major, without gaps; `None` for more than [`MOST`] axes, an empty one, or too many values.
+    /// Row-major, without gaps; `None` for more than [`MAX_RANK`] axes, an empty one, or too many values.
     pub fn plain(dims: &[usize]) -> Option<Self> {
         volume(dims).ok()?;
-        let mut made = Self {
+        let mut view = Self {
             rank: dims.len(),
-            size: [1; MOST],
-            stride: [0; MOST],
+            size: [1; MAX_RANK],
+            stride: [0; MAX_RANK],
             offset: 0,
         };
-        made.size.get_mut(..dims.len())?.copy_from_slice(dims);
+        view.size.get_mut(..dims.len())?.copy_from_slice(dims);
         let mut stride = 1;
         for (i, &size) in dims.iter().enumerate().rev() {
-            made.stride[i] = if size == 1 { 0 } else { stride };
+            view.stride[i] = if size == 1 { 0 } else { stride };
             stride *= size;
         }
-        Some(made)
+        Some(view)
     }
 
     /// Size of each axis.
@@ -65,8 +65,8 @@ impl Axes {
 
     /// The axes permuted; `None` if `order` is not a permutation of them.
     pub fn transposed(&self, order: &[usize]) -> Option<Self> {
-        let mut made = *self;
-        let mut seen = [false; MOST];
+        let mut view = *self;
+        let mut seen = [false; MAX_RANK];
         if order.len() != self.rank {
             return None;
         }
@@ -74,15 +74,15 @@ impl Axes {
             if from >= self.rank || std::mem::replace(&mut seen[from], true) {
                 return None;
             }
-            (made.size[to], made.stride[to]) = (self.size[from], self.stride[from]);
+            (view.size[to], view.stride[to]) = (self.size[from], self.stride[from]);
         }
-        Some(made)
+        Some(view)
     }
 
     /// Reshaped, if that needs no copy.
     pub fn reshaped(&self, dims: &[usize]) -> Option<Self> {
-        let mut made = Self::plain(dims)?;
-        made.offset = self.offset;
+        let mut view = Self::plain(dims)?;
+        view.offset = self.offset;
         let mut old = self.merged().into_iter().filter(|a| a.0 > 1);
         let mut at = 0;
         while at < dims.len() {
@@ -102,11 +102,11 @@ impl Axes {
             }
             let mut step = stride;
             for i in (first..at).rev() {
-                made.stride[i] = if dims[i] == 1 { 0 } else { step };
+                view.stride[i] = if dims[i] == 1 { 0 } else { step };
                 step *= dims[i];
             }
         }
-        old.next().is_none().then_some(made)
+        old.next().is_none().then_some(view)
     }
 
     /// `count` places along an axis, starting at `first`, every `step`-th of them; `None` if they are not all there.
@@ -115,15 +115,15 @@ impl Axes {
         if last.checked_add(first)? >= *self.dims().get(axis)? {
             return None;
         }
-        let mut made = *self;
-        made.offset += first * self.stride[axis];
-        made.size[axis] = count;
-        made.stride[axis] = if count == 1 {
+        let mut view = *self;
+        view.offset += first * self.stride[axis];
+        view.size[axis] = count;
+        view.stride[axis] = if count == 1 {
             0
         } else {
             self.stride[axis] * step
         };
-        Some(made)
+        Some(view)
     }
 
     /// Without an axis of size 1; `None` if it is larger.
@@ -131,25 +131,25 @@ impl Axes {
         if self.dims().get(axis) != Some(&1) {
             return None;
         }
-        let mut made = *self;
-        made.size.copy_within(axis + 1.., axis);
-        made.stride.copy_within(axis + 1.., axis);
-        made.rank -= 1;
-        (made.size[made.rank], made.stride[made.rank]) = (1, 0);
-        Some(made)
+        let mut view = *self;
+        view.size.copy_within(axis + 1.., axis);
+        view.stride.copy_within(axis + 1.., axis);
+        view.rank -= 1;
+        (view.size[view.rank], view.stride[view.rank]) = (1, 0);
+        Some(view)
     }
 
     /// With axes of size 1 in front, `rank` axes in all; `None` if that is too many or fewer than there are.
     pub fn raised(&self, rank: usize) -> Option<Self> {
-        let more = rank.checked_sub(self.rank).filter(|_| rank <= MOST)?;
-        let mut made = *self;
-        made.rank = rank;
+        let more = rank.checked_sub(self.rank).filter(|_| rank <= MAX_RANK)?;
+        let mut view = *self;
+        view.rank = rank;
         for i in (0..rank).rev() {
             let from = i.checked_sub(more);
-            (made.size[i], made.stride[i]) =
+            (view.size[i], view.stride[i]) =
                 from.map_or((1, 0), |i| (self.size[i], self.stride[i]));
         }
-        Some(made)
+        Some(view)
     }
 
     /// With axis `axis`, of size 1, repeated `count` times; `None` if it is larger, or the result has too many values.
@@ -157,28 +157,28 @@ impl Axes {
         if self.dims().get(axis) != Some(&1) {
             return None;
         }
-        let mut made = *self;
-        made.size[axis] = count;
-        volume(made.dims()).ok()?;
-        Some(made)
+        let mut view = *self;
+        view.size[axis] = count;
+        volume(view.dims()).ok()?;
+        Some(view)
     }
 
     /// Size and stride of the axes, with contiguous neighbours merged; the rest of the list is `(1, 0)`.
-    pub fn merged(&self) -> [(usize, usize); MOST] {
-        let mut made = [(1, 0); MOST];
+    pub fn merged(&self) -> [(usize, usize); MAX_RANK] {
+        let mut merged = [(1, 0); MAX_RANK];
         let mut count = 0;
         for (&size, &stride) in self.dims().iter().zip(self.strides()) {
             if size == 1 {
                 continue;
             }
-            if count > 0 && made[count - 1].1 == size * stride {
-                made[count - 1] = (made[count - 1].0 * size, stride);
+            if count > 0 && merged[count - 1].1 == size * stride {
+                merged[count - 1] = (merged[count - 1].0 * size, stride);
             } else {
-                made[count] = (size, stride);
+                merged[count] = (size, stride);
                 count += 1;
             }
         }
-        made
+        merged
     }
 
     /// Index of the first value at place `at` of the axes before `axis`, which are counted as one.
@@ -196,7 +196,7 @@ impl Axes {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::network::graph::sizes::VALUES_MOST;
+    use crate::network::graph::sizes::MAX_VALUES;
 
     /// The index of every value, in row-major order.
     fn places(a: &Axes) -> Vec<usize> {
@@ -277,7 +277,7 @@ mod tests {
         let quarter = (1 << (usize::BITS - 2)) + 1;
         for dims in [
             &[quarter, 4][..],
-            &[VALUES_MOST, 2],
+            &[MAX_VALUES, 2],
             &[0, 3],
             &[0, usize::MAX, 2],
         ] {
@@ -294,13 +294,13 @@ mod tests {
             (1, usize::MAX, 2, 1),
             (3, 0, 1, 1),
         ] {
-            let made = axes.sliced(axis, first, count, step);
-            assert_eq!(made, None, "{axis} {first} {count} {step}");
+            let view = axes.sliced(axis, first, count, step);
+            assert_eq!(view, None, "{axis} {first} {count} {step}");
         }
         assert!(axes.sliced(1, 5, 1, usize::MAX).is_some());
         assert_eq!(axes.without(1), None);
         assert_eq!(axes.repeated(0, 2), None);
-        assert_eq!(axes.repeated(2, VALUES_MOST), None);
+        assert_eq!(axes.repeated(2, MAX_VALUES), None);
         assert_eq!(axes.reshaped(&[quarter, 24]), None);
     }
 }

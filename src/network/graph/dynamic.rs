@@ -178,10 +178,10 @@ mod tests {
                 let of = kernels.extremes_f32(&x);
                 assert_eq!(of.scale(), scale, "{name}");
                 assert_eq!(of.zero_point(), zero as f32, "{name}");
-                let mut made = x.clone();
-                kernels.round_f32(of, &mut made);
+                let mut got = x.clone();
+                kernels.round_f32(of, &mut got);
                 let want: Vec<f32> = integers.iter().map(|&q| (q - zero) as f32).collect();
-                assert_eq!(made, want, "{name} {}", kernels.name());
+                assert_eq!(got, want, "{name} {}", kernels.name());
             }
         }
     }
@@ -234,9 +234,9 @@ mod tests {
             })
             .collect();
         for kernels in kernels::available() {
-            let mut made = sums.clone();
-            kernels.rescale_f32(&by, &mut made);
-            assert_eq!(made, want, "{}", kernels.name());
+            let mut got = sums.clone();
+            kernels.rescale_f32(&by, &mut got);
+            assert_eq!(got, want, "{}", kernels.name());
         }
     }
 }

@@ -6,11 +6,11 @@ use std::ops::Deref;
 
 /// The most values a tensor may have. As floats they are 1 GiB, the largest power of two whose double still fits in 32 bits; the
 /// largest tensor of a picture classifier (64 channels of 2048 x 2048 pixels) has just as many.
-pub const VALUES_MOST: usize = 1 << 28;
+pub const MAX_VALUES: usize = 1 << 28;
 
-/// A tensor that is empty, or has more than [`VALUES_MOST`] values.
+/// A tensor that is empty, or has more than [`MAX_VALUES`] values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a tensor is empty, or has more than {VALUES_MOST} values")]
+#[error("a tensor is empty, or has more than {MAX_VALUES} values")]
 pub struct NoSize;
 
 impl From<NoSize> for String {
@@ -19,10 +19,10 @@ impl From<NoSize> for String {
     }
 }
 
-/// Number of values for axes of these sizes: from 1 to [`VALUES_MOST`].
+/// Number of values for axes of these sizes: from 1 to [`MAX_VALUES`].
 pub fn volume(dims: &[usize]) -> Result<usize, NoSize> {
     let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    all.filter(|n| (1..=VALUES_MOST).contains(n)).ok_or(NoSize)
+    all.filter(|n| (1..=MAX_VALUES).contains(n)).ok_or(NoSize)
 }
 
 /// Height, width and channels of a [`Shape`].
@@ -36,7 +36,7 @@ pub struct Sides {
     pub c: usize,
 }
 
-/// Shape of a tensor: `Sides` with 1 to [`VALUES_MOST`] values.
+/// Shape of a tensor: `Sides` with 1 to [`MAX_VALUES`] values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape(Sides);
 
@@ -89,13 +89,13 @@ mod tests {
             (1, 0, huge),
             (huge, 4, 1),
             (huge, huge, huge),
-            (1, VALUES_MOST, 2),
+            (1, MAX_VALUES, 2),
             (1 << 16, 1 << 16, 1 << 16),
         ] {
             assert_eq!(Shape::new(h, w, c), Err(NoSize), "{h} {w} {c}");
         }
         let largest = Shape::new(1 << 14, 1 << 14, 1).map(|s| (s.pixels(), s.volume()));
-        assert_eq!(largest, Ok((VALUES_MOST, VALUES_MOST)));
+        assert_eq!(largest, Ok((MAX_VALUES, MAX_VALUES)));
         assert_eq!(volume(&[]), Ok(1));
         assert_eq!(volume(&[huge, 2, 1]), Err(NoSize));
     }

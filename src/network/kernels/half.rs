@@ -8,7 +8,7 @@ use super::{Aligned, DepthwiseRow, Pixels, RawF32, Runs, plain};
 use std::ops::Range;
 
 /// The largest finite number.
-pub const MOST: f32 = 65504.0;
+pub const MAX: f32 = 65504.0;
 
 /// Values that are converted at once, for what is computed in single precision.
 pub const AT_ONCE: usize = 64;
@@ -293,7 +293,7 @@ mod tests {
         }
         assert_eq!(
             (to_f32(0x3c00), to_f32(0xc000), to_f32(0x7bff)),
-            (1.0, -2.0, MOST)
+            (1.0, -2.0, MAX)
         );
         assert_eq!(
             (to_f32(0x0001), to_f32(0x3555)),

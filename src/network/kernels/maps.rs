@@ -13,9 +13,9 @@ use std::ops::Range;
 const TO_WHOLE: f32 = 12_582_912.0;
 
 /// Lines of a few channels are repeated to at least so many values, so that vectors are full and loops are long,
-const PERIOD_LEAST: usize = 512;
+const MIN_PERIOD: usize = 512;
 /// and to no more than this.
-const PERIOD_MOST: usize = 4096;
+const MAX_PERIOD: usize = 4096;
 /// A period is a multiple of this.
 const VECTOR: usize = 64;
 
@@ -171,9 +171,9 @@ impl Lines {
             )?);
         }
         let whole = |n: &usize| (n * channels).is_multiple_of(VECTOR);
-        let least = PERIOD_LEAST.div_ceil(channels.max(1));
+        let least = MIN_PERIOD.div_ceil(channels.max(1));
         let times = (least..).take(VECTOR).find(whole);
-        let times = times.filter(|n| n * channels <= PERIOD_MOST).unwrap_or(1);
+        let times = times.filter(|n| n * channels <= MAX_PERIOD).unwrap_or(1);
         let spread = |of: fn(&(f32, f32)) -> f32| {
             let channel = |i: usize| of(&found[i % channels % found.len()]);
             (0..times * channels).map(channel).collect()

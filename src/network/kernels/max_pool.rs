@@ -34,14 +34,14 @@ impl MaxPool {
     /// Output rows `rows` of values of half precision. NaN never wins.
     pub(crate) fn of_halves(&self, x: &[u16], rows: Range<usize>, y: &mut [u16]) {
         /// Minus infinity.
-        const LEAST: u16 = 0xfc00;
+        const NEG_INFINITY: u16 = 0xfc00;
         // As integers, the numbers of one sign are in order, or in reverse.
         let order = |h: u16| (h ^ (((h as i16) >> 15) as u16 >> 1)) as i16;
         let nan = |h: u16| h & 0x7fff > 0x7c00;
         let larger = |a: u16, b: u16| {
             if order(b) > order(a) && !nan(b) { b } else { a }
         };
-        self.rows::<u16, 64, 8>(x, rows, y, (LEAST, 0), larger);
+        self.rows::<u16, 64, 8>(x, rows, y, (NEG_INFINITY, 0), larger);
     }
 
     /// In blocks of `WIDE` channels, then `NARROW`, then one by one. `least` loses to every value; `zero` is the padding.

@@ -32,14 +32,14 @@ fn number(byte: u8, signed: bool) -> i32 {
 }
 
 fn pack(parts: &[&[u8]]) -> Aligned {
-    let mut made = Aligned::zeroed(parts.iter().map(|p| p.len()).sum());
-    let bytes = made.bytes_mut();
+    let mut packed = Aligned::zeroed(parts.iter().map(|p| p.len()).sum());
+    let bytes = packed.bytes_mut();
     let mut at = 0;
     for part in parts {
         bytes[at..at + part.len()].copy_from_slice(part);
         at += part.len();
     }
-    made
+    packed
 }
 
 fn bytes_of<const N: usize, T: Copy>(values: &[T], of: impl Fn(T) -> [u8; N]) -> Vec<u8> {

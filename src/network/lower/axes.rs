@@ -5,7 +5,7 @@ use super::{Activation, Lower, Lowered, Value, View};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
 use crate::network::graph::{Kind, Op, Shape, Sides, Tensor, TensorId};
-use crate::network::onnx::attributes::{int, ints};
+use crate::network::onnx::attributes::{int, ints, normalised_index};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
@@ -299,7 +299,7 @@ impl Lower {
             return Err("its indices are not constant".into());
         };
         let size = axes.dims()[axis];
-        let at = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+        let at = |i: i64| normalised_index(i, size);
         let from: Option<Vec<usize>> = indices.ints().into_iter().map(at).collect();
         let from = from.filter(|f| f.iter().all(|&i| i < size) && !f.is_empty());
         let from = from.ok_or(NOT_THERE)?;

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 /// Most layers of a chain: each QuantizeLinear at the end of one computes all of them.
-const LAYERS_MOST: usize = 64;
+const MAX_LAYERS: usize = 64;
 /// Most values of all float tensors in a graph's chains, 256 for every channel: more than ten times what MobileNet v2 has.
-const VALUES_MOST: usize = 1 << 27;
+const MAX_VALUES: usize = 1 << 27;
 
 /// Merges every layer that can be merged with others, without changing any value.
 pub(crate) fn merge_layers(graph: &mut Graph) {
@@ -61,7 +61,7 @@ impl Chain<'_> {
         if let Some(known) = self.known.get(&tensor) {
             return known.clone();
         }
-        if self.known.len() >= LAYERS_MOST {
+        if self.known.len() >= MAX_LAYERS {
             return None;
         }
         self.known.insert(tensor, None);
@@ -131,8 +131,8 @@ impl Chain<'_> {
                 let values = (0..count).flat_map(|c| (0..=255).map(move |q| (c, q)));
                 let value = |(c, q)| {
                     let (x, y) = (x.at(c, q), y.at(c, q));
-                    let made = if adds { x + y } else { x * y };
-                    made.max(clamp.0).min(clamp.1)
+                    let result = if adds { x + y } else { x * y };
+                    result.max(clamp.0).min(clamp.1)
                 };
                 let values = Rc::new(values.map(value).collect());
                 Some(Traced { of, values })
@@ -149,13 +149,13 @@ fn into_tables(graph: &mut Graph) {
         Kind::Q8(quant) => Some(quant),
         Kind::F32 | Kind::F16 => None,
     };
-    let (mut any, mut left) = (false, VALUES_MOST);
+    let (mut any, mut left) = (false, MAX_VALUES);
     for i in 0..graph.layers.len() {
         let layer = &graph.layers[i];
         let (Some(&x), Some(to)) = (layer.inputs.first(), quant(graph, layer.output)) else {
             continue;
         };
-        let made = match (&layer.op, quant(graph, x)) {
+        let result = match (&layer.op, quant(graph, x)) {
             (Op::Unary(f), Some(from)) => Some((x, Tables::of_function(*f, from, to))),
             (
                 &Op::Gate {
@@ -168,7 +168,7 @@ fn into_tables(graph: &mut Graph) {
             (Op::Quantise, None) => chain(graph, &ends, &mut left, x, to),
             _ => None,
         };
-        if let Some((x, tables)) = made {
+        if let Some((x, tables)) = result {
             any |= matches!(layer.op, Op::Quantise);
             let layer = &mut graph.layers[i];
             layer.op = Op::Tables(tables);

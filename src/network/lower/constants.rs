@@ -1,7 +1,7 @@
 //! The constants of a file while its graph is cut. Together they are as large as the file, and the walk over the nodes reads them
 //! more than once: so each is kept once, either as the file has it or decoded, and values derived from it share its storage.
 
-use crate::network::graph::sizes::VALUES_MOST;
+use crate::network::graph::sizes::MAX_VALUES;
 use crate::network::onnx::constant::Const;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -96,7 +96,7 @@ fn moves(tensor: &TensorProto) -> bool {
     bytes > SMALL_BYTES
         && tensor.data_location.unwrap_or(0) == 0
         && count.and_then(|n| n.checked_mul(width)) == Some(bytes)
-        && bytes / width <= VALUES_MOST
+        && bytes / width <= MAX_VALUES
 }
 
 #[cfg(test)]

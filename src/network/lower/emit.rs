@@ -12,12 +12,12 @@ impl Lower {
         match value {
             Value::Activation(act) => Ok(*act),
             Value::Deferred(deferred, view) => {
-                let known = *deferred.made.borrow();
+                let known = *deferred.emitted.borrow();
                 let act = match known {
                     Some(act) => act,
                     None => self.emit_float(deferred)?,
                 };
-                *deferred.made.borrow_mut() = Some(act);
+                *deferred.emitted.borrow_mut() = Some(act);
                 Ok(Activation { view: *view, ..act })
             }
             Value::Padded(..) => Err("padding that is not before a convolution".into()),
@@ -38,8 +38,8 @@ impl Lower {
             return Err("integers where real values are needed".into());
         }
         let mut readers = self.readers[act.id.0].iter().map(|&at| &self.layers[at]);
-        let made = readers.find(|l| matches!(l.op, Op::Dequantise));
-        let id = match made {
+        let existing = readers.find(|l| matches!(l.op, Op::Dequantise));
+        let id = match existing {
             Some(layer) => layer.output,
             None => {
                 let tensor = Tensor {
@@ -270,13 +270,13 @@ impl Conv {
 
     /// With the bias in units of `input scale * weight scale`.
     fn to_bytes(&self, bias: &Bias, input_scale: f32) -> Lowered<Self> {
-        let mut made = self.clone();
+        let mut conv = self.clone();
         if let Weights::Q8 {
             scale, bias: ints, ..
-        } = &mut made.weights
+        } = &mut conv.weights
         {
             *ints = bias.ints(self.cout, |n| f64::from(input_scale) * f64::from(scale[n]))?;
         }
-        Ok(made)
+        Ok(conv)
     }
 }

@@ -6,14 +6,14 @@ use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
-use crate::network::onnx::attributes::{attribute, float, int, ints};
+use crate::network::onnx::attributes::{attribute, float, int, ints, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
 use crate::network::rewrite::forms;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// A sum or product of constants with more values than this is computed in each run instead.
-const VALUES_MOST: usize = 1 << 24;
+const MAX_VALUES: usize = 1 << 24;
 /// A value that is computed here takes about as long as this many that are read. Weights were computed before, see `settle`.
 const COMPUTED: usize = 16;
 
@@ -23,7 +23,7 @@ impl Lower {
         let Some(output) = node.output.first() else {
             return Ok(true);
         };
-        let made = match node.op_type.as_str() {
+        let result = match node.op_type.as_str() {
             "Constant" => Some(constant(node)?),
             // Weights stay quantised.
             "DequantizeLinear" => None,
@@ -61,17 +61,19 @@ impl Lower {
                 fold(node, &inputs, self.opset)?
             }
         };
-        let Some(made) = made else { return Ok(false) };
+        let Some(result) = result else {
+            return Ok(false);
+        };
         // Floats and bytes that only change their shape are shared.
         let shared = matches!(
             node.op_type.as_str(),
             "Identity" | "Reshape" | "Squeeze" | "Unsqueeze"
-        ) && !matches!(made.data, Data::I64(_));
+        ) && !matches!(result.data, Data::I64(_));
         if !shared {
-            self.spend(made.len())?;
+            self.spend(result.len())?;
         }
         self.values
-            .insert(output.clone(), Value::Const(Rc::new(made)));
+            .insert(output.clone(), Value::Const(Rc::new(result)));
         Ok(true)
     }
 }
@@ -256,7 +258,7 @@ fn arithmetic(op: &str, a: &Const, b: &Const) -> Lowered<Option<Const>> {
         && (a.dims == b.dims || (y.len() == 1 && b.dims.len() <= a.dims.len()))
         && op != "Mod"
         && !y.is_empty()
-        && x.len() <= VALUES_MOST
+        && x.len() <= MAX_VALUES
     {
         let values = x.iter().zip(y.iter().cycle());
         let values = values.map(|(&x, &y)| real(x, y)).collect();
@@ -328,7 +330,7 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<(Vec<usize>, Sources
             (1, n) | (n, 1) => n,
             _ => return None,
         };
-        if from.len().checked_mul(both)? > VALUES_MOST {
+        if from.len().checked_mul(both)? > MAX_VALUES {
             return None;
         }
         let step = |n: usize, at: usize| if n == 1 { 0 } else { at };
@@ -427,10 +429,10 @@ fn gathered(node: &NodeProto, from: &Const, at: &Const) -> Lowered<Option<Const>
     let all = outer
         .checked_mul(at.len())
         .and_then(|n| n.checked_mul(inner));
-    if all.is_none_or(|n| n > VALUES_MOST) {
+    if all.is_none_or(|n| n > MAX_VALUES) {
         return Ok(None);
     }
-    let place = |i: i64| usize::try_from(if i < 0 { i + size as i64 } else { i }).ok();
+    let place = |i: i64| normalised_index(i, size);
     let places: Option<Vec<usize>> = at.ints().into_iter().map(place).collect();
     let places = places.filter(|p| p.iter().all(|&i| i < size));
     let places = places.ok_or("picks past the end")?;
@@ -455,7 +457,7 @@ fn spread(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<Const>> {
     };
     let few = |dims: &[usize]| {
         let all = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-        all.is_some_and(|n| n <= VALUES_MOST)
+        all.is_some_and(|n| n <= MAX_VALUES)
     };
     let first = &inputs[0];
     Ok(match (node.op_type.as_str(), &inputs[1..]) {

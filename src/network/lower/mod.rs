@@ -72,9 +72,9 @@ pub fn lower(mut model: ModelProto) -> Result<Graph, NotFused> {
     let initializers = std::mem::take(&mut graph.initializer).into_iter();
     lower.initializers = initializers.map(|t| (t.name.clone(), t)).collect();
     for node in std::mem::take(&mut graph.node) {
-        let made = lower.read_constants(&node).and_then(|()| lower.node(&node));
+        let lowered = lower.read_constants(&node).and_then(|()| lower.node(&node));
         lower.drop_read(&node);
-        made.map_err(|why| NotFused {
+        lowered.map_err(|why| NotFused {
             node: node.name,
             op: node.op_type,
             why,

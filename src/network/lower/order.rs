@@ -125,14 +125,14 @@ impl<'a> Chains<'a> {
                 continue;
             }
             for node in self.readers.get(name).map_or(&[][..], Vec::as_slice) {
-                let [made] = &node.output[..] else {
+                let [result] = &node.output[..] else {
                     return false;
                 };
-                let import = self.channels_first.get(made.as_str());
+                let import = self.channels_first.get(result.as_str());
                 if !self.elementwise(node, name) || import == Some(&false) {
                     return false;
                 }
-                open.push(made);
+                open.push(result);
             }
         }
         true

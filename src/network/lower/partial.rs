@@ -69,7 +69,7 @@ pub struct Partial {
 }
 
 /// Limit on nodes visited by all walks together: a few walks over the largest graph, and many over a usual one.
-const VISITS_MOST: usize = 1 << 20;
+const MAX_VISITS: usize = 1 << 20;
 
 /// The layers for the known nodes of a graph whose initialisers are in `constants`: none if it has no known convolution or matrix
 /// product.
@@ -98,7 +98,7 @@ pub fn lower_partly(
     let mut stays: HashMap<usize, String> = HashMap::new();
     let mut picture = true;
     // Each iteration adds a node to `stays` or, once, gives up the picture.
-    let turns = (graph.node.len() + 2).min(VISITS_MOST / graph.node.len().max(1));
+    let turns = (graph.node.len() + 2).min(MAX_VISITS / graph.node.len().max(1));
     for _ in 0..turns {
         match walk.attempt(&stays, picture) {
             Ok(mut partial) => {
@@ -158,13 +158,13 @@ struct Found {
 
 fn producers(graph: &GraphProto) -> HashMap<&str, usize> {
     let of = |(i, n): (usize, &'_ NodeProto)| (i, n.output.len());
-    let mut made = HashMap::new();
+    let mut all = HashMap::new();
     for (i, count) in graph.node.iter().enumerate().map(of) {
         for o in 0..count {
-            made.insert(graph.node[i].output[o].as_str(), i);
+            all.insert(graph.node[i].output[o].as_str(), i);
         }
     }
-    made
+    all
 }
 
 fn readers(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {

@@ -175,7 +175,7 @@ struct Settle<'a> {
     /// The nodes that computed values, by the names of these.
     makers: HashMap<String, usize>,
     /// Computed values that something reads.
-    made: HashMap<String, Rc<Const>>,
+    computed: HashMap<String, Rc<Const>>,
     /// Those of them that are to become constants, in order.
     results: Vec<String>,
     /// The number of readers of each value.
@@ -198,7 +198,7 @@ impl<'a> Settle<'a> {
             opset,
             weights,
             makers: HashMap::new(),
-            made: HashMap::new(),
+            computed: HashMap::new(),
             results: Vec::new(),
             readers,
             gone: vec![false; graph.node.len()],
@@ -219,15 +219,15 @@ impl<'a> Settle<'a> {
         let Some(result) = node.output.first().cloned() else {
             return;
         };
-        let Some(made) = self.computed(at) else {
+        let Some(computed) = self.compute(at) else {
             return;
         };
-        let kept = self.kept.saturating_add(made.len());
-        if kept > self.kept_most || (makes && matches!(made.data, Data::I64(_))) {
+        let kept = self.kept.saturating_add(computed.len());
+        if kept > self.kept_most || (makes && matches!(computed.data, Data::I64(_))) {
             return;
         }
         self.kept = kept;
-        self.made.insert(result.clone(), Rc::new(made));
+        self.computed.insert(result.clone(), Rc::new(computed));
         self.makers.insert(result.clone(), at);
         if makes {
             self.results.push(result);
@@ -235,12 +235,12 @@ impl<'a> Settle<'a> {
         }
     }
 
-    fn computed(&mut self, at: usize) -> Option<Const> {
+    fn compute(&mut self, at: usize) -> Option<Const> {
         let node = &self.graph.node[at];
         let names = inputs(node, self.opset);
         if node.op_type == "Shape" {
-            let dims = match self.made.get(&names[0]) {
-                Some(made) => made.dims.clone(),
+            let dims = match self.computed.get(&names[0]) {
+                Some(computed) => computed.dims.clone(),
                 None => {
                     let tensor = &self.graph.initializer[*self.weights.get(&names[0])?];
                     let size = |&d: &i64| usize::try_from(d).ok();
@@ -252,7 +252,7 @@ impl<'a> Settle<'a> {
         let mut read: Vec<Rc<Const>> = Vec::with_capacity(names.len());
         for (at, name) in names.iter().enumerate() {
             let before = names[..at].iter().position(|n| n == name);
-            read.push(match (before, self.made.get(name)) {
+            read.push(match (before, self.computed.get(name)) {
                 (Some(before), _) => Rc::clone(&read[before]),
                 (None, Some(made)) => Rc::clone(made),
                 (None, None) => {
@@ -287,8 +287,8 @@ impl<'a> Settle<'a> {
                 if *left > 0 {
                     continue;
                 }
-                if let Some(made) = self.made.remove(name) {
-                    self.kept -= made.len();
+                if let Some(computed) = self.computed.remove(name) {
+                    self.kept -= computed.len();
                     let maker = self.makers.get(name).filter(|m| !self.gone[**m]);
                     open.extend(maker);
                 } else if let Some(&weight) = self.weights.get(name) {
@@ -307,8 +307,8 @@ impl<'a> Settle<'a> {
         let read = |name: &String| readers.get(name).is_some_and(|&left| left > 0);
         self.graph.initializer.retain(|t| read(&t.name));
         for name in self.results {
-            if let Some(made) = self.made.remove(&name) {
-                self.graph.initializer.push(made.tensor(&name, None));
+            if let Some(computed) = self.computed.remove(&name) {
+                self.graph.initializer.push(computed.tensor(&name, None));
             }
         }
         let mut gone = self.gone.into_iter();
@@ -430,9 +430,9 @@ mod tests {
         );
         assert_eq!(ops(&graph), ["Reshape", "Conv", "Mul"]);
         assert_eq!(names(&graph), ["back", "two", "s"]);
-        let made = graph.initializer.last().unwrap();
-        assert_eq!(made.dims, [1, 2, 3]);
-        assert_eq!(values_f32(made).unwrap(), [-2., 0., 2., -4., 0., 4.]);
+        let computed = graph.initializer.last().unwrap();
+        assert_eq!(computed.dims, [1, 2, 3]);
+        assert_eq!(values_f32(computed).unwrap(), [-2., 0., 2., -4., 0., 4.]);
     }
 
     #[test]
@@ -507,8 +507,8 @@ mod tests {
             nodes.push(node("MatMul", &["x", &product], &format!("y{at}"), vec![]));
         }
         let graph = settled(nodes, weights());
-        let made: usize = graph.initializer.iter().map(count).sum();
-        assert!(made <= SMALL + 2 * KEPT * 2000, "{made}");
+        let computed: usize = graph.initializer.iter().map(count).sum();
+        assert!(computed <= SMALL + 2 * KEPT * 2000, "{computed}");
         assert!(ops(&graph).contains(&"Mul"));
         // Read by nothing but the next: kept no longer than needed, but not computed without end either.
         let mut nodes = vec![node("Mul", &["p", "q"], "m0", vec![])];

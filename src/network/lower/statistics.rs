@@ -65,12 +65,12 @@ pub(super) fn reduced(node: &NodeProto, inputs: &[Rc<Const>]) -> Lowered<Option<
         }
     }
     let each = (values.len() / count) as f64;
-    let made = sums.into_iter().map(|sum| match node.op_type.as_str() {
+    let result = sums.into_iter().map(|sum| match node.op_type.as_str() {
         "ReduceL2" => sum.sqrt() as f32,
         "ReduceMean" => (sum / each) as f32,
         _ => sum as f32,
     });
-    let data = Data::F32(Rc::new(made.collect()));
+    let data = Data::F32(Rc::new(result.collect()));
     let mut dims = kept;
     if int(node, "keepdims", 1) == 0 {
         dims = dims
@@ -124,15 +124,15 @@ pub(super) fn normalised(
         variance = of_channels(spread)?.into_iter().map(f64::from).collect();
     }
     let epsilon = f64::from(float(node, "epsilon", 1e-5));
-    let mut made = Vec::with_capacity(values.len());
+    let mut result = Vec::with_capacity(values.len());
     for (row, c) in rows() {
         let factor = f64::from(scale[c]) / (variance[c] + epsilon).sqrt();
         let normal = |&v: &f32| ((f64::from(v) - mean[c]) * factor + f64::from(bias[c])) as f32;
-        made.extend(row.iter().map(normal));
+        result.extend(row.iter().map(normal));
     }
     Ok(Some(Const {
         dims: x.dims.clone(),
-        data: Data::F32(Rc::new(made)),
+        data: Data::F32(Rc::new(result)),
     }))
 }
 
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn axes_are_reduced_wherever_they_stand() {
         let of = |op, axes: &[i64], keep| {
-            let made = reduce(op, axes, keep).unwrap().unwrap();
-            (made.dims.clone(), made.floats())
+            let result = reduce(op, axes, keep).unwrap().unwrap();
+            (result.dims.clone(), result.floats())
         };
         assert_eq!(
             of("ReduceMean", &[0, -1], 1),
@@ -192,11 +192,11 @@ mod tests {
         let (scale, bias) = (constant(&[2], &[2., 1.]), constant(&[2], &[0., 10.]));
         let node = NodeProto::default();
         let of = |inputs: &[Rc<Const>], training| {
-            let made = normalised(&node, inputs, training);
-            made.map(|made| made.map(|made| made.floats()))
+            let result = normalised(&node, inputs, training);
+            result.map(|result| result.map(|result| result.floats()))
         };
-        let near = |made: Vec<f32>, wanted: [f32; 4]| {
-            made.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-4)
+        let near = |result: Vec<f32>, wanted: [f32; 4]| {
+            result.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-4)
         };
         let own = [x.clone(), scale.clone(), bias.clone()];
         assert!(near(of(&own, true).unwrap().unwrap(), [-2., 2., 9., 11.]));

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Most steps in a row that are folded into one layer: each addition recomputes all of them.
-pub(super) const STEPS_MOST: usize = 64;
+pub(super) const MAX_STEPS: usize = 64;
 
 /// How the axes of the ONNX value map to our rows, columns, channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(super) struct Deferred {
     pub(super) inputs: Vec<Activation>,
     pub(super) shape: Shape,
     pub(super) name: String,
-    pub(super) made: RefCell<Option<Activation>>,
+    pub(super) emitted: RefCell<Option<Activation>>,
 }
 
 impl Deferred {
@@ -107,14 +107,14 @@ impl Deferred {
             inputs: self.inputs.clone(),
             shape: self.shape,
             name: self.name.clone(),
-            made: RefCell::new(None),
+            emitted: RefCell::new(None),
         };
         Value::Deferred(Rc::new(same), view)
     }
 
     /// Whether it is still to be emitted.
     pub(super) fn is_pending(&self) -> bool {
-        self.made.borrow().is_none()
+        self.emitted.borrow().is_none()
     }
 }
 
@@ -142,7 +142,7 @@ impl DeferredOp {
             Self::Conv(conv, bias) => conv_with_steps(conv, bias, steps),
             Self::Product(product) => product_with_steps(product, steps),
             Self::Norm(norm) => Some(norm_with_steps(norm, steps)),
-            Self::Affine(before) if before.len() < STEPS_MOST => {
+            Self::Affine(before) if before.len() < MAX_STEPS => {
                 Some(Self::Affine([before, steps].concat()))
             }
             _ => None,

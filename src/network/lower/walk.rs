@@ -17,7 +17,7 @@ use tract_onnx::pb::{
 };
 
 /// Limit on the values of constants that a whole graph may read, fold and keep: as many floats as the largest weights, 2 GiB.
-const CONSTANTS_MOST: usize = 1 << 29;
+const MAX_CONSTANTS: usize = 1 << 29;
 
 /// The walk over the nodes, and the graph so far.
 pub(super) struct Lower {
@@ -100,7 +100,7 @@ impl Lower {
             layers: Vec::new(),
             makers: Vec::new(),
             readers: Vec::new(),
-            constants_left: Cell::new(CONSTANTS_MOST),
+            constants_left: Cell::new(MAX_CONSTANTS),
             input: None,
             input_uses: 0,
             pixels_taken: false,
@@ -275,7 +275,7 @@ impl Lower {
         let left = self.constants_left.get().checked_sub(values);
         self.constants_left.set(left.ok_or_else(|| {
             format!(
-                "constants are read and made again and again: {CONSTANTS_MOST} values are the limit"
+                "constants are read and made again and again: {MAX_CONSTANTS} values are the limit"
             )
         })?);
         Ok(())
@@ -361,14 +361,14 @@ impl Lower {
         } else {
             node.name.clone()
         };
-        let made = RefCell::new(None);
+        let emitted = RefCell::new(None);
         Value::Deferred(
             Rc::new(Deferred {
                 op,
                 inputs,
                 shape,
                 name,
-                made,
+                emitted,
             }),
             view,
         )

@@ -47,8 +47,8 @@ impl Walk<'_> {
         let mut works = vec![0; nodes.len()];
         let inside = |i: usize| matches!(partial.places[i], Place::Inside(_));
         let computed = |name: &str| {
-            let made = self.producers.get(name);
-            made.is_none_or(|&i| partial.places[i] != Place::Folded)
+            let producer = self.producers.get(name);
+            producer.is_none_or(|&i| partial.places[i] != Place::Folded)
                 && !self.constants.contains(name)
         };
         for i in (0..nodes.len()).filter(|&i| inside(i)) {

@@ -28,6 +28,17 @@ pub fn text<'a>(node: &'a NodeProto, name: &str) -> &'a str {
     attribute(node, name).map_or("", |a| std::str::from_utf8(&a.s).unwrap_or(""))
 }
 
+/// The index from the start for an axis (or another index) of `size`: a negative one counts from the end, -1 is the last. `None` if
+/// that is before the first; that it is not behind the last is for the caller to check.
+pub fn normalised_index(index: i64, size: usize) -> Option<usize> {
+    let from_start = if index < 0 {
+        index + size as i64
+    } else {
+        index
+    };
+    usize::try_from(from_start).ok()
+}
+
 /// Makes an attribute with one integer.
 pub fn of_int(name: &str, i: i64) -> AttributeProto {
     AttributeProto {

@@ -14,45 +14,45 @@
 use super::attributes::{attribute, int, ints, text};
 use super::constant::Const;
 use super::{holds_at_most, inner_graphs};
-use crate::network::graph::sizes::{VALUES_MOST, volume};
+use crate::network::graph::sizes::{MAX_VALUES, volume};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 /// Nodes of a graph, subgraphs included, once functions are inlined. The largest classifiers have some thousands.
-pub const NODES_MOST: usize = 16_384;
+pub const MAX_NODES: usize = 16_384;
 /// Inputs, or outputs, of one node. The widest Concat of a DenseNet has 65.
-pub const ENDS_MOST: usize = 512;
+pub const MAX_ENDS: usize = 512;
 /// Outputs of a graph. The one with the scores is searched for among them.
-pub const OUTPUTS_MOST: usize = 64;
+pub const MAX_OUTPUTS: usize = 64;
 /// Axes of a tensor. Window attention uses 6 to 8.
-pub const AXES_MOST: usize = 16;
+pub const MAX_AXES: usize = 16;
 /// Numbers in a list of sizes or axes; two per axis for padding.
-pub const LIST_MOST: usize = 2 * AXES_MOST;
+pub const MAX_LIST: usize = 2 * MAX_AXES;
 /// Largest kernel size, stride, dilation or padding along an axis: the longest side that a picture may have.
-pub const SIDE_MOST: usize = 4096;
+pub const MAX_SIDE: usize = 4096;
 /// Groups of a convolution. The widest depthwise ones have some thousands.
-pub const GROUPS_MOST: i64 = 16_384;
+pub const MAX_GROUPS: i64 = 16_384;
 /// Scores: the largest `class_count` of a `model.toml`.
-pub const SCORES_MOST: usize = 100_000;
+pub const MAX_SCORES: usize = 100_000;
 /// Bytes of a model's weights in memory: the most that a protobuf message can hold.
-pub const WEIGHTS_BYTES_MOST: u64 = 2 << 30;
+pub const MAX_WEIGHTS_BYTES: u64 = 2 << 30;
 /// Nesting depth of subgraphs.
-pub const DEPTH_MOST: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 
 /// Checks a repaired graph; the error names the node, what it asks for and the limit.
 pub fn check(graph: &GraphProto) -> Result<(), String> {
-    let mut left = NODES_MOST;
-    Look::of(graph, None).graph(0, &mut left)
+    let mut left = MAX_NODES;
+    Scope::of(graph, None).graph(0, &mut left)
 }
 
 /// Refuses more scores than the limit.
 pub fn scores(count: usize) -> Result<(), String> {
-    if count <= SCORES_MOST {
+    if count <= MAX_SCORES {
         return Ok(());
     }
     Err(format!(
-        "gives {count} scores; {SCORES_MOST} is the limit: a classifier gives one score per class, 1xN"
+        "gives {count} scores; {MAX_SCORES} is the limit: a classifier gives one score per class, 1xN"
     ))
 }
 
@@ -67,8 +67,8 @@ pub struct Span {
 
 /// The windows of a checked graph that have explicit padding.
 pub fn spans(graph: &GraphProto) -> Vec<Span> {
-    let look = Look::of(graph, None);
-    graph.node.iter().filter_map(|n| look.span(n)).collect()
+    let scope = Scope::of(graph, None);
+    graph.node.iter().filter_map(|n| scope.span(n)).collect()
 }
 
 impl Span {
@@ -89,16 +89,16 @@ impl Span {
 }
 
 /// A graph and what is known of its values.
-struct Look<'a> {
+struct Scope<'a> {
     graph: &'a GraphProto,
     weights: HashMap<&'a str, &'a TensorProto>,
     makers: HashMap<&'a str, &'a NodeProto>,
     /// The enclosing graph, whose values it can read.
-    around: Option<&'a Look<'a>>,
+    around: Option<&'a Scope<'a>>,
 }
 
-impl<'a> Look<'a> {
-    fn of(graph: &'a GraphProto, around: Option<&'a Look<'a>>) -> Self {
+impl<'a> Scope<'a> {
+    fn of(graph: &'a GraphProto, around: Option<&'a Scope<'a>>) -> Self {
         Self {
             graph,
             weights: crate::network::onnx::initializers(graph),
@@ -108,9 +108,9 @@ impl<'a> Look<'a> {
     }
 
     fn graph(&self, depth: usize, left: &mut usize) -> Result<(), String> {
-        if depth > DEPTH_MOST {
+        if depth > MAX_DEPTH {
             return Err(format!(
-                "has graphs inside of graphs, deeper than {DEPTH_MOST}; export it without branches"
+                "has graphs inside of graphs, deeper than {MAX_DEPTH}; export it without branches"
             ));
         }
         for tensor in &self.graph.initializer {
@@ -124,7 +124,7 @@ impl<'a> Look<'a> {
         for node in &self.graph.node {
             *left = left.checked_sub(1).ok_or_else(|| {
                 format!(
-                    "has more than {NODES_MOST} nodes, those of its functions included; simplify it (onnxsim), or export it again"
+                    "has more than {MAX_NODES} nodes, those of its functions included; simplify it (onnxsim), or export it again"
                 )
             })?;
             self.node(node).map_err(|why| {
@@ -139,7 +139,7 @@ impl<'a> Look<'a> {
                 ));
             }
             for inner in inner_graphs(node) {
-                Look::of(inner, Some(self)).graph(depth + 1, left)?;
+                Scope::of(inner, Some(self)).graph(depth + 1, left)?;
             }
         }
         Ok(())
@@ -147,8 +147,8 @@ impl<'a> Look<'a> {
 
     fn node(&self, node: &NodeProto) -> Result<(), String> {
         for (what, count) in [("inputs", node.input.len()), ("results", node.output.len())] {
-            if count > ENDS_MOST {
-                return Err(format!("has {count} {what}; {ENDS_MOST} is the limit"));
+            if count > MAX_ENDS {
+                return Err(format!("has {count} {what}; {MAX_ENDS} is the limit"));
             }
         }
         let lists = ["axes", "pads", "perm", "shape"];
@@ -156,9 +156,9 @@ impl<'a> Look<'a> {
             .attribute
             .iter()
             .filter(|a| lists.contains(&a.name.as_str()));
-        if let Some(long) = lists.find(|a| a.ints.len() > LIST_MOST) {
+        if let Some(long) = lists.find(|a| a.ints.len() > MAX_LIST) {
             return Err(format!(
-                "has {} numbers in its {}; {LIST_MOST} is the limit",
+                "has {} numbers in its {}; {MAX_LIST} is the limit",
                 long.ints.len(),
                 long.name
             ));
@@ -184,6 +184,9 @@ impl<'a> Look<'a> {
                 "Expand" | "OneHot" | "Reshape" | "Tile" => self.sizes(node, 1),
                 "Range" => self.range(node),
                 "Resize" | "Upsample" => self.scales(node),
+                "Slice" => (1..5).try_for_each(|at| self.values(node, at).map(drop)),
+                "Squeeze" | "Unsqueeze" => self.values(node, 1).map(drop),
+                _ if op.starts_with("Reduce") => self.values(node, 1).map(drop),
                 _ => Ok(()),
             },
             _ => Ok(()),
@@ -193,16 +196,16 @@ impl<'a> Look<'a> {
     /// A convolution whose weights are input `at`.
     fn convolution(&self, node: &NodeProto, at: usize) -> Result<(), String> {
         let groups = int(node, "group", 1);
-        if !(1..=GROUPS_MOST).contains(&groups) {
+        if !(1..=MAX_GROUPS).contains(&groups) {
             return Err(format!(
-                "has a group of {groups}; 1 to {GROUPS_MOST} can be run"
+                "has a group of {groups}; 1 to {MAX_GROUPS} can be run"
             ));
         }
         let Some(dims) = node.input.get(at).and_then(|name| self.dims(name, 4)) else {
             return window(node, None);
         };
         let ([first, _, sides @ ..], true) = (dims, dims.iter().all(|&d| d > 0)) else {
-            return Err(format!("has weights of {}", spelled(dims)));
+            return Err(format!("has weights of {}", shape_text(dims)));
         };
         if let Some(kernel) = ints(node, "kernel_shape")
             && !kernel.is_empty()
@@ -210,15 +213,15 @@ impl<'a> Look<'a> {
         {
             return Err(format!(
                 "says kernel_shape {}, and its weights are {}: its file is damaged, export it again",
-                spelled(&kernel),
-                spelled(dims)
+                shape_text(&kernel),
+                shape_text(dims)
             ));
         }
         // Output channels, or input channels for ConvTranspose.
         if first % groups != 0 {
             return Err(format!(
                 "splits weights of {} into {groups} groups, which does not go",
-                spelled(dims)
+                shape_text(dims)
             ));
         }
         window(node, Some(sides))
@@ -254,9 +257,9 @@ impl<'a> Look<'a> {
             Some(pads) => Some(pads),
             None => self.values(node, 1)?,
         };
-        let far = |p: &&i64| p.unsigned_abs() > SIDE_MOST as u64;
+        let far = |p: &&i64| p.unsigned_abs() > MAX_SIDE as u64;
         match pads.iter().flatten().find(far) {
-            Some(p) => Err(format!("pads by {p}; {SIDE_MOST} is the limit")),
+            Some(p) => Err(format!("pads by {p}; {MAX_SIDE} is the limit")),
             None => Ok(()),
         }
     }
@@ -274,12 +277,12 @@ impl<'a> Look<'a> {
         // 0 and -1 stand for sizes that are determined elsewhere.
         let mut all = sizes.iter().map(|&d| d.max(1));
         let all = all.try_fold(1i64, i64::checked_mul);
-        if all.is_some_and(|n| n <= VALUES_MOST as i64) {
+        if all.is_some_and(|n| n <= MAX_VALUES as i64) {
             return Ok(());
         }
         Err(format!(
-            "makes a tensor of {}; {VALUES_MOST} values are the limit",
-            spelled(&sizes)
+            "makes a tensor of {}; {MAX_VALUES} values are the limit",
+            shape_text(&sizes)
         ))
     }
 
@@ -294,11 +297,11 @@ impl<'a> Look<'a> {
             return Ok(());
         };
         let count = (end - start) / step;
-        if count <= VALUES_MOST as f32 {
+        if count <= MAX_VALUES as f32 {
             return Ok(());
         }
         Err(format!(
-            "counts from {start} to {end} by {step}; {VALUES_MOST} values are the limit"
+            "counts from {start} to {end} by {step}; {MAX_VALUES} values are the limit"
         ))
     }
 
@@ -308,10 +311,10 @@ impl<'a> Look<'a> {
         // After the region of interest since opset 11.
         let at = if node.input.len() > 2 { 2 } else { 1 };
         let tensor = node.input.get(at).and_then(|name| self.weight(name));
-        if let Some(long) = tensor.filter(|t| !holds_at_most(t, LIST_MOST)) {
+        if let Some(long) = tensor.filter(|t| !holds_at_most(t, MAX_LIST)) {
             return Err(format!(
-                "has scales of {}; {LIST_MOST} are the limit",
-                spelled(&long.dims)
+                "has scales of {}; {MAX_LIST} are the limit",
+                shape_text(&long.dims)
             ));
         }
         let of_input = tensor
@@ -319,9 +322,9 @@ impl<'a> Look<'a> {
             .and_then(|t| crate::network::onnx::values_f32(t).ok());
         let scales = of_attribute.into_iter().chain(of_input).flatten();
         for scale in scales {
-            if !(scale > 0.0 && scale <= SIDE_MOST as f32) {
+            if !(scale > 0.0 && scale <= MAX_SIDE as f32) {
                 return Err(format!(
-                    "scales by {scale}; it must be above 0, and {SIDE_MOST} is the limit"
+                    "scales by {scale}; it must be above 0, and {MAX_SIDE} is the limit"
                 ));
             }
         }
@@ -352,10 +355,10 @@ impl<'a> Look<'a> {
         let Some(tensor) = node.input.get(at).and_then(|name| self.weight(name)) else {
             return Ok(None);
         };
-        if !holds_at_most(tensor, LIST_MOST) {
+        if !holds_at_most(tensor, MAX_LIST) {
             return Err(format!(
-                "has a list of {} sizes; {LIST_MOST} are the limit",
-                spelled(&tensor.dims)
+                "has a list of {} sizes; {MAX_LIST} are the limit",
+                shape_text(&tensor.dims)
             ));
         }
         let read = Const::read(tensor.clone());
@@ -375,11 +378,11 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
     let kernel = ints(node, "kernel_shape");
     let taps = sides.or(kernel.as_deref()).unwrap_or_default();
     let taps = taps.iter().try_fold(1i64, |n, &d| n.checked_mul(d));
-    if taps.is_none_or(|n| n > VALUES_MOST as i64) {
+    if taps.is_none_or(|n| n > MAX_VALUES as i64) {
         return Err("has a kernel of more values than a tensor may have".into());
     }
     let rank = sides.or(kernel.as_deref()).map(<[i64]>::len);
-    let most = SIDE_MOST as i64;
+    let most = MAX_SIDE as i64;
     for (name, least, each) in lists {
         let own = ints(node, name);
         let list = match (name, sides) {
@@ -409,8 +412,8 @@ fn window(node: &NodeProto, sides: Option<&[i64]>) -> Result<(), String> {
 /// A constant with as many values as its shape says.
 fn weights(tensor: &TensorProto) -> Result<(), String> {
     let dims = &tensor.dims;
-    if dims.len() > AXES_MOST {
-        return Err(format!("of {} axes; {AXES_MOST} is the limit", dims.len()));
+    if dims.len() > MAX_AXES {
+        return Err(format!("of {} axes; {MAX_AXES} is the limit", dims.len()));
     }
     let sizes: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     // An empty axis counts as one, so that no partial product of the shape wraps either.
@@ -420,7 +423,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
         Some(if sizes.contains(&0) { 0 } else { all })
     });
     let count =
-        all.ok_or_else(|| format!("of {} values; {VALUES_MOST} is the limit", spelled(dims)))?;
+        all.ok_or_else(|| format!("of {} values; {MAX_VALUES} is the limit", shape_text(dims)))?;
     let (each, bits) = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Float) => (tensor.float_data.len(), 32),
         Ok(DataType::Double) => (tensor.double_data.len(), 64),
@@ -442,7 +445,7 @@ fn weights(tensor: &TensorProto) -> Result<(), String> {
     ))
 }
 
-fn spelled(dims: &[i64]) -> String {
+fn shape_text(dims: &[i64]) -> String {
     let dims: Vec<String> = dims.iter().map(i64::to_string).collect();
     dims.join("x")
 }

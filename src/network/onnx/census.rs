@@ -3,15 +3,15 @@
 //!
 //! The walk follows the fields of `onnx.proto` that hold messages, and skips all others.
 
-use super::budget::{DEPTH_MOST, NODES_MOST, WEIGHTS_BYTES_MOST};
+use super::budget::{MAX_DEPTH, MAX_NODES, MAX_WEIGHTS_BYTES};
 use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// Nodes in a file. `Constant` nodes count too, though they become weights later.
-const FILE_NODES_MOST: usize = 4 * NODES_MOST;
+const MAX_FILE_NODES: usize = 4 * MAX_NODES;
 /// Bytes in memory of everything but weights. Names, shapes and the traces left by exporters take some tens of MiB.
-const BESIDE_BYTES_MOST: u64 = 256 << 20;
+const MAX_BESIDE_BYTES: u64 = 256 << 20;
 
 /// A message type, which determines its fields.
 #[derive(Clone, Copy, PartialEq)]
@@ -106,9 +106,9 @@ impl Census {
     ) -> Result<(), String> {
         self.take_in(kind)?;
         depth += usize::from(kind == Kind::Graph);
-        if depth > DEPTH_MOST + 1 {
+        if depth > MAX_DEPTH + 1 {
             return Err(format!(
-                "has graphs inside of graphs, deeper than {DEPTH_MOST}; export it without branches"
+                "has graphs inside of graphs, deeper than {MAX_DEPTH}; export it without branches"
             ));
         }
         let end = buf.remaining().checked_sub(len).ok_or(DAMAGED)?;
@@ -178,9 +178,9 @@ impl Census {
     fn take_in(&mut self, kind: Kind) -> Result<(), String> {
         if kind == Kind::Node {
             self.nodes += 1;
-            if self.nodes > FILE_NODES_MOST {
+            if self.nodes > MAX_FILE_NODES {
                 return Err(format!(
-                    "has more than {FILE_NODES_MOST} nodes; simplify it (onnxsim), or export it again"
+                    "has more than {MAX_FILE_NODES} nodes; simplify it (onnxsim), or export it again"
                 ));
             }
         }
@@ -196,23 +196,23 @@ impl Census {
 
     fn beside(&mut self, bytes: u64) -> Result<(), String> {
         self.beside_bytes += bytes;
-        if self.beside_bytes <= BESIDE_BYTES_MOST {
+        if self.beside_bytes <= MAX_BESIDE_BYTES {
             return Ok(());
         }
         Err(format!(
             "has more than {} MiB of nodes, names and shapes besides its weights; simplify it (onnxsim), or export it again",
-            BESIDE_BYTES_MOST >> 20
+            MAX_BESIDE_BYTES >> 20
         ))
     }
 
     fn weights(&mut self, bytes: u64) -> Result<(), String> {
         self.weights_bytes = self.weights_bytes.saturating_add(bytes);
-        if self.weights_bytes <= WEIGHTS_BYTES_MOST {
+        if self.weights_bytes <= MAX_WEIGHTS_BYTES {
             return Ok(());
         }
         Err(format!(
             "has weights of more than {} MiB, the limit; quantise it, or take a smaller network",
-            WEIGHTS_BYTES_MOST >> 20
+            MAX_WEIGHTS_BYTES >> 20
         ))
     }
 }
@@ -274,7 +274,7 @@ mod tests {
         };
         assert_eq!(of_graph(nodes(1000)).unwrap().nodes, 1000);
         assert!(
-            of_graph(nodes(FILE_NODES_MOST + 1))
+            of_graph(nodes(MAX_FILE_NODES + 1))
                 .unwrap_err()
                 .contains("nodes")
         );
@@ -283,9 +283,9 @@ mod tests {
             ..GraphProto::default()
         };
         assert!(of_graph(tensors).unwrap_err().contains("beside"));
-        assert!(of_graph(nested(DEPTH_MOST)).is_ok());
+        assert!(of_graph(nested(MAX_DEPTH)).is_ok());
         assert!(
-            of_graph(nested(DEPTH_MOST + 1))
+            of_graph(nested(MAX_DEPTH + 1))
                 .unwrap_err()
                 .contains("deeper")
         );

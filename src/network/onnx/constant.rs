@@ -1,7 +1,7 @@
 //! The values of a tensor in a file, with every length checked.
 
 use super::{float_tensor, int64_tensor, typed_tensor};
-use crate::network::graph::sizes::VALUES_MOST;
+use crate::network::graph::sizes::MAX_VALUES;
 use std::rc::Rc;
 use tract_onnx::pb::{TensorProto, tensor_proto::DataType};
 
@@ -93,7 +93,7 @@ impl Const {
         let count = dims
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n <= VALUES_MOST)
+            .filter(|&n| n <= MAX_VALUES)
             .ok_or("is too large")?;
         let raw = t.raw_data;
         let narrow = |bits: u32| -> Vec<i64> {
@@ -126,11 +126,14 @@ impl Const {
             Ok(DataType::Uint8 | DataType::Bool) => Data::U8(Rc::new(raw)),
             _ => return Err(format!("has element type {}", t.data_type)),
         };
-        let made = Self { dims, data };
-        if made.len() != count {
-            return Err(format!("holds {} values instead of {count}", made.len()));
+        let constant = Self { dims, data };
+        if constant.len() != count {
+            return Err(format!(
+                "holds {} values instead of {count}",
+                constant.len()
+            ));
         }
-        Ok(made)
+        Ok(constant)
     }
 
     /// As an ONNX tensor of this type, since some variants stand for several types.

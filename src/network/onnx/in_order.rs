@@ -47,8 +47,9 @@ fn before_its_time(nodes: &[NodeProto]) -> Option<Vec<Vec<usize>>> {
     let mut is_sorted = true;
     for (at, node) in nodes.iter().enumerate() {
         let read = reads(node);
-        let made_by: HashSet<usize> = read.iter().filter_map(|r| makers.get(r).copied()).collect();
-        for maker in made_by {
+        let producers: HashSet<usize> =
+            read.iter().filter_map(|r| makers.get(r).copied()).collect();
+        for maker in producers {
             is_sorted &= maker < at;
             readers[maker].push(at);
         }
@@ -74,8 +75,8 @@ mod tests {
             ..GraphProto::default()
         };
         put(&mut graph);
-        let made = graph.node.into_iter().map(|mut n| n.output.remove(0));
-        made.collect()
+        let sorted = graph.node.into_iter().map(|mut n| n.output.remove(0));
+        sorted.collect()
     }
 
     #[test]
@@ -103,7 +104,10 @@ mod tests {
         let name = |n: usize| n.to_string();
         let chain = (0..100_000).rev();
         let chain = chain.map(|n| node(&[&name(n)], &name(n + 1)));
-        let made = ordered(chain.collect());
-        assert_eq!((made[0].as_str(), made[99_999].as_str()), ("1", "100000"));
+        let sorted = ordered(chain.collect());
+        assert_eq!(
+            (sorted[0].as_str(), sorted[99_999].as_str()),
+            ("1", "100000")
+        );
     }
 }

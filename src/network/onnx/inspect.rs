@@ -69,7 +69,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
             return Err(format!(
                 "has an input of shape {}; Eyelet gives one RGB picture, 1x3xHxW or 1xHxWx3, or a grey one of one channel \
                  in float32",
-                spelled(&shape)
+                shape_text(&shape)
             ));
         }
     };
@@ -79,7 +79,7 @@ pub fn inspect(graph: &GraphProto) -> Result<Inspected, String> {
             Some(Ok(n @ 1..=4096)) => Ok(Some(n)),
             Some(_) => Err(format!(
                 "has an input of shape {}; 4096 pixels a side is the limit",
-                spelled(&shape)
+                shape_text(&shape)
             )),
         }
     };
@@ -159,7 +159,7 @@ pub fn score_count(dims: &[Option<usize>]) -> Result<Option<usize>, String> {
         (Some(_), Some(_)) if dims.contains(&None) => Ok(None),
         _ => Err(format!(
             "gives an output of shape {}; a classifier gives one score per class, 1xN",
-            spelled(dims)
+            shape_text(dims)
         )),
     }
 }
@@ -173,7 +173,7 @@ pub fn scores_of(dims: &[Option<usize>], is_recurrent: bool) -> Result<Option<us
 }
 
 /// A shape in readable form.
-pub fn spelled(dims: &[Option<usize>]) -> String {
+pub fn shape_text(dims: &[Option<usize>]) -> String {
     let dims: Vec<_> = dims
         .iter()
         .map(|d| d.map_or("?".to_owned(), |n| n.to_string()))

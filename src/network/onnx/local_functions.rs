@@ -1,7 +1,7 @@
 //! Inlines functions: operators that a file itself defines as nodes. PyTorch 2.1 to 2.4 writes each module as one. A node that
 //! calls a function is replaced by the function's nodes.
 
-use super::budget::NODES_MOST;
+use super::budget::MAX_NODES;
 use std::collections::HashMap;
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -11,7 +11,7 @@ use tract_onnx::pb::{
 const MAX_DEPTH: usize = 64;
 
 /// Limit on the bytes of all inlined functions.
-const BYTES_MOST: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 const INLINE: &str = "export it without functions of its own (PyTorch 2.5 or later does), or write them out with \
                       onnx.inliner.inline_local_functions";
@@ -83,15 +83,15 @@ impl Writer<'_> {
             self.nodes += function.node.len();
             let bytes = function.node.iter().map(prost::Message::encoded_len);
             self.bytes = bytes.fold(self.bytes, usize::saturating_add);
-            if self.bytes > BYTES_MOST {
+            if self.bytes > MAX_BYTES {
                 return Err(format!(
                     "has functions with constants that are written out again and again ('{}'); {INLINE}",
                     function.name()
                 ));
             }
-            if depth == MAX_DEPTH || self.nodes > NODES_MOST {
+            if depth == MAX_DEPTH || self.nodes > MAX_NODES {
                 return Err(format!(
-                    "has functions that call each other without end, or nearly ('{}'): {NODES_MOST} nodes, {MAX_DEPTH} calls \
+                    "has functions that call each other without end, or nearly ('{}'): {MAX_NODES} nodes, {MAX_DEPTH} calls \
                      deep are the limit; export it again",
                     function.name()
                 ));

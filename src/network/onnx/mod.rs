@@ -242,13 +242,13 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
         let weights = graph.initializer.iter().map(|t| t.name.as_str());
         let inputs = graph.input.iter().map(|i| i.name.as_str());
         let results = graph.node.iter().flat_map(|n| &n.output);
-        let made: HashSet<&str> = weights
+        let defined: HashSet<&str> = weights
             .chain(inputs)
             .chain(results.map(String::as_str))
             .collect();
         let outputs = graph.output.iter().map(|o| o.name.as_str());
         let read = graph.node.iter().flat_map(reads).chain(outputs);
-        names.extend(read.filter(|name| !made.contains(name)));
+        names.extend(read.filter(|name| !defined.contains(name)));
     }
     names.retain(|name| !name.is_empty());
     names

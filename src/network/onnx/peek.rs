@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn a_peek_at_every_file_agrees_with_the_whole_file() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let mut looked = 0;
+        let mut count = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_none_or(|e| e != "onnx") {
@@ -302,9 +302,9 @@ mod tests {
             let outline = peek(&path).map(|o| inspect(&o.graph));
             let text = |r: &Result<_, NetworkError>| format!("{r:?}");
             assert_eq!(text(&outline), text(&whole), "{}", path.display());
-            looked += 1;
+            count += 1;
         }
-        assert!(looked > 20, "{looked} files");
+        assert!(count > 20, "{count} files");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Small repairs of a graph that make every later step simpler.
 
-use super::budget::OUTPUTS_MOST;
-use super::inspect::{score_count, spelled};
+use super::budget::MAX_OUTPUTS;
+use super::inspect::{score_count, shape_text};
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
     shape_of,
@@ -34,9 +34,9 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     if graph.node.is_empty() || graph.output.is_empty() {
         return Err("holds no network: its graph has no nodes or no output".into());
     }
-    if graph.output.len() > OUTPUTS_MOST {
+    if graph.output.len() > MAX_OUTPUTS {
         return Err(format!(
-            "has {} outputs; {OUTPUTS_MOST} is the limit: a picture classifier has one, its scores",
+            "has {} outputs; {MAX_OUTPUTS} is the limit: a picture classifier has one, its scores",
             graph.output.len()
         ));
     }
@@ -166,7 +166,7 @@ fn fix_batch(input: &mut ValueInfoProto) -> Result<Batch, String> {
         Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 && dim.len() == 4 => {
             Err(format!(
                 "takes {n} pictures at a time (its input is {}); export it with batch 1 or a symbolic batch",
-                spelled(&shape)
+                shape_text(&shape)
             ))
         }
         Some(tensor_shape_proto::dimension::Value::DimValue(n)) if n > 1 => Ok(Batch::Fixed),

@@ -8,13 +8,13 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
 /// Factors (from pixels to the network's values) below this are for pixels in 0..=255: 1/127.5, 1/(255 * 0.229).
-const BYTES_FACTOR_MOST: f32 = 0.1;
+const MAX_BYTES_FACTOR: f32 = 0.1;
 /// Factors above this are for pixels in 0..=1: 2, 1/0.229. Those in between convert ImageNet's normalisation to another (0.458:
 /// torchvision's Inception v3 with `transform_input`), and so need that normalisation first.
-const UNIT_FACTOR_LEAST: f32 = 1.5;
+const MIN_UNIT_FACTOR: f32 = 1.5;
 
 /// Number of operators to look at: a file may hold a chain of thousands, or a cycle.
-const STEPS_MOST: usize = 32;
+const MAX_STEPS: usize = 32;
 
 /// Arithmetic at a network's input.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,16 +30,18 @@ pub struct Scaling {
 /// Counted are additions, subtractions, products and quotients with constants of one value or one per channel. A
 /// BatchNormalization is not: it is learned, for pixels that were normalised before.
 pub fn of(graph: &GraphProto) -> Option<Scaling> {
-    let (weights, made) = (initializers(graph), producers(graph));
+    let (weights, producers) = (initializers(graph), producers(graph));
     let constant = |name: &String| {
-        let node = made.get(name.as_str()).filter(|n| n.op_type == "Constant");
+        let node = producers
+            .get(name.as_str())
+            .filter(|n| n.op_type == "Constant");
         let value = || attribute(node?, "value")?.t.as_ref();
         few_values(weights.get(name.as_str()).copied().or_else(value)?)
     };
     let mut at = graph.input.first()?.name.as_str();
     let mut factor = 1.0f32;
     let mut operators = Vec::new();
-    for _ in 0..STEPS_MOST {
+    for _ in 0..MAX_STEPS {
         let mut readers = graph
             .node
             .iter()
@@ -65,8 +67,8 @@ pub fn of(graph: &GraphProto) -> Option<Scaling> {
     }
     let pixel_most = match factor {
         _ if operators.is_empty() || !factor.is_finite() || factor <= 0.0 => return None,
-        _ if factor < BYTES_FACTOR_MOST => 255.0,
-        _ if factor > UNIT_FACTOR_LEAST => 1.0,
+        _ if factor < MAX_BYTES_FACTOR => 255.0,
+        _ if factor > MIN_UNIT_FACTOR => 1.0,
         _ => return None,
     };
     Some(Scaling {

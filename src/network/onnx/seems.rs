@@ -5,9 +5,9 @@ use super::producers;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
 /// A table with at least this many rows is a detector's: its positions times its scales.
-const PLACES_LEAST: usize = 500;
+const MIN_PLACES: usize = 500;
 /// Shortest side of a picture that a network outputs.
-const SIDE_LEAST: usize = 48;
+const MIN_SIDE: usize = 48;
 
 /// Why a graph is no classifier even if its output looks like one's.
 pub fn no_classifier(graph: &GraphProto) -> Option<String> {
@@ -41,10 +41,10 @@ pub fn of_shape(is_recurrent: bool, dims: &[usize]) -> &'static str {
         return "it seems to be a text or speech recogniser (it has recurrent layers)";
     }
     match wide[..] {
-        [a, b] if a.max(b) >= PLACES_LEAST && a.min(b) < SIDE_LEAST.max(a.max(b) / 2) => {
+        [a, b] if a.max(b) >= MIN_PLACES && a.min(b) < MIN_SIDE.max(a.max(b) / 2) => {
             "it seems to be a detector (its output is a table with many rows)"
         }
-        [a, b] if a.min(b) >= SIDE_LEAST => {
+        [a, b] if a.min(b) >= MIN_SIDE => {
             "it seems to be a segmentation or depth network (it outputs a picture)"
         }
         [_, _] => "it seems to be a text recogniser or a network without its last pooling",
@@ -59,8 +59,8 @@ fn has(graph: &GraphProto, op_type: &str) -> bool {
 /// Whether the output is a vector divided by its Euclidean length.
 fn ends_in_unit_length(graph: &GraphProto) -> bool {
     let producers = producers(graph);
-    let made_by = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
-    let Some(last) = graph.output.first().and_then(|o| made_by(&o.name)) else {
+    let producer_of = |name: &str| -> Option<&&NodeProto> { producers.get(name) };
+    let Some(last) = graph.output.first().and_then(|o| producer_of(&o.name)) else {
         return false;
     };
     if last.op_type == "LpNormalization" {
@@ -72,7 +72,7 @@ fn ends_in_unit_length(graph: &GraphProto) -> bool {
     };
     // The length may be clamped above 0, and broadcast to the vector's shape.
     for _ in 0..4 {
-        let Some(node) = at.and_then(|name| made_by(name)) else {
+        let Some(node) = at.and_then(|name| producer_of(name)) else {
             return false;
         };
         match node.op_type.as_str() {
@@ -81,7 +81,7 @@ fn ends_in_unit_length(graph: &GraphProto) -> bool {
             _ => return false,
         }
         if node.op_type == "ReduceSum" {
-            let squared = node.input.first().and_then(|name| made_by(name));
+            let squared = node.input.first().and_then(|name| producer_of(name));
             return squared.is_some_and(|n| matches!(n.op_type.as_str(), "Pow" | "Mul"));
         }
         at = node.input.first();

@@ -5,7 +5,7 @@
 //! says is checked before it is believed: nothing outside the model's folder is opened, and no more memory is allocated than the
 //! side file is long.
 
-use super::budget::WEIGHTS_BYTES_MOST;
+use super::budget::MAX_WEIGHTS_BYTES;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -47,7 +47,7 @@ impl SideFiles {
         Self {
             folder: folder.to_owned(),
             open: HashMap::new(),
-            left: WEIGHTS_BYTES_MOST,
+            left: MAX_WEIGHTS_BYTES,
         }
     }
 
@@ -103,20 +103,20 @@ impl SideFiles {
         if tensor.data_location != Some(DataLocation::External as i32) {
             return Ok(None);
         }
-        let said = |key: &str| {
+        let entry_value = |key: &str| {
             let entry = tensor.external_data.iter().find(|e| e.key == key);
             entry.map(|e| e.value.as_str())
         };
-        let number = |key: &str| match said(key).map(str::parse::<u64>) {
+        let number = |key: &str| match entry_value(key).map(str::parse::<u64>) {
             None => Ok(None),
             Some(Ok(n)) => Ok(Some(n)),
             Some(Err(_)) => Err(format!(
                 "says of the weights '{}' that their {key} is '{}', which is no number; export the model again",
                 tensor.name,
-                said(key).unwrap_or_default()
+                entry_value(key).unwrap_or_default()
             )),
         };
-        let Some(location) = said("location").filter(|l| !l.is_empty()) else {
+        let Some(location) = entry_value("location").filter(|l| !l.is_empty()) else {
             return Err(format!(
                 "does not say in which file the weights '{}' are; export the model again",
                 tensor.name
@@ -147,7 +147,7 @@ impl SideFiles {
         self.left = self.left.checked_sub(len as u64).ok_or_else(|| {
             format!(
                 "has weights of more than {} MiB, the limit; quantise it, or take a smaller network",
-                WEIGHTS_BYTES_MOST >> 20
+                MAX_WEIGHTS_BYTES >> 20
             )
         })?;
         Ok(Some(Span {
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use tract_onnx::pb::StringStringEntryProto;
 
-    fn tensor(dims: &[i64], said: &[(&str, &str)]) -> TensorProto {
+    fn tensor(dims: &[i64], entries: &[(&str, &str)]) -> TensorProto {
         let entry = |&(key, value): &(&str, &str)| StringStringEntryProto {
             key: key.to_owned(),
             value: value.to_owned(),
@@ -251,7 +251,7 @@ mod tests {
             dims: dims.to_vec(),
             data_type: DataType::Int8 as i32,
             data_location: Some(DataLocation::External as i32),
-            external_data: said.iter().map(entry).collect(),
+            external_data: entries.iter().map(entry).collect(),
             ..TensorProto::default()
         }
     }
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn bytes_come_from_their_place() {
         let folder = folder();
-        let all = |said| read(&folder, tensor(&[5, 2], said)).unwrap();
+        let all = |entries| read(&folder, tensor(&[5, 2], entries)).unwrap();
         assert_eq!(all(&[("location", "w.bin")]), Vec::from_iter(0..10));
         for location in ["./w.bin", "below/w.bin", "near"] {
             let part = tensor(
@@ -315,7 +315,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         let folder = folder();
         let here = ("location", "w.bin");
-        for (dims, said, says) in [
+        for (dims, entries, says) in [
             (&[10][..], &[][..], "in which file"),
             (&[10], &[("location", "")], "in which file"),
             (&[10], &[("location", "below")], "is no file"),
@@ -341,8 +341,8 @@ mod tests {
             (&[1 << 40, 1 << 40], &[here], "nonsense"),
             (&[1 << 31], &[here], "that file has 10 bytes"),
         ] {
-            let why = read(&folder, tensor(dims, said)).unwrap_err();
-            assert!(why.contains(says), "{dims:?} {said:?}: {why}");
+            let why = read(&folder, tensor(dims, entries)).unwrap_err();
+            assert!(why.contains(says), "{dims:?} {entries:?}: {why}");
         }
         let mut text = tensor(&[1], &[here]);
         text.data_type = DataType::String as i32;

@@ -4,7 +4,7 @@ use crate::network::kernels::SLACK;
 use crate::network::run::offset::Offset;
 
 /// The largest arena in bytes: half of what a 32-bit pointer can address.
-const ARENA_BYTES_MOST: usize = 1 << 30;
+const MAX_ARENA_BYTES: usize = 1 << 30;
 
 /// A block of memory that a plan needs, by its index in [`Needs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Needs {
             life.last = life.last.min(end);
         }
         let (offsets, bytes) = place(&self.0).ok_or_else(|| {
-            let most = ARENA_BYTES_MOST >> 20;
+            let most = MAX_ARENA_BYTES >> 20;
             format!(
                 "its activations need more than {most} MiB at once, the limit: take a smaller picture or network"
             )
@@ -77,10 +77,10 @@ impl Needs {
 
 /// Offsets (multiples of 64) in the order of `lives`, and the total size. Two share memory only if no step needs both. Greedy:
 /// the largest first, each at the lowest offset that is free in all of its steps. `None` if the total would exceed
-/// [`ARENA_BYTES_MOST`].
+/// [`MAX_ARENA_BYTES`].
 fn place(lives: &[Life]) -> Option<(Vec<usize>, usize)> {
     let size = |life: &Life| (life.bytes + SLACK).next_multiple_of(64);
-    if lives.iter().any(|life| life.bytes > ARENA_BYTES_MOST) {
+    if lives.iter().any(|life| life.bytes > MAX_ARENA_BYTES) {
         return None;
     }
     let mut order: Vec<usize> = (0..lives.len()).collect();
@@ -100,7 +100,7 @@ fn place(lives: &[Life]) -> Option<(Vec<usize>, usize)> {
         }
         offsets[i] = at;
         total = total.max(at + size(&lives[i]));
-        if total > ARENA_BYTES_MOST {
+        if total > MAX_ARENA_BYTES {
             return None;
         }
         placed.add(i, &lives[i]);
@@ -196,7 +196,7 @@ mod tests {
             first,
             last: 1,
         };
-        let half = ARENA_BYTES_MOST / 2;
+        let half = MAX_ARENA_BYTES / 2;
         assert!(place(&[life(half, 0), life(half / 2, 0)]).is_some());
         assert!(place(&[life(half, 0), life(half, 0)]).is_none());
         assert!(place(&[life(usize::MAX, 0)]).is_none());

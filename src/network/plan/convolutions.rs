@@ -191,11 +191,11 @@ impl Planner<'_> {
         let graph = self.graph;
         let layer = &graph.layers[bands.depthwise];
         let conv = conv_of(layer).ok_or("not a convolution")?;
-        let (mid, made) = (self.tensor(layer.inputs[0]), self.tensor(layer.output));
+        let (mid, result) = (self.tensor(layer.inputs[0]), self.tensor(layer.output));
         let window = conv.window;
         let row_bytes = row_bytes(mid.shape, mid.kind.bytes());
-        let dw_pixel = made.shape.c * made.kind.bytes();
-        let dw_row = made.shape.w * dw_pixel;
+        let dw_pixel = result.shape.c * result.kind.bytes();
+        let dw_row = result.shape.w * dw_pixel;
         let expand = (bands.expand).map(|index| {
             let conv = conv_of(&graph.layers[index]).ok_or("not a convolution")?;
             self.input(index, conv)
@@ -208,18 +208,18 @@ impl Planner<'_> {
         };
         let padding = self.padding_row(row_bytes, self.pad_byte(layer.inputs[0]));
         let depthwise = self.pack_depthwise(layer, conv)?;
-        let band_rows = BAND_PIXELS.div_ceil(made.shape.w).min(made.shape.h);
+        let band_rows = BAND_PIXELS.div_ceil(result.shape.w).min(result.shape.h);
         let ring_rows = Block::ring_rows(&window, band_rows, mid.shape.h);
         // The memory of all threads together is no larger than a tensor may be.
         Shape::new(ring_rows * self.threads, mid.shape.w, mid.shape.c)?;
-        Shape::new(band_rows * self.threads, made.shape.w, made.shape.c)?;
+        Shape::new(band_rows * self.threads, result.shape.w, result.shape.c)?;
         let project = (bands.project).map(|index| {
             let layer = &graph.layers[index];
             let conv = conv_of(layer).ok_or("not a convolution")?;
             let pitches = Pitches {
                 row: dw_row,
                 pixel: dw_pixel,
-                width: made.shape.w,
+                width: result.shape.w,
             };
             self.pack_conv(layer, conv, 0, pitches)
         });
@@ -236,7 +236,7 @@ impl Planner<'_> {
             Some(depthwise.by()),
             project.as_ref().map(|conv| conv.by()),
         ];
-        let (mid, made) = (mid.shape, made.shape);
+        let (mid, result) = (mid.shape, result.shape);
         self.step((bands.first(), bands.last()), move |at| {
             Work::Block(Box::new(Block {
                 x: at.of(x),
@@ -248,17 +248,17 @@ impl Planner<'_> {
                 h_in: mid.h,
                 w_in: mid.w,
                 row_bytes,
-                rows: made.h,
+                rows: result.h,
                 dw_row,
                 dw_pixel,
                 band: band.map(|band| band(at)),
                 band_rows,
-                channels: made.c,
+                channels: result.c,
                 project,
                 y: at.of(y),
                 y_row: shape.w * shape.c * elem,
                 y_pixel: shape.c * elem,
-                columns: made.w,
+                columns: result.w,
             }))
         });
         self.block_rows(bands, kernels);

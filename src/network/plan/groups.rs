@@ -96,7 +96,7 @@ fn readers(graph: &Graph) -> Vec<Reader> {
 /// The layers of a graph in groups, in execution order.
 pub(super) fn groups(graph: &Graph) -> Vec<Group> {
     let readers = readers(graph);
-    let mut made = Vec::new();
+    let mut all_groups = Vec::new();
     let mut done = vec![false; graph.layers.len()];
     for i in 0..graph.layers.len() {
         if done[i] {
@@ -131,7 +131,7 @@ pub(super) fn groups(graph: &Graph) -> Vec<Group> {
                 for layer in [expand, depthwise, project].into_iter().flatten() {
                     done[layer] = true;
                 }
-                made.push(Group::Block(Bands {
+                all_groups.push(Group::Block(Bands {
                     expand,
                     depthwise: d,
                     project,
@@ -139,9 +139,9 @@ pub(super) fn groups(graph: &Graph) -> Vec<Group> {
             }
             _ => {
                 done[i] = true;
-                made.push(Group::One(i));
+                all_groups.push(Group::One(i));
             }
         }
     }
-    made
+    all_groups
 }

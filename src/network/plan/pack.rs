@@ -168,10 +168,10 @@ impl Planner<'_> {
 /// Whether half precision has these weights.
 fn fits_half(layer: &Layer, raw: &RawF32<'_>) -> Result<(), String> {
     let mut all = raw.w.iter().chain(raw.bias);
-    if all.all(|w| w.abs() <= half::MOST) {
+    if all.all(|w| w.abs() <= half::MAX) {
         return Ok(());
     }
-    Err(format!("{} has weights beyond {}", layer.name, half::MOST))
+    Err(format!("{} has weights beyond {}", layer.name, half::MAX))
 }
 
 /// The contiguous runs of memory under one output pixel of a group.

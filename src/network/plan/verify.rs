@@ -334,7 +334,7 @@ impl<'a> Proof<'a> {
             }
             self.memory.holds(read.at, read.at + read.bytes, value)?;
         }
-        let mut made = Vec::new();
+        let mut results = Vec::new();
         for write in &touches.writes {
             let (value, bytes) = self.meant(step, write.whose)?;
             let written = whole(write)?;
@@ -342,14 +342,14 @@ impl<'a> Proof<'a> {
                 return Err(Fault::Size("its result", written, bytes));
             }
             self.inside("its result", write.at, written, write.align)?;
-            made.push((write.at, write.at + written, value));
+            results.push((write.at, write.at + written, value));
         }
         for own in self.owned(&touches)? {
-            made.push((own.0, own.1, Value::Own));
+            results.push((own.0, own.1, Value::Own));
         }
-        self.apart(&touches, &made)?;
+        self.apart(&touches, &results)?;
         // Results last: after the step, a thread's own parts hold no tensor's value.
-        for (from, to, value) in made.into_iter().rev() {
+        for (from, to, value) in results.into_iter().rev() {
             self.memory.hold(from, to, value)?;
         }
         Ok(())
@@ -387,7 +387,7 @@ impl<'a> Proof<'a> {
     }
 
     /// Checks that nothing a step writes overlaps anything else that it touches.
-    fn apart(&self, touches: &Touches, made: &[(u64, u64, Value)]) -> Result<(), Fault> {
+    fn apart(&self, touches: &Touches, results: &[(u64, u64, Value)]) -> Result<(), Fault> {
         let in_place = |read: &Read| {
             let same = |w: &Write| (w.at, whole(w)) == (read.at, Ok(read.bytes));
             touches.in_place && read.slack == 0 && touches.writes.iter().any(same)
@@ -395,7 +395,7 @@ impl<'a> Proof<'a> {
         let reads = touches.reads.iter().filter(|r| !in_place(r));
         let mut all: Vec<(u64, u64, bool)> = reads
             .map(|r| (r.at, r.at + r.bytes + r.slack, false))
-            .chain(made.iter().map(|&(from, to, _)| (from, to, true)))
+            .chain(results.iter().map(|&(from, to, _)| (from, to, true)))
             .collect();
         all.sort_unstable();
         let (mut read_to, mut written_to) = (0, 0);

@@ -19,7 +19,7 @@ use super::STEP;
 use super::forms::opset;
 use super::outline::{float_outline, is_outline};
 use crate::network::graph::Quant;
-use crate::network::onnx::attributes::{int, of_float, of_int};
+use crate::network::onnx::attributes::{int, normalised_index, of_float, of_int};
 use crate::network::onnx::{drop_unread_weights, float_tensor, inner_graphs, values_f32};
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -73,7 +73,7 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         reals: HashMap::new(),
         sliced: HashMap::new(),
         nodes: Vec::new(),
-        made: Vec::new(),
+        new_constants: Vec::new(),
     };
     for node in nodes {
         let (name, op) = (node.name.clone(), node.op_type.clone());
@@ -87,11 +87,14 @@ pub fn dequantise(model: &mut ModelProto, known: &Reals) -> Result<Reals, String
         }
     }
     let Rewrite {
-        reals, nodes, made, ..
+        reals,
+        nodes,
+        new_constants,
+        ..
     } = rewrite;
     graph.node = nodes;
     graph.initializer = initializers;
-    graph.initializer.extend(made);
+    graph.initializer.extend(new_constants);
     drop_unread_weights(graph);
     Ok(reals)
 }
@@ -158,7 +161,7 @@ struct Rewrite<'a> {
     /// The axis and the number of axes of those that were quantised slice by slice.
     sliced: HashMap<String, (usize, usize)>,
     nodes: Vec<NodeProto>,
-    made: Vec<TensorProto>,
+    new_constants: Vec<TensorProto>,
 }
 
 impl Rewrite<'_> {
@@ -169,13 +172,14 @@ impl Rewrite<'_> {
         self.real(at(i), &q, axis)
     }
 
-    /// Emits the float operator, then the rounding at the end of the quantised one (if it has an output scale).
+    /// Emits the float operator, then the rounding at the end of the quantised one, if it has an output scale: input `scale`, which
+    /// the zero point follows.
     fn float_twin(
         &mut self,
         op: &str,
         node: &NodeProto,
         inputs: &[String],
-        (scale, zero_point): (usize, usize),
+        scale: usize,
         out: &str,
     ) -> Result<(), String> {
         let at = |i: usize| node.input.get(i).map_or("", String::as_str);
@@ -189,7 +193,7 @@ impl Rewrite<'_> {
             self.push(op, &inputs, out, attributes);
             return Ok(());
         }
-        let q = self.quantisation(node, at(scale), at(zero_point))?;
+        let q = self.quantisation(node, at(scale), at(scale + 1))?;
         let exact = format!("eyelet/{out}.exact");
         self.push(op, &inputs, &exact, attributes);
         self.step(&exact, out, q)
@@ -204,10 +208,11 @@ impl Rewrite<'_> {
         if let Some(axis) = slice_axis(axis, rank) {
             self.sliced.insert(out.to_owned(), (axis, rank));
         }
-        self.made.push(by_slices(tensor, &q, axis, out, |v, slice| {
-            let (low, high) = q.limits(slice);
-            (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
-        })?);
+        self.new_constants
+            .push(by_slices(tensor, &q, axis, out, |v, slice| {
+                let (low, high) = q.limits(slice);
+                (v / q.scale(slice)).round_ties_even().clamp(low, high) * q.scale(slice)
+            })?);
         self.reals.insert(out.to_owned(), q);
         Ok(())
     }
@@ -231,9 +236,9 @@ impl Rewrite<'_> {
     /// The name of the real-valued twin of `x`, whose integers have quantisation `q`.
     fn real(&mut self, x: &str, q: &Quantisation, axis: i64) -> Result<String, String> {
         if let Some(&tensor) = self.constants.get(x) {
-            let name = format!("eyelet/{x}.real.{}", self.made.len());
+            let name = format!("eyelet/{x}.real.{}", self.new_constants.len());
             let tensor = dequantised(tensor, q, axis, &name)?;
-            self.made.push(tensor);
+            self.new_constants.push(tensor);
             return Ok(name);
         }
         let own = self.reals.get(x);
@@ -265,19 +270,19 @@ impl Rewrite<'_> {
             ),
             // Integers from outside: the graph's input.
             None => {
-                let name = format!("eyelet/{x}.float.{}", self.made.len());
+                let name = format!("eyelet/{x}.float.{}", self.new_constants.len());
                 let to = of_int("to", DataType::Float as i64);
                 self.push("Cast", &[x], &name, vec![to]);
                 (scale, -zero_point * scale, name)
             }
         };
-        let n = self.made.len();
+        let n = self.new_constants.len();
         let (f, o) = (
             format!("eyelet/{x}.factor.{n}"),
             format!("eyelet/{x}.offset.{n}"),
         );
-        self.made.push(float_tensor(&f, &[], vec![factor]));
-        self.made.push(float_tensor(&o, &[], vec![offset]));
+        self.new_constants.push(float_tensor(&f, &[], vec![factor]));
+        self.new_constants.push(float_tensor(&o, &[], vec![offset]));
         let (scaled, real) = (
             format!("eyelet/{x}.scaled.{n}"),
             format!("eyelet/{x}.real.{n}"),
@@ -307,7 +312,7 @@ impl Rewrite<'_> {
             .map(|(i, &b)| b * (x * w[i % w.len()]))
             .collect();
         let name = format!("eyelet/{out}.bias");
-        self.made.push(float_tensor(&name, &dims, real));
+        self.new_constants.push(float_tensor(&name, &dims, real));
         Ok(Some(name))
     }
 
@@ -427,12 +432,7 @@ fn slice_axis(axis: i64, rank: usize) -> Option<usize> {
     if rank == 1 {
         return Some(0);
     }
-    let from_start = if axis < 0 {
-        axis.checked_add(rank as i64)?
-    } else {
-        axis
-    };
-    usize::try_from(from_start).ok().filter(|&a| a < rank)
+    normalised_index(axis, rank).filter(|&a| a < rank)
 }
 
 fn become_float(output: &mut ValueInfoProto) {

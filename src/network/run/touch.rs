@@ -6,6 +6,7 @@
 use super::offset::Offset;
 use super::threads::share;
 use crate::network::graph::{Shape, Window};
+use crate::network::kernels::SLACK;
 use std::ops::Range;
 
 /// The tensor or memory whose bytes a step touches.
@@ -121,23 +122,22 @@ impl Touches {
 
     /// Reads of values of `align` bytes.
     pub(crate) fn reads(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
-        self.reads_past(whose, at, bytes, align, 0);
-    }
-
-    /// The same, with `slack` bytes past the end.
-    pub(crate) fn reads_past(
-        &mut self,
-        whose: Whose,
-        at: Offset,
-        bytes: u64,
-        align: usize,
-        slack: usize,
-    ) {
         self.reads.push(Read {
             whose,
             at: at.byte() as u64,
             bytes,
-            slack: slack as u64,
+            slack: 0,
+            align: align as u64,
+        });
+    }
+
+    /// The same, with [`SLACK`] bytes past the end.
+    pub(crate) fn reads_past(&mut self, whose: Whose, at: Offset, bytes: u64, align: usize) {
+        self.reads.push(Read {
+            whose,
+            at: at.byte() as u64,
+            bytes,
+            slack: SLACK as u64,
             align: align as u64,
         });
     }
@@ -198,21 +198,20 @@ impl Touches {
         self.writes((Whose::Output, at, align), &[(1, 0)], &[], bytes, alone);
     }
 
-    /// Memory private to each thread.
+    /// Memory private to each thread, with [`SLACK`] bytes past the end.
     pub(crate) fn owns(
         &mut self,
         what: &'static str,
         (at, pitch): (Offset, usize),
         bytes: u64,
         align: usize,
-        slack: usize,
     ) {
         self.own.push(Own {
             what,
             at: at.byte() as u64,
             pitch: pitch as u64,
             bytes,
-            slack: slack as u64,
+            slack: SLACK as u64,
             align: align as u64,
         });
     }

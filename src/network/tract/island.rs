@@ -151,14 +151,14 @@ impl EvalOp for Island {
         for view in &read {
             imports.push(view.as_slice::<f32>()?);
         }
-        let mut made = TVec::new();
+        let mut outputs = TVec::new();
         for shape in &self.ports.exports {
             // SAFETY: `run_segment` writes every value before anything reads one; until then they are not floats to the compiler.
-            made.push(unsafe { Tensor::uninitialized::<f32>(shape)? });
+            outputs.push(unsafe { Tensor::uninitialized::<f32>(shape)? });
         }
         {
             let mut written = TVec::new();
-            for tensor in &mut made {
+            for tensor in &mut outputs {
                 written.push(tensor.try_as_plain_ram_mut()?);
             }
             let mut exports: TVec<&mut [MaybeUninit<f32>]> = TVec::new();
@@ -174,7 +174,7 @@ impl EvalOp for Island {
             }
             fused.run_segment(self.segment, &imports, &mut exports);
         }
-        let mut outputs: TVec<TValue> = made.into_iter().map(IntoTValue::into_tvalue).collect();
+        let mut outputs: TVec<TValue> = outputs.into_iter().map(IntoTValue::into_tvalue).collect();
         outputs.push(Arc::clone(&self.turn).into_tvalue());
         Ok(outputs)
     }

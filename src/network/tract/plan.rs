@@ -4,7 +4,7 @@
 use super::island::attach;
 use super::islands::Islands;
 use super::parse::{datum_type, parse, unknown_operator};
-use crate::network::graph::sizes::{VALUES_MOST, volume};
+use crate::network::graph::sizes::{MAX_VALUES, volume};
 use crate::network::onnx::budget::{self, Span};
 use crate::spec::{Dtype, Input};
 use tract_onnx::pb::ModelProto;
@@ -151,7 +151,7 @@ fn small_enough(node: &str, dims: &[usize]) -> TractResult<()> {
     let small = dims.contains(&0) || volume(dims).is_ok();
     ensure!(
         small,
-        "the node {node:?} makes a tensor of {dims:?}; {VALUES_MOST} values are the limit"
+        "the node {node:?} makes a tensor of {dims:?}; {MAX_VALUES} values are the limit"
     );
     Ok(())
 }
@@ -239,8 +239,9 @@ fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
         let values = patch.tap_model(graph, node.inputs[0])?;
         let places = patch.add_const(format!("{}.places", node.name), tensor1(&places))?;
         let gather = Gather::new(steps.axis);
-        let made = patch.wire_node(format!("{}.gather", node.name), gather, &[values, places])?;
-        patch.shunt_outside(graph, id.into(), made[0])?;
+        let gathered =
+            patch.wire_node(format!("{}.gather", node.name), gather, &[values, places])?;
+        patch.shunt_outside(graph, id.into(), gathered[0])?;
         patch.apply(graph)?;
     }
     Ok(())
@@ -248,7 +249,7 @@ fn pick_by_index(graph: &mut TypedModel) -> TractResult<()> {
 
 /// Whether a node is a Pad with negative sizes, which tract keeps as huge ones and panics on in a run.
 fn crops(node: &TypedNode) -> bool {
-    const ROWS_MOST: usize = 1 << 30;
+    const MAX_ROWS: usize = 1 << 30;
     let pad = node.op_as::<tract_core::ops::array::Pad>();
-    pad.is_some_and(|p| p.pads.iter().any(|&(a, b)| a.max(b) > ROWS_MOST))
+    pad.is_some_and(|p| p.pads.iter().any(|&(a, b)| a.max(b) > MAX_ROWS))
 }

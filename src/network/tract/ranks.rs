@@ -13,7 +13,7 @@ use tract_onnx::tract_hir::internal::*;
 
 /// The operators, and the fewest axes that ONNX allows for what they read and write: batch and channels; with a window, at least one
 /// axis of pixels.
-const LEAST_AXES: [(&str, usize); 12] = [
+const MIN_AXES: [(&str, usize); 12] = [
     ("AveragePool", 3),
     ("BatchNormalization", 2),
     ("Conv", 3),
@@ -32,7 +32,7 @@ type Facts = TVec<InferenceFact>;
 
 /// Wraps these operators in tract's register.
 pub fn guard(register: &mut OnnxOpRegister) {
-    for (operator, _) in LEAST_AXES {
+    for (operator, _) in MIN_AXES {
         register.insert(operator, guarded);
     }
 }
@@ -47,7 +47,7 @@ fn guarded(
     let build = register.0.get(operator);
     let build = build.with_context(|| format!("tract has no operator {operator}"))?;
     let (inner, closures) = build(context, node)?;
-    let least = LEAST_AXES.iter().find(|(name, _)| *name == operator);
+    let least = MIN_AXES.iter().find(|(name, _)| *name == operator);
     let least_axes = least.map_or(0, |&(_, axes)| axes);
     Ok((Box::new(Ranked { inner, least_axes }), closures))
 }

@@ -196,7 +196,7 @@ fn the_coarsest_cells_that_leave_enough_pixels_are_taken() {
 
 /// Regions share one developer, and a frame's white is measured once, whichever region runs.
 #[test]
-fn regions_are_developed_alike_and_a_new_geometry_starts_anew() {
+fn regions_are_developed_alike_and_a_new_geometry_starts_over() {
     let mut random = fastrand::Rng::with_seed(8);
     let format = BayerFormat::ALL[13];
     let input = spec(20, 20, Resize::Stretch);

@@ -12,8 +12,8 @@ use crate::frame::{BayerFormat, Frame};
 /// Columns and rows of the grid.
 const GRID: (usize, usize) = (32, 24);
 /// Gains of red and blue relative to green for an unknown sensor: lamps and daylight need gains in this range.
-const LEAST_GAIN: f32 = 0.5;
-const MOST_GAIN: f32 = 4.0;
+const MIN_GAIN: f32 = 0.5;
+const MAX_GAIN: f32 = 4.0;
 /// A sample above this fraction of a full one may be clipped.
 const CLIPPED: f32 = 0.95;
 /// Light below this fraction of a full sample is noise.
@@ -23,7 +23,7 @@ const HALF_WEIGHT: f32 = 0.25;
 /// Iterations in which the mean is recomputed around the last one. It continues from frame to frame.
 const FIRST_ROUNDS: u32 = 8;
 /// With fewer cells there is no reliable estimate.
-const LEAST_CELLS: usize = GRID.0 * GRID.1 / 50;
+const MIN_CELLS: usize = GRID.0 * GRID.1 / 50;
 /// How far white may be from the line of a known sensor, as a logarithm: lamps differ that much from black bodies.
 const BESIDE_LINE: f32 = 0.06;
 /// The weight of a new frame: a change of light is followed within a second or two.
@@ -80,7 +80,7 @@ impl White {
             return false;
         }
         self.sample(format, black, frame);
-        if self.ratios.len() < LEAST_CELLS {
+        if self.ratios.len() < MIN_CELLS {
             return false;
         }
         if self.measured {
@@ -111,7 +111,7 @@ impl White {
     /// The possible value nearest to a measured ratio.
     fn bounded(&self, ratio: Ratio) -> Ratio {
         let Some([warm, cool]) = self.lights else {
-            return ratio.map(|part| part.clamp(-MOST_GAIN.ln(), -LEAST_GAIN.ln()));
+            return ratio.map(|part| part.clamp(-MAX_GAIN.ln(), -MIN_GAIN.ln()));
         };
         let along = [cool[0] - warm[0], cool[1] - warm[1]];
         let away = [ratio[0] - warm[0], ratio[1] - warm[1]];

@@ -2,7 +2,7 @@
 //! with ones, which begin no code (ITU-T T.81, annex C), and knows how many of them were taken.
 
 /// Bits that are there after [`Bits::fill`]: the longest code, 16 bits, and the longest value after it, 15.
-pub(super) const LEAST: u32 = 32;
+pub(super) const MIN_BITS: u32 = 32;
 
 /// A reader. It is small and copied, so that a loop can keep it in registers.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +28,10 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Makes sure of [`LEAST`] bits.
+    /// Makes sure of [`MIN_BITS`] bits.
     #[inline(always)]
     pub fn fill(&mut self) {
-        if self.count < LEAST {
+        if self.count < MIN_BITS {
             let next = self.data.get(self.at..).and_then(|rest| rest.first_chunk());
             let word = u64::from_be_bytes(next.copied().unwrap_or([0xff; 8]));
             // A byte is FF where adding one carries out of it: exact for the lowest such byte, which is all that counts here.
@@ -105,7 +105,7 @@ impl<'a> Bits<'a> {
             None => true,
             Some(at) => at > 0 && !matches!(rest[at], 0x00 | 0xd0..=0xd7),
         };
-        is_end && self.made_up > 0 && self.count < LEAST + self.made_up
+        is_end && self.made_up > 0 && self.count < MIN_BITS + self.made_up
     }
 
     /// Drops what is left before the next marker, and the marker if it is RST with this number, 0..8. `None` if it is not.

@@ -6,7 +6,7 @@ use super::standard;
 /// Tables of one kind that a picture may define.
 pub(super) const SLOTS: usize = 4;
 /// Y, Cb, Cr.
-pub(super) const MOST_COMPONENTS: usize = 3;
+pub(super) const MAX_COMPONENTS: usize = 3;
 
 /// One colour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Quantiser<'_> {
 #[derive(Debug, Clone)]
 pub(super) struct Header<'a> {
     pub size_px: (u32, u32),
-    components: [Component; MOST_COMPONENTS],
+    components: [Component; MAX_COMPONENTS],
     component_count: usize,
     /// Units of the scan from one restart marker to the next; 0: there are none.
     pub restart_interval: u32,
@@ -58,7 +58,7 @@ impl<'a> Header<'a> {
     pub fn parse(jpeg: &'a [u8]) -> Result<Self, MjpegError> {
         let mut header = Self {
             size_px: (0, 0),
-            components: [Component::default(); MOST_COMPONENTS],
+            components: [Component::default(); MAX_COMPONENTS],
             component_count: 0,
             restart_interval: 0,
             quantisers: [None; SLOTS],

@@ -6,7 +6,7 @@ use super::bits::Bits;
 /// Bits that a look-up takes.
 const LOOKUP_BITS: u32 = 10;
 /// The longest code.
-const MOST_BITS: usize = 16;
+const MAX_BITS: usize = 16;
 
 /// Which symbols a table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,14 +79,14 @@ pub(super) struct Codes {
     class: Class,
     lookup: [Symbol; 1 << LOOKUP_BITS],
     /// For each length the first code that is not of it, filled up to 16 bits.
-    ends: [u32; MOST_BITS + 1],
+    ends: [u32; MAX_BITS + 1],
     /// What is added to a code of each length to get the place of its value.
-    places: [i32; MOST_BITS + 1],
+    places: [i32; MAX_BITS + 1],
     values: [u8; 256],
     /// The code for the end of a block, and its length.
     end_of_block: Option<(u32, u32)>,
     /// What the table was made of.
-    made_of: [u8; MOST_BITS + 256],
+    made_of: [u8; MAX_BITS + 256],
     made_of_bytes: usize,
 }
 
@@ -96,11 +96,11 @@ impl Codes {
         Self {
             class,
             lookup: [Symbol::default(); 1 << LOOKUP_BITS],
-            ends: [0; MOST_BITS + 1],
-            places: [0; MOST_BITS + 1],
+            ends: [0; MAX_BITS + 1],
+            places: [0; MAX_BITS + 1],
             values: [0; 256],
             end_of_block: None,
-            made_of: [0; MOST_BITS + 256],
+            made_of: [0; MAX_BITS + 256],
             made_of_bytes: 0,
         }
     }
@@ -112,7 +112,7 @@ impl Codes {
             return Some(());
         }
         self.made_of_bytes = 0;
-        let (counts, values) = codes.split_first_chunk::<MOST_BITS>()?;
+        let (counts, values) = codes.split_first_chunk::<MAX_BITS>()?;
         let own = self.values.get_mut(..values.len())?;
         own.copy_from_slice(values);
         self.lookup.fill(Symbol::unfinished(0, 0, 0));
@@ -125,7 +125,7 @@ impl Codes {
             if code >= 1 << length {
                 return None;
             }
-            self.ends[length as usize] = code << (MOST_BITS as u32 - length);
+            self.ends[length as usize] = code << (MAX_BITS as u32 - length);
             code <<= 1;
         }
         if place as usize != values.len() {
@@ -198,13 +198,13 @@ impl Codes {
     pub fn finish(&self, bits: Bits<'_>, symbol: Symbol) -> Option<(Symbol, i32)> {
         let (length, zeros, size) = match symbol.bits() {
             0 => {
-                let next = bits.peek(MOST_BITS as u32) as u32;
+                let next = bits.peek(MAX_BITS as u32) as u32;
                 if next < self.ends[LOOKUP_BITS as usize] {
                     return None;
                 }
-                let mut lengths = LOOKUP_BITS as usize + 1..=MOST_BITS;
+                let mut lengths = LOOKUP_BITS as usize + 1..=MAX_BITS;
                 let length = lengths.find(|&length| next < self.ends[length])?;
-                let code = (next >> (MOST_BITS - length)) as i32;
+                let code = (next >> (MAX_BITS - length)) as i32;
                 let place = usize::try_from(code + self.places[length]).ok()?;
                 let (zeros, size) = self.meaning(*self.values.get(place)?)?;
                 (length as u32, zeros, size)
@@ -222,7 +222,7 @@ impl Codes {
 }
 
 /// Each code with its length and value.
-fn coded(counts: &[u8; MOST_BITS], values: &[u8]) -> impl Iterator<Item = (u32, u32, u8)> {
+fn coded(counts: &[u8; MAX_BITS], values: &[u8]) -> impl Iterator<Item = (u32, u32, u8)> {
     let lengths = (1u32..).zip(counts);
     let lengths = lengths.flat_map(|(length, &count)| (0..count).map(move |_| length));
     let (mut code, mut before) = (0, 0);

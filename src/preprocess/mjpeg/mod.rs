@@ -26,12 +26,12 @@ mod window;
 pub(super) use window::{Sampling, Window};
 
 use super::lanes;
-use header::{Component, Header, MOST_COMPONENTS, SLOTS};
+use header::{Component, Header, MAX_COMPONENTS, SLOTS};
 use huffman::{Class, Codes};
 use scan::{Fault, Part, Scan, Weights};
 
 /// The longest side of a JPEG.
-pub(super) const MOST_PX: u32 = 65535;
+pub(super) const MAX_PX: u32 = 65535;
 
 /// Why an MJPEG frame is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -66,11 +66,11 @@ pub enum MjpegError {
 pub(super) struct Decoder {
     /// The tables of the picture before, for DC and AC.
     codes: Box<[[Codes; SLOTS]; 2]>,
-    weights: Box<[Weights; MOST_COMPONENTS]>,
+    weights: Box<[Weights; MAX_COMPONENTS]>,
     /// The samples of all components, one behind the other.
     planes: Vec<u8>,
     /// Where those of each end.
-    ends: [usize; MOST_COMPONENTS],
+    ends: [usize; MAX_COMPONENTS],
 }
 
 impl Default for Decoder {
@@ -78,9 +78,9 @@ impl Default for Decoder {
         let class = |class| [(); SLOTS].map(|()| Codes::empty(class));
         Self {
             codes: Box::new([class(Class::Dc), class(Class::Ac)]),
-            weights: Box::new([(); MOST_COMPONENTS].map(|()| Weights::none())),
+            weights: Box::new([(); MAX_COMPONENTS].map(|()| Weights::none())),
             planes: Vec::new(),
-            ends: [0; MOST_COMPONENTS],
+            ends: [0; MAX_COMPONENTS],
         }
     }
 }
@@ -110,8 +110,8 @@ impl Decoder {
             let (x, y) = window.sides(component);
             weights.make(&header.quantiser(component)?, (x.count, y.count));
             for (class, (slot, codes)) in self.codes.iter_mut().zip(header.codes(component)?) {
-                let made = class[slot].make(codes);
-                made.ok_or(MjpegError::Damaged("a Huffman table that cannot be"))?;
+                let table = class[slot].make(codes);
+                table.ok_or(MjpegError::Damaged("a Huffman table that cannot be"))?;
             }
         }
         let mut rest = &mut self.planes[..];
@@ -134,7 +134,7 @@ impl Decoder {
                 plane,
                 stride,
                 prediction: 0,
-                rows: [None; scan::MOST_BLOCKS],
+                rows: [None; scan::MAX_BLOCKS],
             }
         };
         let read = |parts: &mut [Part<'_>]| {
@@ -166,7 +166,7 @@ impl Decoder {
     }
 
     /// The planes of what was decoded last.
-    pub fn planes(&self) -> [&[u8]; MOST_COMPONENTS] {
+    pub fn planes(&self) -> [&[u8]; MAX_COMPONENTS] {
         let [y, u, v] = self.ends;
         [0..y, y..u, u..v].map(|range| self.planes.get(range).unwrap_or_default())
     }

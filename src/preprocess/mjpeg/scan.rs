@@ -84,11 +84,11 @@ pub(super) struct Part<'a> {
     /// The mean of the block before.
     pub prediction: i32,
     /// Where the first needed block of each row of blocks in the current row of units goes, if it is needed.
-    pub rows: [Option<usize>; MOST_BLOCKS],
+    pub rows: [Option<usize>; MAX_BLOCKS],
 }
 
 /// Rows of blocks in a unit.
-pub(super) const MOST_BLOCKS: usize = 4;
+pub(super) const MAX_BLOCKS: usize = 4;
 
 /// Why a scan ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

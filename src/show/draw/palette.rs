@@ -13,7 +13,7 @@ pub(super) struct Palette {
     pub text: Rgb,
     pub quiet: Rgb,
     pub good: Rgb,
-    pub doubt: Rgb,
+    pub warning: Rgb,
     pub alarm: Rgb,
 }
 
@@ -23,7 +23,7 @@ const COLOUR: Palette = Palette {
     text: [245, 248, 250],
     quiet: [148, 163, 178],
     good: [52, 211, 132],
-    doubt: [245, 184, 61],
+    warning: [245, 184, 61],
     alarm: [255, 92, 84],
 };
 
@@ -33,7 +33,7 @@ const MONO: Palette = Palette {
     text: [255; 3],
     quiet: [255; 3],
     good: [255; 3],
-    doubt: [255; 3],
+    warning: [255; 3],
     alarm: [255; 3],
 };
 
@@ -44,7 +44,7 @@ const PAPER: Palette = Palette {
     text: [0; 3],
     quiet: [0; 3],
     good: [0; 3],
-    doubt: [0; 3],
+    warning: [0; 3],
     alarm: [0; 3],
 };
 

@@ -1,6 +1,6 @@
 //! A scene of several regions: each with its name, label, percent and bar in its own cell.
 
-use super::doubt::bar_of;
+use super::undecided::bar_of;
 use super::{Painter, Palette};
 use crate::decide::Candidate;
 use crate::show::cells::{Cell, Cells};
@@ -60,9 +60,12 @@ impl Painter {
     /// Label, percent and bar of one region.
     fn region(&mut self, cell: &Cell, region: &Region<'_>, scene: &Scene<'_>) {
         let Palette {
-            text, good, doubt, ..
+            text,
+            good,
+            warning,
+            ..
         } = self.palette;
-        let (mut share, mut needed, mut colour) = (0.0, None, doubt);
+        let (mut share, mut needed, mut colour) = (0.0, None, warning);
         match (
             region.verdict,
             region.verdict.and_then(|verdict| verdict.decided),
@@ -78,11 +81,11 @@ impl Painter {
                 (share, colour) = (probability, good);
             }
             (Some(verdict), None) => {
-                self.undecided(scene, Some(verdict), cell.doubt, Side::Left);
+                self.undecided(scene, Some(verdict), cell.undecided, Side::Left);
                 (share, needed) = bar_of(Some(verdict));
             }
             (None, None) => {
-                self.label_at(cell.label, "no frame", Side::Left, doubt);
+                self.label_at(cell.label, "no frame", Side::Left, warning);
             }
         }
         if let Some(bar) = cell.bar {

@@ -32,7 +32,7 @@ pub struct Output {
     flipping_since: Option<Instant>,
     /// The kernel's report on the cable, and when it was last read.
     status: File,
-    looked_at: Instant,
+    checked_at: Instant,
 }
 
 /// Why a connector shows nothing.
@@ -70,7 +70,7 @@ impl Output {
             feed: Feed::new().map_err(failed("open a pipe"))?,
             flipping_since: None,
             status,
-            looked_at: Instant::now(),
+            checked_at: Instant::now(),
             card,
         };
         let mut first = None;
@@ -95,10 +95,10 @@ impl Output {
     /// Whether the display is still plugged in. Checks once a second, using what the kernel knows: no display is probed, nothing
     /// blocks.
     pub fn is_plugged(&mut self, now: Instant) -> io::Result<bool> {
-        if now.duration_since(self.looked_at) < CABLE_PERIOD {
+        if now.duration_since(self.checked_at) < CABLE_PERIOD {
             return Ok(true);
         }
-        self.looked_at = now;
+        self.checked_at = now;
         let mut word = [0; 32];
         let length = self.status.read_at(&mut word, 0)?;
         // "unknown" means that the driver cannot tell.

@@ -36,8 +36,8 @@ pub struct Pair {
     stride_bytes: usize,
     /// The buffer being shown.
     front: usize,
-    /// For each row, how many buffers lack its current contents.
-    lacking: Box<[u8]>,
+    /// For each row, the number of buffers in which it is stale.
+    stale: Box<[u8]>,
     /// Whether the shadow is known to match the buffers.
     is_known: bool,
 }
@@ -58,7 +58,7 @@ impl Pair {
             shadow: Shadow::new(size_px, packing, orientation, grid),
             stride_bytes,
             front: 0,
-            lacking: vec![0; size_px.1 as usize].into_boxed_slice(),
+            stale: vec![0; size_px.1 as usize].into_boxed_slice(),
             is_known: false,
         }
     }
@@ -70,10 +70,10 @@ impl Pair {
     pub fn push(&mut self, canvas: &Canvas, screen: &mut impl Screen) -> io::Result<()> {
         let whole = !self.is_known;
         let mut is_changed = false;
-        let lacking = &mut self.lacking;
+        let stale = &mut self.stale;
         self.shadow.push(canvas, whole, |patch| {
             is_changed = true;
-            lacking[patch.top_px..][..patch.height_px].fill(2);
+            stale[patch.top_px..][..patch.height_px].fill(2);
             Ok::<_, io::Error>(())
         })?;
         if !is_changed {
@@ -89,13 +89,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Writes the rows that `buffer` lacks, merging neighbours.
+    /// Writes the rows that are stale in `buffer`, merging neighbours.
     fn write(&mut self, buffer: usize, screen: &mut impl Screen) -> io::Result<()> {
         let mut top = 0;
-        while let Some(skipped) = self.lacking[top..].iter().position(|lacks| *lacks > 0) {
+        while let Some(skipped) = self.stale[top..].iter().position(|count| *count > 0) {
             let start = top + skipped;
-            let length = self.lacking[start..].iter().position(|lacks| *lacks == 0);
-            let end = length.map_or(self.lacking.len(), |length| start + length);
+            let length = self.stale[start..].iter().position(|count| *count == 0);
+            let end = length.map_or(self.stale.len(), |length| start + length);
             let bytes = self.shadow.rows(start..end);
             let row_bytes = bytes.len() / (end - start);
             let at = start * self.stride_bytes;
@@ -106,8 +106,8 @@ impl Pair {
                     screen.put(buffer, row, at + y * self.stride_bytes)?;
                 }
             }
-            for lacks in &mut self.lacking[start..end] {
-                *lacks -= 1;
+            for count in &mut self.stale[start..end] {
+                *count -= 1;
             }
             top = end;
         }

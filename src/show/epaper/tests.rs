@@ -2,9 +2,9 @@
 
 use super::glass::Paper;
 use super::*;
-use crate::show::apart::{Apart, Open};
 use crate::show::copy::Holds;
 use crate::show::played::{scene, verdict};
+use crate::show::threaded::{Open, Threaded};
 use std::sync::Arc;
 
 /// The keys of a `[display.epaper]`.
@@ -86,13 +86,13 @@ fn the_paper_changes_with_class_state_and_notice_alone() {
     assert!(!changes(&scene(State::Starting, None)));
     let mut undecided = verdict(2, 0.3);
     undecided.decided = None;
-    let mut doubted = undecided;
-    doubted.top[0].probability = 0.4;
+    let mut still_undecided = undecided;
+    still_undecided.top[0].probability = 0.4;
     let (cat, surer, other) = (verdict(0, 0.6), verdict(0, 0.9), verdict(1, 0.6));
     assert!(changes(&scene(State::Live, Some(&cat))));
     assert!(!changes(&scene(State::Live, Some(&surer))));
     assert!(changes(&scene(State::Live, Some(&undecided))));
-    assert!(!changes(&scene(State::Live, Some(&doubted))));
+    assert!(!changes(&scene(State::Live, Some(&still_undecided))));
     assert!(changes(&scene(State::Live, Some(&other))));
     let mut low = scene(State::Live, Some(&other));
     low.notice = Some("low power");
@@ -122,8 +122,8 @@ fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
         picture_bytes: 0,
         regions: 0,
     };
-    let apart = Apart::start("paper", open, &holds).unwrap();
-    apart.wait_until_open().unwrap();
+    let threaded = Threaded::start("paper", open, &holds).unwrap();
+    threaded.wait_until_open().unwrap();
     let wait_for = |what: &str, is_so: &dyn Fn() -> bool| {
         let began = Instant::now();
         while !is_so() {
@@ -137,7 +137,7 @@ fn when_a_refresh_is_over_the_newest_scene_is_shown_and_none_in_between() {
     };
     paper.played().is_stuck = true;
     let show = |class| {
-        apart
+        threaded
             .show(&scene(State::Live, Some(&verdict(class, 0.9))))
             .unwrap()
     };

@@ -125,7 +125,7 @@ fn inked(face: Face, own: &'static Letters, text: &str) -> u64 {
 }
 
 #[test]
-fn a_font_file_brings_the_letters_that_are_lacking_and_no_others() {
+fn a_font_file_brings_the_letters_that_are_missing_and_no_others() {
     let [ttf, otf, ttc] = ["chinese.ttf", "chinese.otf", "chinese.ttc"]
         .map(|name| letters_of(fixture(name)).expect("it is a valid font"));
     for own in [ttf, otf, ttc] {

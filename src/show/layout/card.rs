@@ -7,7 +7,7 @@ use crate::show::Depth;
 const LOW_PX: i32 = 200;
 
 /// The largest fraction of such a height for the picture.
-const LOW_PICTURE_MOST: Part = Part(9, 20);
+const MAX_LOW_PICTURE: Part = Part(9, 20);
 /// The gap between two places, as a fraction of the margin.
 const GAP: Part = Part(3, 4);
 
@@ -27,7 +27,7 @@ pub(super) fn card(room: Room, depth: Depth, pictured: bool) -> Layout {
     let picture = pictured.then(|| {
         let mut side = head.height().min(head.width() - margin - side_percent);
         if height < LOW_PX {
-            side = side.min(LOW_PICTURE_MOST.of(height));
+            side = side.min(MAX_LOW_PICTURE.of(height));
         }
         head.bottom = head.top + side;
         head.take_left(side, margin).rectangle()

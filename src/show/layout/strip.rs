@@ -8,7 +8,7 @@ const PERCENT_ALONE: Part = Part(3, 8);
 /// The bar's thickness, as a fraction of the percent's line.
 const BAR: Part = Part(3, 5);
 /// The largest fraction of the width for the picture: the words get the larger part.
-const PICTURE_MOST: Part = Part(9, 20);
+const MAX_PICTURE: Part = Part(9, 20);
 
 pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
     let (mut room, height) = (room, room.height());
@@ -52,7 +52,7 @@ pub(super) fn strip(room: Room, depth: Depth, pictured: bool) -> Layout {
 fn beside_picture(mut room: Room, height: i32, depth: Depth) -> Layout {
     let gap = (height / 24).max(2);
     let bar = room.take_bottom((height / 16).max(4), gap);
-    let side = room.height().min(PICTURE_MOST.of(room.width()));
+    let side = room.height().min(MAX_PICTURE.of(room.width()));
     let picture = room.take_left(side, gap * 2).middle(side);
     let status_face = face((height / 17).max(15), depth);
     let status = room.take_bottom(status_face.line_px() as i32, gap / 2);

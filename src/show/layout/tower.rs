@@ -8,9 +8,9 @@ const LISTED_MIN_PX: i32 = 300;
 /// Its least height, in percent of its width.
 const LISTED_PERCENT: i32 = 150;
 /// The largest fraction of the height for the picture above a list of three or five classes.
-const LISTED_PICTURE_MOST: Part = Part(43, 100);
+const MAX_LISTED_PICTURE: Part = Part(43, 100);
 /// The largest fraction of what a picture leaves for the percent's line: the rest is the label's.
-const PERCENT_MOST: Part = Part(2, 5);
+const MAX_PERCENT: Part = Part(2, 5);
 /// The status's line, as a fraction of the percent's.
 const STATUS: Part = Part(3, 4);
 
@@ -29,7 +29,7 @@ fn listed(room: Room, depth: Depth, pictured: bool) -> Layout {
     let margin = width / 24;
     let gap = width / 30;
     room = room.within(margin);
-    let side = room.width().min(LISTED_PICTURE_MOST.of(height));
+    let side = room.width().min(MAX_LISTED_PICTURE.of(height));
     let picture = pictured.then(|| {
         let mut place = room;
         place.take_left((place.width() - side) / 2, 0);
@@ -100,7 +100,7 @@ fn plain(room: Room, depth: Depth, pictured: bool) -> Layout {
     room.bottom += margin / 3;
     let bar = attached.unwrap_or_else(|| room.take_top(thickness, gap / 2));
 
-    let percent_most = PERCENT_MOST.of(room.height() - gap);
+    let percent_most = MAX_PERCENT.of(room.height() - gap);
     let percent_face = face((width / 9).max(8).min(percent_most), depth);
     let percent_line = percent_face.line_px() as i32;
     let status_face = face(STATUS.of(percent_line).min((width / 17).max(15)), depth);

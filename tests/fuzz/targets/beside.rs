@@ -2,7 +2,7 @@
 //! bare ONNX file is loaded.
 
 use eyelet::limits;
-use eyelet::model::hints::{self, Preparation};
+use eyelet::model::hints::Hints;
 use std::fs;
 use tempfile::tempdir;
 
@@ -19,7 +19,8 @@ pub fn run(data: &[u8]) {
     let keys = ["names", "imgsz", "Image.NominalPixelRange"];
     let metadata = keys.map(|key| (key.to_owned(), text.clone()));
     for metadata in [&metadata[..], &[]] {
-        let prepared = Preparation::of(&network, metadata);
+        let hints = Hints::of(&network, metadata);
+        let prepared = hints.preparation();
         if let Some(pixels) = prepared.pixels {
             assert!(limits::FACTOR.check(pixels.value.scale).is_some());
             let [mean, std] = [pixels.value.mean, pixels.value.std];
@@ -30,7 +31,7 @@ pub fn run(data: &[u8]) {
             let is_side = |side: &u32| limits::INPUT_SIDE_PX.check((*side).into()).is_some();
             assert!(size.value.iter().all(is_side));
         }
-        if let Some(labels) = hints::labels(&network, metadata, &COUNTS) {
+        if let Some(labels) = hints.labels(&COUNTS) {
             let labels = labels.value.labels;
             assert!(COUNTS.contains(&labels.len()));
             let is_one = |label: &String| !label.is_empty() && !label.contains(char::is_control);

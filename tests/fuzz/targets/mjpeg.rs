@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The network's picture.
 const SIDE_PX: u32 = 24;
 /// The camera's largest picture, each way.
-const MOST_PX: u32 = 256;
+const MAX_PX: u32 = 256;
 
 pub fn run(data: &[u8]) {
     // The camera promises what the first frame header says.
@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
         let number = |at: usize| u32::from(u16::from_be_bytes([w[at], w[at + 1]]));
         (number(7), number(5))
     });
-    if width_px > MOST_PX || height_px > MOST_PX {
+    if width_px > MAX_PX || height_px > MAX_PX {
         return;
     }
     let geometry = Geometry::packed(PixelFormat::Mjpeg, width_px, height_px);

@@ -6,7 +6,7 @@ use eyelet::network::Network;
 use eyelet::spec::Input;
 
 /// Larger pictures take the same way and more time.
-const MOST_PIXELS: usize = 96 * 96;
+const MAX_PIXELS: usize = 96 * 96;
 
 pub fn run(data: &[u8]) {
     let file = file_of(data, ".onnx", 0);
@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
         Err(error) => return assert_said(&error.to_string()),
     };
     let pixels = model.input.width_px as usize * model.input.height_px as usize;
-    if pixels > MOST_PIXELS && u32::max(model.input.width_px, model.input.height_px) <= 2048 {
+    if pixels > MAX_PIXELS && u32::max(model.input.width_px, model.input.height_px) <= 2048 {
         return;
     }
     let threads = 1 + data.iter().map(|&b| usize::from(b)).sum::<usize>() % 3;

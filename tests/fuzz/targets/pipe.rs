@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// The largest picture that is taken, each way.
-const MOST_PX: u32 = 64;
+const MAX_PX: u32 = 64;
 /// What a Linux pipe holds.
 const PIPE_BYTES: usize = 64 << 10;
 
@@ -37,8 +37,8 @@ pub fn run(data: &[u8]) {
 /// Takes pictures until there are no more: how many, and what the camera counted.
 fn all_of(input: OwnedFd, bytes: usize, mut take: impl FnMut(&Frame<'_>)) -> (u64, Counts) {
     let config = PipeConfig {
-        max_width_px: MOST_PX,
-        max_height_px: MOST_PX,
+        max_width_px: MAX_PX,
+        max_height_px: MAX_PX,
         timeout: Duration::from_secs(1),
     };
     let mut camera = match PipeCamera::of(input, &config, false) {
@@ -52,8 +52,8 @@ fn all_of(input: OwnedFd, bytes: usize, mut take: impl FnMut(&Frame<'_>)) -> (u6
     loop {
         match camera.next() {
             Ok(Next::Frame(frame)) => {
-                assert!(frame.geometry.width_px <= MOST_PX);
-                assert!(frame.geometry.height_px <= MOST_PX);
+                assert!(frame.geometry.width_px <= MAX_PX);
+                assert!(frame.geometry.height_px <= MAX_PX);
                 take(&frame);
             }
             Ok(Next::NotYet) => continue,

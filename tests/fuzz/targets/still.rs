@@ -5,13 +5,13 @@ use eyelet::camera::read_picture;
 use std::io::Cursor;
 
 /// Larger pictures take the same way and more time.
-const MOST_PIXELS: u64 = 1 << 20;
+const MAX_FUZZED_PIXELS: u64 = 1 << 20;
 
 pub fn run(data: &[u8]) {
     let reader = image::ImageReader::new(Cursor::new(data)).with_guessed_format();
     if let Ok((width_px, height_px)) = reader.unwrap().into_dimensions() {
         let pixels = u64::from(width_px) * u64::from(height_px);
-        if (MOST_PIXELS..eyelet::camera::MAX_PIXELS).contains(&pixels) {
+        if (MAX_FUZZED_PIXELS..eyelet::camera::MAX_PIXELS).contains(&pixels) {
             return;
         }
     }

@@ -31,7 +31,7 @@ const LASTS_FRAMES: u32 = 3;
 const PATIENCE_FRAMES: u64 = 4;
 
 /// No known sensor takes longer.
-const MOST_DELAY_FRAMES: u64 = 4;
+const MAX_DELAY_FRAMES: u64 = 4;
 
 /// Below this a reading counts as darkness: a quarter of the smallest 8-bit value.
 const DARK: f32 = 0.001;
@@ -67,7 +67,7 @@ impl Controller {
         Self {
             limits,
             setting,
-            delay_frames: delay_frames.min(MOST_DELAY_FRAMES),
+            delay_frames: delay_frames.min(MAX_DELAY_FRAMES),
             from: skipped,
             step: None,
             lasted: 0,
@@ -122,7 +122,7 @@ impl Controller {
             return true;
         }
         if is_visible {
-            self.delay_frames = (self.delay_frames + late).min(MOST_DELAY_FRAMES);
+            self.delay_frames = (self.delay_frames + late).min(MAX_DELAY_FRAMES);
         }
         self.step = None;
         false

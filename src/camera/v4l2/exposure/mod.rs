@@ -32,7 +32,7 @@ use std::{fmt, fs, io};
 const SKIPPED_FRAMES: u64 = 2;
 
 /// After the driver has refused this many settings in a row, exposure is left alone.
-const MOST_REFUSALS: u32 = 10;
+const MAX_REFUSALS: u32 = 10;
 
 /// A frame is never assumed to be older than this many intervals.
 const OLDEST_INTERVALS: u128 = 8;
@@ -90,7 +90,7 @@ impl<K: Knobs> AutoExposure<K> {
 
     /// Measures frame `sequence`, which was captured `age` ago, and applies the new setting if it calls for one.
     pub fn watch(&mut self, bytes: &[u8], sequence: u64, age: Duration) {
-        if self.refusals >= MOST_REFUSALS || bytes.is_empty() {
+        if self.refusals >= MAX_REFUSALS || bytes.is_empty() {
             return;
         }
         let frame = sequence.saturating_sub(*self.first.get_or_insert(sequence));
@@ -135,9 +135,9 @@ impl<K: Knobs> AutoExposure<K> {
             log::warn!(
                 "the driver did not set the control `{name}`: {error}; it will be tried again"
             );
-        } else if self.refusals == MOST_REFUSALS {
+        } else if self.refusals == MAX_REFUSALS {
             log::warn!(
-                "exposure stays as it is from now on: the driver refused the control `{name}` {MOST_REFUSALS} times ({error})"
+                "exposure stays as it is from now on: the driver refused the control `{name}` {MAX_REFUSALS} times ({error})"
             );
         }
     }
@@ -240,7 +240,7 @@ mod tests {
         for sequence in 12..200 {
             automatic.watch(&picture(0.02), sequence, AGE);
         }
-        assert_eq!(*driver.refusals_left.borrow(), 1000 - MOST_REFUSALS);
+        assert_eq!(*driver.refusals_left.borrow(), 1000 - MAX_REFUSALS);
         assert_eq!(driver.set.borrow().len(), 1);
     }
 

@@ -40,10 +40,10 @@ impl<C: Calls> Setup<'_, C> {
                     .is_some_and(|node| node.is_video)
                 {
                     let size_px = (brings.width_px, brings.height_px);
-                    let made = self
+                    let formats = self
                         .calls
                         .node_formats(graph, entity, BusFormat(brings.code));
-                    let taken = made
+                    let taken = formats
                         .first()
                         .map(|&code| self.calls.set_node_format(graph, entity, code, size_px));
                     if !matches!(taken, Some(Ok(size)) if size == size_px) {

@@ -1,4 +1,4 @@
-//! The kernel calls that setting up a pipeline needs, what is wished for, and the result.
+//! The kernel calls that setting up a pipeline needs, what is requested, and the result.
 
 use super::config::MediaConfig;
 use super::graph::Graph;
@@ -39,8 +39,8 @@ pub(super) trait Calls {
     ) -> io::Result<(u32, u32)>;
 }
 
-/// The board file's wishes for a pipeline.
-pub(super) struct Wish<'a> {
+/// What the board file requests of a pipeline.
+pub(super) struct Request<'a> {
     pub width_px: u32,
     pub height_px: u32,
     /// 0 leaves the rate alone.
@@ -59,11 +59,11 @@ pub(super) struct Pipeline {
     pub line: String,
     /// The sensor's index among the entities; `None` if everything was set up by hand.
     pub sensor: Option<usize>,
-    /// Which of the wished formats the node makes of it.
+    /// Which of the requested formats the node makes of it.
     pub formats: Vec<PixelFormat>,
     pub size_px: (u32, u32),
     /// Describes a branch that takes another format or stays enabled: the pipeline may fail to start because of it.
-    pub doubt: Option<String>,
+    pub warning: Option<String>,
     /// Frame interval; `None` if the sensor does not report it.
     pub interval: Option<Duration>,
     /// Links that were switched for it, in order.
@@ -79,7 +79,7 @@ pub(super) enum Fault {
     Words(String),
     /// A call that failed, and what it was for.
     Call(String, io::Error),
-    /// None of the wished formats; this is what the node could make.
+    /// None of the requested formats; this is what the node could make.
     NoFormat(Vec<FourCc>),
 }
 

@@ -21,7 +21,7 @@ const DEV: &str = "/dev";
 const PADS_HAVE_NUMBERS_SINCE: u32 = 4 << 16 | 19 << 8;
 
 /// Enumerations normally end; a driver that never ends is cut off here.
-const MOST_ENTRIES: u32 = 256;
+const MAX_ENTRIES: u32 = 256;
 
 /// An open media device.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Calls for Device {
         let Ok((node, index)) = self.subdevice(graph, pad) else {
             return Vec::new();
         };
-        let codes = (0..MOST_ENTRIES).map_while(|at| subdevice::bus_code(node, index, at).ok());
+        let codes = (0..MAX_ENTRIES).map_while(|at| subdevice::bus_code(node, index, at).ok());
         codes.map(BusFormat).collect()
     }
 
@@ -145,7 +145,7 @@ impl Calls for Device {
             return Vec::new();
         };
         let size = |at| subdevice::frame_size(node, index, code.0, at).ok();
-        (0..MOST_ENTRIES).map_while(size).collect()
+        (0..MAX_ENTRIES).map_while(size).collect()
     }
 
     fn format(&mut self, graph: &Graph, pad: usize) -> io::Result<PadFormat> {

@@ -3,7 +3,7 @@
 //! A sensor's codes are tried in its driver's order: each is propagated from pad to pad down to the node, and the node reports
 //! which picture formats it makes of the result. The board file's order of formats decides among them.
 
-use super::calls::{Calls, Fault, Pipeline, Wish, agree, shown};
+use super::calls::{Calls, Fault, Pipeline, Request, agree, shown};
 use super::config::FormatSetting;
 use super::graph::{Graph, listed};
 use super::subdevice::PadFormat;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Number of ways to set up a pipeline that are tried; the kernel's test driver has about twenty codes.
-const MOST_ATTEMPTS: usize = 256;
+const MAX_ATTEMPTS: usize = 256;
 
 /// `V4L2_FIELD_NONE`
 const FIELD_NONE: u32 = 1;
@@ -24,7 +24,7 @@ pub(super) struct Setup<'a, C> {
     pub(super) calls: &'a mut C,
     pub(super) graph: &'a Graph,
     node: usize,
-    wish: &'a Wish<'a>,
+    request: &'a Request<'a>,
     /// Pads that the board file names.
     by_hand: Vec<(usize, &'a FormatSetting)>,
     /// The last format set on each pad.
@@ -36,10 +36,10 @@ pub(super) struct Setup<'a, C> {
 struct Attempt {
     at_sensor: BusFormat,
     /// What to ask the parts that can convert to make of it; `None`: what they are given.
-    made: Option<BusFormat>,
+    converted: Option<BusFormat>,
 }
 
-/// The rank of an attempt, the least is the best: whether a side branch disagrees, then the index among the wished formats.
+/// The rank of an attempt, the least is the best: whether a side branch disagrees, then the index among the requested formats.
 type Rank = (bool, usize);
 
 impl<'a, C: Calls> Setup<'a, C> {
@@ -47,14 +47,14 @@ impl<'a, C: Calls> Setup<'a, C> {
         calls: &'a mut C,
         graph: &'a Graph,
         node: usize,
-        wish: &'a Wish<'a>,
+        request: &'a Request<'a>,
         by_hand: Vec<(usize, &'a FormatSetting)>,
     ) -> Self {
         Self {
             calls,
             graph,
             node,
-            wish,
+            request,
             by_hand,
             now: HashMap::new(),
         }
@@ -84,12 +84,15 @@ impl<'a, C: Calls> Setup<'a, C> {
             |best: &Option<(Rank, Attempt)>| best.is_some_and(|(rank, _)| rank == (false, 0));
         'codes: for at_sensor in codes {
             let mut ends = vec![None];
-            while let Some(made) = ends.pop() {
+            while let Some(converted) = ends.pop() {
                 count += 1;
-                if count > MOST_ATTEMPTS || perfect(&best) {
+                if count > MAX_ATTEMPTS || perfect(&best) {
                     break 'codes;
                 }
-                let attempt = Attempt { at_sensor, made };
+                let attempt = Attempt {
+                    at_sensor,
+                    converted,
+                };
                 last = Some(attempt);
                 let arrives = match self.attempt(way, attempt)? {
                     Ok(arrives) => arrives,
@@ -98,14 +101,14 @@ impl<'a, C: Calls> Setup<'a, C> {
                         continue;
                     }
                 };
-                let pictures = self.made_of(BusFormat(arrives.code));
+                let pictures = self.pictures_of(BusFormat(arrives.code));
                 if let Some(place) = self.place_of(&pictures) {
                     let rank = (self.side_complaint(way)?.is_some(), place);
                     if best.is_none_or(|(other, _)| rank < other) {
                         best = Some((rank, attempt));
                     }
                 }
-                if made.is_none() {
+                if converted.is_none() {
                     ends.extend(self.others(way, arrives.code));
                 }
                 for code in pictures {
@@ -126,12 +129,12 @@ impl<'a, C: Calls> Setup<'a, C> {
         } else {
             self.attempt(way, best)?.map_err(Fault::Words)?
         };
-        let doubt = self.side_complaint(way)?;
+        let warning = self.side_complaint(way)?;
         let interval = self.set_rate(first);
         let way_line = way.describe(self.graph);
         let mut pipeline = self.pipeline(&way_line, arrives)?;
         pipeline.sensor = Some(way.sensor);
-        pipeline.doubt = doubt;
+        pipeline.warning = warning;
         pipeline.interval = interval;
         Ok(pipeline)
     }
@@ -163,21 +166,28 @@ impl<'a, C: Calls> Setup<'a, C> {
     }
 
     fn pipeline(&mut self, way: &str, arrives: PadFormat) -> Result<Pipeline, Fault> {
-        let made = self.made_of(BusFormat(arrives.code));
-        let is_made = |format: &PixelFormat| {
-            made.iter()
+        let pictures = self.pictures_of(BusFormat(arrives.code));
+        let is_offered = |format: &PixelFormat| {
+            pictures
+                .iter()
                 .any(|code| PixelFormat::from_fourcc(code.0) == Some(*format))
         };
-        let formats: Vec<_> = self.wish.formats.iter().copied().filter(is_made).collect();
+        let formats: Vec<_> = self
+            .request
+            .formats
+            .iter()
+            .copied()
+            .filter(is_offered)
+            .collect();
         if formats.is_empty() {
-            return Err(Fault::NoFormat(made));
+            return Err(Fault::NoFormat(pictures));
         }
         Ok(Pipeline {
             line: format!("{way}, {}", shown(&arrives)),
             sensor: None,
             formats,
             size_px: (arrives.width_px, arrives.height_px),
-            doubt: None,
+            warning: None,
             interval: None,
             switched: Vec::new(),
         })
@@ -186,7 +196,7 @@ impl<'a, C: Calls> Setup<'a, C> {
     /// Sets every pad of the path, starting at the sensor; returns the format that reaches the node, or in words why the parts
     /// disagree.
     fn attempt(&mut self, way: &Way, attempt: Attempt) -> Result<Result<PadFormat, String>, Fault> {
-        let (width_px, height_px) = (self.wish.width_px, self.wish.height_px);
+        let (width_px, height_px) = (self.request.width_px, self.request.height_px);
         let first = self.graph.links[way.hops[0]].source;
         let sizes = self.calls.sizes(self.graph, first, attempt.at_sensor);
         let (sensor_width_px, sensor_height_px) = nearest(&sizes, (width_px, height_px));
@@ -217,8 +227,10 @@ impl<'a, C: Calls> Setup<'a, C> {
                 return Ok(Err(self.otherwise(sink, &brings, &taken)));
             }
             let exit = self.graph.links[next].source;
-            let code = match attempt.made {
-                Some(made) if self.calls.codes(self.graph, exit).contains(&made) => made.0,
+            let code = match attempt.converted {
+                Some(converted) if self.calls.codes(self.graph, exit).contains(&converted) => {
+                    converted.0
+                }
                 _ => taken.code,
             };
             let ask = PadFormat {
@@ -315,13 +327,13 @@ impl<'a, C: Calls> Setup<'a, C> {
     }
 
     fn set_rate(&mut self, sensor_pad: usize) -> Option<Duration> {
-        if self.wish.rate_fps == 0 {
+        if self.request.rate_fps == 0 {
             return None;
         }
         // Many sensors lack this call: their rate follows from their blanking controls.
         let taken = self
             .calls
-            .set_frame_rate(self.graph, sensor_pad, self.wish.rate_fps);
+            .set_frame_rate(self.graph, sensor_pad, self.request.rate_fps);
         match taken {
             Ok((numerator, denominator)) if numerator > 0 && denominator > 0 => Some(
                 Duration::from_secs_f64(f64::from(numerator) / f64::from(denominator)),
@@ -343,34 +355,34 @@ impl<'a, C: Calls> Setup<'a, C> {
         links.any(|link| link.source == pad || link.sink == pad)
     }
 
-    fn made_of(&mut self, code: BusFormat) -> Vec<FourCc> {
+    fn pictures_of(&mut self, code: BusFormat) -> Vec<FourCc> {
         self.calls.node_formats(self.graph, self.node, code)
     }
 
-    /// The index of the best of these among the wished formats.
-    fn place_of(&self, made: &[FourCc]) -> Option<usize> {
-        let known: Vec<_> = made
+    /// The index of the best of these among the requested formats.
+    fn place_of(&self, pictures: &[FourCc]) -> Option<usize> {
+        let known: Vec<_> = pictures
             .iter()
             .map(|code| PixelFormat::from_fourcc(code.0))
             .collect();
-        let mut wished = self.wish.formats.iter();
-        wished.position(|format| known.contains(&Some(*format)))
+        let mut requested = self.request.formats.iter();
+        requested.position(|format| known.contains(&Some(*format)))
     }
 }
 
-/// The size to request from a sensor: the smallest that contains the wished one, or else the largest; the wished one if the
+/// The size to request from a sensor: the smallest that contains the requested one, or else the largest; the requested one if the
 /// driver does not list sizes.
-fn nearest(sizes: &[[(u32, u32); 2]], wished: (u32, u32)) -> (u32, u32) {
+fn nearest(sizes: &[[(u32, u32); 2]], requested: (u32, u32)) -> (u32, u32) {
     let area = |(width, height): &(u32, u32)| u64::from(*width) * u64::from(*height);
     let clamped = sizes.iter().map(|&[least, most]| {
-        let width = wished.0.min(most.0).max(least.0);
-        (width, wished.1.min(most.1).max(least.1))
+        let width = requested.0.min(most.0).max(least.0);
+        (width, requested.1.min(most.1).max(least.1))
     });
     let (holding, smaller): (Vec<_>, Vec<_>) =
-        clamped.partition(|size| size.0 >= wished.0 && size.1 >= wished.1);
+        clamped.partition(|size| size.0 >= requested.0 && size.1 >= requested.1);
     let smallest = holding.into_iter().min_by_key(area);
     let largest = || smaller.into_iter().max_by_key(area);
-    smallest.or_else(largest).unwrap_or(wished)
+    smallest.or_else(largest).unwrap_or(requested)
 }
 
 #[cfg(test)]
@@ -382,13 +394,13 @@ mod tests {
         // Camera Module 2 (imx219).
         let imx219 =
             [(3280, 2464), (1920, 1080), (1640, 1232), (640, 480)].map(|size| [size, size]);
-        for (wished, expected) in [
+        for (requested, expected) in [
             ((640, 480), (640, 480)),
             ((1280, 960), (1640, 1232)),
             ((1700, 100), (1920, 1080)),
             ((4000, 100), (3280, 2464)),
         ] {
-            assert_eq!(nearest(&imx219, wished), expected, "{wished:?}");
+            assert_eq!(nearest(&imx219, requested), expected, "{requested:?}");
         }
         let range = [[(16, 16), (4096, 2160)]];
         assert_eq!(nearest(&range, (640, 480)), (640, 480));

@@ -278,13 +278,13 @@ impl Graph {
 
 /// A list for a message, truncated if it is long.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    const MOST: usize = 24;
+    const MAX_SHOWN: usize = 24;
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut shown: Vec<&str> = names.iter().take(MOST).map(AsRef::as_ref).collect();
-    let more = format!("{} more", names.len().saturating_sub(MOST));
-    if names.len() > MOST {
+    let mut shown: Vec<&str> = names.iter().take(MAX_SHOWN).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(MAX_SHOWN));
+    if names.len() > MAX_SHOWN {
         shown.push(&more);
     }
     shown.join(", ")

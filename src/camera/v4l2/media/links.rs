@@ -61,7 +61,7 @@ impl<C: Calls> Links<'_, C> {
     /// Disables the links by which pictures would leave the path, and those of the parts they would reach, except for the board
     /// file's. Returns a description of the first that stays enabled: another program may be streaming over it.
     pub fn close_branches(&mut self, way: &Way, by_hand: &Named) -> Result<Option<String>, Fault> {
-        let mut doubt = None;
+        let mut warning = None;
         for link in branches(self.graph, way) {
             if by_hand.0.contains_key(&link) {
                 continue;
@@ -77,12 +77,12 @@ impl<C: Calls> Links<'_, C> {
                     };
                     let words = format!("the link {link_name}, a branch, stays enabled: {why}");
                     log::warn!("{words}");
-                    doubt.get_or_insert(words);
+                    warning.get_or_insert(words);
                 }
                 other => other?,
             }
         }
-        Ok(doubt)
+        Ok(warning)
     }
 
     /// Enables a link, and disables others that lead to the same pad: a pad takes pictures from one source.

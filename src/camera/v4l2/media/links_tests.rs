@@ -1,7 +1,7 @@
 //! Links of made-up receivers.
 #![allow(clippy::unwrap_used)]
 
-use super::super::calls::{Pipeline, Wish};
+use super::super::calls::{Pipeline, Request};
 use super::super::config::{LinkSetting, PadName};
 use super::super::fake::{Fake, Part, rp1_cfe, vimc};
 use super::super::setup::set_up;
@@ -39,7 +39,7 @@ fn run(
 ) -> (Graph, Result<Pipeline, Fault>) {
     let mut graph = fake.graph.clone();
     let node = graph.entities.iter().position(|e| e.name == node).unwrap();
-    let wish = Wish {
+    let request = Request {
         width_px: 640,
         height_px: 480,
         rate_fps: 30,
@@ -47,7 +47,7 @@ fn run(
         sensor: None,
         by_hand,
     };
-    let result = set_up(fake, &mut graph, node, &wish);
+    let result = set_up(fake, &mut graph, node, &request);
     (graph, result)
 }
 
@@ -69,7 +69,7 @@ fn links_that_another_program_left_enabled_do_not_block_the_stream() {
     for left in [&LEFT[..], &LEFT[..1], &LEFT[1..3], &LEFT[3..], &[]] {
         let mut fake = receiver(left);
         let (_, result) = run(&mut fake, CHANNEL, PixelFormat::Grey, &nothing);
-        assert_eq!(result.unwrap().doubt, None);
+        assert_eq!(result.unwrap().warning, None);
         assert_eq!(fake.held_by(CHANNEL), [""; 0], "{left:?}");
         assert_eq!(fake.links_set.len(), 1 + left.len());
     }
@@ -135,14 +135,14 @@ fn a_stream_that_does_not_start_restores_the_links() {
 }
 
 #[test]
-fn a_branch_that_is_in_use_is_a_doubt() {
+fn a_branch_that_is_in_use_is_a_warning() {
     let mut fake = receiver(&LEFT);
     fake.busy = vec![LEFT[3].into()];
     let nothing = MediaConfig::default();
     let (_, result) = run(&mut fake, CHANNEL, PixelFormat::Grey, &nothing);
-    let doubt = result.unwrap().doubt.unwrap();
+    let warning = result.unwrap().warning.unwrap();
     assert_eq!(
-        doubt,
+        warning,
         "the link csi2:7 -> rp1-cfe-csi2_ch3:0, a branch, stays enabled: another program streams over it; if no picture comes, \
          end that"
     );
@@ -231,7 +231,7 @@ fn a_link_that_can_be_switched_while_pictures_flow_keeps_its_flag() {
     fake.graph = build.graph();
     let nothing = MediaConfig::default();
     let (_, result) = run(&mut fake, CHANNEL, PixelFormat::Grey, &nothing);
-    assert_eq!(result.unwrap().doubt, None);
+    assert_eq!(result.unwrap().warning, None);
     assert_eq!(
         fake.links_set,
         [

@@ -26,7 +26,7 @@ use super::sensor::Sensor;
 use crate::camera::CameraError;
 use crate::camera::v4l2::V4l2Config;
 use crate::toml_file::Word;
-use calls::{Fault, Wish};
+use calls::{Fault, Request};
 use config::MediaConfig;
 use device::Device;
 use graph::{Graph, listed};
@@ -40,12 +40,12 @@ use v4l::v4l_sys as sys_v4l;
 /// A pipeline that has been set up, and what to request from its node.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The board file's wishes as far as the pipeline can meet them: its size, its formats, the sensor's controls.
+    /// What the board file requests, as far as the pipeline can meet them: its size, its formats, the sensor's controls.
     pub config: V4l2Config,
     /// For people.
     pub line: String,
     /// Why it may fail to start, or start and deliver no picture.
-    pub doubt: Option<String>,
+    pub warning: Option<String>,
     /// Frame interval; `None` if the sensor does not report it.
     pub interval: Option<Duration>,
     /// Dropping this without [`Self::keep`] restores the links.
@@ -94,7 +94,7 @@ pub(super) fn prepare(
         Err(why) => return Err(unusable(path, &why)),
     };
     let sensor = config.sensor.filter(|sensor| sensor.is_raw());
-    let wish = Wish {
+    let request = Request {
         width_px: config.width_px,
         height_px: config.height_px,
         rate_fps: config.rate_fps,
@@ -107,9 +107,9 @@ pub(super) fn prepare(
         graph,
         node,
     } = &mut place;
-    let pipeline = match setup::set_up(device, graph, *node, &wish) {
+    let pipeline = match setup::set_up(device, graph, *node, &request) {
         Ok(pipeline) => pipeline,
-        Err(Fault::NoWay(why)) if is_optional && wish.sensor.is_none() => {
+        Err(Fault::NoWay(why)) if is_optional && request.sensor.is_none() => {
             log::warn!("{}: {why}; its pipeline is used unchanged", path.display());
             return Ok(None);
         }
@@ -142,7 +142,7 @@ pub(super) fn prepare(
     Ok(Some(Prepared {
         config,
         line: pipeline.line,
-        doubt: pipeline.doubt,
+        warning: pipeline.warning,
         interval: pipeline.interval,
         undo: Undo {
             calls,

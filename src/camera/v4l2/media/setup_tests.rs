@@ -75,7 +75,7 @@ fn run(
 ) -> Result<Pipeline, Fault> {
     let mut graph = fake.graph.clone();
     let node = graph.entities.iter().position(|e| e.name == node).unwrap();
-    let wish = Wish {
+    let request = Request {
         width_px: 320,
         height_px: 240,
         rate_fps: 25,
@@ -83,7 +83,7 @@ fn run(
         sensor: by_hand.sensor.as_deref(),
         by_hand,
     };
-    set_up(fake, &mut graph, node, &wish)
+    set_up(fake, &mut graph, node, &request)
 }
 
 fn words(result: Result<Pipeline, Fault>) -> String {
@@ -338,25 +338,28 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
 
 /// The sensor can make RGB, which the raw node would take, but the debayer on its other link would not.
 #[test]
-fn a_branch_that_takes_no_such_format_is_a_doubt() {
+fn a_branch_that_takes_no_such_format_is_a_warning() {
     let mut fake = vimc_driver();
     let by_hand = MediaConfig::default();
     let pipeline = run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand).unwrap();
-    let doubt = pipeline.doubt.unwrap();
-    assert!(doubt.contains("`Debayer A:0` takes SRGGB8_1X8"), "{doubt}");
+    let warning = pipeline.warning.unwrap();
+    assert!(
+        warning.contains("`Debayer A:0` takes SRGGB8_1X8"),
+        "{warning}"
+    );
     // A mosaic suits both, and is chosen although it is last.
     fake.node_formats.push((SRGGB8, *b"GREY"));
     let formats = [PixelFormat::Rgb24, PixelFormat::Grey];
     let pipeline = run(&mut fake, "Raw Capture 0", &formats, &by_hand).unwrap();
     assert_eq!(
-        (pipeline.doubt, pipeline.formats),
+        (pipeline.warning, pipeline.formats),
         (None, vec![PixelFormat::Grey])
     );
     assert_eq!(fake.disagreements(), [""; 0]);
 }
 
 #[test]
-fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() {
+fn a_branch_whose_driver_refuses_is_a_warning_and_a_device_that_is_gone_the_end() {
     let by_hand = MediaConfig::default();
     for errno in [
         libc::EBUSY,
@@ -369,11 +372,11 @@ fn a_branch_whose_driver_refuses_is_a_doubt_and_a_device_that_is_gone_the_end() 
         fake.refuses.insert("Debayer A".into(), errno);
         match run(&mut fake, "Raw Capture 0", &[PixelFormat::Rgb24], &by_hand) {
             Ok(pipeline) => {
-                let doubt = pipeline.doubt.unwrap();
+                let warning = pipeline.warning.unwrap();
                 let expected = "a driver refused to set `Debayer A:0` to";
                 assert!(
-                    errno != libc::ENODEV && doubt.starts_with(expected),
-                    "{doubt}"
+                    errno != libc::ENODEV && warning.starts_with(expected),
+                    "{warning}"
                 );
             }
             Err(Fault::Call(_, error)) => {
@@ -457,7 +460,7 @@ fn random_devices_end() {
         };
         for node in 0..fake.graph.entities.len() {
             let mut graph = fake.graph.clone();
-            let wish = Wish {
+            let request = Request {
                 width_px: 64,
                 height_px: 48,
                 rate_fps: 30,
@@ -466,7 +469,7 @@ fn random_devices_end() {
                 by_hand: &by_hand,
             };
             fake.calls = 0;
-            set += usize::from(set_up(&mut fake, &mut graph, node, &wish).is_ok());
+            set += usize::from(set_up(&mut fake, &mut graph, node, &request).is_ok());
             assert!(fake.calls < 100_000, "{} calls", fake.calls);
         }
     }

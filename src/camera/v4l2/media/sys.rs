@@ -13,10 +13,10 @@ const MEDIA_IOC_DEVICE_INFO: u32 = 0xc100_7c00;
 const MEDIA_IOC_SETUP_LINK: u32 = 0xc034_7c03;
 const MEDIA_IOC_G_TOPOLOGY: u32 = 0xc048_7c04;
 /// The most objects of each kind that a device may have. The largest known devices (phone image processors) have a few hundred.
-const MOST_OBJECTS: u32 = 4096;
+const MAX_OBJECTS: u32 = 4096;
 
 /// How often a topology is reread if it keeps changing.
-const MOST_READS: usize = 8;
+const MAX_READS: usize = 8;
 
 /// `struct media_device_info`
 #[repr(C)]
@@ -210,7 +210,7 @@ pub fn info(media: &File) -> io::Result<Info> {
 /// # Errors
 /// The system's; or our own for a device with too many objects, or one that keeps changing.
 pub fn objects(media: &File) -> io::Result<Objects> {
-    for _ in 0..MOST_READS {
+    for _ in 0..MAX_READS {
         let mut counts = RawTopology::default();
         // SAFETY: the structure of this request; with its pointers null the kernel writes nothing through them.
         unsafe { call(media, MEDIA_IOC_G_TOPOLOGY, &mut counts) }?;
@@ -220,9 +220,9 @@ pub fn objects(media: &File) -> io::Result<Objects> {
             counts.pads,
             counts.links,
         ];
-        if all.iter().any(|&count| count > MOST_OBJECTS) {
+        if all.iter().any(|&count| count > MAX_OBJECTS) {
             return Err(io::Error::other(format!(
-                "it has {} entities, {} interfaces, {} pads and {} links, more than {MOST_OBJECTS} of a kind",
+                "it has {} entities, {} interfaces, {} pads and {} links, more than {MAX_OBJECTS} of a kind",
                 all[0], all[1], all[2], all[3]
             )));
         }
@@ -235,7 +235,7 @@ pub fn objects(media: &File) -> io::Result<Objects> {
         }
     }
     Err(io::Error::other(format!(
-        "its parts changed {MOST_READS} times while they were read"
+        "its parts changed {MAX_READS} times while they were read"
     )))
 }
 

@@ -352,19 +352,19 @@ fn outputs(net: &mut Fused, graph: &Graph, picture: &[f32]) -> Vec<Vec<f32>> {
         .exports
         .iter()
         .map(|e| (e, graph.tensors[e.tensor.0].shape));
-    let mut made: Vec<Vec<f32>> = shapes
+    let mut results: Vec<Vec<f32>> = shapes
         .clone()
         .map(|(_, s)| vec![f32::NAN; s.volume()])
         .collect();
-    let mut slices: Vec<&mut [f32]> = made.iter_mut().map(Vec::as_mut_slice).collect();
+    let mut slices: Vec<&mut [f32]> = results.iter_mut().map(Vec::as_mut_slice).collect();
     net.run_segment(0, &[], &mut slices);
-    for ((export, shape), values) in shapes.zip(&mut made) {
+    for ((export, shape), values) in shapes.zip(&mut results) {
         if export.channels_first {
             let from = |i: usize| i % shape.c * shape.pixels() + i / shape.c;
             *values = (0..values.len()).map(|i| values[from(i)]).collect();
         }
     }
-    made
+    results
 }
 
 fn compare(got: &[Vec<f32>], want: &[Vec<Near>]) -> Result<(), String> {

@@ -267,9 +267,9 @@ pub fn listing(graph: &Graph) -> String {
             Op::Constant(_) | Op::Affine { .. } | Op::Slopes(_) | Op::Norm(_) => String::new(),
             op => format!("{op:?}"),
         };
-        let made = tensor(l.output.0);
+        let output = tensor(l.output.0);
         lines.push(format!(
-            "{made} = {}({}) {more}",
+            "{output} = {}({}) {more}",
             layer(&l.op),
             inputs.join(", ")
         ));

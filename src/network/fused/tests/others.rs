@@ -89,12 +89,12 @@ pub fn by_islands(
     threads: usize,
 ) -> Result<Option<Vec<f32>>, String> {
     let dtype = dtype(network);
-    let Ok((made, rest)) = islands::make(model, dtype, &network.input, threads) else {
+    let Ok((found, rest)) = islands::make(model, dtype, &network.input, threads) else {
         return Ok(None);
     };
-    let taken = made.takes_picture.then(|| made.fused.clone());
+    let taken = found.takes_picture.then(|| found.fused.clone());
     let tract = |e: TractError| format!("tract fails: {e:#}");
-    let planned = Planned::new(rest, dtype, &network.input, Some(made));
+    let planned = Planned::new(rest, dtype, &network.input, Some(found));
     // If tract cannot plan what is around the islands, it runs the network alone.
     let Ok(mut plan) = planned.and_then(TractPlan::new) else {
         return Ok(None);

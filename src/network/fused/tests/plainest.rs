@@ -47,13 +47,13 @@ pub fn run(graph: &Graph, picture: &[f32], imports: &[&[f32]]) -> Vec<Values> {
             .collect();
     }
     for layer in &graph.layers {
-        all[layer.output.0] = made(graph, layer, &all);
+        all[layer.output.0] = computed(graph, layer, &all);
     }
     all
 }
 
 /// The output of a layer.
-fn made(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
+fn computed(graph: &Graph, layer: &Layer, all: &[Values]) -> Values {
     let x: Vec<&Values> = layer.inputs.iter().map(|i| &all[i.0]).collect();
     let tensor = |at: usize| &graph.tensors[layer.inputs[at].0];
     let qx = |at: usize| tensor(at).kind.quant();
@@ -295,9 +295,9 @@ fn convolution(
                     let pairs = pairs.map(|(x, w)| (x - exact(qx.zero as f32), w));
                     let total = whole_dot(pairs, bias[n]);
                     let own = conv.then.as_ref().map_or(qy, |then| then.quant);
-                    let made = byte(total, qx.scale * scale[n] / own.scale, own, conv.clamp);
+                    let sum = byte(total, qx.scale * scale[n] / own.scale, own, conv.clamp);
                     let then = conv.then.as_ref();
-                    then.map_or(made, |then| mapped(then.tables.of(n), made))
+                    then.map_or(sum, |then| mapped(then.tables.of(n), sum))
                 }
                 _ => match &conv.factors {
                     Some(factors) => {

@@ -82,12 +82,12 @@ fn the_plainest_executor_gives_the_scores_of_onnx_runtime() {
     let graph = understand(model()).unwrap().0;
     let (rgb, scores) = reference(PHOTOS[0]);
     let all = plainest::run(&graph, &values(&rgb), &[]);
-    let made = &all[graph.exports[0].tensor.0];
-    let wrong = made
+    let got = &all[graph.exports[0].tensor.0];
+    let wrong = got
         .iter()
         .zip(&scores)
-        .filter(|(made, score)| made.is != **score);
-    assert_eq!((made.len(), wrong.count()), (scores.len(), 0));
+        .filter(|(got, score)| got.is != **score);
+    assert_eq!((got.len(), wrong.count()), (scores.len(), 0));
 }
 
 #[test]

@@ -204,6 +204,25 @@ unsafe fn vectors<const NV: usize>(w: *const i8) -> [int8x16_t; NV] {
     }
 }
 
+/// Adds the products of lane `$lane` of each pixel, four values, with the next NV vectors of weights. A macro, because the lane is
+/// part of the instruction's text.
+macro_rules! add_products {
+    ($nv:ident, $sums:ident, $values:ident, $w:ident, $lane:literal) => {
+        let weights = vectors::<$nv>($w.add($lane * $nv * 16));
+        for (sums, &values) in $sums.iter_mut().zip(&$values) {
+            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                asm!(
+                    concat!("sdot {s:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
+                    s = inout(vreg) *sum,
+                    w = in(vreg) weights,
+                    x = in(vreg) values,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+        }
+    };
+}
+
 /// # Safety
 /// The CPU has dot products; `count` times MR pixels as the geometry says.
 #[target_feature(enable = "neon,dotprod")]
@@ -223,23 +242,6 @@ unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>
     // SAFETY: contract (reads, writes) of `count` times MR pixels; a run's last load reads at most 15 bytes of slack; the packed
     // panel is as `pack` says.
     unsafe {
-        // Lane `$lane` of each pixel: four values.
-        macro_rules! four {
-            ($sums:ident, $values:ident, $w:ident, $lane:literal) => {
-                let weights = vectors::<NV>($w.add($lane * NV * 16));
-                for (sums, &values) in $sums.iter_mut().zip(&$values) {
-                    for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                        asm!(
-                            concat!("sdot {s:v}.4s, {w:v}.16b, {x:v}.4b[", $lane, "]"),
-                            s = inout(vreg) *sum,
-                            w = in(vreg) weights,
-                            x = in(vreg) values,
-                            options(pure, nomem, nostack, preserves_flags),
-                        );
-                    }
-                }
-            };
-        }
         for panel in 0..strip.panels {
             let packed = strip.packed.add(panel * (NV * 32 + quads * NV * 16));
             let shifted = strip.shifted.add(panel * NV * 48);
@@ -264,10 +266,10 @@ unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>
                     let mut k = 0;
                     while KIND == ONE || k < whole {
                         let values = x.map(|x| vld1q_s8(x.add(k)));
-                        four!(sums, values, w, 0);
-                        four!(sums, values, w, 1);
-                        four!(sums, values, w, 2);
-                        four!(sums, values, w, 3);
+                        add_products!(NV, sums, values, w, 0);
+                        add_products!(NV, sums, values, w, 1);
+                        add_products!(NV, sums, values, w, 2);
+                        add_products!(NV, sums, values, w, 3);
                         k += 16;
                         w = w.add(NV * 64);
                         if KIND == ONE && k == whole {
@@ -276,15 +278,15 @@ unsafe fn tiles<const MR: usize, const NV: usize, const WAY: u8, const KIND: u8>
                     }
                     if rest > 0 {
                         let values = x.map(|x| vld1q_s8(x.add(whole)));
-                        four!(sums, values, w, 0);
+                        add_products!(NV, sums, values, w, 0);
                         if rest > 1 {
-                            four!(sums, values, w, 1);
+                            add_products!(NV, sums, values, w, 1);
                         }
                         if rest > 2 {
-                            four!(sums, values, w, 2);
+                            add_products!(NV, sums, values, w, 2);
                         }
                         if rest > 3 {
-                            four!(sums, values, w, 3);
+                            add_products!(NV, sums, values, w, 3);
                         }
                         w = w.add(rest * NV * 16);
                     }

@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 /// Slopes tried for a table.
-const TRIES_MOST: usize = 48;
+const MAX_TRIES: usize = 48;
 /// Steeper lines are a step from limit to limit already.
-const SLOPE_MOST: f64 = 1024.0;
+const MAX_SLOPE: f64 = 1024.0;
 
 /// How far the lines of one slope can be moved.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ pub(super) fn through(
     let near = slope_between(y, limits)
         .into_iter()
         .flat_map(|(s, by)| [(s - by, s + by)]);
-    for (from, to) in near.chain([(-SLOPE_MOST, SLOPE_MOST)]) {
+    for (from, to) in near.chain([(-MAX_SLOPE, MAX_SLOPE)]) {
         let ((mut left, found), (mut right, other)) = (try_room(from), try_room(to));
         if let Some(line) = found.or(other) {
             return Some(line);
@@ -84,7 +84,7 @@ pub(super) fn through(
         if left.growth <= 0.0 || right.growth >= 0.0 {
             continue;
         }
-        for _ in 0..TRIES_MOST {
+        for _ in 0..MAX_TRIES {
             let risen = right.width() - left.width();
             let run = left.growth * left.slope - right.growth * right.slope;
             let slope = (risen + run) / (left.growth - right.growth);
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     /// A rounded line between limits.
-    fn stairs(a: f64, b: f64, (low, high): (i32, i32)) -> [i32; 256] {
+    fn rounded_line(a: f64, b: f64, (low, high): (i32, i32)) -> [i32; 256] {
         std::array::from_fn(|x| ((a * x as f64 + b).round_ties_even() as i32).clamp(low, high))
     }
 
@@ -147,11 +147,11 @@ mod tests {
                 1 => (random.i32(0..100), random.i32(150..256)),
                 _ => (0, random.i32(1..255)),
             };
-            let y = stairs(a, b, limits);
+            let y = rounded_line(a, b, limits);
             assert!(found(&y, limits).is_some(), "{a} {b} {limits:?}");
         }
         // The identity and constants.
-        assert!(found(&stairs(1.0, 0.0, (0, 255)), (0, 255)).is_some());
+        assert!(found(&rounded_line(1.0, 0.0, (0, 255)), (0, 255)).is_some());
         assert!(found(&[7; 256], (0, 255)).is_some());
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn curves_and_jumps_are_not_lines() {
         let curve: [i32; 256] = std::array::from_fn(|x| (x * x / 255) as i32);
         assert_eq!(found(&curve, (0, 255)), None);
-        let mut jump = stairs(0.7, 3.0, (0, 255));
+        let mut jump = rounded_line(0.7, 3.0, (0, 255));
         jump[100] += 1;
         assert_eq!(found(&jump, (0, 255)), None);
         let valley: [i32; 256] = std::array::from_fn(|x| (x as i32 - 128).abs());

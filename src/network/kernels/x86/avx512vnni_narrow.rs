@@ -9,7 +9,7 @@ use crate::network::kernels::{ConvQ8, Pixels, Runs};
 use std::arch::x86_64::*;
 
 /// Pixels of the largest tile.
-const MOST: usize = 8;
+const MAX_PIXELS: usize = 8;
 
 /// Whether it has that many channels.
 pub(super) fn takes(runs: &Runs) -> bool {
@@ -38,7 +38,7 @@ pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels) {
     }
     // SAFETY: contract (reads, writes), tile by tile.
     unsafe {
-        even_tiles(p, 0, MOST, |p, size, count| {
+        even_tiles(p, 0, MAX_PIXELS, |p, size, count| {
             by_size!(p, size, count, 1 2 3 4 5 6 7 8);
         });
     }
@@ -60,7 +60,7 @@ unsafe fn tiles<const MR: usize, const KIND: u8>(conv: &ConvQ8, p: &Pixels, coun
         for tile in 0..count {
             let pixel = p.x.add(tile * MR * p.x_pitch);
             let mut own = [first; MR];
-            let mut shared = [second; MOST / 2];
+            let mut shared = [second; MAX_PIXELS / 2];
             let mut w = head.add(256);
             for &offset in &conv.runs.offsets {
                 let mut x = pixel.add(offset);

@@ -271,7 +271,7 @@ impl Lower {
             .collect::<Lowered<Vec<_>>>()?;
         let axis = int(node, "axis", 1);
         match self.concat_of(node, &values, axis) {
-            Ok(made) => Ok(made),
+            Ok(joined) => Ok(joined),
             Err(why) => self
                 .concat_axis(node, &values)
                 .map_err(|also| format!("{why}; {also}")),

@@ -4,7 +4,7 @@
 use super::shape::axis_of;
 use crate::network::graph::{Op, Shape, Sides};
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
-use crate::network::onnx::attributes::{int, ints};
+use crate::network::onnx::attributes::{int, ints, normalised_index};
 use tract_onnx::pb::NodeProto;
 
 impl Lower {
@@ -137,12 +137,10 @@ impl Lower {
         if indices.dims.len() != 1 || indices.len() == 0 {
             return Err(format!("its indices are of shape {:?}", indices.dims));
         }
-        let c = shape.c as i64;
-        let at = |i: i64| usize::try_from(if i < 0 { i + c } else { i });
         let from: Option<Vec<usize>> = indices
             .ints()
             .into_iter()
-            .map(|i| at(i).ok().filter(|&i| i < shape.c))
+            .map(|i| normalised_index(i, shape.c).filter(|&i| i < shape.c))
             .collect();
         let from = from.ok_or("picks a channel that is not there")?;
         self.pick(node, act, from)

@@ -3,7 +3,7 @@
 use super::shape::logical;
 use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
 use crate::network::lower::axes::is_plain;
-use crate::network::lower::value::STEPS_MOST;
+use crate::network::lower::value::MAX_STEPS;
 use crate::network::lower::{DeferredOp, Lower, Lowered, QuantisedConst, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
 use crate::network::onnx::constant::{Const, Data};
@@ -19,6 +19,34 @@ pub(crate) enum Bias {
     Ints(Vec<i64>, Vec<f32>),
     /// Integers in units of input scale times weight scale, as in QLinearConv.
     Exact(Vec<i64>, Vec<f32>),
+}
+
+/// The constant operands of a dense layer.
+pub(crate) struct Dense<'a> {
+    pub(crate) w: &'a Value,
+    /// Whether a row of `w` has the weights of one output, rather than those of one input.
+    pub(crate) transposed: bool,
+    pub(crate) bias: Bias,
+}
+
+impl<'a> Dense<'a> {
+    /// Of MatMul: weights only, one row an input.
+    pub(crate) fn matrix(w: &'a Value) -> Self {
+        Self {
+            w,
+            transposed: false,
+            bias: Bias::None,
+        }
+    }
+
+    /// The numbers of inputs and outputs, from the sizes of `w`.
+    pub(crate) fn inputs_and_outputs(&self, dims: &[usize]) -> Lowered<(usize, usize)> {
+        match *dims {
+            [n, k] if self.transposed => Ok((k, n)),
+            [k, n] => Ok((k, n)),
+            _ => Err(format!("the second matrix's shape is {dims:?}")),
+        }
+    }
 }
 
 impl Bias {
@@ -290,36 +318,36 @@ impl Lower {
         } else {
             Bias::None
         };
-        self.fully_connected_of(node, x, &w, transposed, bias)
+        let of = Dense {
+            w: &w,
+            transposed,
+            bias,
+        };
+        self.fully_connected_of(node, x, of)
     }
 
+    /// A dense layer over all values of `x`, or over its last axis.
     pub(crate) fn fully_connected_of(
         &mut self,
         node: &NodeProto,
         x: Value,
-        w: &Value,
-        transposed: bool,
-        bias: Bias,
+        of: Dense<'_>,
     ) -> Lowered<Value> {
         let (_, view) = self.extent(&x)?;
         if !matches!(view, View::Flat | View::FlatChw) {
-            return self.by_rows(node, &x, w, transposed, bias);
+            return self.by_rows(node, &x, of);
         }
         let x = self.materialise(&x)?;
         let input = self.shape(x.id);
-        let source = self.weights_of(w)?;
+        let source = self.weights_of(of.w)?;
         let dims = match &source {
             Source::Real(_, dims) => dims.clone(),
             Source::Ints(q) => q.ints.dims.clone(),
         };
-        let [rows, columns] = dims[..] else {
-            return Err(format!("the second matrix's shape is {dims:?}"));
-        };
-        let (k, n) = if transposed {
-            (columns, rows)
-        } else {
-            (rows, columns)
-        };
+        let (k, n) = of.inputs_and_outputs(&dims)?;
+        let Dense {
+            transposed, bias, ..
+        } = of;
         if k != input.volume() || n == 0 || !matches!(x.view, View::Flat | View::FlatChw) {
             return Err(format!(
                 "a matrix {dims:?} does not fit an input of {input}"
@@ -405,7 +433,7 @@ pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> 
         return None;
     }
     if let Weights::F32 { steps, .. } = &conv.weights
-        && steps.len() >= STEPS_MOST
+        && steps.len() >= MAX_STEPS
     {
         return None;
     }
@@ -484,13 +512,13 @@ fn ordered<T: Copy>(
     (cout, kh, kw, cin): (usize, usize, usize, usize),
     order: impl Fn(usize, usize, usize, usize) -> usize,
 ) -> Vec<T> {
-    let mut made = Vec::with_capacity(values.len());
+    let mut reordered = Vec::with_capacity(values.len());
     for n in 0..cout {
         for y in 0..kh {
             for x in 0..kw {
-                made.extend((0..cin).map(|c| values[order(n, y, x, c)]));
+                reordered.extend((0..cin).map(|c| values[order(n, y, x, c)]));
             }
         }
     }
-    made
+    reordered
 }

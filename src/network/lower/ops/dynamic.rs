@@ -4,7 +4,7 @@
 //!
 //! The Cast, the product with both scales and the bias are fused into the convolution. Any other use of the integers is refused.
 
-use super::conv::{Bias, unlimited};
+use super::conv::{Bias, Dense, unlimited};
 use crate::network::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
 use crate::network::lower::intermediate::Intermediate;
 use crate::network::lower::{
@@ -65,12 +65,12 @@ impl Lower {
         let extremes = self.add_layer(Op::Extremes, vec![act.id], tensor(pair), &node.name);
         let round = tensor(self.shape(act.id));
         let id = self.add_layer(Op::Round, vec![act.id, extremes], round, &node.name);
-        let made = [
+        let results = [
             Dynamic::Integers(Activation { id, ..act }, extremes),
             Dynamic::Scale(extremes),
             Dynamic::Zero(extremes),
         ];
-        for (name, value) in node.output.iter().zip(made) {
+        for (name, value) in node.output.iter().zip(results) {
             self.values.insert(name.clone(), value.value());
         }
         Ok(())
@@ -129,7 +129,7 @@ impl Lower {
     pub(crate) fn matmul_integer(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = Value::Activation(self.whole_numbers(node)?);
         let w = self.whole_weights(node, 1)?;
-        let sums = self.fully_connected_of(node, x, &w, false, Bias::None)?;
+        let sums = self.fully_connected_of(node, x, Dense::matrix(&w))?;
         Ok(Dynamic::Sums(Box::new(sums)).value())
     }
 
@@ -182,7 +182,7 @@ impl Lower {
             inputs: deferred.inputs.iter().copied().chain([extremes]).collect(),
             shape: deferred.shape,
             name: deferred.name.clone(),
-            made: RefCell::new(None),
+            emitted: RefCell::new(None),
         };
         Ok(Value::Deferred(Rc::new(scaled), *view))
     }

@@ -3,16 +3,16 @@
 use crate::network::graph::resize::{Between, Resize};
 use crate::network::graph::{Lrn, Op, Shape};
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
-use crate::network::onnx::attributes::{float, int, ints, text};
+use crate::network::onnx::attributes::{float, int, ints, normalised_index, text};
 use tract_onnx::pb::NodeProto;
 
 /// The most channels that a LocalResponseNormalization sums up.
-const LRN_MOST: i64 = 1024;
+const MAX_LRN: i64 = 1024;
 
 impl Lower {
     pub(crate) fn lrn(&mut self, node: &NodeProto) -> Lowered<Value> {
         let size = int(node, "size", 0);
-        if !(1..=LRN_MOST).contains(&size) {
+        if !(1..=MAX_LRN).contains(&size) {
             return Err(format!("sums up {size} channels"));
         }
         let of = Lrn {
@@ -92,9 +92,7 @@ impl Lower {
             return Err(format!("has {} sizes for {axes:?}", scales.len()));
         }
         for (&axis, &value) in axes.iter().zip(&scales) {
-            let axis = usize::try_from(if axis < 0 { axis + 4 } else { axis });
-            let axis = axis
-                .ok()
+            let axis = normalised_index(axis, 4)
                 .filter(|&axis| axis < 4)
                 .ok_or("an axis is not there")?;
             // ONNX Runtime's arithmetic.

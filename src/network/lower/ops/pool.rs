@@ -35,7 +35,7 @@ impl Lower {
             let spatial = matches!(act.view, View::Nchw | View::Nhwc);
             return match self.reduce_mean(node, act, whole, one) {
                 Err(_) if !spatial => self.mean_of_tokens(node, &Value::Activation(act)),
-                made => made,
+                other => other,
             };
         }
         let last = int(node, "channels_last", 0) != 0;

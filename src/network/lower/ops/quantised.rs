@@ -1,11 +1,11 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
-use super::conv::Bias;
+use super::conv::{Bias, Dense};
 use crate::network::graph::{FREE, InputType, Kind, Quant};
 use crate::network::lower::{
     Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
 };
-use crate::network::onnx::attributes::{float, int};
+use crate::network::onnx::attributes::{float, int, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -72,18 +72,17 @@ impl Lower {
         }
     }
 
-    /// A constant's integers with scales and zero points from two inputs.
+    /// A constant's integers with the scales of input `scale` along `axis`, and the zero points of the next input.
     fn quantised_const(
         &self,
         node: &NodeProto,
         ints: &Const,
         scale: usize,
-        zero: usize,
         axis: i64,
     ) -> Lowered<QuantisedConst> {
+        let zero = scale + 1;
         let (scale, _) = self.const_floats(node, scale)?;
-        let rank = ints.dims.len() as i64;
-        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(0);
+        let axis = normalised_index(axis, ints.dims.len()).unwrap_or(0);
         if scale.len() != 1 && ints.dims.get(axis) != Some(&scale.len()) {
             return Err(format!("{} scales along axis {axis}", scale.len()));
         }
@@ -141,7 +140,7 @@ impl Lower {
     /// Float weights that the graph itself quantises.
     fn quantise_const(&self, node: &NodeProto, c: &Const) -> Lowered<Value> {
         let axis = int(node, "axis", 1);
-        let q = self.quantised_const(node, c, 1, 2, axis)?;
+        let q = self.quantised_const(node, c, 1, axis)?;
         let signed = self.has_input(node, 2)
             && matches!(self.input_value(node, 2)?, Value::Const(z) if matches!(z.data, Data::I8(_)));
         let inner: usize = c.dims.iter().skip(q.axis + 1).product();
@@ -171,7 +170,7 @@ impl Lower {
     pub(crate) fn dequantize_linear(&mut self, node: &NodeProto) -> Lowered<Value> {
         match self.input_value(node, 0)? {
             Value::Const(c) => {
-                let q = self.quantised_const(node, &c, 1, 2, int(node, "axis", 1))?;
+                let q = self.quantised_const(node, &c, 1, int(node, "axis", 1))?;
                 Ok(Value::Quantised(Rc::new(q)))
             }
             value => {
@@ -185,7 +184,7 @@ impl Lower {
     fn real(&mut self, node: &NodeProto, at: usize) -> Lowered<Value> {
         let value = self.input_value(node, at)?;
         if let Value::Const(c) = &value {
-            let q = self.quantised_const(node, c, at + 1, at + 2, 0)?;
+            let q = self.quantised_const(node, c, at + 1, 0)?;
             return Ok(Value::Quantised(Rc::new(q)));
         }
         let quant = self.quant_at(node, at + 1, at + 2)?;
@@ -195,13 +194,7 @@ impl Lower {
     /// Constant weights at input `at`, followed by scale and zero point.
     fn real_const(&self, node: &NodeProto, at: usize, axis: i64) -> Lowered<Rc<QuantisedConst>> {
         match self.input_value(node, at)? {
-            Value::Const(c) => Ok(Rc::new(self.quantised_const(
-                node,
-                &c,
-                at + 1,
-                at + 2,
-                axis,
-            )?)),
+            Value::Const(c) => Ok(Rc::new(self.quantised_const(node, &c, at + 1, axis)?)),
             _ => Err("the weights are not constant".into()),
         }
     }
@@ -248,7 +241,7 @@ impl Lower {
     pub(crate) fn qlinear_matmul(&mut self, node: &NodeProto) -> Lowered<Value> {
         let x = self.real(node, 0)?;
         let w = self.real_const(node, 3, 1)?;
-        let y = self.fully_connected_of(node, x, &Value::Quantised(w), false, Bias::None)?;
+        let y = self.fully_connected_of(node, x, Dense::matrix(&Value::Quantised(w)))?;
         self.quantised_again(node, &y, 6)
     }
 
@@ -262,7 +255,12 @@ impl Lower {
         let w = self.real_const(node, 3, axis as i64)?;
         let cout = w.ints.dims.get(axis).copied().unwrap_or(0);
         let bias = self.exact_bias(node, 6, &w, cout)?;
-        let y = self.fully_connected_of(node, x, &Value::Quantised(w), transposed, bias)?;
+        let of = Dense {
+            w: &Value::Quantised(w),
+            transposed,
+            bias,
+        };
+        let y = self.fully_connected_of(node, x, of)?;
         if self.has_input(node, 7) {
             self.quantised_again(node, &y, 7)
         } else {

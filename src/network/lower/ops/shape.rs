@@ -3,8 +3,8 @@
 use crate::network::graph::Shape;
 use crate::network::graph::sizes::volume;
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
-use crate::network::onnx::attributes::{float, int, ints, text};
-use crate::network::onnx::budget::AXES_MOST;
+use crate::network::onnx::attributes::{float, int, ints, normalised_index, text};
+use crate::network::onnx::budget::MAX_AXES;
 use tract_onnx::pb::NodeProto;
 
 pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
@@ -17,9 +17,7 @@ pub(crate) fn logical(shape: Shape, view: View) -> Vec<usize> {
 }
 
 pub(crate) fn axis_of(axis: i64, rank: usize) -> Lowered<usize> {
-    let moved = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(moved)
-        .ok()
+    normalised_index(axis, rank)
         .filter(|&a| a <= rank)
         .ok_or_else(|| format!("axis {axis} of {rank}"))
 }
@@ -197,10 +195,10 @@ impl Lower {
 
 /// Refuses a list of sizes or axes that is longer than a tensor may have axes.
 pub(crate) fn few_axes(count: usize) -> Lowered<()> {
-    if count <= AXES_MOST {
+    if count <= MAX_AXES {
         return Ok(());
     }
-    Err(format!("asks for {count} axes; {AXES_MOST} is the limit"))
+    Err(format!("asks for {count} axes; {MAX_AXES} is the limit"))
 }
 
 /// Sizes after Squeeze or Unsqueeze of these axes.

@@ -1,6 +1,6 @@
 //! Token operators of attention networks: matrix products over the last axis and of two computed tensors, Softmax and averages.
 
-use super::conv::{Bias, Source};
+use super::conv::{Dense, Source};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
 use crate::network::graph::{Conv, FREE, InputStep, Op, Product, Shape, TensorId, Weights, Window};
@@ -12,35 +12,21 @@ use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
 /// Most values of constants that are stored as a whole tensor.
-const CONSTANT_MOST: usize = 1 << 21;
+const MAX_CONSTANT: usize = 1 << 21;
 
 impl Lower {
-    /// MatMul by constant weights over the last axis, and Gemm over rows: a 1x1 convolution.
-    pub(crate) fn by_rows(
-        &mut self,
-        node: &NodeProto,
-        x: &Value,
-        w: &Value,
-        transposed: bool,
-        bias: Bias,
-    ) -> Lowered<Value> {
-        let Source::Real(values, size) = self.weights_of(w)? else {
+    /// A dense layer over the last axis: a 1x1 convolution.
+    pub(crate) fn by_rows(&mut self, node: &NodeProto, x: &Value, of: Dense<'_>) -> Lowered<Value> {
+        let Source::Real(values, size) = self.weights_of(of.w)? else {
             return Err("a matrix of bytes over the last of many axes".into());
         };
-        let [rows, columns] = size[..] else {
-            return Err(format!("the second matrix's shape is {size:?}"));
-        };
-        let (k, n) = if transposed {
-            (columns, rows)
-        } else {
-            (rows, columns)
-        };
+        let (k, n) = of.inputs_and_outputs(&size)?;
         let mut dims = self.dims_of(x)?;
         if dims.last() != Some(&k) || n == 0 || dims.len() < 2 {
             return Err(format!("a matrix {size:?} does not fit {dims:?}"));
         }
         let (id, _) = self.rows(node, x)?;
-        let w = if transposed {
+        let w = if of.transposed {
             values
         } else {
             let turned = (0..n).flat_map(|o| (0..k).map(move |i| i * n + o));
@@ -70,7 +56,7 @@ impl Lower {
             view,
             real: false,
         };
-        Ok(self.deferred(node, DeferredOp::Conv(conv, bias), vec![x], shape, view))
+        Ok(self.deferred(node, DeferredOp::Conv(conv, of.bias), vec![x], shape, view))
     }
 
     /// MatMul of two computed tensors, matrix by matrix.
@@ -253,7 +239,7 @@ impl Lower {
             _ => return Err("divides by more constants than one per channel".into()),
         };
         let size = self.dims_of(x)?;
-        if volume(&size)? > CONSTANT_MOST {
+        if volume(&size)? > MAX_CONSTANT {
             return Err("too many constants to keep".into());
         }
         let wanted = broadcast(&size, dims).filter(|(all, _)| *all == size);

@@ -32,12 +32,12 @@ impl Rewrite<'_> {
             "QLinearConv" => self.conv(&node, &out),
             "QLinearMatMul" => {
                 let inputs = [self.operand(&node, 0, -2)?, self.operand(&node, 3, -1)?];
-                self.float_twin("MatMul", &node, &inputs, (6, 7), &out)
+                self.float_twin("MatMul", &node, &inputs, 6, &out)
             }
             "QGemm" => self.gemm(&node, &out),
             "QLinearAdd" | "QLinearMul" => {
                 let inputs = [self.operand(&node, 0, 1)?, self.operand(&node, 3, 1)?];
-                self.float_twin(float_name(&node), &node, &inputs, (6, 7), &out)
+                self.float_twin(float_name(&node), &node, &inputs, 6, &out)
             }
             "QLinearGlobalAveragePool" | "QLinearAveragePool"
                 if int(&node, "channels_last", 0) != 0 =>
@@ -61,14 +61,14 @@ impl Rewrite<'_> {
             | "QLinearReduceMean"
             | "QLinearSoftmax" => {
                 let inputs = [self.operand(&node, 0, 1)?];
-                self.float_twin(float_name(&node), &node, &inputs, (3, 4), &out)
+                self.float_twin(float_name(&node), &node, &inputs, 3, &out)
             }
             "QLinearConcat" => {
                 let parts = (2..node.input.len()).step_by(3);
                 let inputs = parts
                     .map(|i| self.operand(&node, i, 1))
                     .collect::<Result<Vec<_>, _>>()?;
-                self.float_twin("Concat", &node, &inputs, (0, 1), &out)
+                self.float_twin("Concat", &node, &inputs, 0, &out)
             }
             op if op.starts_with("QLinear") => Err("Eyelet does not know this operator".into()),
             _ => self.other(node),
@@ -99,7 +99,7 @@ impl Rewrite<'_> {
     fn conv(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
         let mut inputs = vec![self.operand(node, 0, 1)?, self.operand(node, 3, 0)?];
         inputs.extend(self.bias(node, 8, out)?);
-        self.float_twin("Conv", node, &inputs, (6, 7), out)
+        self.float_twin("Conv", node, &inputs, 6, out)
     }
 
     fn gemm(&mut self, node: &NodeProto, out: &str) -> Result<(), String> {
@@ -110,7 +110,7 @@ impl Rewrite<'_> {
         let x = self.operand(node, 0, 1)?;
         let mut inputs = vec![x, self.operand(node, 3, per_column)?];
         inputs.extend(self.bias(node, 6, out)?);
-        self.float_twin("Gemm", node, &inputs, (7, 8), out)
+        self.float_twin("Gemm", node, &inputs, 7, out)
     }
 
     /// A non-quantisation operator; it may move quantised values, but not compute with them.
@@ -173,10 +173,11 @@ impl Rewrite<'_> {
         if let Some(at) = node.attribute.iter().position(|a| a.name == "axes") {
             let axes = node.attribute.remove(at).ints;
             let name = format!("eyelet/{out}.axes");
-            self.made.push(int64_tensor(&name, &[axes.len()], axes));
+            self.new_constants
+                .push(int64_tensor(&name, &[axes.len()], axes));
             inputs.push(name);
         }
-        self.float_twin("ReduceMean", &node, &inputs, (3, 4), out)
+        self.float_twin("ReduceMean", &node, &inputs, 3, out)
     }
 
     /// A Pad of quantised integers; its integer padding value becomes the real number that it stands for.
@@ -191,7 +192,8 @@ impl Rewrite<'_> {
         let real = (value - q.zero_point(0)) * q.scale(0);
         if !node.input.is_empty() {
             let name = format!("eyelet/{out}.value");
-            self.made.push(float_tensor(&name, &[], vec![real]));
+            self.new_constants
+                .push(float_tensor(&name, &[], vec![real]));
             node.input.resize(node.input.len().max(3), String::new());
             node.input[2] = name;
         }

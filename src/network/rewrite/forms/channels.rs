@@ -10,8 +10,8 @@
 //! product becomes part of its weights' scales, so that it computes with the bytes.
 
 use super::{Forms, input, output};
-use crate::network::onnx::attributes::{float, int, of_int};
-use crate::network::onnx::budget::AXES_MOST;
+use crate::network::onnx::attributes::{float, int, normalised_index, of_int};
+use crate::network::onnx::budget::MAX_AXES;
 use crate::network::onnx::{
     float_tensor, holds_at_most, read_counts, reads, typed_tensor, values_f32,
 };
@@ -25,6 +25,7 @@ const SAME_RANK: &[&str] = &[
     "AveragePool",
     "BatchNormalization",
     "Cast",
+    "Ceil",
     "Clip",
     "Concat",
     "Conv",
@@ -34,6 +35,7 @@ const SAME_RANK: &[&str] = &[
     "Elu",
     "Erf",
     "Exp",
+    "Floor",
     "Gelu",
     "GlobalAveragePool",
     "GlobalMaxPool",
@@ -52,6 +54,7 @@ const SAME_RANK: &[&str] = &[
     "QuantizeLinear",
     "Relu",
     "Resize",
+    "Round",
     "Selu",
     "Sigmoid",
     "Slice",
@@ -66,7 +69,7 @@ const SAME_RANK: &[&str] = &[
 const BROADCAST: &[&str] = &["Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum"];
 
 /// Channels' scales that a file may have in all. The networks that people make have some ten thousands.
-pub(super) const CHANNELS_MOST: usize = 1 << 20;
+pub(super) const MAX_CHANNELS: usize = 1 << 20;
 
 /// Nodes among which a Relu is looked for: before it may stand those of the weights.
 const NODES_BETWEEN: usize = 16;
@@ -104,7 +107,7 @@ impl Forms<'_> {
         if !read.is_empty() && read.iter().all(|name| self.is_fixed(name)) {
             self.fixed.extend(node.output.iter().cloned());
         }
-        if let Some(rank) = self.rank_of_results(node).filter(|&r| r <= AXES_MOST) {
+        if let Some(rank) = self.rank_of_results(node).filter(|&r| r <= MAX_AXES) {
             let results = node.output.iter().filter(|o| !o.is_empty());
             self.ranks.extend(results.map(|o| (o.clone(), rank)));
         }
@@ -179,14 +182,8 @@ impl Forms<'_> {
         }
         let same = zeros.iter().all(|z| *z == zeros[0]);
         let base = if same { zeros[0] } else { 0.0 };
-        let rank = self.rank(x).filter(|&r| r <= AXES_MOST)?;
-        let axis = int(node, "axis", 1);
-        let axis = if axis < 0 {
-            axis.checked_add(i64::try_from(rank).ok()?)?
-        } else {
-            axis
-        };
-        let axis = usize::try_from(axis).ok().filter(|&a| a < rank)?;
+        let rank = self.rank(x).filter(|&r| r <= MAX_AXES)?;
+        let axis = normalised_index(int(node, "axis", 1), rank).filter(|&a| a < rank)?;
         let mut dims = vec![scales.len()];
         dims.resize(rank - axis, 1);
         Some(Channels {
@@ -264,8 +261,8 @@ impl Forms<'_> {
     /// of the convolution before. So may a Clip from 0 on whose other limit the bytes have too.
     fn before_relu(&self, x: &str, channels: &Channels) -> Option<String> {
         let alone = |name: &str| self.read.get(name) == Some(&1);
-        let mut made = self.nodes.iter().rev().take(NODES_BETWEEN);
-        let node = made.find(|n| output(n) == x)?;
+        let mut earlier = self.nodes.iter().rev().take(NODES_BETWEEN);
+        let node = earlier.find(|n| output(n) == x)?;
         let limit = |at: usize, name: &str, free: f32| match input(node, at) {
             "" => Some(float(node, name, free)),
             given => {

@@ -2,7 +2,7 @@
 //! blocks.
 
 use super::{Forms, input, output};
-use crate::network::onnx::attributes::int;
+use crate::network::onnx::attributes::{int, normalised_index};
 use crate::network::onnx::constant::Const;
 use crate::network::onnx::{float_tensor, typed_tensor, values_f32};
 use std::collections::HashMap;
@@ -182,14 +182,7 @@ impl Forms<'_> {
         let size = |d: &i64| usize::try_from(*d).unwrap_or(0);
         let dims: Vec<usize> = tensor.dims.iter().map(size).collect();
         let blocks: Vec<usize> = scales.dims.iter().map(size).collect();
-        let axis = int(&node, "axis", 1);
-        let axis = usize::try_from(if axis < 0 {
-            axis + dims.len() as i64
-        } else {
-            axis
-        });
-        let axis = axis
-            .ok()
+        let axis = normalised_index(int(&node, "axis", 1), dims.len())
             .filter(|&a| a < dims.len())
             .ok_or("has an axis that its weights do not have")?;
         let block = usize::try_from(int(&node, "block_size", 0)).unwrap_or(0);
@@ -213,7 +206,7 @@ impl Forms<'_> {
         }
         let real = float_tensor(output(&node), &dims, values);
         self.types.insert(real.name.clone(), DataType::Float);
-        self.made.push(real);
+        self.new_constants.push(real);
         self.folded = true;
         Ok(())
     }

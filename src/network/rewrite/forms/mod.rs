@@ -22,7 +22,7 @@ pub use integers::MOVES;
 pub use norm::in_training;
 
 use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
-use crate::network::onnx::budget::LIST_MOST;
+use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
     drop_unread_weights, float_tensor, holds_at_most, int64_tensor, read_counts,
 };
@@ -67,9 +67,9 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
         scaled: HashMap::new(),
         loose: HashSet::new(),
         quantisers: HashMap::new(),
-        channels_left: channels::CHANNELS_MOST,
+        channels_left: channels::MAX_CHANNELS,
         nodes: Vec::with_capacity(nodes.len()),
-        made: Vec::new(),
+        new_constants: Vec::new(),
         folded: false,
     };
     for node in nodes {
@@ -82,7 +82,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     }
     let Forms {
         mut nodes,
-        made,
+        new_constants,
         mut folded,
         loose,
         ..
@@ -93,7 +93,7 @@ fn graph(graph: &mut GraphProto, opset: i64) -> Result<(), String> {
     }
     graph.node = nodes;
     graph.initializer = initializers;
-    graph.initializer.extend(made);
+    graph.initializer.extend(new_constants);
     if folded {
         drop_unread_weights(graph);
     }
@@ -120,7 +120,7 @@ struct Forms<'a> {
     /// Channels' scales that may still be read.
     channels_left: usize,
     nodes: Vec<NodeProto>,
-    made: Vec<TensorProto>,
+    new_constants: Vec<TensorProto>,
     /// Some constants have lost a reader.
     folded: bool,
 }
@@ -325,7 +325,7 @@ impl Forms<'_> {
     /// The integers of a short constant of the file.
     fn ints(&self, name: &str) -> Option<Vec<i64>> {
         let tensor = self.weights.get(name)?;
-        if !holds_at_most(tensor, LIST_MOST) {
+        if !holds_at_most(tensor, MAX_LIST) {
             return None;
         }
         Some(integers::whole_numbers(tensor)?.1)
@@ -338,7 +338,7 @@ impl Forms<'_> {
     /// Adds a constant; returns its name.
     fn constant(&mut self, tensor: TensorProto) -> String {
         let name = tensor.name.clone();
-        self.made.push(tensor);
+        self.new_constants.push(tensor);
         name
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{ints, of_int, of_ints, text};
-use crate::network::onnx::budget::LIST_MOST;
+use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{holds_at_most, int64_tensor, values_f32};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
@@ -115,7 +115,7 @@ impl Forms<'_> {
         let how = text(&node, "coordinate_transformation_mode");
         let corners = matches!(how, "align_corners" | "tf_crop_and_resize");
         let scales = self.weights.get(input(&node, 2)).copied();
-        let scales = scales.filter(|scales| holds_at_most(scales, LIST_MOST));
+        let scales = scales.filter(|scales| holds_at_most(scales, MAX_LIST));
         let nearest = matches!(text(&node, "mode"), "" | "nearest");
         if nearest && matches!(how, "tf_crop_and_resize" | "half_pixel_symmetric") {
             return Err(format!(
@@ -150,9 +150,9 @@ impl Forms<'_> {
             ("Floor", vec![part("scaled")], "whole", vec![]),
             ("Cast", vec![part("whole")], "sizes", cast(DataType::Int64)),
         ];
-        for (op, ins, made, attributes) in steps {
+        for (op, ins, result, attributes) in steps {
             let ins: Vec<&str> = ins.iter().map(String::as_str).collect();
-            self.push(&node, op, &ins, &part(made), attributes);
+            self.push(&node, op, &ins, &part(result), attributes);
         }
         node.input.resize(4, String::new());
         node.input[2].clear();

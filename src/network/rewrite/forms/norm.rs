@@ -40,11 +40,11 @@ impl Forms<'_> {
         let over = [0, 2];
         self.push(node, "Reshape", &[x, &rows], &part("row"), vec![]);
         self.reduce(node, "ReduceMean", &part("row"), &over, &part("mean"));
-        for (op, a, b, made) in [
+        for (op, a, b, result) in [
             ("Sub", part("row"), part("mean"), "off"),
             ("Mul", part("off"), part("off"), "square"),
         ] {
-            self.push(node, op, &[&a, &b], &part(made), vec![]);
+            self.push(node, op, &[&a, &b], &part(result), vec![]);
         }
         self.reduce(
             node,
@@ -54,7 +54,7 @@ impl Forms<'_> {
             &part("variance"),
         );
         let (scale, bias) = (input(node, 1).to_owned(), input(node, 2).to_owned());
-        for (op, ins, made) in [
+        for (op, ins, result) in [
             ("Add", vec![part("variance"), epsilon], "raised"),
             ("Sqrt", vec![part("raised")], "deviation"),
             ("Div", vec![part("off"), part("deviation")], "normal"),
@@ -65,7 +65,7 @@ impl Forms<'_> {
             ("Shape", vec![x.to_owned()], "shape"),
         ] {
             let ins: Vec<&str> = ins.iter().map(String::as_str).collect();
-            self.push(node, op, &ins, &part(made), vec![]);
+            self.push(node, op, &ins, &part(result), vec![]);
         }
         let ins = [part("moved"), part("shape")];
         self.push(node, "Reshape", &[&ins[0], &ins[1]], out, vec![]);

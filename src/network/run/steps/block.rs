@@ -148,7 +148,7 @@ impl Block {
             (Some((front, conv)), Some(ring)) => {
                 let pixels = [(self.h_in, front.row_pitch), (self.w_in, front.pixel_pitch)];
                 let input = span(&pixels, 0).saturating_add(conv.reach());
-                to.reads_past(Whose::Front, self.x, input, conv.elem(), SLACK);
+                to.reads_past(Whose::Front, self.x, input, conv.elem());
                 conv.steps_by(front, to);
                 to.wants_scratch(conv.scratch_bytes());
                 // The convolution writes what the depthwise one reads.
@@ -158,11 +158,11 @@ impl Block {
                 );
                 let held = Self::ring_rows(w, self.band_rows, self.h_in);
                 let used = times(held, self.row_bytes);
-                to.owns("ring", (ring.at, ring.pitch), used, elem, SLACK);
+                to.owns("ring", (ring.at, ring.pitch), used, elem);
             }
             (None, None) => {
                 let input = span(&[(self.h_in, self.row_bytes)], line);
-                to.reads_past(Whose::Front, self.x, input, elem, SLACK);
+                to.reads_past(Whose::Front, self.x, input, elem);
                 to.steps_by(&[self.row_bytes], elem);
             }
             _ => to.holds(false, "it has no place for rows, or no need of it"),
@@ -190,7 +190,7 @@ impl Block {
                 );
                 to.wants_scratch(conv.scratch_bytes());
                 let used = times(self.band_rows, self.dw_row);
-                to.owns("band", (band.at, band.pitch), used, elem, SLACK);
+                to.owns("band", (band.at, band.pitch), used, elem);
                 conv.elem()
             }
             (None, None) => {
@@ -243,7 +243,6 @@ impl Task for Block {
             self.padding,
             line as u64,
             elem,
-            SLACK,
         );
         self.touches_front(pixel, to);
         let y_elem = self.touches_result(pixel, to);

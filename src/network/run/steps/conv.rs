@@ -1,7 +1,7 @@
 //! A whole convolution, shared by rows, pixels or channels.
 
 use super::{AnyConv, Task};
-use crate::network::kernels::{Kernels, Pixels, SLACK};
+use crate::network::kernels::{Kernels, Pixels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
@@ -150,7 +150,7 @@ impl Task for ConvStep {
             0,
         );
         let input = pixels.saturating_add(reach);
-        to.reads_past(Whose::Front, self.x, input, elem, SLACK);
+        to.reads_past(Whose::Front, self.x, input, elem);
         for conv in &self.convs {
             conv.steps_by(f, to);
             to.wants_scratch(conv.scratch_bytes());

@@ -3,7 +3,7 @@
 use super::conv::{By, Computed};
 use super::{AnyDepthwise, MAX_KERNEL_ROWS, Task};
 use crate::network::graph::Window;
-use crate::network::kernels::{DepthwiseRow, Kernels, SLACK};
+use crate::network::kernels::{DepthwiseRow, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
@@ -124,10 +124,10 @@ impl Task for DepthwiseStep {
         let pixel = self.channels.saturating_mul(elem);
         let line = row.w_in.saturating_mul(pixel);
         let input = span(&[(self.h_in, self.row_bytes)], line);
-        to.reads_past(Whose::Input(0), self.x, input, elem, SLACK);
+        to.reads_past(Whose::Input(0), self.x, input, elem);
         to.steps_by(&[self.row_bytes], elem);
         let fill = Whose::Fill(self.conv.pad());
-        to.reads_past(fill, self.padding, line as u64, elem, SLACK);
+        to.reads_past(fill, self.padding, line as u64, elem);
         to.wants_scratch(self.conv.scratch_bytes());
         let output = (Whose::Output, self.y, elem);
         let (rows, columns) = ((self.rows, self.y_row), (row.w_out, pixel));

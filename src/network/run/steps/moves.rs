@@ -1,7 +1,7 @@
 //! Data movement: a tensor seen along other axes, copied to a dense one.
 
 use super::Task;
-use crate::network::graph::axes::{Axes, MOST};
+use crate::network::graph::axes::{Axes, MAX_RANK};
 use crate::network::kernels::Kernels;
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
@@ -23,9 +23,9 @@ pub(crate) struct Move {
 /// The copy order: blocks of rows and columns.
 struct Order {
     /// Size of each axis, and its stride in `x`.
-    axes: [(usize, usize); MOST],
+    axes: [(usize, usize); MAX_RANK],
     /// The same in `y`.
-    y_stride: [usize; MOST],
+    y_stride: [usize; MAX_RANK],
     /// The axis of the columns: the last one with more than one place.
     last: usize,
     /// The axis of the rows: the contiguous one in `x`, if the columns are not contiguous there. Otherwise a block is one row.
@@ -65,8 +65,8 @@ impl Order {
 impl Move {
     fn order(&self) -> Order {
         let axes = self.from.merged();
-        let last = (0..MOST).rev().find(|&i| axes[i].0 > 1).unwrap_or(0);
-        let mut y_stride = [1; MOST];
+        let last = (0..MAX_RANK).rev().find(|&i| axes[i].0 > 1).unwrap_or(0);
+        let mut y_stride = [1; MAX_RANK];
         for i in (0..last).rev() {
             y_stride[i] = y_stride[i + 1] * axes[i + 1].0;
         }
@@ -188,20 +188,20 @@ pub(super) mod tests {
             channels_first: false,
             segment: 0,
         };
-        let made = inputs.len();
+        let result = inputs.len();
         let sizes = inputs.iter().map(|x| x.len()).chain([count]);
         let graph = Graph {
             tensors: sizes.map(tensor).collect(),
             layers: vec![Layer {
                 op: op.clone(),
-                inputs: (0..made).map(TensorId).collect(),
-                output: TensorId(made),
+                inputs: (0..result).map(TensorId).collect(),
+                output: TensorId(result),
                 name: "layer".into(),
                 segment: 0,
             }],
             input: None,
-            imports: (0..made).map(border).collect(),
-            exports: vec![border(made)],
+            imports: (0..result).map(border).collect(),
+            exports: vec![border(result)],
         };
         let mut all = Vec::new();
         for kernels in available() {
@@ -231,7 +231,7 @@ pub(super) mod tests {
     fn every_value_comes_from_its_place_whatever_the_order_and_the_team() {
         let mut random = fastrand::Rng::with_seed(17);
         for turn in 0..60 {
-            let rank = random.usize(1..=MOST);
+            let rank = random.usize(1..=MAX_RANK);
             let most = if rank < 4 { 40 } else { 5 };
             let dims: Vec<usize> = (0..rank).map(|_| random.usize(1..=most)).collect();
             let mut axes = random_order(&mut random, &dims);

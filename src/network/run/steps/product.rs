@@ -4,7 +4,7 @@ use super::Task;
 use crate::network::graph::Product;
 use crate::network::graph::axes::Axes;
 use crate::network::kernels::panels::{Matrix, Panels, pack_matrix};
-use crate::network::kernels::{ConvF32, Kernels, Pixels, SLACK};
+use crate::network::kernels::{ConvF32, Kernels, Pixels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::threads::share;
 use crate::network::run::touch::{Touches, Whose, span};
@@ -77,7 +77,7 @@ impl Task for ProductStep {
         };
         let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
         let left = values(&of.a, &[(rows, a[batch])], depth);
-        to.reads_past(Whose::Input(0), self.a, left, 4, SLACK);
+        to.reads_past(Whose::Input(0), self.a, left, 4);
         let right = values(&of.b, &[(depth, b[batch]), (n, b[batch + 1])], 1);
         to.reads(Whose::Input(1), self.b, right, 4);
         to.wants_scratch(self.panels.total_bytes());

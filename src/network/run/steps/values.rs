@@ -65,9 +65,14 @@ impl Task for Function {
 
     fn touches(&self, to: &mut Touches) {
         let elem = |half: Option<_>| if half.is_some() { 2 } else { 4 };
-        let (from, made) = (elem(self.from), elem(self.to));
-        to.reads(Whose::Input(0), self.x, times(self.len, from), from);
-        to.fills_output(self.y, (self.len, 64), made, made);
+        let (from_bytes, to_bytes) = (elem(self.from), elem(self.to));
+        to.reads(
+            Whose::Input(0),
+            self.x,
+            times(self.len, from_bytes),
+            from_bytes,
+        );
+        to.fills_output(self.y, (self.len, 64), to_bytes, to_bytes);
     }
 
     unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
@@ -85,9 +90,9 @@ impl Task for Function {
                     let x = worker.floats(self.x + start * 4, len);
                     let y = worker.halves_mut(self.y + start * 2, len);
                     for (x, y) in x.chunks(AT_ONCE).zip(y.chunks_mut(AT_ONCE)) {
-                        let made = &mut [0.0; AT_ONCE][..x.len()];
-                        self.of(kernels, x, made);
-                        to.narrow(made, y);
+                        let computed = &mut [0.0; AT_ONCE][..x.len()];
+                        self.of(kernels, x, computed);
+                        to.narrow(computed, y);
                     }
                 }
                 (Some(from), None) => {
@@ -104,10 +109,10 @@ impl Task for Function {
                     let y = worker.halves_mut(self.y + start * 2, len);
                     for (x, y) in x.chunks(AT_ONCE).zip(y.chunks_mut(AT_ONCE)) {
                         let wide = &mut [0.0; AT_ONCE][..x.len()];
-                        let made = &mut [0.0; AT_ONCE][..x.len()];
+                        let computed = &mut [0.0; AT_ONCE][..x.len()];
                         from.widen(x, wide);
-                        self.of(kernels, wide, made);
-                        to.narrow(made, y);
+                        self.of(kernels, wide, computed);
+                        to.narrow(computed, y);
                     }
                 }
             }

@@ -79,19 +79,19 @@ fn complete(
     partial: &Partial,
     constants: &Constants,
 ) -> Result<(), String> {
-    let mut made: HashSet<&str> = partial.constants.keys().map(String::as_str).collect();
-    made.extend(graph.input.iter().map(|i| i.name.as_str()));
+    let mut available: HashSet<&str> = partial.constants.keys().map(String::as_str).collect();
+    available.extend(graph.input.iter().map(|i| i.name.as_str()));
     for node in nodes {
         let gap = reads(node)
             .into_iter()
-            .find(|i| !made.contains(i) && !constants.contains(i));
+            .find(|i| !available.contains(i) && !constants.contains(i));
         if let Some(gap) = gap {
             return Err(format!("nothing makes {gap:?} before it is read"));
         }
-        made.extend(node.output.iter().map(String::as_str));
+        available.extend(node.output.iter().map(String::as_str));
     }
     let output = graph.output.first().map_or("", |o| o.name.as_str());
-    if made.contains(output) {
+    if available.contains(output) {
         Ok(())
     } else {
         Err(format!("nothing makes the output {output:?}"))

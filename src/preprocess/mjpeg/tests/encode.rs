@@ -16,8 +16,8 @@ pub struct Recipe {
     pub quantiser: u16,
     /// Huffman tables of its own instead of the standard's.
     pub has_own_codes: bool,
-    /// Whether it says which tables it uses.
-    pub tells_codes: bool,
+    /// Whether it defines its Huffman tables.
+    pub has_tables: bool,
 }
 
 /// A picture, and the samples of each component's blocks.
@@ -246,7 +246,7 @@ impl Recipe {
             if self.quantiser > 255 { 0xc1 } else { 0xc0 },
             &frame,
         );
-        for class in (0..2).filter(|_| self.tells_codes) {
+        for class in (0..2).filter(|_| self.has_tables) {
             for (slot, code) in codes[class].iter().enumerate().take(slots) {
                 let kind = (class << 4 | slot) as u8;
                 segment(&mut jpeg, 0xc4, &[&[kind][..], code].concat());

@@ -35,7 +35,7 @@ fn recipe(size_px: (usize, usize), sampling: &[(u8, u8)]) -> Recipe {
         restart_interval: 0,
         quantiser: 6,
         has_own_codes: false,
-        tells_codes: true,
+        has_tables: true,
     }
 }
 
@@ -261,7 +261,7 @@ fn missing_huffman_tables_are_the_standards() {
     let with_tables = encoded(&recipe, 1).jpeg;
     let mut bare = encoded(
         &Recipe {
-            tells_codes: false,
+            has_tables: false,
             ..recipe.clone()
         },
         1,

@@ -156,7 +156,7 @@ impl Maker {
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let name = self.node("Conv", &inputs, attributes);
-        let mut made = real(name, dims);
+        let mut out = real(name, dims);
         // Blocks of large layers need bytes between the layers.
         let kind = if self.limits.large {
             self.random.u8(1..3)
@@ -164,14 +164,14 @@ impl Maker {
             self.random.u8(..6)
         };
         match kind {
-            0 => return made,
-            1 => made = self.with("Relu", &made, vec![]),
-            2 => made = self.clip(&made),
-            3 => made = self.activation(&made),
-            4 => made = self.batch_norm(&made),
+            0 => return out,
+            1 => out = self.with("Relu", &out, vec![]),
+            2 => out = self.clip(&out),
+            3 => out = self.activation(&out),
+            4 => out = self.batch_norm(&out),
             _ => {}
         }
-        self.quantise(&made)
+        self.quantise(&out)
     }
 
     /// A matrix of bytes.
@@ -193,11 +193,11 @@ impl Maker {
         } else {
             self.node("MatMul", &[&x.name, &weights], vec![])
         };
-        let made = real(name, vec![1, to]);
+        let out = real(name, vec![1, to]);
         if self.random.u8(..4) == 0 {
-            return made;
+            return out;
         }
-        self.quantise(&made)
+        self.quantise(&out)
     }
 
     /// QGemm or QLinearMatMul.
@@ -353,28 +353,28 @@ impl Maker {
         let mut attributes = window.attributes;
         attributes.push(of_int("group", groups as i64));
         self.any_bytes = true;
-        let made = self.nodes_of("DynamicQuantizeLinear", &[&x.name], vec![], 3);
+        let out = self.nodes_of("DynamicQuantizeLinear", &[&x.name], vec![], 3);
         let sizes = [cout, c / groups, kh, kw];
         let [weights, zero] = self.one_scale(&sizes);
-        let inputs = [&made[0][..], &weights, &made[2], &zero];
+        let inputs = [&out[0][..], &weights, &out[2], &zero];
         let inputs = &inputs[..self.random.usize(3..5)];
         let sums = self.node("ConvInteger", inputs, attributes);
         let factors = match self.random.bool() {
             true => vec![cout, 1, 1],
             false => vec![],
         };
-        let name = self.scaled(&sums, &made[1], &factors, terms);
+        let name = self.scaled(&sums, &out[1], &factors, terms);
         let name = if self.random.bool() {
             let bias = self.some_floats(&[1, cout, 1, 1], -0.5, 0.5);
             self.node("Add", &[&name, &bias], vec![])
         } else {
             name
         };
-        let mut made = real(name, vec![1, cout, h, w]);
+        let mut out = real(name, vec![1, cout, h, w]);
         if self.random.bool() {
-            made = self.with("Relu", &made, vec![]);
+            out = self.with("Relu", &out, vec![]);
         }
-        Some(made)
+        Some(out)
     }
 
     /// Weights with a single scale and zero point.
@@ -404,15 +404,15 @@ impl Maker {
             return None;
         }
         self.any_bytes = true;
-        let made = self.nodes_of("DynamicQuantizeLinear", &[&x.name], vec![], 3);
+        let out = self.nodes_of("DynamicQuantizeLinear", &[&x.name], vec![], 3);
         let [weights, zero] = self.one_scale(&[from, to]);
-        let inputs = [&made[0][..], &weights, &made[2], &zero];
+        let inputs = [&out[0][..], &weights, &out[2], &zero];
         let sums = self.node("MatMulInteger", &inputs, vec![]);
         let factors = match self.random.bool() {
             true => vec![to],
             false => vec![],
         };
-        let name = self.scaled(&sums, &made[1], &factors, from);
+        let name = self.scaled(&sums, &out[1], &factors, from);
         let bias = self.some_floats(&[to], -0.5, 0.5);
         let name = self.node("Add", &[&name, &bias], vec![]);
         Some(real(name, vec![1, to]))

@@ -35,8 +35,8 @@ impl Maker {
             9 => self.with("Erf", x, vec![]),
             10 if self.opset == 20 => self.with("Gelu", x, vec![]),
             11 | 12 => self.gated(x),
-            13 => self.spelt_hard_swish(x),
-            _ => self.spelt_gelu(x),
+            13 => self.decomposed_hard_swish(x),
+            _ => self.decomposed_gelu(x),
         }
     }
 
@@ -54,15 +54,15 @@ impl Maker {
         let turned = self.random.bool();
         let (a, b) = if turned { (&gate, x) } else { (x, &gate) };
         let name = self.node("Mul", &[&a.name, &b.name], vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..4) == 0 {
-            made = self.clip(&made);
+            out = self.clip(&out);
         }
-        made
+        out
     }
 
     /// HardSwish as Keras writes it.
-    pub(super) fn spelt_hard_swish(&mut self, x: &Value) -> Value {
+    pub(super) fn decomposed_hard_swish(&mut self, x: &Value) -> Value {
         let [three, zero, six] = [3.0, 0.0, 6.0].map(|v| self.floats(&[], vec![v]));
         let moved = self.node("Add", &[&x.name, &three], vec![]);
         let limited = self.node("Clip", &[&moved, &zero, &six], vec![]);
@@ -77,7 +77,7 @@ impl Maker {
     }
 
     /// GELU as written before opset 20.
-    pub(super) fn spelt_gelu(&mut self, x: &Value) -> Value {
+    pub(super) fn decomposed_gelu(&mut self, x: &Value) -> Value {
         let [root, one, half] =
             [std::f32::consts::SQRT_2, 1.0, 0.5].map(|v| self.floats(&[], vec![v]));
         let scaled = self.node("Div", &[&x.name, &root], vec![]);
@@ -135,10 +135,10 @@ impl Maker {
             [&x.name[..], &values]
         };
         let name = self.node(op, &inputs, vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..4) == 0 {
-            made = self.with("Relu", &made, vec![]);
+            out = self.with("Relu", &out, vec![]);
         }
-        made
+        out
     }
 }

@@ -10,15 +10,15 @@ pub(super) fn layers(maker: &mut Maker, x: &Value) -> Option<Value> {
     };
     let last = vec![of_ints("perm", &[0, 2, 3, 1])];
     let name = maker.node("Transpose", &[&x.name], last);
-    let mut made = real(name, vec![1, h, w, c]);
+    let mut out = real(name, vec![1, h, w, c]);
     for _ in 0..maker.random.usize(1..4) {
-        made = layer(maker, &made)?;
+        out = layer(maker, &out)?;
     }
-    let [_, h, w, c] = made.dims[..] else {
+    let [_, h, w, c] = out.dims[..] else {
         return None;
     };
     let back = vec![of_ints("perm", &[0, 3, 1, 2])];
-    let name = maker.node("Transpose", &[&made.name], back);
+    let name = maker.node("Transpose", &[&out.name], back);
     Some(real(name, vec![1, c, h, w]))
 }
 
@@ -91,13 +91,13 @@ pub(super) fn windows(maker: &mut Maker, x: &Value) -> Option<Value> {
     let count = h / 2 * (w / 2);
     let tokens = maker.ints(&list(&[count, 4, c]));
     let name = maker.node("Reshape", &[&windows, &tokens], vec![]);
-    let mut made = maker.layer_norm(&real(name, vec![count, 4, c]));
-    made = maker.linear(&made, c)?;
+    let mut out = maker.layer_norm(&real(name, vec![count, 4, c]));
+    out = maker.linear(&out, c)?;
     if maker.random.bool() {
-        made = maker.activation(&made);
+        out = maker.activation(&out);
     }
     let apart = maker.ints(&list(&[1, h / 2, w / 2, 2, 2, c]));
-    let apart = maker.node("Reshape", &[&made.name, &apart], vec![]);
+    let apart = maker.node("Reshape", &[&out.name, &apart], vec![]);
     let beside = maker.node("Transpose", &[&apart], order());
     let rows = maker.ints(&list(&[1, h, w, c]));
     let rows = maker.node("Reshape", &[&beside, &rows], vec![]);

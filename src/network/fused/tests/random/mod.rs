@@ -229,32 +229,32 @@ impl Maker {
     fn turn(&mut self) {
         for _ in 0..12 {
             let x = self.pick();
-            let made = match x.dims.len() {
+            let out = match x.dims.len() {
                 4 => self.picture_layer(&x),
                 3 => self.token_layer(&x),
                 _ => self.flat_layer(&x),
             };
-            let Some(mut made) = made else { continue };
+            let Some(mut out) = out else { continue };
             if self.limits.unknown && self.random.u8(..3) == 0 {
-                let name = self.node("Neg", &[&made.name], vec![]);
-                made = Value {
+                let name = self.node("Neg", &[&out.name], vec![]);
+                out = Value {
                     name,
                     bytes: None,
-                    ..made
+                    ..out
                 };
             }
-            if made.bytes.is_none() && self.chance(self.quantised) && made.dims.len() != 3 {
-                made = self.quantise(&made);
+            if out.bytes.is_none() && self.chance(self.quantised) && out.dims.len() != 3 {
+                out = self.quantise(&out);
             }
             // The few large networks are for blocks, which chains would thin out.
             let chained = match self.limits.large {
                 true => self.names.is_multiple_of(8),
                 false => self.chance(33),
             };
-            if made.bytes.is_some() && made.dims.len() == 4 && chained {
-                made = self.chain(&made);
+            if out.bytes.is_some() && out.dims.len() == 4 && chained {
+                out = self.chain(&out);
             }
-            self.values.push(made);
+            self.values.push(out);
             return;
         }
     }

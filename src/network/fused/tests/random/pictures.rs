@@ -147,19 +147,19 @@ impl Maker {
 
     /// Any convolution, with what usually follows it.
     fn any_conv(&mut self, x: &Value) -> Option<Value> {
-        let made = self.conv(x, None)?;
-        Some(self.after(made))
+        let out = self.conv(x, None)?;
+        Some(self.after(out))
     }
 
     /// Perhaps a normalisation and an activation.
-    fn after(&mut self, mut made: Value) -> Value {
-        if self.random.u8(..3) == 0 && made.bytes.is_none() {
-            made = self.batch_norm(&made);
+    fn after(&mut self, mut out: Value) -> Value {
+        if self.random.u8(..3) == 0 && out.bytes.is_none() {
+            out = self.batch_norm(&out);
         }
         if self.random.bool() {
-            made = self.activation(&made);
+            out = self.activation(&out);
         }
-        made
+        out
     }
 
     /// A convolution to the given number of channels, or to any.
@@ -207,46 +207,46 @@ impl Maker {
     /// Expansion, depthwise, projection, and perhaps a residual sum.
     fn inverted_block(&mut self, x: &Value) -> Option<Value> {
         let wide = self.channels();
-        let mut made = x.clone();
-        if self.quantised == 100 && made.bytes.is_none() {
-            made = self.quantise(&made);
+        let mut out = x.clone();
+        if self.quantised == 100 && out.bytes.is_none() {
+            out = self.quantise(&out);
         }
         let expanded = if self.limits.large { 2 } else { 4 };
         if self.random.u8(..expanded) > 0 {
-            made = self.conv(&made, Some((wide, &[1, 1, 1, 3], false)))?;
-            made = self.clipped(made);
+            out = self.conv(&out, Some((wide, &[1, 1, 1, 3], false)))?;
+            out = self.clipped(out);
         }
-        made = self.conv(&made, Some((0, &[3, 3, 5, 7], true)))?;
-        made = self.clipped(made);
+        out = self.conv(&out, Some((0, &[3, 3, 5, 7], true)))?;
+        out = self.clipped(out);
         if self.random.u8(..4) > 0 {
             let to = if self.random.bool() {
                 x.dims[1]
             } else {
                 self.channels()
             };
-            made = self.conv(&made, Some((to, &[1], false)))?;
-            if made.bytes.is_none() && x.bytes.is_some() {
-                made = self.quantise(&made);
+            out = self.conv(&out, Some((to, &[1], false)))?;
+            if out.bytes.is_none() && x.bytes.is_some() {
+                out = self.quantise(&out);
             }
-            if made.dims == x.dims {
-                let name = self.node("Add", &[&made.name, &x.name], vec![]);
-                made = real(name, made.dims);
+            if out.dims == x.dims {
+                let name = self.node("Add", &[&out.name, &x.name], vec![]);
+                out = real(name, out.dims);
             }
         }
-        Some(made)
+        Some(out)
     }
 
     /// A clamp, quantised again if its input was made from bytes.
     fn clipped(&mut self, x: Value) -> Value {
-        let made = match self.random.u8(..3) {
+        let out = match self.random.u8(..3) {
             0 => x,
             1 => self.with("Relu", &x, vec![]),
             _ => self.clip(&x),
         };
-        if self.quantised == 100 && made.bytes.is_none() {
-            return self.quantise(&made);
+        if self.quantised == 100 && out.bytes.is_none() {
+            return self.quantise(&out);
         }
-        made
+        out
     }
 
     /// A sum or product with another value of the same shape, or with one value per channel.
@@ -264,11 +264,11 @@ impl Maker {
             std::mem::swap(&mut a, &mut b);
         }
         let name = self.node(op, &[&a.name, &b.name], vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..3) == 0 {
-            made = self.with("Relu", &made, vec![]);
+            out = self.with("Relu", &out, vec![]);
         }
-        Some(made)
+        Some(out)
     }
 
     fn pool(&mut self, x: &Value) -> Option<Value> {
@@ -303,14 +303,14 @@ impl Maker {
     fn squeeze_excite(&mut self, x: &Value) -> Option<Value> {
         let pooled = self.global_pool(x);
         let few = self.of(&[1, 4, 8]);
-        let mut made = self.conv(&pooled, Some((few, &[1], false)))?;
-        made = self.with("Relu", &made, vec![]);
-        made = self.conv(&made, Some((x.dims[1], &[1], false)))?;
-        if made.dims != [1, x.dims[1], 1, 1] {
+        let mut out = self.conv(&pooled, Some((few, &[1], false)))?;
+        out = self.with("Relu", &out, vec![]);
+        out = self.conv(&out, Some((x.dims[1], &[1], false)))?;
+        if out.dims != [1, x.dims[1], 1, 1] {
             return None;
         }
-        made = self.with("HardSigmoid", &made, vec![]);
-        let name = self.node("Mul", &[&x.name, &made.name], vec![]);
+        out = self.with("HardSigmoid", &out, vec![]);
+        let name = self.node("Mul", &[&x.name, &out.name], vec![]);
         Some(real(name, x.dims.clone()))
     }
 }

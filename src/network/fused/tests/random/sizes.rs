@@ -72,10 +72,10 @@ impl Maker {
         names.swap(0, at);
         let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = self.node("Sum", &inputs, vec![]);
-        let mut made = real(name, x.dims.clone());
+        let mut out = real(name, x.dims.clone());
         if self.random.u8(..3) == 0 {
-            made = self.with("Relu", &made, vec![]);
+            out = self.with("Relu", &out, vec![]);
         }
-        Some(made)
+        Some(out)
     }
 }

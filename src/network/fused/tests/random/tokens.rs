@@ -123,11 +123,11 @@ impl Maker {
     /// MatMul with constant weights over the last axis, and what may follow it.
     fn by_matrix(&mut self, x: &Value) -> Option<Value> {
         let to = self.channels();
-        let mut made = self.linear(x, to)?;
+        let mut out = self.linear(x, to)?;
         if self.random.bool() {
-            made = self.activation(&made);
+            out = self.activation(&out);
         }
-        Some(made)
+        Some(out)
     }
 
     pub(super) fn linear(&mut self, x: &Value, to: usize) -> Option<Value> {
@@ -212,13 +212,13 @@ impl Maker {
         let beside = self.node("Transpose", &[&seen], order);
         let to = self.ints(&list(&[1, t, c]));
         let name = self.node("Reshape", &[&beside, &to], vec![]);
-        let made = real(name, vec![1, t, c]);
+        let out = real(name, vec![1, t, c]);
         if self.random.bool() {
-            let out = self.linear(&made, c)?;
+            let out = self.linear(&out, c)?;
             let name = self.node("Add", &[&out.name, &x.name], vec![]);
             return Some(real(name, x.dims.clone()));
         }
-        Some(made)
+        Some(out)
     }
 
     /// A sum with another value of as many tokens, or with one token for all.
@@ -312,11 +312,11 @@ impl Maker {
             let bias = self.some_floats(&[to], -0.5, 0.5);
             self.node("Add", &[&name, &bias], vec![])
         };
-        let mut made = real(name, vec![1, to]);
+        let mut out = real(name, vec![1, to]);
         if self.random.bool() {
-            made = self.activation(&made);
+            out = self.activation(&out);
         }
-        Some(made)
+        Some(out)
     }
 
     fn flat_residual(&mut self, x: &Value) -> Option<Value> {

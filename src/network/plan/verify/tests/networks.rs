@@ -14,6 +14,13 @@ pub(super) fn shape(h: usize, w: usize, c: usize) -> Shape {
     Shape::new(h, w, c).unwrap()
 }
 
+/// The shape of a convolution's weights.
+struct Filters {
+    cout: usize,
+    window: Window,
+    groups: usize,
+}
+
 /// A network under construction.
 struct Maker {
     random: Rng,
@@ -147,20 +154,27 @@ impl Maker {
     fn conv(&mut self, x: TensorId, cout: usize, window: Window, groups: usize) -> TensorId {
         let (input, kind) = self.of(x);
         let kind = self.like(kind);
-        self.conv_as(&[x], input, kind, cout, window, groups, None)
+        let filters = Filters {
+            cout,
+            window,
+            groups,
+        };
+        self.conv_as(&[x], input, kind, filters, None)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn conv_as(
         &mut self,
         inputs: &[TensorId],
         input: Shape,
         kind: Kind,
-        cout: usize,
-        window: Window,
-        groups: usize,
+        filters: Filters,
         factors: Option<Vec<f32>>,
     ) -> TensorId {
+        let Filters {
+            cout,
+            window,
+            groups,
+        } = filters;
         let count = cout * window.kh * window.kw * (input.c / groups);
         let weights = match kind {
             Kind::F32 | Kind::F16 => Weights::F32 {
@@ -213,14 +227,21 @@ impl Maker {
         let of = self.layer(Op::Extremes, &[x], shape(1, 1, 2), Kind::F32);
         let whole = self.layer(Op::Round, &[x, of], input, Kind::F32);
         let depthwise = input.c > 1 && self.random.bool();
-        let (window, cout, groups) = if depthwise {
-            (self.window(input), input.c, input.c)
+        let filters = if depthwise {
+            Filters {
+                cout: input.c,
+                window: self.window(input),
+                groups: input.c,
+            }
         } else {
-            (Window::POINT, self.random.usize(1..40), 1)
+            Filters {
+                cout: self.random.usize(1..40),
+                window: Window::POINT,
+                groups: 1,
+            }
         };
-        let factors = Some(self.floats(cout));
-        let inputs = [whole, of];
-        self.conv_as(&inputs, input, Kind::F32, cout, window, groups, factors)
+        let factors = Some(self.floats(filters.cout));
+        self.conv_as(&[whole, of], input, Kind::F32, filters, factors)
     }
 
     fn reshape(&mut self, x: TensorId) -> TensorId {
@@ -424,7 +445,7 @@ pub(super) fn random(seed: u64) -> Graph {
         }
         _ => maker.picture(size, Kind::F32),
     };
-    let mut made = vec![x];
+    let mut values = vec![x];
     for turn in 0..maker.random.usize(1..9) {
         if maker.of(x).0.volume() > 60_000 {
             break;
@@ -435,11 +456,11 @@ pub(super) fn random(seed: u64) -> Graph {
             let size = maker.of(x).0;
             x = maker.import(size);
         }
-        x = maker.any(x, &made);
-        made.push(x);
+        x = maker.any(x, &values);
+        values.push(x);
         // Sometimes two layers read the same tensor.
         if maker.random.u8(..4) == 0 {
-            x = made[maker.random.usize(..made.len())];
+            x = values[maker.random.usize(..values.len())];
         }
     }
     // Makes sure that every segment has a layer.
@@ -549,7 +570,7 @@ fn fixtures() -> Vec<(String, Graph)> {
         .filter(|path| path.extension().is_some_and(|e| e == "onnx"))
         .collect();
     names.sort();
-    let mut made = Vec::new();
+    let mut networks = Vec::new();
     for path in names {
         let Ok(model) = ModelProto::decode(&std::fs::read(&path).unwrap()[..]) else {
             continue;
@@ -559,17 +580,17 @@ fn fixtures() -> Vec<(String, Graph)> {
         };
         let mut graph = understood.0;
         merge_layers(&mut graph);
-        made.push((path.file_stem().unwrap().display().to_string(), graph));
+        networks.push((path.file_stem().unwrap().display().to_string(), graph));
     }
-    assert!(made.len() > 10, "the fixtures are not understood");
-    made
+    assert!(networks.len() > 10, "the fixtures are not understood");
+    networks
 }
 
 /// Several networks of each kind.
 pub(super) fn all() -> Vec<(String, Graph)> {
-    let mut made = fixtures();
-    made.extend((0..150).map(|seed| (format!("random {seed}"), random(seed))));
-    made.extend((0..8).map(|seed| (format!("block {seed}"), block(seed))));
-    made.extend((0..3).map(|seed| (format!("forked {seed}"), forked(seed))));
-    made
+    let mut networks = fixtures();
+    networks.extend((0..150).map(|seed| (format!("random {seed}"), random(seed))));
+    networks.extend((0..8).map(|seed| (format!("block {seed}"), block(seed))));
+    networks.extend((0..3).map(|seed| (format!("forked {seed}"), forked(seed))));
+    networks
 }

@@ -186,7 +186,7 @@ fn result(work: &mut Work) -> &mut Offset {
 }
 
 /// The tensor that a step makes.
-fn made(planned: &Planned, step: usize) -> usize {
+fn output_of(planned: &Planned, step: usize) -> usize {
     planned.graph.layers[planned.plan.steps[step].layers.1]
         .output
         .0
@@ -241,7 +241,7 @@ fn result_moved(planned: &mut Planned, random: &mut Rng) -> bool {
         return false;
     };
     // A step whose result has a reader.
-    let root = roots(&planned.graph)[made(planned, step)];
+    let root = roots(&planned.graph)[output_of(planned, step)];
     let exported = planned.graph.exports.iter().any(|e| e.tensor.0 == root);
     let read = (0..planned.plan.steps.len()).any(|s| reads(planned, s, root));
     let pads = matches!(planned.plan.steps[step].work, Work::Pad(_));
@@ -382,7 +382,10 @@ fn overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     let count = planned.plan.steps.len();
     let pads = |step: usize| matches!(planned.plan.steps[step].work, Work::Pad(_));
     let lives_after = |&(first, second): &(usize, usize)| {
-        let (a, b) = (roots[made(planned, first)], roots[made(planned, second)]);
+        let (a, b) = (
+            roots[output_of(planned, first)],
+            roots[output_of(planned, second)],
+        );
         let read_after = (second + 1..count).any(|step| reads(planned, step, a));
         a != b && read_after && !pads(first) && !pads(second)
     };
@@ -493,7 +496,7 @@ fn too_early(planned: &mut Planned, random: &mut Rng) -> bool {
         .segments
         .iter()
         .any(|s| s.steps.contains(&step) && s.steps.contains(&(step + 1)));
-    let root = roots(&planned.graph)[made(planned, step)];
+    let root = roots(&planned.graph)[output_of(planned, step)];
     if !same_segment || !reads(planned, step + 1, root) {
         return false;
     }
@@ -503,7 +506,7 @@ fn too_early(planned: &mut Planned, random: &mut Rng) -> bool {
 
 fn left_out(planned: &mut Planned, random: &mut Rng) -> bool {
     let step = random.usize(..planned.plan.steps.len());
-    let root = roots(&planned.graph)[made(planned, step)];
+    let root = roots(&planned.graph)[output_of(planned, step)];
     let read = (step + 1..planned.plan.steps.len()).any(|s| reads(planned, s, root));
     if !read {
         return false;
@@ -560,7 +563,7 @@ fn picture_moved(planned: &mut Planned, _: &mut Rng) -> bool {
 
 fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
     let step = random.usize(..planned.plan.steps.len());
-    let floats = planned.graph.tensors[made(planned, step)].kind == Kind::F32;
+    let floats = planned.graph.tensors[output_of(planned, step)].kind == Kind::F32;
     if !floats
         || matches!(
             planned.plan.steps[step].work,
@@ -661,7 +664,7 @@ fn networks() -> Vec<Graph> {
 fn every_kind_of_fault_is_found() {
     let networks = networks();
     let mut wrong = Vec::new();
-    for &(name, plant, said) in FAULTS {
+    for &(name, plant, words) in FAULTS {
         let mut random = Rng::with_seed(9);
         let mut found = 0;
         for (i, graph) in networks.iter().enumerate() {
@@ -675,7 +678,7 @@ fn every_kind_of_fault_is_found() {
                     Ok(()) => "not found".to_owned(),
                     Err(refused) => refused.to_string(),
                 };
-                let named = said.iter().any(|s| why.contains(s));
+                let named = words.iter().any(|s| why.contains(s));
                 if named && why.contains("bug in Eyelet") {
                     found += 1;
                 } else {

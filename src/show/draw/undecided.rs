@@ -5,7 +5,7 @@ use super::Painter;
 use crate::decide::Verdict;
 use crate::show::Scene;
 use crate::show::font::Face;
-use crate::show::layout::{Doubt, Side};
+use crate::show::layout::{Side, Undecided};
 use crate::show::words::{self, Text};
 use embedded_graphics::primitives::Rectangle;
 
@@ -57,16 +57,16 @@ impl Painter {
         &mut self,
         scene: &Scene<'_>,
         verdict: Option<&Verdict>,
-        places: Doubt,
+        places: Undecided,
         side: Side,
     ) {
         let word = words::legible(scene.unknown_label);
         let verdict = verdict.filter(|_| !self.is_standing());
         let (Some(verdict), Some(guess)) = (verdict, places.guess) else {
-            self.label_at(places.whole, word.as_str(), side, self.palette.doubt);
+            self.label_at(places.whole, word.as_str(), side, self.palette.warning);
             return;
         };
-        self.label_at(places.word, word.as_str(), side, self.palette.doubt);
+        self.label_at(places.word, word.as_str(), side, self.palette.warning);
         let face = places.face.with(self.own);
         let name = words::class_name(scene.labels, verdict.top[0].class);
         let text = guess_of(verdict, name.as_str(), face, guess.size.width);

@@ -17,7 +17,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(30);
 /// When the program ends, how long it waits for the last scene to be shown and the display to be closed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// How often to check whether a thread has ended.
-const LOOK_PERIOD: Duration = Duration::from_millis(20);
+const CHECK_PERIOD: Duration = Duration::from_millis(20);
 /// A display draws on the stack of this thread.
 const STACK_BYTES: usize = 512 << 10;
 
@@ -26,7 +26,7 @@ pub type Open = Arc<dyn Fn() -> Result<Box<dyn Display>, DisplayError> + Send + 
 
 /// A display on its thread.
 #[derive(Debug)]
-pub struct Apart {
+pub struct Threaded {
     busy_limit: Duration,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -61,7 +61,7 @@ impl Shared {
     }
 }
 
-impl Apart {
+impl Threaded {
     /// Starts the thread, which opens the display; see [`Self::wait_until_open`].
     pub fn start(name: &str, open: Open, holds: &Holds) -> Result<Self, DisplayError> {
         Self::start_within(BUSY_LIMIT, name, open, holds)
@@ -109,7 +109,7 @@ impl Apart {
                 return Ok(described.clone());
             }
             // A thread that ended by a panic wakes nobody, so each wait is short.
-            let waited = self.shared.changed.wait_timeout(slot, LOOK_PERIOD);
+            let waited = self.shared.changed.wait_timeout(slot, CHECK_PERIOD);
             drop(waited);
         }
     }
@@ -174,13 +174,13 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for Threaded {
     /// Shows the last scene and closes the display, unless that takes too long.
     fn drop(&mut self) {
         self.end();
         let began = Instant::now();
         while !self.is_over() && began.elapsed() < CLOSE_LIMIT {
-            std::thread::sleep(LOOK_PERIOD);
+            std::thread::sleep(CHECK_PERIOD);
         }
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
             // A panic was reported when it happened.
@@ -243,11 +243,11 @@ mod tests {
     const PANICS: f32 = 14.0;
     const HANGS: f32 = 15.0;
 
-    struct Telling(Sender<f32>);
+    struct Reporting(Sender<f32>);
 
-    impl Display for Telling {
+    impl Display for Reporting {
         fn describe(&self) -> String {
-            "telling".into()
+            "reporting".into()
         }
 
         fn show(&mut self, scene: &Scene<'_>) -> Result<(), DisplayError> {
@@ -286,21 +286,21 @@ mod tests {
         }
     }
 
-    fn telling(busy_limit: Duration) -> (Apart, Receiver<f32>) {
+    fn reporting(busy_limit: Duration) -> (Threaded, Receiver<f32>) {
         let (sender, receiver) = channel();
         let sender = Mutex::new(sender);
         let open =
-            move || Ok(Box::new(Telling(sender.lock().unwrap().clone())) as Box<dyn Display>);
-        let apart = Apart::start_within(busy_limit, "t", Arc::new(open), &holds()).unwrap();
-        assert_eq!(apart.wait_until_open().unwrap(), "telling");
-        (apart, receiver)
+            move || Ok(Box::new(Reporting(sender.lock().unwrap().clone())) as Box<dyn Display>);
+        let threaded = Threaded::start_within(busy_limit, "t", Arc::new(open), &holds()).unwrap();
+        assert_eq!(threaded.wait_until_open().unwrap(), "reporting");
+        (threaded, receiver)
     }
 
     /// The error, which must come within a while.
-    fn error_of(apart: &Apart) -> String {
+    fn error_of(threaded: &Threaded) -> String {
         let began = Instant::now();
         loop {
-            if let Err(error) = apart.check() {
+            if let Err(error) = threaded.check() {
                 return error.to_string();
             }
             assert!(began.elapsed() < Duration::from_secs(20));
@@ -311,16 +311,19 @@ mod tests {
     #[test]
     fn the_last_scene_is_shown_before_the_end_unless_it_is_abandoned() {
         for is_abandoned in [false, true] {
-            let (apart, seen) = telling(BUSY_LIMIT);
-            assert!(!apart.show(&scene(HANGS)).unwrap(), "nothing was shown yet");
+            let (threaded, seen) = reporting(BUSY_LIMIT);
+            assert!(
+                !threaded.show(&scene(HANGS)).unwrap(),
+                "nothing was shown yet"
+            );
             assert_eq!(seen.recv().unwrap(), HANGS);
             for rate in 1..=3 {
-                apart.show(&scene(rate as f32)).unwrap();
+                threaded.show(&scene(rate as f32)).unwrap();
             }
             if is_abandoned {
-                apart.abandon();
+                threaded.abandon();
             }
-            drop(apart);
+            drop(threaded);
             let rest: Vec<_> = seen.iter().collect();
             assert_eq!(rest, if is_abandoned { vec![] } else { vec![3.0] });
         }
@@ -344,19 +347,19 @@ mod tests {
                 HANGS => Duration::from_millis(100),
                 _ => BUSY_LIMIT,
             };
-            let (apart, seen) = telling(limit);
-            apart.show(&scene(1.0)).unwrap();
+            let (threaded, seen) = reporting(limit);
+            threaded.show(&scene(1.0)).unwrap();
             assert_eq!(seen.recv().unwrap(), 1.0);
-            apart.show(&scene(rate)).unwrap();
-            assert_eq!(error_of(&apart), says);
+            threaded.show(&scene(rate)).unwrap();
+            assert_eq!(error_of(&threaded), says);
         }
     }
 
     #[test]
     fn the_reason_why_a_display_cannot_be_opened_is_reported() {
         let open: Open = Arc::new(|| Err(DisplayError::Absent("no panel".into())));
-        let apart = Apart::start("t", open, &holds()).unwrap();
-        let error = apart.wait_until_open().unwrap_err();
+        let threaded = Threaded::start("t", open, &holds()).unwrap();
+        let error = threaded.wait_until_open().unwrap_err();
         assert!(matches!(error, DisplayError::Absent(why) if why == "no panel"));
     }
 }

@@ -38,7 +38,7 @@ pub enum Order {
     Keep(String),
     /// The reset does not come after all: delete the reason.
     Forget,
-    /// The trial has passed: make this slot the default and call [`Overseer::end_trial`], or reboot.
+    /// The trial has passed: make this slot the default and call [`Supervisor::end_trial`], or reboot.
     Confirm,
     /// Save this as the reason, and reboot.
     Reboot(String),
@@ -70,7 +70,7 @@ const NOT_THE_JOB: [&str; 2] = ["X_EYELET=waiting", "X_EYELET=unseen"];
 
 /// Decides what to do when frames do not come.
 #[derive(Debug)]
-pub struct Overseer {
+pub struct Supervisor {
     policy: Policy,
     trial: Option<Trial>,
     phase: Phase,
@@ -80,17 +80,17 @@ pub struct Overseer {
     /// When the program ended, most recent times.
     ends: VecDeque<Duration>,
     /// When it was noticed that the job is not being done.
-    doomed_at: Option<Duration>,
+    failing_since: Option<Duration>,
     /// The problem that the program reported last.
     status: String,
     /// The last reboot was because a program ended too often, and no frame was finished since.
-    is_rebooted_in_vain: bool,
+    reboot_did_not_help: bool,
 }
 
 /// How the reason begins when the board reboots because a program ended too often.
 const ENDED: &str = "the program ended";
 
-impl Overseer {
+impl Supervisor {
     /// Orders a start at once.
     pub fn new(policy: Policy) -> Self {
         Self {
@@ -103,9 +103,9 @@ impl Overseer {
             fed_at: None,
             pause: PAUSE.0,
             ends: VecDeque::new(),
-            doomed_at: None,
+            failing_since: None,
             status: String::new(),
-            is_rebooted_in_vain: false,
+            reboot_did_not_help: false,
         }
     }
 
@@ -141,7 +141,7 @@ impl Overseer {
     /// The board was rebooted for this reason. A program that ended too often before the reboot and still does is restarted again
     /// and again, but does not cause another reboot: with a damaged model or board file that would never end.
     pub fn was_rebooted_for(&mut self, reason: &str) {
-        self.is_rebooted_in_vain = self.trial.is_none() && reason.starts_with(ENDED);
+        self.reboot_did_not_help = self.trial.is_none() && reason.starts_with(ENDED);
     }
 
     /// The program was started.
@@ -154,7 +154,7 @@ impl Overseer {
     }
 
     /// The program sent `words`, lines of `KEY=VALUE`.
-    pub fn heard(&mut self, words: &str, now: Duration) -> Vec<Order> {
+    pub fn received(&mut self, words: &str, now: Duration) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut counts = true;
         if let Some(trial) = &mut self.trial
@@ -167,14 +167,14 @@ impl Overseer {
             match (line.split_once('='), &mut self.phase) {
                 (Some(("READY", "1")), Phase::Starting { .. }) => {
                     self.phase = Phase::Running { beat_at: now };
-                    self.is_rebooted_in_vain = false;
+                    self.reboot_did_not_help = false;
                 }
                 (Some(("WATCHDOG", "1")), Phase::Running { beat_at }) if counts => {
                     *beat_at = now;
                     // First, because what follows may wait for a slow card.
                     self.fed_at = Some(now);
                     orders.push(Order::Feed);
-                    if self.doomed_at.take().is_some() {
+                    if self.failing_since.take().is_some() {
                         orders.push(Order::Log("frames are being finished again".to_owned()));
                         orders.push(Order::Forget);
                     }
@@ -210,7 +210,7 @@ impl Overseer {
             self.ends.pop_front();
         }
         let is_too_often = self.ends.len() == limit.count as usize;
-        if limit.action == Action::Reboot && is_too_often && !self.is_rebooted_in_vain {
+        if limit.action == Action::Reboot && is_too_often && !self.reboot_did_not_help {
             let within = limit.within.as_secs();
             let times = limit.count;
             if self.trial.is_some() {
@@ -225,7 +225,7 @@ impl Overseer {
         }
         let pause = self.pause;
         self.pause = (pause * 2).min(PAUSE.1);
-        self.doomed_at = None;
+        self.failing_since = None;
         self.phase = Phase::Ended {
             start_at: now + pause,
         };
@@ -256,9 +256,9 @@ impl Overseer {
             status => format!(", {status}"),
         };
         let reason = format!("watchdog: {reason}{status}");
-        match self.doomed_at {
+        match self.failing_since {
             None => {
-                self.doomed_at = Some(now);
+                self.failing_since = Some(now);
                 vec![Order::Keep(reason)]
             }
             // In `Running` a third of the time was left, in `Starting` all of it.
@@ -287,73 +287,83 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn running(at: Duration) -> Overseer {
-        let mut overseer = Overseer::new(Policy::default());
-        assert_eq!(overseer.tick(s(1)), [Order::Start]);
-        overseer.started(s(1));
+    fn running(at: Duration) -> Supervisor {
+        let mut supervisor = Supervisor::new(Policy::default());
+        assert_eq!(supervisor.tick(s(1)), [Order::Start]);
+        supervisor.started(s(1));
         assert_eq!(
-            overseer.heard("READY=1\nSTATUS=classifying\nWATCHDOG=1", at),
+            supervisor.received("READY=1\nSTATUS=classifying\nWATCHDOG=1", at),
             [Order::Feed]
         );
-        overseer
+        supervisor
     }
 
     #[test]
     fn after_the_first_frame_only_finished_frames_feed_the_watchdog() {
-        let mut overseer = running(s(5));
+        let mut supervisor = running(s(5));
         for second in 6..15 {
-            assert_eq!(overseer.tick(s(second)), []);
+            assert_eq!(supervisor.tick(s(second)), []);
         }
-        assert_eq!(overseer.heard("STATUS=fine", s(14)), []);
-        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=99000000", s(14)), []);
-        assert_eq!(overseer.heard("WATCHDOG=1", s(14)), [Order::Feed]);
-        assert_eq!(overseer.tick(s(23)), []);
+        assert_eq!(supervisor.received("STATUS=fine", s(14)), []);
+        assert_eq!(
+            supervisor.received("EXTEND_TIMEOUT_USEC=99000000", s(14)),
+            []
+        );
+        assert_eq!(supervisor.received("WATCHDOG=1", s(14)), [Order::Feed]);
+        assert_eq!(supervisor.tick(s(23)), []);
         let reason = "watchdog: no finished frame for 15 s, fine";
-        assert_eq!(overseer.tick(s(24)), [Order::Keep(reason.into())]);
+        assert_eq!(supervisor.tick(s(24)), [Order::Keep(reason.into())]);
         for second in 25..42 {
-            assert_eq!(overseer.tick(s(second)), [], "the hardware's turn");
+            assert_eq!(supervisor.tick(s(second)), [], "the hardware's turn");
         }
-        assert_eq!(overseer.tick(s(42)), [Order::Reboot(reason.into())]);
+        assert_eq!(supervisor.tick(s(42)), [Order::Reboot(reason.into())]);
     }
 
     #[test]
     fn frames_that_resume_in_time_delete_the_reason() {
-        let mut overseer = running(s(5));
-        let kept = overseer.tick(s(16));
+        let mut supervisor = running(s(5));
+        let kept = supervisor.tick(s(16));
         assert!(matches!(&kept[..], [Order::Keep(_)]), "{kept:?}");
-        let orders = overseer.heard("WATCHDOG=1", s(17));
+        let orders = supervisor.received("WATCHDOG=1", s(17));
         assert!(
             matches!(&orders[..], [Order::Feed, Order::Log(_), Order::Forget]),
             "{orders:?}"
         );
-        assert_eq!(overseer.tick(s(20)), []);
+        assert_eq!(supervisor.tick(s(20)), []);
     }
 
     #[test]
     fn the_first_frame_has_a_deadline_that_a_waiting_program_extends() {
-        let mut overseer = Overseer::new(Policy::default());
-        overseer.started(s(0));
-        assert_eq!(overseer.tick(s(1)), [Order::Feed]);
-        assert_eq!(overseer.tick(s(1)), []);
-        assert_eq!(overseer.heard("WATCHDOG=1", s(50)), [], "not ready yet");
-        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=30000000", s(50)), []);
-        assert_eq!(overseer.tick(s(79)), [Order::Feed]);
+        let mut supervisor = Supervisor::new(Policy::default());
+        supervisor.started(s(0));
+        assert_eq!(supervisor.tick(s(1)), [Order::Feed]);
+        assert_eq!(supervisor.tick(s(1)), []);
+        assert_eq!(
+            supervisor.received("WATCHDOG=1", s(50)),
+            [],
+            "not ready yet"
+        );
+        assert_eq!(
+            supervisor.received("EXTEND_TIMEOUT_USEC=30000000", s(50)),
+            []
+        );
+        assert_eq!(supervisor.tick(s(79)), [Order::Feed]);
         let reason = "watchdog: no frame was finished within 60 s of the program's start";
-        assert_eq!(overseer.tick(s(80)), [Order::Keep(reason.into())]);
-        assert_eq!(overseer.tick(s(81)), []);
-        assert_eq!(overseer.tick(s(98)), [Order::Reboot(reason.into())]);
+        assert_eq!(supervisor.tick(s(80)), [Order::Keep(reason.into())]);
+        assert_eq!(supervisor.tick(s(81)), []);
+        assert_eq!(supervisor.tick(s(98)), [Order::Reboot(reason.into())]);
     }
 
     #[test]
     fn a_program_that_ends_is_restarted_until_it_ended_too_often() {
-        let mut overseer = Overseer::new(Policy::default());
+        let mut supervisor = Supervisor::new(Policy::default());
         let (mut now, mut starts) = (s(1), 0);
         loop {
-            match &overseer.tick(now)[..] {
+            match &supervisor.tick(now)[..] {
                 [Order::Start] => {
                     starts += 1;
-                    overseer.started(now);
-                    let orders = overseer.ended("exit code 5: no camera", Some(5), now + s(2));
+                    supervisor.started(now);
+                    let orders = supervisor.ended("exit code 5: no camera", Some(5), now + s(2));
                     match &orders[..] {
                         [Order::Log(_)] => {}
                         [Order::Reboot(why)] => {
@@ -375,47 +385,47 @@ mod tests {
 
     #[test]
     fn rare_ends_and_a_retry_policy_never_reboot() {
-        let mut overseer = Overseer::new(Policy::default());
+        let mut supervisor = Supervisor::new(Policy::default());
         for run in 0..100 {
-            overseer.started(s(run * 200));
-            let orders = overseer.ended("signal 11", None, s(run * 200 + 190));
+            supervisor.started(s(run * 200));
+            let orders = supervisor.ended("signal 11", None, s(run * 200 + 190));
             let line = "the program ended (signal 11); restarting it in 1 s";
             assert_eq!(orders, [Order::Log(line.into())]);
         }
-        let mut overseer = Overseer::new(Policy::default());
-        overseer.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
+        let mut supervisor = Supervisor::new(Policy::default());
+        supervisor.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
         for run in 0..100 {
-            overseer.started(s(run));
-            let orders = overseer.ended("x", Some(4), s(run));
+            supervisor.started(s(run));
+            let orders = supervisor.ended("x", Some(4), s(run));
             assert!(
                 matches!(&orders[..], [Order::Log(_)]),
                 "one reboot in vain is enough"
             );
         }
-        overseer.started(s(100));
-        overseer.heard("READY=1", s(100));
-        let orders = overseer.ended("x", Some(4), s(101));
+        supervisor.started(s(100));
+        supervisor.received("READY=1", s(100));
+        let orders = supervisor.ended("x", Some(4), s(101));
         assert!(
             matches!(&orders[..], [Order::Reboot(_)]),
             "it had worked: {orders:?}"
         );
         let mut policy = Policy::default();
         policy.failures.action = Action::Retry;
-        let mut overseer = Overseer::new(policy);
+        let mut supervisor = Supervisor::new(policy);
         for run in 0..100 {
-            overseer.started(s(run));
+            supervisor.started(s(run));
             assert!(matches!(
-                &overseer.ended("x", Some(4), s(run))[..],
+                &supervisor.ended("x", Some(4), s(run))[..],
                 [Order::Log(_)]
             ));
         }
-        assert_eq!(overseer.ends.len(), 10, "bounded");
+        assert_eq!(supervisor.ends.len(), 10, "bounded");
     }
 
-    fn on_trial(policy: Policy) -> Overseer {
-        let mut overseer = Overseer::new(policy);
-        overseer.begin_trial();
-        overseer
+    fn on_trial(policy: Policy) -> Supervisor {
+        let mut supervisor = Supervisor::new(policy);
+        supervisor.begin_trial();
+        supervisor
     }
 
     #[test]
@@ -425,98 +435,108 @@ mod tests {
             trial: s(20),
             ..Policy::default()
         };
-        let mut overseer = on_trial(policy.clone());
-        assert_eq!(overseer.policy().watchdog, Policy::default().watchdog);
-        overseer.started(s(1));
-        overseer.heard("READY=1\nWATCHDOG=1", s(5));
+        let mut supervisor = on_trial(policy.clone());
+        assert_eq!(supervisor.policy().watchdog, Policy::default().watchdog);
+        supervisor.started(s(1));
+        supervisor.received("READY=1\nWATCHDOG=1", s(5));
         for second in 6..24 {
-            assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
+            assert_eq!(supervisor.received("WATCHDOG=1", s(second)), [Order::Feed]);
         }
         // The camera was away for a moment, so the time starts over.
-        assert_eq!(overseer.heard("WATCHDOG=1\nX_EYELET=waiting", s(24)), []);
+        assert_eq!(
+            supervisor.received("WATCHDOG=1\nX_EYELET=waiting", s(24)),
+            []
+        );
         for second in 25..45 {
-            assert_eq!(overseer.heard("WATCHDOG=1", s(second)), [Order::Feed]);
+            assert_eq!(supervisor.received("WATCHDOG=1", s(second)), [Order::Feed]);
         }
-        let passed = overseer.heard("WATCHDOG=1", s(45));
+        let passed = supervisor.received("WATCHDOG=1", s(45));
         assert_eq!(passed, [Order::Feed, Order::Confirm]);
-        assert_eq!(overseer.heard("WATCHDOG=1", s(46)), [Order::Feed], "once");
-        overseer.end_trial();
-        assert_eq!(*overseer.policy(), policy);
+        assert_eq!(
+            supervisor.received("WATCHDOG=1", s(46)),
+            [Order::Feed],
+            "once"
+        );
+        supervisor.end_trial();
+        assert_eq!(*supervisor.policy(), policy);
         assert!(matches!(
-            &overseer.ended("x", None, s(47))[..],
+            &supervisor.ended("x", None, s(47))[..],
             [Order::Log(_)]
         ));
     }
 
     #[test]
     fn waiting_for_a_camera_is_no_heartbeat_in_a_trial() {
-        let mut overseer = on_trial(Policy::default());
-        overseer.started(s(1));
-        overseer.heard("READY=1\nWATCHDOG=1", s(5));
+        let mut supervisor = on_trial(Policy::default());
+        supervisor.started(s(1));
+        supervisor.received("READY=1\nWATCHDOG=1", s(5));
         for second in 6..15 {
             assert_eq!(
-                overseer.heard("WATCHDOG=1\nX_EYELET=waiting", s(second)),
+                supervisor.received("WATCHDOG=1\nX_EYELET=waiting", s(second)),
                 []
             );
         }
-        assert!(matches!(&overseer.tick(s(15))[..], [Order::Keep(_)]));
+        assert!(matches!(&supervisor.tick(s(15))[..], [Order::Keep(_)]));
     }
 
     #[test]
     fn frames_that_no_display_shows_are_heartbeats_but_not_in_a_trial() {
         const FIRST: &str = "READY=1\nSTATUS=waiting for the display\nWATCHDOG=1\nX_EYELET=unseen";
         const LATER: &str = "WATCHDOG=1\nX_EYELET=unseen";
-        let mut overseer = Overseer::new(Policy::default());
-        overseer.started(s(1));
-        assert_eq!(overseer.heard(FIRST, s(5)), [Order::Feed]);
-        assert_eq!(overseer.heard(LATER, s(6)), [Order::Feed]);
+        let mut supervisor = Supervisor::new(Policy::default());
+        supervisor.started(s(1));
+        assert_eq!(supervisor.received(FIRST, s(5)), [Order::Feed]);
+        assert_eq!(supervisor.received(LATER, s(6)), [Order::Feed]);
 
-        let mut overseer = on_trial(Policy::default());
-        overseer.started(s(1));
-        assert_eq!(overseer.heard(FIRST, s(5)), []);
+        let mut supervisor = on_trial(Policy::default());
+        supervisor.started(s(1));
+        assert_eq!(supervisor.received(FIRST, s(5)), []);
         for second in 6..15 {
-            assert_eq!(overseer.heard(LATER, s(second)), []);
-            assert_eq!(overseer.tick(s(second)), []);
+            assert_eq!(supervisor.received(LATER, s(second)), []);
+            assert_eq!(supervisor.tick(s(second)), []);
         }
         let reason = "watchdog: no finished frame for 15 s, waiting for the display";
-        assert_eq!(overseer.tick(s(15)), [Order::Keep(reason.into())]);
+        assert_eq!(supervisor.tick(s(15)), [Order::Keep(reason.into())]);
         // A display that appears in time does no harm.
-        let mut overseer = on_trial(Policy::default());
-        overseer.started(s(1));
-        assert_eq!(overseer.heard(FIRST, s(5)), []);
-        let orders = overseer.heard("STATUS=classifying\nWATCHDOG=1", s(10));
+        let mut supervisor = on_trial(Policy::default());
+        supervisor.started(s(1));
+        assert_eq!(supervisor.received(FIRST, s(5)), []);
+        let orders = supervisor.received("STATUS=classifying\nWATCHDOG=1", s(10));
         assert_eq!(orders, [Order::Feed]);
     }
 
     #[test]
     fn a_trial_ends_at_the_first_failure_and_does_not_wait_for_a_camera() {
-        let mut overseer = on_trial(Policy::default());
-        overseer.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
-        overseer.started(s(1));
-        let orders = overseer.ended("no model", Some(4), s(2));
+        let mut supervisor = on_trial(Policy::default());
+        supervisor.was_rebooted_for("the program ended 10 times within 600 s, last time: x");
+        supervisor.started(s(1));
+        let orders = supervisor.ended("no model", Some(4), s(2));
         let why = "the slot on trial failed: no model";
         assert_eq!(orders, [Order::Reboot(why.into())]);
 
-        let mut overseer = on_trial(Policy::default());
-        overseer.started(s(1));
-        assert_eq!(overseer.heard("EXTEND_TIMEOUT_USEC=30000000", s(50)), []);
-        assert!(matches!(&overseer.tick(s(61))[..], [Order::Keep(_)]));
+        let mut supervisor = on_trial(Policy::default());
+        supervisor.started(s(1));
+        assert_eq!(
+            supervisor.received("EXTEND_TIMEOUT_USEC=30000000", s(50)),
+            []
+        );
+        assert!(matches!(&supervisor.tick(s(61))[..], [Order::Keep(_)]));
     }
 
     #[test]
     fn the_policy_reboots_at_once_and_without_a_watchdog_silence_does_not_reboot() {
-        let mut overseer = running(s(5));
+        let mut supervisor = running(s(5));
         let why = "policy: camera lost for 120 s";
         assert_eq!(
-            overseer.ended(why, Some(14), s(9)),
+            supervisor.ended(why, Some(14), s(9)),
             [Order::Reboot(why.into())]
         );
-        let mut overseer = Overseer::new(Policy {
+        let mut supervisor = Supervisor::new(Policy {
             watchdog: Duration::ZERO,
             ..Policy::default()
         });
-        overseer.started(s(1));
-        overseer.heard("READY=1\nWATCHDOG=1", s(2));
-        assert_eq!(overseer.tick(s(100_000)), []);
+        supervisor.started(s(1));
+        supervisor.received("READY=1\nWATCHDOG=1", s(2));
+        assert_eq!(supervisor.tick(s(100_000)), []);
     }
 }
