@@ -212,5 +212,42 @@ fn too_few_axes() -> Vec<Row> {
             .head("a", 3),
         Refused(&[]),
     ));
+    // Also found by fuzzing: tract counts up to an axis before the first one.
+    let norm = |name: &str, from: &str, axis: i64| {
+        let net = Net::new()
+            .node(
+                "LayerNormalization",
+                &[from, "c"],
+                "b",
+                &[int("axis", axis)],
+            )
+            .tensor("c", &[1], DataType::Float, floats(&[1.0]))
+            .tensor("one", &[], DataType::Float, floats(&[1.0]))
+            .node("Add", &["x", "b"], "a", &[])
+            .head("a", 3);
+        row(
+            format!("LayerNormalization {name}"),
+            net,
+            Refused(&["LayerNorm"]),
+        )
+    };
+    rows.push(norm("of a single value", "one", -1));
+    rows.push(norm("along an axis before the first", "x", -5));
+    rows.push(norm("along an axis far before", "x", i64::MIN));
+    rows.push(norm("along an axis far behind", "x", i64::MAX));
+    let hot = Net::new()
+        .node("Shape", &["x"], "sizes", &[])
+        .node(
+            "OneHot",
+            &["sizes", "depth", "v"],
+            "hot",
+            &[int("axis", -3)],
+        )
+        .list("depth", &[4])
+        .tensor("v", &[2], DataType::Float, floats(&[0.0, 1.0]))
+        .node("ReduceMax", &["hot"], "m", &[int("keepdims", 0)])
+        .node("Add", &["x", "m"], "a", &[])
+        .head("a", 3);
+    rows.push(row("OneHot before the first axis", hot, Refused(&[])));
     rows
 }

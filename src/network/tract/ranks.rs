@@ -1,8 +1,9 @@
-//! Convolutions, pools and BatchNormalizations that refuse a tensor of too few axes.
+//! Convolutions, pools and normalisations that refuse a tensor of too few axes.
 //!
 //! tract (0.23) looks up the channels and pixels of a shape without a check, and so reads outside of a shape that has fewer axes than
-//! the operator needs. Each such operator is wrapped: it looks at the number of axes whenever tract knows it, before tract does.
+//! the operator needs; or it counts up to an axis that lies before the first one, and never ends. Each such operator is wrapped: it looks at the number of axes whenever tract knows it, before tract does.
 
+use crate::network::onnx::attributes::int;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use tract_onnx::model::{OnnxOpRegister, ParsingContext};
@@ -28,11 +29,15 @@ const MIN_AXES: [(&str, usize); 12] = [
     ("QLinearConv", 3),
 ];
 
+/// Operators that need as many axes as their attribute `axis` says; its default is the last.
+const BY_AXIS: [&str; 3] = ["LayerNormalization", "OneHot", "RMSNormalization"];
+
 type Facts = TVec<InferenceFact>;
 
 /// Wraps these operators in tract's register.
 pub fn guard(register: &mut OnnxOpRegister) {
-    for (operator, _) in MIN_AXES {
+    let by_name = MIN_AXES.iter().map(|&(operator, _)| operator);
+    for operator in by_name.chain(BY_AXIS) {
         register.insert(operator, guarded);
     }
 }
@@ -48,15 +53,28 @@ fn guarded(
     let build = build.with_context(|| format!("tract has no operator {operator}"))?;
     let (inner, closures) = build(context, node)?;
     let least = MIN_AXES.iter().find(|(name, _)| *name == operator);
-    let least_axes = least.map_or(0, |&(_, axes)| axes);
+    let least_axes = match least {
+        Some(&(_, axes)) => axes as i64,
+        None => axes_up_to(int(node, "axis", -1), operator),
+    };
     Ok((Box::new(Ranked { inner, least_axes }), closures))
+}
+
+/// The fewest axes that have this one. OneHot counts its axis in a result of one axis more.
+fn axes_up_to(axis: i64, operator: &str) -> i64 {
+    let own = if axis < 0 {
+        axis.saturating_neg()
+    } else {
+        axis.saturating_add(1)
+    };
+    own - i64::from(operator == "OneHot")
 }
 
 /// An operator of tract's that is only asked about tensors with at least so many axes.
 #[derive(Debug, Clone)]
 struct Ranked {
     inner: Box<dyn InferenceOp>,
-    least_axes: usize,
+    least_axes: i64,
 }
 
 impl Ranked {
@@ -65,7 +83,7 @@ impl Ranked {
         for fact in inputs.iter().take(1).chain(outputs) {
             if let Some(axes) = fact.shape.rank().concretize() {
                 ensure!(
-                    axes >= self.least_axes as i64,
+                    axes >= self.least_axes,
                     "{} of a tensor of rank {axes}, where it needs {} or more",
                     self.inner.name(),
                     self.least_axes
