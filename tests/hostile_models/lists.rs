@@ -169,8 +169,8 @@ pub fn lists() -> Vec<Row> {
         row("crops by -2^63", cropped, Refused(&[])),
         row(
             "zero points by channel",
-            shifted([10, 11, 12]),
-            Like(shifted([12; 3]).bytes()),
+            shifted([10, 12, 16]),
+            Like(shifted([16; 3]).bytes()),
         ),
         row(
             "a million zero points",

@@ -2,12 +2,13 @@
 //! scale a tensor, so the channels' scales become a division before and a product after:
 //!
 //! ```text
-//! QuantizeLinear(x, s, z)    QuantizeLinear(round(x / s) + (z - base), 1, base)
+//! QuantizeLinear(x, s, z)    QuantizeLinear(x / s + (z - base), 1, base)
 //! DequantizeLinear(q, s, z)  (DequantizeLinear(q, 1, base) - (z - base)) * s
 //! ```
 //!
-//! `base` is the zero point where all channels have the same, which needs no rounding before, else 0. The bytes stay the same. Of a depthwise convolution, the
-//! product becomes part of its weights' scales, so that it computes with the bytes.
+//! `base` is the first channel's zero point. The bytes stay the same; but where another's differs from it by an odd number, a value
+//! exactly half-way between two integers goes to the other one, which the rounding of the convolution before decides as often. Of a
+//! depthwise convolution, the product becomes part of its weights' scales, so that it computes with the bytes.
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{float, int, normalised_index, of_int};
@@ -25,7 +26,6 @@ const SAME_RANK: &[&str] = &[
     "AveragePool",
     "BatchNormalization",
     "Cast",
-    "Ceil",
     "Clip",
     "Concat",
     "Conv",
@@ -54,7 +54,6 @@ const SAME_RANK: &[&str] = &[
     "QuantizeLinear",
     "Relu",
     "Resize",
-    "Round",
     "Selu",
     "Sigmoid",
     "Slice",
@@ -180,14 +179,14 @@ impl Forms<'_> {
         if zeros.len() != 1 && zeros.len() != scales.len() {
             return None;
         }
-        let same = zeros.iter().all(|z| *z == zeros[0]);
-        let base = if same { zeros[0] } else { 0.0 };
+        let base = zeros[0];
+        let shifts: Vec<f32> = zeros.iter().map(|z| z - base).collect();
         let rank = self.rank(x).filter(|&r| r <= MAX_AXES)?;
         let axis = normalised_index(int(node, "axis", 1), rank).filter(|&a| a < rank)?;
         let mut dims = vec![scales.len()];
         dims.resize(rank - axis, 1);
         Some(Channels {
-            shifts: (!same).then_some(zeros),
+            shifts: shifts.iter().any(|shift| *shift != 0.0).then_some(shifts),
             base: base as i32,
             scales,
             kind,
@@ -228,10 +227,7 @@ impl Forms<'_> {
                 whole = positive;
             }
             if let Some(shifts) = shifts {
-                // Rounded before: a half-way value goes to the even integer, and an odd shift would make it the other one.
-                let (rounded, moved) = (part("rounded"), part("moved"));
-                self.push(node, "Round", &[&whole], &rounded, vec![]);
-                whole = rounded;
+                let moved = part("moved");
                 self.push(node, "Add", &[&whole, &shifts], &moved, vec![]);
                 whole = moved;
             }
