@@ -47,8 +47,8 @@ const MODULES: &[&str] = &[
 
 /// The rooms of `src/network`, the lowest first. `mod.rs`, which stands for the whole, is above them.
 const ROOMS: &[&str] = &[
-    "error", "graph", "onnx", "rewrite", "lower", "kernels", "run", "plan", "fused", "tract",
-    "load",
+    "error", "deadline", "graph", "onnx", "rewrite", "lower", "kernels", "run", "plan", "fused",
+    "tract", "load",
 ];
 
 /// What is not a module's name at the root of the crate, and the module that it is from.

@@ -1,5 +1,6 @@
 //! From a file to a plan: read, checked against what the model promises, and planned by the best planner that can run it.
 
+use super::deadline::{in_time, weights_bytes};
 use super::error::NetworkError;
 use super::fused::{self, Fused};
 use super::lower;
@@ -8,21 +9,13 @@ use super::rewrite::{dequantise, forms};
 use super::tract::islands::{self, NoIslands, Outside};
 use super::tract::parse::one_line;
 use super::tract::plan::{Planned, TractPlan};
-use crate::guard::{self, GivenUp};
 use crate::panics::catch_unwind;
 use crate::spec::{
     ChannelOrder, DTYPES, Dtype, Encoder, InputSpec, LAYOUTS, Layout, NetworkSpec, OutputKind,
     Precision, quoted,
 };
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 use tract_onnx::pb::ModelProto;
-
-/// Processor time limit of planning, besides that for weights. Real networks take up to a second on x86-64; the cores of small
-/// boards are some ten times as slow.
-const PLANNING: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") { 4 } else { 30 });
-/// Bytes of weights that add one second to the limit: they are copied and packed.
-const WEIGHTS_BYTES_A_SECOND: u64 = 32 << 20;
 
 /// Why there is no fast plan.
 pub(super) struct WhySlow {
@@ -89,24 +82,6 @@ pub(super) fn load(model: &NetworkSpec, threads: usize) -> Result<Loaded, Networ
         plan,
         why_slow,
         is_recurrent,
-    })
-}
-
-/// The result of `plan`, if it finishes in time; the error says that it did not. The plan then continues in the background: a
-/// caller that gets the error is about to end the program.
-fn in_time<T: Send + 'static>(
-    weights_bytes: u64,
-    plan: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, String> {
-    let limit = PLANNING + Duration::from_secs(weights_bytes / WEIGHTS_BYTES_A_SECOND);
-    guard::run(limit, plan).map_err(|why| match why {
-        GivenUp::NoThread(error) => format!("cannot be planned: no thread for it: {error}"),
-        GivenUp::Panicked => "cannot be planned: the planner panicked on it".to_owned(),
-        GivenUp::Late => format!(
-            "cannot be planned in {} seconds of the processor's time, the limit: simplify it (onnxsim), or take a network \
-             with fewer nodes that `eyelet explain` leaves to tract",
-            limit.as_secs()
-        ),
     })
 }
 
@@ -239,12 +214,6 @@ pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError
     }
     rewritten(model, &mut proto)?;
     Ok(proto)
-}
-
-/// Bytes of a model's own weights.
-fn weights_bytes(proto: &ModelProto) -> u64 {
-    let weights = proto.graph.iter().flat_map(|g| &g.initializer);
-    weights.map(|t| t.raw_data.len() as u64).sum()
 }
 
 /// tract's plan with the state that it runs in.

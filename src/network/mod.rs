@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! error     why a network cannot be loaded or run
+//! deadline  the processor's time that one file may take
 //! graph/    layers over tensors, and their exact arithmetic: no ONNX, no kernel, no offset
 //! onnx/     file -> clean ONNX graph
 //! rewrite/  ONNX -> ONNX: what would later be computed wrong, and quantised graphs as float ones
@@ -15,6 +16,7 @@
 //! mod       a loaded network
 //! ```
 
+mod deadline;
 pub mod error;
 pub mod fused;
 pub(crate) mod graph;
@@ -30,6 +32,7 @@ pub mod tract;
 use crate::memory;
 use crate::panics::catch_unwind;
 use crate::spec::{Encoder, Input, InputSpec, NetworkSpec, OutputSpec};
+use deadline::in_time;
 use error::NetworkError;
 use fused::Fused;
 use load::{Loaded, Plan, WhySlow};
@@ -217,10 +220,19 @@ impl Network {
         model: impl Into<NetworkSpec>,
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
         let model = model.into();
-        let mut proto = load::read_again(&model)?;
-        dequantise::of_output(&mut proto).map_err(|why| NetworkError::Unsupported {
-            path: model.file,
+        let unsupported = |why: String| NetworkError::Unsupported {
+            path: model.file.clone(),
             why: format!("cannot be compared: {why}"),
+        };
+        memory::held_to(&model.file, || {
+            let own = model.clone();
+            let read = move || {
+                let mut proto = load::read_again(&own)?;
+                Ok(dequantise::of_output(&mut proto))
+            };
+            // It was loaded once already: its size is known to be right.
+            let output = in_time(0, read).map_err(unsupported)?;
+            output?.map_err(unsupported)
         })
     }
 

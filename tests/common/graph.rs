@@ -37,6 +37,12 @@ impl Net {
         net.scores(10)
     }
 
+    /// Another version of the standard operators.
+    pub fn opset(mut self, version: i64) -> Self {
+        self.opset = version;
+        self
+    }
+
     /// What the file says of its scores.
     pub fn scores(mut self, count: i64) -> Self {
         self.graph.output = vec![value("out", &[1, count])];

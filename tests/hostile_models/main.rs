@@ -9,6 +9,7 @@ mod files;
 #[path = "../common/graph.rs"]
 mod graph;
 mod lists;
+mod meanings;
 mod sizes;
 mod windows;
 
@@ -26,6 +27,7 @@ const MAX_ADDRESSES_KIB: usize = 2 << 20;
 const MODEL: i32 = 4;
 
 /// What is right for a model.
+#[derive(Clone)]
 enum Right {
     /// Refused, with a line that has these words in it.
     Refused(&'static [&'static str]),
@@ -202,6 +204,11 @@ fn scales_by_channel() {
 #[test]
 fn long_lists_and_names_that_stand_twice() {
     check(&lists::lists());
+}
+
+#[test]
+fn forms_that_mean_something_else() {
+    check(&meanings::meanings());
 }
 
 #[test]

@@ -395,6 +395,9 @@ impl Lower {
             None if self.has_input(node, 1) => self.const_ints(node, 1)?,
             None => return Err("is over all axes".into()),
         };
+        if axes.is_empty() {
+            return Err("is over an empty list of axes".into());
+        }
         let axes = axes.into_iter().map(|a| axis_of(a, rank));
         let mut axes = axes.collect::<Lowered<Vec<_>>>()?;
         axes.sort_unstable();

@@ -1,6 +1,6 @@
 //! Constant folding: Shape, and the small computations on constants that exporters put before a Reshape.
 
-use super::ops::shape::{axis_of, few_axes, logical, resolve, squeezed};
+use super::ops::shape::{axis_of, few_axes, flattened, logical, resolve, squeezed};
 use super::settle::{self, COMPUTES};
 use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
@@ -23,6 +23,10 @@ impl Lower {
         let Some(output) = node.output.first() else {
             return Ok(true);
         };
+        // Another domain's operator of that name may be another one.
+        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+            return Ok(false);
+        }
         let result = match node.op_type.as_str() {
             "Constant" => Some(constant(node)?),
             // Weights stay quantised.
@@ -186,14 +190,10 @@ fn computed(node: &NodeProto, inputs: &[Rc<Const>], opset: i64) -> Lowered<Optio
                 data: Data::F32(Rc::new(values.iter().map(|&v| of(v)).collect())),
             }
         }
-        "Flatten" => {
-            let axis = axis_of(int(node, "axis", 1), first.dims.len())?;
-            let (rows, columns) = first.dims.split_at(axis);
-            Const {
-                dims: vec![volume(rows)?, volume(columns)?],
-                data: first.data.clone(),
-            }
-        }
+        "Flatten" => Const {
+            dims: flattened(node, &first.dims)?.to_vec(),
+            data: first.data.clone(),
+        },
         "Clip" => return clipped(node, inputs),
         "ReduceL2" | "ReduceMean" | "ReduceSum" => return reduced(node, inputs),
         "BatchNormalization" => return normalised(node, inputs, forms::in_training(node, opset)),

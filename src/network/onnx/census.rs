@@ -10,6 +10,8 @@ use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto, ValueInfoProto};
 
 /// Nodes in a file. `Constant` nodes count too, though they become weights later.
 const MAX_FILE_NODES: usize = 4 * MAX_NODES;
+/// Inputs, results or attributes of one node or function of a file. The budget names the node if there are less.
+const MAX_FILE_ENDS: usize = 4096;
 /// Bytes in memory of everything but weights. Names, shapes and the traces left by exporters take some tens of MiB.
 const MAX_BESIDE_BYTES: u64 = 256 << 20;
 
@@ -112,6 +114,7 @@ impl Census {
             ));
         }
         let end = buf.remaining().checked_sub(len).ok_or(DAMAGED)?;
+        let mut ends = [0; 12];
         while buf.remaining() > end {
             let (tag, wire) = decode_key(buf).map_err(|_| DAMAGED)?;
             match wire {
@@ -130,6 +133,17 @@ impl Census {
                         .is_none_or(|left| left < end)
                     {
                         return Err(DAMAGED.into());
+                    }
+                    if let (Kind::Node | Kind::Function, Some(count)) =
+                        (kind, ends.get_mut(tag as usize))
+                    {
+                        *count += 1;
+                        let nodes = kind == Kind::Function && tag == 7;
+                        if *count > MAX_FILE_ENDS && !nodes {
+                            return Err(format!(
+                                "has a node or function of more than {MAX_FILE_ENDS} inputs, results or attributes; export it again"
+                            ));
+                        }
                     }
                     match field(kind, tag) {
                         Field::Message(inner) => self.message(buf, inner, len, depth)?,

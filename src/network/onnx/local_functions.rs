@@ -1,7 +1,8 @@
 //! Inlines functions: operators that a file itself defines as nodes. PyTorch 2.1 to 2.4 writes each module as one. A node that
 //! calls a function is replaced by the function's nodes.
 
-use super::budget::MAX_NODES;
+use super::budget::{self, MAX_NODES};
+use super::inner_graphs;
 use std::collections::HashMap;
 use tract_onnx::pb::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -9,6 +10,9 @@ use tract_onnx::pb::{
 
 /// Limit on calls of functions by functions; deeper nesting is taken for a cycle.
 const MAX_DEPTH: usize = 64;
+
+/// Characters of a function's name that are put before the names inside of it.
+const PREFIX_CHARS: usize = 40;
 
 /// Limit on the bytes of all inlined functions.
 const MAX_BYTES: usize = 256 << 20;
@@ -36,16 +40,24 @@ pub fn write_out(model: &mut ModelProto) -> Result<(), String> {
             other.name()
         ));
     }
-    let known = functions
-        .iter()
-        .map(|f| ((domain(f.domain()), f.name()), f));
+    let mut known = HashMap::new();
+    for function in &functions {
+        // Overloads, since ONNX 1.16: which one a node calls is not among the fields that are read.
+        let key = (domain(function.domain()), function.name());
+        if known.insert(key, function).is_some() {
+            return Err(format!(
+                "has two functions named '{}'; {INLINE}",
+                function.name()
+            ));
+        }
+    }
     let mut writer = Writer {
-        functions: known.collect(),
+        functions: known,
         calls: 0,
         nodes: 0,
         bytes: 0,
     };
-    writer.graph(graph, 0)
+    writer.graph(graph, 0, 0)
 }
 
 /// The domain of the standard operators has two names.
@@ -61,18 +73,30 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn graph(&mut self, graph: &mut GraphProto, depth: usize) -> Result<(), String> {
+    /// Writes out a graph inside of `around` others, in a function that is `depth` calls deep.
+    fn graph(&mut self, graph: &mut GraphProto, depth: usize, around: usize) -> Result<(), String> {
+        if around > budget::MAX_DEPTH {
+            return Err(format!(
+                "has graphs inside of graphs, deeper than {}; export it without branches",
+                budget::MAX_DEPTH
+            ));
+        }
         let nodes = std::mem::take(&mut graph.node);
-        graph.node = self.nodes(nodes, depth)?;
+        graph.node = self.nodes(nodes, depth, around)?;
         Ok(())
     }
 
-    fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, String> {
+    fn nodes(
+        &mut self,
+        nodes: Vec<NodeProto>,
+        depth: usize,
+        around: usize,
+    ) -> Result<Vec<NodeProto>, String> {
         let mut written = Vec::with_capacity(nodes.len());
         for mut node in nodes {
             for attribute in &mut node.attribute {
                 for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                    self.graph(inner, depth)?;
+                    self.graph(inner, depth, around + 1)?;
                 }
             }
             let called = (domain(&node.domain), node.op_type.as_str());
@@ -80,9 +104,11 @@ impl Writer<'_> {
                 written.push(node);
                 continue;
             };
-            self.nodes += function.node.len();
+            // A call takes time even if there is nothing in the function.
+            self.nodes += function.node.len().max(1);
             let bytes = function.node.iter().map(prost::Message::encoded_len);
-            self.bytes = bytes.fold(self.bytes, usize::saturating_add);
+            let given = attributes_given(function, &node);
+            self.bytes = bytes.chain(given).fold(self.bytes, usize::saturating_add);
             if self.bytes > MAX_BYTES {
                 return Err(format!(
                     "has functions with constants that are written out again and again ('{}'); {INLINE}",
@@ -98,10 +124,27 @@ impl Writer<'_> {
             }
             self.calls += 1;
             let body = body(function, &node, self.calls)?;
-            written.extend(self.nodes(body, depth + 1)?);
+            written.extend(self.nodes(body, depth + 1, around)?);
         }
         Ok(written)
     }
+}
+
+/// The bytes of the call's attributes that each reference to them in the function is replaced by.
+fn attributes_given<'a>(
+    function: &'a FunctionProto,
+    call: &'a NodeProto,
+) -> impl Iterator<Item = usize> + 'a {
+    let sizes = call.attribute.iter();
+    let sizes = sizes.map(|a| (a.name.as_str(), prost::Message::encoded_len(a)));
+    let sizes: HashMap<&str, usize> = sizes.collect();
+    let mut open: Vec<&NodeProto> = function.node.iter().collect();
+    std::iter::from_fn(move || {
+        let node = open.pop()?;
+        open.extend(inner_graphs(node).flat_map(|graph| &graph.node));
+        let meant = node.attribute.iter().map(|a| a.ref_attr_name.as_str());
+        Some(meant.filter_map(|name| sizes.get(name)).sum())
+    })
 }
 
 /// The nodes of a function, with the values and attributes of the node that calls it.
@@ -110,7 +153,10 @@ fn body(
     call: &NodeProto,
     number: usize,
 ) -> Result<Vec<NodeProto>, String> {
-    let own = |name: &str| format!("{}#{number}/{name}", call.op_type);
+    let prefix: String = call.op_type.chars().take(PREFIX_CHARS).collect();
+    let own = |name: &str| format!("{prefix}#{number}/{name}");
+    let given = call.attribute.iter().map(|a| (a.name.as_str(), a));
+    let given: HashMap<&str, &AttributeProto> = given.collect();
     let mut names: HashMap<&str, String> = HashMap::new();
     for (index, name) in function.input.iter().enumerate() {
         let given = call.input.get(index).cloned().unwrap_or_default();
@@ -143,7 +189,7 @@ fn body(
     for node in &mut nodes {
         node.name = own(&node.name);
         rename_in(node, &rename);
-        fill_attributes(node, function, call)?;
+        fill_attributes(node, function, &given)?;
     }
     nodes.extend(passed_on);
     Ok(nodes)
@@ -171,13 +217,13 @@ fn rename_in(node: &mut NodeProto, rename: &dyn Fn(&mut String)) {
 fn fill_attributes(
     node: &mut NodeProto,
     function: &FunctionProto,
-    call: &NodeProto,
+    given: &HashMap<&str, &AttributeProto>,
 ) -> Result<(), String> {
     for attribute in std::mem::take(&mut node.attribute) {
         let meant = attribute.ref_attr_name.as_str();
         if meant.is_empty() {
             node.attribute.push(attribute);
-        } else if let Some(value) = call.attribute.iter().find(|a| a.name == meant) {
+        } else if let Some(&value) = given.get(meant) {
             node.attribute.push(AttributeProto {
                 name: attribute.name,
                 ..value.clone()
@@ -193,7 +239,7 @@ fn fill_attributes(
     for inner in &mut node.attribute {
         for graph in inner.g.iter_mut().chain(&mut inner.graphs) {
             for node in &mut graph.node {
-                fill_attributes(node, function, call)?;
+                fill_attributes(node, function, given)?;
             }
         }
     }

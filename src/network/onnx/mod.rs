@@ -34,6 +34,7 @@ pub mod scaling;
 pub mod seems;
 mod side_files;
 
+use super::deadline::{in_time, weights_bytes};
 use super::error::NetworkError;
 use crate::{built_in, memory};
 use chunked::{CHUNK_BYTES, Chunked};
@@ -61,13 +62,12 @@ pub fn read(path: &Path) -> Result<ModelProto, NetworkError> {
     let mut model: ModelProto = decode(path).map_err(wrong)?;
     let mut side_files = SideFiles::of(path);
     each_tensor(&mut model, &mut |tensor| side_files.read(tensor)).map_err(wrong)?;
-    repair::model(&mut model).map_err(wrong)?;
-    model
-        .graph
-        .iter()
-        .try_for_each(budget::check)
-        .map_err(wrong)?;
-    Ok(model)
+    let repaired = in_time(weights_bytes(&model), move || {
+        repair::model(&mut model)?;
+        model.graph.iter().try_for_each(budget::check)?;
+        Ok(model)
+    });
+    repaired.and_then(|model| model).map_err(wrong)
 }
 
 /// Decodes the message in a file; the error says what is wrong with the file.

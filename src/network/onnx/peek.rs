@@ -7,6 +7,8 @@
 use super::repair::Before;
 use super::side_files::SideFiles;
 use super::{budget, decode, each_tensor, repair};
+use crate::memory;
+use crate::network::deadline::in_time;
 use crate::network::error::NetworkError;
 use prost::DecodeError;
 use prost::bytes::{Buf, BufMut};
@@ -174,25 +176,30 @@ pub struct Outline {
 
 /// Peeks at a file, and checks that its side files exist.
 pub fn peek(path: &Path) -> Result<Outline, NetworkError> {
-    let outline = decode(path).and_then(|mut model: ModelOutline| {
-        let metadata = std::mem::take(&mut model.metadata_props).into_iter();
-        let metadata = metadata.map(|entry| (entry.key, entry.value)).collect();
-        let mut model = ModelProto::from(model);
-        let mut side_files = SideFiles::of(path);
-        each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
+    memory::held_to(path, || outlined(path)).map_err(|why| NetworkError::File {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+fn outlined(path: &Path) -> Result<Outline, String> {
+    let mut model: ModelOutline = decode(path)?;
+    let metadata = std::mem::take(&mut model.metadata_props).into_iter();
+    let metadata = metadata.map(|entry| (entry.key, entry.value)).collect();
+    let mut model = ModelProto::from(model);
+    let mut side_files = SideFiles::of(path);
+    each_tensor(&mut model, &mut |tensor| side_files.check(tensor))?;
+    let side_files = side_files.opened();
+    in_time(0, move || {
         let before = repair::model(&mut model)?;
         model.graph.iter().try_for_each(budget::check)?;
         Ok(Outline {
             graph: model.graph.unwrap_or_default(),
             before,
-            side_files: side_files.opened(),
+            side_files,
             metadata,
         })
-    });
-    outline.map_err(|why| NetworkError::File {
-        path: path.to_owned(),
-        why,
-    })
+    })?
 }
 
 fn all<A, B: From<A>>(outlines: Vec<A>) -> Vec<B> {

@@ -2,6 +2,7 @@
 
 use super::budget::MAX_OUTPUTS;
 use super::inspect::{score_count, shape_text};
+use super::seems;
 use super::{
     attributes, each_graph, float_tensor, half, in_order, int64_tensor, local_functions, reads,
     shape_of,
@@ -46,6 +47,9 @@ pub fn model(model: &mut ModelProto) -> Result<Before, String> {
     constants_to_initializers(graph);
     one_input(graph)?;
     grey_of_colours(graph);
+    if let Some(why) = seems::detector_by_outputs(graph) {
+        return Err(why);
+    }
     let output = one_output(graph);
     graph.value_info.clear();
     Ok(Before { half_bits, output })
@@ -270,6 +274,7 @@ fn one_output(graph: &mut GraphProto) -> usize {
         Some((_, dims)) => score_count(&dims).ok(),
         None => Some(None),
     };
+    let makers = makers(graph);
     let outputs = graph.output.iter().enumerate();
     let mut scores: Vec<(usize, Option<usize>)> = outputs
         .filter_map(|(index, output)| Some((index, count(output)?)))
@@ -280,7 +285,7 @@ fn one_output(graph: &mut GraphProto) -> usize {
     let mut scores = scores.into_iter();
     let (mut chosen, mut chosen_count) = scores.next().unwrap_or_default();
     for (index, count) in scores {
-        let behind = leads_to(graph, &graph.output[index].name);
+        let behind = leads_to(graph, &makers, &graph.output[index].name);
         let from = graph.output[chosen].name.as_str();
         let on_the_way = behind
             .iter()
@@ -289,9 +294,9 @@ fn one_output(graph: &mut GraphProto) -> usize {
             (chosen, chosen_count) = (index, count);
         }
     }
+    let kept = leads_to(graph, &makers, &graph.output[chosen].name);
     graph.output.swap(0, chosen);
     graph.output.truncate(1);
-    let kept: HashSet<usize> = leads_to(graph, &graph.output[0].name);
     let mut index = 0;
     graph.node.retain(|_| {
         index += 1;
@@ -300,12 +305,16 @@ fn one_output(graph: &mut GraphProto) -> usize {
     chosen
 }
 
-/// The nodes on which a value depends.
-fn leads_to(graph: &GraphProto, value: &str) -> HashSet<usize> {
+/// For each value, the node that makes it.
+fn makers(graph: &GraphProto) -> HashMap<&str, usize> {
     let nodes = graph.node.iter().enumerate();
-    let makers: HashMap<&str, usize> = nodes
+    nodes
         .flat_map(|(index, n)| n.output.iter().map(move |o| (o.as_str(), index)))
-        .collect();
+        .collect()
+}
+
+/// The nodes on which a value depends.
+fn leads_to(graph: &GraphProto, makers: &HashMap<&str, usize>, value: &str) -> HashSet<usize> {
     let mut found = HashSet::new();
     let mut open = vec![value];
     while let Some(name) = open.pop() {

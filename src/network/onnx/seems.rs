@@ -11,22 +11,26 @@ const MIN_SIDE: usize = 48;
 
 /// Why a graph is no classifier even if its output looks like one's.
 pub fn no_classifier(graph: &GraphProto) -> Option<String> {
+    if has(graph, "NonMaxSuppression") {
+        return Some("seems to be a detector (it has NonMaxSuppression)".to_owned());
+    }
+    ends_in_unit_length(graph)
+        .then(|| "seems to be an embedding (its output is normalised to length 1)".to_owned())
+}
+
+/// Why a graph whose outputs are all still there is no classifier.
+pub fn detector_by_outputs(graph: &GraphProto) -> Option<String> {
     let named = |word: &str| {
         let mut outputs = graph.output.iter().map(|o| &o.name);
         outputs.find(|name| name.to_ascii_lowercase().contains(word))
     };
-    if has(graph, "NonMaxSuppression") {
-        return Some("seems to be a detector (it has NonMaxSuppression)".to_owned());
+    if graph.output.len() < 2 {
+        return None;
     }
-    if graph.output.len() > 1
-        && let Some(name) = named("box").or_else(|| named("detection"))
-    {
-        return Some(format!(
-            "seems to be a detector (one of its outputs is {name:?})"
-        ));
-    }
-    ends_in_unit_length(graph)
-        .then(|| "seems to be an embedding (its output is normalised to length 1)".to_owned())
+    let name = named("box").or_else(|| named("detection"))?;
+    Some(format!(
+        "seems to be a detector (one of its outputs is {name:?})"
+    ))
 }
 
 /// Whether a graph processes a sequence.
@@ -120,7 +124,10 @@ mod tests {
     fn other_networks_than_classifiers_are_named_by_what_they_seem() {
         let why = |nodes, outputs| no_classifier(&graph(nodes, outputs)).unwrap_or_default();
         assert!(why(&[("NonMaxSuppression", &["x"], "y")], &["y"]).contains("detector"));
-        assert!(why(&[("Conv", &["x"], "y")], &["scores", "Boxes"]).contains("\"Boxes\""));
+        let outputs = graph(&[("Conv", &["x"], "y")], &["scores", "Boxes"]);
+        assert!(detector_by_outputs(&outputs).unwrap().contains("\"Boxes\""));
+        let outputs = graph(&[("Conv", &["x"], "y")], &["scores", "features"]);
+        assert_eq!(detector_by_outputs(&outputs), None);
         let length: &[(&str, &[&str], &str)] = &[
             ("ReduceL2", &["x"], "l"),
             ("Clip", &["l"], "c"),

@@ -2,7 +2,9 @@
 
 use super::island::island_from_onnx;
 use super::ranks::guard;
+use crate::network::onnx::attributes::text;
 use crate::network::onnx::inner_graphs;
+use crate::network::rewrite::forms::opset;
 use crate::network::rewrite::{ISLAND, STEP};
 use crate::spec::Dtype;
 use tract_onnx::model::{ParseResult, ParsingContext};
@@ -51,8 +53,18 @@ pub fn unknown_operator(model: &ModelProto) -> Option<String> {
     while let Some(graph) = graphs.pop() {
         for node in &graph.node {
             let op = node.op_type.as_str();
-            if !known.contains_key(op) {
+            // tract does not look at the domain: another one's operator would be computed as the standard one of that name.
+            let domains = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft"];
+            if !known.contains_key(op) || !domains.contains(&node.domain.as_str()) {
                 return Some(refusal(node));
+            }
+            if op == "Resize" && opset(model) == 10 && matches!(text(node, "mode"), "" | "nearest")
+            {
+                return Some(format!(
+                    "the Resize of opset 10 to nearest values (node {:?}) is not in an island, and tract takes other values: \
+                     export it with opset 11 or later",
+                    node.name
+                ));
             }
             graphs.extend(inner_graphs(node));
         }

@@ -314,6 +314,18 @@ impl Lower {
         };
         let cout = if transposed { k } else { n };
         let bias = if gemm {
+            if self.has_input(node, 2) {
+                let dims = match self.input_value(node, 2)? {
+                    Value::Const(c) => c.dims.clone(),
+                    Value::Quantised(q) => q.ints.dims.clone(),
+                    _ => Vec::new(),
+                };
+                // One per row is broadcast along the other axis.
+                let ones = dims.iter().filter(|&&d| d == 1).count();
+                if ones < dims.len() && (ones + 1 < dims.len() || dims.last() == Some(&1)) {
+                    return Err(format!("adds a matrix of {dims:?}"));
+                }
+            }
             self.bias_of(node, 2, cout)?
         } else {
             Bias::None

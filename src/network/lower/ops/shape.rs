@@ -30,6 +30,10 @@ impl Lower {
             let target = match ints(node, "shape") {
                 Some(shape) => shape,
                 None if node.op_type == "Reshape" => self.const_ints(node, 1)?,
+                None if node.op_type == "Flatten" => {
+                    let wanted = flattened(node, &dims)?;
+                    return self.reshaped(node, &x, &wanted);
+                }
                 None => return self.unsqueezed(node, &x, &dims),
             };
             let zero = int(node, "allowzero", 0) != 0;
@@ -42,10 +46,7 @@ impl Lower {
         let (shape, view) = self.extent(&x)?;
         let dims = logical(shape, view);
         let wanted = match node.op_type.as_str() {
-            "Flatten" => {
-                let axis = axis_of(int(node, "axis", 1), dims.len())?;
-                vec![volume(&dims[..axis])?, volume(&dims[axis..])?]
-            }
+            "Flatten" => flattened(node, &dims)?.to_vec(),
             "Reshape" => {
                 let target = match ints(node, "shape") {
                     Some(shape) => shape,
@@ -72,7 +73,7 @@ impl Lower {
             None => Vec::new(),
         };
         if node.op_type == "Squeeze" && axes.is_empty() {
-            let ones = (1..dims.len() as i64).filter(|&a| dims[a as usize] == 1);
+            let ones = (0..dims.len() as i64).filter(|&a| dims[a as usize] == 1);
             axes = ones.collect();
         }
         squeezed(&node.op_type, &axes, dims)
@@ -156,6 +157,12 @@ impl Lower {
             }
             read = all;
         }
+        // What the padding stands for depends on the zero point, which may not change any more.
+        if let Value::Activation(act) = &x
+            && self.picture(act.id).is_some()
+        {
+            self.pixels_taken = true;
+        }
         let (_, view) = self.extent(&x)?;
         match (view, &read[..]) {
             (View::Nchw, &[0, 0, top, left, 0, 0, bottom, right])
@@ -226,6 +233,13 @@ pub(crate) fn squeezed(op: &str, axes: &[i64], dims: &[usize]) -> Lowered<Vec<us
     Ok(out)
 }
 
+/// The two sizes after Flatten.
+pub(crate) fn flattened(node: &NodeProto, dims: &[usize]) -> Lowered<[usize; 2]> {
+    let axis = axis_of(int(node, "axis", 1), dims.len())?;
+    let (rows, columns) = dims.split_at(axis);
+    Ok([volume(rows)?, volume(columns)?])
+}
+
 /// A Reshape target with its 0 and -1 replaced by sizes.
 pub(crate) fn resolve(target: &[i64], dims: &[usize], zero_is_zero: bool) -> Lowered<Vec<usize>> {
     few_axes(target.len())?;
@@ -262,7 +276,8 @@ fn seen_as(dims: &[usize], shape: Shape, view: View) -> Option<View> {
         _ => View::Flat,
     };
     match *dims {
-        [n] | [1, n] if n == shape.volume() => Some(flat),
+        // A value of one axis is broadcast, cut and joined along another one than a row is: it keeps its axis.
+        [1, n] if n == shape.volume() => Some(flat),
         [1, c, 1, 1] if c == shape.c && shape.pixels() == 1 => Some(View::Nchw),
         [1, 1, 1, c] if c == shape.c && shape.pixels() == 1 => Some(View::Nhwc),
         [1, c, h, w] if (c, h, w) == (shape.c, shape.h, shape.w) && view == View::FlatChw => {

@@ -5,6 +5,7 @@
 //! attention  Attention of vision networks
 //! mod        activations and pools that tract misreads, layers in training mode
 //! norm       BatchNormalization in training mode
+//! old        what operators meant in opsets before 7
 //! moves      Pad that crops, Resize whose scales give fractional sizes
 //! integers   zero points that a file omits, weights quantised in blocks
 //! channels   activations quantised with one scale a channel
@@ -17,11 +18,12 @@ mod channels;
 mod integers;
 mod moves;
 mod norm;
+mod old;
 
 pub use integers::MOVES;
 pub use norm::in_training;
 
-use crate::network::onnx::attributes::{float, int, ints, of_int, of_ints};
+use crate::network::onnx::attributes::{float, int, ints, normalised_index, of_int, of_ints};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
     drop_unread_weights, float_tensor, holds_at_most, int64_tensor, read_counts,
@@ -137,6 +139,16 @@ impl Forms<'_> {
                 return self.batch_norm(&node);
             }
             "Dropout" => self.dropout(&mut node)?,
+            "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
+            | "RandomUniformLike" => {
+                return Err("draws random numbers, so that no two runs would agree: export it after model.eval()".into());
+            }
+            "Add" | "Div" | "Mul" | "PRelu" | "Pow" | "Sub" if self.opset < 7 => {
+                self.broadcast_before_opset_7(&mut node)?;
+            }
+            op if op.starts_with("Reduce") => self.empty_axes(&mut node)?,
+            "LogSoftmax" if self.log_softmax(&node) => return Ok(()),
+            "Softplus" => return self.softplus(&node),
             "Celu" => return self.celu(&node),
             "Swish" => return self.swish(&node),
             "Mod" => {
@@ -172,6 +184,60 @@ impl Forms<'_> {
             );
         }
         node.input.truncate(1);
+        Ok(())
+    }
+
+    /// An empty list of axes stands for all of them; our planner and tract take it for none.
+    fn empty_axes(&mut self, node: &mut NodeProto) -> Result<(), String> {
+        let given = self.weights.get(input(node, 1));
+        let listed = ints(node, "axes").is_some_and(|axes| axes.is_empty());
+        if !listed && !given.is_some_and(|axes| holds_at_most(axes, 0)) {
+            return Ok(());
+        }
+        if int(node, "noop_with_empty_axes", 0) != 0 {
+            return Err("reduces along no axis; export it without that node".into());
+        }
+        node.input.truncate(1);
+        node.attribute.retain(|a| a.name != "axes");
+        Ok(())
+    }
+
+    /// `LogSoftmax(x) = d - ln(sum(exp(d)))` with `d = x - max(x)`: tract takes the logarithm of a Softmax, which is 0 for all but the
+    /// largest of distant scores. Before opset 13 it is over all axes from its own on. Whether the node was replaced.
+    fn log_softmax(&mut self, node: &NodeProto) -> bool {
+        let by_one = self.opset >= 13;
+        let Some(rank) = self.rank(input(node, 0)) else {
+            return false;
+        };
+        let axis = int(node, "axis", if by_one { -1 } else { 1 });
+        let Some(axis) = normalised_index(axis, rank).filter(|&a| a < rank) else {
+            return false;
+        };
+        let end = if by_one { axis + 1 } else { rank };
+        let axes: Vec<i64> = (axis..end).map(|a| a as i64).collect();
+        let (x, out) = (input(node, 0), output(node));
+        let part = |what: &str| format!("eyelet/{out}.{what}");
+        self.reduce(node, "ReduceMax", x, &axes, &part("max"));
+        self.push(node, "Sub", &[x, &part("max")], &part("below"), vec![]);
+        self.push(node, "Exp", &[&part("below")], &part("exp"), vec![]);
+        self.reduce(node, "ReduceSum", &part("exp"), &axes, &part("sum"));
+        self.push(node, "Log", &[&part("sum")], &part("log"), vec![]);
+        self.push(node, "Sub", &[&part("below"), &part("log")], out, vec![]);
+        true
+    }
+
+    /// `Softplus(x) = max(x, 0) + ln(1 + exp(-|x|))`: tract's `ln(1 + exp(x))` is infinite from 89 on.
+    fn softplus(&mut self, node: &NodeProto) -> Result<(), String> {
+        let (x, out) = (input(node, 0), output(node));
+        let part = |what: &str| format!("eyelet/{out}.{what}");
+        let one = self.float(&part("one"), &[], vec![1.0]);
+        self.push(node, "Abs", &[x], &part("absolute"), vec![]);
+        self.push(node, "Neg", &[&part("absolute")], &part("negative"), vec![]);
+        self.push(node, "Exp", &[&part("negative")], &part("exp"), vec![]);
+        self.push(node, "Add", &[&part("exp"), &one], &part("sum"), vec![]);
+        self.push(node, "Log", &[&part("sum")], &part("log"), vec![]);
+        self.push(node, "Relu", &[x], &part("positive"), vec![]);
+        self.push(node, "Add", &[&part("positive"), &part("log")], out, vec![]);
         Ok(())
     }
 
