@@ -69,7 +69,7 @@ pub fn files() -> Vec<Row> {
         (
             "10^6 attributes".into(),
             graph(&field(1, &field(5, &[]).repeat(1_000_000))),
-            Refused(&["beside"]),
+            Refused(&["attributes"]),
         ),
         (
             "half a file".into(),

@@ -1,4 +1,4 @@
-//! Parses a float model with tract and two operators of our own: the step of a quantisation, and an island.
+//! Parses a float model with tract and operators of our own: the step of a quantisation, an island, and a Softplus.
 
 use super::island::island_from_onnx;
 use super::ranks::guard;
@@ -26,6 +26,16 @@ tract_core::element_wise!(quantisation_step, QuantisationStep { scale: f32, low:
     }
 );
 
+// `max(x, 0) + ln(1 + exp(-|x|))`: tract's own `ln(1 + exp(x))` is infinite from 89 on.
+tract_core::element_wise!(finite_softplus, FiniteSoftplus,
+    [f32] => |_, values| {
+        for value in values.iter_mut() {
+            *value = value.max(0.0) + (-value.abs()).exp().ln_1p();
+        }
+        Ok(())
+    }
+);
+
 /// tract's name of an element type.
 pub fn datum_type(dtype: Dtype) -> DatumType {
     match dtype {
@@ -42,6 +52,8 @@ fn reader() -> Onnx {
     onnx.ignore_value_info = true;
     onnx.op_register.insert(STEP, step_from_onnx);
     onnx.op_register.insert(ISLAND, island_from_onnx);
+    let softplus = |_: &ParsingContext, _: &NodeProto| Ok((finite_softplus().into_hir(), vec![]));
+    onnx.op_register.insert("Softplus", softplus);
     guard(&mut onnx.op_register);
     onnx
 }

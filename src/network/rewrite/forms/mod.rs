@@ -148,7 +148,6 @@ impl Forms<'_> {
             }
             op if op.starts_with("Reduce") => self.empty_axes(&mut node)?,
             "LogSoftmax" if self.log_softmax(&node) => return Ok(()),
-            "Softplus" => return self.softplus(&node),
             "Celu" => return self.celu(&node),
             "Swish" => return self.swish(&node),
             "Mod" => {
@@ -224,21 +223,6 @@ impl Forms<'_> {
         self.push(node, "Log", &[&part("sum")], &part("log"), vec![]);
         self.push(node, "Sub", &[&part("below"), &part("log")], out, vec![]);
         true
-    }
-
-    /// `Softplus(x) = max(x, 0) + ln(1 + exp(-|x|))`: tract's `ln(1 + exp(x))` is infinite from 89 on.
-    fn softplus(&mut self, node: &NodeProto) -> Result<(), String> {
-        let (x, out) = (input(node, 0), output(node));
-        let part = |what: &str| format!("eyelet/{out}.{what}");
-        let one = self.float(&part("one"), &[], vec![1.0]);
-        self.push(node, "Abs", &[x], &part("absolute"), vec![]);
-        self.push(node, "Neg", &[&part("absolute")], &part("negative"), vec![]);
-        self.push(node, "Exp", &[&part("negative")], &part("exp"), vec![]);
-        self.push(node, "Add", &[&part("exp"), &one], &part("sum"), vec![]);
-        self.push(node, "Log", &[&part("sum")], &part("log"), vec![]);
-        self.push(node, "Relu", &[x], &part("positive"), vec![]);
-        self.push(node, "Add", &[&part("positive"), &part("log")], out, vec![]);
-        Ok(())
     }
 
     /// `Celu(x) = alpha * Elu(x / alpha)`; tract's omits the factor.
