@@ -12,6 +12,7 @@ mod config;
 mod controls;
 mod exposure;
 mod faults;
+mod field;
 mod find;
 mod media;
 mod negotiate;
