@@ -73,6 +73,14 @@ fn damaged_pictures_are_skipped() {
 }
 
 #[test]
+fn a_jpeg_may_lack_its_end_marker_and_nothing_else() {
+    for (bytes, expected) in [(0, 3), (2, 3), (20, 2), (1000, 2)] {
+        let script = vec![Picture(9), CutJpeg(bytes), Picture(9)];
+        assert_eq!(run(script, false).0, expected, "without {bytes} bytes");
+    }
+}
+
+#[test]
 fn the_stop_signal_is_heard_while_the_camera_is_lost() {
     let stop = AtomicBool::new(false);
     let script = (0..100).map(|_| Lost).collect();
