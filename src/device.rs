@@ -16,6 +16,7 @@ use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::care::Care;
 use crate::memory;
 use crate::network::Network;
+use crate::output::live;
 use crate::preprocess::Preprocess;
 use crate::show::serial::Serial;
 use crate::show::{Scene, State};
@@ -116,6 +117,7 @@ impl Device {
             && limits.frames.is_none_or(|n| self.stats.frames() < n)
         {
             let began = Instant::now();
+            live::begin_round();
             if let Some(reload) = &limits.reload
                 && reload.wanted.swap(false, Ordering::Relaxed)
             {

@@ -6,6 +6,7 @@ use crate::care::Care;
 use crate::device::reload::Reload;
 use crate::device::{Device, Limits};
 use crate::limits;
+use crate::output::live;
 use crate::show::serial::Serial;
 use crate::show::{DisplayConfig, Scene, State};
 use crate::{Cause, Failure};
@@ -29,13 +30,14 @@ pub struct Args {
     /// Print counters, times and memory every N frames (by default every minute)
     #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::STATS_EVERY_FRAMES))]
     stats_every: Option<u64>,
-    /// Print every frame's verdict, not only changes (a reader slower than the frames slows them down)
+    /// Print every frame's verdict, not only changes (a reader slower than the frames slows them down; one that lets them wait for 2 s ends the run)
     #[arg(long)]
     every_frame: bool,
 }
 
 /// Runs the board until it ends.
 pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
+    live::begin();
     let (board, chosen_by) = args.board.board()?;
     log::debug!("board {}: {chosen_by}", board.name);
     let mut care = Care::of_environment(board.policy.clone())?;
