@@ -5,6 +5,9 @@ mod cameras;
 #[path = "../common/mod.rs"]
 mod common;
 mod displays;
+#[allow(dead_code, reason = "other test programs use the rest")]
+#[path = "../common/graph.rs"]
+mod graph;
 mod policy;
 mod regions;
 
