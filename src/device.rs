@@ -16,6 +16,7 @@ use crate::camera::{Camera, CameraError, Counts, Next};
 use crate::care::Care;
 use crate::memory;
 use crate::network::Network;
+use crate::output::live;
 use crate::preprocess::Preprocess;
 use crate::show::serial::Serial;
 use crate::show::{Scene, State};
@@ -34,7 +35,7 @@ use views::Views;
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 /// The picture on a display is refreshed this often while the verdict stays the same.
 const PICTURE_PERIOD: Duration = Duration::from_millis(100);
-/// A verdict older than this is no longer live, whatever the camera reports.
+/// A verdict whose frame was captured longer ago than this is no longer live, whatever the camera reports.
 const LIVE_FOR: Duration = Duration::from_secs(3);
 /// How often counters and percentiles are logged, unless the interval is set in frames.
 const STATS_PERIOD: Duration = Duration::from_secs(60);
@@ -67,8 +68,8 @@ pub struct Device {
     displays: Displays,
     serial: Serial,
     stats: Stats,
-    /// When the newest verdict was made; `None` before the first one.
-    live_at: Option<Instant>,
+    /// When the frame of the newest verdict was captured, on [`clock::now`]; `None` before the first one.
+    live_at: Option<Duration>,
     lost: Option<Lost>,
     /// Measures the wait for the next frame.
     waiting: Option<Stopwatch>,
@@ -81,7 +82,7 @@ pub struct Device {
     is_seen: bool,
     /// When the last frame was finished; initially, when the device was started.
     finished_at: Instant,
-    /// When the current run of unusable frames began, and why the last one was unusable.
+    /// When the current run of unusable frames began, and why the last one was unusable; `None` after a good one.
     skipped: Option<(Instant, Failure)>,
     open_camera: OpenCamera,
 }
@@ -92,7 +93,8 @@ pub type OpenCamera = Box<dyn FnMut() -> Result<Box<dyn Camera>, CameraError>>;
 /// A camera without frames.
 #[derive(Debug, Clone, Copy)]
 struct Lost {
-    since: Instant,
+    /// On [`clock::now`].
+    since: Duration,
     /// Whether the camera's fault is known and reported; otherwise it is still open but delivers nothing.
     is_explained: bool,
 }
@@ -116,6 +118,7 @@ impl Device {
             && limits.frames.is_none_or(|n| self.stats.frames() < n)
         {
             let began = Instant::now();
+            live::begin_round();
             if let Some(reload) = &limits.reload
                 && reload.wanted.swap(false, Ordering::Relaxed)
             {
@@ -219,7 +222,15 @@ impl Device {
         watch
             .times
             .set(Stage::Latency, clock::now().saturating_sub(captured_at));
-        self.live_at = Some(Instant::now());
+        self.skipped = None;
+        self.live_at = Some(captured_at);
+        if let Some(age) = self.too_old() {
+            let why = format!(
+                "its frame was {:.1} s old when it was classified: use a faster model, or another camera if its driver's times are wrong",
+                age.as_secs_f32()
+            );
+            self.trouble.report(&self.serial, "class not shown", &why);
+        }
         self.find_camera();
         if is_news || self.drawn_at.elapsed() >= PICTURE_PERIOD {
             self.draw();
@@ -257,9 +268,24 @@ impl Device {
         }
         let since = self.finished_at.elapsed();
         if self.lost.is_some() || since > LIVE_FOR {
-            self.care.waiting(since)?;
+            match self.does_network_fail() {
+                true => self.care.failing(since)?,
+                false => self.care.waiting(since)?,
+            }
         }
         Ok(())
+    }
+
+    /// Whether the camera's frames are good, and the network has failed on the newest.
+    fn does_network_fail(&self) -> bool {
+        let why = self.skipped.as_ref().map(|(_, why)| why.cause);
+        self.camera.is_some() && why.is_some_and(|cause| cause != Cause::Camera)
+    }
+
+    /// The age of the newest verdict's frame, if that is too old to be live.
+    fn too_old(&self) -> Option<Duration> {
+        let age = clock::now().saturating_sub(self.live_at?);
+        (age > LIVE_FOR).then_some(age)
     }
 
     /// Sleeps until the next frame is due, if the frame rate is reduced.
@@ -273,44 +299,45 @@ impl Device {
                 return;
             }
             std::thread::sleep(left.min(PICTURE_PERIOD));
+            self.withdraw_if_stale();
         }
     }
 
-    /// The camera failed: close it, drop the verdict, report it once.
+    /// The camera failed: drop the verdict, report it once, close the camera. In that order: to stop a hung USB device may take
+    /// seconds.
     fn lose_camera(&mut self, why: &str) {
         self.waiting = None;
-        if let Some(camera) = self.camera.take() {
-            let counts = camera.counts();
-            self.past.stale += counts.stale;
-            self.past.damaged += counts.damaged;
-        }
         match &mut self.lost {
-            None => self.withdraw(Instant::now(), true, why),
+            None => self.withdraw(clock::now(), true, why),
             Some(lost) if !lost.is_explained => {
                 lost.is_explained = true;
                 self.serial.trouble("camera", why);
             }
             Some(_) => {}
         }
+        if let Some(camera) = self.camera.take() {
+            let counts = camera.counts();
+            self.past.stale += counts.stale;
+            self.past.damaged += counts.damaged;
+        }
     }
 
     /// The newest verdict has become too old to be live, whatever the camera does.
     fn withdraw_if_stale(&mut self) {
-        if let (None, Some(live_at)) = (self.lost, self.live_at)
-            && live_at.elapsed() > LIVE_FOR
-        {
+        if let (None, Some(live_at), Some(_)) = (self.lost, self.live_at, self.too_old()) {
             let why = format!("no usable frame for {} s", LIVE_FOR.as_secs());
             self.withdraw(live_at, false, &why);
         }
     }
 
-    /// Drops the verdict and its history.
-    fn withdraw(&mut self, since: Instant, is_explained: bool, why: &str) {
+    /// Drops the verdict and its history, first of all from the displays.
+    fn withdraw(&mut self, since: Duration, is_explained: bool, why: &str) {
         self.lost = Some(Lost {
             since,
             is_explained,
         });
         self.views.forget();
+        self.draw();
         self.serial.camera_lost(why);
         self.say_status();
     }
@@ -324,7 +351,8 @@ impl Device {
             .camera
             .as_ref()
             .map_or_else(String::new, |c| c.describe());
-        self.serial.camera_back(&camera, lost.since.elapsed());
+        let lasted = clock::now().saturating_sub(lost.since);
+        self.serial.camera_back(&camera, lasted);
         self.say_status();
     }
 
@@ -353,10 +381,13 @@ impl Device {
     fn state(&self) -> State {
         match (self.lost, self.live_at) {
             (Some(lost), _) => State::CameraLost {
-                since: lost.since.elapsed(),
+                since: clock::now().saturating_sub(lost.since),
             },
             (None, None) => State::Starting,
-            (None, Some(_)) => State::Live,
+            (None, Some(_)) => match self.too_old() {
+                Some(since) => State::CameraLost { since },
+                None => State::Live,
+            },
         }
     }
 
@@ -370,7 +401,7 @@ impl Device {
         let count = self.views.all.len();
         let scene = Scene {
             state,
-            verdict: self.views.all[0].verdict(),
+            verdict: preprocess.and(self.views.all[0].verdict()),
             labels: &self.shown,
             unknown_label: &self.board.decide.unknown_label,
             rate_fps: self.stats.rate_fps(),
@@ -387,6 +418,7 @@ impl Device {
     /// Reports the current problem to the supervisor.
     fn say_status(&mut self) {
         self.care.says(match self.lost {
+            Some(_) if self.does_network_fail() => "network fails on every frame",
             Some(_) => "camera lost",
             None if self.care.is_display_lost() => "display lost",
             None => "classifying",

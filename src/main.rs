@@ -3,6 +3,7 @@
 use eyelet::commands::Cli;
 use eyelet::escaped::Escaped;
 use eyelet::memory::FixedPool;
+use eyelet::output::live::Log;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -28,13 +29,9 @@ fn main() -> ExitCode {
 }
 
 /// Logs `[seconds since start] message` as `RUST_LOG` selects, by default `info` (and nothing from libraries). A line that cannot
-/// be written is lost: the log is not a result, and a board continues without its serial line.
+/// be written is lost ([`Log`]).
 fn start_log(started: Instant, on_stdout: bool) {
-    let target = if on_stdout {
-        env_logger::Target::Stdout
-    } else {
-        env_logger::Target::Stderr
-    };
+    let target = env_logger::Target::Pipe(Box::new(Log { on_stdout }));
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off,eyelet=info"))
         .target(target)
         .format(move |out, record| {

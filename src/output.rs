@@ -2,6 +2,10 @@
 //!
 //! A result that cannot be written is a [`Failure`] with cause [`Cause::Output`]. A message on standard error that cannot be
 //! written is lost without further effect: the exit code still tells. All text is [`Escaped`].
+//!
+//! Commands wait for a reader that takes its time, such as a pager. A running board does not ([`live`]).
+
+pub mod live;
 
 use crate::escaped::Escaped;
 use crate::{Cause, Failure, poll};
@@ -12,9 +16,12 @@ use std::io::{self, Write};
 /// Writes one line to standard output.
 ///
 /// # Errors
-/// [`Cause::Output`] when writing fails: a full disk, a reader that is gone.
+/// [`Cause::Output`] when writing fails: a full disk, a reader that is gone, or one that a running board waits for in vain.
 pub fn print_line(line: impl Display) -> Result<(), Failure> {
-    write_line(&mut io::stdout().lock(), line).map_err(cannot_print)
+    let text = text(line);
+    live::result(text.as_bytes())
+        .unwrap_or_else(|| write(&mut io::stdout().lock(), &text))
+        .map_err(cannot_print)
 }
 
 /// The version of all JSON output, the `v` of each object. It grows when a key changes its meaning or is removed; new keys may be
@@ -43,8 +50,11 @@ pub fn check_reader() -> Result<(), Failure> {
 
 /// Prints one line to standard error; errors are ignored.
 pub fn eprint_line(line: impl Display) {
-    // There is nowhere else to report it.
-    let _ = write_line(&mut io::stderr().lock(), line);
+    let text = text(line);
+    if live::message(false, text.as_bytes()).is_none() {
+        // There is nowhere else to report it.
+        let _ = write(&mut io::stderr().lock(), &text);
+    }
 }
 
 impl Failure {
@@ -62,6 +72,10 @@ impl Failure {
 pub fn cannot_print(error: io::Error) -> Failure {
     let why = match error.kind() {
         io::ErrorKind::BrokenPipe => "its reader is gone".to_owned(),
+        io::ErrorKind::TimedOut => format!(
+            "nobody has read it for {} s: make its reader keep up, or write to a file",
+            live::RESULT_WAIT.as_secs()
+        ),
         _ => error.to_string(),
     };
     Failure::new(
@@ -70,9 +84,12 @@ pub fn cannot_print(error: io::Error) -> Failure {
     )
 }
 
-/// One write per line, so that lines of several processes do not mix.
-fn write_line(out: &mut impl Write, line: impl Display) -> io::Result<()> {
-    let text = format!("{}\n", Escaped(line));
+/// A line's text, whole, so that lines of several processes do not mix.
+fn text(line: impl Display) -> String {
+    format!("{}\n", Escaped(line))
+}
+
+fn write(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }

@@ -130,6 +130,27 @@ fn a_camera_that_is_missing_at_start_is_waited_for() {
     assert_eq!(terminate(&mut child), 0);
 }
 
+/// A crash leaves the last class where it was shown.
+#[test]
+fn an_old_class_is_gone_before_the_model_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = folder.path().join("shown");
+    let display = format!("[display.png]\nfolder = {shown:?}\nwidth_px = 320\nheight_px = 240\n");
+    let path = folder.path().join("restarted.toml");
+    let board = BOARD.replace("MODEL", "\"efficientnet-lite0\"");
+    std::fs::write(&path, board.replace("[display.none]\n", &display)).unwrap();
+    let arguments = ["run", "--board-file", path.to_str().unwrap()];
+    let before = ["--camera", "pattern", "--frames", "20"];
+    let run = common::run_eyelet(folder.path(), &[&arguments[..], &before].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!common::names_in(&shown).is_empty());
+    let socket = manager(folder.path());
+    let mut child = start(folder.path(), &arguments);
+    assert_eq!(words(&socket), "STATUS=starting");
+    assert_eq!(common::names_in(&shown), [""; 0]);
+    assert_eq!(terminate(&mut child), 0);
+}
+
 #[test]
 fn a_sender_that_hangs_is_not_waited_for() {
     use std::io::Write;

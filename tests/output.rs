@@ -4,12 +4,14 @@
 
 mod common;
 
-use common::{eyelet, fixture, names_in, start_eyelet};
+use common::{eyelet, fixture, names_in, send_signal, start_eyelet};
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const COMMAND_LINE: i32 = 2;
 const BOARD: i32 = 3;
@@ -124,6 +126,98 @@ fn a_reader_of_json_that_goes_away_ends_the_run() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(OUTPUT), "{stderr}");
     assert!(stderr.contains("its reader is gone"), "{stderr}");
+}
+
+/// A run of the pattern with every frame's line, which fills a pipe in a moment.
+fn start_run(folder: &Path, more: &[&str], out: Stdio) -> Child {
+    let model = fixture("opset13.onnx").display().to_string();
+    let mut command = eyelet(folder);
+    command
+        .args(["run", "--every-frame", "--camera", "pattern", "--model"])
+        .arg(model)
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_reader_of_json_that_does_not_read_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = start_run(folder.path(), &["--json"], Stdio::piped());
+    let unread = child.stdout.take();
+    let began = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        if began.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(code, Some(OUTPUT), "{stderr}");
+    let expected = "eyelet: cannot write to standard output: nobody has read it for 2 s: \
+                    make its reader keep up, or write to a file\n";
+    assert!(stderr.ends_with(expected), "{stderr}");
+    drop(unread);
+}
+
+#[test]
+fn log_lines_that_nobody_reads_are_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = start_run(folder.path(), &[], Stdio::piped());
+    let mut out = child.stdout.take().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).map(|_| text)
+    });
+    std::thread::sleep(Duration::from_secs(1));
+    send_signal(&child, libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let log = reader.join().unwrap().unwrap();
+    let dropped = " lines were dropped here: nobody read them";
+    let count = log.lines().find_map(|line| line.strip_suffix(dropped));
+    let count = count.unwrap_or_else(|| panic!("{}", &log[log.len() - 2000..]));
+    assert!(count.parse::<u64>().unwrap() > 0, "{count}");
+    // The frames went on.
+    assert!(log.contains(" frames, "), "the counters at the end");
+}
+
+/// A terminal that is stopped holds up neither the frames nor the end.
+#[test]
+fn a_stopped_terminal_does_not_end_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut master, mut slave) = (0, 0);
+    let none = std::ptr::null_mut();
+    // SAFETY: two valid places for descriptors; name, settings and size may be null.
+    let opened = unsafe { libc::openpty(&mut master, &mut slave, none, none.cast(), none.cast()) };
+    assert_eq!(opened, 0);
+    // SAFETY: the descriptors were just opened, and each is owned once.
+    let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    let mut child = start_run(folder.path(), &["--json"], Stdio::from(slave));
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(child.try_wait().unwrap().is_none(), "it runs");
+    let mut reader = BufReader::new(std::fs::File::from(master));
+    let mut line = Vec::new();
+    let dropped = b" lines were dropped here: nobody read them";
+    let mut lines = 0;
+    while !line.windows(dropped.len()).any(|words| words == dropped) {
+        line.clear();
+        assert!(reader.read_until(b'\n', &mut line).unwrap() > 0);
+        lines += 1;
+        assert!(lines < 100_000);
+    }
+    // Frames went on while nobody read: far more lines were dropped than waited for.
+    let text = String::from_utf8_lossy(&line);
+    let count: u64 = text.split(' ').next().unwrap().parse().unwrap();
+    assert!(count > 100, "{text}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Clears a terminal, colours it, ends a line, turns the direction of writing.

@@ -11,7 +11,7 @@ use crate::frame::{Frame, FrameError, Geometry, PixelFormat};
 use crate::jpeg::{self, Fault, Progress, Walker};
 use crate::named;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -130,10 +130,11 @@ fn decode_in(bytes: &[u8], room: Room<'_>) -> Result<Picture, String> {
         .map_err(damaged)?;
     let (width_px, height_px) = decoder.dimensions();
     let pixels = check_size(width_px, height_px)?;
-    let needed = decoder.total_bytes() + pixels * 3 + bytes.len() as u64;
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let decoded = (decoder.total_bytes(), decoder.color_type());
+    let needed = peak_bytes(decoded, orientation, pixels) + bytes.len() as u64;
     room(needed);
     check_memory(width_px, height_px, needed)?;
-    let orientation = decoder.orientation().map_err(damaged)?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(4 * MAX_PIXELS + needed);
     decoder.set_limits(limits).map_err(damaged)?;
@@ -151,6 +152,25 @@ fn check_size(width_px: u32, height_px: u32) -> Result<u64, String> {
         )),
         pixels => Ok(pixels),
     }
+}
+
+/// The most memory that pictures take at once while [`upright`] makes RGB of a decoded one.
+fn peak_bytes((decoded, color): (u64, ColorType), orientation: Orientation, pixels: u64) -> u64 {
+    use Orientation::{FlipHorizontal, FlipVertical, NoTransforms, Rotate180};
+    let turned = match orientation {
+        NoTransforms | Rotate180 | FlipHorizontal | FlipVertical => 0,
+        // To another picture.
+        _ => decoded,
+    };
+    let (rgba, rgb) = (pixels * 4, pixels * 3);
+    // From the decoded picture to RGB, or to RGBA and from that to RGB.
+    let (first, second) = match color {
+        ColorType::Rgb8 => (0, 0),
+        ColorType::Rgba8 => (rgb, 0),
+        color if color.has_alpha() => (rgba, rgba + rgb),
+        _ => (rgb, 0),
+    };
+    (decoded + turned.max(first)).max(second)
 }
 
 /// Reserves the memory before the decoders do: they abort the program if there is none.
@@ -377,7 +397,7 @@ mod tests {
         let stream = decode_stream(&png[..], &mut |bytes| from_stream.push(bytes)).unwrap();
         assert_eq!((&file, file.rgb.len()), (&stream, 12));
         // The file, then what its 2x2 pixels take while being decoded.
-        let decoding = 12 + 12 + png.len() as u64;
+        let decoding = 12 + png.len() as u64;
         assert_eq!(from_file, [png.len() as u64, decoding]);
         assert_eq!(from_stream, from_file);
         for (bytes, words) in [(&b""[..], "it is empty"), (b"words", "not a BMP")] {

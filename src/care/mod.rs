@@ -145,6 +145,12 @@ impl Care {
         Ok(())
     }
 
+    /// Frames come, but for `since` the network has failed on each. The policy for a lost camera holds, but this is no wait: it is
+    /// not reported, so the watchdog has the program started again.
+    pub fn failing(&self, since: Duration) -> Result<(), Failure> {
+        check(self.policy.camera_lost, "network failing", Some(since))
+    }
+
     /// Reports a problem to the service manager.
     pub fn says(&mut self, words: &str) {
         self.heartbeat.says(words);

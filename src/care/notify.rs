@@ -76,17 +76,18 @@ impl Notify {
     }
 
     fn beat(&mut self, first: &str, later: &str) {
-        if !std::mem::replace(&mut self.is_ready, true) {
+        if !self.is_ready {
             self.sent_at = Some(Instant::now());
-            self.send(first);
+            self.is_ready = self.send(first);
         } else if self.is_due() {
             self.send(later);
         }
     }
 
-    fn send(&self, words: &str) {
-        // A full or closed socket is the manager's fault, and its watchdog reacts to silence.
-        let _ = self.socket.send(words.as_bytes());
+    /// Whether it was sent. A full or closed socket is the manager's fault, and its watchdog reacts to silence; but readiness is
+    /// reported only once, so what reports it is sent again.
+    fn send(&self, words: &str) -> bool {
+        self.socket.send(words.as_bytes()).is_ok()
     }
 }
 
@@ -205,6 +206,12 @@ mod tests {
         for _ in 0..10_000 {
             notify.says("more than any socket holds");
         }
+        // It is ready when the manager has heard so.
+        notify.finished();
+        let ready = "READY=1\nSTATUS=classifying\nWATCHDOG=1";
+        assert!(!words(&manager).contains(&ready.to_owned()));
+        notify.finished();
+        assert_eq!(words(&manager), [ready]);
         drop(manager);
         notify.finished();
         assert!(Notify::connect(&format!("@{name}")).is_err());

@@ -3,9 +3,11 @@
 use super::{BoardArgs, stop_signal};
 use crate::board::choose::ChosenBy;
 use crate::care::Care;
+use crate::care::boot::Boot;
 use crate::device::reload::Reload;
 use crate::device::{Device, Limits};
 use crate::limits;
+use crate::output::live;
 use crate::show::serial::Serial;
 use crate::show::{DisplayConfig, Scene, State};
 use crate::{Cause, Failure};
@@ -29,13 +31,14 @@ pub struct Args {
     /// Print counters, times and memory every N frames (by default every minute)
     #[arg(long, value_name = "N", value_parser = limits::flag::<u64>(limits::STATS_EVERY_FRAMES))]
     stats_every: Option<u64>,
-    /// Print every frame's verdict, not only changes (a reader slower than the frames slows them down)
+    /// Print every frame's verdict, not only changes (a reader slower than the frames slows them down; one that lets them wait for 2 s ends the run)
     #[arg(long)]
     every_frame: bool,
 }
 
 /// Runs the board until it ends.
 pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
+    live::begin();
     let (board, chosen_by) = args.board.board()?;
     log::debug!("board {}: {chosen_by}", board.name);
     let mut care = Care::of_environment(board.policy.clone())?;
@@ -51,10 +54,18 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     let displays = board.displays.clone();
     let failed = |failure: Failure| {
         if is_supervised {
-            show_failure(&displays, failure.cause);
+            show(&displays, State::Failed(failure.cause));
         }
         failure
     };
+    // After a crash a panel still shows the last class, and to load the model may take seconds. While a board boots there is no
+    // such class, and the model is loaded while the panels' drivers are.
+    let is_booting = care.boot.as_mut().is_some_and(Boot::may_bring_more);
+    if is_supervised && !is_booting {
+        let mut left = displays.clone();
+        left.retain(|display| display.settings().keeps_picture());
+        show(&left, State::Starting);
+    }
     let model = args.board.model(&board, &chosen_by).map_err(failed)?;
     let stop = stop_signal()?;
     let reload = Arc::new(AtomicBool::new(false));
@@ -89,14 +100,14 @@ pub fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A board that cannot start shows that on its displays, if it has any, before the program ends and is restarted.
-fn show_failure(displays: &[DisplayConfig], cause: Cause) {
-    let scene = Scene::in_state(State::Failed(cause));
+/// Shows a state on displays before the loop has them: that the board starts, or, before the program ends and is restarted, that
+/// it cannot.
+fn show(displays: &[DisplayConfig], state: State) {
     for display in displays {
         let Ok(mut display) = display.settings().open(None) else {
             continue;
         };
-        if let Err(error) = display.show(&scene) {
+        if let Err(error) = display.show(&Scene::in_state(state)) {
             log::warn!("display: {error}");
         }
     }

@@ -5,11 +5,12 @@
 
 use super::LIVE_FOR;
 use crate::board::Region;
+use crate::clock;
 use crate::decide::{Classes, DecideConfig, Decider, Verdict};
 use crate::preprocess::Preprocess;
 use crate::show::{self, REGIONS};
 use crate::spec::OutputSpec;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// All regions, at least one: the whole picture counts as one without a name.
 pub(super) struct Views {
@@ -22,8 +23,8 @@ pub(super) struct Views {
 pub(super) struct View {
     name: Option<String>,
     decider: Decider,
-    /// The newest verdict, and when it was made; `None` before the first one and after the camera was lost.
-    verdict: Option<(Verdict, Instant)>,
+    /// The newest verdict, and when its frame was captured; `None` before the first one and after the camera was lost.
+    verdict: Option<(Verdict, Duration)>,
 }
 
 impl View {
@@ -32,7 +33,7 @@ impl View {
     pub fn step(&mut self, scores: &[f32], captured_at: Duration) -> (Verdict, bool) {
         let verdict = self.decider.step(scores, captured_at);
         let is_news = self.verdict.is_none() || verdict.changed;
-        self.verdict = Some((verdict, Instant::now()));
+        self.verdict = Some((verdict, captured_at));
         (verdict, is_news)
     }
 
@@ -48,8 +49,8 @@ impl View {
 
     /// The newest verdict, unless it is too old.
     fn verdict_within(&self, limit: Duration) -> Option<&Verdict> {
-        let (verdict, made_at) = self.verdict.as_ref()?;
-        (made_at.elapsed() <= limit).then_some(verdict)
+        let (verdict, captured_at) = self.verdict.as_ref()?;
+        (clock::now().saturating_sub(*captured_at) <= limit).then_some(verdict)
     }
 }
 
@@ -98,7 +99,7 @@ impl Views {
         }
     }
 
-    /// What a display shows of each; `preprocess` has their pictures once frames arrive.
+    /// What a display shows of each; `preprocess` has their pictures while frames arrive, and without it there is nothing to show.
     pub fn regions<'a>(
         &'a self,
         preprocess: Option<&'a Preprocess>,
@@ -108,7 +109,7 @@ impl Views {
             let Some(view) = self.all.get(i) else {
                 return show::Region::default();
             };
-            let verdict = view.verdict_within(limit);
+            let verdict = preprocess.and(view.verdict_within(limit));
             show::Region {
                 name: view.name().unwrap_or_default(),
                 verdict,

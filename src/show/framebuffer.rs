@@ -70,6 +70,10 @@ impl DisplayKind for FramebufferConfig {
         self.required
     }
 
+    fn keeps_picture(&self) -> bool {
+        true
+    }
+
     fn orientation(&self) -> Option<Orientation> {
         Some(self.orientation)
     }

@@ -127,6 +127,12 @@ pub trait DisplayKind: fmt::Display {
         false
     }
 
+    /// Whether its last picture stays when the program ends by itself or is killed, and another replaces it in a moment: not the
+    /// seconds of paper.
+    fn keeps_picture(&self) -> bool {
+        false
+    }
+
     /// `rotate_deg` and `mirror`, if the kind has them.
     fn orientation(&self) -> Option<Orientation> {
         None

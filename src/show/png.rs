@@ -93,6 +93,10 @@ impl DisplayKind for PngConfig {
         true
     }
 
+    fn keeps_picture(&self) -> bool {
+        true
+    }
+
     fn setup_keys(&self) -> &'static [&'static str] {
         &["width_px", "height_px", "depth", "round", "paper"]
     }

@@ -1,14 +1,17 @@
 //! A camera that is pulled out, stalls, is silent or sends damaged pictures: no old class stays, and signals are heard.
 
-use crate::Act::{HalfJpeg, Lost, Picture, Silent, Stall};
+use crate::Act::{CutJpeg, HalfJpeg, Lost, Old, Picture, Silent, Stall};
 use crate::{
-    Act, Counting, board, is_lost, model, opened_by, run, run_cared_on, scripted, serial, until,
+    Act, Counting, SIDE_PX, board, is_lost, model, opened_by, run, run_cared_on, scripted, serial,
+    until,
 };
 use eyelet::board::policy::Policy;
-use eyelet::camera::SLICE;
+use eyelet::camera::{Camera, CameraError, Next, SLICE};
 use eyelet::care::Care;
+use eyelet::clock;
 use eyelet::device::reload::Reload;
 use eyelet::device::{Device, Limits};
+use eyelet::frame::{Frame, Geometry, PixelFormat};
 use eyelet::show::{Display, DisplayError, Scene, State};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -70,6 +73,14 @@ fn damaged_pictures_are_skipped() {
     script.push(Picture(9));
     let (frames, _) = run(script, false);
     assert_eq!(frames, 2);
+}
+
+#[test]
+fn a_jpeg_may_lack_its_end_marker_and_nothing_else() {
+    for (bytes, expected) in [(0, 3), (2, 3), (20, 2), (1000, 2)] {
+        let script = vec![Picture(9), CutJpeg(bytes), Picture(9)];
+        assert_eq!(run(script, false).0, expected, "without {bytes} bytes");
+    }
 }
 
 #[test]
@@ -192,4 +203,115 @@ fn signals_are_heard_while_a_camera_is_silent() {
             "{took:?}"
         );
     });
+}
+
+/// A camera that is lost at once. When it is closed, it notes what was shown before.
+struct Closing {
+    shown: Timed,
+    at_close: Arc<Mutex<Vec<State>>>,
+    pictures: u64,
+    rgb: Vec<u8>,
+}
+
+impl Camera for Closing {
+    fn describe(&self) -> String {
+        "closing".into()
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry::packed(PixelFormat::Rgb24, SIDE_PX, SIDE_PX)
+    }
+
+    fn next(&mut self) -> Result<Next<'_>, CameraError> {
+        self.pictures += 1;
+        match self.pictures {
+            1 => Ok(Next::Frame(
+                Frame::new(self.geometry(), &self.rgb, clock::now(), 0).unwrap(),
+            )),
+            _ => Err(CameraError::Lost {
+                camera: "closing".into(),
+                reason: "No such device".into(),
+            }),
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let shown = self.shown.lock().unwrap();
+        self.at_close.lock().unwrap().push(shown.last().unwrap().1);
+    }
+}
+
+/// To close a hung USB camera may take seconds.
+#[test]
+fn a_class_is_withdrawn_before_its_camera_is_closed() {
+    let (shown, at_close) = (Timed::default(), Arc::new(Mutex::new(Vec::new())));
+    let display = {
+        let shown = Arc::clone(&shown);
+        opened_by(move || Ok(Box::new(TimedDisplay(Arc::clone(&shown)))))
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let open_camera = {
+        let (shown, at_close, stop) =
+            (Arc::clone(&shown), Arc::clone(&at_close), Arc::clone(&stop));
+        move || {
+            // One that is reopened is not used any more.
+            stop.store(!at_close.lock().unwrap().is_empty(), Ordering::Relaxed);
+            Ok(Box::new(Closing {
+                shown: Arc::clone(&shown),
+                at_close: Arc::clone(&at_close),
+                pictures: 0,
+                rgb: vec![0; (SIDE_PX * SIDE_PX * 3) as usize],
+            }) as Box<dyn Camera>)
+        }
+    };
+    let open_camera = Box::new(open_camera);
+    let mut device =
+        Device::start_with(board(), model(), serial(), open_camera, vec![display]).unwrap();
+    assert_eq!(device.run(&until(&stop)), Ok(1));
+    let first = at_close.lock().unwrap()[0];
+    assert!(is_lost(first), "{first:?}");
+}
+
+/// What a display shows is as old as its frame, not as the verdict about it.
+#[test]
+fn a_class_is_live_for_three_seconds_after_its_frame_was_captured() {
+    let age = Duration::from_secs(2);
+    let mut script = vec![Picture(1), Old(age)];
+    script.extend((0..15).map(|_| Silent));
+    // A frame that is too old already is classified and not shown.
+    script.extend([Old(LIVE_FOR + age), Picture(1)]);
+    let shown = Timed::default();
+    let display = {
+        let shown = Arc::clone(&shown);
+        opened_by(move || Ok(Box::new(TimedDisplay(Arc::clone(&shown)))))
+    };
+    let care = Care::unwatched(Policy::default());
+    let (frames, _) = run_cared_on(vec![display], script, care);
+    assert_eq!(frames, Ok(4));
+    let shown = shown.lock().unwrap();
+    let is_live =
+        |(_, state, class): &(_, State, Option<usize>)| *state == State::Live && class.is_some();
+    let live_at = shown.iter().position(is_live).unwrap();
+    let lost_at = shown.iter().position(|shown| is_lost(shown.1)).unwrap();
+    let withdrawn_after = shown[lost_at].0 - shown[live_at].0;
+    let left = LIVE_FOR - age;
+    assert!(
+        (left..left + SLICE + LATE).contains(&withdrawn_after),
+        "{withdrawn_after:?}"
+    );
+    let back_at = shown.iter().rposition(|shown| is_lost(shown.1)).unwrap() + 1;
+    assert!(
+        shown[back_at..].iter().all(is_live),
+        "{:?}",
+        &shown[back_at..]
+    );
+    assert!(
+        shown[lost_at..back_at]
+            .iter()
+            .all(|(_, state, class)| is_lost(*state) && class.is_none()),
+        "{:?}",
+        &shown[lost_at..back_at]
+    );
 }

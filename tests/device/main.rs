@@ -5,6 +5,9 @@ mod cameras;
 #[path = "../common/mod.rs"]
 mod common;
 mod displays;
+#[allow(dead_code, reason = "other test programs use the rest")]
+#[path = "../common/graph.rs"]
+mod graph;
 mod policy;
 mod regions;
 
@@ -31,8 +34,12 @@ use std::time::{Duration, Instant};
 enum Act {
     /// Gives a picture of this grey level.
     Picture(u8),
+    /// Gives a picture that was captured so long ago.
+    Old(Duration),
     /// Gives a JPEG that ends in the middle.
     HalfJpeg,
+    /// Gives a JPEG without its last so many bytes.
+    CutJpeg(usize),
     /// Fails as a pulled cable does.
     Lost,
     /// Gives no picture in a slice of time.
@@ -84,12 +91,24 @@ impl Camera for ScriptedCamera {
                 waited: Duration::from_secs(2),
                 warning: String::new(),
             }),
-            Some(Act::Picture(grey)) => {
-                self.rgb.fill(grey);
+            Some(act @ (Act::Picture(_) | Act::Old(_))) => {
+                let (grey, age) = match act {
+                    Act::Picture(grey) => (grey, Duration::ZERO),
+                    Act::Old(age) => (0, age),
+                    _ => unreachable!("no picture"),
+                };
+                self.rgb = vec![grey; (SIDE_PX * SIDE_PX * 3) as usize];
                 let geometry = Geometry::packed(PixelFormat::Rgb24, SIDE_PX, SIDE_PX);
+                let captured_at = clock::now().saturating_sub(age);
                 Ok(Next::Frame(
-                    Frame::new(geometry, &self.rgb, clock::now(), self.sequence).unwrap(),
+                    Frame::new(geometry, &self.rgb, captured_at, self.sequence).unwrap(),
                 ))
+            }
+            Some(Act::CutJpeg(bytes)) => {
+                let whole = jpeg();
+                self.rgb = whole[..whole.len() - bytes].to_vec();
+                let frame = Frame::new(self.geometry(), &self.rgb, clock::now(), self.sequence);
+                Ok(Next::Frame(frame.unwrap()))
             }
             Some(Act::HalfJpeg) => {
                 let data = &[0xFF, 0xD8, 0xFF, 0xE0, 0, 16, b'J', b'F'];
@@ -98,6 +117,17 @@ impl Camera for ScriptedCamera {
             }
         }
     }
+}
+
+/// A picture of noise, so that each of its bytes counts.
+fn jpeg() -> Vec<u8> {
+    let noise = |x, y| image::Luma([((x * 7919 + y * 104_729) % 251) as u8]);
+    let picture = image::GrayImage::from_fn(SIDE_PX, SIDE_PX, noise);
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    picture
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
+    jpeg.into_inner()
 }
 
 /// Opens cameras that act out a script, one after the other.

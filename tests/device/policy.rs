@@ -1,11 +1,19 @@
 //! What the board's policy says: fewer frames when it is hot, a reboot, and what counts as a heartbeat.
 
-use crate::Act::{HalfJpeg, Lost, Picture};
-use crate::{Act, Counting, RecordingDisplay, Shown, opened_by, run_cared, run_cared_on};
+use crate::Act::{HalfJpeg, Lost, Picture, Silent};
+use crate::graph::Net;
+use crate::{
+    Act, Counting, RecordingDisplay, Shown, board, opened_by, run_cared, run_cared_on, scripted,
+    serial, until,
+};
 use eyelet::board::policy::{Action, Hot, Policy, Rule};
 use eyelet::care::Care;
+use eyelet::device::{Device, Parts};
+use eyelet::model::Model;
 use eyelet::show::Display;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tract_onnx::pb::tensor_proto::DataType;
 
 #[test]
 fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
@@ -85,4 +93,35 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
     let (result, _) = run_cared_on(vec![opened_by(fails)], script, watched(retry));
     assert_eq!(result, Ok(5));
     assert_eq!(*beats.0.lock().unwrap(), (0, 5, 0));
+}
+
+/// Grey pictures give scores, white ones more than a float holds.
+#[test]
+fn a_network_that_fails_on_every_frame_starves_the_watchdog() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("overflows.onnx");
+    let huge = [1.3e38f32; 30].map(f32::to_le_bytes).concat();
+    let net = Net::new()
+        .node("GlobalAveragePool", &["x"], "pooled", &[])
+        .node("Flatten", &["pooled"], "flat", &[])
+        .node("Gemm", &["flat", "fc"], "out", &[])
+        .tensor("fc", &[3, 10], DataType::Float, huge);
+    std::fs::write(&file, net.bytes()).unwrap();
+    let beats = Counting::default();
+    let mut care = Care::unwatched(Policy::default());
+    care.watch(Box::new(beats.clone()));
+    let mut script = vec![Picture(118)];
+    script.extend((0..40).flat_map(|_| [Picture(255), Silent]));
+    let stop = AtomicBool::new(false);
+    let parts = Parts {
+        board: board(),
+        model: Model::find(&file.display().to_string(), None).unwrap(),
+        serial: serial(),
+        open_camera: scripted(script),
+        displays: Vec::new(),
+        care,
+    };
+    let mut device = Device::start_watched(parts, &stop).unwrap();
+    assert_eq!(device.run(&until(&stop)), Ok(1));
+    assert_eq!(*beats.0.lock().unwrap(), (1, 0, 0));
 }

@@ -1,5 +1,6 @@
 //! What the frame path allocates for each frame after the first ones: nothing, except for the JPEG decoder's working rows; and
 //! what a network that is wholly in the fast plan and the decision allocate: nothing; nor does an island of one that is known in part.
+//! And what a picture file takes while it is decoded.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,6 +9,7 @@ mod basics;
 mod displays;
 mod frames;
 mod networks;
+mod pictures;
 
 use eyelet::decide::{Candidate, Verdict};
 use std::alloc::{GlobalAlloc, Layout, System};

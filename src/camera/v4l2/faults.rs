@@ -100,6 +100,11 @@ pub(super) fn disagreement(path: &Path, wanted: &V4l2Config, why: Disagreement) 
         Disagreement::Refused(code, error) => {
             return starting(path, &format!("to set {code}"), &error);
         }
+        Disagreement::Fields(answer) => format!(
+            "{shown} answered with {} {}x{} in fields ({}), of which each has every second row: choose another format or size, \
+             or have its source send whole frames",
+            answer.format, answer.width_px, answer.height_px, answer.field
+        ),
         Disagreement::Nonsense(answer, reason) => format!(
             "{shown} answered with {} {}x{} and rows of {} bytes, but {reason}: choose another format or size",
             answer.format, answer.width_px, answer.height_px, answer.strides_bytes[0]
@@ -261,6 +266,8 @@ fn codes(codes: &[FourCc]) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::field::Field;
+    use super::super::negotiate::Accepted;
     use super::*;
     use std::time::Duration;
 
@@ -286,7 +293,19 @@ mod tests {
     #[test]
     fn each_fault_is_one_line_that_says_what_to_do() {
         let (path, media) = (Path::new("/dev/video7"), Path::new("/dev/media0"));
+        let fields = Accepted {
+            format: FourCc(*b"UYVY"),
+            width_px: 720,
+            height_px: 288,
+            strides_bytes: [0; 3],
+            pieces: 1,
+            field: Field(7),
+        };
         let faults = [
+            (
+                disagreement(path, &wanted(), Disagreement::Fields(fields)),
+                "answered with UYVY 720x288 in fields (alternate), of which each has every second row: choose another",
+            ),
             (opening(path, &from(libc::ENOENT)), "plug it in"),
             (opening(path, &from(libc::EACCES)), "group video"),
             (opening(path, &from(libc::EBUSY)), "in use by"),

@@ -12,6 +12,7 @@ mod config;
 mod controls;
 mod exposure;
 mod faults;
+mod field;
 mod find;
 mod media;
 mod negotiate;
@@ -256,14 +257,17 @@ impl Camera for V4l2Camera {
             let age = now.saturating_sub(captured_at);
             exposure.watch(self.stream.pieces(&filled)[0], sequence, age);
         }
-        let pieces = self.stream.pieces(&filled);
+        let mut pieces = self.stream.pieces(&filled);
+        if self.geometry.format == PixelFormat::Mjpeg {
+            pieces[0] = newest::without_padding(pieces[0]);
+        }
         let frame = match self.has_separate_planes {
             true => Frame::of_planes(self.geometry, pieces, captured_at, sequence),
             false => Frame::new(self.geometry, pieces[0], captured_at, sequence),
         };
         match frame {
             Ok(frame) => Ok(Next::Frame(frame)),
-            // `newest` has checked the length; this cannot happen, and must not panic.
+            // `newest` has checked the length, and no JPEG's start is padding; this cannot happen, and must not panic.
             Err(error) => Err(CameraError::Lost {
                 camera: self.path.display().to_string(),
                 reason: error.to_string(),

@@ -3,6 +3,7 @@
 //! Pure over [`Driver`], so it can be tested without a device. The board's order of formats decides; within a format the driver
 //! chooses the size nearest to the requested one, and its answer is accepted (V4L2's own rule for S_FMT).
 
+use super::field::Field;
 use crate::camera::v4l2::V4l2Config;
 use crate::frame::{Geometry, PixelFormat};
 use std::fmt;
@@ -51,6 +52,7 @@ pub(super) struct Accepted {
     pub strides_bytes: [u32; 3],
     /// How many pieces of memory hold a picture.
     pub pieces: usize,
+    pub field: Field,
 }
 
 /// The part of a device that negotiation needs.
@@ -72,6 +74,8 @@ pub(super) struct Agreement {
     pub has_separate_planes: bool,
     /// Frame interval; `None` if the driver does not say.
     pub interval: Option<Duration>,
+    /// Whether the rows of a picture were taken at two times.
+    pub is_interlaced: bool,
 }
 
 /// Why the negotiation failed.
@@ -83,6 +87,8 @@ pub(super) enum Disagreement {
     RawAlone,
     /// A format was offered and then refused; the last answer.
     Refused(FourCc, io::Error),
+    /// The driver's pictures are single fields, or two fields one below the other.
+    Fields(Accepted),
     /// The driver's answer does not describe a valid picture.
     Nonsense(Accepted, String),
 }
@@ -126,6 +132,10 @@ pub(super) fn negotiate(
             if PixelFormat::from_fourcc(answer.format.0) != Some(format) {
                 continue;
             }
+            if !answer.field.is_whole() {
+                refusal = Some(Disagreement::Fields(answer));
+                continue;
+            }
             match geometry(format, &answer) {
                 Ok(geometry) => {
                     // After S_FMT, because drivers reset the rate there. A driver without S_PARM runs at its own rate.
@@ -137,6 +147,7 @@ pub(super) fn negotiate(
                         geometry,
                         has_separate_planes: answer.pieces > 1,
                         interval,
+                        is_interlaced: answer.field.is_interlaced(),
                     });
                 }
                 Err(reason) => refusal = Some(Disagreement::Nonsense(answer, reason)),
@@ -225,6 +236,8 @@ mod tests {
         pieces: Vec<(&'static [u8; 4], usize, u32)>,
         /// The format that S_FMT always settles on.
         stuck_at: Option<&'static [u8; 4]>,
+        /// How S_FMT says that rows lie, by format; whole pictures for others.
+        fields: Vec<(&'static [u8; 4], u32)>,
         asked: Vec<String>,
     }
 
@@ -237,6 +250,7 @@ mod tests {
                 refuses: vec![],
                 pieces: vec![],
                 stuck_at: None,
+                fields: vec![],
                 asked: vec![],
             }
         }
@@ -270,6 +284,11 @@ mod tests {
                 height_px,
                 strides_bytes,
                 pieces,
+                field: {
+                    let mut fields = self.fields.iter();
+                    let own = fields.find(|(code, _)| **code == format.0);
+                    own.map_or(Field::WHOLE, |(_, field)| Field(*field))
+                },
             })
         }
 
@@ -410,6 +429,30 @@ mod tests {
     }
 
     #[test]
+    fn fields_are_no_pictures_and_interlaced_ones_are_told() {
+        let request = wanted(&[PixelFormat::Yuyv, PixelFormat::Uyvy]);
+        for (field, is_interlaced) in [(0, false), (1, false), (4, true), (8, true), (9, true)] {
+            let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+            driver.fields = vec![(b"YUYV", field)];
+            let agreed = negotiate(&mut driver, &request).unwrap();
+            assert_eq!(agreed.geometry.format, PixelFormat::Yuyv, "{field}");
+            assert_eq!(agreed.is_interlaced, is_interlaced, "{field}");
+        }
+        for field in [2, 3, 5, 6, 7] {
+            let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
+            driver.fields = vec![(b"YUYV", field)];
+            let agreed = negotiate(&mut driver, &request).unwrap();
+            assert_eq!(agreed.geometry.format, PixelFormat::Uyvy, "{field}");
+            driver.fields.push((b"UYVY", field));
+            let refusal = negotiate(&mut driver, &request).unwrap_err();
+            assert!(
+                matches!(&refusal, Disagreement::Fields(answer) if answer.field == Field(field)),
+                "{refusal:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_busy_driver_is_asked_once() {
         let mut driver = Fake::new(&[b"YUYV", b"UYVY"]);
         driver.refuses = vec![(b"YUYV", libc::EBUSY), (b"UYVY", libc::EBUSY)];
@@ -468,6 +511,7 @@ mod tests {
                 height_px: size.1,
                 strides_bytes: [stride, 0, 0],
                 pieces: 1,
+                field: Field::WHOLE,
             };
             assert!(geometry(PixelFormat::Yuyv, &answer).is_err(), "{answer:?}");
         }

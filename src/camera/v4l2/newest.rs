@@ -57,23 +57,27 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Whether a buffer holds a complete picture.
+    /// Whether a buffer holds a picture that is as long as it must be.
     fn met_by(&self, filled: &Filled, pieces: [&[u8]; 3]) -> bool {
         let mut pairs = pieces.iter().zip(self.piece_bytes);
         !filled.error_flag
             && pairs.all(|(piece, needed)| piece.len() >= needed)
-            && (self.format != PixelFormat::Mjpeg || is_whole_jpeg(pieces[0]))
+            && (self.format != PixelFormat::Mjpeg || is_jpeg(pieces[0]))
     }
 }
 
-/// Whether data begins with SOI and ends with EOI (ITU-T T.81, B.1.1.3), ignoring zero padding after it.
-fn is_whole_jpeg(data: &[u8]) -> bool {
-    let end = data
-        .iter()
-        .rposition(|&b| b != 0)
-        .map_or(0, |last| last + 1);
-    let data = &data[..end];
-    data.len() >= 4 && data.starts_with(&[0xff, 0xd8]) && data.ends_with(&[0xff, 0xd9])
+/// Whether data begins with SOI and a marker (ITU-T T.81, B.1.1.3). Whether the picture is whole only the decoder can tell: some
+/// cameras omit the end marker, and some drivers leave bytes of an older picture behind it.
+fn is_jpeg(data: &[u8]) -> bool {
+    data.starts_with(&[0xff, 0xd8, 0xff])
+}
+
+/// A JPEG without the zeros that fill up its buffer: the decoder would take them for data where the end marker is missing. Data
+/// itself may end with a few.
+pub(super) fn without_padding(jpeg: &[u8]) -> &[u8] {
+    const OF_DATA: usize = 2;
+    let last = jpeg.iter().rposition(|&byte| byte != 0).unwrap_or(0);
+    &jpeg[..jpeg.len().min(last + 1 + OF_DATA)]
 }
 
 /// If the driver ran out of buffers, a frame older than this many intervals is not used.
@@ -351,30 +355,36 @@ mod tests {
     }
 
     #[test]
-    fn truncated_jpegs_are_damaged_and_zero_padding_is_not() {
-        let whole = [0xff, 0xd8, 0xff, 0xda, 7, 0xff, 0xd9];
-        assert!(is_whole_jpeg(&whole));
-        assert!(is_whole_jpeg(&[&whole[..], &[0; 500]].concat()));
-        assert!(!is_whole_jpeg(&whole[..6]), "no end");
-        assert!(
-            !is_whole_jpeg(&[&whole[..5], &[0; 500]].concat()),
-            "no end, padded"
-        );
-        assert!(!is_whole_jpeg(&whole[1..]), "no start");
-        assert!(
-            !is_whole_jpeg(&[&whole[..], &[1]].concat()),
-            "garbage at the end"
-        );
-        assert!(!is_whole_jpeg(&[0xff, 0xd8, 0xd9]));
-        assert!(!is_whole_jpeg(&[0; 16]));
-        assert!(!is_whole_jpeg(&[]));
-
-        let mut queue = Fake::new(1000, &[950, 983]);
-        queue.contents = vec![vec![0xff, 0xd8, 0xff, 0xd9], vec![0xff, 0xd8, 0xff, 0]];
+    fn what_begins_as_a_jpeg_is_left_to_the_decoder() {
         let mjpeg = Expected {
             format: PixelFormat::Mjpeg,
             ..raw()
         };
-        assert_eq!(run(&mut queue, &mjpeg), (Some(0), counts(0, 1)));
+        let whole = [0xff, 0xd8, 0xff, 0xda, 7, 0xff, 0xd9];
+        // Whole; without its end marker; with bytes of an older picture behind it.
+        for jpeg in [
+            &whole[..],
+            &whole[..5],
+            &[&whole[..], &[1, 2, 3]].concat(),
+            &[&whole[..], &[0; 500]].concat(),
+        ] {
+            let mut queue = Fake::new(1000, &[950]);
+            queue.script[0].1.parts[0].end = jpeg.len();
+            queue.contents = vec![jpeg.to_vec()];
+            assert_eq!(run(&mut queue, &mjpeg), (Some(0), counts(0, 0)), "{jpeg:?}");
+        }
+        let mut queue = Fake::new(1000, &[950, 983]);
+        queue.contents = vec![vec![0xff, 0xd8, 0xff, 0xd9], vec![0xff, 0xd9, 0xff, 0xd8]];
+        assert_eq!(run(&mut queue, &mjpeg), (Some(0), counts(0, 1)), "no start");
+    }
+
+    #[test]
+    fn padding_is_no_data() {
+        assert!(without_padding(&[]).is_empty());
+        assert_eq!(without_padding(&[0; 9]), [0; 3]);
+        for zeros in 0..9 {
+            let padded = [&[0xff, 0xd8, 0, 7][..], &vec![0; zeros]].concat();
+            assert_eq!(without_padding(&padded), &padded[..4 + zeros.min(2)]);
+        }
     }
 }

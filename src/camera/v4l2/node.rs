@@ -6,6 +6,7 @@
 
 use super::BusFormat;
 use super::controls::{self, Control, Kind, Knobs};
+use super::field::Field;
 use super::negotiate::{Accepted, Driver, FourCc, Sizes};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -37,9 +38,6 @@ const TYPE_CLASS: u32 = 6;
 
 /// `V4L2_CTRL_TYPE_INTEGER_MENU`: entries are numbers, not names.
 const TYPE_NUMBER_MENU: u32 = 9;
-
-/// `V4L2_FIELD_NONE`: whole frames, not interlaced fields.
-const FIELD_NONE: u32 = 1;
 
 /// In ENUM_FMT: any bus format.
 const ANY_CODE: BusFormat = BusFormat(0);
@@ -373,7 +371,7 @@ impl Node {
         pix.width = width_px;
         pix.height = height_px;
         pix.pixelformat = u32::from_le_bytes(format.0);
-        pix.field = FIELD_NONE;
+        pix.field = Field::WHOLE.0;
         self.ioctl(vidioc::VIDIOC_S_FMT, &mut argument)?;
         // SAFETY: the driver has filled the same member.
         let pix = unsafe { argument.fmt.pix_mp };
@@ -384,6 +382,7 @@ impl Node {
             height_px: pix.height,
             strides_bytes: [0, 1, 2].map(|i| planes[i].bytesperline),
             pieces: pix.num_planes.into(),
+            field: Field(pix.field),
         })
     }
 }
@@ -419,7 +418,7 @@ impl Driver for Node {
         pix.width = width_px;
         pix.height = height_px;
         pix.pixelformat = u32::from_le_bytes(format.0);
-        pix.field = FIELD_NONE;
+        pix.field = Field::WHOLE.0;
         self.ioctl(vidioc::VIDIOC_S_FMT, &mut argument)?;
         // SAFETY: the driver has filled the same member.
         let pix = unsafe { argument.fmt.pix };
@@ -429,6 +428,7 @@ impl Driver for Node {
             height_px: pix.height,
             strides_bytes: [pix.bytesperline, 0, 0],
             pieces: 1,
+            field: Field(pix.field),
         })
     }
 

@@ -40,6 +40,12 @@ impl Ready {
             let known = by_pipeline.or(agreed.interval);
             let interval = known.unwrap_or(ASSUMED_INTERVAL);
             let setup = setup::set_up(path, node, config, agreed.geometry, interval)?;
+            if agreed.is_interlaced && !are_controls_set {
+                log::warn!(
+                    "{}: its pictures are interlaced, so what moves has a comb's edge; have its source send whole frames",
+                    path.display()
+                );
+            }
             // Flipping a sensor changes its colour order: once that is set, everything is negotiated again.
             let is_raw = matches!(agreed.geometry.format, PixelFormat::Bayer(_));
             if are_controls_set || !is_raw || setup.settings == 0 {

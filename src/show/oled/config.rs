@@ -106,6 +106,10 @@ impl DisplayKind for OledConfig {
         self.required
     }
 
+    fn keeps_picture(&self) -> bool {
+        true
+    }
+
     fn is_slow(&self) -> bool {
         true
     }

@@ -153,6 +153,10 @@ impl DisplayKind for SpiConfig {
         self.required
     }
 
+    fn keeps_picture(&self) -> bool {
+        true
+    }
+
     fn is_slow(&self) -> bool {
         true
     }

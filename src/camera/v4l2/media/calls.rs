@@ -3,6 +3,7 @@
 use super::config::MediaConfig;
 use super::graph::Graph;
 use super::subdevice::PadFormat;
+use crate::camera::v4l2::field::Field;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::io;
@@ -83,18 +84,28 @@ pub(super) enum Fault {
     NoFormat(Vec<FourCc>),
 }
 
-/// Whether two pads carry the same format.
-pub(super) fn agree(one: &PadFormat, other: &PadFormat) -> bool {
+/// Whether two pads have the same code and size.
+pub(super) fn is_like(one: &PadFormat, other: &PadFormat) -> bool {
     (one.code, one.width_px, one.height_px) == (other.code, other.width_px, other.height_px)
 }
 
-/// A format in the notation of `media-ctl`.
+/// Whether a pad has taken what the pad before it brings.
+pub(super) fn agree(taken: &PadFormat, brings: &PadFormat) -> bool {
+    is_like(taken, brings) && Field(brings.field).is_taken_by(Field(taken.field))
+}
+
+/// A format in the notation of `media-ctl`; its field only if it is not that of a camera.
 pub(super) fn shown(format: &PadFormat) -> String {
     let PadFormat {
         width_px,
         height_px,
         code,
+        field,
         ..
     } = *format;
-    format!("{}/{width_px}x{height_px}", BusFormat(code))
+    let field = match field {
+        0 | 1 => String::new(),
+        field => format!(" field:{}", Field(field)),
+    };
+    format!("{}/{width_px}x{height_px}{field}", BusFormat(code))
 }

@@ -219,6 +219,8 @@ pub struct Part {
     pub sizes: Vec<(u32, u32)>,
     /// Whether its source may have a different size from its sink.
     pub scales: bool,
+    /// The field (`V4L2_FIELD_*`) that its pads settle on; `None`: the requested one.
+    pub field: Option<u32>,
 }
 
 impl Part {
@@ -228,6 +230,7 @@ impl Part {
             makes: None,
             sizes: Vec::new(),
             scales: false,
+            field: None,
         }
     }
 }
@@ -369,6 +372,7 @@ impl Calls for Fake {
             .map(|c| c.0)
             .collect();
         let mut taken = ask;
+        taken.field = part.field.unwrap_or(ask.field);
         if !codes.is_empty() && !codes.contains(&ask.code) {
             taken.code = codes[0];
         }

@@ -3,11 +3,12 @@
 //! A sensor's codes are tried in its driver's order: each is propagated from pad to pad down to the node, and the node reports
 //! which picture formats it makes of the result. The board file's order of formats decides among them.
 
-use super::calls::{Calls, Fault, Pipeline, Request, agree, shown};
+use super::calls::{Calls, Fault, Pipeline, Request, agree, is_like, shown};
 use super::config::FormatSetting;
 use super::graph::{Graph, listed};
 use super::subdevice::PadFormat;
 use super::walk::Way;
+use crate::camera::v4l2::field::Field;
 use crate::camera::v4l2::{BusFormat, FourCc};
 use crate::frame::PixelFormat;
 use std::collections::HashMap;
@@ -15,9 +16,6 @@ use std::time::Duration;
 
 /// Number of ways to set up a pipeline that are tried; the kernel's test driver has about twenty codes.
 const MAX_ATTEMPTS: usize = 256;
-
-/// `V4L2_FIELD_NONE`
-const FIELD_NONE: u32 = 1;
 
 /// Sets formats.
 pub(super) struct Setup<'a, C> {
@@ -166,6 +164,12 @@ impl<'a, C: Calls> Setup<'a, C> {
     }
 
     fn pipeline(&mut self, way: &str, arrives: PadFormat) -> Result<Pipeline, Fault> {
+        if !Field(arrives.field).is_whole() {
+            return Err(Fault::Words(format!(
+                "its parts bring fields, of which each has every second row ({way}, {}): have its source send whole frames",
+                shown(&arrives)
+            )));
+        }
         let pictures = self.pictures_of(BusFormat(arrives.code));
         let is_offered = |format: &PixelFormat| {
             pictures
@@ -204,7 +208,7 @@ impl<'a, C: Calls> Setup<'a, C> {
             width_px: sensor_width_px,
             height_px: sensor_height_px,
             code: attempt.at_sensor.0,
-            field: FIELD_NONE,
+            field: Field::WHOLE.0,
             ..PadFormat::default()
         };
         let mut brings = match self.set(first, ask)? {
@@ -277,13 +281,13 @@ impl<'a, C: Calls> Setup<'a, C> {
             width_px: own.width_px,
             height_px: own.height_px,
             code: own.code.0,
-            field: FIELD_NONE,
+            field: ask.field.max(Field::WHOLE.0),
             ..ask
         });
         match self.calls.set_format(self.graph, pad, ask) {
             Ok(taken) => {
                 self.now.insert(pad, taken);
-                if own.is_some() && !agree(&taken, &ask) {
+                if own.is_some() && !is_like(&taken, &ask) {
                     return Err(Fault::Words(self.otherwise(pad, &ask, &taken)));
                 }
                 Ok(Ok(taken))

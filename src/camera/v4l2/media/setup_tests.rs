@@ -336,6 +336,52 @@ fn a_bridge_without_a_sensor_is_set_by_hand() {
     assert_eq!((pipeline.size_px, pipeline.sensor), ((1280, 720), None));
 }
 
+/// As an analogue decoder brings them. A part that puts the fields together makes them whole, also where it is set by hand.
+#[test]
+fn fields_are_refused_unless_a_part_puts_them_together() {
+    let by_hand = MediaConfig {
+        sensor: Some("RGB/YUV Input".into()),
+        ..MediaConfig::default()
+    };
+    let set = MediaConfig {
+        formats: vec![
+            format("RGB/YUV Input:0", RGB888, (320, 240)),
+            format("Scaler:0", RGB888, (320, 240)),
+        ],
+        ..by_hand.clone()
+    };
+    for by_hand in [&by_hand, &set] {
+        for (input, scaler, expected) in [
+            (
+                Some(7),
+                None,
+                Some("RGB888_1X24/320x240 field:alternate): have its source"),
+            ),
+            (Some(5), None, Some("field:seq-tb")),
+            (Some(7), Some(1), None),
+            (Some(4), None, None),
+            (
+                None,
+                Some(7),
+                Some("`Scaler:0` takes RGB888_1X24/320x240 field:alternate"),
+            ),
+        ] {
+            let mut fake = vimc_driver();
+            fake.parts.get_mut("RGB/YUV Input").unwrap().field = input;
+            fake.parts.get_mut("Scaler").unwrap().field = scaler;
+            let formats = [PixelFormat::Rgb24];
+            let result = run(&mut fake, "RGB/YUV Capture", &formats, by_hand);
+            match expected {
+                None => assert_eq!(result.unwrap().formats, formats),
+                Some(expected) => {
+                    let message = words(result);
+                    assert!(message.contains(expected), "{message}");
+                }
+            }
+        }
+    }
+}
+
 /// The sensor can make RGB, which the raw node would take, but the debayer on its other link would not.
 #[test]
 fn a_branch_that_takes_no_such_format_is_a_warning() {
@@ -448,6 +494,7 @@ fn random_devices_end() {
                     .map(|_| (random.u32(..), random.u32(..)))
                     .collect(),
                 scales: random.bool(),
+                field: random.bool().then(|| random.u32(0..11)),
             };
             fake.parts.insert("entity".into(), part);
         }
