@@ -35,7 +35,8 @@ use views::Views;
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
 /// The picture on a display is refreshed this often while the verdict stays the same.
 const PICTURE_PERIOD: Duration = Duration::from_millis(100);
-/// A verdict whose frame was captured longer ago than this is no longer live, whatever the camera reports.
+/// A verdict whose frame was captured longer ago than this is no longer live, whatever the camera reports; twice the time that a
+/// frame takes to be classified, if that is longer.
 const LIVE_FOR: Duration = Duration::from_secs(3);
 /// How often counters and percentiles are logged, unless the interval is set in frames.
 const STATS_PERIOD: Duration = Duration::from_secs(60);
@@ -70,6 +71,8 @@ pub struct Device {
     stats: Stats,
     /// When the frame of the newest verdict was captured, on [`clock::now`]; `None` before the first one.
     live_at: Option<Duration>,
+    /// How long it is live from then on.
+    live_for: Duration,
     lost: Option<Lost>,
     /// Measures the wait for the next frame.
     waiting: Option<Stopwatch>,
@@ -194,7 +197,7 @@ impl Device {
             Err(error) => return Step::CameraFailed(error),
         };
         watch.lap(Stage::Camera);
-        let captured_at = frame.captured_at;
+        let (captured_at, taken_at) = (frame.captured_at, clock::now());
         let turn = self.views.turn();
         let filled = match self.preprocess.decode(turn, &frame) {
             Ok(decoded) => {
@@ -219,11 +222,11 @@ impl Device {
             }
         };
         watch.lap(Stage::Infer);
-        watch
-            .times
-            .set(Stage::Latency, clock::now().saturating_sub(captured_at));
+        let now = clock::now();
+        (watch.times).set(Stage::Latency, now.saturating_sub(captured_at));
         self.skipped = None;
         self.live_at = Some(captured_at);
+        self.live_for = LIVE_FOR.max(2 * now.saturating_sub(taken_at));
         if let Some(age) = self.too_old() {
             let why = format!(
                 "its frame was {:.1} s old when it was classified: use a faster model, or another camera if its driver's times are wrong",
@@ -285,7 +288,7 @@ impl Device {
     /// The age of the newest verdict's frame, if that is too old to be live.
     fn too_old(&self) -> Option<Duration> {
         let age = clock::now().saturating_sub(self.live_at?);
-        (age > LIVE_FOR).then_some(age)
+        (age > self.live_for).then_some(age)
     }
 
     /// Sleeps until the next frame is due, if the frame rate is reduced.
@@ -325,7 +328,7 @@ impl Device {
     /// The newest verdict has become too old to be live, whatever the camera does.
     fn withdraw_if_stale(&mut self) {
         if let (None, Some(live_at), Some(_)) = (self.lost, self.live_at, self.too_old()) {
-            let why = format!("no usable frame for {} s", LIVE_FOR.as_secs());
+            let why = format!("no usable frame for {} s", self.live_for.as_secs());
             self.withdraw(live_at, false, &why);
         }
     }
@@ -397,7 +400,7 @@ impl Device {
         let state = self.state();
         let notice = self.care.notice();
         let preprocess = (state == State::Live).then_some(&self.preprocess);
-        let regions = self.views.regions(preprocess);
+        let regions = self.views.regions(preprocess, self.live_for);
         let count = self.views.all.len();
         let scene = Scene {
             state,

@@ -171,6 +171,10 @@ fn log_lines_that_nobody_reads_are_dropped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = start_run(folder.path(), &[], Stdio::piped());
     let mut out = child.stdout.take().unwrap();
+    // Full after some thirty lines, however slow the machine is.
+    // SAFETY: the descriptor is open, and the size is a number.
+    let size = unsafe { libc::fcntl(out.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+    assert_eq!(size, 4096);
     std::thread::sleep(Duration::from_secs(3));
     let reader = std::thread::spawn(move || {
         let mut text = String::new();

@@ -160,6 +160,7 @@ impl Device {
             serial,
             stats,
             live_at: None,
+            live_for: super::LIVE_FOR,
             lost: None,
             waiting: None,
             past: Counts::default(),

@@ -3,7 +3,6 @@
 //! Frame n is for region n mod count. So a region's verdict is renewed only every count-th frame, and stays live count times as
 //! long as a whole picture's would.
 
-use super::LIVE_FOR;
 use crate::board::Region;
 use crate::clock;
 use crate::decide::{Classes, DecideConfig, Decider, Verdict};
@@ -103,8 +102,9 @@ impl Views {
     pub fn regions<'a>(
         &'a self,
         preprocess: Option<&'a Preprocess>,
+        live_for: Duration,
     ) -> [show::Region<'a>; REGIONS] {
-        let limit = LIVE_FOR * self.all.len() as u32;
+        let limit = live_for * self.all.len() as u32;
         std::array::from_fn(|i| {
             let Some(view) = self.all.get(i) else {
                 return show::Region::default();
