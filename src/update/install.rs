@@ -112,7 +112,8 @@ fn may_follow(label: &Label, system: &System, permit: Permit) -> Result<(), Upda
         return Err(UpdateError::Keyless);
     }
     let is_known_not_older = match (version(&label.version), version(&system.version)) {
-        (Some(new), Some(running)) => new.cmp_precedence(&running).is_ge(),
+        // Build metadata counts too (`1.4.0+2` is newer than `1.4.0+1`), although semver.org's precedence leaves it out.
+        (Some(new), Some(running)) => new >= running,
         // We did not make one of the two, so we cannot order the versions.
         _ => label.version == system.version,
     };
@@ -137,4 +138,53 @@ fn cancel_waiting_trial(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, U
         chooser.try_nothing(card)?;
     }
     Ok(waits)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::update::label::Contents;
+
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    fn may_follow(new: &str, running: &str) -> bool {
+        let contents = || Contents {
+            bytes: 512,
+            sha256: "a".repeat(64),
+        };
+        let label = Label {
+            id: "0".repeat(64),
+            version: new.to_owned(),
+            machine: "virt".to_owned(),
+            slots: [contents(), contents()],
+            public_key: Some(KEY.parse().unwrap()),
+        };
+        let system = System {
+            id: "1".repeat(64),
+            version: running.to_owned(),
+            machine: "virt".to_owned(),
+            kernel: "6.12".to_owned(),
+            public_key: Some(KEY.parse().unwrap()),
+        };
+        let permit = Permit {
+            allows_older: false,
+        };
+        super::may_follow(&label, &system, permit).is_ok()
+    }
+
+    #[test]
+    fn an_older_version_is_refused_by_its_build_metadata_too() {
+        for (older, newer) in [
+            ("1.4.0", "1.4.1"),
+            ("1.4.0-rc.1", "1.4.0"),
+            ("1.4.0", "1.4.0+1"),
+            ("1.4.0+1", "1.4.0+2"),
+            ("1.4.0+9", "1.4.0+10"),
+        ] {
+            assert!(may_follow(newer, older), "{newer} after {older}");
+            assert!(!may_follow(older, newer), "{older} after {newer}");
+            assert!(may_follow(older, older), "{older} again");
+        }
+    }
 }
