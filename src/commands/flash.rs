@@ -105,8 +105,8 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
         .ok()
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
         .ok_or_else(|| no_device(&"the kernel does not know it"))?;
-    let described =
-        examine(&name, &image.metadata, &Places::default()).map_err(|error| no_device(&error))?;
+    let described = examine(&name, &image.metadata, &image.path, &Places::default())
+        .map_err(|error| no_device(&error))?;
     object(&shown.to_string(), &described, force)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true);
