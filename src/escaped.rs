@@ -39,7 +39,7 @@ impl fmt::Write for Escaping<'_, '_> {
 /// Control characters, line ends, and marks that change the writing direction.
 fn controls_the_terminal(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -55,6 +55,10 @@ mod tests {
         assert_eq!(
             escaped("\u{9b}1m \u{7f} \u{202e}gpj"),
             "\\u009b1m \\u007f \\u202egpj"
+        );
+        assert_eq!(
+            escaped("\u{61c}1 \u{200f} \u{2066}"),
+            "\\u061c1 \\u200f \\u2066"
         );
         // Escaping twice changes nothing.
         assert_eq!(escaped(&escaped("a\nb")), "a\\nb");

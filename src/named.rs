@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 /// # Errors
 /// It is not a regular file, is longer, or cannot be opened.
 pub fn open_file(path: &Path, most_bytes: u64) -> io::Result<File> {
-    let file = open(path, OpenOptions::new().read(true), 0, FileType::is_file)?;
+    let file = open(path, OpenOptions::new().read(true), 0, Wanted::File)?;
     check_length(file.metadata()?.len(), most_bytes)?;
     Ok(file)
 }
@@ -50,7 +50,7 @@ pub fn read_file(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// It is neither, or cannot be opened.
 pub fn open_disk(path: &Path) -> io::Result<File> {
-    open(path, OpenOptions::new().read(true), 0, is_disk)
+    open(path, OpenOptions::new().read(true), 0, Wanted::Disk)
 }
 
 /// Opens a disk for reading and writing, even if others have it open.
@@ -59,7 +59,7 @@ pub fn open_disk(path: &Path) -> io::Result<File> {
 /// It is neither a device nor a file, or cannot be opened.
 pub fn open_disk_to_write(path: &Path) -> io::Result<File> {
     let options = &mut OpenOptions::new();
-    open(path, options.read(true).write(true), 0, is_disk)
+    open(path, options.read(true).write(true), 0, Wanted::Disk)
 }
 
 /// Opens a disk for reading and writing. A device is refused while something else has exclusive use of it or a part of it: above
@@ -70,33 +70,20 @@ pub fn open_disk_to_write(path: &Path) -> io::Result<File> {
 pub fn open_disk_alone(path: &Path) -> io::Result<File> {
     let options = &mut OpenOptions::new();
     // For a file the flag has no effect.
-    open(path, options.read(true).write(true), libc::O_EXCL, is_disk)
+    open(
+        path,
+        options.read(true).write(true),
+        libc::O_EXCL,
+        Wanted::Disk,
+    )
 }
 
-/// Opens the file at `path` for reading and writing, without truncating it; creates a missing file.
+/// Opens a character device for reading.
 ///
 /// # Errors
-/// It is not a regular file, or cannot be opened.
-#[cfg_attr(
-    not(feature = "tools"),
-    allow(
-        dead_code,
-        reason = "only a developer's machine makes and writes images"
-    )
-)]
-pub fn open_file_to_write(path: &Path) -> io::Result<File> {
-    let options = &mut OpenOptions::new();
-    options.read(true).write(true);
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => options
-            .create_new(true)
-            .open(path)
-            .map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => wrong("it is a link that leads nowhere"),
-                _ => error,
-            }),
-        _ => open(path, options, 0, FileType::is_file),
-    }
+/// It is something else, or cannot be opened.
+pub fn open_device(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true), 0, Wanted::Device)
 }
 
 /// Where a file named `path` would be written: the link's target, if it is a link. An existing target must be a regular file.
@@ -119,7 +106,7 @@ pub fn output_place(path: &Path) -> io::Result<PathBuf> {
                 ErrorKind::NotFound => wrong("it is a link that leads nowhere"),
                 _ => error,
             })?;
-            check_kind(std::fs::metadata(&place)?.file_type(), FileType::is_file)?;
+            check_kind(std::fs::metadata(&place)?.file_type(), Wanted::File)?;
             Ok(place)
         }
     }
@@ -162,41 +149,55 @@ fn disk_folder(metadata: &Metadata) -> Option<PathBuf> {
     }
 }
 
-fn open(
-    path: &Path,
-    options: &mut OpenOptions,
-    flags: i32,
-    is_wanted: impl Fn(&FileType) -> bool,
-) -> io::Result<File> {
+/// What a name must lead to.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// A regular file.
+    File,
+    /// A regular file or a block device.
+    Disk,
+    /// A character device.
+    Device,
+}
+
+fn open(path: &Path, options: &mut OpenOptions, flags: i32, wanted: Wanted) -> io::Result<File> {
     let kind = std::fs::metadata(path)?.file_type();
-    check_kind(kind, &is_wanted)?;
-    // It may have become a pipe since then, which must not block us. (Not for devices: there the flag would open a drive without
-    // a medium.)
-    let patience = if kind.is_file() { libc::O_NONBLOCK } else { 0 };
+    check_kind(kind, wanted)?;
+    // It may have become a pipe since then, which must not block us. (Not for block devices: there the flag would open a drive
+    // without a medium.)
+    let patience = if kind.is_block_device() {
+        0
+    } else {
+        libc::O_NONBLOCK
+    };
     let file = options.custom_flags(flags | patience).open(path)?;
-    check_kind(file.metadata()?.file_type(), is_wanted)?;
+    check_kind(file.metadata()?.file_type(), wanted)?;
     Ok(file)
 }
 
-fn is_disk(kind: &FileType) -> bool {
-    kind.is_file() || kind.is_block_device()
-}
-
-fn check_kind(kind: FileType, is_wanted: impl Fn(&FileType) -> bool) -> io::Result<()> {
-    if is_wanted(&kind) {
+fn check_kind(kind: FileType, wanted: Wanted) -> io::Result<()> {
+    let (is_wanted, name) = match wanted {
+        Wanted::File => (kind.is_file(), "file"),
+        Wanted::Disk => (kind.is_file() || kind.is_block_device(), "file"),
+        Wanted::Device => (kind.is_char_device(), "character device"),
+    };
+    if is_wanted {
         return Ok(());
     }
-    Err(wrong(if kind.is_dir() {
-        "it is not a file but a folder"
+    let found = if kind.is_file() {
+        "file"
+    } else if kind.is_dir() {
+        "folder"
     } else if kind.is_fifo() {
-        "it is not a file but a pipe"
+        "pipe"
     } else if kind.is_socket() {
-        "it is not a file but a socket"
+        "socket"
     } else if kind.is_block_device() {
-        "it is not a file but a block device"
+        "block device"
     } else {
-        "it is not a file but a device"
-    }))
+        "device"
+    };
+    Err(wrong(&format!("it is not a {name} but a {found}")))
 }
 
 fn check_length(bytes: u64, most_bytes: u64) -> io::Result<()> {
@@ -256,7 +257,6 @@ mod tests {
                 open_disk(&path).unwrap_err(),
                 open_disk_to_write(&path).unwrap_err(),
                 open_disk_alone(&path).unwrap_err(),
-                open_file_to_write(&path).unwrap_err(),
                 output_place(&path).unwrap_err(),
             ];
             if name == "nowhere" {
@@ -290,6 +290,11 @@ mod tests {
                 at("file").canonicalize().unwrap()
             );
         }
+        for (name, kind) in [("file", "file"), ("link to a pipe", "pipe")] {
+            let error = open_device(&at(name)).unwrap_err().to_string();
+            assert_eq!(error, format!("it is not a character device but a {kind}"));
+        }
+        assert!(open_device(&at("link to a device")).is_ok());
         assert_eq!(output_place(&at("new")).unwrap(), at("new"));
         assert_eq!(
             read_file(&at("new"), 1).unwrap_err().kind(),

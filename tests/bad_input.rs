@@ -6,6 +6,7 @@ mod common;
 use common::{Run, eyelet, fixture, run_eyelet, run_promptly, start_eyelet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATTERN: &str = "[camera.pattern]\nwidth_px = 320\nheight_px = 240\nrate_fps = 0";
@@ -282,19 +283,28 @@ fn a_display_folder_that_cannot_be_made_is_refused() {
     assert_refused(&run, DISPLAY, &[&made, "set display.png.folder"]);
 }
 
-/// The file that the display writes before it gives it its name leads to `/dev/full`, whose every write fails as one on a full
-/// disk does.
+/// A limit for the length of files stands in for a full disk: each write fails.
 #[test]
 fn a_full_disk_does_not_stop_the_board() {
     let folder = tempfile::tempdir().unwrap();
     let shown = folder.path().join("shown");
-    std::fs::create_dir(&shown).unwrap();
-    std::os::unix::fs::symlink("/dev/full", shown.join("001.png.part")).unwrap();
     let display = "[display.png]\nfolder = \"shown\"\nwidth_px = 320\nheight_px = 240";
-    let run = run_board(folder.path(), &board("threads = 1", PATTERN, display));
+    let file = folder.path().join("board.toml");
+    std::fs::write(&file, board("threads = 1", PATTERN, display)).unwrap();
+    let program = eyelet(folder.path());
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .args(["run", "--frames", "5", "--board-file"])
+        .arg(&file)
+        .current_dir(folder.path())
+        .env("EYELET_HOME", env!("CARGO_MANIFEST_DIR"));
+    let run = run_promptly(&limited);
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     let says = format!(
-        "failed; the serial log continues: cannot write {}/001.png: No space left on device (os error 28); check free space",
+        "failed; the serial log continues: cannot write {}/001.png: File too large (os error 27); check free space",
         shown.display()
     );
     assert!(run.stdout.contains(&says), "{}", run.stdout);

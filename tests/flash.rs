@@ -5,22 +5,30 @@
 
 mod common;
 
+use eyelet::image::DISK_ID;
 use eyelet::image::mbr::{self, Partition};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-/// A disk of 10 MiB with something in it.
-fn image(folder: &Path) -> PathBuf {
-    const MIB: u64 = 1 << 20;
+const MIB: u64 = 1 << 20;
+
+/// The first sector of a disk with four partitions.
+fn sector(disk_id: u32) -> [u8; 512] {
     let table = [1, 2, 3, 4].map(|number| Partition {
         bytes: number * MIB..(number + 1) * MIB,
         bootable: number == 1,
     });
+    mbr::sector(disk_id, &table)
+}
+
+/// A disk of 10 MiB with something in it.
+fn image(folder: &Path) -> PathBuf {
     let mut bytes: Vec<u8> = (0..10 * MIB).map(|at| (at / 777) as u8).collect();
-    bytes[..512].copy_from_slice(&mbr::sector(7, &table));
+    bytes[..512].copy_from_slice(&sector(7));
     let path = folder.join("sd.img");
     fs::write(&path, bytes).unwrap();
     path
@@ -39,21 +47,99 @@ fn flash(image: &Path, more: &[&str]) -> Output {
 fn a_file_gets_every_byte_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let image = image(folder.path());
+    // A new name, an empty file, and a longer image of `eyelet image`, also through a link.
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("empty"), "").unwrap();
+    let mut older = vec![1; 11 << 20];
+    older[..512].copy_from_slice(&sector(DISK_ID));
+    fs::write(at("older"), &older).unwrap();
+    fs::write(at("linked"), &older).unwrap();
+    symlink("linked", at("link")).unwrap();
+    for (name, place) in [
+        ("new", "new"),
+        ("empty", "empty"),
+        ("older", "older"),
+        ("link", "linked"),
+    ] {
+        let output = flash(&image, &["--to", at(name).to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+        assert!(!at(place).is_symlink());
+        assert!(fs::read(at(place)).unwrap() == fs::read(&image).unwrap());
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.contains("10485760 bytes written and read back, sha256 "),
+            "{printed}"
+        );
+        let stages = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            stages,
+            "writing 10485760 bytes\nreading back 10485760 bytes\n"
+        );
+    }
+    assert!(at("link").is_symlink());
+}
+
+#[test]
+fn a_file_that_is_no_image_is_not_replaced() {
+    const OUTPUT: i32 = 11;
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path());
     let target = folder.path().join("card");
-    fs::write(&target, vec![1; 11 << 20]).unwrap();
-    let output = flash(&image, &["--to", target.to_str().unwrap()]);
-    assert!(output.status.success(), "{output:?}");
-    assert!(fs::read(&target).unwrap() == fs::read(&image).unwrap());
-    let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        printed.contains("10485760 bytes written and read back, sha256 "),
-        "{printed}"
-    );
-    let stages = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        stages,
-        "writing 10485760 bytes\nreading back 10485760 bytes\n"
-    );
+    for contents in [vec![1; 11 << 20], b"something of value".to_vec()] {
+        fs::write(&target, &contents).unwrap();
+        let output = flash(&image, &["--to", target.to_str().unwrap()]);
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(OUTPUT), "{printed}");
+        assert!(
+            printed.contains("the existing file is not an image: choose another name"),
+            "{printed}"
+        );
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        assert!(fs::read(&target).unwrap() == contents);
+    }
+    assert_eq!(common::names_in(folder.path()), ["card", "sd.img"]);
+}
+
+#[test]
+fn a_file_that_is_interrupted_is_absent() {
+    const OUTPUT: i32 = 11;
+    if common::emulated() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = image(folder.path());
+    // Holes, so that writing takes a while and the image takes no room.
+    let file = fs::File::options().write(true).open(&image).unwrap();
+    file.set_len(256 << 20).unwrap();
+    for (signal, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
+        // A program that was faster than the signal is started again.
+        let was_caught = (0..10).any(|_| {
+            let arguments = ["flash", "sd.img", "--to", "card"];
+            let mut child = common::start_eyelet(folder.path(), &arguments);
+            let began = Instant::now();
+            while child.try_wait().unwrap().is_none() {
+                let names = common::names_in(folder.path());
+                if names.iter().any(|name| name.starts_with(".eyelet-image")) {
+                    common::send_signal(&child, signal);
+                    break;
+                }
+                assert!(began.elapsed() < Duration::from_secs(60));
+            }
+            let output = child.wait_with_output().unwrap();
+            let is_there = fs::remove_file(folder.path().join("card")).is_ok();
+            assert_eq!(common::names_in(folder.path()), ["sd.img"], "{name}");
+            assert_eq!(output.status.success(), is_there, "{output:?}");
+            if is_there {
+                return false;
+            }
+            let message = String::from_utf8(output.stderr).unwrap();
+            let words = format!("cannot write card: ended by {name}; the unfinished file was");
+            assert!(message.contains(&words), "{message}");
+            assert_eq!(output.status.code(), Some(OUTPUT), "{message}");
+            true
+        });
+        assert!(was_caught, "{name} always came too late");
+    }
 }
 
 #[test]

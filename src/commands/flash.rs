@@ -3,13 +3,15 @@
 use super::print_line;
 use crate::failure::{Cause, Failure};
 use crate::flash::device::{Described, Places, examine};
-use crate::flash::{Image, Progress};
+use crate::flash::{FlashError, Image, Progress};
+use crate::image::{OutputFile, replaceable};
 use crate::named;
 use crate::output;
+use crate::update::Disk;
 use clap::ArgAction;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +28,7 @@ pub struct Args {
         conflicts_with = "to"
     )]
     device: Option<PathBuf>,
-    /// Write to this file instead of a card
+    /// Write to this file instead of a card; an existing file is replaced only if it is empty or an image of `eyelet image`
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// Write despite objections; must be given twice, because it may destroy a disk that is in use
@@ -37,16 +39,15 @@ pub struct Args {
 /// Writes and verifies.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut image = Image::open(&args.image)?;
-    let (mut card, path) = match (&args.to, &args.device) {
-        (Some(file), _) => (open_file(file, &image)?, file),
-        (None, Some(device)) => (open_device(device, &image, args.force)?, device),
+    let (path, sha256) = match (&args.to, &args.device) {
+        (Some(file), _) => (file, write_file(&mut image, file)?),
+        (None, Some(device)) => {
+            let mut card = open_device(device, &image, args.force)?;
+            (device, write_to(&mut image, &mut card)?)
+        }
         // clap requires one of the two.
         (None, None) => return Err(refused("no device was given".to_owned())),
     };
-    let mut bar = Bar(ProgressBar::no_length());
-    let result = image.write_to(&mut card, &mut bar);
-    bar.0.finish_and_clear();
-    let sha256 = result?;
     print_line(format_args!(
         "{}: {} bytes written and read back, sha256 {sha256}",
         path.display(),
@@ -54,32 +55,44 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     ))
 }
 
+/// Writes and reads back, with a progress bar.
+fn write_to(image: &mut Image, card: &mut dyn Disk) -> Result<String, FlashError> {
+    let mut bar = Bar(ProgressBar::no_length());
+    let result = image.write_to(card, &mut bar);
+    bar.0.finish_and_clear();
+    result
+}
+
 fn refused(message: String) -> Failure {
     Failure::new(Cause::Device, message)
 }
 
-/// Opens the output file. An existing file is truncated, unless it is the image itself.
-fn open_file(path: &Path, image: &Image) -> Result<File, Failure> {
-    let failed = |error: std::io::Error| match error.kind() {
+/// Writes a file, which replaces only an empty file or an Eyelet image, and appears when it is complete.
+fn write_file(image: &mut Image, path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let failed = |error: io::Error| match error.kind() {
         ErrorKind::InvalidInput => refused(format!(
-            "cannot write --to {}: {error}; to write a card, pass it without --to",
-            path.display()
+            "cannot write --to {shown}: {error}; to write a card, pass it without --to"
         )),
-        _ => {
-            let message = format!("cannot write {}: {error}", path.display());
-            Failure::new(Cause::Output, message)
-        }
+        _ => Failure::new(Cause::Output, format!("cannot write {shown}: {error}")),
     };
-    let file = named::open_file_to_write(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if named::is_same(&metadata, &image.metadata) {
+    // Before the rule for files of another kind: what is wrong is that it is the input.
+    if std::fs::metadata(path).is_ok_and(|there| named::is_same(&there, &image.metadata)) {
         return Err(refused(format!(
-            "--to {} is the image itself: choose another file",
-            path.display()
+            "--to {shown} is the image itself: choose another file"
         )));
     }
-    file.set_len(0).map_err(failed)?;
-    Ok(file)
+    let place = replaceable(path).map_err(failed)?;
+    let mut file = OutputFile::beside(&place).map_err(failed)?;
+    let sha256 = write_to(image, &mut file).map_err(|error| match error {
+        FlashError::Image { .. } => error.into(),
+        FlashError::Write { error, .. } | FlashError::Read { error, .. } => failed(error),
+        FlashError::Differs { got, want } => failed(io::Error::other(format!(
+            "its disk returns other bytes than were written (sha256 {got}, not {want}): use another disk"
+        ))),
+    })?;
+    file.finish(&place).map_err(failed)?;
+    Ok(sha256)
 }
 
 fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
@@ -105,8 +118,8 @@ fn open_device(path: &Path, image: &Image, force: u8) -> Result<File, Failure> {
         .ok()
         .and_then(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
         .ok_or_else(|| no_device(&"the kernel does not know it"))?;
-    let described =
-        examine(&name, &image.metadata, &Places::default()).map_err(|error| no_device(&error))?;
+    let described = examine(&name, &image.metadata, &image.path, &Places::default())
+        .map_err(|error| no_device(&error))?;
     object(&shown.to_string(), &described, force)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true);

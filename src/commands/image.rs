@@ -15,6 +15,8 @@ use crate::toml_file::read_text;
 use crate::update::PublicKey;
 use std::path::{Path, PathBuf};
 
+const TOOL_VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Arguments of `eyelet image`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -48,9 +50,9 @@ pub struct Args {
     /// The package busybox-static for arm64 (by default apt fetches it if the board file asks for a shell)
     #[arg(long, value_name = "FILE.deb")]
     busybox: Option<PathBuf>,
-    /// The image's version in its manifest
-    #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
-    version: String,
+    /// The image's version in its manifest (by default this tool's)
+    #[arg(long, value_name = "TEXT")]
+    version: Option<String>,
     /// The public key for updates (`minisign -G` makes minisign.pub): only updates signed with it are accepted
     #[arg(long, value_name = "FILE.pub")]
     public_key: Option<PathBuf>,
@@ -66,6 +68,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let (board, text) = board(args)?;
     let needs = board.firmware.machine.map(machine::needs);
     let public_key = args.public_key.as_deref().map(public_key).transpose()?;
+    let version = args.version.as_deref().unwrap_or(TOOL_VERSION);
+    if public_key.is_some() && args.version.is_none() {
+        log::warn!(
+            "no --version: this image gets the tool's, {version}, and boards take every image of that version for equally new; pass --version, a higher one for each image"
+        );
+    }
     let program = image::find_program(args.program.as_deref())?;
     let model = args.model.as_deref().unwrap_or(&board.model);
     let found = Model::find(model, None)?;
@@ -83,7 +91,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             kernel: &packages.kernel,
             firmware: &packages.firmware,
             busybox: packages.busybox.as_ref(),
-            version: &args.version,
+            version,
             public_key: public_key.as_ref(),
         },
         &args.output,

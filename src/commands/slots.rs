@@ -30,13 +30,15 @@ enum What {
     Current,
     /// Make SLOT the one that LOADER boots by default
     Confirm,
+    /// Boot SLOT once, at the next start
+    TryOnce,
     /// Cancel a pending trial
     TryNothing,
     /// Print id and version of the update on a stick; nothing if there is none
     Find,
 }
 
-fn slot(text: &str) -> Result<Slot, String> {
+pub(super) fn slot(text: &str) -> Result<Slot, String> {
     Slot::of_letter(text).ok_or_else(|| "a or b".to_owned())
 }
 
@@ -67,6 +69,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let (slot, loader) = (args.slot.ok_or_else(lacks)?, args.loader.ok_or_else(lacks)?);
             let mut card = open_card(&args.device)?;
             loader.confirm(&mut card, slot).map_err(fail)
+        }
+        What::TryOnce => {
+            let (slot, loader) = (args.slot.ok_or_else(lacks)?, args.loader.ok_or_else(lacks)?);
+            let mut card = open_card(&args.device)?;
+            loader.try_once(&mut card, slot).map_err(fail)
         }
         What::TryNothing => {
             let loader = args.loader.ok_or_else(lacks)?;

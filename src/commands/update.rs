@@ -3,7 +3,8 @@
 use super::print_line;
 use crate::failure::{Cause, Failure};
 use crate::named;
-use crate::update::{Chooser, Outcome, PublicKey, UpdateError, install, with_image};
+use crate::slot::Slot;
+use crate::update::{Chooser, Options, Outcome, PublicKey, UpdateError, install, with_image};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,12 @@ pub struct Args {
     /// The public key of the card's system (by default as the card says)
     #[arg(long, hide = true)]
     public_key: Option<PublicKey>,
+    /// The running slot, which must not be written
+    #[arg(long, hide = true, value_parser = super::slots::slot)]
+    running: Option<Slot>,
+    /// Write the slot and print its system's id first, but leave the trial to `eyelet slots try-once`
+    #[arg(long, hide = true)]
+    defer_trial: bool,
 }
 
 /// Updates the card.
@@ -51,22 +58,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Some(chooser) => chooser,
         None => Chooser::of_card(&mut card).map_err(fail)?,
     };
-    let key = args.public_key.as_ref();
+    let options = Options {
+        key: args.public_key.as_ref(),
+        running: args.running,
+        defers_trial: args.defer_trial,
+    };
     let outcome = with_image(&args.image, |update| {
-        install(&mut card, update, key, chooser)
+        install(&mut card, update, options, chooser)
     });
+    let outcome = outcome.map_err(fail)?;
+    if args.defer_trial {
+        print_line(&outcome.label().id)?;
+    }
     let shown = args.card.display();
-    match outcome.map_err(fail)? {
+    match outcome {
         Outcome::Installed {
             slot,
             label,
             is_signed,
         } => print_line(format_args!(
-            "{shown}: {} {} is in slot {} and was read back, sha256 {}; it will be tried at the next start",
+            "{shown}: {} {} is in slot {} and was read back, sha256 {}{}",
             if is_signed { "signed system" } else { "system" },
             label.version,
             slot.letter(),
-            label.slot(slot).sha256
+            label.slot(slot).sha256,
+            if args.defer_trial {
+                ""
+            } else {
+                "; it will be tried at the next start"
+            }
         )),
         Outcome::Same {
             slot,

@@ -38,6 +38,15 @@ pub struct Found {
     pub version: String,
 }
 
+/// An update that was written to a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The id in the label that was checked, which is what the slot holds.
+    pub id: String,
+    /// The command's message.
+    pub message: String,
+}
+
 impl Slots {
     /// The slot that boots when nothing is on trial, and the one that waits for its trial.
     ///
@@ -69,17 +78,30 @@ impl Slots {
         self.ask(&["try-nothing"], &[]).map(|_| ())
     }
 
-    /// Writes the update on `stick` to the other slot, to be tried at the next start; returns the command's message.
+    /// Boots the other slot once, at the next start.
+    ///
+    /// # Errors
+    /// Why the card cannot be written.
+    pub fn try_other(&self) -> Result<(), String> {
+        let slot = self.slot.other().letter().to_string();
+        self.ask(&["try-once"], &["--slot", &slot]).map(|_| ())
+    }
+
+    /// Writes the update on `stick` to the other slot, without requesting its trial.
     ///
     /// # Errors
     /// Why it failed.
-    pub fn install(&self, stick: &Path) -> Result<String, String> {
+    pub fn install(&self, stick: &Path) -> Result<Installed, String> {
+        let running = self.slot.letter().to_string();
         let mut arguments = vec![
             OsStr::new("update"),
             stick.as_os_str(),
             self.card.device.as_os_str(),
             "--loader".as_ref(),
             self.loader.name().as_ref(),
+            "--running".as_ref(),
+            running.as_ref(),
+            "--defer-trial".as_ref(),
         ];
         // The running system is in memory; a card may lose a bit.
         let key = self.public_key.as_ref().map(PublicKey::to_string);
@@ -87,8 +109,15 @@ impl Slots {
             arguments.extend([OsStr::new("--public-key"), key.as_ref()]);
         }
         let what = format!("update from {}", stick.display());
-        child::run(&self.program, &arguments, &[], INSTALL_PATIENCE, &what)
-            .map(|output| output.trim().to_owned())
+        let output = child::run(&self.program, &arguments, &[], INSTALL_PATIENCE, &what)?;
+        let (id, message) = output
+            .trim()
+            .split_once('\n')
+            .ok_or_else(|| format!("{what}: the command did not say what it wrote"))?;
+        Ok(Installed {
+            id: id.to_owned(),
+            message: message.to_owned(),
+        })
     }
 
     /// The update on `stick`, a disk or partition.

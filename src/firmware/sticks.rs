@@ -89,43 +89,45 @@ impl Sticks {
             log(&format!("system {version} on {place} is already running"));
             return None;
         }
-        match self.keeper.tried() {
-            Ok(tried) if tried.contains(id) => {
-                log(&format!(
-                    "system {version} on {place} was tried before and failed; it is not tried again"
-                ));
-                return None;
-            }
-            // An unusable volume is formatted below.
-            Ok(_) | Err(_) => {}
+        // An unusable volume is formatted below.
+        let tried = self.keeper.tried().unwrap_or_default();
+        if tried.contains(id) {
+            log(&format!(
+                "system {version} on {place} was tried before and failed; it is not tried again"
+            ));
+            return None;
         }
         let slot = self.slots.slot.other().letter();
         log(&format!(
             "update: writing system {version} from {place} to slot {slot}"
         ));
         let installed = match self.slots.install(volume) {
-            Ok(message) => self.keeper.note_tried(id, &mut *log).map(|()| message),
+            Ok(installed) => installed,
             Err(why) => {
                 log(&format!("no update: {why}"));
                 return None;
             }
         };
-        match installed {
-            Ok(message) => {
-                log(&format!("update: {message}"));
-                Some(format!("update: trying system {version} in slot {slot}"))
-            }
-            Err(why) => {
-                // Otherwise a system that fails its trial would be tried again and again.
-                log(&format!(
-                    "no update, because the trial cannot be recorded: {why}"
-                ));
-                if let Err(why) = self.slots.try_nothing() {
-                    log(&why);
-                }
-                None
-            }
+        log(&format!("update: {}", installed.message));
+        // The stick may have returned another label than before.
+        if installed.id == self.running_id || tried.contains(&installed.id) {
+            log("no update: the system changed while it was read, to one that is not tried again");
+            return None;
         }
+        // Recorded first: otherwise a system that fails its trial would be tried again and again.
+        if let Err(why) = self.keeper.note_tried(&installed.id, &mut *log) {
+            log(&format!(
+                "no update, because the trial cannot be recorded: {why}"
+            ));
+            return None;
+        }
+        if let Err(why) = self.slots.try_other() {
+            log(&format!(
+                "no update, because the trial cannot be requested: {why}"
+            ));
+            return None;
+        }
+        Some(format!("update: trying system {version} in slot {slot}"))
     }
 }
 
@@ -153,4 +155,113 @@ fn volumes(sys: &Path, disk: &Disk) -> Vec<PathBuf> {
     std::iter::once(disk.device.clone())
         .chain(partitions)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::firmware::card::Kind;
+    use crate::slot::Slot;
+    use crate::update::Chooser;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// Installs a stick that was read as `found` with a program that answers as `eyelet` does: it wrote the system `installed`,
+    /// and `tried` was tried before. Returns the commands that it got, the log and the reason to reboot.
+    fn take(
+        installed: &str,
+        tried: &str,
+        fails: &str,
+    ) -> (Vec<String>, Vec<String>, Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("eyelet");
+        let script = format!(
+            "#!/bin/sh\n\
+             echo \"$1 $2 $4 $5 $6\" >> {}/commands\n\
+             case \"$1 $2\" in\n\
+             \"{fails}\") exit 1;;\n\
+             \"keep tried\") echo {tried};;\n\
+             \"update \"*) echo {installed}; echo 'card: it is in slot b';;\n\
+             esac\n",
+            folder.path().display()
+        );
+        // Written by another process: one that was just written by this one cannot be run while another test forks.
+        let written = Command::new("sh")
+            .args(["-c", "printf %s \"$1\" > \"$2\"", "sh", &script])
+            .arg(&program)
+            .status();
+        assert!(written.unwrap().success());
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let card = Disk {
+            name: "mmcblk0".to_owned(),
+            device: "/dev/mmcblk0".into(),
+            kind: Kind::Mmc,
+        };
+        let sticks = Sticks {
+            keeper: Keeper::new(&program, &card.partition(4)),
+            slots: Slots {
+                program,
+                card,
+                slot: Slot::A,
+                loader: Chooser::UBoot,
+                public_key: None,
+            },
+            running_id: "running".to_owned(),
+            is_settled: Arc::default(),
+        };
+        let found = Found {
+            id: "found".to_owned(),
+            version: "2".to_owned(),
+        };
+        let mut lines = Vec::new();
+        let why = sticks.take(Path::new("stick"), &found, &mut |line: &str| {
+            lines.push(line.to_owned());
+        });
+        let commands = fs::read_to_string(folder.path().join("commands")).unwrap();
+        (commands.lines().map(str::to_owned).collect(), lines, why)
+    }
+
+    const NOTHING: &str = "nothing";
+
+    #[test]
+    fn what_was_written_is_recorded_before_its_trial_is_requested() {
+        let (commands, _, why) = take("verified", "earlier", NOTHING);
+        assert_eq!(
+            commands,
+            [
+                "keep tried   ",
+                "update stick --loader u-boot --running",
+                "keep note-tried verified  ",
+                "slots try-once --loader u-boot --slot",
+            ]
+        );
+        assert_eq!(why.unwrap(), "update: trying system 2 in slot b");
+    }
+
+    #[test]
+    fn a_stick_that_returns_another_system_than_before_is_not_tried() {
+        for installed in ["running", "earlier"] {
+            let (commands, lines, why) = take(installed, "earlier", NOTHING);
+            assert_eq!(commands.len(), 2, "{commands:?}");
+            assert!(lines.last().unwrap().contains("changed while it was read"));
+            assert_eq!(why, None);
+        }
+        assert_eq!(take("verified", "found", NOTHING).0, ["keep tried   "]);
+    }
+
+    #[test]
+    fn without_a_record_there_is_no_trial() {
+        for (fails, words) in [
+            ("keep note-tried", "the trial cannot be recorded"),
+            ("slots try-once", "the trial cannot be requested"),
+        ] {
+            let (commands, lines, why) = take("verified", "earlier", fails);
+            let is_requested = commands.iter().any(|line| line.contains("try-once"));
+            assert_eq!(is_requested, fails == "slots try-once");
+            assert!(lines.last().unwrap().contains(words), "{lines:?}");
+            assert_eq!(why, None);
+        }
+    }
 }

@@ -126,11 +126,16 @@ pub struct Described {
     pub objections: Vec<Objection>,
 }
 
-/// Examines the block device `name` (such as `sdb` or `mmcblk0`), to which the file `image` would be written.
+/// Examines the block device `name` (such as `sdb` or `mmcblk0`), to which the file `image` at `path` would be written.
 ///
 /// # Errors
 /// When the kernel does not know the device.
-pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result<Described> {
+pub fn examine(
+    name: &str,
+    image: &Metadata,
+    path: &Path,
+    places: &Places,
+) -> std::io::Result<Described> {
     let block = places.sys.join("class/block");
     let folder = block.join(name);
     let sectors: u64 = read(&folder.join("size"))?
@@ -139,7 +144,7 @@ pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result
     let size_bytes = sectors * SECTOR_BYTES;
     let whole = whole_device(&folder, name);
     let mut objections = Vec::new();
-    let mounts = mounts(places);
+    let mounts = mounts(places, &block);
     let of_the_system = mounts
         .iter()
         .filter(|mount| SYSTEM_MOUNTS.contains(&&*mount.point))
@@ -148,7 +153,9 @@ pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result
         objections.push(Objection::RunsTheSystem);
     }
     let image_is_on = format!("{}:{}", libc::major(image.dev()), libc::minor(image.dev()));
-    if disks_below([image_is_on], &block).contains(&whole)
+    // On btrfs a file's device number is none that the kernel lists anywhere; its mount tells the disk.
+    let image_is_in = mount_of(path, &mounts).map(|mount| mount.device.clone());
+    if disks_below(std::iter::once(image_is_on).chain(image_is_in), &block).contains(&whole)
         || is_loop_over(image, &block.join(&whole))
     {
         objections.push(Objection::HoldsTheImage);
@@ -210,12 +217,12 @@ pub fn examine(name: &str, image: &Metadata, places: &Places) -> std::io::Result
 
 /// One line of `/proc/self/mountinfo`.
 struct Mount {
-    /// `MAJOR:MINOR`
+    /// `MAJOR:MINOR` of the disk, where the kernel tells it.
     device: String,
     point: String,
 }
 
-fn mounts(places: &Places) -> Vec<Mount> {
+fn mounts(places: &Places, block: &Path) -> Vec<Mount> {
     let text = read(&places.proc.join("self/mountinfo")).unwrap_or_default();
     text.lines()
         .filter_map(|line| {
@@ -223,9 +230,32 @@ fn mounts(places: &Places) -> Vec<Mount> {
             let device = words.next()?.to_owned();
             // A space in a path is written \040.
             let point = words.nth(1)?.replace("\\040", " ");
+            // Behind the dash: the file system's kind and source. On btrfs only the source tells the disk.
+            let source = words.skip_while(|word| *word != "-").nth(2);
+            let device = match source {
+                Some(source) if device.starts_with("0:") => {
+                    number_of(source, block).unwrap_or(device)
+                }
+                _ => device,
+            };
             Some(Mount { device, point })
         })
         .collect()
+}
+
+/// The number of the block device `source`, which may be a link such as `/dev/mapper/NAME`.
+fn number_of(source: &str, block: &Path) -> Option<String> {
+    let source = Path::new(source);
+    let real = source.canonicalize();
+    let name = real.as_deref().unwrap_or(source).file_name()?;
+    read(&block.join(name).join("dev")).ok()
+}
+
+/// Where the file at `path` is mounted. Of several at one place the last one hides the others.
+fn mount_of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
+    let real = path.canonicalize().ok()?;
+    let around = mounts.iter().filter(|mount| real.starts_with(&mount.point));
+    around.max_by_key(|mount| mount.point.len())
 }
 
 /// The disks under the devices with these numbers, looking through LVM, RAID and encryption.
@@ -397,15 +427,20 @@ mod tests {
             );
         }
 
+        fn image_path(&self) -> PathBuf {
+            self.root.path().join("image")
+        }
+
         /// A sparse image of this length.
         fn image(&self, bytes: u64) -> Metadata {
-            let file = fs::File::create(self.root.path().join("image")).unwrap();
+            let file = fs::File::create(self.image_path()).unwrap();
             file.set_len(bytes).unwrap();
             file.metadata().unwrap()
         }
 
         fn examine(&self, name: &str, image_bytes: u64) -> std::io::Result<Described> {
-            examine(name, &self.image(image_bytes), &self.places)
+            let image = self.image(image_bytes);
+            examine(name, &image, &self.image_path(), &self.places)
         }
 
         fn objections(&self, name: &str, image_bytes: u64) -> Vec<String> {
@@ -498,6 +533,29 @@ mod tests {
         assert_eq!(described.objections, [Objection::ReadOnly]);
         assert!(!described.objections[0].may_be_overruled());
         assert!(Objection::NotRemovable.may_be_overruled());
+    }
+
+    /// On btrfs the numbers in mountinfo and of a file (each subvolume has its own) are of no device.
+    #[test]
+    fn a_disk_with_btrfs_is_recognised_by_the_source_of_its_mount() {
+        let machine = Machine::new();
+        let folder = machine.root.path().canonicalize().unwrap();
+        let mount = |point: &str, source: &str| {
+            let mounts = format!(
+                "36 35 0:34 /x {point} rw,noatime shared:1 - btrfs {source} rw\n\
+                 37 35 0:5 / /dev rw - devtmpfs udev rw\n"
+            );
+            machine.file("proc/self/mountinfo", &mounts);
+        };
+        mount(folder.to_str().unwrap(), "/dev/sdb1");
+        let described = machine.examine("sdb", GIB).unwrap();
+        assert_eq!(described.objections[0], Objection::HoldsTheImage);
+        assert!(matches!(described.objections[1], Objection::Mounted { .. }));
+        assert!(machine.objections("mmcblk0", GIB).is_empty());
+        mount("/boot", "/dev/sdb1");
+        let described = machine.examine("sdb", GIB).unwrap();
+        assert_eq!(described.objections[0], Objection::RunsTheSystem);
+        assert!(!described.objections.contains(&Objection::HoldsTheImage));
     }
 
     #[test]

@@ -82,7 +82,8 @@ pub trait Progress {
 #[derive(Debug)]
 pub struct Image {
     file: File,
-    path: PathBuf,
+    /// Its path, as the user gave it.
+    pub path: PathBuf,
     /// Its length.
     pub size_bytes: u64,
     /// The file's metadata.

@@ -2,12 +2,11 @@
 
 use super::fat::{self, Files, Name};
 use super::mbr::{self, Partition, SECTOR_BYTES};
-use super::signals::HeldBack;
-use super::{DISK_ID, Partitions, folder_of};
+use super::output_file::OutputFile;
+use super::{DISK_ID, Partitions};
 use crate::model::find::hex;
 use crate::update::label::{Contents, Label, START_BYTE};
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -91,12 +90,7 @@ impl Layout {
 
 /// Writes the disk to `output`, through a temporary file beside it.
 pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Result<()> {
-    let signals = HeldBack::new()?;
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".eyelet-image")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder_of(output))?;
-    let file = temporary.as_file_mut();
+    let mut file = OutputFile::beside(output)?;
     file.set_len(layout.size_bytes)?;
     let table = std::array::from_fn(|index| Partition {
         bytes: layout.partitions[index].clone(),
@@ -114,7 +108,7 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
     for ((name, bytes), files) in NAMES.into_iter().zip(&layout.partitions).zip(files) {
         let mut volume = fat::volume(name, bytes.end - bytes.start, files)?;
         volume.resize(volume.len().next_multiple_of(SECTOR_BYTES as usize), 0);
-        write_sparse(file, bytes.start, &volume, &signals)?;
+        write_sparse(&mut file, bytes.start, &volume)?;
         contents.push(Contents {
             bytes: volume.len() as u64,
             sha256: hex(&Sha256::digest(&volume)),
@@ -130,16 +124,12 @@ pub fn write(layout: &Layout, partitions: &Partitions, output: &Path) -> io::Res
     };
     file.seek(SeekFrom::Start(START_BYTE))?;
     file.write_all(&label.sectors())?;
-    file.sync_all()?;
-    signals.check()?;
-    temporary.persist(output)?;
-    Ok(())
+    file.finish(output)
 }
 
-fn write_sparse(file: &mut File, start: u64, bytes: &[u8], signals: &HeldBack) -> io::Result<()> {
+fn write_sparse(file: &mut OutputFile, start: u64, bytes: &[u8]) -> io::Result<()> {
     let mut at = start;
     for block in bytes.chunks(BLOCK_BYTES) {
-        signals.check()?;
         if block.iter().any(|&byte| byte != 0) {
             file.seek(SeekFrom::Start(at))?;
             file.write_all(block)?;

@@ -48,6 +48,7 @@ pub mod machine;
 pub mod manifest;
 mod model_files;
 pub mod modules;
+mod output_file;
 mod panel;
 mod pi_firmware;
 mod pictures;
@@ -61,6 +62,7 @@ pub use crate::mbr::EYELET_DISK_ID as DISK_ID;
 pub use crate::slot::Slot;
 pub use deb::Deb;
 pub use manifest::Manifest;
+pub use output_file::OutputFile;
 pub use program::find as find_program;
 
 use crate::board::Board;
@@ -70,7 +72,7 @@ use crate::update::PublicKey;
 use disk::Layout;
 use fat::Files;
 use kernel::Kernel;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -122,8 +124,7 @@ impl From<deb::DebError> for Failure {
     }
 }
 
-/// Where an image for `output` will be written: the link's target, if it is a link. Replaces only an empty file or an older
-/// image, so an input that is named by mistake survives.
+/// Where an image for `output` will be written; see [`replaceable`].
 ///
 /// # Errors
 /// Something else is there, or the folder does not exist.
@@ -139,22 +140,30 @@ pub fn output_place(output: &Path) -> Result<PathBuf, Failure> {
             "it is a block device; write the image to a file first, then run `eyelet flash FILE {shown}`"
         )));
     }
-    let place = named::output_place(output).map_err(|error| refused(&error))?;
-    std::fs::metadata(folder_of(&place)).map_err(|error| refused(&error))?;
+    replaceable(output).map_err(|error| refused(&error))
+}
+
+/// Where an image named `path` may be written: the link's target, if it is a link. Replaces only an empty file or an older
+/// image, so an input that is named by mistake survives.
+///
+/// # Errors
+/// `InvalidInput`: it is not a file. `AlreadyExists`: it is a file of another kind. Otherwise the system's error, above all when
+/// the folder does not exist.
+pub fn replaceable(path: &Path) -> io::Result<PathBuf> {
+    let place = named::output_place(path)?;
+    std::fs::metadata(folder_of(&place))?;
     let mut head = Vec::new();
     match named::open_file(&place, u64::MAX) {
-        Ok(file) => {
-            let head = file.take(mbr::SECTOR_BYTES).read_to_end(&mut head);
-            head.map_err(|error| refused(&error))?;
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(refused(&error)),
-    }
+        Ok(file) => file.take(mbr::SECTOR_BYTES).read_to_end(&mut head)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
     if head.is_empty() || mbr::disk_id(&head) == Some(DISK_ID) {
         return Ok(place);
     }
-    Err(refused(
-        &"the existing file is not an image: choose another name, or remove that file",
+    Err(io::Error::new(
+        ErrorKind::AlreadyExists,
+        "the existing file is not an image: choose another name, or remove that file",
     ))
 }
 

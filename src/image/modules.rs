@@ -105,23 +105,33 @@ impl Modules {
         &self,
         wanted: impl IntoIterator<Item = &'a str>,
     ) -> Result<Vec<Module>, ModuleError> {
+        self.in_load_order_within(wanted, limits::MODULES_BYTES)
+    }
+
+    /// The same with a limit for what all of them unpack to.
+    fn in_load_order_within<'a>(
+        &self,
+        wanted: impl IntoIterator<Item = &'a str>,
+        most_bytes: u64,
+    ) -> Result<Vec<Module>, ModuleError> {
         let mut order = Vec::new();
         for name in wanted {
-            self.add(&canonical(name), &mut order, &mut Vec::new())?;
+            self.add(&canonical(name), &mut order, &mut Vec::new(), most_bytes)?;
         }
         Ok(order)
     }
 
-    /// `above` are the modules that wait for this one.
+    /// `above` are the modules that wait for this one, with their lengths: they are in memory too.
     fn add(
         &self,
         name: &str,
         order: &mut Vec<Module>,
-        above: &mut Vec<String>,
+        above: &mut Vec<(String, u64)>,
+        most_bytes: u64,
     ) -> Result<(), ModuleError> {
         if order.iter().any(|module| module.name == name)
             || self.built_in.contains(name)
-            || above.iter().any(|waiting| waiting == name)
+            || above.iter().any(|(waiting, _)| waiting == name)
         {
             return Ok(());
         }
@@ -140,21 +150,20 @@ impl Modules {
             let reason = format!("it is the end of a chain of {} dependencies", above.len());
             return Err(damaged(reason));
         }
-        let unpacked: u64 = order
-            .iter()
-            .map(|module| module.contents.len() as u64)
-            .sum();
+        let ordered = order.iter().map(|module| module.contents.len() as u64);
+        let waiting = above.iter().map(|(_, bytes)| *bytes);
+        let unpacked: u64 = ordered.chain(waiting).sum();
         let contents = packed
-            .unpack(limits::MODULES_BYTES.saturating_sub(unpacked))
+            .unpack(most_bytes.saturating_sub(unpacked))
             .map_err(|error| damaged(error.to_string()))?;
-        above.push(name.to_owned());
+        above.push((name.to_owned(), contents.len() as u64));
         // A soft dependency is optional: without it the kernel still loads the module.
         let optional = soft_dependencies(&contents);
         for module in optional.iter().filter(|module| self.has(module)) {
-            self.add(module, order, above)?;
+            self.add(module, order, above, most_bytes)?;
         }
         for needed in dependencies(&contents) {
-            self.add(&needed, order, above)?;
+            self.add(&needed, order, above, most_bytes)?;
         }
         above.pop();
         order.push(Module {
@@ -273,6 +282,21 @@ mod tests {
             "the kernel has no module `uvc_vidio`, did you mean `uvc_video`?"
         );
         assert!(modules.has("fb-simple") && !modules.has("gone"));
+    }
+
+    #[test]
+    fn modules_that_wait_for_others_count_against_the_limit_too() {
+        let chain = ["ELF\0depends=b\0", "ELF\0depends=c\0", "ELF\0depends=\0"];
+        let bytes: usize = chain.map(str::len).iter().sum();
+        let [a, b, c] = chain;
+        let modules = modules(&[("a.ko", a), ("b.ko", b), ("c.ko", c)]);
+        let within = |bytes: usize| modules.in_load_order_within(["a"], bytes as u64);
+        assert_eq!(within(bytes).unwrap().len(), 3);
+        let error = within(bytes - 1).err().unwrap().to_string();
+        assert!(
+            error.starts_with("the kernel's module `c` is damaged: it unpacks to more than"),
+            "{error}"
+        );
     }
 
     #[test]

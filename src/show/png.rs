@@ -1,9 +1,9 @@
 //! The PNG display: the picture that a display of the board file's size and depth would show, one file for every change of what
 //! is decided (or of the state), in a ring of `keep` files `001.png`, `002.png` and so on.
 //!
-//! A file appears whole or not at all: it is written to a temporary file and renamed. Files that an earlier run left in the
-//! folder are removed at start, so that an old class is never taken for a new one; a file that Eyelet did not write is never
-//! touched. If the display is reopened in the same run (after a full disk, say), the ring continues where it was. Rows are
+//! A file appears whole or not at all: it is written as `NNN.png.part` and renamed. Files that an earlier run left in the
+//! folder are removed at start, so that an old class is never taken for a new one; a file that Eyelet did not write, or a link,
+//! is never touched, unless it is empty: power lost at the wrong moment leaves ours so. If the display is reopened in the same run (after a full disk, say), the ring continues where it was. Rows are
 //! streamed into the encoder; there is no second picture in memory.
 
 use super::canvas::{Canvas, Rgb};
@@ -17,6 +17,7 @@ use super::{
 use crate::data_roots::Base;
 use crate::decide::Verdict;
 use crate::limits;
+use crate::named;
 use crate::toml_file::{Table, Word};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -209,7 +210,10 @@ impl PngDisplay {
         };
         if begun.is_none() {
             for number in 1..=keep {
-                display.clear(&display.file(number))?;
+                let path = display.file(number);
+                for path in [part_of(&path), path] {
+                    clear(&path).map_err(DisplayError::Unusable)?;
+                }
             }
             rings().insert(display.folder.clone(), 1);
         }
@@ -220,33 +224,28 @@ impl PngDisplay {
         self.folder.join(format!("{number:03}.png"))
     }
 
-    /// Removes a file of an earlier run; fails if a file with that name was not written by Eyelet.
-    fn clear(&self, path: &Path) -> Result<(), DisplayError> {
-        match is_ours(path) {
-            Ok(true) => fs::remove_file(path).map_err(|error| {
-                DisplayError::Unusable(format!("cannot replace {}: {error}", path.display()))
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Ok(false) | Err(_) => Err(DisplayError::Unusable(format!(
-                "{} was not written by Eyelet and will not be overwritten: set display.png.folder to a folder of its own",
-                path.display()
-            ))),
-        }
-    }
-
     fn write(&self, path: &Path) -> Result<(), DisplayError> {
-        let beside = path.with_extension("png.part");
-        let written = File::create(&beside)
-            .and_then(|file| write_png(self.painter.canvas(), file))
-            .and_then(|()| fs::rename(&beside, path));
-        written.map_err(|error| {
-            // Remove the half-written file; if even that fails, the first error is the one to report.
-            let _ = fs::remove_file(&beside);
-            DisplayError::Failed(format!(
-                "cannot write {}: {error}; check free space and permissions there",
-                path.display()
-            ))
-        })
+        let beside = part_of(path);
+        let failed = |why: &dyn fmt::Display| {
+            DisplayError::Failed(format!("cannot write {}: {why}", path.display()))
+        };
+        let remedied =
+            |error: io::Error| failed(&format!("{error}; check free space and permissions there"));
+        // Files of others may have appeared since the start.
+        clear(&beside).map_err(|why| failed(&why))?;
+        if !may_be_replaced(path).map_err(remedied)? {
+            return Err(failed(&strangers(path)));
+        }
+        // Never through a link.
+        let file = File::create_new(&beside).map_err(remedied)?;
+        let written = write_png(self.painter.canvas(), file);
+        written
+            .and_then(|()| fs::rename(&beside, path))
+            .map_err(|error| {
+                // Remove the half-written file; if even that fails, the first error is the one to report.
+                let _ = fs::remove_file(&beside);
+                remedied(error)
+            })
     }
 }
 
@@ -288,9 +287,39 @@ impl Display for PngDisplay {
     }
 }
 
-fn is_ours(path: &Path) -> io::Result<bool> {
+/// Where `path` is written until it is complete.
+fn part_of(path: &Path) -> PathBuf {
+    path.with_extension("png.part")
+}
+
+/// Removes a file of an earlier run; fails if a file with that name was not written by Eyelet.
+fn clear(path: &Path) -> Result<(), String> {
+    let is_there = fs::symlink_metadata(path).is_ok();
+    match may_be_replaced(path) {
+        Ok(true) if is_there => fs::remove_file(path)
+            .map_err(|error| format!("cannot replace {}: {error}", path.display())),
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(strangers(path)),
+    }
+}
+
+fn strangers(path: &Path) -> String {
+    format!(
+        "{} was not written by Eyelet and will not be overwritten: set display.png.folder to a folder of its own",
+        path.display()
+    )
+}
+
+/// Whether there is nothing at `path`, an empty file, or a file that Eyelet wrote.
+fn may_be_replaced(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    }
     let mut beginning = [0; 128];
-    let mut file = File::open(path)?;
+    let mut file = named::open_file(path, u64::MAX)?;
     let mut read = 0;
     while read < beginning.len() {
         match file.read(&mut beginning[read..])? {
@@ -299,9 +328,10 @@ fn is_ours(path: &Path) -> io::Result<bool> {
         }
     }
     let mark = format!("tEXtSoftware\0{SOFTWARE}");
-    Ok(beginning[..read]
-        .windows(mark.len())
-        .any(|bytes| bytes == mark.as_bytes()))
+    Ok(read == 0
+        || beginning[..read]
+            .windows(mark.len())
+            .any(|bytes| bytes == mark.as_bytes()))
 }
 
 /// Writes the picture as a display of its depth shows it: 1-bit grey for black and white, otherwise 8-bit RGB.
@@ -472,6 +502,69 @@ mod tests {
             "{refused}"
         );
         assert_eq!(fs::read(&photo).unwrap(), b"a photo");
+    }
+
+    /// Puts something of another's at `path`: a file, a link to one, or a pipe that nobody writes to.
+    fn put_strangers(kind: &str, path: &Path, valuable: &Path) {
+        match kind {
+            "file" => fs::write(path, b"valuable").unwrap(),
+            "link" => std::os::unix::fs::symlink(valuable, path).unwrap(),
+            _ => {
+                let status = std::process::Command::new("mkfifo").arg(path).status();
+                assert!(status.unwrap().success());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_neither_written_nor_replaced_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let valuable = folder.path().join("valuable");
+        fs::write(&valuable, b"valuable").unwrap();
+        for (number, kind) in ["file", "link", "pipe"].into_iter().enumerate() {
+            for name in ["002.png", "002.png.part"] {
+                let folder = folder.path().join(format!("{number}{name}"));
+                let mut display = PngDisplay::open(&config(&folder, 2), None).unwrap();
+                let verdict = verdict(Some(1), 0.5);
+                display.show(&scene(State::Live, Some(&verdict))).unwrap();
+                // It appears after the start,
+                let path = folder.join(name);
+                put_strangers(kind, &path, &valuable);
+                let before = fs::symlink_metadata(&path).unwrap();
+                let failed = display.show(&scene(State::Live, None)).unwrap_err();
+                assert!(matches!(failed, DisplayError::Failed(_)));
+                // or before it.
+                rings().remove(&folder);
+                let refused = PngDisplay::open(&config(&folder, 2), None).unwrap_err();
+                for error in [failed, refused] {
+                    let error = error.to_string();
+                    assert!(error.contains("not written by Eyelet"), "{kind}: {error}");
+                }
+                let after = fs::symlink_metadata(&path).unwrap();
+                assert_eq!(before.file_type(), after.file_type());
+                assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+                assert_eq!(fs::read(&valuable).unwrap(), b"valuable");
+            }
+        }
+    }
+
+    #[test]
+    fn what_power_lost_while_it_was_written_leaves_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut display = PngDisplay::open(&config(folder.path(), 1), None).unwrap();
+        display.show(&scene(State::Live, None)).unwrap();
+        let whole = fs::read(folder.path().join("001.png")).unwrap();
+        let part = folder.path().join("001.png.part");
+        for length in [0, whole.len() / 2] {
+            fs::write(folder.path().join("001.png"), b"").unwrap();
+            fs::write(&part, &whole[..length]).unwrap();
+            rings().remove(folder.path());
+            let mut display = PngDisplay::open(&config(folder.path(), 1), None).unwrap();
+            assert!(names_in(folder.path()).is_empty());
+            fs::write(&part, &whole[..length]).unwrap();
+            display.show(&scene(State::Live, None)).unwrap();
+            assert_eq!(names_in(folder.path()), ["001.png"]);
+        }
     }
 
     #[test]

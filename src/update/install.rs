@@ -10,7 +10,7 @@ use semver::Version;
 /// The result of an update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The slot has the new system, which boots once, at the next start.
+    /// The slot has the new system. It boots once, at the next start, if the trial is requested.
     Installed {
         /// The slot.
         slot: Slot,
@@ -30,22 +30,48 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The system: its label passed every check.
+    pub fn label(&self) -> &Label {
+        match self {
+            Self::Installed { label, .. } | Self::Same { label, .. } => label,
+        }
+    }
+}
+
+/// What a board that updates itself adds; nothing for a card in a reader.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The running system's public key, from a safer source than the card.
+    pub key: Option<&'a PublicKey>,
+    /// The running slot: after `boot.scr` fell back, it is not the one that boots by default.
+    pub running: Option<Slot>,
+    /// The caller requests the trial ([`Chooser::try_once`]) once it has recorded which system was written.
+    pub defers_trial: bool,
+}
+
 /// Writes the system from `update` to the idle slot of `card` and requests a trial at the next start.
 ///
-/// If the running system has a public key, nothing is written unless it signed the whole image. `key` is the running system's
-/// key, for callers that know it from a safer source than the card.
+/// If the running system has a public key, nothing is written unless it signed the whole image.
 ///
 /// # Errors
-/// See [`UpdateError`]. The current slot stays untouched in any case.
+/// See [`UpdateError`]. The current slot and the running one stay untouched in any case.
 pub fn install(
     card: &mut dyn Disk,
     update: &mut Update<'_>,
-    key: Option<&PublicKey>,
+    options: Options<'_>,
     chooser: Chooser,
 ) -> Result<Outcome, UpdateError> {
     let image = &mut *update.image;
     let current = chooser.current(card)?;
     let idle = current.other();
+    if options.running == Some(idle) {
+        return Err(UpdateError::Misfit(format!(
+            "its slot {} is the default and did not boot, so slot {} runs and must not be overwritten: write the whole image to the card",
+            current.letter(),
+            idle.letter()
+        )));
+    }
     let system = System::in_slot(card, current).map_err(|error| {
         let slot = current.letter();
         UpdateError::Misfit(format!(
@@ -58,7 +84,7 @@ pub fn install(
     let from = partition(image, "the update", idle)?;
     fitting(card, &from, idle)?;
 
-    let key = key.or(system.public_key.as_ref());
+    let key = options.key.or(system.public_key.as_ref());
     let signature = key.map(|key| update.signature.decode(key).map(|it| (key, it)));
     let signature = signature.transpose()?;
     let verifier = signature.as_ref().map(|(key, it)| it.verifier(key));
@@ -80,7 +106,9 @@ pub fn install(
     // An incomplete slot must not boot.
     cancel_waiting_trial(card, chooser)?;
     write_slot(card, image, &checked)?;
-    chooser.try_once(card, idle)?;
+    if !options.defers_trial {
+        chooser.try_once(card, idle)?;
+    }
     Ok(Outcome::Installed {
         slot: idle,
         label,
@@ -112,7 +140,8 @@ fn may_follow(label: &Label, system: &System, permit: Permit) -> Result<(), Upda
         return Err(UpdateError::Keyless);
     }
     let is_known_not_older = match (version(&label.version), version(&system.version)) {
-        (Some(new), Some(running)) => new.cmp_precedence(&running).is_ge(),
+        // Build metadata counts too (`1.4.0+2` is newer than `1.4.0+1`), although semver.org's precedence leaves it out.
+        (Some(new), Some(running)) => new >= running,
         // We did not make one of the two, so we cannot order the versions.
         _ => label.version == system.version,
     };
@@ -137,4 +166,53 @@ fn cancel_waiting_trial(card: &mut dyn Disk, chooser: Chooser) -> Result<bool, U
         chooser.try_nothing(card)?;
     }
     Ok(waits)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::update::label::Contents;
+
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+
+    fn may_follow(new: &str, running: &str) -> bool {
+        let contents = || Contents {
+            bytes: 512,
+            sha256: "a".repeat(64),
+        };
+        let label = Label {
+            id: "0".repeat(64),
+            version: new.to_owned(),
+            machine: "virt".to_owned(),
+            slots: [contents(), contents()],
+            public_key: Some(KEY.parse().unwrap()),
+        };
+        let system = System {
+            id: "1".repeat(64),
+            version: running.to_owned(),
+            machine: "virt".to_owned(),
+            kernel: "6.12".to_owned(),
+            public_key: Some(KEY.parse().unwrap()),
+        };
+        let permit = Permit {
+            allows_older: false,
+        };
+        super::may_follow(&label, &system, permit).is_ok()
+    }
+
+    #[test]
+    fn an_older_version_is_refused_by_its_build_metadata_too() {
+        for (older, newer) in [
+            ("1.4.0", "1.4.1"),
+            ("1.4.0-rc.1", "1.4.0"),
+            ("1.4.0", "1.4.0+1"),
+            ("1.4.0+1", "1.4.0+2"),
+            ("1.4.0+9", "1.4.0+10"),
+        ] {
+            assert!(may_follow(newer, older), "{newer} after {older}");
+            assert!(!may_follow(older, newer), "{older} after {newer}");
+            assert!(may_follow(older, older), "{older} again");
+        }
+    }
 }

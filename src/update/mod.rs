@@ -31,7 +31,7 @@ mod window;
 
 pub use check::{Checked, check};
 pub use chooser::Chooser;
-pub use install::{Outcome, install};
+pub use install::{Options, Outcome, install};
 pub use label::Label;
 pub use signature::{PublicKey, SignatureError, SignatureFile};
 pub use source::{Update, with_image};

@@ -377,3 +377,39 @@ fn the_slots_of_an_image_do_not_overlap_its_label() {
     let error = check(&mut Cursor::new(image), Slot::B, None).unwrap_err();
     assert!(matches!(error, UpdateError::Misfit(_)), "{error}");
 }
+
+#[test]
+fn the_running_slot_is_not_written_when_it_is_not_the_default_one() {
+    let old = disk(1);
+    let install = |running| {
+        let mut card = powered(old.clone());
+        let mut image = Cursor::new(disk(2));
+        let mut update = Update {
+            image: &mut image,
+            signature: SignatureFile {
+                name: String::new(),
+                contents: None,
+            },
+        };
+        let options = Options {
+            running,
+            ..Options::default()
+        };
+        let error = install(&mut card, &mut update, options, Chooser::UBoot).unwrap_err();
+        assert!(card.memory.get_ref() == &old);
+        error.to_string()
+    };
+    let error = install(Some(Slot::B));
+    assert!(
+        error.contains("its slot a is the default and did not boot, so slot b runs"),
+        "{error}"
+    );
+    // These go on to what is wrong with this card: its slots are no volumes.
+    for running in [None, Some(Slot::A)] {
+        let error = install(running);
+        assert!(
+            error.contains("no system that identifies itself"),
+            "{error}"
+        );
+    }
+}

@@ -253,6 +253,44 @@ fn the_key_is_in_both_manifests_and_in_the_label_and_the_image_is_the_same_each_
 }
 
 #[test]
+fn a_key_without_a_version_is_warned_about() {
+    let workshop = Workshop::new();
+    let _owner = key(&workshop, "owner.pub");
+    let key = workshop.path("owner.pub").display().to_string();
+    for (more, is_warned) in [
+        (&["--public-key", &key][..], true),
+        (&["--public-key", &key, "--version", "1.0.0"], false),
+        (&[], false),
+    ] {
+        let board = ["--board", "virt", "--output", "sd.img"];
+        let output = workshop.image(&[&board, more].concat());
+        assert!(output.status.success(), "{more:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        let warnings = text.lines().filter(|line| line.contains("pass --version"));
+        assert_eq!(warnings.count(), usize::from(is_warned), "{text}");
+    }
+}
+
+#[test]
+fn an_older_build_of_a_version_is_older() {
+    let (workshop, owner) = with_card();
+    workshop.keyed("1.1.0+2", "new.img");
+    sign(&workshop, &owner, "new.img", "timestamp:1");
+    let (code, message) = workshop.update("new.img", "card.img");
+    assert_eq!(code, 0, "{message}");
+    Chooser::UBoot
+        .confirm(&mut workshop.open("card.img"), Slot::B)
+        .unwrap();
+    workshop.keyed("1.1.0+1", "old.img");
+    sign(&workshop, &owner, "old.img", "timestamp:1");
+    workshop.refuses_signed(
+        "old.img",
+        13,
+        "its version, 1.1.0+1, is older than the running 1.1.0+2",
+    );
+}
+
+#[test]
 fn an_invalid_public_key_or_version_makes_no_image() {
     let workshop = Workshop::new();
     let owner = key(&workshop, "owner.pub");

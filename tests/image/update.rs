@@ -112,6 +112,48 @@ fn the_idle_slot_gets_the_new_system_and_waits_for_its_trial() {
     );
 }
 
+/// The steps of a board that updates itself from a stick.
+#[test]
+fn the_running_slot_is_not_written_and_a_trial_may_be_requested_separately() {
+    let workshop = Workshop::new();
+    workshop.version("1", "card.img", &[]);
+    workshop.version("2", "two.img", &[]);
+    let run = |arguments: &[&str]| {
+        let output = common::eyelet(workshop.folder.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let update = |running| {
+        let update = ["update", "two.img", "card.img", "--loader", "u-boot"];
+        run(&[&update[..], &["--running", running, "--defer-trial"]].concat())
+    };
+    // `boot.scr` fell back: slot A is the default, and B runs.
+    let before = fs::read(workshop.path("card.img")).unwrap();
+    let (code, message) = update("b");
+    assert_eq!(code, Some(13), "{message}");
+    assert!(message.contains("must not be overwritten"), "{message}");
+    assert!(fs::read(workshop.path("card.img")).unwrap() == before);
+
+    let (code, message) = update("a");
+    assert_eq!(code, Some(0), "{message}");
+    let (id, message) = message.split_once('\n').unwrap();
+    let manifest = Disk::read(&workshop.path("two.img"));
+    assert!(manifest.text(2, "manifest.json").contains(id), "{id}");
+    assert!(message.contains("system 2 is in slot b"), "{message}");
+    let written = versions("1", "2");
+    assert_eq!(workshop.state("card.img"), (written.clone(), Slot::A, None));
+    let try_once = ["slots", "try-once", "card.img", "--loader", "u-boot"];
+    let (code, message) = run(&[&try_once[..], &["--slot", "b"]].concat());
+    assert_eq!((code, &*message), (Some(0), ""));
+    assert_eq!(
+        workshop.state("card.img"),
+        (written, Slot::A, Some(Slot::B))
+    );
+}
+
 #[test]
 fn a_stick_with_the_image_as_a_file_is_as_good_as_the_image() {
     let workshop = Workshop::new();

@@ -20,7 +20,7 @@ use cut::{CutCard, restore};
 use emulator::{alone, or_skip};
 use eyelet::image::fat::{self, Files};
 use eyelet::slot::Slot;
-use eyelet::update::{Chooser, Label, UpdateError, install, with_image};
+use eyelet::update::{Chooser, Label, Options, UpdateError, install, with_image};
 use machine::{Card, Console, Inputs};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -314,7 +314,7 @@ fn power_cut_at_fifty_points_boots_one_of_the_two() {
 /// A whole update as a board does it: installed, tried, kept.
 fn update(card: &mut CutCard, new: &Card) -> Result<(), UpdateError> {
     with_image(&new.path, |brought| {
-        install(card, brought, None, Chooser::UBoot)
+        install(card, brought, Options::default(), Chooser::UBoot)
     })?;
     Chooser::UBoot.confirm(card, Slot::B)
 }

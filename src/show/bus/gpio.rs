@@ -1,10 +1,11 @@
 //! Lines of a GPIO chip, through the character device (`/dev/gpiochipN`).
 
 use super::{Input, Output, Remedy, cannot_open, nodes};
+use crate::named;
 use crate::show::DisplayError;
 use crate::show::panel::HEADER_CHIPS;
 use linux_embedded_hal::gpio_cdev::{self, LineHandle, LineRequestFlags};
-use std::fs::File;
+use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -125,12 +126,16 @@ impl Input for InputLine {
 }
 
 fn opened(path: &Path) -> Result<gpio_cdev::Chip, DisplayError> {
-    // Opened by hand first, to get the system's own error.
-    File::open(path).map_err(|error| cannot_open(path, &error, REMEDY))?;
-    gpio_cdev::Chip::new(path).map_err(|error| {
+    let no_chip = |error: &dyn Display| {
         let path = path.display();
         DisplayError::Unusable(format!("{path} is not a GPIO chip: {error}; set gpio_chip"))
-    })
+    };
+    // Opened by hand first: a pipe would block the library, and it hides the system's own error.
+    named::open_device(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => no_chip(&error),
+        _ => cannot_open(path, &error, REMEDY),
+    })?;
+    gpio_cdev::Chip::new(path).map_err(|error| no_chip(&error))
 }
 
 /// The chips of this machine; one that cannot be queried has an empty label.
@@ -216,5 +221,12 @@ mod tests {
             message.contains("/dev/null is not a GPIO chip"),
             "{message}"
         );
+        // Opening it would wait for a writer.
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(status.unwrap().success());
+        let message = error(pipe.to_str().unwrap()).to_string();
+        assert!(message.contains("not a character device but a pipe"));
     }
 }

@@ -6,8 +6,8 @@ use super::{assert_said, file_of};
 use eyelet::mbr;
 use eyelet::slot::Slot;
 use eyelet::update::{
-    Chooser, Label, Outcome, PublicKey, SignatureFile, Update, UpdateError, check, install,
-    with_image,
+    Chooser, Label, Options, Outcome, PublicKey, SignatureFile, Update, UpdateError, check,
+    install, with_image,
 };
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
         let outcome = install(
             &mut card,
             &mut update(&mut Cursor::new(&image), data),
-            None,
+            Options::default(),
             chooser,
         );
         let new = card.bytes();
@@ -77,7 +77,10 @@ pub fn run(data: &[u8]) {
         let outcome = install(
             &mut card,
             &mut update(&mut image, data),
-            Some(&key),
+            Options {
+                key: Some(&key),
+                ..Options::default()
+            },
             chooser,
         );
         assert_said(&outcome.unwrap_err().to_string());
