@@ -7,7 +7,7 @@ mod common;
 use common::{eyelet, fixture, names_in, send_signal, start_eyelet};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
