@@ -147,8 +147,9 @@ fn an_old_class_is_gone_before_the_model_is_loaded() {
     let socket = manager(folder.path());
     let mut child = start(folder.path(), &arguments);
     assert_eq!(words(&socket), "STATUS=starting");
-    assert_eq!(common::names_in(&shown), [""; 0]);
+    let left = common::names_in(&shown);
     assert_eq!(terminate(&mut child), 0);
+    assert_eq!(left, [""; 0]);
 }
 
 #[test]
