@@ -2,7 +2,8 @@
 
 use crate::graph::{Net, int, ints, node, value};
 use crate::{Like, Refused, Row, row};
-use tract_onnx::pb::{FunctionProto, OperatorSetIdProto};
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{FunctionProto, OperatorSetIdProto, type_proto};
 
 /// As many channels as rows and columns, so that a wrong axis fits too: `c` is 8x8x8.
 fn square() -> Net {
@@ -130,6 +131,11 @@ fn of_values() -> Vec<Row> {
             soft("Softplus"),
             Like(soft("Relu").bytes()),
         ),
+        row(
+            "a frame before its zero point is told",
+            of_bytes(true),
+            Like(of_bytes(false).bytes()),
+        ),
         row("random numbers", random, Refused(&["random"])),
         row("another domain's Neg", foreign, Refused(&["of own"])),
         row(
@@ -138,6 +144,37 @@ fn of_values() -> Vec<Row> {
             Refused(&["seems to be a detector"]),
         ),
     ]
+}
+
+/// A picture of bytes with a frame of zeros, and without: what a zero stands for is told by the zero point, 128.
+fn of_bytes(frame_first: bool) -> Net {
+    let mut net = Net::new()
+        .tensor("zero", &[], DataType::Uint8, vec![0])
+        .tensor("z", &[], DataType::Uint8, vec![128])
+        .float("s", &[], 0.02)
+        .list("pads", &[0, 0, 1, 1, 0, 0, 1, 1]);
+    let kind = net.graph.input[0]
+        .r#type
+        .as_mut()
+        .and_then(|t| t.value.as_mut());
+    if let Some(type_proto::Value::TensorType(tensor)) = kind {
+        tensor.elem_type = DataType::Uint8 as i32;
+    }
+    let pad = node("", "Pad", &["x", "pads", "zero"], "framed", &[]);
+    let plain = node("", "DequantizeLinear", &["x", "s", "z"], "a", &[]);
+    let both = if frame_first {
+        [pad, plain]
+    } else {
+        [plain, pad]
+    };
+    net.graph.node.extend(both);
+    net.node("DequantizeLinear", &["framed", "s", "z"], "b", &[])
+        .node("Conv", &["b", "w"], "wide", &[])
+        .weights("w", &[8, 3, 3, 3])
+        .node("Conv", &["a", "point"], "narrow", &[])
+        .weights("point", &[8, 3, 1, 1])
+        .node("Add", &["wide", "narrow"], "c", &[])
+        .head("c", 8)
 }
 
 /// Functions that a small file makes large.
