@@ -207,13 +207,36 @@ fn assumed_size_note(model: &NetworkSpec) -> String {
 }
 
 /// Reads the file again, for another planner.
-pub(super) fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
+fn read_again(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
+    let mut proto = read_closed(model)?;
+    rewritten(model, &mut proto)?;
+    Ok(proto)
+}
+
+/// The file as it is, for pictures of the model's size.
+fn read_closed(model: &NetworkSpec) -> Result<ModelProto, NetworkError> {
     let mut proto = onnx::read(&model.file)?;
     if let Some(graph) = &mut proto.graph {
         onnx::close_input_shape(graph, &input_shape(model));
     }
-    rewritten(model, &mut proto)?;
     Ok(proto)
+}
+
+/// How the network's output integers map to its scores; `None` if its scores are plain floats.
+pub(super) fn output_quantisation(
+    model: &NetworkSpec,
+) -> Result<Option<dequantise::Quantisation>, NetworkError> {
+    let unsupported = |why: String| NetworkError::Unsupported {
+        path: model.file.clone(),
+        why: format!("cannot be compared: {why}"),
+    };
+    let mut proto = read_closed(model)?;
+    let (own, weights) = (model.clone(), weights_bytes(&proto));
+    let output = in_time(weights, move || {
+        rewritten(&own, &mut proto)?;
+        Ok(dequantise::of_output(&mut proto))
+    });
+    output.map_err(unsupported)??.map_err(unsupported)
 }
 
 /// tract's plan with the state that it runs in.

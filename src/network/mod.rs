@@ -32,7 +32,6 @@ pub mod tract;
 use crate::memory;
 use crate::panics::catch_unwind;
 use crate::spec::{Encoder, Input, InputSpec, NetworkSpec, OutputSpec};
-use deadline::in_time;
 use error::NetworkError;
 use fused::Fused;
 use load::{Loaded, Plan, WhySlow};
@@ -220,20 +219,7 @@ impl Network {
         model: impl Into<NetworkSpec>,
     ) -> Result<Option<dequantise::Quantisation>, NetworkError> {
         let model = model.into();
-        let unsupported = |why: String| NetworkError::Unsupported {
-            path: model.file.clone(),
-            why: format!("cannot be compared: {why}"),
-        };
-        memory::held_to(&model.file, || {
-            let own = model.clone();
-            let read = move || {
-                let mut proto = load::read_again(&own)?;
-                Ok(dequantise::of_output(&mut proto))
-            };
-            // It was loaded once already: its size is known to be right.
-            let output = in_time(0, read).map_err(unsupported)?;
-            output?.map_err(unsupported)
-        })
+        memory::held_to(&model.file, || load::output_quantisation(&model))
     }
 
     /// The input tensor, to be written in place.

@@ -8,6 +8,7 @@ use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
 use crate::network::onnx::attributes::{attribute, float, int, ints, normalised_index};
 use crate::network::onnx::constant::{Const, Data};
+use crate::network::onnx::is_standard;
 use crate::network::rewrite::forms;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
@@ -23,8 +24,7 @@ impl Lower {
         let Some(output) = node.output.first() else {
             return Ok(true);
         };
-        // Another domain's operator of that name may be another one.
-        if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+        if !is_standard(node) {
             return Ok(false);
         }
         let result = match node.op_type.as_str() {

@@ -6,7 +6,7 @@
 
 use super::fold::{fold, shape_of};
 use crate::network::onnx::constant::{Const, Data};
-use crate::network::onnx::{attributes, budget, inner_graphs, read_counts, reads};
+use crate::network::onnx::{attributes, budget, inner_graphs, is_standard, read_counts, reads};
 use crate::network::rewrite::forms;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -114,7 +114,6 @@ impl Plan {
         for (at, node) in graph.node.iter().enumerate() {
             let op = node.op_type.as_str();
             let (computes, leads) = (COMPUTES.contains(&op), LEADS.contains(&op));
-            let standard = matches!(node.domain.as_str(), "" | "ai.onnx");
             let Some(result) = node.output.first().filter(|_| computes || leads) else {
                 continue;
             };
@@ -125,7 +124,11 @@ impl Plan {
             };
             // A name that exists is a file's fault: whose value it is depends on the reader.
             let fresh = !fixed.contains_key(result.as_str()) && !output.contains(result.as_str());
-            if !standard || !fresh || read.is_empty() || inner_graphs(node).next().is_some() {
+            if !is_standard(node)
+                || !fresh
+                || read.is_empty()
+                || inner_graphs(node).next().is_some()
+            {
                 continue;
             }
             let of = match op {

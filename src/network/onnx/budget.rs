@@ -8,7 +8,7 @@
 //! fold        folded constants (`lower::fold`)
 //! arena       all activations together (`plan::arena`)
 //! tract       sizes of tensors that tract makes (`tract::plan`)
-//! time        of all that follows once a file is read (`load`)
+//! time        of all that follows once a file's bytes are in memory (`deadline`)
 //! ```
 
 use super::attributes::{attribute, int, ints, text};

@@ -254,12 +254,21 @@ pub fn reads(node: &NodeProto) -> Vec<&str> {
     names
 }
 
+/// Whether a node's operator is a standard one. Another domain's of the same name may be another one.
+pub fn is_standard(node: &NodeProto) -> bool {
+    matches!(node.domain.as_str(), "" | "ai.onnx")
+}
+
+/// The number of values that a tensor's shape states; `None` if a size is negative or there are too many to count.
+pub fn stated_count(tensor: &TensorProto) -> Option<usize> {
+    let mut sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
+    sizes.try_fold(1usize, |n, d| n.checked_mul(d?))
+}
+
 /// Whether a tensor's shape states at most `most` values. A node can name any tensor of the file, and many nodes the same one: its
 /// length is looked at before it is read.
 pub fn holds_at_most(tensor: &TensorProto, most: usize) -> bool {
-    let mut sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
-    let count = sizes.try_fold(1usize, |n, d| n.checked_mul(d?));
-    count.is_some_and(|count| count <= most)
+    stated_count(tensor).is_some_and(|count| count <= most)
 }
 
 /// The values of an integer or float tensor as f32 (exact for the 8-bit types, and for 32-bit integers up to 2^24).
@@ -292,9 +301,7 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
             ));
         }
     };
-    let mut sizes = tensor.dims.iter().map(|&d| usize::try_from(d).ok());
-    let expected = sizes.try_fold(1usize, |n, d| n.checked_mul(d?));
-    if expected != Some(values.len()) {
+    if stated_count(tensor) != Some(values.len()) {
         return Err(format!(
             "the weights '{}' hold {} values where their shape is {:?}",
             tensor.name,

@@ -26,7 +26,7 @@ pub use norm::in_training;
 use crate::network::onnx::attributes::{float, int, ints, normalised_index, of_int, of_ints};
 use crate::network::onnx::budget::MAX_LIST;
 use crate::network::onnx::{
-    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, read_counts,
+    drop_unread_weights, float_tensor, holds_at_most, int64_tensor, is_standard, read_counts,
 };
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -131,9 +131,8 @@ impl Forms<'_> {
     fn node(&mut self, mut node: NodeProto) -> Result<(), String> {
         self.integer_types(&mut node)?;
         self.follow(&node);
-        let known = matches!(node.domain.as_str(), "" | "ai.onnx");
         match node.op_type.as_str() {
-            _ if !known => {}
+            _ if !is_standard(&node) => {}
             "Attention" => return self.attention(&node),
             "BatchNormalization" if norm::in_training(&node, self.opset) => {
                 return self.batch_norm(&node);

@@ -2,6 +2,7 @@
 
 use super::{Forms, input, output};
 use crate::network::onnx::attributes::{attribute, int, normalised_index};
+use crate::network::onnx::stated_count;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
 impl Forms<'_> {
@@ -18,9 +19,8 @@ impl Forms<'_> {
             return Ok(());
         }
         // For a file that names the same operand again and again.
-        let count = operand.dims.iter().map(|&d| d.unsigned_abs() as usize);
-        let count = count.fold(1, usize::saturating_mul);
-        self.channels_left = self.channels_left.checked_sub(count).ok_or(UNKNOWN)?;
+        let left = stated_count(operand).and_then(|count| self.channels_left.checked_sub(count));
+        self.channels_left = left.ok_or(UNKNOWN)?;
         let rank = self.rank(input(node, 0)).ok_or(UNKNOWN)?;
         let behind = normalised_index(axis, rank).and_then(|axis| rank.checked_sub(axis + own));
         let behind = behind
