@@ -193,21 +193,12 @@ pub(super) fn keep_last(
 
 /// "auto" found no working camera. Only the first few of many reasons are listed.
 pub(super) fn none_works(mut reasons: Vec<CameraError>) -> CameraError {
-    const MAX_SHOWN: usize = 3;
     if reasons.len() == 1 {
         return reasons.remove(0);
     }
-    let mut listed: Vec<String> = reasons
-        .iter()
-        .take(MAX_SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if reasons.len() > MAX_SHOWN {
-        listed.push(format!(
-            "and {} more nodes (see `eyelet list cameras`)",
-            reasons.len() - MAX_SHOWN
-        ));
-    }
+    let listed = first_of(reasons.iter(), 3, |more| {
+        format!("and {more} more nodes (see `eyelet list cameras`)")
+    });
     CameraError::Unusable(format!("no camera can be used: {}", listed.join("; ")))
 }
 
@@ -251,16 +242,21 @@ pub(super) fn names(formats: &[PixelFormat]) -> String {
 
 /// A driver's formats, for a message; drivers can have a hundred.
 fn codes(codes: &[FourCc]) -> String {
-    const MAX_SHOWN: usize = 12;
-    let mut names: Vec<String> = codes
-        .iter()
-        .take(MAX_SHOWN)
-        .map(ToString::to_string)
-        .collect();
-    if codes.len() > MAX_SHOWN {
-        names.push(format!("{} more", codes.len() - MAX_SHOWN));
+    first_of(codes.iter(), 12, |more| format!("{more} more")).join(", ")
+}
+
+/// The first `max` of what a message lists, and the words for how many more there are.
+pub(super) fn first_of(
+    items: impl ExactSizeIterator<Item: ToString>,
+    max: usize,
+    words: impl FnOnce(usize) -> String,
+) -> Vec<String> {
+    let more = items.len().saturating_sub(max);
+    let mut listed: Vec<String> = items.take(max).map(|item| item.to_string()).collect();
+    if more > 0 {
+        listed.push(words(more));
     }
-    names.join(", ")
+    listed
 }
 
 #[cfg(test)]

@@ -373,17 +373,11 @@ fn together(a: &[usize], b: &[usize]) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::network::onnx::attributes::{of_int, of_ints};
-    use crate::network::onnx::{float_tensor, int64_tensor, value_info, values_f32};
+    use crate::network::onnx::{float_tensor, int64_tensor, test_node, value_info, values_f32};
     use tract_onnx::pb::AttributeProto;
 
     fn node(op: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
-        NodeProto {
-            op_type: op.to_owned(),
-            input: inputs.iter().map(|&i| i.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            attribute,
-            ..NodeProto::default()
-        }
+        test_node(op, inputs, &[output], &attribute)
     }
 
     fn settled(nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> GraphProto {

@@ -312,6 +312,24 @@ pub fn values_f32(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     Ok(values)
 }
 
+/// Makes a node, for tests.
+#[cfg(test)]
+pub fn test_node(
+    op: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attributes: &[tract_onnx::pb::AttributeProto],
+) -> NodeProto {
+    let names = |of: &[&str]| of.iter().map(|&n| n.to_owned()).collect();
+    NodeProto {
+        op_type: op.to_owned(),
+        input: names(inputs),
+        output: names(outputs),
+        attribute: attributes.to_vec(),
+        ..NodeProto::default()
+    }
+}
+
 /// Makes a float tensor.
 pub fn float_tensor(name: &str, dims: &[usize], values: Vec<f32>) -> TensorProto {
     let raw_data = values.iter().flat_map(|v| v.to_le_bytes()).collect();

@@ -6,6 +6,7 @@
 use super::super::node::text;
 use super::config::PadName;
 use super::sys::{Objects, RawInterface};
+use crate::camera::v4l2::faults::first_of;
 use crate::toml_file::did_you_mean;
 use std::collections::HashMap;
 
@@ -278,16 +279,11 @@ impl Graph {
 
 /// A list for a message, truncated if it is long.
 pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    const MAX_SHOWN: usize = 24;
     if names.is_empty() {
         return "none".to_owned();
     }
-    let mut shown: Vec<&str> = names.iter().take(MAX_SHOWN).map(AsRef::as_ref).collect();
-    let more = format!("{} more", names.len().saturating_sub(MAX_SHOWN));
-    if names.len() > MAX_SHOWN {
-        shown.push(&more);
-    }
-    shown.join(", ")
+    let names = names.iter().map(AsRef::as_ref);
+    first_of(names, 24, |more| format!("{more} more")).join(", ")
 }
 
 #[cfg(test)]

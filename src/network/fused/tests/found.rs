@@ -4,22 +4,10 @@ use super::plainest;
 use crate::network::fused::understand;
 use crate::network::kernels;
 use crate::network::onnx::attributes::{of_int, of_ints};
+use crate::network::onnx::test_node as node;
 use crate::network::onnx::{float_tensor, int64_tensor, typed_tensor, value_info};
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
-};
-
-fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[AttributeProto]) -> NodeProto {
-    let names = |of: &[&str]| of.iter().map(|&n| n.to_owned()).collect();
-    NodeProto {
-        op_type: op.to_owned(),
-        input: names(inputs),
-        output: names(outputs),
-        attribute: attributes.to_vec(),
-        ..NodeProto::default()
-    }
-}
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
 
 /// A model from `picture` to `scores`.
 fn model(

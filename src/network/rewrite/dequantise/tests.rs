@@ -1,6 +1,6 @@
 use super::*;
 use crate::network::onnx::attributes::of_ints;
-use crate::network::onnx::value_info;
+use crate::network::onnx::{test_node, value_info};
 
 fn node(op: &str, inputs: &[&str], output: &str, axis: i64) -> NodeProto {
     let attribute = match op {
@@ -8,13 +8,7 @@ fn node(op: &str, inputs: &[&str], output: &str, axis: i64) -> NodeProto {
         "Pad" => vec![of_ints("pads", &[0, 0, 0, 1])],
         _ => Vec::new(),
     };
-    NodeProto {
-        op_type: op.to_owned(),
-        input: inputs.iter().map(|&i| i.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        attribute,
-        ..NodeProto::default()
-    }
+    test_node(op, inputs, &[output], &attribute)
 }
 
 /// Weights of 2x2 that are quantised by two scales along the first axis, then what `nodes` do with them.
@@ -67,10 +61,7 @@ fn weights_with_a_scale_per_slice_are_read_only_as_they_were_written() {
 
 #[test]
 fn integers_by_a_computed_scale_have_a_zero_point_of_their_own() {
-    let dynamic = NodeProto {
-        output: ["d", "ds", "dz"].map(str::to_owned).to_vec(),
-        ..node("DynamicQuantizeLinear", &["x"], "d", 0)
-    };
+    let dynamic = test_node("DynamicQuantizeLinear", &["x"], &["d", "ds", "dz"], &[]);
     let read = |zero: &str| {
         let taken = node("DequantizeLinear", &["d", "ds", zero], "y", 1);
         dequantised_graph(vec![dynamic.clone(), taken])
