@@ -387,5 +387,13 @@ mod tests {
         let timm = json!({"label_names": ["n1", "n2"], "label_descriptions": {"n1": "tench", "n2": "goldfish"}});
         assert_eq!(of(timm).unwrap(), ["tench", "goldfish"]);
         assert_eq!(of(json!({"label_names": ["x", "y"]})).unwrap(), ["x", "y"]);
+        // More lists or entries than a configuration has would take many times their bytes.
+        let lists = vec![json!([]); MAX_LISTS];
+        assert_eq!(of(json!({"label_names": ["x", "y"], "more": lists})), None);
+        let entries = vec![0; MAX_ENTRIES + 1];
+        assert_eq!(
+            of(json!({"label_names": ["x", "y"], "more": entries})),
+            None
+        );
     }
 }
