@@ -7,7 +7,6 @@ use common::{Run, eyelet, fixture, run_eyelet, run_promptly, start_eyelet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const PATTERN: &str = "[camera.pattern]\nwidth_px = 320\nheight_px = 240\nrate_fps = 0";
 const COMMAND_LINE: i32 = 2;
@@ -184,16 +183,10 @@ fn board_files() {
         assert_refused(&run, BOARD, &["a whole number from 1 to 64", threads]);
     }
     let many: String = (0..300_000).map(|n| format!("k{n} = 1\n")).collect();
-    let began = Instant::now();
     assert_refused(&with(&many), BOARD, &["longer than 65536 bytes"]);
     // As many as fit in a file that is read.
     let fewer: String = (0..5000).map(|n| format!("k{n} = 1\n")).collect();
     assert_refused(&with(&fewer), BOARD, &["k0: unknown key", "more faults"]);
-    assert!(
-        began.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
     let slow = "[camera.pipe]\ntimeout_ms = 15000";
     let slow = run_board(folder.path(), &board("threads = 1", slow, display));
     let says = ["timeout_ms is 15000, needs less than policy.watchdog_s, which is 15"];

@@ -71,8 +71,9 @@ fn only_finished_frames_are_reported_and_nothing_after_the_end() {
     let arguments = ["run", "--camera", "pattern", "--model", &model];
     let mut child = start(folder.path(), &arguments);
     assert_eq!(words(&socket), "STATUS=starting");
-    assert_eq!(words(&socket), "READY=1\nSTATUS=classifying\nWATCHDOG=1");
+    // A beat may wait in the socket, but none is sent sooner than a quarter of a second after the one before.
     let began = Instant::now();
+    assert_eq!(words(&socket), "READY=1\nSTATUS=classifying\nWATCHDOG=1");
     for _ in 0..4 {
         assert_eq!(words(&socket), "WATCHDOG=1");
     }
@@ -98,12 +99,15 @@ fn a_hang_is_silence() {
         .unwrap();
     while words(&socket) != "READY=1\nSTATUS=classifying\nWATCHDOG=1" {}
     socket
-        .set_read_timeout(Some(Duration::from_secs(2)))
+        .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
     let mut buffer = [0; 512];
-    // One more beat may come from the ten frames, and then none.
-    let _ = socket.recv(&mut buffer);
-    assert!(socket.recv(&mut buffer).is_err());
+    // The ten frames may give more beats, at most one each, and then none comes.
+    let mut beats = 0;
+    while socket.recv(&mut buffer).is_ok() {
+        beats += 1;
+        assert!(beats < 10);
+    }
     assert!(
         child.try_wait().unwrap().is_none(),
         "it hangs, it has not ended"
@@ -211,7 +215,7 @@ fn where_the_policy_says_so_the_wait_ends_with_its_exit_code() {
     assert_eq!(output.status.code(), Some(14));
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(
-        complaint.contains("eyelet: policy: camera lost for 1 s"),
+        complaint.contains("eyelet: policy: camera lost for "),
         "{complaint}"
     );
     drop(socket);

@@ -128,6 +128,20 @@ fn a_reader_of_json_that_goes_away_ends_the_run() {
     assert!(stderr.contains("its reader is gone"), "{stderr}");
 }
 
+/// Much more than an emulated program takes for anything here.
+const LONG: Duration = Duration::from_secs(300);
+/// Longer than a line waits for its reader.
+const QUIET: Duration = Duration::from_secs(4);
+
+/// A pipe of two pages, which has room only while one of them is empty.
+fn small_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // SAFETY: the call has no other effect than on the pipe, which is open.
+    let bytes = unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, 8192) };
+    assert!(bytes >= 8192);
+    (reader, writer)
+}
+
 /// A run of the pattern with every frame's line, which fills a pipe in a moment.
 fn start_run(folder: &Path, more: &[&str], out: Stdio) -> Child {
     let model = fixture("opset13.onnx").display().to_string();
@@ -145,14 +159,14 @@ fn start_run(folder: &Path, more: &[&str], out: Stdio) -> Child {
 #[test]
 fn a_reader_of_json_that_does_not_read_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = start_run(folder.path(), &["--json"], Stdio::piped());
-    let unread = child.stdout.take();
+    let (unread, full_soon) = small_pipe();
+    let mut child = start_run(folder.path(), &["--json"], full_soon.into());
     let began = Instant::now();
     let code = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status.code();
         }
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > LONG {
             child.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -169,12 +183,8 @@ fn a_reader_of_json_that_does_not_read_ends_the_run() {
 #[test]
 fn log_lines_that_nobody_reads_are_dropped_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = start_run(folder.path(), &[], Stdio::piped());
-    let out = child.stdout.take().unwrap();
-    // Some pages: it has room only while one of them is empty.
-    // SAFETY: the call has no other effect than on the pipe, which is open.
-    let bytes = unsafe { libc::fcntl(out.as_raw_fd(), libc::F_SETPIPE_SZ, 8192) };
-    assert!(bytes >= 8192);
+    let (out, full_soon) = small_pipe();
+    let mut child = start_run(folder.path(), &[], full_soon.into());
     let waiting = || {
         let mut bytes: libc::c_int = 0;
         // SAFETY: the call writes one number, the bytes that wait in the pipe.
@@ -185,8 +195,8 @@ fn log_lines_that_nobody_reads_are_dropped_and_counted() {
     // Full when nothing more comes in for longer than a line waits; how fast it fills depends on the machine.
     let began = Instant::now();
     let (mut last, mut since) = (0, Instant::now());
-    while last < 4096 || since.elapsed() < Duration::from_secs(4) {
-        assert!(began.elapsed() < Duration::from_secs(60), "the pipe fills");
+    while last < 4096 || since.elapsed() < QUIET {
+        assert!(began.elapsed() < LONG, "the pipe fills");
         std::thread::sleep(Duration::from_millis(20));
         let now = waiting();
         if now != last {
@@ -206,7 +216,7 @@ fn log_lines_that_nobody_reads_are_dropped_and_counted() {
         }
         Ok::<_, std::io::Error>(log)
     });
-    let count = tells.recv_timeout(Duration::from_secs(60));
+    let count = tells.recv_timeout(LONG);
     send_signal(&child, libc::SIGTERM);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let log = reader.join().unwrap().unwrap();
@@ -227,9 +237,30 @@ fn a_stopped_terminal_does_not_end_the_run() {
     assert_eq!(opened, 0);
     // SAFETY: the descriptors were just opened, and each is owned once.
     let (master, slave) = unsafe { (OwnedFd::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
+    let writes = slave.try_clone().unwrap();
     let mut child = start_run(folder.path(), &["--json"], Stdio::from(slave));
     // It fills, one line waits for 2 s, and the next ones are dropped.
-    std::thread::sleep(Duration::from_secs(8));
+    let has_room = || {
+        let mut asked = libc::pollfd {
+            fd: writes.as_raw_fd(),
+            events: libc::POLLOUT,
+            revents: 0,
+        };
+        // SAFETY: the call writes one answer, to a place that is valid.
+        assert!(unsafe { libc::poll(&raw mut asked, 1, 0) } >= 0);
+        asked.revents & libc::POLLOUT != 0
+    };
+    let began = Instant::now();
+    let mut full_since = Instant::now();
+    // Then some frames more.
+    while full_since.elapsed() < 2 * QUIET {
+        assert!(began.elapsed() < LONG, "the terminal fills");
+        std::thread::sleep(Duration::from_millis(20));
+        if has_room() {
+            full_since = Instant::now();
+        }
+    }
+    drop(writes);
     assert!(child.try_wait().unwrap().is_none(), "it runs");
     let mut reader = BufReader::new(std::fs::File::from(master));
     let mut line = Vec::new();
@@ -238,7 +269,7 @@ fn a_stopped_terminal_does_not_end_the_run() {
     while !line.windows(dropped.len()).any(|words| words == dropped) {
         line.clear();
         let read = reader.read_until(b'\n', &mut line).unwrap_or(0);
-        if read == 0 || began.elapsed() > Duration::from_secs(20) {
+        if read == 0 || began.elapsed() > LONG {
             child.kill().unwrap();
             panic!("no line says how many were dropped");
         }

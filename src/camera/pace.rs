@@ -58,22 +58,22 @@ mod tests {
         }
         assert!(clock::now() - begin >= Duration::from_millis(20));
         std::thread::sleep(Duration::from_millis(30));
-        assert!(pace.is_due(), "late: at once");
         let begin = clock::now();
+        assert!(pace.is_due(), "late: at once");
         assert!(pace.is_due());
-        assert!(clock::now() - begin >= Duration::from_millis(4));
+        assert!(clock::now() - begin >= Duration::from_millis(5));
     }
 
     #[test]
     fn a_long_wait_is_cut_into_slices() {
         let mut pace = Pace::new(4);
-        assert!(pace.is_due());
         let begin = clock::now();
+        assert!(pace.is_due());
         let mut slices = 0;
         while !pace.is_due() {
             slices += 1;
         }
-        assert!((1..=2).contains(&slices), "{slices}");
-        assert!(clock::now() - begin >= Duration::from_millis(240));
+        assert!(slices <= 2, "{slices}");
+        assert!(clock::now() - begin >= Duration::from_millis(250));
     }
 }

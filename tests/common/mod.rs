@@ -101,15 +101,16 @@ pub fn send_signal(child: &std::process::Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(id, signal) }, 0, "signal {signal}");
 }
 
-/// Runs `command` to its end, for which it has five seconds of a processor's time; one that takes more, or that waits for
-/// something for a minute, is ended, and its code is -1. (Time on the wall would tell how busy the machine is.) For programs that
+/// Runs `command` to its end, for which it has ten seconds of a processor's time (under emulation a minute); one that takes more, or
+/// that waits for something for five minutes, is ended, and its code is -1. (Time on the wall would tell how busy the machine is.) For programs that
 /// print no more than a pipe holds.
 pub fn run_promptly(command: &std::process::Command) -> Run {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
+    let seconds = if cfg!(target_arch = "x86_64") { 10 } else { 60 };
     let mut limited = Command::new("sh");
     limited
-        .args(["-c", "ulimit -t 5; exec \"$0\" \"$@\""])
+        .args(["-c", &format!("ulimit -t {seconds}; exec \"$0\" \"$@\"")])
         .arg(command.get_program())
         .args(command.get_args())
         .stdin(Stdio::null())
@@ -127,7 +128,7 @@ pub fn run_promptly(command: &std::process::Command) -> Run {
     let mut child = limited.spawn().expect("it starts");
     let began = Instant::now();
     while child.try_wait().expect("it can be waited for").is_none() {
-        if began.elapsed() > Duration::from_secs(60) {
+        if began.elapsed() > Duration::from_secs(300) {
             child.kill().expect("it can be ended");
         }
         std::thread::sleep(Duration::from_millis(2));

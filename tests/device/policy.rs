@@ -20,6 +20,7 @@ fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
     let sys = tempfile::tempdir().unwrap();
     let zone = sys.path().join("class/thermal/thermal_zone0");
     std::fs::create_dir_all(&zone).unwrap();
+    const FRAMES: u8 = 5;
     let took = |temperature: &str, action: Action| {
         std::fs::write(zone.join("temp"), temperature).unwrap();
         let default = Policy::default();
@@ -28,7 +29,7 @@ fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
             after: Duration::ZERO,
         };
         let mut care = Care::unwatched(Policy {
-            degraded_rate_fps: 20.0,
+            degraded_rate_fps: 2.0,
             hot: Hot {
                 rule,
                 ..default.hot
@@ -36,19 +37,19 @@ fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
             ..default
         });
         care.read_health_at(sys.path());
-        run_cared((0..10).map(Picture).collect(), care)
+        run_cared((0..FRAMES).map(Picture).collect(), care)
     };
     let (cool, cool_time) = took("79000", Action::Degrade);
     let (hot, hot_time) = took("81000", Action::Degrade);
-    assert_eq!((cool, hot), (Ok(10), Ok(10)));
-    assert!(cool_time < Duration::from_millis(400), "{cool_time:?}");
-    assert!(hot_time >= Duration::from_millis(450), "{hot_time:?}");
+    assert_eq!((cool, hot), (Ok(FRAMES.into()), Ok(FRAMES.into())));
+    // The frames themselves may be slow.
+    assert!(hot_time >= Duration::from_millis(1900), "{hot_time:?}");
+    assert!(cool_time < hot_time / 2, "{cool_time:?}, {hot_time:?}");
     let (failed, _) = took("81000", Action::Reboot);
     let failure = failed.unwrap_err();
-    assert_eq!(
-        (failure.cause as u8, failure.message.as_str()),
-        (14, "policy: too hot for 0 s")
-    );
+    assert_eq!(failure.cause as u8, 14);
+    let says = &failure.message;
+    assert!(says.starts_with("policy: too hot for "), "{says}");
 }
 
 #[test]
@@ -80,7 +81,8 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
         after: Duration::ZERO,
     };
     let failure = run_cared(script(), watched(at_once)).0.unwrap_err();
-    assert_eq!(failure.message, "policy: camera lost for 0 s");
+    let says = failure.message;
+    assert!(says.starts_with("policy: camera lost for "), "{says}");
     assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
 
     let fails = || {

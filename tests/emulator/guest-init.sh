@@ -15,7 +15,7 @@ wait_for() {
     i=0
     while [ ! -e "$1" ]; do
         i=$((i + 1))
-        [ $i -gt 200 ] && echo "guest: no $1" && return 1
+        [ $i -gt 1200 ] && echo "guest: no $1" && return 1
         usleep 100000
     done
 }

@@ -19,7 +19,11 @@ const CAMERA: i32 = 5;
 const MEMORY: i32 = 7;
 
 /// Longer than this nothing takes.
-const BOUND: Duration = Duration::from_secs(5);
+const BOUND: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") {
+    20
+} else {
+    120
+});
 
 /// What the sender does after its bytes.
 #[derive(Clone, Copy, PartialEq)]
@@ -81,13 +85,8 @@ fn run_from(folder: &Path, input: Stdio) -> (std::process::Child, Instant) {
     (child, began)
 }
 
-/// Waits for the program, at most [`BOUND`]; other processors may be emulated, which takes ten times as long.
+/// Waits for the program, at most [`BOUND`].
 fn end_of(mut child: std::process::Child, began: Instant, name: &str) -> Run {
-    let bound = if cfg!(target_arch = "x86_64") {
-        BOUND
-    } else {
-        10 * BOUND
-    };
     let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let stdout = std::thread::spawn(move || {
         let mut text = String::new();
@@ -97,10 +96,10 @@ fn end_of(mut child: std::process::Child, began: Instant, name: &str) -> Run {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        if began.elapsed() > bound {
+        if began.elapsed() > BOUND {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{name}: still running after {bound:?}");
+            panic!("{name}: still running after {BOUND:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
     };

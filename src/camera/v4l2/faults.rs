@@ -411,7 +411,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert_eq!(holder(&path), None, "we do not count");
         let mut child = std::process::Command::new("sleep")
-            .arg("20")
+            .arg("300")
             .stdin(fs::File::open(&path).unwrap())
             .spawn()
             .unwrap();
@@ -419,7 +419,7 @@ mod tests {
         let named =
             |found: &Option<(u32, String)>| found.as_ref().is_some_and(|(_, name)| name == "sleep");
         let mut found = holder(&path);
-        for _ in 0..100 {
+        for _ in 0..3000 {
             if named(&found) {
                 break;
             }
