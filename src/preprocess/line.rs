@@ -1,7 +1,7 @@
 //! A table of bytes that is a straight line, computed instead of looked up: `limit(slope * pixel + start)` for many values in
 //! parallel. Normalisation and quantisation together are such a line. Only a line that gives every entry of its table is used.
 
-use super::lanes::{self, Pass, Vectors};
+use super::lanes::{self, EightLines, Pass, Vectors};
 use crate::spec::{ChannelOrder, Encoder, Layout, Table};
 
 /// Fraction bits: the error of 255 steps, each half a unit in the last place, is then 0.0001 of a byte.
@@ -58,14 +58,15 @@ impl Lines {
             #[inline(always)]
             fn run<V: Vectors>(self, vectors: V) {
                 let Self(lines, rgb, values) = self;
-                let slopes = std::array::from_fn(|i| lines.slope[i % 3]);
-                let starts = std::array::from_fn(|i| lines.start[i % 3]);
+                let eight = EightLines {
+                    slopes: std::array::from_fn(|i| lines.slope[i % 3]),
+                    starts: std::array::from_fn(|i| lines.start[i % 3]),
+                    flip: lines.flip,
+                };
                 let (blocks, rest) = rgb.as_chunks();
                 let (to, to_rest) = values.as_chunks_mut();
                 for (to, block) in to.iter_mut().zip(blocks) {
-                    *to = vectors
-                        .apply_lines(block, &slopes, &starts)
-                        .map(|byte| byte ^ lines.flip);
+                    *to = vectors.apply_lines(block, &eight);
                 }
                 for (i, (to, &pixel)) in to_rest.iter_mut().zip(rest).enumerate() {
                     *to = lines.byte(pixel, i % 3);

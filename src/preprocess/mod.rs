@@ -1,7 +1,7 @@
 //! From a camera's frame to the network's input: colour conversion, crop, antialiased resize, normalisation.
 //!
 //! ```text
-//! frame bytes --vertical taps--> columns of 8 rows --horizontal taps--> RGB crop --256-entry tables--> tensor
+//! frame bytes --vertical taps--> columns of 8 or 16 rows --horizontal taps--> RGB crop --256-entry tables--> tensor
 //! ```
 //!
 //! `placement` decides which part of the frame goes where: crop, fit or stretch, of the whole picture or of a region of it. The

@@ -2,7 +2,7 @@
 
 use super::Crop;
 use super::develop::{Cell, Developer, Window};
-use super::lanes::{self, Column, LANES, Pass, TILE, Vectors, vertical_byte};
+use super::lanes::{self, Column, LANES, Pass, ROWS, TILE, Vectors, vertical_byte};
 use super::line::Lines;
 use super::mjpeg::{self, MjpegError, Sampling};
 use super::narrow::Span;
@@ -30,9 +30,9 @@ pub struct Preprocess {
     geometry: Option<Geometry>,
     /// One block after the vertical pass, large enough for the largest region.
     columns: Vec<Column>,
-    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `LANES` rows. Also for the largest
+    /// One block after the horizontal pass: for each pixel along the camera's rows R, G, B of `ROWS` rows. Also for the largest
     /// region.
-    pixels: Vec<[[u8; LANES]; 3]>,
+    pixels: Vec<[[u8; ROWS]; 3]>,
     raw_tuning: RawTuning,
     /// For frames that are converted before they are resized.
     maker: Option<Maker>,
@@ -220,9 +220,9 @@ impl Preprocess {
         let placed = || self.views.iter().filter_map(|view| view.placed.as_ref());
         let columns = placed().map(|(_, source)| source.columns).max();
         let pixels = placed().map(|(placement, _)| placement.x.crop_px).max();
-        self.columns.resize(columns.unwrap_or(0), [0; LANES]);
+        self.columns.resize(columns.unwrap_or(0), [0; ROWS]);
         self.pixels
-            .resize(pixels.unwrap_or(0) as usize, [[0; LANES]; 3]);
+            .resize(pixels.unwrap_or(0) as usize, [[0; ROWS]; 3]);
         let parts = self.views.iter().filter_map(|view| view.part.as_ref());
         let most_bytes = parts.map(Part::bytes).max().unwrap_or(0);
         self.maker = match geometry.format {
@@ -463,7 +463,7 @@ struct Resize<'a> {
     x: &'a AxisTaps,
     y: &'a AxisTaps,
     columns: &'a mut [Column],
-    pixels: &'a mut [[[u8; LANES]; 3]],
+    pixels: &'a mut [[[u8; ROWS]; 3]],
     crop: &'a mut [u8],
 }
 
@@ -471,7 +471,7 @@ impl Pass for Resize<'_> {
     #[inline(always)]
     fn run<V: Vectors>(self, vectors: V) {
         let count = self.y.full.len();
-        for first_row in (0..count).step_by(LANES) {
+        for first_row in (0..count).step_by(ROWS) {
             // Lanes past the last row repeat it, and are not written.
             let rows = std::array::from_fn(|lane| (first_row + lane).min(count - 1));
             let planes = self.source.planes.iter().zip(self.planes);
@@ -481,7 +481,7 @@ impl Pass for Resize<'_> {
                 vertical(vectors, data, plane, taps, &rows, columns);
             }
             block(vectors, self.source, self.x, self.columns, self.pixels);
-            let lanes = LANES.min(count - first_row);
+            let lanes = ROWS.min(count - first_row);
             let crop = &mut *self.crop;
             write_block(vectors, self.placement, self.pixels, first_row, lanes, crop);
         }
@@ -495,33 +495,32 @@ fn vertical(
     data: &[u8],
     plane: &Plane,
     taps: &Taps,
-    rows: &[usize; LANES],
+    rows: &[usize; ROWS],
     columns: &mut [Column],
 ) {
     let rows = rows.map(|row| {
         let (start, weights) = taps.get(row);
         (&data[plane.offset + start * plane.stride..], weights)
     });
-    let from = |at: usize| rows.map(|(data, weights)| (&data[at..], weights));
     let count = columns.len();
     let (tiles, _) = columns.as_chunks_mut::<TILE>();
     let (pairs, last) = tiles.as_chunks_mut::<2>();
     for (i, pair) in pairs.iter_mut().enumerate() {
-        vectors.vertical_tiles(&from(i * 2 * TILE), plane.stride, pair);
+        vectors.vertical_tiles(&rows, i * 2 * TILE, plane.stride, pair);
     }
     if let [tile] = last {
         let at = pairs.len() * 2 * TILE;
-        vectors.vertical_tile(&from(at), plane.stride, tile);
+        vectors.vertical_tile(&rows, at, plane.stride, tile);
     }
     if count.is_multiple_of(TILE) {
         return;
     }
     match columns.last_chunk_mut() {
         // The last tile ends with the row, and repeats a part of its neighbour's work.
-        Some(tile) => vectors.vertical_tile(&from(count - TILE), plane.stride, tile),
+        Some(tile) => vectors.vertical_tile(&rows, count - TILE, plane.stride, tile),
         None => {
             for (at, column) in columns.iter_mut().enumerate() {
-                *column = vertical_byte(&from(at), plane.stride);
+                *column = vertical_byte(&rows, at, plane.stride);
             }
         }
     }
@@ -534,14 +533,13 @@ fn block<V: Vectors>(
     source: &Source,
     x: &AxisTaps,
     columns: &[Column],
-    pixels: &mut [[[u8; LANES]; 3]],
+    pixels: &mut [[[u8; ROWS]; 3]],
 ) {
     let components = &source.components;
     match (source.colours, source.steps) {
         (Colours::Rgb, _) => {
             let [r, g, b] = components;
-            for (i, pixel) in pixels.iter_mut().enumerate() {
-                let (start, weights) = x.full.get(i);
+            for (pixel, (start, weights)) in pixels.iter_mut().zip(x.full.iter()) {
                 let [r, g, b] = [r, g, b].map(|colour| at::<3>(colour, columns, start));
                 let r = vectors.horizontal::<3>(r, weights);
                 let [g, b] = vectors.horizontal_twice::<3>([g, b], weights);
@@ -550,8 +548,7 @@ fn block<V: Vectors>(
         }
         (Colours::Grey, _) => {
             let grey = &components[0];
-            for (i, pixel) in pixels.iter_mut().enumerate() {
-                let (start, weights) = x.full.get(i);
+            for (pixel, (start, weights)) in pixels.iter_mut().zip(x.full.iter()) {
                 let columns = at::<1>(grey, columns, start);
                 *pixel = [vectors.bytes_of(vectors.horizontal::<1>(columns, weights)); 3];
             }
@@ -570,16 +567,16 @@ fn block_yuv<const LUMA: usize, const CHROMA: usize>(
     source: &Source,
     x: &AxisTaps,
     columns: &[Column],
-    pixels: &mut [[[u8; LANES]; 3]],
+    pixels: &mut [[[u8; ROWS]; 3]],
 ) {
     let components = &source.components;
     let (full, chroma): (&Taps, &Taps) = (&x.full, x.of(source.chroma));
     let is_full = source.colours == Colours::FullYuv;
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        let (start, weights) = full.get(i);
+    let taps = full.iter().zip(chroma.iter());
+    for (pixel, ((start, weights), chroma)) in pixels.iter_mut().zip(taps) {
         let y = at::<LUMA>(&components[0], columns, start);
         let y = vectors.horizontal::<LUMA>(y, weights);
-        let (start, weights) = chroma.get(i);
+        let (start, weights) = chroma;
         let both = [&components[1], &components[2]].map(|c| at::<CHROMA>(c, columns, start));
         let [u, v] = vectors.horizontal_twice::<CHROMA>(both, weights);
         *pixel = if LUMA == 1 && is_full {
@@ -605,7 +602,7 @@ fn at<'a, const STEP: usize>(
 fn write_block(
     vectors: impl Vectors,
     placement: &Placement,
-    pixels: &[[[u8; LANES]; 3]],
+    pixels: &[[[u8; ROWS]; 3]],
     first_row: usize,
     lanes: usize,
     crop: &mut [u8],
@@ -639,15 +636,21 @@ fn write_block(
         return;
     }
     let width = x.crop_px as usize;
-    let mut rows = [0; LANES];
+    let mut rows = [0; ROWS];
     for (lane, row) in rows.iter_mut().enumerate().take(lanes) {
         let at = upright(y, first_row + lane) * x.input_px as usize;
         *row = (at + x.at_px as usize) * 3;
     }
-    let pixel = |i: usize| pixels[if x.flipped { width - 1 - i } else { i }];
-    let mut i = 0;
-    while i + LANES <= width {
-        let block: [_; LANES] = std::array::from_fn(|k| pixel(i + k));
+    let (blocks, rest) = pixels.as_chunks::<LANES>();
+    for (k, block) in blocks.iter().enumerate() {
+        let mut turned;
+        let (block, i) = if x.flipped {
+            turned = *block;
+            turned.reverse();
+            (&turned, width - (k + 1) * LANES)
+        } else {
+            (block, k * LANES)
+        };
         // The colours of these consecutive pixels are as many columns; each eight of them are transposed to rows.
         let (eights, _) = block.as_flattened().as_chunks::<LANES>();
         for (k, columns) in eights.iter().enumerate() {
@@ -656,12 +659,13 @@ fn write_block(
                 crop[at..at + LANES].copy_from_slice(&values);
             }
         }
-        i += LANES;
     }
-    for i in i..width {
+    for (k, pixel) in rest.iter().enumerate() {
+        let i = width - rest.len() + k;
+        let i = if x.flipped { width - 1 - i } else { i };
         for (lane, row) in rows.iter().enumerate().take(lanes) {
             let at = row + i * 3;
-            crop[at..at + 3].copy_from_slice(&pixel(i).map(|colour| colour[lane]));
+            crop[at..at + 3].copy_from_slice(&pixel.map(|colour| colour[lane]));
         }
     }
 }

@@ -97,6 +97,18 @@ impl Taps {
         (self.starts[i], &self.weights[begin..self.ends[i]])
     }
 
+    /// The same of all outputs in turn.
+    #[inline(always)]
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &[i16])> {
+        let mut begin = 0;
+        let outputs = self.starts.iter().zip(&self.ends);
+        outputs.map(move |(&start, &end)| {
+            let weights = &self.weights[begin..end];
+            begin = end;
+            (start, weights)
+        })
+    }
+
     /// The samples that any output needs: first, and one past the last.
     pub fn span(&self) -> (usize, usize) {
         let all = (0..self.len()).map(|i| {

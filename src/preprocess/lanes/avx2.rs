@@ -1,14 +1,17 @@
 //! The loops with AVX2. Taps are processed in pairs: `vpmaddwd` multiplies two and adds the products.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, TILE, VERTICAL_SHIFT, Vectors};
+use super::{
+    Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, ROWS, Row, TILE, VERTICAL_SHIFT, Vectors,
+    avx512, full_range, reach,
+};
 use core::arch::x86_64::*;
 
-/// AVX2, on a CPU that has it.
+/// AVX2, on a CPU that has it; with `AVX512`, a CPU that also has AVX-512 with VNNI.
 #[derive(Debug, Clone, Copy)]
-pub struct Avx2(());
+pub struct Avx2<const AVX512: bool>(());
 
-impl Avx2 {
+impl Avx2<false> {
     /// `None` on a CPU without it.
     pub fn detect() -> Option<Self> {
         is_x86_feature_detected!("avx2").then_some(Self(()))
@@ -17,7 +20,7 @@ impl Avx2 {
     /// Runs all of `pass` as AVX2 code.
     pub fn run(self, pass: impl Pass) {
         #[target_feature(enable = "avx2")]
-        fn with_avx2(pass: impl Pass, vectors: Avx2) {
+        fn with_avx2(pass: impl Pass, vectors: Avx2<false>) {
             pass.run(vectors);
         }
         // SAFETY: a value of this type exists only on a CPU with AVX2.
@@ -25,39 +28,77 @@ impl Avx2 {
     }
 }
 
-impl Vectors for Avx2 {
+impl Avx2<true> {
+    /// `None` on a CPU without it.
+    pub fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        has.then_some(Self(()))
+    }
+
+    /// Runs all of `pass` as AVX-512 code.
+    pub fn run(self, pass: impl Pass) {
+        #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn with_avx512(pass: impl Pass, vectors: Avx2<true>) {
+            pass.run(vectors);
+        }
+        // SAFETY: a value of this type exists only on a CPU with these features.
+        unsafe { with_avx512(pass, self) }
+    }
+}
+
+impl<const AVX512: bool> Vectors for Avx2<AVX512> {
+    type Values = __m256i;
+
     #[inline(always)]
     fn vertical_tile(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [Column; TILE],
     ) {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
-        unsafe { vertical_tile(rows, stride, columns) }
+        unsafe { vertical(rows, at, stride, std::array::from_mut(columns)) }
     }
 
     #[inline(always)]
     fn vertical_tiles(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [[Column; TILE]; 2],
     ) {
-        // SAFETY: a value of this type exists only on a CPU with AVX2.
-        unsafe { vertical_tiles(rows, stride, columns) }
+        // SAFETY: a value of this type exists only on a CPU with AVX2, and with AVX-512 if it says so.
+        unsafe {
+            if AVX512 {
+                avx512::vertical(rows, at, stride, columns);
+            } else {
+                vertical(rows, at, stride, columns);
+            }
+        }
     }
 
     #[inline(always)]
-    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+    fn rows_of(self, columns: &[[u8; ROWS]; LANES]) -> [[u8; LANES]; ROWS] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { rows_of(columns) }
     }
 
     #[inline(always)]
-    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> __m128i {
-        // SAFETY: a value of this type exists only on a CPU with AVX2.
-        unsafe { horizontal::<STEP>(columns, weights) }
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> __m256i {
+        // SAFETY: a value of this type exists only on a CPU with AVX2, and with AVX-512 if it says so.
+        unsafe {
+            if AVX512 {
+                avx512::horizontal::<STEP>(columns, weights)
+            } else {
+                horizontal::<STEP, 1>([columns], weights)[0]
+            }
+        }
     }
 
     #[inline(always)]
@@ -65,29 +106,47 @@ impl Vectors for Avx2 {
         self,
         columns: [&[Column]; 2],
         weights: &[i16],
-    ) -> [__m128i; 2] {
-        // SAFETY: a value of this type exists only on a CPU with AVX2.
-        unsafe { horizontal_twice::<STEP>(columns, weights) }
+    ) -> [__m256i; 2] {
+        // SAFETY: a value of this type exists only on a CPU with AVX2, and with AVX-512 if it says so.
+        unsafe {
+            if AVX512 {
+                avx512::horizontal_twice::<STEP>(columns, weights)
+            } else {
+                horizontal::<STEP, 2>(columns, weights)
+            }
+        }
     }
 
     #[inline(always)]
-    fn bytes_of(self, values: __m128i) -> [u8; LANES] {
+    fn bytes_of(self, values: __m256i) -> [u8; ROWS] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
         unsafe { bytes_of(values) }
     }
 
     #[inline(always)]
-    fn rgb_of_yuv(self, y: __m128i, u: __m128i, v: __m128i) -> [[u8; LANES]; 3] {
+    fn rgb_of_yuv(self, y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
+        // SAFETY: a value of this type exists only on a CPU with AVX2, and with AVX-512 if it says so.
+        unsafe {
+            if AVX512 {
+                avx512::rgb_of_yuv(y, u, v)
+            } else {
+                rgb_of_yuv(y, u, v)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rgb_of_full_yuv(self, y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
         // SAFETY: a value of this type exists only on a CPU with AVX2.
-        unsafe { rgb_of_yuv(y, u, v) }
+        unsafe { rgb_of_full_yuv(y, u, v) }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load(column: &Column) -> __m128i {
-    // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
-    unsafe { _mm_loadu_si128(column.as_ptr().cast()) }
+pub(super) fn load(column: &Column) -> __m256i {
+    // SAFETY: the reference is valid for 32 bytes, and this load needs no alignment.
+    unsafe { _mm256_loadu_si256(column.as_ptr().cast()) }
 }
 
 #[inline]
@@ -99,9 +158,9 @@ fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(column: &mut Column, values: __m128i) {
+pub(super) fn store_half(half: &mut [i16; ROWS / 2], values: __m128i) {
     // SAFETY: the reference is valid for 16 bytes, and this store needs no alignment.
-    unsafe { _mm_storeu_si128(column.as_mut_ptr().cast(), values) }
+    unsafe { _mm_storeu_si128(half.as_mut_ptr().cast(), values) }
 }
 
 /// Two weights, for `_mm_madd_epi16` with interleaved values.
@@ -111,73 +170,64 @@ pub fn pair(first: i16, second: i16) -> __m128i {
     _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 
-/// The first `N` tiles of a row.
+/// The same for `_mm256_madd_epi16`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tiles<const N: usize>(bytes: &[u8]) -> [__m128i; N] {
-    let (tiles, _) = bytes.as_chunks();
-    match tiles.first_chunk::<N>() {
-        Some(tiles) => std::array::from_fn(|i| load_bytes(&tiles[i])),
-        None => [_mm_setzero_si128(); N], // the caller's rows are all at least as long
-    }
-}
-
-/// Two weights, for `_mm256_madd_epi16` with interleaved values.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn wide_pair(first: i16, second: i16) -> __m256i {
+pub(super) fn wide_pair(first: i16, second: i16) -> __m256i {
     _mm256_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn vertical_tile(rows: &[(&[u8], &[i16]); LANES], stride: usize, columns: &mut [Column; TILE]) {
-    let mut filtered = [[_mm_setzero_si128(); LANES]; 2];
-    for (lane, (data, weights)) in rows.iter().enumerate() {
-        let [[left, right]] = filter(data, stride, weights);
-        filtered[0][lane] = left;
-        filtered[1][lane] = right;
-    }
-    store_tile(filtered, columns);
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn vertical_tiles(
-    rows: &[(&[u8], &[i16]); LANES],
+fn vertical<const N: usize>(
+    rows: &[Row<'_>; ROWS],
+    at: usize,
     stride: usize,
-    columns: &mut [[Column; TILE]; 2],
+    columns: &mut [[Column; TILE]; N],
 ) {
-    let mut filtered = [[[_mm_setzero_si128(); LANES]; 2]; 2];
-    for (lane, (data, weights)) in rows.iter().enumerate() {
-        let tiles: [[__m128i; 2]; 2] = filter(data, stride, weights);
-        for (filtered, halves) in filtered.iter_mut().zip(tiles) {
-            for (filtered, half) in filtered.iter_mut().zip(halves) {
-                filtered[lane] = half;
+    const HALF: usize = ROWS / 2;
+    // Sums of eight bytes: [tile][half][row], where a row of the upper half of the rows follows one of the lower within each 128 bits.
+    let mut filtered = [[[_mm256_setzero_si256(); HALF]; 2]; N];
+    for row in 0..HALF {
+        let low: [_; N] = filter(rows[row], at, stride);
+        let high: [_; N] = filter(rows[row + HALF], at, stride);
+        for (filtered, (low, high)) in filtered.iter_mut().zip(low.into_iter().zip(high)) {
+            for (filtered, (low, high)) in filtered.iter_mut().zip(low.into_iter().zip(high)) {
+                filtered[row] = _mm256_packs_epi32(low, high);
             }
         }
     }
-    for (filtered, columns) in filtered.into_iter().zip(columns) {
-        store_tile(filtered, columns);
-    }
-}
-
-/// Transposes rows' left and right halves to columns.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store_tile(filtered: [[__m128i; LANES]; 2], columns: &mut [Column; TILE]) {
-    let (left, right) = columns.split_at_mut(LANES);
-    for (columns, rows) in [left, right].into_iter().zip(filtered) {
-        for (column, values) in columns.iter_mut().zip(transposed(rows)) {
-            store(column, values);
+    for (halves, columns) in filtered.into_iter().zip(columns) {
+        for (filtered, columns) in halves.into_iter().zip(columns.as_chunks_mut::<8>().0) {
+            let [low, high] = transposed(filtered);
+            for i in 0..4 {
+                for (rows, first) in [(low[i], 0), (high[i], HALF)] {
+                    let [left, right] = [
+                        _mm256_castsi256_si128(rows),
+                        _mm256_extracti128_si256::<1>(rows),
+                    ];
+                    for (column, values) in [(i, left), (i + 4, right)] {
+                        if let Some(half) = columns[column][first..].first_chunk_mut() {
+                            store_half(half, values);
+                        }
+                    }
+                }
+            }
         }
     }
 }
 
-/// One output row of `N` tiles: bytes 0..8 and 8..16 of each.
+/// One output row of `N` tiles: sums of bytes 0..8 and 8..16 of each, with [`FRACTION_BITS`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[__m128i; 2]; N] {
+fn filter<const N: usize>((data, weights): Row<'_>, at: usize, stride: usize) -> [[__m256i; 2]; N] {
+    let data = &data[at..][..reach(weights, stride, N * TILE)];
+    let tiles = |tap: usize| -> [__m128i; N] {
+        // SAFETY: the data reaches to the end of the last tile of the last tap, and this load needs no alignment.
+        let tile =
+            |i| unsafe { _mm_loadu_si128(data.as_ptr().add(tap * stride + i * TILE).cast()) };
+        std::array::from_fn(tile)
+    };
     let round = _mm256_set1_epi32(1 << (VERTICAL_SHIFT - 1));
     let mut sums = [[round; 2]; N];
     let mut add = |a: [__m128i; N], b: [__m128i; N], first: i16, second: i16| {
@@ -190,167 +240,161 @@ fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[__m1
             }
         }
     };
-    let pairs = weights.chunks_exact(2);
-    let odd = pairs.remainder();
-    let mut at = 0;
-    for weights in pairs {
-        let (first, second) = (&data[at..], &data[at + stride..]);
-        add(tiles(first), tiles(second), weights[0], weights[1]);
-        at += 2 * stride;
+    let (pairs, odd) = weights.as_chunks();
+    for (i, &[first, second]) in pairs.iter().enumerate() {
+        add(tiles(2 * i), tiles(2 * i + 1), first, second);
     }
     if let [weight] = odd {
-        add(tiles(&data[at..]), [_mm_setzero_si128(); N], *weight, 0);
+        add(
+            tiles(weights.len() - 1),
+            [_mm_setzero_si128(); N],
+            *weight,
+            0,
+        );
     }
-    sums.map(|halves| {
-        halves.map(|sum| {
-            let values = _mm256_srai_epi32::<VERTICAL_SHIFT>(sum);
-            _mm_packs_epi32(
-                _mm256_castsi256_si128(values),
-                _mm256_extracti128_si256::<1>(values),
-            )
-        })
-    })
+    sums.map(|halves| halves.map(|sum| _mm256_srai_epi32::<VERTICAL_SHIFT>(sum)))
 }
 
-/// Transposes columns of bytes to rows: pairs of columns, then pairs of pairs, then pairs of fours.
+/// Transposes eight vectors of four values each of two rows to columns: of the first rows of all, and of the second ones, four
+/// columns each, within each 128 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rows_of(columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-    let zipped = _mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
-    let (twos, _) = columns.as_flattened().as_chunks();
-    let [a, b, c, d] = std::array::from_fn(|i| _mm_shuffle_epi8(load_bytes(&twos[i]), zipped));
-    let (ab, cd) = (_mm_unpacklo_epi16(a, b), _mm_unpacklo_epi16(c, d));
-    let (ab_low, cd_low) = (_mm_unpackhi_epi16(a, b), _mm_unpackhi_epi16(c, d));
-    let rows = [
-        _mm_unpacklo_epi32(ab, cd),
-        _mm_unpackhi_epi32(ab, cd),
-        _mm_unpacklo_epi32(ab_low, cd_low),
-        _mm_unpackhi_epi32(ab_low, cd_low),
+fn transposed(r: [__m256i; 8]) -> [[__m256i; 4]; 2] {
+    // Pairs of rows, then pairs of pairs, then pairs of fours.
+    let pairs: [[__m256i; 4]; 2] = [
+        std::array::from_fn(|i| _mm256_unpacklo_epi16(r[2 * i], r[2 * i + 1])),
+        std::array::from_fn(|i| _mm256_unpackhi_epi16(r[2 * i], r[2 * i + 1])),
     ];
-    std::array::from_fn(|i| {
-        let two = rows[i / 2];
-        let one = if i % 2 == 0 {
-            two
-        } else {
-            _mm_unpackhi_epi64(two, two)
-        };
-        _mm_cvtsi128_si64(one).to_le_bytes()
+    pairs.map(|[a, b, c, d]| {
+        let fours = [
+            (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d)),
+            (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d)),
+        ];
+        let [left, right] =
+            fours.map(|(a, b)| [_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)]);
+        [left[0], left[1], right[0], right[1]]
     })
 }
 
-/// Transposes rows to columns.
+/// Transposes columns of bytes to rows: single bytes of columns four apart, then pairs, then fours of two such.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn transposed(r: [__m128i; LANES]) -> [__m128i; LANES] {
-    // Pairs of rows, then pairs of pairs, then pairs of fours: afterwards `i` holds columns 2i and 2i + 1.
-    let p = |a, b| [_mm_unpacklo_epi16(a, b), _mm_unpackhi_epi16(a, b)];
-    let ([a0, a1], [b0, b1]) = (p(r[0], r[1]), p(r[2], r[3]));
-    let ([c0, c1], [d0, d1]) = (p(r[4], r[5]), p(r[6], r[7]));
-    let q = |a, b| [_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b)];
-    let (top_left, top_right) = (q(a0, b0), q(a1, b1));
-    let (bottom_left, bottom_right) = (q(c0, d0), q(c1, d1));
-    let s = |a, b| [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b)];
-    let [c0, c1] = s(top_left[0], bottom_left[0]);
-    let [c2, c3] = s(top_left[1], bottom_left[1]);
-    let [c4, c5] = s(top_right[0], bottom_right[0]);
-    let [c6, c7] = s(top_right[1], bottom_right[1]);
-    [c0, c1, c2, c3, c4, c5, c6, c7]
+fn rows_of(columns: &[[u8; ROWS]; LANES]) -> [[u8; LANES]; ROWS] {
+    let c: [__m128i; LANES] = std::array::from_fn(|i| load_bytes(&columns[i]));
+    let zip = |a, b| [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
+    let [[a, e], [b, f], [c, g], [d, h]] = std::array::from_fn(|i| zip(c[i], c[i + 4]));
+    let mut rows = [[0; LANES]; ROWS];
+    let (twos, _) = rows.as_chunks_mut::<2>();
+    let (first, last) = twos.split_at_mut(4);
+    for (twos, [a, b, c, d]) in [(first, [a, b, c, d]), (last, [e, f, g, h])] {
+        let even = zip(a, c);
+        let odd = zip(b, d);
+        let all = even
+            .into_iter()
+            .zip(odd)
+            .flat_map(|(even, odd)| zip(even, odd));
+        for (two, values) in twos.iter_mut().zip(all) {
+            // SAFETY: the reference is valid for 16 bytes, and this store needs no alignment.
+            unsafe { _mm_storeu_si128(two.as_mut_ptr().cast(), values) }
+        }
+    }
+    rows
 }
 
+/// `N` colours with the same weights.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> __m128i {
-    let round = _mm_set1_epi32(1 << (HORIZONTAL_SHIFT - 1));
-    let (mut left, mut right) = (round, round);
-    let mut add = |a: __m128i, b: __m128i, weights: __m128i| {
-        let low = _mm_madd_epi16(_mm_unpacklo_epi16(a, b), weights);
-        let high = _mm_madd_epi16(_mm_unpackhi_epi16(a, b), weights);
-        left = _mm_add_epi32(left, low);
-        right = _mm_add_epi32(right, high);
-    };
-    let pairs = weights.chunks_exact(2);
-    let odd = pairs.remainder();
-    let mut at = 0;
-    for weights in pairs {
-        let (first, second) = (load(&columns[at]), load(&columns[at + STEP]));
-        add(first, second, pair(weights[0], weights[1]));
-        at += 2 * STEP;
-    }
-    if let [weight] = odd {
-        add(load(&columns[at]), _mm_setzero_si128(), pair(*weight, 0));
-    }
-    _mm_packs_epi32(
-        _mm_srai_epi32::<HORIZONTAL_SHIFT>(left),
-        _mm_srai_epi32::<HORIZONTAL_SHIFT>(right),
-    )
-}
-
-/// Two colours, one in each half of the vectors.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn horizontal_twice<const STEP: usize>([u, v]: [&[Column]; 2], weights: &[i16]) -> [__m128i; 2] {
-    let both = |at: usize| _mm256_set_m128i(load(&v[at]), load(&u[at]));
-    let mut sums = [_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2];
-    let mut add = |a: __m256i, b: __m256i, weights: __m256i| {
-        let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
-        for (sum, values) in sums.iter_mut().zip(interleaved) {
-            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(values, weights));
+fn horizontal<const STEP: usize, const N: usize>(
+    columns: [&[Column]; N],
+    weights: &[i16],
+) -> [__m256i; N] {
+    let mut sums = [[_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
+    let mut add = |a: [__m256i; N], b: [__m256i; N], weights: __m256i| {
+        for (sums, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
+            let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
+            for (sum, values) in sums.iter_mut().zip(interleaved) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(values, weights));
+            }
         }
     };
-    let pairs = weights.chunks_exact(2);
-    let odd = pairs.remainder();
-    let mut at = 0;
-    for weights in pairs {
-        add(both(at), both(at + STEP), wide_pair(weights[0], weights[1]));
-        at += 2 * STEP;
+    let reach = reach(weights, STEP, 1);
+    let columns: [&[Column]; N] = std::array::from_fn(|i| &columns[i][..reach]);
+    let at = |tap: usize| -> [__m256i; N] {
+        // SAFETY: the columns reach to the last tap.
+        std::array::from_fn(|i| load(unsafe { columns[i].get_unchecked(tap * STEP) }))
+    };
+    let (pairs, odd) = weights.as_chunks();
+    for (i, &[first, second]) in pairs.iter().enumerate() {
+        add(at(2 * i), at(2 * i + 1), wide_pair(first, second));
     }
     if let [weight] = odd {
-        add(both(at), _mm256_setzero_si256(), wide_pair(*weight, 0));
+        let none = [_mm256_setzero_si256(); N];
+        add(at(weights.len() - 1), none, wide_pair(*weight, 0));
     }
-    let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
-    let values = _mm256_packs_epi32(low, high);
-    [
+    sums.map(|sums| {
+        let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
+        _mm256_packs_epi32(low, high)
+    })
+}
+
+/// Sixteen 16-bit values, clamped to bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn narrow(values: __m256i) -> [u8; ROWS] {
+    let (low, high) = (
         _mm256_castsi256_si128(values),
         _mm256_extracti128_si256::<1>(values),
-    ]
-}
-
-/// Eight 16-bit values, clamped to bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn narrow(values: __m128i) -> [u8; LANES] {
-    _mm_cvtsi128_si64(_mm_packus_epi16(values, values)).to_le_bytes()
+    );
+    let mut bytes = [0; ROWS];
+    // SAFETY: the array has room for the 16 bytes, and this store needs no alignment.
+    unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm_packus_epi16(low, high)) };
+    bytes
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bytes_of(values: __m128i) -> [u8; LANES] {
-    let half = _mm_set1_epi16(1 << (FRACTION_BITS - 1));
-    narrow(_mm_srai_epi16::<FRACTION_BITS>(_mm_add_epi16(values, half)))
+fn bytes_of(values: __m256i) -> [u8; ROWS] {
+    let half = _mm256_set1_epi16(1 << (FRACTION_BITS - 1));
+    narrow(_mm256_srai_epi16::<FRACTION_BITS>(_mm256_add_epi16(
+        values, half,
+    )))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn rgb_of_yuv(y: __m128i, u: __m128i, v: __m128i) -> [[u8; LANES]; 3] {
-    let y = _mm_sub_epi16(y, _mm_set1_epi16(BLACK));
-    let u = _mm_sub_epi16(u, _mm_set1_epi16(GREY));
-    let v = _mm_sub_epi16(v, _mm_set1_epi16(GREY));
-    let products = |a: __m128i, b: __m128i, factors: __m128i| {
+fn rgb_of_yuv(y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
+    let y = _mm256_sub_epi16(y, _mm256_set1_epi16(BLACK));
+    let u = _mm256_sub_epi16(u, _mm256_set1_epi16(GREY));
+    let v = _mm256_sub_epi16(v, _mm256_set1_epi16(GREY));
+    let products = |a: __m256i, b: __m256i, factors: __m256i| {
         [
-            _mm_madd_epi16(_mm_unpacklo_epi16(a, b), factors),
-            _mm_madd_epi16(_mm_unpackhi_epi16(a, b), factors),
+            _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), factors),
+            _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), factors),
         ]
     };
-    let round = _mm_set1_epi32(1 << (SHIFT - 1));
-    let bytes = |sums: [__m128i; 2]| {
-        let [low, high] = sums.map(|sum| _mm_srai_epi32::<SHIFT>(_mm_add_epi32(sum, round)));
-        narrow(_mm_packs_epi32(low, high))
+    let round = _mm256_set1_epi32(1 << (SHIFT - 1));
+    let bytes = |sums: [__m256i; 2]| {
+        let [low, high] = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sum, round)));
+        narrow(_mm256_packs_epi32(low, high))
     };
-    let [a0, a1] = products(y, u, pair(LUMA, -U_GREEN));
-    let [b0, b1] = products(v, _mm_setzero_si128(), pair(-V_GREEN, 0));
+    let [a0, a1] = products(y, u, wide_pair(LUMA, -U_GREEN));
+    let [b0, b1] = products(v, _mm256_setzero_si256(), wide_pair(-V_GREEN, 0));
     [
-        bytes(products(y, v, pair(LUMA, V_RED))),
-        bytes([_mm_add_epi32(a0, b0), _mm_add_epi32(a1, b1)]),
-        bytes(products(y, u, pair(LUMA, U_BLUE))),
+        bytes(products(y, v, wide_pair(LUMA, V_RED))),
+        bytes([_mm256_add_epi32(a0, b0), _mm256_add_epi32(a1, b1)]),
+        bytes(products(y, u, wide_pair(LUMA, U_BLUE))),
     ]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn rgb_of_full_yuv(y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
+    let rgb = full_range(
+        [y, u, v],
+        _mm256_set1_epi16(GREY),
+        |a, b| _mm256_adds_epi16(a, b),
+        |a, b| _mm256_subs_epi16(a, b),
+        |values, part| _mm256_mulhrs_epi16(values, _mm256_set1_epi16(part)),
+    );
+    rgb.map(|colour| bytes_of(colour))
 }

@@ -12,6 +12,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(super) mod dct;
 mod mosaic;
 #[cfg(target_arch = "aarch64")]
@@ -29,11 +31,21 @@ use super::line;
 use super::taps::WEIGHT_BITS;
 use dct::Eights;
 
-/// Values processed in parallel.
+/// Values of 16 bits that a transform and a mosaic process in parallel.
 pub(super) const LANES: usize = 8;
 
-/// One column of a block: the same byte of `LANES` vertically filtered rows, with [`FRACTION_BITS`], 0..=16320.
-pub(super) type Column = [i16; LANES];
+/// Rows that the resize filters in parallel: as many values of 16 bits as the vectors of AVX2 hold, or those of NEON.
+pub(super) const ROWS: usize = if cfg!(target_arch = "x86_64") {
+    2 * LANES
+} else {
+    LANES
+};
+
+/// One column of a block: the same byte of `ROWS` vertically filtered rows, with [`FRACTION_BITS`], 0..=16320.
+pub(super) type Column = [i16; ROWS];
+
+/// What makes a row: the bytes from its first source row on, and the weights of that row and of those that follow.
+pub(super) type Row<'a> = (&'a [u8], &'a [i16]);
 
 /// Bytes of a row that [`vertical_tile`] takes at once.
 pub(super) const TILE: usize = 16;
@@ -44,12 +56,15 @@ const FRACTION_BITS: i32 = 6;
 /// The innermost loops for one kind of CPU. A value of this type proves that the CPU is of that kind. Values between the passes
 /// have [`FRACTION_BITS`].
 pub(super) trait Vectors: Mosaic + Eights {
-    /// Filters `TILE` bytes of `LANES` output rows. The input for each row: the bytes from the start of its first source row, at
-    /// least `TILE` of every row, and the row's weights and those that follow by `stride`. The output is columns, one for each
-    /// byte.
+    /// A column, or one colour of one pixel in `ROWS` rows.
+    type Values: Copy;
+
+    /// Filters `TILE` bytes of `ROWS` output rows, from byte `at` on, at least `TILE` of every source row; these follow each other
+    /// by `stride`. The output is columns, one for each byte.
     fn vertical_tile(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [Column; TILE],
     );
@@ -58,21 +73,18 @@ pub(super) trait Vectors: Mosaic + Eights {
     #[inline(always)]
     fn vertical_tiles(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [[Column; TILE]; 2],
     ) {
         let [left, right] = columns;
-        self.vertical_tile(rows, stride, left);
-        self.vertical_tile(
-            &rows.map(|(row, weights)| (&row[TILE..], weights)),
-            stride,
-            right,
-        );
+        self.vertical_tile(rows, at, stride, left);
+        self.vertical_tile(rows, at + TILE, stride, right);
     }
 
-    /// The weighted sum of every `STEP`th column: one colour of one pixel in `LANES` rows.
-    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Eight;
+    /// The weighted sum of every `STEP`th column: one colour of one pixel in `ROWS` rows.
+    fn horizontal<const STEP: usize>(self, columns: &[Column], weights: &[i16]) -> Self::Values;
 
     /// The same for two colours with the same weights.
     #[inline(always)]
@@ -80,49 +92,41 @@ pub(super) trait Vectors: Mosaic + Eights {
         self,
         columns: [&[Column]; 2],
         weights: &[i16],
-    ) -> [Self::Eight; 2] {
+    ) -> [Self::Values; 2] {
         columns.map(|columns| self.horizontal::<STEP>(columns, weights))
     }
 
     /// Values rounded to bytes.
-    fn bytes_of(self, values: Self::Eight) -> [u8; LANES];
+    fn bytes_of(self, values: Self::Values) -> [u8; ROWS];
 
     /// BT.601 limited range (Y 16..=235, U and V 16..=240 around 128) to full-range R, G, B.
-    fn rgb_of_yuv(self, y: Self::Eight, u: Self::Eight, v: Self::Eight) -> [[u8; LANES]; 3];
+    fn rgb_of_yuv(self, y: Self::Values, u: Self::Values, v: Self::Values) -> [[u8; ROWS]; 3];
 
     /// The same for BT.601 full range, as in a JPEG: Y, U and V are 0..=255, U and V around 128.
-    #[inline(always)]
-    fn rgb_of_full_yuv(self, y: Self::Eight, u: Self::Eight, v: Self::Eight) -> [[u8; LANES]; 3] {
-        full_range(self, y, u, v).map(|colour| self.bytes_of(colour))
-    }
+    fn rgb_of_full_yuv(self, y: Self::Values, u: Self::Values, v: Self::Values) -> [[u8; ROWS]; 3];
 
-    /// `(slope * pixel + start) >> line::FRACTION_BITS`, clamped to a byte, for the bytes of eight RGB pixels.
+    /// The bytes of eight RGB pixels on their lines.
     #[inline(always)]
-    fn apply_lines(self, pixels: &[u8; 24], slopes: &[i32; 24], starts: &[i32; 24]) -> [u8; 24] {
+    fn apply_lines(self, pixels: &[u8; 24], lines: &EightLines) -> [u8; 24] {
         std::array::from_fn(|i| {
-            let value = i32::from(pixels[i]) * slopes[i] + starts[i];
-            (value >> line::FRACTION_BITS).clamp(0, 255) as u8
+            let value = i32::from(pixels[i]) * lines.slopes[i] + lines.starts[i];
+            (value >> line::FRACTION_BITS).clamp(0, 255) as u8 ^ lines.flip
         })
     }
 
-    /// Transposes columns of bytes to rows, by swapping halves of bytes, of pairs and of fours within words of eight.
+    /// Transposes eight columns of bytes to rows.
     #[inline(always)]
-    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
-        const { assert!(LANES == 8) };
-        let mut words = columns.map(u64::from_le_bytes);
-        for (apart, bits, low) in [
-            (4, 32, 0x0000_0000_ffff_ffff_u64),
-            (2, 16, 0x0000_ffff_0000_ffff),
-            (1, 8, 0x00ff_00ff_00ff_00ff),
-        ] {
-            for i in (0..LANES).filter(|i| i & apart == 0) {
-                let (a, b) = (words[i], words[i + apart]);
-                words[i] = a & low | (b & low) << bits;
-                words[i + apart] = (a >> bits) & low | b & !low;
-            }
-        }
-        words.map(u64::to_le_bytes)
+    fn rows_of(self, columns: &[[u8; ROWS]; LANES]) -> [[u8; LANES]; ROWS] {
+        std::array::from_fn(|row| columns.map(|column| column[row]))
     }
+}
+
+/// `clamp((slope * pixel + start) >> line::FRACTION_BITS, 0, 255) ^ flip`, for each byte of eight RGB pixels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EightLines {
+    pub slopes: [i32; 24],
+    pub starts: [i32; 24],
+    pub flip: u8,
 }
 
 /// Code to run with this CPU's vectors.
@@ -134,14 +138,24 @@ pub(super) trait Pass {
 /// Runs `pass` with the best vectors for this CPU.
 pub(super) fn run(pass: impl Pass) {
     #[cfg(target_arch = "x86_64")]
-    match avx2::Avx2::detect() {
-        Some(avx2) => avx2.run(pass),
-        None => pass.run(plain::Plain),
+    if let Some(avx512) = avx2::Avx2::<true>::detect() {
+        avx512.run(pass);
+    } else if let Some(avx2) = avx2::Avx2::<false>::detect() {
+        avx2.run(pass);
+    } else {
+        pass.run(plain::Plain);
     }
     #[cfg(target_arch = "aarch64")]
     pass.run(neon::Neon);
     #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
     pass.run(plain::Plain);
+}
+
+/// Values that the taps of an output reach: `width` at the last one, and `step` from each to the next.
+#[inline(always)]
+fn reach(weights: &[i16], step: usize, width: usize) -> usize {
+    let between = weights.len().saturating_sub(1).saturating_mul(step);
+    between.saturating_add(width)
 }
 
 /// From a sum of bytes times weights to `FRACTION_BITS`.
@@ -171,30 +185,45 @@ mod bt601 {
 }
 
 /// From full-range Y, U, V to R, G, B, all with [`FRACTION_BITS`]: 2 (1 - Kr) and 2 (1 - Kb), and their shares in green. Unlike those
-/// of the limited range, the sums fit in 16 bits.
+/// of the limited range, the sums fit in 16 bits. `grey` is [`bt601::GREY`] in each lane; `plus` and `minus` saturate, and
+/// `part_of(values, part)` is `values * part / 32768`, rounded.
 #[inline(always)]
-fn full_range<E: Eights>(eights: E, y: E::Eight, u: E::Eight, v: E::Eight) -> [E::Eight; 3] {
+fn full_range<T: Copy>(
+    [y, u, v]: [T; 3],
+    grey: T,
+    plus: impl Fn(T, T) -> T,
+    minus: impl Fn(T, T) -> T,
+    part_of: impl Fn(T, i16) -> T,
+) -> [T; 3] {
     /// 1.402 and 1.772 without their whole parts, 0.344136 and 0.714136.
     const V_RED: i16 = 13173;
     const U_BLUE: i16 = 25297;
     const U_GREEN: i16 = 11277;
     const V_GREEN: i16 = 23401;
-    let grey = eights.eight(&[bt601::GREY; LANES]);
-    let (u, v) = (eights.minus(u, grey), eights.minus(v, grey));
-    let red = eights.plus(v, eights.part_of(v, V_RED));
-    let blue = eights.plus(u, eights.part_of(u, U_BLUE));
-    let green = eights.plus(eights.part_of(u, U_GREEN), eights.part_of(v, V_GREEN));
-    [
-        eights.plus(y, red),
-        eights.minus(y, green),
-        eights.plus(y, blue),
-    ]
+    let (u, v) = (minus(u, grey), minus(v, grey));
+    let red = plus(v, part_of(v, V_RED));
+    let blue = plus(u, part_of(u, U_BLUE));
+    let green = plus(part_of(u, U_GREEN), part_of(v, V_GREEN));
+    [plus(y, red), minus(y, green), plus(y, blue)]
 }
 
 #[cfg(test)]
 mod tests {
     use super::plain::Plain;
     use super::*;
+
+    /// Runs a pass with the best vectors, and then with AVX2 where those are AVX-512's; checks what it made each time.
+    macro_rules! run_each {
+        ($pass:expr, $check:expr) => {
+            run($pass);
+            $check;
+            #[cfg(target_arch = "x86_64")]
+            if let Some(avx2) = avx2::Avx2::<false>::detect() {
+                avx2.run($pass);
+                $check;
+            }
+        };
+    }
 
     fn weights(random: &mut fastrand::Rng) -> Vec<i16> {
         let count = random.usize(1..20);
@@ -214,19 +243,15 @@ mod tests {
 
     #[test]
     fn the_vertical_tile_is_the_plain_one() {
-        struct Tile<'a>(
-            &'a [(&'a [u8], &'a [i16]); LANES],
-            usize,
-            &'a mut [Column; TILE],
-        );
+        struct Tile<'a>(&'a [Row<'a>; ROWS], usize, &'a mut [Column; TILE]);
         impl Pass for Tile<'_> {
             fn run<V: Vectors>(self, vectors: V) {
-                vectors.vertical_tile(self.0, self.1, self.2);
+                vectors.vertical_tile(self.0, 0, self.1, self.2);
             }
         }
         let mut random = fastrand::Rng::with_seed(11);
         for _ in 0..500 {
-            let taps: Vec<Vec<i16>> = (0..LANES).map(|_| weights(&mut random)).collect();
+            let taps: Vec<Vec<i16>> = (0..ROWS).map(|_| weights(&mut random)).collect();
             let stride = random.usize(TILE..90);
             let at = random.usize(0..=stride - TILE);
             let mut data = vec![0; stride * 24];
@@ -240,52 +265,47 @@ mod tests {
                 let end = start + (taps[lane].len() - 1) * stride + TILE;
                 (&data[start..end], &taps[lane][..])
             });
-            let (mut fast, mut plain) = ([[1; LANES]; TILE], [[2; LANES]; TILE]);
-            run(Tile(&rows, stride, &mut fast));
-            Plain.vertical_tile(&rows, stride, &mut plain);
-            assert_eq!(fast, plain);
+            let (mut fast, mut plain) = ([[1; ROWS]; TILE], [[2; ROWS]; TILE]);
+            Plain.vertical_tile(&rows, 0, stride, &mut plain);
+            run_each!(Tile(&rows, stride, &mut fast), assert_eq!(fast, plain));
             for (i, column) in plain.iter().enumerate() {
-                assert_eq!(
-                    *column,
-                    vertical_byte(&rows.map(|(row, taps)| (&row[i..], taps)), stride)
-                );
+                assert_eq!(*column, vertical_byte(&rows, i, stride));
             }
         }
     }
 
     #[test]
     fn two_tiles_are_two_plain_ones() {
-        struct Tiles<'a>(
-            &'a [(&'a [u8], &'a [i16]); LANES],
-            usize,
-            &'a mut [[Column; TILE]; 2],
-        );
+        struct Tiles<'a>(&'a [Row<'a>; ROWS], [usize; 2], &'a mut [[Column; TILE]; 2]);
         impl Pass for Tiles<'_> {
             fn run<V: Vectors>(self, vectors: V) {
-                vectors.vertical_tiles(self.0, self.1, self.2);
+                vectors.vertical_tiles(self.0, self.1[0], self.1[1], self.2);
             }
         }
         let mut random = fastrand::Rng::with_seed(13);
         for _ in 0..300 {
-            let taps: Vec<Vec<i16>> = (0..LANES).map(|_| weights(&mut random)).collect();
+            let taps: Vec<Vec<i16>> = (0..ROWS).map(|_| weights(&mut random)).collect();
             let stride = random.usize(2 * TILE..90);
-            let mut data = vec![0; stride * 24];
+            let at = random.usize(0..9);
+            let mut data = vec![0; stride * 25];
             random.fill(&mut data);
             let rows = std::array::from_fn(|lane| {
                 let start = random.usize(0..4) * stride;
-                let end = start + (taps[lane].len() - 1) * stride + 2 * TILE;
+                let end = start + at + (taps[lane].len() - 1) * stride + 2 * TILE;
                 (&data[start..end], &taps[lane][..])
             });
-            let (mut fast, mut plain) = ([[[1; LANES]; TILE]; 2], [[[2; LANES]; TILE]; 2]);
-            run(Tiles(&rows, stride, &mut fast));
-            Plain.vertical_tiles(&rows, stride, &mut plain);
-            assert_eq!(fast, plain);
+            let (mut fast, mut plain) = ([[[1; ROWS]; TILE]; 2], [[[2; ROWS]; TILE]; 2]);
+            Plain.vertical_tiles(&rows, at, stride, &mut plain);
+            run_each!(
+                Tiles(&rows, [at, stride], &mut fast),
+                assert_eq!(fast, plain)
+            );
         }
     }
 
     #[test]
     fn columns_become_rows() {
-        struct Rows<'a>(&'a [[u8; LANES]; LANES], &'a mut [[u8; LANES]; LANES]);
+        struct Rows<'a>(&'a [[u8; ROWS]; LANES], &'a mut [[u8; LANES]; ROWS]);
         impl Pass for Rows<'_> {
             fn run<V: Vectors>(self, vectors: V) {
                 *self.1 = vectors.rows_of(self.0);
@@ -293,40 +313,46 @@ mod tests {
         }
         let mut random = fastrand::Rng::with_seed(14);
         for _ in 0..20 {
-            let columns = [(); LANES].map(|()| [(); LANES].map(|()| random.u8(..)));
+            let columns = [(); LANES].map(|()| [(); ROWS].map(|()| random.u8(..)));
             let want = std::array::from_fn(|y| std::array::from_fn(|x| columns[x][y]));
-            let mut fast = [[0; LANES]; LANES];
-            run(Rows(&columns, &mut fast));
-            assert_eq!(fast, want);
+            let mut fast = [[0; LANES]; ROWS];
+            run_each!(Rows(&columns, &mut fast), assert_eq!(fast, want));
             assert_eq!(Plain.rows_of(&columns), want);
         }
     }
 
     #[test]
     fn pixels_are_on_their_lines() {
-        struct ApplyLines<'a>(&'a [u8; 24], [[i32; 24]; 2], &'a mut [u8; 24]);
+        struct ApplyLines<'a>(&'a [u8; 24], EightLines, &'a mut [u8; 24]);
         impl Pass for ApplyLines<'_> {
             fn run<V: Vectors>(self, vectors: V) {
-                let [slopes, starts] = &self.1;
-                *self.2 = vectors.apply_lines(self.0, slopes, starts);
+                *self.2 = vectors.apply_lines(self.0, &self.1);
             }
         }
         let mut random = fastrand::Rng::with_seed(15);
         for _ in 0..500 {
             let pixels = [(); 24].map(|()| random.u8(..));
             // Large enough that some are clamped at either end, small enough for 32 bits.
-            let lines = [1 << 21, 1 << 28].map(|most| [(); 24].map(|()| random.i32(-most..most)));
+            let [slopes, starts] =
+                [1 << 21, 1 << 28].map(|most| [(); 24].map(|()| random.i32(-most..most)));
+            let lines = EightLines {
+                slopes,
+                starts,
+                flip: random.u8(0..2) << 7,
+            };
             let (mut fast, mut plain) = ([0; 24], [1; 24]);
-            run(ApplyLines(&pixels, lines, &mut fast));
             ApplyLines(&pixels, lines, &mut plain).run(Plain);
-            assert_eq!(fast, plain);
+            run_each!(
+                ApplyLines(&pixels, lines, &mut fast),
+                assert_eq!(fast, plain)
+            );
         }
     }
 
     #[test]
     fn full_range_is_that_of_the_definition() {
         for (y, u, v) in (0..4096).map(|i| (i % 16 * 17, i / 16 % 16 * 17, i / 256 * 17)) {
-            let lanes = [y, u, v].map(|value: i16| [value << FRACTION_BITS; LANES]);
+            let lanes = [y, u, v].map(|value: i16| [value << FRACTION_BITS; ROWS]);
             let got = Plain
                 .rgb_of_full_yuv(lanes[0], lanes[1], lanes[2])
                 .map(|c| c[0]);
@@ -346,7 +372,7 @@ mod tests {
     struct Sums<'a, const STEP: usize> {
         columns: [&'a [Column]; 2],
         weights: &'a [i16],
-        out: &'a mut [[u8; LANES]; 8],
+        out: &'a mut [[u8; ROWS]; 8],
     }
 
     impl<const STEP: usize> Pass for Sums<'_, STEP> {
@@ -368,15 +394,23 @@ mod tests {
             let columns: [Vec<Column>; 2] =
                 std::array::from_fn(|_| (0..count).map(|_| column(random)).collect());
             let columns = [&columns[0][..], &columns[1][..]];
-            let (mut fast, mut plain) = ([[1; LANES]; 8], [[2; LANES]; 8]);
-            let sums = |out| Sums::<STEP> {
+            let (mut fast, mut plain) = ([[1; ROWS]; 8], [[2; ROWS]; 8]);
+            let weights = &taps[..];
+            let out = &mut plain;
+            let sums = Sums::<STEP> {
                 columns,
-                weights: &taps,
+                weights,
                 out,
             };
-            run(sums(&mut fast));
-            sums(&mut plain).run(Plain);
-            assert_eq!(fast, plain);
+            sums.run(Plain);
+            run_each!(
+                Sums::<STEP> {
+                    columns,
+                    weights,
+                    out: &mut fast,
+                },
+                assert_eq!(fast, plain)
+            );
         }
         let mut random = fastrand::Rng::with_seed(12);
         for _ in 0..2000 {

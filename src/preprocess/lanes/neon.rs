@@ -2,7 +2,10 @@
 
 use super::super::line;
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, TILE, VERTICAL_SHIFT, Vectors};
+use super::{
+    Column, EightLines, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, ROWS, Row, TILE, VERTICAL_SHIFT,
+    Vectors, full_range, reach,
+};
 use core::arch::aarch64::*;
 
 /// Vectors of eight 16-bit values.
@@ -10,24 +13,28 @@ use core::arch::aarch64::*;
 pub struct Neon;
 
 impl Vectors for Neon {
+    type Values = int16x8_t;
+
     #[inline(always)]
     fn vertical_tile(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [Column; TILE],
     ) {
-        vertical(rows, stride, std::array::from_mut(columns));
+        vertical(rows, at, stride, std::array::from_mut(columns));
     }
 
     #[inline(always)]
     fn vertical_tiles(
         self,
-        rows: &[(&[u8], &[i16]); LANES],
+        rows: &[Row<'_>; ROWS],
+        at: usize,
         stride: usize,
         columns: &mut [[Column; TILE]; 2],
     ) {
-        vertical(rows, stride, columns);
+        vertical(rows, at, stride, columns);
     }
 
     #[inline(always)]
@@ -46,18 +53,20 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn apply_lines(self, pixels: &[u8; 24], slopes: &[i32; 24], starts: &[i32; 24]) -> [u8; 24] {
+    fn apply_lines(self, pixels: &[u8; 24], lines: &EightLines) -> [u8; 24] {
         let mut bytes = [0; 24];
         let eights = bytes
             .as_chunks_mut::<8>()
             .0
             .iter_mut()
             .zip(pixels.as_chunks::<8>().0);
-        let lines = slopes
+        let flip = lines.flip;
+        let lines = lines
+            .slopes
             .as_chunks::<8>()
             .0
             .iter()
-            .zip(starts.as_chunks::<8>().0);
+            .zip(lines.starts.as_chunks::<8>().0);
         for ((bytes, pixels), (slopes, starts)) in eights.zip(lines) {
             // SAFETY: the references are valid for that many values; NEON is part of the target.
             unsafe {
@@ -75,14 +84,15 @@ impl Vectors for Neon {
                 const REST: i32 = line::FRACTION_BITS as i32 - FIRST;
                 let low = vqshrun_n_s32::<FIRST>(four(0));
                 let both = vqshrun_high_n_s32::<FIRST>(low, four(1));
-                vst1_u8(bytes.as_mut_ptr(), vqshrn_n_u16::<REST>(both));
+                let whole = vqshrn_n_u16::<REST>(both);
+                vst1_u8(bytes.as_mut_ptr(), veor_u8(whole, vdup_n_u8(flip)));
             }
         }
         bytes
     }
 
     #[inline(always)]
-    fn bytes_of(self, values: int16x8_t) -> [u8; LANES] {
+    fn bytes_of(self, values: int16x8_t) -> [u8; ROWS] {
         let mut bytes = [0; LANES];
         // SAFETY: the array has room for the 8 bytes that are stored; NEON is part of the target.
         unsafe { vst1_u8(bytes.as_mut_ptr(), vqrshrun_n_s16::<FRACTION_BITS>(values)) };
@@ -90,7 +100,7 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn rgb_of_yuv(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [[u8; LANES]; 3] {
+    fn rgb_of_yuv(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [[u8; ROWS]; 3] {
         // SAFETY: the functions below only need NEON, which is part of the target.
         unsafe {
             let y = vsubq_s16(y, vdupq_n_s16(BLACK));
@@ -109,7 +119,22 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn rows_of(self, columns: &[[u8; LANES]; LANES]) -> [[u8; LANES]; LANES] {
+    fn rgb_of_full_yuv(self, y: int16x8_t, u: int16x8_t, v: int16x8_t) -> [[u8; ROWS]; 3] {
+        // SAFETY: the intrinsics only need NEON, which is part of the target.
+        let rgb = unsafe {
+            full_range(
+                [y, u, v],
+                vdupq_n_s16(GREY),
+                |a, b| vqaddq_s16(a, b),
+                |a, b| vqsubq_s16(a, b),
+                |values, part| vqrdmulhq_n_s16(values, part),
+            )
+        };
+        rgb.map(|colour| self.bytes_of(colour))
+    }
+
+    #[inline(always)]
+    fn rows_of(self, columns: &[[u8; ROWS]; LANES]) -> [[u8; LANES]; ROWS] {
         // SAFETY: the references are valid for that many bytes; NEON is part of the target.
         unsafe {
             // Two columns, then pairs of two such, fours of two such, byte by byte.
@@ -144,12 +169,6 @@ pub(super) fn load(column: &Column) -> int16x8_t {
 }
 
 #[inline(always)]
-fn load_bytes(bytes: &[u8; TILE]) -> uint8x16_t {
-    // SAFETY: the reference is valid for 16 bytes; NEON is part of the target.
-    unsafe { vld1q_u8(bytes.as_ptr()) }
-}
-
-#[inline(always)]
 fn store(column: &mut Column, values: int16x8_t) {
     // SAFETY: the reference is valid for 8 values; NEON is part of the target.
     unsafe { vst1q_s16(column.as_mut_ptr(), values) }
@@ -158,15 +177,16 @@ fn store(column: &mut Column, values: int16x8_t) {
 /// Filters `N` adjacent tiles.
 #[inline(always)]
 fn vertical<const N: usize>(
-    rows: &[(&[u8], &[i16]); LANES],
+    rows: &[Row<'_>; ROWS],
+    at: usize,
     stride: usize,
     columns: &mut [[Column; TILE]; N],
 ) {
     // SAFETY: the functions and intrinsics only need NEON, which is part of the target.
     unsafe {
         let mut filtered = [[[vdupq_n_s16(0); LANES]; 2]; N];
-        for (lane, (data, weights)) in rows.iter().enumerate() {
-            let tiles: [_; N] = filter(data, stride, weights);
+        for (lane, &row) in rows.iter().enumerate() {
+            let tiles: [_; N] = filter(row, at, stride);
             for (filtered, [left, right]) in filtered.iter_mut().zip(tiles) {
                 filtered[0][lane] = left;
                 filtered[1][lane] = right;
@@ -186,15 +206,18 @@ fn vertical<const N: usize>(
 /// One output row of `N` tiles: bytes 0..8 and 8..16 of each.
 #[inline]
 #[target_feature(enable = "neon")]
-fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[int16x8_t; 2]; N] {
+fn filter<const N: usize>(
+    (data, weights): Row<'_>,
+    at: usize,
+    stride: usize,
+) -> [[int16x8_t; 2]; N] {
     let mut sums = [[vdupq_n_s32(1 << (VERTICAL_SHIFT - 1)); 4]; N];
-    let mut at = 0;
-    for &weight in weights {
+    let data = &data[at..][..reach(weights, stride, N * TILE)];
+    for (tap, &weight) in weights.iter().enumerate() {
         let weight = vdupq_n_s16(weight);
-        let (tiles, _) = data[at..].as_chunks();
-        let tiles: &[[u8; TILE]; N] = tiles.first_chunk().unwrap_or(&[[0; TILE]; N]); // the caller's rows are at least that long
-        for (sums, tile) in sums.iter_mut().zip(tiles) {
-            let bytes = load_bytes(tile);
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the data reaches to the end of the last tile of the last tap.
+            let bytes = unsafe { vld1q_u8(data.as_ptr().add(tap * stride + i * TILE)) };
             let left = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(bytes)));
             let right = vreinterpretq_s16_u16(vmovl_high_u8(bytes));
             sums[0] = vmlal_s16(sums[0], vget_low_s16(left), vget_low_s16(weight));
@@ -202,7 +225,6 @@ fn filter<const N: usize>(data: &[u8], stride: usize, weights: &[i16]) -> [[int1
             sums[2] = vmlal_s16(sums[2], vget_low_s16(right), vget_low_s16(weight));
             sums[3] = vmlal_high_s16(sums[3], right, weight);
         }
-        at += stride;
     }
     let mut tiles = [[vdupq_n_s16(0); 2]; N];
     for (tile, sums) in tiles.iter_mut().zip(sums) {
@@ -220,18 +242,18 @@ fn horizontal<const STEP: usize, const N: usize>(
     columns: [&[Column]; N],
     weights: &[i16],
 ) -> [int16x8_t; N] {
-    // SAFETY: the intrinsics only need NEON, which is part of the target.
+    // SAFETY: the intrinsics only need NEON, which is part of the target; the columns reach to the last tap.
     unsafe {
         let mut sums = [[vdupq_n_s32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
-        let mut at = 0;
-        for &weight in weights {
+        let reach = reach(weights, STEP, 1);
+        let columns: [&[Column]; N] = std::array::from_fn(|i| &columns[i][..reach]);
+        for (tap, &weight) in weights.iter().enumerate() {
             let weight = vdupq_n_s16(weight);
             for (sums, columns) in sums.iter_mut().zip(columns) {
-                let values = load(&columns[at]);
+                let values = load(columns.get_unchecked(tap * STEP));
                 sums[0] = vmlal_s16(sums[0], vget_low_s16(values), vget_low_s16(weight));
                 sums[1] = vmlal_high_s16(sums[1], values, weight);
             }
-            at += STEP;
         }
         sums.map(|[low, high]| {
             let low = vshrn_n_s32::<HORIZONTAL_SHIFT>(low);

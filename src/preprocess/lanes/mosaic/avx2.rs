@@ -4,7 +4,7 @@ use super::super::avx2::{Avx2, pair};
 use super::{ColourTransform, FRACTION_BITS, LIGHT_BITS, Mosaic};
 use core::arch::x86_64::*;
 
-impl Mosaic for Avx2 {
+impl<const AVX512: bool> Mosaic for Avx2<AVX512> {
     type Samples = __m128i;
 
     #[inline(always)]
