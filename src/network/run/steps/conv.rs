@@ -140,6 +140,13 @@ impl Task for ConvStep {
         let (n, elem, groups) = (conv.n(), conv.elem(), self.convs.len());
         let alike = |c: &AnyConv| (c.n(), c.elem()) == (n, elem);
         to.holds(self.convs.iter().all(alike), "its groups are not alike");
+        // `writes` does not say it of a single pixel, but `AnyConv::run` and what is called after it see from it whether a part has
+        // all channels.
+        let whole = groups.saturating_mul(n).saturating_mul(elem);
+        to.holds(
+            self.y_pixel == whole,
+            "its pixels are of another size than its channels",
+        );
         let reach = self.convs.iter().map(AnyConv::reach).max().unwrap_or(0);
         let pixels = span(
             &[

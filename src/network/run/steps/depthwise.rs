@@ -122,6 +122,11 @@ impl Task for DepthwiseStep {
         let rows = (self.h_in, self.rows);
         check_row(row, self.channels, &self.window, rows, to);
         let pixel = self.channels.saturating_mul(elem);
+        // `writes` does not say it of a single row, but pixels are counted with it.
+        to.holds(
+            self.y_row == row.w_out.saturating_mul(pixel),
+            "its rows are of another size than its pixels",
+        );
         let line = row.w_in.saturating_mul(pixel);
         let input = span(&[(self.h_in, self.row_bytes)], line);
         to.reads_past(Whose::Input(0), self.x, input, elem);

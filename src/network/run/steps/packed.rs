@@ -135,7 +135,7 @@ unsafe fn map_pixels(
 ) {
     // SAFETY: all bytes of the pixels, or of each the channels, which the caller guarantees.
     unsafe {
-        if channels.len() == pitch {
+        if channels.start == 0 && channels.len() == pitch {
             let all = std::slice::from_raw_parts_mut(y, count * pitch);
             return kernels.map_q8(map, channels.clone(), all);
         }

@@ -94,7 +94,7 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
     (
         "threads' pixels overlap",
         pixels_overlap,
-        &["leave something out"],
+        &["leave something out", "another size"],
     ),
     (
         "memory for too few threads",
@@ -163,6 +163,16 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         "whole numbers take the place of a tensor that is read on",
         in_place,
         &["hold its input"],
+    ),
+    (
+        "a single row is of another size",
+        other_row,
+        &["another size"],
+    ),
+    (
+        "a single pixel is of another size",
+        other_pixel,
+        &["another size"],
     ),
 ];
 
@@ -648,6 +658,42 @@ fn in_place(planned: &mut Planned, random: &mut Rng) -> bool {
         return false;
     }
     replace(planned, y, x);
+    true
+}
+
+/// No address is computed with the stride of a single row, but pixels are counted with it.
+fn other_row(planned: &mut Planned, random: &mut Rng) -> bool {
+    let single = |work: &Work| match work {
+        Work::Depthwise(d) | Work::DynamicDepthwise(DynamicDepthwise { conv: d, .. }) => {
+            d.rows == 1
+        }
+        _ => false,
+    };
+    let Some(step) = some_step(planned, random, single) else {
+        return false;
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Depthwise(d) | Work::DynamicDepthwise(DynamicDepthwise { conv: d, .. }) => {
+            d.y_row *= 2;
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Nor is one with the stride of a single pixel, but it says whether a part has all channels.
+fn other_pixel(planned: &mut Planned, random: &mut Rng) -> bool {
+    let single = |work: &Work| match work {
+        Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. }) => c.rows * c.columns == 1,
+        _ => false,
+    };
+    let Some(step) = some_step(planned, random, single) else {
+        return false;
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Conv(c) | Work::DynamicConv(DynamicConv { conv: c, .. }) => c.y_pixel /= 2,
+        _ => return false,
+    }
     true
 }
 
