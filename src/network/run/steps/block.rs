@@ -228,8 +228,8 @@ impl Task for Block {
         check_row(row, self.channels, w, (self.h_in, self.rows), to);
         to.holds(w.dh == 1, "it has gaps between kernel rows");
         to.holds(
-            self.rows == 0 || self.band_rows > 0,
-            "it has bands without rows",
+            self.rows == 0 || (1..=self.rows).contains(&self.band_rows),
+            "it has bands of no rows, or of more than there are",
         );
         to.holds(
             row.w_in == self.w_in && row.w_out == self.columns,
@@ -273,7 +273,7 @@ impl Task for Block {
             let mut next = (rows.start * w.sh).saturating_sub(w.top);
             let mut start = rows.start;
             while start < rows.end {
-                let end = (start + self.band_rows).min(rows.end);
+                let end = start.saturating_add(self.band_rows).min(rows.end);
                 let last = ((end - 1) * w.sh + w.kh).saturating_sub(w.top);
                 let last = last.min(self.h_in);
                 if let Some(ring) = ring

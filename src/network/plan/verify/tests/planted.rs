@@ -3,7 +3,7 @@
 use super::networks::{block, forked, random, shape};
 use super::*;
 use crate::network::graph::Shape;
-use crate::network::run::steps::{Block, DynamicConv, DynamicDepthwise};
+use crate::network::run::steps::{Block, DynamicConv, DynamicDepthwise, Slots};
 use fastrand::Rng;
 
 /// A change to a plan; `false` if it does not apply to the plan.
@@ -173,6 +173,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         "a single pixel is of another size",
         other_pixel,
         &["another size"],
+    ),
+    (
+        "a band has more rows than the result",
+        tall_bands,
+        &["more than there are"],
     ),
 ];
 
@@ -697,11 +702,28 @@ fn other_pixel(planned: &mut Planned, random: &mut Rng) -> bool {
     true
 }
 
+/// Without a projection no memory depends on the rows of a band, once a ring holds all rows of its input.
+fn tall_bands(planned: &mut Planned, random: &mut Rng) -> bool {
+    let (end, team) = (planned.plan.arena_bytes, planned.team);
+    let Some(block) = some_block(planned, random) else {
+        return false;
+    };
+    let (None, Some(ring)) = (&block.project, &mut block.ring) else {
+        return false;
+    };
+    block.band_rows = usize::MAX;
+    ring.at = Offset::at_byte(end);
+    ring.pitch = Slots::pitch_of(block.row_bytes * block.h_in);
+    let room = ring.pitch * team;
+    planned.plan.arena_bytes += room;
+    true
+}
+
 /// Networks with every kind of step.
 fn networks() -> Vec<Graph> {
     let random = (0..cases(60) as u64).map(random);
     random
-        .chain((0..8).map(block))
+        .chain((0..12).map(block))
         .chain((0..4).map(forked))
         .collect()
 }
