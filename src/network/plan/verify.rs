@@ -8,7 +8,7 @@
 //! |---|---|
 //! | inside | everything read (slack included) or written is in the arena; a result is as large as its tensor, and no byte of it is left out or written by two threads |
 //! | defined | what is read is the value that the layer needs: put in or written before, from its first byte on, and not overwritten since |
-//! | apart | within a step nothing written overlaps what is read (slack included) or written otherwise, except a thread's own memory and a step that declares that it works in place |
+//! | apart | within a step nothing written overlaps what is read (slack included, also the slack after the threads' own memory) or written otherwise, except a thread's own memory and a step that declares that it works in place |
 //! | own | the threads' own parts (ring, band, scratch) do not overlap, slack included, and are as large as the kernels require |
 //! | kept | constants, padding and the picture are never overwritten |
 //! | aligned | floats are at multiples of 4, and so are their strides; scratch memory is at multiples of 64 |
@@ -82,6 +82,14 @@ fn refused(node: String, op: &str, place: &str, fault: &Fault) -> NotFused {
             "its plan cannot be proved, which is a bug in Eyelet (please report it): {place}: {fault}"
         ),
     }
+}
+
+/// The threads' own parts of a memory, one after the other.
+struct Owned {
+    from: u64,
+    to: u64,
+    /// Bytes past the last part that its thread may read too; those past the others are before the next part.
+    slack: u64,
 }
 
 /// State of the proof.
@@ -344,10 +352,11 @@ impl<'a> Proof<'a> {
             self.inside("its result", write.at, written, write.align)?;
             results.push((write.at, write.at + written, value));
         }
-        for own in self.owned(&touches)? {
-            results.push((own.0, own.1, Value::Own));
+        let owned = self.owned(&touches)?;
+        for own in &owned {
+            results.push((own.from, own.to, Value::Own));
         }
-        self.apart(&touches, &results)?;
+        self.apart(&touches, &results, &owned)?;
         // Results last: after the step, a thread's own parts hold no tensor's value.
         for (from, to, value) in results.into_iter().rev() {
             self.memory.hold(from, to, value)?;
@@ -355,8 +364,8 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    /// The threads' own memory, with the scratch memory if used: from, to, and the end with slack.
-    fn owned(&self, touches: &Touches) -> Result<Vec<(u64, u64)>, Fault> {
+    /// The threads' own memory, with the scratch memory if used.
+    fn owned(&self, touches: &Touches) -> Result<Vec<Owned>, Fault> {
         let (at, bytes) = self.plan.scratch;
         let scratch = Own {
             what: "scratch memory",
@@ -381,13 +390,22 @@ impl<'a> Proof<'a> {
             if self.team > 1 && own.bytes.saturating_add(own.slack) > own.pitch {
                 return Err(Fault::OwnParts(own.what, own.at));
             }
-            all.push((own.at, own.at + end));
+            all.push(Owned {
+                from: own.at,
+                to: own.at + end,
+                slack: own.slack,
+            });
         }
         Ok(all)
     }
 
     /// Checks that nothing a step writes overlaps anything else that it touches.
-    fn apart(&self, touches: &Touches, results: &[(u64, u64, Value)]) -> Result<(), Fault> {
+    fn apart(
+        &self,
+        touches: &Touches,
+        results: &[(u64, u64, Value)],
+        owned: &[Owned],
+    ) -> Result<(), Fault> {
         let in_place = |read: &Read| {
             let same = |w: &Write| (w.at, whole(w)) == (read.at, Ok(read.bytes));
             touches.in_place && read.slack == 0 && touches.writes.iter().any(same)
@@ -395,6 +413,7 @@ impl<'a> Proof<'a> {
         let reads = touches.reads.iter().filter(|r| !in_place(r));
         let mut all: Vec<(u64, u64, bool)> = reads
             .map(|r| (r.at, r.at + r.bytes + r.slack, false))
+            .chain(owned.iter().map(|own| (own.to, own.to + own.slack, false)))
             .chain(results.iter().map(|&(from, to, _)| (from, to, true)))
             .collect();
         all.sort_unstable();

@@ -179,6 +179,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         tall_bands,
         &["more than there are"],
     ),
+    (
+        "a result is in the slack after the last thread's part",
+        in_last_slack,
+        &["elsewhere in the step"],
+    ),
 ];
 
 /// A random step among those that `wanted` accepts.
@@ -588,6 +593,14 @@ fn misaligned(planned: &mut Planned, random: &mut Rng) -> bool {
         return false;
     }
     let place = *result(&mut planned.plan.steps[step].work);
+    // Bytes in the same memory, a ring or band, would not be misaligned but in the way of what is after them.
+    let in_slots = |work: &Work| match work {
+        Work::Block(b) => [b.ring, b.band].iter().flatten().any(|s| s.at == place),
+        _ => false,
+    };
+    if planned.plan.steps.iter().any(|s| in_slots(&s.work)) {
+        return false;
+    }
     // Make room in the arena.
     planned.plan.arena_bytes += 64;
     replace(planned, place, place + 2);
@@ -716,6 +729,27 @@ fn tall_bands(planned: &mut Planned, random: &mut Rng) -> bool {
     ring.pitch = Slots::pitch_of(block.row_bytes * block.h_in);
     let room = ring.pitch * team;
     planned.plan.arena_bytes += room;
+    true
+}
+
+fn in_last_slack(planned: &mut Planned, random: &mut Rng) -> bool {
+    let (end, team) = (planned.plan.arena_bytes, planned.team);
+    let Some(block) = some_block(planned, random) else {
+        return false;
+    };
+    let held = Block::ring_rows(&block.window, block.band_rows, block.h_in);
+    let (slots, bytes) = match (&mut block.ring, &mut block.band) {
+        (Some(ring), _) => (ring, block.row_bytes * held),
+        (None, Some(band)) => (band, block.dw_row * block.band_rows),
+        _ => return false,
+    };
+    slots.at = Offset::at_byte(end);
+    let after = end + (team - 1) * slots.pitch + bytes;
+    let y = block.y;
+    // Make room in the arena.
+    planned.plan.arena_bytes = after + (1 << 20);
+    let after = Offset::at_byte(after.next_multiple_of(4));
+    replace(planned, y, after);
     true
 }
 
