@@ -6,6 +6,7 @@
 //!
 //! | property | meaning |
 //! |---|---|
+//! | all | every step is in one segment, in order; imports of a segment, and what is there before the first step, do not overlap |
 //! | inside | everything read (slack included) or written is in the arena; a result is as large as its tensor, and no byte of it is left out or written by two threads |
 //! | defined | what is read is the value that the layer needs: put in or written before, from its first byte on, and not overwritten since |
 //! | apart | within a step nothing written overlaps what is read (slack included, also the slack after the threads' own memory) or written otherwise, except a thread's own memory and a step that declares that it works in place |
@@ -26,6 +27,7 @@ use crate::network::run::touch::{Own, Read, Touches, Whose, Write};
 use crate::network::run::{Plan, Segment};
 use memory::{Memory, Value};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// What could not be proved. Byte ranges of the arena are from, to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +58,7 @@ pub(crate) enum Fault {
 pub(crate) fn verify(graph: &Graph, plan: &Plan, team: usize) -> Result<(), NotFused> {
     let none = |fault: Fault| refused(String::new(), "graph", "before the first step", &fault);
     let mut proof = Proof::new(graph, plan, team).map_err(none)?;
+    proof.segments_hold_all().map_err(none)?;
     let mut borders = vec![(Vec::new(), Vec::new()); plan.segments.len()];
     for import in &graph.imports {
         if let Some(of) = borders.get_mut(import.segment) {
@@ -150,6 +153,9 @@ impl<'a> Proof<'a> {
                 _ => {}
             }
         }
+        if constants.next().is_some() {
+            return Err(Fault::Wrong("a constant of no layer"));
+        }
         for &(at, bytes, value) in &plan.fills {
             proof.is_there("padding", at, bytes as u64, 1, Value::Fill(value))?;
         }
@@ -200,6 +206,21 @@ impl<'a> Proof<'a> {
         }
         if align == 0 || !at.is_multiple_of(align) {
             return Err(Fault::Misaligned(what, at, align));
+        }
+        Ok(())
+    }
+
+    /// Checks that the segments are the graph's, and together all steps in order: `profile` runs those of none, too.
+    fn segments_hold_all(&self) -> Result<(), Fault> {
+        let segments = &self.plan.segments;
+        let in_order = segments.iter().try_fold(0, |next, segment| {
+            let Range { start, end } = segment.steps;
+            (start == next && start <= end).then_some(end)
+        });
+        if segments.len() != self.graph.segments() || in_order != Some(self.plan.steps.len()) {
+            return Err(Fault::Wrong(
+                "its segments are not the graph's or do not hold each step",
+            ));
         }
         Ok(())
     }

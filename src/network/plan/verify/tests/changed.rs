@@ -138,6 +138,10 @@ fn other_numbers(plan: &mut Plan, visit: Visit<'_>) {
         visit(port.offset.byte_mut());
         of_shape(&mut port.shape, visit);
     }
+    for segment in &mut plan.segments {
+        visit(&mut segment.steps.start);
+        visit(&mut segment.steps.end);
+    }
     if let Some(at) = &mut plan.input_offset {
         visit(at.byte_mut());
     }

@@ -3,7 +3,9 @@
 use super::networks::{block, forked, random, shape};
 use super::*;
 use crate::network::graph::Shape;
-use crate::network::run::steps::{Block, DynamicConv, DynamicDepthwise, Slots};
+use crate::network::run::steps::{
+    Block, DynamicConv, DynamicDepthwise, FindExtremes, Parts, Slots,
+};
 use fastrand::Rng;
 
 /// A change to a plan; `false` if it does not apply to the plan.
@@ -183,6 +185,12 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         "a result is in the slack after the last thread's part",
         in_last_slack,
         &["elsewhere in the step"],
+    ),
+    ("a step is in no segment", no_segment, &["its segments"]),
+    (
+        "a constant is no layer's",
+        no_layer,
+        &["a constant of no layer"],
     ),
 ];
 
@@ -751,6 +759,28 @@ fn in_last_slack(planned: &mut Planned, random: &mut Rng) -> bool {
     let after = Offset::at_byte(after.next_multiple_of(4));
     replace(planned, y, after);
     true
+}
+
+/// No segment runs it, but `profile` does.
+fn no_segment(planned: &mut Planned, _: &mut Rng) -> bool {
+    let outside = Offset::at_byte(planned.plan.arena_bytes);
+    planned.plan.steps.push(Step {
+        work: Work::Extremes(FindExtremes {
+            x: outside,
+            y: Parts { at: outside },
+            len: 1,
+        }),
+        layers: (0, 0),
+    });
+    true
+}
+
+/// It is copied into the arena all the same.
+fn no_layer(planned: &mut Planned, _: &mut Rng) -> bool {
+    let at = planned.plan.fills.first().map(|f| f.0);
+    let at = at.or(planned.plan.input_offset);
+    let constants = &mut planned.plan.constants;
+    at.map(|at| constants.push((at, vec![1.0]))).is_some()
 }
 
 /// Networks with every kind of step.
