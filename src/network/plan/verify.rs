@@ -241,6 +241,10 @@ impl<'a> Proof<'a> {
             self.import(port, border)
                 .map_err(|fault| refused(border.name.clone(), "import", "putting it in", &fault))?;
         }
+        for (port, border) in segment.imports.iter().zip(imports) {
+            self.import_stays(port, border)
+                .map_err(|fault| refused(border.name.clone(), "import", "putting it in", &fault))?;
+        }
         let steps = segment.steps.clone();
         for (number, step) in steps.clone().zip(self.plan.steps.get(steps).unwrap_or(&[])) {
             self.step(step).map_err(|fault| {
@@ -270,6 +274,13 @@ impl<'a> Proof<'a> {
     fn import(&mut self, port: &Port, border: &Border) -> Result<(), Fault> {
         let (from, to, value) = self.port(port, border)?;
         self.memory.hold(from, to, value)
+    }
+
+    /// Checks that no later import of the segment overlaps this one: threads do not meet between them.
+    fn import_stays(&self, port: &Port, border: &Border) -> Result<(), Fault> {
+        let (from, to, value) = self.port(port, border)?;
+        let stays = self.memory.holds(from, to, value);
+        stays.map_err(|_| Fault::Overlap(from, to))
     }
 
     fn export(&self, port: &Port, border: &Border) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 
 use super::networks::{block, forked, random, shape};
 use super::*;
-use crate::network::graph::Shape;
+use crate::network::graph::{Shape, Tensor};
 use crate::network::run::steps::{
     Block, DynamicConv, DynamicDepthwise, FindExtremes, Parts, Slots,
 };
@@ -191,6 +191,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         "a constant is no layer's",
         no_layer,
         &["a constant of no layer"],
+    ),
+    (
+        "two imports are in one place",
+        imports_overlap,
+        &["elsewhere in the step"],
     ),
 ];
 
@@ -781,6 +786,28 @@ fn no_layer(planned: &mut Planned, _: &mut Rng) -> bool {
     let at = at.or(planned.plan.input_offset);
     let constants = &mut planned.plan.constants;
     at.map(|at| constants.push((at, vec![1.0]))).is_some()
+}
+
+/// The first one is never read, but threads put in both at the same time.
+fn imports_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
+    let segment = random.usize(..planned.plan.segments.len());
+    let ports = &mut planned.plan.segments[segment].imports;
+    let imports = &mut planned.graph.imports;
+    let at = imports.iter().position(|b| b.segment == segment);
+    let (Some(&port), Some(at)) = (ports.first(), at) else {
+        return false;
+    };
+    let (shape, kind) = (port.shape, Kind::F32);
+    let tensors = &mut planned.graph.tensors;
+    tensors.push(Tensor { shape, kind });
+    let other = Border {
+        name: "another".into(),
+        tensor: TensorId(tensors.len() - 1),
+        ..imports[at].clone()
+    };
+    imports.insert(at, other);
+    ports.insert(0, port);
+    true
 }
 
 /// Networks with every kind of step.
