@@ -194,6 +194,10 @@ impl ConvF32 {
     pub fn runs(&self) -> &Runs {
         &self.runs
     }
+    /// Whether it has weights of its own.
+    pub fn has_weights(&self) -> bool {
+        matches!(self.packed, Packed::Own(_))
+    }
     /// Sets where the borrowed weights are.
     pub fn lend(&self, memory: *mut u8) {
         self.packed.lend(memory);

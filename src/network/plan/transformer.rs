@@ -15,8 +15,9 @@ impl Planner<'_> {
             len: of.depth(),
             n: of.columns(),
         };
-        let panels = self.kernels.float_panels(&runs);
-        self.scratch_bytes = self.scratch_bytes.max(panels.total_bytes());
+        let kernels = self.kernels;
+        let scratch_bytes = kernels.float_panels(&runs).total_bytes();
+        self.scratch_bytes = self.scratch_bytes.max(scratch_bytes);
         let convs = (0..self.threads).map(|_| ConvF32::lent(runs.clone()));
         let (of, convs) = (of.clone(), convs.collect());
         self.step_and_row(index, move |at| {
@@ -25,7 +26,7 @@ impl Planner<'_> {
                 b: at.of(io.x[1]),
                 y: at.of(io.y),
                 of,
-                panels,
+                kernels,
                 convs,
             }))
         });

@@ -150,7 +150,7 @@ impl Block {
                 let input = span(&pixels, 0).saturating_add(conv.reach());
                 to.reads_past(Whose::Front, self.x, input, conv.elem());
                 conv.steps_by(front, to);
-                to.wants_scratch(conv.scratch_bytes());
+                conv.needs(to);
                 // The convolution writes what the depthwise one reads.
                 to.holds(
                     (conv.n(), conv.elem()) == (self.channels, elem) && self.row_bytes == line,
@@ -188,7 +188,7 @@ impl Block {
                     conv.n().saturating_mul(elem) == self.y_pixel,
                     "it projects to other channels",
                 );
-                to.wants_scratch(conv.scratch_bytes());
+                conv.needs(to);
                 let used = times(self.band_rows, self.dw_row);
                 to.owns("band", (band.at, band.pitch), used, elem);
                 conv.elem()

@@ -160,7 +160,7 @@ impl Task for ConvStep {
         to.reads_past(Whose::Front, self.x, input, elem);
         for conv in &self.convs {
             conv.steps_by(f, to);
-            to.wants_scratch(conv.scratch_bytes());
+            conv.needs(to);
         }
         let rows = (self.rows, self.columns.saturating_mul(self.y_pixel));
         let columns = (self.columns, self.y_pixel);

@@ -69,17 +69,19 @@ impl AnyConv {
         to.steps_by(&pitches, self.elem());
         to.steps_by(&self.runs().offsets, self.elem());
     }
-    pub(super) fn scratch_bytes(&self) -> usize {
+    /// Declares the scratch memory that it needs, and that it has weights.
+    pub(super) fn needs(&self, to: &mut Touches) {
         match self {
-            Self::Q8(c, k) => k.conv_q8_scratch_bytes(c.runs()),
-            Self::F32(..) | Self::F16(..) => 0,
+            Self::Q8(c, k) => to.wants_scratch(k.conv_q8_scratch_bytes(c.runs())),
+            Self::F32(c, _) => to.holds(c.has_weights(), "it has no weights of its own"),
+            Self::F16(..) => {}
         }
     }
     /// # Safety
     /// The contract of [`Kernels`]: reads, writes, channels, apart, aligned.
     pub(super) unsafe fn run(&self, pixels: &Pixels, channels: Range<usize>, worker: &Worker) {
-        // SAFETY: the caller guarantees the rest of the contract; packed: it follows `runs` with the kernels that packed it; scratch:
-        // the verifier proves that the worker's own has as many bytes as `scratch_bytes`.
+        // SAFETY: the caller guarantees the rest of the contract; packed: it follows `runs` with the kernels that packed it; scratch,
+        // and that there are weights: the verifier proves it of what `needs` declares.
         unsafe {
             match self {
                 Self::Q8(c, k) => match c.then() {

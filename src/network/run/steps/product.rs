@@ -20,13 +20,18 @@ pub(crate) struct ProductStep {
     pub(crate) b: Offset,
     pub(crate) y: Offset,
     pub(crate) of: Product,
-    /// How a right matrix is packed.
-    pub(crate) panels: Panels,
+    /// The kernels that pack a right matrix and multiply by it.
+    pub(crate) kernels: &'static dyn Kernels,
     /// Per thread: which right matrix is packed in its scratch memory.
     pub(crate) convs: Vec<ConvF32>,
 }
 
 impl ProductStep {
+    /// How a right matrix is packed: as `kernels` see it again when they read it.
+    fn panels(&self, conv: &ConvF32) -> Panels {
+        self.kernels.float_panels(conv.runs())
+    }
+
     /// A thread's share of the output rows.
     fn part(&self, id: usize, team: usize) -> Range<usize> {
         let (count, rows) = (self.of.count(), self.of.rows());
@@ -67,6 +72,8 @@ impl Task for ProductStep {
             self.convs.iter().all(fits),
             "it has weights of another size",
         );
+        let lent = |c: &ConvF32| !c.has_weights();
+        to.holds(self.convs.iter().all(lent), "it has weights of its own");
         // From the first value of a tensor to the end of the last one that is read.
         let values = |m: &Axes, within: &[(usize, usize)], unit: usize| {
             let outer = m.dims()[..batch].iter().zip(m.strides());
@@ -80,7 +87,9 @@ impl Task for ProductStep {
         to.reads_past(Whose::Input(0), self.a, left, 4);
         let right = values(&of.b, &[(depth, b[batch]), (n, b[batch + 1])], 1);
         to.reads(Whose::Input(1), self.b, right, 4);
-        to.wants_scratch(self.panels.total_bytes());
+        for conv in &self.convs {
+            to.wants_scratch(self.panels(conv).total_bytes());
+        }
         let places = of.y.dims()[..=batch].iter().zip(y);
         let places = places.map(|(&size, &stride)| (size, stride.saturating_mul(4)));
         let places: Vec<_> = places.collect();
@@ -91,11 +100,12 @@ impl Task for ProductStep {
         });
     }
 
-    unsafe fn run(&self, kernels: &dyn Kernels, worker: &Worker) {
+    unsafe fn run(&self, _: &dyn Kernels, worker: &Worker) {
         let (of, conv) = (&self.of, &self.convs[worker.id]);
         let (rows, n) = (of.rows(), of.columns());
         let batch = of.y.dims().len() - 2;
         let part = self.part(worker.id, worker.team);
+        let panels = self.panels(conv);
         conv.lend(worker.scratch());
         let [a, b, y] = [&of.a, &of.b, &of.y].map(|m| m.strides());
         let mut at = part.start;
@@ -104,7 +114,7 @@ impl Task for ProductStep {
             let taken = (rows - first).min(part.end - at);
             // SAFETY: what `touches` declares of this worker: both matrices and the rows of the result are inside, aligned and
             // apart, and the scratch memory is private and large enough for the panels, by the verifier. In the kernels' contract
-            // these are reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs; channels: all of them.
+            // these are reads, writes, apart, aligned; packed: by `pack_matrix` for the same runs and kernels; channels: all of them.
             unsafe {
                 let right = Matrix {
                     values: worker
@@ -117,9 +127,9 @@ impl Task for ProductStep {
                 };
                 let packed = std::slice::from_raw_parts_mut(
                     worker.scratch().cast(),
-                    self.panels.total_bytes() / 4,
+                    panels.total_bytes() / 4,
                 );
-                pack_matrix(self.panels, conv.runs(), &right, packed);
+                pack_matrix(panels, conv.runs(), &right, packed);
                 let x = of.a.start(matrix, batch) + first * a[batch];
                 let to = of.y.start(matrix, batch) + first * y[batch];
                 let pixels = Pixels {
@@ -129,7 +139,7 @@ impl Task for ProductStep {
                     y_pitch: y[batch] * 4,
                     count: taken,
                 };
-                kernels.conv_f32(conv, &pixels, 0..n);
+                self.kernels.conv_f32(conv, &pixels, 0..n);
             }
             at += taken;
         }

@@ -3,8 +3,9 @@
 use super::networks::{block, forked, random, shape};
 use super::*;
 use crate::network::graph::{Shape, Tensor};
+use crate::network::kernels::ConvF32;
 use crate::network::run::steps::{
-    Block, DynamicConv, DynamicDepthwise, FindExtremes, Parts, Slots,
+    AnyConv, Block, DynamicConv, DynamicDepthwise, FindExtremes, Parts, Slots,
 };
 use fastrand::Rng;
 
@@ -196,6 +197,11 @@ const FAULTS: &[(&str, Plant, &[&str])] = &[
         "two imports are in one place",
         imports_overlap,
         &["elsewhere in the step"],
+    ),
+    (
+        "a convolution waits for weights that no one lends",
+        lent_weights,
+        &["no weights of its own"],
     ),
 ];
 
@@ -807,6 +813,24 @@ fn imports_overlap(planned: &mut Planned, random: &mut Rng) -> bool {
     };
     imports.insert(at, other);
     ports.insert(0, port);
+    true
+}
+
+fn lent_weights(planned: &mut Planned, random: &mut Rng) -> bool {
+    let floats = |work: &Work| match work {
+        Work::Conv(c) => matches!(c.convs[0], AnyConv::F32(..)),
+        _ => false,
+    };
+    let Some(step) = some_step(planned, random, floats) else {
+        return false;
+    };
+    match &mut planned.plan.steps[step].work {
+        Work::Conv(c) => match &mut c.convs[0] {
+            AnyConv::F32(packed, _) => *packed = ConvF32::lent(packed.runs().clone()),
+            _ => return false,
+        },
+        _ => return false,
+    }
     true
 }
 
