@@ -2,6 +2,7 @@
 
 use super::offset::{Offset, Worker};
 use crate::network::graph::Shape;
+use std::mem::MaybeUninit;
 
 /// A float tensor in the arena that is copied in before a segment or copied out after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +35,11 @@ impl Port {
         }
     }
 
-    /// Copies a worker's share of the tensor out to `values`.
+    /// Copies a worker's share of the tensor out to `values`, which may be uninitialised.
     ///
     /// # Safety
     /// As for [`Port::put`]; nothing else uses `values` during the call.
-    pub(super) unsafe fn take(&self, worker: &Worker, values: *mut f32) {
+    pub(super) unsafe fn take(&self, worker: &Worker, values: *mut MaybeUninit<f32>) {
         let (pixels, c) = (self.shape.pixels(), self.shape.c);
         // SAFETY: the verifier proves of exports: inside, defined, aligned; nothing writes it after the last step.
         let x = unsafe { worker.floats(self.offset, pixels * c) };
@@ -56,7 +57,9 @@ impl Port {
         if self.channels_first {
             to_channels(&x[part.start..], pixels, c, y);
         } else {
-            y.copy_from_slice(&x[part.start * each..part.end * each]);
+            for (y, &x) in y.iter_mut().zip(&x[part.start * each..part.end * each]) {
+                y.write(x);
+            }
         }
     }
 }
@@ -77,14 +80,14 @@ fn to_pixels(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
 }
 
 /// `y[channel * pixels + pixel] = x[pixel * c + channel]` for as many channels as `y` holds.
-fn to_channels(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
+fn to_channels(x: &[f32], pixels: usize, c: usize, y: &mut [MaybeUninit<f32>]) {
     for (block, y) in y.chunks_mut(TILE * pixels).enumerate() {
         let (first, count) = (block * TILE, y.len() / pixels);
         for from in (0..pixels).step_by(TILE) {
             for pixel in from..(from + TILE).min(pixels) {
                 let row = &x[pixel * c + first..][..count];
                 for (channel, &value) in row.iter().enumerate() {
-                    y[channel * pixels + pixel] = value;
+                    y[channel * pixels + pixel].write(value);
                 }
             }
         }
@@ -127,7 +130,7 @@ mod tests {
                     }
                     for worker in &workers {
                         // SAFETY: as above.
-                        unsafe { port.take(worker, out.as_mut_ptr()) };
+                        unsafe { port.take(worker, out.as_mut_ptr().cast()) };
                     }
                     assert_eq!(out, values, "{shape} {channels_first} {team}");
                 }

@@ -230,7 +230,7 @@ impl Fused {
                 // SAFETY: `i` is within the list, which outlives the run; the slice is as long as the tensor (checked above), each
                 // thread writes its own part of it, and a `Room` holds a float.
                 unsafe {
-                    let values = (&raw mut **taken.0.add(i)).cast::<f32>();
+                    let values = (&raw mut **taken.0.add(i)).cast();
                     port.take(&worker, values);
                 }
             }
