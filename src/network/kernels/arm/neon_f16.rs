@@ -325,7 +325,7 @@ unsafe fn run_parts(
 /// Adds sums of half precision to sums of single precision, if there are any yet.
 ///
 /// # Safety
-/// The first `count` sums are written.
+/// The first `count` sums are written, a multiple of 8.
 #[target_feature(enable = "neon")]
 unsafe fn add_to(wide: &mut Option<WideSums>, sums: &Sums, count: usize) {
     let first = wide.is_none();
@@ -334,20 +334,17 @@ unsafe fn add_to(wide: &mut Option<WideSums>, sums: &Sums, count: usize) {
         .as_mut_ptr()
         .cast::<f32>();
     let sums = sums.as_ptr().cast::<u16>();
-    for i in (0..count).step_by(16) {
-        // SAFETY: within both arrays, whose sizes are multiples of 16; what is past `count` does not count. Wide sums are written
-        // before they are read.
+    for i in (0..count).step_by(8) {
+        // SAFETY: eight of the written sums, within both arrays. Wide sums are written before they are read.
         unsafe {
-            for i in [i, i + 8] {
-                let [low, high] = self::wide(vld1q_u16(sums.add(i)));
-                let before = if first {
-                    float32x4x2_t(vdupq_n_f32(0.0), vdupq_n_f32(0.0))
-                } else {
-                    vld1q_f32_x2(own.add(i))
-                };
-                let after = float32x4x2_t(vaddq_f32(before.0, low), vaddq_f32(before.1, high));
-                vst1q_f32_x2(own.add(i), after);
-            }
+            let [low, high] = self::wide(vld1q_u16(sums.add(i)));
+            let before = if first {
+                float32x4x2_t(vdupq_n_f32(0.0), vdupq_n_f32(0.0))
+            } else {
+                vld1q_f32_x2(own.add(i))
+            };
+            let after = float32x4x2_t(vaddq_f32(before.0, low), vaddq_f32(before.1, high));
+            vst1q_f32_x2(own.add(i), after);
         }
     }
 }

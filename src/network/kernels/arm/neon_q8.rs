@@ -187,7 +187,8 @@ unsafe fn run_tiles(
                 let y = p.y.add((tile * size + i) * p.y_pitch);
                 std::ptr::copy_nonoverlapping(bytes.as_ptr(), y, panel.channels);
             }
-            tiles.x = tiles.x.add(tiles.tile_pitch);
+            // After the last tile it may be past the memory.
+            tiles.x = tiles.x.wrapping_add(tiles.tile_pitch);
         }
     }
 }

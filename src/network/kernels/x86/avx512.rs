@@ -205,7 +205,8 @@ unsafe fn walk<const K: usize>(
                 sum = _mm512_add_ps(row, sum);
             }
             finish(sum, ox);
-            x = x.map(|x| x.add(steps.1));
+            // After the last output it may be past the memory.
+            x = x.map(|x| x.wrapping_add(steps.1));
         }
     }
 }
