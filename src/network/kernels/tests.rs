@@ -234,7 +234,8 @@ fn convolutions_of_bytes_are_bit_identical() {
             let end = end(&mut random, kernels.signed());
             let [got, want] = [kernels, partner(kernels)].map(|k| {
                 let conv = ConvQ8::new(k, shape.clone(), &case.raw(), end);
-                let mut y = Guarded::new((pixels - 1) * y_pitch + shape.n, |_| 0xa5u8);
+                let bytes = (pixels - 1) * y_pitch + shape.n;
+                let mut y = Guarded::new(bytes, |_| 0xa5u8);
                 let job = Pixels {
                     x: x.as_ptr(),
                     x_pitch,
@@ -246,6 +247,8 @@ fn convolutions_of_bytes_are_bit_identical() {
                 let mut scratch = Scratch::new(k.conv_q8_scratch_bytes(conv.runs()));
                 // SAFETY: x and y are as long as the geometry says plus SLACK; the scratch is as long as requested.
                 unsafe {
+                    conv.run(k, &job, 0..0, scratch.start());
+                    assert!((0..bytes).all(|i| *job.y.add(i) == 0xa5));
                     conv.run(k, &job, 0..middle, scratch.start());
                     if middle < shape.n {
                         conv.run(k, &job, middle..shape.n, scratch.start());

@@ -53,8 +53,13 @@ pub(super) fn pack(runs: &Runs, raw: &RawQ8<'_>) -> Aligned {
 pub(super) unsafe fn run(conv: &ConvQ8, p: &Pixels, channels: Range<usize>) {
     let runs = &conv.runs;
     if avx512vnni_narrow::takes(runs) {
-        // SAFETY: the caller's contract is the same.
-        return unsafe { avx512vnni_narrow::run(conv, p) };
+        // At most 24 channels are one group of 32, so a range that begins at a multiple of it has all of them, or none.
+        debug_assert!(channels.is_empty() || channels == (0..runs.n));
+        if !channels.is_empty() {
+            // SAFETY: the caller's contract is the same; channels: all of them.
+            unsafe { avx512vnni_narrow::run(conv, p) };
+        }
+        return;
     }
     // A sum of few products is soon complete; then smaller tiles let the CPU end one while it multiplies the next.
     let short = runs.offsets.len() * runs.len <= SHORT;
