@@ -28,6 +28,16 @@ pub struct RawQ8<'a> {
 }
 
 impl RawQ8<'_> {
+    /// Checks that there are `channels` channels of `per` weights: kernels read so many, whatever was packed.
+    ///
+    /// # Panics
+    /// If not.
+    fn must_be_of(&self, channels: usize, per: usize) {
+        let per_channel = [self.w_zero.len(), self.bias.len(), self.multiplier.len()];
+        let sizes = (self.w.len(), per_channel);
+        assert_eq!(sizes, (channels * per, [channels; 3]), "other weights");
+    }
+
     /// Weight `i`, of channel `n`, without its zero point.
     pub(super) fn weight(&self, i: usize, n: usize) -> i32 {
         i32::from(self.w[i]) - self.w_zero[n]
@@ -82,6 +92,14 @@ pub struct RawF32<'a> {
     pub bias: &'a [f32],
 }
 
+impl RawF32<'_> {
+    /// As of [`RawQ8`].
+    pub(super) fn must_be_of(&self, channels: usize, per: usize) {
+        let sizes = (self.w.len(), self.bias.len());
+        assert_eq!(sizes, (channels * per, channels), "other weights");
+    }
+}
+
 /// Where an output pixel's inputs are, and the layer's size.
 #[derive(Debug, Clone)]
 pub struct Runs {
@@ -91,6 +109,13 @@ pub struct Runs {
     pub len: usize,
     /// Output channels.
     pub n: usize,
+}
+
+impl Runs {
+    /// Weights of an output channel.
+    pub(super) fn per_channel(&self) -> usize {
+        self.offsets.len() * self.len
+    }
 }
 
 /// A packed convolution over bytes. Weights and geometry always match: neither can be created or changed alone.
@@ -114,7 +139,11 @@ pub struct ConvQ8 {
 
 impl ConvQ8 {
     /// Packs weights for the same kernels. Split weights repeat the runs.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(kernels: &dyn Kernels, mut runs: Runs, raw: &RawQ8<'_>, end: Requantise) -> Self {
+        raw.must_be_of(runs.n, runs.per_channel());
         let split = Split::of(kernels, raw);
         runs.offsets = runs.offsets.repeat(split.parts);
         Self {
@@ -175,7 +204,11 @@ pub struct ConvF32 {
 
 impl ConvF32 {
     /// Packs weights for the same kernels.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(kernels: &dyn Kernels, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        raw.must_be_of(runs.n, runs.per_channel());
         Self {
             packed: Packed::Own(kernels.pack_conv_f32(&runs, raw)),
             runs,
@@ -274,6 +307,9 @@ pub struct DepthwiseQ8 {
 
 impl DepthwiseQ8 {
     /// Packs weights for the same kernels. Split weights repeat the kernel rows.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(
         kernels: &dyn Kernels,
         mut row: DepthwiseRow,
@@ -281,6 +317,7 @@ impl DepthwiseQ8 {
         pad: u8,
         end: Requantise,
     ) -> Self {
+        raw.must_be_of(row.c, row.kh * row.kw);
         let split = Split::of(kernels, raw);
         row.kh *= split.parts;
         Self {
@@ -347,12 +384,16 @@ pub struct DepthwiseF32 {
 
 impl DepthwiseF32 {
     /// Packs weights for the same kernels.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(
         kernels: &dyn Kernels,
         row: DepthwiseRow,
         raw: &RawF32<'_>,
         clamp: (f32, f32),
     ) -> Self {
+        raw.must_be_of(row.c, row.kh * row.kw);
         Self {
             packed: kernels.pack_depthwise_f32(&row, raw),
             row,

@@ -144,7 +144,11 @@ pub struct ConvF16 {
 
 impl ConvF16 {
     /// Packs weights for the same loops.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(half: &dyn Half, runs: Runs, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        raw.must_be_of(runs.n, runs.per_channel());
         Self {
             packed: pack_halves(half.panels(&runs), &runs, raw),
             runs,
@@ -170,7 +174,11 @@ pub struct DepthwiseF16 {
 
 impl DepthwiseF16 {
     /// Packs weights for the same loops.
+    ///
+    /// # Panics
+    /// If there are not as many weights as the geometry says.
     pub fn new(half: &dyn Half, row: DepthwiseRow, raw: &RawF32<'_>, clamp: (f32, f32)) -> Self {
+        raw.must_be_of(row.c, row.kh * row.kw);
         Self {
             packed: pack_depthwise_halves(&row, raw, half.depthwise_lanes()),
             row,

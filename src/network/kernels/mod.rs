@@ -79,7 +79,8 @@ use std::sync::OnceLock;
 /// - **channels**: a range begins at a multiple of [`Kernels::channel_group`], in a depthwise row at a multiple of 64; it ends at
 ///   such a multiple or at the last channel.
 /// - **scratch**: as many bytes as requested, aligned to 64, private to this thread; written before they are read.
-/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be created otherwise).
+/// - **packed**: made by the same kernels for the same geometry ([`ConvQ8`] and its like cannot be created otherwise; for
+///   [`ConvF32::lent`] a step packs them itself).
 /// - **apart**: no written byte is read (slack included) or written by another thread during the call. Slack bytes may hold anything
 ///   that no other thread writes at the same time.
 /// - **aligned**: floats at multiples of 4; bytes anywhere.

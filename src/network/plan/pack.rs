@@ -20,10 +20,14 @@ pub(super) struct Pitches {
 }
 
 impl Planner<'_> {
-    /// Weights of the convolution that makes a tensor.
-    fn weights(&self, id: TensorId) -> Result<&Weights, String> {
+    /// Weights of the convolution that makes a tensor: as many as it says.
+    fn weights(&self, conv: &Conv, id: TensorId) -> Result<&Weights, String> {
         let weights = self.weights[id.0].as_ref();
-        weights.ok_or_else(|| "the weights are packed already".into())
+        let weights = weights.ok_or("the weights are packed already")?;
+        if !are_of(weights, conv) {
+            return Err("the weights are of another size".into());
+        }
+        Ok(weights)
     }
 
     /// Bias with the zero points folded in, and multipliers, of a quantised convolution.
@@ -38,7 +42,7 @@ impl Planner<'_> {
             zero,
             scale,
             bias,
-        } = self.weights(y)?
+        } = self.weights(conv, y)?
         else {
             return Err("float weights on bytes".into());
         };
@@ -81,7 +85,7 @@ impl Planner<'_> {
         let per = win.kh * win.kw * per_group;
         let part = g * n..(g + 1) * n;
         let half = self.half(x)?;
-        match self.weights(y)? {
+        match self.weights(conv, y)? {
             Weights::F32 { w, bias, .. } => {
                 let raw = RawF32 {
                     w: &w[part.start * per..part.end * per],
@@ -133,7 +137,7 @@ impl Planner<'_> {
             w_out: self.tensor(y).shape.w,
         };
         let half = self.half(x)?;
-        match self.weights(y)? {
+        match self.weights(conv, y)? {
             Weights::F32 { w, bias, .. } => {
                 if let Some(half) = half {
                     let raw = RawF32 { w, bias };
@@ -162,6 +166,21 @@ impl Planner<'_> {
                 Ok(AnyDepthwise::Q8(packed, kernels))
             }
         }
+    }
+}
+
+/// Whether there are as many as the convolution has channels and values in its window.
+fn are_of(weights: &Weights, conv: &Conv) -> bool {
+    let win = &conv.window;
+    let (n, per) = (conv.cout, win.kh * win.kw * (conv.cin / conv.groups));
+    match weights {
+        Weights::F32 { w, bias, .. } => (w.len(), bias.len()) == (n * per, n),
+        Weights::Q8 {
+            w,
+            zero,
+            scale,
+            bias,
+        } => (w.len(), [zero.len(), scale.len(), bias.len()]) == (n * per, [n; 3]),
     }
 }
 
