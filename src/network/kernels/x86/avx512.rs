@@ -151,7 +151,17 @@ pub(super) unsafe fn depthwise(
                 }
                 finish(sum, ox);
             };
-            if !usual || inner.is_empty() {
+            if !usual {
+                let any = Any {
+                    row: d,
+                    rows,
+                    c,
+                    bias,
+                };
+                any.run(inner.clone(), &weight, &finish);
+                continue;
+            }
+            if inner.is_empty() {
                 (0..d.w_out).for_each(edge);
                 continue;
             }
@@ -207,6 +217,87 @@ unsafe fn walk<const K: usize>(
             finish(sum, ox);
             // After the last output it may be past the memory.
             x = x.map(|x| x.wrapping_add(steps.1));
+        }
+    }
+}
+
+/// 16 channels of a row with any window. Several outputs are summed at a time, so that no multiply-add waits for the previous one.
+struct Any<'a> {
+    row: &'a DepthwiseRow,
+    rows: &'a [*const u8],
+    c: usize,
+    bias: __m512,
+}
+
+impl Any<'_> {
+    /// Outputs in the picture; the windows of those in `inner` are in it completely.
+    ///
+    /// # Safety
+    /// The CPU has AVX-512; `rows` holds as many rows as the window, of which every float of the channels can be read.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn run(
+        &self,
+        inner: Range<usize>,
+        weight: &impl Fn(usize) -> __m512,
+        finish: &impl Fn(__m512, usize),
+    ) {
+        const WHOLE: usize = 8;
+        const PARTS: usize = 4;
+        let mut ox = 0;
+        while ox < self.row.w_out {
+            // SAFETY: the caller's promise; the windows of `WHOLE` outputs are in the picture where `inner` has them all.
+            unsafe {
+                if inner.start <= ox && ox + WHOLE <= inner.end {
+                    self.outputs::<WHOLE, true>(ox, weight, finish);
+                    ox += WHOLE;
+                } else {
+                    self.outputs::<PARTS, false>(ox, weight, finish);
+                    ox += PARTS;
+                }
+            }
+        }
+    }
+
+    /// `N` outputs from `ox` on, as far as there are any.
+    ///
+    /// # Safety
+    /// As for `run`; if `IS_WHOLE`, the windows of all are in the picture.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn outputs<const N: usize, const IS_WHOLE: bool>(
+        &self,
+        ox: usize,
+        weight: &impl Fn(usize) -> __m512,
+        finish: &impl Fn(__m512, usize),
+    ) {
+        let d = self.row;
+        let mut sums = [self.bias; N];
+        for kx in 0..d.kw {
+            let columns: [usize; N] = std::array::from_fn(|i| {
+                ((ox + i) * d.stride + kx * d.dilation).wrapping_sub(d.left)
+            });
+            let masks: [__mmask16; N] =
+                std::array::from_fn(|i| if columns[i] < d.w_in { u16::MAX } else { 0 });
+            for (ky, row) in self.rows.iter().enumerate() {
+                let weight = weight(ky * d.kw + kx);
+                for i in 0..N {
+                    let at = columns[i].wrapping_mul(d.c).wrapping_add(self.c);
+                    let x = row.cast::<f32>().wrapping_add(at);
+                    // SAFETY: a column in the picture, or nothing is read; past the last channel is within the slack.
+                    sums[i] = unsafe {
+                        if IS_WHOLE {
+                            _mm512_fmadd_ps(_mm512_loadu_ps(x), weight, sums[i])
+                        } else {
+                            let x = _mm512_maskz_loadu_ps(masks[i], x);
+                            _mm512_mask3_fmadd_ps(x, weight, sums[i], masks[i])
+                        }
+                    };
+                }
+            }
+        }
+        for (i, sum) in sums.into_iter().enumerate().take(d.w_out - ox) {
+            finish(sum, ox + i);
         }
     }
 }
