@@ -111,10 +111,9 @@ impl Taps {
 
     /// The samples that any output needs: first, and one past the last.
     pub fn span(&self) -> (usize, usize) {
-        let all = (0..self.len()).map(|i| {
-            let (start, weights) = self.get(i);
-            (start, start + weights.len())
-        });
+        let all = self
+            .iter()
+            .map(|(start, weights)| (start, start + weights.len()));
         all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             .unwrap_or((0, 0))
     }

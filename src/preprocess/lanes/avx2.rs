@@ -3,7 +3,7 @@
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{
     Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, ROWS, Row, TILE, VERTICAL_SHIFT, Vectors,
-    avx512, full_range, reach,
+    avx512, full_range, in_pairs, reach, two,
 };
 use core::arch::x86_64::*;
 
@@ -125,14 +125,8 @@ impl<const AVX512: bool> Vectors for Avx2<AVX512> {
 
     #[inline(always)]
     fn rgb_of_yuv(self, y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
-        // SAFETY: a value of this type exists only on a CPU with AVX2, and with AVX-512 if it says so.
-        unsafe {
-            if AVX512 {
-                avx512::rgb_of_yuv(y, u, v)
-            } else {
-                rgb_of_yuv(y, u, v)
-            }
-        }
+        // SAFETY: a value of this type exists only on a CPU with AVX2.
+        unsafe { rgb_of_yuv(y, u, v) }
     }
 
     #[inline(always)]
@@ -141,6 +135,9 @@ impl<const AVX512: bool> Vectors for Avx2<AVX512> {
         unsafe { rgb_of_full_yuv(y, u, v) }
     }
 }
+
+/// Rows of half a column.
+pub(super) const HALF: usize = ROWS / 2;
 
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -158,7 +155,8 @@ fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store_half(half: &mut [i16; ROWS / 2], values: __m128i) {
+pub(super) fn store_half(column: &mut Column, half: usize, values: __m128i) {
+    let half = &mut column.as_chunks_mut::<HALF>().0[half];
     // SAFETY: the reference is valid for 16 bytes, and this store needs no alignment.
     unsafe { _mm_storeu_si128(half.as_mut_ptr().cast(), values) }
 }
@@ -167,14 +165,14 @@ pub(super) fn store_half(half: &mut [i16; ROWS / 2], values: __m128i) {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub fn pair(first: i16, second: i16) -> __m128i {
-    _mm_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
+    _mm_set1_epi32(two(first, second))
 }
 
 /// The same for `_mm256_madd_epi16`.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn wide_pair(first: i16, second: i16) -> __m256i {
-    _mm256_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
+fn wide_pair(first: i16, second: i16) -> __m256i {
+    _mm256_set1_epi32(two(first, second))
 }
 
 #[inline]
@@ -185,7 +183,6 @@ fn vertical<const N: usize>(
     stride: usize,
     columns: &mut [[Column; TILE]; N],
 ) {
-    const HALF: usize = ROWS / 2;
     // Sums of eight bytes: [tile][half][row], where a row of the upper half of the rows follows one of the lower within each 128 bits.
     let mut filtered = [[[_mm256_setzero_si256(); HALF]; 2]; N];
     for row in 0..HALF {
@@ -199,18 +196,11 @@ fn vertical<const N: usize>(
     }
     for (halves, columns) in filtered.into_iter().zip(columns) {
         for (filtered, columns) in halves.into_iter().zip(columns.as_chunks_mut::<8>().0) {
-            let [low, high] = transposed(filtered);
-            for i in 0..4 {
-                for (rows, first) in [(low[i], 0), (high[i], HALF)] {
-                    let [left, right] = [
-                        _mm256_castsi256_si128(rows),
-                        _mm256_extracti128_si256::<1>(rows),
-                    ];
-                    for (column, values) in [(i, left), (i + 4, right)] {
-                        if let Some(half) = columns[column][first..].first_chunk_mut() {
-                            store_half(half, values);
-                        }
-                    }
+            for (half, rows) in transposed(filtered).into_iter().enumerate() {
+                for (i, values) in rows.into_iter().enumerate() {
+                    let right = _mm256_extracti128_si256::<1>(values);
+                    store_half(&mut columns[i], half, _mm256_castsi256_si128(values));
+                    store_half(&mut columns[i + 4], half, right);
                 }
             }
         }
@@ -230,8 +220,8 @@ fn filter<const N: usize>((data, weights): Row<'_>, at: usize, stride: usize) ->
     };
     let round = _mm256_set1_epi32(1 << (VERTICAL_SHIFT - 1));
     let mut sums = [[round; 2]; N];
-    let mut add = |a: [__m128i; N], b: [__m128i; N], first: i16, second: i16| {
-        let weights = wide_pair(first, second);
+    in_pairs(weights, tiles, [_mm_setzero_si128(); N], |a, b, two| {
+        let weights = _mm256_set1_epi32(two);
         for (sums, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
             let interleaved = [_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)];
             for (sum, bytes) in sums.iter_mut().zip(interleaved) {
@@ -239,19 +229,7 @@ fn filter<const N: usize>((data, weights): Row<'_>, at: usize, stride: usize) ->
                 *sum = _mm256_add_epi32(*sum, products);
             }
         }
-    };
-    let (pairs, odd) = weights.as_chunks();
-    for (i, &[first, second]) in pairs.iter().enumerate() {
-        add(tiles(2 * i), tiles(2 * i + 1), first, second);
-    }
-    if let [weight] = odd {
-        add(
-            tiles(weights.len() - 1),
-            [_mm_setzero_si128(); N],
-            *weight,
-            0,
-        );
-    }
+    });
     sums.map(|halves| halves.map(|sum| _mm256_srai_epi32::<VERTICAL_SHIFT>(sum)))
 }
 
@@ -309,28 +287,21 @@ fn horizontal<const STEP: usize, const N: usize>(
     weights: &[i16],
 ) -> [__m256i; N] {
     let mut sums = [[_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2]; N];
-    let mut add = |a: [__m256i; N], b: [__m256i; N], weights: __m256i| {
-        for (sums, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
-            let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
-            for (sum, values) in sums.iter_mut().zip(interleaved) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(values, weights));
-            }
-        }
-    };
     let reach = reach(weights, STEP, 1);
     let columns: [&[Column]; N] = std::array::from_fn(|i| &columns[i][..reach]);
     let at = |tap: usize| -> [__m256i; N] {
         // SAFETY: the columns reach to the last tap.
         std::array::from_fn(|i| load(unsafe { columns[i].get_unchecked(tap * STEP) }))
     };
-    let (pairs, odd) = weights.as_chunks();
-    for (i, &[first, second]) in pairs.iter().enumerate() {
-        add(at(2 * i), at(2 * i + 1), wide_pair(first, second));
-    }
-    if let [weight] = odd {
-        let none = [_mm256_setzero_si256(); N];
-        add(at(weights.len() - 1), none, wide_pair(*weight, 0));
-    }
+    in_pairs(weights, at, [_mm256_setzero_si256(); N], |a, b, two| {
+        let weights = _mm256_set1_epi32(two);
+        for (sums, (a, b)) in sums.iter_mut().zip(a.into_iter().zip(b)) {
+            let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
+            for (sum, values) in sums.iter_mut().zip(interleaved) {
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(values, weights));
+            }
+        }
+    });
     sums.map(|sums| {
         let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
         _mm256_packs_epi32(low, high)
@@ -366,23 +337,24 @@ fn rgb_of_yuv(y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
     let y = _mm256_sub_epi16(y, _mm256_set1_epi16(BLACK));
     let u = _mm256_sub_epi16(u, _mm256_set1_epi16(GREY));
     let v = _mm256_sub_epi16(v, _mm256_set1_epi16(GREY));
-    let products = |a: __m256i, b: __m256i, factors: __m256i| {
+    let interleaved = |a, b| [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
+    let plus = |sums: [__m256i; 2], values: [__m256i; 2], factors: __m256i| {
         [
-            _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), factors),
-            _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), factors),
+            _mm256_add_epi32(sums[0], _mm256_madd_epi16(values[0], factors)),
+            _mm256_add_epi32(sums[1], _mm256_madd_epi16(values[1], factors)),
         ]
     };
-    let round = _mm256_set1_epi32(1 << (SHIFT - 1));
     let bytes = |sums: [__m256i; 2]| {
-        let [low, high] = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(sum, round)));
+        let [low, high] = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(sum));
         narrow(_mm256_packs_epi32(low, high))
     };
-    let [a0, a1] = products(y, u, wide_pair(LUMA, -U_GREEN));
-    let [b0, b1] = products(v, _mm256_setzero_si256(), wide_pair(-V_GREEN, 0));
+    let round = [_mm256_set1_epi32(1 << (SHIFT - 1)); 2];
+    let (yu, yv) = (interleaved(y, u), interleaved(y, v));
+    let green = plus(round, yu, wide_pair(LUMA, -U_GREEN));
     [
-        bytes(products(y, v, wide_pair(LUMA, V_RED))),
-        bytes([_mm256_add_epi32(a0, b0), _mm256_add_epi32(a1, b1)]),
-        bytes(products(y, u, wide_pair(LUMA, U_BLUE))),
+        bytes(plus(round, yv, wide_pair(LUMA, V_RED))),
+        bytes(plus(green, yv, wide_pair(0, -V_GREEN))),
+        bytes(plus(round, yu, wide_pair(LUMA, U_BLUE))),
     ]
 }
 

@@ -1,11 +1,8 @@
 //! The loops with AVX-512 and VNNI: `vpdpwssd` multiplies two taps and adds both products to the sum. What is not here is as in `avx2`.
 
-use super::avx2::{load, narrow, store_half, wide_pair};
-use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
-use super::{Column, HORIZONTAL_SHIFT, ROWS, Row, TILE, VERTICAL_SHIFT, reach};
+use super::avx2::{HALF, load, store_half};
+use super::{Column, HORIZONTAL_SHIFT, ROWS, Row, TILE, VERTICAL_SHIFT, in_pairs, reach};
 use core::arch::x86_64::*;
-
-const HALF: usize = ROWS / 2;
 
 #[inline]
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -27,7 +24,7 @@ pub fn vertical(
     let columns = columns.as_flattened_mut();
     for part in 0..2 {
         let filtered = filtered.map(|row| row[part]);
-        for (rows, first) in transposed(filtered).into_iter().zip([0, HALF]) {
+        for (half, rows) in transposed(filtered).into_iter().enumerate() {
             for (i, values) in rows.into_iter().enumerate() {
                 let fours = [
                     _mm512_castsi512_si128(values),
@@ -37,9 +34,7 @@ pub fn vertical(
                 ];
                 // Bytes 0..8 and 16..24 are in the first part, the others in the second.
                 for (at, values) in [0, 4, TILE, TILE + 4].into_iter().zip(fours) {
-                    if let Some(half) = columns[at + 8 * part + i][first..].first_chunk_mut() {
-                        store_half(half, values);
-                    }
+                    store_half(&mut columns[at + 8 * part + i], half, values);
                 }
             }
         }
@@ -54,28 +49,14 @@ fn filter((data, weights): Row<'_>, at: usize, stride: usize) -> [__m512i; 2] {
     // SAFETY: the data reaches to the end of both tiles of the last tap, and this load needs no alignment.
     let tiles = |tap: usize| unsafe { _mm256_loadu_si256(data.as_ptr().add(tap * stride).cast()) };
     let mut sums = [_mm512_set1_epi32(1 << (VERTICAL_SHIFT - 1)); 2];
-    let mut add = |a: __m256i, b: __m256i, first: i16, second: i16| {
-        let weights = widest_pair(first, second);
+    in_pairs(weights, tiles, _mm256_setzero_si256(), |a, b, two| {
+        let weights = _mm512_set1_epi32(two);
         let interleaved = [_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)];
         for (sum, bytes) in sums.iter_mut().zip(interleaved) {
             *sum = _mm512_dpwssd_epi32(*sum, _mm512_cvtepu8_epi16(bytes), weights);
         }
-    };
-    let (pairs, odd) = weights.as_chunks();
-    for (i, &[first, second]) in pairs.iter().enumerate() {
-        add(tiles(2 * i), tiles(2 * i + 1), first, second);
-    }
-    if let [weight] = odd {
-        add(tiles(weights.len() - 1), _mm256_setzero_si256(), *weight, 0);
-    }
+    });
     sums.map(|sum| _mm512_srai_epi32::<{ VERTICAL_SHIFT as u32 }>(sum))
-}
-
-/// Two weights, for `_mm512_dpwssd_epi32` with interleaved values.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn widest_pair(first: i16, second: i16) -> __m512i {
-    _mm512_set1_epi32(i32::from(first) & 0xffff | i32::from(second) << 16)
 }
 
 /// As in `avx2`, on twice as many columns.
@@ -101,23 +82,16 @@ fn transposed(r: [__m512i; HALF]) -> [[__m512i; 4]; 2] {
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
 pub fn horizontal<const STEP: usize>(columns: &[Column], weights: &[i16]) -> __m256i {
     let mut sums = [_mm256_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2];
-    let mut add = |a: __m256i, b: __m256i, weights: __m256i| {
+    let columns = &columns[..reach(weights, STEP, 1)];
+    // SAFETY: the columns reach to the last tap.
+    let at = |tap: usize| load(unsafe { columns.get_unchecked(tap * STEP) });
+    in_pairs(weights, at, _mm256_setzero_si256(), |a, b, two| {
+        let weights = _mm256_set1_epi32(two);
         let interleaved = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
         for (sum, values) in sums.iter_mut().zip(interleaved) {
             *sum = _mm256_dpwssd_epi32(*sum, values, weights);
         }
-    };
-    let columns = &columns[..reach(weights, STEP, 1)];
-    // SAFETY: the columns reach to the last tap.
-    let at = |tap: usize| load(unsafe { columns.get_unchecked(tap * STEP) });
-    let (pairs, odd) = weights.as_chunks();
-    for (i, &[first, second]) in pairs.iter().enumerate() {
-        add(at(2 * i), at(2 * i + 1), wide_pair(first, second));
-    }
-    if let [weight] = odd {
-        let last = at(weights.len() - 1);
-        add(last, _mm256_setzero_si256(), wide_pair(*weight, 0));
-    }
+    });
     let [low, high] = sums.map(|sum| _mm256_srai_epi32::<HORIZONTAL_SHIFT>(sum));
     _mm256_packs_epi32(low, high)
 }
@@ -137,51 +111,17 @@ pub fn horizontal_twice<const STEP: usize>(
         _mm512_inserti64x4::<1>(_mm512_castsi256_si512(load(u)), load(v))
     };
     let mut sums = [_mm512_set1_epi32(1 << (HORIZONTAL_SHIFT - 1)); 2];
-    let mut add = |a: __m512i, b: __m512i, weights: __m512i| {
+    in_pairs(weights, both, _mm512_setzero_si512(), |a, b, two| {
+        let weights = _mm512_set1_epi32(two);
         let interleaved = [_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)];
         for (sum, values) in sums.iter_mut().zip(interleaved) {
             *sum = _mm512_dpwssd_epi32(*sum, values, weights);
         }
-    };
-    let (pairs, odd) = weights.as_chunks();
-    for (i, &[first, second]) in pairs.iter().enumerate() {
-        add(both(2 * i), both(2 * i + 1), widest_pair(first, second));
-    }
-    if let [weight] = odd {
-        let last = both(weights.len() - 1);
-        add(last, _mm512_setzero_si512(), widest_pair(*weight, 0));
-    }
+    });
     let [low, high] = sums.map(|sum| _mm512_srai_epi32::<{ HORIZONTAL_SHIFT as u32 }>(sum));
     let values = _mm512_packs_epi32(low, high);
     [
         _mm512_castsi512_si256(values),
         _mm512_extracti64x4_epi64::<1>(values),
-    ]
-}
-
-#[inline]
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni")]
-pub fn rgb_of_yuv(y: __m256i, u: __m256i, v: __m256i) -> [[u8; ROWS]; 3] {
-    let y = _mm256_sub_epi16(y, _mm256_set1_epi16(BLACK));
-    let u = _mm256_sub_epi16(u, _mm256_set1_epi16(GREY));
-    let v = _mm256_sub_epi16(v, _mm256_set1_epi16(GREY));
-    let interleaved = |a, b| [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
-    let plus = |sums: [__m256i; 2], values: [__m256i; 2], factors: __m256i| {
-        [
-            _mm256_dpwssd_epi32(sums[0], values[0], factors),
-            _mm256_dpwssd_epi32(sums[1], values[1], factors),
-        ]
-    };
-    let bytes = |sums: [__m256i; 2]| {
-        let [low, high] = sums.map(|sum| _mm256_srai_epi32::<SHIFT>(sum));
-        narrow(_mm256_packs_epi32(low, high))
-    };
-    let round = [_mm256_set1_epi32(1 << (SHIFT - 1)); 2];
-    let (yu, yv) = (interleaved(y, u), interleaved(y, v));
-    let green = plus(round, yu, wide_pair(LUMA, -U_GREEN));
-    [
-        bytes(plus(round, yv, wide_pair(LUMA, V_RED))),
-        bytes(plus(green, yv, wide_pair(0, -V_GREEN))),
-        bytes(plus(round, yu, wide_pair(LUMA, U_BLUE))),
     ]
 }

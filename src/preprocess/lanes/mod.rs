@@ -158,6 +158,31 @@ fn reach(weights: &[i16], step: usize, width: usize) -> usize {
     between.saturating_add(width)
 }
 
+/// Two factors as the instructions that multiply pairs want them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn two(first: i16, second: i16) -> i32 {
+    i32::from(first) & 0xffff | i32::from(second) << 16
+}
+
+/// Adds up taps in pairs: `add` takes the values of two and their weights, for an odd one at the end `none` and 0.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn in_pairs<T: Copy>(
+    weights: &[i16],
+    tap: impl Fn(usize) -> T,
+    none: T,
+    mut add: impl FnMut(T, T, i32),
+) {
+    let (pairs, odd) = weights.as_chunks();
+    for (i, &[first, second]) in pairs.iter().enumerate() {
+        add(tap(2 * i), tap(2 * i + 1), two(first, second));
+    }
+    if let [weight] = odd {
+        add(tap(weights.len() - 1), none, two(*weight, 0));
+    }
+}
+
 /// From a sum of bytes times weights to `FRACTION_BITS`.
 const VERTICAL_SHIFT: i32 = WEIGHT_BITS as i32 - FRACTION_BITS;
 
