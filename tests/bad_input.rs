@@ -62,16 +62,9 @@ fn classify(folder: &Path, picture: &Path) -> Run {
 fn run_board(folder: &Path, board: &str) -> Run {
     let file = folder.join("board.toml");
     std::fs::write(&file, board).unwrap();
-    run_eyelet(
-        folder,
-        &[
-            "run".as_ref(),
-            "--frames".as_ref(),
-            "5".as_ref(),
-            "--board-file".as_ref(),
-            file.as_os_str(),
-        ],
-    )
+    let mut command = eyelet(folder);
+    command.args(["run", "--frames", "5", "--board-file"]);
+    run_promptly(command.arg(file))
 }
 
 /// A board with a small network, a drawn picture and no display; `extra` comes in front of the tables.

@@ -71,14 +71,14 @@ fn only_finished_frames_are_reported_and_nothing_after_the_end() {
     let arguments = ["run", "--camera", "pattern", "--model", &model];
     let mut child = start(folder.path(), &arguments);
     assert_eq!(words(&socket), "STATUS=starting");
-    // A beat may wait in the socket, but none is sent sooner than a quarter of a second after the one before.
-    let began = Instant::now();
     assert_eq!(words(&socket), "READY=1\nSTATUS=classifying\nWATCHDOG=1");
-    for _ in 0..4 {
+    let began = Instant::now();
+    for _ in 0..12 {
         assert_eq!(words(&socket), "WATCHDOG=1");
     }
+    // A quarter of a second each, but some may have waited in the socket for this test.
     assert!(
-        began.elapsed() >= Duration::from_millis(900),
+        began.elapsed() >= Duration::from_millis(2400),
         "not with each frame"
     );
     assert_eq!(terminate(&mut child), 0);
@@ -214,10 +214,9 @@ fn where_the_policy_says_so_the_wait_ends_with_its_exit_code() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(14));
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        complaint.contains("eyelet: policy: camera lost for "),
-        "{complaint}"
-    );
+    let lost = complaint.split("eyelet: policy: camera lost for ").nth(1);
+    let lost_s = lost.and_then(|rest| rest.split(" s").next()?.parse::<u64>().ok());
+    assert!(lost_s.is_some_and(|seconds| seconds >= 1), "{complaint}");
     drop(socket);
 }
 

@@ -66,14 +66,14 @@ mod tests {
 
     #[test]
     fn a_long_wait_is_cut_into_slices() {
-        let mut pace = Pace::new(4);
+        let mut pace = Pace::new(1);
         let begin = clock::now();
         assert!(pace.is_due());
         let mut slices = 0;
         while !pace.is_due() {
             slices += 1;
         }
-        assert!(slices <= 2, "{slices}");
-        assert!(clock::now() - begin >= Duration::from_millis(250));
+        assert!((1..=9).contains(&slices), "{slices}");
+        assert!(clock::now() - begin >= Duration::from_secs(1));
     }
 }

@@ -328,7 +328,10 @@ mod tests {
                 PANICS,
                 "its thread has ended, which is a bug in Eyelet: please report it",
             ),
-            (HANGS, "it has been busy with one picture for "),
+            (
+                HANGS,
+                "it has been busy with one picture for N s; check its cable and power",
+            ),
         ] {
             let (mut threaded, seen) = reporting();
             threaded.show(&scene(1.0)).unwrap();
@@ -339,7 +342,8 @@ mod tests {
                 threaded.busy_limit = Duration::from_millis(100);
             }
             let error = error_of(&threaded);
-            assert!(error.starts_with(says), "{error}");
+            // How many seconds depends on the machine.
+            assert_eq!(error.replace(|c: char| c.is_ascii_digit(), "N"), says);
         }
     }
 

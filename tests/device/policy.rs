@@ -47,9 +47,15 @@ fn a_hot_board_takes_fewer_frames_where_its_policy_says_so() {
     assert!(cool_time < hot_time / 2, "{cool_time:?}, {hot_time:?}");
     let (failed, _) = took("81000", Action::Reboot);
     let failure = failed.unwrap_err();
-    assert_eq!(failure.cause as u8, 14);
-    let says = &failure.message;
-    assert!(says.starts_with("policy: too hot for "), "{says}");
+    assert_eq!(
+        (failure.cause as u8, timeless(&failure.message).as_str()),
+        (14, "policy: too hot for N s")
+    );
+}
+
+/// The message without the number of its seconds, which on a busy machine is not always 0.
+fn timeless(message: &str) -> String {
+    message.replace(|c: char| c.is_ascii_digit(), "N")
 }
 
 #[test]
@@ -81,8 +87,7 @@ fn only_finished_frames_and_a_wait_that_is_allowed_are_heartbeats() {
         after: Duration::ZERO,
     };
     let failure = run_cared(script(), watched(at_once)).0.unwrap_err();
-    let says = failure.message;
-    assert!(says.starts_with("policy: camera lost for "), "{says}");
+    assert_eq!(timeless(&failure.message), "policy: camera lost for N s");
     assert_eq!(std::mem::take(&mut *beats.0.lock().unwrap()), (1, 0, 0));
 
     let fails = || {
