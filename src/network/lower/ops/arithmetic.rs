@@ -109,19 +109,34 @@ impl Lower {
             return self.with_constant(node, a, values, &dims);
         }
         if constant(&a) {
-            if !matches!(op, "Add" | "Mul") {
-                return Err("the first operand is constant".into());
-            }
             let mut turned = node.clone();
             turned.input.swap(0, 1);
-            return self.binary(&turned);
+            match op {
+                "Add" | "Mul" => return self.binary(&turned),
+                "Sub" => {}
+                _ => return Err("the first operand is constant".into()),
+            }
+            let negative = self.negative_of(node, 1, b)?;
+            let (values, dims) = self.const_floats(node, 0)?;
+            turned.op_type = "Add".into();
+            return self.with_constant(&turned, negative, values, &dims);
         }
-        let op = match op {
-            "Add" => DeferredOp::Add(FREE),
-            "Mul" => DeferredOp::Mul(FREE),
-            _ => return Err("there is no fused form for two computed operands".into()),
-        };
-        self.binary_of(node, &a, &b, op)
+        match op {
+            "Add" => self.binary_of(node, &a, &b, DeferredOp::Add(FREE)),
+            "Mul" => self.binary_of(node, &a, &b, DeferredOp::Mul(FREE)),
+            "Sub" => {
+                let negative = self.negative_of(node, 1, b)?;
+                self.binary_of(node, &a, &negative, DeferredOp::Add(FREE))
+            }
+            _ => Err("there is no fused form for two computed operands".into()),
+        }
+    }
+
+    /// The negative of `x`, which is input `at`. A difference is the sum with the negative, to the bit.
+    fn negative_of(&mut self, node: &NodeProto, at: usize, x: Value) -> Lowered<Value> {
+        let mut only = node.clone();
+        only.input.swap(0, at);
+        self.affine(&only, x, vec![InputStep::Mul(vec![-1.0])])
     }
 
     /// A sum, difference, product or quotient with a constant second operand.

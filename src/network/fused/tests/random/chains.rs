@@ -26,10 +26,10 @@ impl Maker {
         }
     }
 
-    /// A sum or product with another function of the same bytes.
+    /// A sum, difference or product with another function of the same bytes.
     fn beside(&mut self, x: &Value, out: &Value) -> Value {
         let other = self.activation(x);
-        let op = ["Add", "Mul"][self.random.usize(..2)];
+        let op = ["Add", "Mul", "Sub"][self.random.usize(..3)];
         let name = self.node(op, &[&out.name, &other.name], vec![]);
         real(name, x.dims.clone())
     }

@@ -57,7 +57,8 @@ fn layer(maker: &mut Maker, x: &Value) -> Option<Value> {
         7 => maker.quantise(x),
         8 => {
             let other = maker.activation(x);
-            let name = maker.node("Add", &[&other.name, &x.name], vec![]);
+            let op = ["Add", "Sub"][maker.random.usize(..2)];
+            let name = maker.node(op, &[&other.name, &x.name], vec![]);
             real(name, same)
         }
         9 if h * w > 1 => {

@@ -249,16 +249,12 @@ impl Maker {
         out
     }
 
-    /// A sum or product with another value of the same shape, or with one value per channel.
+    /// A sum, difference or product with another value of the same shape, or with one value per channel.
     pub(super) fn residual(&mut self, x: &Value) -> Option<Value> {
         let c = x.dims[1];
         let other =
             self.other(|v| v.name != x.name && (v.dims == x.dims || v.dims == [1, c, 1, 1]))?;
-        let op = if self.random.u8(..4) == 0 {
-            "Mul"
-        } else {
-            "Add"
-        };
+        let op = ["Add", "Add", "Mul", "Sub"][self.random.usize(..4)];
         let (mut a, mut b) = (x.clone(), other);
         if self.random.bool() {
             std::mem::swap(&mut a, &mut b);

@@ -221,16 +221,12 @@ impl Maker {
         Some(out)
     }
 
-    /// A sum with another value of as many tokens, or with one token for all.
+    /// A sum, difference or product with another value of as many tokens, or with one token for all.
     fn token_residual(&mut self, x: &Value) -> Option<Value> {
         let dims = x.dims.clone();
         let one = [1, 1, dims[2]];
         let other = self.other(|v| v.name != x.name && (v.dims == dims || v.dims == one))?;
-        let op = if self.random.u8(..3) == 0 {
-            "Mul"
-        } else {
-            "Add"
-        };
+        let op = ["Add", "Add", "Mul", "Sub"][self.random.usize(..4)];
         let name = self.node(op, &[&x.name, &other.name], vec![]);
         Some(real(name, dims))
     }
