@@ -55,8 +55,9 @@ fn compare(file: &str, kind: &str) -> Option<Vec<Distance>> {
         encoder.encode(crop.as_raw(), network.input()).unwrap();
         let expected = read_f32(&shared.join(format!("reference/{photo}.{kind}.logits.f32")));
         let scores = network.run().unwrap();
+        assert_eq!(scores.len(), expected.len(), "{file}: {photo}");
         let differences = scores.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-        let largest = differences.fold(0f32, f32::max);
+        let largest = differences.max_by(f32::total_cmp).unwrap_or(0.0);
         println!("{file}: {photo}: largest difference {largest:.6}");
         all.push(Distance {
             photo,

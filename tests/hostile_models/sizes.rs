@@ -1,7 +1,7 @@
 //! Sizes that wrap, numbers of scores that no classifier has, constants that grow.
 
 use crate::graph::{Net, int, ints};
-use crate::{Like, Refused, RefusedOrRun, Row, floats, row};
+use crate::{Bounded, Like, Refused, Row, floats, row};
 use tract_onnx::pb::tensor_proto::DataType;
 
 /// Four values in a row, `c`, seen as `[size, 4]`.
@@ -56,31 +56,39 @@ pub fn sizes() -> Vec<Row> {
         row(
             "reshape to 2^31 + 1",
             product(reshaped((1 << 31) + 1), "r"),
-            Refused(&[]),
+            Refused(&["the r", "limit"]),
         ),
         row(
             "reshape to 2^30 + 1",
             product(reshaped((1 << 30) + 1), "r"),
-            Refused(&[]),
+            Refused(&["the r", "limit"]),
         ),
         row(
             "slice far away",
             sliced(reshaped(wrap), 1 << 30),
-            Refused(&[]),
+            Refused(&["the r", "limit"]),
         ),
-        row("slice near by", sliced(reshaped(wrap), 64), Refused(&[])),
+        row(
+            "slice near by",
+            sliced(reshaped(wrap), 64),
+            Refused(&["the r", "limit"]),
+        ),
         row("slice of one", sliced(reshaped(1), 0), Like(plain())),
-        row("slice behind the end", sliced(reshaped(1), 1), Refused(&[])),
-        row("split that wraps", split, Refused(&[])),
-        row("gather far away", picked(1 << 62), Refused(&[])),
-        row("gather of nothing", picked(-4), Refused(&[])),
+        row(
+            "slice behind the end",
+            sliced(reshaped(1), 1),
+            Refused(&["0 scores"]),
+        ),
+        row("split that wraps", split, Refused(&["cannot be planned"])),
+        row("gather far away", picked(1 << 62), Refused(&["Gather"])),
+        row("gather of nothing", picked(-4), Refused(&["Gather"])),
         row(
             "expanded",
             Net::new()
                 .node("Expand", &["x", "to"], "a", &[])
                 .list("to", &[1, 3, 1 << 20, 1 << 20])
                 .head("a", 3),
-            Refused(&[]),
+            Refused(&["the a", "limit"]),
         ),
         row(
             "tiled",
@@ -154,13 +162,21 @@ pub fn computed() -> Vec<Row> {
             to(&[8, 3, 3, 3]),
             Like(to(&[8, 3, 3, -1]).bytes()),
         ),
-        row("of another size", to(&[8, 3, 3, 4]), Refused(&[])),
-        row("wrapped", to(&[1 << 62, 3, 3, 3]), Refused(&[])),
-        row("more products than are computed", many(60), RefusedOrRun),
-        row("few enough products", many(2), RefusedOrRun),
-        row("statistics of others", norm(&[8, 3, 3, 3], 7), Refused(&[])),
-        row("no channels", norm(&[8, 0, 3, 3], 0), Refused(&[])),
-        row("a vector", norm(&[8], 8), Refused(&[])),
+        row("of another size", to(&[8, 3, 3, 4]), Refused(&["Reshape"])),
+        row(
+            "wrapped",
+            to(&[1 << 62, 3, 3, 3]),
+            Refused(&["the k", "limit"]),
+        ),
+        row("more products than are computed", many(60), Bounded),
+        row("few enough products", many(2), Like(many(2).bytes())),
+        row(
+            "statistics of others",
+            norm(&[8, 3, 3, 3], 7),
+            Refused(&["BatchNorm"]),
+        ),
+        row("no channels", norm(&[8, 0, 3, 3], 0), Refused(&["Conv"])),
+        row("a vector", norm(&[8], 8), Refused(&["BatchNorm", "rank 1"])),
     ]
 }
 
@@ -193,13 +209,17 @@ pub fn channels() -> Vec<Row> {
     };
     vec![
         row("by channel", of(8, 1, 1), Like(of(8, -3, 1).bytes())),
-        row("too few", of(7, 1, 1), Refused(&[])),
+        row("too few", of(7, 1, 1), Refused(&["Val(7)"])),
         row("along rows", of(30, 2, 1), Like(of(30, -2, 1).bytes())),
-        row("along no axis", of(8, 4, 1), Refused(&[])),
-        row("far away", of(8, i64::MIN, 1), Refused(&[])),
-        row("far up", of(8, i64::MAX, 1), Refused(&[])),
-        row("again and again", of(8, 1, 3000), RefusedOrRun),
-        row("many again and again", of(1 << 20, 1, 3000), Refused(&[])),
+        row("along no axis", of(8, 4, 1), Refused(&["one scale"])),
+        row("far away", of(8, i64::MIN, 1), Refused(&["one scale"])),
+        row("far up", of(8, i64::MAX, 1), Refused(&["one scale"])),
+        row("again and again", of(8, 1, 3000), Bounded),
+        row(
+            "many again and again",
+            of(1 << 20, 1, 3000),
+            Refused(&["one scale"]),
+        ),
     ]
 }
 
@@ -216,24 +236,27 @@ pub fn constants() -> Vec<Row> {
         let net = Net::new().node(op, &["p", "q"], "e", &[]);
         net.weights("p", &[200_000, 1]).weights("q", &[1, 200_000])
     };
-    [
+    let all: [(&str, Net, &'static [&'static str]); 9] = [
         (
             "expanded",
             one()
                 .node("Expand", &["one", "to"], "e", &[])
                 .list("to", &[1 << 20, 1 << 20]),
+            &["the e", "limit"],
         ),
         (
             "tiled",
             one()
                 .node("Tile", &["one", "by"], "e", &[])
                 .list("by", &[huge]),
+            &["the e", "limit"],
         ),
         (
             "of a shape",
             one()
                 .node("ConstantOfShape", &["to"], "e", &[])
                 .list("to", &[huge]),
+            &["the e", "limit"],
         ),
         (
             "a range",
@@ -242,6 +265,7 @@ pub fn constants() -> Vec<Row> {
                 .float("a0", &[], 0.0)
                 .float("a1", &[], 1e12)
                 .float("a2", &[], 1.0),
+            &["the e", "counts"],
         ),
         (
             "one hot",
@@ -255,15 +279,17 @@ pub fn constants() -> Vec<Row> {
                     i64::to_le_bytes(huge).to_vec(),
                 )
                 .tensor("v", &[2], DataType::Float, floats(&[0.0, 1.0])),
+            &["the e", "limit"],
         ),
-        ("all products", outer("Mul")),
-        ("all products as a matrix", outer("MatMul")),
+        ("all products", outer("Mul"), &["memory"]),
+        ("all products as a matrix", outer("MatMul"), &["memory"]),
         (
             "gathered again and again",
             Net::new()
                 .node("Gather", &["p", "i"], "e", &[int("axis", 0)])
                 .weights("p", &[1, 100_000])
                 .list("i", &[0; 100_000]),
+            &["memory"],
         ),
         (
             "random",
@@ -273,9 +299,10 @@ pub fn constants() -> Vec<Row> {
                 "e",
                 &[ints("shape", &[1 << 20, 1 << 20])],
             ),
+            &["random"],
         ),
-    ]
-    .into_iter()
-    .map(|(name, net)| row(format!("constants: {name}"), of(net), Refused(&[])))
-    .collect()
+    ];
+    all.into_iter()
+        .map(|(name, net, words)| row(format!("constants: {name}"), of(net), Refused(words)))
+        .collect()
 }

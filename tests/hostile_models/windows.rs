@@ -1,7 +1,7 @@
 //! Kernels, strides, dilations, padding, groups and sizes that make no sense.
 
 use crate::graph::{Net, int, ints, text};
-use crate::{Like, Refused, RefusedOrRun, Row, floats, row};
+use crate::{Bounded, Like, Refused, Row, floats, row};
 use tract_onnx::pb::AttributeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
@@ -61,7 +61,7 @@ pub fn windows() -> Vec<Row> {
         row(
             "group 2 of 3 channels",
             conv(&[int("group", 2)]),
-            Refused(&[]),
+            Refused(&["Conv"]),
         ),
         row(
             "group 3 of 8 filters",
@@ -72,7 +72,7 @@ pub fn windows() -> Vec<Row> {
         row(
             "auto_pad of nonsense",
             conv(&[text("auto_pad", "ALL")]),
-            Refused(&[]),
+            Refused(&["auto_pad"]),
         ),
         row(
             "transposed, stride 100000",
@@ -122,17 +122,17 @@ pub fn windows() -> Vec<Row> {
                 )
                 .list("to", &[1, 3, 1 << 31, 1 << 31])
                 .head("a", 3),
-            Refused(&[]),
+            Refused(&["Resize", "limit"]),
         ),
         row(
             "LRN of no channels",
             pool("LRN", &[int("size", 0)]),
-            Refused(&[]),
+            Refused(&["LRN", "size"]),
         ),
         row(
             "LRN of 10^9 channels",
             pool("LRN", &[int("size", 1_000_000_000)]),
-            RefusedOrRun,
+            Bounded,
         ),
         row(
             "8192 channels of 4096x4096",
@@ -140,7 +140,7 @@ pub fn windows() -> Vec<Row> {
                 .node("Conv", &["x", "w"], "a", &[])
                 .weights("w", &[8192, 3, 1, 1])
                 .head("a", 8192),
-            Refused(&[]),
+            Refused(&["Conv", "limit"]),
         ),
     ];
     for op in ["MaxPool", "AveragePool", "LpPool"] {
@@ -163,7 +163,11 @@ pub fn windows() -> Vec<Row> {
                 Refused(&["the a"]),
             ));
         }
-        rows.push(row(format!("{op} of 64"), sides(64, 0, 1), Refused(&[])));
+        rows.push(row(
+            format!("{op} of 64"),
+            sides(64, 0, 1),
+            Refused(&["window of 64"]),
+        ));
     }
     rows.extend(too_few_axes());
     rows
@@ -171,32 +175,45 @@ pub fn windows() -> Vec<Row> {
 
 /// Operators of a tensor with fewer axes than they need, which tract reads without a check.
 fn too_few_axes() -> Vec<Row> {
-    let operators: [(&str, &[&str]); 8] = [
-        ("BatchNormalization", &["c", "c", "c", "c"]),
-        ("Conv", &["w"]),
-        ("ConvTranspose", &["w"]),
-        ("MaxPool", &[]),
-        ("AveragePool", &[]),
-        ("GlobalAveragePool", &[]),
-        ("GlobalMaxPool", &[]),
-        ("LRN", &[]),
+    /// An operator, its inputs after the first, and the words of its refusal.
+    type Operator = (
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+    let operators: [Operator; 8] = [
+        ("BatchNormalization", &["c", "c", "c", "c"], &["BatchNorm"]),
+        ("Conv", &["w"], &["Conv"]),
+        ("ConvTranspose", &["w"], &["ConvTranspose"]),
+        ("MaxPool", &[], &["MaxPool"]),
+        ("AveragePool", &[], &["AveragePool"]),
+        ("GlobalAveragePool", &[], &["GlobalAveragePool"]),
+        ("GlobalMaxPool", &[], &["GlobalMaxPool"]),
+        ("LRN", &[], &["LRN"]),
     ];
-    let of_axes = |(op, parameters): (&str, &[&str]), axes: usize| {
+    let of_axes = |(op, parameters, words): Operator, axes: usize| {
         let shape = [vec![1; axes.saturating_sub(1)], vec![-1; axes.min(1)]].concat();
-        let inputs = [&["flat"], parameters].concat();
+        let inputs = [&["few"], parameters].concat();
         let attributes = match op {
             "MaxPool" | "AveragePool" => vec![ints("kernel_shape", &vec![1; axes])],
             "LRN" => vec![int("size", 1)],
             _ => vec![],
         };
-        let net = Net::new()
-            .node("Reshape", &["x", "shape"], "flat", &[])
-            .list("shape", &shape)
+        let net = match axes {
+            0 => Net::new().node("ReduceMax", &["x"], "few", &[int("keepdims", 0)]),
+            _ => Net::new()
+                .node("Reshape", &["x", "shape"], "few", &[])
+                .list("shape", &shape),
+        };
+        // Two axes are enough for these, as channels without pixels.
+        let enough = axes == 2 && ["GlobalAveragePool", "GlobalMaxPool", "LRN"].contains(&op);
+        let net = net
             .node(op, &inputs, "a", &attributes)
             .weights("w", &vec![1; axes])
             .tensor("c", &[1], DataType::Float, floats(&[1.0]))
-            .head("a", 3);
-        row(format!("{op} of {axes} axes"), net, Refused(&[]))
+            .head("a", if enough { 3 * 32 * 32 } else { 3 });
+        let right = if enough { Bounded } else { Refused(words) };
+        row(format!("{op} of {axes} axes"), net, right)
     };
     let axes = 0..3;
     let mut rows: Vec<Row> = axes
@@ -210,7 +227,7 @@ fn too_few_axes() -> Vec<Row> {
             .tensor("c", &[1], DataType::Float, floats(&[1.0]))
             .node("Add", &["x", "b"], "a", &[])
             .head("a", 3),
-        Refused(&[]),
+        Refused(&["BatchNorm", "rank 1"]),
     ));
     // Also found by fuzzing: tract counts up to an axis before the first one.
     let norm = |name: &str, from: &str, axis: i64| {
@@ -248,6 +265,10 @@ fn too_few_axes() -> Vec<Row> {
         .node("ReduceMax", &["hot"], "m", &[int("keepdims", 0)])
         .node("Add", &["x", "m"], "a", &[])
         .head("a", 3);
-    rows.push(row("OneHot before the first axis", hot, Refused(&[])));
+    rows.push(row(
+        "OneHot before the first axis",
+        hot,
+        Refused(&["OneHot", "rank 1"]),
+    ));
     rows
 }

@@ -102,10 +102,12 @@ fn top(scores: &[f32]) -> usize {
 
 fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
+    // By `total_cmp`, because `f32::max` passes over what is no number.
     a.iter()
         .zip(b)
         .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
+        .max_by(f32::total_cmp)
+        .unwrap_or(0.0)
 }
 
 #[test]

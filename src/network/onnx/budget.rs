@@ -179,6 +179,12 @@ impl<'a> Scope<'a> {
                 "AveragePool" | "LpPool" | "MaxPool" | "MaxUnpool" | "QLinearAveragePool" => {
                     window(node, None)
                 }
+                "LRN" => match int(node, "size", 0) {
+                    1.. => Ok(()),
+                    size => Err(format!(
+                        "has a size of {size}; 1 channel is the least: its file is damaged, export it again"
+                    )),
+                },
                 "Pad" => self.pad(node),
                 "ConstantOfShape" => self.sizes(node, 0),
                 "Expand" | "OneHot" | "Reshape" | "Tile" => self.sizes(node, 1),
@@ -220,7 +226,7 @@ impl<'a> Scope<'a> {
         // Output channels, or input channels for ConvTranspose.
         if first % groups != 0 {
             return Err(format!(
-                "splits weights of {} into {groups} groups, which does not go",
+                "has weights of {}, which {groups} groups do not divide",
                 shape_text(dims)
             ));
         }
