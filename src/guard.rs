@@ -23,7 +23,7 @@ pub enum GivenUp {
     Late,
 }
 
-/// What `plan` makes within this time of the processor. When it does not, it goes on behind the scenes.
+/// What `plan` makes within this time of the processor. If it takes longer, it continues in the background.
 pub fn run<T: Send + 'static>(
     limit: Duration,
     plan: impl FnOnce() -> T + Send + 'static,

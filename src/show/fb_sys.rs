@@ -174,7 +174,7 @@ impl Mode {
     /// The mode, or in words why it cannot be drawn in.
     pub fn of(var: &VarInfo, fix: &FixInfo) -> Result<Self, String> {
         let bits = var.bits_per_pixel;
-        // Linux's drivers of SPI panels (fbtft) say 1 of pixels that are as their channels' places say.
+        // Linux's drivers of SPI panels (fbtft) set `nonstd` to 1 although their pixels follow the channel offsets.
         let is_standard = match var.nonstd {
             0 => true,
             1 => fix.visual == FB_VISUAL_TRUECOLOR,
@@ -224,7 +224,7 @@ impl Mode {
                 };
                 if channels.iter().any(broken) || channels[..3].iter().any(|f| f.length == 0) {
                     return Err(format!(
-                        "its {bits} bits a pixel are laid out as {channels:?}"
+                        "its {bits} bits per pixel are laid out as {channels:?}"
                     ));
                 }
                 let [red, green, blue, opacity] = channels.map(|f| Field {

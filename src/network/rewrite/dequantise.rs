@@ -220,7 +220,7 @@ impl Rewrite<'_> {
     fn step(&mut self, x: &str, out: &str, q: Quantisation) -> Result<(), String> {
         if !q.is_whole() {
             return Err(
-                "quantises activations with one scale a channel; use one scale a tensor".into(),
+                "quantises activations with one scale per channel; use one scale per tensor".into(),
             );
         }
         let attributes = vec![
@@ -254,7 +254,8 @@ impl Rewrite<'_> {
         }
         if !q.is_whole() {
             return Err(
-                "dequantises activations with one scale a channel; use one scale a tensor".into(),
+                "dequantises activations with one scale per channel; use one scale per tensor"
+                    .into(),
             );
         }
         let (scale, zero_point) = (q.scale[0], q.zero_point[0]);

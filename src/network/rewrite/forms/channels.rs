@@ -1,5 +1,5 @@
-//! Activations quantised with one scale a channel, as NNCF quantises those before depthwise convolutions. Later stages know one
-//! scale a tensor, so the channels' scales become a division before and a product after:
+//! Activations quantised with one scale per channel, as NNCF quantises those before depthwise convolutions. Later stages know one
+//! scale per tensor, so the channels' scales become a division before and a product after:
 //!
 //! ```text
 //! QuantizeLinear(x, s, z)    QuantizeLinear(x / s + (z - base), 1, base)
@@ -195,7 +195,7 @@ impl Forms<'_> {
         })
     }
 
-    /// QuantizeLinear or DequantizeLinear of an activation with one scale a channel; whether the node is one.
+    /// QuantizeLinear or DequantizeLinear of an activation with one scale per channel; whether the node is one.
     pub(super) fn by_channels(&mut self, node: &NodeProto) -> bool {
         let Some(channels) = self.channels(node) else {
             return false;

@@ -8,7 +8,7 @@
 //! old        what operators meant in opsets before 7
 //! moves      Pad that crops, Resize whose scales give fractional sizes
 //! integers   zero points that a file omits, weights quantised in blocks
-//! channels   activations quantised with one scale a channel
+//! channels   activations quantised with one scale per channel
 //! ```
 //!
 //! What is added to a graph has names that begin with `eyelet/`, which no exporter gives.
