@@ -41,3 +41,12 @@ impl Slot {
         }
     }
 }
+
+/// On the command line.
+impl std::str::FromStr for Slot {
+    type Err = &'static str;
+
+    fn from_str(letter: &str) -> Result<Self, Self::Err> {
+        Self::of_letter(letter).ok_or("a or b")
+    }
+}

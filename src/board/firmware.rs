@@ -59,7 +59,13 @@ impl Word for Machine {
 impl Machine {
     /// Whether it is started by the Raspberry Pi's own firmware.
     pub fn is_raspberry_pi(self) -> bool {
-        self != Self::Virt
+        match self {
+            Self::Virt => false,
+            Self::RaspberryPiZero2W
+            | Self::RaspberryPi3
+            | Self::RaspberryPi4
+            | Self::RaspberryPi5 => true,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Args {
     what: What,
     /// The whole device
     device: PathBuf,
-    #[arg(long, value_parser = slot)]
+    #[arg(long)]
     slot: Option<Slot>,
     #[arg(long)]
     loader: Option<Chooser>,
@@ -36,10 +36,6 @@ enum What {
     TryNothing,
     /// Print id and version of the update on a stick; nothing if there is none
     Find,
-}
-
-pub(super) fn slot(text: &str) -> Result<Slot, String> {
-    Slot::of_letter(text).ok_or_else(|| "a or b".to_owned())
 }
 
 /// Performs one operation.

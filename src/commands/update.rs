@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, hide = true)]
     public_key: Option<PublicKey>,
     /// The running slot, which must not be written
-    #[arg(long, hide = true, value_parser = super::slots::slot)]
+    #[arg(long, hide = true)]
     running: Option<Slot>,
     /// Write the slot and print its system's id first, but leave the trial to `eyelet slots try-once`
     #[arg(long, hide = true)]

@@ -1,9 +1,9 @@
 //! What happens beside the classifier's start: modules, then the card with its data partition and slots, then sticks. Runs as a
 //! thread and reports what it finds.
 
+use super::End;
 use super::card::{self, Booted, Kind, NotFound};
 use super::command_line::CommandLine;
-use super::first::End;
 use super::keeper::Keeper;
 use super::slots::{self, Slots};
 use super::sticks::Sticks;

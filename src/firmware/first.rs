@@ -8,7 +8,7 @@ use super::shell::Shell;
 use super::slots::Slots;
 use super::supervisor::{Order, Supervisor};
 use super::watchdog::Watchdog;
-use super::{BOOT_FILE, Settings};
+use super::{BOOT_FILE, End, Settings};
 use crate::board::policy::Policy;
 use crate::update::System;
 use crate::{care, clock};
@@ -38,17 +38,6 @@ const SLOW_MODULE: Duration = Duration::from_secs(3);
 const KEEP_PATIENCE: Duration = Duration::from_secs(6);
 /// How long a program that was told to exit may take: it blanks electronic paper to white, which takes two refreshes.
 const END_PATIENCE: Duration = Duration::from_secs(12);
-
-/// How the board shuts down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Restart.
-    Reboot,
-    /// Restart and pass this to the boot loader.
-    RebootWith(&'static str),
-    /// Power off.
-    PowerOff,
-}
 
 /// The first program's state.
 pub struct First {

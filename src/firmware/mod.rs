@@ -37,7 +37,7 @@ use crate::board::policy::Policy;
 use crate::data_roots::DataRoots;
 use crate::update::System;
 use command_line::CommandLine;
-use first::{End, First};
+use first::First;
 use journal::Journal;
 use std::ffi::CString;
 use std::path::Path;
@@ -49,6 +49,17 @@ const MODULES: &str = "/etc/eyelet/modules";
 const MANIFEST: &str = "/etc/eyelet/manifest.json";
 /// The file that passes the modules' load time to the classifier.
 const BOOT_FILE: &str = "/run/eyelet/boot";
+
+/// How the board shuts down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Restart.
+    Reboot,
+    /// Restart and pass this to the boot loader.
+    RebootWith(&'static str),
+    /// Power off.
+    PowerOff,
+}
 
 /// Whether this process is a machine's first program: process 1, started as `/init`. (A container starts its process 1 by another
 /// name.)

@@ -1,15 +1,13 @@
 //! A table of bytes that is a straight line, computed instead of looked up: `limit(slope * pixel + start)` for many values in
 //! parallel. Normalisation and quantisation together are such a line. Only a line that gives every entry of its table is used.
 
-use super::lanes::{self, EightLines, Pass, Vectors};
+use super::lanes::{self, EightLines, LINE_FRACTION_BITS, Pass, Vectors};
 use crate::spec::{ChannelOrder, Encoder, Layout, Table};
 
-/// Fraction bits: the error of 255 steps, each half a unit in the last place, is then 0.0001 of a byte.
-pub(super) const FRACTION_BITS: u32 = 20;
 /// Steeper lines would overflow 32 bits.
 const STEEPEST: f64 = 4.0;
 
-/// One line per colour: `clamp((slope * pixel + start) >> FRACTION_BITS, 0, 255) ^ flip`.
+/// One line per colour: `clamp((slope * pixel + start) >> LINE_FRACTION_BITS, 0, 255) ^ flip`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lines {
     slope: [i32; 3],
@@ -36,7 +34,7 @@ impl Lines {
             };
             for (c, table) in table.iter().enumerate() {
                 let (slope, start) = line_of(&table.map(|byte| byte ^ flip))?;
-                let whole = |real: f64| (real * f64::from(1 << FRACTION_BITS)).round() as i32;
+                let whole = |real: f64| (real * f64::from(1 << LINE_FRACTION_BITS)).round() as i32;
                 // Half a byte more, because the shift rounds down.
                 (lines.slope[c], lines.start[c]) = (whole(slope), whole(start + 0.5));
             }
@@ -48,7 +46,7 @@ impl Lines {
     #[inline(always)]
     fn byte(&self, pixel: u8, c: usize) -> u8 {
         let value = i32::from(pixel) * self.slope[c] + self.start[c];
-        (value >> FRACTION_BITS).clamp(0, 255) as u8 ^ self.flip
+        (value >> LINE_FRACTION_BITS).clamp(0, 255) as u8 ^ self.flip
     }
 
     /// Converts packed RGB to as many values in the same order.

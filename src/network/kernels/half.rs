@@ -1,49 +1,12 @@
-//! Values of half precision (IEEE 754 binary16, stored as `u16`), and the loops over them.
+//! The loops over values of half precision ([`super::half_values`]).
 //!
-//! Weights and activations have 16 bits, 11 of them significant. A convolution may round sums of some hundred products to half
+//! A convolution may round sums of some hundred products to half
 //! precision; it adds those sums in single precision, and rounds the result once more.
 
+use super::half_values::{AT_ONCE, of_f32, to_f32};
 use super::panels::{Panels, half_panels, pack_depthwise_halves, pack_halves};
-use super::{Aligned, DepthwiseRow, Pixels, RawF32, Runs, plain};
+use super::{Aligned, DepthwiseRow, Pixels, RawF32, Runs};
 use std::ops::Range;
-
-/// The largest finite number.
-pub const MAX: f32 = 65504.0;
-
-/// Values that are converted at once, for what is computed in single precision.
-pub const AT_ONCE: usize = 64;
-
-/// The number with these bits.
-pub fn to_f32(h: u16) -> f32 {
-    /// 2^112, the ratio of the two formats' smallest normal numbers.
-    const RATIO: f32 = f32::from_bits(0x7780_0000);
-    let sign = u32::from(h & 0x8000) << 16;
-    let bits = u32::from(h & 0x7fff) << 13;
-    let size = if h & 0x7c00 == 0x7c00 {
-        f32::from_bits(bits | 0x7f80_0000)
-    } else {
-        // Exact, for subnormal numbers too.
-        f32::from_bits(bits) * RATIO
-    };
-    f32::from_bits(size.to_bits() | sign)
-}
-
-/// The nearest number, of two the even one; infinity from 65520.
-pub fn of_f32(x: f32) -> u16 {
-    let sign = (x.to_bits() >> 16) as u16 & 0x8000;
-    let bits = x.to_bits() & 0x7fff_ffff;
-    let size = if bits > 0x7f80_0000 {
-        0x7e00
-    } else if bits >= 0x477f_f000 {
-        0x7c00
-    } else if bits < 0x3880_0000 {
-        // Below 2^-14. Floats from 0.5 have steps of 2^-24, as have these numbers.
-        (f32::from_bits(bits) + 0.5).to_bits() - 0x3f00_0000
-    } else {
-        (bits - 0x3800_0000 + 0xfff + (bits >> 13 & 1)) >> 13
-    };
-    sign | size as u16
-}
 
 /// The loops of one instruction set. The contract of the `unsafe` methods is that of [`super::Kernels`], for values of two bytes at
 /// multiples of two.
@@ -84,36 +47,13 @@ pub trait Half: Sync + std::fmt::Debug {
             *y = of_f32(x);
         }
     }
-    /// `y = limit(a + b)`.
+    /// `y = limit(a + b)`, computed in single precision.
     fn add(&self, clamp: (f32, f32), a: &[u16], b: &[u16], y: &mut [u16]) {
-        self.in_single(a, b, y, &|a, b, y| plain::add_f32(clamp, a, b, y));
+        in_single(self, [a, b], y, |a, b| (a + b).max(clamp.0).min(clamp.1));
     }
-    /// `y = limit(a * b)`.
+    /// `y = limit(a * b)`, computed in single precision.
     fn mul(&self, clamp: (f32, f32), a: &[u16], b: &[u16], y: &mut [u16]) {
-        self.in_single(a, b, y, &|a, b, y| plain::mul_f32(clamp, a, b, y));
-    }
-    /// `y = f(a, b)`, computed in single precision.
-    #[allow(clippy::type_complexity, reason = "a function of two operands")]
-    fn in_single(
-        &self,
-        a: &[u16],
-        b: &[u16],
-        y: &mut [u16],
-        f: &dyn Fn(&[f32], &[f32], &mut [f32]),
-    ) {
-        let operands = a.chunks(AT_ONCE).zip(b.chunks(AT_ONCE));
-        for ((a, b), y) in operands.zip(y.chunks_mut(AT_ONCE)) {
-            let mut wide = [[0.0; AT_ONCE]; 3];
-            let [wide_a, wide_b, wide_y] = &mut wide;
-            self.widen(a, wide_a);
-            self.widen(b, wide_b);
-            f(
-                &wide_a[..a.len()],
-                &wide_b[..a.len()],
-                &mut wide_y[..a.len()],
-            );
-            self.narrow(wide_y, y);
-        }
+        in_single(self, [a, b], y, |a, b| (a * b).max(clamp.0).min(clamp.1));
     }
     /// Average over all pixels of `c` channels, summed in single precision.
     fn average(&self, x: &[u16], c: usize, y: &mut [u16]) {
@@ -128,6 +68,25 @@ pub trait Half: Sync + std::fmt::Debug {
             }
             self.narrow(&sums.map(|sum| sum / pixels), y);
         }
+    }
+}
+
+/// `y = f(a, b)`, computed in single precision.
+fn in_single<H: Half + ?Sized>(
+    half: &H,
+    [a, b]: [&[u16]; 2],
+    y: &mut [u16],
+    f: impl Fn(f32, f32) -> f32,
+) {
+    let operands = a.chunks(AT_ONCE).zip(b.chunks(AT_ONCE));
+    for ((a, b), y) in operands.zip(y.chunks_mut(AT_ONCE)) {
+        let (mut wide_a, mut wide_b) = ([0.0; AT_ONCE], [0.0; AT_ONCE]);
+        half.widen(a, &mut wide_a);
+        half.widen(b, &mut wide_b);
+        for (a, &b) in wide_a.iter_mut().zip(&wide_b) {
+            *a = f(*a, b);
+        }
+        half.narrow(&wide_a[..y.len()], y);
     }
 }
 
@@ -265,52 +224,5 @@ impl Half for Reference {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_comes_back_and_others_become_the_nearest() {
-        for bits in 0..=u16::MAX {
-            let number = to_f32(bits);
-            if number.is_nan() {
-                assert_eq!(of_f32(number) & 0x7fff, 0x7e00);
-                continue;
-            }
-            assert_eq!(of_f32(number), bits);
-            let next = to_f32(bits.wrapping_add(1));
-            if bits & 0x7fff >= 0x7bff || next.is_nan() {
-                continue;
-            }
-            // Exactly between two numbers the even one is taken.
-            let middle = (number + next) / 2.0;
-            let even = bits + (bits & 1);
-            assert_eq!(of_f32(middle), even, "{middle}");
-            let towards = |to: f32| {
-                f32::from_bits(if to.abs() > middle.abs() {
-                    middle.to_bits() + 1
-                } else {
-                    middle.to_bits() - 1
-                })
-            };
-            assert_eq!(of_f32(towards(next)), bits + 1);
-            assert_eq!(of_f32(towards(number)), bits);
-        }
-        assert_eq!(
-            (to_f32(0x3c00), to_f32(0xc000), to_f32(0x7bff)),
-            (1.0, -2.0, MAX)
-        );
-        assert_eq!(
-            (to_f32(0x0001), to_f32(0x3555)),
-            (5.960_464_5e-8, 0.333_251_95)
-        );
-        assert_eq!(
-            (of_f32(65519.9), of_f32(65520.0), of_f32(-1e30)),
-            (0x7bff, 0x7c00, 0xfc00)
-        );
-        assert_eq!((of_f32(0.0), of_f32(-0.0), of_f32(1e-30)), (0, 0x8000, 0));
     }
 }

@@ -29,6 +29,7 @@ mod arm;
 pub mod best;
 pub mod geometry;
 pub mod half;
+pub mod half_values;
 pub mod maps;
 pub mod max_pool;
 #[cfg_attr(

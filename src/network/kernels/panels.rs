@@ -1,7 +1,8 @@
 //! How a convolution's output channels are divided into panels and its pixels into tiles, and how weights are packed for them; shared
 //! by the vector kernels.
 
-use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs, half};
+use super::half_values::of_f32;
+use super::{Aligned, DepthwiseRow, Pixels, RawF32, RawQ8, Runs};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// A panel: its first output channel, its vectors of `lanes` channels, and where its packed bytes begin.
@@ -145,7 +146,7 @@ pub fn pack_floats(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
 
 /// Packs a float convolution for [`half_panels`].
 pub fn pack_halves(panels: Panels, runs: &Runs, raw: &RawF32<'_>) -> Aligned {
-    pack_values(panels, runs, raw, |x| half::of_f32(x).to_ne_bytes())
+    pack_values(panels, runs, raw, |x| of_f32(x).to_ne_bytes())
 }
 
 fn pack_values<const N: usize>(
@@ -268,7 +269,7 @@ pub fn pack_depthwise_floats(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize)
 
 /// The same for values of half precision.
 pub fn pack_depthwise_halves(row: &DepthwiseRow, raw: &RawF32<'_>, lanes: usize) -> Aligned {
-    pack_depthwise_values(row, raw, lanes, |x| half::of_f32(x).to_ne_bytes())
+    pack_depthwise_values(row, raw, lanes, |x| of_f32(x).to_ne_bytes())
 }
 
 fn pack_depthwise_values<const N: usize>(

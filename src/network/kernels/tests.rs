@@ -3,6 +3,7 @@
 
 use super::panels::Packed;
 use super::*;
+use crate::basics::say_skipped;
 use crate::network::graph::requantise::Requantise;
 use crate::network::graph::{FREE, Quant, Tables};
 use fastrand::Rng;
@@ -508,27 +509,37 @@ fn functions_of_bytes_are_bit_identical() {
 }
 
 fn halves(random: &mut Rng, len: usize) -> Guarded<u16> {
-    Guarded::new(len + SLACK / 2, |_| half::of_f32(random.f32() * 2.0 - 1.0))
+    Guarded::new(len + SLACK / 2, |_| {
+        half_values::of_f32(random.f32() * 2.0 - 1.0)
+    })
 }
 
 /// Sums of products below 1/2. A partial sum of a few is rounded by up to 2^-9 for each product: of thousands of results the worst is
 /// several deviations off.
 fn half_close(got: &[u16], want: &[u16], products: usize, what: &str) {
     for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
-        let (g, w) = (half::to_f32(g), half::to_f32(w));
+        let (g, w) = (half_values::to_f32(g), half_values::to_f32(w));
         let most = 2f32.powi(-10) * (2.0 + w.abs() + 4.0 * (products as f32).sqrt());
         assert!((g - w).abs() <= most, "{what}: {i}: {g} {w} {most}");
     }
 }
 
-fn half_loops() -> impl Iterator<Item = &'static dyn Half> {
-    let best = available().into_iter().find_map(|k| k.half());
-    best.into_iter()
+/// The loops of every kernel set that has some of its own.
+fn half_loops() -> Vec<&'static dyn Half> {
+    let all = available().into_iter().filter_map(|k| k.half());
+    let own: Vec<_> = all
+        .filter(|half| half.name() != half::Reference.name())
+        .collect();
+    if own.is_empty() {
+        say_skipped("this CPU does not compute in half precision");
+    }
+    own
 }
 
 #[test]
 fn half_convolutions_agree() {
     let mut random = Rng::with_seed(16);
+    let loops = half_loops();
     for _ in 0..150 {
         let (shape, pitch) = runs(&mut random, 150, 2);
         let pixels = random.usize(1..40);
@@ -559,16 +570,61 @@ fn half_convolutions_agree() {
             y
         };
         let want = run(&half::Reference);
-        for half in half_loops() {
+        for half in &loops {
             let what = format!("{}: {shape:?} x {pixels}", half.name());
-            half_close(&run(half), &want, per, &what);
+            half_close(&run(*half), &want, per, &what);
         }
+    }
+}
+
+/// The loops that the others are compared with, against sums in double precision.
+#[test]
+fn half_convolutions_are_those_of_the_definition() {
+    let mut random = Rng::with_seed(19);
+    for _ in 0..50 {
+        let (shape, pitch) = runs(&mut random, 40, 2);
+        let pixels = random.usize(1..9);
+        let len = shape.offsets.last().unwrap() / 2 + (pixels - 1) * pitch + shape.len;
+        let x = halves(&mut random, len);
+        let per = shape.offsets.len() * shape.len;
+        let value = |random: &mut Rng| half_values::to_f32(half_values::of_f32(random.f32() - 0.5));
+        let w: Vec<f32> = (0..shape.n * per).map(|_| value(&mut random)).collect();
+        let bias: Vec<f32> = (0..shape.n).map(|_| value(&mut random)).collect();
+        let raw = RawF32 { w: &w, bias: &bias };
+        let conv = ConvF16::new(&half::Reference, shape.clone(), &raw, (-2.0, 6.0));
+        let mut y = Guarded::new(pixels * shape.n, |_| 0u16);
+        let job = Pixels {
+            x: x.as_ptr().cast(),
+            x_pitch: pitch * 2,
+            y: y.as_mut_ptr().cast(),
+            y_pitch: shape.n * 2,
+            count: pixels,
+        };
+        // SAFETY: x and y are as long as the geometry says plus SLACK.
+        unsafe { half::Reference.conv(&conv, &job, 0..shape.n) };
+        let want: Vec<u16> = (0..pixels * shape.n)
+            .map(|i| {
+                let (pixel, channel) = (i / shape.n, i % shape.n);
+                let runs = shape.offsets.iter().enumerate().flat_map(|(r, &offset)| {
+                    let start = pixel * pitch + offset / 2;
+                    (0..shape.len).map(move |k| (start + k, r * shape.len + k))
+                });
+                let sum: f64 = runs
+                    .map(|(at, k)| {
+                        f64::from(half_values::to_f32(x[at])) * f64::from(w[channel * per + k])
+                    })
+                    .sum();
+                half_values::of_f32((sum as f32 + bias[channel]).clamp(-2.0, 6.0))
+            })
+            .collect();
+        half_close(&y, &want, per, &format!("{shape:?} x {pixels}"));
     }
 }
 
 #[test]
 fn half_depthwise_convolutions_agree() {
     let mut random = Rng::with_seed(17);
+    let loops = half_loops();
     for _ in 0..200 {
         let d = row(&mut random);
         let x = halves(&mut random, d.kh * d.w_in * d.c);
@@ -590,8 +646,8 @@ fn half_depthwise_convolutions_agree() {
             y
         };
         let want = run(&half::Reference);
-        for half in half_loops() {
-            half_close(&run(half), &want, per, &format!("{}: {d:?}", half.name()));
+        for half in &loops {
+            half_close(&run(*half), &want, per, &format!("{}: {d:?}", half.name()));
         }
     }
 }
@@ -599,10 +655,11 @@ fn half_depthwise_convolutions_agree() {
 #[test]
 fn half_sums_averages_and_conversions_are_bit_identical() {
     let mut random = Rng::with_seed(18);
+    let loops = half_loops();
     let numbers = |random: &mut Rng, len| -> Vec<u16> {
         let number = |_| {
             let any = random.u16(..);
-            if half::to_f32(any).is_nan() {
+            if half_values::to_f32(any).is_nan() {
                 any & 0xfc00
             } else {
                 any
@@ -617,7 +674,9 @@ fn half_sums_averages_and_conversions_are_bit_identical() {
         let floats: Vec<f32> = (0..len)
             .map(|_| (random.f32() - 0.5) * 2f32.powi(random.i32(-30..20)))
             .collect();
-        let finite: Vec<u16> = (0..len).map(|_| half::of_f32(random.f32() - 0.5)).collect();
+        let finite: Vec<u16> = (0..len)
+            .map(|_| half_values::of_f32(random.f32() - 0.5))
+            .collect();
         let clamp = [(f32::NEG_INFINITY, f32::INFINITY), (-1.5, 6.0)][random.usize(..2)];
         let run = |k: &dyn Half| {
             let (mut sum, mut product) = (vec![0; len], vec![0; len]);
@@ -629,8 +688,8 @@ fn half_sums_averages_and_conversions_are_bit_identical() {
             k.widen(&a, &mut wide);
             (sum, product, mean, narrow, wide)
         };
-        for half in half_loops() {
-            assert_eq!(run(half), run(&half::Reference), "{}", half.name());
+        for half in &loops {
+            assert_eq!(run(*half), run(&half::Reference), "{}", half.name());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Values of any rank: viewed along other axes in place if possible, otherwise moved by a separate layer. Floats only.
 
-use super::ops::shape::{axis_of, logical};
+use super::dims::{axis_of, logical};
 use super::{Activation, Lower, Lowered, Value, View};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;

@@ -1,6 +1,6 @@
 //! Emits layers: a deferred float layer as float or, if a QuantizeLinear follows, as bytes.
 
-use super::ops::conv::Bias;
+use super::value::Bias;
 use super::{Activation, Deferred, DeferredOp, Lower, Lowered, Value, View};
 use crate::network::graph::{Conv, InputStep, InputType, Kind, Op, Quant, Tensor, Unary, Weights};
 

@@ -1,7 +1,7 @@
 //! Constant folding: Shape, and the small computations on constants that exporters put before a Reshape.
 
-use super::ops::shape::{axis_of, few_axes, flattened, logical, resolve, squeezed};
-use super::settle::{self, COMPUTES};
+use super::dims::{axis_of, few_axes, flattened, logical, resolve, squeezed};
+use super::growth;
 use super::statistics::{normalised, reduced};
 use super::{Lower, Lowered, Value};
 use crate::network::graph::axes::Axes;
@@ -13,6 +13,24 @@ use crate::network::rewrite::forms;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
 
+/// Operators whose results become constants if they are floats; Clip's also if they are bytes.
+pub(super) const COMPUTES: [&str; 15] = [
+    "Abs",
+    "Add",
+    "BatchNormalization",
+    "Clip",
+    "Div",
+    "Exp",
+    "Mul",
+    "Neg",
+    "Pow",
+    "Reciprocal",
+    "ReduceL2",
+    "ReduceMean",
+    "ReduceSum",
+    "Sqrt",
+    "Sub",
+];
 /// A sum or product of constants with more values than this is computed in each run instead.
 const MAX_VALUES: usize = 1 << 24;
 /// A value that is computed here takes about as long as this many that are read. Weights were computed before, see `settle`.
@@ -59,7 +77,7 @@ impl Lower {
                 self.spend(whole.map(|c| c.len()).sum())?;
                 if COMPUTES.contains(&node.op_type.as_str()) {
                     let most = inputs.iter().map(|c| c.len()).max().unwrap_or(0);
-                    let most = most.max(settle::most(node, &inputs));
+                    let most = most.max(growth::most(node, &inputs));
                     self.spend(most.saturating_mul(COMPUTED))?;
                 }
                 fold(node, &inputs, self.opset)?

@@ -7,13 +7,13 @@
 //!
 //! ```text
 //! walk          the walk over a whole network
-//! partial       the same over a partly known network, with `constants`, `worth` and `order`
+//! partial       the same over a partly known network, with `parts`, `constants`, `worth` and `order`
 //! known         the known operators, and the function that lowers each
-//! value         what ONNX values stand for; `intermediate` has those between the operators of a pattern
+//! value         what ONNX values stand for; `folded` has layers with what follows them folded in
 //! emit          emits the deferred layers, in float or bytes
 //! settle        constants that the file computes, before the walk
-//! fold          operators on constants; `statistics` has means and normalisations
-//! axes          values of any rank
+//! fold          operators on constants; `statistics` has means and normalisations, `growth` how much they make
+//! axes          values of any rank; `dims` has sizes and axes as ONNX counts them
 //! ops/          a file per family of operators
 //! gate          `x * f(x)` as one layer, in the finished graph
 //! chains        elementwise layers between bytes as one, in the finished graph
@@ -23,14 +23,17 @@
 mod axes;
 mod chains;
 mod constants;
+mod dims;
 mod emit;
 mod fold;
+mod folded;
 pub(crate) mod gate;
-mod intermediate;
+mod growth;
 mod known;
 mod ops;
 mod order;
 mod partial;
+mod parts;
 mod settle;
 mod statistics;
 mod value;
@@ -40,7 +43,8 @@ mod worth;
 pub(crate) use chains::merge_layers;
 pub use constants::Constants;
 pub use known::all_known;
-pub use partial::{Fact, Facts, Partial, Place, lower_partly};
+pub use partial::lower_partly;
+pub use parts::{Fact, Facts, Partial, Place};
 pub use settle::settle;
 
 use super::error::NotFused;

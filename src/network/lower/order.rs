@@ -2,7 +2,7 @@
 //! cross in our own order and come back in it, and nothing is transposed.
 
 use super::constants::Constants;
-use super::partial::{Facts, Partial, Place};
+use super::parts::{Facts, Partial, Place};
 use crate::network::onnx::reads;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::{GraphProto, NodeProto};

@@ -10,63 +10,17 @@
 use super::axes::plain_form;
 use super::constants::Constants;
 use super::order::keep_order;
+use super::parts::{Facts, Partial, Place};
 use super::{Activation, Lower, Lowered, Value, View};
 use crate::network::error::NotFused;
 use crate::network::graph::sizes::volume;
-use crate::network::graph::{Border, Graph, Kind, Op, Quant, Shape, Tensor};
+use crate::network::graph::{Border, Kind, Op, Shape, Tensor};
 use crate::network::onnx::attributes::ints;
 use crate::network::onnx::constant::{Const, Data, Element};
 use crate::network::onnx::reads;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
-
-/// What is known about an ONNX value outside, after dequantisation.
-#[derive(Debug, Clone)]
-pub struct Fact {
-    /// Its ONNX shape.
-    pub dims: Vec<usize>,
-    /// Element type.
-    pub element: Element,
-    /// In the file it is bytes with this quantisation; outside it is the real numbers that they stand for.
-    pub quant: Option<Quant>,
-    /// The values, if they are whole numbers that do not depend on the picture.
-    pub value: Option<Vec<i64>>,
-}
-
-/// Facts by value name.
-pub type Facts = HashMap<String, Fact>;
-
-/// Where a node of the ONNX graph runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// By our own kernels, in this segment.
-    Inside(usize),
-    /// Nowhere: its result is constant.
-    Folded,
-    /// Outside our kernels.
-    Outside {
-        /// Number of segments that must have run before it.
-        after: usize,
-        /// Why it is not fused.
-        why: String,
-    },
-    /// Nowhere: nothing needs its result.
-    Unused,
-}
-
-/// The known parts of a graph.
-#[derive(Debug)]
-pub struct Partial {
-    /// Their layers, in segments.
-    pub graph: Graph,
-    /// One per ONNX node.
-    pub places: Vec<Place>,
-    /// Folded nodes that make quantised constants read by outside nodes.
-    pub constant_nodes: BTreeSet<usize>,
-    /// Constants made by folded nodes and read by outside nodes.
-    pub constants: BTreeMap<String, Const>,
-}
 
 /// Limit on nodes visited by all walks together: a few walks over the largest graph, and many over a usual one.
 const MAX_VISITS: usize = 1 << 20;

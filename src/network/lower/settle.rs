@@ -4,7 +4,8 @@
 //!
 //! What a file may ask for is limited by the size of its own weights; what lies beyond stays in the graph as it is.
 
-use super::fold::{fold, shape_of};
+use super::fold::{COMPUTES, fold, shape_of};
+use super::growth::most;
 use crate::network::onnx::constant::{Const, Data};
 use crate::network::onnx::{attributes, budget, inner_graphs, is_standard, read_counts, reads};
 use crate::network::rewrite::forms;
@@ -13,24 +14,6 @@ use std::rc::Rc;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
-/// Operators whose results become constants if they are floats; Clip's also if they are bytes.
-pub(super) const COMPUTES: [&str; 15] = [
-    "Abs",
-    "Add",
-    "BatchNormalization",
-    "Clip",
-    "Div",
-    "Exp",
-    "Mul",
-    "Neg",
-    "Pow",
-    "Reciprocal",
-    "ReduceL2",
-    "ReduceMean",
-    "ReduceSum",
-    "Sqrt",
-    "Sub",
-];
 /// Operators that move or compare values, which those may read.
 const LEADS: [&str; 16] = [
     "Cast",
@@ -324,48 +307,6 @@ impl<'a> Settle<'a> {
 fn count(tensor: &TensorProto) -> usize {
     let lists = tensor.float_data.len() + tensor.int64_data.len();
     tensor.raw_data.len() / 4 + lists
-}
-
-/// The most values that a node may make of these.
-pub(super) fn most(node: &NodeProto, inputs: &[Rc<Const>]) -> usize {
-    let product = |dims: &mut dyn Iterator<Item = usize>| dims.fold(1, usize::saturating_mul);
-    let sizes = |c: &Const| -> Vec<usize> {
-        let size = |v| usize::try_from(v).unwrap_or(usize::MAX);
-        c.ints().into_iter().map(size).collect()
-    };
-    let (first, others) = match inputs {
-        [first, others @ ..] => (first, others),
-        [] => return 0,
-    };
-    match node.op_type.as_str() {
-        "ConstantOfShape" => product(&mut sizes(first).into_iter()),
-        "Expand" => others.first().map_or(0, |to| {
-            product(&mut together(&first.dims, &sizes(to)).into_iter())
-        }),
-        "Gather" => others
-            .first()
-            .map_or(0, |at| first.len().saturating_mul(at.len())),
-        "Add" | "Div" | "Equal" | "Mod" | "Mul" | "Pow" | "Sub" | "Where" => {
-            let dims = others
-                .iter()
-                .fold(first.dims.clone(), |dims, c| together(&dims, &c.dims));
-            product(&mut dims.into_iter())
-        }
-        _ => first.len(),
-    }
-}
-
-/// The larger of both sizes along each axis, from the last one on.
-fn together(a: &[usize], b: &[usize]) -> Vec<usize> {
-    let rank = a.len().max(b.len());
-    let size = |dims: &[usize], back: usize| {
-        let at = dims.len().checked_sub(back);
-        at.map_or(1, |at| dims[at])
-    };
-    let both = (1..=rank)
-        .rev()
-        .map(|back| size(a, back).max(size(b, back)));
-    both.collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! length (weight normalisation). Sums are in double precision.
 
 use super::Lowered;
-use super::ops::shape::axis_of;
+use super::dims::axis_of;
 use crate::network::onnx::attributes::{float, int, ints};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;

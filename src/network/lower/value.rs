@@ -1,19 +1,11 @@
 //! What ONNX values stand for while a graph is lowered.
 
-use super::intermediate::Intermediate;
-use super::ops::conv::{Bias, conv_with_steps};
-use super::ops::norm::norm_with_steps;
-use super::ops::tokens::product_with_steps;
+use super::Lowered;
 use crate::network::graph::axes::Axes;
-use crate::network::graph::{
-    Conv, InputStep, Norm, Product, Shape, TensorId, Unary, Window, both_limits,
-};
+use crate::network::graph::{Conv, InputStep, Norm, Product, Shape, TensorId, Unary, Window};
 use crate::network::onnx::constant::Const;
 use std::cell::RefCell;
 use std::rc::Rc;
-
-/// Most steps in a row that are folded into one layer: each addition recomputes all of them.
-pub(super) const MAX_STEPS: usize = 64;
 
 /// How the axes of the ONNX value map to our rows, columns, channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,35 +127,89 @@ pub(super) enum DeferredOp {
     Concat,
 }
 
-impl DeferredOp {
-    /// The same operator with steps per channel folded in, if it can absorb them.
-    pub(super) fn with_steps(&self, steps: &[InputStep]) -> Option<Self> {
+/// The bias of a deferred convolution.
+#[derive(Debug, Clone)]
+pub(crate) enum Bias {
+    None,
+    Real(Vec<f32>),
+    /// Integers; a value is `ints[n] * scale[n]`.
+    Ints(Vec<i64>, Vec<f32>),
+    /// Integers in units of input scale times weight scale, as in QLinearConv.
+    Exact(Vec<i64>, Vec<f32>),
+}
+
+/// A value that only stands for something between the operators of a pattern. Any other use of one is refused.
+#[derive(Debug, Clone)]
+pub(super) enum Intermediate {
+    /// Of a quantisation whose scale is recomputed in every run.
+    Dynamic(Dynamic),
+    /// Of a LayerNormalization that is written out as its parts.
+    Norm(DecomposedNorm),
+}
+
+impl Intermediate {
+    /// Why it cannot be read elsewhere.
+    pub(super) fn elsewhere(&self) -> &'static str {
         match self {
-            Self::Conv(conv, bias) => conv_with_steps(conv, bias, steps),
-            Self::Product(product) => product_with_steps(product, steps),
-            Self::Norm(norm) => Some(norm_with_steps(norm, steps)),
-            Self::Affine(before) if before.len() < MAX_STEPS => {
-                Some(Self::Affine([before, steps].concat()))
-            }
-            _ => None,
+            Self::Dynamic(_) => DYNAMIC_ELSEWHERE,
+            Self::Norm(_) => NORM_ELSEWHERE,
         }
     }
 
-    /// The same operator with limits of its result, if it has any.
-    pub(super) fn with_limits(&self, limits: (f32, f32)) -> Option<Self> {
-        Some(match self {
-            Self::Conv(conv, bias) => {
-                let mut conv = conv.clone();
-                conv.clamp = both_limits(conv.clamp, limits);
-                Self::Conv(conv, bias.clone())
-            }
-            Self::Add(clamp) => Self::Add(both_limits(*clamp, limits)),
-            Self::Mul(clamp) => Self::Mul(both_limits(*clamp, limits)),
-            Self::Unary(Unary::Clamp(low, high)) => {
-                let (low, high) = both_limits((*low, *high), limits);
-                Self::Unary(Unary::Clamp(low, high))
-            }
-            _ => return None,
-        })
+    /// Cast to float.
+    pub(super) fn into_float(self) -> Lowered<Value> {
+        match self {
+            Self::Dynamic(value) => value.into_float(),
+            // It is already float.
+            Self::Norm(_) => Ok(Value::Intermediate(self)),
+        }
     }
+}
+
+/// The error for reading such a value outside the pattern.
+pub(super) const DYNAMIC_ELSEWHERE: &str =
+    "what a DynamicQuantizeLinear made, in another place than quantize_dynamic has it";
+
+/// A value that depends on a DynamicQuantizeLinear; its scale and zero point are identified by the tensor of extremes.
+#[derive(Debug, Clone)]
+pub(crate) enum Dynamic {
+    /// The integers; the tensor holds them without their zero point.
+    Integers(Activation, TensorId),
+    /// The scale.
+    Scale(TensorId),
+    /// The scale times constants with this shape.
+    Scales(TensorId, Rc<Vec<f32>>, Vec<usize>),
+    /// The zero point.
+    Zero(TensorId),
+    /// Sums of products with the integers, before they are cast to floats.
+    Sums(Box<Value>),
+}
+
+/// The error for reading such a value outside the pattern.
+pub(super) const NORM_ELSEWHERE: &str =
+    "a mean of the last axis in another place than LayerNormalization has it";
+
+/// The stages between the operators of a LayerNormalization.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Part {
+    /// The mean of each row.
+    Mean,
+    /// Rows minus their mean.
+    Off,
+    /// The squares of those.
+    Square,
+    /// The mean of the squares.
+    Variance,
+    /// That mean plus this epsilon.
+    Raised(f32),
+    /// The root of that.
+    Deviation(f32),
+}
+
+/// A value of a written-out LayerNormalization: its stage, the tensor of rows, and the order of the value's axes in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct DecomposedNorm {
+    pub(crate) part: Part,
+    pub(crate) of: TensorId,
+    pub(crate) axes: Axes,
 }

@@ -1,6 +1,7 @@
 //! Which groups of known nodes are worth an island: each border costs copies.
 
-use super::partial::{Partial, Place, Walk};
+use super::partial::Walk;
+use super::parts::{Partial, Place};
 use tract_onnx::pb::NodeProto;
 
 /// Minimum [`work`] of an island.

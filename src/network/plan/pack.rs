@@ -4,7 +4,7 @@ use super::Planner;
 use crate::network::graph::{Conv, Layer, TensorId, Weights};
 use crate::network::kernels::{
     ConvF16, ConvF32, ConvQ8, DepthwiseF16, DepthwiseF32, DepthwiseQ8, DepthwiseRow, RawF32, RawQ8,
-    Runs, half,
+    Runs, half_values,
 };
 use crate::network::run::steps::{AnyConv, AnyDepthwise};
 
@@ -187,10 +187,14 @@ fn are_of(weights: &Weights, conv: &Conv) -> bool {
 /// Whether half precision has these weights.
 fn fits_half(layer: &Layer, raw: &RawF32<'_>) -> Result<(), String> {
     let mut all = raw.w.iter().chain(raw.bias);
-    if all.all(|w| w.abs() <= half::MAX) {
+    if all.all(|w| w.abs() <= half_values::MAX) {
         return Ok(());
     }
-    Err(format!("{} has weights beyond {}", layer.name, half::MAX))
+    Err(format!(
+        "{} has weights beyond {}",
+        layer.name,
+        half_values::MAX
+    ))
 }
 
 /// The contiguous runs of memory under one output pixel of a group.

@@ -95,10 +95,4 @@ impl Fused {
         }
         true
     }
-
-    /// Copies in a tensor of pixels, for a model whose own input is uint8. `false` if its length is wrong or the model takes floats.
-    pub fn set_u8(&mut self, values: &[u8], layout: Layout) -> bool {
-        let floats = values.iter().map(|&v| f32::from(v)).collect::<Vec<_>>();
-        self.takes_pixels() && self.set_f32(&floats, layout)
-    }
 }

@@ -1,6 +1,7 @@
 //! The loops with AVX2. Taps are processed in pairs: `vpmaddwd` multiplies two and adds the products.
 
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
+use super::halves::{HALF, load, store_half};
 use super::{
     Column, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, Pass, ROWS, Row, TILE, VERTICAL_SHIFT, Vectors,
     avx512, full_range, in_pairs, reach, two,
@@ -136,29 +137,11 @@ impl<const AVX512: bool> Vectors for Avx2<AVX512> {
     }
 }
 
-/// Rows of half a column.
-pub(super) const HALF: usize = ROWS / 2;
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn load(column: &Column) -> __m256i {
-    // SAFETY: the reference is valid for 32 bytes, and this load needs no alignment.
-    unsafe { _mm256_loadu_si256(column.as_ptr().cast()) }
-}
-
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_bytes(bytes: &[u8; TILE]) -> __m128i {
     // SAFETY: the reference is valid for 16 bytes, and this load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store_half(column: &mut Column, half: usize, values: __m128i) {
-    let half = &mut column.as_chunks_mut::<HALF>().0[half];
-    // SAFETY: the reference is valid for 16 bytes, and this store needs no alignment.
-    unsafe { _mm_storeu_si128(half.as_mut_ptr().cast(), values) }
 }
 
 /// Two weights, for `_mm_madd_epi16` with interleaved values.

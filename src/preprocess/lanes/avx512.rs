@@ -1,6 +1,6 @@
 //! The loops with AVX-512 and VNNI: `vpdpwssd` multiplies two taps and adds both products to the sum. What is not here is as in `avx2`.
 
-use super::avx2::{HALF, load, store_half};
+use super::halves::{HALF, load, store_half};
 use super::{Column, HORIZONTAL_SHIFT, ROWS, Row, TILE, VERTICAL_SHIFT, in_pairs, reach};
 use core::arch::x86_64::*;
 

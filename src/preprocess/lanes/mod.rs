@@ -1,8 +1,9 @@
 //! The innermost loops of the resize, on [`LANES`] values in parallel.
 //!
-//! One file per kind of CPU, all with exactly the same results: AVX2 on x86-64, NEON on AArch64, and plain Rust for the rest. The
+//! One file per kind of CPU, all with exactly the same results: AVX2 on x86-64 (with AVX-512 VNNI for sums of columns where the CPU has it), NEON on AArch64, and
+//! plain Rust for the rest. The
 //! compiler's auto-vectorised code was two to three times slower here, and its speed varied with every change of the code around
-//! it. This is the only place in the frame path with `unsafe`: the loads and stores of whole vectors, and the calls into code for
+//! it. Of the preprocess, only this folder has `unsafe`: the loads and stores of whole vectors, and the calls into code for
 //! a CPU whose features were checked.
 //!
 //! The loops that develop a raw mosaic are in `mosaic`, a JPEG's transform is in `dct`, again one file per kind of CPU.
@@ -15,6 +16,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(super) mod dct;
+#[cfg(target_arch = "x86_64")]
+mod halves;
 mod mosaic;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -27,7 +30,6 @@ pub(super) use mosaic::{
 pub(super) use plain::Plain;
 pub(super) use plain::vertical_byte;
 
-use super::line;
 use super::taps::WEIGHT_BITS;
 use dct::Eights;
 
@@ -110,7 +112,7 @@ pub(super) trait Vectors: Mosaic + Eights {
     fn apply_lines(self, pixels: &[u8; 24], lines: &EightLines) -> [u8; 24] {
         std::array::from_fn(|i| {
             let value = i32::from(pixels[i]) * lines.slopes[i] + lines.starts[i];
-            (value >> line::FRACTION_BITS).clamp(0, 255) as u8 ^ lines.flip
+            (value >> LINE_FRACTION_BITS).clamp(0, 255) as u8 ^ lines.flip
         })
     }
 
@@ -121,7 +123,10 @@ pub(super) trait Vectors: Mosaic + Eights {
     }
 }
 
-/// `clamp((slope * pixel + start) >> line::FRACTION_BITS, 0, 255) ^ flip`, for each byte of eight RGB pixels.
+/// Fraction bits of such a line: the error of 255 steps, each half a unit in the last place, is then 0.0001 of a byte.
+pub(super) const LINE_FRACTION_BITS: u32 = 20;
+
+/// `clamp((slope * pixel + start) >> LINE_FRACTION_BITS, 0, 255) ^ flip`, for each byte of eight RGB pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EightLines {
     pub slopes: [i32; 24],

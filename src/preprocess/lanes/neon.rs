@@ -1,6 +1,5 @@
 //! The loops with NEON, which every AArch64 CPU that runs Linux has.
 
-use super::super::line;
 use super::bt601::{BLACK, GREY, LUMA, SHIFT, U_BLUE, U_GREEN, V_GREEN, V_RED};
 use super::{
     Column, EightLines, FRACTION_BITS, HORIZONTAL_SHIFT, LANES, ROWS, Row, TILE, VERTICAL_SHIFT,
@@ -81,7 +80,7 @@ impl Vectors for Neon {
                 };
                 // The first part of the shift clamps negative values to 0, the rest clamps at 255.
                 const FIRST: i32 = 16;
-                const REST: i32 = line::FRACTION_BITS as i32 - FIRST;
+                const REST: i32 = super::LINE_FRACTION_BITS as i32 - FIRST;
                 let low = vqshrun_n_s32::<FIRST>(four(0));
                 let both = vqshrun_high_n_s32::<FIRST>(low, four(1));
                 let whole = vqshrn_n_u16::<REST>(both);

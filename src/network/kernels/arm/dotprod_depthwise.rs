@@ -8,7 +8,7 @@
 
 use super::dotprod_end::{Channels, End, Ways, for_way};
 use super::dotprod_five;
-pub(super) use super::dotprod_three::Column;
+use super::dotprod_row::{Block, Column, HEAD, dot};
 use super::dotprod_three::{self, Place, column};
 use super::neon_end;
 use super::neon_end::{ANY as GENERAL, Ending, FULL, UPPER};
@@ -21,9 +21,6 @@ use std::ops::Range;
 fn groups(row: &DepthwiseRow) -> usize {
     row.kh.div_ceil(4)
 }
-
-/// Bytes of a block before the weights.
-pub(super) const HEAD: usize = 320;
 
 fn block_bytes(row: &DepthwiseRow) -> usize {
     HEAD + row.kw * groups(row) * 64
@@ -187,37 +184,6 @@ impl Three {
             }
         }
     }
-}
-
-/// 16 channels of a row.
-pub(super) struct Block<'a> {
-    pub conv: &'a DepthwiseQ8,
-    pub rows: &'a [*const u8],
-    pub packed: *const u8,
-    pub c: usize,
-    /// Channels left, from the block's first one.
-    pub left: usize,
-    pub y: *mut u8,
-}
-
-/// `sum + x . w` for 4 channels.
-///
-/// # Safety
-/// The CPU has dot products.
-#[inline(always)]
-pub(super) unsafe fn dot(mut sum: int32x4_t, x: int8x16_t, w: int8x16_t) -> int32x4_t {
-    // SAFETY: the CPU has dot products.
-    unsafe {
-        asm!(
-            ".arch_extension dotprod",
-            "sdot {s:v}.4s, {x:v}.16b, {w:v}.16b",
-            s = inout(vreg) sum,
-            x = in(vreg) x,
-            w = in(vreg) w,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    sum
 }
 
 impl Block<'_> {

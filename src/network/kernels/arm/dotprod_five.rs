@@ -3,8 +3,8 @@
 //! First the inputs of every kernel column are interleaved: for each channel its bytes of four rows, and that of the fifth row with
 //! three that have weight 0. Then the weights of 4 channels stay in registers while the columns pass.
 
-use super::dotprod_depthwise::{Block, Column, HEAD, dot};
 use super::dotprod_end::{End, POSITIVE};
+use super::dotprod_row::{Block, Column, HEAD, dot};
 use super::neon_end::{self, fresh, store_vectors};
 use crate::network::graph::requantise::Requantise;
 use crate::network::kernels::DepthwiseRow;

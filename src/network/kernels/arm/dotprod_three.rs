@@ -5,13 +5,10 @@
 //! everywhere, that of three is not on a Cortex-A76. Three columns stay in v0 to v11 and take turns; two columns of weights are in v12
 //! to v19. The third and all that the end needs are loaded when they are needed: loads have pipes of their own.
 
-use super::dotprod_depthwise::HEAD;
 use super::dotprod_end::{ANY, End, FREE, POSITIVE};
+use super::dotprod_row::{Column, HEAD};
 use std::arch::aarch64::*;
 use std::arch::asm;
-
-/// A kernel column's inputs for 16 channels, interleaved.
-pub(super) type Column = [int8x16_t; 4];
 
 /// Where a row's inputs and outputs are.
 pub(super) struct Place {

@@ -4,6 +4,7 @@ mod dotprod;
 mod dotprod_depthwise;
 mod dotprod_end;
 mod dotprod_five;
+mod dotprod_row;
 mod dotprod_three;
 mod i8mm;
 mod i8mm_tile;

@@ -8,7 +8,7 @@ use super::neon_f16_depthwise;
 use super::neon_f16_tiles::*;
 use super::neon_f16_vectors::{self, narrowed, store, wide};
 use crate::network::graph::FREE;
-use crate::network::kernels::half::of_f32;
+use crate::network::kernels::half_values::of_f32;
 use crate::network::kernels::panels::{Panel, Panels, half_panels};
 use crate::network::kernels::{ConvF16, DepthwiseF16, Half, Pixels, Runs};
 use std::arch::aarch64::*;

@@ -3,7 +3,7 @@
 //! Stable Rust has no intrinsics for these instructions, so each is a single line of inline assembly.
 
 use crate::network::graph::FREE;
-use crate::network::kernels::half::{of_f32, to_f32};
+use crate::network::kernels::half_values::{of_f32, to_f32};
 use std::arch::aarch64::*;
 use std::arch::asm;
 

@@ -4,7 +4,7 @@
 //! for the tile, all before their products (see [`super::neon_f32_tile`] for why). A column outside the picture is loaded from zeros.
 
 use super::neon_f32_tile::Limits;
-use crate::network::kernels::half::of_f32;
+use crate::network::kernels::half_values::of_f32;
 use crate::network::kernels::{DepthwiseF16, DepthwiseF32, DepthwiseRow};
 use std::arch::aarch64::*;
 use std::arch::asm;

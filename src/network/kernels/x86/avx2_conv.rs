@@ -8,7 +8,7 @@
 //!
 //! Packed form of a panel: biases, multipliers, then for each pair of values 16 bytes of weight pairs per 8 channels.
 
-use super::avx2::{Ending, NEAR_BYTES, channel, store};
+use super::avx2_ending::{Ending, NEAR_BYTES, channel, store};
 use crate::network::kernels::panels::{Panel, Panels, tiles};
 use crate::network::kernels::{Aligned, ConvQ8, Pixels, RawQ8, Runs};
 use std::arch::asm;

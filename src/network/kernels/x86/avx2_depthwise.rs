@@ -12,7 +12,7 @@
 //! Packed form: blocks of 16 channels (the last may be partly empty), each part two vectors: biases, multipliers, then weight
 //! pairs, kernel column by kernel column.
 
-use super::avx2::{Ending, NEAR_BYTES, channel};
+use super::avx2_ending::{Ending, NEAR_BYTES, channel};
 use crate::network::kernels::panels::tiles;
 use crate::network::kernels::{Aligned, DepthwiseQ8, DepthwiseRow, RawQ8};
 use std::arch::asm;

@@ -3,6 +3,7 @@
 mod avx2;
 mod avx2_conv;
 mod avx2_depthwise;
+mod avx2_ending;
 mod avx2_float;
 mod avx512;
 mod avx512_ending;

@@ -1,8 +1,8 @@
 //! Activations, sums, products, softmax and concatenation.
 
-use super::shape::logical;
 use crate::network::graph::{FREE, InputStep, Op, Shape, Tensor, Unary};
 use crate::network::lower::axes::is_plain;
+use crate::network::lower::dims::logical;
 use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, PIXELS, Value, View};
 use crate::network::onnx::attributes::{float, int, text};
 use tract_onnx::pb::NodeProto;
@@ -244,7 +244,7 @@ impl Lower {
             Ok(values)
         } else {
             Err(format!(
-                "a constant of shape {dims:?} is not one value a channel"
+                "a constant of shape {dims:?} is not one value per channel"
             ))
         }
     }

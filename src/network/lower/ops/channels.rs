@@ -1,8 +1,8 @@
 //! Operators that select channels: Split, Slice and Gather along them, and the channel shuffle, which files write as Reshape to
 //! groups, Transpose of groups and members, Reshape back.
 
-use super::shape::axis_of;
 use crate::network::graph::{Op, Shape, Sides};
+use crate::network::lower::dims::axis_of;
 use crate::network::lower::{Activation, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::{int, ints, normalised_index};
 use tract_onnx::pb::NodeProto;

@@ -1,25 +1,14 @@
 //! Convolutions, fully connected layers and the normalisation that is folded into them.
 
-use super::shape::logical;
 use crate::network::graph::{Conv, FREE, InputStep, Shape, Sides, Weights, Window};
 use crate::network::lower::axes::is_plain;
-use crate::network::lower::value::MAX_STEPS;
+use crate::network::lower::dims::logical;
+use crate::network::lower::value::Bias;
 use crate::network::lower::{DeferredOp, Lower, Lowered, QuantisedConst, Value, View};
 use crate::network::onnx::attributes::{float, int, ints, text};
 use crate::network::onnx::constant::{Const, Data};
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
-
-/// The bias of a deferred convolution.
-#[derive(Debug, Clone)]
-pub(crate) enum Bias {
-    None,
-    Real(Vec<f32>),
-    /// Integers; a value is `ints[n] * scale[n]`.
-    Ints(Vec<i64>, Vec<f32>),
-    /// Integers in units of input scale times weight scale, as in QLinearConv.
-    Exact(Vec<i64>, Vec<f32>),
-}
 
 /// The constant operands of a dense layer.
 pub(crate) struct Dense<'a> {
@@ -30,7 +19,7 @@ pub(crate) struct Dense<'a> {
 }
 
 impl<'a> Dense<'a> {
-    /// Of MatMul: weights only, one row an input.
+    /// Of MatMul: weights only, one row per input.
     pub(crate) fn matrix(w: &'a Value) -> Self {
         Self {
             w,
@@ -426,52 +415,6 @@ impl Lower {
         let b: Vec<f32> = (0..shape.c).map(|c| beta[c] - mean[c] * a[c]).collect();
         self.affine(node, x, vec![InputStep::Mul(a), InputStep::Add(b)])
     }
-}
-
-pub(crate) fn unlimited(conv: &Conv) -> bool {
-    conv.clamp == FREE
-}
-
-/// A convolution with these steps folded in, if it has no limits yet. The scales of byte weights take the factors.
-pub(crate) fn conv_with_steps(conv: &Conv, bias: &Bias, steps: &[InputStep]) -> Option<DeferredOp> {
-    let adds = steps
-        .iter()
-        .all(|s| matches!(s, InputStep::Add(_) | InputStep::Sub(_)));
-    if !unlimited(conv) {
-        return None;
-    }
-    // Sums of whole numbers stay bit-exact: only one bias is added, as in ONNX.
-    if conv.factors.is_some() && !(adds && steps.len() == 1 && matches!(bias, Bias::None)) {
-        return None;
-    }
-    if let Weights::F32 { steps, .. } = &conv.weights
-        && steps.len() >= MAX_STEPS
-    {
-        return None;
-    }
-    let mut conv = conv.clone();
-    let mut b = bias.floats(conv.cout);
-    for step in steps {
-        for (n, b) in b.iter_mut().enumerate() {
-            *b = step.of(*b, n);
-        }
-        match (&mut conv.weights, step) {
-            (Weights::F32 { steps, .. }, InputStep::Mul(_) | InputStep::Div(_)) => {
-                steps.push(step.clone());
-            }
-            (Weights::Q8 { scale, .. }, InputStep::Mul(_) | InputStep::Div(_)) => {
-                for (n, scale) in scale.iter_mut().enumerate() {
-                    *scale = step.of(*scale, n);
-                    // The bias is in its units.
-                    if !scale.is_normal() {
-                        return None;
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(DeferredOp::Conv(conv, Bias::Real(b)))
 }
 
 /// Weights in our order, from `order(n, row, column, channel)` in theirs, which equals ours if `same`. `axis` is the output

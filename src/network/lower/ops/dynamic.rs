@@ -4,9 +4,10 @@
 //!
 //! The Cast, the product with both scales and the bias are fused into the convolution. Any other use of the integers is refused.
 
-use super::conv::{Bias, Dense, unlimited};
-use crate::network::graph::{Kind, Op, Shape, Tensor, TensorId, Weights};
-use crate::network::lower::intermediate::Intermediate;
+use super::conv::Dense;
+use crate::network::graph::{Kind, Op, Shape, Tensor, Weights};
+use crate::network::lower::folded::unlimited;
+use crate::network::lower::value::{Bias, DYNAMIC_ELSEWHERE, Dynamic, Intermediate};
 use crate::network::lower::{
     Activation, Deferred, DeferredOp, Lower, Lowered, QuantisedConst, Value, View,
 };
@@ -14,25 +15,6 @@ use crate::network::onnx::constant::{Const, Data};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tract_onnx::pb::NodeProto;
-
-/// The error for reading such a value outside the pattern.
-pub(crate) const ELSEWHERE: &str =
-    "what a DynamicQuantizeLinear made, in another place than quantize_dynamic has it";
-
-/// A value that depends on a DynamicQuantizeLinear; its scale and zero point are identified by the tensor of extremes.
-#[derive(Debug, Clone)]
-pub(crate) enum Dynamic {
-    /// The integers; the tensor holds them without their zero point.
-    Integers(Activation, TensorId),
-    /// The scale.
-    Scale(TensorId),
-    /// The scale times constants with this shape.
-    Scales(TensorId, Rc<Vec<f32>>, Vec<usize>),
-    /// The zero point.
-    Zero(TensorId),
-    /// Sums of products with the integers, before they are cast to floats.
-    Sums(Box<Value>),
-}
 
 impl Dynamic {
     fn value(self) -> Value {
@@ -43,7 +25,7 @@ impl Dynamic {
     pub(crate) fn into_float(self) -> Lowered<Value> {
         match self {
             Self::Sums(sums) => Ok(*sums),
-            _ => Err(ELSEWHERE.into()),
+            _ => Err(DYNAMIC_ELSEWHERE.into()),
         }
     }
 }
@@ -143,7 +125,7 @@ impl Lower {
         at: usize,
     ) -> Lowered<Value> {
         if node.op_type != "Mul" {
-            return Err(ELSEWHERE.into());
+            return Err(DYNAMIC_ELSEWHERE.into());
         }
         if let (Dynamic::Scale(of), Value::Const(_)) = (scale, other) {
             let (values, dims) = self.const_floats(node, at)?;
@@ -153,18 +135,18 @@ impl Lower {
         let (of, values, dims) = match scale {
             Dynamic::Scale(of) => (*of, vec![1.0], Vec::new()),
             Dynamic::Scales(of, values, dims) => (*of, values.to_vec(), dims.clone()),
-            _ => return Err(ELSEWHERE.into()),
+            _ => return Err(DYNAMIC_ELSEWHERE.into()),
         };
         let Value::Deferred(deferred, view) = other else {
-            return Err(ELSEWHERE.into());
+            return Err(DYNAMIC_ELSEWHERE.into());
         };
         let DeferredOp::Conv(conv, Bias::None) = &deferred.op else {
-            return Err(ELSEWHERE.into());
+            return Err(DYNAMIC_ELSEWHERE.into());
         };
         let plain = matches!(&conv.weights, Weights::F32 { steps, .. } if steps.is_empty());
         let free = deferred.is_pending() && self.only_reader(node, at);
         if !plain || !free || !unlimited(conv) || conv.factors.is_some() {
-            return Err(ELSEWHERE.into());
+            return Err(DYNAMIC_ELSEWHERE.into());
         }
         let values = self.per_channel(other, values, &dims)?;
         let mut conv = conv.clone();

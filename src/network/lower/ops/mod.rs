@@ -13,6 +13,7 @@
 //! tokens      operators of attention: products of computed matrices, Softmax over the last axis
 //! norm        LayerNormalization, as one operator or written out as its parts
 //! dynamic     DynamicQuantizeLinear and the integer operators after it
+//! patterns    operators on values that only stand for something between the operators of a pattern
 //! ```
 
 pub(super) mod arithmetic;
@@ -21,6 +22,7 @@ pub(super) mod conv;
 pub(super) mod dynamic;
 pub(super) mod limits;
 pub(super) mod norm;
+pub(super) mod patterns;
 pub(super) mod pictures;
 pub(super) mod pool;
 pub(super) mod quantised;

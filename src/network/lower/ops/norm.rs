@@ -3,43 +3,13 @@
 //!
 //! Values between these operators are known only by what they stand for; any other use of them is refused.
 
-use super::shape::axis_of;
-use crate::network::graph::axes::Axes;
-use crate::network::graph::{InputStep, Norm, TensorId};
+use crate::network::graph::{Norm, TensorId};
 use crate::network::lower::axes::plain_form;
-use crate::network::lower::intermediate::Intermediate;
+use crate::network::lower::dims::axis_of;
+use crate::network::lower::value::{DecomposedNorm, Intermediate, NORM_ELSEWHERE, Part};
 use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value};
 use crate::network::onnx::attributes::{float, int};
 use tract_onnx::pb::NodeProto;
-
-/// The error for reading such a value outside the pattern.
-pub(crate) const ELSEWHERE: &str =
-    "a mean of the last axis in another place than LayerNormalization has it";
-
-/// The stages between the operators of a LayerNormalization.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Part {
-    /// The mean of each row.
-    Mean,
-    /// Rows minus their mean.
-    Off,
-    /// The squares of those.
-    Square,
-    /// The mean of the squares.
-    Variance,
-    /// That mean plus this epsilon.
-    Raised(f32),
-    /// The root of that.
-    Deviation(f32),
-}
-
-/// A value of a written-out LayerNormalization: its stage, the tensor of rows, and the order of the value's axes in it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct DecomposedNorm {
-    part: Part,
-    pub(crate) of: TensorId,
-    axes: Axes,
-}
 
 impl Lower {
     pub(crate) fn layer_norm(&mut self, node: &NodeProto) -> Lowered<Value> {
@@ -106,7 +76,7 @@ impl Lower {
             Value::Intermediate(Intermediate::Norm(of)) if of.part == Part::Square => {
                 Ok(of.next(Part::Variance))
             }
-            Value::Intermediate(Intermediate::Norm(_)) => Err(ELSEWHERE.into()),
+            Value::Intermediate(Intermediate::Norm(_)) => Err(NORM_ELSEWHERE.into()),
             other => {
                 let (of, axes) = self.strided(other)?;
                 let part = Part::Mean;
@@ -127,7 +97,7 @@ impl Lower {
             }
             Value::Intermediate(Intermediate::Norm(of)) => match of.part {
                 Part::Raised(more) if root => Ok(of.next(Part::Deviation(more))),
-                _ => Err(ELSEWHERE.into()),
+                _ => Err(NORM_ELSEWHERE.into()),
             },
             _ => Err("there is no fused form of this operator by itself".into()),
         }
@@ -184,7 +154,7 @@ impl Lower {
             }
             _ => {}
         }
-        Err(ELSEWHERE.into())
+        Err(NORM_ELSEWHERE.into())
     }
 }
 
@@ -196,18 +166,4 @@ impl DecomposedNorm {
     fn next(self, part: Part) -> Value {
         Self { part, ..self }.value()
     }
-}
-
-/// A normalisation with factors and addends folded in, one in all or one per channel.
-pub(crate) fn norm_with_steps(norm: &Norm, steps: &[InputStep]) -> DeferredOp {
-    let mut norm = norm.clone();
-    for (c, (scale, bias)) in norm.scale.iter_mut().zip(&mut norm.bias).enumerate() {
-        for step in steps {
-            if matches!(step, InputStep::Mul(_) | InputStep::Div(_)) {
-                *scale = step.of(*scale, c);
-            }
-            *bias = step.of(*bias, c);
-        }
-    }
-    DeferredOp::Norm(norm)
 }

@@ -1,7 +1,8 @@
 //! QuantizeLinear, DequantizeLinear and the QLinear operators, which are read as dequantise, float operator, quantise.
 
-use super::conv::{Bias, Dense};
+use super::conv::Dense;
 use crate::network::graph::{FREE, InputType, Kind, Quant};
+use crate::network::lower::value::Bias;
 use crate::network::lower::{
     Activation, DeferredOp, Lower, Lowered, PIXELS, QuantisedConst, Value,
 };

@@ -3,9 +3,10 @@
 use super::conv::{Dense, Source};
 use crate::network::graph::axes::Axes;
 use crate::network::graph::sizes::volume;
-use crate::network::graph::{Conv, FREE, InputStep, Op, Product, Shape, TensorId, Weights, Window};
+use crate::network::graph::{Conv, FREE, Op, Product, Shape, TensorId, Weights, Window};
 use crate::network::lower::axes::plain_form;
 use crate::network::lower::fold::broadcast;
+use crate::network::lower::folded::one_factor;
 use crate::network::lower::{Activation, DeferredOp, Lower, Lowered, Value, View};
 use crate::network::onnx::attributes::int;
 use std::rc::Rc;
@@ -273,24 +274,4 @@ impl Lower {
 fn trimmed(dims: &[usize]) -> &[usize] {
     let first = dims.iter().position(|&d| d != 1).unwrap_or(dims.len());
     &dims[first..]
-}
-
-/// Folds steps into a product if each only multiplies or divides by one number.
-pub(crate) fn product_with_steps(product: &Product, steps: &[InputStep]) -> Option<DeferredOp> {
-    let mut product = product.clone();
-    product.scale *= one_factor(steps)?;
-    Some(DeferredOp::Product(product))
-}
-
-/// The factor of steps that each only multiply or divide by one number.
-fn one_factor(steps: &[InputStep]) -> Option<f32> {
-    let mut factor = 1.0;
-    for step in steps {
-        match step {
-            InputStep::Mul(v) if v.len() == 1 => factor *= v[0],
-            InputStep::Div(v) if v.len() == 1 => factor /= v[0],
-            _ => return None,
-        }
-    }
-    Some(factor)
 }

@@ -3,7 +3,7 @@
 use super::Task;
 use crate::network::graph::requantise::quantise;
 use crate::network::graph::{Quant, Unary};
-use crate::network::kernels::half::AT_ONCE;
+use crate::network::kernels::half_values::AT_ONCE;
 use crate::network::kernels::{Half, Kernels};
 use crate::network::run::offset::{Offset, Worker};
 use crate::network::run::touch::{Touches, Whose, times};
